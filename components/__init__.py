@@ -1,0 +1,1 @@
+"""Reusable ComponentResources: each turns one part of the settings into containers, networks and volumes."""

@@ -1,0 +1,42 @@
+"""Facts of the machine that a checkout runs on; written by the set-up, read by the program.
+
+On a laptop with an open network and free ports the file need not exist: every default is right there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from pydantic import Field
+
+from settings.base import Model
+
+
+class Machine(Model):
+    """What differs from machine to machine, and therefore stands in no stack file."""
+
+    port_offset: int = Field(default=0, ge=0, le=20000)
+    """Added to every port published on the host, so that two checkouts on one machine do not clash."""
+
+    images: dict[str, str] = {}
+    """Image name (a key of components/images.yaml) → the reference that this machine runs for it, where that is
+    not the official one: from a mirror, from the local registry, or built here."""
+
+
+def read_machine(path: Path) -> Machine:
+    """Read the machine file; a file that is not there means all defaults.
+
+    Raises pydantic.ValidationError when the file holds something else.
+    """
+    if not path.exists():
+        return Machine()
+    return Machine.model_validate(yaml.safe_load(path.read_text()) or {})
+
+
+def write_machine(path: Path, machine: Machine) -> None:
+    """Write the machine file in one step: a reader sees the old or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    draft.write_text(yaml.safe_dump(machine.model_dump(exclude_defaults=True), sort_keys=True))
+    draft.replace(path)

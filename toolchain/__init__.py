@@ -1,0 +1,1 @@
+"""What brings the Pulumi engine, its plugins, a Docker engine and images to a machine."""

@@ -1,0 +1,70 @@
+"""How the command says what it is doing: one line a step, with the time it took."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+
+
+class SetupError(Exception):
+    """A step cannot go on. `message` says what is missing, `remedy` what the person can do; each is one line."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(f"{message}. {remedy}" if remedy else message)
+        self.message = message
+        self.remedy = remedy
+
+
+def spell_seconds(seconds: float) -> str:
+    """Return a duration as a person reads it: `0.4 s`, `12 s`, `2 m 05 s`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{int(seconds) // 60} m {int(seconds) % 60:02d} s"
+
+
+@dataclass
+class Step:
+    """One running step. Call `say` with what is going on and set `outcome` to what came of it."""
+
+    progress: Progress
+    title: str
+    outcome: str = ""
+    started: float = field(default_factory=time.monotonic)
+
+    def say(self, text: str) -> None:
+        """Tell what the step is doing now; printed at once, so that long work is seen to move."""
+        self.progress.line(f"  · {self.title}: {text}", style="dim")
+
+
+class Progress:
+    """Prints steps to a console. Safe to share between threads that work side by side."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._lock = threading.Lock()
+
+    def line(self, text: str, style: str = "") -> None:
+        """Print one line."""
+        with self._lock:
+            self.console.print(text, style=style or None, markup=False)
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[Step]:
+        """Run one step: prints its outcome and time when it ends, or the failure when it raises."""
+        current = Step(self, title)
+        try:
+            yield current
+        except SetupError as error:
+            self.line(f"✗ {title}: {error.message}", style="bold red")
+            if error.remedy:
+                self.line(f"  → {error.remedy}", style="red")
+            raise
+        took = spell_seconds(time.monotonic() - current.started)
+        self.line(f"✓ {title}{': ' + current.outcome if current.outcome else ''} ({took})", style="green")

@@ -1,0 +1,79 @@
+"""Where things lie on this machine: the checkout's own work folder and the cache that checkouts share."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class WorkDir:
+    """The paths of one checkout.
+
+    Everything that belongs to this checkout alone (state, secrets, engine, plugins) lies below `root`; what any
+    checkout can use again (built programs, downloaded packages, image archives) lies below `cache`, under names
+    that change with their content, so that two checkouts never get in each other's way.
+    """
+
+    checkout: Path = CHECKOUT
+
+    @property
+    def root(self) -> Path:
+        """The checkout's own work folder; git ignores it."""
+        return self.checkout / ".dockyard"
+
+    @property
+    def cache(self) -> Path:
+        """The machine-wide cache: `DOCKYARD_CACHE`, else `dockyard` under the user's cache folder."""
+        if configured := os.environ.get("DOCKYARD_CACHE"):
+            return Path(configured)
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        return Path(base) / "dockyard"
+
+    @property
+    def venv(self) -> Path:
+        """The Python environment that the program and the command run in."""
+        return self.root / "venv"
+
+    @property
+    def bin(self) -> Path:
+        """Programs that the machine does not have by itself; first on PATH."""
+        return self.root / "bin"
+
+    @property
+    def pulumi_home(self) -> Path:
+        """`PULUMI_HOME` of this checkout: its plugins and its log-in to the local backend."""
+        return self.root / "pulumi-home"
+
+    @property
+    def state(self) -> Path:
+        """The local file backend."""
+        return self.root / "state"
+
+    @property
+    def passphrase_file(self) -> Path:
+        """The generated passphrase of the local backend's secrets, mode 0600."""
+        return self.root / "passphrase"
+
+    @property
+    def engine(self) -> Path:
+        """The private Docker engine: its socket, data, logs and pid file."""
+        return self.root / "engine"
+
+    @property
+    def registry(self) -> Path:
+        """The local registry that serves the image kit's images."""
+        return self.root / "registry"
+
+    @property
+    def logs(self) -> Path:
+        """Output of builds and of background processes, for reading when one of them fails."""
+        return self.root / "logs"
+
+    @property
+    def machine_file(self) -> Path:
+        """Facts of this machine that the program takes into account, see `settings.machine`."""
+        return self.root / "machine.yaml"
