@@ -1,0 +1,32 @@
+"""Puts a stand-in where the engine looks for the official plugin."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Literal
+
+VERSIONS = {"docker": "5.2.0", "cloudflare": "6.23.1"}
+"""The official plugins whose place a stand-in takes; the versions of requirements.txt."""
+
+
+def install_standin(
+    name: Literal["docker", "cloudflare"], plugins_dir: Path, python: Path, checkout: Path
+) -> None:
+    """Write the plugin folder `resource-<name>-v<version>` with a program that runs the stand-in.
+
+    Idempotent: the program is written anew each time, in one step, so that a moved checkout or a new Python
+    environment heals itself.
+    """
+    folder = plugins_dir / f"resource-{name}-v{VERSIONS[name]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / f"pulumi-resource-{name}"
+    draft = program.with_suffix(".new")
+    draft.write_text(
+        "#!/bin/sh\n"
+        f"# Stand-in for the official {name} plugin; see toolchain/standins in the checkout.\n"
+        f"PYTHONPATH={shlex.quote(str(checkout))} "
+        f'exec {shlex.quote(str(python))} -m toolchain.standins.{name} "$@"\n'
+    )
+    draft.chmod(0o755)
+    draft.replace(program)

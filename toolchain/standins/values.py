@@ -1,0 +1,79 @@
+"""Property values as they travel between engine and plugin, and as plain Python values.
+
+A value is what JSON has (`None`, bool, int, float, str, list, dict). Three things are encoded in it, as the
+engine does: an unknown value is the string `UNKNOWN`, a secret is a dict under the signature key, and so
+is an asset or an archive (left as that dict).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from google.protobuf.struct_pb2 import Struct, Value
+
+Properties = dict[str, Any]
+
+UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""Stands in previews for a value that is known only after an operation."""
+
+SIGNATURE_KEY: Final = "4dabf18193072939515e22adb298388d"
+SECRET_SIGNATURE: Final = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the protocol's mark, no secret
+
+
+def secret(value: Any) -> Properties:
+    """Mark a value as secret."""
+    return {SIGNATURE_KEY: SECRET_SIGNATURE, "value": value}
+
+
+def is_secret(value: Any) -> bool:
+    """Tell whether a value carries the secret mark itself."""
+    return isinstance(value, dict) and value.get(SIGNATURE_KEY) == SECRET_SIGNATURE
+
+
+def without_secrets(value: Any) -> Any:
+    """Return the value with every secret mark, at any depth, replaced by what it hides."""
+    if isinstance(value, dict):
+        if value.get(SIGNATURE_KEY) == SECRET_SIGNATURE:
+            return without_secrets(value.get("value"))
+        return {key: without_secrets(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_secrets(item) for item in value]
+    return value
+
+
+def has_unknown(value: Any) -> bool:
+    """Tell whether a value is unknown, or holds an unknown at any depth."""
+    if isinstance(value, dict):
+        return any(has_unknown(item) for item in value.values())
+    if isinstance(value, list):
+        return any(has_unknown(item) for item in value)
+    return bool(value == UNKNOWN)
+
+
+def from_struct(struct: Struct) -> Properties:
+    """Return a protobuf Struct as a dict; whole numbers become ints."""
+    return {key: _from_value(value) for key, value in struct.fields.items()}
+
+
+def _from_value(value: Value) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "string_value":
+        return value.string_value
+    if kind == "number_value":
+        number = value.number_value
+        return int(number) if number.is_integer() else number
+    if kind == "bool_value":
+        return value.bool_value
+    if kind == "struct_value":
+        return from_struct(value.struct_value)
+    if kind == "list_value":
+        return [_from_value(item) for item in value.list_value.values]
+    return None
+
+
+def to_struct(properties: Mapping[str, Any]) -> Struct:
+    """Return a dict as a protobuf Struct."""
+    struct = Struct()
+    struct.update(properties)
+    return struct
