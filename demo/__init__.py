@@ -1,1 +1,1 @@
-"""The demo workload that the dev stack runs in place of a product's own images."""
+"""The demo workload that the dev stack runs: a small poll service, its frontend, its migrations."""

@@ -1,0 +1,32 @@
+"""`python -m demo COMMAND`: the image's entry point.
+
+A command's module is imported only when it is asked for: the container health check starts a process every
+few seconds and must not pay for the web framework.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+COMMANDS = {
+    "backend": "serve the poll API with health checks and metrics",
+    "frontend": "serve the page that shows the polls",
+    "migrate": "bring the database schema up to date, then exit",
+    "healthcheck": "URL: exit 0 when it answers with 2xx, else 1",
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command and return its exit code; 2 means that it was called wrongly."""
+    if not argv or argv[0] not in COMMANDS:
+        lines = [f"  {name:<12} {purpose}" for name, purpose in COMMANDS.items()]
+        sys.stderr.write("usage: python -m demo COMMAND\n" + "\n".join(lines) + "\n")
+        return 2
+    code: int = import_module(f"demo.{argv[0]}").main(argv[1:])
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
