@@ -1,0 +1,28 @@
+"""Where the tests find promtool: `DOCKYARD_PROMTOOLS` (a folder), else what the toolchain fetches, once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+
+@cache
+def promtools() -> Path:
+    """Return the folder that holds promtool and amtool; raises SetupError when they cannot be had."""
+    if configured := os.environ.get("DOCKYARD_PROMTOOLS"):
+        return Path(configured)
+    # Late, so that a run with the variable set needs nothing of the toolchain.
+    from toolchain.progress import Progress  # noqa: PLC0415
+    from toolchain.promtools import ensure_promtools  # noqa: PLC0415
+    from toolchain.workdir import WorkDir  # noqa: PLC0415
+
+    return ensure_promtools(WorkDir(), Progress())
+
+
+def promtool(arguments: Sequence[str | Path], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run promtool and return what it said, whatever its exit code."""
+    command = [str(promtools() / "promtool"), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
