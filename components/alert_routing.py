@@ -1,0 +1,144 @@
+"""AlertRouting: Alertmanager, and who hears of what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_docker as docker
+import yaml
+
+from components.config_volume import ConfigVolume, Reload
+from components.container import run_service
+from components.context import ScrapeTarget, StackContext
+from components.exporter_set import NOBODY
+from components.health import wget
+from components.spec import Attachment, ContainerSpec, Mount, Publication
+from components.volume import data_volume
+from settings.stack import Alerts
+
+PORT = 9093
+FOLDER = "/etc/alertmanager"
+
+
+@dataclass(frozen=True)
+class AlertRoutingConfig:
+    """What AlertRouting is made from."""
+
+    alerts: Alerts
+    context: StackContext
+    image: Callable[[str], str]
+    port: int | None
+    """Port on the host's loopback address, None for none."""
+
+
+def alertmanager_config(alerts: Alerts) -> dict[str, Any]:
+    """Return Alertmanager's configuration; addresses that are secret stand in files beside it.
+
+    Grouping and repeat intervals are Alertmanager's documented defaults for people (30 s, 5 m, 4 h). Critical
+    alerts silence warnings of the same name and instance.
+    """
+    receivers: list[dict[str, Any]] = [{"name": "nobody"}]
+    route: dict[str, Any] = {
+        "receiver": "nobody",
+        "group_by": ["alertname", "product", "environment"],
+        "group_wait": "30s",
+        "group_interval": "5m",
+        "repeat_interval": "4h",
+    }
+    if alerts.discord:
+        route["receiver"] = "discord-monitoring"
+        route["routes"] = [
+            # Always firing, to prove that alerts flow: of no interest to a person.
+            {"receiver": "nobody", "matchers": ['alertname="Watchdog"']},
+            {"receiver": "discord-critical", "matchers": ['severity="critical"']},
+        ]
+        receivers += [
+            _discord("discord-monitoring", alerts.discord.webhook),
+            _discord("discord-critical", alerts.discord.critical_webhook),
+        ]
+    return {
+        "route": route,
+        "receivers": receivers,
+        "inhibit_rules": [
+            {
+                "source_matchers": ['severity="critical"'],
+                "target_matchers": ['severity="warning"'],
+                "equal": ["alertname", "instance", "product", "environment"],
+            }
+        ],
+    }
+
+
+def _discord(name: str, secret: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "discord_configs": [{"webhook_url_file": f"{FOLDER}/secrets/{secret}", "send_resolved": True}],
+    }
+
+
+class AlertRouting(pulumi.ComponentResource):
+    """Runs Alertmanager with the receivers of the settings.
+
+    Webhook addresses are files that only Alertmanager can read. Silences and the notification log survive on a
+    data volume. A changed configuration is checked with amtool, then loaded without a restart.
+    """
+
+    address: str
+    container: docker.Container
+    targets: list[ScrapeTarget]
+
+    def __init__(self, name: str, config: AlertRoutingConfig, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dockyard:alert_routing:AlertRouting", name, None, opts)
+        context, alerts = config.context, config.alerts
+        self.address = f"alertmanager:{PORT}"
+        self.targets = [ScrapeTarget("alertmanager", self.address)]
+        files: dict[str, pulumi.Input[str]] = {
+            "alertmanager.yml": yaml.safe_dump(alertmanager_config(alerts), sort_keys=False)
+        }
+        if alerts.discord:
+            given = pulumi.Config("dockyard")
+            for secret in (alerts.discord.webhook, alerts.discord.critical_webhook):
+                files[f"secrets/{secret}"] = given.get_secret(secret) or pulumi.Output.secret("")
+        written = ConfigVolume(
+            f"{name}-config",
+            files=files,
+            owner=NOBODY,
+            image=config.image("alertmanager"),
+            context=context,
+            parent=self,
+            check="amtool check-config alertmanager.yml",
+            reload=Reload(
+                context.monitoring_network,
+                f"http://{self.address}/-/healthy",
+                f"http://{self.address}/-/reload",
+            ),
+        )
+        volume = data_volume(f"{name}-data", context, self)
+        self.container = run_service(
+            f"{name}-alertmanager",
+            ContainerSpec(
+                role="alertmanager",
+                image=config.image("alertmanager"),
+                user=NOBODY,
+                command=(
+                    f"--config.file={FOLDER}/alertmanager.yml",
+                    "--storage.path=/alertmanager",
+                    # One instance: no gossip port to listen on.
+                    "--cluster.listen-address=",
+                ),
+                limits=alerts.limits,
+                networks=(Attachment(context.monitoring_network, ("alertmanager",)),),
+                mounts=(
+                    Mount(volume.name, "/alertmanager", read_only=False),
+                    written.mounted_at(FOLDER),
+                ),
+                publish=(Publication(PORT, config.port),) if config.port else (),
+                health=wget(PORT, "/-/healthy"),
+            ),
+            context,
+            pulumi.ResourceOptions(parent=self, depends_on=written.ready, delete_before_replace=True),
+        )
+        self.register_outputs({"address": self.address})

@@ -1,0 +1,105 @@
+"""Configuration files in a volume, written by a one-shot container, so that services can mount them read-only."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from components.context import StackContext
+from components.job import OneShotJob
+from components.spec import Attachment, ContainerSpec, Mount
+from components.volume import config_volume
+from settings.container import Limits
+
+STAGE = "/dockyard/files"
+TARGET = "/dockyard/volume"
+
+
+@dataclass(frozen=True)
+class Reload:
+    """How a running service is told to read its files again, both addresses on `network`."""
+
+    network: pulumi.Input[str]
+    alive: str
+    """Answers 2xx where the service runs; where it does not, it reads the new files when it starts."""
+
+    url: str
+    """Takes a POST."""
+
+
+class ConfigVolume:
+    """A volume that holds exactly the given files.
+
+    The writer stages the files, runs `check` on them, moves each into place in one step (owner and mode set
+    before it is visible), removes what is no longer there, and tells the service to reload. A changed file
+    replaces the writer and nothing else. Files are mode 0400: some of them are secrets.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        files: Mapping[str, pulumi.Input[str]],
+        owner: str,
+        image: str,
+        context: StackContext,
+        parent: pulumi.Resource,
+        check: str = "true",
+        reload: Reload | None = None,
+    ) -> None:
+        self.volume = config_volume(name, context, parent)
+        self._writer = OneShotJob(
+            f"{name}-writer",
+            ContainerSpec(
+                role=f"{name}-writer",
+                image=image,
+                # The image's own user could not give files to another; the volume belongs to root.
+                user="0:0",
+                # Staged files live in the container's own layer: a read-only root takes no uploads.
+                read_only=False,
+                capabilities=("CHOWN", "DAC_OVERRIDE", "FOWNER"),
+                limits=Limits.model_validate({"memory": "64MB", "cpus": 0.5}),
+                networks=(Attachment(reload.network if reload else context.monitoring_network),),
+                mounts=(Mount(self.volume.name, TARGET, read_only=False),),
+                entrypoint=("/bin/sh", "-ec"),
+                command=(_script(sorted(files), owner, check, reload),),
+            ),
+            context,
+            pulumi.ResourceOptions(parent=parent),
+            uploads={f"{STAGE}/{path}": content for path, content in files.items()},
+        )
+
+    @property
+    def ready(self) -> pulumi.Output[Sequence[pulumi.Resource]]:
+        """For `depends_on`: the files are there."""
+        return self._writer.done
+
+    def mounted_at(self, target: str) -> Mount:
+        """Return the read-only mount of these files."""
+        return Mount(self.volume.name, target)
+
+
+def _script(paths: Sequence[str], owner: str, check: str, reload: Reload | None) -> str:
+    """Return the writer's shell script. `check` runs in the staging folder."""
+    lines = [f"cd {STAGE}", check]
+    for path in paths:
+        draft, final = shlex.quote(f"{TARGET}/{path}.new"), shlex.quote(f"{TARGET}/{path}")
+        lines += [
+            f"mkdir -p $(dirname {final})",
+            f"cp {shlex.quote(path)} {draft}",
+            f"chown {owner} {draft}",
+            f"chmod 0400 {draft}",
+            f"mv {draft} {final}",
+        ]
+    keep = " ".join(f"! -path {shlex.quote(f'{TARGET}/{path}')}" for path in paths)
+    lines += [f"find {TARGET} -type f {keep} -exec rm -f {{}} +", f"chmod 0755 {TARGET}"]
+    if reload:
+        lines += [
+            f"if wget -q -T 3 -O /dev/null {reload.alive}; then",
+            f"  wget -q -T 20 -O /dev/null --post-data= {reload.url}",
+            "fi",
+        ]
+    return "\n".join(lines)

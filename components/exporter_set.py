@@ -1,0 +1,150 @@
+"""ExporterSet: what turns the host, the containers and the data stores into metrics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from components.config_volume import ConfigVolume
+from components.connection import SECRETS_FOLDER, Connection
+from components.container import run_service
+from components.context import ScrapeTarget, StackContext
+from components.health import wget
+from components.spec import Attachment, ContainerSpec, Mount
+from settings.stack import Exporters
+
+NOBODY = "65534:65534"
+REDIS_EXPORTER_USER = "59000:59000"
+"""The official image's own user."""
+
+CADVISOR_FLAGS = (
+    "--port=8080",
+    "--housekeeping_interval=15s",
+    # Without these three the series of one container are several hundred.
+    "--store_container_labels=false",
+    "--disable_metrics=advtcp,cpuset,hugetlb,memory_numa,percpu,process,referenced_memory,resctrl,sched,tcp,udp",
+    "--docker_only=true",
+)
+
+
+@dataclass(frozen=True)
+class ExporterSetConfig:
+    """What ExporterSet is made from."""
+
+    exporters: Exporters
+    context: StackContext
+    image: Callable[[str], str]
+    connections: Mapping[str, Connection]
+    """Data stores by kind; each gets its exporter."""
+
+
+class ExporterSet(pulumi.ComponentResource):
+    """Runs an exporter for the host, for the containers and for each data store.
+
+    None is published, none mounts the Docker socket: cAdvisor reads control groups.
+    """
+
+    targets: list[ScrapeTarget]
+    containers: dict[str, docker.Container]
+
+    def __init__(self, name: str, config: ExporterSetConfig, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dockyard:exporter_set:ExporterSet", name, None, opts)
+        self._name, self._config = name, config
+        self.targets = []
+        self.containers = {}
+        self._run(self._node(), 9100)
+        self._run(self._cadvisor(), 8080)
+        if store := config.connections.get("postgres"):
+            self._postgres(store)
+        if store := config.connections.get("redis"):
+            self._redis(store)
+        self.register_outputs({"targets": [target.address for target in self.targets]})
+
+    def _run(self, spec: ContainerSpec, port: int, after: pulumi.Input[object] | None = None) -> None:
+        options = pulumi.ResourceOptions(parent=self, depends_on=after)  # type: ignore[arg-type]
+        self.containers[spec.role] = run_service(f"{self._name}-{spec.role}", spec, self._config.context, options)
+        job = spec.role.removesuffix("-exporter")
+        self.targets.append(ScrapeTarget(job, f"{spec.role}:{port}"))
+
+    def _on_network(self, role: str) -> tuple[Attachment, ...]:
+        return (Attachment(self._config.context.monitoring_network, (role,)),)
+
+    def _node(self) -> ContainerSpec:
+        return ContainerSpec(
+            role="node-exporter",
+            image=self._config.image("node-exporter"),
+            user=NOBODY,
+            command=("--path.rootfs=/host",),
+            limits=self._config.exporters.node,
+            networks=self._on_network("node-exporter"),
+            mounts=(Mount("/", "/host", host=True),),
+            # CPU, memory and disks are the host's: read below /host, processes from the host's list.
+            host_processes=True,
+            health=wget(9100, "/"),
+        )
+
+    def _cadvisor(self) -> ContainerSpec:
+        return ContainerSpec(
+            role="cadvisor",
+            image=self._config.image("cadvisor"),
+            command=CADVISOR_FLAGS,
+            # Control groups of other users' containers are readable by root alone; it has no capability at all.
+            user="0:0",
+            limits=self._config.exporters.cadvisor,
+            networks=self._on_network("cadvisor"),
+            mounts=(
+                Mount("/", "/rootfs", host=True),
+                Mount("/sys", "/sys", host=True),
+            ),
+            health=wget(8080, "/healthz"),
+        )
+
+    def _postgres(self, store: Connection) -> None:
+        secrets = self._secrets("postgres-exporter", {"password": store.files["database-password"]}, NOBODY)
+        spec = ContainerSpec(
+            role="postgres-exporter",
+            image=self._config.image("postgres-exporter"),
+            user=NOBODY,
+            env={
+                "DATA_SOURCE_URI": f"postgres:5432/{store.env['DATABASE_NAME']}?sslmode=disable",
+                "DATA_SOURCE_USER": store.env["DATABASE_USER"],
+                "DATA_SOURCE_PASS_FILE": f"{SECRETS_FOLDER}/password",
+            },
+            limits=self._config.exporters.postgres,
+            networks=self._on_network("postgres-exporter"),
+            mounts=(secrets.mounted_at(SECRETS_FOLDER),),
+            health=wget(9187, "/"),
+        )
+        self._run(spec, 9187, secrets.ready.apply(lambda ready: [*ready, store.ready]))
+
+    def _redis(self, store: Connection) -> None:
+        passwords = store.files["redis-password"].apply(lambda password: json.dumps({"redis://redis:6379": password}))
+        secrets = self._secrets("redis-exporter", {"passwords.json": passwords}, REDIS_EXPORTER_USER)
+        spec = ContainerSpec(
+            role="redis-exporter",
+            image=self._config.image("redis-exporter"),
+            user=REDIS_EXPORTER_USER,
+            env={
+                "REDIS_ADDR": "redis://redis:6379",
+                "REDIS_PASSWORD_FILE": f"{SECRETS_FOLDER}/passwords.json",
+            },
+            limits=self._config.exporters.redis,
+            networks=self._on_network("redis-exporter"),
+            mounts=(secrets.mounted_at(SECRETS_FOLDER),),
+            health=wget(9121, "/health"),
+        )
+        self._run(spec, 9121, secrets.ready.apply(lambda ready: [*ready, store.ready]))
+
+    def _secrets(self, role: str, files: Mapping[str, pulumi.Output[str]], owner: str) -> ConfigVolume:
+        return ConfigVolume(
+            f"{self._name}-{role}-secrets",
+            files=files,
+            owner=owner,
+            image=self._config.image("busybox"),
+            context=self._config.context,
+            parent=self,
+        )

@@ -1,0 +1,227 @@
+"""MonitoringStack: Prometheus, which gathers and judges, and Grafana, which shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+import yaml
+
+from components.config_volume import ConfigVolume, Reload
+from components.connection import SECRETS_FOLDER
+from components.container import run_service
+from components.context import ScrapeTarget, StackContext
+from components.exporter_set import NOBODY
+from components.health import wget
+from components.prometheus_config import prometheus_config
+from components.secret import secret
+from components.spec import Attachment, ContainerSpec, Mount, Publication
+from components.volume import data_volume
+from settings.stack import Monitoring
+
+PROMETHEUS_PORT = 9090
+GRAFANA_PORT = 3000
+GRAFANA_USER = "472:0"
+"""User and group of the official image."""
+
+CONFIG_FOLDER = "/etc/prometheus"
+PROVISIONING = "/etc/grafana/provisioning"
+
+
+@dataclass(frozen=True)
+class MonitoringStackConfig:
+    """What MonitoringStack is made from."""
+
+    monitoring: Monitoring
+    context: StackContext
+    image: Callable[[str], str]
+    port: Callable[[str], int | None]
+    targets: Sequence[ScrapeTarget]
+    alertmanager: str
+    rules: Mapping[str, str]
+    """File name → rules, valid as they stand."""
+
+    dashboards: Mapping[str, str]
+    """File name → dashboard as JSON."""
+
+    root_url: str | None
+    """Where people reach Grafana."""
+
+
+class MonitoringStack(pulumi.ComponentResource):
+    """Runs Prometheus with scrape targets and rules, and Grafana with data source and dashboards.
+
+    Neither has a route of its own to the outside: publishing is the stack's or the tunnel's business.
+    """
+
+    admin_password: pulumi.Output[str]
+    containers: dict[str, docker.Container]
+
+    def __init__(self, name: str, config: MonitoringStackConfig, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dockyard:monitoring_stack:MonitoringStack", name, None, opts)
+        self._name, self._config = name, config
+        self.containers = {"prometheus": self._prometheus()}
+        self.admin_password = secret("grafana-admin-password", f"{name}-grafana-password", self)
+        self.containers["grafana"] = self._grafana()
+        self.register_outputs({"containers": sorted(self.containers)})
+
+    def _prometheus(self) -> docker.Container:
+        config, context = self._config, self._config.context
+        settings = config.monitoring.prometheus
+        own = [
+            ScrapeTarget("prometheus", f"localhost:{PROMETHEUS_PORT}"),
+            ScrapeTarget("grafana", f"grafana:{GRAFANA_PORT}"),
+        ]
+        main = prometheus_config(
+            [*config.targets, *own],
+            interval=settings.scrape_interval,
+            alertmanager=config.alertmanager,
+            labels={"product": context.product, "environment": context.environment},
+        )
+        alive = f"http://prometheus:{PROMETHEUS_PORT}/-"
+        written = ConfigVolume(
+            f"{self._name}-prometheus-config",
+            files={
+                "prometheus.yml": yaml.safe_dump(main, sort_keys=False),
+                **{f"rules/{file}": text for file, text in config.rules.items()},
+            },
+            owner=NOBODY,
+            image=config.image("prometheus"),
+            context=context,
+            parent=self,
+            check="promtool check config prometheus.yml",
+            reload=Reload(context.monitoring_network, f"{alive}/healthy", f"{alive}/reload"),
+        )
+        volume = data_volume(f"{self._name}-prometheus-data", context, self)
+        port = config.port("prometheus")
+        return run_service(
+            f"{self._name}-prometheus",
+            ContainerSpec(
+                role="prometheus",
+                image=config.image("prometheus"),
+                user=NOBODY,
+                command=(
+                    f"--config.file={CONFIG_FOLDER}/prometheus.yml",
+                    "--storage.tsdb.path=/prometheus",
+                    f"--storage.tsdb.retention.time={settings.retention // 86400}d"
+                    if settings.retention % 86400 == 0
+                    else f"--storage.tsdb.retention.time={settings.retention}s",
+                    "--web.enable-lifecycle",
+                ),
+                limits=settings.limits,
+                networks=(Attachment(context.monitoring_network, ("prometheus",)),),
+                mounts=(
+                    Mount(volume.name, "/prometheus", read_only=False),
+                    written.mounted_at(CONFIG_FOLDER),
+                ),
+                publish=(Publication(PROMETHEUS_PORT, port),) if port else (),
+                health=wget(PROMETHEUS_PORT, "/-/ready"),
+                # Time to write its head block.
+                stop_grace=60,
+            ),
+            context,
+            pulumi.ResourceOptions(parent=self, depends_on=written.ready, delete_before_replace=True),
+        )
+
+    def _grafana(self) -> docker.Container:
+        config, context = self._config, self._config.context
+        settings = config.monitoring.grafana
+        image = config.image("grafana")
+        secrets = ConfigVolume(
+            f"{self._name}-grafana-secrets",
+            files={"admin-password": self.admin_password},
+            owner=GRAFANA_USER,
+            image=image,
+            context=context,
+            parent=self,
+        )
+        provisioned = ConfigVolume(
+            f"{self._name}-grafana-provisioning",
+            files={
+                "datasources/prometheus.yaml": yaml.safe_dump(_datasources(settings.datasource_uid)),
+                "dashboards/dockyard.yaml": yaml.safe_dump(_dashboard_provider()),
+                **{f"dashboards/json/{file}": text for file, text in config.dashboards.items()},
+            },
+            owner=GRAFANA_USER,
+            image=image,
+            context=context,
+            parent=self,
+        )
+        volume = data_volume(f"{self._name}-grafana-data", context, self)
+        port = config.port("grafana")
+        secure = bool(config.root_url and config.root_url.startswith("https://"))
+        return run_service(
+            f"{self._name}-grafana",
+            ContainerSpec(
+                role="grafana",
+                image=image,
+                user=GRAFANA_USER,
+                env={
+                    "GF_SECURITY_ADMIN_USER": settings.admin_user,
+                    "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{SECRETS_FOLDER}/admin-password",
+                    "GF_SECURITY_COOKIE_SECURE": str(secure).lower(),
+                    "GF_SERVER_ROOT_URL": config.root_url or f"http://127.0.0.1:{port or GRAFANA_PORT}",
+                    "GF_USERS_ALLOW_SIGN_UP": "false",
+                    "GF_AUTH_ANONYMOUS_ENABLED": "false",
+                    # No calls to the outside that nobody asked for.
+                    "GF_ANALYTICS_REPORTING_ENABLED": "false",
+                    "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+                    "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
+                    "GF_PLUGINS_PREINSTALL_DISABLED": "true",
+                },
+                limits=settings.limits,
+                networks=(Attachment(context.monitoring_network, ("grafana",)),),
+                mounts=(
+                    Mount(volume.name, "/var/lib/grafana", read_only=False),
+                    provisioned.mounted_at(PROVISIONING),
+                    secrets.mounted_at(SECRETS_FOLDER),
+                ),
+                tmpfs=("/tmp",),  # noqa: S108 - a folder in the container's own memory
+                publish=(Publication(GRAFANA_PORT, port),) if port else (),
+                health=wget(GRAFANA_PORT, "/api/health"),
+            ),
+            context,
+            pulumi.ResourceOptions(
+                parent=self,
+                depends_on=pulumi.Output.all(secrets.ready, provisioned.ready).apply(
+                    lambda groups: [one for group in groups for one in group]
+                ),
+                # One database file: two must never share it.
+                delete_before_replace=True,
+            ),
+        )
+
+
+def _datasources(uid: str) -> dict[str, object]:
+    return {
+        "apiVersion": 1,
+        "datasources": [
+            {
+                "name": "Prometheus",
+                "uid": uid,
+                "type": "prometheus",
+                "access": "proxy",
+                "url": f"http://prometheus:{PROMETHEUS_PORT}",
+                "isDefault": True,
+                "editable": False,
+            }
+        ],
+    }
+
+
+def _dashboard_provider() -> dict[str, object]:
+    return {
+        "apiVersion": 1,
+        "providers": [
+            {
+                "name": "dockyard",
+                "folder": "Dockyard",
+                "type": "file",
+                "allowUiUpdates": False,
+                "updateIntervalSeconds": 30,
+                "options": {"path": f"{PROVISIONING}/dashboards/json"},
+            }
+        ],
+    }

@@ -1,0 +1,41 @@
+"""Secrets: given in the stack's configuration, else generated once and kept, encrypted, in its state."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider
+
+BYTES = 24
+"""192 bits of randomness, 32 characters of the URL-safe alphabet: no shell, DSN or YAML needs them escaped."""
+
+
+class _RandomProvider(ResourceProvider):
+    """Makes the value once; nothing that changes in the program changes it afterwards."""
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        value = secrets.token_urlsafe(BYTES)
+        return CreateResult(id_=secrets.token_hex(8), outs={**props, "value": value})
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        return DiffResult(changes=False)
+
+
+class GeneratedSecret(Resource):
+    """A random value that stays the same for the life of the stack."""
+
+    value: pulumi.Output[str]
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions) -> None:
+        kept = pulumi.ResourceOptions(additional_secret_outputs=["value"])
+        super().__init__(_RandomProvider(), name, {"value": None}, pulumi.ResourceOptions.merge(opts, kept))
+
+
+def secret(name: str, resource_name: str, parent: pulumi.Resource) -> pulumi.Output[str]:
+    """Return the secret that the stack's configuration gives as `dockyard:<name>`, else a generated one."""
+    given = pulumi.Config("dockyard").get_secret(name)
+    if given is not None:
+        return given
+    return GeneratedSecret(resource_name, pulumi.ResourceOptions(parent=parent)).value

@@ -1,0 +1,20 @@
+"""The rules and dashboards that come with Dockyard, ready to be put into a stack."""
+
+from __future__ import annotations
+
+from dashboards import render
+from settings.loader import CHECKOUT, Settings
+
+
+def rules() -> dict[str, str]:
+    """Return Prometheus' rule files by name, as they stand in rules/."""
+    return {file.name: file.read_text() for file in sorted((CHECKOUT / "rules").glob("*.yml"))}
+
+
+def dashboards_for(settings: Settings) -> dict[str, str]:
+    """Return Grafana's dashboards for a stack: file name → JSON."""
+    return render(
+        product=settings.product.name,
+        environment=settings.stack.environment,
+        datasource_uid=settings.stack.monitoring.grafana.datasource_uid,
+    )

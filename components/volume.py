@@ -1,0 +1,40 @@
+"""Volumes: those that hold data are kept, those that hold rendered files come and go."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_docker as docker
+
+from components.context import StackContext
+
+DATA = "data"
+CONFIG = "config"
+KIND_LABEL = "dockyard.volume"
+
+
+def _labels(context: StackContext, kind: str) -> list[docker.VolumeLabelArgs]:
+    labels = {**context.labels, KIND_LABEL: kind}
+    return [docker.VolumeLabelArgs(label=name, value=value) for name, value in sorted(labels.items())]
+
+
+def data_volume(name: str, context: StackContext, parent: pulumi.Resource) -> docker.Volume:
+    """Make a volume whose content cannot be made again.
+
+    Nothing that changes in the program replaces it, since to replace a volume is to empty it. Outside development
+    it is protected, and stays on the host even when it leaves the state.
+    """
+    return docker.Volume(
+        name,
+        labels=_labels(context, DATA),
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            ignore_changes=["labels", "name", "driver", "driverOpts"],
+            protect=context.protects_data,
+            retain_on_delete=context.protects_data,
+        ),
+    )
+
+
+def config_volume(name: str, context: StackContext, parent: pulumi.Resource) -> docker.Volume:
+    """Make a volume for files that the program renders."""
+    return docker.Volume(name, labels=_labels(context, CONFIG), opts=pulumi.ResourceOptions(parent=parent))

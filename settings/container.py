@@ -1,0 +1,72 @@
+"""What can be said of any container: image, limits, health."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, model_validator
+
+from settings.base import Model
+from settings.units import Duration, Memory, spell_memory
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+"""A name in a network: lower-case letters, digits and dashes."""
+
+ImageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][A-Za-z0-9._/:@-]*$")]
+"""A key of components/images.yaml, or a full reference with registry and tag."""
+
+User = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)?$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Cores = Annotated[float, Field(gt=0, le=512)]
+
+
+class Limits(Model):
+    """What a container may use, and what is kept free for it."""
+
+    memory: Memory
+    """Hard limit; swap is never added to it, so a leak is seen early (CIS Docker 5.11)."""
+
+    reserved: Memory | None = None
+    """Kept free for it when the host runs short. Default: half the limit, as the dating app's table has it."""
+
+    cpus: Cores = 1.0
+    """Cores."""
+
+    @property
+    def reservation(self) -> int:
+        """The reservation in MiB; every limit has one."""
+        return self.reserved or max(6, self.memory // 2)
+
+    @model_validator(mode="after")
+    def _reserved_fits(self) -> Limits:
+        if self.reserved is not None and self.reserved > self.memory:
+            raise ValueError(
+                f"a reservation within the limit: {spell_memory(self.reserved)} is reserved"
+                f" of {spell_memory(self.memory)}"
+            )
+        return self
+
+
+class Health(Model):
+    """How Docker finds out whether a container is well: exactly one of `http`, `tcp` and `command`."""
+
+    http: Annotated[str, StringConstraints(pattern=r"^/")] | None = None
+    """A path that answers 2xx on the service's own port."""
+
+    tcp: bool = False
+    """The service's port takes connections."""
+
+    command: list[str] | None = Field(default=None, min_length=1)
+    """A program in the container that exits 0."""
+
+    interval: Duration = 30
+    timeout: Duration = 10
+    retries: int = Field(default=3, ge=1, le=100)
+    start_period: Duration = 40
+    """Failures in this time do not count. These four are the figures of Tumulte's Dockerfiles."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Health:
+        if sum([self.http is not None, self.tcp, self.command is not None]) != 1:
+            raise ValueError("exactly one of http, tcp and command")
+        return self

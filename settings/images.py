@@ -1,0 +1,71 @@
+"""The table of images: components/images.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import StringConstraints, TypeAdapter, ValidationError, model_validator
+
+from settings.base import Model
+from settings.problems import Lines, SettingsError, from_validation
+
+
+class Image(Model):
+    """One image: pulled by its official reference, or built from a folder of the checkout."""
+
+    image: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+(/[a-z0-9._-]+)+:[A-Za-z0-9._-]+$")] | None = None
+    """Registry, path and tag."""
+
+    digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    """What the tag meant when it was last reviewed."""
+
+    build: str | None = None
+    """A folder with a Dockerfile."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Image:
+        if (self.image is None) == (self.build is None):
+            raise ValueError("exactly one of image and build")
+        return self
+
+    @property
+    def reference(self) -> str:
+        """The official reference, pinned where the digest is known."""
+        return f"{self.image}@{self.digest}" if self.digest else self.image or ""
+
+
+@dataclass(frozen=True)
+class ImageTable:
+    """All images by name."""
+
+    images: Mapping[str, Image]
+
+    @property
+    def names(self) -> list[str]:
+        """Known names, in order."""
+        return sorted(self.images)
+
+    def reference(self, name: str, mirror: str | None = None) -> str:
+        """Return the reference to run for a name of the table, or `name` itself where it is a full reference.
+
+        With a mirror the registry's host is replaced and everything after it stays.
+        """
+        found = self.images.get(name)
+        reference = found.reference if found else name
+        if found and found.build:
+            return f"dockyard/{name}:built-here"
+        return f"{mirror}/{reference.split('/', 1)[1]}" if mirror and "/" in reference else reference
+
+
+def load_images(path: Path) -> ImageTable:
+    """Read the table. Raises SettingsError with every problem in it."""
+    text = path.read_text()
+    try:
+        images = TypeAdapter(dict[str, Image]).validate_python(yaml.safe_load(text))
+    except ValidationError as error:
+        raise SettingsError(from_validation(error, Image, path.name, Lines(text))) from error
+    return ImageTable(images)

@@ -1,0 +1,142 @@
+"""How bad input is told: every problem at once, each with its place, what was found and what was expected."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a settings file."""
+
+    file: str
+    path: str
+    found: str
+    expected: str
+    remedy: str = ""
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        text = f"{place}: {self.path}: found {self.found}, expected {self.expected}"
+        return f"{text}. {self.remedy}" if self.remedy else text
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message lists every problem."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        super().__init__(f"{count} in the settings; nothing was created or changed:\n{lines}")
+
+
+class Lines:
+    """Finds the line of a YAML path in a file, so that a message can name it."""
+
+    def __init__(self, text: str) -> None:
+        self._root = yaml.compose(text, Loader=yaml.SafeLoader)
+
+    @classmethod
+    def of(cls, file: Path) -> Lines:
+        """Read a file; one that is not there has no lines."""
+        return cls(file.read_text() if file.exists() else "")
+
+    def find(self, path: Iterable[str | int]) -> int | None:
+        """Return the line of the deepest part of `path` that stands in the file, None if not even the first does."""
+        node, line = self._root, None
+        for part in path:
+            step = self._step(node, part)
+            if step is None:
+                break
+            line, node = step
+        return line
+
+    @staticmethod
+    def _step(node: yaml.Node | None, part: str | int) -> tuple[int, yaml.Node] | None:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == str(part):
+                    return key.start_mark.line + 1, value
+        if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            item = node.value[part]
+            return item.start_mark.line + 1, item
+        return None
+
+
+def spell(value: Any) -> str:
+    """Return what was found, short and on one line."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """Return a path as people write it: `services.backend.after[0]`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def from_validation(
+    error: ValidationError, model: type[BaseModel], file: str, lines: Lines, prefix: Sequence[str] = ()
+) -> list[Problem]:
+    """Translate what pydantic found into problems with file, line and YAML path."""
+    return [_translate(detail, model, file, lines, prefix) for detail in error.errors(include_url=False)]
+
+
+def _translate(detail: Any, model: type[BaseModel], file: str, lines: Lines, prefix: Sequence[str]) -> Problem:
+    place = [part for part in detail["loc"] if part != "[key]"]
+    in_file = _in_file(place, prefix)
+    where, line = dotted(in_file), lines.find(in_file)
+    if detail["type"] == "extra_forbidden":
+        known = _known_keys(model, place[:-1])
+        near = difflib.get_close_matches(str(place[-1]), known, n=1)
+        remedy = f"Did you mean {near[0]}?" if near else ""
+        return Problem(file, where, "an unknown key", "one of " + ", ".join(known), remedy, line)
+    if detail["type"] == "missing":
+        return Problem(file, where, NOTHING, "a value (the key is required)", line=line)
+    expected = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if detail["type"] == "string_pattern_mismatch":
+        expected = f"text of the form {detail['ctx']['pattern']}"
+    return Problem(file, where, spell(detail["input"]), expected, line=line)
+
+
+def _in_file(place: Sequence[str | int], prefix: Sequence[str]) -> list[str | int]:
+    """Stack files hold the models' top-level keys as `config: dockyard:<key>`."""
+    if not prefix or not place:
+        return [*prefix, *place]
+    *outer, namespace = prefix
+    return [*outer, f"{namespace}{place[0]}", *place[1:]]
+
+
+def _known_keys(model: type[BaseModel], place: Sequence[str | int]) -> list[str]:
+    """Return the keys that could stand at `place`, by walking the models' annotations."""
+    current: Any = model
+    for part in place:
+        if isinstance(current, type) and issubclass(current, BaseModel) and part in current.model_fields:
+            current = _model_in(current.model_fields[str(part)].annotation)
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        return sorted(current.model_fields)
+    return []
+
+
+def _model_in(annotation: Any) -> Any:
+    """Return the model inside an annotation: itself, or within a dict, a list or a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        if (found := _model_in(inner)) is not None:
+            return found
+    return None
