@@ -1,1 +1,1 @@
-"""Grafana dashboards as code."""
+"""Dashboards as code: `dashboards.registry.render` returns the JSON files that Grafana provisions."""
