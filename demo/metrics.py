@@ -82,7 +82,7 @@ class HttpMetricsMiddleware:
             self._note(scope, status, time.perf_counter() - started)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        route = next((r.path for r in self.routes if r.matches(scope)[0] is not Match.NONE), UNMATCHED)
+        route = next((r.path_format for r in self.routes if r.matches(scope)[0] is not Match.NONE), UNMATCHED)
         method = scope["method"] if scope["method"] in METHODS else "other"
         self.metrics.observe(method, route, status, seconds)
         if status < 400 and route.startswith(QUIET_ROUTES):

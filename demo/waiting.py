@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay, wait_exponential
 
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 5.0
@@ -23,7 +23,7 @@ def reason_of(error: BaseException | None) -> str:
 def wait_for(
     what: str, attempt: Callable[[], None], errors: type[Exception], limit: float, say: Callable[[str], None]
 ) -> None:
-    """Call `attempt` until it no longer raises one of `errors`, for at most about `limit` seconds.
+    """Call `attempt` until it no longer raises one of `errors`, for at most `limit` seconds.
 
     The pauses double from 0.25 s to 5 s. `say` is told before each pause what is waited for and why. Raises
     NotThereError at the end of the time; other errors pass through at once.
@@ -41,7 +41,7 @@ def wait_for(
     Retrying(
         retry=retry_if_exception_type(errors),
         wait=wait_exponential(multiplier=FIRST_PAUSE_SECONDS, max=LONGEST_PAUSE_SECONDS),
-        stop=stop_after_delay(limit),
+        stop=stop_before_delay(limit),
         before_sleep=tell,
         retry_error_callback=give_up,
     )(attempt)

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from demo import backend, frontend
+from demo.config import ConfigError, Environment
+from demo.stores import read_cache, read_database
+
+
+@pytest.fixture
+def password(tmp_path: Path) -> str:
+    path = tmp_path / "password"
+    path.write_text("s3 cret'\\\n")
+    return str(path)
+
+
+def good(password: str) -> dict[str, str]:
+    return {
+        "DATABASE_HOST": "postgres",
+        "DATABASE_NAME": "twitch_polls",
+        "DATABASE_USER": "tumulte",
+        "DATABASE_PASSWORD_FILE": password,
+        "REDIS_HOST": "redis",
+    }
+
+
+def test_one_message_lists_every_problem(password: str) -> None:
+    values = good(password) | {
+        "DATABASE_HOST": "",
+        "PORT": "high",
+        "WAIT_SECONDS": "0",
+        "RUN_MIGRATIONS": "si",
+    }
+    values["REDIS_PASSWORD_FILE"] = "/nowhere/redis"
+    with pytest.raises(ConfigError) as raised:
+        backend.read_settings(Environment(values))
+    assert raised.value.problems == [
+        "DATABASE_HOST is not set",
+        "REDIS_PASSWORD_FILE: /nowhere/redis cannot be read: No such file or directory",
+        "PORT is 'high', expected a whole number",
+        "WAIT_SECONDS is 0, expected 1 to 3600",
+        "RUN_MIGRATIONS is 'si', expected true or false",
+    ]
+    assert all(problem in str(raised.value) for problem in raised.value.problems)
+
+
+def test_defaults_are_right_for_a_backend_that_names_only_its_stores(password: str) -> None:
+    settings = backend.read_settings(Environment(good(password)))
+    assert (settings.port, settings.run_migrations, settings.database.label) == (
+        3333,
+        False,
+        "postgres:5432/twitch_polls",
+    )
+
+
+def test_the_password_comes_from_the_file_and_is_shown_nowhere(password: str) -> None:
+    settings = backend.read_settings(Environment(good(password) | {"REDIS_PASSWORD_FILE": password}))
+    assert conninfo_to_dict(settings.database.conninfo)["password"] == "s3 cret'\\"
+    assert settings.cache.password == "s3 cret'\\"
+    assert "s3 cret" not in repr(settings)
+
+
+def test_a_password_in_a_variable_is_refused_without_repeating_it(password: str) -> None:
+    environment = Environment(good(password) | {"DATABASE_PASSWORD": "hunter2"})
+    read_database(environment)
+    assert environment.problems == [
+        "DATABASE_PASSWORD is set, but secrets come as files: set DATABASE_PASSWORD_FILE to the file's path"
+    ]
+
+
+def test_an_empty_password_file_is_a_problem(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.write_text("\n")
+    environment = Environment(good(str(empty)))
+    read_database(environment)
+    assert environment.problems == [f"DATABASE_PASSWORD_FILE: {empty} is empty"]
+
+
+def test_urls_can_stand_for_the_single_values(tmp_path: Path) -> None:
+    url = tmp_path / "url"
+    url.write_text("postgresql://tumulte:hunter2@db:5433/polls\n")
+    environment = Environment({"DATABASE_URL_FILE": str(url), "REDIS_URL": "redis://:hunter3@cache:6380/1"})
+    database, cache = read_database(environment), read_cache(environment)
+    environment.check()
+    assert (database.label, cache.label) == ("db:5433/polls", "cache:6380")
+    assert conninfo_to_dict(database.conninfo)["password"] == "hunter2"
+    assert "hunter" not in repr((database, cache))
+
+
+def test_a_broken_url_is_named_but_not_quoted() -> None:
+    environment = Environment(
+        {"DATABASE_URL": "postgresql://u:hunter2@[db/x", "REDIS_URL": "http://:hunter3@x"}
+    )
+    read_database(environment)
+    read_cache(environment)
+    assert [problem.split()[0] for problem in environment.problems] == ["DATABASE_URL", "REDIS_URL"]
+    assert "hunter" not in str(environment.problems)
+
+
+def test_an_address_given_twice_is_a_problem(password: str) -> None:
+    values = good(password) | {"DATABASE_URL": "postgresql://db/polls", "REDIS_URL": "redis://cache"}
+    environment = Environment(values)
+    read_database(environment)
+    read_cache(environment)
+    assert environment.problems == [
+        "DATABASE_URL is set and so is DATABASE_HOST, DATABASE_NAME, DATABASE_USER, DATABASE_PASSWORD,"
+        " expected one form of the two",
+        "REDIS_URL is set and so is REDIS_HOST, expected one form of the two",
+    ]
+
+
+@pytest.mark.parametrize("url", ["", "backend:3333", "ftp://backend", "http://", "http://backend:99999"])
+def test_the_frontend_wants_the_backends_address(url: str) -> None:
+    with pytest.raises(ConfigError, match="BACKEND_URL"):
+        frontend.read_settings(Environment({"BACKEND_URL": url}))
+    assert frontend.read_settings(Environment({"BACKEND_URL": "http://backend:3333"})).port == 3000
