@@ -165,6 +165,11 @@ class Provider(ABC):
     def delete(self, target: Target, outputs: Properties, old_inputs: Properties) -> None:
         """Remove the resource; one that is gone already is no error."""
 
+    def invoke(self, token: str, args: Properties) -> Properties:
+        """Answer a function call of the program; a provider without functions refuses all."""
+        del args
+        raise ProviderError(f"the {self.package} stand-in has no function {token}")
+
 
 class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     """Translates between the engine's protocol and a `Provider`."""
@@ -306,6 +311,16 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         except ProviderError as error:
             _fail(context, f"deleting {request.urn}", error)
         return empty_pb2.Empty()
+
+    def Invoke(
+        self, request: provider_pb2.InvokeRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.InvokeResponse:
+        """Call a function."""
+        try:
+            answer = self.provider.invoke(request.tok, from_struct(request.args))
+        except ProviderError as error:
+            _fail(context, f"invoking {request.tok}", error)
+        return provider_pb2.InvokeResponse(**{"return": to_struct(answer)})
 
     def _announce(self) -> None:
         if not self.engine_address:
