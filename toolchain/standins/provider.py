@@ -320,7 +320,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             answer = self.provider.invoke(request.tok, from_struct(request.args))
         except ProviderError as error:
             _fail(context, f"invoking {request.tok}", error)
-        return provider_pb2.InvokeResponse(**{"return": to_struct(answer)})
+        response = provider_pb2.InvokeResponse()
+        # The field's name is a word of the language.
+        getattr(response, "return").CopyFrom(to_struct(answer))
+        return response
 
     def _announce(self) -> None:
         if not self.engine_address:
