@@ -1,0 +1,159 @@
+"""Makes the Python environment of a checkout; runs before any package is there, so on the standard library alone.
+
+`dockyard` calls it when the environment is missing or out of date. The packages are fetched once a machine into a
+wheelhouse in the cache, named by what was asked for, and installed from there: a second checkout needs no network.
+Nothing counts as done before the marker is written, which is the last step: after a kill the next call starts anew.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+MARKER = "installed-requirements.txt"
+"""Copy of requirements.txt inside the environment; `dockyard` compares the two."""
+HOME = "checkout"
+"""Holds the checkout's path: an environment does not survive a move of its folder."""
+
+Say = Callable[[str], None]
+
+
+class BootstrapError(Exception):
+    """The environment cannot be made; the message is one line that says why and what to do."""
+
+
+def requirement_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a requirements file and of those it includes by `-r`."""
+    for line in path.read_text().splitlines():
+        if line.startswith("-r "):
+            yield from requirement_lines(path.parent / line[3:].strip())
+        elif line.strip() and not line.startswith("#"):
+            yield line.strip()
+
+
+def requirements_key(path: Path) -> str:
+    """Name a set of requirements on this Python and machine: it changes with any of them."""
+    parts = [sys.implementation.cache_tag or "", platform.system(), platform.machine()]
+    parts += sorted(set(requirement_lines(path)))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
+
+
+def _run_pip(python: Path, arguments: list[str], log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as output:
+        command = [str(python), "-m", "pip", "--disable-pip-version-check", *arguments]
+        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
+    if code:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or ["pip said nothing"]
+        raise BootstrapError(f"pip could not install the packages: {errors[-1]} (all of it: {log})")
+
+
+def install(python: Path, requirements: Path, cache: Path, log: Path, say: Say) -> None:
+    """Install `requirements` into the environment of `python`, out of the wheelhouse, which is filled if it must be.
+
+    Raises BootstrapError with pip's own last error line.
+    """
+    wheels = cache / "wheels" / requirements_key(requirements)
+    if not wheels.is_dir():
+        say("downloading the packages")
+        wheels.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".new-", dir=wheels.parent))
+        try:
+            # `wheel`, not `download`: whatever has no wheel is built here once, and never again by a checkout.
+            _run_pip(python, ["wheel", "--wheel-dir", str(draft), "-r", str(requirements)], log)
+            draft.chmod(0o755)
+            try:
+                draft.rename(wheels)
+            except OSError:
+                if not wheels.is_dir():  # else another checkout was faster, with the same packages
+                    raise
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    say("installing the packages")
+    offline = ["--no-index", "--no-deps", "--no-compile", "--find-links", str(wheels)]
+    try:
+        _run_pip(python, ["install", *offline, *map(str, sorted(wheels.glob("*.whl")))], log)
+    except BootstrapError:
+        shutil.rmtree(wheels, ignore_errors=True)  # damaged wheels must not fail every later call
+        raise
+
+
+def is_current(checkout: Path) -> bool:
+    """Say whether the environment is complete, belongs to this folder and has what requirements.txt asks for."""
+    venv = checkout / ".dockyard/venv"
+    try:
+        return (
+            (venv / MARKER).read_bytes() == (checkout / "requirements.txt").read_bytes()
+            and (venv / HOME).read_text().strip() == str(checkout)
+            and os.access(venv / "bin/python", os.X_OK)
+        )
+    except OSError:
+        return False
+
+
+def make_environment(checkout: Path, cache: Path, say: Say) -> None:
+    """Make `.dockyard/venv` anew. Raises BootstrapError."""
+    venv = checkout / ".dockyard/venv"
+    say(f"making it with Python {platform.python_version()}")
+    shutil.rmtree(venv, ignore_errors=True)
+    # By its real name (python3.11, not python3): when the system moves on to another Python, the link breaks and the
+    # environment is made anew, instead of looking for its packages where they never were.
+    python = os.path.realpath(sys.executable)
+    made = subprocess.run([python, "-m", "venv", str(venv)], capture_output=True, text=True, check=False)
+    if made.returncode:
+        last = (made.stdout + made.stderr).strip().splitlines()[-1:]
+        raise BootstrapError(f"python -m venv failed: {' '.join(last)}")
+    interpreter = venv / "bin/python"
+    install(interpreter, checkout / "requirements.txt", cache, checkout / ".dockyard/logs/pip.log", say)
+    packages = next(venv.glob("lib/python3.*/site-packages"))
+    (packages / "dockyard.pth").write_text(f"{checkout}\n")  # so that `-m ops` is found from any folder
+    (venv / HOME).write_text(f"{checkout}\n")
+    shutil.copyfile(checkout / "requirements.txt", venv / MARKER)
+
+
+def cache_folder() -> Path:
+    """Return the machine-wide cache, by the same rule as `toolchain.workdir.WorkDir.cache`."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(os.environ.get("DOCKYARD_CACHE") or Path(base) / "dockyard")
+
+
+def main() -> int:
+    """Bring the environment up to date, one process at a time; return the exit code."""
+    started = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"  · Python environment: {text}", file=sys.stderr, flush=True)  # noqa: T201 - rich is not there yet
+
+    work = CHECKOUT / ".dockyard"
+    try:
+        work.mkdir(exist_ok=True)
+        with (work / "venv.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say("waiting for another dockyard that is making it")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if is_current(CHECKOUT):
+                return 0
+            make_environment(CHECKOUT, cache_folder(), say)
+    except (BootstrapError, OSError) as error:
+        print(f"✗ Python environment: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    took = time.monotonic() - started
+    print(f"✓ Python environment: {platform.python_version()} ({took:.1f} s)", file=sys.stderr)  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""One at a time: a lock between processes that goes away with the process that holds it."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def locked(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock file `path`; while another process holds it, say so once and wait.
+
+    The kernel lets go of the lock when its holder dies, so a kill leaves nothing to clean up.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another dockyard that is doing the same")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
