@@ -130,6 +130,7 @@ class AlertRouting(pulumi.ComponentResource):
                     "--cluster.listen-address=",
                 ),
                 limits=alerts.limits,
+                exclusive=True,
                 networks=(Attachment(context.monitoring_network, ("alertmanager",)),),
                 mounts=(
                     Mount(volume.name, "/alertmanager", read_only=False),
@@ -139,6 +140,6 @@ class AlertRouting(pulumi.ComponentResource):
                 health=wget(PORT, "/-/healthy"),
             ),
             context,
-            pulumi.ResourceOptions(parent=self, depends_on=written.ready, delete_before_replace=True),
+            pulumi.ResourceOptions(parent=self, depends_on=written.ready),
         )
         self.register_outputs({"address": self.address})

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import pulumi
 import pulumi_docker as docker
+from pydantic import BaseModel
 
 from components.context import StackContext
 from components.spec import ContainerSpec, HealthCheck
@@ -32,19 +33,23 @@ def label_args(labels: Mapping[str, str]) -> list[docker.ContainerLabelArgs]:
 
 
 def spec_hash(spec: ContainerSpec) -> str:
-    """Return a short hash of what the spec says in the open; outputs (ids, secrets) are left out of it."""
-    text = json.dumps(asdict_without_outputs(spec), sort_keys=True, default=str)
+    """Return a short hash of what the spec says in the open; outputs (ids, secrets) are left out of it.
+
+    As a label it turns every change into a replacement: the provider plans changes of health checks and of folders
+    in memory as updates in place, and then does not make them. Limits are left out: those it does change in place.
+    """
+    said = {name: value for name, value in _plain(spec).items() if name != "limits"}
+    text = json.dumps([said, TMPFS_OPTIONS], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def asdict_without_outputs(spec: ContainerSpec) -> Any:
-    """Return the spec as plain data in which every output is one fixed word."""
-    return asdict(spec, dict_factory=lambda items: {key: _plain(value) for key, value in items})
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, pulumi.Output):
         return "(output)"
+    if is_dataclass(value):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, BaseModel):
+        return _plain(value.model_dump())
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -64,13 +69,13 @@ def common_args(spec: ContainerSpec, context: StackContext) -> dict[str, Any]:
         "memory": spec.limits.memory,
         "memory_swap": spec.limits.memory,
         "memory_reservation": spec.limits.reservation,
-        "cpus": f"{spec.limits.cpus:g}",
+        # "2" would be read back as "2.0": a replacement in every preview.
+        "cpus": str(float(spec.limits.cpus)),
         "read_only": spec.read_only,
         "capabilities": docker.ContainerCapabilitiesArgs(
             drops=["ALL"], adds=[f"CAP_{name}" for name in spec.capabilities] or None
         ),
         "security_opts": ["no-new-privileges:true"],
-        "pid_mode": "host" if spec.host_processes else None,
         "init": True,
         "log_driver": "json-file",
         "log_opts": {
@@ -102,16 +107,17 @@ def run_service(
 ) -> docker.Container:
     """Run a long-lived container and wait until it is healthy.
 
-    Where it publishes no port its successor is created, and healthy, before it goes; where it does, the port can
-    have only one holder, so the old one goes first. The name is always generated, so that both can exist.
+    Its successor is created, and healthy, before it goes, unless both cannot be: a published port and a data folder
+    have only one holder. The name is always generated, so that both can exist.
     """
-    replace_in_place = bool(spec.publish)
+    if spec.health and context.docker.health_interval:
+        spec = replace(spec, health=replace(spec.health, interval=context.docker.health_interval))
     return docker.Container(
         name,
         **common_args(spec, context),
         restart="unless-stopped",
         must_run=True,
-        healthcheck=_health_args(spec.health, context),
+        healthcheck=_health_args(spec.health),
         wait=spec.health is not None,
         wait_timeout=context.docker.wait_timeout,
         stop_signal=spec.stop_signal,
@@ -119,21 +125,22 @@ def run_service(
         # Counts when the container is deleted, from the OLD state: so it must be there from the first day.
         destroy_grace_seconds=spec.stop_grace,
         ports=[
-            docker.ContainerPortArgs(internal=port.inside, external=port.outside, ip=port.address)
+            docker.ContainerPortArgs(internal=port.inside, external=port.outside, ip=port.address, protocol="tcp")
             for port in spec.publish
         ]
         or None,
-        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=replace_in_place)),
+        opts=pulumi.ResourceOptions.merge(
+            opts, pulumi.ResourceOptions(delete_before_replace=spec.exclusive or bool(spec.publish))
+        ),
     )
 
 
-def _health_args(health: HealthCheck | None, context: StackContext) -> docker.ContainerHealthcheckArgs | None:
+def _health_args(health: HealthCheck | None) -> docker.ContainerHealthcheckArgs | None:
     if health is None:
         return None
-    interval = context.docker.health_interval or health.interval
     return docker.ContainerHealthcheckArgs(
         tests=["CMD", *health.command],
-        interval=go_duration(interval),
+        interval=go_duration(health.interval),
         timeout=go_duration(health.timeout),
         retries=health.retries,
         start_period=go_duration(health.start_period),

@@ -60,6 +60,7 @@ def run_postgres(
                 "PGDATA": f"{PGDATA}/pgdata",
             },
             limits=config.limits,
+            exclusive=True,
             networks=(
                 Attachment(context.app_network, ("postgres",)),
                 Attachment(context.monitoring_network, ("postgres",)),
@@ -82,8 +83,6 @@ def run_postgres(
         pulumi.ResourceOptions(
             parent=parent,
             depends_on=secrets.ready,
-            # Two servers must never share one data folder.
-            delete_before_replace=True,
         ),
     )
     return Connection(
@@ -132,6 +131,7 @@ def run_redis(
             user=POSTGRES_USER,
             command=("redis-server", f"{SECRETS_FOLDER}/redis.conf"),
             limits=config.limits,
+            exclusive=True,
             networks=(
                 Attachment(context.app_network, ("redis",)),
                 Attachment(context.monitoring_network, ("redis",)),
@@ -144,7 +144,7 @@ def run_redis(
             publish=(Publication(6379, port),) if port else (),
         ),
         context,
-        pulumi.ResourceOptions(parent=parent, depends_on=secrets.ready, delete_before_replace=True),
+        pulumi.ResourceOptions(parent=parent, depends_on=secrets.ready),
     )
     return Connection(
         env={"REDIS_HOST": "redis", "REDIS_PORT": "6379"},

@@ -111,6 +111,7 @@ class MonitoringStack(pulumi.ComponentResource):
                     "--web.enable-lifecycle",
                 ),
                 limits=settings.limits,
+                exclusive=True,
                 networks=(Attachment(context.monitoring_network, ("prometheus",)),),
                 mounts=(
                     Mount(volume.name, "/prometheus", read_only=False),
@@ -122,7 +123,7 @@ class MonitoringStack(pulumi.ComponentResource):
                 stop_grace=60,
             ),
             context,
-            pulumi.ResourceOptions(parent=self, depends_on=written.ready, delete_before_replace=True),
+            pulumi.ResourceOptions(parent=self, depends_on=written.ready),
         )
 
     def _grafana(self) -> docker.Container:
@@ -172,6 +173,7 @@ class MonitoringStack(pulumi.ComponentResource):
                     "GF_PLUGINS_PREINSTALL_DISABLED": "true",
                 },
                 limits=settings.limits,
+                exclusive=True,
                 networks=(Attachment(context.monitoring_network, ("grafana",)),),
                 mounts=(
                     Mount(volume.name, "/var/lib/grafana", read_only=False),
@@ -188,8 +190,6 @@ class MonitoringStack(pulumi.ComponentResource):
                 depends_on=pulumi.Output.all(secrets.ready, provisioned.ready).apply(
                     lambda groups: [one for group in groups for one in group]
                 ),
-                # One database file: two must never share it.
-                delete_before_replace=True,
             ),
         )
 

@@ -74,8 +74,8 @@ class ContainerSpec:
     capabilities: tuple[str, ...] = ()
     """Added after all have been dropped."""
 
-    host_processes: bool = False
-    """Share the host's process list (CIS Docker 5.15); only what measures the host does."""
+    exclusive: bool = False
+    """Never two at once, not even for the moment of a replacement: it owns a data folder."""
 
     stop_signal: str | None = None
     stop_grace: int = 10

@@ -18,6 +18,8 @@ class SetupError(Exception):
         super().__init__(f"{message}. {remedy}" if remedy else message)
         self.message = message
         self.remedy = remedy
+        self.told = False
+        """Whether a step has printed it already."""
 
 
 def spell_seconds(seconds: float) -> str:
@@ -55,6 +57,15 @@ class Progress:
         with self._lock:
             self.console.print(text, style=style or None, markup=False)
 
+    def tell(self, error: SetupError, title: str = "") -> None:
+        """Print an error and its remedy, once however often it is told."""
+        if error.told:
+            return
+        error.told = True
+        self.line(f"✗ {title + ': ' if title else ''}{error.message}", style="bold red")
+        if error.remedy:
+            self.line(f"  → {error.remedy}", style="red")
+
     @contextmanager
     def step(self, title: str) -> Iterator[Step]:
         """Run one step: prints its outcome and time when it ends, or the failure when it raises."""
@@ -62,9 +73,7 @@ class Progress:
         try:
             yield current
         except SetupError as error:
-            self.line(f"✗ {title}: {error.message}", style="bold red")
-            if error.remedy:
-                self.line(f"  → {error.remedy}", style="red")
+            self.tell(error, title)
             raise
         took = spell_seconds(time.monotonic() - current.started)
         self.line(f"✓ {title}{': ' + current.outcome if current.outcome else ''} ({took})", style="green")

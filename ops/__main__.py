@@ -1,0 +1,121 @@
+"""The `dockyard` command."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from typing import Annotated
+
+import docker
+import typer
+from toolchain.engine import stop_engine
+from toolchain.environment import ensure_backend, environment
+
+from ops import checks, deploy
+from ops.setup import prepare_engine
+from settings.problems import SettingsError
+from toolchain.progress import Progress, SetupError
+from toolchain.workdir import WorkDir
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+Stack = Annotated[str, typer.Argument(help="A stack: dev, staging, production, or a product's own.")]
+Service = Annotated[str | None, typer.Argument(help="One service of it; default: all.")]
+
+
+@app.command()
+def up(stack: Stack) -> None:
+    """Set up what is missing and bring a stack to what its files say."""
+    raise typer.Exit(deploy.up(WorkDir(), stack, Progress()))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def preview(context: typer.Context, stack: Stack) -> None:
+    """Show what `up` would change. Further options go to `pulumi preview`."""
+    raise typer.Exit(deploy.preview(WorkDir(), stack, context.args, Progress()))
+
+
+@app.command()
+def down(
+    stack: Stack,
+    volumes: Annotated[bool, typer.Option("--volumes", help="Delete the data volumes too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
+) -> None:
+    """Remove everything that a stack made; its data stays unless --volumes is given."""
+    if volumes and not yes:
+        typer.confirm(f"Delete all data of the stack {stack}? It cannot be brought back", abort=True)
+    raise typer.Exit(deploy.down(WorkDir(), stack, Progress(), volumes=volumes))
+
+
+@app.command()
+def status(stack: Stack) -> None:
+    """Show what runs, and how it is."""
+    raise typer.Exit(deploy.show_status(WorkDir(), stack, Progress()))
+
+
+@app.command()
+def logs(
+    stack: Stack,
+    service: Service = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as new lines come.")] = False,
+    tail: Annotated[int, typer.Option(help="Lines of each service.")] = 50,
+) -> None:
+    """Show what services print."""
+    raise typer.Exit(deploy.logs(WorkDir(), stack, service, follow=follow, tail=tail, progress=Progress()))
+
+
+@app.command()
+def secret(stack: Stack, name: Annotated[str, typer.Argument(help="Its name, as in the documentation.")]) -> None:
+    """Print one secret of a stack, for instance grafana-admin-password."""
+    engine = prepare_engine(WorkDir(), stack, Progress())
+    outputs = engine.read("stack output", "--json", "--show-secrets")
+    key = name.replace("-", "_")
+    if key not in outputs:
+        secrets = ", ".join(sorted(known.replace("_", "-") for known in outputs if known.endswith("password")))
+        raise SetupError(f"the stack {stack} has no secret {name}", f"It has: {secrets or 'none before its first up'}")
+    typer.echo(outputs[key])
+
+
+@app.command()
+def env() -> None:
+    """Print what a shell needs for plain `pulumi` commands: eval "$(./dockyard env)"."""
+    work = WorkDir()
+    ensure_backend(work)
+    for name, value in environment(work).items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def stop() -> None:
+    """Stop the private Docker engine of this checkout, if it has one, with all that runs in it."""
+    stop_engine(WorkDir(), Progress())
+
+
+@app.command()
+def test(
+    parts: Annotated[list[str] | None, typer.Argument(help="lint, unit, rules, setup, contract, images, live.")] = None,
+) -> None:
+    """Run the tests: all of them, or the parts named."""
+    raise typer.Exit(checks.run(WorkDir(), parts or [], Progress()))
+
+
+def main() -> None:
+    """Run the command; an error that a person can mend is told in its own words, without a traceback."""
+    try:
+        app()
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(2)
+    except SetupError as error:
+        Progress().tell(error)
+        sys.exit(1)
+    except docker.errors.DockerException as error:
+        typer.echo(f"Docker: {error}", err=True)
+        sys.exit(1)
+    except subprocess.CalledProcessError as error:
+        typer.echo(f"{shlex.join(error.cmd)} failed:\n{error.stderr or error.stdout}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

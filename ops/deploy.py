@@ -1,0 +1,110 @@
+"""The verbs that change a stack: up, preview, down."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+import docker
+
+from ops.events import Outcome
+from ops.ports import check_ports
+from ops.setup import Ready, prepare, prepare_engine, stack_settings
+from ops.state import State, release_dead_locks, remove_strays
+from ops.status import follow_logs, print_table, rows
+from toolchain.progress import Progress, SetupError, spell_seconds
+from toolchain.workdir import WorkDir
+
+
+def up(work: WorkDir, stack: str, progress: Progress) -> int:
+    """Set up what is missing, bring the stack to what its files say, and print what runs; return the exit code."""
+    began = time.monotonic()
+    ready = prepare(work, stack, progress)
+    client = ready.docker_client()
+    state = _mended_state(work, ready, client, progress)
+    check_ports(ready.settings, _ports_held(client, stack))
+    again = [f"--replace={urn}" for urn in state.failed_jobs()]
+    with progress.step(f"Stack {stack}") as step:
+        code, outcome = ready.engine.change("up", again, progress)
+        step.outcome = outcome.summary()
+        if code:
+            step.outcome += "; it could not be finished"
+    if code:
+        _tell_errors(outcome, progress, work, "up", stack)
+        return code
+    _print_status(ready, client)
+    progress.line(f"{outcome.summary()} in {spell_seconds(time.monotonic() - began)}")
+    return 0
+
+
+def preview(work: WorkDir, stack: str, arguments: Sequence[str], progress: Progress) -> int:
+    """Show what an `up` would change; extra arguments go to the engine."""
+    stack_settings(work, stack, preview=True)
+    return prepare_engine(work, stack, progress).show("preview", list(arguments))
+
+
+def down(work: WorkDir, stack: str, progress: Progress, *, volumes: bool) -> int:
+    """Remove everything that the stack made; data volumes, and the secrets that open them, only with `volumes`."""
+    engine = prepare_engine(work, stack, progress)
+    release_dead_locks(work.state, stack, progress)
+    state = State.of(engine)
+    kept = [] if volumes else state.kept_with_data()
+    with progress.step(f"Stack {stack}") as step:
+        code, outcome = engine.change("destroy", [f"--exclude={urn}" for urn in kept], progress)
+        step.outcome = outcome.summary()
+    if code:
+        _tell_errors(outcome, progress, work, "destroy", stack)
+    return code
+
+
+def _mended_state(work: WorkDir, ready: Ready, client: docker.DockerClient, progress: Progress) -> State:
+    """Return the state, after what an interrupted run left has been put right."""
+    release_dead_locks(work.state, ready.engine.stack, progress)
+    state = State.of(ready.engine)
+    if state.interrupted:
+        remove_strays(state, client, ready.engine.stack, progress)
+    return state
+
+
+def _ports_held(client: docker.DockerClient, stack: str) -> set[int]:
+    """Return the ports on the host that the stack's own containers have."""
+    containers = client.containers.list(filters={"label": f"dockyard.stack={stack}"})
+    return {
+        int(binding["HostPort"])
+        for container in containers
+        for bindings in container.ports.values()
+        for binding in bindings or ()
+    }
+
+
+def _tell_errors(outcome: Outcome, progress: Progress, work: WorkDir, verb: str, stack: str) -> None:
+    for error in outcome.errors:
+        progress.line(error, "bold red")
+    log = (work.logs / f"{verb}-{stack}.log").relative_to(work.checkout)
+    progress.line(f"What the engine printed is in {log}", "dim")
+
+
+def logs(work: WorkDir, stack: str, service: str | None, *, follow: bool, tail: int, progress: Progress) -> int:
+    """Print what the stack's containers wrote, each line with its service's name."""
+    ready = prepare(work, stack, progress)
+    found = [row for row in rows(State.of(ready.engine), ready.docker_client()) if service in (None, row.service)]
+    if not found:
+        raise SetupError(f"the stack {stack} runs no service {service or 'at all'}")
+    return follow_logs(ready.docker_client(), found, follow=follow, tail=tail)
+
+
+def show_status(work: WorkDir, stack: str, progress: Progress) -> int:
+    """Print what runs; exit code 1 where something is not well."""
+    ready = prepare(work, stack, progress)
+    return _print_status(ready, ready.docker_client())
+
+
+def _print_status(ready: Ready, client: docker.DockerClient) -> int:
+    stack = ready.engine.stack
+    found = rows(State.of(ready.engine), client)
+    user = ready.settings.stack.monitoring.grafana.admin_user
+    notes = [f"Grafana: user {user}; its password: ./dockyard secret {stack} grafana-admin-password"]
+    sys.stderr.flush()
+    print_table(f"{ready.settings.product.name} · {stack}", found, notes if found else [])
+    return 0 if all(row.health in ("healthy", "running", "done") for row in found) else 1

@@ -1,0 +1,59 @@
+"""Runs the `pulumi` command for a stack, with the environment that the set-up made."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ops.events import EventFollower, Outcome
+from toolchain.progress import Progress
+from toolchain.workdir import WorkDir
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The Pulumi engine, working on one stack."""
+
+    work: WorkDir
+    stack: str
+    env: Mapping[str, str]
+
+    def change(self, verb: str, arguments: Sequence[str], progress: Progress) -> tuple[int, Outcome]:
+        """Run `up` or `destroy` without questions and tell what happens; return the exit code and the outcome.
+
+        What the engine itself prints goes to a log file.
+        """
+        self.work.logs.mkdir(parents=True, exist_ok=True)
+        events = self.work.logs / f"{verb}-{self.stack}.events"
+        command = self._command(verb, "--yes", "--skip-preview", "--event-log", str(events), *arguments)
+        with (
+            (self.work.logs / f"{verb}-{self.stack}.log").open("w") as output,
+            EventFollower(events, progress) as follower,
+        ):
+            finished = subprocess.run(
+                command, env=dict(self.env), cwd=self.work.checkout, stdout=output, stderr=output, check=False
+            )
+        return finished.returncode, follower.outcome
+
+    def show(self, verb: str, arguments: Sequence[str]) -> int:
+        """Run a command whose output is for the person; return its exit code."""
+        command = self._command(verb, *arguments)
+        return subprocess.run(command, env=dict(self.env), cwd=self.work.checkout, check=False).returncode
+
+    def read(self, *arguments: str) -> Any:
+        """Run a command that prints JSON and return it. Raises CalledProcessError when it fails."""
+        finished = subprocess.run(
+            self._command(*arguments),
+            env=dict(self.env),
+            cwd=self.work.checkout,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return json.loads(finished.stdout)
+
+    def _command(self, verb: str, *arguments: str) -> list[str]:
+        return ["pulumi", *verb.split(), "--stack", self.stack, "--non-interactive", *arguments]

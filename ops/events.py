@@ -1,0 +1,117 @@
+"""Follows the engine's event log and tells, line by line, what happens to each resource."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from toolchain.progress import Progress, spell_seconds
+
+VERBS = {
+    "create": "created",
+    "create-replacement": "created",
+    "update": "updated",
+    "delete": "removed",
+    "delete-replaced": "removed the old",
+    "import": "imported",
+    "discard-replaced": "let go of the old",
+}
+"""Operations that change something, as they read in a line. `same`, `read` and `refresh` change nothing, and
+`replace` only stands for the pair of the others."""
+
+
+@dataclass
+class Outcome:
+    """What came of one run of the engine."""
+
+    changes: Counter[str] = field(default_factory=Counter)
+    errors: list[str] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """Return the changes in words: `0 changes`, or `12 created, 1 removed`."""
+        total = sum(self.changes.values())
+        if not total:
+            return "0 changes"
+        parts = ", ".join(f"{count} {verb}" for verb, count in self.changes.most_common())
+        return f"{total} changes: {parts}" if total > 1 else f"1 change: {parts}"
+
+
+class EventFollower:
+    """Reads a growing event log in a thread; use it as a context around the engine's run."""
+
+    def __init__(self, log: Path, progress: Progress) -> None:
+        self.outcome = Outcome()
+        self._log, self._progress = log, progress
+        self._began: dict[str, float] = {}
+        self._finished = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> EventFollower:
+        self._log.unlink(missing_ok=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._finished.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        rest = ""
+        position = 0
+        while True:
+            ended = self._finished.is_set()
+            if self._log.exists():
+                with self._log.open() as log:
+                    log.seek(position)
+                    rest += log.read()
+                    position = log.tell()
+                *lines, rest = rest.split("\n")
+                for line in lines:
+                    self._tell(json.loads(line))
+            if ended:
+                return
+            time.sleep(0.1)
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        if before := event.get("resourcePreEvent"):
+            self._began[before["metadata"]["urn"]] = time.monotonic()
+        elif after := event.get("resOutputsEvent"):
+            self._tell_done(after["metadata"])
+        elif failed := event.get("resOpFailedEvent"):
+            self._progress.line(
+                f"  ✗ {_label(failed['metadata']['urn'])}: {failed['metadata']['op']} failed", "bold red"
+            )
+        elif said := event.get("diagnosticEvent"):
+            self._tell_diagnostic(said)
+
+    def _tell_done(self, metadata: dict[str, Any]) -> None:
+        verb = VERBS.get(metadata["op"])
+        if verb is None or metadata["type"].startswith("pulumi:"):
+            return
+        self.outcome.changes[verb.removesuffix(" the old")] += 1
+        if metadata["type"].startswith("dockyard:"):
+            return
+        took = time.monotonic() - self._began.get(metadata["urn"], time.monotonic())
+        sign = "-" if verb.startswith("removed") else "+" if verb == "created" else "~"
+        self._progress.line(f"  {sign} {_label(metadata['urn'])}: {verb} ({spell_seconds(took)})")
+
+    def _tell_diagnostic(self, said: dict[str, Any]) -> None:
+        text = said.get("message", "").strip().replace("<{%reset%}>", "")
+        if said.get("severity") == "error" and text:
+            self.outcome.errors.append(text)
+        elif said.get("severity") == "warning" and text:
+            self._progress.line(f"  ! {text}", "yellow")
+
+
+def _label(urn: str) -> str:
+    """Return `container tumulte-app-postgres` for a URN."""
+    *_, chain, name = urn.split("::")
+    kind = chain.rsplit("$", 1)[-1].rsplit(":", 1)[-1]
+    kind = {"Resource": "secret", "RemoteImage": "image"}.get(kind, kind)
+    words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in kind).strip()
+    return f"{words} {name}"

@@ -1,0 +1,83 @@
+"""Everything that must be there before the engine can run, in order, each step at once where nothing is to do."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import docker
+from toolchain.engine import ensure_engine
+from toolchain.environment import ensure_backend, environment
+from toolchain.images import ensure_images
+from toolchain.plugins import ensure_plugins
+from toolchain.pulumi_cli import ensure_pulumi
+from toolchain.stacks import ensure_stack
+
+from ops.engine import Engine
+from ops.ports import claim_port_offset
+from settings.loader import Settings, load, read_stack_file
+from settings.machine import Machine, read_machine, write_machine
+from toolchain.progress import Progress
+from toolchain.workdir import WorkDir
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A machine on which the engine can work on one stack."""
+
+    engine: Engine
+    settings: Settings
+    docker_host: str
+
+    def docker_client(self) -> docker.DockerClient:
+        """Return a client of the stack's Docker engine."""
+        return docker.DockerClient(base_url=self.docker_host)
+
+
+def stack_settings(work: WorkDir, stack: str, *, preview: bool = False) -> Settings:
+    """Return the settings of a stack from its files. Raises SettingsError with every problem."""
+    return load(read_stack_file(work.checkout, stack), stack, checkout=work.checkout, preview=preview)
+
+
+def prepare_engine(work: WorkDir, stack: str, progress: Progress) -> Engine:
+    """Make the Pulumi engine ready for a stack, without a Docker engine: enough for a first preview."""
+    ensure_pulumi(work, progress)
+    ensure_plugins(work, progress)
+    return _engine(work, stack)
+
+
+def prepare(work: WorkDir, stack: str, progress: Progress) -> Ready:
+    """Make everything ready for an `up`.
+
+    Bad settings and a machine that can have no Docker engine are told first, in seconds. The tools and the images
+    take minutes where they have to be built, and need nothing of each other: two lanes.
+    Raises SettingsError or SetupError.
+    """
+    settings = stack_settings(work, stack)
+    docker_host = ensure_engine(work, progress)
+    with ThreadPoolExecutor(max_workers=2) as lanes:
+        tools = lanes.submit(_tools, work, progress)
+        images = lanes.submit(_images, work, settings, docker_host, progress)
+        tools.result()
+        images.result()
+    return Ready(_engine(work, stack), stack_settings(work, stack), docker_host)
+
+
+def _tools(work: WorkDir, progress: Progress) -> None:
+    ensure_pulumi(work, progress)
+    ensure_plugins(work, progress)
+
+
+def _images(work: WorkDir, settings: Settings, docker_host: str, progress: Progress) -> None:
+    images = ensure_images(work, progress, docker_host, settings.image_names, settings.stack.docker.mirror)
+    known = read_machine(work.machine_file)
+    found = Machine(port_offset=claim_port_offset(work), images={**known.images, **images})
+    if found != known:
+        write_machine(work.machine_file, found)
+
+
+def _engine(work: WorkDir, stack: str) -> Engine:
+    ensure_backend(work)
+    env = environment(work)
+    ensure_stack(work, stack, env)
+    return Engine(work, stack, env)

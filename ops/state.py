@@ -1,0 +1,107 @@
+"""What the state of a stack says, and how an interrupted run is mended before the next."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import NotFound
+
+from components.volume import DATA, KIND_LABEL
+from ops.engine import Engine
+from toolchain.progress import Progress
+
+CONTAINER = "docker:index/container:Container"
+VOLUME = "docker:index/volume:Volume"
+NETWORK = "docker:index/network:Network"
+GENERATED = "pulumi-python:dynamic:Resource"
+
+
+@dataclass(frozen=True)
+class State:
+    """A stack's resources as they stood after its last run."""
+
+    resources: tuple[Mapping[str, Any], ...]
+    interrupted: bool
+    """A run ended in the middle of an operation, so something may exist that the state does not know."""
+
+    @classmethod
+    def of(cls, engine: Engine) -> State:
+        """Read the state. Raises CalledProcessError where the stack does not exist."""
+        deployment = engine.read("stack export").get("deployment") or {}
+        return cls(
+            tuple(deployment.get("resources") or ()),
+            bool(deployment.get("pending_operations")),
+        )
+
+    def of_type(self, kind: str) -> Iterator[Mapping[str, Any]]:
+        """Return the resources of one type."""
+        return (one for one in self.resources if one["type"] == kind)
+
+    def failed_jobs(self) -> list[str]:
+        """Return the URNs of one-shot jobs that ended with another exit code than 0."""
+        return [
+            one["urn"]
+            for one in self.of_type(CONTAINER)
+            if not one.get("delete") and one["outputs"].get("mustRun") is False and one["outputs"].get("exitCode")
+        ]
+
+    def kept_with_data(self) -> list[str]:
+        """Return the URNs of data volumes, and of generated secrets: without those, the data cannot be opened."""
+        volumes = [
+            one["urn"] for one in self.of_type(VOLUME) if {"label": KIND_LABEL, "value": DATA} in _labels(one["inputs"])
+        ]
+        return volumes + [one["urn"] for one in self.of_type(GENERATED)]
+
+
+def _labels(inputs: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [{"label": item["label"], "value": item["value"]} for item in inputs.get("labels") or ()]
+
+
+def release_dead_locks(backend: Path, stack: str, progress: Progress) -> None:
+    """Remove locks of the local backend whose process on this machine is gone.
+
+    A lock of a living process, or of another machine, is left alone: the engine says who holds it.
+    """
+    for lock in backend.glob(f".pulumi/locks/**/{stack}/*.json"):
+        holder = json.loads(lock.read_text())
+        if holder.get("hostname") != socket.gethostname() or _alive(int(holder.get("pid", 0))):
+            continue
+        lock.unlink()
+        progress.line(f"  · released the lock that process {holder['pid']} left when it was killed", "dim")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def remove_strays(state: State, engine_client: docker.DockerClient, stack: str, progress: Progress) -> None:
+    """Remove containers that an interrupted run made and could not write down.
+
+    They are known by three things together: this stack's label, a network that only this state has, and no entry
+    in the state. Nothing else is touched.
+    """
+    known = {one["id"] for one in state.of_type(CONTAINER)}
+    ours = {one["id"] for one in state.of_type(NETWORK)}
+    for container in engine_client.containers.list(all=True, filters={"label": f"dockyard.stack={stack}"}):
+        networks = container.attrs["NetworkSettings"]["Networks"].values()
+        if container.id in known or not ours & {network["NetworkID"] for network in networks}:
+            continue
+        try:
+            container.remove(force=True)
+        except NotFound:
+            continue
+        service = container.labels.get("dockyard.service", container.name)
+        progress.line(f"  · removed the {service} container of an interrupted run", "dim")
