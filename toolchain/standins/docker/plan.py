@@ -1,0 +1,147 @@
+"""Plan: what state a change of inputs leads to, by the rules of Terraform's plugin SDK 2.
+
+The rules in short: a value that is not given and may be computed stays as it is; none and the type's zero value are
+the same; sets are equal whatever their order; a collection that the provider has never filled in becomes unknown.
+Pure: needs no engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from toolchain.standins.docker.schema import Field
+from toolchain.standins.values import UNKNOWN, Properties, has_unknown
+
+
+def plan_object(fields: Mapping[str, Field], prior: Properties, config: Properties) -> Properties:
+    """Return the state that the object has after `config` was applied to `prior`."""
+    return {name: _plan(entry, prior.get(name), config.get(name)) for name, entry in fields.items()}
+
+
+def _plan(entry: Field, prior: Any, config: Any) -> Any:
+    if entry.output:
+        return UNKNOWN if prior is None and not entry.scalar else prior
+    if config == UNKNOWN:
+        return UNKNOWN
+    if entry.scalar:
+        return _plan_scalar(entry, prior, config)
+    if config is None:
+        return _plan_nothing(entry, prior)
+    if entry.type == "set" and has_unknown(config):
+        return UNKNOWN
+    return prior if canonical(entry, prior) == canonical(entry, config) else _plan_given(entry, prior, config)
+
+
+def _plan_nothing(entry: Field, prior: Any) -> Any:
+    """Plan a collection that is not given."""
+    if entry.computed:
+        return UNKNOWN if prior is None and not entry.block else prior
+    return None if prior else prior
+
+
+def _plan_scalar(entry: Field, prior: Any, config: Any) -> Any:
+    wanted = entry.default if config is None else config
+    if (prior or entry.zero) == (wanted or entry.zero):
+        return prior
+    if wanted is None and entry.computed:
+        return prior
+    if entry.suppress == "empty" and not wanted:
+        return prior
+    if entry.suppress == "ratio" and float(prior or 0) == float(wanted or 0):
+        return prior
+    return wanted
+
+
+def _plan_given(entry: Field, prior: Any, config: Any) -> Any:
+    """Plan a collection that is given and differs."""
+    if entry.single:
+        in_place = entry.type == "list" and prior is not None
+        return _plan_block(entry, prior, config) if in_place else filled(entry.fields, config)
+    if not entry.fields:
+        return config
+    if entry.type == "set":
+        known = {repr(canonical_object(entry.fields, item)): item for item in prior or []}
+        return [
+            known.get(repr(canonical_object(entry.fields, item)), filled(entry.fields, item))
+            for item in config
+        ]
+    if entry.suppress == "ports" and _same_ports(prior or [], config):
+        return prior
+    return _plan_list(entry.fields, prior or [], config)
+
+
+def _plan_block(entry: Field, prior: Properties, config: Properties) -> Properties:
+    planned = plan_object(entry.fields, prior, config)
+    if all(planned[name] == prior.get(name) for name in planned):
+        return prior
+    # Terraform rebuilds a changed block, and its maps come back empty rather than null.
+    maps = [name for name, inner in entry.fields.items() if inner.type == "map"]
+    return planned | {name: planned[name] or {} for name in maps}
+
+
+def _plan_list(fields: Mapping[str, Field], prior: list[Any], config: list[Any]) -> list[Any]:
+    planned = []
+    for index, item in enumerate(config):
+        if item == UNKNOWN:
+            planned.append(item)
+        elif index < len(prior):
+            planned.append(plan_object(fields, prior[index], item))
+        else:
+            planned.append(filled(fields, item))
+    return planned
+
+
+def _same_ports(prior: list[Properties], config: list[Properties]) -> bool:
+    """Published ports may stand in any order."""
+
+    def key(port: Properties) -> list[str]:
+        return [str(port.get(name)) for name in ("internal", "external", "ip", "protocol")]
+
+    return sorted(map(key, prior)) == sorted(map(key, config))
+
+
+def filled(fields: Mapping[str, Field], config: Properties) -> Properties:
+    """Return a new element as the state holds it: defaults, empty strings and empty collections in place."""
+    result: Properties = {}
+    for name, entry in fields.items():
+        value = config.get(name)
+        if value is None:
+            value = entry.default
+        if value is not None:
+            if entry.fields and entry.single and value != UNKNOWN:
+                value = filled(entry.fields, value)
+            elif entry.fields and isinstance(value, list):
+                value = [item if item == UNKNOWN else filled(entry.fields, item) for item in value]
+        elif entry.computed:
+            value = UNKNOWN
+        elif entry.type == "string":
+            value = ""
+        elif entry.type in ("list", "set") and not entry.single:
+            value = []
+        result[name] = value
+    return result
+
+
+def canonical(entry: Field, value: Any) -> Any:
+    """Return a value in a form that is equal for what Terraform holds to be equal."""
+    if entry.scalar:
+        value = entry.default if value is None else value
+        return value or entry.zero
+    if value == UNKNOWN:
+        return value
+    if not value:
+        return None
+    if entry.type == "map":
+        return {key: str(item) for key, item in value.items()}
+    if entry.single:
+        return canonical_object(entry.fields, value)
+    items = value if isinstance(entry.of, str) else [canonical_object(entry.of, item) for item in value]
+    return sorted({repr(item) for item in items}) if entry.type == "set" else items
+
+
+def canonical_object(fields: Mapping[str, Field], value: Any) -> Any:
+    """Return an object in canonical form, its fields in the schema's order."""
+    if value == UNKNOWN:
+        return value
+    return {name: canonical(entry, value.get(name)) for name, entry in fields.items()}
