@@ -59,10 +59,7 @@ class Limits:
         # Grafana colours upwards from each step, so that each colour ends where the next better one begins.
         colours = [colour for _, colour in reversed(present)] + [GREEN]
         values = [None, *(value for value, _ in reversed(present))]
-        return [
-            dashboard.Threshold(value=value, color=colour)
-            for value, colour in zip(values, colours, strict=True)
-        ]
+        return [dashboard.Threshold(value=value, color=colour) for value, colour in zip(values, colours, strict=True)]
 
 
 def _thresholds(limits: Limits) -> dashboard_builders.ThresholdsConfig:
@@ -70,9 +67,7 @@ def _thresholds(limits: Limits) -> dashboard_builders.ThresholdsConfig:
     return steps.steps(limits.steps())
 
 
-def number(
-    title: str, query: Query, description: str, unit: str = SHORT, limits: Limits | None = None
-) -> stat.Panel:
+def number(title: str, query: Query, description: str, unit: str = SHORT, limits: Limits | None = None) -> stat.Panel:
     """Make a single current value on a background of the colour of its limits."""
     return (
         stat.Panel()
@@ -85,9 +80,7 @@ def number(
         .color_mode(common.BigValueColorMode.BACKGROUND)
         .graph_mode(common.BigValueGraphMode.NONE)
         .reduce_options(common_builders.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
-        .with_target(
-            prometheus.Dataquery().expr(query.expr).legend_format(query.legend).ref_id("A").instant()
-        )
+        .with_target(prometheus.Dataquery().expr(query.expr).legend_format(query.legend).ref_id("A").instant())
     )
 
 
@@ -125,9 +118,7 @@ def chart(
             .show_legend(True)
         )
         .tooltip(
-            common_builders.VizTooltipOptions()
-            .mode(common.TooltipDisplayMode.MULTI)
-            .sort(common.SortOrder.DESCENDING)
+            common_builders.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING)
         )
     )
     if unit == RATIO:
@@ -144,9 +135,7 @@ def chart(
 class Board:
     """A dashboard in the making: rows of panels, filled from the top; ids count up from 1 in that order."""
 
-    def __init__(
-        self, uid: str, title: str, description: str, tags: Sequence[str], datasource_uid: str
-    ) -> None:
+    def __init__(self, uid: str, title: str, description: str, tags: Sequence[str], datasource_uid: str) -> None:
         self._datasource = dashboard.DataSourceRef(type_val="prometheus", uid=datasource_uid)
         self._next_y = 0
         self._next_id = 1

@@ -56,8 +56,7 @@ def test_rendering_with_its_imports_takes_less_than_half_a_second_of_a_preview()
     )
     run = [sys.executable, "-c", code]
     seconds = [
-        float(subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
-        for _ in range(2)
+        float(subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout) for _ in range(2)
     ]
     assert min(seconds) < 0.5
 
@@ -88,9 +87,7 @@ def test_panel_ids_are_unique(name: str) -> None:
 
 @pytest.mark.parametrize("services", [("web",), ("backend", "frontend"), ("a", "b", "c", "d", "e")])
 @pytest.mark.parametrize("data_stores", [(), ("postgres",), ("postgres", "redis")])
-def test_panels_fill_the_grid_without_overlapping(
-    services: tuple[str, ...], data_stores: tuple[str, ...]
-) -> None:
+def test_panels_fill_the_grid_without_overlapping(services: tuple[str, ...], data_stores: tuple[str, ...]) -> None:
     for board in boards(services=services, data_stores=data_stores).values():
         places = [panel["gridPos"] for panel in board["panels"]]
         for place in places:

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from tests.kit_grafana.conftest import PROMETHEUS, Provisioning
+from toolchain.kit.grafana.grafana_double.datasources import load_datasources
+from toolchain.kit.grafana.grafana_double.settings import Settings, SettingsError, read_settings
+from toolchain.kit.grafana.grafana_double.yamlfiles import ProvisioningError, expand
+
+
+def test_settings_come_from_grafana_s_variables_and_the_password_from_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("s3cret\n")
+    settings = read_settings(
+        {
+            "GF_SECURITY_ADMIN_USER": "boss",
+            "GF_SECURITY_ADMIN_PASSWORD__FILE": str(secret),
+            "GF_AUTH_ANONYMOUS_ENABLED": "true",
+            "GF_USERS_ALLOW_SIGN_UP": "false",
+            "GF_SERVER_ROOT_URL": "https://monitoring.example.com",
+            "GF_SERVER_HTTP_PORT": "3100",
+            "GF_SOMETHING_ELSE": "ignored",
+            "PATH": "/bin",
+        }
+    )
+    assert (settings.admin_user, settings.admin_password) == ("boss", "s3cret")
+    assert (settings.anonymous, settings.sign_up, settings.port) == (True, False, 3100)
+    assert settings.root_url == "https://monitoring.example.com"
+
+
+def test_without_variables_the_settings_are_grafana_s_defaults() -> None:
+    assert read_settings({}) == Settings()
+    assert (Settings().admin_user, Settings().port) == ("admin", 3000)
+
+
+def test_a_variable_and_its_file_at_once_are_refused(tmp_path: Path) -> None:
+    variables = {"GF_SECURITY_ADMIN_PASSWORD": "a", "GF_SECURITY_ADMIN_PASSWORD__FILE": str(tmp_path / "b")}
+    with pytest.raises(SettingsError, match=r"both GF_SECURITY_ADMIN_PASSWORD and GF_.*__FILE are set"):
+        read_settings(variables)
+
+
+def test_a_password_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"GF_SECURITY_ADMIN_PASSWORD__FILE: .*No such file"):
+        read_settings({"GF_SECURITY_ADMIN_PASSWORD__FILE": str(tmp_path / "none")})
+
+
+def test_variables_and_files_are_expanded_as_grafana_does(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("t0ken\n")
+    given = {"a": "$HOST:${PORT}", "b": ["$__env{HOST}", f"$__file{{{tmp_path}/token}}"], "c": "5$$ $NONE!", "d": 3}
+    assert expand(given, {"HOST": "prom", "PORT": "9090"}) == {
+        "a": "prom:9090",
+        "b": ["prom", "t0ken"],
+        "c": "5$ !",
+        "d": 3,
+    }
+
+
+def test_a_data_source_is_loaded_with_its_settings(provisioning: Provisioning) -> None:
+    provisioning.data_sources(
+        PROMETHEUS | {"jsonData": {"httpMethod": "POST", "timeInterval": "15s"}},
+        {"name": "Loki", "type": "loki", "uid": "loki", "url": "http://loki:3100/", "secureJsonData": {"x": "hidden"}},
+    )
+    sources, problems = load_datasources(provisioning.root / "datasources")
+    assert not problems
+    assert [(source.uid, source.url, source.is_default) for source in sources] == [
+        ("prometheus", "http://prometheus:9090", True),
+        ("loki", "http://loki:3100", False),
+    ]
+    assert sources[0].json_data["timeInterval"] == "15s"
+    assert "hidden" not in repr(sources)
+
+
+def test_a_missing_uid_is_derived_from_the_name_as_grafana_does(provisioning: Provisioning) -> None:
+    provisioning.data_sources({"name": "Prometheus", "type": "prometheus", "url": "http://p:9090"})
+    # The uid that Grafana gives the name "Prometheus", seen in countless exported dashboards.
+    assert provisioning.library().data_sources[0].uid == "PBFA97CFB590B2093"
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ([PROMETHEUS, PROMETHEUS | {"name": "B", "uid": "b"}], "Only one datasource per organization"),
+        ([PROMETHEUS, PROMETHEUS | {"name": "B", "isDefault": False}], "same uid already exists: prometheus"),
+        ([PROMETHEUS | {"uid": "no spaces"}], "uid of data source 'Prometheus' is invalid"),
+        ([PROMETHEUS | {"uid": "u" * 41}], "uid of data source 'Prometheus' is invalid"),
+        ([PROMETHEUS | {"isDefault": "perhaps"}], "isDefault: expected true or false, found 'perhaps'"),
+        ([PROMETHEUS | {"orgId": "first"}], "orgId: expected a number"),
+        ([PROMETHEUS | {"jsonData": "POST"}], "jsonData: expected a mapping"),
+        ([{"type": "prometheus", "url": "http://p"}], "needs a name and a type"),
+    ],
+)
+def test_data_sources_that_grafana_does_not_start_with_are_refused(
+    provisioning: Provisioning, entries: list[dict[str, object]], message: str
+) -> None:
+    provisioning.data_sources(*entries)
+    with pytest.raises(ProvisioningError, match=message):
+        provisioning.library()
+
+
+def test_two_defaults_in_two_files_are_refused_too(provisioning: Provisioning) -> None:
+    provisioning.data_sources(PROMETHEUS | {"name": "B", "uid": "b"}, file="b.yml")
+    with pytest.raises(ProvisioningError, match="Only one datasource per organization"):
+        provisioning.library()
+
+
+@pytest.mark.parametrize("folder", ["datasources", "dashboards"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("apiVersion: 1\ndatasources: [", "broken.yaml: "),
+        ("- a\n- b\n", "expected a mapping"),
+        ("datasources: []\n", "apiVersion: 1 is missing"),
+        ("apiVersion: 1\ndatasources: 5\nproviders: 5\n", "must be a list of mappings"),
+    ],
+)
+def test_broken_yaml_is_refused(provisioning: Provisioning, folder: str, text: str, message: str) -> None:
+    (provisioning.root / folder / "broken.yaml").write_text(text)
+    with pytest.raises(ProvisioningError, match=message):
+        provisioning.library()
+
+
+def test_the_same_name_twice_is_kept_once_with_a_complaint(provisioning: Provisioning) -> None:
+    provisioning.data_sources(PROMETHEUS, PROMETHEUS | {"url": "http://other:9090"})
+    library = provisioning.library()
+    assert [source.url for source in library.data_sources] == ["http://other:9090"]
+    assert any("provisioned twice" in problem for problem in library.problems)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"name": "a", "type": "file", "options": {}}, "path param is not a string"),
+        ({"name": "a", "type": "git", "options": {"path": "/x"}}, "type git is not supported"),
+        ({"name": "dockyard", "options": {"path": "/x"}}, "provisioner name 'dockyard' is not unique"),
+        ({"name": "a", "folder": "F", "options": {"path": "/x", "foldersFromFilesStructure": True}}, "should be empty"),
+        ({"name": "a", "updateIntervalSeconds": "soon", "options": {"path": "/x"}}, "must be a number"),
+    ],
+)
+def test_providers_that_grafana_does_not_start_with_are_refused(
+    provisioning: Provisioning, entry: dict[str, object], message: str
+) -> None:
+    provisioning.providers(entry, file="b.yaml")
+    with pytest.raises(ProvisioningError, match=message):
+        provisioning.library()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "failed to load dashboard from"),
+        ("[]", "Dashboard title cannot be empty"),
+        ({"uid": "x", "title": " "}, "Dashboard title cannot be empty"),
+        ({"uid": "u" * 41, "title": "Long"}, "uid too long, max 40 characters"),
+        ({"uid": "a b", "title": "Spaces"}, "uid contains illegal characters"),
+        ({"uid": "good", "title": "Another"}, "the same UID is used more than once"),
+        ({"uid": "other", "title": "Good"}, "dashboard title is not unique in folder"),
+    ],
+)
+def test_a_dashboard_that_grafana_refuses_is_left_out_and_the_others_load(
+    provisioning: Provisioning, content: dict[str, object] | str, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    provisioning.board("a-good.json", {"uid": "good", "title": "Good"})
+    provisioning.board("b-bad.json", content)
+    with caplog.at_level(logging.ERROR):
+        library = provisioning.library()
+    assert {uid: board.title for uid, board in library.dashboards.items()} == {"good": "Good"}
+    assert len(library.problems) == 1
+    assert message in library.problems[0]
+    assert "b-bad.json" in library.problems[0]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+def test_folders_below_the_path_are_read_and_hidden_ones_are_not(provisioning: Provisioning) -> None:
+    path = {"path": str(provisioning.boards), "foldersFromFilesStructure": True}
+    provisioning.providers({"name": "dockyard", "options": path})
+    provisioning.board("top.json", {"title": "Top"})
+    provisioning.board("Hosts/disk.json", {"title": "Disk"})
+    provisioning.board("..2026/old.json", {"title": "Old"})
+    boards = provisioning.library().dashboards.values()
+    assert {(board.title, board.folder) for board in boards} == {("Top", ""), ("Disk", "Hosts")}
+
+
+def test_a_missing_folder_of_dashboards_is_complained_about(provisioning: Provisioning) -> None:
+    provisioning.providers({"name": "dockyard", "options": {"path": "/nowhere"}})
+    assert provisioning.library().problems == ["Cannot read directory (path /nowhere, provider dockyard)"]
+
+
+@pytest.mark.parametrize(
+    ("panel", "complaint"),
+    [
+        ({"datasource": {"uid": "prometheus"}, "targets": [{"expr": "up"}]}, None),
+        ({"datasource": "Prometheus", "targets": [{"expr": "up"}]}, None),
+        ({"targets": [{"expr": "up"}]}, None),
+        ({"datasource": {"uid": "${source}"}, "targets": [{"expr": "up"}]}, None),
+        ({"datasource": {"uid": "-- Grafana --"}, "targets": [{}]}, None),
+        ({"type": "text"}, None),
+        ({"datasource": {"uid": "love-prom"}, "targets": [{"expr": "up"}]}, "'love-prom'"),
+        ({"targets": [{"expr": "up", "datasource": {"uid": "gone"}}]}, "'gone'"),
+        ({"type": "row", "panels": [{"datasource": "gone", "targets": [{}]}]}, "'gone'"),
+        ({"datasource": {"uid": "${nothing}"}, "targets": [{}]}, "'${nothing}'"),
+    ],
+)
+def test_a_panel_whose_data_source_is_not_provisioned_is_complained_about(
+    provisioning: Provisioning, panel: dict[str, object], complaint: str | None
+) -> None:
+    variable = {"name": "source", "type": "datasource", "query": "prometheus", "current": {}}
+    provisioning.board("a.json", {"uid": "a", "title": "A", "panels": [panel], "templating": {"list": [variable]}})
+    library = provisioning.library()
+    assert "a" in library.dashboards
+    if complaint is None:
+        assert library.problems == []
+    else:
+        assert len(library.problems) == 1
+        assert complaint in library.problems[0]
+        assert "not provisioned" in library.problems[0]
+
+
+def test_the_stack_s_own_dashboards_load_without_a_complaint(provisioning: Provisioning, overview: str) -> None:
+    library = provisioning.library()
+    assert overview in library.dashboards
+    assert library.problems == []
+
+
+def test_a_new_look_at_the_disk_finds_what_came_and_what_went(provisioning: Provisioning) -> None:
+    provisioning.board("a.json", {"uid": "a", "title": "A"})
+    library = provisioning.library()
+    (provisioning.boards / "a.json").unlink()
+    provisioning.board("b.json", {"uid": "b", "title": "B"})
+    library.look_at_dashboards()
+    assert list(library.dashboards) == ["b"]

@@ -1,0 +1,1 @@
+"""The Grafana double that the image kit packs where Grafana cannot be had; see README.md."""

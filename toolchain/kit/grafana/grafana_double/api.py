@@ -1,0 +1,277 @@
+"""The part of Grafana's HTTP API that the double answers, in Grafana's shapes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import httpx
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from . import VERSION
+from .dashboards import Dashboard
+from .datasources import QUERYABLE, DataSource
+from .library import Library
+from .queries import QueryError, ask, frames, run
+from .timing import Span, duration, moment
+from .yamlfiles import ProvisioningError
+
+LOG = logging.getLogger("tsdb")
+WELL = {
+    "prometheus": "Successfully queried the Prometheus API.",
+    "loki": "Data source successfully connected.",
+}
+"""What Grafana says of a data source that answers."""
+RELOADABLE = {"dashboards", "datasources"}
+
+
+def library(request: Request) -> Library:
+    """Return what the running double has loaded."""
+    found: Library = request.app.state.library
+    return found
+
+
+def client(request: Request) -> httpx.AsyncClient:
+    """Return the client for data sources."""
+    found: httpx.AsyncClient = request.app.state.client
+    return found
+
+
+async def health(request: Request) -> Response:
+    """`GET /api/health`: well as soon as it answers, as there is no database."""
+    return JSONResponse({"database": "ok", "version": VERSION, "commit": "double"})
+
+
+async def healthz(request: Request) -> Response:
+    """`GET /healthz`."""
+    return Response("Ok")
+
+
+async def search(request: Request) -> Response:
+    """`GET /api/search`, by query, tag, type, dashboardUIDs and limit."""
+    wanted = request.query_params
+    tags = set(wanted.getlist("tag"))
+    uids = set(wanted.getlist("dashboardUIDs") + wanted.getlist("dashboardUID"))
+    hits: list[dict[str, Any]] = []
+    if wanted.get("type", "dash-db") == "dash-db":
+        for dashboard in library(request).dashboards.values():
+            fits_words = wanted.get("query", "").lower() in dashboard.title.lower()
+            if fits_words and tags <= set(dashboard.tags) and (not uids or dashboard.uid in uids):
+                hits.append(_hit(dashboard, len(hits) + 1))
+    if wanted.get("type", "dash-folder") == "dash-folder" and not tags and not uids:
+        hits += [
+            {"uid": uid, "title": title, "type": "dash-folder", "url": f"/dashboards/f/{uid}", "tags": []}
+            for uid, title in _folders(request).items()
+            if wanted.get("query", "").lower() in title.lower()
+        ]
+    limit = wanted.get("limit", "")
+    hits.sort(key=lambda hit: (hit["type"] != "dash-folder", hit["title"]))
+    return JSONResponse(hits[: int(limit)] if limit.isdigit() else hits)
+
+
+def _hit(dashboard: Dashboard, number: int) -> dict[str, Any]:
+    hit = {
+        "id": number,
+        "uid": dashboard.uid,
+        "title": dashboard.title,
+        "uri": f"db/{dashboard.slug}",
+        "url": f"/d/{dashboard.uid}/{dashboard.slug}",
+        "slug": "",
+        "type": "dash-db",
+        "tags": dashboard.tags,
+        "isStarred": False,
+        "sortMeta": 0,
+    }
+    if dashboard.folder:
+        hit |= {"folderUid": dashboard.folder_uid, "folderTitle": dashboard.folder}
+    return hit
+
+
+def _folders(request: Request) -> dict[str, str]:
+    return {
+        dashboard.folder_uid: dashboard.folder for dashboard in library(request).dashboards.values() if dashboard.folder
+    }
+
+
+async def folders(request: Request) -> Response:
+    """`GET /api/folders`."""
+    found = sorted(_folders(request).items(), key=lambda item: item[1])
+    return JSONResponse([{"id": number, "uid": uid, "title": title} for number, (uid, title) in enumerate(found, 1)])
+
+
+async def dashboard(request: Request) -> Response:
+    """`GET /api/dashboards/uid/{uid}`."""
+    found = library(request).dashboards.get(request.path_params["uid"])
+    if not found:
+        return JSONResponse({"message": "Dashboard not found", "status": "not-found"}, status_code=404)
+    meta = {
+        "type": "db",
+        "canSave": False,
+        "canEdit": False,
+        "slug": found.slug,
+        "url": f"/d/{found.uid}/{found.slug}",
+        "isFolder": False,
+        "folderUid": found.folder_uid,
+        "folderTitle": found.folder or "General",
+        "provisioned": True,
+        "provisionedExternalId": found.file.name,
+        "version": found.model.get("version") or 1,
+    }
+    return JSONResponse({"meta": meta, "dashboard": found.model})
+
+
+def _public(source: DataSource) -> dict[str, Any]:
+    return {
+        "id": source.number,
+        "uid": source.uid,
+        "orgId": source.org,
+        "name": source.name,
+        "type": source.type,
+        "typeName": QUERYABLE.get(source.type, source.type),
+        "typeLogoUrl": "",
+        "access": source.access,
+        "url": source.url,
+        "user": source.user,
+        "database": source.database,
+        "basicAuth": source.basic_auth,
+        "isDefault": source.is_default,
+        "jsonData": source.json_data,
+        "readOnly": True,
+    }
+
+
+def _source(request: Request) -> DataSource:
+    uid = request.path_params["uid"]
+    for source in library(request).data_sources:
+        if source.uid == uid:
+            return source
+    raise HTTPException(404, "Data source not found")
+
+
+async def data_sources(request: Request) -> Response:
+    """`GET /api/datasources`; no secrets."""
+    return JSONResponse([_public(source) for source in library(request).data_sources])
+
+
+async def data_source(request: Request) -> Response:
+    """`GET /api/datasources/uid/{uid}`."""
+    source = _source(request)
+    return JSONResponse(_public(source) | {"secureJsonFields": dict.fromkeys(source.secrets, True)})
+
+
+async def data_source_health(request: Request) -> Response:
+    """`GET /api/datasources/uid/{uid}/health`: runs the query with which Grafana's plugin checks its data source."""
+    source = _source(request)
+    # Both are what Grafana's own plugins ask.
+    expr = "vector(1)+vector(1)" if source.type == "loki" else "1+1"
+    now = moment("now")
+    try:
+        await run(client(request), source, expr, Span(now, now), instant=True)
+    except QueryError as error:
+        return JSONResponse({"status": "ERROR", "message": str(error)}, status_code=400)
+    return JSONResponse({"status": "OK", "message": WELL[source.type]})
+
+
+async def proxy(request: Request) -> Response:
+    """`/api/datasources/proxy/uid/{uid}/{path}`: passes reads on; credentials of the caller stay here."""
+    source = _source(request)
+    headers = {"content-type": request.headers["content-type"]} if "content-type" in request.headers else {}
+    path = "/" + request.path_params["path"]
+    # Folded by whoever answers, a path of dots would leave the data source's own.
+    if ".." in path.split("/"):
+        raise HTTPException(400, "Bad request")
+    try:
+        answer = await ask(
+            client(request),
+            source,
+            request.method,
+            path,
+            params=request.query_params.multi_items(),
+            content=await request.body(),
+            headers=headers,
+        )
+    except QueryError as error:
+        return JSONResponse({"message": str(error)}, status_code=error.status)
+    kind = answer.headers.get("content-type", "application/json")
+    return Response(answer.content, answer.status_code, headers={"content-type": kind})
+
+
+async def query(request: Request) -> Response:
+    """`POST /api/ds/query`: every query of the body, at the same time; 400 when one of them failed, as in Grafana."""
+    try:
+        body = await request.json()
+        queries = list(body["queries"])
+        start, end = moment(body.get("from", "now-1h")), moment(body.get("to", "now"))
+        spans = [_span(wanted, start, end) for wanted in queries]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return JSONResponse({"message": f"bad request data: {error}"}, status_code=400)
+    if not queries:
+        return JSONResponse({"message": "No queries found in query"}, status_code=400)
+    answers = await asyncio.gather(
+        *(_answer(request, wanted, span) for wanted, span in zip(queries, spans, strict=True))
+    )
+    results = {str(wanted.get("refId") or "A"): answer for wanted, answer in zip(queries, answers, strict=True)}
+    failed = any("error" in answer for answer in answers)
+    return JSONResponse({"results": results}, status_code=400 if failed else 200)
+
+
+def _span(wanted: dict[str, Any], start: float, end: float) -> Span:
+    smallest = max(float(wanted.get("intervalMs") or 0) / 1000, duration(str(wanted.get("interval") or "15s")))
+    return Span.of(start, end, int(wanted.get("maxDataPoints") or 1000), smallest)
+
+
+async def _answer(request: Request, wanted: dict[str, Any], span: Span) -> dict[str, Any]:
+    ref_id, expr = str(wanted.get("refId") or "A"), str(wanted.get("expr") or "")
+    source = library(request).source_of(wanted.get("datasource"), {})
+    if source is None:
+        return {"error": "data source not found", "status": 404, "frames": []}
+    instant = bool(wanted.get("instant")) or wanted.get("queryType") == "instant"
+    # Grafana runs both when both are asked for, and a range query when neither is.
+    forms = [True, False] if instant and wanted.get("range") else [instant]
+    template = str(wanted.get("legendFormat") or "")
+    found: list[dict[str, Any]] = []
+    try:
+        for form in forms:
+            answer = await run(client(request), source, expr, span, instant=form)
+            found += frames(answer, ref_id, template, expr)
+    except QueryError as error:
+        LOG.error("Data source query failed", extra={"fields": {"datasource": source.uid, "error": error}})
+        return {"error": str(error), "errorSource": "downstream", "status": error.status, "frames": []}
+    return {"status": 200, "frames": found}
+
+
+async def reload(request: Request) -> Response:
+    """`POST /api/admin/provisioning/{dashboards,datasources}/reload`; what was loaded stays when it is refused."""
+    if request.path_params["what"] not in RELOADABLE:
+        raise HTTPException(404, "Not found")
+    try:
+        await asyncio.to_thread(library(request).load)
+    except ProvisioningError as error:
+        LOG.error("Failed to provision", extra={"fields": {"error": error}})
+        return JSONResponse({"message": str(error)}, status_code=500)
+    return JSONResponse({"message": f"{request.path_params['what'].capitalize()} config reloaded"})
+
+
+async def problems(request: Request) -> Response:
+    """`GET /api/double/problems`: not Grafana's; what Grafana would have refused, for tests and people."""
+    return JSONResponse(library(request).problems)
+
+
+ROUTES = [
+    Route("/api/health", health),
+    Route("/healthz", healthz),
+    Route("/api/search", search),
+    Route("/api/folders", folders),
+    Route("/api/dashboards/uid/{uid}", dashboard),
+    Route("/api/datasources", data_sources),
+    Route("/api/datasources/uid/{uid}", data_source),
+    Route("/api/datasources/uid/{uid}/health", data_source_health),
+    Route("/api/datasources/proxy/uid/{uid}/{path:path}", proxy, methods=["GET", "POST"]),
+    Route("/api/ds/query", query, methods=["POST"]),
+    Route("/api/admin/provisioning/{what:str}/reload", reload, methods=["POST"]),
+    Route("/api/double/problems", problems),
+]

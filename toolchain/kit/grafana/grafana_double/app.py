@@ -1,0 +1,92 @@
+"""The application: routes behind the door, metrics, and the look at the dashboards every few seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+from prometheus_client import CollectorRegistry, Gauge, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from . import VERSION, api, pages
+from .auth import Door, RequireLogin
+from .library import Library
+from .queries import new_client
+from .settings import Settings
+
+LOG = logging.getLogger("http.server")
+
+
+def build(settings: Settings, library: Library, client: httpx.AsyncClient | None = None) -> Starlette:
+    """Return the application around a loaded library; tests give a client of their own."""
+    door = Door(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        watcher = asyncio.create_task(_watch(library))
+        yield
+        watcher.cancel()
+        await app.state.client.aclose()
+
+    routes = [*api.ROUTES, *pages.ROUTES]
+    if settings.metrics:
+        routes.append(Route("/metrics", _metrics(library)))
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(RequireLogin, door=door)],
+        exception_handlers={HTTPException: _error},
+        lifespan=lifespan,
+    )
+    app.state.settings, app.state.library, app.state.door = settings, library, door
+    app.state.client = client or new_client()
+    return app
+
+
+async def _watch(library: Library) -> None:
+    while True:
+        await asyncio.sleep(library.interval)
+        try:
+            await asyncio.to_thread(library.look_at_dashboards)
+        except OSError:
+            # A folder that is being replaced right now; the next look sees the new one.
+            LOG.exception("failed to search for dashboards")
+
+
+async def _error(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    message = error.detail if isinstance(error, HTTPException) else "Internal server error"
+    return JSONResponse({"message": message}, status_code=status)
+
+
+def _metrics(library: Library) -> Callable[[Request], Awaitable[Response]]:
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    build_info = Gauge(
+        "grafana_build_info",
+        "A metric with a constant '1' value labeled by version, edition and revision of the double",
+        ["version", "revision", "edition"],
+        registry=registry,
+    )
+    build_info.labels(version=VERSION, revision="double", edition="double").set(1)
+    counts = {
+        "grafana_stat_totals_dashboard": ("total amount of dashboards", lambda: len(library.dashboards)),
+        "grafana_stat_total_datasources": ("total amount of data sources", lambda: len(library.data_sources)),
+        "grafana_double_problems": ("what Grafana would have refused", lambda: len(library.problems)),
+    }
+    for name, (words, count) in counts.items():
+        Gauge(name, words, registry=registry).set_function(count)
+
+    async def metrics(request: Request) -> Response:
+        return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
+
+    return metrics

@@ -1,0 +1,112 @@
+"""Everything that was provisioned, loaded at the start and looked at again while the double runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .dashboards import Dashboard, Loaded, Provider, load_dashboards, load_providers, panels
+from .datasources import DataSource, load_datasources
+from .settings import Settings
+
+LOG = logging.getLogger("provisioning.dashboard")
+BUILT_IN = {"-- Grafana --", "-- Mixed --", "-- Dashboard --", "grafana", "__expr__"}
+"""Data sources that Grafana brings along."""
+
+
+class Library:
+    """The data sources, the dashboards, and what is wrong with them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.provisioning
+        self._providers: list[Provider] = []
+        self._loaded = Loaded()
+        self._data_source_problems: list[str] = []
+        self.data_sources: list[DataSource] = []
+
+    def load(self) -> None:
+        """Load everything; raises ProvisioningError, and keeps what it had, where Grafana would not start."""
+        sources, problems = load_datasources(self._folder / "datasources")
+        providers = load_providers(self._folder / "dashboards")
+        self.data_sources, self._data_source_problems, self._providers = sources, problems, providers
+        self.look_at_dashboards()
+
+    def look_at_dashboards(self) -> None:
+        """Read the dashboards again, as Grafana does every few seconds; what is gone from the disk is gone here."""
+        loaded = load_dashboards(self._providers)
+        for dashboard in loaded.dashboards.values():
+            for message in self._missing_sources(dashboard):
+                loaded.complain(message, file=dashboard.file)
+        if loaded.dashboards.keys() != self._loaded.dashboards.keys():
+            LOG.info("finished to provision dashboards", extra={"fields": {"dashboards": len(loaded.dashboards)}})
+        self._loaded = loaded
+
+    @property
+    def interval(self) -> float:
+        """Seconds until the next look at the dashboards."""
+        return min((provider.interval for provider in self._providers), default=10.0)
+
+    @property
+    def dashboards(self) -> dict[str, Dashboard]:
+        """The dashboards by uid."""
+        return self._loaded.dashboards
+
+    @property
+    def problems(self) -> list[str]:
+        """What Grafana would have refused or shown as an error, one line each."""
+        return [*self._data_source_problems, *self._loaded.problems]
+
+    def data_source(self, wanted: str) -> DataSource | None:
+        """Return the data source of that uid, or else of that name; both are seen in dashboards."""
+        by_uid = next((source for source in self.data_sources if source.uid == wanted), None)
+        return by_uid or next((source for source in self.data_sources if source.name == wanted), None)
+
+    @property
+    def default(self) -> DataSource | None:
+        """The data source of panels that name none."""
+        return next((source for source in self.data_sources if source.is_default), None)
+
+    def source_of(self, reference: Any, model: Mapping[str, Any]) -> DataSource | None:
+        """Return the data source that a panel or target means, `${variable}` included; None where there is none."""
+        wanted = _uid(reference)
+        if wanted.startswith("$"):
+            wanted = self._variable(wanted.strip("${}"), model)
+        if wanted in {"", "default"}:
+            return self.default
+        return self.data_source(wanted)
+
+    def _variable(self, name: str, model: Mapping[str, Any]) -> str:
+        """Return what a data source variable stands for before anybody chose: its value, or the first of its type."""
+        for variable in variables(model):
+            if variable.get("name") == name:
+                current = variable.get("current")
+                value = current.get("value") if isinstance(current, dict) else None
+                if isinstance(value, str) and value:
+                    return value
+                kind = variable.get("query")
+                return next((source.uid for source in self.data_sources if source.type == kind), f"${name}")
+        return f"${name}"
+
+    def _missing_sources(self, dashboard: Dashboard) -> Iterator[str]:
+        for panel in panels(dashboard.model):
+            targets = [target for target in panel.get("targets") or [] if isinstance(target, dict)]
+            references = [target.get("datasource") or panel.get("datasource") for target in targets]
+            for wanted in sorted({_uid(reference) for reference in references}):
+                if wanted not in BUILT_IN and self.source_of(wanted, dashboard.model) is None:
+                    named = f"data source {wanted!r}, which is" if wanted else "no data source, and no default is"
+                    yield f"panel {panel.get('title', panel.get('id'))!r} names {named} not provisioned"
+
+
+def variables(model: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a dashboard's template variables."""
+    templating = model.get("templating")
+    found = templating.get("list") if isinstance(templating, dict) else None
+    return [variable for variable in found or [] if isinstance(variable, dict)]
+
+
+def _uid(reference: Any) -> str:
+    """Return what a reference names: `{"uid": …}`, or a name as older dashboards have it."""
+    if isinstance(reference, dict):
+        return str(reference.get("uid") or "")
+    return str(reference or "")

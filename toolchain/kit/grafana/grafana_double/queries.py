@@ -1,0 +1,164 @@
+"""Runs queries through to Prometheus and Loki and hands their answers back as series or as Grafana's data frames."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from .datasources import DataSource
+from .timing import Span
+
+LOG = logging.getLogger("tsdb")
+LABEL = re.compile(r"\{\{\s*([\w.]+)\s*\}\}")
+API = {"prometheus": "/api/v1", "loki": "/loki/api/v1"}
+
+
+class QueryError(Exception):
+    """A data source did not answer, or answered with an error; the text is what a panel shows."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series: times in seconds; values are numbers, or lines for logs."""
+
+    labels: dict[str, str]
+    times: list[float]
+    values: list[float] | list[str]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back, `kind` being Prometheus' or Loki's own resultType."""
+
+    kind: str
+    series: list[Series] = field(default_factory=list)
+
+
+def new_client() -> httpx.AsyncClient:
+    """Return a client for data sources: the environment's proxies are not for them."""
+    return httpx.AsyncClient(timeout=30, trust_env=False, follow_redirects=False)
+
+
+async def ask(
+    client: httpx.AsyncClient, source: DataSource, method: str, path: str, **arguments: Any
+) -> httpx.Response:
+    """Send one request to a data source with its credentials; raises QueryError (502) when there is no answer."""
+    auth = None
+    if source.basic_auth:
+        auth = httpx.BasicAuth(source.basic_auth_user, source.secrets.get("basicAuthPassword", ""))
+    headers = {**arguments.pop("headers", {}), **source.headers()}
+    try:
+        return await client.request(method, source.url + path, auth=auth, headers=headers, **arguments)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise QueryError(f"{source.url}: {error or type(error).__name__}", status=502) from error
+
+
+async def run(client: httpx.AsyncClient, source: DataSource, expr: str, span: Span, instant: bool) -> Answer:
+    """Run one expression, at the end of the span or over it.
+
+    Raises QueryError when the data source cannot be queried, does not answer, or calls the expression wrong.
+    """
+    if source.type not in API:
+        raise QueryError(f"the double cannot query data sources of type {source.type!r}")
+    parameters = {"query": span.interpolate(expr)}
+    # Loki counts in nanoseconds.
+    scale = 1_000_000_000 if source.type == "loki" else 1
+    if instant:
+        path, times = "/query", {"time": _stamp(span.end, scale)}
+    else:
+        path = "/query_range"
+        times = {"start": _stamp(span.start, scale), "end": _stamp(span.end, scale), "step": f"{span.step:g}"}
+    if source.type == "prometheus" and str(source.json_data.get("httpMethod", "POST")).upper() == "POST":
+        sent = await ask(client, source, "POST", API[source.type] + path, data=parameters | times)
+    else:
+        sent = await ask(client, source, "GET", API[source.type] + path, params=parameters | times)
+    return _read(sent, scale)
+
+
+def _stamp(seconds: float, scale: int) -> str:
+    return str(int(seconds * scale)) if scale > 1 else f"{seconds:.3f}"
+
+
+def _read(response: httpx.Response, scale: int) -> Answer:
+    try:
+        answer = response.json()
+    except ValueError:
+        text = response.text.strip()[:200] or response.reason_phrase
+        raise QueryError(f"HTTP {response.status_code}: {text}", status=response.status_code or 502) from None
+    if not isinstance(answer, dict) or answer.get("status") != "success":
+        error = answer.get("error") or answer.get("message") if isinstance(answer, dict) else None
+        raise QueryError(str(error or f"HTTP {response.status_code}"), status=max(response.status_code, 400))
+    data = answer["data"]
+    kind = data["resultType"]
+    if kind in {"scalar", "string"}:
+        moment, value = data["result"]
+        return Answer(kind, [Series({}, [float(moment)], [float(value)] if kind == "scalar" else [value])])
+    series = []
+    for result in data["result"]:
+        labels = result.get("metric") or result.get("stream") or {}
+        points = result["values"] if "values" in result else [result["value"]]
+        times = [float(point[0]) for point in points]
+        if kind == "streams":
+            series.append(Series(labels, [moment / scale for moment in times], [point[1] for point in points]))
+        else:
+            series.append(Series(labels, times, [float(point[1]) for point in points]))
+    return Answer(kind, series)
+
+
+def legend(template: str, labels: Mapping[str, str], expr: str) -> str:
+    """Return a series' name: the template with `{{label}}` filled in, else its labels, else the expression."""
+    if template and template != "__auto":
+        return LABEL.sub(lambda match: labels.get(match[1], match[0]), template)
+    name = labels.get("__name__", "")
+    pairs = ", ".join(f'{key}="{value}"' for key, value in sorted(labels.items()) if key != "__name__")
+    return f"{name}{{{pairs}}}" if pairs else name or expr
+
+
+def frames(answer: Answer, ref_id: str, template: str, expr: str) -> list[dict[str, Any]]:
+    """Return Grafana's data frames: one a series, of a time field (milliseconds) and a value field."""
+    logs = answer.kind in {"streams", "string"}
+    shape = {"matrix": "timeseries-multi", "vector": "numeric-multi", "streams": "log-lines"}.get(answer.kind)
+    meta: dict[str, Any] = {"custom": {"resultType": answer.kind}, "executedQueryString": f"Expr: {expr}"}
+    if shape:
+        meta |= {"type": shape, "typeVersion": [0, 1]}
+    found = []
+    for series in answer.series:
+        value_field: dict[str, Any] = {
+            "name": "Line" if logs else "Value",
+            "type": "string" if logs else "number",
+            "typeInfo": {"frame": "string" if logs else "float64"},
+            "labels": {key: value for key, value in series.labels.items() if key != "__name__" or not template},
+            "config": {"displayNameFromDS": legend(template, series.labels, expr)},
+        }
+        time_field = {"name": "Time", "type": "time", "typeInfo": {"frame": "time.Time"}}
+        values, entities = _json_numbers(series.values)
+        data: dict[str, Any] = {"values": [[int(moment * 1000) for moment in series.times], values]}
+        if entities:
+            data["entities"] = [None, entities]
+        schema = {"refId": ref_id, "meta": meta, "fields": [time_field, value_field]}
+        found.append({"schema": schema, "data": data})
+    return found
+
+
+def _json_numbers(values: list[float] | list[str]) -> tuple[list[Any], dict[str, list[int]]]:
+    """Return values that JSON can hold; where NaN and infinities were is said apart, as Grafana does."""
+    entities: dict[str, list[int]] = {}
+    clean: list[Any] = []
+    for position, value in enumerate(values):
+        if isinstance(value, float) and not math.isfinite(value):
+            name = "NaN" if math.isnan(value) else "Inf" if value > 0 else "NegInf"
+            entities.setdefault(name, []).append(position)
+            clean.append(None)
+        else:
+            clean.append(value)
+    return clean, entities

@@ -1,0 +1,67 @@
+"""What the double takes from the environment: Grafana's own GF_* names, and the image's `__FILE` convention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class SettingsError(Exception):
+    """The environment says something that Grafana's image would not start with."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The GF_* variables that mean something here; all others are ignored, as Grafana ignores unknown ones."""
+
+    admin_user: str = "admin"
+    admin_password: str = "admin"  # noqa: S105 - Grafana's documented default
+    root_url: str = ""
+    address: str = "0.0.0.0"  # noqa: S104 - Grafana's default; the container decides what is published
+    port: int = 3000
+    provisioning: Path = Path("/etc/grafana/provisioning")
+    anonymous: bool = False
+    sign_up: bool = False
+    metrics: bool = True
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Return the settings; raises SettingsError with one line for a variable that cannot be used."""
+    given = _with_files(environment)
+    defaults = Settings()
+    try:
+        port = int(given.get("GF_SERVER_HTTP_PORT", defaults.port))
+    except ValueError:
+        raise SettingsError(f"GF_SERVER_HTTP_PORT is not a number: {given['GF_SERVER_HTTP_PORT']}") from None
+    return Settings(
+        admin_user=given.get("GF_SECURITY_ADMIN_USER", defaults.admin_user),
+        admin_password=given.get("GF_SECURITY_ADMIN_PASSWORD", defaults.admin_password),
+        root_url=given.get("GF_SERVER_ROOT_URL", defaults.root_url),
+        address=given.get("GF_SERVER_HTTP_ADDR") or defaults.address,
+        port=port,
+        provisioning=Path(given.get("GF_PATHS_PROVISIONING", str(defaults.provisioning))),
+        anonymous=_flag(given, "GF_AUTH_ANONYMOUS_ENABLED", defaults.anonymous),
+        sign_up=_flag(given, "GF_USERS_ALLOW_SIGN_UP", defaults.sign_up),
+        metrics=_flag(given, "GF_METRICS_ENABLED", defaults.metrics),
+    )
+
+
+def _with_files(environment: Mapping[str, str]) -> dict[str, str]:
+    """Resolve GF_X__FILE to GF_X as the image's run.sh does: trailing newlines go, both at once is an error."""
+    given = {name: value for name, value in environment.items() if name.startswith("GF_")}
+    for name in [name for name in given if name.endswith("__FILE")]:
+        plain = name.removesuffix("__FILE")
+        if given.get(plain):
+            raise SettingsError(f"both {plain} and {name} are set (but are exclusive)")
+        try:
+            given[plain] = Path(given.pop(name)).read_text().rstrip("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{name}: {error}") from error
+    return given
+
+
+def _flag(given: Mapping[str, str], name: str, default: bool) -> bool:
+    if name not in given:
+        return default
+    return given[name].strip().lower() in {"1", "t", "true", "yes", "on"}
