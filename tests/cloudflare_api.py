@@ -1,0 +1,198 @@
+"""A fake of Cloudflare's API v4 on 127.0.0.1: tunnels, their configuration and token, and DNS records.
+
+It answers in Cloudflare's envelope and refuses what Cloudflare refuses: a wrong token, a name taken, an ingress
+without a catch-all rule, a tunnel with open connections.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+TOKEN = "a-token-that-cloudflare-knows"
+ZONE_NAME = "example.org"
+NOW = "2026-01-02T03:04:05Z"
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not an accident
+    """An answer that is not a success."""
+
+    def __init__(self, status: int, code: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+class Cloudflare:
+    """The state of the account and its zone, and every request that came in."""
+
+    def __init__(self) -> None:
+        self.tunnels: dict[str, dict[str, Any]] = {}
+        self.configs: dict[str, dict[str, Any]] = {}
+        self.records: dict[str, dict[str, Any]] = {}
+        self.requests: list[tuple[str, str, Any]] = []
+        self.url = ""
+        self.raw_answer: tuple[int, bytes] | None = None
+        """When set, every request gets this: what a proxy in between would say."""
+
+    def answer(self, method: str, path: str, body: Any) -> Any:
+        """Return the result of one request. Raises Refused."""
+        self.requests.append((method, path, body))
+        for pattern, handler in (
+            (r"/accounts/(\w+)/cfd_tunnel", self._tunnels),
+            (r"/accounts/(\w+)/cfd_tunnel/([\w-]+)", self._tunnel),
+            (r"/accounts/(\w+)/cfd_tunnel/([\w-]+)/configurations", self._configuration),
+            (r"/accounts/(\w+)/cfd_tunnel/([\w-]+)/token", self._token),
+            (r"/zones/(\w+)/dns_records", self._dns_records),
+            (r"/zones/(\w+)/dns_records/(\w+)", self._dns_record),
+        ):
+            if found := re.fullmatch(pattern, path):
+                return handler(method, body, *found.groups())
+        raise Refused(404, 7003, f"Could not route to {path}")
+
+    def _tunnels(self, method: str, body: Any, account: str) -> Any:
+        assert method == "POST"
+        if any(t["name"] == body["name"] and not t["deleted_at"] for t in self.tunnels.values()):
+            raise Refused(409, 1013, "You already have a tunnel with this name")
+        identity = str(uuid.uuid4())
+        source = body.get("config_src", "local")
+        self.tunnels[identity] = {
+            "id": identity,
+            "account_tag": account,
+            "name": body["name"],
+            "config_src": source,
+            "remote_config": source == "cloudflare",
+            "created_at": NOW,
+            "deleted_at": None,
+            "conns_active_at": None,
+            "connections": [],
+            "metadata": {"made": {"by": "fake"}},
+            "status": "inactive",
+            "tun_type": "cfd_tunnel",
+        }
+        return self.tunnels[identity]
+
+    def _known(self, tunnel: str) -> dict[str, Any]:
+        if tunnel not in self.tunnels:
+            raise Refused(404, 1003, "Tunnel not found")
+        return self.tunnels[tunnel]
+
+    def _tunnel(self, method: str, body: Any, _account: str, tunnel: str) -> Any:
+        found = self._known(tunnel)
+        if method == "PATCH":
+            found.update({key: body[key] for key in ("name",) if key in body})
+        if method == "DELETE":
+            if found["connections"]:
+                raise Refused(400, 1022, "You cannot delete this tunnel because it has active connections.")
+            # Cloudflare keeps showing what was deleted.
+            found["deleted_at"] = NOW
+        return found
+
+    def _configuration(self, method: str, body: Any, account: str, tunnel: str) -> Any:
+        self._known(tunnel)
+        if method == "PUT":
+            rules = body["config"].get("ingress", [])
+            if not rules or rules[-1].get("hostname") or rules[-1].get("path"):
+                raise Refused(400, 1056, "Bad Configuration: The last ingress rule must match all URLs")
+            version = self.configs.get(tunnel, {"version": 0})["version"] + 1
+            # What nobody asked for is filled in, as the real one does.
+            rules = [{"originRequest": {}, **rule} for rule in rules]
+            config = {**body["config"], "ingress": rules, "warp-routing": {"enabled": False}}
+            self.configs[tunnel] = {
+                "tunnel_id": tunnel,
+                "account_id": account,
+                "config": config,
+                "version": version,
+                "source": "cloudflare",
+                "created_at": NOW,
+            }
+        if tunnel not in self.configs:
+            raise Refused(404, 1055, "Configuration not found")
+        return self.configs[tunnel]
+
+    def _token(self, _method: str, _body: Any, account: str, tunnel: str) -> Any:
+        self._known(tunnel)
+        return base64.b64encode(json.dumps({"a": account, "t": tunnel, "s": "c2VjcmV0"}).encode()).decode()
+
+    def _dns_records(self, method: str, body: Any, _zone: str) -> Any:
+        assert method == "POST"
+        return self._store(uuid.uuid4().hex, body)
+
+    def _dns_record(self, method: str, body: Any, _zone: str, record: str) -> Any:
+        if record not in self.records:
+            raise Refused(404, 81044, "Record does not exist.")
+        if method == "PUT":
+            return self._store(record, body)
+        return self.records.pop(record) if method == "DELETE" else self.records[record]
+
+    def _store(self, identity: str, body: Any) -> Any:
+        name = body["name"] if body["name"].endswith(ZONE_NAME) else f"{body['name']}.{ZONE_NAME}"
+        if any(r["name"] == name for key, r in self.records.items() if key != identity):
+            raise Refused(400, 81053, "A record with that host already exists.")
+        self.records[identity] = {
+            "proxied": False,
+            "comment": None,
+            "tags": [],
+            "settings": {},
+            **body,
+            "id": identity,
+            "name": name,
+            "proxiable": True,
+            "meta": {},
+            "created_on": NOW,
+            "modified_on": NOW,
+        }
+        return self.records[identity]
+
+
+@contextmanager
+def running_cloudflare() -> Iterator[Cloudflare]:
+    """Serve the fake while the block runs; its `url` is what a client takes as base address."""
+    state = Cloudflare()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _handle(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = json.loads(self.rfile.read(length)) if length else None
+            if state.raw_answer:
+                self._write(*state.raw_answer)
+                return
+            status, errors, result = 200, [], None
+            try:
+                if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+                    raise Refused(403, 10000, "Authentication error")
+                result = state.answer(self.command, self.path.removeprefix("/client/v4"), body)
+            except Refused as refused:
+                status, errors = refused.status, [{"code": refused.code, "message": str(refused)}]
+            envelope = {"success": not errors, "errors": errors, "messages": [], "result": result}
+            self._write(status, json.dumps(envelope).encode())
+
+        def _write(self, status: int, content: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815 - the server's own names
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    state.url = f"http://127.0.0.1:{server.server_port}/client/v4"
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

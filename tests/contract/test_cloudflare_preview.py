@@ -1,0 +1,187 @@
+"""The Cloudflare stand-in as far as previews need it: nothing here has a network."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from pulumi.runtime.proto import provider_pb2
+
+from tests.cloudflare_api import TOKEN
+from tests.contract.cloudflare import RECORD, TUNNEL, Context, Diff, Engine, config_of, in_process
+from toolchain.standins.cloudflare.provider import TOKEN_FUNCTION
+from toolchain.standins.cloudflare.resources import DnsRecord, Tunnel, TunnelConfig
+from toolchain.standins.values import UNKNOWN, Properties, from_struct, secret, to_struct
+
+DECLARED = """
+import inspect, json, pulumi_cloudflare as c
+
+def names(kind):
+    found = [(n, p.fget) for n, p in vars(kind).items() if isinstance(p, property)]
+    return [getattr(getter, "_pulumi_name", name) for name, getter in found]
+
+print(json.dumps([
+    [inspect.getsource(kind), names(args), names(kind)]
+    for kind, args in (
+        (c.ZeroTrustTunnelCloudflared, c.ZeroTrustTunnelCloudflaredArgs),
+        (c.ZeroTrustTunnelCloudflaredConfig, c.ZeroTrustTunnelCloudflaredConfigArgs),
+        (c.DnsRecord, c.DnsRecordArgs),
+    )
+]))
+"""
+"""Run in a process of its own: importing the package takes seconds and much memory."""
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """A provider whose API nobody answers: whatever passes with it needs no network."""
+    monkeypatch.delenv("CLOUDFLARE_API_TOKEN", raising=False)
+    monkeypatch.setenv("CLOUDFLARE_BASE_URL", "http://127.0.0.1:1/client/v4")
+    return in_process()
+
+
+def test_type_tokens_and_inputs_are_those_of_the_installed_package() -> None:
+    told = json.loads(subprocess.check_output([sys.executable, "-c", DECLARED], text=True))
+    for kind, (source, inputs, outputs) in zip((Tunnel(), TunnelConfig(), DnsRecord()), told, strict=True):
+        assert f"'{kind.pulumi_type}'" in source
+        assert set(kind.inputs) <= set(inputs), kind.pulumi_type
+        assert set(inputs) - set(kind.inputs) <= {"includeShadowMetadata", "privateRouting"}, kind.pulumi_type
+        assert set(kind.computed) | set(kind.inputs) <= set(outputs), kind.pulumi_type
+
+
+def test_configure_supports_previews_and_needs_no_token(offline: Engine) -> None:
+    answer = offline.configure()
+    assert answer.supportsPreview
+    assert not answer.acceptSecrets
+
+
+@pytest.mark.parametrize(
+    ("news", "failures"),
+    [
+        ({"apiToken": "t", "baseUrl": "http://x", "version": "6.23.1", "__internal": {}}, {}),
+        ({}, {}),
+        ({"apiKey": "k", "email": "e"}, {"apiKey": "needs the official plugin", "email": "needs the official plugin"}),
+        ({"apiTokn": "t"}, {"apiTokn": "no such setting"}),
+    ],
+)
+def test_provider_settings_are_checked(offline: Engine, news: Properties, failures: dict[str, str]) -> None:
+    answer = offline.servicer.CheckConfig(provider_pb2.CheckRequest(news=to_struct(news)), Context())
+    found = {failure.property: failure.reason for failure in answer.failures}
+    assert found.keys() == failures.keys()
+    assert all(reason in found[key] for key, reason in failures.items())
+    assert from_struct(answer.inputs) == news
+
+
+def test_another_token_replaces_no_resource(offline: Engine) -> None:
+    request = provider_pb2.DiffRequest(olds=to_struct({"apiToken": "a"}), news=to_struct({"apiToken": "b"}))
+    answer = offline.servicer.DiffConfig(request, Context())
+    assert (answer.changes, list(answer.diffs), list(answer.replaces)) == (Diff.DIFF_SOME, ["apiToken"], [])
+
+
+def test_good_inputs_pass_also_where_they_are_unknown_or_secret(offline: Engine) -> None:
+    assert offline.check(Tunnel.pulumi_type, {**TUNNEL, "tunnelSecret": secret("c2VjcmV0")}) == []
+    assert offline.check(TunnelConfig.pulumi_type, config_of(UNKNOWN)) == []
+    assert offline.check(DnsRecord.pulumi_type, {**RECORD, "content": UNKNOWN}) == []
+
+
+def test_every_wrong_input_is_named_with_what_was_expected(offline: Engine) -> None:
+    news = {"name": 7, "type": "CNAM", "proxied": "yes", "ttl": True, "colour": "red", "comment": None}
+    assert offline.check(DnsRecord.pulumi_type, news) == [
+        ("zoneId", "zoneId is required"),
+        ("colour", "DnsRecord has no input colour"),
+        ("name", "expected str, found int"),
+        ("proxied", "expected bool, found str"),
+        ("ttl", "expected int or float, found bool"),
+        ("type", f"expected one of {', '.join(DnsRecord.choices['type'])}, found 'CNAM'"),
+    ]
+    assert offline.check(Tunnel.pulumi_type, {"accountId": "", "name": "n", "configSrc": "remote"}) == [
+        ("accountId", "accountId is required"),
+        ("configSrc", "expected one of local, cloudflare, found 'remote'"),
+    ]
+
+
+def test_types_and_functions_it_does_not_have_are_refused_by_name(offline: Engine) -> None:
+    with pytest.raises(RuntimeError, match=r"no type cloudflare:index/zone:Zone, only .*DnsRecord.*official plugin"):
+        offline.check("cloudflare:index/zone:Zone", {})
+    with pytest.raises(RuntimeError, match=r"no function cloudflare:index/getZone:getZone"):
+        offline.invoke("cloudflare:index/getZone:getZone", {})
+
+
+def test_equal_inputs_are_no_change_defaults_included(offline: Engine) -> None:
+    for kind, inputs in ((Tunnel, TUNNEL), (TunnelConfig, config_of("t")), (DnsRecord, RECORD)):
+        answer = offline.diff(kind.pulumi_type, inputs, inputs)
+        assert (answer.changes, list(answer.diffs), dict(answer.detailedDiff)) == (Diff.DIFF_NONE, [], {})
+    local = {"accountId": "acc", "name": "tumulte"}
+    assert offline.diff(Tunnel.pulumi_type, local, {**local, "configSrc": "local"}).changes == Diff.DIFF_NONE
+    assert offline.diff(Tunnel.pulumi_type, local, {**local, "tunnelSecret": None}).changes == Diff.DIFF_NONE
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "changed", "replaces"),
+    [
+        (Tunnel, TUNNEL, {"name": "other"}, []),
+        (Tunnel, TUNNEL, {"accountId": "other"}, ["accountId"]),
+        (Tunnel, TUNNEL, {"configSrc": "local"}, ["configSrc"]),
+        (TunnelConfig, config_of("t"), {"tunnelId": "u"}, ["tunnelId"]),
+        (TunnelConfig, config_of("t"), {"tunnelId": UNKNOWN}, ["tunnelId"]),
+        (DnsRecord, RECORD, {"ttl": 60}, []),
+        (DnsRecord, RECORD, {"content": UNKNOWN}, []),
+        (DnsRecord, RECORD, {"zoneId": "other"}, ["zoneId"]),
+    ],
+)
+def test_a_change_is_an_update_or_a_replacement(
+    offline: Engine,
+    kind: type[Tunnel | TunnelConfig | DnsRecord],
+    old: Properties,
+    changed: Properties,
+    replaces: list[str],
+) -> None:
+    answer = offline.diff(kind.pulumi_type, old, old | changed)
+    change = provider_pb2.PropertyDiff.UPDATE_REPLACE if replaces else provider_pb2.PropertyDiff.UPDATE
+    assert answer.changes == Diff.DIFF_SOME
+    assert {path: found.kind for path, found in answer.detailedDiff.items()} == dict.fromkeys(changed, change)
+    assert (list(answer.diffs), list(answer.replaces)) == (list(changed), replaces)
+    assert not answer.deleteBeforeReplace
+
+
+def test_a_change_deep_within_is_shown_by_its_path(offline: Engine) -> None:
+    old, new = config_of("t"), config_of("t", service="http://grafana:4000")
+    new["config"]["ingresses"].append({"service": "http_status:500"})
+    answer = offline.diff(TunnelConfig.pulumi_type, old, new)
+    assert {path: found.kind for path, found in answer.detailedDiff.items()} == {
+        "config.ingresses[0].service": provider_pb2.PropertyDiff.UPDATE,
+        "config.ingresses[2]": provider_pb2.PropertyDiff.ADD,
+    }
+    back = offline.diff(TunnelConfig.pulumi_type, new, old)
+    assert back.detailedDiff["config.ingresses[2]"].kind == provider_pb2.PropertyDiff.DELETE
+
+
+def test_ignored_changes_are_none(offline: Engine) -> None:
+    answer = offline.diff(DnsRecord.pulumi_type, RECORD, {**RECORD, "comment": "hand made"}, ("comment",))
+    assert answer.changes == Diff.DIFF_NONE
+
+
+def test_a_preview_knows_the_inputs_and_says_that_the_rest_is_unknown(offline: Engine) -> None:
+    identity, outputs = offline.create(Tunnel.pulumi_type, {"accountId": "acc", "name": "tumulte"}, preview=True)
+    assert identity == ""
+    assert (outputs["name"], outputs["configSrc"], outputs["status"]) == ("tumulte", "local", UNKNOWN)
+    olds = {**RECORD, "createdOn": "then"}
+    news = offline.update(DnsRecord.pulumi_type, "1", olds, {**RECORD, "ttl": 60}, preview=True)
+    assert (news["ttl"], news["createdOn"]) == (60, "then")
+
+
+def test_the_token_of_a_tunnel_that_is_not_there_yet_is_unknown(offline: Engine) -> None:
+    offline.configure(apiToken=TOKEN)
+    assert offline.invoke(TOKEN_FUNCTION, {"accountId": "acc", "tunnelId": UNKNOWN})["token"] == UNKNOWN
+
+
+def test_doing_something_without_a_token_or_a_network_ends_in_one_clear_sentence(offline: Engine) -> None:
+    with pytest.raises(RuntimeError, match=r"creating .*no API token.*cloudflare:apiToken.*CLOUDFLARE_API_TOKEN"):
+        offline.create(Tunnel.pulumi_type, TUNNEL)
+    offline.configure(apiToken=TOKEN)
+    with pytest.raises(RuntimeError, match=r"http://127.0.0.1:1/client/v4 cannot be reached .*tunnel off") as raised:
+        offline.create(Tunnel.pulumi_type, TUNNEL)
+    assert TOKEN not in str(raised.value)
+    assert "\n" not in str(raised.value)

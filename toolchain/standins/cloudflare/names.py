@@ -1,0 +1,83 @@
+"""Names as Pulumi writes them (camelCase) and as Cloudflare's API does, and comparing nested values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from toolchain.standins.provider import Kind
+from toolchain.standins.values import UNKNOWN
+
+WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+def to_snake(value: Any) -> Any:
+    """Return the value with every key of its objects in snake_case: `zoneId` → `zone_id`, `ipv4Only` → `ipv4_only`."""
+    if isinstance(value, dict):
+        return {WORD_START.sub("_", key).lower(): to_snake(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [to_snake(item) for item in value]
+    return value
+
+
+def to_camel(value: Any) -> Any:
+    """Return the value with every key of its objects in camelCase: `created_on` → `createdOn`."""
+    if isinstance(value, dict):
+        return {re.sub(r"_(\w)", lambda m: m[1].upper(), key): to_camel(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [to_camel(item) for item in value]
+    return value
+
+
+def renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Return the value with the keys of its objects replaced where `names` has them."""
+    if isinstance(value, dict):
+        return {names.get(key, key): renamed(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [renamed(item, names) for item in value]
+    return value
+
+
+def differences(old: Any, new: Any, path: str) -> dict[str, Kind]:
+    """Return what changed between two values, by property path (`config.ingresses[0].service`).
+
+    A new value that is unknown yet counts as changed.
+    """
+    if isinstance(old, dict) and isinstance(new, dict):
+        found: dict[str, Kind] = {}
+        for key in old.keys() | new.keys():
+            below = f"{path}.{key}" if path else key
+            found |= _compared(old.get(key), new.get(key), below)
+        return found
+    if isinstance(old, list) and isinstance(new, list):
+        found = {}
+        for index in range(max(len(old), len(new))):
+            before = old[index] if index < len(old) else None
+            after = new[index] if index < len(new) else None
+            found |= _compared(before, after, f"{path}[{index}]")
+        return found
+    return {path: Kind.UPDATE} if new == UNKNOWN or old != new else {}
+
+
+def _compared(old: Any, new: Any, path: str) -> dict[str, Kind]:
+    # An input that is null is one that is not given.
+    if old is None and new is None:
+        return {}
+    if old is None:
+        return {path: Kind.ADD}
+    if new is None:
+        return {path: Kind.DELETE}
+    return differences(old, new, path)
+
+
+def shaped_like(inputs: Any, real: Any) -> Any:
+    """Return what is real of the things that the inputs speak of.
+
+    The API fills in defaults and facts that nobody asked for; those are no drift. A list of another length is.
+    """
+    if isinstance(inputs, dict) and isinstance(real, dict):
+        return {key: shaped_like(value, real[key]) for key, value in inputs.items() if real.get(key) is not None}
+    if isinstance(inputs, list) and isinstance(real, list) and len(inputs) == len(real):
+        return [shaped_like(value, item) for value, item in zip(inputs, real, strict=True)]
+    return real

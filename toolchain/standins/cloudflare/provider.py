@@ -1,0 +1,222 @@
+"""The provider: checks, defaults and diffs without any network, and Cloudflare's API where something is done."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from toolchain.standins.cloudflare.names import differences, shaped_like
+from toolchain.standins.cloudflare.resources import ResourceType, resource_type
+from toolchain.standins.install import VERSIONS
+from toolchain.standins.provider import (
+    Changes,
+    Checked,
+    Kind,
+    Naming,
+    Provider,
+    ProviderError,
+    State,
+    Target,
+    serve,
+)
+from toolchain.standins.values import UNKNOWN, Properties, has_unknown, secret, without_secrets
+
+if TYPE_CHECKING:
+    from toolchain.standins.cloudflare.api import CloudflareApi
+
+OFFICIAL_API = "https://api.cloudflare.com/client/v4"
+
+TOKEN_FUNCTION = "cloudflare:index/getZeroTrustTunnelCloudflaredToken:getZeroTrustTunnelCloudflaredToken"  # noqa: S105
+
+CONFIG_KEYS = frozenset({"apiToken", "baseUrl", "version", "pluginDownloadURL"})
+"""Provider settings that this stand-in takes; the last two, and what begins with `__`, are the engine's own."""
+
+OTHER_CONFIG_KEYS = frozenset({"apiKey", "apiUserServiceKey", "email", "userAgentOperatorSuffix"})
+"""Provider settings that only the official plugin takes."""
+
+
+class CloudflareProvider(Provider):
+    """Tunnels, their configuration, DNS records, and the function that tells a tunnel's token."""
+
+    package = "cloudflare"
+    version = VERSIONS["cloudflare"]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.base_url = OFFICIAL_API
+        self.token = ""
+        self._api: CloudflareApi | None = None
+        self._lock = threading.Lock()
+
+    def announcement(self) -> str:
+        """Say what this is and where it sends requests."""
+        return (
+            f"the Cloudflare plugin {self.version} is Dockyard's stand-in: tunnels, their configuration and DNS"
+            f" records, at {self.base_url}"
+        )
+
+    def check_config(self, news: Properties) -> Checked:
+        """Refuse settings that the official plugin does not know, and those that only it can use."""
+        failures = []
+        for key in news.keys() - CONFIG_KEYS:
+            if key in OTHER_CONFIG_KEYS:
+                failures.append((key, "the stand-in takes an apiToken only; this needs the official plugin"))
+            elif not key.startswith("__"):
+                failures.append((key, "the Cloudflare plugin has no such setting"))
+        return Checked(news, sorted(failures))
+
+    def diff_config(self, olds: Properties, news: Properties) -> Changes:
+        """A change of token or address replaces no resource."""
+        changed = differences(without_secrets(olds), without_secrets(news), "")
+        return Changes(detailed=changed, diffs=_top_level(changed))
+
+    def configure(self, args: Properties) -> None:
+        """Take token and address, from the configuration or else the environment. Needs no network."""
+        self.base_url = self._setting(args, "baseUrl", "CLOUDFLARE_BASE_URL") or OFFICIAL_API
+        self.token = self._setting(args, "apiToken", "CLOUDFLARE_API_TOKEN")
+        self._api = None
+
+    def check(self, target: Target, olds: Properties, news: Properties, naming: Naming) -> Checked:
+        """Check that required inputs are there, and that all are known and of the right kind."""
+        del olds, naming
+        kind = resource_type(target.type)
+        given = _plain(news)
+        failures = [
+            (key, f"{key} is required") for key in kind.required if given.get(key) is None or given.get(key) == ""
+        ]
+        for key, value in sorted(given.items()):
+            if reason := _fault(kind, key, value):
+                failures.append((key, reason))
+        return Checked(news, failures)
+
+    def diff(
+        self, target: Target, olds: Properties, old_inputs: Properties, news: Properties, ignore: Sequence[str]
+    ) -> Changes:
+        """Compare old and new inputs, both with their defaults; after a refresh the old ones are the real ones."""
+        del olds
+        kind = resource_type(target.type)
+        before = kind.defaults | _plain(old_inputs)
+        after = kind.defaults | _plain(news)
+        ignored = {_top(path) for path in ignore}
+        found = {
+            path: change for path, change in sorted(differences(before, after, "").items()) if _top(path) not in ignored
+        }
+        detailed = {p: Kind(c + 1) if _top(p) in kind.replaces else c for p, c in found.items()}
+        names = _top_level(found)
+        replaces = [name for name in names if name in kind.replaces]
+        stables = [] if replaces else list(kind.replaces)
+        return Changes(detailed=detailed, diffs=names, replaces=replaces, stables=stables)
+
+    def create(self, target: Target, inputs: Properties, *, preview: bool, timeout: float) -> State:
+        """Make the resource."""
+        del timeout
+        kind = resource_type(target.type)
+        inputs = _plain(inputs)
+        if preview:
+            unknown = dict.fromkeys(kind.computed, UNKNOWN)
+            return State("", kind.defaults | unknown | inputs)
+        identity, outputs = kind.create(self._cloudflare(), inputs)
+        return State(identity, outputs)
+
+    def read(self, target: Target, outputs: Properties, inputs: Properties) -> State | None:
+        """Read the resource back; an import comes with an id (`<account or zone>/<id>`) and nothing else."""
+        kind = resource_type(target.type)
+        outputs, inputs, identity = _plain(outputs), _plain(inputs), target.identity
+        imported = kind.scope_name not in outputs
+        if imported:
+            identity, outputs = kind.locate(identity)
+        real = kind.read(self._cloudflare(), identity, outputs)
+        if real is None:
+            return None
+        asked = {key: real[key] for key in kind.inputs if key in real} if imported else inputs
+        found = {key: value for key, value in asked.items() if key in kind.kept} | shaped_like(asked, real)
+        return State(identity, real, found)
+
+    def update(
+        self, target: Target, olds: Properties, old_inputs: Properties, news: Properties, *, preview: bool
+    ) -> Properties:
+        """Change the resource in place."""
+        del old_inputs
+        kind = resource_type(target.type)
+        news = _plain(news)
+        if preview:
+            return kind.defaults | {key: olds[key] for key in kind.computed if key in olds} | news
+        return kind.update(self._cloudflare(), target.identity, news)
+
+    def delete(self, target: Target, outputs: Properties, old_inputs: Properties) -> None:
+        """Remove the resource."""
+        del old_inputs
+        resource_type(target.type).delete(self._cloudflare(), target.identity, _plain(outputs))
+
+    def invoke(self, token: str, args: Properties) -> Properties:
+        """Tell a tunnel's token, marked as secret."""
+        if token != TOKEN_FUNCTION:
+            raise ProviderError(
+                f"the Cloudflare stand-in has no function {token}, only getZeroTrustTunnelCloudflaredToken;"
+                " all others need the official plugin"
+            )
+        args = _plain(args)
+        account, tunnel = args.get("accountId"), args.get("tunnelId")
+        if not account or not tunnel:
+            raise ProviderError("accountId and tunnelId are required")
+        if has_unknown(args):
+            return args | {"token": UNKNOWN}
+        told = self._cloudflare().call("GET", f"/accounts/{account}/cfd_tunnel/{tunnel}/token")
+        return {"accountId": account, "tunnelId": tunnel, "token": secret(str(told))}
+
+    def _setting(self, args: Properties, key: str, variable: str) -> str:
+        value = without_secrets(args.get(key))
+        # A setting that comes from a resource of the same program is unknown in its first preview.
+        return str(value) if value and value != UNKNOWN else os.environ.get(variable, "")
+
+    def _cloudflare(self) -> CloudflareApi:
+        """Return the client of the API, made at the first use. Raises ProviderError without a token."""
+        if not self.token:
+            raise ProviderError(
+                "there is no API token for Cloudflare; set it with `pulumi config set --secret cloudflare:apiToken`"
+                " or in CLOUDFLARE_API_TOKEN"
+            )
+        with self._lock:
+            if self._api is None:
+                # Imported here: a preview does without, and the engine starts this program at every command.
+                from toolchain.standins.cloudflare.api import CloudflareApi  # noqa: PLC0415
+
+                self._api = CloudflareApi(self.base_url, self.token)
+            return self._api
+
+
+def _plain(properties: Properties) -> Properties:
+    """Return the properties that are given, without their secret marks."""
+    return {key: without_secrets(value) for key, value in properties.items() if value is not None}
+
+
+def _top(path: str) -> str:
+    return path.split(".", maxsplit=1)[0].split("[", maxsplit=1)[0]
+
+
+def _top_level(changed: dict[str, Kind]) -> list[str]:
+    return sorted({_top(path) for path in changed})
+
+
+def _fault(kind: ResourceType, key: str, value: Any) -> str:
+    """Return what is wrong with one input, or nothing."""
+    if key not in kind.inputs:
+        return f"{kind.pulumi_type.rsplit(':', 1)[1]} has no input {key}"
+    expected = kind.inputs[key]
+    if value == UNKNOWN:
+        return ""
+    # A bool is an int in Python, not here.
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+        names = expected if isinstance(expected, tuple) else (expected,)
+        return f"expected {' or '.join(name.__name__ for name in names)}, found {type(value).__name__}"
+    allowed = kind.choices.get(key)
+    if allowed and value not in allowed:
+        return f"expected one of {', '.join(allowed)}, found {value!r}"
+    return ""
+
+
+def main() -> None:
+    """Run the plugin."""
+    serve(CloudflareProvider())

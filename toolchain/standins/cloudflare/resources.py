@@ -1,0 +1,228 @@
+"""The resource types: their properties as `pulumi_cloudflare` 6.23.1 declares them, and their place in the API."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+from toolchain.standins.cloudflare.names import renamed, to_camel, to_snake
+from toolchain.standins.provider import ProviderError
+from toolchain.standins.values import Properties
+
+if TYPE_CHECKING:
+    # Only for the types: importing the HTTP client takes longer than a preview has need of.
+    from toolchain.standins.cloudflare.api import CloudflareApi
+
+
+RECORD_TYPES = (
+    *("A", "AAAA", "CAA", "CERT", "CNAME", "DNSKEY", "DS", "HTTPS", "LOC", "MX", "NAPTR", "NS", "OPENPGPKEY"),
+    *("PTR", "SMIMEA", "SRV", "SSHFP", "SVCB", "TLSA", "TXT", "URI"),
+)
+
+
+class ResourceType(ABC):
+    """One type: what its inputs may be, which changes replace it, and how the API makes, reads and changes it."""
+
+    pulumi_type: str
+    inputs: Mapping[str, type | tuple[type, ...]]
+    required: Collection[str]
+    choices: Mapping[str, Collection[str]] = {}
+    defaults: Properties = {}
+    replaces: Collection[str]
+    computed: Collection[str]
+    """Outputs that only Cloudflare knows."""
+    kept: Collection[str] = ()
+    """Inputs that the API does not tell again."""
+
+    @abstractmethod
+    def path(self, properties: Properties, identity: str = "") -> str:
+        """Return the API's path of all such things, or of one."""
+
+    def create(self, api: CloudflareApi, inputs: Properties) -> tuple[str, Properties]:
+        """Make one and return its id and outputs. Raises CloudflareError."""
+        made = api.call("POST", self.path(inputs), self.body(inputs))
+        return str(made["id"]), self.outputs(made, inputs)
+
+    def read(self, api: CloudflareApi, identity: str, properties: Properties) -> Properties | None:
+        """Return the outputs of one, or None when it is gone. Raises CloudflareError."""
+        found = api.find(self.path(properties, identity))
+        return None if found is None else self.outputs(found, properties)
+
+    def update(self, api: CloudflareApi, identity: str, inputs: Properties) -> Properties:
+        """Change one to the given inputs and return its outputs. Raises CloudflareError."""
+        return self.outputs(api.call("PUT", self.path(inputs, identity), self.body(inputs)), inputs)
+
+    def delete(self, api: CloudflareApi, identity: str, properties: Properties) -> None:
+        """Remove one; what is gone already is fine. Raises CloudflareError."""
+        api.remove(self.path(properties, identity))
+
+    def locate(self, identity: str) -> tuple[str, Properties]:
+        """Return the id and the properties that `path` needs, out of the id of an import (`<scope>/<id>`)."""
+        scope, slash, own = identity.partition("/")
+        if not slash or not scope or not own:
+            raise ProviderError(f"the id {identity!r} cannot be imported, expected <{self.scope_name}>/<id>")
+        return own, {self.scope_name: scope}
+
+    scope_name = "accountId"
+
+    def body(self, inputs: Properties) -> Properties:
+        """Return what the API is sent; what stands in the path is not part of it."""
+        fields: Properties = to_snake({k: v for k, v in inputs.items() if k != self.scope_name and v is not None})
+        return fields
+
+    def outputs(self, result: Properties, properties: Properties) -> Properties:
+        """Return the outputs out of an answer of the API; `properties` gives what the API does not repeat."""
+        told = to_camel(result)
+        known = {key: told[key] for key in (*self.inputs, *self.computed) if told.get(key) is not None}
+        given = {key: properties[key] for key in (self.scope_name, *self.kept) if key in properties}
+        return self.defaults | known | given
+
+
+class Tunnel(ResourceType):
+    """`ZeroTrustTunnelCloudflared`: a tunnel, without its ingress rules."""
+
+    pulumi_type = "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared"
+    inputs = {"accountId": str, "name": str, "configSrc": str, "tunnelSecret": str}
+    required = ("accountId", "name")
+    choices = {"configSrc": ("local", "cloudflare")}
+    defaults = {"configSrc": "local"}
+    replaces = ("accountId", "configSrc")
+    computed = (
+        "accountTag",
+        "connections",
+        "connsActiveAt",
+        "connsInactiveAt",
+        "createdAt",
+        "deletedAt",
+        "metadata",
+        "remoteConfig",
+        "status",
+        "tunType",
+    )
+    kept = ("tunnelSecret",)
+
+    def path(self, properties: Properties, identity: str = "") -> str:
+        """Return the path below the account."""
+        return f"/accounts/{properties['accountId']}/cfd_tunnel" + (f"/{identity}" if identity else "")
+
+    def read(self, api: CloudflareApi, identity: str, properties: Properties) -> Properties | None:
+        """Read one; Cloudflare goes on showing a tunnel that was deleted, with the time of its end."""
+        found = super().read(api, identity, properties)
+        return None if found is None or found.get("deletedAt") else found
+
+    def update(self, api: CloudflareApi, identity: str, inputs: Properties) -> Properties:
+        """Change the name or the secret; the API takes a tunnel's changes as a PATCH."""
+        fields = {key: inputs[key] for key in ("name", "tunnelSecret") if inputs.get(key) is not None}
+        return self.outputs(api.call("PATCH", self.path(inputs, identity), to_snake(fields)), inputs)
+
+    def outputs(self, result: Properties, properties: Properties) -> Properties:
+        """Return the outputs; the free-form metadata is a JSON text, as in the official plugin."""
+        return super().outputs(with_text(result, "metadata"), properties)
+
+
+class TunnelConfig(ResourceType):
+    """`ZeroTrustTunnelCloudflaredConfig`: a tunnel's ingress rules. It has the tunnel's id and lives as long."""
+
+    pulumi_type = "cloudflare:index/zeroTrustTunnelCloudflaredConfig:ZeroTrustTunnelCloudflaredConfig"
+    inputs = {"accountId": str, "tunnelId": str, "config": dict, "source": str}
+    required = ("accountId", "tunnelId")
+    choices = {"source": ("local", "cloudflare")}
+    replaces = ("accountId", "tunnelId")
+    computed = ("createdAt", "version")
+
+    API_NAMES = {
+        "ingresses": "ingress",
+        "audTags": "audTag",
+        "noTlsVerify": "noTLSVerify",
+        "matchSnItoHost": "matchSNItoHost",
+        "warpRouting": "warp-routing",
+    }
+    """The configuration is camelCase in the API too, but for these."""
+
+    def path(self, properties: Properties, identity: str = "") -> str:
+        """Return the path below the tunnel."""
+        tunnel = identity or properties["tunnelId"]
+        return f"/accounts/{properties['accountId']}/cfd_tunnel/{tunnel}/configurations"
+
+    def create(self, api: CloudflareApi, inputs: Properties) -> tuple[str, Properties]:
+        """Write the configuration; there is exactly one a tunnel, so making is changing."""
+        return str(inputs["tunnelId"]), self.update(api, str(inputs["tunnelId"]), inputs)
+
+    def delete(self, api: CloudflareApi, identity: str, properties: Properties) -> None:
+        """Do nothing, as the official plugin: the configuration goes with its tunnel."""
+
+    def body(self, inputs: Properties) -> Properties:
+        """Return the configuration in the API's names."""
+        return {"config": renamed(inputs.get("config") or {}, self.API_NAMES)}
+
+    def outputs(self, result: Properties, properties: Properties) -> Properties:
+        """Return the outputs; the names within the configuration are mapped back."""
+        back = {theirs: ours for ours, theirs in self.API_NAMES.items()}
+        config = renamed(result.get("config") or {}, back)
+        tunnel = {"tunnelId": result.get("tunnel_id") or properties.get("tunnelId")}
+        return super().outputs({**result, "config": None}, properties) | tunnel | {"config": config}
+
+    def locate(self, identity: str) -> tuple[str, Properties]:
+        """Return the tunnel's id, which is this resource's own."""
+        own, scope = super().locate(identity)
+        return own, scope | {"tunnelId": own}
+
+
+class DnsRecord(ResourceType):
+    """`DnsRecord`: one name of a zone."""
+
+    pulumi_type = "cloudflare:index/dnsRecord:DnsRecord"
+    inputs = {
+        "zoneId": str,
+        "name": str,
+        "type": str,
+        "ttl": (int, float),
+        "content": str,
+        "comment": str,
+        "data": dict,
+        "priority": (int, float),
+        "proxied": bool,
+        "settings": dict,
+        "tags": list,
+    }
+    required = ("zoneId", "name", "type", "ttl")
+    choices = {"type": RECORD_TYPES}
+    defaults = {"proxied": False}
+    replaces = ("zoneId",)
+    computed = ("commentModifiedOn", "createdOn", "meta", "modifiedOn", "proxiable", "tagsModifiedOn")
+    scope_name = "zoneId"
+
+    def path(self, properties: Properties, identity: str = "") -> str:
+        """Return the path below the zone."""
+        return f"/zones/{properties['zoneId']}/dns_records" + (f"/{identity}" if identity else "")
+
+    def outputs(self, result: Properties, properties: Properties) -> Properties:
+        """Return the outputs; a name that was written relative to its zone stays so, the API answers in full."""
+        outputs = super().outputs(with_text(result, "meta"), properties)
+        written, full = properties.get("name"), outputs.get("name")
+        if isinstance(written, str) and isinstance(full, str):
+            same = full.lower() == written.lower() or full.lower().startswith(f"{written.lower()}.")
+            if same or written == "@":
+                outputs["name"] = written
+        return outputs
+
+
+def with_text(result: Properties, key: str) -> Properties:
+    """Return the answer with one free-form object as JSON text."""
+    return result if result.get(key) is None else {**result, key: json.dumps(result[key], sort_keys=True)}
+
+
+TYPES: Mapping[str, ResourceType] = {kind.pulumi_type: kind for kind in (Tunnel(), TunnelConfig(), DnsRecord())}
+
+
+def resource_type(token: str) -> ResourceType:
+    """Return a type by its token. Raises ProviderError for one that the stand-in does not have."""
+    try:
+        return TYPES[token]
+    except KeyError:
+        known = ", ".join(kind.rsplit(":", 1)[1] for kind in TYPES)
+        raise ProviderError(
+            f"the Cloudflare stand-in has no type {token}, only {known}; all others need the official plugin"
+        ) from None
