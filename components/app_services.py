@@ -146,7 +146,7 @@ class AppServices(pulumi.ComponentResource):
             limits=workload.limits,
             networks=tuple(networks),
             mounts=mounts,
-            tmpfs=("/tmp",) if workload.read_only else (),  # noqa: S108 - the container's own memory
+            tmpfs=("/tmp",) if workload.read_only else (),
             health=health_check(service.health, service.port) if service else None,
             publish=(Publication(service.port, port),) if service and port else (),
         )

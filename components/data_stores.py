@@ -69,7 +69,7 @@ def run_postgres(
                 Mount(volume.name, PGDATA, read_only=False),
                 secrets.mounted_at(SECRETS_FOLDER),
             ),
-            tmpfs=("/tmp", "/var/run/postgresql"),  # noqa: S108 - a folder in the container's own memory
+            tmpfs=("/tmp", "/var/run/postgresql"),
             health=HealthCheck(
                 # Over TCP: while the image initialises its data folder, a temporary server answers on the socket only.
                 ("pg_isready", "-q", "-h", "127.0.0.1", "-U", config.user, "-d", config.database),

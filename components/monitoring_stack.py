@@ -20,6 +20,7 @@ from components.secret import secret
 from components.spec import Attachment, ContainerSpec, Mount, Publication
 from components.volume import data_volume
 from settings.stack import Monitoring
+from settings.units import spell_duration
 
 PROMETHEUS_PORT = 9090
 GRAFANA_PORT = 3000
@@ -105,9 +106,7 @@ class MonitoringStack(pulumi.ComponentResource):
                 command=(
                     f"--config.file={CONFIG_FOLDER}/prometheus.yml",
                     "--storage.tsdb.path=/prometheus",
-                    f"--storage.tsdb.retention.time={settings.retention // 86400}d"
-                    if settings.retention % 86400 == 0
-                    else f"--storage.tsdb.retention.time={settings.retention}s",
+                    f"--storage.tsdb.retention.time={spell_duration(settings.retention)}",
                     "--web.enable-lifecycle",
                 ),
                 limits=settings.limits,
@@ -180,7 +179,7 @@ class MonitoringStack(pulumi.ComponentResource):
                     provisioned.mounted_at(PROVISIONING),
                     secrets.mounted_at(SECRETS_FOLDER),
                 ),
-                tmpfs=("/tmp",),  # noqa: S108 - a folder in the container's own memory
+                tmpfs=("/tmp",),
                 publish=(Publication(GRAFANA_PORT, port),) if port else (),
                 health=wget(GRAFANA_PORT, "/api/health"),
             ),

@@ -17,7 +17,9 @@ ImageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][A-Za-z0-9._/:@-
 
 User = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)?$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Cores = Annotated[float, Field(gt=0, le=512)]
+Cores = Annotated[float, Field(ge=0.1, lt=10, multiple_of=0.05)]
+"""Processor cores. Outside these bounds the official provider reads back another spelling than it was given, and
+would replace the container at every `up`."""
 
 
 class Limits(Model):

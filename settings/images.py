@@ -37,6 +37,21 @@ class Image(Model):
         """The official reference, pinned where the digest is known."""
         return f"{self.image}@{self.digest}" if self.digest else self.image or ""
 
+    @property
+    def registry(self) -> str:
+        """Host (and port) of the registry that the official image comes from."""
+        return (self.image or "").split("/", 1)[0]
+
+    @property
+    def path(self) -> str:
+        """The image's path within its registry, as mirrors and the local registry keep it: `prom/prometheus`."""
+        return (self.image or "/").split("/", 1)[1].rsplit(":", 1)[0]
+
+    @property
+    def tag(self) -> str:
+        """The tag: `v3.5.0`."""
+        return (self.image or "").rsplit(":", 1)[-1]
+
 
 @dataclass(frozen=True)
 class ImageTable:

@@ -106,32 +106,41 @@ def load(
     stack_file = f"Pulumi.{stack_name}.yaml"
     lines = Lines.of(checkout / stack_file)
     problems: list[Problem] = []
-    stack, product = None, None
+    product = None
 
-    values = {key: value for key, value in configuration.values.items() if key in Stack.model_fields}
-    strangers = configuration.values.keys() - values.keys()
     problems += _secrets_in_the_open(configuration, lines, stack_file)
-    try:
-        stack = Stack.model_validate({**values, **{key: configuration.values[key] for key in strangers}})
-    except ValidationError as error:
-        problems += from_validation(error, Stack, stack_file, lines, ("config", NAMESPACE))
-
-    product_path = values.get("product")
+    stack, wrong = _load_stack(configuration.values, stack_file, lines)
+    problems += wrong
+    product_path = configuration.values.get("product")
     if isinstance(product_path, str):
         product, wrong = _load_product(checkout, product_path, stack_file, lines)
         problems += wrong
     images = load_images(checkout / "components" / "images.yaml")
-    missing: list[Problem] = []
+    missing = _missing_secrets(stack, configuration, stack_name, lines) if stack else []
     if stack and product:
         product, wrong = _with_overrides(product, stack, stack_file, lines)
         problems += wrong
-        problems += check_together(stack, product, images, stack_file, lines, product_path or "", checkout)
-        missing = _missing_secrets(stack, configuration, stack_name, lines)
-        problems += [] if preview and stack.preview_without_secrets else missing
+        problems += check_together(stack, product, images, stack_file, lines, str(product_path), checkout)
+    if problems or not (stack and preview and stack.preview_without_secrets):
+        problems += missing
     if problems or stack is None or product is None:
         raise SettingsError(problems)
     machine = read_machine(checkout / ".dockyard" / "machine.yaml")
     return Settings(stack_name, stack, product, images, machine, tuple(missing))
+
+
+def _load_stack(values: Mapping[str, Any], file: str, lines: Lines) -> tuple[Stack | None, list[Problem]]:
+    """Return the stack and its problems; what is wrong is left out of it, so that the rest can still be checked."""
+    try:
+        return Stack.model_validate(values), []
+    except ValidationError as error:
+        problems = from_validation(error, Stack, file, lines, ("config", NAMESPACE))
+        wrong = {detail["loc"][0] for detail in error.errors(include_url=False)}
+    try:
+        return Stack.model_validate({key: value for key, value in values.items() if key not in wrong}), problems
+    except ValidationError:
+        # Something required is wrong or missing, and that has been told.
+        return None, problems
 
 
 def _load_product(

@@ -186,7 +186,9 @@ def test_a_data_store_is_never_run_twice_on_its_volume(app):
 
 def test_only_what_the_stack_names_is_published(app):
     world = app(ports={"api": 8000, "postgres": 5433})
-    published = {one.label("dockyard.service"): one.inputs["ports"] for one in world.containers if "ports" in one.inputs}
+    published = {
+        one.label("dockyard.service"): one.inputs["ports"] for one in world.containers if "ports" in one.inputs
+    }
     assert published == {
         "api": [{"internal": 8000, "external": 8000, "ip": "127.0.0.1", "protocol": "tcp"}],
         "postgres": [{"internal": 5432, "external": 5433, "ip": "127.0.0.1", "protocol": "tcp"}],

@@ -44,7 +44,9 @@ def test_every_container_is_hardened(spec, run):
     assert made["logOpts"]["max-file"] == "14"
 
 
-@pytest.mark.parametrize("absent", ["name", "privileged", "ports", "networkMode", "pidMode", "ipcMode", "uploads", "devices"])
+@pytest.mark.parametrize(
+    "absent", ["name", "privileged", "ports", "networkMode", "pidMode", "ipcMode", "uploads", "devices"]
+)
 def test_a_plain_container_has_none_of_the_dangerous_or_fixed_inputs(absent, spec, run):
     assert absent not in run(spec).inputs
 

@@ -1,0 +1,73 @@
+"""Alertmanager and its receivers."""
+
+import pytest
+import yaml
+
+from components.alert_routing import AlertRouting, AlertRoutingConfig, alertmanager_config
+from settings.stack import Alerts
+from tests.unit.world import build
+
+DISCORD = Alerts.model_validate({"discord": {"webhook": "ops", "critical_webhook": "pager"}})
+GIVEN = {"ops": "https://discord.com/api/webhooks/1/a", "pager": "https://discord.com/api/webhooks/2/b"}
+
+
+@pytest.fixture
+def routing(make_context):
+    def build_routing(alerts=DISCORD, port=None, secrets=GIVEN):
+        config = lambda: AlertRoutingConfig(alerts, make_context(), lambda name: name, port)  # noqa: E731
+        return build(lambda: AlertRouting("a", config()) and None, secrets=secrets)
+
+    return build_routing
+
+
+def test_alertmanager_runs_with_its_configuration_and_a_data_volume(routing):
+    world = routing()
+    assert {mount["target"] for mount in world["a-alertmanager"].inputs["mounts"]} == {
+        "/alertmanager",
+        "/etc/alertmanager",
+    }
+    assert world["a-data"].label("dockyard.volume") == "data"
+    assert "a-config-writer" in world["a-alertmanager"].waits_for
+    assert world["a-alertmanager"].parent == "a"
+
+
+def test_webhook_addresses_are_secret_files_and_stand_nowhere_else(routing):
+    world = routing()
+    writer = world["a-config-writer"]
+    assert writer.files["/dockyard/files/secrets/ops"] == GIVEN["ops"]
+    assert writer.files["/dockyard/files/secrets/pager"] == GIVEN["pager"]
+    assert writer.secrets
+    assert "discord.com" not in writer.files["/dockyard/files/alertmanager.yml"]
+    assert "discord.com" not in str(world["a-alertmanager"].inputs)
+
+
+def test_the_configuration_is_checked_before_it_is_loaded_and_loaded_without_a_restart(routing):
+    (script,) = routing()["a-config-writer"].inputs["command"]
+    assert script.index("amtool check-config") < script.index("/-/reload")
+
+
+def test_warnings_go_to_the_normal_channel_and_critical_alerts_to_theirs():
+    config = alertmanager_config(DISCORD)
+    assert config["route"]["receiver"] == "discord-monitoring"
+    assert {"receiver": "discord-critical", "matchers": ['severity="critical"']} in config["route"]["routes"]
+    receivers = {one["name"]: one for one in config["receivers"]}
+    assert receivers["discord-monitoring"]["discord_configs"] == [
+        {"webhook_url_file": "/etc/alertmanager/secrets/ops", "send_resolved": True}
+    ]
+    assert receivers["discord-critical"]["discord_configs"] == [
+        {"webhook_url_file": "/etc/alertmanager/secrets/pager", "send_resolved": True}
+    ]
+
+
+def test_without_a_receiver_nobody_is_told_and_no_secret_is_asked_for(routing):
+    world = routing(Alerts(), secrets={})
+    config = yaml.safe_load(world["a-config-writer"].files["/dockyard/files/alertmanager.yml"])
+    assert config["route"]["receiver"] == "nobody"
+    assert "routes" not in config["route"]
+    assert list(world["a-config-writer"].files) == ["/dockyard/files/alertmanager.yml"]
+
+
+def test_it_is_published_only_where_the_stack_says_so(routing):
+    assert "ports" not in routing()["a-alertmanager"].inputs
+    (port,) = routing(port=9093)["a-alertmanager"].inputs["ports"]
+    assert (port["ip"], port["external"]) == ("127.0.0.1", 9093)

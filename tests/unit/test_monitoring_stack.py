@@ -1,0 +1,122 @@
+"""Prometheus and Grafana."""
+
+import pytest
+import yaml
+
+from components.context import ScrapeTarget
+from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
+from components.prometheus_config import prometheus_config
+from settings.stack import Monitoring
+from tests.unit.world import build
+
+
+@pytest.fixture
+def monitoring(make_context):
+    def build_stack(said=None, ports=None, secrets=None, root_url=None):
+        def program():
+            MonitoringStack(
+                "m",
+                MonitoringStackConfig(
+                    Monitoring.model_validate(said or {}),
+                    make_context(),
+                    lambda name: name,
+                    (ports or {}).get,
+                    targets=[ScrapeTarget("api", "api:8000")],
+                    alertmanager="alertmanager:9093",
+                    rules={"one.yml": "groups: []\n"},
+                    dashboards={"overview.json": "{}"},
+                    root_url=root_url,
+                ),
+            )
+
+        return build(program, secrets=secrets)
+
+    return build_stack
+
+
+def config_of(world) -> dict:
+    return yaml.safe_load(world["m-prometheus-config-writer"].files["/dockyard/files/prometheus.yml"])
+
+
+def test_prometheus_keeps_thirty_days_and_scrapes_every_fifteen_seconds(monitoring):
+    world = monitoring()
+    assert "--storage.tsdb.retention.time=30d" in world["m-prometheus"].inputs["command"]
+    assert config_of(world)["global"]["scrape_interval"] == "15s"
+
+
+def test_interval_and_retention_are_settings(monitoring):
+    world = monitoring({"prometheus": {"retention": "12h", "scrape_interval": "30s"}})
+    assert "--storage.tsdb.retention.time=12h" in world["m-prometheus"].inputs["command"]
+    assert config_of(world)["global"]["scrape_interval"] == "30s"
+
+
+def test_its_data_is_on_a_data_volume(monitoring):
+    world = monitoring()
+    assert world["m-prometheus-data"].label("dockyard.volume") == "data"
+    assert world["m-prometheus"].delete_before_replace
+
+
+def test_every_target_is_scraped_and_alerts_go_to_alertmanager(monitoring):
+    config = config_of(monitoring())
+    jobs = {job["job_name"]: job["static_configs"][0]["targets"] for job in config["scrape_configs"]}
+    assert jobs == {"api": ["api:8000"], "prometheus": ["localhost:9090"], "grafana": ["grafana:3000"]}
+    assert config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] == ["alertmanager:9093"]
+    assert config["rule_files"] == ["rules/*.yml"]
+
+
+def test_every_series_and_every_alert_names_product_and_environment():
+    config = prometheus_config(
+        [ScrapeTarget("api", "api:8000")], interval=5, alertmanager="a:1", labels={"product": "shop"}
+    )
+    assert config["global"]["external_labels"] == {"product": "shop"}
+    assert config["scrape_configs"][0]["static_configs"][0]["labels"] == {"service": "api", "product": "shop"}
+    assert config["global"]["scrape_timeout"] == "5s"
+
+
+def test_rules_are_checked_with_promtool_before_they_are_loaded(monitoring):
+    writer = monitoring()["m-prometheus-config-writer"]
+    assert "/dockyard/files/rules/one.yml" in writer.files
+    (script,) = writer.inputs["command"]
+    assert script.index("promtool check config") < script.index("/-/reload")
+
+
+def test_grafana_lets_nobody_in_without_the_password_which_is_a_file(monitoring):
+    world = monitoring()
+    env = world["m-grafana"].env
+    assert env["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/run/secrets/admin-password"
+    assert "GF_SECURITY_ADMIN_PASSWORD" not in env
+    assert (env["GF_USERS_ALLOW_SIGN_UP"], env["GF_AUTH_ANONYMOUS_ENABLED"]) == ("false", "false")
+    assert world["m-grafana-secrets-writer"].files == {"/dockyard/files/admin-password": "generated-m-grafana-password"}
+    assert world["m-grafana-secrets-writer"].secrets
+
+
+def test_a_given_grafana_password_is_used(monitoring):
+    world = monitoring(secrets={"grafana-admin-password": "given"})
+    assert world["m-grafana-secrets-writer"].files == {"/dockyard/files/admin-password": "given"}
+    assert "m-grafana-password" not in world
+
+
+def test_grafana_is_given_its_data_source_and_dashboards(monitoring):
+    files = monitoring({"grafana": {"datasource_uid": "love-prom"}})["m-grafana-provisioning-writer"].files
+    (source,) = yaml.safe_load(files["/dockyard/files/datasources/prometheus.yaml"])["datasources"]
+    assert (source["uid"], source["url"], source["isDefault"]) == ("love-prom", "http://prometheus:9090", True)
+    (provider,) = yaml.safe_load(files["/dockyard/files/dashboards/dockyard.yaml"])["providers"]
+    assert provider["options"]["path"] == "/etc/grafana/provisioning/dashboards/json"
+    assert files["/dockyard/files/dashboards/json/overview.json"] == "{}"
+
+
+@pytest.mark.parametrize(("url", "secure"), [("https://m.example.com", "true"), ("http://127.0.0.1:3001", "false")])
+def test_cookies_are_secure_wherever_people_come_by_https(url, secure, monitoring):
+    env = monitoring(root_url=url)["m-grafana"].env
+    assert (env["GF_SERVER_ROOT_URL"], env["GF_SECURITY_COOKIE_SECURE"]) == (url, secure)
+
+
+def test_nothing_is_published_unless_the_stack_names_it(monitoring):
+    assert not any("ports" in one.inputs for one in monitoring().containers)
+    world = monitoring(ports={"grafana": 3001})
+    assert [one.name for one in world.containers if "ports" in one.inputs] == ["m-grafana"]
+
+
+def test_everything_is_under_the_component(monitoring):
+    world = monitoring()
+    assert {one.parent for one in world.made if one.name != "m"} == {"m"}

@@ -1,0 +1,263 @@
+"""Stack and product files: what they mean, and what is said of those that are wrong."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from settings.loader import Configuration, from_engine, load, read_stack_file
+from settings.machine import Machine, write_machine
+from settings.problems import SettingsError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+STACK = """
+config:
+  dockyard:product: products/shop.yaml
+  dockyard:environment: development
+"""
+PRODUCT = """
+name: shop
+services:
+  api:
+    image: registry.example/api:1
+    port: 8000
+    health: {http: /ready}
+    limits: {memory: 512MB}
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A checkout with one stack and one product."""
+    (tmp_path / "products").mkdir()
+    (tmp_path / "components").mkdir()
+    (tmp_path / "components/images.yaml").write_text((CHECKOUT / "components/images.yaml").read_text())
+    (tmp_path / "Pulumi.dev.yaml").write_text(STACK)
+    (tmp_path / "products/shop.yaml").write_text(PRODUCT)
+    return tmp_path
+
+
+def read(checkout, **options):
+    return load(read_stack_file(checkout, "dev"), "dev", checkout=checkout, **options)
+
+
+def problems(checkout, **options) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        read(checkout, **options)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_two_lines_of_stack_and_six_of_product_are_enough(checkout):
+    settings = read(checkout)
+    assert settings.product.services["api"].limits.memory == 512
+    assert settings.stack.monitoring.prometheus.retention == 30 * 86400
+    assert settings.stack.monitoring.prometheus.scrape_interval == 15
+
+
+@pytest.mark.parametrize("stack", sorted(path.name.split(".")[1] for path in CHECKOUT.glob("Pulumi.*.yaml")))
+def test_every_shipped_stack_is_valid_in_a_preview(stack):
+    settings = load(read_stack_file(CHECKOUT, stack), stack, checkout=CHECKOUT, preview=True)
+    assert settings.stack_name == stack
+
+
+def test_tumulte_is_what_its_documents_say():
+    product = load(read_stack_file(CHECKOUT, "production"), "production", checkout=CHECKOUT, preview=True).product
+    backend, frontend = product.services["backend"], product.services["frontend"]
+    assert (backend.limits.cpus, backend.limits.memory, backend.user) == (2, 2048, "1001:1001")
+    assert (frontend.limits.cpus, frontend.limits.memory) == (1, 1024)
+    assert (product.postgres.limits.cpus, product.postgres.limits.memory) == (2, 4096)
+    assert (product.postgres.shared_buffers, product.postgres.max_connections) == (1024, 200)
+    assert (product.redis.limits.memory, product.redis.maxmemory_policy) == (512, "allkeys-lru")
+    assert (backend.health.interval, backend.health.timeout, backend.health.start_period) == (30, 10, 40)
+
+
+def test_all_problems_of_both_files_are_told_at_once_with_file_line_path_found_and_expected(checkout):
+    (checkout / "Pulumi.dev.yaml").write_text(
+        STACK
+        + """\
+  dockyard:publishing: {api: 8000}
+  dockyard:monitoring: {prometheus: {retention: 30 days}}
+  dockyard:alerts:
+    discord: {webhook: ops, critical_webhook: pager}
+"""
+    )
+    (checkout / "products/shop.yaml").write_text(PRODUCT.replace("512MB", "512").replace("http: /ready", "htp: /ready"))
+    found = problems(checkout)
+    assert any(
+        re.search(
+            r"^Pulumi.dev.yaml:5: config.dockyard:publishing: found an unknown key, .*Did you mean publish\?", text
+        )
+        for text in found
+    ), found
+    assert any(
+        re.search(r'^Pulumi.dev.yaml:6: .*prometheus.retention: found "30 days", expected a time with its unit', text)
+        for text in found
+    ), found
+    assert any(
+        re.search(r"^products/shop.yaml:8: services.api.limits.memory: found 512, expected a size with its unit", text)
+        for text in found
+    ), found
+    assert any(
+        re.search(r"^products/shop.yaml:7: services.api.health.htp: found an unknown key.*mean http", text)
+        for text in found
+    ), found
+
+
+def test_a_missing_secret_is_told_with_the_command_that_sets_it(checkout):
+    (checkout / "Pulumi.dev.yaml").write_text(
+        STACK + "  dockyard:alerts:\n    discord: {webhook: ops, critical_webhook: pager}\n"
+    )
+    found = problems(checkout)
+    assert len(found) == 2
+    assert "Pulumi.dev.yaml:6: config.dockyard:ops: found nothing" in found[0]
+    assert "pulumi config set --secret dockyard:ops -s dev" in found[0]
+
+
+def test_missing_secrets_are_told_together_with_every_other_problem(checkout):
+    (checkout / "Pulumi.dev.yaml").write_text(
+        STACK + "  dockyard:alerts:\n    discord: {webhook: ops, critical_webhook: pager}\n  dockyard:oops: 1\n"
+    )
+    found = "\n".join(problems(checkout))
+    assert "dockyard:oops" in found
+    assert "dockyard:ops" in found
+    assert "dockyard:pager" in found
+
+
+def test_a_stack_can_let_its_previews_go_on_without_secrets_but_never_its_ups(checkout):
+    (checkout / "Pulumi.dev.yaml").write_text(
+        STACK
+        + "  dockyard:preview_without_secrets: true\n"
+        + "  dockyard:alerts:\n    discord: {webhook: ops, critical_webhook: pager}\n"
+    )
+    assert len(read(checkout, preview=True).missing_secrets) == 2
+    assert len(problems(checkout)) == 2
+
+
+def test_a_given_secret_is_no_problem_and_its_value_is_never_read(checkout):
+    (checkout / "Pulumi.dev.yaml").write_text(
+        STACK
+        + "  dockyard:alerts:\n    discord: {webhook: ops, critical_webhook: pager}\n"
+        + "  dockyard:ops: {secure: abc}\n  dockyard:pager: {secure: def}\n"
+    )
+    settings = read(checkout)
+    assert "abc" not in repr(settings)
+
+
+def test_settings_that_are_secret_are_refused(checkout):
+    configuration = Configuration(
+        {"product": "products/shop.yaml", "environment": "development"}, frozenset({"publish"})
+    )
+    with pytest.raises(SettingsError, match=r"dockyard:publish: found a secret, expected a plain value"):
+        load(configuration, "dev", checkout=checkout)
+
+
+@pytest.mark.parametrize(
+    ("product", "message"),
+    [
+        (PRODUCT.replace("{memory: 512MB}", "{memory: 512MB, reserved: 1GB}"), "1GB is reserved of 512MB"),
+        (PRODUCT.replace("512MB", "2MB"), "at least 6MB"),
+        (PRODUCT.replace("{memory: 512MB}", "{memory: 1GB, cpus: 0}"), "services.api.limits.cpus: found 0"),
+        (PRODUCT + "postgres: {database: shop, user: shop, limits: {memory: 512MB}}\n", "shared_buffers below"),
+        (PRODUCT + "redis: {maxmemory: 1GB}\n", "maxmemory below the memory limit: 1GB of 512MB"),
+        (PRODUCT + "    needs: [postgres]\n", 'services.api.needs[0]: found "postgres", expected a data store'),
+        (PRODUCT + "    after: [migrat]\njobs: {migrate: {image: 'r.x/api:1'}}\n", "expected one of migrate"),
+        (PRODUCT + "    after: [api]\n", "an order without a circle"),
+        (PRODUCT.replace("api:\n", "redis:\n"), "another name"),
+        (PRODUCT.replace("registry.example/api:1", "api"), "expected registry/name:tag"),
+        (PRODUCT.replace("port: 8000", "port: 80000"), "less than or equal to 65535"),
+        (PRODUCT.replace("http: /ready", "http: /ready, tcp: true"), "exactly one of http, tcp and command"),
+        ("name: shop\n", "services: found nothing, expected a value"),
+        ("name: [", "expected YAML"),
+        ("- a\n", "expected a mapping"),
+    ],
+)
+def test_what_cannot_be_is_told_with_what_is_expected(product, message, checkout):
+    (checkout / "products/shop.yaml").write_text(product)
+    found = "\n".join(problems(checkout))
+    assert message in found
+    assert "products/shop.yaml" in found
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("dockyard:publish: {apii: 8000}", "expected one of alertmanager, api, grafana"),
+        ("dockyard:publish: {api: 8000, grafana: 8000}", "a port of its own (api has this one)"),
+        ("dockyard:services: {aip: {image: demo}}", 'config.dockyard:services.aip: found "aip", expected one of api'),
+        ("dockyard:services: {api: {image: nothing}}", "expected registry/name:tag, or one of"),
+        ("dockyard:docker: {mirror: 'http://x'}", "docker.mirror"),
+    ],
+)
+def test_what_the_stack_says_of_the_product_must_fit_it(line, message, checkout):
+    (checkout / "Pulumi.dev.yaml").write_text(f"{STACK}  {line}\n")
+    found = "\n".join(problems(checkout))
+    assert message in found
+    assert "Pulumi.dev.yaml:5" in found
+
+
+def test_an_unknown_stack_and_an_unknown_product_are_told_with_the_known_ones(checkout):
+    with pytest.raises(SettingsError, match="Known stacks: dev"):
+        read_stack_file(checkout, "prod")
+    (checkout / "Pulumi.dev.yaml").write_text(STACK.replace("shop.yaml", "shap.yaml"))
+    assert "Products here: products/shop.yaml" in problems(checkout)[0]
+
+
+def test_an_environment_changes_only_what_it_names(checkout):
+    (checkout / "Pulumi.dev.yaml").write_text(STACK + "  dockyard:services: {api: {image: demo, env: {A: '1'}}}\n")
+    service = read(checkout).product.services["api"]
+    assert service.image == "demo"
+    assert service.env == {"A": "1"}
+    assert service.limits.memory == 512
+
+
+def test_the_engine_and_the_file_give_the_same_settings(checkout):
+    (checkout / "Pulumi.dev.yaml").write_text(
+        STACK + "  dockyard:publish: {api: 8000}\n  dockyard:preview_without_secrets: true\n  other:key: 1\n"
+    )
+    by_engine = from_engine(
+        {
+            "dockyard:product": "products/shop.yaml",
+            "dockyard:environment": "development",
+            "dockyard:publish": '{"api":8000}',
+            "dockyard:preview_without_secrets": "true",
+            "dockyard:token": "hush",
+            "other:key": "1",
+        },
+        frozenset({"dockyard:token"}),
+    )
+    assert by_engine.secrets == {"token"}
+    assert load(by_engine, "dev", checkout=checkout).stack == read(checkout).stack
+
+
+class TestImages:
+    def test_the_official_reference_is_run_where_the_machine_says_nothing(self, checkout):
+        assert read(checkout).image("prometheus").startswith("docker.io/prom/prometheus:v")
+
+    def test_a_mirror_serves_the_same_path(self, checkout):
+        (checkout / "Pulumi.dev.yaml").write_text(STACK + "  dockyard:docker: {mirror: 'mirror.example:5000'}\n")
+        assert read(checkout).image("prometheus").startswith("mirror.example:5000/prom/prometheus:v")
+
+    def test_what_the_machine_recorded_wins(self, checkout):
+        write_machine(checkout / ".dockyard/machine.yaml", Machine(images={"prometheus": "127.0.0.1:5/p:1"}))
+        assert read(checkout).image("prometheus") == "127.0.0.1:5/p:1"
+
+    def test_everything_the_stack_runs_is_named_for_fetching(self, checkout):
+        names = read(checkout).image_names
+        assert {"prometheus", "grafana", "registry.example/api:1"} <= set(names)
+        assert not {"postgres", "redis", "cloudflared"} & set(names)
+
+    def test_every_image_is_pinned_to_a_tag_that_is_not_latest(self):
+        table = yaml.safe_load((CHECKOUT / "components/images.yaml").read_text())
+        for name, image in table.items():
+            if "image" in image:
+                assert re.search(r":(?!latest)[\w.-]+$", image["image"]), name
+
+
+def test_the_port_offset_of_the_machine_is_added_to_every_published_port(checkout):
+    (checkout / "Pulumi.dev.yaml").write_text(STACK + "  dockyard:publish: {api: 8000}\n")
+    write_machine(checkout / ".dockyard/machine.yaml", Machine(port_offset=100))
+    settings = read(checkout)
+    assert settings.port("api") == 8100
+    assert settings.port("grafana") is None
