@@ -268,9 +268,7 @@ def wait_for_stores(settings: BackendSettings) -> None:
         settings.wait,
         LOG.warning,
     )
-    wait_for(
-        f"Redis at {cache.label}", lambda: ping_cache(cache), redis.RedisError, settings.wait, LOG.warning
-    )
+    wait_for(f"Redis at {cache.label}", lambda: ping_cache(cache), redis.RedisError, settings.wait, LOG.warning)
 
 
 def run(settings: BackendSettings) -> int:

@@ -11,9 +11,7 @@ class ConfigError(Exception):
     """The environment cannot be used; the message lists every problem, one a line."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__(
-            "the configuration cannot be used:\n" + "\n".join(f"  - {line}" for line in problems)
-        )
+        super().__init__("the configuration cannot be used:\n" + "\n".join(f"  - {line}" for line in problems))
         self.problems = problems
 
 
@@ -58,9 +56,7 @@ class Environment:
     def secret_file(self, name: str) -> str:
         """Return the content of the file that `{name}_FILE` points to, without its last line end."""
         if self.values.get(name):
-            self.problems.append(
-                f"{name} is set, but secrets come as files: set {name}_FILE to the file's path"
-            )
+            self.problems.append(f"{name} is set, but secrets come as files: set {name}_FILE to the file's path")
             return ""
         path = self.text(f"{name}_FILE")
         if not path:

@@ -36,9 +36,7 @@ class HttpMetrics:
 
     def __init__(self, prefix: str, registry: CollectorRegistry) -> None:
         labels = ("method", "route", "status_code")
-        self.requests = Counter(
-            f"{prefix}_http_requests_total", "HTTP requests answered", labels, registry=registry
-        )
+        self.requests = Counter(f"{prefix}_http_requests_total", "HTTP requests answered", labels, registry=registry)
         self.duration = Histogram(
             f"{prefix}_http_request_duration_seconds",
             "Time to answer an HTTP request",
@@ -125,17 +123,11 @@ class BackendMetrics:
     def __init__(self) -> None:
         self.registry = registry = new_registry()
         self.http = HttpMetrics("tumulte", registry)
-        self.websockets = Gauge(
-            "tumulte_websocket_connections_total", "Open WebSocket connections", registry=registry
-        )
+        self.websockets = Gauge("tumulte_websocket_connections_total", "Open WebSocket connections", registry=registry)
         self.polls_launched = Counter("tumulte_polls_launched_total", "Polls launched", registry=registry)
-        self.polls_active = Gauge(
-            "tumulte_polls_active_total", "Polls that take votes now", registry=registry
-        )
+        self.polls_active = Gauge("tumulte_polls_active_total", "Polls that take votes now", registry=registry)
         self.votes = Counter("tumulte_votes_received_total", "Votes received", registry=registry)
-        self.db_active = Gauge(
-            "tumulte_db_connections_active", "Database connections in use", registry=registry
-        )
+        self.db_active = Gauge("tumulte_db_connections_active", "Database connections in use", registry=registry)
         self.db_idle = Gauge(
             "tumulte_db_connections_idle", "Database connections open and not in use", registry=registry
         )

@@ -76,9 +76,7 @@ def migrate(
             connection.execute("select pg_advisory_unlock(%s)", [LOCK])
 
 
-def _apply_missing(
-    connection: psycopg.Connection, migrations: Sequence[Migration], say: Callable[[str], None]
-) -> int:
+def _apply_missing(connection: psycopg.Connection, migrations: Sequence[Migration], say: Callable[[str], None]) -> int:
     connection.execute(VERSION_TABLE)
     rows = connection.execute("select name, batch from adonis_schema").fetchall()
     applied = {str(name) for name, _ in rows}
@@ -92,9 +90,7 @@ def _apply_missing(
             with connection.transaction():
                 # The files are ours and part of the image, so their text is SQL, not data.
                 connection.execute(migration.sql.encode())
-                connection.execute(
-                    "insert into adonis_schema (name, batch) values (%s, %s)", [migration.name, batch]
-                )
+                connection.execute("insert into adonis_schema (name, batch) values (%s, %s)", [migration.name, batch])
         except psycopg.Error as error:
             raise MigrationError(f"migration {migration.name} failed: {reason_of(error)}") from error
         say(f"applied {migration.name}")

@@ -149,9 +149,7 @@ class PostgresPolls:
     async def listed(self) -> list[Poll]:
         """Return the latest polls."""
         async with self.pool.connection() as connection:
-            cursor = await connection.execute(
-                SELECT_POLLS + " group by p.id order by p.id desc limit %s", [LISTED]
-            )
+            cursor = await connection.execute(SELECT_POLLS + " group by p.id order by p.id desc limit %s", [LISTED])
             return [_poll(row) for row in await cursor.fetchall()]
 
     async def find(self, poll_id: int) -> Poll | None:

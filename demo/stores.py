@@ -34,9 +34,7 @@ class Cache:
 def _clash(environment: Environment, store: str, names: tuple[str, ...]) -> None:
     """Note a problem when the address is given twice: which of the two counts would be a guess."""
     if others := [f"{store}_{name}" for name in names if environment.has(f"{store}_{name}")]:
-        environment.problems.append(
-            f"{store}_URL is set and so is {', '.join(others)}, expected one form of the two"
-        )
+        environment.problems.append(f"{store}_URL is set and so is {', '.join(others)}, expected one form of the two")
 
 
 def read_database(environment: Environment) -> Database:

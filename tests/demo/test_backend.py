@@ -209,9 +209,7 @@ def test_a_poll_that_makes_no_sense_is_refused(backend: Backend, body: object, w
     assert backend.polls.polls == {}
 
 
-@pytest.mark.parametrize(
-    ("body", "status"), [(b"{", 400), (b"[]", 400), (b"\xff", 400), (b"x" * 20_000, 413)]
-)
+@pytest.mark.parametrize(("body", "status"), [(b"{", 400), (b"[]", 400), (b"\xff", 400), (b"x" * 20_000, 413)])
 def test_a_body_that_is_no_json_object_is_refused(backend: Backend, body: bytes, status: int) -> None:
     assert backend.client.post("/polls", content=body).status_code == status
 

@@ -91,9 +91,7 @@ def test_urls_can_stand_for_the_single_values(tmp_path: Path) -> None:
 
 
 def test_a_broken_url_is_named_but_not_quoted() -> None:
-    environment = Environment(
-        {"DATABASE_URL": "postgresql://u:hunter2@[db/x", "REDIS_URL": "http://:hunter3@x"}
-    )
+    environment = Environment({"DATABASE_URL": "postgresql://u:hunter2@[db/x", "REDIS_URL": "http://:hunter3@x"})
     read_database(environment)
     read_cache(environment)
     assert [problem.split()[0] for problem in environment.problems] == ["DATABASE_URL", "REDIS_URL"]

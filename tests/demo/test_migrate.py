@@ -25,13 +25,7 @@ class FakeConnection:
         self.closed = False
 
     def execute(self, query: Any, params: list[Any] | None = None) -> FakeConnection:
-        text = (
-            query
-            if isinstance(query, str)
-            else query.decode()
-            if isinstance(query, bytes)
-            else query.as_string()
-        )
+        text = query if isinstance(query, str) else query.decode() if isinstance(query, bytes) else query.as_string()
         if "pg_advisory_lock" in text and self.locked:
             raise psycopg.errors.LockNotAvailable("canceling statement due to lock timeout")
         if text == "broken":
@@ -84,9 +78,7 @@ def test_everything_happens_under_the_lock_which_is_given_back() -> None:
 
 def test_a_failing_migration_names_itself_keeps_what_ran_before_and_stops_what_follows() -> None:
     connection = FakeConnection()
-    with pytest.raises(
-        MigrationError, match=r'^migration 0002_bad failed: syntax error at or near "broken"$'
-    ):
+    with pytest.raises(MigrationError, match=r'^migration 0002_bad failed: syntax error at or near "broken"$'):
         run(connection, ONE, Migration("0002_bad", "broken"), Migration("0003_three", "create three"))
     assert connection.rows == [("0001_one", 1)]
     assert "create three" not in connection.ran
