@@ -46,15 +46,22 @@ def test_anonymous_viewers_see_dashboards_but_not_data_sources(start: Start, ove
 
 
 def test_a_log_in_by_form_opens_the_pages_and_a_log_out_closes_them(start: Start) -> None:
-    client = start(auth=None, root_url="http://testserver/")
+    client = start(auth=None)
     refused = client.post("/login", data={"user": "admin", "password": "wrong"})
     assert (refused.status_code, "grafana_session" in refused.cookies) == (401, False)
     opened = client.post("/login", data={"user": "admin", "password": "correct horse"})
     assert (opened.status_code, opened.headers["location"]) == (303, "/")
     assert "HttpOnly" in opened.headers["set-cookie"]
+    assert "Secure" not in opened.headers["set-cookie"]
     assert client.get("/").status_code == 200
     client.get("/logout")
     assert client.get("/").status_code == 302
+
+
+def test_the_cookie_is_for_https_alone_where_that_is_asked_for(start: Start) -> None:
+    client = start(auth=None, cookie_secure=True)
+    opened = client.post("/login", data={"user": "admin", "password": "correct horse"})
+    assert "Secure" in opened.headers["set-cookie"]
 
 
 def test_a_log_in_by_json_answers_as_grafana_s(start: Start) -> None:

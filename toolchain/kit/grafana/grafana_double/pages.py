@@ -180,7 +180,7 @@ async def login(request: Request) -> Response:
     answer: Response = (
         JSONResponse({"message": "Logged in", "redirectUrl": "/"}) if as_json else RedirectResponse("/", 303)
     )
-    secure = str(request.app.state.settings.root_url).startswith("https:")
+    secure = request.app.state.settings.cookie_secure
     answer.set_cookie(COOKIE, door.open_session(), SESSION_SECONDS, httponly=True, samesite="lax", secure=secure)
     return answer
 

@@ -24,6 +24,8 @@ class Settings:
     anonymous: bool = False
     sign_up: bool = False
     metrics: bool = True
+    cookie_secure: bool = False
+    """The session cookie goes over https alone."""
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -43,6 +45,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         provisioning=Path(given.get("GF_PATHS_PROVISIONING", str(defaults.provisioning))),
         anonymous=_flag(given, "GF_AUTH_ANONYMOUS_ENABLED", defaults.anonymous),
         sign_up=_flag(given, "GF_USERS_ALLOW_SIGN_UP", defaults.sign_up),
+        cookie_secure=_flag(given, "GF_SECURITY_COOKIE_SECURE", defaults.cookie_secure),
         metrics=_flag(given, "GF_METRICS_ENABLED", defaults.metrics),
     )
 
