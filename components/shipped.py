@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards import render
+from dashboards.registry import render
 from settings.loader import CHECKOUT, Settings
 
 
@@ -13,8 +13,12 @@ def rules() -> dict[str, str]:
 
 def dashboards_for(settings: Settings) -> dict[str, str]:
     """Return Grafana's dashboards for a stack: file name → JSON."""
+    product = settings.product
+    stores = {"postgres": product.postgres, "redis": product.redis}
     return render(
-        product=settings.product.name,
+        product=product.name,
         environment=settings.stack.environment,
         datasource_uid=settings.stack.monitoring.grafana.datasource_uid,
+        services=[name for name, service in product.services.items() if service.metrics],
+        data_stores=[name for name, store in stores.items() if store],
     )

@@ -7,9 +7,8 @@ import sys
 import time
 from collections.abc import Sequence
 
-from toolchain.pyenv import ensure_dev_packages
-
 from toolchain.progress import Progress, SetupError, spell_seconds
+from toolchain.pyenv import ensure_dev_packages
 from toolchain.workdir import WorkDir
 
 PYTHON = sys.executable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections import Counter
@@ -23,6 +24,9 @@ VERBS = {
 }
 """Operations that change something, as they read in a line. `same`, `read` and `refresh` change nothing, and
 `replace` only stands for the pair of the others."""
+
+COLOUR = re.compile(r"<\{%[^%]*%\}>")
+"""The engine's own marks for colours."""
 
 
 @dataclass
@@ -101,8 +105,8 @@ class EventFollower:
         self._progress.line(f"  {sign} {_label(metadata['urn'])}: {verb} ({spell_seconds(took)})")
 
     def _tell_diagnostic(self, said: dict[str, Any]) -> None:
-        text = said.get("message", "").strip().replace("<{%reset%}>", "")
-        if said.get("severity") == "error" and text:
+        text = COLOUR.sub("", said.get("message", "")).strip()
+        if said.get("severity") == "error" and text and text not in self.outcome.errors:
             self.outcome.errors.append(text)
         elif said.get("severity") == "warning" and text:
             self._progress.line(f"  ! {text}", "yellow")

@@ -10,7 +10,6 @@ from toolchain.engine import ensure_engine
 from toolchain.environment import ensure_backend, environment
 from toolchain.images import ensure_images
 from toolchain.plugins import ensure_plugins
-from toolchain.pulumi_cli import ensure_pulumi
 from toolchain.stacks import ensure_stack
 
 from ops.engine import Engine
@@ -18,6 +17,7 @@ from ops.ports import claim_port_offset
 from settings.loader import Settings, load, read_stack_file
 from settings.machine import Machine, read_machine, write_machine
 from toolchain.progress import Progress
+from toolchain.pulumi_cli import ensure_pulumi
 from toolchain.workdir import WorkDir
 
 

@@ -1,0 +1,203 @@
+"""The command's own parts: events, state, ports."""
+
+import io
+import json
+import os
+import socket
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from ops.events import EventFollower
+from ops.ports import check_ports, claim_port_offset
+from ops.state import State, release_dead_locks, remove_strays
+from toolchain.progress import Progress, SetupError, spell_seconds
+from toolchain.workdir import WorkDir
+
+URN = "urn:pulumi:dev::dockyard::dockyard:app_services:AppServices$docker:index/container:Container::shop-app-web"
+
+
+@pytest.fixture
+def printed():
+    return io.StringIO()
+
+
+@pytest.fixture
+def progress(printed):
+    return Progress(Console(file=printed, width=200))
+
+
+def metadata(op: str, urn: str = URN, kind: str = "docker:index/container:Container") -> dict:
+    return {"metadata": {"op": op, "urn": urn, "type": kind}}
+
+
+class TestEvents:
+    def follow(self, progress, tmp_path, *events):
+        log = tmp_path / "events"
+        with EventFollower(log, progress) as follower:
+            log.write_text("".join(json.dumps(event) + "\n" for event in events))
+        return follower.outcome
+
+    def test_each_change_is_told_with_what_it_was_and_counted(self, progress, printed, tmp_path):
+        outcome = self.follow(
+            progress, tmp_path, {"resourcePreEvent": metadata("create")}, {"resOutputsEvent": metadata("create")}
+        )
+        assert "+ container shop-app-web: created (0.0 s)" in printed.getvalue()
+        assert outcome.summary() == "1 change: 1 created"
+
+    def test_what_stays_the_same_is_no_change_and_no_line(self, progress, printed, tmp_path):
+        outcome = self.follow(progress, tmp_path, {"resOutputsEvent": metadata("same")})
+        assert outcome.summary() == "0 changes"
+        assert printed.getvalue() == ""
+
+    def test_a_replacement_counts_what_was_made_and_what_went(self, progress, tmp_path):
+        outcome = self.follow(
+            progress,
+            tmp_path,
+            {"resOutputsEvent": metadata("create-replacement")},
+            {"resOutputsEvent": metadata("replace")},
+            {"resOutputsEvent": metadata("delete-replaced")},
+        )
+        assert outcome.summary() == "2 changes: 1 created, 1 removed"
+
+    def test_the_stack_and_its_providers_are_no_changes_of_ours(self, progress, tmp_path):
+        event = metadata(
+            "create", "urn:pulumi:dev::dockyard::pulumi:providers:docker::default", "pulumi:providers:docker"
+        )
+        assert self.follow(progress, tmp_path, {"resOutputsEvent": event}).summary() == "0 changes"
+
+    def test_each_error_is_kept_once_and_warnings_are_told(self, progress, printed, tmp_path):
+        error = {"diagnosticEvent": {"severity": "error", "message": "it broke\n<{%reset%}>"}}
+        warning = {"diagnosticEvent": {"severity": "warning", "message": "have a care"}}
+        assert self.follow(progress, tmp_path, error, error, warning).errors == ["it broke"]
+        assert "! have a care" in printed.getvalue()
+
+
+def resource(name: str, kind: str, inputs: dict, outputs: dict | None = None) -> dict:
+    return {"urn": f"urn:{name}", "type": kind, "id": f"{name}-id", "inputs": inputs, "outputs": outputs or {}}
+
+
+class TestState:
+    def state(self, *resources, interrupted=False) -> State:
+        return State(tuple(resources), interrupted)
+
+    def test_failed_jobs_are_those_that_ended_with_another_code_than_0(self):
+        job = "docker:index/container:Container"
+        state = self.state(
+            resource("good", job, {}, {"mustRun": False, "exitCode": 0}),
+            resource("bad", job, {}, {"mustRun": False, "exitCode": 3}),
+            resource("service", job, {}, {"mustRun": True, "exitCode": 137}),
+        )
+        assert state.failed_jobs() == ["urn:bad"]
+
+    def test_data_volumes_are_kept_together_with_the_secrets_that_open_them(self):
+        volume = "docker:index/volume:Volume"
+        state = self.state(
+            resource("data", volume, {"labels": [{"label": "dockyard.volume", "value": "data"}]}),
+            resource("config", volume, {"labels": [{"label": "dockyard.volume", "value": "config"}]}),
+            resource("password", "pulumi-python:dynamic:Resource", {}),
+            resource("web", "docker:index/container:Container", {}),
+        )
+        assert state.kept_with_data() == ["urn:data", "urn:password"]
+
+    def test_only_unknown_containers_on_our_own_networks_are_strays(self, progress):
+        removed = []
+
+        def container(identity: str, network: str):
+            attached = {"NetworkSettings": {"Networks": {"n": {"NetworkID": network}}}}
+            return SimpleNamespace(
+                id=identity, name=identity, labels={}, attrs=attached, remove=lambda force: removed.append(identity)
+            )
+
+        found = [container("known-id", "net-id"), container("stray", "net-id"), container("elsewhere", "other")]
+        client = SimpleNamespace(containers=SimpleNamespace(list=lambda **_: found))
+        state = self.state(
+            resource("known", "docker:index/container:Container", {}),
+            resource("net", "docker:index/network:Network", {}),
+        )
+        remove_strays(state, client, "dev", progress)
+        assert removed == ["stray"]
+
+
+class TestLocks:
+    def lock(self, tmp_path, **holder):
+        file = tmp_path / ".pulumi/locks/organization/dockyard/dev/1.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"pid": os.getpid(), "hostname": socket.gethostname(), **holder}))
+        return file
+
+    def test_the_lock_of_a_killed_process_is_released(self, tmp_path, progress):
+        lock = self.lock(tmp_path, pid=2**22 + 12345)
+        release_dead_locks(tmp_path, "dev", progress)
+        assert not lock.exists()
+
+    @pytest.mark.parametrize("holder", [{}, {"hostname": "another-machine", "pid": 2**22 + 12345}])
+    def test_the_lock_of_a_living_process_or_another_machine_is_left_alone(self, holder, tmp_path, progress):
+        lock = self.lock(tmp_path, **holder)
+        release_dead_locks(tmp_path, "dev", progress)
+        assert lock.exists()
+
+
+class TestPorts:
+    @pytest.fixture
+    def checkouts(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("DOCKYARD_CACHE", str(tmp_path / "cache"))
+
+        def checkout(name: str) -> WorkDir:
+            work = WorkDir(tmp_path / name)
+            work.root.mkdir(parents=True, exist_ok=True)
+            return work
+
+        return checkout
+
+    def test_each_checkout_has_a_block_of_its_own_and_keeps_it(self, checkouts):
+        assert claim_port_offset(checkouts("one")) == 0
+        assert claim_port_offset(checkouts("two")) == 100
+        assert claim_port_offset(checkouts("one")) == 0
+
+    def test_the_block_of_a_checkout_that_is_gone_is_free_again(self, checkouts):
+        gone = checkouts("gone")
+        assert claim_port_offset(gone) == 0
+        gone.root.rmdir()
+        assert claim_port_offset(checkouts("next")) == 0
+
+    def settings(self, port: int):
+        return SimpleNamespace(stack_name="dev", stack=SimpleNamespace(publish={"grafana": port}), port=lambda _: port)
+
+    def test_a_taken_port_is_told_with_who_wanted_it_and_what_to_do(self):
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            port = other.getsockname()[1]
+            with pytest.raises(
+                SetupError, match=rf"grafana wants 127.0.0.1:{port}.*dockyard:publish in Pulumi.dev.yaml"
+            ):
+                check_ports(self.settings(port), held=set())
+
+    def test_a_port_that_the_stack_itself_holds_is_not_taken(self):
+        with socket.socket() as own:
+            own.bind(("127.0.0.1", 0))
+            own.listen()
+            port = own.getsockname()[1]
+            check_ports(self.settings(port), held={port})
+
+
+class TestProgress:
+    def test_a_step_tells_its_outcome_and_time(self, progress, printed):
+        with progress.step("Images") as step:
+            step.say("pulling")
+            step.outcome = "3 pulled"
+        assert "· Images: pulling" in printed.getvalue()
+        assert "✓ Images: 3 pulled (0.0 s)" in printed.getvalue()
+
+    def test_a_failure_is_told_once_with_its_remedy(self, progress, printed):
+        with pytest.raises(SetupError) as caught, progress.step("Engine"):
+            raise SetupError("no engine", "start one")
+        progress.tell(caught.value)
+        assert printed.getvalue().count("✗ Engine: no engine") == 1
+        assert "→ start one" in printed.getvalue()
+
+    @pytest.mark.parametrize(("seconds", "text"), [(0.42, "0.4 s"), (12.3, "12 s"), (125, "2 m 05 s")])
+    def test_times_read_as_people_say_them(self, seconds, text):
+        assert spell_seconds(seconds) == text
