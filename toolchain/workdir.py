@@ -59,6 +59,16 @@ class WorkDir:
         return self.root / "passphrase"
 
     @property
+    def salts(self) -> Path:
+        """The salt lines of the stacks that were made on this machine, see `toolchain.stacks`."""
+        return self.root / "salts"
+
+    @property
+    def docker_host_file(self) -> Path:
+        """Holds the Docker engine's address where it is not the one that every client finds by itself."""
+        return self.root / "docker-host"
+
+    @property
     def engine(self) -> Path:
         """The private Docker engine: its socket, data, logs and pid file."""
         return self.root / "engine"

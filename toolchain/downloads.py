@@ -1,0 +1,179 @@
+"""Downloads from the sites of official software: checked against their checksums, given up early where they are shut.
+
+A machine on a closed network must not wait: a site is tried once a process for a few seconds, and what could not be
+reached then counts as out of reach for all later downloads. What is downloaded counts only when it is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tarfile
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import httpx
+import tenacity
+
+from toolchain.progress import spell_seconds
+
+Say = Callable[[str], None]
+
+PULUMI_DOWNLOADS = ("DOCKYARD_PULUMI_DOWNLOADS", "https://get.pulumi.com")
+GITHUB_DOWNLOADS = ("DOCKYARD_GITHUB_DOWNLOADS", "https://github.com")
+"""Where official software lies; the variable names a company's own mirror of the site."""
+
+CONNECT_SECONDS = 4.0
+"""How long all sites together may take to answer at all, name resolution included."""
+STALL_SECONDS = 10.0
+"""A transfer that brings nothing for so long is broken."""
+SMALL_SECONDS = 15.0
+"""A checksum file takes no longer than this in all."""
+ARCHIVE_SECONDS = 900.0
+"""Nor does an archive (at most 200 MB) take longer than this: at that pace, building is quicker."""
+
+_reach: dict[str, str] = {}
+"""Site → why it is out of reach, or "" where it answered."""
+_reach_lock = threading.Lock()
+
+
+class UnavailableError(Exception):
+    """Something cannot be had from its official site; the message is a clause such as `HOST answered 403`."""
+
+
+def site(which: tuple[str, str]) -> str:
+    """Return the address of a download site: the person's own mirror, else the official one."""
+    variable, official = which
+    return os.environ.get(variable, official).rstrip("/")
+
+
+def forget_reach() -> None:
+    """Forget which sites were out of reach, so that they are tried again."""
+    with _reach_lock:
+        _reach.clear()
+
+
+def _host(url: str) -> str:
+    return httpx.URL(url).netloc.decode()
+
+
+def check_reach(sites: Iterable[str]) -> None:
+    """Try all sites side by side, each once a process. Raises UnavailableError naming one that does not answer."""
+    sites = list(sites)
+    with _reach_lock:
+        untried = [address for address in sites if address not in _reach]
+        found: dict[str, str] = {}
+
+        def probe(address: str) -> None:
+            try:
+                httpx.head(address, timeout=CONNECT_SECONDS, follow_redirects=False)
+                found[address] = ""
+            except httpx.TimeoutException:
+                pass
+            except httpx.HTTPError as error:
+                found[address] = f"{_host(address)} is out of reach ({error})"
+
+        # Daemon threads: resolving a name can hang far longer than any time-out that a socket knows of.
+        probes = [threading.Thread(target=probe, args=(address,), daemon=True) for address in untried]
+        for thread in probes:
+            thread.start()
+        deadline = time.monotonic() + CONNECT_SECONDS
+        for thread in probes:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        for address in untried:
+            _reach[address] = found.get(
+                address, f"{_host(address)} did not answer within {spell_seconds(CONNECT_SECONDS)}"
+            )
+        for address in sites:
+            if _reach[address]:
+                raise UnavailableError(_reach[address])
+
+
+class _BrokenOffError(UnavailableError):
+    """A transfer that began and broke, or a server in trouble: worth a second try."""
+
+
+_retrying = tenacity.retry(
+    retry=tenacity.retry_if_exception_type(_BrokenOffError),
+    stop=tenacity.stop_after_attempt(2),
+    wait=tenacity.wait_fixed(0.5),
+    reraise=True,
+)
+
+
+@_retrying
+def _receive(url: str, target: Path, seconds: float, say: Say | None = None) -> None:
+    """Write what `url` answers to `target`. Raises UnavailableError; the file may then hold anything."""
+    host, began, told, size = _host(url), time.monotonic(), time.monotonic(), 0
+    timeout = httpx.Timeout(STALL_SECONDS, connect=CONNECT_SECONDS)
+    try:
+        with (
+            httpx.stream("GET", url, timeout=timeout, follow_redirects=True) as answer,
+            target.open("wb") as file,
+        ):
+            if answer.status_code >= 500:
+                raise _BrokenOffError(f"{host} answered {answer.status_code}")
+            if answer.status_code != 200:
+                raise UnavailableError(f"{host} answered {answer.status_code}")
+            total = int(answer.headers.get("content-length", 0))
+            for chunk in answer.iter_raw():
+                size += file.write(chunk)
+                now = time.monotonic()
+                if now - began > seconds:
+                    raise UnavailableError(f"{host} was too slow: {size >> 20} MB in {spell_seconds(now - began)}")
+                if say and now - told > 5:
+                    say(f"{size >> 20} of {total >> 20} MB")
+                    told = now
+    except httpx.ConnectTimeout as error:
+        raise UnavailableError(f"{host} did not answer within {spell_seconds(CONNECT_SECONDS)}") from error
+    except httpx.TimeoutException as error:
+        raise UnavailableError(f"{host} sent nothing for {spell_seconds(STALL_SECONDS)}") from error
+    except httpx.ConnectError as error:
+        raise UnavailableError(f"{host} is out of reach ({error})") from error
+    except httpx.HTTPError as error:
+        raise _BrokenOffError(f"{host} broke off after {size >> 10} kB") from error
+
+
+def read_checksum(url: str, filename: str) -> str:
+    """Return the checksum that the list at `url` holds for `filename`: SHA-256, or SHA-1 where that is what is given.
+
+    Raises UnavailableError when there is no list or no such line.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        listing = Path(folder) / "checksums"
+        _receive(url, listing, SMALL_SECONDS)
+        text = listing.read_text(errors="replace")
+    line = re.compile(rf"^([0-9a-f]{{40}}|[0-9a-f]{{64}})\s+[*.]?/?{re.escape(filename)}$", re.MULTILINE)
+    if not (found := line.search(text)):
+        raise UnavailableError(f"{_host(url)} lists no checksum of {filename}")
+    return found[1]
+
+
+def download_archive(url: str, checksum: str | None, target: Path, say: Say) -> None:
+    """Download a .tar.gz, verify it and unpack it as the folder `target`, which appears whole or not at all.
+
+    `checksum` None means that the site publishes none. Raises UnavailableError.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=target.parent) as folder:
+        archive, unpacked = Path(folder) / "archive", Path(folder) / "unpacked"
+        _receive(url, archive, ARCHIVE_SECONDS, say)
+        if checksum is not None:
+            with archive.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha1" if len(checksum) == 40 else "sha256").hexdigest()
+            if digest != checksum:
+                raise UnavailableError(f"{_host(url)} sent a file whose checksum is wrong")
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(unpacked, filter="data")
+        except (tarfile.TarError, OSError, EOFError) as error:
+            raise UnavailableError(f"{_host(url)} sent no whole archive ({error})") from error
+        try:
+            unpacked.rename(target)
+        except OSError:
+            if not target.is_dir():  # else another checkout was faster, with the same verified archive
+                raise

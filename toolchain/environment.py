@@ -1,0 +1,86 @@
+"""What plain `pulumi` and `docker` commands need in their environment, and the local backend they work on."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+from toolchain.progress import SetupError
+from toolchain.workdir import WorkDir
+
+
+def own_backend(work: WorkDir) -> str:
+    """Return the address of the checkout's own file backend."""
+    return f"file://{work.state}"
+
+
+def uses_own_backend(work: WorkDir) -> bool:
+    """Say whether the state lies in the checkout's own backend, rather than in one that the person has set."""
+    return os.environ.get("PULUMI_BACKEND_URL", own_backend(work)) == own_backend(work)
+
+
+def environment(work: WorkDir) -> dict[str, str]:
+    """Return the variables that `./dockyard env` exports: additions to the person's own environment, not all of it.
+
+    A backend or passphrase that the person has set stays; our passphrase is never used for somebody else's backend.
+    """
+    # Its own folders first, once each, however often the result is exported.
+    own = [str(work.bin), str(work.venv / "bin")]
+    path = own + [part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part not in own]
+    variables = {
+        "PATH": os.pathsep.join(path),
+        "PULUMI_HOME": str(work.pulumi_home),
+        "PULUMI_BACKEND_URL": os.environ.get("PULUMI_BACKEND_URL", own_backend(work)),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        # Else the engine tries to download a plugin for every Python package of a provider, at every command.
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        # A stack's secrets are opened by what its state says when its stack file carries no salt.
+        "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
+    }
+    if uses_own_backend(work) and "PULUMI_CONFIG_PASSPHRASE" not in os.environ:
+        variables["PULUMI_CONFIG_PASSPHRASE_FILE"] = os.environ.get(
+            "PULUMI_CONFIG_PASSPHRASE_FILE", str(work.passphrase_file)
+        )
+    if work.docker_host_file.exists():
+        variables["DOCKER_HOST"] = work.docker_host_file.read_text().strip()
+    return variables
+
+
+def full_environment(work: WorkDir) -> dict[str, str]:
+    """Return the whole environment for a program that we start: this process's own with `environment()` on top."""
+    return {**os.environ, **environment(work)}
+
+
+def ensure_backend(work: WorkDir) -> None:
+    """Make the state folder and the passphrase of its secrets (mode 0600) unless the person works on another backend.
+
+    Raises SetupError when there is state but its passphrase is lost: a new one would not open it.
+    """
+    if not uses_own_backend(work):
+        return
+    work.root.mkdir(parents=True, exist_ok=True)
+    work.pulumi_home.mkdir(parents=True, exist_ok=True)
+    work.state.mkdir(mode=0o700, exist_ok=True)
+    if (
+        work.passphrase_file.exists()
+        or {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & os.environ.keys()
+    ):
+        return
+    if any((work.state / ".pulumi/stacks").rglob("*.json")):
+        raise SetupError(
+            f"{work.passphrase_file} is gone, and the secrets in {work.state} cannot be opened without it",
+            "put it back from a backup, or move the state folder away and start anew",
+        )
+    handle, draft = tempfile.mkstemp(prefix=".passphrase-", dir=work.root)  # mode 0600
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_urlsafe(32))
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(draft, work.passphrase_file)  # whole at once, and never over one that is there
+    except FileExistsError:
+        pass  # another process was faster: its passphrase counts
+    finally:
+        Path(draft).unlink()

