@@ -1,0 +1,113 @@
+"""What goes wrong, and that it is told and mended."""
+
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.live.conftest import clean_environment
+
+
+@pytest.fixture
+def stack_file(dev):
+    """The text of Pulumi.dev.yaml, put back after the test."""
+    file = dev.folder / "Pulumi.dev.yaml"
+    before = file.read_text()
+    yield file
+    file.write_text(before)
+
+
+def identities(dev) -> dict[str, str]:
+    return {one.labels["dockyard.service"]: one.id for one in dev.docker().containers.list(all=True)}
+
+
+def test_bad_input_ends_in_one_message_with_every_problem_and_nothing_is_created(dev, stack_file):
+    stack_file.write_text(
+        stack_file.read_text()
+        + "  dockyard:monitorin: {}\n"
+        + "  dockyard:alerts: {discord: {webhook: ops, critical_webhook: pager}, limits: {memory: 64}}\n"
+    )
+    before = identities(dev)
+    for finished in (dev.dockyard("up", "dev"), dev.pulumi("up", "-s", "dev", "--yes", "--non-interactive")):
+        assert finished.code != 0
+        assert "config.dockyard:monitorin: found an unknown key" in finished.output
+        assert "config.dockyard:alerts.limits.memory: found 64, expected a size with its unit" in finished.output
+        assert "Traceback" not in finished.output
+    assert identities(dev) == before
+
+
+def test_a_failed_migration_leaves_the_old_version_serving_and_shows_its_last_lines(dev, stack_file):
+    good = stack_file.read_text()
+    before = identities(dev)
+    stack_file.write_text(
+        good.replace("command: [migrate]", 'command: [migrate], env: {DEMO_MIGRATION_FAIL: "1"}').replace(
+            "command: [backend]", 'command: [backend], env: {RELEASE: "2"}'
+        )
+    )
+    failed = dev.dockyard("up", "dev")
+    assert failed.code != 0
+    assert re.search(r"tumulte-app-migrate ended with exit code [1-9]", failed.output)
+    assert identities(dev)["backend"] == before["backend"]
+    assert dev.get("backend", "/health/ready").status_code == 200
+
+    stack_file.write_text(good)
+    mended = dev.dockyard("up", "dev")
+    assert mended.code == 0, mended.output
+    assert dev.container("migrate").attrs["State"]["ExitCode"] == 0
+
+
+def test_a_killed_container_is_back_with_the_next_up_and_its_data_is_there(dev):
+    polls = len(dev.get("backend", "/polls").json())
+    dev.container("postgres").kill()
+    assert dev.dockyard("up", "dev").code == 0
+    assert dev.container("postgres").attrs["State"]["Health"]["Status"] == "healthy"
+    assert len(dev.get("backend", "/polls").json()) == polls
+
+
+def test_a_rule_that_is_changed_reaches_prometheus_without_a_restart(dev):
+    rule = dev.folder / "rules/extra.yml"
+    before = identities(dev)
+    rule.write_text("groups: [{name: extra, rules: [{record: extra:one, expr: vector(1)}]}]\n")
+    changed = dev.dockyard("up", "dev")
+    assert changed.code == 0, changed.output
+    assert "2 changes: 1 created, 1 removed" in changed.output
+    assert identities(dev)["prometheus"] == before["prometheus"]
+    groups = dev.get("prometheus", "/api/v1/rules").json()["data"]["groups"]
+    assert "extra" in {group["name"] for group in groups}
+
+    rule.write_text("groups: [{name: extra, rules: [{record: extra:one, expr: nonsense(}]}]\n")
+    refused = dev.dockyard("up", "dev")
+    assert refused.code != 0
+    assert "extra.yml" in refused.output
+    groups = dev.get("prometheus", "/api/v1/rules").json()["data"]["groups"]
+    assert "extra" in {group["name"] for group in groups}, "the rules of before are still in force"
+
+    rule.unlink()
+    assert dev.dockyard("up", "dev").code == 0
+
+
+@pytest.mark.parametrize("seconds", [3, 6])
+def test_an_up_that_is_killed_is_mended_by_the_next(seconds, dev, stack_file):
+    stack_file.write_text(
+        stack_file.read_text()
+        .replace("command: [backend]", f'command: [backend], env: {{RELEASE: "k{seconds}"}}')
+        .replace("command: [frontend]", f'command: [frontend], env: {{RELEASE: "k{seconds}"}}')
+    )
+    started = subprocess.Popen(
+        [str(dev.folder / "dockyard"), "up", "dev"],
+        cwd=dev.folder,
+        env=clean_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    time.sleep(seconds)
+    subprocess.run(["kill", f"-{signal.SIGKILL}", "--", f"-{started.pid}"], check=True)
+    started.wait()
+    mended = dev.dockyard("up", "dev")
+    assert mended.code == 0, mended.output
+    services = [one.labels["dockyard.service"] for one in dev.docker().containers.list(all=True)]
+    assert sorted(services) == sorted(set(services)), "nothing is left over"
+    assert "\n0 changes in" in dev.dockyard("up", "dev").output
