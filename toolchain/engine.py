@@ -1,0 +1,96 @@
+"""The Docker engine that a checkout works on: one that answers already, else a private one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from docker.context import ContextAPI
+from docker.errors import DockerException
+
+from toolchain.engine_programs import is_debian
+from toolchain.lock import locked
+from toolchain.private_engine import Engine, answers
+from toolchain.progress import Progress, SetupError
+from toolchain.workdir import WorkDir
+
+CHOICE = "DOCKYARD_ENGINE"
+"""`private` leaves every other engine aside."""
+
+DEFAULT_HOST = "unix:///var/run/docker.sock"
+
+
+def private_engine(work: WorkDir) -> Engine:
+    """Return the checkout's own engine, running or not."""
+    return Engine(work.engine, cache=work.cache)
+
+
+def ensure_engine(work: WorkDir, progress: Progress) -> str:
+    """Return the address of the Docker engine to work on, for DOCKER_HOST; start a private one when there is none.
+
+    In order: DOCKER_HOST, the private engine where this checkout has one already, the docker command's current
+    context, the usual sockets, a new private engine (as root on Debian).
+    Raises SetupError when DOCKER_HOST does not answer or no engine can be had.
+    """
+    with progress.step("Docker engine") as step, locked(work.root / "docker-host.lock", step.say):
+        own = private_engine(work)
+        host = "" if own.data.exists() or os.environ.get(CHOICE) == "private" else _reachable(own.host)
+        asked = os.environ.get("DOCKER_HOST", "")
+        if asked and asked != own.host and os.environ.get(CHOICE) != "private":
+            if not answers(asked):
+                raise SetupError(f"no Docker engine answers at DOCKER_HOST={asked}", "start it, or unset DOCKER_HOST")
+            host = asked
+        if host:
+            step.outcome = host
+        else:
+            if os.geteuid() != 0 or not is_debian():
+                raise SetupError(
+                    "no Docker engine answers, and only root on Debian can start a private one",
+                    "start Docker (https://docs.docker.com/engine/install/), or set DOCKER_HOST",
+                )
+            own.start(step.say)
+            host = own.host
+            step.outcome = f"private, {host}"
+        _note(work, host)
+        return host
+
+
+def stop_engine(work: WorkDir, progress: Progress) -> None:
+    """Stop the checkout's private engine, if it has one; no other engine is touched. Its data stays."""
+    own = private_engine(work)
+    with progress.step("Docker engine") as step:
+        if not own.root.exists():
+            step.outcome = "this checkout has none of its own"
+            return
+        own.stop()
+        step.outcome = "stopped"
+
+
+def _note(work: WorkDir, host: str) -> None:
+    """Keep the address for `environment()`, unless every client finds the engine without being told."""
+    if host == DEFAULT_HOST:
+        work.docker_host_file.unlink(missing_ok=True)
+    else:
+        work.docker_host_file.write_text(f"{host}\n")
+
+
+def _reachable(own: str) -> str:
+    """Return the first engine that answers, of the docker command's context and the usual sockets; else ""."""
+    run = Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"))
+    sockets = ["/var/run/docker.sock", str(run / "docker.sock"), str(Path.home() / ".docker/run/docker.sock")]
+    hosts = [f"unix://{path}" for path in sockets if Path(path).exists()]
+    if (context := _context_host()) is not None:
+        hosts.insert(0, context)
+    return next((host for host in hosts if host != own and answers(host)), "")
+
+
+def _context_host() -> str | None:
+    """Return the endpoint of the docker command's current context, where one is chosen."""
+    try:
+        context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT") or None)
+    except (DockerException, OSError, ValueError):
+        return None
+    if context is None or context.name == "default":
+        return None
+    host = context.Host
+    return None if host is None else str(host).replace("http+unix://", "unix://")

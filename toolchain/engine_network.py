@@ -1,0 +1,134 @@
+"""The network of a private Docker engine: a bridge, an address range and firewall rules of its own.
+
+A dockerd that manages iptables flushes the chains of any other dockerd on the machine when it starts. A private engine
+therefore runs with `--iptables=false`, and the few rules it needs stand in chains of our own name, from where
+`NetworkOfEngine.remove` takes them away without touching anybody else's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from toolchain.progress import SetupError
+
+CANDIDATES = [
+    *(IPv4Network(f"10.{second}.0.0/16") for second in range(64, 224)),
+    *(IPv4Network(f"172.{second}.0.0/16") for second in range(18, 32)),
+]
+"""Private ranges (RFC 1918) that an engine may take; low 10.x and 172.17 are what routers and other engines like."""
+
+
+@dataclass(frozen=True)
+class NetworkOfEngine:
+    """Bridge, chains and address pool of one engine; all bear its name."""
+
+    name: str
+    pool: IPv4Network
+    env: Mapping[str, str]
+
+    @property
+    def first(self) -> IPv4Network:
+        """The first /24 of the pool: the default bridge's."""
+        return next(self.pool.subnets(new_prefix=24))
+
+    def ensure(self) -> None:
+        """Make bridge and rules unless they are there. Raises SetupError when the kernel refuses the bridge."""
+        if not any(link["ifname"] == self.name for link in _json(["ip", "-json", "link"], self.env)):
+            self._ip("link", "add", self.name, "type", "bridge")
+        self._ip("address", "replace", f"{self.first[1]}/24", "dev", self.name)
+        self._ip("link", "set", self.name, "up")
+        self._ensure_rules()
+
+    def remove(self) -> None:
+        """Remove the rules, the bridge, and the bridges of networks that the engine made."""
+        for table, parent in (("nat", "POSTROUTING"), ("filter", "FORWARD")):
+            while self._iptables(table, "-D", parent, "-j", self.name):
+                pass
+            self._iptables(table, "-F", self.name)
+            self._iptables(table, "-X", self.name)
+        for link in _json(["ip", "-json", "address"], self.env):
+            addresses = [entry["local"] for entry in link.get("addr_info", []) if entry.get("family") == "inet"]
+            ours = link["ifname"].startswith("br-") and any(
+                IPv4Network(address).subnet_of(self.pool) for address in addresses
+            )
+            if ours or link["ifname"] == self.name:
+                self._ip("link", "delete", link["ifname"])
+
+    def _ensure_rules(self) -> None:
+        """Let containers out, and nobody in but by published ports, which docker-proxy serves from the host.
+
+        Where the kernel has no iptables this does nothing: containers then reach each other, but nothing outside.
+        """
+        pool = str(self.pool)
+        self._iptables("nat", "-N", self.name)
+        self._iptables("filter", "-N", self.name)
+        self._iptables("nat", "-F", self.name)
+        self._iptables("filter", "-F", self.name)
+        self._iptables("nat", "-A", self.name, "-s", pool, "!", "-d", pool, "-j", "MASQUERADE")
+        # Inside one network yes (bridged packets pass here too, where br_netfilter is on), from one to another no.
+        # Without a way to tell the two apart, containers must reach each other: then nothing is dropped.
+        same = ("-s", pool, "-d", pool)
+        if self._iptables("filter", "-A", self.name, *same, "-m", "physdev", "--physdev-is-bridged", "-j", "ACCEPT"):
+            self._iptables("filter", "-A", self.name, *same, "-j", "DROP")
+        self._iptables("filter", "-A", self.name, "-s", pool, "-j", "ACCEPT")
+        answers = ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT")
+        self._iptables("filter", "-A", self.name, "-d", pool, *answers)
+        self._iptables("filter", "-A", self.name, "-d", pool, "-j", "DROP")
+        for table, parent in (("nat", "POSTROUTING"), ("filter", "FORWARD")):
+            if not self._iptables(table, "-C", parent, "-j", self.name):
+                self._iptables(table, "-I", parent, "1", "-j", self.name)
+
+    def _iptables(self, table: str, *arguments: str) -> bool:
+        """Run iptables and say whether it did what was asked; waits for whoever else is changing rules."""
+        command = ["iptables", "-w", "10", "-t", table, *arguments]
+        try:
+            return subprocess.run(command, env=dict(self.env), capture_output=True, check=False).returncode == 0
+        except FileNotFoundError:
+            return False
+
+    def _ip(self, *arguments: str) -> None:
+        finished = subprocess.run(["ip", *arguments], env=dict(self.env), capture_output=True, text=True, check=False)
+        if finished.returncode:
+            raise SetupError(
+                f"the kernel refuses a network bridge for a Docker engine: {finished.stderr.strip()}",
+                "start Docker on this machine in another way, and set DOCKER_HOST",
+            )
+
+
+def _json(command: list[str], env: Mapping[str, str]) -> list[dict[str, Any]]:
+    said = subprocess.run(command, env=dict(env), capture_output=True, text=True, check=True).stdout
+    found: list[dict[str, Any]] = json.loads(said or "[]")
+    return [entry for entry in found if entry]
+
+
+def taken_networks(env: Mapping[str, str]) -> list[IPv4Network]:
+    """Return the networks that this machine has routes to, the default route aside."""
+    routes = _json(["ip", "-json", "-4", "route", "show", "table", "all"], env)
+    return [IPv4Network(route["dst"], strict=False) for route in routes if route.get("dst", "default") != "default"]
+
+
+def choose_pool(name: str, file: Path, taken: Iterable[IPv4Network]) -> IPv4Network:
+    """Return the engine's address range: the one noted in `file`, else one that nobody uses, which is then noted.
+
+    Where the search begins depends on the name, so that two engines of which one is stopped do not get the same range.
+    Raises SetupError when every private range is in use.
+    """
+    if file.exists():
+        return IPv4Network(file.read_text().strip())
+    used = list(taken)
+    start = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 160
+    for candidate in [*CANDIDATES[start:160], *CANDIDATES[:start], *CANDIDATES[160:]]:
+        if not any(candidate.overlaps(network) for network in used):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"{candidate}\n")
+            return candidate
+    raise SetupError(
+        "no private address range is free for a Docker engine", "see `ip route`, or start Docker and set DOCKER_HOST"
+    )

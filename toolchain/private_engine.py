@@ -1,0 +1,239 @@
+"""A Docker engine of our own: started from nothing but a folder, healed after a kill, and removed without a trace.
+
+It shares nothing with any other engine on the machine: data, run-time files, containerd, bridge, address range and
+firewall chains are its own. It needs root.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import docker
+from docker.errors import DockerException
+
+from toolchain import processes
+from toolchain.engine_network import NetworkOfEngine, choose_pool, taken_networks
+from toolchain.engine_programs import Programs, find_programs
+from toolchain.lock import locked
+from toolchain.progress import SetupError
+from toolchain.workdir import WorkDir
+
+Say = Callable[[str], None]
+
+RUN = Path("/run/dockyard")
+"""Sockets and run-time files: empty after a reboot, and short, since a socket's path may have 107 characters at most."""
+DISK_BYTES = 3 << 30
+"""Free space below which an engine is not started: the dev stack's images and volumes take about 2 GB."""
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+"""dockerd gives containers 10 s to end, unless they ask for more."""
+
+
+def answers(host: str, seconds: int = 5) -> bool:
+    """Say whether a Docker engine answers at `host`."""
+    try:
+        client = docker.DockerClient(base_url=host, timeout=seconds, version="auto")
+    except (DockerException, OSError, ValueError):
+        return False
+    try:
+        return bool(client.ping())
+    except (DockerException, OSError):
+        return False
+    finally:
+        client.close()
+
+
+class Engine:
+    """The private engine whose data lies in `root`; the same folder and name always mean the same engine.
+
+    `cache` is where programs are unpacked to when the system has none.
+    """
+
+    def __init__(self, root: Path, name: str = "dockyard", cache: Path | None = None) -> None:
+        self.root = root.resolve()
+        self.cache = cache or WorkDir().cache
+        self.id = hashlib.sha256(f"{name}\n{self.root}".encode()).hexdigest()[:8]
+        self.run = RUN / self.id
+        self.socket = self.run / "docker.sock"
+        self.data = self.root / "data"
+        self.log = self.root / "dockerd.log"
+
+    @property
+    def host(self) -> str:
+        """The engine's address, for DOCKER_HOST."""
+        return f"unix://{self.socket}"
+
+    @property
+    def bridge(self) -> str:
+        """The name of its bridge and of its firewall chains."""
+        return f"dy-{self.id}"
+
+    def is_running(self) -> bool:
+        """Say whether it answers."""
+        return self.socket.exists() and answers(self.host)
+
+    def start(self, say: Say = lambda _: None, programs: Programs | None = None) -> None:
+        """Start it unless it runs. What a killed or half-started one has left is cleaned up first.
+
+        Raises SetupError: not root, disk full, no programs, or dockerd's own last words.
+        """
+        if os.geteuid() != 0:
+            raise SetupError("a private Docker engine needs root", "run as root, or start Docker and set DOCKER_HOST")
+        self.root.mkdir(parents=True, exist_ok=True)
+        with locked(self.root / "engine.lock", say):
+            programs = programs or find_programs(self.cache, say)
+            if self._dockerd() and self._wait_for_answer(20.0):
+                self._network(programs).ensure()
+                return
+            self._clean_up(STOP_SECONDS)
+            if (free := shutil.disk_usage(self.root).free) < DISK_BYTES:
+                raise SetupError(
+                    f"the disk of {self.root} has {free / (1 << 30):.1f} GB free, and a Docker engine needs 3 GB",
+                    "free some space, or clone to another disk",
+                )
+            say(f"starting a private one ({programs.origin})")
+            self._start(programs)
+
+    def stop(self) -> None:
+        """Stop it with all its containers, and remove its bridges and firewall rules. Its data stays."""
+        if not self.root.exists() and not self.run.exists():
+            return
+        with locked(self.root / "engine.lock", lambda _: None):
+            self._clean_up(STOP_SECONDS)
+            if (self.root / "network").exists():
+                self._network(find_programs(self.cache, lambda _: None)).remove()
+            shutil.rmtree(self.run, ignore_errors=True)
+
+    def remove(self) -> None:
+        """Stop it and delete its data."""
+        self.stop()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _network(self, programs: Programs) -> NetworkOfEngine:
+        env = programs.environment()
+        pool = choose_pool(self.bridge, self.root / "network", taken_networks(env))
+        return NetworkOfEngine(self.bridge, pool, env)
+
+    def _dockerd(self) -> list[int]:
+        return processes.find("dockerd", f"--data-root {self.data} ")
+
+    def _start(self, programs: Programs) -> None:
+        self.run.mkdir(parents=True, exist_ok=True)
+        self.run.chmod(0o711)
+        network = self._network(programs)
+        network.ensure()
+        containerd = self.run / "containerd.sock"
+        (self.run / "containerd.toml").write_text(self._containerd_settings(containerd))
+        # dockerd reads /etc/docker/daemon.json unless it is given another file: that one is for the system's engine.
+        (self.run / "daemon.json").write_text("{}\n")
+        env = programs.environment()
+        self.log.unlink(missing_ok=True)
+        # Its own containerd in any case: left to itself, dockerd would share the system's where one runs.
+        first = self._spawn(["containerd", "--config", str(self.run / "containerd.toml")], env)
+        self._wait(containerd.exists, first, "containerd")
+        command = [
+            "dockerd",
+            *("--data-root", str(self.data)),
+            *("--exec-root", str(self.run / "exec")),
+            *("--host", self.host),
+            *("--pidfile", str(self.run / "dockerd.pid")),
+            *("--config-file", str(self.run / "daemon.json")),
+            *("--containerd", str(containerd)),
+            *("--bridge", self.bridge),
+            *("--default-address-pool", f"base={network.pool},size=24"),
+            "--iptables=false",  # see toolchain.engine_network
+            "--ip6tables=false",
+            "--ip-masq=false",
+            "--userland-proxy=true",
+        ]
+        for option, name in (("--userland-proxy-path", "docker-proxy"), ("--init-path", "docker-init")):
+            if found := programs.which(name):
+                command += [option, found]
+        second = self._spawn(command, env)
+        self._wait(self.is_running, second, "dockerd")
+
+    def _containerd_settings(self, socket: Path) -> str:
+        # `opt` is off because it would make /opt/containerd; `cri` is for Kubernetes.
+        disabled = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
+        return (
+            "version = 2\n"
+            f"root = {json.dumps(str(self.root / 'containerd'))}\n"
+            f"state = {json.dumps(str(self.run / 'containerd'))}\n"
+            f"disabled_plugins = {json.dumps(disabled)}\n"
+            f"[grpc]\n  address = {json.dumps(str(socket))}\n"
+        )
+
+    def _spawn(self, command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
+        """Start a program that outlives this command and a closed terminal."""
+        with self.log.open("ab") as log:
+            log.write(f"$ {shlex.join(command)}\n".encode())
+            log.flush()
+            program = shutil.which(command[0], path=env["PATH"]) or command[0]
+            return subprocess.Popen(
+                [program, *command[1:]],
+                env=env,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _wait(self, ready: Callable[[], bool], process: subprocess.Popen[bytes], name: str) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                what = "ended" if process.poll() is not None else f"does not answer after {START_SECONDS:.0f} s"
+                words = self._last_words()
+                self._clean_up(5.0)
+                raise SetupError(f"{name} {what}: {words}", f"all it said is in {self.log}")
+            time.sleep(0.05)
+        # It goes on by itself; without this, Python would warn of a process that it has lost sight of.
+        process.returncode = 0
+
+    def _last_words(self) -> str:
+        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line and line[0] != "$"]
+        telling = [line for line in lines if re.search(r"failed to start|level=(fatal|error)|^containerd: ", line)]
+        last = (telling or lines or ["it said nothing"])[-1]
+        said = re.search(r'msg="((?:[^"\\]|\\.)*)"', last)
+        return said[1] if said else last
+
+    def _wait_for_answer(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while not self.is_running():
+            if not self._dockerd() or time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
+
+    def _clean_up(self, patience: float) -> None:
+        """End every process of this engine, and undo the mounts that a killed one has left."""
+        processes.stop(self._dockerd(), patience)
+        # What a dockerd that was killed has left: containers first, then the shims that watch them, then containerd.
+        shims = processes.find("containerd-shim", str(self.run))
+        processes.stop([pid for shim in shims for pid in processes.descendants(shim)], 2.0)
+        processes.stop(processes.find("containerd-shim", str(self.run)), 2.0)
+        processes.stop(processes.find("containerd", "--config", f"{self.run}/"), 5.0)
+        processes.stop(processes.find("docker-proxy", "-container-ip", self._proxy_mark()), 2.0)
+        for mount in reversed(self._mounts()):
+            subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
+        shutil.rmtree(self.run, ignore_errors=True)
+
+    def _proxy_mark(self) -> str:
+        """Return what the command lines of this engine's port proxies hold: the beginning of its addresses."""
+        file = self.root / "network"
+        return f"-container-ip {file.read_text().split('.0.0/')[0]}." if file.exists() else "-container-ip nowhere"
+
+    def _mounts(self) -> list[str]:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        points = [line.split()[4].replace("\\040", " ") for line in lines]
+        return [point for point in points if point.startswith((f"{self.run}/", f"{self.root}/"))]
