@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolchain.standins.docker.durations import parse_duration
-from toolchain.standins.docker.schema import Field, ResourceSchema
+from toolchain.standins.docker.schema import Field, ResourceSchema, mark_secrets
 from toolchain.standins.provider import Checked, Naming
-from toolchain.standins.values import UNKNOWN, Properties, has_unknown, secret, without_secrets
+from toolchain.standins.values import UNKNOWN, Properties, has_unknown, without_secrets
 
 DEFAULTS = "__defaults"
 """Under this key the bridge lists which inputs were filled in by default."""
@@ -38,11 +38,9 @@ def check_inputs(
     for name, entry in schema.fields.items():
         if entry.conflicts and name in news and entry.conflicts in news:
             failures.append((name, f"conflicts with {entry.conflicts}: give one of them"))
-        if entry.secret and inputs.get(name) is not None:
-            inputs[name] = secret(inputs[name])
     if schema.auto_name and naming.mode == "DISABLE" and "name" not in news:
         failures.append(("name", "automatic naming is off: give a name"))
-    return Checked(inputs, failures)
+    return Checked(mark_secrets(schema.fields, inputs), failures)
 
 
 def _generated_name(resource_name: str, naming: Naming) -> str:

@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from toolchain.standins.values import Properties, secret
+
 
 @dataclass(frozen=True)
 class Field:
@@ -110,3 +112,15 @@ def resources() -> Mapping[str, ResourceSchema]:
 def terraform_name(name: str) -> str:
     """Return the Terraform name that a Pulumi name stands for where nothing else is said: `cpuSet` → `cpu_set`."""
     return re.sub(r"[A-Z]", lambda match: "_" + match.group().lower(), name)
+
+
+def mark_secrets(fields: Mapping[str, Field], value: Properties) -> Properties:
+    """Return an object with what the schema calls secret marked as such."""
+    result = dict(value)
+    for name, entry in fields.items():
+        item = value.get(name)
+        if entry.secret and item is not None:
+            result[name] = secret(item)
+        elif entry.single and isinstance(item, dict):
+            result[name] = mark_secrets(entry.fields, item)
+    return result

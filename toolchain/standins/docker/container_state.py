@@ -1,0 +1,242 @@
+"""What an inspection says about a container, in the provider's terms: what is read back and what is not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from toolchain.standins.docker.container_spec import MEGABYTE, NANO
+from toolchain.standins.docker.durations import spell_duration
+from toolchain.standins.values import Properties
+
+
+def container_state(found: Mapping[str, Any], known: Mapping[str, Any]) -> Properties:
+    """Return the properties that a read sets; all others (env, labels, networks, uploads …) stay as they were known.
+
+    `known` is the state so far: some properties are read only where they were given.
+    """
+    config, host = found["Config"], found["HostConfig"]
+    result = {
+        "id": found["Id"],
+        "name": found["Name"].lstrip("/"),
+        "rm": bool(host.get("AutoRemove")),
+        "readOnly": bool(host.get("ReadonlyRootfs")),
+        "image": found["Image"] if str(known.get("image")).startswith("sha256:") else config["Image"],
+        "hostname": config.get("Hostname") or "",
+        "domainname": config.get("Domainname") or "",
+        "command": config.get("Cmd") or [],
+        "entrypoints": config.get("Entrypoint") or [],
+        "user": config.get("User") or "",
+        "workingDir": config.get("WorkingDir") or "",
+        "tty": bool(config.get("Tty")),
+        "stdinOpen": bool(config.get("OpenStdin")),
+        "stopSignal": config.get("StopSignal") or "",
+        "stopTimeout": config.get("StopTimeout") or 0,
+        "dns": host.get("Dns") or [],
+        "dnsOpts": host.get("DnsOptions") or [],
+        "dnsSearches": host.get("DnsSearch") or [],
+        "securityOpts": host.get("SecurityOpt") or [],
+        "publishAllPorts": bool(host.get("PublishAllPorts")),
+        "restart": host["RestartPolicy"].get("Name") or "",
+        "maxRetryCount": host["RestartPolicy"].get("MaximumRetryCount") or 0,
+        "init": bool(host.get("Init")),
+        "runtime": host.get("Runtime") or "",
+        "platform": found.get("Platform") or "",
+        "mounts": [mount_state(mount) for mount in host.get("Mounts") or []],
+        "tmpfs": host.get("Tmpfs") or {},
+        "hosts": [_extra_host(entry) for entry in host.get("ExtraHosts") or []],
+        "privileged": bool(host.get("Privileged")),
+        "shmSize": (host.get("ShmSize") or 0) // MEGABYTE,
+        "logDriver": host["LogConfig"].get("Type") or "",
+        "logOpts": (host["LogConfig"].get("Config") or {}) if known.get("logOpts") else {},
+        "storageOpts": host.get("StorageOpt") or {},
+        "networkMode": host.get("NetworkMode") or "",
+        "usernsMode": host.get("UsernsMode") or "",
+        "sysctls": host.get("Sysctls") or {},
+        "ipcMode": host.get("IpcMode") or "",
+        "groupAdds": host.get("GroupAdd") or [],
+        **_limits(host),
+        **_networks(found, known),
+        **_where_given(host, known),
+    }
+    if host.get("CapAdd") or host.get("CapDrop"):
+        result["capabilities"] = {"adds": host.get("CapAdd") or [], "drops": host.get("CapDrop") or []}
+    if check := config.get("Healthcheck"):
+        result["healthcheck"] = _healthcheck(check)
+    if not found["State"]["Running"]:
+        result["exitCode"] = found["State"]["ExitCode"]
+        if known.get("mustRun"):
+            # Shows as a change in the next plan, whose update starts the container.
+            result["mustRun"] = False
+    return result
+
+
+def _limits(host: Mapping[str, Any]) -> Properties:
+    swap = host.get("MemorySwap") or 0
+    result = {
+        "memory": (host.get("Memory") or 0) // MEGABYTE,
+        "memoryReservation": (host.get("MemoryReservation") or 0) // MEGABYTE,
+        "memorySwap": swap // MEGABYTE if swap > 0 else swap,
+        "cpuShares": host.get("CpuShares") or 0,
+        "cpuSet": host.get("CpusetCpus") or "",
+        "deviceReadBps": _throttles(host.get("BlkioDeviceReadBps")),
+        "deviceReadIops": _throttles(host.get("BlkioDeviceReadIOps")),
+        "deviceWriteBps": _throttles(host.get("BlkioDeviceWriteBps")),
+        "deviceWriteIops": _throttles(host.get("BlkioDeviceWriteIOps")),
+    }
+    if host.get("NanoCpus"):
+        result["cpus"] = spell_cpus(host["NanoCpus"])
+    return result
+
+
+def spell_cpus(nano: int) -> str:
+    """Return billionths of a core as the official plugin spells them, its rounding of odd values included.
+
+    1 core is `1.0`, half a core `0.5`; 0.05 becomes `0.1`, 10 becomes `10.`: such inputs never come to rest, here as
+    there.
+    """
+    exact = f"{nano // NANO}.{nano % NANO:09d}"
+    if exact.count("0") == 9:
+        tenths = Fraction(nano * 10, NANO)
+        rounded = (2 * tenths.numerator + tenths.denominator) // (2 * tenths.denominator)
+        return f"{rounded // 10}.{rounded % 10}"
+    return exact.rstrip("0")
+
+
+def _throttles(entries: list[Mapping[str, Any]] | None) -> list[Properties]:
+    return [{"path": entry["Path"], "rate": entry["Rate"]} for entry in entries or []]
+
+
+def _extra_host(entry: str) -> Properties:
+    """The official plugin takes what stands between the first two colons."""
+    parts = entry.split(":")
+    return {"host": parts[0], "ip": parts[1]}
+
+
+def _healthcheck(check: Mapping[str, Any]) -> Properties:
+    return {
+        "tests": check.get("Test") or [],
+        "interval": spell_duration(check.get("Interval") or 0),
+        "timeout": spell_duration(check.get("Timeout") or 0),
+        "startPeriod": spell_duration(check.get("StartPeriod") or 0),
+        "startInterval": spell_duration(check.get("StartInterval") or 0),
+        "retries": check.get("Retries") or 0,
+    }
+
+
+def mount_state(mount: Mapping[str, Any]) -> Properties:
+    """Return a mount of a container or a service as the state holds it."""
+    result: Properties = {
+        "target": mount["Target"],
+        "source": mount.get("Source") or "",
+        "type": mount["Type"],
+        "readOnly": bool(mount.get("ReadOnly")),
+        "bindOptions": None,
+        "volumeOptions": None,
+        "tmpfsOptions": None,
+    }
+    if (options := mount.get("BindOptions")) is not None:
+        result["bindOptions"] = {"propagation": options.get("Propagation") or ""}
+    if (options := mount.get("VolumeOptions")) is not None:
+        driver = options.get("DriverConfig") or {}
+        result["volumeOptions"] = {
+            "noCopy": bool(options.get("NoCopy")),
+            "labels": [
+                {"label": key, "value": value} for key, value in sorted((options.get("Labels") or {}).items())
+            ],
+            "driverName": driver.get("Name") or "",
+            "driverOptions": driver.get("Options") or {},
+            "subpath": options.get("Subpath") or "",
+        }
+    if (options := mount.get("TmpfsOptions")) is not None:
+        result["tmpfsOptions"] = {
+            "sizeBytes": options.get("SizeBytes") or 0,
+            "mode": options.get("Mode") or 0,
+        }
+    return result
+
+
+def _networks(found: Mapping[str, Any], known: Mapping[str, Any]) -> Properties:
+    settings = found.get("NetworkSettings") or {}
+    result: Properties = {
+        "bridge": settings.get("Bridge") or "",
+        "networkDatas": [
+            {
+                "networkName": name,
+                "ipAddress": network.get("IPAddress") or "",
+                "ipPrefixLength": network.get("IPPrefixLen") or 0,
+                "gateway": network.get("Gateway") or "",
+                "globalIpv6Address": network.get("GlobalIPv6Address") or "",
+                "globalIpv6PrefixLength": network.get("GlobalIPv6PrefixLen") or 0,
+                "ipv6Gateway": network.get("IPv6Gateway") or "",
+                "macAddress": network.get("MacAddress") or "",
+            }
+            for name, network in sorted((settings.get("Networks") or {}).items())
+        ],
+    }
+    # A container that is to run and does not has no ports, and shows it; a job that has ended keeps what was given.
+    if known.get("ports") and (found["State"]["Running"] or known.get("mustRun")):
+        result["ports"] = _ports(settings.get("Ports") or {})
+    return result
+
+
+def _ports(ports: Mapping[str, Any]) -> list[Properties]:
+    result = []
+    for port, bindings in sorted(ports.items(), key=lambda item: int(item[0].split("/")[0])):
+        internal, protocol = port.split("/")
+        result += [
+            {
+                "internal": int(internal),
+                "external": int(binding["HostPort"]),
+                "ip": binding["HostIp"],
+                "protocol": protocol,
+            }
+            for binding in bindings or []
+        ]
+    return result
+
+
+def _where_given(host: Mapping[str, Any], known: Mapping[str, Any]) -> Properties:
+    """Properties that are read back only where they were given."""
+    result: Properties = {}
+    if known.get("ulimits"):
+        result["ulimits"] = [
+            {"name": entry["Name"], "soft": entry["Soft"], "hard": entry["Hard"]}
+            for entry in host.get("Ulimits") or []
+        ]
+    if known.get("devices"):
+        with_path = {entry["hostPath"] for entry in known["devices"] if entry.get("containerPath")}
+        result["devices"] = [
+            {
+                "hostPath": entry["PathOnHost"],
+                "containerPath": entry["PathInContainer"] if entry["PathOnHost"] in with_path else "",
+                "permissions": entry["CgroupPermissions"],
+            }
+            for entry in host.get("Devices") or []
+        ]
+    if known.get("pidMode"):
+        result["pidMode"] = host.get("PidMode") or ""
+    requests = host.get("DeviceRequests") or []
+    if known.get("gpus"):
+        result["gpus"] = _gpus(requests, known["gpus"])
+    elif known.get("deviceRequests"):
+        result["deviceRequests"] = [
+            {
+                "driver": entry.get("Driver") or "",
+                "count": entry.get("Count") or 0,
+                "deviceIds": entry.get("DeviceIDs") or [],
+                "capabilities": (entry.get("Capabilities") or [[]])[0],
+                "options": entry.get("Options") or {},
+            }
+            for entry in requests
+        ]
+    return result
+
+
+def _gpus(requests: list[Mapping[str, Any]], known: str) -> str:
+    if not requests:
+        return ""
+    if len(requests) == 1 and requests[0].get("DeviceIDs"):
+        return "device=" + ",".join(requests[0]["DeviceIDs"])
+    return "all" if len(requests) == 1 and requests[0].get("Count") == -1 else known

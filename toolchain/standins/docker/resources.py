@@ -1,0 +1,189 @@
+"""Networks, volumes and images: create, read, delete. Only an image's settings change in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from toolchain.standins.docker.container_spec import labels
+from toolchain.standins.docker.engine import Engine, EngineError, failed
+from toolchain.standins.values import Properties
+
+REMOVAL_TIMEOUT = 30
+"""Seconds that something in use may take to be let go of; the official plugin's figure."""
+
+
+def label_list(found: Mapping[str, str] | None) -> list[Properties]:
+    """Return labels as the state holds them."""
+    return [{"label": key, "value": value} for key, value in sorted((found or {}).items())]
+
+
+def create_network(engine: Engine, values: Properties, made: Callable[[str], None]) -> Properties | None:
+    """Create a network."""
+    ipam: Properties = {"Driver": values.get("ipamDriver") or "default"}
+    if values.get("ipamConfigs"):
+        ipam["Config"] = [
+            {
+                "Subnet": entry.get("subnet") or "",
+                "IPRange": entry.get("ipRange") or "",
+                "Gateway": entry.get("gateway") or "",
+                "AuxiliaryAddresses": entry.get("auxAddress") or {},
+            }
+            for entry in values["ipamConfigs"]
+        ]
+    if values.get("ipamOptions"):
+        ipam["Options"] = values["ipamOptions"]
+    body = {
+        "Name": values["name"],
+        "CheckDuplicate": True,
+        "Labels": labels(values.get("labels")),
+        "Driver": values.get("driver") or "bridge",
+        "Options": values.get("options") or {},
+        "Internal": bool(values.get("internal")),
+        "Attachable": bool(values.get("attachable")),
+        "Ingress": bool(values.get("ingress")),
+        "EnableIPv6": bool(values.get("ipv6")),
+        "IPAM": ipam,
+    }
+    try:
+        identity = engine.call("POST", "/networks/create", body)["Id"]
+    except EngineError as error:
+        raise failed(f"Unable to create network: {error}") from error
+    made(identity)
+    return read_network(engine, identity, values)
+
+
+def read_network(engine: Engine, identity: str, known: Properties) -> Properties | None:
+    """Read a network back; None when it is gone."""
+    del known
+    found = engine.inspect(f"/networks/{identity}")
+    if found is None:
+        return None
+    ipam = found.get("IPAM") or {}
+    return {
+        "id": identity,
+        "name": found["Name"],
+        "labels": label_list(found.get("Labels")),
+        "driver": found["Driver"],
+        "internal": bool(found.get("Internal")),
+        "attachable": bool(found.get("Attachable")),
+        "ingress": bool(found.get("Ingress")),
+        "ipv6": bool(found.get("EnableIPv6")),
+        "ipamDriver": ipam.get("Driver") or "",
+        "ipamOptions": ipam.get("Options") or {},
+        "scope": found["Scope"],
+        "options": found.get("Options") or {},
+        "ipamConfigs": [
+            {
+                "subnet": entry.get("Subnet") or "",
+                "ipRange": entry.get("IPRange") or "",
+                "gateway": entry.get("Gateway") or "",
+                "auxAddress": entry.get("AuxiliaryAddresses") or {},
+            }
+            for entry in ipam.get("Config") or []
+        ],
+    }
+
+
+def delete_network(engine: Engine, identity: str, known: Properties) -> None:
+    """Remove a network; wait a while for containers that are just leaving it."""
+    del known
+    _remove(engine, f"/networks/{identity}", {}, "has active endpoints", "Unable to remove network")
+
+
+def create_volume(engine: Engine, values: Properties, made: Callable[[str], None]) -> Properties | None:
+    """Create a volume; one of that name that is there already is taken, as the engine does."""
+    body = {
+        "Name": values["name"],
+        "Labels": labels(values.get("labels")),
+        "Driver": values.get("driver") or "local",
+        "DriverOpts": values.get("driverOpts") or {},
+    }
+    try:
+        name = engine.call("POST", "/volumes/create", body)["Name"]
+    except EngineError as error:
+        raise failed(f"Unable to create volume: {error}") from error
+    made(name)
+    return read_volume(engine, name, values)
+
+
+def read_volume(engine: Engine, identity: str, known: Properties) -> Properties | None:
+    """Read a volume back; None when it is gone."""
+    del known
+    found = engine.inspect(f"/volumes/{identity}")
+    if found is None:
+        return None
+    return {
+        "id": identity,
+        "name": found["Name"],
+        "labels": label_list(found.get("Labels")),
+        "driver": found["Driver"],
+        "driverOpts": found.get("Options") or {},
+        "mountpoint": found["Mountpoint"],
+    }
+
+
+def delete_volume(engine: Engine, identity: str, known: Properties) -> None:
+    """Remove a volume; wait a while for containers that are just letting go of it."""
+    del known
+    _remove(engine, f"/volumes/{identity}", {"force": True}, "volume is in use", "Unable to remove volume")
+
+
+def _remove(engine: Engine, path: str, params: Properties, in_use: str, doing: str) -> None:
+    last = ""
+
+    def gone() -> bool:
+        nonlocal last
+        try:
+            engine.call("DELETE", path, params=params)
+        except EngineError as error:
+            last = str(error)
+            if in_use in last:
+                return False
+            if error.status != 404:
+                raise failed(f"{doing}: {error}") from error
+        return True
+
+    if not engine.until(gone, REMOVAL_TIMEOUT):
+        raise failed(f"{doing}: {last}")
+
+
+def create_image(engine: Engine, values: Properties, made: Callable[[str], None]) -> Properties | None:
+    """Find an image locally, else pull it."""
+    found = engine.find_image(values["name"], values.get("platform") or "")
+    made(found["Id"] + values["name"])
+    return _image_state(found, values["name"])
+
+
+def read_image(engine: Engine, identity: str, known: Properties) -> Properties | None:
+    """Look an image up by its name; None when the engine has none of that name."""
+    del identity
+    found = engine.inspect(f"/images/{known['name']}/json")
+    return None if found is None else _image_state(found, known["name"])
+
+
+def update_image(engine: Engine, identity: str, before: Properties, after: Properties) -> None:
+    """Make sure that the image is there: its settings concern only its removal."""
+    del identity, before
+    engine.find_image(after["name"], after.get("platform") or "")
+
+
+def delete_image(engine: Engine, identity: str, known: Properties) -> None:
+    """Remove an image unless it is to be kept."""
+    del identity
+    if known.get("keepLocally") or engine.inspect(f"/images/{known['name']}/json") is None:
+        return
+    try:
+        engine.call("DELETE", f"/images/{known['name']}", params={"force": bool(known.get("forceRemove"))})
+    except EngineError as error:
+        raise failed(f"Unable to remove Docker image: {error}") from error
+
+
+def _image_state(found: Mapping[str, Any], name: str) -> Properties:
+    digests = found.get("RepoDigests") or []
+    matching = [digest for digest in digests if digest.startswith(name.split(":", maxsplit=1)[0])] or digests
+    return {
+        "id": found["Id"] + name,
+        "imageId": found["Id"],
+        "repoDigest": digests[0] if len(digests) == 1 else matching[0] if matching else "",
+    }

@@ -1,0 +1,177 @@
+"""The plugin: the official Docker provider's answers, given by this package."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from toolchain.standins.docker.check import check_inputs
+from toolchain.standins.docker.diff import diff_state
+from toolchain.standins.docker.plan import plan_object
+from toolchain.standins.docker.schema import ResourceSchema, resources
+from toolchain.standins.docker.state import (
+    META,
+    finished,
+    known_state,
+    planned_state,
+    refreshed_inputs,
+    with_read,
+)
+from toolchain.standins.provider import (
+    Changes,
+    Checked,
+    InitFailedError,
+    Naming,
+    Provider,
+    ProviderError,
+    State,
+    Target,
+    serve,
+)
+from toolchain.standins.values import UNKNOWN, Properties, has_unknown, without_secrets
+
+SETTINGS = {"version", "pluginDownloadURL", "host", "registryAuth", "disableDockerDaemonCheck"}
+"""What may be configured. TLS files, SSH options and contexts of the Docker command are left to the official plugin."""
+
+
+class DockerProvider(Provider):
+    """Stand-in for pulumi-docker 5.2.0."""
+
+    package = "docker"
+    version = "5.2.0"
+    schema = json.dumps({"name": package, "version": version})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._host = ""
+        self._auth: list[Properties] = []
+        self._lock = threading.Lock()
+        self._loaded: tuple[Any, Any] | None = None
+
+    def announcement(self) -> str:
+        """Say what this plugin is."""
+        return "docker: stand-in for the official plugin 5.2.0, which could not be downloaded here (Dockyard toolchain)"
+
+    def check_config(self, news: Properties) -> Checked:
+        """Take the settings as they are; refuse those that this plugin would ignore."""
+        unknown = sorted(news.keys() - SETTINGS)
+        return Checked(news, [(name, f"{name} is not supported by this stand-in plugin") for name in unknown])
+
+    def configure(self, args: Properties) -> None:
+        """Remember where the engine is; it is spoken to only when something has to be done."""
+        args = without_secrets(args)
+        host = args.get("host") or ""
+        self._host = "" if has_unknown(host) else str(host)
+        auth = args.get("registryAuth") or []
+        self._auth = json.loads(auth) if isinstance(auth, str) and auth != UNKNOWN else auth
+
+    def check(self, target: Target, olds: Properties, news: Properties, naming: Naming) -> Checked:
+        """Check inputs and fill in defaults."""
+        return check_inputs(_schema(target), target.name, olds, news, naming)
+
+    def diff(
+        self,
+        target: Target,
+        olds: Properties,
+        old_inputs: Properties,
+        news: Properties,
+        ignore: Sequence[str],
+    ) -> Changes:
+        """Compare the state with the new inputs."""
+        del old_inputs
+        return diff_state(_schema(target), olds, news, ignore)
+
+    def create(self, target: Target, inputs: Properties, *, preview: bool, timeout: float) -> State:
+        """Make the resource."""
+        del timeout
+        schema = _schema(target)
+        planned = planned_state(schema, without_secrets(inputs))
+        if preview:
+            meta = schema.meta() if schema.timed else None
+            return State("", planned | ({META: meta} if meta else {}))
+        operations, engine = self._engine(target)
+        values = known_state(schema, planned)
+        made = ""
+
+        def remember(identity: str) -> None:
+            nonlocal made
+            made = identity
+
+        try:
+            read = operations.create(engine, values, remember) or {}
+        except ProviderError as error:
+            if not made:
+                raise
+            # It is there, so the engine must know of it: it cleans it up with the next good update.
+            raise InitFailedError(made, finished(schema, values | {"id": made}), [str(error)]) from error
+        outputs = with_read(schema, values | {"id": made}, read, refreshed=False)
+        return State(outputs["id"], finished(schema, outputs))
+
+    def read(self, target: Target, outputs: Properties, inputs: Properties) -> State | None:
+        """Read the resource back."""
+        schema = _schema(target)
+        known, inputs = without_secrets(outputs), without_secrets(inputs)
+        if not known:
+            raise ProviderError(
+                "this stand-in plugin cannot import what it has not made; use the official plugin"
+            )
+        operations, engine = self._engine(target)
+        read = operations.read(engine, target.identity, known)
+        if read is None:
+            return None
+        state = with_read(schema, known, read, refreshed=True)
+        found = refreshed_inputs(schema.fields, inputs, state)
+        # Secrets are marked alike in inputs and outputs.
+        for name, entry in schema.fields.items():
+            if entry.secret and found.get(name) is not None:
+                found = found | {name: finished(schema, state)[name]}
+        return State(state["id"], finished(schema, state), found)
+
+    def update(
+        self, target: Target, olds: Properties, old_inputs: Properties, news: Properties, *, preview: bool
+    ) -> Properties:
+        """Change the resource in place."""
+        del old_inputs
+        schema = _schema(target)
+        before = without_secrets(olds)
+        planned = plan_object(schema.fields, before, without_secrets(news)) | {"id": target.identity}
+        if preview:
+            return finished(schema, planned)
+        operations, engine = self._engine(target)
+        values = known_state(schema, planned)
+        operations.update(engine, target.identity, before, values)
+        if operations.reads_after_update:
+            read = operations.read(engine, target.identity, values) or {}
+            values = with_read(schema, values, read, refreshed=False)
+        return finished(schema, values)
+
+    def delete(self, target: Target, outputs: Properties, old_inputs: Properties) -> None:
+        """Remove the resource."""
+        del old_inputs
+        operations, engine = self._engine(target)
+        operations.delete(engine, target.identity, without_secrets(outputs))
+
+    def _engine(self, target: Target) -> tuple[Any, Any]:
+        """Return the operations of a type and the engine to do them on."""
+        with self._lock:
+            if self._loaded is None:
+                # docker-py takes 0.15 s to load, which a preview of an unchanged stack need not wait for.
+                table = importlib.import_module("toolchain.standins.docker.operations")
+                self._loaded = table.OPERATIONS, table.Engine(self._host, self._auth, self.cancelled)
+            operations, engine = self._loaded
+        return operations[target.type], engine
+
+
+def _schema(target: Target) -> ResourceSchema:
+    schema = resources().get(target.type)
+    if schema is None:
+        raise ProviderError(f"{target.type} is not supported by this stand-in plugin; use the official one")
+    return schema
+
+
+def main() -> None:
+    """Run the plugin process."""
+    serve(DockerProvider())

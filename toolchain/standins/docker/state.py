@@ -1,0 +1,137 @@
+"""State: outputs as the official bridge keeps them, and the inputs that a refreshed state stands for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from toolchain.standins.docker.check import DEFAULTS
+from toolchain.standins.docker.plan import canonical_object, plan_object
+from toolchain.standins.docker.schema import Field, ResourceSchema, mark_secrets, terraform_name
+from toolchain.standins.values import UNKNOWN, Properties
+
+META = "__meta"
+RAW_STATE_DELTA = "__pulumi_raw_state_delta"
+
+
+def planned_state(schema: ResourceSchema, inputs: Properties) -> Properties:
+    """Return the state of a resource that is about to be made: what only the engine can say is unknown."""
+    planned = plan_object(schema.fields, {}, inputs)
+    for name, entry in schema.fields.items():
+        if planned[name] is None and entry.computed:
+            planned[name] = UNKNOWN
+        elif planned[name] is None and entry.block and not entry.single:
+            planned[name] = []
+    planned["id"] = UNKNOWN
+    return planned
+
+
+def known_state(schema: ResourceSchema, planned: Properties) -> Properties:
+    """Return a planned state with what is still unknown left empty: it was made but could not be read back."""
+    return {name: _known(schema.fields.get(name), value) for name, value in planned.items()}
+
+
+def _known(entry: Field | None, value: Any) -> Any:
+    if value == UNKNOWN:
+        return [] if entry and not entry.single and (entry.type == "set" or entry.block) else None
+    if entry and entry.fields and isinstance(value, dict):
+        return {name: _known(entry.fields.get(name), item) for name, item in value.items()}
+    if entry and entry.fields and isinstance(value, list):
+        return [
+            {name: _known(entry.fields.get(name), inner) for name, inner in item.items()} for item in value
+        ]
+    return value
+
+
+def with_read(schema: ResourceSchema, before: Properties, read: Properties, *, refreshed: bool) -> Properties:
+    """Return a state with what was read from the engine.
+
+    After a refresh an empty collection is empty; after a create or update one that was not given stays null.
+    """
+    result = dict(before)
+    for name, value in read.items():
+        entry = schema.fields.get(name)
+        result[name] = value if entry is None else _merged(entry, before.get(name), value, refreshed)
+    return result
+
+
+def _merged(entry: Field, before: Any, value: Any, refreshed: bool) -> Any:
+    if entry.single and isinstance(value, dict):
+        outer = before if isinstance(before, dict) else {}
+        # Only a block that was given keeps its nulls; one that the engine filled in is taken as it is.
+        as_read = refreshed or not isinstance(before, dict)
+        return {
+            name: _merged(inner, outer.get(name), value.get(name), as_read)
+            for name, inner in entry.fields.items()
+        }
+    empty = not entry.scalar and not entry.block and not value
+    if empty and not refreshed and before is None and not entry.computed:
+        return None
+    return value
+
+
+def finished(schema: ResourceSchema, outputs: Properties) -> Properties:
+    """Return a state as the engine keeps it: with what the bridge needs to get back to Terraform's own form."""
+    result = {name: value for name, value in outputs.items() if name not in (META, RAW_STATE_DELTA)}
+    result[RAW_STATE_DELTA] = _object_delta(schema.fields, result)
+    if meta := schema.meta():
+        result[META] = meta
+    return mark_secrets(schema.fields, result)
+
+
+def _object_delta(fields: Mapping[str, Field], value: Mapping[str, Any]) -> Properties:
+    inner = {name: _delta(entry, value.get(name)) for name, entry in fields.items()}
+    properties = {name: delta for name, delta in inner.items() if delta}
+    renamed = {
+        name: entry.tf for name, entry in fields.items() if entry.tf and entry.tf != terraform_name(name)
+    }
+    result: Properties = {}
+    if properties:
+        result["ps"] = properties
+    if renamed:
+        result["renamed"] = renamed
+    return {"obj": result}
+
+
+def _delta(entry: Field, value: Any) -> Properties | None:
+    if entry.single:
+        return {"plu": {"i": {} if value is None else _object_delta(entry.fields, value)}}
+    if entry.scalar or value is None or value == UNKNOWN:
+        return None
+    if entry.type == "map":
+        return {"map": {}}
+    elements = {
+        str(index): _object_delta(entry.fields, item) for index, item in enumerate(value) if entry.fields
+    }
+    return {"arr": {"el": elements} if elements else {}}
+
+
+def refreshed_inputs(fields: Mapping[str, Field], inputs: Properties, outputs: Properties) -> Properties:
+    """Return the inputs that a refreshed state stands for: the same properties, with the values found."""
+    result: Properties = {}
+    defaults = set(inputs.get(DEFAULTS, []))
+    for name, value in inputs.items():
+        if name == DEFAULTS or name not in outputs:
+            continue
+        result[name] = _refreshed(fields[name], value, outputs[name]) if name in fields else outputs[name]
+        if result[name] != value:
+            defaults.discard(name)
+    if DEFAULTS in inputs:
+        result[DEFAULTS] = sorted(defaults & result.keys())
+    return result
+
+
+def _refreshed(entry: Field, given: Any, found: Any) -> Any:
+    if isinstance(given, dict) and isinstance(found, dict):
+        if entry.fields:
+            return refreshed_inputs(entry.fields, given, found)
+        return {key: found[key] for key in given if key in found}
+    if not isinstance(given, list) or not isinstance(found, list):
+        return found
+    if entry.type != "set":
+        pairs = zip(given, found, strict=False)
+        return [refreshed_inputs(entry.fields, old, new) if entry.fields else new for old, new in pairs]
+    if not entry.fields:
+        return [item for item in given if item in found]
+    there = {repr(canonical_object(entry.fields, item)) for item in found}
+    return [item for item in given if repr(canonical_object(entry.fields, item)) in there]

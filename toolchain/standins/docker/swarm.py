@@ -1,0 +1,181 @@
+"""Swarm: secrets, configs and services."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from toolchain.standins.docker.container_spec import labels
+from toolchain.standins.docker.durations import parse_duration
+from toolchain.standins.docker.engine import Engine, EngineError, failed
+from toolchain.standins.docker.service_spec import service_body
+from toolchain.standins.docker.service_state import service_state
+from toolchain.standins.values import Properties
+
+SECOND = 1_000_000_000
+NO_NEW_ROLLOUT = 3.0
+"""Seconds after which a change that starts no roll-out (labels, replicas) is taken for one that needs none."""
+
+
+def create_secret(engine: Engine, values: Properties, made: Callable[[str], None]) -> Properties | None:
+    """Create a secret."""
+    return _create_file(engine, "/secrets", values, made)
+
+
+def read_secret(engine: Engine, identity: str, known: Properties) -> Properties | None:
+    """Read a secret's name back; its content stays as it was known."""
+    del known
+    found = engine.inspect(f"/secrets/{identity}")
+    return None if found is None else {"id": identity, "name": found["Spec"]["Name"]}
+
+
+def delete_secret(engine: Engine, identity: str, known: Properties) -> None:
+    """Remove a secret."""
+    del known
+    _delete(engine, f"/secrets/{identity}")
+
+
+def create_config(engine: Engine, values: Properties, made: Callable[[str], None]) -> Properties | None:
+    """Create a config."""
+    if values.get("dataRaw"):
+        content = base64.b64encode(values["dataRaw"].encode()).decode()
+        return _create_file(engine, "/configs", values | {"data": content}, made)
+    return _create_file(engine, "/configs", values, made)
+
+
+def read_config(engine: Engine, identity: str, known: Properties) -> Properties | None:
+    """Read a config back, its content included."""
+    found = engine.inspect(f"/configs/{identity}")
+    if found is None:
+        return None
+    content = found["Spec"].get("Data") or ""
+    name = {"id": identity, "name": found["Spec"]["Name"]}
+    if known.get("dataRaw"):
+        return name | {"dataRaw": base64.b64decode(content).decode()}
+    return name | {"data": content}
+
+
+def delete_config(engine: Engine, identity: str, known: Properties) -> None:
+    """Remove a config."""
+    del known
+    _delete(engine, f"/configs/{identity}")
+
+
+def _create_file(
+    engine: Engine, path: str, values: Properties, made: Callable[[str], None]
+) -> Properties | None:
+    body = {"Name": values["name"], "Data": values["data"], "Labels": labels(values.get("labels"))}
+    try:
+        identity = engine.call("POST", f"{path}/create", body)["ID"]
+    except EngineError as error:
+        raise failed(error) from error
+    made(identity)
+    return {"id": identity, "name": values["name"]}
+
+
+def _delete(engine: Engine, path: str) -> None:
+    try:
+        engine.call("DELETE", path)
+    except EngineError as error:
+        if error.status != 404:
+            raise failed(error) from error
+
+
+def create_service(engine: Engine, values: Properties, made: Callable[[str], None]) -> Properties | None:
+    """Create a service and, with a converge config, wait until its tasks run; one that doesn't is removed again."""
+    try:
+        identity: str = engine.call("POST", "/services/create", service_body(values))["ID"]
+    except EngineError as error:
+        raise failed(error) from error
+    if converge := values.get("convergeConfig"):
+        seconds = parse_duration(converge["timeout"]) / SECOND
+        if not engine.until(lambda: _all_run(engine, identity), seconds):
+            _delete(engine, f"/services/{identity}")
+            raise failed(f"service ({identity}) did not converge after {converge['timeout']}")
+    made(identity)
+    return read_service(engine, identity, values)
+
+
+def read_service(engine: Engine, identity: str, known: Properties) -> Properties | None:
+    """Read a service back; None when it is gone."""
+    del known
+    found = engine.inspect(f"/services/{identity}")
+    return None if found is None else service_state(found)
+
+
+def update_service(engine: Engine, identity: str, before: Properties, after: Properties) -> None:
+    """Change a service in place and, with a converge config, follow the roll-out to its end.
+
+    Raises ProviderError when the roll-out was paused or rolled back; the old tasks then serve on.
+    """
+    del before
+    found = engine.inspect(f"/services/{identity}")
+    if found is None:
+        raise failed(f"service {identity} not found")
+    earlier = (found.get("UpdateStatus") or {}).get("StartedAt")
+    params = {"version": found["Version"]["Index"]}
+    try:
+        engine.call("POST", f"/services/{identity}/update", service_body(after), params)
+    except EngineError as error:
+        raise failed(error) from error
+    if converge := after.get("convergeConfig"):
+        seconds = parse_duration(converge["timeout"]) / SECOND
+        started = time.monotonic()
+        if not engine.until(lambda: _rolled_out(engine, identity, earlier, started), seconds):
+            raise failed(f"service ({identity}) did not converge after {converge['timeout']}")
+
+
+def _rolled_out(engine: Engine, identity: str, earlier: str | None, started: float) -> bool:
+    found = engine.inspect(f"/services/{identity}") or {}
+    status = found.get("UpdateStatus") or {}
+    if not status or status.get("StartedAt") == earlier:
+        return time.monotonic() - started > NO_NEW_ROLLOUT and _all_run(engine, identity)
+    state = status.get("State")
+    problems = {
+        "rollback_completed": "service rollback completed",
+        "paused": "service update paused",
+        "rollback_paused": "service rollback paused",
+    }
+    if state in problems:
+        raise failed(f"{problems[state]}: {status.get('Message')}")
+    return bool(state == "completed")
+
+
+def _all_run(engine: Engine, identity: str) -> bool:
+    service = engine.inspect(f"/services/{identity}") or {}
+    filters = json.dumps({"service": [identity], "desired-state": ["running"]})
+    tasks: list[Mapping[str, Any]] = engine.call("GET", "/tasks", params={"filters": filters})
+    running = sum(task["Status"]["State"] == "running" for task in tasks)
+    mode = service.get("Spec", {}).get("Mode", {})
+    if "Replicated" in mode:
+        return bool(running == mode["Replicated"].get("Replicas", 1))
+    nodes = engine.call("GET", "/nodes")
+    active = [node for node in nodes if node["Spec"]["Availability"] == "active"]
+    return bool(running == len(active))
+
+
+def delete_service(engine: Engine, identity: str, known: Properties) -> None:
+    """Remove a service; with a grace period, wait for its containers to go within it.
+
+    Raises ProviderError when a container outlives the grace period.
+    """
+    spec = (known.get("taskSpec") or {}).get("containerSpec") or {}
+    grace = spec.get("stopGracePeriod") or "0s"
+    containers: list[str] = []
+    if grace != "0s":
+        filters = json.dumps({"service": [identity]})
+        tasks = engine.call("GET", "/tasks", params={"filters": filters})
+        running = [task["Status"] for task in tasks if task["Status"]["State"] != "shutdown"]
+        containers = [status.get("ContainerStatus", {}).get("ContainerID", "") for status in running]
+    _delete(engine, f"/services/{identity}")
+    for container in filter(None, containers):
+        if not engine.until(partial(_is_gone, engine, container), parse_duration(grace) / SECOND):
+            raise failed(f"error on wait for container with ID '{container}': it did not go within {grace}")
+
+
+def _is_gone(engine: Engine, container: str) -> bool:
+    return engine.inspect(f"/containers/{container}/json") is None
