@@ -1,0 +1,181 @@
+"""Builds the kit's images and puts them into the local registry."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from settings.images import ImageTable
+from toolchain.kit.debian import Package, Suite, architecture
+from toolchain.kit.layers import Layer, Owner, configuration, pack
+from toolchain.kit.programs import add_program
+from toolchain.kit.recipes import RECIPES, Recipe
+from toolchain.kit.tree import BASE_OWNERS, base_tree, check, image_tree
+from toolchain.progress import Progress, SetupError
+from toolchain.registry import Registry
+from toolchain.workdir import WorkDir
+
+AT_ONCE = 2
+"""Images built side by side: what two cores do."""
+
+KIT = Path(__file__).parent
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A finished layer with the folder it was packed from and the packages in it."""
+
+    layer: Layer
+    tree: Path
+    packages: Mapping[str, str]
+    """Package → upstream version."""
+
+
+@dataclass
+class Kit:
+    """The image kit on this machine. What it has built lies in the shared cache, under the recipes' digests."""
+
+    work: WorkDir
+    progress: Progress
+    table: ImageTable
+    _architecture: str = field(default="", init=False)
+
+    def has_recipe(self, name: str) -> bool:
+        """Tell whether the kit can build this image at all."""
+        return name in RECIPES
+
+    def digest(self, name: str) -> str | None:
+        """Return the digest of the image as built by the present recipe, None if it was never built."""
+        try:
+            return str(json.loads(self._record(name).read_text())["digest"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def reference(self, name: str, registry: Registry) -> str | None:
+        """Return the pinned reference of a built image in the local registry, None if it was never built."""
+        digest, image = self.digest(name), self.table.images[name]
+        return f"{registry.host}/{image.path}:{image.tag}@{digest}" if digest else None
+
+    def build(self, names: Sequence[str], registry: Registry) -> dict[str, str]:
+        """Build what is not built yet and return name → pinned reference.
+
+        Raises SetupError at the first image that cannot be built; those that are finished by then stay finished.
+        """
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(lambda name: self._ensure(name, registry), names))
+        return {name: reference for name in names if (reference := self.reference(name, registry))}
+
+    def _ensure(self, name: str, registry: Registry) -> None:
+        digest = self.digest(name)
+        if digest and registry.has(self.table.images[name].path, digest):
+            return
+        with self.progress.step(f"Image kit: {name}") as step:
+            try:
+                step.outcome = self._publish(name, registry, step.say)
+            except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    raise SetupError(
+                        f"The disk is full: {name} cannot be built", f"Make room below {self.work.cache}"
+                    ) from error
+                raise
+
+    def _publish(self, name: str, registry: Registry, say: Say) -> str:
+        recipe, image = RECIPES[name], self.table.images[name]
+        parts = self._parts(name, say)
+        version = {k: v for part in parts for k, v in part.packages.items()}.get(recipe.carries, "")
+        labels = {
+            "dockyard.kit": "built by Dockyard's image kit; not the official image",
+            "dockyard.kit.stands-for": image.image or "",
+            "dockyard.kit.carries": f"{recipe.carries} {version}".strip() or recipe.program,
+        }
+        layers = [part.layer for part in parts]
+        config = configuration(recipe.runtime, layers, labels, architecture())
+        digest = registry.push(image.path, image.tag, config, layers)
+        record = self._record(name)
+        record.parent.mkdir(parents=True, exist_ok=True)
+        draft = record.with_suffix(".part")
+        draft.write_text(json.dumps({"digest": digest, "carries": labels["dockyard.kit.carries"]}))
+        draft.replace(record)
+        size = sum(layer.size for layer in layers) / 1e6
+        return f"{labels['dockyard.kit.carries']}, {size:.0f} MB"
+
+    def _parts(self, name: str, say: Say) -> list[Part]:
+        """Return an image's layers from the base up."""
+        recipe = RECIPES[name]
+        below = self._parts(recipe.on, say) if recipe.on else [self._base(recipe.suite)]
+        return [*below, self._part(name, recipe, below, say)]
+
+    def _base(self, suite: str) -> Part:
+        with self._building(f"base-{suite}", self._recipe_digest("")) as folder:
+            if not (folder / "part.json").exists():
+                packages = base_tree(Suite(self.work, suite), folder / "tree")
+                self._finish(folder, packages, BASE_OWNERS)
+            return _read_part(folder)
+
+    def _part(self, name: str, recipe: Recipe, below: Sequence[Part], say: Say) -> Part:
+        with self._building(name, self._recipe_digest(recipe.program)) as folder:
+            if not (folder / "part.json").exists():
+                there = {package for part in below for package in part.packages}
+                trees = [part.tree for part in below]
+                packages = image_tree(recipe, Suite(self.work, recipe.suite), there, trees, folder / "tree")
+                if recipe.program:
+                    add_program(self.work, KIT / recipe.program, folder / "tree", say)
+                check(recipe.checks, [*trees, folder / "tree"])
+                self._finish(folder, packages, recipe.owners)
+            return _read_part(folder)
+
+    def _finish(self, folder: Path, packages: Sequence[Package], owners: Mapping[str, Owner]) -> None:
+        layer = pack(folder / "tree", owners, folder / "layer.tar.gz")
+        described = {
+            "digest": layer.digest,
+            "diff_id": layer.diff_id,
+            "size": layer.size,
+            "packages": {package.name: package.upstream for package in packages},
+        }
+        draft = folder / "part.json.new"
+        draft.write_text(json.dumps(described))
+        draft.replace(folder / "part.json")
+
+    @contextmanager
+    def _building(self, name: str, digest: str) -> Iterator[Path]:
+        """Hold the folder of one part alone; what a killed predecessor left unfinished is cleared away first."""
+        folder = self.work.cache / "kit" / f"{name}-{digest}"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / "part.json").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+            yield folder
+
+    def _record(self, name: str) -> Path:
+        program = RECIPES[name].program
+        return self.work.cache / "kit" / "images" / f"{name}-{self._recipe_digest(program, name)}.json"
+
+    def _recipe_digest(self, program: str, name: str = "") -> str:
+        """Return a digest over all that decides what the kit builds, versions in Debian's archive aside."""
+        self._architecture = self._architecture or architecture()
+        image = self.table.images[name].image if name else ""
+        state = hashlib.sha256(f"{self._architecture} {image}".encode())
+        for folder in (KIT, KIT / "files", *([KIT / program] if program else [])):
+            pattern = "**/*" if program and folder.name == program else "*"
+            for path in sorted(folder.glob(pattern)):
+                if path.is_file() and "__pycache__" not in path.parts:
+                    state.update(f"\n{path.relative_to(KIT)}\n".encode() + path.read_bytes())
+        return state.hexdigest()[:16]
+
+
+def _read_part(folder: Path) -> Part:
+    described = json.loads((folder / "part.json").read_text())
+    layer = Layer(folder / "layer.tar.gz", described["digest"], described["diff_id"], described["size"])
+    return Part(layer, folder / "tree", described["packages"])

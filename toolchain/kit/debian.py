@@ -1,0 +1,185 @@
+"""Debian's packages without installing them: a private apt per suite, fetched with the machine's own apt set-up."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolchain.progress import SetupError
+from toolchain.workdir import WorkDir
+
+INDEX_LIFE = 24 * 3600.0
+"""Seconds that a fetched package index is taken as it is; then, or when a package is gone, it is fetched anew."""
+
+_KEYRINGS = ("debian-archive-keyring.pgp", "debian-archive-keyring.gpg")
+_INSTALLED = re.compile(r"^Inst (\S+) \((\S+) .*\[(\w+)\]\)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Package:
+    """A fetched package: its name, its Debian version and the .deb file."""
+
+    name: str
+    version: str
+    deb: Path
+
+    @property
+    def upstream(self) -> str:
+        """The version as its makers write it: without Debian's epoch, repacking mark and revision."""
+        return re.split(r"[+~-]", self.version.split(":")[-1])[0]
+
+    def unpack(self, tree: Path) -> None:
+        """Unpack the package's files into a folder; its maintainer scripts do not run."""
+        tree.mkdir(parents=True, exist_ok=True)
+        run(["dpkg-deb", "-x", str(self.deb), str(tree)], f"{self.deb.name} cannot be unpacked")
+
+
+class Suite:
+    """One Debian suite (`trixie`, `sid`), whatever release the machine itself runs.
+
+    The mirror and its keys are those of the machine's own apt; the index and the packages lie in the shared cache.
+    """
+
+    def __init__(self, work: WorkDir, name: str) -> None:
+        self.name = name
+        self.root = work.cache / "apt" / name
+        self.archives = self.root / "archives"
+
+    def fetch(self, names: Sequence[str], without: Sequence[str] = ()) -> list[Package]:
+        """Fetch packages with all that they depend on, except what `without` names.
+
+        Raises SetupError when apt is missing, knows no Debian archive, or cannot reach it.
+        """
+        with self._locked():
+            config = self._configure(without)
+            self._update(config, INDEX_LIFE)
+            try:
+                return self._download(config, names)
+            except SetupError:
+                # An index of yesterday may name packages that the archive has replaced since.
+                self._update(config, 0)
+                return self._download(config, names)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold this suite's folder alone: other checkouts and threads use the same one."""
+        for folder in (self.root / "lists" / "partial", self.archives / "partial"):
+            folder.mkdir(parents=True, exist_ok=True)
+        with (self.root / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _configure(self, without: Sequence[str]) -> dict[str, str]:
+        """Write the private apt configuration; return the environment that makes apt read it."""
+        keyring = next((p for k in _KEYRINGS if (p := Path("/usr/share/keyrings") / k).exists()), None)
+        signed = f"[signed-by={keyring}] " if keyring else ""
+        (self.root / "sources.list").write_text(f"deb {signed}{_archive()} {self.name} main\n")
+        # What `without` names counts as installed, in a version that satisfies any dependency on it.
+        (self.root / "status").write_text(
+            "".join(
+                f"Package: {name}\nStatus: install ok installed\nArchitecture: {architecture()}\n"
+                f"Multi-Arch: foreign\nVersion: 99:999\nMaintainer: nobody\nDescription: left out\n\n"
+                for name in without
+            )
+        )
+        config = self.root / "apt.conf"
+        config.write_text(
+            f'Dir::State "{self.root}";\n'
+            f'Dir::State::status "{self.root}/status";\n'
+            f'Dir::Cache "{self.root}";\n'
+            f'Dir::Etc::sourcelist "{self.root}/sources.list";\n'
+            'Dir::Etc::sourceparts "/dev/null";\n'
+            'Dir::Etc::preferencesparts "/dev/null";\n'
+            'APT::Sandbox::User "";\n'
+            'APT::Keep-Downloaded-Packages "true";\n'
+            # No hook of the machine's own apt has any business with packages that are never installed.
+            "#clear DPkg::Pre-Invoke;\n#clear DPkg::Pre-Install-Pkgs;\n#clear DPkg::Post-Invoke;\n"
+            "#clear APT::Update::Pre-Invoke;\n#clear APT::Update::Post-Invoke;\n"
+            "#clear APT::Update::Post-Invoke-Success;\n"
+            'Acquire::Languages "none";\n'
+            'Acquire::Retries "3";\n'
+            'Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";\n'
+        )
+        return {"APT_CONFIG": str(config), "DEBIAN_FRONTEND": "noninteractive"}
+
+    def _update(self, config: dict[str, str], max_age: float) -> None:
+        stamp = self.root / "updated"
+        if stamp.exists() and time.time() - stamp.stat().st_mtime < max_age:
+            return
+        run(
+            ["apt-get", "update", "-q", "--error-on=any"],
+            f"Debian's package index of {self.name} cannot be fetched",
+            config,
+        )
+        stamp.touch()
+
+    def _download(self, config: dict[str, str], names: Sequence[str]) -> list[Package]:
+        install = ["apt-get", "install", "-q", "-y", "--no-install-recommends"]
+        failure = f"Debian's packages of {self.name} cannot be fetched: {' '.join(names)}"
+        planned = run([*install, "--simulate", *names], failure, config)
+        run([*install, "--download-only", *names], failure, config)
+        packages = []
+        for name, version, arch in _INSTALLED.findall(planned):
+            deb = self.archives / f"{name}_{version.replace(':', '%3a')}_{arch}.deb"
+            packages.append(Package(name, version, deb))
+        return packages
+
+
+def run(command: Sequence[str], failure: str, env: dict[str, str] | None = None) -> str:
+    """Run a program to its end and return what it printed.
+
+    Raises SetupError, beginning with `failure` and ending with the program's last complaint.
+    """
+    try:
+        done = subprocess.run(
+            command, env={**os.environ, "LC_ALL": "C", **(env or {})}, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError as error:
+        raise SetupError(f"{failure}: {command[0]} is not installed") from error
+    if done.returncode:
+        said = [line for line in (done.stderr + done.stdout).splitlines() if line.startswith(("E:", "error"))]
+        last = (said or done.stderr.splitlines() or done.stdout.splitlines() or ["no word"])[-1]
+        if "No space left" in done.stderr:
+            last = "the disk is full"
+        raise SetupError(f"{failure}: {last.removeprefix('E: ')}")
+    return done.stdout
+
+
+def architecture() -> str:
+    """Return Debian's name of this machine's architecture; Docker's is the same for those that matter."""
+    return run(["dpkg", "--print-architecture"], "The image kit needs Debian's dpkg").strip()
+
+
+def _archive() -> str:
+    """Return the address of the Debian archive that the machine's own apt uses."""
+    if not shutil.which("apt-get"):
+        raise SetupError(
+            "The image kit builds from Debian's packages, and this machine has no apt",
+            "Give a registry that can be reached: docker.mirror in the stack file.",
+        )
+    listed = run(
+        [
+            "apt-get",
+            "indextargets",
+            "--format",
+            "$(LABEL)|$(COMPONENT)|$(REPO_URI)",
+            "Created-By: Packages",
+        ],
+        "apt's own sources cannot be read",
+    )
+    for line in listed.splitlines():
+        label, component, address = line.split("|")
+        if (label, component) == ("Debian", "main"):
+            return address
+    raise SetupError(
+        "The image kit builds from Debian's packages, and this machine's apt knows no Debian archive",
+        "Run apt-get update on a Debian machine, or give a registry: docker.mirror in the stack file.",
+    )

@@ -1,0 +1,45 @@
+"""Programs of our own that go into images: Go modules and Python programs below toolchain/kit."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from toolchain.golang import GoProgram, build, ensure_go, needed_version
+from toolchain.kit.debian import architecture
+from toolchain.sites import ensure_site
+from toolchain.workdir import WorkDir
+
+
+def add_program(work: WorkDir, source: Path, tree: Path, say: Callable[[str], None]) -> None:
+    """Put the program of a folder into an image's files.
+
+    A Go module is built into /usr/bin. Of a Python program the package goes to /usr/share/<name>, its libraries
+    beside it to `site-packages`; both are compiled where they run, see `compile_program`.
+    Raises SetupError when it cannot be built or its libraries cannot be had.
+    """
+    if (source / "go.mod").exists():
+        _add_go(work, source, tree, say)
+    else:
+        _add_python(work, source, tree, say)
+
+
+def _add_go(work: WorkDir, source: Path, tree: Path, say: Callable[[str], None]) -> None:
+    found = re.search(r"^module (\S+)$", (source / "go.mod").read_text(), re.MULTILINE)
+    if not found:
+        raise ValueError(f"{source}/go.mod names no module")
+    program = build(work, ensure_go(work, needed_version(source), say), GoProgram(source, found[1]), say)
+    target = tree / "usr/bin" / program.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(program, target)
+
+
+def _add_python(work: WorkDir, source: Path, tree: Path, say: Callable[[str], None]) -> None:
+    package = next(path.parent for path in sorted(source.glob("*/__main__.py")))
+    home = tree / "usr/share" / package.name.replace("_", "-")
+    unwanted = shutil.ignore_patterns("__pycache__", "*.pyc")
+    shutil.copytree(package, home / package.name, ignore=unwanted)
+    site = ensure_site(work, source / "requirements.txt", architecture(), say)
+    shutil.copytree(site, home / "site-packages", ignore=unwanted)

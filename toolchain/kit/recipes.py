@@ -1,0 +1,213 @@
+"""What each image of the kit is made of, and how it runs: the official images' conventions, from Debian's packages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from toolchain.kit.layers import Owner, Runtime
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+NOBODY = 65534
+
+STABLE = "trixie"
+NEWEST = "sid"
+"""Where Debian has the releases of the Prometheus family that the official tags name."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One image: packages of one suite on top of that suite's base layer."""
+
+    suite: str
+    runtime: Runtime
+    packages: Sequence[str] = ()
+    without: Sequence[str] = ()
+    """Packages that the others ask for and that the image does not need: what only a maintainer script runs."""
+
+    carries: str = ""
+    """The package whose upstream version the image says it carries."""
+
+    moves: Mapping[str, str] = field(default_factory=dict)
+    """Debian's path → the official image's path."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Path in the image → file of toolchain/kit/files."""
+
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Path in the image → what it points to."""
+
+    users: Mapping[str, int] = field(default_factory=dict)
+    """Users of the image beside root and nobody; each has a group of the same number."""
+
+    owners: Mapping[str, Owner] = field(default_factory=dict)
+    """Folders and files that belong to somebody else than root; folders that no package has are made."""
+
+    drops: Sequence[str] = ()
+    """Paths, or patterns of paths, that are left out."""
+
+    locales: Sequence[str] = ()
+    """Locales to make, besides C.UTF-8, from the sources in Debian's package `locales`."""
+
+    checks: Sequence[Sequence[str]] = ()
+    """Programs that must run on the finished files: they prove that no library is missing."""
+
+    on: str = ""
+    """The kit's image whose files this one stands on, where the suite's base layer alone is too little."""
+
+    program: str = ""
+    """Folder of toolchain/kit with a program of our own: a Go module is built into /usr/bin, a Python program
+    goes with its libraries to /opt/<folder>."""
+
+
+def _service(program: str, port: int, *cmd: str, workdir: str = "/", volume: str = "") -> Runtime:
+    """Return how the images of the Prometheus family run: one program, as nobody."""
+    return Runtime(
+        entrypoint=[program],
+        cmd=cmd,
+        user="nobody",
+        env={"PATH": PATH},
+        workdir=workdir,
+        volumes=[volume] if volume else [],
+        ports=[port],
+    )
+
+
+RECIPES: dict[str, Recipe] = {
+    "busybox": Recipe(suite=STABLE, carries="busybox-static", runtime=Runtime(cmd=["sh"], env={"PATH": PATH})),
+    "prometheus": Recipe(
+        suite=NEWEST,
+        packages=["prometheus", "promtool"],
+        carries="prometheus",
+        files={"/etc/prometheus/prometheus.yml": "prometheus.yml"},
+        owners={
+            "/prometheus": Owner(NOBODY),
+            "/etc/prometheus": Owner(NOBODY),
+            "/etc/prometheus/prometheus.yml": Owner(NOBODY, 0o644),
+        },
+        checks=[["/usr/bin/prometheus", "--version"], ["/usr/bin/promtool", "--version"]],
+        runtime=_service(
+            "/bin/prometheus",
+            9090,
+            "--config.file=/etc/prometheus/prometheus.yml",
+            "--storage.tsdb.path=/prometheus",
+            workdir="/prometheus",
+            volume="/prometheus",
+        ),
+    ),
+    "alertmanager": Recipe(
+        suite=NEWEST,
+        packages=["prometheus-alertmanager"],
+        carries="prometheus-alertmanager",
+        moves={"/usr/bin/prometheus-alertmanager": "/usr/bin/alertmanager"},
+        files={"/etc/alertmanager/alertmanager.yml": "alertmanager.yml"},
+        drops=["/etc/prometheus", "/usr/share/prometheus"],
+        owners={
+            "/alertmanager": Owner(NOBODY),
+            "/etc/alertmanager": Owner(NOBODY),
+            "/etc/alertmanager/alertmanager.yml": Owner(NOBODY, 0o644),
+        },
+        checks=[["/usr/bin/alertmanager", "--version"], ["/usr/bin/amtool", "--version"]],
+        runtime=_service(
+            "/bin/alertmanager",
+            9093,
+            "--config.file=/etc/alertmanager/alertmanager.yml",
+            "--storage.path=/alertmanager",
+            workdir="/alertmanager",
+            volume="/alertmanager",
+        ),
+    ),
+    "node-exporter": Recipe(
+        suite=NEWEST,
+        packages=["prometheus-node-exporter"],
+        carries="prometheus-node-exporter",
+        moves={"/usr/bin/prometheus-node-exporter": "/usr/bin/node_exporter"},
+        checks=[["/usr/bin/node_exporter", "--version"]],
+        runtime=_service("/bin/node_exporter", 9100),
+    ),
+    "postgres-exporter": Recipe(
+        suite=NEWEST,
+        packages=["prometheus-postgres-exporter"],
+        carries="prometheus-postgres-exporter",
+        moves={"/usr/bin/prometheus-postgres-exporter": "/usr/bin/postgres_exporter"},
+        checks=[["/usr/bin/postgres_exporter", "--version"]],
+        runtime=_service("/bin/postgres_exporter", 9187),
+    ),
+    "redis-exporter": Recipe(
+        suite=NEWEST,
+        packages=["prometheus-redis-exporter"],
+        carries="prometheus-redis-exporter",
+        moves={"/usr/bin/prometheus-redis-exporter": "/redis_exporter"},
+        checks=[["/redis_exporter", "--version"]],
+        runtime=Runtime(entrypoint=["/redis_exporter"], user="59000:59000", env={"PATH": PATH}, ports=[9121]),
+    ),
+    "cadvisor": Recipe(
+        suite=STABLE,
+        program="cadvisor",
+        checks=[["/usr/bin/cadvisor", "--version"]],
+        runtime=Runtime(entrypoint=["/usr/bin/cadvisor", "-logtostderr"], env={"PATH": PATH}, ports=[8080]),
+    ),
+    "postgres": Recipe(
+        suite=STABLE,
+        packages=["postgresql-17", "gosu", "bash", "tzdata", "locales"],
+        without=["postgresql-common", "postgresql-client-common", "ssl-cert", "libllvm19"],
+        carries="postgresql-17",
+        users={"postgres": 999},
+        locales=["en_US.utf8"],
+        files={"/usr/local/bin/docker-entrypoint.sh": "postgres-entrypoint.sh"},
+        owners={
+            "/usr/local/bin/docker-entrypoint.sh": Owner(0, 0o755),
+            "/docker-entrypoint-initdb.d": Owner(0, 0o755),
+            "/var/lib/postgresql": Owner(999, 0o1777),
+            "/var/lib/postgresql/data": Owner(999, 0o1777),
+            "/run/postgresql": Owner(999, 0o3777),
+        },
+        # Just-in-time compilation needs LLVM, six times the size of the rest; Postgres does without by itself.
+        drops=["/usr/lib/postgresql/17/lib/bitcode", "/usr/lib/postgresql/17/lib/llvmjit*", "/etc/pam.d"],
+        checks=[["/usr/lib/postgresql/17/bin/postgres", "--version"], ["/usr/lib/postgresql/17/bin/psql", "--version"]],
+        runtime=Runtime(
+            entrypoint=["docker-entrypoint.sh"],
+            cmd=["postgres"],
+            env={
+                "PATH": f"{PATH}:/usr/lib/postgresql/17/bin",
+                "LANG": "en_US.utf8",
+                "PG_MAJOR": "17",
+                "PGDATA": "/var/lib/postgresql/data",
+            },
+            volumes=["/var/lib/postgresql/data"],
+            ports=[5432],
+            stop_signal="SIGINT",
+        ),
+    ),
+    "redis": Recipe(
+        suite=STABLE,
+        packages=["redis-server", "gosu"],
+        carries="redis-server",
+        users={"redis": 999},
+        files={"/usr/local/bin/docker-entrypoint.sh": "redis-entrypoint.sh"},
+        owners={"/usr/local/bin/docker-entrypoint.sh": Owner(0, 0o755), "/data": Owner(999)},
+        drops=["/etc/redis"],
+        checks=[["/usr/bin/redis-server", "--version"], ["/usr/bin/redis-cli", "--version"]],
+        runtime=Runtime(
+            entrypoint=["docker-entrypoint.sh"],
+            cmd=["redis-server"],
+            env={"PATH": PATH},
+            workdir="/data",
+            volumes=["/data"],
+            ports=[6379],
+        ),
+    ),
+    "python": Recipe(
+        suite=STABLE,
+        packages=["python3.13", "tzdata", "netbase"],
+        without=["media-types"],
+        carries="python3.13",
+        links={
+            "/usr/local/bin/python": "/usr/bin/python3.13",
+            "/usr/local/bin/python3": "/usr/bin/python3.13",
+            "/usr/local/bin/python3.13": "/usr/bin/python3.13",
+        },
+        checks=[["/usr/bin/python3.13", "-c", "import ssl, sqlite3, ctypes, lzma, bz2, readline, uuid"]],
+        runtime=Runtime(cmd=["python3"], env={"PATH": PATH, "LANG": "C.UTF-8"}),
+    ),
+}

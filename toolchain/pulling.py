@@ -1,0 +1,146 @@
+"""Pulls: which registries answer, what the engine already has, and what went wrong in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+import httpx
+import requests
+from docker.errors import APIError
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_fixed
+
+PROBE_TIMEOUT = 3.0
+"""Seconds that a registry has to say anything at all before it counts as out of reach."""
+
+SAY_EVERY = 5.0
+"""Seconds between two lines about a pull that takes long."""
+
+_ADDRESSES = {"docker.io": "registry-1.docker.io"}
+_LOOPBACK = ("127.", "localhost", "[::1]")
+
+
+class PullError(Exception):
+    """An image cannot be pulled; the message is one line."""
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
+
+
+@dataclass(frozen=True)
+class Local:
+    """What the engine has: every tag and every digest, in the engine's own spelling."""
+
+    names: frozenset[str]
+
+    @classmethod
+    def of(cls, client: docker.DockerClient) -> Local:
+        """Ask the engine once."""
+        images = client.api.images()
+        return cls(
+            frozenset(name for image in images for name in [*(image["RepoTags"] or []), *(image["RepoDigests"] or [])])
+        )
+
+    def has(self, reference: str) -> bool:
+        """Tell whether the engine has an image: by its digest where the reference has one, else by its tag."""
+        name, _, digest = familiar(reference).partition("@")
+        return (f"{repository(name)}@{digest}" if digest else name) in self.names
+
+
+def familiar(reference: str) -> str:
+    """Return a reference as the engine lists it: Docker's own registry is left out."""
+    return reference.removeprefix("docker.io/library/").removeprefix("docker.io/")
+
+
+def repository(reference: str) -> str:
+    """Return a reference without its tag and digest."""
+    name = reference.partition("@")[0]
+    head, colon, tail = name.rpartition(":")
+    return head if colon and "/" not in tail else name
+
+
+def reachable(hosts: Sequence[str]) -> dict[str, str]:
+    """Ask registries side by side whether they are there; return host → why not, empty where it answers.
+
+    A host may carry a path (`mirror.example.com:5000/images`). Takes `PROBE_TIMEOUT` at most, for all together.
+    """
+    with ThreadPoolExecutor(max(1, len(hosts))) as pool:
+        return dict(zip(hosts, pool.map(_probe, hosts), strict=True))
+
+
+def _probe(host: str) -> str:
+    name = host.split("/", 1)[0]
+    address = _ADDRESSES.get(name, name)
+    schemes = ["http"] if address.startswith(_LOOPBACK) else ["https"]
+    try:
+        answer = httpx.get(f"{schemes[0]}://{address}/v2/", timeout=PROBE_TIMEOUT)
+    except httpx.TimeoutException:
+        return f"no answer within {PROBE_TIMEOUT:.0f} s"
+    except httpx.HTTPError as error:
+        return str(error).partition("] ")[2] or str(error) or type(error).__name__
+    if answer.status_code in (httpx.codes.OK, httpx.codes.UNAUTHORIZED):
+        return ""
+    return f"it answers {answer.status_code} {answer.reason_phrase}, not as a registry does"
+
+
+@retry(
+    stop=stop_after_attempt(2),
+    wait=wait_fixed(2),
+    retry=retry_if_exception(lambda error: isinstance(error, PullError) and error.passing),
+    reraise=True,
+)
+def pull(client: docker.DockerClient, reference: str, say: Callable[[str], None]) -> str:
+    """Pull one image and return its reference, pinned by the digest of what came.
+
+    A break of the connection is tried once more. Raises PullError with the reason in one line.
+    """
+    name, _, digest = reference.partition("@")
+    target = f"{repository(name)}@{digest}" if digest else name
+    size: dict[str, tuple[int, int]] = {}
+    said = time.monotonic()
+    try:
+        for event in client.api.pull(target, stream=True, decode=True):
+            if "error" in event:
+                raise _explain(str(event["error"]))
+            if event.get("status") == "Downloading":
+                size[event["id"]] = _sizes(event)
+            if size and time.monotonic() - said > SAY_EVERY:
+                done, total = (sum(part) for part in zip(*size.values(), strict=True))
+                said = time.monotonic()
+                say(f"{done / 1e6:.0f} of {total / 1e6:.0f} MB")
+    except APIError as error:
+        raise _explain(str(error.explanation or error)) from error
+    except requests.RequestException as error:
+        raise PullError(f"the engine broke off: {error}", passing=True) from error
+    return reference if digest else f"{name}@{_pulled_digest(client, name)}"
+
+
+def _pulled_digest(client: docker.DockerClient, name: str) -> str:
+    wanted = repository(familiar(name)) + "@"
+    digests = client.images.get(name).attrs["RepoDigests"]
+    return str(next(entry.partition("@")[2] for entry in digests if entry.startswith(wanted)))
+
+
+def _sizes(event: dict[str, Any]) -> tuple[int, int]:
+    detail = event.get("progressDetail") or {}
+    return int(detail.get("current", 0)), int(detail.get("total", 0))
+
+
+def _explain(said: str) -> PullError:
+    """Turn the engine's words into one line that says what to do about it, where that is known."""
+    lower = said.lower()
+    if "no space left" in lower:
+        return PullError("the engine's disk is full")
+    if "manifest unknown" in lower or "not found" in lower:
+        return PullError("the registry does not have it")
+    if "unauthorized" in lower or "denied" in lower or "authentication required" in lower:
+        return PullError("the registry asks for a log-in (docker login), or there is no such image")
+    if "toomanyrequests" in lower or "rate limit" in lower:
+        return PullError("the registry's rate limit is used up; log in, or try again later")
+    passing = any(word in lower for word in ("timeout", "reset by peer", "eof", "temporary failure"))
+    return PullError(" ".join(said.split()), passing=passing)

@@ -1,0 +1,197 @@
+"""The local registry: serves the image kit's images to the engine on 127.0.0.1, one process for each checkout."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import yaml
+
+from toolchain.kit.hostprograms import host_program
+from toolchain.kit.layers import MANIFEST, Layer, digest_of, manifest
+from toolchain.progress import Progress, SetupError
+from toolchain.workdir import WorkDir
+
+START_TIME = 10.0
+"""Seconds that the registry may take to answer; it takes about 0.2."""
+
+
+def storage(work: WorkDir) -> Path:
+    """Return where the images lie: in the shared cache, since the names in there are digests of the content."""
+    return work.cache / "registry"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A running registry that images can be put into."""
+
+    host: str
+    """`127.0.0.1:<port>`; Docker takes the loopback network's registries without TLS."""
+
+    def has(self, repository: str, digest: str) -> bool:
+        """Tell whether the registry can serve this image."""
+        answer = httpx.head(self._url(repository, "manifests", digest), headers={"Accept": MANIFEST})
+        return answer.status_code == httpx.codes.OK
+
+    def push(self, repository: str, tag: str, config: bytes, layers: list[Layer]) -> str:
+        """Store an image and return its digest. Raises SetupError when the registry refuses it."""
+        try:
+            with httpx.Client(timeout=300) as client:
+                for layer in layers:
+                    self._put(client, repository, layer.digest, layer.path)
+                self._put(client, repository, digest_of(config), config)
+                document = manifest(config, layers)
+                client.put(
+                    self._url(repository, "manifests", tag),
+                    content=document,
+                    headers={"Content-Type": MANIFEST},
+                ).raise_for_status()
+        except httpx.HTTPError as error:
+            raise SetupError(f"The local registry does not take {repository}:{tag}: {error}") from error
+        return digest_of(document)
+
+    def _put(self, client: httpx.Client, repository: str, digest: str, content: bytes | Path) -> None:
+        if client.head(self._url(repository, "blobs", digest)).status_code == httpx.codes.OK:
+            return
+        begun = client.post(self._url(repository, "blobs", "uploads/"))
+        begun.raise_for_status()
+        place = httpx.URL(begun.headers["Location"]).copy_merge_params({"digest": digest})
+        headers = {"Content-Type": "application/octet-stream"}
+        if isinstance(content, bytes):
+            client.put(place, content=content, headers=headers).raise_for_status()
+            return
+        with content.open("rb") as file:
+            size = {"Content-Length": str(content.stat().st_size)}
+            client.put(place, content=file, headers={**headers, **size}).raise_for_status()
+
+    def _url(self, repository: str, *rest: str) -> str:
+        return f"http://{self.host}/v2/{repository}/{'/'.join(rest)}"
+
+
+def ensure_registry(work: WorkDir, progress: Progress) -> Registry:
+    """Return the checkout's registry, started if it does not run.
+
+    It listens on a port of its own that stays the same for the checkout, since references name it.
+    Raises SetupError when its program cannot be had or it does not start.
+    """
+    work.registry.mkdir(parents=True, exist_ok=True)
+    running = _running(work)
+    if running:
+        return running
+    with progress.step("Local registry") as step:
+        program = host_program(work, "trixie", "docker-registry", "docker-registry", step.say)
+        port = _port(work)
+        _start(work, program, port)
+        step.outcome = f"serves the image kit on 127.0.0.1:{port}"
+    return Registry(f"127.0.0.1:{port}")
+
+
+def stop_registry(work: WorkDir, progress: Progress) -> None:
+    """Stop the checkout's registry, if it runs; what it stores stays in the cache."""
+    if pid := _pid(work):
+        with progress.step("Stop the local registry"):
+            os.kill(pid, signal.SIGTERM)
+            _wait_until_gone(pid)
+    (work.registry / "pid").unlink(missing_ok=True)
+
+
+def _running(work: WorkDir) -> Registry | None:
+    if not _pid(work):
+        return None
+    registry = Registry(f"127.0.0.1:{_port(work)}")
+    return registry if _answers(registry) else None
+
+
+def _answers(registry: Registry) -> bool:
+    try:
+        return httpx.get(f"http://{registry.host}/v2/", timeout=2, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _pid(work: WorkDir) -> int | None:
+    """Return the process id of this checkout's registry if that process is alive and really is it."""
+    file = work.registry / "pid"
+    try:
+        pid = int(file.read_text())
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    return pid if str(work.registry / "config.yml").encode() in arguments else None
+
+
+def _port(work: WorkDir) -> int:
+    """Return the checkout's port: the one it had, while nobody else took it, else a free one."""
+    file = work.registry / "port"
+    known = int(file.read_text()) if file.exists() else 0
+    if known and (_pid(work) or _free(known)):
+        return known
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    file.write_text(f"{port}\n")
+    return port
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the registry itself binds it: connections of a predecessor that are still closing do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _start(work: WorkDir, program: Path, port: int) -> None:
+    config = work.registry / "config.yml"
+    storage(work).mkdir(parents=True, exist_ok=True)
+    settings = {
+        "version": 0.1,
+        "log": {"level": "warn", "accesslog": {"disabled": True}},
+        # No cache of blob descriptors: the registries of other checkouts write to the same storage.
+        "storage": {"filesystem": {"rootdirectory": str(storage(work))}, "delete": {"enabled": True}},
+        "http": {"addr": f"127.0.0.1:{port}"},
+    }
+    config.write_text(yaml.safe_dump(settings))
+    work.logs.mkdir(parents=True, exist_ok=True)
+    log = work.logs / "registry.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [str(program), "serve", str(config)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            cwd="/",
+            env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
+        )
+    (work.registry / "pid").write_text(f"{process.pid}\n")
+    registry = Registry(f"127.0.0.1:{port}")
+    deadline = time.monotonic() + START_TIME
+    while not _answers(registry):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise SetupError(f"The local registry does not start on port {port}", f"See {log}")
+        time.sleep(0.05)
+
+
+def _wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + START_TIME
+    while time.monotonic() < deadline:
+        # One that an earlier command started is collected by init, not by us.
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    os.kill(pid, signal.SIGKILL)
