@@ -55,7 +55,7 @@ class NetworkOfEngine:
             self._iptables(table, "-X", self.name)
         for link in _json(["ip", "-json", "address"], self.env):
             addresses = [entry["local"] for entry in link.get("addr_info", []) if entry.get("family") == "inet"]
-            ours = link["ifname"].startswith("br-") and any(
+            ours = link["ifname"].startswith(("br-", "docker_gwbridge")) and any(
                 IPv4Network(address).subnet_of(self.pool) for address in addresses
             )
             if ours or link["ifname"] == self.name:

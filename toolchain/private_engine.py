@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -30,7 +31,7 @@ from toolchain.workdir import WorkDir
 Say = Callable[[str], None]
 
 RUN = Path("/run/dockyard")
-"""Sockets and run-time files: empty after a reboot, and short, since a socket's path may have 107 characters at most."""
+"""Sockets and run-time files: empty after a reboot, and short: the path of a socket may have 107 characters at most."""
 DISK_BYTES = 3 << 30
 """Free space below which an engine is not started: the dev stack's images and volumes take about 2 GB."""
 START_SECONDS = 60.0
@@ -133,8 +134,18 @@ class Engine:
         network.ensure()
         containerd = self.run / "containerd.sock"
         (self.run / "containerd.toml").write_text(self._containerd_settings(containerd))
-        # dockerd reads /etc/docker/daemon.json unless it is given another file: that one is for the system's engine.
-        (self.run / "daemon.json").write_text("{}\n")
+        # A dockerd that has an address pool of its own and no live restore begins by deleting the interface docker0,
+        # whosever it is (moby, daemon_unix.go, removeDefaultBridgeInterface). So live restore is on for the start, and
+        # off right after it: left on, it would keep containers alive after a stop and refuse Swarm. An engine that is
+        # in a Swarm already cannot start with it: next to another engine's docker0 it then does without the pool,
+        # which only networks made from now on would have used.
+        in_swarm = (self.data / "swarm/docker-state.json").exists()
+        pool = ["--default-address-pool", f"base={network.pool},size=24"]
+        if in_swarm and Path("/sys/class/net/docker0").exists():
+            pool = []
+        # A file of its own, or dockerd would read /etc/docker/daemon.json, which is for the system's engine.
+        settings = self.run / "daemon.json"
+        settings.write_text(json.dumps({"live-restore": not in_swarm}))
         env = programs.environment()
         self.log.unlink(missing_ok=True)
         # Its own containerd in any case: left to itself, dockerd would share the system's where one runs.
@@ -149,7 +160,7 @@ class Engine:
             *("--config-file", str(self.run / "daemon.json")),
             *("--containerd", str(containerd)),
             *("--bridge", self.bridge),
-            *("--default-address-pool", f"base={network.pool},size=24"),
+            *pool,
             "--iptables=false",  # see toolchain.engine_network
             "--ip6tables=false",
             "--ip-masq=false",
@@ -160,6 +171,8 @@ class Engine:
                 command += [option, found]
         second = self._spawn(command, env)
         self._wait(self.is_running, second, "dockerd")
+        settings.write_text(json.dumps({"live-restore": False}))
+        second.send_signal(signal.SIGHUP)
 
     def _containerd_settings(self, socket: Path) -> str:
         # `opt` is off because it would make /opt/containerd; `cri` is for Kubernetes.
@@ -197,8 +210,6 @@ class Engine:
                 self._clean_up(5.0)
                 raise SetupError(f"{name} {what}: {words}", f"all it said is in {self.log}")
             time.sleep(0.05)
-        # It goes on by itself; without this, Python would warn of a process that it has lost sight of.
-        process.returncode = 0
 
     def _last_words(self) -> str:
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line and line[0] != "$"]
