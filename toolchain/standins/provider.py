@@ -177,6 +177,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def __init__(self, provider: Provider, engine_address: str = "") -> None:
         self.provider = provider
         self.engine_address = engine_address
+        self._announced = False
 
     # The protocol's own names and argument order; `context` is how a call fails.
     # ruff: noqa: N802
@@ -217,12 +218,12 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def Configure(
         self, request: provider_pb2.ConfigureRequest, context: grpc.ServicerContext
     ) -> provider_pb2.ConfigureResponse:
-        """Take the configuration and say, once, what this plugin is."""
+        """Take the configuration and say what this plugin is."""
         try:
             self.provider.configure(from_struct(request.args))
         except ProviderError as error:
             context.abort(grpc.StatusCode.UNKNOWN, str(error))
-        self._announce()
+        self._announce(in_passing=True)
         return provider_pb2.ConfigureResponse(supportsPreview=True, supports_autonaming_configuration=True)
 
     def Check(
@@ -259,6 +260,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext
     ) -> provider_pb2.CreateResponse:
         """Make a resource."""
+        if not request.preview:
+            self._announce(in_passing=False)
         try:
             state = self.provider.create(
                 _target(request),
@@ -290,6 +293,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext
     ) -> provider_pb2.UpdateResponse:
         """Change a resource in place."""
+        if not request.preview:
+            self._announce(in_passing=False)
         try:
             outputs = self.provider.update(
                 _target(request),
@@ -304,6 +309,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def Delete(self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         """Remove a resource."""
+        self._announce(in_passing=False)
         try:
             self.provider.delete(
                 _target(request), from_struct(request.properties), from_struct(request.old_inputs)
@@ -325,14 +331,16 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         getattr(response, "return").CopyFrom(to_struct(answer))
         return response
 
-    def _announce(self) -> None:
-        if not self.engine_address:
+    def _announce(self, *, in_passing: bool) -> None:
+        """Say what this plugin is: in the status line at every start, and once for good when it changes something."""
+        if not self.engine_address or (self._announced and not in_passing):
             return
+        self._announced = self._announced or not in_passing
         with grpc.insecure_channel(self.engine_address) as channel:
-            message = self.provider.announcement()
-            engine_pb2_grpc.EngineStub(channel).Log(
-                engine_pb2.LogRequest(severity=engine_pb2.INFO, message=message), timeout=5
+            message = engine_pb2.LogRequest(
+                severity=engine_pb2.INFO, message=self.provider.announcement(), ephemeral=in_passing
             )
+            engine_pb2_grpc.EngineStub(channel).Log(message, timeout=5)
 
 
 def _target(request: Any) -> Target:
@@ -367,7 +375,9 @@ def _fail(context: grpc.ServicerContext, doing: str, error: ProviderError) -> No
         detail = any_pb2.Any()
         detail.Pack(
             provider_pb2.ErrorResourceInitFailed(
-                id=error.identity, properties=to_struct(error.outputs), reasons=error.reasons
+                id=error.identity,
+                properties=to_struct(error.outputs),
+                reasons=[f"{doing}: {reason}" for reason in error.reasons],
             )
         )
         status = status_pb2.Status(

@@ -84,7 +84,9 @@ class CloudflareProvider(Provider):
         kind = resource_type(target.type)
         given = _plain(news)
         failures = [
-            (key, f"{key} is required") for key in kind.required if given.get(key) is None or given.get(key) == ""
+            (key, f"{key} is required")
+            for key in kind.required
+            if given.get(key) is None or given.get(key) == ""
         ]
         for key, value in sorted(given.items()):
             if reason := _fault(kind, key, value):
@@ -92,7 +94,12 @@ class CloudflareProvider(Provider):
         return Checked(news, failures)
 
     def diff(
-        self, target: Target, olds: Properties, old_inputs: Properties, news: Properties, ignore: Sequence[str]
+        self,
+        target: Target,
+        olds: Properties,
+        old_inputs: Properties,
+        news: Properties,
+        ignore: Sequence[str],
     ) -> Changes:
         """Compare old and new inputs, both with their defaults; after a refresh the old ones are the real ones."""
         del olds
@@ -101,7 +108,9 @@ class CloudflareProvider(Provider):
         after = kind.defaults | _plain(news)
         ignored = {_top(path) for path in ignore}
         found = {
-            path: change for path, change in sorted(differences(before, after, "").items()) if _top(path) not in ignored
+            path: change
+            for path, change in sorted(differences(before, after, "").items())
+            if _top(path) not in ignored
         }
         detailed = {p: Kind(c + 1) if _top(p) in kind.replaces else c for p, c in found.items()}
         names = _top_level(found)
