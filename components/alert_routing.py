@@ -37,8 +37,8 @@ class AlertRoutingConfig:
 def alertmanager_config(alerts: Alerts) -> dict[str, Any]:
     """Return Alertmanager's configuration; addresses that are secret stand in files beside it.
 
-    Grouping and repeat intervals are Alertmanager's documented defaults for people (30 s, 5 m, 4 h). Critical
-    alerts silence warnings of the same name and instance.
+    Grouping and repeat intervals are Alertmanager's documented defaults for people (30 s, 5 m, 4 h). A
+    service's own alert silences the general one about its target.
     """
     receivers: list[dict[str, Any]] = [{"name": "nobody"}]
     route: dict[str, Any] = {
@@ -63,10 +63,11 @@ def alertmanager_config(alerts: Alerts) -> dict[str, Any]:
         "route": route,
         "receivers": receivers,
         "inhibit_rules": [
+            # A service that is known to be down says so by its own alert; that its target is gone adds nothing.
             {
-                "source_matchers": ['severity="critical"'],
-                "target_matchers": ['severity="warning"'],
-                "equal": ["alertname", "instance", "product", "environment"],
+                "source_matchers": ['severity="critical"', 'alertname=~".+Down"'],
+                "target_matchers": ['alertname="TargetDown"'],
+                "equal": ["job", "product", "environment"],
             }
         ],
     }

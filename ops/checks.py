@@ -21,8 +21,15 @@ PARTS: dict[str, list[list[str]]] = {
         [PYTHON, "-m", "mypy", *(f"--package={package}" for package in PACKAGES)],
     ],
     **{
-        part: [[PYTHON, "-m", "pytest", f"tests/{part}"]]
-        for part in ("unit", "rules", "setup", "contract", "images", "live")
+        part: [[PYTHON, "-m", "pytest", *(f"tests/{folder}" for folder in folders)]]
+        for part, folders in {
+            "unit": ("unit", "demo", "dashboards", "kit_grafana"),
+            "rules": ("rules",),
+            "setup": ("setup",),
+            "contract": ("contract",),
+            "images": ("images",),
+            "live": ("live",),
+        }.items()
     },
 }
 """Quick parts first. `live` starts a private Docker engine and brings the dev stack up on it."""

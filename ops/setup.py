@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 import docker
-from toolchain.engine import ensure_engine
-from toolchain.environment import ensure_backend, environment
-from toolchain.images import ensure_images
-from toolchain.plugins import ensure_plugins
-from toolchain.stacks import ensure_stack
 
 from ops.engine import Engine
 from ops.ports import claim_port_offset
 from settings.loader import Settings, load, read_stack_file
 from settings.machine import Machine, read_machine, write_machine
-from toolchain.progress import Progress
+from toolchain.engine import ensure_engine
+from toolchain.environment import ensure_backend, environment
+from toolchain.images import ensure_images
+from toolchain.plugins import ensure_plugins
+from toolchain.progress import Progress, SetupError
 from toolchain.pulumi_cli import ensure_pulumi
+from toolchain.stacks import ensure_stack
 from toolchain.workdir import WorkDir
 
 
@@ -58,8 +58,11 @@ def prepare(work: WorkDir, stack: str, progress: Progress) -> Ready:
     with ThreadPoolExecutor(max_workers=2) as lanes:
         tools = lanes.submit(_tools, work, progress)
         images = lanes.submit(_images, work, settings, docker_host, progress)
-        tools.result()
-        images.result()
+        for lane in as_completed([tools, images]):
+            if isinstance(error := lane.exception(), SetupError):
+                # At once, not when the other lane is through its minutes.
+                progress.tell(error)
+            lane.result()
     return Ready(_engine(work, stack), stack_settings(work, stack), docker_host)
 
 
