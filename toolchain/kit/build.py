@@ -18,7 +18,7 @@ from toolchain.kit.debian import Package, Suite, architecture
 from toolchain.kit.layers import Layer, Owner, configuration, pack
 from toolchain.kit.programs import add_program
 from toolchain.kit.recipes import RECIPES, Recipe
-from toolchain.kit.tree import BASE_OWNERS, base_tree, check, image_tree
+from toolchain.kit.tree import BASE_OWNERS, base_tree, check, compile_python, image_tree
 from toolchain.progress import Progress, SetupError
 from toolchain.registry import Registry
 from toolchain.workdir import WorkDir
@@ -130,7 +130,9 @@ class Kit:
                 packages = image_tree(recipe, Suite(self.work, recipe.suite), there, trees, folder / "tree")
                 if recipe.program:
                     add_program(self.work, KIT / recipe.program, folder / "tree", say)
-                check(recipe.checks, [*trees, folder / "tree"])
+                trees = [*trees, folder / "tree"]
+                compile_python(recipe.compiles, trees)
+                check(recipe.checks, trees)
                 self._finish(folder, packages, recipe.owners)
             return _read_part(folder)
 

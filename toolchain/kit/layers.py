@@ -83,7 +83,7 @@ def pack(tree: Path, owners: Mapping[str, Owner], target: Path) -> Layer:
     with draft.open("wb") as file:
         packed = _Digesting(file)
         # Level 1: the images travel over the loopback only, and the machine has other work to do.
-        with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0, filename="") as squeezed:  # type: ignore[arg-type]
+        with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0, filename="") as squeezed:
             plain = _Digesting(cast(IO[bytes], squeezed))
             stream = cast(IO[bytes], plain)
             with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as tar:

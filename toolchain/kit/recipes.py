@@ -49,6 +49,9 @@ class Recipe:
     locales: Sequence[str] = ()
     """Locales to make, besides C.UTF-8, from the sources in Debian's package `locales`."""
 
+    compiles: Sequence[str] = ()
+    """Folders whose Python files are compiled."""
+
     checks: Sequence[Sequence[str]] = ()
     """Programs that must run on the finished files: they prove that no library is missing."""
 
@@ -207,7 +210,36 @@ RECIPES: dict[str, Recipe] = {
             "/usr/local/bin/python3": "/usr/bin/python3.13",
             "/usr/local/bin/python3.13": "/usr/bin/python3.13",
         },
+        compiles=["/usr/lib/python3.13"],
         checks=[["/usr/bin/python3.13", "-c", "import ssl, sqlite3, ctypes, lzma, bz2, readline, uuid"]],
         runtime=Runtime(cmd=["python3"], env={"PATH": PATH, "LANG": "C.UTF-8"}),
+    ),
+    # Grafana's double, see toolchain/kit/grafana.
+    "grafana": Recipe(
+        suite=STABLE,
+        on="python",
+        program="grafana",
+        users={"grafana": 472},
+        owners={
+            "/var/lib/grafana": Owner(472),
+            "/etc/grafana": Owner(472),
+            "/etc/grafana/provisioning": Owner(472),
+            "/etc/grafana/provisioning/datasources": Owner(472),
+            "/etc/grafana/provisioning/dashboards": Owner(472),
+        },
+        compiles=["/usr/share/grafana-double"],
+        runtime=Runtime(
+            entrypoint=["python", "-m", "grafana_double"],
+            user="472",
+            env={
+                "PATH": PATH,
+                "LANG": "C.UTF-8",
+                "PYTHONPATH": "/usr/share/grafana-double:/usr/share/grafana-double/site-packages",
+                "PYTHONUNBUFFERED": "1",
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
+            workdir="/usr/share/grafana-double",
+            ports=[3000],
+        ),
     ),
 }

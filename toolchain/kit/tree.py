@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence, Set
@@ -113,18 +112,32 @@ def _fetch(recipe: Recipe, suite: Suite, there: Set[str]) -> list[Package]:
 
 def check(checks: Sequence[Sequence[str]], trees: Sequence[Path]) -> None:
     """Run programs of an image on the finished files. Raises SetupError where one does not start."""
+    for command in checks:
+        _run_inside(command, trees, f"{command[0]} of the image kit does not run")
+
+
+def compile_python(folders: Sequence[str], trees: Sequence[Path]) -> None:
+    """Compile the Python files of an image: its root file system is read-only where it runs.
+
+    The results are never checked against the sources, whose times say nothing in an image.
+    """
+    for folder in folders:
+        place = str(within(trees[-1], folder))
+        arguments = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+        arguments += ["-s", str(trees[-1]), "-p", "/", place]
+        _run_inside(["/usr/bin/python3.13", *arguments], trees, f"{folder} of the image kit cannot be compiled")
+
+
+def _run_inside(command: Sequence[str], trees: Sequence[Path], failure: str) -> None:
+    """Run a program of an image on this machine, with the image's own C library and other libraries."""
     loader, libraries = loader_of(trees[0])
-    search = [str(tree / libraries.relative_to(trees[0])) for tree in trees]
-    for program, *arguments in checks:
-        path = next((p for tree in reversed(trees) if (p := within(tree, program)).exists()), None)
-        if path is None:
-            raise SetupError(f"The image kit's packages have no {program}")
-        command = [str(loader), "--library-path", ":".join(search), str(path), *arguments]
-        environment = {**os.environ, "PYTHONHOME": str(path.parent.parent), "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        if done.returncode:
-            said = (done.stderr + done.stdout).strip().splitlines() or ["no word"]
-            raise SetupError(f"{program} of the image kit does not run: {said[-1]}")
+    search = ":".join(str(tree / libraries.relative_to(trees[0])) for tree in trees)
+    program, *arguments = command
+    path = next((found for tree in reversed(trees) if (found := within(tree, program)).exists()), None)
+    if path is None:
+        raise SetupError(f"{failure}: the packages do not have it")
+    python = {"PYTHONHOME": str(path.parent.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    run([str(loader), "--library-path", search, str(path), *arguments], failure, python)
 
 
 def within(tree: Path, path: str) -> Path:
@@ -148,20 +161,10 @@ def _compile_locale(locale: str, base: Path, tree: Path) -> None:
     target = tree / "usr/lib/locale" / locale
     target.parent.mkdir(parents=True, exist_ok=True)
     localedef = [str(loader), "--library-path", str(libraries), str(base / "usr/bin/localedef")]
-    sources = tree / "usr/share/i18n"
-    source = sources / "locales" / locale.partition(".")[0]
     run(
-        [
-            *localedef,
-            "--no-archive",
-            "-i",
-            str(source / "locales" / locale.split(".", maxsplit=1)[0]),
-            "-f",
-            "UTF-8",
-            str(target),
-        ],
+        [*localedef, "--no-archive", "-i", locale.partition(".")[0], "-f", "UTF-8", str(target)],
         f"The locale {locale} cannot be made",
-        {"I18NPATH": str(sources)},
+        {"I18NPATH": str(tree / "usr/share/i18n")},
     )
 
 
