@@ -35,6 +35,8 @@ RUN = Path("/run/dockyard")
 DISK_BYTES = 3 << 30
 """Free space below which an engine is not started: the dev stack's images and volumes take about 2 GB."""
 START_SECONDS = 60.0
+HALF_STARTED_SECONDS = 20.0
+"""How long a dockerd that runs but does not answer yet is waited for before it is replaced."""
 STOP_SECONDS = 30.0
 """dockerd gives containers 10 s to end, unless they ask for more."""
 
@@ -92,7 +94,7 @@ class Engine:
         self.root.mkdir(parents=True, exist_ok=True)
         with locked(self.root / "engine.lock", say):
             programs = programs or find_programs(self.cache, say)
-            if self._dockerd() and self._wait_for_answer(20.0):
+            if self._dockerd() and self._wait_for_answer(HALF_STARTED_SECONDS):
                 self._network(programs).ensure()
                 return
             self._clean_up(STOP_SECONDS)
