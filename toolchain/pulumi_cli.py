@@ -60,7 +60,8 @@ def ensure_pulumi(work: WorkDir, progress: Progress, *, refresh: bool = False, b
     """
     with progress.step("Pulumi CLI") as step, locked(work.root / "pulumi-cli.lock", step.say):
         said = work.bin / "pulumi-from"
-        if not refresh and said.exists() and all(_runs(work.bin / name) for name in PROGRAMS):
+        if not refresh and said.exists() and (chosen := _chosen(work)) is not None:
+            _link(work, chosen)  # costs nothing, and brings a changed wrapper in
             step.outcome = said.read_text().strip()
             return
         folder, step.outcome = _choose(work, step.say, build or build_from_modules, refresh=refresh)
@@ -68,12 +69,12 @@ def ensure_pulumi(work: WorkDir, progress: Progress, *, refresh: bool = False, b
         said.write_text(f"{step.outcome}\n")
 
 
-def _runs(path: Path) -> bool:
-    """Say whether a program is there; for our wrapper, whether what it runs is there."""
-    if not os.access(path, os.X_OK):
-        return False
-    target = re.search(r"^# runs: (.*)$", path.read_text(), re.MULTILINE) if path.name == "pulumi" else None
-    return target is None or os.access(target[1], os.X_OK)
+def _chosen(work: WorkDir) -> Path | None:
+    """Return the folder of the programs that were chosen before, unless one of them has gone since."""
+    wrapper = work.bin / "pulumi"
+    runs = re.search(r"^# runs: (.*)$", wrapper.read_text(), re.MULTILINE) if wrapper.exists() else None
+    folder = Path(runs[1]).parent if runs else None
+    return folder if folder and all(os.access(folder / name, os.X_OK) for name in PROGRAMS) else None
 
 
 def _choose(work: WorkDir, say: Say, build: Builder, *, refresh: bool) -> tuple[Path, str]:
@@ -202,45 +203,20 @@ def _assemble(work: WorkDir, found: dict[str, Path], source: Path) -> Path:
     return folder
 
 
-WRAPPER = """\
-#!/bin/sh
-# runs: {program}
-# The engine writes the salt of a stack's secrets into its Pulumi.<stack>.yaml at every command. The salts listed in
-# {salts} were made on this machine, are kept in the state and mean nothing elsewhere:
-# they are taken out again, so that git sees no change. A salt that came with the file is left alone.
-trap : INT TERM
-{program_quoted} "$@"
-code=$?
-if [ -s {salts_quoted} ]; then
-    for file in {checkout_quoted}/Pulumi.*.yaml; do
-        if grep -qxFf {salts_quoted} "$file" 2> /dev/null && ! grep -q 'secure:' "$file"; then
-            grep -vxFf {salts_quoted} "$file" > "$file.unsalted" && cat "$file.unsalted" > "$file"
-            rm -f "$file.unsalted"
-        fi
-    done
-fi
-exit $code
-"""
+WRAPPER = Path(__file__).with_name("pulumi_without_salt.sh")
 
 
 def _link(work: WorkDir, folder: Path) -> None:
-    """Fill `work.bin`: the CLI behind the wrapper, the others as links to where they lie."""
+    """Fill `work.bin`: the CLI behind its wrapper, the others as links to where they lie."""
     work.bin.mkdir(parents=True, exist_ok=True)
     for name in PROGRAMS[1:]:
         draft = work.bin / f".{name}.new"
         draft.unlink(missing_ok=True)
         draft.symlink_to(folder / name)
         draft.replace(work.bin / name)
-    program, salts = str(folder / "pulumi"), str(work.salts)
+    program = folder / "pulumi"
+    command = shlex.join(["sh", *map(str, (WRAPPER, program, work.checkout, work.root))])
     draft = work.bin / ".pulumi.new"
-    draft.write_text(
-        WRAPPER.format(
-            program=program,
-            program_quoted=shlex.quote(program),
-            salts=salts,
-            salts_quoted=shlex.quote(salts),
-            checkout_quoted=shlex.quote(str(work.checkout)),
-        )
-    )
+    draft.write_text(f'#!/bin/sh\n# runs: {program}\nexec {command} "$@"\n')
     draft.chmod(0o755)
     draft.replace(work.bin / "pulumi")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -159,6 +161,43 @@ def test_the_exit_code_of_pulumi_is_handed_on(project: WorkDir) -> None:
         capture_output=True,
     )
     assert done.returncode not in (0, 127)
+
+
+def test_an_edit_made_while_the_engine_runs_is_kept(project: WorkDir) -> None:
+    stack_file = project.checkout / "Pulumi.dev.yaml"
+    ensure_stack(project, "dev", full_environment(project))
+    edit = f"from pathlib import Path\nfile = Path({str(stack_file)!r})\n"
+    edit += 'file.write_text(file.read_text().replace("blue", "green"))\n'
+    (project.checkout / "__main__.py").write_text(edit)
+    pulumi(project, "preview", "--stack", "dev")
+    assert stack_file.read_text() == STACK_FILE.replace("blue", "green")
+
+
+def test_a_killed_command_leaves_nothing_that_the_next_one_does_not_tidy_up(project: WorkDir) -> None:
+    stack_file = project.checkout / "Pulumi.dev.yaml"
+    stack_file.write_text(STACK_FILE + "  dockyard:_secrets: true\n")
+    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam", "t"], cwd=project.checkout)
+    ensure_stack(project, "dev", full_environment(project))
+    begun = project.root / "begun"
+    slow = f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\ntime.sleep(5)\n"
+    (project.checkout / "__main__.py").write_text(slow)
+    process = subprocess.Popen(
+        ["pulumi", "preview", "--stack", "dev", "--non-interactive"],
+        cwd=project.checkout,
+        env=full_environment(project),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    while not begun.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert "encryptionsalt" in stack_file.read_text(), "the kill came too early to prove anything"
+    (project.checkout / "__main__.py").write_text(PROGRAM)
+    pulumi(project, "preview", "--stack", "dev")
+    assert git_status(project) == ""
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in CHECKOUT.glob("Pulumi.*.yaml")))
