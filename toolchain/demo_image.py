@@ -41,6 +41,8 @@ def ensure_demo(
                 custom_context=True,
                 tag=tag,
                 buildargs={"BASE": base},
+                # Nothing in it needs a network, and an engine on a closed one may have none to offer.
+                network_mode="none",
                 rm=True,
                 forcerm=True,
             )

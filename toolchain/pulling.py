@@ -67,18 +67,26 @@ def repository(reference: str) -> str:
 def reachable(hosts: Sequence[str]) -> dict[str, str]:
     """Ask registries side by side whether they are there; return host → why not, empty where it answers.
 
-    A host may carry a path (`mirror.example.com:5000/images`). Takes `PROBE_TIMEOUT` at most, for all together.
+    A host may carry a path (`mirror.example.com:5000/images`). One with a port of its own may be a private registry
+    without TLS, which only the engine's settings know. Takes `PROBE_TIMEOUT` at most, for all together.
     """
-    with ThreadPoolExecutor(max(1, len(hosts))) as pool:
-        return dict(zip(hosts, pool.map(_probe, hosts), strict=True))
+    with ThreadPoolExecutor(2 * len(hosts) + 1) as pool:
+        asked = {host: [pool.submit(_probe, url) for url in _addresses(host)] for host in hosts}
+        answers = {host: [probe.result() for probe in probes] for host, probes in asked.items()}
+    return {host: "" if "" in reasons else reasons[0] for host, reasons in answers.items()}
 
 
-def _probe(host: str) -> str:
+def _addresses(host: str) -> list[str]:
     name = host.split("/", 1)[0]
     address = _ADDRESSES.get(name, name)
-    schemes = ["http"] if address.startswith(_LOOPBACK) else ["https"]
+    if address.startswith(_LOOPBACK):
+        return [f"http://{address}/v2/"]
+    return [f"{scheme}://{address}/v2/" for scheme in (("https", "http") if ":" in address else ("https",))]
+
+
+def _probe(url: str) -> str:
     try:
-        answer = httpx.get(f"{schemes[0]}://{address}/v2/", timeout=PROBE_TIMEOUT)
+        answer = httpx.get(url, timeout=PROBE_TIMEOUT)
     except httpx.TimeoutException:
         return f"no answer within {PROBE_TIMEOUT:.0f} s"
     except httpx.HTTPError as error:

@@ -16,6 +16,7 @@ import yaml
 
 from toolchain.kit.hostprograms import host_program
 from toolchain.kit.layers import MANIFEST, Layer, digest_of, manifest
+from toolchain.lock import locked
 from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
@@ -81,11 +82,14 @@ def ensure_registry(work: WorkDir, progress: Progress) -> Registry:
     It listens on a port of its own that stays the same for the checkout, since references name it.
     Raises SetupError when its program cannot be had or it does not start.
     """
-    work.registry.mkdir(parents=True, exist_ok=True)
-    running = _running(work)
-    if running:
-        return running
+    with locked(work.registry / "lock", lambda _: None):
+        return _running(work) or _start_anew(work, progress)
+
+
+def _start_anew(work: WorkDir, progress: Progress) -> Registry:
     with progress.step("Local registry") as step:
+        if pid := _pid(work):  # It runs and does not answer.
+            _end(pid)
         program = host_program(work, "trixie", "docker-registry", "docker-registry", step.say)
         port = _port(work)
         _start(work, program, port)
@@ -97,8 +101,7 @@ def stop_registry(work: WorkDir, progress: Progress) -> None:
     """Stop the checkout's registry, if it runs; what it stores stays in the cache."""
     if pid := _pid(work):
         with progress.step("Stop the local registry"):
-            os.kill(pid, signal.SIGTERM)
-            _wait_until_gone(pid)
+            _end(pid)
     (work.registry / "pid").unlink(missing_ok=True)
 
 
@@ -183,7 +186,9 @@ def _start(work: WorkDir, program: Path, port: int) -> None:
         time.sleep(0.05)
 
 
-def _wait_until_gone(pid: int) -> None:
+def _end(pid: int) -> None:
+    """End a process: kindly, and after `START_TIME` by force."""
+    os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + START_TIME
     while time.monotonic() < deadline:
         # One that an earlier command started is collected by init, not by us.

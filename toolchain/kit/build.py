@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import shutil
@@ -19,6 +18,7 @@ from toolchain.kit.layers import Layer, Owner, configuration, pack
 from toolchain.kit.programs import add_program
 from toolchain.kit.recipes import RECIPES, Recipe
 from toolchain.kit.tree import BASE_OWNERS, base_tree, check, compile_python, image_tree
+from toolchain.lock import locked
 from toolchain.progress import Progress, SetupError
 from toolchain.registry import Registry
 from toolchain.workdir import WorkDir
@@ -101,6 +101,7 @@ class Kit:
         layers = [part.layer for part in parts]
         config = configuration(recipe.runtime, layers, labels, architecture())
         digest = registry.push(image.path, image.tag, config, layers)
+        self._clear(name, parts[-1])
         record = self._record(name)
         record.parent.mkdir(parents=True, exist_ok=True)
         draft = record.with_suffix(".part")
@@ -112,18 +113,18 @@ class Kit:
     def _parts(self, name: str, say: Say) -> list[Part]:
         """Return an image's layers from the base up."""
         recipe = RECIPES[name]
-        below = self._parts(recipe.on, say) if recipe.on else [self._base(recipe.suite)]
+        below = self._parts(recipe.on, say) if recipe.on else [self._base(recipe.suite, say)]
         return [*below, self._part(name, recipe, below, say)]
 
-    def _base(self, suite: str) -> Part:
-        with self._building(f"base-{suite}", self._recipe_digest("")) as folder:
+    def _base(self, suite: str, say: Say) -> Part:
+        with self._building(f"base-{suite}", self._recipe_digest(""), say) as folder:
             if not (folder / "part.json").exists():
                 packages = base_tree(Suite(self.work, suite), folder / "tree")
                 self._finish(folder, packages, BASE_OWNERS)
             return _read_part(folder)
 
     def _part(self, name: str, recipe: Recipe, below: Sequence[Part], say: Say) -> Part:
-        with self._building(name, self._recipe_digest(recipe.program)) as folder:
+        with self._building(name, self._recipe_digest(recipe.program), say) as folder:
             if not (folder / "part.json").exists():
                 there = {package for part in below for package in part.packages}
                 trees = [part.tree for part in below]
@@ -149,16 +150,19 @@ class Kit:
         draft.replace(folder / "part.json")
 
     @contextmanager
-    def _building(self, name: str, digest: str) -> Iterator[Path]:
+    def _building(self, name: str, digest: str, say: Say) -> Iterator[Path]:
         """Hold the folder of one part alone; what a killed predecessor left unfinished is cleared away first."""
         folder = self.work.cache / "kit" / f"{name}-{digest}"
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(folder.with_name(f"{folder.name}.lock"), say):
             if not (folder / "part.json").exists():
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir()
             yield folder
+
+    def _clear(self, name: str, part: Part) -> None:
+        """Remove the files of an image that the registry has now, unless others are built on them."""
+        if all(recipe.on != name for recipe in RECIPES.values()):
+            shutil.rmtree(part.tree.parent)
 
     def _record(self, name: str) -> Path:
         program = RECIPES[name].program

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolchain.lock import locked
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
@@ -58,7 +57,10 @@ class Suite:
 
         Raises SetupError when apt is missing, knows no Debian archive, or cannot reach it.
         """
-        with self._locked():
+        for folder in (self.root / "lists" / "partial", self.archives / "partial"):
+            folder.mkdir(parents=True, exist_ok=True)
+        # Other checkouts and threads use the same folder; they are quick, so nobody needs to hear of the wait.
+        with locked(self.root / "lock", lambda _: None):
             config = self._configure(without)
             self._update(config, INDEX_LIFE)
             try:
@@ -67,15 +69,6 @@ class Suite:
                 # An index of yesterday may name packages that the archive has replaced since.
                 self._update(config, 0)
                 return self._download(config, names)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold this suite's folder alone: other checkouts and threads use the same one."""
-        for folder in (self.root / "lists" / "partial", self.archives / "partial"):
-            folder.mkdir(parents=True, exist_ok=True)
-        with (self.root / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     def _configure(self, without: Sequence[str]) -> dict[str, str]:
         """Write the private apt configuration; return the environment that makes apt read it."""

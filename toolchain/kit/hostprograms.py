@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from toolchain.kit.debian import Suite
+from toolchain.lock import locked
 from toolchain.workdir import WorkDir
 
 _WRAPPER = """#!/bin/sh
@@ -29,16 +30,19 @@ def host_program(
     if path.exists():
         return path
     say(f"fetching Debian's {package}")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+    with (
+        locked(folder.with_name(f"{folder.name}.lock"), say),
+        tempfile.TemporaryDirectory(dir=folder.parent) as temporary,
+    ):
+        if path.exists():
+            return path
         draft = Path(temporary) / "draft"
         tree = draft / "tree"
         for fetched in Suite(work, suite).fetch([package], without=("adduser", "debconf", "init-system-helpers")):
             fetched.unpack(tree)
         _write_wrapper(draft, program)
-        if not path.exists():  # Another checkout may have been faster.
-            shutil.rmtree(folder, ignore_errors=True)
-            draft.rename(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.rename(folder)
     return path
 
 

@@ -104,7 +104,8 @@ RECIPES: dict[str, Recipe] = {
         carries="prometheus-alertmanager",
         moves={"/usr/bin/prometheus-alertmanager": "/usr/bin/alertmanager"},
         files={"/etc/alertmanager/alertmanager.yml": "alertmanager.yml"},
-        drops=["/etc/prometheus", "/usr/share/prometheus"],
+        # Debian's build reads its default templates from /usr/share/prometheus; the official one has them built in.
+        drops=["/etc/prometheus"],
         owners={
             "/alertmanager": Owner(NOBODY),
             "/etc/alertmanager": Owner(NOBODY),
