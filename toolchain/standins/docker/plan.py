@@ -57,13 +57,15 @@ def _plan_given(entry: Field, prior: Any, config: Any) -> Any:
     """Plan a collection that is given and differs."""
     if entry.single:
         in_place = entry.type == "list" and prior is not None
-        return _plan_block(entry, prior, config) if in_place else filled(entry.fields, config)
+        if in_place:
+            return _plan_block(entry, prior, config)
+        return filled(entry.fields, config, in_set=entry.type == "set")
     if not entry.fields:
         return config
     if entry.type == "set":
         known = {repr(canonical_object(entry.fields, item)): item for item in prior or []}
         return [
-            known.get(repr(canonical_object(entry.fields, item)), filled(entry.fields, item))
+            known.get(repr(canonical_object(entry.fields, item)), filled(entry.fields, item, in_set=True))
             for item in config
         ]
     if entry.suppress == "ports" and _same_ports(prior or [], config):
@@ -75,9 +77,19 @@ def _plan_block(entry: Field, prior: Properties, config: Properties) -> Properti
     planned = plan_object(entry.fields, prior, config)
     if all(planned[name] == prior.get(name) for name in planned):
         return prior
-    # Terraform rebuilds a changed block, and its maps come back empty rather than null.
-    maps = [name for name, inner in entry.fields.items() if inner.type == "map"]
-    return planned | {name: planned[name] or {} for name in maps}
+    return _rebuilt(entry.fields, planned)
+
+
+def _rebuilt(fields: Mapping[str, Field], block: Properties) -> Properties:
+    """Terraform rebuilds a changed block with all blocks in it; their collections come back empty, not null."""
+    result = dict(block)
+    for name, entry in fields.items():
+        value = block.get(name)
+        if entry.single and isinstance(value, dict):
+            result[name] = _rebuilt(entry.fields, value)
+        elif value is None and not entry.scalar and not entry.single:
+            result[name] = {} if entry.type == "map" else []
+    return result
 
 
 def _plan_list(fields: Mapping[str, Field], prior: list[Any], config: list[Any]) -> list[Any]:
@@ -101,23 +113,27 @@ def _same_ports(prior: list[Properties], config: list[Properties]) -> bool:
     return sorted(map(key, prior)) == sorted(map(key, config))
 
 
-def filled(fields: Mapping[str, Field], config: Properties) -> Properties:
-    """Return a new element as the state holds it: defaults, empty strings and empty collections in place."""
+def filled(fields: Mapping[str, Field], config: Properties, *, in_set: bool = False) -> Properties:
+    """Return a new element as the state holds it: with its defaults; within a set no string or list is null."""
     result: Properties = {}
     for name, entry in fields.items():
         value = config.get(name)
         if value is None:
             value = entry.default
         if value is not None:
+            inner_set = in_set or entry.type == "set"
             if entry.fields and entry.single and value != UNKNOWN:
-                value = filled(entry.fields, value)
+                value = filled(entry.fields, value, in_set=inner_set)
             elif entry.fields and isinstance(value, list):
-                value = [item if item == UNKNOWN else filled(entry.fields, item) for item in value]
+                value = [
+                    item if item == UNKNOWN else filled(entry.fields, item, in_set=inner_set)
+                    for item in value
+                ]
         elif entry.computed:
             value = UNKNOWN
-        elif entry.type == "string":
+        elif in_set and entry.type == "string":
             value = ""
-        elif entry.type in ("list", "set") and not entry.single:
+        elif (in_set or entry.block) and entry.type in ("list", "set") and not entry.single:
             value = []
         result[name] = value
     return result

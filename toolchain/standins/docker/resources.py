@@ -13,6 +13,10 @@ REMOVAL_TIMEOUT = 30
 """Seconds that something in use may take to be let go of; the official plugin's figure."""
 
 
+ALLOCATION_TIMEOUT = 10
+"""Seconds that a Swarm manager may take to give a network its addresses."""
+
+
 def label_list(found: Mapping[str, str] | None) -> list[Properties]:
     """Return labels as the state holds them."""
     return [{"label": key, "value": value} for key, value in sorted((found or {}).items())]
@@ -50,7 +54,14 @@ def create_network(engine: Engine, values: Properties, made: Callable[[str], Non
     except EngineError as error:
         raise failed(f"Unable to create network: {error}") from error
     made(identity)
+    engine.until(lambda: _is_complete(engine, identity), ALLOCATION_TIMEOUT)
     return read_network(engine, identity, values)
+
+
+def _is_complete(engine: Engine, identity: str) -> bool:
+    """A Swarm network has neither driver nor addresses until its manager has allocated them."""
+    found = engine.inspect(f"/networks/{identity}")
+    return found is None or bool(found.get("Driver"))
 
 
 def read_network(engine: Engine, identity: str, known: Properties) -> Properties | None:

@@ -108,7 +108,7 @@ class DockerProvider(Provider):
             # It is there, so the engine must know of it: it cleans it up with the next good update.
             raise InitFailedError(made, finished(schema, values | {"id": made}), [str(error)]) from error
         outputs = with_read(schema, values | {"id": made}, read, refreshed=False)
-        return State(outputs["id"], finished(schema, outputs))
+        return State(outputs["id"], finished(schema, outputs, created=True))
 
     def read(self, target: Target, outputs: Properties, inputs: Properties) -> State | None:
         """Read the resource back."""
@@ -142,6 +142,9 @@ class DockerProvider(Provider):
             return finished(schema, planned)
         operations, engine = self._engine(target)
         values = known_state(schema, planned)
+        for name, entry in schema.fields.items():
+            if entry.scalar and values[name] is None and before.get(name) is not None:
+                values[name] = entry.zero
         operations.update(engine, target.identity, before, values)
         if operations.reads_after_update:
             read = operations.read(engine, target.identity, values) or {}

@@ -164,10 +164,9 @@ def _dns(entry: Mapping[str, Any] | None) -> Properties | None:
     }
 
 
-def _resources(entry: Mapping[str, Any] | None) -> Properties | None:
-    if not entry:
-        return None
+def _resources(entry: Mapping[str, Any] | None) -> Properties:
     result: Properties = {}
+    entry = entry or {}
     if limits := entry.get("limits"):
         result["Limits"] = _amounts(limits)
     if reservation := entry.get("reservation"):
@@ -189,9 +188,8 @@ def _generic(entry: Mapping[str, Any]) -> list[Properties]:
     ]
 
 
-def _restart(entry: Mapping[str, Any] | None) -> Properties | None:
-    if not entry:
-        return None
+def _restart(entry: Mapping[str, Any] | None) -> Properties:
+    entry = entry or {}
     return _given(
         {
             "Condition": entry.get("condition") or None,
@@ -202,9 +200,8 @@ def _restart(entry: Mapping[str, Any] | None) -> Properties | None:
     )
 
 
-def _placement(entry: Mapping[str, Any] | None) -> Properties | None:
-    if not entry:
-        return None
+def _placement(entry: Mapping[str, Any] | None) -> Properties:
+    entry = entry or {}
     return {
         "Constraints": entry.get("constraints") or [],
         "Preferences": [{"Spread": {"SpreadDescriptor": text}} for text in entry.get("prefs") or []],

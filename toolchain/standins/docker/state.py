@@ -18,7 +18,9 @@ def planned_state(schema: ResourceSchema, inputs: Properties) -> Properties:
     """Return the state of a resource that is about to be made: what only the engine can say is unknown."""
     planned = plan_object(schema.fields, {}, inputs)
     for name, entry in schema.fields.items():
-        if planned[name] is None and entry.computed:
+        if planned[name] is None and entry.default not in (None, ""):
+            planned[name] = entry.default
+        elif planned[name] is None and entry.computed:
             planned[name] = UNKNOWN
         elif planned[name] is None and entry.block and not entry.single:
             planned[name] = []
@@ -52,6 +54,21 @@ def with_read(schema: ResourceSchema, before: Properties, read: Properties, *, r
     for name, value in read.items():
         entry = schema.fields.get(name)
         result[name] = value if entry is None else _merged(entry, before.get(name), value, refreshed)
+    return _settled(schema.fields, result) if refreshed else result
+
+
+def _settled(fields: Mapping[str, Field], state: Properties) -> Properties:
+    """Return a refreshed state: in the elements of a collection none has become the type's zero value."""
+    result = dict(state)
+    for name, entry in fields.items():
+        if entry.fields and not entry.single and isinstance(state.get(name), list):
+            result[name] = [
+                {
+                    key: inner.zero if inner.scalar and item.get(key) is None else item.get(key)
+                    for key, inner in entry.fields.items()
+                }
+                for item in state[name]
+            ]
     return result
 
 
@@ -70,10 +87,19 @@ def _merged(entry: Field, before: Any, value: Any, refreshed: bool) -> Any:
     return value
 
 
-def finished(schema: ResourceSchema, outputs: Properties) -> Properties:
-    """Return a state as the engine keeps it: with what the bridge needs to get back to Terraform's own form."""
+def finished(schema: ResourceSchema, outputs: Properties, *, created: bool = False) -> Properties:
+    """Return a state as the engine keeps it: with what the bridge needs to get back to Terraform's own form.
+
+    Right after a create, a block that the provider could have filled in and did not is null, later it is empty.
+    """
     result = {name: value for name, value in outputs.items() if name not in (META, RAW_STATE_DELTA)}
-    result[RAW_STATE_DELTA] = _object_delta(schema.fields, result)
+    null = {name for name, entry in schema.fields.items() if created and entry.computed and entry.single}
+    fields = {
+        name: entry
+        for name, entry in schema.fields.items()
+        if name not in null or result.get(name) is not None
+    }
+    result[RAW_STATE_DELTA] = _object_delta(fields, result)
     if meta := schema.meta():
         result[META] = meta
     return mark_secrets(schema.fields, result)

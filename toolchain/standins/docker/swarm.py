@@ -142,6 +142,8 @@ def _rolled_out(engine: Engine, identity: str, earlier: str | None, started: flo
     }
     if state in problems:
         raise failed(f"{problems[state]}: {status.get('Message')}")
+    if state == "rollback_started" and _all_run(engine, identity):
+        raise failed(f"service rollback completed: {status.get('Message')}")
     return bool(state == "completed")
 
 
