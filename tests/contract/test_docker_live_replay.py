@@ -216,9 +216,14 @@ def swarm(engine: docker.DockerClient) -> Iterator[None]:
     if engine.info()["Swarm"]["LocalNodeState"] == "active":
         yield
         return
+    before = {network.name for network in engine.networks.list()}
     engine.swarm.init(advertise_addr="127.0.0.1")
     yield
     engine.swarm.leave(force=True)
+    # The engine leaves its gateway bridge behind.
+    for network in engine.networks.list(names=["docker_gwbridge"]):
+        if network.name not in before:
+            network.remove()
 
 
 @pytest.mark.usefixtures("swarm")

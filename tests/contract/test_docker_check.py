@@ -1,0 +1,183 @@
+"""The Docker stand-in refuses what it cannot do, and says why; all of it without an engine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.transcripts import CallError, Json, Plugin
+from toolchain.standins.docker.container_state import spell_cpus
+from toolchain.standins.docker.durations import parse_duration, spell_duration
+from toolchain.standins.install import VERSIONS, install_standin
+from toolchain.standins.values import UNKNOWN, secret
+from toolchain.workdir import CHECKOUT
+
+CONTAINER = "docker:index/container:Container"
+
+
+def call(method: str, kind: str = CONTAINER, **arguments: Any) -> Json:
+    target = {"urn": f"urn:pulumi:t::t::{kind}::x", "type": kind, "name": "x"}
+    return Plugin("unix:///nowhere/docker.sock").call(method, target | arguments)
+
+
+def failures(kind: str = CONTAINER, **news: Any) -> dict[str, str]:
+    answer = call("Check", kind, news=news)
+    return {failure["property"]: failure["reason"] for failure in answer.get("failures", [])}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "path", "reason"),
+    [
+        ({"pidsLimit": 5}, "pidsLimit", "is no input"),
+        ({"exitCode": 0}, "exitCode", "is no input"),
+        ({"memory": "much"}, "memory", "whole number"),
+        ({"memory": -1}, "memory", "less than 0"),
+        ({"restart": "sometimes"}, "restart", "does not match"),
+        ({"healthcheck": {"interval": "5 s"}}, "healthcheck.interval", "not a duration"),
+        ({"ports": [{"external": 80}]}, "ports[0].internal", "missing required"),
+        ({"mounts": [{"target": "/a", "type": "nfs"}]}, "mounts[0].type", "does not match"),
+        ({"volumes": [{"containerPath": "/a", "hostPath": "rel"}]}, "volumes[0].hostPath", "absolute"),
+        ({"uploads": [{"file": "/a", "contentBase64": "~"}]}, "uploads[0].contentBase64", "base64"),
+        (
+            {"uploads": [{"file": "/a", "content": "", "permissions": "rw"}]},
+            "uploads[0].permissions",
+            "match",
+        ),
+        ({"labels": {"a": "b"}}, "labels", "expected a list"),
+        ({"gpus": "all", "deviceRequests": []}, "deviceRequests", "conflicts with gpus"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_wrong_input_is_refused_by_its_path(inputs: Json, path: str, reason: str) -> None:
+    found = failures(image="i", **inputs)
+    assert list(found) == [path]
+    assert reason in found[path]
+
+
+def test_all_wrong_inputs_are_told_at_once() -> None:
+    assert set(failures(memory=-1, restart="x")) == {"image", "memory", "restart"}
+
+
+def test_what_the_stand_in_does_not_support_is_refused_and_not_ignored() -> None:
+    image = failures("docker:index/remoteImage:RemoteImage", name="a", build={"context": "."})
+    volume = failures("docker:index/volume:Volume", cluster={"scope": "single"})
+    assert "not supported by this stand-in" in image["build"]
+    assert "not supported by this stand-in" in volume["cluster"]
+    with pytest.raises(CallError, match="not supported by this stand-in plugin"):
+        call("Check", "docker:index/plugin:Plugin", news={})
+    provider = Plugin().call("CheckConfig", {"news": {"sshOpts": ["-v"]}})
+    assert provider["failures"][0]["property"] == "sshOpts"
+
+
+def test_unknown_values_pass_through_check_and_show_as_a_replacement() -> None:
+    inputs = call("Check", news={"image": UNKNOWN, "envs": [UNKNOWN]})["inputs"]
+    assert inputs["image"] == UNKNOWN
+    state = {"image": "sha256:1", "name": inputs["name"], "envs": ["A=1"]}
+    diff = call("Diff", olds=state, news=inputs)
+    assert {path: diff["detailedDiff"][path]["kind"] for path in ("image", "envs")} == {
+        "image": "UPDATE_REPLACE",
+        "envs": "UPDATE_REPLACE",
+    }
+
+
+def test_a_name_once_generated_is_kept_and_a_new_seed_gives_another() -> None:
+    first = call("Check", news={"image": "i"}, randomSeed="AAAA")["inputs"]
+    again = call("Check", news={"image": "i"}, olds=first, randomSeed="BBBB")["inputs"]
+    other = call("Check", news={"image": "i"}, randomSeed="BBBB")["inputs"]
+    assert again["name"] == first["name"] != other["name"]
+
+
+def test_a_name_that_was_given_is_replaced_in_place_of_the_old_one() -> None:
+    kind = "docker:index/network:Network"
+    inputs = call("Check", kind, news={"name": "fixed", "driver": "bridge"})["inputs"]
+    state = {"name": "fixed", "driver": "overlay", "ipamDriver": "default", "options": {}}
+    diff = call("Diff", kind, olds=state, news=inputs)
+    assert diff["replaces"] == ["driver"]
+    assert diff["deleteBeforeReplace"] is True
+
+
+def test_secrets_among_the_inputs_are_taken_for_what_they_hide() -> None:
+    inputs = call("Check", news={"image": "i", "envs": [secret("A=1")]})["inputs"]
+    assert inputs["envs"] == ["A=1"]
+
+
+def test_a_secrets_content_is_marked_secret() -> None:
+    kind = "docker:index/secret:Secret"
+    inputs = call("Check", kind, news={"data": "czNjcmV0"})["inputs"]
+    assert inputs["data"] == secret("czNjcmV0")
+
+
+def test_an_engine_that_is_not_there_fails_a_create_with_its_address_but_no_preview() -> None:
+    inputs = call("Check", news={"image": "i"})["inputs"]
+    assert call("Create", properties=inputs, preview=True)["properties"]["hostname"] == UNKNOWN
+    with pytest.raises(CallError, match="Cannot connect to the Docker daemon at unix:///nowhere/"):
+        call("Create", properties=inputs)
+
+
+@pytest.mark.parametrize(
+    ("given", "spelled"),
+    [
+        ("60s", "1m0s"),
+        ("90m", "1h30m0s"),
+        ("1500ms", "1.5s"),
+        ("0", "0s"),
+        ("1h", "1h0m0s"),
+        ("20ms", "20ms"),
+        ("1.5us", "1.5µs"),
+    ],
+)
+def test_durations_are_spelled_as_go_spells_them(given: str, spelled: str) -> None:
+    assert spell_duration(parse_duration(given)) == spelled
+
+
+@pytest.mark.parametrize("wrong", ["", "5", "5 s", "s", "5d", "1m 30s"])
+def test_what_go_takes_for_no_duration_is_refused(wrong: str) -> None:
+    with pytest.raises(ValueError, match="is not a duration"):
+        parse_duration(wrong)
+
+
+@pytest.mark.parametrize(
+    ("nano", "spelled"),
+    [
+        (500_000_000, "0.5"),
+        (1_000_000_000, "1.0"),
+        (250_000_000, "0.25"),
+        (1_500_000_000, "1.5"),
+        (50_000_000, "0.1"),
+        (10_000_000_000, "10."),
+        (100_000_000, "0.1"),
+    ],
+)
+def test_cpus_are_spelled_with_the_official_plugins_own_rounding(nano: int, spelled: str) -> None:
+    assert spell_cpus(nano) == spelled
+
+
+def test_the_installed_plugin_starts_and_prints_its_port(tmp_path: Path) -> None:
+    checkout = tmp_path / "a checkout"
+    checkout.symlink_to(CHECKOUT)
+    for _ in range(2):
+        install_standin("docker", tmp_path / "plugins", Path(sys.executable), checkout)
+    folder = tmp_path / "plugins" / f"resource-docker-v{VERSIONS['docker']}"
+    assert [path.name for path in folder.iterdir()] == ["pulumi-resource-docker"]
+    program = folder / "pulumi-resource-docker"
+    assert os.access(program, os.X_OK)
+    with subprocess.Popen([program], stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        try:
+            assert int(process.stdout.readline()) > 1024
+        finally:
+            process.terminate()
+
+
+def test_the_versions_are_those_of_the_pinned_packages() -> None:
+    pins = dict(
+        line.split("==", 1)
+        for line in (CHECKOUT / "requirements.txt").read_text().splitlines()
+        if line.startswith("pulumi-")
+    )
+    assert {name: pins[f"pulumi-{name}"] for name in VERSIONS} == VERSIONS
