@@ -31,17 +31,13 @@ class Cache:
     password: str | None = field(default=None, repr=False)
 
 
-def _clash(environment: Environment, store: str, names: tuple[str, ...]) -> None:
-    """Note a problem when the address is given twice: which of the two counts would be a guess."""
-    if others := [f"{store}_{name}" for name in names if environment.has(f"{store}_{name}")]:
-        environment.problems.append(f"{store}_URL is set and so is {', '.join(others)}, expected one form of the two")
-
-
 def read_database(environment: Environment) -> Database:
-    """Read DATABASE_URL[_FILE], or DATABASE_HOST, _PORT, _NAME, _USER and _PASSWORD_FILE."""
+    """Read DATABASE_URL[_FILE], else DATABASE_HOST, _PORT, _NAME, _USER and _PASSWORD_FILE.
+
+    Dockyard gives every workload both forms, since one program wants the one and another the other.
+    """
     options = {"connect_timeout": str(CONNECT_SECONDS), "application_name": "demo"}
     if environment.has("DATABASE_URL"):
-        _clash(environment, "DATABASE", ("HOST", "PORT", "NAME", "USER", "PASSWORD"))
         url = environment.secret_or_value("DATABASE_URL")
         try:
             parts = conninfo_to_dict(url)
@@ -61,9 +57,8 @@ def read_database(environment: Environment) -> Database:
 
 
 def read_cache(environment: Environment) -> Cache:
-    """Read REDIS_URL[_FILE], or REDIS_HOST, REDIS_PORT and (optional) REDIS_PASSWORD_FILE."""
+    """Read REDIS_URL[_FILE], else REDIS_HOST, REDIS_PORT and (optional) REDIS_PASSWORD_FILE."""
     if environment.has("REDIS_URL"):
-        _clash(environment, "REDIS", ("HOST", "PORT", "PASSWORD"))
         url = environment.secret_or_value("REDIS_URL")
         try:
             parts = redis.ConnectionPool.from_url(url).connection_kwargs

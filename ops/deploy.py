@@ -12,7 +12,7 @@ from ops.events import Outcome
 from ops.ports import check_ports
 from ops.setup import Ready, prepare, prepare_engine, stack_settings
 from ops.state import State, release_dead_locks, remove_strays
-from ops.status import follow_logs, print_table, rows
+from ops.status import follow_logs, last_words, print_table, rows
 from toolchain.progress import Progress, SetupError, spell_seconds
 from toolchain.workdir import WorkDir
 
@@ -27,11 +27,12 @@ def up(work: WorkDir, stack: str, progress: Progress) -> int:
     again = [f"--replace={urn}" for urn in state.failed_jobs()]
     with progress.step(f"Stack {stack}") as step:
         code, outcome = ready.engine.change("up", again, progress)
-        step.outcome = outcome.summary()
-        if code:
-            step.outcome += "; it could not be finished"
+        step.outcome, step.failed = outcome.summary(), code != 0
     if code:
         _tell_errors(outcome, progress, work, "up", stack)
+        for service, lines in last_words(client, stack):
+            progress.line(f"{service} is not healthy. Its last lines:", "bold red")
+            progress.line("\n".join(f"    {line}" for line in lines))
         return code
     _print_status(ready, client)
     progress.line(f"{outcome.summary()} in {spell_seconds(time.monotonic() - began)}")
@@ -52,7 +53,7 @@ def down(work: WorkDir, stack: str, progress: Progress, *, volumes: bool) -> int
     kept = [] if volumes else state.kept_with_data()
     with progress.step(f"Stack {stack}") as step:
         code, outcome = engine.change("destroy", [f"--exclude={urn}" for urn in kept], progress)
-        step.outcome = outcome.summary()
+        step.outcome, step.failed = outcome.summary(), code != 0
     if code:
         _tell_errors(outcome, progress, work, "destroy", stack)
     return code
@@ -79,10 +80,11 @@ def _ports_held(client: docker.DockerClient, stack: str) -> set[int]:
 
 
 def _tell_errors(outcome: Outcome, progress: Progress, work: WorkDir, verb: str, stack: str) -> None:
-    for error in outcome.errors:
+    """Print what the engine called an error; where it called nothing so, the end of what it printed."""
+    log = work.logs / f"{verb}-{stack}.log"
+    for error in outcome.errors or ["\n".join(log.read_text(errors="replace").splitlines()[-10:])]:
         progress.line(error, "bold red")
-    log = (work.logs / f"{verb}-{stack}.log").relative_to(work.checkout)
-    progress.line(f"What the engine printed is in {log}", "dim")
+    progress.line(f"All that the engine printed is in {log.relative_to(work.checkout)}", "dim")
 
 
 def logs(work: WorkDir, stack: str, service: str | None, *, follow: bool, tail: int, progress: Progress) -> int:

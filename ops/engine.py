@@ -34,7 +34,13 @@ class Engine:
             EventFollower(events, progress) as follower,
         ):
             finished = subprocess.run(
-                command, env=dict(self.env), cwd=self.work.checkout, stdout=output, stderr=output, check=False
+                command,
+                # The engine takes --event-log only so; its Automation API sets the same.
+                env={**self.env, "PULUMI_DEBUG_COMMANDS": "true"},
+                cwd=self.work.checkout,
+                stdout=output,
+                stderr=output,
+                check=False,
             )
         return finished.returncode, follower.outcome
 

@@ -68,6 +68,19 @@ def print_table(title: str, found: list[Row], notes: list[str]) -> None:
         console.print(note, markup=False)
 
 
+def last_words(client: docker.DockerClient, stack: str, count: int = 10) -> list[tuple[str, list[str]]]:
+    """Return the last log lines of each container of the stack that should be healthy and is not."""
+    found = []
+    for container in client.containers.list(all=True, filters={"label": f"dockyard.stack={stack}"}):
+        health = container.attrs["State"].get("Health", {}).get("Status", "healthy")
+        if health != "healthy":
+            lines = container.logs(tail=count).decode(errors="replace").splitlines()
+            checks = container.attrs["State"]["Health"]["Log"]
+            said = [f"health check: {checks[-1]['Output'].strip()}"] if checks else []
+            found.append((container.labels["dockyard.service"], lines + said))
+    return found
+
+
 def follow_logs(client: docker.DockerClient, found: list[Row], *, follow: bool, tail: int) -> int:
     """Print the last lines of each container, and with `follow` those to come; return the exit code."""
     threads = [threading.Thread(target=_print_logs, args=(client, row, follow, tail), daemon=True) for row in found]

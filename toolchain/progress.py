@@ -38,6 +38,9 @@ class Step:
     progress: Progress
     title: str
     outcome: str = ""
+    failed: bool = False
+    """Ended, but not well, and the caller goes on to say more."""
+
     started: float = field(default_factory=time.monotonic)
 
     def say(self, text: str) -> None:
@@ -76,4 +79,5 @@ class Progress:
             self.tell(error, title)
             raise
         took = spell_seconds(time.monotonic() - current.started)
-        self.line(f"✓ {title}{': ' + current.outcome if current.outcome else ''} ({took})", style="green")
+        sign, style = ("✗", "bold red") if current.failed else ("✓", "green")
+        self.line(f"{sign} {title}{': ' + current.outcome if current.outcome else ''} ({took})", style=style)

@@ -98,16 +98,12 @@ def test_a_broken_url_is_named_but_not_quoted() -> None:
     assert "hunter" not in str(environment.problems)
 
 
-def test_an_address_given_twice_is_a_problem(password: str) -> None:
-    values = good(password) | {"DATABASE_URL": "postgresql://db/polls", "REDIS_URL": "redis://cache"}
+def test_where_an_address_is_given_in_both_forms_the_url_is_used(password: str) -> None:
+    values = good(password) | {"DATABASE_URL": "postgresql://elsewhere/polls", "REDIS_URL": "redis://elsewhere"}
     environment = Environment(values)
-    read_database(environment)
-    read_cache(environment)
-    assert environment.problems == [
-        "DATABASE_URL is set and so is DATABASE_HOST, DATABASE_NAME, DATABASE_USER, DATABASE_PASSWORD,"
-        " expected one form of the two",
-        "REDIS_URL is set and so is REDIS_HOST, expected one form of the two",
-    ]
+    assert read_database(environment).label == "elsewhere:5432/polls"
+    assert read_cache(environment).url == "redis://elsewhere"
+    assert environment.problems == []
 
 
 @pytest.mark.parametrize("url", ["", "backend:3333", "ftp://backend", "http://", "http://backend:99999"])
