@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import subprocess
 import sys
 from typing import Annotated
 
 import docker
 import typer
-from toolchain.engine import stop_engine
-from toolchain.environment import ensure_backend, environment
 
 from ops import checks, deploy
 from ops.setup import prepare_engine
 from settings.problems import SettingsError
+from toolchain.engine import stop_engine
+from toolchain.environment import ensure_backend, environment
 from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
@@ -101,8 +102,12 @@ def test(
 
 def main() -> None:
     """Run the command; an error that a person can mend is told in its own words, without a traceback."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)
     except SettingsError as error:
         typer.echo(str(error), err=True)
         sys.exit(2)

@@ -11,7 +11,7 @@ import docker
 from ops.events import Outcome
 from ops.ports import check_ports
 from ops.setup import Ready, prepare, prepare_engine, stack_settings
-from ops.state import State, release_dead_locks, remove_strays
+from ops.state import State, remove_strays, settle_locks
 from ops.status import follow_logs, last_words, print_table, rows
 from toolchain.progress import Progress, SetupError, spell_seconds
 from toolchain.workdir import WorkDir
@@ -48,7 +48,7 @@ def preview(work: WorkDir, stack: str, arguments: Sequence[str], progress: Progr
 def down(work: WorkDir, stack: str, progress: Progress, *, volumes: bool) -> int:
     """Remove everything that the stack made; data volumes, and the secrets that open them, only with `volumes`."""
     engine = prepare_engine(work, stack, progress)
-    release_dead_locks(work.state, stack, progress)
+    settle_locks(work.state, stack, progress)
     state = State.of(engine)
     kept = [] if volumes else state.kept_with_data()
     with progress.step(f"Stack {stack}") as step:
@@ -61,7 +61,7 @@ def down(work: WorkDir, stack: str, progress: Progress, *, volumes: bool) -> int
 
 def _mended_state(work: WorkDir, ready: Ready, client: docker.DockerClient, progress: Progress) -> State:
     """Return the state, after what an interrupted run left has been put right."""
-    release_dead_locks(work.state, ready.engine.stack, progress)
+    settle_locks(work.state, ready.engine.stack, progress)
     state = State.of(ready.engine)
     if state.interrupted:
         remove_strays(state, client, ready.engine.stack, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,16 +34,20 @@ class Engine:
             (self.work.logs / f"{verb}-{self.stack}.log").open("w") as output,
             EventFollower(events, progress) as follower,
         ):
-            finished = subprocess.run(
+            process = subprocess.Popen(
                 command,
                 # The engine takes --event-log only so; its Automation API sets the same.
                 env={**self.env, "PULUMI_DEBUG_COMMANDS": "true"},
                 cwd=self.work.checkout,
+                stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                check=False,
+                # Out of reach of the terminal's own interrupt: the engine stops orderly at the first one that it
+                # gets, and at once at the second.
+                process_group=0,
             )
-        return finished.returncode, follower.outcome
+            code = _wait(process, progress)
+        return code, follower.outcome
 
     def show(self, verb: str, arguments: Sequence[str]) -> int:
         """Run a command whose output is for the person; return its exit code."""
@@ -63,3 +68,15 @@ class Engine:
 
     def _command(self, verb: str, *arguments: str) -> list[str]:
         return ["pulumi", *verb.split(), "--stack", self.stack, "--non-interactive", *arguments]
+
+
+def _wait(process: subprocess.Popen[bytes], progress: Progress) -> int:
+    """Wait for the engine; pass each interrupt of ours on to it, once."""
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            progress.line(
+                "  · stopping: the engine finishes what it has begun; interrupt again to stop at once", "yellow"
+            )
+            process.send_signal(signal.SIGINT)

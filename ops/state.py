@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ CONTAINER = "docker:index/container:Container"
 VOLUME = "docker:index/volume:Volume"
 NETWORK = "docker:index/network:Network"
 GENERATED = "pulumi-python:dynamic:Resource"
+LOCK_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -64,17 +66,32 @@ def _labels(inputs: Mapping[str, Any]) -> list[dict[str, str]]:
     return [{"label": item["label"], "value": item["value"]} for item in inputs.get("labels") or ()]
 
 
-def release_dead_locks(backend: Path, stack: str, progress: Progress) -> None:
-    """Remove locks of the local backend whose process on this machine is gone.
+def settle_locks(backend: Path, stack: str, progress: Progress) -> None:
+    """Wait for another run on this stack and this machine to end, and remove the lock of one that was killed.
 
-    A lock of a living process, or of another machine, is left alone: the engine says who holds it.
+    The lock of another machine is left alone: the engine says who holds it.
     """
     for lock in backend.glob(f".pulumi/locks/**/{stack}/*.json"):
-        holder = json.loads(lock.read_text())
-        if holder.get("hostname") != socket.gethostname() or _alive(int(holder.get("pid", 0))):
+        holder = _holder(lock)
+        if holder is None or holder.get("hostname") != socket.gethostname():
             continue
-        lock.unlink()
-        progress.line(f"  · released the lock that process {holder['pid']} left when it was killed", "dim")
+        pid = int(holder["pid"])
+        if _alive(pid):
+            progress.line(f"  · waiting for another run on this stack to end: process {pid}", "yellow")
+            while _alive(pid) and lock.exists():
+                time.sleep(LOCK_POLL_SECONDS)
+        if lock.exists():
+            lock.unlink(missing_ok=True)
+            progress.line(f"  · released the lock that process {pid} left when it was killed", "dim")
+
+
+def _holder(lock: Path) -> dict[str, Any] | None:
+    """Return who holds a lock, None where it has just been given back."""
+    try:
+        said: dict[str, Any] = json.loads(lock.read_text())
+    except FileNotFoundError:
+        return None
+    return said
 
 
 def _alive(pid: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from dataclasses import dataclass
 
@@ -37,7 +38,8 @@ def rows(state: State, client: docker.DockerClient) -> list[Row]:
         labels = {item["label"]: item["value"] for item in resource["inputs"].get("labels") or ()}
         ports = resource["inputs"].get("ports") or ()
         url = " ".join(f"http://{port['ip']}:{port['external']}" for port in ports)
-        image = str(resource["inputs"]["image"]).split("@")[0]
+        # Without registry and digest: those are in the state, and this is for the eye.
+        image = str(resource["inputs"]["image"]).split("@")[0].rsplit("/", 1)[-1]
         found.append(Row(resource["id"], labels["dockyard.service"], _health(resource["id"], client), url, image))
     return sorted(found, key=lambda row: (not row.url, row.service))
 
@@ -56,10 +58,11 @@ def _health(container_id: str, client: docker.DockerClient) -> str:
 
 def print_table(title: str, found: list[Row], notes: list[str]) -> None:
     """Print the table and, below it, notes for the person."""
-    console = Console(highlight=False)
+    # Where nobody looks at it (CI, a pipe) there is no width to keep to.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in ("service", "health", "URL", "image"):
-        table.add_column(column, overflow="fold" if column == "image" else "ellipsis", no_wrap=column != "image")
+        table.add_column(column, no_wrap=column != "image", overflow="fold")
     for row in found:
         style = STYLES.get(row.health, "bold red")
         table.add_row(row.service, f"[{style}]{row.health}[/{style}]", row.url, row.image)

@@ -1,5 +1,7 @@
 """What goes wrong, and that it is told and mended."""
 
+import contextlib
+import os
 import re
 import signal
 import subprocess
@@ -88,6 +90,21 @@ def test_a_rule_that_is_changed_reaches_prometheus_without_a_restart(dev):
     assert dev.dockyard("up", "dev").code == 0
 
 
+def descendants(pid: int) -> list[int]:
+    """Return every process below one."""
+    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    below: dict[int, list[int]] = {}
+    for line in listed.splitlines():
+        child, parent = map(int, line.split())
+        below.setdefault(parent, []).append(child)
+    found, queue = [], [pid]
+    while queue:
+        children = below.get(queue.pop(), [])
+        found += children
+        queue += children
+    return found
+
+
 @pytest.mark.parametrize("seconds", [3, 6])
 def test_an_up_that_is_killed_is_mended_by_the_next(seconds, dev, stack_file):
     stack_file.write_text(
@@ -104,7 +121,9 @@ def test_an_up_that_is_killed_is_mended_by_the_next(seconds, dev, stack_file):
         start_new_session=True,
     )
     time.sleep(seconds)
-    subprocess.run(["kill", f"-{signal.SIGKILL}", "--", f"-{started.pid}"], check=True)
+    for pid in [started.pid, *descendants(started.pid)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     started.wait()
     mended = dev.dockyard("up", "dev")
     assert mended.code == 0, mended.output

@@ -4,6 +4,8 @@ import io
 import json
 import os
 import socket
+import subprocess
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +13,7 @@ from rich.console import Console
 
 from ops.events import EventFollower
 from ops.ports import check_ports, claim_port_offset
-from ops.state import State, release_dead_locks, remove_strays
+from ops.state import State, remove_strays, settle_locks
 from toolchain.progress import Progress, SetupError, spell_seconds
 from toolchain.workdir import WorkDir
 
@@ -129,14 +131,24 @@ class TestLocks:
 
     def test_the_lock_of_a_killed_process_is_released(self, tmp_path, progress):
         lock = self.lock(tmp_path, pid=2**22 + 12345)
-        release_dead_locks(tmp_path, "dev", progress)
+        settle_locks(tmp_path, "dev", progress)
         assert not lock.exists()
 
-    @pytest.mark.parametrize("holder", [{}, {"hostname": "another-machine", "pid": 2**22 + 12345}])
-    def test_the_lock_of_a_living_process_or_another_machine_is_left_alone(self, holder, tmp_path, progress):
-        lock = self.lock(tmp_path, **holder)
-        release_dead_locks(tmp_path, "dev", progress)
+    def test_the_lock_of_another_machine_is_left_alone(self, tmp_path, progress):
+        lock = self.lock(tmp_path, hostname="another-machine", pid=2**22 + 12345)
+        settle_locks(tmp_path, "dev", progress)
         assert lock.exists()
+
+    def test_another_run_on_this_machine_is_waited_for(self, tmp_path, progress, printed, monkeypatch):
+        other = subprocess.Popen(["sleep", "0.5"])
+        monkeypatch.setattr("ops.state.LOCK_POLL_SECONDS", 0.05)
+        lock = self.lock(tmp_path, pid=other.pid)
+        reaper = threading.Thread(target=other.wait)
+        reaper.start()
+        settle_locks(tmp_path, "dev", progress)
+        assert other.returncode == 0
+        assert f"process {other.pid}" in printed.getvalue()
+        assert not lock.exists()
 
 
 class TestPorts:
