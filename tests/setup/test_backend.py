@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.setup.helpers import Words
+from toolchain import processes
 from toolchain.environment import ensure_backend, environment, full_environment
 from toolchain.progress import SetupError
 from toolchain.pulumi_cli import ensure_pulumi
@@ -194,6 +195,7 @@ def test_a_killed_command_leaves_nothing_that_the_next_one_does_not_tidy_up(proj
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    processes.stop(processes.find(str(project.checkout)), 2.0)  # the language host, in a group of its own
     assert "encryptionsalt" in stack_file.read_text(), "the kill came too early to prove anything"
     (project.checkout / "__main__.py").write_text(PROGRAM)
     pulumi(project, "preview", "--stack", "dev")
