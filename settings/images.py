@@ -17,7 +17,7 @@ from settings.problems import Lines, SettingsError, from_validation
 class Image(Model):
     """One image: pulled by its official reference, or built from a folder of the checkout."""
 
-    image: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+(/[a-z0-9._-]+)+:[A-Za-z0-9._-]+$")] | None = None
+    image: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+:[A-Za-z0-9._-]+$")] | None = None
     """Registry, path and tag."""
 
     digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None

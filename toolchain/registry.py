@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import socket
 import subprocess
 import time
@@ -14,6 +12,7 @@ from pathlib import Path
 import httpx
 import yaml
 
+from toolchain import processes
 from toolchain.kit.hostprograms import host_program
 from toolchain.kit.layers import MANIFEST, Layer, digest_of, manifest
 from toolchain.lock import locked
@@ -22,6 +21,9 @@ from toolchain.workdir import WorkDir
 
 START_TIME = 10.0
 """Seconds that the registry may take to answer; it takes about 0.2."""
+
+PATIENCE = 2.0
+"""Seconds that a registry has to end before it is killed, and its port to become free; it loses nothing by a kill."""
 
 
 def storage(work: WorkDir) -> Path:
@@ -38,13 +40,13 @@ class Registry:
 
     def has(self, repository: str, digest: str) -> bool:
         """Tell whether the registry can serve this image."""
-        answer = httpx.head(self._url(repository, "manifests", digest), headers={"Accept": MANIFEST})
+        answer = httpx.head(self._url(repository, "manifests", digest), headers={"Accept": MANIFEST}, trust_env=False)
         return answer.status_code == httpx.codes.OK
 
     def push(self, repository: str, tag: str, config: bytes, layers: list[Layer]) -> str:
         """Store an image and return its digest. Raises SetupError when the registry refuses it."""
         try:
-            with httpx.Client(timeout=300) as client:
+            with httpx.Client(timeout=300, trust_env=False) as client:
                 for layer in layers:
                     self._put(client, repository, layer.digest, layer.path)
                 self._put(client, repository, digest_of(config), config)
@@ -88,8 +90,7 @@ def ensure_registry(work: WorkDir, progress: Progress) -> Registry:
 
 def _start_anew(work: WorkDir, progress: Progress) -> Registry:
     with progress.step("Local registry") as step:
-        if pid := _pid(work):  # It runs and does not answer.
-            _end(pid)
+        processes.stop(_processes(work), PATIENCE)  # One may run and not answer.
         program = host_program(work, "trixie", "docker-registry", "docker-registry", step.say)
         port = _port(work)
         _start(work, program, port)
@@ -99,14 +100,13 @@ def _start_anew(work: WorkDir, progress: Progress) -> Registry:
 
 def stop_registry(work: WorkDir, progress: Progress) -> None:
     """Stop the checkout's registry, if it runs; what it stores stays in the cache."""
-    if pid := _pid(work):
+    if pids := _processes(work):
         with progress.step("Stop the local registry"):
-            _end(pid)
-    (work.registry / "pid").unlink(missing_ok=True)
+            processes.stop(pids, PATIENCE)
 
 
 def _running(work: WorkDir) -> Registry | None:
-    if not _pid(work):
+    if not _processes(work):
         return None
     registry = Registry(f"127.0.0.1:{_port(work)}")
     return registry if _answers(registry) else None
@@ -119,28 +119,34 @@ def _answers(registry: Registry) -> bool:
         return False
 
 
-def _pid(work: WorkDir) -> int | None:
-    """Return the process id of this checkout's registry if that process is alive and really is it."""
-    file = work.registry / "pid"
-    try:
-        pid = int(file.read_text())
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except (OSError, ValueError):
-        return None
-    return pid if str(work.registry / "config.yml").encode() in arguments else None
+def _processes(work: WorkDir) -> list[int]:
+    """Return the checkout's registry processes: at most one, known by the configuration file it was started with."""
+    return processes.find(f" serve {_config(work)}")
+
+
+def _config(work: WorkDir) -> Path:
+    return work.registry / "config.yml"
 
 
 def _port(work: WorkDir) -> int:
     """Return the checkout's port: the one it had, while nobody else took it, else a free one."""
     file = work.registry / "port"
     known = int(file.read_text()) if file.exists() else 0
-    if known and (_pid(work) or _free(known)):
+    if known and (_processes(work) or _soon_free(known)):
         return known
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     file.write_text(f"{port}\n")
     return port
+
+
+def _soon_free(port: int) -> bool:
+    """Tell whether a port can be had, now or when a predecessor that just ended has let go of it."""
+    deadline = time.monotonic() + PATIENCE
+    while not (free := _free(port)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return free
 
 
 def _free(port: int) -> bool:
@@ -155,7 +161,7 @@ def _free(port: int) -> bool:
 
 
 def _start(work: WorkDir, program: Path, port: int) -> None:
-    config = work.registry / "config.yml"
+    config = _config(work)
     storage(work).mkdir(parents=True, exist_ok=True)
     settings = {
         "version": 0.1,
@@ -177,26 +183,9 @@ def _start(work: WorkDir, program: Path, port: int) -> None:
             cwd="/",
             env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
         )
-    (work.registry / "pid").write_text(f"{process.pid}\n")
     registry = Registry(f"127.0.0.1:{port}")
     deadline = time.monotonic() + START_TIME
     while not _answers(registry):
         if process.poll() is not None or time.monotonic() > deadline:
             raise SetupError(f"The local registry does not start on port {port}", f"See {log}")
         time.sleep(0.05)
-
-
-def _end(pid: int) -> None:
-    """End a process: kindly, and after `START_TIME` by force."""
-    os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + START_TIME
-    while time.monotonic() < deadline:
-        # One that an earlier command started is collected by init, not by us.
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.05)
-    os.kill(pid, signal.SIGKILL)

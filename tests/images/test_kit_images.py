@@ -1,0 +1,299 @@
+"""The kit's images behave as the official ones do, under the restrictions that the stacks put on every container."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import docker
+import pytest
+
+from tests.images.helpers import SOURCE, inside, once, running, wait_for, wait_healthy
+from tests.setup.helpers import Words
+from toolchain.images import ensure_images
+from toolchain.kit.recipes import RECIPES
+from toolchain.registry import stop_registry
+from toolchain.workdir import WorkDir
+
+NAMES = sorted(RECIPES)
+
+SECRET = 'it\'s "quoted" $HOME\n'
+"""A password that survives only careful hands."""
+
+CONVENTIONS = {
+    "alertmanager": ("nobody", ["/bin/alertmanager"], "/alertmanager", 9093),
+    "busybox": ("", None, None, None),
+    "cadvisor": ("", ["/usr/bin/cadvisor", "-logtostderr"], None, 8080),
+    "grafana": ("472", ["python", "-m", "grafana_double"], None, 3000),
+    "node-exporter": ("nobody", ["/bin/node_exporter"], None, 9100),
+    "postgres": ("", ["docker-entrypoint.sh"], "/var/lib/postgresql/data", 5432),
+    "postgres-exporter": ("nobody", ["/bin/postgres_exporter"], None, 9187),
+    "prometheus": ("nobody", ["/bin/prometheus"], "/prometheus", 9090),
+    "python": ("", None, None, None),
+    "redis": ("", ["docker-entrypoint.sh"], "/data", 6379),
+    "redis-exporter": ("59000:59000", ["/redis_exporter"], None, 9121),
+}
+"""User, entry point, volume and port, from the official Dockerfiles (the entry point of Grafana's double aside)."""
+
+
+@pytest.fixture(scope="module")
+def kit(docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """All images of the kit, with official registries that nobody can reach."""
+    work = WorkDir(tmp_path_factory.mktemp("kit"))
+    table = work.checkout / "components" / "images.yaml"
+    table.parent.mkdir()
+    shipped = (SOURCE / "components" / "images.yaml").read_text()
+    for host in ("docker.io", "quay.io", "gcr.io"):
+        shipped = shipped.replace(f"image: {host}/", "image: 127.0.0.1:9/")
+    table.write_text(shipped)
+    yield ensure_images(work, Words().progress, docker_host, NAMES, None)
+    stop_registry(work, Words().progress)
+
+
+@pytest.fixture
+def volume(engine: docker.DockerClient) -> Iterator[str]:
+    name = f"kit-test-{uuid.uuid4().hex[:12]}"
+    engine.volumes.create(name)
+    yield name
+    engine.volumes.get(name).remove(force=True)
+
+
+@pytest.fixture
+def network(engine: docker.DockerClient) -> Iterator[str]:
+    """A network without a way out."""
+    made = engine.networks.create(f"kit-test-{uuid.uuid4().hex[:12]}", internal=True)
+    yield made.name
+    made.remove()
+
+
+@pytest.fixture
+def password(tmp_path: Path) -> Path:
+    file = tmp_path / "password"
+    file.write_text(SECRET)
+    file.chmod(0o644)
+    return file
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_says_of_itself_what_the_official_one_says(kit, engine, name: str):
+    user, entrypoint, volume, port = CONVENTIONS[name]
+    config = engine.images.get(kit[name]).attrs["Config"]
+    assert config["User"] == user
+    assert config["Entrypoint"] == entrypoint
+    assert set(config.get("Volumes") or {}) == ({volume} if volume else set())
+    assert set(config.get("ExposedPorts") or {}) == ({f"{port}/tcp"} if port else set())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_says_that_it_is_a_kit_build_and_of_what(kit, engine, name: str):
+    labels = engine.images.get(kit[name]).labels
+    assert "not the official image" in labels["dockyard.kit"]
+    assert labels["dockyard.kit.stands-for"].startswith("127.0.0.1:9/")
+    assert labels["dockyard.kit.carries"].strip()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "busybox"])
+def test_the_tools_that_the_stacks_call_are_in_it(kit, engine, name: str):
+    tools = "sh cp chown chmod mkdir rm find wget cat id"
+    code, said = once(engine, kit[name], "-c", f"for t in {tools}; do command -v $t; done", entrypoint="sh")
+    assert code == 0
+    assert len(said.split()) == len(tools.split())
+
+
+def test_certificates_of_the_web_are_in_what_talks_to_it(kit, engine):
+    code, said = once(
+        engine, kit["alertmanager"], "-c", "BEGIN CERTIFICATE", "/etc/ssl/certs/ca-certificates.crt", entrypoint="grep"
+    )
+    assert code == 0
+    assert int(said) > 100
+
+
+@pytest.mark.parametrize(
+    ("name", "port", "path", "command"),
+    [
+        ("prometheus", 9090, "/-/ready", None),
+        (
+            "alertmanager",
+            9093,
+            "/-/ready",
+            ["--config.file=/etc/alertmanager/alertmanager.yml", "--cluster.listen-address="],
+        ),
+        ("node-exporter", 9100, "/", None),
+        ("redis-exporter", 9121, "/health", None),
+        ("postgres-exporter", 9187, "/", None),
+        ("cadvisor", 8080, "/healthz", None),
+        ("grafana", 3000, "/api/health", None),
+    ],
+)
+def test_it_becomes_healthy_by_its_own_wget(kit, engine, name: str, port: int, path: str, command):
+    environment = {
+        "DATA_SOURCE_URI": "localhost:5432/x?sslmode=disable",
+        "DATA_SOURCE_USER": "x",
+        "DATA_SOURCE_PASS": "x",
+        "GF_SECURITY_ADMIN_PASSWORD": "x",
+    }
+    with running(engine, kit[name], command=command, environment=environment) as container:
+        wait_healthy(container, f"wget -q -O /dev/null http://127.0.0.1:{port}{path}")
+
+
+def test_prometheus_owns_a_new_volume_and_keeps_its_data_there(kit, engine, volume: str):
+    mounts = {volume: {"bind": "/prometheus"}}
+    with running(engine, kit["prometheus"], volumes=mounts) as container:
+        wait_healthy(container, "wget -q -O /dev/null http://127.0.0.1:9090/-/ready")
+        assert inside(container, "ls /prometheus")[1].split()[-1] == "wal"
+        assert inside(container, "id -u")[1].strip() == "65534"
+
+
+def test_promtool_and_amtool_check_configurations(kit, engine):
+    assert (
+        once(engine, kit["prometheus"], "check", "config", "/etc/prometheus/prometheus.yml", entrypoint="promtool")[0]
+        == 0
+    )
+    assert (
+        once(engine, kit["alertmanager"], "check-config", "/etc/alertmanager/alertmanager.yml", entrypoint="amtool")[0]
+        == 0
+    )
+    assert once(engine, kit["prometheus"], "check", "config", "/etc/passwd", entrypoint="promtool")[0] != 0
+
+
+def postgres(kit: Mapping[str, str], password: Path, volume: str, **changes) -> dict:
+    return {
+        "image": kit["postgres"],
+        "command": ["postgres", "-c", "shared_buffers=32MB"],
+        "user": "999:999",
+        "tmpfs": {"/var/run/postgresql": "rw,noexec,nosuid,nodev,size=64m", "/tmp": "rw,noexec,nosuid,nodev,size=64m"},
+        "environment": {"POSTGRES_USER": "app", "POSTGRES_DB": "shop-1", "POSTGRES_PASSWORD_FILE": "/run/password"},
+        "volumes": {
+            volume: {"bind": "/var/lib/postgresql/data"},
+            str(password): {"bind": "/run/password", "mode": "ro"},
+        },
+        **changes,
+    }
+
+
+READY = "pg_isready -q -h 127.0.0.1 -U app -d shop-1"
+
+
+def ask(container, query: str, **environment: str) -> tuple[int, str]:
+    """Ask over TCP; from the loopback address Postgres trusts everybody, as in the official image."""
+    said = {"PGHOST": "127.0.0.1", "PGUSER": "app", "PGDATABASE": "shop-1", **environment}
+    code, output = container.exec_run(["psql", "-Atc", query], environment=said)
+    return code, output.decode().strip()
+
+
+def test_postgres_makes_its_database_from_files_and_keeps_it_over_a_restart(kit, engine, volume: str, password: Path):
+    with running(engine, **postgres(kit, password, volume)) as container:
+        wait_healthy(container, READY)
+        # Once more: the first answer may have come from the server that only makes the database.
+        wait_for(lambda: ask(container, "select 1")[0] == 0, container)
+        assert ask(container, "show shared_buffers") == (0, "32MB")
+        assert ask(container, "show server_encoding") == (0, "UTF8")
+        assert ask(container, "select datcollate from pg_database where datname = 'shop-1'") == (0, "en_US.utf8")
+        assert ask(container, "create table kept as select 42 as answer")[0] == 0
+        container.restart(timeout=20)
+        wait_for(lambda: ask(container, "select answer from kept") == (0, "42"), container)
+        assert "quoted" not in container.logs().decode()
+
+
+def test_postgres_asks_everybody_else_for_the_password(kit, engine, volume: str, password: Path, network: str):
+    with running(engine, **postgres(kit, password, volume, network_mode=network)) as container:
+        wait_healthy(container, READY)
+        container.reload()
+        address = container.attrs["NetworkSettings"]["Networks"][network]["IPAddress"]
+        good, bad = SECRET.strip(), "wrong"
+        wait_for(lambda: ask(container, "select 1", PGHOST=address, PGPASSWORD=good) == (0, "1"), container)
+        code, said = ask(container, "select 1", PGHOST=address, PGPASSWORD=bad)
+        assert code != 0
+        assert "password authentication failed" in said
+
+
+def test_postgres_stops_at_its_signal_without_losing_anything(kit, engine, volume: str, password: Path):
+    with running(engine, **postgres(kit, password, volume)) as container:
+        wait_healthy(container, READY)
+        wait_for(lambda: ask(container, "select 1")[0] == 0, container)
+        container.stop(timeout=20)
+        container.reload()
+        assert container.attrs["State"]["ExitCode"] == 0
+        assert container.logs().decode().rstrip().endswith("database system is shut down")
+
+
+def test_postgres_started_as_root_runs_as_its_own_user(kit, engine, volume: str, password: Path):
+    caps = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETUID", "SETGID"]
+    with running(engine, **postgres(kit, password, volume, user="root", cap_add=caps)) as container:
+        wait_healthy(container, READY)
+        assert inside(container, "stat -c %U /proc/1")[1].strip() == "postgres"
+
+
+def test_postgres_runs_init_scripts_once(kit, engine, volume: str, password: Path, tmp_path: Path):
+    (tmp_path / "1-table.sql").write_text("create table made (by text);\n")
+    script = tmp_path / "2-row.sh"
+    script.write_text(
+        '#!/bin/bash\npsql -U "$POSTGRES_USER" -d "$POSTGRES_DB" -c "insert into made values (\'script\')"\n'
+    )
+    script.chmod(0o755)
+    tmp_path.chmod(0o755)
+    options = postgres(kit, password, volume)
+    options["volumes"][str(tmp_path)] = {"bind": "/docker-entrypoint-initdb.d", "mode": "ro"}
+    with running(engine, **options) as container:
+        wait_for(lambda: ask(container, "select by from made") == (0, "script"), container)
+        container.restart(timeout=20)
+        wait_for(lambda: ask(container, "select count(*) from made") == (0, "1"), container)
+
+
+def test_postgres_without_a_password_says_what_is_missing(kit, engine):
+    code, said = once(engine, kit["postgres"], user="999:999", tmpfs={"/var/lib/postgresql/data": "uid=999"})
+    assert code != 0
+    assert "POSTGRES_PASSWORD_FILE" in said
+
+
+def test_redis_serves_as_999_and_keeps_its_data(kit, engine, volume: str):
+    mounts = {volume: {"bind": "/data"}}
+    command = ["redis-server", "--requirepass", "x", "--appendonly", "yes"]
+    with running(engine, kit["redis"], command=command, user="999:999", volumes=mounts) as container:
+        wait_healthy(container, "redis-cli -a x ping | grep -q PONG")
+        assert inside(container, "redis-cli ping")[1].startswith("NOAUTH")
+        assert inside(container, "redis-cli -a x set kept 42")[0] == 0
+        container.restart(timeout=10)
+        wait_healthy(container, "redis-cli -a x get kept | grep -q 42")
+
+
+def test_redis_takes_a_configuration_file_and_has_no_protected_mode_of_its_own(kit, engine, tmp_path: Path):
+    (tmp_path / "redis.conf").write_text("maxmemory 30mb\n")
+    tmp_path.chmod(0o755)
+    mounts = {str(tmp_path): {"bind": "/etc/redis", "mode": "ro"}}
+    command = ["redis-server", "/etc/redis/redis.conf"]
+    with running(engine, kit["redis"], command=command, user="999:999", volumes=mounts) as container:
+        wait_healthy(container, "redis-cli ping | grep -q PONG")
+        assert "31457280" in inside(container, "redis-cli config get maxmemory")[1]
+        assert "no" in inside(container, "redis-cli config get protected-mode")[1].split()
+
+
+def test_redis_started_as_root_runs_as_its_own_user(kit, engine):
+    with running(engine, kit["redis"], cap_add=["SETUID", "SETGID", "CHOWN"]) as container:
+        wait_healthy(container, "redis-cli ping | grep -q PONG")
+        assert inside(container, "stat -c %U /proc/1")[1].strip() == "redis"
+
+
+def test_cadvisor_without_the_docker_socket_reports_containers_by_their_ids(kit, engine):
+    options = {
+        "command": [
+            "--port=8080",
+            "--docker_only=true",
+            "--raw_cgroup_prefix_whitelist=/docker/,/system.slice/docker-",
+        ],
+        "user": "0:0",
+        "volumes": {"/": {"bind": "/rootfs", "mode": "ro"}, "/sys": {"bind": "/sys", "mode": "ro"}},
+    }
+    with running(engine, kit["cadvisor"], **options) as container:
+        metrics = "wget -q -O - http://127.0.0.1:8080/metrics"
+        wait_healthy(container, f"{metrics} | grep container_memory_working_set_bytes | grep -q {container.id}")
+        found = inside(container, metrics)[1]
+        assert "container_cpu_usage_seconds_total" in found
+        assert 'container_start_time_seconds{id="/"}' in found
+        assert "machine_memory_bytes" in found
+
+
+def test_python_starts_with_all_that_the_standard_library_promises(kit, engine):
+    code = "import ssl, sqlite3, ctypes, lzma, bz2, zlib, uuid, sys, zoneinfo as z; z.ZoneInfo('Europe/Paris')"
+    assert once(engine, kit["python"], "python", "-c", f"{code}; print(sys.version_info[:2])") == (0, "(3, 13)\n")

@@ -1,0 +1,90 @@
+"""The local registry: one process a checkout, healed after a kill, stopped without touching others."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+
+import httpx
+
+from tests.setup.helpers import Words
+from toolchain import processes
+from toolchain.registry import Registry, ensure_registry, stop_registry
+from toolchain.workdir import WorkDir
+
+
+def answers(registry: Registry) -> bool:
+    try:
+        return httpx.get(f"http://{registry.host}/v2/", timeout=2).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def process_of(work: WorkDir) -> int:
+    (pid,) = processes.find(f" serve {work.registry / 'config.yml'}")
+    return pid
+
+
+def take(taker: socket.socket, port: int) -> None:
+    """Bind a port that a registry had until a moment ago."""
+    for _ in range(40):
+        try:
+            return taker.bind(("127.0.0.1", port))
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError(f"port {port} stays taken")
+
+
+def test_a_running_registry_is_taken_as_it_is(checkout, words: Words):
+    work = checkout()
+    first = ensure_registry(work, words.progress)
+    pid = process_of(work)
+    said = str(words)
+    assert ensure_registry(work, words.progress) == first
+    assert process_of(work) == pid
+    assert str(words) == said
+
+
+def test_it_comes_back_on_the_same_port_after_a_kill(checkout, words: Words):
+    work = checkout()
+    first = ensure_registry(work, words.progress)
+    pid = process_of(work)
+    os.kill(pid, signal.SIGKILL)
+    assert processes.wait_gone([pid], 5)
+    assert not answers(first)
+    assert ensure_registry(work, words.progress) == first
+    assert answers(first)
+
+
+def test_one_that_hangs_is_replaced(checkout, words: Words):
+    work = checkout()
+    first = ensure_registry(work, words.progress)
+    os.kill(process_of(work), signal.SIGSTOP)
+    assert ensure_registry(work, words.progress) == first
+    assert answers(first)
+
+
+def test_it_moves_when_somebody_took_its_port(checkout, words: Words):
+    work = checkout()
+    first = ensure_registry(work, words.progress)
+    stop_registry(work, words.progress)
+    with socket.socket() as taker:
+        taker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        take(taker, int(first.host.split(":")[1]))
+        taker.listen()
+        second = ensure_registry(work, words.progress)
+        assert second != first
+        assert answers(second)
+
+
+def test_stopping_one_leaves_the_other_checkouts_alone(checkout, words: Words):
+    mine, theirs = checkout(), checkout()
+    first, second = ensure_registry(mine, words.progress), ensure_registry(theirs, words.progress)
+    assert first != second
+    stop_registry(mine, words.progress)
+    assert not answers(first)
+    assert answers(second)
+    stop_registry(mine, words.progress)
+    assert str(words).count("Stop the local registry") == 1
