@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 import tarfile
 import uuid
@@ -14,22 +13,11 @@ import docker
 import pytest
 
 from tests.contract.transcripts import Plugin
-from toolchain.engine import ensure_engine
-from toolchain.progress import Progress
-from toolchain.workdir import WorkDir
 
 IMAGE = "base:bookworm"
 """The reference that the transcripts run."""
 
 APPLETS = ("sh", "sleep", "true", "false", "cat", "echo", "ls", "stat", "id", "chown", "chmod", "mkdir")
-
-
-@pytest.fixture(scope="session")
-def docker_host() -> str:
-    """The engine of `DOCKYARD_TEST_DOCKER_HOST`, else the reachable one, else a private one."""
-    if configured := os.environ.get("DOCKYARD_TEST_DOCKER_HOST"):
-        return configured
-    return ensure_engine(WorkDir(), Progress())
 
 
 @pytest.fixture(scope="session")
