@@ -12,7 +12,7 @@ from ops.ports import claim_port_offset
 from settings.loader import Settings, load, read_stack_file
 from settings.machine import Machine, read_machine, write_machine
 from toolchain.engine import ensure_engine
-from toolchain.environment import ensure_backend, environment
+from toolchain.environment import ensure_backend, full_environment
 from toolchain.images import ensure_images
 from toolchain.plugins import ensure_plugins
 from toolchain.progress import Progress, SetupError
@@ -74,13 +74,15 @@ def _tools(work: WorkDir, progress: Progress) -> None:
 def _images(work: WorkDir, settings: Settings, docker_host: str, progress: Progress) -> None:
     images = ensure_images(work, progress, docker_host, settings.image_names, settings.stack.docker.mirror)
     known = read_machine(work.machine_file)
-    found = Machine(port_offset=claim_port_offset(work), images={**known.images, **images})
+    # What was asked for and is not in the answer is run by its official reference again.
+    others = {name: reference for name, reference in known.images.items() if name not in settings.image_names}
+    found = Machine(port_offset=claim_port_offset(work), images={**others, **images})
     if found != known:
         write_machine(work.machine_file, found)
 
 
 def _engine(work: WorkDir, stack: str) -> Engine:
     ensure_backend(work)
-    env = environment(work)
+    env = full_environment(work)
     ensure_stack(work, stack, env)
     return Engine(work, stack, env)

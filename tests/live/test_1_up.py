@@ -172,11 +172,10 @@ def secrets(dev) -> set[str]:
     """Every secret value of the stack: generated ones, and what is made of them."""
     exported = json.loads(dev.pulumi("stack", "export", "-s", "dev", "--show-secrets").output)
     values = {
-        resource["outputs"]["value"]
+        json.loads(resource["outputs"]["value"]["plaintext"])
         for resource in exported["deployment"]["resources"]
         if resource["type"] == "pulumi-python:dynamic:Resource"
     }
-    values = {json.loads(value["plaintext"]) if isinstance(value, dict) else value for value in values}
     assert len(values) == 4, "postgres, redis, grafana and the product's app-key"
     return values
 
