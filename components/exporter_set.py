@@ -28,6 +28,8 @@ CADVISOR_FLAGS = (
     "--store_container_labels=false",
     "--disable_metrics=advtcp,cpuset,hugetlb,memory_numa,percpu,process,referenced_memory,resctrl,sched,tcp,udp",
     "--docker_only=true",
+    # It has no Docker to ask which control groups are containers (cgroup v1 with cgroupfs, v2 with systemd).
+    "--raw_cgroup_prefix_whitelist=/docker/,/system.slice/docker-",
 )
 
 

@@ -13,11 +13,13 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError, model_vali
 from settings.base import Model
 from settings.problems import Lines, SettingsError, from_validation
 
+_REFERENCE = r"^[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+:[A-Za-z0-9._-]+$"
+
 
 class Image(Model):
     """One image: pulled by its official reference, or built from a folder of the checkout."""
 
-    image: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+:[A-Za-z0-9._-]+$")] | None = None
+    image: Annotated[str, StringConstraints(pattern=_REFERENCE)] | None = None
     """Registry, path and tag."""
 
     digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None

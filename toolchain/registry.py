@@ -90,7 +90,8 @@ def ensure_registry(work: WorkDir, progress: Progress) -> Registry:
 
 def _start_anew(work: WorkDir, progress: Progress) -> Registry:
     with progress.step("Local registry") as step:
-        processes.stop(_processes(work), PATIENCE)  # One may run and not answer.
+        # One may run that hangs, or that serves from another cache.
+        processes.stop(_processes(work), PATIENCE)
         program = host_program(work, "trixie", "docker-registry", "docker-registry", step.say)
         port = _port(work)
         _start(work, program, port)
@@ -106,10 +107,12 @@ def stop_registry(work: WorkDir, progress: Progress) -> None:
 
 
 def _running(work: WorkDir) -> Registry | None:
+    """Return the registry that runs, if it answers and serves from where it should."""
     if not _processes(work):
         return None
-    registry = Registry(f"127.0.0.1:{_port(work)}")
-    return registry if _answers(registry) else None
+    port = _port(work)
+    registry = Registry(f"127.0.0.1:{port}")
+    return registry if _config(work).read_text() == _settings(work, port) and _answers(registry) else None
 
 
 def _answers(registry: Registry) -> bool:
@@ -160,9 +163,7 @@ def _free(port: int) -> bool:
     return True
 
 
-def _start(work: WorkDir, program: Path, port: int) -> None:
-    config = _config(work)
-    storage(work).mkdir(parents=True, exist_ok=True)
+def _settings(work: WorkDir, port: int) -> str:
     settings = {
         "version": 0.1,
         "log": {"level": "warn", "accesslog": {"disabled": True}},
@@ -170,7 +171,13 @@ def _start(work: WorkDir, program: Path, port: int) -> None:
         "storage": {"filesystem": {"rootdirectory": str(storage(work))}, "delete": {"enabled": True}},
         "http": {"addr": f"127.0.0.1:{port}"},
     }
-    config.write_text(yaml.safe_dump(settings))
+    return yaml.safe_dump(settings)
+
+
+def _start(work: WorkDir, program: Path, port: int) -> None:
+    config = _config(work)
+    storage(work).mkdir(parents=True, exist_ok=True)
+    config.write_text(_settings(work, port))
     work.logs.mkdir(parents=True, exist_ok=True)
     log = work.logs / "registry.log"
     with log.open("ab") as output:

@@ -113,18 +113,18 @@ class Kit:
     def _parts(self, name: str, say: Say) -> list[Part]:
         """Return an image's layers from the base up."""
         recipe = RECIPES[name]
-        below = self._parts(recipe.on, say) if recipe.on else [self._base(recipe.suite, say)]
+        below = self._parts(recipe.on, say) if recipe.on else [self._base(recipe.suite)]
         return [*below, self._part(name, recipe, below, say)]
 
-    def _base(self, suite: str, say: Say) -> Part:
-        with self._building(f"base-{suite}", self._recipe_digest(""), say) as folder:
+    def _base(self, suite: str) -> Part:
+        with self._building(f"base-{suite}", self._recipe_digest("")) as folder:
             if not (folder / "part.json").exists():
                 packages = base_tree(Suite(self.work, suite), folder / "tree")
                 self._finish(folder, packages, BASE_OWNERS)
             return _read_part(folder)
 
     def _part(self, name: str, recipe: Recipe, below: Sequence[Part], say: Say) -> Part:
-        with self._building(name, self._recipe_digest(recipe.program), say) as folder:
+        with self._building(name, self._recipe_digest(recipe.program)) as folder:
             if not (folder / "part.json").exists():
                 there = {package for part in below for package in part.packages}
                 trees = [part.tree for part in below]
@@ -150,10 +150,11 @@ class Kit:
         draft.replace(folder / "part.json")
 
     @contextmanager
-    def _building(self, name: str, digest: str, say: Say) -> Iterator[Path]:
+    def _building(self, name: str, digest: str) -> Iterator[Path]:
         """Hold the folder of one part alone; what a killed predecessor left unfinished is cleared away first."""
         folder = self.work.cache / "kit" / f"{name}-{digest}"
-        with locked(folder.with_name(f"{folder.name}.lock"), say):
+        # Mostly it is a thread of our own that holds it, for the image that this one stands on: no word is needed.
+        with locked(folder.with_name(f"{folder.name}.lock"), lambda _: None):
             if not (folder / "part.json").exists():
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir()
