@@ -12,10 +12,10 @@ import docker
 import typer
 
 from ops import checks, deploy
-from ops.setup import prepare_engine
+from ops.setup import prepare, prepare_engine, prepare_tools
 from settings.problems import SettingsError
 from toolchain.engine import stop_engine
-from toolchain.environment import ensure_backend, environment
+from toolchain.environment import environment
 from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
@@ -33,7 +33,7 @@ def up(stack: Stack) -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def preview(context: typer.Context, stack: Stack) -> None:
     """Show what `up` would change. Further options go to `pulumi preview`."""
-    raise typer.Exit(deploy.preview(WorkDir(), stack, context.args, Progress()))
+    raise typer.Exit(deploy.preview(WorkDir(), stack, context.args, Progress(quiet=True)))
 
 
 @app.command()
@@ -51,7 +51,7 @@ def down(
 @app.command()
 def status(stack: Stack) -> None:
     """Show what runs, and how it is."""
-    raise typer.Exit(deploy.show_status(WorkDir(), stack, Progress()))
+    raise typer.Exit(deploy.show_status(WorkDir(), stack, Progress(quiet=True)))
 
 
 @app.command()
@@ -62,13 +62,13 @@ def logs(
     tail: Annotated[int, typer.Option(help="Lines of each service.")] = 50,
 ) -> None:
     """Show what services print."""
-    raise typer.Exit(deploy.logs(WorkDir(), stack, service, follow=follow, tail=tail, progress=Progress()))
+    raise typer.Exit(deploy.logs(WorkDir(), stack, service, follow=follow, tail=tail, progress=Progress(quiet=True)))
 
 
 @app.command()
 def secret(stack: Stack, name: Annotated[str, typer.Argument(help="Its name, as in the documentation.")]) -> None:
     """Print one secret of a stack, for instance grafana-admin-password."""
-    engine = prepare_engine(WorkDir(), stack, Progress())
+    engine = prepare_engine(WorkDir(), stack, Progress(quiet=True))
     outputs = engine.read("stack output", "--json", "--show-secrets")
     key = name.replace("-", "_")
     if key not in outputs:
@@ -81,9 +81,15 @@ def secret(stack: Stack, name: Annotated[str, typer.Argument(help="Its name, as 
 def env() -> None:
     """Print what a shell needs for plain `pulumi` commands: eval "$(./dockyard env)"."""
     work = WorkDir()
-    ensure_backend(work)
+    prepare_tools(work, Progress(quiet=True))
     for name, value in environment(work).items():
         typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def setup(stack: Stack) -> None:
+    """Set up what is missing for a stack, and make nothing of it yet."""
+    prepare(WorkDir(), stack, Progress())
 
 
 @app.command()

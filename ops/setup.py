@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from typing import Any
 
 import docker
 
@@ -39,11 +40,23 @@ def stack_settings(work: WorkDir, stack: str, *, preview: bool = False) -> Setti
     return load(read_stack_file(work.checkout, stack), stack, checkout=work.checkout, preview=preview)
 
 
-def prepare_engine(work: WorkDir, stack: str, progress: Progress) -> Engine:
-    """Make the Pulumi engine ready for a stack, without a Docker engine: enough for a first preview."""
+def prepare_tools(work: WorkDir, progress: Progress) -> dict[str, str]:
+    """Make the Pulumi engine ready, and the stacks of this checkout known to it; return the environment to run it in.
+
+    It needs no Docker engine: enough for a first preview.
+    """
     ensure_pulumi(work, progress)
     ensure_plugins(work, progress)
-    return _engine(work, stack)
+    ensure_backend(work)
+    env = full_environment(work)
+    for file in sorted(work.checkout.glob("Pulumi.*.yaml")):
+        ensure_stack(work, file.name.split(".")[1], env)
+    return env
+
+
+def prepare_engine(work: WorkDir, stack: str, progress: Progress) -> Engine:
+    """Make the Pulumi engine ready for one stack."""
+    return Engine(work, stack, prepare_tools(work, progress))
 
 
 def prepare(work: WorkDir, stack: str, progress: Progress) -> Ready:
@@ -56,19 +69,16 @@ def prepare(work: WorkDir, stack: str, progress: Progress) -> Ready:
     settings = stack_settings(work, stack)
     docker_host = ensure_engine(work, progress)
     with ThreadPoolExecutor(max_workers=2) as lanes:
-        tools = lanes.submit(_tools, work, progress)
+        tools = lanes.submit(prepare_tools, work, progress)
         images = lanes.submit(_images, work, settings, docker_host, progress)
-        for lane in as_completed([tools, images]):
+        running: list[Future[Any]] = [tools, images]
+        for lane in as_completed(running):
             if isinstance(error := lane.exception(), SetupError):
                 # At once, not when the other lane is through its minutes.
                 progress.tell(error)
             lane.result()
-    return Ready(_engine(work, stack), stack_settings(work, stack), docker_host)
-
-
-def _tools(work: WorkDir, progress: Progress) -> None:
-    ensure_pulumi(work, progress)
-    ensure_plugins(work, progress)
+    # Read anew: the images are known now.
+    return Ready(Engine(work, stack, tools.result()), stack_settings(work, stack), docker_host)
 
 
 def _images(work: WorkDir, settings: Settings, docker_host: str, progress: Progress) -> None:
@@ -79,10 +89,3 @@ def _images(work: WorkDir, settings: Settings, docker_host: str, progress: Progr
     found = Machine(port_offset=claim_port_offset(work), images={**others, **images})
     if found != known:
         write_machine(work.machine_file, found)
-
-
-def _engine(work: WorkDir, stack: str) -> Engine:
-    ensure_backend(work)
-    env = full_environment(work)
-    ensure_stack(work, stack, env)
-    return Engine(work, stack, env)

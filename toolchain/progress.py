@@ -49,9 +49,13 @@ class Step:
 
 
 class Progress:
-    """Prints steps to a console. Safe to share between threads that work side by side."""
+    """Prints steps to a console. Safe to share between threads that work side by side.
 
-    def __init__(self, console: Console | None = None) -> None:
+    `quiet` leaves out steps that went well in under a second: for commands that people run for what they print.
+    """
+
+    def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
+        self.quiet = quiet
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self._lock = threading.Lock()
 
@@ -78,6 +82,9 @@ class Progress:
         except SetupError as error:
             self.tell(error, title)
             raise
-        took = spell_seconds(time.monotonic() - current.started)
+        seconds = time.monotonic() - current.started
+        if self.quiet and not current.failed and seconds < 1:
+            return
+        took = spell_seconds(seconds)
         sign, style = ("✗", "bold red") if current.failed else ("✓", "green")
         self.line(f"{sign} {title}{': ' + current.outcome if current.outcome else ''} ({took})", style=style)
