@@ -74,7 +74,8 @@ class Suite:
         """Write the private apt configuration; return the environment that makes apt read it."""
         keyring = next((p for k in _KEYRINGS if (p := Path("/usr/share/keyrings") / k).exists()), None)
         signed = f"[signed-by={keyring}] " if keyring else ""
-        (self.root / "sources.list").write_text(f"deb {signed}{_archive()} {self.name} main\n")
+        archive = _archive(self.root / "machine")
+        (self.root / "sources.list").write_text(f"deb {signed}{archive} {self.name} main\n")
         # What `without` names counts as installed, in a version that satisfies any dependency on it.
         (self.root / "status").write_text(
             "".join(
@@ -151,28 +152,33 @@ def architecture() -> str:
     return run(["dpkg", "--print-architecture"], "The image kit needs Debian's dpkg").strip()
 
 
-def _archive() -> str:
-    """Return the address of the Debian archive that the machine's own apt uses."""
+def _archive(folder: Path) -> str:
+    """Return the address of the Debian archive that the machine's own apt uses.
+
+    Apt tells it from package lists; where it has none yet, they are fetched into `folder`, not into the system.
+    """
     if not shutil.which("apt-get"):
         raise SetupError(
             "The image kit builds from Debian's packages, and this machine has no apt",
             "Give a registry that can be reached: docker.mirror in the stack file.",
         )
-    listed = run(
-        [
-            "apt-get",
-            "indextargets",
-            "--format",
-            "$(LABEL)|$(COMPONENT)|$(REPO_URI)",
-            "Created-By: Packages",
-        ],
-        "apt's own sources cannot be read",
-    )
-    for line in listed.splitlines():
-        label, component, address = line.split("|")
+    known = _archives([])
+    if not known:
+        own = ["-o", f"Dir::State::lists={folder}"]
+        (folder / "partial").mkdir(parents=True, exist_ok=True)
+        run(["apt-get", "update", "-q", *own], "Package lists cannot be fetched")
+        known = _archives(own)
+    for label, component, address in known:
         if (label, component) == ("Debian", "main"):
             return address
     raise SetupError(
         "The image kit builds from Debian's packages, and this machine's apt knows no Debian archive",
-        "Run apt-get update on a Debian machine, or give a registry: docker.mirror in the stack file.",
+        "Give a registry that can be reached: docker.mirror in the stack file.",
     )
+
+
+def _archives(options: Sequence[str]) -> list[list[str]]:
+    """Return label, component and address of each archive that apt has lists of."""
+    fields = "$(LABEL)|$(COMPONENT)|$(REPO_URI)"
+    command = ["apt-get", "indextargets", *options, "--format", fields, "Created-By: Packages"]
+    return [line.split("|") for line in run(command, "apt's own sources cannot be read").splitlines()]
