@@ -66,8 +66,8 @@ class ExporterSet(pulumi.ComponentResource):
             self._redis(store)
         self.register_outputs({"targets": [target.address for target in self.targets]})
 
-    def _run(self, spec: ContainerSpec, port: int, after: pulumi.Input[object] | None = None) -> None:
-        options = pulumi.ResourceOptions(parent=self, depends_on=after)  # type: ignore[arg-type]
+    def _run(self, spec: ContainerSpec, port: int, after: pulumi.Output[list[pulumi.Resource]] | None = None) -> None:
+        options = pulumi.ResourceOptions(parent=self, depends_on=after)
         self.containers[spec.role] = run_service(f"{self._name}-{spec.role}", spec, self._config.context, options)
         job = spec.role.removesuffix("-exporter")
         self.targets.append(ScrapeTarget(job, f"{spec.role}:{port}"))

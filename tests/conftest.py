@@ -22,5 +22,7 @@ def docker_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     engine = Engine(tmp_path_factory.mktemp("engine"), "tests")
     engine.start()
-    yield engine.host
-    engine.stop()
+    try:
+        yield engine.host
+    finally:
+        engine.remove()
