@@ -17,6 +17,7 @@ from settings.problems import SettingsError
 from toolchain.engine import stop_engine
 from toolchain.environment import environment
 from toolchain.progress import Progress, SetupError
+from toolchain.registry import stop_registry
 from toolchain.workdir import WorkDir
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -94,8 +95,10 @@ def setup(stack: Stack) -> None:
 
 @app.command()
 def stop() -> None:
-    """Stop the private Docker engine of this checkout, if it has one, with all that runs in it."""
-    stop_engine(WorkDir(), Progress())
+    """Stop this checkout's private Docker engine, with all that runs in it, and its local registry."""
+    work, progress = WorkDir(), Progress()
+    stop_engine(work, progress)
+    stop_registry(work, progress)
 
 
 @app.command()

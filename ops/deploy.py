@@ -26,7 +26,8 @@ def up(work: WorkDir, stack: str, progress: Progress) -> int:
     check_ports(ready.settings, _ports_held(client, stack))
     again = [f"--replace={urn}" for urn in state.failed_jobs()]
     with progress.step(f"Stack {stack}") as step:
-        code, outcome = ready.engine.change("up", again, progress)
+        # With a refresh, or a container that was killed or removed by hand would be taken for a running one.
+        code, outcome = ready.engine.change("up", ["--refresh", *again], progress)
         step.outcome, step.failed = outcome.summary(), code != 0
     if code:
         _tell_errors(outcome, progress, work, "up", stack)

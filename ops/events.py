@@ -20,7 +20,7 @@ VERBS = {
     "delete": "removed",
     "delete-replaced": "removed the old",
     "import": "imported",
-    "discard-replaced": "let go of the old",
+    "discard-replaced": "dropped the old",
 }
 """Operations that change something, as they read in a line. `same`, `read` and `refresh` change nothing, and
 `replace` only stands for the pair of the others."""
@@ -41,7 +41,8 @@ class Outcome:
         total = sum(self.changes.values())
         if not total:
             return "0 changes"
-        parts = ", ".join(f"{count} {verb}" for verb, count in self.changes.most_common())
+        verbs = dict.fromkeys(VERBS.values())
+        parts = ", ".join(f"{self.changes[verb]} {verb}" for verb in verbs if self.changes[verb])
         return f"{total} changes: {parts}" if total > 1 else f"1 change: {parts}"
 
 
@@ -63,6 +64,7 @@ class EventFollower:
     def __exit__(self, *_: object) -> None:
         self._finished.set()
         self._thread.join()
+        self._log.unlink(missing_ok=True)
 
     def _follow(self) -> None:
         rest = ""
@@ -97,7 +99,7 @@ class EventFollower:
         verb = VERBS.get(metadata["op"])
         if verb is None or metadata["type"].startswith("pulumi:"):
             return
-        self.outcome.changes[verb.removesuffix(" the old")] += 1
+        self.outcome.changes[verb.split()[0]] += 1
         if metadata["type"].startswith("dockyard:"):
             return
         took = time.monotonic() - self._began.get(metadata["urn"], time.monotonic())

@@ -95,9 +95,7 @@ class Engine:
         answer = self.servicer.Read(request, *self.context)
         return answer.id, from_struct(answer.properties), from_struct(answer.inputs)
 
-    def update(
-        self, kind: str, identity: str, olds: Properties, news: Properties, preview: bool = False
-    ) -> Properties:
+    def update(self, kind: str, identity: str, olds: Properties, news: Properties, preview: bool = False) -> Properties:
         request = provider_pb2.UpdateRequest(
             id=identity,
             urn=urn(kind),
@@ -117,9 +115,7 @@ class Engine:
         self.servicer.Delete(request, *self.context)
 
     def invoke(self, token: str, args: Properties) -> Properties:
-        answer = self.servicer.Invoke(
-            provider_pb2.InvokeRequest(tok=token, args=to_struct(args)), *self.context
-        )
+        answer = self.servicer.Invoke(provider_pb2.InvokeRequest(tok=token, args=to_struct(args)), *self.context)
         return from_struct(getattr(answer, "return"))
 
 

@@ -36,9 +36,7 @@ def image(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory)
     subprocess.run(["apt-get", "download", "busybox-static"], cwd=folder, check=True, capture_output=True)
     (package,) = folder.glob("busybox-static*.deb")
     subprocess.run(["dpkg-deb", "-x", str(package), "root"], cwd=folder, check=True)
-    engine.api.import_image_from_data(
-        _root_filesystem(folder / "root/bin/busybox"), repository="base", tag="bookworm"
-    )
+    engine.api.import_image_from_data(_root_filesystem(folder / "root/bin/busybox"), repository="base", tag="bookworm")
     made = engine.images.get(IMAGE)
     yield made.id
     engine.images.remove(IMAGE, force=True)

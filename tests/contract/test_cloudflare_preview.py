@@ -106,9 +106,7 @@ def test_every_wrong_input_is_named_with_what_was_expected(offline: Engine) -> N
 
 
 def test_types_and_functions_it_does_not_have_are_refused_by_name(offline: Engine) -> None:
-    with pytest.raises(
-        RuntimeError, match=r"no type cloudflare:index/zone:Zone, only .*DnsRecord.*official plugin"
-    ):
+    with pytest.raises(RuntimeError, match=r"no type cloudflare:index/zone:Zone, only .*DnsRecord.*official plugin"):
         offline.check("cloudflare:index/zone:Zone", {})
     with pytest.raises(RuntimeError, match=r"no function cloudflare:index/getZone:getZone"):
         offline.invoke("cloudflare:index/getZone:getZone", {})
@@ -169,9 +167,7 @@ def test_ignored_changes_are_none(offline: Engine) -> None:
 
 
 def test_a_preview_knows_the_inputs_and_says_that_the_rest_is_unknown(offline: Engine) -> None:
-    identity, outputs = offline.create(
-        Tunnel.pulumi_type, {"accountId": "acc", "name": "tumulte"}, preview=True
-    )
+    identity, outputs = offline.create(Tunnel.pulumi_type, {"accountId": "acc", "name": "tumulte"}, preview=True)
     assert identity == ""
     assert (outputs["name"], outputs["configSrc"], outputs["status"]) == ("tumulte", "local", UNKNOWN)
     olds = {**RECORD, "createdOn": "then"}
@@ -185,14 +181,10 @@ def test_the_token_of_a_tunnel_that_is_not_there_yet_is_unknown(offline: Engine)
 
 
 def test_doing_something_without_a_token_or_a_network_ends_in_one_clear_sentence(offline: Engine) -> None:
-    with pytest.raises(
-        RuntimeError, match=r"creating .*no API token.*cloudflare:apiToken.*CLOUDFLARE_API_TOKEN"
-    ):
+    with pytest.raises(RuntimeError, match=r"creating .*no API token.*cloudflare:apiToken.*CLOUDFLARE_API_TOKEN"):
         offline.create(Tunnel.pulumi_type, TUNNEL)
     offline.configure(apiToken=TOKEN)
-    with pytest.raises(
-        RuntimeError, match=r"http://127.0.0.1:1/client/v4 cannot be reached .*tunnel off"
-    ) as raised:
+    with pytest.raises(RuntimeError, match=r"http://127.0.0.1:1/client/v4 cannot be reached .*tunnel off") as raised:
         offline.create(Tunnel.pulumi_type, TUNNEL)
     assert TOKEN not in str(raised.value)
     assert "\n" not in str(raised.value)

@@ -92,9 +92,7 @@ def test_a_configuration_lives_with_its_tunnel(engine: Engine, cloudflare: Cloud
     assert real == outputs
     assert engine.diff(TunnelConfig.pulumi_type, again, inputs).changes == Diff.DIFF_NONE
 
-    changed = engine.update(
-        TunnelConfig.pulumi_type, identity, outputs, config_of(tunnel, "http://grafana:4000")
-    )
+    changed = engine.update(TunnelConfig.pulumi_type, identity, outputs, config_of(tunnel, "http://grafana:4000"))
     assert changed["version"] == 2
     assert cloudflare.configs[tunnel]["config"]["ingress"][0]["service"] == "http://grafana:4000"
 
@@ -107,9 +105,7 @@ def test_an_ingress_rule_added_by_hand_is_drift(engine: Engine, cloudflare: Clou
     tunnel, _ = engine.create(Tunnel.pulumi_type, TUNNEL)
     inputs = config_of(tunnel)
     identity, outputs = engine.create(TunnelConfig.pulumi_type, inputs)
-    cloudflare.configs[tunnel]["config"]["ingress"].insert(
-        0, {"hostname": "x.example.org", "service": "http://x"}
-    )
+    cloudflare.configs[tunnel]["config"]["ingress"].insert(0, {"hostname": "x.example.org", "service": "http://x"})
     _, _, again = engine.read(TunnelConfig.pulumi_type, identity, outputs, inputs)
     assert engine.diff(TunnelConfig.pulumi_type, again, inputs).changes == Diff.DIFF_SOME
 
@@ -224,9 +220,7 @@ def test_the_process_starts_fast_and_answers_over_grpc(cloudflare: Cloudflare) -
             engine.configure()
             identity, outputs = engine.create(Tunnel.pulumi_type, TUNNEL)
             assert identity in cloudflare.tunnels
-            assert is_secret(
-                engine.invoke(TOKEN_FUNCTION, {"accountId": "acc", "tunnelId": identity})["token"]
-            )
+            assert is_secret(engine.invoke(TOKEN_FUNCTION, {"accountId": "acc", "tunnelId": identity})["token"])
             with pytest.raises(grpc.RpcError) as raised:
                 engine.create(Tunnel.pulumi_type, TUNNEL)
             assert "You already have a tunnel with this name" in str(raised.value.details())

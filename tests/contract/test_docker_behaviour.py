@@ -139,9 +139,7 @@ def test_spellings_that_the_engine_gives_back_otherwise_never_come_to_rest(
     ],
     ids="+".join,
 )
-def test_spellings_for_a_hardened_container_are_clean_before_and_after_a_refresh(
-    make: Maker, inputs: Json
-) -> None:
+def test_spellings_for_a_hardened_container_are_clean_before_and_after_a_refresh(make: Maker, inputs: Json) -> None:
     container = make(**inputs).create()
     assert changed(container.diff()) == []
     container.refresh()
@@ -155,9 +153,7 @@ def test_uploads_into_a_read_only_root_fail_and_the_container_is_known(make: Mak
     assert failure.value.details, "the engine is not told of the container that was left"
 
 
-def test_uploads_have_the_content_mode_and_owner_that_were_asked_for(
-    make: Maker, engine: docker.DockerClient
-) -> None:
+def test_uploads_have_the_content_mode_and_owner_that_were_asked_for(make: Maker, engine: docker.DockerClient) -> None:
     uploads = [
         {"file": "/etc/deep/er/a.yml", "content": "a: 1\n"},
         {"file": "/run/b.sh", "content": "#!/bin/sh\n", "executable": True},
@@ -191,9 +187,7 @@ def test_waiting_without_a_health_check_says_so(make: Maker) -> None:
 
 
 def test_a_job_that_fails_is_no_error_and_tells_its_exit_code_and_logs(make: Maker) -> None:
-    job = make(
-        command=["sh", "-c", "echo out; echo err >&2; exit 3"], mustRun=False, attach=True, logs=True
-    ).create()
+    job = make(command=["sh", "-c", "echo out; echo err >&2; exit 3"], mustRun=False, attach=True, logs=True).create()
     assert job.outputs["exitCode"] == 3
     assert sorted(job.outputs["containerLogs"].split()) == ["err", "out"]
     job.refresh()
@@ -284,9 +278,7 @@ def test_a_change_that_only_a_replacement_could_make_is_left_alone_by_an_update(
     assert engine.containers.get(container.identity).attrs["Config"]["Healthcheck"]["Test"][1] == "true"
 
 
-def test_a_container_that_is_to_be_deleted_has_its_grace_period(
-    make: Maker, engine: docker.DockerClient
-) -> None:
+def test_a_container_that_is_to_be_deleted_has_its_grace_period(make: Maker, engine: docker.DockerClient) -> None:
     script = "trap 'echo bye > /out/bye; exit 0' TERM; while true; do sleep 0.1; done"
     volume = engine.volumes.create()
     try:

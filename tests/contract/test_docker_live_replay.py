@@ -98,9 +98,7 @@ class Stage:
             except docker.errors.NotFound:
                 return
             found.remove(force=True) if line.request["type"] == CONTAINER else found.remove()
-        elif line.response["properties"].get("mustRun") is False and line.request["properties"].get(
-            "mustRun"
-        ):
+        elif line.response["properties"].get("mustRun") is False and line.request["properties"].get("mustRun"):
             self.engine.containers.get(ours).stop(timeout=10)
 
     def _remember(self, line: Line, request: Json, answer: Json) -> None:

@@ -33,8 +33,8 @@ def test_a_plain_up_changes_nothing(dev):
 def test_the_other_environments_can_be_previewed_with_their_tunnel(stack, dev):
     seen = dev.dockyard("preview", stack)
     assert seen.code == 0, seen.output
-    assert "zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared" in seen.output
-    assert "dnsRecord:DnsRecord" in seen.output
+    assert "cloudflare:index:ZeroTrustTunnelCloudflared " in seen.output
+    assert "cloudflare:index:DnsRecord " in seen.output
     assert "to create" in seen.output
     assert "dockyard:discord-critical" in seen.output, "the missing secrets are told"
 

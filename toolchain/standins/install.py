@@ -10,9 +10,7 @@ VERSIONS = {"docker": "5.2.0", "cloudflare": "6.23.1"}
 """The official plugins whose place a stand-in takes; the versions of requirements.txt."""
 
 
-def install_standin(
-    name: Literal["docker", "cloudflare"], plugins_dir: Path, python: Path, checkout: Path
-) -> None:
+def install_standin(name: Literal["docker", "cloudflare"], plugins_dir: Path, python: Path, checkout: Path) -> None:
     """Write the plugin folder `resource-<name>-v<version>` with a program that runs the stand-in.
 
     Idempotent: the program is written anew each time, in one step, so that a moved checkout or a new Python

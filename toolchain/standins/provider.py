@@ -208,9 +208,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         """Check the provider's configuration."""
         return _check_response(self.provider.check_config(from_struct(request.news)))
 
-    def DiffConfig(
-        self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.DiffResponse:
+    def DiffConfig(self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext) -> provider_pb2.DiffResponse:
         """Compare the provider's configurations."""
         changes = self.provider.diff_config(from_struct(request.olds), from_struct(request.news))
         return provider_pb2.DiffResponse() if changes is None else _diff_response(changes)
@@ -226,9 +224,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         self._announce(in_passing=True)
         return provider_pb2.ConfigureResponse(supportsPreview=True, supports_autonaming_configuration=True)
 
-    def Check(
-        self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.CheckResponse:
+    def Check(self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext) -> provider_pb2.CheckResponse:
         """Check a resource's inputs."""
         mode = provider_pb2.CheckRequest.AutonamingOptions.Mode.Name(request.autonaming.mode)
         naming = Naming(request.randomSeed, request.autonaming.proposed_name, mode)
@@ -240,9 +236,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             _fail(context, f"checking {request.urn}", error)
         return _check_response(checked)
 
-    def Diff(
-        self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.DiffResponse:
+    def Diff(self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext) -> provider_pb2.DiffResponse:
         """Compare a resource's state with its new inputs."""
         try:
             changes = self.provider.diff(
@@ -256,9 +250,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             _fail(context, f"diffing {request.urn}", error)
         return _diff_response(changes)
 
-    def Create(
-        self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.CreateResponse:
+    def Create(self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext) -> provider_pb2.CreateResponse:
         """Make a resource."""
         if not request.preview:
             self._announce(in_passing=False)
@@ -273,14 +265,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             _fail(context, f"creating {request.urn}", error)
         return provider_pb2.CreateResponse(id=state.identity, properties=to_struct(state.outputs))
 
-    def Read(
-        self, request: provider_pb2.ReadRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.ReadResponse:
+    def Read(self, request: provider_pb2.ReadRequest, context: grpc.ServicerContext) -> provider_pb2.ReadResponse:
         """Read a resource back."""
         try:
-            state = self.provider.read(
-                _target(request), from_struct(request.properties), from_struct(request.inputs)
-            )
+            state = self.provider.read(_target(request), from_struct(request.properties), from_struct(request.inputs))
         except ProviderError as error:
             _fail(context, f"refreshing {request.urn}", error)
         if state is None:
@@ -289,9 +277,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             id=state.identity, properties=to_struct(state.outputs), inputs=to_struct(state.inputs)
         )
 
-    def Update(
-        self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.UpdateResponse:
+    def Update(self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext) -> provider_pb2.UpdateResponse:
         """Change a resource in place."""
         if not request.preview:
             self._announce(in_passing=False)
@@ -311,16 +297,12 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         """Remove a resource."""
         self._announce(in_passing=False)
         try:
-            self.provider.delete(
-                _target(request), from_struct(request.properties), from_struct(request.old_inputs)
-            )
+            self.provider.delete(_target(request), from_struct(request.properties), from_struct(request.old_inputs))
         except ProviderError as error:
             _fail(context, f"deleting {request.urn}", error)
         return empty_pb2.Empty()
 
-    def Invoke(
-        self, request: provider_pb2.InvokeRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.InvokeResponse:
+    def Invoke(self, request: provider_pb2.InvokeRequest, context: grpc.ServicerContext) -> provider_pb2.InvokeResponse:
         """Call a function."""
         try:
             answer = self.provider.invoke(request.tok, from_struct(request.args))
@@ -379,9 +361,7 @@ def _fail(context: grpc.ServicerContext, doing: str, error: ProviderError) -> No
                 reasons=[f"{doing}: {reason}" for reason in error.reasons],
             )
         )
-        status = status_pb2.Status(
-            code=grpc.StatusCode.UNKNOWN.value[0], message=str(error), details=[detail]
-        )
+        status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(error), details=[detail])
         context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
     context.abort(grpc.StatusCode.UNKNOWN, f"{doing}: {error}")
 

@@ -66,9 +66,7 @@ class CloudflareApi:
             )
         if answer.is_success and envelope["success"]:
             return envelope.get("result")
-        errors = [
-            f"{entry.get('message')} (code {entry.get('code')})" for entry in envelope.get("errors") or []
-        ]
+        errors = [f"{entry.get('message')} (code {entry.get('code')})" for entry in envelope.get("errors") or []]
         remedy = ""
         if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             remedy = "; check the API token and its permissions (Cloudflare Tunnel: Edit, DNS: Edit)"

@@ -77,9 +77,7 @@ def shaped_like(inputs: Any, real: Any) -> Any:
     The API fills in defaults and facts that nobody asked for; those are no drift. A list of another length is.
     """
     if isinstance(inputs, dict) and isinstance(real, dict):
-        return {
-            key: shaped_like(value, real[key]) for key, value in inputs.items() if real.get(key) is not None
-        }
+        return {key: shaped_like(value, real[key]) for key, value in inputs.items() if real.get(key) is not None}
     if isinstance(inputs, list) and isinstance(real, list) and len(inputs) == len(real):
         return [shaped_like(value, item) for value, item in zip(inputs, real, strict=True)]
     return real

@@ -84,9 +84,7 @@ class CloudflareProvider(Provider):
         kind = resource_type(target.type)
         given = _plain(news)
         failures = [
-            (key, f"{key} is required")
-            for key in kind.required
-            if given.get(key) is None or given.get(key) == ""
+            (key, f"{key} is required") for key in kind.required if given.get(key) is None or given.get(key) == ""
         ]
         for key, value in sorted(given.items()):
             if reason := _fault(kind, key, value):
@@ -108,9 +106,7 @@ class CloudflareProvider(Provider):
         after = kind.defaults | _plain(news)
         ignored = {_top(path) for path in ignore}
         found = {
-            path: change
-            for path, change in sorted(differences(before, after, "").items())
-            if _top(path) not in ignored
+            path: change for path, change in sorted(differences(before, after, "").items()) if _top(path) not in ignored
         }
         detailed = {p: Kind(c + 1) if _top(p) in kind.replaces else c for p, c in found.items()}
         names = _top_level(found)

@@ -69,9 +69,7 @@ class ResourceType(ABC):
 
     def body(self, inputs: Properties) -> Properties:
         """Return what the API is sent; what stands in the path is not part of it."""
-        fields: Properties = to_snake(
-            {k: v for k, v in inputs.items() if k != self.scope_name and v is not None}
-        )
+        fields: Properties = to_snake({k: v for k, v in inputs.items() if k != self.scope_name and v is not None})
         return fields
 
     def outputs(self, result: Properties, properties: Properties) -> Properties:
@@ -216,9 +214,7 @@ def with_text(result: Properties, key: str) -> Properties:
     return result if result.get(key) is None else {**result, key: json.dumps(result[key], sort_keys=True)}
 
 
-TYPES: Mapping[str, ResourceType] = {
-    kind.pulumi_type: kind for kind in (Tunnel(), TunnelConfig(), DnsRecord())
-}
+TYPES: Mapping[str, ResourceType] = {kind.pulumi_type: kind for kind in (Tunnel(), TunnelConfig(), DnsRecord())}
 
 
 def resource_type(token: str) -> ResourceType:

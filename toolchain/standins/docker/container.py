@@ -102,9 +102,7 @@ def _upload(engine: Engine, identity: str, uploads: list[Properties]) -> None:
     try:
         engine.client.put_archive(identity, "/", archive.getvalue())
     except docker.errors.APIError as error:
-        raise failed(
-            f"Unable to upload volume content: Error response from daemon: {error.explanation}"
-        ) from error
+        raise failed(f"Unable to upload volume content: Error response from daemon: {error.explanation}") from error
 
 
 def _upload_content(upload: Mapping[str, Any]) -> bytes:
@@ -112,9 +110,7 @@ def _upload_content(upload: Mapping[str, Any]) -> bytes:
     if not given:
         raise failed("error with upload content: one of 'content', 'content_base64', or 'source' must be set")
     if len(given) > 1:
-        raise failed(
-            "error with upload content: only one of 'content', 'content_base64', or 'source' can be set"
-        )
+        raise failed("error with upload content: only one of 'content', 'content_base64', or 'source' can be set")
     if given == ["content"]:
         return str(upload["content"]).encode()
     if given == ["contentBase64"]:

@@ -58,9 +58,7 @@ def _host_config(values: Mapping[str, Any]) -> Properties:
     config = {
         "Privileged": values.get("privileged"),
         "PublishAllPorts": values.get("publishAllPorts"),
-        "RestartPolicy": _given(
-            {"Name": values.get("restart"), "MaximumRetryCount": values.get("maxRetryCount")}
-        ),
+        "RestartPolicy": _given({"Name": values.get("restart"), "MaximumRetryCount": values.get("maxRetryCount")}),
         "Runtime": values.get("runtime"),
         "Mounts": [mount(entry) for entry in values.get("mounts") or []],
         "AutoRemove": values.get("rm"),

@@ -142,9 +142,7 @@ def mount_state(mount: Mapping[str, Any]) -> Properties:
         driver = options.get("DriverConfig") or {}
         result["volumeOptions"] = {
             "noCopy": bool(options.get("NoCopy")),
-            "labels": [
-                {"label": key, "value": value} for key, value in sorted((options.get("Labels") or {}).items())
-            ],
+            "labels": [{"label": key, "value": value} for key, value in sorted((options.get("Labels") or {}).items())],
             "driverName": driver.get("Name") or "",
             "driverOptions": driver.get("Options") or {},
             "subpath": options.get("Subpath") or "",
@@ -202,8 +200,7 @@ def _where_given(host: Mapping[str, Any], known: Mapping[str, Any]) -> Propertie
     result: Properties = {}
     if known.get("ulimits"):
         result["ulimits"] = [
-            {"name": entry["Name"], "soft": entry["Soft"], "hard": entry["Hard"]}
-            for entry in host.get("Ulimits") or []
+            {"name": entry["Name"], "soft": entry["Soft"], "hard": entry["Hard"]} for entry in host.get("Ulimits") or []
         ]
     if known.get("devices"):
         with_path = {entry["hostPath"] for entry in known["devices"] if entry.get("containerPath")}

@@ -33,18 +33,14 @@ def diff_state(schema: ResourceSchema, prior: Properties, news: Properties, igno
         planned[top] = prior.get(top)
     detailed: Detail = {}
     for name, entry in schema.fields.items():
-        detailed.update(
-            _property(entry, name, prior.get(name), planned.get(name), news.get(name), forced=False)
-        )
+        detailed.update(_property(entry, name, prior.get(name), planned.get(name), news.get(name), forced=False))
     replaces = sorted(_top(path) for path, kind in detailed.items() if kind.name.endswith("_REPLACE"))
     named = schema.auto_name and "name" in news and "name" not in news.get(DEFAULTS, ["name"])
     return Changes(
         detailed=detailed,
         diffs=sorted({_top(path) for path in detailed}),
         replaces=replaces,
-        stables=sorted(
-            name for name, entry in schema.fields.items() if entry.replace and name not in replaces
-        ),
+        stables=sorted(name for name, entry in schema.fields.items() if entry.replace and name not in replaces),
         delete_before_replace=bool(replaces) and (schema.delete_before_replace or named),
     )
 
@@ -162,9 +158,7 @@ def _object_list(
     return detail
 
 
-def _element(
-    fields: Mapping[str, Field], path: str, old: Any, new: Any, given: Any, *, forced: bool
-) -> Detail:
+def _element(fields: Mapping[str, Field], path: str, old: Any, new: Any, given: Any, *, forced: bool) -> Detail:
     if isinstance(old, dict) and isinstance(new, dict):
         return _object(fields, path, old, new, given, forced=forced)
     whole = Field(name="", type="list", of=fields, single=True)

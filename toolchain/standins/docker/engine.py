@@ -60,9 +60,7 @@ class Engine:
     def _connect(self) -> docker.APIClient:
         try:
             # More connections than calls can run side by side: a call that waits keeps its own.
-            client = docker.APIClient(
-                base_url=self.host, version="auto", timeout=CALL_TIMEOUT, max_pool_size=80
-            )
+            client = docker.APIClient(base_url=self.host, version="auto", timeout=CALL_TIMEOUT, max_pool_size=80)
         except docker.errors.DockerException as error:
             raise failed(f"Cannot connect to the Docker daemon at {self.host}: {error}") from error
         for entry in self._auth:
@@ -102,9 +100,7 @@ class Engine:
 
     def at_least(self, version: str) -> bool:
         """Tell whether the engine speaks this version of the API."""
-        return [int(part) for part in self.client.api_version.split(".")] >= [
-            int(part) for part in version.split(".")
-        ]
+        return [int(part) for part in self.client.api_version.split(".")] >= [int(part) for part in version.split(".")]
 
     def until(self, done: Callable[[], bool], seconds: float) -> bool:
         """Wait until `done` says so; False when the time is up. Raises ProviderError when cancelled."""

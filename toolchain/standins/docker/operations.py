@@ -38,9 +38,7 @@ OPERATIONS = {
     "docker:index/network:Network": Operations(
         resources.create_network, resources.read_network, resources.delete_network
     ),
-    "docker:index/volume:Volume": Operations(
-        resources.create_volume, resources.read_volume, resources.delete_volume
-    ),
+    "docker:index/volume:Volume": Operations(resources.create_volume, resources.read_volume, resources.delete_volume),
     "docker:index/remoteImage:RemoteImage": Operations(
         resources.create_image,
         resources.read_image,
@@ -49,9 +47,7 @@ OPERATIONS = {
         reads_after_update=True,
     ),
     "docker:index/secret:Secret": Operations(swarm.create_secret, swarm.read_secret, swarm.delete_secret),
-    "docker:index/serviceConfig:ServiceConfig": Operations(
-        swarm.create_config, swarm.read_config, swarm.delete_config
-    ),
+    "docker:index/serviceConfig:ServiceConfig": Operations(swarm.create_config, swarm.read_config, swarm.delete_config),
     "docker:index/service:Service": Operations(
         swarm.create_service,
         swarm.read_service,

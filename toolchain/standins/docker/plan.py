@@ -125,10 +125,7 @@ def filled(fields: Mapping[str, Field], config: Properties, *, in_set: bool = Fa
             if entry.fields and entry.single and value != UNKNOWN:
                 value = filled(entry.fields, value, in_set=inner_set)
             elif entry.fields and isinstance(value, list):
-                value = [
-                    item if item == UNKNOWN else filled(entry.fields, item, in_set=inner_set)
-                    for item in value
-                ]
+                value = [item if item == UNKNOWN else filled(entry.fields, item, in_set=inner_set) for item in value]
         elif entry.computed:
             value = UNKNOWN
         elif in_set and entry.type == "string":

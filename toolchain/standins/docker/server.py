@@ -115,9 +115,7 @@ class DockerProvider(Provider):
         schema = _schema(target)
         known, inputs = without_secrets(outputs), without_secrets(inputs)
         if not known:
-            raise ProviderError(
-                "this stand-in plugin cannot import what it has not made; use the official plugin"
-            )
+            raise ProviderError("this stand-in plugin cannot import what it has not made; use the official plugin")
         operations, engine = self._engine(target)
         read = operations.read(engine, target.identity, known)
         if read is None:

@@ -148,9 +148,7 @@ def _privileges(entry: Mapping[str, Any] | None) -> Properties | None:
         }
     if context := entry.get("seLinuxContext"):
         names = {"Disable": "disable", "User": "user", "Role": "role", "Type": "type", "Level": "level"}
-        result["SELinuxContext"] = {
-            key: context[name] for key, name in names.items() if context.get(name) is not None
-        }
+        result["SELinuxContext"] = {key: context[name] for key, name in names.items() if context.get(name) is not None}
     return result
 
 

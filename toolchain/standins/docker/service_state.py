@@ -81,9 +81,7 @@ def _task(task: Mapping[str, Any]) -> Properties:
             }
             for network in task.get("Networks") or []
         ],
-        "logDriver": None
-        if not driver
-        else {"name": driver.get("Name") or "", "options": driver.get("Options") or {}},
+        "logDriver": None if not driver else {"name": driver.get("Name") or "", "options": driver.get("Options") or {}},
     }
 
 

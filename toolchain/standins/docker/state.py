@@ -39,9 +39,7 @@ def _known(entry: Field | None, value: Any) -> Any:
     if entry and entry.fields and isinstance(value, dict):
         return {name: _known(entry.fields.get(name), item) for name, item in value.items()}
     if entry and entry.fields and isinstance(value, list):
-        return [
-            {name: _known(entry.fields.get(name), inner) for name, inner in item.items()} for item in value
-        ]
+        return [{name: _known(entry.fields.get(name), inner) for name, inner in item.items()} for item in value]
     return value
 
 
@@ -77,10 +75,7 @@ def _merged(entry: Field, before: Any, value: Any, refreshed: bool) -> Any:
         outer = before if isinstance(before, dict) else {}
         # Only a block that was given keeps its nulls; one that the engine filled in is taken as it is.
         as_read = refreshed or not isinstance(before, dict)
-        return {
-            name: _merged(inner, outer.get(name), value.get(name), as_read)
-            for name, inner in entry.fields.items()
-        }
+        return {name: _merged(inner, outer.get(name), value.get(name), as_read) for name, inner in entry.fields.items()}
     empty = not entry.scalar and not entry.block and not value
     if empty and not refreshed and before is None and not entry.computed:
         return None
@@ -94,11 +89,7 @@ def finished(schema: ResourceSchema, outputs: Properties, *, created: bool = Fal
     """
     result = {name: value for name, value in outputs.items() if name not in (META, RAW_STATE_DELTA)}
     null = {name for name, entry in schema.fields.items() if created and entry.computed and entry.single}
-    fields = {
-        name: entry
-        for name, entry in schema.fields.items()
-        if name not in null or result.get(name) is not None
-    }
+    fields = {name: entry for name, entry in schema.fields.items() if name not in null or result.get(name) is not None}
     result[RAW_STATE_DELTA] = _object_delta(fields, result)
     if meta := schema.meta():
         result[META] = meta
@@ -108,9 +99,7 @@ def finished(schema: ResourceSchema, outputs: Properties, *, created: bool = Fal
 def _object_delta(fields: Mapping[str, Field], value: Mapping[str, Any]) -> Properties:
     inner = {name: _delta(entry, value.get(name)) for name, entry in fields.items()}
     properties = {name: delta for name, delta in inner.items() if delta}
-    renamed = {
-        name: entry.tf for name, entry in fields.items() if entry.tf and entry.tf != terraform_name(name)
-    }
+    renamed = {name: entry.tf for name, entry in fields.items() if entry.tf and entry.tf != terraform_name(name)}
     result: Properties = {}
     if properties:
         result["ps"] = properties
@@ -126,9 +115,7 @@ def _delta(entry: Field, value: Any) -> Properties | None:
         return None
     if entry.type == "map":
         return {"map": {}}
-    elements = {
-        str(index): _object_delta(entry.fields, item) for index, item in enumerate(value) if entry.fields
-    }
+    elements = {str(index): _object_delta(entry.fields, item) for index, item in enumerate(value) if entry.fields}
     return {"arr": {"el": elements} if elements else {}}
 
 

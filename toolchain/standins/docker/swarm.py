@@ -65,9 +65,7 @@ def delete_config(engine: Engine, identity: str, known: Properties) -> None:
     _delete(engine, f"/configs/{identity}")
 
 
-def _create_file(
-    engine: Engine, path: str, values: Properties, made: Callable[[str], None]
-) -> Properties | None:
+def _create_file(engine: Engine, path: str, values: Properties, made: Callable[[str], None]) -> Properties | None:
     body = {"Name": values["name"], "Data": values["data"], "Labels": labels(values.get("labels"))}
     try:
         identity = engine.call("POST", f"{path}/create", body)["ID"]
