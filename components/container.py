@@ -98,6 +98,7 @@ def common_args(spec: ContainerSpec, context: StackContext) -> dict[str, Any]:
             for mount in spec.mounts
         ]
         or None,
+        "shm_size": spec.shared_memory,
         "tmpfs": dict.fromkeys(spec.tmpfs, TMPFS_OPTIONS) or None,
     }
 

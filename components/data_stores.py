@@ -70,6 +70,8 @@ def run_postgres(
                 secrets.mounted_at(SECRETS_FOLDER),
             ),
             tmpfs=("/tmp", "/var/run/postgresql"),
+            # Workers of one parallel query exchange rows there: "could not resize shared memory segment" with 64.
+            shared_memory=256,
             health=HealthCheck(
                 # Over TCP: while the image initialises its data folder, a temporary server answers on the socket only.
                 ("pg_isready", "-q", "-h", "127.0.0.1", "-U", config.user, "-d", config.database),

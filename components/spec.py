@@ -69,6 +69,9 @@ class ContainerSpec:
     tmpfs: tuple[str, ...] = ()
     """Folders in memory, writable by anyone in the container, at most 64 MB each."""
 
+    shared_memory: int | None = None
+    """Size of /dev/shm in MiB; None leaves Docker's 64."""
+
     publish: tuple[Publication, ...] = ()
     read_only: bool = True
     capabilities: tuple[str, ...] = ()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import socket
 from collections.abc import Collection
 from pathlib import Path
 
 import yaml
 
 from settings.loader import Settings
+from toolchain.ports import port_is_free
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
@@ -47,20 +47,10 @@ def check_ports(settings: Settings, held: Collection[int]) -> None:
     taken = []
     for name in settings.stack.publish:
         port = settings.port(name)
-        if port is not None and port not in held and not _is_free(port):
+        if port is not None and port not in held and not port_is_free(port):
             taken.append(f"{name} wants 127.0.0.1:{port}")
     if taken:
         raise SetupError(
             f"ports are taken by another program: {', '.join(taken)}",
             f"`ss -ltnp` names the program; stop it, or change dockyard:publish in Pulumi.{settings.stack_name}.yaml",
         )
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

@@ -16,6 +16,7 @@ from toolchain import processes
 from toolchain.kit.hostprograms import host_program
 from toolchain.kit.layers import MANIFEST, Layer, digest_of, manifest
 from toolchain.lock import locked
+from toolchain.ports import port_is_free
 from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
@@ -147,20 +148,9 @@ def _port(work: WorkDir) -> int:
 def _soon_free(port: int) -> bool:
     """Tell whether a port can be had, now or when a predecessor that just ended has let go of it."""
     deadline = time.monotonic() + PATIENCE
-    while not (free := _free(port)) and time.monotonic() < deadline:
+    while not (free := port_is_free(port)) and time.monotonic() < deadline:
         time.sleep(0.05)
     return free
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        # As the registry itself binds it: connections of a predecessor that are still closing do not count.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _settings(work: WorkDir, port: int) -> str:

@@ -160,6 +160,8 @@ def test_postgres_and_redis_get_the_settings_of_the_product_file(app):
     command = " ".join(world["shop-app-postgres"].inputs["command"])
     assert "shared_buffers=256MB" in command
     assert "max_connections=50" in command
+    assert world["shop-app-postgres"].inputs["shmSize"] == 256
+    assert "shmSize" not in world["shop-app-redis"].inputs
     config = world["shop-app-redis-config-writer"].files["/dockyard/files/redis.conf"]
     assert "maxmemory 100mb" in config
     assert "maxmemory-policy allkeys-lru" in config
