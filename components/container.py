@@ -63,7 +63,7 @@ def common_args(spec: ContainerSpec, context: StackContext) -> dict[str, Any]:
         "image": spec.image,
         "command": list(spec.command) or None,
         "entrypoints": list(spec.entrypoint) or None,
-        "envs": [pulumi.Output.concat(name, "=", value) for name, value in sorted(spec.env.items())] or None,
+        "envs": [_variable(name, value) for name, value in sorted(spec.env.items())] or None,
         "user": spec.user,
         # The provider reports a swap limit of its own where none is given: an update in every preview.
         "memory": spec.limits.memory,
@@ -101,6 +101,10 @@ def common_args(spec: ContainerSpec, context: StackContext) -> dict[str, Any]:
         "shm_size": spec.shared_memory,
         "tmpfs": dict.fromkeys(spec.tmpfs, TMPFS_OPTIONS) or None,
     }
+
+
+def _variable(name: str, value: pulumi.Input[str]) -> pulumi.Input[str]:
+    return f"{name}={value}" if isinstance(value, str) else pulumi.Output.concat(name, "=", value)
 
 
 def run_service(

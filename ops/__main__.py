@@ -15,7 +15,7 @@ from ops import checks, deploy
 from ops.setup import prepare, prepare_engine, prepare_tools
 from settings.problems import SettingsError
 from toolchain.engine import stop_engine
-from toolchain.environment import environment
+from toolchain.environment import environment, forget_other_checkout
 from toolchain.progress import Progress, SetupError
 from toolchain.registry import stop_registry
 from toolchain.workdir import WorkDir
@@ -112,6 +112,7 @@ def test(
 def main() -> None:
     """Run the command; an error that a person can mend is told in its own words, without a traceback."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    forget_other_checkout(WorkDir())
     try:
         app()
     except KeyboardInterrupt:

@@ -12,7 +12,7 @@ from ops.events import Outcome
 from ops.ports import check_ports
 from ops.setup import Ready, prepare, prepare_engine, stack_settings
 from ops.state import State, remove_strays, settle_locks
-from ops.status import follow_logs, last_words, print_table, rows
+from ops.status import follow_logs, last_words, print_table, rows, wait_until_settled
 from toolchain.progress import Progress, SetupError, spell_seconds
 from toolchain.workdir import WorkDir
 
@@ -31,13 +31,15 @@ def up(work: WorkDir, stack: str, progress: Progress) -> int:
         step.outcome, step.failed = outcome.summary(), code != 0
     if code:
         _tell_errors(outcome, progress, work, "up", stack)
-        for service, lines in last_words(client, stack):
-            progress.line(f"{service} is not healthy. Its last lines:", "bold red")
-            progress.line("\n".join(f"    {line}" for line in lines))
-        return code
-    _print_status(ready, client)
+    else:
+        # A container that only had to be started again is not waited for by the engine.
+        wait_until_settled(State.of(ready.engine), client, ready.settings.stack.docker.wait_timeout)
+        code = _print_status(ready, client)
+    for service, lines in last_words(client, stack) if code else ():
+        progress.line(f"{service} is not healthy. Its last lines:", "bold red")
+        progress.line("\n".join(f"    {line}" for line in lines))
     progress.line(f"{outcome.summary()} in {spell_seconds(time.monotonic() - began)}")
-    return 0
+    return code
 
 
 def preview(work: WorkDir, stack: str, arguments: Sequence[str], progress: Progress) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from dataclasses import dataclass
 
 import docker
@@ -42,6 +43,13 @@ def rows(state: State, client: docker.DockerClient) -> list[Row]:
         image = str(resource["inputs"]["image"]).split("@")[0].rsplit("/", 1)[-1]
         found.append(Row(resource["id"], labels["dockyard.service"], _health(resource["id"], client), url, image))
     return sorted(found, key=lambda row: (not row.url, row.service))
+
+
+def wait_until_settled(state: State, client: docker.DockerClient, seconds: int) -> None:
+    """Wait while a container's health is not known yet, at most so many seconds."""
+    limit = time.monotonic() + seconds
+    while any(row.health == "starting" for row in rows(state, client)) and time.monotonic() < limit:
+        time.sleep(0.5)
 
 
 def _health(container_id: str, client: docker.DockerClient) -> str:

@@ -10,6 +10,31 @@ from pathlib import Path
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
+CHECKOUT_VARIABLE = "DOCKYARD_CHECKOUT"
+"""Names the checkout whose `env` a shell has taken in."""
+
+
+def forget_other_checkout(work: WorkDir) -> None:
+    """Drop from this process's environment what `./dockyard env` of another checkout has put into the shell.
+
+    Else this checkout's program would be run on the other's state and engine.
+    """
+    other = os.environ.pop(CHECKOUT_VARIABLE, "")
+    if not other or Path(other) == work.checkout:
+        return
+    theirs = WorkDir(Path(other))
+    exported = {
+        "PULUMI_HOME": str(theirs.pulumi_home),
+        "PULUMI_BACKEND_URL": own_backend(theirs),
+        "PULUMI_CONFIG_PASSPHRASE_FILE": str(theirs.passphrase_file),
+        "DOCKER_HOST": theirs.docker_host_file.read_text().strip() if theirs.docker_host_file.exists() else "",
+    }
+    for name, value in exported.items():
+        if os.environ.get(name) == value:
+            del os.environ[name]
+    paths = os.environ.get("PATH", "").split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join(part for part in paths if not part.startswith(f"{other}/.dockyard/"))
+
 
 def own_backend(work: WorkDir) -> str:
     """Return the address of the checkout's own file backend."""
@@ -38,6 +63,11 @@ def environment(work: WorkDir) -> dict[str, str]:
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         # A stack's secrets are opened by what its state says when its stack file carries no salt.
         "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
+        # Pulumi's Python host runs `pip list` before every preview: it need not look for a newer pip each time.
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        # Some machines switch Python's cache of compiled modules off; a preview would compile everything anew.
+        "PYTHONDONTWRITEBYTECODE": "",
+        CHECKOUT_VARIABLE: str(work.checkout),
     }
     if uses_own_backend(work) and "PULUMI_CONFIG_PASSPHRASE" not in os.environ:
         variables["PULUMI_CONFIG_PASSPHRASE_FILE"] = os.environ.get(

@@ -15,7 +15,7 @@ import pytest
 
 from tests.setup.helpers import Words
 from toolchain import processes
-from toolchain.environment import ensure_backend, environment, full_environment
+from toolchain.environment import ensure_backend, environment, forget_other_checkout, full_environment
 from toolchain.progress import SetupError
 from toolchain.pulumi_cli import ensure_pulumi
 from toolchain.stacks import ensure_stack
@@ -62,6 +62,31 @@ def test_a_backend_that_the_person_has_set_is_left_alone(work: WorkDir, monkeypa
     assert not work.state.exists()
     assert environment(work)["PULUMI_BACKEND_URL"] == "s3://team-state"
     assert "PULUMI_CONFIG_PASSPHRASE_FILE" not in environment(work), "our passphrase would lock the team's secrets"
+
+
+def test_what_another_checkout_has_put_into_the_shell_does_not_lead_this_one_to_its_state(
+    work: WorkDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = WorkDir(tmp_path / "other")
+    ensure_backend(other)
+    other.docker_host_file.write_text("unix:///run/of-the-other.sock\n")
+    before = environment(work)
+    for name, value in environment(other).items():
+        monkeypatch.setenv(name, value)
+    forget_other_checkout(work)
+    assert "DOCKER_HOST" not in os.environ
+    assert str(other.root) not in os.environ["PATH"]
+    assert environment(work) == before
+
+
+def test_what_this_checkout_or_the_person_has_put_into_the_shell_stays(
+    work: WorkDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (environment(work) | {"DOCKER_HOST": "unix:///mine.sock"}).items():
+        monkeypatch.setenv(name, value)
+    forget_other_checkout(work)
+    assert os.environ["DOCKER_HOST"] == "unix:///mine.sock"
+    assert os.environ["PULUMI_HOME"] == str(work.pulumi_home)
 
 
 def test_a_passphrase_that_the_person_has_set_counts(work: WorkDir, monkeypatch: pytest.MonkeyPatch) -> None:
