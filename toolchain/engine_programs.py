@@ -157,9 +157,11 @@ def _link_iptables(unpacked: Path) -> None:
     for variant in ("xtables-nft-multi", "xtables-legacy-multi"):
         for found in unpacked.glob(f"**/sbin/{variant}"):
             libraries = os.pathsep.join(map(str, unpacked.glob("usr/lib/*-linux-gnu*")))
+            # Without its extensions it cannot even list rules that another engine has left, and would seem unfit.
+            extensions = next(map(str, unpacked.glob("usr/lib/*-linux-gnu*/xtables")), "")
             probe = subprocess.run(
                 [str(found), "iptables", "-t", "nat", "-S"],
-                env={**os.environ, "LD_LIBRARY_PATH": libraries},
+                env={**os.environ, "LD_LIBRARY_PATH": libraries, "XTABLES_LIBDIR": extensions},
                 capture_output=True,
                 check=False,
             )
