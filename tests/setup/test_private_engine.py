@@ -136,24 +136,29 @@ class Traces(NamedTuple):
     mounts: list[str]
 
 
+def ask(*command: str) -> list[str]:
+    """The lines that one of the engine's own programs prints, wherever it is on this machine."""
+    env = engine_programs.find_programs(CACHE, lambda _: None).environment()
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
 def traces(engine: Engine) -> Traces:
     """What of an engine is to be seen on the machine, its data aside."""
-    interfaces = subprocess.run(["ip", "-br", "address"], capture_output=True, text=True, check=True).stdout
+    interfaces = ask("ip", "-br", "address")
     pool = (engine.root / "network").read_text().removesuffix(".0.0/16\n") if engine.root.exists() else "no pool"
-    rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout
+    rules = [*ask("iptables", "-t", "filter", "-S"), *ask("iptables", "-t", "nat", "-S")]
     return Traces(
         [processes.command_line(pid) for pid in processes.find(str(engine.run))],
-        [line for line in interfaces.splitlines() if engine.bridge in line or f" {pool}." in line],
-        [line for line in rules.splitlines() if engine.bridge in line],
+        [line for line in interfaces if engine.bridge in line or f" {pool}." in line],
+        [line for line in rules if engine.bridge in line],
         [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(engine.root) in line],
     )
 
 
 def interfaces_and_rules_of_others(*engines: Engine) -> list[str]:
     """The interfaces and firewall rules that are not of these engines."""
-    links = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True).stdout.splitlines()
-    names = [line.split()[0] for line in links if line.startswith(("docker0", "eth", "lo"))]
-    rules = subprocess.run(["iptables", "-S"], capture_output=True, text=True, check=True).stdout.splitlines()
+    names = [line.split()[0] for line in ask("ip", "-br", "link") if line.startswith(("docker0", "eth", "lo"))]
+    rules = ask("iptables", "-S")
     return sorted(names) + [line for line in rules if "DOCKER" in line and not any(e.bridge in line for e in engines)]
 
 
