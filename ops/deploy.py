@@ -9,10 +9,12 @@ from collections.abc import Sequence
 import docker
 
 from ops.events import Outcome
+from ops.host import check_cores
 from ops.ports import check_ports
-from ops.setup import Ready, prepare, prepare_engine, stack_settings
+from ops.setup import Ready, prepare, prepare_engine, reach, stack_settings
 from ops.state import State, remove_strays, settle_locks
 from ops.status import follow_logs, last_words, print_table, rows, wait_until_settled
+from toolchain.engine import ensure_engine
 from toolchain.progress import Progress, SetupError, spell_seconds
 from toolchain.workdir import WorkDir
 
@@ -22,6 +24,7 @@ def up(work: WorkDir, stack: str, progress: Progress) -> int:
     began = time.monotonic()
     ready = prepare(work, stack, progress)
     client = ready.docker_client()
+    check_cores(ready.settings, int(client.info()["NCPU"]))
     state = _mended_state(work, ready, client, progress)
     check_ports(ready.settings, _ports_held(client, stack))
     again = [f"--replace={urn}" for urn in state.failed_jobs()]
@@ -50,6 +53,8 @@ def preview(work: WorkDir, stack: str, arguments: Sequence[str], progress: Progr
 
 def down(work: WorkDir, stack: str, progress: Progress, *, volumes: bool) -> int:
     """Remove everything that the stack made; data volumes, and the secrets that open them, only with `volumes`."""
+    # A stack is taken down also where its files are broken by now; the program is not run.
+    ensure_engine(work, progress)
     engine = prepare_engine(work, stack, progress)
     settle_locks(work.state, stack, progress)
     state = State.of(engine)
@@ -92,7 +97,7 @@ def _tell_errors(outcome: Outcome, progress: Progress, work: WorkDir, verb: str,
 
 def logs(work: WorkDir, stack: str, service: str | None, *, follow: bool, tail: int, progress: Progress) -> int:
     """Print what the stack's containers wrote, each line with its service's name."""
-    ready = prepare(work, stack, progress)
+    ready = reach(work, stack, progress)
     found = [row for row in rows(State.of(ready.engine), ready.docker_client()) if service in (None, row.service)]
     if not found:
         raise SetupError(f"the stack {stack} runs no service {service or 'at all'}")
@@ -101,7 +106,7 @@ def logs(work: WorkDir, stack: str, service: str | None, *, follow: bool, tail: 
 
 def show_status(work: WorkDir, stack: str, progress: Progress) -> int:
     """Print what runs; exit code 1 where something is not well."""
-    ready = prepare(work, stack, progress)
+    ready = reach(work, stack, progress)
     return _print_status(ready, ready.docker_client())
 
 

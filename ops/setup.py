@@ -81,6 +81,12 @@ def prepare(work: WorkDir, stack: str, progress: Progress) -> Ready:
     return Ready(Engine(work, stack, tools.result()), stack_settings(work, stack), docker_host)
 
 
+def reach(work: WorkDir, stack: str, progress: Progress) -> Ready:
+    """Make both engines ready to tell of a stack that may run already; nothing is fetched for it."""
+    docker_host = ensure_engine(work, progress)
+    return Ready(prepare_engine(work, stack, progress), stack_settings(work, stack, preview=True), docker_host)
+
+
 def _images(work: WorkDir, settings: Settings, docker_host: str, progress: Progress) -> None:
     images = ensure_images(work, progress, docker_host, settings.image_names, settings.stack.docker.mirror)
     known = read_machine(work.machine_file)

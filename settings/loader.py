@@ -20,6 +20,9 @@ from settings.product import Product
 from settings.stack import Stack
 
 NAMESPACE = "dockyard:"
+GENERATED_SECRETS = ("grafana-admin-password", "postgres-password", "redis-password")
+"""Made by Dockyard unless they are given."""
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
@@ -121,6 +124,7 @@ def load(
         product, wrong = _with_overrides(product, stack, stack_file, lines)
         problems += wrong
         problems += check_together(stack, product, images, stack_file, lines, str(product_path), checkout)
+        problems += _unused_secrets(stack, product, configuration, stack_file, lines)
     if problems or not (stack and preview and stack.preview_without_secrets):
         problems += missing
     if problems or stack is None or product is None:
@@ -208,6 +212,24 @@ def _missing_secrets(stack: Stack, configuration: Configuration, stack_name: str
         )
         for name, place in stack.secrets.items()
         if name not in configuration.secrets
+    ]
+
+
+def _unused_secrets(
+    stack: Stack, product: Product, configuration: Configuration, file: str, lines: Lines
+) -> list[Problem]:
+    """A secret that nothing asks for is a mistyped name, as a rule, and something goes without its secret."""
+    known = sorted({*stack.secrets, *product.secrets, *GENERATED_SECRETS})
+    return [
+        Problem(
+            file,
+            f"config.{NAMESPACE}{name}",
+            "a secret that nothing asks for",
+            f"one of {', '.join(known)}",
+            f"Remove it: pulumi config rm {NAMESPACE}{name}",
+            lines.find(["config", f"{NAMESPACE}{name}"]),
+        )
+        for name in sorted(configuration.secrets - {*known, *Stack.model_fields})
     ]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ops.host import check_cores
 from settings.loader import Configuration, from_engine, load, read_stack_file
 from settings.machine import Machine, write_machine
 from settings.problems import SettingsError
@@ -145,6 +146,32 @@ def test_a_given_secret_is_no_problem_and_its_value_is_never_read(checkout):
     assert "abc" not in repr(settings)
 
 
+def test_a_secret_that_nothing_asks_for_is_told_since_its_name_is_likely_mistyped(checkout):
+    given = Configuration(
+        {"product": "products/shop.yaml", "environment": "development"}, frozenset({"grafana-pasword"})
+    )
+    with pytest.raises(SettingsError, match=r"dockyard:grafana-pasword: found a secret that nothing asks for"):
+        load(given, "dev", checkout=checkout)
+    given = Configuration(given.values, frozenset({"grafana-admin-password"}))
+    assert load(given, "dev", checkout=checkout).missing_secrets == ()
+
+
+def test_more_cores_than_the_host_has_are_told_with_their_place(checkout):
+    (checkout / "Pulumi.dev.yaml").write_text(
+        STACK + "  dockyard:monitoring: {prometheus: {limits: {memory: 512MB, cpus: 5}}}\n"
+    )
+    (checkout / "products/shop.yaml").write_text(PRODUCT.replace("{memory: 512MB}", "{memory: 512MB, cpus: 4}"))
+    settings = read(checkout)
+    check_cores(settings, 8)
+    with pytest.raises(SettingsError) as caught:
+        check_cores(settings, 2)
+    assert [str(problem) for problem in caught.value.problems] == [
+        "products/shop.yaml: services.api.limits.cpus: found 4, expected at most 2, the cores of this Docker host",
+        "Pulumi.dev.yaml: config.dockyard:monitoring.prometheus.limits.cpus: found 5,"
+        " expected at most 2, the cores of this Docker host",
+    ]
+
+
 def test_settings_that_are_secret_are_refused(checkout):
     configuration = Configuration(
         {"product": "products/shop.yaml", "environment": "development"}, frozenset({"publish"})
@@ -222,12 +249,12 @@ def test_the_engine_and_the_file_give_the_same_settings(checkout):
             "dockyard:environment": "development",
             "dockyard:publish": '{"api":8000}',
             "dockyard:preview_without_secrets": "true",
-            "dockyard:token": "hush",
+            "dockyard:postgres-password": "hush",
             "other:key": "1",
         },
-        frozenset({"dockyard:token"}),
+        frozenset({"dockyard:postgres-password"}),
     )
-    assert by_engine.secrets == {"token"}
+    assert by_engine.secrets == {"postgres-password"}
     assert load(by_engine, "dev", checkout=checkout).stack == read(checkout).stack
 
 
