@@ -4,21 +4,15 @@ import subprocess
 
 import pytest
 
-
-@pytest.fixture(scope="module")
-def start_of_the_engine(dev) -> float:
-    """Seconds that `pulumi version` takes here and now: the measure of the others, for machines differ and are busy.
-
-    On two idle cores it is 0.2 s; there the bars are 10 s for an `up` that changes nothing, 3 s for a preview.
-    """
-    return sorted(dev.pulumi("version").seconds for _ in range(5))[2]
+# How quick is quick is told against the first `up` of the same run, since machines differ and are busy at times. On two
+# idle cores, with caches, that takes 30 to 40 s, an `up` that changes nothing 5 s and a preview 3 s.
 
 
-def test_a_second_up_changes_nothing_and_is_quick(dev, start_of_the_engine):
+def test_a_second_up_changes_nothing_and_is_quick(dev, first_up):
     again = dev.dockyard("up", "dev")
     assert again.code == 0
     assert "\n0 changes in" in again.output
-    assert again.seconds <= 50 * start_of_the_engine
+    assert again.seconds <= first_up.seconds / 2
 
 
 def test_a_preview_with_refresh_is_clean_twice_in_a_row(dev):
@@ -27,10 +21,10 @@ def test_a_preview_with_refresh_is_clean_twice_in_a_row(dev):
         assert seen.code == 0, seen.output
 
 
-def test_a_plain_preview_that_changes_nothing_is_quick(dev, start_of_the_engine):
+def test_a_plain_preview_that_changes_nothing_is_quick(dev, first_up):
     runs = [dev.pulumi("preview", "-s", "dev", "--expect-no-changes", "--non-interactive") for _ in range(5)]
     assert all(run.code == 0 for run in runs)
-    assert sorted(run.seconds for run in runs)[2] <= 20 * start_of_the_engine
+    assert sorted(run.seconds for run in runs)[2] <= first_up.seconds / 4
 
 
 def test_a_plain_up_changes_nothing(dev):
