@@ -229,7 +229,7 @@ def test_the_process_starts_fast_and_answers_over_grpc(cloudflare: Cloudflare) -
         process.kill()
         process.communicate()
     # About 0.15 s on an idle machine; a library too many in the imports costs more than the slack here.
-    assert took < 2
+    assert took < 5
 
 
 def test_the_http_client_is_loaded_only_when_something_is_done() -> None:

@@ -48,7 +48,7 @@ def test_a_second_run_asks_no_registry(checkout: Make, played, docker_host, word
     said = str(words)
     began = time.monotonic()
     assert ensure_images(work, words.progress, docker_host, list(table), None) == {}
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 2.5
     assert str(words) == said
 
 
@@ -127,7 +127,7 @@ def test_the_kit_builds_what_no_registry_gives(checkout: Make, engine, docker_ho
     said = str(words)
     began = time.monotonic()
     assert ensure_images(work, words.progress, docker_host, ["busybox"], None) == found
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 2.5
     assert str(words) == said
 
 

@@ -68,7 +68,7 @@ def test_the_second_call_has_nothing_to_make_and_says_nothing(checkout: Path) ->
     began = time.monotonic()
     done = call(checkout / "dockyard", "status")
     assert (done.stdout, done.stderr) == ("42 status\n", "")
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 5.0
 
 
 def test_it_runs_from_any_folder_and_through_symbolic_links(checkout: Path, tmp_path: Path) -> None:
