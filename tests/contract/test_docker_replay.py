@@ -47,7 +47,7 @@ def test_every_recorded_answer_is_reproduced(method: str, capsys: pytest.Capture
     lines = list(of_method(method))
     found = differences(lines)
     with capsys.disabled():
-        print(f"\n  {method}: {len(lines) - len(found)} of {len(lines)} recorded answers reproduced")  # noqa: T201
+        print(f"\n  {method}: {len(lines) - len(found)} of {len(lines)} recorded answers reproduced")  # noqa: T201 - the figure is asked for
     assert lines, f"the transcripts hold no {method}"
     assert not found, "\n".join(found)
 

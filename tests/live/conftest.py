@@ -98,7 +98,7 @@ def run(command: list[str], folder: Path, environment: Mapping[str, str], limit:
         timeout=limit,
     )
     seconds = time.monotonic() - began
-    print(f"$ {' '.join(command)}  [{finished.returncode}, {seconds:.1f} s]\n{finished.stdout}")  # noqa: T201
+    print(f"$ {' '.join(command)}  [{finished.returncode}, {seconds:.1f} s]\n{finished.stdout}")  # noqa: T201 - shown on failure
     return Finished(finished.returncode, finished.stdout, seconds)
 
 

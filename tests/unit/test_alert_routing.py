@@ -14,8 +14,10 @@ GIVEN = {"ops": "https://discord.com/api/webhooks/1/a", "pager": "https://discor
 @pytest.fixture
 def routing(make_context):
     def build_routing(alerts=DISCORD, port=None, secrets=GIVEN):
-        config = lambda: AlertRoutingConfig(alerts, make_context(), lambda name: name, port)  # noqa: E731
-        return build(lambda: AlertRouting("a", config()) and None, secrets=secrets)
+        def program():
+            AlertRouting("a", AlertRoutingConfig(alerts, make_context(), lambda name: name, port))
+
+        return build(program, secrets=secrets)
 
     return build_routing
 

@@ -9,7 +9,7 @@ from tests.unit.world import build
 @pytest.fixture
 def tunnel(make_context):
     # Two seconds to import, as in the program only where a stack has a tunnel.
-    from components.cloudflare_tunnel import CloudflareTunnel, CloudflareTunnelConfig  # noqa: PLC0415
+    from components.cloudflare_tunnel import CloudflareTunnel, CloudflareTunnelConfig  # noqa: PLC0415 - see above
 
     settings = Tunnel(account_id="a" * 32, zone_id="b" * 32, name="shop-monitoring", hostname="monitoring.shop.example")
 

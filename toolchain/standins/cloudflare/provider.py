@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 OFFICIAL_API = "https://api.cloudflare.com/client/v4"
 
-TOKEN_FUNCTION = "cloudflare:index/getZeroTrustTunnelCloudflaredToken:getZeroTrustTunnelCloudflaredToken"  # noqa: S105
+TOKEN_FUNCTION = "cloudflare:index/getZeroTrustTunnelCloudflaredToken:getZeroTrustTunnelCloudflaredToken"  # noqa: S105 - a name
 
 CONFIG_KEYS = frozenset({"apiToken", "baseUrl", "version", "pluginDownloadURL"})
 """Provider settings that this stand-in takes; the last two, and what begins with `__`, are the engine's own."""
@@ -186,7 +186,7 @@ class CloudflareProvider(Provider):
         with self._lock:
             if self._api is None:
                 # Imported here: a preview does without, and the engine starts this program at every command.
-                from toolchain.standins.cloudflare.api import CloudflareApi  # noqa: PLC0415
+                from toolchain.standins.cloudflare.api import CloudflareApi  # noqa: PLC0415 - previews need no httpx
 
                 self._api = CloudflareApi(self.base_url, self.token)
             return self._api
