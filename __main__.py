@@ -16,13 +16,13 @@ context = shared_context(settings)
 app = AppServices(f"{name}-app", AppServicesConfig(settings.product, context, image, port))
 exporters = ExporterSet(
     f"{name}-exporters",
-    ExporterSetConfig(stack.monitoring.exporters, context, image, app.connections),
+    ExporterSetConfig(settings.product.monitoring.exporters, context, image, app.connections),
 )
 alerts = AlertRouting(f"{name}-alerts", AlertRoutingConfig(stack.alerts, context, image, port("alertmanager")))
 monitoring = MonitoringStack(
     f"{name}-monitoring",
     MonitoringStackConfig(
-        stack.monitoring,
+        settings.product.monitoring,
         context,
         image,
         port,
@@ -42,7 +42,7 @@ if stack.tunnel:
     )
 
 pulumi.export("urls", published_urls(settings))
-pulumi.export("grafana_admin_user", stack.monitoring.grafana.admin_user)
+pulumi.export("grafana_admin_user", settings.product.monitoring.grafana.admin_user)
 pulumi.export("grafana_admin_password", monitoring.admin_password)
 pulumi.export(
     "containers",

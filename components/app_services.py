@@ -18,7 +18,8 @@ from components.health import health_check
 from components.job import OneShotJob
 from components.secret import secret
 from components.spec import Attachment, ContainerSpec, Mount, Publication
-from settings.product import Product, Service, Workload
+from settings.product import Product
+from settings.workload import Service, Workload
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class AppServices(pulumi.ComponentResource):
             networks.append(Attachment(context.monitoring_network, (name,)))
         spec = ContainerSpec(
             role=name,
-            image=self._config.image(workload.image),
+            image=self._config.image(workload.image_name(self._config.product.name, name)),
             command=tuple(workload.command or ()),
             env={**env, **file_variables(files), **workload.env},
             user=workload.user,

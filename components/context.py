@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from settings.stack import Docker
+from settings.docker import Docker
 
 
 @dataclass(frozen=True)

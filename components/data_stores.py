@@ -11,7 +11,7 @@ from components.context import StackContext
 from components.secret import secret
 from components.spec import Attachment, ContainerSpec, HealthCheck, Mount, Publication
 from components.volume import data_volume
-from settings.product import Postgres, Redis
+from settings.stores import Postgres, Redis
 
 POSTGRES_USER = "999:999"
 """User and group of the official Debian-based images, both of postgres and of redis."""

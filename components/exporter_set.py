@@ -15,7 +15,7 @@ from components.container import run_service
 from components.context import ScrapeTarget, StackContext
 from components.health import wget
 from components.spec import Attachment, ContainerSpec, Mount
-from settings.stack import Exporters
+from settings.monitoring import Exporters
 
 NOBODY = "65534:65534"
 REDIS_EXPORTER_USER = "59000:59000"

@@ -48,7 +48,7 @@ def shared_context(settings: Settings) -> StackContext:
     return StackContext(
         product=settings.product.name,
         environment=settings.stack.environment,
-        docker=settings.stack.docker,
+        docker=settings.product.docker,
         protects_data=settings.stack.protects_data,
         app_network=network("app"),
         monitoring_network=network("monitoring"),
@@ -59,15 +59,15 @@ def published_urls(settings: Settings) -> dict[str, str]:
     """Return the address of everything that the stack publishes on this machine."""
     return {
         name: f"http://127.0.0.1:{settings.port(name)}"
-        for name in sorted(settings.stack.publish)
+        for name in sorted(settings.product.publish)
         if name not in ("postgres", "redis")
     }
 
 
 def grafana_root_url(settings: Settings) -> str | None:
     """Return where people reach Grafana: as configured, else by the tunnel, else on the published port."""
-    if settings.stack.monitoring.grafana.root_url:
-        return settings.stack.monitoring.grafana.root_url
+    if settings.product.monitoring.grafana.root_url:
+        return settings.product.monitoring.grafana.root_url
     if settings.stack.tunnel:
         return f"https://{settings.stack.tunnel.hostname}"
     return published_urls(settings).get("grafana")

@@ -19,7 +19,7 @@ from components.prometheus_config import prometheus_config
 from components.secret import secret
 from components.spec import Attachment, ContainerSpec, Mount, Publication
 from components.volume import data_volume
-from settings.stack import Monitoring
+from settings.monitoring import Monitoring
 from settings.units import spell_duration
 
 PROMETHEUS_PORT = 9090

@@ -18,7 +18,7 @@ def dashboards_for(settings: Settings) -> dict[str, str]:
     return render(
         product=product.name,
         environment=settings.stack.environment,
-        datasource_uid=settings.stack.monitoring.grafana.datasource_uid,
+        datasource_uid=settings.product.monitoring.grafana.datasource_uid,
         services=[name for name, service in product.services.items() if service.metrics],
         data_stores=[name for name, store in stores.items() if store],
     )

@@ -36,7 +36,7 @@ def up(work: WorkDir, stack: str, progress: Progress) -> int:
         _tell_errors(outcome, progress, work, "up", stack)
     else:
         # A container that only had to be started again is not waited for by the engine.
-        wait_until_settled(State.of(ready.engine), client, ready.settings.stack.docker.wait_timeout)
+        wait_until_settled(State.of(ready.engine), client, ready.settings.product.docker.wait_timeout)
         code = _print_status(ready, client)
     for service, lines in last_words(client, stack) if code else ():
         progress.line(f"{service} is not healthy. Its last lines:", "bold red")
@@ -113,7 +113,7 @@ def show_status(work: WorkDir, stack: str, progress: Progress) -> int:
 def _print_status(ready: Ready, client: docker.DockerClient) -> int:
     stack = ready.engine.stack
     found = rows(State.of(ready.engine), client)
-    user = ready.settings.stack.monitoring.grafana.admin_user
+    user = ready.settings.product.monitoring.grafana.admin_user
     notes = [f"Grafana: user {user}; its password: ./dockyard secret {stack} grafana-admin-password"]
     sys.stderr.flush()
     print_table(f"{ready.settings.product.name} · {stack}", found, notes if found else [])

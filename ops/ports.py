@@ -45,7 +45,7 @@ def check_ports(settings: Settings, held: Collection[int]) -> None:
     Raises SetupError naming every port that is taken.
     """
     taken = []
-    for name in settings.stack.publish:
+    for name in settings.wanted_ports:
         port = settings.port(name)
         if port is not None and port not in held and not port_is_free(port):
             taken.append(f"{name} wants 127.0.0.1:{port}")

@@ -88,10 +88,10 @@ def reach(work: WorkDir, stack: str, progress: Progress) -> Ready:
 
 
 def _images(work: WorkDir, settings: Settings, docker_host: str, progress: Progress) -> None:
-    images = ensure_images(work, progress, docker_host, settings.image_names, settings.stack.docker.mirror)
+    images = ensure_images(work, progress, docker_host, settings.image_names, settings.product.docker.mirror)
     known = read_machine(work.machine_file)
     # What was asked for and is not in the answer is run by its official reference again.
     others = {name: reference for name, reference in known.images.items() if name not in settings.image_names}
-    found = Machine(port_offset=claim_port_offset(work), images={**others, **images})
+    found = Machine(port_offsets={settings.stack_name: claim_port_offset(work)}, images={**others, **images})
     if found != known:
         write_machine(work.machine_file, found)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from settings.images import ImageTable
+from settings.names import ADMIN_PORT, STORES, TAKEN, TOOLS
 from settings.problems import Lines, Problem, dotted, spell
 from settings.product import Product
 from settings.stack import Stack
-
-TOOLS = ("prometheus", "alertmanager", "grafana", "node", "cadvisor", "postgres", "redis", "cloudflared")
-"""Names on our networks that no service of a product may take."""
-
-PUBLISHABLE_TOOLS = ("prometheus", "alertmanager", "grafana", "postgres", "redis")
+from settings.workload import Job, Service, Workload
 
 
 def check_together(
@@ -32,51 +29,100 @@ def check_together(
     def in_product(path: list[str | int], found: str, expected: str) -> Problem:
         return Problem(product_file, dotted(path), found, expected, line=product_lines.find(path))
 
+    def in_either(path: list[str | int], found: str, expected: str) -> Problem:
+        """A section of either file: it is told where it stands, the stack file first."""
+        section, *rest = path
+        own: list[str | int] = ["config", f"dockyard:{section}", *rest]
+        if _stands(getattr(stack, str(section)), rest):
+            return Problem(stack_file, dotted(own), found, expected, line=stack_lines.find(own))
+        return in_product(path, found, expected)
+
     problems = [in_product(*problem) for problem in _product_problems(product)]
-    known = sorted({*product.services, *PUBLISHABLE_TOOLS})
-    used: dict[int, str] = {}
-    for name, port in stack.publish.items():
-        path: list[str | int] = ["config", "dockyard:publish", name]
-        if name not in known:
-            expected = f"one of {', '.join(known)}"
-            problems.append(Problem(stack_file, dotted(path), spell(name), expected, line=stack_lines.find(path)))
-        if port in used:
-            expected = f"a port of its own ({used[port]} has this one)"
-            problems.append(Problem(stack_file, dotted(path), str(port), expected, line=stack_lines.find(path)))
-        used[port] = name
+    problems += [in_either(*problem) for problem in (*_publish_problems(product), *_network_problems(product))]
     problems += _image_problems(stack, product, images, stack_file, stack_lines, in_product)
     return problems
+
+
+def _stands(section: object, path: list[str | int]) -> bool:
+    return isinstance(section, Mapping) and bool(path) and path[0] in section
+
+
+def _publish_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+    listening = {name for name, service in product.services.items() if service.port is not None}
+    known = sorted({*listening, *TOOLS, *STORES})
+    used: dict[int, str] = {}
+    for name, port in product.publish.items():
+        if name in product.services and name not in listening:
+            yield ["publish", name], spell(name), f"a service with a port: give services.{name}.port"
+        elif name not in known:
+            yield ["publish", name], spell(name), f"one of {', '.join(known)}"
+        if port in used:
+            yield ["publish", name], str(port), f"a port of its own ({used[port]} has this one)"
+        used[port] = name
+    routed = [name for name, service in product.services.items() if service.routes]
+    for wanted in ("http", "https") if routed else ():
+        port = getattr(product.edge, wanted)
+        if port in used:
+            yield ["publish", used[port]], str(port), f"another port (edge.{wanted} has this one)"
+
+
+def _network_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+    known = sorted({*product.workloads, *TOOLS, *STORES})
+    for network, members in product.networks.items():
+        for position, member in enumerate(members):
+            if member not in known:
+                yield ["networks", network, position], spell(member), f"one of {', '.join(known)}"
 
 
 def _product_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
     workloads = product.workloads
     for name in product.services.keys() & product.jobs.keys():
         yield ["jobs", name], spell(name), "a name that no service has"
-    for name in workloads:
-        kind = "services" if name in product.services else "jobs"
-        if name in TOOLS:
-            yield [kind, name], spell(name), f"another name: {', '.join(TOOLS)} are taken"
-        for position, store in enumerate(workloads[name].needs):
-            if getattr(product, store) is None:
-                yield (
-                    [kind, name, "needs", position],
-                    spell(store),
-                    f"a data store that is there: add {store}:",
-                )
     graph: dict[str, set[str]] = {}
-    for name, service in product.services.items():
-        graph[name] = set()
-        for position, before in enumerate(service.after):
-            if before in workloads:
-                graph[name].add(before)
-            else:
-                others = ", ".join(sorted(workloads.keys() - {name}))
-                yield ["services", name, "after", position], spell(before), f"one of {others}"
+    for name, workload in workloads.items():
+        kind = "services" if name in product.services else "jobs"
+        if name in TAKEN:
+            yield [kind, name], spell(name), f"another name: {', '.join(TAKEN)} are taken"
+        for position, store in enumerate(workload.needs):
+            if getattr(product, store) is None:
+                yield [kind, name, "needs", position], spell(store), f"a data store that is there: add {store}:"
+        if isinstance(workload, Service | Job):
+            dumps = workload.dump_before and product.own_postgres is None
+            if dumps:
+                yield [kind, name, "dump_before"], "true", "a Postgres of the product's own to dump"
+            graph[name] = set()
+            before_it = workloads if isinstance(workload, Service) else product.jobs
+            for position, before in enumerate(workload.after):
+                if before in before_it and not _scheduled(before_it[before]):
+                    graph[name].add(before)
+                else:
+                    others = sorted(one for one in before_it if one != name and not _scheduled(before_it[one]))
+                    yield [kind, name, "after", position], spell(before), f"one of {', '.join(others) or 'nothing'}"
+    yield from _port_problems(product)
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         circle: list[str] = list(reversed(error.args[1]))
-        yield ["services", circle[0], "after"], " after ".join(circle), "an order without a circle"
+        kind = "services" if circle[0] in product.services else "jobs"
+        yield [kind, circle[0], "after"], " after ".join(circle), "an order without a circle"
+
+
+def _scheduled(workload: Workload) -> bool:
+    return isinstance(workload, Job) and workload.schedule is not None
+
+
+def _port_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+    """The edge proxy listens on every service's port: one that is not HTTP can share it with nobody."""
+    at: dict[int, str] = {}
+    for name, service in product.services.items():
+        if service.port is None:
+            continue
+        if service.port == ADMIN_PORT:
+            yield ["services", name, "port"], str(service.port), f"another port: the edge proxy itself has {ADMIN_PORT}"
+        other = at.get(service.port)
+        if other and "tcp" in (service.protocol, product.services[other].protocol):
+            yield ["services", name, "port"], str(service.port), f"a port of its own ({other} has this one)"
+        at.setdefault(service.port, name)
 
 
 def _image_problems(
@@ -90,7 +136,7 @@ def _image_problems(
     """A short name must be in the table; anything else must say registry, path and tag."""
     problems = []
     for name, workload in product.workloads.items():
-        if workload.image in images.names or ("/" in workload.image and ":" in workload.image.split("/")[-1]):
+        if workload.image is None or workload.image in images.names or _is_full(workload.image):
             continue
         override = stack.services.get(name)
         own = override is not None and override.image is not None
@@ -102,4 +148,20 @@ def _image_problems(
             problems.append(Problem(stack_file, dotted(path), found, expected, line=stack_lines.find(path)))
         else:
             problems.append(in_product(path, found, expected))
+    for store, over in ((product.own_postgres, stack.postgres), (product.own_redis, stack.redis)):
+        if store is None or store.image in images.names or _is_full(store.image):
+            continue
+        kind = "postgres" if store is product.own_postgres else "redis"
+        expected = f"registry/name:tag, or one of {', '.join(images.names)}"
+        if over and over.image:
+            own_path: list[str | int] = ["config", f"dockyard:{kind}", "image"]
+            line = stack_lines.find(own_path)
+            problems.append(Problem(stack_file, dotted(own_path), spell(store.image), expected, line=line))
+        else:
+            problems.append(in_product([kind, "image"], spell(store.image), expected))
     return problems
+
+
+def _is_full(image: str) -> bool:
+    """Whether it says registry or path, and a tag or digest."""
+    return "/" in image and ":" in image.rsplit("/", maxsplit=1)[-1]

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from settings.base import Model
+from settings.build import Build
 from settings.checks import check_together
+from settings.environment import as_run_here
 from settings.images import ImageTable, load_images
 from settings.machine import Machine, read_machine
-from settings.problems import NOTHING, Lines, Problem, SettingsError, from_validation, spell
+from settings.problems import NOTHING, Lines, Problem, SettingsError, dotted, from_validation, spell
 from settings.product import Product
+from settings.release import Release, given_release, inlined
 from settings.stack import Stack
 
 NAMESPACE = "dockyard:"
@@ -24,6 +26,8 @@ GENERATED_SECRETS = ("grafana-admin-password", "postgres-password", "redis-passw
 """Made by Dockyard unless they are given."""
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+EDGE_HTTP, EDGE_HTTPS = "edge-http", "edge-https"
+"""What the edge proxy's own ports are called among the published ones."""
 
 
 @dataclass(frozen=True)
@@ -33,36 +37,73 @@ class Settings:
     stack_name: str
     stack: Stack
     product: Product
+    """The product as this environment runs it."""
+
     images: ImageTable
     machine: Machine
+    release: Release
+    """What the files said, for the state's history."""
+
+    rolled_back: bool = False
+    """An earlier release runs in place of what the files say."""
+
     missing_secrets: tuple[Problem, ...] = ()
     """Secrets that nobody gave, where the stack lets a preview go on without them."""
 
     def image(self, name: str) -> str:
-        """Return the reference to run for a key of components/images.yaml, or for a full reference.
+        """Return the reference to run for a key of components/images.yaml, a full reference, or a built workload.
 
-        What this machine recorded wins; then the stack's mirror; then the official reference.
+        What a rollback asks for wins; then what this machine recorded; then the stack's mirror; then the official
+        reference.
         """
+        if self.rolled_back and name in self.release.images:
+            return self.release.images[name]
         if name in self.machine.images:
             return self.machine.images[name]
-        return self.images.reference(name, mirror=self.stack.docker.mirror)
+        if name in self.builds:
+            return f"dockyard/{name}:built-here"
+        return self.images.reference(name, mirror=self.product.docker.mirror)
+
+    @property
+    def builds(self) -> dict[str, Build]:
+        """Image name → how it is built on this machine."""
+        return {
+            workload.image_name(self.product.name, name): workload.build
+            for name, workload in self.product.workloads.items()
+            if workload.build
+        }
 
     def port(self, name: str) -> int | None:
-        """Return the port on the host's loopback address that `name` is published on, None if it is not."""
-        port = self.stack.publish.get(name)
-        return None if port is None else port + self.machine.port_offset
+        """Return the port on the host that `name` is published on, None if it is not."""
+        port = self.wanted_ports.get(name)
+        return None if port is None else port + self.machine.port_offsets.get(self.stack_name, 0)
+
+    @property
+    def wanted_ports(self) -> dict[str, int]:
+        """Every port on the host that the stack asks for, before this machine's offset."""
+        edge = self.product.edge
+        routed = any(service.routes for service in self.product.services.values())
+        return {**self.product.publish, **({EDGE_HTTP: edge.http, EDGE_HTTPS: edge.https} if routed else {})}
 
     @property
     def image_names(self) -> list[str]:
-        """Everything in the table of images that this stack runs, for fetching before an `up`."""
+        """Everything that this stack runs, for fetching before an `up`: keys of the table, or full references."""
+        product = self.product
         wanted = ["busybox", "prometheus", "alertmanager", "grafana", "node-exporter", "cadvisor"]
-        if self.product.postgres:
-            wanted += ["postgres", "postgres-exporter"]
-        if self.product.redis:
-            wanted += ["redis", "redis-exporter"]
+        if product.monitoring.logs.enabled:
+            wanted += ["loki", "otel-collector"]
+        if product.postgres:
+            wanted += ["postgres-exporter"]
+        if product.redis:
+            wanted += ["redis-exporter"]
+        wanted += [store.image for store in (product.own_postgres, product.own_redis) if store]
+        if self.wanted_ports or any(service.port for service in product.services.values()):
+            wanted += ["traefik"]
         if self.stack.tunnel:
             wanted += ["cloudflared"]
-        return wanted + sorted({workload.image for workload in self.product.workloads.values()})
+        wanted = [name for name in wanted if name in self.images.images or "/" in name]
+        own = {workload.image_name(product.name, name) for name, workload in product.workloads.items()}
+        return wanted + sorted(own)
 
 
 @dataclass(frozen=True)
@@ -109,28 +150,35 @@ def load(
     stack_file = f"Pulumi.{stack_name}.yaml"
     lines = Lines.of(checkout / stack_file)
     problems: list[Problem] = []
-    product = None
+    product, raw = None, None
+    earlier = given_release()
+    values = earlier.stack if earlier else configuration.values
 
     problems += _secrets_in_the_open(configuration, lines, stack_file)
-    stack, wrong = _load_stack(configuration.values, stack_file, lines)
+    stack, wrong = _load_stack(values, stack_file, lines)
     problems += wrong
-    product_path = configuration.values.get("product")
+    product_path = values.get("product")
     if isinstance(product_path, str):
-        product, wrong = _load_product(checkout, product_path, stack_file, lines)
+        product, raw, wrong = _load_product(checkout, product_path, stack_file, lines, earlier)
         problems += wrong
     images = load_images(checkout / "components" / "images.yaml")
-    missing = _missing_secrets(stack, configuration, stack_name, lines) if stack else []
     if stack and product:
-        product, wrong = _with_overrides(product, stack, stack_file, lines)
+        product, wrong = as_run_here(product, stack, stack_file, lines, NAMESPACE)
         problems += wrong
         problems += check_together(stack, product, images, stack_file, lines, str(product_path), checkout)
         problems += _unused_secrets(stack, product, configuration, stack_file, lines)
+    missing = _missing_secrets(stack, product, configuration, stack_name, lines) if stack else []
     if problems or not (stack and preview and stack.preview_without_secrets):
         problems += missing
-    if problems or stack is None or product is None:
+    if problems or stack is None or product is None or raw is None:
         raise SettingsError(problems)
     machine = read_machine(checkout / ".dockyard" / "machine.yaml")
-    return Settings(stack_name, stack, product, images, machine, tuple(missing))
+    release = earlier or Release(stack=dict(values), product=raw, images={})
+    settings = Settings(stack_name, stack, product, images, machine, release, bool(earlier), tuple(missing))
+    if earlier:
+        return settings
+    known = {name: settings.image(name) for name in settings.image_names}
+    return replace(settings, release=release.model_copy(update={"images": known}))
 
 
 def _load_stack(values: Mapping[str, Any], file: str, lines: Lines) -> tuple[Stack | None, list[Problem]]:
@@ -148,20 +196,35 @@ def _load_stack(values: Mapping[str, Any], file: str, lines: Lines) -> tuple[Sta
 
 
 def _load_product(
-    checkout: Path, path: str, stack_file: str, stack_lines: Lines
-) -> tuple[Product | None, list[Problem]]:
+    checkout: Path, path: str, stack_file: str, stack_lines: Lines, earlier: Release | None
+) -> tuple[Product | None, dict[str, Any] | None, list[Problem]]:
+    """Return the product, the plain values it was read from, and its problems."""
     file = checkout / path
-    if not file.is_file():
+    if not file.is_file() and earlier is None:
         known = sorted(str(found.relative_to(checkout)) for found in checkout.glob("products/*.yaml"))
         line = stack_lines.find(["config", "dockyard:product"])
         remedy = f"Products here: {', '.join(known)}."
-        return None, [Problem(stack_file, "config.dockyard:product", spell(path), "a product file", remedy, line)]
+        return None, None, [Problem(stack_file, "config.dockyard:product", spell(path), "a product file", remedy, line)]
+    lines = Lines.of(file) if _is_yaml(file) else Lines("")
     try:
-        return Product.model_validate(_read_yaml(file, path)), []
+        raw, missing = inlined(earlier.product if earlier else _read_yaml(file, path), checkout)
+        problems = [
+            Problem(path, dotted(place), "a file that is not there", "a file of the checkout", line=lines.find(place))
+            for place in missing
+        ]
+        return Product.model_validate(raw), raw, problems
     except ValidationError as error:
-        return None, from_validation(error, Product, path, Lines.of(file))
+        return None, None, from_validation(error, Product, path, lines)
     except SettingsError as error:
-        return None, list(error.problems)
+        return None, None, list(error.problems)
+
+
+def _is_yaml(file: Path) -> bool:
+    try:
+        yaml.safe_load(file.read_text())
+    except (yaml.YAMLError, FileNotFoundError):
+        return False
+    return True
 
 
 def _read_yaml(file: Path, name: str) -> dict[str, Any]:
@@ -200,17 +263,23 @@ def _secrets_in_the_open(configuration: Configuration, lines: Lines, file: str) 
     ]
 
 
-def _missing_secrets(stack: Stack, configuration: Configuration, stack_name: str, lines: Lines) -> list[Problem]:
+def _missing_secrets(
+    stack: Stack, product: Product | None, configuration: Configuration, stack_name: str, lines: Lines
+) -> list[Problem]:
+    asked = {name: f"{NAMESPACE}{place}" for name, place in stack.secrets.items()}
+    edge = product.edge if product else stack.edge
+    asked |= {name: f"{NAMESPACE}edge.{place}" for name, place in edge.secrets.items()}
+    asked |= product.external_secrets if product else {}
     return [
         Problem(
             f"Pulumi.{stack_name}.yaml",
             f"config.{NAMESPACE}{name}",
             NOTHING,
-            f"the secret that {NAMESPACE}{place} names",
+            f"the secret that {place} names",
             f"Set it: pulumi config set --secret {NAMESPACE}{name} -s {stack_name}",
-            lines.find(["config", *f"{NAMESPACE}{place}".split(".")]),
+            lines.find(["config", *place.split(".")]),
         )
-        for name, place in stack.secrets.items()
+        for name, place in asked.items()
         if name not in configuration.secrets
     ]
 
@@ -219,7 +288,9 @@ def _unused_secrets(
     stack: Stack, product: Product, configuration: Configuration, file: str, lines: Lines
 ) -> list[Problem]:
     """A secret that nothing asks for is a mistyped name, as a rule, and something goes without its secret."""
-    known = sorted({*stack.secrets, *product.secrets, *GENERATED_SECRETS})
+    known = sorted(
+        {*stack.secrets, *product.secrets, *product.external_secrets, *product.edge.secrets, *GENERATED_SECRETS}
+    )
     return [
         Problem(
             file,
@@ -231,21 +302,3 @@ def _unused_secrets(
         )
         for name in sorted(configuration.secrets - {*known, *Stack.model_fields})
     ]
-
-
-def _with_overrides(product: Product, stack: Stack, file: str, lines: Lines) -> tuple[Product, list[Problem]]:
-    """Return the product as this environment runs it."""
-    problems = []
-    changed: dict[str, dict[str, Model]] = {"services": {**product.services}, "jobs": {**product.jobs}}
-    for name, override in stack.services.items():
-        kind = next((kind for kind, found in changed.items() if name in found), None)
-        if kind is None:
-            where = ["config", f"{NAMESPACE}services", name]
-            known = ", ".join(sorted(product.workloads))
-            problems.append(Problem(file, ".".join(where), spell(name), f"one of {known}", line=lines.find(where)))
-            continue
-        said = {key: getattr(override, key) for key in override.model_fields_set}
-        if "env" in said:
-            said["env"] = {**product.workloads[name].env, **override.env}
-        changed[kind][name] = changed[kind][name].model_copy(update=said)
-    return product.model_copy(update=changed), problems

@@ -6,6 +6,7 @@ On a laptop with an open network and free ports the file need not exist: every d
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import yaml
 from pydantic import Field
@@ -16,8 +17,11 @@ from settings.base import Model
 class Machine(Model):
     """What differs from machine to machine, and therefore stands in no stack file."""
 
-    port_offset: int = Field(default=0, ge=0, le=20000)
-    """Added to every port published on the host, so that two checkouts on one machine do not clash."""
+    port_offsets: dict[str, Annotated[int, Field(ge=0, le=20000)]] = {}
+    """Stack → what is added to every port that it publishes on the host, so that stacks of one machine do not clash."""
+
+    docker_root: str = "/var/lib/docker"
+    """Where the engine keeps its files: the containers' logs are read there."""
 
     images: dict[str, str] = {}
     """Image name (a key of components/images.yaml) → the reference that this machine runs for it, where that is

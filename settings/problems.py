@@ -116,7 +116,7 @@ def _translate(detail: Any, model: type[BaseModel], file: str, lines: Lines, pre
 def _in_file(place: Sequence[str | int], prefix: Sequence[str]) -> list[str | int]:
     """Stack files hold the models' top-level keys as `config: dockyard:<key>`."""
     if not prefix or not place:
-        return [*prefix, *place]
+        return [part for part in (*prefix, *place) if part != ""]
     *outer, namespace = prefix
     return [*outer, f"{namespace}{place[0]}", *place[1:]]
 

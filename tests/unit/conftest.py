@@ -7,7 +7,7 @@ import pytest
 
 from components.context import StackContext
 from settings.container import Limits
-from settings.stack import Docker
+from settings.docker import Docker
 
 
 @pytest.fixture

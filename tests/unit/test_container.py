@@ -8,7 +8,7 @@ import pytest
 from components.container import go_duration, run_service
 from components.job import OneShotJob
 from components.spec import Attachment, ContainerSpec, HealthCheck, Mount, Publication
-from settings.stack import Docker
+from settings.docker import Docker
 from tests.unit.world import Made, build
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from components.connection import Connection
 from components.exporter_set import ExporterSet, ExporterSetConfig
-from settings.stack import Exporters
+from settings.monitoring import Exporters
 from tests.unit.world import build
 
 

@@ -6,7 +6,7 @@ import yaml
 from components.context import ScrapeTarget
 from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
 from components.prometheus_config import prometheus_config
-from settings.stack import Monitoring
+from settings.monitoring import Monitoring
 from tests.unit.world import build
 
 

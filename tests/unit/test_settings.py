@@ -210,7 +210,7 @@ def test_what_cannot_be_is_told_with_what_is_expected(product, message, checkout
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("dockyard:publish: {apii: 8000}", "expected one of alertmanager, api, grafana"),
+        ("dockyard:publish: {apii: 8000}", "expected one of alertmanager, api, cadvisor, grafana"),
         ("dockyard:publish: {api: 8000, grafana: 8000}", "a port of its own (api has this one)"),
         ("dockyard:services: {aip: {image: demo}}", 'config.dockyard:services.aip: found "aip", expected one of api'),
         ("dockyard:services: {api: {image: nothing}}", "expected registry/name:tag, or one of"),
@@ -284,7 +284,7 @@ class TestImages:
 
 def test_the_port_offset_of_the_machine_is_added_to_every_published_port(checkout):
     (checkout / "Pulumi.dev.yaml").write_text(STACK + "  dockyard:publish: {api: 8000}\n")
-    write_machine(checkout / ".dockyard/machine.yaml", Machine(port_offset=100))
+    write_machine(checkout / ".dockyard/machine.yaml", Machine(port_offsets={"dev": 100}))
     settings = read(checkout)
     assert settings.port("api") == 8100
     assert settings.port("grafana") is None

@@ -1,0 +1,71 @@
+"""The edge proxy: where it listens, its certificates, and what leads where."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, model_validator
+
+from settings.base import Model
+from settings.container import Limits, Name, Port
+from settings.units import Duration
+
+HostName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")]
+LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+
+
+class Route(Model):
+    """A host name, and below it a path, that lead to a service."""
+
+    host: HostName
+    path: Annotated[str, StringConstraints(pattern=r"^/[^\s`]*$")] = "/"
+
+
+class Acme(Model):
+    """Certificates from Let's Encrypt, or another authority that speaks ACME, by its HTTP challenge."""
+
+    email: Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
+    server: Annotated[str, StringConstraints(pattern=r"^https?://")] = LETS_ENCRYPT
+
+
+class Tls(Model):
+    """Where the certificate comes from; nothing said: Traefik's own, self-signed."""
+
+    acme: Acme | None = None
+    certificate: Name | None = None
+    """Secret with the certificate and its chain, PEM."""
+
+    key: Name | None = None
+    """Secret with its key, PEM."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Tls:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key together")
+        if self.acme and self.certificate:
+            raise ValueError("one of acme and certificate")
+        return self
+
+
+class Edge(Model):
+    """The edge proxy. Limits and health check: the dating app's table."""
+
+    address: Annotated[str, StringConstraints(pattern=r"^\d{1,3}(\.\d{1,3}){3}$")] = "127.0.0.1"
+    """Where its ports for routes are bound: `0.0.0.0` lets the world in (CIS Docker 5.13)."""
+
+    http: Port = 80
+    https: Port = 443
+    tls: Tls = Tls()
+    drain: Duration = 2
+    """Between the switch to a new release and the end of the old one: for requests that are still running."""
+
+    health_interval: Duration = 10
+    limits: Limits = Field(
+        default_factory=lambda: Limits.model_validate({"memory": "256MB", "reserved": "128MB", "cpus": 1})
+    )
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Secrets that somebody must give: name → where the settings ask for it."""
+        given = {"tls.certificate": self.tls.certificate, "tls.key": self.tls.key}
+        return {name: place for place, name in given.items() if name}

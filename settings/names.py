@@ -1,0 +1,23 @@
+"""Names on a stack's networks that Dockyard itself uses, and the ports behind them."""
+
+from __future__ import annotations
+
+STORES = {"postgres": 5432, "redis": 6379}
+
+TOOLS = {
+    "prometheus": 9090,
+    "alertmanager": 9093,
+    "grafana": 3000,
+    "loki": 3100,
+    "cadvisor": 8080,
+    "node-exporter": 9100,
+    "postgres-exporter": 9187,
+    "redis-exporter": 9121,
+}
+"""Tools that may be published on the host's loopback address, by the port they listen on."""
+
+ADMIN_PORT = 9180
+"""The edge proxy's own: health, metrics. No service may listen there."""
+
+TAKEN = (*STORES, *TOOLS, "traefik", "edge", "collector", "otel-collector", "cloudflared")
+"""Names that no service and no job of a product may take."""

@@ -1,0 +1,69 @@
+"""A release: all that decides what runs, kept in the state's history so that a rollback can return to it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from settings.base import Model
+
+VARIABLE = "DOCKYARD_RELEASE"
+"""Names the file with the release to run, in place of what the stack and product files say."""
+
+
+class Release(Model):
+    """What the files said when it was deployed; secrets are no part of it."""
+
+    stack: dict[str, Any]
+    """The stack's `dockyard:` values."""
+
+    product: dict[str, Any]
+    """The product file, the content of further files put in."""
+
+    images: dict[str, str]
+    """Image name → the reference that ran."""
+
+
+def given_release() -> Release | None:
+    """Return the release that the environment asks for, None where the files decide.
+
+    Raises OSError or pydantic.ValidationError where there is no such file, or it holds something else.
+    """
+    path = os.environ.get(VARIABLE)
+    return Release.model_validate(json.loads(Path(path).read_text())) if path else None
+
+
+def inlined(product: Mapping[str, Any], checkout: Path) -> tuple[dict[str, Any], list[list[str | int]]]:
+    """Return a product file with each `source` replaced by the file's content, and the paths of those not found."""
+    missing: list[list[str | int]] = []
+    result = dict(product)
+    for kind in ("services", "jobs"):
+        workloads = product.get(kind)
+        if not isinstance(workloads, Mapping):
+            continue
+        result[kind] = {
+            name: _with_content(said, checkout, [kind, name], missing) if isinstance(said, Mapping) else said
+            for name, said in workloads.items()
+        }
+    return result, missing
+
+
+def _with_content(
+    workload: Mapping[str, Any], checkout: Path, place: list[str | int], missing: list[list[str | int]]
+) -> dict[str, Any]:
+    files = workload.get("files")
+    if not isinstance(files, Mapping):
+        return dict(workload)
+    found = {}
+    for target, said in files.items():
+        found[target] = said
+        if isinstance(said, Mapping) and set(said) == {"source"} and isinstance(said["source"], str):
+            source = checkout / said["source"]
+            if source.is_file():
+                found[target] = {"content": source.read_text()}
+            else:
+                missing.append([*place, "files", target, "source"])
+    return {**workload, "files": found}

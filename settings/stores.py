@@ -1,0 +1,179 @@
+"""The data stores of a product: its own, or those that somebody else runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
+
+from settings.base import Model
+from settings.container import ImageName, Limits, Name
+from settings.units import Duration, Memory, spell_memory
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]*$")]
+Setting = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]*$")]
+Address = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$")]
+Eviction = Literal[
+    "noeviction",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-random",
+    "volatile-ttl",
+]
+
+
+class StoreHealth(Model):
+    """How often a store is asked whether it is well; the interval is the dating app's."""
+
+    interval: Duration = 10
+    timeout: Duration = 5
+    retries: int = Field(default=5, ge=1, le=100)
+    start_period: Duration = 40
+
+
+class Postgres(Model):
+    """A Postgres server of the product's own, with its exporter. Figures: Tumulte's table."""
+
+    database: Identifier
+    user: Identifier
+    image: ImageName = "postgres"
+    """Another version: a full reference. A change of the major version needs a dump and a restore."""
+
+    shared_buffers: Memory = 1024
+    max_connections: int = Field(default=200, ge=5, le=10000)
+    wal_retention: Duration | None = None
+    """Archive the write-ahead log to a volume of its own and keep it so long; Tumulte wants 7d."""
+
+    settings: dict[Setting, str] = {}
+    """Further server settings, as in postgresql.conf."""
+
+    health: StoreHealth = StoreHealth()
+    limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "4GB", "cpus": 2}))
+
+    @model_validator(mode="after")
+    def _buffers_fit(self) -> Postgres:
+        if self.shared_buffers >= self.limits.memory:
+            raise ValueError(
+                f"shared_buffers below the memory limit: {spell_memory(self.shared_buffers)}"
+                f" of {spell_memory(self.limits.memory)}"
+            )
+        return self
+
+
+class Redis(Model):
+    """A Redis server of the product's own, with its exporter. Figures: Tumulte's table."""
+
+    image: ImageName = "redis"
+    maxmemory: Memory = 384
+    """Where eviction begins; below the container's limit, since Redis needs room for itself."""
+
+    maxmemory_policy: Eviction = "allkeys-lru"
+    settings: dict[Setting, str] = {}
+    """Further directives, as in redis.conf."""
+
+    health: StoreHealth = StoreHealth()
+    limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "512MB"}))
+
+    @model_validator(mode="after")
+    def _maxmemory_fits(self) -> Redis:
+        if self.maxmemory >= self.limits.memory:
+            raise ValueError(
+                f"maxmemory below the memory limit: {spell_memory(self.maxmemory)}"
+                f" of {spell_memory(self.limits.memory)}"
+            )
+        return self
+
+
+class PostgresElsewhere(Model):
+    """Where a Postgres server is that somebody else runs."""
+
+    dsn: Name
+    """Secret with its address, as the exporter's DATA_SOURCE_NAME: `postgresql://user:password@host:5432/database`."""
+
+
+class ExternalPostgres(Model):
+    """A Postgres server that somebody else runs; its exporter runs here."""
+
+    external: PostgresElsewhere
+
+
+class RedisElsewhere(Model):
+    """Where a Redis server is that somebody else runs."""
+
+    address: Address
+    """As the exporter's REDIS_ADDR: `host.docker.internal:6379` is the Docker host itself."""
+
+    password: Name | None = None
+    """Secret with its password, where it has one."""
+
+
+class ExternalRedis(Model):
+    """A Redis server that somebody else runs; its exporter runs here."""
+
+    external: RedisElsewhere
+
+
+def _whose(value: Any) -> str:
+    """Tell the two apart before either is checked, so that problems are told of the one that was meant."""
+    if isinstance(value, Mapping):
+        return "external" if "external" in value else "own"
+    return "external" if hasattr(value, "external") else "own"
+
+
+AnyPostgres = Annotated[
+    Annotated[Postgres, Tag("own")] | Annotated[ExternalPostgres, Tag("external")], Discriminator(_whose)
+]
+AnyRedis = Annotated[Annotated[Redis, Tag("own")] | Annotated[ExternalRedis, Tag("external")], Discriminator(_whose)]
+
+
+class PostgresOverride(Model):
+    """What one environment says differently of Postgres."""
+
+    image: ImageName | None = None
+    shared_buffers: Memory | None = None
+    max_connections: int | None = Field(default=None, ge=5, le=10000)
+    wal_retention: Duration | None = None
+    settings: dict[Setting, str] = {}
+    limits: Limits | None = None
+    external: PostgresElsewhere | None = None
+    """This environment's Postgres is somebody else's."""
+
+
+class RedisOverride(Model):
+    """What one environment says differently of Redis."""
+
+    image: ImageName | None = None
+    maxmemory: Memory | None = None
+    maxmemory_policy: Eviction | None = None
+    settings: dict[Setting, str] = {}
+    limits: Limits | None = None
+    external: RedisElsewhere | None = None
+    """This environment's Redis is somebody else's."""
+
+
+S = TypeVar("S", bound=Model)
+
+
+def postgres_here(base: Postgres | ExternalPostgres, over: PostgresOverride) -> Postgres | ExternalPostgres:
+    """Return Postgres as one environment runs it. Raises pydantic.ValidationError where the two do not fit."""
+    if over.external:
+        return ExternalPostgres(external=over.external)
+    return _applied(base, over)
+
+
+def redis_here(base: Redis | ExternalRedis, over: RedisOverride) -> Redis | ExternalRedis:
+    """Return Redis as one environment runs it. Raises pydantic.ValidationError where the two do not fit."""
+    if over.external:
+        return ExternalRedis(external=over.external)
+    return _applied(base, over)
+
+
+def _applied(base: S, over: Model) -> S:
+    said, was = over.model_dump(exclude_unset=True), base.model_dump(exclude_unset=True)
+    if "settings" in said:
+        said["settings"] = {**was.get("settings", {}), **said["settings"]}
+    return type(base).model_validate({**was, **said})

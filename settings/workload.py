@@ -1,0 +1,207 @@
+"""What runs of a product: services, jobs, and what one environment says differently of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from settings.base import Model
+from settings.build import Build
+from settings.container import Health, ImageName, Limits, Name, Port, User
+from settings.edge import Route
+from settings.schedule import Schedule
+from settings.units import Duration
+
+EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Folder = Annotated[str, StringConstraints(pattern=r"^/[^:,]*[^:,/]$")]
+Store = Literal["postgres", "redis"]
+Signal = Annotated[str, StringConstraints(pattern=r"^SIG[A-Z0-9]+$")]
+Restart = Literal["unless-stopped", "always", "on-failure", "no"]
+
+
+class File(Model):
+    """A file that a workload finds in its file system, read-only; its folder holds nothing but such files."""
+
+    content: str | None = None
+    source: str | None = None
+    """A file of the checkout."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> File:
+        if (self.content is None) == (self.source is None):
+            raise ValueError("exactly one of content and source")
+        return self
+
+
+class Workload(Model):
+    """What services and jobs have in common."""
+
+    image: ImageName | None = None
+    """A full reference, or a name of components/images.yaml."""
+
+    build: Build | None = None
+    """How its image is built on the machine that deploys, where no registry has it."""
+
+    enabled: bool = True
+    """False leaves it out: Pivotal Flow's BUILD_FRONTEND=false and RUN_MIGRATIONS=false. What waits for it goes on."""
+
+    entrypoint: list[str] | None = Field(default=None, min_length=1)
+    """In place of the image's own entry point."""
+
+    command: list[str] | None = None
+    """Arguments for the entry point. Default: the image's own."""
+
+    env: dict[EnvName, str] = {}
+    """Plain variables. A secret never goes here: see `secrets`."""
+
+    secrets: list[Name] = []
+    """Secrets given as files: `app-key` arrives as /run/secrets/app-key, named by APP_KEY_FILE."""
+
+    secrets_as_env: bool = False
+    """For programs that read secrets from variables only: a wrapper in the container exports APP_KEY from its file and
+    then becomes the command. It takes the entry point's place, so `command` must be the whole command line."""
+
+    files: dict[Folder, File] = {}
+    """Path in the container → what stands there."""
+
+    needs: list[Store] = []
+    """Data stores it waits for and is told about: DATABASE_HOST, DATABASE_PASSWORD_FILE, REDIS_HOST …"""
+
+    user: User = "1001:1001"
+    """User and group it runs as (CIS Docker 4.1), by number, or by a name that its image knows: Tumulte's
+    `nodejs:1001`, Pivotal Flow's `nodeuser`."""
+
+    read_only: bool = True
+    """Read-only root file system with a small /tmp in memory (CIS Docker 5.12)."""
+
+    tmpfs: list[Folder] = []
+    """Further folders in memory."""
+
+    limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "512MB"}))
+    stop_signal: Signal | None = None
+    """Default: the image's own, as a rule SIGTERM."""
+
+    stop_grace: Duration = 10
+    """Between the stop signal and the kill: time to finish the requests it has. Docker's own default."""
+
+    @model_validator(mode="after")
+    def _one_image(self) -> Workload:
+        if (self.image is None) == (self.build is None):
+            raise ValueError("exactly one of image and build")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_command(self) -> Workload:
+        if self.secrets_as_env and not self.command:
+            raise ValueError("a command beside secrets_as_env: the wrapper cannot know what the image would run")
+        return self
+
+    def image_name(self, product: str, name: str) -> str:
+        """Return what its image is asked for by: as given, or for one that is built, a name of its own."""
+        return self.image or f"{product}-{name}"
+
+
+class Service(Workload):
+    """A long-running process of the product."""
+
+    port: Port | None = None
+    """The port it listens on, inside its network; a bot has none."""
+
+    protocol: Literal["http", "tcp"] = "http"
+    """What it speaks there, as the edge proxy must know."""
+
+    health: Health
+    metrics: Annotated[str, StringConstraints(pattern=r"^/")] | None = None
+    """Path of its Prometheus metrics on `port`, where it has any."""
+
+    replicas: int = Field(default=1, ge=1, le=20)
+    """Instances that share its requests."""
+
+    routes: list[Route] = []
+    """Host names and paths that lead to it from outside."""
+
+    after: list[Name] = []
+    """Jobs that must have succeeded and services that must be healthy before it starts."""
+
+    restart: Restart = "unless-stopped"
+    """Tumulte's policy."""
+
+    dump_before: bool = False
+    """Dump Postgres before a new image of it starts: for images that migrate the database in their entry point."""
+
+    @model_validator(mode="after")
+    def _port_where_asked(self) -> Service:
+        asking = [
+            name
+            for name, asked in {
+                "health.http": self.health.http is not None,
+                "health.tcp": self.health.tcp,
+                "metrics": self.metrics is not None,
+                "routes": bool(self.routes),
+            }.items()
+            if asked
+        ]
+        if self.port is None and asking:
+            raise ValueError(f"a port, which {' and '.join(asking)} need")
+        if self.protocol == "tcp" and (self.routes or self.health.http):
+            raise ValueError("protocol http, which routes and health.http need")
+        return self
+
+
+class Job(Workload):
+    """A process that runs to its end: once for each image of it, or on a schedule; exit code 0 is success."""
+
+    schedule: Schedule | None = None
+    """Five fields of cron, UTC; Default: it runs once, before the services that come after it."""
+
+    after: list[Name] = []
+    """Jobs that must have succeeded before it."""
+
+    dump_before: bool | None = None
+    """Dump Postgres before it. Default: yes, where it runs once and needs Postgres."""
+
+    limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "256MB"}))
+
+    @property
+    def dumps_before(self) -> bool:
+        """Whether the database is dumped before it runs."""
+        if self.dump_before is None:
+            return self.schedule is None and "postgres" in self.needs
+        return self.dump_before
+
+
+class WorkloadOverride(Model):
+    """What one environment says differently of a service or job; only what is written here changes."""
+
+    enabled: bool | None = None
+    image: ImageName | None = None
+    build: Build | None = None
+    entrypoint: list[str] | None = None
+    command: list[str] | None = None
+    env: dict[EnvName, str] = {}
+    """Added to, or put in place of, the product's variables."""
+
+    secrets_as_env: bool | None = None
+    limits: Limits | None = None
+    user: User | None = None
+    read_only: bool | None = None
+    health: Health | None = None
+    metrics: Annotated[str, StringConstraints(pattern=r"^/")] | None = None
+    replicas: int | None = Field(default=None, ge=1, le=20)
+    routes: list[Route] | None = None
+    restart: Restart | None = None
+    schedule: Schedule | None = None
+    dump_before: bool | None = None
+    stop_grace: Duration | None = None
+
+    def applied_to(self, workload: Workload) -> Workload:
+        """Return the workload as this environment runs it. Raises pydantic.ValidationError where it cannot be."""
+        said = self.model_dump(exclude_unset=True)
+        base: dict[str, Any] = workload.model_dump(exclude_unset=True)
+        if "env" in said:
+            said["env"] = {**base.get("env", {}), **said["env"]}
+        for one, other in (("image", "build"), ("build", "image")):
+            if said.get(one):
+                base.pop(other, None)
+        return type(workload).model_validate({**base, **said})
