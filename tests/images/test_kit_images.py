@@ -33,6 +33,7 @@ CONVENTIONS = {
     "python": ("", None, None, None),
     "redis": ("", ["docker-entrypoint.sh"], "/data", 6379),
     "redis-exporter": ("59000:59000", ["/redis_exporter"], None, 9121),
+    "traefik": ("", ["/entrypoint.sh"], None, 80),
 }
 """User, entry point, volume and port, from the official Dockerfiles (the entry point of Grafana's double aside)."""
 
@@ -292,6 +293,12 @@ def test_cadvisor_without_the_docker_socket_reports_containers_by_their_ids(kit,
         assert "container_cpu_usage_seconds_total" in found
         assert 'container_start_time_seconds{id="/"}' in found
         assert "machine_memory_bytes" in found
+
+
+def test_traefik_takes_options_and_commands_and_says_its_version(kit, engine):
+    assert "Version:      3.3.4" in once(engine, kit["traefik"], "version")[1]
+    assert once(engine, kit["traefik"], "--help")[1].startswith("traefik")
+    assert once(engine, kit["traefik"], "echo", "as it stands") == (0, "as it stands\n")
 
 
 def test_python_starts_with_all_that_the_standard_library_promises(kit, engine):

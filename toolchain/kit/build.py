@@ -71,8 +71,10 @@ class Kit:
 
         Raises SetupError at the first image that cannot be built; those that are finished by then stay finished.
         """
+        # What is compiled takes longest: it starts first, and the rest is built beside it.
+        first = sorted(names, key=lambda name: not RECIPES[name].program)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(lambda name: self._ensure(name, registry), names))
+            list(pool.map(lambda name: self._ensure(name, registry), first))
         return {name: reference for name in names if (reference := self.reference(name, registry))}
 
     def _ensure(self, name: str, registry: Registry) -> None:
@@ -130,7 +132,8 @@ class Kit:
                 trees = [part.tree for part in below]
                 packages = image_tree(recipe, Suite(self.work, recipe.suite), there, trees, folder / "tree")
                 if recipe.program:
-                    add_program(self.work, KIT / recipe.program, folder / "tree", say)
+                    source, tree = KIT / recipe.program, folder / "tree"
+                    add_program(self.work, source, tree, recipe.program_folder, recipe.stamps, say)
                 trees = [*trees, folder / "tree"]
                 compile_python(recipe.compiles, trees)
                 check(recipe.checks, trees)

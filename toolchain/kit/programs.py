@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from toolchain.golang import GoProgram, build, ensure_go, needed_version
@@ -13,27 +13,31 @@ from toolchain.sites import ensure_site
 from toolchain.workdir import WorkDir
 
 
-def add_program(work: WorkDir, source: Path, tree: Path, say: Callable[[str], None]) -> None:
+def add_program(
+    work: WorkDir, source: Path, tree: Path, folder: str, stamps: Mapping[str, str], say: Callable[[str], None]
+) -> None:
     """Put the program of a folder into an image's files.
 
-    A Go module is built into /usr/bin. Of a Python program the package goes to /usr/share/<name>, its libraries
+    A Go module is built into `folder`, with `stamps` written into it: its own package, or the one that its `tool`
+    line names. Of a Python program the package goes to /usr/share/<name>, its libraries
     beside it to `site-packages`; both are compiled where they run, see `compile_program`.
     Raises SetupError when it cannot be built or its libraries cannot be had.
     """
     if (source / "go.mod").exists():
-        _add_go(work, source, tree, say)
+        _add_go(work, source, tree / folder.lstrip("/"), stamps, say)
     else:
         _add_python(work, source, tree, say)
 
 
-def _add_go(work: WorkDir, source: Path, tree: Path, say: Callable[[str], None]) -> None:
-    found = re.search(r"^module (\S+)$", (source / "go.mod").read_text(), re.MULTILINE)
+def _add_go(work: WorkDir, source: Path, folder: Path, stamps: Mapping[str, str], say: Callable[[str], None]) -> None:
+    declared = (source / "go.mod").read_text()
+    found = re.search(r"^tool (\S+)$", declared, re.MULTILINE) or re.search(r"^module (\S+)$", declared, re.MULTILINE)
     if not found:
         raise ValueError(f"{source}/go.mod names no module")
-    program = build(work, ensure_go(work, needed_version(source), say), GoProgram(source, found[1]), say)
-    target = tree / "usr/bin" / program.name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(program, target)
+    go = ensure_go(work, needed_version(source), say)
+    program = build(work, go, GoProgram(source, found[1], dict(stamps)), say)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(program, folder / program.name)
 
 
 def _add_python(work: WorkDir, source: Path, tree: Path, say: Callable[[str], None]) -> None:
