@@ -4,29 +4,38 @@ import pulumi
 
 from components.alert_routing import AlertRouting, AlertRoutingConfig
 from components.app_services import AppServices, AppServicesConfig
+from components.edge_proxy import EdgeProxy
 from components.exporter_set import ExporterSet, ExporterSetConfig
-from components.foundation import engine_settings, grafana_root_url, published_urls, shared_context
+from components.foundation import edge_config, engine_settings, grafana_root_url, published_urls, shared_context
 from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
 from components.shipped import dashboards_for, rules
 
 settings = engine_settings()
-stack, name, image, port = settings.stack, settings.product.name, settings.image, settings.port
+stack, product, name, image = settings.stack, settings.product, settings.product.name, settings.image
 
 context = shared_context(settings)
-app = AppServices(f"{name}-app", AppServicesConfig(settings.product, context, image, port))
+front = edge_config(settings, context)
+edge = EdgeProxy(f"{name}-edge", front) if front else None
+app = AppServices(f"{name}-app", AppServicesConfig(product, context, image, edge, settings.rolled_back))
 exporters = ExporterSet(
-    f"{name}-exporters",
-    ExporterSetConfig(settings.product.monitoring.exporters, context, image, app.connections),
+    f"{name}-exporters", ExporterSetConfig(product.monitoring.exporters, context, image, app.connections)
 )
-alerts = AlertRouting(f"{name}-alerts", AlertRoutingConfig(stack.alerts, context, image, port("alertmanager")))
+alerts = AlertRouting(f"{name}-alerts", AlertRoutingConfig(stack.alerts, context, image))
+parts = [app, exporters, alerts, *([edge] if edge else [])]
+if product.monitoring.logs.enabled:
+    from components.log_pipeline import LogPipeline, LogPipelineConfig
+
+    logs = LogPipeline(
+        f"{name}-logs", LogPipelineConfig(product.monitoring.logs, context, image, settings.machine.docker_root)
+    )
+    parts.append(logs)
 monitoring = MonitoringStack(
     f"{name}-monitoring",
     MonitoringStackConfig(
-        settings.product.monitoring,
+        product.monitoring,
         context,
         image,
-        port,
-        targets=[*app.targets, *exporters.targets, *alerts.targets],
+        targets=[target for part in parts for target in part.targets],
         alertmanager=alerts.address,
         rules=rules(),
         dashboards=dashboards_for(settings),
@@ -42,17 +51,7 @@ if stack.tunnel:
     )
 
 pulumi.export("urls", published_urls(settings))
-pulumi.export("grafana_admin_user", settings.product.monitoring.grafana.admin_user)
-pulumi.export("grafana_admin_password", monitoring.admin_password)
-pulumi.export(
-    "containers",
-    {
-        role: container.id
-        for role, container in {
-            **app.containers,
-            **exporters.containers,
-            "alertmanager": alerts.container,
-            **monitoring.containers,
-        }.items()
-    },
-)
+pulumi.export("grafana_admin_user", product.monitoring.grafana.admin_user)
+pulumi.export("secrets", {**app.secrets, "grafana-admin-password": monitoring.admin_password})
+pulumi.export("containers", {role: made.id for part in [*parts, monitoring] for role, made in part.containers.items()})
+pulumi.export("release", settings.release.model_dump())

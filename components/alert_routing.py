@@ -15,7 +15,7 @@ from components.container import run_service
 from components.context import ScrapeTarget, StackContext
 from components.exporter_set import NOBODY
 from components.health import wget
-from components.spec import Attachment, ContainerSpec, Mount, Publication
+from components.spec import Attachment, ContainerSpec, Mount
 from components.volume import data_volume
 from settings.stack import Alerts
 
@@ -30,8 +30,6 @@ class AlertRoutingConfig:
     alerts: Alerts
     context: StackContext
     image: Callable[[str], str]
-    port: int | None
-    """Port on the host's loopback address, None for none."""
 
 
 def alertmanager_config(alerts: Alerts) -> dict[str, Any]:
@@ -88,7 +86,7 @@ class AlertRouting(pulumi.ComponentResource):
     """
 
     address: str
-    container: docker.Container
+    containers: dict[str, docker.Container]
     targets: list[ScrapeTarget]
 
     def __init__(self, name: str, config: AlertRoutingConfig, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -118,7 +116,7 @@ class AlertRouting(pulumi.ComponentResource):
             ),
         )
         volume = data_volume(f"{name}-data", context, self)
-        self.container = run_service(
+        container = run_service(
             f"{name}-alertmanager",
             ContainerSpec(
                 role="alertmanager",
@@ -137,10 +135,10 @@ class AlertRouting(pulumi.ComponentResource):
                     Mount(volume.name, "/alertmanager", read_only=False),
                     written.mounted_at(FOLDER),
                 ),
-                publish=(Publication(PORT, config.port),) if config.port else (),
                 health=wget(PORT, "/-/healthy"),
             ),
             context,
             pulumi.ResourceOptions(parent=self, depends_on=written.ready),
         )
+        self.containers = {"alertmanager": container}
         self.register_outputs({"address": self.address})

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 
 import pulumi
 import pulumi_docker as docker
 
-from components.config_volume import ConfigVolume
-from components.connection import SECRETS_FOLDER, Connection, file_variables
+from components.connection import Connection
 from components.container import run_service
 from components.context import ScrapeTarget, StackContext
 from components.data_stores import run_postgres, run_redis
-from components.health import health_check
+from components.dumps import Dumps
+from components.edge_proxy import EdgeProxy
+from components.external_stores import external_postgres, external_redis
 from components.job import OneShotJob
 from components.secret import secret
-from components.spec import Attachment, ContainerSpec, Mount, Publication
+from components.spec import ContainerSpec
+from components.workloads import Gate, Surroundings, prepare
 from settings.product import Product
-from settings.workload import Service, Workload
+from settings.stores import ExternalPostgres, ExternalRedis
+from settings.workload import Job, Service, Workload
 
 
 @dataclass(frozen=True)
@@ -31,145 +34,140 @@ class AppServicesConfig:
     image: Callable[[str], str]
     """Image name → the reference to run."""
 
-    port: Callable[[str], int | None]
-    """Service or store → its port on the host, None where it is not published."""
+    edge: EdgeProxy | None
+    """What leads requests to the services; None where no service has a port."""
+
+    frozen_jobs: bool = False
+    """Leave one-shot jobs as they are: an earlier release is being returned to."""
 
 
 class AppServices(pulumi.ComponentResource):
-    """Runs a product: its data stores, its one-shot jobs and its services, gated on health and exit codes.
+    """Runs a product: its data stores, its jobs and its services, gated on health and exit codes.
 
-    It makes no proxy and publishes nothing that the stack does not name.
+    A new release of a service is created beside the old one, and gets its requests when it is healthy; the old one
+    goes after that. Nothing here is published: that is the edge proxy's business.
     """
 
     connections: dict[str, Connection]
     containers: dict[str, docker.Container]
+    secrets: dict[str, pulumi.Output[str]]
+    """Secrets of the product's workloads, given or generated."""
+
     targets: list[ScrapeTarget]
 
     def __init__(self, name: str, config: AppServicesConfig, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dockyard:app_services:AppServices", name, None, opts)
         self._name, self._config = name, config
+        product = config.product
         self.connections = self._data_stores()
         self.containers = {}
         self.targets = []
-        self._secrets = {wanted: secret(wanted, f"{name}-{wanted}", self) for wanted in config.product.secrets}
-        self._done: dict[str, pulumi.Input[Sequence[pulumi.Resource]]] = {}
-        for job in config.product.jobs:
-            self._run_job(job)
-        order = TopologicalSorter(
-            {service: set(found.after) - config.product.jobs.keys() for service, found in self._services.items()}
-        )
-        for service in order.static_order():
-            self._run_service(service, self._services[service])
+        self.secrets = {wanted: secret(wanted, f"{name}-{wanted}", self) for wanted in product.secrets}
+        self._around = Surroundings(name, config.context, self, config.image("busybox"), self.connections, self.secrets)
+        self._dumps = self._dumps_volume()
+        self._done: dict[str, Gate] = {}
+        after = {name: job.after for name, job in product.jobs.items()}
+        after |= {name: service.after for name, service in product.services.items()}
+        for one in TopologicalSorter(after).static_order():
+            if one in product.jobs:
+                self._run_job(one, product.jobs[one])
+            else:
+                self._run_service(one, product.services[one])
         self.register_outputs({"services": sorted(self.containers)})
-
-    @property
-    def _services(self) -> dict[str, Service]:
-        return dict(self._config.product.services)
 
     def _data_stores(self) -> dict[str, Connection]:
         config, product = self._config, self._config.product
-        stores = {}
-        if product.postgres:
+        stores: dict[str, Connection] = {}
+        if isinstance(product.postgres, ExternalPostgres):
+            stores["postgres"] = external_postgres(product.postgres)
+        elif product.postgres:
             stores["postgres"] = run_postgres(
                 f"{self._name}-postgres",
                 product.postgres,
-                image=config.image("postgres"),
-                port=config.port("postgres"),
+                image=config.image(product.postgres.image),
                 context=config.context,
                 parent=self,
             )
-        if product.redis:
+        if isinstance(product.redis, ExternalRedis):
+            stores["redis"] = external_redis(product.redis)
+        elif product.redis:
             stores["redis"] = run_redis(
                 f"{self._name}-redis",
                 product.redis,
-                image=config.image("redis"),
-                port=config.port("redis"),
+                image=config.image(product.redis.image),
                 context=config.context,
                 parent=self,
             )
         return stores
 
-    def _run_job(self, name: str) -> None:
-        job = self._config.product.jobs[name]
-        spec, ready = self._spec(name, job)
-        done = OneShotJob(f"{self._name}-{name}", spec, self._config.context, self._after(ready, job.needs)).done
+    def _dumps_volume(self) -> Dumps | None:
+        """Return where dumps go, None where nothing migrates a database of the product's own."""
+        product = self._config.product
+        migrating = any(job.dumps_before for job in product.jobs.values()) or any(
+            service.dump_before for service in product.services.values()
+        )
+        if product.own_postgres is None or not migrating:
+            return None
+        image = self._config.image(product.own_postgres.image)
+        return Dumps(
+            f"{self._name}-postgres",
+            self.connections["postgres"],
+            image=image,
+            context=self._config.context,
+            parent=self,
+        )
+
+    def _run_job(self, name: str, job: Job) -> None:
+        prepared = prepare(name, job, self._image(name, job), self._around)
+        options = self._options([*prepared.ready, *self._dump(name, job.dumps_before), *self._gates(job.after)])
+        if job.schedule:
+            self.containers[name] = self._run(name, prepared.spec, options)
+            return
+        frozen = self._config.frozen_jobs
+        done = OneShotJob(f"{self._name}-{name}", prepared.spec, self._config.context, options, frozen=frozen).done
         self._done[name] = done
 
     def _run_service(self, name: str, service: Service) -> None:
-        spec, ready = self._spec(name, service)
-        container = run_service(
-            f"{self._name}-{name}",
-            spec,
-            self._config.context,
-            self._after(ready, service.needs, service.after),
-        )
-        self.containers[name] = container
-        self._done[name] = [container]
-        if service.metrics:
-            self.targets.append(ScrapeTarget(name, f"{name}:{service.port}", service.metrics))
+        prepared = prepare(name, service, self._image(name, service), self._around)
+        options = self._options([*prepared.ready, *self._dump(name, service.dump_before), *self._gates(service.after)])
+        made = []
+        for number in range(1, service.replicas + 1):
+            role = name if number == 1 else f"{name}-{number}"
+            container = self._run(role, replace(prepared.spec, role=role), options)
+            made.append(container)
+            self.containers[role] = container
+            if service.metrics:
+                address = pulumi.Output.concat(container.name, f":{service.port}")
+                self.targets.append(
+                    ScrapeTarget(name, address, service.metrics, instance=f"{role}:{service.port}", own=True)
+                )
+        edge = self._config.edge
+        if service.port is not None and edge:
+            self._done[name] = edge.switch(name, [container.name for container in made])
+        else:
+            self._done[name] = made
 
-    def _spec(
-        self, name: str, workload: Workload
-    ) -> tuple[ContainerSpec, list[pulumi.Input[Sequence[pulumi.Resource]]]]:
-        """Return the workload's spec, and what must be there before it starts."""
-        context = self._config.context
-        stores = [self.connections[store] for store in workload.needs]
-        files = {wanted: self._secrets[wanted] for wanted in workload.secrets}
-        env: dict[str, str] = {}
-        for store in stores:
-            files.update(store.files)
-            env.update(store.env)
-        mounts: tuple[Mount, ...] = ()
-        ready: list[pulumi.Input[Sequence[pulumi.Resource]]] = []
-        if files:
-            volume = ConfigVolume(
-                f"{self._name}-{name}-secrets",
-                files=files,
-                owner=workload.user,
-                image=self._config.image("busybox"),
-                context=context,
-                parent=self,
-            )
-            mounts, ready = (volume.mounted_at(SECRETS_FOLDER),), [volume.ready]
-        service = workload if isinstance(workload, Service) else None
-        port = self._config.port(name) if service else None
-        watched = service is not None and service.metrics is not None
-        networks = [Attachment(context.app_network, (name,))]
-        if watched:
-            networks.append(Attachment(context.monitoring_network, (name,)))
-        spec = ContainerSpec(
-            role=name,
-            image=self._config.image(workload.image_name(self._config.product.name, name)),
-            command=tuple(workload.command or ()),
-            env={**env, **file_variables(files), **workload.env},
-            user=workload.user,
-            read_only=workload.read_only,
-            limits=workload.limits,
-            networks=tuple(networks),
-            mounts=mounts,
-            tmpfs=("/tmp",) if workload.read_only else (),
-            health=health_check(service.health, service.port) if service else None,
-            publish=(Publication(service.port, port),) if service and port else (),
-        )
-        return spec, ready
+    def _run(self, role: str, spec: ContainerSpec, options: pulumi.ResourceOptions) -> docker.Container:
+        return run_service(f"{self._name}-{role}", spec, self._config.context, options)
 
-    def _after(
-        self,
-        ready: list[pulumi.Input[Sequence[pulumi.Resource]]],
-        needs: Sequence[str],
-        after: Sequence[str] = (),
-    ) -> pulumi.ResourceOptions:
+    def _image(self, name: str, workload: Workload) -> str:
+        return self._config.image(workload.image_name(self._config.product.name, name))
+
+    def _dump(self, name: str, wanted: bool) -> list[Gate]:
+        """Dump the database before a new image of a workload that migrates it; return what waits for that."""
+        if not wanted or self._dumps is None:
+            return []
+        image = self._image(name, self._config.product.workloads[name])
+        return [self._dumps.before(name, image, frozen=self._config.frozen_jobs).done]
+
+    def _gates(self, names: Sequence[str]) -> list[Gate]:
+        return [self._done[name] for name in names]
+
+    def _options(self, gates: Sequence[Gate]) -> pulumi.ResourceOptions:
         """Return options that wait for secret files, data stores, and whatever else comes first."""
-        gates = [
-            *ready,
-            *([self.connections[store].ready] for store in needs),
-            *(self._done[before] for before in after),
-        ]
         return pulumi.ResourceOptions(parent=self, depends_on=all_of(gates))
 
 
-def all_of(
-    gates: Sequence[pulumi.Input[Sequence[pulumi.Resource]]],
-) -> pulumi.Output[list[pulumi.Resource]]:
+def all_of(gates: Sequence[Gate]) -> pulumi.Output[list[pulumi.Resource]]:
     """Return every resource behind the gates once all of them are open; a failed gate fails it."""
     return pulumi.Output.all(*gates).apply(lambda groups: [one for group in groups for one in group])

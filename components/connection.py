@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
+
+from components.spec import Mount
 
 SECRETS_FOLDER = "/run/secrets"
 
@@ -20,10 +22,21 @@ class Connection:
     files: Mapping[str, pulumi.Output[str]]
     """Secret files by name; `database-password` is announced as DATABASE_PASSWORD_FILE."""
 
-    ready: pulumi.Resource
-    """Healthy once this resource is created."""
+    ready: pulumi.Resource | None
+    """Healthy once this resource is created; None for what somebody else runs."""
+
+    reaches_host: bool = False
+    """It is at `host.docker.internal`."""
+
+    admin: tuple[Mount, ...] = field(default=())
+    """Secret files of the store's own user, for what works on it in its own image."""
 
 
 def file_variables(names: Mapping[str, object]) -> dict[str, str]:
     """Return the `*_FILE` variables that name the secret files."""
-    return {f"{name.upper().replace('-', '_')}_FILE": f"{SECRETS_FOLDER}/{name}" for name in sorted(names)}
+    return {f"{variable_name(name)}_FILE": f"{SECRETS_FOLDER}/{name}" for name in sorted(names)}
+
+
+def variable_name(secret: str) -> str:
+    """Return the variable that a secret is known by: `app-key` is APP_KEY."""
+    return secret.upper().replace("-", "_")

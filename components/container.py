@@ -13,6 +13,7 @@ import pulumi_docker as docker
 from pydantic import BaseModel
 
 from components.context import StackContext
+from components.hardening import check_hardening
 from components.spec import ContainerSpec, HealthCheck
 
 TMPFS_OPTIONS = "rw,noexec,nosuid,nodev,size=64m"
@@ -27,7 +28,7 @@ def go_duration(seconds: int) -> str:
     return f"{minutes}m{left}s" if minutes else f"{left}s"
 
 
-def label_args(labels: Mapping[str, str]) -> list[docker.ContainerLabelArgs]:
+def label_args(labels: Mapping[str, pulumi.Input[str]]) -> list[docker.ContainerLabelArgs]:
     """Return labels sorted by name, so that their order never shows as a change."""
     return [docker.ContainerLabelArgs(label=name, value=value) for name, value in sorted(labels.items())]
 
@@ -59,6 +60,14 @@ def _plain(value: Any) -> Any:
 
 def common_args(spec: ContainerSpec, context: StackContext) -> dict[str, Any]:
     """Return the inputs that services and one-shot jobs have in common."""
+    check_hardening(spec)
+    labels: dict[str, pulumi.Input[str]] = {
+        **context.labels,
+        "dockyard.service": spec.role,
+        "dockyard.spec": spec_hash(spec),
+    }
+    if spec.content is not None:
+        labels["dockyard.content"] = spec.content
     return {
         "image": spec.image,
         "command": list(spec.command) or None,
@@ -83,11 +92,14 @@ def common_args(spec: ContainerSpec, context: StackContext) -> dict[str, Any]:
             "max-file": str(context.docker.log_max_files),
             "labels": ",".join([*sorted(context.labels), "dockyard.service"]),
         },
-        "labels": label_args({**context.labels, "dockyard.service": spec.role, "dockyard.spec": spec_hash(spec)}),
+        "labels": label_args(labels),
         "networks_advanced": [
             docker.ContainerNetworksAdvancedArgs(name=item.network, aliases=list(item.aliases) or None)
-            for item in spec.networks
+            for item in (*spec.networks, *context.joined_by(spec.member or spec.role))
         ],
+        "hosts": [docker.ContainerHostArgs(host="host.docker.internal", ip="host-gateway")]
+        if spec.reaches_host
+        else None,
         "mounts": [
             docker.ContainerMountArgs(
                 type="bind" if mount.host else "volume",
@@ -120,7 +132,7 @@ def run_service(
     return docker.Container(
         name,
         **common_args(spec, context),
-        restart="unless-stopped",
+        restart=spec.restart,
         must_run=True,
         healthcheck=_health_args(spec.health),
         wait=spec.health is not None,

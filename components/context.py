@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pulumi
 
+from components.spec import Attachment
 from settings.docker import Docker
 
 
@@ -23,6 +25,20 @@ class StackContext:
     monitoring_network: pulumi.Output[str]
     """What watches them."""
 
+    networks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Networks that somebody else made → the services and tools that join them."""
+
+    def joined_by(self, member: str) -> tuple[Attachment, ...]:
+        """Return the foreign networks that a service or tool joins.
+
+        Others reach it there by a name with the product's in front (`tumulte-grafana`): a bare `grafana` may be theirs.
+        """
+        return tuple(
+            Attachment(network, (f"{self.product}-{member}",))
+            for network, members in sorted(self.networks.items())
+            if member in members
+        )
+
     @property
     def labels(self) -> dict[str, str]:
         """Labels that every container, network and volume of the stack carries."""
@@ -38,5 +54,10 @@ class ScrapeTarget:
     """An address that Prometheus scrapes."""
 
     job: str
-    address: str
+    address: pulumi.Input[str]
     path: str = "/metrics"
+    instance: str | None = None
+    """Name of the instance on its series, where the address says too much or changes with each release."""
+
+    own: bool = False
+    """A service of the product, scraped at the services' interval."""

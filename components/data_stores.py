@@ -1,4 +1,4 @@
-"""Postgres and Redis of the product's own."""
+"""Postgres and Redis: the product's own."""
 
 from __future__ import annotations
 
@@ -9,31 +9,30 @@ from components.connection import SECRETS_FOLDER, Connection
 from components.container import run_service
 from components.context import StackContext
 from components.secret import secret
-from components.spec import Attachment, ContainerSpec, HealthCheck, Mount, Publication
+from components.spec import Attachment, ContainerSpec, HealthCheck, Mount
 from components.volume import data_volume
-from settings.stores import Postgres, Redis
+from settings.stores import Postgres, Redis, StoreHealth
 
-POSTGRES_USER = "999:999"
+STORE_USER = "999:999"
 """User and group of the official Debian-based images, both of postgres and of redis."""
 
 PGDATA = "/var/lib/postgresql/data"
+WAL_ARCHIVE = f"{PGDATA}/wal-archive"
+"""On the data volume, beside the server's own folder: a volume of its own would belong to root."""
 
 
 def run_postgres(
-    name: str,
-    config: Postgres,
-    *,
-    image: str,
-    port: int | None,
-    context: StackContext,
-    parent: pulumi.Resource,
+    name: str, config: Postgres, *, image: str, context: StackContext, parent: pulumi.Resource
 ) -> Connection:
-    """Run Postgres with a data volume; health: `pg_isready` (Tumulte's document)."""
+    """Run Postgres with a data volume; health: `pg_isready` (Tumulte's document, the dating app's interval)."""
     password = secret("postgres-password", f"{name}-password", parent)
     secrets = ConfigVolume(
         f"{name}-secrets",
-        files={"postgres-password": password},
-        owner=POSTGRES_USER,
+        files={
+            "postgres-password": password,
+            "pgpass": pulumi.Output.concat("postgres:5432:*:", config.user, ":", password, "\n"),
+        },
+        owner=STORE_USER,
         image=image,
         context=context,
         parent=parent,
@@ -44,14 +43,8 @@ def run_postgres(
         ContainerSpec(
             role="postgres",
             image=image,
-            user=POSTGRES_USER,
-            command=(
-                "postgres",
-                "-c",
-                f"shared_buffers={config.shared_buffers}MB",
-                "-c",
-                f"max_connections={config.max_connections}",
-            ),
+            user=STORE_USER,
+            command=("postgres", *server_settings(config)),
             env={
                 "POSTGRES_USER": config.user,
                 "POSTGRES_DB": config.database,
@@ -61,31 +54,21 @@ def run_postgres(
             },
             limits=config.limits,
             exclusive=True,
-            networks=(
-                Attachment(context.app_network, ("postgres",)),
-                Attachment(context.monitoring_network, ("postgres",)),
-            ),
-            mounts=(
-                Mount(volume.name, PGDATA, read_only=False),
-                secrets.mounted_at(SECRETS_FOLDER),
-            ),
+            networks=_networks(context, "postgres"),
+            mounts=(Mount(volume.name, PGDATA, read_only=False), secrets.mounted_at(SECRETS_FOLDER)),
             tmpfs=("/tmp", "/var/run/postgresql"),
             # Workers of one parallel query exchange rows there: "could not resize shared memory segment" with 64.
             shared_memory=256,
-            health=HealthCheck(
-                # Over TCP: while the image initialises its data folder, a temporary server answers on the socket only.
-                ("pg_isready", "-q", "-h", "127.0.0.1", "-U", config.user, "-d", config.database),
+            # Over TCP: while the image initialises its data folder, a temporary server answers on the socket only.
+            health=_health(
+                config.health, "pg_isready", "-q", "-h", "127.0.0.1", "-U", config.user, "-d", config.database
             ),
-            publish=(Publication(5432, port),) if port else (),
             # "Fast" shutdown: open sessions are ended, the data is written. SIGTERM would wait for every session.
             stop_signal="SIGINT",
             stop_grace=60,
         ),
         context,
-        pulumi.ResourceOptions(
-            parent=parent,
-            depends_on=secrets.ready,
-        ),
+        pulumi.ResourceOptions(parent=parent, depends_on=secrets.ready),
     )
     return Connection(
         env={
@@ -101,24 +84,46 @@ def run_postgres(
             ),
         },
         ready=container,
+        admin=(secrets.mounted_at(SECRETS_FOLDER),),
     )
 
 
-def run_redis(
-    name: str, config: Redis, *, image: str, port: int | None, context: StackContext, parent: pulumi.Resource
-) -> Connection:
+def server_settings(config: Postgres) -> list[str]:
+    """Return Postgres' settings as arguments; what the product file says under `settings` comes last and wins."""
+    said = {
+        "shared_buffers": f"{config.shared_buffers}MB",
+        "max_connections": str(config.max_connections),
+    }
+    if config.wal_retention:
+        minutes = config.wal_retention // 60
+        said |= {
+            "archive_mode": "on",
+            # A segment is in the archive whole or not at all, and never overwritten; the old ones go with each new one.
+            "archive_command": f"mkdir -p {WAL_ARCHIVE} && test ! -f {WAL_ARCHIVE}/%f"
+            f" && cp %p {WAL_ARCHIVE}/.%f && mv {WAL_ARCHIVE}/.%f {WAL_ARCHIVE}/%f && find {WAL_ARCHIVE} -type f -mmin +{minutes} -delete",
+        }
+    said |= config.settings
+    return [part for name, value in said.items() for part in ("-c", f"{name}={value}")]
+
+
+def run_redis(name: str, config: Redis, *, image: str, context: StackContext, parent: pulumi.Resource) -> Connection:
     """Run Redis with a data volume and a password; health: `redis-cli ping` (Tumulte's document)."""
     password = secret("redis-password", f"{name}-password", parent)
-    settings = pulumi.Output.concat(
-        f"maxmemory {config.maxmemory}mb\nmaxmemory-policy {config.maxmemory_policy}\n",
-        "appendonly yes\ndir /data\nrequirepass ",
-        password,
-        "\n",
-    )
+    said = {
+        "maxmemory": f"{config.maxmemory}mb",
+        "maxmemory-policy": config.maxmemory_policy,
+        "appendonly": "yes",
+        "dir": "/data",
+        **config.settings,
+    }
+    lines = "".join(f"{directive} {value}\n" for directive, value in said.items())
     secrets = ConfigVolume(
         f"{name}-config",
-        files={"redis.conf": settings, "redis-password": password},
-        owner=POSTGRES_USER,
+        files={
+            "redis.conf": pulumi.Output.concat(lines, "requirepass ", password, "\n"),
+            "redis-password": password,
+        },
+        owner=STORE_USER,
         image=image,
         context=context,
         parent=parent,
@@ -130,20 +135,15 @@ def run_redis(
         ContainerSpec(
             role="redis",
             image=image,
-            user=POSTGRES_USER,
+            user=STORE_USER,
             command=("redis-server", f"{SECRETS_FOLDER}/redis.conf"),
             limits=config.limits,
             exclusive=True,
-            networks=(
-                Attachment(context.app_network, ("redis",)),
-                Attachment(context.monitoring_network, ("redis",)),
-            ),
-            mounts=(
-                Mount(volume.name, "/data", read_only=False),
-                secrets.mounted_at(SECRETS_FOLDER),
-            ),
-            health=HealthCheck(("sh", "-c", ping)),
-            publish=(Publication(6379, port),) if port else (),
+            networks=_networks(context, "redis"),
+            mounts=(Mount(volume.name, "/data", read_only=False), secrets.mounted_at(SECRETS_FOLDER)),
+            health=_health(config.health, "sh", "-c", ping),
+            # It reads its settings when it starts.
+            content=secrets.fingerprint,
         ),
         context,
         pulumi.ResourceOptions(parent=parent, depends_on=secrets.ready),
@@ -156,3 +156,11 @@ def run_redis(
         },
         ready=container,
     )
+
+
+def _networks(context: StackContext, name: str) -> tuple[Attachment, ...]:
+    return (Attachment(context.app_network, (name,)), Attachment(context.monitoring_network, (name,)))
+
+
+def _health(health: StoreHealth, *command: str) -> HealthCheck:
+    return HealthCheck(command, health.interval, health.timeout, health.retries, health.start_period)

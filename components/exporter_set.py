@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pulumi
 import pulumi_docker as docker
@@ -80,7 +80,6 @@ class ExporterSet(pulumi.ComponentResource):
             role="node-exporter",
             image=self._config.image("node-exporter"),
             user=NOBODY,
-            # The host's own view of itself, without sharing its process list (CIS Docker 5.15).
             command=("--path.rootfs=/host", "--path.procfs=/host/proc", "--path.sysfs=/host/sys"),
             limits=self._config.exporters.node,
             networks=self._on_network("node-exporter"),
@@ -93,7 +92,6 @@ class ExporterSet(pulumi.ComponentResource):
             role="cadvisor",
             image=self._config.image("cadvisor"),
             command=CADVISOR_FLAGS,
-            # Control groups of other users' containers are readable by root alone; it has no capability at all.
             user="0:0",
             limits=self._config.exporters.cadvisor,
             networks=self._on_network("cadvisor"),
@@ -105,40 +103,57 @@ class ExporterSet(pulumi.ComponentResource):
         )
 
     def _postgres(self, store: Connection) -> None:
-        secrets = self._secrets("postgres-exporter", {"password": store.files["database-password"]}, NOBODY)
+        if "exporter-uri" in store.files:
+            files = {part: store.files[f"exporter-{part}"] for part in ("uri", "user", "password")}
+            env = {
+                "DATA_SOURCE_URI_FILE": f"{SECRETS_FOLDER}/uri",
+                "DATA_SOURCE_USER_FILE": f"{SECRETS_FOLDER}/user",
+            }
+        else:
+            files = {"password": store.files["database-password"]}
+            env = {
+                "DATA_SOURCE_URI": f"postgres:5432/{store.env['DATABASE_NAME']}?sslmode=disable",
+                "DATA_SOURCE_USER": store.env["DATABASE_USER"],
+            }
+        secrets = self._secrets("postgres-exporter", files, NOBODY)
         spec = ContainerSpec(
             role="postgres-exporter",
             image=self._config.image("postgres-exporter"),
             user=NOBODY,
-            env={
-                "DATA_SOURCE_URI": f"postgres:5432/{store.env['DATABASE_NAME']}?sslmode=disable",
-                "DATA_SOURCE_USER": store.env["DATABASE_USER"],
-                "DATA_SOURCE_PASS_FILE": f"{SECRETS_FOLDER}/password",
-            },
+            env={**env, "DATA_SOURCE_PASS_FILE": f"{SECRETS_FOLDER}/password"},
             limits=self._config.exporters.postgres,
             networks=self._on_network("postgres-exporter"),
             mounts=(secrets.mounted_at(SECRETS_FOLDER),),
             health=wget(9187, "/"),
+            content=secrets.fingerprint,
+            reaches_host=store.reaches_host,
         )
-        self._run(spec, 9187, secrets.ready.apply(lambda ready: [*ready, store.ready]))
+        self._run(spec, 9187, _after(secrets, store))
 
     def _redis(self, store: Connection) -> None:
-        passwords = store.files["redis-password"].apply(lambda password: json.dumps({"redis://redis:6379": password}))
-        secrets = self._secrets("redis-exporter", {"passwords.json": passwords}, REDIS_EXPORTER_USER)
+        address = f"redis://{store.env['REDIS_HOST']}:{store.env['REDIS_PORT']}"
         spec = ContainerSpec(
             role="redis-exporter",
             image=self._config.image("redis-exporter"),
             user=REDIS_EXPORTER_USER,
-            env={
-                "REDIS_ADDR": "redis://redis:6379",
-                "REDIS_PASSWORD_FILE": f"{SECRETS_FOLDER}/passwords.json",
-            },
+            env={"REDIS_ADDR": address},
             limits=self._config.exporters.redis,
             networks=self._on_network("redis-exporter"),
-            mounts=(secrets.mounted_at(SECRETS_FOLDER),),
             health=wget(9121, "/health"),
+            reaches_host=store.reaches_host,
         )
-        self._run(spec, 9121, secrets.ready.apply(lambda ready: [*ready, store.ready]))
+        if "redis-password" not in store.files:
+            self._run(spec, 9121)
+            return
+        passwords = store.files["redis-password"].apply(lambda password: json.dumps({address: password}))
+        secrets = self._secrets("redis-exporter", {"passwords.json": passwords}, REDIS_EXPORTER_USER)
+        opened = replace(
+            spec,
+            env={**spec.env, "REDIS_PASSWORD_FILE": f"{SECRETS_FOLDER}/passwords.json"},
+            mounts=(secrets.mounted_at(SECRETS_FOLDER),),
+            content=secrets.fingerprint,
+        )
+        self._run(opened, 9121, _after(secrets, store))
 
     def _secrets(self, role: str, files: Mapping[str, pulumi.Output[str]], owner: str) -> ConfigVolume:
         return ConfigVolume(
@@ -149,3 +164,7 @@ class ExporterSet(pulumi.ComponentResource):
             context=self._config.context,
             parent=self,
         )
+
+
+def _after(secrets: ConfigVolume, store: Connection) -> pulumi.Output[list[pulumi.Resource]]:
+    return secrets.ready.apply(lambda ready: [*ready, *([store.ready] if store.ready else [])])

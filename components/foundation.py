@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pulumi
 import pulumi_docker as docker
 from pulumi.runtime import config as engine_config
 
 from components.context import StackContext
-from settings.loader import Settings, from_engine, load
+from components.edge_proxy import EdgeProxyConfig, Front
+from settings.loader import EDGE_HTTP, EDGE_HTTPS, Settings, from_engine, load
+from settings.names import STORES, TOOLS
 from settings.problems import SettingsError
 
 
@@ -52,16 +56,58 @@ def shared_context(settings: Settings) -> StackContext:
         protects_data=settings.stack.protects_data,
         app_network=network("app"),
         monitoring_network=network("monitoring"),
+        networks=settings.product.networks,
+    )
+
+
+def edge_config(settings: Settings, context: StackContext) -> EdgeProxyConfig | None:
+    """Return what the edge proxy stands before: every service with a port, and what the stack publishes.
+
+    None where there is neither.
+    """
+    product = settings.product
+    fronts = [
+        Front(
+            name,
+            service.port,
+            protocol=service.protocol,
+            published=settings.port(name),
+            routes=tuple(service.routes),
+            health_path=service.health.http,
+        )
+        for name, service in product.services.items()
+        if service.port is not None
+    ]
+    for name, port in {**TOOLS, **STORES}.items():
+        if name in product.publish:
+            protocol: Literal["http", "tcp"] = "tcp" if name in STORES else "http"
+            published = settings.port(name)
+            fronts.append(Front(name, port, protocol=protocol, internal=False, published=published, servers=(name,)))
+    if not fronts:
+        return None
+    return EdgeProxyConfig(
+        product.edge,
+        context,
+        settings.image,
+        fronts,
+        http_port=settings.port(EDGE_HTTP),
+        https_port=settings.port(EDGE_HTTPS),
     )
 
 
 def published_urls(settings: Settings) -> dict[str, str]:
-    """Return the address of everything that the stack publishes on this machine."""
-    return {
-        name: f"http://127.0.0.1:{settings.port(name)}"
-        for name in sorted(settings.product.publish)
-        if name not in ("postgres", "redis")
-    }
+    """Return the address of everything that can be reached from outside: by its route, else on this machine."""
+    urls = {}
+    for name in sorted(settings.product.publish):
+        scheme = {"postgres": "postgresql", "redis": "redis"}.get(name, "http")
+        urls[name] = f"{scheme}://127.0.0.1:{settings.port(name)}"
+    https = settings.port(EDGE_HTTPS)
+    for name, service in settings.product.services.items():
+        if service.routes and name not in urls:
+            route = service.routes[0]
+            port = "" if https == 443 else f":{https}"
+            urls[name] = f"https://{route.host}{port}{route.path}"
+    return urls
 
 
 def grafana_root_url(settings: Settings) -> str | None:

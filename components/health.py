@@ -32,8 +32,8 @@ def _first_of(clients: Mapping[str, str], **values: object) -> tuple[str, ...]:
     return ("sh", "-c", "\n".join([*tries, lacking]))
 
 
-def health_check(health: Health, port: int) -> HealthCheck:
-    """Return the check of a service that listens on `port`."""
+def health_check(health: Health, port: int | None) -> HealthCheck:
+    """Return the check of a service; one without a port gives a command."""
     if health.command is not None:
         command = tuple(health.command)
     elif health.http is not None:

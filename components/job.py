@@ -19,6 +19,9 @@ class OneShotJob:
 
     The provider takes any exit code for success. `done` is what dependents put into `depends_on`: it fails,
     with the job's last log lines, unless the exit code was 0.
+
+    A `frozen` job stays as it is, whatever its spec says by now, and nobody asks how it ended: a rollback must not
+    run the migrations of an earlier release.
     """
 
     def __init__(
@@ -28,25 +31,31 @@ class OneShotJob:
         context: StackContext,
         opts: pulumi.ResourceOptions,
         uploads: Mapping[str, pulumi.Input[str]] | None = None,
+        frozen: bool = False,
     ) -> None:
         self.name = name
-        self.container = docker.Container(
-            name,
+        inputs = {
             **common_args(spec, context),
-            restart="no",
-            must_run=False,
-            attach=True,
-            logs=True,
-            uploads=[
+            "uploads": [
                 docker.ContainerUploadArgs(file=path, content=content)
                 for path, content in sorted((uploads or {}).items())
             ]
             or None,
-            opts=opts,
+        }
+        self.container = docker.Container(
+            name,
+            **inputs,
+            restart="no",
+            must_run=False,
+            attach=True,
+            logs=True,
+            opts=pulumi.ResourceOptions.merge(
+                opts, pulumi.ResourceOptions(ignore_changes=[_camel(key) for key in inputs] if frozen else None)
+            ),
         )
         self.done: pulumi.Output[Sequence[pulumi.Resource]] = pulumi.Output.all(
             self.container.exit_code, self.container.container_logs
-        ).apply(self._succeeded)
+        ).apply(lambda results: [self.container] if frozen else self._succeeded(results))
 
     def _succeeded(self, results: Sequence[object]) -> Sequence[pulumi.Resource]:
         exit_code, logs = results
@@ -58,3 +67,9 @@ class OneShotJob:
                 f"  Mend the cause, then run ./dockyard up {pulumi.get_stack()}: it runs failed jobs again."
             )
         return [self.container]
+
+
+def _camel(name: str) -> str:
+    """Spell an input as the engine does: `memory_swap` is memorySwap."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)

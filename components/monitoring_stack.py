@@ -17,7 +17,7 @@ from components.exporter_set import NOBODY
 from components.health import wget
 from components.prometheus_config import prometheus_config
 from components.secret import secret
-from components.spec import Attachment, ContainerSpec, Mount, Publication
+from components.spec import Attachment, ContainerSpec, Mount
 from components.volume import data_volume
 from settings.monitoring import Monitoring
 from settings.units import spell_duration
@@ -38,7 +38,6 @@ class MonitoringStackConfig:
     monitoring: Monitoring
     context: StackContext
     image: Callable[[str], str]
-    port: Callable[[str], int | None]
     targets: Sequence[ScrapeTarget]
     alertmanager: str
     rules: Mapping[str, str]
@@ -54,7 +53,7 @@ class MonitoringStackConfig:
 class MonitoringStack(pulumi.ComponentResource):
     """Runs Prometheus with scrape targets and rules, and Grafana with data source and dashboards.
 
-    Neither has a route of its own to the outside: publishing is the stack's or the tunnel's business.
+    Neither has a route of its own to the outside: that is the edge proxy's or the tunnel's business.
     """
 
     admin_password: pulumi.Output[str]
@@ -78,6 +77,7 @@ class MonitoringStack(pulumi.ComponentResource):
         main = prometheus_config(
             [*config.targets, *own],
             interval=settings.scrape_interval,
+            infrastructure_interval=settings.infrastructure_interval,
             alertmanager=config.alertmanager,
             labels={"product": context.product, "environment": context.environment},
         )
@@ -85,7 +85,7 @@ class MonitoringStack(pulumi.ComponentResource):
         written = ConfigVolume(
             f"{self._name}-prometheus-config",
             files={
-                "prometheus.yml": yaml.safe_dump(main, sort_keys=False),
+                "prometheus.yml": main,
                 **{f"rules/{file}": text for file, text in config.rules.items()},
             },
             owner=NOBODY,
@@ -96,7 +96,6 @@ class MonitoringStack(pulumi.ComponentResource):
             reload=Reload(context.monitoring_network, f"{alive}/healthy", f"{alive}/reload"),
         )
         volume = data_volume(f"{self._name}-prometheus-data", context, self)
-        port = config.port("prometheus")
         return run_service(
             f"{self._name}-prometheus",
             ContainerSpec(
@@ -116,8 +115,8 @@ class MonitoringStack(pulumi.ComponentResource):
                     Mount(volume.name, "/prometheus", read_only=False),
                     written.mounted_at(CONFIG_FOLDER),
                 ),
-                publish=(Publication(PROMETHEUS_PORT, port),) if port else (),
-                health=wget(PROMETHEUS_PORT, "/-/ready"),
+                # Tumulte's check. `/-/ready` says more, but not before the log of its data has been replayed.
+                health=wget(PROMETHEUS_PORT, "/-/healthy"),
                 # Time to write its head block.
                 stop_grace=60,
             ),
@@ -150,7 +149,6 @@ class MonitoringStack(pulumi.ComponentResource):
             parent=self,
         )
         volume = data_volume(f"{self._name}-grafana-data", context, self)
-        port = config.port("grafana")
         secure = bool(config.root_url and config.root_url.startswith("https://"))
         return run_service(
             f"{self._name}-grafana",
@@ -162,7 +160,7 @@ class MonitoringStack(pulumi.ComponentResource):
                     "GF_SECURITY_ADMIN_USER": settings.admin_user,
                     "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{SECRETS_FOLDER}/admin-password",
                     "GF_SECURITY_COOKIE_SECURE": str(secure).lower(),
-                    "GF_SERVER_ROOT_URL": config.root_url or f"http://127.0.0.1:{port or GRAFANA_PORT}",
+                    "GF_SERVER_ROOT_URL": config.root_url or f"http://127.0.0.1:{GRAFANA_PORT}",
                     "GF_USERS_ALLOW_SIGN_UP": "false",
                     "GF_AUTH_ANONYMOUS_ENABLED": "false",
                     # No calls to the outside that nobody asked for.
@@ -180,7 +178,6 @@ class MonitoringStack(pulumi.ComponentResource):
                     secrets.mounted_at(SECRETS_FOLDER),
                 ),
                 tmpfs=("/tmp",),
-                publish=(Publication(GRAFANA_PORT, port),) if port else (),
                 health=wget(GRAFANA_PORT, "/api/health"),
             ),
             context,

@@ -73,6 +73,19 @@ class ContainerSpec:
     """Size of /dev/shm in MiB; None leaves Docker's 64."""
 
     publish: tuple[Publication, ...] = ()
+    member: str = ""
+    """What it is called where the settings name who joins a network; replicas share one. Default: its role."""
+
+    of_product: bool = False
+    """A workload of the product: how far it is hardened is said, and reasoned, in the product file."""
+
+    reaches_host: bool = False
+    """`host.docker.internal` leads to the Docker host, as on Docker Desktop."""
+
+    content: pulumi.Input[str] | None = None
+    """A fingerprint of the files it reads at its start only: another one means another container."""
+
+    restart: str = "unless-stopped"
     read_only: bool = True
     capabilities: tuple[str, ...] = ()
     """Added after all have been dropped."""

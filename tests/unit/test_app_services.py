@@ -4,6 +4,8 @@ import pytest
 import yaml
 
 from components.app_services import AppServices, AppServicesConfig
+from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Front
+from settings.edge import Edge
 from settings.product import Product
 from tests.unit.world import build
 
@@ -34,19 +36,24 @@ redis: {maxmemory: 100MB, limits: {memory: 200MB}}
 """
 
 
+def image_of(name: str) -> str:
+    return f"image-of-{name}"
+
+
 @pytest.fixture
 def app(make_context):
-    def build_app(product: str = PRODUCT, ports=None, secrets=None, exit_codes=None, **context):
+    def build_app(text: str = PRODUCT, secrets=None, exit_codes=None, rolled_back=False, **context):
         def program():
-            config = AppServicesConfig(
-                Product.model_validate(yaml.safe_load(product)),
-                make_context(**context),
-                lambda name: f"image-of-{name}",
-                (ports or {}).get,
-            )
-            AppServices("shop-app", config)
+            product = Product.model_validate(yaml.safe_load(text))
+            made = make_context(**context)
+            fronts = [Front(name, one.port) for name, one in product.services.items() if one.port]
+            edge = EdgeProxy("edge", EdgeProxyConfig(Edge(), made, image_of, fronts, None, None)) if fronts else None
+            AppServices("shop-app", AppServicesConfig(product, made, image_of, edge, rolled_back))
 
-        return build(program, secrets=secrets, exit_codes=exit_codes)
+        world = build(program, secrets=secrets, exit_codes=exit_codes)
+        world.switches = {one.name: one for one in world.made if one.parent == "edge"}
+        world.made = [one for one in world.made if one.parent != "edge" and one.name != "edge"]
+        return world
 
     return build_app
 
@@ -54,8 +61,9 @@ def app(make_context):
 def test_each_service_job_and_store_is_made_once_under_the_component(app):
     world = app()
     services = {one.label("dockyard.service") for one in world.containers if not one.name.endswith("-writer")}
-    assert services == {"api", "web", "migrate", "postgres", "redis"}
+    assert services == {"api", "web", "migrate", "dump-before-migrate", "postgres", "redis"}
     assert {one.parent for one in world.made if one.type != "dockyard:app_services:AppServices"} == {"shop-app"}
+    assert "shop-app-postgres-dump-before-migrate" in world
 
 
 def test_a_product_without_stores_and_jobs_makes_neither(app):
@@ -68,7 +76,8 @@ def test_the_order_is_stores_then_migration_then_backend_then_frontend(app):
     world = app()
     assert "shop-app-postgres" in world["shop-app-migrate"].waits_for
     assert {"shop-app-migrate", "shop-app-postgres", "shop-app-redis"} <= world["shop-app-api"].waits_for
-    assert "shop-app-api" in world["shop-app-web"].waits_for
+    assert "edge-api-writer" in world["shop-app-web"].waits_for, "the edge leads to it, and only then to what needs it"
+    assert "shop-app-api" in world.switches["edge-api-writer"].waits_for
 
 
 def test_a_failed_migration_starts_no_service(app):
@@ -125,7 +134,7 @@ def test_a_secret_that_is_configured_is_not_generated(app):
     world = app(secrets={"postgres-password": "given", "app-key": "key"})
     assert "shop-app-postgres-password" not in world
     assert "shop-app-app-key" not in world
-    assert world["shop-app-postgres-secrets-writer"].files == {"/dockyard/files/postgres-password": "given"}
+    assert world["shop-app-postgres-secrets-writer"].files["/dockyard/files/postgres-password"] == "given"
 
 
 def test_no_generated_or_given_secret_is_seen_outside_secret_inputs(app):
@@ -186,15 +195,8 @@ def test_a_data_store_is_never_run_twice_on_its_volume(app):
     assert not world["shop-app-api"].delete_before_replace
 
 
-def test_only_what_the_stack_names_is_published(app):
-    world = app(ports={"api": 8000, "postgres": 5433})
-    published = {
-        one.label("dockyard.service"): one.inputs["ports"] for one in world.containers if "ports" in one.inputs
-    }
-    assert published == {
-        "api": [{"internal": 8000, "external": 8000, "ip": "127.0.0.1", "protocol": "tcp"}],
-        "postgres": [{"internal": 5432, "external": 5433, "ip": "127.0.0.1", "protocol": "tcp"}],
-    }
+def test_nothing_is_published(app):
+    assert not any("ports" in one.inputs for one in app().containers)
 
 
 def test_only_what_has_metrics_is_on_the_monitoring_network(app):

@@ -17,6 +17,8 @@ def spec(limits) -> ContainerSpec:
     return ContainerSpec(
         role="web",
         image="registry/web:1",
+        user="1001:1001",
+        of_product=True,
         limits=limits,
         networks=(Attachment("net", ("web",)),),
         health=HealthCheck(("true",), interval=60, timeout=5, retries=3, start_period=90),
@@ -167,3 +169,30 @@ class TestOneShotJob:
     def test_uploaded_files_are_given_in_order(self, spec, make_context):
         made = self.job(spec, make_context, 0, b="2", a="1")["migrate"]
         assert list(made.files.items()) == [("a", "1"), ("b", "2")]
+
+
+def test_what_joins_a_foreign_network_is_known_there_by_its_product_and_name(spec, run):
+    joined = run(spec, networks={"dokploy-network": ["web"], "other": ["api"]}).inputs["networksAdvanced"]
+    assert joined == [{"name": "net", "aliases": ["web"]}, {"name": "dokploy-network", "aliases": ["shop-web"]}]
+
+
+def test_the_docker_host_has_a_name_only_where_it_is_needed(spec, run):
+    assert "hosts" not in run(spec).inputs
+    made = run(replace(spec, reaches_host=True)).inputs
+    assert made["hosts"] == [{"host": "host.docker.internal", "ip": "host-gateway"}]
+
+
+def test_other_files_are_another_container_where_they_are_read_at_its_start_only(spec, run):
+    assert run(spec).label("dockyard.content") is None
+    assert run(replace(spec, content=pulumi.Output.from_input("1a2b3c4d"))).label("dockyard.content") == "1a2b3c4d"
+
+
+def test_a_frozen_job_keeps_every_input_that_it_ran_with_and_nobody_asks_how_it_ended(spec, make_context):
+    def program(frozen: bool) -> None:
+        job = OneShotJob("job", spec, make_context(), pulumi.ResourceOptions(), frozen=frozen)
+        pulumi.CustomResource("test:After", "after", opts=pulumi.ResourceOptions(depends_on=job.done))
+
+    world = build(lambda: program(True), exit_codes={"job": 3})
+    assert {"image", "command", "envs", "memorySwap", "networksAdvanced"} <= set(world["job"].ignore_changes)
+    assert "after" in world
+    assert build(lambda: program(False))["job"].ignore_changes == ()

@@ -20,7 +20,7 @@ def exporters(make_context):
             ready = pulumi.CustomResource("test:Store", "store")
             connections = {
                 store: Connection(
-                    {"DATABASE_NAME": "shop", "DATABASE_USER": "u"},
+                    {"DATABASE_NAME": "shop", "DATABASE_USER": "u", "REDIS_HOST": "redis", "REDIS_PORT": "6379"},
                     {f"{kind}-password": pulumi.Output.secret("hush") for kind in ("database", "redis")},
                     ready,
                 )

@@ -1,5 +1,6 @@
 """Prometheus and Grafana."""
 
+import pulumi
 import pytest
 import yaml
 
@@ -12,7 +13,7 @@ from tests.unit.world import build
 
 @pytest.fixture
 def monitoring(make_context):
-    def build_stack(said=None, ports=None, secrets=None, root_url=None):
+    def build_stack(said=None, secrets=None, root_url=None):
         def program():
             MonitoringStack(
                 "m",
@@ -20,8 +21,7 @@ def monitoring(make_context):
                     Monitoring.model_validate(said or {}),
                     make_context(),
                     lambda name: name,
-                    (ports or {}).get,
-                    targets=[ScrapeTarget("api", "api:8000")],
+                    targets=[ScrapeTarget("api", pulumi.Output.from_input("shop-api-1a2b3c4:8000"), own=True)],
                     alertmanager="alertmanager:9093",
                     rules={"one.yml": "groups: []\n"},
                     dashboards={"overview.json": "{}"},
@@ -59,18 +59,46 @@ def test_its_data_is_on_a_data_volume(monitoring):
 def test_every_target_is_scraped_and_alerts_go_to_alertmanager(monitoring):
     config = config_of(monitoring())
     jobs = {job["job_name"]: job["static_configs"][0]["targets"] for job in config["scrape_configs"]}
-    assert jobs == {"api": ["api:8000"], "prometheus": ["localhost:9090"], "grafana": ["grafana:3000"]}
+    assert jobs == {"api": ["shop-api-1a2b3c4:8000"], "prometheus": ["localhost:9090"], "grafana": ["grafana:3000"]}
     assert config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] == ["alertmanager:9093"]
     assert config["rule_files"] == ["rules/*.yml"]
 
 
+def rendered(*targets: ScrapeTarget, **options) -> dict:
+    found = []
+    text = prometheus_config(targets, alertmanager="a:1", labels={"product": "shop"}, **options)
+    build(lambda: text.apply(found.append))
+    return yaml.safe_load(found[0])
+
+
 def test_every_series_and_every_alert_names_product_and_environment():
-    config = prometheus_config(
-        [ScrapeTarget("api", "api:8000")], interval=5, alertmanager="a:1", labels={"product": "shop"}
-    )
+    config = rendered(ScrapeTarget("api", "api:8000"), interval=5)
     assert config["global"]["external_labels"] == {"product": "shop"}
     assert config["scrape_configs"][0]["static_configs"][0]["labels"] == {"service": "api", "product": "shop"}
     assert config["global"]["scrape_timeout"] == "5s"
+
+
+def test_replicas_are_instances_of_one_job_whose_names_outlive_a_release():
+    config = rendered(
+        ScrapeTarget("api", "shop-api-1a2b3c4:80", instance="api:80"),
+        ScrapeTarget("api", "shop-api-2-5d6e7f8:80", instance="api-2:80"),
+        interval=15,
+    )
+    (job,) = config["scrape_configs"]
+    assert {group["labels"]["instance"]: group["targets"] for group in job["static_configs"]} == {
+        "api:80": ["shop-api-1a2b3c4:80"],
+        "api-2:80": ["shop-api-2-5d6e7f8:80"],
+    }
+
+
+def test_infrastructure_can_be_scraped_less_often_than_the_services():
+    config = rendered(
+        ScrapeTarget("api", "a:1", own=True), ScrapeTarget("node", "n:1"), interval=15, infrastructure_interval=30
+    )
+    assert {job["job_name"]: job.get("scrape_interval") for job in config["scrape_configs"]} == {
+        "api": None,
+        "node": "30s",
+    }
 
 
 def test_rules_are_checked_with_promtool_before_they_are_loaded(monitoring):
@@ -111,10 +139,8 @@ def test_cookies_are_secure_wherever_people_come_by_https(url, secure, monitorin
     assert (env["GF_SERVER_ROOT_URL"], env["GF_SECURITY_COOKIE_SECURE"]) == (url, secure)
 
 
-def test_nothing_is_published_unless_the_stack_names_it(monitoring):
+def test_nothing_is_published(monitoring):
     assert not any("ports" in one.inputs for one in monitoring().containers)
-    world = monitoring(ports={"grafana": 3001})
-    assert [one.name for one in world.containers if "ports" in one.inputs] == ["m-grafana"]
 
 
 def test_everything_is_under_the_component(monitoring):

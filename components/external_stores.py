@@ -1,0 +1,72 @@
+"""Data stores that somebody else runs: their addresses, as workloads and exporters want them."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urlsplit
+
+import pulumi
+
+from components.connection import Connection
+from settings.stores import ExternalPostgres, ExternalRedis
+
+DOCKER_HOST = "host.docker.internal"
+
+
+def external_postgres(config: ExternalPostgres) -> Connection:
+    """Return where the Postgres is that the stack's secret names.
+
+    Raises pulumi.RunError where the secret is no address of a Postgres; its value is not told.
+    """
+    dsn = given(config.external.dsn).apply(lambda text: _checked(text, config.external.dsn))
+    return Connection(
+        env={},
+        files={
+            "database-url": dsn,
+            "exporter-uri": dsn.apply(lambda text: _part(text, "uri")),
+            "exporter-user": dsn.apply(lambda text: _part(text, "user")),
+            "exporter-password": dsn.apply(lambda text: _part(text, "password")),
+        },
+        ready=None,
+        # What the secret says must not be told: any consumer of such a store can reach the host.
+        reaches_host=True,
+    )
+
+
+def external_redis(config: ExternalRedis) -> Connection:
+    """Return where the Redis is that the settings name."""
+    where = config.external
+    host, port = where.address.rsplit(":", 1)
+    files = {}
+    if where.password:
+        password = given(where.password)
+        files = {
+            "redis-password": password,
+            "redis-url": pulumi.Output.concat("redis://:", password, "@", where.address),
+        }
+    env = {"REDIS_HOST": host, "REDIS_PORT": port}
+    if not where.password:
+        env["REDIS_URL"] = f"redis://{where.address}"
+    return Connection(env=env, files=files, ready=None, reaches_host=host == DOCKER_HOST)
+
+
+def given(name: str) -> pulumi.Output[str]:
+    """Return a secret that the settings made sure of; in a preview that goes on without secrets it is empty."""
+    return pulumi.Config("dockyard").get_secret(name) or pulumi.Output.secret("")
+
+
+def _checked(dsn: str, secret: str) -> str:
+    parts = urlsplit(dsn)
+    if dsn and (parts.scheme not in ("postgresql", "postgres") or not parts.hostname):
+        raise pulumi.RunError(
+            f"the secret dockyard:{secret} is no address of a Postgres: expected postgresql://user:password@host:5432/database"
+        )
+    return dsn
+
+
+def _part(dsn: str, name: str) -> str:
+    """Return a part of the address as the exporter's files want it: `host:5432/database?sslmode=disable`."""
+    parts = urlsplit(dsn)
+    if name == "uri":
+        query = f"?{parts.query}" if parts.query else ""
+        return f"{parts.hostname or ''}:{parts.port or 5432}{parts.path}{query}"
+    return unquote((parts.username if name == "user" else parts.password) or "")

@@ -1,0 +1,61 @@
+"""What departs from the hardened defaults, in one place, each with its reason.
+
+Every container drops all capabilities, gains no privileges, runs as a user that is not root, on a read-only root file
+system, within limits, with a health check, and sees nothing of the host (CIS Docker 4.1, 5.3, 5.5, 5.11, 5.12, 5.26).
+A container that departs from this and does not stand here is not made. What a product's own services do is said and
+reasoned in the product file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatch
+
+from components.spec import ContainerSpec
+
+ROOT = "runs as root"
+WRITABLE = "writable root file system"
+HOST = "mounts {path} of the host"
+CAPABILITY = "capability {name}"
+
+WRITER = {
+    ROOT: "gives files to the user of the service that reads them; it ends after a second and has no network of note",
+    WRITABLE: "the provider cannot upload files into a read-only root file system",
+    "capability CHOWN": "gives files to the user of the service that reads them",
+    "capability DAC_OVERRIDE": "replaces files that belong to that user by now",
+    "capability FOWNER": "sets the mode of files that belong to that user by now",
+}
+
+DEPARTURES: dict[str, dict[str, str]] = {
+    "*-writer": WRITER,
+    "cadvisor": {
+        ROOT: "control groups of other users' containers are readable by root alone; it has no capability at all",
+        "mounts / of the host": "sizes of the file systems that containers use; read-only",
+        "mounts /sys of the host": "the control groups that it measures are there; read-only",
+    },
+    "node-exporter": {"mounts / of the host": "the host's own view of itself (CIS 5.15 is kept); read-only"},
+}
+"""Role (a pattern) → what departs → why."""
+
+
+def departures(spec: ContainerSpec) -> Iterator[str]:
+    """Name everything in a spec that departs from the hardened defaults."""
+    if spec.user is None or spec.user.split(":")[0] in ("0", "root"):
+        yield ROOT
+    if not spec.read_only:
+        yield WRITABLE
+    for name in spec.capabilities:
+        yield CAPABILITY.format(name=name)
+    for mount in spec.mounts:
+        if mount.host:
+            yield HOST.format(path=mount.source)
+
+
+def check_hardening(spec: ContainerSpec) -> None:
+    """Raise ValueError where a container departs from the hardened defaults without a reason in the table."""
+    if spec.of_product:
+        return
+    known = [what for pattern, what in DEPARTURES.items() if fnmatch(spec.role, pattern)]
+    unknown = [one for one in departures(spec) if not any(one in what for what in known)]
+    if unknown:
+        raise ValueError(f"{spec.role}: {', '.join(unknown)}: give the reason in components/hardening.py")

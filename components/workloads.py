@@ -1,0 +1,138 @@
+"""From a workload of the product file to a container spec, with the files, secrets and stores that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import pulumi
+
+from components.config_volume import ConfigVolume
+from components.connection import SECRETS_FOLDER, Connection, file_variables
+from components.context import StackContext
+from components.health import health_check
+from components.shell import SCHEDULE_FILE, SECRETS_FILE, scheduled, script, with_secrets
+from components.spec import Attachment, ContainerSpec, HealthCheck
+from settings.workload import Job, Service, Workload
+
+Gate = pulumi.Input[Sequence[pulumi.Resource]]
+SCRIPTS_FOLDER = "/run/dockyard"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A spec, and what must be there before it starts."""
+
+    spec: ContainerSpec
+    ready: tuple[Gate, ...]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What all workloads of a product have in common."""
+
+    name: str
+    """Prefix of the resources' names."""
+
+    context: StackContext
+    parent: pulumi.Resource
+    writer_image: str
+    connections: Mapping[str, Connection]
+    secrets: Mapping[str, pulumi.Output[str]]
+
+
+def prepare(name: str, workload: Workload, image: str, around: Surroundings) -> Prepared:
+    """Return the spec of a workload and the gates it waits for; its files and secrets are written into volumes."""
+    stores = [around.connections[store] for store in workload.needs]
+    secrets = {wanted: around.secrets[wanted] for wanted in workload.secrets}
+    env: dict[str, str] = {}
+    for store in stores:
+        secrets.update({key: text for key, text in store.files.items() if not key.startswith("exporter-")})
+        env.update(store.env)
+    volumes = _volumes(name, workload, image, secrets, around)
+    entrypoint, command = tuple(workload.entrypoint or ()), tuple(workload.command or ())
+    if workload.secrets_as_env and secrets:
+        entrypoint, command = with_secrets(sorted(secrets), (*entrypoint, *command), f"{SCRIPTS_FOLDER}/{SECRETS_FILE}")
+    else:
+        env.update(file_variables(secrets))
+    health: HealthCheck | None = None
+    if isinstance(workload, Service):
+        health = health_check(workload.health, workload.port)
+    elif isinstance(workload, Job) and workload.schedule:
+        entrypoint, command, health = scheduled(
+            workload.schedule, (*entrypoint, *command), f"{SCRIPTS_FOLDER}/{SCHEDULE_FILE}"
+        )
+    networks = [Attachment(around.context.app_network)]
+    if isinstance(workload, Service) and workload.metrics:
+        networks.append(Attachment(around.context.monitoring_network))
+    spec = ContainerSpec(
+        role=name,
+        member=name,
+        of_product=True,
+        image=image,
+        entrypoint=entrypoint,
+        command=command,
+        env={**env, **workload.env},
+        user=workload.user,
+        read_only=workload.read_only,
+        limits=workload.limits,
+        networks=tuple(networks),
+        mounts=tuple(volume.mounted_at(folder) for folder, volume in volumes.items()),
+        tmpfs=tuple(dict.fromkeys([*(("/tmp",) if workload.read_only else ()), *workload.tmpfs])),
+        health=health,
+        restart=workload.restart if isinstance(workload, Service) else "unless-stopped",
+        stop_signal=workload.stop_signal,
+        stop_grace=workload.stop_grace,
+        reaches_host=any(store.reaches_host for store in stores),
+        content=_fingerprint(list(volumes.values())),
+    )
+    started = [[store.ready] for store in stores if store.ready]
+    return Prepared(spec, (*(volume.ready for volume in volumes.values()), *started))
+
+
+def _volumes(
+    name: str,
+    workload: Workload,
+    image: str,
+    secrets: Mapping[str, pulumi.Output[str]],
+    around: Surroundings,
+) -> dict[str, ConfigVolume]:
+    """Return folder in the container → the volume that fills it."""
+    by_number = all(part.isdigit() for part in workload.user.split(":"))
+
+    def volume(purpose: str, files: Mapping[str, pulumi.Input[str]]) -> ConfigVolume:
+        return ConfigVolume(
+            f"{around.name}-{name}-{purpose}",
+            files=files,
+            owner=workload.user,
+            # Only its own image knows a user by name.
+            image=around.writer_image if by_number else image,
+            context=around.context,
+            parent=around.parent,
+        )
+
+    found: dict[str, ConfigVolume] = {}
+    if secrets:
+        found[SECRETS_FOLDER] = volume("secrets", secrets)
+    scripts = {}
+    if secrets and workload.secrets_as_env:
+        scripts[SECRETS_FILE] = script(SECRETS_FILE)
+    if isinstance(workload, Job) and workload.schedule:
+        scripts[SCHEDULE_FILE] = script(SCHEDULE_FILE)
+    if scripts:
+        found[SCRIPTS_FOLDER] = volume("scripts", scripts)
+    folders: dict[str, dict[str, str]] = {}
+    for path, file in workload.files.items():
+        place = PurePosixPath(path)
+        folders.setdefault(str(place.parent), {})[place.name] = file.content or ""
+    for number, (folder, files) in enumerate(sorted(folders.items()), start=1):
+        found[folder] = volume("files" if number == 1 else f"files-{number}", files)
+    return found
+
+
+def _fingerprint(volumes: Sequence[ConfigVolume]) -> pulumi.Output[str] | None:
+    """Return one fingerprint for all files: services read theirs when they start."""
+    if not volumes:
+        return None
+    return pulumi.Output.all(*(volume.fingerprint for volume in volumes)).apply("-".join)

@@ -1,0 +1,85 @@
+"""Steady requests from several clients, like `hey`: how many were answered, and how."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from types import TracebackType
+
+import httpx
+
+RATE = 250
+"""Requests a second, from all clients together."""
+
+CLIENTS = 8
+LONGEST_SECONDS = 600
+
+
+@dataclass
+class Answers:
+    """What came back."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    releases: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    seconds: float = 0
+
+    @property
+    def total(self) -> int:
+        return sum(self.statuses.values()) + len(self.failures)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.total} requests in {self.seconds:.1f} s ({self.total / self.seconds:.0f}/s):"
+            f" {dict(self.statuses)}, releases {dict(self.releases)}, {len(self.failures)} failed {self.failures[:3]}"
+        )
+
+
+class Load:
+    """Sends requests from entering to leaving the context, at RATE; `answers` is complete after it."""
+
+    def __init__(self, url: str) -> None:
+        self.answers = Answers()
+        self._url = url
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+
+    def __enter__(self) -> Load:
+        self._began = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        self.answers.seconds = time.monotonic() - self._began
+        print(self.answers)  # noqa: T201 - shown where a test fails, and with -s
+
+    def last_at_least(self, seconds: float) -> None:
+        """Wait until so long has passed since the first request."""
+        time.sleep(max(0.0, self._began + seconds - time.monotonic()))
+
+    async def _run(self) -> None:
+        await asyncio.gather(*(self._client(number) for number in range(CLIENTS)))
+
+    async def _client(self, number: int) -> None:
+        """Send one request each CLIENTS/RATE seconds over a kept connection; a late one is sent at once."""
+        pause = CLIENTS / RATE
+        async with httpx.AsyncClient(timeout=10) as client:
+            due = time.monotonic() + number * pause / CLIENTS
+            limit = due + LONGEST_SECONDS
+            while not self._over.is_set() and due < limit:
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                due += pause
+                try:
+                    answer = await client.get(self._url)
+                except httpx.HTTPError as error:
+                    self.answers.failures.append(f"{type(error).__name__}: {error}")
+                    continue
+                self.answers.statuses[answer.status_code] += 1
+                self.answers.releases[answer.headers.get("x-release", "?")] += 1
