@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from docker.errors import ImageNotFound
 from docker.models.containers import Container
 
 from tests.setup.helpers import Words
+from toolchain.images import ensure_images
 from toolchain.kit.layers import Runtime, configuration, pack
 from toolchain.registry import Registry, ensure_registry, stop_registry
 from toolchain.workdir import WorkDir
@@ -85,6 +86,20 @@ def once(engine: docker.DockerClient, image: str, *command: str, **options: Any)
     with running(engine, image, command=list(command) or None, **options) as container:
         code = container.wait(timeout=60)["StatusCode"]
         return code, container.logs().decode()
+
+
+@contextlib.contextmanager
+def kit_images(folder: Path, docker_host: str, names: Sequence[str]) -> Iterator[Mapping[str, str]]:
+    """Give the engine images from the kit, with official registries that nobody can reach."""
+    work = WorkDir(folder)
+    table = work.checkout / "components" / "images.yaml"
+    table.parent.mkdir()
+    shipped = (SOURCE / "components" / "images.yaml").read_text()
+    for host in ("docker.io", "quay.io", "gcr.io"):
+        shipped = shipped.replace(f"image: {host}/", "image: 127.0.0.1:9/")
+    table.write_text(shipped)
+    yield ensure_images(work, Words().progress, docker_host, names, None)
+    stop_registry(work, Words().progress)
 
 
 def inside(container: Container, command: str) -> tuple[int, str]:

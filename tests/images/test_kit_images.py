@@ -9,12 +9,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from tests.images.helpers import SOURCE, inside, once, running, wait_for, wait_healthy
-from tests.setup.helpers import Words
-from toolchain.images import ensure_images
+from tests.images.helpers import inside, kit_images, once, running, wait_for, wait_healthy
 from toolchain.kit.recipes import RECIPES
-from toolchain.registry import stop_registry
-from toolchain.workdir import WorkDir
 
 NAMES = sorted(RECIPES)
 
@@ -40,16 +36,9 @@ CONVENTIONS = {
 
 @pytest.fixture(scope="module")
 def kit(docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    """All images of the kit, with official registries that nobody can reach."""
-    work = WorkDir(tmp_path_factory.mktemp("kit"))
-    table = work.checkout / "components" / "images.yaml"
-    table.parent.mkdir()
-    shipped = (SOURCE / "components" / "images.yaml").read_text()
-    for host in ("docker.io", "quay.io", "gcr.io"):
-        shipped = shipped.replace(f"image: {host}/", "image: 127.0.0.1:9/")
-    table.write_text(shipped)
-    yield ensure_images(work, Words().progress, docker_host, NAMES, None)
-    stop_registry(work, Words().progress)
+    """All images of the kit."""
+    with kit_images(tmp_path_factory.mktemp("kit"), docker_host, NAMES) as found:
+        yield found
 
 
 @pytest.fixture

@@ -1,0 +1,248 @@
+"""Traefik's configuration: its arguments, and the files of its dynamic folder. Nothing here makes a resource."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import yaml
+
+from settings.edge import Edge, Route
+from settings.names import ADMIN_PORT
+
+ADMIN = "traefik"
+"""The entry point of health, metrics and the writers' question; `traefik healthcheck` looks for this name."""
+
+WEB, WEBSECURE = "web", "websecure"
+OWN_PORTS = range(61000, 65536)
+"""Where it listens, inside its container, for what comes from outside. A published Grafana (3000) and a service on
+port 3000 must not meet, so what is published does not keep its number inside. Above 60999 nothing collides with the
+ports that Linux gives to outgoing connections (ip_local_port_range 32768-60999)."""
+
+FIXED = "_fixed"
+"""The file of everything that does not move; no service can have this name."""
+
+DYNAMIC_FOLDER = "/etc/traefik/dynamic"
+CERTIFICATES_FOLDER = "/certificates"
+
+RETRY = {"attempts": 4, "initialInterval": "50ms"}
+"""Only requests of which nothing was sent yet are tried again (Traefik's `retry`), on the next server if there is
+one: a container that has just gone costs nobody an answer. Figures: seen to lose none of 13,438 requests."""
+
+DIAL_TIMEOUT = "1s"
+HEALTH_INTERVAL, HEALTH_TIMEOUT = "2s", "5s"
+"""A server that refuses or answers 4xx and 5xx is out within 2 s. One that hangs gets longer: a short time-out would
+take the only instance away from everybody for one slow answer on a busy host."""
+
+HSTS_SECONDS = 365 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Front:
+    """Something that the edge stands before."""
+
+    name: str
+    """A service or a tool: backend, grafana, postgres."""
+
+    port: int
+    """It listens there, on its network."""
+
+    protocol: Literal["http", "tcp"] = "http"
+    internal: bool = True
+    """The edge takes its name and port on the app network; not so for tools and stores, which have their names
+    themselves."""
+
+    published: int | None = None
+    """Port on 127.0.0.1 of the host."""
+
+    routes: tuple[Route, ...] = ()
+    health_path: str | None = None
+    """Asked of every instance, so that a sick one gets no traffic."""
+
+    servers: tuple[str, ...] = ()
+    """Known from the start: a tool's name. Those of a service come with each release."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of the dynamic folder. `loaded` is the path that answers once Traefik has taken exactly this content."""
+
+    text: str
+    loaded: str
+
+
+def entry_points(fronts: Sequence[Front]) -> dict[str, int]:
+    """Return the name and port, inside the container, of everything that Traefik listens on.
+
+    Raises ValueError where two fronts cannot be told apart: only HTTP says which name was meant.
+    """
+    inside = Counter(front.port for front in fronts if front.internal)
+    for front in fronts:
+        if front.internal and front.port == ADMIN_PORT:
+            raise ValueError(f"{front.name} listens on {ADMIN_PORT}, which is the edge proxy's own")
+        if front.internal and front.protocol == "tcp" and inside[front.port] > 1:
+            raise ValueError(f"{front.name} speaks TCP on port {front.port}, so nothing else can be there")
+    free = iter(port for port in OWN_PORTS if port not in inside)
+    ports = {ADMIN: ADMIN_PORT, **{inside_name(port): port for port in sorted(inside)}}
+    web, websecure = next(free), next(free)
+    if any(front.routes for front in fronts):
+        ports |= {WEB: web, WEBSECURE: websecure}
+    published = sorted(front.name for front in fronts if front.published)
+    return ports | {published_name(name): next(free) for name in published}
+
+
+def inside_name(port: int) -> str:
+    """Name the entry point that stands in for services on the app network."""
+    return f"inside-{port}"
+
+
+def published_name(front: str) -> str:
+    """Name the entry point of one published port."""
+    return f"published-{front}"
+
+
+def arguments(edge: Edge, fronts: Sequence[Front], https_port: int | None) -> list[str]:
+    """Return Traefik's arguments. No API, no dashboard, no provider but the folder, nothing reported to anybody.
+
+    `https_port` is what the outside knows the TLS entry point by: redirects lead there.
+    """
+    said = {
+        "global.checknewversion": "false",
+        "global.sendanonymoususage": "false",
+        "log.level": "INFO",
+        "log.format": "json",
+        "ping": "true",
+        "metrics.prometheus": "true",
+        "metrics.prometheus.entrypoint": ADMIN,
+        "providers.file.directory": DYNAMIC_FOLDER,
+        "providers.file.watch": "true",
+        # Its default, 2 s, would be added to every release.
+        "providers.providersthrottleduration": "100ms",
+    }
+    points = entry_points(fronts)
+    for name, port in points.items():
+        said[f"entrypoints.{name}.address"] = f":{port}"
+        # How long it lets requests finish when it is replaced itself.
+        said[f"entrypoints.{name}.transport.lifecycle.gracetimeout"] = f"{edge.drain}s"
+        if name not in (ADMIN, WEB, WEBSECURE):
+            # Who asks here is on the app network or on this host: what it says of the client is true.
+            said[f"entrypoints.{name}.forwardedheaders.insecure"] = "true"
+    if WEB in points:
+        redirect = f"entrypoints.{WEB}.http.redirections.entrypoint"
+        said |= {f"{redirect}.to": f":{https_port}", f"{redirect}.scheme": "https", f"{redirect}.permanent": "true"}
+    if edge.tls.acme:
+        acme = "certificatesresolvers.acme.acme"
+        said |= {
+            f"{acme}.email": edge.tls.acme.email,
+            f"{acme}.caserver": edge.tls.acme.server,
+            f"{acme}.storage": f"{CERTIFICATES_FOLDER}/acme.json",
+            f"{acme}.httpchallenge.entrypoint": WEB,
+        }
+    return [f"--{option}={value}" for option, value in said.items()]
+
+
+def healthcheck() -> tuple[str, ...]:
+    """Return the command of the dating app's health check; it must be told where the admin entry point is."""
+    return ("traefik", "healthcheck", "--ping", f"--entrypoints.{ADMIN}.address=:{ADMIN_PORT}")
+
+
+def fixed_file(edge: Edge, fronts: Sequence[Front], pem: tuple[str, str] | None) -> File:
+    """Render what all fronts share, and the fronts whose servers are known from the start.
+
+    `pem` is the certificate with its chain, and its key: they stand in the file itself, which makes it a secret.
+    """
+    document: dict[str, Any] = {
+        "http": {
+            "middlewares": {
+                "retry": {"retry": RETRY},
+                "hsts": {"headers": {"stsSeconds": HSTS_SECONDS}},
+            },
+            "serversTransports": {"quick": {"forwardingTimeouts": {"dialTimeout": DIAL_TIMEOUT}}},
+        },
+        "tcp": {"serversTransports": {"quick": {"dialTimeout": DIAL_TIMEOUT}}},
+        "tls": {"options": {"default": {"minVersion": "VersionTLS12"}}},
+    }
+    if pem:
+        certificate, key = pem
+        document["tls"]["stores"] = {"default": {"defaultCertificate": {"certFile": certificate, "keyFile": key}}}
+    for front in fronts:
+        if front.servers:
+            _merge(document, _front(edge, fronts, front, front.servers))
+    return _file(FIXED, document)
+
+
+def service_file(edge: Edge, fronts: Sequence[Front], front: Front, servers: Sequence[str]) -> File:
+    """Render the file of one service whose instances are `servers`, by their names on the app network."""
+    return _file(front.name, _front(edge, fronts, front, servers))
+
+
+def _front(edge: Edge, fronts: Sequence[Front], front: Front, servers: Sequence[str]) -> dict[str, Any]:
+    if front.protocol == "tcp":
+        return _tcp(front, servers)
+    routers: dict[str, Any] = {}
+    common: dict[str, Any] = {"service": front.name, "middlewares": ["retry"]}
+    if front.internal:
+        alone = sum(one.internal and one.port == front.port for one in fronts) == 1
+        rule = "PathPrefix(`/`)" if alone else f"Host(`{front.name}`)"
+        routers[f"{front.name}_inside"] = {**common, "entryPoints": [inside_name(front.port)], "rule": rule}
+    if front.published:
+        entry = [published_name(front.name)]
+        routers[f"{front.name}_published"] = {**common, "entryPoints": entry, "rule": "PathPrefix(`/`)"}
+    for number, route in enumerate(front.routes):
+        below = "" if route.path == "/" else f" && PathPrefix(`{route.path}`)"
+        routers[f"{front.name}_route_{number}"] = {
+            "service": front.name,
+            "middlewares": ["hsts", "retry"],
+            "entryPoints": [WEBSECURE],
+            "rule": f"Host(`{route.host}`){below}",
+            "tls": {"certResolver": "acme"} if edge.tls.acme else {},
+        }
+    balancer: dict[str, Any] = {
+        "servers": [{"url": f"http://{server}:{front.port}"} for server in servers],
+        "passHostHeader": True,
+        "serversTransport": "quick",
+    }
+    if front.health_path:
+        asked = {"path": front.health_path, "interval": HEALTH_INTERVAL, "timeout": HEALTH_TIMEOUT}
+        balancer["healthCheck"] = asked
+    return {"http": {"routers": routers, "services": {front.name: {"loadBalancer": balancer}}}}
+
+
+def _tcp(front: Front, servers: Sequence[str]) -> dict[str, Any]:
+    entries = [inside_name(front.port)] if front.internal else []
+    entries += [published_name(front.name)] if front.published else []
+    balancer = {
+        "servers": [{"address": f"{server}:{front.port}"} for server in servers],
+        "serversTransport": "quick",
+    }
+    return {
+        "tcp": {
+            "routers": {front.name: {"entryPoints": entries, "rule": "HostSNI(`*`)", "service": front.name}},
+            "services": {front.name: {"loadBalancer": balancer}},
+        }
+    }
+
+
+def _file(name: str, document: Mapping[str, Any]) -> File:
+    """Add the route that tells whether this content is loaded, and render it.
+
+    Traefik reads every file as a Go template first.
+    """
+    digest = hashlib.sha256(yaml.safe_dump(document).encode()).hexdigest()[:16]
+    loaded = f"/loaded/{name}/{digest}"
+    whole: dict[str, Any] = {}
+    _merge(whole, document)
+    router = {"entryPoints": [ADMIN], "rule": f"Path(`{loaded}`)", "service": "ping@internal"}
+    _merge(whole, {"http": {"routers": {f"{name}_loaded": router}}})
+    return File(yaml.safe_dump(whole, width=1000).replace("{{", '{{"{{"}}'), loaded)
+
+
+def _merge(into: dict[str, Any], said: Mapping[str, Any]) -> None:
+    for key, value in said.items():
+        if isinstance(value, Mapping):
+            _merge(into.setdefault(key, {}), value)
+        else:
+            into[key] = value

@@ -1,0 +1,238 @@
+"""Traefik as EdgeProxy runs it: what the program registers is made on a real engine, input by input."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import docker
+import pulumi
+from docker.errors import NotFound
+from docker.models.containers import Container
+
+from components.context import StackContext
+from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Front
+from settings.docker import Docker
+from settings.edge import Edge
+from tests.unit.world import Made, World, build
+
+APP, MONITORING = "app", "monitoring"
+
+HTTP_SERVER = """
+import http.server, socket
+class Answer(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    sick = False
+    def do_GET(self):
+        if self.path == "/sick":
+            Answer.sick = True
+        status = 503 if self.path == "/health" and Answer.sick else 200
+        body = f"{NAME} {self.headers['Host']} {self.headers.get('X-Forwarded-For')}".encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
+Server(("", PORT), Answer).serve_forever()
+"""
+
+TCP_SERVER = """
+import socketserver
+class Greet(socketserver.StreamRequestHandler):
+    def handle(self):
+        self.wfile.write(b"hello from NAME\\n")
+        self.wfile.write(self.rfile.readline().upper())
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+Server(("", PORT), Greet).serve_forever()
+"""
+"""It speaks first, as some protocols do."""
+
+
+@dataclass
+class Stage:
+    """Networks, volumes and containers of one edge proxy."""
+
+    engine: docker.DockerClient
+    images: Mapping[str, str]
+    edge: Edge
+    fronts: Sequence[Front]
+    http_port: int | None = None
+    https_port: int | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    mark: str = field(default_factory=lambda: f"edge-test-{uuid.uuid4().hex[:10]}")
+
+    def world(self, *switches: tuple[str, Sequence[str]]) -> World:
+        """Return what the program registers."""
+
+        def program() -> None:
+            context = StackContext(
+                product="shop",
+                environment="development",
+                docker=Docker(),
+                protects_data=False,
+                app_network=pulumi.Output.from_input(self.named(APP)),
+                monitoring_network=pulumi.Output.from_input(self.named(MONITORING)),
+            )
+            config = EdgeProxyConfig(
+                self.edge, context, lambda name: self.images[name], self.fronts, self.http_port, self.https_port
+            )
+            proxy = EdgeProxy("e", config)
+            for name, servers in switches:
+                proxy.switch(name, [self.named(server) for server in servers])
+
+        return build(program, secrets=self.secrets)
+
+    def named(self, name: str) -> str:
+        """Return a name that only this stage uses."""
+        return f"{self.mark}-{name}"
+
+    def up(self) -> Container:
+        """Make networks, write the fixed file, run Traefik and wait until it is healthy."""
+        for network in (APP, MONITORING):
+            self.engine.networks.create(self.named(network), labels={"edge-test": self.mark})
+        world = self.world()
+        code, said = self.job(world["e-writer"])
+        assert (code, said) == (0, ""), said
+        traefik = self.make(world["e-traefik"])
+        traefik.start()
+        command = world["e-traefik"].inputs["healthcheck"]["tests"][1:]
+        wait(lambda: traefik.exec_run(command)[0] == 0, lambda: traefik.logs().decode())
+        return traefik
+
+    def switch(self, name: str, *servers: str) -> tuple[int, str, float]:
+        """Run the writer of a service; return its exit code, what it said, and how long it took."""
+        began = time.monotonic()
+        code, said = self.job(self.world((name, servers))[f"e-{name}-writer"])
+        return code, said, time.monotonic() - began
+
+    def job(self, made: Made) -> tuple[int, str]:
+        """Run a one-shot job to its end."""
+        container = self.make(made)
+        container.start()
+        code = container.wait(timeout=120)["StatusCode"]
+        said = container.logs().decode()
+        container.remove(v=True)
+        return code, said
+
+    def make(self, made: Made) -> Container:
+        """Make a container exactly as the inputs of its resource say, as the provider does."""
+        said = made.inputs
+        api = self.engine.api
+        mounts = [
+            docker.types.Mount(
+                one["target"], f"{self.mark}-{one['source']}", one["type"], read_only=one.get("readOnly", False)
+            )
+            for one in said.get("mounts", ())
+        ]
+        ports = {int(one["internal"]): (one["ip"], int(one["external"])) for one in said.get("ports", ())}
+        networks = said["networksAdvanced"]
+        capabilities = said["capabilities"]
+        created = api.create_container(
+            said["image"],
+            command=said.get("command"),
+            entrypoint=said.get("entrypoints"),
+            user=said["user"],
+            labels={"edge-test": self.mark},
+            ports=list(ports),
+            host_config=api.create_host_config(
+                mounts=mounts,
+                port_bindings=ports,
+                read_only=said["readOnly"],
+                cap_drop=capabilities["drops"],
+                cap_add=capabilities.get("adds"),
+                security_opt=said["securityOpts"],
+                mem_limit=f"{said['memory']:.0f}m",
+                memswap_limit=f"{said['memorySwap']:.0f}m",
+                init=True,
+                network_mode=networks[0]["name"],
+            ),
+            networking_config=api.create_networking_config(
+                {networks[0]["name"]: api.create_endpoint_config(aliases=networks[0].get("aliases"))}
+            ),
+        )
+        for other in networks[1:]:
+            api.connect_container_to_network(created["Id"], other["name"], aliases=other.get("aliases"))
+        for path, content in made.files.items():
+            api.put_archive(created["Id"], "/", _archive(path, content))
+        return self.engine.containers.get(created["Id"])
+
+    def server(self, name: str, port: int, code: str = HTTP_SERVER) -> Container:
+        """Run a server on the app network under its own name only."""
+        program = code.replace("{NAME}", name).replace("NAME", name).replace("PORT", str(port))
+        container = self.engine.containers.run(
+            self.images["python"],
+            ["python3", "-c", program],
+            name=self.named(name),
+            network=self.named(APP),
+            labels={"edge-test": self.mark},
+            detach=True,
+        )
+        probe = f"import socket; socket.create_connection(('127.0.0.1', {port}), 1)"
+        wait(lambda: container.exec_run(["python3", "-c", probe])[0] == 0, lambda: container.logs().decode())
+        return container
+
+    def ask(self, url: str, network: str = APP) -> tuple[int, str]:
+        """Ask from a container on a network; return wget's exit code and what it printed."""
+        container = self.engine.containers.run(
+            self.images["busybox"],
+            ["wget", "-q", "-T", "5", "-O", "-", url],
+            network=self.named(network),
+            labels={"edge-test": self.mark},
+            detach=True,
+        )
+        code = container.wait(timeout=60)["StatusCode"]
+        said = container.logs().decode()
+        container.remove(v=True)
+        return code, said
+
+    def down(self) -> None:
+        """Remove everything."""
+        mine = {"label": f"edge-test={self.mark}"}
+        for container in self.engine.containers.list(all=True, filters=mine):
+            container.remove(force=True, v=True)
+        for network in self.engine.networks.list(filters=mine):
+            network.remove()
+        for volume in self.engine.volumes.list():
+            if volume.name.startswith(f"{self.mark}-"):
+                try:
+                    volume.remove(force=True)
+                except NotFound:
+                    continue
+
+
+@contextmanager
+def staged(stage: Stage) -> Iterator[Stage]:
+    """Remove a stage's things at the end."""
+    try:
+        yield stage
+    finally:
+        stage.down()
+
+
+def wait(good: Callable[[], bool], tell: Callable[[], str], seconds: float = 30) -> None:
+    """Wait until something holds; fails with what `tell` says."""
+    deadline = time.monotonic() + seconds
+    while not good():
+        assert time.monotonic() < deadline, tell()
+        time.sleep(0.1)
+
+
+def _archive(path: str, content: str) -> bytes:
+    """Pack a file as the provider does for an upload: root's, mode 0644."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        entry: Any = tarfile.TarInfo(path.lstrip("/"))
+        data = content.encode()
+        entry.size, entry.mode = len(data), 0o644
+        tar.addfile(entry, io.BytesIO(data))
+    return packed.getvalue()
