@@ -6,9 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pulumi
-
-# Takes two seconds to import: this module is imported only where a stack has a tunnel.
-import pulumi_cloudflare as cloudflare
 import pulumi_docker as docker
 
 from components.config_volume import ConfigVolume
@@ -36,59 +33,25 @@ class CloudflareTunnelConfig:
 
 
 class CloudflareTunnel(pulumi.ComponentResource):
-    """Makes a tunnel at Cloudflare, its DNS name and its connector.
+    """Runs a tunnel's connector; makes the tunnel at Cloudflare and its DNS name, unless the settings have its token.
 
-    The host name leads to one service; anything else answers 404. The connector's token is a file.
+    The host name leads to one service; anything else answers 404. The connector's token is a file. Of a tunnel that
+    is there already nothing is managed, routes included, and Cloudflare's plugin is not needed.
     """
 
-    tunnel: cloudflare.ZeroTrustTunnelCloudflared
     container: docker.Container
 
     def __init__(self, name: str, config: CloudflareTunnelConfig, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dockyard:cloudflare_tunnel:CloudflareTunnel", name, None, opts)
         settings, context = config.tunnel, config.context
-        own = pulumi.ResourceOptions(parent=self)
-        self.tunnel = cloudflare.ZeroTrustTunnelCloudflared(
-            f"{name}-tunnel",
-            account_id=settings.account_id,
-            name=settings.name,
-            config_src="cloudflare",
-            opts=own,
-        )
-        cloudflare.ZeroTrustTunnelCloudflaredConfig(
-            f"{name}-ingress",
-            account_id=settings.account_id,
-            tunnel_id=self.tunnel.id,
-            source="cloudflare",
-            config=cloudflare.ZeroTrustTunnelCloudflaredConfigConfigArgs(
-                ingresses=[
-                    cloudflare.ZeroTrustTunnelCloudflaredConfigConfigIngressArgs(
-                        hostname=settings.hostname, service=config.service
-                    ),
-                    cloudflare.ZeroTrustTunnelCloudflaredConfigConfigIngressArgs(service="http_status:404"),
-                ]
-            ),
-            opts=own,
-        )
-        cloudflare.DnsRecord(
-            f"{name}-dns",
-            zone_id=settings.zone_id,
-            name=settings.hostname,
-            type="CNAME",
-            content=pulumi.Output.concat(self.tunnel.id, ".cfargotunnel.com"),
-            proxied=True,
-            ttl=1,
-            comment=f"Made by Dockyard for {context.product} {context.environment}",
-            opts=own,
-        )
-        token = cloudflare.get_zero_trust_tunnel_cloudflared_token_output(
-            account_id=settings.account_id,
-            tunnel_id=self.tunnel.id,
-            opts=pulumi.InvokeOutputOptions(parent=self),
-        ).token
+        if settings.token:
+            # In a preview that goes on without secrets there is none.
+            token = pulumi.Config("dockyard").get_secret(settings.token) or pulumi.Output.secret("")
+        else:
+            token = pulumi.Output.secret(self._made_tunnel(name, config))
         secrets = ConfigVolume(
             f"{name}-token",
-            files={"tunnel-token": pulumi.Output.secret(token)},
+            files={"tunnel-token": token},
             owner=USER,
             image=config.image("busybox"),
             context=context,
@@ -111,4 +74,49 @@ class CloudflareTunnel(pulumi.ComponentResource):
             context,
             pulumi.ResourceOptions(parent=self, depends_on=secrets.ready),
         )
-        self.register_outputs({"tunnel_id": self.tunnel.id, "hostname": settings.hostname})
+        self.register_outputs({"hostname": settings.hostname})
+
+    def _made_tunnel(self, name: str, config: CloudflareTunnelConfig) -> pulumi.Output[str]:
+        """Make the tunnel, what it leads to and its DNS name; return its token."""
+        import pulumi_cloudflare as cloudflare  # noqa: PLC0415 - takes two seconds, and a plugin
+
+        settings, context = config.tunnel, config.context
+        own = pulumi.ResourceOptions(parent=self)
+        tunnel = cloudflare.ZeroTrustTunnelCloudflared(
+            f"{name}-tunnel",
+            account_id=settings.account_id,
+            name=settings.name,
+            config_src="cloudflare",
+            opts=own,
+        )
+        cloudflare.ZeroTrustTunnelCloudflaredConfig(
+            f"{name}-ingress",
+            account_id=settings.account_id,
+            tunnel_id=tunnel.id,
+            source="cloudflare",
+            config=cloudflare.ZeroTrustTunnelCloudflaredConfigConfigArgs(
+                ingresses=[
+                    cloudflare.ZeroTrustTunnelCloudflaredConfigConfigIngressArgs(
+                        hostname=settings.hostname, service=config.service
+                    ),
+                    cloudflare.ZeroTrustTunnelCloudflaredConfigConfigIngressArgs(service="http_status:404"),
+                ]
+            ),
+            opts=own,
+        )
+        cloudflare.DnsRecord(
+            f"{name}-dns",
+            zone_id=settings.zone_id,
+            name=settings.hostname,
+            type="CNAME",
+            content=pulumi.Output.concat(tunnel.id, ".cfargotunnel.com"),
+            proxied=True,
+            ttl=1,
+            comment=f"Made by Dockyard for {context.product} {context.environment}",
+            opts=own,
+        )
+        return cloudflare.get_zero_trust_tunnel_cloudflared_token_output(
+            account_id=settings.account_id,
+            tunnel_id=tunnel.id,
+            opts=pulumi.InvokeOutputOptions(parent=self),
+        ).token

@@ -114,6 +114,6 @@ def grafana_root_url(settings: Settings) -> str | None:
     """Return where people reach Grafana: as configured, else by the tunnel, else on the published port."""
     if settings.product.monitoring.grafana.root_url:
         return settings.product.monitoring.grafana.root_url
-    if settings.stack.tunnel:
+    if settings.stack.tunnel and settings.stack.tunnel.hostname:
         return f"https://{settings.stack.tunnel.hostname}"
     return published_urls(settings).get("grafana")
