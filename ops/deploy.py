@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import docker
 
 from ops.events import Outcome
-from ops.host import check_cores
+from ops.host import check_host
 from ops.ports import check_ports
 from ops.setup import Ready, prepare, prepare_engine, reach, stack_settings
 from ops.state import State, remove_strays, settle_locks
@@ -24,7 +24,7 @@ def up(work: WorkDir, stack: str, progress: Progress) -> int:
     began = time.monotonic()
     ready = prepare(work, stack, progress)
     client = ready.docker_client()
-    check_cores(ready.settings, int(client.info()["NCPU"]))
+    check_host(ready.settings, client)
     state = _mended_state(work, ready, client, progress)
     check_ports(ready.settings, _ports_held(client, stack))
     again = [f"--replace={urn}" for urn in state.failed_jobs()]

@@ -2,48 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import docker
+from pydantic import BaseModel
 
 from settings.container import Limits
 from settings.loader import NAMESPACE, Settings
 from settings.problems import Problem, SettingsError
 
 
-def check_cores(settings: Settings, cores: int) -> None:
-    """Make sure that no container asks for more cores than the host has: Docker would refuse it in mid-course.
+def check_host(settings: Settings, client: docker.DockerClient) -> None:
+    """Make sure that the host has what the stack asks for: Docker would refuse it in mid-course.
 
-    Raises SettingsError naming every limit that is too high.
+    Raises SettingsError naming every limit of cores that is too high, and every network that is not there.
     """
-    problems = [
-        Problem(file, f"{path}.cpus", f"{limits.cpus:g}", f"at most {cores}, the cores of this Docker host")
-        for file, path, limits in _limits(settings)
-        if limits.cpus > cores
-    ]
+    known = {network.name for network in client.networks.list()}
+    problems = [*_too_many_cores(settings, int(client.info()["NCPU"])), *_unknown_networks(settings, known)]
     if problems:
         raise SettingsError(problems)
 
 
-def _limits(settings: Settings) -> Iterator[tuple[str, str, Limits]]:
-    stack, product = settings.stack, settings.product
-    stack_file = f"Pulumi.{settings.stack_name}.yaml"
-    for name, workload in product.workloads.items():
-        override = stack.services.get(name)
-        if override and override.limits:
-            yield stack_file, f"config.{NAMESPACE}services.{name}.limits", workload.limits
-        else:
-            kind = "services" if name in product.services else "jobs"
-            yield stack.product, f"{kind}.{name}.limits", workload.limits
-    if product.postgres:
-        yield stack.product, "postgres.limits", product.postgres.limits
-    if product.redis:
-        yield stack.product, "redis.limits", product.redis.limits
-    monitoring = stack.monitoring
-    tools = {
-        "monitoring.prometheus.limits": monitoring.prometheus.limits,
-        "monitoring.grafana.limits": monitoring.grafana.limits,
-        "alerts.limits": stack.alerts.limits,
-    }
-    for path, limits in tools.items():
-        yield stack_file, f"config.{NAMESPACE}{path}", limits
-    for name in ("node", "cadvisor", "postgres", "redis"):
-        yield stack_file, f"config.{NAMESPACE}monitoring.exporters.{name}", getattr(monitoring.exporters, name)
+def _too_many_cores(settings: Settings, cores: int) -> Iterator[Problem]:
+    sections = (
+        *_limits(settings.product, []),
+        *_limits(settings.stack.alerts, ["alerts"]),
+        *(_limits(settings.stack.tunnel, ["tunnel"]) if settings.stack.tunnel else ()),
+    )
+    for path, limits in sections:
+        if limits.cpus > cores:
+            file, where = _place(settings, path)
+            yield Problem(file, f"{where}.cpus", f"{limits.cpus:g}", f"at most {cores}, the cores of this Docker host")
+
+
+def _unknown_networks(settings: Settings, known: set[str]) -> Iterator[Problem]:
+    for network in sorted(settings.product.networks.keys() - known):
+        file, where = _place(settings, ["networks", network])
+        yield Problem(
+            file,
+            where,
+            f"no network {network} on this Docker host",
+            "a network that somebody else made",
+            f"Make it: docker network create {network}",
+        )
+
+
+def _limits(value: Any, path: list[str]) -> Iterator[tuple[list[str], Limits]]:
+    """Find every limit in a model, with its path."""
+    if isinstance(value, Limits):
+        yield path, value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _limits(getattr(value, name), [*path, name])
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _limits(inner, [*path, str(name)])
+
+
+def _place(settings: Settings, path: list[str]) -> tuple[str, str]:
+    """Return the file that says something, and the path there; defaults are changed in the stack file."""
+    head, *rest = path
+    stack = (f"Pulumi.{settings.stack_name}.yaml", ".".join(["config", f"{NAMESPACE}{head}", *rest]))
+    overridden = "services" if head == "jobs" else head
+    if _stands(settings.release.stack, [overridden, *rest]):
+        return stack[0], ".".join(["config", f"{NAMESPACE}{overridden}", *rest])
+    in_product = head in ("services", "jobs") or _stands(settings.release.product, path)
+    return (settings.stack.product, ".".join(path)) if in_product else stack
+
+
+def _stands(values: Any, path: list[str]) -> bool:
+    for part in path:
+        if not isinstance(values, Mapping) or part not in values:
+            return False
+        values = values[part]
+    return True

@@ -2,11 +2,12 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
-from ops.host import check_cores
+from ops.host import check_host
 from settings.loader import Configuration, from_engine, load, read_stack_file
 from settings.machine import Machine, write_machine
 from settings.problems import SettingsError
@@ -156,20 +157,30 @@ def test_a_secret_that_nothing_asks_for_is_told_since_its_name_is_likely_mistype
     assert load(given, "dev", checkout=checkout).missing_secrets == ()
 
 
-def test_more_cores_than_the_host_has_are_told_with_their_place(checkout):
+def host(cores: int, *networks: str):
+    """A Docker engine's answers, as far as they are asked for."""
+    found = [SimpleNamespace(name=name) for name in networks]
+    return SimpleNamespace(info=lambda: {"NCPU": cores}, networks=SimpleNamespace(list=lambda: found))
+
+
+def test_what_the_host_does_not_have_is_told_with_its_place(checkout):
     (checkout / "Pulumi.dev.yaml").write_text(
-        STACK + "  dockyard:monitoring: {prometheus: {limits: {memory: 512MB, cpus: 5}}}\n"
+        STACK
+        + "  dockyard:monitoring: {prometheus: {limits: {memory: 512MB, cpus: 5}}}\n"
+        + "  dockyard:networks: {dokploy-network: [prometheus]}\n"
     )
     (checkout / "products/shop.yaml").write_text(PRODUCT.replace("{memory: 512MB}", "{memory: 512MB, cpus: 4}"))
     settings = read(checkout)
-    check_cores(settings, 8)
+    check_host(settings, host(8, "dokploy-network"))
     with pytest.raises(SettingsError) as caught:
-        check_cores(settings, 2)
-    assert [str(problem) for problem in caught.value.problems] == [
+        check_host(settings, host(2))
+    assert {str(problem) for problem in caught.value.problems} == {
         "products/shop.yaml: services.api.limits.cpus: found 4, expected at most 2, the cores of this Docker host",
         "Pulumi.dev.yaml: config.dockyard:monitoring.prometheus.limits.cpus: found 5,"
         " expected at most 2, the cores of this Docker host",
-    ]
+        "Pulumi.dev.yaml: config.dockyard:networks.dokploy-network: found no network dokploy-network on this Docker"
+        " host, expected a network that somebody else made. Make it: docker network create dokploy-network",
+    }
 
 
 def test_settings_that_are_secret_are_refused(checkout):
@@ -288,3 +299,90 @@ def test_the_port_offset_of_the_machine_is_added_to_every_published_port(checkou
     settings = read(checkout)
     assert settings.port("api") == 8100
     assert settings.port("grafana") is None
+
+
+def test_sections_that_stand_in_both_files_are_merged_and_the_stack_wins(checkout):
+    (checkout / "products/shop.yaml").write_text(
+        PRODUCT + "publish: {api: 8000, grafana: 3001}\n"
+        "monitoring: {prometheus: {retention: 7d, limits: {memory: 1GB, cpus: 0.5}}}\n"
+    )
+    (checkout / "Pulumi.dev.yaml").write_text(
+        STACK + "  dockyard:publish: {grafana: 3002}\n  dockyard:monitoring: {prometheus: {limits: {memory: 2GB}}}\n"
+    )
+    product = read(checkout).product
+    assert product.publish == {"api": 8000, "grafana": 3002}
+    assert product.monitoring.prometheus.retention == 7 * 86400
+    assert (product.monitoring.prometheus.limits.memory, product.monitoring.prometheus.limits.cpus) == (2048, 0.5)
+
+
+def test_what_is_not_enabled_is_left_out_and_nobody_waits_for_it(checkout):
+    (checkout / "products/shop.yaml").write_text(
+        PRODUCT + "    after: [migrate]\n"
+        "  web: {image: 'r.x/web:1', port: 80, health: {tcp: true}, after: [api]}\n"
+        "jobs: {migrate: {image: 'r.x/api:1'}}\n"
+        "publish: {web: 8080}\n"
+    )
+    (checkout / "Pulumi.dev.yaml").write_text(
+        STACK + "  dockyard:services: {web: {enabled: false}, migrate: {enabled: false}}\n"
+    )
+    product = read(checkout).product
+    assert set(product.services) == {"api"}
+    assert product.jobs == {}
+    assert product.services["api"].after == []
+    assert product.publish == {}
+
+
+def test_an_environment_can_use_a_postgres_that_somebody_else_runs(checkout):
+    (checkout / "products/shop.yaml").write_text(PRODUCT + "postgres: {database: shop, user: shop}\n")
+    (checkout / "Pulumi.dev.yaml").write_text(STACK + "  dockyard:postgres: {external: {dsn: shop-database}}\n")
+    assert any("dockyard:shop-database: found nothing" in problem for problem in problems(checkout))
+    given = read_stack_file(checkout, "dev")
+    settings = load(Configuration(given.values, frozenset({"shop-database"})), "dev", checkout=checkout)
+    assert settings.product.own_postgres is None
+    assert "postgres" not in settings.image_names
+    assert "postgres-exporter" in settings.image_names
+
+
+def test_a_change_of_the_stack_that_does_not_fit_the_product_is_told_at_its_place(checkout):
+    (checkout / "products/shop.yaml").write_text(PRODUCT + "postgres: {database: shop, user: shop}\n")
+    (checkout / "Pulumi.dev.yaml").write_text(
+        STACK
+        + "  dockyard:postgres: {limits: {memory: 512MB}}\n"
+        + "  dockyard:services: {api: {secrets_as_env: true}}\n"
+        + "  dockyard:redis: {maxmemory: 100MB}\n"
+    )
+    found = "\n".join(problems(checkout))
+    assert re.search(r"Pulumi.dev.yaml:5: config.dockyard:postgres: .*expected shared_buffers below", found), found
+    assert re.search(r"Pulumi.dev.yaml:6: config.dockyard:services.api: .*expected a command beside", found), found
+    assert re.search(r"Pulumi.dev.yaml:7: config.dockyard:redis: .*expected a product with redis", found), found
+
+
+def test_the_content_of_further_files_becomes_part_of_the_release(checkout):
+    (checkout / "products/api.conf").write_text("mode: full\n")
+    (checkout / "products/shop.yaml").write_text(
+        PRODUCT + "    files: {/etc/api/api.conf: {source: products/api.conf}}\n"
+    )
+    settings = read(checkout)
+    assert settings.product.services["api"].files["/etc/api/api.conf"].content == "mode: full\n"
+    assert settings.release.product["services"]["api"]["files"]["/etc/api/api.conf"] == {"content": "mode: full\n"}
+    (checkout / "products/api.conf").unlink()
+    assert any("files./etc/api/api.conf.source: found a file that is not there" in one for one in problems(checkout))
+
+
+def test_a_release_that_is_given_runs_in_place_of_what_the_files_say(checkout, monkeypatch, tmp_path):
+    earlier = read(checkout).release
+    kept = tmp_path / "release.json"
+    kept.write_text(
+        earlier.model_copy(
+            update={"images": {"registry.example/api:1": "registry.example/api:1@old"}}
+        ).model_dump_json()
+    )
+    (checkout / "products/shop.yaml").write_text(PRODUCT.replace("8000", "9000"))
+    monkeypatch.setenv("DOCKYARD_RELEASE", str(kept))
+    settings = read(checkout)
+    assert settings.rolled_back
+    assert settings.product.services["api"].port == 8000
+    assert settings.image("registry.example/api:1") == "registry.example/api:1@old"
+    assert settings.release.product == earlier.product
+    monkeypatch.delenv("DOCKYARD_RELEASE")
+    assert not read(checkout).rolled_back
