@@ -18,7 +18,7 @@ def check_host(settings: Settings, client: docker.DockerClient) -> None:
 
     Raises SettingsError naming every limit of cores that is too high, and every network that is not there.
     """
-    known = {network.name for network in client.networks.list()}
+    known = {str(network.name) for network in client.networks.list()}
     problems = [*_too_many_cores(settings, int(client.info()["NCPU"])), *_unknown_networks(settings, known)]
     if problems:
         raise SettingsError(problems)
