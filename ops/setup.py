@@ -15,6 +15,7 @@ from settings.machine import Machine, read_machine, write_machine
 from toolchain.engine import ensure_engine
 from toolchain.environment import ensure_backend, full_environment
 from toolchain.images import ensure_images
+from toolchain.lock import locked
 from toolchain.plugins import ensure_plugins
 from toolchain.progress import Progress, SetupError
 from toolchain.pulumi_cli import ensure_pulumi
@@ -89,9 +90,13 @@ def reach(work: WorkDir, stack: str, progress: Progress) -> Ready:
 
 def _images(work: WorkDir, settings: Settings, docker_host: str, progress: Progress) -> None:
     images = ensure_images(work, progress, docker_host, settings.image_names, settings.product.docker.mirror)
-    known = read_machine(work.machine_file)
-    # What was asked for and is not in the answer is run by its official reference again.
-    others = {name: reference for name, reference in known.images.items() if name not in settings.image_names}
-    found = Machine(port_offsets={settings.stack_name: claim_port_offset(work)}, images={**others, **images})
-    if found != known:
-        write_machine(work.machine_file, found)
+    offset = claim_port_offset(work, settings.stack_name, settings.wanted_ports.values())
+    # Two stacks of a checkout may be brought up at once.
+    with locked(work.root / "machine.lock", lambda _: None):
+        known = read_machine(work.machine_file)
+        # What was asked for and is not in the answer is run by its official reference again.
+        others = {name: reference for name, reference in known.images.items() if name not in settings.image_names}
+        offsets = {**known.port_offsets, settings.stack_name: offset}
+        found = Machine(port_offsets=offsets, images={**others, **images})
+        if found != known:
+            write_machine(work.machine_file, found)

@@ -163,19 +163,41 @@ class TestPorts:
 
         return checkout
 
-    def test_each_checkout_has_a_block_of_its_own_and_keeps_it(self, checkouts):
-        assert claim_port_offset(checkouts("one")) == 0
-        assert claim_port_offset(checkouts("two")) == 100
-        assert claim_port_offset(checkouts("one")) == 0
+    def test_stacks_that_want_the_same_port_are_kept_apart_and_keep_their_places(self, checkouts):
+        one, two = checkouts("one"), checkouts("two")
+        assert claim_port_offset(one, "dev", [3000, 9090]) == 0
+        assert claim_port_offset(one, "shop", [8080]) == 0
+        assert claim_port_offset(one, "other", [3000]) == 100
+        assert claim_port_offset(two, "dev", [3000, 9090]) == 200
+        assert claim_port_offset(one, "dev", [3000, 9090]) == 0
+        assert claim_port_offset(one, "other", [3000]) == 100
 
-    def test_the_block_of_a_checkout_that_is_gone_is_free_again(self, checkouts):
+    def test_a_port_that_another_stack_got_by_its_offset_is_taken_too(self, checkouts):
+        here = checkouts("here")
+        assert claim_port_offset(here, "first", [3000]) == 0
+        assert claim_port_offset(here, "second", [3000]) == 100
+        assert claim_port_offset(here, "third", [3100]) == 100
+
+    def test_a_stack_moves_only_where_a_port_that_is_new_to_it_is_taken(self, checkouts):
+        here = checkouts("here")
+        claim_port_offset(here, "first", [3000])
+        assert claim_port_offset(here, "second", [8080]) == 0
+        assert claim_port_offset(here, "second", [8080, 8081]) == 0
+        assert claim_port_offset(here, "second", [8080, 3000]) == 100
+
+    def test_ports_of_a_checkout_that_is_gone_are_free_again(self, checkouts):
         gone = checkouts("gone")
-        assert claim_port_offset(gone) == 0
+        assert claim_port_offset(gone, "dev", [3000]) == 0
         gone.root.rmdir()
-        assert claim_port_offset(checkouts("next")) == 0
+        assert claim_port_offset(checkouts("next"), "dev", [3000]) == 0
+
+    def test_a_stack_that_can_be_kept_apart_from_nobody_is_told_so(self, checkouts):
+        claim_port_offset(checkouts("one"), "dev", [65_500])
+        with pytest.raises(SetupError, match="the ports of the stack dev cannot be kept apart"):
+            claim_port_offset(checkouts("two"), "dev", [65_500])
 
     def settings(self, port: int):
-        return SimpleNamespace(stack_name="dev", stack=SimpleNamespace(publish={"grafana": port}), port=lambda _: port)
+        return SimpleNamespace(stack_name="dev", wanted_ports={"grafana": port}, port=lambda _: port)
 
     def test_a_taken_port_is_told_with_who_wanted_it_and_what_to_do(self):
         with socket.socket() as other:
