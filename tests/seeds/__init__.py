@@ -1,0 +1,1 @@
+"""docs/seeds.md as data, and its small language of what `docker inspect` shows."""
