@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from settings.base import Model
+
+Argument = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Inside = Annotated[str, StringConstraints(pattern=r"^[^/].*$")]
 
 
 class Build(Model):
     """A Dockerfile, one of the templates or your own, and the folder it is built from."""
 
-    context: str = "."
-    """Folder with the sources, relative to the checkout."""
-
     template: Literal["node-backend", "nuxt", "static", "python-bot"] | None = None
-    dockerfile: str | None = None
-    """A Dockerfile, relative to the context."""
+    """A Dockerfile of templates/, whose first lines say which `args` it knows."""
+
+    dockerfile: Inside | None = None
+    """A Dockerfile of your own, relative to the context. `ARG NODE`, say, gets components/images.yaml's `node`."""
+
+    context: str = Field(default=".", min_length=1)
+    """Folder with the sources: relative to the checkout (`../app`), or absolute. Its .dockerignore holds."""
 
     package_manager: Literal["npm", "pnpm"] = "npm"
-    target: str | None = None
-    args: dict[str, str] = {}
+    """What installs the packages in the Node.js templates."""
+
+    args: dict[Argument, str] = {}
+    """Build arguments. They can be read in the engine's build cache: never a secret."""
+
+    target: str | None = Field(default=None, min_length=1)
+    """A stage to stop at. Default: the last."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Build:
         if (self.template is None) == (self.dockerfile is None):
             raise ValueError("exactly one of template and dockerfile")
+        if "package_manager" in self.model_fields_set and self.template in (None, "python-bot"):
+            raise ValueError("no package_manager: it goes with the templates node-backend, nuxt and static")
+        if self.template and "PACKAGE" in self.args and self.package_manager != "pnpm":
+            raise ValueError("package_manager: pnpm, which args.PACKAGE needs")
         return self

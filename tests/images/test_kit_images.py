@@ -22,6 +22,8 @@ CONVENTIONS = {
     "busybox": ("", None, None, None),
     "cadvisor": ("", ["/usr/bin/cadvisor", "-logtostderr"], None, 8080),
     "grafana": ("472", ["python", "-m", "grafana_double"], None, 3000),
+    "nginx": ("", ["/docker-entrypoint.sh"], None, 80),
+    "node": ("", ["docker-entrypoint.sh"], None, None),
     "node-exporter": ("nobody", ["/bin/node_exporter"], None, 9100),
     "postgres": ("", ["docker-entrypoint.sh"], "/var/lib/postgresql/data", 5432),
     "postgres-exporter": ("nobody", ["/bin/postgres_exporter"], None, 9187),

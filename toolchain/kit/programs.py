@@ -1,4 +1,4 @@
-"""Programs of our own that go into images: Go modules and Python programs below toolchain/kit."""
+"""What goes into images and is in no package of Debian: programs of our own below toolchain/kit, and npm."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ def add_program(
 
     A Go module is built into `folder`, with `stamps` written into it: its own package, or the one that its `tool`
     line names. Of a Python program the package goes to /usr/share/<name>, its libraries
-    beside it to `site-packages`; both are compiled where they run, see `compile_program`.
+    beside it to `site-packages`; both are compiled where they run, see `compile_program`. A folder with neither
+    pins a distribution of Node.js, whose npm is taken.
     Raises SetupError when it cannot be built or its libraries cannot be had.
     """
     if (source / "go.mod").exists():
         _add_go(work, source, tree / folder.lstrip("/"), stamps, say)
-    else:
+    elif list(source.glob("*/__main__.py")):
         _add_python(work, source, tree, say)
+    else:
+        _add_npm(work, source, tree, say)
 
 
 def _add_go(work: WorkDir, source: Path, folder: Path, stamps: Mapping[str, str], say: Callable[[str], None]) -> None:
@@ -47,3 +50,10 @@ def _add_python(work: WorkDir, source: Path, tree: Path, say: Callable[[str], No
     shutil.copytree(package, home / package.name, ignore=unwanted)
     site = ensure_site(work, source / "requirements.txt", architecture(), say)
     shutil.copytree(site, home / "site-packages", ignore=unwanted)
+
+
+def _add_npm(work: WorkDir, source: Path, tree: Path, say: Callable[[str], None]) -> None:
+    site = ensure_site(work, source / "requirements.txt", architecture(), say)
+    found = next(site.glob("*/lib/node_modules/npm"))
+    unwanted = shutil.ignore_patterns("docs", "man", "*.md")
+    shutil.copytree(found, tree / "usr/local/lib/node_modules/npm", ignore=unwanted)

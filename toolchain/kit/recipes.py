@@ -60,7 +60,7 @@ class Recipe:
 
     program: str = ""
     """Folder of toolchain/kit with a program: a Go module is built into `program_folder`, a Python program goes with
-    its libraries to /usr/share/<its name>."""
+    its libraries to /usr/share/<its name>; a folder with nothing but pins of a Node.js has its npm taken."""
 
     program_folder: str = "/usr/bin"
     stamps: Mapping[str, str] = field(default_factory=dict)
@@ -218,7 +218,8 @@ RECIPES: dict[str, Recipe] = {
     ),
     "python": Recipe(
         suite=STABLE,
-        packages=["python3.13", "tzdata", "netbase"],
+        # With venv, for images that are built on this one: the official image has pip.
+        packages=["python3.13", "python3.13-venv", "tzdata", "netbase"],
         without=["media-types"],
         carries="python3.13",
         links={
@@ -227,8 +228,57 @@ RECIPES: dict[str, Recipe] = {
             "/usr/local/bin/python3.13": "/usr/bin/python3.13",
         },
         compiles=["/usr/lib/python3.13"],
-        checks=[["/usr/bin/python3.13", "-c", "import ssl, sqlite3, ctypes, lzma, bz2, readline, uuid"]],
+        checks=[["/usr/bin/python3.13", "-c", "import ssl, sqlite3, ctypes, lzma, bz2, readline, uuid, ensurepip"]],
         runtime=Runtime(cmd=["python3"], env={"PATH": PATH, "LANG": "C.UTF-8"}),
+    ),
+    "node": Recipe(
+        suite=STABLE,
+        packages=["nodejs", "dumb-init"],
+        # Fetches package managers; templates/ install the one they need with npm.
+        without=["node-corepack"],
+        carries="nodejs",
+        # Where npm's global folder is told from the place of the program.
+        moves={"/usr/bin/node": "/usr/local/bin/node"},
+        program="npm",
+        files={"/usr/local/bin/docker-entrypoint.sh": "node-entrypoint.sh"},
+        links={
+            "/usr/local/bin/nodejs": "node",
+            "/usr/local/bin/npm": "../lib/node_modules/npm/bin/npm-cli.js",
+            "/usr/local/bin/npx": "../lib/node_modules/npm/bin/npx-cli.js",
+        },
+        users={"node": 1000},
+        owners={"/usr/local/bin/docker-entrypoint.sh": Owner(0, 0o755), "/home/node": Owner(1000)},
+        drops=["/usr/bin/nodejs"],
+        # It finds parts of itself in /usr/share/nodejs: elsewhere than in the image it gets no further than this.
+        checks=[["/usr/local/bin/node", "--version"]],
+        runtime=Runtime(entrypoint=["docker-entrypoint.sh"], cmd=["node"], env={"PATH": PATH}),
+    ),
+    "nginx": Recipe(
+        suite=STABLE,
+        packages=["nginx"],
+        without=["iproute2"],
+        carries="nginx",
+        files={
+            "/docker-entrypoint.sh": "nginx-entrypoint.sh",
+            "/etc/nginx/nginx.conf": "nginx.conf",
+            "/etc/nginx/conf.d/default.conf": "nginx-default.conf",
+        },
+        links={"/var/log/nginx/access.log": "/dev/stdout", "/var/log/nginx/error.log": "/dev/stderr"},
+        users={"nginx": 101},
+        owners={
+            "/docker-entrypoint.sh": Owner(0, 0o755),
+            "/docker-entrypoint.d": Owner(),
+            "/var/cache/nginx": Owner(101),
+        },
+        drops=["/etc/nginx/sites-*", "/etc/nginx/modules-*", "/etc/nginx/snippets", "/etc/ufw", "/var/lib/nginx"],
+        checks=[["/usr/sbin/nginx", "-V"]],
+        runtime=Runtime(
+            entrypoint=["/docker-entrypoint.sh"],
+            cmd=["nginx", "-g", "daemon off;"],
+            env={"PATH": PATH},
+            ports=[80],
+            stop_signal="SIGQUIT",
+        ),
     ),
     # Grafana's double, see toolchain/kit/grafana.
     "grafana": Recipe(

@@ -187,7 +187,7 @@ def _write_certificates(tree: Path) -> None:
 
 def _write_users(tree: Path, extra: Mapping[str, int]) -> None:
     users = {"root": 0, "nobody": NOBODY, **extra}
-    homes = {"root": "/root", "postgres": "/var/lib/postgresql"}
+    homes = {"root": "/root", "postgres": "/var/lib/postgresql", "node": "/home/node"}
     passwd = [f"{name}:x:{number}:{number}::{homes.get(name, '/')}:/bin/sh\n" for name, number in users.items()]
     (tree / "etc").mkdir(parents=True, exist_ok=True)
     (tree / "etc/passwd").write_text("".join(passwd))

@@ -1,0 +1,238 @@
+"""Product images that are built on the machine that runs them: from a template, or by a Dockerfile of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import tarfile
+import tempfile
+from collections import deque
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import docker
+from docker.errors import APIError, ImageNotFound
+from docker.utils.build import exclude_paths
+
+from settings.build import Build
+from toolchain.package_sources import CA_FILE, PackageSources
+from toolchain.progress import Progress, SetupError, Step
+from toolchain.workdir import WorkDir
+
+KEPT = 5
+"""Builds of one service that stay on the engine: what a rollback may ask for."""
+
+NEEDED = {
+    "node-backend": ["package.json"],
+    "nuxt": ["package.json"],
+    "static": ["package.json", "index.html"],
+    "python-bot": ["requirements.txt", "pyproject.toml"],
+}
+"""Files of which each template needs one in its context."""
+
+NEVER_SENT = [".dockyard", "**/.git", "**/node_modules", "**/__pycache__", "**/.venv", "**/.env", "**/.env.*"]
+"""What no template takes out of a context, secrets above all, unless the context's .dockerignore says `!` to it."""
+
+_DOCKERFILE = ".dockyard.Dockerfile"
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_SPOKEN = 12
+"""Last lines of a failed build that are told."""
+
+
+def ensure_built(
+    work: WorkDir, progress: Progress, client: docker.DockerClient, name: str, build: Build, bases: Mapping[str, str]
+) -> str:
+    """Build a product's image unless it is there, and return its tag: `dockyard/<name>:<digest of what goes in>`.
+
+    `bases` are the images that it stands on, by their names in components/images.yaml, see `bases_of`.
+    Raises SetupError when a file is missing, or with the last lines of a build that fails.
+    """
+    dockerfile = _dockerfile(work.checkout, build)
+    context = _context(work.checkout, build)
+    files = _files(context, build)
+    digest = _digest(dockerfile, context, files, build, bases)
+    tag = f"dockyard/{name}:{digest}"
+    if is_there(client, tag):
+        return tag
+    if twin := client.images.list(filters={"reference": f"dockyard/*:{digest}"}):
+        # A migration job and its service, say, are built from the same folder.
+        twin[0].tag(tag)
+        return tag
+    with progress.step(f"Image {name}") as step:
+        sources = PackageSources.of_this_machine(context)
+        arguments = {**sources.arguments(dockerfile), **_arguments(build, bases)}
+        extra = {_DOCKERFILE: _with_arguments(dockerfile, arguments)}
+        if build.template and sources.certificates:
+            extra[CA_FILE] = sources.certificates.read_text()
+        sent = pack_context({path: context / path for path in files}, extra)
+        log = work.logs / f"build-{name}.log"
+        options = {"buildargs": arguments, "target": build.target or "", "network_mode": sources.network}
+        run_build(client, step, name, tag, sent, log, dockerfile=_DOCKERFILE, **options)
+        step.outcome = f"built {tag}"
+    _forget_old(client, name)
+    return tag
+
+
+def bases_of(checkout: Path, build: Build, known: Iterable[str]) -> list[str]:
+    """Return which images of the table a build stands on: those that its Dockerfile has an argument for.
+
+    `ARG NODE` asks for `node`. What the product file gives an argument for itself is not among them.
+    Raises SetupError when there is no such Dockerfile.
+    """
+    declared = _declared(_dockerfile(checkout, build)) - build.args.keys()
+    return sorted(name for name in known if _argument(name) in declared)
+
+
+def is_there(client: docker.DockerClient, tag: str) -> bool:
+    """Tell whether the engine has an image of this name."""
+    try:
+        client.images.get(tag)
+    except ImageNotFound:
+        return False
+    return True
+
+
+def run_build(
+    client: docker.DockerClient, step: Step, name: str, tag: str, context: IO[bytes], log: Path, **options: Any
+) -> None:
+    """Build an image from a packed context, telling every command that runs; all output goes to a file.
+
+    Raises SetupError with the last lines of a build that fails.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    last: deque[str] = deque(maxlen=_SPOKEN)
+    command = stage = failure = ""
+    try:
+        with context, log.open("w") as output:
+            events = client.api.build(
+                fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True, **options
+            )
+            for event in events:
+                said = str(event.get("stream") or event.get("error") or "")
+                output.write(said)
+                failure = failure or str(event.get("error") or "")
+                if said.startswith("Step ") and " : " in said:
+                    command = said
+                    stage = m[1] if (m := re.search(r" : FROM \S+ AS (\S+)", said, re.IGNORECASE)) else stage
+                elif said.startswith(" ---> Running in") and " : RUN " in command:
+                    step.say(f"{command.partition(' : ')[0].lower()}{' of ' * bool(stage)}{stage}")
+                elif said.strip() and not said.startswith((" --->", "Removing intermediate")):
+                    last += [line for line in _COLOURS.sub("", said).splitlines() if line.strip()]
+    except APIError as error:
+        failure = str(error.explanation or error)
+    if failure or not is_there(client, tag):
+        told = "".join(f"\n      {line}" for line in last if line.strip() != failure.strip())
+        raise SetupError(
+            f"The image {name} cannot be built: {_short(failure.strip() or 'the engine made no image')}{told}",
+            f"All of its output is in {log}",
+        )
+
+
+def pack_context(files: Mapping[str, Path], extra: Mapping[str, str]) -> IO[bytes]:
+    """Pack what the engine builds from: files under their names in the context, and texts.
+
+    Who, when and the umask of the checkout are left out: the builder's cache then knows the same content again.
+    """
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by who sends it
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        for name, path in files.items():
+            tar.add(path, arcname=name, recursive=False, filter=_plain)
+        for name, text in extra.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text.encode())
+            tar.addfile(_plain(entry), io.BytesIO(text.encode()))
+    file.seek(0)
+    return file
+
+
+def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = entry.mtime = 0
+    entry.uname = entry.gname = ""
+    if not entry.issym():
+        entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
+    return entry
+
+
+def _context(checkout: Path, build: Build) -> Path:
+    context = (checkout / build.context).resolve()
+    if not context.is_dir():
+        raise SetupError(f"There is no folder {context} to build from", "Correct `build.context` in the product file.")
+    needed = NEEDED.get(build.template or "", [])
+    if needed and not any((context / name).exists() for name in needed):
+        raise SetupError(f"The template {build.template} needs {' or '.join(needed)} in {context}")
+    return context
+
+
+def _dockerfile(checkout: Path, build: Build) -> str:
+    if build.template:
+        return (checkout / "templates" / f"{build.template}.Dockerfile").read_text()
+    file = (checkout / build.context / str(build.dockerfile)).resolve()
+    if not file.is_file():
+        raise SetupError(f"There is no Dockerfile {file}", "Correct `build.dockerfile` in the product file.")
+    return file.read_text()
+
+
+def _files(context: Path, build: Build) -> list[str]:
+    """Return what is sent of a context, as its .dockerignore says."""
+    ignore = context / ".dockerignore"
+    patterns = NEVER_SENT if build.template else NEVER_SENT[:1]
+    own = ignore.read_text().splitlines() if ignore.exists() else []
+    patterns = [*patterns, *(line.strip() for line in own if line.strip() and not line.startswith("#"))]
+    found = exclude_paths(str(context), patterns)
+    return sorted(name for name in found if name != ".dockerignore" and _can_be_sent(context / name))
+
+
+def _can_be_sent(path: Path) -> bool:
+    return path.is_symlink() or path.is_file() or path.is_dir()
+
+
+def _arguments(build: Build, bases: Mapping[str, str]) -> dict[str, str]:
+    manager = {"PACKAGE_MANAGER": build.package_manager} if build.template and build.template != "python-bot" else {}
+    return {**{_argument(name): reference for name, reference in bases.items()}, **manager, **build.args}
+
+
+def _argument(image: str) -> str:
+    return image.upper().replace("-", "_")
+
+
+def _declared(dockerfile: str) -> set[str]:
+    return set(re.findall(r"^\s*ARG\s+(\w+)", dockerfile, re.MULTILINE | re.IGNORECASE))
+
+
+def _with_arguments(dockerfile: str, arguments: Mapping[str, str]) -> str:
+    """Declare, at a template's mark, the arguments that it does not know: a build's own variables."""
+    unknown = sorted(arguments.keys() - _declared(dockerfile))
+    return re.sub(r"^# ARGS$", "\n".join(f"ARG {name}" for name in unknown) or "#", dockerfile, flags=re.MULTILINE)
+
+
+def _digest(dockerfile: str, context: Path, files: Iterable[str], build: Build, bases: Mapping[str, str]) -> str:
+    """Return 16 hexadecimal digits of all that the product says of the image; what the machine says is left out."""
+    state = hashlib.sha256(dockerfile.encode())
+    pinned = {name: reference.partition("@")[2] or reference for name, reference in bases.items()}
+    state.update(repr((sorted(_arguments(build, pinned).items()), build.target)).encode())
+    for name in files:
+        path = context / name
+        if path.is_symlink():
+            state.update(f"\n{name} -> {path.readlink()}\n".encode())
+        elif path.is_file():
+            state.update(f"\n{name} {bool(path.stat().st_mode & 0o100)} {path.stat().st_size}\n".encode())
+            state.update(path.read_bytes())
+    return state.hexdigest()[:16]
+
+
+def _forget_old(client: docker.DockerClient, name: str) -> None:
+    """Take the names of all but the last builds away; what a container uses stays, whatever its age."""
+    builds = client.images.list(name=f"dockyard/{name}")
+    newest = sorted(builds, key=lambda image: str(image.attrs["Created"]), reverse=True)
+    used = {container.attrs["Config"]["Image"] for container in client.containers.list(all=True)}
+    for image in newest[KEPT:]:
+        for tag in image.tags:
+            if tag.startswith(f"dockyard/{name}:") and tag not in used:
+                client.images.remove(tag)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 100 else f"{line[:99]}…"
