@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import docker
@@ -14,6 +15,7 @@ import typer
 from ops import checks, deploy
 from ops.setup import prepare, prepare_engine, prepare_tools
 from settings.problems import SettingsError
+from settings.schema import write_schemas
 from toolchain.engine import stop_engine
 from toolchain.environment import environment, forget_other_checkout
 from toolchain.progress import Progress, SetupError
@@ -91,6 +93,25 @@ def env() -> None:
 def setup(stack: Stack) -> None:
     """Set up what is missing for a stack, and make nothing of it yet."""
     prepare(WorkDir(), stack, Progress())
+
+
+@app.command()
+def env_import(
+    file: Annotated[Path, typer.Argument(help="A file of NAME=value lines.")],
+    stack: Stack,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show it and write nothing.")] = False,
+) -> None:
+    """Turn each variable of a .env file into the stack's setting or secret; list those that it does not know."""
+    from ops.env_import import import_env  # noqa: PLC0415 - its YAML editor would slow the start of every command
+
+    raise typer.Exit(import_env(WorkDir(), file, stack, Progress(quiet=True), dry_run=dry_run))
+
+
+@app.command()
+def schema() -> None:
+    """Write the JSON Schemas of stack and product files anew."""
+    for file in write_schemas(WorkDir().checkout):
+        typer.echo(file)
 
 
 @app.command()

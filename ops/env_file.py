@@ -1,0 +1,62 @@
+"""Reads a dotenv file: NAME=value lines, as the `.env` files of the products have them."""
+
+from __future__ import annotations
+
+import re
+from io import StringIO
+from pathlib import Path
+
+from dotenv.parser import Binding, parse_stream
+from dotenv.variables import Variable, parse_variables
+
+from settings.problems import NOTHING, Problem, SettingsError
+
+_PLACEHOLDER = re.compile(
+    r"^(your|my|the|some)[-_ ]|[-_ ](here|placeholder)$|placeholder|change[-_ ]?(me|it|this)|^<.*>$|\.\.\.|…"
+    r"|(?<![a-z0-9])x{3,}(?![a-z0-9])|x{5}$"
+    r"|//(user|username):(pass|password)@|^postgres(ql)?://[^/]*@host:|:port/",
+    re.ASCII,
+)
+
+
+def read_env_file(file: Path) -> dict[str, str]:
+    """Return the variables in the order of the file; of two of one name the last counts.
+
+    `${NAME}` stands for another variable of the same file, never for one of this machine, except in single quotes.
+    Raises SettingsError with every line that is none.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise SettingsError([Problem(str(file), "(file)", NOTHING, "a file of NAME=value lines")]) from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise SettingsError([Problem(str(file), "(file)", str(error), "a text file of NAME=value lines")]) from error
+    problems: list[Problem] = []
+    found: dict[str, str] = {}
+    for binding in parse_stream(StringIO(text)):
+        line = binding.original.line
+        if binding.error:
+            # Its text is not told: it may be a secret.
+            problems.append(Problem(str(file), "(line)", "a line that is none", "NAME=value", line=line))
+        elif binding.key is not None:
+            found[binding.key] = _filled_in(binding, found, str(file), problems)
+    if problems:
+        raise SettingsError(problems)
+    return found
+
+
+def is_placeholder(value: str) -> bool:
+    """Say whether a value only shows where the real one goes: `your-secret-key`, `eyJhxxxxx`, `<token>`."""
+    return bool(_PLACEHOLDER.search(value))
+
+
+def _filled_in(binding: Binding, earlier: dict[str, str], file: str, problems: list[Problem]) -> str:
+    value = binding.value or ""
+    if re.match(r"\s*(export\s+)?[^=]+=\s*'", binding.original.string):
+        return value
+    atoms = list(parse_variables(value))
+    for atom in atoms:
+        if isinstance(atom, Variable) and atom.name not in earlier and atom.default is None:
+            expected = f"a variable that stands above {binding.key} in this file"
+            problems.append(Problem(file, str(binding.key), f"${{{atom.name}}}", expected, line=binding.original.line))
+    return "".join(atom.resolve(earlier) for atom in atoms)

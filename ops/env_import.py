@@ -1,0 +1,182 @@
+"""Takes a product's `.env` file into a stack: plain settings into its file, secrets encrypted beside them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ops.engine import Engine
+from ops.env_file import read_env_file
+from ops.env_plan import Plan, Verdict
+from ops.env_rules import apply_rules
+from ops.setup import prepare_engine
+from ops.stack_file import edited, edited_text
+from settings.loader import GENERATED_SECRETS, NAMESPACE, Configuration, Settings, load, read_stack_file
+from settings.problems import Problem, SettingsError
+from settings.product import Product
+from toolchain.progress import Progress
+from toolchain.workdir import WorkDir
+
+STYLES = {
+    Verdict.SET: "green",
+    Verdict.SECRET: "green",
+    Verdict.ALREADY: "dim",
+    Verdict.DIFFERS: "yellow",
+    Verdict.LEFT: "yellow",
+    Verdict.UNKNOWN: "red",
+}
+
+
+def import_env(work: WorkDir, file: Path, stack: str, progress: Progress, *, dry_run: bool = False) -> int:
+    """Turn each variable of a dotenv file into the setting or secret of a stack that it is here, and print what became
+    of it; return 0.
+
+    Nothing is written before all of it is known to fit, and with `dry_run` nothing at all.
+    Raises SettingsError for a file that cannot be read, and for values that the settings refuse.
+    """
+    variables = read_env_file(file)
+    configuration = read_stack_file(work.checkout, stack)
+    plan = _plan(work, stack, configuration, variables)
+    apply_rules(plan)
+    draft = _draft(work, configuration, plan, file)
+    plan.drop_unasked(_asked(draft))
+    engine = _once(lambda: prepare_engine(work, stack, progress))
+    if plan.secrets.keys() & configuration.secrets:
+        plan.settle(_secrets_there(engine()))
+    if not dry_run and (plan.edits or plan.secrets):
+        _write(work, stack, plan, engine)
+    _print(plan, draft, dry_run=dry_run)
+    return 0
+
+
+def _plan(work: WorkDir, stack: str, configuration: Configuration, variables: dict[str, str]) -> Plan:
+    settings = _loaded(work, stack, configuration, configuration.values)
+    return Plan(
+        stack_name=stack,
+        stack=settings.stack,
+        product=Product.model_validate(settings.release.product),
+        now=settings.product,
+        values=configuration.values,
+        product_values=settings.release.product,
+        variables=variables,
+    )
+
+
+def _loaded(work: WorkDir, stack: str, configuration: Configuration, values: Any) -> Settings:
+    """Load settings, whether or not their secrets are there: those may be what the file brings."""
+    lenient = Configuration({**values, "preview_without_secrets": True}, configuration.secrets)
+    return load(lenient, stack, checkout=work.checkout, preview=True)
+
+
+def _draft(work: WorkDir, configuration: Configuration, plan: Plan, file: Path) -> Settings:
+    """Return the settings as they would be. Raises SettingsError that names the variables to blame."""
+    try:
+        return _loaded(work, plan.stack_name, configuration, edited(configuration.values, plan.edits))
+    except SettingsError as error:
+        raise SettingsError([_blamed(problem, plan, file) for problem in error.problems]) from None
+
+
+def _blamed(problem: Problem, plan: Plan, file: Path) -> Problem:
+    """Point at the variable that a problem comes from: in the stack file there is no line of it yet."""
+    for place, variable in plan.edited_by.items():
+        path = f"config.{NAMESPACE}{'.'.join(place)}"
+        if problem.path == path or path.startswith(f"{problem.path}."):
+            return replace(problem, line=None, remedy=f"It comes from {variable} in {file}. {problem.remedy}".strip())
+    return problem
+
+
+def _asked(settings: Settings) -> frozenset[str]:
+    """Return the secrets that something in the stack asks for, or Dockyard makes where they are not given."""
+    product = settings.product
+    return frozenset(
+        {
+            *settings.stack.secrets,
+            *product.secrets,
+            *product.external_secrets,
+            *product.edge.secrets,
+            *GENERATED_SECRETS,
+        }
+    )
+
+
+def _once(make: Callable[[], Engine]) -> Callable[[], Engine]:
+    """Make the engine ready at the first call only: most of what is told needs none."""
+    made: list[Engine] = []
+
+    def engine() -> Engine:
+        if not made:
+            made.append(make())
+        return made[0]
+
+    return engine
+
+
+def _secrets_there(engine: Engine) -> dict[str, str]:
+    known = engine.read("config", "--show-secrets", "--json")
+    return {
+        name.removeprefix(NAMESPACE): entry.get("value", "")
+        for name, entry in known.items()
+        if name.startswith(NAMESPACE) and entry.get("secret")
+    }
+
+
+def _write(work: WorkDir, stack: str, plan: Plan, engine: Callable[[], Engine]) -> None:
+    """Write settings and secrets; when one of them cannot be written the stack file is as before."""
+    file = work.checkout / plan.stack_file
+    ready = engine() if plan.secrets else None
+    before = file.read_text()
+    try:
+        if plan.edits:
+            file.write_text(edited_text(before, NAMESPACE, plan.edits))
+        for name, given in plan.secrets.items():
+            if ready is not None:
+                _set_secret(ready, name, given.value)
+    except BaseException:
+        file.write_text(before)
+        raise
+
+
+def _set_secret(engine: Engine, name: str, value: str) -> None:
+    """Have the engine encrypt a secret; it goes through a pipe, where no list of processes shows it."""
+    command = [
+        "pulumi",
+        "config",
+        "set",
+        "--secret",
+        f"{NAMESPACE}{name}",
+        "--stack",
+        engine.stack,
+        "--non-interactive",
+    ]
+    subprocess.run(
+        command,
+        input=value,
+        env=dict(engine.env),
+        cwd=engine.work.checkout,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+def _print(plan: Plan, draft: Settings, *, dry_run: bool) -> None:
+    console = Console(highlight=False)
+    table = Table(title=f"{plan.stack_file}, from {len(plan.variables)} variables")
+    for heading in ("variable", "", "what"):
+        table.add_column(heading, no_wrap=heading == "variable", overflow="fold")
+    for row in plan.answer():
+        # As text: a value with brackets is no markup.
+        table.add_row(Text(row.variable), Text(row.verdict, STYLES[row.verdict]), Text(row.text))
+    console.print(table)
+    for problem in draft.missing_secrets:
+        if problem.path.removeprefix(f"config.{NAMESPACE}") not in plan.secrets:
+            console.print(f"Still missing: {problem.expected}. {problem.remedy}", markup=False)
+    if dry_run:
+        console.print("Nothing was written: --dry-run.")

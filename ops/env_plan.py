@@ -1,0 +1,160 @@
+"""What becomes of each variable of a dotenv file: collected first, written when all of it is known to fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from ops.env_file import is_placeholder
+from ops.stack_file import GONE, Place, found
+from settings.product import Product
+from settings.stack import Stack
+
+
+class Verdict(StrEnum):
+    """What became of a variable, in a word or two."""
+
+    SET = "set"
+    SECRET = "secret set"  # noqa: S105 - a word for people
+    ALREADY = "already so"
+    DIFFERS = "differs"
+    LEFT = "left out"
+    UNKNOWN = "not known"
+
+
+@dataclass
+class Row:
+    """One line of the answer. It never holds a secret's value."""
+
+    variable: str
+    verdict: Verdict
+    text: str
+    secret: str | None = None
+    """Name of the secret that it tells of."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A secret of the file."""
+
+    value: str = field(repr=False)
+    variable: str = ""
+
+
+@dataclass
+class Plan:
+    """The stack as it is, the variables, and what is to be done about them."""
+
+    stack_name: str
+    stack: Stack
+    product: Product
+    """As its file says it, what is disabled included."""
+
+    now: Product
+    """As the stack runs it."""
+
+    values: Mapping[str, Any]
+    """What the stack file says, plain."""
+
+    product_values: Mapping[str, Any]
+    variables: Mapping[str, str]
+    rows: list[Row] = field(default_factory=list)
+    edits: dict[Place, Any] = field(default_factory=dict)
+    edited_by: dict[Place, str] = field(default_factory=dict)
+    """Place → the variable that it comes from."""
+
+    secrets: dict[str, Given] = field(default_factory=dict)
+
+    @property
+    def stack_file(self) -> str:
+        """The stack file's name."""
+        return f"Pulumi.{self.stack_name}.yaml"
+
+    def leave_out_what_says_nothing(self) -> None:
+        """Tell of variables that are empty, or that still show where the real value goes."""
+        for name, value in self.variables.items():
+            if not value.strip():
+                self.tell(name, Verdict.LEFT, "it is empty")
+            elif is_placeholder(value):
+                self.tell(name, Verdict.LEFT, "a placeholder: put the real value in its place")
+
+    def value(self, name: str) -> str | None:
+        """Return the value of a variable that nothing has been said of yet; None also where it is not given."""
+        told = any(row.variable == name for row in self.rows)
+        return None if told else self.variables.get(name)
+
+    def given(self, name: str) -> str | None:
+        """Return the value of a variable that says something, whatever has been said of it."""
+        value = self.variables.get(name, "").strip()
+        return value if value and not is_placeholder(value) else None
+
+    def tell(self, variable: str, verdict: Verdict, text: str) -> None:
+        """Add a line to the answer."""
+        self.rows.append(Row(variable, verdict, text))
+
+    def setting(self, variable: str, place: Place, value: Any, now: Any) -> None:
+        """Have the stack file say a value, unless that is what holds now."""
+        text = ".".join(place)
+        if value == now:
+            self.tell(variable, Verdict.ALREADY, f"{text}: {_spell(value)}, said by {self.said_by(place)}")
+            return
+        self.quietly(variable, place, value)
+        self.tell(variable, Verdict.SET, f"{text}: {_spell(value)}")
+
+    def take_out(self, variable: str, place: Place) -> None:
+        """Have the stack file no longer say something, so that the product file's own value holds again."""
+        self.quietly(variable, place, GONE)
+        self.tell(variable, Verdict.SET, f"{'.'.join(place)}: taken out, the product file's own value holds")
+
+    def quietly(self, variable: str, place: Place, value: Any) -> None:
+        """Have the stack file say a value, or GONE, without a line of its own in the answer."""
+        self.edits[place] = value
+        self.edited_by[place] = variable
+
+    def secret(self, variable: str, name: str, value: str, note: str = "") -> None:
+        """Have a secret set. Two variables may give the same one, with the same value."""
+        earlier = self.secrets.get(name)
+        if earlier is None:
+            self.secrets[name] = Given(value, variable)
+            self.rows.append(Row(variable, Verdict.SECRET, f"dockyard:{name}{note}", name))
+        elif earlier.value == value:
+            self.tell(variable, Verdict.ALREADY, f"the same dockyard:{name} as {earlier.variable} gives")
+        else:
+            self.tell(variable, Verdict.DIFFERS, f"not used: {earlier.variable} gives another dockyard:{name}")
+
+    def settle(self, there: Mapping[str, str]) -> None:
+        """Drop the secrets that have the wanted value already. `there`: name → value."""
+        for name, value in there.items():
+            if name in self.secrets and self.secrets[name].value == value:
+                self._answer_secret(name, Verdict.ALREADY, f"dockyard:{name} has this value")
+
+    def drop_unasked(self, asked: frozenset[str]) -> None:
+        """Drop the secrets that nothing in the stack would ask for: it would refuse them."""
+        for name in self.secrets.keys() - asked:
+            self._answer_secret(name, Verdict.LEFT, f"nothing in this stack asks for the secret {name}")
+
+    def _answer_secret(self, name: str, verdict: Verdict, text: str) -> None:
+        del self.secrets[name]
+        for row in self.rows:
+            if row.secret == name:
+                row.verdict, row.text, row.secret = verdict, text, None
+
+    def said_by(self, place: Place) -> str:
+        """Return the file that says a setting, for people."""
+        if found(self.values, place) is not GONE:
+            return self.stack_file
+        places = [place, ("jobs", *place[1:])] if place[0] == "services" else [place]
+        if any(found(self.product_values, one) is not GONE for one in places):
+            return self.stack.product
+        return "default"
+
+    def answer(self) -> list[Row]:
+        """Return the rows in the order of the dotenv file."""
+        order = {name: number for number, name in enumerate(self.variables)}
+        return sorted(self.rows, key=lambda row: order.get(row.variable, len(order)))
+
+
+def _spell(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

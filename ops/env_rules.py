@@ -1,0 +1,205 @@
+"""The variables of the products' `.env` files, and the settings and secrets that they are here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ops.env_plan import Plan, Verdict
+from ops.env_stores import postgres, redis
+from ops.stack_file import GONE
+from settings.loader import GENERATED_SECRETS
+
+ENVIRONMENTS = {"dev": "development", "stage": "staging", "prod": "production"}
+SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+DISCORD = {
+    "DISCORD_MONITORING_WEBHOOK_URL": ("webhook", "discord-monitoring"),
+    "DISCORD_CRITICAL_WEBHOOK_URL": ("critical_webhook", "discord-critical"),
+}
+TUNNEL_TOKEN = "tunnel-token"  # noqa: S105 - its name
+NO_PLACE = {
+    "SLACK_": "alerts go to Discord: there is no receiver for Slack",
+    "SMTP_": "alerts go to Discord: there is no receiver for e-mail",
+    "PAGERDUTY_": "alerts go to Discord: there is no receiver for PagerDuty",
+    "TWILIO_": "alerts go to Discord: there is no receiver for text messages",
+    "ANALYZE_BUNDLE": "a step of the product's own pipeline: nothing here analyses bundles",
+}
+
+
+def apply_rules(plan: Plan) -> None:
+    """Say of every variable what becomes of it."""
+    plan.leave_out_what_says_nothing()
+    own = plan.product.secrets
+    for name, value in plan.variables.items():
+        if secret_name(name) in own and plan.value(name) is not None:
+            plan.secret(name, secret_name(name), value)
+    for rule in (_environment, _grafana, _discord, _tunnel, postgres, redis, _port, _frontend, _migrations):
+        rule(plan)
+    known = frozenset({*plan.stack.secrets, *plan.now.external_secrets, *plan.now.edge.secrets, *GENERATED_SECRETS})
+    for name, value in plan.variables.items():
+        if plan.value(name) is None:
+            continue
+        if secret_name(name) in known:
+            plan.secret(name, secret_name(name), value)
+        elif any(name in workload.env for workload in plan.product.workloads.values()):
+            _env(plan, name, value)
+        else:
+            plan.tell(name, Verdict.UNKNOWN, _hint(plan, name))
+
+
+def secret_name(variable: str) -> str:
+    """Return the secret that a variable's name stands for: `JWT_SECRET` is jwt-secret."""
+    return variable.lower().replace("_", "-")
+
+
+def _environment(plan: Plan) -> None:
+    wanted: str = plan.stack.environment
+    if (value := plan.value("ENVIRONMENT")) is not None:
+        said = ENVIRONMENTS.get(value, value)
+        if said in ("development", "staging", "production"):
+            plan.setting("ENVIRONMENT", ("environment",), said, plan.stack.environment)
+            wanted = said
+        else:
+            plan.tell("ENVIRONMENT", Verdict.LEFT, "none of development, staging and production")
+    if (suffix := plan.value("ENV_SUFFIX")) is not None:
+        if ENVIRONMENTS.get(suffix, suffix) == wanted:
+            plan.tell("ENV_SUFFIX", Verdict.ALREADY, "the product's and the stack's name tell containers apart")
+        else:
+            plan.tell("ENV_SUFFIX", Verdict.DIFFERS, f"the environment is {wanted}; it is not used for names here")
+
+
+def _grafana(plan: Plan) -> None:
+    grafana = plan.now.monitoring.grafana
+    if (user := plan.value("GF_SECURITY_ADMIN_USER")) is not None:
+        plan.setting("GF_SECURITY_ADMIN_USER", ("monitoring", "grafana", "admin_user"), user, grafana.admin_user)
+    if (password := plan.value("GF_SECURITY_ADMIN_PASSWORD")) is not None:
+        plan.secret("GF_SECURITY_ADMIN_PASSWORD", "grafana-admin-password", password)
+    if (url := plan.value("GRAFANA_ROOT_URL")) is not None:
+        url = url.rstrip("/")
+        hostname = plan.stack.tunnel.hostname if plan.stack.tunnel else None
+        if grafana.root_url is None and url == f"https://{hostname}":
+            plan.tell("GRAFANA_ROOT_URL", Verdict.ALREADY, f"tunnel.hostname: {hostname}, said by {plan.stack_file}")
+        else:
+            now = grafana.root_url.rstrip("/") if grafana.root_url else None
+            plan.setting("GRAFANA_ROOT_URL", ("monitoring", "grafana", "root_url"), url, now)
+
+
+def _discord(plan: Plan) -> None:
+    given = {}
+    for name in DISCORD:
+        if (value := plan.value(name)) is not None:
+            if value.startswith(("https://", "http://")):
+                given[name] = value
+            else:
+                plan.tell(name, Verdict.LEFT, "no address of a webhook: https://discord.com/api/webhooks/…")
+    there = plan.stack.alerts.discord
+    missing = [name for name in DISCORD if name not in given]
+    for name, value in given.items():
+        key, secret = DISCORD[name]
+        if there is None and missing:
+            text = f"{missing[0]} is missing: give both channels (they may have the same address)"
+            plan.tell(name, Verdict.LEFT, text)
+            continue
+        have = getattr(there, key) if there else None
+        plan.setting(name, ("alerts", "discord", key), have or secret, have)
+        plan.secret(name, have or secret, value)
+
+
+def _tunnel(plan: Plan) -> None:
+    there = plan.stack.tunnel
+    token, domain = plan.value("CLOUDFLARE_TUNNEL_TOKEN"), plan.value("GRAFANA_PUBLIC_DOMAIN")
+    variable = "CLOUDFLARE_TUNNEL_TOKEN"
+    if token is not None:
+        # Zeros are what the shipped stacks have in place of an account.
+        if there and there.account_id and there.account_id.strip("0"):
+            text = (
+                "not used: Dockyard makes this stack's tunnel. To use the token, put `token` in place of the rest of it"
+            )
+            plan.tell(variable, Verdict.DIFFERS, f"{text} in {plan.stack_file}")
+        else:
+            for key in ("account_id", "zone_id", "name") if there and there.account_id else ():
+                plan.quietly(variable, ("tunnel", key), GONE)
+            have = there.token if there else None
+            plan.setting(variable, ("tunnel", "token"), have or TUNNEL_TOKEN, have)
+            plan.secret(variable, have or TUNNEL_TOKEN, token)
+    if domain is not None:
+        if there or ("tunnel", "token") in plan.edits:
+            have = there.hostname if there else None
+            plan.setting("GRAFANA_PUBLIC_DOMAIN", ("tunnel", "hostname"), domain, have)
+        else:
+            text = "this stack has no tunnel: give CLOUDFLARE_TUNNEL_TOKEN too, or `dockyard:tunnel`"
+            plan.tell("GRAFANA_PUBLIC_DOMAIN", Verdict.LEFT, text)
+
+
+def _port(plan: Plan) -> None:
+    if (value := plan.value("PORT")) is None:
+        return
+    ports = {name: service.port for name, service in plan.product.services.items() if service.port}
+    if listening := [name for name, port in ports.items() if str(port) == value]:
+        places = " and ".join(f"services.{name}.port" for name in listening)
+        plan.tell("PORT", Verdict.ALREADY, f"{places}: {value}, said by {plan.stack.product}")
+    else:
+        have = ", ".join(f"services.{name}.port is {port}" for name, port in ports.items())
+        plan.tell("PORT", Verdict.DIFFERS, f"{have or 'no service has a port'}: change it in {plan.stack.product}")
+
+
+def _frontend(plan: Plan) -> None:
+    _switch(plan, "BUILD_FRONTEND", ["frontend"] if "frontend" in plan.product.services else [])
+
+
+def _migrations(plan: Plan) -> None:
+    """Turn the jobs that migrate on or off: those that run once and dump the database before."""
+    jobs = [name for name, job in plan.product.jobs.items() if job.schedule is None and job.dumps_before]
+    within = [name for name, service in plan.product.services.items() if service.dump_before]
+    value = plan.value("RUN_MIGRATIONS")
+    if not jobs and within and value is not None:
+        verdict = Verdict.ALREADY if SWITCH.get(value.lower()) else Verdict.LEFT
+        plan.tell("RUN_MIGRATIONS", verdict, f"the image of {' and '.join(within)} migrates by itself when it starts")
+        return
+    _switch(plan, "RUN_MIGRATIONS", jobs)
+
+
+def _switch(plan: Plan, variable: str, workloads: Iterable[str]) -> None:
+    value = plan.value(variable)
+    if value is None:
+        return
+    wanted = SWITCH.get(value.lower())
+    if wanted is None:
+        plan.tell(variable, Verdict.LEFT, "neither true nor false")
+        return
+    for name in workloads:
+        own = plan.product.workloads[name].enabled
+        override = plan.stack.services.get(name)
+        said = override.enabled if override else None
+        place = ("services", name, "enabled")
+        if own == wanted and said is not None and said != wanted:
+            plan.take_out(variable, place)
+        else:
+            plan.setting(variable, place, wanted, own if said is None else said)
+
+
+def _env(plan: Plan, name: str, value: str) -> None:
+    """Override the variable of each workload that has it in its `env`."""
+    for workload, own in plan.product.workloads.items():
+        if name not in own.env:
+            continue
+        override = plan.stack.services.get(workload)
+        said = override.env.get(name) if override else None
+        place = ("services", workload, "env", name)
+        if own.env[name] == value and said not in (None, value):
+            plan.take_out(name, place)
+        else:
+            plan.setting(name, place, value, own.env[name] if said is None else said)
+
+
+def _hint(plan: Plan, name: str) -> str:
+    for prefix, text in NO_PLACE.items():
+        if name.startswith(prefix):
+            return text
+    for store, names in {"Postgres": ("DATABASE_URL", "DATA_SOURCE_NAME", "POSTGRES_"), "Redis": ("REDIS_",)}.items():
+        if name.startswith(names) and getattr(plan.product, store.lower()) is None:
+            return f"{plan.product.name} has no {store}"
+    if name == "BUILD_FRONTEND":
+        return f"{plan.product.name} has no service called frontend"
+    if name == "RUN_MIGRATIONS":
+        return f"{plan.product.name} has no job that migrates"
+    return f"to take it, name it in `env` or `secrets` of a service in {plan.stack.product}"

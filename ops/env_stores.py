@@ -1,0 +1,234 @@
+"""The variables that say where Postgres and Redis are: the product's own, by its name, or somebody else's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import quote, unquote, urlsplit
+
+from ops.env_plan import Plan, Verdict
+from settings.names import STORES
+from settings.stores import ExternalPostgres, ExternalRedis, Postgres
+
+POSTGRES_URLS = ("DATABASE_URL", "DATA_SOURCE_NAME")
+POSTGRES_PARTS = {
+    "POSTGRES_HOST": "host",
+    "POSTGRES_PORT": "port",
+    "POSTGRES_USER": "user",
+    "POSTGRES_PASSWORD": "password",
+    "POSTGRES_DB": "database",
+}
+REDIS_URLS = ("REDIS_URL", "REDIS_ADDR")
+DSN_SECRET, POSTGRES_PASSWORD, REDIS_PASSWORD = "postgres-dsn", "postgres-password", "redis-password"
+HERE = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: S104 - looked for, not bound
+IN_A_CONTAINER = (
+    "in a container this is the container itself: {own} is the product's own, host.docker.internal the host"
+)
+KEPT = "; a Postgres that has its data already keeps its old one until ALTER USER"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a store is, and how it is opened."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    database: str
+    url: str = field(repr=False, compare=False)
+
+
+def postgres_address(url: str) -> Address | None:
+    """Return what `postgresql://user:password@host:5432/database` says, None where it is no such address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or STORES["postgres"]
+    except ValueError:
+        return None
+    if parts.scheme not in ("postgresql", "postgres") or not parts.hostname:
+        return None
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    return Address(parts.hostname, port, user, password, parts.path.strip("/"), url)
+
+
+def redis_address(text: str) -> Address | None:
+    """Return what `redis://:password@host:6379` or `host:6379` says, None where it is no such address."""
+    try:
+        parts = urlsplit(text if "://" in text else f"redis://{text}")
+        port = parts.port or STORES["redis"]
+    except ValueError:
+        return None
+    if parts.scheme != "redis" or not parts.hostname or parts.username not in (None, "", "default"):
+        return None
+    return Address(parts.hostname, port, "", unquote(parts.password or ""), parts.path.strip("/"), text)
+
+
+def postgres(plan: Plan) -> None:
+    """Say what becomes of DATABASE_URL, DATA_SOURCE_NAME and POSTGRES_*, where the product has a Postgres."""
+    base, now = plan.product.postgres, plan.now.postgres
+    names = [name for name in (*POSTGRES_URLS, *POSTGRES_PARTS) if plan.value(name) is not None]
+    if base is None or not names:
+        return
+    chosen = _chosen(plan, POSTGRES_URLS, "postgres", "postgresql://user:password@host:5432/database")
+    if chosen is None and plan.value("POSTGRES_HOST") not in (None, "postgres"):
+        chosen = _from_parts(plan)
+        if chosen is None:
+            return
+    if chosen and chosen[1].host != "postgres":
+        variable, address = chosen
+        external = now.external.dsn if isinstance(now, ExternalPostgres) else None
+        name = external or DSN_SECRET
+        plan.setting(variable, ("postgres", "external", "dsn"), name, external)
+        plan.secret(variable, name, address.url)
+        _compare_parts(plan, variable, address)
+    elif isinstance(now, Postgres):
+        _own_postgres(plan, chosen, now)
+    else:
+        for name in names:
+            if plan.value(name) is not None:
+                text = "this stack's Postgres is somebody else's, by postgres.external; without it, the product's own"
+                plan.tell(name, Verdict.DIFFERS, text)
+
+
+def _own_postgres(plan: Plan, chosen: tuple[str, Address] | None, own: Postgres) -> None:
+    """Compare what the file says with the product's own Postgres; only its password can be given."""
+    if chosen:
+        variable, address = chosen
+        if address.password:
+            plan.secret(variable, POSTGRES_PASSWORD, address.password, KEPT)
+        else:
+            plan.tell(variable, Verdict.ALREADY, "the product's own Postgres, by an address that Dockyard makes")
+        for key, said, have in (("user", address.user, own.user), ("database", address.database, own.database)):
+            if said and said != have:
+                plan.tell(variable, Verdict.DIFFERS, _change(plan, key, said, have))
+        if address.port != STORES["postgres"]:
+            plan.tell(variable, Verdict.DIFFERS, _port(plan, address.port))
+    if (host := plan.value("POSTGRES_HOST")) == "postgres":
+        plan.tell("POSTGRES_HOST", Verdict.ALREADY, "the name of the product's own Postgres")
+    elif host is not None:
+        plan.tell("POSTGRES_HOST", Verdict.DIFFERS, f"not used: {chosen[0] if chosen else 'the product'} says postgres")
+    _own_port(plan)
+    for name, key in (("POSTGRES_USER", "user"), ("POSTGRES_DB", "database")):
+        value, have = plan.value(name), getattr(own, key)
+        if value == have:
+            plan.tell(name, Verdict.ALREADY, f"postgres.{key}: {have}, said by {plan.said_by(('postgres', key))}")
+        elif value is not None:
+            plan.tell(name, Verdict.DIFFERS, _change(plan, key, value, have))
+    if (password := plan.value("POSTGRES_PASSWORD")) is not None:
+        plan.secret("POSTGRES_PASSWORD", POSTGRES_PASSWORD, password, KEPT)
+
+
+def _own_port(plan: Plan) -> None:
+    port, published = plan.value("POSTGRES_PORT"), plan.now.publish.get("postgres")
+    if port is None:
+        return
+    if port == str(STORES["postgres"]):
+        plan.tell("POSTGRES_PORT", Verdict.ALREADY, "the port of the product's own Postgres, in its network")
+    elif port == str(published):
+        plan.tell("POSTGRES_PORT", Verdict.ALREADY, f"publish.postgres: {port}, on this machine")
+    else:
+        plan.tell("POSTGRES_PORT", Verdict.DIFFERS, _port(plan, port))
+
+
+def _change(plan: Plan, key: str, said: str, have: str) -> str:
+    return f"postgres.{key} is {have}, not {said}: change it in {plan.stack.product}, before there is data"
+
+
+def _port(plan: Plan, said: int | str) -> str:
+    return (
+        f"the product's own Postgres has {STORES['postgres']} in its network, not {said}:"
+        f" `dockyard:publish: {{postgres: {said}}}` in {plan.stack_file} has it on this machine"
+    )
+
+
+def _from_parts(plan: Plan) -> tuple[str, Address] | None:
+    """Put POSTGRES_HOST and its like together, where they name somebody else's server."""
+    host = plan.given("POSTGRES_HOST")
+    missing = [name for name in POSTGRES_PARTS if name != "POSTGRES_PORT" and not plan.given(name)]
+    if host in HERE:
+        plan.tell("POSTGRES_HOST", Verdict.LEFT, IN_A_CONTAINER.format(own="postgres"))
+    elif missing:
+        plan.tell("POSTGRES_HOST", Verdict.LEFT, f"somebody else's Postgres needs {', '.join(missing)} too")
+    else:
+        user, password, database = (
+            quote(plan.given(f"POSTGRES_{key}") or "", "") for key in ("USER", "PASSWORD", "DB")
+        )
+        port = plan.given("POSTGRES_PORT") or STORES["postgres"]
+        if address := postgres_address(f"postgresql://{user}:{password}@{host}:{port}/{database}"):
+            return "POSTGRES_HOST", address
+        plan.tell("POSTGRES_HOST", Verdict.LEFT, "with POSTGRES_PORT it is no address of a server")
+    for name in POSTGRES_PARTS:
+        if plan.value(name) is not None:
+            plan.tell(name, Verdict.LEFT, "see POSTGRES_HOST")
+    return None
+
+
+def _compare_parts(plan: Plan, variable: str, address: Address) -> None:
+    for name, key in POSTGRES_PARTS.items():
+        value = plan.value(name)
+        if value is None:
+            continue
+        if value == str(getattr(address, key)):
+            plan.tell(name, Verdict.ALREADY, f"part of what {variable} says")
+        else:
+            plan.tell(name, Verdict.DIFFERS, f"not used: {variable} says something else")
+
+
+def _chosen(plan: Plan, names: tuple[str, ...], own: str, form: str) -> tuple[str, Address] | None:
+    """Return the address that counts, and its variable; the others are told to agree with it or not."""
+    chosen: tuple[str, Address] | None = None
+    for name in names:
+        value = plan.value(name)
+        if value is None:
+            continue
+        address = postgres_address(value) if own == "postgres" else redis_address(value)
+        if address is None:
+            plan.tell(name, Verdict.LEFT, f"no address of the form {form}")
+        elif address.host in HERE:
+            plan.tell(name, Verdict.LEFT, IN_A_CONTAINER.format(own=own))
+        elif chosen is None:
+            chosen = name, address
+        elif address == chosen[1]:
+            plan.tell(name, Verdict.ALREADY, f"the same as {chosen[0]}")
+        else:
+            text = f"not used: {chosen[0]} says something else, and product and exporter share one address"
+            plan.tell(name, Verdict.DIFFERS, text)
+    return chosen
+
+
+def redis(plan: Plan) -> None:
+    """Say what becomes of REDIS_URL, REDIS_ADDR and REDIS_PASSWORD, where the product has a Redis."""
+    now = plan.now.redis
+    if plan.product.redis is None:
+        return
+    chosen = _chosen(plan, REDIS_URLS, "redis", "redis://:password@host:6379 (without TLS, as the default user)")
+    elsewhere = now.external if isinstance(now, ExternalRedis) else None
+    foreign = chosen is not None and chosen[1].host != "redis"
+    passwords = {chosen[0]: chosen[1].password} if chosen and chosen[1].password else {}
+    if (password := plan.value("REDIS_PASSWORD")) is not None:
+        passwords["REDIS_PASSWORD"] = password
+    if chosen and foreign:
+        variable, address = chosen
+        said = f"{address.host}:{address.port}"
+        plan.setting(variable, ("redis", "external", "address"), said, elsewhere.address if elsewhere else None)
+    elif chosen and elsewhere:
+        text = "this stack's Redis is somebody else's, by redis.external; without it, the product's own"
+        plan.tell(chosen[0], Verdict.DIFFERS, text)
+        passwords.pop(chosen[0], None)
+    elif chosen and chosen[0] not in passwords:
+        text = "the product's own Redis; the address that Dockyard makes has its generated password"
+        plan.tell(chosen[0], Verdict.ALREADY, text)
+    if chosen and not foreign and not elsewhere:
+        port, database = chosen[1].port, chosen[1].database
+        if port != STORES["redis"] or database not in ("", "0"):
+            text = f"the product's own Redis is at redis:{STORES['redis']}, database 0"
+            plan.tell(chosen[0], Verdict.DIFFERS, text)
+    name = elsewhere.password if elsewhere and elsewhere.password else REDIS_PASSWORD
+    for variable, password in passwords.items():
+        place = ("redis", "external", "password")
+        if (foreign or elsewhere) and place not in plan.edits:
+            plan.setting(variable, place, name, elsewhere.password if elsewhere else None)
+            if elsewhere and place in plan.edits:
+                # The product file's own `external` does not hold beside the stack file's: it must be said in full.
+                plan.edits.setdefault(("redis", "external", "address"), elsewhere.address)
+        plan.secret(variable, name, password)

@@ -1,0 +1,87 @@
+"""Edits Pulumi.<stack>.yaml as a person would: comments, order and style of what is there stay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from copy import deepcopy
+from enum import Enum
+from io import StringIO
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+from ruamel.yaml.util import load_yaml_guess_indent
+
+Place = tuple[str, ...]
+"""Where a setting stands: ("monitoring", "grafana", "admin_user")."""
+
+
+class Gone(Enum):
+    """What stands in an edit in place of a value that is taken out."""
+
+    GONE = "gone"
+
+
+GONE = Gone.GONE
+
+
+def found(values: Mapping[str, Any], place: Place) -> Any:
+    """Return what stands at a place, GONE where nothing does."""
+    here: Any = values
+    for key in place:
+        if not isinstance(here, Mapping) or key not in here:
+            return GONE
+        here = here[key]
+    return here
+
+
+def edited(values: Mapping[str, Any], edits: Mapping[Place, Any]) -> dict[str, Any]:
+    """Return the values with each edit made; a section that an edit empties goes too."""
+    result = deepcopy(dict(values))
+    for place, value in edits.items():
+        _edit(result, place, value)
+    return result
+
+
+def edited_text(text: str, namespace: str, edits: Mapping[Place, Any]) -> str:
+    """Return a stack file's text with each edit made below `config`, to the keys of one namespace."""
+    _, indent, sequence_indent = load_yaml_guess_indent(StringIO(text))
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 1000
+    yaml.brace_single_entry_mapping_in_flow_sequence = True
+    yaml.indent(mapping=indent or 2, sequence=(indent or 2) + (sequence_indent or 0), offset=sequence_indent or 0)
+    document = yaml.load(StringIO(text))
+    for (section, *rest), value in edits.items():
+        _edit(document, ("config", f"{namespace}{section}", *rest), _quoted(value))
+    written = StringIO()
+    yaml.dump(document, written)
+    return written.getvalue()
+
+
+def _edit(values: MutableMapping[str, Any], place: Place, value: Any) -> None:
+    key, *rest = place
+    if rest:
+        if not isinstance(values.get(key), MutableMapping):
+            if value is GONE:
+                return
+            values[key] = {}
+        _edit(values[key], tuple(rest), value)
+        if value is GONE and not values[key]:
+            del values[key]
+    elif value is GONE:
+        values.pop(key, None)
+    else:
+        values[key] = value
+
+
+def _quoted(value: Any) -> Any:
+    """Put text that YAML would take for something else in double quotes, as the stack files have it."""
+    if not isinstance(value, str):
+        return value
+    try:
+        plain = YAML(typ="safe", pure=True).load(value)
+    except YAMLError:
+        plain = None
+    return value if plain == value else DoubleQuotedScalarString(value)

@@ -1,0 +1,173 @@
+"""JSON Schemas of product and stack files, for editors: made from the models, so that they say what the models say."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import SchemaSerializer, core_schema
+
+from settings.build import Build
+from settings.container import Health
+from settings.product import Product
+from settings.stack import Stack, Tunnel
+from settings.workload import File, Job, Service
+
+FOLDER = "schemas"
+PRODUCT_FILE, STACK_FILE = "product.schema.json", "stack.schema.json"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+NAMESPACE = "dockyard:"
+
+ONE_OF: dict[type[BaseModel], tuple[tuple[str, ...], ...]] = {
+    Service: (("image",), ("build",)),
+    Job: (("image",), ("build",)),
+    File: (("content",), ("source",)),
+    Build: (("template",), ("dockerfile",)),
+    Health: (("http",), ("tcp",), ("command",)),
+    Tunnel: (("token",), ("account_id", "zone_id", "name", "hostname")),
+}
+"""What the models' own validators ask for and JSON Schema can say: exactly one of these groups of keys."""
+
+PULUMI_KEYS = {
+    "encryptionsalt": "Pulumi's: the salt of the stack's secrets.",
+    "encryptedkey": "Pulumi's: the encrypted key of the stack's secrets.",
+    "secretsprovider": "Pulumi's: what encrypts the stack's secrets.",
+    "environment": "Pulumi's: environments of its cloud that the stack imports.",
+}
+
+
+class _Schema(GenerateJsonSchema):
+    """Pydantic's generator, with defaults as people write them and without what only pydantic's own reader needs."""
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        found = self.generate_inner(schema["schema"])
+        make: Any = schema.get("default_factory", dict)
+        default = schema["default"] if "default" in schema else make()
+        if isinstance(default, BaseModel):
+            default = default.model_dump(mode="json", exclude_unset=True)
+        # A default of nothing says nothing; one of `{}` only that every key within has its own default.
+        if default in (None, {}, []):
+            return found
+        # The quantities' serializers spell them: 384 becomes 384MB.
+        serializer = core_schema.any_schema() if isinstance(default, dict) else schema["schema"]
+        return {**found, "default": SchemaSerializer(serializer).to_python(default, mode="json")}
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        """Pydantic says what keys of the right form hold, and forgets that others are refused."""
+        found = super().dict_schema(schema)
+        return {**found, "additionalProperties": False} if "patternProperties" in found else found
+
+    def float_schema(self, schema: core_schema.FloatSchema) -> JsonSchemaValue:
+        """Editors divide binary fractions and would refuse 2 as no multiple of 0.05: that check stays with us."""
+        found = super().float_schema(schema)
+        found.pop("multipleOf", None)
+        return found
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Leave out the fields' titles: they would only repeat their keys."""
+        return False
+
+
+def product_schema() -> dict[str, Any]:
+    """Return the JSON Schema of products/<name>.yaml."""
+    found = _generated(Product)
+    return {**found, "$schema": DIALECT, "title": "Dockyard product file"}
+
+
+def stack_schema() -> dict[str, Any]:
+    """Return the JSON Schema of Pulumi.<stack>.yaml.
+
+    Its `config` holds the fields of Stack as `dockyard:<field>`, secrets as Pulumi keeps them, and whatever belongs
+    to other namespaces, `cloudflare:apiToken` for instance.
+    """
+    fields = _generated(Stack)
+    definitions = {
+        **fields["$defs"],
+        "Secret": {
+            "title": "Secret",
+            "description": "A secret, encrypted. Anything else under dockyard: is an unknown key."
+            " Set it: pulumi config set --secret dockyard:<name>",
+            "type": "object",
+            "properties": {"secure": {"type": "string"}},
+            "required": ["secure"],
+            "additionalProperties": False,
+        },
+    }
+    keys = "|".join(fields["properties"])
+    config = {
+        "description": fields["description"],
+        "type": "object",
+        "properties": {f"{NAMESPACE}{name}": _as_pulumi_writes(said) for name, said in fields["properties"].items()},
+        "patternProperties": {
+            f"^{NAMESPACE}(?!({keys})$)[a-z][a-z0-9-]{{0,39}}$": {"$ref": "#/$defs/Secret"},
+            # Settings of Pulumi itself and of its plugins.
+            rf"^(?!{NAMESPACE})[^:]+:.+$": True,
+        },
+        "required": [f"{NAMESPACE}{name}" for name in fields["required"]],
+        "additionalProperties": False,
+    }
+    return {
+        "$schema": DIALECT,
+        "$defs": definitions,
+        "title": "Dockyard stack file",
+        "description": _flowing(inspect.getdoc(Stack) or ""),
+        "type": "object",
+        "properties": {
+            "config": config,
+            **{name: {"description": said} for name, said in PULUMI_KEYS.items()},
+        },
+        "required": ["config"],
+        "additionalProperties": False,
+    }
+
+
+def spelled(schema: dict[str, Any]) -> str:
+    """Return the file's text: always the same for the same models."""
+    return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def write_schemas(checkout: Path) -> list[Path]:
+    """Write both schemas into the checkout and return their files."""
+    folder = checkout / FOLDER
+    folder.mkdir(exist_ok=True)
+    files = {folder / PRODUCT_FILE: product_schema(), folder / STACK_FILE: stack_schema()}
+    for file, schema in files.items():
+        file.write_text(spelled(schema))
+    return list(files)
+
+
+def _generated(model: type[BaseModel]) -> dict[str, Any]:
+    found = model.model_json_schema(schema_generator=_Schema)
+    for chosen, groups in ONE_OF.items():
+        if chosen.__name__ in found["$defs"]:
+            found["$defs"][chosen.__name__]["oneOf"] = [{"required": list(group)} for group in groups]
+    described: dict[str, Any] = _described(found)
+    return described
+
+
+def _as_pulumi_writes(field: dict[str, Any]) -> dict[str, Any]:
+    """Allow `"true"` beside `true`: so `pulumi config set` writes the plain values of a file, whichever it sets."""
+    if field.get("type") != "boolean":
+        return field
+    return {**{key: said for key, said in field.items() if key != "type"}, "enum": [True, False, "true", "false"]}
+
+
+def _described(schema: Any) -> Any:
+    """Let every description flow: the lines of a docstring end where the source file does."""
+    if isinstance(schema, list):
+        return [_described(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: _flowing(item) if key == "description" and isinstance(item, str) else _described(item)
+        for key, item in schema.items()
+    }
+
+
+def _flowing(text: str) -> str:
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", text)
