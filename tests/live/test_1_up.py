@@ -20,7 +20,7 @@ SERVICES = {
     "postgres-exporter",
     "redis",
     "redis-exporter",
-    "migrate",
+    "dump-before-backend",
     "backend",
     "frontend",
 }
@@ -57,7 +57,7 @@ def test_it_ends_well_and_prints_a_row_for_each_service(first_up):
     rows = {row[0]: row for row in (re.split(r"\s*│\s*", line.strip("│ \n")) for line in first_up.output.splitlines())}
     assert rows.keys() >= SERVICES
     for service in SERVICES:
-        assert rows[service][1] == ("done" if service == "migrate" else "healthy"), rows[service]
+        assert rows[service][1] == ("done" if service.startswith("dump-") else "healthy"), rows[service]
     for service in ("backend", "frontend", "grafana", "prometheus", "alertmanager"):
         assert rows[service][2].startswith("http://127.0.0.1:"), rows[service]
 
@@ -115,7 +115,7 @@ def test_nothing_fires_but_the_watchdog(dev):
     assert firing <= {"Watchdog"}
 
 
-def test_the_order_is_stores_then_migration_then_backend_then_frontend(dev):
+def test_the_order_is_stores_then_dump_then_backend_then_frontend(dev):
     def began(service):
         return moment(dev.container(service).attrs["State"]["StartedAt"])
 
@@ -123,13 +123,14 @@ def test_the_order_is_stores_then_migration_then_backend_then_frontend(dev):
         log = dev.container(service).attrs["State"]["Health"]["Log"]
         return min(moment(entry["End"]) for entry in log if entry["ExitCode"] == 0) if len(log) < 5 else None
 
-    migrated = moment(dev.container("migrate").attrs["State"]["FinishedAt"])
-    assert began("postgres") < began("migrate") < migrated < began("backend") < began("frontend")
+    dump = "dump-before-backend"
+    dumped = moment(dev.container(dump).attrs["State"]["FinishedAt"])
+    assert began("postgres") < began(dump) < dumped < began("backend") < began("frontend")
     assert began("redis") < began("backend")
-    assert dev.container("migrate").attrs["State"]["ExitCode"] == 0
+    assert dev.container(dump).attrs["State"]["ExitCode"] == 0
     # Docker keeps the last five results: only where the first good one is still there can it be compared.
     if ready := first_healthy("postgres"):
-        assert ready <= began("migrate")
+        assert ready <= began(dump)
 
 
 def test_the_demo_product_works_through_its_stores(dev):

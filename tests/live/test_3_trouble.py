@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import time
@@ -44,20 +43,21 @@ def test_a_failed_migration_leaves_the_old_version_serving_and_shows_its_last_li
     good = stack_file.read_text()
     before = identities(dev)
     stack_file.write_text(
-        good.replace("command: [migrate]", 'command: [migrate], env: {DEMO_MIGRATION_FAIL: "1"}').replace(
-            "command: [backend]", 'command: [backend], env: {RELEASE: "2"}'
+        good.replace("[backend, --migrate]", '[backend, --migrate], env: {DEMO_MIGRATION_FAIL: "1"}').replace(
+            "health_interval: 2s}", "health_interval: 2s, wait_timeout: 15s}"
         )
     )
     failed = dev.dockyard("up", "dev")
     assert failed.code != 0
-    assert re.search(r"tumulte-app-migrate ended with exit code [1-9]", failed.output)
-    assert identities(dev)["backend"] == before["backend"]
+    assert "backend is not healthy. Its last lines:" in failed.output
+    assert "9999_asked_to_fail" in failed.output, "the migration's own last words"
+    assert before["backend"] in {one.id for one in dev.docker().containers.list()}
     assert dev.get("backend", "/health/ready").status_code == 200
 
     stack_file.write_text(good)
     mended = dev.dockyard("up", "dev")
     assert mended.code == 0, mended.output
-    assert dev.container("migrate").attrs["State"]["ExitCode"] == 0
+    assert dev.container("backend").attrs["State"]["Health"]["Status"] == "healthy"
 
 
 def test_a_killed_container_is_back_with_the_next_up_and_its_data_is_there(dev):
@@ -109,7 +109,7 @@ def descendants(pid: int) -> list[int]:
 def test_an_up_that_is_killed_is_mended_by_the_next(seconds, dev, stack_file):
     stack_file.write_text(
         stack_file.read_text()
-        .replace("command: [backend]", f'command: [backend], env: {{RELEASE: "k{seconds}"}}')
+        .replace("command: [backend, --migrate]", f'command: [backend, --migrate], env: {{RELEASE: "k{seconds}"}}')
         .replace("command: [frontend]", f'command: [frontend], env: {{RELEASE: "k{seconds}"}}')
     )
     started = subprocess.Popen(

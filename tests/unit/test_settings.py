@@ -67,7 +67,7 @@ def test_every_shipped_stack_is_valid_in_a_preview(stack):
 def test_tumulte_is_what_its_documents_say():
     product = load(read_stack_file(CHECKOUT, "production"), "production", checkout=CHECKOUT, preview=True).product
     backend, frontend = product.services["backend"], product.services["frontend"]
-    assert (backend.limits.cpus, backend.limits.memory, backend.user) == (2, 2048, "1001:1001")
+    assert (backend.limits.cpus, backend.limits.memory, backend.user) == (2, 2048, "nodejs:1001")
     assert (frontend.limits.cpus, frontend.limits.memory) == (1, 1024)
     assert (product.postgres.limits.cpus, product.postgres.limits.memory) == (2, 4096)
     assert (product.postgres.shared_buffers, product.postgres.max_connections) == (1024, 200)
