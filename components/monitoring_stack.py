@@ -10,7 +10,6 @@ import pulumi_docker as docker
 import yaml
 
 from components.config_volume import ConfigVolume, Reload
-from components.connection import SECRETS_FOLDER
 from components.container import run_service
 from components.context import ScrapeTarget, StackContext
 from components.exporter_set import NOBODY
@@ -29,6 +28,7 @@ GRAFANA_USER = "472:0"
 
 CONFIG_FOLDER = "/etc/prometheus"
 PROVISIONING = "/etc/grafana/provisioning"
+ADMIN_PASSWORD = "secrets/admin-password"
 
 
 @dataclass(frozen=True)
@@ -128,17 +128,11 @@ class MonitoringStack(pulumi.ComponentResource):
         config, context = self._config, self._config.context
         settings = config.monitoring.grafana
         image = config.image("grafana")
-        secrets = ConfigVolume(
-            f"{self._name}-grafana-secrets",
-            files={"admin-password": self.admin_password},
-            owner=GRAFANA_USER,
-            image=image,
-            context=context,
-            parent=self,
-        )
         provisioned = ConfigVolume(
             f"{self._name}-grafana-provisioning",
             files={
+                # Beside what Grafana looks for in this folder: a volume of its own would cost every `up` and preview.
+                ADMIN_PASSWORD: self.admin_password,
                 "datasources/prometheus.yaml": yaml.safe_dump(_datasources(settings.datasource_uid)),
                 "dashboards/dockyard.yaml": yaml.safe_dump(_dashboard_provider()),
                 **{f"dashboards/json/{file}": text for file, text in config.dashboards.items()},
@@ -158,7 +152,7 @@ class MonitoringStack(pulumi.ComponentResource):
                 user=GRAFANA_USER,
                 env={
                     "GF_SECURITY_ADMIN_USER": settings.admin_user,
-                    "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{SECRETS_FOLDER}/admin-password",
+                    "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{PROVISIONING}/{ADMIN_PASSWORD}",
                     "GF_SECURITY_COOKIE_SECURE": str(secure).lower(),
                     "GF_SERVER_ROOT_URL": config.root_url or f"http://127.0.0.1:{GRAFANA_PORT}",
                     "GF_USERS_ALLOW_SIGN_UP": "false",
@@ -175,18 +169,12 @@ class MonitoringStack(pulumi.ComponentResource):
                 mounts=(
                     Mount(volume.name, "/var/lib/grafana", read_only=False),
                     provisioned.mounted_at(PROVISIONING),
-                    secrets.mounted_at(SECRETS_FOLDER),
                 ),
                 tmpfs=("/tmp",),
                 health=wget(GRAFANA_PORT, "/api/health"),
             ),
             context,
-            pulumi.ResourceOptions(
-                parent=self,
-                depends_on=pulumi.Output.all(secrets.ready, provisioned.ready).apply(
-                    lambda groups: [one for group in groups for one in group]
-                ),
-            ),
+            pulumi.ResourceOptions(parent=self, depends_on=provisioned.ready),
         )
 
 

@@ -111,16 +111,17 @@ def test_rules_are_checked_with_promtool_before_they_are_loaded(monitoring):
 def test_grafana_lets_nobody_in_without_the_password_which_is_a_file(monitoring):
     world = monitoring()
     env = world["m-grafana"].env
-    assert env["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/run/secrets/admin-password"
+    assert env["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/etc/grafana/provisioning/secrets/admin-password"
     assert "GF_SECURITY_ADMIN_PASSWORD" not in env
     assert (env["GF_USERS_ALLOW_SIGN_UP"], env["GF_AUTH_ANONYMOUS_ENABLED"]) == ("false", "false")
-    assert world["m-grafana-secrets-writer"].files == {"/dockyard/files/admin-password": "generated-m-grafana-password"}
-    assert world["m-grafana-secrets-writer"].secrets
+    writer = world["m-grafana-provisioning-writer"]
+    assert writer.files["/dockyard/files/secrets/admin-password"] == "generated-m-grafana-password"
+    assert len(writer.secrets) == 1
 
 
 def test_a_given_grafana_password_is_used(monitoring):
     world = monitoring(secrets={"grafana-admin-password": "given"})
-    assert world["m-grafana-secrets-writer"].files == {"/dockyard/files/admin-password": "given"}
+    assert world["m-grafana-provisioning-writer"].files["/dockyard/files/secrets/admin-password"] == "given"
     assert "m-grafana-password" not in world
 
 
