@@ -1,4 +1,4 @@
-"""`python -m demo COMMAND`: the image's entry point.
+"""`python -m demo COMMAND`: the image's entry point; `demo COMMAND` is the same.
 
 A command's module is imported only when it is asked for: the container health check starts a process every
 few seconds and must not pay for the web framework.
@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from importlib import import_module
 
 COMMANDS = {
-    "backend": "serve the poll API with health checks and metrics",
+    "backend": "[--migrate]: serve the API with health checks and metrics",
+    "bot": "take turns against the database, without a port",
     "frontend": "serve the page that shows the polls",
     "migrate": "bring the database schema up to date, then exit",
-    "healthcheck": "URL: exit 0 when it answers with 2xx, else 1",
+    "static": "serve a static web app",
+    "healthcheck": "URL|bot: exit 0 when it answers with 2xx, or goes on, else 1",
 }
 
 

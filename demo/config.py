@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -53,13 +53,26 @@ class Environment:
             self.problems.append(f"{name} is {raw!r}, expected true or false")
         return raw in ("true", "1")
 
-    def secret_file(self, name: str) -> str:
-        """Return the content of the file that `{name}_FILE` points to, without its last line end."""
-        if self.values.get(name):
-            self.problems.append(f"{name} is set, but secrets come as files: set {name}_FILE to the file's path")
-            return ""
-        path = self.text(f"{name}_FILE")
+    def choice(self, name: str, choices: Sequence[str]) -> str:
+        """Return one of `choices`, the first when the variable is not set."""
+        value = self.values.get(name) or choices[0]
+        if value not in choices:
+            self.problems.append(f"{name} is {value!r}, expected one of {', '.join(choices)}")
+        return value
+
+    def secret(self, name: str) -> str:
+        """Return a secret: the content of the file that `{name}_FILE` names, its last line end left out, or `{name}`.
+
+        The plain variable is taken too because services that can only read variables exist: a wrapper exports them.
+        Both at once is a problem, for one of them would be ignored.
+        """
+        if value := self.values.get(name):
+            if self.values.get(f"{name}_FILE"):
+                self.problems.append(f"{name} and {name}_FILE are both set, expected one of them")
+            return value
+        path = self.values.get(f"{name}_FILE")
         if not path:
+            self.problems.append(f"{name} is not set, nor is {name}_FILE")
             return ""
         try:
             content = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
@@ -71,13 +84,9 @@ class Environment:
             self.problems.append(f"{name}_FILE: {path} is empty")
         return content
 
-    def secret_or_value(self, name: str) -> str:
-        """Return the variable itself or the content of its `_FILE` form; one of the two must be set."""
-        if value := self.values.get(name):
-            if self.values.get(f"{name}_FILE"):
-                self.problems.append(f"{name} and {name}_FILE are both set, expected one of them")
-            return value
-        return self.secret_file(name)
+    def secret_if_set(self, name: str) -> str | None:
+        """Return a secret like `secret`, or None when neither form is set."""
+        return self.secret(name) if self.has(name) else None
 
     def http_url(self, name: str, default: str | None = None) -> str:
         """Return a `http://` or `https://` address."""

@@ -24,6 +24,7 @@ from demo.config import ConfigError, Environment
 from demo.health import health_routes
 from demo.metrics import HttpMetrics, HttpMetricsMiddleware, exposition, new_registry
 from demo.serve import leave_on_sigterm, log_as_json, serve
+from demo.switches import ServerSettings, SlowMiddleware, read_prefix, read_server
 from demo.waiting import reason_of
 
 LOG = logging.getLogger("demo.frontend")
@@ -57,21 +58,19 @@ $content
 
 @dataclass(frozen=True)
 class FrontendSettings:
-    """What the environment says. Times are in seconds."""
+    """What the environment says."""
 
     backend_url: str
-    port: int
-    release: str
-    grace: int
+    prefix: str
+    server: ServerSettings
 
 
 def read_settings(environment: Environment) -> FrontendSettings:
     """Read everything the frontend needs. Raises ConfigError with all problems at once."""
     settings = FrontendSettings(
         backend_url=environment.http_url("BACKEND_URL"),
-        port=environment.number("PORT", 3000, 1, 65535),
-        release=environment.text("RELEASE", "unreleased"),
-        grace=environment.number("STOP_GRACE_SECONDS", 25, 1, 600),
+        prefix=read_prefix(environment),
+        server=read_server(environment, port=3000),
     )
     environment.check()
     return settings
@@ -95,12 +94,12 @@ def _render_poll(poll: Mapping[str, Any]) -> str:
     return f'<section class="{state}"><h2>{escape(poll["question"])} ({state})</h2><ul>{items}</ul></section>'
 
 
-def build_app(client: httpx.AsyncClient, release: str) -> Starlette:
+def build_app(client: httpx.AsyncClient, server: ServerSettings, prefix: str = "tumulte_") -> Starlette:
     """Return the frontend; `client` has the backend's address as its base and is closed with the frontend."""
     registry = new_registry()
-    http = HttpMetrics("tumulte_frontend", registry)
+    http = HttpMetrics(f"{prefix}frontend_", registry)
     backend_up = Gauge(
-        "tumulte_frontend_backend_up", "1 when the backend answered the last page, else 0", registry=registry
+        f"{prefix}frontend_backend_up", "1 when the backend answered the last page, else 0", registry=registry
     )
 
     async def page(_request: Request) -> Response:
@@ -113,7 +112,7 @@ def build_app(client: httpx.AsyncClient, release: str) -> Starlette:
             LOG.warning("the backend cannot be used: %s", reason_of(error))
             content = '<p class="down">The polls cannot be shown now: the backend does not answer.</p>'
             backend_up.set(0)
-        return HTMLResponse(PAGE.substitute(content=content, release=escape(release)))
+        return HTMLResponse(PAGE.substitute(content=content, release=escape(server.release)))
 
     async def metrics(_request: Request) -> Response:
         return exposition(registry)
@@ -123,10 +122,13 @@ def build_app(client: httpx.AsyncClient, release: str) -> Starlette:
         async with client:
             yield
 
-    routes = [*health_routes({}, release), Route("/", page), Route("/metrics", metrics)]
+    routes = [*health_routes({}, server), Route("/", page), Route("/metrics", metrics)]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(HttpMetricsMiddleware, metrics=http, routes=routes)],
+        middleware=[
+            Middleware(HttpMetricsMiddleware, metrics=http, routes=routes),
+            Middleware(SlowMiddleware, seconds=server.slow),
+        ],
         lifespan=close_client,
     )
 
@@ -142,5 +144,6 @@ def main(_argv: Sequence[str]) -> int:
         return 2
     # No proxy of the environment: the backend is a neighbour on the same network.
     client = httpx.AsyncClient(base_url=settings.backend_url, timeout=BACKEND_SECONDS, trust_env=False)
-    LOG.info("frontend %s on port %s, backend at %s", settings.release, settings.port, settings.backend_url)
-    return serve(build_app(client, settings.release), settings.port, settings.grace)
+    server = settings.server
+    LOG.info("frontend %s on port %s, backend at %s", server.release, server.port, settings.backend_url)
+    return serve(build_app(client, server, settings.prefix), server)

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from demo.switches import UNHEALTHY, ServerSettings
 from demo.waiting import reason_of
 
+LOG = logging.getLogger("demo.health")
+
 Check = Callable[[], Awaitable[None]]
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 CHECK_SECONDS = 3.0
 """A check that has not answered by then has failed; below the container health check's own five seconds."""
 
 STARTED = time.monotonic()
+
+
+class AskedToFailError(Exception):
+    """The environment asks for a release that never gets healthy."""
 
 
 async def failure_of(check: Check) -> str | None:
@@ -32,32 +41,42 @@ async def failure_of(check: Check) -> str | None:
     return None
 
 
-def health_routes(checks: Mapping[str, Check], release: str) -> list[Route]:
+def health_routes(checks: Mapping[str, Check], server: ServerSettings, optional: Sequence[str] = ()) -> list[Route]:
     """Return /health, /health/live, /health/ready and one route a check, each also below /api.
 
-    The ready route and the checks' own answer 503 when something failed, and say what.
+    All but the live route answer 503 when something failed, and say what: in the answer and in the log.
+    A check of `optional` that is not in `checks` has a route too: what is not configured cannot be down.
     """
+
+    async def asked_to_fail() -> None:
+        raise AskedToFailError(UNHEALTHY)
+
+    switch = {"demo": asked_to_fail} if server.unhealthy else {}
 
     async def alive(_request: Request) -> Response:
         uptime = round(time.monotonic() - STARTED, 1)
-        return JSONResponse({"status": "ok", "release": release, "uptime_seconds": uptime})
+        return JSONResponse({"status": "ok", "release": server.release, "uptime_seconds": uptime})
 
-    def answer_for(names: list[str]) -> Callable[[Request], Awaitable[Response]]:
+    def answer_for(checks: Mapping[str, Check]) -> Endpoint:
         async def answer(_request: Request) -> Response:
-            failures = await asyncio.gather(*(failure_of(checks[name]) for name in names))
-            found = {
-                name: {"status": "ok"} if failure is None else {"status": "failed", "reason": failure}
-                for name, failure in zip(names, failures, strict=True)
-            }
-            failed = [name for name, failure in zip(names, failures, strict=True) if failure is not None]
-            body = {"status": "failed" if failed else "ok", "failed": failed, "checks": found}
-            return JSONResponse(body, status_code=503 if failed else 200)
+            reasons = await asyncio.gather(*map(failure_of, checks.values()))
+            failures = {name: reason for name, reason in zip(checks, reasons, strict=True) if reason is not None}
+            found: dict[str, dict[str, str]] = {name: {"status": "ok"} for name in checks}
+            found |= {name: {"status": "failed", "reason": reason} for name, reason in failures.items()}
+            if failures:
+                LOG.error("not healthy: %s", "; ".join(f"{name}: {reason}" for name, reason in failures.items()))
+            body = {"status": "failed" if failures else "ok", "failed": list(failures), "checks": found}
+            return JSONResponse(body, status_code=503 if failures else 200)
 
         return answer
 
+    async def not_configured(_request: Request) -> Response:
+        return JSONResponse({"status": "ok", "failed": [], "checks": {}, "note": "not configured"})
+
     routes = []
     for prefix in ("/health", "/api/health"):
-        routes += [Route(prefix, alive), Route(f"{prefix}/live", alive)]
-        routes.append(Route(f"{prefix}/ready", answer_for(list(checks))))
-        routes += [Route(f"{prefix}/{name}", answer_for([name])) for name in checks]
+        routes += [Route(prefix, answer_for(switch) if switch else alive), Route(f"{prefix}/live", alive)]
+        routes.append(Route(f"{prefix}/ready", answer_for({**checks, **switch})))
+        routes += [Route(f"{prefix}/{name}", answer_for({name: check})) for name, check in checks.items()]
+        routes += [Route(f"{prefix}/{name}", not_configured) for name in optional if name not in checks]
     return routes

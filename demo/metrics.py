@@ -1,7 +1,8 @@
-"""Prometheus metrics: the ten of the seed (tumulte-monitoring.txt, "Métriques disponibles"), by its names."""
+"""Prometheus metrics: those of tumulte-monitoring.txt, "Métriques disponibles", under the product's own prefix."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
@@ -19,13 +20,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from demo.switches import MACHINES_PATHS
+
 LOG = logging.getLogger("demo.http")
 
 UNMATCHED = "unmatched"
 """The `route` of a request that no route takes: a path must not become a label, anybody can invent one."""
-
-QUIET_ROUTES = ("/health", "/api/health", "/metrics")
-"""Asked every few seconds by machines: counted like all others, but worth a log line only when they fail."""
 
 BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Contain 0.5 s and 1 s: the seed's latency thresholds."""
@@ -36,9 +36,9 @@ class HttpMetrics:
 
     def __init__(self, prefix: str, registry: CollectorRegistry) -> None:
         labels = ("method", "route", "status_code")
-        self.requests = Counter(f"{prefix}_http_requests_total", "HTTP requests answered", labels, registry=registry)
+        self.requests = Counter(f"{prefix}http_requests_total", "HTTP requests answered", labels, registry=registry)
         self.duration = Histogram(
-            f"{prefix}_http_request_duration_seconds",
+            f"{prefix}http_request_duration_seconds",
             "Time to answer an HTTP request",
             labels,
             registry=registry,
@@ -83,7 +83,8 @@ class HttpMetricsMiddleware:
         route = next((r.path_format for r in self.routes if r.matches(scope)[0] is not Match.NONE), UNMATCHED)
         method = scope["method"] if scope["method"] in METHODS else "other"
         self.metrics.observe(method, route, status, seconds)
-        if status < 400 and route.startswith(QUIET_ROUTES):
+        # The health routes say themselves what failed, and a reader looks at the last line for why.
+        if route.startswith(MACHINES_PATHS) and (status < 400 or route != "/metrics"):
             return
         LOG.log(
             logging.ERROR if status >= 500 else logging.INFO,
@@ -118,25 +119,36 @@ def exposition(registry: CollectorRegistry) -> Response:
 
 
 class BackendMetrics:
-    """The ten metrics of the seed; names and types are its own, so its dashboards and rules fit."""
+    """What a backend shows. With the prefix `tumulte_` and its polls, these are the ten metrics of Tumulte's document.
 
-    def __init__(self) -> None:
+    `polls=False` leaves out what only Tumulte has. The event loop's lag has the name that Node's client gives it.
+    """
+
+    def __init__(self, prefix: str = "tumulte_", polls: bool = True) -> None:
         self.registry = registry = new_registry()
-        self.http = HttpMetrics("tumulte", registry)
-        self.websockets = Gauge("tumulte_websocket_connections_total", "Open WebSocket connections", registry=registry)
-        self.polls_launched = Counter("tumulte_polls_launched_total", "Polls launched", registry=registry)
-        self.polls_active = Gauge("tumulte_polls_active_total", "Polls that take votes now", registry=registry)
-        self.votes = Counter("tumulte_votes_received_total", "Votes received", registry=registry)
-        self.db_active = Gauge("tumulte_db_connections_active", "Database connections in use", registry=registry)
+        own = registry if polls else None
+        self.http = HttpMetrics(prefix, registry)
+        self.websockets = Gauge(f"{prefix}websocket_connections_total", "Open WebSocket connections", registry=own)
+        self.polls_launched = Counter(f"{prefix}polls_launched_total", "Polls launched", registry=own)
+        self.polls_active = Gauge(f"{prefix}polls_active_total", "Polls that take votes now", registry=own)
+        self.votes = Counter(f"{prefix}votes_received_total", "Votes received", registry=own)
+        self.db_active = Gauge(f"{prefix}db_connections_active", "Database connections in use", registry=registry)
         self.db_idle = Gauge(
-            "tumulte_db_connections_idle", "Database connections open and not in use", registry=registry
+            f"{prefix}db_connections_idle", "Database connections open and not in use", registry=registry
         )
-        self.cache_hits = Counter("tumulte_cache_hits_total", "Polls read from the cache", registry=registry)
+        self.cache_hits = Counter(f"{prefix}cache_hits_total", "Rows read from the cache", registry=registry)
         self.cache_misses = Counter(
-            "tumulte_cache_misses_total", "Polls that the cache did not have", registry=registry
+            f"{prefix}cache_misses_total", "Rows that the cache did not have", registry=registry
         )
+        self.lag = Gauge("nodejs_eventloop_lag_seconds", "How late the event loop comes to a task", registry=registry)
 
     def set_connections(self, active: int, idle: int) -> None:
         """Note the state of the pool of database connections."""
         self.db_active.set(active)
         self.db_idle.set(idle)
+
+    async def measure_lag(self) -> None:
+        """Note how long the event loop takes to come back."""
+        started = time.perf_counter()
+        await asyncio.sleep(0)
+        self.lag.set(time.perf_counter() - started)

@@ -98,6 +98,23 @@ class PollCache(Protocol):
         """Return when the cache answers."""
 
 
+class NoCache:
+    """Where there is no Redis: it never has anything."""
+
+    async def get(self, _poll_id: int) -> Poll | None:
+        """Have nothing."""
+        return None
+
+    async def put(self, _poll: Poll) -> None:
+        """Keep nothing."""
+
+    async def forget(self, _poll_id: int) -> None:
+        """Have nothing to drop."""
+
+    async def ping(self) -> None:
+        """Be there: what is not configured cannot be down."""
+
+
 SELECT_POLLS = """
     select p.id, p.question, extract(epoch from p.closes_at)::float8,
            json_agg(json_build_object('position', o.position, 'label', o.label, 'votes',

@@ -1,4 +1,4 @@
-"""Where the data stores are: Postgres and Redis out of the environment, with their secrets from files."""
+"""Where the data stores are: Postgres and Redis out of the environment."""
 
 from __future__ import annotations
 
@@ -31,14 +31,24 @@ class Cache:
     password: str | None = field(default=None, repr=False)
 
 
+def has_database(environment: Environment) -> bool:
+    """Tell whether anything says that there is a database; a half-said one is for `read_database` to refuse."""
+    return any(environment.has(f"DATABASE_{name}") for name in ("URL", "HOST", "NAME", "USER", "PASSWORD"))
+
+
+def has_cache(environment: Environment) -> bool:
+    """Tell whether anything says that there is a Redis."""
+    return any(environment.has(f"REDIS_{name}") for name in ("URL", "HOST", "PASSWORD"))
+
+
 def read_database(environment: Environment) -> Database:
-    """Read DATABASE_URL[_FILE], else DATABASE_HOST, _PORT, _NAME, _USER and _PASSWORD_FILE.
+    """Read DATABASE_URL[_FILE], else DATABASE_HOST, _PORT, _NAME, _USER and _PASSWORD[_FILE].
 
     Dockyard gives every workload both forms, since one program wants the one and another the other.
     """
     options = {"connect_timeout": str(CONNECT_SECONDS), "application_name": "demo"}
     if environment.has("DATABASE_URL"):
-        url = environment.secret_or_value("DATABASE_URL")
+        url = environment.secret("DATABASE_URL")
         try:
             parts = conninfo_to_dict(url)
         except psycopg.Error:
@@ -51,15 +61,15 @@ def read_database(environment: Environment) -> Database:
         return Database(label, make_conninfo(url, **options))
     host, name = environment.text("DATABASE_HOST"), environment.text("DATABASE_NAME")
     port = environment.number("DATABASE_PORT", 5432, 1, 65535)
-    user, password = environment.text("DATABASE_USER"), environment.secret_file("DATABASE_PASSWORD")
+    user, password = environment.text("DATABASE_USER"), environment.secret("DATABASE_PASSWORD")
     conninfo = make_conninfo(host=host, port=str(port), dbname=name, user=user, password=password, **options)
     return Database(f"{host}:{port}/{name}", conninfo)
 
 
 def read_cache(environment: Environment) -> Cache:
-    """Read REDIS_URL[_FILE], else REDIS_HOST, REDIS_PORT and (optional) REDIS_PASSWORD_FILE."""
+    """Read REDIS_URL[_FILE], else REDIS_HOST, REDIS_PORT and (optional) REDIS_PASSWORD[_FILE]."""
     if environment.has("REDIS_URL"):
-        url = environment.secret_or_value("REDIS_URL")
+        url = environment.secret("REDIS_URL")
         try:
             parts = redis.ConnectionPool.from_url(url).connection_kwargs
         except ValueError:
@@ -67,7 +77,7 @@ def read_cache(environment: Environment) -> Cache:
             return Cache("", "")
         return Cache(f"{parts.get('host', 'localhost')}:{parts.get('port', 6379)}", url)
     host, port = environment.text("REDIS_HOST"), environment.number("REDIS_PORT", 6379, 1, 65535)
-    password = environment.secret_file("REDIS_PASSWORD") if environment.has("REDIS_PASSWORD") else None
+    password = environment.secret_if_set("REDIS_PASSWORD")
     return Cache(f"{host}:{port}", f"redis://{host}:{port}/0", password)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import psycopg
 import redis
 
+from demo.jobs import Job
 from demo.polls import Option, Poll
 
 
@@ -87,3 +88,33 @@ class FakeCache:
 
     async def ping(self) -> None:
         self._answer()
+
+
+class FakeJobs:
+    """Love Parser's queues in Redis: set `down` and every call fails like a refused connection."""
+
+    def __init__(self) -> None:
+        self.queues: dict[str, list[Job]] = {}
+        self.paused: set[str] = set()
+        self.down = False
+
+    def _answer(self) -> None:
+        if self.down:
+            raise redis.ConnectionError("Error 111 connecting to redis:6379")
+
+    async def push(self, queue: str, jobs: list[Job]) -> None:
+        self._answer()
+        self.queues.setdefault(queue, []).extend(jobs)
+
+    async def take(self, queue: str) -> Job | None:
+        self._answer()
+        waiting = self.queues.get(queue)
+        return waiting.pop(0) if waiting and queue not in self.paused else None
+
+    async def waiting(self, queue: str) -> int:
+        self._answer()
+        return len(self.queues.get(queue, []))
+
+    async def pause(self, queue: str, paused: bool) -> None:
+        self._answer()
+        (self.paused.add if paused else self.paused.discard)(queue)

@@ -10,7 +10,9 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from demo import health
-from demo.backend import build_app
+from demo.api import Stores, build_app
+from demo.metrics import BackendMetrics
+from demo.switches import ServerSettings
 from tests.demo.fakes import FakeCache, FakePolls
 
 SEED_METRICS = {
@@ -30,12 +32,19 @@ SEED_METRICS = {
 TEA = {"question": "Tea?", "options": ["yes", "no"]}
 
 
+SERVER = ServerSettings(port=3333, release="r7", grace=8)
+
+
+def client(stores: Stores, server: ServerSettings = SERVER, metrics: BackendMetrics | None = None) -> TestClient:
+    return TestClient(build_app(stores, server, metrics), raise_server_exceptions=False)
+
+
 class Backend:
     """The application, its client and its fakes."""
 
     def __init__(self) -> None:
         self.polls, self.cache = FakePolls(), FakeCache()
-        self.client = TestClient(build_app(self.polls, self.cache, "r7"), raise_server_exceptions=False)
+        self.client = client(Stores(self.polls, self.cache))
 
     def value(self, sample: str, **labels: str) -> float:
         """Return one sample of /metrics; it must be there."""
@@ -159,7 +168,7 @@ def test_connections_of_the_pool_are_shown(backend: Backend) -> None:
 
 @pytest.mark.parametrize("prefix", ["/health", "/api/health"])
 def test_health_is_ok_when_both_stores_answer(backend: Backend, prefix: str) -> None:
-    for path in ("", "/live", "/ready", "/db", "/redis"):
+    for path in ("", "/live", "/ready", "/db", "/redis", "/telegram"):
         answer = backend.client.get(prefix + path)
         assert (answer.status_code, answer.json()["status"]) == (200, "ok"), path
     assert backend.client.get(prefix).json()["release"] == "r7"

@@ -23,10 +23,11 @@ SLOW_APP = """
 import sys
 from starlette.applications import Starlette
 from starlette.routing import Route
-from demo.backend import slow
+from demo.api import slow
 from demo.serve import log_as_json, serve
+from demo.switches import ServerSettings
 log_as_json()
-sys.exit(serve(Starlette(routes=[Route("/slow", slow)]), int(sys.argv[1]), 10))
+sys.exit(serve(Starlette(routes=[Route("/slow", slow)]), ServerSettings(int(sys.argv[1]), "r7", 10)))
 """
 
 
@@ -149,14 +150,16 @@ def test_the_health_check_loads_no_library() -> None:
     assert output.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("arguments", [(), ("serve",), ("healthcheck",)])
+@pytest.mark.parametrize(
+    "arguments", [(), ("serve",), ("healthcheck",), ("backend", "--migrated"), ("bot", "x"), ("static", "x")]
+)
 def test_a_wrong_call_shows_the_usage_and_exits_with_2(arguments: tuple[str, ...]) -> None:
     wrong = demo(*arguments)
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("usage: python -m demo")
 
 
-@pytest.mark.parametrize("command", ["backend", "frontend", "migrate"])
+@pytest.mark.parametrize("command", ["bot", "frontend", "migrate"])
 def test_a_command_without_settings_lists_what_is_missing_and_exits_with_2(command: str) -> None:
     wrong = demo(command)
     assert wrong.returncode == 2

@@ -8,6 +8,7 @@ from psycopg.conninfo import conninfo_to_dict
 from demo import backend, frontend
 from demo.config import ConfigError, Environment
 from demo.stores import read_cache, read_database
+from demo.switches import read_prefix
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_one_message_lists_every_problem(password: str) -> None:
 
 def test_defaults_are_right_for_a_backend_that_names_only_its_stores(password: str) -> None:
     settings = backend.read_settings(Environment(good(password)))
-    assert (settings.port, settings.run_migrations, settings.database.label) == (
+    assert (settings.server.port, settings.run_migrations, settings.database and settings.database.label) == (
         3333,
         False,
         "postgres:5432/twitch_polls",
@@ -58,17 +59,74 @@ def test_defaults_are_right_for_a_backend_that_names_only_its_stores(password: s
 
 def test_the_password_comes_from_the_file_and_is_shown_nowhere(password: str) -> None:
     settings = backend.read_settings(Environment(good(password) | {"REDIS_PASSWORD_FILE": password}))
+    assert settings.database
+    assert settings.cache
     assert conninfo_to_dict(settings.database.conninfo)["password"] == "s3 cret'\\"
     assert settings.cache.password == "s3 cret'\\"
     assert "s3 cret" not in repr(settings)
 
 
-def test_a_password_in_a_variable_is_refused_without_repeating_it(password: str) -> None:
-    environment = Environment(good(password) | {"DATABASE_PASSWORD": "hunter2"})
-    read_database(environment)
-    assert environment.problems == [
-        "DATABASE_PASSWORD is set, but secrets come as files: set DATABASE_PASSWORD_FILE to the file's path"
-    ]
+def test_a_secret_may_come_as_a_plain_variable_for_those_that_can_only_read_these() -> None:
+    plain = {"DATABASE_URL": "postgresql://u:hunter2@db/polls", "REDIS_URL": "redis://:hunter3@cache"}
+    settings = backend.read_settings(Environment(plain | {"JWT_SECRET": "hunter4", "APP_KEY": "hunter5"}))
+    assert settings.secrets == ("APP_KEY", "JWT_SECRET")
+    assert "hunter" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "name", ["DATABASE_PASSWORD", "DATABASE_URL", "REDIS_PASSWORD", "REDIS_URL", "APP_KEY", "JWT_SECRET", "SENTRY_DSN"]
+)
+def test_a_secret_in_both_forms_is_refused_without_repeating_it(password: str, name: str) -> None:
+    values = good(password) | {name: "redis://hunter2", f"{name}_FILE": password}
+    with pytest.raises(ConfigError) as raised:
+        backend.read_settings(Environment(values))
+    assert f"{name} and {name}_FILE are both set, expected one of them" in raised.value.problems
+    assert "hunter2" not in str(raised.value)
+
+
+def test_every_secret_may_come_as_a_file(password: str) -> None:
+    settings = backend.read_settings(Environment({f"{name}_FILE": password for name in backend.SECRETS}))
+    assert settings.secrets == backend.SECRETS
+
+
+def test_a_backend_may_have_only_one_store_or_none(password: str) -> None:
+    neither = backend.read_settings(Environment({}))
+    assert (neither.database, neither.cache, neither.telegram) == (None, None, None)
+    only_redis = backend.read_settings(Environment({"REDIS_HOST": "redis"}))
+    assert (only_redis.database, only_redis.cache and only_redis.cache.label) == (None, "redis:6379")
+    only_postgres = good(password)
+    del only_postgres["REDIS_HOST"]
+    assert backend.read_settings(Environment(only_postgres)).cache is None
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"RUN_MIGRATIONS": "true"}, "migrations are wanted"),
+        ({"DEMO_KPIS": "love-parser"}, "whose queues are in Redis"),
+        ({"DEMO_KPIS": "money"}, "DEMO_KPIS is 'money', expected one of polls, love-parser, none"),
+        ({"METRICS_PREFIX": "Big-"}, "METRICS_PREFIX is 'Big-'"),
+        ({"RELEASE": "r1\r\nSet-Cookie: a"}, "RELEASE is"),
+        ({"TELEGRAM_API_URL": "api.telegram.org"}, "TELEGRAM_API_URL is"),
+    ],
+)
+def test_what_cannot_work_is_refused(values: dict[str, str], word: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        backend.read_settings(Environment(values))
+    assert word in str(raised.value)
+
+
+def test_migrate_as_an_argument_needs_a_database() -> None:
+    with pytest.raises(ConfigError, match="neither DATABASE_URL nor DATABASE_HOST is set"):
+        backend.read_settings(Environment({}), migrate=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "prefix"),
+    [(None, "tumulte_"), ("", ""), ("none", ""), ("love_parser", "love_parser_"), ("pivotal_", "pivotal_")],
+)
+def test_the_prefix_of_metrics_ends_with_one_underscore_or_is_nothing(given: str | None, prefix: str) -> None:
+    assert read_prefix(Environment({} if given is None else {"METRICS_PREFIX": given})) == prefix
 
 
 def test_an_empty_password_file_is_a_problem(tmp_path: Path) -> None:
@@ -110,4 +168,4 @@ def test_where_an_address_is_given_in_both_forms_the_url_is_used(password: str) 
 def test_the_frontend_wants_the_backends_address(url: str) -> None:
     with pytest.raises(ConfigError, match="BACKEND_URL"):
         frontend.read_settings(Environment({"BACKEND_URL": url}))
-    assert frontend.read_settings(Environment({"BACKEND_URL": "http://backend:3333"})).port == 3000
+    assert frontend.read_settings(Environment({"BACKEND_URL": "http://backend:3333"})).server.port == 3000

@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from demo.frontend import build_app
+from demo.switches import ServerSettings
 
 POLL = {
     "id": 1,
@@ -19,7 +20,7 @@ POLL = {
 
 def client(handler: Callable[[httpx.Request], httpx.Response]) -> TestClient:
     backend = httpx.AsyncClient(base_url="http://backend:3333", transport=httpx.MockTransport(handler))
-    return TestClient(build_app(backend, "r7"))
+    return TestClient(build_app(backend, ServerSettings(3000, "r7", 8)))
 
 
 def answering(body: Any, status: int = 200) -> Callable[[httpx.Request], httpx.Response]:

@@ -1,0 +1,295 @@
+"""The one backend as the backend of every product: its stores, its metrics' names, and the switches for releases."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+from starlette.testclient import TestClient
+
+from demo import jobs as jobs_module
+from demo import static
+from demo.api import Stores, build_app
+from demo.jobs import KPIS, Job, Queues
+from demo.metrics import BackendMetrics
+from demo.switches import UNHEALTHY, ServerSettings
+from demo.telegram import Telegram
+from tests.demo.fakes import FakeCache, FakeJobs, FakePolls
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+SERVER = ServerSettings(port=3000, release="r7", grace=8)
+BROKEN = ServerSettings(port=3000, release="r8", grace=8, unhealthy=True)
+
+
+def client(stores: Stores, server: ServerSettings = SERVER, metrics: BackendMetrics | None = None) -> TestClient:
+    return TestClient(build_app(stores, server, metrics), raise_server_exceptions=False)
+
+
+def own_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what the server said; the test's own client logs too."""
+    return [record.getMessage() for record in caplog.records if record.name.startswith("demo")]
+
+
+def names(text: str) -> set[str]:
+    return set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
+
+
+def test_without_a_prefix_metrics_have_the_bare_names_of_love_parsers_dashboards() -> None:
+    metrics = BackendMetrics("", polls=False)
+    shown = names(client(Stores(), metrics=metrics).get("/metrics").text)
+    assert {"http_requests_total", "http_request_duration_seconds", "db_connections_active"} <= shown
+    assert "process_resident_memory_bytes" in shown
+    assert "nodejs_eventloop_lag_seconds" in shown
+    assert not [name for name in shown if "tumulte" in name or "poll" in name or "vote" in name]
+
+
+def test_every_kpi_that_love_parsers_product_file_lists_is_shown_from_the_start() -> None:
+    metrics = BackendMetrics("", polls=False)
+    queues = Queues(FakeJobs(), metrics.registry)
+    shown = names(client(Stores(queues=queues), metrics=metrics).get("/metrics").text)
+    product = yaml.safe_load((CHECKOUT / "products" / "love-parser.yaml").read_text())
+    wanted = {name for kpi in product["kpis"] for name in re.findall(r"love_parser_\w+", kpi["query"])}
+    assert wanted
+    assert wanted <= shown
+
+
+@pytest.mark.parametrize("store", ["db", "redis", "telegram"])
+@pytest.mark.parametrize("prefix", ["/health", "/api/health"])
+def test_a_store_that_is_not_configured_is_healthy_and_says_so(prefix: str, store: str) -> None:
+    answer = client(Stores()).get(f"{prefix}/{store}")
+    assert (answer.status_code, answer.json()["note"]) == (200, "not configured")
+
+
+def test_a_backend_without_stores_is_ready_and_has_neither_polls_nor_queues() -> None:
+    alone = client(Stores())
+    assert alone.get("/health/ready").json() == {"status": "ok", "failed": [], "checks": {}}
+    assert alone.get("/polls").status_code == 404
+    assert alone.post("/queues/broadcast/jobs", json={}).status_code == 404
+
+
+def test_a_backend_with_postgres_alone_counts_rows_and_checks_only_that() -> None:
+    alone = client(Stores(polls=FakePolls()))
+    alone.post("/polls", json={"question": "Tea?", "options": ["yes", "no"]})
+    assert alone.get("/polls/1").json()["question"] == "Tea?"
+    assert len(alone.get("/polls").json()["polls"]) == 1
+    assert list(alone.get("/health/ready").json()["checks"]) == ["db"]
+
+
+def test_a_backend_with_redis_alone_checks_only_that() -> None:
+    cache = FakeCache()
+    alone = client(Stores(cache=cache))
+    assert list(alone.get("/health/ready").json()["checks"]) == ["redis"]
+    cache.down = True
+    assert alone.get("/health/ready").status_code == 503
+
+
+def telegram(monkeypatch: pytest.MonkeyPatch, status: int, token: str | None) -> tuple[TestClient, list[str]]:
+    asked: list[str] = []
+    made = httpx.AsyncClient
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(status)
+
+    def make(**options: object) -> httpx.AsyncClient:
+        return made(base_url=str(options["base_url"]), transport=httpx.MockTransport(answer))
+
+    monkeypatch.setattr(httpx, "AsyncClient", make)
+    return client(Stores(telegram=Telegram("http://telegram", token).ping)), asked
+
+
+def test_telegram_is_asked_who_the_bot_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, asked = telegram(monkeypatch, 200, "12:hunter2")
+    assert backend.get("/health/telegram").json()["checks"] == {"telegram": {"status": "ok"}}
+    assert asked == ["http://telegram/bot12:hunter2/getMe"]
+
+
+def test_telegram_that_refuses_fails_readiness_without_showing_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, _ = telegram(monkeypatch, 401, "12:hunter2")
+    answer = backend.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["telegram"]["reason"] == "Telegram answers 401"
+    assert "hunter2" not in answer.text
+
+
+def test_version_tells_the_release_and_the_names_of_its_secrets() -> None:
+    body = client(Stores(secrets=("JWT_SECRET",))).get("/version").json()
+    assert (body["release"], body["secrets"]) == ("r7", ["JWT_SECRET"])
+    assert body["instance"]
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/ready", "/api/health", "/api/health/ready"])
+def test_an_unhealthy_release_never_passes_and_its_last_log_line_says_why(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "demo"):
+        answer = client(Stores(polls=FakePolls()), BROKEN).get(path)
+    assert answer.status_code == 503
+    assert answer.json()["failed"] == ["demo"]
+    assert own_lines(caplog)[-1] == f"not healthy: demo: {UNHEALTHY}"
+
+
+def test_an_unhealthy_release_is_alive_and_answers_users() -> None:
+    broken = client(Stores(polls=FakePolls()), BROKEN)
+    assert broken.get("/health/live").status_code == 200
+    assert broken.get("/health/db").status_code == 200
+    assert broken.get("/polls").status_code == 200
+
+
+def test_a_store_that_is_down_is_named_in_the_last_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    polls = FakePolls()
+    polls.down = True
+    with caplog.at_level(logging.INFO, "demo"):
+        client(Stores(polls=polls)).get("/health/ready")
+    assert own_lines(caplog)[-1] == "not healthy: db: connection refused"
+
+
+def test_a_slow_release_lets_users_wait_and_machines_not() -> None:
+    metrics = BackendMetrics()
+    slow = client(Stores(), ServerSettings(port=3000, release="r7", grace=8, slow=0.2), metrics)
+    for path in ("/version", "/health/ready", "/metrics"):
+        assert slow.get(path).status_code == 200
+    seconds = {
+        route: metrics.registry.get_sample_value(
+            "tumulte_http_request_duration_seconds_sum", {"method": "GET", "route": route, "status_code": "200"}
+        )
+        for route in ("/version", "/health/ready", "/metrics")
+    }
+    assert (seconds["/version"] or 0) >= 0.2
+    assert (seconds["/health/ready"] or 1) < 0.2
+    assert (seconds["/metrics"] or 1) < 0.2
+
+
+def test_the_web_app_serves_its_page_and_its_health() -> None:
+    app = TestClient(static.build_app(SERVER))
+    page = app.get("/")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "release r7" in page.text
+    assert app.get("/health").json()["status"] == "ok"
+    assert app.get("/nothing").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/health"])
+def test_an_unhealthy_web_app_fails_whichever_path_is_its_health_check(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert TestClient(static.build_app(BROKEN)).get(path).status_code == 503
+    assert UNHEALTHY in own_lines(caplog)[-1]
+
+
+class LoveParser:
+    """The backend with its queues; `work` does what the worker does."""
+
+    def __init__(self) -> None:
+        self.jobs, self.metrics = FakeJobs(), BackendMetrics("", polls=False)
+        self.queues = Queues(self.jobs, self.metrics.registry)
+        self.client = client(Stores(cache=FakeCache(), queues=self.queues), metrics=self.metrics)
+
+    def value(self, sample: str, **labels: str) -> float:
+        self.client.get("/metrics")
+        found = self.metrics.registry.get_sample_value(sample, labels)
+        assert found is not None, f"no {sample} with {labels}"
+        return found
+
+
+def work(queues: Queues, queue: str) -> int:
+    """Do what the worker does until the queue gives out nothing; return how many jobs that were."""
+
+    async def until_empty() -> int:
+        done = 0
+        while await queues.work_once(queue):
+            done += 1
+        return done
+
+    return asyncio.run(until_empty())
+
+
+@pytest.mark.parametrize(("queue", "kpis"), list(KPIS.items()))
+def test_jobs_move_their_queues_metrics_and_their_kpi(queue: str, kpis: tuple[str, str]) -> None:
+    product = LoveParser()
+    succeeded, failed = (f"love_parser_{name}_total" for name in kpis)
+    before = product.value("bull_queue_last_completed_timestamp_seconds", queue=queue)
+    added = product.client.post(f"/queues/{queue}/jobs", json={"count": 3})
+    assert (added.status_code, added.json()) == (202, {"queue": queue, "added": 3})
+    product.client.post(f"/queues/{queue}/jobs", json={"fail": True, "seconds": 0.02})
+    assert product.value("bull_queue_waiting", queue=queue) == 4
+    assert work(product.queues, queue) == 4
+    assert product.value("bull_queue_waiting", queue=queue) == 0
+    assert (product.value(succeeded), product.value(failed)) == (3, 1)
+    assert product.value("bull_queue_completed_total", queue=queue) == 3
+    assert product.value("bull_queue_failed_total", queue=queue) == 1
+    assert product.value("bull_job_duration_seconds_count", queue=queue) == 4
+    assert product.value("bull_job_duration_seconds_sum", queue=queue) >= 0.02
+    assert product.value("bull_queue_last_completed_timestamp_seconds", queue=queue) > before
+
+
+def test_a_paused_queue_fills_up_until_it_is_resumed() -> None:
+    product = LoveParser()
+    assert product.client.post("/queues/broadcast/pause").status_code == 204
+    product.client.post("/queues/broadcast/jobs", json={})
+    assert work(product.queues, "broadcast") == 0
+    assert product.value("bull_queue_waiting", queue="broadcast") == 1
+    product.client.post("/queues/broadcast/resume")
+    assert work(product.queues, "broadcast") == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [({"count": 0}, "count"), ({"count": True}, "count"), ({"seconds": 6}, "seconds"), ({"fail": 1}, "fail")],
+)
+def test_jobs_that_make_no_sense_are_refused(body: object, word: str) -> None:
+    product = LoveParser()
+    refused = product.client.post("/queues/payment/jobs", json=body)
+    assert (refused.status_code, word in refused.json()["error"]) == (422, True)
+    assert product.jobs.queues == {}
+
+
+def test_a_queue_that_is_not_there_is_404_and_names_those_that_are() -> None:
+    refused = LoveParser().client.post("/queues/postcards/jobs", json={})
+    assert refused.status_code == 404
+    assert "broadcast, parsing, audience, payment" in refused.json()["error"]
+
+
+def test_without_redis_adding_jobs_gets_503_and_metrics_still_answer() -> None:
+    product = LoveParser()
+    product.jobs.down = True
+    refused = product.client.post("/queues/payment/jobs", json={})
+    assert (refused.status_code, refused.json()) == (503, {"error": "Redis cannot be reached"})
+    assert product.client.get("/metrics").status_code == 200
+
+
+def test_the_worker_ends_a_job_under_way_and_takes_no_more() -> None:
+    jobs = FakeJobs()
+    queues = Queues(jobs, registry := CollectorRegistry())
+
+    async def leave_while_working() -> None:
+        await jobs.push("parsing", [Job(seconds=0.2), Job()])
+        async with queues.working():
+            await asyncio.sleep(0.1)
+
+    asyncio.run(leave_while_working())
+    assert registry.get_sample_value("love_parser_parsing_jobs_processed_total") == 1
+    assert len(jobs.queues["parsing"]) == 1
+
+
+def test_the_worker_goes_on_after_redis_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_module, "IDLE_SECONDS", 0.01)
+    jobs = FakeJobs()
+    queues = Queues(jobs, registry := CollectorRegistry())
+
+    async def lose_redis_for_a_while() -> None:
+        await jobs.push("audience", [Job()])
+        jobs.down = True
+        async with queues.working():
+            await asyncio.sleep(0.05)
+            jobs.down = False
+            await asyncio.sleep(0.2)
+
+    asyncio.run(lose_redis_for_a_while())
+    assert registry.get_sample_value("love_parser_audience_segments_ready_total") == 1
