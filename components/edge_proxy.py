@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shlex
+import ssl
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pulumi
 import pulumi_docker as docker
@@ -64,6 +67,27 @@ class EdgeProxyConfig:
     https_port: int | None
 
 
+def checked_pair(certificate: str, key: str) -> tuple[str, str]:
+    """Return a certificate and its key, both PEM, where they fit together.
+
+    Raises pulumi.RunError where they do not: Traefik would go on, and show everybody its self-signed certificate.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        # The library reads files only; the folder is open to nobody else and gone at once.
+        chain_file, key_file = Path(folder) / "certificate.pem", Path(folder) / "key.pem"
+        chain_file.write_text(certificate)
+        key_file.write_text(key)
+        try:
+            # A password, so that a key that has one is refused instead of asked for at the terminal.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain_file, key_file, password="")
+        except (ssl.SSLError, ValueError) as error:
+            raise pulumi.RunError(
+                f"edge.tls: the certificate and the key cannot be used together: {error}.\n"
+                "  Both are PEM, the certificate with its chain, the key without a password."
+            ) from error
+    return certificate, key
+
+
 class EdgeProxy(pulumi.ComponentResource):
     """Leads requests to healthy instances of services, and to published tools and stores.
 
@@ -110,7 +134,9 @@ class EdgeProxy(pulumi.ComponentResource):
         # None where they are missing, which only a preview lets pass.
         pem = [given.get_secret(wanted) for wanted in (tls.certificate, tls.key) if wanted]
         file = pulumi.Output.all(*pem).apply(
-            lambda said: fixed_file(config.edge, config.fronts, (said[0], said[1]) if all(said) and said else None)
+            lambda said: fixed_file(
+                config.edge, config.fronts, checked_pair(said[0], said[1]) if said and all(said) else None
+            )
         )
         return self._write(f"{self._name}-writer", FIXED, file, after=[])
 

@@ -6,7 +6,6 @@ import http.client
 import json
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -20,6 +19,7 @@ from components import edge_proxy
 from components.edge_proxy import Front
 from settings.edge import Edge, Route
 from settings.names import ADMIN_PORT
+from tests.certificates import self_signed
 from tests.images.edge_stage import MONITORING, TCP_SERVER, Stage, staged, wait
 from tests.images.helpers import kit_images
 
@@ -40,11 +40,7 @@ def images(docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """A certificate for *.shop.test and its key, PEM."""
-    folder = tmp_path_factory.mktemp("certificate")
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=shop.test"]
-    files = ["-addext", "subjectAltName=DNS:*.shop.test", "-keyout", "key.pem", "-out", "certificate.pem"]
-    subprocess.run([*command, *files], cwd=folder, check=True, capture_output=True)
-    return (folder / "certificate.pem").read_text(), (folder / "key.pem").read_text()
+    return self_signed(tmp_path_factory.mktemp("certificate"), "shop.test")
 
 
 @pytest.fixture(scope="module")

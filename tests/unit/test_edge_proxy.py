@@ -5,9 +5,10 @@ import pytest
 import yaml
 
 from components.edge_config import FIXED, arguments, entry_points, fixed_file, service_file
-from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Front
+from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Front, checked_pair
 from settings.edge import Edge, Route
 from settings.names import ADMIN_PORT
+from tests.certificates import self_signed
 from tests.unit.world import build
 
 BACKEND = Front("backend", 3333, health_path="/health", published=13333)
@@ -18,7 +19,12 @@ FRONTS = (BACKEND, FRONTEND, GRAFANA, POSTGRES)
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound here
 ACME = {"tls": {"acme": {"email": "ops@shop.test"}}}
 GIVEN = {"tls": {"certificate": "shop-certificate", "key": "shop-key"}}
-PEM = {"shop-certificate": "-----BEGIN CERTIFICATE-----\nabc\n", "shop-key": "-----BEGIN PRIVATE KEY-----\ndef\n"}
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory) -> dict[str, str]:
+    certificate, key = self_signed(tmp_path_factory.mktemp("pem"), "shop.test")
+    return {"shop-certificate": certificate, "shop-key": key}
 
 
 @pytest.fixture
@@ -223,21 +229,29 @@ def test_acme_has_a_data_volume_that_only_traefik_may_read(proxy):
     assert route["tls"] == {"certResolver": "acme"}
 
 
-def test_without_acme_there_is_no_resolver_and_no_volume_for_it(proxy):
-    assert "e-certificates" not in proxy(GIVEN, secrets=PEM)
+def test_without_acme_there_is_no_resolver_and_no_volume_for_it(proxy, pem):
+    assert "e-certificates" not in proxy(GIVEN, secrets=pem)
     assert not [name for name in said(GIVEN) if name.startswith("certificatesresolvers")]
 
 
-def test_a_given_certificate_is_a_secret_and_stands_nowhere_else(proxy):
-    world = proxy(GIVEN, secrets=PEM, switch={"frontend": ["f-1"]})
+def test_a_given_certificate_is_a_secret_and_stands_nowhere_else(proxy, pem):
+    world = proxy(GIVEN, secrets=pem, switch={"frontend": ["f-1"]})
     writer = world["e-writer"]
     stores = yaml.safe_load(writer.files[f"/dockyard/files/{FIXED}.yml"])["tls"]["stores"]
     assert stores["default"]["defaultCertificate"] == {
-        "certFile": PEM["shop-certificate"],
-        "keyFile": PEM["shop-key"],
+        "certFile": pem["shop-certificate"],
+        "keyFile": pem["shop-key"],
     }
     assert writer.secrets == {"uploads[0].content"}
     assert not [one.name for one in world.made if one.name != "e-writer" and "PRIVATE KEY" in str(one.inputs)]
+
+
+def test_a_key_of_another_certificate_is_refused_before_anything_is_written(proxy, pem, tmp_path):
+    other = {**pem, "shop-key": self_signed(tmp_path, "other.test")[1]}
+    with pytest.raises(pulumi.RunError, match="cannot be used together"):
+        proxy(GIVEN, secrets=other)
+    with pytest.raises(pulumi.RunError, match="cannot be used together"):
+        checked_pair("no certificate", "no key")
 
 
 def test_a_preview_without_the_certificate_goes_through(proxy):
