@@ -74,10 +74,15 @@ def wait_until_up(url: str) -> None:
             return
 
 
-def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+def demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "demo", *arguments]
     return subprocess.run(
-        command, cwd=CHECKOUT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False
+        command,
+        cwd=CHECKOUT,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -126,6 +131,43 @@ def test_sigterm_while_waiting_for_the_stores_ends_the_backend_at_once(tmp_path:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=5)
         assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_the_web_app_serves_its_page_with_its_release_and_leaves_on_sigterm() -> None:
+    port = free_port()
+    with running("-m", "demo", "static", PORT=str(port), RELEASE="r7") as process:
+        wait_until_up(f"http://127.0.0.1:{port}/health")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+            assert (answer.status, answer.headers["X-Release"]) == (200, "r7")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
+        assert process.returncode == 0
+
+
+def test_every_answer_names_the_release_even_one_to_a_failed_request() -> None:
+    port = free_port()
+    with running("-m", "demo", "backend", PORT=str(port), RELEASE="r7") as process:
+        wait_until_up(f"http://127.0.0.1:{port}/health")
+        for path in ("boom", "nothing", "polls"):
+            with pytest.raises(urllib.error.HTTPError) as raised:
+                get(f"http://127.0.0.1:{port}/{path}")
+            assert raised.value.headers["X-Release"] == "r7"
+        assert process.poll() is None
+
+
+def test_the_web_app_loads_no_driver_of_a_store() -> None:
+    code = (
+        "import sys, demo.static; print(sorted({'psycopg', 'redis', 'httpx', 'prometheus_client'} & set(sys.modules)))"
+    )
+    with running("-c", code) as process:
+        output, _ = process.communicate(timeout=10)
+    assert output.splitlines()[-1] == "[]"
+
+
+def test_the_image_runs_demo_by_name() -> None:
+    script = CHECKOUT / "demo" / "demo.sh"
+    assert os.access(script, os.X_OK)
+    assert script.read_text().splitlines()[-1] == 'exec python -m demo "$@"'
 
 
 def test_the_health_check_fails_in_one_line_when_nothing_listens() -> None:
