@@ -12,12 +12,11 @@ from components.config_volume import ConfigVolume
 from components.connection import SECRETS_FOLDER, Connection, file_variables
 from components.context import StackContext
 from components.health import health_check
-from components.shell import SCHEDULE_FILE, SECRETS_FILE, scheduled, script, with_secrets
+from components.shell import scheduled, with_secrets
 from components.spec import Attachment, ContainerSpec, HealthCheck
 from settings.workload import Job, Service, Workload
 
 Gate = pulumi.Input[Sequence[pulumi.Resource]]
-SCRIPTS_FOLDER = "/run/dockyard"
 
 
 @dataclass(frozen=True)
@@ -53,16 +52,14 @@ def prepare(name: str, workload: Workload, image: str, around: Surroundings) -> 
     volumes = _volumes(name, workload, image, secrets, around)
     entrypoint, command = tuple(workload.entrypoint or ()), tuple(workload.command or ())
     if workload.secrets_as_env and secrets:
-        entrypoint, command = with_secrets(sorted(secrets), (*entrypoint, *command), f"{SCRIPTS_FOLDER}/{SECRETS_FILE}")
+        entrypoint, command = with_secrets(sorted(secrets), (*entrypoint, *command))
     else:
         env.update(file_variables(secrets))
     health: HealthCheck | None = None
     if isinstance(workload, Service):
         health = health_check(workload.health, workload.port)
     elif isinstance(workload, Job) and workload.schedule:
-        entrypoint, command, health = scheduled(
-            workload.schedule, (*entrypoint, *command), f"{SCRIPTS_FOLDER}/{SCHEDULE_FILE}"
-        )
+        entrypoint, command, health = scheduled(workload.schedule, (*entrypoint, *command))
     networks = [Attachment(around.context.app_network)]
     if isinstance(workload, Service) and workload.metrics:
         networks.append(Attachment(around.context.monitoring_network))
@@ -115,13 +112,6 @@ def _volumes(
     found: dict[str, ConfigVolume] = {}
     if secrets:
         found[SECRETS_FOLDER] = volume("secrets", secrets)
-    scripts = {}
-    if secrets and workload.secrets_as_env:
-        scripts[SECRETS_FILE] = script(SECRETS_FILE)
-    if isinstance(workload, Job) and workload.schedule:
-        scripts[SCHEDULE_FILE] = script(SCHEDULE_FILE)
-    if scripts:
-        found[SCRIPTS_FOLDER] = volume("scripts", scripts)
     folders: dict[str, dict[str, str]] = {}
     for path, file in workload.files.items():
         place = PurePosixPath(path)

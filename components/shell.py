@@ -1,0 +1,46 @@
+"""Two shell scripts that run inside images which are not ours, and the command lines that start them.
+
+Both need a POSIX shell in the image. They hold no secret; the workload's user must be able to read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from components.connection import SECRETS_FOLDER, variable_name
+from components.spec import HealthCheck
+from settings.schedule import expand
+
+SCHEDULE_FILE = "schedule.sh"
+SECRETS_FILE = "with-secrets.sh"
+_SCRIPTS = Path(__file__).parent / "scripts"
+_SHELL = "/bin/sh"
+
+
+def script(name: str) -> str:
+    """Return the text of a script, for a ConfigVolume."""
+    return (_SCRIPTS / name).read_text()
+
+
+def with_secrets(names: Sequence[str], command: Sequence[str], script: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return entry point and command that start `command` with each secret in a variable: `app-key` in APP_KEY.
+
+    `script` is the wrapper's path in the container. Names and paths show in `docker inspect`, values do not.
+    The wrapper exits with 78 where a secret's file cannot be read.
+    """
+    files = (f"{variable_name(name)}={SECRETS_FOLDER}/{name}" for name in names)
+    return (_SHELL, script), (*files, "--", *command)
+
+
+def scheduled(
+    schedule: str, command: Sequence[str], script: str
+) -> tuple[tuple[str, ...], tuple[str, ...], HealthCheck]:
+    """Return entry point, command and health check of a container that runs `command` on a schedule.
+
+    `script` is the scheduler's path in the container, which must have a /tmp that can be written. The container is
+    unhealthy from a run that failed until one that succeeds. Two containers with the same schedule both run the
+    command: the old one must go before the new one is made.
+    """
+    check = HealthCheck((_SHELL, script, "--health"), interval=10, timeout=5, retries=2, start_period=5)
+    return (_SHELL, script), (expand(schedule), "--", *command), check
