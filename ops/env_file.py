@@ -12,9 +12,10 @@ from dotenv.variables import Variable, parse_variables
 from settings.problems import NOTHING, Problem, SettingsError
 
 _PLACEHOLDER = re.compile(
-    r"^(your|my|the|some)[-_ ]|[-_ ](here|placeholder)$|placeholder|change[-_ ]?(me|it|this)|^<.*>$|\.\.\.|…"
-    r"|(?<![a-z0-9])x{3,}(?![a-z0-9])|x{5}$"
-    r"|//(user|username):(pass|password)@|^postgres(ql)?://[^/]*@host:|:port/",
+    r"(?i:^your[-_ ]|[-_ ]here$|placeholder|change[-_ ]?(me|it|this))|^<.*>$|\.\.\.|…"
+    # In small letters only, and long or alone: a token may hold an xxX by chance.
+    r"|(?<![A-Za-z0-9])x{3,}(?![A-Za-z0-9])|x{5}$"
+    r"|//(user|username):(pass|password)@|@(host|hostname)[:/]|:port/",
     re.ASCII,
 )
 

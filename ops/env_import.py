@@ -171,12 +171,16 @@ def _print(plan: Plan, draft: Settings, *, dry_run: bool) -> None:
     table = Table(title=f"{plan.stack_file}, from {len(plan.variables)} variables")
     for heading in ("variable", "", "what"):
         table.add_column(heading, no_wrap=heading == "variable", overflow="fold")
+    shown = ""
     for row in plan.answer():
         # As text: a value with brackets is no markup.
-        table.add_row(Text(row.variable), Text(row.verdict, STYLES[row.verdict]), Text(row.text))
+        table.add_row(
+            Text(row.variable if row.variable != shown else ""), Text(row.verdict, STYLES[row.verdict]), Text(row.text)
+        )
+        shown = row.variable
     console.print(table)
     for problem in draft.missing_secrets:
         if problem.path.removeprefix(f"config.{NAMESPACE}") not in plan.secrets:
-            console.print(f"Still missing: {problem.expected}. {problem.remedy}", markup=False)
+            console.print(f"Still missing: {problem.expected}. {problem.remedy}", markup=False, soft_wrap=True)
     if dry_run:
         console.print("Nothing was written: --dry-run.")

@@ -124,6 +124,12 @@ class Plan:
         else:
             self.tell(variable, Verdict.DIFFERS, f"not used: {earlier.variable} gives another dockyard:{name}")
 
+    def named_secret(self, variable: str, place: Place, name: str, value: str, now: str | None) -> None:
+        """Have a secret set that the stack file names at a place; `now`: what it names there so far."""
+        if name != now:
+            self.quietly(variable, place, name)
+        self.secret(variable, name, value, f", named by {'.'.join(place)}")
+
     def settle(self, there: Mapping[str, str]) -> None:
         """Drop the secrets that have the wanted value already. `there`: name → value."""
         for name, value in there.items():

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from ops.env_plan import Plan, Verdict
 from ops.env_stores import postgres, redis
 from ops.stack_file import GONE
-from settings.loader import GENERATED_SECRETS
 
 ENVIRONMENTS = {"dev": "development", "stage": "staging", "prod": "production"}
 SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
@@ -15,6 +14,7 @@ DISCORD = {
     "DISCORD_MONITORING_WEBHOOK_URL": ("webhook", "discord-monitoring"),
     "DISCORD_CRITICAL_WEBHOOK_URL": ("critical_webhook", "discord-critical"),
 }
+GRAFANA_PASSWORD = "grafana-admin-password"  # noqa: S105 - its name
 TUNNEL_TOKEN = "tunnel-token"  # noqa: S105 - its name
 NO_PLACE = {
     "SLACK_": "alerts go to Discord: there is no receiver for Slack",
@@ -34,7 +34,7 @@ def apply_rules(plan: Plan) -> None:
             plan.secret(name, secret_name(name), value)
     for rule in (_environment, _grafana, _discord, _tunnel, postgres, redis, _port, _frontend, _migrations):
         rule(plan)
-    known = frozenset({*plan.stack.secrets, *plan.now.external_secrets, *plan.now.edge.secrets, *GENERATED_SECRETS})
+    known = frozenset({*plan.stack.secrets, *plan.now.external_secrets, *plan.now.edge.secrets, GRAFANA_PASSWORD})
     for name, value in plan.variables.items():
         if plan.value(name) is None:
             continue
@@ -72,7 +72,7 @@ def _grafana(plan: Plan) -> None:
     if (user := plan.value("GF_SECURITY_ADMIN_USER")) is not None:
         plan.setting("GF_SECURITY_ADMIN_USER", ("monitoring", "grafana", "admin_user"), user, grafana.admin_user)
     if (password := plan.value("GF_SECURITY_ADMIN_PASSWORD")) is not None:
-        plan.secret("GF_SECURITY_ADMIN_PASSWORD", "grafana-admin-password", password)
+        plan.secret("GF_SECURITY_ADMIN_PASSWORD", GRAFANA_PASSWORD, password)
     if (url := plan.value("GRAFANA_ROOT_URL")) is not None:
         url = url.rstrip("/")
         hostname = plan.stack.tunnel.hostname if plan.stack.tunnel else None
@@ -100,8 +100,7 @@ def _discord(plan: Plan) -> None:
             plan.tell(name, Verdict.LEFT, text)
             continue
         have = getattr(there, key) if there else None
-        plan.setting(name, ("alerts", "discord", key), have or secret, have)
-        plan.secret(name, have or secret, value)
+        plan.named_secret(name, ("alerts", "discord", key), have or secret, value, have)
 
 
 def _tunnel(plan: Plan) -> None:
@@ -119,8 +118,7 @@ def _tunnel(plan: Plan) -> None:
             for key in ("account_id", "zone_id", "name") if there and there.account_id else ():
                 plan.quietly(variable, ("tunnel", key), GONE)
             have = there.token if there else None
-            plan.setting(variable, ("tunnel", "token"), have or TUNNEL_TOKEN, have)
-            plan.secret(variable, have or TUNNEL_TOKEN, token)
+            plan.named_secret(variable, ("tunnel", "token"), have or TUNNEL_TOKEN, token, have)
     if domain is not None:
         if there or ("tunnel", "token") in plan.edits:
             have = there.hostname if there else None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit
 
 from ops.env_plan import Plan, Verdict
+from ops.stack_file import GONE, found
 from settings.names import STORES
-from settings.stores import ExternalPostgres, ExternalRedis, Postgres
+from settings.stores import ExternalPostgres, ExternalRedis, Postgres, RedisElsewhere
 
 POSTGRES_URLS = ("DATABASE_URL", "DATA_SOURCE_NAME")
 POSTGRES_PARTS = {
@@ -77,9 +79,7 @@ def postgres(plan: Plan) -> None:
     if chosen and chosen[1].host != "postgres":
         variable, address = chosen
         external = now.external.dsn if isinstance(now, ExternalPostgres) else None
-        name = external or DSN_SECRET
-        plan.setting(variable, ("postgres", "external", "dsn"), name, external)
-        plan.secret(variable, name, address.url)
+        plan.named_secret(variable, ("postgres", "external", "dsn"), external or DSN_SECRET, address.url, external)
         _compare_parts(plan, variable, address)
     elif isinstance(now, Postgres):
         _own_postgres(plan, chosen, now)
@@ -203,32 +203,50 @@ def redis(plan: Plan) -> None:
         return
     chosen = _chosen(plan, REDIS_URLS, "redis", "redis://:password@host:6379 (without TLS, as the default user)")
     elsewhere = now.external if isinstance(now, ExternalRedis) else None
-    foreign = chosen is not None and chosen[1].host != "redis"
     passwords = {chosen[0]: chosen[1].password} if chosen and chosen[1].password else {}
     if (password := plan.value("REDIS_PASSWORD")) is not None:
         passwords["REDIS_PASSWORD"] = password
-    if chosen and foreign:
-        variable, address = chosen
-        said = f"{address.host}:{address.port}"
-        plan.setting(variable, ("redis", "external", "address"), said, elsewhere.address if elsewhere else None)
-    elif chosen and elsewhere:
-        text = "this stack's Redis is somebody else's, by redis.external; without it, the product's own"
-        plan.tell(chosen[0], Verdict.DIFFERS, text)
-        passwords.pop(chosen[0], None)
-    elif chosen and chosen[0] not in passwords:
-        text = "the product's own Redis; the address that Dockyard makes has its generated password"
-        plan.tell(chosen[0], Verdict.ALREADY, text)
-    if chosen and not foreign and not elsewhere:
-        port, database = chosen[1].port, chosen[1].database
-        if port != STORES["redis"] or database not in ("", "0"):
-            text = f"the product's own Redis is at redis:{STORES['redis']}, database 0"
-            plan.tell(chosen[0], Verdict.DIFFERS, text)
-    name = elsewhere.password if elsewhere and elsewhere.password else REDIS_PASSWORD
+    if chosen and chosen[1].host == "redis":
+        if elsewhere:
+            text = "this stack's Redis is somebody else's, by redis.external; without it, the product's own"
+            for name in dict.fromkeys([chosen[0], *passwords]):
+                plan.tell(name, Verdict.DIFFERS, text)
+        else:
+            _own_redis(plan, chosen, passwords)
+    elif chosen or elsewhere:
+        _redis_elsewhere(plan, chosen, passwords, elsewhere)
+    else:
+        _own_redis(plan, None, passwords)
+
+
+def _own_redis(plan: Plan, chosen: tuple[str, Address] | None, passwords: Mapping[str, str]) -> None:
     for variable, password in passwords.items():
-        place = ("redis", "external", "password")
-        if (foreign or elsewhere) and place not in plan.edits:
-            plan.setting(variable, place, name, elsewhere.password if elsewhere else None)
-            if elsewhere and place in plan.edits:
-                # The product file's own `external` does not hold beside the stack file's: it must be said in full.
-                plan.edits.setdefault(("redis", "external", "address"), elsewhere.address)
-        plan.secret(variable, name, password)
+        plan.secret(variable, REDIS_PASSWORD, password)
+    if not chosen:
+        return
+    variable, address = chosen
+    if variable not in passwords:
+        text = "the product's own Redis; the address that Dockyard makes has its generated password"
+        plan.tell(variable, Verdict.ALREADY, text)
+    if address.port != STORES["redis"] or address.database not in ("", "0"):
+        plan.tell(variable, Verdict.DIFFERS, f"the product's own Redis is at redis:{STORES['redis']}, database 0")
+
+
+def _redis_elsewhere(
+    plan: Plan,
+    chosen: tuple[str, Address] | None,
+    passwords: Mapping[str, str],
+    elsewhere: RedisElsewhere | None,
+) -> None:
+    have = elsewhere.password if elsewhere else None
+    if chosen:
+        said = f"{chosen[1].host}:{chosen[1].port}"
+        plan.setting(chosen[0], ("redis", "external", "address"), said, elsewhere.address if elsewhere else None)
+    for variable, password in passwords.items():
+        plan.named_secret(variable, ("redis", "external", "password"), have or REDIS_PASSWORD, password, have)
+    edits = [place for place in plan.edits if place[:2] == ("redis", "external")]
+    if elsewhere and edits and found(plan.values, ("redis", "external")) is GONE:
+        # The product file's own `external` does not hold beside the stack file's: it must be said in full.
+        plan.edits.setdefault(("redis", "external", "address"), elsewhere.address)
+        if have:
+            plan.edits.setdefault(("redis", "external", "password"), have)
