@@ -1,0 +1,146 @@
+"""The four products of the seeds side by side on one engine: each healthy, as its document says, in nobody's way."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from tests.live.running import Running
+from tests.seeds.inspection import file_in, shows
+from tests.seeds.table import rows
+
+STACKS = ("dating-app", "dev", "pivotal-flow", "love-parser")
+QUICK = "  dockyard:docker: {health_interval: 2s}\n"
+"""The line of Pulumi.dev.yaml that overrides Tumulte's own intervals."""
+
+
+@pytest.fixture(scope="module")
+def products(fresh_checkout) -> dict[str, Running]:
+    """All four, two ups at a time; Tumulte's dev stack with the health intervals of its document."""
+    file = fresh_checkout.folder / "Pulumi.dev.yaml"
+    before = file.read_text()
+    assert before.count(QUICK) == 1
+    file.write_text(before.replace(QUICK, ""))
+    # It runs all that the others run: the images are there, before two want them at once.
+    ready = fresh_checkout.dockyard("setup", "dev", limit=30 * 60)
+    assert ready.code == 0, ready.output
+    with ThreadPoolExecutor(max_workers=2) as lanes:
+        ups = list(lanes.map(lambda stack: fresh_checkout.dockyard("up", stack), STACKS))
+    yield {stack: Running(fresh_checkout, stack, up) for stack, up in zip(STACKS, ups, strict=True)}
+    file.write_text(before)
+
+
+@pytest.fixture(params=STACKS)
+def product(request, products) -> Running:
+    """Each of the four."""
+    return products[request.param]
+
+
+def test_it_comes_up_to_all_healthy(product):
+    assert product.up.code == 0, product.up.output
+    for role, container in product.containers.items():
+        state = container.attrs["State"]
+        if state["Running"]:
+            assert state["Health"]["Status"] == "healthy", role
+        else:
+            assert state["ExitCode"] == 0, role
+
+
+def test_every_figure_of_its_seed_shows_in_its_containers(product):
+    containers = product.containers
+    missing = []
+    for row in rows():
+        if row.stack == product.stack:
+            container = containers[row.container]
+            read = file_in(container)
+            missing += [f"{row}: {one}" for one in row.checks if not shows(one, container.attrs, read, product.offset)]
+    assert missing == []
+
+
+def test_a_preview_with_refresh_is_clean(product):
+    seen = product.preview()
+    assert seen.code == 0, seen.output
+
+
+def test_none_takes_a_port_a_network_or_a_volume_of_another(products):
+    ports: list[str] = []
+    for product in products.values():
+        networks = {
+            one.id for one in product.client.networks.list(filters={"label": f"dockyard.stack={product.stack}"})
+        }
+        for role, container in product.containers.items():
+            joined = {one["NetworkID"] for one in container.attrs["NetworkSettings"]["Networks"].values()}
+            assert joined <= networks, f"{product.stack}: {role}"
+            published = [one["HostPort"] for some in (container.ports or {}).values() for one in some or ()]
+            assert not published or role == "traefik", f"{product.stack}: {role}"
+            ports += published
+    assert sorted(ports) == sorted(set(ports))
+    owned = [thing for product in products.values() for thing in product.everything]
+    assert len(owned) == len(set(owned))
+
+
+def test_tumulte_answers_from_its_stores(products):
+    tumulte = products["dev"]
+    assert tumulte.post("backend", "/polls", {"question": "Tea?", "options": ["yes", "no"]}).status_code == 201
+    assert "Tea?" in tumulte.get("frontend", "/").text
+
+
+def test_love_parser_is_ready_and_works_off_its_queues(products):
+    love_parser = products["love-parser"]
+    ready = love_parser.get("backend", "/health/ready").json()
+    assert ready["checks"] == {"db": {"status": "ok"}, "redis": {"status": "ok"}}
+    assert love_parser.post("backend", "/queues/broadcast/jobs", {"count": 3}).status_code == 202
+    assert "love_parser_broadcasts_sent_total" in love_parser.get("backend", "/metrics").text
+
+
+def test_pivotal_flow_reads_its_secrets_from_variables_that_inspect_does_not_show(products):
+    pivotal = products["pivotal-flow"]
+    assert pivotal.get("backend", "/version").json()["secrets"] == ["JWT_SECRET"]
+    names = {one.split("=")[0] for one in pivotal.containers["backend"].attrs["Config"]["Env"]}
+    assert not names & {"JWT_SECRET", "DATABASE_URL", "REDIS_URL", "DATABASE_PASSWORD", "REDIS_PASSWORD"}
+    assert pivotal.post("backend", "/polls", {"question": "Soup?", "options": ["yes", "no"]}).status_code == 201
+    assert pivotal.get("frontend", "/").status_code == 200
+
+
+def test_the_dating_app_leads_http_to_https_and_the_host_name_to_its_web_app(products):
+    dating = products["dating-app"]
+    host = {"Host": "dating-app.localhost"}
+    plain = httpx.get(f"http://127.0.0.1:{80 + dating.offset}/", headers=host, timeout=10)
+    assert plain.status_code in (301, 308)
+    assert plain.headers["location"] == f"https://dating-app.localhost:{443 + dating.offset}/"
+    # Self-signed: there is no authority for it here.
+    with httpx.Client(verify=False, timeout=10) as client:  # noqa: S501
+        secure = f"https://127.0.0.1:{443 + dating.offset}/"
+        assert "Web app" in client.get(secure, headers=host).text
+        assert client.get(secure, headers={"Host": "somebody-else.localhost"}).status_code == 404
+    assert dating.get("webapp", "/").status_code == 200, "dev mode"
+
+
+def test_a_migration_job_that_fails_leaves_the_old_version_serving_and_shows_its_last_lines(products):
+    pivotal = products["pivotal-flow"]
+    file = pivotal.checkout.folder / "Pulumi.pivotal-flow.yaml"
+    good = file.read_text()
+    backend = pivotal.containers["backend"].id
+    wanted = 'migrate: {env: {DEMO_MIGRATION_FAIL: "1"}, '
+    file.write_text(good.replace("migrate: {", wanted).replace("METRICS_PREFIX", 'RELEASE: "2", METRICS_PREFIX'))
+    try:
+        failed = pivotal.checkout.dockyard("up", "pivotal-flow")
+    finally:
+        file.write_text(good)
+    assert failed.code != 0
+    assert "the job pivotal-flow-app-migrate ended with exit code 1" in failed.output
+    assert "9999_asked_to_fail" in failed.output, "its own last words"
+    assert pivotal.containers["backend"].id == backend
+    assert pivotal.get("backend", "/health/ready").status_code == 200
+    mended = pivotal.checkout.dockyard("up", "pivotal-flow")
+    assert mended.code == 0, mended.output
+    assert pivotal.containers["migrate"].attrs["State"]["ExitCode"] == 0
+    assert pivotal.containers["backend"].id == backend
+
+
+def test_down_leaves_nothing_of_it_and_all_of_the_others(product, products):
+    others = {stack: other.everything for stack, other in products.items() if stack != product.stack}
+    gone = product.down()
+    assert gone.code == 0, gone.output
+    assert product.everything == set()
+    assert {stack: products[stack].everything for stack in others} == others

@@ -1,0 +1,60 @@
+"""The small product of docs/examples: as short as promised, and it runs."""
+
+import shutil
+
+import pytest
+
+from tests.live.conftest import SOURCE
+from tests.live.running import Running
+
+EXAMPLES = SOURCE / "docs/examples"
+PRODUCT, STACK = "products/guestbook.yaml", "Pulumi.guestbook.yaml"
+
+
+def lines_that_say_something(name: str) -> int:
+    """Count lines that are neither blank nor comment."""
+    lines = (line.strip() for line in (EXAMPLES / name).read_text().splitlines())
+    return sum(bool(line) and not line.startswith("#") for line in lines)
+
+
+@pytest.fixture(scope="module")
+def guestbook(fresh_checkout) -> Running:
+    """The example, put where its page says."""
+    for name in (PRODUCT, STACK):
+        shutil.copy(EXAMPLES / name, fresh_checkout.folder / name)
+    yield Running(fresh_checkout, "guestbook", fresh_checkout.dockyard("up", "guestbook", limit=30 * 60))
+    for name in (PRODUCT, STACK):
+        (fresh_checkout.folder / name).unlink()
+
+
+def test_a_product_needs_at_most_25_lines_and_a_stack_12():
+    assert lines_that_say_something(PRODUCT) <= 25
+    assert lines_that_say_something(STACK) <= 12
+
+
+def test_it_comes_up_to_all_healthy(guestbook):
+    assert guestbook.up.code == 0, guestbook.up.output
+    running = [one for one in guestbook.containers.values() if one.attrs["State"]["Running"]]
+    assert {one.attrs["State"]["Health"]["Status"] for one in running} == {"healthy"}
+
+
+def test_it_answers_with_what_is_in_its_postgres(guestbook):
+    assert guestbook.post("web", "/polls", {"question": "Was it nice?", "options": ["yes", "no"]}).status_code == 201
+    client = ["psql", "-h", "postgres", "-U", "guestbook", "-d", "guestbook", "-tAc"]
+    change = "update polls set question = 'Was it very nice?' returning question"
+    changed = guestbook.containers["postgres"].exec_run(
+        [*client, change], environment={"PGPASSFILE": "/run/secrets/pgpass"}
+    )
+    assert changed.exit_code == 0, changed.output
+    assert guestbook.get("web", "/polls").json()["polls"][0]["question"] == "Was it very nice?"
+
+
+def test_a_preview_with_refresh_is_clean(guestbook):
+    seen = guestbook.preview()
+    assert seen.code == 0, seen.output
+
+
+def test_down_leaves_nothing(guestbook):
+    gone = guestbook.down()
+    assert gone.code == 0, gone.output
+    assert guestbook.everything == set()
