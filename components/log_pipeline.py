@@ -1,0 +1,175 @@
+"""LogPipeline: Loki, which keeps logs and is asked for them, and the collector, which brings them there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_docker as docker
+import yaml
+
+from components.config_volume import ConfigVolume
+from components.container import run_service
+from components.context import ScrapeTarget, StackContext
+from components.health import wget
+from components.log_config import (
+    COLLECTOR_FOLDER,
+    CONTAINERS_FOLDER,
+    HEALTH_PORT,
+    LOKI_FOLDER,
+    LOKI_PORT,
+    METRICS_PORT,
+    collector_config,
+    loki_config,
+)
+from components.spec import Attachment, ContainerSpec, HealthCheck, Mount
+from components.volume import data_volume
+from settings.logs import Logs
+
+LOKI_USER = "10001:10001"
+"""The official image's own user; the data folder in that image belongs to it."""
+
+LOKI_CONFIG = "/etc/loki"
+COLLECTOR_CONFIG = "/etc/otelcol-contrib"
+
+HEALTH_COMMAND = (
+    "/otelcol-contrib",
+    "validate",
+    f"--config={COLLECTOR_CONFIG}/config.yaml",
+    f"--config=http://127.0.0.1:{HEALTH_PORT}/",
+)
+"""The official image has no shell and no client, but the collector fetches configurations: with the health
+endpoint's answer, which is an empty one, on top its own is valid; an error or no answer makes it none."""
+
+HEAP_SHARE = 0.8
+"""Of the memory limit: from here on Go's garbage collector works harder instead of asking for more."""
+
+
+@dataclass(frozen=True)
+class LogPipelineConfig:
+    """What LogPipeline is made from."""
+
+    logs: Logs
+    context: StackContext
+    image: Callable[[str], str]
+    docker_root: str
+    """Where the engine keeps its files on its host."""
+
+
+class LogPipeline(pulumi.ComponentResource):
+    """Runs Loki, and an OpenTelemetry Collector that reads what the stack's containers write to stdout and stderr.
+
+    The collector reads the files of Docker's json-file driver and has no Docker socket; whose a line is stands in the
+    line itself. It passes over the lines of other stacks on the same host. Lines are found by the labels `product`,
+    `environment` and `service`. Files inside of containers, and the host's own logs, are not read.
+    """
+
+    address: str
+    """Host and port of Loki's API."""
+
+    targets: list[ScrapeTarget]
+    containers: dict[str, docker.Container]
+
+    def __init__(self, name: str, config: LogPipelineConfig, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dockyard:log_pipeline:LogPipeline", name, None, opts)
+        self._name, self._config = name, config
+        self.address = f"loki:{LOKI_PORT}"
+        self.targets = [
+            ScrapeTarget("loki", self.address),
+            ScrapeTarget("otel-collector", f"otel-collector:{METRICS_PORT}"),
+        ]
+        self.containers = {"loki": self._loki(), "otel-collector": self._collector()}
+        self.register_outputs({"address": self.address})
+
+    def _loki(self) -> docker.Container:
+        context, settings = self._config.context, self._config.logs.loki
+        written = self._written("loki", loki_config(settings.retention, settings.limits.memory), LOKI_USER)
+        volume = data_volume(f"{self._name}-loki-data", context, self)
+        return run_service(
+            f"{self._name}-loki",
+            ContainerSpec(
+                role="loki",
+                image=self._config.image("loki"),
+                user=LOKI_USER,
+                command=(f"-config.file={LOKI_CONFIG}/config.yaml",),
+                env={"GOMEMLIMIT": _heap(settings.limits.memory)},
+                limits=settings.limits,
+                exclusive=True,
+                networks=(Attachment(context.monitoring_network, ("loki",)),),
+                mounts=(
+                    Mount(volume.name, LOKI_FOLDER, read_only=False),
+                    written.mounted_at(LOKI_CONFIG),
+                ),
+                health=wget(LOKI_PORT, "/ready"),
+                # Time to write the chunks that it has in memory.
+                stop_grace=60,
+                content=written.fingerprint,
+            ),
+            context,
+            pulumi.ResourceOptions(parent=self, depends_on=written.ready),
+        )
+
+    def _collector(self) -> docker.Container:
+        context, settings = self._config.context, self._config.logs.collector
+        stack = context.labels["dockyard.stack"]
+        written = self._written("collector", collector_config(stack, self.address), "0:0")
+        # Positions in the files, and what Loki has not taken yet.
+        volume = data_volume(f"{self._name}-collector-data", context, self)
+        return run_service(
+            f"{self._name}-otel-collector",
+            ContainerSpec(
+                role="otel-collector",
+                image=self._config.image("otel-collector"),
+                user="0:0",
+                # Else the receiver marks lines as read that it still has in memory: a kill would lose them.
+                command=(
+                    f"--config={COLLECTOR_CONFIG}/config.yaml",
+                    "--feature-gates=stanza.synchronousLogEmitter",
+                ),
+                env={"GOMEMLIMIT": _heap(settings.limits.memory)},
+                limits=settings.limits,
+                exclusive=True,
+                networks=(Attachment(context.monitoring_network, ("otel-collector",)),),
+                mounts=(
+                    Mount(f"{self._config.docker_root}/containers", CONTAINERS_FOLDER, host=True),
+                    Mount(volume.name, COLLECTOR_FOLDER, read_only=False),
+                    written.mounted_at(COLLECTOR_CONFIG),
+                ),
+                # Each check starts the program once more.
+                health=HealthCheck(HEALTH_COMMAND, interval=60, timeout=20, retries=3),
+                content=written.fingerprint,
+            ),
+            context,
+            pulumi.ResourceOptions(parent=self, depends_on=written.ready),
+        )
+
+    def _written(self, part: str, content: dict[str, Any], owner: str) -> ConfigVolume:
+        """Write a configuration, from another image than the collector's: that has no shell."""
+        return ConfigVolume(
+            f"{self._name}-{part}-config",
+            files={"config.yaml": yaml.safe_dump(content, sort_keys=False)},
+            owner=owner,
+            image=self._config.image("busybox"),
+            context=self._config.context,
+            parent=self,
+        )
+
+
+def loki_datasource(uid: str) -> dict[str, object]:
+    """Return Loki as Grafana's provisioning names it; `uid` is what dashboards know it by."""
+    return {
+        "name": "Loki",
+        "uid": uid,
+        "type": "loki",
+        "access": "proxy",
+        "url": f"http://loki:{LOKI_PORT}",
+        "isDefault": False,
+        "editable": False,
+        "jsonData": {"maxLines": 1000},
+    }
+
+
+def _heap(limit: int) -> str:
+    return f"{int(limit * HEAP_SHARE)}MiB"

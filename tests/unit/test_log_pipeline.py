@@ -1,0 +1,195 @@
+"""The log pipeline: Loki, and the collector that reads what the stack's containers write."""
+
+import pytest
+import yaml
+
+from components.log_pipeline import LogPipeline, LogPipelineConfig, loki_datasource
+from settings.logs import Logs
+from tests.unit.world import build
+
+SERVICES = ("l-loki", "l-otel-collector")
+
+
+@pytest.fixture
+def pipeline(make_context):
+    def build_pipeline(said=None, docker_root="/var/lib/docker", **context):
+        found = {}
+
+        def program():
+            config = LogPipelineConfig(
+                Logs.model_validate(said or {}), make_context(**context), lambda name: f"image-of-{name}", docker_root
+            )
+            made = LogPipeline("l", config)
+            found["targets"] = [(target.job, target.address) for target in made.targets]
+            found["address"], found["containers"] = made.address, sorted(made.containers)
+
+        world = build(program, stack="shop-dev")
+        return world, found
+
+    return build_pipeline
+
+
+def written(world, part: str) -> dict:
+    (text,) = world[f"l-{part}-config-writer"].files.values()
+    return yaml.safe_load(text)
+
+
+def operators(world) -> list[dict]:
+    return written(world, "collector")["receivers"]["file_log"]["operators"]
+
+
+def mounts(made) -> dict[str, tuple[str, bool]]:
+    return {mount["target"]: (mount["source"], mount["readOnly"]) for mount in made.inputs["mounts"]}
+
+
+def test_limits_are_those_of_the_dating_apps_table(pipeline):
+    world, _ = pipeline()
+    limits = {name: (world[name].inputs["memory"], world[name].inputs["memoryReservation"]) for name in SERVICES}
+    assert limits == {"l-loki": (512, 256), "l-otel-collector": (256, 128)}
+
+
+def test_go_collects_its_garbage_before_the_limit_is_reached(pipeline):
+    world, _ = pipeline({"loki": {"limits": {"memory": "1GB"}}})
+    assert world["l-loki"].env == {"GOMEMLIMIT": "819MiB"}
+    assert world["l-otel-collector"].env == {"GOMEMLIMIT": "204MiB"}
+
+
+def test_logs_are_kept_for_thirty_days_or_as_long_as_the_settings_say(pipeline):
+    for said, kept in ((None, "30d"), ({"loki": {"retention": "12h"}}, "12h")):
+        config = written(pipeline(said)[0], "loki")
+        assert config["limits_config"]["retention_period"] == kept
+        # Without these two the period is only written down.
+        assert config["compactor"] == {"retention_enabled": True, "delete_request_store": "filesystem"}
+
+
+def test_loki_keeps_its_files_on_a_data_volume_and_is_alone_with_them(pipeline):
+    world, _ = pipeline()
+    assert world["l-loki-data"].label("dockyard.volume") == "data"
+    assert mounts(world["l-loki"])["/loki"] == ("l-loki-data-0a1b2c3", False)
+    assert world["l-loki"].delete_before_replace
+    assert world["l-loki"].inputs["user"] == "10001:10001"
+
+
+def test_logs_survive_their_stack_outside_of_development(pipeline):
+    world, _ = pipeline(protects_data=True)
+    assert world["l-loki-data"].protect
+    assert world["l-loki-data"].retain_on_delete
+
+
+def test_loki_reports_nothing_to_its_makers(pipeline):
+    assert written(pipeline()[0], "loki")["analytics"] == {"reporting_enabled": False}
+
+
+def test_what_loki_keeps_in_memory_is_a_share_of_its_limit(pipeline):
+    config = written(pipeline()[0], "loki")
+    assert config["ingester"]["wal"]["replay_memory_ceiling"] == "128MB"
+    assert config["chunk_store_config"]["chunk_cache_config"]["embedded_cache"]["max_size_mb"] == 32
+    assert config["query_range"]["results_cache"]["cache"]["embedded_cache"]["max_size_mb"] == 32
+
+
+def test_lines_are_found_by_product_environment_and_service_alone(pipeline):
+    world, _ = pipeline()
+    limits = written(world, "loki")["limits_config"]
+    assert limits["otlp_config"]["resource_attributes"] == {
+        "ignore_defaults": True,
+        "attributes_config": [{"action": "index_label", "attributes": ["product", "environment", "service"]}],
+    }
+    assert limits["discover_service_name"] == []
+    moved = {one["to"]: one["from"] for one in operators(world) if one["type"] == "move"}
+    assert {field: moved[f"resource.{field}"] for field in ("product", "environment", "service")} == {
+        "product": 'attributes.attrs["dockyard.product"]',
+        "environment": 'attributes.attrs["dockyard.environment"]',
+        "service": 'attributes.attrs["dockyard.service"]',
+    }
+
+
+def test_the_labels_that_the_collector_reads_are_those_that_every_container_writes_into_its_lines(pipeline):
+    world, _ = pipeline()
+    told = world["l-loki"].inputs["logOpts"]["labels"].split(",")
+    assert set(told) == {f"dockyard.{name}" for name in ("product", "environment", "service", "stack")}
+
+
+def test_lines_of_other_stacks_are_dropped_before_anything_else_is_done_with_them(pipeline):
+    first, second = operators(pipeline()[0])[:2]
+    assert first["type"] == "json_parser"
+    assert second == {
+        "type": "filter",
+        "expr": 'attributes.attrs == nil or attributes.attrs["dockyard.stack"] != "shop-dev"',
+    }
+
+
+def test_nothing_that_was_read_is_only_in_memory(pipeline):
+    world, _ = pipeline()
+    config = written(world, "collector")
+    queue = config["exporters"]["otlp_http"]["sending_queue"]
+    assert config["receivers"]["file_log"]["storage"] == queue["storage"] == "file_storage"
+    assert queue["block_on_overflow"]
+    assert "processors" not in config
+    assert "--feature-gates=stanza.synchronousLogEmitter" in world["l-otel-collector"].inputs["command"]
+    folder = config["extensions"]["file_storage"]["directory"]
+    assert mounts(world["l-otel-collector"])[folder] == ("l-collector-data-0a1b2c3", False)
+    assert world["l-collector-data"].label("dockyard.volume") == "data"
+    assert world["l-otel-collector"].delete_before_replace
+
+
+def test_what_loki_does_not_take_is_sent_again_until_it_does(pipeline):
+    sent = written(pipeline()[0], "collector")["exporters"]["otlp_http"]
+    assert sent["endpoint"] == "http://loki:3100/otlp"
+    assert sent["retry_on_failure"]["max_elapsed_time"] == "0s"
+
+
+@pytest.mark.parametrize("root", ["/var/lib/docker", "/srv/engine/data"])
+def test_of_the_host_the_collector_sees_the_containers_folder_alone_and_cannot_write_there(pipeline, root):
+    world, _ = pipeline(docker_root=root)
+    collector = world["l-otel-collector"]
+    host = [mount for mount in collector.inputs["mounts"] if mount["type"] == "bind"]
+    assert [(one["source"], one["target"], one["readOnly"]) for one in host] == [
+        (f"{root}/containers", "/var/lib/docker/containers", True)
+    ]
+    included = written(world, "collector")["receivers"]["file_log"]["include"]
+    assert included == ["/var/lib/docker/containers/*/*-json.log*"]
+
+
+def test_the_collector_is_root_without_any_capability(pipeline):
+    collector = pipeline()[0]["l-otel-collector"]
+    assert collector.inputs["user"] == "0:0"
+    assert collector.inputs["capabilities"] == {"drops": ["ALL"]}
+    assert collector.inputs["securityOpts"] == ["no-new-privileges:true"]
+    assert collector.inputs["readOnly"]
+
+
+def test_nothing_is_published_and_nothing_is_on_the_applications_network(pipeline):
+    world, _ = pipeline()
+    for name in SERVICES:
+        assert "ports" not in world[name].inputs
+        assert [one["name"] for one in world[name].inputs["networksAdvanced"]] == ["monitoring-net"]
+
+
+def test_what_the_official_images_lack_is_not_asked_of_them(pipeline):
+    world, _ = pipeline()
+    # The collector's image holds one program and no shell.
+    assert world["l-collector-config-writer"].inputs["image"] == "image-of-busybox"
+    assert world["l-otel-collector"].inputs["healthcheck"]["tests"] == [
+        "CMD",
+        "/otelcol-contrib",
+        "validate",
+        "--config=/etc/otelcol-contrib/config.yaml",
+        "--config=http://127.0.0.1:13133/",
+    ]
+    assert "entrypoints" not in world["l-otel-collector"].inputs
+
+
+def test_another_configuration_is_another_container(pipeline):
+    before, after = pipeline()[0], pipeline({"loki": {"retention": "7d"}})[0]
+    assert before["l-loki"].label("dockyard.content") != after["l-loki"].label("dockyard.content")
+    collector = "l-otel-collector"
+    assert before[collector].label("dockyard.content") == after[collector].label("dockyard.content")
+    assert before[collector].label("dockyard.content")
+
+
+def test_both_are_scraped_and_grafana_is_told_where_loki_is(pipeline):
+    _, found = pipeline()
+    assert found["targets"] == [("loki", "loki:3100"), ("otel-collector", "otel-collector:8888")]
+    assert found["containers"] == ["loki", "otel-collector"]
+    source = loki_datasource("love-loki")
+    assert (source["uid"], source["type"], source["url"]) == ("love-loki", "loki", f"http://{found['address']}")
