@@ -12,7 +12,7 @@ from components.config_volume import ConfigVolume
 from components.connection import SECRETS_FOLDER, Connection, file_variables
 from components.context import StackContext
 from components.health import health_check
-from components.shell import scheduled, with_secrets
+from components.shell import SCHEDULE_FILE, SECRETS_FILE, scheduled, script, with_secrets
 from components.spec import Attachment, ContainerSpec, HealthCheck
 from settings.workload import Job, Service, Workload
 
@@ -52,14 +52,16 @@ def prepare(name: str, workload: Workload, image: str, around: Surroundings) -> 
     volumes = _volumes(name, workload, image, secrets, around)
     entrypoint, command = tuple(workload.entrypoint or ()), tuple(workload.command or ())
     if workload.secrets_as_env and secrets:
-        entrypoint, command = with_secrets(sorted(secrets), (*entrypoint, *command))
+        wrapper = f"{SECRETS_FOLDER}/{SECRETS_FILE}"
+        entrypoint, command = with_secrets(sorted(secrets), (*entrypoint, *command), wrapper)
     else:
         env.update(file_variables(secrets))
     health: HealthCheck | None = None
     if isinstance(workload, Service):
         health = health_check(workload.health, workload.port)
     elif isinstance(workload, Job) and workload.schedule:
-        entrypoint, command, health = scheduled(workload.schedule, (*entrypoint, *command))
+        scheduler = f"{SECRETS_FOLDER}/{SCHEDULE_FILE}"
+        entrypoint, command, health = scheduled(workload.schedule, (*entrypoint, *command), scheduler)
     networks = [Attachment(around.context.app_network)]
     if isinstance(workload, Service) and workload.metrics:
         networks.append(Attachment(around.context.monitoring_network))
@@ -81,6 +83,8 @@ def prepare(name: str, workload: Workload, image: str, around: Surroundings) -> 
         restart=workload.restart if isinstance(workload, Service) else "unless-stopped",
         stop_signal=workload.stop_signal,
         stop_grace=workload.stop_grace,
+        # Two schedulers would run the job twice.
+        exclusive=isinstance(workload, Job) and workload.schedule is not None,
         reaches_host=any(store.reaches_host for store in stores),
         content=_fingerprint(list(volumes.values())),
     )
@@ -110,8 +114,11 @@ def _volumes(
         )
 
     found: dict[str, ConfigVolume] = {}
-    if secrets:
-        found[SECRETS_FOLDER] = volume("secrets", secrets)
+    # Scripts lie beside the secrets: a volume of their own would cost every `up` and preview.
+    scripts = [SECRETS_FILE] if secrets and workload.secrets_as_env else []
+    scripts += [SCHEDULE_FILE] if isinstance(workload, Job) and workload.schedule else []
+    if secrets or scripts:
+        found[SECRETS_FOLDER] = volume("secrets", {**secrets, **{name: script(name) for name in scripts}})
     folders: dict[str, dict[str, str]] = {}
     for path, file in workload.files.items():
         place = PurePosixPath(path)
