@@ -17,8 +17,8 @@ def shows(check: str, attributes: Mapping[str, Any], read: Callable[[str], str],
     """Say whether a check holds for a container.
 
     `attributes` is what `docker inspect` prints, `read` returns the text of a file in the container, `offset` is what
-    the machine adds to published ports. Raises ValueError for a check that is none, KeyError or OSError where what it
-    asks about is not there.
+    the machine adds to published ports. Raises ValueError for a check that is none, KeyError where what it asks about is
+    not there.
     """
     if found := re.fullmatch(r"file (/\S+) has (.+)", check):
         return _has(read(found[1]), found[2])
@@ -33,15 +33,13 @@ def shows(check: str, attributes: Mapping[str, Any], read: Callable[[str], str],
 
 
 def file_in(container: Any) -> Callable[[str], str]:
-    """Return a function that reads a file of a container, one that is on a volume included."""
+    """Return a function that reads a file of a container, or all of a folder, one that is on a volume included."""
 
     def read(path: str) -> str:
         chunks, _ = container.get_archive(path)
         with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
-            member = tar.extractfile(tar.getmembers()[0])
-            if member is None:
-                raise OSError(f"{path} is no file")
-            return member.read().decode()
+            files = [tar.extractfile(member) for member in tar.getmembers() if member.isfile()]
+            return "\n".join(file.read().decode() for file in files if file)
 
     return read
 
