@@ -17,8 +17,8 @@ def shows(check: str, attributes: Mapping[str, Any], read: Callable[[str], str],
     """Say whether a check holds for a container.
 
     `attributes` is what `docker inspect` prints, `read` returns the text of a file in the container, `offset` is what
-    the machine adds to published ports. Raises ValueError for a check that is none, KeyError where what it asks about is
-    not there.
+    the machine adds to published ports.
+    Raises ValueError for a check that is none, KeyError where what it asks about is not there.
     """
     if found := re.fullmatch(r"file (/\S+) has (.+)", check):
         return _has(read(found[1]), found[2])
