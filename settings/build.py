@@ -19,7 +19,7 @@ class Build(Model):
     """A Dockerfile of templates/, whose first lines say which `args` it knows."""
 
     dockerfile: Inside | None = None
-    """A Dockerfile of your own, relative to the context. `ARG NODE`, say, gets components/images.yaml's `node`."""
+    """A Dockerfile of your own, relative to the context. `FROM ${NODE}`, say, gets components/images.yaml's."""
 
     context: str = Field(default=".", min_length=1)
     """Folder with the sources: relative to the checkout (`../app`), or absolute. Its .dockerignore holds."""

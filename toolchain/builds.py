@@ -36,6 +36,7 @@ NEVER_SENT = [".dockyard", "**/.git", "**/node_modules", "**/__pycache__", "**/.
 """What no template takes out of a context, secrets above all, unless the context's .dockerignore says `!` to it."""
 
 _DOCKERFILE = ".dockyard.Dockerfile"
+_FROM_ARGUMENT = re.compile(r"^\s*FROM\s+(?:--\S+\s+)?\$\{?(\w+)\}?(?=\s|$)", re.MULTILINE | re.IGNORECASE)
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _SPOKEN = 12
 """Last lines of a failed build that are told."""
@@ -78,11 +79,12 @@ def ensure_built(
 def bases_of(checkout: Path, build: Build, known: Iterable[str]) -> list[str]:
     """Return which images of the table a build stands on: those that its Dockerfile has an argument for.
 
-    `ARG NODE` asks for `node`. What the product file gives an argument for itself is not among them.
+    `ARG NODE` and `FROM ${NODE}` ask for `node`. What the product file gives an argument for is not among them.
     Raises SetupError when there is no such Dockerfile.
     """
-    declared = _declared(_dockerfile(checkout, build)) - build.args.keys()
-    return sorted(name for name in known if _argument(name) in declared)
+    text = _dockerfile(checkout, build)
+    asked = (_declared(text) & set(_FROM_ARGUMENT.findall(text))) - build.args.keys()
+    return sorted(name for name in known if _argument(name) in asked)
 
 
 def is_there(client: docker.DockerClient, tag: str) -> bool:

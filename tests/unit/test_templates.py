@@ -113,8 +113,15 @@ def test_a_base_that_the_product_file_gives_itself_is_not_asked_for():
 
 
 def test_a_dockerfile_of_ones_own_gets_the_bases_that_it_declares(app: Path):
-    (app / "Dockerfile").write_text("ARG NODE=node:20-alpine\nFROM ${NODE}\n")
-    assert builds.bases_of(app.parent, Build(dockerfile="Dockerfile", context="app"), KNOWN) == ["node"]
+    def bases(text: str) -> list[str]:
+        (app / "Dockerfile").write_text(text)
+        return builds.bases_of(app.parent, Build(dockerfile="Dockerfile", context="app"), KNOWN)
+
+    assert bases("ARG NODE=node:20-alpine\nFROM ${NODE} AS a\nARG PYTHON\nFROM --platform=linux/amd64 $PYTHON\n") == [
+        "node",
+        "python",
+    ]
+    assert bases("ARG NODE=20\nFROM node:${NODE}\nARG REDIS\n") == []
 
 
 def test_the_digest_changes_with_all_that_goes_into_the_image(app: Path):
