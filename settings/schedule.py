@@ -7,9 +7,15 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7))
+_FIELDS = (
+    ("a minute", 0, 59),
+    ("an hour", 0, 23),
+    ("a day of the month", 1, 31),
+    ("a month", 1, 12),
+    ("a day of the week", 0, 7),
+)
 _SHORTHANDS = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@weekly": "0 0 * * 0", "@monthly": "0 0 1 * *"}
-_PART = re.compile(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/(\d{1,2}))?")
+_PART = re.compile(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/(\d{1,2}))?", re.ASCII)
 _LONGEST_DAY = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}
 """Last day of the months that have no 31st."""
 
@@ -44,10 +50,10 @@ def _values(field: str, name: str, low: int, high: int) -> set[int]:
         match = _PART.fullmatch(part)
         first, last, step = (int(text) if text else None for text in match.groups()) if match else (None, None, 0)
         if step == 0 or (step and first is not None and last is None):
-            raise ValueError(f"a {name} like *, 7, 1-5, */2 or 1,5-7 (its {name} is {field})")
+            raise ValueError(f"{name} like *, 7, 1-5, */2 or 1,5-7, not {field}")
         start, end = (low, high) if first is None else (first, first if last is None else last)
         if not low <= start <= end <= high:
-            raise ValueError(f"a {name} from {low} to {high}, ranges upwards (its {name} is {field})")
+            raise ValueError(f"{name} from {low} to {high}, ranges from low to high, not {field}")
         found.update(range(start, end + 1, step or 1))
     return found
 
