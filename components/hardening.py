@@ -34,7 +34,7 @@ DEPARTURES: dict[str, dict[str, str]] = {
         "mounts /sys of the host": "the control groups that it measures are there; read-only",
     },
     "node-exporter": {"mounts / of the host": "the host's own view of itself (CIS 5.15 is kept); read-only"},
-    "otel-collector": {
+    "collector": {
         ROOT: "the engine's log files belong to root, who alone may enter their folders; it has no capability at all",
         "mounts */containers of the host": "the engine keeps the containers' log files there; read-only",
     },

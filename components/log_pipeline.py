@@ -78,14 +78,14 @@ class LogPipeline(pulumi.ComponentResource):
         self.address = f"loki:{LOKI_PORT}"
         self.targets = [
             ScrapeTarget("loki", self.address),
-            ScrapeTarget("otel-collector", f"otel-collector:{METRICS_PORT}"),
+            ScrapeTarget("collector", f"collector:{METRICS_PORT}"),
         ]
-        self.containers = {"loki": self._loki(), "otel-collector": self._collector()}
+        self.containers = {"loki": self._loki(), "collector": self._collector()}
         self.register_outputs({"address": self.address})
 
     def _loki(self) -> docker.Container:
         context, settings = self._config.context, self._config.logs.loki
-        written = self._written("loki", loki_config(settings.retention, settings.limits.memory), LOKI_USER)
+        written = self._written("loki", "loki.yaml", loki_config(settings.retention, settings.limits.memory), LOKI_USER)
         volume = data_volume(f"{self._name}-loki-data", context, self)
         return run_service(
             f"{self._name}-loki",
@@ -93,7 +93,7 @@ class LogPipeline(pulumi.ComponentResource):
                 role="loki",
                 image=self._config.image("loki"),
                 user=LOKI_USER,
-                command=(f"-config.file={LOKI_CONFIG}/config.yaml",),
+                command=(f"-config.file={LOKI_CONFIG}/loki.yaml",),
                 env={"GOMEMLIMIT": _heap(settings.limits.memory)},
                 limits=settings.limits,
                 exclusive=True,
@@ -114,13 +114,13 @@ class LogPipeline(pulumi.ComponentResource):
     def _collector(self) -> docker.Container:
         context, settings = self._config.context, self._config.logs.collector
         stack = context.labels["dockyard.stack"]
-        written = self._written("collector", collector_config(stack, self.address), "0:0")
+        written = self._written("collector", "config.yaml", collector_config(stack, self.address), "0:0")
         # Positions in the files, and what Loki has not taken yet.
         volume = data_volume(f"{self._name}-collector-data", context, self)
         return run_service(
-            f"{self._name}-otel-collector",
+            f"{self._name}-collector",
             ContainerSpec(
-                role="otel-collector",
+                role="collector",
                 image=self._config.image("otel-collector"),
                 user="0:0",
                 # Else the receiver marks lines as read that it still has in memory: a kill would lose them.
@@ -131,7 +131,7 @@ class LogPipeline(pulumi.ComponentResource):
                 env={"GOMEMLIMIT": _heap(settings.limits.memory)},
                 limits=settings.limits,
                 exclusive=True,
-                networks=(Attachment(context.monitoring_network, ("otel-collector",)),),
+                networks=(Attachment(context.monitoring_network, ("collector",)),),
                 mounts=(
                     Mount(f"{self._config.docker_root}/containers", CONTAINERS_FOLDER, host=True),
                     Mount(volume.name, COLLECTOR_FOLDER, read_only=False),
@@ -145,11 +145,11 @@ class LogPipeline(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, depends_on=written.ready),
         )
 
-    def _written(self, part: str, content: dict[str, Any], owner: str) -> ConfigVolume:
-        """Write a configuration, from another image than the collector's: that has no shell."""
+    def _written(self, part: str, file: str, content: dict[str, Any], owner: str) -> ConfigVolume:
+        """Write a configuration. Not by the collector's image: it has no shell."""
         return ConfigVolume(
             f"{self._name}-{part}-config",
-            files={"config.yaml": yaml.safe_dump(content, sort_keys=False)},
+            files={file: yaml.safe_dump(content, sort_keys=False)},
             owner=owner,
             image=self._config.image("busybox"),
             context=self._config.context,

@@ -7,7 +7,7 @@ from components.log_pipeline import LogPipeline, LogPipelineConfig, loki_datasou
 from settings.logs import Logs
 from tests.unit.world import build
 
-SERVICES = ("l-loki", "l-otel-collector")
+SERVICES = ("l-loki", "l-collector")
 
 
 @pytest.fixture
@@ -45,13 +45,13 @@ def mounts(made) -> dict[str, tuple[str, bool]]:
 def test_limits_are_those_of_the_dating_apps_table(pipeline):
     world, _ = pipeline()
     limits = {name: (world[name].inputs["memory"], world[name].inputs["memoryReservation"]) for name in SERVICES}
-    assert limits == {"l-loki": (512, 256), "l-otel-collector": (256, 128)}
+    assert limits == {"l-loki": (512, 256), "l-collector": (256, 128)}
 
 
 def test_go_collects_its_garbage_before_the_limit_is_reached(pipeline):
     world, _ = pipeline({"loki": {"limits": {"memory": "1GB"}}})
     assert world["l-loki"].env == {"GOMEMLIMIT": "819MiB"}
-    assert world["l-otel-collector"].env == {"GOMEMLIMIT": "204MiB"}
+    assert world["l-collector"].env == {"GOMEMLIMIT": "204MiB"}
 
 
 def test_logs_are_kept_for_thirty_days_or_as_long_as_the_settings_say(pipeline):
@@ -125,11 +125,11 @@ def test_nothing_that_was_read_is_only_in_memory(pipeline):
     assert config["receivers"]["file_log"]["storage"] == queue["storage"] == "file_storage"
     assert queue["block_on_overflow"]
     assert "processors" not in config
-    assert "--feature-gates=stanza.synchronousLogEmitter" in world["l-otel-collector"].inputs["command"]
+    assert "--feature-gates=stanza.synchronousLogEmitter" in world["l-collector"].inputs["command"]
     folder = config["extensions"]["file_storage"]["directory"]
-    assert mounts(world["l-otel-collector"])[folder] == ("l-collector-data-0a1b2c3", False)
+    assert mounts(world["l-collector"])[folder] == ("l-collector-data-0a1b2c3", False)
     assert world["l-collector-data"].label("dockyard.volume") == "data"
-    assert world["l-otel-collector"].delete_before_replace
+    assert world["l-collector"].delete_before_replace
 
 
 def test_what_loki_does_not_take_is_sent_again_until_it_does(pipeline):
@@ -141,7 +141,7 @@ def test_what_loki_does_not_take_is_sent_again_until_it_does(pipeline):
 @pytest.mark.parametrize("root", ["/var/lib/docker", "/srv/engine/data"])
 def test_of_the_host_the_collector_sees_the_containers_folder_alone_and_cannot_write_there(pipeline, root):
     world, _ = pipeline(docker_root=root)
-    collector = world["l-otel-collector"]
+    collector = world["l-collector"]
     host = [mount for mount in collector.inputs["mounts"] if mount["type"] == "bind"]
     assert [(one["source"], one["target"], one["readOnly"]) for one in host] == [
         (f"{root}/containers", "/var/lib/docker/containers", True)
@@ -151,7 +151,7 @@ def test_of_the_host_the_collector_sees_the_containers_folder_alone_and_cannot_w
 
 
 def test_the_collector_is_root_without_any_capability(pipeline):
-    collector = pipeline()[0]["l-otel-collector"]
+    collector = pipeline()[0]["l-collector"]
     assert collector.inputs["user"] == "0:0"
     assert collector.inputs["capabilities"] == {"drops": ["ALL"]}
     assert collector.inputs["securityOpts"] == ["no-new-privileges:true"]
@@ -169,27 +169,27 @@ def test_what_the_official_images_lack_is_not_asked_of_them(pipeline):
     world, _ = pipeline()
     # The collector's image holds one program and no shell.
     assert world["l-collector-config-writer"].inputs["image"] == "image-of-busybox"
-    assert world["l-otel-collector"].inputs["healthcheck"]["tests"] == [
+    assert world["l-collector"].inputs["healthcheck"]["tests"] == [
         "CMD",
         "/otelcol-contrib",
         "validate",
         "--config=/etc/otelcol-contrib/config.yaml",
         "--config=http://127.0.0.1:13133/",
     ]
-    assert "entrypoints" not in world["l-otel-collector"].inputs
+    assert "entrypoints" not in world["l-collector"].inputs
 
 
 def test_another_configuration_is_another_container(pipeline):
     before, after = pipeline()[0], pipeline({"loki": {"retention": "7d"}})[0]
     assert before["l-loki"].label("dockyard.content") != after["l-loki"].label("dockyard.content")
-    collector = "l-otel-collector"
+    collector = "l-collector"
     assert before[collector].label("dockyard.content") == after[collector].label("dockyard.content")
     assert before[collector].label("dockyard.content")
 
 
 def test_both_are_scraped_and_grafana_is_told_where_loki_is(pipeline):
     _, found = pipeline()
-    assert found["targets"] == [("loki", "loki:3100"), ("otel-collector", "otel-collector:8888")]
-    assert found["containers"] == ["loki", "otel-collector"]
+    assert found["targets"] == [("loki", "loki:3100"), ("collector", "collector:8888")]
+    assert found["containers"] == ["collector", "loki"]
     source = loki_datasource("love-loki")
     assert (source["uid"], source["type"], source["url"]) == ("love-loki", "loki", f"http://{found['address']}")
