@@ -16,7 +16,8 @@ stack, product, name, image = settings.stack, settings.product, settings.product
 context = shared_context(settings)
 front = edge_config(settings, context)
 edge = EdgeProxy(f"{name}-edge", front) if front else None
-app = AppServices(f"{name}-app", AppServicesConfig(product, context, image, edge, settings.rolled_back))
+given = settings.rolled_back, settings.release.fresh
+app = AppServices(f"{name}-app", AppServicesConfig(product, context, image, edge, *given))
 exporters = ExporterSet(
     f"{name}-exporters", ExporterSetConfig(product.monitoring.exporters, context, image, app.connections)
 )

@@ -40,6 +40,13 @@ class AppServicesConfig:
     frozen_jobs: bool = False
     """Leave one-shot jobs as they are: an earlier release is being returned to."""
 
+    fresh: Sequence[str] = ()
+    """Workloads whose one-shot jobs run all the same."""
+
+    def frozen(self, workload: str) -> bool:
+        """Whether the one-shot jobs of a workload stay as they are."""
+        return self.frozen_jobs and workload not in self.fresh
+
 
 class AppServices(pulumi.ComponentResource):
     """Runs a product: its data stores, its jobs and its services, gated on health and exit codes.
@@ -123,7 +130,7 @@ class AppServices(pulumi.ComponentResource):
         if job.schedule:
             self.containers[name] = self._run(name, prepared.spec, options)
             return
-        frozen = self._config.frozen_jobs
+        frozen = self._config.frozen(name)
         done = OneShotJob(f"{self._name}-{name}", prepared.spec, self._config.context, options, frozen=frozen).done
         self._done[name] = done
 
@@ -158,7 +165,7 @@ class AppServices(pulumi.ComponentResource):
         if not wanted or self._dumps is None:
             return []
         image = self._image(name, self._config.product.workloads[name])
-        return [self._dumps.before(name, image, frozen=self._config.frozen_jobs).done]
+        return [self._dumps.before(name, image, frozen=self._config.frozen(name)).done]
 
     def _gates(self, names: Sequence[str]) -> list[Gate]:
         return [self._done[name] for name in names]

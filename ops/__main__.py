@@ -13,6 +13,7 @@ import docker
 import typer
 
 from ops import checks, deploy
+from ops.restart import restart as restart_stack
 from ops.setup import prepare, prepare_engine, prepare_tools
 from settings.problems import SettingsError
 from settings.schema import write_schemas
@@ -24,36 +25,64 @@ from toolchain.workdir import WorkDir
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 Stack = Annotated[str, typer.Argument(help="A stack: dev, staging, production, or a product's own.")]
-Service = Annotated[str | None, typer.Argument(help="One service of it; default: all.")]
+Service = Annotated[str | None, typer.Argument(help="One service of it, with its replicas. Default: all.")]
+Workload = Annotated[str | None, typer.Argument(help="One service or job of the product. Default: the whole stack.")]
 
 
 @app.command()
-def up(stack: Stack) -> None:
-    """Set up what is missing and bring a stack to what its files say."""
-    raise typer.Exit(deploy.up(WorkDir(), stack, Progress()))
+def up(stack: Stack, service: Workload = None) -> None:
+    """Set up what is missing and bring a stack to what its files say.
+
+    With a service: only that one, and the jobs that must run before it; the rest stays as it was last brought up.
+    """
+    raise typer.Exit(deploy.up(WorkDir(), stack, service, Progress()))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def preview(context: typer.Context, stack: Stack) -> None:
+def preview(context: typer.Context, stack: Stack, service: Workload = None) -> None:
     """Show what `up` would change. Further options go to `pulumi preview`."""
-    raise typer.Exit(deploy.preview(WorkDir(), stack, context.args, Progress(quiet=True)))
+    options = list(context.args)
+    if service and service.startswith("-"):
+        # An option of the engine's that stands where a service could.
+        options.insert(0, service)
+        service = None
+    raise typer.Exit(deploy.preview(WorkDir(), stack, service, options, Progress(quiet=True)))
 
 
 @app.command()
 def down(
     stack: Stack,
+    service: Workload = None,
     volumes: Annotated[bool, typer.Option("--volumes", help="Delete the data volumes too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
 ) -> None:
-    """Remove everything that a stack made; its data stays unless --volumes is given."""
-    if volumes and not yes:
+    """Remove everything that a stack made; its data stays unless --volumes is given.
+
+    With a service: only that one, until the next `up`. For good: services: {NAME: {enabled: false}} in the stack file.
+    """
+    if volumes and not service and not yes:
         typer.confirm(f"Delete all data of the stack {stack}? It cannot be brought back", abort=True)
-    raise typer.Exit(deploy.down(WorkDir(), stack, Progress(), volumes=volumes))
+    raise typer.Exit(deploy.down(WorkDir(), stack, service, Progress(), volumes=volumes))
+
+
+@app.command()
+def restart(stack: Stack, service: Service = None) -> None:
+    """Restart containers one after the other, each waited for: data stores first, the edge proxy last."""
+    raise typer.Exit(restart_stack(WorkDir(), stack, service, Progress()))
+
+
+@app.command()
+def rollback(stack: Stack) -> None:
+    """Go back to the last good release that is another than the one that runs: images, settings, files.
+
+    Data and what migrations made of it stay. The files are not changed: the next `up` goes forward again.
+    """
+    raise typer.Exit(deploy.rollback(WorkDir(), stack, Progress()))
 
 
 @app.command()
 def status(stack: Stack) -> None:
-    """Show what runs, and how it is."""
+    """Show what runs: health, uptime, restarts, memory, address. Exit code 1 where something is not well."""
     raise typer.Exit(deploy.show_status(WorkDir(), stack, Progress(quiet=True)))
 
 
@@ -72,12 +101,11 @@ def logs(
 def secret(stack: Stack, name: Annotated[str, typer.Argument(help="Its name, as in the documentation.")]) -> None:
     """Print one secret of a stack, for instance grafana-admin-password."""
     engine = prepare_engine(WorkDir(), stack, Progress(quiet=True))
-    outputs = engine.read("stack output", "--json", "--show-secrets")
-    key = name.replace("-", "_")
-    if key not in outputs:
-        secrets = ", ".join(sorted(known.replace("_", "-") for known in outputs if known.endswith("password")))
-        raise SetupError(f"the stack {stack} has no secret {name}", f"It has: {secrets or 'none before its first up'}")
-    typer.echo(outputs[key])
+    known = engine.read("stack output", "--json", "--show-secrets").get("secrets") or {}
+    if name not in known:
+        there = ", ".join(sorted(known))
+        raise SetupError(f"the stack {stack} has no secret {name}", f"It has: {there or 'none before its first up'}")
+    typer.echo(known[name])
 
 
 @app.command()

@@ -1,60 +1,132 @@
-"""The verbs that change a stack: up, preview, down."""
+"""The verbs that change a stack: up, preview, down, rollback."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
 
 import docker
 
+from ops import history, releases
 from ops.events import Outcome
 from ops.host import check_host
-from ops.ports import check_ports
+from ops.logs import follow_logs, last_words
+from ops.ports import check_ports, ports_held
 from ops.setup import Ready, prepare, prepare_engine, reach, stack_settings
 from ops.state import State, remove_strays, settle_locks
-from ops.status import follow_logs, last_words, print_table, rows, wait_until_settled
+from ops.status import of_service, print_table, rows, wait_until_settled
+from settings.loader import Settings
+from settings.release import Release
 from toolchain.engine import ensure_engine
+from toolchain.images import ensure_images
 from toolchain.progress import Progress, SetupError, spell_seconds
 from toolchain.workdir import WorkDir
 
 
-def up(work: WorkDir, stack: str, progress: Progress) -> int:
-    """Set up what is missing, bring the stack to what its files say, and print what runs; return the exit code."""
+def up(work: WorkDir, stack: str, service: str | None, progress: Progress) -> int:
+    """Set up what is missing, bring the stack to what its files say, and print what runs; return the exit code.
+
+    With a service: the release that runs, and of the files only what they say of that service or job and of the jobs
+    that must have run before it.
+    """
     began = time.monotonic()
+    if service:
+        settings = stack_settings(work, stack)
+        names = releases.part(settings, service)
+        docker_host = ensure_engine(work, progress)
+        running = _running(work, stack, progress)
+        asked = releases.part_images(settings, names)
+        mirror = settings.product.docker.mirror
+        found = ensure_images(work, progress, docker_host, sorted({*asked.values()}), mirror, settings.builds)
+        references = {name: found.get(asked[name]) or settings.images.reference(asked[name], mirror) for name in names}
+        releases.use(work, stack, releases.with_service(running, settings, names, references))
+    return _bring_up(work, stack, progress, began)
+
+
+def _bring_up(work: WorkDir, stack: str, progress: Progress, began: float, message: str = "") -> int:
     ready = prepare(work, stack, progress)
     client = ready.docker_client()
     check_host(ready.settings, client)
     state = _mended_state(work, ready, client, progress)
-    check_ports(ready.settings, _ports_held(client, stack))
-    again = [f"--replace={urn}" for urn in state.failed_jobs()]
+    check_ports(ready.settings, ports_held(client, stack))
+    arguments = [f"--replace={urn}" for urn in _to_run_again(state, ready.settings)]
+    arguments += [f"--message={message}"] if message else []
     with progress.step(f"Stack {stack}") as step:
         # With a refresh, or a container that was killed or removed by hand would be taken for a running one.
-        code, outcome = ready.engine.change("up", ["--refresh", *again], progress)
+        code, outcome = ready.engine.change("up", ["--refresh", *arguments], progress)
         step.outcome, step.failed = outcome.summary(), code != 0
+    after = State.of(ready.engine)
     if code:
         _tell_errors(outcome, progress, work, "up", stack)
     else:
         # A container that only had to be started again is not waited for by the engine.
-        wait_until_settled(State.of(ready.engine), client, ready.settings.product.docker.wait_timeout)
-        code = _print_status(ready, client)
-    for service, lines in last_words(client, stack) if code else ():
-        progress.line(f"{service} is not healthy. Its last lines:", "bold red")
+        wait_until_settled(after, client, ready.settings.product.docker.wait_timeout)
+        code = _print_status(ready, after, client)
+    for name, lines in last_words(client, stack, after.replaced()) if code else ():
+        progress.line(f"{name} is not healthy. Its last lines:", "bold red")
         progress.line("\n".join(f"    {line}" for line in lines))
     progress.line(f"{outcome.summary()} in {spell_seconds(time.monotonic() - began)}")
     return code
 
 
-def preview(work: WorkDir, stack: str, arguments: Sequence[str], progress: Progress) -> int:
+def rollback(work: WorkDir, stack: str, progress: Progress) -> int:
+    """Return to the newest good release that is another than the one that runs; return the exit code.
+
+    Images, settings and files go back; data, and what migrations made of it, stay. Raises SetupError where there is
+    nothing to go back to.
+    """
+    began = time.monotonic()
+    backend = history.backend_folder(work, os.environ.get("PULUMI_BACKEND_URL", ""))
+    engine = prepare_engine(work, stack, progress)
+    settle_locks(work.state, stack, progress)
+    state = State.of(engine)
+    running = releases.running_release(state, stack)
+    target = history.to_return_to(history.updates(backend, stack), running, broken=state.interrupted)
+    if target is None or target.release is None:
+        raise SetupError(
+            f"the history of the stack {stack} has no earlier release to go back to",
+            "return its files to what they were in git, then run `up`",
+        )
+    since = f"{target.ended.astimezone():%d %B %Y, %H:%M:%S}"
+    progress.line(f"Back to the release of {since}", "bold")
+    for line in history.changed_images(running, target.release) or ["the same images; settings or files differ"]:
+        progress.line(f"  · {line}")
+    releases.use(work, stack, target.release)
+    code = _bring_up(work, stack, progress, began, f"{history.ROLLBACK} to {since}")
+    progress.line(
+        f"The files still describe the newer release: mend them before the next ./dockyard up {stack}", "yellow"
+    )
+    return code
+
+
+def preview(work: WorkDir, stack: str, service: str | None, arguments: Sequence[str], progress: Progress) -> int:
     """Show what an `up` would change; extra arguments go to the engine."""
-    stack_settings(work, stack, preview=True)
+    settings = stack_settings(work, stack, preview=True)
+    if service:
+        names = releases.part(settings, service)
+        running = _running(work, stack, progress)
+        asked = releases.part_images(settings, names)
+        references = {name: settings.image(asked[name]) for name in names}
+        releases.use(work, stack, releases.with_service(running, settings, names, references))
     return prepare_engine(work, stack, progress).show("preview", list(arguments))
 
 
-def down(work: WorkDir, stack: str, progress: Progress, *, volumes: bool) -> int:
-    """Remove everything that the stack made; data volumes, and the secrets that open them, only with `volumes`."""
+def down(work: WorkDir, stack: str, service: str | None, progress: Progress, *, volumes: bool) -> int:
+    """Remove everything that the stack made; data volumes, and the secrets that open them, only with `volumes`.
+
+    With a service: the release that runs, without that service or job. The next `up` brings it back.
+    """
     # A stack is taken down also where its files are broken by now; the program is not run.
     ensure_engine(work, progress)
+    if service:
+        if volumes:
+            raise SetupError("--volumes goes with a whole stack: a service has no data of its own")
+        began = time.monotonic()
+        running = _running(work, stack, progress)
+        releases.use(work, stack, releases.without_service(running, service, stack))
+        return _bring_up(work, stack, progress, began)
     engine = prepare_engine(work, stack, progress)
     settle_locks(work.state, stack, progress)
     state = State.of(engine)
@@ -67,6 +139,27 @@ def down(work: WorkDir, stack: str, progress: Progress, *, volumes: bool) -> int
     return code
 
 
+def _running(work: WorkDir, stack: str, progress: Progress) -> Release:
+    """Return the release that runs, once no other run on the stack changes it."""
+    engine = prepare_engine(work, stack, progress)
+    settle_locks(work.state, stack, progress)
+    return releases.running_release(State.of(engine), stack)
+
+
+def _to_run_again(state: State, settings: Settings) -> list[str]:
+    """Return the URNs of one-shot jobs that failed, but for those that a given release leaves as they are.
+
+    Those that write configuration are run again in any case.
+    """
+    failed = state.failed_jobs()
+    if not settings.rolled_back:
+        return failed
+    prefix = f"{settings.product.name}-app-"
+    fresh = {f"{prefix}{name}" for name in settings.release.fresh}
+    fresh |= {f"{prefix}postgres-dump-before-{name}" for name in settings.release.fresh}
+    return [urn for urn in failed if urn.endswith("-writer") or urn.rsplit("::", 1)[-1] in fresh]
+
+
 def _mended_state(work: WorkDir, ready: Ready, client: docker.DockerClient, progress: Progress) -> State:
     """Return the state, after what an interrupted run left has been put right."""
     settle_locks(work.state, ready.engine.stack, progress)
@@ -74,17 +167,6 @@ def _mended_state(work: WorkDir, ready: Ready, client: docker.DockerClient, prog
     if state.interrupted:
         remove_strays(state, client, ready.engine.stack, progress)
     return state
-
-
-def _ports_held(client: docker.DockerClient, stack: str) -> set[int]:
-    """Return the ports on the host that the stack's own containers have."""
-    containers = client.containers.list(filters={"label": f"dockyard.stack={stack}"})
-    return {
-        int(binding["HostPort"])
-        for container in containers
-        for bindings in container.ports.values()
-        for binding in bindings or ()
-    }
 
 
 def _tell_errors(outcome: Outcome, progress: Progress, work: WorkDir, verb: str, stack: str) -> None:
@@ -98,23 +180,22 @@ def _tell_errors(outcome: Outcome, progress: Progress, work: WorkDir, verb: str,
 def logs(work: WorkDir, stack: str, service: str | None, *, follow: bool, tail: int, progress: Progress) -> int:
     """Print what the stack's containers wrote, each line with its service's name."""
     ready = reach(work, stack, progress)
-    found = [row for row in rows(State.of(ready.engine), ready.docker_client()) if service in (None, row.service)]
-    if not found:
-        raise SetupError(f"the stack {stack} runs no service {service or 'at all'}")
-    return follow_logs(ready.docker_client(), found, follow=follow, tail=tail)
+    client = ready.docker_client()
+    found = of_service(rows(State.of(ready.engine), client), service, ready.settings.product.workloads, stack)
+    return follow_logs(client, [row for row in found if row.health != "gone"], follow=follow, tail=tail)
 
 
 def show_status(work: WorkDir, stack: str, progress: Progress) -> int:
     """Print what runs; exit code 1 where something is not well."""
     ready = reach(work, stack, progress)
-    return _print_status(ready, ready.docker_client())
+    return _print_status(ready, State.of(ready.engine), ready.docker_client())
 
 
-def _print_status(ready: Ready, client: docker.DockerClient) -> int:
+def _print_status(ready: Ready, state: State, client: docker.DockerClient) -> int:
     stack = ready.engine.stack
-    found = rows(State.of(ready.engine), client)
+    found = rows(state, client, memory=True)
     user = ready.settings.product.monitoring.grafana.admin_user
     notes = [f"Grafana: user {user}; its password: ./dockyard secret {stack} grafana-admin-password"]
     sys.stderr.flush()
     print_table(f"{ready.settings.product.name} · {stack}", found, notes if found else [])
-    return 0 if all(row.health in ("healthy", "running", "done") for row in found) else 1
+    return 0 if all(row.well for row in found) else 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
+import docker
 import yaml
 
-from settings.loader import Settings
+from settings.loader import EDGE_HTTP, EDGE_HTTPS, Settings
 from toolchain.lock import locked
 from toolchain.ports import port_is_free
 from toolchain.progress import SetupError
@@ -17,11 +18,20 @@ STEP = 100
 LARGEST_OFFSET, LARGEST_PORT = 20_000, 65_535
 
 
-def claim_port_offset(work: WorkDir, stack: str, wanted: Collection[int]) -> int:
+def claim_port_offset(
+    work: WorkDir,
+    stack: str,
+    wanted: Collection[int],
+    *,
+    movable: bool = True,
+    is_free: Callable[[int], bool] = port_is_free,
+) -> int:
     """Return what is added to the ports that a stack wants: the least that keeps all stacks of the machine apart.
 
-    That is 0, as a rule; 100 where two stacks want the same port, and so on. Claims are kept machine-wide, so that
-    the answer does not depend on what happens to run. A checkout whose work folder is gone loses its claims.
+    That is 0, as a rule; 100 where two stacks want the same port, or another program has it when the stack first
+    comes up, and so on. Claims are kept machine-wide, so that the answer does not depend on what happens to run. A
+    stack keeps its claim when it is taken down; a checkout whose work folder is gone loses its claims.
+    What is not `movable` (staging, production) has the ports that its files say: 0, whoever has claimed them.
     Raises SetupError where there is no such offset.
     """
     with locked(work.cache / "ports.lock", lambda _: None):
@@ -33,8 +43,7 @@ def claim_port_offset(work: WorkDir, stack: str, wanted: Collection[int]) -> int
         own = claims.setdefault(str(work.root), {})
         before: list[int] = own.pop(stack, [])
         taken = {port for claimed in claims.values() for ports in claimed.values() for port in ports[1:]}
-        candidates: list[int] = [*before[:1], *range(0, LARGEST_OFFSET + 1, STEP)]
-        offset: int | None = next((one for one in candidates if _fits(one, wanted, taken)), None)
+        offset = _offset(before, wanted, taken, is_free) if movable else 0
         if offset is None:
             raise SetupError(
                 f"the ports of the stack {stack} cannot be kept apart from those of other stacks of this machine",
@@ -48,8 +57,36 @@ def claim_port_offset(work: WorkDir, stack: str, wanted: Collection[int]) -> int
         return offset
 
 
-def _fits(offset: int, wanted: Collection[int], taken: Collection[int]) -> bool:
-    return all(port + offset <= LARGEST_PORT and port + offset not in taken for port in wanted)
+def _offset(
+    before: list[int], wanted: Collection[int], taken: Collection[int], is_free: Callable[[int], bool]
+) -> int | None:
+    """Return the offset that a stack had, while it fits; else the least that does."""
+
+    def fits(offset: int) -> bool:
+        return all(port + offset <= LARGEST_PORT and port + offset not in taken for port in wanted)
+
+    if before and fits(before[0]):
+        return before[0]
+    held = set(before[1:])
+    return next(
+        (
+            offset
+            for offset in range(0, LARGEST_OFFSET + 1, STEP)
+            if fits(offset) and all(port + offset in held or is_free(port + offset) for port in wanted)
+        ),
+        None,
+    )
+
+
+def ports_held(client: docker.DockerClient, stack: str) -> set[int]:
+    """Return the ports on the host that the stack's own containers have."""
+    containers = client.containers.list(filters={"label": f"dockyard.stack={stack}"})
+    return {
+        int(binding["HostPort"])
+        for container in containers
+        for bindings in container.ports.values()
+        for binding in bindings or ()
+    }
 
 
 def check_ports(settings: Settings, held: Collection[int]) -> None:
@@ -57,13 +94,17 @@ def check_ports(settings: Settings, held: Collection[int]) -> None:
 
     Raises SetupError naming every port that is taken.
     """
-    taken = []
+    taken, sections = [], set()
     for name in settings.wanted_ports:
         port = settings.port(name)
         if port is not None and port not in held and not port_is_free(port):
-            taken.append(f"{name} wants 127.0.0.1:{port}")
+            routed = name in (EDGE_HTTP, EDGE_HTTPS)
+            address = settings.product.edge.address if routed else "127.0.0.1"
+            taken.append(f"{name} wants {address}:{port}")
+            sections.add("dockyard:edge" if routed else "dockyard:publish")
     if taken:
+        where = f"{' and '.join(sorted(sections))} in Pulumi.{settings.stack_name}.yaml"
         raise SetupError(
             f"ports are taken by another program: {', '.join(taken)}",
-            f"`ss -ltnp` names the program; stop it, or change dockyard:publish in Pulumi.{settings.stack_name}.yaml",
+            f"`ss -ltnp` names the program; stop it, or change {where}",
         )

@@ -9,14 +9,15 @@ from typing import Any
 import docker
 
 from ops.engine import Engine
-from ops.ports import claim_port_offset
+from ops.ports import claim_port_offset, ports_held
 from settings.loader import Settings, load, read_stack_file
-from settings.machine import Machine, read_machine, write_machine
+from settings.machine import read_machine, write_machine
 from toolchain.engine import ensure_engine
 from toolchain.environment import ensure_backend, full_environment
-from toolchain.images import ensure_images
+from toolchain.images import ensure_images, ensure_references
 from toolchain.lock import locked
 from toolchain.plugins import ensure_plugins
+from toolchain.ports import port_is_free
 from toolchain.progress import Progress, SetupError
 from toolchain.pulumi_cli import ensure_pulumi
 from toolchain.stacks import ensure_stack
@@ -33,7 +34,8 @@ class Ready:
 
     def docker_client(self) -> docker.DockerClient:
         """Return a client of the stack's Docker engine."""
-        return docker.DockerClient(base_url=self.docker_host)
+        # As many connections as `status` asks containers side by side.
+        return docker.DockerClient(base_url=self.docker_host, max_pool_size=16)
 
 
 def stack_settings(work: WorkDir, stack: str, *, preview: bool = False) -> Settings:
@@ -71,7 +73,7 @@ def prepare(work: WorkDir, stack: str, progress: Progress) -> Ready:
     docker_host = ensure_engine(work, progress)
     with ThreadPoolExecutor(max_workers=2) as lanes:
         tools = lanes.submit(prepare_tools, work, progress)
-        images = lanes.submit(_images, work, settings, docker_host, progress)
+        images = lanes.submit(_machine, work, settings, docker_host, progress)
         running: list[Future[Any]] = [tools, images]
         for lane in as_completed(running):
             if isinstance(error := lane.exception(), SetupError):
@@ -88,15 +90,34 @@ def reach(work: WorkDir, stack: str, progress: Progress) -> Ready:
     return Ready(prepare_engine(work, stack, progress), stack_settings(work, stack, preview=True), docker_host)
 
 
-def _images(work: WorkDir, settings: Settings, docker_host: str, progress: Progress) -> None:
-    images = ensure_images(work, progress, docker_host, settings.image_names, settings.product.docker.mirror)
-    offset = claim_port_offset(work, settings.stack_name, settings.wanted_ports.values())
+def _machine(work: WorkDir, settings: Settings, docker_host: str, progress: Progress) -> None:
+    """Bring the stack's images to the engine, find ports for it, and write down what the program must know of both."""
+    # A release that is given has its own references, and the machine file goes on to say what the files mean.
+    given = settings.release.images if settings.rolled_back else {}
+    asked = [name for name in settings.image_names if name not in given]
+    ensure_references(work, progress, docker_host, [given[name] for name in settings.image_names if name in given])
+    mirror = settings.product.docker.mirror
+    images = ensure_images(work, progress, docker_host, asked, mirror, settings.builds)
+    client = docker.DockerClient(base_url=docker_host)
+    held = ports_held(client, settings.stack_name)
+    offset = claim_port_offset(
+        work,
+        settings.stack_name,
+        settings.wanted_ports.values(),
+        movable=settings.stack.environment == "development",
+        is_free=lambda port: port in held or port_is_free(port),
+    )
     # Two stacks of a checkout may be brought up at once.
     with locked(work.root / "machine.lock", lambda _: None):
         known = read_machine(work.machine_file)
         # What was asked for and is not in the answer is run by its official reference again.
-        others = {name: reference for name, reference in known.images.items() if name not in settings.image_names}
-        offsets = {**known.port_offsets, settings.stack_name: offset}
-        found = Machine(port_offsets=offsets, images={**others, **images})
+        others = {name: reference for name, reference in known.images.items() if name not in asked}
+        found = known.model_copy(
+            update={
+                "port_offsets": {**known.port_offsets, settings.stack_name: offset},
+                "docker_root": client.info()["DockerRootDir"],
+                "images": {**others, **images},
+            }
+        )
         if found != known:
             write_machine(work.machine_file, found)

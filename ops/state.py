@@ -22,6 +22,7 @@ CONTAINER = "docker:index/container:Container"
 VOLUME = "docker:index/volume:Volume"
 NETWORK = "docker:index/network:Network"
 GENERATED = "pulumi-python:dynamic:Resource"
+STACK = "pulumi:pulumi:Stack"
 LOCK_POLL_SECONDS = 0.5
 
 
@@ -42,8 +43,16 @@ class State:
             bool(deployment.get("pending_operations")),
         )
 
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        """What the program exported; secrets are not opened. Empty where nothing is up."""
+        return next((one.get("outputs") or {} for one in self.of_type(STACK)), {})
+
     def of_type(self, kind: str) -> Iterator[Mapping[str, Any]]:
-        """Return the resources of one type."""
+        """Return the resources of one type, in the order in which they were made.
+
+        Those that wait for their deletion are among them, marked `delete`: what a failed release left in service.
+        """
         return (one for one in self.resources if one["type"] == kind)
 
     def failed_jobs(self) -> list[str]:
@@ -56,14 +65,18 @@ class State:
 
     def kept_with_data(self) -> list[str]:
         """Return the URNs of data volumes, and of generated secrets: without those, the data cannot be opened."""
-        volumes = [
-            one["urn"] for one in self.of_type(VOLUME) if {"label": KIND_LABEL, "value": DATA} in _labels(one["inputs"])
-        ]
-        return volumes + [one["urn"] for one in self.of_type(GENERATED)]
+        volumes = [one["urn"] for one in self.of_type(VOLUME) if labels(one).get(KIND_LABEL) == DATA]
+        # What waits for its deletion shares its URN with what took its place.
+        return list(dict.fromkeys(volumes + [one["urn"] for one in self.of_type(GENERATED)]))
+
+    def replaced(self) -> set[str]:
+        """Return the ids of containers that are to be deleted once what takes their place is healthy."""
+        return {str(one["id"]) for one in self.of_type(CONTAINER) if one.get("delete")}
 
 
-def _labels(inputs: Mapping[str, Any]) -> list[dict[str, str]]:
-    return [{"label": item["label"], "value": item["value"]} for item in inputs.get("labels") or ()]
+def labels(resource: Mapping[str, Any]) -> dict[str, str]:
+    """Return the labels that a resource was made with."""
+    return {item["label"]: item["value"] for item in resource["inputs"].get("labels") or ()}
 
 
 def settle_locks(backend: Path, stack: str, progress: Progress) -> None:

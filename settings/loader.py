@@ -166,7 +166,8 @@ def load(
         product, wrong = as_run_here(product, stack, stack_file, lines, NAMESPACE)
         problems += wrong
         problems += check_together(stack, product, images, stack_file, lines, str(product_path), checkout)
-        problems += _unused_secrets(stack, product, configuration, stack_file, lines)
+        # An earlier release knows nothing of secrets that came after it.
+        problems += [] if earlier else _unused_secrets(stack, product, configuration, stack_file, lines)
     missing = _missing_secrets(stack, product, configuration, stack_name, lines) if stack else []
     if problems or not (stack and preview and stack.preview_without_secrets):
         problems += missing

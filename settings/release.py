@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from settings.base import Model
 
 VARIABLE = "DOCKYARD_RELEASE"
@@ -25,6 +27,9 @@ class Release(Model):
 
     images: dict[str, str]
     """Image name → the reference that ran."""
+
+    fresh: list[str] = Field(default=[], exclude=True)
+    """Workloads that a release which is given brings in anew: their one-shot jobs run. All others' stay as they are."""
 
 
 def given_release() -> Release | None:

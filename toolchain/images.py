@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -11,11 +11,13 @@ import docker
 from docker.errors import DockerException
 from pydantic import ValidationError
 
+from settings.build import Build
 from settings.images import Image, ImageTable, load_images
+from toolchain.builds import bases_of, ensure_built
 from toolchain.demo_image import ensure_demo
 from toolchain.kit.build import Kit
 from toolchain.progress import Progress, SetupError
-from toolchain.pulling import Local, PullError, pull, reachable
+from toolchain.pulling import Local, PullError, digest_now, has_registry, pull, reachable
 from toolchain.registry import ensure_registry
 from toolchain.workdir import WorkDir
 
@@ -27,18 +29,34 @@ BASE_OF_BUILDS = "python"
 
 
 def ensure_images(
-    work: WorkDir, progress: Progress, docker_host: str, names: Sequence[str], mirror: str | None
+    work: WorkDir,
+    progress: Progress,
+    docker_host: str,
+    names: Sequence[str],
+    mirror: str | None,
+    builds: Mapping[str, Build] | None = None,
 ) -> dict[str, str]:
-    """Make sure that the engine has the images of `names`: keys of components/images.yaml, or full references.
+    """Make sure that the engine has the images of `names`: keys of components/images.yaml, full references, `builds`.
 
     Each is taken from the first of these that has it: the engine itself, the official registry, the mirror
-    (`host[:port][/prefix]`), the image kit. Registries are asked once each, and only when an image is missing.
+    (`host[:port][/prefix]`), the image kit. Registries are asked once each, and only when an image is missing, but
+    for a full reference that is a tag without a digest: what that means is asked each time, since a tag can move.
+    `builds` (name → how) are built here, unless they are.
 
     Returns name → reference to run, where that is not what the table and the mirror say by themselves. References
-    to a mirror or to the kit's registry are pinned by what was pulled.
+    to a tag, a mirror or the kit's registry are pinned by what was pulled.
     Raises SetupError when an image cannot be had, naming every way that was tried.
     """
-    return _Images(work, progress, docker_host, mirror).ensure(names)
+    return _Images(work, progress, docker_host, mirror).ensure(names, builds or {})
+
+
+def ensure_references(work: WorkDir, progress: Progress, docker_host: str, references: Sequence[str]) -> None:
+    """Make sure that the engine has exactly these images: those of an earlier release.
+
+    Raises SetupError naming one that is gone.
+    """
+    if references:
+        _Images(work, progress, docker_host, None).ensure_references(references)
 
 
 @dataclass
@@ -59,22 +77,54 @@ class _Images:
         except DockerException as error:
             raise SetupError(f"The Docker engine at {self.docker_host} does not answer: {error}") from error
 
-    def ensure(self, names: Sequence[str]) -> dict[str, str]:
+    def ensure(self, names: Sequence[str], builds: Mapping[str, Build]) -> dict[str, str]:
         """See `ensure_images`."""
-        images = {name: image for name in names if (image := self._image(name))}
+        built = {name: builds[name] for name in names if name in builds}
+        bases = {name: bases_of(self.work.checkout, build, self.table.images) for name, build in built.items()}
+        images = {name: image for name in names if name not in built and (image := self._image(name))}
         pulled = {name: image for name, image in images.items() if not image.build}
         if len(pulled) < len(images):
             pulled.setdefault(BASE_OF_BUILDS, self.table.images[BASE_OF_BUILDS])
-        found = self._pulled(pulled)
+        for base in {base for needed in bases.values() for base in needed}:
+            pulled.setdefault(base, self.table.images[base])
+        moving = {
+            name: image for name, image in pulled.items() if name not in self.table.images and image.digest is None
+        }
+        found = self._pulled({name: image for name, image in pulled.items() if name not in moving})
+        found |= self._as_tagged_now(moving)
         for name, image in images.items():
             if image.build:
                 folder = self.work.checkout / image.build
                 found[name] = ensure_demo(self.work, self.progress, self.client, name, folder, found[BASE_OF_BUILDS])
+        for name, build in built.items():
+            given = {base: found[base] for base in bases[name]}
+            found[name] = ensure_built(self.work, self.progress, self.client, name, build, given)
         return {
             name: reference
             for name, reference in found.items()
-            if name in images and reference != self.table.reference(name, self.mirror)
+            if name in built or (name in images and reference != self.table.reference(name, self.mirror))
         }
+
+    def ensure_references(self, references: Sequence[str]) -> None:
+        """See the function of this name."""
+        local = Local.of(self.client)
+        for reference in sorted({one for one in references if not local.has(one)}):
+            if not has_registry(reference):
+                raise SetupError(
+                    f"The image {reference} of that release was built here and is gone from the engine",
+                    "Return its sources to what they were, and run `up`.",
+                )
+            if reference.startswith("127.0.0.1:"):
+                ensure_registry(self.work, self.progress)
+            with self.progress.step(f"Image {reference}") as step:
+                try:
+                    pull(self.client, reference, step.say)
+                except PullError as error:
+                    raise SetupError(
+                        f"The image {reference} of that release cannot be had: {error}",
+                        f"Bring it to the engine in another way, or return to another release: {_log_in(reference)}.",
+                    ) from error
+                step.outcome = "pulled"
 
     def _image(self, name: str) -> Image | None:
         """Return what a name of the table or a full reference stands for; None for what only the engine knows."""
@@ -85,6 +135,64 @@ class _Images:
             return Image(image=reference, digest=digest or None)
         except ValidationError:
             return None
+
+    def _as_tagged_now(self, images: Mapping[str, Image]) -> dict[str, str]:
+        """Return name → reference, pinned by what its tag means at the registry now, for tags that may move.
+
+        What was built here, or loaded, and is at no registry stays a tag. Where no registry can be asked, what the
+        engine has serves.
+        """
+        local = Local.of(self.client)
+        found = {name: name for name in images if not has_registry(name) and local.has(name)}
+        asked = {name: images[name] for name in images if name not in found}
+        answers = self._answers(asked.values())
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            results = pool.map(lambda name: self._tagged_now(name, asked[name], answers, local), asked)
+            outcomes = dict(zip(asked, results, strict=True))
+        for name, outcome in outcomes.items():
+            found[name] = outcome if isinstance(outcome, str) else self._at_hand(name, asked[name], outcome, local)
+        return found
+
+    def _tagged_now(self, name: str, image: Image, answers: Mapping[str, str], local: Local) -> str | list[str]:
+        tried = []
+        for host, reference in self._ways(image):
+            if answers[host]:
+                tried.append(f"{host} cannot be reached: {answers[host]}")
+                continue
+            try:
+                pinned = f"{reference}@{digest_now(self.client, reference)}"
+                if not local.has(pinned):
+                    with self.progress.step(f"Image {name}") as step:
+                        pinned = pull(self.client, reference, step.say)
+                        step.outcome = f"pulled {pinned}"
+                return pinned
+            except PullError as error:
+                tried.append(f"{reference}: {error}")
+        return tried
+
+    def _at_hand(self, name: str, image: Image, tried: Sequence[str], local: Local) -> str:
+        """Return what the engine has of a tag that no registry serves."""
+        for _, reference in self._ways(image):
+            if local.has(reference):
+                digests = self.client.images.get(reference).attrs["RepoDigests"]
+                digest = next((one.partition("@")[2] for one in digests if local.is_of(one, reference)), "")
+                self.progress.line(f"  ! {'; '.join(tried)}: the {name} that the engine has is used", "yellow")
+                return f"{reference}@{digest}" if digest else reference
+        raise SetupError(
+            f"The image {name} cannot be had: {'; '.join(tried)}",
+            f"Correct its name, see to its registry ({_log_in(name)}), or give docker.mirror in the stack file.",
+        )
+
+    def _ways(self, image: Image) -> list[tuple[str, str]]:
+        """Return host and reference of every registry that may have an image, the official one first."""
+        reference = image.reference if has_registry(image.reference) else f"docker.io/{image.reference}"
+        ways = [(reference.split("/", 1)[0], reference)]
+        if self.mirror:
+            mirrored = f"{self.mirror}/{reference.partition('@')[0].split('/', 1)[1]}"
+            ways += [(self.mirror, f"{mirrored}@{image.digest}")] if image.digest else []
+            # A mirror that holds one architecture, or builds of its own, has other digests: pinned by what comes.
+            ways += [(self.mirror, mirrored)]
+        return ways
 
     def _pulled(self, images: Mapping[str, Image]) -> dict[str, str]:
         """Return name → reference that the engine has, for images that come from a registry."""
@@ -107,9 +215,7 @@ class _Images:
 
     def _fetch(self, images: Mapping[str, Image]) -> dict[str, str]:
         """Pull images from where they can be had and build the rest."""
-        hosts = sorted({image.registry for image in images.values()} | ({self.mirror} if self.mirror else set()))
-        # An engine elsewhere, or behind a proxy, reaches other registries than this machine does: it is simply asked.
-        answers = reachable(hosts) if self._shares_our_network() else dict.fromkeys(hosts, "")
+        answers = self._answers(images.values())
         for host, answer in answers.items():
             if answer:
                 self.progress.line(f"  · {host} cannot be reached: {answer}", style="yellow")
@@ -120,6 +226,12 @@ class _Images:
         missing = {name: outcome for name, outcome in outcomes.items() if not isinstance(outcome, str)}
         return found | self._from_kit(missing)
 
+    def _answers(self, images: Iterable[Image]) -> dict[str, str]:
+        """Return host → why it cannot be reached, empty where it can, for every registry that may have an image."""
+        hosts = sorted({host for image in images for host, _ in self._ways(image)})
+        # An engine elsewhere, or behind a proxy, reaches other registries than this machine does: it is simply asked.
+        return reachable(hosts) if hosts and self._shares_our_network() else dict.fromkeys(hosts, "")
+
     def _shares_our_network(self) -> bool:
         if not self.docker_host.startswith(("unix:", "npipe:")):
             return False
@@ -128,14 +240,8 @@ class _Images:
 
     def _first_of(self, name: str, image: Image, answers: Mapping[str, str]) -> str | list[str]:
         """Pull an image from the first registry that has it; return its reference, or why each does not."""
-        ways = [(image.registry, image.reference)]
-        if self.mirror:
-            mirrored = f"{self.mirror}/{image.path}:{image.tag}"
-            ways += [(self.mirror, f"{mirrored}@{image.digest}")] if image.digest else []
-            # A mirror that holds one architecture, or builds of its own, has other digests: pinned by what comes.
-            ways += [(self.mirror, mirrored)]
         tried = []
-        for host, reference in ways:
+        for host, reference in self._ways(image):
             if answers[host]:
                 tried += [f"{host} cannot be reached"] if f"{host} cannot be reached" not in tried else []
                 continue
@@ -200,3 +306,8 @@ class _Images:
         draft = self.work.root / "images.json.new"
         draft.write_text(json.dumps(entries, indent=1))
         draft.replace(self.work.root / "images.json")
+
+
+def _log_in(reference: str) -> str:
+    host = reference.split("/", 1)[0] if has_registry(reference) else ""
+    return f"docker login {host}".strip()

@@ -51,6 +51,17 @@ class Local:
         name, _, digest = familiar(reference).partition("@")
         return (f"{repository(name)}@{digest}" if digest else name) in self.names
 
+    @staticmethod
+    def is_of(entry: str, reference: str) -> bool:
+        """Tell whether one of the engine's digests (`name@sha256:…`) is of a reference's repository."""
+        return entry.partition("@")[0] == repository(familiar(reference))
+
+
+def has_registry(reference: str) -> bool:
+    """Tell whether a reference names its registry, as Docker tells: by a dot, a port, or `localhost`."""
+    host, slash, _ = reference.partition("/")
+    return bool(slash) and ("." in host or ":" in host or host == "localhost")
+
 
 def familiar(reference: str) -> str:
     """Return a reference as the engine lists it: Docker's own registry is left out."""
@@ -128,10 +139,22 @@ def pull(client: docker.DockerClient, reference: str, say: Callable[[str], None]
     return reference if digest else f"{name}@{_pulled_digest(client, name)}"
 
 
+def digest_now(client: docker.DockerClient, reference: str) -> str:
+    """Ask the registry, through the engine, what a tag means now; return the digest.
+
+    Raises PullError with the reason in one line.
+    """
+    try:
+        return str(client.images.get_registry_data(reference).id)
+    except APIError as error:
+        raise _explain(str(error.explanation or error)) from error
+    except requests.RequestException as error:
+        raise PullError(f"the engine broke off: {error}", passing=True) from error
+
+
 def _pulled_digest(client: docker.DockerClient, name: str) -> str:
-    wanted = repository(familiar(name)) + "@"
     digests = client.images.get(name).attrs["RepoDigests"]
-    return str(next(entry.partition("@")[2] for entry in digests if entry.startswith(wanted)))
+    return str(next(entry.partition("@")[2] for entry in digests if Local.is_of(entry, name)))
 
 
 def _sizes(event: dict[str, Any]) -> tuple[int, int]:

@@ -151,6 +151,11 @@ class TestLocks:
         assert not lock.exists()
 
 
+def claim(work: WorkDir, stack: str, wanted: list[int], held=frozenset(), **options) -> int:
+    """Claim ports on a machine where other programs have `held`."""
+    return claim_port_offset(work, stack, wanted, is_free=lambda port: port not in held, **options)
+
+
 class TestPorts:
     @pytest.fixture
     def checkouts(self, tmp_path, monkeypatch):
@@ -163,38 +168,49 @@ class TestPorts:
 
         return checkout
 
+    def test_what_another_program_has_is_left_to_it_by_a_stack_that_comes_up_for_the_first_time(self, checkouts):
+        here = checkouts("here")
+        assert claim(here, "dev", [3000, 9090], held={9090}) == 100
+        assert claim(here, "dev", [3000, 9090], held={3100, 9190}) == 100, "its own, by now"
+
+    def test_staging_and_production_have_the_ports_that_their_files_say_and_others_keep_off_them(self, checkouts):
+        here = checkouts("here")
+        assert claim(here, "dev", [3000]) == 0
+        assert claim(here, "production", [3000], movable=False) == 0
+        assert claim(here, "other", [3000]) == 100
+
     def test_stacks_that_want_the_same_port_are_kept_apart_and_keep_their_places(self, checkouts):
         one, two = checkouts("one"), checkouts("two")
-        assert claim_port_offset(one, "dev", [3000, 9090]) == 0
-        assert claim_port_offset(one, "shop", [8080]) == 0
-        assert claim_port_offset(one, "other", [3000]) == 100
-        assert claim_port_offset(two, "dev", [3000, 9090]) == 200
-        assert claim_port_offset(one, "dev", [3000, 9090]) == 0
-        assert claim_port_offset(one, "other", [3000]) == 100
+        assert claim(one, "dev", [3000, 9090]) == 0
+        assert claim(one, "shop", [8080]) == 0
+        assert claim(one, "other", [3000]) == 100
+        assert claim(two, "dev", [3000, 9090]) == 200
+        assert claim(one, "dev", [3000, 9090]) == 0
+        assert claim(one, "other", [3000]) == 100
 
     def test_a_port_that_another_stack_got_by_its_offset_is_taken_too(self, checkouts):
         here = checkouts("here")
-        assert claim_port_offset(here, "first", [3000]) == 0
-        assert claim_port_offset(here, "second", [3000]) == 100
-        assert claim_port_offset(here, "third", [3100]) == 100
+        assert claim(here, "first", [3000]) == 0
+        assert claim(here, "second", [3000]) == 100
+        assert claim(here, "third", [3100]) == 100
 
     def test_a_stack_moves_only_where_a_port_that_is_new_to_it_is_taken(self, checkouts):
         here = checkouts("here")
-        claim_port_offset(here, "first", [3000])
-        assert claim_port_offset(here, "second", [8080]) == 0
-        assert claim_port_offset(here, "second", [8080, 8081]) == 0
-        assert claim_port_offset(here, "second", [8080, 3000]) == 100
+        claim(here, "first", [3000])
+        assert claim(here, "second", [8080]) == 0
+        assert claim(here, "second", [8080, 8081]) == 0
+        assert claim(here, "second", [8080, 3000]) == 100
 
     def test_ports_of_a_checkout_that_is_gone_are_free_again(self, checkouts):
         gone = checkouts("gone")
-        assert claim_port_offset(gone, "dev", [3000]) == 0
+        assert claim(gone, "dev", [3000]) == 0
         gone.root.rmdir()
-        assert claim_port_offset(checkouts("next"), "dev", [3000]) == 0
+        assert claim(checkouts("next"), "dev", [3000]) == 0
 
     def test_a_stack_that_can_be_kept_apart_from_nobody_is_told_so(self, checkouts):
-        claim_port_offset(checkouts("one"), "dev", [65_500])
+        claim(checkouts("one"), "dev", [65_500])
         with pytest.raises(SetupError, match="the ports of the stack dev cannot be kept apart"):
-            claim_port_offset(checkouts("two"), "dev", [65_500])
+            claim(checkouts("two"), "dev", [65_500])
 
     def settings(self, port: int):
         return SimpleNamespace(stack_name="dev", wanted_ports={"grafana": port}, port=lambda _: port)

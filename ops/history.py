@@ -1,0 +1,141 @@
+"""The history of a stack in a file backend: which releases ran, when, and with what result."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from settings.release import Release
+from toolchain.environment import own_backend
+from toolchain.progress import SetupError
+from toolchain.workdir import WorkDir
+
+PROJECT = "dockyard"
+ROLLBACK = "dockyard rollback"
+"""What the message of an update starts with that went back."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """One run of the engine that changed the stack."""
+
+    kind: str
+    """`update`, `destroy`, `refresh` …"""
+
+    succeeded: bool
+    ended: datetime
+    message: str
+    checkpoint: Path
+    """The state after it."""
+
+    known: dict[str, Release | None] = field(default_factory=dict, compare=False)
+
+    @property
+    def release(self) -> Release | None:
+        """What ran after it; None before the first `up` with releases, and after a `down`."""
+        if "release" not in self.known:
+            self.known["release"] = _release_in(self.checkpoint)
+        return self.known["release"]
+
+    @property
+    def went_back(self) -> bool:
+        """Whether it was a rollback."""
+        return self.message.startswith(ROLLBACK)
+
+
+def backend_folder(work: WorkDir, url: str) -> Path:
+    """Return the folder of a file backend. Raises SetupError for any other: its history cannot be read from here."""
+    url = url or own_backend(work)
+    if not url.startswith("file://"):
+        scheme = url.partition("://")[0]
+        raise SetupError(
+            f"rollback reads the history of the state from its files, and the state of this stack is kept at {scheme}://",
+            "return the stack and product files to the earlier version in git and run `up`",
+        )
+    return Path(url.removeprefix("file://")).expanduser()
+
+
+def updates(backend: Path, stack: str) -> list[Update]:
+    """Return every recorded run on a stack, the oldest first."""
+    folder = backend / ".pulumi" / "history" / PROJECT / stack
+    found = []
+    for file in [*folder.glob("*.history.json"), *folder.glob("*.history.json.gz")]:
+        said = _read(file)
+        found.append(
+            Update(
+                kind=said["kind"],
+                succeeded=said["result"] == "succeeded",
+                ended=datetime.fromtimestamp(said["endTime"], UTC),
+                message=said.get("message") or "",
+                checkpoint=file.with_name(file.name.replace(".history.json", ".checkpoint.json")),
+            )
+        )
+    # Names end in the nanoseconds of the run.
+    return sorted(found, key=lambda update: update.checkpoint.name.removesuffix(".gz"))
+
+
+def to_return_to(found: Sequence[Update], running: Release | None, *, broken: bool) -> Update | None:
+    """Return the run whose release a rollback goes back to, None where there is none.
+
+    That is the newest good one with another release than runs now. Where the last run failed, or was killed in the
+    middle (`broken`), it is the newest good one. A rollback after a rollback goes further back: what was newer is
+    what somebody fled from.
+    """
+    runs = [update for update in found if update.kind == "update"]
+    good = [update for update in runs if update.succeeded]
+    if good and (broken or not runs[-1].succeeded):
+        return good[-1] if good[-1].release else None
+    while good and good[-1].went_back:
+        *good, last = good
+        while good and not (last.release and good[-1].release and same(good[-1].release, last.release)):
+            good.pop()
+    for update in reversed(good):
+        if update.release and running and not same(update.release, running):
+            return update
+    return None
+
+
+def same(one: Release, other: Release) -> bool:
+    """Tell whether two releases run the same: an image is what its digest says, wherever it was pulled from."""
+    return (one.stack, one.product, _contents(one.images)) == (other.stack, other.product, _contents(other.images))
+
+
+def changed_images(now: Release, then: Release) -> list[str]:
+    """Return a line for each image that `then` runs otherwise than `now`."""
+    before, after = _contents(now.images), _contents(then.images)
+    return [
+        f"{name}: {now.images.get(name, 'none')} → {then.images[name]}"
+        for name in sorted(then.images)
+        if before.get(name) != after[name]
+    ]
+
+
+def _contents(images: Mapping[str, str]) -> dict[str, str]:
+    return {name: reference.partition("@")[2] or reference for name, reference in images.items()}
+
+
+def _release_in(checkpoint: Path) -> Release | None:
+    if not checkpoint.exists():
+        return None
+    latest = _read(checkpoint)["checkpoint"].get("latest") or {}
+    for resource in latest.get("resources") or ():
+        if resource["type"] == "pulumi:pulumi:Stack":
+            said = (resource.get("outputs") or {}).get("release")
+            try:
+                return Release.model_validate(said) if said else None
+            except ValidationError:
+                # Of another version of Dockyard: nothing that this one could run.
+                return None
+    return None
+
+
+def _read(file: Path) -> Any:
+    content = file.read_bytes()
+    return json.loads(gzip.decompress(content) if file.suffix == ".gz" else content)

@@ -1,0 +1,63 @@
+"""What containers print: followed by a person, or the last of it where one is not well."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection
+
+import docker
+from docker.errors import NotFound
+from docker.models.containers import Container
+
+from ops.status import Row
+
+
+def last_words(
+    client: docker.DockerClient, stack: str, replaced: Collection[str], count: int = 10
+) -> list[tuple[str, list[str]]]:
+    """Return the last log lines of each container of the stack that should be healthy and is not.
+
+    Those that were to be `replaced` (ids) are left out: what matters of a failed release is the new one.
+    """
+    found = []
+    for container in client.containers.list(
+        all=True, filters={"label": f"dockyard.stack={stack}"}, ignore_removed=True
+    ):
+        health = container.attrs["State"].get("Health") or {}
+        if health.get("Status", "healthy") == "healthy" or container.id in replaced:
+            continue
+        found.append((str(container.labels.get("dockyard.service", container.name)), last_lines(container, count)))
+    return found
+
+
+def last_lines(container: Container, count: int = 10) -> list[str]:
+    """Return the last lines that a container printed, and below them what its last health check said."""
+    try:
+        lines: list[str] = container.logs(tail=count).decode(errors="replace").splitlines()
+    except NotFound:
+        return ["(it has been removed)"]
+    checks = (container.attrs["State"].get("Health") or {}).get("Log") or []
+    return lines + ([f"health check: {checks[-1]['Output'].strip()}"] if checks else [])
+
+
+def follow_logs(client: docker.DockerClient, found: list[Row], *, follow: bool, tail: int) -> int:
+    """Print the last lines of each container, and with `follow` those to come; return the exit code."""
+    threads = [threading.Thread(target=_print_logs, args=(client, row, follow, tail), daemon=True) for row in found]
+    for thread in threads:
+        thread.start()
+        if not follow:
+            thread.join()
+    for thread in threads:
+        thread.join()
+    return 0
+
+
+def _print_logs(client: docker.DockerClient, row: Row, follow: bool, tail: int) -> None:
+    stream = client.containers.get(row.container).logs(stream=True, follow=follow, tail=tail)
+    rest = b""
+    for chunk in stream:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            print(f"{row.service} | {line.decode(errors='replace')}", flush=True)  # noqa: T201 - this IS the output
+    if rest:
+        print(f"{row.service} | {rest.decode(errors='replace')}", flush=True)  # noqa: T201 - the same

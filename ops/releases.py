@@ -1,0 +1,127 @@
+"""Releases other than the one that the files describe: an earlier one, or the running one with one service changed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from pydantic import ValidationError
+
+from ops.state import State
+from settings.loader import Settings
+from settings.release import VARIABLE, Release
+from settings.workload import Service
+from toolchain.progress import SetupError
+from toolchain.workdir import WorkDir
+
+
+def running_release(state: State, stack: str) -> Release:
+    """Return the release that runs. Raises SetupError where nothing does, or nothing of this version of Dockyard."""
+    try:
+        return Release.model_validate(state.outputs["release"])
+    except (KeyError, ValidationError) as error:
+        raise SetupError(
+            f"the state of the stack {stack} holds no release that one service could be changed of",
+            f"bring all of it up: ./dockyard up {stack}",
+        ) from error
+
+
+def use(work: WorkDir, stack: str, release: Release) -> None:
+    """Make a release what this process, and the program that its engine runs, take in place of the files."""
+    file = work.root / "releases" / f"{stack}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_suffix(".new")
+    draft.write_text(json.dumps({**release.model_dump(), "fresh": release.fresh}, indent=1))
+    draft.replace(file)
+    os.environ[VARIABLE] = str(file)
+
+
+def part(settings: Settings, service: str) -> list[str]:
+    """Return a service or job, and the one-shot jobs that must have run before it.
+
+    Raises SetupError naming what the product has, where it has no such service.
+    """
+    product = settings.product
+    if service not in product.workloads:
+        raise SetupError(
+            f"{settings.stack.product} has no service or job {service} in the stack {settings.stack_name}",
+            f"It has: {', '.join(sorted(product.workloads))}. Stores and tools come with `up` of the whole stack.",
+        )
+    found, queue = [], [service]
+    while queue:
+        name = queue.pop()
+        found.append(name)
+        after = product.services[name].after if name in product.services else product.jobs[name].after
+        queue += [before for before in after if before in product.jobs and before not in found]
+    return found
+
+
+def part_images(settings: Settings, names: list[str]) -> dict[str, str]:
+    """Return workload → what its image is asked for by."""
+    product = settings.product
+    return {name: product.workloads[name].image_name(product.name, name) for name in names}
+
+
+def with_service(running: Release, settings: Settings, names: list[str], references: Mapping[str, str]) -> Release:
+    """Return the release that runs, with workloads (`part`) as the files have them.
+
+    `references` are those of their images: workload → reference. Everything else stays, whatever the files say of it.
+    """
+    stack, product, images = deepcopy(running.stack), deepcopy(running.product), dict(running.images)
+    files = settings.release
+    for name in names:
+        kind = "services" if isinstance(settings.product.workloads[name], Service) else "jobs"
+        product.setdefault(kind, {})[name] = deepcopy(files.product[kind][name])
+        _take(stack, files.stack, "services", name)
+        for section, said in ((stack, files.stack), (product, files.product)):
+            _take(section, said, "publish", name)
+    asked = part_images(settings, names)
+    for name, reference in references.items():
+        if images.get(asked[name], reference) == reference or not _asked_by_others(stack, product, asked[name], names):
+            images[asked[name]] = reference
+            continue
+        # Others go on with another image of the same name.
+        overrides = _section(stack, "services")
+        stack["services"] = {**overrides, name: {**overrides.get(name, {}), "image": reference}}
+        images[reference] = reference
+    return Release(stack=stack, product=product, images=images, fresh=names)
+
+
+def _asked_by_others(stack: Mapping[str, Any], product: Mapping[str, Any], image: str, names: list[str]) -> bool:
+    overrides = _section(stack, "services")
+    workloads = {**_section(product, "services"), **_section(product, "jobs")}
+    return any(
+        overrides.get(name, {}).get("image", said.get("image")) == image
+        for name, said in workloads.items()
+        if name not in names
+    )
+
+
+def without_service(running: Release, service: str, stack: str) -> Release:
+    """Return the release that runs without one service or job. Raises SetupError where it has no such service."""
+    known = sorted({*_section(running.product, "services"), *_section(running.product, "jobs")})
+    if service not in known:
+        raise SetupError(
+            f"the stack {stack} runs no service or job {service} of the product",
+            f"It has: {', '.join(known)}. A store or a tool goes with the whole stack, or is taken out of the files.",
+        )
+    overrides = _section(running.stack, "services")
+    said = {**running.stack, "services": {**overrides, service: {**overrides.get(service, {}), "enabled": False}}}
+    return Release(stack=said, product=running.product, images=running.images)
+
+
+def _section(values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return dict(values.get(key) or {})
+
+
+def _take(values: dict[str, Any], source: Mapping[str, Any], section: str, name: str) -> None:
+    """Make one entry of a section what `source` says; it goes where that says nothing."""
+    found = {key: value for key, value in _section(values, section).items() if key != name}
+    said = _section(source, section)
+    if name in said:
+        found[name] = deepcopy(said[name])
+    if found or section in values:
+        values[section] = found

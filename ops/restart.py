@@ -1,0 +1,87 @@
+"""Restarts containers, one after the other, each waited for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import docker
+from docker.errors import NotFound
+from docker.models.containers import Container
+
+from ops.logs import last_lines
+from ops.setup import reach
+from ops.state import State
+from ops.status import Row, of_service, rows
+from settings.names import STORES
+from toolchain.progress import Progress
+from toolchain.workdir import WorkDir
+
+EDGE = "traefik"
+POLL_SECONDS = 0.3
+STEADY_SECONDS = 2.0
+"""How long a container without a health check must run before it counts as back."""
+
+
+def restart(work: WorkDir, stack: str, service: str | None, progress: Progress) -> int:
+    """Restart a service's containers, or all long-running ones of the stack; return the exit code.
+
+    Each gets the time to stop that it was made with, and is well again before the next one stops. The first one that
+    does not come back ends it.
+    """
+    ready = reach(work, stack, progress)
+    client = ready.docker_client()
+    found = [row for row in rows(State.of(ready.engine), client) if not row.one_shot and not row.replaced]
+    chosen = of_service(found, service, ready.settings.product.workloads, stack)
+    return restart_each(client, in_order(chosen), ready.settings.product.docker.wait_timeout, progress)
+
+
+def in_order(found: Sequence[Row]) -> list[Row]:
+    """Return data stores first, the edge proxy last, and between them what was made first."""
+    return sorted(found, key=lambda row: (row.service == EDGE, row.service not in STORES))
+
+
+def restart_each(client: docker.DockerClient, found: Sequence[Row], wait: int, progress: Progress) -> int:
+    """Restart containers in this order and wait for each, at most `wait` seconds; stop at the first that stays away."""
+    for number, row in enumerate(found):
+        with progress.step(f"Restart {row.service}") as step:
+            try:
+                container = client.containers.get(row.container)
+                # Without a time of ours the engine takes the one that the container was made with.
+                client.api.restart(row.container, timeout=_grace(container))
+                step.outcome = _wait(container, wait)
+            except NotFound:
+                step.outcome = "gone"
+            step.failed = step.outcome not in ("healthy", "running")
+        if step.failed:
+            if step.outcome != "gone":
+                progress.line("\n".join(f"    {line}" for line in last_lines(container)))
+            left = ", ".join(one.service for one in found[number + 1 :])
+            if left:
+                progress.line(f"  → not restarted: {left}", "red")
+            return 1
+    return 0
+
+
+def _grace(container: Container) -> int:
+    """Return the seconds between its stop signal and the kill; Docker's own are 10."""
+    return int(container.attrs["Config"].get("StopTimeout") or 10)
+
+
+def _wait(container: Container, seconds: int) -> str:
+    """Return `healthy` or `running` once a restarted container is, else how it is at the end of its time."""
+    limit = time.monotonic() + seconds
+    while True:
+        container.reload()
+        state = container.attrs["State"]
+        health = (state.get("Health") or {}).get("Status")
+        if health == "healthy" and state["Status"] == "running":
+            return "healthy"
+        if health is None and state["Status"] == "running":
+            time.sleep(STEADY_SECONDS)
+            container.reload()
+            state = container.attrs["State"]
+            return "running" if state["Status"] == "running" and not state.get("Restarting") else str(state["Status"])
+        if time.monotonic() > limit or state["Status"] in ("dead", "exited"):
+            return str(health or state["Status"]) if state["Status"] == "running" else str(state["Status"])
+        time.sleep(POLL_SECONDS)
