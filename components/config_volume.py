@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import pulumi
 
@@ -36,7 +38,12 @@ class ConfigVolume:
 
     The writer stages the files, runs `check` on them, moves each into place in one step (owner and mode set
     before it is visible), removes what is no longer there, and tells the service to reload. A changed file
-    replaces the writer and nothing else. Files are mode 0400: some of them are secrets.
+    replaces the writer and nothing else. Files are mode 0400: some of them are secrets. A key of `files` is a path
+    in the volume, folders included.
+
+    `owner` is a user, or user:group, by number or by name. A name is known in the service's own image alone: then
+    that is the `image` to give, which must have sh, cp, chown, chmod, mv, mkdir and find. A user without a group gets
+    the files and leaves their group alone: mode 0400 grants it nothing.
     """
 
     def __init__(
@@ -97,15 +104,18 @@ def _script(paths: Sequence[str], owner: str, check: str, reload: Reload | None)
     """Return the writer's shell script. `check` runs in the staging folder."""
     lines = [f"cd {STAGE}", check]
     for path in paths:
-        draft, final = shlex.quote(f"{TARGET}/{path}.new"), shlex.quote(f"{TARGET}/{path}")
+        staged, final = f"{STAGE}/{path}", f"{TARGET}/{path}"
+        draft = shlex.quote(f"{final}.new")
         lines += [
-            f"mkdir -p $(dirname {final})",
-            f"cp {shlex.quote(path)} {draft}",
-            f"chown {owner} {draft}",
+            f"mkdir -p {shlex.quote(str(PurePosixPath(final).parent))}",
+            f"cp {shlex.quote(staged)} {draft}",
+            f"chown -- {shlex.quote(owner)} {draft}",
             f"chmod 0400 {draft}",
-            f"mv {draft} {final}",
+            f"mv {draft} {shlex.quote(final)}",
         ]
-    keep = " ".join(f"! -path {shlex.quote(f'{TARGET}/{path}')}" for path in paths)
+    # find takes its paths for patterns.
+    kept = (re.sub(r"([\\\\*?\[\]])", r"\\\1", f"{TARGET}/{path}") for path in paths)
+    keep = " ".join(f"! -path {shlex.quote(path)}" for path in kept)
     lines += [f"find {TARGET} -type f {keep} -exec rm -f {{}} +", f"chmod 0755 {TARGET}"]
     if reload:
         lines += [

@@ -1,5 +1,8 @@
 """Files in a volume, written by a one-shot container."""
 
+import grp
+import os
+import pwd
 import subprocess
 
 import pulumi
@@ -63,11 +66,16 @@ class TestScript:
         monkeypatch.setattr("components.config_volume.STAGE", str(stage))
         monkeypatch.setattr("components.config_volume.TARGET", str(target))
 
-        def run(files: dict[str, str], check: str = "true", reload: Reload | None = None):
+        def run(
+            files: dict[str, str],
+            check: str = "true",
+            reload: Reload | None = None,
+            owner: str = f"{os.getuid()}:{os.getgid()}",
+        ):
             for name, content in files.items():
-                (stage / name).parent.mkdir(exist_ok=True)
+                (stage / name).parent.mkdir(parents=True, exist_ok=True)
                 (stage / name).write_text(content)
-            script = _script(sorted(files), "0:0", check, reload)
+            script = _script(sorted(files), owner, check, reload)
             return subprocess.run(["/bin/sh", "-ec", script], capture_output=True, text=True), target
 
         return run
@@ -86,6 +94,50 @@ class TestScript:
         assert finished.returncode == 0, finished.stderr
         assert [path.name for path in target.iterdir()] == ["a.yml"]
         assert (target / "a.yml").read_text() == "2"
+
+    @pytest.mark.parametrize(
+        "name", ["rules/deep/er/x.yml", "two words/a b.yml", "[slug].vue", "a*?\\.txt", "-n", "$x"]
+    )
+    def test_any_path_is_a_name_and_is_kept_beside_others(self, run, name):
+        for _ in range(2):
+            finished, target = run({name: "1", "other": "2"})
+            assert finished.returncode == 0, finished.stderr
+        assert sorted(str(file.relative_to(target)) for file in target.rglob("*") if file.is_file()) == sorted(
+            [name, "other"]
+        )
+
+    @pytest.mark.parametrize("name", ["s", "XslugX", "a.txt"])
+    def test_a_name_that_reads_like_a_pattern_keeps_no_other_file(self, run, name):
+        _, target = run({"[slug]": "1"})
+        (target / name).write_text("old")
+        finished, target = run({"[slug]": "1"})
+        assert finished.returncode == 0, finished.stderr
+        assert [path.name for path in target.iterdir()] == ["[slug]"]
+
+    def test_files_in_folders_can_be_reached_by_those_they_belong_to(self, run):
+        _, target = run({"rules/deep/x.yml": "1"})
+        for folder in (target, target / "rules", target / "rules/deep"):
+            assert oct(folder.stat().st_mode)[-3:] == "755"
+
+    @pytest.mark.parametrize("group", ["", ":1234", ":daemon", ":2"])
+    @pytest.mark.parametrize("user", ["nobody", "65534", "1001"])
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+    def test_files_belong_to_a_user_and_group_by_number_or_by_name(self, run, user, group):
+        finished, target = run({"key": "hush"}, owner=f"{user}{group}")
+        assert finished.returncode == 0, finished.stderr
+        found, wanted = (target / "key").stat(), group.removeprefix(":")
+        assert found.st_uid == (int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid)
+        if wanted:
+            assert found.st_gid == (int(wanted) if wanted.isdigit() else grp.getgrnam(wanted).gr_gid)
+        assert oct(found.st_mode)[-3:] == "400"
+
+    @pytest.mark.parametrize("owner", ["no-such-user", "no-such-user:1001", "--help", "root; touch harm", "$(id -u)"])
+    def test_an_owner_that_the_image_does_not_know_fails_and_replaces_nothing(self, run, owner):
+        run({"key": "old"})
+        finished, target = run({"key": "new"}, owner=owner)
+        assert finished.returncode != 0
+        assert owner in finished.stderr
+        assert (target / "key").read_text() == "old"
 
     def test_files_that_fail_the_check_change_nothing(self, run):
         run({"a.yml": "good"})
