@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
 NOTHING = "nothing"
 
@@ -97,11 +97,11 @@ def from_validation(
 
 
 def _translate(detail: Any, model: type[BaseModel], file: str, lines: Lines, prefix: Sequence[str]) -> Problem:
-    place = [part for part in detail["loc"] if part != "[key]"]
+    place = _without_tags([part for part in detail["loc"] if part != "[key]"], model)
     in_file = _in_file(place, prefix)
     where, line = dotted(in_file), lines.find(in_file)
     if detail["type"] == "extra_forbidden":
-        known = _known_keys(model, place[:-1])
+        known = _known_keys(model, detail["loc"][:-1])
         near = difflib.get_close_matches(str(place[-1]), known, n=1)
         remedy = f"Did you mean {near[0]}?" if near else ""
         return Problem(file, where, "an unknown key", "one of " + ", ".join(known), remedy, line)
@@ -111,6 +111,18 @@ def _translate(detail: Any, model: type[BaseModel], file: str, lines: Lines, pre
     if detail["type"] == "string_pattern_mismatch":
         expected = f"text of the form {detail['ctx']['pattern']}"
     return Problem(file, where, spell(detail["input"]), expected, line=line)
+
+
+def _without_tags(place: list[str | int], model: type[BaseModel]) -> list[str | int]:
+    """Leave out what pydantic calls the kinds of a union: `postgres.own.limits` is postgres.limits in the file."""
+    if len(place) > 1 and (field := model.model_fields.get(str(place[0]))) and place[1] in _tags(field.annotation):
+        return [place[0], *place[2:]]
+    return place
+
+
+def _tags(annotation: Any) -> set[str]:
+    found = {item.tag for item in getattr(annotation, "__metadata__", ()) if isinstance(item, Tag)}
+    return found.union(*(_tags(inner) for inner in getattr(annotation, "__args__", ())))
 
 
 def _in_file(place: Sequence[str | int], prefix: Sequence[str]) -> list[str | int]:
@@ -124,12 +136,23 @@ def _in_file(place: Sequence[str | int], prefix: Sequence[str]) -> list[str | in
 def _known_keys(model: type[BaseModel], place: Sequence[str | int]) -> list[str]:
     """Return the keys that could stand at `place`, by walking the models' annotations."""
     current: Any = model
+    annotation: Any = None
     for part in place:
-        if isinstance(current, type) and issubclass(current, BaseModel) and part in current.model_fields:
-            current = _model_in(current.model_fields[str(part)].annotation)
+        if (kind := _tagged(annotation, part)) is not None:
+            current, annotation = _model_in(kind), None
+        elif isinstance(current, type) and issubclass(current, BaseModel) and part in current.model_fields:
+            annotation = current.model_fields[str(part)].annotation
+            current = _model_in(annotation)
     if isinstance(current, type) and issubclass(current, BaseModel):
         return sorted(current.model_fields)
     return []
+
+
+def _tagged(annotation: Any, tag: str | int) -> Any:
+    """Return the kind of a union that carries a tag, None where there is none."""
+    if any(isinstance(item, Tag) and item.tag == tag for item in getattr(annotation, "__metadata__", ())):
+        return annotation
+    return next((found for inner in getattr(annotation, "__args__", ()) if (found := _tagged(inner, tag))), None)
 
 
 def _model_in(annotation: Any) -> Any:
