@@ -203,7 +203,10 @@ def test_settings_that_are_secret_are_refused(checkout):
             PRODUCT + "postgres: {database: shop, user: shop, limits: {memory: 1}}\n",
             "yaml:9: postgres.limits.memory: found 1",
         ),
-        (PRODUCT + "postgres: {external: {dns: x}}\n", "postgres.external.dns: found an unknown key, expected one of dsn"),
+        (
+            PRODUCT + "postgres: {external: {dns: x}}\n",
+            "postgres.external.dns: found an unknown key, expected one of dsn",
+        ),
         (PRODUCT + "    needs: [postgres]\n", 'services.api.needs[0]: found "postgres", expected a data store'),
         (PRODUCT + "    after: [migrat]\njobs: {migrate: {image: 'r.x/api:1'}}\n", "expected one of migrate"),
         (PRODUCT + "    after: [api]\n", "an order without a circle"),
