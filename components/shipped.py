@@ -21,4 +21,5 @@ def dashboards_for(settings: Settings) -> dict[str, str]:
         datasource_uid=settings.product.monitoring.grafana.datasource_uid,
         services=[name for name, service in product.services.items() if service.metrics],
         data_stores=[name for name, store in stores.items() if store],
+        kpis=[(kpi.title, kpi.query, kpi.unit) for kpi in product.kpis],
     )

@@ -28,12 +28,21 @@ STORES = {"postgres": ("Postgres", "pg_up"), "redis": ("Redis", "redis_up")}
 """Data store → its title and the metric by which its exporter says whether it is reachable."""
 
 
+KPIS_IN_A_ROW = 4
+
+
 def overview(
-    product: str, environment: str, datasource_uid: str, services: Sequence[str], data_stores: Sequence[str]
+    product: str,
+    environment: str,
+    datasource_uid: str,
+    services: Sequence[str],
+    data_stores: Sequence[str],
+    kpis: Sequence[tuple[str, Query, str]] = (),
 ) -> Dashboard:
     """Make the overview of one stack.
 
     `services` are the scrape jobs of the product's own services, `data_stores` names of STORES; each gets a lamp.
+    `kpis` are the figures of the product's own business: title, query, unit.
     The figures of the limits are those of rules/, and most queries read series that are recorded there.
     Raises KeyError for a data store that is not in STORES.
     """
@@ -74,6 +83,14 @@ def overview(
             *lamps,
         ],
     )
+    for start in range(0, len(kpis), KPIS_IN_A_ROW):
+        board.row(
+            4,
+            [
+                number(title, query, "A figure of the product's own, from its product file.", unit)
+                for title, query, unit in kpis[start : start + KPIS_IN_A_ROW]
+            ],
+        )
     board.row(
         7,
         [
