@@ -7,6 +7,7 @@ from components.app_services import AppServices, AppServicesConfig
 from components.edge_proxy import EdgeProxy
 from components.exporter_set import ExporterSet, ExporterSetConfig
 from components.foundation import edge_config, engine_settings, grafana_root_url, published_urls, shared_context
+from components.log_pipeline import LogPipeline, LogPipelineConfig
 from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
 from components.shipped import dashboards_for, rules
 
@@ -24,8 +25,6 @@ exporters = ExporterSet(
 alerts = AlertRouting(f"{name}-alerts", AlertRoutingConfig(stack.alerts, context, image))
 parts = [app, exporters, alerts, *([edge] if edge else [])]
 if product.monitoring.logs.enabled:
-    from components.log_pipeline import LogPipeline, LogPipelineConfig
-
     logs = LogPipeline(
         f"{name}-logs", LogPipelineConfig(product.monitoring.logs, context, image, settings.machine.docker_root)
     )
@@ -41,6 +40,7 @@ monitoring = MonitoringStack(
         rules=rules(),
         dashboards=dashboards_for(settings),
         root_url=grafana_root_url(settings),
+        logs=product.monitoring.logs.enabled,
     ),
 )
 if stack.tunnel:

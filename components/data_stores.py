@@ -100,7 +100,8 @@ def server_settings(config: Postgres) -> list[str]:
             "archive_mode": "on",
             # A segment is in the archive whole or not at all, and never overwritten; the old ones go with each new one.
             "archive_command": f"mkdir -p {WAL_ARCHIVE} && test ! -f {WAL_ARCHIVE}/%f"
-            f" && cp %p {WAL_ARCHIVE}/.%f && mv {WAL_ARCHIVE}/.%f {WAL_ARCHIVE}/%f && find {WAL_ARCHIVE} -type f -mmin +{minutes} -delete",
+            f" && cp %p {WAL_ARCHIVE}/.%f && mv {WAL_ARCHIVE}/.%f {WAL_ARCHIVE}/%f"
+            f" && find {WAL_ARCHIVE} -type f -mmin +{minutes} -delete",
         }
     said |= config.settings
     return [part for name, value in said.items() for part in ("-c", f"{name}={value}")]

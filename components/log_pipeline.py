@@ -137,8 +137,8 @@ class LogPipeline(pulumi.ComponentResource):
                     Mount(volume.name, COLLECTOR_FOLDER, read_only=False),
                     written.mounted_at(COLLECTOR_CONFIG),
                 ),
-                # Each check starts the program once more.
-                health=HealthCheck(HEALTH_COMMAND, interval=60, timeout=20, retries=3),
+                # Each check starts the program once more; an `up` waits for the first one.
+                health=HealthCheck(HEALTH_COMMAND, interval=30, timeout=20, retries=3),
                 content=written.fingerprint,
             ),
             context,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from components.container import run_service
 from components.context import ScrapeTarget, StackContext
 from components.exporter_set import NOBODY
 from components.health import wget
+from components.log_pipeline import loki_datasource
 from components.prometheus_config import prometheus_config
 from components.secret import secret
 from components.spec import Attachment, ContainerSpec, Mount
@@ -28,7 +30,7 @@ GRAFANA_USER = "472:0"
 
 CONFIG_FOLDER = "/etc/prometheus"
 PROVISIONING = "/etc/grafana/provisioning"
-ADMIN_PASSWORD = "secrets/admin-password"
+ADMIN_PASSWORD = "secrets/admin-password"  # noqa: S105 - where it is, not what it is
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,9 @@ class MonitoringStackConfig:
 
     root_url: str | None
     """Where people reach Grafana."""
+
+    logs: bool = False
+    """Loki runs beside it."""
 
 
 class MonitoringStack(pulumi.ComponentResource):
@@ -128,12 +133,15 @@ class MonitoringStack(pulumi.ComponentResource):
         config, context = self._config, self._config.context
         settings = config.monitoring.grafana
         image = config.image("grafana")
+        sources = yaml.safe_dump(
+            _datasources(settings.datasource_uid, settings.loki_datasource_uid if config.logs else None)
+        )
         provisioned = ConfigVolume(
             f"{self._name}-grafana-provisioning",
             files={
                 # Beside what Grafana looks for in this folder: a volume of its own would cost every `up` and preview.
                 ADMIN_PASSWORD: self.admin_password,
-                "datasources/prometheus.yaml": yaml.safe_dump(_datasources(settings.datasource_uid)),
+                "datasources/dockyard.yaml": sources,
                 "dashboards/dockyard.yaml": yaml.safe_dump(_dashboard_provider()),
                 **{f"dashboards/json/{file}": text for file, text in config.dashboards.items()},
             },
@@ -172,27 +180,25 @@ class MonitoringStack(pulumi.ComponentResource):
                 ),
                 tmpfs=("/tmp",),
                 health=wget(GRAFANA_PORT, "/api/health"),
+                # Dashboards it looks for all the time, data sources when it starts only.
+                content=hashlib.sha256(sources.encode()).hexdigest()[:8],
             ),
             context,
             pulumi.ResourceOptions(parent=self, depends_on=provisioned.ready),
         )
 
 
-def _datasources(uid: str) -> dict[str, object]:
-    return {
-        "apiVersion": 1,
-        "datasources": [
-            {
-                "name": "Prometheus",
-                "uid": uid,
-                "type": "prometheus",
-                "access": "proxy",
-                "url": f"http://prometheus:{PROMETHEUS_PORT}",
-                "isDefault": True,
-                "editable": False,
-            }
-        ],
+def _datasources(uid: str, loki_uid: str | None) -> dict[str, object]:
+    prometheus = {
+        "name": "Prometheus",
+        "uid": uid,
+        "type": "prometheus",
+        "access": "proxy",
+        "url": f"http://prometheus:{PROMETHEUS_PORT}",
+        "isDefault": True,
+        "editable": False,
     }
+    return {"apiVersion": 1, "datasources": [prometheus, *([loki_datasource(loki_uid)] if loki_uid else [])]}
 
 
 def _dashboard_provider() -> dict[str, object]:

@@ -13,7 +13,7 @@ from tests.unit.world import build
 
 @pytest.fixture
 def monitoring(make_context):
-    def build_stack(said=None, secrets=None, root_url=None):
+    def build_stack(said=None, secrets=None, root_url=None, logs=False):
         def program():
             MonitoringStack(
                 "m",
@@ -26,6 +26,7 @@ def monitoring(make_context):
                     rules={"one.yml": "groups: []\n"},
                     dashboards={"overview.json": "{}"},
                     root_url=root_url,
+                    logs=logs,
                 ),
             )
 
@@ -127,11 +128,20 @@ def test_a_given_grafana_password_is_used(monitoring):
 
 def test_grafana_is_given_its_data_source_and_dashboards(monitoring):
     files = monitoring({"grafana": {"datasource_uid": "love-prom"}})["m-grafana-provisioning-writer"].files
-    (source,) = yaml.safe_load(files["/dockyard/files/datasources/prometheus.yaml"])["datasources"]
+    (source,) = yaml.safe_load(files["/dockyard/files/datasources/dockyard.yaml"])["datasources"]
     assert (source["uid"], source["url"], source["isDefault"]) == ("love-prom", "http://prometheus:9090", True)
     (provider,) = yaml.safe_load(files["/dockyard/files/dashboards/dockyard.yaml"])["providers"]
     assert provider["options"]["path"] == "/etc/grafana/provisioning/dashboards/json"
     assert files["/dockyard/files/dashboards/json/overview.json"] == "{}"
+
+
+def test_loki_is_a_data_source_where_it_runs_and_grafana_starts_anew_for_it(monitoring):
+    without, world = monitoring(), monitoring({"grafana": {"loki_datasource_uid": "love-loki"}}, logs=True)
+    files = world["m-grafana-provisioning-writer"].files
+    _, loki = yaml.safe_load(files["/dockyard/files/datasources/dockyard.yaml"])["datasources"]
+    assert (loki["uid"], loki["type"], loki["url"]) == ("love-loki", "loki", "http://loki:3100")
+    labels = {world["m-grafana"].label("dockyard.content"), without["m-grafana"].label("dockyard.content")}
+    assert len(labels) == 2
 
 
 @pytest.mark.parametrize(("url", "secure"), [("https://m.example.com", "true"), ("http://127.0.0.1:3001", "false")])
