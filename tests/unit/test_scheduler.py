@@ -273,8 +273,7 @@ class TestRuns:
 class TestEnd:
     def test_it_ends_within_a_second_while_it_waits_and_leaves_nothing_behind(self, scheduler):
         running = scheduler("0 3 1 1 *", "true")
-        until(lambda: running.log, "its first line")
-        assert running.health() == (0, "last run: none yet")
+        until(lambda: running.health() == (0, "last run: none yet"), "its first sign of life")
         children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
         until(children.read_text, "its sleep")
         (sleeper,) = children.read_text().split()

@@ -19,7 +19,7 @@ def wrapper(request, tmp_path) -> list[str]:
 
 
 @pytest.fixture
-def run(self, wrapper, tmp_path):
+def run(wrapper, tmp_path):
     def run(files: dict[str, bytes], *command: str, env: dict[str, str] | None = None):
         for name, content in files.items():
             (tmp_path / name).write_bytes(content)
@@ -54,13 +54,13 @@ def run(self, wrapper, tmp_path):
         (b"x" * 5000, b"x" * 5000),
     ],
 )
-def test_a_value_arrives_byte_for_byte_without_its_last_line_end(self, run, content, value):
+def test_a_value_arrives_byte_for_byte_without_its_last_line_end(run, content, value):
     finished = run({"jwt-secret": content}, "env", "-0")
     assert finished.returncode == 0, finished.stderr
     assert b"JWT_SECRET=" + value in finished.stdout.split(b"\0")
 
 
-def test_the_command_gets_its_arguments_as_they_are_and_the_other_variables_untouched(self, run):
+def test_the_command_gets_its_arguments_as_they_are_and_the_other_variables_untouched(run):
     show = "import os, sys; print(sys.argv[1:], os.environ['A_KEY'], os.environ['B'], sorted(os.environ))"
     kept = {"name": "mine", "value": "mine too", "B_FILE": "/b"}
     finished = run({"a-key": b"1", "b": b"2"}, "python3", "-c", show, "a b", "", "--", "$x", "*", env=kept)
@@ -69,7 +69,7 @@ def test_the_command_gets_its_arguments_as_they_are_and_the_other_variables_unto
     assert b"B_FILE" not in finished.stdout, "an entry point that knows both ways would refuse to start"
 
 
-def test_the_command_takes_the_place_of_the_shell_and_its_exit_code_is_the_one_seen(self, wrapper, tmp_path, run):
+def test_the_command_takes_the_place_of_the_shell_and_its_exit_code_is_the_one_seen(wrapper, tmp_path, run):
     assert run({"key": b"1"}, "sh", "-c", "exit 7").returncode == 7
     process = subprocess.Popen([*wrapper, f"KEY={tmp_path / 'key'}", "--", "sleep", "60"])
     until(lambda: Path(f"/proc/{process.pid}/cmdline").read_bytes() == b"sleep\x0060\x00", "the command")
@@ -78,7 +78,7 @@ def test_the_command_takes_the_place_of_the_shell_and_its_exit_code_is_the_one_s
 
 
 @pytest.mark.parametrize("path", ["missing", "."])
-def test_a_file_that_is_not_there_ends_it_with_one_line(self, wrapper, tmp_path, path):
+def test_a_file_that_is_not_there_ends_it_with_one_line(wrapper, tmp_path, path):
     start = [*wrapper, f"DATABASE_URL={tmp_path / path}", "--", "echo", "ran"]
     finished = subprocess.run(start, capture_output=True, text=True)
     assert (finished.returncode, finished.stdout) == (78, "")
@@ -86,7 +86,7 @@ def test_a_file_that_is_not_there_ends_it_with_one_line(self, wrapper, tmp_path,
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
-def test_a_file_of_another_user_ends_it_with_one_line(self, wrapper, tmp_path, run):
+def test_a_file_of_another_user_ends_it_with_one_line(wrapper, tmp_path, run):
     run({"key": b"hush"}, "true")
     (tmp_path / "key").chmod(0o400)
     for folder in (tmp_path, *list(tmp_path.parents)[:-2]):
@@ -106,12 +106,12 @@ def test_a_file_of_another_user_ends_it_with_one_line(self, wrapper, tmp_path, r
         ([], "expected -- and a command after the files"),
     ],
 )
-def test_a_wrong_call_is_told(self, wrapper, words, told):
+def test_a_wrong_call_is_told(wrapper, words, told):
     finished = subprocess.run([*wrapper, *words], capture_output=True, text=True)
     assert (finished.returncode, finished.stderr) == (78, f"with-secrets: {told}\n")
 
 
-def test_the_command_line_names_files_and_holds_no_value(self):
+def test_the_command_line_names_files_and_holds_no_value():
     entrypoint, command = with_secrets(["database-url", "jwt-secret"], ["node", "a.js"], "/scripts/w.sh")
     assert entrypoint == ("/bin/sh", "/scripts/w.sh")
     assert command == (
