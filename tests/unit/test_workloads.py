@@ -1,0 +1,158 @@
+"""What a product file can say of a service or a job, and what becomes of it."""
+
+import pytest
+import yaml
+
+from components.app_services import AppServices, AppServicesConfig
+from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Front
+from settings.edge import Edge
+from settings.product import Product
+from tests.unit.world import build
+
+
+@pytest.fixture
+def run(make_context):
+    """A function that runs a product of one service or job `it`, and returns what was made and what is scraped."""
+
+    def run_product(kind="services", rolled_back=False, exit_codes=None, more="", **said):
+        whole = {"image": "registry/it:1", **said}
+        if kind == "services":
+            whole = {"health": {"command": ["true"]}, **whole}
+        other = {"image": "registry/other:1", "health": {"command": ["true"]}}
+        product = {"name": "shop", "services": {"other": other}, **yaml.safe_load(more or "{}")}
+        product[kind] = {**product.get(kind, {}), "it": whole}
+        targets = []
+
+        def program():
+            model = Product.model_validate(product)
+            context = make_context()
+            fronts = [Front(name, one.port) for name, one in model.services.items() if one.port]
+            edge = EdgeProxy("edge", EdgeProxyConfig(Edge(), context, str, fronts, None, None)) if fronts else None
+            targets.extend(AppServices("app", AppServicesConfig(model, context, str, edge, rolled_back)).targets)
+
+        world = build(program, exit_codes=exit_codes)
+        world.targets = targets
+        return world
+
+    return run_product
+
+
+POSTGRES = "postgres: {database: shop, user: shop, shared_buffers: 128MB, limits: {memory: 512MB}}"
+
+
+def test_a_service_without_a_port_is_a_bot_that_nothing_leads_to(run):
+    world = run()
+    assert "app-it" in world
+    assert not [one for one in world.made if one.type.endswith("EdgeProxy")]
+    assert world["app-it"].inputs["networksAdvanced"] == [{"name": "app-net"}]
+
+
+def test_replicas_are_containers_of_their_own_that_the_edge_leads_to_together(run):
+    world = run(port=8000, replicas=3, metrics="/metrics")
+    roles = [one.label("dockyard.service") for one in world.containers if one.name.startswith("app-it")]
+    assert roles == ["it", "it-2", "it-3"]
+    (text,) = world["edge-it-writer"].files.values()
+    servers = yaml.safe_load(text)["http"]["services"]["it"]["loadBalancer"]["servers"]
+    names = ("app-it-0a1b2c3", "app-it-2-0a1b2c3", "app-it-3-0a1b2c3")
+    assert [server["url"] for server in servers] == [f"http://{name}:8000" for name in names]
+    assert [target.instance for target in world.targets] == ["it:8000", "it-2:8000", "it-3:8000"]
+
+
+def test_instances_have_no_name_of_their_own_on_the_network_so_that_only_the_edge_answers_to_it(run):
+    assert run(port=8000)["app-it"].inputs["networksAdvanced"] == [{"name": "app-net"}]
+
+
+def test_how_it_ends_and_starts_again_is_as_the_product_says(run):
+    made = run(stop_signal="SIGQUIT", stop_grace="30s", restart="always")["app-it"].inputs
+    assert (made["stopSignal"], made["stopTimeout"], made["destroyGraceSeconds"]) == ("SIGQUIT", 30, 30)
+    assert made["restart"] == "always"
+
+
+def test_a_user_by_name_gets_its_files_from_its_own_image_that_knows_the_name(run):
+    world = run(user="nodejs:1001", secrets=["key"])
+    assert world["app-it"].inputs["user"] == "nodejs:1001"
+    assert world["app-it-secrets-writer"].inputs["image"] == "registry/it:1"
+    assert run(user="1001:1001", secrets=["key"])["app-it-secrets-writer"].inputs["image"] == "busybox"
+
+
+def test_a_program_that_reads_variables_gets_its_secrets_by_a_wrapper_and_inspect_shows_none(run):
+    world = run(secrets=["jwt-secret"], secrets_as_env=True, command=["node", "main.js"])
+    made = world["app-it"]
+    assert made.inputs["entrypoints"] == ["/bin/sh", "/run/secrets/with-secrets.sh"]
+    assert made.inputs["command"] == ["JWT_SECRET=/run/secrets/jwt-secret", "--", "node", "main.js"]
+    assert "JWT_SECRET_FILE" not in made.env
+    assert "generated" not in str(made.inputs)
+    files = world["app-it-secrets-writer"].files
+    assert files["/dockyard/files/jwt-secret"] == "generated-app-jwt-secret"
+    assert "exec" in files["/dockyard/files/with-secrets.sh"]
+
+
+def test_files_are_mounted_read_only_at_their_folders_and_other_content_is_another_container(run):
+    files = {"/etc/it/a.conf": {"content": "a"}, "/etc/it/b.conf": {"content": "b"}, "/opt/c": {"content": "c"}}
+    world = run(files=files)
+    mounts = {mount["target"]: mount["readOnly"] for mount in world["app-it"].inputs["mounts"]}
+    assert mounts == {"/etc/it": True, "/opt": True}
+    assert world["app-it-files-writer"].files == {"/dockyard/files/a.conf": "a", "/dockyard/files/b.conf": "b"}
+    assert world["app-it-files-2-writer"].files == {"/dockyard/files/c": "c"}
+    changed = run(files={**files, "/opt/c": {"content": "d"}})
+    assert world["app-it"].label("dockyard.content") != changed["app-it"].label("dockyard.content")
+
+
+def test_a_scheduled_job_runs_by_the_clock_in_its_own_image_and_never_twice_at_once(run):
+    world = run("jobs", schedule="0 3 * * *", command=["clean", "up"])
+    made = world["app-it"]
+    assert made.inputs["entrypoints"] == ["/bin/sh", "/run/secrets/schedule.sh"]
+    assert made.inputs["command"] == ["0 3 * * *", "--", "clean", "up"]
+    assert made.inputs["mustRun"] is True
+    assert made.delete_before_replace
+    assert made.inputs["healthcheck"]["tests"][-1] == "--health"
+
+
+def test_a_migration_is_run_after_a_dump_and_the_dump_waits_for_the_database(run):
+    world = run("jobs", needs=["postgres"], more=POSTGRES)
+    dump = world["app-postgres-dump-before-it"]
+    assert dump.env["BEFORE_IMAGE"] == "registry/it:1"
+    assert "pg_dump -Fc" in dump.inputs["command"][0]
+    assert "app-postgres" in dump.waits_for
+    assert "app-postgres-dump-before-it" in world["app-it"].waits_for
+    assert world["app-postgres-dumps"].label("dockyard.volume") == "data"
+
+
+def test_a_dump_that_fails_stops_the_migration(run):
+    with pytest.raises(Exception, match="dump-before-it ended with exit code 1"):
+        run("jobs", needs=["postgres"], more=POSTGRES, exit_codes={"app-postgres-dump-before-it": 1})
+
+
+def test_a_service_that_migrates_in_its_entry_point_is_dumped_before_too_where_it_says_so(run):
+    world = run(needs=["postgres"], dump_before=True, more=POSTGRES)
+    assert "app-postgres-dump-before-it" in world["app-it"].waits_for
+    assert "app-postgres-dump-before-it" not in run(needs=["postgres"], more=POSTGRES)
+
+
+@pytest.mark.parametrize("said", [{"dump_before": False}, {"schedule": "@daily", "command": ["x"]}])
+def test_a_job_that_migrates_nothing_is_not_preceded_by_a_dump(said, run):
+    world = run("jobs", needs=["postgres"], more=POSTGRES, **said)
+    assert not [one for one in world.made if "dump" in one.name]
+
+
+def test_a_rollback_runs_no_job_again(run):
+    world = run("jobs", needs=["postgres"], more=POSTGRES, rolled_back=True)
+    for job in ("app-it", "app-postgres-dump-before-it"):
+        assert {"image", "command", "envs", "entrypoints"} <= set(world[job].ignore_changes)
+    assert "image" not in world["app-other"].ignore_changes
+
+
+def test_a_database_that_somebody_else_runs_is_neither_made_nor_dumped(run):
+    world = run("jobs", needs=["postgres"], more="postgres: {external: {dsn: shop-database}}")
+    assert not [one for one in world.made if "postgres" in one.name]
+    assert world["app-it"].env == {"DATABASE_URL_FILE": "/run/secrets/database-url"}
+    assert world["app-it"].inputs["hosts"] == [{"host": "host.docker.internal", "ip": "host-gateway"}]
+
+
+def test_the_log_of_changes_is_kept_beside_the_data_for_as_long_as_the_product_says(run):
+    kept = POSTGRES.replace("user: shop,", "user: shop, wal_retention: 7d, settings: {work_mem: 8MB},")
+    command = " ".join(run(more=kept)["app-postgres"].inputs["command"])
+    assert "archive_mode=on" in command
+    assert "-mmin +10080 -delete" in command
+    assert "work_mem=8MB" in command
+    assert "archive_mode" not in " ".join(run(more=POSTGRES)["app-postgres"].inputs["command"])
