@@ -127,7 +127,7 @@ def test_secret_files_hold_the_generated_values_and_belong_to_the_service(app):
         "redis-password": "generated-shop-app-redis-password",
         "redis-url": "redis://:generated-shop-app-redis-password@redis:6379",
     }
-    assert "chown 1001:1001" in world["shop-app-api-secrets-writer"].inputs["command"][0]
+    assert "chown -- 1001:1001" in world["shop-app-api-secrets-writer"].inputs["command"][0]
 
 
 def test_a_secret_that_is_configured_is_not_generated(app):
