@@ -163,6 +163,12 @@ class Job(Workload):
 
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "256MB"}))
 
+    @model_validator(mode="after")
+    def _command_to_repeat(self) -> Job:
+        if self.schedule and not self.command:
+            raise ValueError("a command beside schedule: the scheduler cannot know what the image would run")
+        return self
+
     @property
     def dumps_before(self) -> bool:
         """Whether the database is dumped before it runs."""

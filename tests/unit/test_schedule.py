@@ -82,3 +82,9 @@ def test_a_product_file_is_told_its_line():
     assert str(problem) == (
         'products/shop.yaml:2: schedule: found "0 3 30 2 *", expected a day that comes: no month of 2 has day 30'
     )
+
+
+def test_a_schedule_needs_the_command_that_it_repeats():
+    with pytest.raises(ValidationError, match="a command beside schedule"):
+        Job.model_validate({"image": "backup", "schedule": "@daily"})
+    assert Job.model_validate({"image": "backup", "schedule": "@daily", "command": ["backup"]}).schedule == "@daily"
