@@ -45,7 +45,7 @@ services:
     secrets: [frontend-key]
 jobs:
   migrate: {image: demo, needs: [postgres]}
-  tidy: {image: demo, needs: [postgres], schedule: "0 3 * * *"}
+  tidy: {image: demo, needs: [postgres], schedule: "0 3 * * *", command: [tidy]}
 postgres: {database: shop, user: shop}
 redis: {}
 publish: {postgres: 5433}
