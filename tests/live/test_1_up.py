@@ -32,6 +32,7 @@ TARGETS = {
     "cadvisor",
     "postgres",
     "redis",
+    "traefik",
     "backend",
     "frontend",
 }
@@ -59,13 +60,13 @@ def test_it_ends_well_and_prints_a_row_for_each_service(first_up):
     for service in SERVICES:
         assert rows[service][1] == ("done" if service.startswith("dump-") else "healthy"), rows[service]
     for service in ("backend", "frontend", "grafana", "prometheus", "alertmanager"):
-        assert rows[service][2].startswith("http://127.0.0.1:"), rows[service]
+        assert rows[service][-1].startswith("http://127.0.0.1:"), rows[service]
 
 
 def test_it_says_where_the_grafana_password_is_and_does_not_print_it(first_up, dev):
     assert "./dockyard secret dev grafana-admin-password" in first_up.output
     password = dev.dockyard("secret", "dev", "grafana-admin-password").output.strip().splitlines()[-1]
-    assert password == dev.outputs()["grafana_admin_password"]
+    assert password == dev.outputs()["secrets"]["grafana-admin-password"]
     assert password not in first_up.output
 
 
@@ -141,7 +142,7 @@ def test_the_demo_product_works_through_its_stores(dev):
 
 
 def test_grafana_shows_the_overview_to_those_who_have_the_password(dev):
-    password = dev.outputs()["grafana_admin_password"]
+    password = dev.outputs()["secrets"]["grafana-admin-password"]
     found = dev.get("grafana", "/api/search", auth=("admin", password)).json()
     assert "dockyard-overview" in {item.get("uid") for item in found}
     assert dev.get("grafana", "/api/search", auth=("admin", "wrong")).status_code == 401
@@ -164,6 +165,7 @@ def test_every_container_is_hardened_and_within_limits(dev):
         assert not any("docker.sock" in source for source in sources), container.name
         for bindings in (host["PortBindings"] or {}).values():
             assert {binding["HostIp"] for binding in bindings} == {"127.0.0.1"}, container.name
+            assert container.labels["dockyard.service"] == "traefik", "the only one that publishes ports"
         if not container.labels["dockyard.service"].endswith("-writer"):
             assert host["ReadonlyRootfs"], container.name
 

@@ -18,8 +18,6 @@ SERVICES = (
     "prometheus",
     "alertmanager",
     "grafana",
-    "loki",
-    "collector",
     "node-exporter",
     "cadvisor",
     "postgres-exporter",

@@ -22,6 +22,7 @@ def test_down_removes_all_but_data_volumes_and_touches_nothing_of_others(dev):
     data = left["volumes"] - {"of-somebody-else"}
     assert {name.rsplit("-", 1)[0] for name in data} == {
         "tumulte-app-postgres-data",
+        "tumulte-app-postgres-dumps",
         "tumulte-app-redis-data",
         "tumulte-alerts-data",
         "tumulte-monitoring-prometheus-data",
