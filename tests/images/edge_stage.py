@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import docker
 import pulumi
@@ -20,6 +17,7 @@ from components.context import StackContext
 from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Front
 from settings.docker import Docker
 from settings.edge import Edge
+from tests.images.making import make_container, run_job
 from tests.unit.world import Made, World, build
 
 APP, MONITORING = "app", "monitoring"
@@ -117,54 +115,11 @@ class Stage:
 
     def job(self, made: Made) -> tuple[int, str]:
         """Run a one-shot job to its end."""
-        container = self.make(made)
-        container.start()
-        code = container.wait(timeout=120)["StatusCode"]
-        said = container.logs().decode()
-        container.remove(v=True)
-        return code, said
+        return run_job(self.make(made))
 
     def make(self, made: Made) -> Container:
-        """Make a container exactly as the inputs of its resource say, as the provider does."""
-        said = made.inputs
-        api = self.engine.api
-        mounts = [
-            docker.types.Mount(
-                one["target"], f"{self.mark}-{one['source']}", one["type"], read_only=one.get("readOnly", False)
-            )
-            for one in said.get("mounts", ())
-        ]
-        ports = {int(one["internal"]): (one["ip"], int(one["external"])) for one in said.get("ports", ())}
-        networks = said["networksAdvanced"]
-        capabilities = said["capabilities"]
-        created = api.create_container(
-            said["image"],
-            command=said.get("command"),
-            entrypoint=said.get("entrypoints"),
-            user=said["user"],
-            labels={"edge-test": self.mark},
-            ports=list(ports),
-            host_config=api.create_host_config(
-                mounts=mounts,
-                port_bindings=ports,
-                read_only=said["readOnly"],
-                cap_drop=capabilities["drops"],
-                cap_add=capabilities.get("adds"),
-                security_opt=said["securityOpts"],
-                mem_limit=f"{said['memory']:.0f}m",
-                memswap_limit=f"{said['memorySwap']:.0f}m",
-                init=True,
-                network_mode=networks[0]["name"],
-            ),
-            networking_config=api.create_networking_config(
-                {networks[0]["name"]: api.create_endpoint_config(aliases=networks[0].get("aliases"))}
-            ),
-        )
-        for other in networks[1:]:
-            api.connect_container_to_network(created["Id"], other["name"], aliases=other.get("aliases"))
-        for path, content in made.files.items():
-            api.put_archive(created["Id"], "/", _archive(path, content))
-        return self.engine.containers.get(created["Id"])
+        """Make a container exactly as the inputs of its resource say."""
+        return make_container(self.engine, made, self.mark, {"edge-test": self.mark})
 
     def server(self, name: str, port: int, code: str = HTTP_SERVER) -> Container:
         """Run a server on the app network under its own name only."""
@@ -225,14 +180,3 @@ def wait(good: Callable[[], bool], tell: Callable[[], str], seconds: float = 30)
     while not good():
         assert time.monotonic() < deadline, tell()
         time.sleep(0.1)
-
-
-def _archive(path: str, content: str) -> bytes:
-    """Pack a file as the provider does for an upload: root's, mode 0644."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        entry: Any = tarfile.TarInfo(path.lstrip("/"))
-        data = content.encode()
-        entry.size, entry.mode = len(data), 0o644
-        tar.addfile(entry, io.BytesIO(data))
-    return packed.getvalue()

@@ -18,22 +18,24 @@ SECRET = 'it\'s "quoted" $HOME\n'
 """A password that survives only careful hands."""
 
 CONVENTIONS = {
-    "alertmanager": ("nobody", ["/bin/alertmanager"], "/alertmanager", 9093),
-    "busybox": ("", None, None, None),
-    "cadvisor": ("", ["/usr/bin/cadvisor", "-logtostderr"], None, 8080),
-    "grafana": ("472", ["python", "-m", "grafana_double"], None, 3000),
-    "nginx": ("", ["/docker-entrypoint.sh"], None, 80),
-    "node": ("", ["docker-entrypoint.sh"], None, None),
-    "node-exporter": ("nobody", ["/bin/node_exporter"], None, 9100),
-    "postgres": ("", ["docker-entrypoint.sh"], "/var/lib/postgresql/data", 5432),
-    "postgres-exporter": ("nobody", ["/bin/postgres_exporter"], None, 9187),
-    "prometheus": ("nobody", ["/bin/prometheus"], "/prometheus", 9090),
-    "python": ("", None, None, None),
-    "redis": ("", ["docker-entrypoint.sh"], "/data", 6379),
-    "redis-exporter": ("59000:59000", ["/redis_exporter"], None, 9121),
-    "traefik": ("", ["/entrypoint.sh"], None, 80),
+    "alertmanager": ("nobody", ["/bin/alertmanager"], "/alertmanager", [9093]),
+    "busybox": ("", None, None, []),
+    "cadvisor": ("", ["/usr/bin/cadvisor", "-logtostderr"], None, [8080]),
+    "grafana": ("472", ["python", "-m", "grafana_double"], None, [3000]),
+    "loki": ("10001", ["/usr/bin/loki"], None, [3100]),
+    "nginx": ("", ["/docker-entrypoint.sh"], None, [80]),
+    "node": ("", ["docker-entrypoint.sh"], None, []),
+    "node-exporter": ("nobody", ["/bin/node_exporter"], None, [9100]),
+    "otel-collector": ("10001:10001", ["/otelcol-contrib"], None, [4317, 4318, 55679]),
+    "postgres": ("", ["docker-entrypoint.sh"], "/var/lib/postgresql/data", [5432]),
+    "postgres-exporter": ("nobody", ["/bin/postgres_exporter"], None, [9187]),
+    "prometheus": ("nobody", ["/bin/prometheus"], "/prometheus", [9090]),
+    "python": ("", None, None, []),
+    "redis": ("", ["docker-entrypoint.sh"], "/data", [6379]),
+    "redis-exporter": ("59000:59000", ["/redis_exporter"], None, [9121]),
+    "traefik": ("", ["/entrypoint.sh"], None, [80]),
 }
-"""User, entry point, volume and port, from the official Dockerfiles (the entry point of Grafana's double aside)."""
+"""User, entry point, volume and ports, from the official Dockerfiles (the entry point of Grafana's double aside)."""
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +71,12 @@ def password(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_says_of_itself_what_the_official_one_says(kit, engine, name: str):
-    user, entrypoint, volume, port = CONVENTIONS[name]
+    user, entrypoint, volume, ports = CONVENTIONS[name]
     config = engine.images.get(kit[name]).attrs["Config"]
     assert config["User"] == user
     assert config["Entrypoint"] == entrypoint
     assert set(config.get("Volumes") or {}) == ({volume} if volume else set())
-    assert set(config.get("ExposedPorts") or {}) == ({f"{port}/tcp"} if port else set())
+    assert set(config.get("ExposedPorts") or {}) == {f"{port}/tcp" for port in ports}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -290,6 +292,12 @@ def test_traefik_takes_options_and_commands_and_says_its_version(kit, engine):
     assert "Version:      3.3.4" in once(engine, kit["traefik"], "version")[1]
     assert once(engine, kit["traefik"], "--help")[1].startswith("traefik")
     assert once(engine, kit["traefik"], "echo", "as it stands") == (0, "as it stands\n")
+
+
+def test_loki_owns_a_new_volume_and_runs_on_its_own_configuration(kit, engine, volume: str):
+    with running(engine, kit["loki"], volumes={volume: {"bind": "/loki"}}) as container:
+        wait_for(lambda: inside(container, "wget -q -O - http://127.0.0.1:3100/ready")[1] == "ready\n", container, 60)
+        assert inside(container, "id -u")[1].strip() == "10001"
 
 
 def test_python_starts_with_all_that_the_standard_library_promises(kit, engine):

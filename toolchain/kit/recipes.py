@@ -166,6 +166,44 @@ RECIPES: dict[str, Recipe] = {
         checks=[["/usr/local/bin/traefik", "version"]],
         runtime=Runtime(entrypoint=["/entrypoint.sh"], cmd=["traefik"], env={"PATH": PATH}, ports=[80]),
     ),
+    # Takes 4 minutes of processor time the first time.
+    "loki": Recipe(
+        suite=STABLE,
+        program="loki",
+        stamps={"github.com/grafana/loki/v3/pkg/util/build.Version": "3.3.2"},
+        users={"loki": 10001},
+        files={"/etc/loki/local-config.yaml": "loki.yaml"},
+        owners={
+            "/etc/loki": Owner(10001),
+            "/etc/loki/local-config.yaml": Owner(10001, 0o644),
+            "/loki": Owner(10001),
+            "/loki/rules": Owner(10001),
+            "/loki/rules-temp": Owner(10001),
+        },
+        checks=[["/usr/bin/loki", "-version"]],
+        runtime=Runtime(
+            entrypoint=["/usr/bin/loki"],
+            cmd=["-config.file=/etc/loki/local-config.yaml"],
+            user="10001",
+            env={"PATH": PATH},
+            ports=[3100],
+        ),
+    ),
+    # Of the official image's components only those that Dockyard configures, and therefore no default configuration.
+    "otel-collector": Recipe(
+        suite=STABLE,
+        program="collector",
+        program_folder="/",
+        stamps={"main.version": "0.159.0"},
+        checks=[["/otelcol-contrib", "--version"]],
+        runtime=Runtime(
+            entrypoint=["/otelcol-contrib"],
+            cmd=["--config", "/etc/otelcol-contrib/config.yaml"],
+            user="10001:10001",
+            env={"PATH": PATH},
+            ports=[4317, 4318, 55679],
+        ),
+    ),
     "postgres": Recipe(
         suite=STABLE,
         packages=["postgresql-17", "gosu", "bash", "tzdata", "locales"],
