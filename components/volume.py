@@ -6,10 +6,9 @@ import pulumi
 import pulumi_docker as docker
 
 from components.context import StackContext
+from settings.names import DATA, KIND_LABEL
 
-DATA = "data"
 CONFIG = "config"
-KIND_LABEL = "dockyard.volume"
 
 
 def _labels(context: StackContext, kind: str) -> list[docker.VolumeLabelArgs]:

@@ -12,9 +12,9 @@ from typing import Annotated
 import docker
 import typer
 
-from ops import checks, deploy
+from ops import checks, deploy, show
 from ops.restart import restart as restart_stack
-from ops.setup import prepare, prepare_engine, prepare_tools
+from ops.setup import prepare, prepare_tools
 from settings.problems import SettingsError
 from settings.schema import write_schemas
 from toolchain.engine import stop_engine
@@ -58,7 +58,8 @@ def down(
 ) -> None:
     """Remove everything that a stack made; its data stays unless --volumes is given.
 
-    With a service: only that one, until the next `up`. For good: services: {NAME: {enabled: false}} in the stack file.
+    With a service: only that one, until the next `up`; the edge proxy is made anew without it, which takes seconds.
+    For good: services: {NAME: {enabled: false}} in the stack file.
     """
     if volumes and not service and not yes:
         typer.confirm(f"Delete all data of the stack {stack}? It cannot be brought back", abort=True)
@@ -83,7 +84,7 @@ def rollback(stack: Stack) -> None:
 @app.command()
 def status(stack: Stack) -> None:
     """Show what runs: health, uptime, restarts, memory, address. Exit code 1 where something is not well."""
-    raise typer.Exit(deploy.show_status(WorkDir(), stack, Progress(quiet=True)))
+    raise typer.Exit(show.show_status(WorkDir(), stack, Progress(quiet=True)))
 
 
 @app.command()
@@ -94,14 +95,13 @@ def logs(
     tail: Annotated[int, typer.Option(help="Lines of each service.")] = 50,
 ) -> None:
     """Show what services print."""
-    raise typer.Exit(deploy.logs(WorkDir(), stack, service, follow=follow, tail=tail, progress=Progress(quiet=True)))
+    raise typer.Exit(show.logs(WorkDir(), stack, service, follow=follow, tail=tail, progress=Progress(quiet=True)))
 
 
 @app.command()
 def secret(stack: Stack, name: Annotated[str, typer.Argument(help="Its name, as in the documentation.")]) -> None:
     """Print one secret of a stack, for instance grafana-admin-password."""
-    engine = prepare_engine(WorkDir(), stack, Progress(quiet=True))
-    known = engine.read("stack output", "--json", "--show-secrets").get("secrets") or {}
+    known = show.secrets_of(WorkDir(), stack, Progress(quiet=True))
     if name not in known:
         there = ", ".join(sorted(known))
         raise SetupError(f"the stack {stack} has no secret {name}", f"It has: {there or 'none before its first up'}")

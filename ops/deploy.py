@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Sequence
 
@@ -12,17 +11,21 @@ import docker
 from ops import history, releases
 from ops.events import Outcome
 from ops.host import check_host
-from ops.logs import follow_logs, last_words
+from ops.logs import last_words
 from ops.ports import check_ports, ports_held
-from ops.setup import Ready, prepare, prepare_engine, reach, stack_settings
+from ops.setup import Ready, prepare, prepare_engine, stack_settings
+from ops.show import print_status
 from ops.state import State, remove_strays, settle_locks
-from ops.status import of_service, print_table, rows, wait_until_settled
+from ops.status import wait_until_settled
 from settings.loader import Settings
 from settings.release import Release
 from toolchain.engine import ensure_engine
 from toolchain.images import ensure_images
 from toolchain.progress import Progress, SetupError, spell_seconds
 from toolchain.workdir import WorkDir
+
+SHOWN = 12
+"""Changes that a rollback tells one by one."""
 
 
 def up(work: WorkDir, stack: str, service: str | None, progress: Progress) -> int:
@@ -35,8 +38,10 @@ def up(work: WorkDir, stack: str, service: str | None, progress: Progress) -> in
     if service:
         settings = stack_settings(work, stack)
         names = releases.part(settings, service)
-        docker_host = ensure_engine(work, progress)
-        running = _running(work, stack, progress)
+        # What they have to tell is told again, by the whole preparation that follows.
+        quiet = Progress(progress.console, quiet=True)
+        docker_host = ensure_engine(work, quiet)
+        running = _running(work, stack, quiet)
         asked = releases.part_images(settings, names)
         mirror = settings.product.docker.mirror
         found = ensure_images(work, progress, docker_host, sorted({*asked.values()}), mirror, settings.builds)
@@ -63,7 +68,7 @@ def _bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messa
     else:
         # A container that only had to be started again is not waited for by the engine.
         wait_until_settled(after, client, ready.settings.product.docker.wait_timeout)
-        code = _print_status(ready, after, client)
+        code = print_status(ready, after, client)
     for name, lines in last_words(client, stack, after.replaced()) if code else ():
         progress.line(f"{name} is not healthy. Its last lines:", "bold red")
         progress.line("\n".join(f"    {line}" for line in lines))
@@ -79,7 +84,7 @@ def rollback(work: WorkDir, stack: str, progress: Progress) -> int:
     """
     began = time.monotonic()
     backend = history.backend_folder(work, os.environ.get("PULUMI_BACKEND_URL", ""))
-    engine = prepare_engine(work, stack, progress)
+    engine = prepare_engine(work, stack, Progress(progress.console, quiet=True))
     settle_locks(work.state, stack, progress)
     state = State.of(engine)
     running = releases.running_release(state, stack)
@@ -91,7 +96,9 @@ def rollback(work: WorkDir, stack: str, progress: Progress) -> int:
         )
     since = f"{target.ended.astimezone():%d %B %Y, %H:%M:%S}"
     progress.line(f"Back to the release of {since}", "bold")
-    for line in history.changed_images(running, target.release) or ["the same images; settings or files differ"]:
+    told = history.changes(running, target.release) or ["what ran before the run that failed"]
+    more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
+    for line in told[:SHOWN] + more:
         progress.line(f"  · {line}")
     releases.use(work, stack, target.release)
     code = _bring_up(work, stack, progress, began, f"{history.ROLLBACK} to {since}")
@@ -118,15 +125,15 @@ def down(work: WorkDir, stack: str, service: str | None, progress: Progress, *, 
 
     With a service: the release that runs, without that service or job. The next `up` brings it back.
     """
-    # A stack is taken down also where its files are broken by now; the program is not run.
-    ensure_engine(work, progress)
     if service:
         if volumes:
             raise SetupError("--volumes goes with a whole stack: a service has no data of its own")
         began = time.monotonic()
-        running = _running(work, stack, progress)
+        running = _running(work, stack, Progress(progress.console, quiet=True))
         releases.use(work, stack, releases.without_service(running, service, stack))
         return _bring_up(work, stack, progress, began)
+    # A stack is taken down also where its files are broken by now; the program is not run.
+    ensure_engine(work, progress)
     engine = prepare_engine(work, stack, progress)
     settle_locks(work.state, stack, progress)
     state = State.of(engine)
@@ -175,27 +182,3 @@ def _tell_errors(outcome: Outcome, progress: Progress, work: WorkDir, verb: str,
     for error in outcome.errors or ["\n".join(log.read_text(errors="replace").splitlines()[-10:])]:
         progress.line(error, "bold red")
     progress.line(f"All that the engine printed is in {log.relative_to(work.checkout)}", "dim")
-
-
-def logs(work: WorkDir, stack: str, service: str | None, *, follow: bool, tail: int, progress: Progress) -> int:
-    """Print what the stack's containers wrote, each line with its service's name."""
-    ready = reach(work, stack, progress)
-    client = ready.docker_client()
-    found = of_service(rows(State.of(ready.engine), client), service, ready.settings.product.workloads, stack)
-    return follow_logs(client, [row for row in found if row.health != "gone"], follow=follow, tail=tail)
-
-
-def show_status(work: WorkDir, stack: str, progress: Progress) -> int:
-    """Print what runs; exit code 1 where something is not well."""
-    ready = reach(work, stack, progress)
-    return _print_status(ready, State.of(ready.engine), ready.docker_client())
-
-
-def _print_status(ready: Ready, state: State, client: docker.DockerClient) -> int:
-    stack = ready.engine.stack
-    found = rows(state, client, memory=True)
-    user = ready.settings.product.monitoring.grafana.admin_user
-    notes = [f"Grafana: user {user}; its password: ./dockyard secret {stack} grafana-admin-password"]
-    sys.stderr.flush()
-    print_table(f"{ready.settings.product.name} · {stack}", found, notes if found else [])
-    return 0 if all(row.well for row in found) else 1

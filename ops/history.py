@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,14 +107,38 @@ def same(one: Release, other: Release) -> bool:
     return (one.stack, one.product, _contents(one.images)) == (other.stack, other.product, _contents(other.images))
 
 
-def changed_images(now: Release, then: Release) -> list[str]:
-    """Return a line for each image that `then` runs otherwise than `now`."""
+def changes(now: Release, then: Release) -> list[str]:
+    """Return a line for each image and each setting that `then` has otherwise than `now`, images first."""
     before, after = _contents(now.images), _contents(then.images)
-    return [
-        f"{name}: {now.images.get(name, 'none')} → {then.images[name]}"
+    lines = [
+        f"image {name}: {now.images.get(name, 'none')} → {then.images[name]}"
         for name in sorted(then.images)
         if before.get(name) != after[name]
     ]
+    for one, other in ((now.stack, then.stack), (now.product, then.product)):
+        was, will_be = dict(_settings(one, "")), dict(_settings(other, ""))
+        lines += [
+            f"{place}: {_spelled(was, place)} → {_spelled(will_be, place)}"
+            for place in sorted({*was, *will_be})
+            if _spelled(was, place) != _spelled(will_be, place) or was.get(place) != will_be.get(place)
+        ]
+    return lines
+
+
+def _settings(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Find every single value, and every list, with its path."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _settings(inner, f"{place}.{key}" if place else str(key))
+    else:
+        yield place, value
+
+
+def _spelled(values: Mapping[str, Any], place: str) -> str:
+    if place not in values:
+        return "not set"
+    text = " ".join(str(values[place]).split())
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def _contents(images: Mapping[str, str]) -> dict[str, str]:

@@ -45,16 +45,19 @@ def restart_each(client: docker.DockerClient, found: Sequence[Row], wait: int, p
     """Restart containers in this order and wait for each, at most `wait` seconds; stop at the first that stays away."""
     for number, row in enumerate(found):
         with progress.step(f"Restart {row.service}") as step:
+            container = None
             try:
                 container = client.containers.get(row.container)
-                # Without a time of ours the engine takes the one that the container was made with.
+                # The client asks for ten seconds by itself, whatever the container was made with.
                 client.api.restart(row.container, timeout=_grace(container))
                 step.outcome = _wait(container, wait)
             except NotFound:
                 step.outcome = "gone"
             step.failed = step.outcome not in ("healthy", "running")
+            if step.failed:
+                step.outcome = f"not well again: {step.outcome}"
         if step.failed:
-            if step.outcome != "gone":
+            if container:
                 progress.line("\n".join(f"    {line}" for line in last_lines(container)))
             left = ", ".join(one.service for one in found[number + 1 :])
             if left:

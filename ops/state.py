@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from typing import Any
 import docker
 from docker.errors import NotFound
 
-from components.volume import DATA, KIND_LABEL
 from ops.engine import Engine
+from settings.names import DATA, KIND_LABEL
 from toolchain.progress import Progress
 
 CONTAINER = "docker:index/container:Container"
@@ -35,9 +35,10 @@ class State:
     """A run ended in the middle of an operation, so something may exist that the state does not know."""
 
     @classmethod
-    def of(cls, engine: Engine) -> State:
-        """Read the state. Raises CalledProcessError where the stack does not exist."""
-        deployment = engine.read("stack export").get("deployment") or {}
+    def of(cls, engine: Engine, *, opened: bool = False) -> State:
+        """Read the state, with `opened` secrets. Raises CalledProcessError where the stack does not exist."""
+        said = engine.read("stack export", *(["--show-secrets"] if opened else []))
+        deployment = said.get("deployment") or {}
         return cls(
             tuple(deployment.get("resources") or ()),
             bool(deployment.get("pending_operations")),
@@ -68,6 +69,14 @@ class State:
         volumes = [one["urn"] for one in self.of_type(VOLUME) if labels(one).get(KIND_LABEL) == DATA]
         # What waits for its deletion shares its URN with what took its place.
         return list(dict.fromkeys(volumes + [one["urn"] for one in self.of_type(GENERATED)]))
+
+    def generated(self, names: Iterable[str]) -> dict[str, str]:
+        """Return secrets by the names that end those of their resources; of a state that was read opened."""
+        values = {one["urn"]: (one.get("outputs") or {}).get("value") for one in self.of_type(GENERATED)}
+        opened = {
+            urn: said["plaintext"] for urn, said in values.items() if isinstance(said, dict) and "plaintext" in said
+        }
+        return {name: json.loads(text) for name in names for urn, text in opened.items() if urn.endswith(f"-{name}")}
 
     def replaced(self) -> set[str]:
         """Return the ids of containers that are to be deleted once what takes their place is healthy."""

@@ -19,5 +19,9 @@ TOOLS = {
 ADMIN_PORT = 9180
 """The edge proxy's own: health, metrics. No service may listen there."""
 
+KIND_LABEL = "dockyard.volume"
+DATA = "data"
+"""The label of a volume, and its value where the content cannot be made again."""
+
 TAKEN = (*STORES, *TOOLS, "traefik", "edge", "collector", "otel-collector", "cloudflared")
 """Names that no service and no job of a product may take."""

@@ -1,0 +1,47 @@
+"""The verbs that only look: status, logs, secret."""
+
+from __future__ import annotations
+
+import sys
+
+import docker
+
+from ops.logs import follow_logs
+from ops.setup import Ready, prepare_engine, reach
+from ops.state import State
+from ops.status import of_service, print_table, rows
+from settings.loader import GENERATED_SECRETS
+from toolchain.progress import Progress
+from toolchain.workdir import WorkDir
+
+
+def secrets_of(work: WorkDir, stack: str, progress: Progress) -> dict[str, str]:
+    """Return the secrets that a stack's services, stores and tools were given, by name."""
+    engine = prepare_engine(work, stack, progress)
+    exported = engine.read("stack output", "--json", "--show-secrets").get("secrets") or {}
+    return {**State.of(engine, opened=True).generated(GENERATED_SECRETS), **exported}
+
+
+def logs(work: WorkDir, stack: str, service: str | None, *, follow: bool, tail: int, progress: Progress) -> int:
+    """Print what the stack's containers wrote, each line with its service's name."""
+    ready = reach(work, stack, progress)
+    client = ready.docker_client()
+    found = of_service(rows(State.of(ready.engine), client), service, ready.settings.product.workloads, stack)
+    return follow_logs(client, [row for row in found if row.health != "gone"], follow=follow, tail=tail)
+
+
+def show_status(work: WorkDir, stack: str, progress: Progress) -> int:
+    """Print what runs; exit code 1 where something is not well."""
+    ready = reach(work, stack, progress)
+    return print_status(ready, State.of(ready.engine), ready.docker_client())
+
+
+def print_status(ready: Ready, state: State, client: docker.DockerClient) -> int:
+    """Print the table of what runs; return 0, or 1 where something is not well."""
+    stack = ready.engine.stack
+    found = rows(state, client, memory=True)
+    user = ready.settings.product.monitoring.grafana.admin_user
+    notes = [f"Grafana: user {user}; its password: ./dockyard secret {stack} grafana-admin-password"]
+    sys.stderr.flush()
+    print_table(f"{ready.settings.product.name} · {stack}", found, notes if found else [])
+    return 0 if all(row.well for row in found) else 1

@@ -1,0 +1,174 @@
+"""One service brought up or taken down, the rest as it runs."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ops.deploy import _to_run_again
+from ops.releases import part, part_images, running_release, use, with_service, without_service
+from ops.state import State
+from settings.loader import load, read_stack_file
+from settings.release import VARIABLE
+from toolchain.progress import SetupError
+from toolchain.workdir import WorkDir
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+STACK = {
+    "config": {
+        "dockyard:product": "products/shop.yaml",
+        "dockyard:environment": "development",
+        "dockyard:services": {"api": {"env": {"MODE": "old"}}},
+        "dockyard:publish": {"api": 8000, "web": 8001},
+    }
+}
+SERVICE = {"image": "registry.example/app:1", "port": 8000, "health": {"http": "/"}}
+PRODUCT = {
+    "name": "shop",
+    "services": {"api": {**SERVICE, "after": ["migrate"], "needs": ["postgres"]}, "web": {**SERVICE, "port": 80}},
+    "jobs": {
+        "migrate": {"image": "registry.example/app:1", "command": ["migrate"], "needs": ["postgres"]},
+        "report": {"image": "registry.example/report:1", "command": ["report"], "schedule": "0 3 * * *"},
+    },
+    "postgres": {"database": "shop", "user": "shop", "limits": {"memory": "2GB"}},
+}
+
+
+class Files:
+    """A checkout whose files can be changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("products", "components"):
+            (folder / name).mkdir()
+        (folder / "components/images.yaml").write_text((CHECKOUT / "components/images.yaml").read_text())
+        self.stack, self.product = json.loads(json.dumps(STACK)), json.loads(json.dumps(PRODUCT))
+
+    def settings(self):
+        (self.folder / "Pulumi.dev.yaml").write_text(yaml.safe_dump(self.stack))
+        (self.folder / "products/shop.yaml").write_text(yaml.safe_dump(self.product))
+        return load(read_stack_file(self.folder, "dev"), "dev", checkout=self.folder)
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    yield Files(tmp_path)
+    # What `use` put there is this process's own.
+    os.environ.pop(VARIABLE, None)
+
+
+@pytest.fixture
+def running(files):
+    return files.settings().release
+
+
+def given(files, release):
+    """Return the settings of a release in place of the files."""
+    use(WorkDir(files.folder), "dev", release)
+    return files.settings()
+
+
+def brought_up(files, running, service: str, reference: str):
+    settings = files.settings()
+    names = part(settings, service)
+    return given(files, with_service(running, settings, names, dict.fromkeys(names, reference)))
+
+
+def test_a_service_comes_with_the_jobs_that_must_have_run_before_it(files):
+    settings = files.settings()
+    assert part(settings, "api") == ["api", "migrate"]
+    assert part(settings, "web") == ["web"]
+    assert part(settings, "report") == ["report"]
+    assert part_images(settings, ["api"]) == {"api": "registry.example/app:1"}
+
+
+def test_what_the_product_does_not_have_is_told_with_what_it_has(files):
+    with pytest.raises(SetupError, match=r"no service or job postgres .*It has: api, migrate, report, web"):
+        part(files.settings(), "postgres")
+
+
+def test_only_the_service_is_what_the_files_say(files, running):
+    for name in ("api", "web"):
+        files.stack["config"]["dockyard:services"][name] = {"env": {"MODE": "new"}}
+    files.stack["config"]["dockyard:publish"] = {"api": 9000, "web": 9001}
+    settings = brought_up(files, running, "api", "registry.example/app:1@sha256:" + "bb" * 32)
+    assert settings.product.services["api"].env == {"MODE": "new"}
+    assert settings.product.services["web"].env == {}
+    assert settings.product.publish == {"api": 9000, "web": 8001}
+
+
+def test_others_go_on_with_another_image_of_the_same_name(files, running):
+    old = {**running.images, "registry.example/app:1": "registry.example/app:1@sha256:" + "aa" * 32}
+    new = "registry.example/app:1@sha256:" + "bb" * 32
+    settings = brought_up(files, running.model_copy(update={"images": old}), "api", new)
+    product = settings.product
+
+    def runs(name):
+        return settings.image(product.workloads[name].image_name("shop", name))
+
+    assert runs("api") == runs("migrate") == new
+    assert runs("web") == old["registry.example/app:1"]
+
+
+def test_an_image_that_only_the_service_has_keeps_its_name(files, running):
+    new = "registry.example/report:1@sha256:" + "bb" * 32
+    settings = brought_up(files, running, "report", new)
+    assert settings.product.jobs["report"].image == "registry.example/report:1"
+    assert settings.image("registry.example/report:1") == new
+
+
+def test_only_its_own_jobs_run_and_failed_ones_of_others_are_left(files, running):
+    settings = brought_up(files, running, "api", "registry.example/app:1")
+    assert settings.release.fresh == ["api", "migrate"]
+
+    def failed(name: str) -> dict:
+        outputs = {"mustRun": False, "exitCode": 1}
+        return {"type": "docker:index/container:Container", "urn": f"urn::{name}", "outputs": outputs}
+
+    names = ("shop-app-migrate", "shop-app-postgres-dump-before-migrate", "shop-app-other", "shop-edge-api-writer")
+    state = State(tuple(map(failed, names)), False)
+    assert _to_run_again(state, settings) == [f"urn::{names[0]}", f"urn::{names[1]}", f"urn::{names[3]}"]
+
+
+def test_which_jobs_run_is_no_part_of_the_release_that_is_recorded(files, running):
+    settings = brought_up(files, running, "api", "registry.example/app:1")
+    assert "fresh" not in settings.release.model_dump()
+
+
+def test_a_service_that_is_taken_down_is_gone_and_the_rest_stays(files, running):
+    settings = given(files, without_service(running, "web", "dev"))
+    assert list(settings.product.services) == ["api"]
+    assert settings.product.publish == {"api": 8000}
+    assert settings.product.services["api"].env == {"MODE": "old"}
+
+
+def test_a_service_that_was_taken_down_comes_back(files, running):
+    down = without_service(running, "web", "dev")
+    settings = brought_up(files, down, "web", "registry.example/app:1")
+    assert set(settings.product.services) == {"api", "web"}
+
+
+def test_a_store_is_not_taken_down_alone(running):
+    with pytest.raises(SetupError, match=r"no service or job postgres.*It has: api, migrate, report, web"):
+        without_service(running, "postgres", "dev")
+
+
+def test_the_release_that_runs_is_the_one_that_the_state_holds(files, running):
+    stack = {"type": "pulumi:pulumi:Stack", "urn": "urn:stack", "outputs": {"release": running.model_dump()}}
+    assert running_release(State((stack,), False), "dev") == running
+
+
+@pytest.mark.parametrize("outputs", [{}, {"release": {"of": "another version"}}])
+def test_a_state_without_a_release_says_to_bring_all_of_it_up(outputs):
+    stack = {"type": "pulumi:pulumi:Stack", "urn": "urn:stack", "outputs": outputs}
+    with pytest.raises(SetupError, match="dockyard up dev"):
+        running_release(State((stack,), False), "dev")
+
+
+def test_an_earlier_release_is_not_refused_for_secrets_that_came_after_it(files, running):
+    use(WorkDir(files.folder), "dev", running)
+    files.stack["config"]["dockyard:later-secret"] = {"secure": "v1:…"}
+    assert files.settings().rolled_back
