@@ -10,9 +10,10 @@ from pathlib import Path
 import docker
 import pytest
 
+from settings.build import Build
 from tests.images.helpers import HARDENED, SOURCE, OwnStorage, PlayedRegistry
 from tests.setup.helpers import Words
-from toolchain.images import ensure_images
+from toolchain.images import ensure_images, ensure_references
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
@@ -52,11 +53,111 @@ def test_a_second_run_asks_no_registry(checkout: Make, played, docker_host, word
     assert str(words) == said
 
 
-def test_a_full_reference_needs_no_table(checkout: Make, played, engine, docker_host, words: Words):
+def test_a_full_reference_needs_no_table_and_is_pinned_by_what_its_tag_means(
+    checkout: Make, played, engine, docker_host, words: Words
+):
+    digest = played.offer("team/own", "v7")
+    name = f"{played.host}/team/own:v7"
+    assert ensure_images(checkout(), words.progress, docker_host, [name], None) == {name: f"{name}@{digest}"}
+    assert engine.images.get(f"{played.host}/team/own@{digest}")
+
+
+def test_a_full_reference_with_a_digest_is_asked_for_once(checkout: Make, played, docker_host, words: Words):
+    name = f"{played.host}/team/own:v7@{played.offer('team/own', 'v7')}"
+    assert ensure_images(checkout(), words.progress, docker_host, [name], None) == {}
+    played.stop()
+    assert ensure_images(checkout(), words.progress, docker_host, [name], None) == {}
+
+
+def test_a_tag_that_has_moved_is_another_image_and_one_that_has_not_is_not_pulled_again(
+    checkout: Make, played, docker_host, words: Words
+):
+    name, work = f"{played.host}/team/own:v7", checkout()
+    first = played.offer("team/own", "v7", "before")
+    ensure_images(work, words.progress, docker_host, [name], None)
+    assert ensure_images(work, words.progress, docker_host, [name], None) == {name: f"{name}@{first}"}
+    assert str(words).count("pulled") == 1
+    second = played.offer("team/own", "v7", "after")
+    assert ensure_images(work, words.progress, docker_host, [name], None) == {name: f"{name}@{second}"}
+    assert str(words).count("pulled") == 2
+    ensure_references(work, words.progress, docker_host, [f"{name}@{first}"])
+    assert str(words).count("pulled") == 2, "what ran before is there for a rollback"
+
+
+def test_where_its_registry_is_out_of_reach_the_image_that_the_engine_has_serves(
+    checkout: Make, played, docker_host, words: Words
+):
+    digest = played.offer("team/own", "v7")
+    name = f"{played.host}/team/own:v7"
+    ensure_images(checkout(), words.progress, docker_host, [name], None)
+    played.stop()
+    again = Words()
+    assert ensure_images(checkout(), again.progress, docker_host, [name], None) == {name: f"{name}@{digest}"}
+    (line,) = [line for line in str(again).splitlines() if line.strip()]
+    assert f"{played.host} cannot be reached" in line
+    assert f"the {name} that the engine has is used" in line
+
+
+def test_what_was_built_here_and_is_at_no_registry_stays_a_tag_and_nobody_is_asked(
+    checkout: Make, played, engine, docker_host, words: Words
+):
     played.offer("team/own", "v7")
     name = f"{played.host}/team/own:v7"
-    assert ensure_images(checkout(), words.progress, docker_host, [name], None) == {}
-    assert engine.images.get(name)
+    ensure_images(checkout(), words.progress, docker_host, [name], None)
+    engine.images.get(name).tag("dockyard/test-resolution", "1")
+    try:
+        said = str(words)
+        built = "dockyard/test-resolution:1"
+        found = ensure_images(checkout(), words.progress, docker_host, [built], None)
+        assert found == {}
+        assert str(words) == said
+    finally:
+        engine.images.remove("dockyard/test-resolution:1")
+
+
+def test_a_full_reference_that_nobody_has_is_told_with_its_registry_and_what_to_do(
+    checkout: Make, played, docker_host, words: Words
+):
+    for name, why in (
+        (f"{NOWHERE}/team/none:v1", f"{NOWHERE} cannot be reached: "),
+        (f"{played.host}/team/none:v1", "the registry does not have it"),
+    ):
+        with pytest.raises(SetupError) as raised:
+            ensure_images(checkout(), words.progress, docker_host, [name], None)
+        told = str(raised.value)
+        assert f"The image {name} cannot be had" in told
+        assert why in told
+        assert f"docker login {name.partition('/')[0]}" in told
+        assert "docker.mirror" in told
+        assert "\n" not in told
+
+
+def test_a_full_reference_comes_from_the_mirror_where_its_own_registry_is_out_of_reach(
+    checkout: Make, played, docker_host, words: Words
+):
+    digest = played.offer("mirrors/team/own", "v7")
+    mirror = f"{played.host}/mirrors"
+    found = ensure_images(checkout(), words.progress, docker_host, [f"{NOWHERE}/team/own:v7"], mirror)
+    assert found == {f"{NOWHERE}/team/own:v7": f"{mirror}/team/own:v7@{digest}"}
+
+
+def test_the_images_of_an_earlier_release_are_pulled_again_exactly(
+    checkout: Make, played, engine, docker_host, words: Words
+):
+    reference = f"{played.host}/team/app:v1@{played.offer('team/app', 'v1', 'then')}"
+    played.offer("team/app", "v1", "now")
+    ensure_references(checkout(), words.progress, docker_host, [reference])
+    assert engine.images.get(reference)
+
+
+def test_an_image_of_an_earlier_release_that_is_gone_is_told(checkout: Make, played, docker_host, words: Words):
+    for reference, told in (
+        ("dockyard/test-gone:0123456789abcdef", "was built here and is gone from the engine"),
+        (f"{played.host}/team/app:v1@{DIGEST}", "cannot be had: the registry does not have it"),
+    ):
+        with pytest.raises(SetupError, match=told) as raised:
+            ensure_references(checkout(), words.progress, docker_host, [reference])
+        assert reference in str(raised.value)
 
 
 def test_a_registry_out_of_reach_is_told_once_and_the_mirror_serves(checkout: Make, played, docker_host, words: Words):
@@ -182,3 +283,22 @@ def test_a_demo_that_does_not_build_is_told_in_one_line(checkout: Make, docker_h
     assert "The image demo cannot be built" in str(raised.value)
     assert "3" in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_what_a_product_builds_stands_on_images_of_the_table(checkout: Make, engine, docker_host, words: Words):
+    work = checkout(kit_table())
+    (work.checkout / "app").mkdir()
+    (work.checkout / "app" / "content").write_text("it is built\n")
+    dockerfile = "ARG BUSYBOX\nFROM ${BUSYBOX}\nCOPY content /content\n"
+    (work.checkout / "app" / "Dockerfile").write_text(dockerfile)
+    builds = {"shop-web": Build(dockerfile="Dockerfile", context="app")}
+    found = ensure_images(work, words.progress, docker_host, ["shop-web"], None, builds)
+    assert list(found) == ["shop-web"], "what it stands on is nobody's who did not ask for it"
+    tag = found["shop-web"]
+    try:
+        assert tag.startswith("dockyard/shop-web:")
+        assert engine.containers.run(tag, ["cat", "/content"], remove=True, **HARDENED) == b"it is built\n"
+        assert ensure_images(work, words.progress, docker_host, ["shop-web"], None, builds) == found
+        assert str(words).count("Image shop-web: built") == 1
+    finally:
+        engine.images.remove(tag, force=True)
