@@ -39,7 +39,7 @@ def assert_none_lost(load: Load) -> None:
 def test_three_releases_under_load_lose_no_request(dev, release):
     assert RATE > REQUESTS_PER_SECOND
     before = identity(dev, "traefik")
-    with Load(dev.url("backend") + "/polls") as load:
+    with Load(dev.url("backend") + "/version") as load:
         for number in ("one", "two", "three"):
             release(RELEASE=number)
             done = dev.dockyard("up", "dev")
@@ -52,7 +52,7 @@ def test_three_releases_under_load_lose_no_request(dev, release):
 
 def test_a_release_that_never_gets_healthy_loses_no_request_and_tells_its_last_words(dev, release):
     before = identity(dev, "backend")
-    with Load(dev.url("backend") + "/polls") as load:
+    with Load(dev.url("backend") + "/version") as load:
         release(RELEASE="sick", DEMO_UNHEALTHY="1")
         _shorter_wait(dev)
         failed = dev.dockyard("up", "dev")
@@ -100,7 +100,7 @@ def test_a_rollback_returns_to_the_last_release_that_was_healthy(dev, release):
         release(RELEASE=number)
         assert dev.dockyard("up", "dev").code == 0
     assert dev.get("backend", "/polls").headers["x-release"] == "regretted"
-    with Load(dev.url("backend") + "/polls") as load:
+    with Load(dev.url("backend") + "/version") as load:
         back = dev.dockyard("rollback", "dev")
         assert back.code == 0, back.output
     assert dev.get("backend", "/polls").headers["x-release"] == "good"

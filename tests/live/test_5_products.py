@@ -16,7 +16,7 @@ QUICK = "  dockyard:docker: {health_interval: 2s}\n"
 
 @pytest.fixture(scope="module")
 def products(fresh_checkout) -> dict[str, Running]:
-    """All four, two ups at a time; Tumulte's dev stack with the health intervals of its document."""
+    """All four, brought up at once; Tumulte's dev stack with the health intervals of its document."""
     file = fresh_checkout.folder / "Pulumi.dev.yaml"
     before = file.read_text()
     assert before.count(QUICK) == 1
@@ -25,7 +25,7 @@ def products(fresh_checkout) -> dict[str, Running]:
     for stack in STACKS:
         ready = fresh_checkout.dockyard("setup", stack, limit=30 * 60)
         assert ready.code == 0, ready.output
-    with ThreadPoolExecutor(max_workers=2) as lanes:
+    with ThreadPoolExecutor(max_workers=len(STACKS)) as lanes:
         ups = list(lanes.map(lambda stack: fresh_checkout.dockyard("up", stack), STACKS))
     yield {stack: Running(fresh_checkout, stack, up) for stack, up in zip(STACKS, ups, strict=True)}
     file.write_text(before)
