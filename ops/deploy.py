@@ -88,7 +88,8 @@ def rollback(work: WorkDir, stack: str, progress: Progress) -> int:
     settle_locks(work.state, stack, progress)
     state = State.of(engine)
     running = releases.running_release(state, stack)
-    target = history.to_return_to(history.updates(backend, stack), running, broken=state.interrupted)
+    found = history.updates(backend, stack)
+    target = history.to_return_to(found, running, broken=history.is_broken(found, state))
     if target is None or target.release is None:
         raise SetupError(
             f"the history of the stack {stack} has no earlier release to go back to",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ops.state import State
 from settings.release import Release
 from toolchain.environment import own_backend
 from toolchain.progress import SetupError
@@ -145,11 +146,26 @@ def _contents(images: Mapping[str, str]) -> dict[str, str]:
     return {name: reference.partition("@")[2] or reference for name, reference in images.items()}
 
 
-def _release_in(checkpoint: Path) -> Release | None:
+def is_broken(found: Sequence[Update], state: State) -> bool:
+    """Tell whether a run was killed in the middle: then the state is not what the last recorded run left."""
+    return state.interrupted or (
+        bool(found) and _identities(_resources(found[-1].checkpoint)) != _identities(state.resources)
+    )
+
+
+def _identities(resources: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
+    return {(one["urn"], one.get("id", "")) for one in resources}
+
+
+def _resources(checkpoint: Path) -> list[Mapping[str, Any]]:
     if not checkpoint.exists():
-        return None
+        return []
     latest = _read(checkpoint)["checkpoint"].get("latest") or {}
-    for resource in latest.get("resources") or ():
+    return list(latest.get("resources") or ())
+
+
+def _release_in(checkpoint: Path) -> Release | None:
+    for resource in _resources(checkpoint):
         if resource["type"] == "pulumi:pulumi:Stack":
             said = (resource.get("outputs") or {}).get("release")
             try:

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from ops.history import ROLLBACK, backend_folder, changes, same, to_return_to, updates
+from ops.history import ROLLBACK, backend_folder, changes, is_broken, same, to_return_to, updates
+from ops.state import State
 from settings.release import Release
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
@@ -30,7 +31,7 @@ class History:
     def add(self, text, *, result="succeeded", kind="update", message="a commit", packed=False) -> None:
         number = 1_700_000_000_000_000_000 + len(list(self.folder.iterdir())) * 1_000_000_000
         outputs = {"release": release(text).model_dump()} if text else {}
-        state = {"latest": {"resources": [{"type": "pulumi:pulumi:Stack", "outputs": outputs}]}}
+        state = {"latest": {"resources": [{"type": "pulumi:pulumi:Stack", "urn": "urn:stack", "outputs": outputs}]}}
         said = {"kind": kind, "result": result, "message": message, "endTime": number // 10**9}
         for part, content in (("history", said), ("checkpoint", {"version": 3, "checkpoint": state})):
             file = self.folder / f"dev-{number}.{part}.json{'.gz' if packed else ''}"
@@ -74,6 +75,17 @@ def test_after_a_run_that_was_killed_it_goes_back_to_what_ran_before_it(history)
     history.add("one")
     history.add("two")
     assert history.target("two", broken=True) == "two"
+
+
+def test_a_run_that_was_killed_is_known_by_a_state_that_no_recorded_run_left(history):
+    stack = {"type": "pulumi:pulumi:Stack", "urn": "urn:stack"}
+    history.add("one")
+    found = updates(history.backend, "dev")
+    made = {"type": "docker:index/container:Container", "urn": "urn:api", "id": "new"}
+    assert not is_broken(found, State((stack,), False))
+    assert is_broken(found, State((stack,), True)), "an operation has begun and not ended"
+    assert is_broken(found, State((stack, made), False))
+    assert not is_broken([], State((), False))
 
 
 def test_a_second_rollback_goes_further_back_and_not_forward_again(history):
