@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ops.state import State
+from ops.state import CONTAINER, State
 from settings.loader import Settings
 from settings.release import VARIABLE, Release
 from settings.workload import Service
@@ -20,11 +20,14 @@ from toolchain.workdir import WorkDir
 
 def running_release(state: State, stack: str) -> Release:
     """Return the release that runs. Raises SetupError where nothing does, or nothing of this version of Dockyard."""
+    # What a `down` keeps of a stack, its data, still names the release from before.
+    if not any(state.of_type(CONTAINER)):
+        raise SetupError(f"nothing of the stack {stack} runs", f"bring it up: ./dockyard up {stack}")
     try:
         return Release.model_validate(state.outputs["release"])
     except (KeyError, ValidationError) as error:
         raise SetupError(
-            f"the state of the stack {stack} holds no release that one service could be changed of",
+            f"the state of the stack {stack} does not say which release runs",
             f"bring all of it up: ./dockyard up {stack}",
         ) from error
 

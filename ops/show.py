@@ -39,9 +39,11 @@ def show_status(work: WorkDir, stack: str, progress: Progress) -> int:
 def print_status(ready: Ready, state: State, client: docker.DockerClient) -> int:
     """Print the table of what runs; return 0, or 1 where something is not well."""
     stack = ready.engine.stack
+    sys.stderr.flush()
     found = rows(state, client, memory=True)
     user = ready.settings.product.monitoring.grafana.admin_user
     notes = [f"Grafana: user {user}; its password: ./dockyard secret {stack} grafana-admin-password"]
-    sys.stderr.flush()
-    print_table(f"{ready.settings.product.name} · {stack}", found, notes if found else [])
+    if not found:
+        notes = [f"nothing of it runs; bring it up: ./dockyard up {stack}"]
+    print_table(f"{ready.settings.product.name} · {stack}", found, notes)
     return 0 if all(row.well for row in found) else 1

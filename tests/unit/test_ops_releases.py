@@ -16,6 +16,7 @@ from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+CONTAINER = {"type": "docker:index/container:Container", "urn": "urn:api"}
 STACK = {
     "config": {
         "dockyard:product": "products/shop.yaml",
@@ -158,13 +159,19 @@ def test_a_store_is_not_taken_down_alone(running):
 
 def test_the_release_that_runs_is_the_one_that_the_state_holds(files, running):
     stack = {"type": "pulumi:pulumi:Stack", "urn": "urn:stack", "outputs": {"release": running.model_dump()}}
-    assert running_release(State((stack,), False), "dev") == running
+    assert running_release(State((stack, CONTAINER), False), "dev") == running
 
 
 @pytest.mark.parametrize("outputs", [{}, {"release": {"of": "another version"}}])
 def test_a_state_without_a_release_says_to_bring_all_of_it_up(outputs):
     stack = {"type": "pulumi:pulumi:Stack", "urn": "urn:stack", "outputs": outputs}
-    with pytest.raises(SetupError, match="dockyard up dev"):
+    with pytest.raises(SetupError, match=r"does not say which release runs.*dockyard up dev"):
+        running_release(State((stack, CONTAINER), False), "dev")
+
+
+def test_a_stack_that_is_down_runs_no_release_though_what_is_kept_names_one(running):
+    stack = {"type": "pulumi:pulumi:Stack", "urn": "urn:stack", "outputs": {"release": running.model_dump()}}
+    with pytest.raises(SetupError, match=r"nothing of the stack dev runs.*dockyard up dev"):
         running_release(State((stack,), False), "dev")
 
 
