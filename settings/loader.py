@@ -101,7 +101,6 @@ class Settings:
             wanted += ["traefik"]
         if self.stack.tunnel:
             wanted += ["cloudflared"]
-        wanted = [name for name in wanted if name in self.images.images or "/" in name]
         own = {workload.image_name(product.name, name) for name, workload in product.workloads.items()}
         return wanted + sorted(own)
 
