@@ -73,8 +73,8 @@ def test_the_command_takes_the_place_of_the_shell_and_its_exit_code_is_the_one_s
     assert run({"key": b"1"}, "sh", "-c", "exit 7").returncode == 7
     process = subprocess.Popen([*wrapper, f"KEY={tmp_path / 'key'}", "--", "sleep", "60"])
     until(lambda: Path(f"/proc/{process.pid}/cmdline").read_bytes() == b"sleep\x0060\x00", "the command")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(5) == -signal.SIGINT
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("path", ["missing", "."])
