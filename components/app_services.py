@@ -70,6 +70,8 @@ class AppServices(pulumi.ComponentResource):
         self.containers = {}
         self.targets = []
         self.secrets = {wanted: secret(wanted, f"{name}-{wanted}", self) for wanted in product.secrets}
+        given = pulumi.Config("dockyard")
+        self.secrets |= {wanted: found for wanted in product.optional_secrets if (found := given.get_secret(wanted))}
         self._around = Surroundings(name, config.context, self, config.image("busybox"), self.connections, self.secrets)
         self._dumps = self._dumps_volume()
         self._done: dict[str, Gate] = {}

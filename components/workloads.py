@@ -45,6 +45,7 @@ def prepare(name: str, workload: Workload, image: str, around: Surroundings) -> 
     """Return the spec of a workload and the gates it waits for; its files and secrets are written into volumes."""
     stores = [around.connections[store] for store in workload.needs]
     secrets = {wanted: around.secrets[wanted] for wanted in workload.secrets}
+    secrets |= {wanted: around.secrets[wanted] for wanted in workload.optional_secrets if wanted in around.secrets}
     env: dict[str, str] = {}
     for store in stores:
         secrets.update({key: text for key, text in store.files.items() if not key.startswith("exporter-")})

@@ -99,6 +99,7 @@ def _asked(settings: Settings) -> frozenset[str]:
         {
             *settings.stack.secrets,
             *product.secrets,
+            *product.optional_secrets,
             *product.external_secrets,
             *product.edge.secrets,
             *GENERATED_SECRETS,

@@ -288,9 +288,8 @@ def _unused_secrets(
     stack: Stack, product: Product, configuration: Configuration, file: str, lines: Lines
 ) -> list[Problem]:
     """A secret that nothing asks for is a mistyped name, as a rule, and something goes without its secret."""
-    known = sorted(
-        {*stack.secrets, *product.secrets, *product.external_secrets, *product.edge.secrets, *GENERATED_SECRETS}
-    )
+    own = {*product.secrets, *product.optional_secrets, *product.external_secrets}
+    known = sorted({*stack.secrets, *own, *product.edge.secrets, *GENERATED_SECRETS})
     return [
         Problem(
             file,

@@ -67,6 +67,12 @@ class Product(Shared):
         return sorted({secret for workload in self.workloads.values() for secret in workload.secrets})
 
     @property
+    def optional_secrets(self) -> list[str]:
+        """Names of the secrets that its workloads can do without, each once."""
+        wanted = {secret for workload in self.workloads.values() for secret in workload.optional_secrets}
+        return sorted(wanted - set(self.secrets))
+
+    @property
     def external_secrets(self) -> dict[str, str]:
         """Secrets of data stores that somebody else runs, who alone knows them: name → where it is asked for."""
         found = {}

@@ -58,6 +58,9 @@ class Workload(Model):
     secrets: list[Name] = []
     """Secrets given as files: `app-key` arrives as /run/secrets/app-key, named by APP_KEY_FILE."""
 
+    optional_secrets: list[Name] = []
+    """Likewise, but only where the stack gives them: Love Parser's SENTRY_DSN. None is ever generated."""
+
     secrets_as_env: bool = False
     """For programs that read secrets from variables only: a wrapper in the container exports APP_KEY from its file and
     then becomes the command. It takes the entry point's place, so `command` must be the whole command line."""

@@ -14,7 +14,7 @@ from tests.unit.world import build
 def run(make_context):
     """A function that runs a product of one service or job `it`, and returns what was made and what is scraped."""
 
-    def run_product(kind="services", rolled_back=False, exit_codes=None, more="", **said):
+    def run_product(kind="services", rolled_back=False, exit_codes=None, more="", given=None, **said):
         whole = {"image": "registry/it:1", **said}
         if kind == "services":
             whole = {"health": {"command": ["true"]}, **whole}
@@ -30,7 +30,7 @@ def run(make_context):
             edge = EdgeProxy("edge", EdgeProxyConfig(Edge(), context, str, fronts, None, None)) if fronts else None
             targets.extend(AppServices("app", AppServicesConfig(model, context, str, edge, rolled_back)).targets)
 
-        world = build(program, exit_codes=exit_codes)
+        world = build(program, exit_codes=exit_codes, secrets=given)
         world.targets = targets
         return world
 
@@ -85,6 +85,13 @@ def test_a_program_that_reads_variables_gets_its_secrets_by_a_wrapper_and_inspec
     files = world["app-it-secrets-writer"].files
     assert files["/dockyard/files/jwt-secret"] == "generated-app-jwt-secret"
     assert "exec" in files["/dockyard/files/with-secrets.sh"]
+
+
+def test_an_optional_secret_arrives_where_it_is_given_and_is_never_made_up(run):
+    assert run(optional_secrets=["sentry-dsn"])["app-it"].env == {}
+    world = run(optional_secrets=["sentry-dsn"], given={"sentry-dsn": "https://key@sentry.example/1"})
+    assert world["app-it"].env == {"SENTRY_DSN_FILE": "/run/secrets/sentry-dsn"}
+    assert "app-sentry-dsn" not in world
 
 
 def test_files_are_mounted_read_only_at_their_folders_and_other_content_is_another_container(run):
