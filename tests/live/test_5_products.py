@@ -1,5 +1,6 @@
 """The four products of the seeds side by side on one engine: each healthy, as its document says, in nobody's way."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -7,6 +8,7 @@ import pytest
 from docker.errors import NotFound
 
 from tests.live.running import Running
+from tests.live.test_1_up import wait_until
 from tests.seeds.inspection import file_in, shows
 from tests.seeds.table import Row, rows
 
@@ -99,6 +101,30 @@ def test_love_parser_is_ready_and_works_off_its_queues(products):
     assert ready["checks"] == {"db": {"status": "ok"}, "redis": {"status": "ok"}}
     assert love_parser.post("backend", "/queues/broadcast/jobs", {"count": 3}).status_code == 202
     assert "love_parser_broadcasts_sent_total" in love_parser.get("backend", "/metrics").text
+
+
+def test_what_love_parsers_containers_write_is_found_in_grafana_by_product_environment_and_service(products):
+    love_parser = products["love-parser"]
+    given = love_parser.checkout.pulumi("stack", "output", "secrets", "-s", "love-parser", "--json", "--show-secrets")
+    account = ("admin", json.loads(given.output)["grafana-admin-password"])
+    running = {
+        role for role, one in love_parser.containers.items() if one.attrs["State"]["Running"] and one.logs(tail=1)
+    }
+
+    def loki(path: str, **parameters: str) -> list:
+        url = f"{love_parser.urls['grafana']}/api/datasources/proxy/uid/love-loki/loki/api/v1{path}"
+        answer = httpx.get(url, params={"since": "24h", **parameters}, auth=account, timeout=10)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"]
+
+    def every_service_has_lines() -> bool:
+        return set(loki("/label/service/values")) >= running
+
+    assert {"backend", "postgres", "redis", "prometheus"} <= running
+    wait_until(every_service_has_lines, 60)
+    labels = loki("/series", **{"match[]": '{service="backend"}'})
+    assert labels == [{"product": "love-parser", "environment": "development", "service": "backend"}]
+    assert loki("/label/product/values") == ["love-parser"], "lines of the stacks beside it are theirs"
 
 
 def test_pivotal_flow_reads_its_secrets_from_variables_that_inspect_does_not_show(products):

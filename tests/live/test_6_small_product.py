@@ -6,6 +6,7 @@ import pytest
 
 from tests.live.conftest import SOURCE
 from tests.live.running import Running
+from tests.live.test_1_up import wait_until
 
 EXAMPLES = SOURCE / "docs/examples"
 PRODUCT, STACK = "products/guestbook.yaml", "Pulumi.guestbook.yaml"
@@ -52,6 +53,21 @@ def test_it_answers_with_what_is_in_its_postgres(guestbook):
 def test_a_preview_with_refresh_is_clean(guestbook):
     seen = guestbook.preview()
     assert seen.code == 0, seen.output
+
+
+def test_a_job_can_be_added_that_runs_by_the_clock(guestbook):
+    """Every minute, so that the test need not wait for the night."""
+    file = guestbook.checkout.folder / PRODUCT
+    schedule = "{image: demo, schedule: '* * * * *', needs: [postgres], command: [demo, migrate]}"
+    file.write_text(file.read_text() + f"\njobs:\n  tidy: {schedule}\n")
+    up = guestbook.checkout.dockyard("up", "guestbook")
+    assert up.code == 0, up.output
+
+    def it_has_run() -> bool:
+        return b"event=end exit=0" in guestbook.containers["tidy"].logs()
+
+    wait_until(it_has_run, 90)
+    assert guestbook.containers["tidy"].attrs["State"]["Health"]["Status"] == "healthy"
 
 
 def test_down_leaves_nothing(guestbook):
