@@ -59,7 +59,7 @@ def test_a_job_can_be_added_that_runs_by_the_clock(guestbook):
     """Every minute, so that the test need not wait for the night."""
     file = guestbook.checkout.folder / PRODUCT
     schedule = "{image: demo, schedule: '* * * * *', needs: [postgres], command: [demo, migrate]}"
-    file.write_text(file.read_text() + f"\njobs:\n  tidy: {schedule}\n")
+    file.write_text(file.read_text().replace("jobs:\n", f"jobs:\n  tidy: {schedule}\n"))
     up = guestbook.checkout.dockyard("up", "guestbook")
     assert up.code == 0, up.output
 
