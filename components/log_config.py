@@ -7,6 +7,7 @@ from typing import Any
 from settings.units import spell_duration
 
 LOKI_PORT = 3100
+GRPC_PORT = 9095
 LOKI_FOLDER = "/loki"
 
 METRICS_PORT = 8888
@@ -32,12 +33,11 @@ def loki_config(retention: int, memory: int) -> dict[str, Any]:
     `retention` is in seconds. `memory`, in MiB, is the container's limit: caches and the replay of the log of
     unwritten chunks are kept to shares of it, where Loki's own defaults are made for machines of many GB.
     """
-    cache = {"embedded_cache": {"enabled": True, "max_size_mb": max(8, memory // 16)}}
     return {
         "auth_enabled": False,
         "analytics": {"reporting_enabled": False},
         # Its log is collected as well; at `info` every query that Grafana makes would be a line in it.
-        "server": {"http_listen_port": LOKI_PORT, "log_level": "warn"},
+        "server": {"http_listen_port": LOKI_PORT, "grpc_listen_port": GRPC_PORT, "log_level": "warn"},
         "common": {
             "instance_addr": "127.0.0.1",
             "path_prefix": LOKI_FOLDER,
@@ -68,9 +68,11 @@ def loki_config(retention: int, memory: int) -> dict[str, Any]:
             "wal": {"replay_memory_ceiling": f"{memory // 4}MB"},
         },
         "compactor": {"retention_enabled": True, "delete_request_store": "filesystem"},
-        "chunk_store_config": {"chunk_cache_config": cache},
-        "query_range": {"results_cache": {"cache": cache}},
+        "chunk_store_config": {"chunk_cache_config": _cache(memory // 16)},
+        "query_range": {"results_cache": {"cache": _cache(memory // 16)}},
         "querier": {"max_concurrent": 2},
+        # Itself: by default it looks for a scheduler in a ring, for the first ten seconds in vain.
+        "frontend_worker": {"frontend_address": f"127.0.0.1:{GRPC_PORT}"},
         "limits_config": {
             "retention_period": spell_duration(retention),
             # Lines that waited in the engine's files while the pipeline was down are welcome as long as they are kept.
@@ -90,6 +92,10 @@ def loki_config(retention: int, memory: int) -> dict[str, Any]:
             },
         },
     }
+
+
+def _cache(megabytes: int) -> dict[str, Any]:
+    return {"embedded_cache": {"enabled": True, "max_size_mb": max(8, megabytes)}}
 
 
 def collector_config(stack: str, loki: str) -> dict[str, Any]:

@@ -87,6 +87,11 @@ def test_what_loki_keeps_in_memory_is_a_share_of_its_limit(pipeline):
     assert config["query_range"]["results_cache"]["cache"]["embedded_cache"]["max_size_mb"] == 32
 
 
+def test_loki_asks_itself_and_looks_for_no_scheduler(pipeline):
+    config = written(pipeline()[0], "loki")
+    assert config["frontend_worker"]["frontend_address"] == f"127.0.0.1:{config['server']['grpc_listen_port']}"
+
+
 def test_lines_are_found_by_product_environment_and_service_alone(pipeline):
     world, _ = pipeline()
     limits = written(world, "loki")["limits_config"]
