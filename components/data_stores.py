@@ -98,10 +98,13 @@ def server_settings(config: Postgres) -> list[str]:
         minutes = config.wal_retention // 60
         said |= {
             "archive_mode": "on",
-            # A segment is in the archive whole or not at all, and never overwritten; the old ones go with each new one.
-            "archive_command": f"mkdir -p {WAL_ARCHIVE} && test ! -f {WAL_ARCHIVE}/%f"
-            f" && cp %p {WAL_ARCHIVE}/.%f && mv {WAL_ARCHIVE}/.%f {WAL_ARCHIVE}/%f"
-            f" && find {WAL_ARCHIVE} -type f -mmin +{minutes} -delete",
+            # A segment is in the archive whole or not at all, and never overwritten; one that Postgres offers again,
+            # since it was killed before it took note, is well. The old ones go with each new one.
+            "archive_command": f"mkdir -p {WAL_ARCHIVE} && {{ cmp -s %p {WAL_ARCHIVE}/%f"
+            f" || {{ test ! -f {WAL_ARCHIVE}/%f && cp %p {WAL_ARCHIVE}/.%f"
+            f" && mv {WAL_ARCHIVE}/.%f {WAL_ARCHIVE}/%f; }}; }}"
+            # Busybox' find has no -delete.
+            f" && find {WAL_ARCHIVE} -type f -mmin +{minutes} -exec rm -f {{}} +",
         }
     said |= config.settings
     return [part for name, value in said.items() for part in ("-c", f"{name}={value}")]

@@ -160,6 +160,6 @@ def test_the_log_of_changes_is_kept_beside_the_data_for_as_long_as_the_product_s
     kept = POSTGRES.replace("user: shop,", "user: shop, wal_retention: 7d, settings: {work_mem: 8MB},")
     command = " ".join(run(more=kept)["app-postgres"].inputs["command"])
     assert "archive_mode=on" in command
-    assert "-mmin +10080 -delete" in command
+    assert "-mmin +10080 -exec rm -f {} +" in command
     assert "work_mem=8MB" in command
     assert "archive_mode" not in " ".join(run(more=POSTGRES)["app-postgres"].inputs["command"])
