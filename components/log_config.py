@@ -124,6 +124,11 @@ def collector_config(stack: str, loki: str) -> dict[str, Any]:
                 "operators": _operators(stack),
             }
         },
+        "processors": {
+            # Loki would keep the time of reading beside each line: another one when a line is sent twice, and so
+            # another line.
+            "transform": {"log_statements": ["set(log.observed_time_unix_nano, 0)"]},
+        },
         "exporters": {
             "otlp_http": {
                 "endpoint": f"http://{loki}/otlp",
@@ -152,7 +157,7 @@ def collector_config(stack: str, loki: str) -> dict[str, Any]:
                     "readers": [{"pull": {"exporter": {"prometheus": {"host": "0.0.0.0", "port": METRICS_PORT}}}}]  # noqa: S104 - Prometheus comes from another container
                 },
             },
-            "pipelines": {"logs": {"receivers": ["file_log"], "exporters": ["otlp_http"]}},
+            "pipelines": {"logs": {"receivers": ["file_log"], "processors": ["transform"], "exporters": ["otlp_http"]}},
         },
     }
 

@@ -43,12 +43,13 @@ def test_a_line_arrives_once_with_the_labels_of_its_container(stage: LogStage):
     found = arrived(stage, "greeter", 2)
     assert [line for _, line in found] == ["hello", "oh"]
     for (labels, _), stream in zip(found, ("stdout", "stderr"), strict=True):
-        assert {name: labels[name] for name in ("product", "environment", "service", "stream", "container_id")} == {
+        assert labels == {
             "product": "shop",
             "environment": "development",
             "service": "greeter",
             "stream": stream,
             "container_id": container.id[:12],
+            "detected_level": "unknown",
         }
 
 
