@@ -78,10 +78,13 @@ class Kit:
         return {name: reference for name in names if (reference := self.reference(name, registry))}
 
     def _ensure(self, name: str, registry: Registry) -> None:
-        digest = self.digest(name)
-        if digest and registry.has(self.table.images[name].path, digest):
+        if self._is_there(name, registry):
             return
-        with self.progress.step(f"Image kit: {name}") as step:
+        lock = self.work.cache / "kit" / "images" / f"{name}.lock"
+        with self.progress.step(f"Image kit: {name}") as step, locked(lock, step.say):
+            if self._is_there(name, registry):
+                step.outcome = "built by another dockyard meanwhile"
+                return
             try:
                 step.outcome = self._publish(name, registry, step.say)
             except OSError as error:
@@ -90,6 +93,10 @@ class Kit:
                         f"The disk is full: {name} cannot be built", f"Make room below {self.work.cache}"
                     ) from error
                 raise
+
+    def _is_there(self, name: str, registry: Registry) -> bool:
+        digest = self.digest(name)
+        return bool(digest and registry.has(self.table.images[name].path, digest))
 
     def _publish(self, name: str, registry: Registry, say: Say) -> str:
         recipe, image = RECIPES[name], self.table.images[name]
