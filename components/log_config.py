@@ -152,7 +152,8 @@ def collector_config(stack: str, loki: str) -> dict[str, Any]:
         "service": {
             "extensions": ["file_storage", "health_check"],
             "telemetry": {
-                "logs": {"level": "warn"},
+                # Where Loki does not answer, the tries say so at `info`.
+                "logs": {"level": "info", "encoding": "json"},
                 "metrics": {
                     "readers": [{"pull": {"exporter": {"prometheus": {"host": "0.0.0.0", "port": METRICS_PORT}}}}]  # noqa: S104 - Prometheus comes from another container
                 },
