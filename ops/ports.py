@@ -80,7 +80,7 @@ def _offset(
 
 def ports_held(client: docker.DockerClient, stack: str) -> set[int]:
     """Return the ports on the host that the stack's own containers have."""
-    containers = client.containers.list(filters={"label": f"dockyard.stack={stack}"})
+    containers = client.containers.list(filters={"label": f"dockyard.stack={stack}"}, ignore_removed=True)
     return {
         int(binding["HostPort"])
         for container in containers

@@ -134,7 +134,9 @@ def remove_strays(state: State, engine_client: docker.DockerClient, stack: str, 
     """
     known = {one["id"] for one in state.of_type(CONTAINER)}
     ours = {one["id"] for one in state.of_type(NETWORK)}
-    for container in engine_client.containers.list(all=True, filters={"label": f"dockyard.stack={stack}"}):
+    for container in engine_client.containers.list(
+        all=True, filters={"label": f"dockyard.stack={stack}"}, ignore_removed=True
+    ):
         networks = container.attrs["NetworkSettings"]["Networks"].values()
         if container.id in known or not ours & {network["NetworkID"] for network in networks}:
             continue

@@ -228,7 +228,7 @@ def _forget_old(client: docker.DockerClient, name: str) -> None:
     """Take the names of all but the last builds away; what a container uses stays, whatever its age."""
     builds = client.images.list(name=f"dockyard/{name}")
     newest = sorted(builds, key=lambda image: str(image.attrs["Created"]), reverse=True)
-    used = {container.attrs["Config"]["Image"] for container in client.containers.list(all=True)}
+    used = {container.attrs["Config"]["Image"] for container in client.containers.list(all=True, ignore_removed=True)}
     for image in newest[KEPT:]:
         for tag in image.tags:
             if tag.startswith(f"dockyard/{name}:") and tag not in used:
