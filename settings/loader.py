@@ -16,7 +16,7 @@ from settings.checks import check_together
 from settings.environment import as_run_here
 from settings.images import ImageTable, load_images
 from settings.machine import Machine, read_machine
-from settings.problems import NOTHING, Lines, Problem, SettingsError, dotted, from_validation, spell
+from settings.problems import LOADER, NOTHING, Lines, Problem, SettingsError, dotted, from_validation, spell
 from settings.product import Product
 from settings.release import Release, given_release, inlined
 from settings.stack import Stack
@@ -205,7 +205,7 @@ def _load_product(
         line = stack_lines.find(["config", "dockyard:product"])
         remedy = f"Products here: {', '.join(known)}."
         return None, None, [Problem(stack_file, "config.dockyard:product", spell(path), "a product file", remedy, line)]
-    lines = Lines.of(file) if _is_yaml(file) else Lines("")
+    lines = Lines.of(file)
     try:
         raw, missing = inlined(earlier.product if earlier else _read_yaml(file, path), checkout)
         problems = [
@@ -219,17 +219,9 @@ def _load_product(
         return None, None, list(error.problems)
 
 
-def _is_yaml(file: Path) -> bool:
-    try:
-        yaml.safe_load(file.read_text())
-    except (yaml.YAMLError, FileNotFoundError):
-        return False
-    return True
-
-
 def _read_yaml(file: Path, name: str) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text())
+        content = yaml.load(file.read_text(), Loader=LOADER)  # noqa: S506 - a safe one
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         found = getattr(error, "problem", None) or "text that is no YAML"
