@@ -20,8 +20,7 @@ class Telegram:
 
     async def ping(self) -> None:
         """Call `getMe`, or without a token just the address. Raises NotAnsweringError or httpx.HTTPError."""
-        # Only a backend that has Telegram pays for the client.
-        import httpx  # noqa: PLC0415
+        import httpx  # noqa: PLC0415 - only a backend that has Telegram pays for the client
 
         path = f"/bot{self.token}/getMe" if self.token else "/"
         async with httpx.AsyncClient(base_url=self.url, timeout=None, trust_env=False) as client:  # noqa: S113 - the health check bounds it

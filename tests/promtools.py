@@ -15,9 +15,9 @@ def promtools() -> Path:
     if configured := os.environ.get("DOCKYARD_PROMTOOLS"):
         return Path(configured)
     # Late, so that a run with the variable set needs nothing of the toolchain.
-    from toolchain.progress import Progress  # noqa: PLC0415
-    from toolchain.promtools import ensure_promtools  # noqa: PLC0415
-    from toolchain.workdir import WorkDir  # noqa: PLC0415
+    from toolchain.progress import Progress  # noqa: PLC0415 - only where none is given
+    from toolchain.promtools import ensure_promtools  # noqa: PLC0415 - only where none is given
+    from toolchain.workdir import WorkDir  # noqa: PLC0415 - only where none is given
 
     return ensure_promtools(WorkDir(), Progress())
 

@@ -148,10 +148,10 @@ def main() -> int:
                 return 0
             make_environment(CHECKOUT, cache_folder(), say)
     except (BootstrapError, OSError) as error:
-        print(f"✗ Python environment: {error}", file=sys.stderr)  # noqa: T201
+        print(f"✗ Python environment: {error}", file=sys.stderr)  # noqa: T201 - rich is not there yet
         return 1
     took = time.monotonic() - started
-    print(f"✓ Python environment: {platform.python_version()} ({took:.1f} s)", file=sys.stderr)  # noqa: T201
+    print(f"✓ Python environment: {platform.python_version()} ({took:.1f} s)", file=sys.stderr)  # noqa: T201 - rich is not there yet
     return 0
 
 

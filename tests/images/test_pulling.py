@@ -21,7 +21,7 @@ def answering() -> Iterator[ThreadingHTTPServer]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(self.server.code)  # type: ignore[attr-defined]
+            self.send_response(self.server.code)  # type: ignore[attr-defined]  # set where the server is made
             self.end_headers()
 
         def log_message(self, *_: object) -> None:

@@ -144,7 +144,7 @@ def test_the_dating_app_leads_http_to_https_and_the_host_name_to_its_web_app(pro
     port = f":{443 + dating.offset}" if dating.offset else ""
     assert plain.headers["location"] == f"https://dating-app.localhost{port}/"
     # Self-signed: there is no authority for it here.
-    with httpx.Client(verify=False, timeout=10) as client:  # noqa: S501
+    with httpx.Client(verify=False, timeout=10) as client:  # noqa: S501 - self-signed
         secure = f"https://127.0.0.1:{443 + dating.offset}/"
         assert "Web app" in client.get(secure, headers=host).text
         assert client.get(secure, headers={"Host": "somebody-else.localhost"}).status_code == 404

@@ -24,6 +24,7 @@ only_prints() {
 
 make_folders() {
     mkdir -p "$PGDATA"
+    # As in the official image: where another owner or a read-only root forbids it, postgres itself tells what is wrong.
     chmod 00700 "$PGDATA" || :
     mkdir -p /var/run/postgresql || :
     chmod 03775 /var/run/postgresql || :

@@ -11,6 +11,7 @@ if [ "${1:-}" = redis-server ]; then
     # New files are the server's alone.
     [ "$(umask)" != 0022 ] || umask 0077
     # The official build has the protected mode off unless somebody asks for it; Debian's has it on.
+    # A file that cannot be read says nothing of it here: the server itself tells that it cannot read it.
     mode=$*
     if [ -f "${2:-}" ]; then mode="$mode $(cat "$2" 2>/dev/null || :)"; fi
     case $mode in *protected-mode*) ;; *) set -- "$@" --protected-mode no ;; esac
