@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 
 import docker
 import pulumi
-from docker.errors import NotFound
 from docker.models.containers import Container
 
 from components.context import StackContext
 from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Front
 from settings.docker import Docker
 from settings.edge import Edge
-from tests.images.making import make_container, run_job
+from tests.images.making import make_container, remove_all, run_job
 from tests.unit.world import Made, World, build
 
 APP, MONITORING = "app", "monitoring"
@@ -152,17 +151,7 @@ class Stage:
 
     def down(self) -> None:
         """Remove everything."""
-        mine = {"label": f"edge-test={self.mark}"}
-        for container in self.engine.containers.list(all=True, filters=mine):
-            container.remove(force=True, v=True)
-        for network in self.engine.networks.list(filters=mine):
-            network.remove()
-        for volume in self.engine.volumes.list():
-            if volume.name.startswith(f"{self.mark}-"):
-                try:
-                    volume.remove(force=True)
-                except NotFound:
-                    continue
+        remove_all(self.engine, f"edge-test={self.mark}", self.mark)
 
 
 @contextmanager

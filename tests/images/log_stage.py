@@ -19,7 +19,7 @@ from components.log_pipeline import LogPipeline, LogPipelineConfig
 from settings.docker import Docker
 from settings.logs import Logs
 from tests.images.edge_stage import wait
-from tests.images.making import make_container, run_job
+from tests.images.making import make_container, remove_all, run_job
 from tests.unit.world import Made, World, build
 
 LABEL = "log-test"
@@ -121,14 +121,7 @@ class LogStage:
 
     def down(self) -> None:
         """Remove everything."""
-        mine = {"label": f"{LABEL}={self.mark}"}
-        for container in self.engine.containers.list(all=True, filters=mine):
-            container.remove(force=True, v=True)
-        for network in self.engine.networks.list(filters=mine):
-            network.remove()
-        for volume in self.engine.volumes.list():
-            if volume.name.startswith(f"{self.mark}-"):
-                volume.remove(force=True)
+        remove_all(self.engine, f"{LABEL}={self.mark}", self.mark)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import tarfile
 from typing import Any
 
 import docker
+from docker.errors import NotFound
 from docker.models.containers import Container
 
 from tests.unit.world import Made
@@ -82,3 +83,17 @@ def _archive(path: str, content: str) -> bytes:
         entry.size, entry.mode = len(data), 0o644
         tar.addfile(entry, io.BytesIO(data))
     return packed.getvalue()
+
+
+def remove_all(engine: docker.DockerClient, label: str, mark: str) -> None:
+    """Remove the containers and networks with a label, and the volumes whose names begin with the mark."""
+    for container in engine.containers.list(all=True, filters={"label": label}):
+        container.remove(force=True, v=True)
+    for network in engine.networks.list(filters={"label": label}):
+        network.remove()
+    for volume in engine.volumes.list():
+        if volume.name.startswith(f"{mark}-"):
+            try:
+                volume.remove(force=True)
+            except NotFound:
+                continue
