@@ -45,6 +45,9 @@ class Row:
     replaced: bool
     """It goes once what takes its place is healthy: the version from before a failed release."""
 
+    check: float = 0
+    """Seconds within which its health check gives a new answer."""
+
     @property
     def well(self) -> bool:
         """Whether nobody need look after it."""
@@ -84,7 +87,13 @@ def _row(resource: Mapping[str, Any], urls: Mapping[str, str], client: docker.Do
         url="" if replaced else urls.get(service, ""),
         one_shot=resource["inputs"].get("mustRun") is False,
         replaced=replaced,
+        check=_seconds_to_answer(attrs["Config"].get("Healthcheck") or {}) if attrs else 0,
     )
+
+
+def _seconds_to_answer(check: Mapping[str, Any]) -> float:
+    # Nanoseconds; 0 stands for the engine's own default, 30 s.
+    return sum((check.get(part) or 30 * 10**9) / 10**9 for part in ("Interval", "Timeout"))
 
 
 def _health(state: Mapping[str, Any]) -> str:
@@ -147,9 +156,18 @@ def of_service(found: Sequence[Row], service: str | None, names: Collection[str]
 
 
 def wait_until_settled(state: State, client: docker.DockerClient, seconds: int) -> None:
-    """Wait while a container's health is not known yet, at most so many seconds."""
-    limit = time.monotonic() + seconds
-    while any(row.health == "starting" for row in rows(state, client)) and time.monotonic() < limit:
+    """Wait while a container's health is not known yet, at most so many seconds.
+
+    One that is unhealthy gets the time of two more answers of its check, and a moment: a backend whose Redis was away
+    until now knows it only from its next check on.
+    """
+    began = time.monotonic()
+    while time.monotonic() < began + seconds:
+        found = rows(state, client)
+        asked = [2 * row.check + 1 for row in found if row.health == "unhealthy" and not row.replaced]
+        recovering = any(time.monotonic() < began + patience for patience in asked)
+        if not recovering and not any(row.health == "starting" for row in found):
+            return
         time.sleep(0.5)
 
 

@@ -1,6 +1,7 @@
 """What is shown of a stack, and the containers that a verb is meant for."""
 
 import io
+import time
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from rich.console import Console
 from ops.logs import last_words
 from ops.restart import in_order, restart_each
 from ops.state import State
-from ops.status import of_service, print_table, rows, spell_uptime, spell_usage
+from ops.status import of_service, print_table, rows, spell_uptime, spell_usage, wait_until_settled
 from toolchain.progress import Progress, SetupError
 
 NOW = datetime(2026, 11, 21, 13, 0, 0, tzinfo=UTC)
@@ -277,3 +278,30 @@ def test_what_waits_for_its_deletion_is_kept_once_with_the_data(capsys):
     made = state(volume, {**volume, "delete": True})
     assert made.kept_with_data() == ["urn:dev::data"]
     assert state(container("backend", delete=True), container("backend")).replaced() == {"backend-old-id"}
+
+
+class Recovering(Engine):
+    """An engine whose backend is unhealthy for a number of looks."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.looks = looks
+
+    def inspect(self, identity: str) -> dict:
+        self.looks -= 1
+        said = attrs("unhealthy" if self.looks >= 0 else "healthy")
+        return {**said, "Config": {"Healthcheck": {"Interval": 2 * 10**8, "Timeout": 10**8}}}
+
+
+def test_a_service_that_was_without_its_store_is_given_two_checks_to_notice_that_it_is_back():
+    state = State((STACK, container("backend")), False)
+    engine = Recovering(looks=2)
+    wait_until_settled(state, engine, seconds=60)
+    assert [row.health for row in rows(state, engine)] == ["healthy"]
+
+
+def test_a_service_that_stays_unhealthy_is_waited_for_no_longer_than_that():
+    state = State((STACK, container("backend")), False)
+    began = time.monotonic()
+    wait_until_settled(state, Recovering(looks=10**6), seconds=60)
+    assert 1.6 <= time.monotonic() - began < 5
