@@ -4,9 +4,11 @@ import pulumi
 
 from components.alert_routing import AlertRouting, AlertRoutingConfig
 from components.app_services import AppServices, AppServicesConfig
+from components.cloudflare_tunnel import CloudflareTunnel, CloudflareTunnelConfig
 from components.edge_proxy import EdgeProxy
 from components.exporter_set import ExporterSet, ExporterSetConfig
-from components.foundation import edge_config, engine_settings, grafana_root_url, published_urls, shared_context
+from components.foundation import edge_config, engine_settings, grafana_root_url, probes, published_urls, shared_context
+from components.inventory import Inventory
 from components.log_pipeline import LogPipeline, LogPipelineConfig
 from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
 from components.shipped import dashboards_for, rules
@@ -14,13 +16,15 @@ from components.shipped import dashboards_for, rules
 settings = engine_settings()
 stack, product, name, image = settings.stack, settings.product, settings.product.name, settings.image
 
-context = shared_context(settings)
+context, grafana = shared_context(settings), grafana_root_url(settings)
 front = edge_config(settings, context)
 edge = EdgeProxy(f"{name}-edge", front) if front else None
 given = settings.rolled_back, settings.release.fresh
 app = AppServices(f"{name}-app", AppServicesConfig(product, context, image, edge, *given))
+inventory = Inventory(f"{name}-inventory", context, image)
 exporters = ExporterSet(
-    f"{name}-exporters", ExporterSetConfig(product.monitoring.exporters, context, image, app.connections)
+    f"{name}-exporters",
+    ExporterSetConfig(product.monitoring.exporters, context, image, app.connections, inventory.mount),
 )
 alerts = AlertRouting(f"{name}-alerts", AlertRoutingConfig(stack.alerts, context, image))
 parts = [app, exporters, alerts, *([edge] if edge else [])]
@@ -37,22 +41,21 @@ monitoring = MonitoringStack(
         image,
         targets=[target for part in parts for target in part.targets],
         alertmanager=alerts.address,
-        rules=rules(),
+        rules=rules(settings, grafana),
         dashboards=dashboards_for(settings),
-        root_url=grafana_root_url(settings),
+        root_url=grafana,
         logs=product.monitoring.logs.enabled,
     ),
 )
+tunnels = []
 if stack.tunnel:
-    from components.cloudflare_tunnel import CloudflareTunnel, CloudflareTunnelConfig
-
-    CloudflareTunnel(
-        f"{name}-tunnel",
-        CloudflareTunnelConfig(stack.tunnel, context, image, service="http://grafana:3000"),
-    )
+    said = CloudflareTunnelConfig(stack.tunnel, context, image, service="http://grafana:3000")
+    tunnels.append(CloudflareTunnel(f"{name}-tunnel", said))
+containers = {role: made for part in [*parts, monitoring, *tunnels] for role, made in part.containers.items()}
+inventory.write(containers)
 
 pulumi.export("urls", published_urls(settings))
 pulumi.export("grafana_admin_user", product.monitoring.grafana.admin_user)
 pulumi.export("secrets", {**app.secrets, "grafana-admin-password": monitoring.admin_password})
-pulumi.export("containers", {role: made.id for part in [*parts, monitoring] for role, made in part.containers.items()})
+pulumi.export("containers", {role: made.id for role, made in containers.items()})
 pulumi.export("release", settings.release.model_dump())

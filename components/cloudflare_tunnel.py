@@ -39,7 +39,7 @@ class CloudflareTunnel(pulumi.ComponentResource):
     is there already nothing is managed, routes included, and Cloudflare's plugin is not needed.
     """
 
-    container: docker.Container
+    containers: dict[str, docker.Container]
 
     def __init__(self, name: str, config: CloudflareTunnelConfig, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dockyard:cloudflare_tunnel:CloudflareTunnel", name, None, opts)
@@ -57,7 +57,7 @@ class CloudflareTunnel(pulumi.ComponentResource):
             context=context,
             parent=self,
         )
-        self.container = run_service(
+        cloudflared = run_service(
             f"{name}-cloudflared",
             ContainerSpec(
                 role="cloudflared",
@@ -74,6 +74,7 @@ class CloudflareTunnel(pulumi.ComponentResource):
             context,
             pulumi.ResourceOptions(parent=self, depends_on=secrets.ready),
         )
+        self.containers = {"cloudflared": cloudflared}
         self.register_outputs({"hostname": settings.hostname})
 
     def _made_tunnel(self, name: str, config: CloudflareTunnelConfig) -> pulumi.Output[str]:

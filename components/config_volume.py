@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import pulumi
+import pulumi_docker as docker
 
 from components.context import StackContext
 from components.job import OneShotJob
@@ -44,6 +45,8 @@ class ConfigVolume:
     `owner` is a user, or user:group, by number or by name. A name is known in the service's own image alone: then
     that is the `image` to give, which must have sh, cp, chown, chmod, mv, mkdir and find. A user without a group gets
     the files and leaves their group alone: mode 0400 grants it nothing.
+
+    `volume` is one that is there already, where something mounts it before the files can be known.
     """
 
     def __init__(
@@ -57,9 +60,10 @@ class ConfigVolume:
         parent: pulumi.Resource,
         check: str = "true",
         reload: Reload | None = None,
+        volume: docker.Volume | None = None,
     ) -> None:
         self._files = dict(sorted(files.items()))
-        self.volume = config_volume(name, context, parent)
+        self.volume = volume or config_volume(name, context, parent)
         self._writer = OneShotJob(
             f"{name}-writer",
             ContainerSpec(

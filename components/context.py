@@ -61,3 +61,16 @@ class ScrapeTarget:
 
     own: bool = False
     """A service of the product, scraped at the services' interval."""
+
+    via: str | None = None
+    """The exporter that is asked about the address, which has no metrics itself."""
+
+    params: Mapping[str, str] = field(default_factory=dict)
+    """What else that exporter is told."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels of its series, beside those that every series has."""
+
+    interval: int | None = None
+    timeout: int | None = None
+    """Seconds; of all targets of a job, or of none."""

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pulumi
 import pulumi_docker as docker
+import yaml
 
-from components.config_volume import ConfigVolume
+from components.config_volume import ConfigVolume, Reload
 from components.connection import SECRETS_FOLDER, Connection
 from components.container import run_service
 from components.context import ScrapeTarget, StackContext
 from components.health import wget
-from components.spec import Attachment, ContainerSpec, Mount
+from components.probes import BLACKBOX, MODULES
+from components.spec import Attachment, ContainerSpec, HealthCheck, Mount
 from settings.monitoring import Exporters
 
 NOBODY = "65534:65534"
 REDIS_EXPORTER_USER = "59000:59000"
 """The official image's own user."""
+
+TEXTFILES = "--collector.textfile.directory=/metrics/*"
+"""Where metrics stand in files: a folder for each of those that write them."""
 
 CADVISOR_FLAGS = (
     "--port=8080",
@@ -43,9 +48,15 @@ class ExporterSetConfig:
     connections: Mapping[str, Connection]
     """Data stores by kind; each gets its exporter."""
 
+    inventory: Mount
+    """Folder of metrics that other parts of the stack write."""
+
+    probes: Sequence[ScrapeTarget] = ()
+    """What the blackbox exporter is asked about; without any it does not run."""
+
 
 class ExporterSet(pulumi.ComponentResource):
-    """Runs an exporter for the host, for the containers and for each data store.
+    """Runs an exporter for the host, for the containers, for each data store, and for what is probed from outside.
 
     None is published, none mounts the Docker socket: cAdvisor reads control groups.
     """
@@ -64,9 +75,14 @@ class ExporterSet(pulumi.ComponentResource):
             self._postgres(store)
         if store := config.connections.get("redis"):
             self._redis(store)
+        if config.probes:
+            self._run(*self._blackbox())
+            self.targets.extend(config.probes)
         self.register_outputs({"targets": [target.address for target in self.targets]})
 
-    def _run(self, spec: ContainerSpec, port: int, after: pulumi.Output[list[pulumi.Resource]] | None = None) -> None:
+    def _run(
+        self, spec: ContainerSpec, port: int, after: pulumi.Output[Sequence[pulumi.Resource]] | None = None
+    ) -> None:
         options = pulumi.ResourceOptions(parent=self, depends_on=after)
         self.containers[spec.role] = run_service(f"{self._name}-{spec.role}", spec, self._config.context, options)
         job = spec.role.removesuffix("-exporter")
@@ -80,10 +96,10 @@ class ExporterSet(pulumi.ComponentResource):
             role="node-exporter",
             image=self._config.image("node-exporter"),
             user=NOBODY,
-            command=("--path.rootfs=/host", "--path.procfs=/host/proc", "--path.sysfs=/host/sys"),
+            command=("--path.rootfs=/host", "--path.procfs=/host/proc", "--path.sysfs=/host/sys", TEXTFILES),
             limits=self._config.exporters.node,
             networks=self._on_network("node-exporter"),
-            mounts=(Mount("/", "/host", host=True),),
+            mounts=(Mount("/", "/host", host=True), self._config.inventory),
             health=wget(9100, "/"),
         )
 
@@ -155,6 +171,39 @@ class ExporterSet(pulumi.ComponentResource):
         )
         self._run(opened, 9121, _after(secrets, store))
 
+    def _blackbox(self) -> tuple[ContainerSpec, int, pulumi.Output[Sequence[pulumi.Resource]]]:
+        """Return what asks on behalf of Prometheus. It is on both networks: it asks where the product is."""
+        context, image = self._config.context, self._config.image("blackbox-exporter")
+        host, port = BLACKBOX.split(":")
+        written = ConfigVolume(
+            f"{self._name}-blackbox-config",
+            files={"config.yml": yaml.safe_dump({"modules": MODULES}, sort_keys=False)},
+            owner=NOBODY,
+            image=image,
+            context=context,
+            parent=self,
+            check="blackbox_exporter --config.file=config.yml --config.check",
+            reload=Reload(context.monitoring_network, f"http://{BLACKBOX}/-/healthy", f"http://{BLACKBOX}/-/reload"),
+        )
+        spec = ContainerSpec(
+            role=host,
+            image=image,
+            user=NOBODY,
+            command=(
+                "--config.file=/etc/blackbox_exporter/config.yml",
+                # It asks whatever it is told to. Its name leads to its address on the monitoring network, so that is
+                # where it listens: no service can make it ask what the service itself cannot reach.
+                f"--web.listen-address={BLACKBOX}",
+            ),
+            limits=self._config.exporters.blackbox,
+            networks=(*self._on_network(host), Attachment(context.app_network)),
+            mounts=(written.mounted_at("/etc/blackbox_exporter"),),
+            health=HealthCheck(("wget", "-q", "-T", "4", "-O", "/dev/null", f"http://{BLACKBOX}/-/healthy")),
+            # While two have the name, it may lead to the other one's address.
+            exclusive=True,
+        )
+        return spec, int(port), written.ready
+
     def _secrets(self, role: str, files: Mapping[str, pulumi.Output[str]], owner: str) -> ConfigVolume:
         return ConfigVolume(
             f"{self._name}-{role}-secrets",
@@ -166,5 +215,5 @@ class ExporterSet(pulumi.ComponentResource):
         )
 
 
-def _after(secrets: ConfigVolume, store: Connection) -> pulumi.Output[list[pulumi.Resource]]:
+def _after(secrets: ConfigVolume, store: Connection) -> pulumi.Output[Sequence[pulumi.Resource]]:
     return secrets.ready.apply(lambda ready: [*ready, *([store.ready] if store.ready else [])])

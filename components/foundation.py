@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import pulumi
 import pulumi_docker as docker
 from pulumi.runtime import config as engine_config
 
-from components.context import StackContext
+from components.context import ScrapeTarget, StackContext
 from components.edge_proxy import EdgeProxyConfig, Front
+from components.probes import Probed, probe_targets
 from settings.loader import EDGE_HTTP, EDGE_HTTPS, Settings, from_engine, load
 from settings.names import STORES, TOOLS
 from settings.problems import SettingsError
@@ -95,6 +97,23 @@ def edge_config(settings: Settings, context: StackContext) -> EdgeProxyConfig | 
     )
 
 
+def probes(
+    settings: Settings, edge: EdgeProxyConfig | None, instances: Mapping[str, docker.Container]
+) -> list[ScrapeTarget]:
+    """Return what is probed from outside. `instances` are the product's containers by role."""
+    product, stack = settings.product, settings.stack
+    tls = product.edge.tls
+    probed = Probed(
+        services=product.services,
+        instances={role: container.name for role, container in instances.items()},
+        edge=edge,
+        # In development a certificate that is given may be of an authority that only the developer's machine knows.
+        self_signed=stack.environment == "development" or not (tls.acme or tls.certificate),
+        grafana=stack.tunnel.hostname if stack.tunnel else None,
+    )
+    return probe_targets(product.monitoring.probes, probed)
+
+
 def published_urls(settings: Settings) -> dict[str, str]:
     """Return the address of everything that can be reached from outside: by its route, else on this machine."""
     urls = {}
@@ -110,10 +129,10 @@ def published_urls(settings: Settings) -> dict[str, str]:
     return urls
 
 
-def grafana_root_url(settings: Settings) -> str | None:
+def grafana_root_url(settings: Settings) -> str:
     """Return where people reach Grafana: as configured, else by the tunnel, else on the published port."""
     if settings.product.monitoring.grafana.root_url:
-        return settings.product.monitoring.grafana.root_url
+        return settings.product.monitoring.grafana.root_url.rstrip("/")
     if settings.stack.tunnel and settings.stack.tunnel.hostname:
         return f"https://{settings.stack.tunnel.hostname}"
-    return published_urls(settings).get("grafana")
+    return published_urls(settings).get("grafana", f"http://127.0.0.1:{TOOLS['grafana']}")

@@ -48,7 +48,7 @@ class MonitoringStackConfig:
     dashboards: Mapping[str, str]
     """File name → dashboard as JSON."""
 
-    root_url: str | None
+    root_url: str
     """Where people reach Grafana."""
 
     logs: bool = False
@@ -79,6 +79,8 @@ class MonitoringStack(pulumi.ComponentResource):
             ScrapeTarget("prometheus", f"localhost:{PROMETHEUS_PORT}"),
             ScrapeTarget("grafana", f"grafana:{GRAFANA_PORT}"),
         ]
+        if engine := config.monitoring.engine_metrics:
+            own.append(ScrapeTarget("docker", f"host.docker.internal:{engine}"))
         main = prometheus_config(
             [*config.targets, *own],
             interval=settings.scrape_interval,
@@ -124,6 +126,7 @@ class MonitoringStack(pulumi.ComponentResource):
                 health=wget(PROMETHEUS_PORT, "/-/healthy"),
                 # Time to write its head block.
                 stop_grace=60,
+                reaches_host=config.monitoring.engine_metrics is not None,
             ),
             context,
             pulumi.ResourceOptions(parent=self, depends_on=written.ready),
@@ -151,7 +154,7 @@ class MonitoringStack(pulumi.ComponentResource):
             parent=self,
         )
         volume = data_volume(f"{self._name}-grafana-data", context, self)
-        secure = bool(config.root_url and config.root_url.startswith("https://"))
+        secure = config.root_url.startswith("https://")
         return run_service(
             f"{self._name}-grafana",
             ContainerSpec(
@@ -162,7 +165,7 @@ class MonitoringStack(pulumi.ComponentResource):
                     "GF_SECURITY_ADMIN_USER": settings.admin_user,
                     "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{PROVISIONING}/{ADMIN_PASSWORD}",
                     "GF_SECURITY_COOKIE_SECURE": str(secure).lower(),
-                    "GF_SERVER_ROOT_URL": config.root_url or f"http://127.0.0.1:{GRAFANA_PORT}",
+                    "GF_SERVER_ROOT_URL": config.root_url,
                     "GF_USERS_ALLOW_SIGN_UP": "false",
                     "GF_AUTH_ANONYMOUS_ENABLED": "false",
                     # No calls to the outside that nobody asked for.

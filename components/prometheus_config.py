@@ -48,7 +48,7 @@ def prometheus_config(
                 {
                     "job_name": job,
                     "metrics_path": group[0][0].path,
-                    **({} if group[0][0].own or rest == every else {"scrape_interval": rest}),
+                    **_times(group[0][0], every if group[0][0].own else rest, every),
                     "static_configs": [_static(target, address, labels) for target, address in group],
                 }
                 for job, group in found
@@ -59,6 +59,21 @@ def prometheus_config(
     return pulumi.Output.all(*(target.address for target in ordered)).apply(rendered)
 
 
+def _times(target: ScrapeTarget, interval: str, default: str) -> dict[str, str]:
+    """Return the times of a job that differ from the global ones."""
+    interval = spell_duration(target.interval) if target.interval else interval
+    timeout = {"scrape_timeout": spell_duration(target.timeout)} if target.timeout else {}
+    return {**({} if interval == default else {"scrape_interval": interval}), **timeout}
+
+
 def _static(target: ScrapeTarget, address: str, labels: Mapping[str, str]) -> dict[str, Any]:
     named = {"instance": target.instance} if target.instance else {}
-    return {"targets": [address], "labels": {"service": target.job, **named, **labels}}
+    # The product's own services: rules and dashboards tell them from the tools by it.
+    named |= {"tier": "app"} if target.own else {}
+    # Prometheus takes the parameters of the request from labels of this form, and leaves them out of the series.
+    asked = {"target": address, **target.params} if target.via else {}
+    params = {f"__param_{name}": value for name, value in asked.items()}
+    return {
+        "targets": [target.via or address],
+        "labels": {"service": target.job, **named, **params, **labels, **target.labels},
+    }

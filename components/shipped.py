@@ -1,25 +1,116 @@
-"""The rules and dashboards that come with Dockyard, ready to be put into a stack."""
+"""The rules, runbooks and dashboards that come with Dockyard, ready to be put into a stack."""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlencode
+
+import yaml
+
+from dashboards.board import panel_id
 from dashboards.registry import render
-from settings.loader import CHECKOUT, Settings
+from dashboards.runbooks import UID as RUNBOOKS_UID
+from dashboards.shown import Figure, Shown
+from settings.alert_rules import changed, log_rule_files, rule_files, thresholds
+from settings.loader import Settings
+
+RUNBOOKS = Path(__file__).resolve().parents[1] / "runbooks"
+
+_RUNBOOK = re.compile(r"(?<=runbook_url: )[\"']?runbooks/(?P<alert>\w+)\.md[\"']?$", re.MULTILINE)
+_DASHBOARD = re.compile(
+    r"(?<=dashboard_url: )[\"']?/d/(?P<uid>[\w-]+)\?panel=(?P<panel>.+?)[\"']?$",
+    re.MULTILINE,
+)
 
 
-def rules() -> dict[str, str]:
-    """Return Prometheus' rule files by name, as they stand in rules/."""
-    return {file.name: file.read_text() for file in sorted((CHECKOUT / "rules").glob("*.yml"))}
+def rules(settings: Settings, grafana: str) -> dict[str, str]:
+    """Return Prometheus' rule files by name, as this stack wants them; `grafana` is the address people reach it at."""
+    files = _for_stack(rule_files(settings.product.name), settings, grafana)
+    objectives = objective_rules(settings)
+    return {**files, "slo-objectives.yml": objectives} if objectives else files
+
+
+def log_rules(settings: Settings, grafana: str) -> dict[str, str]:
+    """Return the rule files of Loki's ruler likewise."""
+    return _for_stack(log_rule_files(), settings, grafana)
+
+
+def objective_rules(settings: Settings) -> str | None:
+    """Return the rule file that holds the services' objectives as series, which rules/slo.yml reads.
+
+    None where no service has any.
+    """
+    common = {"product": settings.product.name, "environment": settings.stack.environment, "tier": "app"}
+    recorded = []
+    for name, service in settings.product.services.items():
+        if service.slo is None:
+            continue
+        own = {**common, "job": name}
+        if service.slo.availability is not None:
+            recorded.append((service.slo.availability, {**own, "slo": "availability"}))
+        if latency := service.slo.latency:
+            recorded.append((latency.target, {**own, "slo": "latency", "le": latency.bound}))
+    if not recorded:
+        return None
+    found = [
+        {"record": "slo:objective:ratio", "expr": f"vector({round(percent / 100, 10):g})", "labels": labels}
+        for percent, labels in recorded
+    ]
+    return yaml.safe_dump({"groups": [{"name": "slo-objectives", "rules": found}]}, sort_keys=False)
 
 
 def dashboards_for(settings: Settings) -> dict[str, str]:
     """Return Grafana's dashboards for a stack: file name → JSON."""
+    return render(shown(settings))
+
+
+def shown(settings: Settings) -> Shown:
+    """Return what the dashboards of a stack show."""
     product = settings.product
+    grafana, changes = product.monitoring.grafana, product.monitoring.thresholds
     stores = {"postgres": product.postgres, "redis": product.redis}
-    return render(
+    files = {**rule_files(product.name), **log_rule_files()}
+    return Shown(
         product=product.name,
         environment=settings.stack.environment,
-        datasource_uid=settings.product.monitoring.grafana.datasource_uid,
-        services=[name for name, service in product.services.items() if service.metrics],
-        data_stores=[name for name, store in stores.items() if store],
-        kpis=[(kpi.title, kpi.query, kpi.unit) for kpi in product.kpis],
+        datasource_uid=grafana.datasource_uid,
+        logs_uid=grafana.loki_datasource_uid if product.monitoring.logs.enabled else None,
+        services=tuple(name for name, service in product.services.items() if service.metrics),
+        data_stores=tuple(name for name, store in stores.items() if store),
+        boards=tuple(grafana.boards),
+        objectives=tuple(name for name, service in product.services.items() if service.slo),
+        figures=tuple(Figure(kpi.title, kpi.query, kpi.unit) for kpi in product.kpis),
+        edge=bool(product.publish or any(service.port for service in product.services.values())),
+        tunnel=bool(settings.stack.tunnel),
+        limits={name: limit for text in files.values() for name, limit in thresholds(changed(text, changes)).items()},
+        runbooks={} if product.monitoring.runbooks_url else runbooks(),
     )
+
+
+def runbooks() -> dict[str, str]:
+    """Return alert → its page, in Markdown."""
+    return {page.stem: page.read_text() for page in sorted(RUNBOOKS.glob("*.md")) if page.stem != "README"}
+
+
+def _for_stack(files: Mapping[str, str], settings: Settings, grafana: str) -> dict[str, str]:
+    monitoring = settings.product.monitoring
+    values = urlencode(
+        {"var-product": settings.product.name, "var-environment": settings.stack.environment},
+    )
+
+    def page(found: re.Match[str]) -> str:
+        if monitoring.runbooks_url:
+            return json.dumps(f"{monitoring.runbooks_url.rstrip('/')}/{found['alert']}.md")
+        panel = panel_id(found["alert"])
+        return json.dumps(f"{grafana}/d/{RUNBOOKS_UID}/runbooks?viewPanel=panel-{panel}#{found['alert']}")
+
+    def panel(found: re.Match[str]) -> str:
+        return json.dumps(f"{grafana}/d/{found['uid']}?viewPanel=panel-{panel_id(found['panel'])}&{values}")
+
+    return {
+        name: _DASHBOARD.sub(panel, _RUNBOOK.sub(page, changed(text, monitoring.thresholds)))
+        for name, text in files.items()
+    }

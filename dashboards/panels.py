@@ -1,21 +1,21 @@
-"""The one vocabulary of panels: what a number, a lamp and a chart look like on every dashboard.
+"""The one vocabulary of panels: what a number, a lamp, a chart or a table looks like on every dashboard.
 
-Built on the Grafana Foundation SDK, of which only the builders used here are imported (50 ms): the program renders
-the dashboards at every preview.
+Built on the Grafana Foundation SDK, of which only the builders used here are imported: the program renders the
+dashboards at every preview.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.builders import dashboard as dashboard_builders
-from grafana_foundation_sdk.builders import prometheus, stat, timeseries
+from grafana_foundation_sdk.builders import logs as logs_builders
+from grafana_foundation_sdk.builders import loki, prometheus, stat, table, text, timeseries
 from grafana_foundation_sdk.models import common, dashboard
-
-GRID_WIDTH = 24
-"""Columns of Grafana's grid."""
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 GREEN, YELLOW, RED = "green", "orange", "red"
 
@@ -23,9 +23,23 @@ SHORT = "short"
 RATIO = "percentunit"
 """A ratio of 0 to 1, shown as a percentage."""
 SECONDS = "s"
+AGO = "dateTimeFromNow"
+"""A time in milliseconds since 1970, shown as how long ago that was."""
 BYTES = "bytes"
+BYTES_PER_SECOND = "Bps"
 PER_SECOND = "reqps"
+OPERATIONS = "ops"
+"""Anything a second that is not a request."""
 CORES = "none"
+LINES = "short"
+
+F = 'product=~"$product", environment=~"$environment"'
+"""What every query selects by: the dashboards' variables."""
+FI = f'{F}, instance=~"$instance"'
+"""Likewise, on boards that look at single instances."""
+
+PROMETHEUS, LOKI = "datasource", "logs"
+"""The variables that hold the data sources."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +76,44 @@ class Limits:
         return [dashboard.Threshold(value=value, color=colour) for value, colour in zip(values, colours, strict=True)]
 
 
+@dataclass(frozen=True)
+class Panel:
+    """A panel in the making: what the SDK builds it with, and where its data come from."""
+
+    title: str
+    builder: Any
+    """One of the SDK's panel builders; they share their methods, but no type says so."""
+
+    source: str | None = PROMETHEUS
+    """Variable that holds its data source; None where it shows no data."""
+
+
 def _thresholds(limits: Limits) -> dashboard_builders.ThresholdsConfig:
     steps = dashboard_builders.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE)
     return steps.steps(limits.steps())
 
 
-def number(title: str, query: Query, description: str, unit: str = SHORT, limits: Limits | None = None) -> stat.Panel:
-    """Make a single current value on a background of the colour of its limits."""
-    return (
+def _ref(position: int) -> str:
+    return chr(ord("A") + position)
+
+
+def number(
+    title: str,
+    query: Query | str,
+    description: str,
+    unit: str = SHORT,
+    limits: Limits | None = None,
+    *,
+    course: bool = False,
+) -> Panel:
+    """Make a single current value on a background of the colour of its limits; with `course`, its last hours behind it.
+
+    A query that gives several series gives a value for each, named by its legend.
+    """
+    asked = query if isinstance(query, Query) else Query(query)
+    target = prometheus.Dataquery().expr(asked.expr).legend_format(asked.legend or "__auto").ref_id("A")
+    graph = common.BigValueGraphMode.AREA if course else common.BigValueGraphMode.NONE
+    builder = (
         stat.Panel()
         .title(title)
         .description(description)
@@ -78,13 +122,14 @@ def number(title: str, query: Query, description: str, unit: str = SHORT, limits
         .no_value("no data")
         .thresholds(_thresholds(limits or Limits()))
         .color_mode(common.BigValueColorMode.BACKGROUND)
-        .graph_mode(common.BigValueGraphMode.NONE)
+        .graph_mode(graph)
         .reduce_options(common_builders.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
-        .with_target(prometheus.Dataquery().expr(query.expr).legend_format(query.legend).ref_id("A").instant())
+        .with_target(target.range() if course else target.instant())
     )
+    return Panel(title, builder)
 
 
-def lamp(title: str, expr: str, description: str) -> stat.Panel:
+def lamp(title: str, expr: str, description: str) -> Panel:
     """Make a green "up" for 1 and more, a red "down" for 0, and "unknown" where there is no series."""
     words: list[dashboard.ValueMapping] = [
         dashboard.ValueMap(options={"0": dashboard.ValueMappingResult(text="down", color=RED, index=0)}),
@@ -94,22 +139,33 @@ def lamp(title: str, expr: str, description: str) -> stat.Panel:
             )
         ),
     ]
-    panel = number(title, Query(expr), description, limits=Limits(critical=1, falling=True))
-    return panel.mappings(words).no_value("unknown")
+    panel = number(title, expr, description, limits=Limits(critical=1, falling=True))
+    panel.builder.mappings(words).no_value("unknown")
+    return panel
 
 
 def chart(
-    title: str, queries: Sequence[Query], description: str, unit: str, limits: Limits | None = None
-) -> timeseries.Panel:
-    """Make lines over time; its limits are drawn as dashed lines. A ratio's axis goes from 0 to at least 1."""
-    panel = (
+    title: str,
+    queries: Sequence[Query] | Query,
+    description: str,
+    unit: str,
+    limits: Limits | None = None,
+    *,
+    stacked: bool = False,
+    source: str = PROMETHEUS,
+) -> Panel:
+    """Make lines over time; its limits are drawn as dashed lines. A ratio's axis goes from 0 to at least 1.
+
+    With `stacked` the lines lie on top of each other: for parts of a whole.
+    """
+    builder = (
         timeseries.Panel()
         .title(title)
         .description(description)
         .unit(unit)
         .min(0)
         .line_width(1)
-        .fill_opacity(10)
+        .fill_opacity(60 if stacked else 10)
         .show_points(common.VisibilityMode.NEVER)
         .legend(
             common_builders.VizLegendOptions()
@@ -121,49 +177,82 @@ def chart(
             common_builders.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING)
         )
     )
+    if stacked:
+        builder.stacking(common_builders.StackingConfig().mode(common.StackingMode.NORMAL))
     if unit == RATIO:
-        panel.axis_soft_max(1)
+        builder.axis_soft_max(1)
     if limits:
         dashed = common_builders.GraphThresholdsStyleConfig().mode(common.GraphTresholdsStyleMode.DASHED)
-        panel.thresholds(_thresholds(limits)).thresholds_style(dashed)
-    for position, query in enumerate(queries):
-        target = prometheus.Dataquery().expr(query.expr).legend_format(query.legend or "__auto")
-        panel.with_target(target.ref_id(chr(ord("A") + position)).range())
-    return panel
+        builder.thresholds(_thresholds(limits)).thresholds_style(dashed)
+    kind = loki.Dataquery if source == LOKI else prometheus.Dataquery
+    for position, query in enumerate([queries] if isinstance(queries, Query) else queries):
+        target: Any = kind().expr(query.expr).legend_format(query.legend or "__auto").ref_id(_ref(position))
+        builder.with_target(target.query_type("range") if source == LOKI else target.range())
+    return Panel(title, builder, source)
 
 
-class Board:
-    """A dashboard in the making: rows of panels, filled from the top; ids count up from 1 in that order."""
+def rows_of(
+    title: str,
+    queries: Mapping[str, str],
+    description: str,
+    labels: Mapping[str, str],
+    units: Mapping[str, str],
+    limits: Mapping[str, Limits] | None = None,
+) -> Panel:
+    """Make a table of current values: a row for each combination of labels.
 
-    def __init__(self, uid: str, title: str, description: str, tags: Sequence[str], datasource_uid: str) -> None:
-        self._datasource = dashboard.DataSourceRef(type_val="prometheus", uid=datasource_uid)
-        self._next_y = 0
-        self._next_id = 1
-        self._builder = (
-            dashboard_builders.Dashboard(title)
-            .uid(uid)
-            .description(description)
-            .tags(list(tags))
-            .time("now-1h", "now")
-            .refresh("30s")
-            .timezone("browser")
-            .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
-            .readonly()
+    `queries` are column heading → PromQL, which must all give the same labels; `labels` are label → heading, in the
+    order of the columns; `units` and `limits` are by heading. Labels that are not named are not shown: aggregate them
+    away.
+    """
+    builder = table.Panel().title(title).description(description).unit(SHORT).no_value("nothing").show_header(True)
+    for position, expr in enumerate(queries.values()):
+        target = prometheus.Dataquery().expr(expr).format(PromQueryFormat.TABLE).instant().ref_id(_ref(position))
+        builder.with_target(target)
+    single = len(queries) == 1
+    values = {"Value" if single else f"Value #{_ref(position)}": heading for position, heading in enumerate(queries)}
+    order = [*labels, *values]
+    if not single:
+        builder.with_transformation(dashboard.DataTransformerConfig(id_val="merge", options={}))
+    builder.with_transformation(
+        dashboard.DataTransformerConfig(
+            id_val="organize",
+            options={
+                "excludeByName": {"Time": True, "__name__": True},
+                "indexByName": {name: position for position, name in enumerate(order)},
+                "renameByName": {**labels, **values},
+            },
         )
+    )
+    for heading in queries:
+        look = [dashboard.DynamicConfigValue(id_val="unit", value=units.get(heading, SHORT))]
+        if marked := (limits or {}).get(heading):
+            steps = dashboard.ThresholdsConfig(mode=dashboard.ThresholdsMode.ABSOLUTE, steps=marked.steps())
+            look += [
+                dashboard.DynamicConfigValue(id_val="thresholds", value=steps),
+                dashboard.DynamicConfigValue(id_val="custom.cellOptions", value={"type": "color-text"}),
+            ]
+        builder.override_by_name(heading, look)
+    return Panel(title, builder)
 
-    def row(self, height: int, panels: Sequence[stat.Panel | timeseries.Panel]) -> None:
-        """Add panels side by side; they share the width evenly and the last takes what is left over."""
-        width = GRID_WIDTH // len(panels)
-        for column, panel in enumerate(panels):
-            last = column == len(panels) - 1
-            x = column * width
-            panel.id(self._next_id).datasource(self._datasource).grid_pos(
-                dashboard.GridPos(h=height, w=GRID_WIDTH - x if last else width, x=x, y=self._next_y)
-            )
-            self._builder.with_panel(panel)
-            self._next_id += 1
-        self._next_y += height
 
-    def build(self) -> dashboard.Dashboard:
-        """Return the finished dashboard."""
-        return self._builder.build()
+def lines(title: str, expr: str, description: str) -> Panel:
+    """Make a panel of log lines, the newest first, out of a LogQL query."""
+    builder = (
+        logs_builders.Panel()
+        .title(title)
+        .description(description)
+        .unit(SHORT)
+        .show_time(True)
+        .wrap_log_message(True)
+        .enable_log_details(True)
+        .sort_order(common.LogsSortOrder.DESCENDING)
+        .with_target(loki.Dataquery().expr(expr).ref_id("A").query_type("range").max_lines(200))
+    )
+    return Panel(title, builder, LOKI)
+
+
+def page(title: str, markdown: str) -> Panel:
+    """Make a panel of text."""
+    builder = text.Panel().title(title).description(f"{title}, as it stands in runbooks/.").content(markdown)
+    return Panel(title, builder, None)

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.overview import overview
-from dashboards.panels import Query
+from dashboards.runbooks import runbooks
+from dashboards.shown import Shown
+
+BOARDS: tuple[Callable[[Shown], Dashboard | None], ...] = (
+    overview,
+    runbooks,
+)
+"""Each makes one dashboard, or none where the stack has no such thing."""
 
 
-def render(
-    product: str,
-    environment: str,
-    datasource_uid: str,
-    services: Sequence[str] = ("backend", "frontend"),
-    data_stores: Sequence[str] = ("postgres", "redis"),
-    kpis: Sequence[tuple[str, str, str]] = (),
-) -> dict[str, str]:
-    """Return file name → JSON text of every dashboard; the same arguments always give the same text.
+def render(shown: Shown) -> dict[str, str]:
+    """Return file name → JSON text of every dashboard; the same stack always gives the same text.
 
-    `datasource_uid` is the uid of the provisioned Prometheus data source. `services` are scrape jobs of the product's
-    own services, `data_stores` any of `postgres` and `redis`, `kpis` figures of its business: title, PromQL, unit.
-    Raises KeyError for a data store that no dashboard knows.
+    Raises KeyError for a data store or an alert that no dashboard knows.
     """
-    figures = [(title, Query(expr), unit) for title, expr, unit in kpis]
-    boards = [overview(product, environment, datasource_uid, services, data_stores, figures)]
-    encoder = JSONEncoder(sort_keys=True, indent=2, ensure_ascii=False)
-    return {f"{board.uid}.json": encoder.encode(board) + "\n" for board in boards}
+    encoder = JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    made = [board for make in BOARDS if (board := make(shown))]
+    return {f"{board.uid}.json": encoder.encode(board) + "\n" for board in made}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+from settings.alert_rules import alert_names, log_rule_files, rule_files, thresholds
+from settings.base import Model
 from settings.images import ImageTable
 from settings.names import ADMIN_PORT, STORES, TAKEN, TOOLS
 from settings.problems import Lines, Problem, dotted, spell
@@ -38,13 +41,39 @@ def check_together(
         return in_product(path, found, expected)
 
     problems = [in_product(*problem) for problem in _product_problems(product)]
-    problems += [in_either(*problem) for problem in (*_publish_problems(product), *_network_problems(product))]
+    shared = (*_publish_problems(product), *_network_problems(product), *_threshold_problems(product))
+    problems += [in_either(*problem) for problem in shared]
     problems += _image_problems(stack, product, images, stack_file, stack_lines, in_product)
     return problems
 
 
 def _stands(section: object, path: list[str | int]) -> bool:
-    return isinstance(section, Mapping) and bool(path) and path[0] in section
+    if not path:
+        return True
+    key, *rest = path
+    if isinstance(section, Mapping):
+        return key in section and _stands(section[key], rest)
+    if isinstance(section, Model):
+        # A key that is another word than its field (`for`) is the last of its path.
+        return not rest or (str(key) in section.model_fields_set and _stands(getattr(section, str(key)), rest))
+    return True
+
+
+def _threshold_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+    changes = product.monitoring.thresholds
+    if not changes:
+        return
+    texts = [*rule_files(product.name).values(), *log_rule_files().values()]
+    known = {name for text in texts for name in alert_names(text)}
+    tunable = {name for text in texts for name in thresholds(text)}
+    for name, change in changes.items():
+        path: list[str | int] = ["monitoring", "thresholds", name]
+        if name not in known:
+            near = get_close_matches(name, known, n=3, cutoff=0.5)
+            hint = f": {' or '.join(near)}?" if near else ""
+            yield path, spell(name), f"the name of an alert in rules/{hint}"
+        elif change.threshold is not None and name not in tunable:
+            yield [*path, "threshold"], spell(change.threshold), "no threshold: this alert compares with none"
 
 
 def _publish_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:

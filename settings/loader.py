@@ -92,6 +92,8 @@ class Settings:
         wanted = ["busybox", "prometheus", "alertmanager", "grafana", "node-exporter", "cadvisor"]
         if product.monitoring.logs.enabled:
             wanted += ["loki", "otel-collector"]
+        if product.monitoring.probes.enabled:
+            wanted += ["blackbox-exporter"]
         if product.postgres:
             wanted += ["postgres-exporter"]
         if product.redis:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
+from settings.alert_rules import AlertChange, AlertName
 from settings.base import Model
-from settings.container import Limits
+from settings.container import Limits, Port
 from settings.logs import Logs
+from settings.probes import Probes
 from settings.units import Duration
 
 
@@ -43,16 +45,20 @@ class Grafana(Model):
     loki_datasource_uid: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,40}$")] = "loki"
     """Uid of the Loki data source; Love Parser's dashboards want `love-loki`."""
 
+    boards: list[Literal["nodejs", "queues"]] = []
+    """Dashboards of what only some products tell of themselves: Node's own metrics, Bull's queues."""
+
     limits: Limits = limits("512MB")
 
 
 class Exporters(Model):
-    """Limits of the exporters: the dating app's table (the redis exporter, which it lacks, like its sibling)."""
+    """Limits of the exporters: the dating app's table (redis and blackbox exporter, which it lacks, like the others)."""
 
     node: Limits = limits("128MB", 0.5)
     cadvisor: Limits = limits("256MB", 0.5)
     postgres: Limits = limits("128MB", 0.5)
     redis: Limits = limits("128MB", 0.5)
+    blackbox: Limits = limits("128MB", 0.5)
 
 
 class Monitoring(Model):
@@ -61,4 +67,17 @@ class Monitoring(Model):
     prometheus: Prometheus = Prometheus()
     grafana: Grafana = Grafana()
     exporters: Exporters = Exporters()
+    probes: Probes = Probes()
     logs: Logs = Logs()
+
+    thresholds: dict[AlertName, AlertChange] = {}
+    """Alert → what is said otherwise of it here: `DiskSpaceLow: {threshold: 0.1, for: 10m}`. The defaults are the
+    seeds' and stand in rules/, each with a note on when to change it."""
+
+    runbooks_url: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
+    """Where the pages of runbooks/ can be read, as alerts link them: `<this>/HighErrorRate.md`. Default: the dashboard
+    Runbooks in this stack's own Grafana."""
+
+    engine_metrics: Port | None = None
+    """Port of the host at which the Docker engine shows its own metrics (`metrics-addr` in its daemon.json), which a
+    container must be able to reach. Default: they are not scraped."""

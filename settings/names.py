@@ -13,6 +13,7 @@ TOOLS = {
     "node-exporter": 9100,
     "postgres-exporter": 9187,
     "redis-exporter": 9121,
+    "blackbox-exporter": 9115,
 }
 """Tools that may be published on the host's loopback address, by the port they listen on."""
 

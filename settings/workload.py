@@ -11,6 +11,7 @@ from settings.build import Build
 from settings.container import Health, ImageName, Limits, Name, Port, User
 from settings.edge import Route
 from settings.schedule import Schedule
+from settings.slo import Slo
 from settings.units import Duration
 
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -118,6 +119,9 @@ class Service(Workload):
     metrics: Annotated[str, StringConstraints(pattern=r"^/")] | None = None
     """Path of its Prometheus metrics on `port`, where it has any."""
 
+    slo: Slo | None = None
+    """What its users may expect of it, by its own HTTP metrics."""
+
     replicas: int = Field(default=1, ge=1, le=20)
     """Instances that share its requests."""
 
@@ -147,6 +151,8 @@ class Service(Workload):
         ]
         if self.port is None and asking:
             raise ValueError(f"a port, which {' and '.join(asking)} need")
+        if self.slo and self.metrics is None:
+            raise ValueError("metrics, by which its slo is measured")
         if self.protocol == "tcp" and (self.routes or self.health.http):
             raise ValueError("protocol http, which routes and health.http need")
         return self
@@ -197,6 +203,7 @@ class WorkloadOverride(Model):
     read_only: bool | None = None
     health: Health | None = None
     metrics: Annotated[str, StringConstraints(pattern=r"^/")] | None = None
+    slo: Slo | None = None
     replicas: int | None = Field(default=None, ge=1, le=20)
     routes: list[Route] | None = None
     restart: Restart | None = None

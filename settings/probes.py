@@ -1,0 +1,34 @@
+"""Probes: what is asked from outside whether it answers, and how often."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import StringConstraints, model_validator
+
+from settings.base import Model
+from settings.units import Duration
+
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:\d+)?(/[^\s#]*)?$")]
+"""An address without a password in it: it stands in metrics and alerts."""
+
+
+class Probes(Model):
+    """Health addresses, routes, and where the tunnel is on Grafana's public name, asked as a visitor would ask.
+
+    The limits of what asks stand with the other exporters', under `exporters.blackbox`.
+    """
+
+    enabled: bool = True
+    interval: Duration = 30
+    timeout: Duration = 10
+    """An answer that takes longer is none."""
+
+    urls: list[Url] = []
+    """Further addresses that must answer 2xx: what the product depends on and somebody else runs."""
+
+    @model_validator(mode="after")
+    def _timeout_fits(self) -> Probes:
+        if self.timeout > self.interval:
+            raise ValueError("a timeout within the interval: Prometheus asks one question at a time")
+        return self
