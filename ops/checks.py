@@ -32,6 +32,7 @@ PARTS: dict[str, list[list[str]]] = {
             "live": ("live",),
         }.items()
     },
+    "mutants": [[PYTHON, "-m", "tests.rules.mutants"]],
 }
 """Quick parts first. `live` starts a private Docker engine and brings the dev stack up on it."""
 
