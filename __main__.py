@@ -22,9 +22,10 @@ edge = EdgeProxy(f"{name}-edge", front) if front else None
 given = settings.rolled_back, settings.release.fresh
 app = AppServices(f"{name}-app", AppServicesConfig(product, context, image, edge, *given))
 inventory = Inventory(f"{name}-inventory", context, image)
+probed = probes(settings, front, app.containers)
 exporters = ExporterSet(
     f"{name}-exporters",
-    ExporterSetConfig(product.monitoring.exporters, context, image, app.connections, inventory.mount),
+    ExporterSetConfig(product.monitoring.exporters, context, image, app.connections, inventory.mount, probed),
 )
 alerts = AlertRouting(f"{name}-alerts", AlertRoutingConfig(stack.alerts, context, image))
 parts = [app, exporters, alerts, *([edge] if edge else [])]

@@ -52,7 +52,7 @@ class Grafana(Model):
 
 
 class Exporters(Model):
-    """Limits of the exporters: the dating app's table (redis and blackbox exporter, which it lacks, like the others)."""
+    """Limits of the exporters: the dating app's table (those that it lacks like their siblings)."""
 
     node: Limits = limits("128MB", 0.5)
     cadvisor: Limits = limits("256MB", 0.5)

@@ -19,6 +19,7 @@ SECRET = 'it\'s "quoted" $HOME\n'
 
 CONVENTIONS = {
     "alertmanager": ("nobody", ["/bin/alertmanager"], "/alertmanager", [9093]),
+    "blackbox-exporter": ("", ["/bin/blackbox_exporter"], None, [9115]),
     "busybox": ("", None, None, []),
     "cadvisor": ("", ["/usr/bin/cadvisor", "-logtostderr"], None, [8080]),
     "grafana": ("472", ["python", "-m", "grafana_double"], None, [3000]),
@@ -116,6 +117,7 @@ def test_certificates_of_the_web_are_in_what_talks_to_it(kit, engine):
         ("node-exporter", 9100, "/", None),
         ("redis-exporter", 9121, "/health", None),
         ("postgres-exporter", 9187, "/", None),
+        ("blackbox-exporter", 9115, "/-/healthy", None),
         ("cadvisor", 8080, "/healthz", None),
         ("grafana", 3000, "/api/health", None),
     ],

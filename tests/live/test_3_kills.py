@@ -22,6 +22,7 @@ SERVICES = (
     "cadvisor",
     "postgres-exporter",
     "redis-exporter",
+    "blackbox-exporter",
 )
 
 

@@ -149,6 +149,23 @@ RECIPES: dict[str, Recipe] = {
         checks=[["/redis_exporter", "--version"]],
         runtime=Runtime(entrypoint=["/redis_exporter"], user="59000:59000", env={"PATH": PATH}, ports=[9121]),
     ),
+    "blackbox-exporter": Recipe(
+        suite=NEWEST,
+        packages=["prometheus-blackbox-exporter"],
+        without=["libcap2-bin"],
+        carries="prometheus-blackbox-exporter",
+        moves={
+            "/usr/bin/prometheus-blackbox-exporter": "/usr/bin/blackbox_exporter",
+            "/etc/prometheus/blackbox.yml": "/etc/blackbox_exporter/config.yml",
+        },
+        checks=[["/usr/bin/blackbox_exporter", "--version"]],
+        runtime=Runtime(
+            entrypoint=["/bin/blackbox_exporter"],
+            cmd=["--config.file=/etc/blackbox_exporter/config.yml"],
+            env={"PATH": PATH},
+            ports=[9115],
+        ),
+    ),
     "cadvisor": Recipe(
         suite=STABLE,
         program="cadvisor",

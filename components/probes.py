@@ -1,0 +1,138 @@
+"""What the blackbox exporter is asked about, and how it asks. Nothing here makes a resource."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pulumi
+
+from components.context import ScrapeTarget
+from components.edge_config import WEB, WEBSECURE, entry_points
+from components.edge_proxy import ALIAS, EdgeProxyConfig
+from settings.edge import Route
+from settings.names import TOOLS
+from settings.probes import Probes
+from settings.workload import Service
+
+BLACKBOX = f"blackbox-exporter:{TOOLS['blackbox-exporter']}"
+JOB = "probe"
+
+Kind = Literal["health", "route", "redirect", "public", "url"]
+
+# The exporter would take IPv6 first, and containers have none.
+_ANY = {"preferred_ip_protocol": "ip4"}
+_STAY = {**_ANY, "follow_redirects": False}
+
+_ROUTE = {
+    **_STAY,
+    # Whatever the service itself says to a stranger who asks for this path: an API has nothing to show there. 5xx is
+    # the edge's or the service's failure.
+    "valid_status_codes": [*range(200, 209), *range(300, 309), *range(400, 430)],
+    # The edge sets it on answers of routes, and on its own "404 page not found" it does not: the route is there.
+    "fail_if_header_not_matches": [{"header": "Strict-Transport-Security", "regexp": "max-age"}],
+}
+
+MODULES: dict[str, dict[str, Any]] = {
+    "http_2xx": {"prober": "http", "http": _ANY},
+    "tcp_connect": {"prober": "tcp", "tcp": _ANY},
+    "route": {"prober": "http", "http": _ROUTE},
+    # For the certificate that the edge makes itself.
+    "route_self_signed": {"prober": "http", "http": {**_ROUTE, "tls_config": {"insecure_skip_verify": True}}},
+    "redirect": {
+        "prober": "http",
+        "http": {
+            **_STAY,
+            "valid_status_codes": [301, 302, 307, 308],
+            "fail_if_header_not_matches": [{"header": "Location", "regexp": "^https://"}],
+        },
+    },
+    # Where Cloudflare Access stands before it, its login page is the answer, by a redirect; a tunnel that is down is
+    # a 5xx of Cloudflare's.
+    "public": {"prober": "http", "http": {**_STAY, "valid_status_codes": [200, 302, 303, 307]}},
+    # Takes the TLS of fifteen years ago, so that it is told as old and not as no answer.
+    "url": {"prober": "http", "http": {**_ANY, "tls_config": {"min_version": "TLS10"}}},
+}
+"""The exporter's modules. Their timeout is the scrape's, less half a second."""
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What can be probed of a stack."""
+
+    services: Mapping[str, Service]
+    instances: Mapping[str, pulumi.Input[str]]
+    """Role → its container's name on the app network."""
+
+    edge: EdgeProxyConfig | None
+    self_signed: bool
+    """The routes' certificate is one that nobody vouches for, and is meant to be."""
+
+    grafana: str | None
+    """Grafana's public name."""
+
+
+def probe_targets(probes: Probes, probed: Probed) -> list[ScrapeTarget]:
+    """Return a target of the job `probe` for every health address, route, redirect and public name; none if disabled.
+
+    Series carry `service` (what is probed), `probe` (which kind) and `instance` (the address as a person writes it).
+    Health addresses are asked by the service's name, so through the edge, which knows the healthy instances; a TCP
+    port is tried at each instance, since the edge takes every connection. Routes are asked of the edge by its own
+    name and port, with the host that a browser would send: public DNS and the way around outside do not matter.
+    """
+    if not probes.enabled:
+        return []
+
+    def target(
+        kind: Kind, service: str, module: str, url: str, asked: pulumi.Input[str] | None = None, host: str | None = None
+    ) -> ScrapeTarget:
+        return ScrapeTarget(
+            JOB,
+            url if asked is None else asked,
+            path="/probe",
+            instance=url,
+            via=BLACKBOX,
+            params={"module": module, **({"hostname": host} if host else {})},
+            labels={"service": service, "probe": kind},
+            interval=probes.interval,
+            timeout=probes.timeout,
+        )
+
+    found = []
+    for name, service in probed.services.items():
+        if service.health.http is not None:
+            found.append(target("health", name, "http_2xx", f"http://{name}:{service.port}{service.health.http}"))
+        for role in _instances(name, service) if service.health.tcp else ():
+            port = f":{service.port}"
+            instance = pulumi.Output.concat(probed.instances[role], port)
+            found.append(target("health", name, "tcp_connect", f"tcp://{role}{port}", instance))
+    if edge := probed.edge:
+        points = entry_points(edge.fronts)
+        module = "route_self_signed" if probed.self_signed else "route"
+        for name, route in _routes(probed.services):
+            asked = f"https://{ALIAS}:{points[WEBSECURE]}{route.path}"
+            url = f"https://{_authority(route.host, edge.https_port, 443)}{route.path}"
+            found.append(target("route", name, module, url, asked, route.host))
+        for host, name in {route.host: name for name, route in reversed([*_routes(probed.services)])}.items():
+            url = f"http://{_authority(host, edge.http_port, 80)}/"
+            found.append(target("redirect", name, "redirect", url, f"http://{ALIAS}:{points[WEB]}/", host))
+    if probed.grafana:
+        # Answers without a login, and only where its database does.
+        found.append(target("public", "grafana", "public", f"https://{probed.grafana}/api/health"))
+    found += [target("url", url.split("/")[2], "url", url) for url in probes.urls]
+    return found
+
+
+def _instances(name: str, service: Service) -> list[str]:
+    return [name if number == 1 else f"{name}-{number}" for number in range(1, service.replicas + 1)]
+
+
+def _routes(services: Mapping[str, Service]) -> Iterator[tuple[str, Route]]:
+    for name, service in services.items():
+        for route in service.routes:
+            yield name, route
+
+
+def _authority(host: str, port: int | None, default: int) -> str:
+    return host if port in (None, default) else f"{host}:{port}"

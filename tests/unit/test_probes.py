@@ -1,0 +1,213 @@
+"""What is asked from outside whether it answers: health addresses, routes, public names."""
+
+import pulumi
+import pytest
+import yaml
+
+from components.edge_proxy import EdgeProxyConfig, Front
+from components.exporter_set import ExporterSet, ExporterSetConfig
+from components.probes import MODULES, Probed, probe_targets
+from components.prometheus_config import prometheus_config
+from components.spec import Mount
+from settings.edge import Edge
+from settings.monitoring import Exporters
+from settings.probes import Probes
+from settings.workload import Service
+from tests.unit.world import build
+
+WEB = {
+    "image": "demo",
+    "port": 3000,
+    "health": {"http": "/health/ready"},
+    "routes": [{"host": "shop.example"}, {"host": "shop.example", "path": "/api"}],
+}
+GAME = {"image": "demo", "port": 7000, "protocol": "tcp", "replicas": 2, "health": {"tcp": True}}
+BOT = {"image": "demo", "health": {"command": ["true"]}}
+
+
+@pytest.fixture
+def config_of(make_context):
+    """Return a function that renders the job `probe` of a stack, as prometheus.yml has it."""
+
+    def render(services=None, probes=None, https=443, **said):
+        found = {}
+
+        def program():
+            services_ = {name: Service.model_validate(one) for name, one in (services or {}).items()}
+            fronts = [
+                Front(name, one.port, one.protocol, routes=tuple(one.routes))
+                for name, one in services_.items()
+                if one.port
+            ]
+            edge = EdgeProxyConfig(Edge(), make_context(), str, fronts, 80 if https == 443 else 8080, https)
+            instances = {role: pulumi.Output.from_input(f"shop-{role}-1a2b") for role in ("game", "game-2")}
+            probed = Probed(
+                services_, instances, edge if fronts else None, **{"self_signed": False, "grafana": None, **said}
+            )
+            targets = probe_targets(Probes.model_validate(probes or {}), probed)
+            labels = {"product": "shop", "environment": "staging"}
+            rendered = prometheus_config(targets, interval=15, alertmanager="a:9093", labels=labels)
+            rendered.apply(lambda text: found.update(yaml.safe_load(text)))
+
+        build(program)
+        return next((job for job in found["scrape_configs"] if job["job_name"] == "probe"), None)
+
+    return render
+
+
+def asked(job) -> dict[tuple[str, str], dict[str, str]]:
+    """Return what is asked: kind and instance → parameters."""
+    return {
+        (labels["probe"], labels["instance"]): {
+            name.removeprefix("__param_"): value for name, value in labels.items() if name.startswith("__param_")
+        }
+        for labels in (one["labels"] for one in job["static_configs"])
+    }
+
+
+def test_a_health_address_is_asked_by_the_services_name(config_of):
+    assert asked(config_of({"api": {**WEB, "routes": []}})) == {
+        ("health", "http://api:3000/health/ready"): {
+            "target": "http://api:3000/health/ready",
+            "module": "http_2xx",
+        }
+    }
+
+
+def test_a_tcp_port_is_tried_at_each_instance_since_the_edge_takes_every_connection(config_of):
+    assert asked(config_of({"game": GAME})) == {
+        ("health", "tcp://game:7000"): {"target": "shop-game-1a2b:7000", "module": "tcp_connect"},
+        ("health", "tcp://game-2:7000"): {"target": "shop-game-2-1a2b:7000", "module": "tcp_connect"},
+    }
+
+
+def test_a_service_that_nobody_calls_is_not_asked(config_of):
+    assert config_of({"bot": BOT}) is None
+
+
+def test_a_route_is_asked_of_the_edge_itself_with_the_host_that_a_browser_sends(config_of):
+    found = asked(config_of({"web": WEB}))
+    assert found["route", "https://shop.example/api"] == {
+        "target": "https://edge:61001/api",
+        "hostname": "shop.example",
+        "module": "route",
+    }
+    assert ("route", "https://shop.example/") in found
+
+
+def test_each_host_is_asked_once_whether_http_leads_to_https(config_of):
+    found = asked(config_of({"web": WEB}))
+    assert [key for key in found if key[0] == "redirect"] == [("redirect", "http://shop.example/")]
+    assert found["redirect", "http://shop.example/"] == {
+        "target": "http://edge:61000/",
+        "hostname": "shop.example",
+        "module": "redirect",
+    }
+
+
+def test_another_port_than_the_usual_one_stands_in_the_instance(config_of):
+    found = asked(config_of({"web": WEB}, https=8443))
+    assert ("route", "https://shop.example:8443/") in found
+    assert ("redirect", "http://shop.example:8080/") in found
+
+
+def test_a_certificate_is_checked_unless_it_is_meant_to_be_the_edges_own(config_of):
+    found = asked(config_of({"web": WEB}, self_signed=True))
+    assert found["route", "https://shop.example/"]["module"] == "route_self_signed"
+    skipping = [
+        name for name, one in MODULES.items() if one.get("http", {}).get("tls_config", {}).get("insecure_skip_verify")
+    ]
+    assert skipping == ["route_self_signed"]
+
+
+def test_grafanas_public_name_and_further_addresses_are_asked_as_they_are(config_of):
+    found = asked(config_of({}, {"urls": ["https://api.twitch.tv:443/x"]}, grafana="monitoring.shop.example"))
+    assert found == {
+        ("public", "https://monitoring.shop.example/api/health"): {
+            "target": "https://monitoring.shop.example/api/health",
+            "module": "public",
+        },
+        ("url", "https://api.twitch.tv:443/x"): {"target": "https://api.twitch.tv:443/x", "module": "url"},
+    }
+
+
+def test_series_say_what_is_probed_of_which_product(config_of):
+    (static,) = config_of({"api": {**WEB, "routes": []}})["static_configs"]
+    assert static["targets"] == ["blackbox-exporter:9115"]
+    labels = {name: value for name, value in static["labels"].items() if not name.startswith("__")}
+    assert labels == {
+        "service": "api",
+        "probe": "health",
+        "instance": "http://api:3000/health/ready",
+        "product": "shop",
+        "environment": "staging",
+    }
+
+
+def test_it_asks_every_thirty_seconds_and_the_times_are_settings(config_of):
+    job = config_of({"web": WEB})
+    assert (job["metrics_path"], job["scrape_interval"], job["scrape_timeout"]) == ("/probe", "30s", "10s")
+    job = config_of({"web": WEB}, {"interval": "1m", "timeout": "5s"})
+    assert (job["scrape_interval"], job["scrape_timeout"]) == ("1m", "5s")
+
+
+def test_a_timeout_beyond_the_interval_is_refused():
+    with pytest.raises(ValueError, match="a timeout within the interval"):
+        Probes.model_validate({"interval": "10s", "timeout": "15s"})
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "https://user:word@shop.example/", "shop.example"])
+def test_an_address_with_a_password_or_without_a_scheme_is_refused(url):
+    with pytest.raises(ValueError, match="urls"):
+        Probes.model_validate({"urls": [url]})
+
+
+def test_nothing_is_asked_where_probes_are_off(config_of):
+    assert config_of({"web": WEB}, {"enabled": False, "urls": ["https://x.example"]}, grafana="g.example") is None
+
+
+@pytest.fixture
+def exporters(make_context, config_of):
+    def run(*urls: str):
+        def program():
+            probed = Probed({}, {}, None, self_signed=False, grafana=None)
+            targets = probe_targets(Probes.model_validate({"urls": list(urls)}), probed)
+            inventory = Mount("inventory", "/metrics/inventory")
+            ExporterSet("x", ExporterSetConfig(Exporters(), make_context(), str, {}, inventory, targets))
+
+        return build(program)
+
+    return run
+
+
+def test_the_exporter_runs_only_where_there_is_something_to_ask(exporters):
+    assert "x-blackbox-exporter" not in exporters()
+    assert "x-blackbox-exporter" in exporters("https://x.example")
+
+
+def test_the_exporter_asks_on_both_networks_and_listens_on_the_monitoring_one(exporters):
+    made = exporters("https://x.example")["x-blackbox-exporter"]
+    networks = {one["name"]: one.get("aliases") for one in made.inputs["networksAdvanced"]}
+    assert networks == {"monitoring-net": ["blackbox-exporter"], "app-net": None}
+    assert "--web.listen-address=blackbox-exporter:9115" in made.inputs["command"]
+    # Two at once would share the name that tells where to listen.
+    assert made.delete_before_replace
+    assert "ports" not in made.inputs
+
+
+def test_the_exporter_is_hardened_and_limited_as_its_siblings(exporters):
+    made = exporters("https://x.example")["x-blackbox-exporter"]
+    assert made.inputs["user"] == "65534:65534"
+    assert made.inputs["readOnly"]
+    assert made.inputs["capabilities"] == {"drops": ["ALL"]}
+    assert (made.inputs["memory"], made.inputs["memoryReservation"], made.inputs["cpus"]) == (128, 64, "0.5")
+
+
+def test_its_modules_are_checked_before_they_are_put_in_place_and_then_loaded_without_a_restart(exporters):
+    writer = exporters("https://x.example")["x-blackbox-config-writer"]
+    (text,) = writer.files.values()
+    assert yaml.safe_load(text) == {"modules": MODULES}
+    (script,) = writer.inputs["command"]
+    assert "--config.check" in script
+    assert "http://blackbox-exporter:9115/-/reload" in script
+    assert writer.inputs["image"] == "blackbox-exporter"
