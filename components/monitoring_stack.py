@@ -17,11 +17,12 @@ from components.exporter_set import NOBODY
 from components.health import wget
 from components.log_pipeline import loki_datasource
 from components.prometheus_config import prometheus_config
+from components.remote_write import remote_write_files
 from components.secret import secret
 from components.spec import Attachment, ContainerSpec, Mount
 from components.volume import data_volume
 from settings.monitoring import Monitoring
-from settings.units import spell_duration
+from settings.units import spell_duration, spell_memory
 
 PROMETHEUS_PORT = 9090
 GRAFANA_PORT = 3000
@@ -87,6 +88,7 @@ class MonitoringStack(pulumi.ComponentResource):
             infrastructure_interval=settings.infrastructure_interval,
             alertmanager=config.alertmanager,
             labels={"product": context.product, "environment": context.environment},
+            remote_write=config.monitoring.remote_write,
         )
         alive = f"http://prometheus:{PROMETHEUS_PORT}/-"
         written = ConfigVolume(
@@ -94,6 +96,7 @@ class MonitoringStack(pulumi.ComponentResource):
             files={
                 "prometheus.yml": main,
                 **{f"rules/{file}": text for file, text in config.rules.items()},
+                **remote_write_files(config.monitoring.remote_write),
             },
             owner=NOBODY,
             image=config.image("prometheus"),
@@ -113,6 +116,7 @@ class MonitoringStack(pulumi.ComponentResource):
                     f"--config.file={CONFIG_FOLDER}/prometheus.yml",
                     "--storage.tsdb.path=/prometheus",
                     f"--storage.tsdb.retention.time={spell_duration(settings.retention)}",
+                    f"--storage.tsdb.retention.size={spell_memory(settings.retention_size)}",
                     "--web.enable-lifecycle",
                 ),
                 limits=settings.limits,

@@ -10,6 +10,8 @@ import pulumi
 import yaml
 
 from components.context import ScrapeTarget
+from components.remote_write import remote_write_config
+from settings.remote_write import RemoteWrite
 from settings.units import spell_duration
 
 
@@ -20,6 +22,7 @@ def prometheus_config(
     infrastructure_interval: int | None = None,
     alertmanager: str,
     labels: Mapping[str, str],
+    remote_write: Sequence[RemoteWrite] = (),
 ) -> pulumi.Output[str]:
     """Return prometheus.yml: a job for each name among the targets, rules from the folder beside it.
 
@@ -53,6 +56,7 @@ def prometheus_config(
                 }
                 for job, group in found
             ],
+            **({"remote_write": remote_write_config(remote_write)} if remote_write else {}),
         }
         return yaml.safe_dump(config, sort_keys=False)
 

@@ -263,6 +263,8 @@ def _missing_secrets(
     asked = {name: f"{NAMESPACE}{place}" for name, place in stack.secrets.items()}
     edge = product.edge if product else stack.edge
     asked |= {name: f"{NAMESPACE}edge.{place}" for name, place in edge.secrets.items()}
+    monitoring = product.monitoring if product else stack.monitoring
+    asked |= {name: f"{NAMESPACE}monitoring.{place}" for name, place in monitoring.secrets.items()}
     asked |= product.external_secrets if product else {}
     return [
         Problem(
@@ -271,7 +273,7 @@ def _missing_secrets(
             NOTHING,
             f"the secret that {place} names",
             f"Set it: pulumi config set --secret {NAMESPACE}{name} -s {stack_name}",
-            lines.find(["config", *place.split(".")]),
+            lines.find(["config", *(int(part) if part.isdigit() else part for part in place.split("."))]),
         )
         for name, place in asked.items()
         if name not in configuration.secrets
@@ -283,7 +285,7 @@ def _unused_secrets(
 ) -> list[Problem]:
     """A secret that nothing asks for is a mistyped name, as a rule, and something goes without its secret."""
     own = {*product.secrets, *product.optional_secrets, *product.external_secrets}
-    known = sorted({*stack.secrets, *own, *product.edge.secrets, *GENERATED_SECRETS})
+    known = sorted({*stack.secrets, *own, *product.edge.secrets, *product.monitoring.secrets, *GENERATED_SECRETS})
     return [
         Problem(
             file,

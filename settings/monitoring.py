@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import StringConstraints
+from pydantic import StringConstraints, model_validator
 
 from settings.alert_rules import AlertChange, AlertName
 from settings.base import Model
 from settings.container import Limits, Port
 from settings.logs import Logs
 from settings.probes import Probes
-from settings.units import Duration
+from settings.remote_write import RemoteWrite
+from settings.units import Duration, Memory
 
 
 def limits(memory: str, cpus: float = 1.0) -> Limits:
@@ -29,6 +30,10 @@ class Prometheus(Model):
     """Of everything else; Pivotal Flow wants 30s. Default: the same as the services'."""
 
     retention: Duration = 30 * 86400
+    retention_size: Memory = 10 * 1024
+    """Disk space for its samples: beyond it the oldest go, however young, so that they cannot fill a disk. What a stack
+    needs, and how it is reckoned: docs/long-term.md."""
+
     limits: Limits = limits("512MB")
 
 
@@ -69,6 +74,8 @@ class Monitoring(Model):
     exporters: Exporters = Exporters()
     probes: Probes = Probes()
     logs: Logs = Logs()
+    remote_write: list[RemoteWrite] = []
+    """Where Prometheus sends its samples on to, for the long term: docs/long-term.md."""
 
     thresholds: dict[AlertName, AlertChange] = {}
     """Alert → what is said otherwise of it here: `DiskSpaceLow: {threshold: 0.1, for: 10m}`. The defaults are the
@@ -81,3 +88,18 @@ class Monitoring(Model):
     engine_metrics: Port | None = None
     """Port of the host at which the Docker engine shows its own metrics (`metrics-addr` in its daemon.json), which a
     container must be able to reach. Default: they are not scraped."""
+
+    @model_validator(mode="after")
+    def _receivers_differ(self) -> Monitoring:
+        names = [one.name for one in self.remote_write]
+        if doubled := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(
+                f"a name of its own for each receiver of remote_write: {', '.join(doubled)} is there twice"
+            )
+        return self
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Secrets that somebody must give: name → where the settings ask for it."""
+        asked = ((number, one.secret) for number, one in enumerate(self.remote_write))
+        return {secret[0]: f"remote_write.{number}.{secret[1]}" for number, secret in asked if secret}
