@@ -9,12 +9,12 @@ from dashboards.panels import (
     AGO,
     BYTES,
     CORES,
+    FI,
     PER_SECOND,
     RATIO,
     SECONDS,
     SHORT,
     F,
-    FI,
     Limits,
     Panel,
     Query,
@@ -30,6 +30,9 @@ STORES = {"postgres": ("Postgres", "pg_up"), "redis": ("Redis", "redis_up")}
 
 FIGURES_IN_A_ROW = 4
 
+FIRING = 'alertstate="firing", severity!="info"'
+"""Of the alerts those that somebody must look at: not the Watchdog, which always fires."""
+
 
 def overview(shown: Shown) -> Dashboard:
     """Make the overview of one stack: lamps first, as a phone shows the panels in one column.
@@ -43,9 +46,7 @@ def overview(shown: Shown) -> Dashboard:
         [
             rows_of(
                 "What is wrong",
-                {
-                    "Alerts": f'count by (alertname, severity, job) (ALERTS{{{F}, alertstate="firing", severity!="info"}})'
-                },
+                {"Alerts": f"count by (alertname, severity, job) (ALERTS{{{F}, {FIRING}}})"},
                 "The alerts that fire now; empty where all is well. Each has a page in the runbooks.",
                 {"alertname": "Alert", "severity": "Severity", "job": "Where"},
                 {"Alerts": SHORT},
@@ -124,7 +125,7 @@ def _alerts() -> list[Panel]:
         ),
         number(
             "Firing alerts",
-            f'count(ALERTS{{{F}, alertstate="firing", severity!="info"}}) or vector(0)',
+            f"count(ALERTS{{{F}, {FIRING}}}) or vector(0)",
             "Alerts that fire now, without those that only inform (Watchdog).",
             limits=Limits(critical=1),
         ),

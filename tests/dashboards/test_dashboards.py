@@ -1,6 +1,7 @@
+"""Every dashboard keeps to the one look, reads only what exists, and says what it shows."""
+
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -12,22 +13,25 @@ import pytest
 import yaml
 
 from dashboards.panels import Limits
-from dashboards.registry import render
+from tests.dashboards.stacks import FULL, boards, panels
 from tests.promtools import promtool
 
 ROOT = Path(__file__).resolve().parents[2]
-RECORDED_NAME = re.compile(r"[a-z_]+:[a-z_0-9:]+")
-
-
-def boards(**changes: Any) -> dict[str, dict[str, Any]]:
-    arguments: dict[str, Any] = {"product": "tumulte", "environment": "production", "datasource_uid": "prom"}
-    files = render(**(arguments | changes))
-    return {name: json.loads(text) for name, text in files.items()}
-
+RECORDED_NAME = re.compile(r"\b[a-z_]+:[a-z_0-9:]+")
+IN_A_FRESH_PROCESS = "from dashboards.registry import render; from tests.dashboards.stacks import FULL; "
 
 BOARDS = boards()
-PANELS = [panel for board in BOARDS.values() for panel in board["panels"]]
-QUERIES = [target["expr"] for panel in PANELS for target in panel["targets"]]
+PANELS = [(name, panel) for name, board in BOARDS.items() for panel in panels(board)]
+QUERIES = [
+    (name, panel["title"], target["expr"])
+    for name, panel in PANELS
+    for target in panel.get("targets", [])
+    if panel["datasource"]["type"] == "prometheus"
+]
+SUBJECTS = {
+    *("overview", "host", "containers", "http", "postgres", "redis", "queues", "nodejs", "kpis", "logs", "slo"),
+    *("alerts", "probes", "edge", "monitoring", "deployments", "runbooks"),
+}
 
 
 def overlap(one: dict[str, int], other: dict[str, int]) -> bool:
@@ -39,33 +43,28 @@ def overlap(one: dict[str, int], other: dict[str, int]) -> bool:
     )
 
 
+def test_there_is_a_board_for_every_subject_and_its_file_name_is_its_uid() -> None:
+    assert set(BOARDS) == {f"dockyard-{subject}.json" for subject in SUBJECTS}
+    for name, board in BOARDS.items():
+        assert name == f"{board['uid']}.json"
+        assert re.fullmatch(r"[a-zA-Z0-9_-]{1,40}", board["uid"])
+
+
 def test_rendering_twice_in_two_processes_gives_the_same_bytes() -> None:
-    code = "from dashboards.registry import render; print(render('tumulte', 'production', 'prom'))"
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-c", IN_A_FRESH_PROCESS + "print(render(FULL))"]
     texts = {subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout for _ in range(2)}
     assert len(texts) == 1
     assert b"dockyard-overview" in texts.pop()
 
 
-def test_rendering_with_its_imports_takes_less_than_half_a_second_of_a_preview() -> None:
+def test_rendering_with_its_imports_takes_less_than_a_second_of_a_preview() -> None:
     # Each preview pays for this. Time of the processor, so that a busy machine does not fail the test.
-    code = (
-        "import time; start = time.process_time()\n"
-        "from dashboards.registry import render; render('tumulte', 'production', 'prom')\n"
-        "print(time.process_time() - start)"
-    )
-    run = [sys.executable, "-c", code]
+    code = f"import time; start = time.process_time(); {IN_A_FRESH_PROCESS} render(FULL)\n"
+    run = [sys.executable, "-c", code + "print(time.process_time() - start)"]
     seconds = [
         float(subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout) for _ in range(2)
     ]
-    assert min(seconds) < 0.5
-
-
-def test_the_overview_keeps_its_uid_and_its_file_name_is_the_uid() -> None:
-    assert BOARDS["dockyard-overview.json"]["title"] == "Overview"
-    for name, board in BOARDS.items():
-        assert name == f"{board['uid']}.json"
-        assert re.fullmatch(r"[a-zA-Z0-9_-]{1,40}", board["uid"])
+    assert min(seconds) < 1
 
 
 def test_uids_do_not_depend_on_product_or_environment() -> None:
@@ -78,48 +77,124 @@ def test_a_dashboard_says_which_product_and_environment_it_shows() -> None:
         assert "tumulte · production" in board["description"]
 
 
+def test_product_and_environment_are_variables_of_every_board_and_every_query_selects_by_them() -> None:
+    for board in BOARDS.values():
+        assert {"datasource", "product", "environment"} <= {one["name"] for one in board["templating"]["list"]}
+    kpis = {figure.query for figure in FULL.figures}
+    for name, title, expr in QUERIES:
+        if expr in kpis:  # as the product file has them
+            continue
+        assert "$product" in expr, f"{name}, {title}: {expr}"
+        assert "$environment" in expr, f"{name}, {title}: {expr}"
+
+
+def test_a_variable_that_a_query_names_is_one_of_its_board() -> None:
+    for name, board in BOARDS.items():
+        known = {one["name"] for one in board["templating"]["list"]}
+        for panel in panels(board):
+            for target in panel.get("targets", []):
+                used = set(re.findall(r"\$\{?([a-z_]+)", target["expr"]))
+                assert used <= known, f"{name}, {panel['title']}: {used - known}"
+
+
+def test_no_panel_names_a_data_source_of_its_own() -> None:
+    for name, panel in PANELS:
+        if panel["type"] == "text":
+            continue
+        assert panel["datasource"] in (
+            {"type": "prometheus", "uid": "${datasource}"},
+            {"type": "loki", "uid": "${logs}"},
+        ), f"{name}, {panel['title']}"
+        assert not any("datasource" in target for target in panel["targets"])
+
+
+def test_the_data_sources_are_those_of_the_settings() -> None:
+    for board in boards(datasource_uid="love-prom", logs_uid="love-loki").values():
+        chosen = {one["name"]: one["current"]["value"] for one in board["templating"]["list"]}
+        assert chosen["datasource"] == "love-prom"
+        assert chosen.get("logs", "love-loki") == "love-loki"
+
+
 @pytest.mark.parametrize("name", BOARDS)
 def test_panel_ids_are_unique(name: str) -> None:
     ids = [panel["id"] for panel in BOARDS[name]["panels"]]
     assert len(ids) == len(set(ids))
-    assert min(ids) == 1
+    assert min(ids) >= 1
 
 
 @pytest.mark.parametrize("services", [("web",), ("backend", "frontend"), ("a", "b", "c", "d", "e")])
 @pytest.mark.parametrize("data_stores", [(), ("postgres",), ("postgres", "redis")])
 def test_panels_fill_the_grid_without_overlapping(services: tuple[str, ...], data_stores: tuple[str, ...]) -> None:
-    for board in boards(services=services, data_stores=data_stores).values():
+    for name, board in boards(services=services, data_stores=data_stores).items():
         places = [panel["gridPos"] for panel in board["panels"]]
         for place in places:
             assert place["w"] > 0
             assert 0 <= place["x"] <= place["x"] + place["w"] <= 24
-        assert not [pair for pair in combinations(places, 2) if overlap(*pair)]
-        for y in {place["y"] for place in places}:
-            assert sum(place["w"] for place in places if place["y"] == y) == 24
+        assert not [pair for pair in combinations(places, 2) if overlap(*pair)], name
+        if name != "dockyard-runbooks.json":
+            for y in {place["y"] for place in places}:
+                assert sum(place["w"] for place in places if place["y"] == y) == 24, name
 
 
-def test_every_panel_has_a_title_a_description_a_unit_and_the_provisioned_data_source() -> None:
-    for panel in PANELS:
-        assert panel["title"]
-        assert panel["description"]
-        assert panel["fieldConfig"]["defaults"]["unit"]
-        assert panel["datasource"] == {"type": "prometheus", "uid": "prom"}
-    titles = [panel["title"] for panel in PANELS]
-    assert len(titles) == len(set(titles))
+@pytest.mark.parametrize(("name", "panel"), PANELS, ids=[f"{name[9:-5]}: {panel['title']}" for name, panel in PANELS])
+def test_every_panel_has_title_description_and_unit(name: str, panel: dict[str, Any]) -> None:
+    assert panel["title"]
+    assert len(panel["description"]) >= 15
+    if panel["type"] == "text":
+        return
+    assert panel["fieldConfig"]["defaults"]["unit"]
+    assert panel["targets"]
+    if panel["type"] == "timeseries":
+        assert all(target["legendFormat"] for target in panel["targets"])
 
 
-def test_one_screen_answers_what_the_issue_asks() -> None:
-    assert {panel["title"] for panel in PANELS} == {
-        *("Targets down", "Firing alerts", "Backend", "Frontend", "Postgres", "Redis"),
+COUNTED = re.compile(r"\b(rate|irate|increase|changes|resets|delta|count|topk|time|timestamp|label_values)\b")
+CALLED_LIKE_COUNTERS = re.compile(r"websocket_connections_total|polls_active_total|active_(handles|requests)_total")
+"""Gauges with names of counters: Tumulte's document's, and the Node client's."""
+
+
+def unit_problem(unit: str, expr: str) -> str | None:
+    """Return what is wrong between a query and the unit that its values are shown in."""
+    if re.search(r"_total\b", expr) and not COUNTED.search(expr) and not CALLED_LIKE_COUNTERS.search(expr):
+        return "a counter without rate or increase"
+    outermost = re.match(r"^(?:sum|max|min|avg|topk)?\s*(?:by \([^)]*\) )?\(?(?:\d+, )?([a-z_:0-9]+)\{", expr)
+    metric = outermost[1] if outermost else ""
+    if metric.endswith("_bytes") and unit not in ("bytes", "decbytes"):
+        return f"{metric} is shown as {unit}"
+    if metric.endswith("_seconds") and unit not in ("s", "dateTimeFromNow", "dtdurations"):
+        return f"{metric} is shown as {unit}"
+    return None
+
+
+@pytest.mark.parametrize(("name", "panel"), PANELS, ids=[f"{name[9:-5]}: {panel['title']}" for name, panel in PANELS])
+def test_units_fit_the_metrics(name: str, panel: dict[str, Any]) -> None:
+    if panel["type"] in ("text", "logs", "table") or panel["datasource"]["type"] == "loki":
+        return
+    for target in panel["targets"]:
+        assert unit_problem(panel["fieldConfig"]["defaults"]["unit"], target["expr"]) is None, target["expr"]
+
+
+def test_a_wrong_unit_would_be_found() -> None:
+    assert unit_problem("short", 'sum(process_resident_memory_bytes{job="x"})')
+    assert unit_problem("bytes", "node_boot_time_seconds{}")
+    assert unit_problem("short", "sum(node_vmstat_oom_kill_total{})")
+    assert unit_problem("s", 'max by (job) (up_seconds{job="x"})') is None
+
+
+def test_the_overview_says_on_one_screen_whether_all_is_well() -> None:
+    board = BOARDS["dockyard-overview.json"]
+    assert {
+        *("Targets down", "Firing alerts", "What is wrong", "Backend", "Frontend", "Postgres", "Redis"),
         *("Request rate", "Latency (p95)", "Error rate", "CPU", "Memory", "Disk", "Cache hit rate"),
         *("Container CPU", "Container memory", "Postgres connections", "Redis memory"),
-    }
-    bottom = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in PANELS)
-    assert bottom <= 26, "rows of 30 pixels and their gaps: 26 of them fit on a screen of 1080"
+    } <= {panel["title"] for panel in panels(board)}
+    lamps = [panel for panel in panels(board) if panel["gridPos"]["y"] == 0]
+    assert {"Firing alerts", "Backend", "Postgres"} <= {panel["title"] for panel in lamps}, "first on a phone"
 
 
 def test_every_query_is_valid_promql(tmp_path: Path) -> None:
-    rules = [{"record": f"query:{number}", "expr": expr} for number, expr in enumerate(QUERIES)]
+    exprs = [re.sub(r"\$__(rate_)?interval|\$__range", "5m", expr) for _, _, expr in QUERIES]
+    rules = [{"record": f"query:{number}", "expr": expr} for number, expr in enumerate(exprs)]
     path = tmp_path / "queries.yml"
     path.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
     result = promtool(["check", "rules", path], cwd=tmp_path)
@@ -128,38 +203,41 @@ def test_every_query_is_valid_promql(tmp_path: Path) -> None:
 
 
 def test_every_recorded_series_that_a_panel_reads_is_recorded_in_the_rules() -> None:
-    recorded = {
+    recorded = {"slo:objective:ratio"} | {
         rule["record"]
         for path in (ROOT / "rules").glob("*.yml")
         for group in yaml.safe_load(path.read_text())["groups"]
         for rule in group["rules"]
         if "record" in rule
     }
-    used = {name for expr in QUERIES for name in RECORDED_NAME.findall(expr)}
+    used = {found for _, _, expr in QUERIES for found in RECORDED_NAME.findall(re.sub(r'"[^"]*"', "", expr))}
     assert used
     assert used <= recorded
 
 
 def test_a_stack_without_redis_has_no_panel_that_asks_for_it() -> None:
-    text = json.dumps(boards(data_stores=("postgres",)))
-    assert "pg_up" in text
-    assert "redis" not in text
+    made = boards(data_stores=("postgres",))
+    assert "dockyard-redis.json" not in made
+    overview = str(made["dockyard-overview.json"])
+    assert "pg_up" in overview
+    assert "redis" not in overview
 
 
-@pytest.mark.parametrize("product", ["tumulte", "love-parser"])
-def test_the_figures_of_a_product_file_are_shown_with_their_units(product: str, tmp_path: Path) -> None:
-    said = yaml.safe_load((ROOT / "products" / f"{product}.yaml").read_text())["kpis"]
-    kpis = [(kpi["title"], kpi["query"], kpi.get("unit", "short")) for kpi in said]
-    (board,) = boards(kpis=kpis).values()
-    shown = {panel["title"]: panel for panel in board["panels"] if panel["type"] == "stat"}
-    for title, query, unit in kpis:
-        assert shown[title]["targets"][0]["expr"] == query
-        assert shown[title]["fieldConfig"]["defaults"]["unit"] == unit
-    assert not any(overlap(one["gridPos"], other["gridPos"]) for one, other in combinations(board["panels"], 2))
-    rules = {"groups": [{"name": "kpis", "rules": [{"record": f"kpi:{n}", "expr": k[1]} for n, k in enumerate(kpis)]}]}
-    (tmp_path / "kpis.yml").write_text(yaml.safe_dump(rules))
-    checked = promtool(["check", "rules", tmp_path / "kpis.yml"], cwd=tmp_path)
-    assert checked.returncode == 0, checked.stderr
+@pytest.mark.parametrize(
+    ("changes", "gone"),
+    [
+        ({"logs_uid": None}, {"logs"}),
+        ({"boards": ()}, {"nodejs", "queues"}),
+        ({"data_stores": ()}, {"postgres", "redis"}),
+        ({"figures": ()}, {"kpis"}),
+        ({"objectives": ()}, {"slo"}),
+        ({"edge": False}, {"edge"}),
+        ({"probes": False}, {"probes"}),
+        ({"runbooks": {}}, {"runbooks"}),
+    ],
+)
+def test_what_a_stack_does_not_have_has_no_board(changes: dict[str, Any], gone: set[str]) -> None:
+    assert set(BOARDS) - set(boards(**changes)) == {f"dockyard-{subject}.json" for subject in gone}
 
 
 def test_an_unknown_data_store_is_refused() -> None:

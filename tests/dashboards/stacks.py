@@ -1,0 +1,42 @@
+"""The dashboards of stacks that differ in what they have."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from dashboards.registry import render
+from dashboards.shown import Figure, Shown
+from settings.alert_rules import log_rule_files, rule_files, thresholds
+
+LIMITS = {
+    name: limit
+    for text in [*rule_files("tumulte").values(), *log_rule_files().values()]
+    for name, limit in thresholds(text).items()
+}
+FULL = Shown(
+    product="tumulte",
+    environment="production",
+    datasource_uid="prom",
+    logs_uid="loki",
+    services=("backend", "frontend"),
+    data_stores=("postgres", "redis"),
+    boards=("nodejs", "queues"),
+    objectives=("backend",),
+    figures=(Figure("Polls active", "sum(tumulte_polls_active_total)"),),
+    tunnel=True,
+    limits=LIMITS,
+    runbooks={"HighErrorRate": "# HighErrorRate\n\n## Symptom\nErrors.\n"},
+)
+"""A stack that has everything there is a board for."""
+
+
+def boards(**changes: Any) -> dict[str, dict[str, Any]]:
+    """Return file name → dashboard of a stack that differs from FULL."""
+    return {name: json.loads(text) for name, text in render(replace(FULL, **changes)).items()}
+
+
+def panels(board: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the panels of a board, without its headings."""
+    return [panel for panel in board["panels"] if panel["type"] != "row"]
