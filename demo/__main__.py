@@ -16,6 +16,7 @@ COMMANDS = {
     "frontend": "serve the page that shows the polls",
     "migrate": "bring the database schema up to date, then exit",
     "static": "serve a static web app",
+    "drive": "--backend URL [--seconds N]: send traffic to a backend, so that dashboards have something to show",
     "healthcheck": "URL|bot: exit 0 when it answers with 2xx, or goes on, else 1",
 }
 

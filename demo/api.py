@@ -23,6 +23,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from demo.health import Check, failure_of, health_routes
 from demo.jobs import Queues
 from demo.metrics import BackendMetrics, HttpMetricsMiddleware, exposition
+from demo.payments import Payments
 from demo.polls import NoCache, Poll, PollCache, Polls
 from demo.requests import read_object
 from demo.switches import ServerSettings, SlowMiddleware
@@ -131,7 +132,7 @@ class BackendApi:
 
     async def note_gauges(self) -> None:
         """Read the gauges of the database; those that cannot be had keep their last value."""
-        self.metrics.set_connections(*self.polls.connections())
+        self.metrics.set_connections(self.polls.connections())
         failure = await failure_of(self._count_active)
         if failure:
             LOG.warning("the number of active polls is unknown: %s", failure)
@@ -214,6 +215,7 @@ class Stores:
     polls: Polls | None = None
     cache: PollCache | None = None
     queues: Queues | None = None
+    payments: Payments | None = None
     telegram: Check | None = None
     secrets: tuple[str, ...] = ()
     """Names of the secrets that it was given."""
@@ -236,7 +238,7 @@ def build_app(
 ) -> Starlette:
     """Return the backend over the given stores; `lifespan` opens and closes them.
 
-    Without Postgres it has no polls, without Redis no queues; their routes are not there then.
+    Without Postgres it has no polls, without Redis no queues and payments; their routes are not there then.
     """
     shown = metrics or BackendMetrics()
     api = BackendApi(stores.polls, stores.cache or NoCache(), shown) if stores.polls else None
@@ -251,7 +253,7 @@ def build_app(
             await api.note_gauges()
         if stores.queues:
             await stores.queues.note_gauges()
-        await shown.measure_lag()
+        await shown.node.lag.measure()
         return exposition(shown.registry)
 
     routes: list[Route | WebSocketRoute] = [
@@ -261,6 +263,7 @@ def build_app(
         Route("/metrics", metrics_page),
         *(api.routes() if api else []),
         *(stores.queues.routes() if stores.queues else []),
+        *(stores.payments.routes() if stores.payments else []),
         Route("/boom", boom),
         Route("/slow", slow),
     ]

@@ -18,6 +18,7 @@ from demo.config import ConfigError, Environment
 from demo.jobs import Queues, RedisJobs
 from demo.metrics import BackendMetrics
 from demo.migrate import MigrationError, migrate_database
+from demo.payments import Payments
 from demo.polls import PostgresPolls, RedisPollCache
 from demo.serve import leave_on_sigterm, log_as_json, serve
 from demo.stores import (
@@ -111,7 +112,9 @@ def run(settings: BackendSettings) -> int:
     metrics = BackendMetrics(settings.prefix, polls=settings.kpis == "polls")
     polls = PostgresPolls(settings.database, settings.most_connections) if settings.database else None
     cache = RedisPollCache(settings.cache) if settings.cache else None
-    queues = Queues(RedisJobs(cache.client), metrics.registry) if cache and settings.kpis == "love-parser" else None
+    jobs = RedisJobs(cache.client) if cache and settings.kpis == "love-parser" else None
+    queues = Queues(jobs, metrics.registry) if jobs else None
+    payments = Payments(jobs, metrics.registry) if jobs else None
     telegram = settings.telegram.ping if settings.telegram else None
 
     @asynccontextmanager
@@ -121,12 +124,13 @@ def run(settings: BackendSettings) -> int:
                 await stack.enter_async_context(polls.pool)
             if cache:
                 await stack.enter_async_context(cache.client)
+            await stack.enter_async_context(metrics.node.lag.watched())
             if queues:
                 await stack.enter_async_context(queues.working())
             yield
 
     LOG.info("backend %s on port %s", settings.server.release, settings.server.port)
-    stores = Stores(polls, cache, queues, telegram, settings.secrets)
+    stores = Stores(polls, cache, queues, payments, telegram, settings.secrets)
     return serve(build_app(stores, settings.server, metrics, open_stores), settings.server)
 
 

@@ -23,6 +23,7 @@ from starlette.routing import Route
 from demo.config import ConfigError, Environment
 from demo.health import health_routes
 from demo.metrics import HttpMetrics, HttpMetricsMiddleware, exposition, new_registry
+from demo.nodejs import NodeMetrics
 from demo.serve import leave_on_sigterm, log_as_json, serve
 from demo.switches import ServerSettings, SlowMiddleware, read_prefix, read_server
 from demo.waiting import reason_of
@@ -98,6 +99,7 @@ def build_app(client: httpx.AsyncClient, server: ServerSettings, prefix: str = "
     """Return the frontend; `client` has the backend's address as its base and is closed with the frontend."""
     registry = new_registry()
     http = HttpMetrics(f"{prefix}frontend_", registry)
+    node = NodeMetrics(registry)
     backend_up = Gauge(
         f"{prefix}frontend_backend_up", "1 when the backend answered the last page, else 0", registry=registry
     )
@@ -115,11 +117,12 @@ def build_app(client: httpx.AsyncClient, server: ServerSettings, prefix: str = "
         return HTMLResponse(PAGE.substitute(content=content, release=escape(server.release)))
 
     async def metrics(_request: Request) -> Response:
+        await node.lag.measure()
         return exposition(registry)
 
     @asynccontextmanager
     async def close_client(_app: Starlette) -> AsyncIterator[None]:
-        async with client:
+        async with client, node.lag.watched():
             yield
 
     routes = [*health_routes({}, server), Route("/", page), Route("/metrics", metrics)]

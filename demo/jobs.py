@@ -1,6 +1,7 @@
 """Love Parser's queues: jobs in Redis, a worker in every backend, metrics for "Bull Queues" and "Application KPIs".
 
-The document names figures and not metrics. Those of queues begin with `bull_`, the product's own with `love_parser_`.
+The document names figures and not metrics. Those of queues begin with `bull_`, as in the public Bull exporter, the
+product's own with `love_parser_`.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import asyncio
 import json
 import logging
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 import redis.asyncio
@@ -33,6 +35,8 @@ MOST_JOBS = 1000
 LONGEST_JOB_SECONDS = 5.0
 """A job under way at SIGTERM ends within the grace time."""
 
+LONGEST_DELAY_SECONDS = 3600.0
+
 BUCKETS_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 KPIS = {
@@ -50,6 +54,17 @@ class Job:
 
     seconds: float = 0.0
     fail: bool = False
+    added: float = field(default_factory=time.time, compare=False)
+    """In seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Depth:
+    """What is in a queue. `oldest` is when the job that waits longest was added, None where none waits."""
+
+    waiting: int = 0
+    delayed: int = 0
+    oldest: float | None = None
 
 
 class JobStore(Protocol):
@@ -58,18 +73,24 @@ class JobStore(Protocol):
     async def push(self, queue: str, jobs: list[Job]) -> None:
         """Put jobs at the end of a queue."""
 
+    async def delay(self, queue: str, jobs: list[Job], seconds: float) -> None:
+        """Keep jobs for so long, then put them at the end of the queue."""
+
     async def take(self, queue: str) -> Job | None:
         """Take the first job, None when the queue is empty or paused."""
 
-    async def waiting(self, queue: str) -> int:
-        """Count the jobs that wait."""
+    async def depth(self, queue: str) -> Depth:
+        """Count the jobs that wait and those that are delayed."""
 
     async def pause(self, queue: str, paused: bool) -> None:
         """Stop or go on giving out jobs, whoever asks."""
 
 
+UUID_LENGTH = 32
+
+
 class RedisJobs:
-    """One list a queue, under Bull's own key names."""
+    """One list a queue and one sorted set for what is delayed, under Bull's own key names."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self.client = client
@@ -78,17 +99,37 @@ class RedisJobs:
         """Append to the list."""
         await self.client.rpush(f"bull:{queue}:wait", *(json.dumps(asdict(job)) for job in jobs))
 
+    async def delay(self, queue: str, jobs: list[Job], seconds: float) -> None:
+        """Add to the sorted set by the time at which they are due, each with a beginning of its own."""
+        due = time.time() + seconds
+        await self.client.zadd(
+            f"bull:{queue}:delayed", {uuid.uuid4().hex + json.dumps(asdict(job)): due for job in jobs}
+        )
+
+    async def _promote(self, queue: str) -> None:
+        key = f"bull:{queue}:delayed"
+        for member in await self.client.zrangebyscore(key, "-inf", time.time(), start=0, num=100):
+            # Several backends look; the one that could remove it has it. Without scores it is one value each.
+            if isinstance(member, bytes) and await self.client.zrem(key, member):
+                await self.client.rpush(f"bull:{queue}:wait", member[UUID_LENGTH:])
+
     async def take(self, queue: str) -> Job | None:
-        """Pop from the list."""
+        """Pop from the list, once what is due has come to it."""
+        await self._promote(queue)
         if await self.client.exists(f"bull:{queue}:meta-paused"):
             return None
         raw = await self.client.lpop(f"bull:{queue}:wait")
         # Without a count it is one value, whatever the library's type says.
         return Job(**json.loads(raw)) if isinstance(raw, bytes) else None
 
-    async def waiting(self, queue: str) -> int:
-        """Ask for the list's length."""
-        return int(await self.client.llen(f"bull:{queue}:wait"))
+    async def depth(self, queue: str) -> Depth:
+        """Ask for the length of the list and the set, and look at the first of the list."""
+        async with self.client.pipeline(transaction=False) as pipeline:
+            pipeline.llen(f"bull:{queue}:wait")
+            pipeline.zcard(f"bull:{queue}:delayed")
+            pipeline.lindex(f"bull:{queue}:wait", 0)
+            waiting, delayed, first = await pipeline.execute()
+        return Depth(waiting, delayed, Job(**json.loads(first)).added if first else None)
 
     async def pause(self, queue: str, paused: bool) -> None:
         """Set or delete the key that means "paused"."""
@@ -99,11 +140,21 @@ class RedisJobs:
 
 
 class QueueMetrics:
-    """Depth, duration (seconds), successes and failures and last completion of each queue, and the KPIs."""
+    """Depth, duration (seconds), successes and failures, last completion and workers of each queue, and the KPIs."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         labels = ("queue",)
         self.waiting = Gauge("bull_queue_waiting", "Jobs that wait", labels, registry=registry)
+        self.delayed = Gauge("bull_queue_delayed", "Jobs that are to run later", labels, registry=registry)
+        self.oldest = Gauge(
+            "bull_queue_oldest_waiting_seconds",
+            "How long the job that has waited longest has waited; 0 where none waits",
+            labels,
+            registry=registry,
+        )
+        self.workers = Gauge(
+            "bull_queue_workers", "Workers of this process that take jobs of the queue", labels, registry=registry
+        )
         self.active = Gauge("bull_queue_active", "Jobs under way in this process", labels, registry=registry)
         self.completed = Counter("bull_queue_completed_total", "Jobs that succeeded", labels, registry=registry)
         self.failed = Counter("bull_queue_failed_total", "Jobs that failed", labels, registry=registry)
@@ -122,10 +173,18 @@ class QueueMetrics:
             for name in names
         }
         for queue in KPIS:
-            for metric in (self.waiting, self.active, self.completed, self.failed, self.duration):
+            for gauge in (self.waiting, self.delayed, self.oldest, self.workers, self.active):
+                gauge.labels(queue)
+            for metric in (self.completed, self.failed, self.duration):
                 metric.labels(queue)
             # A zero would read as "stuck since 1970".
             self.last_completed.labels(queue).set_to_current_time()
+
+    def note_depth(self, queue: str, depth: Depth) -> None:
+        """Note what is in a queue."""
+        self.waiting.labels(queue).set(depth.waiting)
+        self.delayed.labels(queue).set(depth.delayed)
+        self.oldest.labels(queue).set(0 if depth.oldest is None else max(0.0, time.time() - depth.oldest))
 
     def finished(self, queue: str, job: Job, seconds: float) -> None:
         """Note the end of a job."""
@@ -153,19 +212,22 @@ class Queues:
         ]
 
     async def add(self, request: Request) -> Response:
-        """POST /queues/{queue}/jobs: takes, if wanted, `count`, `seconds` (of each) and `fail`."""
+        """POST /queues/{queue}/jobs: takes, if wanted, `count`, `seconds` (of each), `fail` and `delay` (seconds)."""
         queue, body = _queue(request), await read_object(request)
         count, seconds, fail = body.get("count", 1), body.get("seconds", 0), body.get("fail", False)
+        delay = body.get("delay", 0)
         problems = []
         if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MOST_JOBS:
             problems.append(f"count: expected a whole number from 1 to {MOST_JOBS}")
-        if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds <= LONGEST_JOB_SECONDS:
-            problems.append(f"seconds: expected 0 to {LONGEST_JOB_SECONDS:g}")
+        for name, value, most in (("seconds", seconds, LONGEST_JOB_SECONDS), ("delay", delay, LONGEST_DELAY_SECONDS)):
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= most:
+                problems.append(f"{name}: expected 0 to {most:g}")
         if not isinstance(fail, bool):
             problems.append("fail: expected true or false")
         if problems:
             raise HTTPException(422, "; ".join(problems))
-        await self.store.push(queue, [Job(seconds, fail)] * count)
+        jobs = [Job(seconds, fail) for _ in range(count)]
+        await (self.store.delay(queue, jobs, delay) if delay else self.store.push(queue, jobs))
         return JSONResponse({"queue": queue, "added": count}, status_code=202)
 
     async def pause(self, request: Request) -> Response:
@@ -182,7 +244,7 @@ class Queues:
         """Count what waits; without Redis the last figures stay."""
         try:
             for queue in KPIS:
-                self.metrics.waiting.labels(queue).set(await self.store.waiting(queue))
+                self.metrics.note_depth(queue, await self.store.depth(queue))
         except (redis.RedisError, OSError) as error:
             LOG.warning("the depth of the queues is unknown: %s", reason_of(error))
 
@@ -199,16 +261,17 @@ class Queues:
                 self._stopping.set()
 
     async def _work(self, queue: str) -> None:
-        while not self._stopping.is_set():
-            worked = False
-            try:
-                worked = await self.work_once(queue)
-            except (redis.RedisError, OSError) as error:
-                LOG.warning("the queue %s cannot be read: %s", queue, reason_of(error))
-            if not worked:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(IDLE_SECONDS):
-                        await self._stopping.wait()
+        with self.metrics.workers.labels(queue).track_inprogress():
+            while not self._stopping.is_set():
+                worked = False
+                try:
+                    worked = await self.work_once(queue)
+                except (redis.RedisError, OSError) as error:
+                    LOG.warning("the queue %s cannot be read: %s", queue, reason_of(error))
+                if not worked:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(IDLE_SECONDS):
+                            await self._stopping.wait()
 
     async def work_once(self, queue: str) -> bool:
         """Do the queue's next job; tell whether there was one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Sequence
@@ -20,6 +19,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from demo.nodejs import NodeMetrics
+from demo.polls import Pool
 from demo.switches import MACHINES_PATHS
 
 LOG = logging.getLogger("demo.http")
@@ -119,9 +120,8 @@ def exposition(registry: CollectorRegistry) -> Response:
 
 
 class BackendMetrics:
-    """What a backend shows. With the prefix `tumulte_` and its polls, these are the ten metrics of Tumulte's document.
-
-    `polls=False` leaves out what only Tumulte has. The event loop's lag has the name that Node's client gives it.
+    """What a backend shows. With the prefix `tumulte_` and its polls, these are the ten metrics of Tumulte's document,
+    and two of the pool that it does not name. `polls=False` leaves out what only Tumulte has.
     """
 
     def __init__(self, prefix: str = "tumulte_", polls: bool = True) -> None:
@@ -136,19 +136,19 @@ class BackendMetrics:
         self.db_idle = Gauge(
             f"{prefix}db_connections_idle", "Database connections open and not in use", registry=registry
         )
+        self.db_max = Gauge(f"{prefix}db_connections_max", "Most connections of the pool", registry=registry)
+        self.db_waiting = Gauge(
+            f"{prefix}db_connections_waiting", "Requests that wait for a database connection", registry=registry
+        )
         self.cache_hits = Counter(f"{prefix}cache_hits_total", "Rows read from the cache", registry=registry)
         self.cache_misses = Counter(
             f"{prefix}cache_misses_total", "Rows that the cache did not have", registry=registry
         )
-        self.lag = Gauge("nodejs_eventloop_lag_seconds", "How late the event loop comes to a task", registry=registry)
+        self.node = NodeMetrics(registry)
 
-    def set_connections(self, active: int, idle: int) -> None:
+    def set_connections(self, pool: Pool) -> None:
         """Note the state of the pool of database connections."""
-        self.db_active.set(active)
-        self.db_idle.set(idle)
-
-    async def measure_lag(self) -> None:
-        """Note how long the event loop takes to come back."""
-        started = time.perf_counter()
-        await asyncio.sleep(0)
-        self.lag.set(time.perf_counter() - started)
+        self.db_active.set(pool.active)
+        self.db_idle.set(pool.idle)
+        self.db_max.set(pool.most)
+        self.db_waiting.set(pool.waiting)

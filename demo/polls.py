@@ -57,6 +57,16 @@ class Poll:
         return asdict(self) | {"active": self.active}
 
 
+@dataclass(frozen=True)
+class Pool:
+    """Connections of a pool: in use, open and idle, the most it may have; and requests that wait for one."""
+
+    active: int
+    idle: int
+    most: int
+    waiting: int
+
+
 class Polls(Protocol):
     """The store of record. Every method raises psycopg.OperationalError when it cannot be had."""
 
@@ -78,8 +88,8 @@ class Polls(Protocol):
     async def ping(self) -> None:
         """Return when the store answers."""
 
-    def connections(self) -> tuple[int, int]:
-        """Return how many connections are in use, and how many are open and idle."""
+    def connections(self) -> Pool:
+        """Return the state of the pool of connections."""
 
 
 class PollCache(Protocol):
@@ -199,11 +209,16 @@ class PostgresPolls:
         async with self.pool.connection() as connection:
             await connection.execute("select 1")
 
-    def connections(self) -> tuple[int, int]:
+    def connections(self) -> Pool:
         """Return the pool's own figures."""
         stats = self.pool.get_stats()
         idle = stats.get("pool_available", 0)
-        return stats.get("pool_size", 0) - idle, idle
+        return Pool(
+            active=stats.get("pool_size", 0) - idle,
+            idle=idle,
+            most=self.pool.max_size,
+            waiting=stats.get("requests_waiting", 0),
+        )
 
 
 class RedisPollCache:

@@ -8,8 +8,8 @@ from dataclasses import replace
 import psycopg
 import redis
 
-from demo.jobs import Job
-from demo.polls import Option, Poll
+from demo.jobs import Depth, Job
+from demo.polls import Option, Poll, Pool
 
 
 class FakePolls:
@@ -56,8 +56,8 @@ class FakePolls:
     async def ping(self) -> None:
         self._answer()
 
-    def connections(self) -> tuple[int, int]:
-        return 2, 3
+    def connections(self) -> Pool:
+        return Pool(active=2, idle=3, most=10, waiting=1)
 
     def close_poll(self, poll_id: int) -> None:
         self.polls[poll_id] = replace(self.polls[poll_id], closes_at=0.0)
@@ -95,6 +95,7 @@ class FakeJobs:
 
     def __init__(self) -> None:
         self.queues: dict[str, list[Job]] = {}
+        self.delayed: dict[str, list[tuple[float, Job]]] = {}
         self.paused: set[str] = set()
         self.down = False
 
@@ -106,14 +107,19 @@ class FakeJobs:
         self._answer()
         self.queues.setdefault(queue, []).extend(jobs)
 
+    async def delay(self, queue: str, jobs: list[Job], seconds: float) -> None:
+        self._answer()
+        self.delayed.setdefault(queue, []).extend((seconds, job) for job in jobs)
+
     async def take(self, queue: str) -> Job | None:
         self._answer()
         waiting = self.queues.get(queue)
         return waiting.pop(0) if waiting and queue not in self.paused else None
 
-    async def waiting(self, queue: str) -> int:
+    async def depth(self, queue: str) -> Depth:
         self._answer()
-        return len(self.queues.get(queue, []))
+        waiting = self.queues.get(queue, [])
+        return Depth(len(waiting), len(self.delayed.get(queue, [])), waiting[0].added if waiting else None)
 
     async def pause(self, queue: str, paused: bool) -> None:
         self._answer()

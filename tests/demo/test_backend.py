@@ -29,6 +29,9 @@ SEED_METRICS = {
 }
 """tumulte-monitoring.txt, "Métriques disponibles", written out here a second time on purpose."""
 
+OUR_METRICS = {"tumulte_db_connections_max": "gauge", "tumulte_db_connections_waiting": "gauge"}
+"""What the scaling table's "DB connections > 80% pool" needs besides; see docs/product-file.md."""
+
 TEA = {"question": "Tea?", "options": ["yes", "no"]}
 
 
@@ -62,11 +65,11 @@ def backend() -> Iterator[Backend]:
         yield made
 
 
-def test_metrics_have_exactly_the_names_and_types_of_the_seed(backend: Backend) -> None:
+def test_metrics_have_the_names_and_types_of_the_seed_and_two_more_of_the_pool(backend: Backend) -> None:
     backend.client.post("/polls", json=TEA)
     answer = backend.client.get("/metrics")
     types = dict(re.findall(r"^# TYPE (tumulte_\S+) (\w+)$", answer.text, re.MULTILINE))
-    assert types == SEED_METRICS
+    assert types == SEED_METRICS | OUR_METRICS
     # A gauge that is called `…_total` is not allowed in OpenMetrics, so it must never be that.
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
 
@@ -164,6 +167,8 @@ def test_without_the_database_requests_get_503_and_metrics_still_answer(backend:
 def test_connections_of_the_pool_are_shown(backend: Backend) -> None:
     assert backend.value("tumulte_db_connections_active") == 2
     assert backend.value("tumulte_db_connections_idle") == 3
+    assert backend.value("tumulte_db_connections_max") == 10
+    assert backend.value("tumulte_db_connections_waiting") == 1
 
 
 @pytest.mark.parametrize("prefix", ["/health", "/api/health"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from pathlib import Path
@@ -10,13 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
-from demo import jobs as jobs_module
 from demo import static
 from demo.api import Stores, build_app
-from demo.jobs import KPIS, Job, Queues
+from demo.jobs import Queues
 from demo.metrics import BackendMetrics
 from demo.switches import UNHEALTHY, ServerSettings
 from demo.telegram import Telegram
@@ -181,115 +178,3 @@ def test_an_unhealthy_web_app_fails_whichever_path_is_its_health_check(
 ) -> None:
     assert TestClient(static.build_app(BROKEN)).get(path).status_code == 503
     assert UNHEALTHY in own_lines(caplog)[-1]
-
-
-class LoveParser:
-    """The backend with its queues; `work` does what the worker does."""
-
-    def __init__(self) -> None:
-        self.jobs, self.metrics = FakeJobs(), BackendMetrics("", polls=False)
-        self.queues = Queues(self.jobs, self.metrics.registry)
-        self.client = client(Stores(cache=FakeCache(), queues=self.queues), metrics=self.metrics)
-
-    def value(self, sample: str, **labels: str) -> float:
-        self.client.get("/metrics")
-        found = self.metrics.registry.get_sample_value(sample, labels)
-        assert found is not None, f"no {sample} with {labels}"
-        return found
-
-
-def work(queues: Queues, queue: str) -> int:
-    """Do what the worker does until the queue gives out nothing; return how many jobs that were."""
-
-    async def until_empty() -> int:
-        done = 0
-        while await queues.work_once(queue):
-            done += 1
-        return done
-
-    return asyncio.run(until_empty())
-
-
-@pytest.mark.parametrize(("queue", "kpis"), list(KPIS.items()))
-def test_jobs_move_their_queues_metrics_and_their_kpi(queue: str, kpis: tuple[str, str]) -> None:
-    product = LoveParser()
-    succeeded, failed = (f"love_parser_{name}_total" for name in kpis)
-    before = product.value("bull_queue_last_completed_timestamp_seconds", queue=queue)
-    added = product.client.post(f"/queues/{queue}/jobs", json={"count": 3})
-    assert (added.status_code, added.json()) == (202, {"queue": queue, "added": 3})
-    product.client.post(f"/queues/{queue}/jobs", json={"fail": True, "seconds": 0.02})
-    assert product.value("bull_queue_waiting", queue=queue) == 4
-    assert work(product.queues, queue) == 4
-    assert product.value("bull_queue_waiting", queue=queue) == 0
-    assert (product.value(succeeded), product.value(failed)) == (3, 1)
-    assert product.value("bull_queue_completed_total", queue=queue) == 3
-    assert product.value("bull_queue_failed_total", queue=queue) == 1
-    assert product.value("bull_job_duration_seconds_count", queue=queue) == 4
-    assert product.value("bull_job_duration_seconds_sum", queue=queue) >= 0.02
-    assert product.value("bull_queue_last_completed_timestamp_seconds", queue=queue) > before
-
-
-def test_a_paused_queue_fills_up_until_it_is_resumed() -> None:
-    product = LoveParser()
-    assert product.client.post("/queues/broadcast/pause").status_code == 204
-    product.client.post("/queues/broadcast/jobs", json={})
-    assert work(product.queues, "broadcast") == 0
-    assert product.value("bull_queue_waiting", queue="broadcast") == 1
-    product.client.post("/queues/broadcast/resume")
-    assert work(product.queues, "broadcast") == 1
-
-
-@pytest.mark.parametrize(
-    ("body", "word"),
-    [({"count": 0}, "count"), ({"count": True}, "count"), ({"seconds": 6}, "seconds"), ({"fail": 1}, "fail")],
-)
-def test_jobs_that_make_no_sense_are_refused(body: object, word: str) -> None:
-    product = LoveParser()
-    refused = product.client.post("/queues/payment/jobs", json=body)
-    assert (refused.status_code, word in refused.json()["error"]) == (422, True)
-    assert product.jobs.queues == {}
-
-
-def test_a_queue_that_is_not_there_is_404_and_names_those_that_are() -> None:
-    refused = LoveParser().client.post("/queues/postcards/jobs", json={})
-    assert refused.status_code == 404
-    assert "broadcast, parsing, audience, payment" in refused.json()["error"]
-
-
-def test_without_redis_adding_jobs_gets_503_and_metrics_still_answer() -> None:
-    product = LoveParser()
-    product.jobs.down = True
-    refused = product.client.post("/queues/payment/jobs", json={})
-    assert (refused.status_code, refused.json()) == (503, {"error": "Redis cannot be reached"})
-    assert product.client.get("/metrics").status_code == 200
-
-
-def test_the_worker_ends_a_job_under_way_and_takes_no_more() -> None:
-    jobs = FakeJobs()
-    queues = Queues(jobs, registry := CollectorRegistry())
-
-    async def leave_while_working() -> None:
-        await jobs.push("parsing", [Job(seconds=0.2), Job()])
-        async with queues.working():
-            await asyncio.sleep(0.1)
-
-    asyncio.run(leave_while_working())
-    assert registry.get_sample_value("love_parser_parsing_jobs_processed_total") == 1
-    assert len(jobs.queues["parsing"]) == 1
-
-
-def test_the_worker_goes_on_after_redis_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs_module, "IDLE_SECONDS", 0.01)
-    jobs = FakeJobs()
-    queues = Queues(jobs, registry := CollectorRegistry())
-
-    async def lose_redis_for_a_while() -> None:
-        await jobs.push("audience", [Job()])
-        jobs.down = True
-        async with queues.working():
-            await asyncio.sleep(0.05)
-            jobs.down = False
-            await asyncio.sleep(0.2)
-
-    asyncio.run(lose_redis_for_a_while())
-    assert registry.get_sample_value("love_parser_audience_segments_ready_total") == 1
