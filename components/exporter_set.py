@@ -191,6 +191,8 @@ class ExporterSet(pulumi.ComponentResource):
             user=NOBODY,
             command=(
                 "--config.file=/etc/blackbox_exporter/config.yml",
+                # Else each redirect that is not followed is a warning, and that is what some questions are about.
+                "--log.prober=error",
                 # It asks whatever it is told to. Its name leads to its address on the monitoring network, so that is
                 # where it listens: no service can make it ask what the service itself cannot reach.
                 f"--web.listen-address={BLACKBOX}",
