@@ -1,0 +1,203 @@
+"""Samples sent on for the long term: what the settings take, and what Prometheus gets of it."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
+from components.remote_write import remote_write_config
+from settings.loader import load, read_stack_file
+from settings.monitoring import Monitoring
+from settings.problems import SettingsError
+from settings.remote_write import RemoteWrite
+from tests.unit.world import build
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+MIMIR = {
+    "name": "mimir",
+    "url": "https://mimir.example/api/v1/push",
+    "basic_auth": {"username": "12345", "password": "mimir-password"},
+}
+CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
+def section(**said) -> dict:
+    """The one receiver's part of the configuration."""
+    (found,) = remote_write_config([RemoteWrite.model_validate({**MIMIR, **said})])
+    return found
+
+
+@pytest.fixture
+def stack(make_context):
+    def build_stack(*receivers, secrets=None, **said):
+        def program():
+            MonitoringStack(
+                "m",
+                MonitoringStackConfig(
+                    Monitoring.model_validate({"remote_write": list(receivers), **said}),
+                    make_context(),
+                    lambda name: name,
+                    targets=[],
+                    alertmanager="alertmanager:9093",
+                    rules={},
+                    dashboards={},
+                    root_url="http://127.0.0.1:3000",
+                ),
+            )
+
+        return build(program, secrets=secrets)
+
+    return build_stack
+
+
+def config_of(world) -> dict:
+    return yaml.safe_load(world["m-prometheus-config-writer"].files["/dockyard/files/prometheus.yml"])
+
+
+def test_nothing_is_sent_anywhere_unless_somebody_says_so(stack):
+    world = stack()
+    assert "remote_write" not in config_of(world)
+    assert not [path for path in world["m-prometheus-config-writer"].files if "/secrets/" in path]
+
+
+def test_a_password_is_a_file_that_prometheus_alone_reads_and_stands_nowhere_else(stack):
+    world = stack(MIMIR, secrets={"mimir-password": "open-sesame"})
+    writer = world["m-prometheus-config-writer"]
+    assert writer.files["/dockyard/files/secrets/mimir-password"] == "open-sesame"
+    (place,) = [n for n, upload in enumerate(writer.inputs["uploads"]) if upload["content"] == "open-sesame"]
+    assert writer.secrets == {f"uploads[{place}].content"}
+    (script,) = writer.inputs["command"]
+    assert "chmod 0400 /dockyard/volume/secrets/mimir-password.new" in script
+    assert "open-sesame" not in writer.files["/dockyard/files/prometheus.yml"]
+    assert "open-sesame" not in str(world["m-prometheus"].inputs)
+    (receiver,) = config_of(world)["remote_write"]
+    assert receiver["basic_auth"] == {"username": "12345", "password_file": "secrets/mimir-password"}
+
+
+def test_a_token_is_a_file_too(stack):
+    world = stack(
+        {"name": "cloud", "url": "https://cloud.example/push", "bearer_token": "cloud-token"},
+        secrets={"cloud-token": "glc_abc"},
+    )
+    (receiver,) = config_of(world)["remote_write"]
+    assert receiver["authorization"] == {"type": "Bearer", "credentials_file": "secrets/cloud-token"}
+    assert "basic_auth" not in receiver
+    assert world["m-prometheus-config-writer"].files["/dockyard/files/secrets/cloud-token"] == "glc_abc"
+
+
+def test_product_and_environment_go_along(stack):
+    assert config_of(stack(MIMIR))["global"]["external_labels"] == {"product": "shop", "environment": "development"}
+
+
+def test_two_receivers_may_share_a_secret(stack):
+    world = stack(MIMIR, {**MIMIR, "name": "second"}, secrets={"mimir-password": "x"})
+    assert [one["name"] for one in config_of(world)["remote_write"]] == ["mimir", "second"]
+
+
+def test_the_queue_has_prometheus_own_defaults_but_for_four_that_spare_memory_receiver_and_samples():
+    assert section()["queue_config"] == {
+        "capacity": 10000,
+        "max_samples_per_send": 2000,
+        "batch_send_deadline": "5s",
+        "max_shards": 10,
+        "min_backoff": "1s",
+        "max_backoff": "30s",
+        "retry_on_http_429": True,
+    }
+
+
+def test_every_figure_of_the_queue_is_a_setting():
+    said = {
+        "capacity": 500,
+        "max_samples_per_send": 100,
+        "batch_send_deadline": "1s",
+        "max_shards": 2,
+        "min_backoff": "2s",
+        "max_backoff": "1m",
+        "retry_on_http_429": False,
+    }
+    assert section(queue=said)["queue_config"] == said
+
+
+def test_what_is_not_said_is_left_to_prometheus():
+    assert section().keys() == {"name", "url", "remote_timeout", "basic_auth", "queue_config"}
+    assert section()["remote_timeout"] == "30s"
+
+
+def test_metrics_are_kept_and_dropped_by_their_whole_names():
+    found = section(keep=["job:.+", "up"], drop=["go_.+|process_.+"])["write_relabel_configs"]
+    assert found == [
+        {"source_labels": ["__name__"], "regex": "(?:job:.+)|(?:up)", "action": "keep"},
+        {"source_labels": ["__name__"], "regex": "(?:go_.+|process_.+)", "action": "drop"},
+    ]
+    assert [rule["action"] for rule in section(drop=["go_.+"])["write_relabel_configs"]] == ["drop"]
+
+
+def test_headers_and_trust_are_settings():
+    found = section(headers={"X-Scope-OrgID": "shop"}, tls={"ca": CA, "server_name": "mimir"}, timeout="10s")
+    assert found["headers"] == {"X-Scope-OrgID": "shop"}
+    assert found["tls_config"] == {"ca": CA, "server_name": "mimir"}
+    assert found["remote_timeout"] == "10s"
+    assert section(tls={"insecure_skip_verify": True})["tls_config"] == {"insecure_skip_verify": True}
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"url": "mimir.example/push"}, "should match pattern"),
+        ({"url": "https://me:secret@mimir.example/push"}, "should match pattern"),
+        ({"bearer_token": "token"}, "one of basic_auth and bearer_token"),
+        ({"headers": {"Authorization": "Bearer x"}}, "a header that Prometheus does not set itself"),
+        ({"keep": ["("]}, "a regular expression"),
+        ({"tls": {"ca": "/etc/ca.pem"}}, "should match pattern"),
+        ({"queue": {"capacity": 100}}, "a capacity of at least max_samples_per_send"),
+        ({"queue": {"min_backoff": "1m"}}, "a max_backoff of at least min_backoff"),
+        ({"queue": {"shards": 3}}, "Extra inputs"),
+    ],
+)
+def test_what_prometheus_would_refuse_or_misunderstand_is_refused(said, told):
+    with pytest.raises(ValidationError, match=told):
+        RemoteWrite.model_validate({**MIMIR, **said})
+
+
+def test_two_receivers_need_two_names():
+    with pytest.raises(ValidationError, match="mimir is there twice"):
+        Monitoring.model_validate({"remote_write": [MIMIR, MIMIR]})
+
+
+@pytest.mark.parametrize("where", ["stack", "product"])
+def test_a_secret_that_is_not_given_is_told_with_the_command_that_sets_it(tmp_path, where):
+    receiver = yaml.safe_dump([MIMIR])
+    (tmp_path / "products").mkdir()
+    (tmp_path / "components").mkdir()
+    (tmp_path / "components/images.yaml").write_text((CHECKOUT / "components/images.yaml").read_text())
+    api = {"image": "registry.example/api:1", "port": 80, "health": {"http": "/"}, "limits": {"memory": "64MB"}}
+    product = {"name": "shop", "services": {"api": api}}
+    config = {"dockyard:product": "products/shop.yaml", "dockyard:environment": "development"}
+    monitoring = {"remote_write": yaml.safe_load(receiver)}
+    if where == "stack":
+        config["dockyard:monitoring"] = monitoring
+    else:
+        product["monitoring"] = monitoring
+    (tmp_path / "products/shop.yaml").write_text(yaml.safe_dump(product))
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text(yaml.safe_dump({"config": config}))
+
+    with pytest.raises(SettingsError) as caught:
+        load(read_stack_file(tmp_path, "dev"), "dev", checkout=tmp_path)
+    (problem,) = caught.value.problems
+    assert "the secret that dockyard:monitoring.remote_write.0.basic_auth.password names" in str(problem)
+    assert "pulumi config set --secret dockyard:mimir-password -s dev" in str(problem)
+    assert (problem.line is not None) == (where == "stack")
+
+    file.write_text(yaml.safe_dump({"config": {**config, "dockyard:mimir-password": {"secure": "v1:x"}}}))
+    settings = load(read_stack_file(tmp_path, "dev"), "dev", checkout=tmp_path)
+    assert settings.product.monitoring.remote_write[0].name == "mimir"
+
+
+def test_the_samples_can_never_fill_a_disk(stack):
+    assert "--storage.tsdb.retention.size=10GB" in stack()["m-prometheus"].inputs["command"]
+    own = stack(prometheus={"retention_size": "1536MB"})["m-prometheus"].inputs["command"]
+    assert "--storage.tsdb.retention.size=1536MB" in own
