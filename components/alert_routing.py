@@ -23,6 +23,30 @@ PORT = 9093
 FOLDER = "/etc/alertmanager"
 
 
+STACK = ["product", "environment"]
+INHIBITIONS: list[dict[str, Any]] = [
+    # The rules say of each alert what it is about (`scope`). A host that is down says nothing of what runs on it.
+    {
+        "source_matchers": ['alertname="HostDown"'],
+        "target_matchers": ['scope=~"container|service|store|queue|edge"'],
+        "equal": STACK,
+    },
+    # A service or a store that is known to be down says so by its own alert; that its target is gone, that its probe
+    # fails or that one of its instances is missing adds nothing.
+    {
+        "source_matchers": ['severity="critical"', 'alertname=~".+Down"', 'scope=~"service|store"'],
+        "target_matchers": ['alertname=~"TargetDown|ServiceDown|ServiceInstanceDown|ServiceFlapping"'],
+        "equal": [*STACK, "job"],
+    },
+    {
+        "source_matchers": ['severity="critical"', 'alertname=~".+Down"', 'scope=~"service|container|store"'],
+        "target_matchers": ['scope=~"probe|container"', 'alertname!="ContainerDown"'],
+        "equal": [*STACK, "service"],
+    },
+]
+"""Which alert silences which: the source silences its targets where all labels of `equal` are the same."""
+
+
 @dataclass(frozen=True)
 class AlertRoutingConfig:
     """What AlertRouting is made from."""
@@ -60,14 +84,7 @@ def alertmanager_config(alerts: Alerts) -> dict[str, Any]:
     return {
         "route": route,
         "receivers": receivers,
-        "inhibit_rules": [
-            # A service that is known to be down says so by its own alert; that its target is gone adds nothing.
-            {
-                "source_matchers": ['severity="critical"', 'alertname=~".+Down"'],
-                "target_matchers": ['alertname="TargetDown"'],
-                "equal": ["job", "product", "environment"],
-            }
-        ],
+        "inhibit_rules": INHIBITIONS,
     }
 
 

@@ -39,7 +39,7 @@ class Inventory(pulumi.ComponentResource):
     ) -> None:
         super().__init__("dockyard:inventory:Inventory", name, None, opts)
         self._name, self._context, self._image = name, context, image
-        self._volume = config_volume(name, context, self)
+        self._volume = config_volume(f"{name}-metrics", context, self)
         self.mount = Mount(self._volume.name, FOLDER)
 
     def write(self, containers: Mapping[str, docker.Container]) -> None:
@@ -51,7 +51,7 @@ class Inventory(pulumi.ComponentResource):
             }
         )
         ConfigVolume(
-            self._name,
+            f"{self._name}-metrics",
             files={FILE: told.apply(exposition)},
             owner=OWNER,
             image=self._image("busybox"),

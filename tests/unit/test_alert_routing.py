@@ -1,9 +1,12 @@
 """Alertmanager and its receivers."""
 
+import re
+
 import pytest
 import yaml
 
-from components.alert_routing import AlertRouting, AlertRoutingConfig, alertmanager_config
+from components.alert_routing import INHIBITIONS, AlertRouting, AlertRoutingConfig, alertmanager_config
+from settings.alert_rules import alert_names, rule_files
 from settings.stack import Alerts
 from tests.unit.world import build
 
@@ -71,3 +74,14 @@ def test_without_a_receiver_nobody_is_told_and_no_secret_is_asked_for(routing):
 
 def test_it_is_not_published(routing):
     assert not any("ports" in one.inputs for one in routing().containers)
+
+
+def test_what_silences_others_are_alerts_that_there_are_and_never_a_whole_product():
+    known = {name for text in rule_files("tumulte").values() for name in alert_names(text)}
+    for rule in INHIBITIONS:
+        named = [matcher for matcher in rule["source_matchers"] + rule["target_matchers"] if "alertname" in matcher]
+        for matcher in named:
+            pattern = matcher.split('"')[1]
+            assert any(re.fullmatch(pattern, name) for name in known), matcher
+        assert {"product", "environment"} <= set(rule["equal"])
+        assert rule["target_matchers"]

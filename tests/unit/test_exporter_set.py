@@ -7,6 +7,7 @@ import pytest
 
 from components.connection import Connection
 from components.exporter_set import ExporterSet, ExporterSetConfig
+from components.spec import Mount
 from settings.monitoring import Exporters
 from tests.unit.world import build
 
@@ -26,7 +27,9 @@ def exporters(make_context):
                 )
                 for store in stores
             }
-            made = ExporterSet("x", ExporterSetConfig(Exporters(), make_context(), lambda name: name, connections))
+            inventory = Mount("inventory-volume", "/metrics/inventory")
+            config = ExporterSetConfig(Exporters(), make_context(), lambda name: name, connections, inventory)
+            made = ExporterSet("x", config)
             targets.extend(made.targets)
 
         return build(program), targets

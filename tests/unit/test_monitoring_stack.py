@@ -13,7 +13,7 @@ from tests.unit.world import build
 
 @pytest.fixture
 def monitoring(make_context):
-    def build_stack(said=None, secrets=None, root_url=None, logs=False):
+    def build_stack(said=None, secrets=None, root_url="http://127.0.0.1:3001", logs=False):
         def program():
             MonitoringStack(
                 "m",

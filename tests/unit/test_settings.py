@@ -229,7 +229,7 @@ def test_what_cannot_be_is_told_with_what_is_expected(product, message, checkout
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("dockyard:publish: {apii: 8000}", "expected one of alertmanager, api, cadvisor, grafana"),
+        ("dockyard:publish: {apii: 8000}", "expected one of alertmanager, api, blackbox-exporter, cadvisor, grafana"),
         ("dockyard:publish: {api: 8000, grafana: 8000}", "a port of its own (api has this one)"),
         ("dockyard:services: {aip: {image: demo}}", 'config.dockyard:services.aip: found "aip", expected one of api'),
         ("dockyard:services: {api: {image: nothing}}", "expected registry/name:tag, or one of"),
