@@ -1,0 +1,198 @@
+"""What a stack's samples and log lines cost on disk, measured: the figures of docs/long-term.md.
+
+    python -m tests.live.storage PROMETHEUS_URL [--loki URL] [--data FOLDER]
+
+Asks a running Prometheus how many series it has, of which jobs, and how many samples come in. What a sample costs is
+taken from its data folder (the volume `…-prometheus-data`): Prometheus writes blocks, the form in which samples stay,
+only after two to three hours; so a copy is dumped and written as blocks by promtool, with the same encoding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+
+from tests.promtools import promtool, promtools
+
+DAY = 86_400
+WINDOW = "10m"
+DOTTED = re.compile(r'[{,][^"=,]*\.[^"=,]*="')
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A running Prometheus."""
+
+    url: str
+
+    def by(self, query: str, label: str) -> dict[str, float]:
+        """Return the values of an instant query by a label."""
+        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=30)
+        answer.raise_for_status()
+        return {one["metric"].get(label, ""): float(one["value"][1]) for one in answer.json()["data"]["result"]}
+
+    def value(self, query: str) -> float:
+        """Return the sum of an instant query, 0 where there is nothing."""
+        return sum(self.by(f"sum({query})", "").values())
+
+
+@dataclass(frozen=True)
+class Live:
+    """What a running Prometheus says of itself."""
+
+    series: int
+    samples: float
+    """A second."""
+
+    jobs: Mapping[str, int]
+    """Series of each job. Those without one are of rules about no job."""
+
+    containers: int
+    per_container: float
+    """cAdvisor's series of one container."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Blocks on disk."""
+
+    samples: int
+    series: int
+    chunks: int
+    """Bytes."""
+
+    index: int
+    """Bytes."""
+
+    hours: float
+
+    @property
+    def per_sample(self) -> float:
+        """Bytes of a sample, its share of the index included."""
+        return (self.chunks + self.index) / self.samples
+
+
+def look(prometheus: Prometheus) -> Live:
+    """Ask a running Prometheus."""
+    containers = prometheus.by('count by (id) ({job="cadvisor", id=~"/docker/.+", __name__=~"container_.+"})', "id")
+    jobs = prometheus.by('count by (job) ({__name__=~".+"})', "job")
+    return Live(
+        series=int(prometheus.value("prometheus_tsdb_head_series")),
+        samples=prometheus.value(f"rate(prometheus_tsdb_head_samples_appended_total[{WINDOW}])"),
+        jobs={job: int(number) for job, number in sorted(jobs.items(), key=lambda pair: -pair[1])},
+        containers=len(containers),
+        per_container=sum(containers.values()) / len(containers) if containers else 0.0,
+    )
+
+
+def write_blocks(data: Path, work: Path) -> Stored:
+    """Write the samples of a data folder, which may be in use, as blocks into a work folder.
+
+    Takes some 200 bytes of disk for a sample while it runs. Series with a dot in the name of a label (the collector's
+    own, two dozen) are left out: promtool dumps them without the quotes that it needs to read them. Raises
+    AssertionError with what promtool says.
+    """
+    copy, text, blocks = work / "data", work / "samples.om", work / "blocks"
+    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("lock", "queries.active"))
+    command = [str(promtools() / "promtool"), "tsdb", "dump-openmetrics", str(copy)]
+    with text.open("w") as target, subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as dumping:
+        assert dumping.stdout
+        target.writelines(line for line in dumping.stdout if not DOTTED.search(line))
+    assert dumping.returncode == 0, "promtool could not dump it (see above)"
+    made = promtool(["tsdb", "create-blocks-from", "openmetrics", text, blocks], cwd=work)
+    assert made.returncode == 0, made.stdout + made.stderr
+    return measured(blocks)
+
+
+def measured(blocks: Path) -> Stored:
+    """Add up the blocks of a folder."""
+    found = [json.loads(path.read_text()) | {"folder": path.parent} for path in blocks.glob("*/meta.json")]
+    return Stored(
+        samples=sum(one["stats"]["numSamples"] for one in found),
+        series=sum(one["stats"]["numSeries"] for one in found),
+        chunks=sum(path.stat().st_size for one in found for path in (one["folder"] / "chunks").iterdir()),
+        index=sum((one["folder"] / "index").stat().st_size for one in found),
+        hours=(max(one["maxTime"] for one in found) - min(one["minTime"] for one in found)) / 3_600_000,
+    )
+
+
+def disk(series: float, interval: float, days: float, per_sample: float) -> float:
+    """Return the bytes of the formula in docs/long-term.md; `interval` is the seconds between two scrapes."""
+    return series * DAY / interval * days * per_sample
+
+
+@dataclass(frozen=True)
+class Logs:
+    """What a running Loki says of itself."""
+
+    lines: float
+    size: float
+    """Bytes of the lines as they came."""
+
+    stored: float
+    """Bytes of the chunks on disk; 0 before the first are full or an hour old."""
+
+    stored_lines: float
+
+
+def look_at_logs(url: str) -> Logs:
+    """Ask a running Loki."""
+    answer = httpx.get(f"{url}/metrics", timeout=30)
+    answer.raise_for_status()
+
+    def total(name: str) -> float:
+        lines = [line for line in answer.text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
+        return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+    return Logs(
+        lines=total("loki_distributor_lines_received_total"),
+        size=total("loki_distributor_bytes_received_total"),
+        stored=total("loki_ingester_chunk_stored_bytes_total"),
+        stored_lines=total("loki_ingester_chunk_entries_sum"),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.live.storage", description=__doc__.partition("\n")[0])
+    parser.add_argument("url", help="address of a running Prometheus")
+    parser.add_argument("--loki", metavar="URL", help="address of a running Loki")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="the data folder of that Prometheus")
+    asked = parser.parse_args(arguments)
+    console = Console(highlight=False, emoji=False)
+    live = look(Prometheus(asked.url))
+    console.print(f"{live.series} series, {live.samples:.0f} samples/s")
+    for job, number in live.jobs.items():
+        console.print(f"  {job or '(no job)'}: {number} series")
+    console.print(f"{live.containers} containers with {live.per_container:.0f} series each, of cAdvisor")
+    if asked.data:
+        with tempfile.TemporaryDirectory(prefix="storage-") as folder:
+            stored = write_blocks(asked.data, Path(folder))
+        console.print(
+            f"{stored.samples} samples of {stored.series} series in {stored.hours:.2f} h:"
+            f" chunks {stored.chunks / stored.samples:.2f} B a sample, index {stored.index / stored.series:.0f} B a"
+            f" series; {stored.per_sample:.2f} B a sample in all"
+        )
+        month = live.samples * DAY * 30 * stored.per_sample
+        console.print(f"30 days at this rate: {month / 2**30:.2f} GiB")
+    if asked.loki:
+        logs = look_at_logs(asked.loki)
+        console.print(f"Loki: {logs.lines:.0f} lines, {logs.size / max(logs.lines, 1):.0f} B each as they came")
+        if logs.stored_lines:
+            console.print(f"Loki: {logs.stored / logs.stored_lines:.1f} B a line on disk")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
