@@ -7,16 +7,17 @@ from components.app_services import AppServices, AppServicesConfig
 from components.cloudflare_tunnel import CloudflareTunnel, CloudflareTunnelConfig
 from components.edge_proxy import EdgeProxy
 from components.exporter_set import ExporterSet, ExporterSetConfig
-from components.foundation import edge_config, engine_settings, grafana_root_url, probes, published_urls, shared_context
+from components.foundation import edge_config, engine_settings, probes, published_urls, shared_context
 from components.inventory import Inventory
 from components.log_pipeline import LogPipeline, LogPipelineConfig
 from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
-from components.shipped import dashboards_for, rules
+from components.shipped import shipped
 
 settings = engine_settings()
 stack, product, name, image = settings.stack, settings.product, settings.product.name, settings.image
+told = shipped(settings)
 
-context, grafana = shared_context(settings), grafana_root_url(settings)
+context = shared_context(settings)
 front = edge_config(settings, context)
 edge = EdgeProxy(f"{name}-edge", front) if front else None
 given = settings.rolled_back, settings.release.fresh
@@ -30,10 +31,9 @@ exporters = ExporterSet(
 alerts = AlertRouting(f"{name}-alerts", AlertRoutingConfig(stack.alerts, context, image))
 parts = [app, exporters, alerts, *([edge] if edge else [])]
 if product.monitoring.logs.enabled:
-    logs = LogPipeline(
-        f"{name}-logs", LogPipelineConfig(product.monitoring.logs, context, image, settings.machine.docker_root)
-    )
-    parts.append(logs)
+    reported = alerts.address, told.log_rules
+    piped = LogPipelineConfig(product.monitoring.logs, context, image, settings.machine.docker_root, *reported)
+    parts.append(LogPipeline(f"{name}-logs", piped))
 monitoring = MonitoringStack(
     f"{name}-monitoring",
     MonitoringStackConfig(
@@ -42,21 +42,19 @@ monitoring = MonitoringStack(
         image,
         targets=[target for part in parts for target in part.targets],
         alertmanager=alerts.address,
-        rules=rules(settings, grafana),
-        dashboards=dashboards_for(settings),
-        root_url=grafana,
+        rules=told.rules,
+        dashboards=told.dashboards,
+        root_url=told.grafana,
         logs=product.monitoring.logs.enabled,
     ),
 )
-tunnels = []
+parts.append(monitoring)
 if stack.tunnel:
     said = CloudflareTunnelConfig(stack.tunnel, context, image, service="http://grafana:3000")
-    tunnels.append(CloudflareTunnel(f"{name}-tunnel", said))
-containers = {role: made for part in [*parts, monitoring, *tunnels] for role, made in part.containers.items()}
-inventory.write(containers)
+    parts.append(CloudflareTunnel(f"{name}-tunnel", said))
 
 pulumi.export("urls", published_urls(settings))
 pulumi.export("grafana_admin_user", product.monitoring.grafana.admin_user)
 pulumi.export("secrets", {**app.secrets, "grafana-admin-password": monitoring.admin_password})
-pulumi.export("containers", {role: made.id for role, made in containers.items()})
+pulumi.export("containers", inventory.write(*(part.containers for part in parts)))
 pulumi.export("release", settings.release.model_dump())

@@ -42,8 +42,12 @@ class Inventory(pulumi.ComponentResource):
         self._volume = config_volume(f"{name}-metrics", context, self)
         self.mount = Mount(self._volume.name, FOLDER)
 
-    def write(self, containers: Mapping[str, docker.Container]) -> None:
-        """Write the file: role → container. It is written anew when one of them is replaced."""
+    def write(self, *parts: Mapping[str, docker.Container]) -> dict[str, pulumi.Output[str]]:
+        """Write the file, from each part's role → container; return role → id.
+
+        It is written anew when one of them is replaced.
+        """
+        containers = {role: container for part in parts for role, container in part.items()}
         told = pulumi.Output.all(
             **{
                 role: pulumi.Output.all(container.id, container.name, container.image)
@@ -60,6 +64,7 @@ class Inventory(pulumi.ComponentResource):
             volume=self._volume,
         )
         self.register_outputs({})
+        return {role: container.id for role, container in containers.items()}
 
 
 def exposition(containers: Mapping[str, tuple[str, str, str]]) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
 import yaml
 
+from components.foundation import grafana_root_url
 from dashboards.board import panel_id
 from dashboards.registry import render
 from dashboards.runbooks import UID as RUNBOOKS_UID
@@ -24,6 +26,25 @@ _DASHBOARD = re.compile(
     r"(?<=dashboard_url: )[\"']?/d/(?P<uid>[\w-]+)\?panel=(?P<panel>.+?)[\"']?$",
     re.MULTILINE,
 )
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """Everything of it that one stack gets. All of it is rendered at once: a part that cannot be must not be found
+    when half of the stack is changed."""
+
+    grafana: str
+    """The address people reach Grafana at, to which alerts lead."""
+
+    rules: Mapping[str, str]
+    log_rules: Mapping[str, str]
+    dashboards: Mapping[str, str]
+
+
+def shipped(settings: Settings) -> Shipped:
+    """Return the rules and dashboards of a stack."""
+    grafana = grafana_root_url(settings)
+    return Shipped(grafana, rules(settings, grafana), log_rules(settings, grafana), dashboards_for(settings))
 
 
 def rules(settings: Settings, grafana: str) -> dict[str, str]:

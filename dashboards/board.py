@@ -120,17 +120,19 @@ class Board:
     def row(self, height: int, panels: Sequence[Panel]) -> None:
         """Add panels side by side; they share the width evenly and the last takes what is left over.
 
-        Raises ValueError where the board has a panel of that title already: links name panels by their titles.
+        Raises ValueError where the board has a panel of that title already: links name panels by their titles. The
+        product's own figures may be called like one of ours.
         """
         width = GRID_WIDTH // max(1, len(panels))
         for column, panel in enumerate(panels):
-            if panel.title in self._titles:
+            key = panel.title if panel.own else f"figure {panel.title}"
+            if key in self._titles:
                 raise ValueError(f"two panels called {panel.title}")
-            self._titles.add(panel.title)
+            self._titles.add(key)
             last = column == len(panels) - 1
             x = column * width
             place = dashboard.GridPos(h=height, w=GRID_WIDTH - x if last else width, x=x, y=self._next_y)
-            panel.builder.id(panel_id(panel.title)).grid_pos(place)
+            panel.builder.id(panel_id(key)).grid_pos(place)
             if panel.source:
                 panel.builder.datasource(_reference(panel.source))
             self._builder.with_panel(panel.builder)

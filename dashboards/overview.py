@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.board import Board
@@ -29,6 +31,8 @@ STORES = {"postgres": ("Postgres", "pg_up"), "redis": ("Redis", "redis_up")}
 """Data store → its title and the metric by which its exporter says whether it is reachable."""
 
 FIGURES_IN_A_ROW = 4
+
+CACHE = "Cache hit rate"
 
 FIRING = 'alertstate="firing", severity!="info"'
 """Of the alerts those that somebody must look at: not the Watchdog, which always fires."""
@@ -64,7 +68,10 @@ def overview(shown: Shown) -> Dashboard:
         board.row(
             4,
             [
-                number(one.title, one.query, "A figure of the product's own, from its product file.", one.unit)
+                replace(
+                    number(one.title, one.query, "A figure of the product's own, from its product file.", one.unit),
+                    own=False,
+                )
                 for one in figures
             ],
         )
@@ -172,11 +179,12 @@ def _host(shown: Shown) -> list[Panel]:
 
 
 def _cache(shown: Shown) -> list[Panel]:
-    if "redis" not in shown.data_stores or not shown.services:
+    told = any(figure.title == CACHE for figure in shown.figures)
+    if "redis" not in shown.data_stores or not shown.services or told:
         return []
     return [
         chart(
-            "Cache hit rate",
+            CACHE,
             Query(f"job:cache_hits:ratio_rate5m{{{F}}}", "{{job}}"),
             "Share of the look-ups that the cache answered, over 5 minutes.",
             RATIO,

@@ -87,6 +87,9 @@ class Panel:
     source: str | None = PROMETHEUS
     """Variable that holds its data source; None where it shows no data."""
 
+    own: bool = True
+    """Titled by Dockyard; a product's own figure may have the title of another panel."""
+
 
 def _thresholds(limits: Limits) -> dashboard_builders.ThresholdsConfig:
     steps = dashboard_builders.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE)

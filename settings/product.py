@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from settings.base import Model
 from settings.container import Name, Port
@@ -55,6 +55,13 @@ class Product(Shared):
     postgres: AnyPostgres | None = None
     redis: AnyRedis | None = None
     kpis: list[Kpi] = []
+
+    @model_validator(mode="after")
+    def _kpis_by_title(self) -> Product:
+        titles = [kpi.title for kpi in self.kpis]
+        if twice := sorted({title for title in titles if titles.count(title) > 1}):
+            raise ValueError(f"each of kpis with a title of its own: {', '.join(twice)} stands there twice")
+        return self
 
     @property
     def workloads(self) -> dict[str, Workload]:
