@@ -12,6 +12,15 @@ from settings.docker import Docker
 
 
 @dataclass(frozen=True)
+class MetricsFolder:
+    """A volume for files of metrics, see components/metrics_files.py."""
+
+    volume: pulumi.Output[str]
+    ready: pulumi.Output[Sequence[pulumi.Resource]]
+    """For `depends_on`: everybody may write into it."""
+
+
+@dataclass(frozen=True)
 class StackContext:
     """Names, conventions and networks that the components of one stack share."""
 
@@ -24,6 +33,9 @@ class StackContext:
 
     monitoring_network: pulumi.Output[str]
     """What watches them."""
+
+    metrics: MetricsFolder | None = None
+    """Where one-shot jobs tell how they ended; None where nothing watches them."""
 
     networks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Networks that somebody else made → the services and tools that join them."""

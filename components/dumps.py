@@ -6,25 +6,52 @@ import pulumi
 import pulumi_docker as docker
 
 from components.connection import SECRETS_FOLDER, Connection
-from components.context import StackContext
+from components.context import MetricsFolder, StackContext
 from components.data_stores import PGDATA, STORE_USER
 from components.job import OneShotJob
+from components.metrics_files import writable
 from components.spec import Attachment, ContainerSpec, Mount
 from components.volume import data_volume
 from settings.container import Limits
+from settings.names import METRICS_FOLDER
 
 FOLDER = PGDATA
 """The one folder of the image that its user may write to: a volume mounted elsewhere would belong to root."""
 
 KEPT = 5
 
-# A dump that was interrupted must not pass for one: it gets its name when it is whole.
+METRICS = f"{METRICS_FOLDER}/backup-postgres-before-release.prom"
+"""One file for all workloads that are dumped before: they dump the same database, and a series stands in one file."""
+
+# A dump that was interrupted must not pass for one: it gets its name when it is whole. How it ended is told in any
+# case; of the last good one its time and size stay.
 _SCRIPT = f"""\
 set -eu
+began=$(date +%s) whole='' target=''
+told() {{
+    set +e
+    [ -d {METRICS_FOLDER} ] || return
+    now=$(date +%s) said='{{kind="before-release",store="postgres"}}'
+    {{
+        echo "dockyard_backup_last_attempt_timestamp_seconds$said $now"
+        echo "dockyard_backup_duration_seconds$said $((now - began))"
+        if [ -n "$whole" ]; then
+            echo "dockyard_backup_success$said 1"
+            echo "dockyard_backup_last_success_timestamp_seconds$said $now"
+            echo "dockyard_backup_size_bytes$said $(wc -c < "$target")"
+        else
+            grep -E '^dockyard_backup_(last_success_timestamp_seconds|size_bytes)[{{]' {METRICS}
+            echo "dockyard_backup_success$said 0"
+        fi
+    }} > {METRICS}."$WORKLOAD" 2>/dev/null && mv -f {METRICS}."$WORKLOAD" {METRICS} ||
+        echo "its metrics could not be written to {METRICS}" >&2
+}}
+trap told EXIT
 target="{FOLDER}/before-$WORKLOAD-$(date -u +%Y%m%dT%H%M%SZ).dump"
 rm -f {FOLDER}/.partial-"$WORKLOAD"
 pg_dump -Fc -f {FOLDER}/.partial-"$WORKLOAD"
 mv {FOLDER}/.partial-"$WORKLOAD" "$target"
+whole=yes
 echo "dumped $PGDATABASE to $target: $(wc -c < "$target") bytes"
 ls -1t {FOLDER}/before-"$WORKLOAD"-*.dump | tail -n +{KEPT + 1} | xargs -r rm -f
 """
@@ -42,6 +69,8 @@ class Dumps:
 
     def before(self, workload: str, image: str, *, frozen: bool) -> OneShotJob:
         """Dump the database (`pg_dump -Fc`, Pivotal Flow's document) once for each image of a workload."""
+        folder = self._context.metrics
+        told = (writable(folder),) if folder else ()
         return OneShotJob(
             f"{self._name}-dump-before-{workload}",
             ContainerSpec(
@@ -61,10 +90,15 @@ class Dumps:
                 },
                 limits=Limits.model_validate({"memory": "256MB"}),
                 networks=(Attachment(self._context.app_network),),
-                mounts=(Mount(self._volume.name, FOLDER, read_only=False), *self._store.admin),
+                mounts=(Mount(self._volume.name, FOLDER, read_only=False), *self._store.admin, *told),
                 tmpfs=("/tmp",),
             ),
             self._context,
-            pulumi.ResourceOptions(parent=self._parent, depends_on=self._store.ready),
+            pulumi.ResourceOptions(parent=self._parent, depends_on=_gates(self._store, folder)),
             frozen=frozen,
         )
+
+
+def _gates(store: Connection, folder: MetricsFolder | None) -> pulumi.Output[list[pulumi.Resource]]:
+    ready = [store.ready] if store.ready else []
+    return (folder.ready if folder else pulumi.Output.from_input([])).apply(lambda opened: [*opened, *ready])

@@ -15,6 +15,7 @@ from components.connection import SECRETS_FOLDER, Connection
 from components.container import run_service
 from components.context import ScrapeTarget, StackContext
 from components.health import wget
+from components.metrics_files import readable
 from components.probes import BLACKBOX, MODULES
 from components.spec import Attachment, ContainerSpec, HealthCheck, Mount
 from settings.monitoring import Exporters
@@ -25,6 +26,14 @@ REDIS_EXPORTER_USER = "59000:59000"
 
 TEXTFILES = "--collector.textfile.directory=/metrics/*"
 """Where metrics stand in files: a folder for each of those that write them."""
+
+POSTGRES_FLAGS = (
+    "--collector.database_wraparound",
+    "--collector.postmaster",
+    # Of Postgres 17 and later; an older one is passed over.
+    "--collector.stat_checkpointer",
+)
+"""Collectors that are off by default, and that alerts rest on."""
 
 CADVISOR_FLAGS = (
     "--port=8080",
@@ -99,9 +108,13 @@ class ExporterSet(pulumi.ComponentResource):
             command=("--path.rootfs=/host", "--path.procfs=/host/proc", "--path.sysfs=/host/sys", TEXTFILES),
             limits=self._config.exporters.node,
             networks=self._on_network("node-exporter"),
-            mounts=(Mount("/", "/host", host=True), self._config.inventory),
+            mounts=(Mount("/", "/host", host=True), self._config.inventory, *self._written()),
             health=wget(9100, "/"),
         )
+
+    def _written(self) -> tuple[Mount, ...]:
+        folder = self._config.context.metrics
+        return (readable(folder),) if folder else ()
 
     def _cadvisor(self) -> ContainerSpec:
         return ContainerSpec(
@@ -136,6 +149,7 @@ class ExporterSet(pulumi.ComponentResource):
             role="postgres-exporter",
             image=self._config.image("postgres-exporter"),
             user=NOBODY,
+            command=POSTGRES_FLAGS,
             env={**env, "DATA_SOURCE_PASS_FILE": f"{SECRETS_FOLDER}/password"},
             limits=self._config.exporters.postgres,
             networks=self._on_network("postgres-exporter"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import pulumi
@@ -11,6 +12,7 @@ from pulumi.runtime import config as engine_config
 
 from components.context import ScrapeTarget, StackContext
 from components.edge_proxy import EdgeProxyConfig, Front
+from components.metrics_files import metrics_folder
 from components.probes import Probed, probe_targets
 from settings.loader import EDGE_HTTP, EDGE_HTTPS, Settings, from_engine, load
 from settings.names import STORES, TOOLS
@@ -34,7 +36,7 @@ def engine_settings() -> Settings:
 
 
 def shared_context(settings: Settings) -> StackContext:
-    """Make the stack's two networks and return what its components share.
+    """Make the stack's two networks and its folder for files of metrics; return what its components share.
 
     The product and what watches it are apart; what is in both is what is watched.
     """
@@ -51,7 +53,7 @@ def shared_context(settings: Settings) -> StackContext:
             labels=[docker.NetworkLabelArgs(label=label, value=value) for label, value in sorted(labels.items())],
         ).name
 
-    return StackContext(
+    context = StackContext(
         product=settings.product.name,
         environment=settings.stack.environment,
         docker=settings.product.docker,
@@ -60,6 +62,8 @@ def shared_context(settings: Settings) -> StackContext:
         monitoring_network=network("monitoring"),
         networks=settings.product.networks,
     )
+    name = f"{settings.product.name}-metrics"
+    return replace(context, metrics=metrics_folder(name, settings.image("busybox"), context))
 
 
 def edge_config(settings: Settings, context: StackContext) -> EdgeProxyConfig | None:

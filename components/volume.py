@@ -34,6 +34,6 @@ def data_volume(name: str, context: StackContext, parent: pulumi.Resource) -> do
     )
 
 
-def config_volume(name: str, context: StackContext, parent: pulumi.Resource) -> docker.Volume:
+def config_volume(name: str, context: StackContext, parent: pulumi.Resource | None) -> docker.Volume:
     """Make a volume for files that the program renders."""
     return docker.Volume(name, labels=_labels(context, CONFIG), opts=pulumi.ResourceOptions(parent=parent))

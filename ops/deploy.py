@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import docker
 
-from ops import history, releases
+from ops import history, metrics_file, releases
 from ops.events import Outcome
 from ops.host import check_host
 from ops.logs import last_words
@@ -58,6 +58,7 @@ def _bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messa
     check_ports(ready.settings, ports_held(client, stack))
     arguments = [f"--replace={urn}" for urn in _to_run_again(state, ready.settings)]
     arguments += [f"--message={message}"] if message else []
+    released = time.monotonic()
     with progress.step(f"Stack {stack}") as step:
         # With a refresh, or a container that was killed or removed by hand would be taken for a running one.
         code, outcome = ready.engine.change("up", ["--refresh", *arguments], progress)
@@ -69,6 +70,8 @@ def _bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messa
         # A container that only had to be started again is not waited for by the engine.
         wait_until_settled(after, client, ready.settings.product.docker.wait_timeout)
         code = print_status(ready, after, client)
+    seconds = time.monotonic() - released
+    metrics_file.tell_deploy(after, client, outcome, progress, seconds=seconds, succeeded=code == 0)
     for name, lines in last_words(client, stack, after.replaced()) if code else ():
         progress.line(f"{name} is not healthy. Its last lines:", "bold red")
         progress.line("\n".join(f"    {line}" for line in lines))

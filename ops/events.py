@@ -34,6 +34,9 @@ class Outcome:
     """What came of one run of the engine."""
 
     changes: Counter[str] = field(default_factory=Counter)
+    operations: Counter[str] = field(default_factory=Counter)
+    """The same by the engine's words: a replacement is a `create-replacement` and a `delete-replaced`."""
+
     errors: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
@@ -100,6 +103,7 @@ class EventFollower:
         if verb is None or metadata["type"].startswith("pulumi:"):
             return
         self.outcome.changes[verb.split()[0]] += 1
+        self.outcome.operations[metadata["op"]] += 1
         if metadata["type"].startswith("dockyard:"):
             return
         took = time.monotonic() - self._began.get(metadata["urn"], time.monotonic())

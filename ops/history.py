@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -106,6 +107,12 @@ def to_return_to(found: Sequence[Update], running: Release | None, *, broken: bo
 def same(one: Release, other: Release) -> bool:
     """Tell whether two releases run the same: an image is what its digest says, wherever it was pulled from."""
     return (one.stack, one.product, _contents(one.images)) == (other.stack, other.product, _contents(other.images))
+
+
+def short_name(release: Release) -> str:
+    """Return eight digits that two releases share when they run the same."""
+    decides = [release.stack, release.product, _contents(release.images)]
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def changes(now: Release, then: Release) -> list[str]:

@@ -26,3 +26,9 @@ DATA = "data"
 
 TAKEN = (*STORES, *TOOLS, "traefik", "edge", "collector", "otel-collector", "cloudflared")
 """Names that no service and no job of a product may take."""
+
+METRICS_FOLDER = "/metrics/written"
+"""Where a container sees the folder for files of metrics, if it mounts it: components/metrics_files.py."""
+
+METRICS_WRITER = "metrics-writer"
+"""The container that opened the folder. It has ended, and still holds the volume: `./dockyard` puts files in by it."""

@@ -1,0 +1,122 @@
+"""What each `up` and rollback came to, as files of metrics that the stack's Prometheus reads.
+
+    deploy.prom    dockyard_last_deploy_timestamp_seconds   when the last one ended, well or not
+                   dockyard_last_deploy_success             1 or 0
+                   dockyard_last_deploy_duration_seconds    the engine's run and the wait for health, without set-up
+                   dockyard_last_deploy_changes{kind}       resources created, updated, deleted, replaced
+    standing.prom  dockyard_release_info{release}           which release runs: a short hash of all that decides it
+                   dockyard_drift_resources                 resources that are not as that release declares them
+                   dockyard_drift_last_check_timestamp_seconds
+
+`standing.prom` is written after a good run only: that refreshed the state and left every resource as declared, so that
+it says 0. A failed one leaves what was known before. components/metrics_files.py makes the folder.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from collections.abc import Iterable, Mapping
+
+import docker
+import requests
+from docker.errors import DockerException, NotFound
+
+from ops import history, releases
+from ops.events import Outcome
+from ops.state import CONTAINER, State, labels
+from settings.names import METRICS_FOLDER, METRICS_WRITER
+from toolchain.progress import Progress, SetupError
+
+OWNER = 65534
+"""Whose the files are: the node exporter's user."""
+
+KINDS = {"created": "create", "updated": "update", "deleted": "delete", "replaced": "create-replacement"}
+"""Kind of change → the engine's operation."""
+
+Sample = tuple[str, str, float]
+"""Labels as Prometheus' text format has them, or nothing; help of the metric; value."""
+
+
+def tell_deploy(
+    state: State,
+    client: docker.DockerClient,
+    outcome: Outcome,
+    progress: Progress,
+    *,
+    seconds: float,
+    succeeded: bool,
+) -> None:
+    """Write down how a deployment ended. What cannot be written is a warning: nothing depends on it but alerts."""
+    writer = next(
+        (one["id"] for one in state.of_type(CONTAINER) if labels(one).get("dockyard.service") == METRICS_WRITER), None
+    )
+    if writer is None:
+        # It ended before there was anything to write into.
+        return
+    now = time.time()
+    files = {"deploy.prom": exposition(_deploy(outcome, now, seconds, succeeded))}
+    if succeeded:
+        files["standing.prom"] = exposition(_standing(state, now))
+    try:
+        client.containers.get(writer).put_archive(METRICS_FOLDER, archive(files, now))
+    except NotFound:
+        progress.line("  ! the metrics of this run were not written: the metrics-writer container is gone", "yellow")
+    except (DockerException, requests.RequestException) as error:
+        progress.line(f"  ! the metrics of this run were not written: {error}", "yellow")
+
+
+def _deploy(outcome: Outcome, now: float, seconds: float, succeeded: bool) -> Iterable[tuple[str, Sample]]:
+    yield "dockyard_last_deploy_timestamp_seconds", ("", "When the last deployment ended.", round(now, 3))
+    yield "dockyard_last_deploy_success", ("", "Whether the last deployment ended well.", int(succeeded))
+    yield "dockyard_last_deploy_duration_seconds", ("", "How long the last deployment took.", round(seconds, 3))
+    for kind, operation in KINDS.items():
+        changed = outcome.operations[operation]
+        yield (
+            "dockyard_last_deploy_changes",
+            (f'{{kind="{kind}"}}', "Resources that the last deployment changed.", changed),
+        )
+
+
+def _standing(state: State, now: float) -> Iterable[tuple[str, Sample]]:
+    try:
+        release = history.short_name(releases.running_release(state, ""))
+    except SetupError:
+        # Of another version of Dockyard, or nothing runs: no release that has a name.
+        release = ""
+    if release:
+        yield "dockyard_release_info", (f'{{release="{release}"}}', "The release that runs.", 1)
+    yield "dockyard_drift_resources", ("", "Resources that are not as the running release declares them.", 0)
+    yield "dockyard_drift_last_check_timestamp_seconds", ("", "When they were last compared.", round(now, 3))
+
+
+def exposition(samples: Iterable[tuple[str, Sample]]) -> str:
+    """Return samples in Prometheus' text format; those of one metric must follow each other."""
+    lines, before = [], ""
+    for name, (said, words, value) in samples:
+        if name != before:
+            lines += [f"# HELP {name} {words}", f"# TYPE {name} gauge"]
+        lines.append(f"{name}{said} {value:.15g}")
+        before = name
+    return "\n".join(lines) + "\n"
+
+
+def archive(files: Mapping[str, str], now: float) -> bytes:
+    """Return a tar archive whose unpacking lets nobody see half a file.
+
+    The engine writes each under a hidden name, then links the real one to it.
+    """
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, text in files.items():
+            content = text.encode()
+            draft = tarfile.TarInfo(f".{name}.new")
+            draft.size, draft.mode, draft.mtime = len(content), 0o444, int(now)
+            draft.uid = draft.gid = OWNER
+            tar.addfile(draft, io.BytesIO(content))
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname, link.mode, link.mtime = tarfile.LNKTYPE, draft.name, 0o444, int(now)
+            link.uid = link.gid = OWNER
+            tar.addfile(link)
+    return packed.getvalue()

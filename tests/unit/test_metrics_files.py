@@ -1,0 +1,238 @@
+"""What a dump and a release write down for Prometheus, and the folder that they write it into."""
+
+import io
+import os
+import subprocess
+import tarfile
+from collections import Counter
+
+import pytest
+import requests
+from docker.errors import APIError, NotFound
+from rich.console import Console
+
+from components import dumps
+from components.connection import Connection
+from components.dumps import Dumps
+from components.metrics_files import metrics_folder
+from ops.events import Outcome
+from ops.history import short_name
+from ops.metrics_file import archive, exposition, tell_deploy
+from ops.state import State
+from settings.release import Release
+from tests.unit.shells import shells
+from tests.unit.world import build
+from toolchain.progress import Progress
+
+STORE = Connection({"DATABASE_HOST": "postgres", "DATABASE_USER": "shop", "DATABASE_NAME": "shop"}, {}, None)
+
+
+class TestFolder:
+    @pytest.fixture
+    def world(self, make_context):
+        def program():
+            context = make_context()
+            folder = metrics_folder("shop-metrics", "busybox:1", context)
+            dumped = Dumps(
+                "app-postgres", STORE, image="postgres:17", context=make_context(metrics=folder), parent=None
+            )
+            dumped.before("api", "registry/api:1", frozen=False)
+
+        return build(program)
+
+    def test_it_is_opened_to_all_by_who_owns_it_and_nothing_more(self, world):
+        writer = world["shop-metrics-writer"]
+        assert writer.inputs["command"] == ["chmod 1777 /metrics/written"]
+        assert writer.inputs["user"] == "0:0"
+        assert writer.inputs["readOnly"] is True
+        assert writer.inputs["capabilities"] == {"drops": ["ALL"]}
+        assert not writer.files
+
+    def test_it_goes_with_the_stack(self, world):
+        assert world["shop-metrics"].label("dockyard.volume") == "config"
+        assert not world["shop-metrics"].protect
+
+    def test_a_dump_writes_into_it_once_it_is_open(self, world):
+        dump = world["app-postgres-dump-before-api"]
+        (mount,) = [one for one in dump.inputs["mounts"] if one["target"] == "/metrics/written"]
+        assert mount["readOnly"] is False
+        assert "shop-metrics-writer" in dump.waits_for
+
+    def test_without_a_folder_a_database_is_dumped_all_the_same(self, make_context):
+        def program():
+            made = Dumps("app-postgres", STORE, image="postgres:17", context=make_context(), parent=None)
+            made.before("api", "registry/api:1", frozen=False)
+
+        mounts = build(program)["app-postgres-dump-before-api"].inputs["mounts"]
+        assert [one["target"] for one in mounts] == ["/var/lib/postgresql/data"]
+
+
+@pytest.mark.parametrize("shell", shells().values(), ids=shells())
+class TestDump:
+    """The script of a dump, with a pg_dump that does what the test says."""
+
+    @pytest.fixture
+    def dump(self, shell, tmp_path):
+        for folder in ("data", "metrics", "bin"):
+            (tmp_path / folder).mkdir()
+        script = dumps._SCRIPT.replace(dumps.METRICS_FOLDER, f"{tmp_path}/metrics")
+        script = script.replace(dumps.FOLDER, f"{tmp_path}/data")
+
+        def run(pg_dump, workload="api"):
+            program = tmp_path / "bin/pg_dump"
+            program.write_text(f"#!/bin/sh\n{pg_dump}\n")
+            program.chmod(0o755)
+            env = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "WORKLOAD": workload, "PGDATABASE": "shop"}
+            return subprocess.run([*shell, "-c", script], env=env, capture_output=True, text=True, check=False)
+
+        run.file = tmp_path / "metrics/backup-postgres-before-release.prom"
+        run.folder = tmp_path / "metrics"
+        return run
+
+    def told(self, dump):
+        lines = [line.rsplit(" ", 1) for line in dump.file.read_text().splitlines()]
+        assert all(said.endswith('{kind="before-release",store="postgres"}') for said, _ in lines)
+        return {said.split("{")[0].removeprefix("dockyard_backup_"): float(value) for said, value in lines}
+
+    GOOD = 'printf 12345 > "$3"'
+
+    def test_a_good_one_tells_its_time_and_size(self, dump):
+        assert dump(self.GOOD).returncode == 0
+        told = self.told(dump)
+        assert told["success"] == 1
+        assert told["size_bytes"] == 5
+        assert told["last_attempt_timestamp_seconds"] == told["last_success_timestamp_seconds"] > 1.7e9
+        assert 0 <= told["duration_seconds"] < 60
+
+    def test_one_that_fails_is_told_and_ends_with_its_exit_code(self, dump):
+        assert dump("exit 3").returncode == 3
+        told = self.told(dump)
+        assert told["success"] == 0
+        assert "size_bytes" not in told
+        assert "last_success_timestamp_seconds" not in told
+
+    def test_one_that_fails_leaves_what_the_last_good_one_said(self, dump):
+        dump(self.GOOD)
+        before = self.told(dump)
+        dump('printf 1 > "$3"; exit 1')
+        told = self.told(dump)
+        assert told["success"] == 0
+        assert told["size_bytes"] == 5
+        assert told["last_success_timestamp_seconds"] == before["last_success_timestamp_seconds"]
+
+    def test_dumps_before_two_workloads_share_one_file_and_leave_no_other(self, dump):
+        dump(self.GOOD, "api")
+        dump(self.GOOD, "migrate")
+        assert [file.name for file in dump.folder.iterdir()] == [dump.file.name]
+
+    def test_metrics_that_cannot_be_written_fail_no_dump(self, dump):
+        dump.file.with_name(f"{dump.file.name}.api").mkdir()
+        done = dump(self.GOOD)
+        assert done.returncode == 0
+        assert "its metrics could not be written" in done.stderr
+
+    def test_where_nothing_watches_a_database_is_dumped_all_the_same(self, dump):
+        dump.folder.rmdir()
+        assert dump(self.GOOD).returncode == 0
+
+
+RELEASE = Release(stack={}, product={"name": "shop"}, images={"api": "registry/api:1@sha256:aa"})
+
+
+class FakeClient:
+    """A Docker client with one container, which takes an archive or raises."""
+
+    def __init__(self, error=None):
+        self.containers, self.error, self.put = self, error, {}
+
+    def get(self, container):
+        assert container == "w" * 64
+        if isinstance(self.error, NotFound):
+            raise self.error
+        return self
+
+    def put_archive(self, path, packed):
+        if self.error:
+            raise self.error
+        self.put[path] = packed
+        return True
+
+
+def state(writer=True):
+    labels = [{"label": "dockyard.service", "value": "metrics-writer"}]
+    container = {
+        "type": "docker:index/container:Container",
+        "urn": "urn:pulumi:dev::dockyard::docker:index/container:Container::shop-metrics-writer",
+        "id": "w" * 64,
+        "inputs": {"labels": labels},
+        "outputs": {"mustRun": False, "exitCode": 0},
+    }
+    stack = {"type": "pulumi:pulumi:Stack", "urn": "urn:stack", "outputs": {"release": RELEASE.model_dump()}}
+    return State((stack, *([container] if writer else [])), interrupted=False)
+
+
+class TestDeploy:
+    @pytest.fixture
+    def tell(self):
+        printed = io.StringIO()
+        progress = Progress(Console(file=printed, width=200))
+        outcome = Outcome(operations=Counter({"create": 3, "create-replacement": 2, "delete-replaced": 2, "delete": 1}))
+
+        def run(client, found=None, *, succeeded=True):
+            tell_deploy(found or state(), client, outcome, progress, seconds=12.5, succeeded=succeeded)
+            return printed.getvalue()
+
+        return run
+
+    def unpacked(self, client, folder):
+        """Return the files as the engine leaves them."""
+        with tarfile.open(fileobj=io.BytesIO(client.put["/metrics/written"])) as tar:
+            assert all(member.uid == 65534 for member in tar)
+            tar.extractall(folder, filter="tar")
+        return {file.name: file.read_text() for file in folder.glob("*.prom")}
+
+    def test_a_good_one_tells_what_changed_and_that_all_is_as_declared(self, tell, tmp_path):
+        client = FakeClient()
+        assert tell(client) == ""
+        files = self.unpacked(client, tmp_path)
+        assert "dockyard_last_deploy_success 1\n" in files["deploy.prom"]
+        assert "dockyard_last_deploy_duration_seconds 12.5\n" in files["deploy.prom"]
+        for kind, number in {"created": 3, "updated": 0, "deleted": 1, "replaced": 2}.items():
+            assert f'dockyard_last_deploy_changes{{kind="{kind}"}} {number}\n' in files["deploy.prom"]
+        assert "dockyard_drift_resources 0\n" in files["standing.prom"]
+        assert f'dockyard_release_info{{release="{short_name(RELEASE)}"}} 1\n' in files["standing.prom"]
+        assert files["deploy.prom"].count("# TYPE dockyard_last_deploy_changes gauge") == 1
+
+    def test_a_failed_one_says_nothing_of_drift_or_release(self, tell, tmp_path):
+        tell(client := FakeClient(), succeeded=False)
+        files = self.unpacked(client, tmp_path)
+        assert list(files) == ["deploy.prom"]
+        assert "dockyard_last_deploy_success 0\n" in files["deploy.prom"]
+
+    def test_a_file_that_is_there_is_replaced_whole(self, tmp_path):
+        for text in ("one\n", "two\n"):
+            with tarfile.open(fileobj=io.BytesIO(archive({"deploy.prom": text}, 0))) as tar:
+                # As the engine does: what is in the way goes first.
+                for member in tar:
+                    (tmp_path / member.name).unlink(missing_ok=True)
+                    tar.extract(member, tmp_path, filter="tar")
+            assert (tmp_path / "deploy.prom").read_text() == text
+
+    @pytest.mark.parametrize("error", [NotFound("gone"), APIError("no room"), requests.ConnectionError("refused")])
+    def test_what_cannot_be_written_is_a_warning(self, error, tell):
+        assert "the metrics of this run were not written" in tell(FakeClient(error))
+
+    def test_a_run_that_ended_before_there_was_a_folder_is_not_told(self, tell):
+        client = FakeClient()
+        assert tell(client, state(writer=False)) == ""
+        assert not client.put
+
+    def test_a_time_keeps_its_seconds(self):
+        assert exposition([("t", ("", "Time.", 1795276308.125))]).endswith("t 1795276308.125\n")
+
+
+def test_two_releases_that_run_the_same_have_one_name():
+    same = RELEASE.model_copy(update={"images": {"api": "mirror/api:latest@sha256:aa"}})
+    other = RELEASE.model_copy(update={"images": {"api": "registry/api:1@sha256:bb"}})
+    assert short_name(same) == short_name(RELEASE) != short_name(other)
+    assert len(short_name(RELEASE)) == 8
