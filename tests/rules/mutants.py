@@ -138,6 +138,10 @@ def examine(
                 if console.is_terminal:
                     console.print(f"{done} of {len(suites)} judged", end="\r")
     broken = {one.rule.name: one.failures[0] for one in unchanged if one.failures}
+    for mutant in mutants:
+        if mutant.rule.name in broken:
+            # Tests that fail anyway catch nothing.
+            mutant.failures.clear()
     return Outcome(mutants, equivalent, broken, time.monotonic() - began)
 
 
@@ -206,8 +210,8 @@ def tell(outcome: Outcome, console: Console, root: Path = RULES) -> None:
         )
     console.print(table)
     for name, said in outcome.broken.items():
-        console.print(f"[bold red]✗ {name}[/]: its own tests refuse it unchanged:\n{escape(said)}")
-    for one in outcome.survivors:
+        console.print(f"[bold red]✗ {name}[/]: its own tests refuse it unchanged:\n{escape(said)}", soft_wrap=True)
+    for one in (one for one in outcome.survivors if one.rule.name not in outcome.broken):
         why = "" if one.stages else f"   (no test named “{one.rule.name}: …”)"
         console.print(f"[red]survives[/] {one.rule.name}: {escape(one.shown)}{why}", soft_wrap=True)
     for one in outcome.stale:

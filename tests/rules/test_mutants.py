@@ -181,6 +181,7 @@ def test_a_recording_that_no_alert_reads_is_left_alone(judge):
 def test_rules_that_fail_unchanged_are_told_and_never_good(judge):
     outcome = judge(GOOD.replace("severity: critical", "severity: warning"), "Errors")
     assert outcome.broken.keys() == {"Errors"}
+    assert outcome.share() == 0, "what fails anyway catches nothing"
     assert not outcome.good
 
 
