@@ -95,7 +95,8 @@ class ExporterSet(pulumi.ComponentResource):
         options = pulumi.ResourceOptions(parent=self, depends_on=after)
         self.containers[spec.role] = run_service(f"{self._name}-{spec.role}", spec, self._config.context, options)
         job = spec.role.removesuffix("-exporter")
-        self.targets.append(ScrapeTarget(job, f"{spec.role}:{port}"))
+        # The node exporter shows files of metrics too, which tell of other services.
+        self.targets.append(ScrapeTarget(job, f"{spec.role}:{port}", tells_of_others=job == "node"))
 
     def _on_network(self, role: str) -> tuple[Attachment, ...]:
         return (Attachment(self._config.context.monitoring_network, (role,)),)

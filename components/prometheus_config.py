@@ -51,6 +51,7 @@ def prometheus_config(
                 {
                     "job_name": job,
                     "metrics_path": group[0][0].path,
+                    **({"honor_labels": True} if group[0][0].tells_of_others else {}),
                     **_times(group[0][0], every if group[0][0].own else rest, every),
                     "static_configs": [_static(target, address, labels) for target, address in group],
                 }

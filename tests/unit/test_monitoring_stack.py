@@ -157,3 +157,17 @@ def test_nothing_is_published(monitoring):
 def test_everything_is_under_the_component(monitoring):
     world = monitoring()
     assert {one.parent for one in world.made if one.name != "m"} == {"m"}
+
+
+def test_what_a_target_tells_of_others_keeps_its_own_labels():
+    found = []
+
+    def program():
+        targets = [ScrapeTarget("node", "node:9100", tells_of_others=True), ScrapeTarget("redis", "redis:9121")]
+        prometheus_config(targets, alertmanager="a:1", labels={}, interval=15).apply(found.append)
+
+    build(program)
+    jobs = {job["job_name"]: job for job in yaml.safe_load(found[0])["scrape_configs"]}
+    assert jobs["node"]["honor_labels"]
+    assert "honor_labels" not in jobs["redis"]
+    assert "tier" not in jobs["redis"]["static_configs"][0]["labels"]
