@@ -128,7 +128,7 @@ class BackendMetrics:
         self.registry = registry = new_registry()
         own = registry if polls else None
         self.http = HttpMetrics(prefix, registry)
-        self.websockets = Gauge(f"{prefix}websocket_connections_total", "Open WebSocket connections", registry=own)
+        self.websockets = Gauge(f"{prefix}websocket_connections_total", "Open WebSocket connections", registry=registry)
         self.polls_launched = Counter(f"{prefix}polls_launched_total", "Polls launched", registry=own)
         self.polls_active = Gauge(f"{prefix}polls_active_total", "Polls that take votes now", registry=own)
         self.votes = Counter(f"{prefix}votes_received_total", "Votes received", registry=own)
