@@ -30,6 +30,9 @@ GRAFANA_USER = "472:0"
 """User and group of the official image."""
 
 CONFIG_FOLDER = "/etc/prometheus"
+UNCOMPACTED = ("--storage.tsdb.min-block-duration=2h", "--storage.tsdb.max-block-duration=2h")
+"""Thanos' sidecar refuses to ship blocks that Prometheus may still join: the two must be equal."""
+
 PROVISIONING = "/etc/grafana/provisioning"
 ADMIN_PASSWORD = "secrets/admin-password"  # noqa: S105 - where it is, not what it is
 
@@ -117,6 +120,7 @@ class MonitoringStack(pulumi.ComponentResource):
                     "--storage.tsdb.path=/prometheus",
                     f"--storage.tsdb.retention.time={spell_duration(settings.retention)}",
                     f"--storage.tsdb.retention.size={spell_memory(settings.retention_size)}",
+                    *(() if settings.compaction else UNCOMPACTED),
                     "--web.enable-lifecycle",
                 ),
                 limits=settings.limits,

@@ -34,6 +34,9 @@ class Prometheus(Model):
     """Disk space for its samples: beyond it the oldest go, however young, so that they cannot fill a disk. What a stack
     needs, and how it is reckoned: docs/long-term.md."""
 
+    compaction: bool = True
+    """Join blocks of two hours to larger ones. `false` where a Thanos sidecar ships them: docs/long-term.md."""
+
     limits: Limits = limits("512MB")
 
 

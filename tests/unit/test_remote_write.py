@@ -198,6 +198,12 @@ def test_a_secret_that_is_not_given_is_told_with_the_command_that_sets_it(tmp_pa
     assert settings.product.monitoring.remote_write[0].name == "mimir"
 
 
+def test_blocks_stay_as_thanos_wants_them_where_somebody_says_so(stack):
+    flags = {"--storage.tsdb.min-block-duration=2h", "--storage.tsdb.max-block-duration=2h"}
+    assert not flags & {*stack()["m-prometheus"].inputs["command"]}
+    assert flags <= {*stack(prometheus={"compaction": False})["m-prometheus"].inputs["command"]}
+
+
 def test_the_samples_can_never_fill_a_disk(stack):
     assert "--storage.tsdb.retention.size=10GB" in stack()["m-prometheus"].inputs["command"]
     own = stack(prometheus={"retention_size": "1536MB"})["m-prometheus"].inputs["command"]
