@@ -11,10 +11,14 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import docker
 import httpx
 import pytest
+
+if TYPE_CHECKING:
+    from tests.live.running import Running
 
 SOURCE = Path(__file__).resolve().parents[2]
 MINUTES = 60
@@ -154,3 +158,13 @@ def dev(fresh_checkout, first_up) -> Checkout:
     """The checkout with its dev stack up."""
     assert first_up.code == 0, first_up.output
     return fresh_checkout
+
+
+@pytest.fixture(scope="session")
+def products(fresh_checkout) -> Iterator[dict[str, Running]]:
+    """The stacks of all four products, brought up at once. The last tests of test_5_products take them down."""
+    # Late: these modules stand on this one.
+    from tests.live.products import all_up  # noqa: PLC0415 - see above
+
+    with all_up(fresh_checkout) as found:
+        yield found

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,9 @@ class Asked:
 
     error: str = ""
 
+    promql: bool = False
+    """Whether it is a panel's PromQL."""
+
     @property
     def excused(self) -> bool:
         """Whether it may show nothing."""
@@ -56,6 +60,12 @@ class Grafana:
         """Return every dashboard that is provisioned."""
         found = self._get("/api/search", type="dash-db", limit=200)
         return [self._get(f"/api/dashboards/uid/{one['uid']}")["dashboard"] for one in found]
+
+    @cached_property
+    def prometheus(self) -> str:
+        """Uid of its Prometheus data source."""
+        (found,) = [one["uid"] for one in self._get("/api/datasources") if one["type"] == "prometheus"]
+        return str(found)
 
     def ask(self, uid: str, path: str, **params: Any) -> dict[str, Any]:
         """Ask a data source; return its answer, an error included."""
@@ -134,7 +144,7 @@ def _panel(
     if answer.get("status") != "success":
         return Asked(board, panel["title"], expr, error=answer.get("error", "") or str(answer)[:200])
     series = sum(1 for one in answer["data"]["result"] if _has_number(one, answer["data"]["resultType"] == "streams"))
-    return Asked(board, panel["title"], expr, series)
+    return Asked(board, panel["title"], expr, series, promql=not logs)
 
 
 def _has_number(series: Mapping[str, Any], lines: bool) -> bool:

@@ -1,37 +1,16 @@
 """The four products of the seeds side by side on one engine: each healthy, as its document says, in nobody's way."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 from docker.errors import NotFound
 
+from tests.live.products import STACKS
 from tests.live.running import Running
 from tests.live.test_1_up import wait_until
 from tests.seeds.inspection import file_in, shows
 from tests.seeds.table import Row, rows
-
-STACKS = ("dating-app", "dev", "pivotal-flow", "love-parser")
-QUICK = "  dockyard:docker: {health_interval: 2s}\n"
-"""The line of Pulumi.dev.yaml that overrides Tumulte's own intervals."""
-
-
-@pytest.fixture(scope="module")
-def products(fresh_checkout) -> dict[str, Running]:
-    """All four, brought up at once; Tumulte's dev stack with the health intervals of its document."""
-    file = fresh_checkout.folder / "Pulumi.dev.yaml"
-    before = file.read_text()
-    assert before.count(QUICK) == 1
-    file.write_text(before.replace(QUICK, ""))
-    # The images are there before two want them at once.
-    for stack in STACKS:
-        ready = fresh_checkout.dockyard("setup", stack, limit=30 * 60)
-        assert ready.code == 0, ready.output
-    with ThreadPoolExecutor(max_workers=len(STACKS)) as lanes:
-        ups = list(lanes.map(lambda stack: fresh_checkout.dockyard("up", stack), STACKS))
-    yield {stack: Running(fresh_checkout, stack, up) for stack, up in zip(STACKS, ups, strict=True)}
-    file.write_text(before)
 
 
 @pytest.fixture(params=STACKS)
