@@ -35,12 +35,33 @@ POSTGRES_FLAGS = (
 )
 """Collectors that are off by default, and that alerts rest on."""
 
+COLLECTORS = (
+    *("cpu", "diskstats", "filefd", "filesystem", "loadavg", "meminfo", "pressure", "stat", "textfile", "time"),
+    *("timex", "uname", "vmstat"),
+)
+"""Of node_exporter, those that rules and dashboards read. Not those of the network (netdev, netstat, conntrack …): the
+exporter has a network namespace of its own, and would tell of that one."""
+
+NODE_FLAGS = (
+    *("--path.rootfs=/host", "--path.procfs=/host/proc", "--path.sysfs=/host/sys"),
+    TEXTFILES,
+    "--collector.disable-defaults",
+    *(f"--collector.{name}" for name in COLLECTORS),
+    # What holds no data of its own. An overlay may be the root of the host; those of containers are left out.
+    "--collector.filesystem.fs-types-exclude=^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devpts|devtmpfs|efivarfs"
+    "|fuse.lxcfs|fusectl|hugetlbfs|iso9660|mqueue|nsfs|proc|procfs|pstore|ramfs|rpc_pipefs|securityfs|selinuxfs|squashfs"
+    "|sysfs|tmpfs|tracefs)$",
+    "--collector.filesystem.mount-points-exclude=^/(dev|proc|run|sys|var/lib/(docker|containerd|containers)/.+)($|/)"
+    "|/overlay2/",
+)
+
 CADVISOR_FLAGS = (
     "--port=8080",
     "--housekeeping_interval=15s",
-    # Without these three the series of one container are several hundred.
     "--store_container_labels=false",
-    "--disable_metrics=advtcp,cpuset,hugetlb,memory_numa,percpu,process,referenced_memory,resctrl,sched,tcp,udp",
+    # `network` is the host's: without Docker it knows no container's. All else would be some 600 series more, and the
+    # sizes of file systems, which node_exporter tells too.
+    "--enable_metrics=cpu,memory,network",
     "--docker_only=true",
     # It has no Docker to ask which control groups are containers (cgroup v1 with cgroupfs, v2 with systemd).
     "--raw_cgroup_prefix_whitelist=/docker/,/system.slice/docker-",
@@ -106,7 +127,7 @@ class ExporterSet(pulumi.ComponentResource):
             role="node-exporter",
             image=self._config.image("node-exporter"),
             user=NOBODY,
-            command=("--path.rootfs=/host", "--path.procfs=/host/proc", "--path.sysfs=/host/sys", TEXTFILES),
+            command=NODE_FLAGS,
             limits=self._config.exporters.node,
             networks=self._on_network("node-exporter"),
             mounts=(Mount("/", "/host", host=True), self._config.inventory, *self._written()),
