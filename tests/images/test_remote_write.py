@@ -1,0 +1,245 @@
+"""Prometheus as MonitoringStack runs it sends on to a second one, which is killed for two minutes: nothing is lost."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+import docker
+import pulumi
+import pytest
+from docker.models.containers import Container
+
+from components.context import StackContext
+from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
+from settings.docker import Docker
+from settings.monitoring import Monitoring
+from tests.images.edge_stage import wait
+from tests.images.helpers import kit_images
+from tests.images.making import make_container, remove_all, run_job
+from tests.unit.world import World, build
+
+LABEL = "remote-write-test"
+OUTAGE = 120
+"""Seconds that the receiver is away."""
+
+PASSWORD = "p w\"$'x"
+HASH = "$2b$04$A87a6okahDfdbk50V986fO0dMyyb8BsUx0VLep7NMQlHcEyOk4zMy"
+"""bcrypt of it."""
+
+Samples = Mapping[str, list[tuple[float, str]]]
+"""Series, as its labels in JSON → moments and values."""
+
+
+@dataclass
+class Pair:
+    """The sender, which scrapes itself every second, and the receiver, which lets in those with the password alone."""
+
+    engine: docker.DockerClient
+    images: Mapping[str, str]
+    mark: str = field(default_factory=lambda: f"remote-write-test-{uuid.uuid4().hex[:10]}")
+    sender: Container = field(init=False)
+    receiver: Container = field(init=False)
+
+    def world(self) -> World:
+        """Return what the program registers."""
+        said = {
+            "prometheus": {"scrape_interval": "1s"},
+            "remote_write": [
+                {
+                    "name": "archive",
+                    "url": "http://archive:9090/api/v1/write",
+                    "basic_auth": {"username": "shop", "password": "archive-password"},
+                    "drop": ["prometheus_http_.+"],
+                }
+            ],
+        }
+
+        def program() -> None:
+            network = pulumi.Output.from_input(self.mark)
+            context = StackContext("shop", "development", Docker(), False, network, network)
+            config = MonitoringStackConfig(
+                Monitoring.model_validate(said),
+                context,
+                lambda name: self.images.get(name, name),
+                targets=[],
+                alertmanager="alertmanager:9093",
+                rules={},
+                dashboards={},
+                root_url="http://127.0.0.1:3000",
+            )
+            MonitoringStack("m", config)
+
+        return build(program, stack=self.mark, secrets={"archive-password": PASSWORD})
+
+    def up(self) -> None:
+        """Make both and wait until both answer."""
+        labels = {LABEL: self.mark}
+        self.engine.networks.create(self.mark, labels=labels)
+        api = self.engine.api
+        created = api.create_container(
+            self.images["prometheus"],
+            entrypoint=["sh", "-c"],
+            command=[
+                f"printf 'basic_auth_users: {{shop: {HASH}}}\\n' > /tmp/web.yml && echo 'global: {{}}' > /tmp/p.yml &&"
+                " exec prometheus --config.file=/tmp/p.yml --storage.tsdb.path=/prometheus"
+                " --web.enable-remote-write-receiver --web.config.file=/tmp/web.yml"
+            ],
+            labels=labels,
+            host_config=api.create_host_config(
+                network_mode=self.mark,
+                mounts=[docker.types.Mount("/prometheus", f"{self.mark}-archive", "volume")],
+            ),
+            networking_config=api.create_networking_config(
+                {self.mark: api.create_endpoint_config(aliases=["archive"])}
+            ),
+        )
+        self.receiver = self.engine.containers.get(created["Id"])
+        self.receiver.start()
+        world = self.world()
+        writer = make_container(self.engine, world["m-prometheus-config-writer"], self.mark, labels)
+        code, said = run_job(writer)
+        assert code == 0, said
+        self.sender = make_container(self.engine, world["m-prometheus"], self.mark, labels)
+        self.sender.start()
+        for container in (self.receiver, self.sender):
+            wait(lambda one=container: self.answers(one), lambda one=container: one.logs().decode(), 60)
+
+    def answers(self, container: Container) -> bool:
+        """Whether it answers queries."""
+        return container.exec_run(self._get(container, "/-/ready"))[0] == 0
+
+    def _get(self, container: Container, path: str) -> list[str]:
+        # busybox' wget takes a password in the address alone, where some of its signs mean something else.
+        given = ["--header", f"Authorization: Basic {_basic('shop', PASSWORD)}"] if container == self.receiver else []
+        return ["wget", "-q", "-T", "20", *given, "-O", "-", f"http://127.0.0.1:9090{path}"]
+
+    def ask(self, container: Container, query: str, moment: float | None = None) -> list[dict]:
+        """Return the result of an instant query."""
+        at = {"time": f"{moment:.3f}"} if moment else {}
+        command = self._get(container, f"/api/v1/query?{urlencode({'query': query, **at})}")
+        for _ in range(5):
+            code, said = container.exec_run(command)
+            assert code == 0, f"{said.decode()}\n{container.logs(tail=20).decode()}"
+            try:
+                return json.loads(said)["data"]["result"]
+            except json.JSONDecodeError:
+                # A busy engine loses what a program said that is gone already.
+                time.sleep(0.2)
+        raise AssertionError(f"half an answer, five times: {said[-200:]!r}")
+
+    def samples(self, container: Container, selector: str, until: float, seconds: int) -> Samples:
+        """Return every sample of some series up to a moment."""
+        found = self.ask(container, f"{selector}[{seconds}s]", until)
+        return {
+            json.dumps(one["metric"], sort_keys=True): [(moment, value) for moment, value in one["values"]]
+            for one in found
+        }
+
+    def value(self, query: str) -> float:
+        """Return the sum of what the sender says of itself, 0 where there is nothing."""
+        found = self.ask(self.sender, f"sum({query})")
+        return float(found[0]["value"][1]) if found else 0.0
+
+    def down(self) -> None:
+        """Remove everything."""
+        remove_all(self.engine, f"{LABEL}={self.mark}", self.mark)
+
+
+def _basic(user: str, password: str) -> str:
+    return base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+@contextmanager
+def running_pair(engine: docker.DockerClient, images: Mapping[str, str]) -> Iterator[Pair]:
+    """Run both; everything of them is gone at the end."""
+    pair = Pair(engine, images)
+    try:
+        pair.up()
+        yield pair
+    finally:
+        pair.down()
+
+
+@pytest.fixture(scope="module")
+def pair(engine: docker.DockerClient, docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    with (
+        kit_images(tmp_path_factory.mktemp("remote"), docker_host, ["prometheus"]) as images,
+        running_pair(engine, images) as made,
+    ):
+        yield made
+
+
+def test_a_receiver_that_is_killed_for_two_minutes_misses_not_one_sample(pair: Pair):
+    began = time.time()
+
+    def arrived() -> bool:
+        return bool(pair.ask(pair.receiver, 'up{job="prometheus"}'))
+
+    wait(arrived, lambda: pair.sender.logs(tail=30).decode(), 60)
+    time.sleep(10)
+    pair.receiver.kill()
+    killed = time.time()
+    time.sleep(OUTAGE)
+    assert pair.value("prometheus_remote_storage_samples_retried_total") > 0, "the sender did not notice"
+    pair.receiver.start()
+    wait(lambda: pair.answers(pair.receiver), lambda: pair.receiver.logs().decode(), 60)
+    back = time.time()
+    assert back - killed >= OUTAGE
+    time.sleep(10)
+
+    until = time.time()
+    window = int(until - began) + 5
+    steady = 'up{job="prometheus"}'
+    sent = pair.samples(pair.sender, steady, until, window)
+
+    def same() -> bool:
+        return pair.samples(pair.receiver, steady, until, window) == sent
+
+    wait(same, lambda: f"{pair.value('prometheus_remote_storage_samples_pending')} wait to be sent", 120)
+
+    everything = '{__name__=~".+", __name__!~"prometheus_http_.+"}'
+    sent = pair.samples(pair.sender, everything, until, window)
+    received = pair.samples(pair.receiver, everything, until, window)
+    number = sum(map(len, sent.values()))
+    (own,) = [
+        samples
+        for series, samples in sent.items()
+        if json.loads(series).get("job") == "prometheus" and json.loads(series)["__name__"] == "up"
+    ]
+    during = [moment for moment, _ in own if killed < moment < back]
+    assert len(during) >= OUTAGE - 5, "the sender itself has gaps"
+    assert number > 50_000
+    lost = {
+        series: len(samples) - len(received.get(series, []))
+        for series, samples in sent.items()
+        if received.get(series) != samples
+    }
+    assert lost == {}
+    assert received.keys() == sent.keys()
+    for kind in ("failed", "dropped"):
+        assert pair.value(f'prometheus_remote_storage_samples_{kind}_total{{reason!="dropped_series"}}') == 0
+
+
+def test_what_is_dropped_by_name_stays_at_home(pair: Pair):
+    assert pair.ask(pair.sender, "count(prometheus_http_requests_total)")
+    assert pair.ask(pair.receiver, "count(prometheus_http_requests_total)") == []
+
+
+def test_series_bear_their_product_and_environment_there_too(pair: Pair):
+    (found,) = pair.ask(pair.receiver, 'up{job="prometheus"}')
+    assert (found["metric"]["product"], found["metric"]["environment"]) == ("shop", "development")
+
+
+def test_the_password_stands_in_no_configuration_that_can_be_asked_for(pair: Pair):
+    code, said = pair.sender.exec_run(["wget", "-q", "-O", "-", "http://127.0.0.1:9090/api/v1/status/config"])
+    assert code == 0
+    assert "password_file: /etc/prometheus/secrets/archive-password" in json.loads(said)["data"]["yaml"]
+    code, said = pair.sender.exec_run(["stat", "-c", "%a %u", "/etc/prometheus/secrets/archive-password"])
+    assert (code, said.decode().split()) == (0, ["400", "65534"])
