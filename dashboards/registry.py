@@ -7,12 +7,22 @@ from collections.abc import Callable
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from dashboards.containers import containers
+from dashboards.host import host
+from dashboards.kpis import kpis
+from dashboards.nodejs import nodejs
 from dashboards.overview import overview
+from dashboards.queues import queues
 from dashboards.runbooks import runbooks
 from dashboards.shown import Shown
 
 BOARDS: tuple[Callable[[Shown], Dashboard | None], ...] = (
     overview,
+    host,
+    containers,
+    kpis,
+    nodejs,
+    queues,
     runbooks,
 )
 """Each makes one dashboard, or none where the stack has no such thing."""
