@@ -67,6 +67,10 @@ SEED_LIMITS = {
     "ContainerHighMemory": 0.90,
     "ContainerHighCpu": 0.80,
     "HighDatabaseConnections": 0.80,
+    # Love Parser's runbook names no figures: these are ours.
+    "BroadcastQueueStuck": 0,
+    "PaymentCallbackFailures": 3,
+    "DBPoolExhaustion": 0.95,
 }
 ALWAYS_FIRING = {"Watchdog"}
 """vector(1) has no series that could keep it from firing."""
