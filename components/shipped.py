@@ -106,6 +106,7 @@ def shown(settings: Settings) -> Shown:
         figures=tuple(Figure(kpi.title, kpi.query, kpi.unit) for kpi in product.kpis),
         edge=bool(product.publish or any(service.port for service in product.services.values())),
         tunnel=bool(settings.stack.tunnel),
+        remote_write=bool(product.monitoring.remote_write),
         limits={name: limit for text in files.values() for name, limit in thresholds(changed(text, changes)).items()},
         runbooks={} if product.monitoring.runbooks_url else runbooks(),
     )

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from dashboards.alerts import alerts
 from dashboards.containers import containers
+from dashboards.deployments import deployments
 from dashboards.host import host
 from dashboards.kpis import kpis
+from dashboards.monitoring import monitoring
 from dashboards.nodejs import nodejs
 from dashboards.overview import overview
 from dashboards.queues import queues
@@ -23,6 +26,9 @@ BOARDS: tuple[Callable[[Shown], Dashboard | None], ...] = (
     kpis,
     nodejs,
     queues,
+    alerts,
+    monitoring,
+    deployments,
     runbooks,
 )
 """Each makes one dashboard, or none where the stack has no such thing."""

@@ -43,6 +43,9 @@ class Shown:
     edge: bool = True
     probes: bool = True
     tunnel: bool = False
+    remote_write: bool = False
+    """Prometheus sends its samples on to stores for the long term."""
+
     limits: Mapping[str, float] = field(default_factory=dict)
     """Alert → its threshold, as the rules of this stack have it."""
 

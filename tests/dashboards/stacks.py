@@ -26,6 +26,7 @@ FULL = Shown(
     objectives=("backend",),
     figures=(Figure("Polls active", "sum(tumulte_polls_active_total)"),),
     tunnel=True,
+    remote_write=True,
     limits=LIMITS,
     runbooks={"HighErrorRate": "# HighErrorRate\n\n## Symptom\nErrors.\n"},
 )

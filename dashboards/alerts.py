@@ -1,0 +1,134 @@
+"""Alerts: what fires, what fired, and who was told."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from dashboards.board import Board
+from dashboards.panels import OPERATIONS, SECONDS, SHORT, F, Limits, Panel, Query, chart, number, rows_of
+from dashboards.shown import Shown
+
+WEEK = "[7d:5m]"
+"""A look every 5 minutes is enough for what is told in hours."""
+
+
+def alerts(shown: Shown) -> Dashboard:
+    """Make the board of the alerts."""
+    board = Board(shown, "alerts", "Alerts", "what fires, what fired, and who was told?")
+    board.row(4, _numbers())
+    firing = f'ALERTS{{{F}, alertstate="firing"}}'
+    board.row(
+        9,
+        [
+            rows_of(
+                "Firing now",
+                {"Series": f"count by (alertname, severity, scope, job, instance) ({firing})"},
+                "Every alert that fires, the Watchdog among them. Each has a page in the runbooks.",
+                {"severity": "Severity", "alertname": "Alert", "scope": "Of", "job": "Job", "instance": "Instance"},
+                {"Series": SHORT},
+            ),
+            rows_of(
+                "Longest in 7 days",
+                {"Time": f"topk(15, sum by (alertname, severity) (sum_over_time({firing}{WEEK})) * 300)"},
+                "For how long each alert fired in the last 7 days, all its series taken together.",
+                {"alertname": "Alert", "severity": "Severity"},
+                {"Time": SECONDS},
+            ),
+        ],
+    )
+    board.row(
+        7,
+        [
+            chart(
+                "Firing by severity",
+                Query(f"count by (severity) ({firing})", "{{severity}}"),
+                "Alerts that fire; the one for information that is always there is the Watchdog.",
+                SHORT,
+                stacked=True,
+            ),
+            chart(
+                "Pending",
+                Query(f'count(ALERTS{{{F}, alertstate="pending"}}) or vector(0)', "pending"),
+                "Alerts whose condition holds, but not yet for long enough.",
+                SHORT,
+            ),
+            chart(
+                "Firing by alert",
+                Query(f"count by (alertname) ({firing})", "{{alertname}}"),
+                "Which alerts fired when.",
+                SHORT,
+                stacked=True,
+            ),
+        ],
+    )
+    board.row(7, _delivery())
+    return board.build()
+
+
+def _numbers() -> list[Panel]:
+    def of(severity: str, colour: Limits) -> Panel:
+        return number(
+            f"Firing: {severity}",
+            f'count(ALERTS{{{F}, alertstate="firing", severity="{severity}"}}) or vector(0)',
+            f"Alerts of severity {severity} that fire now.",
+            limits=colour,
+        )
+
+    return [
+        of("critical", Limits(critical=1)),
+        of("warning", Limits(warning=1)),
+        number(
+            "Silenced or inhibited",
+            f'sum(alertmanager_alerts{{{F}, state="suppressed"}})',
+            "Alerts that fire and that nobody is told of: silenced by a person, or following from another alert.",
+            limits=Limits(warning=1),
+        ),
+        number(
+            "Silences",
+            f'sum(alertmanager_silences{{{F}, state="active"}})',
+            "Silences that hold now; one that is forgotten hides the next trouble.",
+            limits=Limits(warning=1),
+        ),
+        number(
+            "Receivers",
+            f"sum(alertmanager_integrations{{{F}}})",
+            "Ways by which Alertmanager tells people.",
+            limits=Limits(warning=1, falling=True),
+        ),
+    ]
+
+
+def _delivery() -> list[Panel]:
+    return [
+        chart(
+            "Alerts received",
+            [
+                Query(f"sum by (status) (rate(alertmanager_alerts_received_total{{{F}}}[5m]))", "{{status}}"),
+                Query(f"sum(rate(alertmanager_alerts_invalid_total{{{F}}}[5m]))", "refused"),
+            ],
+            "Alerts a second that Alertmanager hears of; the Watchdog alone is one a minute.",
+            OPERATIONS,
+        ),
+        chart(
+            "Notifications sent",
+            Query(
+                f"sum by (integration) (increase(alertmanager_notifications_total{{{F}}}[1h]))",
+                "{{integration}}",
+            ),
+            "Notifications in an hour, by the way they went.",
+            SHORT,
+        ),
+        chart(
+            "Notifications failed",
+            [
+                Query(
+                    f"sum by (integration) (increase(alertmanager_notifications_failed_total{{{F}}}[15m]))",
+                    "{{integration}}",
+                ),
+                Query(f"sum(increase(alertmanager_notification_requests_failed_total{{{F}}}[15m]))", "single attempts"),
+            ],
+            "Notifications that reached nobody after all attempts, and attempts that failed, in 15 minutes.",
+            SHORT,
+            Limits(critical=1),
+        ),
+    ]

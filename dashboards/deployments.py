@@ -1,0 +1,167 @@
+"""Deployments and drift: what was released when, whether what runs is what was declared, and what could be restored."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from dashboards.board import Board
+from dashboards.panels import AGO, BYTES, SECONDS, SHORT, F, Limits, Panel, Query, chart, lamp, number, rows_of
+from dashboards.shown import Shown
+
+
+def deployments(shown: Shown) -> Dashboard:
+    """Make the board of deployments, drift and backups."""
+    board = Board(shown, "deployments", "Deployments and drift", "is what runs what was declared, and is it backed up?")
+    board.row(4, _last(shown))
+    board.row(4, _standing(shown))
+    board.row(9, _what_runs())
+    board.row(
+        7,
+        [
+            chart(
+                "Duration of deploys",
+                Query(f"max(dockyard_last_deploy_duration_seconds{{{F}}})", "last deploy"),
+                "How long the last deploy took, without fetching images.",
+                SECONDS,
+                Limits(warning=shown.limit("DeploySlow")),
+            ),
+            chart(
+                "Changes of the last deploy",
+                Query(f"sum by (kind) (dockyard_last_deploy_changes{{{F}}})", "{{kind}}"),
+                "Resources that the last deploy created, updated, deleted or replaced.",
+                SHORT,
+                stacked=True,
+            ),
+            chart(
+                "Metrics files",
+                Query(f"time() - node_textfile_mtime_seconds{{{F}}}", "{{file}}"),
+                "How long ago each file was written that tells Prometheus of dumps, releases and containers.",
+                SECONDS,
+            ),
+        ],
+    )
+    if "postgres" in shown.data_stores:
+        board.section("Backups")
+        board.row(7, _backups(shown))
+    return board.build()
+
+
+def _last(shown: Shown) -> list[Panel]:
+    return [
+        lamp(
+            "Last deploy",
+            f"min(dockyard_last_deploy_success{{{F}}})",
+            "Whether the last `up` or rollback ended well; after one that failed the version before it serves.",
+        ),
+        number(
+            "Deployed",
+            f"max(dockyard_last_deploy_timestamp_seconds{{{F}}}) * 1000",
+            "When the last deploy ended, well or not.",
+            AGO,
+        ),
+        number(
+            "Containers changed",
+            f'max(node_textfile_mtime_seconds{{{F}, file=~".*/containers.prom"}}) * 1000',
+            "When a container was last replaced: much later than the last deploy means by another hand.",
+            AGO,
+        ),
+        number(
+            "Release",
+            Query(f"dockyard_release_info{{{F}}}", "{{release}}"),
+            "A short hash of all that decides what runs: settings, files, images.",
+        ),
+    ]
+
+
+def _standing(shown: Shown) -> list[Panel]:
+    return [
+        number(
+            "Drift",
+            f"sum(dockyard_drift_resources{{{F}}})",
+            "Resources that were not as the last release made them, when somebody last looked; an `up` mends them.",
+            limits=Limits(warning=1),
+        ),
+        number(
+            "Last drift check",
+            f"time() - max(dockyard_drift_last_check_timestamp_seconds{{{F}}})",
+            "How long ago what runs was compared with what was declared; each `up` does so.",
+            SECONDS,
+            Limits(warning=shown.limit("DriftCheckMissed")),
+        ),
+        number(
+            "Oldest container",
+            f"time() - min(container:start_time_seconds:max{{{F}}})",
+            "How long the container that runs longest has run.",
+            SECONDS,
+        ),
+        number(
+            "Containers in the inventory",
+            f"count(dockyard_container_info{{{F}}})",
+            "Long-running containers of the stack, as the last deploy left them.",
+        ),
+    ]
+
+
+def _what_runs() -> list[Panel]:
+    age = (
+        f"(time() - max by (service, container_id) (container:start_time_seconds:max{{{F}}}))"
+        " * on (container_id) group_left (image)"
+        f" max by (container_id, image) (dockyard_container_info{{{F}}})"
+    )
+    return [
+        rows_of(
+            "Containers by age",
+            {"Runs for": f"sort(sum by (service, image, container_id) ({age}))"},
+            "Every container of the stack, its image without registry and digest, and since when it runs.",
+            {"service": "Service", "image": "Image", "container_id": "Container"},
+            {"Runs for": SECONDS},
+        )
+    ]
+
+
+def _backups(shown: Shown) -> list[Panel]:
+    return [
+        rows_of(
+            "Backups",
+            {
+                "Good": f"min by (store, kind) (dockyard_backup_success{{{F}}})",
+                "Tried": f"max by (store, kind) (dockyard_backup_last_attempt_timestamp_seconds{{{F}}}) * 1000",
+                "Last good one": f"max by (store, kind) (dockyard_backup_last_success_timestamp_seconds{{{F}}}) * 1000",
+            },
+            "Whether the last backup of each kind went well (1) or failed (0), and when the last good one was made.",
+            {"store": "Store", "kind": "Kind"},
+            {"Good": SHORT, "Tried": AGO, "Last good one": AGO},
+            {"Good": Limits(critical=1, falling=True)},
+        ),
+        chart(
+            "Age of the last backup",
+            Query(
+                f"time() - max by (store, kind) (dockyard_backup_last_success_timestamp_seconds{{{F}}})",
+                "{{store}} {{kind}}",
+            ),
+            "How old the data are that could be brought back. Dumps before a release are as old as the release.",
+            SECONDS,
+            Limits(critical=shown.limit("BackupMissed")),
+        ),
+        chart(
+            "Size of backups",
+            Query(f"max by (store, kind) (dockyard_backup_size_bytes{{{F}}})", "{{store}} {{kind}}"),
+            "Size of the last good backup.",
+            BYTES,
+        ),
+        chart(
+            "Duration of backups",
+            Query(f"max by (store, kind) (dockyard_backup_duration_seconds{{{F}}})", "{{store}} {{kind}}"),
+            "How long the last backup took.",
+            SECONDS,
+            Limits(warning=shown.limit("BackupSlow")),
+        ),
+        number(
+            "Last verified restore",
+            Query(
+                f"max by (store) (dockyard_backup_last_verified_restore_timestamp_seconds{{{F}}}) * 1000", "{{store}}"
+            ),
+            "When a backup was last restored and looked at.",
+            AGO,
+        ),
+    ]
