@@ -1,4 +1,4 @@
-"""Draws docs/pictures/: the key series of the dashboards, from a running stack. Grafana's own renderer is no part of it.
+"""Draws docs/pictures/: the key series of the dashboards, from a running stack. Grafana's renderer is no part of it.
 
     python -m venv /tmp/draw && /tmp/draw/bin/pip install -r docs/requirements.txt
     /tmp/draw/bin/python docs/draw.py http://127.0.0.1:9090
