@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from starlette.testclient import TestClient
 
 from dashboards.registry import render
+from tests.dashboards.stacks import FULL
 from toolchain.kit.grafana.grafana_double.app import build
 from toolchain.kit.grafana.grafana_double.library import Library
 from toolchain.kit.grafana.grafana_double.settings import Settings
@@ -117,6 +119,6 @@ def start(provisioning: Provisioning, prometheus: FakePrometheus) -> Iterator[Ca
 @pytest.fixture
 def overview(provisioning: Provisioning) -> str:
     """Provision the overview dashboard as the stack does; return its uid."""
-    for name, text in render("tumulte", "development", "prometheus").items():
-        provisioning.board(name, text)
+    stack = replace(FULL, environment="development", datasource_uid="prometheus")
+    provisioning.board("dockyard-overview.json", render(stack)["dockyard-overview.json"])
     return "dockyard-overview"

@@ -275,3 +275,49 @@ def test_a_reload_takes_what_is_new_and_keeps_the_old_when_it_is_broken(
 def test_complaints_can_be_read_by_tests(start: Start, provisioning: Provisioning) -> None:
     provisioning.board("a.json", "{")
     assert "failed to load dashboard from" in start().get("/api/double/problems").json()[0]
+
+
+def test_requests_are_counted_by_route_and_status_as_grafana_does(start: Start, overview: str) -> None:
+    client = start()
+    client.get("/api/health")
+    client.get("/api/dashboards/uid/nobody")
+    client.get("/api/nowhere")
+    client.get("/metrics")
+    text = client.get("/metrics").text
+    count = "grafana_http_request_duration_seconds_count"
+    labels = 'method="GET",slo_group="none",status_code='
+    assert f'{count}{{handler="/api/health",{labels}"200",status_source=""}} 1.0' in text
+    assert f'{count}{{handler="/api/dashboards/uid/:uid",{labels}"404",status_source=""}} 1.0' in text
+    assert f'{count}{{handler="unknown",{labels}"404",status_source=""}} 1.0' in text
+    assert 'handler="/metrics"' not in text
+
+
+def test_calls_of_data_sources_are_counted_once_a_request_and_fail_with_one_query(
+    start: Start, prometheus: FakePrometheus
+) -> None:
+    client = start()
+    ask = {"queries": [{"refId": ref, "expr": "up", "datasource": {"uid": "prometheus"}} for ref in "AB"]}
+    client.post("/api/ds/query", json=ask)
+    prometheus.answer = lambda _request: httpx.Response(400, json={"status": "error", "error": "parse error"})
+    client.post("/api/ds/query", json=ask)
+    client.get("/api/datasources/uid/prometheus/health")
+    text = client.get("/metrics").text
+
+    def counted(endpoint: str, status: str, source: str) -> str:
+        return (
+            f'grafana_plugin_request_total{{endpoint="{endpoint}",plugin_id="prometheus",status="{status}",'
+            f'status_source="{source}",target="unknown"}} 1.0'
+        )
+
+    assert counted("queryData", "ok", "plugin") in text
+    assert counted("queryData", "error", "downstream") in text
+    assert counted("checkHealth", "error", "downstream") in text
+
+
+def test_a_log_in_that_fails_is_counted(start: Start) -> None:
+    client = start(auth=None)
+    counted = 'grafana_authn_authn_failed_login_total{client="auth.client.form"}'
+    assert counted not in client.get("/metrics").text
+    client.post("/login", data={"user": "admin", "password": "wrong"})
+    client.post("/login", data={"user": "admin", "password": "correct horse"})
+    assert f"{counted} 1.0" in client.get("/metrics").text

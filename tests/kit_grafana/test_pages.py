@@ -39,16 +39,20 @@ def test_the_front_page_lists_dashboards_data_sources_and_problems(
     assert "failed to load dashboard from" in text
 
 
+EVERYTHING = 'product=~".*", environment=~".*"'
+"""What the overview's variables are before anybody chooses."""
+
+
 def test_a_dashboard_s_page_shows_each_panel_with_its_current_values(
     start: Start, prometheus: FakePrometheus, overview: str
 ) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         query = httpx.QueryParams(request.content.decode())["query"]
-        if query == 'sum(up{job="backend"})':
+        if query == f'sum(up{{{EVERYTHING}, job="backend"}})':
             return vector(({}, "1"))
-        if query == "instance:node_cpu_utilisation:ratio_rate5m":
+        if query == f'instance:node_cpu_utilisation:ratio_rate5m{{{EVERYTHING}, instance=~".*"}}':
             return vector(({"instance": "host:9100"}, "0.4242"))
-        if query == "redis_memory_used_bytes":
+        if query == f"redis_memory_used_bytes{{{EVERYTHING}}}":
             return vector(({}, "1572864"))
         return success("vector", [])
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import httpx
-from prometheus_client import CollectorRegistry, Gauge, PlatformCollector, ProcessCollector
+from prometheus_client import Gauge, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,6 +20,7 @@ from starlette.routing import Route
 from . import VERSION, api, pages
 from .auth import Door, RequireLogin
 from .library import Library
+from .meters import CountRequests, Meters
 from .queries import new_client
 from .settings import Settings
 
@@ -37,16 +38,17 @@ def build(settings: Settings, library: Library, client: httpx.AsyncClient | None
         watcher.cancel()
         await app.state.client.aclose()
 
+    meters = Meters()
     routes = [*api.ROUTES, *pages.ROUTES]
     if settings.metrics:
-        routes.append(Route("/metrics", _metrics(library)))
+        routes.append(Route("/metrics", _metrics(library, meters)))
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(RequireLogin, door=door)],
+        middleware=[Middleware(CountRequests, meters=meters, routes=routes), Middleware(RequireLogin, door=door)],
         exception_handlers={HTTPException: _error},
         lifespan=lifespan,
     )
-    app.state.settings, app.state.library, app.state.door = settings, library, door
+    app.state.settings, app.state.library, app.state.door, app.state.meters = settings, library, door, meters
     app.state.client = client or new_client()
     return app
 
@@ -67,8 +69,8 @@ async def _error(request: Request, error: Exception) -> Response:
     return JSONResponse({"message": message}, status_code=status)
 
 
-def _metrics(library: Library) -> Callable[[Request], Awaitable[Response]]:
-    registry = CollectorRegistry()
+def _metrics(library: Library, meters: Meters) -> Callable[[Request], Awaitable[Response]]:
+    registry = meters.registry
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     build_info = Gauge(

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from . import NOTICE, VERSION
-from .api import client, library
+from .api import client, library, meters
 from .auth import COOKIE, SESSION_SECONDS, Door, refused
 from .dashboards import Dashboard, panels
 from .library import Library, variables
@@ -174,6 +174,7 @@ async def login(request: Request) -> Response:
     except (ValueError, KeyError, TypeError):
         return refused(400, "bad login data", "bad-request")
     if not door.password_fits(user, password):
+        meters(request).login_failed()
         if as_json:
             return refused(401, "Invalid username or password", "password-auth.failed")
         return page("Welcome to the Grafana double", f'<p class="error">Invalid username or password</p>{FORM}', 401)
