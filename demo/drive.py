@@ -1,7 +1,7 @@
 """`python -m demo drive`: users for the demo workload, so that dashboards have something to show.
 
 Sends, for a bounded time and a few requests a second: polls, votes and pages; a share of requests that end in 404, 422
-or 500; WebSocket connections; jobs of every queue, some of them delayed, slow or failing; payment callbacks, some of
+or 500; WebSocket connections; jobs of every queue, some of them delayed, slow or failing; payment callbacks, two of
 them refused. What a backend does not have (its route answers 404) is left out.
 """
 
@@ -13,7 +13,7 @@ import itertools
 import ssl
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -25,6 +25,9 @@ from demo.jobs import KPIS
 from demo.payments import SIGNED
 
 TEA = {"question": "Tea?", "options": ["yes", "no"], "seconds": 3600}
+
+Step = Callable[[], Awaitable[bool]]
+"""One thing that a user does; false when there is no such thing here."""
 
 LONGEST_SECONDS = 3600.0
 ANSWER_SECONDS = 10.0
@@ -98,7 +101,7 @@ class Driver:
         except TimeoutError:
             pass  # the time is over, as it was meant to be
 
-    async def _each(self, rate: float, steps: itertools.cycle[Callable[[], Awaitable[bool]]]) -> None:
+    async def _each(self, rate: float, steps: Iterator[Step]) -> None:
         """Take the steps in turn at `rate` a second, until one of them says that there is no such thing here."""
         loop = asyncio.get_running_loop()
         due = loop.time()
@@ -132,7 +135,7 @@ class Driver:
             self.poll = int(answer.json()["id"])
         return answer is None or answer.status_code != 404
 
-    def voters(self) -> itertools.cycle[Callable[[], Awaitable[bool]]]:
+    def voters(self) -> Iterator[Step]:
         """Return what voters do: many look, some vote, one launches a poll, one is wrong about it."""
 
         async def vote() -> bool:
@@ -149,10 +152,10 @@ class Driver:
 
         return itertools.cycle([self.launch, look, look, vote, look, look, vote, look, listed, look, vote, look, err])
 
-    def strangers(self) -> itertools.cycle[Callable[[], Awaitable[bool]]]:
+    def strangers(self) -> Iterator[Step]:
         """Return what others do: paths that nobody serves, an error, a slow answer, the version."""
 
-        def asking(path: str) -> Callable[[], Awaitable[bool]]:
+        def asking(path: str) -> Step:
             async def ask() -> bool:
                 await self.ask("GET", path)
                 return True
@@ -162,23 +165,29 @@ class Driver:
         paths = ("/version", "/wp-login.php", "/boom", "/slow?seconds=0.3", "/version", "/polls/999999999")
         return itertools.cycle([asking(path) for path in paths])
 
-    def workers(self) -> itertools.cycle[Callable[[], Awaitable[bool]]]:
-        """Return the jobs that are added: to each queue in turn quick ones, slow ones, failing and delayed ones."""
-        bodies = ({"count": 5, "seconds": 0.02}, {"seconds": 0.6}, {"fail": True}, {"seconds": 0.1, "delay": 20})
+    def workers(self) -> Iterator[Step]:
+        """Return the jobs that are added: to each queue in turn quick ones, slow ones, failing and delayed ones.
 
-        def adding(queue: str, body: object) -> Callable[[], Awaitable[bool]]:
+        One of 13 fails: fewer than JobFailureRateHigh is for.
+        """
+        bodies = ({"count": 10, "seconds": 0.02}, {"seconds": 0.6}, {"fail": True}, {"seconds": 0.1, "delay": 20})
+
+        def adding(queue: str, body: object) -> Step:
             return lambda: self.there("POST", f"/queues/{queue}/jobs", body)
 
         return itertools.cycle([adding(queue, body) for body in bodies for queue in KPIS])
 
-    def payers(self) -> itertools.cycle[Callable[[], Awaitable[bool]]]:
-        """Return the callbacks of the payment provider: eight good ones, one unsigned, one about no order."""
+    def payers(self) -> Iterator[Step]:
+        """Return the callbacks of the payment provider: one unsigned, one about no order, from then on good ones.
 
-        def callback(order: int, signature: str) -> Callable[[], Awaitable[bool]]:
+        Two failures are fewer than PaymentCallbackFailures is for.
+        """
+
+        def callback(order: int, signature: str) -> Step:
             return lambda: self.there("POST", "/payments/callback", {"order": order}, X_Signature=signature)
 
         good = [callback(order, SIGNED) for order in range(1, 9)]
-        return itertools.cycle([*good, callback(9, "guessed"), callback(0, SIGNED)])
+        return itertools.chain([good[0], callback(9, "guessed"), callback(0, SIGNED)], itertools.cycle(good))
 
     async def _watch(self) -> None:
         """Hold a WebSocket open on the poll; a new one when it was closed."""
