@@ -10,7 +10,9 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from dashboards.alerts import alerts
 from dashboards.containers import containers
 from dashboards.deployments import deployments
+from dashboards.edge import edge
 from dashboards.host import host
+from dashboards.http import http
 from dashboards.kpis import kpis
 from dashboards.monitoring import monitoring
 from dashboards.nodejs import nodejs
@@ -18,9 +20,13 @@ from dashboards.overview import overview
 from dashboards.queues import queues
 from dashboards.runbooks import runbooks
 from dashboards.shown import Shown
+from dashboards.slo import slo
 
 BOARDS: tuple[Callable[[Shown], Dashboard | None], ...] = (
     overview,
+    http,
+    slo,
+    edge,
     host,
     containers,
     kpis,
