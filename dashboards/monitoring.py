@@ -146,12 +146,13 @@ def _rules(shown: Shown) -> list[Panel]:
         ),
         chart(
             "Query time",
+            # Without a query the quantile is no number.
             Query(
-                "histogram_quantile(0.9, sum by (handler, le) (rate(prometheus_http_request_duration_seconds_bucket"
-                f'{{{F}, handler=~"/api/v1/query(_range)?"}}[10m])))',
-                "{{handler}}",
+                "(histogram_quantile(0.9, sum by (le) (rate(prometheus_http_request_duration_seconds_bucket"
+                f'{{{F}, handler=~"/api/v1/query(_range)?"}}[10m]))) >= 0) or vector(0)',
+                "slowest tenth",
             ),
-            "90 % of the queries by people and by Grafana are faster than this; rules are not among them.",
+            "90 % of the queries by people and by Grafana are faster than this; 0 where nobody asks. Rules do not count.",
             SECONDS,
             Limits(warning=shown.limit("PrometheusQueriesSlow")),
         ),
@@ -265,8 +266,7 @@ def _notifications(shown: Shown) -> list[Panel]:
             "Notification time",
             # Without a notification the quantile is no number.
             Query(
-                f"(histogram_quantile(0.9, sum by (le) (rate({latency}[30m]))) >= 0)"
-                f" or sum(rate(alertmanager_notification_latency_seconds_count{{{F}}}[30m]))",
+                f"(histogram_quantile(0.9, sum by (le) (rate({latency}[30m]))) >= 0) or vector(0)",
                 "slowest tenth",
             ),
             "90 % of the notifications are accepted faster than this; 0 where there were none in 30 minutes.",
@@ -293,8 +293,8 @@ def _logs() -> list[Panel]:
                 Query(f"sum by (exporter) (otelcol_exporter_queue_size{{{F}}})", "{{exporter}} waiting"),
                 Query(f"sum by (exporter) (otelcol_exporter_queue_capacity{{{F}}})", "{{exporter}} room"),
             ],
-            "Batches of log lines that wait for Loki, and how many may.",
-            SHORT,
+            "Log lines that wait for Loki, and how much room there is for them: what is more stays in Docker's files.",
+            BYTES,
         ),
     ]
 
