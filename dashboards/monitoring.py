@@ -152,7 +152,7 @@ def _rules(shown: Shown) -> list[Panel]:
                 f'{{{F}, handler=~"/api/v1/query(_range)?"}}[10m]))) >= 0) or vector(0)',
                 "slowest tenth",
             ),
-            "90 % of the queries by people and by Grafana are faster than this; 0 where nobody asks. Rules do not count.",
+            "90 % of the queries by people and Grafana are faster than this; 0 where nobody asks. Rules do not count.",
             SECONDS,
             Limits(warning=shown.limit("PrometheusQueriesSlow")),
         ),
