@@ -17,7 +17,10 @@ from dashboards.kpis import kpis
 from dashboards.monitoring import monitoring
 from dashboards.nodejs import nodejs
 from dashboards.overview import overview
+from dashboards.postgres import postgres
+from dashboards.probes import probes
 from dashboards.queues import queues
+from dashboards.redis import redis
 from dashboards.runbooks import runbooks
 from dashboards.shown import Shown
 from dashboards.slo import slo
@@ -32,6 +35,9 @@ BOARDS: tuple[Callable[[Shown], Dashboard | None], ...] = (
     kpis,
     nodejs,
     queues,
+    postgres,
+    probes,
+    redis,
     alerts,
     monitoring,
     deployments,

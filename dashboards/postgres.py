@@ -1,0 +1,278 @@
+"""PostgreSQL: Love Parser's Database Health (query duration, slow queries, connections, tables), and its upkeep."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from dashboards.board import Board
+from dashboards.panels import (
+    AGO,
+    BYTES,
+    BYTES_PER_SECOND,
+    FI,
+    LOKI,
+    OPERATIONS,
+    RATIO,
+    SECONDS,
+    SHORT,
+    F,
+    Limits,
+    Panel,
+    Query,
+    chart,
+    lamp,
+    number,
+    rows_of,
+)
+from dashboards.shown import Shown
+
+OWN = 'datname!~"template.*|postgres"'
+"""Databases in which somebody works: Postgres' own are left out."""
+
+DATABASE = "{{datname}}"
+
+
+def postgres(shown: Shown) -> Dashboard | None:
+    """Make the board of the product's Postgres; none where it has none."""
+    if "postgres" not in shown.data_stores:
+        return None
+    board = Board(
+        shown, "postgres", "PostgreSQL", "does Postgres keep up?", instances="pg_up", logs=bool(shown.logs_uid)
+    )
+    board.row(4, _now(shown))
+    board.row(8, _connections(shown))
+    board.row(8, _work(shown))
+    board.row(8, _statements(shown))
+    board.section("Memory and disk")
+    board.row(8, _disk(shown))
+    board.row(8, [_tables()])
+    board.section("Upkeep")
+    board.row(8, _log_of_changes(shown))
+    board.row(7, _upkeep(shown))
+    return board.build()
+
+
+def _now(shown: Shown) -> list[Panel]:
+    return [
+        lamp("Postgres up", f"min(pg_up{{{FI}}})", "The exporter reaches Postgres."),
+        number(
+            "Running since",
+            f"max(pg_postmaster_start_time_seconds{{{FI}}}) * 1000",
+            "When Postgres last started: a deployment, or one of its processes was killed.",
+            AGO,
+        ),
+        number(
+            "Connections in use",
+            f"max(instance:pg_connections:ratio{{{FI}}})",
+            "Share of max_connections.",
+            RATIO,
+            Limits(shown.limit("HighDatabaseConnections"), shown.limit("PostgresConnectionsExhausted")),
+            course=True,
+        ),
+        number(
+            "Size of databases",
+            f"sum(pg_database_size_bytes{{{FI}}})",
+            "All databases together, without the log of changes.",
+            BYTES,
+        ),
+    ]
+
+
+def _connections(shown: Shown) -> list[Panel]:
+    return [
+        chart(
+            "Connections",
+            Query(f"instance:pg_connections:ratio{{{FI}}}", "{{instance}}"),
+            "Connections of all states as a share of max_connections.",
+            RATIO,
+            Limits(shown.limit("HighDatabaseConnections"), shown.limit("PostgresConnectionsExhausted")),
+        ),
+        chart(
+            "Connections by state",
+            Query(f"sum by (state) (pg_stat_activity_count{{{FI}}}) > 0", "{{state}}"),
+            "What the connections do: at work, idle, or idle in a transaction, which holds locks.",
+            SHORT,
+            stacked=True,
+        ),
+        chart(
+            "Transactions",
+            Query(f"datname:pg_transactions:rate5m{{{FI}}}", DATABASE),
+            "Transactions a second that ended, well or not, over 5 minutes.",
+            OPERATIONS,
+        ),
+    ]
+
+
+def _work(shown: Shown) -> list[Panel]:
+    return [
+        chart(
+            "Time per transaction",
+            Query(f"datname:pg_transaction_active_seconds:mean5m{{{FI}}}", DATABASE),
+            "How long Postgres was at work for a transaction, on average over 5 minutes.",
+            SECONDS,
+            Limits(warning=shown.limit("PostgresSlowQueries")),
+        ),
+        chart(
+            "Longest transactions",
+            Query(f"max by (state) (pg_stat_activity_max_tx_duration{{{FI}}})", "{{state}}"),
+            "Since when the oldest transaction of each state has been open.",
+            SECONDS,
+            Limits(warning=shown.limit("PostgresLongTransaction")),
+        ),
+        *_slow(shown),
+    ]
+
+
+def _slow(shown: Shown) -> list[Panel]:
+    """Return the slow queries that Postgres logs, where logs are kept."""
+    if not shown.logs_uid:
+        return []
+    return [
+        chart(
+            "Slow queries",
+            Query(
+                f'sum(count_over_time({{{F}, service="postgres"}} | kind="slow_query" [5m])) or vector(0)',
+                "in 5 minutes",
+            ),
+            "Statements that Postgres logged because they took longer than log_min_duration_statement.",
+            SHORT,
+            source=LOKI,
+        )
+    ]
+
+
+def _statements(shown: Shown) -> list[Panel]:
+    return [
+        chart(
+            "Rollbacks",
+            Query(f"datname:pg_rollbacks:ratio_rate5m{{{FI}}}", DATABASE),
+            "Share of the transactions that are rolled back, over 5 minutes.",
+            RATIO,
+            Limits(warning=shown.limit("PostgresRollbacks")),
+        ),
+        chart(
+            "Locks",
+            [
+                Query(f'sum(pg_stat_activity_count{{{FI}, wait_event_type="Lock"}}) or vector(0)', "sessions waiting"),
+                Query(f"sum(increase(pg_stat_database_deadlocks{{{FI}}}[10m]))", "deadlocks in 10 minutes"),
+            ],
+            "Sessions that wait for somebody else's lock, and deadlocks, of which Postgres ends one side.",
+            SHORT,
+            Limits(warning=shown.limit("PostgresLocksWaiting")),
+        ),
+        chart(
+            "Rows",
+            [
+                Query(f"sum(rate(pg_stat_database_tup_{what}{{{FI}, {OWN}}}[5m]))", what)
+                for what in ("fetched", "inserted", "updated", "deleted")
+            ],
+            "Rows a second that statements fetched by index, and wrote.",
+            OPERATIONS,
+        ),
+    ]
+
+
+def _disk(shown: Shown) -> list[Panel]:
+    return [
+        chart(
+            "Cache hit ratio",
+            Query(f"datname:pg_blocks_hit:ratio_rate5m{{{FI}}}", DATABASE),
+            "Share of the blocks that were in shared_buffers, over 5 minutes.",
+            RATIO,
+            Limits(warning=shown.limit("PostgresCacheHitsLow"), falling=True),
+        ),
+        chart(
+            "Temporary files",
+            Query(f"sum by (datname) (rate(pg_stat_database_temp_bytes{{{FI}, {OWN}}}[5m]))", DATABASE),
+            "Bytes a second that sorts and joins wrote, for which work_mem was too small.",
+            BYTES_PER_SECOND,
+            Limits(warning=shown.limit("PostgresTempFiles")),
+        ),
+        chart(
+            "Database size",
+            Query(f"max by (datname) (pg_database_size_bytes{{{FI}, {OWN}}})", DATABASE),
+            "Tables and indexes of each database.",
+            BYTES,
+        ),
+    ]
+
+
+def _tables() -> Panel:
+    def largest(metric: str) -> str:
+        by = "sum by (schemaname, relname)"
+        return f"{by} ({metric}{{{FI}}}) and topk(10, {by} (pg_stat_user_tables_table_size_bytes{{{FI}}}))"
+
+    dead, alive = "pg_stat_user_tables_n_dead_tup", "pg_stat_user_tables_n_live_tup"
+    return rows_of(
+        "Largest tables",
+        {
+            "Table": largest("pg_stat_user_tables_table_size_bytes"),
+            "Indexes": largest("pg_stat_user_tables_index_size_bytes"),
+            "Rows": largest(alive),
+            "Dead rows": largest(dead),
+        },
+        "The ten largest tables. Dead rows are what autovacuum has still to clear.",
+        {"schemaname": "Schema", "relname": "Name"},
+        {"Table": BYTES, "Indexes": BYTES, "Rows": SHORT, "Dead rows": SHORT},
+    )
+
+
+def _log_of_changes(shown: Shown) -> list[Panel]:
+    return [
+        chart(
+            "WAL",
+            [
+                Query(f"max(pg_wal_size_bytes{{{FI}}})", "pg_wal"),
+                Query(f"max(pg_settings_max_wal_size_bytes{{{FI}}})", "max_wal_size"),
+            ],
+            "Size of the log of changes on the disk, and what Postgres tries to keep it below.",
+            BYTES,
+        ),
+        chart(
+            "WAL archive",
+            [
+                Query(f"sum(increase(pg_stat_archiver_archived_count{{{FI}}}[15m]))", "archived in 15 minutes"),
+                Query(f"sum(increase(pg_stat_archiver_failed_count{{{FI}}}[15m]))", "failed in 15 minutes"),
+            ],
+            "Segments of the log that archive_command copied, and how often it failed.",
+            SHORT,
+            Limits(critical=shown.limit("PostgresWalArchiveFailing")),
+        ),
+        chart(
+            "Checkpoints",
+            [
+                Query(f"sum(increase(pg_stat_checkpointer_num_timed_total{{{FI}}}[30m]))", "by the clock"),
+                Query(f"sum(increase(pg_stat_checkpointer_num_requested_total{{{FI}}}[30m]))", "asked for"),
+            ],
+            "Checkpoints in 30 minutes; those that are asked for come from max_wal_size being reached.",
+            SHORT,
+            Limits(warning=shown.limit("PostgresCheckpointsTooFrequent")),
+        ),
+    ]
+
+
+def _upkeep(shown: Shown) -> list[Panel]:
+    dead, alive = f"pg_stat_user_tables_n_dead_tup{{{FI}}}", f"pg_stat_user_tables_n_live_tup{{{FI}}}"
+    risk, near = shown.limit("PostgresWraparoundRisk"), shown.limit("PostgresWraparoundNear")
+    return [
+        chart(
+            "Dead rows",
+            Query(f"topk(10, {dead} / ({dead} + {alive} > 0))", "{{relname}}"),
+            "Share of each table's rows that are dead; the ten worst. Small tables may be much above the limit.",
+            RATIO,
+            Limits(warning=shown.limit("PostgresDeadRows")),
+        ),
+        chart(
+            "Transaction ids in use",
+            Query(f"datname:pg_wraparound_age:ratio{{{FI}}}", DATABASE),
+            "Transactions since the oldest row that is not frozen, as a share of the 2^31 that there can be.",
+            RATIO,
+            Limits(risk, near),
+        ),
+        chart(
+            "Exporter",
+            Query(f"pg_scrape_collector_success{{{FI}}}", "{{collector}}"),
+            "1 for each of the exporter's collectors that got its metrics.",
+            SHORT,
+        ),
+    ]
