@@ -93,6 +93,9 @@ def server_settings(config: Postgres) -> list[str]:
     said = {
         "shared_buffers": f"{config.shared_buffers}MB",
         "max_connections": str(config.max_connections),
+        # Slow statements in the log, without the values that were bound to them: those may be anybody's secrets.
+        "log_min_duration_statement": "500ms",
+        "log_parameter_max_length": "0",
     }
     if config.wal_retention:
         minutes = config.wal_retention // 60
