@@ -127,11 +127,6 @@ def measured(blocks: Path) -> Stored:
     )
 
 
-def disk(series: float, interval: float, days: float, per_sample: float) -> float:
-    """Return the bytes of the formula in docs/long-term.md; `interval` is the seconds between two scrapes."""
-    return series * DAY / interval * days * per_sample
-
-
 @dataclass(frozen=True)
 class Logs:
     """What a running Loki says of itself."""
