@@ -50,6 +50,22 @@ def test_host_and_containers_are_always_measured(exporters):
     ]
 
 
+def test_the_host_is_read_by_named_collectors_and_none_tells_of_the_exporters_own_network(exporters):
+    world, _ = exporters()
+    flags = world["x-node-exporter"].inputs["command"]
+    assert "--collector.disable-defaults" in flags
+    assert {"--collector.filesystem", "--collector.textfile", "--collector.timex"} <= set(flags)
+    assert not {"--collector.netdev", "--collector.netstat", "--collector.conntrack"} & set(flags)
+
+
+def test_cadvisor_keeps_to_what_rules_read_and_needs_no_docker(exporters):
+    world, _ = exporters()
+    flags = world["x-cadvisor"].inputs["command"]
+    assert "--enable_metrics=cpu,memory,network" in flags
+    assert "--raw_cgroup_prefix_whitelist=/docker/,/system.slice/docker-" in flags
+    assert not [flag for flag in flags if flag.startswith("--disable_metrics")]
+
+
 def test_a_data_store_comes_with_its_exporter(exporters):
     world, targets = exporters("postgres", "redis")
     assert services(world) == {"node-exporter", "cadvisor", "postgres-exporter", "redis-exporter"}
