@@ -203,6 +203,20 @@ def test_no_secret_is_in_any_inspect_output_log_or_exported_state(dev, secrets):
     assert not found
 
 
+def test_prometheus_hears_how_the_release_and_the_dump_before_it_ended(dev):
+    def told():
+        found = dev.prometheus('{__name__=~"dockyard_(last_deploy|drift|backup|release)_.*"}')
+        return {one["metric"]["__name__"]: one for one in found} if len(found) == 15 else None
+
+    found = wait_until(told, 60)
+    good = {"dockyard_last_deploy_success": "1", "dockyard_drift_resources": "0", "dockyard_backup_success": "1"}
+    assert {name: found[name]["value"][1] for name in good} == good
+    assert found["dockyard_backup_success"]["metric"].items() >= {"store": "postgres", "kind": "before-release"}.items()
+    assert float(found["dockyard_backup_size_bytes"]["value"][1]) > 0
+    assert time.time() - float(found["dockyard_last_deploy_timestamp_seconds"]["value"][1]) < 3600
+    assert len(found["dockyard_release_info"]["metric"]["release"]) == 8
+
+
 def test_the_passphrase_is_readable_by_its_owner_alone(dev):
     assert oct((dev.folder / ".dockyard/passphrase").stat().st_mode)[-3:] == "600"
 

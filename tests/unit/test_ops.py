@@ -62,6 +62,7 @@ class TestEvents:
             {"resOutputsEvent": metadata("delete-replaced")},
         )
         assert outcome.summary() == "2 changes: 1 created, 1 removed"
+        assert outcome.operations == {"create-replacement": 1, "delete-replaced": 1}
 
     def test_the_stack_and_its_providers_are_no_changes_of_ours(self, progress, tmp_path):
         event = metadata(
