@@ -91,6 +91,8 @@ def common_args(spec: ContainerSpec, context: StackContext) -> dict[str, Any]:
             "max-size": context.docker.log_max_size,
             "max-file": str(context.docker.log_max_files),
             "labels": ",".join([*sorted(context.labels), "dockyard.service"]),
+            # In each line: how the log pipeline knows the container's name.
+            "tag": "{{.Name}}",
         },
         "labels": label_args(labels),
         "networks_advanced": [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,20 +10,18 @@ import pulumi
 import pulumi_docker as docker
 import yaml
 
+from components.collector_config import (
+    COLLECTOR_FOLDER,
+    CONTAINERS_FOLDER,
+    HEALTH_PORT,
+    METRICS_PORT,
+    collector_config,
+)
 from components.config_volume import ConfigVolume
 from components.container import run_service
 from components.context import ScrapeTarget, StackContext
 from components.health import wget
-from components.log_config import (
-    COLLECTOR_FOLDER,
-    CONTAINERS_FOLDER,
-    HEALTH_PORT,
-    LOKI_FOLDER,
-    LOKI_PORT,
-    METRICS_PORT,
-    collector_config,
-    loki_config,
-)
+from components.log_config import LOKI_CONFIG, LOKI_FOLDER, LOKI_PORT, TENANT, loki_config
 from components.spec import Attachment, ContainerSpec, HealthCheck, Mount
 from components.volume import data_volume
 from settings.logs import Logs
@@ -31,7 +29,6 @@ from settings.logs import Logs
 LOKI_USER = "10001:10001"
 """The official image's own user; the data folder in that image belongs to it."""
 
-LOKI_CONFIG = "/etc/loki"
 COLLECTOR_CONFIG = "/etc/otelcol-contrib"
 
 HEALTH_COMMAND = (
@@ -57,13 +54,20 @@ class LogPipelineConfig:
     docker_root: str
     """Where the engine keeps its files on its host."""
 
+    alertmanager: str
+    """Host and port of who hears of the alerts."""
+
+    rules: Mapping[str, str]
+    """Rule files of Loki's ruler: name → content."""
+
 
 class LogPipeline(pulumi.ComponentResource):
     """Runs Loki, and an OpenTelemetry Collector that reads what the stack's containers write to stdout and stderr.
 
     The collector reads the files of Docker's json-file driver and has no Docker socket; whose a line is stands in the
     line itself. It passes over the lines of other stacks on the same host. Lines are found by the labels `product`,
-    `environment` and `service`. Files inside of containers, and the host's own logs, are not read.
+    `environment`, `service` and `container`; secrets are taken out of them first. Loki's ruler asks every minute
+    whether an alert is due. Files inside of containers, and the host's own logs, are not read.
     """
 
     address: str
@@ -85,7 +89,9 @@ class LogPipeline(pulumi.ComponentResource):
 
     def _loki(self) -> docker.Container:
         context, settings = self._config.context, self._config.logs.loki
-        written = self._written("loki", "loki.yaml", loki_config(settings.retention, settings.limits.memory), LOKI_USER)
+        config = loki_config(settings.retention, settings.limits.memory, self._config.alertmanager)
+        rules = {f"{TENANT}/{name}": text for name, text in self._config.rules.items()}
+        written = self._written("loki", {"loki.yaml": _yaml(config), **rules}, LOKI_USER)
         volume = data_volume(f"{self._name}-loki-data", context, self)
         return run_service(
             f"{self._name}-loki",
@@ -114,8 +120,9 @@ class LogPipeline(pulumi.ComponentResource):
     def _collector(self) -> docker.Container:
         context, settings = self._config.context, self._config.logs.collector
         stack = context.labels["dockyard.stack"]
-        written = self._written("collector", "config.yaml", collector_config(stack, self.address), "0:0")
-        # Positions in the files, and what Loki has not taken yet.
+        config = collector_config(stack, self.address, self._config.logs.redact)
+        written = self._written("collector", {"config.yaml": _yaml(config)}, "0:0")
+        # Positions in the files.
         volume = data_volume(f"{self._name}-collector-data", context, self)
         return run_service(
             f"{self._name}-collector",
@@ -139,17 +146,20 @@ class LogPipeline(pulumi.ComponentResource):
                 ),
                 # Each check starts the program once more; an `up` waits for the first one.
                 health=HealthCheck(HEALTH_COMMAND, interval=30, timeout=20, retries=3),
+                # It loses nothing when it is killed. Asked to stop while Loki does not answer, it would pass over the
+                # lines that it is just sending.
+                stop_signal="SIGKILL",
                 content=written.fingerprint,
             ),
             context,
             pulumi.ResourceOptions(parent=self, depends_on=written.ready),
         )
 
-    def _written(self, part: str, file: str, content: dict[str, Any], owner: str) -> ConfigVolume:
-        """Write a configuration. Not by the collector's image: it has no shell."""
+    def _written(self, part: str, files: Mapping[str, str], owner: str) -> ConfigVolume:
+        """Write configuration files. Not by the collector's image: it has no shell."""
         return ConfigVolume(
             f"{self._name}-{part}-config",
-            files={file: yaml.safe_dump(content, sort_keys=False)},
+            files=files,
             owner=owner,
             image=self._config.image("busybox"),
             context=self._config.context,
@@ -169,6 +179,10 @@ def loki_datasource(uid: str) -> dict[str, object]:
         "editable": False,
         "jsonData": {"maxLines": 1000},
     }
+
+
+def _yaml(content: dict[str, Any]) -> str:
+    return yaml.safe_dump(content, sort_keys=False)
 
 
 def _heap(limit: int) -> str:

@@ -102,6 +102,18 @@ class Board:
             .current(dashboard.VariableOption(text=["All"], value=["$__all"]))
         )
 
+    def choice(self, name: str, values: Sequence[str]) -> None:
+        """Add a variable that is one or several of these values; all of them are chosen at first."""
+        self._builder.with_variable(
+            builders.CustomVariable(name)
+            .label(name.capitalize())
+            .values(",".join(values))
+            .multi(True)
+            .include_all(True)
+            .all_value(".*")
+            .current(dashboard.VariableOption(text=["All"], value=["$__all"]))
+        )
+
     def text_variable(self, name: str, default: str = "") -> None:
         """Add a variable that a person types."""
         self._builder.with_variable(

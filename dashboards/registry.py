@@ -14,6 +14,7 @@ from dashboards.edge import edge
 from dashboards.host import host
 from dashboards.http import http
 from dashboards.kpis import kpis
+from dashboards.logs import logs
 from dashboards.monitoring import monitoring
 from dashboards.nodejs import nodejs
 from dashboards.overview import overview
@@ -38,6 +39,7 @@ BOARDS: tuple[Callable[[Shown], Dashboard | None], ...] = (
     postgres,
     probes,
     redis,
+    logs,
     alerts,
     monitoring,
     deployments,

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from settings.base import Model
 from settings.container import Limits
 from settings.units import Duration
+
+
+def _pattern(said: str) -> str:
+    try:
+        re.compile(said)
+    except re.error as error:
+        raise ValueError(f"a regular expression ({error})") from error
+    return said
 
 
 class Loki(Model):
@@ -28,3 +39,6 @@ class Logs(Model):
     enabled: bool = True
     loki: Loki = Loki()
     collector: Collector = Collector()
+    redact: list[Annotated[str, AfterValidator(_pattern)]] = []
+    """Regular expressions (RE2) of what must not be kept, besides passwords, tokens, cookies and authorization headers,
+    which never are: `['\\d{3}-\\d{2}-\\d{4}']`."""

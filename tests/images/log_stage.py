@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlencode
 
 import docker
@@ -33,6 +35,8 @@ class LogStage:
 
     engine: docker.DockerClient
     images: Mapping[str, str]
+    rules: Mapping[str, str] = field(default_factory=dict)
+    logs: Logs = field(default_factory=Logs)
     mark: str = field(default_factory=lambda: f"log-test-{uuid.uuid4().hex[:10]}")
     loki: Container = field(init=False)
     collector: Container = field(init=False)
@@ -44,7 +48,8 @@ class LogStage:
             network = pulumi.Output.from_input(self.mark)
             context = StackContext("shop", "development", Docker(), False, network, network)
             root = self.engine.info()["DockerRootDir"]
-            LogPipeline("l", LogPipelineConfig(Logs(), context, lambda name: self.images[name], root))
+            image = self.images.__getitem__
+            LogPipeline("l", LogPipelineConfig(self.logs, context, image, root, "alertmanager:9093", self.rules))
 
         return build(program, stack=self.mark)
 
@@ -69,15 +74,25 @@ class LogStage:
         """Make a container as the inputs of its resource say."""
         return make_container(self.engine, made, self.mark, {LABEL: self.mark})
 
-    def writer(self, service: str, script: str, **labels: str) -> Container:
-        """Run a shell script whose lines go to the log, with the labels and the log options that every service has."""
-        options = self.world()["l-loki"].inputs["logOpts"]
+    def writer(
+        self, service: str, script: str, *, name: str | None = None, rotated_at: str | None = None, **labels: str
+    ) -> Container:
+        """Run a shell script whose lines go to the log, with the labels and the log options that every service has.
+
+        The container has the name of its service, or `name`, and what the engine puts behind it. `rotated_at` is the
+        size of its log files, where they are smaller than a service's.
+        """
+        options = dict(self.world()["l-loki"].inputs["logOpts"])
+        if rotated_at:
+            options["max-size"] = rotated_at
         named = {"product": "shop", "environment": "development", "service": service, "stack": self.mark, **labels}
         return self.engine.containers.run(
             self.images["busybox"],
             ["sh", "-c", script],
+            # As the engine names its containers.
+            name=f"{self.mark}-{name or service}-{uuid.uuid4().hex[:7]}",
             labels={LABEL: self.mark, **{f"dockyard.{name}": value for name, value in named.items()}},
-            log_config=docker.types.LogConfig(type="json-file", config={**options, "max-size": "1m"}),
+            log_config=docker.types.LogConfig(type="json-file", config=options),
             network_mode="none",
             detach=True,
         )
@@ -119,15 +134,39 @@ class LogStage:
         result = self.ask("/loki/api/v1/query", query=f"sum(count_over_time({selector}[1h]))")["result"]
         return int(result[0]["value"][1]) if result else 0
 
+    def arrived(self, service: str, number: int, seconds: float = 60) -> list[tuple[dict[str, str], str]]:
+        """Wait until a service has a number of lines in Loki; return all that it has."""
+        selector = f'{{service="{service}"}}'
+
+        def tell() -> str:
+            return f"{self.count(selector)} of {number} lines\n{self.collector.logs(tail=20).decode()}"
+
+        wait(lambda: self.count(selector) >= number, tell, seconds)
+        return self.lines(selector)
+
+    def said(self, service: str, *lines: str) -> list[tuple[dict[str, str], str]]:
+        """Have a service write lines; return what Loki has of them once the last is there.
+
+        `lines` are those that the service writes, line feeds and all; entries may be fewer.
+        """
+        end = f"the end of {service}"
+        text = "".join(f"{line}\n" for line in (*lines, end))
+        self.writer(service, f"printf %s {shlex.quote(text)}")
+        selector = f'{{service="{service}"}}'
+        wait(lambda: self.count(f"{selector} |= `{end}`") > 0, lambda: self.collector.logs(tail=20).decode(), 60)
+        return [one for one in self.lines(selector) if one[1] != end]
+
     def down(self) -> None:
         """Remove everything."""
         remove_all(self.engine, f"{LABEL}={self.mark}", self.mark)
 
 
 @contextmanager
-def running_pipeline(engine: docker.DockerClient, images: Mapping[str, str]) -> Iterator[LogStage]:
-    """Run a pipeline; everything of it is gone at the end."""
-    stage = LogStage(engine, images)
+def running_pipeline(
+    engine: docker.DockerClient, images: Mapping[str, str], rules: Mapping[str, str] | None = None, **logs: Any
+) -> Iterator[LogStage]:
+    """Run a pipeline with these rules and settings; everything of it is gone at the end."""
+    stage = LogStage(engine, images, rules or {}, Logs.model_validate(logs))
     try:
         stage.up()
         yield stage

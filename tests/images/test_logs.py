@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 import docker
 import pytest
 
-from tests.images.edge_stage import wait
 from tests.images.helpers import kit_images, once
 from tests.images.log_stage import LogStage, running_pipeline
 
@@ -27,50 +26,46 @@ def stage(engine: docker.DockerClient, images: Mapping[str, str]) -> Iterator[Lo
         yield made
 
 
-def arrived(stage: LogStage, service: str, number: int, seconds: float = 60) -> list[tuple[dict[str, str], str]]:
-    """Wait until a service has a number of lines in Loki; return them."""
-    selector = f'{{service="{service}"}}'
-
-    def tell() -> str:
-        return f"{stage.count(selector)} of {number} lines\n{stage.collector.logs(tail=20).decode()}"
-
-    wait(lambda: stage.count(selector) >= number, tell, seconds)
-    return stage.lines(selector)
-
-
 def test_a_line_arrives_once_with_the_labels_of_its_container(stage: LogStage):
     container = stage.writer("greeter", "echo hello; sleep 1; echo oh >&2")
-    found = arrived(stage, "greeter", 2)
+    found = stage.arrived("greeter", 2)
     assert [line for _, line in found] == ["hello", "oh"]
     for (labels, _), stream in zip(found, ("stdout", "stderr"), strict=True):
         assert labels == {
             "product": "shop",
             "environment": "development",
             "service": "greeter",
+            "container": f"{stage.mark}-greeter",
+            "container_name": container.name,
             "stream": stream,
             "container_id": container.id[:12],
             "detected_level": "unknown",
         }
 
 
-def test_lines_are_indexed_by_these_three_labels_and_no_other(stage: LogStage):
+def test_lines_are_indexed_by_four_labels_that_no_release_changes_and_by_no_other(stage: LogStage):
     stage.writer("indexed", "echo here")
-    arrived(stage, "indexed", 1)
+    stage.arrived("indexed", 1)
     (series,) = stage.ask("/loki/api/v1/series", **{"match[]": '{service="indexed"}'})
-    assert series == {"product": "shop", "environment": "development", "service": "indexed"}
+    assert series == {
+        "product": "shop",
+        "environment": "development",
+        "service": "indexed",
+        "container": f"{stage.mark}-indexed",
+    }
 
 
 def test_lines_of_another_stack_and_of_other_containers_do_not_arrive(stage: LogStage, engine: docker.DockerClient):
     stage.writer("neighbour", "echo theirs", stack="another")
     engine.containers.run(stage.images["busybox"], ["echo", "nobody's"], network_mode="none", remove=True)
     stage.writer("ours", "sleep 2; echo ours")
-    arrived(stage, "ours", 1)
+    stage.arrived("ours", 1)
     assert stage.lines('{product=~".+"} |~ "theirs|nobody"') == []
 
 
 def test_the_time_is_that_at_which_the_line_was_written(stage: LogStage):
     container = stage.writer("clock", "echo tick")
-    arrived(stage, "clock", 1)
+    stage.arrived("clock", 1)
     answer = stage.ask("/loki/api/v1/query_range", query='{service="clock"}', since="1h")
     moment = int(answer["result"][0]["values"][0][0])
     said = container.logs(timestamps=True).decode().split("Z")[0]
@@ -81,7 +76,7 @@ def test_the_time_is_that_at_which_the_line_was_written(stage: LogStage):
 
 def test_a_line_that_the_driver_splits_is_one_line_again(stage: LogStage):
     stage.writer("long", "head -c 100000 /dev/zero | tr '\\0' x; echo; echo short; printf 'no end'")
-    lines = [line for _, line in arrived(stage, "long", 3)]
+    lines = [line for _, line in stage.arrived("long", 3)]
     assert [len(line) for line in lines] == [100000, len("short"), len("no end")]
 
 
@@ -98,7 +93,7 @@ def test_a_line_that_the_driver_splits_is_one_line_again(stage: LogStage):
 def test_the_level_is_known_however_it_is_written(stage: LogStage, line: str, level: str):
     service = f"level-{len(line)}"
     stage.writer(service, f"echo '{line}'")
-    ((labels, said),) = arrived(stage, service, 1)
+    ((labels, said),) = stage.arrived(service, 1)
     assert said == line
     assert labels["detected_level"] == level
 
@@ -112,7 +107,7 @@ def test_a_collector_that_is_killed_again_and_again_loses_nothing_and_doubles_no
         time.sleep(1.7)
         stage.collector.kill()
         stage.collector.start()
-    found = Counter(line for _, line in arrived(stage, "numbered", 20000))
+    found = Counter(line for _, line in stage.arrived("numbered", 20000))
     assert len(found) == 20000
     assert set(found.values()) == {1}
 
@@ -125,26 +120,27 @@ def test_what_is_written_while_loki_is_away_arrives_when_it_is_back(stage: LogSt
     stage.collector.start()
     stage.loki.start()
     stage.healthy(stage.loki)
-    found = Counter(line for _, line in arrived(stage, "patient", 5000))
+    found = Counter(line for _, line in stage.arrived("patient", 5000))
     assert len(found) == 5000
     assert set(found.values()) == {1}
 
 
 def test_what_was_rotated_while_the_collector_was_away_arrives_too(stage: LogStage):
     stage.collector.stop()
-    # Three files of at most 1 MB.
-    writer = stage.writer("rotated", "i=0; while [ $i -lt 20000 ]; do echo rotated number $i; i=$((i+1)); done")
+    # Seven files of at most 1 MB.
+    script = "i=0; while [ $i -lt 20000 ]; do echo rotated number $i; i=$((i+1)); done"
+    writer = stage.writer("rotated", script, rotated_at="1m")
     writer.wait(timeout=120)
     stage.collector.start()
-    assert len({line for _, line in arrived(stage, "rotated", 20000)}) == 20000
+    assert len({line for _, line in stage.arrived("rotated", 20000)}) == 20000
 
 
 def test_loki_keeps_its_lines_over_a_restart(stage: LogStage):
     stage.writer("kept", "echo kept")
-    arrived(stage, "kept", 1)
+    stage.arrived("kept", 1)
     stage.loki.restart(timeout=60)
     stage.healthy(stage.loki)
-    assert [line for _, line in arrived(stage, "kept", 1)] == ["kept"]
+    assert [line for _, line in stage.arrived("kept", 1)] == ["kept"]
 
 
 def test_the_health_check_of_the_collector_fails_where_it_does_not_answer(stage: LogStage, images: Mapping[str, str]):
@@ -168,7 +164,7 @@ def test_prometheus_gets_metrics_of_both(stage: LogStage, address: str, metric: 
     # They count since their last start.
     service = f"counted-by-{address.partition(':')[0]}"
     stage.writer(service, "echo counted")
-    arrived(stage, service, 1)
+    stage.arrived(service, 1)
     code, said = stage.loki.exec_run(["wget", "-q", "-O", "-", f"http://{address}/metrics"])
     assert code == 0
     assert metric in said.decode()

@@ -7,6 +7,7 @@ from components.log_pipeline import LogPipeline, LogPipelineConfig, loki_datasou
 from settings.logs import Logs
 from tests.unit.world import build
 
+RULES = {"services.yml": "groups: []\n"}
 SERVICES = ("l-loki", "l-collector")
 
 
@@ -17,7 +18,12 @@ def pipeline(make_context):
 
         def program():
             config = LogPipelineConfig(
-                Logs.model_validate(said or {}), make_context(**context), lambda name: f"image-of-{name}", docker_root
+                Logs.model_validate(said or {}),
+                make_context(**context),
+                lambda name: f"image-of-{name}",
+                docker_root,
+                alertmanager="alertmanager:9093",
+                rules=RULES,
             )
             made = LogPipeline("l", config)
             found["targets"] = [(target.job, target.address) for target in made.targets]
@@ -30,8 +36,9 @@ def pipeline(make_context):
 
 
 def written(world, part: str) -> dict:
-    (text,) = world[f"l-{part}-config-writer"].files.values()
-    return yaml.safe_load(text)
+    files = world[f"l-{part}-config-writer"].files
+    name = {"loki": "loki.yaml", "collector": "config.yaml"}[part]
+    return yaml.safe_load(files[f"/dockyard/files/{name}"])
 
 
 def operators(world) -> list[dict]:
@@ -92,12 +99,12 @@ def test_loki_asks_itself_and_looks_for_no_scheduler(pipeline):
     assert config["frontend_worker"]["frontend_address"] == f"127.0.0.1:{config['server']['grpc_listen_port']}"
 
 
-def test_lines_are_found_by_product_environment_and_service_alone(pipeline):
+def test_lines_are_found_by_four_labels_alone(pipeline):
     world, _ = pipeline()
     limits = written(world, "loki")["limits_config"]
     assert limits["otlp_config"]["resource_attributes"] == {
         "ignore_defaults": True,
-        "attributes_config": [{"action": "index_label", "attributes": ["product", "environment", "service"]}],
+        "attributes_config": [{"action": "index_label", "attributes": ["product", "environment", "service", "container"]}],
     }
     assert limits["discover_service_name"] == []
     moved = {one["to"]: one["from"] for one in operators(world) if one["type"] == "move"}
@@ -115,20 +122,25 @@ def test_the_labels_that_the_collector_reads_are_those_that_every_container_writ
 
 
 def test_lines_of_other_stacks_are_dropped_before_anything_else_is_done_with_them(pipeline):
-    first, second = operators(pipeline()[0])[:2]
-    assert first["type"] == "json_parser"
-    assert second == {
+    joined, parsed, dropped = operators(pipeline()[0])[:3]
+    assert (joined["type"], parsed["type"]) == ("regex_replace", "json_parser")
+    assert dropped == {
         "type": "filter",
         "expr": 'attributes.attrs == nil or attributes.attrs["dockyard.stack"] != "shop-dev"',
     }
 
 
-def test_nothing_that_was_read_is_only_in_memory(pipeline):
+def test_a_line_counts_as_read_when_loki_has_it(pipeline):
     world, _ = pipeline()
     config = written(world, "collector")
     queue = config["exporters"]["otlp_http"]["sending_queue"]
-    assert config["receivers"]["file_log"]["storage"] == queue["storage"] == "file_storage"
+    assert config["receivers"]["file_log"]["storage"] == "file_storage"
+    # No queue on the volume: the collector's own loses what it holds in hand when it is killed while it starts.
+    assert "storage" not in queue
+    assert queue["wait_for_result"]
     assert queue["block_on_overflow"]
+    # Asked to stop it would pass over what it is sending.
+    assert world["l-collector"].inputs["stopSignal"] == "SIGKILL"
     # A batch processor would hold lines in memory that count as read.
     assert config["service"]["pipelines"]["logs"]["processors"] == ["transform"]
     assert "--feature-gates=stanza.synchronousLogEmitter" in world["l-collector"].inputs["command"]

@@ -1,0 +1,286 @@
+"""Each alert of rules/loki on a live Loki with its ruler: lines that fire it, and lines that just do not.
+
+The ruler sends to a real Alertmanager. It looks every few seconds here in place of every minute.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import docker
+import pytest
+import yaml
+from docker.models.containers import Container
+
+from settings.alert_rules import log_rule_files
+from tests.images.edge_stage import wait
+from tests.images.helpers import kit_images
+from tests.images.log_stage import LABEL, LogStage, running_pipeline
+
+INTERVAL = 5
+"""Seconds between two evaluations."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What fires an alert, and what it says then."""
+
+    fires: tuple[str, ...]
+    quiet: tuple[str, ...]
+    severity: str
+    scope: str
+    summary: str
+    """After "… of shop (development)", or with it where `{who}` stands."""
+
+    description: str
+    panel: str
+
+
+ERROR = '{"level":50,"msg":"refused"}'
+SLOW = "2026-11-21 16:00:00.000 UTC [7] LOG:  duration: 1500.5 ms  statement: SELECT 1"
+LOGIN = '{"level":"warn","msg":"login failed for anna"}'
+CALLBACK = '{"level":"error","msg":"payment callback failed: the signature is not the provider\'s"}'
+LOGINS = "Failed log-ins and payment callbacks"
+STORES, TRAIL = "Panics and trouble in the stores", "lines in the last 5 minutes (limit:"
+
+CASES: Mapping[str, Case] = {
+    "LogErrorBurst": Case(
+        (ERROR,) * 51,
+        (ERROR,) * 50 + ('{"level":30,"msg":"an error that is none"}',) * 20,
+        "warning",
+        "service",
+        "{who} writes many errors",
+        f"Errors and worse: 51 {TRAIL} 50).",
+        "Errors by service",
+    ),
+    "PanicLogged": Case(
+        ("panic: runtime error: index out of range", "", "goroutine 1 [running]:", "main.main()"),
+        ("do not panic", '{"level":30,"msg":"exception handled"}'),
+        "critical",
+        "service",
+        "{who} panicked",
+        f"Panics and uncaught exceptions: 1 {TRAIL} 0).",
+        STORES,
+    ),
+    "OutOfMemoryLogged": Case(
+        (
+            "FATAL: Reached heap limit, JavaScript heap out of memory",
+            "java.lang.OutOfMemoryError: Java heap space",
+        ),
+        ("out of memories of you", "memory is fine"),
+        "critical",
+        "service",
+        "{who} is out of memory",
+        f"Out of memory: 2 {TRAIL} 0).",
+        STORES,
+    ),
+    "FailedLogins": Case(
+        (LOGIN,) * 11,
+        (LOGIN,) * 10 + ("login of anna",) * 5,
+        "warning",
+        "service",
+        "Many log-ins to {who} fail",
+        f"Failed log-ins: 11 {TRAIL} 10).",
+        LOGINS,
+    ),
+    "PaymentCallbackErrors": Case(
+        (CALLBACK,),
+        (CALLBACK.replace("error", "info"), '{"level":"error","msg":"payment of anna is late"}'),
+        "critical",
+        "service",
+        "{who} fails payment callbacks",
+        f"Payment callbacks that failed: 1 {TRAIL} 0).",
+        LOGINS,
+    ),
+    "SlowQueries": Case(
+        (SLOW,) * 21,
+        (SLOW,) * 20 + ("duration: 1 ms",) * 5,
+        "warning",
+        "store",
+        "{who} has many slow queries",
+        f"Slow statements: 21 {TRAIL} 20).",
+        "Slow queries",
+    ),
+    "ConnectionSlotsExhausted": Case(
+        ("2026-11-21 16:00:00.000 UTC [7] FATAL:  sorry, too many clients already",),
+        ("clients: too many to name",),
+        "critical",
+        "store",
+        "{who} has no connections left",
+        f"Refused connections: 1 {TRAIL} 0).",
+        STORES,
+    ),
+    "NoSpaceLeftLogged": Case(
+        ("write failed: No space left on device", "Error: ENOSPC: no space left on device, write"),
+        ("space left on device: 3 GB",),
+        "critical",
+        "host",
+        "{who} cannot write: no space left",
+        f"Failed writes: 2 {TRAIL} 0).",
+        STORES,
+    ),
+    "DataCorruptionLogged": Case(
+        ("2026-11-21 16:00:00.000 UTC [7] ERROR:  invalid page in block 7 of relation base/1/2",),
+        ("a page in block letters",),
+        "critical",
+        "store",
+        "{who} reads broken data",
+        f"Broken pages and files: 1 {TRAIL} 0).",
+        STORES,
+    ),
+    "StoreRefusesWrites": Case(
+        ("ReplyError: OOM command not allowed when used memory > 'maxmemory'.",),
+        ("command allowed",),
+        "critical",
+        "store",
+        "A store refuses the writes of {who}",
+        f"Refused writes: 1 {TRAIL} 0).",
+        STORES,
+    ),
+    "PostgresCrashRecovery": Case(
+        (
+            "2026-11-21 16:00:00.000 UTC [1] LOG:  database system was not properly shut down; "
+            "automatic recovery in progress",
+        ),
+        ("2026-11-21 16:00:00.000 UTC [1] LOG:  database system was shut down at 2026-11-21 15:59:59 UTC",),
+        "warning",
+        "store",
+        "{who} recovered from a crash",
+        f"Signs of a crash: 1 {TRAIL} 0).",
+        STORES,
+    ),
+    "CertificateNotRenewed": Case(
+        ('{"level":"error","message":"Unable to obtain ACME certificate for domains"}',),
+        ('{"level":"info","message":"obtained ACME certificate"}',),
+        "warning",
+        "edge",
+        "{who} gets no certificate",
+        f"Failed requests for certificates: 1 {TRAIL} 0).",
+        STORES,
+    ),
+}
+
+
+def shipped() -> list[str]:
+    return [
+        rule["alert"]
+        for text in log_rule_files().values()
+        for group in yaml.safe_load(text)["groups"]
+        for rule in group["rules"]
+    ]
+
+
+def script(lines: tuple[str, ...]) -> str:
+    """Return a script that writes the lines in good time: after others', since a burst in one is quick."""
+    return "".join(f"echo '{line}'\n" for line in (one.replace("'", "'\\''") for one in lines))
+
+
+class Hearer:
+    """The Alertmanager that hears of the alerts."""
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+
+    def alerts(self) -> dict[tuple[str, str], dict]:
+        """Return what it has been told: (alert, service) → the alert."""
+        code, said = self.container.exec_run(["wget", "-q", "-O", "-", "http://127.0.0.1:9093/api/v2/alerts"])
+        if code:
+            return {}
+        return {(one["labels"]["alertname"], one["labels"]["service"]): one for one in json.loads(said)}
+
+
+@pytest.fixture(scope="module")
+def stage(
+    engine: docker.DockerClient, docker_host: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LogStage]:
+    wanted = ["busybox", "loki", "otel-collector", "alertmanager"]
+    rules = {name: text.replace("interval: 1m", f"interval: {INTERVAL}s") for name, text in log_rule_files().items()}
+    with (
+        kit_images(tmp_path_factory.mktemp("logs"), docker_host, wanted) as images,
+        running_pipeline(engine, images, rules) as made,
+    ):
+        yield made
+
+
+@pytest.fixture(scope="module")
+def hearer(stage: LogStage) -> Hearer:
+    """All lines of all cases have been written, are in Loki, and have been judged."""
+    networking = stage.engine.api.create_networking_config(
+        {stage.mark: stage.engine.api.create_endpoint_config(aliases=["alertmanager"])}
+    )
+    made = stage.engine.api.create_container(
+        stage.images["alertmanager"],
+        command=[
+            "--config.file=/etc/alertmanager/alertmanager.yml",
+            "--storage.path=/tmp",
+            "--cluster.listen-address=",
+        ],
+        user="0:0",
+        labels={LABEL: stage.mark},
+        host_config=stage.engine.api.create_host_config(network_mode=stage.mark),
+        networking_config=networking,
+    )
+    hears = Hearer(stage.engine.containers.get(made["Id"]))
+    hears.container.start()
+    quiet = {}
+    for alert, case in CASES.items():
+        stage.writer(f"fires-{alert}", script(case.fires))
+        quiet[f"quiet-{alert}"] = len(case.quiet)
+        stage.writer(f"quiet-{alert}", script(case.quiet))
+    for service, number in quiet.items():
+        stage.arrived(service, number)
+
+    def tell() -> str:
+        return f"{sorted(hears.alerts())}\n{stage.loki.logs(tail=20).decode()}"
+
+    wait(lambda: {name for name, _ in hears.alerts()} >= set(CASES), tell, 60)
+    # Those that must not fire have been judged twice by now.
+    time.sleep(2 * INTERVAL + 1)
+    return hears
+
+
+def test_every_alert_of_the_logs_has_a_case_here():
+    assert sorted(CASES) == sorted(shipped())
+
+
+@pytest.mark.parametrize("alert", CASES)
+def test_an_alert_fires_with_all_that_it_has_to_say(hearer: Hearer, alert: str):
+    case, service = CASES[alert], f"fires-{alert}"
+    found = hearer.alerts()[alert, service]
+    assert found["labels"] == {
+        "alertname": alert,
+        "product": "shop",
+        "environment": "development",
+        "service": service,
+        "severity": case.severity,
+        "scope": case.scope,
+    }
+    assert found["annotations"] == {
+        "summary": case.summary.format(who=f"{service} of shop (development)"),
+        "description": case.description,
+        "runbook_url": f"runbooks/{alert}.md",
+        "dashboard_url": f"/d/dockyard-logs?panel={case.panel}",
+    }
+
+
+@pytest.mark.parametrize("alert", CASES)
+def test_lines_that_just_do_not_fire_it_do_not(hearer: Hearer, alert: str):
+    assert (alert, f"quiet-{alert}") not in hearer.alerts()
+
+
+def test_what_watches_the_stack_raises_no_alert_by_quoting_one(stage: LogStage, hearer: Hearer):
+    stage.writer("loki", "echo 'query: panic: out of memory'")
+    stage.arrived("loki", 1)
+    time.sleep(2 * INTERVAL + 1)
+    assert [name for name, service in hearer.alerts() if service == "loki"] == []
+
+
+def test_loki_takes_the_rules_as_they_are_shipped(stage: LogStage, hearer: Hearer):
+    code, said = stage.loki.exec_run(["wget", "-q", "-O", "-", "http://127.0.0.1:3100/prometheus/api/v1/rules"])
+    assert code == 0
+    rules = [rule for group in json.loads(said)["data"]["groups"] for rule in group["rules"]]
+    assert sorted(rule["name"] for rule in rules) == sorted(shipped())
+    assert {rule["health"] for rule in rules} == {"ok"}
