@@ -94,6 +94,8 @@ def shown(settings: Settings) -> Shown:
     grafana, changes = product.monitoring.grafana, product.monitoring.thresholds
     stores = {"postgres": product.postgres, "redis": product.redis}
     files = {**rule_files(product.name), **log_rule_files()}
+    # A board draws the line of an alert that is switched off all the same.
+    drawn = {name: change.model_copy(update={"enabled": True}) for name, change in changes.items()}
     return Shown(
         product=product.name,
         environment=settings.stack.environment,
@@ -107,7 +109,7 @@ def shown(settings: Settings) -> Shown:
         edge=bool(product.publish or any(service.port for service in product.services.values())),
         tunnel=bool(settings.stack.tunnel),
         remote_write=bool(product.monitoring.remote_write),
-        limits={name: limit for text in files.values() for name, limit in thresholds(changed(text, changes)).items()},
+        limits={name: limit for text in files.values() for name, limit in thresholds(changed(text, drawn)).items()},
         runbooks={} if product.monitoring.runbooks_url else runbooks(),
     )
 

@@ -35,11 +35,14 @@ def driven(products: dict[str, Running]) -> dict[str, Running]:
     """The stacks after users have used them for a while, mistakes, failures and slow jobs included."""
 
     def drive(stack: str) -> None:
+        # Before and after: a counter must have grown to have a rate.
+        grafana_of(products[stack]).look()
         urls = products[stack].urls
         pages = ["--frontend", urls["frontend"]] if "frontend" in urls else []
         command = [sys.executable, "-m", "demo", "drive", "--backend", urls["backend"], *pages]
         done = run([*command, "--seconds", str(DRIVE_SECONDS)], ROOT, {"PATH": "/usr/bin:/bin"}, DRIVE_SECONDS + 60)
         assert done.code == 0, done.output
+        grafana_of(products[stack]).look()
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(drive, DRIVEN))

@@ -108,6 +108,12 @@ def test_what_is_shipped_is_changed_by_the_settings_and_shown_on_the_dashboards(
     assert shown(settings).limit("DiskSpaceLow") == 0.25
 
 
+def test_the_line_of_an_alert_that_is_switched_off_is_drawn_all_the_same(shop_settings):
+    settings = shop_settings(product={"monitoring": {"thresholds": {"HighErrorRate": {"enabled": False}}}})
+    assert "HighErrorRate" not in alert_names(rules(settings, "http://grafana")["http.yml"])
+    assert shown(settings).limit("HighErrorRate") == 0.05
+
+
 def test_every_alert_of_a_stack_links_its_page_and_its_panel_in_that_stack_s_grafana(shop_settings):
     settings = shop_settings()
     found = 0
