@@ -75,7 +75,7 @@ class ScrapeTarget:
     """A service of the product, scraped at the services' interval."""
 
     tells_of_others: bool = False
-    """The labels of its own series win: `service` is what a file of metrics tells of, not the exporter that shows it."""
+    """Labels of its own series win: `service` is what a file of metrics tells of, not the exporter that shows it."""
 
     via: str | None = None
     """The exporter that is asked about the address, which has no metrics itself."""
