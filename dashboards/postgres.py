@@ -39,20 +39,17 @@ def postgres(shown: Shown) -> Dashboard | None:
     board = Board(
         shown, "postgres", "PostgreSQL", "does Postgres keep up?", instances="pg_up", logs=bool(shown.logs_uid)
     )
-    board.row(4, _now(shown))
-    board.row(8, _connections(shown))
+    board.row(4, _now())
     board.row(8, _work(shown))
-    board.row(8, _statements(shown))
-    board.section("Memory and disk")
-    board.row(8, _disk(shown))
+    board.row(8, _speed(shown))
+    board.row(8, _memory(shown))
+    board.section("Disk and upkeep")
     board.row(8, [_tables()])
-    board.section("Upkeep")
-    board.row(8, _log_of_changes(shown))
-    board.row(7, _upkeep(shown))
+    board.row(8, _upkeep(shown))
     return board.build()
 
 
-def _now(shown: Shown) -> list[Panel]:
+def _now() -> list[Panel]:
     return [
         lamp("Postgres up", f"min(pg_up{{{FI}}})", "The exporter reaches Postgres."),
         number(
@@ -62,23 +59,15 @@ def _now(shown: Shown) -> list[Panel]:
             AGO,
         ),
         number(
-            "Connections in use",
-            f"max(instance:pg_connections:ratio{{{FI}}})",
-            "Share of max_connections.",
-            RATIO,
-            Limits(shown.limit("HighDatabaseConnections"), shown.limit("PostgresConnectionsExhausted")),
-            course=True,
-        ),
-        number(
-            "Size of databases",
-            f"sum(pg_database_size_bytes{{{FI}}})",
-            "All databases together, without the log of changes.",
-            BYTES,
+            "Collectors that fail",
+            f"count(pg_scrape_collector_success{{{FI}}} == 0) or vector(0)",
+            "Parts of the exporter that get no metrics; all of them while Postgres is down.",
+            limits=Limits(warning=1),
         ),
     ]
 
 
-def _connections(shown: Shown) -> list[Panel]:
+def _work(shown: Shown) -> list[Panel]:
     return [
         chart(
             "Connections",
@@ -88,22 +77,22 @@ def _connections(shown: Shown) -> list[Panel]:
             Limits(shown.limit("HighDatabaseConnections"), shown.limit("PostgresConnectionsExhausted")),
         ),
         chart(
-            "Connections by state",
-            Query(f"sum by (state) (pg_stat_activity_count{{{FI}}}) > 0", "{{state}}"),
-            "What the connections do: at work, idle, or idle in a transaction, which holds locks.",
-            SHORT,
-            stacked=True,
-        ),
-        chart(
             "Transactions",
             Query(f"datname:pg_transactions:rate5m{{{FI}}}", DATABASE),
             "Transactions a second that ended, well or not, over 5 minutes.",
             OPERATIONS,
         ),
+        chart(
+            "Rollbacks",
+            Query(f"datname:pg_rollbacks:ratio_rate5m{{{FI}}}", DATABASE),
+            "Share of the transactions that are rolled back, over 5 minutes.",
+            RATIO,
+            Limits(warning=shown.limit("PostgresRollbacks")),
+        ),
     ]
 
 
-def _work(shown: Shown) -> list[Panel]:
+def _speed(shown: Shown) -> list[Panel]:
     return [
         chart(
             "Time per transaction",
@@ -141,15 +130,8 @@ def _slow(shown: Shown) -> list[Panel]:
     ]
 
 
-def _statements(shown: Shown) -> list[Panel]:
+def _memory(shown: Shown) -> list[Panel]:
     return [
-        chart(
-            "Rollbacks",
-            Query(f"datname:pg_rollbacks:ratio_rate5m{{{FI}}}", DATABASE),
-            "Share of the transactions that are rolled back, over 5 minutes.",
-            RATIO,
-            Limits(warning=shown.limit("PostgresRollbacks")),
-        ),
         chart(
             "Locks",
             [
@@ -160,20 +142,6 @@ def _statements(shown: Shown) -> list[Panel]:
             SHORT,
             Limits(warning=shown.limit("PostgresLocksWaiting")),
         ),
-        chart(
-            "Rows",
-            [
-                Query(f"sum(rate(pg_stat_database_tup_{what}{{{FI}, {OWN}}}[5m]))", what)
-                for what in ("fetched", "inserted", "updated", "deleted")
-            ],
-            "Rows a second that statements fetched by index, and wrote.",
-            OPERATIONS,
-        ),
-    ]
-
-
-def _disk(shown: Shown) -> list[Panel]:
-    return [
         chart(
             "Cache hit ratio",
             Query(f"datname:pg_blocks_hit:ratio_rate5m{{{FI}}}", DATABASE),
@@ -187,12 +155,6 @@ def _disk(shown: Shown) -> list[Panel]:
             "Bytes a second that sorts and joins wrote, for which work_mem was too small.",
             BYTES_PER_SECOND,
             Limits(warning=shown.limit("PostgresTempFiles")),
-        ),
-        chart(
-            "Database size",
-            Query(f"max by (datname) (pg_database_size_bytes{{{FI}, {OWN}}})", DATABASE),
-            "Tables and indexes of each database.",
-            BYTES,
         ),
     ]
 
@@ -217,62 +179,40 @@ def _tables() -> Panel:
     )
 
 
-def _log_of_changes(shown: Shown) -> list[Panel]:
+def _upkeep(shown: Shown) -> list[Panel]:
     return [
         chart(
-            "WAL",
+            "Size on disk",
             [
-                Query(f"max(pg_wal_size_bytes{{{FI}}})", "pg_wal"),
+                Query(f"max by (datname) (pg_database_size_bytes{{{FI}, {OWN}}})", DATABASE),
+                Query(f"max(pg_wal_size_bytes{{{FI}}})", "log of changes (pg_wal)"),
                 Query(f"max(pg_settings_max_wal_size_bytes{{{FI}}})", "max_wal_size"),
             ],
-            "Size of the log of changes on the disk, and what Postgres tries to keep it below.",
+            "Databases, and the log of changes with what Postgres tries to keep it below.",
             BYTES,
         ),
         chart(
-            "WAL archive",
+            "WAL archive and checkpoints",
             [
                 Query(f"sum(increase(pg_stat_archiver_archived_count{{{FI}}}[15m]))", "archived in 15 minutes"),
-                Query(f"sum(increase(pg_stat_archiver_failed_count{{{FI}}}[15m]))", "failed in 15 minutes"),
+                Query(f"sum(increase(pg_stat_archiver_failed_count{{{FI}}}[15m]))", "not archived in 15 minutes"),
+                Query(
+                    f"sum(increase(pg_stat_checkpointer_num_timed_total{{{FI}}}[30m]))",
+                    "checkpoints by the clock in 30 minutes",
+                ),
+                Query(
+                    f"sum(increase(pg_stat_checkpointer_num_requested_total{{{FI}}}[30m]))",
+                    "checkpoints asked for in 30 minutes",
+                ),
             ],
-            "Segments of the log that archive_command copied, and how often it failed.",
+            "Segments of the log that were archived or not; checkpoints, and those that max_wal_size asked for.",
             SHORT,
-            Limits(critical=shown.limit("PostgresWalArchiveFailing")),
-        ),
-        chart(
-            "Checkpoints",
-            [
-                Query(f"sum(increase(pg_stat_checkpointer_num_timed_total{{{FI}}}[30m]))", "by the clock"),
-                Query(f"sum(increase(pg_stat_checkpointer_num_requested_total{{{FI}}}[30m]))", "asked for"),
-            ],
-            "Checkpoints in 30 minutes; those that are asked for come from max_wal_size being reached.",
-            SHORT,
-            Limits(warning=shown.limit("PostgresCheckpointsTooFrequent")),
-        ),
-    ]
-
-
-def _upkeep(shown: Shown) -> list[Panel]:
-    dead, alive = f"pg_stat_user_tables_n_dead_tup{{{FI}}}", f"pg_stat_user_tables_n_live_tup{{{FI}}}"
-    risk, near = shown.limit("PostgresWraparoundRisk"), shown.limit("PostgresWraparoundNear")
-    return [
-        chart(
-            "Dead rows",
-            Query(f"topk(10, {dead} / ({dead} + {alive} > 0))", "{{relname}}"),
-            "Share of each table's rows that are dead; the ten worst. Small tables may be much above the limit.",
-            RATIO,
-            Limits(warning=shown.limit("PostgresDeadRows")),
         ),
         chart(
             "Transaction ids in use",
             Query(f"datname:pg_wraparound_age:ratio{{{FI}}}", DATABASE),
             "Transactions since the oldest row that is not frozen, as a share of the 2^31 that there can be.",
             RATIO,
-            Limits(risk, near),
-        ),
-        chart(
-            "Exporter",
-            Query(f"pg_scrape_collector_success{{{FI}}}", "{{collector}}"),
-            "1 for each of the exporter's collectors that got its metrics.",
-            SHORT,
+            Limits(shown.limit("PostgresWraparoundRisk"), shown.limit("PostgresWraparoundNear")),
         ),
     ]
