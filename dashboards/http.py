@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.board import Board
-from dashboards.panels import BYTES, PER_SECOND, RATIO, SECONDS, SHORT, F, Limits, Panel, Query, chart, number, rows_of
+from dashboards.panels import BYTES, PER_SECOND, RATIO, SECONDS, SHORT, F, Limits, Panel, Query, chart, rows_of
 from dashboards.shown import Shown
 
 J = f'{F}, job=~"$job"'
@@ -27,7 +27,6 @@ def http(shown: Shown) -> Dashboard | None:
         return None
     board = Board(shown, "http", "HTTP API", "are visitors answered, fast and without errors?")
     board.variable("job", f'label_values(up{{{F}, tier="app"}}, job)')
-    board.row(4, _now(shown))
     board.row(8, _course(shown))
     board.row(8, _detail(shown))
     board.section("Routes")
@@ -38,38 +37,6 @@ def http(shown: Shown) -> Dashboard | None:
     board.section("Beneath")
     board.row(7, _beneath(shown))
     return board.build()
-
-
-def _now(shown: Shown) -> list[Panel]:
-    return [
-        number(
-            "Traffic now",
-            f"sum(job:http_requests:rate5m{{{J}}})",
-            "Requests a second that the services answer, without those of machines (health, metrics).",
-            PER_SECOND,
-            course=True,
-        ),
-        number(
-            "Failing now",
-            f"max(job:http_requests_failed:ratio_rate5m{{{J}}})",
-            "Share of 5xx of the service that fails most.",
-            RATIO,
-            Limits(critical=shown.limit("HighErrorRate")),
-        ),
-        number(
-            "Slowest service now",
-            f"max(job:http_request_duration_seconds:p95_rate5m{{{J}}} > 0)",
-            "The highest 95th percentile of all services.",
-            SECONDS,
-            Limits(warning=shown.limit("ScaleLatencyWarning"), critical=shown.limit("HighRequestLatency")),
-        ),
-        number(
-            "Instances down",
-            f'count(up{{{J}, tier="app"}} == 0) or vector(0)',
-            "Instances of services that do not answer Prometheus.",
-            limits=Limits(critical=1),
-        ),
-    ]
 
 
 def _course(shown: Shown) -> list[Panel]:
