@@ -59,6 +59,13 @@ class Edge(Model):
     drain: Duration = 2
     """Between the switch to a new release and the end of the old one: for requests that are still running."""
 
+    access_log: bool = True
+    """A line in JSON on its standard output for each request: method, status, time, host, route, client; no header."""
+
+    access_log_paths: bool = False
+    """With the path, and what stands behind its question mark: that may be a secret. The log pipeline cuts it off, but
+    the engine's own log files have it."""
+
     health_interval: Duration = 10
     limits: Limits = Field(
         default_factory=lambda: Limits.model_validate({"memory": "256MB", "reserved": "128MB", "cpus": 1})

@@ -109,9 +109,20 @@ def test_its_health_check_is_the_dating_apps(proxy):
     assert proxy({"health_interval": "3s"})["e-traefik"].inputs["healthcheck"]["interval"] == "3s"
 
 
+def test_an_access_line_holds_no_header_and_no_query_string():
+    kept = {name for name in said() if name.startswith("accesslog.fields.names.")}
+    assert "accesslog.fields.names.DownstreamStatus" in kept
+    assert "accesslog.fields.names.RouterName" in kept
+    assert not [name for name in kept if name.endswith(("Path", "Line", "ClientUsername"))]
+    assert said()["accesslog.fields.defaultmode"] == "drop"
+    assert not [name for name in said() if name.startswith("accesslog.fields.headers")]
+    assert said({"access_log_paths": True})["accesslog.fields.names.RequestPath"] == "keep"
+    assert not [name for name in said({"access_log": False}) if name.startswith("accesslog")]
+
+
 def test_it_has_no_api_no_dashboard_no_other_provider_and_tells_nobody():
     options = said()
-    assert not [name for name in options if name.startswith(("api", "providers.docker", "accesslog", "tracing"))]
+    assert not [name for name in options if name.startswith(("api", "providers.docker", "tracing"))]
     assert {name for name in options if name.startswith("providers.")} == {
         "providers.file.directory",
         "providers.file.watch",
