@@ -51,7 +51,7 @@ ACCESS_FIELDS = (
     "RetryAttempts",
     "RouterName",
 )
-"""What an access line says. No header, which Traefik leaves out by itself; no path, which has the query string in it."""
+"""What an access line says. No header, which Traefik leaves out by itself; no path: it has the query string in it."""
 
 HSTS_SECONDS = 365 * 24 * 3600
 
