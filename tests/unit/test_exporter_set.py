@@ -108,3 +108,12 @@ def test_limits_are_those_of_the_dating_apps_table(exporters):
         if not one.name.endswith("-writer")
     }
     assert limits == {"node-exporter": (128, 64), "cadvisor": (256, 128), "postgres-exporter": (128, 64)}
+
+
+def test_the_postgres_exporter_collects_what_alerts_rest_on_and_is_off_by_default(exporters):
+    world, _ = exporters("postgres")
+    assert set(world["x-postgres-exporter"].inputs["command"]) == {
+        "--collector.database_wraparound",
+        "--collector.postmaster",
+        "--collector.stat_checkpointer",
+    }
