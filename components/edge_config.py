@@ -133,8 +133,8 @@ def arguments(edge: Edge, fronts: Sequence[Front], https_port: int | None) -> li
         "ping": "true",
         "metrics.prometheus": "true",
         "metrics.prometheus.entrypoint": ADMIN,
-        # Routers count what visitors get, services what servers say: the difference is what is tried again, and what the
-        # edge answers itself. Entry points would count it all once more.
+        # Routers count what visitors get, services what servers say: the difference is what is tried again, and what
+        # the edge answers itself. Entry points would count it all once more.
         "metrics.prometheus.addrouterslabels": "true",
         "metrics.prometheus.addentrypointslabels": "false",
         "metrics.prometheus.buckets": METRICS_BUCKETS,

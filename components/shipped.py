@@ -107,6 +107,9 @@ def shown(settings: Settings) -> Shown:
         objectives=tuple(name for name, service in product.services.items() if service.slo),
         figures=tuple(Figure(kpi.title, kpi.query, kpi.unit) for kpi in product.kpis),
         edge=bool(product.publish or any(service.port for service in product.services.values())),
+        certificates=bool(settings.stack.tunnel or product.monitoring.probes.urls)
+        or any(service.routes for service in product.services.values()),
+        probes=product.monitoring.probes.enabled,
         tunnel=bool(settings.stack.tunnel),
         remote_write=bool(product.monitoring.remote_write),
         limits={name: limit for text in files.values() for name, limit in thresholds(changed(text, drawn)).items()},

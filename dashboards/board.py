@@ -98,7 +98,8 @@ class Board:
             .sort(dashboard.VariableSort.ALPHABETICAL_ASC)
             .multi(True)
             .include_all(True)
-            .all_value(".*")
+            # Loki takes no selector that an empty value would satisfy.
+            .all_value(".+")
             .current(dashboard.VariableOption(text=["All"], value=["$__all"]))
         )
 

@@ -118,7 +118,6 @@ def _services(shown: Shown) -> list[Panel]:
 
 def _doors(shown: Shown) -> list[Panel]:
     sent = f"rate(traefik_router_responses_bytes_total{{{F}}}[5m])"
-    soon, now = shown.limit("EdgeCertificateExpiresSoon"), shown.limit("EdgeCertificateExpires")
     return [
         chart(
             "Open connections",
@@ -135,6 +134,15 @@ def _doors(shown: Shown) -> list[Panel]:
             BYTES_PER_SECOND,
             stacked=True,
         ),
+        *_certificates(shown),
+    ]
+
+
+def _certificates(shown: Shown) -> list[Panel]:
+    soon, now = shown.limit("EdgeCertificateExpiresSoon"), shown.limit("EdgeCertificateExpires")
+    if not shown.certificates:
+        return []
+    return [
         number(
             "Certificates expire in",
             Query(

@@ -22,8 +22,9 @@ def probes(shown: Shown) -> Dashboard | None:
     board.row(9, [_state(shown)])
     board.row(8, _course(shown))
     board.row(8, _answers(shown))
-    board.section("Certificates and TLS")
-    board.row(7, _tls(shown))
+    if shown.certificates:
+        board.section("Certificates and TLS")
+        board.row(7, _tls(shown))
     return board.build()
 
 

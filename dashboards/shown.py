@@ -41,6 +41,9 @@ class Shown:
 
     figures: tuple[Figure, ...] = ()
     edge: bool = True
+    certificates: bool = True
+    """Something is reached by TLS: a route, a public name, another address that is probed."""
+
     probes: bool = True
     tunnel: bool = False
     remote_write: bool = False

@@ -100,8 +100,12 @@ class LogStage:
     def ask(self, path: str, **parameters: object) -> dict:
         """Ask Loki."""
         url = f"http://127.0.0.1:3100{path}?{urlencode(parameters)}"
-        code, said = self.loki.exec_run(["wget", "-q", "-T", "20", "-O", "-", url])
-        assert code == 0, said.decode()
+        for _ in range(3):
+            code, said = self.loki.exec_run(["wget", "-q", "-T", "20", "-O", "-", url])
+            assert code == 0, said.decode()
+            # On a busy machine the engine loses what a command said now and then.
+            if said:
+                break
         return json.loads(said)["data"]
 
     def lines(self, selector: str) -> list[tuple[dict[str, str], str]]:

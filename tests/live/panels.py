@@ -97,6 +97,7 @@ def _board(grafana: Grafana, board: Mapping[str, Any]) -> Iterator[Asked]:
     variables = board["templating"]["list"]
     sources = {one["name"]: one["current"]["value"] for one in variables if one["type"] == "datasource"}
     values = {one["name"]: one.get("allValue") or ".*" for one in variables if one["type"] == "query"}
+    values |= {one["name"]: one.get("allValue") or ".+" for one in variables if one["type"] == "custom"}
     values |= {one["name"]: one.get("query") or "" for one in variables if one["type"] == "textbox"}
 
     def uid(reference: Mapping[str, str]) -> str:
