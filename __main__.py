@@ -16,7 +16,6 @@ from components.shipped import shipped
 settings = engine_settings()
 stack, product, name, image = settings.stack, settings.product, settings.product.name, settings.image
 told = shipped(settings)
-
 context = shared_context(settings)
 front = edge_config(settings, context)
 edge = EdgeProxy(f"{name}-edge", front) if front else None
