@@ -82,7 +82,7 @@ def test_love_parser_is_ready_and_works_off_its_queues(products):
     assert "love_parser_broadcasts_sent_total" in love_parser.get("backend", "/metrics").text
 
 
-def test_what_love_parsers_containers_write_is_found_in_grafana_by_product_environment_and_service(products):
+def test_what_love_parsers_containers_write_is_found_in_grafana_by_product_environment_service_and_container(products):
     love_parser = products["love-parser"]
     given = love_parser.checkout.pulumi("stack", "output", "secrets", "-s", "love-parser", "--json", "--show-secrets")
     account = ("admin", json.loads(given.output)["grafana-admin-password"])
@@ -102,7 +102,8 @@ def test_what_love_parsers_containers_write_is_found_in_grafana_by_product_envir
     assert {"backend", "postgres", "redis", "prometheus"} <= running
     wait_until(every_service_has_lines, 60)
     labels = loki("/series", **{"match[]": '{service="backend"}'})
-    assert labels == [{"product": "love-parser", "environment": "development", "service": "backend"}]
+    mine = {"product": "love-parser", "environment": "development", "service": "backend"}
+    assert labels == [{**mine, "container": "love-parser-app-backend"}]
     assert loki("/label/product/values") == ["love-parser"], "lines of the stacks beside it are theirs"
 
 
