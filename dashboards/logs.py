@@ -26,7 +26,10 @@ from dashboards.shown import Shown
 
 LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "critical", "unknown")
 
-S = f'{F}, service=~"$service"'
+ANY = f'{F}, container=~".+"'
+"""Loki asks for a label that must be there; each variable may stand for everything."""
+
+S = f'{ANY}, service=~"$service"'
 """Selects lines by the board's variables."""
 
 ERRORS = 'detected_level=~"error|critical|fatal"'
@@ -43,7 +46,7 @@ def logs(shown: Shown) -> Dashboard | None:
     if not shown.logs_uid:
         return None
     board = Board(shown, "logs", "Logs", "what do the containers say?", logs=True)
-    board.variable("service", 'label_values({product=~"$product", environment=~"$environment"}, service)', LOKI)
+    board.variable("service", f"label_values({{{ANY}}}, service)", LOKI)
     board.choice("level", LEVELS)
     board.text_variable("search")
     board.row(4, _now(shown))
@@ -188,7 +191,7 @@ def _of_rules() -> Panel:
     )
     return lines(
         "Panics and trouble in the stores",
-        f'{{{F}, service!~"loki|collector|prometheus|alertmanager|grafana"}} |~ `{words}`',
+        f'{{{ANY}, service!~"loki|collector|prometheus|alertmanager|grafana"}} |~ `{words}`',
         "Lines that alerts of rules/loki look for: panics, memory, full disks, refused connections and writes. "
         "Empty where all is well.",
     )
