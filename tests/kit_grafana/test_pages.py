@@ -39,7 +39,7 @@ def test_the_front_page_lists_dashboards_data_sources_and_problems(
     assert "failed to load dashboard from" in text
 
 
-EVERYTHING = 'product=~".*", environment=~".*"'
+EVERYTHING = 'product=~".+", environment=~".+"'
 """What the overview's variables are before anybody chooses."""
 
 
@@ -50,7 +50,7 @@ def test_a_dashboard_s_page_shows_each_panel_with_its_current_values(
         query = httpx.QueryParams(request.content.decode())["query"]
         if query == f'sum(up{{{EVERYTHING}, job="backend"}})':
             return vector(({}, "1"))
-        if query == f'instance:node_cpu_utilisation:ratio_rate5m{{{EVERYTHING}, instance=~".*"}}':
+        if query == f'instance:node_cpu_utilisation:ratio_rate5m{{{EVERYTHING}, instance=~".+"}}':
             return vector(({"instance": "host:9100"}, "0.4242"))
         if query == f"redis_memory_used_bytes{{{EVERYTHING}}}":
             return vector(({}, "1572864"))
