@@ -104,7 +104,9 @@ def test_lines_are_found_by_four_labels_alone(pipeline):
     limits = written(world, "loki")["limits_config"]
     assert limits["otlp_config"]["resource_attributes"] == {
         "ignore_defaults": True,
-        "attributes_config": [{"action": "index_label", "attributes": ["product", "environment", "service", "container"]}],
+        "attributes_config": [
+            {"action": "index_label", "attributes": ["product", "environment", "service", "container"]}
+        ],
     }
     assert limits["discover_service_name"] == []
     moved = {one["to"]: one["from"] for one in operators(world) if one["type"] == "move"}
@@ -211,3 +213,26 @@ def test_both_are_scraped_and_grafana_is_told_where_loki_is(pipeline):
     assert found["containers"] == ["collector", "loki"]
     source = loki_datasource("love-loki")
     assert (source["uid"], source["type"], source["url"]) == ("love-loki", "loki", f"http://{found['address']}")
+
+
+def test_the_ruler_finds_its_rules_and_alertmanager(pipeline):
+    world, _ = pipeline()
+    config = written(world, "loki")
+    folder = config["common"]["storage"]["filesystem"]["rules_directory"]
+    assert folder == "/etc/loki"
+    # A folder for each tenant, and without accounts there is one.
+    assert world["l-loki-config-writer"].files["/dockyard/files/fake/services.yml"] == RULES["services.yml"]
+    assert mounts(world["l-loki"])[folder][1]
+    assert config["ruler"] == {"alertmanager_url": "http://alertmanager:9093", "evaluation_interval": "1m"}
+
+
+def test_a_products_own_secrets_are_looked_for_too(pipeline):
+    config = written(pipeline({"redact": ["customer-[0-9]+"]})[0], "collector")
+    assert 'replace_pattern(log.body, "customer-[0-9]+", "[redacted]")' in str(config["processors"])
+
+
+def test_the_name_of_a_container_is_the_same_through_all_releases(pipeline):
+    world, _ = pipeline()
+    assert world["l-loki"].inputs["logOpts"]["tag"] == "{{.Name}}"
+    (cut,) = [one for one in operators(world) if one.get("field") == "resource.container" and "regex" in one]
+    assert cut["regex"] == "-[0-9a-f]{7}$$"
