@@ -112,10 +112,7 @@ class AppServices(pulumi.ComponentResource):
     def _dumps_volume(self) -> Dumps | None:
         """Return where dumps go, None where nothing migrates a database of the product's own."""
         product = self._config.product
-        migrating = any(job.dumps_before for job in product.jobs.values()) or any(
-            service.dump_before for service in product.services.values()
-        )
-        if product.own_postgres is None or not migrating:
+        if product.own_postgres is None or not product.dumps_database:
             return None
         image = self._config.image(product.own_postgres.image)
         return Dumps(

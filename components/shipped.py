@@ -107,6 +107,7 @@ def shown(settings: Settings) -> Shown:
         objectives=tuple(name for name, service in product.services.items() if service.slo),
         figures=tuple(Figure(kpi.title, kpi.query, kpi.unit) for kpi in product.kpis),
         edge=bool(product.publish or any(service.port for service in product.services.values())),
+        backups=product.dumps_database,
         certificates=bool(settings.stack.tunnel or product.monitoring.probes.urls)
         or any(service.routes for service in product.services.values()),
         probes=product.monitoring.probes.enabled,

@@ -40,7 +40,7 @@ def deployments(shown: Shown) -> Dashboard:
             ),
         ],
     )
-    if "postgres" in shown.data_stores:
+    if shown.backups:
         board.section("Backups")
         board.row(7, _backups(shown))
     return board.build()

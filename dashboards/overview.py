@@ -75,31 +75,8 @@ def overview(shown: Shown) -> Dashboard:
                 for one in figures
             ],
         )
-    board.row(
-        7,
-        [
-            chart(
-                "Request rate",
-                Query(f"job:http_requests:rate5m{{{F}}}", "{{job}}"),
-                "Requests a second, over 5 minutes.",
-                PER_SECOND,
-            ),
-            chart(
-                "Latency (p95)",
-                Query(f"job:http_request_duration_seconds:p95_rate5m{{{F}}}", "{{job}}"),
-                "95 % of the requests are faster than this.",
-                SECONDS,
-                Limits(critical=shown.limit("HighRequestLatency")),
-            ),
-            chart(
-                "Error rate",
-                Query(f"job:http_requests_failed:ratio_rate5m{{{F}}}", "{{job}}"),
-                "Share of the requests that end in a 5xx, over 5 minutes.",
-                RATIO,
-                Limits(critical=shown.limit("HighErrorRate")),
-            ),
-        ],
-    )
+    if shown.services:
+        board.row(7, _traffic(shown))
     board.row(7, [*_host(shown), *_cache(shown)])
     board.row(
         7,
@@ -150,6 +127,31 @@ def _lamps(shown: Shown) -> list[Panel]:
     ]
     stores = (STORES[name] for name in shown.data_stores)
     return lamps + [lamp(title, f"min({metric}{{{F}}})", f"The exporter reaches {title}.") for title, metric in stores]
+
+
+def _traffic(shown: Shown) -> list[Panel]:
+    return [
+        chart(
+            "Request rate",
+            Query(f"job:http_requests:rate5m{{{F}}}", "{{job}}"),
+            "Requests a second, over 5 minutes.",
+            PER_SECOND,
+        ),
+        chart(
+            "Latency (p95)",
+            Query(f"job:http_request_duration_seconds:p95_rate5m{{{F}}}", "{{job}}"),
+            "95 % of the requests are faster than this.",
+            SECONDS,
+            Limits(critical=shown.limit("HighRequestLatency")),
+        ),
+        chart(
+            "Error rate",
+            Query(f"job:http_requests_failed:ratio_rate5m{{{F}}}", "{{job}}"),
+            "Share of the requests that end in a 5xx, over 5 minutes.",
+            RATIO,
+            Limits(critical=shown.limit("HighErrorRate")),
+        ),
+    ]
 
 
 def _host(shown: Shown) -> list[Panel]:

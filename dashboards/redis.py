@@ -98,7 +98,9 @@ def _memory(shown: Shown) -> list[Panel]:
             "Share of maxmemory",
             Query(
                 f"instance:redis_memory:ratio{{{FI}}} * on (product, environment, job, instance)"
-                f" group_left (maxmemory_policy) redis_instance_info{{{FI}}}",
+                # Just after a restart there are two of them: each run has an id among its labels.
+                " group_left (maxmemory_policy) max by (product, environment, job, instance, maxmemory_policy)"
+                f" (redis_instance_info{{{FI}}})",
                 "{{maxmemory_policy}}",
             ),
             "A cache (allkeys-…) is meant to be full; with noeviction a full Redis refuses writes.",

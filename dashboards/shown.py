@@ -41,6 +41,9 @@ class Shown:
 
     figures: tuple[Figure, ...] = ()
     edge: bool = True
+    backups: bool = True
+    """Something dumps the database."""
+
     certificates: bool = True
     """Something is reached by TLS: a route, a public name, another address that is probed."""
 

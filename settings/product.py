@@ -69,6 +69,13 @@ class Product(Shared):
         return {**self.services, **self.jobs}
 
     @property
+    def dumps_database(self) -> bool:
+        """Whether the product's own Postgres is dumped before some workload of it."""
+        before = [job.dumps_before for job in self.jobs.values()]
+        before += [service.dump_before for service in self.services.values()]
+        return self.own_postgres is not None and any(before)
+
+    @property
     def secrets(self) -> list[str]:
         """Names of the secrets that the product's workloads ask for, each once."""
         return sorted({secret for workload in self.workloads.values() for secret in workload.secrets})
