@@ -71,9 +71,10 @@ def _lamps(shown: Shown) -> list[Panel]:
         ),
         number(
             "Oldest rule evaluation",
-            f"max(time() - prometheus_rule_group_last_evaluation_timestamp_seconds{{{F}}})",
-            "How long ago the group of rules was evaluated that waits longest.",
-            SECONDS,
+            f"max((time() - (prometheus_rule_group_last_evaluation_timestamp_seconds{{{F}}} > 0))"
+            f" / prometheus_rule_group_interval_seconds{{{F}}})",
+            "How many of its intervals ago the group of rules was evaluated that waits longest.",
+            SHORT,
             Limits(critical=shown.limit("RulesStandStill")),
         ),
         number(
