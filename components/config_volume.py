@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import bz2
 import hashlib
+import io
 import re
 import shlex
+import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -19,6 +23,7 @@ from components.volume import config_volume
 from settings.container import Limits
 
 STAGE = "/dockyard/files"
+PACKED = "/dockyard/packed"
 TARGET = "/dockyard/volume"
 
 
@@ -47,6 +52,9 @@ class ConfigVolume:
     the files and leaves their group alone: mode 0400 grants it nothing.
 
     `volume` is one that is there already, where something mounts it before the files can be known.
+
+    `packed` are further files, which travel as one compressed archive: half a megabyte of dashboards in the state costs
+    each preview a second, and nobody reads their diff. Then the `image` must have base64, bunzip2 and tar too.
     """
 
     def __init__(
@@ -61,8 +69,10 @@ class ConfigVolume:
         check: str = "true",
         reload: Reload | None = None,
         volume: docker.Volume | None = None,
+        packed: Mapping[str, str] | None = None,
     ) -> None:
-        self._files = dict(sorted(files.items()))
+        packed = packed or {}
+        self._files = dict(sorted({**files, **packed}.items()))
         self.volume = volume or config_volume(name, context, parent)
         self._writer = OneShotJob(
             f"{name}-writer",
@@ -78,11 +88,14 @@ class ConfigVolume:
                 networks=(Attachment(reload.network if reload else context.monitoring_network),),
                 mounts=(Mount(self.volume.name, TARGET, read_only=False),),
                 entrypoint=("/bin/sh", "-ec"),
-                command=(_script(sorted(files), owner, check, reload),),
+                command=(_script(sorted(self._files), owner, check, reload, unpack=bool(packed)),),
             ),
             context,
             pulumi.ResourceOptions(parent=parent),
-            uploads={f"{STAGE}/{path}": content for path, content in files.items()},
+            uploads={
+                **{f"{STAGE}/{path}": content for path, content in files.items()},
+                **({PACKED: pack(packed)} if packed else {}),
+            },
         )
 
     @property
@@ -104,9 +117,26 @@ class ConfigVolume:
         return Mount(self.volume.name, target)
 
 
-def _script(paths: Sequence[str], owner: str, check: str, reload: Reload | None) -> str:
+def pack(files: Mapping[str, str]) -> str:
+    """Return an archive of files as text, the same for the same files on every machine.
+
+    By bzip2, whose one implementation has not changed since 2019; that of gzip differs from one build of Python to the
+    next, and so would the archive.
+    """
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for path, content in sorted(files.items()):
+            data = content.encode()
+            member = tarfile.TarInfo(path)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return base64.b64encode(bz2.compress(archive.getvalue())).decode()
+
+
+def _script(paths: Sequence[str], owner: str, check: str, reload: Reload | None, *, unpack: bool) -> str:
     """Return the writer's shell script. `check` runs in the staging folder."""
-    lines = [f"cd {STAGE}", check]
+    unpacking = [f"base64 -d {PACKED} | bunzip2 -c | tar -x -f - -C {STAGE}"] if unpack else []
+    lines = [*unpacking, f"cd {STAGE}", check]
     for path in paths:
         staged, final = f"{STAGE}/{path}", f"{TARGET}/{path}"
         draft = shlex.quote(f"{final}.new")

@@ -154,10 +154,10 @@ class MonitoringStack(pulumi.ComponentResource):
                 ADMIN_PASSWORD: self.admin_password,
                 "datasources/dockyard.yaml": sources,
                 "dashboards/dockyard.yaml": yaml.safe_dump(_dashboard_provider()),
-                **{f"dashboards/json/{file}": text for file, text in config.dashboards.items()},
             },
+            packed={f"dashboards/json/{file}": text for file, text in config.dashboards.items()},
             owner=GRAFANA_USER,
-            image=image,
+            image=config.image("busybox"),
             context=context,
             parent=self,
         )

@@ -1,14 +1,17 @@
 """Files in a volume, written by a one-shot container."""
 
+import base64
 import grp
+import io
 import os
 import pwd
 import subprocess
+import tarfile
 
 import pulumi
 import pytest
 
-from components.config_volume import STAGE, ConfigVolume, Reload, _script
+from components.config_volume import PACKED, STAGE, ConfigVolume, Reload, _script, pack
 from tests.unit.world import build
 
 
@@ -75,7 +78,7 @@ class TestScript:
             for name, content in files.items():
                 (stage / name).parent.mkdir(parents=True, exist_ok=True)
                 (stage / name).write_text(content)
-            script = _script(sorted(files), owner, check, reload)
+            script = _script(sorted(files), owner, check, reload, unpack=False)
             return subprocess.run(["/bin/sh", "-ec", script], capture_output=True, text=True), target
 
         return run
@@ -144,3 +147,21 @@ class TestScript:
         finished, target = run({"a.yml": "bad"}, check="grep -q good a.yml")
         assert finished.returncode != 0
         assert (target / "a.yml").read_text() == "good"
+
+
+def test_packed_files_travel_as_one_archive_that_is_the_same_on_every_run(make_context):
+    packed = {"boards/b.json": "{}", "boards/a.json": "{1}"}
+    made = volume(make_context, packed=packed)["conf-writer"]
+    assert set(made.files) == {f"{STAGE}/app.yml", f"{STAGE}/secrets/key", PACKED}
+    assert made.files[PACKED] == pack(dict(reversed(packed.items())))
+    assert "bunzip2" in made.inputs["command"][0]
+    assert "bunzip2" not in volume(make_context)["conf-writer"].inputs["command"][0]
+
+
+def test_an_archive_holds_the_files_as_they_are(tmp_path):
+    text = pack({"boards/a.json": '{"title": "Übersicht"}', "top.json": "x" * 100_000})
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(text)), mode="r:bz2") as archive:
+        archive.extractall(tmp_path, filter="data")
+    assert (tmp_path / "boards/a.json").read_text() == '{"title": "Übersicht"}'
+    assert (tmp_path / "top.json").read_text() == "x" * 100_000
+    assert len(text) < 1000

@@ -4,6 +4,7 @@ import pulumi
 import pytest
 import yaml
 
+from components.config_volume import PACKED, pack
 from components.context import ScrapeTarget
 from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
 from components.prometheus_config import prometheus_config
@@ -132,7 +133,7 @@ def test_grafana_is_given_its_data_source_and_dashboards(monitoring):
     assert (source["uid"], source["url"], source["isDefault"]) == ("love-prom", "http://prometheus:9090", True)
     (provider,) = yaml.safe_load(files["/dockyard/files/dashboards/dockyard.yaml"])["providers"]
     assert provider["options"]["path"] == "/etc/grafana/provisioning/dashboards/json"
-    assert files["/dockyard/files/dashboards/json/overview.json"] == "{}"
+    assert files[PACKED] == pack({"dashboards/json/overview.json": "{}"})
 
 
 def test_loki_is_a_data_source_where_it_runs_and_grafana_starts_anew_for_it(monitoring):
