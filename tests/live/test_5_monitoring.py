@@ -47,11 +47,25 @@ def driven(products: dict[str, Running]) -> dict[str, Running]:
         assert done.code == 0, done.output
         grafana_of(products[stack]).look()
 
+    def visit_dating_app() -> None:
+        dating = products["dating-app"]
+        grafana_of(dating).look()
+        until = time.monotonic() + DRIVE_SECONDS
+        # Self-signed: there is no authority for it here.
+        with httpx.Client(verify=False, timeout=10) as client:  # noqa: S501 - self-signed
+            while time.monotonic() < until:
+                for path in ("/", "/nothing-here"):
+                    address = f"https://127.0.0.1:{443 + dating.offset}{path}"
+                    client.get(address, headers={"Host": "dating-app.localhost"})
+                time.sleep(1)
+        grafana_of(dating).look()
+
     with ThreadPoolExecutor() as pool:
-        list(pool.map(drive, DRIVEN))
+        for done in [*(pool.submit(drive, stack) for stack in DRIVEN), pool.submit(visit_dating_app)]:
+            done.result()
     time.sleep(SETTLE_SECONDS)
     young = "min(time() - process_start_time_seconds{job='prometheus'})"
-    for stack in DRIVEN:
+    for stack in (*DRIVEN, "dating-app"):
         (age,) = prometheus_of(products[stack]).query(young)
         time.sleep(max(0, SLOWEST_GROUP_SECONDS - age))
     return {stack: products[stack] for stack in DRIVEN}
