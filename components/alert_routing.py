@@ -21,7 +21,8 @@ from settings.stack import Alerts
 
 PORT = 9093
 FOLDER = "/etc/alertmanager"
-
+HEARTBEAT = "1m"
+"""How often the Watchdog's webhook is called."""
 
 STACK = ["product", "environment"]
 INHIBITIONS: list[dict[str, Any]] = [
@@ -63,28 +64,40 @@ def alertmanager_config(alerts: Alerts) -> dict[str, Any]:
     service's own alert silences the general one about its target.
     """
     receivers: list[dict[str, Any]] = [{"name": "nobody"}]
-    route: dict[str, Any] = {
-        "receiver": "nobody",
-        "group_by": ["alertname", "product", "environment"],
-        "group_wait": "30s",
-        "group_interval": "5m",
-        "repeat_interval": "4h",
-    }
+    # The Watchdog always fires, to prove that alerts flow: of no interest to a person.
+    routes: list[dict[str, Any]] = [{"receiver": "nobody", "matchers": ['alertname="Watchdog"']}]
+    if alerts.heartbeat:
+        receivers.append(_heartbeat(alerts.heartbeat))
+        # As often as a group can be told: whoever listens misses it after a few minutes.
+        often = {"group_wait": "0s", "group_interval": HEARTBEAT, "repeat_interval": HEARTBEAT}
+        routes = [{"receiver": "heartbeat", "matchers": ['alertname="Watchdog"'], **often}]
+    default = "nobody"
     if alerts.discord:
-        route["receiver"] = "discord-monitoring"
-        route["routes"] = [
-            # Always firing, to prove that alerts flow: of no interest to a person.
-            {"receiver": "nobody", "matchers": ['alertname="Watchdog"']},
-            {"receiver": "discord-critical", "matchers": ['severity="critical"']},
-        ]
+        default = "discord-monitoring"
+        routes.append({"receiver": "discord-critical", "matchers": ['severity="critical"']})
         receivers += [
             _discord("discord-monitoring", alerts.discord.webhook),
             _discord("discord-critical", alerts.discord.critical_webhook),
         ]
+    route: dict[str, Any] = {
+        "receiver": default,
+        "group_by": ["alertname", "product", "environment"],
+        "group_wait": "30s",
+        "group_interval": "5m",
+        "repeat_interval": "4h",
+        "routes": routes,
+    }
     return {
         "route": route,
         "receivers": receivers,
         "inhibit_rules": INHIBITIONS,
+    }
+
+
+def _heartbeat(secret: str) -> dict[str, Any]:
+    return {
+        "name": "heartbeat",
+        "webhook_configs": [{"url_file": f"{FOLDER}/secrets/{secret}", "send_resolved": False}],
     }
 
 
@@ -114,10 +127,9 @@ class AlertRouting(pulumi.ComponentResource):
         files: dict[str, pulumi.Input[str]] = {
             "alertmanager.yml": yaml.safe_dump(alertmanager_config(alerts), sort_keys=False)
         }
-        if alerts.discord:
-            given = pulumi.Config("dockyard")
-            for secret in (alerts.discord.webhook, alerts.discord.critical_webhook):
-                files[f"secrets/{secret}"] = given.get_secret(secret) or pulumi.Output.secret("")
+        given = pulumi.Config("dockyard")
+        for secret in alerts.secrets:
+            files[f"secrets/{secret}"] = given.get_secret(secret) or pulumi.Output.secret("")
         written = ConfigVolume(
             f"{name}-config",
             files=files,

@@ -31,7 +31,22 @@ class Alerts(Model):
     """Who hears of an alert. Without a receiver alerts are only shown, in Alertmanager and Grafana."""
 
     discord: Discord | None = None
+    heartbeat: SecretName | None = None
+    """Secret with the address of a dead man's switch (Healthchecks, Dead Man's Snitch, Uptime Kuma …) that is called
+    every minute while rules are evaluated and alerts delivered, and raises the alarm itself when the calls stop."""
+
     limits: Limits = limits("128MB", 0.5)
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Secrets that its receivers are reached by: name → where the settings ask for it."""
+        found = {}
+        if self.discord:
+            found[self.discord.webhook] = "alerts.discord.webhook"
+            found[self.discord.critical_webhook] = "alerts.discord.critical_webhook"
+        if self.heartbeat:
+            found[self.heartbeat] = "alerts.heartbeat"
+        return found
 
 
 class Tunnel(Model):
@@ -89,10 +104,7 @@ class Stack(Shared):
     @property
     def secrets(self) -> dict[str, str]:
         """Secrets that somebody must give: name → where the settings ask for it."""
-        found = {}
-        if self.alerts.discord:
-            found[self.alerts.discord.webhook] = "alerts.discord.webhook"
-            found[self.alerts.discord.critical_webhook] = "alerts.discord.critical_webhook"
+        found = self.alerts.secrets
         if self.tunnel and self.tunnel.token:
             found[self.tunnel.token] = "tunnel.token"
         return found

@@ -68,12 +68,31 @@ def test_without_a_receiver_nobody_is_told_and_no_secret_is_asked_for(routing):
     world = routing(Alerts(), secrets={})
     config = yaml.safe_load(world["a-config-writer"].files["/dockyard/files/alertmanager.yml"])
     assert config["route"]["receiver"] == "nobody"
-    assert "routes" not in config["route"]
+    assert {one["receiver"] for one in config["route"]["routes"]} == {"nobody"}
     assert list(world["a-config-writer"].files) == ["/dockyard/files/alertmanager.yml"]
 
 
 def test_it_is_not_published(routing):
     assert not any("ports" in one.inputs for one in routing().containers)
+
+
+def test_the_watchdog_reaches_the_dead_man_s_switch_every_minute_and_no_person(routing):
+    alerts = Alerts.model_validate({**DISCORD.model_dump(exclude_unset=True), "heartbeat": "pulse"})
+    files = routing(alerts, {**GIVEN, "pulse": "https://hc.example/1"})["a-config-writer"].files
+    config = yaml.safe_load(files["/dockyard/files/alertmanager.yml"])
+    assert files["/dockyard/files/secrets/pulse"] == "https://hc.example/1"
+    first = config["route"]["routes"][0]
+    assert (first["receiver"], first["matchers"]) == ("heartbeat", ['alertname="Watchdog"'])
+    assert first["repeat_interval"] == first["group_interval"] == "1m"
+    (receiver,) = [one for one in config["receivers"] if one["name"] == "heartbeat"]
+    assert receiver["webhook_configs"] == [{"url_file": "/etc/alertmanager/secrets/pulse", "send_resolved": False}]
+
+
+def test_without_one_nobody_hears_the_watchdog():
+    for alerts in (Alerts(), DISCORD):
+        config = alertmanager_config(alerts)
+        assert config["route"]["routes"][0] == {"receiver": "nobody", "matchers": ['alertname="Watchdog"']}
+        assert "heartbeat" not in {one["name"] for one in config["receivers"]}
 
 
 def test_what_silences_others_are_alerts_that_there_are_and_never_a_whole_product():
