@@ -24,7 +24,7 @@ from matplotlib import dates, ticker
 from matplotlib import pyplot as plt
 
 PICTURES = Path(__file__).parent / "pictures"
-MINUTES = 30
+MINUTES = 12
 BACKGROUND, SURFACE, INK, QUIET = "#111217", "#181b1f", "#d8d9da", "#8e8e8e"
 COLOURS = ("#73bf69", "#f2cc0c", "#5794f2", "#ff780a", "#b877d9", "#8ab8ff", "#ff9830", "#fade2a", "#e02f44", "#96d98d")
 
@@ -53,7 +53,7 @@ PAGES = {
         Chart("Postgres connections", "instance:pg_connections:sum", "job"),
         Chart("Redis memory", "redis_memory_used_bytes", "job", "B"),
         Chart("Event loop lag (p99)", '{__name__=~"(.+_)?nodejs_eventloop_lag_p99_seconds"}', "job", "s"),
-        Chart("Error budget left", "slo:error_budget_remaining:ratio30d", "slo", "%"),
+        Chart("Bad requests by objective (1 h)", "slo:requests_bad:ratio_rate1h", "slo", "%"),
         Chart("Probe duration", "probe_duration_seconds", "service", "s"),
         Chart("Container CPU", "topk(8, container:cpu_usage_cores:rate5m)", "service", "cores"),
     ),
@@ -98,6 +98,7 @@ def _draw(axis: Any, chart: Chart, series: list[dict[str, Any]]) -> None:
     for spine in axis.spines.values():
         spine.set_color("#2c3235")
     if axis.get_legend_handles_labels()[1]:
+        axis.set_ylim(top=axis.get_ylim()[1] * 1.25)
         legend = axis.legend(fontsize=7, ncols=3, loc="upper left", frameon=False)
         for text in legend.get_texts():
             text.set_color(QUIET)
@@ -107,7 +108,7 @@ def _formatter(unit: str) -> ticker.Formatter:
     if unit == "%":
         return ticker.PercentFormatter(1, decimals=None)
     if unit == "B":
-        return ticker.FuncFormatter(lambda value, _: f"{value / 2**20:.0f} MiB")
+        return ticker.FuncFormatter(lambda value, _: f"{value / 2**20:.3g} MiB")
     return ticker.FuncFormatter(lambda value, _: f"{value:g} {unit}".strip())
 
 
