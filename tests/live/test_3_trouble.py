@@ -71,13 +71,15 @@ def test_a_rule_that_is_changed_reaches_prometheus_without_a_restart(dev):
     assert "extra" in {group["name"] for group in groups}
 
     rule.write_text("groups: [{name: extra, rules: [{record: extra:one, expr: nonsense(}]}]\n")
-    refused = dev.dockyard("up", "dev")
+    try:
+        refused = dev.dockyard("up", "dev")
+    finally:
+        rule.unlink()
     assert refused.code != 0
     assert "extra.yml" in refused.output
     groups = dev.get("prometheus", "/api/v1/rules").json()["data"]["groups"]
     assert "extra" in {group["name"] for group in groups}, "the rules of before are still in force"
 
-    rule.unlink()
     assert dev.dockyard("up", "dev").code == 0
 
 
