@@ -118,7 +118,7 @@ class BackendApi:
     async def live(self, socket: WebSocket) -> None:
         """WebSocket /polls/{id}/live: sends the poll now and whenever its votes have changed."""
         await socket.accept()
-        with self.metrics.websockets.track_inprogress(), suppress(WebSocketDisconnect):
+        with self.metrics.websockets.track_inprogress(), suppress(WebSocketDisconnect):  # visitors leave
             shown: dict[str, Any] | None = None
             while poll := await self._find(socket.path_params["id"]):
                 if poll.as_json() != shown:

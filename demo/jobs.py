@@ -269,7 +269,7 @@ class Queues:
                 except (redis.RedisError, OSError) as error:
                     LOG.warning("the queue %s cannot be read: %s", queue, reason_of(error))
                 if not worked:
-                    with suppress(TimeoutError):
+                    with suppress(TimeoutError):  # the usual end of the pause
                         async with asyncio.timeout(IDLE_SECONDS):
                             await self._stopping.wait()
 

@@ -63,7 +63,7 @@ def percentile(ordered: list[float], share: float) -> float:
 def read_sizes(path: Path) -> dict[str, int]:
     """Return the sizes that a file of /proc tells in kB, in bytes; empty where there is no such file."""
     sizes = {}
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):  # no Linux, no such file
         for line in path.read_text().splitlines():
             name, _, rest = line.partition(":")
             words = rest.split()
@@ -76,7 +76,7 @@ def memory_limit() -> int:
     """Return how many bytes this process may use: the container's limit, else the machine's memory."""
     whole = read_sizes(MEMINFO).get("MemTotal", 0)
     for path in MEMORY_LIMITS:
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError):  # each machine has one version of control groups, not both
             # "max" of version 2 is no number; version 1 says 2^63 and a little where there is no limit.
             return min(int(path.read_text()), whole)
     return whole
@@ -98,7 +98,7 @@ class LoopLag:
             yield
         finally:
             task.cancel()
-            with suppress(asyncio.CancelledError):
+            with suppress(asyncio.CancelledError):  # as asked for in the line before
                 await task
 
     async def _watch(self) -> None:

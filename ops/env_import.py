@@ -139,7 +139,7 @@ def _write(work: WorkDir, stack: str, plan: Plan, engine: Callable[[], Engine]) 
         for name, given in plan.secrets.items():
             if ready is not None:
                 _set_secret(ready, name, given.value)
-    except BaseException:
+    except BaseException:  # an interrupted import too leaves the file as it was; the error goes on
         file.write_text(before)
         raise
 

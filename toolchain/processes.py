@@ -38,7 +38,7 @@ def descendants(pid: int) -> list[int]:
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            with contextlib.suppress(OSError, IndexError, ValueError):
+            with contextlib.suppress(OSError, IndexError, ValueError):  # it ended while it was read
                 parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
                 children.setdefault(parent, []).append(int(entry.name))
     found, waiting = [], [pid]
@@ -63,7 +63,7 @@ def stop(pids: list[int], patience: float) -> None:
     """Ask processes to end (SIGTERM), and kill those that have not after `patience` seconds."""
     for sign, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 5.0)):
         for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
                 os.kill(pid, sign)
         if wait_gone(pids, seconds):
             return

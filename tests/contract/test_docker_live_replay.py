@@ -22,6 +22,7 @@ from pulumi.runtime.proto import provider_pb2, status_pb2
 from tests.contract.transcripts import CallError, Json, Line, Plugin, of_method, transcripts_dir
 from toolchain.standins.values import from_struct
 
+# A clone alone has no recordings; where CI runs they lie beside it.
 pytestmark = pytest.mark.skipif(
     transcripts_dir() is None,
     reason="no transcripts of the official plugin here: set DOCKYARD_TRANSCRIPTS to their folder",

@@ -10,6 +10,7 @@ import pytest
 
 from tests.contract.transcripts import Line, Plugin, of_method, recorded, transcripts_dir
 
+# A clone alone has no recordings; where CI runs they lie beside it.
 pytestmark = pytest.mark.skipif(
     transcripts_dir() is None,
     reason="no transcripts of the official plugin here: set DOCKYARD_TRANSCRIPTS to their folder",

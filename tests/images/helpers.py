@@ -67,7 +67,7 @@ class PlayedRegistry:
         for image in self.engine.api.images():
             for name in [*(image["RepoTags"] or []), *(image["RepoDigests"] or [])]:
                 if name.startswith(f"{self.host}/"):
-                    with contextlib.suppress(ImageNotFound):
+                    with contextlib.suppress(ImageNotFound):  # its last name took it along
                         self.engine.images.remove(name, force=True)
 
 

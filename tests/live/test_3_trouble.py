@@ -115,7 +115,7 @@ def test_an_up_that_is_killed_is_mended_by_the_next(seconds, dev, stack_file):
     )
     time.sleep(seconds)
     for pid in [started.pid, *descendants(started.pid)]:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError):  # it ended with its parent
             os.kill(pid, signal.SIGKILL)
     started.wait()
     mended = dev.dockyard("up", "dev")

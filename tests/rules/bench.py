@@ -15,13 +15,13 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
-class _Texts(LOADER):  # type: ignore[misc,valid-type]
+class _Texts(LOADER):  # type: ignore[misc,valid-type]  # chosen at run time: with libyaml or without
     """Leaves every value the text that it is: `0x20` is twenty zeros to promtool, and 32 to YAML."""
 
     yaml_implicit_resolvers = {"<": LOADER.yaml_implicit_resolvers["<"]}
 
 
-class _Plain(DUMPER):  # type: ignore[misc,valid-type]
+class _Plain(DUMPER):  # type: ignore[misc,valid-type]  # likewise
     """Writes every text as it stands, without quotes that say it is none of a number."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}
