@@ -164,7 +164,7 @@ def main() -> int:
     bad = [one for one in asked if one.error or (not one.series and not one.excused)]
     for one in bad:
         print(f"{one.board}: {one.panel}: {one.error or 'no data'}\n    {one.expr}")  # noqa: T201 - for a person
-    print(f"{len(asked)} queries, {sum(bool(one.series) for one in asked)} with data, {len(bad)} bad")  # noqa: T201 - too
+    print(f"{len(asked)} queries, {sum(bool(one.series) for one in asked)} with data, {len(bad)} bad")  # noqa: T201 - likewise
     return len(bad)
 
 

@@ -22,6 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 DRIVEN = {"dev": "tumulte", "love-parser": "love-parser"}
 """Stack → product. Between them they have everything that there is a rule or a board for."""
 
+ASKED = (*DRIVEN, "dating-app")
+"""The dating app is visited only, but has routes, and so certificates."""
+
 DRIVE_SECONDS = 150
 SETTLE_SECONDS = 45
 """From the last request until rules over rates have seen it: two scrapes and an evaluation."""
@@ -65,7 +68,7 @@ def driven(products: dict[str, Running]) -> dict[str, Running]:
             done.result()
     time.sleep(SETTLE_SECONDS)
     young = "min(time() - process_start_time_seconds{job='prometheus'})"
-    for stack in (*DRIVEN, "dating-app"):
+    for stack in ASKED:
         (age,) = prometheus_of(products[stack]).query(young)
         time.sleep(max(0, SLOWEST_GROUP_SECONDS - age))
     return {stack: products[stack] for stack in DRIVEN}
@@ -74,8 +77,7 @@ def driven(products: dict[str, Running]) -> dict[str, Running]:
 @pytest.fixture(scope="module")
 def asked(products, driven: dict[str, Running]) -> dict[str, list[Asked]]:
     """What every panel and variable of these stacks shows."""
-    # The dating app's too, which has routes, and so certificates.
-    return {stack: ask_all(grafana_of(products[stack])) for stack in (*driven, "dating-app")}
+    return {stack: ask_all(grafana_of(products[stack])) for stack in ASKED}
 
 
 def grafana_of(running: Running) -> Grafana:
@@ -111,7 +113,7 @@ def test_panels_that_may_be_empty_are_few_and_there(asked):
 
 
 def test_every_metric_label_and_value_that_a_rule_or_panel_names_exists(products, driven, asked):
-    prometheuses = [prometheus_of(products[stack]) for stack in (*driven, "dating-app")]
+    prometheuses = [prometheus_of(products[stack]) for stack in ASKED]
     rules = {where: expr for product in DRIVEN.values() for where, expr in named_in_rules(rule_files(product)).items()}
     panels = {f"{one.board}, {one.panel}": one.expr for found in asked.values() for one in found if one.promql}
     assert missing(prometheuses, {**rules, **panels}) == {}
