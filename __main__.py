@@ -27,7 +27,7 @@ exporters = ExporterSet(
     f"{name}-exporters",
     ExporterSetConfig(product.monitoring.exporters, context, image, app.connections, inventory.mount, probed),
 )
-alerts = AlertRouting(f"{name}-alerts", AlertRoutingConfig(stack.alerts, context, image))
+alerts = AlertRouting(f"{name}-alerts", AlertRoutingConfig(product.alerts, stack.environment, context, image))
 parts = [app, exporters, alerts, *([edge] if edge else [])]
 if product.monitoring.logs.enabled:
     reported = alerts.address, told.log_rules

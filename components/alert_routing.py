@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi
 import pulumi_docker as docker
 import yaml
 
+from components.alertmanager_config import FOLDER, alertmanager_config
 from components.config_volume import ConfigVolume, Reload
 from components.container import run_service
 from components.context import ScrapeTarget, StackContext
@@ -17,35 +17,10 @@ from components.exporter_set import NOBODY
 from components.health import wget
 from components.spec import Attachment, ContainerSpec, Mount
 from components.volume import data_volume
-from settings.stack import Alerts
+from settings.alerts import Alerts
+from settings.receivers import Environment
 
 PORT = 9093
-FOLDER = "/etc/alertmanager"
-HEARTBEAT = "1m"
-"""How often the Watchdog's webhook is called."""
-
-STACK = ["product", "environment"]
-INHIBITIONS: list[dict[str, Any]] = [
-    # The rules say of each alert what it is about (`scope`). A host that is down says nothing of what runs on it.
-    {
-        "source_matchers": ['alertname="HostDown"'],
-        "target_matchers": ['scope=~"container|service|store|queue|edge"'],
-        "equal": STACK,
-    },
-    # A service or a store that is known to be down says so by its own alert; that its target is gone, that its probe
-    # fails or that one of its instances is missing adds nothing.
-    {
-        "source_matchers": ['severity="critical"', 'alertname=~".+Down"', 'scope=~"service|store"'],
-        "target_matchers": ['alertname=~"TargetDown|ServiceDown|ServiceInstanceDown|ServiceFlapping"'],
-        "equal": [*STACK, "job"],
-    },
-    {
-        "source_matchers": ['severity="critical"', 'alertname=~".+Down"', 'scope=~"service|container|store"'],
-        "target_matchers": ['scope=~"probe|container"', 'alertname!="ContainerDown"'],
-        "equal": [*STACK, "service"],
-    },
-]
-"""Which alert silences which: the source silences its targets where all labels of `equal` are the same."""
 
 
 @dataclass(frozen=True)
@@ -53,59 +28,9 @@ class AlertRoutingConfig:
     """What AlertRouting is made from."""
 
     alerts: Alerts
+    environment: Environment
     context: StackContext
     image: Callable[[str], str]
-
-
-def alertmanager_config(alerts: Alerts) -> dict[str, Any]:
-    """Return Alertmanager's configuration; addresses that are secret stand in files beside it.
-
-    Grouping and repeat intervals are Alertmanager's documented defaults for people (30 s, 5 m, 4 h). A
-    service's own alert silences the general one about its target.
-    """
-    receivers: list[dict[str, Any]] = [{"name": "nobody"}]
-    # The Watchdog always fires, to prove that alerts flow: of no interest to a person.
-    routes: list[dict[str, Any]] = [{"receiver": "nobody", "matchers": ['alertname="Watchdog"']}]
-    if alerts.heartbeat:
-        receivers.append(_heartbeat(alerts.heartbeat))
-        # As often as a group can be told: whoever listens misses it after a few minutes.
-        often = {"group_wait": "0s", "group_interval": HEARTBEAT, "repeat_interval": HEARTBEAT}
-        routes = [{"receiver": "heartbeat", "matchers": ['alertname="Watchdog"'], **often}]
-    default = "nobody"
-    if alerts.discord:
-        default = "discord-monitoring"
-        routes.append({"receiver": "discord-critical", "matchers": ['severity="critical"']})
-        receivers += [
-            _discord("discord-monitoring", alerts.discord.webhook),
-            _discord("discord-critical", alerts.discord.critical_webhook),
-        ]
-    route: dict[str, Any] = {
-        "receiver": default,
-        "group_by": ["alertname", "product", "environment"],
-        "group_wait": "30s",
-        "group_interval": "5m",
-        "repeat_interval": "4h",
-        "routes": routes,
-    }
-    return {
-        "route": route,
-        "receivers": receivers,
-        "inhibit_rules": INHIBITIONS,
-    }
-
-
-def _heartbeat(secret: str) -> dict[str, Any]:
-    return {
-        "name": "heartbeat",
-        "webhook_configs": [{"url_file": f"{FOLDER}/secrets/{secret}", "send_resolved": False}],
-    }
-
-
-def _discord(name: str, secret: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "discord_configs": [{"webhook_url_file": f"{FOLDER}/secrets/{secret}", "send_resolved": True}],
-    }
 
 
 class AlertRouting(pulumi.ComponentResource):
@@ -125,10 +50,10 @@ class AlertRouting(pulumi.ComponentResource):
         self.address = f"alertmanager:{PORT}"
         self.targets = [ScrapeTarget("alertmanager", self.address)]
         files: dict[str, pulumi.Input[str]] = {
-            "alertmanager.yml": yaml.safe_dump(alertmanager_config(alerts), sort_keys=False)
+            "alertmanager.yml": yaml.safe_dump(alertmanager_config(alerts, config.environment), sort_keys=False)
         }
         given = pulumi.Config("dockyard")
-        for secret in alerts.secrets:
+        for secret in alerts.secrets_in(config.environment):
             files[f"secrets/{secret}"] = given.get_secret(secret) or pulumi.Output.secret("")
         written = ConfigVolume(
             f"{name}-config",

@@ -27,7 +27,6 @@ def check_host(settings: Settings, client: docker.DockerClient) -> None:
 def _too_many_cores(settings: Settings, cores: int) -> Iterator[Problem]:
     sections = (
         *_limits(settings.product, []),
-        *_limits(settings.stack.alerts, ["alerts"]),
         *(_limits(settings.stack.tunnel, ["tunnel"]) if settings.stack.tunnel else ()),
     )
     for path, limits in sections:

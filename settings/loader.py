@@ -265,6 +265,8 @@ def _missing_secrets(
     asked |= {name: f"{NAMESPACE}edge.{place}" for name, place in edge.secrets.items()}
     monitoring = product.monitoring if product else stack.monitoring
     asked |= {name: f"{NAMESPACE}monitoring.{place}" for name, place in monitoring.secrets.items()}
+    alerts = product.alerts if product else stack.alerts
+    asked |= {name: f"{NAMESPACE}{place}" for name, place in alerts.secrets_in(stack.environment).items()}
     asked |= product.external_secrets if product else {}
     return [
         Problem(
@@ -285,6 +287,7 @@ def _unused_secrets(
 ) -> list[Problem]:
     """A secret that nothing asks for is a mistyped name, as a rule, and something goes without its secret."""
     own = {*product.secrets, *product.optional_secrets, *product.external_secrets}
+    own |= product.alerts.secrets_in(stack.environment).keys()
     known = sorted({*stack.secrets, *own, *product.edge.secrets, *product.monitoring.secrets, *GENERATED_SECRETS})
     return [
         Problem(

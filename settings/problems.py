@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, Tag, ValidationError
@@ -109,32 +109,51 @@ def from_validation(
 
 
 def _translate(detail: Any, model: type[BaseModel], file: str, lines: Lines, prefix: Sequence[str]) -> Problem:
-    place = _without_tags([part for part in detail["loc"] if part != "[key]"], model)
+    place, annotation = _followed([part for part in detail["loc"] if part != "[key]"], model)
     in_file = _in_file(place, prefix)
     where, line = dotted(in_file), lines.find(in_file)
     if detail["type"] == "extra_forbidden":
-        known = _known_keys(model, detail["loc"][:-1])
+        known = _known_keys(_followed(detail["loc"][:-1], model)[1])
         near = difflib.get_close_matches(str(place[-1]), known, n=1)
         remedy = f"Did you mean {near[0]}?" if near else ""
         return Problem(file, where, "an unknown key", "one of " + ", ".join(known), remedy, line)
     if detail["type"] == "missing":
         return Problem(file, where, NOTHING, "a value (the key is required)", line=line)
+    if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        kinds = ", ".join(_tags(annotation))
+        key = detail["ctx"]["discriminator"].strip("'")
+        found = spell(detail["input"][key]) if key in detail["input"] else NOTHING
+        return Problem(file, f"{where}.{key}", found, f"one of {kinds}", line=line)
     expected = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if detail["type"] == "string_pattern_mismatch":
         expected = f"text of the form {detail['ctx']['pattern']}"
     return Problem(file, where, spell(detail["input"]), expected, line=line)
 
 
-def _without_tags(place: list[str | int], model: type[BaseModel]) -> list[str | int]:
-    """Leave out what pydantic calls the kinds of a union: `postgres.own.limits` is postgres.limits in the file."""
-    if len(place) > 1 and (field := model.model_fields.get(str(place[0]))) and place[1] in _tags(field.annotation):
-        return [place[0], *place[2:]]
-    return place
+def _followed(place: Sequence[str | int], model: type[BaseModel]) -> tuple[list[str | int], Any]:
+    """Return a place without what pydantic calls the kinds of a union (`postgres.own.limits` is postgres.limits in the
+    file), and the annotation that stands there."""
+    kept: list[str | int] = []
+    annotation: Any = model
+    for part in place:
+        held = _held(annotation)
+        if held is None and (kind := _tagged(annotation, part)) is not None:
+            annotation = _model_in(kind)
+            continue
+        kept.append(part)
+        current = _model_in(annotation)
+        if held is not None:
+            annotation = held
+        elif current is not None:
+            fields = current.model_fields
+            field = fields.get(str(part)) or next((one for one in fields.values() if one.alias == part), None)
+            annotation = field.annotation if field else None
+    return kept, annotation
 
 
-def _tags(annotation: Any) -> set[str]:
-    found = {item.tag for item in getattr(annotation, "__metadata__", ()) if isinstance(item, Tag)}
-    return found.union(*(_tags(inner) for inner in getattr(annotation, "__args__", ())))
+def _held(annotation: Any) -> Any:
+    """Return what a dict or a list holds, by keys and numbers that are whatever the file says; None for others."""
+    return get_args(annotation)[-1] if get_origin(annotation) in (dict, list) else None
 
 
 def _in_file(place: Sequence[str | int], prefix: Sequence[str]) -> list[str | int]:
@@ -145,19 +164,16 @@ def _in_file(place: Sequence[str | int], prefix: Sequence[str]) -> list[str | in
     return [*outer, f"{namespace}{place[0]}", *place[1:]]
 
 
-def _known_keys(model: type[BaseModel], place: Sequence[str | int]) -> list[str]:
-    """Return the keys that could stand at `place`, by walking the models' annotations."""
-    current: Any = model
-    annotation: Any = None
-    for part in place:
-        if (kind := _tagged(annotation, part)) is not None:
-            current, annotation = _model_in(kind), None
-        elif isinstance(current, type) and issubclass(current, BaseModel) and part in current.model_fields:
-            annotation = current.model_fields[str(part)].annotation
-            current = _model_in(annotation)
-    if isinstance(current, type) and issubclass(current, BaseModel):
-        return sorted(current.model_fields)
-    return []
+def _known_keys(annotation: Any) -> list[str]:
+    """Return the keys that can stand within what is annotated so."""
+    model = _model_in(annotation)
+    return sorted(field.alias or name for name, field in model.model_fields.items()) if model else []
+
+
+def _tags(annotation: Any) -> list[str]:
+    """Return the kinds of a union, in their order."""
+    found = [item.tag for item in getattr(annotation, "__metadata__", ()) if isinstance(item, Tag)]
+    return [*found, *(tag for inner in getattr(annotation, "__args__", ()) for tag in _tags(inner))]
 
 
 def _tagged(annotation: Any, tag: str | int) -> Any:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
+from settings.alerts import Alerts
 from settings.base import Model
 from settings.container import Name, Port
 from settings.docker import Docker
@@ -39,6 +40,7 @@ class Shared(Model):
     """Networks that somebody else made (Tumulte's `dokploy-network`) → the services and tools that join them."""
 
     monitoring: Monitoring = Monitoring()
+    alerts: Alerts = Alerts()
     edge: Edge = Edge()
     docker: Docker = Docker()
 

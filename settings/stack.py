@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import StringConstraints, model_validator
 
@@ -10,43 +10,9 @@ from settings.base import Model
 from settings.container import Limits, Name
 from settings.monitoring import limits
 from settings.product import Shared
+from settings.receivers import Environment, SecretName
 from settings.stores import PostgresOverride, RedisOverride
 from settings.workload import WorkloadOverride
-
-SecretName = Name
-"""The name of a secret, never its value: `pulumi config set --secret dockyard:<name>`."""
-
-
-class Discord(Model):
-    """Discord channels, by the secrets that hold their webhook addresses."""
-
-    webhook: SecretName
-    """Tumulte's #monitoring: warnings, informational alerts, recoveries."""
-
-    critical_webhook: SecretName
-    """Tumulte's #alertes-critiques: critical alerts only."""
-
-
-class Alerts(Model):
-    """Who hears of an alert. Without a receiver alerts are only shown, in Alertmanager and Grafana."""
-
-    discord: Discord | None = None
-    heartbeat: SecretName | None = None
-    """Secret with the address of a dead man's switch (Healthchecks, Dead Man's Snitch, Uptime Kuma …) that is called
-    every minute while rules are evaluated and alerts delivered, and raises the alarm itself when the calls stop."""
-
-    limits: Limits = limits("128MB", 0.5)
-
-    @property
-    def secrets(self) -> dict[str, str]:
-        """Secrets that its receivers are reached by: name → where the settings ask for it."""
-        found = {}
-        if self.discord:
-            found[self.discord.webhook] = "alerts.discord.webhook"
-            found[self.discord.critical_webhook] = "alerts.discord.critical_webhook"
-        if self.heartbeat:
-            found[self.heartbeat] = "alerts.heartbeat"
-        return found
 
 
 class Tunnel(Model):
@@ -84,13 +50,12 @@ class Stack(Shared):
     product: Annotated[str, StringConstraints(pattern=r"^[\w./-]+\.ya?ml$")]
     """The product file, relative to the checkout."""
 
-    environment: Literal["development", "staging", "production"]
+    environment: Environment
     services: dict[Name, WorkloadOverride] = {}
     """What this environment says differently of a service or job."""
 
     postgres: PostgresOverride | None = None
     redis: RedisOverride | None = None
-    alerts: Alerts = Alerts()
     tunnel: Tunnel | None = None
     preview_without_secrets: bool = False
     """Let `preview` go on where secrets are missing, with a warning: for pull requests, which must not have them.
@@ -104,7 +69,7 @@ class Stack(Shared):
     @property
     def secrets(self) -> dict[str, str]:
         """Secrets that somebody must give: name → where the settings ask for it."""
-        found = self.alerts.secrets
+        found = {}
         if self.tunnel and self.tunnel.token:
             found[self.tunnel.token] = "tunnel.token"
         return found

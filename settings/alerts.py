@@ -1,0 +1,80 @@
+"""Who hears of alerts, how often, and in which language. It may stand in the product and in the stack file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, Field
+
+from settings.base import Model
+from settings.container import Limits, Name
+from settings.receivers import AnyReceiver, Environment, Label, Receiver, SecretName
+from settings.units import Duration
+
+
+def _limits() -> Limits:
+    return Limits.model_validate({"memory": "128MB", "cpus": 0.5})
+
+
+def _timezone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("a time zone like Europe/Paris or UTC")
+    return name
+
+
+class Pace(Model):
+    """How fast a group of alerts is told of."""
+
+    wait: Duration
+    """From its first alert to the first message: what goes wrong together comes in one."""
+
+    interval: Duration
+    """Between messages about what joined the group or left it."""
+
+    repeat: Duration
+    """Until it is told again, where nothing changed."""
+
+
+class Alerts(Model):
+    """Who hears of an alert. Without a receiver alerts are only shown, in Alertmanager and Grafana."""
+
+    language: Literal["en", "fr"] = "en"
+    """Of messages, and of what each alert says. Runbooks are in English."""
+
+    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    """Of the times in messages, and of quiet hours."""
+
+    receivers: dict[Name, AnyReceiver] = {}
+    heartbeat: SecretName | None = None
+    """Secret with the address of a dead man's switch (Healthchecks, Dead Man's Snitch, Uptime Kuma …) that is called
+    every minute while rules are evaluated and alerts delivered, and raises the alarm itself when the calls stop. Not
+    from development, which may stop whenever somebody goes home."""
+
+    group_by: list[Label] = Field(default=["product", "environment", "scope"], min_length=1)
+    """Alerts with the same values of these labels come in one message. `scope` is what an alert is about (host, store,
+    service, probe …): however much goes wrong at once, a channel gets some ten messages."""
+
+    critical: Pace = Pace.model_validate({"wait": "10s", "interval": "1m", "repeat": "4h"})
+    """Of critical alerts."""
+
+    rest: Pace = Pace.model_validate({"wait": "30s", "interval": "5m", "repeat": "12h"})
+    """Of all others. Wait and interval are Alertmanager's defaults."""
+
+    replicas: Annotated[int, Field(ge=1, le=3)] = 1
+    """Instances of Alertmanager that share silences and what was told; two or three, so that one may stop."""
+
+    limits: Limits = Field(default_factory=_limits)
+
+    def told_in(self, environment: Environment) -> dict[str, Receiver]:
+        """Return the receivers of one environment by name."""
+        return {name: one for name, one in self.receivers.items() if environment in one.environments}
+
+    def secrets_in(self, environment: Environment) -> dict[str, str]:
+        """Return the secrets that its receivers are reached by: name → where the settings ask for it."""
+        found = {}
+        for name, receiver in self.told_in(environment).items():
+            found.update({secret: f"alerts.receivers.{name}.{field}" for field, secret in receiver.secrets.items()})
+        if self.heartbeat and environment != "development":
+            found[self.heartbeat] = "alerts.heartbeat"
+        return found

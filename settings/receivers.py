@@ -1,0 +1,226 @@
+"""Receivers: the people and services that hear of alerts, one model for each kind of channel.
+
+Kinds and their fields are Alertmanager's; what is secret is the NAME of a secret, whose value becomes a file.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
+
+from settings.alert_rules import AlertName
+from settings.base import Model
+from settings.container import Name
+
+SecretName = Name
+"""The name of a secret, never its value: `pulumi config set --secret dockyard:<name>`."""
+
+Environment = Literal["development", "staging", "production"]
+Severity = Literal["critical", "warning", "info"]
+Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+Label = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
+Mail = Annotated[str, StringConstraints(pattern=r"^[^@\s,<>]+@[^@\s,<>]+$")]
+Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+")]
+Hours = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")]
+
+
+class Quiet(Model):
+    """When a receiver is left in peace. Critical alerts come all the same; what was held back and still fires comes
+    when the quiet time ends."""
+
+    hours: Hours | None = None
+    """`22:00-07:00`, in `alerts.timezone`; it may go over midnight."""
+
+    days: list[Day] = []
+    """Days that are quiet from midnight to midnight."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Quiet:
+        if self.hours is None and not self.days:
+            raise ValueError("hours, days or both")
+        if self.hours is not None and self.hours[:5] == self.hours[6:]:
+            raise ValueError("hours that begin and end at different times")
+        return self
+
+
+class Receiver(Model):
+    """What every receiver can say: which alerts it takes."""
+
+    pages: ClassVar[bool] = False
+    """It wakes people: never for development."""
+
+    secret_fields: ClassVar[tuple[str, ...]] = ()
+
+    severities: list[Severity] = Field(default=["critical", "warning", "info"], min_length=1)
+    environments: list[Environment] = Field(default=["staging", "production"], min_length=1)
+    """Where it is told of alerts. Development tells nobody unless a receiver says so here."""
+
+    alerts: list[AlertName] = []
+    """Only these alerts. Default: any."""
+
+    labels: dict[Label, Text] = {}
+    """Only alerts with these labels. Default: any."""
+
+    recoveries: bool = True
+    """Told of the end of what it was told of."""
+
+    quiet: Quiet | None = None
+
+    @model_validator(mode="after")
+    def _nobody_is_woken_by_development(self) -> Receiver:
+        if self.pages and "development" in self.environments:
+            raise ValueError(f"environments without development: {self.type} wakes people")  # type: ignore[attr-defined] # each kind has its own literal
+        return self
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Field → the name of the secret that it asks for."""
+        return {field: getattr(self, field) for field in self.secret_fields if getattr(self, field) is not None}
+
+
+class Discord(Receiver):
+    """A Discord channel (Tumulte's #monitoring and #alertes-critiques)."""
+
+    secret_fields = ("webhook",)
+    type: Literal["discord"]
+    webhook: SecretName
+    """Secret with the channel's webhook address."""
+
+
+class Slack(Receiver):
+    """A Slack channel (Love Parser's #ops-love-parser)."""
+
+    secret_fields = ("webhook",)
+    type: Literal["slack"]
+    webhook: SecretName
+    """Secret with the address of the incoming webhook."""
+
+    channel: Annotated[str, StringConstraints(pattern=r"^[#@]?\S+$")] | None = None
+    """Default: the webhook's own. Webhooks of newer Slack apps ignore it."""
+
+
+class Email(Receiver):
+    """E-mail by SMTP with TLS: STARTTLS is required, port 465 speaks TLS at once."""
+
+    secret_fields = ("password", "ca")
+    type: Literal["email"]
+    to: list[Mail] = Field(min_length=1)
+    sender: Mail = Field(alias="from")
+    smarthost: Annotated[str, StringConstraints(pattern=r"^[^\s:/]+:\d{1,5}$")]
+    """Host and port of the mail server: `smtp.example.org:587`."""
+
+    username: Text | None = None
+    password: SecretName | None = None
+    ca: SecretName | None = None
+    """Secret with the certificate, PEM, of the authority to trust. Default: the authorities that the image knows."""
+
+    @model_validator(mode="after")
+    def _login(self) -> Email:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password together")
+        return self
+
+
+class _Posted(Receiver):
+    secret_fields = ("url", "token")
+    url: SecretName
+    """Secret with the address that takes the POST."""
+
+    token: SecretName | None = None
+    """Secret with a bearer token."""
+
+
+class Webhook(_Posted):
+    """Any service that takes Alertmanager's own JSON."""
+
+    type: Literal["webhook"]
+
+
+class Sms(_Posted):
+    """Text messages by a gateway that takes JSON over HTTP, of at most 160 characters each.
+
+    By default for alerts labelled `notify_sms="true"`, as in Love Parser's document.
+    """
+
+    pages = True
+    type: Literal["sms"]
+    labels: dict[Label, Text] = {"notify_sms": "true"}
+    text_key: Text = "text"
+    """The key of the JSON object that takes the message."""
+
+    fields: dict[Text, Text] = {}
+    """What else the gateway wants in that object, `to` for instance."""
+
+
+class PagerDuty(Receiver):
+    """PagerDuty, by a service's Events API v2 integration."""
+
+    pages = True
+    secret_fields = ("routing_key",)
+    type: Literal["pagerduty"]
+    routing_key: SecretName
+    """Secret with the integration key."""
+
+
+class Opsgenie(Receiver):
+    """Opsgenie. Atlassian ends it in April 2027."""
+
+    pages = True
+    secret_fields = ("api_key",)
+    type: Literal["opsgenie"]
+    api_key: SecretName
+    """Secret with the key of an API integration."""
+
+    region: Literal["us", "eu"] = "us"
+
+
+class Telegram(Receiver):
+    """A Telegram chat, by a bot."""
+
+    secret_fields = ("bot_token",)
+    type: Literal["telegram"]
+    bot_token: SecretName
+    """Secret with the bot's token."""
+
+    chat_id: int
+    """Groups have negative ones."""
+
+    thread: int | None = None
+    """A topic of the group."""
+
+
+class Teams(Receiver):
+    """A Microsoft Teams channel, by a workflow's webhook."""
+
+    secret_fields = ("webhook",)
+    type: Literal["teams"]
+    webhook: SecretName
+    """Secret with the workflow's address."""
+
+
+class Ntfy(Receiver):
+    """A topic of ntfy, by its JSON API."""
+
+    secret_fields = ("token",)
+    type: Literal["ntfy"]
+    server: Address = "https://ntfy.sh"
+    topic: Annotated[str, StringConstraints(pattern=r"^[-_A-Za-z0-9]{1,64}$")]
+    token: SecretName | None = None
+    """Secret with an access token. On a public server anybody reads a topic that is not reserved."""
+
+
+AnyReceiver = Annotated[
+    Annotated[Discord, Tag("discord")]
+    | Annotated[Slack, Tag("slack")]
+    | Annotated[Email, Tag("email")]
+    | Annotated[Webhook, Tag("webhook")]
+    | Annotated[Sms, Tag("sms")]
+    | Annotated[PagerDuty, Tag("pagerduty")]
+    | Annotated[Opsgenie, Tag("opsgenie")]
+    | Annotated[Telegram, Tag("telegram")]
+    | Annotated[Teams, Tag("teams")]
+    | Annotated[Ntfy, Tag("ntfy")],
+    Discriminator("type"),
+]
