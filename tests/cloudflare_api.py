@@ -10,6 +10,7 @@ import base64
 import json
 import re
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,11 @@ from typing import Any
 TOKEN = "a-token-that-cloudflare-knows"
 ZONE_NAME = "example.org"
 NOW = "2026-01-02T03:04:05Z"
+SECRET = "c2VjcmV0"
+"""Of every tunnel: what its token carries, and what its connector shows."""
+
+SILENT_SECONDS = 10.0
+"""A connector that has not asked for so long is gone."""
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not an accident
@@ -40,6 +46,11 @@ class Cloudflare:
         self.url = ""
         self.raw_answer: tuple[int, bytes] | None = None
         """When set, every request gets this: what a proxy in between would say."""
+        self.edge = False
+        """Tokens name this fake as their endpoint, where the image kit's cloudflared double gets its configuration."""
+        self.access_keys: list[dict[str, str]] = []
+        """Public keys (JWK) that Access signs with."""
+        self._heard: dict[str, float] = {}
 
     def answer(self, method: str, path: str, body: Any) -> Any:
         """Return the result of one request. Raises Refused."""
@@ -55,6 +66,19 @@ class Cloudflare:
             if found := re.fullmatch(pattern, path):
                 return handler(method, body, *found.groups())
         raise Refused(404, 7003, f"Could not route to {path}")
+
+    def connector(self, method: str, tunnel: str, client: str) -> Any:
+        """Connect a tunnel's connector, or go on: what it is told over its connections. DELETE disconnects it."""
+        found = self._known(tunnel)
+        if found["deleted_at"]:
+            raise Refused(404, 1003, "Tunnel not found")
+        if method == "DELETE":
+            self._heard.pop(tunnel, None)
+            found.update(connections=[], status="down", conns_inactive_at=NOW)
+        else:
+            self._heard[tunnel] = time.monotonic()
+            found.update(connections=[{"client_id": client}], status="healthy", conns_active_at=NOW)
+        return {key: self.configs.get(tunnel, {}).get(key) for key in ("version", "config")}
 
     def _tunnels(self, method: str, body: Any, account: str) -> Any:
         assert method == "POST"
@@ -81,6 +105,8 @@ class Cloudflare:
     def _known(self, tunnel: str) -> dict[str, Any]:
         if tunnel not in self.tunnels:
             raise Refused(404, 1003, "Tunnel not found")
+        if time.monotonic() - self._heard.get(tunnel, time.monotonic()) > SILENT_SECONDS:
+            self.tunnels[tunnel].update(connections=[], status="down", conns_inactive_at=NOW)
         return self.tunnels[tunnel]
 
     def _tunnel(self, method: str, body: Any, _account: str, tunnel: str) -> Any:
@@ -118,7 +144,8 @@ class Cloudflare:
 
     def _token(self, _method: str, _body: Any, account: str, tunnel: str) -> Any:
         self._known(tunnel)
-        return base64.b64encode(json.dumps({"a": account, "t": tunnel, "s": "c2VjcmV0"}).encode()).decode()
+        token = {"a": account, "t": tunnel, "s": SECRET, **({"e": self.url} if self.edge else {})}
+        return base64.b64encode(json.dumps(token).encode()).decode()
 
     def _dns_records(self, method: str, body: Any, _zone: str) -> Any:
         assert method == "POST"
@@ -152,7 +179,7 @@ class Cloudflare:
 
 
 @contextmanager
-def running_cloudflare() -> Iterator[Cloudflare]:
+def running_cloudflare(address: str = "127.0.0.1") -> Iterator[Cloudflare]:
     """Serve the fake while the block runs; its `url` is what a client takes as base address."""
     state = Cloudflare()
 
@@ -165,11 +192,20 @@ def running_cloudflare() -> Iterator[Cloudflare]:
             if state.raw_answer:
                 self._write(*state.raw_answer)
                 return
+            if self.path.endswith("/cdn-cgi/access/certs"):
+                # Of the team's own domain, in public and without an envelope.
+                self._write(200, json.dumps({"keys": state.access_keys}).encode())
+                return
             status, errors, result = 200, [], None
             try:
-                if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+                path = self.path.removeprefix("/client/v4")
+                connector = re.fullmatch(r"/connectors/([\w-]+)/([\w-]+)", path)
+                if self.headers.get("Authorization") != f"Bearer {SECRET if connector else TOKEN}":
                     raise Refused(403, 10000, "Authentication error")
-                result = state.answer(self.command, self.path.removeprefix("/client/v4"), body)
+                if connector:
+                    result = state.connector(self.command, *connector.groups())
+                else:
+                    result = state.answer(self.command, path, body)
             except Refused as refused:
                 status, errors = refused.status, [{"code": refused.code, "message": str(refused)}]
             envelope = {"success": not errors, "errors": errors, "messages": [], "result": result}
@@ -186,10 +222,10 @@ def running_cloudflare() -> Iterator[Cloudflare]:
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((address, 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
-    state.url = f"http://127.0.0.1:{server.server_port}/client/v4"
+    state.url = f"http://{address}:{server.server_port}/client/v4"
     try:
         yield state
     finally:
