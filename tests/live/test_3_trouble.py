@@ -28,13 +28,14 @@ def test_bad_input_ends_in_one_message_with_every_problem_and_nothing_is_created
     stack_file.write_text(
         stack_file.read_text()
         + "  dockyard:monitorin: {}\n"
-        + "  dockyard:alerts: {discord: {webhook: ops, critical_webhook: pager}, limits: {memory: 64}}\n"
+        + "  dockyard:alerts: {receivers: {ops: {type: gull}}, limits: {memory: 64}}\n"
     )
     before = identities(dev)
     for finished in (dev.dockyard("up", "dev"), dev.pulumi("up", "-s", "dev", "--yes", "--non-interactive")):
         assert finished.code != 0
         assert "config.dockyard:monitorin: found an unknown key" in finished.output
         assert "config.dockyard:alerts.limits.memory: found 64, expected a size with its unit" in finished.output
+        assert 'config.dockyard:alerts.receivers.ops.type: found "gull", expected one of discord' in finished.output
         assert "Traceback" not in finished.output
     assert identities(dev) == before
 

@@ -14,7 +14,8 @@ from settings.build import Build
 from settings.container import Health
 from settings.product import Product
 from settings.schema import ONE_OF, product_schema, spelled, stack_schema, write_schemas
-from settings.stack import Stack, Tunnel
+from settings.stack import Stack
+from settings.tunnel import Tunnel
 from settings.workload import File, Job, Service
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -102,7 +103,9 @@ def test_a_mistake_in_a_product_file_is_refused_as_the_program_refuses_it(wrong)
         {"dockyard:services": {"api": {"replicas": 0}}},
         {"dockyard:services": {"api": {"port": 3000}}},
         {"dockyard:services": {"api": {"limits": {"memory": "1 gig"}}}},
-        {"dockyard:alerts": {"discord": {"webhook": "discord-monitoring"}}},
+        {"dockyard:alerts": {"receivers": {"ops": {"type": "discord"}}}},
+        {"dockyard:alerts": {"receivers": {"ops": {"type": "gull", "webhook": "ops"}}}},
+        {"dockyard:alerts": {"receivers": {"ops": {"type": "slack", "webhok": "ops"}}}},
         {"dockyard:tunnel": {"hostname": "monitoring.shop.example"}},
         {"dockyard:docker": {"log_max_size": "10 megabytes"}},
     ],

@@ -82,7 +82,7 @@ def test_all_problems_of_both_files_are_told_at_once_with_file_line_path_found_a
   dockyard:publishing: {api: 8000}
   dockyard:monitoring: {prometheus: {retention: 30 days}}
   dockyard:alerts:
-    discord: {webhook: ops, critical_webhook: pager}
+    receivers: {ops: {type: slack, webhook: ops, channell: "#ops"}, sea: {type: gull}}
 """
     )
     (checkout / "products/shop.yaml").write_text(PRODUCT.replace("512MB", "512").replace("http: /ready", "htp: /ready"))
@@ -98,6 +98,14 @@ def test_all_problems_of_both_files_are_told_at_once_with_file_line_path_found_a
         for text in found
     ), found
     assert any(
+        re.search(r"^Pulumi.dev.yaml:8: .*:alerts.receivers.ops.channell: found an unknown key.*mean channel\?", text)
+        for text in found
+    ), found
+    assert any(
+        re.search(r'^Pulumi.dev.yaml:8: .*alerts.receivers.sea.type: found "gull", expected one of discord, sl', text)
+        for text in found
+    ), found
+    assert any(
         re.search(r"^products/shop.yaml:8: services.api.limits.memory: found 512, expected a size with its unit", text)
         for text in found
     ), found
@@ -107,41 +115,42 @@ def test_all_problems_of_both_files_are_told_at_once_with_file_line_path_found_a
     ), found
 
 
+RECEIVERS = """\
+  dockyard:alerts:
+    receivers:
+      ops: {type: discord, webhook: ops, environments: [development]}
+      mail:
+        {type: email, to: [a@b.c], from: d@e.f, smarthost: "h:25", username: u, password: pw, environments: [development]}
+      pager: {type: pagerduty, routing_key: pager}
+"""
+
+
 def test_a_missing_secret_is_told_with_the_command_that_sets_it(checkout):
-    (checkout / "Pulumi.dev.yaml").write_text(
-        STACK + "  dockyard:alerts:\n    discord: {webhook: ops, critical_webhook: pager}\n"
-    )
+    (checkout / "Pulumi.dev.yaml").write_text(STACK + RECEIVERS)
     found = problems(checkout)
     assert len(found) == 2
-    assert "Pulumi.dev.yaml:6: config.dockyard:ops: found nothing" in found[0]
+    assert "Pulumi.dev.yaml:7: config.dockyard:ops: found nothing" in found[0]
     assert "pulumi config set --secret dockyard:ops -s dev" in found[0]
 
 
 def test_missing_secrets_are_told_together_with_every_other_problem(checkout):
-    (checkout / "Pulumi.dev.yaml").write_text(
-        STACK + "  dockyard:alerts:\n    discord: {webhook: ops, critical_webhook: pager}\n  dockyard:oops: 1\n"
-    )
+    (checkout / "Pulumi.dev.yaml").write_text(STACK + RECEIVERS + "  dockyard:oops: 1\n")
     found = "\n".join(problems(checkout))
     assert "dockyard:oops" in found
     assert "dockyard:ops" in found
-    assert "dockyard:pager" in found
+    assert "dockyard:pw" in found
+    assert "dockyard:pager" not in found, "nobody is paged here"
 
 
 def test_a_stack_can_let_its_previews_go_on_without_secrets_but_never_its_ups(checkout):
-    (checkout / "Pulumi.dev.yaml").write_text(
-        STACK
-        + "  dockyard:preview_without_secrets: true\n"
-        + "  dockyard:alerts:\n    discord: {webhook: ops, critical_webhook: pager}\n"
-    )
+    (checkout / "Pulumi.dev.yaml").write_text(STACK + "  dockyard:preview_without_secrets: true\n" + RECEIVERS)
     assert len(read(checkout, preview=True).missing_secrets) == 2
     assert len(problems(checkout)) == 2
 
 
 def test_a_given_secret_is_no_problem_and_its_value_is_never_read(checkout):
     (checkout / "Pulumi.dev.yaml").write_text(
-        STACK
-        + "  dockyard:alerts:\n    discord: {webhook: ops, critical_webhook: pager}\n"
-        + "  dockyard:ops: {secure: abc}\n  dockyard:pager: {secure: def}\n"
+        STACK + RECEIVERS + "  dockyard:ops: {secure: abc}\n  dockyard:pw: {secure: def}\n"
     )
     settings = read(checkout)
     assert "abc" not in repr(settings)
