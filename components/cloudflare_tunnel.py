@@ -13,7 +13,7 @@ from components.connection import SECRETS_FOLDER
 from components.container import run_service
 from components.context import StackContext
 from components.spec import Attachment, ContainerSpec, HealthCheck
-from settings.stack import Tunnel
+from settings.tunnel import Tunnel
 
 USER = "65532:65532"
 """`nonroot` of the official image."""

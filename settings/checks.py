@@ -16,6 +16,9 @@ from settings.product import Product
 from settings.stack import Stack
 from settings.workload import Job, Service, Workload
 
+TUNNEL = ("config", "dockyard:tunnel")
+"""Where the tunnel stands in the stack file."""
+
 
 def check_together(
     stack: Stack,
@@ -44,7 +47,26 @@ def check_together(
     shared = (*_publish_problems(product), *_network_problems(product), *_threshold_problems(product))
     problems += [in_either(*problem) for problem in shared]
     problems += _image_problems(stack, product, images, stack_file, stack_lines, in_product)
+    for path, found, expected in _tunnel_problems(stack, product):
+        problems.append(Problem(stack_file, dotted(path), found, expected, line=stack_lines.find(path)))
     return problems
+
+
+def placeholders(stack: Stack, stack_file: str, lines: Lines) -> list[Problem]:
+    """Return what the shipped stacks only hold a place for: the account and the zone at Cloudflare."""
+    paths: list[list[str | int]] = [[*TUNNEL, *path] for path in stack.tunnel.placeholders] if stack.tunnel else []
+    expected = "32 hexadecimal digits of your own"
+    remedy = "Account ID and Zone ID stand on the overview page of the zone at dash.cloudflare.com; see docs/tunnel.md."
+    return [Problem(stack_file, dotted(path), "all zeros", expected, remedy, lines.find(path)) for path in paths]
+
+
+def _tunnel_problems(stack: Stack, product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+    listening = [name for name, service in product.services.items() if service.port and service.protocol == "http"]
+    for position, one in enumerate(stack.tunnel.services if stack.tunnel else ()):
+        if one.service not in listening:
+            why = " (tools and data stores are never public by the tunnel)" if one.service in TAKEN else ""
+            known = ", ".join(listening) or "a service with a port"
+            yield [*TUNNEL, "services", position, "service"], spell(one.service), f"one of {known}{why}"
 
 
 def _stands(section: object, path: list[str | int]) -> bool:

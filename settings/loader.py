@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from settings.build import Build
-from settings.checks import check_together
+from settings.checks import check_together, placeholders
 from settings.environment import as_run_here
 from settings.images import ImageTable, load_images
 from settings.machine import Machine, read_machine
@@ -48,7 +48,7 @@ class Settings:
     """An earlier release runs in place of what the files say."""
 
     missing_secrets: tuple[Problem, ...] = ()
-    """Secrets that nobody gave, where the stack lets a preview go on without them."""
+    """Secrets and identifiers that nobody gave, where the stack lets a preview go on without them."""
 
     def image(self, name: str) -> str:
         """Return the reference to run for a key of components/images.yaml, a full reference, or a built workload.
@@ -170,6 +170,7 @@ def load(
         # An earlier release knows nothing of secrets that came after it.
         problems += [] if earlier else _unused_secrets(stack, product, configuration, stack_file, lines)
     missing = _missing_secrets(stack, product, configuration, stack_name, lines) if stack else []
+    missing += placeholders(stack, stack_file, lines) if stack else []
     if problems or not (stack and preview and stack.preview_without_secrets):
         problems += missing
     if problems or stack is None or product is None or raw is None:

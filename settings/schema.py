@@ -15,7 +15,8 @@ from pydantic_core import SchemaSerializer, core_schema
 from settings.build import Build
 from settings.container import Health
 from settings.product import Product
-from settings.stack import Stack, Tunnel
+from settings.stack import Stack
+from settings.tunnel import Tunnel
 from settings.workload import File, Job, Service
 
 FOLDER = "schemas"

@@ -4,44 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import StringConstraints, model_validator
+from pydantic import StringConstraints
 
-from settings.base import Model
-from settings.container import Limits, Name
-from settings.monitoring import limits
+from settings.container import Name
 from settings.product import Shared
-from settings.receivers import Environment, SecretName
+from settings.receivers import Environment
 from settings.stores import PostgresOverride, RedisOverride
+from settings.tunnel import Tunnel
 from settings.workload import WorkloadOverride
-
-
-class Tunnel(Model):
-    """A Cloudflare tunnel that makes Grafana, and nothing else of monitoring, reachable by name.
-
-    Either Dockyard makes it at Cloudflare, with its DNS name; or it is there already, with its route to
-    `http://grafana:3000`, and its token is all that is needed, as in Tumulte's set-up: nothing is managed there.
-    """
-
-    account_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = None
-    zone_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = None
-    name: Name | None = None
-    token: SecretName | None = None
-    """Secret with the token of a tunnel that is there already."""
-
-    hostname: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")] | None = None
-    """Beside `token` it only tells Grafana its own address, and may be left out."""
-
-    limits: Limits = limits("128MB", 0.5)
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Tunnel:
-        made = {"account_id": self.account_id, "zone_id": self.zone_id, "name": self.name}
-        if self.token:
-            if any(made.values()):
-                raise ValueError(f"either token, or {', '.join(made)} and hostname")
-        elif missing := [key for key, value in {**made, "hostname": self.hostname}.items() if value is None]:
-            raise ValueError(f"{' and '.join(missing)} too, or the token of a tunnel that is there already")
-        return self
 
 
 class Stack(Shared):

@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from components.cloudflare_tunnel import CloudflareTunnel, CloudflareTunnelConfig
-from settings.stack import Stack, Tunnel
+from settings.stack import Stack
+from settings.tunnel import Tunnel
 from tests.unit.world import build
 
 MADE = {"account_id": "a" * 32, "zone_id": "b" * 32, "name": "shop-monitoring", "hostname": "monitoring.shop.example"}

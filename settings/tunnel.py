@@ -1,0 +1,157 @@
+"""The Cloudflare tunnel: what is public by it, and who may come in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import StringConstraints, model_validator
+
+from settings.base import Model
+from settings.container import Limits, Name
+from settings.monitoring import limits
+from settings.receivers import SecretName
+from settings.units import Duration
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+"""Of an account or a zone: 32 hexadecimal digits, on the zone's overview page. All zeros stand for one to be given."""
+
+PublicName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
+Provider = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+ONE_TIME_PIN = "one-time-pin"
+ONLY_TOKEN = "default"  # noqa: S105 - its name
+"""What the service token of `service_tokens: true` is called."""
+
+
+class TunnelService(Model):
+    """A service of the product that is public under a name of its own."""
+
+    hostname: PublicName
+    service: Name
+    """Its name in the product file. It needs a port, and speaks HTTP."""
+
+    path: Annotated[str, StringConstraints(pattern=r"^/[\w./-]*$")] = "/"
+    """Only what is below it."""
+
+    zone_id: Identifier | None = None
+    """The zone of `hostname`. Default: Grafana's."""
+
+    access: bool | None = None
+    """Whether Access stands before it. Default: yes, where `tunnel.access` is given; `false` opens it to everybody."""
+
+
+class Access(Model):
+    """Cloudflare Access before what is public by the tunnel: who may come in, and how it is known who comes.
+
+    One of `emails`, `email_domains`, `identity_providers` and `service_tokens` at least.
+    """
+
+    team: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    """`<team>.cloudflareaccess.com`: Zero Trust → Settings → Team name."""
+
+    emails: list[Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]] = []
+    email_domains: list[PublicName] = []
+    identity_providers: list[Literal["one-time-pin"] | Provider] = []
+    """Ways to log in: `one-time-pin` (a code by e-mail) or ids of the account's identity providers. Default: any that
+    the account has. Alone, without e-mails or their domains, whoever can log in there may come in."""
+
+    service_tokens: bool | list[Name] = False
+    """For programs, by name. Read one: `./dockyard secret STACK access-<name>-client-id`, and `…-client-secret`."""
+
+    session: Duration = 24 * 3600
+    """How long a login holds. Cloudflare's own default."""
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """Names of the service tokens."""
+        if isinstance(self.service_tokens, bool):
+            return (ONLY_TOKEN,) if self.service_tokens else ()
+        return tuple(self.service_tokens)
+
+    @model_validator(mode="after")
+    def _somebody_and_not_everybody(self) -> Access:
+        if not (self.emails or self.email_domains or self.identity_providers or self.tokens):
+            raise ValueError("emails, email_domains, identity_providers or service_tokens: nobody could come in")
+        if ONE_TIME_PIN in self.identity_providers and not (self.emails or self.email_domains):
+            raise ValueError(f"emails or email_domains too: everybody can get a code by {ONE_TIME_PIN}")
+        if len(set(self.tokens)) < len(self.tokens):
+            raise ValueError("a name of its own for each of service_tokens")
+        return self
+
+
+class Tunnel(Model):
+    """A Cloudflare tunnel that makes Grafana reachable by name, and services of the product; no other tool, ever.
+
+    Either Dockyard makes it at Cloudflare, with its DNS names; or it is there already, with its route to
+    `http://grafana:3000`, and its token is all that is needed, as in Tumulte's set-up: nothing is managed there.
+    """
+
+    account_id: Identifier | None = None
+    zone_id: Identifier | None = None
+    name: Name | None = None
+    token: SecretName | None = None
+    """Secret with the token of a tunnel that is there already."""
+
+    hostname: PublicName | None = None
+    """Grafana's. Beside `token` it only tells Grafana its own address, and may be left out."""
+
+    services: list[TunnelService] = []
+    access: Access | None = None
+    limits: Limits = limits("128MB", 0.5)
+
+    @property
+    def placeholders(self) -> Iterator[list[str | int]]:
+        """Where identifiers still have to be given, as paths below the tunnel."""
+        for key in ("account_id", "zone_id"):
+            if _is_zero(getattr(self, key)):
+                yield [key]
+        for position, service in enumerate(self.services):
+            if _is_zero(service.zone_id):
+                yield ["services", position, "zone_id"]
+
+    @property
+    def zones(self) -> dict[str, str]:
+        """Public name → its zone, of a tunnel that Dockyard makes."""
+        if self.token or self.hostname is None or self.zone_id is None:
+            return {}
+        return {self.hostname: self.zone_id, **{one.hostname: one.zone_id or self.zone_id for one in self.services}}
+
+    @property
+    def protected(self) -> set[str]:
+        """Public names that Access stands before."""
+        if self.access is None or self.hostname is None:
+            return set()
+        return {self.hostname, *(one.hostname for one in self.services if one.access is not False)}
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Tunnel:
+        made = {"account_id": self.account_id, "zone_id": self.zone_id, "name": self.name}
+        if self.token:
+            if any(made.values()):
+                raise ValueError(f"either token, or {', '.join(made)} and hostname")
+            if self.services or self.access:
+                raise ValueError("no services and no access: of a tunnel that is there already nothing is managed")
+        elif missing := [key for key, value in {**made, "hostname": self.hostname}.items() if value is None]:
+            raise ValueError(f"{' and '.join(missing)} too, or the token of a tunnel that is there already")
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_clear(self) -> Tunnel:
+        first: dict[str, TunnelService] = {}
+        taken: set[tuple[str, str]] = set()
+        for one in self.services:
+            if one.hostname == self.hostname:
+                raise ValueError(f"another hostname for {one.service}: {one.hostname} is Grafana's")
+            if (one.hostname, one.path) in taken:
+                raise ValueError(f"a hostname or path of its own for {one.service}: {one.hostname}{one.path} is taken")
+            taken.add((one.hostname, one.path))
+            if one.access and self.access is None:
+                raise ValueError(f"an access section: {one.service} asks for Access")
+            known = first.setdefault(one.hostname, one)
+            if (known.zone_id, known.access) != (one.zone_id, one.access):
+                raise ValueError(f"the same zone_id and access wherever the hostname is {one.hostname}")
+        return self
+
+
+def _is_zero(identifier: str | None) -> bool:
+    return identifier is not None and not identifier.strip("0")
