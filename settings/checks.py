@@ -9,6 +9,7 @@ from pathlib import Path
 
 from settings.alert_rules import alert_names, log_rule_files, rule_files, thresholds
 from settings.base import Model
+from settings.exposure import public_tool_problems
 from settings.images import ImageTable
 from settings.names import ADMIN_PORT, STORES, TAKEN, TOOLS
 from settings.problems import Lines, Problem, dotted, spell
@@ -44,7 +45,12 @@ def check_together(
         return in_product(path, found, expected)
 
     problems = [in_product(*problem) for problem in _product_problems(product)]
-    shared = (*_publish_problems(product), *_network_problems(product), *_threshold_problems(product))
+    shared = (
+        *_publish_problems(product),
+        *public_tool_problems(product),
+        *_network_problems(product),
+        *_threshold_problems(product),
+    )
     problems += [in_either(*problem) for problem in shared]
     problems += _image_problems(stack, product, images, stack_file, stack_lines, in_product)
     for path, found, expected in _tunnel_problems(stack, product):
@@ -110,8 +116,7 @@ def _publish_problems(product: Product) -> Iterator[tuple[list[str | int], str, 
         if port in used:
             yield ["publish", name], str(port), f"a port of its own ({used[port]} has this one)"
         used[port] = name
-    routed = [name for name, service in product.services.items() if service.routes]
-    for wanted in ("http", "https") if routed else ():
+    for wanted in ("http", "https") if product.routed else ():
         port = getattr(product.edge, wanted)
         if port in used:
             yield ["publish", used[port]], str(port), f"another port (edge.{wanted} has this one)"

@@ -15,10 +15,32 @@ LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 
 
 class Route(Model):
-    """A host name, and below it a path, that lead to a service."""
+    """A host name, and below it a path, that lead to a service. The service sees the path as it was asked."""
 
     host: HostName
     path: Annotated[str, StringConstraints(pattern=r"^/[^\s`]*$")] = "/"
+
+
+class PublicTool(Route):
+    """A tool of the monitoring that people reach from outside, on purpose, by HTTPS alone.
+
+    Grafana has its own log-in. Every other tool shows everything to whoever reaches it: it needs `basic_auth` or
+    `forward_auth`, and where both are given a request must pass both (settings/exposure.py).
+    """
+
+    basic_auth: Name | None = None
+    """Secret with the people who may: a line each as `htpasswd -nB <name>` prints it, with a hash by bcrypt. A hash and
+    no password, since what is made from a password at each `up` (its salt) would change at each `up`."""
+
+    forward_auth: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+(/\S*)?$")] | None = None
+    """Address that is asked about every request, with its headers; only where it answers 2xx does the request get
+    through, and any other answer is what the visitor sees. A service of the product by its name and port:
+    `http://sign-in:4181/verify`."""
+
+    @property
+    def guarded(self) -> bool:
+        """Whether the edge itself asks who is there."""
+        return bool(self.basic_auth or self.forward_auth)
 
 
 class Acme(Model):
@@ -56,6 +78,9 @@ class Edge(Model):
     http: Port = 80
     https: Port = 443
     tls: Tls = Tls()
+    tools: dict[Name, PublicTool] = {}
+    """Tool of the monitoring → the host name it is reached at from outside. What is not named here has no route."""
+
     drain: Duration = 2
     """Between the switch to a new release and the end of the old one: for requests that are still running."""
 
@@ -75,4 +100,5 @@ class Edge(Model):
     def secrets(self) -> dict[str, str]:
         """Secrets that somebody must give: name → where the settings ask for it."""
         given = {"tls.certificate": self.tls.certificate, "tls.key": self.tls.key}
+        given |= {f"tools.{tool}.basic_auth": said.basic_auth for tool, said in self.tools.items()}
         return {name: place for place, name in given.items() if name}

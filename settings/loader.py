@@ -82,8 +82,8 @@ class Settings:
     def wanted_ports(self) -> dict[str, int]:
         """Every port on the host that the stack asks for, before this machine's offset."""
         edge = self.product.edge
-        routed = any(service.routes for service in self.product.services.values())
-        return {**self.product.publish, **({EDGE_HTTP: edge.http, EDGE_HTTPS: edge.https} if routed else {})}
+        ports = {EDGE_HTTP: edge.http, EDGE_HTTPS: edge.https} if self.product.routed else {}
+        return {**self.product.publish, **ports}
 
     @property
     def image_names(self) -> list[str]:

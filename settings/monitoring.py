@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import StringConstraints, model_validator
 
 from settings.alert_rules import AlertChange, AlertName
 from settings.base import Model
 from settings.container import Limits, Port
+from settings.grafana import Grafana
 from settings.logs import Logs
 from settings.probes import Probes
 from settings.remote_write import RemoteWrite
@@ -36,25 +37,6 @@ class Prometheus(Model):
 
     compaction: bool = True
     """Join blocks of two hours to larger ones. `false` where a Thanos sidecar ships them: docs/long-term.md."""
-
-    limits: Limits = limits("512MB")
-
-
-class Grafana(Model):
-    """Grafana. Limits: the dating app's table."""
-
-    admin_user: Annotated[str, StringConstraints(min_length=1)] = "admin"
-    root_url: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
-    """The address people reach it at. Default: the tunnel's host name, else the published port."""
-
-    datasource_uid: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,40}$")] = "prometheus"
-    """Uid of the Prometheus data source; Love Parser's dashboards want `love-prom`."""
-
-    loki_datasource_uid: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,40}$")] = "loki"
-    """Uid of the Loki data source; Love Parser's dashboards want `love-loki`."""
-
-    boards: list[Literal["nodejs", "queues"]] = []
-    """Dashboards of what only some products tell of themselves: Node's own metrics, Bull's queues."""
 
     limits: Limits = limits("512MB")
 
@@ -105,4 +87,5 @@ class Monitoring(Model):
     def secrets(self) -> dict[str, str]:
         """Secrets that somebody must give: name → where the settings ask for it."""
         asked = ((number, one.secret) for number, one in enumerate(self.remote_write))
-        return {secret[0]: f"remote_write.{number}.{secret[1]}" for number, secret in asked if secret}
+        found = {secret[0]: f"remote_write.{number}.{secret[1]}" for number, secret in asked if secret}
+        return found | {name: f"grafana.{place}" for name, place in self.grafana.secrets.items()}

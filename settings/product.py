@@ -71,6 +71,11 @@ class Product(Shared):
         return {**self.services, **self.jobs}
 
     @property
+    def routed(self) -> bool:
+        """Whether a host name leads to anything of it, by the edge's HTTP and HTTPS ports."""
+        return bool(self.edge.tools) or any(service.routes for service in self.services.values())
+
+    @property
     def dumps_database(self) -> bool:
         """Whether the product's own Postgres is dumped before some workload of it."""
         before = [job.dumps_before for job in self.jobs.values()]

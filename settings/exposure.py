@@ -1,0 +1,57 @@
+"""What a stack lets people reach from outside, and what must stand before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from settings.edge import PublicTool
+from settings.names import TOOLS
+from settings.problems import spell
+from settings.product import Product
+
+OWN_LOGIN = frozenset({"grafana"})
+"""Tools that ask who is there themselves. Everything else of the monitoring shows all it has to whoever reaches it."""
+
+
+def running_tools(product: Product) -> list[str]:
+    """Return the tools that run beside this product."""
+    monitoring = product.monitoring
+    absent = {
+        "loki": not monitoring.logs.enabled,
+        "postgres-exporter": product.postgres is None,
+        "redis-exporter": product.redis is None,
+        "blackbox-exporter": not monitoring.probes.enabled,
+    }
+    return [tool for tool in TOOLS if not absent.get(tool, False)]
+
+
+def public_tool_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+    """Yield what is wrong with `edge.tools`: path, what was found, what was expected."""
+    running = sorted(running_tools(product))
+    taken = {
+        (route.host, route.path): f"services.{name}"
+        for name, service in product.services.items()
+        for route in service.routes
+    }
+    for name, tool in product.edge.tools.items():
+        path: list[str | int] = ["edge", "tools", name]
+        if name not in running:
+            yield path, spell(name), f"a tool that runs here: {', '.join(running)}"
+            continue
+        yield from _tool_problems(name, tool, path)
+        place = (tool.host, tool.path)
+        if place in taken:
+            yield [*path, "host"], spell(tool.host), f"a host and path of its own ({taken[place]} has these)"
+        taken.setdefault(place, f"edge.tools.{name}")
+
+
+def _tool_problems(name: str, tool: PublicTool, path: list[str | int]) -> Iterator[tuple[list[str | int], str, str]]:
+    if name not in OWN_LOGIN and not tool.guarded:
+        yield (
+            path,
+            f"{tool.host} open to everybody",
+            f"basic_auth (a secret with lines of `htpasswd -nB <name>`) or forward_auth (an address that is asked"
+            f" about every request) beside host: {name} has no log-in of its own",
+        )
+    if name == "grafana" and tool.path != "/":
+        yield [*path, "path"], spell(tool.path), "no path: Grafana has a host name to itself"

@@ -1,0 +1,189 @@
+"""Grafana: its size, its address, and who may log in. It may stand in the product and in the stack file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from settings.base import Model
+from settings.container import Limits, Name
+
+ALERTMANAGER_UID = "alertmanager"
+"""Of the data source by which people see alerts and silence them in Grafana."""
+
+Uid = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,40}$")]
+Text = Annotated[str, StringConstraints(min_length=1)]
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+(/\S*)?$")]
+Domain = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
+
+PUBLIC_MAIL = (
+    *("gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "live.com", "msn.com", "yahoo.com", "icloud.com"),
+    *("me.com", "aol.com", "proton.me", "protonmail.com", "gmx.com", "gmx.net", "gmx.de", "web.de", "mail.ru"),
+    *("orange.fr", "free.fr", "laposte.net", "wanadoo.fr", "sfr.fr", "yandex.ru"),
+)
+"""Domains where anybody gets an address: to allow one is to let everybody in."""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """What Grafana 12 knows of one kind of identity provider (pkg/login/social/connectors)."""
+
+    section: str
+    """Its part of Grafana's configuration: `auth.<section>`."""
+
+    limits: tuple[str, ...]
+    """Settings each of which alone keeps strangers out."""
+
+    also: tuple[str, ...] = ()
+    """Settings that narrow it further, and alone are not enough."""
+
+    urls: tuple[str, ...] = ()
+    """Addresses that must be given."""
+
+    own_urls: tuple[str, ...] = ()
+    """Addresses that may be given, all together: of a server of one's own."""
+
+
+URLS = ("auth_url", "token_url", "api_url")
+PROVIDERS = {
+    "generic": Provider(
+        "generic_oauth",
+        ("allowed_domains", "allowed_groups", "allowed_organizations"),
+        ("groups_attribute_path",),
+        urls=URLS,
+    ),
+    "google": Provider("google", ("allowed_domains", "allowed_groups")),
+    # The address that GitHub tells first need not be one that its owner was asked to confirm.
+    "github": Provider("github", ("allowed_organizations", "team_ids"), ("allowed_domains",), own_urls=URLS),
+    "gitlab": Provider("gitlab", ("allowed_groups", "allowed_domains"), own_urls=URLS),
+    # Any tenant's administrator can write any address into its accounts.
+    "azuread": Provider(
+        "azuread", ("allowed_organizations", "allowed_groups"), ("allowed_domains",), ("auth_url", "token_url")
+    ),
+    "okta": Provider("okta", ("allowed_groups", "allowed_domains"), urls=URLS),
+}
+CHOICES = (*URLS, "allowed_domains", "allowed_organizations", "allowed_groups", "team_ids", "groups_attribute_path")
+
+
+class OAuth(Model):
+    """Log-in by an identity provider, OAuth 2 or OpenID Connect; keys as Grafana calls them.
+
+    At the provider, the address to come back to is `<Grafana's root URL>/login/<provider>` (`generic_oauth` for
+    `generic`). Who may log in must be said: by default Grafana lets in everybody who has an account there.
+    """
+
+    provider: Literal["generic", "google", "github", "gitlab", "azuread", "okta"]
+    client_id: Text
+    client_secret: Name
+    """Name of the secret."""
+
+    name: Text | None = None
+    """On the button of the log-in page. Default: the provider's own name."""
+
+    auth_url: Url | None = None
+    token_url: Url | None = None
+    api_url: Url | None = None
+    """Where the provider tells who somebody is (OpenID Connect: userinfo)."""
+
+    scopes: list[Text] = []
+    """Default: Grafana's for the provider, for `generic` those of OpenID Connect. Google tells groups only with
+    `https://www.googleapis.com/auth/cloud-identity.groups.readonly` among them."""
+
+    allowed_domains: list[Domain] = []
+    """Of the e-mail address; for Google also of the account (its hosted domain)."""
+
+    allowed_organizations: list[Text] = []
+    """GitHub: organisations; Azure AD: tenants, by their ids; generic: what `<api_url>/orgs` answers."""
+
+    allowed_groups: list[Text] = []
+    """GitLab: full paths; Azure AD: object ids."""
+
+    team_ids: list[Annotated[int, Field(ge=1)]] = []
+    """GitHub: teams, by number."""
+
+    groups_attribute_path: Text | None = None
+    """`generic`: where the groups stand in what the provider tells (JMESPath)."""
+
+    role_attribute_path: Text | None = None
+    """JMESPath that gives `Viewer`, `Editor` (may silence alerts), `Admin`: `contains(groups, 'ops') && 'Editor'`.
+    Default: everybody starts as Viewer, and an administrator says in Grafana who is more."""
+
+    auto_login: bool = False
+    """Go to the provider at once, without Grafana's own log-in page."""
+
+    allow_sign_up: bool = True
+    """An account in Grafana for everybody who may log in, at their first time. `false`: only for whom an
+    administrator has made one."""
+
+    @model_validator(mode="after")
+    def _as_the_provider_has_it(self) -> OAuth:
+        has = PROVIDERS[self.provider]
+        given = {choice for choice in CHOICES if getattr(self, choice)}
+        known = {*has.limits, *has.also, *has.urls, *has.own_urls}
+        # Grafana passes over what it does not know of a provider, and would let in whom this was to keep out.
+        if unknown := [choice for choice in CHOICES if choice in given - known]:
+            raise ValueError(f"no {' and no '.join(unknown)}: Grafana does not know it of {self.provider}")
+        if missing := [url for url in has.urls if url not in given]:
+            raise ValueError(f"{' and '.join(missing)} too, for provider {self.provider}")
+        if given & {*has.own_urls} and (missing := [url for url in has.own_urls if url not in given]):
+            raise ValueError(f"{' and '.join(missing)} too: all of {', '.join(has.own_urls)}, or none of them")
+        if not given & {*has.limits}:
+            raise ValueError(
+                f"who may log in: {' or '.join(has.limits)}. Without it Grafana would let in everybody"
+                f" who has an account at {self.provider}"
+            )
+        if public := [domain for domain in self.allowed_domains if domain in PUBLIC_MAIL]:
+            raise ValueError(f"domains of your own in allowed_domains: anybody gets an address at {', '.join(public)}")
+        if self.provider == "generic" and self.allowed_groups and not self.groups_attribute_path:
+            raise ValueError("groups_attribute_path too: where the groups stand in what the provider tells")
+        return self
+
+
+class Grafana(Model):
+    """Grafana. Limits: the dating app's table."""
+
+    admin_user: Text = "admin"
+    root_url: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
+    """The address people reach it at. Default: the tunnel's host name, else its host name at the edge
+    (`edge.tools`), else the published port."""
+
+    oauth: OAuth | None = None
+    """Log-in by an identity provider, beside the administrator's password."""
+
+    password_login: bool = True
+    """The form for name and password on the log-in page. `false` only with `oauth`; the administrator's password then
+    still works for Grafana's HTTP API."""
+
+    datasource_uid: Uid = "prometheus"
+    """Uid of the Prometheus data source; Love Parser's dashboards want `love-prom`."""
+
+    loki_datasource_uid: Uid = "loki"
+    """Uid of the Loki data source; Love Parser's dashboards want `love-loki`."""
+
+    boards: list[Literal["nodejs", "queues"]] = []
+    """Dashboards of what only some products tell of themselves: Node's own metrics, Bull's queues."""
+
+    limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "512MB", "cpus": 1}))
+
+    @model_validator(mode="after")
+    def _someone_can_log_in(self) -> Grafana:
+        if not self.password_login and self.oauth is None:
+            raise ValueError("oauth too, where password_login is false: nobody could log in")
+        return self
+
+    @model_validator(mode="after")
+    def _uids_differ(self) -> Grafana:
+        uids = [self.datasource_uid, self.loki_datasource_uid, ALERTMANAGER_UID]
+        if twice := sorted({uid for uid in uids if uids.count(uid) > 1}):
+            raise ValueError(
+                f"a uid of its own for each data source: {', '.join(twice)} is there twice"
+                f" ({ALERTMANAGER_UID} is Alertmanager's)"
+            )
+        return self
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Secrets that somebody must give: name → where the settings ask for it."""
+        return {self.oauth.client_secret: "oauth.client_secret"} if self.oauth else {}
