@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 import yaml
 
+from components.edge_guard import Guard, middlewares, names
 from settings.edge import Edge, Route
+from settings.exposure import OWN_LOGIN
 from settings.names import ADMIN_PORT
 
 ADMIN = "traefik"
@@ -75,11 +77,19 @@ class Front:
     """Port on 127.0.0.1 of the host."""
 
     routes: tuple[Route, ...] = ()
+    guard: Guard | None = None
+    """Stands before its routes. Who comes by a published port is on this host already."""
+
     health_path: str | None = None
     """Asked of every instance, so that a sick one gets no traffic."""
 
     servers: tuple[str, ...] = ()
     """Known from the start: a tool's name. Those of a service come with each release."""
+
+    def __post_init__(self) -> None:
+        """Refuse a route to a tool or store that asks nobody who they are. Raises ValueError."""
+        if self.routes and not self.internal and self.guard is None and self.name not in OWN_LOGIN:
+            raise ValueError(f"{self.name} has routes and no guard: everybody could reach it")
 
 
 @dataclass(frozen=True)
@@ -174,10 +184,16 @@ def healthcheck() -> tuple[str, ...]:
     return ("traefik", "healthcheck", "--ping", f"--entrypoints.{ADMIN}.address=:{ADMIN_PORT}")
 
 
-def fixed_file(edge: Edge, fronts: Sequence[Front], pem: tuple[str, str] | None) -> File:
+def fixed_file(
+    edge: Edge,
+    fronts: Sequence[Front],
+    pem: tuple[str, str] | None,
+    users: Mapping[str, Sequence[str]] | None = None,
+) -> File:
     """Render what all fronts share, and the fronts whose servers are known from the start.
 
-    `pem` is the certificate with its chain, and its key: they stand in the file itself, which makes it a secret.
+    `pem` is the certificate with its chain, and its key; `users` are the lines of each secret for basic
+    authentication. They stand in the file itself, which makes it a secret.
     """
     document: dict[str, Any] = {
         "http": {
@@ -196,6 +212,8 @@ def fixed_file(edge: Edge, fronts: Sequence[Front], pem: tuple[str, str] | None)
     for front in fronts:
         if front.servers:
             _merge(document, _front(edge, fronts, front, front.servers))
+        if front.guard:
+            document["http"]["middlewares"] |= middlewares(front.name, front.guard, users or {})
     return _file(FIXED, document)
 
 
@@ -220,7 +238,8 @@ def _front(edge: Edge, fronts: Sequence[Front], front: Front, servers: Sequence[
         below = "" if route.path == "/" else f" && PathPrefix(`{route.path}`)"
         routers[f"{front.name}_route_{number}"] = {
             "service": front.name,
-            "middlewares": ["hsts", "retry"],
+            # First what every answer gets, also one that turns somebody away.
+            "middlewares": ["hsts", *(names(front.name, front.guard) if front.guard else []), "retry"],
             "entryPoints": [WEBSECURE],
             "rule": f"Host(`{route.host}`){below}",
             "tls": {"certResolver": "acme"} if edge.tls.acme else {},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import ssl
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from components.edge_config import (
     published_name,
     service_file,
 )
+from components.edge_guard import Guard, checked_users
 from components.job import OneShotJob
 from components.spec import Attachment, ContainerSpec, HealthCheck, Mount, Publication
 from components.volume import config_volume, data_volume
@@ -36,7 +37,7 @@ from settings.container import Limits
 from settings.edge import Edge
 from settings.names import ADMIN_PORT
 
-__all__ = ["EdgeProxy", "EdgeProxyConfig", "Front"]
+__all__ = ["EdgeProxy", "EdgeProxyConfig", "Front", "Guard"]
 
 USER = "65532:65532"
 """Nobody that the image knows. Ports below 1024 need no capability: the engine (20.10 and later) sets
@@ -89,7 +90,7 @@ def checked_pair(certificate: str, key: str) -> tuple[str, str]:
 
 
 class EdgeProxy(pulumi.ComponentResource):
-    """Leads requests to healthy instances of services, and to published tools and stores.
+    """Leads requests to healthy instances of services, and to tools and stores that are published or have a route.
 
     On the app network it holds the name of every service and listens on its port. It reads a folder of files and
     nothing else: no Docker socket, no API, no dashboard. A release of a service writes that service's file
@@ -130,15 +131,18 @@ class EdgeProxy(pulumi.ComponentResource):
 
     def _fixed(self) -> pulumi.Output[Sequence[pulumi.Resource]]:
         config, tls = self._config, self._config.edge.tls
-        given = pulumi.Config("dockyard")
+        guards = [front.guard.basic_auth for front in config.fronts if front.guard and front.guard.basic_auth]
+        wanted = {name for name in (tls.certificate, tls.key, *guards) if name}
         # None where they are missing, which only a preview lets pass.
-        pem = [given.get_secret(wanted) for wanted in (tls.certificate, tls.key) if wanted]
-        file = pulumi.Output.all(*pem).apply(
-            lambda said: fixed_file(
-                config.edge, config.fronts, checked_pair(said[0], said[1]) if said and all(said) else None
-            )
-        )
-        return self._write(f"{self._name}-writer", FIXED, file, after=[])
+        given = {name: pulumi.Config("dockyard").get_secret(name) for name in sorted(wanted)}
+
+        def render(said: Mapping[str, str | None]) -> File:
+            certificate, key = said.get(tls.certificate or ""), said.get(tls.key or "")
+            pem = checked_pair(certificate, key) if certificate and key else None
+            users = {name: checked_users(name, text) for name in guards if (text := said[name]) is not None}
+            return fixed_file(config.edge, config.fronts, pem, users)
+
+        return self._write(f"{self._name}-writer", FIXED, pulumi.Output.from_input(given).apply(render), after=[])
 
     def _write(
         self, resource: str, name: str, file: pulumi.Output[File], after: Sequence[pulumi.Resource]

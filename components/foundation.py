@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
 
 import pulumi
 import pulumi_docker as docker
 from pulumi.runtime import config as engine_config
 
 from components.context import ScrapeTarget, StackContext
-from components.edge_proxy import EdgeProxyConfig, Front
+from components.edge_proxy import EdgeProxyConfig, Front, Guard
 from components.metrics_files import metrics_folder
 from components.probes import Probed, probe_targets
+from settings.edge import Route
 from settings.loader import EDGE_HTTP, EDGE_HTTPS, Settings, from_engine, load
 from settings.names import STORES, TOOLS
 from settings.problems import SettingsError
@@ -67,9 +67,10 @@ def shared_context(settings: Settings) -> StackContext:
 
 
 def edge_config(settings: Settings, context: StackContext) -> EdgeProxyConfig | None:
-    """Return what the edge proxy stands before: every service with a port, and what the stack publishes.
+    """Return what the edge proxy stands before: every service with a port, and the tools and stores that the stack
+    publishes or gives a host name.
 
-    None where there is neither.
+    None where there is nothing.
     """
     product = settings.product
     fronts = [
@@ -85,10 +86,20 @@ def edge_config(settings: Settings, context: StackContext) -> EdgeProxyConfig | 
         if service.port is not None
     ]
     for name, port in {**TOOLS, **STORES}.items():
-        if name in product.publish:
-            protocol: Literal["http", "tcp"] = "tcp" if name in STORES else "http"
-            published = settings.port(name)
-            fronts.append(Front(name, port, protocol=protocol, internal=False, published=published, servers=(name,)))
+        tool = product.edge.tools.get(name)
+        if name in product.publish or tool:
+            fronts.append(
+                Front(
+                    name,
+                    port,
+                    protocol="tcp" if name in STORES else "http",
+                    internal=False,
+                    published=settings.port(name),
+                    routes=(tool,) if tool else (),
+                    guard=Guard(tool.basic_auth, tool.forward_auth) if tool and tool.guarded else None,
+                    servers=(name,),
+                )
+            )
     if not fronts:
         return None
     return EdgeProxyConfig(
@@ -124,19 +135,27 @@ def published_urls(settings: Settings) -> dict[str, str]:
     for name in sorted(settings.product.publish):
         scheme = {"postgres": "postgresql", "redis": "redis"}.get(name, "http")
         urls[name] = f"{scheme}://127.0.0.1:{settings.port(name)}"
+    routed = {name: service.routes[0] for name, service in settings.product.services.items() if service.routes}
+    return {
+        **{name: _public(settings, route) for name, route in (routed | settings.product.edge.tools).items()},
+        **urls,
+    }
+
+
+def _public(settings: Settings, route: Route) -> str:
+    """Return a route's address as the outside knows it."""
     https = settings.port(EDGE_HTTPS)
-    for name, service in settings.product.services.items():
-        if service.routes and name not in urls:
-            route = service.routes[0]
-            port = "" if https == 443 else f":{https}"
-            urls[name] = f"https://{route.host}{port}{route.path}"
-    return urls
+    port = "" if https == 443 else f":{https}"
+    return f"https://{route.host}{port}{route.path}"
 
 
 def grafana_root_url(settings: Settings) -> str:
-    """Return where people reach Grafana: as configured, else by the tunnel, else on the published port."""
+    """Return where people reach Grafana: as configured, else by the tunnel, else by its host name at the edge, else on
+    the published port."""
     if settings.product.monitoring.grafana.root_url:
         return settings.product.monitoring.grafana.root_url.rstrip("/")
     if settings.stack.tunnel and settings.stack.tunnel.hostname:
         return f"https://{settings.stack.tunnel.hostname}"
+    if tool := settings.product.edge.tools.get("grafana"):
+        return _public(settings, tool).rstrip("/")
     return published_urls(settings).get("grafana", f"http://127.0.0.1:{TOOLS['grafana']}")

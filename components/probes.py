@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ import pulumi
 
 from components.context import ScrapeTarget
 from components.edge_config import WEB, WEBSECURE, entry_points
-from components.edge_proxy import ALIAS, EdgeProxyConfig
+from components.edge_proxy import ALIAS, EdgeProxyConfig, Front
 from settings.edge import Route
 from settings.names import TOOLS
 from settings.probes import Probes
@@ -27,8 +27,8 @@ _STAY = {**_ANY, "follow_redirects": False}
 
 _ROUTE = {
     **_STAY,
-    # Whatever the service itself says to a stranger who asks for this path: an API has nothing to show there. 5xx is
-    # the edge's or the service's failure.
+    # Whatever the service itself says to a stranger who asks for this path: an API has nothing to show there, and a
+    # guarded tool asks who is there. 5xx is the edge's or the service's failure.
     "valid_status_codes": [*range(200, 209), *range(300, 309), *range(400, 430)],
     # The edge sets it on answers of routes, and on its own "404 page not found" it does not: the route is there.
     "fail_if_header_not_matches": [{"header": "Strict-Transport-Security", "regexp": "max-age"}],
@@ -110,11 +110,11 @@ def probe_targets(probes: Probes, probed: Probed) -> list[ScrapeTarget]:
     if edge := probed.edge:
         points = entry_points(edge.fronts)
         module = "route_self_signed" if probed.self_signed else "route"
-        for name, route in _routes(probed.services):
+        for name, route in _routes(edge.fronts):
             asked = f"https://{ALIAS}:{points[WEBSECURE]}{route.path}"
             url = f"https://{_authority(route.host, edge.https_port, 443)}{route.path}"
             found.append(target("route", name, module, url, asked, route.host))
-        for host, name in {route.host: name for name, route in reversed([*_routes(probed.services)])}.items():
+        for host, name in {route.host: name for name, route in reversed([*_routes(edge.fronts)])}.items():
             url = f"http://{_authority(host, edge.http_port, 80)}/"
             found.append(target("redirect", name, "redirect", url, f"http://{ALIAS}:{points[WEB]}/", host))
     if probed.grafana:
@@ -128,10 +128,10 @@ def _instances(name: str, service: Service) -> list[str]:
     return [name if number == 1 else f"{name}-{number}" for number in range(1, service.replicas + 1)]
 
 
-def _routes(services: Mapping[str, Service]) -> Iterator[tuple[str, Route]]:
-    for name, service in services.items():
-        for route in service.routes:
-            yield name, route
+def _routes(fronts: Sequence[Front]) -> Iterator[tuple[str, Route]]:
+    for front in fronts:
+        for route in front.routes:
+            yield front.name, route
 
 
 def _authority(host: str, port: int | None, default: int) -> str:
