@@ -28,6 +28,8 @@ HEARTBEAT_EVERY = "1m"
 TEST_LABEL = "dockyard_test"
 """The label of a synthetic alert: the one receiver that it is for, whatever else it says."""
 
+OPSGENIE = {"us": "https://api.opsgenie.com/", "eu": "https://api.eu.opsgenie.com/"}
+
 STACK = ["product", "environment"]
 INHIBITIONS: list[dict[str, Any]] = [
     # The rules say of each alert what it is about (`scope`). A host that is down says nothing of what runs on it.
@@ -130,11 +132,14 @@ def _integration(receiver: Receiver) -> tuple[str, dict[str, Any]]:
         case Webhook() | Sms():
             return "webhook", {"url_file": _file(receiver.url), **_bearer(receiver.token)}
         case PagerDuty():
-            return "pagerduty", {"routing_key_file": _file(receiver.routing_key)}
+            return "pagerduty", {"routing_key_file": _file(receiver.routing_key), "url": receiver.url}
         case Opsgenie():
-            return "opsgenie", {"api_key_file": _file(receiver.api_key)}
+            url = receiver.url or OPSGENIE[receiver.region]
+            return "opsgenie", {"api_key_file": _file(receiver.api_key), "api_url": url}
         case Telegram():
-            return "telegram", {"bot_token_file": _file(receiver.bot_token), "chat_id": receiver.chat_id}
+            chat = {"chat_id": receiver.chat_id, "api_url": receiver.url}
+            thread = {"message_thread_id": receiver.thread} if receiver.thread else {}
+            return "telegram", {"bot_token_file": _file(receiver.bot_token), **chat, **thread}
         case Teams():
             return "msteamsv2", {"webhook_url_file": _file(receiver.webhook)}
         case Ntfy():

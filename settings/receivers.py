@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
-from settings.alert_rules import AlertName
+from settings.alert_rules import AlertName, Label
 from settings.base import Model
 from settings.container import Name
 
@@ -20,7 +20,6 @@ Environment = Literal["development", "staging", "production"]
 Severity = Literal["critical", "warning", "info"]
 Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
-Label = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 Mail = Annotated[str, StringConstraints(pattern=r"^[^@\s,<>]+@[^@\s,<>]+$")]
 Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+")]
 Hours = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")]
@@ -163,6 +162,9 @@ class PagerDuty(Receiver):
     routing_key: SecretName
     """Secret with the integration key."""
 
+    url: Address = "https://events.pagerduty.com/v2/enqueue"
+    """Of the Events API. Accounts in the EU have `https://events.eu.pagerduty.com/v2/enqueue`."""
+
 
 class Opsgenie(Receiver):
     """Opsgenie. Atlassian ends it in April 2027."""
@@ -174,6 +176,9 @@ class Opsgenie(Receiver):
     """Secret with the key of an API integration."""
 
     region: Literal["us", "eu"] = "us"
+    url: Address | None = None
+    """Of the API, where it is neither region's: that of Jira Service Management,
+    `https://api.atlassian.com/jsm/ops/integration`, takes the same requests."""
 
 
 class Telegram(Receiver):
@@ -189,6 +194,9 @@ class Telegram(Receiver):
 
     thread: int | None = None
     """A topic of the group."""
+
+    url: Address = "https://api.telegram.org"
+    """Of the Bot API: Telegram's, or a Bot API server of your own."""
 
 
 class Teams(Receiver):
