@@ -17,6 +17,7 @@ from dashboards.registry import render
 from dashboards.runbooks import UID as RUNBOOKS_UID
 from dashboards.shown import Figure, Shown
 from settings.alert_rules import changed, log_rule_files, rule_files, thresholds
+from settings.alert_texts import in_language
 from settings.loader import Settings
 
 RUNBOOKS = Path(__file__).resolve().parents[1] / "runbooks"
@@ -106,10 +107,9 @@ def shown(settings: Settings) -> Shown:
         boards=tuple(grafana.boards),
         objectives=tuple(name for name, service in product.services.items() if service.slo),
         figures=tuple(Figure(kpi.title, kpi.query, kpi.unit) for kpi in product.kpis),
-        edge=bool(product.publish or any(service.port for service in product.services.values())),
+        edge=bool(product.publish or product.routed or any(service.port for service in product.services.values())),
         backups=product.dumps_database,
-        certificates=bool(settings.stack.tunnel or product.monitoring.probes.urls)
-        or any(service.routes for service in product.services.values()),
+        certificates=bool(settings.stack.tunnel or product.monitoring.probes.urls or product.routed),
         probes=product.monitoring.probes.enabled,
         tunnel=bool(settings.stack.tunnel),
         remote_write=bool(product.monitoring.remote_write),
@@ -138,7 +138,9 @@ def _for_stack(files: Mapping[str, str], settings: Settings, grafana: str) -> di
     def panel(found: re.Match[str]) -> str:
         return json.dumps(f"{grafana}/d/{found['uid']}?viewPanel=panel-{panel_id(found['panel'])}&{values}")
 
+    # A threshold that is changed stands in the texts too.
+    said = {name: in_language(text, settings.product.alerts.language) for name, text in files.items()}
     return {
         name: _DASHBOARD.sub(panel, _RUNBOOK.sub(page, changed(text, monitoring.thresholds)))
-        for name, text in files.items()
+        for name, text in said.items()
     }

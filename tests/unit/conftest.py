@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pulumi
 import pytest
+import yaml
 
 from components.context import StackContext
 from settings.container import Limits
 from settings.docker import Docker
+from settings.loader import Settings, load, read_stack_file
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -31,3 +38,22 @@ def make_context():
 @pytest.fixture
 def limits() -> Limits:
     return Limits.model_validate({"memory": "128MB", "cpus": 0.5})
+
+
+@pytest.fixture
+def shop_settings(tmp_path: Path) -> Callable[..., Settings]:
+    """Return the settings of a small shop; keywords are put over its product file, its one service, its stack file."""
+
+    def made(product: dict | None = None, service: dict | None = None, stack: dict | None = None) -> Settings:
+        web = {"image": "demo", "port": 3000, "health": {"http": "/ready"}, **(service or {})}
+        said = {"name": "shop", "services": {"web": web}, **(product or {})}
+        config = {"product": "products/shop.yaml", "environment": "development", **(stack or {})}
+        written = {"config": {f"dockyard:{key}": value for key, value in config.items()}}
+        for folder in ("products", "components"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / "components/images.yaml").write_text((CHECKOUT / "components/images.yaml").read_text())
+        (tmp_path / "products/shop.yaml").write_text(yaml.safe_dump(said))
+        (tmp_path / "Pulumi.dev.yaml").write_text(yaml.safe_dump(written))
+        return load(read_stack_file(tmp_path, "dev"), "dev", checkout=tmp_path)
+
+    return made

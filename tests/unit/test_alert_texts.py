@@ -1,0 +1,153 @@
+"""Alerts speak French where a stack does: all of them, of the same figures, and English stays as it is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.shipped import log_rules, rules
+from settings.alert_rules import ALERT, RULES, AlertChange, alert_names, changed
+from settings.alert_texts import alert_texts, in_language
+
+PROMETHEUS_FILES = [*RULES.glob("*.yml"), *RULES.glob("products/*.yml")]
+RULE_FILES = sorted([*PROMETHEUS_FILES, *RULES.glob("loki/*.yml")])
+FRENCH = alert_texts("fr")
+EXPRESSION = re.compile(r"\{\{.*?\}\}")
+SMS = 160
+"""Characters of a text message, which says the summary and little else."""
+
+
+def place(path: Path) -> str:
+    return str(path.relative_to(RULES))
+
+
+def alerts(text: str) -> dict[str, dict]:
+    return {
+        rule["alert"]: rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"] if "alert" in rule
+    }
+
+
+def without_texts(text: str) -> list[dict]:
+    groups = yaml.safe_load(text)["groups"]
+    for rule in [rule for group in groups for rule in group["rules"]]:
+        for key in ("summary", "description"):
+            rule.get("annotations", {}).pop(key, None)
+    return groups
+
+
+ENGLISH = {name: rule["annotations"] for path in RULE_FILES for name, rule in alerts(path.read_text()).items()}
+
+
+def expressions(text: str) -> list[str]:
+    """Return what a template asks for, without the words that it has in quotes."""
+    return sorted(re.sub(r'"[^"%]*"', '""', found) for found in EXPRESSION.findall(text))
+
+
+@pytest.mark.parametrize("path", RULE_FILES, ids=place)
+def test_every_alert_of_a_file_has_its_french_text_in_the_file_of_the_same_name_and_in_the_same_order(path: Path):
+    french = yaml.safe_load((RULES / "fr" / place(path)).read_text())
+    assert list(french) == alert_names(path.read_text())
+    assert all(said.keys() == {"summary", "description"} for said in french.values())
+
+
+def test_no_french_file_is_left_of_a_rule_file_that_is_gone():
+    there = {str(path.relative_to(RULES / "fr")) for path in RULES.glob("fr/**/*.yml")}
+    assert there == {place(path) for path in RULE_FILES}
+
+
+@pytest.mark.parametrize("name", sorted(ENGLISH))
+def test_french_says_the_same_figures_and_labels_in_other_words(name: str):
+    for key in ("summary", "description"):
+        english, french = ENGLISH[name][key], FRENCH[name][key]
+        assert expressions(french) == expressions(english), key
+        assert EXPRESSION.sub("", french) != EXPRESSION.sub("", english), key
+
+
+@pytest.mark.parametrize("name", sorted(ENGLISH))
+def test_french_is_set_as_french_and_in_one_line(name: str):
+    for text in FRENCH[name].values():
+        words = EXPRESSION.sub("x", text)
+        assert "\n" not in text
+        assert "  " not in text
+        assert not re.search(r"[^\u00a0](?:[;?!]|:(?=\s|$))", words), f"{text}: a no-break space stands before : ; ? !"
+        assert not re.search(r"\d %", words), f"{text}: a no-break space stands before %"
+    assert FRENCH[name]["description"].endswith((".", "?"))
+    assert not FRENCH[name]["summary"].endswith(".")
+
+
+@pytest.mark.parametrize("name", sorted(ENGLISH))
+def test_a_french_summary_fits_into_a_text_message(name: str):
+    # Labels of usual length: love-parser (production), then a job, a queue, a host name.
+    said = FRENCH[name]["summary"].replace("$externalLabels", "$labels")
+    said = said.replace("{{ $labels.product }} ({{ $labels.environment }})", "love-parser (production)")
+    assert len(EXPRESSION.sub("x" * 24, said)) <= SMS
+
+
+@pytest.mark.parametrize("path", RULE_FILES, ids=place)
+def test_only_what_people_read_changes_with_the_language(path: Path):
+    text = path.read_text()
+    french = in_language(text, "fr")
+    for name, rule in alerts(french).items():
+        assert {key: rule["annotations"][key] for key in ("summary", "description")} == FRENCH[name]
+    assert without_texts(french) == without_texts(text)
+    assert re.findall(r"^ *#.*$", french, re.MULTILINE) == re.findall(r"^ *#.*$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", RULE_FILES, ids=place)
+def test_english_stays_byte_for_byte_what_it_was(path: Path):
+    assert in_language(path.read_text(), "en") == path.read_text()
+
+
+def test_an_alert_without_a_french_text_keeps_its_own():
+    text = (RULES / "host.yml").read_text().replace("- alert: HostDown\n", "- alert: OurOwn\n")
+    kept = ENGLISH["HostDown"]["summary"]
+    assert alerts(in_language(text, "fr"))["OurOwn"]["annotations"]["summary"] == kept
+
+
+def test_what_is_said_in_several_lines_is_replaced_as_a_whole():
+    (text,) = (path.read_text() for path in RULE_FILES if path.name == "love-parser.yml")
+    assert "description: >-" in text
+    assert "description: >-" not in in_language(text, "fr")
+
+
+@pytest.mark.parametrize("path", RULE_FILES, ids=place)
+def test_a_changed_threshold_stands_in_the_french_text_too(path: Path):
+    text = path.read_text()
+    limited = {
+        found["name"]
+        for found in ALERT.finditer(text)
+        if re.search(r"\{\{ -?\d", ENGLISH[found["name"]]["description"])
+    }
+    changes = {name: AlertChange(threshold=1234.5) for name in limited}
+    for name, rule in alerts(changed(in_language(text, "fr"), changes)).items():
+        assert ("{{ 1234.5 " in rule["annotations"]["description"]) == (name in limited)
+
+
+def test_a_french_stack_speaks_french_with_its_own_thresholds_and_an_english_one_as_ever(shop_settings):
+    said = {"monitoring": {"thresholds": {"DiskSpaceLow": {"threshold": 0.25}}}}
+    french = shop_settings(product={**said, "alerts": {"language": "fr"}})
+    disk = alerts(rules(french, "http://grafana")["host.yml"])["DiskSpaceLow"]
+    assert disk["expr"].endswith("< 0.25")
+    assert disk["annotations"]["summary"].endswith("se remplit sur l'hôte")
+    assert "(seuil\u00a0: {{ 0.25 | humanizePercentage }})" in disk["annotations"]["description"]
+    assert disk["annotations"]["runbook_url"].startswith("http://grafana/d/dockyard-runbooks/")
+    assert "écrit beaucoup d'erreurs" in log_rules(french, "http://grafana")["services.yml"]
+
+    english = shop_settings(product=said)
+    disk = alerts(rules(english, "http://grafana")["host.yml"])["DiskSpaceLow"]
+    assert "(limit: {{ 0.25 | humanizePercentage }})" in disk["annotations"]["description"]
+    for text in [*rules(english, "").values(), *log_rules(english, "").values()]:
+        assert "seuil" not in text
+
+
+def test_what_is_shipped_is_all_french_in_a_french_stack(shop_settings):
+    settings = shop_settings(product={"alerts": {"language": "fr"}})
+    made = {**rules(settings, ""), **{f"loki/{name}": text for name, text in log_rules(settings, "").items()}}
+    said = [rule["annotations"] for text in made.values() for rule in alerts(text).values()]
+    assert len(said) > 200
+    assert not [
+        one["summary"] for one in said if one["summary"] in {english["summary"] for english in ENGLISH.values()}
+    ]
