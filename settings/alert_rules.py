@@ -5,12 +5,14 @@ The files in rules/ are valid as they stand; what a stack says otherwise is put 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+import yaml
+from pydantic import AfterValidator, Field, StringConstraints
 
 from settings.base import Model
 from settings.units import Duration, spell_duration
@@ -24,8 +26,24 @@ _EXPR = re.compile(r"^ +expr:.*\n(?:(?! +(?:for|keep_firing_for|labels|annotatio
 _LAST_NUMBER = re.compile(r"[<>]=? (?P<number>-?\d+(?:\.\d+)?(?:e-?\d+)?)[\"']?\s*\Z")
 _FOR = re.compile(r"^(?P<before> +for: )(?P<time>\w+)$", re.MULTILINE)
 _SEVERITY = re.compile(r"(?P<before>\bseverity: )\w+")
+_LABELS = re.compile(r"^(?P<indent> +)labels:.*\n(?:(?P=indent) .*\n)*", re.MULTILINE)
 
 AlertName = Annotated[str, StringConstraints(pattern=r"^[A-Z]\w*$")]
+Label = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
+
+OWN_LABELS = ("alertname", "dockyard_test", "environment", "product", "scope", "severity")
+"""Labels by which alerts are told apart, routed and silenced: another value of them would lead an alert astray."""
+
+
+def _free(label: str) -> str:
+    if label in OWN_LABELS or label.startswith("__"):
+        raise ValueError(f"another label: {', '.join(OWN_LABELS)} and what begins with __ are set already")
+    return label
+
+
+NewLabel = Annotated[Label, AfterValidator(_free)]
+LabelValue = Annotated[str, StringConstraints(pattern=r"^[^{}\n]+$")]
+"""Text as it stands: Prometheus would take braces for a template."""
 
 
 class AlertChange(Model):
@@ -38,6 +56,9 @@ class AlertChange(Model):
     """How long the condition must hold."""
 
     severity: Literal["critical", "warning", "info"] | None = None
+    labels: dict[NewLabel, LabelValue] = {}
+    """Labels that it gets besides its own, for receivers that ask for them: `{notify_sms: "true"}`."""
+
     enabled: bool = True
 
 
@@ -112,4 +133,12 @@ def _changed_body(body: str, change: AlertChange) -> str:
             body = re.sub(r"^( +)labels:", rf"\g<1>for: {spelled}\n\g<1>labels:", body, count=1, flags=re.MULTILINE)
     if change.severity is not None:
         body = _SEVERITY.sub(rf"\g<before>{change.severity}", body, count=1)
+    if change.labels:
+        body = _LABELS.sub(lambda own: _labelled(own, change.labels), body, count=1)
     return body
+
+
+def _labelled(own: re.Match[str], added: Mapping[str, str]) -> str:
+    labels = {**yaml.safe_load(own[0])["labels"], **added}
+    said = ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in labels.items())
+    return f"{own['indent']}labels: {{{said}}}\n"

@@ -7,9 +7,10 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field
 
+from settings.alert_rules import Label
 from settings.base import Model
 from settings.container import Limits, Name
-from settings.receivers import AnyReceiver, Environment, Label, Receiver, SecretName
+from settings.receivers import AnyReceiver, Environment, Receiver, SecretName
 from settings.units import Duration
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+import json
 
 import pytest
 import yaml
 
 from components.shipped import log_rules, objective_rules, rules, runbooks, shown
 from dashboards.board import panel_id
-from settings.alert_rules import AlertChange, alert_names, changed, thresholds
-from settings.loader import Settings, load, read_stack_file
+from settings.alert_rules import AlertChange, alert_names, changed, log_rule_files, rule_files, thresholds
 from settings.problems import SettingsError
 
 FILE = """\
@@ -37,27 +35,6 @@ groups:
         annotations:
           description: "{{ $value }}"
 """
-
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def shop_settings(tmp_path: Path) -> Callable[..., Settings]:
-    """Return the settings of a small shop; keywords are put over its product file and over its one service."""
-
-    def made(product: dict | None = None, service: dict | None = None) -> Settings:
-        web = {"image": "demo", "port": 3000, "health": {"http": "/ready"}, **(service or {})}
-        said = {"name": "shop", "services": {"web": web}, **(product or {})}
-        stack = {"config": {"dockyard:product": "products/shop.yaml", "dockyard:environment": "development"}}
-        for folder in ("products", "components"):
-            (tmp_path / folder).mkdir(exist_ok=True)
-        (tmp_path / "components/images.yaml").write_text((CHECKOUT / "components/images.yaml").read_text())
-        (tmp_path / "products/shop.yaml").write_text(yaml.safe_dump(said))
-        (tmp_path / "Pulumi.dev.yaml").write_text(yaml.safe_dump(stack))
-        return load(read_stack_file(tmp_path, "dev"), "dev", checkout=tmp_path)
-
-    return made
 
 
 def change(**said: object) -> AlertChange:
@@ -88,6 +65,59 @@ def test_a_time_is_replaced_or_added_and_a_severity_too():
     made = loaded(changed(FILE, {"DiskLow": change(**{"for": "1h"}), "StoreDown": change(**{"for": "90s"})}))
     assert [made[name]["for"] for name in ("DiskLow", "StoreDown")] == ["1h", "90s"]
     assert loaded(changed(FILE, {"DiskLow": change(severity="info")}))["DiskLow"]["labels"]["severity"] == "info"
+
+
+def test_labels_come_besides_the_alert_s_own_and_replace_one_of_the_same_name():
+    first = changed(FILE, {"DiskLow": change(labels={"notify_sms": "true", "team": 'l\'équipe "A"'}, severity="info")})
+    own = {"severity": "info", "scope": "host"}
+    assert loaded(first)["DiskLow"]["labels"] == {**own, "notify_sms": "true", "team": 'l\'équipe "A"'}
+    assert loaded(first)["StoreDown"] == loaded(FILE)["StoreDown"]
+    again = changed(first, {"DiskLow": change(labels={"notify_sms": "false"}, **{"for": "1h"})})
+    assert loaded(again)["DiskLow"]["labels"]["notify_sms"] == "false"
+    assert loaded(again)["DiskLow"]["for"] == "1h"
+    assert first.count("# ") == FILE.count("# ")
+
+
+def test_labels_may_stand_one_in_a_line():
+    text = FILE.replace("labels: {severity: critical, scope: store}", "labels:\n          severity: critical")
+    made = loaded(changed(text, {"StoreDown": change(labels={"notify_sms": "true"})}))["StoreDown"]
+    assert made["labels"] == {"severity": "critical", "notify_sms": "true"}
+    assert made["annotations"] == {"description": "{{ $value }}"}
+
+
+def test_every_shipped_alert_takes_labels():
+    for text in [*rule_files("tumulte").values(), *rule_files("love-parser").values(), *log_rule_files().values()]:
+        changes = {name: change(labels={"team": "night"}) for name in alert_names(text)}
+        for group in yaml.safe_load(changed(text, changes))["groups"]:
+            for rule in group["rules"]:
+                assert "alert" not in rule or rule["labels"]["team"] == "night"
+
+
+@pytest.mark.parametrize("name", ["severity", "scope", "product", "environment", "alertname", "__name__", "a-b", "1st"])
+def test_a_label_by_which_alerts_are_told_apart_cannot_be_given(shop_settings, name: str):
+    with pytest.raises(SettingsError) as caught:
+        shop_settings(product={"monitoring": {"thresholds": {"RedisDown": {"labels": {name: "x"}}}}})
+    told = str(caught.value)
+    assert f": monitoring.thresholds.RedisDown.labels.{name}: found {json.dumps(name)}, expected " in told
+    assert ("another label: alertname, dockyard_test, environment, product, scope, severity" in told) == (
+        name not in ("a-b", "1st")
+    )
+
+
+@pytest.mark.parametrize("value", ["{{ $value }}", "", True])
+def test_a_label_s_value_is_text_as_it_stands(shop_settings, value: object):
+    with pytest.raises(SettingsError, match=r"monitoring\.thresholds\.RedisDown\.labels\.notify_sms: found"):
+        shop_settings(product={"monitoring": {"thresholds": {"RedisDown": {"labels": {"notify_sms": value}}}}})
+
+
+def test_a_stack_s_labels_come_besides_the_product_s(shop_settings):
+    settings = shop_settings(
+        product={"monitoring": {"thresholds": {"RedisDown": {"labels": {"team": "a"}, "for": "2m"}}}},
+        stack={"monitoring": {"thresholds": {"RedisDown": {"labels": {"notify_sms": "true"}}}}},
+    )
+    said = settings.product.monitoring.thresholds["RedisDown"]
+    assert (said.labels, said.lasting) == ({"team": "a", "notify_sms": "true"}, 120)
+    assert 'notify_sms: "true"' in rules(settings, "http://grafana")["redis.yml"]
 
 
 def test_an_alert_that_is_switched_off_is_gone_and_nothing_else():
