@@ -4,10 +4,10 @@ import pulumi
 
 from components.alert_routing import AlertRouting, AlertRoutingConfig
 from components.app_services import AppServices, AppServicesConfig
-from components.cloudflare_tunnel import CloudflareTunnel, CloudflareTunnelConfig
+from components.cloudflare_tunnel import CloudflareTunnel
 from components.edge_proxy import EdgeProxy
 from components.exporter_set import ExporterSet, ExporterSetConfig
-from components.foundation import edge_config, engine_settings, probes, published_urls, shared_context
+from components.foundation import edge_config, engine_settings, probes, published_urls, shared_context, tunnel_config
 from components.inventory import Inventory
 from components.log_pipeline import LogPipeline, LogPipelineConfig
 from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
@@ -47,13 +47,13 @@ monitoring = MonitoringStack(
         logs=product.monitoring.logs.enabled,
     ),
 )
-parts.append(monitoring)
-if stack.tunnel:
-    said = CloudflareTunnelConfig(stack.tunnel, context, image, service="http://grafana:3000")
-    parts.append(CloudflareTunnel(f"{name}-tunnel", said))
+way = tunnel_config(settings, context)
+tunnel = CloudflareTunnel(f"{name}-tunnel", way) if way else None
+parts += [monitoring, *([tunnel] if tunnel else [])]
+programs = tunnel.secrets if tunnel else {}
 
 pulumi.export("urls", published_urls(settings))
 pulumi.export("grafana_admin_user", product.monitoring.grafana.admin_user)
-pulumi.export("secrets", {**app.secrets, "grafana-admin-password": monitoring.admin_password})
+pulumi.export("secrets", {**app.secrets, "grafana-admin-password": monitoring.admin_password, **programs})
 pulumi.export("containers", inventory.write(*(part.containers for part in parts)))
 pulumi.export("release", settings.release.model_dump())

@@ -1,13 +1,15 @@
-"""CloudflareTunnel: Grafana by name, without an open port on the host."""
+"""CloudflareTunnel: Grafana, and services of the product, by name and without an open port on the host."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_docker as docker
 
+from components.cloudflare_access import Guard, access_guard
 from components.config_volume import ConfigVolume
 from components.connection import SECRETS_FOLDER
 from components.container import run_service
@@ -19,6 +21,8 @@ USER = "65532:65532"
 """`nonroot` of the official image."""
 
 METRICS = "127.0.0.1:20241"
+GRAFANA = "http://grafana:3000"
+"""As in the seeds' routes. It is on the monitoring network."""
 
 
 @dataclass(frozen=True)
@@ -28,27 +32,35 @@ class CloudflareTunnelConfig:
     tunnel: Tunnel
     context: StackContext
     image: Callable[[str], str]
-    service: str
-    """The address that the host name leads to, as cloudflared sees it."""
+    ports: Mapping[str, int]
+    """Service → its port on the app network, where the edge proxy stands in for it."""
 
 
 class CloudflareTunnel(pulumi.ComponentResource):
-    """Runs a tunnel's connector; makes the tunnel at Cloudflare and its DNS name, unless the settings have its token.
+    """Runs a tunnel's connector; makes the tunnel at Cloudflare and its DNS names, unless the settings have its token.
 
-    The host name leads to one service; anything else answers 404. The connector's token is a file. Of a tunnel that
-    is there already nothing is managed, routes included, and Cloudflare's plugin is not needed.
+    The host name leads to Grafana, and each of the settings' services has one of its own; anything else answers 404.
+    Where Access stands before a name, the connector itself refuses who does not come through it. The connector's token
+    is a file. Of a tunnel that is there already nothing is managed, routes included, and Cloudflare's plugin is not
+    needed. No tool but Grafana can be reached: Prometheus, Alertmanager and Loki ask nobody for a password.
     """
 
     containers: dict[str, docker.Container]
+    secrets: dict[str, pulumi.Output[str]]
+    """What programs come in by, where Access stands before: id and secret of each service token."""
 
     def __init__(self, name: str, config: CloudflareTunnelConfig, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dockyard:cloudflare_tunnel:CloudflareTunnel", name, None, opts)
         settings, context = config.tunnel, config.context
+        self.secrets = {}
         if settings.token:
             # In a preview that goes on without secrets there is none.
             token = pulumi.Config("dockyard").get_secret(settings.token) or pulumi.Output.secret("")
         else:
             token = pulumi.Output.secret(self._made_tunnel(name, config))
+        networks = [Attachment(context.monitoring_network, ("cloudflared",))]
+        if settings.services:
+            networks.append(Attachment(context.app_network, ()))
         secrets = ConfigVolume(
             f"{name}-token",
             files={"tunnel-token": token},
@@ -66,7 +78,7 @@ class CloudflareTunnel(pulumi.ComponentResource):
                 command=("tunnel", "--no-autoupdate", "--metrics", METRICS, "run"),
                 env={"TUNNEL_TOKEN_FILE": f"{SECRETS_FOLDER}/tunnel-token"},
                 limits=settings.limits,
-                networks=(Attachment(context.monitoring_network, ("cloudflared",)),),
+                networks=tuple(networks),
                 mounts=(secrets.mounted_at(SECRETS_FOLDER),),
                 # The image has no shell: the program checks itself.
                 health=HealthCheck(("cloudflared", "tunnel", "--metrics", METRICS, "ready")),
@@ -78,11 +90,13 @@ class CloudflareTunnel(pulumi.ComponentResource):
         self.register_outputs({"hostname": settings.hostname})
 
     def _made_tunnel(self, name: str, config: CloudflareTunnelConfig) -> pulumi.Output[str]:
-        """Make the tunnel, what it leads to and its DNS name; return its token."""
+        """Make the tunnel, what it leads to, who may come in and its DNS names; return its token."""
         import pulumi_cloudflare as cloudflare  # noqa: PLC0415 - takes two seconds, and a plugin
 
         settings, context = config.tunnel, config.context
         own = pulumi.ResourceOptions(parent=self)
+        # A new account replaces it. The old one goes after the connector has left it, which Cloudflare asks for: so
+        # nothing is deleted first. A new name is a change in place.
         tunnel = cloudflare.ZeroTrustTunnelCloudflared(
             f"{name}-tunnel",
             account_id=settings.account_id,
@@ -90,34 +104,54 @@ class CloudflareTunnel(pulumi.ComponentResource):
             config_src="cloudflare",
             opts=own,
         )
-        cloudflare.ZeroTrustTunnelCloudflaredConfig(
+        guard = access_guard(name, settings, self)
+        self.secrets = dict(guard.secrets)
+        ingress = cloudflare.ZeroTrustTunnelCloudflaredConfig(
             f"{name}-ingress",
             account_id=settings.account_id,
             tunnel_id=tunnel.id,
             source="cloudflare",
-            config=cloudflare.ZeroTrustTunnelCloudflaredConfigConfigArgs(
-                ingresses=[
-                    cloudflare.ZeroTrustTunnelCloudflaredConfigConfigIngressArgs(
-                        hostname=settings.hostname, service=config.service
-                    ),
-                    cloudflare.ZeroTrustTunnelCloudflaredConfigConfigIngressArgs(service="http_status:404"),
-                ]
-            ),
+            config={"ingresses": _ingress(config, guard)},
             opts=own,
         )
-        cloudflare.DnsRecord(
-            f"{name}-dns",
-            zone_id=settings.zone_id,
-            name=settings.hostname,
-            type="CNAME",
-            content=pulumi.Output.concat(tunnel.id, ".cfargotunnel.com"),
-            proxied=True,
-            ttl=1,
-            comment=f"Made by Dockyard for {context.product} {context.environment}",
-            opts=own,
-        )
+        for hostname, zone in settings.zones.items():
+            cloudflare.DnsRecord(
+                f"{name}-dns-{hostname}",
+                zone_id=zone,
+                # The whole name: Cloudflare tells it so, whatever was said.
+                name=hostname,
+                type="CNAME",
+                content=pulumi.Output.concat(tunnel.id, ".cfargotunnel.com"),
+                proxied=True,
+                # 1 is automatic, and all that a proxied record can have.
+                ttl=1,
+                comment=f"Made by Dockyard for {context.product} {context.environment}",
+                # Nobody gets there before Access stands before it; and a name cannot have a second CNAME.
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[ingress], delete_before_replace=True),
+            )
         return cloudflare.get_zero_trust_tunnel_cloudflared_token_output(
             account_id=settings.account_id,
             tunnel_id=tunnel.id,
             opts=pulumi.InvokeOutputOptions(parent=self),
         ).token
+
+
+def _ingress(config: CloudflareTunnelConfig, guard: Guard) -> list[Any]:
+    """Return the ingress rules in the order in which cloudflared tries them: a path before what it is below."""
+    settings = config.tunnel
+    rules: list[dict[str, Any]] = [{"hostname": settings.hostname, "service": GRAFANA}]
+    for one in sorted(settings.services, key=lambda one: (one.hostname, -len(one.path))):
+        rule = {"hostname": one.hostname, "service": f"http://{one.service}:{config.ports[one.service]}"}
+        path = one.path.rstrip("/")
+        # A regular expression, to cloudflared.
+        rules.append({**rule, "path": f"^{path.replace('.', '[.]')}(/|$)"} if path else rule)
+    catch_all = {"service": "http_status:404"}
+    return [*(_guarded(rule, settings, guard) for rule in rules), catch_all]
+
+
+def _guarded(rule: dict[str, Any], settings: Tunnel, guard: Guard) -> dict[str, Any]:
+    audience = guard.audiences.get(rule["hostname"])
+    if audience is None or settings.access is None:
+        return rule
+    checked = {"required": True, "team_name": settings.access.team, "aud_tags": [audience]}
+    return {**rule, "origin_request": {"access": checked}}

@@ -80,6 +80,9 @@ class Front:
     guard: Guard | None = None
     """Stands before its routes. Who comes by a published port is on this host already."""
 
+    hosts: tuple[str, ...] = ()
+    """Public names that the tunnel's visitors ask for: the tunnel passes them on as they are."""
+
     health_path: str | None = None
     """Asked of every instance, so that a sick one gets no traffic."""
 
@@ -229,7 +232,8 @@ def _front(edge: Edge, fronts: Sequence[Front], front: Front, servers: Sequence[
     common: dict[str, Any] = {"service": front.name, "middlewares": ["retry"]}
     if front.internal:
         alone = sum(one.internal and one.port == front.port for one in fronts) == 1
-        rule = "PathPrefix(`/`)" if alone else f"Host(`{front.name}`)"
+        asked = " || ".join(f"Host(`{name}`)" for name in (front.name, *front.hosts))
+        rule = "PathPrefix(`/`)" if alone else asked
         routers[f"{front.name}_inside"] = {**common, "entryPoints": [inside_name(front.port)], "rule": rule}
     if front.published:
         entry = [published_name(front.name)]

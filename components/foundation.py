@@ -9,6 +9,7 @@ import pulumi
 import pulumi_docker as docker
 from pulumi.runtime import config as engine_config
 
+from components.cloudflare_tunnel import CloudflareTunnelConfig
 from components.context import ScrapeTarget, StackContext
 from components.edge_proxy import EdgeProxyConfig, Front, Guard
 from components.metrics_files import metrics_folder
@@ -80,6 +81,7 @@ def edge_config(settings: Settings, context: StackContext) -> EdgeProxyConfig | 
             protocol=service.protocol,
             published=settings.port(name),
             routes=tuple(service.routes),
+            hosts=tuple(settings.stack.tunnel.hosts_of(name)) if settings.stack.tunnel else (),
             health_path=service.health.http,
         )
         for name, service in product.services.items()
@@ -110,6 +112,13 @@ def edge_config(settings: Settings, context: StackContext) -> EdgeProxyConfig | 
         http_port=settings.port(EDGE_HTTP),
         https_port=settings.port(EDGE_HTTPS),
     )
+
+
+def tunnel_config(settings: Settings, context: StackContext) -> CloudflareTunnelConfig | None:
+    """Return what the tunnel is made from, None where there is none."""
+    tunnel, services = settings.stack.tunnel, settings.product.services
+    ports = {name: service.port for name, service in services.items() if service.port is not None}
+    return CloudflareTunnelConfig(tunnel, context, settings.image, ports) if tunnel else None
 
 
 def probes(

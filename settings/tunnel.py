@@ -123,6 +123,10 @@ class Tunnel(Model):
             return set()
         return {self.hostname, *(one.hostname for one in self.services if one.access is not False)}
 
+    def hosts_of(self, service: str) -> list[str]:
+        """Return the public names that lead to a service."""
+        return sorted({one.hostname for one in self.services if one.service == service})
+
     @model_validator(mode="after")
     def _one_way(self) -> Tunnel:
         made = {"account_id": self.account_id, "zone_id": self.zone_id, "name": self.name}

@@ -1,4 +1,4 @@
-"""The tunnel that makes Grafana reachable by name."""
+"""The tunnel that makes Grafana, and services of the product, reachable by name."""
 
 import subprocess
 import sys
@@ -7,20 +7,37 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from components.cloudflare_access import spell_session
 from components.cloudflare_tunnel import CloudflareTunnel, CloudflareTunnelConfig
+from components.edge_config import Front, service_file
+from settings.edge import Edge
+from settings.loader import Configuration, load
+from settings.names import STORES, TOOLS
+from settings.problems import SettingsError
 from settings.stack import Stack
-from settings.tunnel import Tunnel
+from settings.tunnel import Access, Tunnel
 from tests.unit.world import build
 
 MADE = {"account_id": "a" * 32, "zone_id": "b" * 32, "name": "shop-monitoring", "hostname": "monitoring.shop.example"}
+SERVICES = [
+    {"hostname": "shop.example", "service": "web"},
+    {"hostname": "shop.example", "service": "api", "path": "/api"},
+]
+OKTA = "0d7ee4a6-1f40-4c43-9f21-8a4c1e6ad111"
+ENTRA = "5f2cf1a4-32cf-4a8a-91a6-8a4c1e6ad222"
+PORTS = {"web": 3000, "api": 3333}
 
 
 def run(make_context, settings, **options):
-    def program():
-        config = CloudflareTunnelConfig(settings, make_context(), lambda name: name, "http://grafana:3000")
-        CloudflareTunnel("t", config)
+    made = []
 
-    return build(program, **options)
+    def program():
+        config = CloudflareTunnelConfig(settings, make_context(), lambda name: name, PORTS)
+        made.append(CloudflareTunnel("t", config))
+
+    world = build(program, **options)
+    world.component = made[0]
+    return world
 
 
 @pytest.fixture
@@ -35,14 +52,20 @@ def test_the_host_name_leads_to_grafana_and_anything_else_to_404(tunnel):
     ]
 
 
-def test_the_name_is_a_proxied_record_of_the_tunnel(tunnel):
-    made = tunnel["t-dns"].inputs
-    assert (made["type"], made["content"], made["proxied"]) == ("CNAME", "t-tunnel-id.cfargotunnel.com", True)
+def test_the_name_is_a_proxied_record_of_the_tunnel_made_after_its_rules(tunnel):
+    made = tunnel["t-dns-monitoring.shop.example"]
+    said = made.inputs
+    assert (said["name"], said["type"], said["proxied"]) == ("monitoring.shop.example", "CNAME", True)
+    assert said["content"] == "t-tunnel-id.cfargotunnel.com"
+    assert "t-ingress" in made.waits_for
+    assert made.delete_before_replace
 
 
 def test_the_tunnel_is_configured_at_cloudflare(tunnel):
     assert tunnel["t-tunnel"].inputs["configSrc"] == "cloudflare"
     assert tunnel["t-tunnel"].inputs["name"] == "shop-monitoring"
+    # The connector has to leave the old one before it can be deleted.
+    assert not tunnel["t-tunnel"].delete_before_replace
 
 
 def test_the_token_is_a_secret_file_and_stands_nowhere_else(tunnel):
@@ -56,6 +79,207 @@ def test_the_token_is_a_secret_file_and_stands_nowhere_else(tunnel):
 def test_the_connector_publishes_nothing_and_all_is_under_the_component(tunnel):
     assert "ports" not in tunnel["t-cloudflared"].inputs
     assert {one.parent for one in tunnel.made if one.name != "t"} == {"t"}
+
+
+def test_without_services_the_connector_cannot_reach_the_product(tunnel):
+    networks = [one["name"] for one in tunnel["t-cloudflared"].inputs["networksAdvanced"]]
+    assert networks == ["monitoring-net"]
+
+
+def test_without_access_nothing_of_it_is_made(tunnel):
+    assert not [one for one in tunnel.made if "Access" in one.type]
+    assert tunnel.component.secrets == {}
+
+
+class TestServicesOfTheProduct:
+    @pytest.fixture
+    def world(self, make_context):
+        return run(make_context, Tunnel(**MADE, services=SERVICES))
+
+    def test_each_is_reached_by_its_name_on_the_product_s_network_the_longer_path_first(self, world):
+        assert world["t-ingress"].inputs["config"]["ingresses"][1:] == [
+            {"hostname": "shop.example", "service": "http://api:3333", "path": "^/api(/|$)"},
+            {"hostname": "shop.example", "service": "http://web:3000"},
+            {"service": "http_status:404"},
+        ]
+        networks = [one["name"] for one in world["t-cloudflared"].inputs["networksAdvanced"]]
+        assert networks == ["monitoring-net", "app-net"]
+
+    def test_each_name_has_one_record_in_its_zone(self, make_context):
+        elsewhere = [*SERVICES, {"hostname": "shop.test", "service": "web", "zone_id": "c" * 32}]
+        world = run(make_context, Tunnel(**MADE, services=elsewhere))
+        zones = {one.inputs["name"]: one.inputs["zoneId"] for one in world.of("DnsRecord")}
+        assert zones == {"monitoring.shop.example": "b" * 32, "shop.example": "b" * 32, "shop.test": "c" * 32}
+
+    @pytest.mark.parametrize("taken", [*TOOLS, *STORES, "cloudflared"])
+    def test_no_tool_and_no_store_can_be_made_public(self, checkout, taken):
+        with pytest.raises(SettingsError) as raised:
+            loaded(checkout, {**MADE, "services": [{"hostname": "x.shop.example", "service": taken}]})
+        [problem] = raised.value.problems
+        assert problem.path == "config.dockyard:tunnel.services[0].service"
+        assert problem.found == f'"{taken}"'
+        assert problem.expected.startswith("one of web, api")
+        assert "never public" in problem.expected
+
+    @pytest.mark.parametrize("service", ["worker", "mail", "nobody"])
+    def test_only_what_listens_and_speaks_http_can_be_made_public(self, checkout, service):
+        with pytest.raises(SettingsError, match=r"expected one of web, api$"):
+            loaded(checkout, {**MADE, "services": [{"hostname": "x.shop.example", "service": service}]})
+
+    def test_the_edge_proxy_answers_to_the_public_name_where_a_port_is_shared(self):
+        fronts = [Front("web", 3000, hosts=("shop.example",)), Front("admin", 3000)]
+        file = service_file(Edge(), fronts, fronts[0], ["web-1"])
+        assert "Host(`web`) || Host(`shop.example`)" in file.text
+
+
+class TestAccess:
+    SAID = {"team": "shop", "emails": ["ops@shop.example"], "email_domains": ["shop.example"]}
+
+    def world(self, make_context, access, services=()):
+        return run(make_context, Tunnel(**MADE, access=access, services=services))
+
+    def test_cloudflared_itself_refuses_who_does_not_come_through_it(self, make_context):
+        rules = self.world(make_context, self.SAID)["t-ingress"].inputs["config"]["ingresses"]
+        assert rules[0]["originRequest"] == {
+            "access": {"required": True, "teamName": "shop", "audTags": ["aud-of-monitoring.shop.example"]}
+        }
+        assert rules[-1] == {"service": "http_status:404"}
+
+    def test_there_is_one_application_a_name_and_none_where_a_service_is_for_everybody(self, make_context):
+        services = [
+            *({**one, "access": False} for one in SERVICES),
+            {"hostname": "admin.shop.example", "service": "web"},
+        ]
+        world = self.world(make_context, self.SAID, services)
+        domains = {one.inputs["domain"] for one in world.of("ZeroTrustAccessApplication")}
+        assert domains == {"monitoring.shop.example", "admin.shop.example"}
+        open_to_all = [one for one in world["t-ingress"].inputs["config"]["ingresses"] if "originRequest" not in one]
+        assert {one.get("hostname") for one in open_to_all} == {"shop.example", None}
+
+    def test_an_application_says_what_it_needs_and_refers_to_policies_by_id(self, make_context):
+        made = self.world(make_context, {**self.SAID, "session": "8h"})["t-access-monitoring.shop.example"]
+        assert made.inputs == {
+            "accountId": "a" * 32,
+            "name": "shop-monitoring monitoring.shop.example",
+            "type": "self_hosted",
+            "domain": "monitoring.shop.example",
+            "sessionDuration": "8h",
+            "sameSiteCookieAttribute": "lax",
+            "policies": [{"id": "t-access-people-id", "precedence": 1}],
+        }
+        assert made.delete_before_replace
+
+    def test_people_come_in_by_their_e_mail_or_its_domain_for_as_long_as_the_session(self, make_context):
+        world = self.world(make_context, {**self.SAID, "session": "90m"})
+        said = world["t-access-people"].inputs
+        assert (said["decision"], said["sessionDuration"]) == ("allow", "90m")
+        assert said["includes"] == [
+            {"email": {"email": "ops@shop.example"}},
+            {"emailDomain": {"domain": "shop.example"}},
+        ]
+        assert "t-access-programs" not in world
+
+    def test_a_code_by_e_mail_is_the_account_s_one_time_pin(self, make_context):
+        said = {**self.SAID, "identity_providers": ["one-time-pin"]}
+        made = self.world(make_context, said)["t-access-monitoring.shop.example"].inputs
+        assert (made["allowedIdps"], made["autoRedirectToIdentity"]) == (["pin-id"], True)
+
+    def test_an_identity_provider_alone_lets_in_whoever_can_log_in_there(self, make_context):
+        world = self.world(make_context, {"team": "shop", "identity_providers": [OKTA, ENTRA]})
+        assert world["t-access-people"].inputs["includes"] == [
+            {"loginMethod": {"id": OKTA}},
+            {"loginMethod": {"id": ENTRA}},
+        ]
+        made = world["t-access-monitoring.shop.example"].inputs
+        assert made["allowedIdps"] == [OKTA, ENTRA]
+        assert "autoRedirectToIdentity" not in made
+
+    def test_programs_come_in_by_tokens_that_are_secret(self, make_context):
+        world = self.world(make_context, {**self.SAID, "service_tokens": ["ci", "uptime"]})
+        said = world["t-access-programs"].inputs
+        assert said["decision"] == "non_identity"
+        assert said["includes"] == [
+            {"serviceToken": {"tokenId": "t-access-ci-id"}},
+            {"serviceToken": {"tokenId": "t-access-uptime-id"}},
+        ]
+        assert [one["precedence"] for one in world["t-access-monitoring.shop.example"].inputs["policies"]] == [1, 2]
+        assert sorted(world.component.secrets) == [
+            "access-ci-client-id",
+            "access-ci-client-secret",
+            "access-uptime-client-id",
+            "access-uptime-client-secret",
+        ]
+
+    def test_tokens_alone_let_in_nobody_else(self, make_context):
+        world = self.world(make_context, {"team": "shop", "service_tokens": True})
+        assert "t-access-people" not in world
+        assert "access-default-client-secret" in world.component.secrets
+
+    @pytest.mark.parametrize(
+        ("said", "told"),
+        [
+            ({}, "nobody could come in"),
+            ({"identity_providers": ["one-time-pin"]}, "emails or email_domains too: everybody can get a code"),
+            ({"identity_providers": ["okta"]}, "should match pattern"),
+            ({"emails": ["ops"]}, "should match pattern"),
+            ({"service_tokens": ["ci", "ci"]}, "a name of its own for each of service_tokens"),
+        ],
+    )
+    def test_access_for_nobody_for_everybody_and_by_unclear_names_is_refused(self, said, told):
+        with pytest.raises(ValidationError, match=told):
+            Access(team="shop", **said)
+
+    def test_sessions_are_spelled_without_days_which_cloudflare_does_not_know(self):
+        assert [spell_session(seconds) for seconds in (7 * 86400, 5400, 45)] == ["168h", "90m", "45s"]
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    (tmp_path / "components").mkdir()
+    images = Path(__file__).resolve().parents[2] / "components/images.yaml"
+    (tmp_path / "components/images.yaml").write_text(images.read_text())
+    (tmp_path / "shop.yaml").write_text(
+        "name: shop\nservices:\n"
+        "  web: {image: demo, port: 3000, health: {http: /}}\n"
+        "  api: {image: demo, port: 3333, health: {http: /}}\n"
+        "  mail: {image: demo, port: 25, protocol: tcp, health: {tcp: true}}\n"
+        "  worker: {image: demo, health: {command: ['true']}}\n"
+    )
+    return tmp_path
+
+
+def loaded(checkout, tunnel, preview=False, **more):
+    said = {"product": "shop.yaml", "environment": "staging", "tunnel": tunnel, **more}
+    return load(Configuration(said, frozenset()), "staging", checkout=checkout, preview=preview)
+
+
+class TestPlaceholders:
+    ZEROS = {**MADE, "account_id": "0" * 32, "zone_id": "0" * 32}
+
+    def test_an_up_refuses_identifiers_of_zeros_with_their_place_and_what_to_do(self, checkout):
+        with pytest.raises(SettingsError) as raised:
+            loaded(checkout, self.ZEROS)
+        assert [one.path for one in raised.value.problems] == [
+            "config.dockyard:tunnel.account_id",
+            "config.dockyard:tunnel.zone_id",
+        ]
+        assert "found all zeros, expected 32 hexadecimal digits of your own" in str(raised.value)
+        assert "overview page of the zone" in str(raised.value)
+
+    def test_a_preview_goes_on_with_a_warning_only_where_it_may_go_on_without_secrets(self, checkout):
+        with pytest.raises(SettingsError):
+            loaded(checkout, self.ZEROS, preview=True)
+        went_on = loaded(checkout, self.ZEROS, preview=True, preview_without_secrets=True)
+        assert len(went_on.missing_secrets) == 2
+
+    def test_those_of_a_service_s_zone_are_told_too(self):
+        services = [{"hostname": "shop.test", "service": "web", "zone_id": "0" * 32}]
+        assert list(Tunnel(**MADE, services=services).placeholders) == [["services", 0, "zone_id"]]
+
+    def test_a_preview_with_them_asks_cloudflare_nothing(self, make_context):
+        access = {**TestAccess.SAID, "identity_providers": ["one-time-pin"]}
+        made = run(make_context, Tunnel(**self.ZEROS, access=access), preview=True)
+        assert "allowedIdps" not in made["t-access-monitoring.shop.example"].inputs
 
 
 class TestATunnelThatIsThereAlready:
@@ -84,6 +308,8 @@ class TestATunnelThatIsThereAlready:
         ("said", "told"),
         [
             ({"token": "tunnel-token", **MADE}, "either token, or account_id, zone_id, name and hostname"),
+            ({"token": "tunnel-token", "services": SERVICES}, "no services and no access"),
+            ({"token": "tunnel-token", "access": TestAccess.SAID}, "no services and no access"),
             ({"hostname": "monitoring.shop.example"}, "account_id and zone_id and name too, or the token"),
             ({**MADE, "hostname": None}, "hostname too, or the token"),
         ],
@@ -91,3 +317,18 @@ class TestATunnelThatIsThereAlready:
     def test_both_ways_at_once_and_half_a_way_are_refused(self, said, told):
         with pytest.raises(ValidationError, match=told):
             Tunnel(**said)
+
+
+@pytest.mark.parametrize(
+    ("services", "told"),
+    [
+        ([{"hostname": "monitoring.shop.example", "service": "web"}], "monitoring.shop.example is Grafana's"),
+        ([SERVICES[0], SERVICES[0]], "a hostname or path of its own for web: shop.example/ is taken"),
+        ([{**SERVICES[0], "access": True}], "an access section: web asks for Access"),
+        ([SERVICES[0], {**SERVICES[1], "access": False}], "the same zone_id and access wherever the hostname"),
+        ([SERVICES[0], {**SERVICES[1], "zone_id": "c" * 32}], "the same zone_id and access wherever the hostname"),
+    ],
+)
+def test_names_that_are_not_clear_are_refused(services, told):
+    with pytest.raises(ValidationError, match=told):
+        Tunnel(**MADE, services=services)

@@ -82,6 +82,7 @@ class World:
 class _Mocks(Mocks):
     def __init__(self, exit_codes: Mapping[str, int]) -> None:
         self.exit_codes = exit_codes
+        self.identity_providers = [{"id": "pin-id", "type": "onetimepin"}, {"id": "google-id", "type": "google"}]
         self.secret_outputs: frozenset[str] = frozenset()
         """Outputs that the resource at hand asks to be kept secret; the engine does so."""
 
@@ -93,12 +94,19 @@ class _Mocks(Mocks):
             state |= {"exitCode": self.exit_codes.get(args.name, 0), "containerLogs": f"log of {args.name}"}
         if args.typ == "pulumi-python:dynamic:Resource":
             state["value"] = f"generated-{args.name}"
+        if args.typ.endswith(":ZeroTrustAccessApplication"):
+            state["aud"] = f"aud-of-{state['domain']}"
+        if args.typ.endswith(":ZeroTrustAccessServiceToken"):
+            state |= {"clientId": f"{args.name}.access", "clientSecret": f"secret-of-{args.name}"}
         kept = {key: pulumi.Output.secret(state[key]) for key in self.secret_outputs & state.keys()}
         return f"{args.name}-id", {**state, **kept}
 
     def call(self, args: Any) -> dict[str, Any]:
-        assert args.token == "cloudflare:index/getZeroTrustTunnelCloudflaredToken:getZeroTrustTunnelCloudflaredToken"
-        return {"token": "tunnel-token-value"}
+        answers: dict[str, dict[str, Any]] = {
+            "getZeroTrustTunnelCloudflaredToken": {"token": "tunnel-token-value"},
+            "getZeroTrustAccessIdentityProviders": {"results": self.identity_providers},
+        }
+        return answers[args.token.rsplit(":", 1)[-1]]
 
 
 class _Monitor(MockMonitor):

@@ -1,0 +1,141 @@
+"""Cloudflare Access before public names: one application a name, and the policies that say who may come in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from settings.tunnel import ONE_TIME_PIN, Access, Tunnel
+
+TOKEN_LIFE = "8760h"  # noqa: S105 - a year, Cloudflare's default
+"""How long a service token is good for."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What Access leaves to do for others."""
+
+    audiences: Mapping[str, pulumi.Output[str]]
+    """Public name → the audience that a visitor's token must be for: cloudflared refuses any other."""
+
+    secrets: Mapping[str, pulumi.Output[str]]
+    """`access-<name>-client-id` and `access-<name>-client-secret` of each service token."""
+
+
+def access_guard(name: str, settings: Tunnel, parent: pulumi.Resource) -> Guard:
+    """Put Access before every public name of a tunnel that asks for it.
+
+    Policies are the account's reusable ones, the same for all names. What makes a second `up` change nothing with the
+    official plugin, as read in terraform-provider-cloudflare v5:
+
+    - An application names its policies by id with their precedence: what Cloudflare tells of them otherwise is ignored.
+    - `self_hosted_domains` and `destinations` follow `domain` and are read only; switches that are off are not said.
+    - A policy has a session time of its own, by default 24h whatever the application's is: both are said.
+    - A service token's secret is told once, when it is made; the plugin keeps it in the state.
+
+    Identity providers belong to the account, and to all its applications: none is made here.
+    """
+    import pulumi_cloudflare as cloudflare  # noqa: PLC0415 - takes two seconds, and a plugin
+
+    access = settings.access
+    if access is None:
+        return Guard({}, {})
+    own = pulumi.ResourceOptions(parent=parent)
+    session = spell_session(access.session)
+    tokens = {
+        token: cloudflare.ZeroTrustAccessServiceToken(
+            f"{name}-access-{token}",
+            account_id=settings.account_id,
+            name=f"{settings.name} {token}",
+            duration=TOKEN_LIFE,
+            # The plugin hides only the secret.
+            opts=pulumi.ResourceOptions(parent=parent, additional_secret_outputs=["clientId"]),
+        )
+        for token in access.tokens
+    }
+    allowed = _allowed(access)
+    programs: list[Any] = [{"service_token": {"token_id": token.id}} for token in tokens.values()]
+    policies = [
+        cloudflare.ZeroTrustAccessPolicy(
+            f"{name}-access-{role}",
+            account_id=settings.account_id,
+            name=f"{settings.name} {role}",
+            decision=decision,
+            includes=includes,
+            session_duration=session,
+            opts=own,
+        )
+        # Cloudflare asks service tokens first, whatever the order.
+        for role, decision, includes in (("people", "allow", allowed), ("programs", "non_identity", programs))
+        if includes
+    ]
+    providers = _providers(settings, access, parent)
+    applications = {
+        hostname: cloudflare.ZeroTrustAccessApplication(
+            f"{name}-access-{hostname}",
+            account_id=settings.account_id,
+            name=f"{settings.name} {hostname}",
+            type="self_hosted",
+            domain=hostname,
+            session_duration=session,
+            # A session cookie that no other site can make a browser send.
+            same_site_cookie_attribute="lax",
+            allowed_idps=providers,
+            # There is no choice to show.
+            auto_redirect_to_identity=True if len(access.identity_providers) == 1 else None,
+            policies=[{"id": policy.id, "precedence": number} for number, policy in enumerate(policies, start=1)],
+            # A domain can have one application only.
+            opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
+        )
+        for hostname in sorted(settings.protected)
+    }
+    secrets: dict[str, pulumi.Output[str]] = {}
+    for token, made in tokens.items():
+        secrets[f"access-{token}-client-id"] = pulumi.Output.secret(made.client_id)
+        secrets[f"access-{token}-client-secret"] = pulumi.Output.secret(made.client_secret)
+    return Guard({hostname: one.aud for hostname, one in applications.items()}, secrets)
+
+
+def spell_session(seconds: int) -> str:
+    """Return a time as Cloudflare reads it, which knows no days: `24h`, `90m`, `45s`."""
+    for unit, size in (("h", 3600), ("m", 60)):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def _allowed(access: Access) -> list[Any]:
+    """Return who may come in: any of these. Those who can log in somewhere only where nobody is named otherwise."""
+    named = [{"email": {"email": email}} for email in sorted(access.emails)]
+    named += [{"email_domain": {"domain": domain}} for domain in sorted(access.email_domains)]
+    return named or [{"login_method": {"id": provider}} for provider in sorted(access.identity_providers)]
+
+
+def _providers(
+    settings: Tunnel, access: Access, parent: pulumi.Resource
+) -> Sequence[str] | pulumi.Output[Sequence[str]] | None:
+    """Return the ids of the identity providers to choose from; None where all of the account's are good.
+
+    The provider of codes by e-mail has an id too, another in each account: it is looked up.
+    """
+    import pulumi_cloudflare as cloudflare  # noqa: PLC0415 - as above
+
+    ids = sorted(one for one in access.identity_providers if one != ONE_TIME_PIN)
+    if ONE_TIME_PIN not in access.identity_providers or any(settings.placeholders):
+        return ids or None
+
+    def with_pin(found: Any) -> list[str]:
+        pin = next((str(one.id) for one in found.results if one.type == "onetimepin"), None)
+        if pin is None:
+            raise pulumi.RunError(
+                "tunnel.access.identity_providers: the account has no one-time PIN. Add it: Zero Trust → Settings →"
+                " Authentication → Login methods → Add new → One-time PIN"
+            )
+        return sorted([*ids, pin])
+
+    return cloudflare.get_zero_trust_access_identity_providers_output(
+        account_id=settings.account_id, opts=pulumi.InvokeOutputOptions(parent=parent)
+    ).apply(with_pin)
