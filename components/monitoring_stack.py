@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_docker as docker
-import yaml
 
 from components.config_volume import ConfigVolume, Reload
 from components.container import run_service
 from components.context import ScrapeTarget, StackContext
 from components.exporter_set import NOBODY
+from components.grafana import PORT as GRAFANA_PORT
+from components.grafana import GrafanaConfig, run_grafana
 from components.health import wget
-from components.log_pipeline import loki_datasource
 from components.prometheus_config import prometheus_config
 from components.remote_write import remote_write_files
 from components.secret import secret
@@ -25,16 +24,9 @@ from settings.monitoring import Monitoring
 from settings.units import spell_duration, spell_memory
 
 PROMETHEUS_PORT = 9090
-GRAFANA_PORT = 3000
-GRAFANA_USER = "472:0"
-"""User and group of the official image."""
-
 CONFIG_FOLDER = "/etc/prometheus"
 UNCOMPACTED = ("--storage.tsdb.min-block-duration=2h", "--storage.tsdb.max-block-duration=2h")
 """Thanos' sidecar refuses to ship blocks that Prometheus may still join: the two must be equal."""
-
-PROVISIONING = "/etc/grafana/provisioning"
-ADMIN_PASSWORD = "secrets/admin-password"  # noqa: S105 - where it is, not what it is
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,7 @@ class MonitoringStackConfig:
 
 
 class MonitoringStack(pulumi.ComponentResource):
-    """Runs Prometheus with scrape targets and rules, and Grafana with data source and dashboards.
+    """Runs Prometheus with scrape targets and rules, and Grafana with data sources and dashboards.
 
     Neither has a route of its own to the outside: that is the edge proxy's or the tunnel's business.
     """
@@ -73,7 +65,10 @@ class MonitoringStack(pulumi.ComponentResource):
         self._name, self._config = name, config
         self.containers = {"prometheus": self._prometheus()}
         self.admin_password = secret("grafana-admin-password", f"{name}-grafana-password", self)
-        self.containers["grafana"] = self._grafana()
+        shown = GrafanaConfig(
+            config.monitoring.grafana, config.context, config.image, config.dashboards, config.root_url, config.logs
+        )
+        self.containers["grafana"] = run_grafana(f"{name}-grafana", shown, self.admin_password, self)
         self.register_outputs({"containers": sorted(self.containers)})
 
     def _prometheus(self) -> docker.Container:
@@ -140,90 +135,3 @@ class MonitoringStack(pulumi.ComponentResource):
             context,
             pulumi.ResourceOptions(parent=self, depends_on=written.ready),
         )
-
-    def _grafana(self) -> docker.Container:
-        config, context = self._config, self._config.context
-        settings = config.monitoring.grafana
-        image = config.image("grafana")
-        sources = yaml.safe_dump(
-            _datasources(settings.datasource_uid, settings.loki_datasource_uid if config.logs else None)
-        )
-        provisioned = ConfigVolume(
-            f"{self._name}-grafana-provisioning",
-            files={
-                # Beside what Grafana looks for in this folder: a volume of its own would cost every `up` and preview.
-                ADMIN_PASSWORD: self.admin_password,
-                "datasources/dockyard.yaml": sources,
-                "dashboards/dockyard.yaml": yaml.safe_dump(_dashboard_provider()),
-            },
-            packed={f"dashboards/json/{file}": text for file, text in config.dashboards.items()},
-            owner=GRAFANA_USER,
-            image=config.image("busybox"),
-            context=context,
-            parent=self,
-        )
-        volume = data_volume(f"{self._name}-grafana-data", context, self)
-        secure = config.root_url.startswith("https://")
-        return run_service(
-            f"{self._name}-grafana",
-            ContainerSpec(
-                role="grafana",
-                image=image,
-                user=GRAFANA_USER,
-                env={
-                    "GF_SECURITY_ADMIN_USER": settings.admin_user,
-                    "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{PROVISIONING}/{ADMIN_PASSWORD}",
-                    "GF_SECURITY_COOKIE_SECURE": str(secure).lower(),
-                    "GF_SERVER_ROOT_URL": config.root_url,
-                    "GF_USERS_ALLOW_SIGN_UP": "false",
-                    "GF_AUTH_ANONYMOUS_ENABLED": "false",
-                    # No calls to the outside that nobody asked for.
-                    "GF_ANALYTICS_REPORTING_ENABLED": "false",
-                    "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
-                    "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
-                    "GF_PLUGINS_PREINSTALL_DISABLED": "true",
-                },
-                limits=settings.limits,
-                exclusive=True,
-                networks=(Attachment(context.monitoring_network, ("grafana",)),),
-                mounts=(
-                    Mount(volume.name, "/var/lib/grafana", read_only=False),
-                    provisioned.mounted_at(PROVISIONING),
-                ),
-                tmpfs=("/tmp",),
-                health=wget(GRAFANA_PORT, "/api/health"),
-                # Dashboards it looks for all the time, data sources when it starts only.
-                content=hashlib.sha256(sources.encode()).hexdigest()[:8],
-            ),
-            context,
-            pulumi.ResourceOptions(parent=self, depends_on=provisioned.ready),
-        )
-
-
-def _datasources(uid: str, loki_uid: str | None) -> dict[str, object]:
-    prometheus = {
-        "name": "Prometheus",
-        "uid": uid,
-        "type": "prometheus",
-        "access": "proxy",
-        "url": f"http://prometheus:{PROMETHEUS_PORT}",
-        "isDefault": True,
-        "editable": False,
-    }
-    return {"apiVersion": 1, "datasources": [prometheus, *([loki_datasource(loki_uid)] if loki_uid else [])]}
-
-
-def _dashboard_provider() -> dict[str, object]:
-    return {
-        "apiVersion": 1,
-        "providers": [
-            {
-                "name": "dockyard",
-                "folder": "Dockyard",
-                "type": "file",
-                "allowUiUpdates": False,
-                "updateIntervalSeconds": 30,
-                "options": {"path": f"{PROVISIONING}/dashboards/json"},
-            }
-        ],
-    }

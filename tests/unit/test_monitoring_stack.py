@@ -4,7 +4,6 @@ import pulumi
 import pytest
 import yaml
 
-from components.config_volume import PACKED, pack
 from components.context import ScrapeTarget
 from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
 from components.prometheus_config import prometheus_config
@@ -110,45 +109,14 @@ def test_rules_are_checked_with_promtool_before_they_are_loaded(monitoring):
     assert script.index("promtool check config") < script.index("/-/reload")
 
 
-def test_grafana_lets_nobody_in_without_the_password_which_is_a_file(monitoring):
-    world = monitoring()
-    env = world["m-grafana"].env
-    assert env["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/etc/grafana/provisioning/secrets/admin-password"
-    assert "GF_SECURITY_ADMIN_PASSWORD" not in env
-    assert (env["GF_USERS_ALLOW_SIGN_UP"], env["GF_AUTH_ANONYMOUS_ENABLED"]) == ("false", "false")
-    writer = world["m-grafana-provisioning-writer"]
-    assert writer.files["/dockyard/files/secrets/admin-password"] == "generated-m-grafana-password"
-    assert len(writer.secrets) == 1
+def test_grafanas_password_is_generated_unless_it_is_given(monitoring):
+    def written(world):
+        return world["m-grafana-provisioning-writer"].files["/dockyard/files/secrets/admin-password"]
 
-
-def test_a_given_grafana_password_is_used(monitoring):
-    world = monitoring(secrets={"grafana-admin-password": "given"})
-    assert world["m-grafana-provisioning-writer"].files["/dockyard/files/secrets/admin-password"] == "given"
-    assert "m-grafana-password" not in world
-
-
-def test_grafana_is_given_its_data_source_and_dashboards(monitoring):
-    files = monitoring({"grafana": {"datasource_uid": "love-prom"}})["m-grafana-provisioning-writer"].files
-    (source,) = yaml.safe_load(files["/dockyard/files/datasources/dockyard.yaml"])["datasources"]
-    assert (source["uid"], source["url"], source["isDefault"]) == ("love-prom", "http://prometheus:9090", True)
-    (provider,) = yaml.safe_load(files["/dockyard/files/dashboards/dockyard.yaml"])["providers"]
-    assert provider["options"]["path"] == "/etc/grafana/provisioning/dashboards/json"
-    assert files[PACKED] == pack({"dashboards/json/overview.json": "{}"})
-
-
-def test_loki_is_a_data_source_where_it_runs_and_grafana_starts_anew_for_it(monitoring):
-    without, world = monitoring(), monitoring({"grafana": {"loki_datasource_uid": "love-loki"}}, logs=True)
-    files = world["m-grafana-provisioning-writer"].files
-    _, loki = yaml.safe_load(files["/dockyard/files/datasources/dockyard.yaml"])["datasources"]
-    assert (loki["uid"], loki["type"], loki["url"]) == ("love-loki", "loki", "http://loki:3100")
-    labels = {world["m-grafana"].label("dockyard.content"), without["m-grafana"].label("dockyard.content")}
-    assert len(labels) == 2
-
-
-@pytest.mark.parametrize(("url", "secure"), [("https://m.example.com", "true"), ("http://127.0.0.1:3001", "false")])
-def test_cookies_are_secure_wherever_people_come_by_https(url, secure, monitoring):
-    env = monitoring(root_url=url)["m-grafana"].env
-    assert (env["GF_SERVER_ROOT_URL"], env["GF_SECURITY_COOKIE_SECURE"]) == (url, secure)
+    assert written(monitoring()) == "generated-m-grafana-password"
+    given = monitoring(secrets={"grafana-admin-password": "given"})
+    assert written(given) == "given"
+    assert "m-grafana-password" not in given
 
 
 def test_nothing_is_published(monitoring):

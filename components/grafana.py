@@ -1,0 +1,231 @@
+"""Grafana: what it is started with. MonitoringStack runs it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+import yaml
+
+from components.config_volume import ConfigVolume
+from components.container import run_service
+from components.context import StackContext
+from components.edge_config import HSTS_SECONDS
+from components.health import wget
+from components.log_pipeline import loki_datasource
+from components.spec import Attachment, ContainerSpec, Mount
+from components.volume import data_volume
+from settings.grafana import ALERTMANAGER_UID, PROVIDERS, Grafana, OAuth
+from settings.names import TOOLS
+
+PORT = TOOLS["grafana"]
+USER = "472:0"
+"""User and group of the official image."""
+
+PROVISIONING = "/etc/grafana/provisioning"
+# Beside what Grafana looks for in this folder: a volume of its own would cost every `up` and preview.
+ADMIN_PASSWORD = "secrets/admin-password"  # noqa: S105 - where it is, not what it is
+CLIENT_SECRET = "secrets/oauth-client-secret"  # noqa: S105 - where it is, not what it is
+
+ALERTMANAGER = "Alertmanager"
+"""Name of its data source, by which links to Grafana's form for silences say which Alertmanager they mean."""
+
+SHUT = {
+    # What Grafana has by default stands here too: a default can change with its version.
+    "GF_AUTH_ANONYMOUS_ENABLED": "false",
+    "GF_USERS_ALLOW_SIGN_UP": "false",
+    "GF_USERS_ALLOW_ORG_CREATE": "false",
+    # A dashboard that an editor shares by a link without log-in.
+    "GF_PUBLIC_DASHBOARDS_ENABLED": "false",
+    # Five wrong passwords lock a name for five minutes.
+    "GF_SECURITY_DISABLE_BRUTE_FORCE_LOGIN_PROTECTION": "false",
+    "GF_SECURITY_ALLOW_EMBEDDING": "false",
+    # `strict` would leave the cookie out where somebody comes from a link in a message, or back from OAuth.
+    "GF_SECURITY_COOKIE_SAMESITE": "lax",
+}
+"""Nobody gets in without a log-in, and a log-in is made by an administrator or by OAuth."""
+
+QUIET = {
+    # No calls to the outside that nobody asked for.
+    "GF_ANALYTICS_REPORTING_ENABLED": "false",
+    "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+    "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
+    "GF_PLUGINS_PREINSTALL_DISABLED": "true",
+    # Pictures of people, by a hash of their address; copies of dashboards, at Grafana's.
+    "GF_SECURITY_DISABLE_GRAVATAR": "true",
+    "GF_SNAPSHOTS_EXTERNAL_ENABLED": "false",
+}
+
+
+@dataclass(frozen=True)
+class GrafanaConfig:
+    """What Grafana is made from."""
+
+    grafana: Grafana
+    context: StackContext
+    image: Callable[[str], str]
+    dashboards: Mapping[str, str]
+    """File name → dashboard as JSON."""
+
+    root_url: str
+    """Where people reach it."""
+
+    logs: bool
+    """Loki runs beside it."""
+
+
+def run_grafana(
+    name: str, config: GrafanaConfig, admin_password: pulumi.Output[str], parent: pulumi.Resource
+) -> docker.Container:
+    """Run Grafana with its data sources and dashboards; resources are named `<name>-…`.
+
+    It has no route to the outside. It keeps the administrator's password of its first start in its data.
+    """
+    settings, context = config.grafana, config.context
+    sources = yaml.safe_dump(datasources(settings, logs=config.logs))
+    files: dict[str, pulumi.Input[str]] = {
+        ADMIN_PASSWORD: admin_password,
+        "datasources/dockyard.yaml": sources,
+        "dashboards/dockyard.yaml": yaml.safe_dump(_dashboard_provider()),
+    }
+    # Dashboards it looks for all the time; this it reads when it starts only.
+    at_start = pulumi.Output.from_input(sources)
+    if settings.oauth:
+        # In a preview that goes on without secrets there is none.
+        client_secret = pulumi.Config("dockyard").get_secret(settings.oauth.client_secret) or pulumi.Output.secret("")
+        files[CLIENT_SECRET] = client_secret
+        at_start = pulumi.Output.concat(sources, client_secret)
+    provisioned = ConfigVolume(
+        f"{name}-provisioning",
+        files=files,
+        packed={f"dashboards/json/{file}": text for file, text in config.dashboards.items()},
+        owner=USER,
+        image=config.image("busybox"),
+        context=context,
+        parent=parent,
+    )
+    volume = data_volume(f"{name}-data", context, parent)
+    return run_service(
+        name,
+        ContainerSpec(
+            role="grafana",
+            image=config.image("grafana"),
+            user=USER,
+            env=environment(settings, config.root_url),
+            limits=settings.limits,
+            exclusive=True,
+            networks=(Attachment(context.monitoring_network, ("grafana",)),),
+            mounts=(
+                Mount(volume.name, "/var/lib/grafana", read_only=False),
+                provisioned.mounted_at(PROVISIONING),
+            ),
+            tmpfs=("/tmp",),
+            health=wget(PORT, "/api/health"),
+            # Of eight digits no secret can be guessed.
+            content=pulumi.Output.unsecret(at_start.apply(lambda said: hashlib.sha256(said.encode()).hexdigest()[:8]))
+            if settings.oauth
+            else hashlib.sha256(sources.encode()).hexdigest()[:8],
+        ),
+        context,
+        pulumi.ResourceOptions(parent=parent, depends_on=provisioned.ready),
+    )
+
+
+def environment(settings: Grafana, root_url: str) -> dict[str, str]:
+    """Return Grafana's variables. Secrets stand in files that they name."""
+    secure = root_url.startswith("https://")
+    said = {
+        **SHUT,
+        **QUIET,
+        "GF_SECURITY_ADMIN_USER": settings.admin_user,
+        "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{PROVISIONING}/{ADMIN_PASSWORD}",
+        "GF_SERVER_ROOT_URL": root_url,
+        "GF_SECURITY_COOKIE_SECURE": str(secure).lower(),
+        # By the edge the header comes in any case, by a tunnel from Grafana alone; a browser heeds it over TLS only.
+        "GF_SECURITY_STRICT_TRANSPORT_SECURITY": str(secure).lower(),
+    }
+    if secure:
+        said["GF_SECURITY_STRICT_TRANSPORT_SECURITY_MAX_AGE_SECONDS"] = str(HSTS_SECONDS)
+    if not settings.password_login:
+        said["GF_AUTH_DISABLE_LOGIN_FORM"] = "true"
+    return said | (_oauth(settings.oauth) if settings.oauth else {})
+
+
+def _oauth(oauth: OAuth) -> dict[str, str]:
+    provider = PROVIDERS[oauth.provider]
+    scopes = oauth.scopes or (["openid", "profile", "email"] if oauth.provider == "generic" else [])
+    # As JSON: a value of another form that Grafana cannot read counts as an empty list, which allows everybody.
+    lists = {
+        "scopes": scopes,
+        "allowed_domains": oauth.allowed_domains,
+        "allowed_organizations": oauth.allowed_organizations,
+        "allowed_groups": oauth.allowed_groups,
+        "team_ids": [str(team) for team in oauth.team_ids],
+    }
+    said = {
+        "enabled": "true",
+        "name": oauth.name,
+        "client_id": oauth.client_id,
+        "client_secret__FILE": f"{PROVISIONING}/{CLIENT_SECRET}",
+        "auth_url": oauth.auth_url,
+        "token_url": oauth.token_url,
+        "api_url": oauth.api_url,
+        **{key: json.dumps(values) for key, values in lists.items() if values},
+        "groups_attribute_path": oauth.groups_attribute_path,
+        "role_attribute_path": oauth.role_attribute_path,
+        # Else what an administrator says of somebody's role would be undone at their next log-in. Azure AD has roles
+        # of its own.
+        "skip_org_role_sync": str(oauth.role_attribute_path is None and oauth.provider != "azuread").lower(),
+        "auto_login": str(oauth.auto_login).lower(),
+        "allow_sign_up": str(oauth.allow_sign_up).lower(),
+        "use_pkce": "true" if oauth.provider == "generic" else None,
+    }
+    prefix = f"GF_AUTH_{provider.section}_"
+    return {f"{prefix}{key}".upper(): value for key, value in said.items() if value is not None}
+
+
+def datasources(settings: Grafana, *, logs: bool) -> dict[str, object]:
+    """Return the data sources as Grafana's provisioning reads them."""
+    prometheus = {
+        "name": "Prometheus",
+        "uid": settings.datasource_uid,
+        "type": "prometheus",
+        "access": "proxy",
+        "url": f"http://prometheus:{TOOLS['prometheus']}",
+        "isDefault": True,
+        "editable": False,
+        # From a rule's page in Grafana, `Silence` leads to it.
+        "jsonData": {"alertmanagerUid": ALERTMANAGER_UID},
+    }
+    alertmanager = {
+        "name": ALERTMANAGER,
+        "uid": ALERTMANAGER_UID,
+        "type": "alertmanager",
+        "access": "proxy",
+        "url": f"http://alertmanager:{TOOLS['alertmanager']}",
+        "isDefault": False,
+        "editable": False,
+        "jsonData": {"implementation": "prometheus", "handleGrafanaManagedAlerts": False},
+    }
+    loki = [loki_datasource(settings.loki_datasource_uid)] if logs else []
+    return {"apiVersion": 1, "datasources": [prometheus, *loki, alertmanager]}
+
+
+def _dashboard_provider() -> dict[str, object]:
+    return {
+        "apiVersion": 1,
+        "providers": [
+            {
+                "name": "dockyard",
+                "folder": "Dockyard",
+                "type": "file",
+                "allowUiUpdates": False,
+                "updateIntervalSeconds": 30,
+                "options": {"path": f"{PROVISIONING}/dashboards/json"},
+            }
+        ],
+    }

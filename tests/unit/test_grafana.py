@@ -1,0 +1,259 @@
+"""Grafana: who may log in, what it is started with, and what it shows."""
+
+import json
+
+import pulumi
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from components.config_volume import PACKED, pack
+from components.grafana import GrafanaConfig, run_grafana
+from settings.grafana import PROVIDERS, Grafana, OAuth
+from settings.monitoring import Monitoring
+from tests.unit.world import build
+
+HTTPS = "https://grafana.shop.example"
+URLS = {
+    "auth_url": "https://login.shop.example/auth",
+    "token_url": "https://login.shop.example/token",
+    "api_url": "https://login.shop.example/userinfo",
+}
+TENANT = {name: URLS[name] for name in ("auth_url", "token_url")}
+GOOGLE = {
+    "provider": "google",
+    "client_id": "shop.apps",
+    "client_secret": "google-secret",
+    "allowed_domains": ["shop.example"],
+}
+CLIENT_SECRET = "/dockyard/files/secrets/oauth-client-secret"
+SOURCES = "/dockyard/files/datasources/dockyard.yaml"
+
+
+def oauth(provider, **said) -> dict:
+    return {"provider": provider, "client_id": "id", "client_secret": "its-secret", **said}
+
+
+@pytest.fixture
+def grafana(make_context):
+    def build_grafana(said=None, secrets=None, root_url="http://127.0.0.1:3001", logs=False, **options):
+        def program():
+            settings = Grafana.model_validate(said or {})
+            shown = GrafanaConfig(
+                settings, make_context(), lambda name: name, {"overview.json": "{}"}, root_url, logs=logs
+            )
+            run_grafana(
+                "g", shown, pulumi.Output.secret("the-password"), pulumi.ComponentResource("test:a:B", "parent")
+            )
+
+        return build(program, secrets=secrets, **options)
+
+    return build_grafana
+
+
+def sources_of(world) -> dict:
+    listed = yaml.safe_load(world["g-provisioning-writer"].files[SOURCES])["datasources"]
+    return {source["uid"]: source for source in listed}
+
+
+class TestWhoGetsIn:
+    def test_nobody_without_the_password_which_is_a_file(self, grafana):
+        world = grafana()
+        env = world["g"].env
+        assert env["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/etc/grafana/provisioning/secrets/admin-password"
+        assert "GF_SECURITY_ADMIN_PASSWORD" not in env
+        writer = world["g-provisioning-writer"]
+        assert writer.files["/dockyard/files/secrets/admin-password"] == "the-password"
+        assert len(writer.secrets) == 1
+        assert "the-password" not in str(world["g"].inputs)
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "GF_AUTH_ANONYMOUS_ENABLED",
+            "GF_USERS_ALLOW_SIGN_UP",
+            "GF_USERS_ALLOW_ORG_CREATE",
+            "GF_PUBLIC_DASHBOARDS_ENABLED",
+            "GF_SECURITY_ALLOW_EMBEDDING",
+            "GF_SECURITY_DISABLE_BRUTE_FORCE_LOGIN_PROTECTION",
+            "GF_SNAPSHOTS_EXTERNAL_ENABLED",
+        ],
+    )
+    def test_no_way_around_the_log_in_is_open(self, name, grafana):
+        assert grafana()["g"].env[name] == "false"
+
+    def test_nobodys_picture_is_asked_for(self, grafana):
+        assert grafana()["g"].env["GF_SECURITY_DISABLE_GRAVATAR"] == "true"
+
+    @pytest.mark.parametrize(("url", "secure"), [(HTTPS, "true"), ("http://127.0.0.1:3001", "false")])
+    def test_cookies_are_secure_and_tls_is_strict_wherever_people_come_by_https(self, url, secure, grafana):
+        env = grafana(root_url=url)["g"].env
+        assert env["GF_SERVER_ROOT_URL"] == url
+        assert env["GF_SECURITY_COOKIE_SECURE"] == env["GF_SECURITY_STRICT_TRANSPORT_SECURITY"] == secure
+        assert ("GF_SECURITY_STRICT_TRANSPORT_SECURITY_MAX_AGE_SECONDS" in env) is (secure == "true")
+
+    def test_a_link_in_a_message_finds_who_is_logged_in_still_logged_in(self, grafana):
+        assert grafana()["g"].env["GF_SECURITY_COOKIE_SAMESITE"] == "lax"
+
+    def test_without_oauth_there_is_no_word_of_it_and_the_form_is_there(self, grafana):
+        world = grafana()
+        assert not [name for name in world["g"].env if name.startswith("GF_AUTH_") and "ANONYMOUS" not in name]
+        assert CLIENT_SECRET not in world["g-provisioning-writer"].files
+
+
+class TestOAuth:
+    def test_its_client_secret_is_a_file_and_stands_nowhere_else(self, grafana):
+        world = grafana({"oauth": GOOGLE}, secrets={"google-secret": "hush-hush"}, root_url=HTTPS)
+        writer = world["g-provisioning-writer"]
+        assert writer.files[CLIENT_SECRET] == "hush-hush"
+        assert len(writer.secrets) == 2
+        env = world["g"].env
+        assert env["GF_AUTH_GOOGLE_CLIENT_SECRET__FILE"] == "/etc/grafana/provisioning/secrets/oauth-client-secret"
+        assert "GF_AUTH_GOOGLE_CLIENT_SECRET" not in env
+        assert "hush-hush" not in str(world["g"].inputs)
+
+    def test_grafana_starts_anew_for_another_client_secret_and_for_nothing_else(self, grafana):
+        first, same, other = (
+            grafana({"oauth": GOOGLE}, secrets={"google-secret": value})["g"] for value in ("one", "one", "two")
+        )
+        assert first.inputs == same.inputs
+        assert first.label("dockyard.content") != other.label("dockyard.content")
+        assert not first.secrets
+
+    def test_it_says_who_may_log_in(self, grafana):
+        env = grafana({"oauth": GOOGLE}, secrets={"google-secret": "x"})["g"].env
+        assert env["GF_AUTH_GOOGLE_ENABLED"] == "true"
+        assert env["GF_AUTH_GOOGLE_CLIENT_ID"] == "shop.apps"
+        assert json.loads(env["GF_AUTH_GOOGLE_ALLOWED_DOMAINS"]) == ["shop.example"]
+        assert env["GF_AUTH_GOOGLE_ALLOW_SIGN_UP"] == "true"
+        assert env["GF_AUTH_GOOGLE_AUTO_LOGIN"] == "false"
+        assert not {"GF_AUTH_GOOGLE_ALLOWED_GROUPS", "GF_AUTH_GOOGLE_SCOPES", "GF_AUTH_GOOGLE_AUTH_URL"} & env.keys()
+
+    def test_a_provider_of_ones_own_is_told_by_its_addresses(self, grafana):
+        said = oauth(
+            "generic",
+            **URLS,
+            allowed_groups=["site reliability"],
+            groups_attribute_path="groups",
+            role_attribute_path="contains(groups, 'ops') && 'Editor'",
+            auto_login=True,
+            allow_sign_up=False,
+            name="Shop",
+        )
+        env = grafana({"oauth": said}, secrets={"its-secret": "x"})["g"].env
+        told = {name.removeprefix("GF_AUTH_GENERIC_OAUTH_"): value for name, value in env.items()}
+        assert (told["AUTH_URL"], told["TOKEN_URL"], told["API_URL"]) == tuple(URLS.values())
+        assert json.loads(told["ALLOWED_GROUPS"]) == ["site reliability"]
+        assert told["ROLE_ATTRIBUTE_PATH"] == "contains(groups, 'ops') && 'Editor'"
+        assert json.loads(told["SCOPES"]) == ["openid", "profile", "email"]
+        assert (told["AUTO_LOGIN"], told["ALLOW_SIGN_UP"], told["USE_PKCE"], told["NAME"]) == (
+            *("true", "false", "true"),
+            "Shop",
+        )
+
+    def test_roles_that_an_administrator_gives_stay_unless_the_provider_gives_them(self, grafana):
+        def synced(said):
+            env = grafana({"oauth": said}, secrets={"its-secret": "x"})["g"].env
+            return next(value for name, value in env.items() if name.endswith("SKIP_ORG_ROLE_SYNC")) == "false"
+
+        github = oauth("github", allowed_organizations=["shop"])
+        assert not synced(github)
+        assert synced({**github, "role_attribute_path": "'Editor'"})
+        assert synced(oauth("azuread", **TENANT, allowed_groups=["0-1"]))
+
+    def test_a_team_is_told_by_its_number_as_text(self, grafana):
+        env = grafana({"oauth": oauth("github", team_ids=[7])}, secrets={"its-secret": "x"})["g"].env
+        assert env["GF_AUTH_GITHUB_TEAM_IDS"] == '["7"]'
+
+    def test_the_form_goes_where_the_provider_is_to_be_the_only_way(self, grafana):
+        said = {"oauth": GOOGLE, "password_login": False}
+        assert grafana(said, secrets={"google-secret": "x"})["g"].env["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
+        assert "GF_AUTH_DISABLE_LOGIN_FORM" not in grafana({"oauth": GOOGLE}, secrets={"google-secret": "x"})["g"].env
+
+    def test_its_client_secret_is_one_that_the_stack_asks_for(self):
+        said = Monitoring.model_validate({"grafana": {"oauth": GOOGLE}})
+        assert said.secrets == {"google-secret": "grafana.oauth.client_secret"}
+        assert Monitoring().secrets == {}
+
+    def test_a_preview_without_it_goes_through(self, grafana):
+        assert "g" in grafana({"oauth": GOOGLE}, preview=True)
+
+    @pytest.mark.parametrize("provider", PROVIDERS)
+    def test_a_provider_that_lets_everybody_in_is_refused(self, provider):
+        urls = {url: URLS[url] for url in PROVIDERS[provider].urls}
+        with pytest.raises(ValidationError, match=r"who may log in: .*everybody who has an account at"):
+            OAuth(**oauth(provider, **urls))
+
+    @pytest.mark.parametrize("provider", PROVIDERS)
+    def test_each_of_a_providers_limits_is_enough_alone(self, provider):
+        values = {"team_ids": [1], "allowed_domains": ["shop.example"]}
+        for limit in PROVIDERS[provider].limits:
+            said = {url: URLS[url] for url in PROVIDERS[provider].urls} | {limit: values.get(limit, ["ops"])}
+            path = {"groups_attribute_path": "groups"} if (provider, limit) == ("generic", "allowed_groups") else {}
+            assert OAuth(**oauth(provider, **said, **path)).provider == provider
+
+    @pytest.mark.parametrize(
+        ("said", "told"),
+        [
+            # What Grafana passes over would keep nobody out.
+            (oauth("google", allowed_organizations=["shop"]), "no allowed_organizations: Grafana does not know it"),
+            (oauth("gitlab", allowed_groups=["shop"], team_ids=[1]), "no team_ids"),
+            # An address that nobody confirmed is no proof.
+            (oauth("github", allowed_domains=["shop.example"]), "who may log in: allowed_organizations or team_ids"),
+            (oauth("azuread", **TENANT, allowed_domains=["shop.example"]), "who may log in: allowed_organizations or"),
+            ({**GOOGLE, "allowed_domains": ["shop.example", "gmail.com"]}, "anybody gets an address at gmail.com"),
+            (oauth("generic", allowed_domains=["shop.example"]), "auth_url and token_url and api_url too"),
+            (oauth("okta", **TENANT, allowed_groups=["ops"]), "api_url too, for provider okta"),
+            (oauth("gitlab", auth_url=URLS["auth_url"], allowed_groups=["ops"]), "all of auth_url, token_url, api_url"),
+            ({**GOOGLE, **URLS}, "no auth_url and no token_url and no api_url"),
+            (oauth("generic", **URLS, allowed_groups=["ops"]), "groups_attribute_path too"),
+        ],
+    )
+    def test_what_cannot_be_is_told_with_what_is_expected(self, said, told):
+        with pytest.raises(ValidationError, match=told):
+            OAuth(**said)
+
+    def test_the_form_stays_where_it_is_the_only_way(self):
+        with pytest.raises(ValidationError, match="oauth too, where password_login is false"):
+            Grafana(password_login=False)
+
+
+class TestWhatItShows:
+    def test_it_is_given_its_data_sources_and_dashboards(self, grafana):
+        world = grafana({"datasource_uid": "love-prom"})
+        sources = sources_of(world)
+        assert list(sources) == ["love-prom", "alertmanager"]
+        prometheus = sources["love-prom"]
+        assert (prometheus["url"], prometheus["isDefault"]) == ("http://prometheus:9090", True)
+        files = world["g-provisioning-writer"].files
+        (provider,) = yaml.safe_load(files["/dockyard/files/dashboards/dockyard.yaml"])["providers"]
+        assert provider["options"]["path"] == "/etc/grafana/provisioning/dashboards/json"
+        assert files[PACKED] == pack({"dashboards/json/overview.json": "{}"})
+
+    def test_people_silence_alerts_from_its_pages(self, grafana):
+        sources = sources_of(grafana())
+        alertmanager = sources["alertmanager"]
+        assert (alertmanager["name"], alertmanager["type"]) == ("Alertmanager", "alertmanager")
+        assert alertmanager["url"] == "http://alertmanager:9093"
+        assert alertmanager["jsonData"] == {"implementation": "prometheus", "handleGrafanaManagedAlerts": False}
+        assert not alertmanager["isDefault"]
+        assert sources["prometheus"]["jsonData"]["alertmanagerUid"] == "alertmanager"
+
+    def test_loki_is_a_data_source_where_it_runs_and_grafana_starts_anew_for_it(self, grafana):
+        without, world = grafana(), grafana({"loki_datasource_uid": "love-loki"}, logs=True)
+        loki = sources_of(world)["love-loki"]
+        assert (loki["type"], loki["url"]) == ("loki", "http://loki:3100")
+        assert "loki" not in sources_of(without)
+        assert world["g"].label("dockyard.content") != without["g"].label("dockyard.content")
+
+    @pytest.mark.parametrize(
+        "said", [{"datasource_uid": "alertmanager"}, {"datasource_uid": "one", "loki_datasource_uid": "one"}]
+    )
+    def test_one_uid_for_two_data_sources_is_refused_as_grafana_would_not_start(self, said):
+        with pytest.raises(ValidationError, match="a uid of its own for each data source"):
+            Grafana(**said)
+
+    def test_nothing_is_published_and_all_is_under_the_component(self, grafana):
+        world = grafana()
+        assert not any("ports" in one.inputs for one in world.containers)
+        assert {one.parent for one in world.made if one.name != "parent"} == {"parent"}
