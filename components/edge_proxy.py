@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import ssl
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,13 +136,14 @@ class EdgeProxy(pulumi.ComponentResource):
         # None where they are missing, which only a preview lets pass.
         given = {name: pulumi.Config("dockyard").get_secret(name) for name in sorted(wanted)}
 
-        def render(said: Mapping[str, str | None]) -> File:
+        def render(values: Sequence[str | None]) -> File:
+            said = dict(zip(given, values, strict=True))
             certificate, key = said.get(tls.certificate or ""), said.get(tls.key or "")
             pem = checked_pair(certificate, key) if certificate and key else None
             users = {name: checked_users(name, text) for name in guards if (text := said[name]) is not None}
             return fixed_file(config.edge, config.fronts, pem, users)
 
-        return self._write(f"{self._name}-writer", FIXED, pulumi.Output.from_input(given).apply(render), after=[])
+        return self._write(f"{self._name}-writer", FIXED, pulumi.Output.all(*given.values()).apply(render), after=[])
 
     def _write(
         self, resource: str, name: str, file: pulumi.Output[File], after: Sequence[pulumi.Resource]
