@@ -9,7 +9,7 @@ from components.exporter_set import ExporterSet, ExporterSetConfig
 from components.probes import MODULES, Probed, probe_targets
 from components.prometheus_config import prometheus_config
 from components.spec import Mount
-from settings.edge import Edge
+from settings.edge import Edge, Route
 from settings.monitoring import Exporters
 from settings.probes import Probes
 from settings.workload import Service
@@ -29,7 +29,7 @@ BOT = {"image": "demo", "health": {"command": ["true"]}}
 def config_of(make_context):
     """Return a function that renders the job `probe` of a stack, as prometheus.yml has it."""
 
-    def render(services=None, probes=None, https=443, **said):
+    def render(services=None, probes=None, https=443, tools=(), **said):
         found = {}
 
         def program():
@@ -39,6 +39,7 @@ def config_of(make_context):
                 for name, one in services_.items()
                 if one.port
             ]
+            fronts += tools
             edge = EdgeProxyConfig(Edge(), make_context(), str, fronts, 80 if https == 443 else 8080, https)
             instances = {role: pulumi.Output.from_input(f"shop-{role}-1a2b") for role in ("game", "game-2")}
             probed = Probed(
@@ -103,6 +104,14 @@ def test_each_host_is_asked_once_whether_http_leads_to_https(config_of):
         "hostname": "shop.example",
         "module": "redirect",
     }
+
+
+def test_a_tools_host_name_is_asked_as_a_services(config_of):
+    routes = (Route(host="grafana.shop.example"),)
+    grafana = Front("grafana", 3000, internal=False, servers=("grafana",), routes=routes)
+    found = asked(config_of(tools=[grafana]))
+    assert set(found) == {("route", "https://grafana.shop.example/"), ("redirect", "http://grafana.shop.example/")}
+    assert found["route", "https://grafana.shop.example/"]["hostname"] == "grafana.shop.example"
 
 
 def test_another_port_than_the_usual_one_stands_in_the_instance(config_of):

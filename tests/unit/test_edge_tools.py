@@ -1,0 +1,257 @@
+"""Tools of the monitoring that have a host name: who gets through the edge, and what is refused."""
+
+import textwrap
+from pathlib import Path
+
+import pulumi
+import pytest
+import yaml
+
+from components.edge_config import FIXED, fixed_file
+from components.edge_guard import Guard, checked_users
+from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Front
+from components.foundation import edge_config, grafana_root_url, published_urls
+from settings.edge import Edge, Route
+from settings.loader import Configuration, load, read_stack_file
+from settings.problems import SettingsError
+from tests.unit.world import build
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+ALICE = "alice:$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2"
+BOB = "bob:$2b$05$abcdefghijklmnopqrstuuhKF09ZYWwH2zP/0fwE1X8e/Q1YNx/hO"
+PEOPLE = Guard(basic_auth="prom-people")
+HOSTS = {"grafana": "grafana.shop.example", "prometheus": "prom.shop.example"}
+
+
+def front(name="prometheus", guard=PEOPLE, **said) -> Front:
+    route = Route(host=f"{name}.shop.example", path=said.pop("path", "/"))
+    return Front(name, 9090, internal=False, servers=(name,), routes=(route,), guard=guard, **said)
+
+
+def fixed(*fronts, users=None, edge=None) -> dict:
+    text = fixed_file(Edge.model_validate(edge or {}), fronts, None, users).text
+    return yaml.safe_load(text.replace('{{"{{"}}', "{{"))["http"]
+
+
+class TestTheEdge:
+    def test_asks_for_name_and_password_before_the_tool_and_keeps_them_from_it(self):
+        http = fixed(front(), users={"prom-people": [ALICE]})
+        assert http["middlewares"]["prometheus_basic"] == {
+            "basicAuth": {"users": [ALICE], "realm": "prometheus", "removeHeader": True}
+        }
+        route = http["routers"]["prometheus_route_0"]
+        assert route["middlewares"] == ["hsts", "prometheus_basic", "retry"]
+        assert (route["entryPoints"], route["tls"]) == (["websecure"], {})
+        assert route["rule"] == "Host(`prometheus.shop.example`)"
+
+    def test_asks_another_about_every_request_and_believes_no_stranger(self):
+        http = fixed(front(guard=Guard(forward_auth="http://sign-in:4181/verify")))
+        assert http["middlewares"]["prometheus_forward"] == {
+            "forwardAuth": {"address": "http://sign-in:4181/verify", "trustForwardHeader": False}
+        }
+        assert http["routers"]["prometheus_route_0"]["middlewares"] == ["hsts", "prometheus_forward", "retry"]
+        assert "prometheus_basic" not in http["middlewares"]
+
+    def test_asks_both_where_both_are_given(self):
+        guard = Guard("prom-people", "https://sign-in.shop.example")
+        http = fixed(front(guard=guard), users={"prom-people": [ALICE]})
+        assert http["routers"]["prometheus_route_0"]["middlewares"] == [
+            "hsts",
+            "prometheus_basic",
+            "prometheus_forward",
+            "retry",
+        ]
+
+    def test_leads_no_further_than_the_path_and_leaves_it_as_it_is(self):
+        http = fixed(front("loki", path="/loki/api/v1/push"), users={"prom-people": [ALICE]})
+        rule = http["routers"]["loki_route_0"]["rule"]
+        assert rule == "Host(`loki.shop.example`) && PathPrefix(`/loki/api/v1/push`)"
+        assert not [name for name in http["middlewares"] if "strip" in name]
+
+    def test_lets_grafana_ask_by_itself(self):
+        http = fixed(front("grafana", guard=None))
+        assert http["routers"]["grafana_route_0"]["middlewares"] == ["hsts", "retry"]
+        assert set(http["middlewares"]) == {"hsts", "retry"}
+
+    def test_takes_certificates_from_the_authority_for_tools_too(self):
+        http = fixed(front(), edge={"tls": {"acme": {"email": "ops@shop.example"}}})
+        assert http["routers"]["prometheus_route_0"]["tls"] == {"certResolver": "acme"}
+
+    @pytest.mark.parametrize("name", ["prometheus", "alertmanager", "loki", "postgres", "redis"])
+    def test_is_not_made_with_an_open_route_to_a_tool_or_store(self, name):
+        with pytest.raises(ValueError, match=f"{name} has routes and no guard"):
+            front(name, guard=None)
+        with pytest.raises(ValueError, match="lets everybody through"):
+            Guard()
+
+    def test_lets_nobody_in_where_the_people_are_not_known(self):
+        assert fixed(front())["middlewares"]["prometheus_basic"]["basicAuth"]["users"] == []
+
+    def test_a_published_port_is_for_who_is_on_this_host_already(self):
+        http = fixed(front(published=19090), users={"prom-people": [ALICE]})
+        assert http["routers"]["prometheus_published"]["middlewares"] == ["retry"]
+
+
+@pytest.fixture
+def proxy(make_context):
+    def build_proxy(secrets=None, **options):
+        def program():
+            fronts = (front(), front("loki", guard=Guard(basic_auth="loki-people")))
+            EdgeProxy("e", EdgeProxyConfig(Edge(), make_context(), lambda name: name, fronts, 80, 443))
+
+        return build(program, secrets=secrets, **options)
+
+    return build_proxy
+
+
+class TestThePeople:
+    def test_stand_in_one_secret_file_that_only_traefik_reads(self, proxy):
+        world = proxy({"prom-people": f"{ALICE}\n{BOB}\n", "loki-people": BOB})
+        writer = world["e-writer"]
+        http = yaml.safe_load(writer.files[f"/dockyard/files/{FIXED}.yml"])["http"]
+        assert http["middlewares"]["prometheus_basic"]["basicAuth"]["users"] == [ALICE, BOB]
+        assert http["middlewares"]["loki_basic"]["basicAuth"]["users"] == [BOB]
+        assert writer.secrets == {"uploads[0].content"}
+        assert "chmod 0400" in writer.inputs["command"][0]
+        assert not [one.name for one in world.made if one.name != "e-writer" and "$2y$" in str(one.inputs)]
+
+    def test_stay_the_same_from_one_up_to_the_next_and_change_nothing_but_the_file(self, proxy):
+        people = {"prom-people": ALICE, "loki-people": BOB}
+        first, second = proxy(people), proxy(people)
+        assert [one.inputs for one in first.made] == [one.inputs for one in second.made]
+        other = proxy({**people, "loki-people": f"{BOB}\n{ALICE}"})
+        assert {one.name for one in first.made if one.inputs != other[one.name].inputs} == {"e-writer"}
+
+    def test_can_be_missing_in_a_preview(self, proxy):
+        assert "e-traefik" in proxy(preview=True)
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("", "it is empty"),
+            ("alice:correct horse", "line 1 is not a name and a hash by bcrypt"),
+            ("alice:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/", "line 1 is not"),
+            (f"{ALICE}\nbob:{{SHA}}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n", "line 2 is not"),
+            (ALICE[:-1], "line 1 is not"),
+            (f"{ALICE}\n{ALICE}", "a name is there twice"),
+        ],
+    )
+    def test_are_refused_in_another_form_without_being_shown(self, text, told):
+        with pytest.raises(pulumi.RunError) as caught:
+            checked_users("prom-people", text)
+        message = str(caught.value)
+        assert message.startswith(f"dockyard:prom-people, which edge.tools names for basic_auth: {told}")
+        assert "htpasswd -nB <name>" in message
+        assert "correct horse" not in message
+        assert "$" not in message
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A checkout with one stack, whose `dockyard:` keys a test adds to, and one product."""
+    (tmp_path / "products").mkdir()
+    (tmp_path / "components").mkdir()
+    (tmp_path / "components/images.yaml").write_text((CHECKOUT / "components/images.yaml").read_text())
+    (tmp_path / "products/shop.yaml").write_text(
+        "name: shop\n"
+        "services: {api: {image: registry.example/api:1, port: 8000, health: {http: /ready},"
+        " routes: [{host: shop.example}]}}\n"
+    )
+
+    def settings(said, secrets=()):
+        text = "config:\n  dockyard:product: products/shop.yaml\n  dockyard:environment: development\n"
+        (tmp_path / "Pulumi.dev.yaml").write_text(text + textwrap.indent(textwrap.dedent(said), "  "))
+        configuration = read_stack_file(tmp_path, "dev")
+        return load(Configuration(configuration.values, frozenset(secrets)), "dev", checkout=tmp_path)
+
+    return settings
+
+
+def told(checkout, said, secrets=()) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        checkout(said, secrets)
+    return [str(problem) for problem in caught.value.problems]
+
+
+class TestTheSettings:
+    def test_give_tools_a_host_name(self, checkout):
+        said = """
+        dockyard:edge:
+          https: 8443
+          tools:
+            grafana: {host: grafana.shop.example}
+            prometheus: {host: prom.shop.example, basic_auth: prom-people}
+        """
+        settings = checkout(said, ["prom-people"])
+        front_of = {one.name: one for one in edge_config(settings, None).fronts}
+        assert {name: front_of[name].routes[0].host for name in HOSTS} == HOSTS
+        assert front_of["prometheus"].guard == Guard(basic_auth="prom-people")
+        assert front_of["grafana"].guard is None
+        assert {front_of[name].published for name in HOSTS} == {None}
+        assert grafana_root_url(settings) == "https://grafana.shop.example:8443"
+        assert published_urls(settings) == {
+            "api": "https://shop.example:8443/",
+            "grafana": "https://grafana.shop.example:8443/",
+            "prometheus": "https://prom.shop.example:8443/",
+        }
+
+    def test_make_nothing_public_by_themselves(self, checkout):
+        settings = checkout("")
+        assert [one.name for one in edge_config(settings, None).fronts] == ["api"]
+        assert grafana_root_url(settings) == "http://127.0.0.1:3000"
+
+    def test_a_tool_alone_opens_the_edges_ports(self, checkout):
+        settings = checkout("dockyard:edge: {tools: {grafana: {host: grafana.shop.example}}}")
+        assert settings.wanted_ports["edge-https"] == 443
+        assert grafana_root_url(settings) == "https://grafana.shop.example"
+
+    def test_a_given_address_and_the_tunnels_come_before_the_edges(self, checkout):
+        edge = "dockyard:edge: {tools: {grafana: {host: grafana.shop.example}}}\n"
+        tunnel = "dockyard:tunnel: {token: tunnel-token, hostname: monitoring.shop.example}\n"
+        root = 'dockyard:monitoring: {grafana: {root_url: "https://watch.shop.example/"}}\n'
+        assert grafana_root_url(checkout(edge + tunnel, ["tunnel-token"])) == "https://monitoring.shop.example"
+        assert grafana_root_url(checkout(edge + tunnel + root, ["tunnel-token"])) == "https://watch.shop.example"
+
+    def test_refuse_a_tool_without_a_log_in_at_its_place_with_what_to_do(self, checkout):
+        (problem,) = told(checkout, "dockyard:edge:\n  tools:\n    prometheus: {host: prom.shop.example}\n")
+        assert problem == (
+            "Pulumi.dev.yaml:6: config.dockyard:edge.tools.prometheus: found prom.shop.example open to everybody,"
+            " expected basic_auth (a secret with lines of `htpasswd -nB <name>`) or forward_auth (an address that is"
+            " asked about every request) beside host: prometheus has no log-in of its own"
+        )
+
+    @pytest.mark.parametrize(
+        ("said", "problem"),
+        [
+            ("postgres: {host: db.shop.example, basic_auth: people}", 'found "postgres", expected a tool that runs'),
+            ("loki: {host: logs.shop.example, basic_auth: people}", None),
+            ("redis-exporter: {host: a.shop.example, basic_auth: people}", 'found "redis-exporter", expected a tool'),
+            ("grafana: {host: g.shop.example, path: /grafana}", "no path: Grafana has a host name to itself"),
+            ("grafana: {host: shop.example}", "a host and path of its own (services.api has these)"),
+            (
+                "{grafana: {host: m.shop.example}, loki: {host: m.shop.example, basic_auth: people}}",
+                "a host and path of its own (edge.tools.grafana has these)",
+            ),
+            ("prometheus: {host: p.shop.example, forward_auth: sign-in}", "text of the form ^https?://"),
+        ],
+    )
+    def test_refuse_what_cannot_be(self, said, problem, checkout):
+        tools = said if said.startswith("{") else f"{{{said}}}"
+        keys = f"dockyard:edge: {{tools: {tools}}}\n"
+        if problem is None:
+            assert checkout(keys, ["people"]).product.edge.tools
+        else:
+            assert problem in "\n".join(told(checkout, keys, ["people"]))
+
+    def test_a_tool_that_this_stack_leaves_out_has_no_host_name(self, checkout):
+        said = """
+        dockyard:monitoring: {logs: {enabled: false}}
+        dockyard:edge: {tools: {loki: {host: logs.shop.example, basic_auth: people}}}
+        """
+        assert 'found "loki", expected a tool that runs here' in told(checkout, said, ["people"])[0]
+
+    def test_ask_for_the_secret_of_the_people(self, checkout):
+        said = "dockyard:edge: {tools: {prometheus: {host: prom.shop.example, basic_auth: prom-people}}}"
+        (problem,) = told(checkout, said)
+        assert "the secret that dockyard:edge.tools.prometheus.basic_auth names" in problem
+        assert "pulumi config set --secret dockyard:prom-people -s dev" in problem
