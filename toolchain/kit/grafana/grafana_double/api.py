@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from . import VERSION
 from .dashboards import Dashboard
-from .datasources import QUERYABLE, DataSource
+from .datasources import KNOWN, QUERYABLE, DataSource
 from .library import Library
 from .meters import Meters
 from .queries import QueryError, ask, frames, run
@@ -138,7 +138,7 @@ def _public(source: DataSource) -> dict[str, Any]:
         "orgId": source.org,
         "name": source.name,
         "type": source.type,
-        "typeName": QUERYABLE.get(source.type, source.type),
+        "typeName": KNOWN.get(source.type, source.type),
         "typeLogoUrl": "",
         "access": source.access,
         "url": source.url,
@@ -173,6 +173,9 @@ async def data_source(request: Request) -> Response:
 async def data_source_health(request: Request) -> Response:
     """`GET /api/datasources/uid/{uid}/health`: runs the query with which Grafana's plugin checks its data source."""
     source = _source(request)
+    if source.type not in QUERYABLE:
+        # Grafana's plugin for Alertmanagers has no part in the server; its page asks for alerts instead.
+        return JSONResponse({"message": "Plugin unavailable", "messageId": "plugin.unavailable"}, status_code=500)
     # Both are what Grafana's own plugins ask.
     expr = "vector(1)+vector(1)" if source.type == "loki" else "1+1"
     now = moment("now")

@@ -17,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from . import VERSION, api, pages
-from .auth import Door, RequireLogin
+from . import VERSION, alerting, api, pages
+from .auth import Door, RequireLogin, StrictTransport
 from .library import Library
 from .meters import CountRequests, Meters
 from .queries import new_client
@@ -39,12 +39,15 @@ def build(settings: Settings, library: Library, client: httpx.AsyncClient | None
         await app.state.client.aclose()
 
     meters = Meters()
-    routes = [*api.ROUTES, *pages.ROUTES]
+    routes = [*api.ROUTES, *alerting.ROUTES, *pages.ROUTES]
     if settings.metrics:
         routes.append(Route("/metrics", _metrics(library, meters)))
+    middleware = [Middleware(CountRequests, meters=meters, routes=routes), Middleware(RequireLogin, door=door)]
+    if settings.strict_transport is not None:
+        middleware.insert(0, Middleware(StrictTransport, seconds=settings.strict_transport))
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(CountRequests, meters=meters, routes=routes), Middleware(RequireLogin, door=door)],
+        middleware=middleware,
         exception_handlers={HTTPException: _error},
         lifespan=lifespan,
     )

@@ -10,7 +10,7 @@ import time
 
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .settings import Settings
 
@@ -97,6 +97,24 @@ class RequireLogin:
             )
         scope.setdefault("state", {})["who"] = who
         return None
+
+
+class StrictTransport:
+    """Tells browsers in every answer to come by https from now on."""
+
+    def __init__(self, app: ASGIApp, seconds: int) -> None:
+        self._app = app
+        self._header = (b"strict-transport-security", f"max-age={seconds}".encode())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Add the header."""
+
+        async def with_header(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], self._header]
+            await send(message)
+
+        await self._app(scope, receive, with_header)
 
 
 def refused(status: int, message: str, message_id: str) -> JSONResponse:

@@ -17,6 +17,10 @@ LOG = logging.getLogger("provisioning.datasources")
 QUERYABLE = {"prometheus": "Prometheus", "loki": "Loki"}
 """The types whose queries the double can run, and how Grafana calls them."""
 
+ALERTMANAGER = "alertmanager"
+KNOWN = {**QUERYABLE, ALERTMANAGER: "Alertmanager"}
+"""Those that it can do anything with."""
+
 
 @dataclass(frozen=True)
 class DataSource:
@@ -83,7 +87,10 @@ def _doubts(source: DataSource, found: Mapping[tuple[int, str], DataSource]) -> 
         doubts.append(f"data source {source.name!r} is provisioned twice: the later one replaces the earlier")
     if not source.url:
         doubts.append(f"data source {source.name!r} has no url")
-    if source.type not in QUERYABLE:
+    if source.type == ALERTMANAGER and source.json_data.get("implementation") != "prometheus":
+        # Grafana takes it for Mimir's then, whose API is below another path.
+        doubts.append(f"data source {source.name!r}: the double speaks with Alertmanagers of Prometheus only")
+    if source.type not in KNOWN:
         doubts.append(f"data source {source.name!r}: the double cannot query the type {source.type!r}")
     for doubt in doubts:
         LOG.warning(doubt)

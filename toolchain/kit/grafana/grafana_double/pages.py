@@ -160,6 +160,9 @@ FORM = (
 
 async def login(request: Request) -> Response:
     """`/login`: the form; or a log-in, by form or by JSON as Grafana's own page does it."""
+    if not request.app.state.settings.login_form:
+        text = "<p>The log-in by name and password is switched off; of identity providers the double knows nothing.</p>"
+        return page("Welcome to the Grafana double", text, 401 if request.method == "POST" else 200)
     if request.method != "POST":
         return page("Welcome to the Grafana double", FORM)
     door: Door = request.app.state.door
@@ -181,8 +184,9 @@ async def login(request: Request) -> Response:
     answer: Response = (
         JSONResponse({"message": "Logged in", "redirectUrl": "/"}) if as_json else RedirectResponse("/", 303)
     )
-    secure = request.app.state.settings.cookie_secure
-    answer.set_cookie(COOKIE, door.open_session(), SESSION_SECONDS, httponly=True, samesite="lax", secure=secure)
+    said = request.app.state.settings
+    secure, samesite = said.cookie_secure, said.cookie_samesite
+    answer.set_cookie(COOKIE, door.open_session(), SESSION_SECONDS, httponly=True, samesite=samesite, secure=secure)
     return answer
 
 

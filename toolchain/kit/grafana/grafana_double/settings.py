@@ -27,6 +27,13 @@ class Settings:
     cookie_secure: bool = False
     """The session cookie goes over https alone."""
 
+    cookie_samesite: str = "lax"
+    strict_transport: int | None = None
+    """Seconds that browsers shall remember to come by https; the header stands in every answer."""
+
+    login_form: bool = True
+    """Name and password can be given at /login. Where not, the double has no other way in but basic authentication."""
+
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Return the settings; raises SettingsError with one line for a variable that cannot be used."""
@@ -46,8 +53,24 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         anonymous=_flag(given, "GF_AUTH_ANONYMOUS_ENABLED", defaults.anonymous),
         sign_up=_flag(given, "GF_USERS_ALLOW_SIGN_UP", defaults.sign_up),
         cookie_secure=_flag(given, "GF_SECURITY_COOKIE_SECURE", defaults.cookie_secure),
+        cookie_samesite=_samesite(given),
+        strict_transport=_strict_transport(given),
+        login_form=not _flag(given, "GF_AUTH_DISABLE_LOGIN_FORM", False),
         metrics=_flag(given, "GF_METRICS_ENABLED", defaults.metrics),
     )
+
+
+def _samesite(given: Mapping[str, str]) -> str:
+    """Grafana takes anything it does not know for `lax`."""
+    value = given.get("GF_SECURITY_COOKIE_SAMESITE", "lax")
+    return value if value in {"lax", "strict", "none"} else "lax"
+
+
+def _strict_transport(given: Mapping[str, str]) -> int | None:
+    if not _flag(given, "GF_SECURITY_STRICT_TRANSPORT_SECURITY", False):
+        return None
+    seconds = given.get("GF_SECURITY_STRICT_TRANSPORT_SECURITY_MAX_AGE_SECONDS", "")
+    return int(seconds) if seconds.isdigit() else 86400
 
 
 def _with_files(environment: Mapping[str, str]) -> dict[str, str]:
