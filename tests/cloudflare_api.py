@@ -1,7 +1,7 @@
-"""A fake of Cloudflare's API v4 on 127.0.0.1: tunnels, their configuration and token, and DNS records.
+"""A fake of Cloudflare's API v4 on 127.0.0.1: tunnels, their configuration and token, DNS records, and Access.
 
-It answers in Cloudflare's envelope and refuses what Cloudflare refuses: a wrong token, a name taken, an ingress
-without a catch-all rule, a tunnel with open connections.
+It answers in Cloudflare's envelope, page by page, and refuses what Cloudflare refuses: a wrong token, an account that
+is not there, a name taken, an ingress without a catch-all rule, a tunnel with open connections, requests in a hurry.
 """
 
 from __future__ import annotations
@@ -12,27 +12,21 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl
+
+from tests.cloudflare_access import NOW, Access, Page, Refused
 
 TOKEN = "a-token-that-cloudflare-knows"
 ZONE_NAME = "example.org"
-NOW = "2026-01-02T03:04:05Z"
 SECRET = "c2VjcmV0"
 """Of every tunnel: what its token carries, and what its connector shows."""
 
 SILENT_SECONDS = 10.0
 """A connector that has not asked for so long is gone."""
-
-
-class Refused(Exception):  # noqa: N818 - an answer, not an accident
-    """An answer that is not a success."""
-
-    def __init__(self, status: int, code: int, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code = status, code
 
 
 class Cloudflare:
@@ -42,6 +36,11 @@ class Cloudflare:
         self.tunnels: dict[str, dict[str, Any]] = {}
         self.configs: dict[str, dict[str, Any]] = {}
         self.records: dict[str, dict[str, Any]] = {}
+        self.access = Access()
+        self.missing: set[str] = set()
+        """Accounts and zones that are not there."""
+        self.refusals: list[Refused] = []
+        """What the next requests get, one each."""
         self.requests: list[tuple[str, str, Any]] = []
         self.url = ""
         self.raw_answer: tuple[int, bytes] | None = None
@@ -55,6 +54,18 @@ class Cloudflare:
     def answer(self, method: str, path: str, body: Any) -> Any:
         """Return the result of one request. Raises Refused."""
         self.requests.append((method, path, body))
+        if self.refusals:
+            raise self.refusals.pop(0)
+        path, _, said = path.partition("?")
+        query = dict(parse_qsl(said))
+        if self.missing & {*path.split("/")}:
+            whole = f"/client/v4{path}"
+            raise Refused(400, 7003, f"Could not route to {whole}, perhaps your object identifier is invalid?")
+        lists = {"cfd_tunnel": self.tunnels, "dns_records": self.records}
+        if method == "GET" and (held := lists.get(path.rsplit("/", 1)[-1])) is not None:
+            return Page(list(held.values()), query)
+        if found := re.fullmatch(r"/accounts/\w+/access(/.*)", path):
+            return self.access.answer(method, found[1], body, query)
         for pattern, handler in (
             (r"/accounts/(\w+)/cfd_tunnel", self._tunnels),
             (r"/accounts/(\w+)/cfd_tunnel/([\w-]+)", self._tunnel),
@@ -65,7 +76,7 @@ class Cloudflare:
         ):
             if found := re.fullmatch(pattern, path):
                 return handler(method, body, *found.groups())
-        raise Refused(404, 7003, f"Could not route to {path}")
+        raise Refused(404, 7003, f"Could not route to {path}, perhaps your object identifier is invalid?")
 
     def connector(self, method: str, tunnel: str, client: str) -> Any:
         """Connect a tunnel's connector, or go on: what it is told over its connections. DELETE disconnects it."""
@@ -161,7 +172,7 @@ class Cloudflare:
     def _store(self, identity: str, body: Any) -> Any:
         name = body["name"] if body["name"].endswith(ZONE_NAME) else f"{body['name']}.{ZONE_NAME}"
         if any(r["name"] == name for key, r in self.records.items() if key != identity):
-            raise Refused(400, 81053, "A record with that host already exists.")
+            raise Refused(400, 81053, "An A, AAAA, or CNAME record with that host already exists.")
         self.records[identity] = {
             "proxied": False,
             "comment": None,
@@ -196,7 +207,8 @@ def running_cloudflare(address: str = "127.0.0.1") -> Iterator[Cloudflare]:
                 # Of the team's own domain, in public and without an envelope.
                 self._write(200, json.dumps({"keys": state.access_keys}).encode())
                 return
-            status, errors, result = 200, [], None
+            status, errors, headers = 200, [], {}
+            result: Any = None
             try:
                 path = self.path.removeprefix("/client/v4")
                 connector = re.fullmatch(r"/connectors/([\w-]+)/([\w-]+)", path)
@@ -208,11 +220,16 @@ def running_cloudflare(address: str = "127.0.0.1") -> Iterator[Cloudflare]:
                     result = state.answer(self.command, path, body)
             except Refused as refused:
                 status, errors = refused.status, [{"code": refused.code, "message": str(refused)}]
+                headers = {"Retry-After": refused.retry_after} if refused.retry_after else {}
             envelope = {"success": not errors, "errors": errors, "messages": [], "result": result}
-            self._write(status, json.dumps(envelope).encode())
+            if isinstance(result, Page):
+                envelope |= {"result": result.items, "result_info": result.info}
+            self._write(status, json.dumps(envelope).encode(), headers)
 
-        def _write(self, status: int, content: bytes) -> None:
+        def _write(self, status: int, content: bytes, headers: Mapping[str, str] | None = None) -> None:
             self.send_response(status)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

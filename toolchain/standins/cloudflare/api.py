@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import httpx
@@ -13,6 +14,15 @@ CONNECT_SECONDS = 5.0
 """A closed network often swallows packets instead of refusing them; nobody should wait long for that."""
 
 
+PATIENCE_SECONDS = 90.0
+"""How long one request goes on where Cloudflare asks for patience: 1200 requests in five minutes are let through."""
+
+FIRST_PAUSE_SECONDS = 1.0
+"""Where it does not say how long; doubled each time."""
+
+PAGE = 50
+
+
 class CloudflareError(ProviderError):
     """Cloudflare refused a request, or could not be reached."""
 
@@ -20,8 +30,9 @@ class CloudflareError(ProviderError):
 class CloudflareApi:
     """Calls the API below `base_url` (the official one ends in `/client/v4`) with a bearer token."""
 
-    def __init__(self, base_url: str, token: str) -> None:
+    def __init__(self, base_url: str, token: str, cancelled: threading.Event) -> None:
         self.base_url = base_url.rstrip("/")
+        self._cancelled = cancelled
         self._client = httpx.Client(
             base_url=self.base_url,
             headers={"Authorization": f"Bearer {token}"},
@@ -33,6 +44,16 @@ class CloudflareApi:
         """Return the `result` of a request. Raises CloudflareError."""
         answer = self._send(method, path, body)
         return self._result(method, path, answer)
+
+    def all(self, path: str) -> list[Any]:
+        """Return every item of a list, page by page. Raises CloudflareError."""
+        items: list[Any] = []
+        while True:
+            page = f"{path}?page={len(items) // PAGE + 1}&per_page={PAGE}"
+            found = self.call("GET", page)
+            items += found or []
+            if len(found or []) < PAGE:
+                return items
 
     def find(self, path: str) -> Any:
         """Return the `result` of a GET, or None when there is no such thing. Raises CloudflareError."""
@@ -46,6 +67,20 @@ class CloudflareApi:
             self._result("DELETE", path, answer)
 
     def _send(self, method: str, path: str, body: Any) -> httpx.Response:
+        """Send a request; again after a pause, for as long as Cloudflare asks for patience and ours lasts."""
+        left, pause = PATIENCE_SECONDS, FIRST_PAUSE_SECONDS
+        while True:
+            answer = self._send_once(method, path, body)
+            if answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
+                return answer
+            said = answer.headers.get("Retry-After", "")
+            wanted = float(said) if said.isdigit() else pause
+            if wanted > left or self._cancelled.wait(wanted):
+                return answer
+            left -= wanted
+            pause *= 2
+
+    def _send_once(self, method: str, path: str, body: Any) -> httpx.Response:
         try:
             return self._client.request(method, path, json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -66,10 +101,18 @@ class CloudflareApi:
             )
         if answer.is_success and envelope["success"]:
             return envelope.get("result")
-        errors = [f"{entry.get('message')} (code {entry.get('code')})" for entry in envelope.get("errors") or []]
+        told = envelope.get("errors") or []
+        errors = [_spelled(one) for entry in told for one in (entry, *(entry.get("error_chain") or []))]
         remedy = ""
         if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-            remedy = "; check the API token and its permissions (Cloudflare Tunnel: Edit, DNS: Edit)"
+            remedy = (
+                "; check the API token and its permissions (Cloudflare Tunnel: Edit, DNS: Edit, and for Access"
+                " Access: Apps and Policies: Edit, Access: Service Tokens: Edit)"
+            )
         raise CloudflareError(
             f"Cloudflare refused {method} {path} with {answer.status_code}: {', '.join(errors) or 'no reason'}{remedy}"
         )
+
+
+def _spelled(error: Any) -> str:
+    return f"{error.get('message')} (code {error.get('code')})"

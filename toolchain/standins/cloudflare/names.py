@@ -71,13 +71,31 @@ def _compared(old: Any, new: Any, path: str) -> dict[str, Kind]:
     return differences(old, new, path)
 
 
-def shaped_like(inputs: Any, real: Any) -> Any:
+def shaped_like(inputs: Any, real: Any, *, strict: bool = False) -> Any:
     """Return what is real of the things that the inputs speak of.
 
-    The API fills in defaults and facts that nobody asked for; those are no drift. A list of another length is.
+    The API fills in defaults and facts that nobody asked for; those are no drift, unless `strict` says so of all that
+    is more than nothing. A list of another length is drift.
     """
     if isinstance(inputs, dict) and isinstance(real, dict):
-        return {key: shaped_like(value, real[key]) for key, value in inputs.items() if real.get(key) is not None}
+        found = {
+            key: shaped_like(value, real[key], strict=strict)
+            for key, value in inputs.items()
+            if real.get(key) is not None
+        }
+        return found | {key: real[key] for key in real.keys() - inputs.keys() if strict and says_something(real[key])}
     if isinstance(inputs, list) and isinstance(real, list) and len(inputs) == len(real):
-        return [shaped_like(value, item) for value, item in zip(inputs, real, strict=True)]
+        return [shaped_like(value, item, strict=strict) for value, item in zip(inputs, real, strict=True)]
     return real
+
+
+def says_something(value: Any) -> bool:
+    """Tell whether a value is more than a switch that is off, an empty list, or an object of such."""
+    return any(map(says_something, value.values())) if isinstance(value, dict) else bool(value)
+
+
+def in_order_of(asked: Any, real: Any) -> Any:
+    """Return a set in the order in which it was asked for; what was not asked for comes last."""
+    if not isinstance(asked, list) or not isinstance(real, list):
+        return real
+    return sorted(real, key=lambda item: asked.index(item) if item in asked else len(asked))

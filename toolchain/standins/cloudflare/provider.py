@@ -7,8 +7,9 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from toolchain.standins.cloudflare.names import differences, shaped_like
-from toolchain.standins.cloudflare.resources import ResourceType, resource_type
+from toolchain.standins.cloudflare.kinds import ResourceType
+from toolchain.standins.cloudflare.names import differences, in_order_of, says_something, shaped_like
+from toolchain.standins.cloudflare.resources import resource_type
 from toolchain.standins.install import VERSIONS
 from toolchain.standins.provider import (
     Changes,
@@ -30,6 +31,8 @@ OFFICIAL_API = "https://api.cloudflare.com/client/v4"
 
 TOKEN_FUNCTION = "cloudflare:index/getZeroTrustTunnelCloudflaredToken:getZeroTrustTunnelCloudflaredToken"  # noqa: S105 - a name
 
+PROVIDERS_FUNCTION = "cloudflare:index/getZeroTrustAccessIdentityProviders:getZeroTrustAccessIdentityProviders"
+
 CONFIG_KEYS = frozenset({"apiToken", "baseUrl", "version", "pluginDownloadURL"})
 """Provider settings that this stand-in takes; the last two, and what begins with `__`, are the engine's own."""
 
@@ -38,7 +41,7 @@ OTHER_CONFIG_KEYS = frozenset({"apiKey", "apiUserServiceKey", "email", "userAgen
 
 
 class CloudflareProvider(Provider):
-    """Tunnels, their configuration, DNS records, and the function that tells a tunnel's token."""
+    """Tunnels, their configuration, DNS records, and Access before them."""
 
     package = "cloudflare"
     version = VERSIONS["cloudflare"]
@@ -53,8 +56,8 @@ class CloudflareProvider(Provider):
     def announcement(self) -> str:
         """Say what this is and where it sends requests."""
         return (
-            f"the Cloudflare plugin {self.version} is Dockyard's stand-in: tunnels, their configuration and DNS"
-            f" records, at {self.base_url}"
+            f"the Cloudflare plugin {self.version} is Dockyard's stand-in: tunnels, their configuration, DNS records"
+            f" and Access, at {self.base_url}"
         )
 
     def check_config(self, news: Properties) -> Checked:
@@ -102,8 +105,9 @@ class CloudflareProvider(Provider):
         """Compare old and new inputs, both with their defaults; after a refresh the old ones are the real ones."""
         del olds
         kind = resource_type(target.type)
-        before = kind.defaults | _plain(old_inputs)
         after = kind.defaults | _plain(news)
+        before = kind.defaults | _plain(old_inputs)
+        before |= {key: in_order_of(after.get(key), before[key]) for key in kind.sets if key in before}
         ignored = {_top(path) for path in ignore}
         found = {
             path: change for path, change in sorted(differences(before, after, "").items()) if _top(path) not in ignored
@@ -123,7 +127,7 @@ class CloudflareProvider(Provider):
             unknown = dict.fromkeys(kind.computed, UNKNOWN)
             return State("", kind.defaults | unknown | inputs)
         identity, outputs = kind.create(self._cloudflare(), inputs)
-        return State(identity, outputs)
+        return State(identity, _hidden(kind, outputs))
 
     def read(self, target: Target, outputs: Properties, inputs: Properties) -> State | None:
         """Read the resource back; an import comes with an id (`<account or zone>/<id>`) and nothing else."""
@@ -136,8 +140,11 @@ class CloudflareProvider(Provider):
         if real is None:
             return None
         asked = {key: real[key] for key in kind.inputs if key in real} if imported else inputs
-        found = {key: value for key, value in asked.items() if key in kind.kept} | shaped_like(asked, real)
-        return State(identity, real, found)
+        told = real | {key: in_order_of(asked.get(key), real[key]) for key in kind.sets if key in real}
+        found = {key: value for key, value in asked.items() if key in kind.kept} | shaped_like(asked, told)
+        found |= {key: shaped_like(asked[key], told[key], strict=True) for key in kind.strict if key in found}
+        found |= {key: told[key] for key in kind.seen if key not in asked and says_something(told.get(key))}
+        return State(identity, _hidden(kind, told), found)
 
     def update(
         self, target: Target, olds: Properties, old_inputs: Properties, news: Properties, *, preview: bool
@@ -148,7 +155,8 @@ class CloudflareProvider(Provider):
         news = _plain(news)
         if preview:
             return kind.defaults | {key: olds[key] for key in kind.computed if key in olds} | news
-        return kind.update(self._cloudflare(), target.identity, news)
+        once = {key: value for key, value in _plain(olds).items() if key in kind.told_once}
+        return _hidden(kind, kind.update(self._cloudflare(), target.identity, once | news))
 
     def delete(self, target: Target, outputs: Properties, old_inputs: Properties) -> None:
         """Remove the resource."""
@@ -156,13 +164,16 @@ class CloudflareProvider(Provider):
         resource_type(target.type).delete(self._cloudflare(), target.identity, _plain(outputs))
 
     def invoke(self, token: str, args: Properties) -> Properties:
-        """Tell a tunnel's token, marked as secret."""
-        if token != TOKEN_FUNCTION:
+        """Tell a tunnel's token, marked as secret, or the account's identity providers."""
+        functions = {TOKEN_FUNCTION: self._tunnel_token, PROVIDERS_FUNCTION: self._identity_providers}
+        if token not in functions:
+            known = " and ".join(one.rsplit(":", 1)[1] for one in functions)
             raise ProviderError(
-                f"the Cloudflare stand-in has no function {token}, only getZeroTrustTunnelCloudflaredToken;"
-                " all others need the official plugin"
+                f"the Cloudflare stand-in has no function {token}, only {known}; all others need the official plugin"
             )
-        args = _plain(args)
+        return functions[token](_plain(args))
+
+    def _tunnel_token(self, args: Properties) -> Properties:
         account, tunnel = args.get("accountId"), args.get("tunnelId")
         if not account or not tunnel:
             raise ProviderError("accountId and tunnelId are required")
@@ -170,6 +181,16 @@ class CloudflareProvider(Provider):
             return args | {"token": UNKNOWN}
         told = self._cloudflare().call("GET", f"/accounts/{account}/cfd_tunnel/{tunnel}/token")
         return {"accountId": account, "tunnelId": tunnel, "token": secret(str(told))}
+
+    def _identity_providers(self, args: Properties) -> Properties:
+        account = args.get("accountId")
+        if not account or args.keys() - {"accountId"}:
+            raise ProviderError("the Cloudflare stand-in finds identity providers by accountId, and by nothing else")
+        if has_unknown(args):
+            return args | {"results": UNKNOWN}
+        found = self._cloudflare().all(f"/accounts/{account}/access/identity_providers")
+        results = [{key: one.get(key) for key in ("id", "name", "type")} for one in found]
+        return {"accountId": account, "id": account, "results": results}
 
     def _setting(self, args: Properties, key: str, variable: str) -> str:
         value = without_secrets(args.get(key))
@@ -188,13 +209,18 @@ class CloudflareProvider(Provider):
                 # Imported here: a preview does without, and the engine starts this program at every command.
                 from toolchain.standins.cloudflare.api import CloudflareApi  # noqa: PLC0415 - previews need no httpx
 
-                self._api = CloudflareApi(self.base_url, self.token)
+                self._api = CloudflareApi(self.base_url, self.token, self.cancelled)
             return self._api
 
 
 def _plain(properties: Properties) -> Properties:
     """Return the properties that are given, without their secret marks."""
     return {key: without_secrets(value) for key, value in properties.items() if value is not None}
+
+
+def _hidden(kind: ResourceType, outputs: Properties) -> Properties:
+    """Return the outputs with secrets marked."""
+    return outputs | {key: secret(outputs[key]) for key in kind.told_once if outputs.get(key) is not None}
 
 
 def _top(path: str) -> str:

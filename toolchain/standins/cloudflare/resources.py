@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from toolchain.standins.cloudflare.names import renamed, to_camel, to_snake
+from toolchain.standins.cloudflare.access import AccessApplication, AccessPolicy, AccessServiceToken
+from toolchain.standins.cloudflare.kinds import ResourceType
+from toolchain.standins.cloudflare.names import renamed, to_snake
 from toolchain.standins.provider import ProviderError
 from toolchain.standins.values import Properties
 
@@ -20,64 +21,6 @@ RECORD_TYPES = (
     *("A", "AAAA", "CAA", "CERT", "CNAME", "DNSKEY", "DS", "HTTPS", "LOC", "MX", "NAPTR", "NS", "OPENPGPKEY"),
     *("PTR", "SMIMEA", "SRV", "SSHFP", "SVCB", "TLSA", "TXT", "URI"),
 )
-
-
-class ResourceType(ABC):
-    """One type: what its inputs may be, which changes replace it, and how the API makes, reads and changes it."""
-
-    pulumi_type: str
-    inputs: Mapping[str, type | tuple[type, ...]]
-    required: Collection[str]
-    choices: Mapping[str, Collection[str]] = {}
-    defaults: Properties = {}
-    replaces: Collection[str]
-    computed: Collection[str]
-    """Outputs that only Cloudflare knows."""
-    kept: Collection[str] = ()
-    """Inputs that the API does not tell again."""
-
-    @abstractmethod
-    def path(self, properties: Properties, identity: str = "") -> str:
-        """Return the API's path of all such things, or of one."""
-
-    def create(self, api: CloudflareApi, inputs: Properties) -> tuple[str, Properties]:
-        """Make one and return its id and outputs. Raises CloudflareError."""
-        made = api.call("POST", self.path(inputs), self.body(inputs))
-        return str(made["id"]), self.outputs(made, inputs)
-
-    def read(self, api: CloudflareApi, identity: str, properties: Properties) -> Properties | None:
-        """Return the outputs of one, or None when it is gone. Raises CloudflareError."""
-        found = api.find(self.path(properties, identity))
-        return None if found is None else self.outputs(found, properties)
-
-    def update(self, api: CloudflareApi, identity: str, inputs: Properties) -> Properties:
-        """Change one to the given inputs and return its outputs. Raises CloudflareError."""
-        return self.outputs(api.call("PUT", self.path(inputs, identity), self.body(inputs)), inputs)
-
-    def delete(self, api: CloudflareApi, identity: str, properties: Properties) -> None:
-        """Remove one; what is gone already is fine. Raises CloudflareError."""
-        api.remove(self.path(properties, identity))
-
-    def locate(self, identity: str) -> tuple[str, Properties]:
-        """Return the id and the properties that `path` needs, out of the id of an import (`<scope>/<id>`)."""
-        scope, slash, own = identity.partition("/")
-        if not slash or not scope or not own:
-            raise ProviderError(f"the id {identity!r} cannot be imported, expected <{self.scope_name}>/<id>")
-        return own, {self.scope_name: scope}
-
-    scope_name = "accountId"
-
-    def body(self, inputs: Properties) -> Properties:
-        """Return what the API is sent; what stands in the path is not part of it."""
-        fields: Properties = to_snake({k: v for k, v in inputs.items() if k != self.scope_name and v is not None})
-        return fields
-
-    def outputs(self, result: Properties, properties: Properties) -> Properties:
-        """Return the outputs out of an answer of the API; `properties` gives what the API does not repeat."""
-        told = to_camel(result)
-        known = {key: told[key] for key in (*self.inputs, *self.computed) if told.get(key) is not None}
-        given = {key: properties[key] for key in (self.scope_name, *self.kept) if key in properties}
-        return self.defaults | known | given
 
 
 class Tunnel(ResourceType):
@@ -131,6 +74,7 @@ class TunnelConfig(ResourceType):
     choices = {"source": ("local", "cloudflare")}
     replaces = ("accountId", "tunnelId")
     computed = ("createdAt", "version")
+    strict = ("config",)
 
     API_NAMES = {
         "ingresses": "ingress",
@@ -183,6 +127,7 @@ class DnsRecord(ResourceType):
         "comment": str,
         "data": dict,
         "priority": (int, float),
+        "privateRouting": bool,
         "proxied": bool,
         "settings": dict,
         "tags": list,
@@ -190,7 +135,9 @@ class DnsRecord(ResourceType):
     required = ("zoneId", "name", "type", "ttl")
     choices = {"type": RECORD_TYPES}
     defaults = {"proxied": False}
-    replaces = ("zoneId",)
+    replaces = ("type", "zoneId")
+    sets = ("tags",)
+    seen = ("comment", "data", "priority", "privateRouting")
     computed = ("commentModifiedOn", "createdOn", "meta", "modifiedOn", "proxiable", "tagsModifiedOn")
     scope_name = "zoneId"
 
@@ -214,7 +161,11 @@ def with_text(result: Properties, key: str) -> Properties:
     return result if result.get(key) is None else {**result, key: json.dumps(result[key], sort_keys=True)}
 
 
-TYPES: Mapping[str, ResourceType] = {kind.pulumi_type: kind for kind in (Tunnel(), TunnelConfig(), DnsRecord())}
+KINDS: tuple[ResourceType, ...] = (
+    *(Tunnel(), TunnelConfig(), DnsRecord()),
+    *(AccessApplication(), AccessPolicy(), AccessServiceToken()),
+)
+TYPES: Mapping[str, ResourceType] = {kind.pulumi_type: kind for kind in KINDS}
 
 
 def resource_type(token: str) -> ResourceType:
