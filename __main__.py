@@ -30,7 +30,7 @@ exporters = ExporterSet(
 alerts = AlertRouting(f"{name}-alerts", AlertRoutingConfig(product.alerts, stack.environment, context, image))
 parts = [app, exporters, alerts, *([edge] if edge else [])]
 if product.monitoring.logs.enabled:
-    reported = alerts.address, told.log_rules
+    reported = alerts.addresses, told.log_rules
     piped = LogPipelineConfig(product.monitoring.logs, context, image, settings.machine.docker_root, *reported)
     parts.append(LogPipeline(f"{name}-logs", piped))
 monitoring = MonitoringStack(
@@ -40,7 +40,7 @@ monitoring = MonitoringStack(
         context,
         image,
         targets=[target for part in parts for target in part.targets],
-        alertmanager=alerts.address,
+        alertmanagers=alerts.addresses,
         rules=told.rules,
         dashboards=told.dashboards,
         root_url=told.grafana,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pulumi
 import pulumi_docker as docker
 import yaml
 
-from components.alertmanager_config import FOLDER, alertmanager_config
+from components.alert_receivers import FOLDER
+from components.alertmanager_config import alertmanager_config
 from components.config_volume import ConfigVolume, Reload
 from components.container import run_service
 from components.context import ScrapeTarget, StackContext
@@ -21,6 +23,8 @@ from settings.alerts import Alerts
 from settings.receivers import Environment
 
 PORT = 9093
+GOSSIP_PORT = 9094
+MESSAGES = Path(__file__).resolve().parent / "messages"
 FLAGS = (
     # Which receiver fails, not only which kind: how `./dockyard alert-test` knows what came of it.
     "--enable-feature=receiver-name-in-metrics",
@@ -40,58 +44,73 @@ class AlertRoutingConfig:
 
 
 class AlertRouting(pulumi.ComponentResource):
-    """Runs Alertmanager with the receivers of the settings.
+    """Runs Alertmanager with the receivers of the settings: one, or two or three that stand in for each other.
 
-    Webhook addresses are files that only Alertmanager can read. Silences and the notification log survive on a
-    data volume. A changed configuration is checked with amtool, then loaded without a restart.
+    Webhook addresses are files that only Alertmanager can read. Silences and the notification log survive on a data
+    volume each. A changed configuration is checked with amtool, then loaded without a restart. Several share silences
+    and what was told by gossip within the monitoring network; who sends alerts must send them to all.
     """
 
     address: str
+    """Host and port of the first one."""
+
+    addresses: tuple[str, ...]
+    """Host and port of each: who has alerts to tell tells all of them."""
+
     containers: dict[str, docker.Container]
     targets: list[ScrapeTarget]
 
     def __init__(self, name: str, config: AlertRoutingConfig, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dockyard:alert_routing:AlertRouting", name, None, opts)
-        context, alerts = config.context, config.alerts
-        self.address = f"alertmanager:{PORT}"
-        self.targets = [ScrapeTarget("alertmanager", self.address)]
-        files: dict[str, pulumi.Input[str]] = {
-            "alertmanager.yml": yaml.safe_dump(alertmanager_config(alerts, config.environment), sort_keys=False)
-        }
+        self._name, self._config = name, config
+        roles = peers(config.alerts.replicas)
+        self.addresses = tuple(f"{role}:{PORT}" for role in roles)
+        self.address = self.addresses[0]
+        self.targets = [ScrapeTarget("alertmanager", address) for address in self.addresses]
+        written = self._written()
+        self.containers = {role: self._run(role, roles, written) for role in roles}
+        self.register_outputs({"address": self.address})
+
+    def _written(self) -> ConfigVolume:
+        """Write the configuration, which all share."""
+        config, context = self._config, self._config.context
+        said = alertmanager_config(config.alerts, context.product, config.environment)
+        files: dict[str, pulumi.Input[str]] = {"alertmanager.yml": yaml.safe_dump(said, sort_keys=False)}
+        files |= {f"templates/{file.name}": file.read_text() for file in sorted(MESSAGES.glob("*.tmpl"))}
         given = pulumi.Config("dockyard")
-        for secret in alerts.secrets_in(config.environment):
+        for secret in config.alerts.secrets_in(config.environment):
             files[f"secrets/{secret}"] = given.get_secret(secret) or pulumi.Output.secret("")
-        written = ConfigVolume(
-            f"{name}-config",
+        return ConfigVolume(
+            f"{self._name}-config",
             files=files,
             owner=NOBODY,
             image=config.image("alertmanager"),
             context=context,
             parent=self,
             check="amtool check-config alertmanager.yml",
-            reload=Reload(
-                context.monitoring_network,
-                f"http://{self.address}/-/healthy",
-                f"http://{self.address}/-/reload",
-            ),
+            reload=Reload(context.monitoring_network, self.addresses),
         )
-        volume = data_volume(f"{name}-data", context, self)
-        container = run_service(
-            f"{name}-alertmanager",
+
+    def _run(self, role: str, roles: tuple[str, ...], written: ConfigVolume) -> docker.Container:
+        config, context = self._config, self._config.context
+        suffix = role.removeprefix("alertmanager")
+        volume = data_volume(f"{self._name}-data{suffix}", context, self)
+        return run_service(
+            f"{self._name}-{role}",
             ContainerSpec(
-                role="alertmanager",
+                role=role,
+                member="alertmanager" if suffix else "",
                 image=config.image("alertmanager"),
                 user=NOBODY,
                 command=(
                     f"--config.file={FOLDER}/alertmanager.yml",
                     "--storage.path=/alertmanager",
                     *FLAGS,
-                    # One instance: no gossip port to listen on.
-                    "--cluster.listen-address=",
+                    *_gossip(role, roles),
                 ),
-                limits=alerts.limits,
+                limits=config.alerts.limits,
                 exclusive=True,
-                networks=(Attachment(context.monitoring_network, ("alertmanager",)),),
+                networks=(Attachment(context.monitoring_network, (role,)),),
                 mounts=(
                     Mount(volume.name, "/alertmanager", read_only=False),
                     written.mounted_at(FOLDER),
@@ -101,5 +120,16 @@ class AlertRouting(pulumi.ComponentResource):
             context,
             pulumi.ResourceOptions(parent=self, depends_on=written.ready),
         )
-        self.containers = {"alertmanager": container}
-        self.register_outputs({"address": self.address})
+
+
+def peers(replicas: int) -> tuple[str, ...]:
+    """Return what the instances are called on the network."""
+    return tuple("alertmanager" if number == 1 else f"alertmanager-{number}" for number in range(1, replicas + 1))
+
+
+def _gossip(role: str, roles: tuple[str, ...]) -> tuple[str, ...]:
+    if len(roles) == 1:
+        # No gossip port to listen on.
+        return ("--cluster.listen-address=",)
+    others = (f"--cluster.peer={other}:{GOSSIP_PORT}" for other in roles if other != role)
+    return (f"--cluster.listen-address=0.0.0.0:{GOSSIP_PORT}", *others)

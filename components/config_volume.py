@@ -29,14 +29,15 @@ TARGET = "/dockyard/volume"
 
 @dataclass(frozen=True)
 class Reload:
-    """How a running service is told to read its files again, both addresses on `network`."""
+    """How a running service is told to read its files again, as those of Prometheus' family are.
+
+    `/-/healthy` answers 2xx where it runs; where it does not, it reads the new files when it starts. `/-/reload` takes
+    a POST.
+    """
 
     network: pulumi.Input[str]
-    alive: str
-    """Answers 2xx where the service runs; where it does not, it reads the new files when it starts."""
-
-    url: str
-    """Takes a POST."""
+    addresses: Sequence[str]
+    """Host and port of each instance, on `network`."""
 
 
 class ConfigVolume:
@@ -151,10 +152,10 @@ def _script(paths: Sequence[str], owner: str, check: str, reload: Reload | None,
     kept = (re.sub(r"([\\\\*?\[\]])", r"\\\1", f"{TARGET}/{path}") for path in paths)
     keep = " ".join(f"! -path {shlex.quote(path)}" for path in kept)
     lines += [f"find {TARGET} -type f {keep} -exec rm -f {{}} +", f"chmod 0755 {TARGET}"]
-    if reload:
+    for address in reload.addresses if reload else ():
         lines += [
-            f"if wget -q -T 3 -O /dev/null {reload.alive}; then",
-            f"  wget -q -T 20 -O /dev/null --post-data= {reload.url}",
+            f"if wget -q -T 3 -O /dev/null http://{address}/-/healthy; then",
+            f"  wget -q -T 20 -O /dev/null --post-data= http://{address}/-/reload",
             "fi",
         ]
     return "\n".join(lines)

@@ -219,7 +219,7 @@ class ExporterSet(pulumi.ComponentResource):
             context=context,
             parent=self,
             check="blackbox_exporter --config.file=config.yml --config.check",
-            reload=Reload(context.monitoring_network, f"http://{BLACKBOX}/-/healthy", f"http://{BLACKBOX}/-/reload"),
+            reload=Reload(context.monitoring_network, [BLACKBOX]),
         )
         spec = ContainerSpec(
             role=host,

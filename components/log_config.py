@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from components.collector_config import LONGEST_LINE
@@ -21,12 +22,12 @@ own. So `container` is a container's name without what each release puts behind 
 beside each line."""
 
 
-def loki_config(retention: int, memory: int, alertmanager: str) -> dict[str, Any]:
+def loki_config(retention: int, memory: int, alertmanagers: Sequence[str]) -> dict[str, Any]:
     """Return Loki's configuration as one process with its files on a volume.
 
     `retention` is in seconds. `memory`, in MiB, is the container's limit: caches and the replay of the log of
     unwritten chunks are kept to shares of it, where Loki's own defaults are made for machines of many GB.
-    `alertmanager` is host and port of whoever hears of the ruler's alerts.
+    `alertmanagers` are host and port of each of those who hear of the ruler's alerts.
     """
     return {
         "auth_enabled": False,
@@ -69,7 +70,10 @@ def loki_config(retention: int, memory: int, alertmanager: str) -> dict[str, Any
         "chunk_store_config": {"chunk_cache_config": _cache(memory // 16)},
         "query_range": {"results_cache": {"cache": _cache(memory // 16)}},
         "querier": {"max_concurrent": 2},
-        "ruler": {"alertmanager_url": f"http://{alertmanager}", "evaluation_interval": "1m"},
+        "ruler": {
+            "alertmanager_url": ",".join(f"http://{address}" for address in alertmanagers),
+            "evaluation_interval": "1m",
+        },
         # Itself: by default it looks for a scheduler in a ring, for the first ten seconds in vain.
         "frontend_worker": {"frontend_address": f"127.0.0.1:{GRPC_PORT}"},
         "limits_config": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,8 +54,8 @@ class LogPipelineConfig:
     docker_root: str
     """Where the engine keeps its files on its host."""
 
-    alertmanager: str
-    """Host and port of who hears of the alerts."""
+    alertmanagers: Sequence[str]
+    """Host and port of each of those who hear of the alerts."""
 
     rules: Mapping[str, str]
     """Rule files of Loki's ruler: name → content."""
@@ -89,7 +89,7 @@ class LogPipeline(pulumi.ComponentResource):
 
     def _loki(self) -> docker.Container:
         context, settings = self._config.context, self._config.logs.loki
-        config = loki_config(settings.retention, settings.limits.memory, self._config.alertmanager)
+        config = loki_config(settings.retention, settings.limits.memory, self._config.alertmanagers)
         rules = {f"{TENANT}/{name}": text for name, text in self._config.rules.items()}
         written = self._written("loki", {"loki.yaml": _yaml(config), **rules}, LOKI_USER)
         volume = data_volume(f"{self._name}-loki-data", context, self)

@@ -37,7 +37,9 @@ class MonitoringStackConfig:
     context: StackContext
     image: Callable[[str], str]
     targets: Sequence[ScrapeTarget]
-    alertmanager: str
+    alertmanagers: Sequence[str]
+    """Host and port of each of those who hear of alerts."""
+
     rules: Mapping[str, str]
     """File name → rules, valid as they stand."""
 
@@ -84,11 +86,10 @@ class MonitoringStack(pulumi.ComponentResource):
             [*config.targets, *own],
             interval=settings.scrape_interval,
             infrastructure_interval=settings.infrastructure_interval,
-            alertmanager=config.alertmanager,
+            alertmanagers=config.alertmanagers,
             labels={"product": context.product, "environment": context.environment},
             remote_write=config.monitoring.remote_write,
         )
-        alive = f"http://prometheus:{PROMETHEUS_PORT}/-"
         written = ConfigVolume(
             f"{self._name}-prometheus-config",
             files={
@@ -102,7 +103,7 @@ class MonitoringStack(pulumi.ComponentResource):
             parent=self,
             # It tells what is wrong on stderr; on stdout it counts the rules of every file that is well.
             check="promtool check config prometheus.yml > /dev/null",
-            reload=Reload(context.monitoring_network, f"{alive}/healthy", f"{alive}/reload"),
+            reload=Reload(context.monitoring_network, [f"prometheus:{PROMETHEUS_PORT}"]),
         )
         volume = data_volume(f"{self._name}-prometheus-data", context, self)
         return run_service(

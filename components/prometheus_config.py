@@ -20,7 +20,7 @@ def prometheus_config(
     *,
     interval: int,
     infrastructure_interval: int | None = None,
-    alertmanager: str,
+    alertmanagers: Sequence[str],
     labels: Mapping[str, str],
     remote_write: Sequence[RemoteWrite] = (),
 ) -> pulumi.Output[str]:
@@ -46,7 +46,7 @@ def prometheus_config(
                 "external_labels": dict(labels),
             },
             "rule_files": ["rules/*.yml"],
-            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]},
             "scrape_configs": [
                 {
                     "job_name": job,

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from settings.alert_rules import Label
 from settings.base import Model
 from settings.container import Limits, Name
 from settings.receivers import AnyReceiver, Environment, Receiver, SecretName
 from settings.units import Duration
+
+NOBODY, HEARTBEAT = "nobody", "heartbeat"
+"""Receivers that Dockyard itself makes."""
 
 
 def _limits() -> Limits:
@@ -67,6 +70,16 @@ class Alerts(Model):
 
     limits: Limits = Field(default_factory=_limits)
 
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Alerts:
+        if taken := sorted(self.receivers.keys() & {NOBODY, HEARTBEAT}):
+            raise ValueError(f"receivers by other names than {' and '.join(taken)}: Dockyard has those itself")
+        return self
+
+    def beats_in(self, environment: Environment) -> bool:
+        """Say whether a dead man's switch is called."""
+        return self.heartbeat is not None and environment != "development"
+
     def told_in(self, environment: Environment) -> dict[str, Receiver]:
         """Return the receivers of one environment by name."""
         return {name: one for name, one in self.receivers.items() if environment in one.environments}
@@ -76,6 +89,6 @@ class Alerts(Model):
         found = {}
         for name, receiver in self.told_in(environment).items():
             found.update({secret: f"alerts.receivers.{name}.{field}" for field, secret in receiver.secrets.items()})
-        if self.heartbeat and environment != "development":
+        if self.heartbeat and self.beats_in(environment):
             found[self.heartbeat] = "alerts.heartbeat"
         return found

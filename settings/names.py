@@ -24,7 +24,10 @@ KIND_LABEL = "dockyard.volume"
 DATA = "data"
 """The label of a volume, and its value where the content cannot be made again."""
 
-TAKEN = (*STORES, *TOOLS, "traefik", "edge", "collector", "otel-collector", "cloudflared")
+TAKEN = (
+    *(*STORES, *TOOLS, "alertmanager-2", "alertmanager-3"),
+    *("traefik", "edge", "collector", "otel-collector", "cloudflared"),
+)
 """Names that no service and no job of a product may take."""
 
 METRICS_FOLDER = "/metrics/written"

@@ -49,7 +49,7 @@ class LogStage:
             context = StackContext("shop", "development", Docker(), False, network, network)
             root = self.engine.info()["DockerRootDir"]
             image = self.images.__getitem__
-            LogPipeline("l", LogPipelineConfig(self.logs, context, image, root, "alertmanager:9093", self.rules))
+            LogPipeline("l", LogPipelineConfig(self.logs, context, image, root, ["alertmanager:9093"], self.rules))
 
         return build(program, stack=self.mark)
 

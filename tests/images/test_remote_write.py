@@ -69,7 +69,7 @@ class Pair:
                 context,
                 lambda name: self.images.get(name, name),
                 targets=[],
-                alertmanager="alertmanager:9093",
+                alertmanagers=["alertmanager:9093"],
                 rules={},
                 dashboards={},
                 root_url="http://127.0.0.1:3000",

@@ -22,7 +22,7 @@ def pipeline(make_context):
                 make_context(**context),
                 lambda name: f"image-of-{name}",
                 docker_root,
-                alertmanager="alertmanager:9093",
+                alertmanagers=["alertmanager:9093"],
                 rules=RULES,
             )
             made = LogPipeline("l", config)

@@ -22,7 +22,7 @@ def monitoring(make_context):
                     make_context(),
                     lambda name: name,
                     targets=[ScrapeTarget("api", pulumi.Output.from_input("shop-api-1a2b3c4:8000"), own=True)],
-                    alertmanager="alertmanager:9093",
+                    alertmanagers=["alertmanager:9093"],
                     rules={"one.yml": "groups: []\n"},
                     dashboards={"overview.json": "{}"},
                     root_url=root_url,
@@ -67,7 +67,7 @@ def test_every_target_is_scraped_and_alerts_go_to_alertmanager(monitoring):
 
 def rendered(*targets: ScrapeTarget, **options) -> dict:
     found = []
-    text = prometheus_config(targets, alertmanager="a:1", labels={"product": "shop"}, **options)
+    text = prometheus_config(targets, alertmanagers=["a:1"], labels={"product": "shop"}, **options)
     build(lambda: text.apply(found.append))
     return yaml.safe_load(found[0])
 
@@ -133,7 +133,7 @@ def test_what_a_target_tells_of_others_keeps_its_own_labels():
 
     def program():
         targets = [ScrapeTarget("node", "node:9100", tells_of_others=True), ScrapeTarget("redis", "redis:9121")]
-        prometheus_config(targets, alertmanager="a:1", labels={}, interval=15).apply(found.append)
+        prometheus_config(targets, alertmanagers=["a:1"], labels={}, interval=15).apply(found.append)
 
     build(program)
     jobs = {job["job_name"]: job for job in yaml.safe_load(found[0])["scrape_configs"]}

@@ -47,7 +47,7 @@ def config_of(make_context):
             )
             targets = probe_targets(Probes.model_validate(probes or {}), probed)
             labels = {"product": "shop", "environment": "staging"}
-            rendered = prometheus_config(targets, interval=15, alertmanager="a:9093", labels=labels)
+            rendered = prometheus_config(targets, interval=15, alertmanagers=["a:9093"], labels=labels)
             rendered.apply(lambda text: found.update(yaml.safe_load(text)))
 
         build(program)

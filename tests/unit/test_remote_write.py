@@ -40,7 +40,7 @@ def stack(make_context):
                     make_context(),
                     lambda name: name,
                     targets=[],
-                    alertmanager="alertmanager:9093",
+                    alertmanagers=["alertmanager:9093"],
                     rules={},
                     dashboards={},
                     root_url="http://127.0.0.1:3000",

@@ -1,0 +1,129 @@
+"""Alertmanager's receivers: how each kind is reached, and which template writes each part of its messages.
+
+The templates are those of components/messages/, by the name `dockyard.<type>.<field>`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from settings.receivers import (
+    Discord,
+    Email,
+    Ntfy,
+    Opsgenie,
+    PagerDuty,
+    Receiver,
+    Slack,
+    Sms,
+    Teams,
+    Telegram,
+    Webhook,
+)
+
+FOLDER = "/etc/alertmanager"
+
+
+def secret_file(secret: str) -> str:
+    """Return where Alertmanager reads a secret."""
+    return f"{FOLDER}/secrets/{secret}"
+
+
+def receiver_config(name: str, receiver: Receiver) -> dict[str, Any]:
+    """Return one entry of `receivers`."""
+    kind, said = _integration(receiver)
+    return {"name": name, f"{kind}_configs": [{**said, "send_resolved": receiver.recoveries}]}
+
+
+def _written(kind: str, *fields: str) -> dict[str, str]:
+    return {field: f'{{{{ template "dockyard.{kind}.{field}" . }}}}' for field in fields}
+
+
+def _integration(receiver: Receiver) -> tuple[str, dict[str, Any]]:
+    """Return Alertmanager's name of a kind of receiver, and what it is configured with."""
+    match receiver:
+        case Discord():
+            said = {"webhook_url_file": secret_file(receiver.webhook)}
+            return "discord", said | _written("discord", "title", "message")
+        case Slack():
+            said = {"api_url_file": secret_file(receiver.webhook)}
+            said |= {"channel": receiver.channel} if receiver.channel else {}
+            return "slack", said | _written("slack", "title", "title_link", "text", "color", "fallback")
+        case Email():
+            return "email", _email(receiver)
+        case Webhook():
+            return "webhook", {"url_file": secret_file(receiver.url), **_bearer(receiver.token)}
+        case Sms():
+            text = _written("sms", "text")["text"]
+            payload = {**receiver.fields, receiver.text_key: text}
+            return "webhook", {"url_file": secret_file(receiver.url), **_bearer(receiver.token), "payload": payload}
+        case Ntfy():
+            return "webhook", _ntfy(receiver)
+        case PagerDuty():
+            return "pagerduty", _pagerduty(receiver)
+        case Opsgenie():
+            return "opsgenie", _opsgenie(receiver)
+        case Telegram():
+            return "telegram", _telegram(receiver)
+        case Teams():
+            said = {"webhook_url_file": secret_file(receiver.webhook)}
+            return "msteamsv2", said | _written("teams", "title", "text")
+    raise TypeError(f"no kind of receiver: {type(receiver).__name__}")
+
+
+def _email(receiver: Email) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "to": ", ".join(receiver.to),
+        "from": receiver.sender,
+        "smarthost": receiver.smarthost,
+        # On port 465 Alertmanager speaks TLS at once; on any other it asks for STARTTLS, and goes without it nowhere.
+        "require_tls": True,
+        "headers": {"Subject": _written("email", "subject")["subject"]},
+        **_written("email", "html", "text"),
+    }
+    if receiver.password:
+        said |= {"auth_username": receiver.username, "auth_password_file": secret_file(receiver.password)}
+    if receiver.ca:
+        said["tls_config"] = {"ca_file": secret_file(receiver.ca)}
+    return said
+
+
+def _ntfy(receiver: Ntfy) -> dict[str, Any]:
+    payload = {"topic": receiver.topic, **_written("ntfy", "title", "message", "click")}
+    return {"url": receiver.server, **_bearer(receiver.token), "payload": payload}
+
+
+def _pagerduty(receiver: PagerDuty) -> dict[str, Any]:
+    return {
+        "routing_key_file": secret_file(receiver.routing_key),
+        "url": receiver.url,
+        **_written("pagerduty", "description", "severity", "client_url"),
+        "client": "Dockyard",
+        "details": _written("pagerduty", "details"),
+        "links": [
+            {"href": _written("pagerduty", link)[link], "text": text}
+            for link, text in (("runbook", "Runbook"), ("dashboard", "Dashboard"), ("silence", "Silence"))
+        ],
+    }
+
+
+def _opsgenie(receiver: Opsgenie) -> dict[str, Any]:
+    address = receiver.url or {"us": "https://api.opsgenie.com/", "eu": "https://api.eu.opsgenie.com/"}[receiver.region]
+    # Alertmanager puts `v2/alerts` behind it.
+    said = {"api_key_file": secret_file(receiver.api_key), "api_url": f"{address.rstrip('/')}/"}
+    return said | _written("opsgenie", "message", "description", "priority")
+
+
+def _telegram(receiver: Telegram) -> dict[str, Any]:
+    return {
+        "bot_token_file": secret_file(receiver.bot_token),
+        "chat_id": receiver.chat_id,
+        "api_url": receiver.url,
+        **({"message_thread_id": receiver.thread} if receiver.thread else {}),
+        "parse_mode": "HTML",
+        **_written("telegram", "message"),
+    }
+
+
+def _bearer(token: str | None) -> dict[str, Any]:
+    return {"http_config": {"authorization": {"credentials_file": secret_file(token)}}} if token else {}

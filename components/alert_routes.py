@@ -1,0 +1,110 @@
+"""Alertmanager's routes: which alert goes to which receiver, how fast, and when it is held back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from components.alert_inhibitions import TEST_LABEL
+from settings.alerts import HEARTBEAT, NOBODY, Alerts, Pace
+from settings.receivers import Environment, Quiet, Receiver
+from settings.units import spell_duration
+
+WATCHDOG = "Watchdog"
+HEARTBEAT_EVERY = "1m"
+
+
+def matcher(label: str, value: str) -> str:
+    """Return a matcher of one value, in Alertmanager's own spelling, whatever stands in it."""
+    return f"{label}={json.dumps(value, ensure_ascii=False)}"
+
+
+def one_of(label: str, values: Sequence[str]) -> str:
+    """Return a matcher of any of some plain words."""
+    return matcher(label, values[0]) if len(values) == 1 else f'{label}=~"{"|".join(values)}"'
+
+
+def routes(alerts: Alerts, product: str, environment: Environment) -> dict[str, Any]:
+    """Return the root route.
+
+    Synthetic alerts go to the one receiver that they name. Then each receiver has up to two routes of its own, and all
+    of them are tried: an alert reaches everybody who takes it. Critical alerts have one apart from the rest: at their
+    own pace, and never held back by quiet hours. What is not of this product and environment reaches nobody.
+    """
+    stack = [matcher("product", product), matcher("environment", environment)]
+    told = alerts.told_in(environment)
+    beats = alerts.beats_in(environment)
+    found = [_test(name) for name in (*told, *([HEARTBEAT] if beats else []))]
+    found.append(_watchdog([matcher("alertname", WATCHDOG), *stack], beats=beats))
+    for name, receiver in told.items():
+        found += _of_receiver(name, receiver, alerts, stack)
+    return {"receiver": NOBODY, "group_by": alerts.group_by, **_pace(alerts.rest), "routes": found}
+
+
+def time_intervals(told: Mapping[str, Receiver], timezone: str) -> list[dict[str, Any]]:
+    """Return the quiet hours of each receiver that has some, by the name that its route says."""
+    return [
+        {"name": _quiet_name(name), "time_intervals": [{**one, "location": timezone} for one in _quiet(receiver.quiet)]}
+        for name, receiver in told.items()
+        if receiver.quiet
+    ]
+
+
+def _test(name: str) -> dict[str, Any]:
+    """Return the route of the synthetic alerts for a receiver: at once, each in a message of its own, and its end
+    soon after."""
+    pace = {"group_wait": "0s", "group_interval": "5s"}
+    return {"receiver": name, "matchers": [matcher(TEST_LABEL, name)], "group_by": ["..."], **pace}
+
+
+def _watchdog(matchers: list[str], *, beats: bool) -> dict[str, Any]:
+    """Return the route of the alert that always fires, to prove that alerts flow: of no interest to a person."""
+    if not beats:
+        return {"receiver": NOBODY, "matchers": matchers}
+    # As often as a group can be told: whoever listens misses it after a few minutes.
+    pace = {"group_wait": "0s", "group_interval": HEARTBEAT_EVERY, "repeat_interval": HEARTBEAT_EVERY}
+    return {"receiver": HEARTBEAT, "matchers": matchers, **pace}
+
+
+def _of_receiver(name: str, receiver: Receiver, alerts: Alerts, stack: list[str]) -> list[dict[str, Any]]:
+    matchers = [*stack, *(matcher(label, value) for label, value in receiver.labels.items())]
+    if receiver.alerts:
+        matchers.append(one_of("alertname", receiver.alerts))
+    found: list[dict[str, Any]] = []
+    if "critical" in receiver.severities:
+        said = [matcher("severity", "critical"), *matchers]
+        found.append({"receiver": name, "matchers": said, **_pace(alerts.critical), "continue": True})
+    others = [severity for severity in dict.fromkeys(receiver.severities) if severity != "critical"]
+    if others:
+        said = [one_of("severity", others), *matchers]
+        muted = {"mute_time_intervals": [_quiet_name(name)]} if receiver.quiet else {}
+        found.append({"receiver": name, "matchers": said, **_pace(alerts.rest), **muted, "continue": True})
+    return found
+
+
+def _pace(pace: Pace) -> dict[str, str]:
+    return {
+        "group_wait": spell_duration(pace.wait),
+        "group_interval": spell_duration(pace.interval),
+        "repeat_interval": spell_duration(pace.repeat),
+    }
+
+
+def _quiet_name(receiver: str) -> str:
+    return f"quiet-{receiver}"
+
+
+def _quiet(quiet: Quiet | None) -> list[dict[str, Any]]:
+    """Return intervals any of which is quiet; Alertmanager's end on the day that they begin on."""
+    if quiet is None:
+        return []
+    found: list[dict[str, Any]] = []
+    if quiet.hours:
+        start, end = quiet.hours.split("-")
+        parts = [(start, end)] if start < end else [(start, "24:00"), ("00:00", end)]
+        times = [{"start_time": one, "end_time": other} for one, other in parts if one != other]
+        found.append({"times": times})
+    if quiet.days:
+        found.append({"weekdays": list(quiet.days)})
+    return found
