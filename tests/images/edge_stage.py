@@ -120,17 +120,23 @@ class Stage:
         """Make a container exactly as the inputs of its resource say."""
         return make_container(self.engine, made, self.mark, {"edge-test": self.mark})
 
-    def server(self, name: str, port: int, code: str = HTTP_SERVER) -> Container:
-        """Run a server on the app network under its own name only."""
+    def server(
+        self, name: str, port: int, code: str = HTTP_SERVER, network: str = APP, alias: str | None = None
+    ) -> Container:
+        """Run a server under its own name, or under another as a tool has it, on the app network or on `network`."""
         program = code.replace("{NAME}", name).replace("NAME", name).replace("PORT", str(port))
         container = self.engine.containers.run(
             self.images["python"],
             ["python3", "-c", program],
             name=self.named(name),
-            network=self.named(APP),
+            network=self.named(network),
             labels={"edge-test": self.mark},
             detach=True,
         )
+        if alias:
+            joined = self.engine.networks.get(self.named(network))
+            joined.disconnect(container)
+            joined.connect(container, aliases=[alias])
         probe = f"import socket; socket.create_connection(('127.0.0.1', {port}), 1)"
         wait(lambda: container.exec_run(["python3", "-c", probe])[0] == 0, lambda: container.logs().decode())
         return container

@@ -110,13 +110,16 @@ def trusting_anybody() -> ssl.SSLContext:
     return context
 
 
-def secure(stage: Stage, host: str, path: str = "/") -> tuple[http.client.HTTPResponse, str, bytes]:
+def secure(
+    stage: Stage, host: str, path: str = "/", headers: Mapping[str, str] | None = None
+) -> tuple[http.client.HTTPResponse, str, bytes]:
     """Ask over TLS as `host`; return the answer, its body, and the certificate that was shown."""
+    more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
     with (
         socket.create_connection(("127.0.0.1", stage.https_port), 10) as plain,
         trusting_anybody().wrap_socket(plain, server_hostname=host) as channel,
     ):
-        channel.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        channel.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}\r\n".encode())
         answer = http.client.HTTPResponse(channel)
         answer.begin()
         return answer, answer.read().decode(), channel.getpeercert(True)
@@ -220,10 +223,7 @@ def test_tcp_goes_through_even_where_the_server_speaks_first(stage: Stage):
 
 
 def test_a_published_store_is_reached_by_its_own_name(stage: Stage):
-    container = stage.server("store-1", 5432, TCP_SERVER)
-    network = stage.engine.networks.get(stage.named("app"))
-    network.disconnect(container)
-    network.connect(container, aliases=["store"])
+    stage.server("store-1", 5432, TCP_SERVER, alias="store")
     with socket.create_connection(("127.0.0.1", published(stage, "store")), 10) as connection:
         assert connection.makefile().readline() == "hello from store-1\n"
 
