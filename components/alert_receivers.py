@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import yaml
+
 from settings.receivers import (
     Discord,
     Email,
@@ -39,6 +41,23 @@ def _written(kind: str, *fields: str) -> dict[str, str]:
     return {field: f'{{{{ template "dockyard.{kind}.{field}" . }}}}' for field in fields}
 
 
+def _text(template: str) -> str:
+    """Return a template for a payload, whose outcome stays text.
+
+    Alertmanager reads each value of a payload as YAML: `Redis: down` would become an object, a phone number a figure.
+    No YAML begins with a tab.
+    """
+    return f"\t{template}"
+
+
+def _kept(value: str) -> str:
+    try:
+        return value if isinstance(yaml.safe_load(value), str) else _text(value)
+    except yaml.YAMLError:
+        # Nor can Alertmanager read anything else in it.
+        return value
+
+
 def _integration(receiver: Receiver) -> tuple[str, dict[str, Any]]:
     """Return Alertmanager's name of a kind of receiver, and what it is configured with."""
     match receiver:
@@ -54,8 +73,8 @@ def _integration(receiver: Receiver) -> tuple[str, dict[str, Any]]:
         case Webhook():
             return "webhook", {"url_file": secret_file(receiver.url), **_bearer(receiver.token)}
         case Sms():
-            text = _written("sms", "text")["text"]
-            payload = {**receiver.fields, receiver.text_key: text}
+            fields = {name: _kept(value) for name, value in receiver.fields.items()}
+            payload = {**fields, receiver.text_key: _text(_written("sms", "text")["text"])}
             return "webhook", {"url_file": secret_file(receiver.url), **_bearer(receiver.token), "payload": payload}
         case Ntfy():
             return "webhook", _ntfy(receiver)
@@ -89,7 +108,8 @@ def _email(receiver: Email) -> dict[str, Any]:
 
 
 def _ntfy(receiver: Ntfy) -> dict[str, Any]:
-    payload = {"topic": receiver.topic, **_written("ntfy", "title", "message", "click")}
+    texts = {field: _text(text) for field, text in _written("ntfy", "title", "message").items()}
+    payload = {"topic": receiver.topic, **texts, **_written("ntfy", "click")}
     return {"url": receiver.server, **_bearer(receiver.token), "payload": payload}
 
 
