@@ -11,12 +11,21 @@ from toolchain.workdir import WorkDir
 
 PROGRAMS = ("promtool", "amtool", "alertmanager")
 
+_WRAPPER = """#!/bin/sh
+# Runs the program with the C library it was built for, where its own templates are.
+cd "{tree}/usr"
+ZONEINFO="{tree}/usr/share/zoneinfo" exec "{loader}" --library-path "{libraries}" "{program}" "$@"
+"""
+_INSTALLED = b"/usr/share/prometheus/alertmanager"
+_FROM_THERE = b".////share/prometheus/alertmanager"
+"""As long as the path that Debian built in, and leading from the folder that the program is started in."""
+
 
 def ensure_promtools(work: WorkDir, progress: Progress) -> Path:
     """Return a folder with `promtool`, `amtool` and `alertmanager`, of the same packages as the kit's images.
 
-    The programs bring their own C library, so that they run whatever this machine has.
-    Raises SetupError when the packages cannot be had.
+    The programs bring their own C library, so that they run whatever this machine has. Paths that `alertmanager` is
+    given must be absolute. Raises SetupError when the packages cannot be had.
     """
     folder = work.cache / "programs" / "promtools"
     if all((folder / program).exists() for program in PROGRAMS):
@@ -28,14 +37,7 @@ def ensure_promtools(work: WorkDir, progress: Progress) -> Path:
         _link(promtool, folder / "promtool")
         _link(amtool, folder / "amtool")
         # Of the same package, so it is there already.
-        tree = amtool.parent / "tree"
-        loader, libraries = loader_of(tree)
-        draft = folder / ".alertmanager"
-        draft.write_text(
-            f'#!/bin/sh\nexec "{loader}" --library-path "{libraries}" "{tree}/usr/bin/prometheus-alertmanager" "$@"\n'
-        )
-        draft.chmod(0o755)
-        draft.replace(folder / "alertmanager")
+        _relocate(amtool.parent / "tree", folder / "alertmanager")
         step.outcome = str(folder)
     return folder
 
@@ -45,3 +47,19 @@ def _link(program: Path, link: Path) -> None:
     draft.unlink(missing_ok=True)
     draft.symlink_to(program)
     draft.replace(link)
+
+
+def _relocate(tree: Path, wrapper: Path) -> None:
+    """Make Debian's alertmanager run from an unpacked package: it reads its default templates from the package."""
+    loader, libraries = loader_of(tree)
+    program = wrapper.with_name("alertmanager.program")
+    _write(program, (tree / "usr/bin/prometheus-alertmanager").read_bytes().replace(_INSTALLED, _FROM_THERE))
+    text = _WRAPPER.format(tree=tree, loader=loader, libraries=libraries, program=program)
+    _write(wrapper, text.encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    draft = path.with_name(f".{path.name}")
+    draft.write_bytes(content)
+    draft.chmod(0o755)
+    draft.replace(path)

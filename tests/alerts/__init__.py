@@ -1,0 +1,1 @@
+"""Alerts end to end: a real Alertmanager with the rendered configuration, and the sink at the other end."""
