@@ -24,7 +24,7 @@ PARTS: dict[str, list[list[str]]] = {
     **{
         part: [[PYTHON, "-m", "pytest", *(f"tests/{folder}" for folder in folders)]]
         for part, folders in {
-            "unit": ("unit", "demo", "dashboards", "kit_grafana"),
+            "unit": ("unit", "demo", "dashboards", "kit_grafana", "kit_cloudflared"),
             "rules": ("rules",),
             "setup": ("setup",),
             "contract": ("contract",),

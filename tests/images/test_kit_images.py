@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ CONVENTIONS = {
     "blackbox-exporter": ("", ["/bin/blackbox_exporter"], None, [9115]),
     "busybox": ("", None, None, []),
     "cadvisor": ("", ["/usr/bin/cadvisor", "-logtostderr"], None, [8080]),
+    "cloudflared": ("65532:65532", ["cloudflared", "--no-autoupdate"], None, []),
     "grafana": ("472", ["python", "-m", "grafana_double"], None, [3000]),
     "loki": ("10001", ["/usr/bin/loki"], None, [3100]),
     "nginx": ("", ["/docker-entrypoint.sh"], None, [80]),
@@ -88,7 +90,7 @@ def test_it_says_that_it_is_a_kit_build_and_of_what(kit, engine, name: str):
     assert labels["dockyard.kit.carries"].strip()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "busybox"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("busybox", "cloudflared")])
 def test_the_tools_that_the_stacks_call_are_in_it(kit, engine, name: str):
     tools = "sh cp chown chmod mkdir rm find wget cat id"
     code, said = once(engine, kit[name], "-c", f"for t in {tools}; do command -v $t; done", entrypoint="sh")
@@ -294,6 +296,25 @@ def test_traefik_takes_options_and_commands_and_says_its_version(kit, engine):
     assert "Version:      3.3.4" in once(engine, kit["traefik"], "version")[1]
     assert once(engine, kit["traefik"], "--help")[1].startswith("traefik")
     assert once(engine, kit["traefik"], "echo", "as it stands") == (0, "as it stands\n")
+
+
+def test_cloudflared_says_its_version_and_has_no_shell(kit, engine):
+    code, said = once(engine, kit["cloudflared"])
+    assert (code, said) == (0, "cloudflared version 2025.8.1 (built by Dockyard's image kit: a double)\n")
+    with pytest.raises(docker.errors.APIError, match="executable file not found"):
+        once(engine, kit["cloudflared"], "-c", "true", entrypoint="sh")
+
+
+def test_cloudflared_checks_itself_and_is_not_ready_where_it_cannot_connect(kit, engine):
+    token = base64.b64encode(b'{"a": "acc", "t": "6d1a2a9e-5c7b-4a0e-9b0e-0d9a1f1f1f1f", "s": "c2VjcmV0"}').decode()
+    command = ["tunnel", "--no-autoupdate", "--metrics", "127.0.0.1:20241", "run"]
+    check = ["cloudflared", "tunnel", "--metrics", "127.0.0.1:20241", "ready"]
+    with running(engine, kit["cloudflared"], command=command, environment={"TUNNEL_TOKEN": token}) as container:
+        wait_for(lambda: b"status code 503" in container.exec_run(check).output, container)
+        assert container.exec_run(check).exit_code == 1
+        container.stop(timeout=20)
+        container.reload()
+        assert container.attrs["State"]["ExitCode"] == 0
 
 
 def test_loki_owns_a_new_volume_and_runs_on_its_own_configuration(kit, engine, volume: str):

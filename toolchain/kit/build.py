@@ -122,7 +122,7 @@ class Kit:
     def _parts(self, name: str, say: Say) -> list[Part]:
         """Return an image's layers from the base up."""
         recipe = RECIPES[name]
-        below = self._parts(recipe.on, say) if recipe.on else [self._base(recipe.suite)]
+        below = self._parts(recipe.on, say) if recipe.on else [self._base(recipe.suite)] if recipe.suite else []
         return [*below, self._part(name, recipe, below, say)]
 
     def _base(self, suite: str) -> Part:

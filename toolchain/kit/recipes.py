@@ -20,6 +20,8 @@ class Recipe:
     """One image: packages of one suite on top of that suite's base layer."""
 
     suite: str
+    """Empty for an image of one static program, which has no base layer: neither shell nor C library."""
+
     runtime: Runtime
     packages: Sequence[str] = ()
     without: Sequence[str] = ()
@@ -333,6 +335,23 @@ RECIPES: dict[str, Recipe] = {
             env={"PATH": PATH},
             ports=[80],
             stop_signal="SIGQUIT",
+        ),
+    ),
+    # cloudflared's double, see toolchain/kit/cloudflared. The official image has no shell either.
+    "cloudflared": Recipe(
+        suite="",
+        program="cloudflared",
+        program_folder="/usr/local/bin",
+        stamps={"main.version": "2025.8.1"},
+        users={"nonroot": 65532},
+        owners={"/home/nonroot": Owner(65532, 0o700), "/tmp": Owner(0, 0o1777)},  # noqa: S108 - of the image
+        checks=[["/usr/local/bin/cloudflared", "--version"]],
+        runtime=Runtime(
+            entrypoint=["cloudflared", "--no-autoupdate"],
+            cmd=["version"],
+            user="65532:65532",
+            env={"PATH": PATH},
+            workdir="/home/nonroot",
         ),
     ),
     # Grafana's double, see toolchain/kit/grafana.

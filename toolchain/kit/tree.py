@@ -129,13 +129,16 @@ def compile_python(folders: Sequence[str], trees: Sequence[Path]) -> None:
 
 
 def _run_inside(command: Sequence[str], trees: Sequence[Path], failure: str) -> None:
-    """Run a program of an image on this machine, with the image's own C library and other libraries."""
-    loader, libraries = loader_of(trees[0])
-    search = ":".join(str(tree / libraries.relative_to(trees[0])) for tree in trees)
+    """Run a program of an image on this machine, with the image's own C library and other libraries, if it has any."""
     program, *arguments = command
     path = next((found for tree in reversed(trees) if (found := within(tree, program)).exists()), None)
     if path is None:
         raise SetupError(f"{failure}: the packages do not have it")
+    if not list(trees[0].glob("usr/lib/*/libc.so.6")):
+        run([str(path), *arguments], failure)
+        return
+    loader, libraries = loader_of(trees[0])
+    search = ":".join(str(tree / libraries.relative_to(trees[0])) for tree in trees)
     python = {"PYTHONHOME": str(path.parent.parent), "PYTHONDONTWRITEBYTECODE": "1"}
     run([str(loader), "--library-path", search, str(path), *arguments], failure, python)
 
