@@ -18,7 +18,7 @@ from ops.env_plan import Plan, Verdict
 from ops.env_rules import apply_rules
 from ops.setup import prepare_engine
 from ops.stack_file import edited, edited_text
-from settings.loader import GENERATED_SECRETS, NAMESPACE, Configuration, Settings, load, read_stack_file
+from settings.loader import NAMESPACE, Configuration, Settings, known_secrets, load, read_stack_file
 from settings.problems import Problem, SettingsError
 from settings.product import Product
 from toolchain.progress import Progress
@@ -94,17 +94,7 @@ def _blamed(problem: Problem, plan: Plan, file: Path) -> Problem:
 
 def _asked(settings: Settings) -> frozenset[str]:
     """Return the secrets that something in the stack asks for, or Dockyard makes where they are not given."""
-    product = settings.product
-    return frozenset(
-        {
-            *settings.stack.secrets,
-            *product.secrets,
-            *product.optional_secrets,
-            *product.external_secrets,
-            *product.edge.secrets,
-            *GENERATED_SECRETS,
-        }
-    )
+    return known_secrets(settings.stack, settings.product)
 
 
 def _once(make: Callable[[], Engine]) -> Callable[[], Engine]:

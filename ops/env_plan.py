@@ -72,6 +72,11 @@ class Plan:
         """The stack file's name."""
         return f"Pulumi.{self.stack_name}.yaml"
 
+    @property
+    def environment(self) -> str:
+        """The environment, as this file may change it."""
+        return str(self.edits.get(("environment",), self.stack.environment))
+
     def leave_out_what_says_nothing(self) -> None:
         """Tell of variables that are empty, or that still show where the real value goes."""
         for name, value in self.variables.items():

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ops.env_alerts import alert_hint, alerts
 from ops.env_plan import Plan, Verdict
 from ops.env_stores import postgres, redis
 from ops.stack_file import GONE
 
 ENVIRONMENTS = {"dev": "development", "stage": "staging", "prod": "production"}
 SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-DISCORD = {
-    "DISCORD_MONITORING_WEBHOOK_URL": ("webhook", "discord-monitoring"),
-    "DISCORD_CRITICAL_WEBHOOK_URL": ("critical_webhook", "discord-critical"),
-}
 GRAFANA_PASSWORD = "grafana-admin-password"  # noqa: S105 - its name
 TUNNEL_TOKEN = "tunnel-token"  # noqa: S105 - its name
 NO_PLACE = {
-    "SLACK_": "alerts go to Discord: there is no receiver for Slack",
-    "SMTP_": "alerts go to Discord: there is no receiver for e-mail",
-    "PAGERDUTY_": "alerts go to Discord: there is no receiver for PagerDuty",
-    "TWILIO_": "alerts go to Discord: there is no receiver for text messages",
     "ANALYZE_BUNDLE": "a step of the product's own pipeline: nothing here analyses bundles",
 }
 
@@ -32,7 +25,7 @@ def apply_rules(plan: Plan) -> None:
     for name, value in plan.variables.items():
         if secret_name(name) in own and plan.value(name) is not None:
             plan.secret(name, secret_name(name), value)
-    for rule in (_environment, _grafana, _discord, _tunnel, postgres, redis, _port, _frontend, _migrations):
+    for rule in (_environment, _grafana, alerts, _tunnel, postgres, redis, _port, _frontend, _migrations):
         rule(plan)
     known = frozenset({*plan.stack.secrets, *plan.now.external_secrets, *plan.now.edge.secrets, GRAFANA_PASSWORD})
     for name, value in plan.variables.items():
@@ -81,26 +74,6 @@ def _grafana(plan: Plan) -> None:
         else:
             now = grafana.root_url.rstrip("/") if grafana.root_url else None
             plan.setting("GRAFANA_ROOT_URL", ("monitoring", "grafana", "root_url"), url, now)
-
-
-def _discord(plan: Plan) -> None:
-    given = {}
-    for name in DISCORD:
-        if (value := plan.value(name)) is not None:
-            if value.startswith(("https://", "http://")):
-                given[name] = value
-            else:
-                plan.tell(name, Verdict.LEFT, "no address of a webhook: https://discord.com/api/webhooks/…")
-    there = plan.stack.alerts.discord
-    missing = [name for name in DISCORD if name not in given]
-    for name, value in given.items():
-        key, secret = DISCORD[name]
-        if there is None and missing:
-            text = f"{missing[0]} is missing: give both channels (they may have the same address)"
-            plan.tell(name, Verdict.LEFT, text)
-            continue
-        have = getattr(there, key) if there else None
-        plan.named_secret(name, ("alerts", "discord", key), have or secret, value, have)
 
 
 def _tunnel(plan: Plan) -> None:
@@ -193,6 +166,8 @@ def _hint(plan: Plan, name: str) -> str:
     for prefix, text in NO_PLACE.items():
         if name.startswith(prefix):
             return text
+    if hint := alert_hint(name):
+        return hint
     for store, names in {"Postgres": ("DATABASE_URL", "DATA_SOURCE_NAME", "POSTGRES_"), "Redis": ("REDIS_",)}.items():
         if name.startswith(names) and getattr(plan.product, store.lower()) is None:
             return f"{plan.product.name} has no {store}"

@@ -283,13 +283,18 @@ def _missing_secrets(
     ]
 
 
+def known_secrets(stack: Stack, product: Product) -> frozenset[str]:
+    """Return the secrets that something in the stack asks for, or Dockyard makes where they are not given."""
+    own = {*product.secrets, *product.optional_secrets, *product.external_secrets}
+    own |= product.alerts.secrets_in(stack.environment).keys()
+    return frozenset({*stack.secrets, *own, *product.edge.secrets, *product.monitoring.secrets, *GENERATED_SECRETS})
+
+
 def _unused_secrets(
     stack: Stack, product: Product, configuration: Configuration, file: str, lines: Lines
 ) -> list[Problem]:
     """A secret that nothing asks for is a mistyped name, as a rule, and something goes without its secret."""
-    own = {*product.secrets, *product.optional_secrets, *product.external_secrets}
-    own |= product.alerts.secrets_in(stack.environment).keys()
-    known = sorted({*stack.secrets, *own, *product.edge.secrets, *product.monitoring.secrets, *GENERATED_SECRETS})
+    known = sorted(known_secrets(stack, product))
     return [
         Problem(
             file,

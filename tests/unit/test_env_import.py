@@ -119,9 +119,9 @@ class TestTheSeedsOwnExamples:
             "redis-password": "redis-pw",
         }
         config = shop.config
-        assert config["dockyard:alerts"]["discord"] == {
-            "webhook": "discord-monitoring",
-            "critical_webhook": "discord-critical",
+        assert config["dockyard:alerts"]["receivers"] == {
+            "monitoring": {"type": "discord", "severities": ["warning", "info"], "webhook": "discord-monitoring"},
+            "alertes-critiques": {"type": "discord", "severities": ["critical"], "webhook": "discord-critical"},
         }
         assert config["dockyard:tunnel"] == {"token": "tunnel-token", "hostname": "monitoring-staging.tumulte.app"}
         assert config["dockyard:redis"]["external"]["password"] == "redis-password"
@@ -228,18 +228,6 @@ class TestSettings:
         )
         assert shop.take("PORT=4000\n")["PORT"].startswith("differs: services.api.port is 3000")
 
-    def test_half_of_the_discord_channels_is_left_out_with_what_is_missing(self, shop):
-        said = shop.take("DISCORD_MONITORING_WEBHOOK_URL=https://discord.com/api/webhooks/1/a\n")
-        text = said["DISCORD_MONITORING_WEBHOOK_URL"]
-        assert text.startswith("left out: DISCORD_CRITICAL_WEBHOOK_URL is missing")
-        assert shop.stack_file.read_text() == STACK
-
-    def test_half_of_the_discord_channels_is_enough_where_the_stack_names_both(self, shop):
-        shop.stack_file.write_text(STACK + "  dockyard:alerts: {discord: {webhook: one, critical_webhook: two}}\n")
-        shop.take("DISCORD_MONITORING_WEBHOOK_URL=https://discord.com/api/webhooks/1/a\n")
-        assert shop.secrets == {"one": "https://discord.com/api/webhooks/1/a"}
-        assert "Still missing: the secret that dockyard:alerts.discord.critical_webhook names" in shop.printed
-
     def test_a_tunnel_token_takes_the_place_of_a_tunnel_whose_account_is_only_zeros(self, shop):
         made = "  dockyard:tunnel: {name: shop, hostname: m.shop.example, account_id: %s, zone_id: %s}\n"
         shop.stack_file.write_text(STACK + made % (f'"{"0" * 32}"', f'"{"0" * 32}"'))
@@ -259,9 +247,9 @@ class TestSettings:
 
 class TestUnknownAndBadInput:
     def test_what_it_does_not_know_is_listed_without_its_value(self, shop):
-        said = shop.take("SENTRY_DSN=https://s3cret@sentry.example/1\nSLACK_WEBHOOK_URL=s3cret\nANALYZE_BUNDLE=true\n")
+        said = shop.take("SENTRY_DSN=https://s3cret@sentry.example/1\nTWILIO_AUTH_TOKEN=s3cret\nANALYZE_BUNDLE=true\n")
         assert said["SENTRY_DSN"].startswith("not known: to take it, name it in `env` or `secrets`")
-        assert said["SLACK_WEBHOOK_URL"] == "not known: alerts go to Discord: there is no receiver for Slack"
+        assert said["TWILIO_AUTH_TOKEN"].startswith("not known: Twilio's own API takes forms")
         assert said["ANALYZE_BUNDLE"].startswith("not known: a step of the product's own pipeline")
         assert "s3cret" not in shop.printed
 

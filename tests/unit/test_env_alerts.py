@@ -1,0 +1,182 @@
+"""What becomes of the variables of a `.env` file that say who hears of alerts."""
+
+import pytest
+
+from settings.loader import load, read_stack_file
+from tests.unit.shop import STACK, Shop
+
+MONITORING = "https://discord.com/api/webhooks/1/a"
+CRITICAL = "https://discord.com/api/webhooks/2/b"
+
+LOVE_PARSER = """\
+SLACK_WEBHOOK_URL=https://hooks.slack.com/services/T0/B0/s3cret
+SLACK_CHANNEL=#ops-love-parser
+SMTP_HOST=smtp.mail.net
+SMTP_PORT=2525
+SMTP_FROM=alerts@shop.net
+SMTP_TO=anna@shop.net, ben@shop.net
+SMTP_USER=alerts
+SMTP_PASSWORD=s3cret-mail
+SMS_WEBHOOK_URL=https://sms.net/s3cret
+SMS_TO=+33612345678
+PAGERDUTY_ROUTING_KEY=s3cretb7ddd4e4a7ea3e7b5f5c8a9d0e
+HEARTBEAT_URL=https://hc-ping.com/s3cret
+"""
+"""What Love Parser's document asks for: "Slack webhook, SMTP creds …", SMS and PagerDuty."""
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch, capsys):
+    return Shop(tmp_path, monkeypatch, capsys)
+
+
+def receivers(shop):
+    return shop.config["dockyard:alerts"]["receivers"]
+
+
+def again(shop):
+    """Return the settings that the stack file says now."""
+    return load(read_stack_file(shop.work.checkout, "staging"), "staging", checkout=shop.work.checkout)
+
+
+def test_each_of_love_parsers_channels_becomes_a_receiver(shop):
+    said = shop.take(LOVE_PARSER)
+    assert receivers(shop) == {
+        "slack-notifications": {"type": "slack", "webhook": "slack-webhook", "channel": "#ops-love-parser"},
+        "email-critical": {
+            "type": "email",
+            "severities": ["critical"],
+            "smarthost": "smtp.mail.net:2525",
+            "from": "alerts@shop.net",
+            "to": ["anna@shop.net", "ben@shop.net"],
+            "username": "alerts",
+            "password": "smtp-password",
+        },
+        "sms-escalation": {"type": "sms", "url": "sms-url", "fields": {"to": "+33612345678"}},
+        "pagerduty": {"type": "pagerduty", "severities": ["critical"], "routing_key": "pagerduty-key"},
+    }
+    assert shop.config["dockyard:alerts"]["heartbeat"] == "heartbeat-url"
+    assert set(shop.secrets) == {"slack-webhook", "smtp-password", "sms-url", "pagerduty-key", "heartbeat-url"}
+    assert said["SMTP_PORT"] == "already so: part of what SMTP_HOST says"
+    assert "s3cret" not in shop.printed + shop.stack_file.read_text() + shop.commands
+    assert list(again(shop).product.alerts.receivers) == [
+        "slack-notifications",
+        "email-critical",
+        "pagerduty",
+        "sms-escalation",
+    ]
+
+
+def test_a_second_time_changes_nothing(shop):
+    shop.take(LOVE_PARSER)
+    after = shop.stack_file.read_text()
+    said = shop.take(LOVE_PARSER)
+    assert shop.stack_file.read_text() == after
+    assert {text.split(":")[0] for text in said.values()} == {"already so"}
+
+
+def test_one_discord_channel_alone_is_told_of_everything(shop):
+    shop.take(f"DISCORD_MONITORING_WEBHOOK_URL={MONITORING}\n")
+    assert receivers(shop) == {"monitoring": {"type": "discord", "webhook": "discord-monitoring"}}
+
+
+def test_receivers_that_there_are_get_their_secrets_whatever_they_are_called(shop):
+    shop.stack_file.write_text(
+        STACK + "  dockyard:alerts:\n    receivers:\n"
+        "      chat: {type: discord, webhook: one, severities: [warning]}\n"
+        "      red: {type: discord, webhook: two, severities: [critical]}\n"
+        "      pager: {type: pagerduty, routing_key: three}\n"
+    )
+    before = shop.config["dockyard:alerts"]
+    said = shop.take(
+        f"DISCORD_MONITORING_WEBHOOK_URL={MONITORING}\nDISCORD_CRITICAL_WEBHOOK_URL={CRITICAL}\n"
+        "PAGERDUTY_SERVICE_KEY=b7ddd4e4a7ea3e7b5f5c8a9d0e1f2a3b\n"
+    )
+    assert shop.config["dockyard:alerts"] == before
+    assert shop.secrets == {"one": MONITORING, "two": CRITICAL, "three": "b7ddd4e4a7ea3e7b5f5c8a9d0e1f2a3b"}
+    assert said["DISCORD_CRITICAL_WEBHOOK_URL"] == "secret set: dockyard:two, named by alerts.receivers.red.webhook"
+
+
+def test_half_of_the_secrets_that_receivers_name_is_enough_and_the_rest_is_told(shop):
+    shop.stack_file.write_text(
+        STACK + "  dockyard:alerts:\n    receivers:\n"
+        "      chat: {type: discord, webhook: one, severities: [warning]}\n"
+        "      red: {type: discord, webhook: two, severities: [critical]}\n"
+    )
+    shop.take(f"DISCORD_MONITORING_WEBHOOK_URL={MONITORING}\n")
+    assert shop.secrets == {"one": MONITORING}
+    assert "Still missing: the secret that dockyard:alerts.receivers.red.webhook names" in shop.printed
+
+
+def test_another_channel_and_another_mail_server_change_the_receivers_that_there_are(shop):
+    shop.take(LOVE_PARSER)
+    shop.take("SLACK_CHANNEL=#other\nSMTP_SMARTHOST=smtp.other.net:465\n")
+    assert receivers(shop)["slack-notifications"]["channel"] == "#other"
+    assert receivers(shop)["email-critical"]["smarthost"] == "smtp.other.net:465"
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("SMTP_FROM=a@shop.net\nSMTP_TO=b@shop.net\n", "SMTP_SMARTHOST is missing"),
+        ("TELEGRAM_BOT_TOKEN=123:s3cret\n", "TELEGRAM_CHAT_ID is missing"),
+        ("SLACK_CHANNEL=#ops\n", "SLACK_WEBHOOK_URL is missing"),
+        ("NTFY_TOKEN=tk_s3cret\n", "NTFY_TOPIC is missing"),
+    ],
+)
+def test_half_of_a_receiver_is_left_out_with_what_is_missing(shop, text, missing):
+    said = shop.take(text)
+    assert all(one.startswith("left out") and missing in one for one in said.values())
+    assert shop.stack_file.read_text() == STACK
+
+
+def test_telegram_teams_ntfy_and_opsgenie_are_known_too(shop):
+    shop.take(
+        "TELEGRAM_BOT_TOKEN=123456:s3cret\nTELEGRAM_CHAT_ID=-100123\nTEAMS_WEBHOOK_URL=https://teams.net/s3cret\n"
+        "NTFY_TOPIC=shop\nOPSGENIE_API_KEY=s3cret-key\n"
+    )
+    assert receivers(shop) == {
+        "opsgenie": {"type": "opsgenie", "severities": ["critical"], "api_key": "opsgenie-key"},
+        "telegram": {"type": "telegram", "bot_token": "telegram-bot-token", "chat_id": -100123},
+        "teams": {"type": "teams", "webhook": "teams-webhook"},
+        "ntfy": {"type": "ntfy", "topic": "shop"},
+    }
+    assert again(shop).product.alerts.receivers["telegram"].chat_id == -100123
+
+
+def test_what_is_no_address_is_left_out_and_two_names_of_one_secret_are_compared(shop):
+    said = shop.take(
+        "SLACK_WEBHOOK_URL=s3cret\nTEAMS_WEBHOOK_URL=https://t.net/1\nMSTEAMS_WEBHOOK_URL=https://t.net/2\n"
+    )
+    assert said["SLACK_WEBHOOK_URL"] == "left out: no address of a webhook: https://…"
+    assert said["MSTEAMS_WEBHOOK_URL"] == "differs: not used: TEAMS_WEBHOOK_URL says something else"
+
+
+def test_half_of_a_login_is_left_out_and_the_mail_goes_without(shop):
+    said = shop.take("SMTP_SMARTHOST=mail.net:25\nSMTP_FROM=a@shop.net\nSMTP_TO=b@shop.net\nSMTP_USER=alerts\n")
+    assert said["SMTP_USER"] == "left out: user name and password together, or neither"
+    assert receivers(shop)["email-critical"].keys() == {"type", "severities", "to", "from", "smarthost"}
+
+
+def test_a_chat_that_is_no_number_is_told_with_its_variable(shop):
+    with pytest.raises(Exception, match="It comes from TELEGRAM_CHAT_ID"):
+        shop.take("TELEGRAM_BOT_TOKEN=123456:s3cret\nTELEGRAM_CHAT_ID=@shop\n")
+    assert shop.stack_file.read_text() == STACK
+
+
+def test_development_tells_nobody(shop):
+    shop.stack_file.write_text(STACK.replace("staging # as it stands", "development"))
+    said = shop.take(LOVE_PARSER)
+    assert {text for name, text in said.items() if name not in ("SMTP_PORT", "HEARTBEAT_URL")} == {
+        "left out: development tells nobody: `environments` of a receiver says otherwise"
+    }
+    assert said["HEARTBEAT_URL"].startswith("left out: development calls no dead man's switch")
+    assert shop.secrets == {}
+
+
+def test_a_secret_of_the_products_own_is_the_products(shop):
+    product = shop.product_file.read_text().replace("[jwt-secret, app-key]", "[telegram-bot-token]")
+    shop.product_file.write_text(product)
+    said = shop.take("TELEGRAM_BOT_TOKEN=123456:s3cret\nTELEGRAM_CHAT_ID=-1\n")
+    assert said["TELEGRAM_BOT_TOKEN"] == "secret set: dockyard:telegram-bot-token"
+    assert "TELEGRAM_BOT_TOKEN is missing" in said["TELEGRAM_CHAT_ID"]
