@@ -41,18 +41,13 @@ def _written(kind: str, *fields: str) -> dict[str, str]:
     return {field: f'{{{{ template "dockyard.{kind}.{field}" . }}}}' for field in fields}
 
 
-def _text(template: str) -> str:
-    """Return a template for a payload, whose outcome stays text.
-
-    Alertmanager reads each value of a payload as YAML: `Redis: down` would become an object, a phone number a figure.
-    No YAML begins with a tab.
-    """
-    return f"\t{template}"
-
-
 def _kept(value: str) -> str:
+    """Return a value for a payload that stays text.
+
+    Alertmanager reads it as YAML, and a phone number would become a figure. No YAML begins with a tab.
+    """
     try:
-        return value if isinstance(yaml.safe_load(value), str) else _text(value)
+        return value if isinstance(yaml.safe_load(value), str) else f"\t{value}"
     except yaml.YAMLError:
         # Nor can Alertmanager read anything else in it.
         return value
@@ -74,7 +69,7 @@ def _integration(receiver: Receiver) -> tuple[str, dict[str, Any]]:
             return "webhook", {"url_file": secret_file(receiver.url), **_bearer(receiver.token)}
         case Sms():
             fields = {name: _kept(value) for name, value in receiver.fields.items()}
-            payload = {**fields, receiver.text_key: _text(_written("sms", "text")["text"])}
+            payload = {**fields, receiver.text_key: _written("sms", "text")["text"]}
             return "webhook", {"url_file": secret_file(receiver.url), **_bearer(receiver.token), "payload": payload}
         case Ntfy():
             return "webhook", _ntfy(receiver)
@@ -108,8 +103,7 @@ def _email(receiver: Email) -> dict[str, Any]:
 
 
 def _ntfy(receiver: Ntfy) -> dict[str, Any]:
-    texts = {field: _text(text) for field, text in _written("ntfy", "title", "message").items()}
-    payload = {"topic": receiver.topic, **texts, **_written("ntfy", "click")}
+    payload = {"topic": receiver.topic, **_written("ntfy", "title", "message", "click")}
     return {"url": receiver.server, **_bearer(receiver.token), "payload": payload}
 
 
