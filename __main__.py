@@ -23,11 +23,10 @@ given = settings.rolled_back, settings.release.fresh
 app = AppServices(f"{name}-app", AppServicesConfig(product, context, image, edge, *given))
 inventory = Inventory(f"{name}-inventory", context, image)
 probed = probes(settings, front, app.containers)
-exporters = ExporterSet(
-    f"{name}-exporters",
-    ExporterSetConfig(product.monitoring.exporters, context, image, app.connections, inventory.mount, probed),
-)
-alerts = AlertRouting(f"{name}-alerts", AlertRoutingConfig(product.alerts, stack.environment, context, image))
+watched = ExporterSetConfig(product.monitoring.exporters, context, image, app.connections, inventory.mount, probed)
+exporters = ExporterSet(f"{name}-exporters", watched)
+told_by = AlertRoutingConfig(product.alerts, stack.environment, context, image, told.grafana)
+alerts = AlertRouting(f"{name}-alerts", told_by)
 parts = [app, exporters, alerts, *([edge] if edge else [])]
 if product.monitoring.logs.enabled:
     reported = alerts.addresses, told.log_rules

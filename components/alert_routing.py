@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pulumi
 import pulumi_docker as docker
@@ -17,6 +16,7 @@ from components.container import run_service
 from components.context import ScrapeTarget, StackContext
 from components.exporter_set import NOBODY
 from components.health import wget
+from components.messages import message_files
 from components.spec import Attachment, ContainerSpec, Mount
 from components.volume import data_volume
 from settings.alerts import Alerts
@@ -24,7 +24,6 @@ from settings.receivers import Environment
 
 PORT = 9093
 GOSSIP_PORT = 9094
-MESSAGES = Path(__file__).resolve().parent / "messages"
 FLAGS = (
     # Which receiver fails, not only which kind: how `./dockyard alert-test` knows what came of it.
     "--enable-feature=receiver-name-in-metrics",
@@ -41,6 +40,8 @@ class AlertRoutingConfig:
     environment: Environment
     context: StackContext
     image: Callable[[str], str]
+    grafana: str
+    """The address people reach Grafana at, to which messages lead."""
 
 
 class AlertRouting(pulumi.ComponentResource):
@@ -76,7 +77,7 @@ class AlertRouting(pulumi.ComponentResource):
         config, context = self._config, self._config.context
         said = alertmanager_config(config.alerts, context.product, config.environment)
         files: dict[str, pulumi.Input[str]] = {"alertmanager.yml": yaml.safe_dump(said, sort_keys=False)}
-        files |= {f"templates/{file.name}": file.read_text() for file in sorted(MESSAGES.glob("*.tmpl"))}
+        files |= message_files(config.alerts, config.environment, config.grafana)
         given = pulumi.Config("dockyard")
         for secret in config.alerts.secrets_in(config.environment):
             files[f"secrets/{secret}"] = given.get_secret(secret) or pulumi.Output.secret("")

@@ -35,7 +35,8 @@ def routing(make_context):
     def build_routing(alerts=None, secrets=GIVEN, environment="production"):
         def program():
             said = alerts_of() if alerts is None else alerts
-            AlertRouting("a", AlertRoutingConfig(said, environment, make_context(), lambda name: name))
+            shown = "https://grafana.example.org"
+            AlertRouting("a", AlertRoutingConfig(said, environment, make_context(), lambda name: name, shown))
 
         return build(program, secrets=secrets)
 

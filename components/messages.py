@@ -1,0 +1,158 @@
+"""The texts of messages: Alertmanager's templates, with what is known beforehand put into them.
+
+A Go template cannot keep what another one wrote, so what must be measured and cut cannot be shared by `define`. It is
+shared before: in components/messages/, `<<name>>` stands for a word of the language, a value of the stack, a piece
+of Go or another file. The files whose name begins with `_` are such pieces; every other one becomes a file beside
+alertmanager.yml, with templates of the name `dockyard.<kind of receiver>.<field>`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import yaml
+
+from settings.alerts import Alerts
+from settings.receivers import Environment
+
+FOLDER = Path(__file__).parent / "messages"
+
+_PLACE = re.compile(r"<<(\w+)(?: (\d+))?>>")
+_CHARACTERS = 'len (reReplaceAll "(?s)." "x" $longer)'
+_BYTES = "len $longer"
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a channel writes, in pieces of Go, and how much of it."""
+
+    escape: str
+    bold: str
+    link: str
+    """`%[2]s` is its text, `%[3]s` its address."""
+
+    room: int
+    """How long a message may get with alerts in full; behind it come some 300 characters at most."""
+
+    most: int = 5
+    """Alerts in full, at most: what one can read on a phone."""
+
+    size: str = _CHARACTERS
+    line: str = r"\n"
+    gap: str = r"\n\n"
+    between: str = " · "
+    escape_url: str = "print"
+
+
+# What these channels' Markdown gives a meaning to, anywhere or where a line begins; a backslash takes that away.
+_MARKDOWN = r'reReplaceAll "([\\\\\\x60*_~|<>\\[\\]])" "\\${1}" | reReplaceAll "^([#+-])" "\\${1}"'
+_MARKDOWN_LINK = "[%[2]s](%[3]s)"
+_HTML_LINK = r"<a href=\"%[3]s\">%[2]s</a>"
+_PLAIN_LINK = "%[2]s<<colon>> %[3]s"
+
+FORMS = {
+    "discord": Form(_MARKDOWN, "**%s**", _MARKDOWN_LINK, room=3600),
+    # https://docs.slack.dev/messaging/formatting-message-text#escaping: these three and no other.
+    "slack": Form(
+        'reReplaceAll "&" "&amp;" | reReplaceAll "<" "&lt;" | reReplaceAll ">" "&gt;"',
+        "*%s*",
+        "<%[3]s|%[2]s>",
+        room=3400,
+        escape_url='reReplaceAll "&" "&amp;"',
+    ),
+    "teams": Form(_MARKDOWN, "**%s**", _MARKDOWN_LINK, room=9000, most=10, size=_BYTES, line=r"\n\n"),
+    "telegram": Form("html", "<b>%s</b>", _HTML_LINK, room=2700, escape_url="html"),
+    "ntfy": Form("print", "%s", _PLAIN_LINK, between=r"\n", room=3400, size=_BYTES),
+    "pagerduty": Form("print", "%s", _PLAIN_LINK, between=r"\n", room=9000, most=10),
+    "opsgenie": Form("print", "%s", _PLAIN_LINK, between=r"\n", room=9000, most=10),
+    "sms": Form("print", "%s", _PLAIN_LINK, between=r"\n", room=0),
+    "email": Form("print", "%s", _PLAIN_LINK, between=r"\n", room=60_000, most=20),
+    "email_html": Form(
+        "html", "<b>%s</b>", _HTML_LINK, room=60_000, most=20, line=r"<br>\n", gap=r"</p>\n<p>", escape_url="html"
+    ),
+}
+
+# What an SMS writes in other ways: letters and signs that GSM 7-bit lacks or counts twice (3GPP TS 23.038, 6.2.1).
+_GSM = {
+    "e": "êë",
+    "E": "ÊËÈ",
+    "a": "âáã",
+    "A": "ÂÀÁÃ",
+    "i": "îïí",
+    "I": "ÎÏÍÌ",
+    "o": "ôóõ",
+    "O": "ÔÓÕÒ",
+    "u": "ûú",
+    "U": "ÛÙÚ",
+    "c": "ç",
+    "oe": "œ",
+    "OE": "Œ",
+    "'": "`\u2018\u2019",
+    '"': "«»\u201c\u201d",
+    "-": "~·\u2013\u2014",
+    "...": "…",
+    " ": "\u00a0\u202f",
+    "x": "\u00d7",
+    "(": "[{",
+    ")": "]}",
+    "/": "|\\",
+    "EUR": "€",
+}
+_GSM_LACKS = r"""[^@£$¥èéùìòÇØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !"#¤%&'()*+,./0-9:;<=>?¡A-ZÄÖÑÜ§¿a-zäöñüà-]"""
+
+_PIECES = {
+    # One line, without anything that shows nothing or turns the direction of writing.
+    "flat": r'reReplaceAll "[\\s\\p{C}\\x{2028}\\x{2029}]+" " " | trimSpace',
+    "gsm": " | ".join(
+        [
+            *(
+                f"reReplaceAll {json.dumps(f'[{re.escape(signs)}]')} {json.dumps(written)}"
+                for written, signs in _GSM.items()
+            ),
+            f'reReplaceAll {json.dumps(_GSM_LACKS)} "?"',
+        ]
+    ),
+    # No line of it has a key, were it read as YAML.
+    "no_keys": r'reReplaceAll ": " ":\u00a0" | reReplaceAll ":(\\n|$)" ":\u00a0${1}"',
+    "address": r"^https?://[\\w.~:/?#@!$&+,;=%()'\\[\\]-]{1,490}$",
+    "whole": 'reReplaceAll "[(]" "%28" | reReplaceAll "[)]" "%29" | reReplaceAll "\'" "%27"',
+    "unmatched": "severity|scope|tier|notify_sms|dockyard_test",
+    "unshown": "alertname|product|environment|service|job|instance|severity|scope|tier|notify_sms|dockyard_test",
+}
+
+
+def message_files(alerts: Alerts, environment: Environment, grafana: str) -> dict[str, str]:
+    """Return path → text of the templates that the receivers of one environment ask for.
+
+    `grafana` is the address people reach Grafana at.
+    """
+    kinds = {type(receiver).__name__.lower() for receiver in alerts.told_in(environment).values()}
+    return {f"templates/{name}.tmpl": template(name, alerts, grafana) for name in FORMS if name.split("_")[0] in kinds}
+
+
+def template(name: str, alerts: Alerts, grafana: str) -> str:
+    """Return one file of Alertmanager's templates."""
+    words = yaml.safe_load((FOLDER / f"words.{alerts.language}.yaml").read_text())
+    form = {key: str(value) for key, value in asdict(FORMS[name]).items()}
+    stack = {"timezone": alerts.timezone, "language": alerts.language, "grafana": json.dumps(grafana)[1:-1]}
+    stack["zone"] = " UTC" if alerts.timezone == "UTC" else ""
+    return _filled(f"<<{name}>>", {**words, **_PIECES, **form, **stack})
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    def value(found: re.Match[str]) -> str:
+        name, length = found.groups()
+        if length:
+            return _cut(int(length), "…" if name == "cut" else "...")
+        return _filled(values[name] if name in values else (FOLDER / f"{name}.tmpl").read_text().strip(), values)
+
+    return _PLACE.sub(value, text)
+
+
+def _cut(length: int, end: str) -> str:
+    """Return the Go that keeps `length` characters of one line, the last of them an ellipsis where some are lost."""
+    return f'reReplaceAll "^(.{{{length - len(end)}}}).{{{len(end) + 1},}}$" "${{1}}{end}"'
