@@ -18,13 +18,15 @@ import httpx
 import yaml
 
 from components.alert_receivers import FOLDER
-from components.alert_routing import FLAGS, MESSAGES
+from components.alert_routing import FLAGS
 from components.alertmanager_config import alertmanager_config
+from components.messages import message_files
 from settings.alerts import Alerts
 from settings.receivers import Environment
 from tests.promtools import promtools
 
 PRODUCT = "tumulte"
+GRAFANA = "https://grafana.example.org"
 JSON = {"Content-Type": "application/json"}
 
 
@@ -58,8 +60,8 @@ class Alertmanager:
         (self.folder / "templates").mkdir(exist_ok=True)
         for name in self.alerts.secrets_in(self.environment):
             (self.folder / "secrets" / name).write_text(self.secrets[name])
-        for file in MESSAGES.glob("*.tmpl"):
-            (self.folder / "templates" / file.name).write_text(file.read_text())
+        for path, text in message_files(self.alerts, self.environment, GRAFANA).items():
+            (self.folder / path).write_text(text)
         said = alertmanager_config(self.alerts, self.product, self.environment)
         file = self.folder / "alertmanager.yml"
         file.write_text(yaml.safe_dump(said, sort_keys=False).replace(FOLDER, str(self.folder)))
@@ -111,6 +113,14 @@ class Alertmanager:
         answer = httpx.post(f"{self.url}/api/v2/alerts", content=json.dumps(alerts), headers=JSON, timeout=30)
         assert answer.is_success, answer.text
 
+    def silence(self, labels: Mapping[str, str]) -> None:
+        """Silence what has these labels for an hour."""
+        now = datetime.now(UTC)
+        matchers = [{"name": name, "value": value, "isRegex": False} for name, value in labels.items()]
+        times = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(hours=1)).isoformat()}
+        said = {"matchers": matchers, **times, "createdBy": "a test", "comment": "a test"}
+        httpx.post(f"{self.url}/api/v2/silences", json=said).raise_for_status()
+
     def get(self, path: str, **params: str) -> Any:
         """Ask its API."""
         return httpx.get(f"{self.url}/api/v2/{path}", params=params, timeout=60).raise_for_status().json()
@@ -139,8 +149,10 @@ def alertmanager(folder: Path, receivers: Mapping[str, Any], secrets: Mapping[st
 
 
 def firing(name: str, *, severity: str = "critical", ended: bool = False, **labels: str) -> dict[str, Any]:
-    """Return an alert as Prometheus sends it: kept alive for four evaluations, or ended just now."""
+    """Return an alert as Prometheus sends it: fires since now and for four minutes more, or ended just now."""
     now = datetime.now(UTC)
+    # A group whose first alert is older than its wait is told at once.
+    began = now - timedelta(minutes=2) if ended else now
     said = {
         "alertname": name,
         "severity": severity,
@@ -152,12 +164,12 @@ def firing(name: str, *, severity: str = "critical", ended: bool = False, **labe
     return {
         "labels": said,
         "annotations": {
-            "summary": f"{name} of {said.get('service', 'it')}",
+            "summary": f"{name} of {said.get('service', 'it')} of {said['product']}",
             "description": f"What {name} says: 0 of 1 answer.",
-            "runbook_url": f"https://grafana.example.org/d/dockyard-runbooks?viewPanel=panel-{len(name)}",
-            "dashboard_url": "https://grafana.example.org/d/dockyard-overview?viewPanel=panel-1",
+            "runbook_url": f"{GRAFANA}/d/dockyard-runbooks?viewPanel=panel-{len(name)}",
+            "dashboard_url": f"{GRAFANA}/d/dockyard-overview?viewPanel=panel-1",
         },
-        "startsAt": (now - timedelta(minutes=2)).isoformat(),
+        "startsAt": began.isoformat(),
         "endsAt": (now - timedelta(seconds=1) if ended else now + timedelta(minutes=4)).isoformat(),
         "generatorURL": "http://prometheus:9090/graph?g0.expr=up",
     }

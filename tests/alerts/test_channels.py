@@ -77,6 +77,7 @@ def test_what_is_long_is_cut_to_what_each_channel_takes(sink, run):
     for name in KINDS:
         (first, *_) = sink.wait(name, 20)
         assert "HighRequestLatency" in first.text, name
+        assert "60" in first.text, name
     assert sink.refused() == []
 
 
