@@ -24,6 +24,8 @@ from settings.receivers import (
 )
 
 FOLDER = "/etc/alertmanager"
+LINKS = ("runbook", "dashboard", "silence")
+"""Where an alert leads to."""
 
 
 def secret_file(secret: str) -> str:
@@ -94,6 +96,8 @@ def _email(receiver: Email) -> dict[str, Any]:
         "require_tls": True,
         "headers": {"Subject": _written("email", "subject")["subject"]},
         **_written("email", "html", "text"),
+        # What an alert was, and that it is over, in one conversation.
+        "threading": {"enabled": True, "thread_by_date": "daily"},
     }
     if receiver.password:
         said |= {"auth_username": receiver.username, "auth_password_file": secret_file(receiver.password)}
@@ -103,21 +107,30 @@ def _email(receiver: Email) -> dict[str, Any]:
 
 
 def _ntfy(receiver: Ntfy) -> dict[str, Any]:
-    payload = {"topic": receiver.topic, **_written("ntfy", "title", "message", "click")}
+    said = _written("ntfy", *LINKS, *(f"{link}_label" for link in LINKS))
+    payload = {
+        "topic": receiver.topic,
+        **_written("ntfy", "title", "message", "click", "priority"),
+        "tags": [_written("ntfy", "tag")["tag"]],
+        "actions": [{"action": "view", "url": said[link], "label": said[f"{link}_label"]} for link in LINKS],
+    }
     return {"url": receiver.server, **_bearer(receiver.token), "payload": payload}
 
 
 def _pagerduty(receiver: PagerDuty) -> dict[str, Any]:
+    said = _written("pagerduty", "details", *LINKS, *(f"{link}_label" for link in LINKS))
     return {
         "routing_key_file": secret_file(receiver.routing_key),
         "url": receiver.url,
         **_written("pagerduty", "description", "severity", "client_url"),
         "client": "Dockyard",
-        "details": _written("pagerduty", "details"),
-        "links": [
-            {"href": _written("pagerduty", link)[link], "text": text}
-            for link, text in (("runbook", "Runbook"), ("dashboard", "Dashboard"), ("silence", "Silence"))
-        ],
+        # By default there would be all of every alert, and of 10,000 PagerDuty takes none.
+        "details": {
+            "alerts": said["details"],
+            "firing": "{{ len .Alerts.Firing }}",
+            "resolved": "{{ len .Alerts.Resolved }}",
+        },
+        "links": [{"href": said[link], "text": said[f"{link}_label"]} for link in LINKS],
     }
 
 

@@ -46,6 +46,8 @@ class Form:
     gap: str = r"\n\n"
     between: str = " · "
     escape_url: str = "print"
+    buttons: str = "false"
+    """Whether the links of a message about one alert are not in its text."""
 
 
 # What these channels' Markdown gives a meaning to, anywhere or where a line begins; a backslash takes that away.
@@ -66,7 +68,7 @@ FORMS = {
     ),
     "teams": Form(_MARKDOWN, "**%s**", _MARKDOWN_LINK, room=9000, most=10, size=_BYTES, line=r"\n\n"),
     "telegram": Form("html", "<b>%s</b>", _HTML_LINK, room=2700, escape_url="html"),
-    "ntfy": Form("print", "%s", _PLAIN_LINK, between=r"\n", room=3400, size=_BYTES),
+    "ntfy": Form("print", "%s", _PLAIN_LINK, between=r"\n", room=3400, size=_BYTES, buttons="true"),
     "pagerduty": Form("print", "%s", _PLAIN_LINK, between=r"\n", room=9000, most=10),
     "opsgenie": Form("print", "%s", _PLAIN_LINK, between=r"\n", room=9000, most=10),
     "sms": Form("print", "%s", _PLAIN_LINK, between=r"\n", room=0),
@@ -138,7 +140,12 @@ def template(name: str, alerts: Alerts, grafana: str) -> str:
     """Return one file of Alertmanager's templates."""
     words = yaml.safe_load((FOLDER / f"words.{alerts.language}.yaml").read_text())
     form = {key: str(value) for key, value in asdict(FORMS[name]).items()}
-    stack = {"timezone": alerts.timezone, "language": alerts.language, "grafana": json.dumps(grafana)[1:-1]}
+    stack = {
+        "kind": name,
+        "timezone": alerts.timezone,
+        "language": alerts.language,
+        "grafana": json.dumps(grafana)[1:-1],
+    }
     stack["zone"] = " UTC" if alerts.timezone == "UTC" else ""
     return _filled(f"<<{name}>>", {**words, **_PIECES, **form, **stack})
 
