@@ -23,6 +23,21 @@ RECORD = {
     "proxied": True,
 }
 
+POLICY = {
+    "accountId": "acc",
+    "name": "people",
+    "decision": "allow",
+    "includes": [{"email": {"email": "ops@example.org"}}, {"emailDomain": {"domain": "example.org"}}],
+}
+APPLICATION = {
+    "accountId": "acc",
+    "name": "Grafana",
+    "type": "self_hosted",
+    "domain": "monitoring.example.org",
+    "allowedIdps": ["b", "a"],
+}
+SERVICE_TOKEN = {"accountId": "acc", "name": "uptime"}
+
 
 def config_of(tunnel: str, service: str = "http://grafana:3000") -> Properties:
     rules = [{"hostname": "monitoring.example.org", "service": service}, {"service": "http_status:404"}]

@@ -10,9 +10,22 @@ import pytest
 from pulumi.runtime.proto import provider_pb2
 
 from tests.cloudflare_api import TOKEN
-from tests.contract.cloudflare import RECORD, TUNNEL, Context, Diff, Engine, config_of, in_process
+from tests.contract.cloudflare import (
+    APPLICATION,
+    POLICY,
+    RECORD,
+    SERVICE_TOKEN,
+    TUNNEL,
+    Context,
+    Diff,
+    Engine,
+    config_of,
+    in_process,
+)
+from toolchain.standins.cloudflare.access import AccessApplication, AccessPolicy, AccessServiceToken, OfAccountOrZone
+from toolchain.standins.cloudflare.kinds import ResourceType
 from toolchain.standins.cloudflare.provider import TOKEN_FUNCTION
-from toolchain.standins.cloudflare.resources import DnsRecord, Tunnel, TunnelConfig
+from toolchain.standins.cloudflare.resources import KINDS, DnsRecord, Tunnel, TunnelConfig
 from toolchain.standins.values import UNKNOWN, Properties, from_struct, secret, to_struct
 
 DECLARED = """
@@ -28,6 +41,9 @@ print(json.dumps([
         (c.ZeroTrustTunnelCloudflared, c.ZeroTrustTunnelCloudflaredArgs),
         (c.ZeroTrustTunnelCloudflaredConfig, c.ZeroTrustTunnelCloudflaredConfigArgs),
         (c.DnsRecord, c.DnsRecordArgs),
+        (c.ZeroTrustAccessApplication, c.ZeroTrustAccessApplicationArgs),
+        (c.ZeroTrustAccessPolicy, c.ZeroTrustAccessPolicyArgs),
+        (c.ZeroTrustAccessServiceToken, c.ZeroTrustAccessServiceTokenArgs),
     )
 ]))
 """
@@ -44,10 +60,12 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 def test_type_tokens_and_inputs_are_those_of_the_installed_package() -> None:
     told = json.loads(subprocess.check_output([sys.executable, "-c", DECLARED], text=True))
-    for kind, (source, inputs, outputs) in zip((Tunnel(), TunnelConfig(), DnsRecord()), told, strict=True):
+    for kind, (source, inputs, outputs) in zip(KINDS, told, strict=True):
         assert f"'{kind.pulumi_type}'" in source
         assert set(kind.inputs) <= set(inputs), kind.pulumi_type
-        assert set(inputs) - set(kind.inputs) <= {"includeShadowMetadata", "privateRouting"}, kind.pulumi_type
+        # Access in a zone's own right, which Dockyard has no use for.
+        lacks = {"zoneId"} if isinstance(kind, OfAccountOrZone) else {"includeShadowMetadata"}
+        assert set(inputs) - set(kind.inputs) <= lacks, kind.pulumi_type
         assert set(kind.computed) | set(kind.inputs) <= set(outputs), kind.pulumi_type
 
 
@@ -113,7 +131,10 @@ def test_types_and_functions_it_does_not_have_are_refused_by_name(offline: Engin
 
 
 def test_equal_inputs_are_no_change_defaults_included(offline: Engine) -> None:
-    for kind, inputs in ((Tunnel, TUNNEL), (TunnelConfig, config_of("t")), (DnsRecord, RECORD)):
+    for kind, inputs in (
+        *((Tunnel, TUNNEL), (TunnelConfig, config_of("t")), (DnsRecord, RECORD)),
+        *((AccessApplication, APPLICATION), (AccessPolicy, POLICY), (AccessServiceToken, SERVICE_TOKEN)),
+    ):
         answer = offline.diff(kind.pulumi_type, inputs, inputs)
         assert (answer.changes, list(answer.diffs), dict(answer.detailedDiff)) == (Diff.DIFF_NONE, [], {})
     local = {"accountId": "acc", "name": "tumulte"}
@@ -132,11 +153,18 @@ def test_equal_inputs_are_no_change_defaults_included(offline: Engine) -> None:
         (DnsRecord, RECORD, {"ttl": 60}, []),
         (DnsRecord, RECORD, {"content": UNKNOWN}, []),
         (DnsRecord, RECORD, {"zoneId": "other"}, ["zoneId"]),
+        (DnsRecord, RECORD, {"type": "A"}, ["type"]),
+        (AccessApplication, APPLICATION, {"domain": "other.example.org"}, []),
+        (AccessApplication, APPLICATION, {"accountId": "other"}, ["accountId"]),
+        (AccessPolicy, POLICY, {"decision": "deny"}, []),
+        (AccessPolicy, POLICY, {"accountId": "other"}, ["accountId"]),
+        (AccessServiceToken, SERVICE_TOKEN, {"name": "other"}, []),
+        (AccessServiceToken, SERVICE_TOKEN, {"accountId": "other"}, ["accountId"]),
     ],
 )
 def test_a_change_is_an_update_or_a_replacement(
     offline: Engine,
-    kind: type[Tunnel | TunnelConfig | DnsRecord],
+    kind: type[ResourceType],
     old: Properties,
     changed: Properties,
     replaces: list[str],

@@ -1,0 +1,302 @@
+"""The tunnel from end to end: the real engine, the component, the Cloudflare stand-in and a fake of Cloudflare's API.
+
+Only the containers are not made: an echo takes the Docker plugin's place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.engine import Engine
+from ops.events import Outcome
+from tests.cloudflare_access import ONE_TIME_PIN, Refused
+from tests.cloudflare_api import TOKEN, Cloudflare, running_cloudflare
+from toolchain.progress import Progress
+from toolchain.pulumi_cli import ensure_pulumi
+from toolchain.standins.install import VERSIONS, install_standin
+from toolchain.workdir import WorkDir
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+GRAFANA = "monitoring.example.org"
+TUNNEL = {"account_id": "a" * 32, "zone_id": "b" * 32, "name": "tumulte-monitoring-staging", "hostname": GRAFANA}
+ACCESS = {
+    "team": "shop",
+    "emails": ["ops@example.org", "dev@example.org"],
+    "email_domains": ["example.org"],
+    "identity_providers": ["one-time-pin"],
+    "service_tokens": ["uptime"],
+    "session": "8h",
+}
+SERVICES = [
+    {"hostname": "shop.example.org", "service": "web", "access": False},
+    {"hostname": "shop.example.org", "service": "api", "path": "/api", "access": False},
+    {"hostname": "admin.example.org", "service": "web"},
+]
+FULL = {**TUNNEL, "access": ACCESS, "services": SERVICES}
+
+
+class Stack:
+    """A stack of the tunnel's program."""
+
+    def __init__(self, folder: Path, cloudflare: Cloudflare) -> None:
+        tools = WorkDir(CHECKOUT)
+        self.cloudflare = cloudflare
+        self.folder = folder
+        home, state = folder / "home", folder / "state"
+        state.mkdir()
+        (folder / "Pulumi.yaml").write_text("name: dockyard\nruntime: python\n")
+        shutil.copy(CHECKOUT / "tests/contract/tunnel_program.py", folder / "__main__.py")
+        install_standin("cloudflare", home / "plugins", Path(sys.executable), CHECKOUT)
+        install_echo(home / "plugins")
+        self.engine = Engine(
+            WorkDir(folder),
+            "test",
+            {
+                **os.environ,
+                "PATH": os.pathsep.join((str(tools.bin), str(Path(sys.executable).parent), os.environ["PATH"])),
+                "PYTHONPATH": str(CHECKOUT),
+                "PULUMI_HOME": str(home),
+                "PULUMI_BACKEND_URL": f"file://{state}",
+                "PULUMI_CONFIG_PASSPHRASE": "test",
+                "PULUMI_SKIP_UPDATE_CHECK": "true",
+                "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+                "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+                # Compiling Cloudflare's package takes longer than all else.
+                "PYTHONDONTWRITEBYTECODE": "",
+                "CLOUDFLARE_BASE_URL": cloudflare.url,
+                "CLOUDFLARE_API_TOKEN": TOKEN,
+            },
+        )
+        assert self.engine.show("stack init", []) == 0
+
+    def says(self, **tunnel: Any) -> None:
+        """Write the settings."""
+        (self.folder / "tunnel.json").write_text(json.dumps(tunnel))
+
+    def up(self) -> Outcome:
+        """Bring the stack up, refreshed first as `./dockyard up` does."""
+        self.code, outcome = self.engine.change("up", ["--refresh"], Progress(quiet=True))
+        return outcome
+
+    def is_clean(self) -> bool:
+        """Tell whether a refreshed preview finds nothing to do."""
+        return self.engine.show("preview", ["--refresh", "--expect-no-changes"]) == 0
+
+    def state(self) -> str:
+        """Return the state as it lies on the disk."""
+        return (self.folder / "state/.pulumi/stacks/dockyard/test.json").read_text()
+
+
+def install_echo(plugins: Path) -> None:
+    """Put the echo where the engine looks for the Docker plugin."""
+    folder = plugins / f"resource-docker-v{VERSIONS['docker']}"
+    folder.mkdir(parents=True)
+    program = folder / "pulumi-resource-docker"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={CHECKOUT} exec {sys.executable} -m tests.contract.echo "$@"\n')
+    program.chmod(0o755)
+
+
+@pytest.fixture(scope="module")
+def cloudflare() -> Iterator[Cloudflare]:
+    with running_cloudflare() as fake:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def stack(cloudflare: Cloudflare, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """The full tunnel, up. Each test leaves it so."""
+    ensure_pulumi(WorkDir(CHECKOUT), Progress(quiet=True))
+    made = Stack(tmp_path_factory.mktemp("tunnel"), cloudflare)
+    made.says(**FULL)
+    outcome = made.up()
+    assert made.code == 0, outcome.errors
+    return made
+
+
+def ingress(cloudflare: Cloudflare) -> list[dict[str, Any]]:
+    """Return the rules of the tunnel that is there."""
+    [alive] = [one for one in cloudflare.tunnels.values() if not one["deleted_at"]]
+    rules: list[dict[str, Any]] = cloudflare.configs[alive["id"]]["config"]["ingress"]
+    return rules
+
+
+def application(cloudflare: Cloudflare, domain: str = GRAFANA) -> dict[str, Any]:
+    return next(one for one in cloudflare.access.apps.values() if one["domain"] == domain)
+
+
+def policy(cloudflare: Cloudflare, decision: str) -> dict[str, Any]:
+    return next(one for one in cloudflare.access.policies.values() if one["decision"] == decision)
+
+
+def test_an_up_makes_the_tunnel_its_names_and_access_before_them(stack: Stack, cloudflare: Cloudflare) -> None:
+    [tunnel] = cloudflare.tunnels.values()
+    assert (tunnel["name"], tunnel["config_src"]) == ("tumulte-monitoring-staging", "cloudflare")
+    names = {one["name"]: (one["type"], one["content"], one["proxied"]) for one in cloudflare.records.values()}
+    assert names == dict.fromkeys(
+        (GRAFANA, "shop.example.org", "admin.example.org"), ("CNAME", f"{tunnel['id']}.cfargotunnel.com", True)
+    )
+    assert {one["domain"] for one in cloudflare.access.apps.values()} == {GRAFANA, "admin.example.org"}
+    grafana = application(cloudflare)
+    assert (grafana["session_duration"], grafana["allowed_idps"]) == ("8h", [ONE_TIME_PIN["id"]])
+    rules = ingress(cloudflare)
+    assert [(one.get("hostname"), one.get("path"), one["service"]) for one in rules] == [
+        (GRAFANA, None, "http://grafana:3000"),
+        ("admin.example.org", None, "http://web:3000"),
+        ("shop.example.org", "^/api(/|$)", "http://api:3333"),
+        ("shop.example.org", None, "http://web:3000"),
+        (None, None, "http_status:404"),
+    ]
+    guards = {one.get("hostname"): one["originRequest"].get("access") for one in rules}
+    assert guards[GRAFANA] == {"required": True, "teamName": "shop", "audTag": [grafana["aud"]]}
+    assert guards["shop.example.org"] is None
+    allowed = policy(cloudflare, "allow")["include"]
+    assert {"email": {"email": "ops@example.org"}} in allowed
+    assert {"email_domain": {"domain": "example.org"}} in allowed
+    [token] = cloudflare.access.service_tokens
+    assert policy(cloudflare, "non_identity")["include"] == [{"service_token": {"token_id": token}}]
+
+
+def test_a_second_up_changes_nothing_and_a_refreshed_preview_is_clean(stack: Stack) -> None:
+    assert stack.up().summary() == "0 changes"
+    assert stack.is_clean()
+
+
+def test_a_connector_that_comes_and_goes_is_no_change(stack: Stack, cloudflare: Cloudflare) -> None:
+    [tunnel] = cloudflare.tunnels.values()
+    tunnel.update(status="healthy", conns_active_at="2026-01-02T03:05:00Z", connections=[{"client_id": "c"}])
+    assert stack.is_clean()
+    tunnel.update(status="inactive", conns_active_at=None, connections=[])
+
+
+def test_secrets_are_encrypted_in_the_state_and_can_be_read(stack: Stack, cloudflare: Cloudflare) -> None:
+    [(identity, secret)] = cloudflare.access.secrets.items()
+    client = cloudflare.access.service_tokens[identity]["client_id"]
+    [tunnel] = cloudflare.tunnels
+    connector = cloudflare._token("GET", None, "a" * 32, tunnel)
+    for hidden in (secret, client, connector):
+        assert hidden not in stack.state()
+    told = stack.engine.read("stack output", "--json", "--show-secrets")["secrets"]
+    assert told == {"access-uptime-client-id": client, "access-uptime-client-secret": secret}
+    assert "[secret]" in str(stack.engine.read("stack output", "--json"))
+
+
+def test_changed_settings_are_changes_in_place(stack: Stack, cloudflare: Cloudflare) -> None:
+    before = set(cloudflare.tunnels) | set(cloudflare.records) | set(cloudflare.access.apps)
+    [secret] = cloudflare.access.secrets.values()
+    changed = {**ACCESS, "emails": ["ops@example.org"], "session": "12h"}
+    stack.says(**{**FULL, "name": "renamed", "access": changed})
+    outcome = stack.up()
+    # The tunnel's name; the session of two policies and two applications, and their names, and the token's.
+    assert dict(outcome.operations) == {"update": 6}, outcome.errors
+    assert set(cloudflare.tunnels) | set(cloudflare.records) | set(cloudflare.access.apps) == before
+    assert {"email": {"email": "dev@example.org"}} not in policy(cloudflare, "allow")["include"]
+    assert policy(cloudflare, "non_identity")["session_duration"] == "12h"
+    assert stack.is_clean()
+    stack.says(**FULL)
+    stack.up()
+    # The token's secret is the one that was told when it was made.
+    assert list(cloudflare.access.secrets.values()) == [secret]
+    told = stack.engine.read("stack output", "--json", "--show-secrets")["secrets"]
+    assert told["access-uptime-client-secret"] == secret
+
+
+def edit_rules(cloudflare: Cloudflare, turn: int) -> None:
+    rules = ingress(cloudflare)
+    if turn == 0:
+        rules.insert(0, {"hostname": "x.example.org", "service": "http://prometheus:9090"})
+    elif turn == 1:
+        rules[0]["originRequest"] = {}
+    else:
+        rules[0]["originRequest"]["noTLSVerify"] = True
+
+
+def edit_names(cloudflare: Cloudflare, turn: int) -> None:
+    record = next(key for key, one in cloudflare.records.items() if one["name"] == GRAFANA)
+    if turn == 0:
+        cloudflare.records[record]["content"] = "elsewhere.example.net"
+    elif turn == 1:
+        cloudflare.records[record]["proxied"] = False
+    else:
+        del cloudflare.records[record]
+
+
+def edit_access(cloudflare: Cloudflare, turn: int) -> None:
+    people, app = policy(cloudflare, "allow"), application(cloudflare)
+    if turn == 0:
+        people["include"].append({"email": {"email": "eve@example.net"}})
+        cloudflare.access.policies["theirs"] = {**people, "id": "theirs", "include": [{"everyone": {}}]}
+        app["policies"].append({"id": "theirs", "precedence": 3})
+    elif turn == 1:
+        people.update(decision="bypass", include=[{"everyone": {}}])
+        app["allowed_idps"] = []
+    else:
+        people["exclude"].append({"email": {"email": "ops@example.org"}})
+        del cloudflare.access.apps[app["id"]]
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_what_is_edited_by_hand_is_put_right(stack: Stack, cloudflare: Cloudflare, turn: int) -> None:
+    # One edit of a thing at a time: putting right one of them would cover up another.
+    for edit in (edit_rules, edit_names, edit_access):
+        edit(cloudflare, turn)
+    assert not stack.is_clean()
+    outcome = stack.up()
+    assert stack.code == 0, outcome.errors
+    cloudflare.access.policies.pop("theirs", None)
+    test_an_up_makes_the_tunnel_its_names_and_access_before_them(stack, cloudflare)
+    assert not any("noTLSVerify" in one["originRequest"] for one in ingress(cloudflare))
+    people, programs = policy(cloudflare, "allow"), policy(cloudflare, "non_identity")
+    assert [one["id"] for one in application(cloudflare)["policies"]] == [people["id"], programs["id"]]
+    assert (len(people["include"]), people["exclude"]) == (3, [])
+    assert stack.is_clean()
+
+
+def test_access_can_be_taken_off_and_services_taken_away(stack: Stack, cloudflare: Cloudflare) -> None:
+    stack.says(**TUNNEL)
+    outcome = stack.up()
+    assert stack.code == 0, outcome.errors
+    assert not (cloudflare.access.apps or cloudflare.access.policies or cloudflare.access.service_tokens)
+    assert {one["name"] for one in cloudflare.records.values()} == {GRAFANA}
+    assert [one["service"] for one in ingress(cloudflare)] == ["http://grafana:3000", "http_status:404"]
+    assert stack.is_clean()
+    stack.says(**FULL)
+    stack.up()
+    assert stack.is_clean()
+
+
+def test_requests_in_a_hurry_are_asked_again(stack: Stack, cloudflare: Cloudflare) -> None:
+    hurry = Refused(429, 971, "Please wait and consider throttling your request speed", retry_after="1")
+    cloudflare.refusals += [hurry, hurry]
+    stack.says(**{**FULL, "name": "hurried"})
+    outcome = stack.up()
+    assert stack.code == 0, outcome.errors
+    assert not cloudflare.refusals
+    stack.says(**FULL)
+    stack.up()
+
+
+def test_an_account_without_one_time_pins_is_told_how_to_get_them(stack: Stack, cloudflare: Cloudflare) -> None:
+    cloudflare.access.identity_providers = [{"id": "g", "type": "google", "name": "Google"}]
+    outcome = stack.up()
+    assert stack.code
+    assert "the account has no one-time PIN. Add it: Zero Trust" in " ".join(outcome.errors)
+    # Beyond the first page of the answer, too.
+    cloudflare.access.identity_providers = [{"id": str(n), "type": "saml"} for n in range(120)] + [ONE_TIME_PIN]
+    assert stack.up().summary() == "0 changes"
+    cloudflare.access.identity_providers = [ONE_TIME_PIN]
+
+
+def test_down_leaves_nothing_at_cloudflare(stack: Stack, cloudflare: Cloudflare) -> None:
+    code, outcome = stack.engine.change("destroy", [], Progress(quiet=True))
+    assert code == 0, outcome.errors
+    assert all(one["deleted_at"] for one in cloudflare.tunnels.values())
+    assert not (cloudflare.records or cloudflare.access.apps)
+    assert not (cloudflare.access.policies or cloudflare.access.service_tokens)
