@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ops.explained import explained
 from toolchain.progress import Progress, spell_seconds
 
 VERBS = {
@@ -24,6 +25,9 @@ VERBS = {
 }
 """Operations that change something, as they read in a line. `same`, `read` and `refresh` change nothing, and
 `replace` only stands for the pair of the others."""
+
+ENDINGS = ("update failed", "destroy failed", "refresh failed", "preview failed")
+"""What the engine says last of a run that failed, whatever the reason was."""
 
 COLOUR = re.compile(r"<\{%[^%]*%\}>")
 """The engine's own marks for colours."""
@@ -112,16 +116,24 @@ class EventFollower:
 
     def _tell_diagnostic(self, said: dict[str, Any]) -> None:
         text = COLOUR.sub("", said.get("message", "")).strip()
-        if said.get("severity") == "error" and text and text not in self.outcome.errors:
-            self.outcome.errors.append(text)
+        if said.get("severity") == "error" and text and text not in ENDINGS:
+            text = explained(text, _origin(said.get("urn", "")))
+            # What fails for a resource and for the program that waits for it is one error.
+            if not any(f": {known}".endswith(f": {text}") for known in self.outcome.errors):
+                self.outcome.errors.append(text)
         elif said.get("severity") == "warning" and text:
             self._progress.line(f"  ! {text}", "yellow")
+
+
+def _origin(urn: str) -> str:
+    """Return the label of the resource that an error is of; nothing where it is the program's."""
+    return "" if not urn or urn.split("::")[-2] == "pulumi:pulumi:Stack" else _label(urn)
 
 
 def _label(urn: str) -> str:
     """Return `container tumulte-app-postgres` for a URN."""
     *_, chain, name = urn.split("::")
     kind = chain.rsplit("$", 1)[-1].rsplit(":", 1)[-1]
-    kind = {"Resource": "secret", "RemoteImage": "image"}.get(kind, kind)
+    kind = {"Resource": "secret", "RemoteImage": "image"}.get(kind, kind.removeprefix("ZeroTrust"))
     words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in kind).strip()
     return f"{words} {name}"

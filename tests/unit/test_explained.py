@@ -1,0 +1,175 @@
+"""Errors of Cloudflare as the person reads them who ran `./dockyard up`."""
+
+import json
+
+import pytest
+
+from ops.events import EventFollower
+from ops.explained import explained
+from toolchain.progress import Progress
+
+ACCOUNT, ZONE = "023e105f4ecef8ad9ca31a8372d0c353", "0da42c8d2132a9ddaf714f9e7c920711"
+TUNNELS = f"/accounts/{ACCOUNT}/cfd_tunnel"
+RECORDS = f"/zones/{ZONE}/dns_records"
+APPS = f"/accounts/{ACCOUNT}/access/apps"
+TOKENS = f"/accounts/{ACCOUNT}/access/service_tokens"
+
+BAD_TOKEN = "Cloudflare does not know the API token; make one that is an API token and no API key: pulumi config set"
+TAKEN = f"this name has a DNS record already in the zone {ZONE} (tunnel.zone_id); delete that record, or choose another"
+
+
+def official(path, status, *errors, method="POST"):
+    """What terraform-provider-cloudflare v5 says by cloudflare-go, as Pulumi passes it on."""
+    told = [{"code": code, "message": message} for code, message in errors]
+    answer = json.dumps({"success": False, "errors": told, "messages": [], "result": None}, separators=(",", ":"))
+    return (
+        f'1 error occurred:\n\t* failed to make http request: {method} "https://api.cloudflare.com/client/v4{path}":'
+        f" {status} {answer}\n\n"
+    )
+
+
+def standin(path, status, *errors, method="POST"):
+    """What the stand-in says."""
+    told = ", ".join(f"{message} (code {code})" for code, message in errors)
+    return f"creating urn:pulumi:x::y::z: Cloudflare refused {method} {path} with {status.split()[0]}: {told}"
+
+
+@pytest.mark.parametrize("plugin", [official, standin])
+@pytest.mark.parametrize(
+    ("path", "status", "code", "message", "sentence"),
+    [
+        (TUNNELS, "401 Unauthorized", 1000, "Invalid API Token", BAD_TOKEN),
+        (TUNNELS, "400 Bad Request", 6003, "Invalid request headers", BAD_TOKEN),
+        (TUNNELS, "400 Bad Request", 9106, "Missing X-Auth-Key, X-Auth-Email or Authorization headers", BAD_TOKEN),
+        (
+            TUNNELS,
+            "403 Forbidden",
+            10000,
+            "Authentication error",
+            f"the API token is wrong or must not do this in the account {ACCOUNT} (tunnel.account_id); it needs the"
+            " permission “Account · Cloudflare Tunnel · Edit”",
+        ),
+        (RECORDS, "403 Forbidden", 9109, "Invalid access token", "it needs the permission “Zone · DNS · Edit”"),
+        (APPS, "403 Forbidden", 10000, "Authentication error", "“Account · Access: Apps and Policies · Edit”"),
+        (TOKENS, "403 Forbidden", 10000, "Authentication error", "“Account · Access: Service Tokens · Edit”"),
+        (
+            RECORDS,
+            "400 Bad Request",
+            7003,
+            f"Could not route to /client/v4{RECORDS}, perhaps your object identifier is invalid?",
+            f"Cloudflare knows nothing of the zone {ZONE} (tunnel.zone_id); copy the id from the overview page",
+        ),
+        (TUNNELS, "404 Not Found", 7003, "Could not route", f"Cloudflare knows nothing of the account {ACCOUNT}"),
+        (RECORDS, "400 Bad Request", 1001, "Invalid zone identifier", "Cloudflare knows nothing of the zone"),
+        (RECORDS, "400 Bad Request", 81053, "An A, AAAA, or CNAME record with that host already exists.", TAKEN),
+        (RECORDS, "400 Bad Request", 81054, "A CNAME record with that host already exists.", TAKEN),
+        (RECORDS, "400 Bad Request", 81057, "The record already exists.", TAKEN),
+        (RECORDS, "400 Bad Request", 81058, "An identical record already exists.", TAKEN),
+        (
+            TUNNELS,
+            "409 Conflict",
+            1013,
+            "You already have a tunnel with this name. Delete the existing tunnel, or choose a different name",
+            "Cloudflare has a tunnel of this name already; delete it (Zero Trust → Networks → Tunnels), choose another",
+        ),
+        (
+            f"{TUNNELS}/f70ff985",
+            "400 Bad Request",
+            1022,
+            "You cannot delete this tunnel because it has active connections.",
+            "a connector is still connected to the tunnel; wait a minute",
+        ),
+        (f"{TUNNELS}/f70ff985", "404 Not Found", 1003, "Tunnel not found", "deleted at Cloudflare meanwhile"),
+        (
+            APPS,
+            "403 Forbidden",
+            9999,
+            "access.api.error.not_enabled: Access is not enabled. Visit the Access dashboard",
+            f"Access is not enabled in the account {ACCOUNT} (tunnel.account_id); open one.dash.cloudflare.com",
+        ),
+        (APPS, "409 Conflict", 11010, "access.api.error.application_already_exists", "delete that application"),
+        (
+            TUNNELS,
+            "429 Too Many Requests",
+            971,
+            "Please wait and consider throttling your request speed",
+            "1200 requests in five minutes; wait that long",
+        ),
+        (TUNNELS, "502 Bad Gateway", 502, "bad gateway", "look at www.cloudflarestatus.com"),
+    ],
+)
+def test_a_refusal_is_one_sentence_with_what_to_do(plugin, path, status, code, message, sentence):
+    told = explained(plugin(path, status, (code, message)), "dns record t-dns")
+    assert sentence in told
+    assert told.startswith("dns record t-dns: ")
+    assert told.endswith(f"(Cloudflare's code {code})")
+    assert "\n" not in told
+    assert "{" not in told
+
+
+def test_two_codes_are_one_sentence_of_the_more_telling():
+    text = official(RECORDS, "404 Not Found", (7003, "Could not route to /x"), (7000, "No route for that URI"))
+    assert explained(text, "").startswith(f"Cloudflare knows nothing of the zone {ZONE}")
+    assert explained(text, "").endswith("(Cloudflare's code 7000, 7003)")
+
+
+def test_the_same_code_is_another_thing_of_another_part_of_the_api():
+    text = official(RECORDS, "400 Bad Request", (1013, "something of DNS"))
+    assert explained(text, "") == "Cloudflare refused: something of DNS (code 1013)"
+
+
+def test_an_answer_that_nobody_knows_is_shortened_to_what_cloudflare_says():
+    text = official(f"{TUNNELS}/x/configurations", "400 Bad Request", (1056, "Bad Configuration: no catch-all"))
+    assert explained(text, "rules") == "rules: Cloudflare refused: Bad Configuration: no catch-all (code 1056)"
+
+
+def test_a_chain_of_errors_is_read_whole():
+    text = (
+        f'failed to make http request: GET "https://api.cloudflare.com/client/v4{TUNNELS}/x": 400 Bad Request'
+        ' {"success":false,"errors":[{"code":6003,"message":"Invalid request headers","error_chain":[{"code":6111,'
+        '"message":"Invalid format for Authorization header"}]}],"messages":[],"result":null}'
+    )
+    assert explained(text, "").startswith(BAD_TOKEN)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'failed to make http request: Post "https://api.cloudflare.com/client/v4{TUNNELS}": dial tcp: lookup'
+        " api.cloudflare.com on 127.0.0.11:53: no such host",
+        "creating urn:x: Cloudflare's API at https://api.cloudflare.com/client/v4 cannot be reached ([Errno -3])",
+    ],
+)
+def test_an_api_that_cannot_be_reached_is_told_so(text):
+    assert explained(text, "").startswith("Cloudflare's API cannot be reached from this machine; check its network")
+
+
+def test_a_missing_token_says_how_to_give_one():
+    text = "creating urn:x: there is no API token for Cloudflare; set it with `pulumi config set`"
+    assert explained(text, "") == (
+        "there is no API token for Cloudflare; give one: pulumi config set --secret cloudflare:apiToken, see"
+        " docs/tunnel.md"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Unable to create container: Conflict",
+        'Error pulling image: Get "https://registry-1.docker.io/v2/": dial tcp: i/o timeout',
+        "update failed",
+    ],
+)
+def test_an_error_of_somebody_else_stays_as_it_is(text):
+    assert explained(text, "container x") == text
+
+
+def test_what_fails_for_a_resource_and_for_the_program_is_told_once_and_the_engines_last_words_not(tmp_path):
+    text = official(RECORDS, "400 Bad Request", (81053, "An A, AAAA, or CNAME record with that host already exists."))
+    stack = "urn:pulumi:staging::dockyard::pulumi:pulumi:Stack::dockyard-staging"
+    record = "urn:pulumi:staging::dockyard::dockyard:x:Y$cloudflare:index/dnsRecord:DnsRecord::t-dns-x.example.org"
+    follower = EventFollower(tmp_path / "events", Progress(quiet=True))
+    for urn, message in ((record, text), (stack, f"Traceback …\nException: {text}"), (stack, "update failed")):
+        follower._tell({"diagnosticEvent": {"severity": "error", "message": message, "urn": urn}})
+    [told] = follower.outcome.errors
+    assert told.startswith("dns record t-dns-x.example.org: this name has a DNS record already")
