@@ -14,6 +14,7 @@ from components.context import ScrapeTarget, StackContext
 from components.edge_proxy import EdgeProxyConfig, Front, Guard
 from components.metrics_files import metrics_folder
 from components.probes import Probed, probe_targets
+from components.receiver_secrets import check_receiver_secrets
 from settings.edge import Route
 from settings.loader import EDGE_HTTP, EDGE_HTTPS, Settings, from_engine, load
 from settings.names import STORES, TOOLS
@@ -33,6 +34,9 @@ def engine_settings() -> Settings:
         raise pulumi.RunError(str(error)) from error
     for problem in settings.missing_secrets:
         pulumi.log.warn(f"{problem} (`up` refuses to go on without it)")
+    for problem in settings.warnings:
+        pulumi.log.warn(str(problem))
+    check_receiver_secrets(settings, values)
     return settings
 
 

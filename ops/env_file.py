@@ -11,14 +11,6 @@ from dotenv.variables import Variable, parse_variables
 
 from settings.problems import NOTHING, Problem, SettingsError
 
-_PLACEHOLDER = re.compile(
-    r"(?i:^your[-_ ]|[-_ ]here$|placeholder|change[-_ ]?(me|it|this))|^<.*>$|\.\.\.|…"
-    # In small letters only, and long or alone: a token may hold an xxX by chance.
-    r"|(?<![A-Za-z0-9])x{3,}(?![A-Za-z0-9])|x{5}$"
-    r"|//(user|username):(pass|password)@|@(host|hostname)[:/]|:port/",
-    re.ASCII,
-)
-
 
 def read_env_file(file: Path) -> dict[str, str]:
     """Return the variables in the order of the file; of two of one name the last counts.
@@ -44,11 +36,6 @@ def read_env_file(file: Path) -> dict[str, str]:
     if problems:
         raise SettingsError(problems)
     return found
-
-
-def is_placeholder(value: str) -> bool:
-    """Say whether a value only shows where the real one goes: `your-secret-key`, `eyJhxxxxx`, `<token>`."""
-    return bool(_PLACEHOLDER.search(value))
 
 
 def _filled_in(binding: Binding, earlier: dict[str, str], file: str, problems: list[Problem]) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ops.env_file import is_placeholder
 from ops.stack_file import GONE, Place, found
+from settings.example_text import is_placeholder
 from settings.product import Product
 from settings.stack import Stack
 

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+from settings.alert_checks import unheard
 from settings.alert_rules import alert_names, log_rule_files, rule_files, thresholds
 from settings.base import Model
 from settings.exposure import public_tool_problems
@@ -32,17 +33,10 @@ def check_together(
 ) -> list[Problem]:
     """Return every problem between stack, product and images."""
     product_lines = Lines.of(checkout / product_file)
+    in_either = _in_either(stack, stack_file, stack_lines, product_file, product_lines)
 
     def in_product(path: list[str | int], found: str, expected: str) -> Problem:
         return Problem(product_file, dotted(path), found, expected, line=product_lines.find(path))
-
-    def in_either(path: list[str | int], found: str, expected: str) -> Problem:
-        """A section of either file: it is told where it stands, the stack file first."""
-        section, *rest = path
-        own: list[str | int] = ["config", f"dockyard:{section}", *rest]
-        if _stands(getattr(stack, str(section)), rest):
-            return Problem(stack_file, dotted(own), found, expected, line=stack_lines.find(own))
-        return in_product(path, found, expected)
 
     problems = [in_product(*problem) for problem in _product_problems(product)]
     shared = (
@@ -56,6 +50,30 @@ def check_together(
     for path, found, expected in _tunnel_problems(stack, product):
         problems.append(Problem(stack_file, dotted(path), found, expected, line=stack_lines.find(path)))
     return problems
+
+
+def unheard_problems(
+    stack: Stack, product: Product, stack_file: str, stack_lines: Lines, product_file: str, checkout: Path
+) -> list[Problem]:
+    """Return why critical alerts of this environment would reach nobody."""
+    lines = Lines.of(checkout / product_file)
+    in_either = _in_either(stack, stack_file, stack_lines, product_file, lines)
+    return [in_either(*problem) for problem in unheard(product.alerts, stack.environment)]
+
+
+def _in_either(
+    stack: Stack, stack_file: str, stack_lines: Lines, product_file: str, product_lines: Lines
+) -> Callable[..., Problem]:
+    """Return what makes a problem of a section of either file: it is told where it stands, the stack file first."""
+
+    def made(path: list[str | int], found: str, expected: str, remedy: str = "") -> Problem:
+        section, *rest = path
+        own: list[str | int] = ["config", f"dockyard:{section}", *rest]
+        if _stands(getattr(stack, str(section)), rest):
+            return Problem(stack_file, dotted(own), found, expected, remedy, stack_lines.find(own))
+        return Problem(product_file, dotted(path), found, expected, remedy, product_lines.find(path))
+
+    return made
 
 
 def placeholders(stack: Stack, stack_file: str, lines: Lines) -> list[Problem]:

@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from settings.build import Build
-from settings.checks import check_together, placeholders
+from settings.checks import check_together, placeholders, unheard_problems
 from settings.environment import as_run_here
 from settings.images import ImageTable, load_images
 from settings.machine import Machine, read_machine
@@ -49,6 +49,9 @@ class Settings:
 
     missing_secrets: tuple[Problem, ...] = ()
     """Secrets and identifiers that nobody gave, where the stack lets a preview go on without them."""
+
+    warnings: tuple[Problem, ...] = ()
+    """What is no reason to refuse."""
 
     def image(self, name: str) -> str:
         """Return the reference to run for a key of components/images.yaml, a full reference, or a built workload.
@@ -171,13 +174,20 @@ def load(
         problems += [] if earlier else _unused_secrets(stack, product, configuration, stack_file, lines)
     missing = _missing_secrets(stack, product, configuration, stack_name, lines) if stack else []
     missing += placeholders(stack, stack_file, lines) if stack else []
+    silent = (
+        unheard_problems(stack, product, stack_file, lines, str(product_path), checkout) if stack and product else []
+    )
+    if stack and stack.environment == "production":
+        missing, silent = [*missing, *silent], []
     if problems or not (stack and preview and stack.preview_without_secrets):
         problems += missing
     if problems or stack is None or product is None or raw is None:
         raise SettingsError(problems)
     machine = read_machine(checkout / ".dockyard" / "machine.yaml")
     release = earlier or Release(stack=dict(values), product=raw, images={})
-    settings = Settings(stack_name, stack, product, images, machine, release, bool(earlier), tuple(missing))
+    settings = Settings(
+        stack_name, stack, product, images, machine, release, bool(earlier), tuple(missing), tuple(silent)
+    )
     if earlier:
         return settings
     known = {name: settings.image(name) for name in settings.image_names}

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ops.env_file import is_placeholder, read_env_file
+from ops.env_file import read_env_file
 from ops.stack_file import GONE, edited_text
+from settings.example_text import is_placeholder
 from settings.problems import SettingsError
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -38,7 +38,7 @@ def rendered(stack: str, more: dict[str, Any] | None = None) -> World:
     configuration = configured(stack, {"preview_without_secrets": True, **(more or {})})
     given = load(configuration, stack, preview=True)
     known = known_secrets(given.stack, given.product)
-    secrets = {name: ALICE if name == PEOPLE else f"https://example.invalid/{name}" for name in known}
+    secrets = {name: ALICE if name == PEOPLE else f"https://hooks.test/{name}" for name in known}
     plain = {
         name: value if isinstance(value, str) else json.dumps(value) for name, value in configuration.values.items()
     }

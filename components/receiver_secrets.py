@@ -1,0 +1,90 @@
+"""Whether the secrets of receivers can be what they should be: asked before anything is made.
+
+Without it a deploy goes well with a webhook that says PLACEHOLDER, and nobody hears of it: the alert that it does not
+work goes the same way. A value is looked at and never told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pulumi
+
+from settings.example_text import is_only_a_word, leads_nowhere
+from settings.loader import CHECKOUT, NAMESPACE, Settings
+from settings.problems import Lines, Problem, SettingsError
+
+ADDRESS = "an address: https://…"
+KEYS = {
+    "routing_key": (re.compile(r"[A-Za-z0-9]{32}", re.ASCII), "PagerDuty's integration key: 32 letters and digits"),
+    "bot_token": (re.compile(r"\d+:\S{20,}", re.ASCII), "a bot's token as BotFather gives it: 123456789:AA…"),
+    "api_key": (re.compile(r"\S{16,}", re.ASCII), "the key of an API integration"),
+    "ca": (re.compile(r".*-----BEGIN CERTIFICATE-----.*", re.DOTALL), "a certificate in PEM"),
+}
+"""Field → what its secret must be made of, and how that is told. `password` and `token` may be anything."""
+
+
+def check_receiver_secrets(settings: Settings, values: Mapping[str, str], checkout: Path = CHECKOUT) -> None:
+    """Look at the secrets that receivers are reached by; `values` is the engine's configuration.
+
+    Raises pulumi.RunError with each that cannot be right, where production's critical alerts would go by it. Warns of
+    others outside of development. Secrets that are not there at all are for the settings to tell.
+    """
+    environment, alerts = settings.stack.environment, settings.product.alerts
+    if environment == "development":
+        return
+    file = f"Pulumi.{settings.stack_name}.yaml"
+    lines = Lines.of(checkout / file)
+    refused: dict[str, Problem] = {}
+    doubtful: dict[str, Problem] = {}
+
+    def look(secret: str, field: str, place: str, *, critical: bool) -> None:
+        value = values.get(f"{NAMESPACE}{secret}")
+        wrong = None if value is None else _wrong(field, value)
+        if wrong is None:
+            return
+        found, expected = wrong
+        line = lines.find(["config", f"{NAMESPACE}{secret}"])
+        text = f"{expected}, for {place}"
+        remedy = f"Set it: pulumi config set --secret {NAMESPACE}{secret} -s {settings.stack_name}"
+        told = refused if critical and environment == "production" else doubtful
+        told[secret] = Problem(file, f"config.{NAMESPACE}{secret}", found, text, remedy, line)
+
+    for name, receiver in alerts.told_in(environment).items():
+        for field, secret in receiver.secrets.items():
+            place = f"alerts.receivers.{name}.{field}"
+            look(secret, field, place, critical="critical" in receiver.severities)
+    if alerts.heartbeat:
+        look(alerts.heartbeat, "url", "alerts.heartbeat", critical=False)
+    if refused:
+        raise pulumi.RunError(str(SettingsError(list(refused.values()))))
+    for problem in doubtful.values():
+        pulumi.log.warn(f"{problem} (nobody is told by this receiver)")
+
+
+def _wrong(field: str, value: str) -> tuple[str, str] | None:
+    """Return what is wrong with a secret of a field, without its value, and what it should be; None if nothing is."""
+    kind, expected = KEYS.get(field, (None, "the real one"))
+    if field in ("webhook", "url"):
+        expected = ADDRESS
+    if not value.strip():
+        return "an empty secret", expected
+    anything = field in ("password", "token")
+    if is_only_a_word(value) if anything else leads_nowhere(value):
+        return "a placeholder", expected
+    if field in ("webhook", "url") and not _is_address(value.strip()):
+        return "no address", expected
+    if kind is not None and not kind.fullmatch(value.strip()):
+        return "something else", expected
+    return None
+
+
+def _is_address(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", value)

@@ -1,0 +1,219 @@
+"""Production is not deployed where nobody would be told of its critical alerts."""
+
+import pulumi
+import pytest
+
+from components import receiver_secrets
+from components.receiver_secrets import check_receiver_secrets
+from settings.alert_checks import unheard
+from settings.alerts import Alerts
+from settings.example_text import is_only_a_word, leads_nowhere
+from settings.loader import Configuration, load
+from settings.problems import SettingsError
+from tests.unit.shop import CHECKOUT
+
+ALL = {"type": "discord", "webhook": "ops"}
+MAIL = {"type": "email", "to": ["oncall@shop.net"], "from": "alerts@shop.net", "smarthost": "mail.shop.net:587"}
+KEY = "b7ddd4e4a7ea3e7b5f5c8a9d0e1f2a3b"
+
+
+def found_in(receivers, environment="production"):
+    alerts = Alerts.model_validate({"receivers": receivers})
+    return [(".".join(map(str, path)), found) for path, found, _, _ in unheard(alerts, environment)]
+
+
+class TestSettings:
+    def test_a_receiver_of_every_critical_alert_is_enough(self):
+        assert found_in({"all": ALL}) == []
+        assert found_in({"critical": {**ALL, "severities": ["critical"]}}) == []
+
+    @pytest.mark.parametrize(
+        ("receivers", "found"),
+        [
+            ({}, "no receiver"),
+            ({"chat": {**ALL, "severities": ["warning", "info"]}}, "chat takes warning and info"),
+            ({"chat": {**ALL, "environments": ["staging"]}}, "chat is not told of production"),
+            ({"chat": {**ALL, "alerts": ["HostDown"]}}, "chat takes only HostDown"),
+            ({"chat": {**ALL, "labels": {"team": "a"}}}, 'chat takes only team="a"'),
+            ({"sms": {"type": "sms", "url": "ops"}}, 'sms takes only notify_sms="true"'),
+        ],
+    )
+    def test_without_one_it_is_told_why_none_is(self, receivers, found):
+        ((path, text),) = found_in(receivers)
+        assert path == "alerts.receivers"
+        assert found in text
+
+    @pytest.mark.parametrize(
+        ("receiver", "path", "found"),
+        [
+            ({**MAIL, "to": ["oncall@shop.net", "PLACEHOLDER@shop.net"]}, "to.1", '"PLACEHOLDER@shop.net"'),
+            ({**MAIL, "from": "dockyard@example.org"}, "from", '"dockyard@example.org"'),
+            ({**MAIL, "smarthost": "smtp.love-parser.example:587"}, "smarthost", '"smtp.love-parser.example:587"'),
+            ({**MAIL, "smarthost": "CHANGEME:587"}, "smarthost", '"CHANGEME:587"'),
+            ({"type": "slack", "webhook": "ops", "channel": "#your-channel-here"}, "channel", '"#your-channel-here"'),
+            ({"type": "ntfy", "topic": "placeholder"}, "topic", '"placeholder"'),
+            ({"type": "ntfy", "topic": "shop", "server": "https://ntfy.example.com"}, "server", '"https://ntfy.exa'),
+        ],
+    )
+    def test_what_only_holds_a_place_is_told_where_it_stands(self, receiver, path, found):
+        (one,) = found_in({"on-call": receiver})
+        assert one[0] == f"alerts.receivers.on-call.{path}"
+        assert one[1].startswith(found)
+
+    def test_what_is_not_for_critical_alerts_is_left_alone(self):
+        chat = {"type": "ntfy", "topic": "placeholder", "severities": ["warning"]}
+        assert found_in({"all": ALL, "chat": chat}) == []
+
+    def test_development_may_be_silent(self):
+        assert found_in({}, "development") == []
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    (tmp_path / "products").mkdir()
+    (tmp_path / "components").mkdir()
+    (tmp_path / "components/images.yaml").write_text((CHECKOUT / "components/images.yaml").read_text())
+    (tmp_path / "products/shop.yaml").write_text(
+        "name: shop\nservices: {api: {image: demo, port: 80, health: {http: /}, limits: {memory: 64MB}}}\n"
+    )
+    return tmp_path
+
+
+def read(checkout, environment, receivers, *, preview=False, **more):
+    lines = [
+        "config:",
+        "  dockyard:product: products/shop.yaml",
+        f"  dockyard:environment: {environment}",
+        f"  dockyard:alerts: {{receivers: {receivers}}}",
+        "  dockyard:ops: {secure: v1:abc}",
+    ]
+    (checkout / "Pulumi.live.yaml").write_text("\n".join(lines))
+    said = {"product": "products/shop.yaml", "environment": environment, "alerts": {"receivers": receivers}, **more}
+    return load(
+        Configuration(said, frozenset({"ops"} if receivers else ())), "live", checkout=checkout, preview=preview
+    )
+
+
+class TestUp:
+    def test_production_is_refused_with_the_line_and_what_to_do(self, checkout):
+        with pytest.raises(SettingsError) as caught:
+            read(checkout, "production", {"chat": {**ALL, "severities": ["warning"]}})
+        (problem,) = caught.value.problems
+        assert str(problem).startswith("Pulumi.live.yaml:4: config.dockyard:alerts.receivers: found no receiver of")
+        assert "expected a receiver that hears of every critical alert of production" in str(problem)
+        assert "For instance: on-call: {type: slack" in str(problem)
+
+    def test_a_preview_without_secrets_goes_on_and_says_so(self, checkout):
+        settings = read(checkout, "production", {}, preview=True, preview_without_secrets=True)
+        assert [problem.path for problem in settings.missing_secrets] == ["config.dockyard:alerts.receivers"]
+
+    def test_any_other_preview_is_refused(self, checkout):
+        with pytest.raises(SettingsError, match=r"alerts\.receivers"):
+            read(checkout, "production", {}, preview=True)
+
+    def test_staging_is_warned_of(self, checkout):
+        settings = read(checkout, "staging", {})
+        assert settings.missing_secrets == ()
+        assert [problem.path for problem in settings.warnings] == ["config.dockyard:alerts.receivers"]
+
+    def test_development_is_not(self, checkout):
+        assert read(checkout, "development", {}).warnings == ()
+
+
+class TestSecrets:
+    @pytest.fixture
+    def warned(self, monkeypatch):
+        told = []
+        monkeypatch.setattr(receiver_secrets.pulumi.log, "warn", told.append)
+        return told
+
+    def check(self, checkout, receivers, value, environment="production"):
+        settings = read(checkout, environment, receivers)
+        values = {} if value is None else {"dockyard:ops": value}
+        check_receiver_secrets(settings, values, checkout)
+
+    @pytest.mark.parametrize(
+        ("receiver", "value", "found"),
+        [
+            (ALL, "", "an empty secret"),
+            (ALL, "  \n", "an empty secret"),
+            (ALL, "null", "a placeholder"),
+            (ALL, "PLACEHOLDER", "a placeholder"),
+            (ALL, "https://discord.com/api/webhooks/PLACEHOLDER", "a placeholder"),
+            (ALL, "https://discord.com/api/webhooks/xxx/yyy", "a placeholder"),
+            (
+                {"type": "slack", "webhook": "ops"},
+                f"https://hooks.slack.com/services/T00/B00/{'X' * 24}",
+                "a placeholder",
+            ),
+            (ALL, "https://example.com/webhook", "a placeholder"),
+            (ALL, "discord.com/api/webhooks/1/s3cret", "no address"),
+            (ALL, "https://", "no address"),
+            ({"type": "webhook", "url": "ops"}, "ftp://hooks.shop.net/s3cret", "no address"),
+            ({"type": "pagerduty", "routing_key": "ops"}, KEY[:-1], "something else"),
+            ({"type": "pagerduty", "routing_key": "ops"}, "x" * 32, "a placeholder"),
+            ({"type": "opsgenie", "api_key": "ops"}, "s3cret", "something else"),
+            ({"type": "telegram", "bot_token": "ops", "chat_id": 1}, "s3cret-without-a-number", "something else"),
+            ({**MAIL, "username": "alerts", "password": "ops"}, "changeme", "a placeholder"),
+            ({**MAIL, "ca": "ops"}, "s3cret", "something else"),
+        ],
+    )
+    def test_production_is_refused_where_one_cannot_be_right_and_its_value_is_not_told(
+        self, checkout, receiver, value, found
+    ):
+        with pytest.raises(pulumi.RunError) as caught:
+            self.check(checkout, {"on-call": receiver}, value)
+        said = str(caught.value)
+        assert f"Pulumi.live.yaml:5: config.dockyard:ops: found {found}, expected" in said
+        assert "for alerts.receivers.on-call." in said
+        assert "pulumi config set --secret dockyard:ops -s live" in said
+        assert "s3cret" not in said
+
+    @pytest.mark.parametrize(
+        ("receiver", "value"),
+        [
+            (ALL, "https://discord.com/api/webhooks/1234/AbC-xxX_xxx0"),
+            (ALL, "https://discord.com/api/webhooks/1234/AbC\n"),
+            (ALL, "http://10.0.0.7:8080/hook?token=1"),
+            ({"type": "slack", "webhook": "ops"}, "https://hooks.slack.com/services/T02AB/B03CD/eXXf"),
+            ({"type": "pagerduty", "routing_key": "ops"}, KEY),
+            ({"type": "pagerduty", "routing_key": "ops"}, "R01ABCDEFGHIJKLMNOPQRSTUVWXYZ2345"[:32]),
+            ({"type": "opsgenie", "api_key": "ops"}, "f5b7ddd4-e4a7-4ea3-8b5f-5c8a9d0e1f2a"),
+            ({"type": "telegram", "bot_token": "ops", "chat_id": 1}, "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"),
+            ({**MAIL, "username": "alerts", "password": "ops"}, "what... an example of xxx"),
+            ({**MAIL, "ca": "ops"}, "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n"),
+        ],
+    )
+    def test_what_can_be_right_is_taken(self, checkout, receiver, value, warned):
+        self.check(checkout, {"on-call": receiver}, value)
+        assert warned == []
+
+    def test_one_that_is_not_there_is_for_the_settings_to_tell(self, checkout, warned):
+        self.check(checkout, {"on-call": ALL}, None)
+        assert warned == []
+
+    @pytest.mark.parametrize(
+        ("environment", "receivers"),
+        [
+            ("staging", {"chat": ALL}),
+            ("production", {"chat": {**ALL, "severities": ["warning"]}, "all": {"type": "ntfy", "topic": "shop"}}),
+        ],
+    )
+    def test_elsewhere_and_for_warnings_it_is_a_warning(self, checkout, environment, receivers, warned):
+        self.check(checkout, receivers, "PLACEHOLDER", environment)
+        (text,) = warned
+        assert "config.dockyard:ops: found a placeholder" in text
+        assert "alerts.receivers.chat.webhook" in text
+
+
+@pytest.mark.parametrize("value", ["your-token", "TOKEN_HERE", "<token>", "...", "null", "N/A", "ChangeMe", "xxxx", ""])
+def test_words_that_stand_for_another_are_known(value):
+    assert is_only_a_word(value)
+    assert leads_nowhere(value)
+
+
+@pytest.mark.parametrize(
+    "value", ["hunter2", "password with... dots", "nullable", "#ops", "ops@shop.net", "10.0.0.1:25"]
+)
+def test_what_may_be_meant_is_taken(value):
+    assert not is_only_a_word(value)
