@@ -110,7 +110,6 @@ class CloudflareTunnel(pulumi.ComponentResource):
             f"{name}-ingress",
             account_id=settings.account_id,
             tunnel_id=tunnel.id,
-            source="cloudflare",
             config={"ingresses": _ingress(config, guard)},
             opts=own,
         )
