@@ -75,7 +75,7 @@ SEED_LIMITS = {
 ALWAYS_FIRING = {"Watchdog"}
 """vector(1) has no series that could keep it from firing."""
 
-SCOPES = {"host", "container", "service", "store", "queue", "probe", "edge", "monitoring", "backup", "drift", "slo"}
+SCOPES = {"host", "container", "service", "store", "queue", "probe", "edge", "monitoring", "backup", "slo"}
 ANNOTATIONS = {"summary", "description", "runbook_url", "dashboard_url"}
 
 
