@@ -21,9 +21,8 @@ from components.job import OneShotJob
 from components.spec import Attachment, ContainerSpec, Mount
 from components.volume import config_volume
 from settings.container import Limits
+from settings.names import PACKED, STAGE
 
-STAGE = "/dockyard/files"
-PACKED = "/dockyard/packed"
 TARGET = "/dockyard/volume"
 
 

@@ -88,6 +88,18 @@ def status(stack: Stack) -> None:
 
 
 @app.command()
+def drift(
+    stack: Stack,
+    fix: Annotated[bool, typer.Option("--fix", help="Put it right, then compare again.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare what runs with what was declared. Exit code 0, 1 where something drifted, 2 where nobody can tell."""
+    from ops.drift.command import drift as find_drift  # noqa: PLC0415 - what it needs would slow every command
+
+    raise typer.Exit(find_drift(WorkDir(), stack, Progress(quiet=True), fix=fix, as_json=as_json))
+
+
+@app.command()
 def logs(
     stack: Stack,
     service: Service = None,

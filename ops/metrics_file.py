@@ -8,8 +8,9 @@
                    dockyard_drift_resources                 resources that are not as that release declares them
                    dockyard_drift_last_check_timestamp_seconds
 
-`standing.prom` is written after a good run only: that refreshed the state and left every resource as declared, so that
-it says 0. A failed one leaves what was known before. components/metrics_files.py makes the folder.
+`standing.prom` is written after a good run, which refreshed the state and left every resource as declared, so that it
+says 0; and by `drift`, which says what it found. A failed run, and a comparison that could not tell, leave what was
+known before. components/metrics_files.py makes the folder.
 """
 
 from __future__ import annotations
@@ -49,16 +50,26 @@ def tell_deploy(
     succeeded: bool,
 ) -> None:
     """Write down how a deployment ended. What cannot be written is a warning: nothing depends on it but alerts."""
+    now = time.time()
+    files = {"deploy.prom": exposition(_deploy(outcome, now, seconds, succeeded))}
+    if succeeded:
+        files["standing.prom"] = exposition(_standing(state, now, drifted=0))
+    _write(state, client, files, now, progress)
+
+
+def tell_drift(state: State, client: docker.DockerClient, drifted: int, progress: Progress) -> None:
+    """Write down how many resources are not as declared."""
+    now = time.time()
+    _write(state, client, {"standing.prom": exposition(_standing(state, now, drifted))}, now, progress)
+
+
+def _write(state: State, client: docker.DockerClient, files: Mapping[str, str], now: float, progress: Progress) -> None:
     writer = next(
         (one["id"] for one in state.of_type(CONTAINER) if labels(one).get("dockyard.service") == METRICS_WRITER), None
     )
     if writer is None:
         # It ended before there was anything to write into.
         return
-    now = time.time()
-    files = {"deploy.prom": exposition(_deploy(outcome, now, seconds, succeeded))}
-    if succeeded:
-        files["standing.prom"] = exposition(_standing(state, now))
     try:
         client.containers.get(writer).put_archive(METRICS_FOLDER, archive(files, now))
     except NotFound:
@@ -79,7 +90,7 @@ def _deploy(outcome: Outcome, now: float, seconds: float, succeeded: bool) -> It
         )
 
 
-def _standing(state: State, now: float) -> Iterable[tuple[str, Sample]]:
+def _standing(state: State, now: float, drifted: int) -> Iterable[tuple[str, Sample]]:
     try:
         release = history.short_name(releases.running_release(state, ""))
     except SetupError:
@@ -87,7 +98,7 @@ def _standing(state: State, now: float) -> Iterable[tuple[str, Sample]]:
         release = ""
     if release:
         yield "dockyard_release_info", (f'{{release="{release}"}}', "The release that runs.", 1)
-    yield "dockyard_drift_resources", ("", "Resources that are not as the running release declares them.", 0)
+    yield "dockyard_drift_resources", ("", "Resources that are not as the running release declares them.", drifted)
     yield "dockyard_drift_last_check_timestamp_seconds", ("", "When they were last compared.", round(now, 3))
 
 

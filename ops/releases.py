@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -34,12 +35,17 @@ def running_release(state: State, stack: str) -> Release:
 
 def use(work: WorkDir, stack: str, release: Release) -> None:
     """Make a release what this process, and the program that its engine runs, take in place of the files."""
-    file = work.root / "releases" / f"{stack}.json"
+    os.environ[VARIABLE] = str(write(work, stack, release))
+
+
+def write(work: WorkDir, name: str, release: Release) -> Path:
+    """Write a release down in one step, and return the file."""
+    file = work.root / "releases" / f"{name}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_suffix(".new")
     draft.write_text(json.dumps({**release.model_dump(), "fresh": release.fresh}, indent=1))
     draft.replace(file)
-    os.environ[VARIABLE] = str(file)
+    return file
 
 
 def part(settings: Settings, service: str) -> list[str]:

@@ -107,6 +107,19 @@ def settle_locks(backend: Path, stack: str, progress: Progress) -> None:
             progress.line(f"  · released the lock that process {pid} left when it was killed", "dim")
 
 
+def lock_holder(backend: Path, stack: str) -> str:
+    """Return who holds a stack's lock, in words; nothing where nobody does, or somebody who was killed."""
+    for lock in backend.glob(f".pulumi/locks/**/{stack}/*.json"):
+        holder = _holder(lock)
+        if holder is None:
+            continue
+        here = holder.get("hostname") == socket.gethostname()
+        if not here or _alive(int(holder["pid"])):
+            where = "" if here else f" on {holder.get('hostname')}"
+            return f"process {holder.get('pid')} of {holder.get('username')}{where} since {holder.get('timestamp')}"
+    return ""
+
+
 def _holder(lock: Path) -> dict[str, Any] | None:
     """Return who holds a lock, None where it has just been given back."""
     try:

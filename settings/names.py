@@ -35,3 +35,9 @@ METRICS_FOLDER = "/metrics/written"
 
 METRICS_WRITER = "metrics-writer"
 """The container that opened the folder. It has ended, and still holds the volume: `./dockyard` puts files in by it."""
+
+STAGE = "/dockyard/files"
+"""Where a writer of configuration files finds them: components/config_volume.py."""
+
+PACKED = "/dockyard/packed"
+"""Where it finds further ones, as one archive that is unpacked into STAGE."""

@@ -1,0 +1,188 @@
+"""The verb `drift`: compares, tells, writes down, and on request repairs and compares again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import docker
+import requests
+import typer
+from docker.errors import DockerException
+
+from ops import history, metrics_file, releases
+from ops.drift import planned, repair
+from ops.drift.comparison import compare
+from ops.drift.declared import Declared, declared_in
+from ops.drift.report import UNTOLD, Report
+from ops.engine import Engine
+from ops.setup import prepare_engine, stack_settings
+from ops.state import State, lock_holder
+from ops.status import wait_until_settled
+from settings.loader import Settings
+from settings.problems import SettingsError
+from settings.release import VARIABLE
+from toolchain.engine import ensure_engine
+from toolchain.images import ensure_references
+from toolchain.private_engine import answers
+from toolchain.progress import Progress, SetupError
+from toolchain.workdir import WorkDir
+
+PENDING_SHOWN = 12
+SETTLE_SECONDS = 180
+"""How long repaired containers are waited for, where the files do not say."""
+
+
+class CannotTellError(Exception):
+    """Nothing can be said of the stack, and why."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Both engines, and the state as it stood when a comparison began."""
+
+    engine: Engine
+    client: docker.DockerClient
+    docker_host: str
+    state: State
+    declared: Sequence[Declared]
+
+
+def drift(work: WorkDir, stack: str, progress: Progress, *, fix: bool, as_json: bool) -> int:
+    """Compare what runs with what the state declares; return 0, 1 where something drifted, 2 where nobody can tell.
+
+    With `fix`, what drifted is put right and compared again. What the files say and no `up` has brought up stays as it
+    is: a repair returns to the release that runs.
+    """
+    began, when = time.monotonic(), datetime.now(UTC)
+    try:
+        report, looked = _looked(work, stack, began, when, progress)
+        if fix and report.findings and _repaired(work, looked, report, progress):
+            began, when = time.monotonic(), datetime.now(UTC)
+            report, looked = _looked(work, stack, began, when, progress)
+    except (CannotTellError, SetupError, DockerException, requests.RequestException, OSError) as error:
+        report = Report(stack, 0, when, time.monotonic() - began, untold=[str(error)])
+    except subprocess.CalledProcessError as error:
+        told = (error.stderr or "").strip().splitlines()[-3:] or [str(error)]
+        report = Report(stack, 0, when, time.monotonic() - began, untold=["\n".join(told)])
+    else:
+        if report.code != UNTOLD:
+            # Also with findings that may not be all: an alert is right then.
+            metrics_file.tell_drift(looked.state, looked.client, report.drifted, progress)
+    typer.echo(report.as_json() if as_json else "\n".join(report.lines()))
+    return report.code
+
+
+def _looked(work: WorkDir, stack: str, began: float, when: datetime, progress: Progress) -> tuple[Report, Looked]:
+    """Compare once. Raises CannotTellError, and whatever says that an engine does not answer."""
+    files, pending = _files(work, stack)
+    docker_host = _docker_host(work, progress)
+    engine = prepare_engine(work, stack, progress)
+    backend = _backend(work)
+    _refuse_locked(backend, stack)
+    state = State.of(engine, opened=True)
+    declared = declared_in(state)
+    if state.interrupted:
+        raise CannotTellError(f"the last run was killed in the middle: ./dockyard up {stack} mends it first")
+    if not declared:
+        raise CannotTellError(f"nothing of the stack {stack} is up: ./dockyard up {stack}")
+    engine, changed = _as_it_runs(work, engine, state, files)
+    client = docker.DockerClient(base_url=docker_host, max_pool_size=32)
+    with ThreadPoolExecutor(1) as lane:
+        asked = lane.submit(planned.preview, engine)
+        found = compare(declared, client)
+        answer = asked.result()
+    _refuse_locked(backend, stack)
+    more, planned_changes = planned.judge(answer, declared, {one.urn for one in found})
+    findings = repair.guarded([*found, *more], declared)
+    if findings and State.of(engine, opened=True).resources != state.resources:
+        raise CannotTellError("the stack was changed while it was looked at: ask again")
+    untold = [f"what only the engine sees (other providers, changed files): {answer.problem}"] if answer.problem else []
+    report = Report(
+        stack,
+        len(declared),
+        when,
+        time.monotonic() - began,
+        findings,
+        [*pending, *changed, *planned_changes],
+        untold,
+    )
+    return report, Looked(engine, client, docker_host, state, declared)
+
+
+def _files(work: WorkDir, stack: str) -> tuple[Settings | None, list[str]]:
+    """Return what the files say; where they are wrong by now, that is no drift, but worth a word."""
+    try:
+        return stack_settings(work, stack, preview=True), []
+    except SettingsError as error:
+        if not (work.checkout / f"Pulumi.{stack}.yaml").exists():
+            raise
+        return None, [f"the files have errors: {str(error).splitlines()[0]} (./dockyard preview {stack} tells all)"]
+
+
+def _docker_host(work: WorkDir, progress: Progress) -> str:
+    """Return the address of the engine that the stack runs on; one that has stopped is not started to be looked at."""
+    if work.docker_host_file.exists():
+        noted = work.docker_host_file.read_text().strip()
+        if not answers(noted):
+            raise CannotTellError(f"the Docker engine at {noted} does not answer")
+        return noted
+    return ensure_engine(work, progress)
+
+
+def _backend(work: WorkDir) -> Path | None:
+    """Return the folder of a file backend; of another the locks cannot be seen from here."""
+    try:
+        return history.backend_folder(work, os.environ.get("PULUMI_BACKEND_URL", ""))
+    except SetupError:
+        return None
+
+
+def _refuse_locked(backend: Path | None, stack: str) -> None:
+    holder = lock_holder(backend, stack) if backend else ""
+    if holder:
+        raise CannotTellError(f"the stack is being changed: its state is locked by {holder}")
+
+
+def _as_it_runs(work: WorkDir, engine: Engine, state: State, files: Settings | None) -> tuple[Engine, list[str]]:
+    """Return the engine as it works on the release that runs, and what the files have otherwise by now."""
+    try:
+        running = releases.running_release(state, engine.stack)
+    except SetupError:
+        # Of another version of Dockyard: what the files say is the best that is known.
+        return engine, []
+    file = releases.write(work, f"{engine.stack}.running", running)
+    told = history.changes(running, files.release) if files else []
+    more = [f"and {len(told) - PENDING_SHOWN} more"] if len(told) > PENDING_SHOWN else []
+    return replace(engine, env={**engine.env, VARIABLE: str(file)}), told[:PENDING_SHOWN] + more
+
+
+def _repaired(work: WorkDir, looked: Looked, report: Report, progress: Progress) -> bool:
+    """Put right what can be; return whether anything was done. Raises CannotTellError where the `up` fails."""
+    plan = repair.plan(report.findings)
+    if not (plan.by_hand or plan.removed or plan.targets):
+        return False
+    for line in report.lines():
+        progress.line(line)
+    progress.line("Repair", "bold")
+    repair.by_hand(plan, looked.declared, looked.client, progress)
+    if plan.targets:
+        began = time.monotonic()
+        images = {one.inputs["image"] for one in looked.declared if one.urn in plan.targets and "image" in one.inputs}
+        ensure_references(work, progress, looked.docker_host, sorted(images))
+        code, outcome = looked.engine.change("up", [*plan.arguments, "--message=dockyard drift --fix"], progress)
+        after = State.of(looked.engine)
+        seconds = time.monotonic() - began
+        metrics_file.tell_deploy(after, looked.client, outcome, progress, seconds=seconds, succeeded=code == 0)
+        if code:
+            log = work.logs / f"up-{looked.engine.stack}.log"
+            told = outcome.errors or [log.read_text(errors="replace")[-500:]]
+            raise CannotTellError("the repair failed: " + "\n".join(told))
+    wait_until_settled(State.of(looked.engine), looked.client, SETTLE_SECONDS)
+    return True

@@ -1,0 +1,92 @@
+"""What the state declares: its resources' inputs, secrets opened and marked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ops.drift.findings import Secret, label
+from ops.state import CONTAINER, State
+
+MARK, MARKED_SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
+"""How Pulumi's protocol marks a secret."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One resource as the last run declared it."""
+
+    urn: str
+    kind: str
+    identity: str
+    """The id that the engine gave it; a volume's is its name."""
+
+    inputs: Mapping[str, Any]
+    dependencies: frozenset[str]
+    going: bool
+    """It waits for its deletion: what a failed release left in service."""
+
+    @property
+    def name(self) -> str:
+        """The name that the engine knows it by."""
+        return str(self.inputs.get("name") or self.identity)
+
+    @property
+    def label(self) -> str:
+        """Kind and name in the program, for the eye."""
+        return label(self.urn)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Docker's labels."""
+        return named(self.inputs.get("labels"), "label")
+
+    @property
+    def one_shot(self) -> bool:
+        """Whether it is a container that runs to its end."""
+        return self.kind == CONTAINER and self.inputs.get("mustRun") is False
+
+
+def declared_in(state: State) -> list[Declared]:
+    """Return every resource that a provider made. The state must have been read opened."""
+    return [
+        Declared(
+            urn=one["urn"],
+            kind=one["type"],
+            identity=str(one.get("id", "")),
+            inputs=plain(one.get("inputs") or {}),
+            dependencies=frozenset(one.get("dependencies") or ()),
+            going=bool(one.get("delete")),
+        )
+        for one in state.resources
+        if one.get("custom") and not one["type"].startswith("pulumi:")
+    ]
+
+
+def plain(value: Any, *, secret: bool = False) -> Any:
+    """Return inputs without the engine's own marks; every text of a secret is a Secret."""
+    if isinstance(value, Mapping):
+        if value.get(MARK) == MARKED_SECRET:
+            return plain(json.loads(value["plaintext"]), secret=True)
+        return {key: plain(inner, secret=secret) for key, inner in value.items() if key != "__defaults"}
+    if isinstance(value, list):
+        return [plain(item, secret=secret) for item in value]
+    return Secret(value) if secret and isinstance(value, str) else value
+
+
+def named(entries: Any, name: str, value: str = "value") -> dict[str, Any]:
+    """Return entries such as `{label, value}` as a map."""
+    return {entry[name]: entry[value] for entry in entries or ()}
+
+
+def variables(entries: Any) -> dict[str, str]:
+    """Return `NAME=value` entries as a map; values of secret entries stay marked."""
+    return dict(_split(entries or ()))
+
+
+def _split(entries: Any) -> Iterator[tuple[str, str]]:
+    for entry in entries:
+        name, _, value = entry.partition("=")
+        yield str(name), Secret(value) if isinstance(entry, Secret) else value

@@ -1,0 +1,322 @@
+"""Compares what lies in configuration volumes with what their writers declare: content, owner, mode, and nothing more.
+
+Read through a container that is there already, finished or not; nothing is started and nothing is written.
+"""
+
+from __future__ import annotations
+
+import base64
+import bz2
+import hashlib
+import io
+import posixpath
+import shlex
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import IO, Any
+
+import docker
+from docker.errors import APIError, NotFound
+
+from ops.drift.declared import Declared
+from ops.drift.findings import Finding, Repair, Secret
+from ops.state import VOLUME
+from settings.names import PACKED, STAGE
+
+FOLDER_MODE, FOLDER_OWNER = 0o755, (0, 0)
+"""Of every folder: the writer makes them as root."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as a writer declares it."""
+
+    writer: str
+    """URN of the writer."""
+
+    digest: str
+    """SHA-256 of its content."""
+
+    secret: bool
+    mode: int
+    owner: str
+    """User, or user:group, by number or by name."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What lies in a volume."""
+
+    kind: str
+    """`file`, `folder`, or what else it is."""
+
+    mode: int
+    user: int
+    group: int
+    changed: int
+    """Seconds since 1970."""
+
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume that writers fill."""
+
+    name: str
+    files: Mapping[str, File]
+    """Path in the volume → file."""
+
+    left: frozenset[str]
+    """Paths of what a writer that ended early leaves behind."""
+
+    writers: tuple[Declared, ...]
+    resource: Declared | None
+    """The volume itself, in the state."""
+
+    readers: tuple[Declared, ...]
+    """Containers that mount it and read their files only when they start."""
+
+
+def volumes(declared: Sequence[Declared]) -> list[Volume]:
+    """Return every volume that writers fill, with the files that they declare."""
+    by_name = {one.identity: one for one in declared if one.kind == VOLUME}
+    files: dict[str, dict[str, File]] = {}
+    left: dict[str, set[str]] = {}
+    writers: dict[str, list[Declared]] = {}
+    for one in declared:
+        if not one.one_shot or one.going:
+            continue
+        targets = {mount["target"]: mount["source"] for mount in one.inputs.get("mounts") or ()}
+        written, removed = _written(one)
+        for place, file in written.items():
+            for target, name in targets.items():
+                if place.startswith(f"{target}/"):
+                    files.setdefault(name, {})[place.removeprefix(f"{target}/")] = file
+                    writers.setdefault(name, []).append(one)
+                    left.setdefault(name, set()).update(
+                        path.removeprefix(f"{target}/") for path in removed if path.startswith(f"{target}/")
+                    )
+    return [
+        Volume(
+            name,
+            found,
+            frozenset(left[name]),
+            tuple({writer.urn: writer for writer in writers[name]}.values()),
+            by_name.get(name),
+            tuple(one for one in declared if _reads_at_start(one, name)),
+        )
+        for name, found in files.items()
+    ]
+
+
+def _reads_at_start(one: Declared, volume: str) -> bool:
+    mounted = any(mount["source"] == volume for mount in one.inputs.get("mounts") or ())
+    return mounted and not one.going and not one.one_shot and "dockyard.content" in one.labels
+
+
+def _written(writer: Declared) -> tuple[dict[str, File], set[str]]:
+    """Return what a writer puts where, by what it is given and what its script does with it; and what it clears away.
+
+    For each file the script says `cp SOURCE DRAFT`, `chown OWNER DRAFT`, `chmod MODE DRAFT`, `mv DRAFT FINAL`, each on
+    a line of its own (components/config_volume.py, components/edge_proxy.py).
+    """
+    contents = _contents(writer.inputs.get("uploads") or ())
+    found: dict[str, File] = {}
+    cleared = set()
+    folder = "/"
+    sources: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    modes: dict[str, int] = {}
+    script = (writer.inputs.get("command") or [""])[0]
+    for line in script.splitlines() if contents else ():
+        if line.split(" ", 1)[0] not in ("cd", "cp", "chown", "chmod", "mv", "rm"):
+            continue
+        match shlex.split(line):
+            case ["cd", to]:
+                folder = to
+            case ["cp", source, draft]:
+                sources[draft] = posixpath.join(folder, source)
+            case ["chown", *_, owner, draft]:
+                owners[draft] = owner
+            case ["chmod", mode, draft]:
+                modes[draft] = int(mode, 8)
+            case ["mv", draft, final] if draft in sources:
+                digest, secret = contents[sources[draft]]
+                found[posixpath.join(folder, final)] = File(writer.urn, digest, secret, modes[draft], owners[draft])
+            case ["rm", "-f", path]:
+                cleared.add(posixpath.join(folder, path))
+    return found, cleared
+
+
+def _contents(uploads: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, bool]]:
+    """Return path in the writer → digest of its content, and whether that is a secret."""
+    found: dict[str, tuple[str, bool]] = {}
+    for one in uploads:
+        said = one.get("content") or one.get("contentBase64") or ""
+        content = base64.b64decode(said) if one.get("contentBase64") else said.encode()
+        if one["file"] == PACKED:
+            with tarfile.open(fileobj=io.BytesIO(bz2.decompress(base64.b64decode(content)))) as tar:
+                members = ((member.name, tar.extractfile(member)) for member in tar if member.isfile())
+                found |= {f"{STAGE}/{path}": (_digest(file), False) for path, file in members}
+        else:
+            found[one["file"]] = (hashlib.sha256(content).hexdigest(), isinstance(said, Secret))
+    return found
+
+
+def _digest(stream: IO[bytes] | None) -> str:
+    digest = hashlib.sha256()
+    while stream and (block := stream.read(1 << 16)):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def read(client: docker.DockerClient, container: str, path: str) -> dict[str, Entry]:
+    """Return path → entry of everything below a folder of a container, the folder itself as "".
+
+    Raises docker.errors.NotFound where there is no such container or folder.
+    """
+    stream, _ = client.api.get_archive(container, path)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+        return {"/".join(member.name.split("/")[1:]): _entry(tar, member) for member in tar}
+
+
+def _entry(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
+    kinds = {"file": member.isfile() or member.islnk(), "folder": member.isdir(), "symbolic link": member.issym()}
+    kind = next((name for name, is_one in kinds.items() if is_one), "special file")
+    # A second name of a file leads to its first.
+    digest = _digest(tar.extractfile(member)) if kind == "file" else ""
+    return Entry(kind, member.mode & 0o7777, member.uid, member.gid, int(member.mtime), digest)
+
+
+def holder(volume: Volume, containers: Iterable[Mapping[str, Any]]) -> tuple[str, str] | None:
+    """Return the id of a container that has a volume, and where it has it: a writer, else any other."""
+    found = {
+        one["Id"]: mount["Destination"]
+        for one in containers
+        for mount in one.get("Mounts") or ()
+        if mount.get("Name") == volume.name
+    }
+    own = [writer.identity for writer in volume.writers if writer.identity in found]
+    first = next(iter([*own, *found]), None)
+    return (first, found[first]) if first else None
+
+
+def compare(
+    volume: Volume, client: docker.DockerClient, containers: Sequence[Mapping[str, Any]], started: Mapping[str, float]
+) -> Iterator[Finding]:
+    """Find every file that is not as its writer declares it.
+
+    `containers` is the engine's list of them, `started` the time at which each started, by id. A volume that no
+    container has cannot be read; then its writers are gone too, and that is told.
+    """
+    held = holder(volume, containers)
+    if held is None:
+        return
+    try:
+        entries = read(client, *held)
+    except NotFound:
+        return
+    shown = (volume.resource or volume.writers[0]).label
+    for one in _differences(volume, entries, _Names(client, held[0])):
+        readers = (reader for reader in volume.readers if started.get(reader.identity, 0) >= one.since)
+        also = tuple(reader.urn for reader in readers) if one.read else ()
+        if one.writer:
+            yield Finding(shown, one.field, one.declared, one.found, Repair.REWRITE, one.writer, also=also)
+        else:
+            # What no writer would put right goes with the volume.
+            urn = volume.resource.urn if volume.resource else ""
+            yield Finding(shown, one.field, one.declared, one.found, Repair.REPLACE, urn)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something in a volume that is not as declared."""
+
+    field: str
+    declared: str
+    found: str
+    writer: str = ""
+    """URN of the writer that puts it right."""
+
+    read: bool = False
+    """Who started since may have taken something wrong in."""
+
+    since: int = 0
+
+
+def _differences(volume: Volume, entries: Mapping[str, Entry], names: _Names) -> Iterator[Difference]:
+    for path, file in sorted(volume.files.items()):
+        entry = entries.get(path)
+        place = f"files/{path}"
+        if entry is None:
+            above = entries.get(posixpath.dirname(path))
+            yield Difference(place, "file", "gone", file.writer, read=True, since=above.changed if above else 0)
+        elif entry.kind != "file":
+            yield Difference(place, "file", entry.kind)
+        else:
+            if entry.digest != file.digest:
+                # Not even a few digits of a secret's hash: a short one could be guessed by them.
+                said = "(secret)" if file.secret else f"sha256 {file.digest[:12]}"
+                found = "content differs" if file.secret else f"content differs, sha256 {entry.digest[:12]}"
+                yield Difference(place, said, found, file.writer, read=True, since=entry.changed)
+            if entry.mode != file.mode:
+                yield Difference(f"{place} mode", f"{file.mode:04o}", f"{entry.mode:04o}", file.writer)
+            if owner := names.other_owner(file.owner, entry):
+                yield Difference(f"{place} owner", file.owner, owner, file.writer)
+    folders = {"", *(str(parent) for path in volume.files for parent in PurePosixPath(path).parents)} - {"."}
+    for path, entry in sorted(entries.items()):
+        place = f"files/{path}".rstrip("/")
+        if path in folders:
+            yield from _folder(place, entry)
+        elif path not in volume.files and path not in volume.left:
+            # Writers clear away files; the folder that a strange file lies in is strange itself.
+            writer = volume.writers[0].urn if entry.kind == "file" else ""
+            yield Difference(place, "nothing", f"{entry.kind} that nobody declared", writer, True, entry.changed)
+
+
+def _folder(place: str, entry: Entry) -> Iterator[Difference]:
+    if entry.kind != "folder":
+        yield Difference(place, "folder", entry.kind)
+        return
+    if entry.mode != FOLDER_MODE:
+        yield Difference(f"{place} mode", f"{FOLDER_MODE:04o}", f"{entry.mode:04o}")
+    if (entry.user, entry.group) != FOLDER_OWNER:
+        yield Difference(f"{place} owner", "0:0", f"{entry.user}:{entry.group}")
+
+
+class _Names:
+    """Names of users and groups, as the image of a container knows them; asked only where a name is declared."""
+
+    def __init__(self, client: docker.DockerClient, container: str) -> None:
+        self._client, self._container = client, container
+        self._known: dict[str, dict[str, int]] = {}
+
+    def other_owner(self, declared: str, entry: Entry) -> str | None:
+        """Return who owns an entry where that is not the declared owner; a user without a group leaves it open."""
+        user, _, group = declared.partition(":")
+        wrong = self._number("passwd", user) != entry.user or (
+            bool(group) and self._number("group", group) != entry.group
+        )
+        return f"{entry.user}:{entry.group}" if wrong else None
+
+    def _number(self, table: str, name: str) -> int | None:
+        if name.isdigit():
+            return int(name)
+        if table not in self._known:
+            self._known[table] = self._read(table)
+        return self._known[table].get(name)
+
+    def _read(self, table: str) -> dict[str, int]:
+        try:
+            stream, _ = self._client.api.get_archive(self._container, f"/etc/{table}")
+        except (NotFound, APIError):
+            return {}
+        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+            member = tar.next()
+            file = tar.extractfile(member) if member else None
+            lines = file.read().decode(errors="replace").splitlines() if file else []
+        rows = (line.split(":") for line in lines)
+        return {row[0]: int(row[2]) for row in rows if len(row) > 2 and row[2].isdigit()}

@@ -1,0 +1,118 @@
+"""What the engine would do: resources of other providers that drifted, and what was changed and never brought up."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ops.drift.declared import Declared, plain
+from ops.drift.findings import UNSET, Finding, Repair, label, spelled
+from ops.engine import Engine
+
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""How the engine's protocol spells a value that is known only after an `up`."""
+
+CHANGES = {"create": "made", "update": "updated", "replace": "replaced", "delete": "removed"}
+NO_RESOURCES = ("pulumi:", "dockyard:")
+"""Types that nothing on any machine stands for."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What came of a preview with refresh."""
+
+    steps: Sequence[Mapping[str, Any]] = field(default=())
+    problem: str = ""
+    """Why there is none."""
+
+
+def preview(engine: Engine) -> Preview:
+    """Ask the engine what it would change, after it has looked at every resource; nothing is written anywhere."""
+    try:
+        # Secrets opened, or one that was changed could not be told from one that was not. Nothing of it is printed.
+        said = engine.read("preview", "--refresh", "--json", "--show-secrets")
+    except subprocess.CalledProcessError as error:
+        return Preview(problem=_problem(error))
+    return Preview(tuple(said["steps"]))
+
+
+def _problem(error: subprocess.CalledProcessError) -> str:
+    try:
+        diagnostics = json.loads(error.stdout).get("diagnostics") or ()
+    except ValueError:
+        diagnostics = ()
+    told = [str(one["message"]).strip() for one in diagnostics if one.get("severity") == "error"]
+    lines = [line for line in (error.stderr or "").splitlines() if line.strip()]
+    return "\n".join(told or lines[-3:]) or f"the engine's preview ended with exit code {error.returncode}"
+
+
+def judge(found: Preview, declared: Sequence[Declared], known: Collection[str]) -> tuple[list[Finding], list[str]]:
+    """Return what drifted, and what was changed in the program or its secrets and never brought up.
+
+    `known` are URNs that the comparison has told of already. A resource that the program declares as the state has it,
+    and that the engine would change all the same, has drifted. One whose inputs are known only once another is made
+    follows from that other.
+    """
+    by_urn = {one.urn: one for one in declared if not one.going}
+    findings: list[Finding] = []
+    pending: list[str] = []
+    for step in found.steps:
+        if step["op"] not in CHANGES or step["urn"].split("::")[-2].rsplit("$", 1)[-1].startswith(NO_RESOURCES):
+            continue
+        before = by_urn.get(step["urn"])
+        inputs = plain((step.get("newState") or {}).get("inputs") or {})
+        changed = sorted(_changed(inputs, before.inputs)) if before and step["op"] != "delete" else []
+        if before is None or step["op"] == "delete" or changed:
+            told = f" ({', '.join(changed)})" if changed else ""
+            pending.append(f"{label(step['urn'])}: would be {CHANGES[step['op']]}{told}")
+        elif step["urn"] not in known and not _holds_unknown(inputs):
+            findings += _drifted(step, before)
+    return findings, pending
+
+
+def _drifted(step: Mapping[str, Any], before: Declared) -> Iterator[Finding]:
+    if step["op"] == "create":
+        yield Finding(before.label, "resource", "there", "gone", Repair.UPDATE, before.urn)
+        return
+    there = plain((step.get("oldState") or {}).get("outputs") or {})
+    for path in step.get("detailedDiff") or {"resource": None}:
+        yield Finding(before.label, path, _at(before.inputs, path), _at(there, path), Repair.UPDATE, before.urn)
+
+
+def _at(values: Any, path: str) -> str:
+    for part in path.replace("[", ".").replace("]", "").split("."):
+        if isinstance(values, list) and part.isdigit() and int(part) < len(values):
+            values = values[int(part)]
+        elif isinstance(values, Mapping) and part in values:
+            values = values[part]
+        else:
+            return UNSET
+    return spelled(values)
+
+
+def _changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[str]:
+    """Find inputs that the program declares otherwise than the state has them; the engine's own names are left out."""
+    for name in {*new, *old} - {"name"}:
+        if not _same(new.get(name), old.get(name)):
+            yield name
+
+
+def _same(new: Any, old: Any) -> bool:
+    if new == UNKNOWN:
+        return True
+    if isinstance(new, Mapping) and isinstance(old, Mapping):
+        return all(_same(new.get(name), old.get(name)) for name in {*new, *old})
+    if isinstance(new, list) and isinstance(old, list):
+        return len(new) == len(old) and all(_same(one, other) for one, other in zip(new, old, strict=True))
+    return bool(new == old)
+
+
+def _holds_unknown(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_holds_unknown(inner) for inner in value.values())
+    if isinstance(value, list):
+        return any(_holds_unknown(inner) for inner in value)
+    return bool(value == UNKNOWN)
