@@ -143,13 +143,15 @@ def probes(
 
 
 def published_urls(settings: Settings) -> dict[str, str]:
-    """Return the address of everything that can be reached from outside: by its route, else on this machine."""
+    """Return the address of everything that can be reached from outside: on this machine where it is published, else
+    by its route, else by the tunnel."""
     urls = {}
     for name in sorted(settings.product.publish):
         scheme = {"postgres": "postgresql", "redis": "redis"}.get(name, "http")
         urls[name] = f"{scheme}://127.0.0.1:{settings.port(name)}"
     routed = {name: service.routes[0] for name, service in settings.product.services.items() if service.routes}
     return {
+        **(settings.stack.tunnel.urls if settings.stack.tunnel else {}),
         **{name: _public(settings, route) for name, route in (routed | settings.product.edge.tools).items()},
         **urls,
     }

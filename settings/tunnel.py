@@ -123,6 +123,12 @@ class Tunnel(Model):
             return set()
         return {self.hostname, *(one.hostname for one in self.services if one.access is not False)}
 
+    @property
+    def urls(self) -> dict[str, str]:
+        """Grafana's address, and that of each service."""
+        found = {one.service: f"https://{one.hostname}{one.path}" for one in reversed(self.services)}
+        return found | ({"grafana": f"https://{self.hostname}"} if self.hostname else {})
+
     def hosts_of(self, service: str) -> list[str]:
         """Return the public names that lead to a service."""
         return sorted({one.hostname for one in self.services if one.service == service})

@@ -105,6 +105,14 @@ class TestServicesOfTheProduct:
         networks = [one["name"] for one in world["t-cloudflared"].inputs["networksAdvanced"]]
         assert networks == ["monitoring-net", "app-net"]
 
+    def test_its_addresses_are_told_the_first_of_each(self):
+        more = [*SERVICES, {"hostname": "www.shop.example", "service": "web"}]
+        assert Tunnel(**MADE, services=more).urls == {
+            "grafana": "https://monitoring.shop.example",
+            "web": "https://shop.example/",
+            "api": "https://shop.example/api",
+        }
+
     def test_each_name_has_one_record_in_its_zone(self, make_context):
         elsewhere = [*SERVICES, {"hostname": "shop.test", "service": "web", "zone_id": "c" * 32}]
         world = run(make_context, Tunnel(**MADE, services=elsewhere))
