@@ -11,29 +11,62 @@ STACK = ["product", "environment"]
 
 SAME_THING = [
     *STACK,
-    *("job", "instance", "service", "container", "slo"),
-    *("device", "mountpoint", "queue", "datname", "cn", "sans", "probe", "integration"),
+    *("job", "instance", "service", "container", "container_id", "tier", "exported_service", "url", "server"),
+    *("device", "mountpoint", "fstype", "interface", "direction"),
+    *("datname", "usename", "application_name", "schemaname", "relname", "store", "kind"),
+    *("route", "queue", "probe", "slo", "le", "cn", "sans", "status_code", "version", "action"),
+    *("rule_group", "integration", "remote_name", "collector", "plugin_id"),
 ]
-"""What tells one thing from another: a label that neither of two alerts has is the same in both."""
+"""Every label that tells one thing from another. A label that neither of two alerts has is the same in both."""
 
 ESCALATIONS: dict[str, tuple[str, ...]] = {
-    "CertificateExpiresWithinDays": ("CertificateExpiresSoon",),
+    "BackupMissed": ("BackupFailed",),
     "CertificateExpired": ("CertificateExpiresSoon",),
+    "CertificateExpiresWithinDays": ("CertificateExpiresSoon",),
     "DBPoolExhaustion": ("ScaleDatabasePool",),
     "DiskFullWithinHours": ("DiskFullWithinADay", "DiskSpaceLow"),
     "EdgeCertificateExpires": ("EdgeCertificateExpiresSoon",),
+    "EdgeHighErrorRate": ("EdgeBadGateway",),
     "EventLoopBlocked": ("EventLoopLagHigh",),
     "LowMemoryAvailable": ("ScaleMemoryWarning",),
     "NotificationsFailing": ("NotificationAttemptsFailing",),
     "PostgresConnectionsExhausted": ("HighDatabaseConnections",),
     "PostgresDown": ("DatabaseConnectionIssues",),
     "PostgresWraparoundNear": ("PostgresWraparoundRisk",),
-    "ScaleCpuCritical": ("HighCpuUsage", "ScaleCpuWarning"),
-    "ScaleLatencyCritical": ("HighRequestLatency", "ScaleLatencyWarning"),
+    "QueueNoWorkers": ("QueueStuck",),
     "SLOBurnRateFast": ("SLOBurnRateSlow", "SLOBurnRateTrickle"),
     "SLOBurnRateMedium": ("SLOBurnRateSlow", "SLOBurnRateTrickle"),
+    "ScaleCpuCritical": ("HighCpuUsage", "ScaleCpuWarning"),
+    "ScaleLatencyCritical": ("HighRequestLatency", "ScaleLatencyWarning"),
 }
-"""Alert → those that say less of the same thing: while it is critical they are not told, where they are warnings."""
+"""Alert → those that say less of the same thing: they are not told while it is critical and they are less."""
+
+DOWN = ['severity="critical"', 'alertname=~".+Down"']
+
+CONSEQUENCES: list[tuple[list[str], list[str], list[str]]] = [
+    # The rules say of each alert what it is about (`scope`). A host that is down says nothing of what runs on it.
+    (['alertname="HostDown"'], ['scope=~"container|service|store|queue|edge|probe"'], STACK),
+    # A product's own alert of a service ("TumulteBackendDown") says what the general one says. No alert is on both sides
+    # of a rule: of several sources with equal labels Alertmanager looks at one alone, and it must not be the target.
+    ([*DOWN, 'scope="service"', 'alertname!="ServiceDown"'], ['alertname="ServiceDown"'], [*STACK, "job"]),
+    # Of a service or store that is down, that its target is gone or one of its instances is missing adds nothing.
+    (
+        [*DOWN, 'scope=~"service|store"', 'alertname!="ServiceInstanceDown"'],
+        ['alertname=~"TargetDown|ServiceInstanceDown|ServiceFlapping"'],
+        [*STACK, "job"],
+    ),
+    # Nor does what the edge and visitors see of it,
+    ([*DOWN, 'scope="service"'], ['alertname=~"EdgeNoServerUp|EdgeServerDown|EdgeBadGateway"'], [*STACK, "job"]),
+    (
+        [*DOWN, 'scope=~"service|container|store"', 'service!=""'],
+        ['scope="probe"', 'service!=""'],
+        [*STACK, "service"],
+    ),
+    # nor what its containers do: where all of them are gone, that one of them is.
+    ([*DOWN, 'scope=~"service|store"', 'service!=""'], ['scope="container"', 'service!=""'], [*STACK, "service"]),
+    ([*DOWN, 'scope="container"'], ['scope="container"', 'alertname!="ContainerDown"'], [*STACK, "service"]),
+]
+"""Source, target, and the labels in which they agree."""
 
 
 def inhibitions() -> list[dict[str, Any]]:
@@ -42,26 +75,6 @@ def inhibitions() -> list[dict[str, Any]]:
     A synthetic alert silences nobody and is silenced by nobody.
     """
     return [_rule(*rule) for rule in [*CONSEQUENCES, *_same_thing()]]
-
-
-CONSEQUENCES: list[tuple[list[str], list[str], list[str]]] = [
-    # The rules say of each alert what it is about (`scope`). A host that is down says nothing of what runs on it.
-    (['alertname="HostDown"'], ['scope=~"container|service|store|queue|edge|probe"'], STACK),
-    # A product's own alert of a service ("TumulteBackendDown") says what the general one says. A service or store that
-    # is known to be down: that its target is gone or one of its instances is missing adds nothing.
-    (
-        ['severity="critical"', 'alertname=~".+Down"', 'scope=~"service|store"'],
-        ['alertname=~"TargetDown|ServiceDown|ServiceInstanceDown|ServiceFlapping"'],
-        [*STACK, "job"],
-    ),
-    # Nor does what is seen of it from outside, or of its containers.
-    (
-        ['severity="critical"', 'alertname=~".+Down"', 'scope=~"service|container|store"', 'service!=""'],
-        ['scope=~"probe|container"', 'alertname!="ContainerDown"', 'service!=""'],
-        [*STACK, "service"],
-    ),
-]
-"""Source, target, and the labels in which they agree."""
 
 
 def _same_thing() -> list[tuple[list[str], list[str], list[str]]]:
