@@ -232,8 +232,8 @@ def _front(edge: Edge, fronts: Sequence[Front], front: Front, servers: Sequence[
     common: dict[str, Any] = {"service": front.name, "middlewares": ["retry"]}
     if front.internal:
         alone = sum(one.internal and one.port == front.port for one in fronts) == 1
-        asked = " || ".join(f"Host(`{name}`)" for name in (front.name, *front.hosts))
-        rule = "PathPrefix(`/`)" if alone else asked
+        by_name = " || ".join(f"Host(`{name}`)" for name in (front.name, *front.hosts))
+        rule = "PathPrefix(`/`)" if alone else by_name
         routers[f"{front.name}_inside"] = {**common, "entryPoints": [inside_name(front.port)], "rule": rule}
     if front.published:
         entry = [published_name(front.name)]
