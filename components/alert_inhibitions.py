@@ -46,8 +46,8 @@ DOWN = ['severity="critical"', 'alertname=~".+Down"']
 CONSEQUENCES: list[tuple[list[str], list[str], list[str]]] = [
     # The rules say of each alert what it is about (`scope`). A host that is down says nothing of what runs on it.
     (['alertname="HostDown"'], ['scope=~"container|service|store|queue|edge|probe"'], STACK),
-    # A product's own alert of a service ("TumulteBackendDown") says what the general one says. No alert is on both sides
-    # of a rule: of several sources with equal labels Alertmanager looks at one alone, and it must not be the target.
+    # A product's own alert of a service ("TumulteBackendDown") says what the general one says. No alert is on both
+    # sides of a rule: of several sources with equal labels Alertmanager looks at one, which must not be the target.
     ([*DOWN, 'scope="service"', 'alertname!="ServiceDown"'], ['alertname="ServiceDown"'], [*STACK, "job"]),
     # Of a service or store that is down, that its target is gone or one of its instances is missing adds nothing.
     (
