@@ -16,7 +16,7 @@ from components.container import run_service
 from components.context import ScrapeTarget, StackContext
 from components.exporter_set import NOBODY
 from components.health import wget
-from components.messages import message_files
+from components.messages import message_files, rehearsal
 from components.spec import Attachment, ContainerSpec, Mount
 from components.volume import data_volume
 from settings.alerts import Alerts
@@ -77,7 +77,8 @@ class AlertRouting(pulumi.ComponentResource):
         config, context = self._config, self._config.context
         said = alertmanager_config(config.alerts, context.product, config.environment)
         files: dict[str, pulumi.Input[str]] = {"alertmanager.yml": yaml.safe_dump(said, sort_keys=False)}
-        files |= message_files(config.alerts, config.environment, config.grafana)
+        messages = message_files(config.alerts, config.environment, config.grafana)
+        files |= messages
         given = pulumi.Config("dockyard")
         for secret in config.alerts.secrets_in(config.environment):
             files[f"secrets/{secret}"] = given.get_secret(secret) or pulumi.Output.secret("")
@@ -88,7 +89,7 @@ class AlertRouting(pulumi.ComponentResource):
             image=config.image("alertmanager"),
             context=context,
             parent=self,
-            check="amtool check-config alertmanager.yml",
+            check=f"amtool check-config alertmanager.yml && {rehearsal(messages)}",
             reload=Reload(context.monitoring_network, self.addresses),
         )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,10 @@ from settings.receivers import Environment
 
 FOLDER = Path(__file__).parent / "messages"
 
+HTML = ("email.html", "telegram.message")
+"""Templates that Alertmanager renders as HTML."""
+
+_DEFINED = re.compile(r'define "dockyard\.([\w.]+)"')
 _PLACE = re.compile(r"<<(\w+)(?: (\d+))?>>")
 _CHARACTERS = 'len (reReplaceAll "(?s)." "x" $longer)'
 _BYTES = "len $longer"
@@ -134,6 +139,22 @@ def message_files(alerts: Alerts, environment: Environment, grafana: str) -> dic
     """
     kinds = {type(receiver).__name__.lower() for receiver in alerts.told_in(environment).values()}
     return {f"templates/{name}.tmpl": template(name, alerts, grafana) for name in FORMS if name.split("_")[0] in kinds}
+
+
+def rehearsal(files: Mapping[str, str]) -> str:
+    """Return the shell command that has amtool write each message once, of alerts of its own.
+
+    It fails where a message never could be sent: an image may not know every time zone that Python knows.
+    """
+    names = sorted({name for text in files.values() for name in _DEFINED.findall(text)})
+    commands = ["true"]
+    for kind in ("text", "html"):
+        chosen = [name for name in names if (name in HTML) == (kind == "html")]
+        if chosen:
+            calls = "".join(f'{{{{ template "dockyard.{name}" . }}}}' for name in chosen)
+            given = f"--template.type={kind} --template.glob='templates/*.tmpl' --template.text={shlex.quote(calls)}"
+            commands.append(f"amtool template render {given} >/dev/null")
+    return " && ".join(commands)
 
 
 def template(name: str, alerts: Alerts, grafana: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components.alert_receivers import receiver_config
-from components.messages import message_files
+from components.messages import HTML, message_files
 from settings.alerts import Alerts
 from tests.promtools import promtools
 
@@ -30,7 +30,6 @@ RECEIVERS = {
     "ntfy": {"topic": "a"},
 }
 BOUNDARY = "\x1e"
-HTML = {"email.html", "telegram.message"}
 _AGO, _LEFT_OUT = re.compile(r"((?:Since|Depuis le) [^(\n]+) \([^)]+\)"), r"\1 (…)"
 _NAMED = re.compile(r'template "dockyard\.([\w.]+)"')
 

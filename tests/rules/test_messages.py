@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import subprocess
 from functools import cache
 from html.parser import HTMLParser
 from urllib.parse import parse_qsl, urlsplit
@@ -11,9 +12,23 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import yaml
 
-from components.messages import FOLDER, FORMS, template
+from components.messages import FOLDER, FORMS, message_files, rehearsal, template
+from settings.alerts import Alerts
 from tests.dashboards.stacks import boards
-from tests.rules.rendered import CASES, EXPECTED, GRAFANA, LANGUAGES, Rendered, alert, alerts_in, named, page, render
+from tests.promtools import promtools
+from tests.rules.rendered import (
+    CASES,
+    EXPECTED,
+    GRAFANA,
+    LANGUAGES,
+    RECEIVERS,
+    Rendered,
+    alert,
+    alerts_in,
+    named,
+    page,
+    render,
+)
 
 LIMITS = {
     # Of the channels' own documents, which components/messages/*.tmpl names. Characters, where nothing else is said.
@@ -106,6 +121,35 @@ class TestTheTexts:
     def test_every_template_that_a_receiver_names_is_there_and_no_other(self):
         made = {found for name in FORMS for found in re.findall(r'define "dockyard\.([\w.]+)"', template(name, *STACK))}
         assert made == set(named())
+
+    def test_they_are_rehearsed_before_they_are_used(self, tmp_path):
+        """In the image that will send them: what cannot be rendered there is found when it is deployed."""
+        for timezone, good in (("Europe/Paris", True), ("Mars/Phobos", False)):
+            files = message_files(alerts_in("en").model_copy(update={"timezone": timezone}), "staging", GRAFANA)
+            for path, text in files.items():
+                (tmp_path / path).parent.mkdir(exist_ok=True)
+                (tmp_path / path).write_text(text)
+            environment = {"PATH": f"{promtools()}:/usr/bin:/bin"}
+            ran = subprocess.run(
+                ["sh", "-c", rehearsal(files)],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert (ran.returncode == 0) == good, ran.stderr
+            assert good or "unknown time zone Mars/Phobos" in ran.stderr
+
+    def test_only_the_templates_of_receivers_of_the_environment_are_there(self):
+        two = {"mail": {"type": "email", "environments": ["staging"], **RECEIVERS["email"]}}
+        two["chat"] = {"type": "discord", "environments": ["production"], **RECEIVERS["discord"]}
+        alerts = Alerts.model_validate({"receivers": two})
+        assert set(message_files(alerts, "staging", GRAFANA)) == {"templates/email.tmpl", "templates/email_html.tmpl"}
+        assert set(message_files(alerts, "production", GRAFANA)) == {"templates/discord.tmpl"}
+
+    def test_without_receivers_there_is_nothing_to_rehearse(self):
+        assert message_files(Alerts(), "staging", GRAFANA) == {} and rehearsal({}) == "true"
 
     @every_language
     def test_nothing_is_left_to_be_filled_in(self, language):
