@@ -121,6 +121,27 @@ def secret(stack: Stack, name: Annotated[str, typer.Argument(help="Its name, as 
 
 
 @app.command()
+def alert_test(
+    stack: Stack, receiver: Annotated[str | None, typer.Argument(help="One receiver. Default: all.")] = None
+) -> None:
+    """Send receivers of alerts a message that says it is a test, and say what came of it.
+
+    Exit code 1 where one of them could not be reached.
+    """
+    from ops.alert_test import alert_test as test_receivers  # noqa: PLC0415 - nothing else needs it
+
+    raise typer.Exit(test_receivers(WorkDir(), stack, receiver, Progress(quiet=True)))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def amtool(context: typer.Context, stack: Stack) -> None:
+    """Run amtool in the stack's Alertmanager: silences, alerts, routes. All that follows the stack goes to it."""
+    from ops.amtool import amtool as run_amtool  # noqa: PLC0415 - nothing else needs it
+
+    raise typer.Exit(run_amtool(WorkDir(), stack, context.args, Progress(quiet=True)))
+
+
+@app.command()
 def env() -> None:
     """Print what a shell needs for plain `pulumi` commands: eval "$(./dockyard env)"."""
     work = WorkDir()
@@ -164,7 +185,7 @@ def stop() -> None:
 
 @app.command()
 def test(
-    parts: Annotated[list[str] | None, typer.Argument(help="lint, unit, rules, setup, contract, images, live.")] = None,
+    parts: Annotated[list[str] | None, typer.Argument(help="lint, unit, rules, alerts, setup …; default: all.")] = None,
 ) -> None:
     """Run the tests: all of them, or the parts named."""
     raise typer.Exit(checks.run(WorkDir(), parts or [], Progress()))

@@ -26,6 +26,7 @@ PARTS: dict[str, list[list[str]]] = {
         for part, folders in {
             "unit": ("unit", "demo", "dashboards", "kit_grafana", "kit_cloudflared"),
             "rules": ("rules",),
+            "alerts": ("alerts",),
             "setup": ("setup",),
             "contract": ("contract",),
             "images": ("images",),

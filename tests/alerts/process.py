@@ -30,7 +30,7 @@ GRAFANA = "https://grafana.example.org"
 JSON = {"Content-Type": "application/json"}
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -46,7 +46,10 @@ class Alertmanager:
     secrets: Mapping[str, str]
     environment: Environment = "production"
     product: str = PRODUCT
-    port: int = field(default_factory=_free_port)
+    port: int = field(default_factory=free_port)
+    cluster: Sequence[str] = ("--cluster.listen-address=",)
+    """A single one, unless it is said how it finds the others."""
+
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -75,7 +78,7 @@ class Alertmanager:
             f"--config.file={file}",
             f"--storage.path={self.folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
-            "--cluster.listen-address=",
+            *self.cluster,
             *FLAGS,
         ]
         with (self.folder / "log").open("a") as log:

@@ -1,0 +1,63 @@
+"""Runs amtool where Alertmanager is: no port of it is published for that."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Sequence
+
+import docker
+from docker.models.containers import Container
+
+from ops.setup import Ready, reach
+from ops.state import State
+from ops.status import of_service, rows
+from toolchain.progress import Progress, SetupError
+from toolchain.workdir import WorkDir
+
+SERVICE = "alertmanager"
+URL = "http://127.0.0.1:9093"
+"""Of Alertmanager, in its own container."""
+
+
+def amtool(work: WorkDir, stack: str, arguments: Sequence[str], progress: Progress) -> int:
+    """Run amtool in the stack's Alertmanager and print what it says; return its exit code.
+
+    A silence gets the person's name on this machine as its author, unless another is given.
+    """
+    ready = reach(work, stack, progress)
+    container = instances(ready)[0]
+    return run_amtool(ready.docker_client().api, str(container.id), [*arguments, *_author(arguments)])
+
+
+def run_amtool(api: docker.APIClient, container: str, arguments: Sequence[str]) -> int:
+    """Run amtool in a container, its output and errors as they come; return its exit code."""
+    command = ["amtool", f"--alertmanager.url={URL}", *arguments]
+    run = api.exec_create(container, command)["Id"]
+    for said, failed in api.exec_start(run, stream=True, demux=True):
+        for stream, chunk in ((sys.stdout, said), (sys.stderr, failed)):
+            if chunk:
+                stream.write(chunk.decode(errors="replace"))
+                stream.flush()
+    return int(api.exec_inspect(run)["ExitCode"])
+
+
+def instances(ready: Ready) -> list[Container]:
+    """Return the stack's running Alertmanagers, the first one first. Raises SetupError where there is none."""
+    stack, client = ready.engine.stack, ready.docker_client()
+    found = [row for row in rows(State.of(ready.engine), client) if not row.replaced]
+    chosen = of_service(found, SERVICE, ready.settings.product.workloads, stack)
+    running = [client.containers.get(row.container) for row in chosen if row.health in ("healthy", "running")]
+    if not running:
+        how = ", ".join(f"{row.service} is {row.health}" for row in chosen)
+        raise SetupError(
+            f"no Alertmanager of the stack {stack} runs: {how}", f"look at: ./dockyard logs {stack} {SERVICE}"
+        )
+    return sorted(running, key=lambda one: str(one.labels["dockyard.service"]))
+
+
+def _author(arguments: Sequence[str]) -> list[str]:
+    """Return the option that names the author of a silence: amtool itself knows only the container's user."""
+    if list(arguments[:2]) != ["silence", "add"] or any(one.startswith(("-a", "--author")) for one in arguments):
+        return []
+    return [f"--author={getpass.getuser()}"]
