@@ -108,7 +108,7 @@ class AlertRouting(pulumi.ComponentResource):
                     f"--config.file={FOLDER}/alertmanager.yml",
                     "--storage.path=/alertmanager",
                     *FLAGS,
-                    *_gossip(role, roles),
+                    *gossip(role, roles),
                 ),
                 limits=config.alerts.limits,
                 exclusive=True,
@@ -129,7 +129,8 @@ def peers(replicas: int) -> tuple[str, ...]:
     return tuple("alertmanager" if number == 1 else f"alertmanager-{number}" for number in range(1, replicas + 1))
 
 
-def _gossip(role: str, roles: tuple[str, ...]) -> tuple[str, ...]:
+def gossip(role: str, roles: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the flags by which an instance finds the others."""
     if len(roles) == 1:
         # No gossip port to listen on.
         return ("--cluster.listen-address=",)

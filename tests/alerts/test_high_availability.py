@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from components.alert_routing import GOSSIP_PORT, _gossip, peers
+from components.alert_routing import GOSSIP_PORT, gossip, peers
 from settings.alerts import Alerts
 from tests.alerts.conftest import FAST
 from tests.alerts.process import Alertmanager, firing, free_port
@@ -22,14 +22,14 @@ def three(sink, tmp_path):
         {**FAST, "receivers": {"chat": {"type": "discord", "webhook": "chat-url"}}, "replicas": 3}
     )
     secrets = {"chat-url": sink.address("chat", "discord")}
-    gossip = {role: free_port() for role in roles}
+    ports = {role: free_port() for role in roles}
     found = []
     for role in roles:
         # As the component has it, but for names and addresses: here all of them are this machine.
-        said = " ".join(_gossip(role, roles)).replace(f"0.0.0.0:{GOSSIP_PORT}", f"127.0.0.1:{gossip[role]}")
-        for other, port in gossip.items():
+        said = " ".join(gossip(role, roles)).replace(f"0.0.0.0:{GOSSIP_PORT}", f"127.0.0.1:{ports[role]}")
+        for other, port in ports.items():
             said = said.replace(f"peer={other}:{GOSSIP_PORT}", f"peer=127.0.0.1:{port}")
-        own = f"--cluster.advertise-address=127.0.0.1:{gossip[role]} --cluster.peer-timeout={PEER_WAIT}s"
+        own = f"--cluster.advertise-address=127.0.0.1:{ports[role]} --cluster.peer-timeout={PEER_WAIT}s"
         one = Alertmanager(tmp_path / role, alerts, secrets, cluster=(*said.split(), *own.split()))
         one.start()
         found.append(one)
