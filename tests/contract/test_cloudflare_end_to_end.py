@@ -300,3 +300,37 @@ def test_down_leaves_nothing_at_cloudflare(stack: Stack, cloudflare: Cloudflare)
     assert all(one["deleted_at"] for one in cloudflare.tunnels.values())
     assert not (cloudflare.records or cloudflare.access.apps)
     assert not (cloudflare.access.policies or cloudflare.access.service_tokens)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [
+        (
+            "a zone that is not there",
+            "dns record t-dns-monitoring.example.org: Cloudflare knows nothing of the zone bbbb",
+        ),
+        ("a name that is taken", "dns record t-dns-monitoring.example.org: this name has a DNS record already"),
+        ("a tunnel's name that is taken", "tunnel cloudflared t-tunnel: Cloudflare has a tunnel of this name already"),
+        ("a wrong token", "the API token is wrong or must not do this in the account aaaa"),
+    ],
+)
+def test_trouble_reaches_the_person_in_one_sentence(
+    stack: Stack, cloudflare: Cloudflare, monkeypatch: pytest.MonkeyPatch, trouble: str, told: str
+) -> None:
+    stack.says(**TUNNEL)
+    match trouble:
+        case "a zone that is not there":
+            monkeypatch.setattr(cloudflare, "missing", {"b" * 32})
+        case "a name that is taken":
+            monkeypatch.setattr(cloudflare, "records", {"r": {"name": GRAFANA, "type": "A"}})
+        case "a tunnel's name that is taken":
+            stack.engine.change("destroy", [], Progress(quiet=True))
+            monkeypatch.setattr(cloudflare, "tunnels", {"t": {"name": TUNNEL["name"], "deleted_at": None}})
+        case _:
+            monkeypatch.setitem(stack.engine.env, "CLOUDFLARE_API_TOKEN", "hunter2")  # type: ignore[arg-type]
+    outcome = stack.up()
+    assert stack.code
+    [error] = outcome.errors
+    assert told in error
+    assert "\n" not in error
+    assert "hunter2" not in error
