@@ -123,7 +123,7 @@ def _amtool(folder: Path, kind: str, text: str) -> str:
 
 def page(said: Rendered) -> str:
     """Return all that is said on one page; how long an alert fires by now is left out."""
-    return "".join(f"──── {name}\n{_AGO.sub(_LEFT_OUT, text)}\n" for name, text in said.items())
+    return "".join(f"──── {name}\n{_AGO.sub(_LEFT_OUT, text)}\n" for name, text in sorted(said.items()))
 
 
 if __name__ == "__main__":
