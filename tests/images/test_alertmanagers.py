@@ -1,0 +1,160 @@
+"""Alertmanager as AlertRouting runs it: what it keeps, and three of it that know each other by their names."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import docker
+import pulumi
+import pytest
+from docker.models.containers import Container
+
+from components.alert_routing import AlertRouting, AlertRoutingConfig, peers
+from components.context import StackContext
+from settings.alerts import Alerts
+from settings.docker import Docker
+from tests.images.edge_stage import wait
+from tests.images.helpers import inside, kit_images
+from tests.images.making import make_container, remove_all, run_job
+from tests.unit.world import World, build
+
+LABEL = "alerts-test"
+GATHERED = 60
+"""Seconds until three that were started together know each other, at most."""
+
+
+@pytest.fixture(scope="module")
+def images(docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    with kit_images(tmp_path_factory.mktemp("kit"), docker_host, ["alertmanager"]) as found:
+        yield found
+
+
+@dataclass
+class Stage:
+    """The Alertmanagers of one stack."""
+
+    engine: docker.DockerClient
+    images: Mapping[str, str]
+    replicas: int
+    receivers: Mapping[str, object] = field(default_factory=dict)
+    mark: str = field(default_factory=lambda: f"{LABEL}-{uuid.uuid4().hex[:10]}")
+    running: dict[str, Container] = field(default_factory=dict)
+
+    def world(self, **more: object) -> World:
+        def program() -> None:
+            network = pulumi.Output.from_input(self.mark)
+            context = StackContext("shop", "production", Docker(), False, network, network)
+            alerts = Alerts.model_validate({"replicas": self.replicas, "receivers": self.receivers, **more})
+            image = self.images.__getitem__
+            said = AlertRoutingConfig(alerts, "production", context, image, grafana="https://grafana.test")
+            AlertRouting("a", said)
+
+        return build(program, stack=self.mark, secrets={"hook": "http://nobody.test/"})
+
+    def up(self) -> None:
+        self.engine.networks.create(self.mark, labels={LABEL: self.mark})
+        self.write()
+        for role in peers(self.replicas):
+            self.start(role)
+
+    def write(self, **more: object) -> None:
+        """Run the job that writes the configuration, and tells those that run to load it."""
+        writer = make_container(self.engine, self.world(**more)["a-config-writer"], self.mark, {LABEL: self.mark})
+        code, said = run_job(writer)
+        assert code == 0, said
+
+    def start(self, role: str) -> None:
+        made = self.world()[f"a-{role}"]
+        container = make_container(self.engine, made, self.mark, {LABEL: self.mark})
+        container.start()
+        command = made.inputs["healthcheck"]["tests"][1:]
+        wait(lambda: container.exec_run(command)[0] == 0, lambda: container.logs().decode(), 60)
+        self.running[role] = container
+
+    def replace(self, role: str) -> None:
+        """Put a new container in the place of one, as an `up` with another image does."""
+        old = self.running.pop(role)
+        old.stop(timeout=10)
+        old.remove()
+        self.start(role)
+
+    def amtool(self, role: str, *command: str) -> str:
+        said = " ".join(f"'{one}'" for one in command)
+        code, output = inside(self.running[role], f"amtool --alertmanager.url=http://127.0.0.1:9093 {said}")
+        assert code == 0, output
+        return output
+
+    def silences(self, role: str) -> list[str]:
+        found = json.loads(self.amtool(role, "silence", "query", "-o", "json") or "[]")
+        return [one["comment"] for one in found]
+
+    def silence(self, role: str, comment: str) -> None:
+        self.amtool(
+            role, "silence", "add", "alertname=RedisDown", f"--comment={comment}", "--author=a", "--duration=1h"
+        )
+
+    def knows(self, role: str) -> int:
+        """Return how many members one knows, itself among them."""
+        return len(self.members(role))
+
+    def members(self, role: str) -> list[dict[str, str]]:
+        code, said = inside(self.running[role], "wget -q -O - http://127.0.0.1:9093/api/v2/status")
+        assert code == 0, said
+        return list(json.loads(said)["cluster"]["peers"])
+
+    def tell(self) -> str:
+        """Return what each knows and has printed, for a test that fails."""
+        each = self.running.items()
+        return "\n".join(f"{role}: {self.members(role)}\n{one.logs(tail=30).decode()}" for role, one in each)
+
+    def down(self) -> None:
+        remove_all(self.engine, f"{LABEL}={self.mark}", self.mark)
+
+
+@pytest.fixture
+def stage(engine: docker.DockerClient, images: Mapping[str, str], tmp_path: Path) -> Iterator[object]:
+    made: list[Stage] = []
+
+    def start(replicas: int, **more: object) -> Stage:
+        made.append(Stage(engine, images, replicas, **more))  # type: ignore[arg-type] # receivers alone
+        made[-1].up()
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.down()
+
+
+def test_a_silence_survives_the_container_and_so_does_it_a_kill(stage) -> None:
+    one = stage(1)
+    one.silence("alertmanager", "disks are being changed")
+    one.replace("alertmanager")
+    assert one.silences("alertmanager") == ["disks are being changed"]
+    one.silence("alertmanager", "and memory")
+    # It writes what it keeps once a minute.
+    time.sleep(65)
+    one.running["alertmanager"].kill()
+    one.replace("alertmanager")
+    assert sorted(one.silences("alertmanager")) == ["and memory", "disks are being changed"]
+
+
+def test_three_find_each_other_share_silences_and_load_one_configuration(stage) -> None:
+    three = stage(3, receivers={"hook": {"type": "webhook", "url": "hook"}})
+    roles = peers(3)
+    began = time.monotonic()
+    wait(lambda: all(three.knows(role) == 3 for role in roles), three.tell, 60)
+    assert time.monotonic() - began < GATHERED
+    three.silence("alertmanager-2", "made at the second")
+    wait(lambda: all(three.silences(role) for role in roles), lambda: "no silence", 15)
+    three.running["alertmanager"].kill()
+    three.replace("alertmanager")
+    wait(lambda: three.silences("alertmanager") == ["made at the second"], lambda: "not learned", 30)
+    wait(lambda: all(three.knows(role) >= 3 for role in roles), three.tell, 60)
+    three.write(group_by=["alertname"])
+    for role in roles:
+        assert "- alertname" in three.amtool(role, "config", "show"), role
