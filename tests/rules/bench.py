@@ -66,7 +66,7 @@ class TestFile:
 
 @dataclass
 class Bench:
-    """All rules of a folder with their tests in its `tests/`; what stands in `loki/` is no PromQL, in `fr/` no rules."""
+    """All rules of a folder with their tests in its `tests/`. In `loki/` stands no PromQL, in `fr/` no rules."""
 
     folder: Path
     documents: dict[Path, Mapping[str, Any]] = field(init=False)

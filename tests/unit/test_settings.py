@@ -120,7 +120,7 @@ RECEIVERS = """\
     receivers:
       ops: {type: discord, webhook: ops, environments: [development]}
       mail:
-        {type: email, to: [a@b.c], from: d@e.f, smarthost: "h:25", username: u, password: pw, environments: [development]}
+        {type: email, to: [a@b.c], from: d@e.f, smarthost: h:25, username: u, password: pw, environments: [development]}
       pager: {type: pagerduty, routing_key: pager}
 """
 
