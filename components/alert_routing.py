@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pulumi
 import pulumi_docker as docker
 import yaml
 
-from components.alert_receivers import FOLDER
+from components.alert_receivers import FOLDER, bot_address
 from components.alertmanager_config import alertmanager_config
 from components.config_volume import ConfigVolume, Reload
 from components.container import run_service
@@ -20,7 +21,7 @@ from components.messages import message_files, rehearsal
 from components.spec import Attachment, ContainerSpec, Mount
 from components.volume import data_volume
 from settings.alerts import Alerts
-from settings.receivers import Environment
+from settings.receivers import Environment, Telegram
 
 PORT = 9093
 GOSSIP_PORT = 9094
@@ -82,6 +83,10 @@ class AlertRouting(pulumi.ComponentResource):
         given = pulumi.Config("dockyard")
         for secret in config.alerts.secrets_in(config.environment):
             files[f"secrets/{secret}"] = given.get_secret(secret) or pulumi.Output.secret("")
+        for receiver in config.alerts.told_in(config.environment).values():
+            if isinstance(receiver, Telegram):
+                file = f"secrets/{receiver.bot_token}"
+                files[file] = pulumi.Output.from_input(files[file]).apply(partial(bot_address, receiver))
         return ConfigVolume(
             f"{self._name}-config",
             files=files,

@@ -22,7 +22,7 @@ from settings.receivers import Environment
 
 FOLDER = Path(__file__).parent / "messages"
 
-HTML = ("email.html", "telegram.message")
+HTML = ("email.html",)
 """Templates that Alertmanager renders as HTML."""
 
 _DEFINED = re.compile(r'define "dockyard\.([\w.]+)"')

@@ -40,11 +40,12 @@ def sink(authority) -> Iterator[Sink]:
 
 @pytest.fixture
 def run(sink, authority, tmp_path):
-    """Start an Alertmanager with receivers that are given, and the secrets of all that lead to the sink."""
+    """Start an Alertmanager with receivers that are given, and the secrets of all that lead to the sink, or to `at`."""
     found = []
 
     def started(receivers: dict[str, Any], **more: Any) -> Any:
-        secrets = {f"{name}-url": sink.address(name, one["type"]) for name, one in receivers.items()}
+        at = more.pop("at", None)
+        secrets = {f"{name}-url": at or sink.address(name, one["type"]) for name, one in receivers.items()}
         secrets |= {
             "mail-password": "mail-password",
             "mail-ca": (authority / "ca.pem").read_text(),

@@ -17,12 +17,12 @@ from typing import Any
 import httpx
 import yaml
 
-from components.alert_receivers import FOLDER
+from components.alert_receivers import FOLDER, bot_address
 from components.alert_routing import FLAGS
 from components.alertmanager_config import alertmanager_config
 from components.messages import message_files
 from settings.alerts import Alerts
-from settings.receivers import Environment
+from settings.receivers import Environment, Telegram
 from tests.promtools import promtools
 
 PRODUCT = "tumulte"
@@ -63,6 +63,10 @@ class Alertmanager:
         (self.folder / "templates").mkdir(exist_ok=True)
         for name in self.alerts.secrets_in(self.environment):
             (self.folder / "secrets" / name).write_text(self.secrets[name])
+        for receiver in self.alerts.told_in(self.environment).values():
+            if isinstance(receiver, Telegram):
+                address = bot_address(receiver, self.secrets[receiver.bot_token])
+                (self.folder / "secrets" / receiver.bot_token).write_text(address)
         for path, text in message_files(self.alerts, self.environment, GRAFANA).items():
             (self.folder / path).write_text(text)
         said = alertmanager_config(self.alerts, self.product, self.environment)

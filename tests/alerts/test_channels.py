@@ -60,8 +60,8 @@ def test_every_kind_is_told_of_an_alert_and_of_its_end_with_what_a_person_needs(
     assert pager[0].body["payload"]["severity"] == "critical"
     assert genie[1].request.path == f"/v2/alerts/{genie[0].body['alias']}/close?identifierType=alias"
     assert told["telegram"][0].request.path == f"/bot{BOT}/sendMessage"
-    assert told["telegram"][0].body["chat_id"] == "-1001"
-    assert told["telegram"][0].body["message_thread_id"] == "7"
+    assert told["telegram"][0].body["chat_id"] == -1001
+    assert told["telegram"][0].body["message_thread_id"] == 7
     assert told["bell"][0].body["topic"] == "alerts"
     assert {one.body["to"].strip() for one in told["phone"]} == {"+33612345678"}
     assert all(0 < len(one.body["text"]) <= 160 for one in told["phone"])

@@ -133,3 +133,21 @@ def test_silences_outlive_a_kill_once_they_are_a_minute_old(sink, run, monkeypat
     (told,) = sink.wait("well", 10)
     assert "PostgresDown" in told.text
     assert "RedisDown" not in told.text
+
+
+def test_what_cannot_be_reached_is_told_in_the_log_without_a_secret(sink, run):
+    nowhere = "http://127.0.0.1:9"
+    receivers = every_kind(sink)
+    for name in ("pager", "genie", "telegram"):
+        receivers[name]["url"] = nowhere
+    receivers["bell"]["server"] = nowhere
+    receivers["mail"]["smarthost"] = "127.0.0.1:9"
+    running = run(receivers, at=f"{nowhere}/secret-path")
+    running.post([redis()])
+    until = time.monotonic() + 15
+    while not all(f"receiver={name} " in running.log for name in receivers):
+        assert time.monotonic() < until, running.log
+        time.sleep(0.2)
+    for secret in running.secrets.values():
+        assert secret not in running.log
+    assert "/secret-path" not in running.log
