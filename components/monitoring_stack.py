@@ -119,6 +119,8 @@ class MonitoringStack(pulumi.ComponentResource):
                     f"--storage.tsdb.retention.size={spell_memory(settings.retention_size)}",
                     *(() if settings.compaction else UNCOMPACTED),
                     "--web.enable-lifecycle",
+                    # By default it drops what goes beyond 10,000 alerts at once, until they are sent again a minute on.
+                    "--alertmanager.notification-queue-capacity=20000",
                 ),
                 limits=settings.limits,
                 exclusive=True,

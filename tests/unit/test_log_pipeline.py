@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from components.log_config import loki_config
 from components.log_pipeline import LogPipeline, LogPipelineConfig, loki_datasource
 from settings.logs import Logs
 from tests.unit.world import build
@@ -224,6 +225,11 @@ def test_the_ruler_finds_its_rules_and_alertmanager(pipeline):
     assert world["l-loki-config-writer"].files["/dockyard/files/fake/services.yml"] == RULES["services.yml"]
     assert mounts(world["l-loki"])[folder][1]
     assert config["ruler"] == {"alertmanager_url": "http://alertmanager:9093", "evaluation_interval": "1m"}
+
+
+def test_the_ruler_tells_every_alertmanager():
+    said = loki_config(3600, 512, ["alertmanager:9093", "alertmanager-2:9093"])["ruler"]["alertmanager_url"]
+    assert said == "http://alertmanager:9093,http://alertmanager-2:9093"
 
 
 def test_a_products_own_secrets_are_looked_for_too(pipeline):

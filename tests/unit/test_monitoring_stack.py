@@ -67,9 +67,18 @@ def test_every_target_is_scraped_and_alerts_go_to_alertmanager(monitoring):
 
 def rendered(*targets: ScrapeTarget, **options) -> dict:
     found = []
-    text = prometheus_config(targets, alertmanagers=["a:1"], labels={"product": "shop"}, **options)
+    text = prometheus_config(targets, **{"alertmanagers": ["a:1"], "labels": {"product": "shop"}, **options})
     build(lambda: text.apply(found.append))
     return yaml.safe_load(found[0])
+
+
+def test_every_alertmanager_is_told():
+    alerting = rendered(interval=15, alertmanagers=["a:1", "b:1"])["alerting"]
+    assert alerting == {"alertmanagers": [{"static_configs": [{"targets": ["a:1", "b:1"]}]}]}
+
+
+def test_ten_thousand_alerts_at_once_fit_in_the_queue(monitoring):
+    assert "--alertmanager.notification-queue-capacity=20000" in monitoring()["m-prometheus"].inputs["command"]
 
 
 def test_every_series_and_every_alert_names_product_and_environment():
