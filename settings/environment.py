@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -60,6 +60,30 @@ def as_run_here(
         whole = attempt([section], Shared, partial(merged, base, only), base)
         changed[section] = getattr(whole, section)
     return _without_disabled(product.model_copy(update=changed)), problems
+
+
+def with_whole_receivers(values: Mapping[str, Any], product_values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a stack file's values with what the product file says of the receivers that it only changes: a receiver
+    can be told right from wrong only as a whole."""
+    changed, known = (_receivers(one) for one in (values, product_values))
+    whole = {name: {**known[name], **said} for name, said in changed.items() if _only_changes(said, known.get(name))}
+    if not whole:
+        return values
+    return {**values, "alerts": {**values["alerts"], "receivers": {**changed, **whole}}}
+
+
+def _receivers(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    alerts = values.get("alerts")
+    found = alerts.get("receivers") if isinstance(alerts, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _only_changes(said: Any, known: Any) -> bool:
+    return (
+        isinstance(said, Mapping)
+        and isinstance(known, Mapping)
+        and said.get("type", known.get("type")) == known.get("type")
+    )
 
 
 def _plain(model: Model, section: str) -> Any:

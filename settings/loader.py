@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from settings.build import Build
 from settings.checks import check_together, placeholders, unheard_problems
-from settings.environment import as_run_here
+from settings.environment import as_run_here, with_whole_receivers
 from settings.images import ImageTable, load_images
 from settings.machine import Machine, read_machine
 from settings.problems import LOADER, NOTHING, Lines, Problem, SettingsError, dotted, from_validation, spell
@@ -159,12 +159,12 @@ def load(
     values = earlier.stack if earlier else configuration.values
 
     problems += _secrets_in_the_open(configuration, lines, stack_file)
-    stack, wrong = _load_stack(values, stack_file, lines)
-    problems += wrong
+    of_product: list[Problem] = []
     product_path = values.get("product")
     if isinstance(product_path, str):
-        product, raw, wrong = _load_product(checkout, product_path, stack_file, lines, earlier)
-        problems += wrong
+        product, raw, of_product = _load_product(checkout, product_path, stack_file, lines, earlier)
+    stack, wrong = _load_stack(with_whole_receivers(values, raw or {}), stack_file, lines)
+    problems += [*wrong, *of_product]
     images = load_images(checkout / "components" / "images.yaml")
     if stack and product:
         product, wrong = as_run_here(product, stack, stack_file, lines, NAMESPACE)

@@ -180,3 +180,14 @@ def test_a_secret_of_the_products_own_is_the_products(shop):
     said = shop.take("TELEGRAM_BOT_TOKEN=123456:s3cret\nTELEGRAM_CHAT_ID=-1\n")
     assert said["TELEGRAM_BOT_TOKEN"] == "secret set: dockyard:telegram-bot-token"
     assert "TELEGRAM_BOT_TOKEN is missing" in said["TELEGRAM_CHAT_ID"]
+
+
+def test_what_it_says_otherwise_of_a_receiver_of_the_product_file_is_all_that_the_stack_file_gets(shop):
+    shop.product_file.write_text(
+        shop.product_file.read_text() + "alerts:\n  receivers:\n"
+        "    mail: {type: email, to: [a@shop.net], from: b@shop.net, smarthost: 'mail.shop.net:587'}\n"
+    )
+    shop.take("SMTP_HOST=smtp.other.net\nSMTP_FROM=b@shop.net\n")
+    assert receivers(shop) == {"mail": {"smarthost": "smtp.other.net:587"}}
+    mail = again(shop).product.alerts.receivers["mail"]
+    assert (mail.smarthost, mail.sender, mail.to) == ("smtp.other.net:587", "b@shop.net", ["a@shop.net"])

@@ -79,7 +79,7 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def read(checkout, environment, receivers, *, preview=False, **more):
+def read(checkout, environment, receivers, *, preview=False, known=True, **more):
     lines = [
         "config:",
         "  dockyard:product: products/shop.yaml",
@@ -90,7 +90,10 @@ def read(checkout, environment, receivers, *, preview=False, **more):
     (checkout / "Pulumi.live.yaml").write_text("\n".join(lines))
     said = {"product": "products/shop.yaml", "environment": environment, "alerts": {"receivers": receivers}, **more}
     return load(
-        Configuration(said, frozenset({"ops"} if receivers else ())), "live", checkout=checkout, preview=preview
+        Configuration(said, frozenset({"ops"} if receivers and known else ())),
+        "live",
+        checkout=checkout,
+        preview=preview,
     )
 
 
@@ -115,6 +118,19 @@ class TestUp:
         settings = read(checkout, "staging", {})
         assert settings.missing_secrets == ()
         assert [problem.path for problem in settings.warnings] == ["config.dockyard:alerts.receivers"]
+
+    def test_a_stack_file_may_say_only_what_is_other_than_in_the_product_file(self, checkout):
+        product = checkout / "products/shop.yaml"
+        kept = product.read_text() + "alerts: {receivers: {mail: {type: email, to: [a@shop.example],"
+        product.write_text(kept + " from: b@shop.net, smarthost: 'mail.shop.net:587'}}}\n")
+        with pytest.raises(SettingsError) as caught:
+            read(checkout, "production", {})
+        assert str(caught.value.problems[0]).startswith("products/shop.yaml:3: alerts.receivers.mail.to[0]: found")
+        settings = read(checkout, "production", {"mail": {"to": ["c@shop.net"]}}, known=False)
+        mail = settings.product.alerts.receivers["mail"]
+        assert (mail.type, mail.to, mail.sender) == ("email", ["c@shop.net"], "b@shop.net")
+        with pytest.raises(SettingsError, match="an unknown key, expected one of"):
+            read(checkout, "production", {"mail": {"two": "c@shop.net"}}, known=False)
 
     def test_development_is_not(self, checkout):
         assert read(checkout, "development", {}).warnings == ()
