@@ -214,7 +214,7 @@ FIELDS: tuple[Field, ...] = (
         "mounts",
         ("mounts", "volumes"),
         lambda c: as_.declared_mounts(c.inputs),
-        lambda c: as_.found_mounts(c.found.get("Mounts"), c.of_image.get("Volumes")),
+        lambda c: as_.found_mounts(c.found.get("Mounts"), (c.of_image.get("Volumes") or ()) if c.image else None),
     ),
     Field("tmpfs", ("tmpfs",), lambda c: seen.texts(c.given("tmpfs")), lambda c: seen.texts(c.host("Tmpfs"))),
     Field(
@@ -261,20 +261,7 @@ FIELDS: tuple[Field, ...] = (
         lambda c: tuple(c.host("DnsSearch") or ()),
     ),
     # How it is kept.
-    Field(
-        "restart",
-        ("restart",),
-        seen.given_or("restart", "no"),
-        lambda c: c.host("RestartPolicy").get("Name") or "no",
-        Repair.UPDATE,
-    ),
-    Field(
-        "restart.retries",
-        ("maxRetryCount",),
-        seen.given_or("maxRetryCount", 0),
-        lambda c: c.host("RestartPolicy").get("MaximumRetryCount") or 0,
-        Repair.UPDATE,
-    ),
+    Field("restart", ("restart", "maxRetryCount"), seen.declared_restart, seen.restart, Repair.UPDATE),
     Field("removed_at_end", ("rm",), seen.given_or("rm", default=False), seen.host_or("AutoRemove", default=False)),
     Field("log.driver", ("logDriver",), seen.given_or("logDriver", ANY), lambda c: c.host("LogConfig").get("Type")),
     Field("log.options", ("logOpts",), seen.log_options, lambda c: c.host("LogConfig").get("Config") or {}),

@@ -160,6 +160,21 @@ def hosts(entries: Any) -> dict[str, str]:
     return dict(entry.split(":", 1) for entry in entries or ())
 
 
+def restart(c: Container) -> str:
+    """Return when the engine starts it again: `unless-stopped`, `on-failure:3`."""
+    policy = c.host("RestartPolicy")
+    return _policy(policy.get("Name"), policy.get("MaximumRetryCount"))
+
+
+def declared_restart(c: Container) -> str:
+    """Return the same as declared."""
+    return _policy(c.given("restart"), c.given("maxRetryCount"))
+
+
+def _policy(name: str | None, retries: int | None) -> str:
+    return f"{name}:{retries}" if name == "on-failure" and retries else name or "no"
+
+
 def confined(c: Container) -> bool:
     """Return whether the kernel's own files are to be hidden from it."""
     return not c.given("privileged") and "systempaths=unconfined" not in (c.given("securityOpts") or ())

@@ -13,12 +13,23 @@ from ops.drift.findings import UNSET, Finding, Repair, spelled
 GONE = "gone"
 ENDED = "ended well"
 RUNNING = "running"
+NO_LIMIT: tuple[Any, ...] = ("unlimited", 0, frozenset())
 
 
 def compare(declared: Declared, container: Container) -> Iterator[Finding]:
     """Find every field of a container that is not as declared, and whether it runs as it should."""
+    real, reference = container.found["Id"], declared.inputs["image"]
+    moved = container.config("Image") == reference and not container.runs_declared_image
     for name, said, found, repair in [*_fields(container), *_running(declared, container.found)]:
-        yield Finding(declared.label, name, said, found, repair, declared.urn, real=container.found["Id"])
+        if name == "image" and moved:
+            # What was declared still runs: a repair would bring up what the tag means by now.
+            advice = (
+                f"docker tag {container.found['Image'][7:19]} {reference}, unless the new image is meant: then `up`"
+            )
+            told = f"the tag means another image by now ({found})"
+            yield Finding(declared.label, name, said, told, Repair.NOBODY, declared.urn, advice, real)
+        else:
+            yield Finding(declared.label, name, said, found, repair, declared.urn, real=real)
 
 
 def missing(declared: Declared) -> Finding:
@@ -48,7 +59,9 @@ def _fields(container: Container) -> Iterator[Difference]:
         if isinstance(found, Mapping):
             yield from _entries(field, said, found, container)
         elif said is not ANY and said != found and not _unknowable(field, container):
-            yield field.name, spelled(said), spelled(found), field.repair
+            # To the engine's update, no limit means the one that is there.
+            unlimited = field.repair is Repair.UPDATE and said in NO_LIMIT
+            yield field.name, spelled(said), spelled(found), Repair.REPLACE if unlimited else field.repair
 
 
 def _entries(field: Field, said: Any, found: Mapping[str, Any], container: Container) -> Iterator[Difference]:

@@ -101,13 +101,16 @@ def declared_mounts(inputs: Mapping[str, Any]) -> dict[str, str]:
 
 
 def found_mounts(mounts: Iterable[Mapping[str, Any]] | None, of_image: Iterable[str] | None) -> dict[str, str]:
-    """Return the same of what the engine says, without the nameless volumes that an image asks for by itself."""
+    """Return the same of what the engine says, without the nameless volumes that an image asks for by itself.
+
+    `of_image` are their targets, None where nobody knows.
+    """
     found = {}
     for one in mounts or ():
         kind, target = one["Type"], one["Destination"]
         source = {"volume": one.get("Name"), "bind": one.get("Source")}.get(kind) or ""
         nameless = kind == "volume" and ANONYMOUS.fullmatch(source)
-        if nameless and target in (of_image or ()):
+        if nameless and (of_image is None or target in of_image):
             continue
         found[target] = _mount(kind, "" if nameless else source, read_only=not one["RW"])
     return found

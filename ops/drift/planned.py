@@ -53,10 +53,11 @@ def judge(found: Preview, declared: Sequence[Declared], known: Collection[str]) 
     """Return what drifted, and what was changed in the program or its secrets and never brought up.
 
     `known` are URNs that the comparison has told of already. A resource that the program declares as the state has it,
-    and that the engine would change all the same, has drifted. One whose inputs are known only once another is made
-    follows from that other.
+    and that the engine would change all the same, has drifted. What stands on one that drifted follows from it: the
+    new one has another name, or inputs that are known only then.
     """
     by_urn = {one.urn: one for one in declared if not one.going}
+    following = _standing_on(known, declared)
     findings: list[Finding] = []
     pending: list[str] = []
     for step in found.steps:
@@ -65,12 +66,23 @@ def judge(found: Preview, declared: Sequence[Declared], known: Collection[str]) 
         before = by_urn.get(step["urn"])
         inputs = plain((step.get("newState") or {}).get("inputs") or {})
         changed = sorted(_changed(inputs, before.inputs)) if before and step["op"] != "delete" else []
+        if changed and step["urn"] in following:
+            continue
         if before is None or step["op"] == "delete" or changed:
             told = f" ({', '.join(changed)})" if changed else ""
             pending.append(f"{label(step['urn'])}: would be {CHANGES[step['op']]}{told}")
         elif step["urn"] not in known and not _holds_unknown(inputs):
             findings += _drifted(step, before)
     return findings, pending
+
+
+def _standing_on(urns: Collection[str], declared: Sequence[Declared]) -> set[str]:
+    """Return the URNs of what depends on some of these, directly or not; dependencies stand first in the state."""
+    found = set(urns)
+    for one in declared:
+        if one.dependencies & found:
+            found.add(one.urn)
+    return found - set(urns)
 
 
 def _drifted(step: Mapping[str, Any], before: Declared) -> Iterator[Finding]:

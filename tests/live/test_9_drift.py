@@ -1,0 +1,312 @@
+"""Whatever is changed by hand is found and named; what is repaired is as it was; and nothing is found where nothing is.
+
+On the small product of docs/examples, whose stack has every kind of part.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import tarfile
+import time
+from io import BytesIO
+
+import pytest
+from docker.errors import NotFound
+
+from tests.live.conftest import Finished
+from tests.live.hands import Hands, Values
+from tests.live.running import Running
+from tests.live.test_6_small_product import EXAMPLES, PRODUCT, STACK
+
+RUNS = 10
+APP, MONITORING = "app", "monitoring"
+
+
+@pytest.fixture(scope="module")
+def guestbook(fresh_checkout) -> Running:
+    """The stack, up; and gone when the tests are over."""
+    for name in (PRODUCT, STACK):
+        shutil.copy(EXAMPLES / name, fresh_checkout.folder / name)
+    running = Running(fresh_checkout, "guestbook", fresh_checkout.dockyard("up", "guestbook", limit=30 * 60))
+    assert running.up.code == 0, running.up.output
+    yield running
+    running.down()
+    for name in (PRODUCT, STACK):
+        (fresh_checkout.folder / name).unlink()
+
+
+def look(guestbook: Running, *options: str) -> tuple[Finished, set[tuple[str, str]]]:
+    """Run `drift`; return what came of it, and (resource, field) of each finding."""
+    finished = guestbook.checkout.dockyard("drift", "guestbook", "--json", *options)
+    told = json.loads(finished.output[finished.output.index("{") :]) if "{" in finished.output else {}
+    prefix = "guestbook-"
+    return finished, {(one["resource"].replace(prefix, "", 1), one["field"]) for one in told.get("findings", ())}
+
+
+def metric(guestbook: Running, name: str) -> float:
+    """Return what the metrics file says, which the node exporter shows."""
+    (writer,) = guestbook.client.containers.list(all=True, filters={"label": "dockyard.service=metrics-writer"})
+    stream, _ = guestbook.client.api.get_archive(writer.id, "/metrics/written/standing.prom")
+    with tarfile.open(fileobj=BytesIO(b"".join(stream))) as tar:
+        lines = tar.extractfile(tar.next()).read().decode().splitlines()
+    return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
+
+
+def assert_repaired(guestbook: Running) -> None:
+    """Repair, and make sure that nothing is left."""
+    repaired, left = look(guestbook, "--fix")
+    assert (repaired.code, left) == (0, set()), repaired.output
+    assert metric(guestbook, "dockyard_drift_resources") == 0
+
+
+def test_nothing_is_found_where_nothing_was_changed(guestbook):
+    seconds = []
+    for _ in range(RUNS):
+        seen, found = look(guestbook)
+        assert (seen.code, found) == (0, set()), seen.output
+        assert json.loads(seen.output[seen.output.index("{") :])["pending"] == []
+        seconds.append(seen.seconds)
+    print(f"drift of an untouched stack: {min(seconds):.1f} to {max(seconds):.1f} s")  # noqa: T201 - a figure
+
+
+def test_a_stack_that_is_being_changed_cannot_be_told_of(guestbook):
+    locks = guestbook.checkout.folder / ".dockyard/state/.pulumi/locks/organization/dockyard/guestbook"
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = locks / "test.json"
+    held = {"pid": os.getpid(), "username": "somebody", "hostname": socket.gethostname(), "timestamp": "2026-11-21"}
+    lock.write_text(json.dumps(held))
+    try:
+        seen, found = look(guestbook)
+    finally:
+        lock.unlink()
+    assert (seen.code, found) == (2, set()), seen.output
+    assert f"locked by process {os.getpid()}" in seen.output
+
+
+def test_what_is_done_to_what_runs_is_found_and_repaired(guestbook):
+    hands = Hands.on(guestbook)
+    api, monitoring = hands.client.api, hands.named(MONITORING)
+    hands.container("exporters-blackbox-exporter").remove(force=True)
+    hands.container("exporters-node-exporter").kill()
+    hands.container("exporters-postgres-exporter").stop()
+    hands.container("monitoring-grafana").update(mem_limit="300m", memswap_limit="300m")
+    hands.container("monitoring-grafana").rename("somebody-elses")
+    hands.container("logs-loki").update(restart_policy={"Name": "on-failure", "MaximumRetryCount": 3})
+    hands.container("exporters-cadvisor").update(cpuset_cpus="0", cpu_shares=512)
+    api._post_json(api._url("/containers/{0}/update", hands.container("edge-traefik").id), {"NanoCpus": 250_000_000})
+    api._post_json(api._url("/containers/{0}/update", hands.container("app-postgres").id), {"PidsLimit": 200})
+    hands.container("logs-collector").pause()
+    api.disconnect_container_from_network(hands.container("app-web").id, monitoring)
+    strange = hands.client.networks.create("strange")
+    strange.connect(hands.container("monitoring-prometheus"))
+    api.disconnect_container_from_network(hands.container("alerts-alertmanager").id, monitoring)
+    api.connect_container_to_network(hands.container("alerts-alertmanager").id, monitoring, aliases=["mailer"])
+    hands.container("app-migrate").remove()
+    hands.in_volume(
+        "monitoring-prometheus-config", "echo '# edited' >> rules/host.yml; echo 'groups: []' > rules/more.yml"
+    )
+    hands.in_volume("app-web-secrets", "echo hunter2 > database-password; chmod 0444 database-url")
+    hands.in_volume("exporters-postgres-exporter-secrets", "chown 0:0 password")
+    hands.in_volume("monitoring-grafana-provisioning", "rm $(find . -name '*.json' | sort | head -1); chmod 0777 .")
+    hands.in_volume("exporters-blackbox-config", "ln -s /etc/passwd link")
+    hands.stranger("on-our-network", network=monitoring)
+    hands.stranger("with-our-labels", labels={"dockyard.product": "guestbook", "dockyard.stack": "guestbook"})
+    hands.client.networks.create("like-ours", labels={"dockyard.product": "guestbook", "dockyard.stack": "guestbook"})
+    try:
+        seen, found = look(guestbook)
+        assert seen.code == 1
+        assert "hunter2" not in seen.output
+        boards = {field for resource, field in found if resource == "volume monitoring-grafana-provisioning"}
+        (board,) = (field for field in boards if field.endswith(".json"))
+        strangers = {
+            ("container on-our-network", "container"),
+            ("container with-our-labels", "container"),
+            ("network like-ours", "network"),
+        }
+        assert found == strangers | {
+            ("container exporters-blackbox-exporter", "state"),
+            ("container exporters-node-exporter", "state"),
+            ("container exporters-postgres-exporter", "state"),
+            ("container monitoring-grafana", "memory"),
+            ("container monitoring-grafana", "memory_swap"),
+            ("container monitoring-grafana", "name"),
+            ("container logs-loki", "restart"),
+            ("container exporters-cadvisor", "cpu_set"),
+            ("container exporters-cadvisor", "cpu_shares"),
+            ("container edge-traefik", "cpus"),
+            ("container app-postgres", "pids"),
+            ("container logs-collector", "state"),
+            ("container app-web", f"networks.{monitoring}"),
+            ("container monitoring-prometheus", "networks.strange"),
+            ("container alerts-alertmanager", f"aliases.{monitoring}"),
+            ("container app-migrate", "state"),
+            ("volume monitoring-prometheus-config", "files/rules/host.yml"),
+            ("volume monitoring-prometheus-config", "files/rules/more.yml"),
+            ("volume app-web-secrets", "files/database-password"),
+            ("volume app-web-secrets", "files/database-url mode"),
+            ("volume exporters-postgres-exporter-secrets", "files/password owner"),
+            ("volume monitoring-grafana-provisioning", board),
+            ("volume monitoring-grafana-provisioning", "files mode"),
+            ("volume exporters-blackbox-config", "files/link"),
+        }
+        assert metric(guestbook, "dockyard_drift_resources") == len({resource for resource, _ in found})
+        repaired, left = look(guestbook, "--fix")
+        # What others have put there is told, and never removed.
+        assert (repaired.code, left) == (1, strangers), repaired.output
+    finally:
+        for name in ("on-our-network", "with-our-labels"):
+            hands.client.containers.get(name).remove(force=True)
+        hands.client.networks.get("like-ours").remove()
+        strange.remove()
+    clean, left = look(guestbook)
+    assert (clean.code, left) == (0, set()), clean.output
+
+
+def adds_capability(config: Values, host: Values) -> None:
+    host["CapAdd"] = ["SETUID"]
+
+
+def opens_port(config: Values, host: Values) -> None:
+    host["PortBindings"] = {"9090/tcp": [{"HostIp": "0.0.0.0", "HostPort": "39090"}]}  # noqa: S104 - the fault itself
+
+
+def changes_kernel_and_names(config: Values, host: Values) -> None:
+    host["Sysctls"] = {"net.ipv4.ip_unprivileged_port_start": "80"}
+    host["Dns"] = ["192.0.2.53"]
+    host["ExtraHosts"] = ["bank.example:192.0.2.1"]
+
+
+def changes_what_is_told(config: Values, host: Values) -> None:
+    config["Env"] = [*(one for one in config["Env"] if not one.startswith("PORT=")), "PORT=8001", "API_KEY=hunter2"]
+    config["Labels"] = {**config["Labels"], "dockyard.spec": "another", "owner": "me"}
+    config["Healthcheck"] = {"Test": ["NONE"]}
+
+
+def mounts_the_host(config: Values, host: Values) -> None:
+    host["Binds"] = ["/etc:/host-etc:rw"]
+    host["Tmpfs"] = {"/tmp": "rw,exec"}
+    host["ReadonlyRootfs"] = False
+
+
+def becomes_root(config: Values, host: Values) -> None:
+    config["User"] = "0:0"
+    host["SecurityOpt"] = None
+    host["CapDrop"] = None
+
+
+def takes_all_rights(config: Values, host: Values) -> None:
+    host["Privileged"], host["PidMode"] = True, "host"
+    # As for any container with all rights.
+    host["SecurityOpt"], host["MaskedPaths"], host["ReadonlyPaths"] = ["label=disable"], None, None
+
+
+def is_kept_otherwise(config: Values, host: Values) -> None:
+    config["StopTimeout"], config["StopSignal"] = 1, "SIGKILL"
+    host["LogConfig"]["Config"]["max-file"] = "1"
+    host["RestartPolicy"] = {"Name": "no"}
+    host["Ulimits"] = [{"Name": "nofile", "Soft": 64, "Hard": 64}]
+    host["Init"] = False
+
+
+def test_what_is_made_again_by_hand_is_found_field_by_field_and_repaired(guestbook):
+    hands = Hands.on(guestbook)
+    other = hands.other_image("exporters-postgres-exporter")
+
+    def runs_another_image(config: Values, host: Values) -> None:
+        config["Image"] = other
+
+    def says_something_else(config: Values, host: Values) -> None:
+        config["Cmd"] = [*config["Cmd"], "--log.level=debug"]
+        config["WorkingDir"] = "/tmp"
+
+    expected = {
+        "exporters-node-exporter": (adds_capability, {"capabilities.add"}),
+        "monitoring-prometheus": (opens_port, {"ports.9090/tcp"}),
+        "monitoring-grafana": (
+            changes_kernel_and_names,
+            {"sysctls.net.ipv4.ip_unprivileged_port_start", "dns.servers", "hosts.bank.example"},
+        ),
+        "app-web": (
+            changes_what_is_told,
+            {"env.PORT", "env.API_KEY", "labels.dockyard.spec", "labels.owner"}
+            | {f"health_check.{part}" for part in ("test", "interval", "timeout", "retries", "start_period")},
+        ),
+        "logs-loki": (mounts_the_host, {"mounts./host-etc", "tmpfs./tmp", "read_only"}),
+        "exporters-blackbox-exporter": (becomes_root, {"user", "security_options", "capabilities.drop"}),
+        "exporters-cadvisor": (takes_all_rights, {"privileged", "namespaces.pid", "security_options", "masked_paths"}),
+        "alerts-alertmanager": (
+            is_kept_otherwise,
+            {"stop_timeout", "stop_signal", "log.options.max-file", "restart", "ulimits.nofile", "init"},
+        ),
+        "exporters-postgres-exporter": (runs_another_image, {"image"}),
+        "logs-collector": (says_something_else, {"command", "working_dir"}),
+    }
+    for name, (change, _) in expected.items():
+        hands.make_again(name, change)
+    seen, found = look(guestbook)
+    assert seen.code == 1
+    assert "hunter2" not in seen.output
+    for name, (_, fields) in expected.items():
+        told = {field for resource, field in found if resource == f"container {name}"}
+        # Changed so, some of them do not run.
+        assert told - {"state", "health"} == {"id"} | fields, name
+    assert {resource for resource, _ in found} == {f"container {name}" for name in expected}
+    assert_repaired(guestbook)
+
+
+def test_networks_and_volumes_that_are_gone_are_found_and_repaired(guestbook):
+    hands = Hands.on(guestbook)
+    app = hands.client.networks.get(hands.named(APP))
+    app.reload()
+    joined = {
+        role for role, one in guestbook.containers.items() if app.name in one.attrs["NetworkSettings"]["Networks"]
+    }
+    for container in app.containers:
+        app.disconnect(container, force=True)
+    app.remove()
+    for name in ("alerts-alertmanager", "alerts-config-writer", "logs-loki", "logs-loki-config-writer"):
+        hands.container(name).remove(force=True)
+    gone, other = hands.named("logs-loki-config"), hands.named("alerts-config")
+    for volume in (gone, other):
+        hands.client.volumes.get(volume).remove()
+    hands.client.volumes.create(other, labels={"dockyard.stack": "guestbook"})
+    seen, found = look(guestbook)
+    assert seen.code == 1
+    assert {
+        ("network app", "network"),
+        ("volume logs-loki-config", "volume"),
+        ("volume alerts-config", "labels.dockyard.product"),
+        ("container alerts-alertmanager", "state"),
+        ("container logs-loki-config-writer", "state"),
+        ("container app-web", f"networks.{app.name}"),
+    } <= found
+    assert len(joined) >= 3
+    assert_repaired(guestbook)
+
+
+def test_data_that_are_gone_are_told_and_nothing_is_put_in_their_place(guestbook):
+    hands = Hands.on(guestbook)
+    lost = hands.named("monitoring-grafana-data")
+    hands.container("monitoring-grafana").remove(force=True)
+    hands.client.volumes.get(lost).remove()
+    seen, found = look(guestbook, "--fix")
+    assert seen.code == 1
+    assert found == {("volume monitoring-grafana-data", "volume"), ("container monitoring-grafana", "state")}
+    assert "backup" in seen.output
+    with pytest.raises(NotFound):
+        hands.client.volumes.get(lost)
+
+
+def test_what_was_changed_in_the_files_is_no_drift(guestbook):
+    back = guestbook.checkout.dockyard("up", "guestbook")
+    assert back.code == 0, back.output
+    file = guestbook.checkout.folder / PRODUCT
+    file.write_text(file.read_text().replace("memory: 256MB", "memory: 320MB"))
+    seen, found = look(guestbook)
+    assert (seen.code, found) == (0, set()), seen.output
+    assert "services.web.limits.memory: 256MB → 320MB" in seen.output
+    began = time.time()
+    assert metric(guestbook, "dockyard_drift_last_check_timestamp_seconds") > began - 300

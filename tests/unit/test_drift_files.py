@@ -1,0 +1,208 @@
+"""Files in configuration volumes are compared with what the writers' scripts say, as the components render them."""
+
+import io
+import tarfile
+from types import SimpleNamespace
+
+import pytest
+from docker.errors import NotFound
+
+from components.config_volume import TARGET, _script, pack
+from ops.drift import files
+from ops.drift.findings import Repair, Secret
+from ops.state import VOLUME
+from settings.names import PACKED, STAGE
+from tests.unit.drifting import declared
+
+WRITER, READER = "writer-id", "reader-id"
+EARLIER, STARTED, LATER = 100, 200, 300
+PLAIN = {"prometheus.yml": b"global: {}\n", "rules/host.yml": b"groups: []\n", "board.json": b"{}"}
+
+
+def writer(**more):
+    """Return a writer of two plain files, a packed one and a secret."""
+    uploads = [
+        {"file": f"{STAGE}/prometheus.yml", "content": "global: {}\n"},
+        {"file": f"{STAGE}/rules/host.yml", "content": "groups: []\n"},
+        {"file": f"{STAGE}/pass word", "content": Secret("hunter2")},
+        {"file": PACKED, "content": pack({"board.json": "{}"})},
+    ]
+    paths = ["board.json", "pass word", "prometheus.yml", "rules/host.yml"]
+    inputs = {
+        "mustRun": False,
+        "command": [_script(paths, "65534:grafana", "true", None, unpack=True)],
+        "uploads": uploads,
+        "mounts": [{"type": "volume", "source": "config-1", "target": TARGET}],
+    }
+    return declared(inputs, name="config-writer", identity=WRITER, **more)
+
+
+def volume():
+    return declared({}, name="config", kind=VOLUME, identity="config-1")
+
+
+def reader():
+    labels = [{"label": "dockyard.content", "value": "aa"}]
+    mounts = [{"type": "volume", "source": "config-1", "target": "/etc/x"}]
+    return declared({"labels": labels, "mounts": mounts}, name="reader", identity=READER)
+
+
+def entry(
+    content: bytes = b"", mode: int = 0o400, owner: tuple[int, int] = (65534, 472), changed: int = EARLIER, **more
+):
+    return {"content": content, "mode": mode, "owner": owner, "changed": changed, **more}
+
+
+def folder(mode: int = 0o755, owner: tuple[int, int] = (0, 0), changed: int = EARLIER):
+    return entry(mode=mode, owner=owner, changed=changed, type=tarfile.DIRTYPE)
+
+
+def as_written() -> dict:
+    said = {name: entry(content) for name, content in {**PLAIN, "pass word": b"hunter2"}.items()}
+    return {"": folder(), "rules": folder(), **said}
+
+
+def packed_as_the_engine_does(root: str, entries: dict) -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for path, said in entries.items():
+            member = tarfile.TarInfo(f"{root}/{path}".rstrip("/"))
+            member.mode, (member.uid, member.gid), member.mtime = said["mode"], said["owner"], said["changed"]
+            member.type, member.size = said.get("type", tarfile.REGTYPE), len(said["content"])
+            tar.addfile(member, io.BytesIO(said["content"]))
+    return archive.getvalue()
+
+
+class Engine:
+    """An engine whose one container has the volume."""
+
+    def __init__(self, entries: dict) -> None:
+        self.entries = entries
+        self.asked: list[tuple[str, str]] = []
+        self.api = SimpleNamespace(get_archive=self.get_archive)
+
+    def get_archive(self, container: str, path: str):
+        self.asked.append((container, path))
+        if path == "/etc/group":
+            file = entry(b"root:x:0:\ngrafana:x:472:\n", type=tarfile.REGTYPE)
+            return [packed_as_the_engine_does("group", {"": file})], {}
+        if not self.entries:
+            raise NotFound("no such container")
+        return [packed_as_the_engine_does(path.rsplit("/", 1)[-1], self.entries)], {}
+
+
+LISTED = [{"Id": WRITER, "Mounts": [{"Name": "config-1", "Destination": TARGET}]}]
+
+
+def findings(entries: dict, listed: list | None = None) -> dict:
+    (said,) = files.volumes([volume(), writer(), reader()])
+    found = files.compare(said, Engine(entries), LISTED if listed is None else listed, {READER: STARTED})
+    return {one.field: one for one in found}
+
+
+def test_what_was_written_is_no_finding():
+    assert findings(as_written()) == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "is_now", "field"),
+    [
+        ("rules/host.yml", entry(b"groups: [x]\n"), "files/rules/host.yml"),
+        ("board.json", entry(b"{} "), "files/board.json"),
+        ("pass word", entry(b"other"), "files/pass word"),
+        ("pass word", entry(b"hunter2", mode=0o444), "files/pass word mode"),
+        ("board.json", entry(b"{}", owner=(0, 472)), "files/board.json owner"),
+        ("board.json", entry(b"{}", owner=(65534, 0)), "files/board.json owner"),
+        ("board.json", None, "files/board.json"),
+        ("board.json", entry(type=tarfile.SYMTYPE), "files/board.json"),
+        ("rules/more.yml", entry(b"x"), "files/rules/more.yml"),
+        ("link", entry(type=tarfile.SYMTYPE), "files/link"),
+        ("", folder(mode=0o777), "files mode"),
+        ("rules", folder(owner=(1, 1)), "files/rules owner"),
+    ],
+)
+def test_each_difference_is_named_and_nothing_else(path, is_now, field):
+    entries = as_written()
+    if is_now is None:
+        del entries[path]
+    else:
+        entries[path] = is_now
+    assert set(findings(entries)) == {field}
+
+
+def test_files_are_written_anew_and_what_a_writer_does_not_touch_goes_with_the_volume():
+    entries = {**as_written(), "board.json": entry(b"x"), "more": entry(b"x"), "link": entry(type=tarfile.SYMTYPE)}
+    found = findings(entries)
+    assert {name: one.repair for name, one in found.items()} == {
+        "files/board.json": Repair.REWRITE,
+        "files/more": Repair.REWRITE,
+        "files/link": Repair.REPLACE,
+    }
+    assert found["files/board.json"].urn == writer().urn
+    assert found["files/link"].urn == volume().urn
+
+
+@pytest.mark.parametrize(("changed", "replaced"), [(EARLIER, True), (STARTED, True), (LATER, False)])
+def test_who_started_after_a_file_was_changed_and_reads_it_only_then_is_replaced_too(changed, replaced):
+    found = findings({**as_written(), "board.json": entry(b"x", changed=changed)})
+    assert found["files/board.json"].also == ((reader().urn,) if replaced else ())
+
+
+def test_a_changed_mode_has_been_read_by_nobody():
+    assert findings({**as_written(), "board.json": entry(b"{}", mode=0o444)})["files/board.json mode"].also == ()
+
+
+def test_of_a_secret_not_even_its_hash_is_shown():
+    found = findings({**as_written(), "pass word": entry(b"other")})["files/pass word"]
+    assert (found.declared, found.found) == ("(secret)", "content differs")
+    assert "sha256" in findings({**as_written(), "board.json": entry(b"x")})["files/board.json"].found
+
+
+def test_where_the_writer_is_gone_any_container_that_has_the_volume_is_read():
+    listed = [{"Id": READER, "Mounts": [{"Name": "config-1", "Destination": "/etc/x"}]}]
+    engine = Engine(as_written())
+    (said,) = files.volumes([volume(), writer(), reader()])
+    assert list(files.compare(said, engine, listed, {})) == []
+    assert engine.asked[0] == (READER, "/etc/x")
+
+
+@pytest.mark.parametrize("listed", [[], LISTED])
+def test_a_volume_that_nobody_has_is_not_read(listed):
+    assert findings({}, listed) == {}
+
+
+def test_several_writers_fill_one_volume_as_those_of_the_edge_proxy_do():
+    """By relative paths, and leaving the file before behind where the proxy does not run."""
+    script = "cd /dockyard/volume\nmkdir -p dynamic\nchmod 0755 . dynamic\nrm -f .{0}.before\n" + (
+        "cp {1}/{0}.yml .{0}.new\nchown 65532 .{0}.new\nchmod 0400 .{0}.new\nmv .{0}.new dynamic/{0}.yml\n"
+        "    if [ -f .{0}.before ]; then mv .{0}.before dynamic/{0}.yml; fi\n"
+    )
+    mounts = [{"type": "volume", "source": "edge-1", "target": "/dockyard/volume"}]
+    writers = [
+        declared(
+            {
+                "mustRun": False,
+                "command": [script.format(name, STAGE), "writer", "/loaded"],
+                "uploads": [{"file": f"{STAGE}/{name}.yml", "content": name}],
+                "mounts": mounts,
+            },
+            name=f"{name}-writer",
+            identity=name,
+        )
+        for name in ("fixed", "web")
+    ]
+    (said,) = files.volumes(writers)
+    entries = {
+        "": folder(),
+        "dynamic": folder(),
+        "dynamic/fixed.yml": entry(b"fixed", owner=(65532, 5)),
+        "dynamic/web.yml": entry(b"edited", owner=(65532, 0)),
+        ".web.before": entry(b"older"),
+    }
+    listed = [{"Id": "web", "Mounts": [{"Name": "edge-1", "Destination": "/dockyard/volume"}]}]
+    (found,) = files.compare(said, Engine(entries), listed, {})
+    assert (found.field, found.urn) == ("files/dynamic/web.yml", writers[1].urn)
+
+
+def test_a_writer_that_waits_for_its_deletion_declares_nothing():
+    assert files.volumes([volume(), writer(going=True)]) == []

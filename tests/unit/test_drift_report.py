@@ -1,0 +1,309 @@
+"""What is told of a stack: networks, volumes, strangers, the engine's own view, and what a repair does."""
+
+import json
+import subprocess
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+from docker.errors import NotFound
+
+from ops.drift import others, planned, repair, strangers
+from ops.drift.declared import declared_in
+from ops.drift.findings import Finding, Repair, Secret, label
+from ops.drift.report import Report
+from ops.state import NETWORK, VOLUME, State, lock_holder
+from tests.unit.drifting import ID, URN, declared
+
+LABELS = {"dockyard.product": "shop", "dockyard.stack": "dev"}
+LISTED_LABELS = [{"label": name, "value": value} for name, value in LABELS.items()]
+DATA = [*LISTED_LABELS, {"label": "dockyard.volume", "value": "data"}]
+
+
+def only(inputs: dict, **more):
+    """Return a resource with these inputs and no others."""
+    said = declared(**more)
+    return type(said)(**{**said.__dict__, "inputs": inputs})
+
+
+def network(**found):
+    said = only({"name": "shop-app-1", "driver": "bridge", "labels": LISTED_LABELS}, kind=NETWORK, identity="net-id")
+    real = {"Id": "net-id", "Name": "shop-app-1", "Driver": "bridge", "Labels": LABELS, "Internal": False, **found}
+    return {one.field: one for one in others.network(said, {real["Id"]: real}, {real["Name"]: real})}
+
+
+@pytest.mark.parametrize(
+    ("found", "fields"),
+    [
+        ({}, set()),
+        ({"Driver": "overlay"}, {"driver"}),
+        ({"Internal": True}, {"internal"}),
+        ({"Labels": {**LABELS, "mine": "1"}}, {"labels.mine"}),
+        (
+            {"Options": {"com.docker.network.bridge.enable_icc": "false"}},
+            {"options.com.docker.network.bridge.enable_icc"},
+        ),
+        ({"EnableIPv6": True}, {"ipv6"}),
+        ({"Id": "other"}, {"network"}),
+    ],
+)
+def test_each_field_of_a_network_is_compared(found, fields):
+    assert set(network(**found)) == fields
+
+
+def test_a_network_that_is_gone_is_told_apart_from_one_that_was_made_again():
+    assert "another of its name" in network(Id="other")["network"].found
+    gone = next(others.network(only({"name": "x"}, kind=NETWORK, identity="net-id"), {}, {}))
+    assert gone.found == "gone"
+
+
+@pytest.mark.parametrize(("labels", "repair_"), [(LISTED_LABELS, Repair.UPDATE), (DATA, Repair.NOBODY)])
+def test_a_volume_that_is_gone_is_made_again_unless_it_held_data(labels, repair_):
+    said = only({"name": "v-1", "labels": labels}, kind=VOLUME, identity="v-1")
+    (found,) = others.volume(said, {})
+    assert found.repair is repair_
+    (other,) = others.volume(
+        said, {"v-1": {"Driver": "nfs", "Labels": {item["label"]: item["value"] for item in labels}}}
+    )
+    assert (other.field, other.repair) == ("driver", Repair.REPLACE if labels is LISTED_LABELS else Repair.NOBODY)
+
+
+def stranger(name: str, network_id: str = "bridge-id", network_name: str = "bridge", **labels: str) -> dict:
+    joined = {network_name: {"NetworkID": network_id}}
+    return {
+        "Id": f"{name}-id",
+        "Names": [f"/{name}"],
+        "State": "running",
+        "Labels": labels,
+        "NetworkSettings": {"Networks": joined},
+    }
+
+
+def test_containers_that_nobody_declared_are_found_by_our_networks_and_our_labels():
+    listed = [
+        stranger("known", "net-id", "app"),
+        stranger("intruder", "net-id", "app"),
+        stranger("twin", **LABELS),
+        stranger("another-checkout", "their-net", "shop-app-2", **LABELS),
+        stranger("nobodys"),
+    ]
+    found = list(strangers.containers(listed, {"known-id"}, {"net-id"}, LABELS))
+    assert [one.resource for one in found] == ["container intruder", "container twin"]
+    assert {one.repair for one in found} == {Repair.NOBODY}
+
+
+def test_networks_with_our_labels_are_found_unless_another_stack_of_the_name_lives_there():
+    listed = [{"Id": name, "Name": name, "Labels": LABELS} for name in ("own", "theirs", "left")]
+    lived_in = strangers.inhabited([stranger("x", "theirs", "theirs", **LABELS)], LABELS)
+    assert [one.resource for one in strangers.networks(listed, {"own"}, LABELS, lived_in)] == ["network left"]
+
+
+RECORD = "urn:pulumi:dev::dockyard::cloudflare:index/dnsRecord:DnsRecord::shop-record"
+
+
+def step(op: str, urn: str = RECORD, inputs: dict | None = None, outputs: dict | None = None, **more) -> dict:
+    return {"op": op, "urn": urn, "newState": {"inputs": inputs or {}}, "oldState": {"outputs": outputs or {}}, **more}
+
+
+def record(inputs: dict, urn: str = RECORD, **more):
+    said = only(inputs, kind="cloudflare:index/dnsRecord:DnsRecord", **more)
+    return type(said)(**{**said.__dict__, "urn": urn})
+
+
+def judged(*steps: dict, declared_: list, known: tuple = ()) -> tuple[list[Finding], list[str]]:
+    return planned.judge(planned.Preview(steps), declared_, known)
+
+
+def test_what_the_program_declares_as_the_state_does_and_the_engine_would_change_has_drifted():
+    found, pending = judged(
+        step("refresh"),
+        step("update", inputs={"content": "a"}, outputs={"content": "b"}, detailedDiff={"content": {}}),
+        declared_=[record({"content": "a"})],
+    )
+    assert [(one.resource, one.field, one.declared, one.found) for one in found] == [
+        ("dnsrecord shop-record", "content", "a", "b")
+    ]
+    assert pending == []
+
+
+def test_a_resource_that_is_gone_has_drifted():
+    (found,), _ = judged(step("create", inputs={"content": "a"}), declared_=[record({"content": "a"})])
+    assert (found.found, found.repair) == ("gone", Repair.UPDATE)
+
+
+def test_what_the_program_declares_otherwise_was_not_brought_up_and_is_no_drift():
+    state = [record({"content": "a"})]
+    assert judged(step("update", inputs={"content": "c"}), declared_=state) == (
+        [],
+        ["dnsrecord shop-record: would be updated (content)"],
+    )
+    assert judged(step("create", urn=RECORD.replace("record", "new")), declared_=state)[1] != []
+    assert judged(step("delete"), declared_=state)[1] == ["dnsrecord shop-record: would be removed"]
+
+
+def test_a_changed_secret_is_pending_and_not_shown():
+    mark = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
+    _, pending = judged(
+        step("update", inputs={"content": {**mark, "plaintext": '"new"'}}),
+        declared_=[record({"content": Secret("old")})],
+    )
+    assert pending == ["dnsrecord shop-record: would be updated (content)"]
+
+
+def test_what_was_told_is_not_told_twice_and_what_follows_from_it_neither():
+    after = record({"to": "name-1"}, urn=f"{RECORD}-2", dependencies=frozenset({URN}))
+    further = record({"to": "x"}, urn=f"{RECORD}-3", dependencies=frozenset({after.urn}))
+    said = [declared(), after, further]
+    steps = [
+        step("replace", urn=URN, inputs=dict(declared().inputs)),
+        step("replace", urn=after.urn, inputs={"to": "name-2"}),
+        step("update", urn=further.urn, inputs={"to": planned.UNKNOWN}),
+    ]
+    assert judged(*steps, declared_=said, known=(said[0].urn, URN)) == judged(declared_=said)
+
+
+def test_components_and_the_stack_are_nothing_that_can_drift():
+    urn = "urn:pulumi:dev::dockyard::dockyard:app:App::shop-app"
+    assert judged(step("update", urn=urn), declared_=[]) == ([], [])
+
+
+def test_a_preview_that_fails_says_why_and_shows_no_state():
+    said = json.dumps(
+        {"steps": [{"secret": "hunter2"}], "diagnostics": [{"severity": "error", "message": "no such key\n"}]}
+    )
+
+    def read(*_: str):
+        raise subprocess.CalledProcessError(255, ["pulumi"], output=said, stderr="error: preview failed")
+
+    assert planned.preview(SimpleNamespace(read=read)).problem == "no such key"
+
+
+def finding(repair_: Repair, urn: str = URN, **more) -> Finding:
+    return Finding(label(urn), "field", "a", "b", repair_, urn, **more)
+
+
+def test_a_repair_names_what_the_engine_does_not_see_and_takes_along_what_depends_on_it():
+    plan = repair.plan(
+        [
+            finding(Repair.UPDATE, "urn:x::t::a"),
+            finding(Repair.REPLACE, "urn:x::t::b"),
+            finding(Repair.REPLACE, "urn:x::t::b"),
+            finding(Repair.REWRITE, "urn:x::t::c", also=("urn:x::t::d",)),
+            finding(Repair.RECREATE, "urn:x::t::e", real="other-id"),
+            finding(Repair.NOBODY, ""),
+        ]
+    )
+    assert plan.targets == ["urn:x::t::a", "urn:x::t::e", "urn:x::t::b", "urn:x::t::c", "urn:x::t::d"]
+    assert plan.replaced == ["urn:x::t::b", "urn:x::t::c", "urn:x::t::d"]
+    assert [one.real for one in plan.removed] == ["other-id"]
+    assert {"--refresh", "--target-dependents", "--target=urn:x::t::a", "--replace=urn:x::t::b"} <= set(plan.arguments)
+    assert "--replace=urn:x::t::a" not in plan.arguments
+
+
+def test_what_is_made_anew_is_not_mended_first_but_for_a_pause():
+    both = [finding(Repair.REPLACE), finding(Repair.RENAME), finding(Repair.UNPAUSE)]
+    assert [one.repair for one in repair.plan(both).by_hand] == [Repair.UNPAUSE]
+    assert [one.repair for one in repair.plan(both[1:]).by_hand] == [Repair.RENAME, Repair.UNPAUSE]
+
+
+def test_where_data_are_lost_nothing_that_stands_on_them_is_started():
+    lost = only({"labels": DATA}, kind=VOLUME, name="data", identity="data-1")
+    store = declared({"mounts": [{"type": "volume", "source": "data-1", "target": "/data"}]}, name="postgres")
+    found = [next(others.volume(lost, {})), finding(Repair.UPDATE, store.urn), finding(Repair.UPDATE)]
+    kept = repair.guarded(found, [lost, store, declared()])
+    assert [one.repair for one in kept] == [Repair.NOBODY, Repair.NOBODY, Repair.UPDATE]
+    assert "backup" in kept[1].remedy
+    assert repair.plan(kept).targets == [URN]
+
+
+def test_networks_are_joined_and_left_as_declared():
+    done = []
+
+    def told(verb: str):
+        return lambda container, name, **more: done.append((verb, name, more.get("aliases")))
+
+    networks = {"strange": {}, "app": {"Aliases": ["other", ID[:12]]}}
+    api = SimpleNamespace(
+        inspect_container=lambda _: {"NetworkSettings": {"Networks": networks}},
+        disconnect_container_from_network=told("left"),
+        connect_container_to_network=told("joined"),
+    )
+    wanted = declared({"networksAdvanced": [{"name": "app", "aliases": ["web"]}, {"name": "monitoring"}]})
+    plan = repair.plan([finding(Repair.RECONNECT), finding(Repair.RECONNECT)])
+    progress = SimpleNamespace(line=lambda *_: None)
+    repair.by_hand(plan, [wanted], SimpleNamespace(api=api), progress)
+    assert done == [
+        ("left", "strange", None),
+        ("left", "app", None),
+        ("joined", "app", ["web"]),
+        ("joined", "monitoring", None),
+    ]
+
+
+def test_a_container_that_is_gone_by_now_stops_no_repair():
+    def gone(*_: object):
+        raise NotFound("gone")
+
+    lines = []
+    api = SimpleNamespace(unpause=gone, stop=gone, remove_container=gone)
+    plan = repair.plan([finding(Repair.UNPAUSE), finding(Repair.RECREATE, real="x")])
+    repair.by_hand(
+        plan, [declared()], SimpleNamespace(api=api), SimpleNamespace(line=lambda text, *_: lines.append(text))
+    )
+    assert lines == ["  ! container shop-app-web: gone by now"]
+
+
+def report(**more) -> Report:
+    return Report("dev", 52, datetime(2026, 11, 21, tzinfo=UTC), 4.2, **more)
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ({}, 0),
+        ({"pending": ["x"]}, 0),
+        ({"findings": [finding(Repair.UPDATE)]}, 1),
+        ({"untold": ["why"]}, 2),
+        ({"findings": [finding(Repair.UPDATE)], "untold": ["why"]}, 1),
+    ],
+)
+def test_the_exit_code_says_whether_something_drifted_or_nobody_can_tell(more, code):
+    assert report(**more).code == code
+    assert json.loads(report(**more).as_json())["exit_code"] == code
+
+
+def test_a_finding_is_one_line_with_resource_field_both_values_and_the_repair():
+    lines = list(report(findings=[finding(Repair.REPLACE), finding(Repair.UNPAUSE)]).lines())
+    assert lines[0] == "dev: 1 resource is not as declared (52 compared in 4.2 s)"
+    assert lines[1] == "  container shop-app-web: field: declared a, found b → --fix: replaced by a targeted up"
+    assert len(lines) == 3
+
+
+def test_resources_are_read_from_the_state_with_secrets_marked():
+    mark = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
+    secret = {**mark, "plaintext": '[{"file": "/x", "content": "hunter2", "__defaults": []}]'}
+    resource = {"urn": URN, "type": "docker:index/container:Container", "custom": True, "id": ID}
+    state = State(
+        (
+            {**resource, "inputs": {"uploads": secret, "__defaults": ["x"]}, "delete": True},
+            {"urn": "urn:x::pulumi:providers:docker::d", "type": "pulumi:providers:docker", "custom": True, "id": "1"},
+            {"urn": "urn:x::dockyard:a:B::c", "type": "dockyard:a:B", "custom": False},
+        ),
+        interrupted=False,
+    )
+    (said,) = declared_in(state)
+    assert said.inputs == {"uploads": [{"file": "/x", "content": "hunter2"}]}
+    assert isinstance(said.inputs["uploads"][0]["content"], Secret)
+    assert said.going
+
+
+def test_a_lock_is_told_with_who_holds_it_and_one_of_the_dead_is_none(tmp_path, monkeypatch):
+    folder = tmp_path / ".pulumi/locks/organization/dockyard/dev"
+    folder.mkdir(parents=True)
+    held = {"pid": 1, "username": "ann", "hostname": "elsewhere", "timestamp": "noon"}
+    (folder / "a.json").write_text(json.dumps(held))
+    assert lock_holder(tmp_path, "dev") == "process 1 of ann on elsewhere since noon"
+    assert lock_holder(tmp_path, "staging") == ""
+    monkeypatch.setattr("ops.state.socket.gethostname", lambda: "elsewhere")
+    monkeypatch.setattr("ops.state._alive", lambda _: False)
+    assert lock_holder(tmp_path, "dev") == ""
