@@ -190,7 +190,7 @@ def test_a_repair_names_what_the_engine_does_not_see_and_takes_along_what_depend
             finding(Repair.REPLACE, "urn:x::t::b"),
             finding(Repair.REWRITE, "urn:x::t::c", also=("urn:x::t::d",)),
             finding(Repair.RECREATE, "urn:x::t::e", real="other-id"),
-            finding(Repair.NOBODY, ""),
+            Finding("container x", "container", "none", "there", Repair.NOBODY),
         ]
     )
     assert plan.targets == ["urn:x::t::a", "urn:x::t::e", "urn:x::t::b", "urn:x::t::c", "urn:x::t::d"]
