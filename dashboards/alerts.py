@@ -112,8 +112,8 @@ def _delivery() -> list[Panel]:
         chart(
             "Notifications sent",
             Query(
-                f"sum by (integration) (increase(alertmanager_notifications_total{{{F}}}[1h]))",
-                "{{integration}}",
+                f"sum by (receiver_name) (increase(alertmanager_notifications_total{{{F}}}[1h]))",
+                "{{receiver_name}}",
             ),
             "Notifications in an hour, by the way they went.",
             SHORT,
@@ -122,8 +122,8 @@ def _delivery() -> list[Panel]:
             "Notifications failed",
             [
                 Query(
-                    f"sum by (integration) (increase(alertmanager_notifications_failed_total{{{F}}}[15m]))",
-                    "{{integration}}",
+                    f"sum by (receiver_name) (increase(alertmanager_notifications_failed_total{{{F}}}[15m]))",
+                    "{{receiver_name}}",
                 ),
                 Query(f"sum(increase(alertmanager_notification_requests_failed_total{{{F}}}[15m]))", "single attempts"),
             ],

@@ -13,14 +13,22 @@ STACKS = ("dating-app", "dev", "pivotal-flow", "love-parser")
 QUICK = "  dockyard:docker: {health_interval: 2s}\n"
 """The line of Pulumi.dev.yaml that overrides Tumulte's own intervals."""
 
+RECEIVER = """\
+  dockyard:alerts:
+    receivers: {nowhere: {type: webhook, url: nowhere-url, environments: [development], alerts: [HostDown]}}
+"""
+"""Where nobody is told Alertmanager counts no notifications, and nothing can be seen of them."""
+
 
 @contextmanager
 def all_up(checkout: Checkout) -> Iterator[dict[str, Running]]:
-    """Bring up all four at once; Tumulte's dev stack with the health intervals of its document."""
+    """Bring up all four at once; Tumulte's dev stack with the health intervals of its document, and a receiver."""
     file = checkout.folder / "Pulumi.dev.yaml"
     before = file.read_text()
     assert before.count(QUICK) == 1
-    file.write_text(before.replace(QUICK, ""))
+    file.write_text(before.replace(QUICK, RECEIVER))
+    given = checkout.pulumi("config", "set", "--secret", "dockyard:nowhere-url", "http://127.0.0.1:9", "-s", "dev")
+    assert given.code == 0, given.output
     # The images are there before two want them at once.
     for stack in STACKS:
         ready = checkout.dockyard("setup", stack, limit=30 * 60)
