@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+import traceback
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -66,11 +67,18 @@ def drift(work: WorkDir, stack: str, progress: Progress, *, fix: bool, as_json: 
         if fix and report.findings and _repaired(work, looked, report, progress):
             began, when = time.monotonic(), datetime.now(UTC)
             report, looked = _looked(work, stack, began, when, progress)
+    except SettingsError:
+        raise
     except (CannotTellError, SetupError, DockerException, requests.RequestException, OSError) as error:
         report = Report(stack, 0, when, time.monotonic() - began, untold=[str(error)])
     except subprocess.CalledProcessError as error:
         told = (error.stderr or "").strip().splitlines()[-3:] or [str(error)]
         report = Report(stack, 0, when, time.monotonic() - began, untold=["\n".join(told)])
+    except Exception as error:  # noqa: BLE001 - exit code 1, an error's own, would say that something drifted
+        told = traceback.format_exception(error)
+        report = Report(
+            stack, 0, when, time.monotonic() - began, untold=[f"an error of Dockyard's own\n{''.join(told)}"]
+        )
     else:
         if report.code != UNTOLD:
             # Also with findings that may not be all: an alert is right then.
