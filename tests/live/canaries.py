@@ -23,6 +23,10 @@ LARGEST = 20 * 2**20
 ENGINES_OWN = (b"PULUMI_CONFIG=", b"PULUMI_CONFIG_PASSPHRASE")
 
 
+HERE = Path("/proc/self/ns/pid").readlink()
+"""Of the processes that are in no container."""
+
+
 def canary(name: str) -> str:
     """Return a value for a secret that nothing else on the machine contains: letters and digits, so that no encoding of
     text changes it."""
@@ -40,7 +44,9 @@ def spellings(value: str) -> list[bytes]:
 
 
 class Watch:
-    """What processes show of themselves while something runs: command lines and environments."""
+    """What processes show of themselves while something runs: their command lines, and the environment of those that
+    are in no container. What a program knows in its own container is its business: Postgres keeps its password there.
+    """
 
     def __init__(self) -> None:
         self.seen: dict[str, bytes] = {}
@@ -54,7 +60,8 @@ class Watch:
             try:
                 started = f"{process.name} {(process / 'stat').read_bytes().rsplit(b') ', 1)[1].split()[19].decode()}"
                 command = (process / "cmdline").read_bytes()
-                variables = (process / "environ").read_bytes().split(b"\0")
+                own = (process / "ns/pid").readlink() == HERE
+                variables = (process / "environ").read_bytes().split(b"\0") if own else []
             except (OSError, IndexError):  # it has ended
                 continue
             said = [one for one in variables if not one.startswith(ENGINES_OWN)]
