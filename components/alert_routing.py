@@ -19,7 +19,7 @@ from components.exporter_set import NOBODY
 from components.health import wget
 from components.messages import message_files, rehearsal
 from components.spec import Attachment, ContainerSpec, Mount
-from components.volume import data_volume
+from components.volume import config_volume, data_volume
 from settings.alerts import Alerts
 from settings.receivers import Environment, Telegram
 
@@ -48,9 +48,10 @@ class AlertRoutingConfig:
 class AlertRouting(pulumi.ComponentResource):
     """Runs Alertmanager with the receivers of the settings: one, or two or three that stand in for each other.
 
-    Webhook addresses are files that only Alertmanager can read. Silences and the notification log survive on a data
-    volume each. A changed configuration is checked with amtool, then loaded without a restart. Several share silences
-    and what was told by gossip within the monitoring network; who sends alerts must send them to all.
+    Webhook addresses are files that only Alertmanager can read. Silences and the notification log survive on a volume
+    each; that of the first is protected as data are. A changed configuration is checked with amtool, then loaded
+    without a restart. Several share silences and what was told by gossip within the monitoring network; who sends
+    alerts must send them to all.
     """
 
     address: str
@@ -101,7 +102,9 @@ class AlertRouting(pulumi.ComponentResource):
     def _run(self, role: str, roles: tuple[str, ...], written: ConfigVolume) -> docker.Container:
         config, context = self._config, self._config.context
         suffix = role.removeprefix("alertmanager")
-        volume = data_volume(f"{self._name}-data{suffix}", context, self)
+        # What the others keep the first has too: their volumes may go with them, where there are to be fewer.
+        kept = config_volume if suffix else data_volume
+        volume = kept(f"{self._name}-data{suffix}", context, self)
         return run_service(
             f"{self._name}-{role}",
             ContainerSpec(

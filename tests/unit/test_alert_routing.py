@@ -32,11 +32,11 @@ def routes_to(config, receiver):
 
 @pytest.fixture
 def routing(make_context):
-    def build_routing(alerts=None, secrets=GIVEN, environment="production"):
+    def build_routing(alerts=None, secrets=GIVEN, environment="production", **context):
         def program():
             said = alerts_of() if alerts is None else alerts
-            shown = "https://grafana.example.org"
-            AlertRouting("a", AlertRoutingConfig(said, environment, make_context(), lambda name: name, shown))
+            made, shown = make_context(**context), "https://grafana.example.org"
+            AlertRouting("a", AlertRoutingConfig(said, environment, made, lambda name: name, shown))
 
         return build(program, secrets=secrets)
 
@@ -97,7 +97,12 @@ class TestSeveral:
             volumes[role] = mounts["/alertmanager"]
             assert mounts["/etc/alertmanager"] == "a-config-0a1b2c3"
         assert len(set(volumes.values())) == 3
-        assert all(world[name].label("dockyard.volume") == "data" for name in ("a-data", "a-data-2", "a-data-3"))
+
+    def test_what_the_first_keeps_is_data_and_the_others_can_go(self, routing):
+        world = routing(alerts_of(replicas=3), protects_data=True)
+        kinds = [world[name].label("dockyard.volume") for name in ("a-data", "a-data-2", "a-data-3")]
+        assert kinds == ["data", "config", "config"]
+        assert [world[name].protect for name in ("a-data", "a-data-2", "a-data-3")] == [True, False, False]
 
     def test_each_knows_the_others(self, world):
         said = world["a-alertmanager-2"].inputs["command"]
