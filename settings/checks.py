@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -44,6 +44,7 @@ def check_together(
         *public_tool_problems(product),
         *_network_problems(product),
         *_threshold_problems(product),
+        *_receiver_problems(product),
     )
     problems += [in_either(*problem) for problem in shared]
     problems += _image_problems(stack, product, images, stack_file, stack_lines, in_product)
@@ -109,17 +110,35 @@ def _threshold_problems(product: Product) -> Iterator[tuple[list[str | int], str
     changes = product.monitoring.thresholds
     if not changes:
         return
-    texts = [*rule_files(product.name).values(), *log_rule_files().values()]
+    texts = _rule_texts(product)
     known = {name for text in texts for name in alert_names(text)}
     tunable = {name for text in texts for name in thresholds(text)}
     for name, change in changes.items():
         path: list[str | int] = ["monitoring", "thresholds", name]
         if name not in known:
-            near = get_close_matches(name, known, n=3, cutoff=0.5)
-            hint = f": {' or '.join(near)}?" if near else ""
-            yield path, spell(name), f"the name of an alert in rules/{hint}"
+            yield path, spell(name), _an_alert(name, known)
         elif change.threshold is not None and name not in tunable:
             yield [*path, "threshold"], spell(change.threshold), "no threshold: this alert compares with none"
+
+
+def _receiver_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+    if not any(receiver.alerts for receiver in product.alerts.receivers.values()):
+        return
+    known = {name for text in _rule_texts(product) for name in alert_names(text)}
+    for receiver, said in product.alerts.receivers.items():
+        for number, name in enumerate(said.alerts):
+            if name not in known:
+                yield ["alerts", "receivers", receiver, "alerts", number], spell(name), _an_alert(name, known)
+
+
+def _rule_texts(product: Product) -> list[str]:
+    return [*rule_files(product.name).values(), *log_rule_files().values()]
+
+
+def _an_alert(name: str, known: Collection[str]) -> str:
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f": {' or '.join(near)}?" if near else ""
+    return f"the name of an alert in rules/{hint}"
 
 
 def _publish_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:

@@ -73,6 +73,12 @@ class Receiver(Model):
             raise ValueError(f"environments without development: {self.type} wakes people")  # type: ignore[attr-defined] # each kind has its own literal
         return self
 
+    @model_validator(mode="after")
+    def _something_is_held_back(self) -> Receiver:
+        if self.quiet and set(self.severities) == {"critical"}:
+            raise ValueError("severities beside critical, or no quiet: critical alerts are never held back")
+        return self
+
     @property
     def secrets(self) -> dict[str, str]:
         """Field → the name of the secret that it asks for."""

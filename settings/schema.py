@@ -88,7 +88,7 @@ def stack_schema() -> dict[str, Any]:
     """
     fields = _generated(Stack)
     definitions = {
-        **fields["$defs"],
+        **_with_receivers_in_part(fields["$defs"]),
         "Secret": {
             "title": "Secret",
             "description": "A secret, encrypted. Anything else under dockyard: is an unknown key."
@@ -124,6 +124,25 @@ def stack_schema() -> dict[str, Any]:
         },
         "required": ["config"],
         "additionalProperties": False,
+    }
+
+
+def _with_receivers_in_part(definitions: dict[str, Any]) -> dict[str, Any]:
+    """Let a stack file say of a receiver, without its type, only what is other than in the product file."""
+    alerts = definitions["Alerts"]
+    receivers = alerts["properties"]["receivers"]
+    ((pattern, kinds),) = receivers["patternProperties"].items()
+    parts = {}
+    for reference in kinds["discriminator"]["mapping"].values():
+        name = reference.rsplit("/", 1)[-1]
+        fields = {key: said for key, said in definitions[name]["properties"].items() if key != "type"}
+        parts[f"{name}InPart"] = {**definitions[name], "properties": fields, "required": []}
+    either = {"anyOf": [*kinds["oneOf"], *({"$ref": f"#/$defs/{name}"} for name in parts)]}
+    receivers = {**receivers, "patternProperties": {pattern: either}}
+    return {
+        **definitions,
+        **parts,
+        "Alerts": {**alerts, "properties": {**alerts["properties"], "receivers": receivers}},
     }
 
 

@@ -8,6 +8,7 @@ from components.alertmanager_config import alertmanager_config
 from settings.alerts import Alerts
 from tests.unit.world import build
 
+ALL = {"type": "discord", "webhook": "ops"}
 GIVEN = {"ops": "https://discord.com/api/webhooks/1/a", "pager": "https://discord.com/api/webhooks/2/b"}
 
 
@@ -213,6 +214,11 @@ class TestQuietHours:
             {"times": [{"start_time": "20:00", "end_time": "21:00"}], "location": "UTC"},
             {"weekdays": ["saturday", "sunday"], "location": "UTC"},
         ]
+
+
+    def test_they_are_refused_where_they_would_hold_nothing_back(self):
+        with pytest.raises(ValueError, match="critical alerts are never held back"):
+            alerts_of({"all": {**ALL, "severities": ["critical"], "quiet": {"hours": "22:00-07:00"}}})
 
 
 class TestTheWatchdog:

@@ -145,6 +145,13 @@ def test_a_secret_in_the_open_or_under_an_impossible_name_is_refused(key):
     assert not stack.is_valid(minimal_stack(**{key: value}))
 
 
+def test_a_stack_file_may_say_of_a_receiver_only_what_is_other_than_in_the_product_file():
+    part = {"receivers": {"mail": {"to": ["a@shop.net"]}, "chat": {"severities": ["critical"]}}}
+    assert stack.is_valid(minimal_stack(**{"dockyard:alerts": part}))
+    assert not product.is_valid(minimal_product(alerts=part))
+    assert not stack.is_valid(minimal_stack(**{"dockyard:alerts": {"receivers": {"mail": {"two": ["a@shop.net"]}}}}))
+
+
 def test_a_switch_may_be_text_as_pulumi_writes_it_when_it_sets_something_else():
     for value in (True, False, "true", "false"):
         assert stack.is_valid(minimal_stack(**{"dockyard:preview_without_secrets": value}))

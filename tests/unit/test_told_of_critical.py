@@ -132,6 +132,13 @@ class TestUp:
         with pytest.raises(SettingsError, match="an unknown key, expected one of"):
             read(checkout, "production", {"mail": {"two": "c@shop.net"}}, known=False)
 
+    def test_an_alert_that_there_is_none_of_is_told(self, checkout):
+        with pytest.raises(SettingsError) as caught:
+            read(checkout, "staging", {"all": ALL, "disks": {"type": "ntfy", "topic": "a", "alerts": ["DiskSpaceLo"]}})
+        (problem,) = caught.value.problems
+        assert problem.path == "config.dockyard:alerts.receivers.disks.alerts[0]"
+        assert problem.expected.startswith("the name of an alert in rules/: DiskSpaceLow")
+
     def test_development_is_not(self, checkout):
         assert read(checkout, "development", {}).warnings == ()
 
