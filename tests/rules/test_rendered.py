@@ -115,7 +115,7 @@ def test_alerts_of_a_french_stack_fire_with_french_words_their_own_figures_and_a
                     ),
                     fired(
                         "TumulteBackendDown",
-                        {**at, "job": "backend", "severity": "critical", "scope": "service"},
+                        {**at, "job": "backend", "service": "backend", "severity": "critical", "scope": "service"},
                         "tumulte (production)\u00a0: le backend est hors service",
                         "0 instance du backend répond à Prometheus\u00a0: les sondages et les votes ne marchent pas.",
                     ),
