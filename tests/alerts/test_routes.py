@@ -99,7 +99,7 @@ def test_quiet_hours_hold_warnings_until_they_end_and_never_what_is_critical(sin
 def test_a_test_alert_reaches_the_one_receiver_that_it_names_at_once_whatever_else_it_says(sink, run):
     quiet = {"days": ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]}
     receivers = every_kind(sink)
-    receivers["chat"] |= {"quiet": quiet, "severities": ["critical"]}
+    receivers["chat"] |= {"quiet": quiet, "severities": ["warning"]}
     running = run(
         receivers,
         critical={"wait": "10s", "interval": "1m", "repeat": "4h"},
