@@ -42,7 +42,8 @@ def write(work: WorkDir, name: str, release: Release) -> Path:
     """Write a release down in one step, and return the file."""
     file = work.root / "releases" / f"{name}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_suffix(".new")
+    # Several commands may write the same one at once.
+    draft = file.with_suffix(f".{os.getpid()}.new")
     draft.write_text(json.dumps({**release.model_dump(), "fresh": release.fresh}, indent=1))
     draft.replace(file)
     return file

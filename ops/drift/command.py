@@ -172,7 +172,7 @@ def _as_it_runs(work: WorkDir, engine: Engine, state: State, files: Settings | N
 
 
 def _repaired(work: WorkDir, looked: Looked, report: Report, progress: Progress) -> bool:
-    """Put right what can be; return whether anything was done. Raises CannotTellError where the `up` fails."""
+    """Put right what can be; return whether anything was done, well or not."""
     plan = repair.plan(report.findings)
     if not (plan.by_hand or plan.removed or plan.targets):
         return False
@@ -191,6 +191,7 @@ def _repaired(work: WorkDir, looked: Looked, report: Report, progress: Progress)
         if code:
             log = work.logs / f"up-{looked.engine.stack}.log"
             told = outcome.errors or [log.read_text(errors="replace")[-500:]]
-            raise CannotTellError("the repair failed: " + "\n".join(told))
+            # What is left is told by the comparison that follows.
+            progress.line("✗ the repair failed: " + "\n".join(told), "bold red")
     wait_until_settled(State.of(looked.engine), looked.client, SETTLE_SECONDS)
     return True

@@ -137,8 +137,8 @@ def _container(
     if found is None:
         yield containers.missing(one)
         return
-    image = images.get(found["Image"])
-    container = Container(one.inputs, found, image, real.engine, _runs(one.inputs["image"], found, images))
+    runs = _runs(one.inputs["image"], found, images)
+    container = Container(one.inputs, found, images.get(found["Image"]) if runs else None, real.engine, runs)
     yield from (
         containers.compare(one, container) if identity == one.identity else containers.made_anew(one, container)
     )

@@ -20,7 +20,7 @@ class Container:
     inputs: Mapping[str, Any]
     found: Mapping[str, Any]
     image: Mapping[str, Any] | None
-    """None where the engine has it no more: then only what is declared is compared."""
+    """None where the engine has it no more, or it is another than declared: then only what is declared is compared."""
 
     engine: Mapping[str, Any]
     """What the engine says of itself."""
@@ -135,8 +135,10 @@ def ports(c: Container) -> dict[str, Any]:
     return as_.found_ports(c.found["NetworkSettings"].get("Ports") if c.runs else c.host("PortBindings"))
 
 
-def exposed(c: Container) -> frozenset[str]:
+def exposed(c: Container) -> Any:
     """Return the ports that the image names, and those that are published."""
+    if c.image is None:
+        return ANY
     return frozenset({*(c.of_image.get("ExposedPorts") or ()), *as_.declared_ports(c.given("ports"))})
 
 

@@ -69,7 +69,10 @@ def _entries(field: Field, said: Any, found: Mapping[str, Any], container: Conta
         return
     for name in sorted({*said, *found}):
         one, other = said.get(name), found.get(name)
-        if one is ANY or one == other or (name not in said and _unknowable(field, container)):
+        if one is ANY or one == other:
+            continue
+        # Of another image, or one that is gone, nobody knows what it says by itself.
+        if name not in said and field.of_image and container.image is None:
             continue
         # A port that the engine may choose: any will do, as long as there is one.
         if field.name == "ports" and name in said and one is None and other:
@@ -84,8 +87,8 @@ def _spelled(value: Any, name: str, field: Field) -> str:
 
 
 def _unknowable(field: Field, container: Container) -> bool:
-    """Tell whether the image decides about a field, and is there no more to be asked."""
-    return field.of_image and container.image is None
+    """Tell whether the image alone decides about a field, and cannot be asked."""
+    return field.of_image and container.image is None and not any(container.given(name) for name in field.inputs)
 
 
 def _running(declared: Declared, found: Mapping[str, Any]) -> Iterator[Difference]:

@@ -156,7 +156,8 @@ def test_where_the_image_is_gone_only_what_is_declared_is_compared():
     names = {one.field for one in compare(said, container(said, FOUND, image=None))}
     assert names == set()
     wrong = changed("Config", "Env", to=["PORT=1", "PATH=/bin"])
-    assert {one.field for one in compare(said, container(said, wrong, image=None))} == {"env.PORT"}
+    wrong["Config"].update(Cmd=["other"], Entrypoint=["/other"])
+    assert {one.field for one in compare(said, container(said, wrong, image=None))} == {"env.PORT", "command"}
 
 
 @pytest.mark.parametrize(
