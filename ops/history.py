@@ -128,7 +128,8 @@ def changes(now: Release, then: Release) -> list[str]:
         lines += [
             f"{place}: {_spelled(was, place)} → {_spelled(will_be, place)}"
             for place in sorted({*was, *will_be})
-            if _spelled(was, place) != _spelled(will_be, place) or was.get(place) != will_be.get(place)
+            # By value: the state keeps a map's entries in another order than the files.
+            if (place in was) != (place in will_be) or was.get(place) != will_be.get(place)
         ]
     return lines
 

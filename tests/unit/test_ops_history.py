@@ -142,6 +142,12 @@ def test_what_changes_is_told_images_first_and_long_values_cut():
     ]
 
 
+def test_another_order_of_a_maps_entries_is_no_change():
+    now, then = release("one"), release("one")
+    now.stack["kpis"], then.stack["kpis"] = [{"query": "a", "title": "b"}], [{"title": "b", "query": "a"}]
+    assert changes(now, then) == []
+
+
 def test_only_a_backend_of_files_has_a_history_to_read(tmp_path):
     work = WorkDir(tmp_path)
     assert backend_folder(work, "") == tmp_path / ".dockyard/state"
