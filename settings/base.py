@@ -28,7 +28,10 @@ def merged(base: M, over: Model) -> M:
 
 def _deep(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = _deep(result[key], value) if both else value
+    for key, said in over.items():
+        was, value = result.get(key), said
+        # What is of another type has other fields: nothing of the one can stand in the other.
+        if isinstance(value, Mapping) and isinstance(was, Mapping) and value.get("type") == was.get("type"):
+            value = _deep(was, value)
+        result[key] = value
     return result

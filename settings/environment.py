@@ -25,8 +25,10 @@ def as_run_here(
         try:
             return make()
         except ValidationError as error:
-            head, *rest = place
-            problems.extend(from_validation(error, model, file, lines, ("config", f"{namespace}{head}", *rest, "")))
+            # Without a place the model is that of whole sections, which the error names itself.
+            head, *rest = place or [""]
+            prefix = ("config", f"{namespace}{head}", *rest, *([""] if place else []))
+            problems.extend(from_validation(error, model, file, lines, prefix))
             return otherwise
 
     changed: dict[str, Any] = {"services": {**product.services}, "jobs": {**product.jobs}}
@@ -57,7 +59,7 @@ def as_run_here(
     base = Shared.model_validate({name: _plain(product, name) for name in SHARED if name in product.model_fields_set})
     for section in SHARED:
         only = Shared.model_validate({section: _plain(stack, section)} if section in stack.model_fields_set else {})
-        whole = attempt([section], Shared, partial(merged, base, only), base)
+        whole = attempt([], Shared, partial(merged, base, only), base)
         changed[section] = getattr(whole, section)
     return _without_disabled(product.model_copy(update=changed)), problems
 

@@ -403,3 +403,25 @@ def test_a_release_that_is_given_runs_in_place_of_what_the_files_say(checkout, m
     assert settings.release.product == earlier.product
     monkeypatch.delenv("DOCKYARD_RELEASE")
     assert not read(checkout).rolled_back
+
+
+def test_what_does_not_fit_the_product_file_is_told_where_it_stands_in_the_stack_file(checkout):
+    (checkout / "products/shop.yaml").write_text(PRODUCT + "edge: {tls: {certificate: cert, key: cert-key}}\n")
+    (checkout / "Pulumi.dev.yaml").write_text(STACK + "  dockyard:edge: {tls: {acme: {email: ops@shop.test}}}\n")
+    told = [problem for problem in problems(checkout) if "one of acme and certificate" in problem]
+    assert len(told) == 1
+    assert told[0].startswith("Pulumi.dev.yaml:5: config.dockyard:edge.tls: found ")
+
+
+def test_a_receiver_of_another_type_takes_the_place_of_the_products_whole(checkout):
+    receivers = (
+        "alerts: {receivers: {ops: {type: slack, webhook: hook, channel: '#ops', environments: [development]}}}\n"
+    )
+    (checkout / "products/shop.yaml").write_text(PRODUCT + receivers)
+    (checkout / "Pulumi.dev.yaml").write_text(
+        STACK
+        + "  dockyard:alerts: {receivers: {ops: {type: webhook, url: hook, environments: [development]}}}\n"
+        + "  dockyard:hook: {secure: abc}\n"
+    )
+    ops = read(checkout).product.alerts.receivers["ops"]
+    assert ops.model_dump(exclude_unset=True) == {"type": "webhook", "url": "hook", "environments": ["development"]}
