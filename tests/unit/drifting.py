@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 from ops.drift.container_view import Container
@@ -10,6 +12,9 @@ from ops.drift.declared import Declared
 from ops.state import CONTAINER
 
 Values = dict[str, Any]
+SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "toolchain/standins/docker/schema.json").read_text())
+"""Of the provider: kind of resource → its fields."""
+
 ID = "1234567890abcdef" * 4
 IMAGE_ID = "sha256:" + "aa" * 32
 URN = "urn:pulumi:dev::dockyard::dockyard:app_services:AppServices$docker:index/container:Container::shop-app-web"

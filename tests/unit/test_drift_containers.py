@@ -1,8 +1,6 @@
 """Every field of a container is compared, by what it means and not by how the engine spells it."""
 
-import json
 from copy import deepcopy
-from pathlib import Path
 
 import pytest
 
@@ -10,9 +8,7 @@ from ops.drift.container_fields import FIELDS, NOT_READ
 from ops.drift.containers import compare, made_anew, missing
 from ops.drift.declared import plain
 from ops.drift.findings import Repair, Secret
-from tests.unit.drifting import FOUND, ID, changed, container, declared
-
-SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "toolchain/standins/docker/schema.json").read_text())
+from tests.unit.drifting import FOUND, ID, SCHEMA, changed, container, declared
 
 
 def findings(found: dict, inputs: dict | None = None, **more) -> dict:

@@ -13,7 +13,7 @@ from ops.drift.declared import declared_in
 from ops.drift.findings import Finding, Repair, Secret, label
 from ops.drift.report import Report
 from ops.state import NETWORK, VOLUME, State, lock_holder
-from tests.unit.drifting import ID, URN, declared
+from tests.unit.drifting import ID, SCHEMA, URN, declared
 
 LABELS = {"dockyard.product": "shop", "dockyard.stack": "dev"}
 LISTED_LABELS = [{"label": name, "value": value} for name, value in LABELS.items()]
@@ -49,6 +49,19 @@ def network(**found):
 )
 def test_each_field_of_a_network_is_compared(found, fields):
     assert set(network(**found)) == fields
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "elsewhere"),
+    [
+        # The name is what it is found by; subnets are compared beside the table, and one that nobody chose is any.
+        (NETWORK, others.NETWORK, {"name", "ipamConfigs"}),
+        (VOLUME, others.VOLUME, {"name", "cluster"}),
+    ],
+)
+def test_every_input_of_networks_and_volumes_is_compared(kind, fields, elsewhere):
+    inputs = {name for name, said in SCHEMA[kind]["fields"].items() if not said.get("output")}
+    assert inputs - {name for field in fields for name in field.inputs} == elsewhere
 
 
 def test_a_network_that_is_gone_is_told_apart_from_one_that_was_made_again():
