@@ -215,7 +215,6 @@ class TestQuietHours:
             {"weekdays": ["saturday", "sunday"], "location": "UTC"},
         ]
 
-
     def test_they_are_refused_where_they_would_hold_nothing_back(self):
         with pytest.raises(ValueError, match="critical alerts are never held back"):
             alerts_of({"all": {**ALL, "severities": ["critical"], "quiet": {"hours": "22:00-07:00"}}})
