@@ -88,6 +88,17 @@ def status(stack: Stack) -> None:
 
 
 @app.command()
+def verify(
+    stack: Stack,
+    within: Annotated[int, typer.Option(help="Seconds until all must be well.")] = 180,
+) -> None:
+    """Look whether a stack serves: containers, targets, probes, critical alerts. Exit code 1 where it does not."""
+    from ops.verify import verify as look  # noqa: PLC0415 - nothing else needs it
+
+    raise typer.Exit(look(WorkDir(), stack, Progress(quiet=True), within=within))
+
+
+@app.command()
 def drift(
     stack: Stack,
     fix: Annotated[bool, typer.Option("--fix", help="Put it right, then compare again.")] = False,
