@@ -43,23 +43,31 @@ def stack_settings(work: WorkDir, stack: str, *, preview: bool = False) -> Setti
     return load(read_stack_file(work.checkout, stack), stack, checkout=work.checkout, preview=preview)
 
 
-def prepare_tools(work: WorkDir, progress: Progress) -> dict[str, str]:
+def prepare_tools(work: WorkDir, progress: Progress, asked: str | None = None) -> dict[str, str]:
     """Make the Pulumi engine ready, and the stacks of this checkout known to it; return the environment to run it in.
 
-    It needs no Docker engine: enough for a first preview.
+    It needs no Docker engine: enough for a first preview. Raises SetupError where the stack that is `asked` for cannot
+    be made; another that cannot is told, and no reason to keep people from their own: its file carries the salt of
+    somebody else's passphrase, as a rule.
     """
     ensure_pulumi(work, progress)
     ensure_plugins(work, progress)
     ensure_backend(work)
     env = full_environment(work)
     for file in sorted(work.checkout.glob("Pulumi.*.yaml")):
-        ensure_stack(work, file.name.split(".")[1], env)
+        stack = file.name.split(".")[1]
+        try:
+            ensure_stack(work, stack, env)
+        except SetupError as error:
+            if stack == asked:
+                raise
+            progress.line(f"  · the stack {stack} cannot be used here: {error}")
     return env
 
 
 def prepare_engine(work: WorkDir, stack: str, progress: Progress) -> Engine:
     """Make the Pulumi engine ready for one stack."""
-    return Engine(work, stack, prepare_tools(work, progress))
+    return Engine(work, stack, prepare_tools(work, progress, stack))
 
 
 def prepare(work: WorkDir, stack: str, progress: Progress) -> Ready:
@@ -72,7 +80,7 @@ def prepare(work: WorkDir, stack: str, progress: Progress) -> Ready:
     settings = stack_settings(work, stack)
     docker_host = ensure_engine(work, progress)
     with ThreadPoolExecutor(max_workers=2) as lanes:
-        tools = lanes.submit(prepare_tools, work, progress)
+        tools = lanes.submit(prepare_tools, work, progress, stack)
         images = lanes.submit(_machine, work, settings, docker_host, progress)
         running: list[Future[Any]] = [tools, images]
         for lane in as_completed(running):

@@ -1,0 +1,50 @@
+"""What is made ready before the engine runs."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from ops import setup
+from toolchain.progress import Progress, SetupError
+from toolchain.workdir import WorkDir
+
+
+@pytest.fixture
+def printed():
+    return io.StringIO()
+
+
+@pytest.fixture
+def prepare(tmp_path, monkeypatch, printed):
+    """Return a function that makes the tools ready in a checkout with the stacks mine and theirs; theirs cannot be."""
+    for stack in ("mine", "theirs"):
+        (tmp_path / f"Pulumi.{stack}.yaml").write_text("")
+    made = []
+
+    def make(_work, stack, _env):
+        if stack == "theirs":
+            raise SetupError("pulumi stack init failed: incorrect passphrase")
+        made.append(stack)
+
+    for done in ("ensure_pulumi", "ensure_plugins", "ensure_backend"):
+        monkeypatch.setattr(setup, done, lambda *_: None)
+    monkeypatch.setattr(setup, "full_environment", lambda _: {"PULUMI_HOME": "there"})
+    monkeypatch.setattr(setup, "ensure_stack", make)
+
+    def prepare(asked=None):
+        env = setup.prepare_tools(WorkDir(tmp_path), Progress(Console(file=printed, width=200)), asked)
+        return env, made
+
+    return prepare
+
+
+@pytest.mark.parametrize("asked", ["mine", None])
+def test_a_stack_of_somebody_elses_passphrase_is_told_and_keeps_nobody_from_his_own(prepare, printed, asked):
+    assert prepare(asked) == ({"PULUMI_HOME": "there"}, ["mine"])
+    assert "the stack theirs cannot be used here: pulumi stack init failed: incorrect passphrase" in printed.getvalue()
+
+
+def test_the_stack_that_is_asked_for_must_be_there(prepare):
+    with pytest.raises(SetupError, match="incorrect passphrase"):
+        prepare("theirs")
