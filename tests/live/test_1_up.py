@@ -151,7 +151,7 @@ def test_grafana_shows_the_overview_to_those_who_have_the_password(dev):
     assert dev.get("grafana", "/api/search", auth=("admin", "wrong")).status_code == 401
     assert dev.get("grafana", "/api/search").status_code == 401
     sources = dev.get("grafana", "/api/datasources", auth=("admin", password)).json()
-    assert [source["uid"] for source in sources] == ["prometheus"]
+    assert {source["uid"] for source in sources} == {"prometheus", "alertmanager"}
 
 
 def test_every_container_is_hardened_and_within_limits(dev):
