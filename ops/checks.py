@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from toolchain.progress import Progress, SetupError, spell_seconds
 from toolchain.pyenv import ensure_dev_packages
@@ -26,9 +29,9 @@ PARTS: dict[str, list[list[str]]] = {
         for part, folders in {
             "unit": ("unit", "demo", "dashboards", "kit_grafana", "kit_cloudflared"),
             "rules": ("rules",),
-            "alerts": ("alerts",),
             "setup": ("setup",),
             "contract": ("contract",),
+            "alerts": ("alerts",),
             "images": ("images",),
             "live": ("live",),
         }.items()
@@ -38,23 +41,51 @@ PARTS: dict[str, list[list[str]]] = {
 """Quick parts first. `live` starts a private Docker engine and brings the dev stack up on it."""
 
 
+TOGETHER = (("unit", "rules"), ("contract", "alerts"))
+"""Parts that run side by side where both are asked for. The first two are one process each; `alerts` waits most of its
+time for Alertmanager. All others measure times, or have the machine's cores in use."""
+
+
 def run(work: WorkDir, parts: Sequence[str], progress: Progress) -> int:
     """Run the named parts, or all; every part is run even where an earlier one failed. Return the exit code."""
     if unknown := [part for part in parts if part not in PARTS]:
         raise SetupError(f"no such part of the tests: {', '.join(unknown)}", f"Parts: {', '.join(PARTS)}")
     ensure_dev_packages(work, progress)
     failed = []
-    for part in parts or PARTS:
-        progress.line(f"── {part} ──", "bold")
-        began = time.monotonic()
-        codes = [subprocess.run(command, cwd=work.checkout, check=False).returncode for command in PARTS[part]]
-        good = not any(codes)
-        progress.line(
-            f"{'✓' if good else '✗'} {part} ({spell_seconds(time.monotonic() - began)})",
-            "green" if good else "bold red",
-        )
-        if not good:
-            failed.append(part)
+    for group in groups(parts or [*PARTS]):
+        progress.line(f"── {', '.join(group)} ──", "bold")
+        if len(group) > 1:
+            progress.line("side by side; what each says comes when it ends")
+        with ThreadPoolExecutor(len(group)) as lanes:
+            running = [lanes.submit(_run_part, work, part, progress, aside=len(group) > 1) for part in group]
+            failed += [part for part, lane in zip(group, running, strict=True) if not lane.result()]
     if failed:
         progress.line(f"failed: {', '.join(failed)}", "bold red")
     return 1 if failed else 0
+
+
+def groups(parts: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return what runs one after the other, in the order of `parts`; what is in one group runs side by side."""
+    found: list[tuple[str, ...]] = []
+    for part in dict.fromkeys(parts):
+        group = next((group for group in TOGETHER if part in group and set(group) <= {*parts}), (part,))
+        if group not in found:
+            found.append(group)
+    return found
+
+
+def _run_part(work: WorkDir, part: str, progress: Progress, *, aside: bool) -> bool:
+    """Run one part; say how it went and return whether it went well. `aside` keeps its output until it has ended."""
+    began = time.monotonic()
+    with tempfile.TemporaryFile("w+") as log:
+        told: dict[str, Any] = {"stdout": log, "stderr": subprocess.STDOUT} if aside else {}
+        codes = [subprocess.run(command, cwd=work.checkout, check=False, **told).returncode for command in PARTS[part]]
+        log.seek(0)
+        sys.stdout.write(log.read())
+        sys.stdout.flush()
+    good = not any(codes)
+    progress.line(
+        f"{'✓' if good else '✗'} {part} ({spell_seconds(time.monotonic() - began)})",
+        "green" if good else "bold red",
+    )
+    return good
