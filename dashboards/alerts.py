@@ -98,6 +98,10 @@ def _numbers() -> list[Panel]:
     ]
 
 
+NOBODY = f"vector(0) unless on() increase(alertmanager_notifications_total{{{F}}}[1h])"
+"""Without receivers Alertmanager counts nothing at all."""
+
+
 def _delivery() -> list[Panel]:
     return [
         chart(
@@ -111,10 +115,13 @@ def _delivery() -> list[Panel]:
         ),
         chart(
             "Notifications sent",
-            Query(
-                f"sum by (receiver_name) (increase(alertmanager_notifications_total{{{F}}}[1h]))",
-                "{{receiver_name}}",
-            ),
+            [
+                Query(
+                    f"sum by (receiver_name) (increase(alertmanager_notifications_total{{{F}}}[1h]))",
+                    "{{receiver_name}}",
+                ),
+                Query(NOBODY, "nobody is told"),
+            ],
             "Notifications in an hour, by the way they went.",
             SHORT,
         ),
@@ -126,6 +133,7 @@ def _delivery() -> list[Panel]:
                     "{{receiver_name}}",
                 ),
                 Query(f"sum(increase(alertmanager_notification_requests_failed_total{{{F}}}[15m]))", "single attempts"),
+                Query(NOBODY, "nobody is told"),
             ],
             "Notifications that reached nobody after all attempts, and attempts that failed, in 15 minutes.",
             SHORT,

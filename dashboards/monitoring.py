@@ -257,8 +257,9 @@ def _notifications(shown: Shown) -> list[Panel]:
         chart(
             "Notifications",
             [
-                Query(f"sum(rate(alertmanager_notifications_total{{{F}}}[15m]))", "sent"),
-                Query(f"sum(rate(alertmanager_notifications_failed_total{{{F}}}[15m]))", "failed"),
+                # Without receivers Alertmanager counts nothing at all.
+                Query(f"sum(rate(alertmanager_notifications_total{{{F}}}[15m])) or vector(0)", "sent"),
+                Query(f"sum(rate(alertmanager_notifications_failed_total{{{F}}}[15m])) or vector(0)", "failed"),
             ],
             "Notifications a second that Alertmanager sends to people, over 15 minutes.",
             OPERATIONS,
