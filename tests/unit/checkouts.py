@@ -25,13 +25,13 @@ services:
 """
 
 
-def make(tmp_path):
+def make(tmp_path, product=PRODUCT):
     """Make a checkout with one stack and one product."""
     (tmp_path / "products").mkdir()
     (tmp_path / "components").mkdir()
     (tmp_path / "components/images.yaml").write_text((CHECKOUT / "components/images.yaml").read_text())
     (tmp_path / "Pulumi.dev.yaml").write_text(STACK)
-    (tmp_path / "products/shop.yaml").write_text(PRODUCT)
+    (tmp_path / "products/shop.yaml").write_text(product)
     return tmp_path
 
 

@@ -1,7 +1,6 @@
 """Tools of the monitoring that have a host name: who gets through the edge, and what is refused."""
 
 import textwrap
-from pathlib import Path
 
 import pulumi
 import pytest
@@ -14,9 +13,9 @@ from components.foundation import edge_config, grafana_root_url, published_urls
 from settings.edge import Edge, Route
 from settings.loader import Configuration, load, read_stack_file
 from settings.problems import SettingsError
+from tests.unit.checkouts import make
 from tests.unit.world import build
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 ALICE = "alice:$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2"
 BOB = "bob:$2b$05$abcdefghijklmnopqrstuuhKF09ZYWwH2zP/0fwE1X8e/Q1YNx/hO"
 PEOPLE = Guard(basic_auth="prom-people")
@@ -149,13 +148,11 @@ class TestThePeople:
 @pytest.fixture
 def checkout(tmp_path):
     """A checkout with one stack, whose `dockyard:` keys a test adds to, and one product."""
-    (tmp_path / "products").mkdir()
-    (tmp_path / "components").mkdir()
-    (tmp_path / "components/images.yaml").write_text((CHECKOUT / "components/images.yaml").read_text())
-    (tmp_path / "products/shop.yaml").write_text(
+    make(
+        tmp_path,
         "name: shop\n"
         "services: {api: {image: registry.example/api:1, port: 8000, health: {http: /ready},"
-        " routes: [{host: shop.example}]}}\n"
+        " routes: [{host: shop.example}]}}\n",
     )
 
     def settings(said, secrets=()):

@@ -10,7 +10,7 @@ from settings.alerts import Alerts
 from settings.example_text import is_only_a_word, leads_nowhere
 from settings.loader import Configuration, load
 from settings.problems import SettingsError
-from tests.unit.shop import CHECKOUT
+from tests.unit.checkouts import make
 
 ALL = {"type": "discord", "webhook": "ops"}
 MAIL = {"type": "email", "to": ["oncall@shop.net"], "from": "alerts@shop.net", "smarthost": "mail.shop.net:587"}
@@ -70,13 +70,10 @@ class TestSettings:
 
 @pytest.fixture
 def checkout(tmp_path):
-    (tmp_path / "products").mkdir()
-    (tmp_path / "components").mkdir()
-    (tmp_path / "components/images.yaml").write_text((CHECKOUT / "components/images.yaml").read_text())
-    (tmp_path / "products/shop.yaml").write_text(
-        "name: shop\nservices: {api: {image: demo, port: 80, health: {http: /}, limits: {memory: 64MB}}}\n"
+    return make(
+        tmp_path,
+        "name: shop\nservices: {api: {image: demo, port: 80, health: {http: /}, limits: {memory: 64MB}}}\n",
     )
-    return tmp_path
 
 
 def read(checkout, environment, receivers, *, preview=False, known=True, **more):
