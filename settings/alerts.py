@@ -10,15 +10,12 @@ from pydantic import AfterValidator, Field, model_validator
 from settings.alert_rules import Label
 from settings.base import Model
 from settings.container import Limits, Name
+from settings.monitoring import limits
 from settings.receivers import AnyReceiver, Environment, Receiver, SecretName
 from settings.units import Duration
 
 NOBODY, HEARTBEAT = "nobody", "heartbeat"
 """Receivers that Dockyard itself makes."""
-
-
-def _limits() -> Limits:
-    return Limits.model_validate({"memory": "128MB", "cpus": 0.5})
 
 
 def _timezone(name: str) -> str:
@@ -68,7 +65,7 @@ class Alerts(Model):
     replicas: Annotated[int, Field(ge=1, le=3)] = 1
     """Instances of Alertmanager that share silences and what was told; two or three, so that one may stop."""
 
-    limits: Limits = Field(default_factory=_limits)
+    limits: Limits = limits("128MB", 0.5)
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Alerts:
