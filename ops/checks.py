@@ -17,6 +17,9 @@ from toolchain.workdir import WorkDir
 PYTHON = sys.executable
 PACKAGES = ("settings", "components", "dashboards", "ops", "toolchain", "demo")
 
+PRODUCTS = ("test_5_monitoring.py", "test_5_products.py", "test_7_alerts.py", "test_8_tunnel.py")
+"""Live tests that wait most of their time, for scrapes, rules and messages; the rest of tests/live measures times."""
+
 PARTS: dict[str, list[list[str]]] = {
     "lint": [
         # Without its cache, which does not notice that a module it sorts imports by has come or gone.
@@ -25,25 +28,27 @@ PARTS: dict[str, list[list[str]]] = {
         [PYTHON, "-m", "mypy", *(f"--package={package}" for package in PACKAGES)],
     ],
     **{
-        part: [[PYTHON, "-m", "pytest", *(f"tests/{folder}" for folder in folders)]]
-        for part, folders in {
+        part: [[PYTHON, "-m", "pytest", *(f"tests/{told}" for told in asked)]]
+        for part, asked in {
             "unit": ("unit", "demo", "dashboards", "kit_grafana", "kit_cloudflared"),
             "rules": ("rules",),
             "setup": ("setup",),
             "contract": ("contract",),
             "alerts": ("alerts",),
             "images": ("images",),
-            "live": ("live",),
+            "products": [f"live/{file}" for file in PRODUCTS],
         }.items()
     },
+    "live": [[PYTHON, "-m", "pytest", "tests/live", *(f"--ignore=tests/live/{file}" for file in PRODUCTS)]],
     "mutants": [[PYTHON, "-m", "tests.rules.mutants"]],
 }
-"""Quick parts first. `live` starts a private Docker engine and brings the dev stack up on it."""
+"""`live` and `products` start a private Docker engine each and bring the shipped stacks up on it."""
 
+TOGETHER = ("products", "contract", "alerts", "rules", "mutants", "unit")
+"""Parts that run side by side, as many at once as LANES, the longest first. All others measure times, or have the
+machine's cores in use."""
 
-TOGETHER = (("unit", "rules"), ("contract", "alerts"))
-"""Parts that run side by side where both are asked for. The first two are one process each; `alerts` waits most of its
-time for Alertmanager. All others measure times, or have the machine's cores in use."""
+LANES = 2
 
 
 def run(work: WorkDir, parts: Sequence[str], progress: Progress) -> int:
@@ -56,7 +61,7 @@ def run(work: WorkDir, parts: Sequence[str], progress: Progress) -> int:
         progress.line(f"── {', '.join(group)} ──", "bold")
         if len(group) > 1:
             progress.line("side by side; what each says comes when it ends")
-        with ThreadPoolExecutor(len(group)) as lanes:
+        with ThreadPoolExecutor(LANES) as lanes:
             running = [lanes.submit(_run_part, work, part, progress, aside=len(group) > 1) for part in group]
             failed += [part for part, lane in zip(group, running, strict=True) if not lane.result()]
     if failed:
@@ -65,13 +70,10 @@ def run(work: WorkDir, parts: Sequence[str], progress: Progress) -> int:
 
 
 def groups(parts: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return what runs one after the other, in the order of `parts`; what is in one group runs side by side."""
-    found: list[tuple[str, ...]] = []
-    for part in dict.fromkeys(parts):
-        group = next((group for group in TOGETHER if part in group and set(group) <= {*parts}), (part,))
-        if group not in found:
-            found.append(group)
-    return found
+    """Return what runs one after the other; what is in one group runs side by side, and after what runs alone."""
+    asked = dict.fromkeys(parts)
+    aside = tuple(part for part in TOGETHER if part in asked)
+    return [(part,) for part in asked if part not in aside] + ([aside] if aside else [])
 
 
 def _run_part(work: WorkDir, part: str, progress: Progress, *, aside: bool) -> bool:

@@ -1,6 +1,7 @@
 """The parts of the tests, and in which order they run."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,13 +26,22 @@ def run(tmp_path, *asked: str) -> int:
 def test_every_part_runs_once_and_those_that_need_the_machine_alone_have_it():
     everything = checks.groups([*checks.PARTS])
     assert sorted(part for group in everything for part in group) == sorted(checks.PARTS)
-    assert {group for group in everything if len(group) > 1} == set(checks.TOGETHER)
-    assert ("live",) in everything
+    assert [group for group in everything if len(group) > 1] == [checks.TOGETHER]
+    assert {("lint",), ("setup",), ("images",), ("live",)} <= set(everything)
 
 
-def test_a_part_that_is_asked_for_without_its_neighbour_runs_alone():
-    assert checks.groups(["alerts", "unit", "alerts"]) == [("alerts",), ("unit",)]
-    assert checks.groups(["alerts", "lint", "contract"]) == [("contract", "alerts"), ("lint",)]
+def test_a_part_that_is_asked_for_without_its_neighbours_runs_alone():
+    assert checks.groups(["alerts", "live", "alerts"]) == [("live",), ("alerts",)]
+    assert checks.groups(["alerts", "lint", "contract"]) == [("lint",), ("contract", "alerts")]
+
+
+def test_every_live_test_is_in_one_part():
+    """What `products` names is there, and `live` leaves out those only."""
+    folder = Path(checks.__file__).parents[1] / "tests/live"
+    assert all((folder / file).is_file() for file in checks.PRODUCTS)
+    left_out = {word.rpartition("/")[2] for word in checks.PARTS["live"][0] if word.startswith("--ignore=")}
+    assert left_out == set(checks.PRODUCTS)
+    assert {Path(word).name for word in checks.PARTS["products"][0][3:]} == left_out
 
 
 @pytest.mark.usefixtures("parts")
