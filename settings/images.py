@@ -28,10 +28,15 @@ class Image(Model):
     build: str | None = None
     """A folder with a Dockerfile."""
 
+    base: str | None = None
+    """The image of the table that it is built on."""
+
     @model_validator(mode="after")
     def _one_source(self) -> Image:
         if (self.image is None) == (self.build is None):
             raise ValueError("exactly one of image and build")
+        if (self.build is None) != (self.base is None):
+            raise ValueError("both build and base, or neither")
         return self
 
     @property

@@ -16,6 +16,7 @@ from settings.images import Image, ImageTable, load_images
 from toolchain.builds import bases_of, ensure_built
 from toolchain.demo_image import ensure_demo
 from toolchain.kit.build import Kit
+from toolchain.packaged_image import ensure_packaged
 from toolchain.progress import Progress, SetupError
 from toolchain.pulling import Local, PullError, digest_now, has_registry, pull, reachable
 from toolchain.registry import ensure_registry
@@ -23,9 +24,6 @@ from toolchain.workdir import WorkDir
 
 AT_ONCE = 3
 """Images pulled side by side; each brings its layers side by side as well."""
-
-BASE_OF_BUILDS = "python"
-"""The image that `build` images stand on."""
 
 
 def ensure_images(
@@ -83,9 +81,8 @@ class _Images:
         bases = {name: bases_of(self.work.checkout, build, self.table.images) for name, build in built.items()}
         images = {name: image for name in names if name not in built and (image := self._image(name))}
         pulled = {name: image for name, image in images.items() if not image.build}
-        if len(pulled) < len(images):
-            pulled.setdefault(BASE_OF_BUILDS, self.table.images[BASE_OF_BUILDS])
-        for base in {base for needed in bases.values() for base in needed}:
+        under = {image.base for image in images.values() if image.base}
+        for base in under | {base for needed in bases.values() for base in needed}:
             pulled.setdefault(base, self.table.images[base])
         moving = {
             name: image for name, image in pulled.items() if name not in self.table.images and image.digest is None
@@ -93,9 +90,10 @@ class _Images:
         found = self._pulled({name: image for name, image in pulled.items() if name not in moving})
         found |= self._as_tagged_now(moving)
         for name, image in images.items():
-            if image.build:
+            if image.build and image.base:
                 folder = self.work.checkout / image.build
-                found[name] = ensure_demo(self.work, self.progress, self.client, name, folder, found[BASE_OF_BUILDS])
+                make = ensure_demo if (folder / "requirements.txt").exists() else ensure_packaged
+                found[name] = make(self.work, self.progress, self.client, name, folder, found[image.base])
         for name, build in built.items():
             given = {base: found[base] for base in bases[name]}
             found[name] = ensure_built(self.work, self.progress, self.client, name, build, given)

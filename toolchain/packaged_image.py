@@ -1,0 +1,71 @@
+"""Images of the table that are one of the others with a package of Debian's beside it, built where they run."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+
+import docker
+
+from toolchain.builds import is_there, pack_context, run_build
+from toolchain.kit.debian import Suite
+from toolchain.kit.recipes import STABLE
+from toolchain.package_sources import PackageSources
+from toolchain.progress import Progress, SetupError
+from toolchain.workdir import WorkDir
+
+KIT_LABEL = "dockyard.kit"
+"""Carried by images of the kit: they have Debian's files, and no apt to install more with."""
+
+IN_THE_KIT = ("libc6", "perl", "perl-base", "postgresql-common", "debconf", "openssl-provider-legacy")
+"""Packages that are not unpacked over an image of the kit: it has them, or only maintainer scripts run them."""
+
+_LEFT_OUT = ("usr/share/doc", "usr/share/man", "usr/share/lintian", "etc/logrotate.d")
+
+
+def ensure_packaged(
+    work: WorkDir, progress: Progress, client: docker.DockerClient, name: str, folder: Path, base: str
+) -> str:
+    """Build a folder's Dockerfile on `base` unless that is done; return the tag, which names what goes in.
+
+    The Dockerfile installs the package of the folder's name by the base image's own apt. On a base of the image kit,
+    which has none, the package's files are fetched by this machine and go into the build as `files/`.
+    Raises SetupError when they cannot be fetched or the build fails.
+    """
+    dockerfile = (folder / "Dockerfile").read_text()
+    tag = f"dockyard/{name}:{_digest(dockerfile, base)}"
+    if is_there(client, tag):
+        return tag
+    with progress.step(f"Image {name}") as step, tempfile.TemporaryDirectory() as scratch:
+        tree = Path(scratch) / "files"
+        tree.mkdir()
+        sources = PackageSources.of_this_machine(folder)
+        network = sources.network
+        if KIT_LABEL in client.images.get(base).labels:
+            step.say("fetching Debian's packages")
+            _unpack(work, folder.name, tree)
+            network = "none"
+        step.say("building")
+        packed = {"files": tree, **{f"files/{path.relative_to(tree)}": path for path in sorted(tree.rglob("*"))}}
+        sent = pack_context(packed, {"Dockerfile": dockerfile})
+        arguments = {"BASE": base, **sources.arguments(dockerfile)}
+        log = work.logs / f"build-{name}.log"
+        run_build(client, step, name, tag, sent, log, buildargs=arguments, network_mode=network)
+        step.outcome = f"built {tag}"
+    return tag
+
+
+def _unpack(work: WorkDir, package: str, tree: Path) -> None:
+    for found in Suite(work, STABLE).fetch([package], IN_THE_KIT):
+        found.unpack(tree)
+    if not (tree / "usr").is_dir():
+        raise SetupError(f"Debian's package {package} holds no file", "apt-get clean, and try again.")
+    for path in _LEFT_OUT:
+        shutil.rmtree(tree / path, ignore_errors=True)  # not each of the packages has each of them
+
+
+def _digest(dockerfile: str, base: str) -> str:
+    state = hashlib.sha256(base.partition("@")[2].encode() or base.encode())
+    return hashlib.sha256(state.digest() + dockerfile.encode()).hexdigest()[:16]
