@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 
@@ -15,7 +14,8 @@ from ops.logs import last_words
 from ops.ports import check_ports, ports_held
 from ops.setup import Ready, prepare, prepare_engine, stack_settings
 from ops.show import print_status
-from ops.state import State, remove_strays, settle_locks
+from ops.state import State, mend
+from ops.state_locks import held_by_engine, settle_locks
 from ops.status import wait_until_settled
 from settings.loader import Settings
 from settings.release import Release
@@ -86,9 +86,9 @@ def rollback(work: WorkDir, stack: str, progress: Progress) -> int:
     nothing to go back to.
     """
     began = time.monotonic()
-    backend = history.backend_folder(work, os.environ.get("PULUMI_BACKEND_URL", ""))
+    backend = history.history_store(work)
     engine = prepare_engine(work, stack, Progress(progress.console, quiet=True))
-    settle_locks(work.state, stack, progress)
+    settle_locks(work, stack, progress)
     state = State.of(engine)
     running = releases.running_release(state, stack)
     found = history.updates(backend, stack)
@@ -139,7 +139,7 @@ def down(work: WorkDir, stack: str, service: str | None, progress: Progress, *, 
     # A stack is taken down also where its files are broken by now; the program is not run.
     ensure_engine(work, progress)
     engine = prepare_engine(work, stack, progress)
-    settle_locks(work.state, stack, progress)
+    settle_locks(work, stack, progress)
     state = State.of(engine)
     kept = [] if volumes else state.kept_with_data()
     with progress.step(f"Stack {stack}") as step:
@@ -153,7 +153,7 @@ def down(work: WorkDir, stack: str, service: str | None, progress: Progress, *, 
 def _running(work: WorkDir, stack: str, progress: Progress) -> Release:
     """Return the release that runs, once no other run on the stack changes it."""
     engine = prepare_engine(work, stack, progress)
-    settle_locks(work.state, stack, progress)
+    settle_locks(work, stack, progress)
     return releases.running_release(State.of(engine), stack)
 
 
@@ -173,16 +173,16 @@ def _to_run_again(state: State, settings: Settings) -> list[str]:
 
 def _mended_state(work: WorkDir, ready: Ready, client: docker.DockerClient, progress: Progress) -> State:
     """Return the state, after what an interrupted run left has been put right."""
-    settle_locks(work.state, ready.engine.stack, progress)
+    settle_locks(work, ready.engine.stack, progress)
     state = State.of(ready.engine)
-    if state.interrupted:
-        remove_strays(state, client, ready.engine.stack, progress)
-    return state
+    return mend(state, ready.engine, client, progress)
 
 
 def _tell_errors(outcome: Outcome, progress: Progress, work: WorkDir, verb: str, stack: str) -> None:
     """Print what the engine called an error; where it called nothing so, the end of what it printed."""
     log = work.logs / f"{verb}-{stack}.log"
+    if not outcome.errors and (locked := held_by_engine(stack, log.read_text(errors="replace"))):
+        raise locked
     for error in outcome.errors or ["\n".join(log.read_text(errors="replace").splitlines()[-10:])]:
         progress.line(error, "bold red")
     progress.line(f"All that the engine printed is in {log.relative_to(work.checkout)}", "dim")

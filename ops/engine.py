@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.events import EventFollower, Outcome
+from ops.state_locks import noted_run
 from toolchain.progress import Progress
 from toolchain.workdir import WorkDir
 
@@ -33,6 +34,7 @@ class Engine:
         with (
             (self.work.logs / f"{verb}-{self.stack}.log").open("w") as output,
             EventFollower(events, progress) as follower,
+            noted_run(self.work, self.stack) as ended,
         ):
             process = subprocess.Popen(
                 command,
@@ -47,6 +49,7 @@ class Engine:
                 process_group=0,
             )
             code = _wait(process, progress)
+            ended.append(code)
         return code, follower.outcome
 
     def show(self, verb: str, arguments: Sequence[str]) -> int:
@@ -56,15 +59,38 @@ class Engine:
 
     def read(self, *arguments: str) -> Any:
         """Run a command that prints JSON and return it. Raises CalledProcessError when it fails."""
-        finished = subprocess.run(
+        return json.loads(self.run(*arguments))
+
+    def run(self, *arguments: str) -> str:
+        """Run a command and return what it prints. Raises CalledProcessError when it fails."""
+        return subprocess.run(
             self._command(*arguments),
             env=dict(self.env),
             cwd=self.work.checkout,
             capture_output=True,
             text=True,
             check=True,
+        ).stdout
+
+    def drop_pending(self) -> None:
+        """Make the state forget operations that an interrupted run had begun, in the official way: an export taken in
+        again. Raises CalledProcessError.
+        """
+        exported = subprocess.run(
+            self._command("stack export"), env=dict(self.env), cwd=self.work.checkout, capture_output=True, check=True
         )
-        return json.loads(finished.stdout)
+        self.take_in(exported.stdout)
+
+    def take_in(self, exported: bytes) -> None:
+        """Make an export the stack's state. Raises CalledProcessError."""
+        subprocess.run(
+            self._command("stack import"),
+            env=dict(self.env),
+            cwd=self.work.checkout,
+            input=exported,
+            capture_output=True,
+            check=True,
+        )
 
     def _command(self, verb: str, *arguments: str) -> list[str]:
         return ["pulumi", *verb.split(), "--stack", self.stack, "--non-interactive", *arguments]

@@ -1,4 +1,4 @@
-"""The history of a stack in a file backend: which releases ran, when, and with what result."""
+"""The history of a stack in its backend: which releases ran, when, and with what result."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from ops.backend import PROJECT, Store, readable_store
 from ops.state import State
 from settings.release import Release
-from toolchain.environment import own_backend
-from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
-PROJECT = "dockyard"
+READERS = 16
 ROLLBACK = "dockyard rollback"
 """What the message of an update starts with that went back."""
 
@@ -34,8 +33,10 @@ class Update:
     succeeded: bool
     ended: datetime
     message: str
-    checkpoint: Path
-    """The state after it."""
+    checkpoint: str
+    """The key of the state after it."""
+
+    store: Store = field(compare=False)
 
     known: dict[str, Release | None] = field(default_factory=dict, compare=False)
 
@@ -43,7 +44,7 @@ class Update:
     def release(self) -> Release | None:
         """What ran after it; None before the first `up` with releases, and after a `down`."""
         if "release" not in self.known:
-            self.known["release"] = _release_in(self.checkpoint)
+            self.known["release"] = _release_in(self.store, self.checkpoint)
         return self.known["release"]
 
     @property
@@ -52,35 +53,36 @@ class Update:
         return self.message.startswith(ROLLBACK)
 
 
-def backend_folder(work: WorkDir, url: str) -> Path:
-    """Return the folder of a file backend. Raises SetupError for any other: its history cannot be read from here."""
-    url = url or own_backend(work)
-    if not url.startswith("file://"):
-        scheme = url.partition("://")[0]
-        raise SetupError(
-            f"rollback reads the history of the state from its files, and the state of this stack is kept at {scheme}://",
-            "return the stack and product files to the earlier version in git and run `up`",
-        )
-    return Path(url.removeprefix("file://")).expanduser()
+def history_store(work: WorkDir) -> Store:
+    """Return the backend's objects. Raises SetupError for one of another kind: its history cannot be read from here."""
+    return readable_store(
+        work,
+        "rollback reads the history of the state, which ./dockyard can in files and in S3",
+        "return the stack and product files to the earlier version in git and run `up`",
+    )
 
 
-def updates(backend: Path, stack: str) -> list[Update]:
+def updates(store: Store, stack: str) -> list[Update]:
     """Return every recorded run on a stack, the oldest first."""
-    folder = backend / ".pulumi" / "history" / PROJECT / stack
-    found = []
-    for file in [*folder.glob("*.history.json"), *folder.glob("*.history.json.gz")]:
-        said = _read(file)
-        found.append(
-            Update(
-                kind=said["kind"],
-                succeeded=said["result"] == "succeeded",
-                ended=datetime.fromtimestamp(said["endTime"], UTC),
-                message=said.get("message") or "",
-                checkpoint=file.with_name(file.name.replace(".history.json", ".checkpoint.json")),
-            )
+
+    def read(key: str) -> Update:
+        said = _read(store, key)
+        return Update(
+            kind=said["kind"],
+            succeeded=said["result"] == "succeeded",
+            ended=datetime.fromtimestamp(said["endTime"], UTC),
+            message=said.get("message") or "",
+            checkpoint=key.replace(".history.json", ".checkpoint.json"),
+            store=store,
         )
+
+    folder = f".pulumi/history/{PROJECT}/{stack}/"
+    keys = [key for key in store.keys(folder) if key.endswith((".history.json", ".history.json.gz"))]
     # Names end in the nanoseconds of the run.
-    return sorted(found, key=lambda update: update.checkpoint.name.removesuffix(".gz"))
+    keys.sort(key=lambda key: key.removesuffix(".gz"))
+    # One request each, where it is a store in the network.
+    with ThreadPoolExecutor(READERS) as readers:
+        return list(readers.map(read, keys))
 
 
 def to_return_to(found: Sequence[Update], running: Release | None, *, broken: bool) -> Update | None:
@@ -157,7 +159,7 @@ def _contents(images: Mapping[str, str]) -> dict[str, str]:
 def is_broken(found: Sequence[Update], state: State) -> bool:
     """Tell whether a run was killed in the middle: then the state is not what the last recorded run left."""
     return state.interrupted or (
-        bool(found) and _identities(_resources(found[-1].checkpoint)) != _identities(state.resources)
+        bool(found) and _identities(_resources(found[-1].store, found[-1].checkpoint)) != _identities(state.resources)
     )
 
 
@@ -165,15 +167,16 @@ def _identities(resources: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
     return {(one["urn"], one.get("id", "")) for one in resources}
 
 
-def _resources(checkpoint: Path) -> list[Mapping[str, Any]]:
-    if not checkpoint.exists():
+def _resources(store: Store, checkpoint: str) -> list[Mapping[str, Any]]:
+    try:
+        latest = _read(store, checkpoint)["checkpoint"].get("latest") or {}
+    except FileNotFoundError:
         return []
-    latest = _read(checkpoint)["checkpoint"].get("latest") or {}
     return list(latest.get("resources") or ())
 
 
-def _release_in(checkpoint: Path) -> Release | None:
-    for resource in _resources(checkpoint):
+def _release_in(store: Store, checkpoint: str) -> Release | None:
+    for resource in _resources(store, checkpoint):
         if resource["type"] == "pulumi:pulumi:Stack":
             said = (resource.get("outputs") or {}).get("release")
             try:
@@ -184,6 +187,6 @@ def _release_in(checkpoint: Path) -> Release | None:
     return None
 
 
-def _read(file: Path) -> Any:
-    content = file.read_bytes()
-    return json.loads(gzip.decompress(content) if file.suffix == ".gz" else content)
+def _read(store: Store, key: str) -> Any:
+    content = store.read(key)
+    return json.loads(gzip.decompress(content) if key.endswith(".gz") else content)

@@ -8,6 +8,7 @@ from typing import Any
 
 import docker
 
+from ops.backend import check_reachable
 from ops.engine import Engine
 from ops.ports import claim_port_offset, ports_held
 from settings.loader import Settings, load, read_stack_file
@@ -52,6 +53,7 @@ def prepare_tools(work: WorkDir, progress: Progress, asked: str | None = None) -
     """
     ensure_pulumi(work, progress)
     ensure_plugins(work, progress)
+    check_reachable(work)
     ensure_backend(work)
     env = full_environment(work)
     for file in sorted(work.checkout.glob("Pulumi.*.yaml")):

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 
 from ops.engine import Engine
 from settings.names import DATA, KIND_LABEL
@@ -23,7 +19,6 @@ VOLUME = "docker:index/volume:Volume"
 NETWORK = "docker:index/network:Network"
 GENERATED = "pulumi-python:dynamic:Resource"
 STACK = "pulumi:pulumi:Stack"
-LOCK_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -34,15 +29,16 @@ class State:
     interrupted: bool
     """A run ended in the middle of an operation, so something may exist that the state does not know."""
 
+    pending: tuple[Mapping[str, Any], ...] = ()
+    """Those operations: their `type`, and the `resource` as it was to become."""
+
     @classmethod
     def of(cls, engine: Engine, *, opened: bool = False) -> State:
         """Read the state, with `opened` secrets. Raises CalledProcessError where the stack does not exist."""
         said = engine.read("stack export", *(["--show-secrets"] if opened else []))
         deployment = said.get("deployment") or {}
-        return cls(
-            tuple(deployment.get("resources") or ()),
-            bool(deployment.get("pending_operations")),
-        )
+        pending = tuple(deployment.get("pending_operations") or ())
+        return cls(tuple(deployment.get("resources") or ()), bool(pending), pending)
 
     @property
     def outputs(self) -> Mapping[str, Any]:
@@ -88,55 +84,46 @@ def labels(resource: Mapping[str, Any]) -> dict[str, str]:
     return {item["label"]: item["value"] for item in resource["inputs"].get("labels") or ()}
 
 
-def settle_locks(backend: Path, stack: str, progress: Progress) -> None:
-    """Wait for another run on this stack and this machine to end, and remove the lock of one that was killed.
+def mend(state: State, engine: Engine, client: docker.DockerClient, progress: Progress) -> State:
+    """Put right what an interrupted run left, and return the state after it; one that was not interrupted stays.
 
-    The lock of another machine is left alone: the engine says who holds it.
+    What the run had begun to make and could not write down is removed; whatever else is off, the refresh of the next
+    run finds. Then the state forgets the operations: of those that make something the engine would speak for ever.
     """
-    for lock in backend.glob(f".pulumi/locks/**/{stack}/*.json"):
-        holder = _holder(lock)
-        if holder is None or holder.get("hostname") != socket.gethostname():
+    if not state.interrupted:
+        return state
+    remove_strays(state, client, engine.stack, progress)
+    remove_begun(state, client, engine.stack, progress)
+    engine.drop_pending()
+    progress.line(f"  · the state forgot {len(state.pending)} operations that an interrupted run had begun", "dim")
+    return State.of(engine)
+
+
+def remove_begun(state: State, client: docker.DockerClient, stack: str, progress: Progress) -> None:
+    """Remove networks and volumes that a run began to make and could not write down.
+
+    They are known by the name that the state gave them, which no other has, and by this stack's label. What anything
+    uses stays: Docker refuses to remove it.
+    """
+    kinds: dict[str, Any] = {NETWORK: client.networks, VOLUME: client.volumes}
+    known = {one.get("id") for kind in kinds for one in state.of_type(kind)}
+    for operation in state.pending:
+        one = operation["resource"]
+        name = (one.get("inputs") or {}).get("name")
+        if operation["type"] != "creating" or one["type"] not in kinds or not name:
             continue
-        pid = int(holder["pid"])
-        if _alive(pid):
-            progress.line(f"  · waiting for another run on this stack to end: process {pid}", "yellow")
-            while _alive(pid) and lock.exists():
-                time.sleep(LOCK_POLL_SECONDS)
-        if lock.exists():
-            lock.unlink(missing_ok=True)
-            progress.line(f"  · released the lock that process {pid} left when it was killed", "dim")
-
-
-def lock_holder(backend: Path, stack: str) -> str:
-    """Return who holds a stack's lock, in words; nothing where nobody does, or somebody who was killed."""
-    for lock in backend.glob(f".pulumi/locks/**/{stack}/*.json"):
-        holder = _holder(lock)
-        if holder is None:
+        try:
+            found = kinds[one["type"]].get(name)
+        except NotFound:
             continue
-        here = holder.get("hostname") == socket.gethostname()
-        if not here or _alive(int(holder["pid"])):
-            where = "" if here else f" on {holder.get('hostname')}"
-            return f"process {holder.get('pid')} of {holder.get('username')}{where} since {holder.get('timestamp')}"
-    return ""
-
-
-def _holder(lock: Path) -> dict[str, Any] | None:
-    """Return who holds a lock, None where it has just been given back."""
-    try:
-        said: dict[str, Any] = json.loads(lock.read_text())
-    except FileNotFoundError:
-        return None
-    return said
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        if found.id in known or (found.attrs.get("Labels") or {}).get("dockyard.stack") != stack:
+            continue
+        try:
+            found.remove()
+        except APIError as error:
+            progress.line(f"  · {name}, which an interrupted run made, is in use and stays: {error.explanation}")
+            continue
+        progress.line(f"  · removed {name}, which an interrupted run had begun to make", "dim")
 
 
 def remove_strays(state: State, engine_client: docker.DockerClient, stack: str, progress: Progress) -> None:

@@ -1,4 +1,4 @@
-"""What plain `pulumi` and `docker` commands need in their environment, and the local backend they work on."""
+"""What plain `pulumi` and `docker` commands need in their environment, and the backend that keeps their state."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import secrets
 import tempfile
 from pathlib import Path
 
+import yaml
+
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
 CHECKOUT_VARIABLE = "DOCKYARD_CHECKOUT"
 """Names the checkout whose `env` a shell has taken in."""
+
+FILES = "file://"
 
 
 def forget_other_checkout(work: WorkDir) -> None:
@@ -25,7 +29,7 @@ def forget_other_checkout(work: WorkDir) -> None:
     theirs = WorkDir(Path(other))
     exported = {
         "PULUMI_HOME": str(theirs.pulumi_home),
-        "PULUMI_BACKEND_URL": own_backend(theirs),
+        "PULUMI_BACKEND_URL": project_backend(theirs) or own_backend(theirs),
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(theirs.passphrase_file),
         "DOCKER_HOST": theirs.docker_host_file.read_text().strip() if theirs.docker_host_file.exists() else "",
     }
@@ -38,12 +42,32 @@ def forget_other_checkout(work: WorkDir) -> None:
 
 def own_backend(work: WorkDir) -> str:
     """Return the address of the checkout's own file backend."""
-    return f"file://{work.state}"
+    return f"{FILES}{work.state}"
+
+
+def project_backend(work: WorkDir) -> str:
+    """Return the backend that Pulumi.yaml names (`backend: {url: …}`), "" where it names none."""
+    file = work.checkout / "Pulumi.yaml"
+    said = yaml.safe_load(file.read_text()) if file.exists() else None
+    return str(((said or {}).get("backend") or {}).get("url") or "")
+
+
+def backend_url(work: WorkDir) -> str:
+    """Return where the state is kept, as Pulumi itself decides it, and by default in the checkout.
+
+    PULUMI_BACKEND_URL, else `backend.url` in Pulumi.yaml, else the checkout's own files. A path of files is made
+    absolute: the engine would take a relative one from wherever it is started.
+    """
+    url = os.environ.get("PULUMI_BACKEND_URL") or project_backend(work) or own_backend(work)
+    if not url.startswith(FILES):
+        return url
+    path, mark, options = url.removeprefix(FILES).partition("?")
+    return f"{FILES}{work.checkout / Path(path).expanduser()}{mark}{options}"
 
 
 def uses_own_backend(work: WorkDir) -> bool:
-    """Say whether the state lies in the checkout's own backend, rather than in one that the person has set."""
-    return os.environ.get("PULUMI_BACKEND_URL", own_backend(work)) == own_backend(work)
+    """Say whether the state lies in the checkout's own backend, rather than in one that somebody has set."""
+    return backend_url(work) == own_backend(work)
 
 
 def environment(work: WorkDir) -> dict[str, str]:
@@ -57,7 +81,7 @@ def environment(work: WorkDir) -> dict[str, str]:
     variables = {
         "PATH": os.pathsep.join(path),
         "PULUMI_HOME": str(work.pulumi_home),
-        "PULUMI_BACKEND_URL": os.environ.get("PULUMI_BACKEND_URL", own_backend(work)),
+        "PULUMI_BACKEND_URL": backend_url(work),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         # Else the engine tries to download a plugin for every Python package of a provider, at every command.
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 import traceback
@@ -10,7 +9,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import docker
 import requests
@@ -18,13 +16,15 @@ import typer
 from docker.errors import DockerException
 
 from ops import history, metrics_file, releases
+from ops.backend import Store, store_of
 from ops.drift import planned, repair
 from ops.drift.comparison import compare
 from ops.drift.declared import Declared, declared_in
 from ops.drift.report import UNTOLD, Report
 from ops.engine import Engine
 from ops.setup import prepare_engine, stack_settings
-from ops.state import State, lock_holder
+from ops.state import State
+from ops.state_locks import lock_holder
 from ops.status import wait_until_settled
 from settings.loader import Settings
 from settings.problems import SettingsError
@@ -92,7 +92,7 @@ def _looked(work: WorkDir, stack: str, began: float, when: datetime, progress: P
     files, pending = _files(work, stack)
     docker_host = _docker_host(work, progress)
     engine = prepare_engine(work, stack, progress)
-    backend = _backend(work)
+    backend = store_of(work)
     _refuse_locked(backend, stack)
     state = State.of(engine, opened=True)
     declared = declared_in(state)
@@ -144,16 +144,9 @@ def _docker_host(work: WorkDir, progress: Progress) -> str:
     return ensure_engine(work, progress)
 
 
-def _backend(work: WorkDir) -> Path | None:
-    """Return the folder of a file backend; of another the locks cannot be seen from here."""
-    try:
-        return history.backend_folder(work, os.environ.get("PULUMI_BACKEND_URL", ""))
-    except SetupError:
-        return None
-
-
-def _refuse_locked(backend: Path | None, stack: str) -> None:
-    holder = lock_holder(backend, stack) if backend else ""
+def _refuse_locked(store: Store | None, stack: str) -> None:
+    """Raise CannotTellError while somebody changes the stack; of some backends the locks cannot be seen from here."""
+    holder = lock_holder(store, stack) if store else ""
     if holder:
         raise CannotTellError(f"the stack is being changed: its state is locked by {holder}")
 

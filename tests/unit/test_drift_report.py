@@ -8,11 +8,13 @@ from types import SimpleNamespace
 import pytest
 from docker.errors import NotFound
 
+from ops.backend import FileStore
 from ops.drift import others, planned, repair, strangers
 from ops.drift.declared import declared_in
 from ops.drift.findings import Finding, Repair, Secret, label
 from ops.drift.report import Report
-from ops.state import NETWORK, VOLUME, State, lock_holder
+from ops.state import NETWORK, VOLUME, State
+from ops.state_locks import lock_holder
 from tests.unit.drifting import ID, SCHEMA, URN, declared
 
 LABELS = {"dockyard.product": "shop", "dockyard.stack": "dev"}
@@ -315,8 +317,8 @@ def test_a_lock_is_told_with_who_holds_it_and_one_of_the_dead_is_none(tmp_path, 
     folder.mkdir(parents=True)
     held = {"pid": 1, "username": "ann", "hostname": "elsewhere", "timestamp": "noon"}
     (folder / "a.json").write_text(json.dumps(held))
-    assert lock_holder(tmp_path, "dev") == "process 1 of ann on elsewhere since noon"
-    assert lock_holder(tmp_path, "staging") == ""
-    monkeypatch.setattr("ops.state.socket.gethostname", lambda: "elsewhere")
-    monkeypatch.setattr("ops.state._alive", lambda _: False)
-    assert lock_holder(tmp_path, "dev") == ""
+    assert lock_holder(FileStore(tmp_path), "dev") == "process 1 of ann@elsewhere since noon"
+    assert lock_holder(FileStore(tmp_path), "staging") == ""
+    monkeypatch.setattr("ops.state_locks.socket.gethostname", lambda: "elsewhere")
+    monkeypatch.setattr("ops.state_locks.Lock.alive", False)
+    assert lock_holder(FileStore(tmp_path), "dev") == ""

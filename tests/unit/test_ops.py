@@ -2,10 +2,7 @@
 
 import io
 import json
-import os
 import socket
-import subprocess
-import threading
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +10,7 @@ from rich.console import Console
 
 from ops.events import EventFollower
 from ops.ports import check_ports, claim_port_offset
-from ops.state import State, remove_strays, settle_locks
+from ops.state import State, remove_strays
 from toolchain.progress import Progress, SetupError, spell_seconds
 from toolchain.workdir import WorkDir
 
@@ -121,35 +118,6 @@ class TestState:
         )
         remove_strays(state, client, "dev", progress)
         assert removed == ["stray"]
-
-
-class TestLocks:
-    def lock(self, tmp_path, **holder):
-        file = tmp_path / ".pulumi/locks/organization/dockyard/dev/1.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({"pid": os.getpid(), "hostname": socket.gethostname(), **holder}))
-        return file
-
-    def test_the_lock_of_a_killed_process_is_released(self, tmp_path, progress):
-        lock = self.lock(tmp_path, pid=2**22 + 12345)
-        settle_locks(tmp_path, "dev", progress)
-        assert not lock.exists()
-
-    def test_the_lock_of_another_machine_is_left_alone(self, tmp_path, progress):
-        lock = self.lock(tmp_path, hostname="another-machine", pid=2**22 + 12345)
-        settle_locks(tmp_path, "dev", progress)
-        assert lock.exists()
-
-    def test_another_run_on_this_machine_is_waited_for(self, tmp_path, progress, printed, monkeypatch):
-        other = subprocess.Popen(["sleep", "0.5"])
-        monkeypatch.setattr("ops.state.LOCK_POLL_SECONDS", 0.05)
-        lock = self.lock(tmp_path, pid=other.pid)
-        reaper = threading.Thread(target=other.wait)
-        reaper.start()
-        settle_locks(tmp_path, "dev", progress)
-        assert other.returncode == 0
-        assert f"process {other.pid}" in printed.getvalue()
-        assert not lock.exists()
 
 
 def claim(work: WorkDir, stack: str, wanted: list[int], held=frozenset(), **options) -> int:

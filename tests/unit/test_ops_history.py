@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from ops.history import ROLLBACK, backend_folder, changes, is_broken, same, to_return_to, updates
+from ops.backend import FileStore
+from ops.history import ROLLBACK, changes, history_store, is_broken, same, to_return_to, updates
 from ops.state import State
 from settings.release import Release
 from toolchain.progress import SetupError
@@ -24,7 +25,7 @@ class History:
     """A file backend's history of the stack dev, as the engine writes it."""
 
     def __init__(self, folder):
-        self.backend = folder
+        self.backend = FileStore(folder)
         self.folder = folder / ".pulumi/history/dockyard/dev"
         self.folder.mkdir(parents=True)
 
@@ -148,9 +149,14 @@ def test_another_order_of_a_maps_entries_is_no_change():
     assert changes(now, then) == []
 
 
-def test_only_a_backend_of_files_has_a_history_to_read(tmp_path):
+def test_only_a_backend_of_files_or_s3_has_a_history_to_read(tmp_path, monkeypatch):
     work = WorkDir(tmp_path)
-    assert backend_folder(work, "") == tmp_path / ".dockyard/state"
-    assert backend_folder(work, f"file://{tmp_path}/elsewhere") == tmp_path / "elsewhere"
-    with pytest.raises(SetupError, match="s3://"):
-        backend_folder(work, "s3://bucket/state")
+    monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
+    assert history_store(work).url == f"file://{tmp_path}/.dockyard/state"
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}/elsewhere")
+    assert history_store(work).url == f"file://{tmp_path}/elsewhere"
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://bucket/state?region=eu-west-3")
+    assert history_store(work).url.startswith("s3://bucket/state")
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "gs://bucket/state")
+    with pytest.raises(SetupError, match="gs://"):
+        history_store(work)

@@ -1,0 +1,243 @@
+"""The objects that the engine's backend keeps, read and written beside the engine: locks, history, states.
+
+Files and S3, each with keys as the engine itself names them, beginning with `.pulumi/`. The engine knows more kinds of
+backends (`gs://`, `azblob://`, …): it works on those, and what only this module can do is told as not to be had there.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlsplit
+
+from toolchain.environment import FILES, backend_url
+from toolchain.progress import SetupError
+from toolchain.workdir import WorkDir
+
+PROJECT = "dockyard"
+STATES = f".pulumi/stacks/{PROJECT}/"
+
+S3_OPTIONS = {
+    "region",
+    "endpoint",
+    "profile",
+    "s3ForcePathStyle",
+    "use_path_style",
+    "disableSSL",
+    "disable_https",
+    "hostname_immutable",
+    "request_checksum_calculation",
+    "response_checksum_validation",
+    "awssdk",
+}
+"""What may follow the `?` of an S3 address: those options of the engine (gocloud.dev/aws, s3blob) that mean the same
+to boto3, or nothing."""
+
+S3_REFUSALS = {
+    "NoSuchBucket": ("there is no such bucket", "make it, with versioning on, or mend the address"),
+    "InvalidAccessKeyId": ("the access key is not known there", "set AWS_PROFILE, or the keys, to those of the store"),
+    "SignatureDoesNotMatch": ("the secret key is wrong", "set AWS_PROFILE, or the keys, to those of the store"),
+    "ExpiredToken": ("the credentials have expired", "log in again, with `aws sso login` for instance"),
+    "PermanentRedirect": ("the bucket is in another region", "name it in the address: ?region=…"),
+    "RequestTimeTooSkewed": ("this machine's clock is wrong", "set the time of this machine"),
+    "AccessDenied": (
+        "the credentials must not do this there",
+        "they need s3:ListBucket on the bucket, s3:GetObject, s3:PutObject and s3:DeleteObject on what is in it",
+    ),
+}
+"""S3's error code → what it means, and what to do."""
+
+
+class Store(Protocol):
+    """A backend's objects by their keys."""
+
+    url: str
+
+    def keys(self, prefix: str) -> list[str]:
+        """Return the keys that begin with `prefix`, sorted."""
+
+    def read(self, key: str) -> bytes:
+        """Return an object. Raises FileNotFoundError where there is none."""
+
+    def write(self, key: str, content: bytes) -> None:
+        """Write an object: whole, or not at all."""
+
+    def delete(self, key: str) -> None:
+        """Delete an object, if it is there."""
+
+
+class FileStore:
+    """A backend of files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = f"{FILES}{folder}"
+
+    def keys(self, prefix: str) -> list[str]:
+        """Return the keys that begin with `prefix`, sorted; the engine's notes on its files are none."""
+        start = self.folder / prefix.rpartition("/")[0]
+        found = (path.relative_to(self.folder).as_posix() for path in start.rglob("*") if path.is_file())
+        return sorted(key for key in found if key.startswith(prefix) and not key.endswith(".attrs"))
+
+    def read(self, key: str) -> bytes:
+        """Return a file's content. Raises FileNotFoundError where there is none."""
+        return (self.folder / key).read_bytes()
+
+    def write(self, key: str, content: bytes) -> None:
+        """Write a file (mode 0600) in one step."""
+        file = self.folder / key
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(prefix=".draft-", dir=file.parent)
+        with os.fdopen(handle, "wb") as opened:
+            opened.write(content)
+            opened.flush()
+            os.fsync(opened.fileno())
+        # The engine's note on the file has a checksum of what was there.
+        file.with_name(f"{file.name}.attrs").unlink(missing_ok=True)
+        Path(draft).replace(file)
+
+    def delete(self, key: str) -> None:
+        """Delete a file, if it is there, with the engine's note on it."""
+        for name in (key, f"{key}.attrs"):
+            (self.folder / name).unlink(missing_ok=True)
+
+
+class S3Store:
+    """A backend in an S3 bucket, by the address and the credentials that the engine takes: AWS's files and variables.
+
+    Raises SetupError in one sentence wherever the store cannot be reached or refuses.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.url = url
+        self.bucket, self.prefix = parts.netloc, parts.path.strip("/")
+        self.prefix += "/" if self.prefix else ""
+        options = dict(parse_qsl(parts.query))
+        if unknown := sorted(options.keys() - S3_OPTIONS):
+            raise SetupError(
+                f"the address of the state {self.shown} has options that are not read here: {', '.join(unknown)}",
+                "put them into a profile of ~/.aws/config and name that: ?profile=…",
+            )
+        self._client = self._connected(options)
+
+    @property
+    def shown(self) -> str:
+        """The address without its options."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+    def keys(self, prefix: str) -> list[str]:
+        """Return the keys that begin with `prefix`, sorted."""
+        with self._told():
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=self.prefix + prefix
+            )
+            return sorted(one["Key"].removeprefix(self.prefix) for page in pages for one in page.get("Contents", ()))
+
+    def read(self, key: str) -> bytes:
+        """Return an object. Raises FileNotFoundError where there is none."""
+        with self._told():
+            content: bytes = self._client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"].read()
+        return content
+
+    def write(self, key: str, content: bytes) -> None:
+        """Write an object; S3 shows it whole, or not at all."""
+        with self._told():
+            self._client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=content)
+
+    def delete(self, key: str) -> None:
+        """Delete an object, if it is there."""
+        with self._told():
+            self._client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
+
+    def _connected(self, options: dict[str, str]) -> Any:
+        # Half a second that only this kind of backend has to cost. Without types of its own.
+        import boto3  # type: ignore[import-untyped]  # noqa: PLC0415
+        from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415
+
+        with self._told():
+            session = boto3.Session(profile_name=options.get("profile"))
+            # boto3 knows only the second of the two variables that the engine takes.
+            region = options.get("region") or os.environ.get("AWS_REGION") or session.region_name
+            if not region:
+                raise SetupError(f"nothing says in which region {self.shown} is", "name it in the address: ?region=…")
+            endpoint = options.get("endpoint")
+            if endpoint and "://" not in endpoint:
+                plain = "true" in (options.get("disableSSL"), options.get("disable_https"))
+                endpoint = f"{'http' if plain else 'https'}://{endpoint}"
+            path_style = "true" in (options.get("s3ForcePathStyle"), options.get("use_path_style"))
+            return session.client(
+                "s3",
+                region_name=region,
+                endpoint_url=endpoint,
+                config=Config(
+                    connect_timeout=5,
+                    read_timeout=30,
+                    retries={"total_max_attempts": 3},
+                    s3={"addressing_style": "path" if path_style else "auto"},
+                    # As the engine does: stores of other makers refuse what AWS sends by default since 2025.
+                    request_checksum_calculation="when_required",
+                ),
+            )
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what boto3 raises into one sentence."""
+        from botocore import exceptions as aws  # type: ignore[import-untyped]  # noqa: PLC0415 - see _connected
+
+        try:
+            yield
+        except aws.ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            if code in ("NoSuchKey", "404"):
+                raise FileNotFoundError(self.shown) from error
+            said = error.response.get("Error", {}).get("Message") or "it gives no reason"
+            meaning, remedy = S3_REFUSALS.get(code, (f"{said} ({code})", "that is what the store itself says"))
+            raise SetupError(f"the state at {self.shown} cannot be used: {meaning}", remedy) from error
+        except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError) as error:
+            raise SetupError(
+                f"the state is kept at {self.shown}, and there are no credentials for it",
+                "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: docs/state.md",
+            ) from error
+        except (aws.ConnectionError, aws.HTTPClientError) as error:
+            # Nobody there, no such name, no answer in time, a certificate that nobody trusts.
+            where = getattr(error, "kwargs", {}).get("endpoint_url") or self.shown
+            raise SetupError(
+                f"the state is kept at {self.shown}, and {where} does not answer",
+                "check the network and the address; nothing was changed",
+            ) from error
+        except aws.BotoCoreError as error:
+            # A profile that is not there, a log-in that has ended …: AWS's own words are clear.
+            raise SetupError(f"the state at {self.shown} cannot be used: {error}", "see docs/state.md") from error
+
+
+def store_at(url: str) -> Store | None:
+    """Return the objects of a backend; None where only the engine can reach them. Raises SetupError."""
+    if url.startswith(FILES):
+        return FileStore(Path(url.removeprefix(FILES).partition("?")[0]).expanduser())
+    return S3Store(url) if url.startswith("s3://") else None
+
+
+def store_of(work: WorkDir) -> Store | None:
+    """Return the objects of the backend that this checkout works on; None where only the engine can reach them."""
+    return store_at(backend_url(work))
+
+
+def readable_store(work: WorkDir, purpose: str, remedy: str) -> Store:
+    """Return the objects of the backend; raises SetupError where only the engine can reach them."""
+    store = store_of(work)
+    if store is None:
+        scheme = backend_url(work).partition("://")[0]
+        raise SetupError(f"{purpose}, and the state of this stack is kept at {scheme}://", remedy)
+    return store
+
+
+def check_reachable(work: WorkDir) -> None:
+    """Raise SetupError in one sentence where the backend cannot be used; the engine would try long, and say much."""
+    store = store_of(work)
+    if isinstance(store, S3Store):
+        store.keys(".pulumi/meta.yaml")
