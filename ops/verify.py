@@ -1,10 +1,14 @@
-"""The verb `verify`: whether a stack serves, by its health checks, its probes, its targets and its alerts."""
+"""The verb `verify`: whether a stack serves, by its health checks, its probes, its targets and its alerts.
+
+Probes are its smoke test: the blackbox exporter asks each health address and each route through the edge proxy, as a
+visitor would.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,10 +19,11 @@ import requests
 from docker.errors import DockerException
 from docker.models.containers import Container
 
-from ops import amtool
-from ops.setup import reach
+from ops import amtool, releases
+from ops.setup import reach, stack_settings
 from ops.state import State
 from ops.status import Row, of_service, rows
+from settings.product import Product
 from toolchain.progress import Progress, SetupError, spell_seconds
 from toolchain.workdir import WorkDir
 
@@ -65,6 +70,9 @@ class Alert:
 Ask = Callable[[str], Sequence[Sample]]
 """Answers a query of Prometheus. Raises SilentError."""
 
+Addresses = Set[tuple[str, str]]
+"""Kinds of probe (`health`, `route`), each with the service it is of."""
+
 
 @dataclass
 class Seen:
@@ -84,13 +92,17 @@ def verify(work: WorkDir, stack: str, progress: Progress, *, within: int) -> int
     """Look until all is well, at most `within` seconds; tell what is not and return 0 or 1.
 
     Well is: every container healthy, every target of Prometheus up and every probe answered, each asked anew since
-    the look began, and no critical alert that began with the last deploy or after it. An alert that has to last
-    before it fires is not waited for.
+    the look began, each health address and route of the release that runs among the probes, and no critical alert that
+    began with the last deploy or after it. An alert that has to last before it fires is not waited for.
     """
     began = time.monotonic()
     ready = reach(work, stack, progress)
     client, state = ready.docker_client(), State.of(ready.engine)
     names = ready.settings.product.workloads
+    product = _product_that_runs(work, stack, state)
+    declared = declared_addresses(product) if product and product.monitoring.probes.enabled else frozenset()
+    if product and not product.monitoring.probes.enabled:
+        progress.line("  · monitoring.probes is off: no address is asked as a visitor would", "yellow")
     first: float | None = None
     while True:
         found = rows(state, client)
@@ -99,7 +111,7 @@ def verify(work: WorkDir, stack: str, progress: Progress, *, within: int) -> int
             ask = _asks(_inside(found, PROMETHEUS, names, stack, client))
             # By Prometheus' own clock, which need not be this machine's.
             first = ask(NOW)[0].value if first is None else first
-            look_at_targets(ask, first, seen)
+            look_at_targets(ask, first, declared, seen)
             alerts = alerts_in(_run(_inside(found, amtool.SERVICE, names, stack, client), ALERTS))
             look_at_alerts(alerts, ask, seen)
         except (SilentError, DockerException, requests.RequestException) as error:
@@ -110,7 +122,13 @@ def verify(work: WorkDir, stack: str, progress: Progress, *, within: int) -> int
     return _tell(stack, seen, len(found), time.monotonic() - began, progress)
 
 
-def look_at_targets(ask: Ask, since: float, seen: Seen) -> None:
+def declared_addresses(product: Product) -> Addresses:
+    """Return what of a product's services must be asked: its health where a check is declared, and its routes."""
+    health = {("health", name) for name, one in product.services.items() if one.health.http or one.health.tcp}
+    return health | {("route", name) for name, one in product.services.items() if one.routes}
+
+
+def look_at_targets(ask: Ask, since: float, declared: Addresses, seen: Seen) -> None:
     """Add what Prometheus knows of targets and probes. An answer of before `since` is none yet."""
     asked, probed = ask(TARGETS), ask(PROBES)
     seen.targets, seen.probes = len(asked), len(probed)
@@ -121,6 +139,8 @@ def look_at_targets(ask: Ask, since: float, seen: Seen) -> None:
     seen.problems += [f"target {name} does not answer" for name in sorted(down)]
     seen.problems += [f"probe {name} fails" for name in sorted(failed)]
     seen.problems += [f"{name} has not been asked since" for name in sorted(stale)]
+    asked_of = {(one.labels.get("probe", ""), one.labels.get("service", "")) for one in probed}
+    seen.problems += [f"no probe asks for the {kind} of {name}" for kind, name in sorted(declared - asked_of)]
 
 
 def look_at_alerts(alerts: Sequence[Alert], ask: Ask, seen: Seen) -> None:
@@ -145,6 +165,15 @@ def alerts_in(said: str) -> list[Alert]:
         return [Alert(one["labels"], datetime.fromisoformat(one["startsAt"]).timestamp()) for one in json.loads(said)]
     except (ValueError, KeyError, TypeError) as error:
         raise SilentError(f"Alertmanager gives no answer but {said[:120]!r}") from error
+
+
+def _product_that_runs(work: WorkDir, stack: str, state: State) -> Product | None:
+    """Return the product as it was deployed, which after a rollback is not what the files say; None where unknown."""
+    try:
+        releases.use(work, stack, releases.running_release(state, stack))
+    except SetupError:
+        return None
+    return stack_settings(work, stack, preview=True).product
 
 
 def _inside(

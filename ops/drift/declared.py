@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,15 @@ def declared_in(state: State) -> list[Declared]:
         for one in state.resources
         if one.get("custom") and not one["type"].startswith("pulumi:")
     ]
+
+
+def standing_on(urns: Collection[str], declared: Sequence[Declared]) -> set[str]:
+    """Return the URNs of what depends on some of these, directly or not; dependencies stand first in the state."""
+    found = set(urns)
+    for one in declared:
+        if one.dependencies & found:
+            found.add(one.urn)
+    return found - set(urns)
 
 
 def plain(value: Any, *, secret: bool = False) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.drift.declared import Declared, plain
+from ops.drift.declared import Declared, plain, standing_on
 from ops.drift.findings import UNSET, Finding, Repair, label, spelled
 from ops.engine import Engine
 
@@ -57,7 +57,7 @@ def judge(found: Preview, declared: Sequence[Declared], known: Collection[str]) 
     new one has another name, or inputs that are known only then.
     """
     by_urn = {one.urn: one for one in declared if not one.going}
-    following = _standing_on(known, declared)
+    following = standing_on(known, declared)
     findings: list[Finding] = []
     pending: list[str] = []
     for step in found.steps:
@@ -74,15 +74,6 @@ def judge(found: Preview, declared: Sequence[Declared], known: Collection[str]) 
         elif step["urn"] not in known and not _holds_unknown(inputs):
             findings += _drifted(step, before)
     return findings, pending
-
-
-def _standing_on(urns: Collection[str], declared: Sequence[Declared]) -> set[str]:
-    """Return the URNs of what depends on some of these, directly or not; dependencies stand first in the state."""
-    found = set(urns)
-    for one in declared:
-        if one.dependencies & found:
-            found.add(one.urn)
-    return found - set(urns)
 
 
 def _drifted(step: Mapping[str, Any], before: Declared) -> Iterator[Finding]:

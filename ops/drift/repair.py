@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import docker
 from docker.errors import NotFound
 
-from ops.drift.declared import Declared
-from ops.drift.findings import Finding, Repair
+from ops.drift.declared import Declared, standing_on
+from ops.drift.findings import Finding, Repair, label
 from ops.drift.others import LOST
 from ops.state import VOLUME
 from toolchain.progress import Progress
@@ -53,17 +53,26 @@ def guarded(findings: Sequence[Finding], declared: Sequence[Declared]) -> list[F
     """Return the findings, those that no repair may touch marked so.
 
     Where data are lost, whatever stands on them is left alone: started again, a store would begin with an empty volume,
-    and look well.
+    and look well. So is whatever would bring such a container along when it is repaired.
     """
     lost = {one.urn for one in findings if one.advice == LOST}
     names = {one.identity for one in declared if one.urn in lost and one.kind == VOLUME}
     standing = {
         one.urn for one in declared if any(mount.get("source") in names for mount in one.inputs.get("mounts") or ())
     }
-    return [
-        replace(one, repair=Repair.NOBODY, advice=f"its data are lost: {LOST}") if one.urn in standing else one
-        for one in findings
-    ]
+    return [_guarded(one, standing, declared) for one in findings]
+
+
+def _guarded(finding: Finding, standing: Collection[str], declared: Sequence[Declared]) -> Finding:
+    if finding.urn in standing:
+        return replace(finding, repair=Repair.NOBODY, advice=f"its data are lost: {LOST}")
+    if finding.repair is Repair.NOBODY or finding.repair in BY_HAND:
+        return finding
+    anew = standing & (standing_on({finding.urn, *finding.also}, declared) | {*finding.also})
+    if not anew:
+        return finding
+    names = ", ".join(sorted(map(label, anew)))
+    return replace(finding, repair=Repair.NOBODY, advice=f"would start {names} anew, whose data are lost: {LOST}")
 
 
 def plan(findings: Sequence[Finding]) -> Plan:

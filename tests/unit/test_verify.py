@@ -9,8 +9,14 @@ from rich.console import Console
 
 from ops import verify
 from ops.verify import Alert, Sample, Seen, SilentError, alerts_in, look_at_alerts, look_at_targets, samples_in
+from settings.loader import load, read_stack_file
+from settings.product import Product
+from settings.release import VARIABLE
+from tests.unit.checkouts import PRODUCT, make, read
 from tests.unit.test_ops_status import Engine, attrs, container
+from tests.unit.workflows import ROOT
 from toolchain.progress import Progress
+from toolchain.workdir import WorkDir
 
 BEGAN = 1000.0
 BACKEND = {"job": "backend", "service": "backend", "instance": "backend:3333"}
@@ -31,9 +37,9 @@ def answers(**changes):
     return said.__getitem__
 
 
-def seen_of(**changes):
+def seen_of(*declared: tuple[str, str], **changes):
     seen = Seen()
-    look_at_targets(answers(**changes), BEGAN, seen)
+    look_at_targets(answers(**changes), BEGAN, {*declared}, seen)
     return seen
 
 
@@ -62,6 +68,18 @@ def test_what_is_down_is_not_told_a_second_time_as_not_asked():
 
 def test_a_prometheus_without_targets_is_not_taken_for_one_whose_targets_are_all_well():
     assert seen_of(TARGETS=[], PROBES=[]).problems == ["Prometheus has no targets yet"]
+
+
+def test_an_address_that_is_declared_and_that_nobody_asks_is_a_problem():
+    seen = seen_of(("route", "backend"), ("health", "backend"), ("health", "frontend"))
+    assert seen.problems == ["no probe asks for the health of backend", "no probe asks for the health of frontend"]
+
+
+def test_every_health_check_and_every_route_of_the_shipped_products_has_to_be_asked():
+    product = load(read_stack_file(ROOT, "dev"), "dev", checkout=ROOT).product
+    assert verify.declared_addresses(product) >= {("health", "backend"), ("health", "frontend")}
+    dating = load(read_stack_file(ROOT, "dating-app"), "dating-app", checkout=ROOT, preview=True).product
+    assert ("route", "webapp") in verify.declared_addresses(dating)
 
 
 def alert(since: float) -> Alert:
@@ -137,12 +155,13 @@ class Tools(Engine):
 def verified(monkeypatch):
     """Return a function that runs the verb against an engine and returns its exit code and what it said."""
 
-    def run(client: Engine, within: int = 0) -> tuple[int, str]:
+    def run(client: Engine, within: int = 0, product: Product | None = None) -> tuple[int, str]:
         made = [container(identity.removesuffix("-id")) for identity in client.known]
         engine = SimpleNamespace(stack="prod", read=lambda *_: {"deployment": {"resources": made}})
         settings = SimpleNamespace(product=SimpleNamespace(workloads={}))
         ready = SimpleNamespace(engine=engine, settings=settings, docker_client=lambda: client)
         monkeypatch.setattr(verify, "reach", lambda *_: ready)
+        monkeypatch.setattr(verify, "_product_that_runs", lambda *_: product)
         monkeypatch.setattr(verify, "POLL_SECONDS", 0)
         printed = io.StringIO()
         code = verify.verify(None, "prod", Progress(Console(file=printed, width=200)), within=within)
@@ -195,3 +214,26 @@ def test_a_stack_of_which_nothing_runs_is_not_well(verified):
     code, said = verified(Engine())
     assert code == 1
     assert "nothing of the stack prod runs" in said
+
+
+def test_a_declared_address_that_no_probe_asks_is_told(verified, tmp_path):
+    product = read(make(tmp_path)).product
+    code, said = verified(Tools(answers()), product=product)
+    assert code == 1
+    assert "✗ no probe asks for the health of api" in said
+
+
+def test_where_probes_are_off_it_is_said_that_nobody_asks_as_a_visitor(verified, tmp_path):
+    product = read(make(tmp_path, PRODUCT + "monitoring: {probes: {enabled: false}}\n")).product
+    code, said = verified(Tools(answers(PROBES=[])), product=product)
+    assert code == 0
+    assert "monitoring.probes is off: no address is asked as a visitor would" in said
+
+
+def test_after_a_rollback_it_is_the_old_releases_addresses_that_have_to_be_asked(tmp_path, monkeypatch):
+    checkout = make(tmp_path)
+    monkeypatch.setenv(VARIABLE, "")  # so that what is set below goes when the test ends
+    release = read(checkout).release
+    monkeypatch.setattr(verify.releases, "running_release", lambda *_: release)
+    (checkout / "products/shop.yaml").write_text(PRODUCT.replace("api:", "newer:"))
+    assert [*verify._product_that_runs(WorkDir(checkout), "dev", None).services] == ["api"]
