@@ -55,15 +55,19 @@ def down(
     service: Workload = None,
     volumes: Annotated[bool, typer.Option("--volumes", help="Delete the data volumes too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
+    yes_delete_data: Annotated[
+        str, typer.Option(metavar="STACK", help="Ask nothing, and delete data that is protected too.")
+    ] = "",
 ) -> None:
     """Remove everything that a stack made; its data stays unless --volumes is given.
 
+    Where data is protected, as in staging and production, --volumes asks for the stack's name.
     With a service: only that one, until the next `up`; the edge proxy is made anew without it, which takes seconds.
     For good: services: {NAME: {enabled: false}} in the stack file.
     """
-    if volumes and not service and not yes:
-        typer.confirm(f"Delete all data of the stack {stack}? It cannot be brought back", abort=True)
-    raise typer.Exit(deploy.down(WorkDir(), stack, service, Progress(), volumes=volumes))
+    from ops.down import down as take_down  # noqa: PLC0415 - nothing else needs it
+
+    raise typer.Exit(take_down(WorkDir(), stack, service, Progress(), volumes=volumes, yes=yes, named=yes_delete_data))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The verbs that change a stack: up, preview, down, rollback."""
+"""The verbs that bring a stack to what it should be: up, preview, rollback."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messa
         step.outcome, step.failed = outcome.summary(), code != 0
     after = State.of(ready.engine)
     if code:
-        _tell_errors(outcome, progress, work, "up", stack)
+        tell_errors(outcome, progress, work, "up", stack)
     else:
         # A container that only had to be started again is not waited for by the engine.
         wait_until_settled(after, client, ready.settings.product.docker.wait_timeout)
@@ -124,30 +124,12 @@ def preview(work: WorkDir, stack: str, service: str | None, arguments: Sequence[
     return prepare_engine(work, stack, progress).show("preview", list(arguments))
 
 
-def down(work: WorkDir, stack: str, service: str | None, progress: Progress, *, volumes: bool) -> int:
-    """Remove everything that the stack made; data volumes, and the secrets that open them, only with `volumes`.
-
-    With a service: the release that runs, without that service or job. The next `up` brings it back.
-    """
-    if service:
-        if volumes:
-            raise SetupError("--volumes goes with a whole stack: a service has no data of its own")
-        began = time.monotonic()
-        running = _running(work, stack, Progress(progress.console, quiet=True))
-        releases.use(work, stack, releases.without_service(running, service, stack))
-        return _bring_up(work, stack, progress, began)
-    # A stack is taken down also where its files are broken by now; the program is not run.
-    ensure_engine(work, progress)
-    engine = prepare_engine(work, stack, progress)
-    settle_locks(work, stack, progress)
-    state = State.of(engine)
-    kept = [] if volumes else state.kept_with_data()
-    with progress.step(f"Stack {stack}") as step:
-        code, outcome = engine.change("destroy", [f"--exclude={urn}" for urn in kept], progress)
-        step.outcome, step.failed = outcome.summary(), code != 0
-    if code:
-        _tell_errors(outcome, progress, work, "destroy", stack)
-    return code
+def without_service(work: WorkDir, stack: str, service: str, progress: Progress) -> int:
+    """Bring up the release that runs without one service or job; return the exit code. The next `up` brings it back."""
+    began = time.monotonic()
+    running = _running(work, stack, Progress(progress.console, quiet=True))
+    releases.use(work, stack, releases.without_service(running, service, stack))
+    return _bring_up(work, stack, progress, began)
 
 
 def _running(work: WorkDir, stack: str, progress: Progress) -> Release:
@@ -178,7 +160,7 @@ def _mended_state(work: WorkDir, ready: Ready, client: docker.DockerClient, prog
     return mend(state, ready.engine, client, progress)
 
 
-def _tell_errors(outcome: Outcome, progress: Progress, work: WorkDir, verb: str, stack: str) -> None:
+def tell_errors(outcome: Outcome, progress: Progress, work: WorkDir, verb: str, stack: str) -> None:
     """Print what the engine called an error; where it called nothing so, the end of what it printed."""
     log = work.logs / f"{verb}-{stack}.log"
     if not outcome.errors and (locked := held_by_engine(stack, log.read_text(errors="replace"))):

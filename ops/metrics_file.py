@@ -63,10 +63,15 @@ def tell_drift(state: State, client: docker.DockerClient, drifted: int, progress
     _write(state, client, {"standing.prom": exposition(_standing(state, now, drifted))}, now, progress)
 
 
-def _write(state: State, client: docker.DockerClient, files: Mapping[str, str], now: float, progress: Progress) -> None:
-    writer = next(
+def writer_of(state: State) -> str | None:
+    """Return the id of the container that holds the folder, None where there is none."""
+    return next(
         (one["id"] for one in state.of_type(CONTAINER) if labels(one).get("dockyard.service") == METRICS_WRITER), None
     )
+
+
+def _write(state: State, client: docker.DockerClient, files: Mapping[str, str], now: float, progress: Progress) -> None:
+    writer = writer_of(state)
     if writer is None:
         # It ended before there was anything to write into.
         return

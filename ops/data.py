@@ -1,0 +1,106 @@
+"""A stack's data volumes: what they hold, who uses them, and how protected ones are deleted after all."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, NotFound
+
+from ops.engine import Engine
+from ops.metrics_file import writer_of
+from ops.networks import STACK_LABEL
+from ops.state import CONTAINER, VOLUME, State, labels
+from settings.names import DATA, KIND_LABEL, METRICS_FOLDER
+from toolchain.progress import Progress, SetupError
+
+VERIFIED = "dockyard_backup_last_verified_restore_timestamp_seconds"
+"""The metric that says when a backup was last restored: components/metrics_files.py."""
+
+
+def volumes(state: State) -> list[str]:
+    """Return the names of the data volumes."""
+    return [str(one["outputs"].get("name") or one["id"]) for one in _data(state)]
+
+
+def protected(state: State) -> list[str]:
+    """Return the URNs of everything that the engine does not delete unless it is told to."""
+    return [one["urn"] for one in state.resources if one.get("protect")]
+
+
+def described(state: State, client: docker.DockerClient) -> Iterator[str]:
+    """Tell of each data volume that exists how large it is, and when a backup was last proved by a restore."""
+    sizes = {one["Name"]: (one.get("UsageData") or {}).get("Size", -1) for one in client.df().get("Volumes") or ()}
+    for name in volumes(state):
+        if name in sizes:
+            size = sizes[name]
+            yield f"  · volume {name}: {size / 1e6:,.1f} MB" if size >= 0 else f"  · volume {name}"
+    restores = dict(_last_restores(state, client))
+    for store, when in sorted(restores.items()):
+        yield f"  · the last restore of a backup of {store} that was verified: {time.strftime('%d %B %Y, %H:%M', when)}"
+    if not restores:
+        yield "  · no restore of a backup is known to have been verified"
+
+
+def refuse_other_users(state: State, client: docker.DockerClient, stack: str) -> None:
+    """Raise SetupError where containers of others use a data volume: the engine could not remove it."""
+    known = {one["id"] for one in state.of_type(CONTAINER)}
+    found = [
+        f"{container.name} uses {name}"
+        for name in volumes(state)
+        for container in client.containers.list(all=True, filters={"volume": name}, ignore_removed=True)
+        if container.id not in known and container.labels.get(STACK_LABEL) != stack
+    ]
+    if found:
+        raise SetupError(
+            f"containers that are not of the stack {stack} use its data: {'; '.join(found)}",
+            "remove them, then run this again; nothing was removed yet",
+        )
+
+
+def remove(state: State, client: docker.DockerClient, progress: Progress) -> None:
+    """Delete the data volumes themselves. Raises SetupError for one that the Docker engine does not let go of."""
+    for name in volumes(state):
+        try:
+            client.volumes.get(name).remove()
+        except NotFound:
+            continue
+        except APIError as error:
+            raise SetupError(
+                f"the volume {name} was not deleted: {error.explanation}",
+                "remove what uses it, then run this again; the state still knows the volume",
+            ) from error
+        progress.line(f"  - volume {name}: deleted", "dim")
+
+
+def unprotect(engine: Engine, urns: list[str]) -> None:
+    """Let the engine delete what it protects. Raises CalledProcessError when it refuses."""
+    engine.run("state unprotect", "--yes", *urns)
+
+
+def _data(state: State) -> Iterator[Mapping[str, Any]]:
+    return (one for one in state.of_type(VOLUME) if labels(one).get(KIND_LABEL) == DATA)
+
+
+def _last_restores(state: State, client: docker.DockerClient) -> Iterator[tuple[str, time.struct_time]]:
+    """Read what backups wrote down for Prometheus; nothing where there is none to read."""
+    writer = writer_of(state)
+    if writer is None:
+        return
+    try:
+        stream, _ = client.containers.get(writer).get_archive(METRICS_FOLDER)
+        packed = b"".join(stream)
+    except (DockerException, requests.RequestException):
+        return  # the container is gone: what is not known is told as such
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        for member in tar:
+            content = tar.extractfile(member) if member.name.endswith(".prom") else None
+            for line in content.read().decode().splitlines() if content else ():
+                if line.startswith(f'{VERIFIED}{{store="'):
+                    store, value = line.removeprefix(f'{VERIFIED}{{store="').split('"', 1)
+                    yield store, time.localtime(float(value.rsplit(" ", 1)[-1]))

@@ -1,0 +1,124 @@
+"""Taking a stack down: everything that it made, and its data only where that is asked for in so many words."""
+
+from __future__ import annotations
+
+import docker
+import typer
+
+from ops import data, deploy
+from ops.engine import Engine
+from ops.events import Outcome
+from ops.networks import free_networks, networks_in_use, restart_own_engine
+from ops.setup import prepare_engine
+from ops.state import State, mend
+from ops.state_locks import settle_locks
+from toolchain.engine import ensure_engine
+from toolchain.progress import Progress, SetupError
+from toolchain.workdir import WorkDir
+
+
+def down(
+    work: WorkDir,
+    stack: str,
+    service: str | None,
+    progress: Progress,
+    *,
+    volumes: bool,
+    yes: bool = False,
+    named: str = "",
+) -> int:
+    """Remove everything that the stack made; data volumes, and the secrets that open them, only with `volumes`.
+
+    Those of a stack that protects its data only where the person typed the stack's name, or `named` it. `yes` answers
+    the question of any other. With a service: the release that runs, without that service or job. The next `up`
+    brings it back.
+
+    Raises SetupError, with nothing removed yet, where containers of others use a network or a data volume of the stack.
+    """
+    if service:
+        if volumes:
+            raise SetupError("--volumes goes with a whole stack: a service has no data of its own")
+        return deploy.without_service(work, stack, service, progress)
+    # A stack is taken down also where its files are broken by now; the program is not run.
+    quiet = Progress(progress.console, quiet=True)
+    host = ensure_engine(work, quiet)
+    client = docker.DockerClient(base_url=host)
+    engine = prepare_engine(work, stack, quiet)
+    settle_locks(work, stack, progress)
+    state = mend(State.of(engine), engine, client, progress)
+    protected = data.protected(state) if volumes else []
+    if volumes:
+        _ask(state, client, stack, progress, yes=yes, named=named, protected=bool(protected))
+        data.refuse_other_users(state, client, stack)
+    free_networks(state, client, stack, progress)
+    going = _Going(work, stack, engine, host, client, progress)
+    if protected:
+        # All but the data first, so that nothing uses it any more. Then the volumes themselves, which the engine would
+        # only forget; only what is really gone leaves the state.
+        if code := going.destroy(keep=state.kept_with_data()):
+            return code
+        data.remove(state, client, progress)
+        data.unprotect(engine, protected)
+    return going.destroy(keep=[] if volumes else state.kept_with_data())
+
+
+class _Going:
+    """One stack on its way out."""
+
+    def __init__(
+        self, work: WorkDir, stack: str, engine: Engine, host: str, client: docker.DockerClient, progress: Progress
+    ) -> None:
+        self.work, self.stack, self.engine = work, stack, engine
+        self.host, self.client, self.progress = host, client, progress
+
+    def destroy(self, keep: list[str]) -> int:
+        """Destroy all but what is to be kept. Networks that are still in use are let go of, once."""
+        code, outcome = self._run(keep)
+        if code and networks_in_use(outcome):
+            free_networks(State.of(self.engine), self.client, self.stack, self.progress)
+            code, outcome = self._run(keep)
+        if code and (held := networks_in_use(outcome)):
+            if restart_own_engine(self.work, self.host, self.client, self.progress):
+                code, outcome = self._run(keep)
+            else:
+                self.progress.line(f"Nothing is left on {held}, and the Docker engine still counts something there:")
+                self.progress.line("  → restart Docker, then run this again (moby/moby#17217)", "red")
+        if code:
+            deploy.tell_errors(outcome, self.progress, self.work, "destroy", self.stack)
+        return code
+
+    def _run(self, keep: list[str]) -> tuple[int, Outcome]:
+        with self.progress.step(f"Stack {self.stack}") as step:
+            code, outcome = self.engine.change("destroy", [f"--exclude={urn}" for urn in keep], self.progress)
+            step.outcome, step.failed = outcome.summary(), code != 0
+        return code, outcome
+
+
+def _ask(
+    state: State,
+    client: docker.DockerClient,
+    stack: str,
+    progress: Progress,
+    *,
+    yes: bool,
+    named: str,
+    protected: bool,
+) -> None:
+    """Tell what would be deleted, and ask. Raises SetupError or Abort where the answer is no."""
+    if named and named != stack:
+        raise SetupError(f"--yes-delete-data names {named}, and the stack is {stack}")
+    for line in data.described(state, client):
+        progress.line(line)
+    if named or (yes and not protected):
+        return
+    question = f"Delete all data of the stack {stack}? It cannot be brought back"
+    if not protected:
+        typer.confirm(question, abort=True)
+        return
+    if yes:
+        raise SetupError(
+            f"the stack {stack} protects its data, and --yes alone does not delete it",
+            f"name the stack: ./dockyard down {stack} --volumes --yes-delete-data {stack}",
+        )
+    if typer.prompt(f"{question}. Type the stack's name to go on", default="", show_default=False) != stack:
+        raise SetupError("that is not the stack's name: nothing was removed")
