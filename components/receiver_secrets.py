@@ -33,9 +33,20 @@ def check_receiver_secrets(settings: Settings, values: Mapping[str, str], checko
     Raises pulumi.RunError with each that cannot be right, where production's critical alerts would go by it. Warns of
     others outside of development. Secrets that are not there at all are for the settings to tell.
     """
+    refused, doubtful = wrong_receiver_secrets(settings, values, checkout)
+    if refused:
+        raise pulumi.RunError(str(SettingsError(refused)))
+    for problem in doubtful:
+        pulumi.log.warn(f"{problem} (nobody is told by this receiver)")
+
+
+def wrong_receiver_secrets(
+    settings: Settings, values: Mapping[str, str], checkout: Path = CHECKOUT
+) -> tuple[list[Problem], list[Problem]]:
+    """Return the secrets of receivers that cannot be right: those that an `up` refuses, and those that it warns of."""
     environment, alerts = settings.stack.environment, settings.product.alerts
     if environment == "development":
-        return
+        return [], []
     file = f"Pulumi.{settings.stack_name}.yaml"
     lines = Lines.of(checkout / file)
     refused: dict[str, Problem] = {}
@@ -59,10 +70,7 @@ def check_receiver_secrets(settings: Settings, values: Mapping[str, str], checko
             look(secret, field, place, critical="critical" in receiver.severities)
     if alerts.heartbeat:
         look(alerts.heartbeat, "url", "alerts.heartbeat", critical=False)
-    if refused:
-        raise pulumi.RunError(str(SettingsError(list(refused.values()))))
-    for problem in doubtful.values():
-        pulumi.log.warn(f"{problem} (nobody is told by this receiver)")
+    return list(refused.values()), list(doubtful.values())
 
 
 def _wrong(field: str, value: str) -> tuple[str, str] | None:

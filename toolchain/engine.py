@@ -55,6 +55,17 @@ def ensure_engine(work: WorkDir, progress: Progress) -> str:
         return host
 
 
+def find_engine(work: WorkDir) -> str:
+    """Return the address of the engine that `ensure_engine` would take, "" where none answers; none is started."""
+    own, private = private_engine(work), os.environ.get(CHOICE) == "private"
+    asked = os.environ.get("DOCKER_HOST", "")
+    if asked and asked != own.host and not private:
+        return asked if answers(asked) else ""
+    if own.data.exists() or private:
+        return own.host if own.is_running() else ""
+    return _reachable(own.host)
+
+
 def stop_engine(work: WorkDir, progress: Progress) -> None:
     """Stop the checkout's private engine, if it has one; no other engine is touched. Its data stays."""
     own = private_engine(work)

@@ -1,0 +1,185 @@
+"""What the stack's own files, its secrets and this checkout's tools come to."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import stat
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
+
+from components.receiver_secrets import wrong_receiver_secrets
+from ops.doctor.findings import Finding
+from ops.doctor.reach import TUNNEL
+from ops.engine import Engine
+from ops.setup import stack_settings
+from settings.container import Limits
+from settings.loader import Settings
+from settings.problems import Problem, SettingsError
+from toolchain.environment import full_environment, uses_own_backend
+from toolchain.plugins import NAMES, Plugin, is_standin
+from toolchain.pulumi_cli import pinned_version
+from toolchain.workdir import WorkDir
+
+FILES, SECRETS = "settings", "secrets"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the settings ask of a machine."""
+
+    reserved: int
+    """Bytes of memory."""
+
+    cpus: tuple[float, ...]
+
+
+def read(work: WorkDir, stack: str) -> tuple[Settings | None, list[Finding]]:
+    """Return the settings, None where they cannot be used at all, and every problem.
+
+    Raises SettingsError where there is no such stack.
+    """
+    if not (work.checkout / f"Pulumi.{stack}.yaml").exists():
+        return stack_settings(work, stack), []
+    try:
+        settings = stack_settings(work, stack)
+    except SettingsError as error:
+        findings = [of_problem(one, "failed") for one in error.problems]
+        try:
+            # Where only secrets or places for identifiers are empty, the rest can still be looked at.
+            return stack_settings(work, stack, preview=True), findings
+        except SettingsError:
+            return None, findings
+    told = [of_problem(one, "warning") for one in settings.warnings]
+    return settings, [*told, Finding(FILES, "ok", f"Pulumi.{stack}.yaml and {settings.stack.product} fit together")]
+
+
+def of_problem(problem: Problem, status: Any) -> Finding:
+    """Turn a problem of the settings into a finding."""
+    place = f"{problem.file}:{problem.line}" if problem.line else problem.file
+    topic = SECRETS if "secret" in problem.expected else FILES
+    remedy = problem.remedy or f"write {problem.expected} there"
+    return Finding(
+        topic, status, f"{place}: {problem.path}: found {problem.found}, expected {problem.expected}", remedy
+    )
+
+
+def receiver_secrets(work: WorkDir, settings: Settings) -> list[Finding]:
+    """Look whether the secrets of receivers are placeholders. Nothing of them is told."""
+    if settings.stack.environment == "development":
+        return []
+    if not (work.bin / "pulumi").exists():
+        told = "they cannot be opened before the tools are there"
+        return [Finding(SECRETS, "untold", told, f"./dockyard setup {settings.stack_name}")]
+    engine = Engine(work, settings.stack_name, full_environment(work))
+    try:
+        said: Mapping[str, Mapping[str, Any]] = engine.read("config", "--show-secrets", "--json")
+    except subprocess.CalledProcessError as error:
+        words = (error.stderr or "").strip().splitlines()[-1:] or [str(error)]
+        told = f"the stack's secrets cannot be opened: {words[0]}"
+        return [Finding(SECRETS, "untold", told, "look at the passphrase or key of the stack's secrets")]
+    values = {name: str(one.get("value", "")) for name, one in said.items()}
+    refused, doubtful = wrong_receiver_secrets(settings, values, work.checkout)
+    findings = [of_problem(one, "failed") for one in refused] + [of_problem(one, "warning") for one in doubtful]
+    return findings or [Finding(SECRETS, "ok", "those of the alerts' receivers look like real ones")]
+
+
+def tools(work: WorkDir) -> list[Finding]:
+    """Tell the versions of Python, Pulumi and its plugins; what is not there yet comes with the first `up`."""
+    findings = [Finding("tools", "ok", f"Python {platform.python_version()}")]
+    said = work.bin / "pulumi-from"
+    if said.exists():
+        findings.append(Finding("tools", "ok", f"Pulumi {said.read_text().strip()}; the package is {pinned_version()}"))
+    else:
+        findings.append(Finding("tools", "warning", "no Pulumi CLI yet", "the first `up` brings it"))
+    for name in NAMES:
+        plugin = Plugin(name)
+        program = work.pulumi_home / "plugins" / plugin.folder / plugin.program
+        package = importlib.metadata.version(f"pulumi-{name}")
+        if package != plugin.version:
+            told = f"the package pulumi-{name} is {package}, the plugin {plugin.version}"
+            findings.append(Finding("tools", "failed", told, "remove .dockyard/venv: it is made anew"))
+        if not program.exists():
+            told = f"no plugin {name} {plugin.version} below {work.pulumi_home.name} yet"
+            findings.append(Finding("tools", "note", told, "the first `up` brings it, unless it is on PATH"))
+            continue
+        kind = "a stand-in for the official one" if is_standin(program) else "official"
+        findings.append(Finding("tools", "ok", f"plugin {name} {plugin.version}, {kind}"))
+    return findings
+
+
+def passphrase(work: WorkDir) -> list[Finding]:
+    """Look at the file that opens the state's secrets, backups' keys among them."""
+    if not uses_own_backend(work):
+        return [Finding("state", "ok", "kept in a backend of its own address (PULUMI_BACKEND_URL)")]
+    file = work.passphrase_file
+    if not file.exists():
+        return [Finding("state", "note", "no state yet", "the first `up` makes it")]
+    mode = stat.S_IMODE(file.stat().st_mode)
+    if mode & 0o077:
+        return [Finding("state", "failed", f"{file} can be read by others (mode {mode:o})", f"chmod 600 {file}")]
+    return [Finding("state", "ok", "on this machine alone: keep a copy of .dockyard/state and .dockyard/passphrase")]
+
+
+def hosts(settings: Settings) -> dict[str, str]:
+    """Return every host name that should lead here, and to what."""
+    product, tunnel = settings.product, settings.stack.tunnel
+    found = {route.host: f"a route of {name}" for name, one in product.services.items() for route in one.routes}
+    found |= {tool.host: f"the route of {name}" for name, tool in product.edge.tools.items()}
+    if root := urlsplit(str(product.monitoring.grafana.root_url or "")).hostname:
+        found.setdefault(root, "Grafana's root_url")
+    if tunnel:
+        found |= dict.fromkeys(
+            [*([tunnel.hostname] if tunnel.hostname else []), *(one.hostname for one in tunnel.services)], TUNNEL
+        )
+    return {host: what for host, what in found.items() if "." in host and not host.endswith((".localhost", ".test"))}
+
+
+def asked(settings: Settings) -> Asked:
+    """Return what the settings reserve and limit, replicas included, without what is not made in this stack."""
+    product = settings.product
+    without = {
+        ("monitoring", "logs"): not product.monitoring.logs.enabled,
+        ("monitoring", "probes"): not product.monitoring.probes.enabled,
+        ("monitoring", "exporters", "blackbox"): not product.monitoring.probes.enabled,
+        ("monitoring", "exporters", "postgres"): product.postgres is None,
+        ("monitoring", "exporters", "redis"): product.redis is None,
+    }
+    left_out = {path for path, out in without.items() if out}
+    found = [
+        (limits, product.services[path[1]].replicas if path[0] == "services" else 1)
+        for path, limits in _limits(product, ())
+        if not any(path[: len(out)] == out for out in left_out)
+    ]
+    if settings.stack.tunnel:
+        found.append((settings.stack.tunnel.limits, 1))
+    reserved = sum(limits.reservation * many for limits, many in found)
+    return Asked(reserved * 2**20, tuple(limits.cpus for limits, many in found for _ in range(many)))
+
+
+def _limits(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Limits]]:
+    if isinstance(value, Limits):
+        yield path, value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _limits(getattr(value, name), (*path, name))
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _limits(inner, (*path, str(name)))
+
+
+def backup_key(settings: Settings) -> list[Finding]:
+    """Tell where the key of the backups is: whoever loses it has no backups."""
+    backups = settings.release.stack.get("backups") or settings.release.product.get("backups")
+    if not isinstance(backups, Mapping) or backups.get("enabled") is False:
+        return []
+    if backups.get("key"):
+        return [Finding("backups", "ok", f"their key is the stack's secret {json.dumps(backups['key'])}")]
+    remedy = f"./dockyard secret {settings.stack_name} backup-key, and keep it where this machine's loss does not reach"
+    return [Finding("backups", "warning", "their key is a generated one, and stands in the state alone", remedy)]

@@ -1,0 +1,111 @@
+"""What the engine said of itself and of a stack's containers, gathered once for all checks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, NotFound
+
+AT_ONCE = 16
+SERVICE_LABEL = "dockyard.service"
+SECONDS = 10
+"""How long the engine may take for one answer."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """One running container: what `docker inspect` and `docker top` say of it."""
+
+    service: str
+    inspected: Mapping[str, Any]
+    programs: tuple[str, ...] | None = ()
+    """Command lines of its processes; None where the engine did not say."""
+
+    @property
+    def host(self) -> Mapping[str, Any]:
+        """Its HostConfig."""
+        found: Mapping[str, Any] = self.inspected.get("HostConfig") or {}
+        return found
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Its Config."""
+        found: Mapping[str, Any] = self.inspected.get("Config") or {}
+        return found
+
+    @property
+    def published(self) -> list[tuple[str, int]]:
+        """Address and port on the host of each port that it publishes."""
+        bindings = [one for many in (self.host.get("PortBindings") or {}).values() for one in many or ()]
+        asked = [(str(one.get("HostIp") or ""), int(one["HostPort"])) for one in bindings if one.get("HostPort")]
+        if not self.host.get("PublishAllPorts"):
+            return asked
+        ports = (self.inspected.get("NetworkSettings") or {}).get("Ports") or {}
+        return [(str(one["HostIp"]), int(one["HostPort"])) for many in ports.values() for one in many or ()]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The engine at `docker_host`, and the stack's running containers there."""
+
+    docker_host: str
+    info: Mapping[str, Any]
+    bridge: Mapping[str, Any] | None
+    """The default bridge network; None where the engine has none."""
+
+    containers: Sequence[Container] = ()
+    wanted_ports: frozenset[int] | None = None
+    """Ports of the host that the settings publish; None where the settings cannot be read."""
+
+    unreadable: Sequence[str] = field(default=())
+    """What the engine did not answer."""
+
+    asked_at: float = 0.0
+    """When the engine was asked for `info`, by this machine's clock: seconds since the epoch."""
+
+    def security(self, name: str) -> bool:
+        """Say whether the engine names a security option, `apparmor` for instance."""
+        return any(option.split(",")[0] == f"name={name}" for option in self.info.get("SecurityOptions") or ())
+
+    @property
+    def in_swarm(self) -> bool:
+        """Whether the engine is in a Swarm, or about to be."""
+        return bool((self.info.get("Swarm") or {}).get("LocalNodeState", "inactive") != "inactive")
+
+
+def look(docker_host: str, stack: str, wanted_ports: frozenset[int] | None) -> Seen:
+    """Ask the engine. Raises DockerException or requests.RequestException where it does not answer."""
+    client = docker.DockerClient(base_url=docker_host, timeout=SECONDS, max_pool_size=AT_ONCE)
+    try:
+        info = client.info()
+        asked_at = time.time()
+        bridges = [one for one in client.networks.list(names=["bridge"]) if one.name == "bridge"]
+        running = client.api.containers(filters={"label": f"dockyard.stack={stack}"})
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            bridge = pool.submit(lambda: client.api.inspect_network(str(bridges[0].id)) if bridges else None)
+            found = list(pool.map(lambda one: _container(client, one["Id"]), running))
+        containers = [one for one in found if one is not None]
+        unreadable = [f"the processes in {one.service}" for one in containers if one.programs is None]
+        return Seen(docker_host, info, bridge.result(), containers, wanted_ports, unreadable, asked_at)
+    finally:
+        client.close()
+
+
+def _container(client: docker.DockerClient, identity: str) -> Container | None:
+    try:
+        inspected = client.api.inspect_container(identity)
+    except NotFound:
+        # It ended while the others were asked.
+        return None
+    service = inspected["Config"]["Labels"].get(SERVICE_LABEL) or inspected["Name"].lstrip("/")
+    try:
+        said = client.api.top(identity)
+    except (APIError, DockerException, requests.RequestException):
+        return Container(service, inspected, None)
+    return Container(service, inspected, tuple(" ".join(row[-1:]) for row in said.get("Processes") or ()))

@@ -1,0 +1,81 @@
+"""What is not met on purpose: policy/cis-waivers.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+
+from settings.base import Model
+from settings.problems import LOADER, Lines, Problem, SettingsError, from_validation, spell
+from settings.receivers import Environment
+
+FILE = Path("policy") / "cis-waivers.yaml"
+MOST = 6
+"""How many waivers there may be: more, and the benchmark is not what is followed."""
+
+
+class Waiver(Model):
+    """One item that some services need not meet, and why."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+$")]
+    """The benchmark's own number: `5.29`."""
+
+    services: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Roles, as patterns; `engine` for what is the engine's own."""
+
+    reason: Annotated[str, StringConstraints(min_length=40)]
+    """Why, and what is done instead."""
+
+    environments: tuple[Environment, ...] = ("development", "staging", "production")
+
+
+def load_waivers(checkout: Path, known: Collection[str]) -> tuple[Waiver, ...]:
+    """Read the file; `known` are the items that are looked at. Raises SettingsError with every problem in it."""
+    text = (checkout / FILE).read_text()
+    lines = Lines(text)
+    try:
+        found = TypeAdapter(tuple[Waiver, ...]).validate_python(
+            tuple(yaml.load(text, Loader=LOADER) or ())  # noqa: S506 - a safe one
+        )
+    except ValidationError as error:
+        raise SettingsError(from_validation(error, Waiver, str(FILE), lines)) from error
+    problems = [
+        Problem(str(FILE), f"{position}.id", spell(one.id), "an item that doctor looks at", line=lines.find([position]))
+        for position, one in enumerate(found)
+        if one.id not in known
+    ]
+    if len(found) > MOST:
+        problems.append(Problem(str(FILE), "(file)", f"{len(found)} waivers", f"at most {MOST}"))
+    if problems:
+        raise SettingsError(problems)
+    return found
+
+
+def waiver_of(waivers: Sequence[Waiver], item: str, service: str, environment: str) -> Waiver | None:
+    """Return the waiver that lets a service off an item, None where there is none."""
+    return next((one for one in _for(waivers, item, environment) if _names(one, service)), None)
+
+
+def not_needed(
+    waivers: Sequence[Waiver], item: str, running: Collection[str], offending: Collection[str], environment: str
+) -> list[str]:
+    """Return the services of an item's waivers that run here and do not need them."""
+    return [
+        pattern
+        for waiver in _for(waivers, item, environment)
+        for pattern in waiver.services
+        if (meant := {service for service in running if fnmatch(service, pattern)}) and not meant & {*offending}
+    ]
+
+
+def _for(waivers: Sequence[Waiver], item: str, environment: str) -> list[Waiver]:
+    return [one for one in waivers if one.id == item and environment in one.environments]
+
+
+def _names(waiver: Waiver, service: str) -> bool:
+    return any(fnmatch(service, pattern) for pattern in waiver.services)
