@@ -27,6 +27,9 @@ from toolchain.workdir import WorkDir
 SHOWN = 12
 """Changes that a rollback tells one by one."""
 
+INTERRUPTED = 130
+"""Exit code of a run that somebody stopped, as shells have it for SIGINT."""
+
 
 def up(work: WorkDir, stack: str, service: str | None, progress: Progress) -> int:
     """Set up what is missing, bring the stack to what its files say, and print what runs; return the exit code.
@@ -64,7 +67,10 @@ def _bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messa
         code, outcome = ready.engine.change("up", ["--refresh", *arguments], progress)
         step.outcome, step.failed = outcome.summary(), code != 0
     after = State.of(ready.engine)
-    if code:
+    if code and outcome.interrupted:
+        progress.line(f"Stopped. The next ./dockyard up {stack} goes on from here", "yellow")
+        code = INTERRUPTED
+    elif code:
         tell_errors(outcome, progress, work, "up", stack)
     else:
         # A container that only had to be started again is not waited for by the engine.

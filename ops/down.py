@@ -83,6 +83,9 @@ class _Going:
             else:
                 self.progress.line(f"Nothing is left on {held}, and the Docker engine still counts something there:")
                 self.progress.line("  → restart Docker, then run this again (moby/moby#17217)", "red")
+        if code and outcome.interrupted:
+            self.progress.line(f"Stopped. The next ./dockyard down {self.stack} goes on from here", "yellow")
+            return deploy.INTERRUPTED
         if code:
             deploy.tell_errors(outcome, self.progress, self.work, "destroy", self.stack)
         return code

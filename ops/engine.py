@@ -36,20 +36,22 @@ class Engine:
             EventFollower(events, progress) as follower,
             noted_run(self.work, self.stack) as ended,
         ):
-            process = subprocess.Popen(
-                command,
-                # The engine takes --event-log only so; its Automation API sets the same.
-                env={**self.env, "PULUMI_DEBUG_COMMANDS": "true"},
-                cwd=self.work.checkout,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                # Out of reach of the terminal's own interrupt: the engine stops orderly at the first one that it
-                # gets, and at once at the second.
-                process_group=0,
-            )
-            code = _wait(process, progress)
+            with _Interrupts(progress) as interrupts:
+                process = subprocess.Popen(
+                    command,
+                    # The engine takes --event-log only so; its Automation API sets the same.
+                    env={**self.env, "PULUMI_DEBUG_COMMANDS": "true"},
+                    cwd=self.work.checkout,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    # Out of reach of the terminal's own interrupt, or the engine would get each of them twice.
+                    process_group=0,
+                )
+                interrupts.pass_on_to(process)
+                code = process.wait()
             ended.append(code)
+        follower.outcome.interrupted = interrupts.seen > 0
         return code, follower.outcome
 
     def show(self, verb: str, arguments: Sequence[str]) -> int:
@@ -96,13 +98,42 @@ class Engine:
         return ["pulumi", *verb.split(), "--stack", self.stack, "--non-interactive", *arguments]
 
 
-def _wait(process: subprocess.Popen[bytes], progress: Progress) -> int:
-    """Wait for the engine; pass each interrupt of ours on to it, once."""
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            progress.line(
-                "  · stopping: the engine finishes what it has begun; interrupt again to stop at once", "yellow"
-            )
+class _Interrupts:
+    """Turns each SIGINT and SIGTERM of ours into an interrupt of the engine, for as long as it runs.
+
+    At the first the engine begins nothing more, ends what it has begun, writes it down and gives its lock back; at
+    the second it lets go of what it has begun. As handlers, not as exceptions: one of those could come at any line,
+    and leave the engine alone.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self.seen = 0
+        self._progress = progress
+        self._process: subprocess.Popen[bytes] | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> _Interrupts:
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            self._before[sign] = signal.signal(sign, self._came)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for sign, handler in self._before.items():
+            signal.signal(sign, handler)
+
+    def pass_on_to(self, process: subprocess.Popen[bytes]) -> None:
+        """Name the engine's process; what came before it was there is passed on now."""
+        early, self._process = self.seen, process
+        for _ in range(early):
             process.send_signal(signal.SIGINT)
+
+    def _came(self, *_: object) -> None:
+        self.seen += 1
+        told = (
+            "stopping: the engine ends what it has begun; interrupt again to stop at once"
+            if self.seen == 1
+            else "stopping at once: the next `up` mends what is left"
+        )
+        self._progress.line(f"  · {told}", "yellow")
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)

@@ -42,6 +42,8 @@ class Outcome:
     """The same by the engine's words: a replacement is a `create-replacement` and a `delete-replaced`."""
 
     errors: list[str] = field(default_factory=list)
+    interrupted: bool = False
+    """Somebody asked the engine to stop."""
 
     def summary(self) -> str:
         """Return the changes in words: `0 changes`, or `12 created, 1 removed`."""
