@@ -4,6 +4,7 @@ import pulumi
 
 from components.alert_routing import AlertRouting, AlertRoutingConfig
 from components.app_services import AppServices, AppServicesConfig
+from components.backups import BackupsConfig, BackupSet
 from components.cloudflare_tunnel import CloudflareTunnel
 from components.edge_proxy import EdgeProxy
 from components.exporter_set import ExporterSet, ExporterSetConfig
@@ -32,24 +33,17 @@ if product.monitoring.logs.enabled:
     reported = alerts.addresses, told.log_rules
     piped = LogPipelineConfig(product.monitoring.logs, context, image, settings.machine.docker_root, *reported)
     parts.append(LogPipeline(f"{name}-logs", piped))
-monitoring = MonitoringStack(
-    f"{name}-monitoring",
-    MonitoringStackConfig(
-        product.monitoring,
-        context,
-        image,
-        targets=[target for part in parts for target in part.targets],
-        alertmanagers=alerts.addresses,
-        rules=told.rules,
-        dashboards=told.dashboards,
-        root_url=told.grafana,
-        logs=product.monitoring.logs.enabled,
-    ),
-)
+targets = [target for part in parts for target in part.targets]
+shown = alerts.addresses, told.rules, told.dashboards, told.grafana, product.monitoring.logs.enabled
+snapshots = product.backups.on and product.backups.monitoring
+watcher = MonitoringStackConfig(product.monitoring, context, image, targets, *shown, snapshots)
+monitoring = MonitoringStack(f"{name}-monitoring", watcher)
+kept = BackupsConfig(product, context, image, app.connections, monitoring)
+backups = BackupSet(f"{name}-backups", kept)
 way = tunnel_config(settings, context)
 tunnel = CloudflareTunnel(f"{name}-tunnel", way) if way else None
-parts += [monitoring, *([tunnel] if tunnel else [])]
-programs = tunnel.secrets if tunnel else {}
+parts += [monitoring, backups, *([tunnel] if tunnel else [])]
+programs = {**backups.secrets, **(tunnel.secrets if tunnel else {})}
 
 pulumi.export("urls", published_urls(settings))
 pulumi.export("grafana_admin_user", product.monitoring.grafana.admin_user)

@@ -18,7 +18,6 @@ from components.edge_config import HSTS_SECONDS
 from components.health import wget
 from components.log_pipeline import loki_datasource
 from components.spec import Attachment, ContainerSpec, Mount
-from components.volume import data_volume
 from settings.grafana import ALERTMANAGER_UID, PROVIDERS, Grafana, OAuth
 from settings.names import TOOLS
 
@@ -79,7 +78,11 @@ class GrafanaConfig:
 
 
 def run_grafana(
-    name: str, config: GrafanaConfig, admin_password: pulumi.Output[str], parent: pulumi.Resource
+    name: str,
+    config: GrafanaConfig,
+    admin_password: pulumi.Output[str],
+    data: docker.Volume,
+    parent: pulumi.Resource,
 ) -> docker.Container:
     """Run Grafana with its data sources and dashboards; resources are named `<name>-…`.
 
@@ -108,7 +111,6 @@ def run_grafana(
         context=context,
         parent=parent,
     )
-    volume = data_volume(f"{name}-data", context, parent)
     return run_service(
         name,
         ContainerSpec(
@@ -120,7 +122,7 @@ def run_grafana(
             exclusive=True,
             networks=(Attachment(context.monitoring_network, ("grafana",)),),
             mounts=(
-                Mount(volume.name, "/var/lib/grafana", read_only=False),
+                Mount(data.name, "/var/lib/grafana", read_only=False),
                 provisioned.mounted_at(PROVISIONING),
             ),
             tmpfs=("/tmp",),

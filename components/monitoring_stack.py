@@ -52,6 +52,9 @@ class MonitoringStackConfig:
     logs: bool = False
     """Loki runs beside it."""
 
+    snapshots: bool = False
+    """Backups are taken of their data: Prometheus makes snapshots on request."""
+
 
 class MonitoringStack(pulumi.ComponentResource):
     """Runs Prometheus with scrape targets and rules, and Grafana with data sources and dashboards.
@@ -61,16 +64,22 @@ class MonitoringStack(pulumi.ComponentResource):
 
     admin_password: pulumi.Output[str]
     containers: dict[str, docker.Container]
+    data: dict[str, docker.Volume]
+    """Role → the volume with its data."""
 
     def __init__(self, name: str, config: MonitoringStackConfig, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dockyard:monitoring_stack:MonitoringStack", name, None, opts)
         self._name, self._config = name, config
+        self.data = {
+            role: data_volume(f"{name}-{role}-data", config.context, self) for role in ("prometheus", "grafana")
+        }
         self.containers = {"prometheus": self._prometheus()}
         self.admin_password = secret("grafana-admin-password", f"{name}-grafana-password", self)
         shown = GrafanaConfig(
             config.monitoring.grafana, config.context, config.image, config.dashboards, config.root_url, config.logs
         )
-        self.containers["grafana"] = run_grafana(f"{name}-grafana", shown, self.admin_password, self)
+        grafana = run_grafana(f"{name}-grafana", shown, self.admin_password, self.data["grafana"], self)
+        self.containers["grafana"] = grafana
         self.register_outputs({"containers": sorted(self.containers)})
 
     def _prometheus(self) -> docker.Container:
@@ -105,7 +114,6 @@ class MonitoringStack(pulumi.ComponentResource):
             check="promtool check config prometheus.yml > /dev/null",
             reload=Reload(context.monitoring_network, [f"prometheus:{PROMETHEUS_PORT}"]),
         )
-        volume = data_volume(f"{self._name}-prometheus-data", context, self)
         return run_service(
             f"{self._name}-prometheus",
             ContainerSpec(
@@ -119,6 +127,8 @@ class MonitoringStack(pulumi.ComponentResource):
                     f"--storage.tsdb.retention.size={spell_memory(settings.retention_size)}",
                     *(() if settings.compaction else UNCOMPACTED),
                     "--web.enable-lifecycle",
+                    # It can delete series too. Grafana lets nobody reach it, nor does the edge without a log-in.
+                    *(("--web.enable-admin-api",) if config.snapshots else ()),
                     # By default it drops what goes beyond 10,000 alerts at once, until they are sent again a minute on.
                     "--alertmanager.notification-queue-capacity=20000",
                 ),
@@ -126,7 +136,7 @@ class MonitoringStack(pulumi.ComponentResource):
                 exclusive=True,
                 networks=(Attachment(context.monitoring_network, ("prometheus",)),),
                 mounts=(
-                    Mount(volume.name, "/prometheus", read_only=False),
+                    Mount(self.data["prometheus"].name, "/prometheus", read_only=False),
                     written.mounted_at(CONFIG_FOLDER),
                 ),
                 # Tumulte's check. `/-/ready` says more, but not before the log of its data has been replayed.

@@ -61,6 +61,7 @@ def as_run_here(
         only = Shared.model_validate({section: _plain(stack, section)} if section in stack.model_fields_set else {})
         whole = attempt([], Shared, partial(merged, base, only), base)
         changed[section] = getattr(whole, section)
+    changed["backups"] = changed["backups"].in_environment(stack.environment)
     return _without_disabled(product.model_copy(update=changed)), problems
 
 

@@ -11,18 +11,20 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from settings.backups import KEY
 from settings.build import Build
 from settings.checks import check_together, placeholders, unheard_problems
 from settings.environment import as_run_here, with_whole_receivers
 from settings.images import ImageTable, load_images
 from settings.machine import Machine, read_machine
+from settings.point_in_time import KEY as POINT_IN_TIME_KEY
 from settings.problems import LOADER, NOTHING, Lines, Problem, SettingsError, dotted, from_validation, spell
 from settings.product import Product
 from settings.release import Release, given_release, inlined
 from settings.stack import Stack
 
 NAMESPACE = "dockyard:"
-GENERATED_SECRETS = ("grafana-admin-password", "postgres-password", "redis-password")
+GENERATED_SECRETS = ("grafana-admin-password", "postgres-password", "redis-password", KEY, POINT_IN_TIME_KEY)
 """Made by Dockyard unless they are given."""
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -102,10 +104,14 @@ class Settings:
         if product.redis:
             wanted += ["redis-exporter"]
         wanted += [store.image for store in (product.own_postgres, product.own_redis) if store]
+        if product.own_postgres and product.own_postgres.point_in_time:
+            wanted += [product.own_postgres.run_image]
         if self.wanted_ports or any(service.port for service in product.services.values()):
             wanted += ["traefik"]
         if self.stack.tunnel:
             wanted += ["cloudflared"]
+        if product.backups.on:
+            wanted += ["restic"]
         own = {workload.image_name(product.name, name) for name, workload in product.workloads.items()}
         return wanted + sorted(own)
 
@@ -276,6 +282,8 @@ def _missing_secrets(
     asked |= {name: f"{NAMESPACE}edge.{place}" for name, place in edge.secrets.items()}
     monitoring = product.monitoring if product else stack.monitoring
     asked |= {name: f"{NAMESPACE}monitoring.{place}" for name, place in monitoring.secrets.items()}
+    backups = product.backups if product else stack.backups
+    asked |= {name: f"{NAMESPACE}backups.{place}" for name, place in backups.secrets.items()}
     alerts = product.alerts if product else stack.alerts
     asked |= {name: f"{NAMESPACE}{place}" for name, place in alerts.secrets_in(stack.environment).items()}
     asked |= product.external_secrets if product else {}
@@ -296,7 +304,7 @@ def _missing_secrets(
 def known_secrets(stack: Stack, product: Product) -> frozenset[str]:
     """Return the secrets that something in the stack asks for, or Dockyard makes where they are not given."""
     own = {*product.secrets, *product.optional_secrets, *product.external_secrets}
-    own |= product.alerts.secrets_in(stack.environment).keys()
+    own |= {*product.alerts.secrets_in(stack.environment), *product.backups.secrets}
     return frozenset({*stack.secrets, *own, *product.edge.secrets, *product.monitoring.secrets, *GENERATED_SECRETS})
 
 

@@ -24,9 +24,13 @@ KIND_LABEL = "dockyard.volume"
 DATA = "data"
 """The label of a volume, and its value where the content cannot be made again."""
 
+POINT_IN_TIME = "backup-pgbackrest"
+"""The container that takes base backups of Postgres, and that a restore to a point in time runs in."""
+
 TAKEN = (
     *(*STORES, *TOOLS, "alertmanager-2", "alertmanager-3"),
     *("traefik", "edge", "collector", "otel-collector", "cloudflared"),
+    *("backup-postgres", "backup-redis", "backup-monitoring", POINT_IN_TIME),
 )
 """Names that no service and no job of a product may take."""
 

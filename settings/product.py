@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, model_validator
 
 from settings.alerts import Alerts
+from settings.backups import Backups
 from settings.base import Model
 from settings.container import Name, Port
 from settings.docker import Docker
@@ -43,6 +44,7 @@ class Shared(Model):
     alerts: Alerts = Alerts()
     edge: Edge = Edge()
     docker: Docker = Docker()
+    backups: Backups = Backups()
 
 
 SHARED = tuple(Shared.model_fields)

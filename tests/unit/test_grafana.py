@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from components.config_volume import PACKED, pack
 from components.grafana import GrafanaConfig, run_grafana
+from components.volume import data_volume
 from settings.grafana import PROVIDERS, Grafana, OAuth
 from settings.monitoring import Monitoring
 from tests.unit.world import build
@@ -42,9 +43,9 @@ def grafana(make_context):
             shown = GrafanaConfig(
                 settings, make_context(), lambda name: name, {"overview.json": "{}"}, root_url, logs=logs
             )
-            run_grafana(
-                "g", shown, pulumi.Output.secret("the-password"), pulumi.ComponentResource("test:a:B", "parent")
-            )
+            parent = pulumi.ComponentResource("test:a:B", "parent")
+            data = data_volume("g-data", make_context(), parent)
+            run_grafana("g", shown, pulumi.Output.secret("the-password"), data, parent)
 
         return build(program, secrets=secrets, **options)
 

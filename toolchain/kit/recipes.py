@@ -337,6 +337,13 @@ RECIPES: dict[str, Recipe] = {
             stop_signal="SIGQUIT",
         ),
     ),
+    # Takes 2 minutes of processor time the first time.
+    "restic": Recipe(
+        suite=STABLE,
+        program="restic",
+        checks=[["/usr/bin/restic", "version"]],
+        runtime=Runtime(entrypoint=["/usr/bin/restic"], env={"PATH": PATH}),
+    ),
     # cloudflared's double, see toolchain/kit/cloudflared. The official image has no shell either.
     "cloudflared": Recipe(
         suite="",

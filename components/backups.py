@@ -1,0 +1,301 @@
+"""Backups: containers that back up the product's own data stores and its monitoring, on a schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import pulumi
+import pulumi_docker as docker
+
+from components.config_volume import ConfigVolume
+from components.connection import SECRETS_FOLDER, Connection
+from components.container import run_service
+from components.context import StackContext
+from components.data_stores import STORE_USER
+from components.external_stores import DOCKER_HOST, given
+from components.job import OneShotJob
+from components.metrics_files import writable
+from components.monitoring_stack import PROMETHEUS_PORT, MonitoringStack
+from components.secret import secret
+from components.shell import SCHEDULE_FILE, scheduled, script
+from components.spec import Attachment, ContainerSpec, Mount
+from components.volume import config_volume, data_volume
+from settings.backups import KEY, S3, Keep
+from settings.container import Limits
+from settings.names import METRICS_FOLDER
+from settings.product import Product
+
+MONITORING_USER = "65534:0"
+"""Prometheus' user, who removes the snapshots that it made, in the group that Grafana's database belongs to."""
+
+SCRIPTS = "/run/backup"
+REPOSITORIES = "/backups"
+TOOLS_FOLDER = "/tools"
+SCRATCH = "/scratch"
+GRAFANA_DATA = "/grafana"
+PROMETHEUS_DATA = "/prometheus"
+CREDENTIALS = "s3-credentials"
+
+COMMON = ("backup-common.sh", "backup-start.sh", SCHEDULE_FILE)
+FOR_POSTGRES = ("backup-postgres.sh", "manifest-postgres.sh", "restore-postgres.sh", "drill-postgres.sh")
+"""What `./dockyard` runs in the container of Postgres stands here too."""
+
+
+@dataclass(frozen=True)
+class BackupsConfig:
+    """What BackupSet is made from."""
+
+    product: Product
+    context: StackContext
+    image: Callable[[str], str]
+    connections: Mapping[str, Connection]
+    """The product's data stores."""
+
+    monitoring: MonitoringStack
+
+
+@dataclass(frozen=True)
+class _Container:
+    """What one of the containers has that the others have not."""
+
+    stores: Sequence[str]
+    image: str
+    user: str
+    limits: Limits
+    network: pulumi.Output[str]
+    files: Mapping[str, pulumi.Input[str]]
+    env: Mapping[str, str]
+    mounts: Sequence[Mount]
+    after: Sequence[pulumi.Resource]
+    scratch: bool = False
+    """Has a volume for restores that are thrown away."""
+
+
+class BackupSet(pulumi.ComponentResource):
+    """Makes a data volume with a restic repository for each container that fills it, and those containers.
+
+    A container runs the image of the store it backs up, for its clients, with restic's program mounted from a volume.
+    The repositories are opened by the secret `backup-key`, without which they cannot be read: a copy of it must be kept
+    elsewhere. What somebody else runs is not backed up, nor are logs.
+    """
+
+    containers: dict[str, docker.Container]
+    secrets: dict[str, pulumi.Output[str]]
+
+    def __init__(self, name: str, config: BackupsConfig, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dockyard:backups:BackupSet", name, None, opts)
+        self._name, self._config, self._backups = name, config, config.product.backups
+        wanted = {role: made for role, made in self._wanted() if made} if self._backups.on else {}
+        self.containers, self.secrets = {}, {}
+        if wanted:
+            self._key = secret(KEY, f"{name}-{KEY}", self)
+            self.secrets = {KEY: self._key}
+            self._repositories = data_volume(f"{name}-data", config.context, self)
+            self._tools = config_volume(f"{name}-tools", config.context, self)
+            self._scratch = config_volume(f"{name}-scratch", config.context, self)
+            self._opened = self._open({role: made.user for role, made in wanted.items()})
+            self.containers = {f"backup-{role}": self._run(role, made) for role, made in wanted.items()}
+        self.register_outputs({"containers": sorted(self.containers)})
+
+    def _wanted(self) -> list[tuple[str, _Container | None]]:
+        return [("postgres", self._postgres()), ("redis", self._redis()), ("monitoring", self._monitoring())]
+
+    def _postgres(self) -> _Container | None:
+        own, config = self._config.product.own_postgres, self._config
+        if own is None:
+            return None
+        store = config.connections["postgres"]
+        pgpass = pulumi.Output.concat("postgres:5432:*:", own.user, ":", store.files["database-password"], "\n")
+        return _Container(
+            stores=["postgres"],
+            image=config.image(own.image),
+            user=STORE_USER,
+            limits=self._backups.limits.postgres,
+            network=config.context.app_network,
+            files={"pgpass": pgpass, **{name: script(name) for name in FOR_POSTGRES}},
+            env={
+                "PGHOST": store.env["DATABASE_HOST"],
+                "PGUSER": store.env["DATABASE_USER"],
+                "PGDATABASE": store.env["DATABASE_NAME"],
+                "PGPASSFILE": f"{SECRETS_FOLDER}/pgpass",
+            },
+            mounts=(),
+            scratch=True,
+            after=_ready(store),
+        )
+
+    def _redis(self) -> _Container | None:
+        own, config = self._config.product.own_redis, self._config
+        if own is None:
+            return None
+        store = config.connections["redis"]
+        return _Container(
+            stores=["redis"],
+            image=config.image(own.image),
+            user=STORE_USER,
+            limits=self._backups.limits.redis,
+            network=config.context.app_network,
+            files={
+                "redis-password": store.files["redis-password"],
+                "backup-redis.sh": script("backup-redis.sh"),
+            },
+            env=store.env,
+            mounts=(),
+            after=_ready(store),
+        )
+
+    def _monitoring(self) -> _Container | None:
+        config, data = self._config, self._config.monitoring.data
+        if not self._backups.monitoring:
+            return None
+        return _Container(
+            stores=["grafana", "prometheus"],
+            image=config.image("restic"),
+            user=MONITORING_USER,
+            limits=self._backups.limits.monitoring,
+            network=config.context.monitoring_network,
+            files={"backup-monitoring.sh": script("backup-monitoring.sh")},
+            env={
+                "GRAFANA_DATA": GRAFANA_DATA,
+                "PROMETHEUS_DATA": PROMETHEUS_DATA,
+                "PROMETHEUS_URL": f"http://prometheus:{PROMETHEUS_PORT}",
+            },
+            mounts=(
+                Mount(data["grafana"].name, GRAFANA_DATA),
+                # It removes the snapshot that Prometheus made for it.
+                Mount(data["prometheus"].name, PROMETHEUS_DATA, read_only=False),
+            ),
+            after=list(config.monitoring.containers.values()),
+        )
+
+    def _open(self, users: Mapping[str, str]) -> OneShotJob:
+        """Put restic's program into the volume of tools, and give each container the folder of its repository."""
+        restic = f"{TOOLS_FOLDER}/restic"
+        folders = [(f"{REPOSITORIES}/{role}", user) for role, user in users.items()]
+        lines = [
+            # A container that runs it now keeps the old one until it is done.
+            f"cp $(command -v restic) {restic}.new",
+            f"chmod 0555 {restic}.new",
+            f"mv {restic}.new {restic}",
+            *(f"mkdir -p {folder}; chmod 0700 {folder}; chown {user} {folder}" for folder, user in folders),
+            f"chmod 0700 {SCRATCH}; chown {STORE_USER} {SCRATCH}",
+        ]
+        context = self._config.context
+        return OneShotJob(
+            f"{self._name}-writer",
+            ContainerSpec(
+                role="backups-writer",
+                image=self._config.image("restic"),
+                # The volumes' owner.
+                user="0:0",
+                capabilities=("CHOWN", "FOWNER"),
+                limits=Limits.model_validate({"memory": "64MB", "cpus": 0.5}),
+                networks=(Attachment(context.monitoring_network),),
+                mounts=(
+                    Mount(self._repositories.name, REPOSITORIES, read_only=False),
+                    Mount(self._tools.name, TOOLS_FOLDER, read_only=False),
+                    Mount(self._scratch.name, SCRATCH, read_only=False),
+                ),
+                entrypoint=("/bin/sh", "-ec"),
+                command=("\n".join(lines),),
+            ),
+            context,
+            pulumi.ResourceOptions(parent=self),
+        )
+
+    def _run(self, role: str, made: _Container) -> docker.Container:
+        context, s3 = self._config.context, self._backups.s3
+        name = f"{self._name}-{role}"
+        credentials = {CREDENTIALS: _credentials(s3)} if s3 else {}
+        # Scripts lie beside the secrets: a volume of their own would cost every `up` and preview.
+        files = ConfigVolume(
+            f"{name}-files",
+            files={KEY: self._key, **credentials, **{one: script(one) for one in COMMON}, **made.files},
+            owner=made.user,
+            image=self._config.image("busybox"),
+            context=context,
+            parent=self,
+        )
+        _, command, health = scheduled(
+            self._backups.schedule, ("/bin/sh", f"{SCRIPTS}/backup-{role}.sh"), f"{SCRIPTS}/{SCHEDULE_FILE}"
+        )
+        folder = context.metrics
+        scratch = [Mount(self._scratch.name, SCRATCH, read_only=False)] if made.scratch else []
+        ready = pulumi.Output.all(files.ready, self._opened.done, folder.ready if folder else [], list(made.after))
+        return run_service(
+            name,
+            ContainerSpec(
+                role=f"backup-{role}",
+                image=made.image,
+                user=made.user,
+                entrypoint=("/bin/sh", f"{SCRIPTS}/backup-start.sh"),
+                command=(",".join(made.stores), *command),
+                env={
+                    "RESTIC_REPOSITORY": f"{REPOSITORIES}/{role}",
+                    "RESTIC_PASSWORD_FILE": f"{SECRETS_FOLDER}/{KEY}",
+                    "RESTIC_CACHE_DIR": "/tmp/restic",
+                    "RESTIC_HOST": f"{context.product}-{context.environment}",
+                    # The program takes what it can get otherwise, and the limit ends it.
+                    "GOMEMLIMIT": f"{made.limits.memory // 2}MiB",
+                    "BACKUP_KEEP": _keep(self._backups.keep),
+                    "METRICS_FOLDER": METRICS_FOLDER,
+                    **(_s3_environment(s3, role, context) if s3 else {}),
+                    **made.env,
+                },
+                limits=made.limits,
+                # Two schedulers would take two backups.
+                exclusive=True,
+                networks=(Attachment(made.network),),
+                mounts=(
+                    Mount(self._repositories.name, REPOSITORIES, read_only=False),
+                    Mount(self._tools.name, TOOLS_FOLDER),
+                    files.mounted_at(SECRETS_FOLDER),
+                    files.mounted_at(SCRIPTS),
+                    *scratch,
+                    *made.mounts,
+                    *([writable(folder)] if folder else []),
+                ),
+                tmpfs=("/tmp",),
+                health=health,
+                # A backup that is cut short is worth nothing; a short one ends in this time.
+                stop_grace=30,
+                content=files.fingerprint,
+                reaches_host=bool(s3 and urlsplit(s3.endpoint).hostname == DOCKER_HOST),
+            ),
+            context,
+            pulumi.ResourceOptions(
+                parent=self, depends_on=ready.apply(lambda groups: [one for group in groups for one in group])
+            ),
+        )
+
+
+def _ready(store: Connection) -> list[pulumi.Resource]:
+    return [store.ready] if store.ready else []
+
+
+def _keep(keep: Keep) -> str:
+    """Return what restic's `forget` keeps, as its arguments."""
+    counts = {"daily": keep.daily, "weekly": keep.weekly, "monthly": keep.monthly}
+    return " ".join(f"--keep-{unit} {count}" for unit, count in counts.items() if count)
+
+
+def _s3_environment(s3: S3, role: str, context: StackContext) -> dict[str, str]:
+    prefix = s3.prefix or f"{context.product}/{pulumi.get_stack()}"
+    said = {
+        "BACKUP_S3_REPOSITORY": f"s3:{s3.endpoint}/{s3.bucket}/{prefix}/{role}",
+        "AWS_SHARED_CREDENTIALS_FILE": f"{SECRETS_FOLDER}/{CREDENTIALS}",
+    }
+    return said | ({"AWS_DEFAULT_REGION": s3.region} if s3.region else {})
+
+
+def _credentials(s3: S3) -> pulumi.Output[str]:
+    """Return the file that AWS' own tools read."""
+    return pulumi.Output.concat(
+        "[default]\naws_access_key_id = ",
+        given(s3.access_key),
+        "\naws_secret_access_key = ",
+        given(s3.secret_key),
+        "\n",
+    )
