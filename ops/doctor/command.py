@@ -35,11 +35,11 @@ HERE_IS = (OSError, DockerException, requests.RequestException, SetupError)
 """What may go wrong while something is asked: told as not to be told."""
 
 
-def doctor(work: WorkDir, stack: str, progress: Progress, *, as_json: bool) -> int:
+def doctor(work: WorkDir, stack: str, progress: Progress, *, as_json: bool, benchmark: bool = True) -> int:
     """Examine machine, engine, settings and containers of a stack; nothing is started, fetched or changed.
 
-    Returns 0 where all is well, 1 where something failed, 2 where something could not be told. Raises SettingsError
-    where there is no such stack, or the waivers are wrong.
+    Without the benchmark, what the containers are is left aside. Returns 0 where all is well, 1 where something failed,
+    2 where something could not be told. Raises SettingsError where there is no such stack, or the waivers are wrong.
     """
     began = time.monotonic()
     settings, findings = files.read(work, stack)
@@ -73,7 +73,7 @@ def doctor(work: WorkDir, stack: str, progress: Progress, *, as_json: bool) -> i
         for topic, answer in answers.items():
             findings += _answered(topic, answer.result)
     scored: list[Scored] = []
-    if seen:
+    if seen and benchmark:
         scored = cis.scorecard(seen, waivers, environment)
         findings += cis.waivers_not_needed(seen, waivers, environment)
         if not seen.containers:
