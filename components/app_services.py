@@ -17,11 +17,14 @@ from components.dumps import Dumps
 from components.edge_proxy import EdgeProxy
 from components.external_stores import external_postgres, external_redis
 from components.job import OneShotJob
+from components.point_in_time import PointInTimeBackups
 from components.secret import secret
 from components.spec import ContainerSpec
 from components.workloads import Gate, Surroundings, prepare
+from settings.names import POINT_IN_TIME
+from settings.point_in_time import KEY as POINT_IN_TIME_KEY
 from settings.product import Product
-from settings.stores import ExternalPostgres, ExternalRedis
+from settings.stores import ExternalPostgres, ExternalRedis, Postgres
 from settings.workload import Job, Service, Workload
 
 
@@ -66,10 +69,11 @@ class AppServices(pulumi.ComponentResource):
         super().__init__("dockyard:app_services:AppServices", name, None, opts)
         self._name, self._config = name, config
         product = config.product
-        self.connections = self._data_stores()
         self.containers = {}
         self.targets = []
-        self.secrets = {wanted: secret(wanted, f"{name}-{wanted}", self) for wanted in product.secrets}
+        self.secrets = {}
+        self.connections = self._data_stores()
+        self.secrets |= {wanted: secret(wanted, f"{name}-{wanted}", self) for wanted in product.secrets}
         given = pulumi.Config("dockyard")
         self.secrets |= {wanted: found for wanted in product.optional_secrets if (found := given.get_secret(wanted))}
         self._around = Surroundings(name, config.context, self, config.image("busybox"), self.connections, self.secrets)
@@ -90,13 +94,7 @@ class AppServices(pulumi.ComponentResource):
         if isinstance(product.postgres, ExternalPostgres):
             stores["postgres"] = external_postgres(product.postgres)
         elif product.postgres:
-            stores["postgres"] = run_postgres(
-                f"{self._name}-postgres",
-                product.postgres,
-                image=config.image(product.postgres.image),
-                context=config.context,
-                parent=self,
-            )
+            stores["postgres"] = self._postgres(product.postgres)
         if isinstance(product.redis, ExternalRedis):
             stores["redis"] = external_redis(product.redis)
         elif product.redis:
@@ -108,6 +106,17 @@ class AppServices(pulumi.ComponentResource):
                 parent=self,
             )
         return stores
+
+    def _postgres(self, wanted: Postgres) -> Connection:
+        name, context = f"{self._name}-postgres", self._config.context
+        image = self._config.image(wanted.run_image)
+        if wanted.point_in_time is None:
+            return run_postgres(name, wanted, image=image, context=context, parent=self)
+        backups = PointInTimeBackups(name, wanted, image=image, context=context, parent=self)
+        store = run_postgres(name, wanted, image=image, context=context, parent=self, archive=backups.archive)
+        self.containers[POINT_IN_TIME] = backups.run(store)
+        self.secrets[POINT_IN_TIME_KEY] = backups.key
+        return store
 
     def _dumps_volume(self) -> Dumps | None:
         """Return where dumps go, None where nothing migrates a database of the product's own."""

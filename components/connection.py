@@ -31,6 +31,9 @@ class Connection:
     admin: tuple[Mount, ...] = field(default=())
     """Secret files of the store's own user, for what works on it in its own image."""
 
+    data: pulumi.Output[str] | None = None
+    """Name of its data volume, where it is the product's own."""
+
 
 def file_variables(names: Mapping[str, object]) -> dict[str, str]:
     """Return the `*_FILE` variables that name the secret files."""

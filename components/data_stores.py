@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import pulumi
 
 from components.config_volume import ConfigVolume
@@ -17,12 +20,34 @@ STORE_USER = "999:999"
 """User and group of the official Debian-based images, both of postgres and of redis."""
 
 PGDATA = "/var/lib/postgresql/data"
+SERVER_FILES = f"{PGDATA}/pgdata"
+"""A folder of its own below the mount: initdb refuses a folder that already holds something."""
+
+SOCKET = "/var/run/postgresql"
 WAL_ARCHIVE = f"{PGDATA}/wal-archive"
 """On the data volume, beside the server's own folder: a volume of its own would belong to root."""
 
 
+@dataclass(frozen=True)
+class WalArchive:
+    """What an archive of the write-ahead log asks of the server whose log it is."""
+
+    settings: Mapping[str, str]
+    mounts: tuple[Mount, ...]
+    """One of them holds the server's socket."""
+
+    ready: pulumi.Output[Sequence[pulumi.Resource]]
+    """For `depends_on`: what the server calls is there."""
+
+
 def run_postgres(
-    name: str, config: Postgres, *, image: str, context: StackContext, parent: pulumi.Resource
+    name: str,
+    config: Postgres,
+    *,
+    image: str,
+    context: StackContext,
+    parent: pulumi.Resource,
+    archive: WalArchive | None = None,
 ) -> Connection:
     """Run Postgres with a data volume; health: `pg_isready` (Tumulte's document, the dating app's interval)."""
     password = secret("postgres-password", f"{name}-password", parent)
@@ -44,19 +69,22 @@ def run_postgres(
             role="postgres",
             image=image,
             user=STORE_USER,
-            command=("postgres", *server_settings(config)),
+            command=("postgres", *server_settings(config, archive.settings if archive else {})),
             env={
                 "POSTGRES_USER": config.user,
                 "POSTGRES_DB": config.database,
                 "POSTGRES_PASSWORD_FILE": f"{SECRETS_FOLDER}/postgres-password",
-                # A folder of its own below the mount: initdb refuses a folder that already holds something.
-                "PGDATA": f"{PGDATA}/pgdata",
+                "PGDATA": SERVER_FILES,
             },
             limits=config.limits,
             exclusive=True,
             networks=_networks(context, "postgres"),
-            mounts=(Mount(volume.name, PGDATA, read_only=False), secrets.mounted_at(SECRETS_FOLDER)),
-            tmpfs=("/tmp", "/var/run/postgresql"),
+            mounts=(
+                Mount(volume.name, PGDATA, read_only=False),
+                secrets.mounted_at(SECRETS_FOLDER),
+                *(archive.mounts if archive else ()),
+            ),
+            tmpfs=("/tmp",) if archive else ("/tmp", SOCKET),
             # Workers of one parallel query exchange rows there: "could not resize shared memory segment" with 64.
             shared_memory=256,
             # Over TCP: while the image initialises its data folder, a temporary server answers on the socket only.
@@ -68,7 +96,7 @@ def run_postgres(
             stop_grace=60,
         ),
         context,
-        pulumi.ResourceOptions(parent=parent, depends_on=secrets.ready),
+        pulumi.ResourceOptions(parent=parent, depends_on=_both(secrets.ready, archive)),
     )
     return Connection(
         env={
@@ -85,10 +113,19 @@ def run_postgres(
         },
         ready=container,
         admin=(secrets.mounted_at(SECRETS_FOLDER),),
+        data=volume.name,
     )
 
 
-def server_settings(config: Postgres) -> list[str]:
+def _both(
+    secrets: pulumi.Output[Sequence[pulumi.Resource]], archive: WalArchive | None
+) -> pulumi.Output[Sequence[pulumi.Resource]]:
+    if archive is None:
+        return secrets
+    return pulumi.Output.all(secrets, archive.ready).apply(lambda groups: [one for group in groups for one in group])
+
+
+def server_settings(config: Postgres, archived: Mapping[str, str] | None = None) -> list[str]:
     """Return Postgres' settings as arguments; what the product file says under `settings` comes last and wins."""
     said = {
         "shared_buffers": f"{config.shared_buffers}MB",
@@ -109,6 +146,7 @@ def server_settings(config: Postgres) -> list[str]:
             # Busybox' find has no -delete.
             f" && find {WAL_ARCHIVE} -type f -mmin +{minutes} -exec rm -f {{}} +",
         }
+    said |= archived or {}
     said |= config.settings
     return [part for name, value in said.items() for part in ("-c", f"{name}={value}")]
 

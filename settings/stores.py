@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, model_validat
 
 from settings.base import Model
 from settings.container import ImageName, Limits, Name
+from settings.point_in_time import IMAGE, SERVER_SETTINGS, PointInTime
 from settings.units import Duration, Memory, spell_memory
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]*$")]
@@ -46,7 +47,10 @@ class Postgres(Model):
     shared_buffers: Memory = 1024
     max_connections: int = Field(default=200, ge=5, le=10000)
     wal_retention: Duration | None = None
-    """Archive the write-ahead log to a volume of its own and keep it so long; Tumulte wants 7d."""
+    """Archive the write-ahead log, as plain files on the data volume, and keep it so long; Tumulte wants 7d."""
+
+    point_in_time: PointInTime | None = None
+    """Base backups and the log's archive by pgBackRest, in place of `wal_retention`; `{}` takes the defaults."""
 
     settings: dict[Setting, str] = {}
     """Further server settings, as in postgresql.conf."""
@@ -62,6 +66,25 @@ class Postgres(Model):
                 f" of {spell_memory(self.limits.memory)}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _one_archive(self) -> Postgres:
+        if self.point_in_time and self.wal_retention:
+            raise ValueError(
+                "wal_retention or point_in_time, not both: pgBackRest keeps the log for point_in_time.keep"
+                " (wal_retention: null takes back what the product file says)"
+            )
+        if self.point_in_time and (said := [name for name in SERVER_SETTINGS if name in self.settings]):
+            raise ValueError(f"settings without {', '.join(said)}, which point_in_time makes")
+        return self
+
+    @property
+    def run_image(self) -> str:
+        """The image that the server runs: the table's with pgBackRest beside it, where that is wanted.
+
+        An image of another name must bring pgBackRest itself: built by components/pgbackrest/Dockerfile.
+        """
+        return IMAGE if self.point_in_time and self.image == "postgres" else self.image
 
 
 class Redis(Model):
@@ -137,6 +160,7 @@ class PostgresOverride(Model):
     shared_buffers: Memory | None = None
     max_connections: int | None = Field(default=None, ge=5, le=10000)
     wal_retention: Duration | None = None
+    point_in_time: PointInTime | None = None
     settings: dict[Setting, str] = {}
     limits: Limits | None = None
     external: PostgresElsewhere | None = None

@@ -1,0 +1,58 @@
+"""Restoring Postgres as it was at a time, by pgBackRest: settings/point_in_time.py."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from ops.backups.inside import Inside
+from ops.setup import reach
+from ops.state import CONTAINER, State, labels
+from settings.names import POINT_IN_TIME
+from toolchain.progress import Progress, SetupError
+from toolchain.workdir import WorkDir
+
+SCRIPT = "/run/pgbackrest/restore-at.sh"
+"""components/scripts/restore-at.sh, as the container has it."""
+
+
+def restore_at(work: WorkDir, stack: str, at: str, to: str | None, progress: Progress, *, store: str) -> int:
+    """Bring the product's database as it was `at` a time into a new one, `to`; return the script's exit code.
+
+    Raises SetupError, with nothing changed, where time or name cannot be, or the stack keeps no such backups.
+    """
+    if store != "postgres":
+        raise SetupError(f"{store} cannot be brought back to a time", f"name a backup: ./dockyard backups {stack}")
+    moment = parse_moment(at, datetime.now(UTC))
+    if to is None:
+        raise SetupError("a new database must be named", f'./dockyard restore {stack} --at "{at}" --to restored')
+    client = reach(work, stack, progress)
+    roles = {
+        labels(one).get("dockyard.service", ""): str(one["id"])
+        for one in State.of(client.engine).of_type(CONTAINER)
+        if not one.get("delete")
+    }
+    if POINT_IN_TIME not in roles:
+        raise SetupError(
+            f"the stack {stack} keeps no log to bring its database back to a time by",
+            "say `postgres: {point_in_time: {}}`, from then on it does: docs/point-in-time.md",
+        )
+    running = {one.id: one for one in client.docker_client().containers.list(ignore_removed=True)}
+    if roles[POINT_IN_TIME] not in running:
+        raise SetupError(f"{POINT_IN_TIME} does not run", f"./dockyard up {stack}; see ./dockyard logs {stack}")
+    inside = Inside(POINT_IN_TIME.removeprefix("backup-"), running[roles[POINT_IN_TIME]])
+    return inside.run("/bin/sh", SCRIPT, "--at", moment, "--to", to)
+
+
+def parse_moment(text: str, now: datetime) -> str:
+    """Return a time as Postgres and pgBackRest both read it, in UTC; one without a zone is taken for UTC.
+
+    Raises SetupError where it is none, or still to come.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise SetupError(f"{text} is no time", 'like "2026-11-21 12:00:00+00:00"; without a zone it is UTC') from error
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    if moment > now:
+        raise SetupError(f"{text} is still to come", f"it is {now:%Y-%m-%d %H:%M:%S} UTC now")
+    return f"{moment:%Y-%m-%d %H:%M:%S.%f}+00"
