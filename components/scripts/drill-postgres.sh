@@ -14,7 +14,7 @@ set -eu
 scripts=$(dirname "$0")
 scratch=${SCRATCH:-/scratch}/drill
 checks=${CHECKS:-$scripts/checks}
-metrics=${METRICS:-/metrics}/backup-postgres-drill.prom
+metrics=${METRICS_FOLDER:-/metrics/written}
 limit=${DRILL_RTO:-0}
 began=$(date +%s) proved='' slow='' note=''
 
@@ -27,16 +27,18 @@ fail() {
 
 # tell: in any case. The time of the last restore that was verified stays as it was where this one was not.
 tell() {
-    [ -d "$(dirname "$metrics")" ] || return 0
-    now=$(date +%s) kept=dockyard_backup_last_verified_restore_timestamp_seconds
+    [ -d "$metrics" ] || return 0
+    now=$(date +%s) said='{store="postgres"}'
     {
-        echo "dockyard_backup_drill_last_attempt_timestamp_seconds{store=\"postgres\"} $now"
-        echo "dockyard_backup_drill_duration_seconds{store=\"postgres\"} $((now - began))"
-        echo "dockyard_backup_drill_limit_seconds{store=\"postgres\"} $limit"
-        echo "dockyard_backup_drill_success{store=\"postgres\"} ${proved:-0}"
-        if [ -n "$proved" ]; then echo "$kept{store=\"postgres\"} $now"; else grep -s "^$kept" "$metrics"; fi
-    } >"$metrics.new" || :           # grep finds nothing before the first backup
-    mv -f "$metrics.new" "$metrics"
+        echo "dockyard_backup_drill_last_attempt_timestamp_seconds$said $now"
+        echo "dockyard_backup_drill_success$said ${proved:-0}"
+        echo "dockyard_backup_drill_duration_seconds$said $((now - began))"
+        echo "dockyard_backup_drill_limit_seconds$said $limit"
+    } >"$metrics/backup-drill-postgres.prom.new" || return
+    mv -f "$metrics/backup-drill-postgres.prom.new" "$metrics/backup-drill-postgres.prom"
+    [ -n "$proved" ] || return 0
+    file=$metrics/backup-verified-postgres.prom
+    echo "dockyard_backup_last_verified_restore_timestamp_seconds$said $now" >"$file.new" && mv -f "$file.new" "$file"
 }
 
 # Away with the server, whoever started it, and all of its files.

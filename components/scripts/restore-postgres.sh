@@ -13,7 +13,8 @@
 set -eu
 scripts=$(dirname "$0")
 scratch=${SCRATCH:-/scratch}
-restic=${RESTIC:-/tools/restic}
+restic=/tools/restic
+[ -x "$restic" ] || restic=restic
 filling=_being_restored
 
 say() { echo "$*"; }
@@ -34,28 +35,44 @@ exists() { [ "$(echo "select 1 from pg_database where datname = :'name'" | ask p
 drop() { echo 'drop database if exists :"name" with (force)' | ask postgres --set=name="$1"; }
 
 # Readers lock the repository, so that nobody prunes under their hands. Where the lock cannot be written, as the disk is
-# full or read-only, reading must go on: nobody can prune there either.
+# full or read-only, reading must go on: nobody can prune there either. A cache of what lies on a volume is of no use.
 read_repository() {
-    lock='--retry-lock=10m'
+    lock='--retry-lock=10m' cache=''
     case $RESTIC_REPOSITORY in
-        /*) (head -c 65536 /dev/zero >"$RESTIC_REPOSITORY/.room") 2>/dev/null || lock=--no-lock ;;
+        /*)
+            cache=--no-cache
+            (head -c 65536 /dev/zero >"$RESTIC_REPOSITORY/.room") 2>/dev/null || lock=--no-lock
+            rm -f "$RESTIC_REPOSITORY/.room" 2>/dev/null || lock=--no-lock
+            ;;
     esac
-    rm -f "$RESTIC_REPOSITORY/.room" 2>/dev/null || lock=--no-lock
-    "$restic" "$@" "$lock" --quiet
+    # shellcheck disable=SC2086 # an option, or none
+    "$restic" "$@" "$lock" $cache --quiet
 }
 
-# Set snapshot (its id here), origin (its id where it was made) and path. One snapshot's JSON is one line.
+# of FIELD: its value in the JSON of one snapshot, which is one line.
+of() { echo "$found" | sed -n "s/.*\"$1\": *\[*\"\([^\"]*\)\".*/\1/p"; }
+run_of() { echo "$found" | sed -n 's/.*"\(at:[^"]*\)".*/\1/p'; }
+
+# Set snapshot (its id), path, when, and run: the tag that it shares with its manifest, in every repository. The latest
+# backup is the latest that has a manifest, which is made last.
 find_snapshot() {
-    case $1 in
-        latest) found=$(read_repository snapshots --json --tag postgres --latest 1 --group-by tags) ;;
-        *) found=$(read_repository snapshots --json --tag postgres "$1") ;;
-    esac || fail "the repository $RESTIC_REPOSITORY cannot be read" "see above; is it there, and is the key the right one?"
-    snapshot=$(echo "$found" | sed -n 's/.*"id": *"\([0-9a-f]*\)".*/\1/p')
-    origin=$(echo "$found" | sed -n 's/.*"original": *"\([0-9a-f]*\)".*/\1/p')
-    origin=${origin:-$snapshot}
-    path=$(echo "$found" | sed -n 's/.*"paths": *\["\([^"]*\)".*/\1/p')
-    when=$(echo "$found" | sed -n 's/.*"time": *"\([^".]*\).*/\1/p')
-    [ -n "$snapshot" ] || fail "there is no backup $1 in $RESTIC_REPOSITORY" "list them: ./dockyard backups STACK"
+    wanted=$1 filter=postgres
+    found=''
+    if [ "$wanted" = latest ]; then
+        found=$(read_repository snapshots --json --tag manifest --latest 1 --group-by '') || unreadable
+        filter=postgres,$(run_of)
+    fi
+    if [ "$wanted" != latest ]; then
+        found=$(read_repository snapshots --json "$wanted") || unreadable
+        case $found in *'"postgres"'*) ;; *) found='' ;; esac
+    elif [ "$filter" != postgres, ]; then
+        found=$(read_repository snapshots --json --tag "$filter") || unreadable
+    fi
+    snapshot=$(of id) path=$(of paths) when=$(of time) run=$(run_of)
+    [ -n "$snapshot" ] || fail "there is no good backup $wanted in $RESTIC_REPOSITORY" "list them: ./dockyard backups STACK"
+}
+unreadable() {
+    fail "the repository $RESTIC_REPOSITORY cannot be read" "see above; is it there, and is the key the right one?"
 }
 
 # fetch WHAT: set dump, the path of a dump that pg_restore can read, and manifest where there is one.
@@ -68,12 +85,12 @@ fetch() {
             ;;
         *)
             find_snapshot "$1"
-            say "reading backup $(echo "$snapshot" | cut -c1-8) of $when UTC from $RESTIC_REPOSITORY"
+            say "reading backup $(echo "$snapshot" | cut -c1-8) of ${when%%.*} from $RESTIC_REPOSITORY"
             dump=$work/dump
             read_repository dump "$snapshot" "$path" >"$dump" ||
                 fail "the backup cannot be read whole: it is damaged, or $scratch has no room for it" \
                     "free room, or take another: ./dockyard backups STACK; or the other copy: --from s3"
-            if read_repository dump --tag "manifest,of:$origin" latest /manifest.tsv >"$work/manifest" 2>"$work/said"; then
+            if read_repository dump --tag "manifest,$run" latest /manifest.tsv >"$work/manifest" 2>"$work/said"; then
                 manifest=$work/manifest
             elif ! grep -q 'no snapshot' "$work/said"; then
                 cat "$work/said" >&2
@@ -163,7 +180,9 @@ SQL
         tries=$((tries + 1))
         [ "$tries" -lt 6 ] || fail "sessions came back faster than they could be ended; nothing was changed" \
             "stop the services that use $PGDATABASE, then swap again"
-        exists "$new" && exists "$PGDATABASE" || fail "the databases have changed meanwhile" "look at them: psql -l"
+        if ! exists "$new" || ! exists "$PGDATABASE"; then
+            fail "the databases have changed meanwhile" "look at them: psql -l"
+        fi
     done
     say "$PGDATABASE is now what $new was; what it was before is kept as $old"
     say "  → once nobody misses anything: drop database \"$old\""

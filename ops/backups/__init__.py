@@ -1,0 +1,1 @@
+"""Backups, as a person handles them: taken, listed, restored, proved."""

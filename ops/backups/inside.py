@@ -1,0 +1,157 @@
+"""The containers that take backups, and what is run in them: keys and clients are there, and nowhere else."""
+
+from __future__ import annotations
+
+import sys
+import tarfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+from docker.models.containers import Container
+
+from ops.setup import Ready, reach
+from ops.state import CONTAINER, State, labels
+from toolchain.progress import Progress, SetupError
+from toolchain.workdir import WorkDir
+
+SCRIPTS = "/run/backup"
+"""Where a container has the scripts of components/scripts."""
+
+SCRATCH = "/scratch"
+"""A volume of the container of Postgres for what is thrown away again."""
+
+STORES = ("postgres", "redis", "monitoring")
+STOP_SECONDS = 60.0
+"""What an interrupted script is given to clean up."""
+
+# A command that was started in a container goes on when the person's terminal does not: its number is noted, so that
+# an interrupt can be passed on. The engine makes it the first of a process group of its own.
+_NOTED = 'echo $$ >"$0" && exec "$@"'
+_STOPPED = 'read -r group <"$0" && kill -TERM -- "-$group"'
+
+
+@dataclass(frozen=True)
+class Inside:
+    """A running container that takes backups of one store."""
+
+    store: str
+    container: Container
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the container's environment says; it holds no secret."""
+        pairs = (one.partition("=") for one in self.container.attrs["Config"]["Env"] or ())
+        return {name: value for name, _, value in pairs}
+
+    @property
+    def _api(self) -> docker.APIClient:
+        if self.container.client is None:
+            raise ValueError("a container that no client found")
+        return self.container.client.api
+
+    def run(self, *command: str, environment: Mapping[str, str] | None = None) -> int:
+        """Run a command, print what it says as it comes, and return its exit code.
+
+        An interrupt ends the command too, and is raised again once it has cleaned up.
+        """
+        noted = f"/tmp/dockyard-{uuid.uuid4().hex}"  # noqa: S108 - a folder in the container's own memory
+        api = self._api
+        run = api.exec_create(
+            self.container.id, ["/bin/sh", "-c", _NOTED, noted, *command], environment=dict(environment or {})
+        )["Id"]
+        try:
+            for said, failed in api.exec_start(run, stream=True, demux=True):
+                for stream, chunk in ((sys.stdout, said), (sys.stderr, failed)):
+                    if chunk:
+                        stream.write(chunk.decode(errors="replace"))
+                        stream.flush()
+        except KeyboardInterrupt:
+            self.container.exec_run(["/bin/sh", "-c", _STOPPED, noted])
+            end = time.monotonic() + STOP_SECONDS
+            while api.exec_inspect(run)["Running"] and time.monotonic() < end:
+                time.sleep(0.2)
+            raise
+        finally:
+            self.container.exec_run(["rm", "-f", noted])
+        return int(api.exec_inspect(run)["ExitCode"])
+
+    def read(self, *command: str, environment: Mapping[str, str] | None = None) -> str:
+        """Run a command and return what it prints. Raises SetupError with what it said where it fails."""
+        run = self._api.exec_create(self.container.id, list(command), environment=dict(environment or {}))["Id"]
+        said, failed = self._api.exec_start(run, demux=True)
+        if code := self._api.exec_inspect(run)["ExitCode"]:
+            words = (failed or said or b"").decode(errors="replace").strip().splitlines()
+            raise SetupError(
+                f"{command[0]} failed in the container {self.container.name}: {words[-1] if words else code}",
+                f"look at: ./dockyard logs STACK backup-{self.store}",
+            )
+        return (said or b"").decode(errors="replace")
+
+    @contextmanager
+    def holding(self, file: Path) -> Iterator[str]:
+        """Put a file of this machine into the container for a while; yields its path there."""
+        name = f"upload-{uuid.uuid4().hex[:12]}"
+        path = f"{SCRATCH}/{name}"
+        owner = int(self.container.attrs["Config"]["User"].partition(":")[0] or 0)
+        try:
+            self.container.put_archive(SCRATCH, _packed(file, name, owner))
+            yield path
+        finally:
+            self.container.exec_run(["rm", "-f", path])
+
+
+def _packed(file: Path, name: str, owner: int) -> Iterator[bytes]:
+    """Yield a tar archive of one file, piece by piece: it may be larger than the memory."""
+    about = tarfile.TarInfo(name)
+    about.size, about.mode, about.uid, about.gid = file.stat().st_size, 0o400, owner, owner
+    yield about.tobuf()
+    with file.open("rb") as content:
+        while piece := content.read(1 << 20):
+            yield piece
+    yield bytes(-about.size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
+
+
+def open_stack(work: WorkDir, stack: str, progress: Progress) -> tuple[Ready, dict[str, Inside]]:
+    """Return a stack, and its containers that take backups and run, by store.
+
+    Raises SetupError where it has none.
+    """
+    ready = reach(work, stack, progress)
+    client = ready.docker_client()
+    roles = {f"backup-{store}": store for store in STORES}
+    declared = {
+        roles[role]: str(one["id"])
+        for one in State.of(ready.engine).of_type(CONTAINER)
+        if not one.get("delete") and (role := labels(one).get("dockyard.service", "")) in roles
+    }
+    if not declared:
+        raise SetupError(
+            f"no backups are taken of the stack {stack}",
+            f"say `dockyard:backups: {{enabled: true}}` in Pulumi.{stack}.yaml, then: ./dockyard up {stack}",
+        )
+    running = {one.id: one for one in client.containers.list(ignore_removed=True)}
+    found = {store: Inside(store, running[name]) for store, name in declared.items() if name in running}
+    if missing := [f"backup-{store}" for store in STORES if store in declared and store not in found]:
+        progress.line(f"  ! not running: {', '.join(missing)}; look at: ./dockyard logs {stack} {missing[0]}", "yellow")
+    return ready, found
+
+
+def of_store(found: Mapping[str, Inside], store: str, stack: str) -> Inside:
+    """Return the container of one store. Raises SetupError where it has none that runs."""
+    if store not in found:
+        known = ", ".join(found) or "none"
+        raise SetupError(
+            f"no container of the stack {stack} that takes backups of {store} runs; of others: {known}",
+            f"bring it up: ./dockyard up {stack}",
+        )
+    return found[store]
+
+
+def scripts(store: str, verb: str) -> Sequence[str]:
+    """Return the command line of a script."""
+    return ("/bin/sh", f"{SCRIPTS}/{verb}-{store}.sh")
