@@ -1,0 +1,55 @@
+"""The policy pack: `pulumi preview --policy-pack policy` refuses what rules.py does not allow."""
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pulumi_policy import (
+    EnforcementLevel,
+    PolicyPack,
+    ReportViolation,
+    ResourceValidationArgs,
+    ResourceValidationPolicy,
+)
+from pulumi_policy.proxy import UnknownValueError
+
+# The pack is run by its path, as no package.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from policy.rules import RULES, Resource, Rule
+
+
+def known(value: Any) -> Any:
+    """Return inputs as plain values, without those that a preview cannot know: asking for one of them raises."""
+    if isinstance(value, Mapping):
+        return {key: known(inner) for key, inner in _known_of(value, list(value))}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [known(inner) for _, inner in _known_of(value, range(len(value)))]
+    return value
+
+
+def _known_of(value: Any, keys: Iterable[Any]) -> Iterable[tuple[Any, Any]]:
+    for key in keys:
+        try:
+            yield key, value[key]
+        except UnknownValueError:
+            continue
+
+
+def policy_of(rule: Rule) -> ResourceValidationPolicy:
+    """Return a rule as the engine takes it."""
+
+    def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
+        if args.resource_type != rule.type:
+            return
+        resource = Resource.of(args.resource_type, args.name, known(args.props), protect=args.opts.protect)
+        tell: Callable[..., None] = report
+        for told in rule.check(resource):
+            tell(told)
+
+    return ResourceValidationPolicy(rule.name, rule.title, validate, enforcement_level=EnforcementLevel.MANDATORY)
+
+
+# Serves until the engine has no more questions.
+PolicyPack("dockyard", policies=[policy_of(rule) for rule in RULES])

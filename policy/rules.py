@@ -1,0 +1,274 @@
+"""What no resource of a stack may do, as pure functions over its type and its inputs.
+
+The pack (__main__.py) hands them what the engine is about to make; the unit tests hand them what the program registers
+for every shipped stack. Inputs are spelled as the engine spells them (`memorySwap`); what is not known yet is absent.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+CONTAINER = "docker:index/container:Container"
+VOLUME = "docker:index/volume:Volume"
+TUNNEL = "cloudflare:index/zeroTrustTunnelCloudflaredConfig:ZeroTrustTunnelCloudflaredConfig"
+
+EDGE = "traefik"
+"""The one container that others than this host may reach."""
+
+SOCKET_PROXY = "docker-socket-proxy"
+"""The one container that may mount the engine's socket, read-only."""
+
+WRITERS_CAPABILITIES = {"CHOWN", "DAC_OVERRIDE", "FOWNER"}
+"""What a one-shot job may add that gives files to another user (components/hardening.py)."""
+
+GUARDED = re.compile(
+    r"^(.*-)?(prometheus|alertmanager(-\d+)?|loki|collector|cadvisor|(node|postgres|redis|blackbox)-exporter"
+    r"|traefik|postgres|redis)$"
+)
+"""Hosts that a tunnel leads to only behind Cloudflare Access: they ask nobody who he is."""
+
+MOVING_TAGS = {"latest", "stable", "main", "master", "edge", "nightly", "dev", "develop"}
+
+SECRET_NAME = re.compile(
+    r"(?:^|_)(PASS|PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?|API_?KEY|APP_?KEY|PRIVATE_?KEY|SECRET_?KEY"
+    r"|ACCESS_?KEY|ENCRYPTION_?KEY|SIGNING_?KEY|WEBHOOK(?:_URL)?|DSN)$"
+)
+"""The end of a variable's name that says: this is one. `…_FILE`, `TOKEN_TTL`, `MAX_TOKENS` do not end so."""
+
+PLAIN_VALUE = re.compile(r"|true|false|yes|no|on|off|none|null|[\d.]+[a-z]{0,2}|/\S*|\$\{.*\}", re.IGNORECASE)
+"""What no secret looks like, whatever its variable is called: a switch, a number with its unit, a path."""
+
+SECRET_VALUES = {
+    "a password in an address": re.compile(r"\b[a-z][a-z0-9+.-]*://[^/\s:@]*:(?!\$)[^/\s@]+@"),
+    "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
+    "a webhook": re.compile(
+        r"https://(hooks\.slack\.com/services/T|(\w+\.)?discord(app)?\.com/api/webhooks/\d|\w+\.webhook\.office\.com/)"
+    ),
+    "a JSON Web Token": re.compile(r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}"),
+    "a token": re.compile(
+        r"\b(gh[pousr]_\w{30,}|github_pat_\w{30,}|glpat-[\w-]{20}|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}"
+        r"|[rs]k_live_\w{16,}|SG\.[\w-]{16,}\.[\w-]{16,}|\d{8,10}:AA[\w-]{32,})"
+    ),
+}
+"""What a secret looks like, whatever its variable is called: forms that their makers gave them."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource as the engine is about to make it."""
+
+    type: str
+    name: str
+    inputs: Mapping[str, Any]
+    protect: bool = False
+    retained: bool | None = None
+    """`retain_on_delete`; None where the engine does not tell, as it tells no policy pack."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, kind: str, name: str, inputs: Mapping[str, Any], *, protect: bool = False, retained: bool | None = None
+    ) -> Resource:
+        """Take what the engine says of a resource."""
+        labels = {str(one.get("label")): str(one.get("value")) for one in inputs.get("labels") or ()}
+        return cls(kind, name, inputs, protect, retained, labels)
+
+    @property
+    def role(self) -> str:
+        """What it is in its stack: `postgres`."""
+        return self.labels.get("dockyard.service", self.name)
+
+    @property
+    def one_shot(self) -> bool:
+        """Whether it is a container that runs once and ends."""
+        return self.inputs.get("mustRun") is False
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule."""
+
+    name: str
+    title: str
+    type: str
+    check: Callable[[Resource], Iterator[str]]
+    """Yields what is wrong with a resource of the type."""
+
+
+def images_of_the_table(file: Path) -> set[str]:
+    """Return the images of a table without registry and tag: `prom/prometheus`."""
+    table = yaml.safe_load(file.read_text())
+    return {one["image"].split("/", 1)[1].rsplit(":", 1)[0] for one in table.values() if "image" in one}
+
+
+TABLE = images_of_the_table(Path(__file__).resolve().parents[1] / "components" / "images.yaml")
+
+
+def pinned(resource: Resource) -> Iterator[str]:
+    """By digest, or built on this machine; a product's own may say a version: `up` runs the digest that it pulled."""
+    image = str(resource.inputs.get("image") or "")
+    if re.search(r"@sha256:[0-9a-f]{64}$", image) or re.fullmatch(r"sha256:[0-9a-f]{64}", image):
+        return
+    if re.fullmatch(r"dockyard/[a-z0-9._/-]+:([0-9a-f]{12,64}|built-here)", image):
+        return
+    path, _, tag = image.rpartition(":") if ":" in image.rsplit("/", maxsplit=1)[-1] else (image, "", "")
+    if not tag or tag in MOVING_TAGS:
+        yield f"image {image or '(none)'} is whatever its tag means today: name a version or a digest"
+    elif any(path.endswith(f"/{known}") for known in TABLE):
+        yield f"image {image} has no digest, and components/images.yaml has one"
+    elif not re.search(r"\d", tag):
+        yield f"image {image}: its tag says no version"
+
+
+def limited(resource: Resource) -> Iterator[str]:
+    """Memory, swap and cores; CIS Docker 5.11 and 5.12."""
+    memory, swap = resource.inputs.get("memory") or 0, resource.inputs.get("memorySwap") or 0
+    if not memory > 0:
+        yield "no memory limit"
+    elif swap != memory:
+        yield f"memory {memory:g} and memory_swap {swap:g} differ: swap hides a leak"
+    if not 0 < (resource.inputs.get("memoryReservation") or 0) <= memory:
+        yield "no memory reservation within the limit"
+    if not float(resource.inputs.get("cpus") or 0) > 0:
+        yield "no limit of cores"
+
+
+def checked(resource: Resource) -> Iterator[str]:
+    """A health check on whatever runs on; CIS Docker 5.27."""
+    tests = (resource.inputs.get("healthcheck") or {}).get("tests") or ["NONE"]
+    if not resource.one_shot and (tests[0] == "NONE" or len(tests) < 2):
+        yield "no health check"
+
+
+def unprivileged(resource: Resource) -> Iterator[str]:
+    """Nothing of the host's own; CIS Docker 5.5, 5.10, 5.16 to 5.18, 5.21, 5.31."""
+    if resource.inputs.get("privileged"):
+        yield "privileged"
+    for key in ("networkMode", "pidMode", "ipcMode", "usernsMode", "cgroupnsMode"):
+        if resource.inputs.get(key) == "host":
+            yield f"{key}: host"
+    if resource.inputs.get("devices"):
+        yield "devices of the host"
+
+
+def no_socket(resource: Resource) -> Iterator[str]:
+    """CIS Docker 5.32: of any engine, wherever it is mounted."""
+    mounts = [(one.get("source"), one.get("readOnly")) for one in resource.inputs.get("mounts") or ()]
+    mounts += [(one.get("hostPath"), one.get("readOnly")) for one in resource.inputs.get("volumes") or ()]
+    for source, read_only in mounts:
+        path = str(source or "")
+        if path.endswith(("docker.sock", "containerd.sock", "podman.sock")) or path.rstrip("/") in ("/run", "/var/run"):
+            if resource.role == SOCKET_PROXY and read_only:
+                continue
+            yield f"mounts {path}: whoever has it is root on the host"
+
+
+def published(resource: Resource) -> Iterator[str]:
+    """Ports on the loopback address, but the edge's; CIS Docker 5.14."""
+    if resource.inputs.get("publishAllPorts"):
+        yield "publishes all ports"
+    for port in resource.inputs.get("ports") or ():
+        address, number = port.get("ip"), port.get("external") or "any"
+        if not address:
+            yield f"port {number} is bound to no address, and so to all"
+        elif not ipaddress.ip_address(str(address)).is_loopback and resource.role != EDGE:
+            yield f"port {number} is bound to {address}: only the edge proxy is reached from outside"
+
+
+def no_secret(resource: Resource) -> Iterator[str]:
+    """No variable, argument or label that is a secret, by its name or by its form. The value is not told."""
+    variables = [str(one).partition("=") for one in resource.inputs.get("envs") or ()]
+    for name, _, value in variables:
+        if SECRET_NAME.search(name.upper()) and not PLAIN_VALUE.fullmatch(value):
+            yield f"variable {name} looks like a secret: give it as a file ({name}_FILE)"
+    texts = [(f"variable {name}", value) for name, _, value in variables]
+    words = [*(resource.inputs.get("command") or ()), *(resource.inputs.get("entrypoints") or ())]
+    texts += [("the command", str(word)) for word in words] + [(f"label {k}", v) for k, v in resource.labels.items()]
+    for place, text in texts:
+        yield from (f"{place} holds {what}" for what, form in SECRET_VALUES.items() if form.search(text))
+
+
+def bare(resource: Resource) -> Iterator[str]:
+    """All capabilities dropped, none added but a writer's; CIS Docker 5.4."""
+    said = resource.inputs.get("capabilities") or {}
+    if "ALL" not in [str(one).upper() for one in said.get("drops") or ()]:
+        yield "does not drop ALL capabilities"
+    added = {str(one).upper().removeprefix("CAP_") for one in said.get("adds") or ()}
+    allowed = WRITERS_CAPABILITIES if resource.one_shot else set()
+    if added - allowed:
+        yield f"adds {', '.join(sorted(added - allowed))}"
+
+
+def no_new_privileges(resource: Resource) -> Iterator[str]:
+    """CIS Docker 5.26, and 5.22: the engine's seccomp profile stays."""
+    options = [str(one).replace("=", ":") for one in resource.inputs.get("securityOpts") or ()]
+    if not {"no-new-privileges", "no-new-privileges:true"} & {*options}:
+        yield "can gain privileges: no-new-privileges:true"
+    yield from (f"{one}" for one in options if one.endswith(":unconfined"))
+
+
+def rotated(resource: Resource) -> Iterator[str]:
+    """Log files that end somewhere."""
+    driver, options = resource.inputs.get("logDriver"), resource.inputs.get("logOpts") or {}
+    if driver is None:
+        yield "no log driver of its own: the engine's may keep files without an end"
+    elif driver in ("json-file", "local"):
+        missing = [key for key in ("max-size", "max-file") if not options.get(key)]
+        if missing:
+            yield f"log files without {' and '.join(missing)}"
+
+
+def protected(resource: Resource) -> Iterator[str]:
+    """Data outside of development can be deleted by nobody by accident."""
+    if resource.labels.get("dockyard.volume") != "data" or resource.labels.get("dockyard.environment") == "development":
+        return
+    if not resource.protect:
+        yield "a data volume that is not protected"
+    if resource.retained is False:
+        yield "a data volume that goes with its resource (retain_on_delete)"
+
+
+def tunnelled(resource: Resource) -> Iterator[str]:
+    """A tunnel leads to Grafana and the product's services; to what asks nobody who he is, behind Access alone."""
+    ingresses = (resource.inputs.get("config") or {}).get("ingresses") or ()
+    for rule in ingresses:
+        service = str(rule.get("service") or "")
+        access = (rule.get("originRequest") or {}).get("access") or {}
+        guarded = bool(access.get("required") and access.get("audTags"))
+        host = urlsplit(service if "://" in service else f"//{service}").hostname or ""
+        if GUARDED.match(host) and not guarded:
+            yield f"{rule.get('hostname')} leads to {service}, which asks nobody who he is"
+    if ingresses and not str(ingresses[-1].get("service")).startswith("http_status:"):
+        yield "the last rule is for a host name: what no rule is for must end as http_status:404"
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("pinned-image", "Images are pinned", CONTAINER, pinned),
+    Rule("limits", "Memory, swap and cores are limited", CONTAINER, limited),
+    Rule("health-check", "What runs on has a health check", CONTAINER, checked),
+    Rule("not-privileged", "Nothing shares the host's namespaces or devices", CONTAINER, unprivileged),
+    Rule("no-docker-socket", "Nobody mounts the Docker socket", CONTAINER, no_socket),
+    Rule("no-open-port", "Only the edge is reached from outside", CONTAINER, published),
+    Rule("no-secret-in-the-open", "No secret in variables, commands, labels", CONTAINER, no_secret),
+    Rule("no-capabilities", "All capabilities are dropped", CONTAINER, bare),
+    Rule("no-new-privileges", "Nothing gains privileges", CONTAINER, no_new_privileges),
+    Rule("log-rotation", "Log files end somewhere", CONTAINER, rotated),
+    Rule("protected-data", "Data volumes are protected and retained", VOLUME, protected),
+    Rule("tunnel-ingress", "A tunnel leads to allowed services only", TUNNEL, tunnelled),
+)
+
+
+def violations(resource: Resource) -> Iterator[tuple[str, str]]:
+    """Yield the rules that a resource breaks, by name, each with what is wrong."""
+    for rule in RULES:
+        if rule.type == resource.type:
+            yield from ((rule.name, told) for told in rule.check(resource))
