@@ -9,8 +9,10 @@ from pathlib import Path
 
 import typer
 
-from ops.backups.inside import Inside, of_store, open_stack, scripts
-from ops.backups.listing import S3, VOLUME, WHOLE, Backup, backups_of, print_backups
+from ops.backups.inside import Inside, of_role, of_store, open_stack, scripts
+from ops.backups.listing import DUMPED, S3, VOLUME, WHOLE, Backup, backups_of, print_backups
+from ops.backups.redis import restore_redis
+from ops.setup import Ready
 from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
@@ -72,7 +74,7 @@ def restore(
     inside = of_store(found, store, stack)
     asked = ready.settings.stack.environment != "development" and not yes
     if store == "redis":
-        return _restore_redis(inside, stack, what, place, progress, to=to, swap=swap, asked=asked)
+        return _restore_redis(ready, inside, stack, what, place, progress, to=to, swap=swap, asked=asked)
     if store != "postgres":
         raise SetupError(
             f"a backup of {store} is not restored by this command", "docs/backups.md says how it is brought back"
@@ -89,7 +91,7 @@ def restore(
         _confirm(f"{to} takes the place of {current}, and every session on it is ended.", current)
     if what is not None:
         with ExitStack() as held:
-            command = [*_from(place), "restore", _named(inside, what, place, progress, held), to]
+            command = [*_from(place), "restore", _named(inside, stack, what, place, progress, held), to]
             if code := inside.run(*scripts("postgres", "restore"), *command):
                 return code
     if not swap:
@@ -102,6 +104,7 @@ def restore(
 
 
 def _restore_redis(
+    ready: Ready,
     inside: Inside,
     stack: str,
     what: str | None,
@@ -123,45 +126,48 @@ def _restore_redis(
         raise SetupError(
             "what Redis holds now could not be backed up, so nothing was changed", "see above; then restore again"
         )
-    with ExitStack() as held:
-        chosen = _named(inside, what, place, progress, held)
-    return inside.run(*scripts("redis", "restore"), *_from(place), chosen)
+    chosen = _chosen(backups_of(inside, progress), what, place, stack)
+    if chosen is None:
+        raise SetupError(f"{what} is no backup of Redis", f"list them: ./dockyard backups {stack}")
+    restore_redis(ready.docker_client(), inside, of_role(ready, "redis"), chosen, place, progress)
+    return 0
 
 
-def _named(inside: Inside, what: str, place: str, progress: Progress, held: ExitStack) -> str:
+def _named(inside: Inside, stack: str, what: str, place: str, progress: Progress, held: ExitStack) -> str:
     """Return what a script in the container calls the backup that a person named."""
     listed = backups_of(inside, progress)
-    if what == LATEST:
-        # By its id: another one may be made before the script looks.
-        there = [one for one in listed if place in one.ids and one.verified == WHOLE]
-        if not there:
-            raise SetupError(f"no good backup of {inside.store} lies in {place}", "take one: ./dockyard backup STACK")
-        return there[-1].ids[place]
-    chosen = [one for one in listed if one.known_as(what)]
-    if len(chosen) == 1:
-        return _there(chosen[0], place)
-    if chosen:
-        raise SetupError(f"{what} may be any of {', '.join(one.name for one in chosen)}", "give the whole name")
+    if chosen := _chosen(listed, what, place, stack):
+        return chosen.ids[place] if place in chosen.ids else chosen.ids[DUMPED]
     file = Path(what)
     if not file.is_file():
         known = [one.name for one in listed[-3:]]
         raise SetupError(
             f"{what} is no backup and no file of this machine",
-            f"list them: ./dockyard backups STACK; the last ones are {', '.join(known) or 'none'}",
+            f"list them: ./dockyard backups {stack}; the last ones are {', '.join(known) or 'none'}",
         )
-    if inside.store != "postgres":
-        raise SetupError(f"{what}: only dumps of Postgres are taken from a file", "docs/backups.md")
     return held.enter_context(inside.holding(file))
 
 
-def _there(chosen: Backup, place: str) -> str:
-    if "dumps" in chosen.ids:
-        return chosen.ids["dumps"]
-    if place not in chosen.ids:
-        other = next(iter(chosen.ids))
-        hint = "leave out --from s3" if other == VOLUME else "take it from there: --from s3"
-        raise SetupError(f"{chosen.name} does not lie in {place}, but in {other}", hint)
-    return chosen.ids[place]
+def _chosen(listed: Sequence[Backup], what: str, place: str, stack: str) -> Backup | None:
+    """Return the backup that a person named, None where it is none of them.
+
+    Raises SetupError where it may be any of several, or does not lie in that place.
+    """
+    if what == LATEST:
+        # By its id: another one may be made before the script looks.
+        there = [one for one in listed if place in one.ids and one.verified == WHOLE]
+        if not there:
+            raise SetupError(f"no good backup lies in {place}", f"take one: ./dockyard backup {stack}")
+        return there[-1]
+    named = [one for one in listed if one.known_as(what)]
+    if len(named) > 1:
+        raise SetupError(f"{what} may be any of {', '.join(one.name for one in named)}", "give the whole name")
+    for one in named:
+        if place not in one.ids and DUMPED not in one.ids:
+            other = next(iter(one.ids))
+            hint = "leave out --from s3" if other == VOLUME else "take it from there: --from s3"
+            raise SetupError(f"{one.name} does not lie in {place}, but in {other}", hint)
+    return next(iter(named), None)
 
 
 def _from(place: str) -> Sequence[str]:

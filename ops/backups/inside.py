@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import docker
+from docker.errors import NotFound
 from docker.models.containers import Container
 
 from ops.setup import Ready, reach
@@ -92,6 +93,17 @@ class Inside:
             )
         return (said or b"").decode(errors="replace")
 
+    def stream(self, *command: str, environment: Mapping[str, str] | None = None) -> Iterator[bytes]:
+        """Run a command and yield what it prints. Raises SetupError with what it said where it fails, at its end."""
+        run = self._api.exec_create(self.container.id, list(command), environment=dict(environment or {}))["Id"]
+        failed = b""
+        for said, complaint in self._api.exec_start(run, stream=True, demux=True):
+            failed = (failed + (complaint or b""))[-2000:]
+            if said:
+                yield said
+        if self._api.exec_inspect(run)["ExitCode"]:
+            raise SetupError(f"{command[0]} failed in {self.container.name}: {failed.decode(errors='replace').strip()}")
+
     @contextmanager
     def holding(self, file: Path) -> Iterator[str]:
         """Put a file of this machine into the container for a while; yields its path there."""
@@ -139,6 +151,18 @@ def open_stack(work: WorkDir, stack: str, progress: Progress) -> tuple[Ready, di
     if missing := [f"backup-{store}" for store in STORES if store in declared and store not in found]:
         progress.line(f"  ! not running: {', '.join(missing)}; look at: ./dockyard logs {stack} {missing[0]}", "yellow")
     return ready, found
+
+
+def of_role(ready: Ready, role: str) -> Container:
+    """Return the container of a role, running or not. Raises SetupError where the state knows none that is there."""
+    client = ready.docker_client()
+    for one in State.of(ready.engine).of_type(CONTAINER):
+        if labels(one).get("dockyard.service") == role and not one.get("delete"):
+            try:
+                return client.containers.get(one["id"])
+            except NotFound:
+                break
+    raise SetupError(f"{role} of the stack {ready.engine.stack} is gone", f"./dockyard up {ready.engine.stack}")
 
 
 def of_store(found: Mapping[str, Inside], store: str, stack: str) -> Inside:

@@ -20,7 +20,7 @@ RESTIC = "/tools/restic"
 DUMPS = "/dumps"
 """Where the container of Postgres sees the dumps from before releases, if there are any."""
 
-VOLUME, S3 = "volume", "s3"
+VOLUME, S3, DUMPED = "volume", "s3", "dumps"
 MANIFEST, UNVERIFIED = "manifest", "unverified"
 """Tags of snapshots that are no backups by themselves: components/scripts/backup-common.sh."""
 
@@ -116,7 +116,7 @@ def dumps(said: str) -> list[Backup]:
     for line in said.splitlines():
         name, size, seconds = line.rsplit(" ", 2)
         made = datetime.fromtimestamp(int(seconds), UTC)
-        found.append(Backup("postgres", name, made, int(size), "no manifest", {"dumps": f"{DUMPS}/{name}"}))
+        found.append(Backup("postgres", name, made, int(size), "no manifest", {DUMPED: f"{DUMPS}/{name}"}))
     return found
 
 
@@ -126,7 +126,7 @@ def print_backups(title: str, found: Iterable[Backup]) -> None:
     for column in ("store", "name", "id", "time (UTC)", "size", "verified", "where"):
         table.add_column(column, justify="right" if column == "size" else "left", no_wrap=True)
     for one in sorted(found, key=lambda one: one.made, reverse=True):
-        short = "" if "dumps" in one.ids else next(iter(one.ids.values()))[:8]
+        short = "" if DUMPED in one.ids else next(iter(one.ids.values()))[:8]
         size = f"{one.size / 1e6:,.1f} MB" if one.size else ""
         table.add_row(
             one.store, one.name, short, f"{one.made:%Y-%m-%d %H:%M:%S}", size, one.verified, ", ".join(one.ids)

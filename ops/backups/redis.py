@@ -1,0 +1,141 @@
+"""Brings a backup of Redis back: it has no second database to restore to, so it is stopped for that."""
+
+from __future__ import annotations
+
+import tarfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import docker
+from docker.models.containers import Container
+
+from ops.backups.inside import Inside
+from ops.backups.listing import RESTIC, S3, Backup
+from toolchain.progress import Progress, SetupError
+
+FILE = "dump.rdb"
+DATA = "/data"
+HEALTHY_SECONDS = 300.0
+"""Until Redis must have loaded what was restored."""
+
+# Redis reads its append-only files where there are any, else dump.rdb. The file takes the place of both: as the base of
+# a new series of append-only files (Redis 7 and later), and, the same file, under the other name.
+_CHANGE = """\
+set -eu
+cd {data}
+mkdir {kept}
+for old in appendonlydir dump.rdb; do [ ! -e "$old" ] || mv "$old" {kept}/; done
+mkdir appendonlydir
+echo 'file appendonly.aof.1.base.rdb seq 1 type b' >appendonlydir/appendonly.aof.manifest
+ln {new} dump.rdb
+mv {new} appendonlydir/appendonly.aof.1.base.rdb
+"""
+_UNDO = """\
+set -eu
+cd {data}
+rm -rf appendonlydir dump.rdb
+mv {kept}/* .
+rmdir {kept}
+"""
+
+
+def restore_redis(
+    client: docker.DockerClient, inside: Inside, redis: Container, chosen: Backup, place: str, progress: Progress
+) -> None:
+    """Put a backup in the place of what Redis holds; what it held stays in a folder of its data volume.
+
+    The backup is fetched and examined before Redis is stopped. Raises SetupError where it is not whole, with nothing
+    changed, and where Redis does not start with it, with everything put back.
+    """
+    now = datetime.now(UTC)
+    new, kept = f".restoring-{now:%Y%m%dT%H%M%SZ}", f"before-{now:%Y%m%dT%H%M%SZ}"
+    names = {"data": DATA, "new": new, "kept": kept}
+    try:
+        with progress.step(f"Fetch {chosen.name}") as step:
+            redis.put_archive(DATA, _archive(inside, chosen, place, new, _owner(redis)))
+            code, said = redis.exec_run(["redis-check-rdb", f"{DATA}/{new}"])
+            if code:
+                raise SetupError(
+                    f"the backup is damaged: {_last_line(said)}",
+                    "nothing was changed; take another: ./dockyard backups STACK",
+                )
+            step.outcome = f"{chosen.size} bytes, whole"
+        with progress.step("Stop Redis, give it the backup, start it") as step:
+            redis.stop(timeout=60)
+            try:
+                _in_its_volume(client, redis, _CHANGE.format(**names))
+                redis.start()
+                _wait(redis)
+            except SetupError as error:
+                redis.stop(timeout=60)
+                _in_its_volume(client, redis, f"[ ! -d {DATA}/{kept} ] || {{ {_UNDO.format(**names)} }}")
+                raise SetupError(
+                    f"Redis did not take the backup: {error}", "it has again what it had before"
+                ) from error
+            finally:
+                redis.start()
+            step.outcome = f"what it held before is kept in {DATA}/{kept}"
+    finally:
+        redis.exec_run(["rm", "-f", f"{DATA}/{new}"])
+
+
+def _archive(inside: Inside, chosen: Backup, place: str, name: str, owner: int) -> Iterator[bytes]:
+    """Yield a tar archive of the backup as restic reads it: it is never whole in our memory."""
+    repository = inside.variables["BACKUP_S3_REPOSITORY" if place == S3 else "RESTIC_REPOSITORY"]
+    about = tarfile.TarInfo(name)
+    about.size, about.mode, about.uid, about.gid = chosen.size, 0o600, owner, owner
+    yield about.tobuf()
+    read = 0
+    command = [RESTIC, "dump", "--no-lock", "--quiet", chosen.ids[place], f"/{FILE}"]
+    for piece in inside.stream(*command, environment={"RESTIC_REPOSITORY": repository}):
+        read += len(piece)
+        yield piece
+    if read != chosen.size:
+        raise SetupError(
+            f"the backup cannot be read whole: {read} of {chosen.size} bytes", "nothing was changed; take another"
+        )
+    yield bytes(-read % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
+
+
+def _in_its_volume(client: docker.DockerClient, redis: Container, script: str) -> None:
+    """Run a script on the data of a stopped container. Raises SetupError where it fails."""
+    attrs: dict[str, Any] = redis.attrs
+    try:
+        client.containers.run(
+            attrs["Image"],
+            entrypoint=["/bin/sh", "-c"],
+            command=[script],
+            user=attrs["Config"]["User"],
+            volumes_from=[str(redis.id)],
+            network_mode="none",
+            read_only=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            remove=True,
+        )
+    except docker.errors.ContainerError as error:
+        raise SetupError(f"its files could not be changed: {error.stderr!r}") from error
+
+
+def _wait(redis: Container) -> None:
+    end = time.monotonic() + HEALTHY_SECONDS
+    while time.monotonic() < end:
+        redis.reload()
+        state = redis.attrs["State"]
+        if not state["Running"] or state.get("Restarting"):
+            raise SetupError(f"it ended: {redis.logs(tail=3).decode(errors='replace').strip()}")
+        if (state.get("Health") or {}).get("Status", "healthy") == "healthy":
+            return
+        time.sleep(0.3)
+    raise SetupError(f"it was not healthy within {HEALTHY_SECONDS:.0f} s")
+
+
+def _last_line(said: object) -> str:
+    lines = said.decode(errors="replace").strip().splitlines() if isinstance(said, bytes) else []
+    return lines[-1] if lines else "redis-check-rdb did not say why"
+
+
+def _owner(redis: Container) -> int:
+    return int(str(redis.attrs["Config"]["User"]).partition(":")[0] or 0)
