@@ -14,6 +14,7 @@ from components.connection import SECRETS_FOLDER, Connection
 from components.container import run_service
 from components.context import StackContext
 from components.data_stores import STORE_USER
+from components.dumps import Dumps
 from components.external_stores import DOCKER_HOST, given
 from components.job import OneShotJob
 from components.metrics_files import writable
@@ -34,6 +35,10 @@ SCRIPTS = "/run/backup"
 REPOSITORIES = "/backups"
 TOOLS_FOLDER = "/tools"
 SCRATCH = "/scratch"
+DUMPS = "/dumps"
+CHECKS = "checks"
+"""Folder of the scripts with the drill's own checks: drill-postgres.sh."""
+
 GRAFANA_DATA = "/grafana"
 PROMETHEUS_DATA = "/prometheus"
 CREDENTIALS = "s3-credentials"
@@ -54,6 +59,8 @@ class BackupsConfig:
     """The product's data stores."""
 
     monitoring: MonitoringStack
+    dumps: Dumps | None = None
+    """Those from before releases, where there are any: they are restored like backups."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +121,19 @@ class BackupSet(pulumi.ComponentResource):
             user=STORE_USER,
             limits=self._backups.limits.postgres,
             network=config.context.app_network,
-            files={"pgpass": pgpass, **{name: script(name) for name in FOR_POSTGRES}},
+            files={
+                "pgpass": pgpass,
+                **{name: script(name) for name in FOR_POSTGRES},
+                **{f"{CHECKS}/{name}.sql": f"{sql}\n" for name, sql in self._backups.drill.checks.items()},
+            },
             env={
                 "PGHOST": store.env["DATABASE_HOST"],
                 "PGUSER": store.env["DATABASE_USER"],
                 "PGDATABASE": store.env["DATABASE_NAME"],
                 "PGPASSFILE": f"{SECRETS_FOLDER}/pgpass",
+                "DRILL_RTO": str(self._backups.drill.rto),
             },
-            mounts=(),
+            mounts=(Mount(config.dumps.volume.name, DUMPS),) if config.dumps else (),
             scratch=True,
             after=_ready(store),
         )

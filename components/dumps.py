@@ -65,7 +65,7 @@ class Dumps:
     ) -> None:
         self._name, self._store, self._image = name, store, image
         self._context, self._parent = context, parent
-        self._volume: docker.Volume = data_volume(f"{name}-dumps", context, parent)
+        self.volume: docker.Volume = data_volume(f"{name}-dumps", context, parent)
 
     def before(self, workload: str, image: str, *, frozen: bool) -> OneShotJob:
         """Dump the database (`pg_dump -Fc`, Pivotal Flow's document) once for each image of a workload."""
@@ -90,7 +90,7 @@ class Dumps:
                 },
                 limits=Limits.model_validate({"memory": "256MB"}),
                 networks=(Attachment(self._context.app_network),),
-                mounts=(Mount(self._volume.name, FOLDER, read_only=False), *self._store.admin, *told),
+                mounts=(Mount(self.volume.name, FOLDER, read_only=False), *self._store.admin, *told),
                 tmpfs=("/tmp",),
             ),
             self._context,
