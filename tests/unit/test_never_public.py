@@ -64,17 +64,16 @@ def offences(world: World, allowed: set[str]) -> list[Reach]:
     return [reach for reach in reaches(world) if reach.target not in allowed and not reach.guarded]
 
 
+@cache
+def shipped(stack: str) -> World:
+    """Render a shipped stack, once for all tests: it takes seconds. Whoever changes it takes a copy."""
+    return rendered(stack)
+
+
 @pytest.fixture(scope="module")
 def world_of() -> Callable[[str], World]:
     """Render each shipped stack once."""
-    made: dict[str, World] = {}
-
-    def get(stack: str) -> World:
-        if stack not in made:
-            made[stack] = rendered(stack)
-        return made[stack]
-
-    return get
+    return shipped
 
 
 @pytest.mark.parametrize("stack", STACKS)
