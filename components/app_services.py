@@ -77,7 +77,7 @@ class AppServices(pulumi.ComponentResource):
         given = pulumi.Config("dockyard")
         self.secrets |= {wanted: found for wanted in product.optional_secrets if (found := given.get_secret(wanted))}
         self._around = Surroundings(name, config.context, self, config.image("busybox"), self.connections, self.secrets)
-        self._dumps = self._dumps_volume()
+        self.dumps = self._dumps_volume()
         self._done: dict[str, Gate] = {}
         after = {name: job.after for name, job in product.jobs.items()}
         after |= {name: service.after for name, service in product.services.items()}
@@ -170,10 +170,10 @@ class AppServices(pulumi.ComponentResource):
 
     def _dump(self, name: str, wanted: bool) -> list[Gate]:
         """Dump the database before a new image of a workload that migrates it; return what waits for that."""
-        if not wanted or self._dumps is None:
+        if not wanted or self.dumps is None:
             return []
         image = self._image(name, self._config.product.workloads[name])
-        return [self._dumps.before(name, image, frozen=self._config.frozen(name)).done]
+        return [self.dumps.before(name, image, frozen=self._config.frozen(name)).done]
 
     def _gates(self, names: Sequence[str]) -> list[Gate]:
         return [self._done[name] for name in names]
