@@ -1,8 +1,10 @@
 """What is told of a stack: networks, volumes, strangers, the engine's own view, and what a repair does."""
 
 import json
+import re
 import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -231,6 +233,18 @@ def test_where_data_are_lost_nothing_that_stands_on_them_is_started():
     assert repair.plan(kept).targets == [URN]
 
 
+def test_where_data_are_lost_nothing_is_repaired_that_would_bring_along_what_stands_on_them():
+    lost = only({"labels": DATA}, kind=VOLUME, name="data", identity="data-1")
+    below = only({}, kind=NETWORK, name="app", identity="app-1")
+    mount = {"mounts": [{"type": "volume", "source": "data-1", "target": "/data"}]}
+    store = declared(mount, name="postgres", dependencies=frozenset({below.urn}))
+    gone = [finding(Repair.UPDATE, below.urn), finding(Repair.REWRITE, also=(store.urn,)), finding(Repair.UNPAUSE)]
+    kept = repair.guarded([next(others.volume(lost, {})), *gone], [below, lost, store, declared()])
+    assert [one.repair for one in kept] == [Repair.NOBODY] * 3 + [Repair.UNPAUSE]
+    assert "postgres anew, whose data are lost" in kept[1].remedy
+    assert repair.guarded(gone, [below, store, declared()]) == gone
+
+
 def test_networks_are_joined_and_left_as_declared():
     done = []
 
@@ -285,6 +299,14 @@ def report(**more) -> Report:
 def test_the_exit_code_says_whether_something_drifted_or_nobody_can_tell(more, code):
     assert report(**more).code == code
     assert json.loads(report(**more).as_json())["exit_code"] == code
+
+
+def test_every_key_of_the_json_is_documented_and_no_other():
+    said = json.loads(report(findings=[finding(Repair.UPDATE)]).as_json())
+    text = (Path(__file__).resolve().parents[2] / "docs/drift.md").read_text().partition("## For a program")[2]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", text.partition("\n## ")[0], re.MULTILINE))
+    assert {*rows} == {*said}
+    assert {*re.findall(r"`(\w+)`", rows["findings"])} == {*said["findings"][0]}
 
 
 def test_a_finding_is_one_line_with_resource_field_both_values_and_the_repair():
