@@ -152,7 +152,9 @@ def memory(info: Mapping[str, Any], reserved: int, source: str) -> list[Finding]
     remedy = "lower reserved: of services and stores, or take a larger host"
     if reserved > total:
         return [Finding("memory", "failed", told, remedy)]
-    return [Finding("memory", "warning" if reserved > MEMORY_WARNED * total else "ok", told, remedy)]
+    if reserved > MEMORY_WARNED * total:
+        return [Finding("memory", "warning", told, remedy)]
+    return [Finding("memory", "ok", told)]
 
 
 def cores(info: Mapping[str, Any], limits: Sequence[float], source: str) -> list[Finding]:
