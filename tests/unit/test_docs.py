@@ -134,6 +134,19 @@ def test_the_pages_are_all_looked_at_and_commands_are_found_on_them():
     assert {*COMMAND.commands} <= found
 
 
+def test_the_seeds_scripts_all_have_their_counterparts_and_the_tests_that_show_it():
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", (ROOT / "docs/ci.md").read_text(), re.MULTILINE)
+    said = {script.strip("`").split()[0].rstrip("`"): (verb, tests) for script, verb, tests in rows}
+    for script in (
+        *("deploy-apps.sh", "build-docker.sh", "db-migrate.sh", "api-smoke.sh", "prometheus-check.sh"),
+        *("container-backup.sh", "container-restore.sh", "health"),
+    ):
+        verb, tests = said[script]
+        assert "./dockyard" in verb, script
+        for file in re.findall(r"`(tests/[^`]*)`", tests):
+            assert (ROOT / file).exists(), file
+
+
 def test_every_symptom_of_the_teams_own_documents_leads_to_a_section():
     rows = {(document, symptom): anchor for document, symptom, anchor in seeds_rows()}
     assert {*rows} == {(document, one) for document, listed in SYMPTOMS.items() for one in listed}

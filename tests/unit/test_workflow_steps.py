@@ -125,11 +125,48 @@ class TestRollback:
     )
     def test_the_summary_says_what_came_of_it(self, runner, rollback, done, told):
         runner.answer("dockyard", "status", "the table\n", code=1)
-        said = {"UP": "failure", "VERIFIED": "skipped", "ROLLBACK": rollback, "DONE": done, "AGAIN": "success"}
+        said = {
+            "BACKUP": "success",
+            "UP": "failure",
+            "VERIFIED": "skipped",
+            "ROLLBACK": rollback,
+            "DONE": done,
+            "AGAIN": "success",
+        }
         assert runner.run("production/deploy/Summary", **said).returncode == 0
         assert told in runner.summary.read_text()
         assert "the table" in runner.summary.read_text()
         assert ("rolled back" in runner.summary.read_text().lower()) == (rollback == "success")
+
+
+class TestBeforeADeploy:
+    @pytest.mark.parametrize(("code", "goes_on"), [(0, True), (1, False), (2, True)])
+    @pytest.mark.parametrize("step", ["production/plan", "staging/deploy"])
+    def test_what_failed_stops_it_and_what_nobody_can_tell_does_not(self, runner, step, code, goes_on):
+        runner.answer("dockyard", "doctor", "the table\n", code=code)
+        done = runner.run(f"{step}/What the machine lacks")
+        assert (done.returncode == 0) == goes_on
+        assert done.stdout == "the table\n"
+        assert runner.calls[0].endswith("--no-cis")
+
+    @pytest.mark.parametrize(
+        ("before", "code", "calls"), [("none\n", 0, []), ("one", 1, ["dockyard backup production"])]
+    )
+    def test_a_stack_that_was_up_is_saved_first_and_a_backup_that_fails_stops_the_deploy(
+        self, runner, before, code, calls
+    ):
+        (runner.work.parent / "before").write_text(before)
+        runner.answer("dockyard", "backup", "", code=1)
+        done = runner.run("production/deploy/Back up")
+        assert (done.returncode, runner.calls) == (code, calls)
+
+
+class TestRestoreDrill:
+    def test_a_drill_that_fails_fails_its_step_though_its_words_go_into_the_summary(self, runner):
+        runner.answer("dockyard", "restore-drill", "not equal\n", code=1)
+        assert runner.run("restore-drill/drill/Restore the latest backup into a throwaway Postgres").returncode == 1
+        assert runner.run("restore-drill/drill/Summary").returncode == 0
+        assert "not equal" in runner.summary.read_text()
 
 
 class TestDrift:

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 import typer
@@ -58,6 +59,10 @@ class TestWhatIsCalled:
             "preview",
             "verify",
             "rollback",
+            "doctor",
+            "backup",
+            "restore-drill",
+            "cleanup",
             "drift",
             "status",
             "test",
@@ -74,7 +79,8 @@ class TestWhatIsCalled:
 
     def test_every_stack_that_a_workflow_names_has_its_file(self):
         named = {stack for _, job in jobs() for stack in job.get("strategy", {}).get("matrix", {}).get("stack", ())}
-        named |= {one["stack"] for one in workflow("drift")["jobs"]["look"]["strategy"]["matrix"]["include"]}
+        for file, job in (("drift", "look"), ("cleanup", "clean-up")):
+            named |= {one["stack"] for one in workflow(file)["jobs"][job]["strategy"]["matrix"]["include"]}
         assert named == {"staging", "production"}
         for stack in named:
             assert load(read_stack_file(ROOT, stack), stack, checkout=ROOT, preview=True).stack.preview_without_secrets
@@ -100,7 +106,7 @@ class TestWhatIsAllowed:
     def test_no_job_runs_for_ever(self):
         for name, job in jobs():
             # One that calls another workflow ends with that one's jobs.
-            assert "uses" in job or 0 < job["timeout-minutes"] <= 120, name
+            assert "uses" in job or 0 < job["timeout-minutes"] <= 180, name
 
     def test_every_action_is_pinned_by_its_commit_and_says_its_version(self):
         lines = [line for file in [*WORKFLOWS, *ACTIONS] for line in file.read_text().splitlines() if "uses: " in line]
@@ -158,7 +164,9 @@ class TestDeploys:
         production = workflow("production")["jobs"]
         assert (production["plan"]["needs"], production["deploy"]["needs"]) == ("checks", "plan")
         runs = [step.get("run", "") for step in production["deploy"]["steps"]]
-        order = ["./dockyard up production", "./dockyard status production", "./dockyard verify production"]
+        assert "./dockyard doctor production" in production["plan"]["steps"][2]["run"]
+        verbs = ("backup", "up", "status", "verify")
+        order = [f"./dockyard {verb} production" for verb in verbs]
         found = [next(place for place, run in enumerate(runs) if call in run) for call in order]
         back = next(place for place, run in enumerate(runs) if "./dockyard rollback production" in run)
         assert found == sorted(found)
@@ -174,12 +182,29 @@ class TestDeploys:
 
     def test_nothing_that_runs_on_a_stacks_runner_takes_stand_ins_for_plugins_or_loses_the_tools(self):
         found = [(name, job) for name, job in jobs() if "self-hosted" in job.get("runs-on", ())]
-        assert len(found) == 4
+        assert len(found) == 6
         for name, job in found:
             assert job["env"]["DOCKYARD_PLUGINS"] == "official", name
             checkout, ready = job["steps"][:2]
             assert checkout["with"]["clean"] is False, name
             assert ready["uses"] == "./.github/actions/stack-runner", name
+
+    def test_what_runs_by_the_clock_has_a_button_too_and_no_two_of_them_begin_at_once(self):
+        began = []
+        for name in ("drift", "restore-drill", "cleanup"):
+            on = workflow(name)["on"]
+            assert set(on) == {"schedule", "workflow_dispatch"}, name
+            minute, hour, *_ = on["schedule"][0]["cron"].split()
+            began.append(60 * int(hour) + int(minute))
+        assert all(later - one >= 20 for one, later in pairwise(sorted(began)))
+
+    def test_production_is_cleaned_up_and_looked_at_after_that(self):
+        runs = [step["run"] for step in workflow("cleanup")["jobs"]["clean-up"]["steps"] if "run" in step]
+        assert [run.split()[1] for run in runs] == ["cleanup", "verify"]
+
+    def test_a_pull_request_is_held_against_the_policies(self):
+        (preview,) = [step for name, step in steps() if name.startswith("pull-request/preview/pulumi/actions@")]
+        assert (ROOT / preview["with"]["policyPacks"] / "PulumiPolicy.yaml").is_file()
 
     def test_drift_is_looked_for_before_the_alert_of_a_missed_look(self):
         (said,) = [one["cron"].split() for one in workflow("drift")["on"]["schedule"]]
