@@ -204,8 +204,14 @@ def _upkeep(shown: Shown) -> list[Panel]:
                     f"sum(increase(pg_stat_checkpointer_num_requested_total{{{FI}}}[30m]))",
                     "checkpoints asked for in 30 minutes",
                 ),
+                Query(
+                    f"max(pg_stat_archiver_last_archive_age{{{FI}}} and on (product, environment, job, instance)"
+                    f" pg_settings_archive_timeout_seconds{{{FI}}} > 0) or vector(0)",
+                    "seconds since a segment was archived",
+                ),
             ],
-            "Segments of the log that were archived or not; checkpoints, and those that max_wal_size asked for.",
+            "Segments of the log that were archived or not, and since when, where point_in_time is on; checkpoints, and"
+            " those that max_wal_size asked for.",
             SHORT,
         ),
         chart(
