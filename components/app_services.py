@@ -112,7 +112,9 @@ class AppServices(pulumi.ComponentResource):
         image = self._config.image(wanted.run_image)
         if wanted.point_in_time is None:
             return run_postgres(name, wanted, image=image, context=context, parent=self)
-        backups = PointInTimeBackups(name, wanted, image=image, context=context, parent=self)
+        where = self._config.product.backups
+        s3 = where.s3 if where.on else None
+        backups = PointInTimeBackups(name, wanted, image=image, context=context, parent=self, s3=s3)
         store = run_postgres(name, wanted, image=image, context=context, parent=self, archive=backups.archive)
         self.containers[POINT_IN_TIME] = backups.run(store)
         self.secrets[POINT_IN_TIME_KEY] = backups.key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_docker as docker
@@ -12,11 +13,13 @@ from components.connection import Connection
 from components.container import run_service
 from components.context import StackContext
 from components.data_stores import PGDATA, SERVER_FILES, SOCKET, STORE_USER, WalArchive
+from components.external_stores import given
 from components.metrics_files import writable
 from components.secret import secret
 from components.shell import SCHEDULE_FILE, scheduled, script
 from components.spec import Attachment, ContainerSpec, Mount
 from components.volume import config_volume, data_volume
+from settings.backups import S3
 from settings.names import METRICS_FOLDER, POINT_IN_TIME
 from settings.point_in_time import KEY, PointInTime
 from settings.stores import Postgres
@@ -45,19 +48,27 @@ class PointInTimeBackups:
     archive: WalArchive
 
     def __init__(
-        self, name: str, config: Postgres, *, image: str, context: StackContext, parent: pulumi.Resource
+        self,
+        name: str,
+        config: Postgres,
+        *,
+        image: str,
+        context: StackContext,
+        parent: pulumi.Resource,
+        s3: S3 | None = None,
     ) -> None:
         if config.point_in_time is None:
             raise ValueError(f"{name}: Postgres without point_in_time has no base backups")
         self._name, self._image, self._context, self._parent = name, image, context, parent
         self._postgres, self._config = config, config.point_in_time
+        self._offsite = s3 if config.point_in_time.offsite else None
         self.key = secret(KEY, f"{name}-point-in-time-key", parent)
         repository = data_volume(f"{name}-base-backups", context, parent)
         socket = config_volume(f"{name}-socket", context, parent)
         self._files = ConfigVolume(
             f"{name}-pgbackrest",
             files={
-                CONFIGURATION: configuration(config, self._config, self.key),
+                CONFIGURATION: configuration(config, self._config, self.key, self._offsite, context),
                 **{file: script(file) for file in SCRIPTS},
             },
             owner=STORE_USER,
@@ -100,7 +111,7 @@ class PointInTimeBackups:
             env={
                 **_ENV,
                 "REPOSITORY": REPOSITORY,
-                "REPOSITORIES": "1",
+                "REPOSITORIES": "1 2" if self._offsite else "1",
                 "FULL_EVERY": str(self._config.full_every),
                 "SCRATCH": SCRATCH,
                 "PGHOST": SOCKET,
@@ -132,25 +143,58 @@ class PointInTimeBackups:
         return run_service(f"{self._name}-{POINT_IN_TIME}", spec, self._context, options)
 
 
-def configuration(config: Postgres, said: PointInTime, key: pulumi.Output[str]) -> pulumi.Output[str]:
-    """Return pgbackrest.conf, which holds the passphrase."""
+def configuration(
+    config: Postgres, said: PointInTime, key: pulumi.Output[str], s3: S3 | None, context: StackContext
+) -> pulumi.Output[str]:
+    """Return pgbackrest.conf, which holds the passphrase, and the keys of S3."""
     plain = {
         "repo1-path": REPOSITORY,
-        # By age: the youngest full backup that is old enough stays, with all that came after it, the log included.
-        "repo1-retention-full-type": "time",
-        "repo1-retention-full": str(said.keep // 86400),
-        # Small files lie together, and of a large one only what changed is copied.
-        "repo1-bundle": "y",
-        "repo1-block": "y",
+        **_repository(1, said),
+        **(_s3(s3, context) | _repository(2, said) if s3 else {}),
         "compress-type": "zst",
         "start-fast": "y",
-        # Files that another release of the container will not find; the engine keeps what is printed.
+        # The engine keeps what is printed; files of its own would fill up unread.
         "log-level-file": "off",
         "log-level-console": "warn",
         "lock-path": "/tmp/pgbackrest",
     }
     lines = "".join(f"{name}={value}\n" for name, value in plain.items())
-    stanza = f"[{STANZA}]\npg1-path={SERVER_FILES}\npg1-socket-path={SOCKET}\npg1-user={config.user}\n"
-    return pulumi.Output.concat(
-        "[global]\n", lines, "repo1-cipher-type=aes-256-cbc\nrepo1-cipher-pass=", key, "\n\n", stanza
-    )
+    hidden: dict[str, pulumi.Output[str]] = {"repo1-cipher-pass": key}
+    if s3:
+        hidden |= {
+            "repo2-cipher-pass": key,
+            "repo2-s3-key": given(s3.access_key),
+            "repo2-s3-key-secret": given(s3.secret_key),
+        }
+    secrets = [part for name, value in hidden.items() for part in (f"{name}=", value, "\n")]
+    stanza = f"\n[{STANZA}]\npg1-path={SERVER_FILES}\npg1-socket-path={SOCKET}\npg1-user={config.user}\n"
+    return pulumi.Output.concat("[global]\n", lines, *secrets, stanza)
+
+
+def _repository(number: int, said: PointInTime) -> dict[str, str]:
+    options = {
+        "cipher-type": "aes-256-cbc",
+        # By age: the youngest full backup that is old enough stays, with all that came after it, the log included.
+        "retention-full-type": "time",
+        "retention-full": str(said.keep // 86400),
+        # Small files lie together, and of a large one only what changed is copied.
+        "bundle": "y",
+        "block": "y",
+    }
+    return {f"repo{number}-{name}": value for name, value in options.items()}
+
+
+def _s3(s3: S3, context: StackContext) -> dict[str, str]:
+    """Return where the second repository is. Buckets stand in the path: not every S3 has a name for each of them."""
+    where = urlsplit(s3.endpoint)
+    prefix = s3.prefix or f"{context.product}/{pulumi.get_stack()}"
+    return {
+        "repo2-type": "s3",
+        "repo2-path": f"/{prefix}/pgbackrest",
+        "repo2-s3-bucket": s3.bucket,
+        "repo2-s3-endpoint": where.hostname or "",
+        "repo2-storage-port": str(where.port or 443),
+        # It has no default, and what is no AWS asks for none.
+        "repo2-s3-region": s3.region or "us-east-1",
+        "repo2-s3-uri-style": "path",
+    }

@@ -45,6 +45,7 @@ def check_together(
         *_network_problems(product),
         *_threshold_problems(product),
         *_receiver_problems(product),
+        *_offsite_problems(product),
     )
     problems += [in_either(*problem) for problem in shared]
     problems += _image_problems(stack, product, images, stack_file, stack_lines, in_product)
@@ -139,6 +140,14 @@ def _an_alert(name: str, known: Collection[str]) -> str:
     near = get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f": {' or '.join(near)}?" if near else ""
     return f"the name of an alert in rules/{hint}"
+
+
+def _offsite_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+    own, s3 = product.own_postgres, product.backups.s3
+    wanted = own is not None and own.point_in_time is not None and own.point_in_time.offsite
+    if wanted and s3 and product.backups.on and not s3.endpoint.startswith("https://"):
+        expected = "an https:// address: pgBackRest takes no other (or postgres.point_in_time.offsite: false)"
+        yield ["backups", "s3", "endpoint"], spell(s3.endpoint), expected
 
 
 def _publish_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
