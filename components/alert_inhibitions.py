@@ -30,6 +30,7 @@ ESCALATIONS: dict[str, tuple[str, ...]] = {
     "EventLoopBlocked": ("EventLoopLagHigh",),
     "LowMemoryAvailable": ("ScaleMemoryWarning",),
     "NotificationsFailing": ("NotificationAttemptsFailing",),
+    "OffsiteBackupMissed": ("OffsiteBackupFailed",),
     "PostgresConnectionsExhausted": ("HighDatabaseConnections",),
     "PostgresDown": ("DatabaseConnectionIssues",),
     "PostgresWraparoundNear": ("PostgresWraparoundRisk",),

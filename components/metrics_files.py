@@ -27,8 +27,10 @@ def metrics_folder(name: str, image: str, context: StackContext) -> MetricsFolde
         dockyard_backup_duration_seconds
         dockyard_backup_last_success_timestamp_seconds   of the last good one, as its size
         dockyard_backup_size_bytes
+        dockyard_backup_expected_timestamp_seconds       since when there should be one: never made is missed too
 
-    each with `store` ("postgres") and `kind` ("before-release", "scheduled"), and with `store` alone
+    each with `store` ("postgres", "redis", "grafana", "prometheus") and `kind` ("before-release", "scheduled", "offsite":
+    its copy in S3, which has no size), and with `store` alone
     `dockyard_backup_last_verified_restore_timestamp_seconds`, which until the first restore is the time of the first
     backup. What `./dockyard` says of releases stands in ops/metrics_file.py.
     """

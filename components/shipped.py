@@ -108,7 +108,7 @@ def shown(settings: Settings) -> Shown:
         objectives=tuple(name for name, service in product.services.items() if service.slo),
         figures=tuple(Figure(kpi.title, kpi.query, kpi.unit) for kpi in product.kpis),
         edge=bool(product.publish or product.routed or any(service.port for service in product.services.values())),
-        backups=product.dumps_database,
+        backups=product.dumps_database or product.backups.on,
         certificates=bool(settings.stack.tunnel or product.monitoring.probes.urls or product.routed),
         probes=product.monitoring.probes.enabled,
         tunnel=bool(settings.stack.tunnel),

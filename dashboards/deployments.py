@@ -136,10 +136,12 @@ def _backups(shown: Shown) -> list[Panel]:
         chart(
             "Age of the last backup",
             Query(
-                f"time() - max by (store, kind) (dockyard_backup_last_success_timestamp_seconds{{{F}}})",
+                f"time() - max by (store, kind) (dockyard_backup_last_success_timestamp_seconds{{{F}}}"
+                f" or dockyard_backup_expected_timestamp_seconds{{{F}}})",
                 "{{store}} {{kind}}",
             ),
-            "How old the data are that could be brought back. Dumps before a release are as old as the release.",
+            "How old the data are that could be brought back, or for how long a first backup has been expected. Dumps"
+            " before a release are as old as the release; `offsite` is the copy in S3.",
             SECONDS,
             Limits(critical=shown.limit("BackupMissed")),
         ),
@@ -151,8 +153,12 @@ def _backups(shown: Shown) -> list[Panel]:
         ),
         chart(
             "Duration of backups",
-            Query(f"max by (store, kind) (dockyard_backup_duration_seconds{{{F}}})", "{{store}} {{kind}}"),
-            "How long the last backup took.",
+            Query(
+                f"max by (store, kind) (dockyard_backup_duration_seconds{{{F}}} or label_replace("
+                f'dockyard_backup_drill_duration_seconds{{{F}}}, "kind", "restore drill", "", ""))',
+                "{{store}} {{kind}}",
+            ),
+            "How long the last backup took, and the last restore drill.",
             SECONDS,
             Limits(warning=shown.limit("BackupSlow")),
         ),
