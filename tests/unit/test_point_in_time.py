@@ -1,0 +1,250 @@
+"""Base backups and the log's archive: what is made, what is refused, and what the scripts say of a backup."""
+
+import json
+import os
+import subprocess
+from datetime import UTC, datetime
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from components.app_services import AppServices, AppServicesConfig
+from components.shell import script
+from ops.backups.point_in_time import parse_moment
+from settings.product import Product
+from tests.unit.shells import shells
+from tests.unit.world import build
+from toolchain.progress import SetupError
+
+PRODUCT = """
+name: shop
+services: {api: {image: "registry/api:1", needs: [postgres], health: {command: ["true"]}}}
+postgres:
+  database: shop
+  user: shop_user
+  shared_buffers: 256MB
+  limits: {memory: 1GB}
+"""
+ON = PRODUCT + "  point_in_time: {archive_timeout: 30s, keep: 14d}\n"
+S3 = """
+backups:
+  enabled: true
+  s3: {endpoint: 'https://s3.test:9000', bucket: kept, access_key: key-id, secret_key: key}
+"""
+BACKUP, WRITER = "shop-app-postgres-backup-pgbackrest", "shop-app-postgres-pgbackrest-writer"
+GIVEN = {"point-in-time-key": "hush", "key-id": "AKIA", "key": "more-hush"}
+
+
+@pytest.fixture
+def app(make_context):
+    def build_app(text: str = ON, **context):
+        def program():
+            product = Product.model_validate(yaml.safe_load(text))
+            product = product.model_copy(update={"backups": product.backups.in_environment("production")})
+            made = make_context(**context)
+            AppServices("shop-app", AppServicesConfig(product, made, lambda name: f"image-of-{name}", None))
+
+        return build(program, secrets=GIVEN)
+
+    return build_app
+
+
+def targets(made) -> dict[str, bool]:
+    """Folder → whether it is mounted read-only."""
+    return {one["target"]: one["readOnly"] for one in made.inputs["mounts"]}
+
+
+def conf(world) -> str:
+    return next(text for path, text in world[WRITER].files.items() if path.endswith("/pgbackrest.conf"))
+
+
+def test_without_it_nothing_of_it_is_made_and_postgres_archives_nothing(app):
+    world = app(PRODUCT)
+    assert not [one.name for one in world.made if "pgbackrest" in one.name or "socket" in one.name]
+    assert world["shop-app-postgres"].inputs["image"] == "image-of-postgres"
+    assert not any("archive" in word for word in world["shop-app-postgres"].inputs["command"])
+
+
+def test_postgres_hands_its_log_over_and_keeps_the_volume_and_the_folder_that_it_had(app):
+    before, after = app(PRODUCT)["shop-app-postgres"], app()["shop-app-postgres"]
+    said = after.inputs["command"]
+    assert after.inputs["image"] == "image-of-postgres-pgbackrest"
+    assert {"archive_mode=on", "archive_timeout=30s"} <= set(said)
+    assert any(word.startswith("archive_command=") and word.endswith("wal-push.sh %p") for word in said)
+    assert after.env == before.env
+    assert targets(before).items() <= targets(after).items()
+
+
+def test_the_repository_is_a_data_volume_that_outlives_the_stack(app):
+    volume = app(protects_data=True)["shop-app-postgres-base-backups"]
+    assert volume.label("dockyard.volume") == "data"
+    assert volume.protect and volume.retain_on_delete
+
+
+def test_what_takes_the_backups_can_write_everything_but_the_database(app):
+    backup = app()[BACKUP]
+    assert backup.inputs["user"] == "999:999"
+    writable = {folder for folder, read_only in targets(backup).items() if not read_only}
+    assert targets(backup)["/var/lib/postgresql/data"] is True
+    assert {"/var/lib/pgbackrest", "/var/lib/pgbackrest-scratch", "/var/run/postgresql"} <= writable
+    assert "ports" not in backup.inputs and backup.inputs["readOnly"] is True
+    assert backup.delete_before_replace, "two would back up at once"
+    assert "shop-app-postgres" in backup.waits_for
+
+
+def test_the_passphrase_stands_in_a_file_of_mode_0400_and_nowhere_else(app):
+    world = app()
+    assert "repo1-cipher-type=aes-256-cbc" in conf(world) and "repo1-cipher-pass=hush\n" in conf(world)
+    assert "uploads" in {path.split("[")[0] for path in world[WRITER].secrets}
+    for one in world.made:
+        plain = {key: value for key, value in one.inputs.items() if key != "uploads"}
+        assert "hush" not in json.dumps(plain), one.name
+
+
+def test_what_is_older_than_asked_goes_and_nothing_younger(app):
+    said = conf(app())
+    assert "repo1-retention-full-type=time\nrepo1-retention-full=14\n" in said
+
+
+def test_a_second_repository_is_in_s3_where_backups_go_there(app):
+    world = app(ON + S3)
+    said = conf(world)
+    assert "repo2-s3-endpoint=s3.test\nrepo2-storage-port=9000\n" in said
+    assert "repo2-cipher-type=aes-256-cbc" in said and "repo2-s3-key-secret=more-hush" in said
+    assert world[BACKUP].env["REPOSITORIES"] == "1 2"
+
+
+@pytest.mark.parametrize("text", [ON, ON.replace("keep: 14d", "offsite: false") + S3])
+def test_no_second_repository_where_nobody_wants_one(app, text):
+    world = app(text)
+    assert "repo2" not in conf(world)
+    assert world[BACKUP].env["REPOSITORIES"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"wal_retention": "7d", "point_in_time": {}}, "wal_retention or point_in_time, not both"),
+        ({"settings": {"archive_command": "true"}, "point_in_time": {}}, "settings without archive_command"),
+        ({"point_in_time": {"archive_timeout": "6m"}}, "less than or equal to 300"),
+        ({"point_in_time": {"keep": "36h"}}, "multiple of 86400"),
+        ({"point_in_time": {"schedule": "yearly"}}, "five fields of cron"),
+    ],
+)
+def test_what_cannot_be_is_refused(change, told):
+    said = yaml.safe_load(PRODUCT)
+    said["postgres"] |= change
+    with pytest.raises(ValidationError, match=told):
+        Product.model_validate(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("2026-11-21 12:00:00+00", "2026-11-21 12:00:00.000000+00"),
+        ("2026-11-21T12:00:00.5+02:00", "2026-11-21 10:00:00.500000+00"),
+        ("2026-11-21 12:00", "2026-11-21 12:00:00.000000+00"),
+        ("2026-11-21T12:00:00Z", "2026-11-21 12:00:00.000000+00"),
+    ],
+)
+def test_a_time_is_read_in_its_zone_or_in_utc(said, read):
+    assert parse_moment(said, datetime(2026, 11, 22, tzinfo=UTC)) == read
+
+
+@pytest.mark.parametrize(("said", "told"), [("yesterday", "no time"), ("2026-11-23 00:00:00Z", "still to come")])
+def test_no_time_and_a_time_to_come_are_refused(said, told):
+    with pytest.raises(SetupError, match=told):
+        parse_moment(said, datetime(2026, 11, 22, tzinfo=UTC))
+
+
+PGBACKREST = """#!/bin/sh
+echo "$@" >>"$TOLD"
+case "$*" in
+    *verify) cat "$FAULTS" ;;
+    *backup) exit "$BACKUP" ;;
+esac
+"""
+PSQL = """#!/bin/sh
+case $(cat) in *label*) echo 20261121-000000F ;; *size*) echo 4096 ;; *) echo "$TYPE" ;; esac
+"""
+BROKEN = "stanza: main\nstatus: error\n  backup: x, status: invalid, total files checked: 2, total valid files: 1\n"
+
+
+@pytest.fixture(params=shells().values(), ids=shells())
+def backup(request, tmp_path):
+    """Run base-backup.sh with a pgBackRest that does as it is told; return exit code, its commands and the metrics."""
+    for name, text in {"pgbackrest": PGBACKREST, "psql": PSQL}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "base-backup.sh").write_text(script("base-backup.sh"))
+    (tmp_path / "restore-at.sh").write_text('echo "drill" >>"$TOLD"; exit "$DRILL"')
+
+    def run(*arguments, faults="", code=0, kind="full", repositories="1", drill=0):
+        (tmp_path / "faults").write_text(faults)
+        told = tmp_path / "told"
+        told.write_text("")
+        env = {
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "TOLD": str(told),
+            "FAULTS": str(tmp_path / "faults"),
+            "BACKUP": str(code),
+            "TYPE": kind,
+            "DRILL": str(drill),
+            "REPOSITORY": str(tmp_path),
+            "REPOSITORIES": repositories,
+            "FULL_EVERY": "604800",
+            "METRICS_FOLDER": str(tmp_path),
+        }
+        done = subprocess.run([*request.param, "base-backup.sh", *arguments], cwd=tmp_path, env=env, check=False)
+        metrics = "".join(file.read_text() for file in sorted(tmp_path.glob("*.prom")))
+        return done.returncode, told.read_text().splitlines(), metrics
+
+    return run
+
+
+GOOD = 'dockyard_backup_success{kind="scheduled",store="postgres-base"} 1'
+BAD = 'dockyard_backup_success{kind="scheduled",store="postgres-base"} 0'
+
+
+def test_a_backup_is_read_back_before_older_ones_go_and_a_full_one_is_restored(backup):
+    code, told, metrics = backup()
+    assert (code, [line.split()[-1] for line in told]) == (0, ["stanza-create", "backup", "verify", "expire", "drill"])
+    assert "--no-expire-auto" in told[1]
+    assert GOOD in metrics and 'dockyard_backup_size_bytes{kind="scheduled",store="postgres-base"} 4096' in metrics
+    assert "dockyard_backup_last_verified_restore_timestamp_seconds" in metrics
+
+
+def test_one_that_cannot_be_read_back_is_not_good_and_lets_nothing_go(backup):
+    backup()
+    code, told, metrics = backup(faults=BROKEN)
+    assert code == 1
+    assert not any(line.endswith(("expire", "drill")) for line in told)
+    assert BAD in metrics
+    assert "dockyard_backup_size_bytes" in metrics, "of the last good one"
+
+
+def test_one_that_fails_is_not_good_and_lets_nothing_go(backup):
+    code, told, metrics = backup(code=56)
+    assert (code, [line.split()[-1] for line in told]) == (1, ["stanza-create", "backup"])
+    assert BAD in metrics and "last_success" not in metrics
+
+
+def test_one_that_holds_only_changes_is_restored_where_the_last_restore_failed(backup):
+    assert backup(kind="diff")[1][-1].endswith("expire")
+    code, _, metrics = backup(drill=1)
+    assert code == 1
+    assert GOOD in metrics, "the backup itself is"
+    assert backup(kind="diff")[1][-1] == "drill"
+    assert backup(kind="diff")[1][-1].endswith("expire")
+
+
+def test_the_copy_in_s3_is_told_apart(backup):
+    _, told, metrics = backup(repositories="1 2")
+    assert [line.split()[0] for line in told if line.endswith("backup")] == ["--repo=1", "--repo=2"]
+    assert 'dockyard_backup_success{kind="offsite",store="postgres-base"} 1' in metrics
+
+
+def test_the_first_is_taken_only_where_there_is_none(backup):
+    assert backup("--first", kind="diff") == (0, [], "")
+    assert "--type=full" in " ".join(backup("--first", kind="none")[1])
