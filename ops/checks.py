@@ -15,7 +15,7 @@ from toolchain.pyenv import ensure_dev_packages
 from toolchain.workdir import WorkDir
 
 PYTHON = sys.executable
-PACKAGES = ("settings", "components", "dashboards", "ops", "toolchain", "demo")
+PACKAGES = ("settings", "components", "dashboards", "ops", "policy", "toolchain", "demo")
 
 PRODUCTS = ("test_5_monitoring.py", "test_5_products.py", "test_7_alerts.py", "test_8_tunnel.py")
 """Live tests that wait most of their time, for scrapes, rules and messages; the rest of tests/live measures times."""

@@ -60,8 +60,6 @@ def new_privileges(seen: Seen) -> str | None:
     if seen.security("no-new-privileges"):
         return None
     without = [one.service for one in seen.containers if cis_containers.no_new_privileges(one, seen)]
-    if not seen.containers:
-        return "no default of the engine, and no container that says it"
     return f"neither the engine nor {', '.join(sorted(without))} forbids it" if without else None
 
 

@@ -57,7 +57,7 @@ def doctor(work: WorkDir, stack: str, progress: Progress, *, as_json: bool, benc
         given = settings
         checks |= {
             "secrets": lambda: files.receiver_secrets(work, given),
-            "backups": lambda: files.backup_key(given),
+            "backups": lambda: files.backup_key(work, given),
             "DNS": lambda: reach.names(files.hosts(given), environment),
             "ports": lambda: _ports(given, seen, stack),
             "certificate": lambda: _certificates(given, seen),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
 import stat
 import subprocess
@@ -19,8 +18,9 @@ from ops.doctor.findings import Finding
 from ops.doctor.reach import TUNNEL
 from ops.engine import Engine
 from ops.setup import stack_settings
+from settings.backups import KEY
 from settings.container import Limits
-from settings.loader import Settings
+from settings.loader import Settings, read_stack_file
 from settings.problems import Problem, SettingsError
 from toolchain.environment import full_environment, uses_own_backend
 from toolchain.plugins import NAMES, Plugin, is_standin
@@ -150,6 +150,7 @@ def asked(settings: Settings) -> Asked:
         ("monitoring", "exporters", "blackbox"): not product.monitoring.probes.enabled,
         ("monitoring", "exporters", "postgres"): product.postgres is None,
         ("monitoring", "exporters", "redis"): product.redis is None,
+        ("backups",): not product.backups.on,
     }
     left_out = {path for path, out in without.items() if out}
     found = [
@@ -174,12 +175,12 @@ def _limits(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
             yield from _limits(inner, (*path, str(name)))
 
 
-def backup_key(settings: Settings) -> list[Finding]:
+def backup_key(work: WorkDir, settings: Settings) -> list[Finding]:
     """Tell where the key of the backups is: whoever loses it has no backups."""
-    backups = settings.release.stack.get("backups") or settings.release.product.get("backups")
-    if not isinstance(backups, Mapping) or backups.get("enabled") is False:
-        return []
-    if backups.get("key"):
-        return [Finding("backups", "ok", f"their key is the stack's secret {json.dumps(backups['key'])}")]
-    remedy = f"./dockyard secret {settings.stack_name} backup-key, and keep it where this machine's loss does not reach"
+    backups = settings.product.backups
+    if not backups.on:
+        return [Finding("backups", "note", f"off in {settings.stack.environment} (backups: {{enabled: true}})")]
+    if KEY in read_stack_file(work.checkout, settings.stack_name).secrets:
+        return [Finding("backups", "ok", f"their key is the stack's secret {KEY}")]
+    remedy = f"./dockyard secret {settings.stack_name} {KEY}, and keep it where this machine's loss does not reach"
     return [Finding("backups", "warning", "their key is a generated one, and stands in the state alone", remedy)]

@@ -290,6 +290,17 @@ def test_missing_secrets_and_placeholders_are_told_and_the_rest_is_looked_at():
     assert any("discord-critical" in one.found and "pulumi config set --secret" in one.remedy for one in failed)
 
 
+def test_the_key_of_backups_is_kept_by_whoever_gave_it(tmp_path, shop_settings):
+    shop = {"postgres": {"database": "shop", "user": "shop"}}
+    work = WorkDir(tmp_path)
+    assert judged(files.backup_key(work, shop_settings(shop))).keys() == {"note"}, "none are taken in development"
+    shop["backups"] = {"enabled": True}
+    (generated,) = files.backup_key(work, shop_settings(shop))
+    assert generated.status == "warning" and "./dockyard secret dev backup-key" in generated.remedy
+    settings = shop_settings(shop, stack={"backup-key": {"secure": "v1:x"}})
+    assert judged(files.backup_key(work, settings)).keys() == {"ok"}
+
+
 def test_the_passphrase_is_for_its_owner_alone(tmp_path, monkeypatch):
     monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
     work = WorkDir(tmp_path)
@@ -338,6 +349,20 @@ def test_what_cannot_be_asked_is_told_as_such():
         raise OSError("the socket is gone")
 
     assert judged(command._answered("ports", ask)) == {"untold": "the socket is gone"}
+
+
+@pytest.mark.parametrize("benchmark", [True, False])
+def test_the_benchmark_can_be_left_out(benchmark, monkeypatch, capsys):
+    engine = Seen("tcp://10.0.0.1:2376", {**INFO, "DockerRootDir": "/var/lib/docker"}, None)
+    monkeypatch.setattr(command, "find_engine", lambda _: "tcp://10.0.0.1:2376")
+    monkeypatch.setattr(command, "_engine", lambda *_: (engine, []))
+    for asked in ("_ports", "_clock_and_registries", "_host"):
+        monkeypatch.setattr(command, asked, lambda *_: [])
+    code = command.doctor(WorkDir(CHECKOUT), "dev", Progress(quiet=True), as_json=True, benchmark=benchmark)
+    said = json.loads(capsys.readouterr().out)
+    # The disk of another machine.
+    assert (code, said["cis"]["failed"]) == (UNTOLD, 0)
+    assert bool(said["cis"]["items"]) == benchmark
 
 
 def report(*states: str, cis: tuple[str, ...] = ()) -> Report:
