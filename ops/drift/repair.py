@@ -63,7 +63,7 @@ def guarded(findings: Sequence[Finding], declared: Sequence[Declared]) -> list[F
     return [_guarded(one, standing, declared) for one in findings]
 
 
-def _guarded(finding: Finding, standing: Collection[str], declared: Sequence[Declared]) -> Finding:
+def _guarded(finding: Finding, standing: set[str], declared: Sequence[Declared]) -> Finding:
     if finding.urn in standing:
         return replace(finding, repair=Repair.NOBODY, advice=f"its data are lost: {LOST}")
     if finding.repair is Repair.NOBODY or finding.repair in BY_HAND:
