@@ -94,6 +94,18 @@ class Engine:
             check=True,
         )
 
+    def list_stacks(self) -> list[str]:
+        """Return the names of all stacks of the backend. Raises CalledProcessError."""
+        listed = subprocess.run(
+            ["pulumi", "stack", "ls", "--json", "--non-interactive"],
+            env=dict(self.env),
+            cwd=self.work.checkout,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        return [one["name"].rsplit("/", 1)[-1] for one in json.loads(listed)]
+
     def _command(self, verb: str, *arguments: str) -> list[str]:
         return ["pulumi", *verb.split(), "--stack", self.stack, "--non-interactive", *arguments]
 
