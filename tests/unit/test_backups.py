@@ -1,0 +1,221 @@
+"""What a stack's backups are made of, and what is not made where there are none."""
+
+import re
+
+import pulumi
+import pytest
+
+from components.app_services import AppServices, AppServicesConfig
+from components.backups import BackupsConfig, BackupSet
+from components.metrics_files import metrics_folder
+from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
+from settings.backups import DRILL_SCHEDULE, Backups
+from settings.loader import known_secrets
+from settings.monitoring import Monitoring
+from settings.problems import SettingsError
+from settings.product import Product
+from tests.unit.world import build
+
+S3 = {"endpoint": "https://s3.example.com", "bucket": "shop-backups", "access_key": "s3-id", "secret_key": "s3-key"}
+STORES = {"postgres": {"database": "shop", "user": "shop"}, "redis": {}}
+SECRETS = {"s3-id": "AKIA-THE-ID", "s3-key": "the-secret-access-key"}
+ROLES = ("postgres", "redis", "monitoring")
+
+
+@pytest.fixture
+def stack(make_context):
+    def build_stack(backups=None, stores=STORES, protects=False, secrets=SECRETS):
+        product = Product.model_validate(
+            {
+                "name": "shop",
+                "services": {"api": {"image": "registry/api:1", "health": {"command": ["true"]}}},
+                "backups": {"enabled": True, **(backups or {})},
+                **stores,
+            }
+        )
+
+        def program():
+            context = make_context(metrics=metrics_folder("metrics", "busybox", make_context()), protects_data=protects)
+            app = AppServices("app", AppServicesConfig(product, context, lambda name: name, None))
+            told = [], [], {}, {}, "http://127.0.0.1:3000", False, product.backups.on
+            monitoring = MonitoringStack(
+                "m", MonitoringStackConfig(Monitoring(), context, lambda name: f"image/{name}:1", *told)
+            )
+            made = BackupSet(
+                "b", BackupsConfig(product, context, lambda name: f"image/{name}:1", app.connections, monitoring)
+            )
+            pulumi.export("secrets", made.secrets)
+
+        return build(program, stack="staging", secrets=secrets)
+
+    return build_stack
+
+
+def mounts(made) -> dict[str, tuple[str, bool]]:
+    return {one["target"]: (one["source"], one.get("readOnly", False)) for one in made.inputs["mounts"]}
+
+
+class TestPresence:
+    def test_each_store_of_the_products_own_has_a_container_with_its_own_image(self, stack):
+        world = stack()
+        images = {role: world[f"b-{role}"].inputs["image"] for role in ROLES}
+        expected = {"postgres": "image/postgres:1", "redis": "image/redis:1", "monitoring": "image/restic:1"}
+        assert images == expected
+
+    @pytest.mark.parametrize("stores", [{}, {"postgres": {"external": {"dsn": "their-dsn"}}}])
+    def test_what_is_not_the_products_own_is_not_backed_up(self, stack, stores):
+        world = stack(stores=stores, secrets={**SECRETS, "their-dsn": "postgresql://a:b@host/c"})
+        assert "b-monitoring" in world
+        assert "b-postgres" not in world
+        assert "b-redis" not in world
+
+    def test_nothing_is_made_where_backups_are_off(self, stack):
+        world = stack({"enabled": False})
+        assert [one.name for one in world.made if one.name.startswith("b-")] == []
+        assert "--web.enable-admin-api" not in world["m-prometheus"].inputs["command"]
+
+    def test_prometheus_makes_snapshots_only_where_they_are_kept(self, stack):
+        assert "--web.enable-admin-api" in stack()["m-prometheus"].inputs["command"]
+        assert "b-monitoring" not in stack({"monitoring": False})
+
+    def test_nothing_at_all_is_made_where_there_is_nothing_to_keep(self, stack):
+        world = stack({"monitoring": False}, stores={})
+        assert [one.name for one in world.made if one.name.startswith("b-")] == []
+
+
+class TestContainers:
+    @pytest.mark.parametrize("role", ROLES)
+    def test_they_are_hardened_as_every_other(self, stack, role):
+        made = stack()[f"b-{role}"]
+        assert made.inputs["user"].split(":")[0] not in ("0", "root")
+        assert made.inputs["readOnly"] is True
+        assert made.inputs["capabilities"] == {"drops": ["ALL"]}
+        assert made.inputs["memoryReservation"] < made.inputs["memory"] <= 512
+        assert "ports" not in made.inputs
+        assert made.delete_before_replace, "two schedulers take two backups"
+        assert made.inputs["healthcheck"]["tests"][-1] == "--health"
+
+    @pytest.mark.parametrize("role", ROLES)
+    def test_each_runs_its_script_on_the_schedule(self, stack, role):
+        command = stack({"schedule": "30 04 * * *"})[f"b-{role}"].inputs["command"]
+        assert command[1:] == ["30 4 * * *", "--", "/bin/sh", f"/run/backup/backup-{role}.sh"]
+
+    @pytest.mark.parametrize("role", ROLES)
+    def test_every_script_that_one_names_lies_beside_it(self, stack, role):
+        world = stack()
+        there = {path.rsplit("/", 1)[-1] for path in world[f"b-{role}-files-writer"].files}
+        named = set()
+        for path, text in world[f"b-{role}-files-writer"].files.items():
+            if path.endswith(".sh"):
+                named |= set(re.findall(r"\$(?:scripts|\(dirname \"\$0\"\))/([a-z-]+\.sh)", text))
+        assert named <= there, named - there
+
+    def test_only_the_containers_folders_can_be_written_to(self, stack):
+        world = stack()
+        for role in ROLES:
+            writable = {target for target, (_, read_only) in mounts(world[f"b-{role}"]).items() if not read_only}
+            own = {"postgres": {"/scratch"}, "redis": set(), "monitoring": {"/prometheus"}}[role]
+            assert writable == {"/backups", "/metrics/written", *own}
+        assert mounts(world["b-monitoring"])["/grafana"] == (mounts(world["m-grafana"])["/var/lib/grafana"][0], True)
+
+    @pytest.mark.parametrize("role", ROLES)
+    def test_each_waits_for_its_store_its_files_and_its_folders(self, stack, role):
+        waits = stack()[f"b-{role}"].waits_for
+        store = {"postgres": "app-postgres", "redis": "app-redis", "monitoring": "m-grafana"}[role]
+        assert {store, "b-writer", f"b-{role}-files-writer", "metrics-writer"} <= waits
+
+    def test_the_folders_belong_to_those_who_fill_them(self, stack):
+        (script,) = stack()["b-writer"].inputs["command"]
+        for role, user in (("postgres", "999:999"), ("redis", "999:999"), ("monitoring", "65534:0")):
+            assert f"chown {user} /backups/{role}" in script
+            assert f"chmod 0700 /backups/{role}" in script
+
+    @pytest.mark.parametrize("protects", [True, False])
+    def test_the_repositories_are_data_and_kept_as_such(self, stack, protects):
+        world = stack(protects=protects)
+        volume = world["b-data"]
+        assert volume.label("dockyard.volume") == "data"
+        assert (volume.protect, volume.retain_on_delete) == (protects, protects)
+        assert {world[name].label("dockyard.volume") for name in ("b-tools", "b-scratch")} == {"config"}
+
+    def test_what_is_kept_is_told_in_restics_words(self, stack):
+        env = stack({"keep": {"daily": 3, "weekly": 0}})["b-postgres"].env
+        assert env["BACKUP_KEEP"] == "--keep-daily 3 --keep-monthly 6"
+        assert env["RESTIC_REPOSITORY"] == "/backups/postgres"
+
+
+class TestSecrets:
+    def test_the_key_is_generated_and_stands_in_files_alone(self, stack):
+        world = stack({"s3": S3})
+        key = "generated-b-backup-key"
+        for role in ROLES:
+            assert world[f"b-{role}-files-writer"].files["/dockyard/files/backup-key"] == key
+        for one in world.containers:
+            shown = str({name: value for name, value in one.inputs.items() if name != "uploads"})
+            for secret in (key, *SECRETS.values()):
+                assert secret not in shown, one.name
+
+    def test_a_key_that_is_given_is_taken(self, stack):
+        world = stack(secrets={**SECRETS, "backup-key": "my own"})
+        assert world["b-postgres-files-writer"].files["/dockyard/files/backup-key"] == "my own"
+        assert "b-backup-key" not in world
+
+    def test_keys_of_s3_are_a_file_as_awss_tools_read_it(self, stack):
+        made = stack({"s3": S3})["b-redis-files-writer"]
+        assert made.files["/dockyard/files/s3-credentials"] == (
+            "[default]\naws_access_key_id = AKIA-THE-ID\naws_secret_access_key = the-secret-access-key\n"
+        )
+        assert len(made.secrets) == 3
+
+    def test_without_s3_nothing_of_it_is_said(self, stack):
+        world = stack()
+        assert "BACKUP_S3_REPOSITORY" not in world["b-postgres"].env
+        assert "/dockyard/files/s3-credentials" not in world["b-postgres-files-writer"].files
+
+    def test_each_stack_has_a_folder_of_its_own_in_the_bucket(self, stack):
+        env = stack({"s3": {**S3, "region": "eu-west-3"}})["b-postgres"].env
+        assert env["BACKUP_S3_REPOSITORY"] == "s3:https://s3.example.com/shop-backups/shop/staging/postgres"
+        assert env["AWS_DEFAULT_REGION"] == "eu-west-3"
+        given = stack({"s3": {**S3, "prefix": "a/b"}})["b-postgres"].env
+        assert given["BACKUP_S3_REPOSITORY"] == "s3:https://s3.example.com/shop-backups/a/b/postgres"
+        assert "AWS_DEFAULT_REGION" not in given
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("environment", "on", "drill"),
+        [("development", False, None), ("staging", True, None), ("production", True, DRILL_SCHEDULE)],
+    )
+    def test_backups_are_on_where_it_matters(self, environment, on, drill):
+        found = Backups().in_environment(environment)
+        assert (found.on, found.drill.schedule) == (on, drill)
+
+    def test_what_is_said_wins(self):
+        assert Backups(enabled=True).in_environment("development").on
+        off = Backups(enabled=False).in_environment("production")
+        assert (off.on, off.drill.schedule) == (False, None)
+
+    @pytest.mark.parametrize(
+        ("said", "expected"),
+        [
+            ({"keep": {"daily": 0, "weekly": 0, "monthly": 0}}, "at least one backup to keep"),
+            ({"s3": {**S3, "endpoint": "s3.example.com"}}, "backups.s3.endpoint"),
+            ({"s3": {**S3, "endpoint": "https://s3.example.com/bucket"}}, "backups.s3.endpoint"),
+            ({"s3": {**S3, "bucket": "Shop"}}, "backups.s3.bucket"),
+            ({"schedule": "at night"}, "backups.schedule"),
+            ({"s4": {}}, "backups.s4"),
+        ],
+    )
+    def test_what_cannot_be_is_told(self, shop_settings, said, expected):
+        with pytest.raises(SettingsError, match=re.escape(expected)):
+            shop_settings(product={"backups": said})
+
+    def test_keys_of_s3_must_be_given_where_backups_are_on(self, shop_settings):
+        with pytest.raises(SettingsError, match=re.escape("backups.s3.access_key")):
+            shop_settings(product={"backups": {"enabled": True, "s3": S3}})
+        off = shop_settings(product={"backups": {"enabled": False, "s3": S3}})
+        assert "s3-id" not in known_secrets(off.stack, off.product)
+
+    def test_restic_is_fetched_only_where_it_runs(self, shop_settings):
+        assert "restic" in shop_settings(product={"backups": {"enabled": True}}).image_names
+        assert "restic" not in shop_settings(product={"backups": {"enabled": False}}).image_names
