@@ -15,6 +15,7 @@ import typer
 from ops import checks, deploy, show
 from ops.restart import restart as restart_stack
 from ops.setup import prepare, prepare_tools
+from ops.state_verbs import app as state_verbs
 from settings.problems import SettingsError
 from settings.schema import write_schemas
 from toolchain.engine import stop_engine
@@ -24,6 +25,7 @@ from toolchain.registry import stop_registry
 from toolchain.workdir import WorkDir
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app.add_typer(state_verbs, name="state")
 Stack = Annotated[str, typer.Argument(help="A stack: dev, staging, production, or a product's own.")]
 Service = Annotated[str | None, typer.Argument(help="One service of it, with its replicas. Default: all.")]
 Workload = Annotated[str | None, typer.Argument(help="One service or job of the product. Default: the whole stack.")]

@@ -234,10 +234,3 @@ def readable_store(work: WorkDir, purpose: str, remedy: str) -> Store:
         scheme = backend_url(work).partition("://")[0]
         raise SetupError(f"{purpose}, and the state of this stack is kept at {scheme}://", remedy)
     return store
-
-
-def check_reachable(work: WorkDir) -> None:
-    """Raise SetupError in one sentence where the backend cannot be used; the engine would try long, and say much."""
-    store = store_of(work)
-    if isinstance(store, S3Store):
-        store.keys(".pulumi/meta.yaml")

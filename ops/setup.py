@@ -8,13 +8,13 @@ from typing import Any
 
 import docker
 
-from ops.backend import check_reachable
 from ops.engine import Engine
 from ops.ports import claim_port_offset, ports_held
+from ops.state_locks import check_usable
 from settings.loader import Settings, load, read_stack_file
 from settings.machine import read_machine, write_machine
 from toolchain.engine import ensure_engine
-from toolchain.environment import ensure_backend, full_environment
+from toolchain.environment import ensure_backend, full_environment, uses_own_backend
 from toolchain.images import ensure_images, ensure_references
 from toolchain.lock import locked
 from toolchain.plugins import ensure_plugins
@@ -53,11 +53,13 @@ def prepare_tools(work: WorkDir, progress: Progress, asked: str | None = None) -
     """
     ensure_pulumi(work, progress)
     ensure_plugins(work, progress)
-    check_reachable(work)
+    check_usable(work, asked)
     ensure_backend(work)
     env = full_environment(work)
     for file in sorted(work.checkout.glob("Pulumi.*.yaml")):
         stack = file.name.split(".")[1]
+        if asked not in (None, stack) and not uses_own_backend(work):
+            continue  # nobody has asked for it there, and each look takes time
         try:
             ensure_stack(work, stack, env)
         except SetupError as error:

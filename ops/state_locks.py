@@ -88,9 +88,8 @@ def locks(store: Store, stack: str) -> list[Lock]:
         except FileNotFoundError:
             continue  # given back a moment ago
         since, moved = str(said.get("timestamp")), said.get("moved_to") or ""
-        found.append(
-            Lock(key, int(said.get("pid") or 0), str(said.get("username")), str(said.get("hostname")), since, moved)
-        )
+        user = said.get("moved_by") or said.get("username")
+        found.append(Lock(key, int(said.get("pid") or 0), str(user), str(said.get("hostname")), since, moved))
     return sorted(found, key=lambda lock: (not lock.moved_to, lock.key))
 
 
@@ -103,6 +102,18 @@ def refuse_moved(store: Store, stack: str) -> None:
                 f"the state of the stack {stack} was moved on {when} by {lock.user}@{lock.host} to {lock.moved_to}",
                 f'use that: `backend: {{url: "{lock.moved_to}"}}` in Pulumi.yaml, or PULUMI_BACKEND_URL',
             )
+
+
+def check_usable(work: WorkDir, stack: str | None) -> None:
+    """Raise SetupError in one sentence where the backend cannot be used, or the stack's state was moved away from it.
+
+    The engine would try long, and say much.
+    """
+    store = store_of(work)
+    if store and stack:
+        refuse_moved(store, stack)
+    elif store:
+        store.keys(".pulumi/meta.yaml")
 
 
 def settle_locks(work: WorkDir, stack: str, progress: Progress) -> None:

@@ -55,10 +55,13 @@ def project_backend(work: WorkDir) -> str:
 def backend_url(work: WorkDir) -> str:
     """Return where the state is kept, as Pulumi itself decides it, and by default in the checkout.
 
-    PULUMI_BACKEND_URL, else `backend.url` in Pulumi.yaml, else the checkout's own files. A path of files is made
-    absolute: the engine would take a relative one from wherever it is started.
+    PULUMI_BACKEND_URL, else `backend.url` in Pulumi.yaml, else the checkout's own files.
     """
-    url = os.environ.get("PULUMI_BACKEND_URL") or project_backend(work) or own_backend(work)
+    return absolute(work, os.environ.get("PULUMI_BACKEND_URL") or project_backend(work) or own_backend(work))
+
+
+def absolute(work: WorkDir, url: str) -> str:
+    """Return a backend's address with a path of files made absolute: the engine takes one from where it is started."""
     if not url.startswith(FILES):
         return url
     path, mark, options = url.removeprefix(FILES).partition("?")

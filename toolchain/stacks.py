@@ -9,10 +9,16 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from toolchain.environment import uses_own_backend
+from toolchain.environment import backend_url, uses_own_backend
 from toolchain.lock import locked
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
+
+OF_SECRETS = ("encryptionsalt:", "secretsprovider:", "encryptedkey:")
+PASSPHRASES = ("", "default", "passphrase")
+"""Secrets providers that take a passphrase."""
+
+VARIABLES = {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}
 
 
 def ensure_stack(work: WorkDir, stack: str, env: Mapping[str, str]) -> None:
@@ -22,27 +28,49 @@ def ensure_stack(work: WorkDir, stack: str, env: Mapping[str, str]) -> None:
     any other machine. So it runs in a throwaway folder: the salt is kept in the state, from where the engine takes it
     (PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER), and noted in `work.salts`, so that our `pulumi` takes it out of the
     stack file whenever the engine writes it there. A stack file that carries a salt or another secrets provider
-    (a team's) is used as it is.
+    (a team's) is used as it is. One that names a key in a KMS (`secretsprovider:`) and has no `encryptedkey:` yet gets
+    that: it is the same on every machine, and belongs into git.
     Raises SetupError with the engine's last line.
     """
     if uses_own_backend(work) and (work.state / f".pulumi/stacks/dockyard/{stack}.json").exists():
         return
+    stack_file = work.checkout / f"Pulumi.{stack}.yaml"
+    secrets = _of_secrets(stack_file)
+    provider = secrets.get("secretsprovider", "").partition(" #")[0].strip("\"' ")
+    url = backend_url(work)
+    # Pulumi's own service (https://) has keys of its own.
+    if provider in PASSPHRASES and not url.startswith("http") and not VARIABLES & env.keys():
+        raise SetupError(
+            f"the state is kept at {url.partition('?')[0]}, and nothing says what opens its secrets",
+            f"set PULUMI_CONFIG_PASSPHRASE_FILE, or name a key in Pulumi.{stack}.yaml: docs/state.md",
+        )
     with locked(work.root / "stacks.lock", lambda _: None), tempfile.TemporaryDirectory() as folder:
         if stack in _known(work, env):
             return
-        stack_file = work.checkout / f"Pulumi.{stack}.yaml"
-        own = stack_file.exists() and any(
-            line.startswith(("encryptionsalt:", "secretsprovider:", "encryptedkey:"))
-            for line in stack_file.read_text().splitlines()
-        )
+        made = Path(folder) / stack_file.name
         shutil.copy(work.checkout / "Pulumi.yaml", folder)
-        if own:
+        if secrets:
             shutil.copy(stack_file, folder)
-        _run(["stack", "init", stack, "--no-select", "--non-interactive"], Path(folder), env)
-        if not own:
-            written = (Path(folder) / stack_file.name).read_text().splitlines()
+        options = [f"--secrets-provider={provider}"] if provider else []
+        _run(["stack", "init", stack, "--no-select", "--non-interactive", *options], Path(folder), env)
+        if not secrets:
             with work.salts.open("a") as salts:
-                salts.writelines(f"{line}\n" for line in written if line.startswith("encryptionsalt:"))
+                salts.writelines(f"{line}\n" for line in _lines(made) if line.startswith("encryptionsalt:"))
+        elif "encryptedkey" not in secrets and (key := _of_secrets(made).get("encryptedkey")):
+            lines = stack_file.read_text().splitlines()
+            at = next(number for number, line in enumerate(lines) if line.startswith("secretsprovider:"))
+            lines.insert(at + 1, f"encryptedkey: {key}")
+            stack_file.write_text("\n".join(lines) + "\n")
+
+
+def _of_secrets(stack_file: Path) -> dict[str, str]:
+    """Return what a stack file says of its secrets, as it is written there."""
+    pairs = (line.partition(":")[::2] for line in _lines(stack_file) if line.startswith(OF_SECRETS))
+    return {key: value.strip() for key, value in pairs}
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
 
 
 def _known(work: WorkDir, env: Mapping[str, str]) -> set[str]:

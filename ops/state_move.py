@@ -1,0 +1,177 @@
+"""A stack's state brought to another backend, with its history.
+
+The old backend keeps all of it, and a lock that no run gives back: whoever goes on using it is told where the state
+went, by `./dockyard` and by plain `pulumi`. At every moment one of the two is locked so; a move that was interrupted is
+ended by the same command.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+import subprocess
+import uuid
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ops.backend import PROJECT, STATES, FileStore, Store, readable_store, store_at
+from ops.engine import Engine
+from ops.state_locks import MOVED, folder_of, held, locks, noted_run, settle_locks
+from toolchain.environment import absolute, backend_url
+from toolchain.progress import Progress, SetupError
+from toolchain.workdir import WorkDir
+
+ENDINGS = (".json", ".json.gz", ".json.zst")
+TAGS = ".pulumi-tags"
+BY_HAND = "move it by hand: `pulumi stack export | pulumi stack import`, see docs/state.md"
+COPIERS = 8
+
+
+@dataclass(frozen=True)
+class Move:
+    """From one backend to another."""
+
+    work: WorkDir
+    env: Mapping[str, str]
+    """The whole environment in which `pulumi` works on the old backend."""
+
+    source: Store
+    target: Store
+    progress: Progress
+
+    def engine(self, stack: str, store: Store) -> Engine:
+        """Return the engine as it works on a stack in one of the two."""
+        return Engine(self.work, stack, {**self.env, "PULUMI_BACKEND_URL": store.url})
+
+    def stacks(self) -> list[str]:
+        """Return the stacks of the old backend in which there is anything, or was."""
+        listed = json.loads(self.listed(self.source))
+        return [one["name"].rsplit("/", 1)[-1] for one in listed if one.get("resourceCount") or one.get("lastUpdate")]
+
+    def listed(self, store: Store) -> str:
+        """Return what the engine lists there; its look at an empty place makes that a backend. Raises SetupError."""
+        done = subprocess.run(
+            ["pulumi", "stack", "ls", "--json", "--non-interactive"],
+            env={**self.env, "PULUMI_BACKEND_URL": store.url},
+            cwd=self.work.checkout,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise SetupError(f"the engine cannot use {store.url}: {done.stderr.strip().splitlines()[-1]}")
+        return done.stdout
+
+
+def moving(work: WorkDir, url: str, env: Mapping[str, str], progress: Progress) -> Move:
+    """Return a move to a backend that can be used. Raises SetupError where one of the two cannot."""
+    url = absolute(work, url)
+    if url == backend_url(work):
+        raise SetupError(f"the state is kept at {url} already")
+    source = readable_store(work, "`state move` knows files and S3", BY_HAND)
+    target = store_at(url)
+    if target is None:
+        raise SetupError(f"`state move` knows files (file://) and S3 (s3://), not {url.partition('://')[0]}", BY_HAND)
+    target.keys(".pulumi/meta.yaml")
+    if isinstance(target, FileStore):
+        target.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = Move(work, env, source, target, progress)
+    found.listed(target)
+    return found
+
+
+def move(going: Move, stack: str) -> None:
+    """Bring one stack to the other backend. Raises SetupError; then it is where it was."""
+    if _ended(going, stack):
+        return
+    settle_locks(going.work, stack, going.progress)
+    states = _states(going.source, stack)
+    if not states:
+        raise SetupError(f"there is no stack {stack} at {going.source.url}")
+    if _states(going.target, stack) and not _marked(going.target, stack):
+        raise SetupError(
+            f"there is a stack {stack} at {going.target.url} already, which is in use",
+            "move it to another place; nothing was changed",
+        )
+    with noted_run(going.work, stack) as ended, _held(going, stack), going.progress.step(f"Stack {stack}") as step:
+        said = going.engine(stack, going.source).read("stack export", "--show-secrets")
+        if (said.get("deployment") or {}).get("pending_operations"):
+            raise SetupError(f"the last run on {stack} was interrupted", f"mend it first: ./dockyard up {stack}")
+        # Until all is there, nobody uses what is there.
+        _mark(going.target, stack, going.source.url)
+        copied = _copy_history(going, stack)
+        for key in states:
+            going.target.write(key, going.source.read(key))
+        for key in set(_states(going.target, stack)) - set(states):
+            going.target.delete(key)
+        if going.engine(stack, going.target).read("stack export", "--show-secrets") != said:
+            raise SetupError(f"what arrived of {stack} is not what was sent", "nothing was changed where it is now")
+        _mark(going.source, stack, going.target.url)
+        going.target.delete(folder_of(stack) + MOVED)
+        resources = len((said.get("deployment") or {}).get("resources") or ())
+        step.outcome = f"moved, {resources} resources and {copied} files of history"
+        ended.append(0)
+
+
+def _ended(going: Move, stack: str) -> bool:
+    """Tell whether the stack was moved there before; end it where that was interrupted at its very last step."""
+    if _marked(going.source, stack) != going.target.url:
+        return False
+    if _marked(going.target, stack) == going.source.url:
+        going.target.delete(folder_of(stack) + MOVED)
+    going.progress.line(f"  · the stack {stack} was moved before")
+    return True
+
+
+def _states(store: Store, stack: str) -> list[str]:
+    """Return the keys of a stack's state, one as a rule, and of its tags."""
+    names = {f"{STATES}{stack}{ending}" for ending in (*ENDINGS, TAGS)}
+    return [key for key in store.keys(f"{STATES}{stack}.") if key in names]
+
+
+def _copy_history(going: Move, stack: str) -> int:
+    """Copy the records of runs that are not there yet, and return how many there are; what is written never changes."""
+    folder = f".pulumi/history/{PROJECT}/{stack}/"
+    keys, there = going.source.keys(folder), set(going.target.keys(folder))
+    with ThreadPoolExecutor(COPIERS) as copiers:
+        missing = [key for key in keys if key not in there]
+        list(copiers.map(lambda key: going.target.write(key, going.source.read(key)), missing))
+    return len(keys)
+
+
+@contextmanager
+def _held(going: Move, stack: str) -> Iterator[None]:
+    """Hold the engine's lock on the stack in the old backend."""
+    key = f"{folder_of(stack)}{uuid.uuid4()}.json"
+    going.source.write(key, _lock(getpass.getuser()))
+    try:
+        # Another run may have begun between the look and the lock; the engine looks twice too.
+        for lock in locks(going.source, stack):
+            if lock.key != key:
+                raise held(stack, lock)
+        yield
+    finally:
+        going.source.delete(key)
+
+
+def _marked(store: Store, stack: str) -> str:
+    """Return where a stack's state went from here, "" where it did not."""
+    return next((lock.moved_to for lock in locks(store, stack) if lock.moved_to), "")
+
+
+def _mark(store: Store, stack: str, url: str) -> None:
+    user = getpass.getuser()
+    # The engine shows the user alone.
+    said = json.loads(_lock(f"{user}, who moved this state to {url},"))
+    store.write(folder_of(stack) + MOVED, json.dumps({**said, "moved_to": url, "moved_by": user}).encode())
+
+
+def _lock(user: str) -> bytes:
+    """Return a lock as the engine writes it."""
+    holder = {"pid": os.getpid(), "username": user, "hostname": socket.gethostname()}
+    return json.dumps({**holder, "timestamp": datetime.now(UTC).isoformat()}).encode()
