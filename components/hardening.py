@@ -1,8 +1,8 @@
 """What departs from the hardened defaults, in one place, each with its reason.
 
 Every container drops all capabilities, gains no privileges, runs as a user that is not root, on a read-only root file
-system, within limits, with a health check, and sees nothing of the host (CIS Docker 4.1, 5.3, 5.5, 5.11, 5.12, 5.26).
-A container that departs from this and does not stand here is not made. What a product's own services do is said and
+system, within limits, with a health check, and sees nothing of the host (CIS Docker Benchmark v1.6, items 4.1, 5.4, 5.6,
+5.11 to 5.13, 5.26, 5.27). A container that departs from this and does not stand here is not made. What a product's own services do is said and
 reasoned in the product file.
 """
 
@@ -33,7 +33,7 @@ DEPARTURES: dict[str, dict[str, str]] = {
         "mounts / of the host": "sizes of the file systems that containers use; read-only",
         "mounts /sys of the host": "the control groups that it measures are there; read-only",
     },
-    "node-exporter": {"mounts / of the host": "the host's own view of itself (CIS 5.15 is kept); read-only"},
+    "node-exporter": {"mounts / of the host": "the host's own view of itself (CIS 5.16 is kept); read-only"},
     "collector": {
         ROOT: "the engine's log files belong to root, who alone may enter their folders; it has no capability at all",
         "mounts */containers of the host": "the engine keeps the containers' log files there; read-only",

@@ -41,7 +41,7 @@ class Mount:
 
 @dataclass(frozen=True)
 class Publication:
-    """A port of the container that the host offers; the address is always explicit (CIS Docker 5.13)."""
+    """A port of the container that the host offers; the address is always explicit (CIS Docker 5.14)."""
 
     inside: int
     outside: int

@@ -73,7 +73,7 @@ class Edge(Model):
     """The edge proxy. Limits and health check: the dating app's table."""
 
     address: Annotated[str, StringConstraints(pattern=r"^\d{1,3}(\.\d{1,3}){3}$")] = "127.0.0.1"
-    """Where its ports for routes are bound: `0.0.0.0` lets the world in (CIS Docker 5.13)."""
+    """Where its ports for routes are bound: `0.0.0.0` lets the world in (CIS Docker 5.14)."""
 
     http: Port = 80
     https: Port = 443

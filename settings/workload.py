@@ -77,7 +77,7 @@ class Workload(Model):
     `nodejs:1001`, Pivotal Flow's `nodeuser`."""
 
     read_only: bool = True
-    """Read-only root file system with a small /tmp in memory (CIS Docker 5.12)."""
+    """Read-only root file system with a small /tmp in memory (CIS Docker 5.13)."""
 
     tmpfs: list[Folder] = []
     """Further folders in memory."""
