@@ -1,9 +1,9 @@
 """What departs from the hardened defaults, in one place, each with its reason.
 
 Every container drops all capabilities, gains no privileges, runs as a user that is not root, on a read-only root file
-system, within limits, with a health check, and sees nothing of the host (CIS Docker Benchmark v1.6, items 4.1, 5.4, 5.6,
-5.11 to 5.13, 5.26, 5.27). A container that departs from this and does not stand here is not made. What a product's own services do is said and
-reasoned in the product file.
+system, within limits, with a health check, and sees nothing of the host (CIS Docker Benchmark v1.6: 4.1, 5.4, 5.6, 5.11
+to 5.13, 5.26, 5.27). A container that departs from this and does not stand here is not made. What a product's own
+services do is said and reasoned in the product file.
 """
 
 from __future__ import annotations
