@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -137,7 +138,7 @@ class _Interrupts:
         """Name the engine's process; what came before it was there is passed on now."""
         early, self._process = self.seen, process
         for _ in range(early):
-            process.send_signal(signal.SIGINT)
+            self._interrupt()
 
     def _came(self, *_: object) -> None:
         self.seen += 1
@@ -147,5 +148,9 @@ class _Interrupts:
             else "stopping at once: the next `up` mends what is left"
         )
         self._progress.line(f"  · {told}", "yellow")
-        if self._process is not None:
-            self._process.send_signal(signal.SIGINT)
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        # The whole group, as a terminal does: `pulumi` may be a script around the engine. Plugins are in others.
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGINT)
