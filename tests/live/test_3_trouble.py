@@ -1,14 +1,6 @@
 """What goes wrong, and that it is told and mended."""
 
-import contextlib
-import os
-import signal
-import subprocess
-import time
-
 import pytest
-
-from tests.live.conftest import clean_environment
 
 
 @pytest.fixture
@@ -82,45 +74,3 @@ def test_a_rule_that_is_changed_reaches_prometheus_without_a_restart(dev):
     assert "extra" in {group["name"] for group in groups}, "the rules of before are still in force"
 
     assert dev.dockyard("up", "dev").code == 0
-
-
-def descendants(pid: int) -> list[int]:
-    """Return every process below one."""
-    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    below: dict[int, list[int]] = {}
-    for line in listed.splitlines():
-        child, parent = map(int, line.split())
-        below.setdefault(parent, []).append(child)
-    found, queue = [], [pid]
-    while queue:
-        children = below.get(queue.pop(), [])
-        found += children
-        queue += children
-    return found
-
-
-@pytest.mark.parametrize("seconds", [3, 6])
-def test_an_up_that_is_killed_is_mended_by_the_next(seconds, dev, stack_file):
-    stack_file.write_text(
-        stack_file.read_text()
-        .replace("command: [backend, --migrate]", f'command: [backend, --migrate], env: {{RELEASE: "k{seconds}"}}')
-        .replace("command: [frontend]", f'command: [frontend], env: {{RELEASE: "k{seconds}"}}')
-    )
-    started = subprocess.Popen(
-        [str(dev.folder / "dockyard"), "up", "dev"],
-        cwd=dev.folder,
-        env=clean_environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    time.sleep(seconds)
-    for pid in [started.pid, *descendants(started.pid)]:
-        with contextlib.suppress(ProcessLookupError):  # it ended with its parent
-            os.kill(pid, signal.SIGKILL)
-    started.wait()
-    mended = dev.dockyard("up", "dev")
-    assert mended.code == 0, mended.output
-    services = [one.labels["dockyard.service"] for one in dev.docker().containers.list(all=True)]
-    assert sorted(services) == sorted(set(services)), "nothing is left over"
-    assert "\n0 changes in" in dev.dockyard("up", "dev").output
