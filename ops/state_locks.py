@@ -83,6 +83,8 @@ def locks(store: Store, stack: str) -> list[Lock]:
     """Return the locks on a stack, the one that says it has moved first."""
     found = []
     for key in store.keys(folder_of(stack)):
+        if not key.endswith(".json"):
+            continue  # a file that is being written
         try:
             said = json.loads(store.read(key))
         except FileNotFoundError:

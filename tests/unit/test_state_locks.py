@@ -67,6 +67,11 @@ def test_the_lock_of_a_killed_process_is_released(work, progress):
     assert not left.exists()
 
 
+def test_a_lock_that_is_just_being_written_is_none_yet(work, progress):
+    lock(work).rename(work.state / ".pulumi/locks/organization/dockyard/dev/fileblob123")
+    assert locks(FileStore(work.state), "dev") == []
+
+
 def test_the_locks_of_another_stack_are_left_alone(work, progress):
     left = lock(work, pid=GONE)
     settle_locks(work, "de", progress)
