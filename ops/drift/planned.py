@@ -81,8 +81,13 @@ def _drifted(step: Mapping[str, Any], before: Declared) -> Iterator[Finding]:
         yield Finding(before.label, "resource", "there", "gone", Repair.UPDATE, before.urn)
         return
     there = plain((step.get("oldState") or {}).get("outputs") or {})
-    for path in step.get("detailedDiff") or {"resource": None}:
-        yield Finding(before.label, path, _at(before.inputs, path), _at(there, path), Repair.UPDATE, before.urn)
+    paths = list(step.get("detailedDiff") or ["resource"])
+    found = [
+        Finding(before.label, path, _at(before.inputs, path), _at(there, path), Repair.UPDATE, before.urn)
+        for path in paths
+    ]
+    # What the other side fills in empty stands in the difference too, and says nothing beside the rest.
+    yield from [one for one in found if one.declared != one.found] or found
 
 
 def _at(values: Any, path: str) -> str:

@@ -143,6 +143,16 @@ def test_what_the_program_declares_as_the_state_does_and_the_engine_would_change
     assert pending == []
 
 
+def test_what_the_other_side_filled_in_empty_is_told_only_where_nothing_else_is():
+    inputs, outputs = {"content": "a"}, {"content": "b", "settings": {}}
+    both = step("update", inputs=inputs, outputs=outputs, detailedDiff={"content": {}, "settings": {}})
+    found, _ = judged(both, declared_=[record(inputs)])
+    assert [one.field for one in found] == ["content"]
+    alone = step("update", inputs=inputs, outputs={**outputs, "content": "a"}, detailedDiff={"settings": {}})
+    found, _ = judged(alone, declared_=[record(inputs)])
+    assert [one.field for one in found] == ["settings"]
+
+
 def test_a_resource_that_is_gone_has_drifted():
     (found,), _ = judged(step("create", inputs={"content": "a"}), declared_=[record({"content": "a"})])
     assert (found.found, found.repair) == ("gone", Repair.UPDATE)
