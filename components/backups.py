@@ -44,7 +44,7 @@ PROMETHEUS_DATA = "/prometheus"
 CREDENTIALS = "s3-credentials"
 
 COMMON = ("backup-common.sh", "backup-start.sh", SCHEDULE_FILE)
-FOR_POSTGRES = ("backup-postgres.sh", "manifest-postgres.sh", "restore-postgres.sh", "drill-postgres.sh")
+FOR_POSTGRES = ("lock.sh", "backup-postgres.sh", "manifest-postgres.sh", "restore-postgres.sh", "drill-postgres.sh")
 """What `./dockyard` runs in the container of Postgres stands here too."""
 
 

@@ -12,6 +12,7 @@
 
 set -eu
 scripts=$(dirname "$0")
+. "$scripts/lock.sh"
 scratch=${SCRATCH:-/scratch}/drill
 checks=${CHECKS:-$scripts/checks}
 metrics=${METRICS_FOLDER:-/metrics/written}
@@ -89,9 +90,8 @@ fi
 what=${1:-latest}
 database=${PGDATABASE:?the name of the database}
 mkdir -p "${SCRATCH:-/scratch}"
-exec 9>"${SCRATCH:-/scratch}/drilling"
 # No metrics of this one: the one that runs tells of itself.
-flock --nonblock 9 || fail "another drill is running" "wait until it has ended"
+hold /tmp/dockyard-drill.lock || fail "another drill is running" "wait until it has ended"
 trap ended EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -105,8 +105,7 @@ if ! pg_dumpall --roles-only --no-role-passwords >"$scratch/roles.sql" 2>"$scrat
     RESTORE_OPTIONS='--no-owner --no-privileges'
     note=', without owners and privileges: the running server did not tell its roles'
 fi
-# Descriptor 9 is the lock: a server that outlived a killed drill must not hold it.
-start_server "$preloaded" 9>&- || fail "a throwaway Postgres could not be started" "see above: is there room in $scratch?"
+start_server "$preloaded" || fail "a throwaway Postgres could not be started" "see above: is there room in $scratch?"
 export PGHOST="$scratch/socket" PGPORT=5433 PGUSER=dockyard_drill PGDATABASE=postgres RESTORE_OPTIONS
 [ -n "$RESTORE_OPTIONS" ] || psql -Xq -v ON_ERROR_STOP=1 -f "$scratch/roles.sql" >/dev/null ||
     fail "the running server's roles could not be made in the throwaway Postgres" "see above"
@@ -115,7 +114,7 @@ export PGHOST="$scratch/socket" PGPORT=5433 PGUSER=dockyard_drill PGDATABASE=pos
 SCRATCH=$scratch/restore REQUIRE_MANIFEST=yes sh "$scripts/restore-postgres.sh" $from restore "$what" drilled ||
     fail "backup $what of $database could not be restored" "see above; then: ./dockyard backup STACK, and drill again"
 restored=$(date +%s)
-pg_amcheck --install-missing --heapallindexed --jobs=2 --database=drilled 9>&- ||
+pg_amcheck --install-missing --heapallindexed --jobs=2 --database=drilled ||
     fail "amcheck found a damaged table or index in what was restored" "look at the running database: pg_amcheck"
 said=''
 for check in "$checks"/*.sql; do

@@ -12,6 +12,7 @@
 
 set -eu
 scripts=$(dirname "$0")
+. "$scripts/lock.sh"
 scratch=${SCRATCH:-/scratch}
 restic=/tools/restic
 [ -x "$restic" ] || restic=restic
@@ -208,8 +209,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 case ${1-}/$# in
     restore/3)
-        exec 9>"$scratch/restoring"
-        flock --nonblock 9 || fail "another restore is running" "wait until it has ended"
+        hold "/tmp/dockyard-restore${PGPORT-}.lock" || fail "another restore is running" "wait until it has ended"
         # What one that was killed has left.
         rm -rf "$scratch"/restore.*
         work=$(mktemp -d "$scratch/restore.XXXXXX")
