@@ -168,3 +168,22 @@ def products(fresh_checkout) -> Iterator[dict[str, Running]]:
 
     with all_up(fresh_checkout) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def guestbook(fresh_checkout) -> Iterator[Running]:
+    """The small product of docs/examples, put where its page says, and brought up.
+
+    The last test of test_9_drift takes it down.
+    """
+    # Late, as above.
+    from tests.live.running import Running  # noqa: PLC0415 - see above
+
+    names = ("products/guestbook.yaml", "Pulumi.guestbook.yaml")
+    for name in names:
+        shutil.copy(SOURCE / "docs/examples" / name, fresh_checkout.folder / name)
+    running = Running(fresh_checkout, "guestbook", fresh_checkout.dockyard("up", "guestbook", limit=30 * MINUTES))
+    assert running.up.code == 0, running.up.output
+    yield running
+    for name in names:
+        (fresh_checkout.folder / name).unlink()

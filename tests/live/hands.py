@@ -65,8 +65,11 @@ class Hands:
         said = {"entrypoint": ["/bin/sh", "-ec"], "command": [script], "working_dir": "/v", "user": "0:0"}
         self.client.containers.run(image, volumes=mounted, remove=True, network_mode="none", **said)
 
-    def make_again(self, name: str, change: Callable[[Values, Values], None]) -> None:
-        """Remove a container and make another of its name, with its configuration but for what `change` does to it."""
+    def make_again(self, name: str, change: Callable[[Values, Values], None]) -> str:
+        """Remove a container and make another of its name, with its configuration but for what `change` does to it.
+
+        Returns the id of the new one.
+        """
         before = self.container(name)
         config, host = before.attrs["Config"], before.attrs["HostConfig"]
         networks = before.attrs["NetworkSettings"]["Networks"]
@@ -82,6 +85,7 @@ class Hands:
         # A host that is itself a container may not give these rights; then it is there all the same, and does not run.
         with contextlib.suppress(APIError):
             self.client.api.start(made)
+        return str(made)
 
     def stranger(self, name: str, **said: Any) -> None:
         """Start a container that nobody declared."""

@@ -180,17 +180,39 @@ def test_a_preview_with_refresh_is_clean_while_the_tunnel_is_connected(behind):
     assert seen.code == 0, seen.output
 
 
-def test_ingress_rules_changed_by_hand_are_seen_and_put_right(behind, cloudflare, visit, pass_):
+def look(behind: Running, *options: str) -> tuple[int, set[tuple[str, str, str]]]:
+    """Run `drift`; return its exit code, and the resource, field and found value of each finding."""
+    seen = behind.checkout.dockyard("drift", STACK, "--json", *options)
+    told = json.loads(seen.output[seen.output.index("{") :])
+    return seen.code, {(one["resource"], one["field"], one["found"]) for one in told["findings"]}
+
+
+def test_what_was_changed_at_cloudflare_is_named_and_put_right(behind, cloudflare, visit, pass_):
+    """A tunnel that leads to another tool, a name that leads elsewhere, and Access that lets everybody in."""
     tunnel = the_tunnel(cloudflare)
     path = f"/accounts/{tunnel['account_tag']}/cfd_tunnel/{tunnel['id']}/configurations"
     by_hand = [{"hostname": HOST, "service": "http://prometheus:9090"}, {"service": "http_status:404"}]
     cloudflare.answer("PUT", path, {"config": {"ingress": by_hand}})
+    (record,) = (one for one in cloudflare.records.values() if one["name"] == OPEN)
+    record["content"] = "elsewhere.example.net"
+    (policy,) = cloudflare.access.policies.values()
+    emails, policy["include"] = policy["include"], [{"everyone": {}}]
     wait_until(lambda: "Prometheus" in visit(HOST, "/-/ready").text, 10)
-    seen = behind.preview()
-    assert seen.code != 0
-    assert "ZeroTrustTunnelCloudflaredConfig" in seen.output
-    mended = behind.checkout.dockyard("up", STACK)
-    assert mended.code == 0, mended.output
+    code, found = look(behind)
+    assert code == 1
+    assert found >= {
+        (
+            "zerotrusttunnelcloudflaredconfig behind-tunnel-ingress",
+            "config.ingresses[0].service",
+            "http://prometheus:9090",
+        ),
+        (f"dnsrecord behind-tunnel-dns-{OPEN}", "content", "elsewhere.example.net"),
+        ("zerotrustaccesspolicy behind-tunnel-access-people", "includes[0].email", "not set"),
+    }
+    assert len({resource for resource, _, _ in found}) == 3
+    assert look(behind, "--fix") == (0, set())
+    assert policy["include"] == emails
+    assert {one["content"] for one in cloudflare.records.values()} == {f"{tunnel['id']}.cfargotunnel.com"}
     wait_until(lambda: visit(HOST, "/-/ready").status_code == 403, 10)
     assert visit(HOST, "/login", **pass_).status_code == 200
 
