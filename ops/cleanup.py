@@ -17,6 +17,7 @@ from ops.engine import Engine
 from ops.networks import STACK_LABEL
 from ops.setup import prepare_tools
 from ops.state import CONTAINER, NETWORK, State
+from ops.state_locks import lock_holder
 from settings.images import load_images
 from settings.machine import read_machine
 from settings.release import Release
@@ -96,15 +97,14 @@ class Report:
 def cleanup(work: WorkDir, progress: Progress, *, older_than: str, dry_run: bool, as_json: bool) -> int:
     """Remove what is older than that and that nothing needs; return the exit code, 1 where Docker refused something.
 
-    Raises SetupError for a duration that is none, CalledProcessError where the state of a stack cannot be read: then
-    nothing is known to be unneeded, and nothing is removed.
+    Raises SetupError for a duration that is none, and as `known_of`: where not all is known nothing is removed.
     """
     try:
         age = timedelta(seconds=parse_duration(older_than))
     except ValueError as error:
         raise SetupError(f"--older-than {older_than}: {error}") from error
     client = docker.DockerClient(base_url=ensure_engine(work, progress), timeout=300)
-    known = known_of(work, prepare_tools(work, progress), progress)
+    known = known_of(work, prepare_tools(work, progress))
     report = clean(client, known, datetime.now(UTC) - age, age, dry_run=dry_run)
     if as_json:
         typer.echo(report.as_json())
@@ -114,22 +114,26 @@ def cleanup(work: WorkDir, progress: Progress, *, older_than: str, dry_run: bool
     return 1 if report.refused else 0
 
 
-def known_of(work: WorkDir, env: Mapping[str, str], progress: Progress) -> Known:
-    """Read the states and the histories of all stacks. Where a history cannot be read, every image is needed."""
+def known_of(work: WorkDir, env: Mapping[str, str]) -> Known:
+    """Read the states and the histories of all stacks. Raises SetupError where one is being changed, or where the
+    backend is of a kind whose history cannot be read; CalledProcessError where a state cannot.
+    """
     listed = Engine(work, "", env).list_stacks()
     containers: set[str] = set()
     networks: set[str] = set()
     table = load_images(work.checkout / "components" / "images.yaml")
     needed = {table.reference(name) for name in table.names} | {*read_machine(work.machine_file).images.values()}
     named = set(needed)
+    store = history.history_store(work)
     for stack in listed:
+        if holder := lock_holder(store, stack):
+            # What it has made already is in no state yet.
+            raise SetupError(f"the stack {stack} is being changed by {holder}", "run this again when that has ended")
         state = State.of(Engine(work, stack, env))
         containers |= {one["id"] for one in state.of_type(CONTAINER)}
         networks |= {one["id"] for one in state.of_type(NETWORK)}
         needed |= {str(one["outputs"].get("image")) for one in state.of_type(CONTAINER)}
-        releases = [
-            one.release for one in reversed(history.updates(history.history_store(work), stack)) if one.succeeded
-        ]
+        releases = [one.release for one in reversed(history.updates(store, stack)) if one.succeeded]
         kept = _different(release for release in releases if release)
         needed |= {reference for release in kept[:RELEASES_KEPT] for reference in release.images.values()}
         named |= {reference for release in kept for reference in release.images.values()}

@@ -10,6 +10,24 @@ def everything(dev) -> dict[str, set[str]]:
     }
 
 
+def test_a_container_of_others_on_a_network_of_the_stack_is_named_and_nothing_is_removed(dev):
+    exporter = dev.container("node-exporter")
+    (network, *_) = exporter.attrs["NetworkSettings"]["Networks"]
+    image = exporter.attrs["Config"]["Image"]
+    stranger = dev.docker().containers.run(image, name="of-somebody-else", network=network, detach=True)
+    before = everything(dev)
+    try:
+        refused = dev.dockyard("down", "dev")
+        assert refused.code != 0
+        assert f"use its networks: of-somebody-else on {network}" in refused.output
+        assert f"docker network disconnect {network} of-somebody-else" in refused.output
+        assert everything(dev) == before
+        stranger.reload()
+        assert stranger.status == "running"
+    finally:
+        stranger.remove(force=True)
+
+
 def test_down_removes_all_but_data_volumes_and_touches_nothing_of_others(dev):
     client = dev.docker()
     client.volumes.create("of-somebody-else")

@@ -239,14 +239,24 @@ class TestKnown:
         updates = [self.update(number) for number in (1, 2, 3, 3, 4, 5, 6, 6)] + [self.update(7, succeeded=False)]
         monkeypatch.setattr(history, "history_store", lambda _: None)
         monkeypatch.setattr(history, "updates", lambda *_: updates)
+        monkeypatch.setattr(cleanup, "lock_holder", lambda *_: "")
         monkeypatch.setattr(Engine, "list_stacks", lambda _: ["shop"])
         container = {"type": cleanup.CONTAINER, "id": "web-id", "outputs": {"image": "shop/web:7"}}
         monkeypatch.setattr(Engine, "read", lambda *_: {"deployment": {"resources": [container]}})
-        found = cleanup.known_of(WorkDir(tmp_path), {}, Progress())
+        found = cleanup.known_of(WorkDir(tmp_path), {})
         assert found.needed >= {f"shop/web:{number}" for number in (2, 3, 4, 5, 6, 7)}
         assert "shop/web:1" not in found.needed
         assert "shop/web:1" in found.named
         assert found.containers == {"web-id"}
+
+    def test_a_run_that_changes_a_stack_is_not_disturbed(self, tmp_path, monkeypatch):
+        (tmp_path / "components").mkdir()
+        (tmp_path / "components/images.yaml").write_text("{}\n")
+        monkeypatch.setattr(history, "history_store", lambda _: None)
+        monkeypatch.setattr(cleanup, "lock_holder", lambda *_: "process 7 of me")
+        monkeypatch.setattr(Engine, "list_stacks", lambda _: ["shop"])
+        with pytest.raises(SetupError, match="the stack shop is being changed by process 7 of me"):
+            cleanup.known_of(WorkDir(tmp_path), {})
 
     def test_a_state_that_cannot_be_read_ends_it(self, tmp_path, monkeypatch):
         def fails(*_):
@@ -257,7 +267,7 @@ class TestKnown:
         monkeypatch.setattr(Engine, "list_stacks", lambda _: ["shop"])
         monkeypatch.setattr(Engine, "read", fails)
         with pytest.raises(subprocess.CalledProcessError):
-            cleanup.known_of(WorkDir(tmp_path), {}, Progress())
+            cleanup.known_of(WorkDir(tmp_path), {})
 
 
 class TestCrontab:
