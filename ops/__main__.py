@@ -117,6 +117,78 @@ def drift(
 
 
 @app.command()
+def doctor(
+    stack: Stack,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    cis: Annotated[bool, typer.Option(help="The benchmark too. A deploy need not wait for what it replaces.")] = True,
+) -> None:
+    """Examine machine, engine, settings and containers, by the CIS Docker Benchmark too; change nothing.
+
+    Exit code 0, 1 where something failed, 2 where something could not be told.
+    """
+    from ops.doctor.command import doctor as examine  # noqa: PLC0415 - nothing else needs it
+
+    raise typer.Exit(examine(WorkDir(), stack, Progress(quiet=True), as_json=as_json, benchmark=cis))
+
+
+@app.command()
+def backup(
+    stack: Stack, store: Annotated[str | None, typer.Argument(help="postgres, redis, monitoring; default: all.")] = None
+) -> None:
+    """Take a backup now. Exit code 1 where one is not good; what was good before stays."""
+    from ops.backups import command  # noqa: PLC0415 - nothing else needs it
+
+    raise typer.Exit(command.backup(WorkDir(), stack, store, Progress(quiet=True)))
+
+
+@app.command()
+def backups(stack: Stack) -> None:
+    """List what backups there are: name, time, size, whether they were verified, where they lie."""
+    from ops.backups import command  # noqa: PLC0415 - nothing else needs it
+
+    raise typer.Exit(command.backups(WorkDir(), stack, Progress(quiet=True)))
+
+
+@app.command()
+def restore(
+    stack: Stack,
+    file: Annotated[str | None, typer.Argument(help="latest, a name or id of `backups`, or a dump file.")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="The new database.")] = None,
+    swap: Annotated[bool, typer.Option("--swap", help="Then put it in the place of the product's.")] = False,
+    at: Annotated[str | None, typer.Option("--at", help="A time: Postgres as it was then.")] = None,
+    store: Annotated[str, typer.Option(help="postgres or redis.")] = "postgres",
+    place: Annotated[str, typer.Option("--from", help="volume or s3.")] = "volume",
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
+) -> None:
+    """Restore a backup into a new database, whole or not at all; the product's own is touched by --swap alone.
+
+    Without FILE, --swap takes a database that was restored before.
+    """
+    from ops.backups import command  # noqa: PLC0415 - nothing else needs it
+
+    progress = Progress(quiet=True)
+    if at is not None:
+        from ops.backups.point_in_time import restore_at  # noqa: PLC0415 - nothing else needs it
+
+        if file is not None or swap:
+            raise SetupError("--at goes without FILE and without --swap", "look at it first, then: --to NAME --swap")
+        raise typer.Exit(restore_at(WorkDir(), stack, at, to, progress, store=store))
+    code = command.restore(WorkDir(), stack, file, progress, store=store, to=to, swap=swap, place=place, yes=yes)
+    raise typer.Exit(code)
+
+
+@app.command()
+def restore_drill(stack: Stack, place: Annotated[str, typer.Option("--from", help="volume or s3.")] = "volume") -> None:
+    """Restore the latest backup into a throwaway Postgres, look at all of it, and say how long it took.
+
+    Exit code 1 where it cannot be restored, is not equal to its source, or takes longer than it may.
+    """
+    from ops.backups import command  # noqa: PLC0415 - nothing else needs it
+
+    raise typer.Exit(command.drill(WorkDir(), stack, Progress(quiet=True), place=place))
+
+
+@app.command()
 def logs(
     stack: Stack,
     service: Service = None,
@@ -156,6 +228,30 @@ def amtool(context: typer.Context, stack: Stack) -> None:
     from ops.amtool import amtool as run_amtool  # noqa: PLC0415 - nothing else needs it
 
     raise typer.Exit(run_amtool(WorkDir(), stack, context.args, Progress(quiet=True)))
+
+
+@app.command()
+def cleanup(
+    older_than: Annotated[str, typer.Option(metavar="DURATION", help="Leave alone what is younger.")] = "7d",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show it and remove nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Free disk space: images, containers and networks of ours that no stack and no rollback needs; build cache.
+
+    Volumes and what is not Dockyard's stay.
+    """
+    from ops.cleanup import cleanup as clean_up  # noqa: PLC0415 - nothing else needs it
+
+    raise typer.Exit(clean_up(WorkDir(), Progress(quiet=True), older_than=older_than, dry_run=dry_run, as_json=as_json))
+
+
+@app.command()
+def crontab(stack: Stack) -> None:
+    """Print lines for cron on the stack's host: drift every hour, clean-up every week. docs/cleanup.md."""
+    from ops.crontab import crontab as lines_for_cron  # noqa: PLC0415 - nothing else needs it
+
+    for line in lines_for_cron(WorkDir(), stack):
+        typer.echo(line)
 
 
 @app.command()
