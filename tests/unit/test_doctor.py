@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import socket
-import ssl
-import threading
-import time
-from collections.abc import Iterator
+import subprocess
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from ops.doctor import command, files, machine, reach
+from ops.doctor import command, files, machine
 from ops.doctor.findings import FAILED, UNTOLD, WELL, Finding, Report, Scored
 from ops.doctor.seen import Container, Seen
+from settings.loader import load, read_stack_file
 from settings.problems import SettingsError
-from tests.certificates import self_signed
 from tests.unit.checkouts import CHECKOUT
+from toolchain import engine as toolchain_engine
+from toolchain.engine import find_engine
 from toolchain.progress import Progress
 from toolchain.workdir import WorkDir
 
@@ -168,100 +166,6 @@ def test_what_log_files_may_come_to_is_compared_with_the_disk():
     assert judged(machine.log_rotation(ten, GB)).keys() == {"warning"}
 
 
-@pytest.mark.parametrize(
-    ("skews", "kernel", "engine", "status"),
-    [
-        ({}, 0, None, "ok"),
-        ({}, 5, None, "untold"),
-        ({}, None, None, "untold"),
-        ({"ghcr.io": 0.4}, 5, None, "warning"),
-        ({"ghcr.io": 30.0}, 0, None, "warning"),
-        ({"ghcr.io": -300.0}, 0, None, "failed"),
-        ({}, 0, 20.0, "warning"),
-        ({}, 0, 200.0, "failed"),
-        ({}, 0, 1.0, "ok"),
-    ],
-)
-def test_the_clock_is_judged_by_whoever_can_be_asked(skews, kernel, engine, status):
-    assert judged(reach.clock(skews, kernel, engine)).keys() == {status}
-
-
-@pytest.fixture
-def registry() -> Iterator[tuple[str, list[int]]]:
-    """A registry on this machine, which answers what its list says."""
-    answer = [401]
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(answer[0])
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"127.0.0.1:{server.server_port}", answer
-        server.shutdown()
-
-
-def test_a_registry_that_answers_is_well_whatever_it_answers_to_strangers(registry):
-    host, _ = registry
-    findings, skews = reach.registries({host: ["api"]})
-    assert judged(findings).keys() == {"ok"}
-    assert skews == {}, "the clock of this machine says nothing of this machine's clock"
-
-
-def test_a_registry_out_of_reach_fails_only_where_an_image_is_missing(registry):
-    host, answer = registry
-    answer[0] = 503
-    assert judged(reach.registries({host: []})[0]).keys() == {"warning"}
-    (found,) = reach.registries({host: ["api"]})[0]
-    assert found.status == "failed" and "not on the engine yet: api" in found.found and "answers 503" in found.found
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        closed = f"127.0.0.1:{gone.getsockname()[1]}"
-    assert judged(reach.registries({closed: ["api"]})[0]).keys() == {"failed"}
-
-
-def test_names_are_resolved_side_by_side_and_judged_by_what_leads_there(monkeypatch):
-    def ask(host: str, *_: object, **__: object) -> list[Any]:
-        if host == "slow.test.example":
-            time.sleep(30)
-        if host.startswith("gone"):
-            raise socket.gaierror(-2, "Name or service not known")
-        return [(0, 0, 0, "", ("192.0.2.7", 443))]
-
-    monkeypatch.setattr(socket, "getaddrinfo", ask)
-    monkeypatch.setattr(reach, "SECONDS", 0.3)
-    hosts = {"here.example": "a route of web", "gone.example": "a route of web", "gone2.example": reach.TUNNEL}
-    found = reach.names({**hosts, "slow.test.example": "a route of web"}, "production")
-    assert [one.status for one in found] == ["ok", "failed", "warning", "untold"]
-    assert found[0].found == "here.example → 192.0.2.7"
-    assert [one.status for one in reach.names({"gone.example": "a route of web"}, "development")] == ["warning"]
-    assert [one.status for one in reach.names({}, "production")] == ["ok"]
-
-
-@pytest.mark.parametrize(("days", "status"), [(60, "ok"), (10, "warning"), (1, "failed"), (-1, "failed")])
-def test_a_certificate_ends(days, status):
-    now = 1_800_000_000.0
-    assert judged(reach.days_left("shop.example", now + days * 86400, now)).keys() == {status}
-
-
-def test_a_certificate_that_nobody_trusts_fails_and_a_port_without_one_cannot_be_told(tmp_path):
-    certificate, key = self_signed(tmp_path, "shop.example")
-    (tmp_path / "cert.pem").write_text(certificate)
-    (tmp_path / "key.pem").write_text(key)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    assert judged(reach.certificate("shop.example", "127.0.0.1", server.server_port)).keys() == {"failed"}
-    server.shutdown()
-    server.server_close()
-    assert judged(reach.certificate("shop.example", "127.0.0.1", server.server_port)).keys() == {"untold"}
-
-
 def test_host_names_that_lead_here_are_those_that_the_world_has_to_know(shop_settings):
     settings = shop_settings(service={"routes": [{"host": "shop.example.org"}, {"host": "web.localhost"}]})
     assert files.hosts(settings) == {"shop.example.org": "a route of web"}
@@ -299,6 +203,59 @@ def test_the_key_of_backups_is_kept_by_whoever_gave_it(tmp_path, shop_settings):
     assert generated.status == "warning" and "./dockyard secret dev backup-key" in generated.remedy
     settings = shop_settings(shop, stack={"backup-key": {"secure": "v1:x"}})
     assert judged(files.backup_key(work, settings)).keys() == {"ok"}
+
+
+@pytest.fixture
+def told_secrets(tmp_path, monkeypatch):
+    """Return what is found of staging's receivers, from what the engine says of its secrets."""
+    work = WorkDir(tmp_path)
+    settings = load(read_stack_file(CHECKOUT, "staging"), "staging", checkout=CHECKOUT, preview=True)
+    monkeypatch.setattr(files.Engine, "read", lambda *_: said())
+
+    def said() -> dict[str, Any]:
+        if isinstance(answer[0], Exception):
+            raise answer[0]
+        return {name: {"value": value, "secret": True} for name, value in answer[0].items()}
+
+    answer: list[Any] = [{}]
+
+    def found(given: Any, *, tools: bool = True) -> list[Finding]:
+        answer[0] = given
+        if tools:
+            work.bin.mkdir(parents=True, exist_ok=True)
+            (work.bin / "pulumi").touch()
+        return files.receiver_secrets(work, settings)
+
+    return found
+
+
+def test_secrets_cannot_be_told_where_nothing_can_open_them(told_secrets):
+    assert judged(told_secrets({}, tools=False)).keys() == {"untold"}
+    locked = subprocess.CalledProcessError(255, "pulumi", stderr="error: incorrect passphrase")
+    assert "incorrect passphrase" in judged(told_secrets(locked))["untold"]
+
+
+def test_placeholders_in_the_place_of_webhooks_are_found_and_not_told(told_secrets):
+    real = {
+        f"dockyard:{name}": "https://discord.com/api/webhooks/1/abc"
+        for name in ("discord-monitoring", "discord-critical")
+    }
+    assert judged(told_secrets(real)).keys() == {"ok"}
+    (found,) = told_secrets({**real, "dockyard:discord-critical": "https://PLACEHOLDER/hook"})
+    assert found.status == "warning" and "discord-critical" in found.found
+    assert "PLACEHOLDER" not in f"{found.found}{found.remedy}"
+
+
+def test_the_engine_is_found_and_none_is_started(tmp_path, monkeypatch):
+    work = WorkDir(tmp_path)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    monkeypatch.delenv("DOCKYARD_ENGINE", raising=False)
+    assert find_engine(work) == ""
+    monkeypatch.setattr(toolchain_engine, "answers", lambda _: True)
+    assert find_engine(work) == f"unix://{tmp_path}/nobody.sock"
+    monkeypatch.setenv("DOCKYARD_ENGINE", "private")
+    assert find_engine(work) == "", "another one is left aside, and there is no private one yet"
+    assert not work.root.exists()
 
 
 def test_the_passphrase_is_for_its_owner_alone(tmp_path, monkeypatch):
