@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs/troubleshooting.md"
 PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "runbooks").glob("*.md"))]
 
-CALL = re.compile(r"\./dockyard ([a-z][^`\n#;&)>:]*)")
+CALL = re.compile(r"""\./dockyard ([a-z](?:'[^'\n]*'|"[^"\n]*"|[^`\n#;&)>'"])*)""")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 
 SYMPTOMS = {
@@ -61,7 +61,7 @@ def calls(page: Path) -> Iterator[list[str]]:
     text = re.sub(r"\\\n\s*", "", page.read_text())
     for said in CALL.findall(text):
         plain = re.sub(r"[\[\]…]", "", said.replace("\\|", " ")).partition("|")[0]
-        yield shlex.split(plain.rstrip(" .,*"))
+        yield shlex.split(plain.rstrip(" .,:*"))
 
 
 def sections(page: Path) -> dict[str, str]:
