@@ -100,14 +100,15 @@ def mend(state: State, engine: Engine, client: docker.DockerClient, progress: Pr
 
 
 def remove_begun(state: State, client: docker.DockerClient, stack: str, progress: Progress) -> None:
-    """Remove networks and volumes that a run began to make and could not write down.
+    """Remove containers, networks and volumes that a run began to make and could not write down.
 
-    They are known by the name that the state gave them, which no other has, and by this stack's label. What anything
-    uses stays: Docker refuses to remove it.
+    They are known by the name that the state gave them, which no other has, and by this stack's label: a container that
+    has not joined its networks yet by nothing else. A volume that anything uses stays: Docker refuses to remove it.
     """
-    kinds: dict[str, Any] = {NETWORK: client.networks, VOLUME: client.volumes}
+    # Containers first: they use the others.
+    kinds: dict[str, Any] = {CONTAINER: client.containers, NETWORK: client.networks, VOLUME: client.volumes}
     known = {one.get("id") for kind in kinds for one in state.of_type(kind)}
-    for operation in state.pending:
+    for operation in sorted(state.pending, key=lambda operation: operation["resource"]["type"] != CONTAINER):
         one = operation["resource"]
         name = (one.get("inputs") or {}).get("name")
         if operation["type"] != "creating" or one["type"] not in kinds or not name:
@@ -116,10 +117,12 @@ def remove_begun(state: State, client: docker.DockerClient, stack: str, progress
             found = kinds[one["type"]].get(name)
         except NotFound:
             continue
-        if found.id in known or (found.attrs.get("Labels") or {}).get("dockyard.stack") != stack:
+        of_container = one["type"] == CONTAINER
+        said = found.labels if of_container else found.attrs.get("Labels") or {}
+        if found.id in known or said.get("dockyard.stack") != stack:
             continue
         try:
-            found.remove()
+            found.remove(**({"force": True} if of_container else {}))
         except APIError as error:
             progress.line(f"  · {name}, which an interrupted run made, is in use and stays: {error.explanation}")
             continue
@@ -129,16 +132,17 @@ def remove_begun(state: State, client: docker.DockerClient, stack: str, progress
 def remove_strays(state: State, engine_client: docker.DockerClient, stack: str, progress: Progress) -> None:
     """Remove containers that an interrupted run made and could not write down.
 
-    They are known by three things together: this stack's label, a network that only this state has, and no entry
-    in the state. Nothing else is touched.
+    They are known by three things together: this stack's label, a network or a volume that only this state has, and no
+    entry in the state. Nothing else is touched.
     """
     known = {one["id"] for one in state.of_type(CONTAINER)}
-    ours = {one["id"] for one in state.of_type(NETWORK)}
+    ours = {one["id"] for kind in (NETWORK, VOLUME) for one in state.of_type(kind)}
     for container in engine_client.containers.list(
         all=True, filters={"label": f"dockyard.stack={stack}"}, ignore_removed=True
     ):
-        networks = container.attrs["NetworkSettings"]["Networks"].values()
-        if container.id in known or not ours & {network["NetworkID"] for network in networks}:
+        uses = {network["NetworkID"] for network in container.attrs["NetworkSettings"]["Networks"].values()}
+        uses |= {mount.get("Name") for mount in container.attrs.get("Mounts") or ()}
+        if container.id in known or not ours & uses:
             continue
         try:
             container.remove(force=True)

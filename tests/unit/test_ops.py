@@ -101,23 +101,29 @@ class TestState:
         )
         assert state.kept_with_data() == ["urn:data", "urn:password"]
 
-    def test_only_unknown_containers_on_our_own_networks_are_strays(self, progress):
+    def test_only_unknown_containers_on_our_own_networks_or_with_our_own_volumes_are_strays(self, progress):
         removed = []
 
-        def container(identity: str, network: str):
-            attached = {"NetworkSettings": {"Networks": {"n": {"NetworkID": network}}}}
+        def container(identity: str, network: str, volume: str = "else"):
+            attached = {"NetworkSettings": {"Networks": {"n": {"NetworkID": network}}}, "Mounts": [{"Name": volume}]}
             return SimpleNamespace(
                 id=identity, name=identity, labels={}, attrs=attached, remove=lambda force: removed.append(identity)
             )
 
-        found = [container("known-id", "net-id"), container("stray", "net-id"), container("elsewhere", "other")]
+        found = [
+            container("known-id", "net-id"),
+            container("stray", "net-id"),
+            container("elsewhere", "other"),
+            container("not-joined", "", volume="files-id"),
+        ]
         client = SimpleNamespace(containers=SimpleNamespace(list=lambda **_: found))
         state = self.state(
             resource("known", "docker:index/container:Container", {}),
             resource("net", "docker:index/network:Network", {}),
+            resource("files", "docker:index/volume:Volume", {}),
         )
         remove_strays(state, client, "dev", progress)
-        assert removed == ["stray"]
+        assert removed == ["stray", "not-joined"]
 
 
 def claim(work: WorkDir, stack: str, wanted: list[int], held=frozenset(), **options) -> int:

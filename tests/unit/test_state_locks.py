@@ -149,8 +149,12 @@ class Made:
     def __init__(self, name, stack="dev", used=False):
         self.id, self.attrs, self.used, self.removed = name, {"Labels": {"dockyard.stack": stack}}, used, False
 
-    def remove(self):
-        if self.used:
+    @property
+    def labels(self):
+        return self.attrs["Labels"]
+
+    def remove(self, *, force=False):
+        if self.used and not force:
             raise APIError("409", explanation="volume is in use")
         self.removed = True
 
@@ -163,7 +167,7 @@ def engine_with(*made):
         raise NotFound("no such thing")
 
     kind = SimpleNamespace(get=get)
-    return SimpleNamespace(networks=kind, volumes=kind)
+    return SimpleNamespace(containers=kind, networks=kind, volumes=kind)
 
 
 def test_what_a_killed_run_had_begun_to_make_is_removed_and_nothing_else(progress, printed):
@@ -185,3 +189,16 @@ def test_what_a_killed_run_had_begun_to_make_is_removed_and_nothing_else(progres
     remove_begun(state, engine_with(begun, used, kept, theirs, known), "dev", progress)
     assert [one.id for one in (begun, used, kept, theirs, known) if one.removed] == ["begun"]
     assert "used, which an interrupted run made, is in use and stays" in printed.getvalue()
+
+
+def test_a_container_that_had_joined_nothing_yet_is_removed_before_the_volume_that_it_holds(progress):
+    order = []
+    container, volume = Made("web"), Made("files")
+    for one in (container, volume):
+        one.remove = lambda one=one, **_: order.append(one.id)
+    operations = tuple(
+        {"type": "creating", "resource": {"type": f"docker:index/{kind}", "urn": "urn", "inputs": {"name": one.id}}}
+        for kind, one in (("volume:Volume", volume), ("container:Container", container))
+    )
+    remove_begun(State((), True, operations), engine_with(container, volume), "dev", progress)
+    assert order == ["web", "files"]
