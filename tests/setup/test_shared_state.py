@@ -193,8 +193,9 @@ def test_who_deploys_from_another_machine_is_told_by_our_verbs_and_of_the_engine
     with pytest.raises(SetupError, match="process 12 of ann@elsewhere since 02 January 2026") as told:
         settle_locks(team.work, "dev", team.words.progress)
     assert "./dockyard state unlock dev" in told.value.remedy
-    code, _ = team.engine.change("up", [], team.words.progress)
+    code, outcome = team.engine.change("up", [], team.words.progress)
     assert code != 0
+    assert not outcome.errors, "a lock is told where the engine calls nothing an error"
     printed = (team.work.logs / "up-dev.log").read_text()
     assert str(held_by_engine("dev", printed)) == str(told.value)
     assert team.verb("unlock", "dev", said="n\n").exit_code == 1
