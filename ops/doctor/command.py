@@ -164,22 +164,29 @@ def _clock_and_registries(settings: Settings | None, seen: Seen | None) -> list[
         # Both were asked within a second or two: enough for a clock that is off by more than it may.
         ahead = datetime.fromisoformat(f"{said[:19]}+00:00").timestamp() - seen.asked_at
         engine = ahead if said.endswith("Z") else None
-    findings, skews = reach.registries(_registries(settings, seen)) if settings else ([], {})
+    findings: list[Finding] = []
+    skews: dict[str, float] = {}
+    if settings:
+        asked = _registries(settings, seen)
+        mirror = str(settings.product.docker.mirror or "").partition("/")[0]
+        # The image kit's registry, unless somebody keeps a mirror of his own there.
+        own = [host for host in asked if host.startswith("127.0.0.1:") and host != mirror]
+        findings, skews = reach.registries(asked, own)
     return [*findings, *reach.clock(skews, reach.kernel_clock(), engine)]
 
 
-def _registries(settings: Settings, seen: Seen | None) -> dict[str, list[str]]:
-    """Return registry → the images that the stack runs from it and the engine lacks."""
+def _registries(settings: Settings, seen: Seen | None) -> dict[str, list[str] | None]:
+    """Return registry → the images that the stack runs from it and the engine lacks, None where there is no engine."""
     client = docker.DockerClient(base_url=seen.docker_host) if seen else None
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[str] | None] = {}
     for name in settings.image_names:
         reference = settings.image(name)
         host, rest, _ = reference.partition("/")
         if not rest or not ("." in host or ":" in host or host == "localhost"):
             # Built here, or of no registry that is named.
             continue
-        missing = found.setdefault(host, [])
-        if client is None or not is_there(client, reference):
+        missing = found.setdefault(host, None if client is None else [])
+        if client is not None and missing is not None and not is_there(client, reference):
             missing.append(name)
     return found
 

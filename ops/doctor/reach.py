@@ -74,8 +74,11 @@ def _name_remedy(what: str) -> str:
     return "make a DNS record that leads to this host"
 
 
-def registries(hosts: Mapping[str, Collection[str]]) -> tuple[list[Finding], dict[str, float]]:
-    """Ask each registry; `hosts` is registry → images that the stack runs from it and the engine lacks.
+def registries(
+    hosts: Mapping[str, Collection[str] | None], own: Collection[str] = ()
+) -> tuple[list[Finding], dict[str, float]]:
+    """Ask each registry; `hosts` is registry → images that the stack runs from it and the engine lacks, None where no
+    engine could be asked. `own` are those that an `up` starts itself.
 
     Returns the findings, and registry → how far its clock is ahead of ours, in seconds.
     """
@@ -83,20 +86,27 @@ def registries(hosts: Mapping[str, Collection[str]]) -> tuple[list[Finding], dic
         answers = dict(zip(hosts, pool.map(_ask, hosts), strict=True))
     findings, skews = [], {}
     for host, answer in answers.items():
-        if isinstance(answer, float | None):
-            findings.append(Finding("registry", "ok", f"{host} answers"))
-            if answer is not None:
-                skews[host] = answer
+        if isinstance(answer, str):
+            findings.append(_silent(host, answer, hosts[host], host in own))
             continue
-        missing = sorted(hosts[host])
-        remedy = "look at the network and proxy, or name a mirror: docker: {mirror: …}"
-        if missing:
-            told = f"{host}: {answer}; not on the engine yet: {', '.join(missing)}"
-            findings.append(Finding("registry", "failed", told, remedy))
-        else:
-            told = f"{host}: {answer}; all images of it are on the engine"
-            findings.append(Finding("registry", "warning", told, f"{remedy}, before the next update"))
+        findings.append(Finding("registry", "ok", f"{host} answers"))
+        if answer is not None:
+            skews[host] = answer
     return findings, skews
+
+
+def _silent(host: str, answer: str, missing: Collection[str] | None, own: bool) -> Finding:
+    remedy = "look at the network and proxy, or name a mirror: docker: {mirror: …}"
+    if own:
+        return Finding("registry", "note", f"{host}, of this checkout, does not run: an `up` that needs it starts it")
+    if missing is None:
+        told = f"{host}: {answer}; whether its images are on the engine cannot be told"
+        return Finding("registry", "untold", told, remedy)
+    if missing:
+        told = f"{host}: {answer}; not on the engine yet: {', '.join(sorted(missing))}"
+        return Finding("registry", "failed", told, remedy)
+    told = f"{host}: {answer}; all images of it are on the engine"
+    return Finding("registry", "warning", told, f"{remedy}, before the next update")
 
 
 def _ask(host: str) -> float | str | None:

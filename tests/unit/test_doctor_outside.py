@@ -70,6 +70,8 @@ def test_a_registry_out_of_reach_fails_only_where_an_image_is_missing(registry):
     with socket.create_server(("127.0.0.1", 0)) as gone:
         closed = f"127.0.0.1:{gone.getsockname()[1]}"
     assert judged(reach.registries({closed: ["api"]})[0]).keys() == {"failed"}
+    assert judged(reach.registries({closed: None})[0]).keys() == {"untold"}, "no engine said what it has"
+    assert judged(reach.registries({closed: ["api"]}, own=[closed])[0]).keys() == {"note"}, "`up` starts it"
 
 
 def test_names_are_resolved_side_by_side_and_judged_by_what_leads_there(monkeypatch):
