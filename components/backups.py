@@ -27,6 +27,7 @@ from settings.backups import KEY, S3, Keep
 from settings.container import Limits
 from settings.names import METRICS_FOLDER
 from settings.product import Product
+from settings.schedule import expand
 
 MONITORING_USER = "65534:0"
 """Prometheus' user, who removes the snapshots that it made, in the group that Grafana's database belongs to."""
@@ -132,6 +133,7 @@ class BackupSet(pulumi.ComponentResource):
                 "PGDATABASE": store.env["DATABASE_NAME"],
                 "PGPASSFILE": f"{SECRETS_FOLDER}/pgpass",
                 "DRILL_RTO": str(self._backups.drill.rto),
+                **({"DRILL_SCHEDULE": expand(drill)} if (drill := self._backups.drill.schedule) else {}),
             },
             mounts=(Mount(config.dumps.volume.name, DUMPS),) if config.dumps else (),
             scratch=True,

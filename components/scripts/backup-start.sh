@@ -16,4 +16,9 @@ done
 if here cat config >/dev/null 2>&1; then
     here unlock --quiet --remove-all || log warning '"locks of an earlier container stay"'
 fi
+# Drills have a clock of their own. That one did not start is told by the age of the last good one.
+if [ -n "${DRILL_SCHEDULE-}" ]; then
+    mkdir -p /tmp/drill
+    TMPDIR=/tmp/drill /bin/sh "$scripts/schedule.sh" "$DRILL_SCHEDULE" -- /bin/sh "$scripts/drill-$stores.sh" &
+fi
 exec /bin/sh "$scripts/schedule.sh" "$@"

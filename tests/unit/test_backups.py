@@ -100,6 +100,17 @@ class TestContainers:
         command = stack({"schedule": "30 04 * * *"})[f"b-{role}"].inputs["command"]
         assert command[1:] == ["30 4 * * *", "--", "/bin/sh", f"/run/backup/backup-{role}.sh"]
 
+    def test_drills_have_a_clock_of_their_own_where_the_settings_say_so(self, stack):
+        drill = {"schedule": "45 03 * * 7", "rto": "5m", "checks": {"orders": "select true"}}
+        world = stack({"drill": drill})
+        envs = world["b-postgres"].inputs["envs"]
+        assert "DRILL_SCHEDULE=45 3 * * 7" in envs
+        assert "DRILL_RTO=300" in envs
+        assert "select true\n" in [
+            text for path, text in world["b-postgres-files-writer"].files.items() if path.endswith("/checks/orders.sql")
+        ]
+        assert not any(one.startswith("DRILL_SCHEDULE") for one in stack()["b-postgres"].inputs["envs"])
+
     @pytest.mark.parametrize("role", ROLES)
     def test_every_script_that_one_names_lies_beside_it(self, stack, role):
         world = stack()
