@@ -4,7 +4,7 @@
 # has the tag `unverified` alone, so that whatever ends it half-way leaves nothing that passes for a backup. All that
 # belongs to one run has the tag `at:<time>`. Where BACKUP_S3_REPOSITORY is set, the good ones are copied there.
 # How it ended stands in METRICS_FOLDER (components/metrics_files.py).
-# Needs a POSIX shell, flock, timeout, and restic on the path or at /tools/restic.
+# Needs a POSIX shell, timeout, and restic on the path or at /tools/restic.
 
 set -eu
 umask 077
@@ -12,7 +12,7 @@ scripts=$(dirname "$0")
 restic=/tools/restic
 [ -x "$restic" ] || restic=restic
 stamp=$(date -u +%Y%m%dT%H%M%SZ) moment=$(date -u '+%Y-%m-%d %H:%M:%S') began=$(date +%s)
-part='' work='' size=''
+part='' work='' size='' turn=/tmp/dockyard-backup.turn
 
 log() { echo "level=$1 source=backup store=$store event=$2"; }
 
@@ -60,16 +60,27 @@ open() {
     fi
 }
 
+# Wait until no other backup is being made in this container; one that was killed is not waited for.
+take_turn() {
+    waits=''
+    until (set -C && echo $$ >"$turn") 2>/dev/null; do
+        read -r other <"$turn" || other=''
+        if grep -q backup- "/proc/${other:-none}/cmdline" 2>/dev/null; then
+            [ -n "$waits" ] || log info '"waits for the backup that is being made"'
+            waits=yes
+            sleep 1
+        else
+            rm -f "$turn"
+        fi
+    done
+}
+
 # begin STORE: one backup of a container at a time; another waits for it.
 begin() {
     store=$1
-    exec 9>>/tmp/dockyard-backup.lock
-    flock -n 9 || {
-        log info '"waits for the backup that is being made"'
-        flock 9
-    }
-    work=$(mktemp -d /tmp/dockyard-backup.XXXXXX)
+    take_turn
     trap finish EXIT
+    work=$(mktemp -d /tmp/dockyard-backup.XXXXXX)
     trap 'exit 143' TERM INT HUP
     part=scheduled
     open
@@ -88,7 +99,7 @@ finish() {
         log error "failed part=$part"
         [ "$code" -ne 0 ] || code=1
     fi
-    rm -rf "$work"
+    rm -rf "$work" "$turn"
     exit "$code"
 }
 
