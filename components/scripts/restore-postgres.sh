@@ -128,8 +128,8 @@ restore() {
     filled=$(date +%s)
     if [ -n "$manifest" ]; then
         PGDATABASE=$partial sh "$scripts/manifest-postgres.sh" >"$work/found"
-        if ! diff "$manifest" "$work/found" >"$work/differences"; then
-            grep '^[<>]' "$work/differences" | sed 's/^</backup:  /; s/^>/restored:/' | head -n 20 >&2
+        if ! diff -u "$manifest" "$work/found" >"$work/differences"; then
+            grep '^[-+][a-z]' "$work/differences" | sed 's/^-/backup:   /; s/^+/restored: /' | head -n 20 >&2
             fail "what was restored is not what was backed up" "take another backup: ./dockyard backups STACK"
         fi
         equal="equal to its source: $(grep -c '^table' "$manifest" || :) tables, $(
