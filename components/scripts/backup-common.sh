@@ -50,7 +50,8 @@ expect() {
 # Make the repository where there is none; any other trouble (a wrong key: 12) is told and ends the backup.
 open() {
     code=0
-    here cat config >/dev/null 2>"$work/said" || code=$?
+    # Of a run that was killed: locks whose process is gone. It is the cheapest thing that needs the key.
+    here unlock --quiet >/dev/null 2>"$work/said" || code=$?
     if [ "$code" -eq 10 ]; then
         here init >/dev/null
     elif [ "$code" -ne 0 ]; then
@@ -84,8 +85,7 @@ begin() {
     trap 'exit 143' TERM INT HUP
     part=scheduled
     open
-    # Of a run that was killed: locks whose process is gone, and what it had not yet read back.
-    here unlock --quiet
+    # What a run that was killed had not yet read back.
     here forget --quiet --tag unverified --group-by '' --unsafe-allow-remove-all >/dev/null
     log info begin
 }
@@ -157,23 +157,27 @@ good() {
     exit 1
 }
 
-# thin WHICH TAG...: let go of what the rule does not keep. By tag: every stack has its own names for hosts and paths.
+# thin WHICH TAG...: let go of what the rule does not keep. What has several tags has a path for each of them. Of one tag
+# the paths do not count: Prometheus' snapshots have names of their own. Few calls: each derives the key, half a second.
 thin() {
-    which=$1
+    which=$1 by=''
     shift
-    for tag in "$@"; do
-        # shellcheck disable=SC2086 # several words
-        "$which" forget --quiet --tag "$tag" --group-by '' $BACKUP_KEEP >/dev/null || return
-    done
-    "$which" prune --quiet >/dev/null
+    [ $# -eq 1 ] || by=paths
+    tags=$(printf -- '--tag %s ' "$@")
+    # shellcheck disable=SC2086 # several words
+    "$which" forget --quiet $tags --group-by "$by" $BACKUP_KEEP --prune >/dev/null
 }
 
 # send TAG...: copy to S3 what is not there yet, and look whether the repository there is whole. Called where `set -e`
 # does not count.
 send() {
-    code=0
-    there cat config >/dev/null 2>"$work/said" || code=$?
+    tags=$(printf -- '--tag %s ' "$@")
     from="--from-repo $RESTIC_REPOSITORY --from-password-file $RESTIC_PASSWORD_FILE"
+    code=0 all=''
+    # Nobody else writes there: what was locked before this container began is of one that is gone.
+    [ -e /tmp/dockyard-backup.s3 ] || all=--remove-all
+    # shellcheck disable=SC2086 # one word or none
+    there unlock --quiet $all >/dev/null 2>"$work/said" || code=$?
     if [ "$code" -eq 10 ]; then
         # shellcheck disable=SC2086 # several words
         there init --copy-chunker-params $from >/dev/null || return
@@ -181,16 +185,9 @@ send() {
         cat "$work/said" >&2
         return 1
     fi
-    # Nobody else writes there: what was locked before this container began is of one that is gone.
-    if [ ! -e /tmp/dockyard-backup.s3 ]; then
-        there unlock --quiet --remove-all && : >/tmp/dockyard-backup.s3 || return
-    fi
-    there unlock --quiet || return
-    for tag in "$@"; do
-        # shellcheck disable=SC2086 # several words
-        there copy --quiet --tag "$tag" $from || return
-    done
+    : >/tmp/dockyard-backup.s3
+    # shellcheck disable=SC2086 # several words
+    there copy --quiet $tags $from || return
     thin there "$@" || return
-    there check --quiet || return
-    there snapshots --json --tag "$1,at:$stamp" | grep -q '"id"'
+    there check --quiet
 }
