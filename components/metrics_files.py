@@ -29,12 +29,16 @@ def metrics_folder(name: str, image: str, context: StackContext) -> MetricsFolde
         dockyard_backup_size_bytes
         dockyard_backup_expected_timestamp_seconds       since when there should be one: never made is missed too
 
-    each with `store` ("postgres", "redis", "grafana", "prometheus") and `kind` ("before-release", "scheduled", "offsite":
-    its copy in S3, which has no size), and with `store` alone
-    `dockyard_backup_last_verified_restore_timestamp_seconds`, which until the first restore is the time of the first
-    backup; and of restore drills dockyard_backup_drill_last_attempt_timestamp_seconds, dockyard_backup_drill_success,
-    dockyard_backup_drill_duration_seconds and dockyard_backup_drill_limit_seconds (0: none), with `store` too. What
-    `./dockyard` says of releases stands in ops/metrics_file.py.
+    each with `store` ("postgres", "postgres-base", "redis", "grafana", "prometheus") and `kind` ("before-release",
+    "scheduled", "offsite": its copy in S3, which has no size), and with `store` alone
+
+        dockyard_backup_last_verified_restore_timestamp_seconds  until the first restore: the time of the first backup
+        dockyard_backup_drill_last_attempt_timestamp_seconds     of restore drills, as success and duration
+        dockyard_backup_drill_success
+        dockyard_backup_drill_duration_seconds
+        dockyard_backup_drill_limit_seconds                      0: none
+
+    What `./dockyard` says of releases stands in ops/metrics_file.py.
     """
     volume = config_volume(name, context, None)
     opened = OneShotJob(
