@@ -10,6 +10,7 @@ from ops.logs import follow_logs
 from ops.setup import Ready, prepare_engine, reach
 from ops.state import State
 from ops.status import of_service, print_table, rows
+from settings.backups import KEY
 from settings.loader import GENERATED_SECRETS
 from toolchain.progress import Progress
 from toolchain.workdir import WorkDir
@@ -43,6 +44,8 @@ def print_status(ready: Ready, state: State, client: docker.DockerClient) -> int
     found = rows(state, client, memory=True)
     user = ready.settings.product.monitoring.grafana.admin_user
     notes = [f"Grafana: user {user}; its password: ./dockyard secret {stack} grafana-admin-password"]
+    if ready.settings.product.backups.on:
+        notes.append(f"Keep the key of the backups elsewhere: ./dockyard secret {stack} {KEY}")
     if not found:
         notes = [f"nothing of it runs; bring it up: ./dockyard up {stack}"]
     print_table(f"{ready.settings.product.name} · {stack}", found, notes)
