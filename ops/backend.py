@@ -20,6 +20,7 @@ from toolchain.workdir import WorkDir
 
 PROJECT = "dockyard"
 STATES = f".pulumi/stacks/{PROJECT}/"
+"""What the keys of all states begin with."""
 
 S3_OPTIONS = {
     "region",
@@ -213,6 +214,11 @@ class S3Store:
         except aws.BotoCoreError as error:
             # A profile that is not there, a log-in that has ended …: AWS's own words are clear.
             raise SetupError(f"the state at {self.shown} cannot be used: {error}", "see docs/state.md") from error
+
+
+def history_of(stack: str) -> str:
+    """Return what the keys of a stack's history begin with."""
+    return f".pulumi/history/{PROJECT}/{stack}/"
 
 
 def store_at(url: str) -> Store | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ops.backend import PROJECT, Store, readable_store
+from ops.backend import Store, history_of, readable_store
 from ops.state import State
 from settings.release import Release
 from toolchain.workdir import WorkDir
@@ -76,8 +76,7 @@ def updates(store: Store, stack: str) -> list[Update]:
             store=store,
         )
 
-    folder = f".pulumi/history/{PROJECT}/{stack}/"
-    keys = [key for key in store.keys(folder) if key.endswith((".history.json", ".history.json.gz"))]
+    keys = [key for key in store.keys(history_of(stack)) if key.endswith((".history.json", ".history.json.gz"))]
     # Names end in the nanoseconds of the run.
     keys.sort(key=lambda key: key.removesuffix(".gz"))
     # One request each, where it is a store in the network.

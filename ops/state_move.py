@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ops.backend import PROJECT, STATES, FileStore, Store, readable_store, store_at
+from ops.backend import STATES, FileStore, Store, history_of, readable_store, store_at
 from ops.engine import Engine
 from ops.state_locks import MOVED, folder_of, held, locks, noted_run, settle_locks
 from toolchain.environment import absolute, backend_url
@@ -51,7 +51,8 @@ class Move:
     def stacks(self) -> list[str]:
         """Return the stacks of the old backend in which there is anything, or was."""
         listed = json.loads(self.listed(self.source))
-        return [one["name"].rsplit("/", 1)[-1] for one in listed if one.get("resourceCount") or one.get("lastUpdate")]
+        counts = {one["name"].rsplit("/", 1)[-1]: one.get("resourceCount") for one in listed}
+        return [name for name, count in counts.items() if count or self.source.keys(history_of(name))]
 
     def listed(self, store: Store) -> str:
         """Return what the engine lists there; its look at an empty place makes that a backend. Raises SetupError."""
@@ -136,7 +137,7 @@ def _states(store: Store, stack: str) -> list[str]:
 
 def _copy_history(going: Move, stack: str) -> int:
     """Copy the records of runs that are not there yet, and return how many there are; what is written never changes."""
-    folder = f".pulumi/history/{PROJECT}/{stack}/"
+    folder = history_of(stack)
     keys, there = going.source.keys(folder), set(going.target.keys(folder))
     with ThreadPoolExecutor(COPIERS) as copiers:
         missing = [key for key in keys if key not in there]

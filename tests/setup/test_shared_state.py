@@ -251,8 +251,10 @@ def test_a_stack_moves_to_s3_and_back_with_its_history_and_nobody_goes_on_using_
     here = team.engine.read("stack export")
     old = store_of(team.work)
     assert old is not None
+    ensure_stack(team.work, "never-up", full_environment(team.work))
     moved = team.verb("move", team.url)
     assert moved.exit_code == 0, moved.output
+    assert team.store.keys(STATES) == [f"{STATES}dev.json"], "what was never up is made anew where it is asked for"
     assert State.of(team.engine).resources, "the old one is as it was"
     with pytest.raises(SetupError, match=r"was moved on .* to s3://"):
         settle_locks(team.work, "dev", team.words.progress)
