@@ -194,3 +194,19 @@ def test_an_up_that_is_stopped_anywhere_is_mended_by_the_next(point, bell):
     assert mended.code == 0, f"after {printed}:\n{mended.output}"
     assert f"RELEASE={bell.release}" in bell.running.containers["web"].attrs["Config"]["Env"]
     bell.assert_whole()
+
+
+def test_a_clean_up_frees_what_was_left_and_the_stack_remains_whole(bell):
+    client = bell.running.client
+    left = client.networks.create("left", labels={"dockyard.stack": STACK})
+    client.networks.create("of-somebody-else-too")
+    client.volumes.create("of-somebody-else-too", labels={"dockyard.stack": STACK})
+    time.sleep(1.1)  # it must be older than a second
+    cleaned = bell.checkout.dockyard("cleanup", "--older-than", "1s", "--json")
+    assert cleaned.code == 0, cleaned.output
+    report = json.loads(cleaned.output[cleaned.output.index("{") :])
+    assert left.name in [one["name"] for one in report["removed"] if one["kind"] == "network"]
+    assert {one["kind"] for one in report["removed"]} <= {"container", "network", "image", "build cache"}
+    client.networks.get("of-somebody-else-too").remove()
+    client.volumes.get("of-somebody-else-too").remove()
+    bell.assert_whole()
