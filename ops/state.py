@@ -90,9 +90,10 @@ def mend(state: State, engine: Engine, client: docker.DockerClient, progress: Pr
     What the run had begun to make and could not write down is removed; whatever else is off, the refresh of the next
     run finds. Then the state forgets the operations: of those that make something the engine would speak for ever.
     """
+    # In any case: a run that was told twice to stop lets go of what it makes, and notes no operation.
+    remove_strays(state, client, engine.stack, progress)
     if not state.interrupted:
         return state
-    remove_strays(state, client, engine.stack, progress)
     remove_begun(state, client, engine.stack, progress)
     engine.drop_pending()
     progress.line(f"  · the state forgot {len(state.pending)} operations that an interrupted run had begun", "dim")
