@@ -44,8 +44,8 @@ GRAFANA_DATA = "/grafana"
 PROMETHEUS_DATA = "/prometheus"
 CREDENTIALS = "s3-credentials"
 
-COMMON = ("backup-common.sh", "backup-start.sh", SCHEDULE_FILE)
-FOR_POSTGRES = ("lock.sh", "backup-postgres.sh", "manifest-postgres.sh", "restore-postgres.sh", "drill-postgres.sh")
+COMMON = ("backup-common.sh", "backup-start.sh", "lock.sh", SCHEDULE_FILE)
+FOR_POSTGRES = ("backup-postgres.sh", "manifest-postgres.sh", "restore-postgres.sh", "drill-postgres.sh")
 """What `./dockyard` runs in the container of Postgres stands here too."""
 
 
@@ -250,7 +250,7 @@ class BackupSet(pulumi.ComponentResource):
                     "RESTIC_REPOSITORY": f"{REPOSITORIES}/{role}",
                     "RESTIC_PASSWORD_FILE": f"{SECRETS_FOLDER}/{KEY}",
                     "RESTIC_CACHE_DIR": "/tmp/restic",
-                    "RESTIC_HOST": f"{context.product}-{context.environment}",
+                    "BACKUP_HOST": f"{context.product}-{context.environment}",
                     # The program takes what it can get otherwise, and the limit ends it.
                     "GOMEMLIMIT": f"{made.limits.memory // 2}MiB",
                     "BACKUP_KEEP": _keep(self._backups.keep),

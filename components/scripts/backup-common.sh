@@ -11,6 +11,7 @@ umask 077
 scripts=$(dirname "$0")
 restic=/tools/restic
 [ -x "$restic" ] || restic=restic
+. "$scripts/lock.sh"
 stamp=$(date -u +%Y%m%dT%H%M%SZ) moment=$(date -u '+%Y-%m-%d %H:%M:%S') began=$(date +%s)
 part='' work='' size='' turn=/tmp/dockyard-backup.turn
 
@@ -63,16 +64,17 @@ open() {
 
 # Wait until no other backup is being made in this container; one that was killed is not waited for.
 take_turn() {
-    waits=''
-    until (set -C && echo $$ >"$turn") 2>/dev/null; do
-        read -r other <"$turn" || other=''
-        if grep -q backup- "/proc/${other:-none}/cmdline" 2>/dev/null; then
+    waits='' nowhere=0
+    until hold "$turn"; do
+        if [ -L "$turn" ]; then
             [ -n "$waits" ] || log info '"waits for the backup that is being made"'
-            waits=yes
-            sleep 1
-        else
-            rm -f "$turn"
+            waits=yes nowhere=0
+        elif [ $((nowhere += 1)) -gt 5 ]; then
+            log error '"no lock can be made in /tmp: is it full?"'
+            tell scheduled 0
+            exit 1
         fi
+        sleep 1
     done
 }
 
@@ -108,7 +110,7 @@ finish() {
 save() {
     name=$1
     shift
-    here backup --json --quiet --host "$RESTIC_HOST" --time "$moment" --tag unverified --tag "at:$stamp" \
+    here backup --json --quiet --host "$BACKUP_HOST" --time "$moment" --tag unverified --tag "at:$stamp" \
         --stdin-from-command --stdin-filename "$name" -- "$@" >"$work/summary"
     noted
 }

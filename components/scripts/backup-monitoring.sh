@@ -39,7 +39,7 @@ prometheus() {
     code=0
     (
         cd "$PROMETHEUS_DATA/snapshots/$made"
-        here backup --json --quiet --host "$RESTIC_HOST" --time "$moment" --tag unverified --tag "at:$stamp" . \
+        here backup --json --quiet --host "$BACKUP_HOST" --time "$moment" --tag unverified --tag "at:$stamp" . \
             >"$work/summary"
     ) || code=$?
     # Those of runs that were killed go with it.

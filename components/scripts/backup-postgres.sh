@@ -28,7 +28,7 @@ exec 3>&-
 wait "$session"
 read_back "$PGDATABASE.dump" pg_restore -f /dev/null
 approve postgres
-here backup --json --quiet --host "$RESTIC_HOST" --time "$moment" --tag manifest --tag "of:$id" --tag "at:$stamp" \
+here backup --json --quiet --host "$BACKUP_HOST" --time "$moment" --tag manifest --tag "of:$id" --tag "at:$stamp" \
     --stdin --stdin-filename manifest.tsv <"$work/manifest.tsv" >/dev/null
 
 # Until a restore is proved, its age counts from the first backup.
