@@ -66,46 +66,33 @@ class Engine:
 
     def run(self, *arguments: str) -> str:
         """Run a command and return what it prints. Raises CalledProcessError when it fails."""
-        return subprocess.run(
-            self._command(*arguments),
-            env=dict(self.env),
-            cwd=self.work.checkout,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
+        return self._ran(self._command(*arguments))
 
     def drop_pending(self) -> None:
         """Make the state forget operations that an interrupted run had begun, in the official way: an export taken in
         again. Raises CalledProcessError.
         """
-        exported = subprocess.run(
-            self._command("stack export"), env=dict(self.env), cwd=self.work.checkout, capture_output=True, check=True
-        )
-        self.take_in(exported.stdout)
+        self.take_in(self.run("stack export"))
 
-    def take_in(self, exported: bytes) -> None:
+    def take_in(self, exported: str) -> None:
         """Make an export the stack's state. Raises CalledProcessError."""
-        subprocess.run(
-            self._command("stack import"),
-            env=dict(self.env),
-            cwd=self.work.checkout,
-            input=exported,
-            capture_output=True,
-            check=True,
-        )
+        self._ran(self._command("stack import"), exported)
 
     def list_stacks(self) -> list[str]:
         """Return the names of all stacks of the backend. Raises CalledProcessError."""
-        listed = subprocess.run(
-            ["pulumi", "stack", "ls", "--json", "--non-interactive"],
+        listed = self._ran(["pulumi", "stack", "ls", "--json", "--non-interactive"])
+        return [one["name"].rsplit("/", 1)[-1] for one in json.loads(listed)]
+
+    def _ran(self, command: Sequence[str], given: str | None = None) -> str:
+        return subprocess.run(
+            command,
             env=dict(self.env),
             cwd=self.work.checkout,
+            input=given,
             capture_output=True,
             text=True,
             check=True,
         ).stdout
-        return [one["name"].rsplit("/", 1)[-1] for one in json.loads(listed)]
 
     def _command(self, verb: str, *arguments: str) -> list[str]:
         return ["pulumi", *verb.split(), "--stack", self.stack, "--non-interactive", *arguments]

@@ -56,7 +56,7 @@ def restore(engine: Engine, file: Path) -> Path:
     """Make a copy the stack's state; return a copy of what it was before. Raises SetupError, and nothing is changed."""
     content = read(file, engine.stack)
     before = backup(engine, None)
-    engine.take_in(content)
+    engine.take_in(content.decode())
     return before
 
 
