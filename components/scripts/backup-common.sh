@@ -159,9 +159,10 @@ good() {
     exit 1
 }
 
-# thin WHICH TAG...: let go of what the rule does not keep. What has several tags has a path for each of them. Of one tag
+# thin WHICH TAG...: let go of what the rule in BACKUP_KEEP does not keep; an empty one keeps all. What has several tags has a path for each of them. Of one tag
 # the paths do not count: Prometheus' snapshots have names of their own. Few calls: each derives the key, half a second.
 thin() {
+    [ -n "$BACKUP_KEEP" ] || return 0
     which=$1 by=''
     shift
     [ $# -eq 1 ] || by=paths

@@ -122,13 +122,15 @@ def _restore_redis(
         )
     if asked:
         _confirm("The backup takes the place of everything that Redis holds now.", "redis")
-    if inside.run(*scripts("redis", "backup")):
-        raise SetupError(
-            "what Redis holds now could not be backed up, so nothing was changed", "see above; then restore again"
-        )
+    # Before what it holds now is backed up: that will be the latest.
     chosen = _chosen(backups_of(inside, progress), what, place, stack)
     if chosen is None:
         raise SetupError(f"{what} is no backup of Redis", f"list them: ./dockyard backups {stack}")
+    # Without letting go of older ones: of each day the last one is kept, and the chosen one may be of today.
+    if inside.run(*scripts("redis", "backup"), environment={"BACKUP_KEEP": ""}):
+        raise SetupError(
+            "what Redis holds now could not be backed up, so nothing was changed", "see above; then restore again"
+        )
     restore_redis(ready.docker_client(), inside, of_role(ready, "redis"), chosen, place, progress)
     return 0
 
