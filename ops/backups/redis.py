@@ -87,7 +87,7 @@ def _checked(redis: Container, file: str) -> int:
     in a dump.rdb; in the base of its append-only files it takes them for commands, and does not start.
     """
     code, said = redis.exec_run(["redis-check-rdb", file])
-    offsets = _OFFSET.findall(said.decode(errors="replace"))
+    offsets = _OFFSET.findall(said.decode(errors="replace")) if isinstance(said, bytes) else []
     if code or not offsets:
         raise SetupError(
             f"the backup is damaged: {_last_line(said)}", "nothing was changed; take another: ./dockyard backups STACK"
