@@ -20,6 +20,9 @@ PACKAGES = ("settings", "components", "dashboards", "ops", "policy", "toolchain"
 PRODUCTS = ("test_5_monitoring.py", "test_5_products.py", "test_7_alerts.py", "test_8_tunnel.py")
 """Live tests that wait most of their time, for scrapes, rules and messages; the rest of tests/live measures times."""
 
+BACKUPS = ("test_backups.py", "test_restores.py")
+"""Tests of tests/images that wait for restic to derive keys, and for what fails to be tried again."""
+
 PARTS: dict[str, list[list[str]]] = {
     "lint": [
         # Without its cache, which does not notice that a module it sorts imports by has come or gone.
@@ -35,16 +38,17 @@ PARTS: dict[str, list[list[str]]] = {
             "setup": ("setup",),
             "contract": ("contract",),
             "alerts": ("alerts",),
-            "images": ("images",),
+            "backups": [f"images/{file}" for file in BACKUPS],
             "products": [f"live/{file}" for file in PRODUCTS],
         }.items()
     },
+    "images": [[PYTHON, "-m", "pytest", "tests/images", *(f"--ignore=tests/images/{file}" for file in BACKUPS)]],
     "live": [[PYTHON, "-m", "pytest", "tests/live", *(f"--ignore=tests/live/{file}" for file in PRODUCTS)]],
     "mutants": [[PYTHON, "-m", "tests.rules.mutants"]],
 }
 """`live` and `products` start a private Docker engine each and bring the shipped stacks up on it."""
 
-TOGETHER = ("products", "contract", "alerts", "rules", "mutants", "unit")
+TOGETHER = ("products", "backups", "contract", "alerts", "unit", "rules", "mutants")
 """Parts that run side by side, as many at once as LANES, the longest first. All others measure times, or have the
 machine's cores in use."""
 

@@ -35,13 +35,16 @@ def test_a_part_that_is_asked_for_without_its_neighbours_runs_alone():
     assert checks.groups(["alerts", "lint", "contract"]) == [("lint",), ("contract", "alerts")]
 
 
-def test_every_live_test_is_in_one_part():
-    """What `products` names is there, and `live` leaves out those only."""
-    folder = Path(checks.__file__).parents[1] / "tests/live"
-    assert all((folder / file).is_file() for file in checks.PRODUCTS)
-    left_out = {word.rpartition("/")[2] for word in checks.PARTS["live"][0] if word.startswith("--ignore=")}
-    assert left_out == set(checks.PRODUCTS)
-    assert {Path(word).name for word in checks.PARTS["products"][0][3:]} == left_out
+@pytest.mark.parametrize(
+    ("folder", "whole", "part", "files"),
+    [("live", "live", "products", checks.PRODUCTS), ("images", "images", "backups", checks.BACKUPS)],
+)
+def test_every_test_of_a_folder_that_is_divided_is_in_one_part(folder, whole, part, files):
+    """What the small part names is there, and the large one leaves out those only."""
+    assert all((Path(checks.__file__).parents[1] / "tests" / folder / file).is_file() for file in files)
+    left_out = {word.rpartition("/")[2] for word in checks.PARTS[whole][0] if word.startswith("--ignore=")}
+    assert left_out == set(files)
+    assert {Path(word).name for word in checks.PARTS[part][0][3:]} == left_out
 
 
 @pytest.mark.usefixtures("parts")
