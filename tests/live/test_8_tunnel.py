@@ -1,6 +1,7 @@
 """A stack behind a tunnel: a fake of Cloudflare's API, and the image kit's double of cloudflared, which follows it."""
 
 import json
+import re
 
 import httpx
 import pytest
@@ -183,7 +184,8 @@ def test_a_preview_with_refresh_is_clean_while_the_tunnel_is_connected(behind):
 def look(behind: Running, *options: str) -> tuple[int, set[tuple[str, str, str]]]:
     """Run `drift`; return its exit code, and the resource, field and found value of each finding."""
     seen = behind.checkout.dockyard("drift", STACK, "--json", *options)
-    told = json.loads(seen.output[seen.output.index("{") :])
+    # What --fix does is told before, among it values with braces of their own.
+    told = json.loads(re.search(r"^\{$.*^\}$", seen.output, re.MULTILINE | re.DOTALL)[0])
     return seen.code, {(one["resource"], one["field"], one["found"]) for one in told["findings"]}
 
 
