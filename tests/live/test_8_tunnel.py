@@ -216,7 +216,7 @@ def test_what_was_changed_at_cloudflare_is_named_and_put_right(behind, cloudflar
     assert [one["include"] for one in cloudflare.access.policies.values()] == [emails]
     assert {one["content"] for one in cloudflare.records.values()} == {f"{tunnel['id']}.cfargotunnel.com"}
     wait_until(lambda: visit(HOST, "/-/ready").status_code == 403, 30)
-    assert visit(HOST, "/login", **pass_).status_code == 200
+    wait_until(lambda: visit(HOST, "/login", **pass_).status_code == 200, 30)
 
 
 def test_down_leaves_nothing_at_cloudflare(behind, cloudflare):
