@@ -157,8 +157,8 @@ class S3Store:
 
     def _connected(self, options: dict[str, str]) -> Any:
         # Half a second that only this kind of backend has to cost. Without types of its own.
-        import boto3  # type: ignore[import-untyped]  # noqa: PLC0415
-        from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415
+        import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 - as said
+        from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415 - as said
 
         with self._told():
             session = boto3.Session(profile_name=options.get("profile"))

@@ -20,10 +20,10 @@ Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
 def show(stack: Stack) -> None:
     """Show where the state is kept, what encrypts its secrets, who holds it, and the last run."""
     # What engines and stores need would slow the start of every command: so in each verb here.
-    from ops.backend import store_of  # noqa: PLC0415
-    from ops.history import updates  # noqa: PLC0415
-    from ops.setup import prepare_engine  # noqa: PLC0415
-    from ops.state_locks import locks  # noqa: PLC0415
+    from ops.backend import store_of  # noqa: PLC0415 - slow, see `show`
+    from ops.history import updates  # noqa: PLC0415 - slow, see `show`
+    from ops.setup import prepare_engine  # noqa: PLC0415 - slow, see `show`
+    from ops.state_locks import locks  # noqa: PLC0415 - slow, see `show`
 
     work = WorkDir()
     store = store_of(work)
@@ -50,8 +50,8 @@ def show(stack: Stack) -> None:
 @app.command()
 def unlock(stack: Stack, yes: Yes = False) -> None:
     """Take away the locks that a killed run on another machine left. Ask first whether it has really ended."""
-    from ops.backend import readable_store  # noqa: PLC0415
-    from ops.state_locks import locks  # noqa: PLC0415
+    from ops.backend import readable_store  # noqa: PLC0415 - slow, see `show`
+    from ops.state_locks import locks  # noqa: PLC0415 - slow, see `show`
 
     remedy = f"`pulumi cancel {stack}` takes them away"
     store = readable_store(WorkDir(), "`state unlock` knows files and S3", remedy)
@@ -78,8 +78,8 @@ def backup(
     stack: Stack, file: Annotated[Path | None, typer.Argument(help="A file that is not there yet.")] = None
 ) -> None:
     """Write the state into a file of mode 0600, its secrets encrypted, with a checksum beside it."""
-    from ops import state_copies  # noqa: PLC0415
-    from ops.setup import prepare_engine  # noqa: PLC0415
+    from ops import state_copies  # noqa: PLC0415 - slow, see `show`
+    from ops.setup import prepare_engine  # noqa: PLC0415 - slow, see `show`
 
     work = WorkDir()
     written = state_copies.backup(prepare_engine(work, stack, Progress(quiet=True)), file)
@@ -92,9 +92,9 @@ def restore(
     stack: Stack, file: Annotated[Path, typer.Argument(help="What `state backup` wrote.")], yes: Yes = False
 ) -> None:
     """Make what `state backup` wrote the state. What runs is not touched; what was made since is not known any more."""
-    from ops import state_copies  # noqa: PLC0415
-    from ops.setup import prepare_engine  # noqa: PLC0415
-    from ops.state_locks import settle_locks  # noqa: PLC0415
+    from ops import state_copies  # noqa: PLC0415 - slow, see `show`
+    from ops.setup import prepare_engine  # noqa: PLC0415 - slow, see `show`
+    from ops.state_locks import settle_locks  # noqa: PLC0415 - slow, see `show`
 
     work, progress = WorkDir(), Progress(quiet=True)
     engine = prepare_engine(work, stack, progress)
@@ -112,9 +112,9 @@ def move(
     stack: Annotated[str | None, typer.Argument(help="One stack. Default: all.")] = None,
 ) -> None:
     """Bring stacks with their history to another backend; the old one stays, locked."""
-    from ops import state_move  # noqa: PLC0415
-    from toolchain.environment import ensure_backend, full_environment  # noqa: PLC0415
-    from toolchain.pulumi_cli import ensure_pulumi  # noqa: PLC0415
+    from ops import state_move  # noqa: PLC0415 - slow, see `show`
+    from toolchain.environment import ensure_backend, full_environment  # noqa: PLC0415 - slow, see `show`
+    from toolchain.pulumi_cli import ensure_pulumi  # noqa: PLC0415 - slow, see `show`
 
     work, progress = WorkDir(), Progress()
     ensure_pulumi(work, Progress(quiet=True))

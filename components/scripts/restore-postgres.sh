@@ -132,6 +132,7 @@ restore() {
             grep '^[-+][a-z]' "$work/differences" | sed 's/^-/backup:   /; s/^+/restored: /' | head -n 20 >&2
             fail "what was restored is not what was backed up" "take another backup: ./dockyard backups STACK"
         fi
+        # grep counts none of an empty database, and calls that a failure.
         equal="equal to its source: $(grep -c '^table' "$manifest" || :) tables, $(
             awk -F '\t' '$1 == "table" { rows += $3 } END { printf "%d", rows }' "$manifest"
         ) rows"
