@@ -36,6 +36,7 @@ CONVENTIONS = {
     "python": ("", None, None, []),
     "redis": ("", ["docker-entrypoint.sh"], "/data", [6379]),
     "redis-exporter": ("59000:59000", ["/redis_exporter"], None, [9121]),
+    "restic": ("", ["/usr/bin/restic"], None, []),
     "traefik": ("", ["/entrypoint.sh"], None, [80]),
 }
 """User, entry point, volume and ports, from the official Dockerfiles (the entry point of Grafana's double aside)."""
