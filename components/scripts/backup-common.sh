@@ -30,8 +30,7 @@ tell() {
     kept='^dockyard_backup_(expected|last_success)_timestamp_seconds|^dockyard_backup_size_bytes'
     [ "$2" = 0 ] || kept='^dockyard_backup_expected_timestamp_seconds'
     {
-        # Nothing to keep: the first time.
-        grep -sE "$kept" "$file" || true
+        grep -sE "$kept" "$file" || true # nothing to keep: the first time
         echo "dockyard_backup_last_attempt_timestamp_seconds$said $now"
         echo "dockyard_backup_duration_seconds$said $((now - began))"
         echo "dockyard_backup_success$said $2"

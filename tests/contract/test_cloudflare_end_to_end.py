@@ -328,7 +328,7 @@ def test_trouble_reaches_the_person_in_one_sentence(
             monkeypatch.setattr(cloudflare, "tunnels", {"t": {"name": TUNNEL["name"], "deleted_at": None}})
         case _:
             # A dict, though the engine declares what it only reads.
-            monkeypatch.setitem(stack.engine.env, "CLOUDFLARE_API_TOKEN", "hunter2")  # type: ignore[arg-type]
+            monkeypatch.setitem(stack.engine.env, "CLOUDFLARE_API_TOKEN", "hunter2")  # type: ignore[arg-type]  # it can be changed
     outcome = stack.up()
     assert stack.code
     [error] = outcome.errors

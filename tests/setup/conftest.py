@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from moto.server import ThreadedMotoServer
 
+from ops import state_verbs
 from tests.setup.helpers import DownloadSite, Words
+from tests.setup.team import BUCKET, PROGRAM, STACK_FILE, Team, client
 from toolchain import downloads
+from toolchain.pulumi_cli import ensure_pulumi
 from toolchain.workdir import WorkDir
 
 
@@ -49,3 +56,42 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[DownloadSite]:
     server.closing.set()
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[str]:
+    """The address of S3 and KMS."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it tells every request
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def team(tmp_path: Path, words: Words, aws: str, monkeypatch: pytest.MonkeyPatch) -> Team:
+    """An empty bucket and a checkout that keeps its state there."""
+    for name in [*os.environ]:
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "nothing"))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    work = WorkDir(tmp_path / "project")
+    work.checkout.mkdir()
+    (work.checkout / "Pulumi.dev.yaml").write_text(STACK_FILE)
+    (work.checkout / "__main__.py").write_text(PROGRAM)
+    ensure_pulumi(work, words.progress)
+    monkeypatch.setattr(state_verbs, "WorkDir", lambda: work)
+    monkeypatch.setattr("ops.setup.ensure_plugins", lambda *_: None)
+    bucket = f"{BUCKET}-{time.time_ns()}"
+    made = Team(work, words, aws, bucket)
+    client(aws, "s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-3"})
+    made.share()
+    (work.root / "team-passphrase").write_text("a passphrase of the team")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", str(work.root / "team-passphrase"))
+    return made

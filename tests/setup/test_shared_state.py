@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import signal
 import socket
@@ -11,157 +9,20 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
-from typer.testing import CliRunner, Result
 
-from ops import state_copies, state_verbs
-from ops.backend import STATES, S3Store, store_at, store_of
-from ops.engine import Engine
+from ops import state_copies
+from ops.backend import STATES, S3Store, store_of
 from ops.history import is_broken, to_return_to, updates
 from ops.state import State, mend
 from ops.state_locks import check_usable, folder_of, held_by_engine, locks, settle_locks
-from settings.release import Release
-from tests.setup.helpers import Words
+from tests.setup.team import Team, lock_of_ann
 from toolchain import processes
 from toolchain.environment import ensure_backend, full_environment
 from toolchain.progress import SetupError
-from toolchain.pulumi_cli import ensure_pulumi
 from toolchain.stacks import ensure_stack
-from toolchain.workdir import WorkDir
-
-PROGRAM = """\
-import json, pathlib, time
-import pulumi
-from pulumi.dynamic import Resource, ResourceProvider, CreateResult
-
-here = pathlib.Path(__file__).parent
-
-class Provider(ResourceProvider):
-    def create(self, props):
-        if props["slow"]:
-            pathlib.Path(props["begun"]).touch()
-            time.sleep(60)
-        return CreateResult("it", {**props, "value": "made once"})
-
-class Thing(Resource):
-    def __init__(self, name, **props):
-        super().__init__(Provider(), name, {**props, "value": None})
-
-Thing("first", slow=False, begun="")
-if (here / "slow").exists():
-    Thing("second", slow=True, begun=str(here / "begun"))
-pulumi.export("password", pulumi.Output.secret("hush-hush-hush"))
-pulumi.export("release", json.loads((here / "release.json").read_text()))
-"""
-STACK_FILE = "# What differs in dev.\nconfig:\n  dockyard:color: blue\n"
-BUCKET = "team-state"
-
-
-class Team:
-    """A checkout whose state several machines share."""
-
-    def __init__(self, work: WorkDir, words: Words, endpoint: str, bucket: str) -> None:
-        self.work, self.words, self.endpoint, self.bucket = work, words, endpoint, bucket
-        self.url = f"s3://{bucket}/dockyard?region=eu-west-3&endpoint={endpoint}&s3ForcePathStyle=true"
-
-    def share(self) -> None:
-        """Say in Pulumi.yaml that the state is kept in S3."""
-        file = self.work.checkout / "Pulumi.yaml"
-        file.write_text(f'name: dockyard\nruntime: python\nbackend:\n  url: "{self.url}"\n')
-
-    def keep_here(self) -> None:
-        (self.work.checkout / "Pulumi.yaml").write_text("name: dockyard\nruntime: python\n")
-
-    @property
-    def store(self) -> S3Store:
-        found = store_at(self.url)
-        assert isinstance(found, S3Store)
-        return found
-
-    @property
-    def engine(self) -> Engine:
-        env = full_environment(self.work)
-        ensure_stack(self.work, "dev", env)
-        return Engine(self.work, "dev", env)
-
-    def release(self, text: str) -> Release:
-        return Release(stack={"text": text}, product={}, images={})
-
-    def up(self, text: str = "one") -> dict[str, int]:
-        """Bring the stack up with a release; return what changed."""
-        (self.work.checkout / "release.json").write_text(json.dumps(self.release(text).model_dump()))
-        engine = self.engine
-        settle_locks(self.work, "dev", self.words.progress)
-        code, outcome = engine.change("up", ["--refresh"], self.words.progress)
-        assert code == 0, (self.work.logs / "up-dev.log").read_text()
-        return dict(outcome.changes)
-
-    def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = ["pulumi", *arguments, "--non-interactive"]
-        env = full_environment(self.work)
-        return subprocess.run(command, cwd=self.work.checkout, env=env, capture_output=True, text=True)
-
-    def verb(self, *arguments: str, said: str = "") -> Result:
-        return CliRunner().invoke(state_verbs.app, arguments, input=said)
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[str]:
-    """The address of S3 and KMS."""
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it tells every request
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def team(tmp_path: Path, words: Words, aws: str, monkeypatch: pytest.MonkeyPatch) -> Team:
-    """An empty bucket and a checkout that keeps its state there."""
-    for name in [*os.environ]:
-        if name.startswith("AWS_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "nothing"))
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    work = WorkDir(tmp_path / "project")
-    work.checkout.mkdir()
-    (work.checkout / "Pulumi.dev.yaml").write_text(STACK_FILE)
-    (work.checkout / "__main__.py").write_text(PROGRAM)
-    ensure_pulumi(work, words.progress)
-    monkeypatch.setattr(state_verbs, "WorkDir", lambda: work)
-    monkeypatch.setattr("ops.setup.ensure_plugins", lambda *_: None)
-    bucket = f"{BUCKET}-{time.time_ns()}"
-    made = Team(work, words, aws, bucket)
-    client(aws, "s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-3"})
-    made.share()
-    (work.root / "team-passphrase").write_text("a passphrase of the team")
-    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", str(work.root / "team-passphrase"))
-    return made
-
-
-def client(aws: str, service: str) -> Any:
-    return boto3.client(
-        service, endpoint_url=aws, region_name="eu-west-3", aws_access_key_id="key", aws_secret_access_key="secret"
-    )
-
-
-def lock_of_ann(team: Team) -> str:
-    key = f"{folder_of('dev')}of-ann.json"
-    holder = {"pid": 12, "username": "ann", "hostname": "elsewhere", "timestamp": "2026-01-02T03:04:05.123456789Z"}
-    team.store.write(key, json.dumps(holder).encode())
-    return key
 
 
 def test_on_s3_a_stack_comes_up_a_second_up_changes_nothing_and_its_history_says_where_to_go_back_to(
@@ -379,52 +240,3 @@ def ask(url: str, body: bytes) -> None:
     asked = urllib.request.Request(url, data=body, method="POST", headers={"Content-Type": "text/plain"})
     with urllib.request.urlopen(asked, timeout=10) as answer:
         assert answer.status == 200
-
-
-def test_without_a_passphrase_or_a_key_nothing_is_made_there(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE_FILE")
-    with pytest.raises(SetupError, match="nothing says what opens its secrets") as told:
-        ensure_stack(team.work, "dev", full_environment(team.work))
-    assert "docs/state.md" in told.value.remedy
-    assert "region=" not in told.value.message, "the address is told without its options"
-    assert team.store.keys("") == []
-
-
-def test_a_key_in_a_kms_encrypts_a_new_stack_and_the_stack_file_says_so(
-    team: Team, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE_FILE")
-    url = kms_key(team)
-    file = team.work.checkout / "Pulumi.dev.yaml"
-    file.write_text(f"{STACK_FILE}secretsprovider: {url}\n")
-    assert team.up() == {"created": 1}
-    assert file.read_text().startswith(f"{STACK_FILE}secretsprovider: {url}\nencryptedkey: ")
-    written = file.read_text()
-    assert team.up() == {}
-    assert file.read_text() == written
-    assert f"secrets      {url}" in team.verb("show", "dev").output
-    opened = team.pulumi("stack", "output", "password", "--show-secrets", "--stack", "dev")
-    assert opened.stdout.strip() == "hush-hush-hush"
-
-
-def test_a_passphrase_gives_way_to_a_key_in_a_kms(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    team.up()
-    url = kms_key(team)
-    changed = subprocess.run(
-        ["pulumi", "stack", "change-secrets-provider", url, "--stack", "dev"],
-        cwd=team.work.checkout,
-        env=full_environment(team.work),
-        capture_output=True,
-        text=True,
-    )
-    assert changed.returncode == 0, changed.stderr
-    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE_FILE")
-    assert team.up() == {}
-    assert f"secrets      {url}" in team.verb("show", "dev").output
-    opened = team.pulumi("stack", "output", "password", "--show-secrets", "--stack", "dev")
-    assert opened.stdout.strip() == "hush-hush-hush"
-
-
-def kms_key(team: Team) -> str:
-    made = client(team.endpoint, "kms").create_key()["KeyMetadata"]["KeyId"]
-    return f"awskms:///{made}?region=eu-west-3&endpoint={team.endpoint}"

@@ -1,18 +1,21 @@
-"""What the component tests share: a context, and a program made of one component."""
+"""What tests share: a context, a program made of one component, and what is told to a person."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pulumi
 import pytest
 import yaml
+from rich.console import Console
 
 from components.context import StackContext
 from settings.container import Limits
 from settings.docker import Docker
 from settings.loader import Settings, load, read_stack_file
+from toolchain.progress import Progress
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -57,3 +60,15 @@ def shop_settings(tmp_path: Path) -> Callable[..., Settings]:
         return load(read_stack_file(tmp_path, "dev"), "dev", checkout=tmp_path)
 
     return made
+
+
+@pytest.fixture
+def printed() -> io.StringIO:
+    """What `progress` tells."""
+    return io.StringIO()
+
+
+@pytest.fixture
+def progress(printed: io.StringIO) -> Progress:
+    """Tells into memory."""
+    return Progress(Console(file=printed, width=200))
