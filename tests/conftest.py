@@ -1,11 +1,22 @@
-"""What tests of several parts share: a Docker engine that belongs to the tests alone."""
+"""Rules for all tests, and the Docker engine that belongs to the tests alone."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, Any, Any]:
+    """Fail a skipped test in CI: CI installs everything, so a skip there hides a missing part."""
+    report = yield
+    if report.skipped and os.environ.get("CI"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI does not accept: {item.nodeid}: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session")

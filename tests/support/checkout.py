@@ -1,0 +1,119 @@
+"""A checkout of this repository, used from the outside as a person uses it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import docker
+
+SOURCE = Path(__file__).resolve().parents[2]
+"""The checkout that the tests run from."""
+
+MINUTES = 60
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The result of a command."""
+
+    code: int
+    output: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A checkout on this machine."""
+
+    folder: Path
+
+    def dockyard(self, *arguments: str, limit: int = 15 * MINUTES) -> Finished:
+        """Run `./dockyard`. `limit` is in seconds."""
+        return run([str(self.folder / "dockyard"), *arguments], self.folder, clean_environment(), limit)
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """The variables that `./dockyard env` exports, on top of a clean environment. Needs a checkout that is set up."""
+        printed = subprocess.run(
+            ["/bin/sh", "-c", 'eval "$(./dockyard env)"; env -0'],
+            cwd=self.folder,
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        return dict(item.split("=", 1) for item in printed.split("\0") if item)
+
+    def pulumi(self, *arguments: str) -> Finished:
+        """Run plain `pulumi`, as `./dockyard env` sets it up."""
+        return run(["pulumi", *arguments], self.folder, self.environment, 10 * MINUTES)
+
+    def export(self, stack: str) -> dict:
+        """Return the state of a stack. Unlike `pulumi`, prints nothing: a state is long."""
+        exported = subprocess.run(
+            ["pulumi", "stack", "export", "-s", stack],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            check=True,
+        ).stdout
+        return json.loads(exported)["deployment"]
+
+    def docker(self) -> docker.DockerClient:
+        """Return a client of the engine that this checkout uses."""
+        return docker.DockerClient(base_url=self.environment["DOCKER_HOST"])
+
+
+def run(command: list[str], folder: Path, environment: Mapping[str, str], limit: int) -> Finished:
+    """Run a command to its end. pytest shows the printed output where a test fails."""
+    began = time.monotonic()
+    finished = subprocess.run(
+        command,
+        cwd=folder,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=limit,
+    )
+    seconds = time.monotonic() - began
+    print(f"$ {' '.join(command)}  [{finished.returncode}, {seconds:.1f} s]\n{finished.stdout}")  # noqa: T201 - see above
+    return Finished(finished.returncode, finished.stdout, seconds)
+
+
+def clean_environment() -> dict[str, str]:
+    """Return this process's environment without the variables that name a stack, an engine or a Python."""
+    dropped = ("PULUMI_", "DOCKER_", "VIRTUAL_ENV", "PYTHON")
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(dropped)},
+        "DOCKYARD_ENGINE": "private",
+    }
+
+
+def copy_checkout(folder: Path) -> Checkout:
+    """Copy the tree as it stands, uncommitted changes included, and commit it there."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=SOURCE,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (SOURCE / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(SOURCE / name, folder / name)
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "Copy of the tree under test"]):
+        subprocess.run(
+            ["git", "-c", "user.name=test", "-c", "user.email=test@example.com", *command], cwd=folder, check=True
+        )
+    return Checkout(folder)

@@ -1,0 +1,45 @@
+"""The one helper that waits: a poll with a deadline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
+INTERVAL_SECONDS = 0.1
+LONGEST_INTERVAL_SECONDS = 1.0
+
+
+def wait_until(
+    condition: Callable[[], Value],
+    what: str,
+    seconds: float = 60.0,
+    *,
+    details: Callable[[], str] | None = None,
+    ignoring: tuple[type[Exception], ...] = (),
+) -> Value:
+    """Call `condition` until it returns something true, and return that.
+
+    `what` names the event in the failure message, for example "Prometheus is ready". `details` adds what helps to
+    understand a failure, such as a container's log; it is called only when the deadline has passed. Exceptions of the
+    types in `ignoring` count as "not yet". The interval between two calls starts at 0.1 s and grows to 1 s.
+
+    Raises AssertionError when the deadline passes, with the last value or exception.
+    """
+    deadline = time.monotonic() + seconds
+    interval = INTERVAL_SECONDS
+    while True:
+        last: object
+        try:
+            if value := condition():
+                return value
+            last = value
+        except ignoring as error:
+            last = error
+        if time.monotonic() >= deadline:
+            extra = f"\n{details()}" if details else ""
+            raise AssertionError(f"timed out after {seconds:g} s: {what}; last result: {last!r}{extra}")
+        time.sleep(min(interval, max(0.0, deadline - time.monotonic())))
+        interval = min(interval * 1.3, LONGEST_INTERVAL_SECONDS)
