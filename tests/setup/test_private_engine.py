@@ -86,13 +86,6 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    made = Engine(tmp_path / "engine", cache=CACHE)
-    yield made
-    made.remove()
-
-
-@pytest.fixture
 def other(tmp_path: Path) -> Iterator[Engine]:
     made = Engine(tmp_path / "other", cache=CACHE)
     yield made
