@@ -141,8 +141,8 @@ class Engine:
         # begins by deleting the interface docker0, whosever it is (moby, daemon_unix.go, configureNetworking). Where it
         # would, live restore is on for the start, and off right after it: left on, it would keep containers alive after
         # a stop and refuse Swarm. An engine that is in a Swarm already cannot start with it: it then does without the
-        # pool, which only networks made from now on would have used. Elsewhere live restore stays off: a dockerd 28 that
-        # has reloaded its settings no longer knows the address of `host-gateway`.
+        # pool, which only networks made from now on would have used. Elsewhere live restore stays off: after a reload
+        # of its settings, dockerd 28 no longer knows the address of `host-gateway`.
         endangers_docker0 = (self.data / "network/files/local-kv.db").exists() and DOCKER0.exists()
         in_swarm = (self.data / "swarm/docker-state.json").exists()
         live_restore = endangers_docker0 and not in_swarm
