@@ -17,12 +17,8 @@ from ops import state_verbs
 from tests.setup.helpers import DownloadSite, Words
 from tests.setup.team import BUCKET, PROGRAM, STACK_FILE, Team, client
 from toolchain import downloads
-from toolchain.private_engine import Engine
 from toolchain.pulumi_cli import ensure_pulumi
 from toolchain.workdir import WorkDir
-
-CACHE = WorkDir().cache
-"""The machine's cache; tests have an empty one of their own."""
 
 
 @pytest.fixture(autouse=True)
@@ -99,11 +95,3 @@ def team(tmp_path: Path, words: Words, aws: str, monkeypatch: pytest.MonkeyPatch
     (work.root / "team-passphrase").write_text("a passphrase of the team")
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", str(work.root / "team-passphrase"))
     return made
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    """A private engine of one test's own, not started. Its programs are the machine's."""
-    made = Engine(tmp_path / "engine", cache=CACHE)
-    yield made
-    made.remove()

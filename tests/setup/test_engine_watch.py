@@ -12,7 +12,9 @@ import pytest
 
 from tests.support.engine import engine_stacks, watched
 from toolchain.private_engine import Engine
-from toolchain.workdir import CHECKOUT
+from toolchain.workdir import CHECKOUT, WorkDir
+
+CACHE = WorkDir().cache
 
 HANGING_ENGINE = """\
 import pathlib, signal, socket, sys, threading, time
@@ -82,9 +84,13 @@ def test_an_engine_that_hangs_fails_the_running_test(tmp_path: Path, body: str) 
     assert f"goroutine stacks of {engine.host}" in inner.stdout
 
 
-def test_a_docker_engine_writes_its_stacks_when_it_is_asked(engine: Engine) -> None:
+def test_a_docker_engine_writes_its_stacks_when_it_is_asked(tmp_path: Path) -> None:
+    engine = Engine(tmp_path / "engine", cache=CACHE)
     engine.start()
-    with watched(engine):
-        stacks = engine_stacks(engine)
+    try:
+        with watched(engine):
+            stacks = engine_stacks(engine)
+    finally:
+        engine.remove()
     assert "goroutine 1 [" in stacks
     assert "dockerd" in stacks
