@@ -41,7 +41,7 @@ class Checkout:
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """The variables that `./dockyard env` exports, on top of a clean environment. Needs a checkout that is set up."""
+        """The variables that `./dockyard env` exports, on top of a clean environment."""
         printed = subprocess.run(
             ["/bin/sh", "-c", 'eval "$(./dockyard env)"; env -0'],
             cwd=self.folder,
