@@ -123,6 +123,10 @@ class FakeDocker(docker.DockerClient):
             "Size": size,
         }
 
+    def refuse(self, method: str, identity: str, explanation: str) -> None:
+        """Let a method of the API answer a call for this id with an error of the engine."""
+        self.api.failures[method, identity] = APIError("409", explanation=explanation)
+
     @property
     def container_names(self) -> list[str]:
         """The names of all containers, running or not."""
@@ -324,6 +328,7 @@ class FakeApi:
 
     def remove_volume(self, name: str, *, force: bool = False) -> None:
         self.inspect_volume(name)
+        self._fail("remove_volume", name)
         if any(mount["Name"] == name for attrs in self.known_containers.values() for mount in attrs["Mounts"]):
             raise APIError("409", explanation=f"remove {name}: volume is in use")
         del self.known_volumes[name]
@@ -340,6 +345,7 @@ class FakeApi:
 
     def remove_image(self, image: str, *_: Any, **__: Any) -> None:
         attrs = self.inspect_image(image)
+        self._fail("remove_image", image)
         if any(container["Image"] == attrs["Id"] for container in self.known_containers.values()):
             raise APIError("409", explanation=f"conflict: unable to remove {image}: the image is in use")
         for names in (attrs["RepoTags"], attrs["RepoDigests"]):
