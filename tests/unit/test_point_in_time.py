@@ -13,7 +13,7 @@ from components.app_services import AppServices, AppServicesConfig
 from components.shell import script
 from ops.backups.point_in_time import parse_moment
 from settings.product import Product
-from tests.unit.shells import shells
+from tests.support.shells import shells
 from tests.unit.world import build
 from toolchain.progress import SetupError
 
