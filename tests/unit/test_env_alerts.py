@@ -3,7 +3,7 @@
 import pytest
 
 from settings.loader import load, read_stack_file
-from tests.unit.shop import STACK, Shop
+from tests.support.dotenv import STACK, Shop
 
 MONITORING = "https://discord.com/api/webhooks/1/a"
 CRITICAL = "https://discord.com/api/webhooks/2/b"

@@ -5,7 +5,7 @@ import pytest
 from ops import env_import
 from settings.loader import load, read_stack_file
 from settings.problems import SettingsError
-from tests.unit.shop import CHECKOUT, PRODUCT, STACK, Shop
+from tests.support.dotenv import CHECKOUT, PRODUCT, STACK, Shop
 from toolchain.progress import Progress
 
 TUMULTE = """\

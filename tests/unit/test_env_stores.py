@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.shop import PRODUCT, STACK, Shop
+from tests.support.dotenv import PRODUCT, STACK, Shop
 
 
 @pytest.fixture

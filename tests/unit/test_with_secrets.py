@@ -34,6 +34,7 @@ def run(wrapper, tmp_path):
     return run
 
 
+QUOTED = b"""'single' "double" `id` $HOME $(id) ${x} \\n \\ end\\"""
 VALUES = [
     (b"plain", b"plain"),
     (b"plain\n", b"plain"),
