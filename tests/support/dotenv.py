@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
-import sys
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
 
-from ops import env_import
-from ops.engine import Engine
+from ops import engine, env_import
+from tests.support.checkout import SOURCE
 from toolchain.progress import Progress
 from toolchain.workdir import WorkDir
-
-CHECKOUT = Path(__file__).resolve().parents[2]
 
 STACK = """\
 # A shop's staging.
@@ -51,29 +50,34 @@ redis: {}
 publish: {postgres: 5433}
 """
 
-PULUMI = '''\
-#!{python}
-"""Stands for the engine: keeps secrets outside of the stack file, and writes there what a real one would."""
-import json, sys
-from pathlib import Path
-here = Path({folder!r})
-kept = here / "kept.json"
-known = json.loads(kept.read_text()) if kept.exists() else {{}}
-with (here / "commands").open("a") as commands:
-    commands.write(" ".join(sys.argv[1:]) + "\\n")
-if "--show-secrets" in sys.argv:
-    print(json.dumps({{name: {{"value": value, "secret": True}} for name, value in known.items()}}))
-    sys.exit()
-assert sys.argv[1:4] == ["config", "set", "--secret"] and "--non-interactive" in sys.argv
-name, stack = sys.argv[4], sys.argv[sys.argv.index("--stack") + 1]
-if (here / "broken").exists() and known:
-    sys.exit("error: the disk is full")
-known[name] = sys.stdin.read()
-kept.write_text(json.dumps(known))
-file = Path(f"Pulumi.{{stack}}.yaml")
-lines = [line for line in file.read_text().splitlines() if not line.startswith("  " + name)]
-file.write_text("\\n".join([*lines, f"  {{name}}: {{{{secure: v1:{{len(known)}}}}}}"]) + "\\n")
-'''
+
+class FakePulumi:
+    """The Pulumi program, in place of a process: it keeps secrets outside of the stack file, and marks them there."""
+
+    def __init__(self) -> None:
+        self.secrets: dict[str, str] = {}
+        self.commands: list[str] = []
+        """Every command line that it was given."""
+        self.broken = False
+        """It keeps one secret, and fails from then on."""
+
+    def run(self, command: Sequence[str], *, cwd: Path, input: str | None = None, **_: Any) -> SimpleNamespace:
+        """Stand for `subprocess.run`. Raises CalledProcessError where it fails."""
+        self.commands.append(" ".join(command))
+        assert "--non-interactive" in command
+        if "--show-secrets" in command:
+            printed = {name: {"value": value, "secret": True} for name, value in self.secrets.items()}
+            return SimpleNamespace(stdout=json.dumps(printed), returncode=0)
+        assert list(command[:4]) == ["pulumi", "config", "set", "--secret"]
+        if self.broken and self.secrets:
+            raise subprocess.CalledProcessError(1, list(command), stderr="error: the disk is full")
+        name, stack = command[4], command[list(command).index("--stack") + 1]
+        assert input is not None
+        self.secrets[name] = input
+        file = cwd / f"Pulumi.{stack}.yaml"
+        lines = [line for line in file.read_text().splitlines() if not line.startswith(f"  {name}")]
+        file.write_text("\n".join([*lines, f"  {name}: {{secure: v1:{len(self.secrets)}}}"]) + "\n")
+        return SimpleNamespace(stdout="", returncode=0)
 
 
 class Shop:
@@ -82,54 +86,50 @@ class Shop:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.work = WorkDir(folder)
         self.capsys = capsys
-        self.bin = folder / "bin"
-        for made in ("products", "components", "bin"):
-            (folder / made).mkdir()
-        (folder / "components/images.yaml").write_text((CHECKOUT / "components/images.yaml").read_text())
+        for name in ("products", "components"):
+            (folder / name).mkdir()
+        (folder / "components/images.yaml").write_text((SOURCE / "components/images.yaml").read_text())
         self.stack_file, self.product_file = folder / "Pulumi.staging.yaml", folder / "products/shop.yaml"
         self.stack_file.write_text(STACK)
         self.product_file.write_text(PRODUCT)
-        program = self.bin / "pulumi"
-        program.write_text(PULUMI.format(python=sys.executable, folder=str(self.bin)))
-        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        self.pulumi = FakePulumi()
         self.engines = 0
         monkeypatch.setenv("COLUMNS", "220")
         monkeypatch.setattr(env_import, "prepare_engine", self._engine)
-        # The subprocess is looked up by this process's PATH.
-        monkeypatch.setenv("PATH", f"{self.bin}{os.pathsep}{os.environ['PATH']}")
+        process = SimpleNamespace(run=self.pulumi.run, CalledProcessError=subprocess.CalledProcessError)
+        for module in (env_import, engine):
+            monkeypatch.setattr(module, "subprocess", process)
 
-    def _engine(self, work, stack, _progress):
+    def _engine(self, work: WorkDir, stack: str, _progress: Progress) -> engine.Engine:
         self.engines += 1
-        return Engine(work, stack, dict(os.environ))
+        return engine.Engine(work, stack, {})
 
-    def take(self, text: str, **options) -> dict[str, str]:
-        """Import a file; return variable → all that was said of it."""
+    def take(self, text: str, **options: Any) -> dict[str, str]:
+        """Import a file; return variable → all that was printed of it."""
         file = self.work.checkout / ".env"
         file.write_text(text)
         assert env_import.import_env(self.work, file, "staging", Progress(quiet=True), **options) == 0
         self.printed = self.capsys.readouterr().out
-        said, name = {}, ""
+        answers: dict[str, str] = {}
+        name = ""
         for line in self.printed.splitlines():
             if line.startswith("│"):
                 variable, *rest = (cell.strip() for cell in line.strip("│").split("│"))
                 name = variable or name
-                said[name] = f"{said[name]} / {': '.join(rest)}" if name in said else ": ".join(rest)
-        return said
+                answers[name] = f"{answers[name]} / {': '.join(rest)}" if name in answers else ": ".join(rest)
+        return answers
 
     @property
-    def config(self):
+    def config(self) -> dict[str, Any]:
         """The stack's own plain settings."""
         return dict(yaml.safe_load(self.stack_file.read_text())["config"])
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Secrets that the engine keeps."""
-        kept = self.bin / "kept.json"
-        found = json.loads(kept.read_text()) if kept.exists() else {}
-        return {name.removeprefix("dockyard:"): value for name, value in found.items()}
+        """Secrets that Pulumi keeps."""
+        return {name.removeprefix("dockyard:"): value for name, value in self.pulumi.secrets.items()}
 
     @property
     def commands(self) -> str:
-        """Every command line that the engine was given."""
-        log = self.bin / "commands"
-        return log.read_text() if log.exists() else ""
+        """Every command line that Pulumi was given."""
+        return "\n".join(self.pulumi.commands)

@@ -3,7 +3,7 @@
 import pytest
 
 from settings.loader import load, read_stack_file
-from tests.support.dotenv import STACK, Shop
+from tests.support.dotenv import STACK
 
 MONITORING = "https://discord.com/api/webhooks/1/a"
 CRITICAL = "https://discord.com/api/webhooks/2/b"
@@ -23,11 +23,6 @@ PAGERDUTY_ROUTING_KEY=s3cretb7ddd4e4a7ea3e7b5f5c8a9d0e
 HEARTBEAT_URL=https://hc-ping.com/s3cret
 """
 """What Love Parser's document asks for: "Slack webhook, SMTP creds …", SMS and PagerDuty."""
-
-
-@pytest.fixture
-def shop(tmp_path, monkeypatch, capsys):
-    return Shop(tmp_path, monkeypatch, capsys)
 
 
 def receivers(shop):

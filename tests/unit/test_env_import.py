@@ -1,11 +1,14 @@
 """What becomes of the variables of a product's `.env` file."""
 
+import subprocess
+
 import pytest
 
 from ops import env_import
 from settings.loader import load, read_stack_file
 from settings.problems import SettingsError
-from tests.support.dotenv import CHECKOUT, PRODUCT, STACK, Shop
+from tests.support.checkout import SOURCE
+from tests.support.dotenv import PRODUCT, STACK
 from toolchain.progress import Progress
 
 TUMULTE = """\
@@ -65,11 +68,6 @@ CACHE_TTL_SECS=60
 """The variables of Pivotal Flow's guide, verbatim."""
 
 
-@pytest.fixture
-def shop(tmp_path, monkeypatch, capsys):
-    return Shop(tmp_path, monkeypatch, capsys)
-
-
 class TestTheSeedsOwnExamples:
     def test_tumultes_is_all_placeholders_beside_what_the_stack_says_already(self, shop):
         shop.stack_file.write_text(STACK + "  dockyard:tunnel: {token: tunnel-token}\n")
@@ -94,7 +92,7 @@ class TestTheSeedsOwnExamples:
         assert shop.secrets == {}
 
     def test_pivotal_flows_says_what_its_product_file_says(self, shop):
-        (shop.work.checkout / "products/shop.yaml").write_text((CHECKOUT / "products/pivotal-flow.yaml").read_text())
+        (shop.work.checkout / "products/shop.yaml").write_text((SOURCE / "products/pivotal-flow.yaml").read_text())
         shop.stack_file.write_text(STACK.replace("    api: {image: demo}\n", "    migrate: {image: demo}\n"))
         before = shop.config
         said = shop.take(PIVOTAL_FLOW)
@@ -151,7 +149,7 @@ class TestSecrets:
         after, commands = shop.stack_file.read_text(), shop.commands
         said = shop.take(text)
         assert shop.stack_file.read_text() == after
-        assert shop.commands.removeprefix(commands).count("config set") == 0
+        assert "config set" not in shop.commands.removeprefix(commands)
         assert {text.split(":")[0] for text in said.values()} == {"already so"}
 
     def test_another_value_replaces_the_one_that_is_there(self, shop):
@@ -166,8 +164,8 @@ class TestSecrets:
         assert (shop.stack_file.read_text(), shop.secrets, shop.engines) == (STACK, {}, 0)
 
     def test_when_the_engine_fails_half_way_the_stack_file_is_as_before(self, shop):
-        (shop.bin / "broken").touch()
-        with pytest.raises(env_import.subprocess.CalledProcessError) as caught:
+        shop.pulumi.broken = True
+        with pytest.raises(subprocess.CalledProcessError) as caught:
             shop.take(self.FILE + "RATE_LIMIT_DEFAULT=200\n")
         assert shop.stack_file.read_text() == STACK
         assert "s3cret" not in str(caught.value)

@@ -2,12 +2,7 @@
 
 import pytest
 
-from tests.support.dotenv import PRODUCT, STACK, Shop
-
-
-@pytest.fixture
-def shop(tmp_path, monkeypatch, capsys):
-    return Shop(tmp_path, monkeypatch, capsys)
+from tests.support.dotenv import PRODUCT, STACK
 
 
 def test_somebody_elses_postgres_becomes_external_with_its_address_as_a_secret(shop):
