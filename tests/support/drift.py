@@ -1,18 +1,18 @@
-"""A container as it was declared, and as the engine says that it is; made to differ by tests."""
+"""A container as it was declared and as the engine inspects it, for tests that change one of the two."""
 
 from __future__ import annotations
 
 import json
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 from ops.drift.container_view import Container
 from ops.drift.declared import Declared
 from ops.state import CONTAINER
+from tests.support.checkout import SOURCE
 
 Values = dict[str, Any]
-SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "toolchain/standins/docker/schema.json").read_text())
+SCHEMA = json.loads((SOURCE / "toolchain/standins/docker/schema.json").read_text())
 """Of the provider: kind of resource → its fields."""
 
 ID = "1234567890abcdef" * 4
@@ -60,7 +60,7 @@ IMAGE: Values = {
     },
 }
 
-FOUND: Values = {
+INSPECTED: Values = {
     "Id": ID,
     "Name": "/shop-app-web-1a2b3c4",
     "Image": IMAGE_ID,
@@ -113,23 +113,30 @@ FOUND: Values = {
 ENGINE: Values = {"DefaultRuntime": "runc", "SwapLimit": True}
 
 
-def declared(inputs: Values | None = None, *, name: str = "web", kind: str = CONTAINER, **more: Any) -> Declared:
+def declared(inputs: Values | None = None, *, name: str = "web", kind: str = CONTAINER, **fields: Any) -> Declared:
     """Return the resource as the state declares it; `inputs` go over the usual ones, None takes one away."""
-    said = {key: value for key, value in {**INPUTS, **(inputs or {})}.items() if value is not None}
-    values = {"identity": ID, "dependencies": frozenset(), "going": False, "inputs": said, **more}
-    return Declared(urn=URN.replace("app-web", f"app-{name}"), kind=kind, **values)
+    merged = {key: value for key, value in {**INPUTS, **(inputs or {})}.items() if value is not None}
+    return only(merged, name=name, kind=kind, **fields)
 
 
-def container(said: Declared, found: Values, *, image: Values | None = IMAGE, engine: Values = ENGINE) -> Container:
-    """Return the container beside what was declared of it."""
-    return Container(said.inputs, found, image, engine, runs_declared_image=found["Image"] == IMAGE_ID)
+def only(inputs: Values, *, name: str = "web", kind: str = CONTAINER, **fields: Any) -> Declared:
+    """Return a resource with these inputs and no others."""
+    values = {"urn": URN.replace("app-web", f"app-{name}"), "identity": ID, "dependencies": frozenset(), "going": False}
+    return Declared(**{**values, "kind": kind, "inputs": inputs, **fields})
+
+
+def container(
+    resource: Declared, inspected: Values, *, image: Values | None = IMAGE, engine: Values = ENGINE
+) -> Container:
+    """Return the container of the engine beside what was declared of it."""
+    return Container(resource.inputs, inspected, image, engine, runs_declared_image=inspected["Image"] == IMAGE_ID)
 
 
 def changed(*path: str, to: Any) -> Values:
     """Return an inspection with one entry changed."""
-    found = deepcopy(FOUND)
-    place = found
+    inspected = deepcopy(INSPECTED)
+    place = inspected
     for part in path[:-1]:
         place = place[part]
     place[path[-1]] = to
-    return found
+    return inspected
