@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.images.helpers import SOURCE, PlayedRegistry
-from tests.setup.helpers import Words
+from tests.support.progress import Words
 from toolchain.engine import ensure_engine, stop_engine
 from toolchain.registry import stop_registry
 from toolchain.workdir import WorkDir

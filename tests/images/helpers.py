@@ -13,7 +13,7 @@ import docker
 from docker.errors import ImageNotFound
 from docker.models.containers import Container
 
-from tests.setup.helpers import Words
+from tests.support.progress import Words
 from toolchain.images import ensure_images
 from toolchain.kit.layers import Runtime, configuration, pack
 from toolchain.registry import Registry, ensure_registry, stop_registry

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from tests.images.helpers import SOURCE, inside, once, running, wait_healthy
-from tests.setup.helpers import Words
+from tests.support.progress import Words
 from toolchain.images import ensure_images
 from toolchain.registry import stop_registry
 from toolchain.workdir import WorkDir

@@ -9,7 +9,7 @@ import time
 
 import httpx
 
-from tests.setup.helpers import Words
+from tests.support.progress import Words
 from toolchain import processes
 from toolchain.registry import Registry, ensure_registry, stop_registry
 from toolchain.workdir import WorkDir

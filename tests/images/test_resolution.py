@@ -12,7 +12,7 @@ import pytest
 
 from settings.build import Build
 from tests.images.helpers import HARDENED, SOURCE, OwnStorage, PlayedRegistry
-from tests.setup.helpers import Words
+from tests.support.progress import Words
 from toolchain.images import ensure_images, ensure_references
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir

@@ -15,7 +15,7 @@ from docker.models.containers import Container
 from settings.build import Build
 from settings.images import load_images
 from tests.images.helpers import HARDENED, inside, once, running, wait_for
-from tests.setup.helpers import Words
+from tests.support.progress import Words
 from toolchain.builds import KEPT, bases_of, ensure_built
 from toolchain.images import ensure_images
 from toolchain.package_sources import CA_FILE
