@@ -36,7 +36,7 @@ def test_a_drill_of_much_data_restores_every_row(stage: BackupStage, megabytes: 
     # Random, so that no program on the way makes it small: 28 UUIDs are 1,008 bytes.
     content = "(select string_agg(gen_random_uuid()::text, '') from generate_series(1, 28) where n = n)"
     stage.sql("create table blocks (id int, content text)", "large")
-    stage.sql(f"insert into blocks select n, {content} from generate_series(1, {rows}) n", "large")
+    stage.sql(f"insert into blocks select n, {content} from generate_series(1, {rows}) n", "large")  # noqa: S608 - numbers
     repository = stage.repository("postgres")
     code, output = repository.back_up(PGDATABASE="large")
     assert code == 0, output

@@ -10,7 +10,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from tests.images.helpers import inside, kit_images, once, running, wait_for, wait_healthy
+from tests.support.containers import inside, once, running, stop_and_exit_code, wait_healthy, wait_in
 from toolchain.kit.recipes import RECIPES
 
 NAMES = sorted(RECIPES)
@@ -42,13 +42,6 @@ CONVENTIONS = {
 """User, entry point, volume and ports, from the official Dockerfiles (the entry point of Grafana's double aside)."""
 
 
-@pytest.fixture(scope="module")
-def kit(docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    """All images of the kit."""
-    with kit_images(tmp_path_factory.mktemp("kit"), docker_host, NAMES) as found:
-        yield found
-
-
 @pytest.fixture
 def volume(engine: docker.DockerClient) -> Iterator[str]:
     name = f"kit-test-{uuid.uuid4().hex[:12]}"
@@ -74,29 +67,22 @@ def password(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_says_of_itself_what_the_official_one_says(kit, engine, name: str):
+def test_an_image_says_of_itself_what_the_official_one_says(kit, engine, name: str):
     user, entrypoint, volume, ports = CONVENTIONS[name]
-    config = engine.images.get(kit[name]).attrs["Config"]
+    image = engine.images.get(kit[name])
+    config = image.attrs["Config"]
     assert config["User"] == user
     assert config["Entrypoint"] == entrypoint
     assert set(config.get("Volumes") or {}) == ({volume} if volume else set())
     assert set(config.get("ExposedPorts") or {}) == {f"{port}/tcp" for port in ports}
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_it_says_that_it_is_a_kit_build_and_of_what(kit, engine, name: str):
-    labels = engine.images.get(kit[name]).labels
-    assert "not the official image" in labels["dockyard.kit"]
-    assert labels["dockyard.kit.stands-for"].startswith("127.0.0.1:9/")
-    assert labels["dockyard.kit.carries"].strip()
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("busybox", "cloudflared")])
-def test_the_tools_that_the_stacks_call_are_in_it(kit, engine, name: str):
-    tools = "sh cp chown chmod mkdir rm find wget cat id"
-    code, said = once(engine, kit[name], "-c", f"for t in {tools}; do command -v $t; done", entrypoint="sh")
-    assert code == 0
-    assert len(said.split()) == len(tools.split())
+    assert "not the official image" in image.labels["dockyard.kit"]
+    assert image.labels["dockyard.kit.stands-for"].startswith("127.0.0.1:9/")
+    assert image.labels["dockyard.kit.carries"].strip()
+    if name not in ("busybox", "cloudflared"):
+        tools = "sh cp chown chmod mkdir rm find wget cat id"
+        code, output = once(engine, kit[name], "-c", f"for t in {tools}; do command -v $t; done", entrypoint="sh")
+        assert code == 0, output
+        assert len(output.split()) == len(tools.split())
 
 
 def test_certificates_of_the_web_are_in_what_talks_to_it(kit, engine):
@@ -187,13 +173,13 @@ def test_postgres_makes_its_database_from_files_and_keeps_it_over_a_restart(kit,
     with running(engine, **postgres(kit, password, volume)) as container:
         wait_healthy(container, READY)
         # Once more: the first answer may have come from the server that only makes the database.
-        wait_for(lambda: ask(container, "select 1")[0] == 0, container)
+        wait_in(container, lambda: ask(container, "select 1")[0] == 0, "it answers")
         assert ask(container, "show shared_buffers") == (0, "32MB")
         assert ask(container, "show server_encoding") == (0, "UTF8")
         assert ask(container, "select datcollate from pg_database where datname = 'shop-1'") == (0, "en_US.utf8")
         assert ask(container, "create table kept as select 42 as answer")[0] == 0
         container.restart(timeout=20)
-        wait_for(lambda: ask(container, "select answer from kept") == (0, "42"), container)
+        wait_in(container, lambda: ask(container, "select answer from kept") == (0, "42"), "it answers")
         assert "quoted" not in container.logs().decode()
 
 
@@ -203,7 +189,9 @@ def test_postgres_asks_everybody_else_for_the_password(kit, engine, volume: str,
         container.reload()
         address = container.attrs["NetworkSettings"]["Networks"][network]["IPAddress"]
         good, bad = SECRET.strip(), "wrong"
-        wait_for(lambda: ask(container, "select 1", PGHOST=address, PGPASSWORD=good) == (0, "1"), container)
+        wait_in(
+            container, lambda: ask(container, "select 1", PGHOST=address, PGPASSWORD=good) == (0, "1"), "it answers"
+        )
         code, said = ask(container, "select 1", PGHOST=address, PGPASSWORD=bad)
         assert code != 0
         assert "password authentication failed" in said
@@ -212,10 +200,8 @@ def test_postgres_asks_everybody_else_for_the_password(kit, engine, volume: str,
 def test_postgres_stops_at_its_signal_without_losing_anything(kit, engine, volume: str, password: Path):
     with running(engine, **postgres(kit, password, volume)) as container:
         wait_healthy(container, READY)
-        wait_for(lambda: ask(container, "select 1")[0] == 0, container)
-        container.stop(timeout=20)
-        container.reload()
-        assert container.attrs["State"]["ExitCode"] == 0
+        wait_in(container, lambda: ask(container, "select 1")[0] == 0, "it answers")
+        assert stop_and_exit_code(container) == 0
         assert container.logs().decode().rstrip().endswith("database system is shut down")
 
 
@@ -237,9 +223,9 @@ def test_postgres_runs_init_scripts_once(kit, engine, volume: str, password: Pat
     options = postgres(kit, password, volume)
     options["volumes"][str(tmp_path)] = {"bind": "/docker-entrypoint-initdb.d", "mode": "ro"}
     with running(engine, **options) as container:
-        wait_for(lambda: ask(container, "select by from made") == (0, "script"), container)
+        wait_in(container, lambda: ask(container, "select by from made") == (0, "script"), "it answers")
         container.restart(timeout=20)
-        wait_for(lambda: ask(container, "select count(*) from made") == (0, "1"), container)
+        wait_in(container, lambda: ask(container, "select count(*) from made") == (0, "1"), "it answers")
 
 
 def test_postgres_without_a_password_says_what_is_missing(kit, engine):
@@ -313,16 +299,18 @@ def test_cloudflared_checks_itself_and_is_not_ready_where_it_cannot_connect(kit,
     command = ["tunnel", "--no-autoupdate", "--metrics", "127.0.0.1:20241", "run"]
     check = ["cloudflared", "tunnel", "--metrics", "127.0.0.1:20241", "ready"]
     with running(engine, kit["cloudflared"], command=command, environment={"TUNNEL_TOKEN": token}) as container:
-        wait_for(lambda: b"status code 503" in container.exec_run(check).output, container)
+        wait_in(container, lambda: b"status code 503" in container.exec_run(check).output, "it answers")
         assert container.exec_run(check).exit_code == 1
-        container.stop(timeout=20)
-        container.reload()
-        assert container.attrs["State"]["ExitCode"] == 0
+        assert stop_and_exit_code(container) == 0
 
 
 def test_loki_owns_a_new_volume_and_runs_on_its_own_configuration(kit, engine, volume: str):
     with running(engine, kit["loki"], volumes={volume: {"bind": "/loki"}}) as container:
-        wait_for(lambda: inside(container, "wget -q -O - http://127.0.0.1:3100/ready")[1] == "ready\n", container, 60)
+        wait_in(
+            container,
+            lambda: inside(container, "wget -q -O - http://127.0.0.1:3100/ready")[1] == "ready\n",
+            "it answers",
+        )
         assert inside(container, "id -u")[1].strip() == "10001"
 
 

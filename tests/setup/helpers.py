@@ -10,7 +10,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tests.support.progress import Words as Words
+from tests.support.progress import Words  # noqa: F401 - tests of this folder import it from here
 
 
 class DownloadSite(ThreadingHTTPServer):
