@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import docker
@@ -14,19 +11,16 @@ from docker.models.containers import Container
 
 from settings.build import Build
 from settings.images import load_images
-from tests.images.helpers import HARDENED, inside, once, running, wait_for
-from tests.setup.helpers import Words
+from tests.support.checkout import SOURCE
+from tests.support.containers import inside, once, running, stop_and_exit_code, wait_in
+from tests.support.kit import KitImages
+from tests.support.progress import Words
 from toolchain.builds import KEPT, bases_of, ensure_built
-from toolchain.images import ensure_images
 from toolchain.package_sources import CA_FILE
 from toolchain.progress import SetupError
-from toolchain.registry import stop_registry
 from toolchain.workdir import WorkDir
 
-SOURCE = Path(__file__).resolve().parents[2]
-APPS = SOURCE / "tests" / "live" / "apps"
-PROMPTLY = 5.0
-"""Seconds in which a container that heeds SIGTERM has ended, on a busy machine too."""
+APPS = Path(__file__).parent / "apps"
 
 BUILDS = {
     "npm": {"template": "node-backend", "context": "adonis"},
@@ -50,47 +44,42 @@ BACKENDS = ("npm", "pnpm", "workspace")
 PORTS = {"npm": 3333, "pnpm": 3000, "workspace": 3333, "nuxt": 3000, "static": 80}
 IN_MEMORY = {"/tmp": "rw,noexec,nosuid,nodev,size=16m"}
 
-every_build = pytest.mark.parametrize("name", BUILDS)
+DAILY = ("npm", "static", "bot")
+"""One of each kind of template: all run in soak."""
+
+
+def each(*names: str) -> list[object]:
+    """Return parameters for applications, of which those that are built every day run every day."""
+    return [pytest.param(name, marks=() if name in DAILY else pytest.mark.soak) for name in names]
+
+
+every_build = pytest.mark.parametrize("name", each(*BUILDS))
+
+
+class Builder(dict[str, str]):
+    """Sample application → its image, which is built when a test first asks for it."""
+
+    def __init__(self, work: WorkDir, engine: docker.DockerClient, kit: KitImages) -> None:
+        super().__init__()
+        self.work, self.engine, self.kit = work, engine, kit
+
+    def __missing__(self, name: str) -> str:
+        fields = {**BUILDS[name], "context": str(APPS / BUILDS[name]["context"])}
+        self[name] = self.build(name, Build.model_validate(fields))
+        return self[name]
+
+    def build(self, name: str, build: Build) -> str:
+        """Build an image, on the kit's."""
+        known = load_images(self.kit.work.checkout / "components" / "images.yaml").names
+        bases = {base: self.kit[base] for base in bases_of(self.work.checkout, build, known)}
+        return ensure_built(self.work, Words().progress, self.engine, f"test-{name}", build, bases)
 
 
 @pytest.fixture(scope="module")
-def engine(docker_host: str) -> docker.DockerClient:
-    return docker.DockerClient(base_url=docker_host, timeout=300)
-
-
-@pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkDir]:
-    """A checkout with official registries that nobody can reach."""
+def built(engine: docker.DockerClient, kit: KitImages, tmp_path_factory: pytest.TempPathFactory) -> Builder:
     work = WorkDir(tmp_path_factory.mktemp("builds"))
     (work.checkout / "templates").symlink_to(SOURCE / "templates")
-    (work.checkout / "components").mkdir()
-    shipped = (SOURCE / "components" / "images.yaml").read_text()
-    (work.checkout / "components" / "images.yaml").write_text(shipped.replace("docker.io/", "127.0.0.1:9/"))
-    yield work
-    stop_registry(work, Words().progress)
-
-
-@pytest.fixture(scope="module")
-def bases(work: WorkDir, docker_host: str) -> Mapping[str, str]:
-    return ensure_images(work, Words().progress, docker_host, ["node", "nginx", "python"], None)
-
-
-def make(work: WorkDir, engine: docker.DockerClient, bases: Mapping[str, str], name: str, build: Build) -> str:
-    known = load_images(work.checkout / "components" / "images.yaml").names
-    asked = {base: bases[base] for base in bases_of(work.checkout, build, known)}
-    return ensure_built(work, Words().progress, engine, f"test-{name}", build, asked)
-
-
-@pytest.fixture(scope="module")
-def built(work: WorkDir, engine: docker.DockerClient, bases: Mapping[str, str]) -> Mapping[str, str]:
-    """Every sample application's image."""
-
-    def one(name: str) -> str:
-        said = {**BUILDS[name], "context": str(APPS / BUILDS[name]["context"])}
-        return make(work, engine, bases, name, Build.model_validate(said))
-
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(BUILDS, pool.map(one, BUILDS), strict=True))
+    return Builder(work, engine, kit)
 
 
 def started(engine: docker.DockerClient, image: str, **options):
@@ -113,36 +102,32 @@ def fetch(container: Container, port: int, path: str = "/") -> str:
 def test_it_becomes_healthy_by_its_own_check_below_an_init_and_ends_when_it_is_told_to(built, engine, name: str):
     # A Node backend brings an init of its own; the others have Docker's, as in the stacks.
     with started(engine, built[name], init=name not in BACKENDS) as container:
-        wait_for(lambda: healthy(container), container)
+        wait_in(container, lambda: healthy(container), "it is healthy")
         assert inside(container, "cat /proc/1/comm")[1].strip() == ("dumb-init" if name in BACKENDS else "docker-init")
         assert inside(container, "id -u")[1].strip() == ("101" if name == "static" else "1001")
         assert inside(container, "touch /app/x || touch /etc/x")[0] != 0
-        began = time.monotonic()
-        container.stop(timeout=20)
-        assert time.monotonic() - began < PROMPTLY
-        container.reload()
-        # 143: Nuxt's server leaves the signal to the system.
-        assert container.attrs["State"]["ExitCode"] == (143 if name == "nuxt" else 0)
+        # 143: Nuxt's server leaves the signal to the system. 137 would be one that does not heed it.
+        assert stop_and_exit_code(container) == (143 if name == "nuxt" else 0)
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
         ("npm", {"number": True, "migrated": "yes", "mode": "production"}),
-        ("pnpm", {"number": True}),
-        ("workspace", {"number": True, "name": "workspace"}),
-        ("nuxt", {"number": True, "site": "here"}),
+        pytest.param("pnpm", {"number": True}, marks=pytest.mark.soak),
+        pytest.param("workspace", {"number": True, "name": "workspace"}, marks=pytest.mark.soak),
+        pytest.param("nuxt", {"number": True, "site": "here"}, marks=pytest.mark.soak),
     ],
 )
 def test_it_answers_with_its_packages_its_entry_point_and_its_builds_variables(built, engine, name: str, expected):
     with started(engine, built[name]) as container:
-        wait_for(lambda: healthy(container), container)
+        wait_in(container, lambda: healthy(container), "it is healthy")
         assert json.loads(fetch(container, PORTS[name])) == expected
 
 
 def test_the_static_site_falls_back_to_its_page_and_tells_what_may_be_kept(built, engine):
     with started(engine, built["static"], init=True) as container:
-        wait_for(lambda: healthy(container), container)
+        wait_in(container, lambda: healthy(container), "it is healthy")
         assert fetch(container, 80, "/health") == "ok\n"
         assert fetch(container, 80, "/some/route") == fetch(container, 80) == "<p>true /api</p>\n"
         head = "wget -S -O /dev/null --header 'Accept-Encoding: gzip' http://127.0.0.1"
@@ -156,7 +141,7 @@ def test_the_static_site_falls_back_to_its_page_and_tells_what_may_be_kept(built
 
 def test_the_bot_says_what_it_runs_with(built, engine):
     with started(engine, built["bot"]) as container:
-        wait_for(lambda: "bot runs as 1001 with iniconfig" in container.logs().decode(), container)
+        wait_in(container, lambda: b"bot runs as 1001 with iniconfig" in container.logs(), "the bot runs")
 
 
 @every_build
@@ -172,39 +157,40 @@ def test_no_image_carries_what_only_its_build_needed(built, engine, name: str):
     assert once(engine, built[name], *find.split(), entrypoint="", user="0:0") == (0, "")
 
 
-def test_its_users_have_the_seeds_names(built, engine):
-    assert once(engine, built["npm"], "id", "-un", entrypoint="")[1].strip() == "nodejs"
-    assert once(engine, built["pnpm"], "id", "-un", entrypoint="")[1].strip() == "nodeuser"
+@pytest.mark.parametrize("name", each("npm", "pnpm"))
+def test_a_backends_user_has_the_seeds_name(built, engine, name: str):
+    expected = {"npm": "nodejs", "pnpm": "nodeuser"}[name]
+    assert once(engine, built[name], "id", "-un", entrypoint="")[1].strip() == expected
 
 
-def test_nothing_is_built_twice(built, work, engine, bases):
+def test_nothing_is_built_twice(built, engine):
     build = Build(template="static", context=str(APPS / "static"), args={"VITE_API_URL": "/api", "PORT": "80"})
-    assert make(work, engine, bases, "static", build) == built["static"]
-    twin = make(work, engine, bases, "other", build)
+    assert built["static"] == built.build("static", build)
+    twin = built.build("other", build)
     assert engine.images.get(twin).id == engine.images.get(built["static"]).id
-    assert not (work.logs / "build-test-other.log").exists()
+    assert not (built.work.logs / "build-test-other.log").exists()
 
 
-def test_a_build_that_fails_tells_its_last_lines_and_leaves_its_whole_output(work, engine, bases, tmp_path: Path):
+def test_a_build_that_fails_shows_its_last_lines_and_leaves_its_whole_output(built, tmp_path: Path):
     (tmp_path / "package.json").write_text('{"scripts": {"build": "echo what went wrong; exit 3"}}')
     with pytest.raises(SetupError) as raised:
-        make(work, engine, bases, "failing", Build(template="nuxt", context=str(tmp_path)))
+        built.build("failing", Build(template="nuxt", context=str(tmp_path)))
     assert "The image test-failing cannot be built" in raised.value.message
     assert "what went wrong" in raised.value.message
-    log = work.logs / "build-test-failing.log"
+    log = built.work.logs / "build-test-failing.log"
     assert str(log) in raised.value.remedy
     assert "Step 1/" in log.read_text()
 
 
-def test_the_last_builds_stay_and_older_ones_go_unless_a_container_uses_them(work, engine, bases, tmp_path: Path):
+def test_the_last_builds_stay_and_older_ones_go_unless_a_container_uses_them(built, engine, tmp_path: Path):
     (tmp_path / "Dockerfile").write_text('ARG PYTHON\nFROM ${PYTHON}\nCOPY version /version\nCMD ["sleep", "60"]\n')
 
     def release(version: int) -> str:
         (tmp_path / "version").write_text(str(version))
-        return make(work, engine, bases, "many", Build(dockerfile="Dockerfile", context=str(tmp_path)))
+        return str(built.build("many", Build(dockerfile="Dockerfile", context=str(tmp_path))))
 
     first = release(0)
-    with running(engine, first, **{**HARDENED, "init": True}):
+    with running(engine, first, init=True):
         tags = [first, *(release(version) for version in range(1, KEPT + 3))]
         there = {tag for image in engine.images.list(name="dockyard/test-many") for tag in image.tags}
     assert there == {first, *tags[-KEPT:]}
