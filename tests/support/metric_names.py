@@ -1,6 +1,6 @@
 """Every metric, label and label value that rules and panels name: what of it a running Prometheus does not have.
 
-    python -m tests.live.names http://127.0.0.1:9090
+    python -m tests.support.metric_names http://127.0.0.1:9090
 
 prints what is missing.
 """
@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import yaml
 
-from tests.live.panels import Grafana
+from tests.support.panels import Grafana
 
 ABSENT = yaml.safe_load((Path(__file__).parent / "absent_metrics.yaml").read_text())
 """Metric, or metric{label="value"}, as a regular expression → why a healthy stack may lack it."""

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import docker
+import yaml
 from docker.errors import APIError
 from docker.models.containers import Container
 
-from tests.live.running import Running
+from tests.support.stack import Stack
 
 Values = dict[str, Any]
 
@@ -23,22 +22,19 @@ Values = dict[str, Any]
 class Hands:
     """Somebody with access to the engine of a stack."""
 
-    stack: Running
+    stack: Stack
     resources: Sequence[Mapping[str, Any]]
     """Of the state."""
 
     @classmethod
-    def on(cls, stack: Running) -> Hands:
+    def on(cls, stack: Stack) -> Hands:
         """Read the state, to know what is what."""
-        # Beside Checkout.pulumi, which would print all of it.
-        exported = subprocess.run(
-            ["pulumi", "stack", "export", "-s", stack.stack],
-            cwd=stack.checkout.folder,
-            env=stack.checkout.environment,
-            capture_output=True,
-            check=True,
-        ).stdout
-        return cls(stack, json.loads(exported)["deployment"]["resources"])
+        return cls(stack, stack.checkout.export(stack.name)["resources"])
+
+    @property
+    def _prefix(self) -> str:
+        """What the names of the product's resources begin with."""
+        return f"{yaml.safe_load(self.stack.product_file.read_text())['name']}-"
 
     @property
     def client(self) -> docker.DockerClient:
@@ -50,12 +46,12 @@ class Hands:
         return next(
             one["inputs"]["name"]
             for one in self.resources
-            if one["urn"].endswith(f"::{self.stack.stack}-{name}") and one["type"].startswith("docker:")
+            if one["urn"].endswith(f"::{self._prefix}{name}") and one["type"].startswith("docker:")
         )
 
     def container(self, name: str) -> Container:
         """Return a container by its name in the program."""
-        identity = next(one["id"] for one in self.resources if one["urn"].endswith(f"::{self.stack.stack}-{name}"))
+        identity = next(one["id"] for one in self.resources if one["urn"].endswith(f"::{self._prefix}{name}"))
         return self.client.containers.get(identity)
 
     def in_volume(self, name: str, script: str) -> None:

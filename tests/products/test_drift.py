@@ -1,7 +1,7 @@
-"""Whatever is changed by hand is found and named; what is repaired is as it was; and nothing is found where nothing is.
+"""Whatever is changed by hand is reported by name, what is repaired is as it was, and an unchanged stack has no drift.
 
-On the small product of docs/examples, whose stack has every kind of part; what is Cloudflare's is in test_8_tunnel.
-Every repair takes a quarter of a minute, so one look has many changes to find.
+The stack is that of the small product of docs/examples, which has every kind of part; what is Cloudflare's is in
+test_tunnel.py. Every `drift` takes a quarter of a minute, so one run has many changes to find.
 """
 
 from __future__ import annotations
@@ -18,70 +18,64 @@ from io import BytesIO
 import pytest
 from docker.errors import NotFound
 
-from tests.live.conftest import Finished
-from tests.live.hands import Hands, Values
-from tests.live.running import Running
-from tests.live.test_6_small_product import PRODUCT
+from tests.support.checkout import Finished
+from tests.support.hands import Hands, Values
+from tests.support.stack import Stack
 
-RUNS = 3
-"""Of looks at an untouched stack. By hand it was 10."""
 APP, MONITORING = "app", "monitoring"
 
 
-def look(guestbook: Running, *options: str) -> tuple[Finished, set[tuple[str, str]]]:
-    """Run `drift`; return what came of it, and (resource, field) of each finding."""
-    finished = guestbook.checkout.dockyard("drift", "guestbook", "--json", *options)
-    told = json.loads(finished.output[finished.output.index("{") :]) if "{" in finished.output else {}
+def drift(guestbook: Stack, *options: str) -> tuple[Finished, set[tuple[str, str]]]:
+    """Run `drift --json`; return the result, and (resource, field) of each finding."""
+    finished = guestbook.drift("--json", *options)
+    report = json.loads(finished.output[finished.output.index("{") :]) if "{" in finished.output else {}
     prefix = "guestbook-"
-    return finished, {(one["resource"].replace(prefix, "", 1), one["field"]) for one in told.get("findings", ())}
+    return finished, {(one["resource"].replace(prefix, "", 1), one["field"]) for one in report.get("findings", ())}
 
 
-def metric(guestbook: Running, name: str) -> float:
-    """Return what the metrics file says, which the node exporter shows."""
-    (writer,) = guestbook.client.containers.list(all=True, filters={"label": "dockyard.service=metrics-writer"})
+def metric(guestbook: Stack, name: str) -> float:
+    """Return a value of the metrics file that the node exporter shows."""
+    writer = guestbook.container("metrics-writer")
     stream, _ = guestbook.client.api.get_archive(writer.id, "/metrics/written/standing.prom")
     with tarfile.open(fileobj=BytesIO(b"".join(stream))) as tar:
         lines = tar.extractfile(tar.next()).read().decode().splitlines()
     return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
 
 
-def test_nothing_is_found_where_nothing_was_changed(guestbook):
-    """Also where two look at once."""
-    with ThreadPoolExecutor(2) as lanes:
-        for seen, found in lanes.map(lambda _: look(guestbook), range(RUNS)):
-            assert (seen.code, found) == (0, set()), seen.output
-            assert json.loads(seen.output[seen.output.index("{") :])["pending"] == []
+@pytest.mark.parametrize("runs", [2, pytest.param(10, marks=pytest.mark.soak)])
+def test_an_unchanged_stack_has_no_drift(guestbook: Stack, runs: int) -> None:
+    """Also where two runs look at once."""
+    with ThreadPoolExecutor(2) as pool:
+        for finished, findings in pool.map(lambda _: drift(guestbook), range(runs)):
+            assert (finished.code, findings) == (0, set()), finished.output
+            assert json.loads(finished.output[finished.output.index("{") :])["pending"] == []
 
 
-def test_what_was_changed_in_the_files_is_no_drift(guestbook):
-    file = guestbook.checkout.folder / PRODUCT
-    before = file.read_text()
-    file.write_text(before.replace("memory: 256MB", "memory: 320MB"))
-    try:
-        seen, found = look(guestbook)
-    finally:
-        file.write_text(before)
-    assert (seen.code, found) == (0, set()), seen.output
-    assert "services.web.limits.memory: 256MB → 320MB" in seen.output
-    assert time.time() - metric(guestbook, "dockyard_drift_last_check_timestamp_seconds") < 300
+def test_a_change_of_the_files_is_no_drift(guestbook: Stack) -> None:
+    text, began = guestbook.product_file.read_text(), time.time()
+    with guestbook.edited({guestbook.product_file: text.replace("memory: 256MB", "memory: 320MB")}):
+        finished, findings = drift(guestbook)
+    assert (finished.code, findings) == (0, set()), finished.output
+    assert "services.web.limits.memory: 256MB → 320MB" in finished.output
+    assert metric(guestbook, "dockyard_drift_last_check_timestamp_seconds") >= int(began)
 
 
-def test_a_stack_that_is_being_changed_cannot_be_told_of(guestbook):
+def test_drift_refuses_a_stack_that_is_being_changed(guestbook: Stack) -> None:
     locks = guestbook.checkout.folder / ".dockyard/state/.pulumi/locks/organization/dockyard/guestbook"
     locks.mkdir(parents=True, exist_ok=True)
     lock = locks / "test.json"
-    held = {"pid": os.getpid(), "username": "somebody", "hostname": socket.gethostname()}
+    holder = {"pid": os.getpid(), "username": "somebody", "hostname": socket.gethostname()}
     # A lock of before the process that holds it would be another's.
-    lock.write_text(json.dumps({**held, "timestamp": datetime.now(UTC).isoformat()}))
+    lock.write_text(json.dumps({**holder, "timestamp": datetime.now(UTC).isoformat()}))
     try:
-        seen, found = look(guestbook)
+        finished, findings = drift(guestbook)
     finally:
         lock.unlink()
-    assert (seen.code, found) == (2, set()), seen.output
-    assert f"locked by process {os.getpid()}" in seen.output
+    assert (finished.code, findings) == (2, set()), finished.output
+    assert f"locked by process {os.getpid()}" in finished.output
 
 
-def test_what_is_done_to_what_runs_is_found_and_repaired(guestbook):
+def test_changes_of_running_parts_are_reported_and_repaired(guestbook: Stack) -> None:
     hands = Hands.on(guestbook)
     api, monitoring = hands.client.api, hands.named(MONITORING)
     hands.container("exporters-blackbox-exporter").remove(force=True)
@@ -111,17 +105,17 @@ def test_what_is_done_to_what_runs_is_found_and_repaired(guestbook):
     hands.stranger("with-our-labels", labels={"dockyard.product": "guestbook", "dockyard.stack": "guestbook"})
     hands.client.networks.create("like-ours", labels={"dockyard.product": "guestbook", "dockyard.stack": "guestbook"})
     try:
-        seen, found = look(guestbook)
-        assert seen.code == 1
-        assert "hunter2" not in seen.output
-        boards = {field for resource, field in found if resource == "volume monitoring-grafana-provisioning"}
+        finished, findings = drift(guestbook)
+        assert finished.code == 1
+        assert "hunter2" not in finished.output
+        boards = {field for resource, field in findings if resource == "volume monitoring-grafana-provisioning"}
         (board,) = (field for field in boards if field.endswith(".json"))
         strangers = {
             ("container on-our-network", "container"),
             ("container with-our-labels", "container"),
             ("network like-ours", "network"),
         }
-        assert found == strangers | {
+        assert findings == strangers | {
             ("container exporters-blackbox-exporter", "state"),
             ("container exporters-node-exporter", "state"),
             ("container exporters-postgres-exporter", "state"),
@@ -147,8 +141,8 @@ def test_what_is_done_to_what_runs_is_found_and_repaired(guestbook):
             ("volume monitoring-grafana-provisioning", "files mode"),
             ("volume exporters-blackbox-config", "files/link"),
         }
-        assert metric(guestbook, "dockyard_drift_resources") == len({resource for resource, _ in found})
-        repaired, left = look(guestbook, "--fix")
+        assert metric(guestbook, "dockyard_drift_resources") == len({resource for resource, _ in findings})
+        repaired, left = drift(guestbook, "--fix")
         # What others have put there is told, and never removed.
         assert (repaired.code, left) == (1, strangers), repaired.output
     finally:
@@ -172,7 +166,7 @@ def changes_kernel_and_names(config: Values, host: Values) -> None:
     host["ExtraHosts"] = ["bank.example:192.0.2.1"]
 
 
-def changes_what_is_told(config: Values, host: Values) -> None:
+def changes_environment_labels_and_health(config: Values, host: Values) -> None:
     config["Env"] = [*(one for one in config["Env"] if not one.startswith("PORT=")), "PORT=8001", "API_KEY=hunter2"]
     config["Labels"] = {**config["Labels"], "dockyard.spec": "another", "owner": "me"}
     config["Healthcheck"] = {"Test": ["NONE"]}
@@ -196,7 +190,7 @@ def takes_all_rights(config: Values, host: Values) -> None:
     host["SecurityOpt"], host["MaskedPaths"], host["ReadonlyPaths"] = ["label=disable"], None, None
 
 
-def is_kept_otherwise(config: Values, host: Values) -> None:
+def stops_logs_and_restarts_otherwise(config: Values, host: Values) -> None:
     config["StopTimeout"], config["StopSignal"] = 1, "SIGKILL"
     host["LogConfig"]["Config"]["max-file"] = "1"
     host["RestartPolicy"] = {"Name": "no"}
@@ -204,7 +198,7 @@ def is_kept_otherwise(config: Values, host: Values) -> None:
     host["Init"] = False
 
 
-def test_what_is_made_again_by_hand_is_found_field_by_field_and_repaired(guestbook):
+def test_recreated_containers_are_reported_field_by_field_and_repaired(guestbook: Stack) -> None:
     hands = Hands.on(guestbook)
     other, monitoring = hands.other_image("exporters-postgres-exporter"), hands.named(MONITORING)
 
@@ -223,7 +217,7 @@ def test_what_is_made_again_by_hand_is_found_field_by_field_and_repaired(guestbo
             {"sysctls.net.ipv4.ip_unprivileged_port_start", "dns.servers", "hosts.bank.example"},
         ),
         "app-web": (
-            changes_what_is_told,
+            changes_environment_labels_and_health,
             {"env.PORT", "env.API_KEY", "labels.dockyard.spec", "labels.owner"}
             | {f"health_check.{part}" for part in ("test", "interval", "timeout", "start_period")},
         ),
@@ -231,7 +225,7 @@ def test_what_is_made_again_by_hand_is_found_field_by_field_and_repaired(guestbo
         "exporters-blackbox-exporter": (becomes_root, {"user", "security_options", "capabilities.drop"}),
         "exporters-cadvisor": (takes_all_rights, {"privileged", "namespaces.pid", "security_options", "masked_paths"}),
         "alerts-alertmanager": (
-            is_kept_otherwise,
+            stops_logs_and_restarts_otherwise,
             {"stop_timeout", "stop_signal", "log.options.max-file", "restart", "ulimits.nofile", "init"},
         ),
         "exporters-postgres-exporter": (runs_another_image, {"image", f"networks.{monitoring}"}),
@@ -239,21 +233,21 @@ def test_what_is_made_again_by_hand_is_found_field_by_field_and_repaired(guestbo
     }
     made = {name: hands.make_again(name, change) for name, (change, _) in expected.items()}
     hands.client.api.disconnect_container_from_network(made["exporters-postgres-exporter"], monitoring)
-    seen, found = look(guestbook)
-    assert seen.code == 1
-    assert "hunter2" not in seen.output
+    finished, findings = drift(guestbook)
+    assert finished.code == 1
+    assert "hunter2" not in finished.output
     for name, (_, fields) in expected.items():
-        told = {field for resource, field in found if resource == f"container {name}"}
+        fields_found = {field for resource, field in findings if resource == f"container {name}"}
         # Changed so, some of them do not run.
-        assert told - {"state", "health"} == {"id"} | fields, name
+        assert fields_found - {"state", "health"} == {"id"} | fields, name
     # Nor anything of what the test before has repaired.
-    assert {resource for resource, _ in found} == {f"container {name}" for name in expected}
-    repaired, left = look(guestbook, "--fix")
+    assert {resource for resource, _ in findings} == {f"container {name}" for name in expected}
+    repaired, left = drift(guestbook, "--fix")
     assert (repaired.code, left) == (0, set()), repaired.output
     assert metric(guestbook, "dockyard_drift_resources") == 0
 
 
-def test_networks_and_volumes_that_are_gone_are_repaired_but_nothing_is_put_in_the_place_of_data(guestbook):
+def test_lost_networks_and_config_are_repaired_but_lost_data_is_not_replaced(guestbook: Stack) -> None:
     hands = Hands.on(guestbook)
     app = hands.client.networks.get(hands.named(APP))
     app.reload()
@@ -266,31 +260,32 @@ def test_networks_and_volumes_that_are_gone_are_repaired_but_nothing_is_put_in_t
     stopped = ["alerts-alertmanager", "alerts-config-writer", "logs-loki", "logs-loki-config-writer"]
     for name in (*stopped, "monitoring-grafana"):
         hands.container(name).remove(force=True)
-    gone, other = hands.named("logs-loki-config"), hands.named("alerts-config")
+    config, other = hands.named("logs-loki-config"), hands.named("alerts-config")
     lost = hands.named("monitoring-grafana-data")
-    for volume in (gone, other, lost):
+    labels = hands.client.volumes.get(lost).attrs["Labels"]
+    for volume in (config, other, lost):
         hands.client.volumes.get(volume).remove()
     hands.client.volumes.create(other, labels={"dockyard.stack": "guestbook"})
-    told_lost = {("volume monitoring-grafana-data", "volume"), ("container monitoring-grafana", "state")}
-    seen, found = look(guestbook)
-    assert seen.code == 1
-    assert found >= told_lost | {
-        ("network app", "network"),
-        ("volume logs-loki-config", "volume"),
-        ("volume alerts-config", "labels.dockyard.product"),
-        ("container alerts-alertmanager", "state"),
-        ("container logs-loki-config-writer", "state"),
-        ("container app-web", f"networks.{app.name}"),
-    }
-    assert len(joined) >= 3
-    repaired, left = look(guestbook, "--fix")
-    assert (repaired.code, left) == (1, told_lost), repaired.output
-    assert "backup" in repaired.output
-    with pytest.raises(NotFound):
-        hands.client.volumes.get(lost)
-
-
-def test_down_leaves_nothing_of_what_was_changed_and_repaired(guestbook):
-    gone = guestbook.down()
-    assert gone.code == 0, gone.output
-    assert guestbook.everything == set()
+    lost_data = {("volume monitoring-grafana-data", "volume"), ("container monitoring-grafana", "state")}
+    try:
+        finished, findings = drift(guestbook)
+        assert finished.code == 1
+        assert findings >= lost_data | {
+            ("network app", "network"),
+            ("volume logs-loki-config", "volume"),
+            ("volume alerts-config", "labels.dockyard.product"),
+            ("container alerts-alertmanager", "state"),
+            ("container logs-loki-config-writer", "state"),
+            ("container app-web", f"networks.{app.name}"),
+        }
+        assert len(joined) >= 3
+        repaired, left = drift(guestbook, "--fix")
+        assert (repaired.code, left) == (1, lost_data), repaired.output
+        assert "backup" in repaired.output
+        with pytest.raises(NotFound):
+            hands.client.volumes.get(lost)
+    finally:
+        # As a person does who restores the volume from a backup.
+        hands.client.volumes.create(lost, labels=labels)
+    repaired, left = drift(guestbook, "--fix")
+    assert (repaired.code, left) == (0, set()), repaired.output
