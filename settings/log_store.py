@@ -23,9 +23,7 @@ def on_log_store(product: Product, store: LogStore) -> Product:
     }
     edge = product.edge.model_copy(update={"tools": _renamed(product.edge.tools, asked, store)})
     publish = _renamed(product.publish, asked, store)
-    return product.model_copy(
-        update={"monitoring": monitoring, "networks": networks, "edge": edge, "publish": publish}
-    )
+    return product.model_copy(update={"monitoring": monitoring, "networks": networks, "edge": edge, "publish": publish})
 
 
 def other_log_store(product: Product, store: LogStore, product_file: str, checkout: Path) -> Problem:
