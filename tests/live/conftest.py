@@ -7,13 +7,16 @@ for good, or needs none of what `dev` runs, uses a small stack of its own: `test
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
-from tests.support.checkout import MINUTES, SOURCE, Checkout, Finished, disposable_checkout
-from tests.support.stack import Stack
+from tests.support.checkout import MINUTES, SOURCE, Checkout, disposable_checkout
+from tests.support.stack import STORE_PRODUCT, FirstUp, Stack, small_stack
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.live.running import Running
@@ -39,16 +42,30 @@ def dev_stack(checkout: Checkout) -> Stack:
 
 
 @pytest.fixture(scope="session")
-def first_up(dev_stack: Stack) -> Finished:
-    """The first `up` of the dev stack."""
-    return dev_stack.up()
+def first_up(dev_stack: Stack) -> FirstUp:
+    """The first `up` of a fresh checkout."""
+    began = time.time()
+    finished = dev_stack.up()
+    assert finished.code == 0, finished.output
+    states = {service: container.attrs["State"] for service, container in dev_stack.containers.items()}
+    fires = 'ALERTS{alertstate="firing"}'
+    alerts = wait_until(lambda: dev_stack.query(fires), "the Watchdog fires", 120, ignoring=(httpx.HTTPError,))
+    return FirstUp(began, finished, states, frozenset(alert["metric"]["alertname"] for alert in alerts))
 
 
 @pytest.fixture(scope="session")
-def dev(dev_stack: Stack, first_up: Finished) -> Stack:
+def dev(dev_stack: Stack, first_up: FirstUp) -> Stack:
     """The dev stack, up."""
-    assert first_up.code == 0, first_up.output
     return dev_stack
+
+
+@pytest.fixture(scope="session")
+def shop(checkout: Checkout) -> Iterator[Stack]:
+    """A backend over Postgres, up, for releases and failures."""
+    published = "dockyard:publish: {backend: 3333, prometheus: 9090}"
+    with small_stack(checkout, "shop", STORE_PRODUCT, settings=[published]) as shop:
+        shop.restore()
+        yield shop
 
 
 @pytest.fixture(scope="session")

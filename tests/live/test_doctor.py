@@ -1,15 +1,19 @@
-"""What doctor says of the dev stack, and that the engine refuses by the policy pack what a stack may not do."""
+"""What doctor finds on the dev stack, and that the engine refuses by the policy pack what a stack may not do."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from docker.models.containers import Container
 
 from settings.machine import read_machine
-from tests.live.conftest import MINUTES, SOURCE, run
+from tests.support.checkout import MINUTES, SOURCE, run
+from tests.support.stack import FirstUp, Stack
 
 RUNNER = """\
 #!/bin/sh
@@ -19,33 +23,31 @@ exec python -u -m pulumi.policy "$1" "$2"
 modules is older than what the engine asks of one, so that the pack is given another language's name here."""
 
 
-def examined(dev) -> tuple[int, dict]:
-    said = dev.dockyard("doctor", "dev", "--json")
-    return said.code, json.loads(said.output)
+def examine(dev: Stack) -> tuple[int, dict[str, Any]]:
+    """Run doctor; return its exit code and its report."""
+    finished = dev.checkout.dockyard("doctor", "dev", "--json")
+    return finished.code, json.loads(finished.output)
 
 
-def test_nothing_of_the_dev_stack_fails_and_waivers_are_few(dev):
-    code, said = examined(dev)
-    failed = [one for one in said["findings"] if one["status"] == "failed"]
-    failed += [one for one in said["cis"]["items"] if one["status"] == "failed"]
+def test_nothing_of_the_dev_stack_fails_and_waivers_are_few(first_up: FirstUp, dev: Stack) -> None:
+    code, report = examine(dev)
+    failed = [item for item in [*report["findings"], *report["cis"]["items"]] if item["status"] == "failed"]
     assert not failed
     # 2: a machine whose clock nobody keeps, and from which nobody can be asked for the time.
     assert code in (0, 2)
-    assert [one["topic"] for one in said["findings"] if one["status"] == "untold"] in ([], ["clock"])
-    assert said["cis"]["waived"] <= 6
-    assert all(one["reason"] for one in said["cis"]["items"] if one["status"] == "waived")
-    assert not [one for one in said["findings"] if one["topic"] == "CIS waivers"]
-    running = dev.docker().containers.list(filters={"label": "dockyard.stack=dev"})
-    assert said["cis"]["containers"] == len(running) > 8
-    assert said["seconds"] < 30
+    assert [item["topic"] for item in report["findings"] if item["status"] == "untold"] in ([], ["clock"])
+    assert report["cis"]["waived"] <= 6
+    assert all(item["reason"] for item in report["cis"]["items"] if item["status"] == "waived")
+    assert not [item for item in report["findings"] if item["topic"] == "CIS waivers"]
+    assert report["cis"]["containers"] == len(dev.running_ids) > 8
+    assert report["seconds"] < first_up.finished.seconds
 
 
 @pytest.fixture
-def stranger(dev):
-    """A container that says it is of the stack, and keeps to nothing."""
-    image = read_machine(dev.folder / ".dockyard/machine.yaml").images["busybox"]
-    container = dev.docker().containers.run(
-        image,
+def stranger(dev: Stack) -> Iterator[Container]:
+    """A container that says it is of the stack, and is hardened in no way."""
+    container = dev.client.containers.run(
+        read_machine(dev.checkout.folder / ".dockyard/machine.yaml").images["busybox"],
         ["sleep", "600"],
         labels={"dockyard.stack": "dev", "dockyard.service": "stranger"},
         user="root",
@@ -56,22 +58,24 @@ def stranger(dev):
     )
     yield container
     container.remove(force=True)
+    dev.restore()
 
 
-def test_a_container_that_keeps_to_nothing_is_found_by_each_of_its_faults(dev, stranger):
-    code, said = examined(dev)
+@pytest.mark.usefixtures("stranger")
+def test_doctor_finds_each_fault_of_an_unhardened_container(dev: Stack) -> None:
+    code, report = examine(dev)
     assert code == 1
-    found = {one["id"]: one["offenders"] for one in said["cis"]["items"] if one["status"] == "failed"}
+    offenders = {item["id"]: item["offenders"] for item in report["cis"]["items"] if item["status"] == "failed"}
     wrong = {"2.2", "2.14", "4.1", "4.6", "5.4", "5.6", "5.11", "5.12", "5.13", "5.16", "5.26", "5.27", "5.30"}
     # Alone on the default bridge it has nobody to talk to, but could.
-    assert found.keys() == wrong
-    assert all(one.keys() <= {"stranger", "engine"} for one in found.values())
-    (rotation,) = [one for one in said["findings"] if one["topic"] == "log rotation"]
+    assert offenders.keys() == wrong
+    assert all(names.keys() <= {"stranger", "engine"} for names in offenders.values())
+    (rotation,) = [item for item in report["findings"] if item["topic"] == "log rotation"]
     assert (rotation["status"], "stranger" in rotation["found"]) == ("failed", True)
 
 
 @pytest.fixture
-def pack(tmp_path) -> Path:
+def pack(tmp_path: Path) -> Path:
     """The policy pack, and beside it what starts it."""
     (tmp_path / "components").mkdir()
     shutil.copy(SOURCE / "components/images.yaml", tmp_path / "components")
@@ -85,21 +89,16 @@ def pack(tmp_path) -> Path:
     return tmp_path
 
 
-def test_the_engine_refuses_by_the_pack_what_a_stack_may_not_do_and_nothing_else(dev, pack):
-    file = dev.folder / "Pulumi.dev.yaml"
-    before = file.read_text()
+def test_the_engine_refuses_by_the_pack_an_open_secret_alone(dev: Stack, pack: Path) -> None:
     secret = "https://hooks.slack.com/services/T0/B0/abc"
-    file.write_text(before.replace("command: [frontend]", f'command: [frontend], env: {{HOOK: "{secret}"}}'))
-    assert file.read_text() != before
-    environment = dev.environment
-    environment["PATH"] += f":{pack / 'bin'}"
+    text = dev.stack_file.read_text()
+    environment = {**dev.checkout.environment, "PATH": f"{dev.checkout.environment['PATH']}:{pack / 'bin'}"}
     command = ["pulumi", "preview", "-s", "dev", "--policy-pack", str(pack / "policy"), "--non-interactive"]
-    try:
-        seen = run(command, dev.folder, environment, 5 * MINUTES)
-    finally:
-        file.write_text(before)
-    assert seen.code != 0
-    told = [line.strip() for line in seen.output.splitlines() if "[mandatory]" in line]
-    assert len(told) == 1, seen.output
-    assert "no-secret-in-the-open" in told[0] and "frontend" in told[0]
-    assert "variable HOOK holds a webhook" in seen.output
+    opened = text.replace("command: [frontend]", f'command: [frontend], env: {{HOOK: "{secret}"}}')
+    with dev.edited({dev.stack_file: opened}):
+        preview = run(command, dev.checkout.folder, environment, 5 * MINUTES)
+    assert preview.code != 0
+    violations = [line.strip() for line in preview.output.splitlines() if "[mandatory]" in line]
+    assert len(violations) == 1, preview.output
+    assert "no-secret-in-the-open" in violations[0] and "frontend" in violations[0]
+    assert "variable HOOK holds a webhook" in preview.output

@@ -1,71 +1,131 @@
-"""`./dockyard down dev`: everything it made goes, nothing else does, and data stays unless it is meant to go."""
+"""`./dockyard down`: everything it made goes, nothing else does, and data stays unless it is meant to go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.checkout import Checkout
+from tests.support.stack import SMALL_PRODUCT, STORE_PRODUCT, Stack, small_stack
+
+PRODUCT = STORE_PRODUCT.replace("needs: [postgres]", "needs: [postgres, redis]") + "redis: {{maxmemory: 16MB}}\n"
+NAMES = (
+    "lake-app-postgres-data",
+    "lake-app-postgres-dumps",
+    "lake-app-redis-data",
+    "lake-alerts-data",
+    "lake-monitoring-prometheus-data",
+    "lake-monitoring-grafana-data",
+)
+"""Data volumes, without the random end of their names."""
+
+QUESTION = {"question": "Tea?", "options": ["yes", "no"]}
+ALL = ("--volumes", "--yes")
 
 
-def everything(dev) -> dict[str, set[str]]:
-    client = dev.docker()
-    return {
-        "containers": {one.name for one in client.containers.list(all=True)},
-        "networks": {one.name for one in client.networks.list()} - {"bridge", "host", "none"},
-        "volumes": {one.name for one in client.volumes.list()},
-    }
+@pytest.fixture(scope="module")
+def lake_stack(checkout: Checkout) -> Iterator[Stack]:
+    """A stack with both kinds of store, which need not be up."""
+    published = "dockyard:publish: {backend: 3333}"
+    with small_stack(checkout, "lake", PRODUCT, settings=[published]) as lake:
+        yield lake
 
 
-def test_a_container_of_others_on_a_network_of_the_stack_is_named_and_nothing_is_removed(dev):
-    exporter = dev.container("node-exporter")
+@pytest.fixture
+def lake(lake_stack: Stack) -> Stack:
+    """The same, up."""
+    lake_stack.restore()
+    return lake_stack
+
+
+def others(stack: Stack) -> dict[str, str]:
+    """Return all that is on the engine and not of the stack, with the state of the containers."""
+    client, ours = stack.client, stack.everything
+    items = [*client.networks.list(), *client.volumes.list()]
+    there = {item.id: item.name for item in items} | {item.id: item.status for item in client.containers.list(all=True)}
+    return {id: text for id, text in there.items() if id not in ours}
+
+
+def unlabelled(stack: Stack) -> set[str]:
+    """Return the names of the networks, volumes and containers on the engine that say of no stack that it made them.
+
+    The engine's own networks are left out.
+    """
+    client = stack.client
+    items = [*client.networks.list(), *client.volumes.list()]
+    names = {item.name for item in items if "dockyard.stack" not in (item.attrs["Labels"] or {})}
+    names |= {item.name for item in client.containers.list(all=True) if "dockyard.stack" not in item.labels}
+    return names - {"bridge", "host", "none"}
+
+
+@pytest.fixture
+def strangers(lake: Stack) -> Iterator[None]:
+    """A volume and a network of somebody else."""
+    volume = lake.client.volumes.create("of-somebody-else")
+    network = lake.client.networks.create("of-somebody-else")
+    yield
+    network.remove()
+    volume.remove()
+
+
+def test_a_foreign_container_on_a_network_of_the_stack_stops_down(lake: Stack) -> None:
+    exporter = lake.container("node-exporter")
     (network, *_) = exporter.attrs["NetworkSettings"]["Networks"]
     image = exporter.attrs["Config"]["Image"]
-    stranger = dev.docker().containers.run(image, name="of-somebody-else", network=network, detach=True)
-    before = everything(dev)
+    stranger = lake.client.containers.run(image, name="of-somebody-else", network=network, detach=True)
     try:
-        refused = dev.dockyard("down", "dev")
+        before = lake.everything
+        refused = lake.down()
         assert refused.code != 0
         assert f"use its networks: of-somebody-else on {network}" in refused.output
         assert f"docker network disconnect {network} of-somebody-else" in refused.output
-        assert everything(dev) == before
+        assert lake.everything == before
         stranger.reload()
         assert stranger.status == "running"
     finally:
         stranger.remove(force=True)
 
 
-def test_down_removes_all_but_data_volumes_and_touches_nothing_of_others(dev):
-    client = dev.docker()
-    client.volumes.create("of-somebody-else")
-    client.networks.create("of-somebody-else")
-    gone = dev.dockyard("down", "dev")
+@pytest.mark.usefixtures("strangers")
+def test_down_removes_all_but_data_and_the_next_up_finds_it(lake: Stack) -> None:
+    created = lake.post("backend", "/polls", QUESTION)
+    assert created.is_success, created.text
+    before = others(lake)
+    gone = lake.down()
     assert gone.code == 0, gone.output
-    left = everything(dev)
-    assert left["containers"] == set()
-    assert left["networks"] == {"of-somebody-else"}
-    data = left["volumes"] - {"of-somebody-else"}
-    assert {name.rsplit("-", 1)[0] for name in data} == {
-        "tumulte-app-postgres-data",
-        "tumulte-app-postgres-dumps",
-        "tumulte-app-redis-data",
-        "tumulte-alerts-data",
-        "tumulte-monitoring-prometheus-data",
-        "tumulte-monitoring-grafana-data",
-    }
+    assert lake.all_containers == lake.networks == []
+    assert sorted(name.rpartition("-")[0] for name in lake.volumes) == sorted(NAMES)
+    assert others(lake) == before
+    assert unlabelled(lake) == {"of-somebody-else"}
 
-
-def test_up_after_down_finds_its_data_again(dev):
-    back = dev.dockyard("up", "dev")
+    back = lake.up()
     assert back.code == 0, back.output
-    assert "Tea?" in dev.get("frontend", "/").text
+    assert "Tea?" in lake.get("backend", "/polls").text
 
 
-def test_deleting_data_is_asked_about_and_no_answer_means_no(dev):
-    refused = dev.dockyard("down", "dev", "--volumes")
+@pytest.mark.usefixtures("strangers")
+def test_down_with_volumes_leaves_nothing_once_it_is_confirmed(lake: Stack) -> None:
+    before = others(lake)
+    refused = lake.down("--volumes")
     assert refused.code != 0
-    assert "Delete all data of the stack dev?" in refused.output
-    assert dev.get("backend", "/health/ready").status_code == 200
+    assert "Delete all data of the stack lake?" in refused.output
+    assert lake.get("backend", "/health/ready").status_code == 200
 
-
-def test_down_with_volumes_leaves_nothing(dev):
-    gone = dev.dockyard("down", "dev", "--volumes", "--yes")
+    gone = lake.down(*ALL)
     assert gone.code == 0, gone.output
-    assert everything(dev) == {
-        "containers": set(),
-        "networks": {"of-somebody-else"},
-        "volumes": {"of-somebody-else"},
-    }
+    assert lake.everything == set()
+    assert others(lake) == before
+    assert unlabelled(lake) == {"of-somebody-else"}
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(4 * 3600)
+def test_down_beside_health_checks_succeeds_100_times(checkout: Checkout) -> None:
+    # An engine has refused to remove a network that "has active endpoints" while a health check was starting.
+    with small_stack(checkout, "pond", SMALL_PRODUCT) as pond:
+        for number in range(100):
+            pond.restore()
+            gone = pond.down(*ALL)
+            assert gone.code == 0, f"number {number}: {gone.output}"
+            assert pond.everything == set()

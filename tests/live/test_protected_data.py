@@ -1,4 +1,4 @@
-"""A stack that protects its data, as staging and production do: `down` deletes them by the stack's name alone."""
+"""A stack that protects its data, as staging and production do: only the stack's name lets `down` delete them."""
 
 from __future__ import annotations
 
@@ -6,68 +6,63 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.live.conftest import Finished
-from tests.live.running import Running
-from tests.live.test_3_interruptions import PRODUCT, SETTINGS
+from tests.support.checkout import Checkout
+from tests.support.stack import Stack, small_stack
 
-STACK = "vault"
+DELETE = ("--volumes", "--yes-delete-data", "vault")
 
 
 @pytest.fixture(scope="module")
-def vault(fresh_checkout) -> Iterator[Running]:
-    """The small stack, in staging."""
-    product, settings = (fresh_checkout.folder / name for name in (f"products/{STACK}.yaml", f"Pulumi.{STACK}.yaml"))
-    product.write_text(PRODUCT.replace("name: bell", f"name: {STACK}"))
-    settings.write_text(
-        SETTINGS.replace("products/bell.yaml", f"products/{STACK}.yaml").replace("development", "staging")
-        + "  dockyard:backups: {enabled: false}\n"
-    )
-    up = fresh_checkout.dockyard("up", STACK, limit=30 * 60)
-    assert up.code == 0, up.output
-    yield Running(fresh_checkout, STACK, Finished(up.code, up.output, up.seconds))
-    settings.unlink()
-    product.unlink()
+def vault_stack(checkout: Checkout) -> Iterator[Stack]:
+    """A small stack in staging, which need not be up."""
+    with small_stack(
+        checkout, "vault", environment="staging", settings=["dockyard:backups: {enabled: false}"]
+    ) as vault:
+        yield vault
 
 
-def data(vault: Running) -> set[str]:
+@pytest.fixture
+def vault(vault_stack: Stack) -> Stack:
+    """The same, up."""
+    vault_stack.restore()
+    return vault_stack
+
+
+def data(vault: Stack) -> set[str]:
     """Return the names of the stack's data volumes."""
-    return {
-        one.name
-        for one in vault.client.volumes.list(filters={"label": ["dockyard.volume=data", f"dockyard.stack={STACK}"]})
-    }
+    labels = {"label": ["dockyard.volume=data", f"dockyard.stack={vault.name}"]}
+    return {volume.name for volume in vault.client.volumes.list(filters=labels)}
 
 
-def test_down_leaves_data_and_yes_alone_does_not_delete_them(vault):
+def test_down_leaves_data_and_yes_alone_does_not_delete_them(vault: Stack) -> None:
     before = data(vault)
     assert before
-    gone = vault.checkout.dockyard("down", STACK)
+    gone = vault.down()
     assert gone.code == 0, gone.output
     assert vault.everything == before
 
-    refused = vault.checkout.dockyard("down", STACK, "--volumes", "--yes")
+    refused = vault.down("--volumes", "--yes")
     assert refused.code != 0
     assert "--yes alone does not delete it" in refused.output
     for name in before:
-        assert f"volume {name}: " in refused.output, "what would go is told"
+        assert f"volume {name}: " in refused.output, "it says what would be deleted"
     assert vault.everything == before
 
 
-def test_a_volume_that_something_else_uses_is_told_and_all_data_stay(vault):
+def test_a_volume_in_foreign_use_stops_down_then_the_name_deletes(vault: Stack) -> None:
     before = data(vault)
     name = min(before)
-    image = vault.client.images.list()[0].id
+    image = vault.container("web").attrs["Image"]
     user = vault.client.containers.create(image, ["true"], name="of-somebody-else", volumes=[f"{name}:/theirs"])
     try:
-        refused = vault.checkout.dockyard("down", STACK, "--volumes", "--yes-delete-data", STACK)
+        refused = vault.down(*DELETE)
     finally:
         user.remove()
     assert refused.code != 0
     assert f"of-somebody-else uses {name}" in refused.output
     assert data(vault) == before
 
-
-def test_the_stacks_name_deletes_them_from_the_engine_and_from_the_state(vault):
-    gone = vault.checkout.dockyard("down", STACK, "--volumes", "--yes-delete-data", STACK)
+    gone = vault.down(*DELETE)
     assert gone.code == 0, gone.output
     assert vault.everything == set()
-    assert '"type": "docker:' not in vault.checkout.pulumi("stack", "export", "-s", STACK).output
+    assert '"type": "docker:' not in vault.checkout.pulumi("stack", "export", "-s", "vault").output

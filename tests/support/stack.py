@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +31,7 @@ class Stack:
     checkout: Checkout
     name: str
     applied: str | None = field(default=None, init=False)
-    """The files that the last successful `up` of this object applied; None after a `down` or a failed `up`."""
+    """The files that the last successful `up` of this object applied; None after a failed `up` and after a `down`."""
 
     @property
     def stack_file(self) -> Path:
@@ -47,6 +48,11 @@ class Stack:
         """The text of the stack file and the product file."""
         return self.stack_file.read_text() + self.product_file.read_text()
 
+    @property
+    def impatient(self) -> str:
+        """The stack file, changed so that an `up` waits no longer than 15 s for a container to be healthy."""
+        return re.sub(r"(dockyard:docker: \{.*)\}", r"\1, wait_timeout: 15s}", self.stack_file.read_text())
+
     # Commands
 
     def up(self, *arguments: str) -> Finished:
@@ -59,8 +65,11 @@ class Stack:
 
     def down(self, *arguments: str) -> Finished:
         """Run `./dockyard down`."""
-        self.applied = None
-        return self.checkout.dockyard("down", self.name, *arguments)
+        before = self.everything
+        finished = self.checkout.dockyard("down", self.name, *arguments)
+        if self.everything != before:
+            self.applied = None
+        return finished
 
     def drift(self, *arguments: str) -> Finished:
         """Run `./dockyard drift`."""
@@ -82,15 +91,17 @@ class Stack:
         assert not self.unhealthy
 
     @contextlib.contextmanager
-    def edited(self, file: Path, text: str) -> Iterator[None]:
-        """Give a file of the checkout another text; at the end the file is as before, and the stack is restored."""
-        before = file.read_text()
-        assert text != before, f"the edit does not change {file.name}"
-        file.write_text(text)
+    def edited(self, texts: Mapping[Path, str]) -> Iterator[None]:
+        """Give files of the checkout other texts; at the end they are as before, and the stack is restored."""
+        before = {file: file.read_text() for file in texts}
+        for file, text in texts.items():
+            assert text != before[file], f"the edit does not change {file.name}"
+            file.write_text(text)
         try:
             yield
         finally:
-            file.write_text(before)
+            for file, text in before.items():
+                file.write_text(text)
             self.restore()
 
     # What the engine has of it
@@ -205,6 +216,21 @@ def _is_job(container: Container) -> bool:
     return container.attrs["HostConfig"]["RestartPolicy"]["Name"] in ("", "no", "on-failure")
 
 
+@dataclass(frozen=True)
+class FirstUp:
+    """The first `up` of a stack, and what held right after it, before any test changed anything."""
+
+    began: float
+    """Seconds since 1970."""
+
+    finished: Finished
+    states: Mapping[str, Mapping[str, Any]]
+    """What the engine said of each container, by service."""
+
+    firing: frozenset[str]
+    """The alerts that fired once Prometheus had evaluated the group of the Watchdog, which always fires."""
+
+
 SMALL_PRODUCT = """\
 name: {name}
 services:
@@ -259,11 +285,13 @@ def small_stack(
 ) -> Iterator[Stack]:
     """Write the two files of a stack, which is a product of its own too, and yield the stack, which is not up yet.
 
-    `product` has the place `{name}`. `settings` are further lines of the stack file. The files are removed at the end;
-    containers and data remain on the engine, which the fixture `checkout` removes.
+    `product` has the place `{name}`. `settings` are further lines of the stack file. git ignores the files, which are
+    removed at the end; containers and data remain on the engine, which the fixture `checkout` removes.
     """
     stack = Stack(checkout, name)
     product_file = checkout.folder / f"products/{name}.yaml"
+    with (checkout.folder / ".git/info/exclude").open("a") as ignored:
+        ignored.write(f"/products/{name}.yaml\n/Pulumi.{name}.yaml\n")
     product_file.write_text(product.format(name=name))
     lines = "".join(f"  {line}\n" for line in settings)
     stack.stack_file.write_text(SMALL_SETTINGS.format(name=name, environment=environment) + lines)
