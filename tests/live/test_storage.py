@@ -42,5 +42,4 @@ def test_samples_and_series_take_no_more_disk_than_the_page_says(dev: Stack, tmp
     assert stored.index / stored.series <= 1.3 * figure(r"index of a block of two hours \| (\d+) B")
     # What a chunk costs by itself is shared by few samples in a young stack.
     further = (stored.chunks - stored.heads) / (stored.samples - stored.chunk_count)
-    print(stored)
     assert further <= 1.3 * figure(r"a sample, in chunks \| ([\d.]+) B"), stored
