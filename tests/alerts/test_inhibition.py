@@ -6,7 +6,7 @@ import pytest
 
 from components.alert_inhibitions import ESCALATIONS
 from tests.alerts.process import alertmanager, firing
-from tests.rules.test_rules import ALERTS, CASES
+from tests.support.shipped_rules import ALERTS, CASES
 
 PAIRS = [(source, target) for source, targets in ESCALATIONS.items() for target in targets]
 HAPPENED = {

@@ -17,14 +17,13 @@ from xml.etree import ElementTree
 
 from rich.console import Console
 
-from tests.promtools import promtools
+from tests.promtools import MEMORY, promtools
 from tests.rules.bench import Bench, Rule, Stage
 from tests.rules.promql import changes, seconds
 
 BATCH = 6
 """Suites for one run of promtool, which starts in 50 ms."""
 
-MEMORY = Path("/dev/shm")  # noqa: S108 - promtool makes a database for each test: on a disk it waits for it
 _MARK = re.compile(r"__mutant(\d+)\b")
 _BROKEN_OFF = re.compile(r"^\s*rule: \S+, time: \S+, err: ")
 
@@ -156,6 +155,7 @@ def examine(
     for mutant in mutants:
         by_rule.setdefault(mutant.rule.place, []).append(mutant)
     unchanged = {place: Mutant(own[0].rule, "unchanged", own[0].rule.said) for place, own in by_rule.items()}
+    # promtool makes a database for each test: on a disk it waits for it.
     memory = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="mutants-", dir=memory) as name:
         suites = [suite for place, own in by_rule.items() for suite in _suites(bench, unchanged[place], own)]

@@ -54,7 +54,7 @@ def daily(root: Path, bench: Bench, seed: int) -> Selection:
 
 
 def base_commit(root: Path) -> str | None:
-    """Return where HEAD left the main branch, or the commit before HEAD on that branch; None where git knows neither."""
+    """Return where HEAD left the main branch, on that branch the commit before; None where git knows neither."""
     head = _git(root, "rev-parse", "--verify", "-q", "HEAD")
     for branch in MAIN_BRANCHES:
         base = _git(root, "merge-base", "HEAD", branch)

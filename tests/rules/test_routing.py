@@ -21,7 +21,7 @@ from settings.alerts import Alerts
 from settings.loader import Configuration, Settings, load, read_stack_file
 from settings.receivers import Environment
 from tests.promtools import promtools
-from tests.rules.test_rules import ALERTS
+from tests.support.shipped_rules import ALERTS
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCTS = sorted(path.stem for path in (ROOT / "products").glob("*.yaml"))
