@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,20 +19,23 @@ from components.alert_receivers import FOLDER, bot_address
 from components.alert_routing import FLAGS
 from components.alertmanager_config import alertmanager_config
 from components.messages import message_files
-from settings.alerts import Alerts
+from settings.alerts import NOBODY, Alerts
 from settings.receivers import Environment, Telegram
 from tests.promtools import promtools
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 PRODUCT = "tumulte"
 GRAFANA = "https://grafana.example.org"
 JSON = {"Content-Type": "application/json"}
+ROUNDS = "alertmanager_nflog_queries_total"
+"""Grows whenever a group looks up whether its receiver has been told."""
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+FAST = {
+    "critical": {"wait": "1s", "interval": "2s", "repeat": "4h"},
+    "rest": {"wait": "1s", "interval": "2s", "repeat": "12h"},
+}
+"""Settings of groups that tests need not wait for."""
 
 
 @dataclass
@@ -87,15 +88,14 @@ class Alertmanager:
         ]
         with (self.folder / "log").open("a") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
-        until = time.monotonic() + 20
-        while True:
-            try:
-                if httpx.get(f"{self.url}/-/ready").is_success:
-                    return
-            except httpx.TransportError:
-                pass
-            assert self._process.poll() is None and time.monotonic() < until, self.log
-            time.sleep(0.05)
+        wait_until(self._is_ready, "Alertmanager is ready", 60, details=lambda: self.log)
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None and self._process.poll() is None, self.log
+        try:
+            return httpx.get(f"{self.url}/-/ready").is_success
+        except httpx.TransportError:
+            return False
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -134,11 +134,18 @@ class Alertmanager:
 
     def metric(self, name: str, **labels: str) -> float:
         """Return the sum of a metric of its own over the series that have these labels."""
-        total = 0.0
-        for line in httpx.get(f"{self.url}/metrics").text.splitlines():
-            if line.startswith((f"{name}{{", f"{name} ")) and all(f'{key}="{labels[key]}"' in line for key in labels):
-                total += float(line.rsplit(" ", 1)[1])
-        return total
+        lines = httpx.get(f"{self.url}/metrics").text.splitlines()
+        own = [line for line in lines if line.startswith((f"{name}{{", f"{name} "))]
+        return sum(
+            float(line.rsplit(" ", 1)[1]) for line in own if all(f'{key}="{labels[key]}"' in line for key in labels)
+        )
+
+    def wait_for_rounds(self, count: int = 2) -> None:
+        """Wait until its groups have come round so often again: what is not sent by then is not going to be."""
+        groups = [group for group in self.get("alerts/groups") if group["receiver"]["name"] != NOBODY]
+        enough = self.metric(ROUNDS) + count * len(groups)
+        assert groups, "no group has an alert to come round with"
+        wait_until(lambda: self.metric(ROUNDS) >= enough, f"{len(groups)} groups have come round {count} times", 60)
 
 
 @contextmanager
