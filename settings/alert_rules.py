@@ -9,20 +9,25 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator, Field, StringConstraints
 
 from settings.base import Model
+from settings.logs import LogStore
 from settings.units import Duration, spell_duration
 
 RULES = Path(__file__).resolve().parents[1] / "rules"
+LOG_STORES: tuple[str, ...] = get_args(LogStore)
 
 ALERT = re.compile(r"^(?P<indent> *)- alert: (?P<name>\w+)\n(?P<body>(?:(?P=indent)  .*\n|[ ]*\n)*)", re.MULTILINE)
 """An alert in a rule file, with all that belongs to it."""
 
 _EXPR = re.compile(r"^ +expr:.*\n(?:(?! +(?:for|keep_firing_for|labels|annotations):).*\n)*", re.MULTILINE)
+_INTERVAL = re.compile(r"^(?P<key>    interval: )\w+$", re.MULTILINE)
+"""Of a group, in a rule file."""
+
 _LAST_NUMBER = re.compile(r"[<>]=? (?P<number>-?\d+(?:\.\d+)?(?:e-?\d+)?)[\"']?\s*\Z")
 _FOR = re.compile(r"^(?P<before> +for: )(?P<time>\w+)$", re.MULTILINE)
 _SEVERITY = re.compile(r"(?P<before>\bseverity: )\w+")
@@ -62,18 +67,25 @@ class AlertChange(Model):
     enabled: bool = True
 
 
-def rule_files(product: str) -> dict[str, str]:
-    """Return Prometheus' rule files by name, as they stand: those of every subject, and those of this product."""
-    found = {file.name: file.read_text() for file in sorted(RULES.glob("*.yml"))}
+def rule_files(product: str, store: LogStore | None = None) -> dict[str, str]:
+    """Return Prometheus' rule files by name, as they stand: those of every subject, and those of this product.
+
+    Of those on log stores the one on `store`; all of them where none is named.
+    """
+    left_out = {f"{other}.yml" for other in LOG_STORES if store and other != store}
+    found = {file.name: file.read_text() for file in sorted(RULES.glob("*.yml")) if file.name not in left_out}
     own = RULES / "products" / f"{product}.yml"
     if own.exists():
         found[f"product-{own.name}"] = own.read_text()
     return found
 
 
-def log_rule_files() -> dict[str, str]:
-    """Return the rule files of Loki's ruler by name, as they stand."""
-    return {file.name: file.read_text() for file in sorted((RULES / "loki").glob("*.yml"))}
+def log_rule_files(store: LogStore) -> dict[str, str]:
+    """Return the rule files on what log lines say by name, in the store's language, as they stand.
+
+    Those of all stores have the same alerts.
+    """
+    return {file.name: file.read_text() for file in sorted((RULES / store).glob("*.yml"))}
 
 
 def thresholds(text: str) -> dict[str, float]:
@@ -106,6 +118,11 @@ def changed(text: str, changes: Mapping[str, AlertChange]) -> str:
         return f"{alert['indent']}- alert: {alert['name']}\n{_changed_body(alert['body'], change)}"
 
     return ALERT.sub(one, text) if changes else text
+
+
+def at_interval(text: str, seconds: int) -> str:
+    """Return a rule file's text whose groups are evaluated every `seconds`; those without an interval stay without."""
+    return _INTERVAL.sub(rf"\g<key>{spell_duration(seconds)}", text)
 
 
 def _threshold(body: str) -> tuple[int, str] | None:
