@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,14 @@ from tests.support.stack import Stack
 
 EVERY_MINUTE = "{image: demo, schedule: '* * * * *', needs: [postgres], command: [demo, migrate]}"
 WITHOUT_LOGS = {"dockyard:monitoring": {"logs": {"enabled": False}}}
+CLOSED_NETWORK = {"dockyard:monitoring": {"logs": {"store": "victorialogs"}}}
+"""The store of logs that the image kit builds."""
+
+PRODUCTS = ("dating-app", "tumulte", "pivotal-flow", "love-parser")
+
+NOBODY = {"nowhere": {"type": "webhook", "url": "nowhere-url", "environments": ["development"], "alerts": ["HostDown"]}}
+"""Without any receiver Alertmanager counts no notifications, and their panels are empty."""
+
 GUESTBOOK_FILES = ("products/guestbook.yaml", "Pulumi.guestbook.yaml")
 
 
@@ -119,3 +128,38 @@ def first_up(checkout: Checkout, sink: Sink, secrets: dict[str, str]) -> FirstUp
 def tumulte(first_up: FirstUp) -> Stack:
     """Tumulte's dev stack with quick intervals and with everything that has a secret, up."""
     return first_up.stack
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Iterator[dict[str, Stack]]:
+    """Product → stack of all four products, as they are shipped, brought up at once on an engine of their own: soak."""
+    with disposable_checkout() as checkout:
+        stacks = {product: Stack(checkout, "dev" if product == "tumulte" else product) for product in PRODUCTS}
+        tumulte = stacks["tumulte"]
+        # With the health intervals of its document.
+        text = tumulte.stack_file.read_text()
+        tumulte.stack_file.write_text(text.replace("  dockyard:docker: {health_interval: 2s}\n", ""))
+        configure(tumulte, {"dockyard:alerts": {"receivers": NOBODY}})
+        for stack in stacks.values():
+            if stack is not tumulte:
+                configure(stack, CLOSED_NETWORK)
+            # The images are there before two stacks want them at once.
+            ready = checkout.dockyard("setup", stack.name, limit=30 * MINUTES)
+            assert ready.code == 0, ready.output
+        set_secrets(tumulte, {"nowhere-url": "http://127.0.0.1:9"})
+        with ThreadPoolExecutor(len(stacks)) as pool:
+            for _ in pool.map(Stack.restore, stacks.values()):
+                pass
+        yield stacks
+
+
+@pytest.fixture(
+    params=["quick tumulte", "quick love_parser", *(pytest.param(name, marks=pytest.mark.soak) for name in PRODUCTS)]
+)
+def product(request: pytest.FixtureRequest) -> Stack:
+    """The stack of each product: two of them with quick intervals; in the soak run all four as they are shipped."""
+    if request.param in PRODUCTS:
+        stack: Stack = request.getfixturevalue("shipped")[request.param]
+    else:
+        stack = request.getfixturevalue(request.param.removeprefix("quick "))
+    return stack
