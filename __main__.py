@@ -29,12 +29,13 @@ exporters = ExporterSet(f"{name}-exporters", watched)
 told_by = AlertRoutingConfig(product.alerts, stack.environment, context, image, told.grafana)
 alerts = AlertRouting(f"{name}-alerts", told_by)
 parts = [app, exporters, alerts, *([edge] if edge else [])]
-if product.monitoring.logs.enabled:
+logs = product.monitoring.logs
+if logs.enabled:
     reported = alerts.addresses, told.log_rules
-    piped = LogPipelineConfig(product.monitoring.logs, context, image, settings.machine.docker_root, *reported)
+    piped = LogPipelineConfig(logs, context, image, settings.machine.docker_root, *reported)
     parts.append(LogPipeline(f"{name}-logs", piped))
 targets = [target for part in parts for target in part.targets]
-shown = alerts.addresses, told.rules, told.dashboards, told.grafana, product.monitoring.logs.enabled
+shown = alerts.addresses, told.rules, told.dashboards, told.grafana, logs.store if logs.enabled else None
 snapshots = product.backups.on and product.backups.monitoring
 watcher = MonitoringStackConfig(product.monitoring, context, image, targets, *shown, snapshots)
 monitoring = MonitoringStack(f"{name}-monitoring", watcher)

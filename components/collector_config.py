@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from components.log_parsing import statements
@@ -15,7 +16,7 @@ CONTAINERS_FOLDER = "/var/lib/docker/containers"
 """Where the collector sees the folder that the engine keeps its containers in."""
 
 LONGEST_LINE = 256 * 1024
-"""Bytes; Loki's own limit. What is longer is cut there."""
+"""Bytes; Loki's own limit, and well below VictoriaLogs'. What is longer is cut there."""
 
 LONGEST_ENTRY = 4 * 1024 * 1024
 """Bytes in the engine's file, where each line of an entry carries its labels: what is longer than that is skipped."""
@@ -27,12 +28,41 @@ LABELS = ("product", "environment", "service")
 """Out of the containers' labels `dockyard.<name>`, which the log driver writes into each line."""
 
 
-def collector_config(stack: str, loki: str, redact: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the collector's configuration: lines of one stack's containers, out of the engine's files, to Loki.
+STREAM_LABELS = ("product", "environment", "service", "container")
+"""Labels that lines are found by. Few values each: every combination is a stream of its own, which the store keeps
+apart. So `container` is a container's name without what each release puts behind it; the whole name and the id stand
+beside each line."""
 
-    `loki` is host and port; `redact` are further patterns of what must not get there. No line is lost when the
-    collector is killed: the position in a file is written down after Loki has taken the lines before it. They may be
-    sent twice then, with the same time: Loki shows them once.
+
+@dataclass(frozen=True)
+class LogReceiver:
+    """Where the collector sends lines, by OTLP over HTTP."""
+
+    endpoint: str
+    """The address that `/v1/logs` is appended to."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    level: bool = False
+    """The level goes beside the line as a field `level`, for stores that make none of OpenTelemetry's severity."""
+
+
+def loki_receiver(address: str) -> LogReceiver:
+    """Return Loki at host and port. Its own configuration says which fields are labels."""
+    return LogReceiver(f"http://{address}/otlp")
+
+
+def victorialogs_receiver(address: str) -> LogReceiver:
+    """Return VictoriaLogs at host and port."""
+    headers = {"VL-Stream-Fields": ",".join(STREAM_LABELS), "VL-Ignore-Fields": "severity_number,severity_text"}
+    return LogReceiver(f"http://{address}/insert/opentelemetry", headers, level=True)
+
+
+def collector_config(stack: str, receiver: LogReceiver, redact: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the collector's configuration: lines of one stack's containers, out of the engine's files, to the store.
+
+    `redact` are further patterns of what must not get there. No line is lost when the collector is killed: the
+    position in a file is written down after the store has taken the lines before it. They may be sent twice then, with
+    the same time: Loki shows them once, and queries of VictoriaLogs count `container_id` with `_time`.
     """
     config: dict[str, Any] = {
         "extensions": {
@@ -56,25 +86,26 @@ def collector_config(stack: str, loki: str, redact: Sequence[str] = ()) -> dict[
         },
         "processors": {
             # Silent: a line that is not what it looked like is no error.
-            "transform": {"error_mode": "silent", "log_statements": statements(redact)},
+            "transform": {"error_mode": "silent", "log_statements": statements(redact, level=receiver.level)},
         },
         "exporters": {
             "otlp_http": {
-                "endpoint": f"http://{loki}/otlp",
+                "endpoint": receiver.endpoint,
+                **({"headers": dict(receiver.headers)} if receiver.headers else {}),
                 # Both run on one machine.
                 "compression": "none",
-                # For ever: a line is given up only where Loki refuses it.
+                # For ever: a line is given up only where the store refuses it.
                 "retry_on_failure": {"initial_interval": "1s", "max_interval": "10s", "max_elapsed_time": "0s"},
-                # Nothing waits here: a line counts as read when Loki has it. What it has not is in the engine's own
-                # files, which are as safe as a queue on the volume: and that loses lines when the collector is killed
-                # while it takes up what it had in hand before.
+                # Nothing waits here: a line counts as read when the store has it. What it has not is in the engine's
+                # own files, which are as safe as a queue on the volume: and that loses lines when the collector is
+                # killed while it takes up what it had in hand before.
                 "sending_queue": {
                     "wait_for_result": True,
                     "block_on_overflow": True,
                     "num_consumers": 4,
                     "sizer": "bytes",
                     "queue_size": 32 * 1024 * 1024,
-                    # Loki takes 4 MiB at once.
+                    # Loki takes 4 MiB at once, VictoriaLogs more.
                     "batch": {"flush_timeout": "1s", "min_size": 0, "max_size": 1024 * 1024},
                 },
             }
@@ -82,7 +113,7 @@ def collector_config(stack: str, loki: str, redact: Sequence[str] = ()) -> dict[
         "service": {
             "extensions": ["file_storage", "health_check"],
             "telemetry": {
-                # Where Loki does not answer, the tries say so at `info`.
+                # Where the store does not answer, the tries say so at `info`.
                 "logs": {"level": "info", "encoding": "json"},
                 "metrics": {
                     "readers": [{"pull": {"exporter": {"prometheus": {"host": "0.0.0.0", "port": METRICS_PORT}}}}]  # noqa: S104 - Prometheus comes from another container

@@ -16,9 +16,11 @@ from components.container import run_service
 from components.context import StackContext
 from components.edge_config import HSTS_SECONDS
 from components.health import wget
-from components.log_pipeline import loki_datasource
+from components.log_pipeline import logs_datasource
 from components.spec import Attachment, ContainerSpec, Mount
+from components.victorialogs import PLUGIN
 from settings.grafana import ALERTMANAGER_UID, PROVIDERS, Grafana, OAuth
+from settings.logs import LogStore
 from settings.names import TOOLS
 
 PORT = TOOLS["grafana"]
@@ -60,6 +62,17 @@ QUIET = {
 }
 
 
+WITH_PLUGIN = {
+    # Fetched before the first start, into its data: that start needs a route to grafana.com, those after it none.
+    "GF_PLUGINS_PREINSTALL_SYNC": PLUGIN,
+    "GF_PLUGINS_PREINSTALL_DISABLED": "false",
+    # Those that Grafana would fetch besides.
+    "GF_PLUGINS_DISABLE_PLUGINS": "grafana-lokiexplore-app,grafana-exploretraces-app,grafana-pyroscope-app"
+    ",grafana-metricsdrilldown-app",
+}
+"""Where VictoriaLogs keeps the logs: Grafana has no data source for it of its own."""
+
+
 @dataclass(frozen=True)
 class GrafanaConfig:
     """What Grafana is made from."""
@@ -73,8 +86,8 @@ class GrafanaConfig:
     root_url: str
     """Where people reach it."""
 
-    logs: bool
-    """Loki runs beside it."""
+    logs: LogStore | None
+    """The log store that runs beside it, if one does."""
 
 
 def run_grafana(
@@ -117,7 +130,7 @@ def run_grafana(
             role="grafana",
             image=config.image("grafana"),
             user=USER,
-            env=environment(settings, config.root_url),
+            env=environment(settings, config.root_url, logs=config.logs),
             limits=settings.limits,
             exclusive=True,
             networks=(Attachment(context.monitoring_network, ("grafana",)),),
@@ -137,12 +150,13 @@ def run_grafana(
     )
 
 
-def environment(settings: Grafana, root_url: str) -> dict[str, str]:
+def environment(settings: Grafana, root_url: str, *, logs: LogStore | None = None) -> dict[str, str]:
     """Return Grafana's variables. Secrets stand in files that they name."""
     secure = root_url.startswith("https://")
     said = {
         **SHUT,
         **QUIET,
+        **(WITH_PLUGIN if logs == "victorialogs" else {}),
         "GF_SECURITY_ADMIN_USER": settings.admin_user,
         "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{PROVISIONING}/{ADMIN_PASSWORD}",
         "GF_SERVER_ROOT_URL": root_url,
@@ -190,7 +204,7 @@ def _oauth(oauth: OAuth) -> dict[str, str]:
     return {f"{prefix}{key}".upper(): value for key, value in said.items() if value is not None}
 
 
-def datasources(settings: Grafana, *, logs: bool) -> dict[str, object]:
+def datasources(settings: Grafana, *, logs: LogStore | None) -> dict[str, object]:
     """Return the data sources as Grafana's provisioning reads them."""
     prometheus = {
         "name": "Prometheus",
@@ -213,8 +227,8 @@ def datasources(settings: Grafana, *, logs: bool) -> dict[str, object]:
         "editable": False,
         "jsonData": {"implementation": "prometheus", "handleGrafanaManagedAlerts": False},
     }
-    loki = [loki_datasource(settings.loki_datasource_uid)] if logs else []
-    return {"apiVersion": 1, "datasources": [prometheus, *loki, alertmanager]}
+    lines = [logs_datasource(logs, settings.logs_datasource_uid(logs))] if logs else []
+    return {"apiVersion": 1, "datasources": [prometheus, *lines, alertmanager]}
 
 
 def _dashboard_provider() -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from components.collector_config import LONGEST_LINE
+from components.collector_config import LONGEST_LINE, STREAM_LABELS
 from settings.units import spell_duration
 
 LOKI_PORT = 3100
@@ -15,11 +15,6 @@ LOKI_FOLDER = "/loki"
 LOKI_CONFIG = "/etc/loki"
 TENANT = "fake"
 """Loki's name for everybody, where nobody has to say who he is; rules are in a folder of that name."""
-
-STREAM_LABELS = ("product", "environment", "service", "container")
-"""Labels that lines are found by in Loki. Few values each: every combination is a stream of its own, with chunks of its
-own. So `container` is a container's name without what each release puts behind it; the whole name and the id stand
-beside each line."""
 
 
 def loki_config(retention: int, memory: int, alertmanagers: Sequence[str]) -> dict[str, Any]:

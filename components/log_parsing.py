@@ -1,7 +1,7 @@
 """What the collector knows of a line: its level, message, trace, and whether it is a slow query or a request.
 
-All of it is kept beside the line, as Loki's structured metadata; the line stays whole. Statements are those of the
-collector's transform processor (OTTL).
+All of it is kept beside the line, as VictoriaLogs' fields or Loki's structured metadata; the line stays whole.
+Statements are those of the collector's transform processor (OTTL).
 """
 
 from __future__ import annotations
@@ -62,8 +62,17 @@ SLOW_QUERY = r"(?:^|\s)duration: (?P<ms>\d+(?:\.\d+)?) ms  ?(?:statement|execute
 """Postgres' line of a statement that took longer than log_min_duration_statement."""
 
 
-def statements(own_redactions: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Return the groups of statements that each line goes through; secrets first, before anything is taken from it."""
+LEVEL_STATEMENTS = [
+    'set(log.attributes["level"], "unknown")',
+    'set(log.attributes["level"], log.severity_text) where log.severity_text != ""',
+]
+
+
+def statements(own_redactions: Sequence[str] = (), *, level: bool = False) -> list[dict[str, Any]]:
+    """Return the groups of statements that each line goes through; secrets first, before anything is taken from it.
+
+    With `level` each line gets a field of that name: one of LEVELS, or `unknown`.
+    """
     return [
         # Loki would keep the time of reading beside each line: another one when a line is sent twice, and so another
         # line.
@@ -72,6 +81,7 @@ def statements(own_redactions: Sequence[str] = ()) -> list[dict[str, Any]]:
         {"conditions": [f"IsMatch(log.body, {_text(HINTS)})"], "statements": [_replace(*one) for one in NAMED]},
         {"conditions": ['HasPrefix(log.body, "{")'], "statements": [*_json(), *_access(), *_numbers()]},
         {"conditions": ['not HasPrefix(log.body, "{")'], "statements": [*_plain(), *_numbers()]},
+        *([{"statements": LEVEL_STATEMENTS}] if level else []),
         {"statements": [f"truncate_all(log.attributes, {LONGEST_VALUE})"]},
     ]
 

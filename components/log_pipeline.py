@@ -1,4 +1,4 @@
-"""LogPipeline: Loki, which keeps logs and is asked for them, and the collector, which brings them there."""
+"""LogPipeline: a log store, which keeps logs and is asked for them, and the collector, which brings them there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from components.collector_config import (
     CONTAINERS_FOLDER,
     HEALTH_PORT,
     METRICS_PORT,
+    LogReceiver,
     collector_config,
+    loki_receiver,
+    victorialogs_receiver,
 )
 from components.config_volume import ConfigVolume
 from components.container import run_service
@@ -23,8 +26,10 @@ from components.context import ScrapeTarget, StackContext
 from components.health import wget
 from components.log_config import LOKI_CONFIG, LOKI_FOLDER, LOKI_PORT, TENANT, loki_config
 from components.spec import Attachment, ContainerSpec, HealthCheck, Mount
+from components.victorialogs import PORT as VICTORIALOGS_PORT
+from components.victorialogs import VMALERT_PORT, VictoriaLogsConfig, run_victorialogs, victorialogs_datasource
 from components.volume import data_volume
-from settings.logs import Logs
+from settings.logs import Logs, LogStore
 
 LOKI_USER = "10001:10001"
 """The official image's own user; the data folder in that image belongs to it."""
@@ -58,20 +63,22 @@ class LogPipelineConfig:
     """Host and port of each of those who hear of the alerts."""
 
     rules: Mapping[str, str]
-    """Rule files of Loki's ruler: name → content."""
+    """Rule files in the language of the store: name → content."""
 
 
 class LogPipeline(pulumi.ComponentResource):
-    """Runs Loki, and an OpenTelemetry Collector that reads what the stack's containers write to stdout and stderr.
+    """Runs a log store, and an OpenTelemetry Collector that reads what the stack's containers write to stdout, stderr.
+
+    The store is VictoriaLogs with vmalert, or Loki with its ruler; either asks every minute whether an alert is due.
 
     The collector reads the files of Docker's json-file driver and has no Docker socket; whose a line is stands in the
     line itself. It passes over the lines of other stacks on the same host. Lines are found by the labels `product`,
-    `environment`, `service` and `container`; secrets are taken out of them first. Loki's ruler asks every minute
-    whether an alert is due. Files inside of containers, and the host's own logs, are not read.
+    `environment`, `service` and `container`; secrets are taken out of them first. Files inside of containers, and the
+    host's own logs, are not read.
     """
 
     address: str
-    """Host and port of Loki's API."""
+    """Host and port of the store's API."""
 
     targets: list[ScrapeTarget]
     containers: dict[str, docker.Container]
@@ -79,12 +86,25 @@ class LogPipeline(pulumi.ComponentResource):
     def __init__(self, name: str, config: LogPipelineConfig, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dockyard:log_pipeline:LogPipeline", name, None, opts)
         self._name, self._config = name, config
-        self.address = f"loki:{LOKI_PORT}"
-        self.targets = [
-            ScrapeTarget("loki", self.address),
-            ScrapeTarget("collector", f"collector:{METRICS_PORT}"),
-        ]
-        self.containers = {"loki": self._loki(), "collector": self._collector()}
+        if config.logs.store == "loki":
+            self.address = f"loki:{LOKI_PORT}"
+            self.targets = [ScrapeTarget("loki", self.address)]
+            self.containers = {"loki": self._loki()}
+            receiver = loki_receiver(self.address)
+        else:
+            self.address = f"victorialogs:{VICTORIALOGS_PORT}"
+            self.targets = [
+                ScrapeTarget("victorialogs", self.address),
+                ScrapeTarget("vmalert", f"vmalert:{VMALERT_PORT}"),
+            ]
+            made_from = VictoriaLogsConfig(
+                *(config.logs.victorialogs, config.logs.vmalert, config.context),
+                *(config.image, config.alertmanagers, config.rules),
+            )
+            self.containers = run_victorialogs(name, made_from, self)
+            receiver = victorialogs_receiver(self.address)
+        self.targets.append(ScrapeTarget("collector", f"collector:{METRICS_PORT}"))
+        self.containers["collector"] = self._collector(receiver)
         self.register_outputs({"address": self.address})
 
     def _loki(self) -> docker.Container:
@@ -117,10 +137,10 @@ class LogPipeline(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, depends_on=written.ready),
         )
 
-    def _collector(self) -> docker.Container:
+    def _collector(self, receiver: LogReceiver) -> docker.Container:
         context, settings = self._config.context, self._config.logs.collector
         stack = context.labels["dockyard.stack"]
-        config = collector_config(stack, self.address, self._config.logs.redact)
+        config = collector_config(stack, receiver, self._config.logs.redact)
         written = self._written("collector", {"config.yaml": _yaml(config)}, "0:0")
         # Positions in the files.
         volume = data_volume(f"{self._name}-collector-data", context, self)
@@ -179,6 +199,11 @@ def loki_datasource(uid: str) -> dict[str, object]:
         "editable": False,
         "jsonData": {"maxLines": 1000},
     }
+
+
+def logs_datasource(store: LogStore, uid: str) -> dict[str, object]:
+    """Return the data source of the logs that a store keeps."""
+    return loki_datasource(uid) if store == "loki" else victorialogs_datasource(uid)
 
 
 def _yaml(content: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from components.remote_write import remote_write_files
 from components.secret import secret
 from components.spec import Attachment, ContainerSpec, Mount
 from components.volume import data_volume
+from settings.logs import LogStore
 from settings.monitoring import Monitoring
 from settings.units import spell_duration, spell_memory
 
@@ -49,8 +50,8 @@ class MonitoringStackConfig:
     root_url: str
     """Where people reach Grafana."""
 
-    logs: bool = False
-    """Loki runs beside it."""
+    logs: LogStore | None = None
+    """The log store that runs beside it, if one does."""
 
     snapshots: bool = False
     """Backups are taken of their data: Prometheus makes snapshots on request."""

@@ -50,14 +50,14 @@ def shipped(settings: Settings) -> Shipped:
 
 def rules(settings: Settings, grafana: str) -> dict[str, str]:
     """Return Prometheus' rule files by name, as this stack wants them; `grafana` is the address people reach it at."""
-    files = _for_stack(rule_files(settings.product.name), settings, grafana)
+    files = _for_stack(rule_files(settings.product.name, settings.product.monitoring.logs.store), settings, grafana)
     objectives = objective_rules(settings)
     return {**files, "slo-objectives.yml": objectives} if objectives else files
 
 
 def log_rules(settings: Settings, grafana: str) -> dict[str, str]:
-    """Return the rule files of Loki's ruler likewise."""
-    return _for_stack(log_rule_files(), settings, grafana)
+    """Return the rule files on what log lines say likewise."""
+    return _for_stack(log_rule_files(settings.product.monitoring.logs.store), settings, grafana)
 
 
 def objective_rules(settings: Settings) -> str | None:
@@ -94,14 +94,16 @@ def shown(settings: Settings) -> Shown:
     product = settings.product
     grafana, changes = product.monitoring.grafana, product.monitoring.thresholds
     stores = {"postgres": product.postgres, "redis": product.redis}
-    files = {**rule_files(product.name), **log_rule_files()}
+    logs = product.monitoring.logs
+    files = {**rule_files(product.name), **log_rule_files(logs.store)}
     # A board draws the line of an alert that is switched off all the same.
     drawn = {name: change.model_copy(update={"enabled": True}) for name, change in changes.items()}
     return Shown(
         product=product.name,
         environment=settings.stack.environment,
         datasource_uid=grafana.datasource_uid,
-        logs_uid=grafana.loki_datasource_uid if product.monitoring.logs.enabled else None,
+        logs_uid=grafana.logs_datasource_uid(logs.store) if logs.enabled else None,
+        log_store=logs.store,
         services=tuple(name for name, service in product.services.items() if service.metrics),
         data_stores=tuple(name for name, store in stores.items() if store),
         boards=tuple(grafana.boards),

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import dashboard
 
-from dashboards.panels import LOKI, PROMETHEUS, F, Panel
+from dashboards.log_queries import DATASOURCES
+from dashboards.panels import LOGS, PROMETHEUS, F, Panel
 from dashboards.shown import Shown
 
 GRID_WIDTH = 24
@@ -42,6 +43,7 @@ class Board:
         instances: str | None = None,
         logs: bool = False,
     ) -> None:
+        self._kinds = {PROMETHEUS: "prometheus", LOGS: DATASOURCES[shown.log_store]}
         self._next_y = 0
         self._titles: set[str] = set()
         self._builder = (
@@ -63,9 +65,9 @@ class Board:
                 .include_vars(True)
             )
         )
-        self._source(PROMETHEUS, "Metrics", "prometheus", shown.datasource_uid)
+        self._source(PROMETHEUS, "Metrics", shown.datasource_uid)
         if logs and shown.logs_uid:
-            self._source(LOKI, "Logs", "loki", shown.logs_uid)
+            self._source(LOGS, "Logs", shown.logs_uid)
         self.variable("product", "label_values(up, product)")
         self.variable("environment", 'label_values(up{product=~"$product"}, environment)')
         if instances:
@@ -73,26 +75,26 @@ class Board:
         self._builder.annotation(
             builders.AnnotationQuery()
             .name("Releases")
-            .datasource(_reference(PROMETHEUS))
+            .datasource(self._reference(PROMETHEUS))
             .enable(True)
             .icon_color("blue")
             .expr(RELEASES)
         )
 
-    def _source(self, name: str, label: str, kind: str, uid: str) -> None:
+    def _source(self, name: str, label: str, uid: str) -> None:
         self._builder.with_variable(
             builders.DatasourceVariable(name)
             .label(label)
-            .type(kind)
+            .type(self._kinds[name])
             .current(dashboard.VariableOption(text=uid, value=uid))
         )
 
-    def variable(self, name: str, query: str, source: str = PROMETHEUS) -> None:
-        """Add a variable whose values a query gives; all of them are chosen at first."""
+    def variable(self, name: str, query: str | dict[str, object], source: str = PROMETHEUS) -> None:
+        """Add a variable whose values a query gives, in the form of its source; all of them are chosen at first."""
         self._builder.with_variable(
             builders.QueryVariable(name)
             .label(name.capitalize())
-            .datasource(_reference(source))
+            .datasource(self._reference(source))
             .query({"query": query, "refId": name} if source == PROMETHEUS else query)
             .refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
             .sort(dashboard.VariableSort.ALPHABETICAL_ASC)
@@ -147,7 +149,7 @@ class Board:
             place = dashboard.GridPos(h=height, w=GRID_WIDTH - x if last else width, x=x, y=self._next_y)
             panel.builder.id(panel_id(key)).grid_pos(place)
             if panel.source:
-                panel.builder.datasource(_reference(panel.source))
+                panel.builder.datasource(self._reference(panel.source))
             self._builder.with_panel(panel.builder)
         self._next_y += height
 
@@ -155,7 +157,5 @@ class Board:
         """Return the finished dashboard."""
         return self._builder.build()
 
-
-def _reference(variable: str) -> dashboard.DataSourceRef:
-    kind = "loki" if variable == LOKI else "prometheus"
-    return dashboard.DataSourceRef(type_val=kind, uid=f"${{{variable}}}")
+    def _reference(self, variable: str) -> dashboard.DataSourceRef:
+        return dashboard.DataSourceRef(type_val=self._kinds[variable], uid=f"${{{variable}}}")

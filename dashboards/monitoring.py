@@ -5,6 +5,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.board import Board
+from dashboards.log_stores import NAMES, TAKEN_IN
 from dashboards.panels import (
     BYTES,
     CORES,
@@ -25,7 +26,17 @@ from dashboards.shown import Shown
 
 PARTS = "|".join(
     (
-        *("prometheus", "alertmanager", "grafana", "loki", "collector", "cadvisor", "node-exporter"),
+        *(
+            "prometheus",
+            "alertmanager",
+            "grafana",
+            "loki",
+            "victorialogs",
+            "vmalert",
+            "collector",
+            "cadvisor",
+            "node-exporter",
+        ),
         *("postgres-exporter", "redis-exporter", "blackbox-exporter"),
     )
 )
@@ -48,7 +59,7 @@ def monitoring(shown: Shown) -> Dashboard:
     board.row(7, _notifications(shown))
     if shown.logs_uid:
         board.section("Logs")
-        board.row(7, _logs())
+        board.row(7, _logs(shown))
     board.section("Grafana")
     board.row(7, _grafana(shown))
     board.section("What it costs")
@@ -278,13 +289,13 @@ def _notifications(shown: Shown) -> list[Panel]:
     ]
 
 
-def _logs() -> list[Panel]:
+def _logs(shown: Shown) -> list[Panel]:
     return [
         chart(
             "Log lines stored",
             [
                 Query(f"sum(rate(otelcol_receiver_accepted_log_records{{{F}}}[5m]))", "read by the collector"),
-                Query(f"sum(rate(loki_distributor_lines_received_total{{{F}}}[5m]))", "received by Loki"),
+                Query(TAKEN_IN[shown.log_store], f"received by {NAMES[shown.log_store]}"),
             ],
             "Log lines a second.",
             OPERATIONS,
@@ -295,7 +306,7 @@ def _logs() -> list[Panel]:
                 Query(f"sum by (exporter) (otelcol_exporter_queue_size{{{F}}})", "{{exporter}} waiting"),
                 Query(f"sum by (exporter) (otelcol_exporter_queue_capacity{{{F}}})", "{{exporter}} room"),
             ],
-            "Log lines that wait for Loki, and how much room there is for them: what is more stays in Docker's files.",
+            "Log lines that wait to be stored, and the room there is for them: what is more stays in Docker's files.",
             BYTES,
         ),
     ]

@@ -38,16 +38,21 @@ F = 'product=~"$product", environment=~"$environment"'
 FI = f'{F}, instance=~"$instance"'
 """Likewise, on boards that look at single instances."""
 
-PROMETHEUS, LOKI = "datasource", "logs"
+PROMETHEUS, LOGS = "datasource", "logs"
 """The variables that hold the data sources."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """One PromQL expression and the legend of its series, with `{{label}}` as placeholders."""
+    """One PromQL, LogQL or LogsQL expression and the legend of its series, with `{{label}}` as placeholders."""
 
     expr: str
     legend: str = ""
+    kind: str = ""
+    """How a log store is asked, as its data source calls it (`range`, `statsRange`); empty for Prometheus."""
+
+    step: str | None = None
+    """Time between two points, where the data source's own choice would give another figure."""
 
 
 @dataclass(frozen=True)
@@ -187,10 +192,13 @@ def chart(
     if limits:
         dashed = common_builders.GraphThresholdsStyleConfig().mode(common.GraphTresholdsStyleMode.DASHED)
         builder.thresholds(_thresholds(limits)).thresholds_style(dashed)
-    kind = loki.Dataquery if source == LOKI else prometheus.Dataquery
     for position, query in enumerate([queries] if isinstance(queries, Query) else queries):
-        target: Any = kind().expr(query.expr).legend_format(query.legend or "__auto").ref_id(_ref(position))
-        builder.with_target(target.query_type("range") if source == LOKI else target.range())
+        # VictoriaLogs' data source reads the same fields of a query as Loki's.
+        target: Any = loki.Dataquery() if query.kind else prometheus.Dataquery()
+        target.expr(query.expr).legend_format(query.legend or "__auto").ref_id(_ref(position))
+        if query.step:
+            target.step(query.step)
+        builder.with_target(target.query_type(query.kind) if query.kind else target.range())
     return Panel(title, builder, source)
 
 
@@ -239,8 +247,8 @@ def rows_of(
     return Panel(title, builder)
 
 
-def lines(title: str, expr: str, description: str) -> Panel:
-    """Make a panel of log lines, the newest first, out of a LogQL query."""
+def lines(title: str, query: Query, description: str) -> Panel:
+    """Make a panel of log lines, the newest first, out of a query in LogQL or LogsQL."""
     builder = (
         logs_builders.Panel()
         .title(title)
@@ -250,9 +258,9 @@ def lines(title: str, expr: str, description: str) -> Panel:
         .wrap_log_message(True)
         .enable_log_details(True)
         .sort_order(common.LogsSortOrder.DESCENDING)
-        .with_target(loki.Dataquery().expr(expr).ref_id("A").query_type("range").max_lines(200))
+        .with_target(loki.Dataquery().expr(query.expr).ref_id("A").query_type(query.kind).max_lines(200))
     )
-    return Panel(title, builder, LOKI)
+    return Panel(title, builder, LOGS)
 
 
 def page(title: str, markdown: str) -> Panel:

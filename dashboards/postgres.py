@@ -5,17 +5,17 @@ from __future__ import annotations
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.board import Board
+from dashboards.log_queries import LANGUAGES
 from dashboards.panels import (
     AGO,
     BYTES,
     BYTES_PER_SECOND,
     FI,
-    LOKI,
+    LOGS,
     OPERATIONS,
     RATIO,
     SECONDS,
     SHORT,
-    F,
     Limits,
     Panel,
     Query,
@@ -116,16 +116,15 @@ def _slow(shown: Shown) -> list[Panel]:
     """Return the slow queries that Postgres logs, where logs are kept."""
     if not shown.logs_uid:
         return []
+    language = LANGUAGES[shown.log_store]
+    slow = language.of_kind(language.of("postgres"), "slow_query")
     return [
         chart(
             "Slow queries",
-            Query(
-                f'sum(count_over_time({{{F}, service="postgres"}} | kind="slow_query" [5m])) or vector(0)',
-                "in 5 minutes",
-            ),
+            language.counted(slow, "service", "in 5 minutes", minutes=5, zero=True),
             "Statements that Postgres logged because they took longer than log_min_duration_statement.",
             SHORT,
-            source=LOKI,
+            source=LOGS,
         )
     ]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from settings.logs import LogStore
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -25,7 +27,10 @@ class Shown:
     environment: str
     datasource_uid: str = "prometheus"
     logs_uid: str | None = None
-    """Uid of the Loki data source; None where the stack keeps no logs."""
+    """Uid of the data source of the logs; None where the stack keeps none."""
+
+    log_store: LogStore = "victorialogs"
+    """What keeps the logs, and so the language that they are asked for in."""
 
     services: tuple[str, ...] = ()
     """Scrape jobs of the product's own services."""

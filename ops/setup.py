@@ -15,7 +15,7 @@ from settings.loader import Settings, load, read_stack_file
 from settings.machine import read_machine, write_machine
 from toolchain.engine import ensure_engine
 from toolchain.environment import ensure_backend, full_environment, uses_own_backend
-from toolchain.images import ensure_images, ensure_references
+from toolchain.images import ensure_images, ensure_references, standing_log_store
 from toolchain.lock import locked
 from toolchain.plugins import ensure_plugins
 from toolchain.ports import port_is_free
@@ -129,6 +129,7 @@ def _machine(work: WorkDir, settings: Settings, docker_host: str, progress: Prog
                 "port_offsets": {**known.port_offsets, settings.stack_name: offset},
                 "docker_root": client.info()["DockerRootDir"],
                 "images": {**others, **images},
+                "log_store": standing_log_store(asked, images) or known.log_store,
             }
         )
         if found != known:

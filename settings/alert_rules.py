@@ -9,15 +9,17 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator, Field, StringConstraints
 
 from settings.base import Model
+from settings.logs import LogStore
 from settings.units import Duration, spell_duration
 
 RULES = Path(__file__).resolve().parents[1] / "rules"
+LOG_STORES: tuple[str, ...] = get_args(LogStore)
 
 ALERT = re.compile(r"^(?P<indent> *)- alert: (?P<name>\w+)\n(?P<body>(?:(?P=indent)  .*\n|[ ]*\n)*)", re.MULTILINE)
 """An alert in a rule file, with all that belongs to it."""
@@ -65,18 +67,25 @@ class AlertChange(Model):
     enabled: bool = True
 
 
-def rule_files(product: str) -> dict[str, str]:
-    """Return Prometheus' rule files by name, as they stand: those of every subject, and those of this product."""
-    found = {file.name: file.read_text() for file in sorted(RULES.glob("*.yml"))}
+def rule_files(product: str, store: LogStore | None = None) -> dict[str, str]:
+    """Return Prometheus' rule files by name, as they stand: those of every subject, and those of this product.
+
+    Of those on log stores the one on `store`; all of them where none is named.
+    """
+    left_out = {f"{other}.yml" for other in LOG_STORES if store and other != store}
+    found = {file.name: file.read_text() for file in sorted(RULES.glob("*.yml")) if file.name not in left_out}
     own = RULES / "products" / f"{product}.yml"
     if own.exists():
         found[f"product-{own.name}"] = own.read_text()
     return found
 
 
-def log_rule_files() -> dict[str, str]:
-    """Return the rule files of Loki's ruler by name, as they stand."""
-    return {file.name: file.read_text() for file in sorted((RULES / "loki").glob("*.yml"))}
+def log_rule_files(store: LogStore) -> dict[str, str]:
+    """Return the rule files on what log lines say by name, in the store's language, as they stand.
+
+    Those of all stores have the same alerts.
+    """
+    return {file.name: file.read_text() for file in sorted((RULES / store).glob("*.yml"))}
 
 
 def thresholds(text: str) -> dict[str, float]:

@@ -43,6 +43,7 @@ def check_together(
         *_publish_problems(product),
         *public_tool_problems(product),
         *_network_problems(product),
+        *_log_store_problems(product),
         *_threshold_problems(product),
         *_receiver_problems(product),
         *_offsite_problems(product),
@@ -133,7 +134,7 @@ def _receiver_problems(product: Product) -> Iterator[tuple[list[str | int], str,
 
 
 def _rule_texts(product: Product) -> list[str]:
-    return [*rule_files(product.name).values(), *log_rule_files().values()]
+    return [*rule_files(product.name).values(), *log_rule_files(product.monitoring.logs.store).values()]
 
 
 def _an_alert(name: str, known: Collection[str]) -> str:
@@ -174,6 +175,16 @@ def _network_problems(product: Product) -> Iterator[tuple[list[str | int], str, 
         for position, member in enumerate(members):
             if member not in known:
                 yield ["networks", network, position], spell(member), f"one of {', '.join(known)}"
+
+
+def _log_store_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+    """Settings of the store that does not run would be passed over in silence, a retention among them."""
+    logs = product.monitoring.logs
+    others = {"loki": "victorialogs", "victorialogs": "loki"}
+    unread = {others[logs.store], *(("vmalert",) if logs.store == "loki" else ())}
+    for name in sorted(unread & logs.model_fields_set):
+        said = f"none beside store: {logs.store}, which is what keeps the logs here"
+        yield ["monitoring", "logs", name], f"settings of {name}", said
 
 
 def _product_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:

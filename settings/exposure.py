@@ -16,8 +16,9 @@ OWN_LOGIN = frozenset({"grafana"})
 def running_tools(product: Product) -> list[str]:
     """Return the tools that run beside this product."""
     monitoring = product.monitoring
+    logs = monitoring.logs.programs if monitoring.logs.enabled else ()
     absent = {
-        "loki": not monitoring.logs.enabled,
+        **{tool: tool not in logs for tool in ("loki", "victorialogs", "vmalert")},
         "postgres-exporter": product.postgres is None,
         "redis-exporter": product.redis is None,
         "blackbox-exporter": not monitoring.probes.enabled,

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from settings.base import Model
 from settings.container import Limits, Name
+from settings.logs import LogStore
 
 ALERTMANAGER_UID = "alertmanager"
 """Of the data source by which people see alerts and silence them in Grafana."""
@@ -162,6 +163,9 @@ class Grafana(Model):
     loki_datasource_uid: Uid = "loki"
     """Uid of the Loki data source; Love Parser's dashboards want `love-loki`."""
 
+    victorialogs_datasource_uid: Uid = "victorialogs"
+    """Uid of the VictoriaLogs data source, where VictoriaLogs keeps the logs."""
+
     boards: list[Literal["nodejs", "queues"]] = []
     """Dashboards of what only some products tell of themselves: Node's own metrics, Bull's queues."""
 
@@ -175,13 +179,17 @@ class Grafana(Model):
 
     @model_validator(mode="after")
     def _uids_differ(self) -> Grafana:
-        uids = [self.datasource_uid, self.loki_datasource_uid, ALERTMANAGER_UID]
+        uids = [self.datasource_uid, self.loki_datasource_uid, self.victorialogs_datasource_uid, ALERTMANAGER_UID]
         if twice := sorted({uid for uid in uids if uids.count(uid) > 1}):
             raise ValueError(
                 f"a uid of its own for each data source: {', '.join(twice)} is there twice"
                 f" ({ALERTMANAGER_UID} is Alertmanager's)"
             )
         return self
+
+    def logs_datasource_uid(self, store: LogStore) -> str:
+        """Return the uid of the data source of the logs that a store keeps."""
+        return self.loki_datasource_uid if store == "loki" else self.victorialogs_datasource_uid
 
     @property
     def secrets(self) -> dict[str, str]:

@@ -16,6 +16,7 @@ from settings.build import Build
 from settings.checks import check_together, placeholders, unheard_problems
 from settings.environment import as_run_here, with_whole_receivers
 from settings.images import ImageTable, load_images
+from settings.log_store import on_log_store, other_log_store
 from settings.machine import Machine, read_machine
 from settings.point_in_time import KEY as POINT_IN_TIME_KEY
 from settings.problems import LOADER, NOTHING, Lines, Problem, SettingsError, dotted, from_validation, spell
@@ -96,7 +97,7 @@ class Settings:
         product = self.product
         wanted = ["busybox", "prometheus", "alertmanager", "grafana", "node-exporter", "cadvisor"]
         if product.monitoring.logs.enabled:
-            wanted += ["loki", "otel-collector"]
+            wanted += product.monitoring.logs.programs
         if product.monitoring.probes.enabled:
             wanted += ["blackbox-exporter"]
         if product.postgres:
@@ -190,6 +191,9 @@ def load(
     if problems or stack is None or product is None or raw is None:
         raise SettingsError(problems)
     machine = read_machine(checkout / ".dockyard" / "machine.yaml")
+    if machine.log_store and product.monitoring.logs.enabled and product.monitoring.logs.store != machine.log_store:
+        silent = [*silent, other_log_store(product, machine.log_store, str(product_path), checkout)]
+        product = on_log_store(product, machine.log_store)
     release = earlier or Release(stack=dict(values), product=raw, images={})
     settings = Settings(
         stack_name, stack, product, images, machine, release, bool(earlier), tuple(missing), tuple(silent)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from settings.base import Model
 from settings.container import Limits
-from settings.units import Duration
+from settings.units import Duration, Memory
+
+LogStore = Literal["loki", "victorialogs"]
+"""What keeps the lines and answers queries."""
+
+DAY = 86400
 
 
 def _pattern(said: str) -> str:
@@ -20,11 +25,33 @@ def _pattern(said: str) -> str:
     return said
 
 
+def _at_least_a_day(seconds: int) -> int:
+    if seconds < DAY:
+        raise ValueError("1d or more: VictoriaLogs keeps and deletes whole days")
+    return seconds
+
+
 class Loki(Model):
     """Loki. Retention and limits: the dating app's."""
 
-    retention: Duration = 30 * 86400
+    retention: Duration = 30 * DAY
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "512MB"}))
+
+
+class VictoriaLogs(Model):
+    """VictoriaLogs. Retention and limits: the same as Loki's; size on disk: the same as Prometheus'."""
+
+    retention: Annotated[Duration, AfterValidator(_at_least_a_day)] = 30 * DAY
+    retention_size: Memory = 10 * 1024
+    """Disk space for its lines: beyond it the oldest days go, however young, so that they cannot fill a disk."""
+
+    limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "512MB"}))
+
+
+class Vmalert(Model):
+    """What evaluates the alert rules of the logs where VictoriaLogs keeps them."""
+
+    limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "128MB", "cpus": 0.5}))
 
 
 class Collector(Model):
@@ -37,8 +64,31 @@ class Logs(Model):
     """Logs of every container, to be searched in Grafana."""
 
     enabled: bool = True
+    store: LogStore = "victorialogs"
+    """What keeps them: VictoriaLogs (Apache 2.0, queried in LogsQL), or Loki (AGPL, queried in LogQL): docs/logs.md."""
+
     loki: Loki = Loki()
+    """Read where `store` is `loki`."""
+
+    victorialogs: VictoriaLogs = VictoriaLogs()
+    """Read where `store` is `victorialogs`."""
+
+    vmalert: Vmalert = Vmalert()
     collector: Collector = Collector()
     redact: list[Annotated[str, AfterValidator(_pattern)]] = []
     """Regular expressions (RE2) of what must not be kept, besides passwords, tokens, cookies and authorization headers,
     which never are: `['\\d{3}-\\d{2}-\\d{4}']`."""
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The images that run: keys of components/images.yaml."""
+        stores = {"loki": ("loki",), "victorialogs": ("victorialogs", "vmalert")}
+        return (*stores[self.store], "otel-collector")
+
+    def on(self, store: LogStore) -> Logs:
+        """Return the same on another store, with the retention and the limits of the one that was asked for."""
+        if store == self.store:
+            return self
+        asked: Loki | VictoriaLogs = self.loki if self.store == "loki" else self.victorialogs
+        own = {"retention": max(asked.retention, DAY), "limits": asked.limits}
+        return self.model_copy(update={"store": store, store: getattr(self, store).model_copy(update=own)})

@@ -12,6 +12,7 @@ import yaml
 from pydantic import Field
 
 from settings.base import Model
+from settings.logs import LogStore
 
 
 class Machine(Model):
@@ -26,6 +27,10 @@ class Machine(Model):
     images: dict[str, str] = {}
     """Image name (a key of components/images.yaml) → the reference that this machine runs for it, where that is
     not the official one: from a mirror, from the local registry, or built here."""
+
+    log_store: LogStore | None = None
+    """The log store that every stack runs here, where the one that a stack asks for cannot be had. None: what it asks
+    for."""
 
 
 def read_machine(path: Path) -> Machine:

@@ -9,6 +9,8 @@ TOOLS = {
     "alertmanager": 9093,
     "grafana": 3000,
     "loki": 3100,
+    "victorialogs": 9428,
+    "vmalert": 8880,
     "cadvisor": 8080,
     "node-exporter": 9100,
     "postgres-exporter": 9187,

@@ -22,6 +22,9 @@ from toolchain.pulling import Local, PullError, digest_now, has_registry, pull, 
 from toolchain.registry import ensure_registry
 from toolchain.workdir import WorkDir
 
+STAND_INS = {"loki": ("victorialogs", ("victorialogs", "vmalert"))}
+"""Image that the kit must not build (AGPL) → the log store that runs where it cannot be had, and that one's images."""
+
 AT_ONCE = 3
 """Images pulled side by side; each brings its layers side by side as well."""
 
@@ -43,6 +46,8 @@ def ensure_images(
 
     Returns name → reference to run, where that is not what the table and the mirror say by themselves. References
     to a tag, a mirror or the kit's registry are pinned by what was pulled.
+    Where an image cannot be had that another program stands in for (STAND_INS), the answer has that one's images in its
+    place.
     Raises SetupError when an image cannot be had, naming every way that was tried.
     """
     return _Images(work, progress, docker_host, mirror).ensure(names, builds or {})
@@ -55,6 +60,16 @@ def ensure_references(work: WorkDir, progress: Progress, docker_host: str, refer
     """
     if references:
         _Images(work, progress, docker_host, None).ensure_references(references)
+
+
+def standing_log_store(asked: Sequence[str], images: Mapping[str, str]) -> str | None:
+    """Return the log store that stands in for the one whose image was asked for; None where that one can be had.
+
+    `images` is the answer of `ensure_images`.
+    """
+    return next(
+        (store for name, (store, needed) in STAND_INS.items() if name in asked and {*needed} <= {*images}), None
+    )
 
 
 @dataclass
@@ -97,10 +112,12 @@ class _Images:
         for name, build in built.items():
             given = {base: found[base] for base in bases[name]}
             found[name] = ensure_built(self.work, self.progress, self.client, name, build, given)
+        standing_in = {one for name in images if name in STAND_INS and name not in found for one in STAND_INS[name][1]}
         return {
             name: reference
             for name, reference in found.items()
-            if name in built or (name in images and reference != self.table.reference(name, self.mirror))
+            if name in built
+            or ((name in images or name in standing_in) and reference != self.table.reference(name, self.mirror))
         }
 
     def ensure_references(self, references: Sequence[str]) -> None:
@@ -256,6 +273,13 @@ class _Images:
     def _from_kit(self, missing: Mapping[str, Sequence[str]]) -> dict[str, str]:
         if not missing:
             return {}
+        stood_in = {name: STAND_INS[name] for name in missing if name in STAND_INS and not self.kit.has_recipe(name)}
+        if stood_in:
+            for name, (store, _) in stood_in.items():
+                self.progress.line(f"  · {name} cannot be had here: {store} runs in its place", style="yellow")
+            wanted = {image for _, images in stood_in.values() for image in images}
+            rest = {name: tried for name, tried in missing.items() if name not in stood_in}
+            return self._pulled({name: self.table.images[name] for name in sorted(wanted)}) | self._from_kit(rest)
         for name, tried in missing.items():
             if not self.kit.has_recipe(name):
                 raise SetupError(

@@ -185,28 +185,26 @@ RECIPES: dict[str, Recipe] = {
         checks=[["/usr/local/bin/traefik", "version"]],
         runtime=Runtime(entrypoint=["/entrypoint.sh"], cmd=["traefik"], env={"PATH": PATH}, ports=[80]),
     ),
-    # Takes 4 minutes of processor time the first time.
-    "loki": Recipe(
-        suite=STABLE,
-        program="loki",
-        stamps={"github.com/grafana/loki/v3/pkg/util/build.Version": "3.3.2"},
-        users={"loki": 10001},
-        files={"/etc/loki/local-config.yaml": "loki.yaml"},
-        owners={
-            "/etc/loki": Owner(10001),
-            "/etc/loki/local-config.yaml": Owner(10001, 0o644),
-            "/loki": Owner(10001),
-            "/loki/rules": Owner(10001),
-            "/loki/rules-temp": Owner(10001),
-        },
-        checks=[["/usr/bin/loki", "-version"]],
-        runtime=Runtime(
-            entrypoint=["/usr/bin/loki"],
-            cmd=["-config.file=/etc/loki/local-config.yaml"],
-            user="10001",
-            env={"PATH": PATH},
-            ports=[3100],
-        ),
+    # Like the official images of both: the program alone, run as root unless somebody else is named.
+    "victorialogs": Recipe(
+        suite="",
+        program="victorialogs",
+        program_folder="/",
+        stamps={"github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version": "victoria-logs-v1.52.1"},
+        links={"/victoria-logs-prod": "victoria-logs"},
+        owners={"/tmp": Owner(0, 0o1777)},  # noqa: S108 - of the image
+        checks=[["/victoria-logs", "-version"]],
+        runtime=Runtime(entrypoint=["/victoria-logs-prod"], env={"PATH": PATH}, ports=[9428]),
+    ),
+    "vmalert": Recipe(
+        suite="",
+        program="vmalert",
+        program_folder="/",
+        stamps={"github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version": "vmalert-v1.151.0"},
+        links={"/vmalert-prod": "vmalert"},
+        owners={"/tmp": Owner(0, 0o1777)},  # noqa: S108 - of the image
+        checks=[["/vmalert", "-version"]],
+        runtime=Runtime(entrypoint=["/vmalert-prod"], env={"PATH": PATH}, ports=[8880]),
     ),
     # Of the official image's components only those that Dockyard configures, and therefore no default configuration.
     "otel-collector": Recipe(

@@ -1,0 +1,186 @@
+"""VictoriaLogs, which keeps logs and is asked for them, and vmalert, which evaluates their alert rules.
+
+The official images of both hold one program and no shell; LogPipeline runs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from components.config_volume import ConfigVolume, Reload
+from components.container import run_service
+from components.context import StackContext
+from components.job import OneShotJob
+from components.spec import Attachment, ContainerSpec, HealthCheck, Mount
+from components.volume import config_volume, data_volume
+from settings.container import Limits
+from settings.logs import VictoriaLogs, Vmalert
+from settings.names import TOOLS
+from settings.units import spell_duration
+
+USER = "65532:65532"
+"""Of both containers. The images run as root where nobody says otherwise, and need no user that they know."""
+
+PORT = TOOLS["victorialogs"]
+VMALERT_PORT = TOOLS["vmalert"]
+DATA_FOLDER = "/victoria-logs-data"
+RULES_FOLDER = "/etc/vmalert"
+PROBE_FOLDER = "/dockyard/probe"
+"""Where both containers find busybox, for their health checks."""
+
+DATASOURCE_TYPE = "victoriametrics-logs-datasource"
+PLUGIN = f"{DATASOURCE_TYPE}@0.21.0"
+"""Grafana's plugin for VictoriaLogs, pinned, as GF_PLUGINS_PREINSTALL_SYNC spells it."""
+
+
+@dataclass(frozen=True)
+class VictoriaLogsConfig:
+    """What VictoriaLogs and vmalert are made from."""
+
+    store: VictoriaLogs
+    vmalert: Vmalert
+    context: StackContext
+    image: Callable[[str], str]
+    alertmanagers: Sequence[str]
+    """Host and port of each of those who hear of the alerts."""
+
+    rules: Mapping[str, str]
+    """Rule files in LogsQL: name → content."""
+
+
+def run_victorialogs(name: str, config: VictoriaLogsConfig, parent: pulumi.Resource) -> dict[str, docker.Container]:
+    """Run both; resources are named `<name>-…`. Return role → container."""
+    context = config.context
+    data = data_volume(f"{name}-victorialogs-data", context, parent)
+    probe = config_volume(f"{name}-victorialogs-probe", context, parent)
+    prepared = _prepared(f"{name}-victorialogs-writer", config, data, probe, parent)
+    store = run_service(
+        f"{name}-victorialogs",
+        ContainerSpec(
+            role="victorialogs",
+            image=config.image("victorialogs"),
+            user=USER,
+            command=store_arguments(config.store),
+            limits=config.store.limits,
+            exclusive=True,
+            networks=(Attachment(context.monitoring_network, ("victorialogs",)),),
+            mounts=(Mount(data.name, DATA_FOLDER, read_only=False), Mount(probe.name, PROBE_FOLDER)),
+            health=_health(PORT),
+            # Time to write what it has in memory.
+            stop_grace=60,
+        ),
+        context,
+        pulumi.ResourceOptions(parent=parent, depends_on=prepared.done),
+    )
+    written = ConfigVolume(
+        f"{name}-vmalert-config",
+        files=config.rules,
+        owner=USER,
+        image=config.image("busybox"),
+        context=context,
+        parent=parent,
+        reload=Reload(context.monitoring_network, [f"vmalert:{VMALERT_PORT}"]),
+    )
+    vmalert = run_service(
+        f"{name}-vmalert",
+        ContainerSpec(
+            role="vmalert",
+            image=config.image("vmalert"),
+            user=USER,
+            command=vmalert_arguments(config.alertmanagers),
+            limits=config.vmalert.limits,
+            exclusive=True,
+            networks=(Attachment(context.monitoring_network, ("vmalert",)),),
+            mounts=(written.mounted_at(RULES_FOLDER), Mount(probe.name, PROBE_FOLDER)),
+            health=_health(VMALERT_PORT),
+        ),
+        context,
+        pulumi.ResourceOptions(parent=parent, depends_on=_both(written.ready, prepared.done)),
+    )
+    return {"victorialogs": store, "vmalert": vmalert}
+
+
+def store_arguments(settings: VictoriaLogs) -> tuple[str, ...]:
+    """Return VictoriaLogs' command line."""
+    return (
+        f"-storageDataPath={DATA_FOLDER}",
+        f"-retentionPeriod={spell_duration(settings.retention)}",
+        f"-retention.maxDiskSpaceUsageBytes={settings.retention_size}MiB",
+        # The least that it takes. What is in memory only is lost where it is killed; its own is 5 s.
+        "-inmemoryDataFlushInterval=1s",
+        # Its log is collected as well.
+        "-loggerLevel=WARN",
+        "-loggerFormat=json",
+    )
+
+
+def vmalert_arguments(alertmanagers: Sequence[str]) -> tuple[str, ...]:
+    """Return vmalert's command line. It keeps no state: what fires is evaluated anew after a start."""
+    return (
+        f"-rule={RULES_FOLDER}/*.yml",
+        f"-datasource.url=http://victorialogs:{PORT}",
+        *(f"-notifier.url=http://{address}" for address in alertmanagers),
+        # Its own waits 30 s for lines that come late; the windows of the rules overlap, so that those count as well.
+        "-rule.evalDelay=0s",
+        # Alerts have the labels that their rules give them, and no other.
+        "-disableAlertgroupLabel",
+        "-loggerLevel=WARN",
+        "-loggerFormat=json",
+    )
+
+
+def victorialogs_datasource(uid: str) -> dict[str, object]:
+    """Return VictoriaLogs as Grafana's provisioning names it; `uid` is what dashboards know it by."""
+    return {
+        "name": "VictoriaLogs",
+        "uid": uid,
+        "type": DATASOURCE_TYPE,
+        "access": "proxy",
+        "url": f"http://victorialogs:{PORT}",
+        "isDefault": False,
+        "editable": False,
+        "jsonData": {"maxLines": "1000"},
+    }
+
+
+def _prepared(
+    name: str, config: VictoriaLogsConfig, data: docker.Volume, probe: docker.Volume, parent: pulumi.Resource
+) -> OneShotJob:
+    """Give the data folder to the user of VictoriaLogs, and put busybox where the health checks find it."""
+    return OneShotJob(
+        name,
+        ContainerSpec(
+            role="victorialogs-writer",
+            image=config.image("busybox"),
+            user="0:0",
+            capabilities=("CHOWN", "DAC_OVERRIDE", "FOWNER"),
+            limits=Limits.model_validate({"memory": "64MB", "cpus": 0.5}),
+            networks=(Attachment(config.context.monitoring_network),),
+            mounts=(Mount(data.name, DATA_FOLDER, read_only=False), Mount(probe.name, PROBE_FOLDER, read_only=False)),
+            entrypoint=("/bin/sh", "-ec"),
+            command=(
+                f"chown {USER} {DATA_FOLDER}\n"
+                # In one step: a health check may be running it.
+                f"cp /bin/busybox {PROBE_FOLDER}/busybox.new\n"
+                f"chmod 0555 {PROBE_FOLDER}/busybox.new\n"
+                f"mv {PROBE_FOLDER}/busybox.new {PROBE_FOLDER}/busybox",
+            ),
+        ),
+        config.context,
+        pulumi.ResourceOptions(parent=parent),
+    )
+
+
+def _health(port: int) -> HealthCheck:
+    address = f"http://127.0.0.1:{port}/health"
+    return HealthCheck((f"{PROBE_FOLDER}/busybox", "wget", "-q", "-T", "4", "-O", "/dev/null", address))
+
+
+def _both(
+    first: pulumi.Output[Sequence[pulumi.Resource]], second: pulumi.Output[Sequence[pulumi.Resource]]
+) -> pulumi.Output[Sequence[pulumi.Resource]]:
+    return pulumi.Output.all(first, second).apply(lambda resources: [one for some in resources for one in some])

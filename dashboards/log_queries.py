@@ -1,0 +1,150 @@
+"""Queries for log lines, in the language of the store that keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from dashboards.panels import F, Query
+from settings.logs import LogStore
+
+DATASOURCES: Mapping[LogStore, str] = {"loki": "loki", "victorialogs": "victoriametrics-logs-datasource"}
+"""Log store → the type of its data source in Grafana."""
+
+WATCHERS = "loki|victorialogs|vmalert|collector|prometheus|alertmanager|grafana"
+"""Services whose lines hold the words of the alerts that they evaluate, send or show."""
+
+
+class LogLanguage(Protocol):
+    """What the boards ask of a log store. `lines` is what one of the methods above has returned."""
+
+    level: str
+    """Label of the level in legends."""
+
+    services: str | dict[str, object]
+    """The query for the values of the variable `service`."""
+
+    asked: str
+    """The lines that the board was asked for by its variables."""
+
+    def of(self, service: str = "", *, watchers: bool = True) -> str:
+        """Return all lines of the chosen product: those of one service, or with the variable `$service` of those."""
+        ...
+
+    def errors(self, lines: str) -> str:
+        """Return those of level error and worse."""
+        ...
+
+    def matching(self, lines: str, pattern: str) -> str:
+        """Return those that a regular expression matches somewhere."""
+        ...
+
+    def of_kind(self, lines: str, kind: str) -> str:
+        """Return those that were recognised as one of a kind, see docs/logs.md."""
+        ...
+
+    def shown(self, lines: str) -> Query:
+        """Return the query for the lines themselves."""
+        ...
+
+    def counted(self, lines: str, by: str, legend: str, *, minutes: int = 0, zero: bool = False) -> Query:
+        """Return the query for how many there are by a label, in so many minutes or from one point to the next.
+
+        `zero`: where there are none, the figure is 0 if the store can say so.
+        """
+        ...
+
+    def share_of_errors(self, lines: str, by: str, legend: str, minutes: int) -> Query:
+        """Return the query for the ratio of those that are errors."""
+        ...
+
+
+class LogQL:
+    """Loki's language."""
+
+    level = "detected_level"
+    _any = f'{F}, container=~".+"'
+    """Loki asks for a label that must be there; each variable may stand for everything."""
+
+    services: str | dict[str, object] = f"label_values({{{_any}}}, service)"
+    asked = f'{{{_any}, service=~"$service"}} | detected_level=~"$level" |~ `(?i)$search`'
+
+    def of(self, service: str = "", *, watchers: bool = True) -> str:
+        """See LogLanguage."""
+        if service:
+            return f'{{{F}, service="{service}"}}'
+        return f'{{{self._any}, service=~"$service"}}' if watchers else f'{{{self._any}, service!~"{WATCHERS}"}}'
+
+    def errors(self, lines: str) -> str:
+        """See LogLanguage."""
+        return f'{lines} | detected_level=~"error|critical|fatal"'
+
+    def matching(self, lines: str, pattern: str) -> str:
+        """See LogLanguage."""
+        return f"{lines} |~ `{pattern}`"
+
+    def of_kind(self, lines: str, kind: str) -> str:
+        """See LogLanguage."""
+        return f'{lines} | kind="{kind}"'
+
+    def shown(self, lines: str) -> Query:
+        """See LogLanguage."""
+        return Query(lines, kind="range")
+
+    def counted(self, lines: str, by: str, legend: str, *, minutes: int = 0, zero: bool = False) -> Query:
+        """See LogLanguage."""
+        window = f"{minutes}m" if minutes else "$__interval"
+        otherwise = " or vector(0)" if zero else ""
+        return Query(f"sum by ({by}) (count_over_time({lines} [{window}])){otherwise}", legend, "range")
+
+    def share_of_errors(self, lines: str, by: str, legend: str, minutes: int) -> Query:
+        """See LogLanguage."""
+        errors, all_lines = (f"sum by ({by}) (rate({one} [{minutes}m]))" for one in (self.errors(lines), lines))
+        return Query(f"{errors} / {all_lines}", legend, "range")
+
+
+class LogsQL:
+    """VictoriaLogs' language. A figure counts the lines between two points, which are as far apart as its window."""
+
+    level = "level"
+    _of_product = 'product=~"${product:regex}", environment=~"${environment:regex}"'
+    services: str | dict[str, object] = {"type": "fieldValue", "field": "service", "query": f"{{{_of_product}}}"}
+    asked = f'{{{_of_product}, service=~"${{service:regex}}"}} level:~"${{level:regex}}" ~`(?i)${{search:raw}}`'
+
+    def of(self, service: str = "", *, watchers: bool = True) -> str:
+        """See LogLanguage."""
+        if service:
+            return f'{{{self._of_product}, service="{service}"}}'
+        chosen = 'service=~"${service:regex}"' if watchers else f'service!~"{WATCHERS}"'
+        return f"{{{self._of_product}, {chosen}}}"
+
+    def errors(self, lines: str) -> str:
+        """See LogLanguage."""
+        return f'{lines} level:in("error", "fatal")'
+
+    def matching(self, lines: str, pattern: str) -> str:
+        """See LogLanguage."""
+        return f"{lines} ~`{pattern}`"
+
+    def of_kind(self, lines: str, kind: str) -> str:
+        """See LogLanguage."""
+        return f'{lines} kind:="{kind}"'
+
+    def shown(self, lines: str) -> Query:
+        """See LogLanguage."""
+        return Query(lines, kind="instant")
+
+    def counted(self, lines: str, by: str, legend: str, *, minutes: int = 0, zero: bool = False) -> Query:
+        """See LogLanguage. Where there are no lines there is no figure."""
+        del zero
+        expr = f"{lines} | stats by ({by}) count() as lines"
+        return Query(expr, legend, "statsRange", f"{minutes}m" if minutes else None)
+
+    def share_of_errors(self, lines: str, by: str, legend: str, minutes: int) -> Query:
+        """See LogLanguage."""
+        counts = 'count() if (level:in("error", "fatal")) as errors, count() as lines'
+        expr = f"{lines} | stats by ({by}) {counts} | math errors / lines as share | delete errors, lines"
+        return Query(expr, legend, "statsRange", f"{minutes}m")
+
+
+LANGUAGES: Mapping[LogStore, LogLanguage] = {"loki": LogQL(), "victorialogs": LogsQL()}

@@ -1,0 +1,42 @@
+"""A product on the log store that this machine has, where that is not the one it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from settings.logs import LogStore
+from settings.problems import Lines, Problem, spell
+from settings.product import Product
+
+T = TypeVar("T")
+
+
+def on_log_store(product: Product, store: LogStore) -> Product:
+    """Return the product with another log store; what the product publishes of its own, it publishes of that one."""
+    asked = product.monitoring.logs.store
+    monitoring = product.monitoring.model_copy(update={"logs": product.monitoring.logs.on(store)})
+    networks = {
+        network: [store if member == asked else member for member in members]
+        for network, members in product.networks.items()
+    }
+    edge = product.edge.model_copy(update={"tools": _renamed(product.edge.tools, asked, store)})
+    publish = _renamed(product.publish, asked, store)
+    return product.model_copy(update={"monitoring": monitoring, "networks": networks, "edge": edge, "publish": publish})
+
+
+def other_log_store(product: Product, store: LogStore, product_file: str, checkout: Path) -> Problem:
+    """Return the line that says so."""
+    path = ["monitoring", "logs", "store"]
+    return Problem(
+        product_file,
+        ".".join(path),
+        spell(product.monitoring.logs.store),
+        f"a log store that can be had on this machine: {store} runs in its place (docs/logs.md)",
+        line=Lines.of(checkout / product_file).find(path),
+    )
+
+
+def _renamed(named: Mapping[str, T], old: str, new: str) -> dict[str, T]:
+    return {new if name == old else name: value for name, value in named.items()}
