@@ -22,10 +22,6 @@ from tests.support.quick import QUICK, configure
 from tests.support.stack import Stack
 
 EVERY_MINUTE = "{image: demo, schedule: '* * * * *', needs: [postgres], command: [demo, migrate]}"
-WITHOUT_LOGS = {"dockyard:monitoring": {"logs": {"enabled": False}}}
-CLOSED_NETWORK = {"dockyard:monitoring": {"logs": {"store": "victorialogs"}}}
-"""The store of logs that the image kit builds."""
-
 PRODUCTS = ("dating-app", "tumulte", "pivotal-flow", "love-parser")
 
 NOBODY = {"nowhere": {"type": "webhook", "url": "nowhere-url", "environments": ["development"], "alerts": ["HostDown"]}}
@@ -53,7 +49,7 @@ def bridge(checkout: Checkout) -> str:
 def love_parser(checkout: Checkout) -> Stack:
     """Love Parser's stack with quick intervals, up: logs, queues and figures of the business."""
     stack = Stack(checkout, "love-parser")
-    configure(stack, QUICK, WITHOUT_LOGS)
+    configure(stack, QUICK)
     stack.restore()
     return stack
 
@@ -67,7 +63,6 @@ def guestbook(checkout: Checkout) -> Stack:
     for name in GUESTBOOK_FILES:
         shutil.copy(SOURCE / "docs/examples" / name, checkout.folder / name)
     stack = Stack(checkout, "guestbook")
-    configure(stack, WITHOUT_LOGS)
     stack.restore()
     ledger = (
         "create table ledger (id int primary key, entry text);"
@@ -141,8 +136,6 @@ def shipped() -> Iterator[dict[str, Stack]]:
         tumulte.stack_file.write_text(text.replace("  dockyard:docker: {health_interval: 2s}\n", ""))
         configure(tumulte, {"dockyard:alerts": {"receivers": NOBODY}})
         for stack in stacks.values():
-            if stack is not tumulte:
-                configure(stack, CLOSED_NETWORK)
             # The images are there before two stacks want them at once.
             ready = checkout.dockyard("setup", stack.name, limit=30 * MINUTES)
             assert ready.code == 0, ready.output

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from settings.alert_rules import alert_names, rule_files
+from settings.logs import LogStore
 from tests.support.metric_names import Prometheus, missing, named_in_rules
 from tests.support.panels import EMPTY, Answer, Grafana, Query, ask_until_data, empty_queries, grafana_of
 from tests.support.stack import Stack
@@ -19,7 +20,7 @@ PANEL_SECONDS = 600
 """Limit of the wait until every panel has data: as shipped, the slowest rules are evaluated every two minutes."""
 
 IDLE_SECONDS = 300
-MONITORING = "prometheus|alertmanager|victorialogs|vmalert|collector|.*-exporter|cadvisor"
+MONITORING = "prometheus|alertmanager|loki|victorialogs|vmalert|collector|.*-exporter|cadvisor"
 """All of monitoring but Grafana, whose double costs what it costs."""
 
 OWN = f'{{service=~"{MONITORING}"}}'
@@ -61,6 +62,11 @@ def answers(stacks: dict[str, Stack], grafanas: dict[str, Grafana]) -> Answers:
         return {product: future.result() for product, future in asked.items()}
 
 
+def log_store_of(stack: Stack) -> LogStore:
+    """Return the store of the stack's logs: VictoriaLogs where Loki cannot be had, and where logs are off."""
+    return "loki" if "loki" in stack.containers else "victorialogs"
+
+
 def test_no_query_of_any_panel_or_variable_fails(answers: Answers) -> None:
     errors = [
         f"{query}: {answer.error}" for asked in answers.values() for query, answer in asked.items() if answer.error
@@ -81,21 +87,24 @@ def test_the_listed_panels_exist_and_are_at_most_5_percent(answers: Answers) -> 
 
 
 def test_every_metric_label_and_value_that_a_rule_or_panel_names_exists(
-    prometheuses: dict[str, Prometheus], answers: Answers
+    stacks: dict[str, Stack], prometheuses: dict[str, Prometheus], answers: Answers
 ) -> None:
-    rules = {where: expr for product in answers for where, expr in named_in_rules(rule_files(product)).items()}
+    rules: dict[str, str] = {}
+    for product, stack in stacks.items():
+        rules |= named_in_rules(rule_files(product, log_store_of(stack)))
     panels = {str(query): query.expr for asked in answers.values() for query in asked if query.is_promql}
     assert missing(list(prometheuses.values()), {**rules, **panels}) == {}
 
 
 def test_every_rule_is_loaded_and_evaluated_without_an_error(
-    prometheuses: dict[str, Prometheus], answers: Answers
+    stacks: dict[str, Stack], prometheuses: dict[str, Prometheus], answers: Answers
 ) -> None:
     for product, prometheus in prometheuses.items():
         rules = [rule for group in prometheus.groups() for rule in group]
         assert [f"{rule['name']}: {rule['lastError']}" for rule in rules if rule["health"] == "err"] == []
+        files = rule_files(product, log_store_of(stacks[product]))
         loaded = {rule["name"] for rule in rules if rule["type"] == "alerting"}
-        assert loaded == {name for text in rule_files(product).values() for name in alert_names(text)}
+        assert loaded == {name for text in files.values() for name in alert_names(text)}
 
 
 def test_an_alert_that_fires_leads_to_its_runbook_and_panel_in_grafana(
