@@ -12,9 +12,11 @@ import httpx
 import pytest
 
 from tests.seeds.inspection import unshown_figures
+from tests.support.panels import grafana_of
 from tests.support.quick import configure
 from tests.support.stack import Stack
 from tests.support.users import visit_by_name
+from tests.support.waiting import wait_until
 
 QUICK_CHECKS = re.compile(r"Healthcheck\.Interval|scrape_interval")
 """Checks of figures that the quick settings of these stacks override; the soak run has them."""
@@ -59,6 +61,25 @@ def test_love_parser_is_ready_and_works_off_its_queues(love_parser: Stack) -> No
     assert ready["checks"] == {"db": {"status": "ok"}, "redis": {"status": "ok"}}
     assert love_parser.post("backend", "/queues/broadcast/jobs", {"count": 3}).status_code == 202
     assert "love_parser_broadcasts_sent_total" in love_parser.get("backend", "/metrics").text
+
+
+def test_log_lines_are_found_in_grafana_by_product_environment_service_and_container(love_parser: Stack) -> None:
+    grafana, all_lines = grafana_of(love_parser), '{container=~".+"}'
+    writing = {
+        service
+        for service, container in love_parser.containers.items()
+        if container.attrs["State"]["Running"] and container.logs(tail=1)
+    }
+    assert {"backend", "postgres", "redis", "prometheus"} <= writing
+    wait_until(lambda: grafana.log_labels("service", all_lines) >= writing, "every service has lines in Grafana")
+    labels = ("product", "environment", "service", "container")
+    assert {label: grafana.log_labels(label, '{service="backend"}') for label in labels} == {
+        "product": {"love-parser"},
+        "environment": {"development"},
+        "service": {"backend"},
+        "container": {love_parser.container("backend").name},
+    }
+    assert grafana.log_labels("product", all_lines) == {"love-parser"}, "lines of the stacks beside it are theirs"
 
 
 def test_http_leads_to_https_and_only_a_declared_host_name_to_a_service(tumulte: Stack) -> None:

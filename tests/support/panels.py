@@ -1,14 +1,8 @@
-"""Every panel and every variable of every dashboard, asked as Grafana would ask: through its data sources.
-
-    python -m tests.support.panels http://127.0.0.1:3001 PASSWORD
-
-prints every query without data.
-"""
+"""Every panel and every variable of every dashboard, asked as Grafana would ask: through its data sources."""
 
 from __future__ import annotations
 
 import re
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -94,10 +88,23 @@ class Grafana:
         return [self._get(f"/api/dashboards/uid/{one['uid']}")["dashboard"] for one in found]
 
     @cached_property
+    def sources(self) -> dict[str, str]:
+        """Type of each data source → its uid."""
+        return {source["type"]: source["uid"] for source in self._get("/api/datasources")}
+
+    @property
     def prometheus(self) -> str:
         """Uid of its Prometheus data source."""
-        (found,) = [one["uid"] for one in self._get("/api/datasources") if one["type"] == "prometheus"]
-        return str(found)
+        return self.sources["prometheus"]
+
+    def log_labels(self, label: str, lines: str) -> set[str]:
+        """Return the values of a label of log lines. `lines` is a selector like `{service="backend"}`."""
+        if loki := self.sources.get("loki"):
+            values = self.ask(loki, f"/loki/api/v1/label/{label}/values", query=lines, since="24h")
+            return set(values.get("data") or [])
+        asked = {"query": lines, "field": label, "start": int(time.time()) - 24 * HOUR}
+        values = self.ask(self.sources[VICTORIALOGS], "/select/logsql/field_values", **asked)
+        return {one["value"] for one in values["values"] or []}
 
     def ask(self, uid: str, path: str, **params: Any) -> dict[str, Any]:
         """Ask a data source; return its answer, an error included."""
@@ -239,19 +246,3 @@ def empty_queries(answers: Mapping[Query, Answer]) -> list[Query]:
     """Return the queries of panels without any data, but for panels that may be empty."""
     full = {(query.board, query.panel) for query, answer in answers.items() if answer.series}
     return [query for query in answers if (query.board, query.panel) not in full and not query.may_be_empty]
-
-
-def main() -> int:
-    """Print every query that shows nothing or fails; return how many of them have no excuse."""
-    grafana = Grafana(sys.argv[1], sys.argv[2])
-    answers = {query: ask(grafana, query) for query in queries_of(grafana)}
-    bad = [q for q, answer in answers.items() if answer.error or (not answer.series and not q.may_be_empty)]
-    for query in bad:
-        print(f"{query}\n    {answers[query].error or 'no data'}")  # noqa: T201 - for a person
-    full = sum(bool(answer.series) for answer in answers.values())
-    print(f"{len(answers)} queries, {full} with data, {len(bad)} bad")  # noqa: T201 - likewise
-    return len(bad)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
