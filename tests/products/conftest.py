@@ -135,11 +135,11 @@ def shipped() -> Iterator[dict[str, Stack]]:
         text = tumulte.stack_file.read_text()
         tumulte.stack_file.write_text(text.replace("  dockyard:docker: {health_interval: 2s}\n", ""))
         configure(tumulte, {"dockyard:alerts": {"receivers": NOBODY}})
+        set_secrets(tumulte, {"nowhere-url": "http://127.0.0.1:9"})
         for stack in stacks.values():
             # The images are there before two stacks want them at once.
             ready = checkout.dockyard("setup", stack.name, limit=30 * MINUTES)
             assert ready.code == 0, ready.output
-        set_secrets(tumulte, {"nowhere-url": "http://127.0.0.1:9"})
         with ThreadPoolExecutor(len(stacks)) as pool:
             for _ in pool.map(Stack.restore, stacks.values()):
                 pass
