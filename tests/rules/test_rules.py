@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
-from settings.alert_rules import ALERT, alert_names, thresholds
+from settings.alert_rules import ALERT, LOG_STORES, alert_names, thresholds
 from tests.dashboards.stacks import FULL, boards, panels
 from tests.promtools import promtool
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "rules"
 RULE_FILES = sorted([*RULES.glob("*.yml"), *RULES.glob("products/*.yml")])
-LOG_RULE_FILES = sorted(RULES.glob("loki/*.yml"))
+LOG_RULE_FILES = sorted(path for store in LOG_STORES for path in RULES.glob(f"{store}/*.yml"))
 TEST_FILES = sorted((RULES / "tests").rglob("*_test.yml"))
 
 SEED_ALERTS = {
@@ -89,7 +89,10 @@ LOG_ALERTS = {rule["alert"]: rule for path in LOG_RULE_FILES for rule in rules_o
 ALERTS = {**METRIC_ALERTS, **LOG_ALERTS}
 ALL_FILES = [*RULE_FILES, *LOG_RULE_FILES]
 LIMITS = {name: limit for path in ALL_FILES for name, limit in thresholds(path.read_text()).items()}
-BOARDS = {board["uid"]: board for board in boards(limits=LIMITS).values()}
+BOARDS = {
+    store: {board["uid"]: board for board in boards(limits=LIMITS, log_store=store).values()} for store in LOG_STORES
+}
+"""Log store → uid → board."""
 
 
 def cases() -> list[tuple[str, dict[str, Any]]]:
@@ -149,10 +152,25 @@ def test_the_seeds_alerts_are_there_with_their_severities_and_limits(name: str) 
 
 
 def test_no_alert_or_recording_is_defined_twice() -> None:
-    names = [rule.get("alert") or rule["record"] for path in ALL_FILES for rule in rules_of(path)]
-    twice = {name for name in names if names.count(name) > 1}
-    # One series for both kinds of objective: their labels tell them apart.
-    assert {name for name in twice if not name.startswith("slo:")} == set()
+    for store in LOG_STORES:
+        files = [*RULE_FILES, *(path for path in LOG_RULE_FILES if path.parent.name == store)]
+        names = [rule.get("alert") or rule["record"] for path in files for rule in rules_of(path)]
+        twice = {name for name in names if names.count(name) > 1}
+        # One series for both kinds of objective: their labels tell them apart.
+        assert {name for name in twice if not name.startswith("slo:")} == set()
+
+
+def test_log_stores_have_the_same_alerts_and_differ_in_their_queries_alone() -> None:
+    alerts = {
+        store: [
+            {key: value for key, value in rule.items() if key != "expr"}
+            for path in LOG_RULE_FILES
+            if path.parent.name == store
+            for rule in rules_of(path)
+        ]
+        for store in LOG_STORES
+    }
+    assert alerts["victorialogs"] == alerts["loki"]
 
 
 @pytest.mark.parametrize("name", sorted(ALERTS))
@@ -180,7 +198,10 @@ def test_every_alert_links_a_panel_that_there_is(name: str) -> None:
     found = re.fullmatch(r"/d/([\w-]+)\?panel=(.+)", ALERTS[name]["annotations"]["dashboard_url"])
     assert found, ALERTS[name]["annotations"]["dashboard_url"]
     uid, title = found.groups()
-    assert title in {panel["title"] for panel in panels(BOARDS[uid])}, f"{uid} has no panel {title}"
+    of_one_store = {"loki": "Loki", "victorialogs": "VictoriaLogs|Vmalert"}
+    stores = [store for store, prefix in of_one_store.items() if re.match(prefix, name)] or LOG_STORES
+    for store in stores:
+        assert title in {panel["title"] for panel in panels(BOARDS[store][uid])}, f"{uid} has no panel {title}: {store}"
 
 
 @pytest.mark.parametrize("name", sorted(ALERTS))

@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from components.shipped import log_rules, rules
-from settings.alert_rules import ALERT, RULES, AlertChange, alert_names, changed
+from settings.alert_rules import ALERT, LOG_STORES, RULES, AlertChange, alert_names, changed
 from settings.alert_texts import alert_texts, in_language
 
 PROMETHEUS_FILES = [*RULES.glob("*.yml"), *RULES.glob("products/*.yml")]
-RULE_FILES = sorted([*PROMETHEUS_FILES, *RULES.glob("loki/*.yml")])
+RULE_FILES = sorted([*PROMETHEUS_FILES, *(path for store in LOG_STORES for path in RULES.glob(f"{store}/*.yml"))])
 FRENCH = alert_texts("fr")
 EXPRESSION = re.compile(r"\{\{.*?\}\}")
 SMS = 160
