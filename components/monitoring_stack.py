@@ -96,6 +96,7 @@ class MonitoringStack(pulumi.ComponentResource):
             [*config.targets, *own],
             interval=settings.scrape_interval,
             infrastructure_interval=settings.infrastructure_interval,
+            rule_interval=settings.rule_interval,
             alertmanagers=config.alertmanagers,
             labels={"product": context.product, "environment": context.environment},
             remote_write=config.monitoring.remote_write,

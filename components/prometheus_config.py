@@ -20,13 +20,15 @@ def prometheus_config(
     *,
     interval: int,
     infrastructure_interval: int | None = None,
+    rule_interval: int | None = None,
     alertmanagers: Sequence[str],
     labels: Mapping[str, str],
     remote_write: Sequence[RemoteWrite] = (),
 ) -> pulumi.Output[str]:
     """Return prometheus.yml: a job for each name among the targets, rules from the folder beside it.
 
-    The product's own services are scraped every `interval` seconds, everything else every `infrastructure_interval`.
+    The product's own services are scraped every `interval` seconds, everything else every `infrastructure_interval`;
+    groups of rules that have no interval of their own are evaluated every `rule_interval`. Both default to `interval`.
     `labels` are external (on every alert) and also on every series, so that rules and dashboards can name the
     product and its environment.
     """
@@ -41,7 +43,7 @@ def prometheus_config(
         config = {
             "global": {
                 "scrape_interval": every,
-                "evaluation_interval": every,
+                "evaluation_interval": spell_duration(rule_interval or interval),
                 "scrape_timeout": spell_duration(min(10, interval)),
                 "external_labels": dict(labels),
             },

@@ -16,7 +16,7 @@ from dashboards.board import panel_id
 from dashboards.registry import render
 from dashboards.runbooks import UID as RUNBOOKS_UID
 from dashboards.shown import Figure, Shown
-from settings.alert_rules import changed, log_rule_files, rule_files, thresholds
+from settings.alert_rules import at_interval, changed, log_rule_files, rule_files, thresholds
 from settings.alert_texts import in_language
 from settings.loader import Settings
 
@@ -140,6 +140,8 @@ def _for_stack(files: Mapping[str, str], settings: Settings, grafana: str) -> di
     def panel(found: re.Match[str]) -> str:
         return json.dumps(f"{grafana}/d/{found['uid']}?viewPanel=panel-{panel_id(found['panel'])}&{values}")
 
+    if interval := monitoring.prometheus.rule_interval:
+        files = {name: at_interval(text, interval) for name, text in files.items()}
     # A threshold that is changed stands in the texts too.
     said = {name: in_language(text, settings.product.alerts.language) for name, text in files.items()}
     return {

@@ -12,7 +12,7 @@ from typing import Annotated
 import docker
 import typer
 
-from ops import checks, deploy, show
+from ops import deploy, show, test_runner
 from ops.restart import restart as restart_stack
 from ops.setup import prepare, prepare_tools
 from ops.state_verbs import app as state_verbs
@@ -299,9 +299,10 @@ def stop() -> None:
 @app.command()
 def test(
     parts: Annotated[list[str] | None, typer.Argument(help="lint, unit, rules, alerts, setup …; default: all.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Repeat the order of an earlier run.")] = None,
 ) -> None:
-    """Run the tests: all of them, or the parts named."""
-    raise typer.Exit(checks.run(WorkDir(), parts or [], Progress()))
+    """Run the tests: all of them, or the parts named. `soak` among them runs the full, long form."""
+    raise typer.Exit(test_runner.run(WorkDir(), parts or [], Progress(), seed=seed))
 
 
 def main() -> None:

@@ -25,6 +25,9 @@ ALERT = re.compile(r"^(?P<indent> *)- alert: (?P<name>\w+)\n(?P<body>(?:(?P=inde
 """An alert in a rule file, with all that belongs to it."""
 
 _EXPR = re.compile(r"^ +expr:.*\n(?:(?! +(?:for|keep_firing_for|labels|annotations):).*\n)*", re.MULTILINE)
+_INTERVAL = re.compile(r"^(?P<key>    interval: )\w+$", re.MULTILINE)
+"""Of a group, in a rule file."""
+
 _LAST_NUMBER = re.compile(r"[<>]=? (?P<number>-?\d+(?:\.\d+)?(?:e-?\d+)?)[\"']?\s*\Z")
 _FOR = re.compile(r"^(?P<before> +for: )(?P<time>\w+)$", re.MULTILINE)
 _SEVERITY = re.compile(r"(?P<before>\bseverity: )\w+")
@@ -115,6 +118,11 @@ def changed(text: str, changes: Mapping[str, AlertChange]) -> str:
         return f"{alert['indent']}- alert: {alert['name']}\n{_changed_body(alert['body'], change)}"
 
     return ALERT.sub(one, text) if changes else text
+
+
+def at_interval(text: str, seconds: int) -> str:
+    """Return a rule file's text whose groups are evaluated every `seconds`; those without an interval stay without."""
+    return _INTERVAL.sub(rf"\g<key>{spell_duration(seconds)}", text)
 
 
 def _threshold(body: str) -> tuple[int, str] | None:

@@ -30,6 +30,10 @@ class Prometheus(Model):
     infrastructure_interval: Duration | None = None
     """Of everything else; Pivotal Flow wants 30s. Default: the same as the services'."""
 
+    rule_interval: Duration | None = None
+    """Between two evaluations of every group of rules, those of logs included. Default: that of the group in rules/, or
+    the services' scrape interval where it has none."""
+
     retention: Duration = 30 * 86400
     retention_size: Memory = 10 * 1024
     """Disk space for its samples: beyond it the oldest go, however young, so that they cannot fill a disk. What a stack

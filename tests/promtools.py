@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+MEMORY = Path("/dev/shm")
+"""A file system in memory, on machines that have one."""
+
 
 @cache
 def promtools() -> Path:
@@ -25,4 +28,6 @@ def promtools() -> Path:
 def promtool(arguments: Sequence[str | Path], cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run promtool and return what it said, whatever its exit code."""
     command = [str(promtools() / "promtool"), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    # It makes a database for each test: on a disk it waits for it.
+    environment = {**os.environ, "TMPDIR": str(MEMORY)} if os.access(MEMORY, os.W_OK) else None
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, check=False)

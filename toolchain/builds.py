@@ -15,9 +15,12 @@ from typing import IO, Any
 import docker
 from docker.errors import APIError, ImageNotFound
 from docker.utils.build import exclude_paths
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
 
 from settings.build import Build
 from toolchain.package_sources import CA_FILE, PackageSources
+from toolchain.processes import ended_by
 from toolchain.progress import Progress, SetupError, Step
 from toolchain.workdir import WorkDir
 
@@ -37,6 +40,7 @@ NEVER_SENT = [".dockyard", "**/.git", "**/node_modules", "**/__pycache__", "**/.
 
 _DOCKERFILE = ".dockyard.Dockerfile"
 _FROM_ARGUMENT = re.compile(r"^\s*FROM\s+(?:--\S+\s+)?\$\{?(\w+)\}?(?=\s|$)", re.MULTILINE | re.IGNORECASE)
+_EXIT_CODE = re.compile(r"returned a non-zero code: (\d+)")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _SPOKEN = 12
 """Last lines of a failed build that are told."""
@@ -101,7 +105,7 @@ def run_build(
 ) -> None:
     """Build an image from a packed context, telling every command that runs; all output goes to a file.
 
-    Raises SetupError with the last lines of a build that fails.
+    Raises SetupError with the last lines of a build that fails, or with what interrupted it.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     last: deque[str] = deque(maxlen=_SPOKEN)
@@ -124,6 +128,16 @@ def run_build(
                     last += [line for line in _COLOURS.sub("", said).splitlines() if line.strip()]
     except APIError as error:
         failure = str(error.explanation or error)
+    except (RequestException, HTTPError) as error:
+        raise SetupError(
+            f"The build of the image {name} was interrupted: the Docker engine broke off ({type(error).__name__})",
+            f"Run the same command again. All of its output is in {log}",
+        ) from error
+    if (code := _EXIT_CODE.search(failure)) and (by := ended_by(int(code[1]))):
+        raise SetupError(
+            f"The build of the image {name} was interrupted: {by} ended {_short(command.partition(' : ')[2].strip())}",
+            f"Run the same command again; memory may have run out. All of its output is in {log}",
+        )
     if failure or not is_there(client, tag):
         told = "".join(f"\n      {line}" for line in last if line.strip() != failure.strip())
         raise SetupError(

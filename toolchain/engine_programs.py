@@ -1,7 +1,9 @@
 """The programs of a private Docker engine: those on PATH, else unpacked from Debian's packages beside the system.
 
-Nothing is installed: the packages are downloaded through apt as it is configured, unpacked into the cache, and found
-there through PATH and LD_LIBRARY_PATH. No service starts, and removing the folder removes everything.
+Docker and containerd are the newest that Debian has (those of sid), because an engine without support deadlocks under
+health checks; what touches the kernel and the C library (runc, iptables, iproute2) is of the machine's own release.
+Nothing is installed: the packages are downloaded through apt, unpacked into the cache, and found there through PATH and
+LD_LIBRARY_PATH. No service starts, and removing the folder removes everything.
 """
 
 from __future__ import annotations
@@ -16,18 +18,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from toolchain.kit.debian import Package, Suite
 from toolchain.lock import locked
 from toolchain.progress import SetupError
+from toolchain.workdir import WorkDir
 
 Say = Callable[[str], None]
 
 NEEDED = ("dockerd", "containerd", "runc", "docker-proxy", "iptables", "ip")
-WANTED = ("docker.io", "iptables", "iproute2")
-OWN = ("docker.io", "containerd", "runc", "tini", "iptables", "iproute2")
-"""Unpacked even where the system has them installed; of what else they need, only what the system lacks."""
+
+NEWEST = "sid"
+NEWEST_WANTED = ("docker.io", "docker-cli", "docker-buildx", "containerd")
+NEWEST_OWN = (*NEWEST_WANTED, "tini", "tini-static")
+"""Unpacked from the newest suite. Everything else that they depend on is the machine's."""
+NEWEST_WITHOUT = ("debconf", "systemd", "libc6", "libsystemd0", "iptables", "sysvinit-utils", "runc")
+
+RELEASE_WANTED = ("runc", "iptables", "iproute2")
+"""Unpacked from the machine's own release, with those packages that they need and the machine lacks."""
+FALLBACK_WANTED = (*RELEASE_WANTED, "docker.io", "containerd", "tini")
+"""The same where the newest engine cannot be had or does not run on this machine."""
 
 CHOICE = "DOCKYARD_ENGINE_PROGRAMS"
-"""`unpacked` leaves the programs on PATH aside."""
+"""`unpacked` leaves the programs on PATH aside; so does `newest`, and it looks for a newer engine than the cached."""
 
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 """Where administrators' programs lie; not on every person's PATH."""
@@ -64,38 +76,48 @@ def is_debian() -> bool:
 def find_programs(cache: Path, say: Say) -> Programs:
     """Return the programs on PATH when none is missing, else those unpacked from Debian's packages.
 
+    What was unpacked once stays in use, until `DOCKYARD_ENGINE_PROGRAMS=newest` asks for a newer one; each version has
+    a folder of its own, so running engines and other checkouts keep theirs.
     Raises SetupError when they cannot be downloaded or this is not Debian.
     """
+    choice = os.environ.get(CHOICE)
     system = Programs("from PATH")
     missing = [name for name in NEEDED if system.which(name) is None]
-    if not missing and os.environ.get(CHOICE) != "unpacked":
+    if not missing and choice not in ("unpacked", "newest"):
         return system
     if not is_debian():
         raise SetupError(
             f"a private Docker engine needs {', '.join(missing)}, and this is not Debian",
             "install and start Docker (https://docs.docker.com/engine/install/)",
         )
-    home = cache / f"engine-{_release()}-{platform.machine()}"
+    current = cache / f"engine-current-{_platform()}"
     with locked(cache / "engine.lock", say):
-        if not home.is_dir():
-            _unpack(home, say)
+        if choice == "newest" or not current.is_dir():
+            _choose(current, say)
+    return _unpacked_programs(current.resolve())
+
+
+def _unpacked_programs(home: Path) -> Programs:
+    """Return the programs in an unpacked folder."""
     libraries = sorted({*home.glob("usr/lib/*-linux-gnu*"), *home.glob("lib/*-linux-gnu*")})
     extensions = [folder / "xtables" for folder in libraries if (folder / "xtables").is_dir()]
+    version = re.search(r"docker\.io_([0-9.]+[0-9])", home.name)
     return Programs(
-        "unpacked from Debian's packages",
+        f"{f'{version[1]}, ' if version else ''}unpacked from Debian's packages",
         (home / "dockyard-bin", home / "usr/sbin", home / "usr/bin", home / "sbin", home / "bin"),
         tuple(libraries),
         {"XTABLES_LIBDIR": str(extensions[0])} if extensions else {},
     )
 
 
-def _release() -> str:
-    """Return e.g. `debian-12`: packages of one release do not run on another."""
+def _platform() -> str:
+    """Return for example `debian-12-bookworm-x86_64`: packages of one release do not run on another."""
     said = dict(
         line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if re.match(r"[A-Z_]+=", line)
     )
     name = [said.get(key, "").strip('"') for key in ("ID", "VERSION_ID")]
-    return "-".join(part for part in (*name, said.get("VERSION_CODENAME", "").strip('"')) if part)
+    parts = (*name, said.get("VERSION_CODENAME", "").strip('"'), platform.machine())
+    return "-".join(part for part in parts if part)
 
 
 def _apt(arguments: list[str], folder: Path) -> str:
@@ -119,35 +141,92 @@ def _apt(arguments: list[str], folder: Path) -> str:
     return finished.stdout
 
 
-def _unpack(home: Path, say: Say) -> None:
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=home.parent) as folder:
-        debs, unpacked = Path(folder) / "debs", Path(folder) / "engine"
-        debs.mkdir()
-        unpacked.mkdir()
-        say("downloading a Docker engine from Debian's packages")
+def _choose(current: Path, say: Say) -> None:
+    """Unpack the newest engine that runs on this machine, and have the link `current` point to its folder."""
+    cache = current.parent
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=cache) as temporary:
+        folder = Path(temporary)
         try:
-            _download([], debs)
-        except SetupError:
-            # No package lists, or lists so old that the packages are gone. Ours are private: the system's stay.
-            say("fetching apt's package lists")
-            lists = Path(folder) / "lists"
-            (lists / "partial").mkdir(parents=True)
-            own_lists = ["-o", f"Dir::State::lists={lists}"]
-            _apt([*own_lists, "update"], debs)
-            _download(own_lists, debs)
-        for deb in sorted(debs.glob("*.deb")):
-            subprocess.run(["dpkg-deb", "-x", str(deb), str(unpacked)], check=True, capture_output=True)
-        _link_iptables(unpacked)
-        unpacked.rename(home)
+            name, tree = _unpack_newest(folder / "newest", say)
+        except SetupError as error:
+            say(f"{error}: taking the Docker engine of this machine's own release instead")
+            name, tree = _unpack_release(folder / "release", FALLBACK_WANTED, say)
+        home = cache / f"engine-{name}-{_platform()}"
+        if not home.is_dir():
+            tree.rename(home)
+        link = folder / "link"
+        link.symlink_to(home.name)
+        link.replace(current)
 
 
-def _download(options: list[str], folder: Path) -> None:
-    """Download the engine's packages and those they need that the system does not have."""
-    said = _apt([*options, "install", "--simulate", "--no-install-recommends", *WANTED], folder)
+def _unpack_newest(folder: Path, say: Say) -> tuple[str, Path]:
+    """Unpack Debian's newest engine beside the release's runc and iptables; return its name and folder.
+
+    Raises SetupError when it cannot be fetched, or its programs do not run with this machine's C library.
+    """
+    say(f"downloading Docker from Debian {NEWEST}")
+    # The cache is the machine's, as this module's callers have it: the index and the packages are kept there.
+    packages = [
+        package
+        for package in Suite(WorkDir(), NEWEST).fetch(NEWEST_WANTED, without=NEWEST_WITHOUT)
+        if package.name in NEWEST_OWN
+    ]
+    _, tree = _unpack_release(folder, RELEASE_WANTED, say)
+    for package in packages:
+        package.unpack(tree)
+    _probe(tree)
+    return _name(packages), tree
+
+
+def _unpack_release(folder: Path, wanted: tuple[str, ...], say: Say) -> tuple[str, Path]:
+    """Unpack packages of the machine's own release; return what to call them and their folder."""
+    debs, tree = folder / "debs", folder / "tree"
+    debs.mkdir(parents=True)
+    tree.mkdir()
+    say(f"downloading {', '.join(wanted)} from Debian's packages")
+    try:
+        _download([], debs, wanted)
+    except SetupError:
+        # No package lists, or lists so old that the packages are gone. Ours are private: the system's stay.
+        say("fetching apt's package lists")
+        lists = folder / "lists"
+        (lists / "partial").mkdir(parents=True)
+        own_lists = ["-o", f"Dir::State::lists={lists}"]
+        _apt([*own_lists, "update"], debs)
+        _download(own_lists, debs, wanted)
+    packages = []
+    for deb in sorted(debs.glob("*.deb")):
+        name, version, _ = deb.stem.split("_")
+        packages.append(Package(name, version.replace("%3a", ":"), deb))
+        packages[-1].unpack(tree)
+    _link_iptables(tree)
+    return _name(packages), tree
+
+
+def _name(packages: list[Package]) -> str:
+    """Return the versions of Docker and containerd among these packages, as a folder's name."""
+    versions = {package.name: package.version.split(":")[-1] for package in packages}
+    return "-".join(f"{name}_{versions[name]}" for name in ("docker.io", "containerd") if name in versions)
+
+
+def _probe(tree: Path) -> None:
+    """Start each program once. Raises SetupError with the loader's complaint when one does not run here."""
+    programs = _unpacked_programs(tree)
+    for name in ("dockerd", "containerd", "runc"):
+        command = [programs.which(name) or name, "--version"]
+        finished = subprocess.run(command, env=programs.environment(), capture_output=True, text=True, check=False)
+        if finished.returncode:
+            lines = finished.stderr.strip().splitlines() or ["it said nothing"]
+            raise SetupError(f"Debian {NEWEST}'s {name} does not run on this machine ({lines[-1]})")
+
+
+def _download(options: list[str], folder: Path, wanted: tuple[str, ...]) -> None:
+    """Download packages, also those that the system has, and of what they need those that it lacks."""
+    planned = _apt([*options, "install", "--simulate", "--no-install-recommends", *wanted], folder)
     # `Inst NAME (VERSION …)` is new; `Inst NAME [OLD] (VERSION …)` would update what the system has: left out.
-    new = set(re.findall(r"^Inst (\S+) \(", said, re.MULTILINE))
-    _apt([*options, "download", *sorted(new | set(OWN))], folder)
+    new = set(re.findall(r"^Inst (\S+) \(", planned, re.MULTILINE))
+    _apt([*options, "download", *sorted(new | set(wanted))], folder)
 
 
 def _link_iptables(unpacked: Path) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolchain.lock import locked
+from toolchain.processes import ended_by
 from toolchain.progress import SetupError, spell_seconds
 from toolchain.workdir import WorkDir
 
@@ -164,7 +165,8 @@ def build(work: WorkDir, go: Go, program: GoProgram, say: Say) -> Path:
     """Build a program, or take it from the cache; return its path.
 
     A build that was killed goes on where it stopped: Go keeps every package that it has compiled.
-    Raises SetupError with the compiler's last line; all of its output is in the logs folder.
+    Raises SetupError with the compiler's last line, or with the signal that interrupted it; all of its output is in
+    the logs folder.
     """
     target = work.cache / "go-built" / program.key(go) / program.name
     if target.exists():
@@ -212,5 +214,19 @@ def _compile(work: WorkDir, go: Go, program: GoProgram, target: Path, say: Say) 
                 done = f"{compiled} packages compiled" if compiled else f"{fetched} modules fetched"
                 say(f"building {program.name}: {done} ({spell_seconds(told - began)})")
     if process.returncode:
-        raise SetupError(f"building {program.name} failed: {last_line(log.read_text())}", f"all of it is in {log}")
+        raise _build_error(program.name, process.returncode, log)
     draft.replace(target)
+
+
+def _build_error(name: str, code: int, log: Path) -> SetupError:
+    """Return the error of a build that ended with `code`: interrupted by a signal, or failed."""
+    text = log.read_text()
+    # A compiler or linker that Go started and somebody killed: Go itself then ends with 1.
+    killed = re.search(r"signal: (\w[\w ]*)$", text, re.MULTILINE)
+    if by := ended_by(code) or (killed[1] if killed else ""):
+        return SetupError(
+            f"building {name} was interrupted ({by})",
+            "Run the same command again: it goes on where it stopped. Where nobody interrupted it, memory may have run"
+            f" out: see `dmesg`. Its output is in {log}",
+        )
+    return SetupError(f"building {name} failed: {last_line(text)}", f"all of it is in {log}")

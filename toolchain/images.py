@@ -287,18 +287,18 @@ class _Images:
                     "Give a registry that has it: docker.mirror in the stack file.",
                 )
         registry = ensure_registry(self.work, self.progress)
-        references = self.kit.build(list(missing), registry)
-        for name, reference in references.items():
-            with self.progress.step(f"Image {name}") as step:
-                try:
-                    pull(self.client, reference, step.say)
-                except PullError as error:
-                    raise SetupError(
-                        f"The engine at {self.docker_host} cannot pull {reference}: {error}",
-                        "The image kit's registry listens on this machine's loopback; the engine must run here too.",
-                    ) from error
-                step.outcome = f"from the image kit: {reference.partition('@')[0]}"
-        return references
+        return self.kit.build(list(missing), registry, self._pull_from_kit)
+
+    def _pull_from_kit(self, name: str, reference: str) -> None:
+        with self.progress.step(f"Image {name}") as step:
+            try:
+                pull(self.client, reference, step.say)
+            except PullError as error:
+                raise SetupError(
+                    f"The engine at {self.docker_host} cannot pull {reference}: {error}",
+                    "The image kit's registry listens on this machine's loopback; the engine must run here too.",
+                ) from error
+            step.outcome = f"from the image kit: {reference.partition('@')[0]}"
 
     def _still_right(self, name: str, image: Image, answer: Mapping[str, str] | None) -> str | None:
         """Return the reference found by an earlier run, if the same question would find it again."""

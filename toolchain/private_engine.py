@@ -32,6 +32,7 @@ Say = Callable[[str], None]
 
 RUN = Path("/run/dockyard")
 """Sockets and run-time files: empty after a reboot, and short: the path of a socket may have 107 characters at most."""
+DOCKER0 = Path("/sys/class/net/docker0")
 DISK_BYTES = 3 << 30
 """Free space below which an engine is not started: the dev stack's images and volumes take about 2 GB."""
 START_SECONDS = 60.0
@@ -136,18 +137,21 @@ class Engine:
         network.ensure()
         containerd = self.run / "containerd.sock"
         (self.run / "containerd.toml").write_text(self._containerd_settings(containerd))
-        # A dockerd that has an address pool of its own and no live restore begins by deleting the interface docker0,
-        # whosever it is (moby, daemon_unix.go, removeDefaultBridgeInterface). So live restore is on for the start, and
-        # off right after it: left on, it would keep containers alive after a stop and refuse Swarm. An engine that is
-        # in a Swarm already cannot start with it: next to another engine's docker0 it then does without the pool,
-        # which only networks made from now on would have used.
+        # A dockerd that has an address pool of its own, no live restore and a default bridge from an earlier start
+        # begins by deleting the interface docker0, whosever it is (moby, daemon_unix.go, configureNetworking). Where it
+        # would, live restore is on for the start, and off right after it: left on, it would keep containers alive after
+        # a stop and refuse Swarm. An engine that is in a Swarm already cannot start with it: it then does without the
+        # pool, which only networks made from now on would have used. Elsewhere live restore stays off: after a reload
+        # of its settings, dockerd 28 no longer knows the address of `host-gateway`.
+        endangers_docker0 = (self.data / "network/files/local-kv.db").exists() and DOCKER0.exists()
         in_swarm = (self.data / "swarm/docker-state.json").exists()
+        live_restore = endangers_docker0 and not in_swarm
         pool = ["--default-address-pool", f"base={network.pool},size=24"]
-        if in_swarm and Path("/sys/class/net/docker0").exists():
+        if endangers_docker0 and in_swarm:
             pool = []
         # A file of its own, or dockerd would read /etc/docker/daemon.json, which is for the system's engine.
         settings = self.run / "daemon.json"
-        settings.write_text(json.dumps({"live-restore": not in_swarm}))
+        settings.write_text(json.dumps({"live-restore": live_restore}))
         env = programs.environment()
         self.log.unlink(missing_ok=True)
         # Its own containerd in any case: left to itself, dockerd would share the system's where one runs.
@@ -173,12 +177,21 @@ class Engine:
                 command += [option, found]
         second = self._spawn(command, env)
         self._wait(self.is_running, second, "dockerd")
-        settings.write_text(json.dumps({"live-restore": False}))
-        second.send_signal(signal.SIGHUP)
+        if live_restore:
+            settings.write_text(json.dumps({"live-restore": False}))
+            second.send_signal(signal.SIGHUP)
 
     def _containerd_settings(self, socket: Path) -> str:
-        # `opt` is off because it would make /opt/containerd; `cri` is for Kubernetes.
-        disabled = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
+        # `opt` is off because it would make /opt/containerd, `nri` because it would make /run/nri; the rest is for
+        # Kubernetes. containerd 1 and 2 both read version 2, and skip the names of plugins that they do not have.
+        disabled = [
+            "io.containerd.cri.v1.images",
+            "io.containerd.cri.v1.runtime",
+            "io.containerd.grpc.v1.cri",
+            "io.containerd.internal.v1.opt",
+            "io.containerd.nri.v1.nri",
+            "io.containerd.podsandbox.controller.v1.podsandbox",
+        ]
         return (
             "version = 2\n"
             f"root = {json.dumps(str(self.root / 'containerd'))}\n"

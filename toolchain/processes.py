@@ -33,6 +33,18 @@ def find(*marks: str) -> list[int]:
     return [pid for pid, line in lines.items() if line and all(mark in line for mark in marks) and is_alive(pid)]
 
 
+def ended_by(code: int) -> str:
+    """Return the name of the signal that an exit code tells of, or "" when the process ended by itself.
+
+    Python tells a signal as a negative code, shells and Docker as 128 and the signal's number.
+    """
+    number = -code if code < 0 else code - 128
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return ""
+
+
 def descendants(pid: int) -> list[int]:
     """Return a process's children, their children and so on, nearest first."""
     children: dict[int, list[int]] = {}

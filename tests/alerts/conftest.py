@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.alerts.process import alertmanager
+from tests.support.alertmanager import alertmanager
 from tests.certificates import signed
 from tests.sink.mail import MailServer
 from tests.sink.server import Sink, running_sink

@@ -10,7 +10,7 @@ import pytest
 from ops.alert_test import hide, secret_parts, try_receivers
 from ops.amtool import URL
 from tests.alerts.conftest import every_kind
-from tests.alerts.process import firing
+from tests.support.alertmanager import firing
 from tests.promtools import promtools
 from tests.sink.server import Fault
 

@@ -5,7 +5,7 @@ import html
 import pytest
 
 from tests.alerts.conftest import BOT, PAGERDUTY_KEY, every_kind
-from tests.alerts.process import firing
+from tests.support.alertmanager import firing
 
 KINDS = ("chat", "ops", "mail", "hook", "phone", "pager", "genie", "telegram", "teams", "bell")
 LINKED = tuple(name for name in KINDS if name != "phone")

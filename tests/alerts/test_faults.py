@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.alerts.conftest import every_kind
-from tests.alerts.process import firing
+from tests.support.alertmanager import firing
 from tests.sink.server import Fault
 
 DELAY = 1.5
@@ -123,7 +123,7 @@ def test_what_was_told_before_a_stop_is_not_told_again_and_its_end_is(sink, run)
 
 def test_silences_outlive_a_kill_once_they_are_a_minute_old(sink, run, monkeypatch):
     # The product writes them to disk every minute; a test does not wait that long.
-    monkeypatch.setattr("tests.alerts.process.FLAGS", ("--data.maintenance-interval=1s",))
+    monkeypatch.setattr("tests.support.alertmanager.FLAGS", ("--data.maintenance-interval=1s",))
     running = run({"well": TWO["well"]})
     running.silence({"alertname": "RedisDown"})
     time.sleep(2.5)

@@ -7,7 +7,7 @@ import pytest
 from components.alert_routing import GOSSIP_PORT, gossip, peers
 from settings.alerts import Alerts
 from tests.alerts.conftest import FAST
-from tests.alerts.process import Alertmanager, firing, free_port
+from tests.support.alertmanager import Alertmanager, firing, free_port
 
 PEER_WAIT = 3
 """Seconds that each waits for the one before it; 15 by default."""

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from components.alert_inhibitions import ESCALATIONS
-from tests.alerts.process import alertmanager, firing
-from tests.rules.test_rules import ALERTS, CASES
+from tests.support.alertmanager import alertmanager, firing
+from tests.support.shipped_rules import ALERTS, CASES
 
 PAIRS = [(source, target) for source, targets in ESCALATIONS.items() for target in targets]
 HAPPENED = {

@@ -1,7 +1,7 @@
 """What goes out as a value of JSON arrives as the text it was, whatever YAML would make of it: a real Alertmanager."""
 
 from tests.alerts.conftest import every_kind
-from tests.alerts.process import firing
+from tests.support.alertmanager import firing
 
 SAID = (
     "Redis: down",

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from tests.alerts.conftest import every_kind
-from tests.alerts.process import firing
+from tests.support.alertmanager import firing
 
 PRODUCTS = Path(__file__).resolve().parents[2] / "products"
 SETTLED = 3.5

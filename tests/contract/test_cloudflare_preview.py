@@ -95,12 +95,6 @@ def test_provider_settings_are_checked(offline: Engine, news: Properties, failur
     assert from_struct(answer.inputs) == news
 
 
-def test_another_token_replaces_no_resource(offline: Engine) -> None:
-    request = provider_pb2.DiffRequest(olds=to_struct({"apiToken": "a"}), news=to_struct({"apiToken": "b"}))
-    answer = offline.servicer.DiffConfig(request, Context())
-    assert (answer.changes, list(answer.diffs), list(answer.replaces)) == (Diff.DIFF_SOME, ["apiToken"], [])
-
-
 def test_good_inputs_pass_also_where_they_are_unknown_or_secret(offline: Engine) -> None:
     assert offline.check(Tunnel.pulumi_type, {**TUNNEL, "tunnelSecret": secret("c2VjcmV0")}) == []
     assert offline.check(TunnelConfig.pulumi_type, config_of(UNKNOWN)) == []
@@ -187,11 +181,6 @@ def test_a_change_deep_within_is_shown_by_its_path(offline: Engine) -> None:
     }
     back = offline.diff(TunnelConfig.pulumi_type, new, old)
     assert back.detailedDiff["config.ingresses[2]"].kind == provider_pb2.PropertyDiff.DELETE
-
-
-def test_ignored_changes_are_none(offline: Engine) -> None:
-    answer = offline.diff(DnsRecord.pulumi_type, RECORD, {**RECORD, "comment": "hand made"}, ("comment",))
-    assert answer.changes == Diff.DIFF_NONE
 
 
 def test_a_preview_knows_the_inputs_and_says_that_the_rest_is_unknown(offline: Engine) -> None:

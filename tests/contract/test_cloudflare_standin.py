@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +14,9 @@ from google.protobuf import empty_pb2
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from tests.cloudflare_api import TOKEN, Cloudflare, running_cloudflare
-from tests.contract.cloudflare import RECORD, TUNNEL, Diff, Engine, config_of, in_process
+from tests.contract.cloudflare import RECORD, TUNNEL, Engine, in_process
 from toolchain.standins.cloudflare.provider import TOKEN_FUNCTION, CloudflareProvider
-from toolchain.standins.cloudflare.resources import DnsRecord, Tunnel, TunnelConfig
+from toolchain.standins.cloudflare.resources import DnsRecord, Tunnel
 from toolchain.standins.values import is_secret, secret
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -32,27 +31,6 @@ def cloudflare() -> Iterator[Cloudflare]:
 @pytest.fixture
 def engine(cloudflare: Cloudflare) -> Engine:
     return in_process(apiToken=TOKEN, baseUrl=cloudflare.url)
-
-
-def test_a_tunnel_lives_create_noop_change_delete(engine: Engine, cloudflare: Cloudflare) -> None:
-    identity, outputs = engine.create(Tunnel.pulumi_type, TUNNEL)
-    assert identity in cloudflare.tunnels
-    assert (outputs["name"], outputs["accountId"], outputs["accountTag"]) == ("tumulte", "acc", "acc")
-    assert (outputs["status"], outputs["remoteConfig"]) == ("inactive", True)
-    assert outputs["metadata"] == '{"made": {"by": "fake"}}'
-
-    same, real, inputs = engine.read(Tunnel.pulumi_type, identity, outputs, TUNNEL)
-    assert (same, real, inputs) == (identity, outputs, TUNNEL)
-    assert engine.diff(Tunnel.pulumi_type, inputs, TUNNEL).changes == Diff.DIFF_NONE
-
-    renamed = {**TUNNEL, "name": "other"}
-    assert engine.update(Tunnel.pulumi_type, identity, outputs, renamed)["name"] == "other"
-    assert cloudflare.tunnels[identity]["name"] == "other"
-
-    engine.delete(Tunnel.pulumi_type, identity, outputs)
-    assert cloudflare.tunnels[identity]["deleted_at"]
-    assert engine.read(Tunnel.pulumi_type, identity, outputs, renamed) == ("", {}, {})
-    engine.delete(Tunnel.pulumi_type, "0-gone", outputs)
 
 
 def test_a_tunnels_secret_is_sent_and_kept_though_the_api_never_tells_it(
@@ -72,42 +50,6 @@ def test_drift_of_a_tunnel_is_seen_by_a_refresh(engine: Engine, cloudflare: Clou
     _, real, inputs = engine.read(Tunnel.pulumi_type, identity, outputs, TUNNEL)
     assert real["name"] == inputs["name"] == "renamed by hand"
     assert list(engine.diff(Tunnel.pulumi_type, inputs, TUNNEL).diffs) == ["name"]
-
-
-def test_a_configuration_lives_with_its_tunnel(engine: Engine, cloudflare: Cloudflare) -> None:
-    tunnel, _ = engine.create(Tunnel.pulumi_type, TUNNEL)
-    inputs = config_of(tunnel)
-    inputs["config"]["ingresses"][0]["originRequest"] = {
-        "noTlsVerify": True,
-        "access": {"audTags": ["a"], "teamName": "t"},
-    }
-    identity, outputs = engine.create(TunnelConfig.pulumi_type, inputs)
-    assert identity == tunnel
-    sent = cloudflare.configs[tunnel]["config"]["ingress"][0]["originRequest"]
-    assert sent == {"noTLSVerify": True, "access": {"audTag": ["a"], "teamName": "t"}}
-    assert outputs["version"] == 1
-
-    _, real, again = engine.read(TunnelConfig.pulumi_type, identity, outputs, inputs)
-    assert again == inputs
-    assert real == outputs
-    assert engine.diff(TunnelConfig.pulumi_type, again, inputs).changes == Diff.DIFF_NONE
-
-    changed = engine.update(TunnelConfig.pulumi_type, identity, outputs, config_of(tunnel, "http://grafana:4000"))
-    assert changed["version"] == 2
-    assert cloudflare.configs[tunnel]["config"]["ingress"][0]["service"] == "http://grafana:4000"
-
-    before = len(cloudflare.requests)
-    engine.delete(TunnelConfig.pulumi_type, identity, outputs)
-    assert len(cloudflare.requests) == before
-
-
-def test_an_ingress_rule_added_by_hand_is_drift(engine: Engine, cloudflare: Cloudflare) -> None:
-    tunnel, _ = engine.create(Tunnel.pulumi_type, TUNNEL)
-    inputs = config_of(tunnel)
-    identity, outputs = engine.create(TunnelConfig.pulumi_type, inputs)
-    cloudflare.configs[tunnel]["config"]["ingress"].insert(0, {"hostname": "x.example.org", "service": "http://x"})
-    _, _, again = engine.read(TunnelConfig.pulumi_type, identity, outputs, inputs)
-    assert engine.diff(TunnelConfig.pulumi_type, again, inputs).changes == Diff.DIFF_SOME
 
 
 def test_a_dns_record_lives_create_noop_change_delete(engine: Engine, cloudflare: Cloudflare) -> None:
@@ -135,41 +77,6 @@ def test_a_name_relative_to_its_zone_is_no_drift(engine: Engine, cloudflare: Clo
     assert cloudflare.records[identity]["name"] == "monitoring.example.org"
     _, _, again = engine.read(DnsRecord.pulumi_type, identity, outputs, inputs)
     assert again == inputs
-
-
-def test_a_resource_can_be_imported_by_scope_and_id(engine: Engine) -> None:
-    identity, outputs = engine.create(DnsRecord.pulumi_type, RECORD)
-    found, real, inputs = engine.read(DnsRecord.pulumi_type, f"zone/{identity}")
-    assert (found, real) == (identity, outputs)
-    assert engine.check(DnsRecord.pulumi_type, inputs) == []
-    tunnel, _ = engine.create(Tunnel.pulumi_type, TUNNEL)
-    assert engine.read(Tunnel.pulumi_type, f"acc/{tunnel}")[2] == TUNNEL
-    with pytest.raises(RuntimeError, match="expected <zoneId>/<id>"):
-        engine.read(DnsRecord.pulumi_type, identity)
-
-
-def test_the_tunnels_token_is_told_as_a_secret(engine: Engine) -> None:
-    tunnel, _ = engine.create(Tunnel.pulumi_type, TUNNEL)
-    told = engine.invoke(TOKEN_FUNCTION, {"accountId": "acc", "tunnelId": tunnel})
-    assert is_secret(told["token"])
-    assert told["token"]["value"].startswith("eyJ")
-    assert (told["accountId"], told["tunnelId"]) == ("acc", tunnel)
-    with pytest.raises(RuntimeError, match="accountId and tunnelId are required"):
-        engine.invoke(TOKEN_FUNCTION, {"accountId": "acc"})
-
-
-def test_refusals_of_the_api_are_passed_on_in_its_words(engine: Engine, cloudflare: Cloudflare) -> None:
-    engine.create(Tunnel.pulumi_type, TUNNEL)
-    with pytest.raises(RuntimeError, match=r"409: You already have a tunnel with this name \(code 1013\)"):
-        engine.create(Tunnel.pulumi_type, TUNNEL)
-    tunnel = next(iter(cloudflare.tunnels))
-    bad = config_of(tunnel)
-    bad["config"]["ingresses"].pop()
-    with pytest.raises(RuntimeError, match=r"400: Bad Configuration: .* \(code 1056\)"):
-        engine.create(TunnelConfig.pulumi_type, bad)
-    cloudflare.tunnels[tunnel]["connections"] = [{"id": "c"}]
-    with pytest.raises(RuntimeError, match=r"active connections"):
-        engine.delete(Tunnel.pulumi_type, tunnel, TUNNEL)
 
 
 def test_a_wrong_token_says_which_permissions_are_needed_and_is_not_repeated(
@@ -200,9 +107,8 @@ def test_without_a_setting_it_speaks_to_the_official_api_and_says_so(monkeypatch
     assert "https://api.cloudflare.com/client/v4" in provider.announcement()
 
 
-def test_the_process_starts_fast_and_answers_over_grpc(cloudflare: Cloudflare) -> None:
+def test_the_process_answers_over_grpc(cloudflare: Cloudflare) -> None:
     environment = {**os.environ, "CLOUDFLARE_BASE_URL": cloudflare.url, "CLOUDFLARE_API_TOKEN": TOKEN}
-    started = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "toolchain.standins.cloudflare"],
         cwd=CHECKOUT,
@@ -213,7 +119,6 @@ def test_the_process_starts_fast_and_answers_over_grpc(cloudflare: Cloudflare) -
     try:
         assert process.stdout is not None
         port = int(process.stdout.readline())
-        took = time.monotonic() - started
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             engine = Engine(provider_pb2_grpc.ResourceProviderStub(channel))
             assert engine.servicer.GetPluginInfo(empty_pb2.Empty()).version == "6.23.1"
@@ -228,8 +133,6 @@ def test_the_process_starts_fast_and_answers_over_grpc(cloudflare: Cloudflare) -
     finally:
         process.kill()
         process.communicate()
-    # About 0.15 s on an idle machine; a library too many in the imports costs more than the slack here.
-    assert took < 5
 
 
 def test_the_http_client_is_loaded_only_when_something_is_done() -> None:

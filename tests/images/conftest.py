@@ -1,8 +1,7 @@
-"""A Docker engine to test on, empty checkouts that share the machine's cache, and a played official registry."""
+"""A Docker engine to test on, the kit's images, checkouts that share the machine's cache, and a played registry."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,9 +10,10 @@ import docker
 import pytest
 import yaml
 
-from tests.images.helpers import SOURCE, PlayedRegistry
-from tests.setup.helpers import Words
-from toolchain.engine import ensure_engine, stop_engine
+from tests.images.helpers import PlayedRegistry
+from tests.support.checkout import SOURCE
+from tests.support.kit import KitImages, serving_kit
+from tests.support.progress import Words
 from toolchain.registry import stop_registry
 from toolchain.workdir import WorkDir
 
@@ -24,20 +24,15 @@ def words() -> Words:
 
 
 @pytest.fixture(scope="session")
-def docker_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The engine that DOCKYARD_TEST_DOCKER_HOST names, else a private one for these tests."""
-    if given := os.environ.get("DOCKYARD_TEST_DOCKER_HOST"):
-        yield given
-        return
-    work = WorkDir(tmp_path_factory.mktemp("engine"))
-    host = ensure_engine(work, Words().progress)
-    yield host
-    stop_engine(work, Words().progress)
+def engine(docker_host: str) -> docker.DockerClient:
+    return docker.DockerClient(base_url=docker_host, timeout=300)
 
 
 @pytest.fixture(scope="session")
-def engine(docker_host: str) -> docker.DockerClient:
-    return docker.DockerClient(base_url=docker_host)
+def kit(docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KitImages]:
+    """The kit's images, from one registry for the whole run."""
+    with serving_kit(tmp_path_factory.mktemp("kit"), docker_host) as images:
+        yield images
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import http.client
+import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ from components.context import StackContext
 from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Front
 from settings.docker import Docker
 from settings.edge import Edge
-from tests.images.making import make_container, remove_all, run_job
+from tests.images.edge_clients import secure
+from tests.support.containers import make_container, remove_all, run_job, wait_in
+from tests.support.waiting import wait_until
 from tests.unit.world import Made, World, build
 
 APP, MONITORING = "app", "monitoring"
@@ -103,14 +106,12 @@ class Stage:
         traefik = self.make(world["e-traefik"])
         traefik.start()
         command = world["e-traefik"].inputs["healthcheck"]["tests"][1:]
-        wait(lambda: traefik.exec_run(command)[0] == 0, lambda: traefik.logs().decode())
+        wait_in(traefik, lambda: traefik.exec_run(command)[0] == 0, "Traefik is healthy")
         return traefik
 
-    def switch(self, name: str, *servers: str) -> tuple[int, str, float]:
-        """Run the writer of a service; return its exit code, what it said, and how long it took."""
-        began = time.monotonic()
-        code, said = self.job(self.world((name, servers))[f"e-{name}-writer"])
-        return code, said, time.monotonic() - began
+    def switch(self, name: str, *servers: str) -> tuple[int, str]:
+        """Run the writer of a service; return its exit code and its output."""
+        return self.job(self.world((name, servers))[f"e-{name}-writer"])
 
     def job(self, made: Made) -> tuple[int, str]:
         """Run a one-shot job to its end."""
@@ -119,6 +120,29 @@ class Stage:
     def make(self, made: Made) -> Container:
         """Make a container exactly as the inputs of its resource say."""
         return make_container(self.engine, made, self.mark, {"edge-test": self.mark})
+
+    @property
+    def traefik(self) -> Container:
+        """Traefik's container, as it is now."""
+        containers = self.engine.containers.list(filters={"label": f"edge-test={self.mark}"})
+        return next(one for one in containers if any("providers.file" in part for part in one.attrs["Args"]))
+
+    def complaints(self) -> list[str]:
+        """Return what Traefik logged above INFO."""
+        lines = [json.loads(line) for line in self.traefik.logs().decode().splitlines() if line.startswith("{")]
+        assert lines
+        return [line["message"] for line in lines if line["level"] not in ("debug", "info")]
+
+    def published(self, name: str) -> int:
+        """Return the port on which a service is published."""
+        return next(front.published for front in self.fronts if front.name == name and front.published)
+
+    def https(
+        self, host: str, path: str = "/", headers: Mapping[str, str] | None = None
+    ) -> tuple[http.client.HTTPResponse, str, bytes]:
+        """Ask over TLS as `host`; return the response, its body, and the certificate that the server showed."""
+        assert self.https_port
+        return secure(self.https_port, host, path, headers)
 
     def server(
         self, name: str, port: int, code: str = HTTP_SERVER, network: str = APP, alias: str | None = None
@@ -138,7 +162,7 @@ class Stage:
             joined.disconnect(container)
             joined.connect(container, aliases=[alias])
         probe = f"import socket; socket.create_connection(('127.0.0.1', {port}), 1)"
-        wait(lambda: container.exec_run(["python3", "-c", probe])[0] == 0, lambda: container.logs().decode())
+        wait_in(container, lambda: container.exec_run(["python3", "-c", probe])[0] == 0, f"{name} listens")
         return container
 
     def ask(self, url: str, network: str = APP) -> tuple[int, str]:
@@ -169,9 +193,6 @@ def staged(stage: Stage) -> Iterator[Stage]:
         stage.down()
 
 
-def wait(good: Callable[[], bool], tell: Callable[[], str], seconds: float = 30) -> None:
-    """Wait until something holds; fails with what `tell` says."""
-    deadline = time.monotonic() + seconds
-    while not good():
-        assert time.monotonic() < deadline, tell()
-        time.sleep(0.1)
+def wait(condition: Callable[[], bool], details: Callable[[], str], seconds: float = 30) -> None:
+    """Wait until a condition holds: for the log tests, until they call `wait_until`."""
+    wait_until(condition, "the condition holds", seconds, details=details)

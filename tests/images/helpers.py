@@ -1,28 +1,21 @@
-"""A registry that plays an official one, and containers run as the stacks run them."""
+"""A cache with a storage of its own, and a registry that plays an official one."""
 
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import docker
 from docker.errors import ImageNotFound
-from docker.models.containers import Container
 
-from tests.setup.helpers import Words
-from toolchain.images import ensure_images
+from tests.support.containers import once  # noqa: F401 - the log tests import it from here
+from tests.support.kit import serving_kit
+from tests.support.progress import Words
 from toolchain.kit.layers import Runtime, configuration, pack
 from toolchain.registry import Registry, ensure_registry, stop_registry
 from toolchain.workdir import WorkDir
-
-SOURCE = Path(__file__).resolve().parents[2]
-
-HARDENED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"], "network_mode": "none"}
-"""How the stacks run every container; without a network, since none of these tests needs one."""
 
 
 @dataclass(frozen=True)
@@ -72,52 +65,8 @@ class PlayedRegistry:
 
 
 @contextlib.contextmanager
-def running(engine: docker.DockerClient, image: str, **options: Any) -> Iterator[Container]:
-    """Run a hardened container in the background; it and its volumes are removed at the end."""
-    container = engine.containers.run(image, detach=True, **{**HARDENED, **options})
-    try:
-        yield container
-    finally:
-        container.remove(force=True, v=True)
-
-
-def once(engine: docker.DockerClient, image: str, *command: str, **options: Any) -> tuple[int, str]:
-    """Run a hardened container to its end; return its exit code and what it said."""
-    with running(engine, image, command=list(command) or None, **options) as container:
-        code = container.wait(timeout=60)["StatusCode"]
-        return code, container.logs().decode()
-
-
-@contextlib.contextmanager
 def kit_images(folder: Path, docker_host: str, names: Sequence[str]) -> Iterator[Mapping[str, str]]:
-    """Give the engine images from the kit, with official registries that nobody can reach."""
-    work = WorkDir(folder)
-    table = work.checkout / "components" / "images.yaml"
-    table.parent.mkdir()
-    shipped = (SOURCE / "components" / "images.yaml").read_text()
-    for host in ("docker.io", "quay.io", "gcr.io"):
-        shipped = shipped.replace(f"image: {host}/", "image: 127.0.0.1:9/")
-    table.write_text(shipped)
-    yield ensure_images(work, Words().progress, docker_host, names, None)
-    stop_registry(work, Words().progress)
-
-
-def inside(container: Container, command: str) -> tuple[int, str]:
-    """Run a shell command in a running container."""
-    code, output = container.exec_run(["sh", "-c", command])
-    return code, output.decode()
-
-
-def wait_for(good: Callable[[], bool], container: Container, seconds: float = 30) -> None:
-    """Wait until something holds; fails with the container's log."""
-    deadline = time.monotonic() + seconds
-    while not good():
-        container.reload()
-        assert container.status in ("created", "running"), container.logs().decode()
-        assert time.monotonic() < deadline, container.logs().decode()
-        time.sleep(0.2)
-
-
-def wait_healthy(container: Container, command: str) -> None:
-    """Wait until the health check's command succeeds inside."""
-    wait_for(lambda: inside(container, command)[0] == 0, container)
+    """Give the engine images from the kit: for the log tests, until they take the fixture `kit`."""
+    with serving_kit(folder / "kit", docker_host) as images:
+        images.ensure(names)
+        yield images

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import base64
-import http.client
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import docker
 import pytest
 
 from components.edge_proxy import Front, Guard
 from settings.edge import Edge, Route
+from tests.images.edge_clients import get
 from tests.images.edge_stage import MONITORING, Stage, staged
-from tests.images.helpers import kit_images
-from tests.images.test_edge import complaints, free_port, secure, traefik
-from tests.unit.test_edge_tools import ALICE, BOB
-
-PASSWORDS = {"alice": "correct horse", "bob": "x"}
-"""Of ALICE's and BOB's lines, made by bcrypt itself."""
+from tests.support.people import ALICE, BOB, PASSWORDS
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 TELL = """
 import http.server, json
@@ -46,13 +44,7 @@ def tool(name: str, port: int, guard: Guard | None, path: str = "/") -> Front:
 
 
 @pytest.fixture(scope="module")
-def images(docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    with kit_images(tmp_path_factory.mktemp("edge"), docker_host, ["busybox", "traefik", "python"]) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def stage(engine: docker.DockerClient, images: Mapping[str, str]) -> Iterator[Stage]:
+def stage(engine: docker.DockerClient, kit: Mapping[str, str]) -> Iterator[Stage]:
     """Grafana in the open; Prometheus, Alertmanager and Loki each behind another guard."""
     ask = "http://sign-in:4181/verify"
     fronts = [
@@ -63,7 +55,7 @@ def stage(engine: docker.DockerClient, images: Mapping[str, str]) -> Iterator[St
         tool("loki", 3100, Guard("people", ask), "/loki/api/v1/push"),
     ]
     secrets = {"people": f"{ALICE}\n{BOB}\n"}
-    with staged(Stage(engine, images, Edge(), fronts, free_port(), free_port(), secrets)) as made:
+    with staged(Stage(engine, kit, Edge(), fronts, free_port(), free_port(), secrets)) as made:
         made.up()
         made.server("sign-in-1", 4181, TELL)
         assert made.switch("sign-in", "sign-in-1")[:2] == (0, "")
@@ -77,15 +69,13 @@ def login(user: str, password: str) -> dict[str, str]:
 
 
 def test_it_takes_its_configuration_without_a_complaint(stage: Stage):
-    assert complaints(traefik(stage)) == []
+    assert stage.complaints() == []
 
 
 def test_grafana_answers_by_https_alone_and_browsers_are_told_to_stay_there(stage: Stage):
-    connection = http.client.HTTPConnection("127.0.0.1", stage.http_port, timeout=10)
-    connection.request("GET", "/d/x?y=z", headers={"Host": "grafana.shop.test"})
-    answer = connection.getresponse()
+    answer, _ = get(stage.http_port, "/d/x?y=z", "grafana.shop.test")
     assert (answer.status, answer.headers["Location"]) == (301, f"https://grafana.shop.test:{stage.https_port}/d/x?y=z")
-    answer, said, _ = secure(stage, "grafana.shop.test", "/d/x?y=z")
+    answer, said, _ = stage.https("grafana.shop.test", "/d/x?y=z")
     asked = json.loads(said)
     assert (answer.status, asked["name"], asked["path"]) == (200, "grafana-1", "/d/x?y=z")
     # Once, and the edge's, where the tool sends one too.
@@ -95,7 +85,7 @@ def test_grafana_answers_by_https_alone_and_browsers_are_told_to_stay_there(stag
 
 @pytest.mark.parametrize("user", PASSWORDS)
 def test_whoever_has_a_password_gets_through_and_the_tool_does_not_see_it(stage: Stage, user: str):
-    answer, said, _ = secure(stage, "prometheus.shop.test", "/graph", login(user, PASSWORDS[user]))
+    answer, said, _ = stage.https("prometheus.shop.test", "/graph", login(user, PASSWORDS[user]))
     assert (answer.status, json.loads(said)["path"]) == (200, "/graph")
     assert "Authorization" not in json.loads(said)
 
@@ -113,7 +103,7 @@ def test_whoever_has_a_password_gets_through_and_the_tool_does_not_see_it(stage:
     ],
 )
 def test_nobody_else_does(stage: Stage, headers: dict[str, str]):
-    answer, said, _ = secure(stage, "prometheus.shop.test", "/graph", headers)
+    answer, said, _ = stage.https("prometheus.shop.test", "/graph", headers)
     assert answer.status == 401
     assert "prometheus-1" not in said
     assert answer.headers["WWW-Authenticate"] == 'Basic realm="prometheus"'
@@ -122,18 +112,16 @@ def test_nobody_else_does(stage: Stage, headers: dict[str, str]):
 
 
 def test_plain_http_asks_for_no_password(stage: Stage):
-    connection = http.client.HTTPConnection("127.0.0.1", stage.http_port, timeout=10)
-    connection.request("GET", "/graph", headers={"Host": "prometheus.shop.test"})
-    answer = connection.getresponse()
+    answer, _ = get(stage.http_port, "/graph", "prometheus.shop.test")
     assert (answer.status, answer.headers["WWW-Authenticate"]) == (301, None)
 
 
 def test_who_is_let_through_by_another_is_what_that_one_says(stage: Stage):
-    answer, said, _ = secure(stage, "alertmanager.shop.test", "/api/v2/status", {"Cookie": "pass=yes"})
+    answer, said, _ = stage.https("alertmanager.shop.test", "/api/v2/status", {"Cookie": "pass=yes"})
     assert (answer.status, json.loads(said)["name"]) == (200, "alertmanager-1")
     # Nothing of that one's answer reaches the tool.
     assert "Remote-User" not in json.loads(said)
-    answer, said, _ = secure(stage, "alertmanager.shop.test", "/api/v2/alerts")
+    answer, said, _ = stage.https("alertmanager.shop.test", "/api/v2/alerts")
     asked = json.loads(said)
     assert (answer.status, asked["name"]) == (403, "sign-in-1")
     assert (asked["X-Forwarded-Host"], asked["X-Forwarded-Uri"]) == ("alertmanager.shop.test", "/api/v2/alerts")
@@ -142,7 +130,7 @@ def test_who_is_let_through_by_another_is_what_that_one_says(stage: Stage):
 
 def test_a_stranger_cannot_say_what_they_ask_for(stage: Stage):
     lies = {"X-Forwarded-Host": "open.shop.test", "X-Forwarded-Uri": "/open", "X-Forwarded-Method": "HEAD"}
-    asked = json.loads(secure(stage, "alertmanager.shop.test", "/api/v2/silences", lies)[1])
+    asked = json.loads(stage.https("alertmanager.shop.test", "/api/v2/silences", lies)[1])
     assert (asked["X-Forwarded-Host"], asked["X-Forwarded-Uri"], asked["X-Forwarded-Method"]) == (
         *("alertmanager.shop.test", "/api/v2/silences"),
         "GET",
@@ -156,31 +144,34 @@ def test_both_guards_must_let_somebody_through_and_only_to_the_path(stage: Stage
         login("alice", "correct horse"),
         {"Cookie": "pass=yes"},
     )
-    assert secure(stage, host, path, {**alice, **passed})[0].status == 200
-    assert secure(stage, host, path, passed)[0].status == 401
-    assert secure(stage, host, path, alice)[0].status == 403
-    assert secure(stage, host, "/loki/api/v1/query", {**alice, **passed})[0].status == 404
+    assert stage.https(host, path, {**alice, **passed})[0].status == 200
+    assert stage.https(host, path, passed)[0].status == 401
+    assert stage.https(host, path, alice)[0].status == 403
+    assert stage.https(host, "/loki/api/v1/query", {**alice, **passed})[0].status == 404
 
 
 def test_where_the_one_that_is_asked_is_gone_nobody_gets_through(stage: Stage):
     gone = stage.engine.containers.get(stage.named("sign-in-1"))
     gone.kill()
-    answer, said, _ = secure(stage, "alertmanager.shop.test", "/", {"Cookie": "pass=yes"})
-    gone.start()
+    try:
+        answer, said, _ = stage.https("alertmanager.shop.test", "/", {"Cookie": "pass=yes"})
+    finally:
+        gone.start()
+        wait_until(lambda: stage.https("alertmanager.shop.test")[0].status == 403, "sign-in answers again")
     assert answer.status == 502
     assert "alertmanager-1" not in said
 
 
 def test_nothing_of_a_tool_is_reached_by_another_name_or_port(stage: Stage):
     for host in ("www.shop.test", "127.0.0.1", "prometheus", "prometheus.shop.test.evil.test"):
-        assert secure(stage, host, "/graph")[0].status == 404
-    container = traefik(stage)
+        assert stage.https(host, "/graph")[0].status == 404
+    container = stage.traefik
     container.reload()
     assert len(container.attrs["HostConfig"]["PortBindings"]) == 2
 
 
 def test_the_people_stand_in_a_file_that_only_traefik_reads(stage: Stage):
-    container = traefik(stage)
+    container = stage.traefik
     shown = container.exec_run(["stat", "-c", "%a %u", "/etc/traefik/dynamic/_fixed.yml"])[1].decode().split()
     assert shown == ["400", "65532"]
     assert "$2y$" not in json.dumps(container.attrs)
@@ -188,15 +179,13 @@ def test_the_people_stand_in_a_file_that_only_traefik_reads(stage: Stage):
 
 
 def test_another_password_is_taken_without_a_restart(stage: Stage):
-    container = traefik(stage)
-    began = container.attrs["State"]["StartedAt"]
-    fewer = Stage(
-        *(stage.engine, stage.images, stage.edge, stage.fronts, stage.http_port, stage.https_port),
-        {"people": BOB},
-        stage.mark,
-    )
-    assert fewer.job(fewer.world()["e-writer"]) == (0, "")
-    assert secure(stage, "prometheus.shop.test", "/", login("alice", "correct horse"))[0].status == 401
-    assert secure(stage, "prometheus.shop.test", "/", login("bob", "x"))[0].status == 200
-    container.reload()
-    assert container.attrs["State"]["StartedAt"] == began
+    began = stage.traefik.attrs["State"]["StartedAt"]
+    fewer = replace(stage, secrets={"people": BOB})
+    try:
+        assert fewer.job(fewer.world()["e-writer"]) == (0, "")
+        assert stage.https("prometheus.shop.test", "/", login("alice", "correct horse"))[0].status == 401
+        assert stage.https("prometheus.shop.test", "/", login("bob", "x"))[0].status == 200
+    finally:
+        assert stage.job(stage.world()["e-writer"]) == (0, "")
+    assert stage.https("prometheus.shop.test", "/", login("alice", "correct horse"))[0].status == 200
+    assert stage.traefik.attrs["State"]["StartedAt"] == began

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 
 import httpx
 
-from tests.setup.helpers import Words
+from tests.support.progress import Words
+from tests.support.waiting import wait_until
 from toolchain import processes
 from toolchain.registry import Registry, ensure_registry, stop_registry
 from toolchain.workdir import WorkDir
@@ -27,14 +27,10 @@ def process_of(work: WorkDir) -> int:
     return pid
 
 
-def take(taker: socket.socket, port: int) -> None:
+def take(taker: socket.socket, port: int) -> bool:
     """Bind a port that a registry had until a moment ago."""
-    for _ in range(40):
-        try:
-            return taker.bind(("127.0.0.1", port))
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError(f"port {port} stays taken")
+    taker.bind(("127.0.0.1", port))
+    return True
 
 
 def test_a_running_registry_is_taken_as_it_is(checkout, words: Words):
@@ -72,7 +68,8 @@ def test_it_moves_when_somebody_took_its_port(checkout, words: Words):
     stop_registry(work, words.progress)
     with socket.socket() as taker:
         taker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        take(taker, int(first.host.split(":")[1]))
+        port = int(first.host.split(":")[1])
+        wait_until(lambda: take(taker, port), f"port {port} is free", 10, ignoring=(OSError,))
         taker.listen()
         second = ensure_registry(work, words.progress)
         assert second != first

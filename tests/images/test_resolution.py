@@ -11,8 +11,10 @@ import docker
 import pytest
 
 from settings.build import Build
-from tests.images.helpers import HARDENED, SOURCE, OwnStorage, PlayedRegistry
-from tests.setup.helpers import Words
+from tests.images.helpers import OwnStorage, PlayedRegistry
+from tests.support.checkout import SOURCE
+from tests.support.containers import HARDENED
+from tests.support.progress import Words
 from toolchain.images import ensure_images, ensure_references
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
@@ -47,9 +49,7 @@ def test_a_second_run_asks_no_registry(checkout: Make, played, docker_host, word
     ensure_images(work, words.progress, docker_host, list(table), None)
     played.stop()
     said = str(words)
-    began = time.monotonic()
     assert ensure_images(work, words.progress, docker_host, list(table), None) == {}
-    assert time.monotonic() - began < 2.5
     assert str(words) == said
 
 
@@ -226,9 +226,7 @@ def test_the_kit_builds_what_no_registry_gives(checkout: Make, engine, docker_ho
     assert "/library/busybox:1.37.0@sha256:" in reference
     assert engine.containers.run(reference, ["echo", "it runs"], remove=True, **HARDENED) == b"it runs\n"
     said = str(words)
-    began = time.monotonic()
     assert ensure_images(work, words.progress, docker_host, ["busybox"], None) == found
-    assert time.monotonic() - began < 2.5
     assert str(words) == said
 
 

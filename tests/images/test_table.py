@@ -8,7 +8,7 @@ import pytest
 
 from settings.images import Image, load_images
 from settings.problems import SettingsError
-from tests.images.helpers import SOURCE
+from tests.support.checkout import SOURCE
 from toolchain.kit.recipes import RECIPES
 
 SHIPPED = load_images(SOURCE / "components" / "images.yaml")

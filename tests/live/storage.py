@@ -27,6 +27,9 @@ from tests.promtools import promtool, promtools
 
 DAY = 86_400
 WINDOW = "10m"
+CHUNK_HEAD_BYTES = 2 + 1 + 4 + 2 + 7 + 8
+"""Length, encoding, checksum, number of samples, first time, first value."""
+
 DOTTED = re.compile(r'[{,][^"=,]*\.[^"=,]*="')
 
 
@@ -72,10 +75,16 @@ class Stored:
     chunks: int
     """Bytes."""
 
+    chunk_count: int
     index: int
     """Bytes."""
 
     hours: float
+
+    @property
+    def heads(self) -> int:
+        """Bytes of all chunks that do not grow with their samples: length, encoding, checksum, number, first sample."""
+        return self.chunk_count * CHUNK_HEAD_BYTES
 
     @property
     def per_sample(self) -> float:
@@ -121,6 +130,7 @@ def measured(blocks: Path) -> Stored:
     return Stored(
         samples=sum(one["stats"]["numSamples"] for one in found),
         series=sum(one["stats"]["numSeries"] for one in found),
+        chunk_count=sum(one["stats"]["numChunks"] for one in found),
         chunks=sum(path.stat().st_size for one in found for path in (one["folder"] / "chunks").iterdir()),
         index=sum((one["folder"] / "index").stat().st_size for one in found),
         hours=(max(one["maxTime"] for one in found) - min(one["minTime"] for one in found)) / 3_600_000,

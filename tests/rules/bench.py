@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -195,26 +195,58 @@ class Stage:
 
     @cached_property
     def _texts(self) -> dict[str, str]:
-        return {name: dumped(_document(groups, None, {})) for name, groups in self.rule_files.items()}
+        return {name: dumped(_document(groups, None, ())) for name, groups in self.rule_files.items()}
 
-    def write(self, folder: Path, rule: Rule, said: Mapping[str, Any]) -> Path:
-        """Write the files into a new folder, with `said` in the place of a rule; return the test file."""
+    @property
+    def text(self) -> str:
+        """Its rule files and its tests as one text."""
+        return "\n".join([*self._texts.values(), self.test_text])
+
+    @property
+    def asks_alerts_alone(self) -> bool:
+        """Whether it asks only which alerts fire, and its rule files hold no alert but one."""
+        alerts = [rule for groups in self.rule_files.values() for _, rules in groups for rule in rules if rule.alert]
+        return len(alerts) == 1 and not any(group.get("promql_expr_test") for group in self.tests["tests"])
+
+    def write(self, folder: Path, rule: Rule, instead: Sequence[Mapping[str, Any]]) -> Path:
+        """Write the files into a new folder, with `instead` in the place of a rule; return the test file.
+
+        Where `instead` are several alerts, each of them is asked for what the tests ask of the rule.
+        """
         folder.mkdir(parents=True)
         for name, groups in self.rule_files.items():
             changed = self.names.get(rule.place[0]) == name
-            text = dumped(_document(groups, rule.place, said)) if changed else self._texts[name]
+            text = dumped(_document(groups, rule.place, instead)) if changed else self._texts[name]
             (folder / name).write_text(text)
         target = folder / "test.yml"
-        target.write_text(self.test_text)
+        target.write_text(self.test_text if len(instead) == 1 else dumped(self._asking(instead)))
         return target
+
+    def _asking(self, alerts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the tests with each case once for each alert."""
+        groups = [
+            {
+                **group,
+                "alert_rule_test": [
+                    {**case, "alertname": alert["alert"]} for case in group["alert_rule_test"] for alert in alerts
+                ],
+            }
+            for group in self.tests["tests"]
+        ]
+        return {**self.tests, "tests": groups}
 
 
 def _document(
-    groups: list[tuple[Mapping[str, Any], list[Rule]]], place: Place | None, said: Mapping[str, Any]
+    groups: list[tuple[Mapping[str, Any], list[Rule]]], place: Place | None, instead: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     return {
         "groups": [
-            {**group, "rules": [dict(said) if rule.place == place else rule.said for rule in rules]}
+            {
+                **group,
+                "rules": [
+                    said for rule in rules for said in (map(dict, instead) if rule.place == place else [rule.said])
+                ],
+            }
             for group, rules in groups
         ]
     }

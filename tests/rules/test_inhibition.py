@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 
 from components.alert_inhibitions import ESCALATIONS, SAME_THING, STACK, inhibitions
-from tests.rules.test_rules import ALERTS, CASES
+from tests.support.shipped_rules import ALERTS, CASES
 
 NO_THING = {"severity", "scope", "notify_sms"}
 """Labels that say something of an alert, and not what it is about."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 from textwrap import dedent
 
@@ -10,8 +12,10 @@ import yaml
 from rich.console import Console
 
 from tests.rules.bench import Bench
-from tests.rules.mutants import Outcome, examine, tell
+from tests.rules.judging import Outcome, examine, mutants_of
+from tests.rules.mutants import EQUIVALENT, RULES, listed, tell
 from tests.rules.promql import changes, seconds, tokens
+from tests.rules.selection import base_commit, daily
 
 
 def what(expr: str) -> list[str]:
@@ -86,7 +90,7 @@ def test_what_is_no_promql_is_an_error():
         seconds("soon")
 
 
-RULES = """
+RULES_OF_A_SHOP = """
     groups:
       - name: shop
         rules:
@@ -135,14 +139,15 @@ GOOD = """
 @pytest.fixture
 def judge(tmp_path: Path):
     def run(
-        tests: str, *names: str, rules: str = RULES, equivalent: dict[tuple[str, str], str] | None = None
+        tests: str, *names: str, rules: str = RULES_OF_A_SHOP, equivalent: dict[tuple[str, str], str] | None = None
     ) -> Outcome:
         (tmp_path / "tests").mkdir()
         (tmp_path / "shop.yml").write_text(dedent(rules))
         (tmp_path / "tests" / "shop_test.yml").write_text(dedent(tests))
         bench = Bench(tmp_path)
-        asked = [rule for rule in bench.mutable() if not names or rule.name in names]
-        return examine(bench, asked, equivalent or {}, Console(quiet=True))
+        rules = [rule for rule in bench.mutable() if not names or rule.name in names]
+        mutants = [mutant for rule in rules for mutant in mutants_of(rule)]
+        return examine(bench, mutants, equivalent or {}, Console(quiet=True))
 
     return run
 
@@ -152,14 +157,15 @@ def test_tests_at_the_limit_and_around_for_catch_every_mutant(judge):
     assert outcome.survivors == []
     assert len([one for one in outcome.mutants if one.rule.name == "Errors"]) == 7
     assert [one.what for one in outcome.mutants if one.rule.name == "job:errors:ratio"] == ["> → >=", "> → <"]
-    assert outcome.good
+    assert outcome.reaches(1)
 
 
 def test_a_test_far_from_the_limit_lets_mutants_live(judge):
     outcome = judge(GOOD.replace("51x20", "90x20").replace("50x20", "10x20"), "Errors")
     assert {one.what for one in outcome.survivors} == {"> → >=", "0.5 → 0.45", "0.5 → 0.55"}
     assert outcome.share() == pytest.approx(4 / 7)
-    assert not outcome.good
+    assert not outcome.reaches(0.6)
+    assert outcome.reaches(0.5)
 
 
 def test_a_test_that_looks_only_late_lets_every_change_of_for_live_but_those_that_never_fire(judge):
@@ -182,7 +188,7 @@ def test_rules_that_fail_unchanged_are_told_and_never_good(judge):
     outcome = judge(GOOD.replace("severity: critical", "severity: warning"), "Errors")
     assert outcome.broken.keys() == {"Errors"}
     assert outcome.share() == 0, "what fails anyway catches nothing"
-    assert not outcome.good
+    assert not outcome.reaches(0)
 
 
 def test_a_listed_mutant_does_not_count_and_one_that_is_caught_must_not_be_listed(judge):
@@ -191,21 +197,135 @@ def test_a_listed_mutant_does_not_count_and_one_that_is_caught_must_not_be_liste
     assert outcome.survivors == []
     assert outcome.share() == 1
     assert [one.what for one in outcome.stale] == ["> → <"]
-    assert not outcome.good
+    assert not outcome.reaches(0)
 
 
 def test_survivors_are_shown_with_the_changed_expression(judge, tmp_path):
     outcome = judge(GOOD.replace("51x20", "60x20"), "Errors")
     console = Console(record=True, quiet=False, width=200, file=(tmp_path / "said").open("w"))
-    tell(outcome, console, tmp_path)
-    said = console.export_text()
-    assert "survives Errors: 0.5 → 0.55   in   job:errors:ratio > 0.55" in said
-    assert "85.7% of 7 mutants caught" in said
+    tell(outcome, console, 0.95, tmp_path)
+    text = console.export_text()
+    assert "survives Errors: 0.5 → 0.55   in   job:errors:ratio > 0.55" in text
+    assert "85.7% of 7 mutants caught" in text
+    assert "(at least 95% must be)" in text
 
 
-def test_the_list_of_equivalent_mutants_names_rules_and_changes_that_are_there():
-    from tests.rules.mutants import EQUIVALENT, RULES, listed, mutants_of  # noqa: PLC0415 - beside RULES of this file
+def test_a_mutant_that_cannot_be_evaluated_is_caught_and_the_others_are_judged(judge):
+    rules = """
+        groups:
+          - name: shop
+            rules:
+              - alert: Errors
+                expr: errors / on (job) (limit unless requests) > 5
+    """
+    tests = """
+        rule_files: [../shop.yml]
+        evaluation_interval: 30s
+        tests:
+          - name: "Errors: more than the limit allows"
+            interval: 30s
+            input_series:
+              - {series: 'errors{job="a"}', values: 9x9}
+              - {series: 'limit{job="a", path="/1"}', values: 1x9}
+              - {series: 'limit{job="a", path="/2"}', values: 1x9}
+              - {series: 'limit{job="a", path="/3"}', values: 1x9}
+              - {series: 'requests{job="a", path="/2"}', values: 1x9}
+              - {series: 'requests{job="a", path="/3"}', values: 1x9}
+            alert_rule_test:
+              - {eval_time: 1m, alertname: Errors, exp_alerts: [{exp_labels: {job: a}}]}
+    """
+    outcome = judge(tests, "Errors", rules=rules)
+    assert "duplicate series" in next(one for one in outcome.mutants if one.what == "unless → and").failures[-1]
+    assert {one.what for one in outcome.mutants if one.caught} == {"unless → and", "> → <"}
+    assert {one.what for one in outcome.survivors} == {"> → >=", "5 → 4", "5 → 6"}
 
-    there = {(rule.name, mutant.what) for rule in Bench(RULES).mutable() for mutant in mutants_of(rule)}
-    assert listed().keys() <= there
+
+def test_the_list_of_equivalent_mutants_names_rules_and_changes_that_exist():
+    known = {(rule.name, mutant.what) for rule in Bench(RULES).mutable() for mutant in mutants_of(rule)}
+    assert listed().keys() <= known
     assert all(one["reason"].strip() for one in yaml.safe_load(EQUIVALENT.read_text())["equivalent"])
+
+
+class Repository:
+    """A git repository with the rules above, on its main branch."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "rules" / "tests").mkdir(parents=True)
+        self.git("init", "-q", "-b", "main")
+        self.commit(RULES_OF_A_SHOP, GOOD)
+
+    def git(self, *arguments: str) -> str:
+        identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
+        command = ["git", "-C", str(self.root), *identity, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    def write(self, rules: str, tests: str) -> None:
+        (self.root / "rules" / "shop.yml").write_text(dedent(rules))
+        (self.root / "rules" / "tests" / "shop_test.yml").write_text(dedent(tests))
+
+    def commit(self, rules: str, tests: str) -> str:
+        self.write(rules, tests)
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", "Change")
+        return self.git("rev-parse", "HEAD")
+
+    def selected(self, seed: int = 1) -> dict[str, int]:
+        """Return how many mutants of each rule a daily run judges."""
+        selection = daily(self.root, Bench(self.root / "rules"), seed)
+        names = [mutant.rule.name for mutant in selection.mutants]
+        assert str(seed) in str(selection)
+        return {name: names.count(name) for name in names}
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "repository")
+
+
+def test_the_sample_of_unchanged_rules_depends_on_the_seed_alone(repository):
+    repository.commit(RULES_OF_A_SHOP, GOOD)
+    assert sum(repository.selected().values()) == 2, "a tenth of twelve mutants, rounded up"
+    assert repository.selected(7) == repository.selected(7)
+    assert len({str(sorted(repository.selected(seed))) for seed in range(20)}) > 1
+
+
+def test_every_mutant_of_a_changed_rule_and_of_its_readers_is_selected(repository):
+    repository.git("checkout", "-q", "-b", "branch")
+    repository.commit(RULES_OF_A_SHOP.replace("requests == 0", "requests < 1"), GOOD)
+    assert repository.selected()["Untested"] == 4
+    repository.write(RULES_OF_A_SHOP.replace("requests > 0", "requests > 1"), GOOD)
+    selected = repository.selected()
+    assert (selected["Errors"], selected["job:errors:ratio"]) == (7, 4), "also what is not committed"
+    assert sum(selected.values()) == 12, "and one of Untested"
+
+
+def test_every_mutant_of_a_rule_whose_tests_changed_is_selected(repository):
+    repository.git("checkout", "-q", "-b", "branch")
+    repository.commit(
+        RULES_OF_A_SHOP, GOOD.replace("{series: errors, values: 50x20}", "{series: errors, values: 49x20}")
+    )
+    assert repository.selected()["Errors"] == 7
+
+
+def test_rules_are_compared_with_where_the_branch_left_main(repository):
+    left = repository.git("rev-parse", "HEAD")
+    repository.git("checkout", "-q", "-b", "branch")
+    repository.commit(RULES_OF_A_SHOP, GOOD)
+    repository.commit(RULES_OF_A_SHOP, GOOD)
+    repository.git("checkout", "-q", "main")
+    on_main = repository.commit(RULES_OF_A_SHOP.replace("> 0.5", "> 0.6"), GOOD)
+    assert base_commit(repository.root) == left, "on main it is the commit before"
+    repository.git("checkout", "-q", "branch")
+    assert base_commit(repository.root) == left != on_main
+    repository.git("branch", "-q", "-D", "main")
+    assert base_commit(repository.root) == repository.git("rev-parse", "HEAD~"), "no branch main: the commit before"
+
+
+def test_a_shallow_clone_or_no_repository_has_only_the_sample(repository, tmp_path):
+    repository.commit(RULES_OF_A_SHOP.replace("> 0.5", "> 0.6"), GOOD)
+    subprocess.run(["git", "clone", "-q", "--depth=1", f"file://{repository.root}", tmp_path / "shallow"], check=True)
+    shutil.copytree(repository.root / "rules", tmp_path / "plain" / "rules")
+    for root in (tmp_path / "shallow", tmp_path / "plain"):
+        selection = daily(root, Bench(root / "rules"), 1)
+        assert (selection.base, selection.changed, len(selection.mutants)) == (None, 0, 2)

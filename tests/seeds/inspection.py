@@ -8,7 +8,10 @@ import tarfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from docker.errors import NotFound
+
 from settings.units import parse_duration, parse_memory
+from tests.seeds.table import Row, rows
 
 NANOSECONDS = 10**9
 
@@ -88,3 +91,24 @@ def _nanoseconds(text: str) -> int | None:
 
 def _number(text: str) -> int | None:
     return int(text) if text.isdigit() else None
+
+
+def unshown_figures(
+    stack: str, containers: Mapping[str, Any], offset: int, *, ignoring: re.Pattern[str] | None = None
+) -> list[str]:
+    """Return the rows of docs/seeds.md about a stack that its containers do not show.
+
+    Checks that match `ignoring` are left out.
+    """
+
+    def is_shown(row: Row) -> bool:
+        container = containers.get(row.container)
+        checks = [check for check in row.checks if not (ignoring and ignoring.search(check))]
+        try:
+            return container is not None and all(
+                shows(check, container.attrs, file_in(container), offset) for check in checks
+            )
+        except (KeyError, NotFound):
+            return False
+
+    return [f"{row}: {row.container}: {row.checks}" for row in rows() if row.stack == stack and not is_shown(row)]

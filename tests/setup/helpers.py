@@ -1,4 +1,4 @@
-"""A local HTTP server that plays the download sites, archives for it, and a progress that can be read back."""
+"""A local HTTP server that plays the download sites, and archives for it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from rich.console import Console
-
-from toolchain.progress import Progress
+from tests.support.progress import Words  # noqa: F401 - tests of this folder import it from here
 
 
 class DownloadSite(ThreadingHTTPServer):
@@ -85,17 +83,3 @@ def write_program(path: Path, text: str) -> Path:
     path.write_text(text)
     path.chmod(0o755)
     return path
-
-
-class Words:
-    """A progress whose lines can be read back."""
-
-    def __init__(self) -> None:
-        self.buffer = io.StringIO()
-        self.progress = Progress(Console(file=self.buffer, width=1000, soft_wrap=True, highlight=False))
-
-    def __str__(self) -> str:
-        return self.buffer.getvalue()
-
-    def __contains__(self, text: str) -> bool:
-        return text in str(self)

@@ -7,103 +7,78 @@ import signal
 import socket
 import subprocess
 import sys
-import tarfile
-import time
 from collections.abc import Iterator
-from io import BytesIO
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import docker
 import pytest
+from docker.models.containers import Container
 
 from tests.setup.helpers import Words
+from tests.support.busybox import import_busybox
+from tests.support.engine import watched
+from tests.support.waiting import wait_until
 from toolchain import engine_programs, private_engine, processes
 from toolchain.engine import ensure_engine, stop_engine
 from toolchain.engine_network import choose_pool
 from toolchain.environment import environment
-from toolchain.golang import ensure_go
 from toolchain.private_engine import Engine, answers
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
 CACHE = WorkDir().cache
 
-SERVER = """\
-package main
-
-import (
-	"fmt"
-	"net"
-	"os"
-	"os/signal"
-	"syscall"
-	"time"
-)
-
-// Serves on port 8000; with an argument it connects there instead, and says so.
-func main() {
-	if len(os.Args) > 1 {
-		conn, err := net.DialTimeout("tcp", os.Args[1], 2*time.Second)
-		if err != nil {
-			fmt.Println("no")
-			os.Exit(1)
-		}
-		conn.Close()
-		fmt.Println("yes")
-		return
-	}
-	end := make(chan os.Signal, 1)
-	signal.Notify(end, syscall.SIGTERM)
-	go func() { <-end; os.Exit(0) }()
-	listener, err := net.Listen("tcp", ":8000")
-	if err != nil {
-		panic(err)
-	}
-	for {
-		if conn, err := listener.Accept(); err == nil {
-			conn.Close()
-		}
-	}
-}
-"""
-
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """An image that needs no network: one small static program, as a tar of its file system."""
-    folder = tmp_path_factory.mktemp("image")
-    (folder / "go.mod").write_text("module server\n\ngo 1.25\n")
-    (folder / "main.go").write_text(SERVER)
-    go = ensure_go(WorkDir(), "1.25", lambda _: None)
-    env = {**go.environment(), "GOFLAGS": "-buildvcs=false"}
-    subprocess.run([str(go.program), "build", "-o", "server", "."], cwd=folder, env=env, check=True)
-    buffer = BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        tar.add(folder / "server", "server")
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    made = Engine(tmp_path / "engine", cache=CACHE)
-    yield made
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    made = Engine(tmp_path_factory.mktemp("engine"), cache=CACHE)
+    with watched(made):
+        yield made
     made.remove()
 
 
 @pytest.fixture
+def engine(shared: Engine) -> Engine:
+    """An engine that runs, with nothing on it. A test may kill or stop it."""
+    shared.start()
+    docked = docker.DockerClient(base_url=shared.host)
+    for container in docked.containers.list(all=True):
+        container.remove(force=True)
+    docked.networks.prune()
+    docked.close()
+    return shared
+
+
+@pytest.fixture
 def other(tmp_path: Path) -> Iterator[Engine]:
+    """A second engine, which was never started."""
     made = Engine(tmp_path / "other", cache=CACHE)
     yield made
     made.remove()
 
 
-def client(engine: Engine, image: bytes) -> docker.DockerClient:
+def client(engine: Engine) -> docker.DockerClient:
     made = docker.DockerClient(base_url=engine.host)
-    if not made.images.list("server"):
-        made.api.import_image_from_data(image, repository="server", tag="latest", changes=['ENTRYPOINT ["/server"]'])
+    import_busybox(made, "busybox")
     return made
+
+
+def serve(docked: docker.DockerClient, port: int | None = None, **options: Any) -> Container:
+    """Start a web server on port 8000, published on `port` of this machine."""
+    published = {"8000/tcp": ("127.0.0.1", port)} if port else None
+    container = docked.containers.run(
+        "busybox", ["httpd", "-f", "-p", "8000", "-h", "/etc"], detach=True, ports=published, **options
+    )
+    assert isinstance(container, Container)
+    return container
+
+
+def can_reach(docked: docker.DockerClient, address: str, network: str) -> bool:
+    """Say whether a container of a network can connect to the web server at an address or a name."""
+    command = ["sh", "-c", f"nc -w 2 {address} 8000 </dev/null >/dev/null && echo yes || echo no"]
+    return docked.containers.run("busybox", command, network=network, remove=True) == b"yes\n"
 
 
 def free_port() -> int:
@@ -113,16 +88,14 @@ def free_port() -> int:
         return port
 
 
-def connects(port: int, seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return True
-    return False
+def wait_connected(port: int) -> None:
+    """Wait until somebody listens on a port of this machine."""
+    wait_until(
+        lambda: socket.create_connection(("127.0.0.1", port), 1).close() or True,
+        f"port {port} is served",
+        30,
+        ignoring=(OSError,),
+    )
 
 
 def dockerd(engine: Engine) -> int:
@@ -162,68 +135,64 @@ def interfaces_and_rules_of_others(*engines: Engine) -> list[str]:
     return sorted(names) + [line for line in rules if "DOCKER" in line and not any(e.bridge in line for e in engines)]
 
 
-def test_an_engine_starts_and_a_second_start_finds_it_running(engine: Engine) -> None:
+def test_a_second_start_finds_the_engine_running(engine: Engine) -> None:
     said: list[str] = []
-    engine.start(said.append)
     first = dockerd(engine)
     engine.start(said.append)
     assert dockerd(engine) == first
     assert answers(engine.host)
-    assert len([line for line in said if "starting" in line]) == 1
+    assert said == []
 
 
-def test_the_engine_outlives_the_command_that_started_it(engine: Engine) -> None:
+def test_the_engine_outlives_the_command_that_started_it(other: Engine) -> None:
     code = (
         "import sys; from pathlib import Path; from toolchain.private_engine import Engine;"
         "Engine(Path(sys.argv[1]), cache=Path(sys.argv[2])).start()"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(engine.root), str(CACHE)],
-        cwd=WorkDir().checkout,
-        start_new_session=True,
+        [sys.executable, "-c", code, str(other.root), str(CACHE)], cwd=WorkDir().checkout, start_new_session=True
     )
     assert process.wait(60) == 0
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, signal.SIGHUP)  # what a closed terminal sends finds nobody there
-    assert engine.is_running()
+    assert other.is_running()
 
 
-def test_containers_reach_each_other_by_name_and_the_host_by_published_ports(engine: Engine, image: bytes) -> None:
-    engine.start()
-    docked, port = client(engine, image), free_port()
-    one, two = docked.networks.create("one"), docked.networks.create("two")
-    web = docked.containers.run(
-        "server", network="one", hostname="web", name="web", detach=True, ports={"8000/tcp": ("127.0.0.1", port)}
-    )
-    assert connects(port)
-    assert docked.containers.run("server", "web:8000", network="one", remove=True) == b"yes\n"
+def test_containers_reach_each_other_by_name_and_the_host_by_published_ports(engine: Engine) -> None:
+    docked, port = client(engine), free_port()
+    networks = docked.networks.create("one"), docked.networks.create("two")
+    web = serve(docked, port, network="one", name="web", init=True)
+    wait_connected(port)
+    assert can_reach(docked, "web", "one")
     web.reload()
     address = web.attrs["NetworkSettings"]["Networks"]["one"]["IPAddress"]
-    with pytest.raises(docker.errors.ContainerError, match="exit status 1"):
-        docked.containers.run("server", f"{address}:8000", network="two", remove=True)
+    assert can_reach(docked, address, "one")
+    assert not can_reach(docked, address, "two")
     pool = IPv4Network((engine.root / "network").read_text().strip())
-    for network in (one, two):
+    for network in networks:
         network.reload()
         assert IPv4Network(network.attrs["IPAM"]["Config"][0]["Subnet"]).subnet_of(pool)
 
 
-def test_a_killed_engine_is_healed_with_its_containers(engine: Engine, image: bytes) -> None:
-    engine.start()
-    docked, port = client(engine, image), free_port()
-    restart = {"Name": "unless-stopped"}
+def test_a_container_reaches_the_host_as_host_gateway(engine: Engine) -> None:
+    docked = client(engine)
+    hosts = docked.containers.run("busybox", ["cat", "/etc/hosts"], extra_hosts={"host": "host-gateway"}, remove=True)
+    pool = IPv4Network((engine.root / "network").read_text().strip())
+    assert f"{next(pool.hosts())}\thost" in hosts.decode()
+
+
+def test_a_killed_engine_is_healed_with_its_containers(engine: Engine) -> None:
+    docked, port = client(engine), free_port()
     docked.networks.create("net")
-    docked.containers.run(
-        "server", network="net", detach=True, restart_policy=restart, ports={"8000/tcp": ("127.0.0.1", port)}
-    )
-    assert connects(port)
+    serve(docked, port, network="net", restart_policy={"Name": "unless-stopped"})
+    wait_connected(port)
     os.kill(dockerd(engine), signal.SIGKILL)
     engine.start()
-    assert connects(port), "the container, its network and its published port are back"
+    wait_connected(port)
 
 
 def test_an_engine_whose_run_files_are_gone_is_healed(engine: Engine) -> None:
     """As after a reboot: /run is empty, the data is there; and a pid file may name somebody else by then."""
-    engine.start()
     engine.stop()
     engine.run.mkdir(parents=True)
     (engine.run / "dockerd.pid").write_text(str(os.getpid()))
@@ -232,97 +201,81 @@ def test_an_engine_whose_run_files_are_gone_is_healed(engine: Engine) -> None:
     assert answers(engine.host)
 
 
-def test_an_engine_that_hangs_is_replaced(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_hangs_is_replaced(other: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(private_engine, "HALF_STARTED_SECONDS", 1.0)
     monkeypatch.setattr(private_engine, "STOP_SECONDS", 1.0)
-    engine.start()
-    frozen = dockerd(engine)
+    other.start()
+    frozen = dockerd(other)
     os.kill(frozen, signal.SIGSTOP)  # it is there, and answers nobody
-    engine.start()
-    assert dockerd(engine) != frozen
+    other.start()
+    assert dockerd(other) != frozen
     assert not processes.is_alive(frozen)
-    assert answers(engine.host)
+    assert answers(other.host)
 
 
-def test_two_engines_run_side_by_side_and_leave_everybody_elses_network_alone(
-    engine: Engine, other: Engine, image: bytes
-) -> None:
+def test_two_engines_run_side_by_side_and_leave_everybody_elses_network_alone(engine: Engine, other: Engine) -> None:
     before = interfaces_and_rules_of_others(engine, other)
-    engine.start()
-    docked, port = client(engine, image), free_port()
-    docked.containers.run("server", detach=True, ports={"8000/tcp": ("127.0.0.1", port)})
+    docked, port = client(engine), free_port()
+    serve(docked, port)
     other.start()
     os.kill(dockerd(other), signal.SIGKILL)
     other.start()  # a second start is when dockerd would delete another engine's docker0
     assert (engine.root / "network").read_text() != (other.root / "network").read_text()
-    assert connects(port)
-    assert client(other, image).containers.list(all=True) == []
+    wait_connected(port)
+    assert client(other).containers.list(all=True) == []
     other.stop()
     assert answers(engine.host)
-    assert connects(port)
+    wait_connected(port)
     assert interfaces_and_rules_of_others(engine, other) == before
 
 
-def test_stopping_leaves_no_process_bridge_rule_or_mount_behind(engine: Engine, image: bytes) -> None:
-    engine.start()
-    docked = client(engine, image)
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_stopped_engine_leaves_no_process_bridge_rule_or_mount(engine: Engine, killed: bool) -> None:
+    docked = client(engine)
     docked.networks.create("net")
-    docked.containers.run("server", network="net", detach=True, restart_policy={"Name": "always"})
+    serve(docked, network="net", restart_policy={"Name": "always"})
     running = traces(engine)
     assert len(running.processes) >= 3
     assert len(running.interfaces) == 2
     assert any("MASQUERADE" in rule for rule in running.rules)
+    if killed:
+        os.kill(dockerd(engine), signal.SIGKILL)
     engine.stop()
     assert traces(engine) == Traces([], [], [], [])
     assert engine.data.is_dir(), "its data stays"
 
 
-def test_stopping_cleans_up_after_a_killed_engine_too(engine: Engine, image: bytes) -> None:
-    engine.start()
-    client(engine, image).containers.run("server", detach=True)
-    os.kill(dockerd(engine), signal.SIGKILL)
-    engine.stop()
-    assert traces(engine) == Traces([], [], [], [])
-
-
-def test_an_engine_works_from_packages_that_are_not_installed(
-    engine: Engine, image: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_engine_works_from_packages_that_are_not_installed(other: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKYARD_ENGINE_PROGRAMS", "unpacked")
     said: list[str] = []
-    engine.start(said.append)
+    other.start(said.append)
     assert any("unpacked from Debian's packages" in line for line in said)
-    program = Path(f"/proc/{dockerd(engine)}/exe").resolve()
+    program = Path(f"/proc/{dockerd(other)}/exe").resolve()
     assert program.is_relative_to(CACHE.resolve())
-    docked = client(engine, image)
-    docked.networks.create("net")
-    docked.containers.run("server", network="net", name="web", detach=True, init=True)
-    assert docked.containers.run("server", "web:8000", network="net", remove=True) == b"yes\n"
-    engine.stop()
-    assert traces(engine) == Traces([], [], [], [])
+    assert client(other).containers.run("busybox", ["echo", "yes"], init=True, remove=True) == b"yes\n"
 
 
-def test_a_full_disk_is_told_before_anything_starts(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told_before_anything_starts(other: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(private_engine, "DISK_BYTES", 1 << 60)
     with pytest.raises(SetupError, match=r"GB free, and a Docker engine needs 3 GB\. free some space"):
-        engine.start()
-    assert not engine.data.exists()
+        other.start()
+    assert not other.data.exists()
 
 
-def test_what_dockerd_says_last_is_told_when_it_ends(engine: Engine) -> None:
-    engine.root.mkdir(parents=True)
-    engine.data.write_text("a file where a folder should be")
+def test_what_dockerd_says_last_is_told_when_it_ends(other: Engine) -> None:
+    other.root.mkdir(parents=True)
+    other.data.write_text("a file where a folder should be")
     with pytest.raises(SetupError, match=r"dockerd ended: .*points to a file"):
-        engine.start()
-    engine.data.unlink()
-    engine.start()
-    assert answers(engine.host)
+        other.start()
+    other.data.unlink()
+    other.start()
+    assert answers(other.host)
 
 
-def test_without_root_one_line_says_so(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_root_one_line_says_so(other: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(SetupError, match="needs root"):
-        engine.start()
+        other.start()
 
 
 def test_elsewhere_than_on_debian_the_missing_programs_are_named(
@@ -372,7 +325,6 @@ def test_a_checkout_gets_a_private_engine_where_none_answers_and_keeps_it(
 def test_the_engine_that_docker_host_names_is_used(
     alone: WorkDir, words: Words, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine.start()
     monkeypatch.setenv("DOCKER_HOST", engine.host)
     assert ensure_engine(alone, words.progress) == engine.host
     assert not alone.engine.exists()

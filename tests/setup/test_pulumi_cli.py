@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -32,117 +33,110 @@ def says(text: str) -> str:
     return f"#!/bin/sh\necho {text}\n"
 
 
-class FakeBuilder:
-    """Writes scripts in place of the three-minute build, and notes what it was asked for."""
+@dataclass
+class Cli:
+    """The Pulumi CLI of a checkout, with scripts in place of the three-minute build."""
 
-    def __init__(self) -> None:
-        self.asked: list[set[str]] = []
+    work: WorkDir
+    words: Words
+    built: list[set[str]] = field(default_factory=list)
+    """What each build was asked for."""
 
-    def __call__(self, work: WorkDir, names: set[str], target: Path, say: Callable[[str], None]) -> None:
-        self.asked.append(set(names))
+    def ensure(self, work: WorkDir | None = None, *, refresh: bool = False) -> None:
+        ensure_pulumi(work or self.work, self.words.progress, refresh=refresh, build=self._build)
+
+    def _build(self, work: WorkDir, names: set[str], target: Path, say: Callable[[str], None]) -> None:
+        self.built.append(set(names))
         for name in names:
             write_program(target / name, says(f"built {name}"))
 
+    def run(self, name: str = "pulumi", work: WorkDir | None = None) -> str:
+        """Run a program as a person does who has taken over `./dockyard env`."""
+        env = {**os.environ, **environment(work or self.work)}
+        done = subprocess.run([name, "version"], env=env, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
 
 @pytest.fixture
-def builder() -> FakeBuilder:
-    return FakeBuilder()
+def cli(work: WorkDir, words: Words) -> Cli:
+    return Cli(work, words)
+
+
+def offer_official(site: DownloadSite) -> None:
+    """Offer the official archive, as it is laid out, with its checksum."""
+    site.offer(SDK, archive({f"pulumi/{name}": says(f"official {name}") for name in PROGRAMS}), LISTING)
 
 
 @pytest.fixture
 def offered(site: DownloadSite) -> DownloadSite:
-    """The official archive, as it is laid out, with its checksum."""
-    programs = {f"pulumi/{name}": says(f"official {name}") for name in PROGRAMS}
-    site.offer(SDK, archive(programs), LISTING)
+    offer_official(site)
     return site
 
 
-def run(work: WorkDir, name: str) -> str:
-    """Run a program as a person does who has taken over `./dockyard env`."""
-    env = {**os.environ, **environment(work)}
-    return subprocess.run([name, "version"], env=env, capture_output=True, text=True, check=True).stdout.strip()
+def test_the_official_download_is_preferred_to_a_build(cli: Cli, offered: DownloadSite) -> None:
+    cli.ensure()
+    assert [cli.run(name) for name in PROGRAMS] == [f"official {name}" for name in PROGRAMS]
+    assert cli.built == []
+    assert f"{VERSION}, official download" in cli.words
 
 
-def test_the_official_download_is_preferred_to_a_build(
-    work: WorkDir, words: Words, offered: DownloadSite, builder: FakeBuilder
-) -> None:
-    ensure_pulumi(work, words.progress, build=builder)
-    assert [run(work, name) for name in PROGRAMS] == [f"official {name}" for name in PROGRAMS]
-    assert builder.asked == []
-    assert f"{VERSION}, official download" in words
-
-
-def test_a_second_checkout_takes_the_download_from_the_cache(
-    work: WorkDir, words: Words, offered: DownloadSite, builder: FakeBuilder, tmp_path: Path
-) -> None:
-    ensure_pulumi(work, words.progress, build=builder)
+def test_a_second_checkout_takes_the_download_from_the_cache(cli: Cli, offered: DownloadSite, tmp_path: Path) -> None:
+    cli.ensure()
+    asked = list(offered.asked)
+    cli.ensure()
+    assert offered.asked == asked, "nothing is asked of the network when the programs are there"
     other = WorkDir(tmp_path / "other")
-    ensure_pulumi(other, words.progress, build=builder)
-    assert run(other, "pulumi") == "official pulumi"
+    cli.ensure(other)
+    assert cli.run(work=other) == "official pulumi"
     assert offered.archives_asked() == [SDK]
 
 
-def test_nothing_is_asked_of_the_network_when_the_programs_are_there(
-    work: WorkDir, words: Words, offered: DownloadSite, builder: FakeBuilder
-) -> None:
-    ensure_pulumi(work, words.progress, build=builder)
-    asked = list(offered.asked)
-    ensure_pulumi(work, words.progress, build=builder)
-    assert offered.asked == asked
-
-
-def test_a_wrong_checksum_is_refused_with_a_clear_word(
-    work: WorkDir, words: Words, site: DownloadSite, builder: FakeBuilder
-) -> None:
+def test_a_wrong_checksum_is_refused_with_a_clear_word(cli: Cli, site: DownloadSite) -> None:
     site.offer(SDK, archive({"pulumi/pulumi": says("tampered")}), LISTING, checksum="a" * 64)
-    ensure_pulumi(work, words.progress, build=builder)
-    assert run(work, "pulumi") == "built pulumi"
-    assert "sent a file whose checksum is wrong: building the engine from its Go modules instead" in words
-    assert not (work.cache / NAME).exists()
+    cli.ensure()
+    assert cli.run() == "built pulumi"
+    assert "sent a file whose checksum is wrong: building the engine from its Go modules instead" in cli.words
+    assert not (cli.work.cache / NAME).exists()
 
 
-def test_a_file_without_a_listed_checksum_is_not_used(
-    work: WorkDir, words: Words, site: DownloadSite, builder: FakeBuilder
-) -> None:
+def test_a_file_without_a_listed_checksum_is_not_used(cli: Cli, site: DownloadSite) -> None:
     site.offer(SDK, archive({"pulumi/pulumi": says("unlisted")}), LISTING)
     site.files[LISTING] = b"nothing of use\n"
-    ensure_pulumi(work, words.progress, build=builder)
-    assert run(work, "pulumi") == "built pulumi"
-    assert "lists no checksum" in words
+    cli.ensure()
+    assert cli.run() == "built pulumi"
+    assert "lists no checksum" in cli.words
     assert site.archives_asked() == []
 
 
 @pytest.mark.parametrize("path", [SDK, LISTING])
 @pytest.mark.parametrize("status", [403, 404, 503])
 def test_a_refusing_site_falls_back_to_the_build_and_says_what_it_answered(
-    work: WorkDir, words: Words, offered: DownloadSite, builder: FakeBuilder, path: str, status: int
+    cli: Cli, offered: DownloadSite, path: str, status: int
 ) -> None:
     offered.trouble[path] = status
-    ensure_pulumi(work, words.progress, build=builder)
-    assert run(work, "pulumi") == "built pulumi"
-    assert f"answered {status}: building the engine from its Go modules instead (about 3 minutes)" in words
+    cli.ensure()
+    assert cli.run() == "built pulumi"
+    assert f"answered {status}: building the engine from its Go modules instead (about 3 minutes)" in cli.words
     assert offered.asked.count(path) == (2 if status == 503 else 1), "only a server in trouble is asked twice"
 
 
-def test_a_broken_off_download_is_tried_twice_and_never_used(
-    work: WorkDir, words: Words, offered: DownloadSite, builder: FakeBuilder
-) -> None:
+def test_a_broken_off_download_is_tried_twice_and_never_used(cli: Cli, offered: DownloadSite) -> None:
     offered.trouble[SDK] = "break"
-    ensure_pulumi(work, words.progress, build=builder)
-    assert run(work, "pulumi") == "built pulumi"
-    assert "broke off after" in words
+    cli.ensure()
+    assert cli.run() == "built pulumi"
+    assert "broke off after" in cli.words
     assert offered.archives_asked() == [SDK, SDK]
-    assert [entry.name for entry in work.cache.iterdir() if entry.name.startswith((NAME, ".new"))] == []
+    assert [entry.name for entry in cli.work.cache.iterdir() if entry.name.startswith((NAME, ".new"))] == []
 
 
 def test_a_hanging_site_is_given_up_with_a_clear_word(
-    work: WorkDir, words: Words, offered: DownloadSite, builder: FakeBuilder, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, offered: DownloadSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(downloads, "STALL_SECONDS", 0.3)
     offered.trouble[SDK] = "hang"
-    ensure_pulumi(work, words.progress, build=builder)
-    assert run(work, "pulumi") == "built pulumi"
-    assert "sent nothing for 0.3 s: building the engine" in words
+    cli.ensure()
+    assert cli.run() == "built pulumi"
+    assert "sent nothing for 0.3 s: building the engine" in cli.words
 
 
 def test_a_network_that_swallows_everything_costs_one_short_wait_for_all_sites(
@@ -161,46 +155,44 @@ def test_a_network_that_swallows_everything_costs_one_short_wait_for_all_sites(
                 waiting.setblocking(False)
                 waiting.connect_ex(server.getsockname())
             sites.append(f"http://127.0.0.1:{server.getsockname()[1]}")
-        began = time.monotonic()
+        durations = []
         for _ in range(50):
+            began = time.monotonic()
             with pytest.raises(downloads.UnavailableError, match=re.escape("127.0.0.1")):
                 check_reach(sites)
-        # Fifty calls that each waited would take 20 s at least.
-        assert time.monotonic() - began < 10
+            durations.append(time.monotonic() - began)
+        # Only the first call waits: the answer is remembered for all sites.
+        assert sorted(durations)[25] < durations[0] / 10
 
 
-def test_a_closed_port_is_told_at_once(
-    work: WorkDir, words: Words, builder: FakeBuilder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_closed_port_is_told_at_once(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKYARD_PULUMI_DOWNLOADS", "http://127.0.0.1:9")
     monkeypatch.setenv("DOCKYARD_GITHUB_DOWNLOADS", "http://127.0.0.1:9")
-    ensure_pulumi(work, words.progress, build=builder)
-    assert run(work, "pulumi") == "built pulumi"
-    assert "127.0.0.1:9 is out of reach" in words
+    cli.ensure()
+    assert cli.run() == "built pulumi"
+    assert "127.0.0.1:9 is out of reach" in cli.words
 
 
 def test_what_one_checkout_built_another_takes_without_asking_the_network(
-    work: WorkDir, words: Words, site: DownloadSite, builder: FakeBuilder, tmp_path: Path
+    cli: Cli, site: DownloadSite, tmp_path: Path
 ) -> None:
-    ensure_pulumi(work, words.progress, build=builder)
+    cli.ensure()
     asked = list(site.asked)
     other = WorkDir(tmp_path / "other")
-    ensure_pulumi(other, words.progress, build=builder)
-    assert run(other, "pulumi") == "built pulumi"
-    assert builder.asked == [set(PROGRAMS)]
+    cli.ensure(other)
+    assert cli.run(work=other) == "built pulumi"
+    assert cli.built == [set(PROGRAMS)]
     assert site.asked == asked
 
 
-def test_a_refresh_takes_the_official_download_in_place_of_what_was_built(
-    work: WorkDir, words: Words, site: DownloadSite, builder: FakeBuilder
-) -> None:
-    ensure_pulumi(work, words.progress, build=builder)
-    assert run(work, "pulumi") == "built pulumi"
-    site.offer(SDK, archive({f"pulumi/{name}": says(f"official {name}") for name in PROGRAMS}), LISTING)
-    ensure_pulumi(work, words.progress, build=builder)
-    assert run(work, "pulumi") == "built pulumi"
-    ensure_pulumi(work, words.progress, refresh=True, build=builder)
-    assert run(work, "pulumi") == "official pulumi"
+def test_a_refresh_takes_the_official_download_in_place_of_what_was_built(cli: Cli, site: DownloadSite) -> None:
+    cli.ensure()
+    assert cli.run() == "built pulumi"
+    offer_official(site)
+    cli.ensure()
+    assert cli.run() == "built pulumi"
+    cli.ensure(refresh=True)
+    assert cli.run() == "official pulumi"
 
 
 def install_on_path(folder: Path, version: str, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]) -> None:
@@ -210,75 +202,55 @@ def install_on_path(folder: Path, version: str, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_recent_pulumi_on_path_is_used_as_it_is(
-    work: WorkDir,
-    words: Words,
-    offered: DownloadSite,
-    builder: FakeBuilder,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    cli: Cli, offered: DownloadSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install_on_path(tmp_path / "own", "v3.240.1", monkeypatch, PROGRAMS)
-    ensure_pulumi(work, words.progress, build=builder)
-    assert run(work, "pulumi") == "v3.240.1"
-    assert run(work, "pulumi-language-python") == "installed pulumi-language-python"
-    assert "3.240.1 from PATH" in words
+    cli.ensure()
+    assert cli.run() == "v3.240.1"
+    assert cli.run("pulumi-language-python") == "installed pulumi-language-python"
+    assert "3.240.1 from PATH" in cli.words
     assert offered.asked == []
 
 
 def test_a_pulumi_on_path_that_is_too_old_is_left_aside(
-    work: WorkDir,
-    words: Words,
-    offered: DownloadSite,
-    builder: FakeBuilder,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    cli: Cli, offered: DownloadSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install_on_path(tmp_path / "own", "v3.119.0", monkeypatch, PROGRAMS)
-    ensure_pulumi(work, words.progress, build=builder)
-    assert run(work, "pulumi") == "official pulumi"
-    assert "is v3.119.0, older than 3.200: not used" in words
+    cli.ensure()
+    assert cli.run() == "official pulumi"
+    assert "is v3.119.0, older than 3.200: not used" in cli.words
 
 
 def test_a_pulumi_on_path_without_its_python_host_gets_what_it_lacks_and_no_more(
-    work: WorkDir,
-    words: Words,
-    site: DownloadSite,
-    builder: FakeBuilder,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    cli: Cli, site: DownloadSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install_on_path(tmp_path / "own", "v3.240.1", monkeypatch, ("pulumi", "pulumi-language-python-exec"))
-    ensure_pulumi(work, words.progress, build=builder)
-    assert builder.asked == [{"pulumi-language-python", "pulumi-resource-pulumi-python"}]
-    assert run(work, "pulumi") == "v3.240.1"
-    assert run(work, "pulumi-language-python-exec") == "installed pulumi-language-python-exec"
-    assert run(work, "pulumi-language-python") == "built pulumi-language-python"
-    homes = {(work.bin / name).resolve().parent for name in PROGRAMS[1:]}
+    cli.ensure()
+    assert cli.built == [{"pulumi-language-python", "pulumi-resource-pulumi-python"}]
+    assert cli.run() == "v3.240.1"
+    assert cli.run("pulumi-language-python-exec") == "installed pulumi-language-python-exec"
+    assert cli.run("pulumi-language-python") == "built pulumi-language-python"
+    homes = {(cli.work.bin / name).resolve().parent for name in PROGRAMS[1:]}
     assert len(homes) == 1, "the engine warns of a language host that does not lie beside it"
 
 
 def test_a_pulumi_that_has_gone_since_is_replaced(
-    work: WorkDir,
-    words: Words,
-    offered: DownloadSite,
-    builder: FakeBuilder,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    cli: Cli, offered: DownloadSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install_on_path(tmp_path / "own", "v3.240.1", monkeypatch, PROGRAMS)
-    ensure_pulumi(work, words.progress, build=builder)
+    cli.ensure()
     (tmp_path / "own/pulumi").unlink()
-    ensure_pulumi(work, words.progress, build=builder)
-    assert run(work, "pulumi") == "official pulumi"
+    cli.ensure()
+    assert cli.run() == "official pulumi"
 
 
 def test_elsewhere_than_on_linux_there_is_no_build_but_a_clear_line(
-    work: WorkDir, words: Words, site: DownloadSite, builder: FakeBuilder, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, site: DownloadSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platform.system", lambda: "Darwin")
     with pytest.raises(SetupError, match=r"pulumi cannot be downloaded: .* answered 404\. install pulumi"):
-        ensure_pulumi(work, words.progress, build=builder)
-    assert builder.asked == []
+        cli.ensure()
+    assert cli.built == []
 
 
 def test_the_go_module_has_the_version_of_the_pinned_python_package() -> None:

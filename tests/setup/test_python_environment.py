@@ -7,22 +7,20 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import wait_until
 from toolchain import bootstrap
 from toolchain.workdir import CHECKOUT
 
 PACKAGE = "dockyard_test_package"
 
 
-@pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a folder with one small wheel, and have pip look there and nowhere else."""
-    folder = tmp_path / "index"
+def make_index(folder: Path) -> Path:
+    """Make a package index of one small wheel."""
     folder.mkdir()
     with zipfile.ZipFile(folder / f"{PACKAGE}-1.0-py3-none-any.whl", "w") as wheel:
         info = f"{PACKAGE}-1.0.dist-info"
@@ -32,17 +30,11 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
         wheel.writestr(f"{info}/RECORD", "")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     return folder
 
 
-@pytest.fixture
-def checkout(tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small checkout: the script, the bootstrap, one requirement, and an `ops` that says where it runs."""
-    monkeypatch.setenv("DOCKYARD_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("DOCKYARD_PYTHON", sys.executable)
-    folder = tmp_path / "check out"
+def make_checkout(folder: Path) -> Path:
+    """Make a small checkout: the script, the bootstrap, one requirement, and an `ops` that prints its arguments."""
     (folder / "toolchain").mkdir(parents=True)
     (folder / "ops").mkdir()
     shutil.copy(CHECKOUT / "dockyard", folder)
@@ -53,63 +45,96 @@ def checkout(tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return folder
 
 
+def use(index: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have pip look in an index of wheels and nowhere else, and `dockyard` use a cache."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    monkeypatch.setenv("DOCKYARD_CACHE", str(cache))
+    monkeypatch.setenv("DOCKYARD_PYTHON", sys.executable)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Path:
+    return make_index(tmp_path / "index")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout without an environment yet, and an empty cache."""
+    use(index, tmp_path / "cache", monkeypatch)
+    return make_checkout(tmp_path / "check out")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A checkout after its first call, and what that call printed."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        use(make_index(folder / "index"), folder / "cache", monkeypatch)
+        return folder, call(make_checkout(folder / "check out") / "dockyard", "up", "dev")
+
+
+@pytest.fixture
+def ready(made: tuple[Path, subprocess.CompletedProcess[str]], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout that has its environment; tests leave that as it is."""
+    folder, first = made
+    assert first.returncode == 0, first.stderr
+    use(folder / "index", folder / "cache", monkeypatch)
+    return folder / "check out"
+
+
 def call(script: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(script), *arguments], cwd=cwd, capture_output=True, text=True)
 
 
-def test_a_fresh_checkout_makes_its_environment_and_runs_the_command(checkout: Path) -> None:
-    done = call(checkout / "dockyard", "up", "dev")
-    assert done.stdout == "42 up dev\n", done.stderr
-    assert "✓ Python environment" in done.stderr
+def test_a_fresh_checkout_makes_its_environment_and_runs_the_command(
+    made: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    _, first = made
+    assert first.stdout == "42 up dev\n", first.stderr
+    assert "✓ Python environment" in first.stderr
 
 
-def test_the_second_call_has_nothing_to_make_and_says_nothing(checkout: Path) -> None:
-    call(checkout / "dockyard")
-    began = time.monotonic()
-    done = call(checkout / "dockyard", "status")
+def test_the_second_call_has_nothing_to_make_and_says_nothing(ready: Path) -> None:
+    files = [path for path in (ready / ".dockyard").rglob("*") if path.suffix != ".pyc"]
+    before = {path: path.stat().st_mtime_ns for path in files if path.is_file()}
+    done = call(ready / "dockyard", "status")
     assert (done.stdout, done.stderr) == ("42 status\n", "")
-    assert time.monotonic() - began < 5.0
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "a quick call makes nothing anew"
 
 
-def test_it_runs_from_any_folder_and_through_symbolic_links(checkout: Path, tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    (elsewhere / "ops").mkdir(parents=True)  # a folder of the same name must not be taken for ours
-    (elsewhere / "ops/__main__.py").write_text("print('somebody else')\n")
-    (elsewhere / "one").symlink_to(checkout / "dockyard")
-    (elsewhere / "two").symlink_to("one")
-    assert call(elsewhere / "two", "x", cwd=elsewhere).stdout == "42 x\n"
+def test_it_runs_from_any_folder_and_through_symbolic_links(ready: Path, tmp_path: Path) -> None:
+    (tmp_path / "ops").mkdir()  # a folder of the same name must not be taken for ours
+    (tmp_path / "ops/__main__.py").write_text("print('somebody else')\n")
+    (tmp_path / "one").symlink_to(ready / "dockyard")
+    (tmp_path / "two").symlink_to("one")
+    assert call(tmp_path / "two", "x", cwd=tmp_path).stdout == "42 x\n"
 
 
-def test_changed_requirements_make_the_environment_anew(checkout: Path) -> None:
-    call(checkout / "dockyard")
+def test_a_second_checkout_needs_no_index(ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "no index"))
+    assert call(make_checkout(tmp_path / "second") / "dockyard").stdout == "42\n"
+
+
+def test_a_changed_or_moved_checkout_makes_its_environment_anew(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "requirements.txt").write_text("no-such-package==9.9\n")
+    done = call(checkout / "dockyard")
+    assert done.returncode == 1
+    assert "✗ Python environment: pip could not install the packages: ERROR: No matching distribution" in done.stderr
     (checkout / "requirements.txt").write_text(f"# a comment\n{PACKAGE}==1.0\n")
     done = call(checkout / "dockyard")
-    assert "✓ Python environment" in done.stderr
-    assert call(checkout / "dockyard").stderr == ""
-
-
-def test_a_moved_checkout_makes_its_environment_anew(checkout: Path, tmp_path: Path) -> None:
-    call(checkout / "dockyard")
+    assert (done.stdout, "✓ Python environment" in done.stderr) == ("42\n", True)
     checkout.rename(tmp_path / "moved")
     done = call(tmp_path / "moved/dockyard", "x")
-    assert done.stdout == "42 x\n"
-    assert "✓ Python environment" in done.stderr
-
-
-def test_a_second_checkout_needs_no_index(checkout: Path, index: Path, tmp_path: Path) -> None:
-    call(checkout / "dockyard")
-    shutil.rmtree(index)
-    shutil.copytree(checkout, tmp_path / "second", ignore=shutil.ignore_patterns(".dockyard"))
-    assert call(tmp_path / "second/dockyard").stdout == "42\n"
+    assert (done.stdout, "✓ Python environment" in done.stderr) == ("42 x\n", True)
+    assert call(tmp_path / "moved/dockyard").stderr == ""
 
 
 def test_a_killed_installation_is_healed_by_the_next_call(checkout: Path) -> None:
     process = subprocess.Popen(
         [str(checkout / "dockyard")], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 60
-    while not (checkout / ".dockyard/venv/bin/python").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until((checkout / ".dockyard/venv/bin/python").exists, "the environment has its Python")
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (checkout / ".dockyard/venv" / bootstrap.MARKER).exists(), "the kill came too late to prove anything"
@@ -125,15 +150,6 @@ def test_two_calls_at_once_make_one_environment(checkout: Path) -> None:
     assert [out for out, _ in said] == ["42\n", "42\n"]
     assert sum("✓ Python environment" in err for _, err in said) == 1
     assert sum("waiting for another dockyard" in err for _, err in said) == 1
-
-
-def test_a_package_that_cannot_be_had_is_told_in_one_line_and_healed_later(checkout: Path) -> None:
-    (checkout / "requirements.txt").write_text("no-such-package==9.9\n")
-    done = call(checkout / "dockyard")
-    assert done.returncode == 1
-    assert "✗ Python environment: pip could not install the packages: ERROR: No matching distribution" in done.stderr
-    (checkout / "requirements.txt").write_text(f"{PACKAGE}==1.0\n")
-    assert call(checkout / "dockyard").stdout == "42\n"
 
 
 def test_without_a_recent_python_one_line_says_so(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +43,7 @@ class Checkout:
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """The variables that `./dockyard env` exports, on top of a clean environment. Needs a checkout that is set up."""
+        """The variables that `./dockyard env` exports, on top of a clean environment. The checkout must be set up."""
         printed = subprocess.run(
             ["/bin/sh", "-c", 'eval "$(./dockyard env)"; env -0'],
             cwd=self.folder,
@@ -117,3 +119,19 @@ def copy_checkout(folder: Path) -> Checkout:
             ["git", "-c", "user.name=test", "-c", "user.email=test@example.com", *command], cwd=folder, check=True
         )
     return Checkout(folder)
+
+
+@contextlib.contextmanager
+def disposable_checkout() -> Iterator[Checkout]:
+    """Yield a copy of the tree; at the end its engine and its folder are removed, with every stack that is left.
+
+    For a session fixture: no test needs a `down` to clean up.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="dockyard-checkout-"))
+    checkout = copy_checkout(folder)
+    try:
+        yield checkout
+    finally:
+        stopped = checkout.dockyard("stop")
+        shutil.rmtree(folder)
+        assert stopped.code == 0, stopped.output

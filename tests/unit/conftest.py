@@ -15,6 +15,7 @@ from components.context import StackContext
 from settings.container import Limits
 from settings.docker import Docker
 from settings.loader import Settings, load, read_stack_file
+from tests.support.dotenv import Shop
 from toolchain.progress import Progress
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -72,3 +73,9 @@ def printed() -> io.StringIO:
 def progress(printed: io.StringIO) -> Progress:
     """Tells into memory."""
     return Progress(Console(file=printed, width=200))
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shop:
+    """A checkout with one stack, to import `.env` files into."""
+    return Shop(tmp_path, monkeypatch, capsys)

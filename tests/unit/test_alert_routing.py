@@ -138,6 +138,12 @@ class TestRoutes:
         assert (critical["group_wait"], critical["group_interval"], critical["repeat_interval"]) == ("10s", "1m", "4h")
         assert (rest["group_wait"], rest["group_interval"], rest["repeat_interval"]) == ("30s", "5m", "12h")
 
+    def test_a_pace_can_be_as_short_as_a_second(self):
+        short = {"wait": "1s", "interval": "2s", "repeat": "1h"}
+        config = config_of(alerts_of({"all": {"type": "discord", "webhook": "ops"}}, critical=short))
+        critical, _ = routes_to(config, "all")
+        assert (critical["group_wait"], critical["group_interval"], critical["repeat_interval"]) == ("1s", "2s", "1h")
+
     def test_a_synthetic_alert_comes_first_and_reaches_its_one_receiver_at_once(self):
         config = config_of(alerts_of(heartbeat="pulse"))
         first = config["route"]["routes"][:3]

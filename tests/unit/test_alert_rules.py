@@ -138,6 +138,26 @@ def test_what_is_shipped_is_changed_by_the_settings_and_shown_on_the_dashboards(
     assert shown(settings).limit("DiskSpaceLow") == 0.25
 
 
+def intervals(settings) -> set[str | None]:
+    """Return the intervals of all groups of rules, metrics' and logs'."""
+    files = {**rules(settings, "http://grafana"), **log_rules(settings, "http://grafana")}
+    return {group.get("interval") for text in files.values() for group in yaml.safe_load(text)["groups"]}
+
+
+def test_rule_interval_replaces_the_interval_of_every_group(shop_settings):
+    assert intervals(shop_settings()) == {None, "30s", "1m", "2m"}
+    # A group without an interval is evaluated at the global one: see test_monitoring_stack.py.
+    assert intervals(shop_settings(product={"monitoring": {"prometheus": {"rule_interval": "2s"}}})) == {None, "2s"}
+
+
+def test_rule_interval_leaves_the_rules_themselves_unchanged(shop_settings):
+    own = rules(shop_settings(), "http://grafana")
+    faster = rules(shop_settings(product={"monitoring": {"prometheus": {"rule_interval": "2s"}}}), "http://grafana")
+    for name, text in own.items():
+        groups = [group["rules"] for group in yaml.safe_load(text)["groups"]]
+        assert [group["rules"] for group in yaml.safe_load(faster[name])["groups"]] == groups
+
+
 def test_the_line_of_an_alert_that_is_switched_off_is_drawn_all_the_same(shop_settings):
     settings = shop_settings(product={"monitoring": {"thresholds": {"HighErrorRate": {"enabled": False}}}})
     assert "HighErrorRate" not in alert_names(rules(settings, "http://grafana")["http.yml"])

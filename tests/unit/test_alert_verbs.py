@@ -1,7 +1,6 @@
-"""`alert-test` and `amtool`: which receivers and containers they mean, and what they say where there is none."""
+"""`alert-test` and `amtool`: their receivers and containers, and their errors where there are none."""
 
 import getpass
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,22 +8,28 @@ import pytest
 from ops.alert_test import chosen
 from ops.amtool import _author, instances, run_amtool
 from settings.loader import Configuration, load
-from tests.unit.test_ops_status import Engine, attrs, container
+from tests.support.checkout import SOURCE
+from tests.support.fake_docker import FakeDocker
+from tests.support.states import container
 from toolchain.progress import SetupError
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def settings_of(environment: str = "production", **alerts):
-    said = {"product": "products/tumulte.yaml", "environment": environment, "alerts": alerts}
-    said["preview_without_secrets"] = True
-    return load(Configuration(said, frozenset()), "prod", checkout=ROOT, preview=True)
+    values = {"product": "products/tumulte.yaml", "environment": environment, "alerts": alerts}
+    values["preview_without_secrets"] = True
+    return load(Configuration(values, frozenset()), "prod", checkout=SOURCE, preview=True)
 
 
-def test_all_receivers_of_the_environment_are_meant_unless_one_is_named():
-    assert chosen(settings_of(), None) == ["monitoring", "alertes-critiques"]
-    assert chosen(settings_of(heartbeat="beat"), None)[-1] == "heartbeat"
-    assert chosen(settings_of(), "monitoring") == ["monitoring"]
+@pytest.mark.parametrize(
+    ("alerts", "receiver", "receivers"),
+    [
+        ({}, None, ["monitoring", "alertes-critiques"]),
+        ({"heartbeat": "beat"}, None, ["monitoring", "alertes-critiques", "heartbeat"]),
+        ({}, "monitoring", ["monitoring"]),
+    ],
+)
+def test_all_receivers_of_the_environment_are_tried_unless_one_is_named(alerts, receiver, receivers):
+    assert chosen(settings_of(**alerts), receiver) == receivers
 
 
 @pytest.mark.parametrize(
@@ -35,14 +40,14 @@ def test_all_receivers_of_the_environment_are_meant_unless_one_is_named():
         (settings_of("development"), "monitoring", "told in staging, production only", "environments"),
     ],
 )
-def test_who_cannot_be_told_is_said_and_what_to_do(settings, receiver, message, remedy):
+def test_a_receiver_that_cannot_be_tried_is_refused_with_a_remedy(settings, receiver, message, remedy):
     with pytest.raises(SetupError) as raised:
         chosen(settings, receiver)
     assert message in raised.value.message
     assert remedy in raised.value.remedy
 
 
-def test_a_stack_without_receivers_says_so_and_where_to_name_them():
+def test_a_stack_without_receivers_is_refused():
     settings = settings_of()
     nobody = settings.product.alerts.model_copy(update={"receivers": {}})
     with pytest.raises(SetupError) as raised:
@@ -56,42 +61,39 @@ def ready(resources, client):
     return SimpleNamespace(engine=engine, settings=settings_of(), docker_client=lambda: client)
 
 
-def test_every_running_alertmanager_is_asked_the_first_one_first():
+def test_every_running_alertmanager_is_asked_in_order():
     names = ["alertmanager-2", "alertmanager", "alertmanager-3", "backend"]
-    client = Engine(**{f"{name}-id": attrs() for name in names})
-    client.known["alertmanager-3-id"]["State"]["Status"] = "exited"
+    client = FakeDocker()
+    for name in names:
+        status = "exited" if name == "alertmanager-3" else "running"
+        client.add_container(name, status=status, labels={"dockyard.service": name})
     found = instances(ready([container(name) for name in names], client))
-    assert [one.id for one in found] == ["alertmanager-id", "alertmanager-2-id"]
+    assert [instance.id for instance in found] == ["alertmanager", "alertmanager-2"]
 
 
-def test_where_none_runs_that_is_said_with_how_it_is():
-    client = Engine(**{"alertmanager-id": attrs("unhealthy")})
+def test_a_stack_without_a_running_alertmanager_is_refused_with_its_health():
+    client = FakeDocker()
+    client.add_container("alertmanager", health="unhealthy")
     with pytest.raises(SetupError, match="alertmanager is unhealthy"):
         instances(ready([container("alertmanager")], client))
 
 
 def test_amtool_gets_every_argument_and_its_output_and_exit_code_come_back(capfd):
-    ran = []
-
-    class Api:
-        def exec_create(self, container, command):
-            ran.append((container, command))
-            return {"Id": "run"}
-
-        def exec_start(self, run, *, stream, demux):
-            return iter([(b"one\n", None), (None, b"two\n")])
-
-        def exec_inspect(self, run):
-            return {"ExitCode": 3}
-
-    code = run_amtool(Api(), "am-id", ["silence", "query", "--expired"])
-    assert code == 3
-    assert ran == [("am-id", ["amtool", "--alertmanager.url=http://127.0.0.1:9093", "silence", "query", "--expired"])]
-    said = capfd.readouterr()
-    assert (said.out, said.err) == ("one\n", "two\n")
+    client = FakeDocker()
+    client.add_container("am", run=lambda _: (3, b"one\n", b"two\n"))
+    assert run_amtool(client.api, "am", ["silence", "query", "--expired"]) == 3
+    arguments = ["amtool", "--alertmanager.url=http://127.0.0.1:9093", "silence", "query", "--expired"]
+    assert client.api.executed == [("am", arguments)]
+    assert capfd.readouterr() == ("one\n", "two\n")
 
 
-def test_a_silence_gets_the_person_as_its_author():
-    assert _author(["silence", "add", "alertname=X"]) == [f"--author={getpass.getuser()}"]
-    assert _author(["silence", "add", "-a", "me", "alertname=X"]) == []
-    assert _author(["silence", "query"]) == []
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (["silence", "add", "alertname=X"], [f"--author={getpass.getuser()}"]),
+        (["silence", "add", "-a", "me", "alertname=X"], []),
+        (["silence", "query"], []),
+    ],
+)
+def test_a_silence_gets_the_person_as_its_author(arguments, options):
+    assert _author(arguments) == options

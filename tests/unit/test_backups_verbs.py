@@ -1,16 +1,17 @@
-"""The verbs of backups: what is listed, what a person may name, and what is refused before anything is done."""
+"""The verbs of backups: what they list, which names they accept, and what they refuse before they do anything."""
 
 from __future__ import annotations
 
 import io
 import tarfile
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
-from rich.console import Console
 
 from ops.backups import command, inside, listing
 from ops.backups.listing import merged
+from ops.backups.point_in_time import parse_moment
 from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
@@ -46,7 +47,7 @@ def listed():
     return sorted(merged("postgres", {"volume": VOLUME, "s3": COPIES}), key=lambda one: one.made)
 
 
-def test_a_backup_and_its_copy_are_one_line_and_what_was_not_read_back_is_none(listed):
+def test_a_backup_and_its_copy_are_one_line(listed):
     assert [(one.name, sorted(one.ids), one.verified) for one in listed] == [
         ("postgres-20261121T021500Z", ["s3", "volume"], "read back"),
         ("postgres-20261122T021500Z", ["volume"], "read back"),
@@ -55,32 +56,36 @@ def test_a_backup_and_its_copy_are_one_line_and_what_was_not_read_back_is_none(l
     assert listed[0].size == 1000
 
 
-def test_the_latest_is_the_latest_that_has_a_manifest_in_that_place(listed):
+def test_the_latest_backup_is_the_latest_with_a_manifest_in_its_place(listed):
     assert command._chosen(listed, "latest", "volume", "shop").ids["volume"] == "c" * 64
     assert command._chosen(listed, "latest", "s3", "shop").ids["s3"] == "1" * 64
     with pytest.raises(SetupError, match=r"no good backup lies in s3.*backup shop"):
         command._chosen(listed[1:], "latest", "s3", "shop")
 
 
-def test_one_is_known_by_its_name_and_by_the_beginning_of_any_of_its_ids(listed):
-    for words in ("postgres-20261121T021500Z", "aaaa", "a" * 64, "1111"):
-        assert command._chosen(listed, words, "volume", "shop") is listed[0]
-    assert command._chosen(listed, "aaa", "volume", "shop") is None, "three characters may be anything"
-    assert command._chosen(listed, "ffff", "volume", "shop") is None
+@pytest.mark.parametrize("name", ["postgres-20261121T021500Z", "aaaa", "a" * 64, "1111"])
+def test_a_backup_is_known_by_its_name_and_the_beginning_of_its_ids(listed, name):
+    assert command._chosen(listed, name, "volume", "shop") is listed[0]
 
 
-def test_one_that_lies_elsewhere_is_told_with_where(listed):
+# Three characters may be the beginning of anything.
+@pytest.mark.parametrize("name", ["aaa", "ffff"])
+def test_a_backup_is_not_known_by_less(listed, name):
+    assert command._chosen(listed, name, "volume", "shop") is None
+
+
+def test_a_backup_in_another_place_is_reported_with_that_place(listed):
     with pytest.raises(SetupError, match=r"does not lie in s3, but in volume.*leave out --from s3"):
         command._chosen(listed, "cccc", "s3", "shop")
 
 
-def test_dumps_from_before_releases_are_listed_by_their_names():
+def test_a_dump_from_before_a_release_is_listed_by_its_name():
     (one,) = listing.dumps("before-migrate-20261121T101112Z.dump 2048 1795256000\n")
     assert one.known_as("before-migrate-20261121T101112Z.dump")
     assert (one.size, one.ids) == (2048, {"dumps": "/dumps/before-migrate-20261121T101112Z.dump"})
 
 
-def test_no_name_is_cut_in_the_table(listed, capsys, monkeypatch):
+def test_the_table_cuts_no_name(listed, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     listing.print_backups("Backups of shop", listed)
     printed = capsys.readouterr().out
@@ -88,7 +93,7 @@ def test_no_name_is_cut_in_the_table(listed, capsys, monkeypatch):
     assert "volume, s3" in printed
 
 
-def test_a_file_goes_into_the_container_as_an_archive_that_tar_reads(tmp_path):
+def test_a_file_is_packed_for_the_container_as_a_tar_archive(tmp_path):
     file = tmp_path / "a.dump"
     file.write_bytes(b"x" * 3_000_001)
     archive = b"".join(inside._packed(file, "upload", 999))
@@ -99,97 +104,111 @@ def test_a_file_goes_into_the_container_as_an_archive_that_tar_reads(tmp_path):
     assert len(archive) % tarfile.BLOCKSIZE == 0
 
 
-class Played:
-    """A container of Postgres' backups that notes what is run in it."""
+class FakeStore:
+    """The container of a store's backups; it records what is run in it, which ends with one exit code."""
 
     store = "postgres"
     variables = {"PGDATABASE": "shop", "RESTIC_REPOSITORY": "/backups/postgres"}
 
     def __init__(self, code: int = 0) -> None:
-        self.code, self.ran = code, []
+        self.code, self.commands = code, []
 
     def run(self, *words: str) -> int:
-        self.ran.append(" ".join(words))
+        self.commands.append(" ".join(words))
         return self.code
 
 
 @pytest.fixture
-def stage(monkeypatch, listed):
-    def make(environment: str = "production", code: int = 0):
-        played = Played(code)
-        settings = SimpleNamespace(stack=SimpleNamespace(environment=environment))
-        ready = SimpleNamespace(settings=settings)
-        monkeypatch.setattr(command, "open_stack", lambda *_: (ready, {"postgres": played}))
+def store(monkeypatch, listed):
+    """Return a function that makes a stack with one store."""
+
+    def make(environment: str = "production", code: int = 0) -> FakeStore:
+        store = FakeStore(code)
+        ready = SimpleNamespace(settings=SimpleNamespace(stack=SimpleNamespace(environment=environment)))
+        monkeypatch.setattr(command, "open_stack", lambda *_: (ready, {"postgres": store}))
         monkeypatch.setattr(command, "backups_of", lambda *_: listed)
-        return played
+        return store
 
     return make
 
 
-def quiet() -> Progress:
-    return Progress(Console(file=io.StringIO()))
-
-
 def restore(what: str | None, **options) -> int:
-    return command.restore(WorkDir(), "shop", what, quiet(), **options)
+    return command.restore(WorkDir(), "shop", what, Progress(quiet=True), **options)
 
 
-def test_a_restore_names_the_snapshot_and_touches_nothing_else(stage):
-    played = stage()
-    assert restore("latest", to="copy") == 0
-    assert played.ran == [f"/bin/sh /run/backup/restore-postgres.sh restore {'c' * 64} copy"]
-
-
-def test_a_restore_from_s3_takes_the_id_of_there(stage):
-    played = stage()
-    assert restore("latest", to="copy", place="s3") == 0
-    assert played.ran == [f"/bin/sh /run/backup/restore-postgres.sh --from s3 restore {'1' * 64} copy"]
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [({}, f"restore {'c' * 64} copy"), ({"place": "s3"}, f"--from s3 restore {'1' * 64} copy")],
+)
+def test_a_restore_runs_the_script_with_the_snapshot_of_its_place(store, options, arguments):
+    backups = store()
+    assert restore("latest", to="copy", **options) == 0
+    assert backups.commands == [f"/bin/sh /run/backup/restore-postgres.sh {arguments}"]
 
 
 @pytest.mark.parametrize("typed", ["", "copy", "yes"])
-def test_a_swap_needs_the_databases_name_typed_and_asks_before_anything_is_restored(stage, monkeypatch, typed):
-    played = stage()
+def test_a_swap_needs_the_databases_name_before_anything_is_restored(store, monkeypatch, typed):
+    backups = store()
     monkeypatch.setattr(command.typer, "prompt", lambda *_, **__: typed)
     with pytest.raises(SetupError, match="nothing was changed"):
         restore("latest", to="copy", swap=True)
-    assert played.ran == []
+    assert backups.commands == []
 
 
 @pytest.mark.parametrize(("environment", "yes"), [("development", False), ("production", True)])
-def test_in_development_and_with_yes_nothing_is_asked(stage, monkeypatch, environment, yes):
-    played = stage(environment)
+def test_a_swap_asks_nothing_in_development_or_after_yes(store, monkeypatch, environment, yes):
+    backups = store(environment)
     monkeypatch.setattr(command.typer, "prompt", lambda *_, **__: pytest.fail("it asked"))
     assert restore(None, to="copy", swap=True, yes=yes) == 0
-    assert played.ran == ["/bin/sh /run/backup/restore-postgres.sh swap copy"]
+    assert backups.commands == ["/bin/sh /run/backup/restore-postgres.sh swap copy"]
 
 
-def test_what_could_not_be_restored_is_not_swapped_in(stage):
-    played = stage(code=1)
+def test_a_failed_restore_is_not_swapped_in(store):
+    backups = store(code=1)
     assert restore("latest", to="copy", swap=True, yes=True) == 1
-    assert len(played.ran) == 1
+    assert len(backups.commands) == 1
 
 
 @pytest.mark.parametrize("name", [None, "", "1st", "a b", "x'y", "a" * 41])
-def test_a_database_needs_a_plain_name(stage, name):
-    played = stage()
+def test_a_database_needs_a_plain_name(store, name):
+    backups = store()
     with pytest.raises(SetupError, match="the name of a new database is needed"):
         restore("latest", to=name)
-    assert played.ran == []
+    assert backups.commands == []
 
 
-def test_what_is_neither_backup_nor_file_is_told_with_what_there_is(stage):
-    stage()
+def test_an_unknown_backup_is_answered_with_the_known_ones(store):
+    store()
     with pytest.raises(SetupError, match=r"nothing is no backup and no file.*postgres-20261123T021500Z"):
         restore("nothing", to="copy")
 
 
-def test_a_backup_that_fails_makes_the_verb_fail_and_says_what_is_left(stage):
-    stage(code=1)
+def test_a_failed_backup_fails_the_verb(store):
+    store(code=1)
     with pytest.raises(SetupError, match=r"no good backup of postgres.*still there"):
-        command.backup(WorkDir(), "shop", None, quiet())
+        command.backup(WorkDir(), "shop", None, Progress(quiet=True))
 
 
-def test_a_store_without_backups_is_told(stage):
-    stage()
+def test_a_store_without_backups_is_refused(store):
+    store()
     with pytest.raises(SetupError, match="takes backups of redis runs; of others: postgres"):
-        command.backup(WorkDir(), "shop", "redis", quiet())
+        command.backup(WorkDir(), "shop", "redis", Progress(quiet=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-11-21 12:00:00+00", "2026-11-21 12:00:00.000000+00"),
+        ("2026-11-21T12:00:00.5+02:00", "2026-11-21 10:00:00.500000+00"),
+        ("2026-11-21 12:00", "2026-11-21 12:00:00.000000+00"),
+        ("2026-11-21T12:00:00Z", "2026-11-21 12:00:00.000000+00"),
+    ],
+)
+def test_a_moment_is_read_in_its_zone_or_in_utc(text, moment):
+    assert parse_moment(text, datetime(2026, 11, 22, tzinfo=UTC)) == moment
+
+
+@pytest.mark.parametrize(("text", "reason"), [("yesterday", "no time"), ("2026-11-23 00:00:00Z", "still to come")])
+def test_a_moment_to_come_and_a_text_that_is_none_are_refused(text, reason):
+    with pytest.raises(SetupError, match=reason):
+        parse_moment(text, datetime(2026, 11, 22, tzinfo=UTC))

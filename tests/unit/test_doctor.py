@@ -15,7 +15,8 @@ from ops.doctor.findings import FAILED, UNTOLD, WELL, Finding, Report, Scored
 from ops.doctor.seen import Container, Seen
 from settings.loader import load, read_stack_file
 from settings.problems import SettingsError
-from tests.unit.checkouts import CHECKOUT
+from tests.support.checkout import SOURCE
+from tests.support.findings import by_status
 from toolchain import engine as toolchain_engine
 from toolchain.engine import find_engine
 from toolchain.progress import Progress
@@ -41,67 +42,52 @@ INFO: dict[str, Any] = {
 }
 
 
-def judged(findings: list[Finding]) -> dict[str, str]:
-    """Return status → what was found; whatever is not well says what to do."""
-    for one in findings:
-        assert one.remedy or one.status in ("ok", "note"), one
-    return {one.status: one.found for one in findings}
+def engine_settings(info: dict[str, Any]) -> list[Finding]:
+    return machine.engine_settings(info, "production")
 
 
-def test_an_engine_as_it_should_be_gives_no_cause():
-    findings = [
-        *machine.engine_version(INFO, "unix:///var/run/docker.sock"),
-        *machine.storage(INFO),
-        *machine.control_groups(INFO),
-        *machine.engine_settings(INFO, "production"),
-    ]
-    assert {one.status for one in findings} == {"ok"}
+def engine_version(info: dict[str, Any]) -> list[Finding]:
+    return machine.engine_version(info, "unix:///var/run/docker.sock")
+
+
+@pytest.mark.parametrize("check", [engine_version, machine.storage, machine.control_groups, engine_settings])
+def test_an_engine_as_it_should_be_is_well(check):
+    assert {finding.status for finding in check(INFO)} == {"ok"}
 
 
 @pytest.mark.parametrize(
-    ("check", "changes", "status", "told"),
+    ("check", "changes", "status", "text"),
     [
-        (lambda info: machine.engine_version(info, "h"), {"ServerVersion": "19.03.9"}, "failed", "19.03.9"),
-        (lambda info: machine.engine_version(info, "h"), {"ServerVersion": "dev"}, "warning", "no version"),
+        (engine_version, {"ServerVersion": "19.03.9"}, "failed", "19.03.9"),
+        (engine_version, {"ServerVersion": "dev"}, "warning", "no version"),
         (machine.storage, {"Driver": "vfs"}, "failed", "vfs"),
         (machine.control_groups, {"MemoryLimit": False}, "failed", "cannot limit memory"),
         (machine.control_groups, {"PidsLimit": False}, "failed", "cannot limit processes"),
         (machine.control_groups, {"SwapLimit": False}, "warning", "no swap accounting"),
-        (lambda info: machine.engine_settings(info, "production"), {"LoggingDriver": "syslog"}, "note", "syslog"),
-        (lambda info: machine.engine_settings(info, "production"), {"LiveRestoreEnabled": False}, "warning", "end"),
-        (lambda info: machine.engine_settings(info, "production"), {"IPv4Forwarding": False}, "failed", "forwarding"),
+        (engine_settings, {"LoggingDriver": "syslog"}, "note", "syslog"),
+        (engine_settings, {"LiveRestoreEnabled": False}, "warning", "end"),
+        (engine_settings, {"IPv4Forwarding": False}, "failed", "forwarding"),
+        (engine_settings, {"SecurityOptions": ["name=userns"]}, "warning", "user namespaces"),
+        (engine_settings, {"SecurityOptions": ["name=rootless"]}, "warning", "rootless"),
         (
-            lambda info: machine.engine_settings(info, "production"),
-            {"SecurityOptions": ["name=userns"]},
-            "warning",
-            "user namespaces",
-        ),
-        (
-            lambda info: machine.engine_settings(info, "production"),
-            {"SecurityOptions": ["name=rootless"]},
-            "warning",
-            "rootless",
-        ),
-        (
-            lambda info: machine.engine_settings(info, "production"),
+            engine_settings,
             {"Warnings": ["WARNING: bridge-nf-call-iptables is disabled"]},
             "note",
             "bridge-nf-call-iptables",
         ),
     ],
 )
-def test_each_setting_of_the_engine_is_found_where_it_is_wrong(check, changes, status, told):
-    found = judged(check({**INFO, **changes}))
-    assert told in found[status]
+def test_a_wrong_setting_of_the_engine_is_found(check, changes, status, text):
+    assert text in by_status(check({**INFO, **changes}))[status]
 
 
 def test_an_engine_of_development_may_end_with_its_containers():
-    assert judged(machine.engine_settings({**INFO, "LiveRestoreEnabled": False}, "development")).keys() == {"ok"}
+    assert by_status(machine.engine_settings({**INFO, "LiveRestoreEnabled": False}, "development")).keys() == {"ok"}
 
 
-def test_without_swap_accounting_the_eternal_update_of_previews_is_explained():
-    (found,) = machine.control_groups({**INFO, "SwapLimit": False})
-    assert "memory_swap in every preview" in found.remedy
+def test_missing_swap_accounting_explains_the_eternal_update_of_previews():
+    (finding,) = machine.control_groups({**INFO, "SwapLimit": False})
+    assert "memory_swap in every preview" in finding.remedy
 
 
 @pytest.mark.parametrize(
@@ -115,36 +101,38 @@ def test_without_swap_accounting_the_eternal_update_of_previews_is_explained():
     ],
 )
 def test_a_disk_runs_out_of_room_or_of_inodes(free, inodes, status):
-    found = machine.disk(machine.Space("/var/lib/docker", free, 100 * GB, inodes, 100))
-    assert status in judged(found)
+    assert status in by_status(machine.disk(machine.Space("/var/lib/docker", free, 100 * GB, inodes, 100)))
 
 
 def test_a_file_system_without_a_count_of_inodes_is_judged_by_its_room():
-    assert [one.topic for one in machine.disk(machine.Space("/d", 50 * GB, 100 * GB, 0, 0))] == ["disk"]
+    findings = machine.disk(machine.Space("/d", 50 * GB, 100 * GB, 0, 0))
+    assert [finding.topic for finding in findings] == ["disk"]
 
 
-@pytest.mark.parametrize(("reserved", "status"), [(2, "ok"), (7, "warning"), (9, "failed")])
-def test_reservations_are_compared_with_the_hosts_memory(reserved, status):
-    assert judged(machine.memory(INFO, reserved * GB, "what runs")).keys() == {status}
-
-
-def test_a_limit_of_more_cores_than_there_are_fails_and_their_sum_does_not():
-    assert judged(machine.cores(INFO, [4.0, 4.0, 4.0], "what runs")).keys() == {"ok"}
-    assert judged(machine.cores(INFO, [4.5], "what runs")).keys() == {"failed"}
+@pytest.mark.parametrize(
+    ("findings", "status"),
+    [
+        (machine.memory(INFO, 2 * GB, "what runs"), "ok"),
+        (machine.memory(INFO, 7 * GB, "what runs"), "warning"),
+        (machine.memory(INFO, 9 * GB, "what runs"), "failed"),
+        # Limits of cores may add up to more than there are; one alone may not.
+        (machine.cores(INFO, [4.0, 4.0, 4.0], "what runs"), "ok"),
+        (machine.cores(INFO, [4.5], "what runs"), "failed"),
+        (machine.kernel({"fs/file-nr": "900\t0\t1000"}, redis=False), "failed"),
+        (machine.kernel({"fs/file-nr": "100\t0\t1000"}, redis=False), "ok"),
+    ],
+)
+def test_memory_cores_and_file_handles_are_compared_with_the_hosts(findings, status):
+    assert by_status(findings).keys() == {status}
 
 
 def test_redis_asks_the_kernel_for_overcommit_and_no_huge_pages():
     bad = {"vm/overcommit_memory": "0", "transparent_hugepage/enabled": "[always] madvise never"}
-    told = [one.found for one in machine.kernel(bad, redis=True)]
-    assert len(told) == 2 and "overcommit_memory is 0" in told[0] and "huge pages" in told[1]
+    texts = [finding.found for finding in machine.kernel(bad, redis=True)]
+    assert len(texts) == 2 and "overcommit_memory is 0" in texts[0] and "huge pages" in texts[1]
     assert machine.kernel(bad, redis=False) == []
     good = {"vm/overcommit_memory": "1", "transparent_hugepage/enabled": "always [madvise] never"}
     assert machine.kernel(good, redis=True) == []
-
-
-def test_file_handles_run_out():
-    assert judged(machine.kernel({"fs/file-nr": "900\t0\t1000"}, redis=False)).keys() == {"failed"}
-    assert judged(machine.kernel({"fs/file-nr": "100\t0\t1000"}, redis=False)).keys() == {"ok"}
 
 
 def logging(driver: str, **options: str) -> Container:
@@ -152,26 +140,35 @@ def logging(driver: str, **options: str) -> Container:
     return Container("api", {"HostConfig": {"LogConfig": log}})
 
 
-def test_log_files_without_an_end_are_found():
-    assert judged(machine.log_rotation([logging("json-file")], GB)).keys() == {"failed"}
-    assert judged(machine.log_rotation([logging("json-file", max_file="3")], GB)).keys() == {"failed"}
-    assert judged(machine.log_rotation([logging("journald")], GB)).keys() == {"ok"}
-    assert judged(machine.log_rotation([logging("local")], GB)).keys() == {"ok"}, "100 MB by default"
+TEN = [logging("json-file", max_size="10m", max_file="14")] * 10
 
 
-def test_what_log_files_may_come_to_is_compared_with_the_disk():
-    ten = [logging("json-file", max_size="10m", max_file="14")] * 10
-    (found,) = machine.log_rotation(ten, 10 * GB)
-    assert (found.status, found.found) == ("ok", "10 containers, at most 1.4 GB together")
-    assert judged(machine.log_rotation(ten, GB)).keys() == {"warning"}
+@pytest.mark.parametrize(
+    ("containers", "free", "status"),
+    [
+        ([logging("json-file")], GB, "failed"),
+        ([logging("json-file", max_file="3")], GB, "failed"),
+        ([logging("journald")], GB, "ok"),
+        # 100 MB by default.
+        ([logging("local")], GB, "ok"),
+        (TEN, 10 * GB, "ok"),
+        (TEN, GB, "warning"),
+    ],
+)
+def test_log_files_have_an_end_and_fit_on_the_disk(containers, free, status):
+    assert by_status(machine.log_rotation(containers, free)).keys() == {status}
 
 
-def test_host_names_that_lead_here_are_those_that_the_world_has_to_know(shop_settings):
+def test_log_files_are_added_up():
+    assert by_status(machine.log_rotation(TEN, 10 * GB)) == {"ok": "10 containers, at most 1.4 GB together"}
+
+
+def test_public_host_names_are_those_of_routes(shop_settings):
     settings = shop_settings(service={"routes": [{"host": "shop.example.org"}, {"host": "web.localhost"}]})
     assert files.hosts(settings) == {"shop.example.org": "a route of web"}
 
 
-def test_what_the_settings_ask_for_leaves_out_what_is_not_made(shop_settings):
+def test_the_resources_asked_for_leave_out_what_is_not_made(shop_settings):
     whole = files.asked(shop_settings({"redis": {}}, {"replicas": 1}))
     doubled = files.asked(shop_settings({"redis": {}}, {"replicas": 3}))
     assert len(doubled.cpus) == len(whole.cpus) + 2
@@ -180,13 +177,13 @@ def test_what_the_settings_ask_for_leaves_out_what_is_not_made(shop_settings):
     assert 0 < without.reserved < whole.reserved < doubled.reserved
 
 
-def test_a_stack_that_is_not_there_is_told_as_everywhere():
+def test_an_unknown_stack_is_answered_with_the_known_ones():
     with pytest.raises(SettingsError, match=r"Known stacks: .*production"):
-        files.read(WorkDir(CHECKOUT), "nowhere")
+        files.read(WorkDir(SOURCE), "nowhere")
 
 
-def test_missing_secrets_and_placeholders_are_told_and_the_rest_is_looked_at():
-    settings, findings = files.read(WorkDir(CHECKOUT), "production")
+def test_missing_secrets_and_placeholders_are_found():
+    settings, findings = files.read(WorkDir(SOURCE), "production")
     assert settings is not None
     failed = [one for one in findings if one.status == "failed"]
     assert {one.topic for one in failed} == {"settings", "secrets"}
@@ -194,59 +191,56 @@ def test_missing_secrets_and_placeholders_are_told_and_the_rest_is_looked_at():
     assert any("discord-critical" in one.found and "pulumi config set --secret" in one.remedy for one in failed)
 
 
-def test_the_key_of_backups_is_kept_by_whoever_gave_it(tmp_path, shop_settings):
+def test_a_generated_key_of_backups_has_to_be_written_down(tmp_path, shop_settings):
     shop = {"postgres": {"database": "shop", "user": "shop"}}
     work = WorkDir(tmp_path)
-    assert judged(files.backup_key(work, shop_settings(shop))).keys() == {"note"}, "none are taken in development"
+    assert by_status(files.backup_key(work, shop_settings(shop))).keys() == {"note"}, "none are taken in development"
     shop["backups"] = {"enabled": True}
     (generated,) = files.backup_key(work, shop_settings(shop))
     assert generated.status == "warning" and "./dockyard secret dev backup-key" in generated.remedy
     settings = shop_settings(shop, stack={"backup-key": {"secure": "v1:x"}})
-    assert judged(files.backup_key(work, settings)).keys() == {"ok"}
+    assert by_status(files.backup_key(work, settings)).keys() == {"ok"}
 
 
 @pytest.fixture
-def told_secrets(tmp_path, monkeypatch):
-    """Return what is found of staging's receivers, from what the engine says of its secrets."""
+def receiver_secrets(tmp_path, monkeypatch):
+    """Return a function that judges staging's receivers by the secrets that the engine prints, or raises."""
     work = WorkDir(tmp_path)
-    settings = load(read_stack_file(CHECKOUT, "staging"), "staging", checkout=CHECKOUT, preview=True)
-    monkeypatch.setattr(files.Engine, "read", lambda *_: said())
+    settings = load(read_stack_file(SOURCE, "staging"), "staging", checkout=SOURCE, preview=True)
 
-    def said() -> dict[str, Any]:
-        if isinstance(answer[0], Exception):
-            raise answer[0]
-        return {name: {"value": value, "secret": True} for name, value in answer[0].items()}
+    def judge(secrets: dict[str, str] | Exception, *, tools: bool = True) -> list[Finding]:
+        def read(*_: str) -> dict[str, Any]:
+            if isinstance(secrets, Exception):
+                raise secrets
+            return {name: {"value": value, "secret": True} for name, value in secrets.items()}
 
-    answer: list[Any] = [{}]
-
-    def found(given: Any, *, tools: bool = True) -> list[Finding]:
-        answer[0] = given
+        monkeypatch.setattr(files.Engine, "read", read)
         if tools:
             work.bin.mkdir(parents=True, exist_ok=True)
             (work.bin / "pulumi").touch()
         return files.receiver_secrets(work, settings)
 
-    return found
+    return judge
 
 
-def test_secrets_cannot_be_told_where_nothing_can_open_them(told_secrets):
-    assert judged(told_secrets({}, tools=False)).keys() == {"untold"}
+def test_secrets_that_cannot_be_opened_are_untold(receiver_secrets):
+    assert by_status(receiver_secrets({}, tools=False)).keys() == {"untold"}
     locked = subprocess.CalledProcessError(255, "pulumi", stderr="error: incorrect passphrase")
-    assert "incorrect passphrase" in judged(told_secrets(locked))["untold"]
+    assert "incorrect passphrase" in by_status(receiver_secrets(locked))["untold"]
 
 
-def test_placeholders_in_the_place_of_webhooks_are_found_and_not_told(told_secrets):
+def test_a_placeholder_in_place_of_a_webhook_is_found_and_not_printed(receiver_secrets):
     real = {
         f"dockyard:{name}": "https://discord.com/api/webhooks/1/abc"
         for name in ("discord-monitoring", "discord-critical")
     }
-    assert judged(told_secrets(real)).keys() == {"ok"}
-    (found,) = told_secrets({**real, "dockyard:discord-critical": "https://PLACEHOLDER/hook"})
+    assert by_status(receiver_secrets(real)).keys() == {"ok"}
+    (found,) = receiver_secrets({**real, "dockyard:discord-critical": "https://PLACEHOLDER/hook"})
     assert found.status == "warning" and "discord-critical" in found.found
     assert "PLACEHOLDER" not in f"{found.found}{found.remedy}"
 
 
-def test_the_engine_is_found_and_none_is_started(tmp_path, monkeypatch):
+def test_an_engine_is_found_and_none_is_started(tmp_path, monkeypatch):
     work = WorkDir(tmp_path)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
     monkeypatch.delenv("DOCKYARD_ENGINE", raising=False)
@@ -258,22 +252,22 @@ def test_the_engine_is_found_and_none_is_started(tmp_path, monkeypatch):
     assert not work.root.exists()
 
 
-def test_the_passphrase_is_for_its_owner_alone(tmp_path, monkeypatch):
+def test_a_passphrase_is_readable_for_its_owner_alone(tmp_path, monkeypatch):
     monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
     work = WorkDir(tmp_path)
-    assert judged(files.passphrase(work)).keys() == {"note"}
+    assert by_status(files.passphrase(work)).keys() == {"note"}
     work.root.mkdir()
     work.passphrase_file.write_text("word")
     work.passphrase_file.chmod(0o644)
-    assert judged(files.passphrase(work)).keys() == {"failed"}
+    assert by_status(files.passphrase(work)).keys() == {"failed"}
     work.passphrase_file.chmod(0o600)
-    assert judged(files.passphrase(work)).keys() == {"ok"}
+    assert by_status(files.passphrase(work)).keys() == {"ok"}
 
 
-def test_without_any_engine_the_rest_is_told_all_the_same(monkeypatch, capsys):
+def test_a_missing_engine_fails_and_the_settings_are_read_all_the_same(monkeypatch, capsys):
     monkeypatch.setattr(command, "find_engine", lambda _: "")
     monkeypatch.setattr(command.os, "geteuid", lambda: 1000)
-    code = command.doctor(WorkDir(CHECKOUT), "dev", Progress(quiet=True), as_json=True)
+    code = command.doctor(WorkDir(SOURCE), "dev", Progress(quiet=True), as_json=True)
     said = json.loads(capsys.readouterr().out)
     found = {(one["topic"], one["status"]) for one in said["findings"]}
     assert code == said["exit_code"] == FAILED
@@ -288,24 +282,24 @@ def test_an_engine_that_up_would_start_is_no_failure(monkeypatch, capsys):
     monkeypatch.setattr(command, "is_debian", lambda: True)
     monkeypatch.setattr(command, "_ports", lambda *_: [])
     monkeypatch.setattr(command, "_clock_and_registries", lambda *_: [])
-    assert command.doctor(WorkDir(CHECKOUT), "dev", Progress(quiet=True), as_json=False) == UNTOLD
+    assert command.doctor(WorkDir(SOURCE), "dev", Progress(quiet=True), as_json=False) == UNTOLD
     assert "starts a private one" in capsys.readouterr().out
 
 
-def test_ports_of_another_program_fail_and_move_only_where_they_may(shop_settings):
+def test_a_port_of_another_program_fails_unless_it_may_move(shop_settings):
     with socket.create_server(("127.0.0.1", 0)) as other:
         settings = shop_settings({"publish": {"web": other.getsockname()[1]}})
-        assert judged(command._ports(settings, None, "dev")).keys() == {"warning"}
+        assert by_status(command._ports(settings, None, "dev")).keys() == {"warning"}
         known = settings.machine.model_copy(update={"port_offsets": {"dev": 0}})
-        assert judged(command._ports(replace(settings, machine=known), None, "dev")).keys() == {"failed"}
-    assert judged(command._ports(settings, None, "dev")).keys() == {"ok"}
+        assert by_status(command._ports(replace(settings, machine=known), None, "dev")).keys() == {"failed"}
+    assert by_status(command._ports(settings, None, "dev")).keys() == {"ok"}
 
 
-def test_what_cannot_be_asked_is_told_as_such():
+def test_a_check_that_raises_is_untold():
     def ask() -> list[Finding]:
         raise OSError("the socket is gone")
 
-    assert judged(command._answered("ports", ask)) == {"untold": "the socket is gone"}
+    assert by_status(command._answered("ports", ask)) == {"untold": "the socket is gone"}
 
 
 @pytest.mark.parametrize("benchmark", [True, False])
@@ -315,35 +309,38 @@ def test_the_benchmark_can_be_left_out(benchmark, monkeypatch, capsys):
     monkeypatch.setattr(command, "_engine", lambda *_: (engine, []))
     for asked in ("_ports", "_clock_and_registries", "_host"):
         monkeypatch.setattr(command, asked, lambda *_: [])
-    code = command.doctor(WorkDir(CHECKOUT), "dev", Progress(quiet=True), as_json=True, benchmark=benchmark)
+    code = command.doctor(WorkDir(SOURCE), "dev", Progress(quiet=True), as_json=True, benchmark=benchmark)
     said = json.loads(capsys.readouterr().out)
     # The disk of another machine.
     assert (code, said["cis"]["failed"]) == (UNTOLD, 0)
     assert bool(said["cis"]["items"]) == benchmark
 
 
-def report(*states: str, cis: tuple[str, ...] = ()) -> Report:
-    scored = [Scored("5.5", "title", state, {"api": "why"}) for state in cis]
-    return Report("dev", 1.0, [Finding("x", state, "found [it]", "do") for state in states], scored, 1)
+@pytest.mark.parametrize(
+    ("statuses", "scores", "code"),
+    [
+        (("ok", "note", "warning"), (), WELL),
+        (("ok", "untold"), (), UNTOLD),
+        (("failed", "untold"), (), FAILED),
+        (("ok",), ("failed",), FAILED),
+        (("ok",), ("untold",), UNTOLD),
+        (("ok",), ("waived", "passed", "level 2, not met"), WELL),
+    ],
+)
+def test_the_exit_code_is_of_failures_before_what_is_untold(statuses, scores, code):
+    findings = [Finding("x", status, "found [it]", "do") for status in statuses]
+    scored = [Scored("5.5", "title", status, {"api": "why"}) for status in scores]
+    assert Report("dev", 1.0, findings, scored, 1).code == code
 
 
-def test_the_exit_code_says_what_failed_before_what_could_not_be_told():
-    assert report("ok", "note", "warning").code == WELL
-    assert report("ok", "untold").code == UNTOLD
-    assert report("failed", "untold").code == FAILED
-    assert report("ok", cis=("failed",)).code == FAILED
-    assert report("ok", cis=("untold",)).code == UNTOLD
-    assert report("ok", cis=("waived", "passed", "level 2, not met")).code == WELL
-
-
-def test_the_kernel_is_this_machines_only_where_the_engine_has_the_same(monkeypatch):
+def test_the_kernel_is_this_machines_where_the_engine_has_the_same(monkeypatch):
     monkeypatch.setattr(machine.platform, "release", lambda: "6.1")
     assert machine.is_here({"KernelVersion": "6.1"}, "unix:///var/run/docker.sock")
     assert not machine.is_here({"KernelVersion": "6.1"}, "tcp://10.0.0.1:2376")
     assert not machine.is_here({"KernelVersion": "5.15-linuxkit"}, "unix:///var/run/docker.sock")
 
 
-def test_disk_and_kernel_of_another_machine_cannot_be_told():
+def test_the_disk_of_another_machine_is_untold():
     seen = Seen("tcp://10.0.0.1:2376", {**INFO, "DockerRootDir": "/var/lib/docker"}, None)
     found = {one.topic: one.status for one in command._machine(seen, None, "production")}
     assert found["disk"] == "untold" and "kernel" not in found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +13,9 @@ from ops.doctor.findings import Scored
 from ops.doctor.seen import Container, Seen
 from ops.doctor.waivers import MOST, Waiver, load_waivers
 from settings.problems import SettingsError
+from tests.support.checkout import SOURCE
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound here
-CHECKOUT = Path(__file__).resolve().parents[2]
 INSPECTED: dict[str, Any] = {
     "AppArmorProfile": "docker-default",
     "ProcessLabel": "system_u:system_r:container_t:s0",
@@ -90,7 +89,7 @@ def binding(port: int, address: str = "127.0.0.1") -> dict[str, Any]:
     return {"1/tcp": [{"HostIp": address, "HostPort": str(port)}]}
 
 
-def test_a_container_and_an_engine_as_the_benchmark_wants_them_fail_nothing():
+def test_a_container_and_an_engine_of_the_benchmark_fail_nothing():
     found = scorecard(seen(), (), "production")
     assert failed(found) == set()
     assert {one.status for one in found} == {"passed", "level 2, not met"}
@@ -147,7 +146,7 @@ TAMPERED = [
 
 
 @pytest.mark.parametrize(("items", "place", "value"), TAMPERED)
-def test_each_item_on_containers_fails_where_one_value_is_wrong(items, place, value):
+def test_an_item_on_containers_fails_where_one_value_is_wrong(items, place, value):
     found = scorecard(tampered(place, value), (), "production")
     assert failed(found) == items
     for one in found:
@@ -171,7 +170,7 @@ OF_ENGINE = [
 
 
 @pytest.mark.parametrize(("items", "engine"), OF_ENGINE)
-def test_each_item_on_the_engine_fails_where_it_is_set_otherwise(items, engine):
+def test_an_item_on_the_engine_fails_where_it_is_set_otherwise(items, engine):
     assert failed(scorecard(engine, (), "production")) == items
 
 
@@ -180,7 +179,7 @@ def test_every_item_that_is_scored_has_a_test_in_which_it_fails():
     assert tested == {item.id for item in ITEMS if item.level == 1}
 
 
-def test_what_costs_more_than_level_1_is_told_and_not_scored():
+def test_an_item_of_level_2_is_listed_and_not_scored():
     found = {one.id: one.status for one in scorecard(seen(), (), "production")}
     assert {found[item] for item in ("2.9", "2.12", "2.13")} == {"level 2, not met"}
     met = with_info(
@@ -201,19 +200,19 @@ def test_the_edge_may_bind_the_two_ports_of_the_web():
     assert "5.8" in failed(scorecard(edge, (), "production"))
 
 
-def test_what_the_engine_does_not_have_is_not_asked_of_a_container():
+def test_an_item_that_the_engine_lacks_is_not_applicable():
     bare = tampered("AppArmorProfile", "")
     bare = Seen(**{**vars(bare), "info": {**INFO, "SecurityOptions": ["name=seccomp,profile=default"]}})
     found = {one.id: one.status for one in scorecard(bare, (), "production")}
     assert found["5.2"] == found["5.3"] == "not applicable"
 
 
-def test_processes_that_the_engine_does_not_tell_are_no_proof():
+def test_processes_that_the_engine_does_not_list_are_untold():
     found = {one.id: one for one in scorecard(seen(programs=None), (), "production")}
     assert found["5.7"].status == "untold"
 
 
-def test_without_containers_only_the_engine_is_scored():
+def test_an_engine_without_containers_is_scored_alone():
     found = {one.id: one.status for one in scorecard(seen(containers=[]), (), "staging")}
     assert found.keys() == {item.id for item in ITEMS if item.engine}
     assert "failed" not in found.values()
@@ -250,7 +249,7 @@ def test_a_waiver_lets_off_nobody_beside_its_services():
     assert (found.status, list(found.offenders)) == ("failed", ["web"])
 
 
-def test_a_waiver_that_nothing_needs_any_more_is_told():
+def test_a_waiver_that_nothing_needs_is_reported():
     told = waivers_not_needed(seen(), [waiver("5.29", "api", "postgres")], "production")
     assert [one.found for one in told] == ["5.29: api meets it here"]
     assert waivers_not_needed(tampered("HostConfig.PidsLimit", 0), [waiver("5.29", "api")], "production") == []
@@ -259,8 +258,8 @@ def test_a_waiver_that_nothing_needs_any_more_is_told():
     assert waivers_not_needed(seen(), [waiver("2.15", "engine")], "production")
 
 
-def test_the_waivers_we_ship_are_at_most_six_and_each_says_why():
-    found = load_waivers(CHECKOUT, KNOWN)
+def test_the_shipped_waivers_are_few_and_have_reasons():
+    found = load_waivers(SOURCE, KNOWN)
     assert len(found) <= MOST == 6
     assert len({one.id for one in found}) == len(found)
     assert all(len(one.reason.split()) > 10 for one in found)
@@ -278,7 +277,7 @@ def test_the_waivers_we_ship_are_at_most_six_and_each_says_why():
     ],
 )
 def test_a_file_of_waivers_that_is_wrong_is_refused(change, told, tmp_path):
-    said = yaml.safe_load((CHECKOUT / "policy/cis-waivers.yaml").read_text())
+    said = yaml.safe_load((SOURCE / "policy/cis-waivers.yaml").read_text())
     change(said)
     (tmp_path / "policy").mkdir()
     (tmp_path / "policy/cis-waivers.yaml").write_text(yaml.safe_dump(said))

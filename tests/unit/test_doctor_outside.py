@@ -14,7 +14,7 @@ import pytest
 
 from ops.doctor import reach
 from tests.certificates import self_signed
-from tests.unit.test_doctor import judged
+from tests.support.findings import by_status
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,8 @@ from tests.unit.test_doctor import judged
         ({}, 0, 1.0, "ok"),
     ],
 )
-def test_the_clock_is_judged_by_whoever_can_be_asked(skews, kernel, engine, status):
-    assert judged(reach.clock(skews, kernel, engine)).keys() == {status}
+def test_the_clock_is_compared_with_registries_kernel_and_engine(skews, kernel, engine, status):
+    assert by_status(reach.clock(skews, kernel, engine)).keys() == {status}
 
 
 @pytest.fixture
@@ -49,32 +49,32 @@ def registry() -> Iterator[tuple[str, list[int]]]:
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"127.0.0.1:{server.server_port}", answer
         server.shutdown()
 
 
-def test_a_registry_that_answers_is_well_whatever_it_answers_to_strangers(registry):
+def test_a_registry_that_answers_is_well_whatever_it_answers(registry):
     host, _ = registry
     findings, skews = reach.registries({host: ["api"]})
-    assert judged(findings).keys() == {"ok"}
+    assert by_status(findings).keys() == {"ok"}
     assert skews == {}, "the clock of this machine says nothing of this machine's clock"
 
 
-def test_a_registry_out_of_reach_fails_only_where_an_image_is_missing(registry):
+def test_a_registry_out_of_reach_fails_only_for_a_missing_image(registry):
     host, answer = registry
     answer[0] = 503
-    assert judged(reach.registries({host: []})[0]).keys() == {"warning"}
+    assert by_status(reach.registries({host: []})[0]).keys() == {"warning"}
     (found,) = reach.registries({host: ["api"]})[0]
     assert found.status == "failed" and "not on the engine yet: api" in found.found and "answers 503" in found.found
     with socket.create_server(("127.0.0.1", 0)) as gone:
         closed = f"127.0.0.1:{gone.getsockname()[1]}"
-    assert judged(reach.registries({closed: ["api"]})[0]).keys() == {"failed"}
-    assert judged(reach.registries({closed: None})[0]).keys() == {"untold"}, "no engine said what it has"
-    assert judged(reach.registries({closed: ["api"]}, own=[closed])[0]).keys() == {"note"}, "`up` starts it"
+    assert by_status(reach.registries({closed: ["api"]})[0]).keys() == {"failed"}
+    assert by_status(reach.registries({closed: None})[0]).keys() == {"untold"}, "no engine said what it has"
+    assert by_status(reach.registries({closed: ["api"]}, own=[closed])[0]).keys() == {"note"}, "`up` starts it"
 
 
-def test_names_are_resolved_side_by_side_and_judged_by_what_leads_there(monkeypatch):
+def test_names_are_resolved_side_by_side_and_judged_by_their_use(monkeypatch):
     def ask(host: str, *_: object, **__: object) -> list[Any]:
         if host == "slow.test.example":
             time.sleep(30)
@@ -93,12 +93,12 @@ def test_names_are_resolved_side_by_side_and_judged_by_what_leads_there(monkeypa
 
 
 @pytest.mark.parametrize(("days", "status"), [(60, "ok"), (10, "warning"), (1, "failed"), (-1, "failed")])
-def test_a_certificate_ends(days, status):
+def test_a_certificate_is_judged_by_the_days_that_it_has_left(days, status):
     now = 1_800_000_000.0
-    assert judged(reach.days_left("shop.example", now + days * 86400, now)).keys() == {status}
+    assert by_status(reach.days_left("shop.example", now + days * 86400, now)).keys() == {status}
 
 
-def test_a_certificate_that_nobody_trusts_fails_and_a_port_without_one_cannot_be_told(tmp_path):
+def test_a_certificate_that_nobody_trusts_fails(tmp_path):
     certificate, key = self_signed(tmp_path, "shop.example")
     (tmp_path / "cert.pem").write_text(certificate)
     (tmp_path / "key.pem").write_text(key)
@@ -106,8 +106,8 @@ def test_a_certificate_that_nobody_trusts_fails_and_a_port_without_one_cannot_be
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    assert judged(reach.certificate("shop.example", "127.0.0.1", server.server_port)).keys() == {"failed"}
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    assert by_status(reach.certificate("shop.example", "127.0.0.1", server.server_port)).keys() == {"failed"}
     server.shutdown()
     server.server_close()
-    assert judged(reach.certificate("shop.example", "127.0.0.1", server.server_port)).keys() == {"untold"}
+    assert by_status(reach.certificate("shop.example", "127.0.0.1", server.server_port)).keys() == {"untold"}

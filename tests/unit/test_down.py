@@ -1,4 +1,4 @@
-"""Taking a stack down: a destroy that is tried again, and data that is protected."""
+"""`down`: a destroy that is tried again, and data that is protected."""
 
 import io
 import subprocess
@@ -9,187 +9,196 @@ import pytest
 
 from ops import data, down
 from ops.events import Outcome
-from tests.unit.fake_docker import CONTAINER, NET, STACK, VOLUME, WEB, FakeDocker, resource, state
+from ops.state import CONTAINER, NETWORK, VOLUME
+from settings.names import METRICS_FOLDER
+from tests.support.fake_docker import FakeDocker
+from tests.support.states import container, data_volume, network, state
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
+STACK = "shop"
+IN_USE = "network net id 1f has active endpoints"
 
-class FakeEngine:
-    """A Pulumi engine whose destroys come out as they are told to."""
+
+class FakePulumi:
+    """A Pulumi engine with a stack on a Docker engine. The first destroys fail with the messages in `failures`."""
 
     stack = STACK
 
-    def __init__(self, docker: FakeDocker, *resources, fails: tuple = ()) -> None:
-        self.docker, self.resources, self.fails = docker, list(resources), list(fails)
-        self.log = []
+    def __init__(self, docker: FakeDocker, *resources, failures: tuple = ()) -> None:
+        self.docker, self.resources, self.failures = docker, list(resources), list(failures)
+        self.commands = []
 
     def read(self, *_):
         return {"deployment": {"resources": list(self.resources)}}
 
     def run(self, *arguments):
-        self.log.append(list(arguments))
-        for one in self.resources:
-            if one["urn"] in arguments:
-                one["protect"] = False
+        self.commands.append(list(arguments))
+        for resource in self.resources:
+            if resource["urn"] in arguments:
+                resource["protect"] = False
 
     def change(self, verb, arguments, _):
-        self.log.append([verb, *arguments])
-        if self.fails and (said := self.fails.pop(0)):
-            return 1, Outcome(errors=[said])
-        kept = [one for one in self.resources if f"--exclude={one['urn']}" in arguments]
-        assert not any(one.get("protect") for one in self.resources if one not in kept), "the engine refuses that"
-        for one in self.resources:
-            if one not in kept and one["type"] == CONTAINER:
-                self.docker.all.pop(one["id"], None)
-            if one not in kept and one["type"] == VOLUME and not one.get("retainOnDelete"):
-                self.docker.there.pop(one["id"], None)
-        self.resources = kept
+        self.commands.append([verb, *arguments])
+        if self.failures:
+            return 1, Outcome(errors=[self.failures.pop(0)])
+        going = [resource for resource in self.resources if f"--exclude={resource['urn']}" not in arguments]
+        assert not any(resource.get("protect") for resource in going), "the engine refuses that"
+        for resource in going:
+            self._remove(resource)
+        self.resources = [resource for resource in self.resources if resource not in going]
         return 0, Outcome()
+
+    def _remove(self, resource) -> None:
+        if resource.get("retainOnDelete"):
+            return
+        if resource["type"] == CONTAINER:
+            self.docker.api.remove_container(resource["id"], force=True)
+        elif resource["type"] == NETWORK:
+            self.docker.api.remove_network(resource["id"])
+        elif resource["type"] == VOLUME:
+            self.docker.api.remove_volume(resource["id"])
+
+
+@pytest.fixture
+def docker():
+    docker = FakeDocker()
+    docker.add_network("net")
+    return docker
 
 
 @pytest.fixture
 def take_down(tmp_path, progress, monkeypatch):
-    """`down` of a stack that stands in a fake engine."""
+    """Return a function that runs `down` for a stack of a fake Pulumi engine."""
 
-    def run(engine: FakeEngine, **options) -> int:
+    def run(pulumi: FakePulumi, **options) -> int:
         monkeypatch.setattr(down, "ensure_engine", lambda *_: "unix:///nowhere")
-        monkeypatch.setattr(down.docker, "DockerClient", lambda **_: engine.docker)
-        monkeypatch.setattr(down, "prepare_engine", lambda *_: engine)
+        monkeypatch.setattr(down.docker, "DockerClient", lambda **_: pulumi.docker)
+        monkeypatch.setattr(down, "prepare_engine", lambda *_: pulumi)
         monkeypatch.setattr(down, "settle_locks", lambda *_: None)
         return down.down(WorkDir(tmp_path), STACK, None, progress, **{"volumes": False, **options})
 
     return run
 
 
-IN_USE = "network net id 1f has active endpoints"
-
-
 class TestDestroy:
-    def test_a_destroy_that_met_a_network_in_use_is_run_again_once_it_is_let_go_of(self, take_down):
-        docker = FakeDocker({"net": {}})
-        engine = FakeEngine(docker, NET, fails=(IN_USE,))
-        assert take_down(engine) == 0
-        assert engine.log == [["destroy"], ["destroy"]]
+    @pytest.mark.parametrize(
+        ("failures", "code", "destroys"),
+        [((IN_USE,), 0, 2), ((IN_USE, IN_USE), 1, 2), (("disk full",), 1, 1)],
+    )
+    def test_a_destroy_is_run_again_once_where_a_network_was_in_use(self, docker, take_down, failures, code, destroys):
+        pulumi = FakePulumi(docker, network("net"), failures=failures)
+        assert take_down(pulumi) == code
+        assert pulumi.commands == [["destroy"]] * destroys
 
-    def test_where_nothing_helps_the_person_is_told_to_restart_docker(self, take_down, printed, tmp_path):
-        engine = FakeEngine(FakeDocker({"net": {}}), NET, fails=(IN_USE, IN_USE))
-        assert take_down(engine) == 1
-        assert engine.log == [["destroy"], ["destroy"]]
+    def test_a_network_that_stays_in_use_asks_the_person_to_restart_docker(self, docker, take_down, printed):
+        take_down(FakePulumi(docker, network("net"), failures=(IN_USE, IN_USE)))
         assert "Nothing is left on net, and the Docker engine still counts something there" in printed.getvalue()
         assert "restart Docker" in printed.getvalue()
 
-    def test_a_failure_of_another_kind_is_not_tried_again(self, take_down):
-        engine = FakeEngine(FakeDocker(), NET, fails=("disk full",))
-        assert take_down(engine) == 1
-        assert engine.log == [["destroy"]]
-
-    def test_a_stranger_on_a_network_is_told_before_anything_is_removed(self, take_down):
-        docker = FakeDocker({"net": {"theirs": "theirs"}})
-        docker.container("theirs", stack="")
-        engine = FakeEngine(docker, NET)
+    def test_a_stranger_on_a_network_stops_the_destroy_before_it_begins(self, docker, take_down):
+        docker.add_container("theirs", networks=["net"])
+        pulumi = FakePulumi(docker, network("net"))
         with pytest.raises(SetupError, match="theirs on net"):
-            take_down(engine)
-        assert engine.log == []
+            take_down(pulumi)
+        assert pulumi.commands == []
 
 
 class TestData:
     @pytest.fixture
-    def docker(self):
-        return FakeDocker(there={"store": 2_500_000, "of-others": 1})
+    def docker(self, docker):
+        docker.add_container("web", volumes=["store"])
+        docker.add_volume("store", size=2_500_000)
+        docker.add_volume("of-others", size=1)
+        return docker
 
     @pytest.fixture
-    def engine(self, docker):
-        docker.container("web", volumes=("store",))
-        return FakeEngine(docker, WEB | {}, resource("store", VOLUME, protect=True, retainOnDelete=True))
+    def pulumi(self, docker):
+        return FakePulumi(docker, container("web"), data_volume("store", protect=True, retainOnDelete=True))
 
-    def test_without_volumes_protected_data_stays_and_the_state_goes_on_to_know_it(self, engine, take_down):
-        assert take_down(engine) == 0
-        assert [one["id"] for one in engine.resources] == ["store"]
-        assert engine.resources[0]["protect"]
-        assert "store" in engine.docker.there
+    def test_protected_data_stays_on_the_engine_and_in_the_state(self, pulumi, take_down):
+        assert take_down(pulumi) == 0
+        assert [(resource["id"], resource["protect"]) for resource in pulumi.resources] == [("store", True)]
+        assert "store" in pulumi.docker.volume_names
 
-    def test_with_the_stacks_name_protected_volumes_go_from_the_engine_and_then_from_the_state(self, engine, take_down):
-        assert take_down(engine, volumes=True, named=STACK) == 0
-        assert engine.log == [
+    def test_protected_volumes_go_from_the_engine_and_then_from_the_state(self, pulumi, take_down):
+        assert take_down(pulumi, volumes=True, named=STACK) == 0
+        assert pulumi.commands == [
             ["destroy", "--exclude=urn:store"],
             ["state unprotect", "--yes", "urn:store"],
             ["destroy"],
         ]
-        assert engine.resources == []
-        assert engine.docker.there == {"of-others": 1}
+        assert pulumi.resources == []
+        assert pulumi.docker.volume_names == ["of-others"]
 
-    def test_yes_alone_does_not_delete_protected_data(self, engine, take_down, printed):
+    def test_yes_alone_does_not_delete_protected_data(self, pulumi, take_down, printed):
         with pytest.raises(SetupError, match="--yes-delete-data shop"):
-            take_down(engine, volumes=True, yes=True)
-        assert engine.log == []
-        assert "volume store: 2.5 MB" in printed.getvalue(), "what would go is told first"
+            take_down(pulumi, volumes=True, yes=True)
+        assert pulumi.commands == []
+        assert "volume store: 2.5 MB" in printed.getvalue(), "what would go is listed first"
         assert "no restore of a backup is known" in printed.getvalue()
 
-    def test_another_stacks_name_deletes_nothing(self, engine, take_down):
+    def test_the_name_of_another_stack_deletes_nothing(self, pulumi, take_down):
         with pytest.raises(SetupError, match="names other, and the stack is shop"):
-            take_down(engine, volumes=True, named="other")
-        assert engine.log == []
+            take_down(pulumi, volumes=True, named="other")
+        assert pulumi.commands == []
 
     @pytest.mark.parametrize(("typed", "goes"), [(STACK, True), ("shopp", False), ("", False)])
-    def test_a_person_must_type_the_stacks_name(self, typed, goes, engine, take_down, monkeypatch):
+    def test_a_person_must_type_the_name_of_the_stack(self, typed, goes, pulumi, take_down, monkeypatch):
         monkeypatch.setattr(down.typer, "prompt", lambda *_, **__: typed)
         if goes:
-            assert take_down(engine, volumes=True) == 0
+            assert take_down(pulumi, volumes=True) == 0
             return
         with pytest.raises(SetupError, match="nothing was removed"):
-            take_down(engine, volumes=True)
-        assert engine.log == []
+            take_down(pulumi, volumes=True)
+        assert pulumi.commands == []
 
-    def test_data_that_is_not_protected_is_asked_about_by_yes_or_no(self, docker, take_down, monkeypatch):
-        engine = FakeEngine(docker, resource("store", VOLUME))
+    def test_unprotected_data_goes_after_a_yes_or_a_question(self, docker, take_down, monkeypatch):
+        pulumi = FakePulumi(docker, container("web"), data_volume("store"))
 
-        def no(*_, abort):
+        def refuse(*_, abort):
             assert abort
             raise click.Abort
 
-        monkeypatch.setattr(down.typer, "confirm", no)
+        monkeypatch.setattr(down.typer, "confirm", refuse)
         with pytest.raises(click.Abort):
-            take_down(engine, volumes=True)
-        assert engine.log == []
-        assert take_down(engine, volumes=True, yes=True) == 0
-        assert engine.log == [["destroy"]]
-        assert "store" not in docker.there
+            take_down(pulumi, volumes=True)
+        assert pulumi.commands == []
+        assert take_down(pulumi, volumes=True, yes=True) == 0
+        assert pulumi.commands == [["destroy"]]
+        assert "store" not in docker.volume_names
 
-    def test_what_else_uses_a_data_volume_is_named_before_anything_is_removed(self, engine, take_down):
-        engine.docker.container("theirs", stack="", volumes=("store",))
+    def test_another_user_of_a_data_volume_is_named_before_anything_is_removed(self, pulumi, take_down):
+        pulumi.docker.add_container("theirs", volumes=["store"])
         with pytest.raises(SetupError, match="theirs uses store"):
-            take_down(engine, volumes=True, named=STACK)
-        assert engine.log == []
+            take_down(pulumi, volumes=True, named=STACK)
+        assert pulumi.commands == []
 
-    def test_a_volume_that_the_engine_holds_stays_in_the_state(self, engine, take_down):
-        engine.docker.stubborn = ("store",)
+    def test_a_volume_that_the_engine_does_not_remove_stays_in_the_state(self, pulumi, take_down):
+        pulumi.docker.refuse("remove_volume", "store", "volume is in use")
         with pytest.raises(SetupError, match="the volume store was not deleted: volume is in use"):
-            take_down(engine, volumes=True, named=STACK)
-        assert [one["id"] for one in engine.resources] == ["store"]
-        assert engine.resources[0]["protect"], "the next try asks again"
+            take_down(pulumi, volumes=True, named=STACK)
+        assert [resource["id"] for resource in pulumi.resources] == ["store"]
+        assert pulumi.resources[0]["protect"], "the next try asks again"
 
-    def test_the_last_verified_restore_is_told_where_it_is_known(self, docker):
-        packed = io.BytesIO()
+    def test_the_last_verified_restore_is_reported(self, docker):
         text = f'{data.VERIFIED}{{store="postgres"}} 1.7e+09\nother{{store="redis"}} 1\n'.encode()
+        packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as tar:
             member = tarfile.TarInfo("written/verified.prom")
             member.size = len(text)
             tar.addfile(member, io.BytesIO(text))
-        docker.metrics = packed.getvalue()
-        docker.container("writer")
-        writer = resource(
-            "writer", CONTAINER, inputs={"labels": [{"label": "dockyard.service", "value": "metrics-writer"}]}
-        )
-        told = list(data.described(state(writer), docker))
-        assert len(told) == 1
-        assert "the last restore of a backup of postgres that was verified: 1" in told[0]
-        assert "November 2023" in told[0]
+        docker.add_container("metrics-writer", status="exited")
+        docker.api.archives["metrics-writer", METRICS_FOLDER] = packed.getvalue()
+        (line,) = data.described(state(container("metrics-writer")), docker)
+        assert "the last restore of a backup of postgres that was verified: 1" in line
+        assert "November 2023" in line
 
-    def test_an_unprotect_that_fails_deletes_nothing_more(self, engine, take_down, monkeypatch):
+    def test_an_unprotect_that_fails_deletes_nothing_more(self, pulumi, take_down, monkeypatch):
         def refuse(*_):
             raise subprocess.CalledProcessError(1, "pulumi")
 
-        monkeypatch.setattr(engine, "run", refuse)
+        monkeypatch.setattr(pulumi, "run", refuse)
         with pytest.raises(subprocess.CalledProcessError):
-            take_down(engine, volumes=True, named=STACK)
-        assert [one["id"] for one in engine.resources] == ["store"]
+            take_down(pulumi, volumes=True, named=STACK)
+        assert [resource["id"] for resource in pulumi.resources] == ["store"]

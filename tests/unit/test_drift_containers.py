@@ -8,7 +8,9 @@ from ops.drift.container_fields import FIELDS, NOT_READ
 from ops.drift.containers import compare, made_anew, missing
 from ops.drift.declared import plain
 from ops.drift.findings import Repair, Secret
-from tests.unit.drifting import FOUND, ID, SCHEMA, changed, container, declared
+from tests.support.drift import ID, INSPECTED, SCHEMA, changed, container, declared
+
+CONFIG, HOST = "Config", "HostConfig"
 
 
 def findings(found: dict, inputs: dict | None = None, **more) -> dict:
@@ -16,11 +18,11 @@ def findings(found: dict, inputs: dict | None = None, **more) -> dict:
     return {one.field: one for one in compare(said, container(said, found, **more))}
 
 
-def test_what_is_as_declared_is_no_finding():
-    assert findings(FOUND) == {}
+def test_an_unchanged_container_has_no_finding():
+    assert findings(INSPECTED) == {}
 
 
-def test_every_input_of_the_provider_is_compared_or_has_a_reason_not_to_be():
+def test_every_input_of_the_provider_is_compared_or_has_a_reason():
     fields = SCHEMA["docker:index/container:Container"]["fields"]
     inputs = {name for name, said in fields.items() if not said.get("output")}
     compared = {name for field in FIELDS for name in field.inputs}
@@ -29,31 +31,28 @@ def test_every_input_of_the_provider_is_compared_or_has_a_reason_not_to_be():
     assert compared & NOT_READ.keys() == set()
 
 
-HOST = "HostConfig"
-
-
 @pytest.mark.parametrize(
     ("field", "found"),
     [
         ("name", changed("Name", to="/other")),
         ("image", changed("Image", to="sha256:" + "bb" * 32)),
-        ("command", changed("Config", "Cmd", to=["serve", "--debug"])),
-        ("entrypoint", changed("Config", "Entrypoint", to=["/bin/sh"])),
-        ("env.PORT", changed("Config", "Env", to=["PORT=8001", "PATH=/bin"])),
-        ("env.DEBUG", changed("Config", "Env", to=["PORT=8000", "PATH=/bin", "DEBUG=1"])),
-        ("env.PATH", changed("Config", "Env", to=["PORT=8000"])),
-        ("labels.dockyard.stack", changed("Config", "Labels", to={"maintainer": "them"})),
-        ("user", changed("Config", "User", to="0:0")),
-        ("working_dir", changed("Config", "WorkingDir", to="/srv")),
-        ("hostname", changed("Config", "Hostname", to="other")),
-        ("domain", changed("Config", "Domainname", to="example.org")),
-        ("tty", changed("Config", "Tty", to=True)),
-        ("stdin", changed("Config", "OpenStdin", to=True)),
-        ("health_check.test", changed("Config", "Healthcheck", "Test", to=["CMD", "false"])),
-        ("health_check.interval", changed("Config", "Healthcheck", "Interval", to=10**9)),
-        ("stop_signal", changed("Config", "StopSignal", to="SIGKILL")),
-        ("stop_timeout", changed("Config", "StopTimeout", to=1)),
-        ("exposed", changed("Config", "ExposedPorts", to={"8000/tcp": {}})),
+        ("command", changed(CONFIG, "Cmd", to=["serve", "--debug"])),
+        ("entrypoint", changed(CONFIG, "Entrypoint", to=["/bin/sh"])),
+        ("env.PORT", changed(CONFIG, "Env", to=["PORT=8001", "PATH=/bin"])),
+        ("env.DEBUG", changed(CONFIG, "Env", to=["PORT=8000", "PATH=/bin", "DEBUG=1"])),
+        ("env.PATH", changed(CONFIG, "Env", to=["PORT=8000"])),
+        ("labels.dockyard.stack", changed(CONFIG, "Labels", to={"maintainer": "them"})),
+        ("user", changed(CONFIG, "User", to="0:0")),
+        ("working_dir", changed(CONFIG, "WorkingDir", to="/srv")),
+        ("hostname", changed(CONFIG, "Hostname", to="other")),
+        ("domain", changed(CONFIG, "Domainname", to="example.org")),
+        ("tty", changed(CONFIG, "Tty", to=True)),
+        ("stdin", changed(CONFIG, "OpenStdin", to=True)),
+        ("health_check.test", changed(CONFIG, "Healthcheck", "Test", to=["CMD", "false"])),
+        ("health_check.interval", changed(CONFIG, "Healthcheck", "Interval", to=10**9)),
+        ("stop_signal", changed(CONFIG, "StopSignal", to="SIGKILL")),
+        ("stop_timeout", changed(CONFIG, "StopTimeout", to=1)),
+        ("exposed", changed(CONFIG, "ExposedPorts", to={"8000/tcp": {}})),
         ("init", changed(HOST, "Init", to=None)),
         ("runtime", changed(HOST, "Runtime", to="kata")),
         ("privileged", changed(HOST, "Privileged", to=True)),
@@ -113,12 +112,12 @@ HOST = "HostConfig"
         ("health", changed("State", "Health", "Status", to="unhealthy")),
     ],
 )
-def test_each_difference_is_named_and_nothing_else(field, found):
+def test_a_difference_is_named_and_nothing_else(field, found):
     assert set(findings(found)) == {field}
 
 
-def test_fields_of_the_engines_own_choice_are_left_alone():
-    found = changed("HostConfig", "CgroupnsMode", to="private")
+def test_fields_that_the_engine_chooses_are_ignored():
+    found = changed(HOST, "CgroupnsMode", to="private")
     found["HostConfig"]["IpcMode"] = "shareable"
     assert findings(found) == {}
 
@@ -126,32 +125,32 @@ def test_fields_of_the_engines_own_choice_are_left_alone():
 @pytest.mark.parametrize(
     ("inputs", "found"),
     [
-        ({"cpus": None, "cpuPeriod": 100_000, "cpuQuota": 50_000}, FOUND),
-        ({"cpuSet": "0-2"}, changed("HostConfig", "CpusetCpus", to="0,1,2")),
-        ({"capabilities": {"drops": ["all"], "adds": ["CHOWN"]}}, FOUND),
-        ({"stopSignal": "15"}, FOUND),
-        ({"memorySwap": None}, changed("HostConfig", "MemorySwap", to=512 << 20)),
-        ({"entrypoints": ["/bin/sh"], "command": None}, changed("Config", "Cmd", to=None) | {}),
-        ({"ports": [{"internal": 8000}]}, FOUND),
+        ({"cpus": None, "cpuPeriod": 100_000, "cpuQuota": 50_000}, INSPECTED),
+        ({"cpuSet": "0-2"}, changed(HOST, "CpusetCpus", to="0,1,2")),
+        ({"capabilities": {"drops": ["all"], "adds": ["CHOWN"]}}, INSPECTED),
+        ({"stopSignal": "15"}, INSPECTED),
+        ({"memorySwap": None}, changed(HOST, "MemorySwap", to=512 << 20)),
+        ({"entrypoints": ["/bin/sh"], "command": None}, changed(CONFIG, "Cmd", to=None) | {}),
+        ({"ports": [{"internal": 8000}]}, INSPECTED),
     ],
 )
-def test_what_means_the_same_is_the_same(inputs, found):
+def test_another_spelling_of_the_same_value_is_no_finding(inputs, found):
     found = deepcopy(found)
     if inputs.get("entrypoints"):
         found["Config"]["Entrypoint"] = inputs["entrypoints"]
     assert findings(found, inputs) == {}
 
 
-def test_an_engine_that_cannot_limit_swap_is_not_asked_for_it():
-    found = changed("HostConfig", "MemorySwap", to=-1)
+def test_swap_is_ignored_where_the_engine_cannot_limit_it():
+    found = changed(HOST, "MemorySwap", to=-1)
     assert findings(found, engine={"DefaultRuntime": "runc", "SwapLimit": False}) == {}
 
 
-def test_where_the_image_is_gone_only_what_is_declared_is_compared():
+def test_only_declared_values_are_compared_where_the_image_is_gone():
     said = declared()
-    names = {one.field for one in compare(said, container(said, FOUND, image=None))}
+    names = {one.field for one in compare(said, container(said, INSPECTED, image=None))}
     assert names == set()
-    wrong = changed("Config", "Env", to=["PORT=1", "PATH=/bin"])
+    wrong = changed(CONFIG, "Env", to=["PORT=1", "PATH=/bin"])
     wrong["Config"].update(Cmd=["other"], Entrypoint=["/other"])
     assert {one.field for one in compare(said, container(said, wrong, image=None))} == {"env.PORT", "command"}
 
@@ -162,22 +161,22 @@ def test_where_the_image_is_gone_only_what_is_declared_is_compared():
 )
 def test_a_job_is_as_declared_once_it_has_ended_well(status, code, told):
     found = changed("State", to={"Status": status, "ExitCode": code, "Running": status == "running"})
-    found["NetworkSettings"]["Ports"] = FOUND["NetworkSettings"]["Ports"]
+    found["NetworkSettings"]["Ports"] = INSPECTED["NetworkSettings"]["Ports"]
     said = findings(found, {"mustRun": False})
     assert (said["state"].found if told else said) == (told or {})
 
 
-def test_what_a_refresh_sees_is_updated_and_what_it_does_not_see_is_replaced():
+def test_each_kind_of_difference_has_its_repair():
     repairs = {
         field: findings(found)[field].repair
         for field, found in {
-            "memory": changed("HostConfig", "Memory", to=1 << 20),
-            "restart": changed("HostConfig", "RestartPolicy", to={"Name": "always"}),
-            "env.PORT": changed("Config", "Env", to=["PORT=1", "PATH=/bin"]),
+            "memory": changed(HOST, "Memory", to=1 << 20),
+            "restart": changed(HOST, "RestartPolicy", to={"Name": "always"}),
+            "env.PORT": changed(CONFIG, "Env", to=["PORT=1", "PATH=/bin"]),
             "state": changed("State", "Status", to="paused"),
             "networks.app": changed("NetworkSettings", "Networks", to={}),
             # There is no way to take a limit away but to make the container anew.
-            "cpu_shares": changed("HostConfig", "CpuShares", to=2),
+            "cpu_shares": changed(HOST, "CpuShares", to=2),
         }.items()
     }
     assert repairs == {
@@ -190,7 +189,7 @@ def test_what_a_refresh_sees_is_updated_and_what_it_does_not_see_is_replaced():
     }
 
 
-def test_a_tag_that_was_moved_is_told_and_what_it_means_now_is_not_brought_up():
+def test_a_moved_tag_is_repaired_by_nobody():
     found = changed("Image", to="sha256:" + "bb" * 32)
     moved = findings(found)["image"]
     assert moved.repair is Repair.NOBODY
@@ -200,23 +199,23 @@ def test_a_tag_that_was_moved_is_told_and_what_it_means_now_is_not_brought_up():
     assert findings(other)["image"].repair is Repair.REPLACE
 
 
-def test_a_container_made_again_by_hand_is_told_with_all_that_differs():
+def test_a_container_made_again_by_hand_is_recreated():
     said = declared(identity="gone")
-    found = changed("HostConfig", "Privileged", to=True)
+    found = changed(HOST, "Privileged", to=True)
     told = {one.field: one.repair for one in made_anew(said, container(said, found))}
     assert told == {"id": Repair.RECREATE, "privileged": Repair.RECREATE}
 
 
-def test_a_container_that_is_gone_is_told():
+def test_a_container_that_is_gone_is_reported():
     assert (missing(declared()).field, missing(declared()).found) == ("state", "gone")
 
 
-def test_no_secret_is_shown():
+def test_a_secret_is_never_printed():
     secret = plain(
         {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "plaintext": '["A=hunter2"]'}
     )
     assert isinstance(secret[0], Secret)
-    found = changed("Config", "Env", to=["A=other", "API_TOKEN=hunter3", "URL=postgres://u:hunter4@db/x", "PATH=/bin"])
+    found = changed(CONFIG, "Env", to=["A=other", "API_TOKEN=hunter3", "URL=postgres://u:hunter4@db/x", "PATH=/bin"])
     shown = " ".join(f"{one.declared} {one.found}" for one in findings(found, {"envs": secret}).values())
     assert "hunter" not in shown
     assert "(secret)" in shown

@@ -2,17 +2,16 @@
 
 import io
 import tarfile
-from types import SimpleNamespace
 
 import pytest
-from docker.errors import NotFound
 
 from components.config_volume import TARGET, _script, pack
 from ops.drift import files
 from ops.drift.findings import Repair, Secret
 from ops.state import VOLUME
 from settings.names import PACKED, STAGE
-from tests.unit.drifting import declared
+from tests.support.drift import declared
+from tests.support.fake_docker import FakeDocker
 
 WRITER, READER = "writer-id", "reader-id"
 EARLIER, STARTED, LATER = 100, 200, 300
@@ -62,45 +61,36 @@ def as_written() -> dict:
     return {"": folder(), "rules": folder(), **said}
 
 
-def packed_as_the_engine_does(root: str, entries: dict) -> bytes:
+def packed(root: str, entries: dict) -> bytes:
+    """Return the archive that an engine makes of a folder."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        for path, said in entries.items():
+        for path, values in entries.items():
             member = tarfile.TarInfo(f"{root}/{path}".rstrip("/"))
-            member.mode, (member.uid, member.gid), member.mtime = said["mode"], said["owner"], said["changed"]
-            member.type, member.size = said.get("type", tarfile.REGTYPE), len(said["content"])
-            tar.addfile(member, io.BytesIO(said["content"]))
+            member.mode, (member.uid, member.gid), member.mtime = values["mode"], values["owner"], values["changed"]
+            member.type, member.size = values.get("type", tarfile.REGTYPE), len(values["content"])
+            tar.addfile(member, io.BytesIO(values["content"]))
     return archive.getvalue()
 
 
-class Engine:
-    """An engine whose one container has the volume."""
-
-    def __init__(self, entries: dict) -> None:
-        self.entries = entries
-        self.asked: list[tuple[str, str]] = []
-        self.api = SimpleNamespace(get_archive=self.get_archive)
-
-    def get_archive(self, container: str, path: str):
-        self.asked.append((container, path))
-        if path == "/etc/group":
-            file = entry(b"root:x:0:\ngrafana:x:472:\n", type=tarfile.REGTYPE)
-            return [packed_as_the_engine_does("group", {"": file})], {}
-        if not self.entries:
-            raise NotFound("no such container")
-        return [packed_as_the_engine_does(path.rsplit("/", 1)[-1], self.entries)], {}
+def engine_with(container: str, volume: str, target: str, entries: dict) -> FakeDocker:
+    """Return an engine with a container that has a volume with these entries; without any, it cannot be read."""
+    docker = FakeDocker()
+    docker.add_container(container, status="exited", volumes={volume: target})
+    docker.api.archives[container, "/etc/group"] = packed("group", {"": entry(b"root:x:0:\ngrafana:x:472:\n")})
+    if entries:
+        docker.api.archives[container, target] = packed(target.rsplit("/", 1)[-1], entries)
+    return docker
 
 
-LISTED = [{"Id": WRITER, "Mounts": [{"Name": "config-1", "Destination": TARGET}]}]
+def findings(entries: dict, docker: FakeDocker | None = None) -> dict:
+    docker = docker or engine_with(WRITER, "config-1", TARGET, entries)
+    (filled,) = files.volumes([volume(), writer(), reader()])
+    found = files.compare(filled, docker, docker.api.containers(all=True), {READER: STARTED})
+    return {finding.field: finding for finding in found}
 
 
-def findings(entries: dict, listed: list | None = None) -> dict:
-    (said,) = files.volumes([volume(), writer(), reader()])
-    found = files.compare(said, Engine(entries), LISTED if listed is None else listed, {READER: STARTED})
-    return {one.field: one for one in found}
-
-
-def test_what_was_written_is_no_finding():
+def test_an_unchanged_volume_has_no_finding():
     assert findings(as_written()) == {}
 
 
@@ -121,7 +111,7 @@ def test_what_was_written_is_no_finding():
         ("rules", folder(owner=(1, 1)), "files/rules owner"),
     ],
 )
-def test_each_difference_is_named_and_nothing_else(path, is_now, field):
+def test_a_difference_is_named_and_nothing_else(path, is_now, field):
     entries = as_written()
     if is_now is None:
         del entries[path]
@@ -130,7 +120,7 @@ def test_each_difference_is_named_and_nothing_else(path, is_now, field):
     assert set(findings(entries)) == {field}
 
 
-def test_files_are_written_anew_and_what_a_writer_does_not_touch_goes_with_the_volume():
+def test_a_file_is_rewritten_and_what_a_writer_does_not_touch_goes_with_the_volume():
     entries = {**as_written(), "board.json": entry(b"x"), "more": entry(b"x"), "link": entry(type=tarfile.SYMTYPE)}
     found = findings(entries)
     assert {name: one.repair for name, one in found.items()} == {
@@ -143,35 +133,33 @@ def test_files_are_written_anew_and_what_a_writer_does_not_touch_goes_with_the_v
 
 
 @pytest.mark.parametrize(("changed", "replaced"), [(EARLIER, True), (STARTED, True), (LATER, False)])
-def test_who_started_after_a_file_was_changed_and_reads_it_only_then_is_replaced_too(changed, replaced):
+def test_a_reader_that_started_after_a_change_is_replaced_too(changed, replaced):
     found = findings({**as_written(), "board.json": entry(b"x", changed=changed)})
     assert found["files/board.json"].also == ((reader().urn,) if replaced else ())
 
 
-def test_a_changed_mode_has_been_read_by_nobody():
+def test_a_changed_mode_replaces_no_reader():
     assert findings({**as_written(), "board.json": entry(b"{}", mode=0o444)})["files/board.json mode"].also == ()
 
 
-def test_of_a_secret_not_even_its_hash_is_shown():
+def test_a_secret_is_reported_without_its_hash():
     found = findings({**as_written(), "pass word": entry(b"other")})["files/pass word"]
     assert (found.declared, found.found) == ("(secret)", "content differs")
     assert "sha256" in findings({**as_written(), "board.json": entry(b"x")})["files/board.json"].found
 
 
-def test_where_the_writer_is_gone_any_container_that_has_the_volume_is_read():
-    listed = [{"Id": READER, "Mounts": [{"Name": "config-1", "Destination": "/etc/x"}]}]
-    engine = Engine(as_written())
-    (said,) = files.volumes([volume(), writer(), reader()])
-    assert list(files.compare(said, engine, listed, {})) == []
-    assert engine.asked[0] == (READER, "/etc/x")
+def test_the_volume_of_a_writer_that_is_gone_is_read_through_another_container():
+    docker = engine_with(READER, "config-1", "/etc/x", as_written())
+    assert findings({}, docker) == {}
+    assert docker.api.archives_read[0] == (READER, "/etc/x")
 
 
-@pytest.mark.parametrize("listed", [[], LISTED])
-def test_a_volume_that_nobody_has_is_not_read(listed):
-    assert findings({}, listed) == {}
+@pytest.mark.parametrize("docker", [FakeDocker(), engine_with(WRITER, "config-1", TARGET, {})])
+def test_a_volume_that_no_container_can_read_has_no_finding(docker):
+    assert findings({}, docker) == {}
 
 
-def test_several_writers_fill_one_volume_as_those_of_the_edge_proxy_do():
+def test_several_writers_fill_one_volume():
     """By relative paths, and leaving the file before behind where the proxy does not run."""
     script = "cd /dockyard/volume\nmkdir -p dynamic\nchmod 0755 . dynamic\nrm -f .{0}.before\n" + (
         "cp {1}/{0}.yml .{0}.new\nchown 65532 .{0}.new\nchmod 0400 .{0}.new\nmv .{0}.new dynamic/{0}.yml\n"
@@ -191,7 +179,7 @@ def test_several_writers_fill_one_volume_as_those_of_the_edge_proxy_do():
         )
         for name in ("fixed", "web")
     ]
-    (said,) = files.volumes(writers)
+    (filled,) = files.volumes(writers)
     entries = {
         "": folder(),
         "dynamic": folder(),
@@ -199,8 +187,8 @@ def test_several_writers_fill_one_volume_as_those_of_the_edge_proxy_do():
         "dynamic/web.yml": entry(b"edited", owner=(65532, 0)),
         ".web.before": entry(b"older"),
     }
-    listed = [{"Id": "web", "Mounts": [{"Name": "edge-1", "Destination": "/dockyard/volume"}]}]
-    (found,) = files.compare(said, Engine(entries), listed, {})
+    docker = engine_with("web", "edge-1", "/dockyard/volume", entries)
+    (found,) = files.compare(filled, docker, docker.api.containers(all=True), {})
     assert (found.field, found.urn) == ("files/dynamic/web.yml", writers[1].urn)
 
 

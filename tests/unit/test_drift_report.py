@@ -4,30 +4,25 @@ import json
 import re
 import subprocess
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from docker.errors import NotFound
 
 from ops.backend import FileStore
 from ops.drift import others, planned, repair, strangers
 from ops.drift.declared import declared_in
 from ops.drift.findings import Finding, Repair, Secret, label
 from ops.drift.report import Report
-from ops.state import NETWORK, VOLUME, State
+from ops.state import NETWORK, VOLUME
 from ops.state_locks import lock_holder
-from tests.unit.drifting import ID, SCHEMA, URN, declared
+from tests.support import states
+from tests.support.checkout import SOURCE
+from tests.support.drift import ID, SCHEMA, URN, declared, only
+from tests.support.fake_docker import FakeDocker
 
 LABELS = {"dockyard.product": "shop", "dockyard.stack": "dev"}
 LISTED_LABELS = [{"label": name, "value": value} for name, value in LABELS.items()]
 DATA = [*LISTED_LABELS, {"label": "dockyard.volume", "value": "data"}]
-
-
-def only(inputs: dict, **more):
-    """Return a resource with these inputs and no others."""
-    said = declared(**more)
-    return type(said)(**{**said.__dict__, "inputs": inputs})
 
 
 def network(**found):
@@ -51,7 +46,7 @@ def network(**found):
         ({"Id": "other"}, {"network"}),
     ],
 )
-def test_each_field_of_a_network_is_compared(found, fields):
+def test_a_network_is_compared_field_by_field(found, fields):
     assert set(network(**found)) == fields
 
 
@@ -68,7 +63,7 @@ def test_every_input_of_networks_and_volumes_is_compared(kind, fields, elsewhere
     assert inputs - {name for field in fields for name in field.inputs} == elsewhere
 
 
-def test_a_network_that_is_gone_is_told_apart_from_one_that_was_made_again():
+def test_a_network_that_is_gone_differs_from_one_that_was_made_again():
     assert "another of its name" in network(Id="other")["network"].found
     gone = next(others.network(only({"name": "x"}, kind=NETWORK, identity="net-id"), {}, {}))
     assert gone.found == "gone"
@@ -85,34 +80,29 @@ def test_a_volume_that_is_gone_is_made_again_unless_it_held_data(labels, repair_
     assert (other.field, other.repair) == ("driver", Repair.REPLACE if labels is LISTED_LABELS else Repair.NOBODY)
 
 
-def stranger(name: str, network_id: str = "bridge-id", network_name: str = "bridge", **labels: str) -> dict:
-    joined = {network_name: {"NetworkID": network_id}}
-    return {
-        "Id": f"{name}-id",
-        "Names": [f"/{name}"],
-        "State": "running",
-        "Labels": labels,
-        "NetworkSettings": {"Networks": joined},
-    }
+@pytest.fixture
+def docker():
+    return FakeDocker()
 
 
-def test_containers_that_nobody_declared_are_found_by_our_networks_and_our_labels():
-    listed = [
-        stranger("known", "net-id", "app"),
-        stranger("intruder", "net-id", "app"),
-        stranger("twin", **LABELS),
-        stranger("another-checkout", "their-net", "shop-app-2", **LABELS),
-        stranger("nobodys"),
-    ]
-    found = list(strangers.containers(listed, {"known-id"}, {"net-id"}, LABELS))
-    assert [one.resource for one in found] == ["container intruder", "container twin"]
-    assert {one.repair for one in found} == {Repair.NOBODY}
+def test_a_stranger_is_known_by_our_networks_or_our_labels(docker):
+    docker.add_container("known", networks=["net-id"])
+    docker.add_container("intruder", networks=["net-id"])
+    docker.add_container("twin", labels=LABELS, networks=["bridge"])
+    docker.add_container("another-checkout", labels=LABELS, networks=["shop-app-2"])
+    docker.add_container("nobodys", networks=["bridge"])
+    found = list(strangers.containers(docker.api.containers(all=True), {"known"}, {"net-id"}, LABELS))
+    assert [finding.resource for finding in found] == ["container intruder", "container twin"]
+    assert {finding.repair for finding in found} == {Repair.NOBODY}
 
 
-def test_networks_with_our_labels_are_found_unless_another_stack_of_the_name_lives_there():
-    listed = [{"Id": name, "Name": name, "Labels": LABELS} for name in ("own", "theirs", "left")]
-    lived_in = strangers.inhabited([stranger("x", "theirs", "theirs", **LABELS)], LABELS)
-    assert [one.resource for one in strangers.networks(listed, {"own"}, LABELS, lived_in)] == ["network left"]
+def test_a_strange_network_has_our_labels_and_no_other_stack_on_it(docker):
+    for name in ("own", "theirs", "left"):
+        docker.add_network(name, labels=LABELS)
+    docker.add_container("x", labels=LABELS, networks=["theirs"])
+    inhabited = strangers.inhabited(docker.api.containers(all=True), LABELS)
+    found = strangers.networks(docker.api.networks(), {"own"}, LABELS, inhabited)
+    assert [finding.resource for finding in found] == ["network left"]
 
 
 RECORD = "urn:pulumi:dev::dockyard::cloudflare:index/dnsRecord:DnsRecord::shop-record"
@@ -123,15 +113,14 @@ def step(op: str, urn: str = RECORD, inputs: dict | None = None, outputs: dict |
 
 
 def record(inputs: dict, urn: str = RECORD, **more):
-    said = only(inputs, kind="cloudflare:index/dnsRecord:DnsRecord", **more)
-    return type(said)(**{**said.__dict__, "urn": urn})
+    return only(inputs, kind="cloudflare:index/dnsRecord:DnsRecord", urn=urn, **more)
 
 
 def judged(*steps: dict, declared_: list, known: tuple = ()) -> tuple[list[Finding], list[str]]:
     return planned.judge(planned.Preview(steps), declared_, known)
 
 
-def test_what_the_program_declares_as_the_state_does_and_the_engine_would_change_has_drifted():
+def test_a_change_that_the_program_did_not_ask_for_has_drifted():
     found, pending = judged(
         step("refresh"),
         step("update", inputs={"content": "a"}, outputs={"content": "b"}, detailedDiff={"content": {}}),
@@ -143,7 +132,7 @@ def test_what_the_program_declares_as_the_state_does_and_the_engine_would_change
     assert pending == []
 
 
-def test_what_the_other_side_filled_in_empty_is_told_only_where_nothing_else_is():
+def test_an_empty_value_of_the_other_side_is_reported_only_alone():
     inputs, outputs = {"content": "a"}, {"content": "b", "settings": {}}
     both = step("update", inputs=inputs, outputs=outputs, detailedDiff={"content": {}, "settings": {}})
     found, _ = judged(both, declared_=[record(inputs)])
@@ -158,7 +147,7 @@ def test_a_resource_that_is_gone_has_drifted():
     assert (found.found, found.repair) == ("gone", Repair.UPDATE)
 
 
-def test_what_the_program_declares_otherwise_was_not_brought_up_and_is_no_drift():
+def test_a_change_of_the_program_is_pending_and_no_drift():
     state = [record({"content": "a"})]
     assert judged(step("update", inputs={"content": "c"}), declared_=state) == (
         [],
@@ -168,7 +157,7 @@ def test_what_the_program_declares_otherwise_was_not_brought_up_and_is_no_drift(
     assert judged(step("delete"), declared_=state)[1] == ["dnsrecord shop-record: would be removed"]
 
 
-def test_a_changed_secret_is_pending_and_not_shown():
+def test_a_changed_secret_is_pending_and_not_printed():
     mark = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
     _, pending = judged(
         step("update", inputs={"content": {**mark, "plaintext": '"new"'}}),
@@ -177,7 +166,7 @@ def test_a_changed_secret_is_pending_and_not_shown():
     assert pending == ["dnsrecord shop-record: would be updated (content)"]
 
 
-def test_what_was_told_is_not_told_twice_and_what_follows_from_it_neither():
+def test_a_known_finding_and_what_follows_from_it_are_reported_once():
     after = record({"to": "name-1"}, urn=f"{RECORD}-2", dependencies=frozenset({URN}))
     further = record({"to": "x"}, urn=f"{RECORD}-3", dependencies=frozenset({after.urn}))
     said = [declared(), after, further]
@@ -189,12 +178,12 @@ def test_what_was_told_is_not_told_twice_and_what_follows_from_it_neither():
     assert judged(*steps, declared_=said, known=(said[0].urn, URN)) == judged(declared_=said)
 
 
-def test_components_and_the_stack_are_nothing_that_can_drift():
+def test_a_component_cannot_drift():
     urn = "urn:pulumi:dev::dockyard::dockyard:app:App::shop-app"
     assert judged(step("update", urn=urn), declared_=[]) == ([], [])
 
 
-def test_a_preview_that_fails_says_why_and_shows_no_state():
+def test_a_failed_preview_gives_its_reason_and_no_state():
     said = json.dumps(
         {"steps": [{"secret": "hunter2"}], "diagnostics": [{"severity": "error", "message": "no such key\n"}]}
     )
@@ -209,7 +198,7 @@ def finding(repair_: Repair, urn: str = URN, **more) -> Finding:
     return Finding(label(urn), "field", "a", "b", repair_, urn, **more)
 
 
-def test_a_repair_names_what_the_engine_does_not_see_and_takes_along_what_depends_on_it():
+def test_a_repair_names_what_pulumi_does_not_see_and_its_dependents():
     plan = repair.plan(
         [
             finding(Repair.UPDATE, "urn:x::t::a"),
@@ -227,13 +216,13 @@ def test_a_repair_names_what_the_engine_does_not_see_and_takes_along_what_depend
     assert "--replace=urn:x::t::a" not in plan.arguments
 
 
-def test_what_is_made_anew_is_not_mended_first_but_for_a_pause():
+def test_a_replaced_container_is_only_unpaused_first():
     both = [finding(Repair.REPLACE), finding(Repair.RENAME), finding(Repair.UNPAUSE)]
     assert [one.repair for one in repair.plan(both).by_hand] == [Repair.UNPAUSE]
     assert [one.repair for one in repair.plan(both[1:]).by_hand] == [Repair.RENAME, Repair.UNPAUSE]
 
 
-def test_where_data_are_lost_nothing_that_stands_on_them_is_started():
+def test_lost_data_keep_what_stands_on_them_from_being_started():
     lost = only({"labels": DATA}, kind=VOLUME, name="data", identity="data-1")
     store = declared({"mounts": [{"type": "volume", "source": "data-1", "target": "/data"}]}, name="postgres")
     found = [next(others.volume(lost, {})), finding(Repair.UPDATE, store.urn), finding(Repair.UPDATE)]
@@ -243,7 +232,7 @@ def test_where_data_are_lost_nothing_that_stands_on_them_is_started():
     assert repair.plan(kept).targets == [URN]
 
 
-def test_where_data_are_lost_nothing_is_repaired_that_would_bring_along_what_stands_on_them():
+def test_lost_data_keep_repairs_away_that_would_start_what_stands_on_them():
     lost = only({"labels": DATA}, kind=VOLUME, name="data", identity="data-1")
     below = only({}, kind=NETWORK, name="app", identity="app-1")
     mount = {"mounts": [{"type": "volume", "source": "data-1", "target": "/data"}]}
@@ -255,41 +244,38 @@ def test_where_data_are_lost_nothing_is_repaired_that_would_bring_along_what_sta
     assert repair.guarded(gone, [below, store, declared()]) == gone
 
 
-def test_networks_are_joined_and_left_as_declared():
-    done = []
-
-    def told(verb: str):
-        return lambda container, name, **more: done.append((verb, name, more.get("aliases")))
-
-    networks = {"strange": {}, "app": {"Aliases": ["other", ID[:12]]}}
-    api = SimpleNamespace(
-        inspect_container=lambda _: {"NetworkSettings": {"Networks": networks}},
-        disconnect_container_from_network=told("left"),
-        connect_container_to_network=told("joined"),
-    )
+def test_networks_are_joined_and_left_as_declared(docker, progress):
+    inspected = docker.add_container("web", identity=ID, networks=["strange", "app"])
+    inspected["NetworkSettings"]["Networks"]["app"]["Aliases"] = ["other", ID[:12]]
     wanted = declared({"networksAdvanced": [{"name": "app", "aliases": ["web"]}, {"name": "monitoring"}]})
     plan = repair.plan([finding(Repair.RECONNECT), finding(Repair.RECONNECT)])
-    progress = SimpleNamespace(line=lambda *_: None)
-    repair.by_hand(plan, [wanted], SimpleNamespace(api=api), progress)
-    assert done == [
-        ("left", "strange", None),
-        ("left", "app", None),
-        ("joined", "app", ["web"]),
-        ("joined", "monitoring", None),
+    repair.by_hand(plan, [wanted], docker, progress)
+    assert docker.changes == [
+        ("disconnect", ID, "strange"),
+        ("disconnect", ID, "app"),
+        ("connect", ID, "app", ["web"]),
+        ("connect", ID, "monitoring", None),
     ]
 
 
-def test_a_container_that_is_gone_by_now_stops_no_repair():
-    def gone(*_: object):
-        raise NotFound("gone")
+def test_a_repair_by_hand_unpauses_renames_and_removes(docker, progress):
+    docker.add_container("other", identity=ID, status="paused")
+    docker.add_container("intruder")
+    findings = [finding(Repair.UNPAUSE), finding(Repair.RENAME)]
+    repair.by_hand(repair.plan(findings), [declared()], docker, progress)
+    repair.by_hand(repair.plan([finding(Repair.RECREATE, real="intruder")]), [declared()], docker, progress)
+    assert docker.changes == [
+        ("unpause", ID),
+        ("rename", ID, declared().name),
+        ("stop", "intruder"),
+        ("remove container", "intruder"),
+    ]
 
-    lines = []
-    api = SimpleNamespace(unpause=gone, stop=gone, remove_container=gone)
+
+def test_a_container_that_is_gone_by_now_stops_no_repair(docker, progress, printed):
     plan = repair.plan([finding(Repair.UNPAUSE), finding(Repair.RECREATE, real="x")])
-    repair.by_hand(
-        plan, [declared()], SimpleNamespace(api=api), SimpleNamespace(line=lambda text, *_: lines.append(text))
-    )
-    assert lines == ["  ! container shop-app-web: gone by now"]
+    repair.by_hand(plan, [declared()], docker, progress)
+    assert printed.getvalue() == "  ! container shop-app-web: gone by now\n"
 
 
 def report(**more) -> Report:
@@ -306,37 +292,36 @@ def report(**more) -> Report:
         ({"findings": [finding(Repair.UPDATE)], "untold": ["why"]}, 1),
     ],
 )
-def test_the_exit_code_says_whether_something_drifted_or_nobody_can_tell(more, code):
+def test_the_exit_code_is_1_for_drift_and_2_for_an_incomplete_comparison(more, code):
     assert report(**more).code == code
     assert json.loads(report(**more).as_json())["exit_code"] == code
 
 
 def test_every_key_of_the_json_is_documented_and_no_other():
     said = json.loads(report(findings=[finding(Repair.UPDATE)]).as_json())
-    text = (Path(__file__).resolve().parents[2] / "docs/drift.md").read_text().partition("## For a program")[2]
+    text = (SOURCE / "docs/drift.md").read_text().partition("## For a program")[2]
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", text.partition("\n## ")[0], re.MULTILINE))
     assert {*rows} == {*said}
     assert {*re.findall(r"`(\w+)`", rows["findings"])} == {*said["findings"][0]}
 
 
-def test_a_finding_is_one_line_with_resource_field_both_values_and_the_repair():
+def test_a_finding_is_one_line_with_both_values_and_the_repair():
     lines = list(report(findings=[finding(Repair.REPLACE), finding(Repair.UNPAUSE)]).lines())
     assert lines[0] == "dev: 1 resource is not as declared (52 compared in 4.2 s)"
     assert lines[1] == "  container shop-app-web: field: declared a, found b → --fix: replaced by a targeted up"
     assert len(lines) == 3
 
 
-def test_resources_are_read_from_the_state_with_secrets_marked():
+def test_declared_resources_are_read_from_the_state_with_secrets_marked():
     mark = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
     secret = {**mark, "plaintext": '[{"file": "/x", "content": "hunter2", "__defaults": []}]'}
     resource = {"urn": URN, "type": "docker:index/container:Container", "custom": True, "id": ID}
-    state = State(
-        (
+    state = states.state(
+        *(
             {**resource, "inputs": {"uploads": secret, "__defaults": ["x"]}, "delete": True},
             {"urn": "urn:x::pulumi:providers:docker::d", "type": "pulumi:providers:docker", "custom": True, "id": "1"},
             {"urn": "urn:x::dockyard:a:B::c", "type": "dockyard:a:B", "custom": False},
-        ),
-        interrupted=False,
+        )
     )
     (said,) = declared_in(state)
     assert said.inputs == {"uploads": [{"file": "/x", "content": "hunter2"}]}
@@ -344,7 +329,7 @@ def test_resources_are_read_from_the_state_with_secrets_marked():
     assert said.going
 
 
-def test_a_lock_is_told_with_who_holds_it_and_one_of_the_dead_is_none(tmp_path, monkeypatch):
+def test_a_lock_is_reported_with_its_holder_unless_that_is_dead(tmp_path, monkeypatch):
     folder = tmp_path / ".pulumi/locks/organization/dockyard/dev"
     folder.mkdir(parents=True)
     held = {"pid": 1, "username": "ann", "hostname": "elsewhere", "timestamp": "noon"}

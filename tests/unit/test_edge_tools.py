@@ -13,11 +13,10 @@ from components.foundation import edge_config, grafana_root_url, published_urls
 from settings.edge import Edge, Route
 from settings.loader import Configuration, load, read_stack_file
 from settings.problems import SettingsError
+from tests.support.people import ALICE, BOB
 from tests.unit.checkouts import make
 from tests.unit.world import build
 
-ALICE = "alice:$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2"
-BOB = "bob:$2b$05$abcdefghijklmnopqrstuuhKF09ZYWwH2zP/0fwE1X8e/Q1YNx/hO"
 PEOPLE = Guard(basic_auth="prom-people")
 HOSTS = {"grafana": "grafana.shop.example", "prometheus": "prom.shop.example"}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from settings.loader import load, read_stack_file
-from tests.unit.shop import STACK, Shop
+from tests.support.dotenv import STACK
 
 MONITORING = "https://discord.com/api/webhooks/1/a"
 CRITICAL = "https://discord.com/api/webhooks/2/b"
@@ -25,11 +25,6 @@ HEARTBEAT_URL=https://hc-ping.com/s3cret
 """What Love Parser's document asks for: "Slack webhook, SMTP creds …", SMS and PagerDuty."""
 
 
-@pytest.fixture
-def shop(tmp_path, monkeypatch, capsys):
-    return Shop(tmp_path, monkeypatch, capsys)
-
-
 def receivers(shop):
     return shop.config["dockyard:alerts"]["receivers"]
 
@@ -40,7 +35,7 @@ def again(shop):
 
 
 def test_each_of_love_parsers_channels_becomes_a_receiver(shop):
-    said = shop.take(LOVE_PARSER)
+    answers = shop.take(LOVE_PARSER)
     assert receivers(shop) == {
         "slack-notifications": {"type": "slack", "webhook": "slack-webhook", "channel": "#ops-love-parser"},
         "email-critical": {
@@ -57,7 +52,7 @@ def test_each_of_love_parsers_channels_becomes_a_receiver(shop):
     }
     assert shop.config["dockyard:alerts"]["heartbeat"] == "heartbeat-url"
     assert set(shop.secrets) == {"slack-webhook", "smtp-password", "sms-url", "pagerduty-key", "heartbeat-url"}
-    assert said["SMTP_PORT"] == "already so: part of what SMTP_HOST says"
+    assert answers["SMTP_PORT"] == "already so: part of what SMTP_HOST says"
     assert "s3cret" not in shop.printed + shop.stack_file.read_text() + shop.commands
     assert list(again(shop).product.alerts.receivers) == [
         "slack-notifications",
@@ -67,20 +62,20 @@ def test_each_of_love_parsers_channels_becomes_a_receiver(shop):
     ]
 
 
-def test_a_second_time_changes_nothing(shop):
+def test_a_second_import_changes_nothing(shop):
     shop.take(LOVE_PARSER)
     after = shop.stack_file.read_text()
-    said = shop.take(LOVE_PARSER)
+    answers = shop.take(LOVE_PARSER)
     assert shop.stack_file.read_text() == after
-    assert {text.split(":")[0] for text in said.values()} == {"already so"}
+    assert {text.split(":")[0] for text in answers.values()} == {"already so"}
 
 
-def test_one_discord_channel_alone_is_told_of_everything(shop):
+def test_one_discord_channel_alone_receives_everything(shop):
     shop.take(f"DISCORD_MONITORING_WEBHOOK_URL={MONITORING}\n")
     assert receivers(shop) == {"monitoring": {"type": "discord", "webhook": "discord-monitoring"}}
 
 
-def test_receivers_that_there_are_get_their_secrets_whatever_they_are_called(shop):
+def test_existing_receivers_get_their_secrets_by_any_name(shop):
     shop.stack_file.write_text(
         STACK + "  dockyard:alerts:\n    receivers:\n"
         "      chat: {type: discord, webhook: one, severities: [warning]}\n"
@@ -88,16 +83,16 @@ def test_receivers_that_there_are_get_their_secrets_whatever_they_are_called(sho
         "      pager: {type: pagerduty, routing_key: three}\n"
     )
     before = shop.config["dockyard:alerts"]
-    said = shop.take(
+    answers = shop.take(
         f"DISCORD_MONITORING_WEBHOOK_URL={MONITORING}\nDISCORD_CRITICAL_WEBHOOK_URL={CRITICAL}\n"
         "PAGERDUTY_SERVICE_KEY=b7ddd4e4a7ea3e7b5f5c8a9d0e1f2a3b\n"
     )
     assert shop.config["dockyard:alerts"] == before
     assert shop.secrets == {"one": MONITORING, "two": CRITICAL, "three": "b7ddd4e4a7ea3e7b5f5c8a9d0e1f2a3b"}
-    assert said["DISCORD_CRITICAL_WEBHOOK_URL"] == "secret set: dockyard:two, named by alerts.receivers.red.webhook"
+    assert answers["DISCORD_CRITICAL_WEBHOOK_URL"] == "secret set: dockyard:two, named by alerts.receivers.red.webhook"
 
 
-def test_half_of_the_secrets_that_receivers_name_is_enough_and_the_rest_is_told(shop):
+def test_a_missing_secret_of_a_receiver_is_reported(shop):
     shop.stack_file.write_text(
         STACK + "  dockyard:alerts:\n    receivers:\n"
         "      chat: {type: discord, webhook: one, severities: [warning]}\n"
@@ -108,7 +103,7 @@ def test_half_of_the_secrets_that_receivers_name_is_enough_and_the_rest_is_told(
     assert "Still missing: the secret that dockyard:alerts.receivers.red.webhook names" in shop.printed
 
 
-def test_another_channel_and_another_mail_server_change_the_receivers_that_there_are(shop):
+def test_another_channel_or_mail_server_changes_the_receiver(shop):
     shop.take(LOVE_PARSER)
     shop.take("SLACK_CHANNEL=#other\nSMTP_SMARTHOST=smtp.other.net:465\n")
     assert receivers(shop)["slack-notifications"]["channel"] == "#other"
@@ -125,12 +120,12 @@ def test_another_channel_and_another_mail_server_change_the_receivers_that_there
     ],
 )
 def test_half_of_a_receiver_is_left_out_with_what_is_missing(shop, text, missing):
-    said = shop.take(text)
-    assert all(one.startswith("left out") and missing in one for one in said.values())
+    answers = shop.take(text)
+    assert all(one.startswith("left out") and missing in one for one in answers.values())
     assert shop.stack_file.read_text() == STACK
 
 
-def test_telegram_teams_ntfy_and_opsgenie_are_known_too(shop):
+def test_telegram_teams_ntfy_and_opsgenie_become_receivers(shop):
     shop.take(
         "TELEGRAM_BOT_TOKEN=123456:s3cret\nTELEGRAM_CHAT_ID=-100123\nTEAMS_WEBHOOK_URL=https://teams.net/s3cret\n"
         "NTFY_TOPIC=shop\nOPSGENIE_API_KEY=s3cret-key\n"
@@ -144,45 +139,45 @@ def test_telegram_teams_ntfy_and_opsgenie_are_known_too(shop):
     assert again(shop).product.alerts.receivers["telegram"].chat_id == -100123
 
 
-def test_what_is_no_address_is_left_out_and_two_names_of_one_secret_are_compared(shop):
-    said = shop.take(
+def test_a_wrong_address_is_left_out_and_two_names_of_a_secret_are_compared(shop):
+    answers = shop.take(
         "SLACK_WEBHOOK_URL=s3cret\nTEAMS_WEBHOOK_URL=https://t.net/1\nMSTEAMS_WEBHOOK_URL=https://t.net/2\n"
     )
-    assert said["SLACK_WEBHOOK_URL"] == "left out: no address of a webhook: https://…"
-    assert said["MSTEAMS_WEBHOOK_URL"] == "differs: not used: TEAMS_WEBHOOK_URL says something else"
+    assert answers["SLACK_WEBHOOK_URL"] == "left out: no address of a webhook: https://…"
+    assert answers["MSTEAMS_WEBHOOK_URL"] == "differs: not used: TEAMS_WEBHOOK_URL says something else"
 
 
-def test_half_of_a_login_is_left_out_and_the_mail_goes_without(shop):
-    said = shop.take("SMTP_SMARTHOST=mail.net:25\nSMTP_FROM=a@shop.net\nSMTP_TO=b@shop.net\nSMTP_USER=alerts\n")
-    assert said["SMTP_USER"] == "left out: user name and password together, or neither"
+def test_half_of_a_login_is_left_out(shop):
+    answers = shop.take("SMTP_SMARTHOST=mail.net:25\nSMTP_FROM=a@shop.net\nSMTP_TO=b@shop.net\nSMTP_USER=alerts\n")
+    assert answers["SMTP_USER"] == "left out: user name and password together, or neither"
     assert receivers(shop)["email-critical"].keys() == {"type", "severities", "to", "from", "smarthost"}
 
 
-def test_a_chat_that_is_no_number_is_told_with_its_variable(shop):
+def test_a_chat_that_is_no_number_is_reported_with_its_variable(shop):
     with pytest.raises(Exception, match="It comes from TELEGRAM_CHAT_ID"):
         shop.take("TELEGRAM_BOT_TOKEN=123456:s3cret\nTELEGRAM_CHAT_ID=@shop\n")
     assert shop.stack_file.read_text() == STACK
 
 
-def test_development_tells_nobody(shop):
+def test_development_has_no_receivers(shop):
     shop.stack_file.write_text(STACK.replace("staging # as it stands", "development"))
-    said = shop.take(LOVE_PARSER)
-    assert {text for name, text in said.items() if name not in ("SMTP_PORT", "HEARTBEAT_URL")} == {
+    answers = shop.take(LOVE_PARSER)
+    assert {text for name, text in answers.items() if name not in ("SMTP_PORT", "HEARTBEAT_URL")} == {
         "left out: development tells nobody: `environments` of a receiver says otherwise"
     }
-    assert said["HEARTBEAT_URL"].startswith("left out: development calls no dead man's switch")
+    assert answers["HEARTBEAT_URL"].startswith("left out: development calls no dead man's switch")
     assert shop.secrets == {}
 
 
-def test_a_secret_of_the_products_own_is_the_products(shop):
+def test_a_secret_that_the_product_asks_for_is_the_products(shop):
     product = shop.product_file.read_text().replace("[jwt-secret, app-key]", "[telegram-bot-token]")
     shop.product_file.write_text(product)
-    said = shop.take("TELEGRAM_BOT_TOKEN=123456:s3cret\nTELEGRAM_CHAT_ID=-1\n")
-    assert said["TELEGRAM_BOT_TOKEN"] == "secret set: dockyard:telegram-bot-token"
-    assert "TELEGRAM_BOT_TOKEN is missing" in said["TELEGRAM_CHAT_ID"]
+    answers = shop.take("TELEGRAM_BOT_TOKEN=123456:s3cret\nTELEGRAM_CHAT_ID=-1\n")
+    assert answers["TELEGRAM_BOT_TOKEN"] == "secret set: dockyard:telegram-bot-token"
+    assert "TELEGRAM_BOT_TOKEN is missing" in answers["TELEGRAM_CHAT_ID"]
 
 
-def test_what_it_says_otherwise_of_a_receiver_of_the_product_file_is_all_that_the_stack_file_gets(shop):
+def test_a_receiver_of_the_product_file_is_overridden_only_where_it_differs(shop):
     shop.product_file.write_text(
         shop.product_file.read_text() + "alerts:\n  receivers:\n"
         "    mail: {type: email, to: [a@shop.net], from: b@shop.net, smarthost: 'mail.shop.net:587'}\n"

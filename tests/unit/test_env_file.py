@@ -9,8 +9,7 @@ from ops.env_file import read_env_file
 from ops.stack_file import GONE, edited_text
 from settings.example_text import is_placeholder
 from settings.problems import SettingsError
-
-CHECKOUT = Path(__file__).resolve().parents[2]
+from tests.support.checkout import SOURCE
 
 
 def _file(folder: Path, text: str) -> Path:
@@ -20,7 +19,7 @@ def _file(folder: Path, text: str) -> Path:
 
 
 class TestReading:
-    def test_quotes_comments_and_export_mean_what_they_mean_in_a_shell(self, tmp_path):
+    def test_quotes_comments_and_export_mean_the_same_as_in_a_shell(self, tmp_path):
         text = "export A=1 # one\nB=\"two # words\"\nC='$A ${A}'\n\n# D=4\nE=\n"
         assert read_env_file(_file(tmp_path, text)) == {"A": "1", "B": "two # words", "C": "$A ${A}", "E": ""}
 
@@ -45,25 +44,25 @@ class TestReading:
             "sk-...",
         ],
     )
-    def test_placeholders_are_known(self, value):
+    def test_a_placeholder_is_recognised(self, value):
         assert is_placeholder(value)
 
     @pytest.mark.parametrize("value", ["pivotal", "s3xxxYyZ", "my_app", "redis://redis:6379", "postgresql://u:p@h:1/d"])
     def test_real_values_are_not_taken_for_placeholders(self, value):
         assert not is_placeholder(value)
 
-    def test_lines_that_are_none_are_told_by_number_and_not_by_text(self, tmp_path):
+    def test_a_malformed_line_is_reported_by_number_and_not_by_text(self, tmp_path):
         with pytest.raises(SettingsError, match=r":2: \(line\): found a line that is none") as caught:
             read_env_file(_file(tmp_path, "A=1\n= s3cret\n"))
         assert "s3cret" not in str(caught.value)
 
 
 class TestEditing:
-    @pytest.mark.parametrize("file", sorted(CHECKOUT.glob("Pulumi.*.yaml")), ids=lambda file: file.name)
+    @pytest.mark.parametrize("file", sorted(SOURCE.glob("Pulumi.*.yaml")), ids=lambda file: file.name)
     def test_a_shipped_stack_file_without_edits_stays_as_it_is(self, file):
         assert edited_text(file.read_text(), "dockyard:", {}) == file.read_text()
 
-    def test_text_that_yaml_would_take_for_something_else_is_quoted(self):
+    def test_text_that_yaml_reads_as_another_type_is_quoted(self):
         text = edited_text(
             "config:\n  a:b: 1\n", "dockyard:", {("env", name): name for name in ("1", "true", "x: y", "z")}
         )

@@ -1,11 +1,14 @@
 """What becomes of the variables of a product's `.env` file."""
 
+import subprocess
+
 import pytest
 
 from ops import env_import
 from settings.loader import load, read_stack_file
 from settings.problems import SettingsError
-from tests.unit.shop import CHECKOUT, PRODUCT, STACK, Shop
+from tests.support.checkout import SOURCE
+from tests.support.dotenv import PRODUCT, STACK
 from toolchain.progress import Progress
 
 TUMULTE = """\
@@ -65,16 +68,11 @@ CACHE_TTL_SECS=60
 """The variables of Pivotal Flow's guide, verbatim."""
 
 
-@pytest.fixture
-def shop(tmp_path, monkeypatch, capsys):
-    return Shop(tmp_path, monkeypatch, capsys)
-
-
 class TestTheSeedsOwnExamples:
-    def test_tumultes_is_all_placeholders_beside_what_the_stack_says_already(self, shop):
+    def test_tumultes_example_is_all_placeholders_and_known_values(self, shop):
         shop.stack_file.write_text(STACK + "  dockyard:tunnel: {token: tunnel-token}\n")
-        said = shop.take(TUMULTE)
-        assert list(said) == [line.split("=")[0] for line in TUMULTE.splitlines() if line and line[0] != "#"]
+        answers = shop.take(TUMULTE)
+        assert list(answers) == [line.split("=")[0] for line in TUMULTE.splitlines() if line and line[0] != "#"]
         for name in (
             "GF_SECURITY_ADMIN_PASSWORD",
             "DISCORD_MONITORING_WEBHOOK_URL",
@@ -82,34 +80,34 @@ class TestTheSeedsOwnExamples:
             "CLOUDFLARE_TUNNEL_TOKEN",
             "DATA_SOURCE_NAME",
         ):
-            assert said[name].startswith("left out: a placeholder")
-        assert said["ENVIRONMENT"] == "already so: environment: staging, said by Pulumi.staging.yaml"
-        assert said["ENV_SUFFIX"].startswith("already so")
-        assert said["GF_SECURITY_ADMIN_USER"] == "already so: monitoring.grafana.admin_user: admin, said by default"
-        assert said["GRAFANA_ROOT_URL"].startswith("set: monitoring.grafana.root_url")
-        assert said["GRAFANA_PUBLIC_DOMAIN"] == "set: tunnel.hostname: monitoring-staging.tumulte.app"
-        assert said["REDIS_ADDR"] == "set: redis.external.address: host.docker.internal:6379"
-        assert said["REDIS_PASSWORD"] == "left out: it is empty"
+            assert answers[name].startswith("left out: a placeholder")
+        assert answers["ENVIRONMENT"] == "already so: environment: staging, said by Pulumi.staging.yaml"
+        assert answers["ENV_SUFFIX"].startswith("already so")
+        assert answers["GF_SECURITY_ADMIN_USER"] == "already so: monitoring.grafana.admin_user: admin, said by default"
+        assert answers["GRAFANA_ROOT_URL"].startswith("set: monitoring.grafana.root_url")
+        assert answers["GRAFANA_PUBLIC_DOMAIN"] == "set: tunnel.hostname: monitoring-staging.tumulte.app"
+        assert answers["REDIS_ADDR"] == "set: redis.external.address: host.docker.internal:6379"
+        assert answers["REDIS_PASSWORD"] == "left out: it is empty"
         assert shop.config["dockyard:redis"] == {"external": {"address": "host.docker.internal:6379"}}
         assert shop.secrets == {}
 
-    def test_pivotal_flows_says_what_its_product_file_says(self, shop):
-        (shop.work.checkout / "products/shop.yaml").write_text((CHECKOUT / "products/pivotal-flow.yaml").read_text())
+    def test_pivotal_flows_example_repeats_its_product_file(self, shop):
+        (shop.work.checkout / "products/shop.yaml").write_text((SOURCE / "products/pivotal-flow.yaml").read_text())
         shop.stack_file.write_text(STACK.replace("    api: {image: demo}\n", "    migrate: {image: demo}\n"))
         before = shop.config
-        said = shop.take(PIVOTAL_FLOW)
-        assert list(said) == [line.split("=")[0] for line in PIVOTAL_FLOW.splitlines() if line and line[0] != "#"]
-        assert said.pop("DATABASE_URL").startswith("left out: a placeholder")
-        assert said.pop("JWT_SECRET").startswith("left out: a placeholder")
-        assert said.pop("POSTGRES_PASSWORD").startswith("secret set: dockyard:postgres-password")
-        assert {text.split(":")[0] for text in said.values()} == {"already so"}
+        answers = shop.take(PIVOTAL_FLOW)
+        assert list(answers) == [line.split("=")[0] for line in PIVOTAL_FLOW.splitlines() if line and line[0] != "#"]
+        assert answers.pop("DATABASE_URL").startswith("left out: a placeholder")
+        assert answers.pop("JWT_SECRET").startswith("left out: a placeholder")
+        assert answers.pop("POSTGRES_PASSWORD").startswith("secret set: dockyard:postgres-password")
+        assert {text.split(":")[0] for text in answers.values()} == {"already so"}
         assert shop.secrets == {"postgres-password": "pivotal"}
         assert {key: value for key, value in shop.config.items() if "secure" not in str(value)} == before
 
-    def test_tumultes_with_real_values_becomes_settings_and_secrets(self, shop):
+    def test_tumultes_example_with_real_values_becomes_settings_and_secrets(self, shop):
         text = TUMULTE.replace("secure_password_here", "gr4fana").replace("xxx/yyy", "1/a").replace("xxx/zzz", "2/b")
         text = text.replace("eyJhxxxxx", "eyJhIjoi").replace("user:pass@host", "shop:db-pw@postgres")
-        said = shop.take(text.replace("REDIS_PASSWORD=", "REDIS_PASSWORD=redis-pw"))
+        answers = shop.take(text.replace("REDIS_PASSWORD=", "REDIS_PASSWORD=redis-pw"))
         assert shop.secrets == {
             "grafana-admin-password": "gr4fana",
             "discord-monitoring": "https://discord.com/api/webhooks/1/a",
@@ -125,9 +123,10 @@ class TestTheSeedsOwnExamples:
         }
         assert config["dockyard:tunnel"] == {"token": "tunnel-token", "hostname": "monitoring-staging.tumulte.app"}
         assert config["dockyard:redis"]["external"]["password"] == "redis-password"
-        assert said["DATA_SOURCE_NAME"].startswith("secret set: dockyard:postgres-password")
+        assert answers["DATA_SOURCE_NAME"].startswith("secret set: dockyard:postgres-password")
         assert (
-            "postgres.database is shop, not twitch_polls: change it in products/shop.yaml" in said["DATA_SOURCE_NAME"]
+            "postgres.database is shop, not twitch_polls: change it in products/shop.yaml"
+            in answers["DATA_SOURCE_NAME"]
         )
         load(read_stack_file(shop.work.checkout, "staging"), "staging", checkout=shop.work.checkout)
 
@@ -137,44 +136,44 @@ class TestSecrets:
         "JWT_SECRET=s3cret-jwt\nAPP_KEY='s3cret ${app}'\nDATABASE_URL=postgresql://shop:s3cret-db@postgres:5432/shop\n"
     )
 
-    def test_a_value_is_never_printed_never_plain_in_the_file_and_never_in_a_command(self, shop):
-        said = shop.take(self.FILE)
-        assert said["JWT_SECRET"] == "secret set: dockyard:jwt-secret"
+    def test_a_secret_is_in_no_output_no_file_and_no_command(self, shop):
+        answers = shop.take(self.FILE)
+        assert answers["JWT_SECRET"] == "secret set: dockyard:jwt-secret"
         assert shop.secrets["jwt-secret"] == "s3cret-jwt"
         assert shop.secrets["app-key"] == "s3cret ${app}"
         assert shop.secrets["postgres-password"] == "s3cret-db"
         assert "s3cret" not in shop.printed + shop.stack_file.read_text() + shop.commands
 
-    def test_a_second_time_changes_nothing(self, shop):
+    def test_a_second_import_changes_nothing(self, shop):
         text = self.FILE + "RATE_LIMIT_DEFAULT=200\nBUILD_FRONTEND=false\nGRAFANA_ROOT_URL=https://grafana.example\n"
         shop.take(text)
         after, commands = shop.stack_file.read_text(), shop.commands
-        said = shop.take(text)
+        answers = shop.take(text)
         assert shop.stack_file.read_text() == after
-        assert shop.commands.removeprefix(commands).count("config set") == 0
-        assert {text.split(":")[0] for text in said.values()} == {"already so"}
+        assert "config set" not in shop.commands.removeprefix(commands)
+        assert {text.split(":")[0] for text in answers.values()} == {"already so"}
 
-    def test_another_value_replaces_the_one_that_is_there(self, shop):
+    def test_another_value_replaces_the_secret(self, shop):
         shop.take("JWT_SECRET=s3cret-one\n")
         assert shop.take("JWT_SECRET=s3cret-two\n")["JWT_SECRET"] == "secret set: dockyard:jwt-secret"
         assert shop.secrets["jwt-secret"] == "s3cret-two"
 
     def test_a_dry_run_writes_nothing_and_needs_no_engine(self, shop):
-        said = shop.take(self.FILE + "RATE_LIMIT_DEFAULT=200\n", dry_run=True)
-        assert said["RATE_LIMIT_DEFAULT"] == "set: services.api.env.RATE_LIMIT_DEFAULT: 200"
+        answers = shop.take(self.FILE + "RATE_LIMIT_DEFAULT=200\n", dry_run=True)
+        assert answers["RATE_LIMIT_DEFAULT"] == "set: services.api.env.RATE_LIMIT_DEFAULT: 200"
         assert "Nothing was written" in shop.printed
         assert (shop.stack_file.read_text(), shop.secrets, shop.engines) == (STACK, {}, 0)
 
-    def test_when_the_engine_fails_half_way_the_stack_file_is_as_before(self, shop):
-        (shop.bin / "broken").touch()
-        with pytest.raises(env_import.subprocess.CalledProcessError) as caught:
+    def test_the_stack_file_is_restored_where_the_engine_fails_half_way(self, shop):
+        shop.pulumi.broken = True
+        with pytest.raises(subprocess.CalledProcessError) as caught:
             shop.take(self.FILE + "RATE_LIMIT_DEFAULT=200\n")
         assert shop.stack_file.read_text() == STACK
         assert "s3cret" not in str(caught.value)
 
-    def test_one_that_only_a_disabled_workload_asks_for_is_left_out(self, shop):
-        said = shop.take("FRONTEND_KEY=s3cret\nBUILD_FRONTEND=false\n")
-        assert said["FRONTEND_KEY"] == "left out: nothing in this stack asks for the secret frontend-key"
+    def test_a_secret_of_a_disabled_workload_is_left_out(self, shop):
+        answers = shop.take("FRONTEND_KEY=s3cret\nBUILD_FRONTEND=false\n")
+        assert answers["FRONTEND_KEY"] == "left out: nothing in this stack asks for the secret frontend-key"
         assert shop.secrets == {}
 
 
@@ -189,16 +188,16 @@ class TestSettings:
         services = shop.config["dockyard:services"]
         assert services["api"]["env"] == services["frontend"]["env"] == {"NODE_ENV": "staging"}
 
-    def test_an_override_goes_when_the_product_files_own_value_is_wanted_again(self, shop):
+    def test_an_override_goes_when_the_product_files_value_is_wanted_again(self, shop):
         shop.take("DB_TRACE=true\nBUILD_FRONTEND=false\n")
-        said = shop.take("DB_TRACE=false\nBUILD_FRONTEND=true\n")
-        assert said["DB_TRACE"].startswith("set: services.api.env.DB_TRACE: taken out")
-        assert said["BUILD_FRONTEND"].startswith("set: services.frontend.enabled: taken out")
+        answers = shop.take("DB_TRACE=false\nBUILD_FRONTEND=true\n")
+        assert answers["DB_TRACE"].startswith("set: services.api.env.DB_TRACE: taken out")
+        assert answers["BUILD_FRONTEND"].startswith("set: services.frontend.enabled: taken out")
         assert shop.stack_file.read_text() == STACK
 
-    def test_frontend_and_migrations_are_switched_off_scheduled_jobs_are_not(self, shop):
-        said = shop.take("BUILD_FRONTEND=false\nRUN_MIGRATIONS=no\n")
-        assert said["RUN_MIGRATIONS"] == "set: services.migrate.enabled: false"
+    def test_frontend_and_migrations_are_switched_off(self, shop):
+        answers = shop.take("BUILD_FRONTEND=false\nRUN_MIGRATIONS=no\n")
+        assert answers["RUN_MIGRATIONS"] == "set: services.migrate.enabled: false"
         services = shop.config["dockyard:services"]
         assert services["frontend"] == services["migrate"] == {"enabled": False}
         assert "tidy" not in services
@@ -208,8 +207,8 @@ class TestSettings:
             "    after: [migrate]\n", ""
         )
         shop.product_file.write_text(product.replace("    port: 3000\n", "    port: 3000\n    dump_before: true\n"))
-        said = shop.take("RUN_MIGRATIONS=false\n")
-        assert said["RUN_MIGRATIONS"] == "left out: the image of api migrates by itself when it starts"
+        answers = shop.take("RUN_MIGRATIONS=false\n")
+        assert answers["RUN_MIGRATIONS"] == "left out: the image of api migrates by itself when it starts"
 
     def test_grafana_and_environment_are_settings(self, shop):
         shop.take("ENVIRONMENT=prod\nGF_SECURITY_ADMIN_USER=boss\nGRAFANA_ROOT_URL=https://grafana.example/\n")
@@ -219,51 +218,51 @@ class TestSettings:
             "root_url": "https://grafana.example",
         }
 
-    def test_a_suffix_that_says_something_else_than_the_environment_is_told(self, shop):
-        assert shop.take("ENV_SUFFIX=prod\n")["ENV_SUFFIX"].startswith("differs: the environment is staging")
+    @pytest.mark.parametrize(
+        ("line", "answer"),
+        [
+            ("ENV_SUFFIX=prod", "differs: the environment is staging"),
+            ("PORT=8080", "already so: services.frontend.port: 8080, said by products/shop.yaml"),
+            ("PORT=4000", "differs: services.api.port is 3000"),
+            # A domain without a tunnel.
+            ("GRAFANA_PUBLIC_DOMAIN=m.shop.example", "left out"),
+            ("SENTRY_DSN=https://s3cret@sentry.example/1", "not known: to take it, name it in `env` or `secrets`"),
+            ("TWILIO_AUTH_TOKEN=s3cret", "not known: Twilio's own API takes forms"),
+            ("ANALYZE_BUNDLE=true", "not known: a step of the product's own pipeline"),
+        ],
+    )
+    def test_a_variable_that_sets_nothing_is_answered_with_the_reason(self, shop, line, answer):
+        (text,) = shop.take(f"{line}\n").values()
+        assert text.startswith(answer)
+        assert "s3cret" not in shop.printed
+        assert shop.stack_file.read_text() == STACK
 
-    def test_a_port_is_the_product_files_to_say(self, shop):
-        assert (
-            shop.take("PORT=8080\n")["PORT"] == "already so: services.frontend.port: 8080, said by products/shop.yaml"
-        )
-        assert shop.take("PORT=4000\n")["PORT"].startswith("differs: services.api.port is 3000")
+    TUNNEL = STACK + "  dockyard:tunnel: {name: shop, hostname: m.shop.example, account_id: '%s', zone_id: '%s'}\n"
 
-    def test_a_tunnel_token_takes_the_place_of_a_tunnel_whose_account_is_only_zeros(self, shop):
-        made = "  dockyard:tunnel: {name: shop, hostname: m.shop.example, account_id: %s, zone_id: %s}\n"
-        shop.stack_file.write_text(STACK + made % (f'"{"0" * 32}"', f'"{"0" * 32}"'))
+    def test_a_tunnel_token_replaces_a_tunnel_whose_account_is_only_zeros(self, shop):
+        shop.stack_file.write_text(self.TUNNEL % ("0" * 32, "0" * 32))
         shop.take("CLOUDFLARE_TUNNEL_TOKEN=eyJhIjoi\n")
         assert shop.config["dockyard:tunnel"] == {"hostname": "m.shop.example", "token": "tunnel-token"}
 
     def test_a_tunnel_that_dockyard_makes_is_not_given_up_for_a_token(self, shop):
-        made = "  dockyard:tunnel: {name: shop, hostname: m.shop.example, account_id: %s, zone_id: %s}\n"
-        shop.stack_file.write_text(STACK + made % ("a" * 32, "b" * 32))
-        said = shop.take("CLOUDFLARE_TUNNEL_TOKEN=eyJhIjoi\n")
-        assert said["CLOUDFLARE_TUNNEL_TOKEN"].startswith("differs: not used: Dockyard makes this stack's tunnel")
+        shop.stack_file.write_text(self.TUNNEL % ("a" * 32, "b" * 32))
+        answers = shop.take("CLOUDFLARE_TUNNEL_TOKEN=eyJhIjoi\n")
+        assert answers["CLOUDFLARE_TUNNEL_TOKEN"].startswith("differs: not used: Dockyard makes this stack's tunnel")
         assert shop.secrets == {}
 
-    def test_a_domain_without_a_tunnel_is_left_out(self, shop):
-        assert shop.take("GRAFANA_PUBLIC_DOMAIN=m.shop.example\n")["GRAFANA_PUBLIC_DOMAIN"].startswith("left out")
 
-
-class TestUnknownAndBadInput:
-    def test_what_it_does_not_know_is_listed_without_its_value(self, shop):
-        said = shop.take("SENTRY_DSN=https://s3cret@sentry.example/1\nTWILIO_AUTH_TOKEN=s3cret\nANALYZE_BUNDLE=true\n")
-        assert said["SENTRY_DSN"].startswith("not known: to take it, name it in `env` or `secrets`")
-        assert said["TWILIO_AUTH_TOKEN"].startswith("not known: Twilio's own API takes forms")
-        assert said["ANALYZE_BUNDLE"].startswith("not known: a step of the product's own pipeline")
-        assert "s3cret" not in shop.printed
-
-    def test_values_that_the_settings_refuse_are_told_with_their_variable_and_nothing_is_written(self, shop):
+class TestBadInput:
+    def test_a_value_that_the_settings_refuse_is_reported_with_its_variable(self, shop):
         with pytest.raises(SettingsError, match=r"It comes from GRAFANA_ROOT_URL in .*\.env"):
             shop.take("GRAFANA_ROOT_URL=grafana.example\nJWT_SECRET=s3cret\n")
         assert (shop.stack_file.read_text(), shop.secrets) == (STACK, {})
 
-    def test_a_stack_that_is_wrong_already_is_told_first(self, shop):
+    def test_a_stack_that_is_wrong_already_is_reported_first(self, shop):
         shop.stack_file.write_text(STACK.replace("staging", "test"))
         with pytest.raises(SettingsError, match="dockyard:environment"):
             shop.take("JWT_SECRET=s3cret\n")
 
-    def test_an_unknown_stack_and_a_file_that_is_not_there_are_told(self, shop, tmp_path):
+    def test_an_unknown_stack_or_file_is_refused(self, shop, tmp_path):
         (tmp_path / ".env").write_text("A=1\n")
         with pytest.raises(SettingsError, match="Known stacks: staging"):
             env_import.import_env(shop.work, tmp_path / ".env", "prod", Progress(quiet=True))

@@ -2,21 +2,16 @@
 
 import pytest
 
-from tests.unit.shop import PRODUCT, STACK, Shop
+from tests.support.dotenv import PRODUCT, STACK
 
 
-@pytest.fixture
-def shop(tmp_path, monkeypatch, capsys):
-    return Shop(tmp_path, monkeypatch, capsys)
-
-
-def test_somebody_elses_postgres_becomes_external_with_its_address_as_a_secret(shop):
+def test_another_postgres_becomes_external_with_its_address_as_a_secret(shop):
     url = "postgresql://app:s3cret@db.example:5433/shop?sslmode=require"
-    said = shop.take(f"DATABASE_URL={url}\nDATA_SOURCE_NAME={url}\nPOSTGRES_USER=app\nPOSTGRES_DB=other\n")
-    assert said["DATABASE_URL"] == "secret set: dockyard:postgres-dsn, named by postgres.external.dsn"
-    assert said["DATA_SOURCE_NAME"] == "already so: the same as DATABASE_URL"
-    assert said["POSTGRES_USER"] == "already so: part of what DATABASE_URL says"
-    assert said["POSTGRES_DB"].startswith("differs")
+    answers = shop.take(f"DATABASE_URL={url}\nDATA_SOURCE_NAME={url}\nPOSTGRES_USER=app\nPOSTGRES_DB=other\n")
+    assert answers["DATABASE_URL"] == "secret set: dockyard:postgres-dsn, named by postgres.external.dsn"
+    assert answers["DATA_SOURCE_NAME"] == "already so: the same as DATABASE_URL"
+    assert answers["POSTGRES_USER"] == "already so: part of what DATABASE_URL says"
+    assert answers["POSTGRES_DB"].startswith("differs")
     assert shop.config["dockyard:postgres"] == {"external": {"dsn": "postgres-dsn"}}
     assert shop.secrets == {"postgres-dsn": url}
 
@@ -27,31 +22,33 @@ def test_an_external_postgres_keeps_the_name_of_its_secret(shop):
     assert shop.secrets == {"their-dsn": "postgresql://app:s3cret@db.example/shop"}
 
 
-def test_parts_alone_name_somebody_elses_postgres_too(shop):
+def test_parts_alone_name_an_external_postgres_too(shop):
     parts = "POSTGRES_HOST=db.example\nPOSTGRES_USER=app\nPOSTGRES_PASSWORD=p@ss/word\nPOSTGRES_DB=shop\n"
-    said = shop.take(parts)
+    answers = shop.take(parts)
     assert shop.secrets == {"postgres-dsn": "postgresql://app:p%40ss%2Fword@db.example:5432/shop"}
-    assert said["POSTGRES_PASSWORD"] == "already so: part of what POSTGRES_HOST says"
+    assert answers["POSTGRES_PASSWORD"] == "already so: part of what POSTGRES_HOST says"
 
 
-def test_half_of_somebody_elses_postgres_is_left_out_with_what_is_missing(shop):
-    said = shop.take("POSTGRES_HOST=db.example\nPOSTGRES_USER=app\n")
+def test_half_of_an_external_postgres_is_left_out_with_what_is_missing(shop):
+    answers = shop.take("POSTGRES_HOST=db.example\nPOSTGRES_USER=app\n")
     expected = "left out: somebody else's Postgres needs POSTGRES_PASSWORD, POSTGRES_DB too"
-    assert (said["POSTGRES_HOST"], said["POSTGRES_USER"]) == (expected, "left out: see POSTGRES_HOST")
+    assert (answers["POSTGRES_HOST"], answers["POSTGRES_USER"]) == (expected, "left out: see POSTGRES_HOST")
 
 
 def test_the_products_own_postgres_is_compared_with_the_product_file(shop):
-    said = shop.take("POSTGRES_HOST=postgres\nPOSTGRES_PORT=5433\nPOSTGRES_USER=root\nPOSTGRES_DB=shop\n")
-    assert said["POSTGRES_HOST"].startswith("already so")
-    assert said["POSTGRES_PORT"] == "already so: publish.postgres: 5433, on this machine"
-    assert said["POSTGRES_USER"].startswith("differs: postgres.user is shop, not root: change it in products/shop.yaml")
-    assert said["POSTGRES_DB"] == "already so: postgres.database: shop, said by products/shop.yaml"
+    answers = shop.take("POSTGRES_HOST=postgres\nPOSTGRES_PORT=5433\nPOSTGRES_USER=root\nPOSTGRES_DB=shop\n")
+    assert answers["POSTGRES_HOST"].startswith("already so")
+    assert answers["POSTGRES_PORT"] == "already so: publish.postgres: 5433, on this machine"
+    assert answers["POSTGRES_USER"].startswith(
+        "differs: postgres.user is shop, not root: change it in products/shop.yaml"
+    )
+    assert answers["POSTGRES_DB"] == "already so: postgres.database: shop, said by products/shop.yaml"
     assert "dockyard:publish: {postgres: 6000}" in shop.take("POSTGRES_PORT=6000\n")["POSTGRES_PORT"]
 
 
-def test_two_passwords_for_one_postgres_are_told(shop):
-    said = shop.take("DATABASE_URL=postgresql://shop:one@postgres/shop\nPOSTGRES_PASSWORD=two\n")
-    assert said["POSTGRES_PASSWORD"] == "differs: not used: DATABASE_URL gives another dockyard:postgres-password"
+def test_two_passwords_for_one_postgres_differ(shop):
+    answers = shop.take("DATABASE_URL=postgresql://shop:one@postgres/shop\nPOSTGRES_PASSWORD=two\n")
+    assert answers["POSTGRES_PASSWORD"] == "differs: not used: DATABASE_URL gives another dockyard:postgres-password"
     assert shop.secrets == {"postgres-password": "one"}
 
 
@@ -71,13 +68,13 @@ def test_an_address_that_cannot_be_used_is_left_out_with_the_reason(shop, line, 
 
 
 def test_somebody_elses_redis_becomes_external(shop):
-    said = shop.take("REDIS_URL=redis://:s3cret@cache.example:6380/0\n")
-    assert said["REDIS_URL"].startswith("set: redis.external.address: cache.example:6380 / secret set")
+    answers = shop.take("REDIS_URL=redis://:s3cret@cache.example:6380/0\n")
+    assert answers["REDIS_URL"].startswith("set: redis.external.address: cache.example:6380 / secret set")
     wanted = {"external": {"address": "cache.example:6380", "password": "redis-password"}}
     assert (shop.config["dockyard:redis"], shop.secrets) == (wanted, {"redis-password": "s3cret"})
 
 
-def test_a_redis_that_the_product_file_says_is_elsewhere_is_said_in_full_where_it_moves(shop):
+def test_an_external_redis_that_moves_is_written_in_full(shop):
     shop.product_file.write_text(
         PRODUCT.replace("redis: {}", "redis: {external: {address: 'old.example:6379', password: cache-password}}")
     )
@@ -87,22 +84,22 @@ def test_a_redis_that_the_product_file_says_is_elsewhere_is_said_in_full_where_i
 
 
 def test_the_products_own_redis_takes_a_password_and_no_address(shop):
-    said = shop.take("REDIS_URL=redis://redis:6379/1\nREDIS_PASSWORD=s3cret\n")
-    assert "differs: the product's own Redis is at redis:6379, database 0" in said["REDIS_URL"]
+    answers = shop.take("REDIS_URL=redis://redis:6379/1\nREDIS_PASSWORD=s3cret\n")
+    assert "differs: the product's own Redis is at redis:6379, database 0" in answers["REDIS_URL"]
     assert shop.secrets == {"redis-password": "s3cret"}
     assert "dockyard:redis" not in shop.config
 
 
-def test_own_stores_named_where_the_stack_has_others_are_told(shop):
+def test_values_of_own_stores_differ_where_the_stack_has_external_ones(shop):
     external = "  dockyard:postgres: {external: {dsn: their-dsn}}\n  dockyard:redis: {external: {address: 'c:1'}}\n"
     shop.stack_file.write_text(STACK + external)
-    said = shop.take("POSTGRES_PASSWORD=s3cret\nREDIS_URL=redis://:s3cret@redis:6379\n")
-    assert said["POSTGRES_PASSWORD"].startswith("differs: this stack's Postgres is somebody else's")
-    assert said["REDIS_URL"].startswith("differs: this stack's Redis is somebody else's")
+    answers = shop.take("POSTGRES_PASSWORD=s3cret\nREDIS_URL=redis://:s3cret@redis:6379\n")
+    assert answers["POSTGRES_PASSWORD"].startswith("differs: this stack's Postgres is somebody else's")
+    assert answers["REDIS_URL"].startswith("differs: this stack's Redis is somebody else's")
     assert shop.secrets == {}
 
 
-def test_a_product_without_stores_says_so(shop):
+def test_a_product_without_stores_knows_no_such_variable(shop):
     shop.product_file.write_text("name: shop\nservices: {api: {image: demo, port: 1, health: {tcp: true}}}\n")
-    said = shop.take("DATABASE_URL=postgresql://a:s3cret@db.example/shop\nREDIS_PASSWORD=s3cret\n")
-    assert list(said.values()) == ["not known: shop has no Postgres", "not known: shop has no Redis"]
+    answers = shop.take("DATABASE_URL=postgresql://a:s3cret@db.example/shop\nREDIS_PASSWORD=s3cret\n")
+    assert list(answers.values()) == ["not known: shop has no Postgres", "not known: shop has no Redis"]

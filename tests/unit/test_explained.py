@@ -1,4 +1,4 @@
-"""Errors of Cloudflare as the person reads them who ran `./dockyard up`."""
+"""Errors of Cloudflare, as a person reads them after `./dockyard up`."""
 
 import json
 
@@ -113,14 +113,17 @@ def test_two_codes_are_one_sentence_of_the_more_telling():
     assert explained(text, "").endswith("(Cloudflare's code 7000, 7003)")
 
 
-def test_the_same_code_is_another_thing_of_another_part_of_the_api():
-    text = official(RECORDS, "400 Bad Request", (1013, "something of DNS"))
-    assert explained(text, "") == "Cloudflare refused: something of DNS (code 1013)"
-
-
-def test_an_answer_that_nobody_knows_is_shortened_to_what_cloudflare_says():
-    text = official(f"{TUNNELS}/x/configurations", "400 Bad Request", (1056, "Bad Configuration: no catch-all"))
-    assert explained(text, "rules") == "rules: Cloudflare refused: Bad Configuration: no catch-all (code 1056)"
+@pytest.mark.parametrize(
+    ("path", "code", "message"),
+    [
+        # A code means something else in another part of the API.
+        (RECORDS, 1013, "something of DNS"),
+        (f"{TUNNELS}/x/configurations", 1056, "Bad Configuration: no catch-all"),
+    ],
+)
+def test_an_unknown_answer_is_shortened_to_cloudflares_message(path, code, message):
+    text = official(path, "400 Bad Request", (code, message))
+    assert explained(text, "rules") == f"rules: Cloudflare refused: {message} (code {code})"
 
 
 def test_a_chain_of_errors_is_read_whole():
@@ -140,11 +143,11 @@ def test_a_chain_of_errors_is_read_whole():
         "creating urn:x: Cloudflare's API at https://api.cloudflare.com/client/v4 cannot be reached ([Errno -3])",
     ],
 )
-def test_an_api_that_cannot_be_reached_is_told_so(text):
+def test_an_api_that_cannot_be_reached_asks_to_check_the_network(text):
     assert explained(text, "").startswith("Cloudflare's API cannot be reached from this machine; check its network")
 
 
-def test_a_missing_token_says_how_to_give_one():
+def test_a_missing_token_has_a_remedy():
     text = "creating urn:x: there is no API token for Cloudflare; set it with `pulumi config set`"
     assert explained(text, "") == (
         "there is no API token for Cloudflare; give one: pulumi config set --secret cloudflare:apiToken, see"
@@ -160,11 +163,11 @@ def test_a_missing_token_says_how_to_give_one():
         "update failed",
     ],
 )
-def test_an_error_of_somebody_else_stays_as_it_is(text):
+def test_an_error_of_another_provider_is_unchanged(text):
     assert explained(text, "container x") == text
 
 
-def test_what_fails_for_a_resource_and_for_the_program_is_told_once_and_the_engines_last_words_not(tmp_path):
+def test_an_error_of_a_resource_and_of_the_program_is_reported_once(tmp_path):
     text = official(RECORDS, "400 Bad Request", (81053, "An A, AAAA, or CNAME record with that host already exists."))
     stack = "urn:pulumi:staging::dockyard::pulumi:pulumi:Stack::dockyard-staging"
     record = "urn:pulumi:staging::dockyard::dockyard:x:Y$cloudflare:index/dnsRecord:DnsRecord::t-dns-x.example.org"

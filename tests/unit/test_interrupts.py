@@ -1,16 +1,14 @@
 """An interrupt of the command reaches the engine, also through the script around it."""
 
-import io
 import os
 import signal
 import sys
 import threading
-import time
 
 import pytest
-from rich.console import Console
 
 from ops.engine import Engine
+from tests.support.waiting import wait_until
 from toolchain.progress import Progress
 from toolchain.workdir import WorkDir
 
@@ -42,9 +40,9 @@ def work(tmp_path):
 def send(work: WorkDir, signs: list[signal.Signals]) -> None:
     """Send signals to this process, each once the engine has seen the one before."""
     ready, seen = work.checkout / "ready", work.checkout / "seen"
-    for place, sign in enumerate(signs):
-        while not (seen.exists() and seen.read_text() == str(place) if place else ready.exists()):
-            time.sleep(0.02)
+    wait_until(ready.exists, "the engine runs")
+    for number, sign in enumerate(signs):
+        wait_until(lambda: not number or (seen.exists() and seen.read_text() == str(number)), f"signal {number}")  # noqa: B023 - called at once
         os.kill(os.getpid(), sign)
 
 
@@ -53,13 +51,12 @@ def send(work: WorkDir, signs: list[signal.Signals]) -> None:
     [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT], [signal.SIGTERM, signal.SIGINT]],
     ids=str,
 )
-def test_each_interrupt_reaches_the_engine_once_and_its_end_is_waited_for(signs, work):
-    printed = io.StringIO()
+def test_an_interrupt_reaches_the_engine_once_and_its_end_is_awaited(signs, work, progress, printed):
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     sender = threading.Thread(target=send, args=(work, signs))
     sender.start()
     env = {"PATH": f"{work.checkout}:{os.environ['PATH']}"}
-    code, outcome = Engine(work, "dev", env).change("up", [str(len(signs))], Progress(Console(file=printed, width=200)))
+    code, outcome = Engine(work, "dev", env).change("up", [str(len(signs))], progress)
     sender.join()
     assert code == 7
     assert outcome.interrupted
@@ -69,6 +66,6 @@ def test_each_interrupt_reaches_the_engine_once_and_its_end_is_waited_for(signs,
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
 
 
-def test_a_run_that_nobody_stops_is_not_called_interrupted(work):
+def test_a_run_that_nobody_stops_is_not_interrupted(work):
     _, outcome = Engine(work, "dev", {"PATH": f"{work.checkout}:{os.environ['PATH']}"}).change("up", ["0"], Progress())
     assert not outcome.interrupted

@@ -9,7 +9,6 @@ from collections import Counter
 import pytest
 import requests
 from docker.errors import APIError, NotFound
-from rich.console import Console
 
 from components import dumps
 from components.connection import Connection
@@ -18,11 +17,11 @@ from components.metrics_files import metrics_folder
 from ops.events import Outcome
 from ops.history import short_name
 from ops.metrics_file import archive, exposition, tell_deploy
-from ops.state import State
 from settings.release import Release
-from tests.unit.shells import shells
+from tests.support import states
+from tests.support.fake_docker import FakeDocker
+from tests.support.shells import shells
 from tests.unit.world import build
-from toolchain.progress import Progress
 
 STORE = Connection({"DATABASE_HOST": "postgres", "DATABASE_USER": "shop", "DATABASE_NAME": "shop"}, {}, None)
 
@@ -40,7 +39,7 @@ class TestFolder:
 
         return build(program)
 
-    def test_it_is_opened_to_all_by_who_owns_it_and_nothing_more(self, world):
+    def test_the_folder_is_opened_to_all_by_its_owner_and_nothing_more(self, world):
         writer = world["shop-metrics-writer"]
         assert writer.inputs["command"] == ["chmod 1777 /metrics/written"]
         assert writer.inputs["user"] == "0:0"
@@ -48,17 +47,17 @@ class TestFolder:
         assert writer.inputs["capabilities"] == {"drops": ["ALL"]}
         assert not writer.files
 
-    def test_it_goes_with_the_stack(self, world):
+    def test_the_folder_goes_with_the_stack(self, world):
         assert world["shop-metrics"].label("dockyard.volume") == "config"
         assert not world["shop-metrics"].protect
 
-    def test_a_dump_writes_into_it_once_it_is_open(self, world):
+    def test_a_dump_writes_into_the_folder_once_it_is_open(self, world):
         dump = world["app-postgres-dump-before-api"]
         (mount,) = [one for one in dump.inputs["mounts"] if one["target"] == "/metrics/written"]
         assert mount["readOnly"] is False
         assert "shop-metrics-writer" in dump.waits_for
 
-    def test_without_a_folder_a_database_is_dumped_all_the_same(self, make_context):
+    def test_a_database_is_dumped_without_a_folder_too(self, make_context):
         def program():
             made = Dumps("app-postgres", STORE, image="postgres:17", context=make_context(), parent=None)
             made.before("api", "registry/api:1", frozen=False)
@@ -96,7 +95,7 @@ class TestDump:
 
     GOOD = 'printf 12345 > "$3"'
 
-    def test_a_good_one_tells_its_time_and_size(self, dump):
+    def test_a_good_dump_writes_its_time_and_size(self, dump):
         assert dump(self.GOOD).returncode == 0
         told = self.told(dump)
         assert told["success"] == 1
@@ -104,14 +103,14 @@ class TestDump:
         assert told["last_attempt_timestamp_seconds"] == told["last_success_timestamp_seconds"] > 1.7e9
         assert 0 <= told["duration_seconds"] < 60
 
-    def test_one_that_fails_is_told_and_ends_with_its_exit_code(self, dump):
+    def test_a_failed_dump_is_recorded_and_ends_with_its_exit_code(self, dump):
         assert dump("exit 3").returncode == 3
         told = self.told(dump)
         assert told["success"] == 0
         assert "size_bytes" not in told
         assert "last_success_timestamp_seconds" not in told
 
-    def test_one_that_fails_leaves_what_the_last_good_one_said(self, dump):
+    def test_a_failed_dump_keeps_the_size_and_time_of_the_last_good_one(self, dump):
         dump(self.GOOD)
         before = self.told(dump)
         dump('printf 1 > "$3"; exit 1')
@@ -131,7 +130,7 @@ class TestDump:
         assert done.returncode == 0
         assert "its metrics could not be written" in done.stderr
 
-    def test_where_nothing_watches_a_database_is_dumped_all_the_same(self, dump):
+    def test_a_database_is_dumped_where_the_folder_is_missing(self, dump):
         dump.folder.rmdir()
         assert dump(self.GOOD).returncode == 0
 
@@ -139,62 +138,39 @@ class TestDump:
 RELEASE = Release(stack={}, product={"name": "shop"}, images={"api": "registry/api:1@sha256:aa"})
 
 
-class FakeClient:
-    """A Docker client with one container, which takes an archive or raises."""
-
-    def __init__(self, error=None):
-        self.containers, self.error, self.put = self, error, {}
-
-    def get(self, container):
-        assert container == "w" * 64
-        if isinstance(self.error, NotFound):
-            raise self.error
-        return self
-
-    def put_archive(self, path, packed):
-        if self.error:
-            raise self.error
-        self.put[path] = packed
-        return True
-
-
-def state(writer=True):
-    labels = [{"label": "dockyard.service", "value": "metrics-writer"}]
-    container = {
-        "type": "docker:index/container:Container",
-        "urn": "urn:pulumi:dev::dockyard::docker:index/container:Container::shop-metrics-writer",
-        "id": "w" * 64,
-        "inputs": {"labels": labels},
-        "outputs": {"mustRun": False, "exitCode": 0},
-    }
-    stack = {"type": "pulumi:pulumi:Stack", "urn": "urn:stack", "outputs": {"release": RELEASE.model_dump()}}
-    return State((stack, *([container] if writer else [])), interrupted=False)
+def state(*, writer: bool = True):
+    outputs = states.stack_outputs(release=RELEASE.model_dump())
+    return states.state(outputs, *([states.container("metrics-writer", must_run=False)] if writer else []))
 
 
 class TestDeploy:
     @pytest.fixture
-    def tell(self):
-        printed = io.StringIO()
-        progress = Progress(Console(file=printed, width=200))
-        outcome = Outcome(operations=Counter({"create": 3, "create-replacement": 2, "delete-replaced": 2, "delete": 1}))
+    def docker(self):
+        docker = FakeDocker()
+        docker.add_container("metrics-writer", status="exited")
+        return docker
 
-        def run(client, found=None, *, succeeded=True):
-            tell_deploy(found or state(), client, outcome, progress, seconds=12.5, succeeded=succeeded)
+    @pytest.fixture
+    def tell(self, docker, progress, printed):
+        operations = Counter({"create": 3, "create-replacement": 2, "delete-replaced": 2, "delete": 1})
+
+        def run(resources=None, *, succeeded=True):
+            outcome = Outcome(operations=operations)
+            tell_deploy(resources or state(), docker, outcome, progress, seconds=12.5, succeeded=succeeded)
             return printed.getvalue()
 
         return run
 
-    def unpacked(self, client, folder):
+    def unpacked(self, docker, folder):
         """Return the files as the engine leaves them."""
-        with tarfile.open(fileobj=io.BytesIO(client.put["/metrics/written"])) as tar:
+        with tarfile.open(fileobj=io.BytesIO(docker.api.archives["metrics-writer", "/metrics/written"])) as tar:
             assert all(member.uid == 65534 for member in tar)
             tar.extractall(folder, filter="tar")
         return {file.name: file.read_text() for file in folder.glob("*.prom")}
 
-    def test_a_good_one_tells_what_changed_and_that_all_is_as_declared(self, tell, tmp_path):
-        client = FakeClient()
-        assert tell(client) == ""
-        files = self.unpacked(client, tmp_path)
+    def test_a_good_deploy_writes_its_changes_and_that_nothing_has_drifted(self, docker, tell, tmp_path):
+        assert tell() == ""
+        files = self.unpacked(docker, tmp_path)
         assert "dockyard_last_deploy_success 1\n" in files["deploy.prom"]
         assert "dockyard_last_deploy_duration_seconds 12.5\n" in files["deploy.prom"]
         for kind, number in {"created": 3, "updated": 0, "deleted": 1, "replaced": 2}.items():
@@ -203,9 +179,9 @@ class TestDeploy:
         assert f'dockyard_release_info{{release="{short_name(RELEASE)}"}} 1\n' in files["standing.prom"]
         assert files["deploy.prom"].count("# TYPE dockyard_last_deploy_changes gauge") == 1
 
-    def test_a_failed_one_says_nothing_of_drift_or_release(self, tell, tmp_path):
-        tell(client := FakeClient(), succeeded=False)
-        files = self.unpacked(client, tmp_path)
+    def test_a_failed_deploy_writes_nothing_of_drift_or_release(self, docker, tell, tmp_path):
+        tell(succeeded=False)
+        files = self.unpacked(docker, tmp_path)
         assert list(files) == ["deploy.prom"]
         assert "dockyard_last_deploy_success 0\n" in files["deploy.prom"]
 
@@ -219,15 +195,15 @@ class TestDeploy:
             assert (tmp_path / "deploy.prom").read_text() == text
 
     @pytest.mark.parametrize("error", [NotFound("gone"), APIError("no room"), requests.ConnectionError("refused")])
-    def test_what_cannot_be_written_is_a_warning(self, error, tell):
-        assert "the metrics of this run were not written" in tell(FakeClient(error))
+    def test_metrics_that_cannot_be_written_are_a_warning(self, error, docker, tell):
+        docker.api.failures["put_archive", "metrics-writer"] = error
+        assert "the metrics of this run were not written" in tell()
 
-    def test_a_run_that_ended_before_there_was_a_folder_is_not_told(self, tell):
-        client = FakeClient()
-        assert tell(client, state(writer=False)) == ""
-        assert not client.put
+    def test_a_run_that_made_no_folder_writes_nothing(self, docker, tell):
+        assert tell(state(writer=False)) == ""
+        assert not docker.api.archives
 
-    def test_a_time_keeps_its_seconds(self):
+    def test_a_time_keeps_its_milliseconds(self):
         assert exposition([("t", ("", "Time.", 1795276308.125))]).endswith("t 1795276308.125\n")
 
 

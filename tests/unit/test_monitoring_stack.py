@@ -51,6 +51,13 @@ def test_interval_and_retention_are_settings(monitoring):
     assert config_of(world)["global"]["scrape_interval"] == "30s"
 
 
+def test_rules_are_evaluated_as_often_as_services_are_scraped_unless_rule_interval_is_set(monitoring):
+    every_minute = config_of(monitoring({"prometheus": {"scrape_interval": "1m"}}))["global"]
+    assert every_minute["evaluation_interval"] == "1m"
+    faster = config_of(monitoring({"prometheus": {"rule_interval": "2s"}}))["global"]
+    assert (faster["evaluation_interval"], faster["scrape_interval"]) == ("2s", "15s")
+
+
 def test_its_data_is_on_a_data_volume(monitoring):
     world = monitoring()
     assert world["m-prometheus-data"].label("dockyard.volume") == "data"

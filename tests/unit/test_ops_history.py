@@ -51,34 +51,53 @@ def history(tmp_path):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_it_goes_back_to_the_newest_good_release_that_is_another(history, packed):
+def test_a_rollback_returns_to_the_newest_good_release_that_differs(history, packed):
     for text in ("one", "two", "three", "three"):
         history.add(text, packed=packed)
     assert history.target("three") == "two"
 
 
-def test_a_failed_release_is_never_gone_back_to(history):
-    history.add("one")
-    history.add("two", result="failed")
-    history.add("three")
-    assert history.target("three") == "one"
+FAILED = {"result": "failed"}
+ROLLED_BACK = {"message": BACK}
 
 
-def test_after_a_failed_run_it_goes_back_to_what_ran_before_it(history):
-    history.add("one")
-    history.add("two")
-    # The outputs of a run that fails stay those of the run before.
-    history.add("two", result="failed")
-    assert history.target("two") == "two"
+@pytest.mark.parametrize(
+    ("runs", "running", "target"),
+    [
+        # A failed release is never returned to.
+        ([("one", {}), ("two", FAILED), ("three", {})], "three", "one"),
+        # After a failed run, its predecessor is: the outputs of a run that fails stay those of the run before.
+        ([("one", {}), ("two", {}), ("two", FAILED)], "two", "two"),
+        # A second rollback goes further back and not forward again.
+        ([("one", {}), ("two", {}), ("three", {}), ("two", ROLLED_BACK)], "two", "one"),
+        ([("one", {}), ("two", {}), ("three", {}), ("two", ROLLED_BACK), ("one", ROLLED_BACK)], "one", None),
+        # A release after a rollback can be undone too.
+        ([("one", {}), ("two", {}), ("one", ROLLED_BACK), ("three", {})], "three", "one"),
+        # Runs of other kinds are no releases.
+        (
+            [("one", {}), ("two", {}), ("two", {"kind": "refresh"}), (None, {"kind": "destroy"}), ("three", {})],
+            "three",
+            "two",
+        ),
+        # There is nothing before the first release, nor in what ran before releases were recorded.
+        ([], "one", None),
+        ([("one", {})], "one", None),
+        ([(None, {}), ("one", {})], "one", None),
+    ],
+)
+def test_a_rollback_chooses_its_release_by_the_history(history, runs, running, target):
+    for text, options in runs:
+        history.add(text, **options)
+    assert history.target(running) == target
 
 
-def test_after_a_run_that_was_killed_it_goes_back_to_what_ran_before_it(history):
+def test_a_rollback_after_a_killed_run_returns_to_what_ran_before_it(history):
     history.add("one")
     history.add("two")
     assert history.target("two", broken=True) == "two"
 
 
-def test_a_run_that_was_killed_is_known_by_a_state_that_no_recorded_run_left(history):
+def test_a_killed_run_leaves_a_state_that_no_recorded_run_left(history):
     stack = {"type": "pulumi:pulumi:Stack", "urn": "urn:stack"}
     history.add("one")
     found = updates(history.backend, "dev")
@@ -89,51 +108,13 @@ def test_a_run_that_was_killed_is_known_by_a_state_that_no_recorded_run_left(his
     assert not is_broken([], State((), False))
 
 
-def test_a_second_rollback_goes_further_back_and_not_forward_again(history):
-    for text in ("one", "two", "three"):
-        history.add(text)
-    history.add("two", message=BACK)
-    assert history.target("two") == "one"
-    history.add("one", message=BACK)
-    assert history.target("one") is None
-
-
-def test_a_release_after_a_rollback_can_be_gone_back_from(history):
-    history.add("one")
-    history.add("two")
-    history.add("one", message=BACK)
-    history.add("three")
-    assert history.target("three") == "one"
-
-
-def test_runs_of_other_kinds_are_no_releases(history):
-    history.add("one")
-    history.add("two")
-    history.add("two", kind="refresh")
-    history.add(None, kind="destroy")
-    history.add("three")
-    assert history.target("three") == "two"
-
-
-def test_there_is_nothing_to_go_back_to_after_the_first_release(history):
-    assert history.target("one") is None
-    history.add("one")
-    assert history.target("one") is None
-
-
-def test_what_ran_before_releases_were_recorded_is_nothing_to_go_back_to(history):
-    history.add(None)
-    history.add("one")
-    assert history.target("one") is None
-
-
 def test_the_same_image_from_another_registry_is_the_same_release():
     assert same(release("one", "docker.io/x/api:1@sha256:aa"), release("one", "mirror.example/x/api:1@sha256:aa"))
     assert not same(release("one", "docker.io/x/api:1@sha256:aa"), release("one", "docker.io/x/api:1@sha256:bb"))
     assert not same(release("one", "dockyard/api:1111"), release("one", "dockyard/api:2222"))
 
 
-def test_what_changes_is_told_images_first_and_long_values_cut():
+def test_changes_are_listed_images_first_and_long_values_cut():
     now, then = release("two", "r.example/api:2@sha256:bb"), release("one" * 50)
     now.stack["publish"] = {"api": 8080}
     assert changes(now, then) == [
@@ -149,7 +130,7 @@ def test_another_order_of_a_maps_entries_is_no_change():
     assert changes(now, then) == []
 
 
-def test_only_a_backend_of_files_or_s3_has_a_history_to_read(tmp_path, monkeypatch):
+def test_a_backend_of_files_or_s3_has_a_history(tmp_path, monkeypatch):
     work = WorkDir(tmp_path)
     monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
     assert history_store(work).url == f"file://{tmp_path}/.dockyard/state"

@@ -9,14 +9,14 @@ import yaml
 
 from ops.deploy import _to_run_again
 from ops.releases import part, part_images, running_release, use, with_service, without_service
-from ops.state import State
+from ops.state import CONTAINER
 from settings.loader import load, read_stack_file
 from settings.release import VARIABLE
+from tests.support.checkout import SOURCE
+from tests.support.states import resource, stack_outputs, state
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-CONTAINER = {"type": "docker:index/container:Container", "urn": "urn:api"}
 STACK = {
     "config": {
         "dockyard:product": "products/shop.yaml",
@@ -44,7 +44,7 @@ class Files:
         self.folder = folder
         for name in ("products", "components"):
             (folder / name).mkdir()
-        (folder / "components/images.yaml").write_text((CHECKOUT / "components/images.yaml").read_text())
+        (folder / "components/images.yaml").write_text((SOURCE / "components/images.yaml").read_text())
         self.stack, self.product = json.loads(json.dumps(STACK)), json.loads(json.dumps(PRODUCT))
 
     def settings(self):
@@ -86,12 +86,12 @@ def test_a_service_comes_with_the_jobs_that_must_have_run_before_it(files):
     assert part_images(settings, ["api"]) == {"api": "registry.example/app:1"}
 
 
-def test_what_the_product_does_not_have_is_told_with_what_it_has(files):
+def test_an_unknown_service_is_answered_with_the_known_ones(files):
     with pytest.raises(SetupError, match=r"no service or job postgres .*It has: api, migrate, report, web"):
         part(files.settings(), "postgres")
 
 
-def test_only_the_service_is_what_the_files_say(files, running):
+def test_only_the_named_service_is_taken_from_the_files(files, running):
     for name in ("api", "web"):
         files.stack["config"]["dockyard:services"][name] = {"env": {"MODE": "new"}}
     files.stack["config"]["dockyard:publish"] = {"api": 9000, "web": 9001}
@@ -101,7 +101,7 @@ def test_only_the_service_is_what_the_files_say(files, running):
     assert settings.product.publish == {"api": 9000, "web": 8001}
 
 
-def test_others_go_on_with_another_image_of_the_same_name(files, running):
+def test_other_services_keep_their_image_of_the_same_name(files, running):
     old = {**running.images, "registry.example/app:1": "registry.example/app:1@sha256:" + "aa" * 32}
     new = "registry.example/app:1@sha256:" + "bb" * 32
     settings = brought_up(files, running.model_copy(update={"images": old}), "api", new)
@@ -121,20 +121,19 @@ def test_an_image_that_only_the_service_has_keeps_its_name(files, running):
     assert settings.image("registry.example/report:1") == new
 
 
-def test_only_its_own_jobs_run_and_failed_ones_of_others_are_left(files, running):
+def test_only_jobs_of_the_service_run_again(files, running):
     settings = brought_up(files, running, "api", "registry.example/app:1")
     assert settings.release.fresh == ["api", "migrate"]
 
-    def failed(name: str) -> dict:
-        outputs = {"mustRun": False, "exitCode": 1}
-        return {"type": "docker:index/container:Container", "urn": f"urn::{name}", "outputs": outputs}
-
     names = ("shop-app-migrate", "shop-app-postgres-dump-before-migrate", "shop-app-other", "shop-edge-api-writer")
-    state = State(tuple(map(failed, names)), False)
-    assert _to_run_again(state, settings) == [f"urn::{names[0]}", f"urn::{names[1]}", f"urn::{names[3]}"]
+    failed = [
+        resource(name, CONTAINER, urn=f"urn::{name}", outputs={"mustRun": False, "exitCode": 1}) for name in names
+    ]
+    again = [f"urn::{names[0]}", f"urn::{names[1]}", f"urn::{names[3]}"]
+    assert _to_run_again(state(*failed), settings) == again
 
 
-def test_which_jobs_run_is_no_part_of_the_release_that_is_recorded(files, running):
+def test_the_recorded_release_does_not_name_the_jobs_that_run(files, running):
     settings = brought_up(files, running, "api", "registry.example/app:1")
     assert "fresh" not in settings.release.model_dump()
 
@@ -157,25 +156,23 @@ def test_a_store_is_not_taken_down_alone(running):
         without_service(running, "postgres", "dev")
 
 
-def test_the_release_that_runs_is_the_one_that_the_state_holds(files, running):
-    stack = {"type": "pulumi:pulumi:Stack", "urn": "urn:stack", "outputs": {"release": running.model_dump()}}
-    assert running_release(State((stack, CONTAINER), False), "dev") == running
+def test_the_release_that_runs_is_in_the_state(running):
+    outputs = stack_outputs(release=running.model_dump())
+    assert running_release(state(outputs, resource("api", CONTAINER)), "dev") == running
 
 
 @pytest.mark.parametrize("outputs", [{}, {"release": {"of": "another version"}}])
-def test_a_state_without_a_release_says_to_bring_all_of_it_up(outputs):
-    stack = {"type": "pulumi:pulumi:Stack", "urn": "urn:stack", "outputs": outputs}
+def test_a_state_without_a_release_asks_to_bring_all_of_it_up(outputs):
     with pytest.raises(SetupError, match=r"does not say which release runs.*dockyard up dev"):
-        running_release(State((stack, CONTAINER), False), "dev")
+        running_release(state(stack_outputs(**outputs), resource("api", CONTAINER)), "dev")
 
 
-def test_a_stack_that_is_down_runs_no_release_though_what_is_kept_names_one(running):
-    stack = {"type": "pulumi:pulumi:Stack", "urn": "urn:stack", "outputs": {"release": running.model_dump()}}
+def test_a_stack_that_is_down_runs_no_release(running):
     with pytest.raises(SetupError, match=r"nothing of the stack dev runs.*dockyard up dev"):
-        running_release(State((stack,), False), "dev")
+        running_release(state(stack_outputs(release=running.model_dump())), "dev")
 
 
-def test_an_earlier_release_is_not_refused_for_secrets_that_came_after_it(files, running):
+def test_an_earlier_release_is_accepted_without_later_secrets(files, running):
     use(WorkDir(files.folder), "dev", running)
     files.stack["config"]["dockyard:later-secret"] = {"secure": "v1:…"}
     assert files.settings().rolled_back

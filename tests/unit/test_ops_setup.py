@@ -1,22 +1,14 @@
 """What is made ready before the engine runs."""
 
-import io
-
 import pytest
-from rich.console import Console
 
 from ops import setup
-from toolchain.progress import Progress, SetupError
+from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
 
 @pytest.fixture
-def printed():
-    return io.StringIO()
-
-
-@pytest.fixture
-def prepare(tmp_path, monkeypatch, printed):
+def prepare(tmp_path, monkeypatch, progress):
     """Return a function that makes the tools ready in a checkout with the stacks mine and theirs; theirs cannot be."""
     for stack in ("mine", "theirs"):
         (tmp_path / f"Pulumi.{stack}.yaml").write_text("")
@@ -33,14 +25,14 @@ def prepare(tmp_path, monkeypatch, printed):
     monkeypatch.setattr(setup, "ensure_stack", make)
 
     def prepare(asked=None):
-        env = setup.prepare_tools(WorkDir(tmp_path), Progress(Console(file=printed, width=200)), asked)
+        env = setup.prepare_tools(WorkDir(tmp_path), progress, asked)
         return env, made
 
     return prepare
 
 
 @pytest.mark.parametrize("asked", ["mine", None])
-def test_a_stack_of_somebody_elses_passphrase_is_told_and_keeps_nobody_from_his_own(prepare, printed, asked):
+def test_a_stack_of_another_passphrase_is_reported_and_stops_nothing(prepare, printed, asked):
     assert prepare(asked) == ({"PULUMI_HOME": "there"}, ["mine"])
     assert "the stack theirs cannot be used here: pulumi stack init failed: incorrect passphrase" in printed.getvalue()
 

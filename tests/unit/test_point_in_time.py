@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-from datetime import UTC, datetime
 
 import pytest
 import yaml
@@ -11,11 +10,9 @@ from pydantic import ValidationError
 
 from components.app_services import AppServices, AppServicesConfig
 from components.shell import script
-from ops.backups.point_in_time import parse_moment
 from settings.product import Product
-from tests.unit.shells import shells
+from tests.support.shells import shells
 from tests.unit.world import build
-from toolchain.progress import SetupError
 
 PRODUCT = """
 name: shop
@@ -137,25 +134,6 @@ def test_what_cannot_be_is_refused(change, told):
     said["postgres"] |= change
     with pytest.raises(ValidationError, match=told):
         Product.model_validate(said)
-
-
-@pytest.mark.parametrize(
-    ("said", "read"),
-    [
-        ("2026-11-21 12:00:00+00", "2026-11-21 12:00:00.000000+00"),
-        ("2026-11-21T12:00:00.5+02:00", "2026-11-21 10:00:00.500000+00"),
-        ("2026-11-21 12:00", "2026-11-21 12:00:00.000000+00"),
-        ("2026-11-21T12:00:00Z", "2026-11-21 12:00:00.000000+00"),
-    ],
-)
-def test_a_time_is_read_in_its_zone_or_in_utc(said, read):
-    assert parse_moment(said, datetime(2026, 11, 22, tzinfo=UTC)) == read
-
-
-@pytest.mark.parametrize(("said", "told"), [("yesterday", "no time"), ("2026-11-23 00:00:00Z", "still to come")])
-def test_no_time_and_a_time_to_come_are_refused(said, told):
-    with pytest.raises(SetupError, match=told):
-        parse_moment(said, datetime(2026, 11, 22, tzinfo=UTC))
 
 
 PGBACKREST = """#!/bin/sh

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from components.shell import SCHEDULE_FILE, scheduled, script, with_secrets
-from tests.unit.shells import shells, until
+from tests.support.shells import shells
+from tests.support.waiting import wait_until
 
 FAKE_CLOCK = """
 # The first line of clock is now; a sleep goes on to the next one, but waits for a run to end, unless that says in the
@@ -80,7 +81,7 @@ class Scheduler:
 
     def live_through(self) -> None:
         """Wait until the last moment has come."""
-        until((self._folder / "over").exists, f"the last moment ({self.log})", patience=60)
+        wait_until((self._folder / "over").exists, f"the last moment ({self.log})", seconds=60)
 
     def health(self) -> tuple[int, str]:
         done = subprocess.run([*self._start, "--health"], env=self._env, capture_output=True, text=True)
@@ -273,9 +274,9 @@ class TestRuns:
 class TestEnd:
     def test_it_ends_within_a_second_while_it_waits_and_leaves_nothing_behind(self, scheduler):
         running = scheduler("0 3 1 1 *", "true")
-        until(lambda: running.health() == (0, "last run: none yet"), "its first sign of life")
+        wait_until(lambda: running.health() == (0, "last run: none yet"), "its first sign of life")
         children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
-        until(children.read_text, "its sleep")
+        wait_until(children.read_text, "its sleep")
         (sleeper,) = children.read_text().split()
         assert running.stop() < 1
         assert running.log[-1] == "level=info source=schedule event=stop"

@@ -23,7 +23,7 @@ def say(work, text):
     (work.checkout / "Pulumi.yaml").write_text(f"name: dockyard\nruntime: python\n{text}")
 
 
-def test_the_state_is_kept_in_the_checkout_unless_somebody_says_otherwise(work):
+def test_the_state_is_kept_in_the_checkout_by_default(work):
     assert backend_url(work) == own_backend(work)
     say(work, "")
     assert backend_url(work) == own_backend(work)
@@ -31,7 +31,7 @@ def test_the_state_is_kept_in_the_checkout_unless_somebody_says_otherwise(work):
     assert "PULUMI_CONFIG_PASSPHRASE_FILE" in environment(work)
 
 
-def test_pulumis_own_setting_counts_and_the_environment_counts_more(work, monkeypatch):
+def test_pulumis_setting_counts_and_the_environment_counts_more(work, monkeypatch):
     say(work, 'backend: {url: "s3://bucket/prefix?region=eu-west-3"}\n')
     assert environment(work)["PULUMI_BACKEND_URL"] == "s3://bucket/prefix?region=eu-west-3"
     assert not uses_own_backend(work)
@@ -40,7 +40,7 @@ def test_pulumis_own_setting_counts_and_the_environment_counts_more(work, monkey
     assert uses_own_backend(work)
 
 
-def test_a_path_of_files_is_the_same_from_wherever_the_engine_is_started(work, monkeypatch):
+def test_a_file_address_is_absolute(work, monkeypatch):
     monkeypatch.setenv("HOME", "/home/ann")
     assert absolute(work, "file://state") == f"file://{work.checkout}/state"
     assert absolute(work, "file://~/state?no_tmp_dir=true") == "file:///home/ann/state?no_tmp_dir=true"
@@ -48,7 +48,7 @@ def test_a_path_of_files_is_the_same_from_wherever_the_engine_is_started(work, m
     assert absolute(work, "gs://state") == "gs://state"
 
 
-def test_files_are_read_and_written_by_the_engines_names(tmp_path):
+def test_a_file_store_uses_the_engines_names(tmp_path):
     store = FileStore(tmp_path)
     store.write(".pulumi/a/one.json", b"1")
     (tmp_path / ".pulumi/a/one.json.attrs").write_text("the engine's checksum of what was there")
@@ -76,7 +76,7 @@ def test_files_are_read_and_written_by_the_engines_names(tmp_path):
         ("&endpoint=minio:9000", "https://minio:9000"),
     ],
 )
-def test_an_address_means_to_us_what_it_means_to_the_engine(work, options, endpoint):
+def test_an_s3_address_means_the_same_as_to_the_engine(work, options, endpoint):
     store = store_at(f"s3://bucket/a/prefix?region=eu-west-3{options}")
     assert isinstance(store, S3Store)
     assert (store.bucket, store.prefix, store.shown) == ("bucket", "a/prefix/", "s3://bucket/a/prefix")
@@ -86,7 +86,7 @@ def test_an_address_means_to_us_what_it_means_to_the_engine(work, options, endpo
 
 
 @pytest.mark.parametrize("variable", ["AWS_REGION", "AWS_DEFAULT_REGION"])
-def test_the_region_may_stand_in_either_of_awss_variables(work, monkeypatch, variable):
+def test_the_region_is_read_from_either_variable_of_aws(work, monkeypatch, variable):
     monkeypatch.setenv(variable, "eu-north-1")
     store = store_at("s3://bucket")
     assert isinstance(store, S3Store)
@@ -94,7 +94,7 @@ def test_the_region_may_stand_in_either_of_awss_variables(work, monkeypatch, var
     assert store.prefix == ""
 
 
-def test_what_only_the_engine_can_read_is_told_with_what_to_do(work, monkeypatch):
+def test_a_backend_that_only_the_engine_reads_is_refused_with_a_remedy(work, monkeypatch):
     monkeypatch.setenv("PULUMI_BACKEND_URL", "azblob://container")
     with pytest.raises(SetupError, match="is kept at azblob://") as told:
         readable_store(work, "this knows files and S3", "do that")

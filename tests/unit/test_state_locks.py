@@ -1,22 +1,21 @@
 """Locks on a stack: who waits, who is told, and what a killed process leaves."""
 
-import io
 import json
 import os
 import socket
 import subprocess
-import threading
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from docker.errors import APIError, NotFound
-from rich.console import Console
 
 from ops.backend import FileStore
-from ops.state import State, remove_begun
+from ops.state import CONTAINER, NETWORK, VOLUME, remove_begun, remove_strays
 from ops.state_locks import held_by_engine, locks, noted_run, refuse_moved, settle_locks
-from toolchain.progress import Progress, SetupError
+from tests.support import states
+from tests.support.fake_docker import FakeDocker
+from tests.support.states import resource
+from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
 GONE = 2**22 + 12345
@@ -30,19 +29,8 @@ BY_ENGINE = (
 
 
 @pytest.fixture
-def printed():
-    return io.StringIO()
-
-
-@pytest.fixture
-def progress(printed):
-    return Progress(Console(file=printed, width=300))
-
-
-@pytest.fixture
 def work(tmp_path, monkeypatch):
     monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
-    monkeypatch.setattr("ops.state_locks.POLL_SECONDS", 0.05)
     return WorkDir(tmp_path)
 
 
@@ -67,7 +55,7 @@ def test_the_lock_of_a_killed_process_is_released(work, progress):
     assert not left.exists()
 
 
-def test_a_lock_that_is_just_being_written_is_none_yet(work, progress):
+def test_a_lock_that_is_being_written_is_ignored(work, progress):
     lock(work).rename(work.state / ".pulumi/locks/organization/dockyard/dev/fileblob123")
     assert locks(FileStore(work.state), "dev") == []
 
@@ -78,13 +66,13 @@ def test_the_locks_of_another_stack_are_left_alone(work, progress):
     assert left.exists()
 
 
-def test_a_lock_from_before_the_machine_was_started_anew_is_nobodys_though_its_number_is_taken_again(work, progress):
+def test_a_lock_from_before_the_machine_started_is_released(work, progress):
     left = lock(work, timestamp=(datetime.now(UTC) - timedelta(days=3000)).isoformat())
     settle_locks(work, "dev", progress)
     assert not left.exists()
 
 
-def test_who_holds_it_on_another_machine_is_told_and_not_waited_for(work, progress):
+def test_a_lock_of_another_machine_is_reported_and_not_waited_for(work, progress):
     left = lock(work, hostname="elsewhere", pid=12, timestamp="2026-01-02T03:04:05.123456789Z")
     with pytest.raises(SetupError, match=r"process 12 of ann@elsewhere since .* January 2026, ..:04:05") as told:
         settle_locks(work, "dev", progress)
@@ -92,25 +80,28 @@ def test_who_holds_it_on_another_machine_is_told_and_not_waited_for(work, progre
     assert left.exists()
 
 
-def test_another_run_on_this_machine_is_waited_for(work, progress, printed):
-    other = subprocess.Popen(["sleep", "0.5"])
-    left = lock(work, pid=other.pid)
-    reaper = threading.Thread(target=other.wait)
-    reaper.start()
-    settle_locks(work, "dev", progress)
-    assert other.returncode == 0
+def test_another_run_on_this_machine_is_waited_for(work, progress, printed, monkeypatch):
+    with subprocess.Popen(["sleep", "60"]) as other:
+        left = lock(work, pid=other.pid)
+
+        def end(_seconds: float) -> None:
+            other.kill()
+            other.wait()
+
+        monkeypatch.setattr("ops.state_locks.time.sleep", end)
+        settle_locks(work, "dev", progress)
     assert f"process {other.pid}" in printed.getvalue()
     assert not left.exists()
 
 
-def test_where_machines_share_the_state_a_machine_of_the_same_name_may_be_another(work, progress, shared):
+def test_a_lock_in_a_shared_state_may_be_of_another_machine_of_this_name(work, progress, shared):
     left = lock(work, pid=GONE)
     with pytest.raises(SetupError, match=f"process {GONE}"):
         settle_locks(work, "dev", progress)
     assert left.exists()
 
 
-def test_where_machines_share_the_state_the_lock_of_a_run_that_was_killed_here_is_released(work, progress, shared):
+def test_a_lock_in_a_shared_state_is_released_where_its_run_was_killed_here(work, progress, shared):
     with noted_run(work, "dev") as ended:
         left = lock(work, pid=GONE)
         ended.append(137)
@@ -127,14 +118,14 @@ def test_a_run_that_ended_by_itself_leaves_no_note(work, progress, shared, code)
         settle_locks(work, "dev", progress)
 
 
-def test_what_the_engine_says_of_a_lock_is_told_as_our_own(work):
+def test_an_engines_message_of_a_lock_becomes_our_own_error(work):
     told = held_by_engine("dev", BY_ENGINE)
     assert told is not None
     assert "process 12 of ann@elsewhere since 02 January 2026" in told.message
     assert held_by_engine("dev", "error: something else (pid 12)") is None
 
 
-def test_a_state_that_was_moved_is_used_by_nobody(work, progress):
+def test_a_moved_state_is_refused(work, progress):
     lock(work, pid=0, moved_to="s3://bucket/state")
     with pytest.raises(SetupError, match=r"was moved on .* by ann@.* to s3://bucket/state") as told:
         settle_locks(work, "dev", progress)
@@ -143,62 +134,50 @@ def test_a_state_that_was_moved_is_used_by_nobody(work, progress):
     assert [one.moved_to for one in locks(FileStore(work.state), "dev")] == ["s3://bucket/state"]
 
 
-class Made:
-    """A network or a volume on an engine."""
-
-    def __init__(self, name, stack="dev", used=False):
-        self.id, self.attrs, self.used, self.removed = name, {"Labels": {"dockyard.stack": stack}}, used, False
-
-    @property
-    def labels(self):
-        return self.attrs["Labels"]
-
-    def remove(self, *, force=False):
-        if self.used and not force:
-            raise APIError("409", explanation="volume is in use")
-        self.removed = True
+@pytest.fixture
+def docker():
+    docker = FakeDocker()
+    labels = {"dockyard.stack": "dev"}
+    for name in ("begun", "used", "updated", "known"):
+        docker.add_volume(name, labels=labels)
+    docker.add_volume("theirs", labels={"dockyard.stack": "other"})
+    docker.add_container("user", volumes=["used"])
+    return docker
 
 
-def engine_with(*made):
-    def get(name):
-        for one in made:
-            if one.id == name:
-                return one
-        raise NotFound("no such thing")
-
-    kind = SimpleNamespace(get=get)
-    return SimpleNamespace(containers=kind, networks=kind, volumes=kind)
+def begun(kind: str, name: str, verb: str = "creating") -> dict:
+    """Return an operation that a killed run had begun."""
+    return {"type": verb, "resource": {"type": kind, "urn": "urn", "inputs": {"name": name}}}
 
 
-def test_what_a_killed_run_had_begun_to_make_is_removed_and_nothing_else(progress, printed):
-    begun, used, kept, theirs, known = (
-        Made("begun"),
-        Made("used", used=True),
-        Made("kept"),
-        Made("theirs", stack="other"),
-        Made("known"),
-    )
-    resource = {"type": "docker:index/volume:Volume", "urn": "urn", "id": "known"}
+def test_what_a_killed_run_had_begun_to_make_is_removed_and_nothing_else(docker, progress, printed):
+    names = ("begun", "used", "theirs", "known", "never made")
     operations = [
-        {"type": "creating", "resource": {**resource, "type": "docker:index/network:Network", "inputs": {"name": name}}}
-        for name in ("begun", "used", "theirs", "known", "never made")
+        *(begun(VOLUME, name) for name in names),
+        begun(VOLUME, "updated", "updating"),
+        {"type": "creating", "resource": {"type": "pulumi-python:dynamic:Resource", "inputs": {}}},
     ]
-    operations.append({"type": "updating", "resource": {**resource, "inputs": {"name": "kept"}}})
-    operations.append({"type": "creating", "resource": {"type": "pulumi-python:dynamic:Resource", "inputs": {}}})
-    state = State((resource,), True, tuple(operations))
-    remove_begun(state, engine_with(begun, used, kept, theirs, known), "dev", progress)
-    assert [one.id for one in (begun, used, kept, theirs, known) if one.removed] == ["begun"]
+    remove_begun(states.state(resource("known", VOLUME), pending=tuple(operations)), docker, "dev", progress)
+    assert docker.changes == [("remove volume", "begun")]
     assert "used, which an interrupted run made, is in use and stays" in printed.getvalue()
 
 
-def test_a_container_that_had_joined_nothing_yet_is_removed_before_the_volume_that_it_holds(progress):
-    order = []
-    container, volume = Made("web"), Made("files")
-    for one in (container, volume):
-        one.remove = lambda one=one, **_: order.append(one.id)
-    operations = tuple(
-        {"type": "creating", "resource": {"type": f"docker:index/{kind}", "urn": "urn", "inputs": {"name": one.id}}}
-        for kind, one in (("volume:Volume", volume), ("container:Container", container))
-    )
-    remove_begun(State((), True, operations), engine_with(container, volume), "dev", progress)
-    assert order == ["web", "files"]
+def test_a_container_that_had_joined_nothing_is_removed_before_its_volume(docker, progress):
+    docker.add_container("web", labels={"dockyard.stack": "dev"}, volumes=["begun"])
+    pending = (begun(VOLUME, "begun"), begun(CONTAINER, "web"))
+    remove_begun(states.state(pending=pending), docker, "dev", progress)
+    assert docker.changes == [("remove container", "web"), ("remove volume", "begun")]
+
+
+def test_an_unknown_container_on_an_own_network_or_volume_is_a_stray(docker, progress):
+    for name, networks, volumes in (
+        ("known", ["net"], []),
+        ("stray", ["net"], []),
+        ("elsewhere", ["other"], []),
+        ("not-joined", [], ["files"]),
+    ):
+        docker.add_container(name, labels={"dockyard.stack": "dev"}, networks=networks, volumes=volumes)
+    docker.add_container("theirs", labels={"dockyard.stack": "other"}, networks=["net"])
+    state = states.state(resource("known", CONTAINER), resource("net", NETWORK), resource("files", VOLUME))
+    remove_strays(state, docker, "dev", progress)
+    assert docker.changes == [("remove container", "stray"), ("remove container", "not-joined")]

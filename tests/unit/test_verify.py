@@ -1,21 +1,20 @@
-"""`verify`: what makes a stack well, and what is told where it is not."""
+"""`verify`: what makes a stack well, and what is reported where it is not."""
 
-import io
 import json
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
-from rich.console import Console
 
 from ops import verify
 from ops.verify import Alert, Sample, Seen, SilentError, alerts_in, look_at_alerts, look_at_targets, samples_in
 from settings.loader import load, read_stack_file
-from settings.product import Product
 from settings.release import VARIABLE
+from tests.support.checkout import SOURCE
+from tests.support.clock import FakeClock
+from tests.support.fake_docker import FakeDocker
+from tests.support.states import container
 from tests.unit.checkouts import PRODUCT, make, read
-from tests.unit.test_ops_status import Engine, attrs, container
-from tests.unit.workflows import ROOT
-from toolchain.progress import Progress
 from toolchain.workdir import WorkDir
 
 BEGAN = 1000.0
@@ -43,42 +42,43 @@ def seen_of(*declared: tuple[str, str], **changes):
     return seen
 
 
+STALE = [Sample(BACKEND, BEGAN - 1)]
+
+
 def test_targets_and_probes_that_answered_since_are_well():
     seen = seen_of()
     assert (seen.problems, seen.targets, seen.probes) == ([], 2, 1)
 
 
-def test_a_target_that_is_down_and_a_probe_that_fails_are_named_as_a_person_calls_them():
-    seen = seen_of(DOWN=[Sample(BACKEND, 0)], FAILED=[Sample(ROUTE, 0)])
-    assert seen.problems == [
-        "target backend backend:3333 does not answer",
-        "probe route backend https://shop.example/ fails",
-    ]
+@pytest.mark.parametrize(
+    ("changes", "problems"),
+    [
+        (
+            {"DOWN": [Sample(BACKEND, 0)], "FAILED": [Sample(ROUTE, 0)]},
+            ["target backend backend:3333 does not answer", "probe route backend https://shop.example/ fails"],
+        ),
+        ({"TARGETS": STALE, "PROBES": []}, ["backend backend:3333 has not been asked since"]),
+        # What is down is not reported a second time as not asked.
+        (
+            {"TARGETS": STALE, "PROBES": [], "DOWN": [Sample(BACKEND, 0)]},
+            ["target backend backend:3333 does not answer"],
+        ),
+        ({"TARGETS": [], "PROBES": []}, ["Prometheus has no targets yet"]),
+    ],
+)
+def test_targets_and_probes_that_are_not_well_are_named(changes, problems):
+    assert seen_of(**changes).problems == problems
 
 
-def test_an_answer_of_before_the_look_began_is_none_yet():
-    seen = seen_of(TARGETS=[Sample(BACKEND, BEGAN - 1)], PROBES=[])
-    assert seen.problems == ["backend backend:3333 has not been asked since"]
-
-
-def test_what_is_down_is_not_told_a_second_time_as_not_asked():
-    seen = seen_of(TARGETS=[Sample(BACKEND, BEGAN - 1)], PROBES=[], DOWN=[Sample(BACKEND, 0)])
-    assert seen.problems == ["target backend backend:3333 does not answer"]
-
-
-def test_a_prometheus_without_targets_is_not_taken_for_one_whose_targets_are_all_well():
-    assert seen_of(TARGETS=[], PROBES=[]).problems == ["Prometheus has no targets yet"]
-
-
-def test_an_address_that_is_declared_and_that_nobody_asks_is_a_problem():
+def test_a_declared_address_without_a_probe_is_a_problem():
     seen = seen_of(("route", "backend"), ("health", "backend"), ("health", "frontend"))
     assert seen.problems == ["no probe asks for the health of backend", "no probe asks for the health of frontend"]
 
 
-def test_every_health_check_and_every_route_of_the_shipped_products_has_to_be_asked():
-    product = load(read_stack_file(ROOT, "dev"), "dev", checkout=ROOT).product
+def test_every_health_check_and_route_of_the_shipped_products_is_declared():
+    product = load(read_stack_file(SOURCE, "dev"), "dev", checkout=SOURCE).product
     assert verify.declared_addresses(product) >= {("health", "backend"), ("health", "frontend")}
-    dating = load(read_stack_file(ROOT, "dating-app"), "dating-app", checkout=ROOT, preview=True).product
+    dating = load(read_stack_file(SOURCE, "dating-app"), "dating-app", checkout=SOURCE, preview=True).product
     assert ("route", "webapp") in verify.declared_addresses(dating)
 
 
@@ -86,14 +86,14 @@ def alert(since: float) -> Alert:
     return Alert({"alertname": "BackendDown", "severity": "critical", "product": "shop", "instance": "a:1"}, since)
 
 
-def test_a_critical_alert_of_before_the_deploy_is_told_and_no_problem():
+def test_a_critical_alert_from_before_the_deploy_is_no_problem():
     seen = Seen()
     look_at_alerts([alert(BEGAN - 61), alert(BEGAN - 59)], answers(), seen)
     assert seen.older == ["critical alert BackendDown (instance=a:1)"]
     assert seen.problems == ["critical alert BackendDown (instance=a:1)"]
 
 
-def test_where_no_deploy_is_known_every_critical_alert_is_a_problem():
+def test_every_critical_alert_is_a_problem_where_no_deploy_is_known():
     seen = Seen()
     look_at_alerts([alert(1)], answers(DEPLOY_BEGAN=[]), seen)
     assert (seen.older, seen.problems) == ([], ["critical alert BackendDown (instance=a:1)"])
@@ -120,65 +120,75 @@ def test_answers_of_prometheus_and_amtool_are_read():
     assert alerts_in("[]\n") == []
 
 
-@pytest.mark.parametrize("said", ["", "503 Service Unavailable", '{"status": "error"}', "[1]"])
-def test_what_is_no_answer_is_told_as_none(said):
+@pytest.mark.parametrize("read_answer", [samples_in, alerts_in])
+@pytest.mark.parametrize("text", ["", "503 Service Unavailable", '{"status": "error"}', "[1]"])
+def test_another_text_is_no_answer(read_answer, text):
     with pytest.raises(SilentError, match="no answer"):
-        samples_in(said)
-    with pytest.raises(SilentError, match="no answer"):
-        alerts_in(said)
+        read_answer(text)
 
 
-class Tools(Engine):
-    """A Docker engine whose Prometheus and Alertmanager answer what they are asked."""
-
-    def __init__(self, prometheus, alerts: str = "[]", **containers: dict) -> None:
-        super().__init__(**{"prometheus_id": attrs(), "alertmanager_id": attrs(), **containers})
-        self.prometheus, self.alerts = prometheus, alerts
-
-    def get(self, identity: str) -> SimpleNamespace:
-        return SimpleNamespace(name=identity, exec_run=self.run)
-
-    def run(self, command: list[str], *, demux: bool) -> SimpleNamespace:
-        assert demux, "errors must not be mixed into the answer"
-        if command[0] == "amtool":
-            return SimpleNamespace(exit_code=0, output=(self.alerts.encode(), b"a warning\n"))
-        query = next(name for name in self.known_queries if verify.quote(name) == command[-1].partition("query=")[2])
-        said = self.prometheus(query)
-        if said is None:
-            return SimpleNamespace(exit_code=1, output=(None, b"wget: connection refused"))
-        return SimpleNamespace(exit_code=0, output=(of_prometheus(*said).encode(), None))
-
-    known_queries = [verify.NOW, verify.TARGETS, verify.PROBES, verify.DOWN, verify.FAILED, verify.DEPLOY_BEGAN]
+QUERIES = {
+    quote(query): query
+    for query in (verify.NOW, verify.TARGETS, verify.PROBES, verify.DOWN, verify.FAILED, verify.DEPLOY_BEGAN)
+}
 
 
 @pytest.fixture
-def verified(monkeypatch):
-    """Return a function that runs the verb against an engine and returns its exit code and what it said."""
+def engine():
+    return FakeDocker()
 
-    def run(client: Engine, within: int = 0, product: Product | None = None) -> tuple[int, str]:
-        made = [container(identity.removesuffix("-id")) for identity in client.known]
-        engine = SimpleNamespace(stack="prod", read=lambda *_: {"deployment": {"resources": made}})
+
+@pytest.fixture
+def monitored(engine):
+    """Return a function that puts a Prometheus and an Alertmanager with these answers on the engine."""
+
+    def put(prometheus=None, alerts: str = "[]", **health: str) -> None:
+        answer = prometheus or answers()
+
+        def ask(command: list[str]) -> tuple[int, bytes, bytes]:
+            samples = answer(QUERIES[command[-1].partition("query=")[2]])
+            return (1, b"", b"wget: refused") if samples is None else (0, of_prometheus(*samples).encode(), b"")
+
+        engine.add_container("prometheus", health=health.get("prometheus_health", "healthy"), run=ask)
+        engine.add_container(
+            "alertmanager",
+            health=health.get("alertmanager_health", "healthy"),
+            run=lambda _: (0, alerts.encode(), b"a warning\n"),
+        )
+
+    return put
+
+
+@pytest.fixture
+def verified(engine, monkeypatch, progress, printed):
+    """Return a function that verifies what stands on the engine; it returns the exit code and the text."""
+
+    def run(within: int = 0, product=None) -> tuple[int, str]:
+        resources = [container(name) for name in engine.container_names]
+        pulumi = SimpleNamespace(stack="prod", read=lambda *_: {"deployment": {"resources": resources}})
         settings = SimpleNamespace(product=SimpleNamespace(workloads={}))
-        ready = SimpleNamespace(engine=engine, settings=settings, docker_client=lambda: client)
+        ready = SimpleNamespace(engine=pulumi, settings=settings, docker_client=lambda: engine)
         monkeypatch.setattr(verify, "reach", lambda *_: ready)
         monkeypatch.setattr(verify, "_product_that_runs", lambda *_: product)
-        monkeypatch.setattr(verify, "POLL_SECONDS", 0)
-        printed = io.StringIO()
-        code = verify.verify(None, "prod", Progress(Console(file=printed, width=200)), within=within)
+        monkeypatch.setattr(verify, "time", FakeClock())
+        code = verify.verify(None, "prod", progress, within=within)
         return code, printed.getvalue()
 
     return run
 
 
-def test_a_stack_where_all_is_well_is_counted_and_passes(verified):
-    code, said = verified(Tools(answers(), backend_id=attrs()))
+def test_a_stack_that_is_well_passes_with_a_count(engine, monitored, verified):
+    monitored()
+    engine.add_container("backend", health="healthy")
+    code, text = verified()
     assert code == 0
-    assert "✓ prod: 3 containers, 2 targets, 1 probes well, no new critical alert" in said
+    assert "✓ prod: 3 containers, 2 targets, 1 probes well, no new critical alert" in text
 
 
-def test_every_problem_is_told_and_fails(verified):
-    client = Tools(answers(DOWN=[Sample(BACKEND, 0)]), OF_AMTOOL, backend_id=attrs("unhealthy"))
-    code, said = verified(client)
+def test_every_problem_is_reported_and_fails_the_verb(engine, monitored, verified):
+    monitored(answers(DOWN=[Sample(BACKEND, 0)]), OF_AMTOOL)
+    engine.add_container("backend", health="unhealthy")
+    code, text = verified()
     assert code == 1
     for problem in (
         "✗ backend is unhealthy",
@@ -186,51 +196,53 @@ def test_every_problem_is_told_and_fails(verified):
         "✗ critical alert X (instance=a:1)",
         "prod is not well: 3 problems",
     ):
-        assert problem in said
+        assert problem in text
 
 
-def test_what_gets_well_in_time_passes(verified):
+def test_a_stack_that_gets_well_in_time_passes(monitored, verified):
     looks = iter([None, [Sample({}, BEGAN)]])
     well = answers()
-    client = Tools(lambda query: next(looks) if query == verify.NOW else well(query))
-    assert verified(client, within=60)[0] == 0
+    monitored(lambda query: next(looks) if query == verify.NOW else well(query))
+    assert verified(within=60)[0] == 0
 
 
 @pytest.mark.parametrize("health", ["unhealthy", "starting"])
-def test_a_prometheus_or_alertmanager_that_cannot_be_asked_is_a_problem(verified, health):
-    for tool in ("prometheus", "alertmanager"):
-        code, said = verified(Tools(answers(), **{f"{tool}_id": attrs(health)}))
-        assert code == 1
-        assert f"✗ {tool} cannot be asked: it is {health}" in said
-
-
-def test_a_prometheus_that_refuses_is_told_in_its_words(verified):
-    code, said = verified(Tools(lambda _: None))
+@pytest.mark.parametrize("tool", ["prometheus", "alertmanager"])
+def test_a_tool_that_is_not_healthy_cannot_be_asked(monitored, verified, tool, health):
+    monitored(**{f"{tool}_health": health})
+    code, text = verified()
     assert code == 1
-    assert "wget in prometheus-id ended with 1: wget: connection refused" in said
+    assert f"✗ {tool} cannot be asked: it is {health}" in text
+
+
+def test_a_prometheus_that_refuses_is_quoted(monitored, verified):
+    monitored(lambda _: None)
+    code, text = verified()
+    assert code == 1
+    assert "wget in prometheus ended with 1: wget: refused" in text
 
 
 def test_a_stack_of_which_nothing_runs_is_not_well(verified):
-    code, said = verified(Engine())
+    code, text = verified()
     assert code == 1
-    assert "nothing of the stack prod runs" in said
+    assert "nothing of the stack prod runs" in text
 
 
-def test_a_declared_address_that_no_probe_asks_is_told(verified, tmp_path):
-    product = read(make(tmp_path)).product
-    code, said = verified(Tools(answers()), product=product)
+def test_a_declared_address_without_a_probe_fails_the_verb(monitored, verified, tmp_path):
+    monitored()
+    code, text = verified(product=read(make(tmp_path)).product)
     assert code == 1
-    assert "✗ no probe asks for the health of api" in said
+    assert "✗ no probe asks for the health of api" in text
 
 
-def test_where_probes_are_off_it_is_said_that_nobody_asks_as_a_visitor(verified, tmp_path):
-    product = read(make(tmp_path, PRODUCT + "monitoring: {probes: {enabled: false}}\n")).product
-    code, said = verified(Tools(answers(PROBES=[])), product=product)
+def test_probes_that_are_off_are_mentioned(monitored, verified, tmp_path):
+    monitored(answers(PROBES=[]))
+    code, text = verified(product=read(make(tmp_path, PRODUCT + "monitoring: {probes: {enabled: false}}\n")).product)
     assert code == 0
-    assert "monitoring.probes is off: no address is asked as a visitor would" in said
+    assert "monitoring.probes is off: no address is asked as a visitor would" in text
 
 
-def test_after_a_rollback_it_is_the_old_releases_addresses_that_have_to_be_asked(tmp_path, monkeypatch):
+def test_the_addresses_of_the_old_release_are_declared_after_a_rollback(tmp_path, monkeypatch):
     checkout = make(tmp_path)
     monkeypatch.setenv(VARIABLE, "")  # so that what is set below goes when the test ends
     release = read(checkout).release

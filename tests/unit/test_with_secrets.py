@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from components.shell import SECRETS_FILE, script, with_secrets
-from tests.unit.shells import shells, until
+from tests.support.shells import shells
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(params=shells().values(), ids=shells())
@@ -33,34 +34,35 @@ def run(wrapper, tmp_path):
     return run
 
 
-@pytest.mark.parametrize(
-    ("content", "value"),
-    [
-        (b"plain", b"plain"),
-        (b"plain\n", b"plain"),
-        (b"two ends\n\n", b"two ends\n"),
-        (b"\n\nfirst\n  second\t\n", b"\n\nfirst\n  second\t"),
-        (b"  spaces at both ends  ", b"  spaces at both ends  "),
-        (b"-n -e --", b"-n -e --"),
-        (
-            b"""'single' "double" `id` $HOME $(id) ${x} \\n \\ end\\""",
-            b"""'single' "double" `id` $HOME $(id) ${x} \\n \\ end\\""",
-        ),
-        (b"postgres://u:p%40=ss@db:5432/app?x=1&y=*", b"postgres://u:p%40=ss@db:5432/app?x=1&y=*"),
-        ("clé 鍵".encode(), "clé 鍵".encode()),
-        (b"not text: \xff\xfe\x01", b"not text: \xff\xfe\x01"),
-        (b"carriage return\r\n", b"carriage return\r"),
-        (b"", b""),
-        (b"x" * 5000, b"x" * 5000),
-    ],
-)
-def test_a_value_arrives_byte_for_byte_without_its_last_line_end(run, content, value):
-    finished = run({"jwt-secret": content}, "env", "-0")
+QUOTED = b"""'single' "double" `id` $HOME $(id) ${x} \\n \\ end\\"""
+VALUES = [
+    (b"plain", b"plain"),
+    (b"plain\n", b"plain"),
+    (b"two ends\n\n", b"two ends\n"),
+    (b"\n\nfirst\n  second\t\n", b"\n\nfirst\n  second\t"),
+    (b"  spaces at both ends  ", b"  spaces at both ends  "),
+    (b"-n -e --", b"-n -e --"),
+    (
+        b"""'single' "double" `id` $HOME $(id) ${x} \\n \\ end\\""",
+        b"""'single' "double" `id` $HOME $(id) ${x} \\n \\ end\\""",
+    ),
+    (b"postgres://u:p%40=ss@db:5432/app?x=1&y=*", b"postgres://u:p%40=ss@db:5432/app?x=1&y=*"),
+    ("clé 鍵".encode(), "clé 鍵".encode()),
+    (b"not text: \xff\xfe\x01", b"not text: \xff\xfe\x01"),
+    (b"carriage return\r\n", b"carriage return\r"),
+    (b"", b""),
+    (b"x" * 5000, b"x" * 5000),
+]
+
+
+def test_a_value_arrives_byte_for_byte_without_its_last_line_end(run):
+    finished = run({f"v{place}": content for place, (content, _) in enumerate(VALUES)}, "env", "-0")
     assert finished.returncode == 0, finished.stderr
-    assert b"JWT_SECRET=" + value in finished.stdout.split(b"\0")
+    variables = dict(line.split(b"=", 1) for line in finished.stdout.split(b"\0") if line.startswith(b"V"))
+    assert variables == {f"V{place}".encode(): value for place, (_, value) in enumerate(VALUES)}
 
 
-def test_the_command_gets_its_arguments_as_they_are_and_the_other_variables_untouched(run):
+def test_the_command_gets_its_arguments_and_the_other_variables_unchanged(run):
     show = "import os, sys; print(sys.argv[1:], os.environ['A_KEY'], os.environ['B'], sorted(os.environ))"
     kept = {"name": "mine", "value": "mine too", "B_FILE": "/b"}
     finished = run({"a-key": b"1", "b": b"2"}, "python3", "-c", show, "a b", "", "--", "$x", "*", env=kept)
@@ -69,16 +71,16 @@ def test_the_command_gets_its_arguments_as_they_are_and_the_other_variables_unto
     assert b"B_FILE" not in finished.stdout, "an entry point that knows both ways would refuse to start"
 
 
-def test_the_command_takes_the_place_of_the_shell_and_its_exit_code_is_the_one_seen(wrapper, tmp_path, run):
+def test_the_command_replaces_the_shell_and_its_exit_code_is_returned(wrapper, tmp_path, run):
     assert run({"key": b"1"}, "sh", "-c", "exit 7").returncode == 7
     process = subprocess.Popen([*wrapper, f"KEY={tmp_path / 'key'}", "--", "sleep", "60"])
-    until(lambda: Path(f"/proc/{process.pid}/cmdline").read_bytes() == b"sleep\x0060\x00", "the command")
+    wait_until(lambda: Path(f"/proc/{process.pid}/cmdline").read_bytes() == b"sleep\x0060\x00", "the command")
     process.send_signal(signal.SIGTERM)
     assert process.wait(5) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("path", ["missing", "."])
-def test_a_file_that_is_not_there_ends_it_with_one_line(wrapper, tmp_path, path):
+def test_a_missing_file_ends_the_wrapper_with_one_line(wrapper, tmp_path, path):
     start = [*wrapper, f"DATABASE_URL={tmp_path / path}", "--", "echo", "ran"]
     finished = subprocess.run(start, capture_output=True, text=True)
     assert (finished.returncode, finished.stdout) == (78, "")
@@ -86,7 +88,7 @@ def test_a_file_that_is_not_there_ends_it_with_one_line(wrapper, tmp_path, path)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
-def test_a_file_of_another_user_ends_it_with_one_line(wrapper, tmp_path, run):
+def test_a_file_of_another_user_ends_the_wrapper_with_one_line(wrapper, tmp_path, run):
     run({"key": b"hush"}, "true")
     (tmp_path / "key").chmod(0o400)
     for folder in (tmp_path, *list(tmp_path.parents)[:-2]):
@@ -106,7 +108,7 @@ def test_a_file_of_another_user_ends_it_with_one_line(wrapper, tmp_path, run):
         ([], "expected -- and a command after the files"),
     ],
 )
-def test_a_wrong_call_is_told(wrapper, words, told):
+def test_a_wrong_call_is_refused_with_what_was_expected(wrapper, words, told):
     finished = subprocess.run([*wrapper, *words], capture_output=True, text=True)
     assert (finished.returncode, finished.stderr) == (78, f"with-secrets: {told}\n")
 

@@ -12,7 +12,7 @@ import typer
 import yaml
 
 from ops.__main__ import app
-from ops.checks import PARTS
+from ops.test_runner import PARTS, SOAK
 from settings.images import load_images
 from settings.loader import load, read_stack_file
 from tests.unit.workflows import ACTIONS, CHECKS, ROOT, WORKFLOWS, jobs, read, scripts, steps, workflow
@@ -76,6 +76,11 @@ class TestWhatIsCalled:
     def test_every_part_of_the_tests_is_run_once(self):
         matrices = [job["strategy"]["matrix"]["part"] for job in workflow("checks")["jobs"].values()]
         assert sorted(part for parts in matrices for part in parts) == sorted(PARTS)
+
+    def test_the_soak_runs_every_part_that_has_a_full_form(self):
+        (job,) = workflow(SOAK)["jobs"].values()
+        assert sorted(job["strategy"]["matrix"]["part"]) == sorted({*PARTS} - {"lint"})
+        assert "schedule" in workflow(SOAK)["on"]
 
     def test_every_stack_that_a_workflow_names_has_its_file(self):
         named = {stack for _, job in jobs() for stack in job.get("strategy", {}).get("matrix", {}).get("stack", ())}

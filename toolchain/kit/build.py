@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 from settings.images import ImageTable
 from toolchain.kit.debian import Package, Suite, architecture
 from toolchain.kit.layers import Layer, Owner, configuration, pack
-from toolchain.kit.programs import add_program
+from toolchain.kit.programs import add_program, is_compiled
 from toolchain.kit.recipes import RECIPES, Recipe
 from toolchain.kit.tree import BASE_OWNERS, base_tree, check, compile_python, image_tree
 from toolchain.lock import locked
@@ -23,8 +23,9 @@ from toolchain.progress import Progress, SetupError
 from toolchain.registry import Registry
 from toolchain.workdir import WorkDir
 
-AT_ONCE = 2
-"""Images built side by side: what two cores do."""
+LANES = 2
+"""Images of packages made side by side, beside one that is compiled: Go uses all cores by itself, and these mostly
+fetch, unpack and pack."""
 
 KIT = Path(__file__).parent
 
@@ -66,16 +67,33 @@ class Kit:
         digest, image = self.digest(name), self.table.images[name]
         return f"{registry.host}/{image.path}:{image.tag}@{digest}" if digest else None
 
-    def build(self, names: Sequence[str], registry: Registry) -> dict[str, str]:
-        """Build what is not built yet and return name → pinned reference.
+    def build(self, names: Sequence[str], registry: Registry, use: Callable[[str, str], None]) -> dict[str, str]:
+        """Build those of the named images that are not built yet and return name → pinned reference.
 
+        `use` gets the name and the reference of each image as soon as it is finished, while others are being built.
+        Where another process builds an image, this one waits for that image alone.
         Raises SetupError at the first image that cannot be built; those that are finished by then stay finished.
         """
-        # What is compiled takes longest: it starts first, and the rest is built beside it.
-        first = sorted(names, key=lambda name: not RECIPES[name].program)
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(lambda name: self._ensure(name, registry), first))
-        return {name: reference for name in names if (reference := self.reference(name, registry))}
+
+        def provide(name: str) -> tuple[str, str]:
+            self._ensure(name, registry)
+            reference = self.reference(name, registry)
+            if reference is None:
+                raise SetupError(f"The image {name} of the kit was removed while it was built", "Run it again.")
+            use(name, reference)
+            return name, reference
+
+        compiled = [name for name in names if is_compiled(KIT / RECIPES[name].program)]
+        packaged = [name for name in names if name not in compiled]
+        with ThreadPoolExecutor(1) as compiler, ThreadPoolExecutor(LANES) as packager:
+            jobs = [compiler.submit(provide, name) for name in compiled]
+            jobs += [packager.submit(provide, name) for name in packaged]
+            try:
+                return dict(job.result() for job in as_completed(jobs))
+            except BaseException:
+                for job in jobs:
+                    job.cancel()
+                raise
 
     def _ensure(self, name: str, registry: Registry) -> None:
         if self._is_there(name, registry):
@@ -126,14 +144,14 @@ class Kit:
         return [*below, self._part(name, recipe, below, say)]
 
     def _base(self, suite: str) -> Part:
-        with self._building(f"base-{suite}", self._recipe_digest("")) as folder:
+        with self._building(f"base-{suite}", self._digest_of(None)) as folder:
             if not (folder / "part.json").exists():
                 packages = base_tree(Suite(self.work, suite), folder / "tree")
                 self._finish(folder, packages, BASE_OWNERS)
             return _read_part(folder)
 
     def _part(self, name: str, recipe: Recipe, below: Sequence[Part], say: Say) -> Part:
-        with self._building(name, self._recipe_digest(recipe.program)) as folder:
+        with self._building(name, self._digest_of(recipe)) as folder:
             if not (folder / "part.json").exists():
                 there = {package for part in below for package in part.packages}
                 trees = [part.tree for part in below]
@@ -176,19 +194,27 @@ class Kit:
             shutil.rmtree(part.tree.parent)
 
     def _record(self, name: str) -> Path:
-        program = RECIPES[name].program
-        return self.work.cache / "kit" / "images" / f"{name}-{self._recipe_digest(program, name)}.json"
+        recipe = RECIPES[name]
+        state = [self.table.images[name].image or "", self._digest_of(recipe)]
+        state += [self._digest_of(RECIPES[recipe.on])] if recipe.on else []
+        digest = hashlib.sha256("\n".join(state).encode()).hexdigest()[:16]
+        return self.work.cache / "kit" / "images" / f"{name}-{digest}.json"
 
-    def _recipe_digest(self, program: str, name: str = "") -> str:
-        """Return a digest over all that decides what the kit builds, versions in Debian's archive aside."""
+    def _digest_of(self, recipe: Recipe | None) -> str:
+        """Return a digest over what decides the content of one part, versions in Debian's archive aside.
+
+        That is the kit's own code, the recipe (none: of the base), and the files and the program that it names. Other
+        recipes do not matter: a change of one image leaves all others as they are.
+        """
         self._architecture = self._architecture or architecture()
-        image = self.table.images[name].image if name else ""
-        state = hashlib.sha256(f"{self._architecture} {image}".encode())
-        for folder in (KIT, KIT / "files", *([KIT / program] if program else [])):
-            pattern = "**/*" if program and folder.name == program else "*"
-            for path in sorted(folder.glob(pattern)):
-                if path.is_file() and "__pycache__" not in path.parts:
-                    state.update(f"\n{path.relative_to(KIT)}\n".encode() + path.read_bytes())
+        state = hashlib.sha256(f"{self._architecture}\n{recipe}".encode())
+        paths = [path for path in KIT.glob("*.py") if path.name != "recipes.py"]
+        if recipe:
+            paths += [KIT / "files" / name for name in recipe.files.values()]
+        if recipe and recipe.program:
+            paths += [path for path in (KIT / recipe.program).rglob("*") if path.is_file()]
+        for path in sorted(path for path in paths if "__pycache__" not in path.parts):
+            state.update(f"\n{path.relative_to(KIT)}\n".encode() + path.read_bytes())
         return state.hexdigest()[:16]
 
 

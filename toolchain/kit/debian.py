@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -138,6 +139,10 @@ def run(command: Sequence[str], failure: str, env: dict[str, str] | None = None)
         )
     except FileNotFoundError as error:
         raise SetupError(f"{failure}: {command[0]} is not installed") from error
+    if done.returncode < 0:
+        # By its signal's name: a person's Ctrl-C, or the kernel, where memory runs out.
+        signal_name = signal.Signals(-done.returncode).name
+        raise SetupError(f"{failure}: {command[0]} was interrupted ({signal_name})", "Run it again: it goes on.")
     if done.returncode:
         said = [line for line in (done.stderr + done.stdout).splitlines() if line.startswith(("E:", "error"))]
         last = (said or done.stderr.splitlines() or done.stdout.splitlines() or ["no word"])[-1]

@@ -13,6 +13,11 @@ from toolchain.sites import ensure_site
 from toolchain.workdir import WorkDir
 
 
+def is_compiled(source: Path) -> bool:
+    """Tell whether the program of a folder is a Go module, which takes minutes and all cores to build."""
+    return (source / "go.mod").exists()
+
+
 def add_program(
     work: WorkDir, source: Path, tree: Path, folder: str, stamps: Mapping[str, str], say: Callable[[str], None]
 ) -> None:
@@ -24,7 +29,7 @@ def add_program(
     pins a distribution of Node.js, whose npm is taken.
     Raises SetupError when it cannot be built or its libraries cannot be had.
     """
-    if (source / "go.mod").exists():
+    if is_compiled(source):
         _add_go(work, source, tree / folder.lstrip("/"), stamps, say)
     elif list(source.glob("*/__main__.py")):
         _add_python(work, source, tree, say)

@@ -1,0 +1,218 @@
+"""Data stores, monitoring and the containers that back them up, as the program registers them, and an S3 server."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+import pulumi
+from docker.models.containers import Container
+
+from components.app_services import AppServices, AppServicesConfig
+from components.backups import BackupsConfig, BackupSet
+from components.context import StackContext
+from components.metrics_files import metrics_folder
+from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
+from settings.docker import Docker
+from settings.monitoring import Monitoring
+from settings.product import Product
+from tests.backups.cheap_keys import cheapened
+from tests.backups.repository import Repository
+from tests.backups.s3 import BUCKET, CREDENTIALS, S3Server
+from tests.support.containers import inside, make_container, remove_all, run_job, wait_in
+from tests.unit.world import Made, World, build
+
+LABEL = "backup-test"
+IMAGES = ("busybox", "postgres", "redis", "restic", "prometheus", "grafana")
+STORES = ("postgres", "redis", "monitoring")
+SERVICES = ("postgres", "redis", "prometheus", "grafana")
+COPIES = "/backups/copies"
+"""Where tests put copies of repositories, on the same volume."""
+
+
+@dataclass
+class BackupStage:
+    """Everything of a product with backups; the stack's name is the stage's own.
+
+    The repositories hold one backup of each store, made by the product's own scripts, with a copy in S3. A test that
+    changes a repository takes a copy: `repository`.
+    """
+
+    engine: docker.DockerClient
+    images: Mapping[str, str]
+    s3: S3Server
+    mark: str = field(default_factory=lambda: f"{LABEL}-{uuid.uuid4().hex[:10]}")
+    run: dict[str, Container] = field(default_factory=dict)
+    """Role → container."""
+
+    original_costs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Store → key file of the repository as the product made it."""
+
+    def world(self) -> World:
+        """Return what the program registers."""
+        product = Product.model_validate(
+            {
+                "name": "shop",
+                "services": {"api": {"image": "demo", "health": {"command": ["true"]}}},
+                "postgres": {
+                    "database": "shop",
+                    "user": "shop",
+                    "shared_buffers": "32MB",
+                    "limits": {"memory": "256MB"},
+                },
+                "redis": {"maxmemory": "32MB", "limits": {"memory": "128MB"}},
+                "backups": {
+                    "enabled": True,
+                    "keep": {"daily": 1, "weekly": 0, "monthly": 0},
+                    "s3": {
+                        "endpoint": f"http://host.docker.internal:{self.s3.port}",
+                        "bucket": BUCKET,
+                        "access_key": "s3-id",
+                        "secret_key": "s3-key",
+                    },
+                },
+            }
+        )
+
+        def program() -> None:
+            network = pulumi.Output.from_input(self.mark)
+            plain = StackContext("shop", "development", Docker(), False, network, network)
+            folder = metrics_folder("metrics", self.images["busybox"], plain)
+            context = StackContext("shop", "development", Docker(), False, network, network, folder)
+
+            def image(name: str) -> str:
+                return self.images.get(name, name)
+
+            app = AppServices("a", AppServicesConfig(product, context, image, None))
+            nothing: Any = ([], [], {}, {}, "http://127.0.0.1:3000", False, True)
+            monitoring = MonitoringStack("m", MonitoringStackConfig(Monitoring(), context, image, *nothing))
+            BackupSet("b", BackupsConfig(product, context, image, app.connections, monitoring))
+
+        return build(program, stack=self.mark, secrets=CREDENTIALS)
+
+    def up(self) -> None:
+        """Make everything, wait until the stores answer, fill them, and make the first backup of each."""
+        self.engine.networks.create(self.mark, labels={LABEL: self.mark})
+        world = self.world()
+        made = {container.label("dockyard.service"): container for container in world.containers}
+        for job in (container for container in world.containers if not container.inputs["mustRun"]):
+            code, output = run_job(self.make(job))
+            assert code == 0, f"{job.name}: {output}"
+        for role in (*SERVICES, *(f"backup-{store}" for store in STORES)):
+            self.run[role] = self.make(made[role])
+            self.run[role].start()
+        self.s3.wait()
+        for role in SERVICES:
+            container, check = self.run[role], made[role].inputs["healthcheck"]["tests"][1:]
+            wait_in(container, lambda one=container, do=check: one.exec_run(do)[0] == 0, f"{role} is healthy", 90)
+        self.sql((Path(__file__).parent / "odd.sql").read_text())
+        self.redis("set good yes")
+        self.redis("rpush list a b c")
+        self.as_root(f"mkdir -m 1777 {COPIES}")
+        for store in STORES:
+            repository = self.shared(store)
+            if store == "postgres":
+                expected = repository.metrics("scheduled")
+                assert set(expected) == {"expected_timestamp_seconds"}, "a backup is expected before the first is made"
+            code, output = repository.back_up()
+            assert code == 0, output
+            self._cheapen_keys(store)
+
+    def make(self, made: Made) -> Container:
+        """Make a container as the inputs of its resource say."""
+        return make_container(self.engine, made, self.mark, {LABEL: self.mark})
+
+    def shared(self, store: str) -> Repository:
+        """Return the repository that the product itself uses. Tests read it."""
+        return Repository(self, store, f"/backups/{store}", f"shop/{self.mark}/{store}")
+
+    def repository(self, store: str, *, s3: bool = False) -> Repository:
+        """Return a copy of a store's repository, for one test; `s3` copies what lies in S3 too."""
+        mine, shared = f"{store}-{uuid.uuid4().hex[:8]}", self.shared(store)
+        copy = Repository(self, store, f"{COPIES}/{mine}", mine if s3 else "")
+        code, output = self.inside(f"backup-{store}", f"cp -r {shared.folder} {copy.folder}")
+        assert code == 0, output
+        if s3:
+            self.s3.copy(shared.prefix, copy.prefix)
+        return copy
+
+    def _cheapen_keys(self, store: str) -> None:
+        """Replace a repository's keys, which must have restic's own cost, by cheap ones: here and in S3."""
+        code, password = self.inside(f"backup-{store}", "cat /run/secrets/backup-key")
+        assert code == 0, password
+        shared, role = self.shared(store), f"backup-{store}"
+        keys = f"{shared.folder}/keys"
+        code, listed = self.inside(role, f"ls {keys}")
+        assert code == 0, listed
+        (old,) = listed.split()
+        _, content = self.inside(role, f"cat {keys}/{old}")
+        self.original_costs[store] = json.loads(content)
+        name, cheap = cheapened(content.encode(), password.strip())
+        code, output = self.inside(role, f'printf %s "$KEY" >{keys}/{name} && rm -f {keys}/{old}', KEY=cheap.decode())
+        assert code == 0, output
+        for key, secret in self.s3.objects(f"{shared.prefix}/keys/").items():
+            name, cheap = cheapened(secret, password.strip())
+            self.s3.write(f"{shared.prefix}/keys/{name}", cheap)
+            self.s3.delete(key)
+
+    def inside(self, role: str, command: str, **env: str) -> tuple[int, str]:
+        """Run a shell command in a container; return its exit code and its output."""
+        return inside(self.run[role], command, **env)
+
+    def as_root(self, command: str) -> None:
+        """Run a shell command on the volume of the repositories, as its owner."""
+        code, output = self.run["backup-postgres"].exec_run(["sh", "-c", command], user="0:0", privileged=True)
+        assert code == 0, output.decode()
+
+    def redis(self, command: str) -> str:
+        """Return the answer to a command of Redis."""
+        code, answer = self.inside("redis", f'REDISCLI_AUTH="$(cat /run/secrets/redis-password)" redis-cli {command}')
+        assert code == 0, answer
+        return answer.strip()
+
+    def sql(self, statement: str, database: str = "shop") -> str:
+        """Return the answer of Postgres to a statement."""
+        code, answer = self.run["postgres"].exec_run(
+            ["psql", "-h", "127.0.0.1", "-U", "shop", "-XAtqc", statement, database],
+            environment={"PGPASSFILE": "/run/secrets/pgpass", "PGHOST": ""},
+        )
+        assert code == 0, answer.decode()
+        return answer.decode().strip()
+
+    def databases(self) -> set[str]:
+        """Return the names of all databases but Postgres' own."""
+        listed = self.sql("select datname from pg_database where not datistemplate", "postgres")
+        return set(listed.split()) - {"postgres"}
+
+    def drop(self, *names: str) -> None:
+        """Drop databases."""
+        for name in names:
+            self.sql(f'drop database "{name}" with (force)', "postgres")
+
+    def remains_of_restores(self) -> str:
+        """Return files and servers that a restore or a drill has left; there should be none."""
+        code, output = self.inside("backup-postgres", "ls -A /scratch; pidof postgres; true")
+        assert code == 0, output
+        return output
+
+    def down(self) -> None:
+        """Remove everything."""
+        self.s3.stop()
+        remove_all(self.engine, f"{LABEL}={self.mark}", self.mark)
+
+
+@contextmanager
+def running_backups(engine: docker.DockerClient, images: Mapping[str, str]) -> Iterator[BackupStage]:
+    """Run the stage; everything of it is gone at the end."""
+    stage = BackupStage(engine, images, S3Server())
+    try:
+        stage.up()
+        yield stage
+    finally:
+        stage.down()

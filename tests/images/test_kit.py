@@ -1,0 +1,99 @@
+"""What the kit builds, and in which order: without a build."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from settings.images import load_images
+from tests.support.checkout import SOURCE
+from tests.support.progress import Words
+from toolchain.kit.build import Kit
+from toolchain.kit.debian import run
+from toolchain.kit.recipes import RECIPES
+from toolchain.progress import SetupError
+from toolchain.registry import Registry
+from toolchain.workdir import WorkDir
+
+REGISTRY = Registry("127.0.0.1:9")
+
+
+@pytest.fixture
+def kit(tmp_path: Path, words: Words) -> Kit:
+    return Kit(WorkDir(tmp_path), words.progress, load_images(SOURCE / "components" / "images.yaml"))
+
+
+@pytest.fixture
+def words() -> Words:
+    return Words()
+
+
+@pytest.fixture
+def building(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], None]], None]:
+    """Replaces the building of one image."""
+
+    def replace_by(build: Callable[[str], None]) -> None:
+        monkeypatch.setattr(Kit, "_ensure", lambda _, name, registry: build(name))
+        monkeypatch.setattr(Kit, "reference", lambda _, name, registry: f"{registry.host}/{name}")
+
+    return replace_by
+
+
+def records(kit: Kit) -> dict[str, Path]:
+    return {name: kit._record(name) for name in RECIPES}
+
+
+@pytest.mark.parametrize(("changed", "affected"), [("redis", {"redis"}), ("python", {"python", "grafana"})])
+def test_a_changed_recipe_makes_its_own_image_anew_and_no_other(kit, monkeypatch, changed: str, affected: set[str]):
+    before = records(kit)
+    monkeypatch.setitem(RECIPES, changed, replace(RECIPES[changed], drops=["/somewhere/else"]))
+    assert {name for name, record in records(kit).items() if record != before[name]} == affected
+
+
+def test_images_of_packages_are_built_beside_one_that_is_compiled(kit: Kit, building):
+    both = threading.Barrier(2, timeout=20)
+    building(lambda _: both.wait())
+    assert kit.build(["traefik", "redis"], REGISTRY, lambda *_: None) == {
+        "traefik": "127.0.0.1:9/traefik",
+        "redis": "127.0.0.1:9/redis",
+    }
+
+
+def test_no_two_images_are_compiled_at_once(kit: Kit, building):
+    alone = threading.Lock()
+
+    def build(_: str) -> None:
+        assert alone.acquire(blocking=False), "two at once"
+        alone.release()
+
+    building(build)
+    assert len(kit.build(["traefik", "restic", "cadvisor"], REGISTRY, lambda *_: None)) == 3
+
+
+def test_an_image_is_used_while_another_is_still_being_built(kit: Kit, building):
+    used = threading.Event()
+    building(lambda name: name == "traefik" and not used.wait(20) and pytest.fail("nobody used redis"))
+    kit.build(["traefik", "redis"], REGISTRY, lambda name, _: used.set() if name == "redis" else None)
+    assert used.is_set()
+
+
+def test_an_image_that_cannot_be_built_ends_the_build_and_the_others_are_used(kit: Kit, building):
+    used = []
+
+    def build(name: str) -> None:
+        if name == "redis":
+            raise SetupError(f"{name} is broken")
+
+    building(build)
+    with pytest.raises(SetupError, match="redis is broken"):
+        kit.build(["traefik", "redis"], REGISTRY, lambda name, _: used.append(name))
+    assert used == ["traefik"]
+
+
+def test_a_program_that_was_killed_is_told_as_interrupted():
+    with pytest.raises(SetupError, match=r"cannot be unpacked: sh was interrupted \(SIGKILL\). Run it again"):
+        run(["sh", "-c", "kill -KILL $$"], "x.deb cannot be unpacked")

@@ -1,0 +1,131 @@
+"""`./dockyard down`: everything it made goes, nothing else does, and data stays unless it is meant to go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.checkout import Checkout
+from tests.support.stack import SMALL_PRODUCT, STORE_PRODUCT, Stack, small_stack
+
+PRODUCT = STORE_PRODUCT.replace("needs: [postgres]", "needs: [postgres, redis]") + "redis: {{maxmemory: 16MB}}\n"
+NAMES = (
+    "lake-app-postgres-data",
+    "lake-app-postgres-dumps",
+    "lake-app-redis-data",
+    "lake-alerts-data",
+    "lake-monitoring-prometheus-data",
+    "lake-monitoring-grafana-data",
+)
+"""Data volumes, without the random end of their names."""
+
+QUESTION = {"question": "Tea?", "options": ["yes", "no"]}
+ALL = ("--volumes", "--yes")
+
+
+@pytest.fixture(scope="module")
+def lake_stack(checkout: Checkout) -> Iterator[Stack]:
+    """A stack with both kinds of store, which need not be up."""
+    published = "dockyard:publish: {backend: 3333}"
+    with small_stack(checkout, "lake", PRODUCT, settings=[published]) as lake:
+        yield lake
+
+
+@pytest.fixture
+def lake(lake_stack: Stack) -> Stack:
+    """The same, up."""
+    lake_stack.restore()
+    return lake_stack
+
+
+def others(stack: Stack) -> dict[str, str]:
+    """Return all that is on the engine and not of the stack, with the state of the containers."""
+    client, ours = stack.client, stack.everything
+    items = [*client.networks.list(), *client.volumes.list()]
+    there = {item.id: item.name for item in items} | {item.id: item.status for item in client.containers.list(all=True)}
+    return {id: text for id, text in there.items() if id not in ours}
+
+
+def unlabelled(stack: Stack) -> set[str]:
+    """Return the names of the networks, volumes and containers on the engine that say of no stack that it made them.
+
+    The engine's own networks are left out.
+    """
+    client = stack.client
+    items = [*client.networks.list(), *client.volumes.list()]
+    names = {item.name for item in items if "dockyard.stack" not in (item.attrs["Labels"] or {})}
+    names |= {item.name for item in client.containers.list(all=True) if "dockyard.stack" not in item.labels}
+    return names - {"bridge", "host", "none"}
+
+
+@pytest.fixture
+def strangers(lake: Stack) -> Iterator[None]:
+    """A volume and a network of somebody else."""
+    volume = lake.client.volumes.create("of-somebody-else")
+    network = lake.client.networks.create("of-somebody-else")
+    yield
+    network.remove()
+    volume.remove()
+
+
+def test_a_foreign_container_on_a_network_of_the_stack_stops_down(lake: Stack) -> None:
+    exporter = lake.container("node-exporter")
+    (network, *_) = exporter.attrs["NetworkSettings"]["Networks"]
+    image = exporter.attrs["Config"]["Image"]
+    stranger = lake.client.containers.run(image, name="of-somebody-else", network=network, detach=True)
+    try:
+        before = lake.everything
+        refused = lake.down()
+        assert refused.code != 0
+        assert f"use its networks: of-somebody-else on {network}" in refused.output
+        assert f"docker network disconnect {network} of-somebody-else" in refused.output
+        assert lake.everything == before
+        stranger.reload()
+        assert stranger.status == "running"
+    finally:
+        stranger.remove(force=True)
+
+
+@pytest.mark.usefixtures("strangers")
+def test_down_removes_all_but_data_and_the_next_up_finds_it(lake: Stack) -> None:
+    created = lake.post("backend", "/polls", QUESTION)
+    assert created.is_success, created.text
+    before = others(lake)
+    gone = lake.down()
+    assert gone.code == 0, gone.output
+    assert lake.all_containers == lake.networks == []
+    assert sorted(name.rpartition("-")[0] for name in lake.volumes) == sorted(NAMES)
+    assert others(lake) == before
+    assert unlabelled(lake) == {"of-somebody-else"}
+
+    back = lake.up()
+    assert back.code == 0, back.output
+    assert "Tea?" in lake.get("backend", "/polls").text
+
+
+@pytest.mark.usefixtures("strangers")
+def test_down_with_volumes_leaves_nothing_once_it_is_confirmed(lake: Stack) -> None:
+    before = others(lake)
+    refused = lake.down("--volumes")
+    assert refused.code != 0
+    assert "Delete all data of the stack lake?" in refused.output
+    assert lake.get("backend", "/health/ready").status_code == 200
+
+    gone = lake.down(*ALL)
+    assert gone.code == 0, gone.output
+    assert lake.everything == set()
+    assert others(lake) == before
+    assert unlabelled(lake) == {"of-somebody-else"}
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(4 * 3600)
+def test_down_beside_health_checks_succeeds_100_times(checkout: Checkout) -> None:
+    # An engine has refused to remove a network that "has active endpoints" while a health check was starting.
+    with small_stack(checkout, "pond", SMALL_PRODUCT) as pond:
+        for number in range(100):
+            pond.restore()
+            gone = pond.down(*ALL)
+            assert gone.code == 0, f"number {number}: {gone.output}"
+            assert pond.everything == set()

@@ -1,0 +1,121 @@
+"""The stacks of this folder: each is brought up once, in one checkout with an engine of its own, and shared.
+
+A test that changes one restores it. Nothing takes a stack down at the end: the engine is removed with everything on it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.certificates import signed
+from tests.products.everything import FirstUp, make_secrets, set_secrets, settings, tunnel_token
+from tests.sink.mail import MailServer
+from tests.sink.server import Sink, running_sink
+from tests.support.canaries import Watch, canary, now
+from tests.support.checkout import MINUTES, SOURCE, Checkout, disposable_checkout
+from tests.support.quick import QUICK, configure
+from tests.support.stack import Stack
+
+EVERY_MINUTE = "{image: demo, schedule: '* * * * *', needs: [postgres], command: [demo, migrate]}"
+WITHOUT_LOGS = {"dockyard:monitoring": {"logs": {"enabled": False}}}
+GUESTBOOK_FILES = ("products/guestbook.yaml", "Pulumi.guestbook.yaml")
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Iterator[Checkout]:
+    """A fresh checkout. At the end its engine is removed, with every stack that is left on it."""
+    with disposable_checkout() as checkout:
+        yield checkout
+
+
+@pytest.fixture(scope="session")
+def bridge(checkout: Checkout) -> str:
+    """The address of this machine at which the containers reach what the tests run."""
+    ready = checkout.dockyard("setup", "dev", limit=30 * MINUTES)
+    assert ready.code == 0, ready.output
+    return str(checkout.docker().networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"])
+
+
+@pytest.fixture(scope="session")
+def love_parser(checkout: Checkout) -> Stack:
+    """Love Parser's stack with quick intervals, up: logs, queues and figures of the business."""
+    stack = Stack(checkout, "love-parser")
+    configure(stack, QUICK, WITHOUT_LOGS)
+    stack.restore()
+    return stack
+
+
+@pytest.fixture(scope="session")
+def guestbook(checkout: Checkout) -> Stack:
+    """The small product of docs/examples, put where its page says, up, filled, and then grown by a second `up`.
+
+    It has gained a job that runs every minute, and the archive that brings Postgres back to a moment.
+    """
+    for name in GUESTBOOK_FILES:
+        shutil.copy(SOURCE / "docs/examples" / name, checkout.folder / name)
+    stack = Stack(checkout, "guestbook")
+    configure(stack, WITHOUT_LOGS)
+    stack.restore()
+    ledger = (
+        "create table ledger (id int primary key, entry text);"
+        " insert into ledger select n, md5(n::text) from generate_series(1, 5000) n"
+    )
+    count = "select count(*) from ledger"
+    psql = ["psql", "-XAtq", "-h", "/var/run/postgresql", "-U", "guestbook", "-d", "guestbook", "-c"]
+    filled = stack.container("postgres").exec_run([*psql, ledger])
+    assert filled.exit_code == 0, filled.output
+    text = stack.product_file.read_text().rstrip()
+    grown = text.replace("jobs:\n", f"jobs:\n  tidy: {EVERY_MINUTE}\n") + "\n  point_in_time: {archive_timeout: 5s}\n"
+    stack.product_file.write_text(grown)
+    stack.restore()
+    assert stack.container("postgres").exec_run([*psql, count]).output.strip() == b"5000"
+    return stack
+
+
+@pytest.fixture(scope="session")
+def mail_folder(bridge: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the mail server's certificate, and the authority that signed it: ca.pem."""
+    folder = tmp_path_factory.mktemp("mail")
+    signed(folder, bridge)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sink(bridge: str, mail_folder: Path) -> Iterator[Sink]:
+    """A server that plays every channel, at an address that the containers reach."""
+    mail = MailServer(mail_folder / "certificate.pem", mail_folder / "key.pem", "dockyard", canary("smtp"))
+    with running_sink(bridge, mail=mail) as sink:
+        yield sink
+
+
+@pytest.fixture(scope="session")
+def secrets(
+    sink: Sink, bridge: str, mail_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """Every secret that the stack `tumulte` can have, by name."""
+    authority = (mail_folder / "ca.pem").read_text()
+    with tunnel_token(bridge) as token:
+        yield make_secrets(sink, authority, token, tmp_path_factory.mktemp("edge"))
+
+
+@pytest.fixture(scope="session")
+def first_up(checkout: Checkout, sink: Sink, secrets: dict[str, str]) -> FirstUp:
+    """The first `up` of the stack `tumulte`."""
+    stack = Stack(checkout, "dev")
+    configure(stack, QUICK, settings(sink))
+    set_secrets(stack, secrets)
+    began, watch = now(), Watch()
+    with watch.watching():
+        finished = stack.up()
+    assert finished.code == 0, finished.output
+    return FirstUp(stack, began, finished, watch)
+
+
+@pytest.fixture(scope="session")
+def tumulte(first_up: FirstUp) -> Stack:
+    """Tumulte's dev stack with quick intervals and with everything that has a secret, up."""
+    return first_up.stack

@@ -1,0 +1,114 @@
+"""Every panel of two products shows data, every name in a rule exists, and every rule is evaluated without an error."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import httpx
+import pytest
+
+from settings.alert_rules import alert_names, rule_files
+from tests.support.metric_names import Prometheus, missing, named_in_rules
+from tests.support.panels import EMPTY, Answer, Grafana, Query, ask_until_data, empty_queries, grafana_of
+from tests.support.stack import Stack
+from tests.support.users import users_of
+
+PANEL_SECONDS = 300
+"""Limit of the wait until every panel has data."""
+
+MONITORING = "prometheus|alertmanager|victorialogs|vmalert|collector|.*-exporter|cadvisor"
+"""All of monitoring but Grafana, whose double costs what it costs."""
+
+Answers = dict[str, dict[Query, Answer]]
+
+
+@pytest.fixture(scope="module")
+def stacks(tumulte: Stack, love_parser: Stack) -> dict[str, Stack]:
+    """Product → stack. Between them they have everything that there is a rule or a board for."""
+    return {"tumulte": tumulte, "love-parser": love_parser}
+
+
+@pytest.fixture(scope="module")
+def grafanas(stacks: dict[str, Stack]) -> dict[str, Grafana]:
+    """Each stack's Grafana."""
+    return {product: grafana_of(stack) for product, stack in stacks.items()}
+
+
+@pytest.fixture(scope="module")
+def prometheuses(grafanas: dict[str, Grafana]) -> dict[str, Prometheus]:
+    """Each stack's Prometheus: through Grafana, as not every stack publishes it."""
+    return {product: Prometheus(grafana) for product, grafana in grafanas.items()}
+
+
+@pytest.fixture(scope="module")
+def answers(stacks: dict[str, Stack], grafanas: dict[str, Grafana]) -> Answers:
+    """The answers to every query of every panel and variable, asked while users use the stacks."""
+    with ExitStack() as users, ThreadPoolExecutor() as pool:
+        for stack in stacks.values():
+            users.enter_context(users_of(stack))
+        asked = {product: pool.submit(ask_until_data, grafana, PANEL_SECONDS) for product, grafana in grafanas.items()}
+        return {product: future.result() for product, future in asked.items()}
+
+
+def test_no_query_of_any_panel_or_variable_fails(answers: Answers) -> None:
+    errors = [
+        f"{query}: {answer.error}" for asked in answers.values() for query, answer in asked.items() if answer.error
+    ]
+    assert errors == []
+
+
+@pytest.mark.parametrize("product", ["tumulte", "love-parser"])
+def test_every_panel_shows_data_but_for_the_listed_ones(product: str, answers: Answers) -> None:
+    assert [str(query) for query in empty_queries(answers[product])] == []
+
+
+def test_the_listed_panels_exist_and_are_at_most_5_percent(answers: Answers) -> None:
+    panels = {(query.board, query.panel) for asked in answers.values() for query in asked}
+    listed = {(board, panel) for board, titles in EMPTY.items() for panel in titles}
+    assert listed <= panels, "a panel that is listed does not exist"
+    assert len(listed) <= 0.05 * len(panels)
+
+
+def test_every_metric_label_and_value_that_a_rule_or_panel_names_exists(
+    prometheuses: dict[str, Prometheus], answers: Answers
+) -> None:
+    rules = {where: expr for product in answers for where, expr in named_in_rules(rule_files(product)).items()}
+    panels = {str(query): query.expr for asked in answers.values() for query in asked if query.is_promql}
+    assert missing(list(prometheuses.values()), {**rules, **panels}) == {}
+
+
+@pytest.mark.parametrize("product", ["tumulte", "love-parser"])
+def test_every_rule_is_loaded_and_evaluated_without_an_error(
+    product: str, prometheuses: dict[str, Prometheus], answers: Answers
+) -> None:
+    rules = [rule for group in prometheuses[product].groups() for rule in group]
+    assert [f"{rule['name']}: {rule['lastError']}" for rule in rules if rule["health"] == "err"] == []
+    loaded = {rule["name"] for rule in rules if rule["type"] == "alerting"}
+    assert loaded == {name for text in rule_files(product).values() for name in alert_names(text)}
+
+
+def test_an_alert_that_fires_leads_to_its_runbook_and_panel_in_grafana(
+    tumulte: Stack, grafanas: dict[str, Grafana], answers: Answers
+) -> None:
+    alerts = httpx.get(f"{tumulte.urls['alertmanager']}/api/v2/alerts", timeout=10).json()
+    (watchdog,) = [alert for alert in alerts if alert["labels"]["alertname"] == "Watchdog"]
+    assert watchdog["labels"]["product"] == "tumulte"
+    assert watchdog["labels"]["environment"] == "development"
+    boards = {board["uid"]: board for board in grafanas["tumulte"].boards()}
+    for link in ("runbook_url", "dashboard_url"):
+        url = httpx.URL(watchdog["annotations"][link])
+        assert watchdog["annotations"][link].startswith(tumulte.urls["grafana"])
+        board = boards[url.path.split("/")[2]]
+        panel = int(url.params["viewPanel"].removeprefix("panel-"))
+        assert panel in {one["id"] for one in board["panels"]}
+
+
+def test_monitoring_needs_little_memory(prometheuses: dict[str, Prometheus], answers: Answers) -> None:
+    """700 MB in all, and no container close to its limit; what it costs in CPU is in test_all_products.py."""
+    own = f'{{service=~"{MONITORING}"}}'
+    (memory,) = prometheuses["love-parser"].query(f"sum(container:memory_working_set_bytes:sum{own})")
+    assert memory <= 700 * 2**20
+    shares = prometheuses["love-parser"].query(f"container:memory_limit:ratio{own}")
+    assert len(shares) >= 6
+    assert max(shares) < 0.7

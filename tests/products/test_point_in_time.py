@@ -1,0 +1,108 @@
+"""Postgres is brought back to a moment: base backups and an archive of the log, switched on for a database with rows."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+
+ROWS = 5000
+"""In the table `ledger`, which the fixture `guestbook` fills before point_in_time is set."""
+
+
+def sql(guestbook: Stack, statement: str, database: str = "guestbook") -> str:
+    """Return what psql prints for a statement."""
+    command = ["psql", "-XAtq", "-h", "/var/run/postgresql", "-U", "guestbook", "-d", database, "-c", statement]
+    finished = guestbook.container("postgres").exec_run(command)
+    assert finished.exit_code == 0, finished.output
+    return finished.output.decode().strip()
+
+
+def in_backup(guestbook: Stack, script: str) -> tuple[int, str]:
+    """Run a script in the container of pgBackRest; return its exit code and output."""
+    code, output = guestbook.container("backup-pgbackrest").exec_run(["sh", "-c", script])
+    return code, output.decode()
+
+
+def backups(guestbook: Stack) -> list[str]:
+    """Return the labels of the backups that pgBackRest takes for good, the oldest first."""
+    code, output = in_backup(guestbook, "pgbackrest info")
+    assert code == 0, output
+    return re.findall(r"(?:full|diff) backup: (\S+)", output)
+
+
+@pytest.fixture(scope="module")
+def archived(guestbook: Stack) -> Stack:
+    """The guest book once its first base backup is proved; every row of the ledger is there."""
+    logs = guestbook.container("backup-pgbackrest").logs
+    proved = b"the newest backup can be restored and is whole"
+    wait_until(lambda: proved in logs(), "the first base backup is proved", 240, details=lambda: logs().decode())
+    return guestbook
+
+
+@pytest.fixture(autouse=True)
+def _ledger_is_restored(archived: Stack) -> None:
+    """Put every row back that an earlier test changed or deleted."""
+    sql(
+        archived,
+        f"insert into ledger select n, md5(n::text) from generate_series(1, {ROWS}) n"
+        " on conflict (id) do update set entry = excluded.entry",
+    )
+
+
+def test_an_existing_database_is_backed_up_and_the_backup_is_proved(archived: Stack) -> None:
+    """The fixture `guestbook` asserts that the rows are kept when point_in_time is switched on."""
+    assert len(backups(archived)) >= 1
+
+
+def test_a_change_reaches_the_archive_by_itself(archived: Stack) -> None:
+    # What was written before goes along: else its segment could be the one that is seen.
+    sql(archived, "select pg_switch_wal()")
+    past = "select pg_walfile_name(pg_current_wal_lsn()) > last_archived_wal from pg_stat_archiver"
+    wait_until(lambda: sql(archived, past) == "t", "the segment before is archived")
+    sql(archived, "update ledger set entry = 'changed' where id = 1")
+    segment = sql(archived, "select pg_walfile_name(pg_current_wal_lsn())")
+    # Nothing fills the segment: archive_timeout alone sends it.
+    last = "select last_archived_wal from pg_stat_archiver"
+    wait_until(lambda: sql(archived, last) >= segment, "the segment with the change is archived")
+    assert sql(archived, "select failed_count from pg_stat_archiver") == "0"
+
+
+def test_deleted_rows_come_back_beside_the_running_database(archived: Stack) -> None:
+    time.sleep(1)  # Moments are told apart by the clock alone.
+    moment = datetime.now(UTC)
+    time.sleep(1)
+    sql(archived, "delete from ledger where id > 10")
+    restore = ("restore", "guestbook", "--at", moment.isoformat(), "--to", "as_it_was")
+    restored = archived.checkout.dockyard(*restore)
+    assert restored.code == 0, restored.output
+    assert "equal by checksum" in restored.output
+    assert sql(archived, "select count(*) from ledger", "as_it_was") == str(ROWS)
+    assert sql(archived, "select count(*) from ledger") == "10", "the running database was not touched"
+    assert in_backup(archived, "ls /var/lib/pgbackrest-scratch") == (0, ""), "nothing is left of the copy"
+    again = archived.checkout.dockyard(*restore)
+    assert again.code != 0 and "there is a database as_it_was already" in again.output
+
+
+def test_a_killed_backup_leaves_the_others_and_the_next_one_is_good(archived: Stack) -> None:
+    before = backups(archived)
+    kill = """
+    seen=$(ls "$REPOSITORY/backup/main" | wc -l)
+    pgbackrest --type=full --no-expire-auto backup & pid=$!
+    while [ "$(ls "$REPOSITORY/backup/main" | wc -l)" -le "$seen" ] && kill -0 $pid; do :; done
+    kill -9 $pid; wait $pid; echo "ended with $?"
+    pgbackrest --output=text verify
+    """
+    _, output = in_backup(archived, kill)
+    assert "ended with 137" in output and "status: error" not in output, output
+    assert backups(archived) == before
+    code, output = in_backup(archived, "sh /run/pgbackrest/base-backup.sh")
+    assert code == 0, output
+    assert backups(archived)[:-1] == before
+    metrics = in_backup(archived, "cat /metrics/written/backup-postgres-base-scheduled.prom")[1]
+    assert 'dockyard_backup_success{kind="scheduled",store="postgres-base"} 1' in metrics

@@ -1,0 +1,23 @@
+"""A progress whose lines a test reads back."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from toolchain.progress import Progress
+
+
+class Words:
+    """Collects what a `Progress` prints."""
+
+    def __init__(self) -> None:
+        self.buffer = io.StringIO()
+        self.progress = Progress(Console(file=self.buffer, width=1000, soft_wrap=True, highlight=False))
+
+    def __str__(self) -> str:
+        return self.buffer.getvalue()
+
+    def __contains__(self, text: str) -> bool:
+        return text in str(self)

@@ -1,0 +1,45 @@
+"""The shipped rules and their tests, read once: what tests of several folders ask about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from settings.alert_rules import LOG_STORES, thresholds
+from settings.problems import LOADER
+
+ROOT = Path(__file__).resolve().parents[2]
+RULES = ROOT / "rules"
+RULE_FILES = sorted([*RULES.glob("*.yml"), *RULES.glob("products/*.yml")])
+LOG_RULE_FILES = sorted(path for store in LOG_STORES for path in RULES.glob(f"{store}/*.yml"))
+ALL_FILES = [*RULE_FILES, *LOG_RULE_FILES]
+TEST_FILES = sorted((RULES / "tests").rglob("*_test.yml"))
+
+
+def read(path: Path) -> Any:
+    """Return what a YAML file says."""
+    return yaml.load(path.read_text(), LOADER)  # noqa: S506 - a safe one
+
+
+def rules_of(path: Path) -> list[dict[str, Any]]:
+    """Return the rules of all groups of a file."""
+    return [rule for group in read(path)["groups"] for rule in group["rules"]]
+
+
+def cases() -> list[tuple[str, dict[str, Any]]]:
+    """Return the name of the test and the case for every alert that some promtool test asks for."""
+    return [
+        (test["name"], case)
+        for path in TEST_FILES
+        for test in read(path)["tests"]
+        for case in test.get("alert_rule_test", [])
+    ]
+
+
+METRIC_ALERTS = {rule["alert"]: rule for path in RULE_FILES for rule in rules_of(path) if "alert" in rule}
+LOG_ALERTS = {rule["alert"]: rule for path in LOG_RULE_FILES for rule in rules_of(path) if "alert" in rule}
+ALERTS = {**METRIC_ALERTS, **LOG_ALERTS}
+LIMITS = {name: limit for path in ALL_FILES for name, limit in thresholds(path.read_text()).items()}
+CASES = cases()

@@ -1,0 +1,146 @@
+"""`./dockyard test`: which parts run, in which form, and what the run reports."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from ops import test_runner
+from ops.test_runner import FOLDERS, PARTS, PartResult, Run, TestTime
+from tests.support.waiting import wait_until
+from toolchain.progress import Progress, SetupError
+from toolchain.workdir import WorkDir
+
+TESTS = Path(__file__).resolve().parents[1]
+
+REPORT = """\
+<testsuites><testsuite>
+<testcase classname="tests.live.test_up" name="test_it_is_quick" time="0.5"/>
+<testcase classname="tests.live.test_up" name="test_it_is_slow" time="61.2"/>
+<testcase classname="tests.live.test_up" name="test_it_fails" time="2"><failure message="no"/></testcase>
+</testsuite></testsuites>
+"""
+
+
+def script(text: str) -> list[list[str]]:
+    return [[sys.executable, "-c", text]]
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
+    """Commands in place of the real ones: every part prints its name. A test changes what it needs to."""
+    monkeypatch.setattr(test_runner, "ensure_dev_packages", lambda *_: None)
+    replaced = {part: script(f"print('this is {part}')") for part in PARTS}
+    monkeypatch.setattr(Run, "commands", lambda _, part: replaced[part])
+    return replaced
+
+
+def run(tmp_path: Path, *words: str) -> int:
+    return test_runner.run(WorkDir(tmp_path), words, Progress(), seed=7)
+
+
+def test_every_folder_with_tests_belongs_to_exactly_one_part():
+    folders = sorted(path.name for path in TESTS.iterdir() if list(path.glob("test_*.py")))
+    assert sorted(folder for part in FOLDERS.values() for folder in part) == folders
+    assert {*FOLDERS, "mutants", "lint"} == set(PARTS)
+
+
+@pytest.mark.usefixtures("commands")
+def test_parts_side_by_side_print_their_whole_output(tmp_path, capfd):
+    assert run(tmp_path, "unit", "rules") == 0
+    printed = capfd.readouterr()
+    assert {"this is unit", "this is rules"} <= set(printed.out.splitlines())
+    assert "✓ unit" in printed.err
+    assert "✓ rules" in printed.err
+
+
+@pytest.mark.usefixtures("commands")
+def test_all_parts_run_when_none_is_named(tmp_path, capfd):
+    assert run(tmp_path) == 0
+    assert {f"this is {part}" for part in PARTS} <= set(capfd.readouterr().out.splitlines())
+
+
+def test_a_failed_part_is_named_at_the_end_and_the_others_run(tmp_path, capfd, commands):
+    commands["unit"] = script("raise SystemExit(3)")
+    assert run(tmp_path, "unit", "lint") == 1
+    printed = capfd.readouterr()
+    assert "this is lint" in printed.out
+    assert printed.err.splitlines()[-1] == "failed: unit"
+    assert "1 passed, 1 failed" in printed.err
+
+
+def test_the_summary_has_the_seconds_of_parts_and_the_slowest_tests(tmp_path, capfd, commands):
+    report = tmp_path / "report.xml"
+    report.write_text(REPORT)
+    target = Run(WorkDir(tmp_path), Progress(), 7, soak=False, side_by_side=True).report("live")
+    commands["live"] = script(f"import shutil; shutil.copy({str(report)!r}, {str(target)!r}); raise SystemExit(1)")
+    assert run(tmp_path, "live", "unit") == 1
+    lines = capfd.readouterr().err.splitlines()
+    slowest = [line.split(maxsplit=3)[-1] for line in lines if "live: tests/live/test_up::" in line]
+    assert [name.rpartition("::")[2] for name in slowest] == ["test_it_is_slow", "test_it_fails", "test_it_is_quick"]
+    assert any(line.split()[0::4] == ["live", "FAILED"] for line in lines if line.startswith("live "))
+    assert "3 passed, 1 failed" in lines
+
+
+def test_the_summary_counts_a_part_without_tests_as_one():
+    results = [
+        PartResult("lint", True, 3),
+        PartResult("unit", True, 65, [TestTime(1, "unit", "a"), TestTime(2, "unit", "b")]),
+    ]
+    lines = test_runner.summary(results, 66, 7)
+    assert lines[-1] == "3 passed, 0 failed"
+    assert [line.split()[0] for line in lines[2:4]] == ["unit", "lint"], "the longest first"
+
+
+@pytest.mark.parametrize(("soak", "expected"), [(False, ["--seed", "7"]), (True, ["--all"])])
+def test_soak_runs_the_full_form_of_each_part(tmp_path, soak, expected):
+    run_ = Run(WorkDir(tmp_path), Progress(), 7, soak=soak, side_by_side=True)
+    for part in FOLDERS:
+        (command,) = run_.commands(part)
+        assert "--randomly-seed=7" in command
+        assert ("-m" in command[3:]) is soak
+    (mutants,) = run_.commands("mutants")
+    assert mutants[-len(expected) :] == expected
+
+
+def test_an_unknown_part_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(SetupError, match=r"no such part of the tests: unitt\. Parts: live, .*, and soak"):
+        run(tmp_path, "unitt")
+
+
+def test_an_interruption_reaches_the_parts_that_run(tmp_path, commands):
+    marker = tmp_path / "cleaned"
+    commands["unit"] = script(
+        "import pathlib, time\n"
+        f"pathlib.Path({str(tmp_path / 'started')!r}).touch()\n"
+        "try:\n    time.sleep(60)\n"
+        f"except KeyboardInterrupt:\n    pathlib.Path({str(marker)!r}).touch()\n"
+    )
+
+    def interrupt() -> None:
+        wait_until((tmp_path / "started").exists, "the part has started")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, "unit", "lint")
+    thread.join()
+    assert marker.exists()
+
+
+def test_the_tests_of_this_repository_skip_nothing_in_ci(tmp_path):
+    (tmp_path / "conftest.py").write_text((TESTS / "conftest.py").read_text())
+    (tmp_path / "test_skip.py").write_text("import pytest\n\n\ndef test_skips():\n    pytest.skip('no engine')\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", str(tmp_path), str(tmp_path)]
+    for ci, code in (("true", 1), ("", 0)):
+        environment = {**os.environ, "CI": ci, "PYTHONPATH": str(TESTS.parent)}
+        finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert finished.returncode == code, finished.stdout
+        assert "no engine" in finished.stdout or not ci
