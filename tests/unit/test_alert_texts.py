@@ -145,7 +145,7 @@ def test_a_french_stack_speaks_french_with_its_own_thresholds_and_an_english_one
 
 def test_what_is_shipped_is_all_french_in_a_french_stack(shop_settings):
     settings = shop_settings(product={"alerts": {"language": "fr"}})
-    made = {**rules(settings, ""), **{f"loki/{name}": text for name, text in log_rules(settings, "").items()}}
+    made = {**rules(settings, ""), **{f"logs/{name}": text for name, text in log_rules(settings, "").items()}}
     said = [rule["annotations"] for text in made.values() for rule in alerts(text).values()]
     assert len(said) > 200
     assert not [
