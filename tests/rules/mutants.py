@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mutants = [mutant for rule in rules for mutant in mutants_of(rule)]
     else:
         selection = daily(ROOT, bench, secrets.randbelow(10**6) if asked.seed is None else asked.seed)
-        console.print(selection)
+        console.print(str(selection), soft_wrap=True)
         mutants = list(selection.mutants)
     bar = BAR_OF_ALL if asked.all else BAR
     outcome = examine(bench, mutants, listed(), console)
