@@ -84,7 +84,7 @@ def _victorialogs_now(shown: Shown) -> list[Panel]:
         number(
             "New streams",
             f"sum(increase(vl_streams_created_total{{{F}}}[1h]))",
-            "Combinations of labels that came up in an hour, one for each container. Many: a label with too many values.",
+            "Combinations of labels that came up in an hour: one for each container. Many are a label gone wrong.",
             limits=Limits(critical=shown.limit("VictoriaLogsStreamsMany")),
         ),
     ]

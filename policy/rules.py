@@ -30,7 +30,7 @@ WRITERS_CAPABILITIES = {"CHOWN", "DAC_OVERRIDE", "FOWNER"}
 """What a one-shot job may add that gives files to another user (components/hardening.py)."""
 
 GUARDED = re.compile(
-    r"^(.*-)?(prometheus|alertmanager(-\d+)?|loki|collector|cadvisor|(node|postgres|redis|blackbox)-exporter"
+    r"^(.*-)?(prometheus|alertmanager(-\d+)?|loki|victorialogs|vmalert|collector|cadvisor|(node|postgres|redis|blackbox)-exporter"
     r"|traefik|postgres|redis)$"
 )
 """Hosts that a tunnel leads to only behind Cloudflare Access: they ask nobody who he is."""

@@ -12,14 +12,14 @@ from settings.alert_rules import log_rule_files, rule_files, thresholds
 
 LIMITS = {
     name: limit
-    for text in [*rule_files("tumulte").values(), *log_rule_files().values()]
+    for text in [*rule_files("tumulte").values(), *log_rule_files("victorialogs").values()]
     for name, limit in thresholds(text).items()
 }
 FULL = Shown(
     product="tumulte",
     environment="production",
     datasource_uid="prom",
-    logs_uid="loki",
+    logs_uid="logs",
     services=("backend", "frontend"),
     data_stores=("postgres", "redis"),
     boards=("nodejs", "queues"),

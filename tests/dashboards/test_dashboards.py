@@ -21,7 +21,11 @@ RECORDED_NAME = re.compile(r"\b[a-z_]+:[a-z_0-9:]+")
 IN_A_FRESH_PROCESS = "from dashboards.registry import render; from tests.dashboards.stacks import FULL; "
 
 BOARDS = boards()
-PANELS = [(name, panel) for name, board in BOARDS.items() for panel in panels(board)]
+LOKI_BOARDS = {name: board for name, board in boards(log_store="loki").items() if board != BOARDS[name]}
+"""Those that are others where Loki keeps the logs."""
+
+ALL_BOARDS = [*BOARDS.items(), *LOKI_BOARDS.items()]
+PANELS = [(name, panel) for name, board in ALL_BOARDS for panel in panels(board)]
 QUERIES = [
     (name, panel["title"], target["expr"])
     for name, panel in PANELS
@@ -89,7 +93,7 @@ def test_product_and_environment_are_variables_of_every_board_and_every_query_se
 
 
 def test_a_variable_that_a_query_names_is_one_of_its_board() -> None:
-    for name, board in BOARDS.items():
+    for name, board in ALL_BOARDS:
         known = {one["name"] for one in board["templating"]["list"]}
         for panel in panels(board):
             for target in panel.get("targets", []):
@@ -104,6 +108,7 @@ def test_no_panel_names_a_data_source_of_its_own() -> None:
         assert panel["datasource"] in (
             {"type": "prometheus", "uid": "${datasource}"},
             {"type": "loki", "uid": "${logs}"},
+            {"type": "victoriametrics-logs-datasource", "uid": "${logs}"},
         ), f"{name}, {panel['title']}"
         assert not any("datasource" in target for target in panel["targets"])
 
@@ -168,7 +173,7 @@ def unit_problem(unit: str, expr: str) -> str | None:
 
 @pytest.mark.parametrize(("name", "panel"), PANELS, ids=[f"{name[9:-5]}: {panel['title']}" for name, panel in PANELS])
 def test_units_fit_the_metrics(name: str, panel: dict[str, Any]) -> None:
-    if panel["type"] in ("text", "logs", "table") or panel["datasource"]["type"] == "loki":
+    if panel["type"] in ("text", "logs", "table") or panel["datasource"]["type"] != "prometheus":
         return
     for target in panel["targets"]:
         assert unit_problem(panel["fieldConfig"]["defaults"]["unit"], target["expr"]) is None, target["expr"]

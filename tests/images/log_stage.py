@@ -1,10 +1,12 @@
-"""Loki and the collector as LogPipeline runs them, and containers that write lines for them."""
+"""VictoriaLogs, vmalert and the collector as LogPipeline runs them, and containers that write lines for them.
+
+Loki's official image cannot be had everywhere: what is of it alone is tested by what the program registers.
+"""
 
 from __future__ import annotations
 
 import json
 import shlex
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,13 +22,19 @@ from components.context import StackContext
 from components.log_pipeline import LogPipeline, LogPipelineConfig
 from settings.docker import Docker
 from settings.logs import Logs
-from tests.images.edge_stage import wait
-from tests.images.making import make_container, remove_all, run_job
-from tests.unit.world import Made, World, build
+from tests.support.containers import make_container, remove_all, run_job
+from tests.support.waiting import wait_until
+from tests.unit.world import World, build
 
 LABEL = "log-test"
-PAGE = 5000
-"""Lines that Loki gives at once, at most."""
+WRITERS = ("victorialogs-writer", "vmalert-config-writer", "collector-config-writer")
+LOG_IMAGES = ("busybox", "victorialogs", "vmalert", "otel-collector")
+PARTS = ("victorialogs", "vmalert", "collector")
+CLIENT = ("/dockyard/probe/busybox", "wget", "-q", "-T", "20", "-O", "-")
+"""The client that the health checks have."""
+
+Line = dict[str, str]
+"""A line with its fields, as VictoriaLogs names them: `_msg`, `_time`, and those of docs/logs.md."""
 
 
 @dataclass
@@ -38,8 +46,17 @@ class LogStage:
     rules: Mapping[str, str] = field(default_factory=dict)
     logs: Logs = field(default_factory=Logs)
     mark: str = field(default_factory=lambda: f"log-test-{uuid.uuid4().hex[:10]}")
-    loki: Container = field(init=False)
-    collector: Container = field(init=False)
+    containers: dict[str, Container] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Container:
+        """VictoriaLogs."""
+        return self.containers["victorialogs"]
+
+    @property
+    def collector(self) -> Container:
+        """The collector."""
+        return self.containers["collector"]
 
     def world(self) -> World:
         """Return what the program registers."""
@@ -54,25 +71,28 @@ class LogStage:
         return build(program, stack=self.mark)
 
     def up(self) -> None:
-        """Make everything and wait until both are healthy."""
+        """Make everything and wait until all of it is healthy."""
         self.engine.networks.create(self.mark, labels={LABEL: self.mark})
         world = self.world()
-        for part in ("loki", "collector"):
-            assert run_job(self.make(world[f"l-{part}-config-writer"])) == (0, "")
-        self.loki, self.collector = (self.make(world[f"l-{part}"]) for part in ("loki", "collector"))
-        for part, container in (("loki", self.loki), ("collector", self.collector)):
+        labels = {LABEL: self.mark}
+        for writer in WRITERS:
+            assert run_job(make_container(self.engine, world[f"l-{writer}"], self.mark, labels)) == (0, "")
+        for part in PARTS:
+            container = make_container(self.engine, world[f"l-{part}"], self.mark, labels)
             container.start()
-            self.healthy(container, world[f"l-{part}"])
+            self.containers[part] = container
+            self.healthy(part)
 
-    def healthy(self, container: Container, made: Made | None = None) -> None:
+    def healthy(self, part: str) -> None:
         """Wait until the container's own health check succeeds."""
-        made = made or self.world()["l-loki" if container == self.loki else "l-collector"]
-        command = made.inputs["healthcheck"]["tests"][1:]
-        wait(lambda: container.exec_run(command)[0] == 0, lambda: container.logs().decode(), 60)
-
-    def make(self, made: Made) -> Container:
-        """Make a container as the inputs of its resource say."""
-        return make_container(self.engine, made, self.mark, {LABEL: self.mark})
+        container = self.containers[part]
+        command = self.world()[f"l-{part}"].inputs["healthcheck"]["tests"][1:]
+        wait_until(
+            lambda: container.exec_run(command)[0] == 0,
+            f"{part} is healthy",
+            details=lambda: container.logs().decode(),
+            ignoring=(docker.errors.APIError,),
+        )
 
     def writer(
         self, service: str, script: str, *, name: str | None = None, rotated_at: str | None = None, **labels: str
@@ -82,7 +102,7 @@ class LogStage:
         The container has the name of its service, or `name`, and what the engine puts behind it. `rotated_at` is the
         size of its log files, where they are smaller than a service's.
         """
-        options = dict(self.world()["l-loki"].inputs["logOpts"])
+        options = dict(self.world()["l-victorialogs"].inputs["logOpts"])
         if rotated_at:
             options["max-size"] = rotated_at
         named = {"product": "shop", "environment": "development", "service": service, "stack": self.mark, **labels}
@@ -97,59 +117,51 @@ class LogStage:
             detach=True,
         )
 
-    def ask(self, path: str, **parameters: object) -> dict:
-        """Ask Loki."""
-        url = f"http://127.0.0.1:3100{path}?{urlencode(parameters)}"
+    def fetch(self, address: str) -> str:
+        """Return what an address on the stage's network answers."""
         for _ in range(3):
-            code, said = self.loki.exec_run(["wget", "-q", "-T", "20", "-O", "-", url])
-            assert code == 0, said.decode()
-            # On a busy machine the engine loses what a command said now and then.
-            if said:
+            code, answer = self.store.exec_run([*CLIENT, f"http://{address}"])
+            assert code == 0, answer.decode()
+            # On a busy machine the engine loses what a command wrote now and then.
+            if answer:
                 break
-        return json.loads(said)["data"]
+        text: str = answer.decode()
+        return text
 
-    def lines(self, selector: str) -> list[tuple[dict[str, str], str]]:
-        """Return every line with its labels, oldest first."""
-        found: list[tuple[dict[str, str], str]] = []
-        start = 0
-        began = time.time_ns() - 3600 * 10**9
-        while True:
-            answer = self.ask(
-                "/loki/api/v1/query_range",
-                query=selector,
-                start=max(began, start),
-                end=time.time_ns() + 10**9,
-                limit=PAGE,
-                direction="forward",
-            )
-            page = sorted(
-                (int(moment), line, stream["stream"])
-                for stream in answer["result"]
-                for moment, line in stream["values"]
-            )
-            found += [(labels, line) for _, line, labels in page]
-            if len(page) < PAGE:
-                return found
-            # The driver's times have nanoseconds, and one container's lines never share one.
-            start = page[-1][0] + 1
+    def ask(self, path: str, **parameters: object) -> str:
+        """Ask VictoriaLogs."""
+        return self.fetch(f"127.0.0.1:9428{path}?{urlencode(parameters)}")
+
+    def lines(self, selector: str) -> list[Line]:
+        """Return every line once, the oldest first. Lines that were sent twice have container and time in common."""
+        text = self.ask("/select/logsql/query", query=f"_time:1h {selector}")
+        lines: list[Line] = [json.loads(line) for line in text.splitlines() if line.strip()]
+        found = {(line["container_id"], line["_time"]): line for line in lines}
+        return [found[key] for key in sorted(found, key=lambda key: key[1])]
 
     def count(self, selector: str) -> int:
-        """Return how many lines there are."""
-        result = self.ask("/loki/api/v1/query", query=f"sum(count_over_time({selector}[1h]))")["result"]
+        """Return how many different lines there are, as the alert rules count them."""
+        query = f"_time:1h {selector} | stats count_uniq(container_id, _time) as lines"
+        result = json.loads(self.ask("/select/logsql/stats_query", query=query))["data"]["result"]
         return int(result[0]["value"][1]) if result else 0
 
-    def arrived(self, service: str, number: int, seconds: float = 60) -> list[tuple[dict[str, str], str]]:
-        """Wait until a service has a number of lines in Loki; return all that it has."""
+    def arrived(self, service: str, number: int, seconds: float = 60) -> list[Line]:
+        """Wait until a service has a number of lines in the store; return all that it has."""
         selector = f'{{service="{service}"}}'
-
-        def tell() -> str:
-            return f"{self.count(selector)} of {number} lines\n{self.collector.logs(tail=20).decode()}"
-
-        wait(lambda: self.count(selector) >= number, tell, seconds)
+        self.wait_for(selector, number, seconds)
         return self.lines(selector)
 
-    def said(self, service: str, *lines: str) -> list[tuple[dict[str, str], str]]:
-        """Have a service write lines; return what Loki has of them once the last is there.
+    def wait_for(self, selector: str, number: int, seconds: float = 60) -> None:
+        """Wait until the store has a number of lines."""
+        wait_until(
+            lambda: self.count(selector) >= number,
+            f"{number} lines of {selector} are stored",
+            seconds,
+            details=lambda: f"{self.count(selector)} lines\n{self.collector.logs(tail=20).decode()}",
+        )
+
+    def written(self, service: str, *lines: str) -> list[Line]:
+        """Have a service write lines; return what the store has of them once the last is there.
 
         `lines` are those that the service writes, line feeds and all; entries may be fewer.
         """
@@ -157,8 +169,8 @@ class LogStage:
         text = "".join(f"{line}\n" for line in (*lines, end))
         self.writer(service, f"printf %s {shlex.quote(text)}")
         selector = f'{{service="{service}"}}'
-        wait(lambda: self.count(f"{selector} |= `{end}`") > 0, lambda: self.collector.logs(tail=20).decode(), 60)
-        return [one for one in self.lines(selector) if one[1] != end]
+        self.wait_for(f'{selector} _msg:="{end}"', 1)
+        return [line for line in self.lines(selector) if line["_msg"] != end]
 
     def down(self) -> None:
         """Remove everything."""
@@ -170,7 +182,7 @@ def running_pipeline(
     engine: docker.DockerClient, images: Mapping[str, str], rules: Mapping[str, str] | None = None, **logs: Any
 ) -> Iterator[LogStage]:
     """Run a pipeline with these rules and settings; everything of it is gone at the end."""
-    stage = LogStage(engine, images, rules or {}, Logs.model_validate(logs))
+    stage = LogStage(engine, images, rules or {"none.yml": "groups: []\n"}, Logs.model_validate(logs))
     try:
         stage.up()
         yield stage

@@ -1,12 +1,12 @@
-"""Each alert of rules/loki on a live Loki with its ruler: lines that fire it, and lines that just do not.
+"""Each alert of rules/victorialogs on a live VictoriaLogs with vmalert: lines that fire it, and lines that just do not.
 
-The ruler sends to a real Alertmanager. It looks every few seconds here in place of every minute.
+vmalert sends to a real Alertmanager. It evaluates every other second here in place of every minute.
 """
 
 from __future__ import annotations
 
 import json
-import time
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -15,12 +15,12 @@ import pytest
 import yaml
 from docker.models.containers import Container
 
-from settings.alert_rules import log_rule_files
-from tests.images.edge_stage import wait
-from tests.images.helpers import kit_images
-from tests.images.log_stage import LABEL, LogStage, running_pipeline
+from settings.alert_rules import at_interval, log_rule_files
+from tests.images.log_stage import LABEL, LOG_IMAGES, LogStage, running_pipeline
+from tests.support.kit import KitImages
+from tests.support.waiting import wait_until
 
-INTERVAL = 5
+INTERVAL = 2
 """Seconds between two evaluations."""
 
 
@@ -166,7 +166,7 @@ CASES: Mapping[str, Case] = {
 def shipped() -> list[str]:
     return [
         rule["alert"]
-        for text in log_rule_files().values()
+        for text in log_rule_files("victorialogs").values()
         for group in yaml.safe_load(text)["groups"]
         for rule in group["rules"]
     ]
@@ -192,16 +192,24 @@ class Hearer:
 
 
 @pytest.fixture(scope="module")
-def stage(
-    engine: docker.DockerClient, docker_host: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LogStage]:
-    wanted = ["busybox", "loki", "otel-collector", "alertmanager"]
-    rules = {name: text.replace("interval: 1m", f"interval: {INTERVAL}s") for name, text in log_rule_files().items()}
-    with (
-        kit_images(tmp_path_factory.mktemp("logs"), docker_host, wanted) as images,
-        running_pipeline(engine, images, rules) as made,
-    ):
-        yield made
+def stage(engine: docker.DockerClient, kit: KitImages) -> Iterator[LogStage]:
+    kit.ensure([*LOG_IMAGES, "alertmanager"])
+    rules = {name: at_interval(text, INTERVAL) for name, text in log_rule_files("victorialogs").items()}
+    with running_pipeline(engine, kit, rules) as running:
+        yield running
+
+
+def evaluations(stage: LogStage) -> int:
+    """Return how often vmalert has evaluated all its rules since it started."""
+    pattern = r"^vmalert_iteration_total\{.*\} (\d+)$"
+    return min(int(count) for count in re.findall(pattern, stage.fetch("vmalert:8880/metrics"), re.MULTILINE))
+
+
+def wait_for_evaluations(stage: LogStage, number: int = 2) -> None:
+    """Wait until all rules have been evaluated so often from now on."""
+    before = evaluations(stage)
+    # One more: that which is under way has asked already.
+    wait_until(lambda: evaluations(stage) > before + number, "all rules have been evaluated")
 
 
 @pytest.fixture(scope="module")
@@ -232,12 +240,13 @@ def hearer(stage: LogStage) -> Hearer:
     for service, number in quiet.items():
         stage.arrived(service, number)
 
-    def tell() -> str:
-        return f"{sorted(hears.alerts())}\n{stage.loki.logs(tail=20).decode()}"
-
-    wait(lambda: {name for name, _ in hears.alerts()} >= set(CASES), tell, 60)
+    wait_until(
+        lambda: {name for name, _ in hears.alerts()} >= set(CASES),
+        "every alert fires",
+        details=lambda: f"{sorted(hears.alerts())}\n{stage.containers['vmalert'].logs(tail=20).decode()}",
+    )
     # Those that must not fire have been judged twice by now.
-    time.sleep(2 * INTERVAL + 1)
+    wait_for_evaluations(stage)
     return hears
 
 
@@ -271,15 +280,14 @@ def test_lines_that_just_do_not_fire_it_do_not(hearer: Hearer, alert: str):
 
 
 def test_what_watches_the_stack_raises_no_alert_by_quoting_one(stage: LogStage, hearer: Hearer):
-    stage.writer("loki", "echo 'query: panic: out of memory'")
-    stage.arrived("loki", 1)
-    time.sleep(2 * INTERVAL + 1)
-    assert [name for name, service in hearer.alerts() if service == "loki"] == []
+    stage.writer("vmalert", "echo 'query: panic: out of memory'")
+    stage.arrived("vmalert", 1)
+    wait_for_evaluations(stage)
+    assert [name for name, service in hearer.alerts() if service == "vmalert"] == []
 
 
-def test_loki_takes_the_rules_as_they_are_shipped(stage: LogStage, hearer: Hearer):
-    code, said = stage.loki.exec_run(["wget", "-q", "-O", "-", "http://127.0.0.1:3100/prometheus/api/v1/rules"])
-    assert code == 0
-    rules = [rule for group in json.loads(said)["data"]["groups"] for rule in group["rules"]]
+def test_vmalert_takes_the_rules_as_they_are_shipped(stage: LogStage, hearer: Hearer):
+    answer = json.loads(stage.fetch("vmalert:8880/api/v1/rules"))
+    rules = [rule for group in answer["data"]["groups"] for rule in group["rules"]]
     assert sorted(rule["name"] for rule in rules) == sorted(shipped())
     assert {rule["health"] for rule in rules} == {"ok"}

@@ -1,37 +1,34 @@
-"""The log pipeline with the real Loki and collector: what LogPipeline registers, made on an engine."""
+"""The log pipeline with the real VictoriaLogs and collector: what LogPipeline registers, made on an engine."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import docker
 import pytest
 
-from tests.images.helpers import kit_images, once
-from tests.images.log_stage import LogStage, running_pipeline
+from tests.images.log_stage import LOG_IMAGES, PARTS, LogStage, running_pipeline
+from tests.support.containers import once
+from tests.support.kit import KitImages
+
+NUMBERED = "i=0; while [ $i -lt {lines} ]; do echo number $i; i=$((i+1)); [ $((i%200)) = 0 ] && sleep 0.1; done"
 
 
 @pytest.fixture(scope="module")
-def images(docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    with kit_images(tmp_path_factory.mktemp("logs"), docker_host, ["busybox", "loki", "otel-collector"]) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def stage(engine: docker.DockerClient, images: Mapping[str, str]) -> Iterator[LogStage]:
-    with running_pipeline(engine, images) as made:
-        yield made
+def stage(engine: docker.DockerClient, kit: KitImages) -> Iterator[LogStage]:
+    kit.ensure(LOG_IMAGES)
+    with running_pipeline(engine, kit) as running:
+        yield running
 
 
 def test_a_line_arrives_once_with_the_labels_of_its_container(stage: LogStage):
     container = stage.writer("greeter", "echo hello; sleep 1; echo oh >&2")
-    found = stage.arrived("greeter", 2)
-    assert [line for _, line in found] == ["hello", "oh"]
-    for (labels, _), stream in zip(found, ("stdout", "stderr"), strict=True):
-        assert labels == {
+    lines = stage.arrived("greeter", 2)
+    assert [line["_msg"] for line in lines] == ["hello", "oh"]
+    for line, stream in zip(lines, ("stdout", "stderr"), strict=True):
+        assert {key: value for key, value in line.items() if not key.startswith("_")} == {
             "product": "shop",
             "environment": "development",
             "service": "greeter",
@@ -39,20 +36,16 @@ def test_a_line_arrives_once_with_the_labels_of_its_container(stage: LogStage):
             "container_name": container.name,
             "stream": stream,
             "container_id": container.id[:12],
-            "detected_level": "unknown",
+            "level": "unknown",
         }
 
 
-def test_lines_are_indexed_by_four_labels_that_no_release_changes_and_by_no_other(stage: LogStage):
+def test_a_stream_has_four_labels_that_no_release_changes(stage: LogStage):
     stage.writer("indexed", "echo here")
-    stage.arrived("indexed", 1)
-    (series,) = stage.ask("/loki/api/v1/series", **{"match[]": '{service="indexed"}'})
-    assert series == {
-        "product": "shop",
-        "environment": "development",
-        "service": "indexed",
-        "container": f"{stage.mark}-indexed",
-    }
+    (line,) = stage.arrived("indexed", 1)
+    labels = {"container": f"{stage.mark}-indexed", "environment": "development", "product": "shop"}
+    labels["service"] = "indexed"
+    assert line["_stream"] == "{" + ",".join(f'{name}="{value}"' for name, value in labels.items()) + "}"
 
 
 def test_lines_of_another_stack_and_of_other_containers_do_not_arrive(stage: LogStage, engine: docker.DockerClient):
@@ -60,24 +53,19 @@ def test_lines_of_another_stack_and_of_other_containers_do_not_arrive(stage: Log
     engine.containers.run(stage.images["busybox"], ["echo", "nobody's"], network_mode="none", remove=True)
     stage.writer("ours", "sleep 2; echo ours")
     stage.arrived("ours", 1)
-    assert stage.lines('{product=~".+"} |~ "theirs|nobody"') == []
+    assert stage.lines('~"theirs|nobody"') == []
 
 
 def test_the_time_is_that_at_which_the_line_was_written(stage: LogStage):
     container = stage.writer("clock", "echo tick")
-    stage.arrived("clock", 1)
-    answer = stage.ask("/loki/api/v1/query_range", query='{service="clock"}', since="1h")
-    moment = int(answer["result"][0]["values"][0][0])
-    said = container.logs(timestamps=True).decode().split("Z")[0]
-    whole, _, fraction = said.partition(".")
-    assert time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment // 10**9)) == whole
-    assert f"{moment % 10**9:09}".rstrip("0") == fraction.rstrip("0")
+    (line,) = stage.arrived("clock", 1)
+    docker_time = container.logs(timestamps=True).decode().split("Z")[0]
+    assert line["_time"].rstrip("Z").rstrip("0") == docker_time.rstrip("0")
 
 
 def test_a_line_that_the_driver_splits_is_one_line_again(stage: LogStage):
     stage.writer("long", "head -c 100000 /dev/zero | tr '\\0' x; echo; echo short; printf 'no end'")
-    lines = [line for _, line in stage.arrived("long", 3)]
-    assert [len(line) for line in lines] == [100000, len("short"), len("no end")]
+    assert [len(line["_msg"]) for line in stage.arrived("long", 3)] == [100000, len("short"), len("no end")]
 
 
 @pytest.mark.parametrize(
@@ -93,91 +81,99 @@ def test_a_line_that_the_driver_splits_is_one_line_again(stage: LogStage):
 def test_the_level_is_known_however_it_is_written(stage: LogStage, line: str, level: str):
     service = f"level-{len(line)}"
     stage.writer(service, f"echo '{line}'")
-    ((labels, said),) = stage.arrived(service, 1)
-    assert said == line
-    assert labels["detected_level"] == level
+    (stored,) = stage.arrived(service, 1)
+    assert stored["_msg"] == line
+    assert stored["level"] == level
 
 
-NUMBERED = "i=0; while [ $i -lt {lines} ]; do echo number $i; i=$((i+1)); [ $((i%200)) = 0 ] && sleep 0.1; done"
-
-
-def test_a_collector_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing(stage: LogStage):
-    stage.writer("numbered", NUMBERED.format(lines=20000))
-    for _ in range(4):
-        time.sleep(1.7)
-        stage.collector.kill()
-        stage.collector.start()
-    found = Counter(line for _, line in stage.arrived("numbered", 20000))
-    assert len(found) == 20000
-    assert set(found.values()) == {1}
-
-
-def test_what_is_written_while_loki_is_away_arrives_when_it_is_back(stage: LogStage):
-    stage.loki.kill()
+def test_lines_written_while_the_store_is_away_arrive_when_it_is_back(stage: LogStage):
+    stage.store.stop()
     stage.writer("patient", NUMBERED.format(lines=5000))
-    time.sleep(5)
+    time.sleep(3)
     stage.collector.kill()
     stage.collector.start()
-    stage.loki.start()
-    stage.healthy(stage.loki)
-    found = Counter(line for _, line in stage.arrived("patient", 5000))
-    assert len(found) == 5000
-    assert set(found.values()) == {1}
+    stage.store.start()
+    stage.healthy("victorialogs")
+    lines = stage.arrived("patient", 5000)
+    assert sorted(line["_msg"] for line in lines) == sorted(f"number {number}" for number in range(5000))
 
 
-def test_what_was_rotated_while_the_collector_was_away_arrives_too(stage: LogStage):
+def test_lines_rotated_while_the_collector_is_away_arrive_too(stage: LogStage):
     stage.collector.stop()
     # Seven files of at most 1 MB.
     script = "i=0; while [ $i -lt 20000 ]; do echo rotated number $i; i=$((i+1)); done"
     writer = stage.writer("rotated", script, rotated_at="1m")
     writer.wait(timeout=120)
     stage.collector.start()
-    assert len({line for _, line in stage.arrived("rotated", 20000)}) == 20000
+    assert len({line["_msg"] for line in stage.arrived("rotated", 20000)}) == 20000
 
 
-def test_loki_keeps_its_lines_over_a_restart(stage: LogStage):
+def test_the_store_keeps_its_lines_over_a_restart(stage: LogStage):
     stage.writer("kept", "echo kept")
     stage.arrived("kept", 1)
-    stage.loki.restart(timeout=60)
-    stage.healthy(stage.loki)
-    assert [line for _, line in stage.arrived("kept", 1)] == ["kept"]
+    stage.store.restart(timeout=60)
+    stage.healthy("victorialogs")
+    assert [line["_msg"] for line in stage.arrived("kept", 1)] == ["kept"]
 
 
-def test_the_health_check_of_the_collector_fails_where_it_does_not_answer(stage: LogStage, images: Mapping[str, str]):
+def test_the_health_check_of_the_collector_fails_where_it_does_not_answer(stage: LogStage):
     command = stage.world()["l-collector"].inputs["healthcheck"]["tests"][1:]
     program, *arguments = command
     config = {f"{stage.mark}-l-collector-config-0a1b2c3": {"bind": "/etc/otelcol-contrib", "mode": "ro"}}
-    code, said = once(stage.engine, images["otel-collector"], *arguments, entrypoint=program, user="0", volumes=config)
+    image = stage.images["otel-collector"]
+    code, output = once(stage.engine, image, *arguments, entrypoint=program, user="0", volumes=config)
     assert code != 0
-    assert "13133" in said
+    assert "13133" in output
     assert stage.collector.exec_run(command)[0] == 0
+
+
+@pytest.mark.parametrize("part", ["victorialogs", "vmalert"])
+def test_the_health_check_of_a_store_fails_where_it_does_not_answer(stage: LogStage, part: str):
+    command = stage.world()[f"l-{part}"].inputs["healthcheck"]["tests"][1:]
+    assert stage.containers[part].exec_run(command)[0] == 0
+    assert stage.containers[part].exec_run([*command[:-1], "http://127.0.0.1:1/health"])[0] != 0
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_part_of_the_pipeline_may_do_more_than_it_must(stage: LogStage, part: str):
+    stage.containers[part].reload()
+    host = stage.containers[part].attrs["HostConfig"]
+    assert host["ReadonlyRootfs"]
+    assert host["CapDrop"] == ["ALL"]
+    assert host["Memory"]
+    if part != "collector":
+        assert stage.containers[part].attrs["Config"]["User"] == "65532:65532"
 
 
 @pytest.mark.parametrize(
     ("address", "metric"),
     [
-        ("loki:3100", "loki_distributor_lines_received_total"),
+        ("victorialogs:9428", "vl_rows_ingested_total"),
+        ("vmalert:8880", "vmalert_execution_total"),
         ("collector:8888", "otelcol_exporter_sent_log_records"),
     ],
 )
-def test_prometheus_gets_metrics_of_both(stage: LogStage, address: str, metric: str):
+def test_prometheus_gets_metrics_of_every_part(stage: LogStage, address: str, metric: str):
     # They count since their last start.
     service = f"counted-by-{address.partition(':')[0]}"
     stage.writer(service, "echo counted")
     stage.arrived(service, 1)
-    code, said = stage.loki.exec_run(["wget", "-q", "-O", "-", f"http://{address}/metrics"])
-    assert code == 0
-    assert metric in said.decode()
+    assert metric in stage.fetch(f"{address}/metrics")
 
 
-def test_loki_deletes_what_is_older_than_the_retention(stage: LogStage):
-    code, said = stage.loki.exec_run(["wget", "-q", "-O", "-", "http://127.0.0.1:3100/config"])
-    assert code == 0
-    assert "retention_period: 30d" in said.decode()
-    assert "retention_enabled: true" in said.decode()
+def test_victorialogs_deletes_by_age_and_by_size(stage: LogStage):
+    flags = stage.fetch("127.0.0.1:9428/flags")
+    assert '-retentionPeriod="30d"' in flags
+    assert '-retention.maxDiskSpaceUsageBytes="10240MiB"' in flags
 
 
-def test_the_collector_tells_that_loki_was_away_and_gave_nothing_up(stage: LogStage):
-    told = [json.loads(line) for line in stage.collector.logs().decode().splitlines()]
-    assert any("Will retry" in one["msg"] for one in told)
-    assert [one for one in told if one["level"] == "error"] == []
+def test_the_collector_tells_that_the_store_was_away_and_gave_nothing_up(stage: LogStage):
+    stage.store.stop()
+    stage.writer("retried", "echo retried")
+    time.sleep(3)
+    stage.store.start()
+    stage.healthy("victorialogs")
+    stage.arrived("retried", 1)
+    messages = [json.loads(line) for line in stage.collector.logs().decode().splitlines()]
+    assert any("Will retry" in message["msg"] for message in messages)
+    assert [message for message in messages if message["level"] == "error"] == []

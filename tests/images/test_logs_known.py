@@ -1,15 +1,15 @@
-"""What the collector makes of lines, with the real Loki and collector: entries, levels, what it knows, secrets."""
+"""What the collector makes of lines, with a real VictoriaLogs: entries, levels, what it knows, secrets."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import docker
 import pytest
 
-from tests.images.helpers import kit_images
-from tests.images.log_stage import LogStage, running_pipeline
+from tests.images.log_stage import LOG_IMAGES, Line, LogStage, running_pipeline
+from tests.support.kit import KitImages
 
 NODE = """Error: connect ECONNREFUSED 10.0.0.2:5432
     at TCPConnectWrap.afterConnect [as oncomplete] (node:net:1555:16)
@@ -51,29 +51,28 @@ SQL = "2026-11-21 16:00:00.123 UTC [42] LOG:  duration: 1234.567 ms  {}: SELECT 
 
 
 @pytest.fixture(scope="module")
-def stage(
-    engine: docker.DockerClient, docker_host: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LogStage]:
-    wanted = ["busybox", "loki", "otel-collector"]
-    with (
-        kit_images(tmp_path_factory.mktemp("logs"), docker_host, wanted) as images,
-        running_pipeline(engine, images, redact=[r"\d{3}-\d{2}-\d{4}"]) as made,
-    ):
-        yield made
+def stage(engine: docker.DockerClient, kit: KitImages) -> Iterator[LogStage]:
+    kit.ensure(LOG_IMAGES)
+    with running_pipeline(engine, kit, redact=[r"\d{3}-\d{2}-\d{4}"]) as running:
+        yield running
+
+
+def messages(lines: Sequence[Line]) -> list[str]:
+    return [line["_msg"] for line in lines]
 
 
 @pytest.mark.parametrize("trace", [NODE, PYTHON, JAVA, GO, DOTNET], ids=["node", "python", "java", "go", "dotnet"])
 def test_a_stack_trace_is_one_entry_with_the_lines_around_it_beside_it(
     stage: LogStage, trace: str, request: pytest.FixtureRequest
 ):
-    found = stage.said(f"trace-{request.node.callspec.id}", "before", trace, "after")
-    assert [line for _, line in found] == ["before", trace, "after"]
-    assert found[1][0]["detected_level"] in ("error", "fatal")
+    found = stage.written(f"trace-{request.node.callspec.id}", "before", trace, "after")
+    assert messages(found) == ["before", trace, "after"]
+    assert found[1]["level"] in ("error", "fatal")
 
 
 def test_indented_lines_that_are_no_stack_trace_stay_lines(stage: LogStage):
     lines = ["{", '  "name": "cart",', "   7 apples", "      1 pear", "  attributes: none", " ", "}x", "", "end of it"]
-    assert [line for _, line in stage.said("indented", *lines)] == lines
+    assert messages(stage.written("indented", *lines)) == lines
 
 
 def test_a_trace_that_fills_megabytes_is_cut_and_what_follows_is_there(stage: LogStage):
@@ -81,7 +80,7 @@ def test_a_trace_that_fills_megabytes_is_cut_and_what_follows_is_there(stage: Lo
         "i=0; while [ $i -lt 5000 ]; do printf '\\tat com.shop.Cart.add%d(Cart.java:%d)\\n' $i $i; i=$((i+1)); done"
     )
     stage.writer("deep", f"echo java.lang.StackOverflowError; {frames}; echo after; echo the end")
-    found = [line for _, line in stage.arrived("deep", 3)]
+    found = messages(stage.arrived("deep", 3))
     assert found[0].startswith("java.lang.StackOverflowError\n\tat com.shop.Cart.add0(")
     assert found[1:] == ["after", "the end"]
 
@@ -90,7 +89,7 @@ KNOWN: Mapping[str, tuple[str, dict[str, str]]] = {
     "pino": (
         '{"level":50,"time":1,"msg":"refused","reqId":"req-1","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"}',
         {
-            "detected_level": "error",
+            "level": "error",
             "message": "refused",
             "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
             "request_id": "req-1",
@@ -98,26 +97,26 @@ KNOWN: Mapping[str, tuple[str, dict[str, str]]] = {
     ),
     "winston": (
         '{"level":"warn","message":"slow answer","timestamp":"2026-11-21","traceId":"abc"}',
-        {"detected_level": "warn", "message": "slow answer", "trace_id": "abc"},
+        {"level": "warn", "message": "slow answer", "trace_id": "abc"},
     ),
     "python-in-json": (
         '{"levelname":"CRITICAL","message":"gone"}',
-        {"detected_level": "fatal", "message": "gone"},
+        {"level": "fatal", "message": "gone"},
     ),
     "traceparent": (
         '{"level":"info","msg":"x","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}',
-        {"detected_level": "info", "trace_id": "0af7651916cd43dd8448eb211c80319c"},
+        {"level": "info", "trace_id": "0af7651916cd43dd8448eb211c80319c"},
     ),
-    "logfmt": ("level=error msg=refused trace_id=deadbeef", {"detected_level": "error", "trace_id": "deadbeef"}),
-    "nginx": ("2026/11/21 12:00:00 [error] 31#31: *1 open() failed, info", {"detected_level": "error"}),
-    "python": ("2026-11-21 12:00:00,123 WARNING shop: no information", {"detected_level": "warn"}),
+    "logfmt": ("level=error msg=refused trace_id=deadbeef", {"level": "error", "trace_id": "deadbeef"}),
+    "nginx": ("2026/11/21 12:00:00 [error] 31#31: *1 open() failed, info", {"level": "error"}),
+    "python": ("2026-11-21 12:00:00,123 WARNING shop: no information", {"level": "warn"}),
     "postgres": (
         '2026-11-21 16:00:00.124 UTC [42] ERROR:  relation "info" does not exist',
-        {"detected_level": "error"},
+        {"level": "error"},
     ),
     "slow-statement": (
         SQL.format("statement"),
-        {"detected_level": "warn", "kind": "slow_query", "duration_ms": "1234.567"},
+        {"level": "warn", "kind": "slow_query", "duration_ms": "1234.567"},
     ),
     "slow-execute": (SQL.format("execute <unnamed>"), {"kind": "slow_query", "duration_ms": "1234.567"}),
     "bare-slow": ("LOG:  duration: 1500 ms  statement: VACUUM", {"kind": "slow_query", "duration_ms": "1500"}),
@@ -125,7 +124,7 @@ KNOWN: Mapping[str, tuple[str, dict[str, str]]] = {
         '{"ClientHost":"10.0.0.1","DownstreamStatus":404,"Duration":1500000,"RequestMethod":"GET",'
         '"RouterName":"backend_route_0@file","level":"info","msg":"","time":"2026-11-21T16:00:00Z"}',
         {
-            "detected_level": "info",
+            "level": "info",
             "kind": "access",
             "status": "404",
             "method": "GET",
@@ -135,7 +134,7 @@ KNOWN: Mapping[str, tuple[str, dict[str, str]]] = {
     ),
     "access-that-failed": (
         '{"DownstreamStatus":502,"Duration":1000000,"RequestMethod":"POST","RouterName":"r","level":"info"}',
-        {"detected_level": "error", "kind": "access", "status": "502"},
+        {"level": "error", "kind": "access", "status": "502"},
     ),
 }
 
@@ -143,23 +142,23 @@ KNOWN: Mapping[str, tuple[str, dict[str, str]]] = {
 @pytest.mark.parametrize("name", KNOWN)
 def test_a_line_stays_whole_and_what_is_known_of_it_stands_beside_it(stage: LogStage, name: str):
     line, expected = KNOWN[name]
-    ((labels, said),) = stage.said(f"known-{name}", line)
-    assert said == line
-    assert {key: labels.get(key) for key in expected} == expected
+    (stored,) = stage.written(f"known-{name}", line)
+    assert stored["_msg"] == line
+    assert {key: stored.get(key) for key in expected} == expected
 
 
 def test_a_line_that_is_nothing_special_has_nothing_beside_it(stage: LogStage):
-    ((labels, _),) = stage.said("plain", "a duration: of 5 ms and a request of GET")
+    (stored,) = stage.written("plain", "a duration: of 5 ms and a request of GET")
     common = {"product", "environment", "service", "container", "container_name", "container_id", "stream"}
-    assert set(labels) == common | {"detected_level"}
+    assert set(stored) == common | {"level", "_msg", "_time", "_stream", "_stream_id"}
 
 
 def test_slow_queries_can_be_asked_for_by_their_duration(stage: LogStage):
-    stage.said("asked", SQL.format("statement"), SQL.format("statement").replace("1234.567", "99.5"))
-    selector = '{service="asked"} | kind="slow_query" | duration_ms > 1000'
+    stage.written("asked", SQL.format("statement"), SQL.format("statement").replace("1234.567", "99.5"))
+    selector = '{service="asked"} kind:="slow_query" duration_ms:>1000'
     assert stage.count(selector) == 1
-    asked = f"max_over_time({selector} | unwrap duration_ms [1h]) by (service)"
-    (result,) = stage.ask("/loki/api/v1/query", query=asked)["result"]
+    query = f"_time:1h {selector} | stats by (service) max(duration_ms) as longest"
+    (result,) = json.loads(stage.ask("/select/logsql/stats_query", query=query))["data"]["result"]
     assert float(result["value"][1]) == 1234.567
 
 
@@ -199,15 +198,14 @@ SECRETS = (
 )
 
 
-def test_no_secret_gets_into_loki_and_json_stays_json(stage: LogStage):
-    found = stage.said("secrets", *SECRETS)
+def test_no_secret_gets_into_the_store_and_json_stays_json(stage: LogStage):
+    found = stage.written("secrets", *SECRETS)
     assert len(found) == len(SECRETS)
-    for (labels, line), written in zip(found, SECRETS, strict=True):
-        kept = json.dumps([labels, line])
+    for line, written in zip(found, SECRETS, strict=True):
         for secret in (WORD, "0020770", "123-45-6789"):
-            assert secret not in kept, written
+            assert secret not in json.dumps(line), written
         if written.startswith("{"):
-            json.loads(line)
+            json.loads(line["_msg"])
 
 
 HARMLESS = (
@@ -221,7 +219,7 @@ HARMLESS = (
 
 
 def test_lines_without_secrets_are_kept_as_they_are(stage: LogStage):
-    assert [line for _, line in stage.said("harmless", *HARMLESS)] == list(HARMLESS)
+    assert messages(stage.written("harmless", *HARMLESS)) == list(HARMLESS)
 
 
 def test_what_is_around_a_secret_is_kept(stage: LogStage):
@@ -231,7 +229,7 @@ def test_what_is_around_a_secret_is_kept(stage: LogStage):
         '{"level":"info","password":"abc","id":7}',
         "authorization: Bearer abcdef from 10.0.0.1",
     )
-    assert [line for _, line in stage.said("around", *lines)] == [
+    assert messages(stage.written("around", *lines)) == [
         "connect postgres://shop:[redacted]@postgres:5432/shop failed",
         "password=[redacted] user=anna",
         '{"level":"info","password":"[redacted]","id":7}',

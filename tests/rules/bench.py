@@ -66,7 +66,9 @@ class TestFile:
 
 @dataclass
 class Bench:
-    """All rules of a folder with their tests in its `tests/`. In `loki/` stands no PromQL, in `fr/` no rules."""
+    """All rules of a folder with their tests in its `tests/`. In `loki/` and `victorialogs/` stands no PromQL, in
+    `fr/` no rules.
+    """
 
     folder: Path
     documents: dict[Path, Mapping[str, Any]] = field(init=False)
@@ -76,7 +78,7 @@ class Bench:
         paths = [
             path
             for path in sorted(self.folder.rglob("*.yml"))
-            if not {"tests", "loki", "fr"} & {*path.relative_to(self.folder).parts[:-1]}
+            if not {"tests", "loki", "victorialogs", "fr"} & {*path.relative_to(self.folder).parts[:-1]}
         ]
         self.documents = {path.resolve(): read(path) for path in paths}
         self.tests = [

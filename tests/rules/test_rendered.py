@@ -47,7 +47,7 @@ def written(folder: Path, texts: dict[str, str]) -> list[Path]:
 def test_promtool_takes_every_rule_file_of_every_shipped_stack(stack: str, language: str, tmp_path: Path) -> None:
     settings = settings_of(stack, language)
     made = rules(settings, GRAFANA)
-    assert made.keys() >= rule_files(settings.product.name).keys()
+    assert made.keys() >= rule_files(settings.product.name, settings.product.monitoring.logs.store).keys()
     result = promtool(["check", "rules", "--lint=all", "--lint-fatal", *written(tmp_path, made)], cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
 
@@ -55,7 +55,7 @@ def test_promtool_takes_every_rule_file_of_every_shipped_stack(stack: str, langu
 def test_prometheus_can_render_the_french_texts_of_log_rules_too(tmp_path: Path) -> None:
     # promtool reads no LogQL, so the expressions are others here: it parses the annotations all the same.
     made = log_rules(settings_of("staging", "fr"), GRAFANA)
-    assert made.keys() == log_rule_files().keys()
+    assert made.keys() == log_rule_files("victorialogs").keys()
     for name, text in made.items():
         groups = yaml.load(text, LOADER)["groups"]  # noqa: S506 - a safe one
         for rule in (rule for group in groups for rule in group["rules"]):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from settings.alert_rules import ALERT, alert_names
+from settings.alert_rules import ALERT, LOG_STORES, alert_names
 from tests.dashboards.stacks import FULL, boards, panels
 from tests.promtools import promtool
 from tests.support.shipped_rules import (
@@ -18,6 +18,7 @@ from tests.support.shipped_rules import (
     ALL_FILES,
     CASES,
     LIMITS,
+    LOG_RULE_FILES,
     METRIC_ALERTS,
     ROOT,
     RULE_FILES,
@@ -62,7 +63,10 @@ ALWAYS_FIRING = {"Watchdog"}
 
 SCOPES = {"host", "container", "service", "store", "queue", "probe", "edge", "monitoring", "backup", "slo"}
 ANNOTATIONS = {"summary", "description", "runbook_url", "dashboard_url"}
-BOARDS = {board["uid"]: board for board in boards(limits=LIMITS).values()}
+BOARDS = {
+    store: {board["uid"]: board for board in boards(limits=LIMITS, log_store=store).values()} for store in LOG_STORES
+}
+"""Log store → uid → board."""
 
 
 def test_there_are_at_least_120_alerts() -> None:
@@ -113,10 +117,25 @@ def test_an_alert_of_the_seeds_has_its_severity_and_its_limit(name: str) -> None
 
 
 def test_no_alert_or_recording_is_defined_twice() -> None:
-    names = [rule.get("alert") or rule["record"] for path in ALL_FILES for rule in rules_of(path)]
-    twice = {name for name in names if names.count(name) > 1}
-    # One series for both kinds of objective: their labels tell them apart.
-    assert {name for name in twice if not name.startswith("slo:")} == set()
+    for store in LOG_STORES:
+        files = [*RULE_FILES, *(path for path in LOG_RULE_FILES if path.parent.name == store)]
+        names = [rule.get("alert") or rule["record"] for path in files for rule in rules_of(path)]
+        twice = {name for name in names if names.count(name) > 1}
+        # One series for both kinds of objective: their labels tell them apart.
+        assert {name for name in twice if not name.startswith("slo:")} == set()
+
+
+def test_log_stores_have_the_same_alerts_and_differ_in_their_queries_alone() -> None:
+    alerts = {
+        store: [
+            {key: value for key, value in rule.items() if key != "expr"}
+            for path in LOG_RULE_FILES
+            if path.parent.name == store
+            for rule in rules_of(path)
+        ]
+        for store in LOG_STORES
+    }
+    assert alerts["victorialogs"] == alerts["loki"]
 
 
 def test_every_alert_says_how_bad_it_is_what_it_saw_and_what_to_do() -> None:
@@ -143,11 +162,17 @@ def test_a_description_says_the_limit_in_the_form_that_a_setting_replaces() -> N
 
 
 def test_every_alert_links_a_panel_that_exists() -> None:
-    titles = {uid: {panel["title"] for panel in panels(board)} for uid, board in BOARDS.items()}
+    titles = {
+        store: {uid: {panel["title"] for panel in panels(board)} for uid, board in found.items()}
+        for store, found in BOARDS.items()
+    }
+    of_one_store = {"loki": "Loki", "victorialogs": "VictoriaLogs|Vmalert"}
     for name, alert in ALERTS.items():
         link = re.fullmatch(r"/d/([\w-]+)\?panel=(.+)", alert["annotations"]["dashboard_url"])
         assert link, (name, alert["annotations"]["dashboard_url"])
-        assert link[2] in titles[link[1]], f"{name}: {link[1]} has no panel {link[2]}"
+        stores = [store for store, prefix in of_one_store.items() if re.match(prefix, name)] or LOG_STORES
+        for store in stores:
+            assert link[2] in titles[store][link[1]], f"{name}: {link[1]} has no panel {link[2]} with {store}"
 
 
 def test_every_alert_has_a_runbook_with_commands_a_remedy_and_a_limit() -> None:

@@ -7,13 +7,13 @@ from typing import Any
 
 import yaml
 
-from settings.alert_rules import thresholds
+from settings.alert_rules import LOG_STORES, thresholds
 from settings.problems import LOADER
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "rules"
 RULE_FILES = sorted([*RULES.glob("*.yml"), *RULES.glob("products/*.yml")])
-LOG_RULE_FILES = sorted(RULES.glob("loki/*.yml"))
+LOG_RULE_FILES = sorted(path for store in LOG_STORES for path in RULES.glob(f"{store}/*.yml"))
 ALL_FILES = [*RULE_FILES, *LOG_RULE_FILES]
 TEST_FILES = sorted((RULES / "tests").rglob("*_test.yml"))
 

@@ -86,7 +86,11 @@ def test_labels_may_stand_one_in_a_line():
 
 
 def test_every_shipped_alert_takes_labels():
-    for text in [*rule_files("tumulte").values(), *rule_files("love-parser").values(), *log_rule_files().values()]:
+    for text in [
+        *rule_files("tumulte").values(),
+        *rule_files("love-parser").values(),
+        *log_rule_files("victorialogs").values(),
+    ]:
         changes = {name: change(labels={"team": "night"}) for name in alert_names(text)}
         for group in yaml.safe_load(changed(text, changes))["groups"]:
             for rule in group["rules"]:

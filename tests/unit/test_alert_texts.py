@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from components.shipped import log_rules, rules
-from settings.alert_rules import ALERT, RULES, AlertChange, alert_names, changed
+from settings.alert_rules import ALERT, LOG_STORES, RULES, AlertChange, alert_names, changed
 from settings.alert_texts import alert_texts, in_language
 
 PROMETHEUS_FILES = [*RULES.glob("*.yml"), *RULES.glob("products/*.yml")]
-RULE_FILES = sorted([*PROMETHEUS_FILES, *RULES.glob("loki/*.yml")])
+RULE_FILES = sorted([*PROMETHEUS_FILES, *(path for store in LOG_STORES for path in RULES.glob(f"{store}/*.yml"))])
 FRENCH = alert_texts("fr")
 EXPRESSION = re.compile(r"\{\{.*?\}\}")
 SMS = 160
@@ -145,7 +145,7 @@ def test_a_french_stack_speaks_french_with_its_own_thresholds_and_an_english_one
 
 def test_what_is_shipped_is_all_french_in_a_french_stack(shop_settings):
     settings = shop_settings(product={"alerts": {"language": "fr"}})
-    made = {**rules(settings, ""), **{f"loki/{name}": text for name, text in log_rules(settings, "").items()}}
+    made = {**rules(settings, ""), **{f"logs/{name}": text for name, text in log_rules(settings, "").items()}}
     said = [rule["annotations"] for text in made.values() for rule in alerts(text).values()]
     assert len(said) > 200
     assert not [

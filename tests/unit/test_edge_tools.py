@@ -220,12 +220,14 @@ class TestTheSettings:
         ("said", "problem"),
         [
             ("postgres: {host: db.shop.example, basic_auth: people}", 'found "postgres", expected a tool that runs'),
-            ("loki: {host: logs.shop.example, basic_auth: people}", None),
+            ("victorialogs: {host: logs.shop.example, basic_auth: people}", None),
+            ("loki: {host: logs.shop.example, basic_auth: people}", 'found "loki", expected a tool that runs'),
+            ("victorialogs: {host: logs.shop.example}", "logs.shop.example open to everybody"),
             ("redis-exporter: {host: a.shop.example, basic_auth: people}", 'found "redis-exporter", expected a tool'),
             ("grafana: {host: g.shop.example, path: /grafana}", "no path: Grafana has a host name to itself"),
             ("grafana: {host: shop.example}", "a host and path of its own (services.api has these)"),
             (
-                "{grafana: {host: m.shop.example}, loki: {host: m.shop.example, basic_auth: people}}",
+                "{grafana: {host: m.shop.example}, victorialogs: {host: m.shop.example, basic_auth: people}}",
                 "a host and path of its own (edge.tools.grafana has these)",
             ),
             ("prometheus: {host: p.shop.example, forward_auth: sign-in}", "text of the form ^https?://"),

@@ -241,11 +241,21 @@ class TestWhatItShows:
         assert sources["prometheus"]["jsonData"]["alertmanagerUid"] == "alertmanager"
 
     def test_loki_is_a_data_source_where_it_runs_and_grafana_starts_anew_for_it(self, grafana):
-        without, world = grafana(), grafana({"loki_datasource_uid": "love-loki"}, logs=True)
+        without, world = grafana(), grafana({"loki_datasource_uid": "love-loki"}, logs="loki")
         loki = sources_of(world)["love-loki"]
         assert (loki["type"], loki["url"]) == ("loki", "http://loki:3100")
         assert "loki" not in sources_of(without)
         assert world["g"].label("dockyard.content") != without["g"].label("dockyard.content")
+
+    def test_victorialogs_is_a_data_source_whose_plugin_is_installed_first(self, grafana):
+        world = grafana({"victorialogs_datasource_uid": "lines"}, logs="victorialogs")
+        source = sources_of(world)["lines"]
+        assert (source["type"], source["url"]) == ("victoriametrics-logs-datasource", "http://victorialogs:9428")
+        env = world["g"].env
+        assert env["GF_PLUGINS_PREINSTALL_SYNC"] == "victoriametrics-logs-datasource@0.21.0"
+        assert env["GF_PLUGINS_PREINSTALL_DISABLED"] == "false"
+        assert "grafana-lokiexplore-app" in env["GF_PLUGINS_DISABLE_PLUGINS"]
+        assert "GF_PLUGINS_PREINSTALL_SYNC" not in grafana(logs="loki")["g"].env
 
     @pytest.mark.parametrize(
         "said", [{"datasource_uid": "alertmanager"}, {"datasource_uid": "one", "loki_datasource_uid": "one"}]

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from components.collector_config import collector_config
+from components.collector_config import collector_config, loki_receiver
 from components.log_parsing import LEVELS, statements
 from components.redaction import MARK, NAMED, redactions
 from components.stack_traces import LINE, SEAM, entry_start
@@ -109,6 +109,6 @@ def test_a_dollar_sign_is_doubled_for_the_collector():
             return [text for value in said for text in texts(value)]
         return [said] if isinstance(said, str) else []
 
-    found = [text for text in texts(collector_config("shop-dev", "loki:3100")) if "$" in text]
+    found = [text for text in texts(collector_config("shop-dev", loki_receiver("loki:3100"))) if "$" in text]
     assert found
     assert [text for text in found if "$" in text.replace("$$", "")] == []

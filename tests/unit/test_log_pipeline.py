@@ -1,25 +1,27 @@
-"""The log pipeline: Loki, and the collector that reads what the stack's containers write."""
+"""The log pipeline: a log store, and the collector that reads what the stack's containers write."""
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from components.log_config import loki_config
-from components.log_pipeline import LogPipeline, LogPipelineConfig, loki_datasource
+from components.log_pipeline import LogPipeline, LogPipelineConfig, logs_datasource
 from settings.logs import Logs
 from tests.unit.world import build
 
 RULES = {"services.yml": "groups: []\n"}
-SERVICES = ("l-loki", "l-collector")
+SERVICES = {"loki": ("l-loki", "l-collector"), "victorialogs": ("l-victorialogs", "l-vmalert", "l-collector")}
+STORES = pytest.mark.parametrize("store", SERVICES)
 
 
 @pytest.fixture
 def pipeline(make_context):
-    def build_pipeline(said=None, docker_root="/var/lib/docker", **context):
+    def build_pipeline(said=None, docker_root="/var/lib/docker", store="loki", **context):
         found = {}
 
         def program():
             config = LogPipelineConfig(
-                Logs.model_validate(said or {}),
+                Logs.model_validate({"store": store, **(said or {})}),
                 make_context(**context),
                 lambda name: f"image-of-{name}",
                 docker_root,
@@ -50,10 +52,17 @@ def mounts(made) -> dict[str, tuple[str, bool]]:
     return {mount["target"]: (mount["source"], mount["readOnly"]) for mount in made.inputs["mounts"]}
 
 
-def test_limits_are_those_of_the_dating_apps_table(pipeline):
-    world, _ = pipeline()
-    limits = {name: (world[name].inputs["memory"], world[name].inputs["memoryReservation"]) for name in SERVICES}
-    assert limits == {"l-loki": (512, 256), "l-collector": (256, 128)}
+@STORES
+def test_limits_are_those_of_the_dating_apps_table(pipeline, store):
+    world, _ = pipeline(store=store)
+    limits = {name: (world[name].inputs["memory"], world[name].inputs["memoryReservation"]) for name in SERVICES[store]}
+    expected = {
+        "l-loki": (512, 256),
+        "l-victorialogs": (512, 256),
+        "l-vmalert": (128, 64),
+        "l-collector": (256, 128),
+    }
+    assert limits == {name: expected[name] for name in SERVICES[store]}
 
 
 def test_go_collects_its_garbage_before_the_limit_is_reached(pipeline):
@@ -78,10 +87,11 @@ def test_loki_keeps_its_files_on_a_data_volume_and_is_alone_with_them(pipeline):
     assert world["l-loki"].inputs["user"] == "10001:10001"
 
 
-def test_logs_survive_their_stack_outside_of_development(pipeline):
-    world, _ = pipeline(protects_data=True)
-    assert world["l-loki-data"].protect
-    assert world["l-loki-data"].retain_on_delete
+@STORES
+def test_logs_survive_their_stack_outside_of_development(pipeline, store):
+    world, _ = pipeline(store=store, protects_data=True)
+    assert world[f"l-{store}-data"].protect
+    assert world[f"l-{store}-data"].retain_on_delete
 
 
 def test_loki_reports_nothing_to_its_makers(pipeline):
@@ -118,9 +128,10 @@ def test_lines_are_found_by_four_labels_alone(pipeline):
     }
 
 
-def test_the_labels_that_the_collector_reads_are_those_that_every_container_writes_into_its_lines(pipeline):
-    world, _ = pipeline()
-    told = world["l-loki"].inputs["logOpts"]["labels"].split(",")
+@STORES
+def test_every_container_writes_the_labels_that_the_collector_reads(pipeline, store):
+    world, _ = pipeline(store=store)
+    told = world[f"l-{store}"].inputs["logOpts"]["labels"].split(",")
     assert set(told) == {f"dockyard.{name}" for name in ("product", "environment", "service", "stack")}
 
 
@@ -133,8 +144,9 @@ def test_lines_of_other_stacks_are_dropped_before_anything_else_is_done_with_the
     }
 
 
-def test_a_line_counts_as_read_when_loki_has_it(pipeline):
-    world, _ = pipeline()
+@STORES
+def test_a_line_counts_as_read_when_the_store_has_it(pipeline, store):
+    world, _ = pipeline(store=store)
     config = written(world, "collector")
     queue = config["exporters"]["otlp_http"]["sending_queue"]
     assert config["receivers"]["file_log"]["storage"] == "file_storage"
@@ -153,9 +165,13 @@ def test_a_line_counts_as_read_when_loki_has_it(pipeline):
     assert world["l-collector"].delete_before_replace
 
 
-def test_what_loki_does_not_take_is_sent_again_until_it_does(pipeline):
-    sent = written(pipeline()[0], "collector")["exporters"]["otlp_http"]
-    assert sent["endpoint"] == "http://loki:3100/otlp"
+ENDPOINTS = {"loki": "http://loki:3100/otlp", "victorialogs": "http://victorialogs:9428/insert/opentelemetry"}
+
+
+@STORES
+def test_a_line_that_the_store_does_not_take_is_sent_again(pipeline, store):
+    sent = written(pipeline(store=store)[0], "collector")["exporters"]["otlp_http"]
+    assert sent["endpoint"] == ENDPOINTS[store]
     assert sent["retry_on_failure"]["max_elapsed_time"] == "0s"
 
 
@@ -179,9 +195,10 @@ def test_the_collector_is_root_without_any_capability(pipeline):
     assert collector.inputs["readOnly"]
 
 
-def test_nothing_is_published_and_nothing_is_on_the_applications_network(pipeline):
-    world, _ = pipeline()
-    for name in SERVICES:
+@STORES
+def test_nothing_is_published_and_nothing_is_on_the_applications_network(pipeline, store):
+    world, _ = pipeline(store=store)
+    for name in SERVICES[store]:
         assert "ports" not in world[name].inputs
         assert [one["name"] for one in world[name].inputs["networksAdvanced"]] == ["monitoring-net"]
 
@@ -212,7 +229,7 @@ def test_both_are_scraped_and_grafana_is_told_where_loki_is(pipeline):
     _, found = pipeline()
     assert found["targets"] == [("loki", "loki:3100"), ("collector", "collector:8888")]
     assert found["containers"] == ["collector", "loki"]
-    source = loki_datasource("love-loki")
+    source = logs_datasource("loki", "love-loki")
     assert (source["uid"], source["type"], source["url"]) == ("love-loki", "loki", f"http://{found['address']}")
 
 
@@ -242,3 +259,94 @@ def test_the_name_of_a_container_is_the_same_through_all_releases(pipeline):
     assert world["l-loki"].inputs["logOpts"]["tag"] == "{{.Name}}"
     (cut,) = [one for one in operators(world) if one.get("field") == "resource.container" and "regex" in one]
     assert cut["regex"] == "-[0-9a-f]{7}$$"
+
+
+def test_victorialogs_keeps_its_files_on_a_data_volume_of_its_own(pipeline):
+    world, _ = pipeline(store="victorialogs")
+    store = world["l-victorialogs"]
+    assert world["l-victorialogs-data"].label("dockyard.volume") == "data"
+    assert mounts(store)["/victoria-logs-data"] == ("l-victorialogs-data-0a1b2c3", False)
+    assert store.delete_before_replace
+    assert store.inputs["user"] == "65532:65532"
+    assert store.inputs["readOnly"]
+    assert store.inputs["capabilities"] == {"drops": ["ALL"]}
+
+
+@pytest.mark.parametrize(
+    ("said", "arguments"),
+    [
+        ({}, {"-retentionPeriod=30d", "-retention.maxDiskSpaceUsageBytes=10240MiB"}),
+        (
+            {"victorialogs": {"retention": "36h", "retention_size": "512MB"}},
+            {"-retentionPeriod=36h", "-retention.maxDiskSpaceUsageBytes=512MiB"},
+        ),
+    ],
+)
+def test_victorialogs_deletes_by_age_and_by_size(pipeline, said, arguments):
+    world, _ = pipeline(said, store="victorialogs")
+    assert arguments <= {*world["l-victorialogs"].inputs["command"]}
+
+
+def test_a_writer_prepares_the_data_folder_and_the_health_checks(pipeline):
+    world, _ = pipeline(store="victorialogs")
+    writer = world["l-victorialogs-writer"]
+    assert writer.inputs["image"] == "image-of-busybox"
+    assert "chown 65532:65532 /victoria-logs-data" in writer.inputs["command"][0]
+    assert mounts(writer)["/victoria-logs-data"] == ("l-victorialogs-data-0a1b2c3", False)
+    for name, port in (("l-victorialogs", 9428), ("l-vmalert", 8880)):
+        assert mounts(world[name])["/dockyard/probe"] == ("l-victorialogs-probe-0a1b2c3", True)
+        program, *_, address = world[name].inputs["healthcheck"]["tests"][1:]
+        assert program == "/dockyard/probe/busybox"
+        assert address == f"http://127.0.0.1:{port}/health"
+
+
+def test_victorialogs_gets_the_same_labels_and_a_level(pipeline):
+    config = written(pipeline(store="victorialogs")[0], "collector")
+    assert config["exporters"]["otlp_http"]["headers"] == {
+        "VL-Stream-Fields": "product,environment,service,container",
+        "VL-Ignore-Fields": "severity_number,severity_text",
+    }
+    assert 'set(log.attributes["level"], log.severity_text)' in str(config["processors"])
+    assert 'log.attributes["level"]' not in str(written(pipeline()[0], "collector")["processors"])
+
+
+def test_vmalert_asks_victorialogs_and_notifies_every_alertmanager(pipeline):
+    world, found = pipeline(store="victorialogs")
+    arguments = {*world["l-vmalert"].inputs["command"]}
+    assert {"-datasource.url=http://victorialogs:9428", "-notifier.url=http://alertmanager:9093"} <= arguments
+    assert "-rule=/etc/vmalert/*.yml" in arguments
+    assert "-disableAlertgroupLabel" in arguments
+    files = world["l-vmalert-config-writer"].files
+    assert files["/dockyard/files/services.yml"] == RULES["services.yml"]
+    assert mounts(world["l-vmalert"])["/etc/vmalert"][1]
+    assert found["targets"] == [
+        ("victorialogs", "victorialogs:9428"),
+        ("vmalert", "vmalert:8880"),
+        ("collector", "collector:8888"),
+    ]
+    assert found["containers"] == ["collector", "victorialogs", "vmalert"]
+
+
+def test_another_rule_leaves_vmalert_and_the_store_as_they_are(pipeline):
+    before, after = pipeline(store="victorialogs")[0], pipeline({"vmalert": {}}, store="victorialogs")[0]
+    for name in ("l-victorialogs", "l-vmalert"):
+        assert "dockyard.content" not in {one["label"] for one in before[name].inputs["labels"]}
+        assert before[name].inputs["labels"] == after[name].inputs["labels"]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [({"victorialogs": {"retention": "12h"}}, "1d or more"), ({"store": "elastic"}, "loki")],
+)
+def test_settings_refuse_what_the_store_cannot_do(said, words):
+    with pytest.raises(ValidationError, match=words):
+        Logs.model_validate(said)
+
+
+def test_a_stack_on_another_store_keeps_its_retention_and_limits():
+    asked = Logs.model_validate({"store": "loki", "loki": {"retention": "12h", "limits": {"memory": "1GB"}}})
+    made = asked.on("victorialogs")
+    assert made.store == "victorialogs"
+    assert made.victorialogs.retention == 86400, "VictoriaLogs keeps whole days"
+    assert made.victorialogs.limits.memory == 1024
+    assert made.on("victorialogs") is made

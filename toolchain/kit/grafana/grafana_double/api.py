@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from . import VERSION
 from .dashboards import Dashboard
-from .datasources import KNOWN, QUERYABLE, DataSource
+from .datasources import KNOWN, QUERYABLE, VICTORIALOGS, DataSource
 from .library import Library
 from .meters import Meters
 from .queries import QueryError, ask, frames, run
@@ -25,6 +25,7 @@ LOG = logging.getLogger("tsdb")
 WELL = {
     "prometheus": "Successfully queried the Prometheus API.",
     "loki": "Data source successfully connected.",
+    VICTORIALOGS: "Data source is working",
 }
 """What Grafana says of a data source that answers."""
 RELOADABLE = {"dashboards", "datasources"}
@@ -177,7 +178,7 @@ async def data_source_health(request: Request) -> Response:
         # Grafana's plugin for Alertmanagers has no part in the server; its page asks for alerts instead.
         return JSONResponse({"message": "Plugin unavailable", "messageId": "plugin.unavailable"}, status_code=500)
     # Both are what Grafana's own plugins ask.
-    expr = "vector(1)+vector(1)" if source.type == "loki" else "1+1"
+    expr = {"loki": "vector(1)+vector(1)", VICTORIALOGS: "* | limit 1"}.get(source.type, "1+1")
     now = moment("now")
     try:
         await run(client(request), source, expr, Span(now, now), instant=True)
@@ -256,11 +257,11 @@ async def _answer(request: Request, wanted: dict[str, Any], span: Span) -> dict[
     instant = bool(wanted.get("instant")) or wanted.get("queryType") == "instant"
     # Grafana runs both when both are asked for, and a range query when neither is.
     forms = [True, False] if instant and wanted.get("range") else [instant]
-    template = str(wanted.get("legendFormat") or "")
+    template, kind = str(wanted.get("legendFormat") or ""), str(wanted.get("queryType") or "")
     found: list[dict[str, Any]] = []
     try:
         for form in forms:
-            answer = await run(client(request), source, expr, span, instant=form)
+            answer = await run(client(request), source, expr, span, instant=form, kind=kind)
             found += frames(answer, ref_id, template, expr)
     except QueryError as error:
         LOG.error("Data source query failed", extra={"fields": {"datasource": source.uid, "error": error}})

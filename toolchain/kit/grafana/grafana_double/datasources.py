@@ -14,12 +14,16 @@ from typing import Any
 from .yamlfiles import ProvisioningError, expand, mappings, yaml_files
 
 LOG = logging.getLogger("provisioning.datasources")
-QUERYABLE = {"prometheus": "Prometheus", "loki": "Loki"}
+VICTORIALOGS = "victoriametrics-logs-datasource"
+QUERYABLE = {"prometheus": "Prometheus", "loki": "Loki", VICTORIALOGS: "VictoriaLogs"}
 """The types whose queries the double can run, and how Grafana calls them."""
 
 ALERTMANAGER = "alertmanager"
 KNOWN = {**QUERYABLE, ALERTMANAGER: "Alertmanager"}
 """Those that it can do anything with."""
+
+PLUGINS = (VICTORIALOGS,)
+"""Those that Grafana has only where a plugin was installed."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def load_datasources(folder: Path, environment: Mapping[str, str] = os.environ) 
     for path, document in yaml_files(folder):
         for entry in mappings(document, "datasources", path.name):
             source = _datasource(expand(entry, environment), path.name, len(found) + 1)
-            problems += _doubts(source, found)
+            problems += _doubts(source, found, installed_plugins(environment))
             for other in found.values():
                 if other.uid == source.uid and other.name != source.name:
                     raise ProvisioningError(f"data source with the same uid already exists: {source.uid} ({path.name})")
@@ -81,7 +85,18 @@ def load_datasources(folder: Path, environment: Mapping[str, str] = os.environ) 
     return list(found.values()), problems
 
 
-def _doubts(source: DataSource, found: Mapping[tuple[int, str], DataSource]) -> list[str]:
+def installed_plugins(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return plugin → version of those that Grafana would install before it starts: GF_PLUGINS_PREINSTALL_SYNC.
+
+    The double fetches none.
+    """
+    if environment.get("GF_PLUGINS_PREINSTALL_DISABLED", "").lower() in {"1", "t", "true"}:
+        return {}
+    named = environment.get("GF_PLUGINS_PREINSTALL_SYNC", "").split(",")
+    return {plugin: version for plugin, _, version in (one.strip().partition("@") for one in named) if plugin}
+
+
+def _doubts(source: DataSource, found: Mapping[tuple[int, str], DataSource], installed: Mapping[str, str]) -> list[str]:
     doubts = []
     if (source.org, source.name) in found:
         doubts.append(f"data source {source.name!r} is provisioned twice: the later one replaces the earlier")
@@ -90,6 +105,8 @@ def _doubts(source: DataSource, found: Mapping[tuple[int, str], DataSource]) -> 
     if source.type == ALERTMANAGER and source.json_data.get("implementation") != "prometheus":
         # Grafana takes it for Mimir's then, whose API is below another path.
         doubts.append(f"data source {source.name!r}: the double speaks with Alertmanagers of Prometheus only")
+    if source.type in PLUGINS and source.type not in installed:
+        doubts.append(f"data source {source.name!r}: Grafana has no plugin {source.type!r} that was not installed")
     if source.type not in KNOWN:
         doubts.append(f"data source {source.name!r}: the double cannot query the type {source.type!r}")
     for doubt in doubts:

@@ -119,7 +119,9 @@ async def _lines(
         return [(expr, "Datasource was not found", "error")]
     now = moment("now")
     try:
-        answer = await run(http, source, expr, Span(now - 3600, now), instant=True)
+        answer = await run(
+            http, source, expr, Span(now - 3600, now), instant=True, kind=str(target.get("queryType") or "")
+        )
     except QueryError as error:
         return [(expr, str(error), "error")]
     template = str(target.get("legendFormat") or "")

@@ -1,17 +1,19 @@
-"""Runs queries through to Prometheus and Loki and hands their answers back as series or as Grafana's data frames."""
+"""Runs queries through to Prometheus, Loki and VictoriaLogs; answers become series or Grafana's data frames."""
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import httpx
 
-from .datasources import DataSource
+from .datasources import VICTORIALOGS, DataSource
 from .timing import Span
 
 LOG = logging.getLogger("tsdb")
@@ -63,11 +65,15 @@ async def ask(
         raise QueryError(f"{source.url}: {error or type(error).__name__}", status=502) from error
 
 
-async def run(client: httpx.AsyncClient, source: DataSource, expr: str, span: Span, instant: bool) -> Answer:
-    """Run one expression, at the end of the span or over it.
+async def run(
+    client: httpx.AsyncClient, source: DataSource, expr: str, span: Span, instant: bool, kind: str = ""
+) -> Answer:
+    """Run one expression, at the end of the span or over it. `kind` is the query's type, where its data source has any.
 
     Raises QueryError when the data source cannot be queried, does not answer, or calls the expression wrong.
     """
+    if source.type == VICTORIALOGS:
+        return await _run_logsql(client, source, expr, span, "stats" if instant and kind == "statsRange" else kind)
     if source.type not in API:
         raise QueryError(f"the double cannot query data sources of type {source.type!r}")
     parameters = {"query": span.interpolate(expr)}
@@ -83,6 +89,57 @@ async def run(client: httpx.AsyncClient, source: DataSource, expr: str, span: Sp
     else:
         sent = await ask(client, source, "GET", API[source.type] + path, params=parameters | times)
     return _read(sent, scale)
+
+
+LOGSQL = {"": "query", "instant": "query", "stats": "stats_query", "statsRange": "stats_query_range", "hits": "hits"}
+"""Type of a query, as the plugin of VictoriaLogs calls it → the end of the path that it asks."""
+
+
+async def _run_logsql(client: httpx.AsyncClient, source: DataSource, expr: str, span: Span, kind: str) -> Answer:
+    """Ask VictoriaLogs as its plugin does: for lines unless the query is of another type."""
+    if kind not in LOGSQL:
+        raise QueryError(f"VictoriaLogs' plugin knows no queries of type {kind!r}: {', '.join(filter(None, LOGSQL))}")
+    parameters = {"query": span.interpolate(expr), "start": f"{span.start:.3f}", "end": f"{span.end:.3f}"}
+    if kind in ("statsRange", "hits"):
+        parameters["step"] = f"{span.step:g}s"
+    elif kind == "stats":
+        parameters = {"query": f"_time:{span.end - span.start:.0f}s {parameters['query']}", "time": f"{span.end:.3f}"}
+    else:
+        parameters["limit"] = "1000"
+    sent = await ask(client, source, "POST", f"/select/logsql/{LOGSQL[kind]}", data=parameters)
+    if kind.startswith("stats"):
+        return _read(sent, 1)
+    if sent.status_code != httpx.codes.OK:
+        raise QueryError(sent.text.strip()[:200] or f"HTTP {sent.status_code}", status=max(sent.status_code, 400))
+    return _hits(sent) if kind == "hits" else _lines(sent)
+
+
+def _hits(response: httpx.Response) -> Answer:
+    series = [
+        Series(entry["fields"], [_moment(time) for time in entry["timestamps"]], [float(v) for v in entry["values"]])
+        for entry in response.json()["hits"]
+    ]
+    return Answer("matrix", series)
+
+
+def _lines(response: httpx.Response) -> Answer:
+    """Read lines of JSON, one a log line: a series of each stream."""
+    streams: dict[str, list[tuple[float, str, dict[str, str]]]] = {}
+    for text in response.text.splitlines():
+        if text.strip():
+            fields = json.loads(text)
+            line = (_moment(fields.pop("_time")), fields.pop("_msg", ""), fields)
+            streams.setdefault(fields.get("_stream", ""), []).append(line)
+    series = []
+    for lines in streams.values():
+        lines.sort(key=lambda line: line[0])
+        series.append(Series(lines[-1][2], [line[0] for line in lines], [line[1] for line in lines]))
+    return Answer("streams", series)
+
+
+def _moment(text: str) -> float:
+    # Of nine digits, Python reads six.
+    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).timestamp()
 
 
 def _stamp(seconds: float, scale: int) -> str:
