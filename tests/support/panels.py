@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 import yaml
@@ -25,8 +25,8 @@ from tests.support.stack import Stack
 EMPTY = yaml.safe_load((Path(__file__).parent / "empty_panels.yaml").read_text())
 """Board → panel → why it may show nothing."""
 
-LOGS_TYPE = "loki"
-"""The type of the data source of logs."""
+LOGS_TYPE, LOGSQL_TYPE = "loki", "victoriametrics-logs-datasource"
+"""The types of the data sources of logs."""
 
 HOUR = 3600
 STEP = 15
@@ -46,7 +46,8 @@ class Query:
     source: str
     """The uid of its data source."""
 
-    kind: Literal["variable", "instant", "range", "logs"]
+    kind: str
+    """`variable`, `instant`, `range`, `logs`, or `logsql-` and the type of a query of VictoriaLogs."""
 
     @property
     def is_promql(self) -> bool:
@@ -102,6 +103,17 @@ class Grafana:
         except ValueError:
             return {"status": "error", "error": f"{response.status_code}: {response.text[:200]}"}
 
+    def ask_logsql(self, uid: str, path: str, **params: Any) -> dict[str, Any]:
+        """Ask a VictoriaLogs; return its answer in the form of Prometheus, an error included."""
+        response = self._client.get(f"/api/datasources/proxy/uid/{uid}/select/logsql{path}", params=params)
+        if response.is_error:
+            return {"status": "error", "error": f"{response.status_code}: {response.text[:200]}"}
+        if path != "/query":
+            return dict(response.json())
+        # A line of JSON for each log line.
+        lines = [{"values": [[0, line]]} for line in response.text.splitlines() if line.strip()]
+        return {"status": "success", "data": {"resultType": "streams", "result": lines}}
+
     def _get(self, path: str, **params: Any) -> Any:
         response = self._client.get(path, params=params)
         response.raise_for_status()
@@ -132,12 +144,14 @@ def _queries_of_board(board: Mapping[str, Any]) -> Iterator[Query]:
         if variable["type"] == "query":
             query = variable["query"]["query"] if isinstance(variable["query"], dict) else variable["query"]
             text, title = interpolated(query, values), f"${variable['name']}"
-            yield Query(board["uid"], title, text, uid(variable["datasource"]), "variable")
+            kind = "logsql-variable" if variable["datasource"]["type"] == LOGSQL_TYPE else "variable"
+            yield Query(board["uid"], title, text, uid(variable["datasource"]), kind)
     for panel in board["panels"]:
         for target in panel.get("targets", []):
             text, source = interpolated(target["expr"], values), uid(panel["datasource"])
-            metrics: Literal["instant", "range"] = "instant" if target.get("instant") else "range"
-            kind = "logs" if panel["datasource"]["type"] == LOGS_TYPE else metrics
+            metrics = "instant" if target.get("instant") else "range"
+            kinds = {LOGS_TYPE: "logs", LOGSQL_TYPE: f"logsql-{target.get('queryType')}"}
+            kind = kinds.get(panel["datasource"]["type"], metrics)
             yield Query(board["uid"], panel["title"], text, source, kind)
 
 
@@ -155,6 +169,13 @@ def ask(grafana: Grafana, query: Query) -> Answer:
     if query.kind == "logs":
         span = {"start": (now - HOUR) * 10**9, "end": now * 10**9, "step": STEP, "limit": 20}
         answer = grafana.ask(query.source, "/loki/api/v1/query_range", query=query.expr, **span)
+    elif query.kind == "logsql-variable":
+        values = grafana.ask_logsql(query.source, "/field_values", query=f"_time:1h {query.expr}", field="service")
+        return Answer(len(values.get("values") or []), values.get("error", ""))
+    elif query.kind.startswith("logsql"):
+        path = {"logsql-instant": "/query", "logsql-statsRange": "/stats_query_range"}[query.kind]
+        span = {"start": now - HOUR, "end": now, "step": f"{STEP}s", "limit": 20}
+        answer = grafana.ask_logsql(query.source, path, query=query.expr, **span)
     elif query.kind == "instant":
         answer = grafana.ask(query.source, "/api/v1/query", query=query.expr, time=now)
     else:
