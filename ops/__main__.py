@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import docker
+import requests
 import typer
 
 from ops import deploy, show, test_runner
@@ -322,6 +323,10 @@ def main() -> None:
         sys.exit(1)
     except docker.errors.DockerException as error:
         typer.echo(f"Docker: {error}", err=True)
+        sys.exit(1)
+    except requests.RequestException as error:
+        # docker-py lets these through: the engine hung up, or did not answer in time.
+        typer.echo(f"the Docker engine does not answer ({error}); restart it, then run this again", err=True)
         sys.exit(1)
     except subprocess.CalledProcessError as error:
         typer.echo(f"{shlex.join(error.cmd)} failed:\n{error.stderr or error.stdout}", err=True)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import yaml
+from tests.support.shipped_rules import TEST_FILES, read
 
-TESTS = Path(__file__).resolve().parents[2] / "rules/tests"
 PRODUCT = {"product": "tumulte", "environment": "production"}
 APART = ("instance", "job", "service", "container")
 """Labels that tell one thing from another: with values of its own no alert is another's consequence."""
@@ -22,8 +19,8 @@ def known(scopes: frozenset[str] | None = None) -> list[dict[str, Any]]:
     Without those that are no message of their own: the Watchdog, and HostDown, which silences what runs on the host.
     """
     found: dict[str, dict[str, Any]] = {}
-    for file in sorted(TESTS.glob("*_test.yml")):
-        for test in yaml.safe_load(file.read_text())["tests"]:
+    for file in TEST_FILES:
+        for test in read(file)["tests"]:
             for case in test.get("alert_rule_test") or []:
                 for alert in case.get("exp_alerts") or []:
                     labels = {**PRODUCT, "alertname": case["alertname"], **alert["exp_labels"]}
@@ -39,11 +36,7 @@ def storm(count: int) -> list[dict[str, Any]]:
     """Return so many alerts that fire now, each of a thing of its own."""
     now = datetime.now(UTC)
     times = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(minutes=30)).isoformat()}
-    return [_apart(alert, number, times) for number, alert in zip(range(count), _round(), strict=False)]
-
-
-def _round() -> Iterator[dict[str, Any]]:
-    return itertools.cycle(known())
+    return [_apart(alert, number, times) for number, alert in zip(range(count), itertools.cycle(known()), strict=False)]
 
 
 def _apart(alert: dict[str, Any], number: int, times: dict[str, str]) -> dict[str, Any]:

@@ -5,14 +5,14 @@ import time
 from types import SimpleNamespace
 
 import httpx
-import pytest
 
 from ops.alert_test import hide, secret_parts, try_receivers
 from ops.amtool import URL
-from tests.alerts.conftest import every_kind
-from tests.support.alertmanager import firing
 from tests.promtools import promtools
 from tests.sink.server import Fault
+from tests.support.alertmanager import firing
+from tests.support.receivers import every_kind
+from tests.support.waiting import wait_until
 
 LABELS = {"product": "tumulte", "environment": "production"}
 
@@ -30,81 +30,68 @@ def container_of(running):
     return SimpleNamespace(name="am", exec_run=exec_run, logs=lambda since: running.log.encode())
 
 
-@pytest.fixture
-def test_all(sink, run):
-    def tried(receivers, names=None, **more):
-        running = run(receivers)
-        found = try_receivers([container_of(running)], list(names or receivers), LABELS, "en", **more)
-        return {one.receiver: one for one in found}, running
-
-    return tried
+def outcomes(running, names, language="en", **more):
+    return {one.receiver: one for one in try_receivers([container_of(running)], list(names), LABELS, language, **more)}
 
 
-def test_each_receiver_is_told_once_that_it_is_a_test_and_of_its_end(sink, test_all):
+def test_each_receiver_is_told_once_that_it_is_a_test_and_of_its_end(sink, run):
     receivers = every_kind(sink)
-    found, _ = test_all(receivers)
-    assert {name: one.said.split(" (")[0] for name, one in found.items()} == dict.fromkeys(receivers, "delivered")
-    assert all(one.well for one in found.values())
+    running = run(receivers)
+    result = outcomes(running, receivers)
+    assert {name: one.said.split(" (")[0] for name, one in result.items()} == dict.fromkeys(receivers, "delivered")
+    assert all(one.well for one in result.values())
     for name in receivers:
-        fired, _ended = sink.wait(name, 15, count=2)
+        fired, _ended = sink.wait(name, count=2)
         assert "TEST" in fired.text, name
         assert name in fired.text, name
-    time.sleep(6)
+    wait_until(lambda: running.get("alerts/groups") == [], "no group has an alert left")
     assert {name: len(sink.told(name)) for name in receivers} == dict.fromkeys(receivers, 2)
     assert sink.refused() == []
 
 
-def test_one_that_fails_is_told_with_alertmanager_s_own_reason_and_the_others_are_not_held_up(sink, test_all):
+def test_a_receiver_that_fails_has_alertmanager_s_own_reason_and_holds_nobody_up(sink, run):
     receivers = {name: every_kind(sink)[name] for name in ("chat", "ops", "hook", "pager", "bell", "mail")}
+    running = run(receivers)
     sink.faults |= {"chat": Fault(404), "hook": Fault(500), "pager": Fault(0)}
     sink.tokens["bell"] = "another"
     sink.mail.failing = "550 5.7.1 no such mailbox"
-    found, running = test_all(receivers)
-    assert {name for name, one in found.items() if one.well} == {"ops"}
-    assert found["chat"].said.startswith("failed: unexpected status code 404")
-    assert "unexpected status code 500" in found["hook"].said
-    assert "context deadline exceeded" in found["pager"].said
-    assert "unexpected status code 401" in found["bell"].said
-    assert "no such mailbox" in found["mail"].said
+    result = outcomes(running, receivers)
+    assert {name for name, one in result.items() if one.well} == {"ops"}
+    assert result["chat"].said.startswith("failed: unexpected status code 404")
+    assert "unexpected status code 500" in result["hook"].said
+    assert "context deadline exceeded" in result["pager"].said
+    assert "unexpected status code 401" in result["bell"].said
+    assert "no such mailbox" in result["mail"].said
     assert running.get("alerts", active="true") == [], "the synthetic alerts have ended"
 
 
-def test_a_second_test_is_a_message_of_its_own(sink, run):
-    running = run({"chat": every_kind(sink)["chat"]})
-    for _ in range(2):
-        (one,) = try_receivers([container_of(running)], ["chat"], LABELS, "fr")
-        assert one.well
-        time.sleep(1.1)
-    sink.wait("chat", 15, count=4)
+def test_a_second_test_is_a_message_of_its_own_and_reaches_no_other_receiver(sink, run):
+    running = run({name: every_kind(sink)[name] for name in ("chat", "hook")})
+    for language in ("fr", "en"):
+        assert outcomes(running, ["chat"], language)["chat"].well
+        time.sleep(1.1)  # The second in which it was sent tells one test from the next.
+    sink.wait("chat", count=4)
+    assert sink.told("hook") == []
 
 
-def test_only_the_one_that_is_asked_for_is_told(sink, test_all):
-    receivers = {name: every_kind(sink)[name] for name in ("chat", "hook")}
-    found, _ = test_all(receivers, ["hook"])
-    assert found["hook"].well
-    assert sink.told("chat") == []
-
-
-def test_what_was_not_tried_is_told_as_such(sink, run):
+def test_a_receiver_that_was_not_tried_is_reported_as_such(sink, run):
     running = run({"chat": every_kind(sink)["chat"]})
     running.silence({"alertname": "DockyardTest"})
-    chat, later = try_receivers([container_of(running)], ["chat", "later"], LABELS, "en", seconds=2)
-    assert not chat.well and "not tried" in chat.said and "silence" in chat.said
-    assert not later.well and "does not know it yet" in later.said
+    result = outcomes(running, ["chat", "later"], seconds=2)
+    assert not result["chat"].well and "not tried" in result["chat"].said and "silence" in result["chat"].said
+    assert not result["later"].well and "does not know it yet" in result["later"].said
 
 
 def test_a_real_alert_that_fails_meanwhile_is_not_taken_for_the_test(sink, run):
-    receivers = {name: every_kind(sink)[name] for name in ("chat", "hook")}
-    running = run(receivers)
+    running = run({name: every_kind(sink)[name] for name in ("chat", "hook")})
     sink.faults["chat"] = Fault(404, times=1)
     running.post([firing("RedisDown")])
-    sink.wait("hook", 10)
-    (chat,) = try_receivers([container_of(running)], ["chat"], LABELS, "en")
-    assert chat.well
+    sink.wait("hook")
+    assert outcomes(running, ["chat"])["chat"].well
 
 
 def test_no_part_of_a_secret_is_shown():
     address = "https://discord.com/api/webhooks/123456789/abcDEF-secret?wait=true"
     parts = secret_parts([address, "bot-token-1"])
-    said = 'Post "https://discord.com/api/webhooks/123456789/abcDEF-secret": no; bot-token-1, abcDEF-secret, wait=true'
-    assert hide(said, parts) == 'Post "https://discord.com(secret)": no; (secret), (secret), (secret)'
+    text = 'Post "https://discord.com/api/webhooks/123456789/abcDEF-secret": no; bot-token-1, abcDEF-secret, wait=true'
+    assert hide(text, parts) == 'Post "https://discord.com(secret)": no; (secret), (secret), (secret)'

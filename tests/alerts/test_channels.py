@@ -4,8 +4,8 @@ import html
 
 import pytest
 
-from tests.alerts.conftest import BOT, PAGERDUTY_KEY, every_kind
 from tests.support.alertmanager import firing
+from tests.support.receivers import BOT, PAGERDUTY_KEY, every_kind
 
 KINDS = ("chat", "ops", "mail", "hook", "phone", "pager", "genie", "telegram", "teams", "bell")
 LINKED = tuple(name for name in KINDS if name != "phone")
@@ -22,9 +22,9 @@ def told(sink, run):
     running = run(every_kind(sink), language="en")
     running.post([backend()])
     for name in KINDS:
-        sink.wait(name, 20)
+        sink.wait(name)
     running.post([backend(ended=True)])
-    found = {name: sink.wait(name, 20, count=2) for name in KINDS}
+    found = {name: sink.wait(name, count=2) for name in KINDS}
     assert sink.refused() == []
     assert {name: len(messages) for name, messages in found.items()} == dict.fromkeys(KINDS, 2)
     return found
@@ -75,7 +75,7 @@ def test_what_is_long_is_cut_to_what_each_channel_takes(sink, run):
         alert["annotations"] |= {"summary": long[:2000], "description": long}
     running.post(alerts)
     for name in KINDS:
-        (first, *_) = sink.wait(name, 20)
+        (first, *_) = sink.wait(name)
         assert "HighRequestLatency" in first.text, name
         assert "60" in first.text, name
     assert sink.refused() == []
@@ -86,11 +86,11 @@ def test_who_wants_no_recoveries_is_told_of_none(sink, run):
     two["spared"] = {"type": "webhook", "url": "spared-url", "recoveries": False}
     running = run(two)
     running.post([backend()])
-    sink.wait("spared", 10)
+    sink.wait("spared")
     running.post([backend(ended=True)])
-    sink.wait("told", 10, count=2)
+    sink.wait("told", count=2)
     running.post([firing("RedisDown", scope="store", service="redis")])
-    sink.wait("spared", 10, count=2)
+    sink.wait("spared", count=2)
     assert [one.body["status"] for one in sink.told("spared")] == ["firing", "firing"]
 
 
@@ -98,7 +98,7 @@ def test_who_wants_no_recoveries_is_told_of_none(sink, run):
 def test_messages_are_in_the_language_of_the_settings(language, sink, run):
     running = run({"chat": {"type": "discord", "webhook": "chat-url"}}, language=language)
     running.post([backend()])
-    (message,) = sink.wait("chat", 10)
+    (message,) = sink.wait("chat")
     words = {"en": "since", "fr": "depuis"}
     assert words[language] in message.text.lower()
     assert not any(word in message.text.lower() for other, word in words.items() if other != language)

@@ -6,90 +6,100 @@ import pytest
 
 from components.alert_routing import GOSSIP_PORT, gossip, peers
 from settings.alerts import Alerts
-from tests.alerts.conftest import FAST
-from tests.support.alertmanager import Alertmanager, firing, free_port
+from tests.sink.server import running_sink
+from tests.support.alertmanager import FAST, Alertmanager, firing
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
-PEER_WAIT = 3
+PEER_WAIT = 2
 """Seconds that each waits for the one before it; 15 by default."""
 
-SETTLING = 60
+TOO_LATE = 3 * PEER_WAIT
+"""Seconds after which each of them has had its turn: absence has no event to wait for."""
 
 
-@pytest.fixture
-def three(sink, tmp_path):
+@pytest.fixture(scope="module")
+def sink():
+    with running_sink() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def three(sink, tmp_path_factory):
+    """Three that know each other. Each test has a group of alerts of its own, and leaves all of them running."""
     roles = peers(3)
     alerts = Alerts.model_validate(
         {**FAST, "receivers": {"chat": {"type": "discord", "webhook": "chat-url"}}, "replicas": 3}
     )
-    secrets = {"chat-url": sink.address("chat", "discord")}
     ports = {role: free_port() for role in roles}
-    found = []
+    started = []
     for role in roles:
         # As the component has it, but for names and addresses: here all of them are this machine.
-        said = " ".join(gossip(role, roles)).replace(f"0.0.0.0:{GOSSIP_PORT}", f"127.0.0.1:{ports[role]}")
+        flags = " ".join(gossip(role, roles)).replace(f"0.0.0.0:{GOSSIP_PORT}", f"127.0.0.1:{ports[role]}")
         for other, port in ports.items():
-            said = said.replace(f"peer={other}:{GOSSIP_PORT}", f"peer=127.0.0.1:{port}")
-        own = f"--cluster.advertise-address=127.0.0.1:{ports[role]} --cluster.peer-timeout={PEER_WAIT}s"
-        one = Alertmanager(tmp_path / role, alerts, secrets, cluster=(*said.split(), *own.split()))
-        one.start()
-        found.append(one)
-    until = time.monotonic() + SETTLING
-    while any(one.get("status")["cluster"]["status"] != "ready" or len(members(one)) < 3 for one in found):
-        assert time.monotonic() < until, found[0].log
-        time.sleep(0.2)
-    yield found
-    for one in found:
-        one.kill()
+            flags = flags.replace(f"peer={other}:{GOSSIP_PORT}", f"peer=127.0.0.1:{port}")
+        own = [f"--cluster.advertise-address=127.0.0.1:{ports[role]}", f"--cluster.peer-timeout={PEER_WAIT}s"]
+        # They have settled once ten of these intervals, several times, have brought nothing new.
+        cluster = (*flags.split(), *own, "--cluster.gossip-interval=50ms")
+        secrets = {"chat-url": sink.address("chat", "discord")}
+        started.append(Alertmanager(tmp_path_factory.mktemp(role), alerts, secrets, cluster=cluster))
+        started[-1].start()
+    wait_until(lambda: all(map(_has_settled, started)), "the three know each other", details=lambda: started[0].log)
+    yield started
+    for running in started:
+        running.kill()
 
 
-def members(running):
-    return running.get("status")["cluster"]["peers"]
+def _has_settled(running):
+    cluster = running.get("status")["cluster"]
+    return cluster["status"] == "ready" and len(cluster["peers"]) == 3
 
 
-def post(running, *alerts):
-    for one in running:
-        one.post(alerts)
+def post(three, name):
+    for running in three:
+        running.post([firing(name, scope=name.lower())])
 
 
-def test_all_are_told_and_people_once(sink, three):
-    post(three, firing("RedisDown", scope="store"))
-    sink.wait("chat", 10)
-    time.sleep(3 * PEER_WAIT + 2)
-    assert len(sink.told("chat")) == 1
-    assert [len(one.get("alerts")) for one in three] == [1, 1, 1]
+def told(sink, name):
+    return [message for message in sink.told("chat") if name in message.text]
+
+
+def test_an_alert_that_all_have_is_told_once(sink, three):
+    post(three, "Shared")
+    sink.wait("chat", has=lambda message: "Shared" in message.text)
+    time.sleep(TOO_LATE)
+    assert len(told(sink, "Shared")) == 1
+    assert [len(running.get("alerts", filter="alertname=Shared")) for running in three] == [1, 1, 1]
 
 
 def test_a_silence_made_at_one_holds_at_all(sink, three):
-    three[1].silence({"alertname": "RedisDown"})
-    until = time.monotonic() + 10
-    while not all(one.get("silences") for one in three):
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    post(three, firing("RedisDown", scope="store"), firing("PostgresDown", scope="database"))
-    (message,) = sink.wait("chat", 10)
-    time.sleep(3 * PEER_WAIT)
-    assert [message.text for message in sink.told("chat")] == [message.text]
-    assert "RedisDown" not in message.text
+    three[1].silence({"alertname": "Silenced"})
+    wait_until(lambda: all(_silenced(running, "Silenced") for running in three), "all know the silence")
+    post(three, "Silenced")
+    post(three, "Audible")
+    sink.wait("chat", has=lambda message: "Audible" in message.text)
+    time.sleep(TOO_LATE)
+    assert (len(told(sink, "Audible")), told(sink, "Silenced")) == (1, [])
+
+
+def _silenced(running, name):
+    return [silence for silence in running.get("silences") if silence["matchers"][0]["value"] == name]
 
 
 def test_one_that_is_killed_before_it_tells_loses_nothing(sink, three):
-    post(three, firing("PostgresDown", scope="database"))
-    sink.wait("chat", 10)
-    time.sleep(1)
-    first = three[0]
-    rest = three[1:]
-    post(three, firing("RedisDown", scope="store"))
+    first, *rest = three
+    post(three, "Early")
+    sink.wait("chat", has=lambda message: "Early" in message.text)
+    for running in rest:
+        running.wait_for_rounds(1)
+    post(three, "Late")
     first.kill()
-    (message,) = sink.wait("chat", 15, has=lambda one: "RedisDown" in one.text)
-    time.sleep(3 * PEER_WAIT)
-    assert len(sink.told("chat")) == 2, "each once: what the dead one told is known to the others"
-    assert message.text
-    rest[0].silence({"alertname": "BackupFailed"})
+    sink.wait("chat", has=lambda message: "Late" in message.text)
+    rest[0].silence({"alertname": "MadeMeanwhile"})
     first.start()
-    until = time.monotonic() + 30
-    while not first.get("silences"):
-        assert time.monotonic() < until, "it learns what was made while it was away"
-        time.sleep(0.2)
-    post(three, firing("RedisDown", scope="store"))
-    time.sleep(3 * PEER_WAIT)
-    assert len(sink.told("chat")) == 2
+    wait_until(lambda: _silenced(first, "MadeMeanwhile"), "it learns what was made while it was away")
+    wait_until(lambda: all(map(_has_settled, three)), "the three know each other again")
+    post(three, "Late")
+    post(three, "Early")
+    time.sleep(TOO_LATE)
+    assert (len(told(sink, "Early")), len(told(sink, "Late"))) == (1, 1), "each once"

@@ -1,12 +1,11 @@
 """What a real Alertmanager does with the table of inhibitions: each pair in a product of its own, all at once."""
 
-import time
-
 import pytest
 
 from components.alert_inhibitions import ESCALATIONS
 from tests.support.alertmanager import alertmanager, firing
 from tests.support.shipped_rules import ALERTS, CASES
+from tests.support.waiting import wait_until
 
 PAIRS = [(source, target) for source, targets in ESCALATIONS.items() for target in targets]
 HAPPENED = {
@@ -119,7 +118,4 @@ def test_what_was_silenced_is_told_again_once_its_cause_is_gone(running):
     running.post([firing("ServiceDown", **cause), shipped("ContainerRestarting", "over", **labels)])
     assert silenced(running, "over") == {("ContainerRestarting", "")}
     running.post([firing("ServiceDown", ended=True, **cause)])
-    until = time.monotonic() + 10
-    while silenced(running, "over"):
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    wait_until(lambda: not silenced(running, "over"), "nothing is inhibited any more")

@@ -18,7 +18,6 @@ class FakePolls:
     def __init__(self) -> None:
         self.polls: dict[int, Poll] = {}
         self.down = False
-        self.finds = 0
 
     def _answer(self) -> None:
         if self.down:
@@ -37,7 +36,6 @@ class FakePolls:
 
     async def find(self, poll_id: int) -> Poll | None:
         self._answer()
-        self.finds += 1
         return self.polls.get(poll_id)
 
     async def vote(self, poll_id: int, position: int) -> bool:
@@ -58,9 +56,6 @@ class FakePolls:
 
     def connections(self) -> Pool:
         return Pool(active=2, idle=3, most=10, waiting=1)
-
-    def close_poll(self, poll_id: int) -> None:
-        self.polls[poll_id] = replace(self.polls[poll_id], closes_at=0.0)
 
 
 class FakeCache:

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from demo import backend, frontend
+from demo import backend
 from demo.config import ConfigError, Environment
 from demo.stores import read_cache, read_database
-from demo.switches import read_prefix
 
 
 @pytest.fixture
@@ -48,15 +47,6 @@ def test_one_message_lists_every_problem(password: str) -> None:
     assert all(problem in str(raised.value) for problem in raised.value.problems)
 
 
-def test_defaults_are_right_for_a_backend_that_names_only_its_stores(password: str) -> None:
-    settings = backend.read_settings(Environment(good(password)))
-    assert (settings.server.port, settings.run_migrations, settings.database and settings.database.label) == (
-        3333,
-        False,
-        "postgres:5432/twitch_polls",
-    )
-
-
 def test_the_password_comes_from_the_file_and_is_shown_nowhere(password: str) -> None:
     settings = backend.read_settings(Environment(good(password) | {"REDIS_PASSWORD_FILE": password}))
     assert settings.database
@@ -84,59 +74,6 @@ def test_a_secret_in_both_forms_is_refused_without_repeating_it(password: str, n
     assert "hunter2" not in str(raised.value)
 
 
-def test_every_secret_may_come_as_a_file(password: str) -> None:
-    settings = backend.read_settings(Environment({f"{name}_FILE": password for name in backend.SECRETS}))
-    assert settings.secrets == backend.SECRETS
-
-
-def test_a_backend_may_have_only_one_store_or_none(password: str) -> None:
-    neither = backend.read_settings(Environment({}))
-    assert (neither.database, neither.cache, neither.telegram) == (None, None, None)
-    only_redis = backend.read_settings(Environment({"REDIS_HOST": "redis"}))
-    assert (only_redis.database, only_redis.cache and only_redis.cache.label) == (None, "redis:6379")
-    only_postgres = good(password)
-    del only_postgres["REDIS_HOST"]
-    assert backend.read_settings(Environment(only_postgres)).cache is None
-
-
-@pytest.mark.parametrize(
-    ("values", "word"),
-    [
-        ({"RUN_MIGRATIONS": "true"}, "migrations are wanted"),
-        ({"DEMO_KPIS": "love-parser"}, "whose queues are in Redis"),
-        ({"DEMO_KPIS": "money"}, "DEMO_KPIS is 'money', expected one of polls, love-parser, none"),
-        ({"METRICS_PREFIX": "Big-"}, "METRICS_PREFIX is 'Big-'"),
-        ({"RELEASE": "r1\r\nSet-Cookie: a"}, "RELEASE is"),
-        ({"TELEGRAM_API_URL": "api.telegram.org"}, "TELEGRAM_API_URL is"),
-    ],
-)
-def test_what_cannot_work_is_refused(values: dict[str, str], word: str) -> None:
-    with pytest.raises(ConfigError) as raised:
-        backend.read_settings(Environment(values))
-    assert word in str(raised.value)
-
-
-def test_migrate_as_an_argument_needs_a_database() -> None:
-    with pytest.raises(ConfigError, match="neither DATABASE_URL nor DATABASE_HOST is set"):
-        backend.read_settings(Environment({}), migrate=True)
-
-
-@pytest.mark.parametrize(
-    ("given", "prefix"),
-    [(None, "tumulte_"), ("", ""), ("none", ""), ("love_parser", "love_parser_"), ("pivotal_", "pivotal_")],
-)
-def test_the_prefix_of_metrics_ends_with_one_underscore_or_is_nothing(given: str | None, prefix: str) -> None:
-    assert read_prefix(Environment({} if given is None else {"METRICS_PREFIX": given})) == prefix
-
-
-def test_an_empty_password_file_is_a_problem(tmp_path: Path) -> None:
-    empty = tmp_path / "empty"
-    empty.write_text("\n")
-    environment = Environment(good(str(empty)))
-    read_database(environment)
-    assert environment.problems == [f"DATABASE_PASSWORD_FILE: {empty} is empty"]
-
-
 def test_urls_can_stand_for_the_single_values(tmp_path: Path) -> None:
     url = tmp_path / "url"
     url.write_text("postgresql://tumulte:hunter2@db:5433/polls\n")
@@ -154,18 +91,3 @@ def test_a_broken_url_is_named_but_not_quoted() -> None:
     read_cache(environment)
     assert [problem.split()[0] for problem in environment.problems] == ["DATABASE_URL", "REDIS_URL"]
     assert "hunter" not in str(environment.problems)
-
-
-def test_where_an_address_is_given_in_both_forms_the_url_is_used(password: str) -> None:
-    values = good(password) | {"DATABASE_URL": "postgresql://elsewhere/polls", "REDIS_URL": "redis://elsewhere"}
-    environment = Environment(values)
-    assert read_database(environment).label == "elsewhere:5432/polls"
-    assert read_cache(environment).url == "redis://elsewhere"
-    assert environment.problems == []
-
-
-@pytest.mark.parametrize("url", ["", "backend:3333", "ftp://backend", "http://", "http://backend:99999"])
-def test_the_frontend_wants_the_backends_address(url: str) -> None:
-    with pytest.raises(ConfigError, match="BACKEND_URL"):
-        frontend.read_settings(Environment({"BACKEND_URL": url}))
-    assert frontend.read_settings(Environment({"BACKEND_URL": "http://backend:3333"})).server.port == 3000

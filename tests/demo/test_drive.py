@@ -1,17 +1,16 @@
-"""The driver: its traffic reaches every figure that rules and dashboards read, and it ends when it was told to."""
+"""The driver: its traffic reaches every figure that rules and dashboards read."""
 
 from __future__ import annotations
 
 import re
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.demo.test_commands import demo, free_port, running, wait_until_up
+from tests.support.demo import demo, running, wait_until_up
+from tests.support.ports import free_port
 
 SERVE_WITH_FAKES = """
 import sys
@@ -53,11 +52,9 @@ def metrics_of(url: str) -> dict[str, float]:
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))}
 
 
-def test_traffic_moves_requests_votes_queues_payments_and_sockets_and_ends_in_time(backend: str) -> None:
-    began = time.monotonic()
+def test_traffic_moves_requests_votes_queues_payments_and_sockets(backend: str) -> None:
     driven = demo("drive", "--backend", backend, "--seconds", "5", "--rate", "40", "--sockets", "2")
     assert driven.returncode == 0, driven.stderr
-    assert time.monotonic() - began < 15
     assert "     0 without an answer" in driven.stdout
     for asked in ("201 POST /polls/{}/votes", "404 GET /wp-login.php", "500 GET /boom", "101 WebSocket"):
         assert re.search(rf"^ +\d+ {re.escape(asked)}$", driven.stdout, re.MULTILINE), driven.stdout
@@ -79,24 +76,7 @@ def test_traffic_moves_requests_votes_queues_payments_and_sockets_and_ends_in_ti
         assert found[name] > 0, name
 
 
-def test_what_a_backend_does_not_have_is_asked_for_once(tmp_path: Path) -> None:
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    with running("-m", "demo", "backend", PORT=str(port)):
-        wait_until_up(f"{url}/health")
-        driven = demo("drive", "--backend", url, "--seconds", "2", "--frontend", url)
-    assert driven.returncode == 0
-    for asked in ("404 POST /polls", "404 POST /queues/broadcast/jobs", "404 POST /payments/callback"):
-        assert f"     1 {asked}\n" in driven.stdout
-    assert " 200 page /\n" in driven.stdout
-
-
 def test_nothing_that_answers_is_told_and_is_exit_code_1() -> None:
     driven = demo("drive", "--backend", f"http://127.0.0.1:{free_port()}", "--seconds", "1")
     assert driven.returncode == 1
     assert "ConnectError" in driven.stdout
-
-
-@pytest.mark.parametrize("arguments", [(), ("--backend", "http://x", "--seconds", "0"), ("--backend", "http://x", "y")])
-def test_a_wrong_call_of_the_driver_exits_with_2(arguments: tuple[str, ...]) -> None:
-    assert demo("drive", *arguments).returncode == 2

@@ -43,10 +43,6 @@ def test_the_page_shows_the_backends_polls_and_escapes_their_text() -> None:
     assert "release r7" in page.text
 
 
-def test_the_page_says_when_there_is_no_poll() -> None:
-    assert "No poll has been launched yet" in client(answering({"polls": []})).get("/").text
-
-
 def refusing(request: httpx.Request) -> httpx.Response:
     raise httpx.ConnectError("refused", request=request)
 

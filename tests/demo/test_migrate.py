@@ -2,15 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, cast
 
 import psycopg
 import pytest
 
-from demo import migrate as module
-from demo.migrate import Migration, MigrationError, migrate, migrate_database, read_migrations
-from demo.stores import Database
+from demo.migrate import Migration, MigrationError, migrate
 
 ONE, TWO = Migration("0001_one", "create one"), Migration("0002_two", "create two")
 
@@ -85,57 +82,9 @@ def test_a_failing_migration_names_itself_keeps_what_ran_before_and_stops_what_f
     assert connection.ran[-1] == "select pg_advisory_unlock(%s)"
 
 
-def test_a_lock_that_is_never_given_back_ends_in_a_clear_word() -> None:
-    with pytest.raises(MigrationError, match="another migration has held the lock for more than 60 s"):
-        run(FakeConnection(locked=True), ONE)
-
-
 def test_an_older_release_starts_on_a_newer_schema_and_says_so() -> None:
     connection = FakeConnection(applied=[("0001_one", 1), ("0009_later", 2)])
     assert run(connection, ONE) == (
         0,
         ["the database has migrations that this release does not know: 0009_later"],
     )
-
-
-def test_the_shipped_migrations_are_numbered_without_gaps_or_doubles() -> None:
-    names = [migration.name for migration in read_migrations()]
-    assert [int(name.split("_")[0]) for name in names] == list(range(1, len(names) + 1))
-
-
-def test_migrations_can_be_asked_to_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    ran: list[str] = []
-
-    @contextmanager
-    def connect(_conninfo: str, autocommit: bool) -> Iterator[None]:
-        assert autocommit
-        yield
-
-    def note(_connection: object, migrations: list[Migration], _say: object) -> int:
-        ran.extend(migration.sql for migration in migrations)
-        return 0
-
-    monkeypatch.setattr(psycopg, "connect", connect)
-    monkeypatch.setattr(module, "migrate", note)
-    migrate_database(Database("db", ""), ran.append, fail=False)
-    assert "select 1 / 0" not in ran
-    migrate_database(Database("db", ""), ran.append, fail=True)
-    assert ran[-1] == "select 1 / 0"
-
-
-def test_the_command_says_in_one_line_which_database_never_came(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    password = tmp_path / "password"
-    password.write_text("hunter2")
-    values = {"HOST": "127.0.0.1", "PORT": "1", "NAME": "polls", "USER": "u", "PASSWORD_FILE": str(password)}
-    for name, value in values.items():
-        monkeypatch.setenv(f"DATABASE_{name}", value)
-    monkeypatch.setenv("WAIT_SECONDS", "1")
-    monkeypatch.setattr(module, "leave_on_sigterm", lambda: None)
-    assert module.main([]) == 1
-    written = capsys.readouterr()
-    assert written.err.startswith("Postgres at 127.0.0.1:1/polls did not come within 1 s: ")
-    assert written.err.count("\n") == 1
-    assert "waiting for Postgres at 127.0.0.1:1/polls" in written.out
-    assert "hunter2" not in written.out + written.err

@@ -17,7 +17,7 @@ from demo.jobs import Queues
 from demo.metrics import BackendMetrics
 from demo.switches import UNHEALTHY, ServerSettings
 from demo.telegram import Telegram
-from tests.demo.fakes import FakeCache, FakeJobs, FakePolls
+from tests.demo.fakes import FakeJobs, FakePolls
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SERVER = ServerSettings(port=3000, release="r7", grace=8)
@@ -70,22 +70,6 @@ def test_a_backend_without_stores_is_ready_and_has_neither_polls_nor_queues() ->
     assert alone.post("/queues/broadcast/jobs", json={}).status_code == 404
 
 
-def test_a_backend_with_postgres_alone_counts_rows_and_checks_only_that() -> None:
-    alone = client(Stores(polls=FakePolls()))
-    alone.post("/polls", json={"question": "Tea?", "options": ["yes", "no"]})
-    assert alone.get("/polls/1").json()["question"] == "Tea?"
-    assert len(alone.get("/polls").json()["polls"]) == 1
-    assert list(alone.get("/health/ready").json()["checks"]) == ["db"]
-
-
-def test_a_backend_with_redis_alone_checks_only_that() -> None:
-    cache = FakeCache()
-    alone = client(Stores(cache=cache))
-    assert list(alone.get("/health/ready").json()["checks"]) == ["redis"]
-    cache.down = True
-    assert alone.get("/health/ready").status_code == 503
-
-
 def telegram(monkeypatch: pytest.MonkeyPatch, status: int, token: str | None) -> tuple[TestClient, list[str]]:
     asked: list[str] = []
     made = httpx.AsyncClient
@@ -101,24 +85,12 @@ def telegram(monkeypatch: pytest.MonkeyPatch, status: int, token: str | None) ->
     return client(Stores(telegram=Telegram("http://telegram", token).ping)), asked
 
 
-def test_telegram_is_asked_who_the_bot_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    backend, asked = telegram(monkeypatch, 200, "12:hunter2")
-    assert backend.get("/health/telegram").json()["checks"] == {"telegram": {"status": "ok"}}
-    assert asked == ["http://telegram/bot12:hunter2/getMe"]
-
-
 def test_telegram_that_refuses_fails_readiness_without_showing_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
     backend, _ = telegram(monkeypatch, 401, "12:hunter2")
     answer = backend.get("/health/ready")
     assert answer.status_code == 503
     assert answer.json()["checks"]["telegram"]["reason"] == "Telegram answers 401"
     assert "hunter2" not in answer.text
-
-
-def test_version_tells_the_release_and_the_names_of_its_secrets() -> None:
-    body = client(Stores(secrets=("JWT_SECRET",))).get("/version").json()
-    assert (body["release"], body["secrets"]) == ("r7", ["JWT_SECRET"])
-    assert body["instance"]
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/ready", "/api/health", "/api/health/ready"])
@@ -145,31 +117,6 @@ def test_a_store_that_is_down_is_named_in_the_last_log_line(caplog: pytest.LogCa
     with caplog.at_level(logging.INFO, "demo"):
         client(Stores(polls=polls)).get("/health/ready")
     assert own_lines(caplog)[-1] == "not healthy: db: connection refused"
-
-
-def test_a_slow_release_lets_users_wait_and_machines_not() -> None:
-    metrics = BackendMetrics()
-    slow = client(Stores(), ServerSettings(port=3000, release="r7", grace=8, slow=0.2), metrics)
-    for path in ("/version", "/health/ready", "/metrics"):
-        assert slow.get(path).status_code == 200
-    seconds = {
-        route: metrics.registry.get_sample_value(
-            "tumulte_http_request_duration_seconds_sum", {"method": "GET", "route": route, "status_code": "200"}
-        )
-        for route in ("/version", "/health/ready", "/metrics")
-    }
-    assert (seconds["/version"] or 0) >= 0.2
-    assert (seconds["/health/ready"] or 1) < 0.2
-    assert (seconds["/metrics"] or 1) < 0.2
-
-
-def test_the_web_app_serves_its_page_and_its_health() -> None:
-    app = TestClient(static.build_app(SERVER))
-    page = app.get("/")
-    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert "release r7" in page.text
-    assert app.get("/health").json()["status"] == "ok"
-    assert app.get("/nothing").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/health"])

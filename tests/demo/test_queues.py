@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
-from demo import jobs as jobs_module
 from demo.api import Stores, build_app
 from demo.jobs import KPIS, Job, Queues
 from demo.metrics import BackendMetrics
@@ -78,38 +76,6 @@ def test_a_paused_queue_fills_up_until_it_is_resumed() -> None:
     assert work(product.queues, "broadcast") == 1
 
 
-@pytest.mark.parametrize(
-    ("body", "word"),
-    [
-        ({"count": 0}, "count"),
-        ({"count": True}, "count"),
-        ({"seconds": 6}, "seconds"),
-        ({"delay": 3601}, "delay"),
-        ({"delay": "soon"}, "delay"),
-        ({"fail": 1}, "fail"),
-    ],
-)
-def test_jobs_that_make_no_sense_are_refused(body: object, word: str) -> None:
-    product = LoveParser()
-    refused = product.client.post("/queues/payment/jobs", json=body)
-    assert (refused.status_code, word in refused.json()["error"]) == (422, True)
-    assert product.jobs.queues == {}
-
-
-def test_a_queue_that_is_not_there_is_404_and_names_those_that_are() -> None:
-    refused = LoveParser().client.post("/queues/postcards/jobs", json={})
-    assert refused.status_code == 404
-    assert "broadcast, parsing, audience, payment" in refused.json()["error"]
-
-
-def test_without_redis_adding_jobs_gets_503_and_metrics_still_answer() -> None:
-    product = LoveParser()
-    product.jobs.down = True
-    refused = product.client.post("/queues/payment/jobs", json={})
-    assert (refused.status_code, refused.json()) == (503, {"error": "Redis cannot be reached"})
-    assert product.client.get("/metrics").status_code == 200
-
-
 def test_the_worker_ends_a_job_under_way_and_takes_no_more() -> None:
     jobs = FakeJobs()
     queues = Queues(jobs, registry := CollectorRegistry())
@@ -122,57 +88,6 @@ def test_the_worker_ends_a_job_under_way_and_takes_no_more() -> None:
     asyncio.run(leave_while_working())
     assert registry.get_sample_value("love_parser_parsing_jobs_processed_total") == 1
     assert len(jobs.queues["parsing"]) == 1
-
-
-def test_workers_are_counted_while_they_take_jobs() -> None:
-    queues = Queues(FakeJobs(), registry := CollectorRegistry())
-
-    def workers() -> list[float | None]:
-        return [registry.get_sample_value("bull_queue_workers", {"queue": queue}) for queue in KPIS]
-
-    async def look_at_work() -> None:
-        async with queues.working():
-            await asyncio.sleep(0.05)
-            assert workers() == [1, 1, 1, 1]
-
-    assert workers() == [0, 0, 0, 0]
-    asyncio.run(look_at_work())
-    assert workers() == [0, 0, 0, 0]
-
-
-def test_the_worker_goes_on_after_redis_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs_module, "IDLE_SECONDS", 0.01)
-    jobs = FakeJobs()
-    queues = Queues(jobs, registry := CollectorRegistry())
-
-    async def lose_redis_for_a_while() -> None:
-        await jobs.push("audience", [Job()])
-        jobs.down = True
-        async with queues.working():
-            await asyncio.sleep(0.05)
-            jobs.down = False
-            await asyncio.sleep(0.2)
-
-    asyncio.run(lose_redis_for_a_while())
-    assert registry.get_sample_value("love_parser_audience_segments_ready_total") == 1
-
-
-def test_a_delayed_job_is_counted_as_delayed_and_waits_for_nobody_yet() -> None:
-    product = LoveParser()
-    added = product.client.post("/queues/audience/jobs", json={"count": 2, "delay": 30})
-    assert (added.status_code, added.json()) == (202, {"queue": "audience", "added": 2})
-    assert product.value("bull_queue_delayed", queue="audience") == 2
-    assert product.value("bull_queue_waiting", queue="audience") == 0
-    assert [seconds for seconds, _ in product.jobs.delayed["audience"]] == [30, 30]
-
-
-def test_the_oldest_job_tells_how_long_the_queue_makes_one_wait() -> None:
-    product = LoveParser()
-    assert product.value("bull_queue_oldest_waiting_seconds", queue="parsing") == 0
-    product.jobs.queues["parsing"] = [Job(added=time.time() - 90), Job()]
-    assert product.value("bull_queue_oldest_waiting_seconds", queue="parsing") == pytest.approx(90, abs=5)
-    assert work(product.queues, "parsing") == 2
-    assert product.value("bull_queue_oldest_waiting_seconds", queue="parsing") == 0
 
 
 GOOD = {"X-Signature": SIGNED}

@@ -4,13 +4,12 @@ import base64
 import json
 import signal
 import subprocess
-import threading
 import uuid
 
-import httpx
 import pytest
 
-from tests.kit_cloudflared.conftest import CLEAN, SECONDS, token_of, wait_until
+from tests.support.cloudflared import CLEAN, SECONDS, token_of
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -28,58 +27,11 @@ def test_its_version_is_the_official_images_and_says_that_it_is_a_double(ask, as
     assert ask(*asked).stdout == "cloudflared version 2025.8.1 (built by Dockyard's image kit: a double)\n"
 
 
-def test_its_version_can_be_had_alone(ask):
-    assert ask("version", "--short").stdout == "2025.8.1\n"
-
-
 @pytest.mark.parametrize("wrong", ["never-base64", "bm8ganNvbg==", token_of(t="no-uuid"), token_of(s=5)])
 def test_a_token_that_is_none_is_refused_in_the_official_words_and_not_repeated(ask, wrong):
     refused = ask("tunnel", "run", TUNNEL_TOKEN=wrong)
     assert refused.returncode == 255
     assert refused.stderr == "Provided Tunnel token is not valid.\nSee 'cloudflared tunnel run --help'.\n"
-
-
-def test_a_token_comes_from_option_variable_and_file_in_this_order(run, tmp_path):
-    tunnels = {name: str(uuid.uuid4()) for name in ("option", "variable", "file")}
-    tokens = {name: token_of(t=tunnel) for name, tunnel in tunnels.items()}
-    file = tmp_path / "token"
-    file.write_text(f"{tokens['file']}\n")
-    from_file = {"TUNNEL_TOKEN_FILE": str(file)}
-    from_both = {**from_file, "TUNNEL_TOKEN": tokens["variable"]}
-    for arguments, environment, expected in (
-        (["--token", tokens["option"]], from_both, "option"),
-        ([], from_both, "variable"),
-        ([], from_file, "file"),
-        (["--token-file", str(file)], {}, "file"),
-    ):
-        with run(*arguments, environment=environment) as double:
-            assert f"Starting tunnel tunnelID={tunnels[expected]}\n" in double.log.read_text()
-
-
-def test_a_token_file_that_cannot_be_read_is_told(ask, tmp_path):
-    refused = ask("tunnel", "run", TUNNEL_TOKEN_FILE=str(tmp_path / "none"))
-    assert refused.returncode == 255
-    assert refused.stderr.startswith("Failed to read token file: open ")
-
-
-def test_without_a_token_it_does_not_run(ask):
-    refused = ask("tunnel", "run")
-    assert refused.returncode == 255
-    assert '"cloudflared tunnel run" requires' in refused.stderr
-
-
-@pytest.mark.parametrize(
-    "arguments", [["tunnel", "--protocol", "quic", "run"], ["tunnel", "list"], ["access"], ["tunnel"]]
-)
-def test_what_it_does_not_know_it_refuses(ask, arguments):
-    refused = ask(*arguments)
-    assert refused.returncode == 1
-    assert refused.stderr
-
-
-def test_ready_needs_an_address_and_somebody_there(ask):
-    assert ask("tunnel", "ready").stderr == "--metrics has to be provided\n"
-    assert ask("tunnel", "--metrics", "127.0.0.1:9", "ready").returncode == 1
 
 
 def test_it_is_ready_while_it_is_connected(connected):
@@ -103,17 +55,10 @@ def test_a_tunnel_without_an_endpoint_stays_down(run):
 def test_it_loses_its_connections_with_the_endpoint_and_takes_them_up_again(connected, made, cloudflare):
     assert made.told()["status"] == "healthy"
     cloudflare.raw_answer = (502, b"<html>Bad gateway</html>")
-    wait_until(lambda: connected.inside("/ready").status_code == 503)
+    wait_until(lambda: connected.inside("/ready").status_code == 503, "it has lost its connections")
     cloudflare.raw_answer = None
-    wait_until(lambda: connected.inside("/ready").status_code == 200)
+    wait_until(lambda: connected.inside("/ready").status_code == 200, "it is connected again")
     assert connected.log.read_text().count("Connection terminated") == 1, "told once"
-
-
-def test_a_deleted_tunnel_connects_nobody(run, made):
-    assert made.api.delete(made.path).is_success
-    with run("--token", made.token) as double:
-        wait_until(lambda: "Unauthorized: [{Tunnel not found}]" in double.log.read_text())
-        assert double.ready().returncode == 1
 
 
 def test_its_token_is_in_nothing_that_it_says(connected, made):
@@ -128,28 +73,3 @@ def test_it_leaves_the_endpoint_when_it_is_stopped(connected, made):
     assert connected.process.wait(SECONDS) == 0
     assert made.told()["connections"] == []
     assert "Initiating graceful shutdown due to signal terminated ..." in connected.log.read_text()
-
-
-@pytest.mark.parametrize(("grace", "served"), [("30s", True), ("300ms", False)])
-def test_a_request_in_flight_is_waited_for_as_long_as_the_grace_period(run, made, service, grace, served):
-    made.route({"service": service.url})
-    answers = []
-
-    def visit():
-        try:
-            answers.append(double.visit("any.example.org", "/slow").status_code)
-        except httpx.TransportError as error:
-            answers.append(error)
-
-    with run("--token", made.token, options=["--grace-period", grace]) as double:
-        wait_until(lambda: double.inside("/config").json()["version"] == 1)
-        visitor = threading.Thread(target=visit)
-        visitor.start()
-        assert service.reached.wait(SECONDS)
-        double.process.send_signal(signal.SIGINT)
-        if served:
-            wait_until(lambda: "Initiating graceful" in double.log.read_text())
-            service.may_answer.set()
-        assert double.process.wait(SECONDS) == 0
-        visitor.join()
-    assert (answers == [200]) == served

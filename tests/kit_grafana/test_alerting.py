@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from components.grafana import datasources, environment
 from settings.grafana import Grafana
-from tests.kit_grafana.conftest import PROMETHEUS, FakePrometheus, Provisioning
+from tests.support.grafana import PROMETHEUS, FakePrometheus, Provisioning
 from toolchain.kit.grafana.grafana_double.settings import read_settings
 
 Start = Callable[..., TestClient]
@@ -45,19 +45,6 @@ def test_an_alertmanager_that_grafana_would_take_for_mimirs_is_complained_about(
     assert "Alertmanagers of Prometheus only" in problem
 
 
-def test_its_alerts_are_asked_as_grafanas_pages_ask(start: Start, shipped: None, prometheus: FakePrometheus) -> None:
-    answer = start().get(ALERTS, params={"active": "true"})
-    assert answer.json() == ["GET", "/api/v2/alerts", "active=true"]
-    assert prometheus.requests[0].url.host == "alertmanager"
-    assert "authorization" not in prometheus.requests[0].headers
-
-
-def test_the_data_sources_own_proxy_leads_to_it_too(start: Start, shipped: None) -> None:
-    for path in ("alerts", "silences"):
-        answer = start().get(f"/api/datasources/proxy/uid/alertmanager/api/v2/{path}")
-        assert answer.json() == ["GET", f"/api/v2/{path}", ""]
-
-
 def test_a_silence_is_made_and_taken_back(start: Start, shipped: None, prometheus: FakePrometheus) -> None:
     client = start()
     silence = {"matchers": [{"name": "alertname", "value": "Down", "isRegex": False}], "comment": "known"}
@@ -74,16 +61,6 @@ def test_a_silence_is_made_and_taken_back(start: Start, shipped: None, prometheu
 def test_nothing_else_of_it_is_reached(start: Start, shipped: None, prometheus: FakePrometheus, path: str) -> None:
     assert start().get(path).status_code == 404
     assert prometheus.requests == []
-
-
-def test_an_alertmanager_that_is_gone_is_told(start: Start, shipped: None, prometheus: FakePrometheus) -> None:
-    def fail(_request: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused")
-
-    prometheus.answer = fail
-    client = start()
-    assert client.get(ALERTS).status_code == 502
-    assert client.get("/api/datasources/uid/alertmanager/health").json()["messageId"] == "plugin.unavailable"
 
 
 def test_a_link_fills_the_form_for_a_silence(start: Start, shipped: None) -> None:
@@ -115,16 +92,3 @@ def test_what_a_stack_says_of_cookies_and_tls_is_understood(root_url: str, secon
     said = read_settings(given)
     assert (said.strict_transport, said.cookie_secure) == (seconds, seconds is not None)
     assert (said.cookie_samesite, said.anonymous, said.sign_up, said.login_form) == ("lax", False, False, True)
-
-
-@pytest.mark.parametrize("path", ["/login", "/api/health", "/api/datasources", "/nowhere"])
-def test_every_answer_tells_browsers_to_come_by_https(start: Start, path: str) -> None:
-    assert start(strict_transport=60).get(path).headers["strict-transport-security"] == "max-age=60"
-    assert "strict-transport-security" not in start().get(path).headers
-
-
-def test_without_its_form_nobody_logs_in_by_name_and_password(start: Start) -> None:
-    client = start(auth=None, login_form=False)
-    assert "<form" not in client.get("/login").text
-    answer = client.post("/login", data={"user": "admin", "password": "correct horse"})
-    assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit_grafana.conftest import PROMETHEUS, Provisioning
-from toolchain.kit.grafana.grafana_double.datasources import load_datasources
-from toolchain.kit.grafana.grafana_double.settings import Settings, SettingsError, read_settings
+from tests.support.grafana import PROMETHEUS, Provisioning
+from toolchain.kit.grafana.grafana_double.settings import SettingsError, read_settings
 from toolchain.kit.grafana.grafana_double.yamlfiles import ProvisioningError, expand
 
 
@@ -29,11 +28,6 @@ def test_settings_come_from_grafana_s_variables_and_the_password_from_a_file(tmp
     assert (settings.admin_user, settings.admin_password) == ("boss", "s3cret")
     assert (settings.anonymous, settings.sign_up, settings.port) == (True, False, 3100)
     assert settings.root_url == "https://monitoring.example.com"
-
-
-def test_without_variables_the_settings_are_grafana_s_defaults() -> None:
-    assert read_settings({}) == Settings()
-    assert (Settings().admin_user, Settings().port) == ("admin", 3000)
 
 
 def test_a_variable_and_its_file_at_once_are_refused(tmp_path: Path) -> None:
@@ -58,27 +52,6 @@ def test_variables_and_files_are_expanded_as_grafana_does(tmp_path: Path) -> Non
     }
 
 
-def test_a_data_source_is_loaded_with_its_settings(provisioning: Provisioning) -> None:
-    provisioning.data_sources(
-        PROMETHEUS | {"jsonData": {"httpMethod": "POST", "timeInterval": "15s"}},
-        {"name": "Loki", "type": "loki", "uid": "loki", "url": "http://loki:3100/", "secureJsonData": {"x": "hidden"}},
-    )
-    sources, problems = load_datasources(provisioning.root / "datasources")
-    assert not problems
-    assert [(source.uid, source.url, source.is_default) for source in sources] == [
-        ("prometheus", "http://prometheus:9090", True),
-        ("loki", "http://loki:3100", False),
-    ]
-    assert sources[0].json_data["timeInterval"] == "15s"
-    assert "hidden" not in repr(sources)
-
-
-def test_a_missing_uid_is_derived_from_the_name_as_grafana_does(provisioning: Provisioning) -> None:
-    provisioning.data_sources({"name": "Prometheus", "type": "prometheus", "url": "http://p:9090"})
-    # The uid that Grafana gives the name "Prometheus", seen in countless exported dashboards.
-    assert provisioning.library().data_sources[0].uid == "PBFA97CFB590B2093"
-
-
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
@@ -100,12 +73,6 @@ def test_data_sources_that_grafana_does_not_start_with_are_refused(
         provisioning.library()
 
 
-def test_two_defaults_in_two_files_are_refused_too(provisioning: Provisioning) -> None:
-    provisioning.data_sources(PROMETHEUS | {"name": "B", "uid": "b"}, file="b.yml")
-    with pytest.raises(ProvisioningError, match="Only one datasource per organization"):
-        provisioning.library()
-
-
 @pytest.mark.parametrize("folder", ["datasources", "dashboards"])
 @pytest.mark.parametrize(
     ("text", "message"),
@@ -120,13 +87,6 @@ def test_broken_yaml_is_refused(provisioning: Provisioning, folder: str, text: s
     (provisioning.root / folder / "broken.yaml").write_text(text)
     with pytest.raises(ProvisioningError, match=message):
         provisioning.library()
-
-
-def test_the_same_name_twice_is_kept_once_with_a_complaint(provisioning: Provisioning) -> None:
-    provisioning.data_sources(PROMETHEUS, PROMETHEUS | {"url": "http://other:9090"})
-    library = provisioning.library()
-    assert [source.url for source in library.data_sources] == ["http://other:9090"]
-    assert any("provisioned twice" in problem for problem in library.problems)
 
 
 @pytest.mark.parametrize(
@@ -173,21 +133,6 @@ def test_a_dashboard_that_grafana_refuses_is_left_out_and_the_others_load(
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
-def test_folders_below_the_path_are_read_and_hidden_ones_are_not(provisioning: Provisioning) -> None:
-    path = {"path": str(provisioning.boards), "foldersFromFilesStructure": True}
-    provisioning.providers({"name": "dockyard", "options": path})
-    provisioning.board("top.json", {"title": "Top"})
-    provisioning.board("Hosts/disk.json", {"title": "Disk"})
-    provisioning.board("..2026/old.json", {"title": "Old"})
-    boards = provisioning.library().dashboards.values()
-    assert {(board.title, board.folder) for board in boards} == {("Top", ""), ("Disk", "Hosts")}
-
-
-def test_a_missing_folder_of_dashboards_is_complained_about(provisioning: Provisioning) -> None:
-    provisioning.providers({"name": "dockyard", "options": {"path": "/nowhere"}})
-    assert provisioning.library().problems == ["Cannot read directory (path /nowhere, provider dockyard)"]
-
-
 @pytest.mark.parametrize(
     ("panel", "complaint"),
     [
@@ -222,12 +167,3 @@ def test_the_stack_s_own_dashboards_load_without_a_complaint(provisioning: Provi
     library = provisioning.library()
     assert overview in library.dashboards
     assert library.problems == []
-
-
-def test_a_new_look_at_the_disk_finds_what_came_and_what_went(provisioning: Provisioning) -> None:
-    provisioning.board("a.json", {"uid": "a", "title": "A"})
-    library = provisioning.library()
-    (provisioning.boards / "a.json").unlink()
-    provisioning.board("b.json", {"uid": "b", "title": "B"})
-    library.look_at_dashboards()
-    assert list(library.dashboards) == ["b"]

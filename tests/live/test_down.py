@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.checkout import Checkout
-from tests.support.stack import SMALL_PRODUCT, STORE_PRODUCT, Stack, small_stack
+from tests.support.stack import STORE_PRODUCT, Stack, small_stack
 
 PRODUCT = STORE_PRODUCT.replace("needs: [postgres]", "needs: [postgres, redis]") + "redis: {{maxmemory: 16MB}}\n"
 NAMES = (
@@ -117,15 +117,3 @@ def test_down_with_volumes_leaves_nothing_once_it_is_confirmed(lake: Stack) -> N
     assert lake.everything == set()
     assert others(lake) == before
     assert unlabelled(lake) == {"of-somebody-else"}
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(4 * 3600)
-def test_down_beside_health_checks_succeeds_100_times(checkout: Checkout) -> None:
-    # An engine has refused to remove a network that "has active endpoints" while a health check was starting.
-    with small_stack(checkout, "pond", SMALL_PRODUCT) as pond:
-        for number in range(100):
-            pond.restore()
-            gone = pond.down(*ALL)
-            assert gone.code == 0, f"number {number}: {gone.output}"
-            assert pond.everything == set()

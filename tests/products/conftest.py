@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,11 @@ from tests.support.quick import QUICK, configure
 from tests.support.stack import Stack
 
 EVERY_MINUTE = "{image: demo, schedule: '* * * * *', needs: [postgres], command: [demo, migrate]}"
-WITHOUT_LOGS = {"dockyard:monitoring": {"logs": {"enabled": False}}}
+PRODUCTS = ("dating-app", "tumulte", "pivotal-flow", "love-parser")
+
+NOBODY = {"nowhere": {"type": "webhook", "url": "nowhere-url", "environments": ["development"], "alerts": ["HostDown"]}}
+"""Without any receiver Alertmanager counts no notifications, and their panels are empty."""
+
 GUESTBOOK_FILES = ("products/guestbook.yaml", "Pulumi.guestbook.yaml")
 
 
@@ -44,7 +49,7 @@ def bridge(checkout: Checkout) -> str:
 def love_parser(checkout: Checkout) -> Stack:
     """Love Parser's stack with quick intervals, up: logs, queues and figures of the business."""
     stack = Stack(checkout, "love-parser")
-    configure(stack, QUICK, WITHOUT_LOGS)
+    configure(stack, QUICK)
     stack.restore()
     return stack
 
@@ -58,7 +63,6 @@ def guestbook(checkout: Checkout) -> Stack:
     for name in GUESTBOOK_FILES:
         shutil.copy(SOURCE / "docs/examples" / name, checkout.folder / name)
     stack = Stack(checkout, "guestbook")
-    configure(stack, WITHOUT_LOGS)
     stack.restore()
     ledger = (
         "create table ledger (id int primary key, entry text);"
@@ -119,3 +123,36 @@ def first_up(checkout: Checkout, sink: Sink, secrets: dict[str, str]) -> FirstUp
 def tumulte(first_up: FirstUp) -> Stack:
     """Tumulte's dev stack with quick intervals and with everything that has a secret, up."""
     return first_up.stack
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Iterator[dict[str, Stack]]:
+    """Product → stack of all four products, as they are shipped, brought up at once on an engine of their own: soak."""
+    with disposable_checkout() as checkout:
+        stacks = {product: Stack(checkout, "dev" if product == "tumulte" else product) for product in PRODUCTS}
+        tumulte = stacks["tumulte"]
+        # With the health intervals of its document.
+        text = tumulte.stack_file.read_text()
+        tumulte.stack_file.write_text(text.replace("  dockyard:docker: {health_interval: 2s}\n", ""))
+        configure(tumulte, {"dockyard:alerts": {"receivers": NOBODY}})
+        set_secrets(tumulte, {"nowhere-url": "http://127.0.0.1:9"})
+        for stack in stacks.values():
+            # The images are there before two stacks want them at once.
+            ready = checkout.dockyard("setup", stack.name, limit=30 * MINUTES)
+            assert ready.code == 0, ready.output
+        with ThreadPoolExecutor(len(stacks)) as pool:
+            for _ in pool.map(Stack.restore, stacks.values()):
+                pass
+        yield stacks
+
+
+@pytest.fixture(
+    params=["quick tumulte", "quick love_parser", *(pytest.param(name, marks=pytest.mark.soak) for name in PRODUCTS)]
+)
+def product(request: pytest.FixtureRequest) -> Stack:
+    """The stack of each product: two of them with quick intervals; in the soak run all four as they are shipped."""
+    if request.param in PRODUCTS:
+        stack: Stack = request.getfixturevalue("shipped")[request.param]
+    else:
+        stack = request.getfixturevalue(request.param.removeprefix("quick "))
+    return stack

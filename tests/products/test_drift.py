@@ -83,7 +83,7 @@ def test_changes_of_running_parts_are_reported_and_repaired(guestbook: Stack) ->
     hands.container("exporters-postgres-exporter").stop()
     hands.container("monitoring-grafana").update(mem_limit="300m", memswap_limit="300m")
     hands.container("monitoring-grafana").rename("somebody-elses")
-    hands.container("logs-loki").update(restart_policy={"Name": "on-failure", "MaximumRetryCount": 3})
+    hands.container("logs-victorialogs").update(restart_policy={"Name": "on-failure", "MaximumRetryCount": 3})
     hands.container("exporters-cadvisor").update(cpuset_cpus="0", cpu_shares=512)
     api._post_json(api._url("/containers/{0}/update", hands.container("edge-traefik").id), {"NanoCpus": 250_000_000})
     api._post_json(api._url("/containers/{0}/update", hands.container("app-postgres").id), {"PidsLimit": 200})
@@ -122,7 +122,7 @@ def test_changes_of_running_parts_are_reported_and_repaired(guestbook: Stack) ->
             ("container monitoring-grafana", "memory"),
             ("container monitoring-grafana", "memory_swap"),
             ("container monitoring-grafana", "name"),
-            ("container logs-loki", "restart"),
+            ("container logs-victorialogs", "restart"),
             ("container exporters-cadvisor", "cpu_set"),
             ("container exporters-cadvisor", "cpu_shares"),
             ("container edge-traefik", "cpus"),
@@ -221,7 +221,7 @@ def test_recreated_containers_are_reported_field_by_field_and_repaired(guestbook
             {"env.PORT", "env.API_KEY", "labels.dockyard.spec", "labels.owner"}
             | {f"health_check.{part}" for part in ("test", "interval", "timeout", "start_period")},
         ),
-        "logs-loki": (mounts_the_host, {"mounts./host-etc", "tmpfs./tmp", "read_only"}),
+        "logs-victorialogs": (mounts_the_host, {"mounts./host-etc", "tmpfs./tmp", "read_only"}),
         "exporters-blackbox-exporter": (becomes_root, {"user", "security_options", "capabilities.drop"}),
         "exporters-cadvisor": (takes_all_rights, {"privileged", "namespaces.pid", "security_options", "masked_paths"}),
         "alerts-alertmanager": (
@@ -257,10 +257,10 @@ def test_lost_networks_and_config_are_repaired_but_lost_data_is_not_replaced(gue
     for container in app.containers:
         app.disconnect(container, force=True)
     app.remove()
-    stopped = ["alerts-alertmanager", "alerts-config-writer", "logs-loki", "logs-loki-config-writer"]
+    stopped = ["alerts-alertmanager", "alerts-config-writer", "logs-vmalert", "logs-vmalert-config-writer"]
     for name in (*stopped, "monitoring-grafana"):
         hands.container(name).remove(force=True)
-    config, other = hands.named("logs-loki-config"), hands.named("alerts-config")
+    config, other = hands.named("logs-vmalert-config"), hands.named("alerts-config")
     lost = hands.named("monitoring-grafana-data")
     labels = hands.client.volumes.get(lost).attrs["Labels"]
     for volume in (config, other, lost):
@@ -272,10 +272,10 @@ def test_lost_networks_and_config_are_repaired_but_lost_data_is_not_replaced(gue
         assert finished.code == 1
         assert findings >= lost_data | {
             ("network app", "network"),
-            ("volume logs-loki-config", "volume"),
+            ("volume logs-vmalert-config", "volume"),
             ("volume alerts-config", "labels.dockyard.product"),
             ("container alerts-alertmanager", "state"),
-            ("container logs-loki-config-writer", "state"),
+            ("container logs-vmalert-config-writer", "state"),
             ("container app-web", f"networks.{app.name}"),
         }
         assert len(joined) >= 3

@@ -1,4 +1,4 @@
-"""Postgres is brought back to a moment: base backups and an archive of the log, switched on for a database with rows."""
+"""Postgres is brought back to a moment: base backups and an archive of the log, switched on over existing rows."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _ledger_is_restored(archived: Stack) -> None:
     """Put every row back that an earlier test changed or deleted."""
     sql(
         archived,
-        f"insert into ledger select n, md5(n::text) from generate_series(1, {ROWS}) n"
+        "insert into ledger select n, md5(n::text) from generate_series(1, 5000) n"
         " on conflict (id) do update set entry = excluded.entry",
     )
 

@@ -1,4 +1,8 @@
-"""Two products side by side on one engine: each healthy, as its document says, in nobody's way."""
+"""Products side by side on one engine: each healthy, as its document says, in nobody's way.
+
+Two of them with quick intervals; in the soak run all four as they are shipped. What only the other two have, the daily
+run tests elsewhere: secrets in variables in test_tunnel.py, a migration that fails in tests/live/test_failures.py.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,14 @@ import httpx
 import pytest
 
 from tests.seeds.inspection import unshown_figures
+from tests.support.panels import grafana_of
+from tests.support.quick import configure
 from tests.support.stack import Stack
+from tests.support.users import visit_by_name
+from tests.support.waiting import wait_until
 
 QUICK_CHECKS = re.compile(r"Healthcheck\.Interval|scrape_interval")
-"""Checks of figures that the quick settings of these stacks override; test_all_products.py has them."""
-
-
-@pytest.fixture(params=["tumulte", "love_parser"])
-def product(request: pytest.FixtureRequest) -> Stack:
-    """Each of the two."""
-    stack: Stack = request.getfixturevalue(request.param)
-    return stack
+"""Checks of figures that the quick settings of these stacks override; the soak run has them."""
 
 
 def test_every_container_is_healthy(product: Stack) -> None:
@@ -26,7 +27,9 @@ def test_every_container_is_healthy(product: Stack) -> None:
 
 
 def test_every_figure_of_its_seed_shows_in_its_containers(product: Stack) -> None:
-    assert unshown_figures(product.name, product.containers, product.offset, ignoring=QUICK_CHECKS) == []
+    quick = "rule_interval" in product.stack_file.read_text()
+    ignored = QUICK_CHECKS if quick else None
+    assert unshown_figures(product.name, product.containers, product.offset, ignoring=ignored) == []
 
 
 def test_a_preview_with_refresh_is_clean(product: Stack) -> None:
@@ -60,6 +63,25 @@ def test_love_parser_is_ready_and_works_off_its_queues(love_parser: Stack) -> No
     assert "love_parser_broadcasts_sent_total" in love_parser.get("backend", "/metrics").text
 
 
+def test_log_lines_are_found_in_grafana_by_product_environment_service_and_container(love_parser: Stack) -> None:
+    grafana, all_lines = grafana_of(love_parser), '{container=~".+"}'
+    writing = {
+        service
+        for service, container in love_parser.containers.items()
+        if container.attrs["State"]["Running"] and container.logs(tail=1)
+    }
+    assert {"backend", "postgres", "redis", "prometheus"} <= writing
+    wait_until(lambda: grafana.log_labels("service", all_lines) >= writing, "every service has lines in Grafana")
+    labels = ("product", "environment", "service", "container")
+    assert {label: grafana.log_labels(label, '{service="backend"}') for label in labels} == {
+        "product": {"love-parser"},
+        "environment": {"development"},
+        "service": {"backend"},
+        "container": {love_parser.container("backend").name},
+    }
+    assert grafana.log_labels("product", all_lines) == {"love-parser"}, "lines of the stacks beside it are theirs"
+
+
 def test_http_leads_to_https_and_only_a_declared_host_name_to_a_service(tumulte: Stack) -> None:
     """Prometheus has the host name, and a log-in before it."""
     host = {"Host": "prometheus.localhost"}
@@ -67,8 +89,64 @@ def test_http_leads_to_https_and_only_a_declared_host_name_to_a_service(tumulte:
     assert plain.status_code in (301, 308)
     port = f":{443 + tumulte.offset}" if tumulte.offset else ""
     assert plain.headers["location"] == f"https://prometheus.localhost{port}/"
-    # The certificate is self-signed: there is no authority for it here.
-    with httpx.Client(verify=False, timeout=10) as client:  # noqa: S501 - see above
-        secure = f"https://127.0.0.1:{443 + tumulte.offset}/"
-        assert client.get(secure, headers=host).status_code == 401
-        assert client.get(secure, headers={"Host": "somebody-else.localhost"}).status_code == 404
+    assert visit_by_name(tumulte, "/", "prometheus.localhost").status_code == 401
+    assert visit_by_name(tumulte, "/", "somebody-else.localhost").status_code == 404
+
+
+@pytest.mark.soak
+def test_pivotal_flow_has_secrets_in_variables_that_inspect_does_not_show(shipped: dict[str, Stack]) -> None:
+    pivotal_flow = shipped["pivotal-flow"]
+    assert pivotal_flow.get("backend", "/version").json()["secrets"] == ["JWT_SECRET"]
+    names = {entry.split("=")[0] for entry in pivotal_flow.container("backend").attrs["Config"]["Env"]}
+    assert not names & {"JWT_SECRET", "DATABASE_URL", "REDIS_URL", "DATABASE_PASSWORD", "REDIS_PASSWORD"}
+    poll = {"question": "Soup?", "options": ["yes", "no"]}
+    assert pivotal_flow.post("backend", "/polls", poll).status_code == 201
+    assert pivotal_flow.get("frontend", "/").status_code == 200
+
+
+@pytest.mark.soak
+def test_the_dating_app_leads_http_to_https_and_its_host_name_to_its_web_app(shipped: dict[str, Stack]) -> None:
+    dating_app = shipped["dating-app"]
+    host = {"Host": "dating-app.localhost"}
+    plain = httpx.get(f"http://127.0.0.1:{80 + dating_app.offset}/", headers=host, timeout=10)
+    assert plain.status_code in (301, 308)
+    port = f":{443 + dating_app.offset}" if dating_app.offset else ""
+    assert plain.headers["location"] == f"https://dating-app.localhost{port}/"
+    assert "Web app" in visit_by_name(dating_app, "/", "dating-app.localhost").text
+    assert visit_by_name(dating_app, "/", "somebody-else.localhost").status_code == 404
+    assert dating_app.get("webapp", "/").status_code == 200, "dev mode"
+
+
+@pytest.mark.soak
+def test_a_migration_job_that_fails_leaves_the_old_release_and_prints_its_last_lines(
+    shipped: dict[str, Stack],
+) -> None:
+    pivotal_flow = shipped["pivotal-flow"]
+    backend = pivotal_flow.container("backend").id
+    broken = {
+        "dockyard:services": {
+            "migrate": {"env": {"DEMO_MIGRATION_FAIL": "1"}},
+            "backend": {"env": {"RELEASE": "2"}},
+        }
+    }
+    before = pivotal_flow.stack_file.read_text()
+    configure(pivotal_flow, broken)
+    failed = pivotal_flow.up()
+    pivotal_flow.stack_file.write_text(before)
+    assert failed.code != 0
+    assert "the job pivotal-flow-app-migrate ended with exit code 1" in failed.output
+    assert "9999_asked_to_fail" in failed.output, "its own last words"
+    assert pivotal_flow.container("backend").id == backend
+    pivotal_flow.restore()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("product", ["dating-app", "tumulte", "pivotal-flow", "love-parser"])
+def test_down_leaves_nothing_of_a_product_and_all_of_the_others(product: str, shipped: dict[str, Stack]) -> None:
+    stack = shipped[product]
+    others = {name: other.everything for name, other in shipped.items() if name != product}
+    removed = stack.down("--volumes", "--yes")
+    assert removed.code == 0, removed.output
+    assert stack.everything == set()
+    assert {name: shipped[name].everything for name in others} == others
+    stack.restore()

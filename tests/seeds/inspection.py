@@ -93,12 +93,16 @@ def _number(text: str) -> int | None:
     return int(text) if text.isdigit() else None
 
 
+def _is_of_loki(row: Row, containers: Mapping[str, Any]) -> bool:
+    return "loki" in row.path and "loki" not in containers
+
+
 def unshown_figures(
     stack: str, containers: Mapping[str, Any], offset: int, *, ignoring: re.Pattern[str] | None = None
 ) -> list[str]:
     """Return the rows of docs/seeds.md about a stack that its containers do not show.
 
-    Checks that match `ignoring` are left out.
+    Checks that match `ignoring` are left out, and figures of Loki where another store runs in its place.
     """
 
     def is_shown(row: Row) -> bool:
@@ -111,4 +115,8 @@ def unshown_figures(
         except (KeyError, NotFound):
             return False
 
-    return [f"{row}: {row.container}: {row.checks}" for row in rows() if row.stack == stack and not is_shown(row)]
+    return [
+        f"{row}: {row.container}: {row.checks}"
+        for row in rows()
+        if row.stack == stack and not is_shown(row) and not _is_of_loki(row, containers)
+    ]

@@ -91,52 +91,49 @@ def test_a_second_checkout_takes_the_download_from_the_cache(cli: Cli, offered: 
     assert offered.archives_asked() == [SDK]
 
 
-def test_a_wrong_checksum_is_refused_with_a_clear_word(cli: Cli, site: DownloadSite) -> None:
+def tamper(site: DownloadSite) -> None:
     site.offer(SDK, archive({"pulumi/pulumi": says("tampered")}), LISTING, checksum="a" * 64)
-    cli.ensure()
-    assert cli.run() == "built pulumi"
-    assert "sent a file whose checksum is wrong: building the engine from its Go modules instead" in cli.words
-    assert not (cli.work.cache / NAME).exists()
 
 
-def test_a_file_without_a_listed_checksum_is_not_used(cli: Cli, site: DownloadSite) -> None:
-    site.offer(SDK, archive({"pulumi/pulumi": says("unlisted")}), LISTING)
+def unlist(site: DownloadSite) -> None:
     site.files[LISTING] = b"nothing of use\n"
-    cli.ensure()
-    assert cli.run() == "built pulumi"
-    assert "lists no checksum" in cli.words
-    assert site.archives_asked() == []
 
 
-@pytest.mark.parametrize("path", [SDK, LISTING])
-@pytest.mark.parametrize("status", [403, 404, 503])
-def test_a_refusing_site_falls_back_to_the_build_and_says_what_it_answered(
-    cli: Cli, offered: DownloadSite, path: str, status: int
-) -> None:
-    offered.trouble[path] = status
-    cli.ensure()
-    assert cli.run() == "built pulumi"
-    assert f"answered {status}: building the engine from its Go modules instead (about 3 minutes)" in cli.words
-    assert offered.asked.count(path) == (2 if status == 503 else 1), "only a server in trouble is asked twice"
+def answers(path: str, trouble: int | str) -> Callable[[DownloadSite], None]:
+    return lambda site: site.trouble.update({path: trouble})
 
 
-def test_a_broken_off_download_is_tried_twice_and_never_used(cli: Cli, offered: DownloadSite) -> None:
-    offered.trouble[SDK] = "break"
-    cli.ensure()
-    assert cli.run() == "built pulumi"
-    assert "broke off after" in cli.words
-    assert offered.archives_asked() == [SDK, SDK]
-    assert [entry.name for entry in cli.work.cache.iterdir() if entry.name.startswith((NAME, ".new"))] == []
-
-
-def test_a_hanging_site_is_given_up_with_a_clear_word(
-    cli: Cli, offered: DownloadSite, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("spoil", "said", "downloads_asked"),
+    [
+        (tamper, "sent a file whose checksum is wrong", 1),
+        (unlist, "lists no checksum", 0),
+        (answers(SDK, 403), "answered 403", 1),
+        (answers(SDK, 404), "answered 404", 1),
+        (answers(LISTING, 404), "answered 404", 0),
+        # Only a server in trouble and a transfer that broke are asked twice.
+        (answers(SDK, 503), "answered 503", 2),
+        (answers(SDK, "break"), "broke off after", 2),
+        (answers(SDK, "hang"), "sent nothing for 0.3 s", 1),
+    ],
+    ids=["tampered", "unlisted", "403", "404", "no list", "503", "broken off", "hanging"],
+)
+def test_a_download_that_cannot_be_had_whole_gives_way_to_a_build(
+    cli: Cli,
+    offered: DownloadSite,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[DownloadSite], None],
+    said: str,
+    downloads_asked: int,
 ) -> None:
     monkeypatch.setattr(downloads, "STALL_SECONDS", 0.3)
-    offered.trouble[SDK] = "hang"
+    spoil(offered)
     cli.ensure()
     assert cli.run() == "built pulumi"
-    assert "sent nothing for 0.3 s: building the engine" in cli.words
+    assert said in cli.words
+    assert ": building the engine from its Go modules instead (about 3 minutes)" in cli.words
+    assert offered.archives_asked() == [SDK] * downloads_asked
+    assert [entry.name for entry in cli.work.cache.iterdir() if entry.name.startswith((NAME, ".new"))] == []
 
 
 def test_a_network_that_swallows_everything_costs_one_short_wait_for_all_sites(

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.sink.channels import CHANNELS, JSON, Answer, Refusal, Request, texts
 from tests.sink.mail import Mail, MailServer
+from tests.support.waiting import wait_until
 
 PATHS = {
     "discord": "/api/webhooks/1234567890/token",
@@ -96,19 +97,19 @@ class Sink:
         return [one for one in list(self.attempts) if one.status >= 400 and one.receiver not in self.faults]
 
     def wait(
-        self, receiver: str, seconds: float, *, count: int = 1, has: Callable[[Message], bool] = lambda _: True
+        self, receiver: str, seconds: float = 60, *, count: int = 1, has: Callable[[Message], bool] = lambda _: True
     ) -> list[Message]:
         """Return what a receiver was told as soon as so many messages are there. Raises AssertionError after that."""
-        until = time.monotonic() + seconds
-        while True:
-            found = [one for one in self.told(receiver) if has(one)]
-            if len(found) >= count:
-                return found
-            if time.monotonic() > until:
-                tried = [(round(one.at - until + seconds, 1), one.status, one.answer) for one in self.attempts[-20:]]
-                got = [one.text[:300] for one in self.told(receiver)]
-                raise AssertionError(f"{receiver}: not {count} messages in {seconds} s, but {got}; attempts: {tried}")
-            time.sleep(0.05)
+
+        def enough() -> list[Message]:
+            messages = [message for message in self.told(receiver) if has(message)]
+            return messages if len(messages) >= count else []
+
+        def details() -> str:
+            texts_of = [message.text[:300] for message in self.told(receiver)]
+            return f"it was told {texts_of}; attempts: {self.attempts[-20:]}"
+
+        return wait_until(enough, f"{receiver} has {count} messages", seconds, details=details)
 
     def take(self, receiver: str, kind: str, request: Request) -> Answer | None:
         """Answer one request; None is no answer at all."""

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import docker
 
+from tests.support.engine import engine_of, watched
+
 SOURCE = Path(__file__).resolve().parents[2]
 """The checkout that the tests run from."""
 
@@ -125,12 +127,13 @@ def copy_checkout(folder: Path) -> Checkout:
 def disposable_checkout() -> Iterator[Checkout]:
     """Yield a copy of the tree; at the end its engine and its folder are removed, with every stack that is left.
 
-    For a session fixture: no test needs a `down` to clean up.
+    A test fails when the checkout's engine hangs. For a session fixture: no test needs a `down` to clean up.
     """
     folder = Path(tempfile.mkdtemp(prefix="dockyard-checkout-"))
     checkout = copy_checkout(folder)
     try:
-        yield checkout
+        with watched(engine_of(folder)):
+            yield checkout
     finally:
         stopped = checkout.dockyard("stop")
         shutil.rmtree(folder)

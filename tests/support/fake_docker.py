@@ -104,13 +104,8 @@ class FakeDocker(docker.DockerClient):
 
     def add_volume(self, name: str, *, labels: Mapping[str, str] | None = None, size: int = -1) -> None:
         """Put a volume on the engine; `size` in bytes."""
-        usage = {"Size": size, "RefCount": 0}
-        self.api.known_volumes[name] = {
-            "Name": name,
-            "Driver": "local",
-            "Labels": dict(labels or {}),
-            "UsageData": usage,
-        }
+        self.api.known_volumes[name] = {"Name": name, "Driver": "local", "Labels": dict(labels or {})}
+        self.api.volume_sizes[name] = size
 
     def add_image(self, identity: str, names: Sequence[str], *, created: str = CREATED, size: int = 2_000_000) -> None:
         """Put an image on the engine; `names` are tags, and references by digest."""
@@ -152,6 +147,7 @@ class FakeApi:
         self.known_networks: dict[str, Values] = {}
         self.known_volumes: dict[str, Values] = {}
         self.known_images: dict[str, Values] = {}
+        self.volume_sizes: dict[str, int] = {}
         self.lost_endpoints: dict[str, Values] = defaultdict(dict)
         self.build_cache: list[Values] = []
         self.printed: dict[str, bytes] = {}
@@ -171,7 +167,11 @@ class FakeApi:
         return {"DefaultRuntime": "runc", "SwapLimit": True, "NCPU": 4, "MemTotal": 8 << 30}
 
     def df(self) -> Values:
-        return {"Volumes": list(self.known_volumes.values()), "BuildCache": self.build_cache}
+        volumes = [
+            {**attrs, "UsageData": {"Size": self.volume_sizes[name], "RefCount": 0}}
+            for name, attrs in self.known_volumes.items()
+        ]
+        return {"Volumes": volumes, "BuildCache": self.build_cache}
 
     def prune_builds(self, filters: Values) -> Values:
         self.changes.append(("prune builds", filters))

@@ -1,14 +1,8 @@
-"""Every metric, label and label value that rules and panels name: what of it a running Prometheus does not have.
-
-    python -m tests.support.metric_names http://127.0.0.1:9090
-
-prints what is missing.
-"""
+"""Every metric, label and label value that rules and panels name: what of it a running Prometheus does not have."""
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,17 +162,3 @@ def named_in_rules(files: Mapping[str, str]) -> dict[str, str]:
         for group in yaml.safe_load(text)["groups"]
         for rule in group["rules"]
     }
-
-
-def main() -> int:
-    """Print what the rules name and the Prometheus does not have; return how much it is."""
-    from settings.alert_rules import rule_files  # noqa: PLC0415 - only the program needs the rules
-
-    gone = missing([Prometheus(url) for url in sys.argv[2:]], named_in_rules(rule_files(sys.argv[1])))
-    for what, where in gone.items():
-        print(f"{what}  ({where})")  # noqa: T201 - for a person
-    return len(gone)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

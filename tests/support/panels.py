@@ -1,32 +1,27 @@
-"""Every panel and every variable of every dashboard, asked as Grafana would ask: through its data sources.
-
-    python -m tests.support.panels http://127.0.0.1:3001 PASSWORD
-
-prints every query without data.
-"""
+"""Every panel and every variable of every dashboard, asked as Grafana would ask: through its data sources."""
 
 from __future__ import annotations
 
 import re
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import yaml
 
+from settings.units import parse_duration
 from tests.support.stack import Stack
 
 EMPTY = yaml.safe_load((Path(__file__).parent / "empty_panels.yaml").read_text())
 """Board → panel → why it may show nothing."""
 
-LOGS_TYPE, LOGSQL_TYPE = "loki", "victoriametrics-logs-datasource"
-"""The types of the data sources of logs."""
+VICTORIALOGS = "victoriametrics-logs-datasource"
+"""The type of VictoriaLogs' data source."""
 
 HOUR = 3600
 STEP = 15
@@ -46,8 +41,11 @@ class Query:
     source: str
     """The uid of its data source."""
 
-    kind: str
-    """`variable`, `instant`, `range`, `logs`, or `logsql-` and the type of a query of VictoriaLogs."""
+    kind: Literal["label values", "field values", "instant", "range", "LogQL", "lines", "stats"]
+    """How the data source is asked; the last two are VictoriaLogs'."""
+
+    step: int = 15
+    """Seconds between two points of a range."""
 
     @property
     def is_promql(self) -> bool:
@@ -90,10 +88,23 @@ class Grafana:
         return [self._get(f"/api/dashboards/uid/{one['uid']}")["dashboard"] for one in found]
 
     @cached_property
+    def sources(self) -> dict[str, str]:
+        """Type of each data source → its uid."""
+        return {source["type"]: source["uid"] for source in self._get("/api/datasources")}
+
+    @property
     def prometheus(self) -> str:
         """Uid of its Prometheus data source."""
-        (found,) = [one["uid"] for one in self._get("/api/datasources") if one["type"] == "prometheus"]
-        return str(found)
+        return self.sources["prometheus"]
+
+    def log_labels(self, label: str, lines: str) -> set[str]:
+        """Return the values of a label of log lines. `lines` is a selector like `{service="backend"}`."""
+        if loki := self.sources.get("loki"):
+            values = self.ask(loki, f"/loki/api/v1/label/{label}/values", query=lines, since="24h")
+            return set(values.get("data") or [])
+        asked = {"query": lines, "field": label, "start": int(time.time()) - 24 * HOUR}
+        values = self.ask(self.sources[VICTORIALOGS], "/select/logsql/field_values", **asked)
+        return {one["value"] for one in values["values"] or []}
 
     def ask(self, uid: str, path: str, **params: Any) -> dict[str, Any]:
         """Ask a data source; return its answer, an error included."""
@@ -103,16 +114,12 @@ class Grafana:
         except ValueError:
             return {"status": "error", "error": f"{response.status_code}: {response.text[:200]}"}
 
-    def ask_logsql(self, uid: str, path: str, **params: Any) -> dict[str, Any]:
-        """Ask a VictoriaLogs; return its answer in the form of Prometheus, an error included."""
-        response = self._client.get(f"/api/datasources/proxy/uid/{uid}/select/logsql{path}", params=params)
+    def ask_lines(self, uid: str, **params: Any) -> Answer:
+        """Ask a VictoriaLogs data source for lines, which come as one JSON object each."""
+        response = self._client.get(f"/api/datasources/proxy/uid/{uid}/select/logsql/query", params=params)
         if response.is_error:
-            return {"status": "error", "error": f"{response.status_code}: {response.text[:200]}"}
-        if path != "/query":
-            return dict(response.json())
-        # A line of JSON for each log line.
-        lines = [{"values": [[0, line]]} for line in response.text.splitlines() if line.strip()]
-        return {"status": "success", "data": {"resultType": "streams", "result": lines}}
+            return Answer(error=f"{response.status_code}: {response.text[:200]}")
+        return Answer(len(response.text.splitlines()))
 
     def _get(self, path: str, **params: Any) -> Any:
         response = self._client.get(path, params=params)
@@ -142,17 +149,26 @@ def _queries_of_board(board: Mapping[str, Any]) -> Iterator[Query]:
 
     for variable in variables:
         if variable["type"] == "query":
-            query = variable["query"]["query"] if isinstance(variable["query"], dict) else variable["query"]
-            text, title = interpolated(query, values), f"${variable['name']}"
-            kind = "logsql-variable" if variable["datasource"]["type"] == LOGSQL_TYPE else "variable"
-            yield Query(board["uid"], title, text, uid(variable["datasource"]), kind)
+            source, query, title = uid(variable["datasource"]), variable["query"], f"${variable['name']}"
+            if isinstance(query, dict) and query.get("type") == "fieldValue":
+                text = interpolated(query["query"], values)
+                yield Query(board["uid"], title, f"{query['field']} of {text}", source, "field values")
+            else:
+                text = interpolated(query["query"] if isinstance(query, dict) else query, values)
+                yield Query(board["uid"], title, text, source, "label values")
     for panel in board["panels"]:
         for target in panel.get("targets", []):
             text, source = interpolated(target["expr"], values), uid(panel["datasource"])
-            metrics = "instant" if target.get("instant") else "range"
-            kinds = {LOGS_TYPE: "logs", LOGSQL_TYPE: f"logsql-{target.get('queryType')}"}
-            kind = kinds.get(panel["datasource"]["type"], metrics)
-            yield Query(board["uid"], panel["title"], text, source, kind)
+            step = parse_duration(target["step"]) if target.get("step") else STEP
+            yield Query(board["uid"], panel["title"], text, source, _kind(panel["datasource"]["type"], target), step)
+
+
+def _kind(source: str, target: Mapping[str, Any]) -> Any:
+    if source == VICTORIALOGS:
+        return "stats" if target["queryType"] == "statsRange" else "lines"
+    if source == "loki":
+        return "LogQL"
+    return "instant" if target.get("instant") else "range"
 
 
 def interpolated(text: str, values: Mapping[str, str]) -> str:
@@ -164,37 +180,39 @@ def interpolated(text: str, values: Mapping[str, str]) -> str:
 def ask(grafana: Grafana, query: Query) -> Answer:
     """Ask one query over the last hour."""
     now = int(time.time())
-    if query.kind == "variable":
-        return _ask_variable(grafana, query, now)
-    if query.kind == "logs":
-        span = {"start": (now - HOUR) * 10**9, "end": now * 10**9, "step": STEP, "limit": 20}
-        answer = grafana.ask(query.source, "/loki/api/v1/query_range", query=query.expr, **span)
-    elif query.kind == "logsql-variable":
-        values = grafana.ask_logsql(query.source, "/field_values", query=f"_time:1h {query.expr}", field="service")
-        return Answer(len(values.get("values") or []), values.get("error", ""))
-    elif query.kind.startswith("logsql"):
-        path = {"logsql-instant": "/query", "logsql-statsRange": "/stats_query_range"}[query.kind]
-        span = {"start": now - HOUR, "end": now, "step": f"{STEP}s", "limit": 20}
-        answer = grafana.ask_logsql(query.source, path, query=query.expr, **span)
+    span = {"start": now - HOUR, "end": now}
+    if query.kind == "label values":
+        return _ask_label_values(grafana, query, span)
+    if query.kind == "field values":
+        field, _, lines = query.expr.partition(" of ")
+        answer = grafana.ask(query.source, "/select/logsql/field_values", query=lines, field=field, **span)
+        return Answer(len(answer.get("values") or []), answer.get("error", ""))
+    if query.kind == "lines":
+        return grafana.ask_lines(query.source, query=query.expr, limit=20, **span)
+    if query.kind == "stats":
+        path = "/select/logsql/stats_query_range"
+        answer = grafana.ask(query.source, path, query=query.expr, step=f"{query.step}s", **span)
+    elif query.kind == "LogQL":
+        loki = {"start": (now - HOUR) * 10**9, "end": now * 10**9, "step": STEP, "limit": 20}
+        answer = grafana.ask(query.source, "/loki/api/v1/query_range", query=query.expr, **loki)
     elif query.kind == "instant":
         answer = grafana.ask(query.source, "/api/v1/query", query=query.expr, time=now)
     else:
-        span = {"start": now - HOUR, "end": now, "step": STEP}
-        answer = grafana.ask(query.source, "/api/v1/query_range", query=query.expr, **span)
+        answer = grafana.ask(query.source, "/api/v1/query_range", query=query.expr, step=STEP, **span)
     if answer.get("status") != "success":
         return Answer(error=answer.get("error", "") or str(answer)[:200])
     lines = answer["data"]["resultType"] == "streams"
     return Answer(sum(1 for series in answer["data"]["result"] if _has_number(series, lines)))
 
 
-def _ask_variable(grafana: Grafana, query: Query, now: int) -> Answer:
+def _ask_label_values(grafana: Grafana, query: Query, span: Mapping[str, int]) -> Answer:
     label_values = re.fullmatch(r"label_values\((?:(?P<metric>.+), ?)?(?P<label>\w+)\)", query.expr, re.DOTALL)
     if not label_values:
         return Answer(error="not a query that this check knows")
     label, match = label_values["label"], {"match[]": label_values["metric"]} if label_values["metric"] else {}
-    answer = grafana.ask(query.source, f"/api/v1/label/{label}/values", start=now - HOUR, end=now, **match)
+    answer = grafana.ask(query.source, f"/api/v1/label/{label}/values", **span, **match)
     if answer.get("error") and "loki" in query.source:
-        answer = grafana.ask(query.source, f"/loki/api/v1/label/{label}/values", start=(now - HOUR) * 10**9)
+        answer = grafana.ask(query.source, f"/loki/api/v1/label/{label}/values", start=span["start"] * 10**9)
     return Answer(len(answer.get("data") or []), answer.get("error", ""))
 
 
@@ -228,19 +246,3 @@ def empty_queries(answers: Mapping[Query, Answer]) -> list[Query]:
     """Return the queries of panels without any data, but for panels that may be empty."""
     full = {(query.board, query.panel) for query, answer in answers.items() if answer.series}
     return [query for query in answers if (query.board, query.panel) not in full and not query.may_be_empty]
-
-
-def main() -> int:
-    """Print every query that shows nothing or fails; return how many of them have no excuse."""
-    grafana = Grafana(sys.argv[1], sys.argv[2])
-    answers = {query: ask(grafana, query) for query in queries_of(grafana)}
-    bad = [q for q, answer in answers.items() if answer.error or (not answer.series and not q.may_be_empty)]
-    for query in bad:
-        print(f"{query}\n    {answers[query].error or 'no data'}")  # noqa: T201 - for a person
-    full = sum(bool(answer.series) for answer in answers.values())
-    print(f"{len(answers)} queries, {full} with data, {len(bad)} bad")  # noqa: T201 - likewise
-    return len(bad)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import httpx
 
 from tests.support.checkout import SOURCE
 from tests.support.stack import Stack
@@ -15,7 +18,14 @@ LONGEST_SECONDS = 900
 
 @contextmanager
 def users_of(stack: Stack) -> Iterator[None]:
-    """Send requests to a stack's backend, and to its frontend where it has one: mistakes, failures and slow jobs too."""
+    """Send requests to a stack's backend and frontend, if it has one: mistakes, failures and slow jobs too.
+
+    The dating app, which has no backend, is visited by its host name.
+    """
+    if "backend" not in stack.urls:
+        with _visitors(stack):
+            yield
+        return
     pages = ["--frontend", stack.urls["frontend"]] if "frontend" in stack.urls else []
     command = [sys.executable, "-m", "demo", "drive", "--backend", stack.urls["backend"], *pages]
     with subprocess.Popen(
@@ -26,3 +36,27 @@ def users_of(stack: Stack) -> Iterator[None]:
             assert process.poll() is None, f"the users ended early, with exit code {process.returncode}"
         finally:
             process.terminate()
+
+
+@contextmanager
+def _visitors(stack: Stack) -> Iterator[None]:
+    over = threading.Event()
+
+    def visit() -> None:
+        while not over.wait(1):
+            for path in ("/", "/nothing-here"):
+                visit_by_name(stack, path, f"{stack.name}.localhost")
+
+    thread = threading.Thread(target=visit)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def visit_by_name(stack: Stack, path: str, host: str) -> httpx.Response:
+    """Fetch a path from the stack's edge proxy over HTTPS. The certificate may be self-signed."""
+    address = f"https://127.0.0.1:{443 + stack.offset}{path}"
+    return httpx.get(address, headers={"Host": host}, verify=False, timeout=10)  # noqa: S501 - see above

@@ -1,5 +1,6 @@
 """`alert-test` and `amtool`: their receivers and containers, and their errors where there are none."""
 
+import functools
 import getpass
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from tests.support.states import container
 from toolchain.progress import SetupError
 
 
+@functools.cache
 def settings_of(environment: str = "production", **alerts):
     values = {"product": "products/tumulte.yaml", "environment": environment, "alerts": alerts}
     values["preview_without_secrets"] = True

@@ -23,8 +23,7 @@ def test_an_external_postgres_keeps_the_name_of_its_secret(shop):
 
 
 def test_parts_alone_name_an_external_postgres_too(shop):
-    parts = "POSTGRES_HOST=db.example\nPOSTGRES_USER=app\nPOSTGRES_PASSWORD=p@ss/word\nPOSTGRES_DB=shop\n"
-    answers = shop.take(parts)
+    answers = shop.take("POSTGRES_HOST=db.example\nPOSTGRES_USER=app\nPOSTGRES_PASSWORD=p@ss/word\nPOSTGRES_DB=shop\n")
     assert shop.secrets == {"postgres-dsn": "postgresql://app:p%40ss%2Fword@db.example:5432/shop"}
     assert answers["POSTGRES_PASSWORD"] == "already so: part of what POSTGRES_HOST says"
 

@@ -13,7 +13,6 @@ from docker.errors import APIError, NotFound
 from components import dumps
 from components.connection import Connection
 from components.dumps import Dumps
-from components.metrics_files import metrics_folder
 from ops.events import Outcome
 from ops.history import short_name
 from ops.metrics_file import archive, exposition, tell_deploy
@@ -26,44 +25,13 @@ from tests.unit.world import build
 STORE = Connection({"DATABASE_HOST": "postgres", "DATABASE_USER": "shop", "DATABASE_NAME": "shop"}, {}, None)
 
 
-class TestFolder:
-    @pytest.fixture
-    def world(self, make_context):
-        def program():
-            context = make_context()
-            folder = metrics_folder("shop-metrics", "busybox:1", context)
-            dumped = Dumps(
-                "app-postgres", STORE, image="postgres:17", context=make_context(metrics=folder), parent=None
-            )
-            dumped.before("api", "registry/api:1", frozen=False)
+def test_a_database_is_dumped_without_a_folder_for_metrics_too(make_context):
+    def program():
+        made = Dumps("app-postgres", STORE, image="postgres:17", context=make_context(), parent=None)
+        made.before("api", "registry/api:1", frozen=False)
 
-        return build(program)
-
-    def test_the_folder_is_opened_to_all_by_its_owner_and_nothing_more(self, world):
-        writer = world["shop-metrics-writer"]
-        assert writer.inputs["command"] == ["chmod 1777 /metrics/written"]
-        assert writer.inputs["user"] == "0:0"
-        assert writer.inputs["readOnly"] is True
-        assert writer.inputs["capabilities"] == {"drops": ["ALL"]}
-        assert not writer.files
-
-    def test_the_folder_goes_with_the_stack(self, world):
-        assert world["shop-metrics"].label("dockyard.volume") == "config"
-        assert not world["shop-metrics"].protect
-
-    def test_a_dump_writes_into_the_folder_once_it_is_open(self, world):
-        dump = world["app-postgres-dump-before-api"]
-        (mount,) = [one for one in dump.inputs["mounts"] if one["target"] == "/metrics/written"]
-        assert mount["readOnly"] is False
-        assert "shop-metrics-writer" in dump.waits_for
-
-    def test_a_database_is_dumped_without_a_folder_too(self, make_context):
-        def program():
-            made = Dumps("app-postgres", STORE, image="postgres:17", context=make_context(), parent=None)
-            made.before("api", "registry/api:1", frozen=False)
-
-        mounts = build(program)["app-postgres-dump-before-api"].inputs["mounts"]
-        assert [one["target"] for one in mounts] == ["/var/lib/postgresql/data"]
+    mounts = build(program)["app-postgres-dump-before-api"].inputs["mounts"]
+    assert [mount["target"] for mount in mounts] == ["/var/lib/postgresql/data"]
 
 
 @pytest.mark.parametrize("shell", shells().values(), ids=shells())

@@ -27,34 +27,25 @@ class TestEvents:
             log.write_text("".join(json.dumps(event) + "\n" for event in events))
         return follower.outcome
 
-    def test_a_change_is_reported_with_its_resource_and_counted(self, progress, printed, tmp_path):
-        outcome = self.follow(
-            progress, tmp_path, {"resourcePreEvent": metadata("create")}, {"resOutputsEvent": metadata("create")}
-        )
-        assert "+ container shop-app-web: created (0.0 s)" in printed.getvalue()
-        assert outcome.summary() == "1 change: 1 created"
-
-    def test_a_resource_that_stays_the_same_is_no_change_and_no_line(self, progress, printed, tmp_path):
-        outcome = self.follow(progress, tmp_path, {"resOutputsEvent": metadata("same")})
-        assert outcome.summary() == "0 changes"
-        assert printed.getvalue() == ""
-
-    def test_a_replacement_counts_as_one_created_and_one_removed(self, progress, tmp_path):
-        outcome = self.follow(
-            progress,
-            tmp_path,
-            {"resOutputsEvent": metadata("create-replacement")},
-            {"resOutputsEvent": metadata("replace")},
-            {"resOutputsEvent": metadata("delete-replaced")},
-        )
-        assert outcome.summary() == "2 changes: 1 created, 1 removed"
-        assert outcome.operations == {"create-replacement": 1, "delete-replaced": 1}
+    @pytest.mark.parametrize(
+        ("operations", "summary", "line"),
+        [
+            (["create"], "1 change: 1 created", "+ container shop-app-web: created (0.0 s)"),
+            (["same"], "0 changes", ""),
+            (["create-replacement", "replace", "delete-replaced"], "2 changes: 1 created, 1 removed", "created"),
+        ],
+    )
+    def test_a_change_is_counted_and_printed(self, progress, printed, tmp_path, operations, summary, line):
+        events = [{kind: metadata(op)} for op in operations for kind in ("resourcePreEvent", "resOutputsEvent")]
+        outcome = self.follow(progress, tmp_path, *events)
+        assert outcome.summary() == summary
+        assert line in printed.getvalue() if line else printed.getvalue() == ""
 
     def test_a_provider_is_no_change(self, progress, tmp_path):
-        event = metadata(
-            "create", "urn:pulumi:dev::dockyard::pulumi:providers:docker::default", "pulumi:providers:docker"
+        urn, kind = "urn:pulumi:dev::dockyard::pulumi:providers:docker::default", "pulumi:providers:docker"
+        assert (
+            self.follow(progress, tmp_path, {"resOutputsEvent": metadata("create", urn, kind)}).summary() == "0 changes"
         )
-        assert self.follow(progress, tmp_path, {"resOutputsEvent": event}).summary() == "0 changes"
 
     def test_an_error_is_kept_once_and_a_warning_is_printed(self, progress, printed, tmp_path):
         error = {"diagnosticEvent": {"severity": "error", "message": "it broke\n<{%reset%}>"}}
@@ -100,38 +91,41 @@ class TestPorts:
 
         return checkout
 
-    def test_a_new_stack_leaves_ports_to_the_programs_that_have_them(self, checkouts):
-        here = checkouts("here")
-        assert claim(here, "dev", [3000, 9090], held={9090}) == 100
-        assert claim(here, "dev", [3000, 9090], held={3100, 9190}) == 100, "its own, by now"
-
-    def test_staging_and_production_have_the_ports_of_their_files(self, checkouts):
-        here = checkouts("here")
-        assert claim(here, "dev", [3000]) == 0
-        assert claim(here, "production", [3000], movable=False) == 0
-        assert claim(here, "other", [3000]) == 100
-
-    def test_stacks_that_want_the_same_port_are_kept_apart(self, checkouts):
-        one, two = checkouts("one"), checkouts("two")
-        assert claim(one, "dev", [3000, 9090]) == 0
-        assert claim(one, "shop", [8080]) == 0
-        assert claim(one, "other", [3000]) == 100
-        assert claim(two, "dev", [3000, 9090]) == 200
-        assert claim(one, "dev", [3000, 9090]) == 0
-        assert claim(one, "other", [3000]) == 100
-
-    def test_a_port_that_another_stack_got_by_its_offset_is_taken(self, checkouts):
-        here = checkouts("here")
-        assert claim(here, "first", [3000]) == 0
-        assert claim(here, "second", [3000]) == 100
-        assert claim(here, "third", [3100]) == 100
-
-    def test_a_stack_moves_only_where_a_new_port_is_taken(self, checkouts):
-        here = checkouts("here")
-        claim(here, "first", [3000])
-        assert claim(here, "second", [8080]) == 0
-        assert claim(here, "second", [8080, 8081]) == 0
-        assert claim(here, "second", [8080, 3000]) == 100
+    @pytest.mark.parametrize(
+        "claims",
+        [
+            # A new stack leaves ports to the programs that have them, and keeps its own from then on.
+            [("one", "dev", [3000, 9090], {"held": {9090}}, 100), ("one", "dev", [3000, 9090], {"held": {3100}}, 100)],
+            # Staging and production have the ports of their files, and others keep off them.
+            [
+                ("one", "dev", [3000], {}, 0),
+                ("one", "production", [3000], {"movable": False}, 0),
+                ("one", "other", [3000], {}, 100),
+            ],
+            # Stacks that want the same port are kept apart, and keep their places.
+            [
+                ("one", "dev", [3000, 9090], {}, 0),
+                ("one", "shop", [8080], {}, 0),
+                ("one", "other", [3000], {}, 100),
+                ("two", "dev", [3000, 9090], {}, 200),
+                ("one", "dev", [3000, 9090], {}, 0),
+                ("one", "other", [3000], {}, 100),
+            ],
+            # A port that another stack got by its offset is taken too.
+            [("one", "first", [3000], {}, 0), ("one", "second", [3000], {}, 100), ("one", "third", [3100], {}, 100)],
+            # A stack moves only where a port that is new to it is taken.
+            [
+                ("one", "first", [3000], {}, 0),
+                ("one", "second", [8080], {}, 0),
+                ("one", "second", [8080, 8081], {}, 0),
+                ("one", "second", [8080, 3000], {}, 100),
+            ],
+        ],
+    )
+    def test_stacks_of_one_machine_get_ports_of_their_own(self, checkouts, claims):
+        works = {name: checkouts(name) for name in ("one", "two")}
+        for checkout, stack, ports, options, offset in claims:
+            assert claim(works[checkout], stack, ports, **options) == offset, (checkout, stack)
 
     def test_ports_of_a_checkout_that_is_gone_are_free_again(self, checkouts):
         gone = checkouts("gone")

@@ -33,16 +33,25 @@ BACKUP, WRITER = "shop-app-postgres-backup-pgbackrest", "shop-app-postgres-pgbac
 GIVEN = {"point-in-time-key": "hush", "key-id": "AKIA", "key": "more-hush"}
 
 
+WORLDS: dict = {}
+"""Product and context → what the program makes of them: building takes half a second, and no test changes it."""
+
+
 @pytest.fixture
 def app(make_context):
     def build_app(text: str = ON, **context):
+        key = (text, *sorted(context.items()))
+        if key in WORLDS:
+            return WORLDS[key]
+
         def program():
             product = Product.model_validate(yaml.safe_load(text))
             product = product.model_copy(update={"backups": product.backups.in_environment("production")})
             made = make_context(**context)
             AppServices("shop-app", AppServicesConfig(product, made, lambda name: f"image-of-{name}", None))
 
-        return build(program, secrets=GIVEN)
+        WORLDS[key] = build(program, secrets=GIVEN)
+        return WORLDS[key]
 
     return build_app
 
@@ -56,14 +65,14 @@ def conf(world) -> str:
     return next(text for path, text in world[WRITER].files.items() if path.endswith("/pgbackrest.conf"))
 
 
-def test_without_it_nothing_of_it_is_made_and_postgres_archives_nothing(app):
+def test_nothing_is_made_and_archived_without_point_in_time(app):
     world = app(PRODUCT)
     assert not [one.name for one in world.made if "pgbackrest" in one.name or "socket" in one.name]
     assert world["shop-app-postgres"].inputs["image"] == "image-of-postgres"
     assert not any("archive" in word for word in world["shop-app-postgres"].inputs["command"])
 
 
-def test_postgres_hands_its_log_over_and_keeps_the_volume_and_the_folder_that_it_had(app):
+def test_postgres_archives_its_log_and_keeps_its_volume_and_folder(app):
     before, after = app(PRODUCT)["shop-app-postgres"], app()["shop-app-postgres"]
     said = after.inputs["command"]
     assert after.inputs["image"] == "image-of-postgres-pgbackrest"
@@ -79,7 +88,7 @@ def test_the_repository_is_a_data_volume_that_outlives_the_stack(app):
     assert volume.protect and volume.retain_on_delete
 
 
-def test_what_takes_the_backups_can_write_everything_but_the_database(app):
+def test_the_backup_can_write_everything_but_the_database(app):
     backup = app()[BACKUP]
     assert backup.inputs["user"] == "999:999"
     writable = {folder for folder, read_only in targets(backup).items() if not read_only}
@@ -99,7 +108,7 @@ def test_the_passphrase_stands_in_a_file_of_mode_0400_and_nowhere_else(app):
         assert "hush" not in json.dumps(plain), one.name
 
 
-def test_what_is_older_than_asked_goes_and_nothing_younger(app):
+def test_backups_are_kept_as_long_as_asked(app):
     said = conf(app())
     assert "repo1-retention-full-type=time\nrepo1-retention-full=14\n" in said
 
@@ -113,7 +122,7 @@ def test_a_second_repository_is_in_s3_where_backups_go_there(app):
 
 
 @pytest.mark.parametrize("text", [ON, ON.replace("keep: 14d", "offsite: false") + S3])
-def test_no_second_repository_where_nobody_wants_one(app, text):
+def test_a_second_repository_is_only_made_where_it_is_wanted(app, text):
     world = app(text)
     assert "repo2" not in conf(world)
     assert world[BACKUP].env["REPOSITORIES"] == "1"
@@ -129,7 +138,7 @@ def test_no_second_repository_where_nobody_wants_one(app, text):
         ({"point_in_time": {"schedule": "yearly"}}, "five fields of cron"),
     ],
 )
-def test_what_cannot_be_is_refused(change, told):
+def test_contradictory_settings_are_refused(change, told):
     said = yaml.safe_load(PRODUCT)
     said["postgres"] |= change
     with pytest.raises(ValidationError, match=told):
@@ -185,7 +194,7 @@ GOOD = 'dockyard_backup_success{kind="scheduled",store="postgres-base"} 1'
 BAD = 'dockyard_backup_success{kind="scheduled",store="postgres-base"} 0'
 
 
-def test_a_backup_is_read_back_before_older_ones_go_and_a_full_one_is_restored(backup):
+def test_a_backup_is_verified_before_older_ones_go(backup):
     code, told, metrics = backup()
     assert (code, [line.split()[-1] for line in told]) == (0, ["stanza-create", "backup", "verify", "expire", "drill"])
     assert "--no-expire-auto" in told[1]
@@ -193,7 +202,7 @@ def test_a_backup_is_read_back_before_older_ones_go_and_a_full_one_is_restored(b
     assert "dockyard_backup_last_verified_restore_timestamp_seconds" in metrics
 
 
-def test_one_that_cannot_be_read_back_is_not_good_and_lets_nothing_go(backup):
+def test_a_backup_that_cannot_be_verified_removes_nothing(backup):
     backup()
     code, told, metrics = backup(faults=BROKEN)
     assert code == 1
@@ -202,13 +211,13 @@ def test_one_that_cannot_be_read_back_is_not_good_and_lets_nothing_go(backup):
     assert "dockyard_backup_size_bytes" in metrics, "of the last good one"
 
 
-def test_one_that_fails_is_not_good_and_lets_nothing_go(backup):
+def test_a_backup_that_fails_removes_nothing(backup):
     code, told, metrics = backup(code=56)
     assert (code, [line.split()[-1] for line in told]) == (1, ["stanza-create", "backup"])
     assert BAD in metrics and "last_success" not in metrics
 
 
-def test_one_that_holds_only_changes_is_restored_where_the_last_restore_failed(backup):
+def test_a_partial_backup_is_restored_where_the_last_restore_failed(backup):
     assert backup(kind="diff")[1][-1].endswith("expire")
     code, _, metrics = backup(drill=1)
     assert code == 1
@@ -217,12 +226,12 @@ def test_one_that_holds_only_changes_is_restored_where_the_last_restore_failed(b
     assert backup(kind="diff")[1][-1].endswith("expire")
 
 
-def test_the_copy_in_s3_is_told_apart(backup):
+def test_the_copy_in_s3_has_a_metric_of_its_own(backup):
     _, told, metrics = backup(repositories="1 2")
     assert [line.split()[0] for line in told if line.endswith("backup")] == ["--repo=1", "--repo=2"]
     assert 'dockyard_backup_success{kind="offsite",store="postgres-base"} 1' in metrics
 
 
-def test_the_first_is_taken_only_where_there_is_none(backup):
+def test_a_first_backup_is_taken_only_where_there_is_none(backup):
     assert backup("--first", kind="diff") == (0, [], "")
     assert "--type=full" in " ".join(backup("--first", kind="none")[1])

@@ -1,0 +1,95 @@
+"""The double of cloudflared as a process, and the tunnel that it runs."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
+
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("TUNNEL_")}
+SECONDS = 60
+
+
+def token_of(**fields: Any) -> str:
+    said = {"a": "acc", "t": str(uuid.uuid4()), "s": base64.b64encode(b"secret").decode(), **fields}
+    return base64.b64encode(json.dumps(said).encode()).decode()
+
+
+@dataclass
+class Double:
+    """A running double, with its metrics and its edge on ports of their own."""
+
+    program: Path
+    log: Path
+    arguments: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __enter__(self) -> Double:
+        self.metrics, self.edge = (f"127.0.0.1:{free_port()}" for _ in range(2))
+        self.process = subprocess.Popen(
+            [self.program, "--no-autoupdate", "tunnel", "--metrics", self.metrics, "run", *self.arguments],
+            env={**CLEAN, "DOUBLE_EDGE": self.edge, "DOUBLE_POLL": "100ms", **self.environment},
+            stderr=self.log.open("wb"),
+        )
+        wait_until(self._listens, "the double listens", details=self.log.read_text)
+        return self
+
+    def _listens(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return self.inside("/healthcheck").text == "OK\n"
+        except httpx.TransportError:
+            return False
+
+    def inside(self, path: str) -> httpx.Response:
+        """Ask the metrics server."""
+        return httpx.get(f"http://{self.metrics}{path}")
+
+    def ready(self) -> subprocess.CompletedProcess[str]:
+        """Ask as the container's health check does."""
+        command = [self.program, "tunnel", "--metrics", self.metrics, "ready"]
+        return subprocess.run(command, env=CLEAN, capture_output=True, text=True)
+
+    def visit(self, host: str, path: str = "/", **headers: str) -> httpx.Response:
+        """Ask the edge for a public name."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return httpx.get(f"http://{self.edge}{path}", headers={**named, "Host": host}, timeout=SECONDS)
+
+    def metric(self, name: str) -> float:
+        lines = (line.rsplit(" ", 1) for line in self.inside("/metrics").text.splitlines() if line[0] != "#")
+        return float(dict(lines)[name])
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.wait(SECONDS)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A tunnel at the fake."""
+
+    api: httpx.Client
+    path: str
+    token: str
+
+    def route(self, *rules: dict[str, Any]) -> None:
+        """Give it rules; the last one is for all hosts."""
+        answer = self.api.put(f"{self.path}/configurations", json={"config": {"ingress": list(rules)}})
+        assert answer.is_success, answer.text
+
+    def told(self) -> dict[str, Any]:
+        """What the fake knows of it."""
+        found: dict[str, Any] = self.api.get(self.path).json()["result"]
+        return found
