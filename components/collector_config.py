@@ -53,7 +53,8 @@ def loki_receiver(address: str) -> LogReceiver:
 
 def victorialogs_receiver(address: str) -> LogReceiver:
     """Return VictoriaLogs at host and port."""
-    headers = {"VL-Stream-Fields": ",".join(STREAM_LABELS), "VL-Ignore-Fields": "severity_number,severity_text"}
+    ignored = ("severity_number", "severity_text", "scope.name", "scope.version")
+    headers = {"VL-Stream-Fields": ",".join(STREAM_LABELS), "VL-Ignore-Fields": ",".join(ignored)}
     return LogReceiver(f"http://{address}/insert/opentelemetry", headers, level=True)
 
 

@@ -135,9 +135,12 @@ class LogsQL:
         return Query(lines, kind="instant")
 
     def counted(self, lines: str, by: str, legend: str, *, minutes: int = 0, zero: bool = False) -> Query:
-        """See LogLanguage. Where there are no lines there is no figure."""
-        del zero
-        expr = f"{lines} | stats by ({by}) count() as lines"
+        """See LogLanguage."""
+        selector, end, condition = lines.partition("} ")
+        if zero:
+            expr = f"{selector}{end.strip()} | stats by ({by}) count() if ({condition}) as lines"
+        else:
+            expr = f"{lines} | stats by ({by}) count() as lines"
         return Query(expr, legend, "statsRange", f"{minutes}m" if minutes else None)
 
     def share_of_errors(self, lines: str, by: str, legend: str, minutes: int) -> Query:

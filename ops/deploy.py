@@ -10,6 +10,7 @@ import docker
 from ops import history, metrics_file, releases
 from ops.events import Outcome
 from ops.host import check_host
+from ops.log_data import leave_other_stores_data
 from ops.logs import last_words
 from ops.ports import check_ports, ports_held
 from ops.setup import Ready, prepare, prepare_engine, stack_settings
@@ -59,6 +60,7 @@ def _bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messa
     check_host(ready.settings, client)
     state = _mended_state(work, ready, client, progress)
     check_ports(ready.settings, ports_held(client, stack))
+    state = leave_other_stores_data(state, ready.engine, ready.settings.product.monitoring.logs, progress)
     arguments = [f"--replace={urn}" for urn in _to_run_again(state, ready.settings)]
     arguments += [f"--message={message}"] if message else []
     released = time.monotonic()

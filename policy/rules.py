@@ -107,7 +107,7 @@ class Rule:
 def images_of_the_table(file: Path) -> set[str]:
     """Return the images of a table without registry and tag: `prom/prometheus`."""
     table = yaml.safe_load(file.read_text())
-    return {one["image"].split("/", 1)[1].rsplit(":", 1)[0] for one in table.values() if "image" in one}
+    return {one["image"].split("/", 1)[1].rsplit(":", 1)[0] for one in table.values() if "digest" in one}
 
 
 TABLE = images_of_the_table(Path(__file__).resolve().parents[1] / "components" / "images.yaml")

@@ -178,13 +178,11 @@ def _network_problems(product: Product) -> Iterator[tuple[list[str | int], str, 
 
 
 def _log_store_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
-    """Settings of the store that does not run would be passed over in silence, a retention among them."""
+    """Settings of Loki where nothing names a store: its retention would be passed over in silence."""
     logs = product.monitoring.logs
-    others = {"loki": "victorialogs", "victorialogs": "loki"}
-    unread = {others[logs.store], *(("vmalert",) if logs.store == "loki" else ())}
-    for name in sorted(unread & logs.model_fields_set):
-        said = f"none beside store: {logs.store}, which is what keeps the logs here"
-        yield ["monitoring", "logs", name], f"settings of {name}", said
+    if "loki" in logs.model_fields_set and "store" not in logs.model_fields_set:
+        expected = f"store: loki beside it, or settings of {logs.store}, which keeps the logs by default"
+        yield ["monitoring", "logs", "loki"], "settings of loki", expected
 
 
 def _product_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:

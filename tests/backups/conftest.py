@@ -10,7 +10,7 @@ import pytest
 
 from ops.backups import command
 from ops.backups.inside import Inside
-from tests.backups.backup_stage import COPIES, IMAGES, BackupStage, running_backups
+from tests.backups.backup_stage import IMAGES, BackupStage, running_backups
 from tests.support.kit import serving_kit
 from tests.support.progress import Words
 from toolchain.workdir import WorkDir
@@ -30,7 +30,7 @@ def stage(session_stage: BackupStage) -> Iterator[BackupStage]:
     """The stage, which a test leaves without a further database and without a further repository."""
     yield session_stage
     session_stage.drop(*session_stage.databases() - {"shop"})
-    session_stage.as_root(f"rm -rf {COPIES}/*")
+    session_stage.delete_copies()
 
 
 @pytest.fixture

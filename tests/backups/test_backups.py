@@ -40,7 +40,9 @@ def test_a_backup_in_s3_is_encrypted(stage: BackupStage):
     code, output = repository.back_up()
     stage.sql("drop table secret")
     assert code == 0, output
-    assert SECRET in repository.restic("dump --tag postgres latest /shop.dump")
+    dump = "/tools/restic --no-cache dump --tag postgres latest /shop.dump"
+    code, output = repository.inside(f"{dump} | grep -q '{SECRET}'")
+    assert code == 0, output
     objects = stage.s3.objects(repository.prefix)
     assert any(key.startswith(f"{repository.prefix}/data/") for key in objects)
     for content in objects.values():
@@ -52,7 +54,8 @@ def test_the_key_of_a_repository_costs_what_restic_deems_right(stage: BackupStag
     for store in STORES:
         cost = stage.original_costs[store]
         assert cost["kdf"] == "scrypt"
-        assert cost["N"] >= 2**14 > CHEAP["N"]
+        # restic chooses it by the speed that it finds: 8192 was seen on a busy machine.
+        assert cost["N"] > CHEAP["N"]
 
 
 def test_a_backup_of_redis_holds_what_redis_held(stage: BackupStage):

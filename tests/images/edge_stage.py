@@ -70,6 +70,8 @@ class Stage:
     https_port: int | None = None
     secrets: Mapping[str, str] = field(default_factory=dict)
     mark: str = field(default_factory=lambda: f"edge-test-{uuid.uuid4().hex[:10]}")
+    first_complaints: list[str] | None = None
+    """Complaints of Traefik before any test: tests provoke some."""
 
     def world(self, *switches: tuple[str, Sequence[str]]) -> World:
         """Return what the program registers."""
@@ -131,7 +133,7 @@ class Stage:
         """Return what Traefik logged above INFO."""
         lines = [json.loads(line) for line in self.traefik.logs().decode().splitlines() if line.startswith("{")]
         assert lines
-        return [line["message"] for line in lines if line["level"] not in ("debug", "info")]
+        return [line.get("message") or str(line) for line in lines if line["level"] not in ("debug", "info")]
 
     def published(self, name: str) -> int:
         """Return the port on which a service is published."""

@@ -76,7 +76,8 @@ class LogStage:
         world = self.world()
         labels = {LABEL: self.mark}
         for writer in WRITERS:
-            assert run_job(make_container(self.engine, world[f"l-{writer}"], self.mark, labels)) == (0, "")
+            code, output = run_job(make_container(self.engine, world[f"l-{writer}"], self.mark, labels))
+            assert code == 0, output
         for part in PARTS:
             container = make_container(self.engine, world[f"l-{part}"], self.mark, labels)
             container.start()

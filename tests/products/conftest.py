@@ -131,15 +131,15 @@ def shipped() -> Iterator[dict[str, Stack]]:
     with disposable_checkout() as checkout:
         stacks = {product: Stack(checkout, "dev" if product == "tumulte" else product) for product in PRODUCTS}
         tumulte = stacks["tumulte"]
+        for stack in stacks.values():
+            # The images are there before two stacks want them at once.
+            ready = checkout.dockyard("setup", stack.name, limit=30 * MINUTES)
+            assert ready.code == 0, ready.output
         # With the health intervals of its document.
         text = tumulte.stack_file.read_text()
         tumulte.stack_file.write_text(text.replace("  dockyard:docker: {health_interval: 2s}\n", ""))
         configure(tumulte, {"dockyard:alerts": {"receivers": NOBODY}})
         set_secrets(tumulte, {"nowhere-url": "http://127.0.0.1:9"})
-        for stack in stacks.values():
-            # The images are there before two stacks want them at once.
-            ready = checkout.dockyard("setup", stack.name, limit=30 * MINUTES)
-            assert ready.code == 0, ready.output
         with ThreadPoolExecutor(len(stacks)) as pool:
             for _ in pool.map(Stack.restore, stacks.values()):
                 pass

@@ -12,7 +12,7 @@ import pytest
 
 from tests.access_tokens import AccessTeam
 from tests.cloudflare_api import SECRET, TOKEN, Cloudflare, running_cloudflare
-from tests.support.checkout import Checkout
+from tests.support.checkout import MINUTES, Checkout
 from tests.support.hands import Hands, Values
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
@@ -72,6 +72,8 @@ def tunnel_stack(checkout: Checkout, cloudflare: Cloudflare) -> Stack:
     stack, product_file = Stack(checkout, STACK), checkout.folder / "products/behind.yaml"
     product_file.write_text(PRODUCT_FILE)
     stack.stack_file.write_text(STACK_FILE)
+    ready = checkout.dockyard("setup", STACK, limit=30 * MINUTES)
+    assert ready.code == 0, ready.output
     configured = checkout.pulumi("config", "set", "--secret", "cloudflare:apiToken", TOKEN, "-s", STACK)
     assert configured.code == 0, configured.output
     return stack

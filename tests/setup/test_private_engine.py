@@ -278,15 +278,6 @@ def test_without_root_one_line_says_so(other: Engine, monkeypatch: pytest.Monkey
         other.start()
 
 
-def test_elsewhere_than_on_debian_the_missing_programs_are_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine_programs, "NEEDED", ("dockerd-of-nowhere",))
-    monkeypatch.setattr(engine_programs, "is_debian", lambda: False)
-    with pytest.raises(SetupError, match="needs dockerd-of-nowhere, and this is not Debian"):
-        engine_programs.find_programs(tmp_path, lambda _: None)
-
-
 def test_an_address_range_in_use_is_not_taken(tmp_path: Path) -> None:
     free = choose_pool("name", tmp_path / "free", [])
     assert choose_pool("name", tmp_path / "free", [free]) == free, "what was chosen once stays"

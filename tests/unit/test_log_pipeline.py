@@ -304,7 +304,7 @@ def test_victorialogs_gets_the_same_labels_and_a_level(pipeline):
     config = written(pipeline(store="victorialogs")[0], "collector")
     assert config["exporters"]["otlp_http"]["headers"] == {
         "VL-Stream-Fields": "product,environment,service,container",
-        "VL-Ignore-Fields": "severity_number,severity_text",
+        "VL-Ignore-Fields": "severity_number,severity_text,scope.name,scope.version",
     }
     assert 'set(log.attributes["level"], log.severity_text)' in str(config["processors"])
     assert 'log.attributes["level"]' not in str(written(pipeline()[0], "collector")["processors"])
