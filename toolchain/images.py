@@ -224,7 +224,9 @@ class _Images:
                 missing[name] = image
         if missing:
             fetched = self._fetch(missing)
-            self._remember({name: (missing[name], reference) for name, reference in fetched.items()})
+            # A stand-in is remembered under its own name by the call that fetched it.
+            own = {name: reference for name, reference in fetched.items() if name in missing}
+            self._remember({name: (missing[name], reference) for name, reference in own.items()})
             found |= fetched
         return found
 
