@@ -126,6 +126,8 @@ def store_arguments(settings: VictoriaLogs) -> tuple[str, ...]:
         f"-retention.maxDiskSpaceUsageBytes={settings.retention_size}MiB",
         # The least that it takes. What is in memory only is lost where it is killed; its own is 5 s.
         "-inmemoryDataFlushInterval=1s",
+        # An empty line is an empty line; its own puts a sentence into its place.
+        "-defaultMsgValue=",
         # Its log is collected as well.
         "-loggerLevel=WARN",
         "-loggerFormat=json",
