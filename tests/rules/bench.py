@@ -142,6 +142,14 @@ class Bench:
                 found.append(self._stage(test, cut, touched if not rule.alert else {rule.place}))
         return found
 
+    def groups(self, test: TestFile) -> list[Stage]:
+        """Return each group of a test file with no rules but those whose alerts or series it asks for."""
+        return [
+            self._stage(test, [group], {rule.place for rule in self.rules if rule.alert and rule.name in names})
+            for group in test.said["tests"]
+            for names in [{case["alertname"] for case in group.get("alert_rule_test", [])}]
+        ]
+
     def _cut(self, group: Mapping[str, Any], touched: set[Place]) -> dict[str, Any] | None:
         """Return a test group with the cases that the touched rules can change; None where there are none."""
         names = {rule.name for rule in self.rules if rule.place in touched}
@@ -208,18 +216,18 @@ class Stage:
         alerts = [rule for groups in self.rule_files.values() for _, rules in groups for rule in rules if rule.alert]
         return len(alerts) == 1 and not any(group.get("promql_expr_test") for group in self.tests["tests"])
 
-    def write(self, folder: Path, rule: Rule, instead: Sequence[Mapping[str, Any]]) -> Path:
-        """Write the files into a new folder, with `instead` in the place of a rule; return the test file.
+    def write(self, folder: Path, rule: Rule | None = None, instead: Sequence[Mapping[str, Any]] = ()) -> Path:
+        """Write the files into a new folder, with `instead` in the place of a rule, if any; return the test file.
 
         Where `instead` are several alerts, each of them is asked for what the tests ask of the rule.
         """
         folder.mkdir(parents=True)
         for name, groups in self.rule_files.items():
-            changed = self.names.get(rule.place[0]) == name
-            text = dumped(_document(groups, rule.place, instead)) if changed else self._texts[name]
+            changed = rule and self.names.get(rule.place[0]) == name
+            text = dumped(_document(groups, rule.place, instead)) if rule and changed else self._texts[name]
             (folder / name).write_text(text)
         target = folder / "test.yml"
-        target.write_text(self.test_text if len(instead) == 1 else dumped(self._asking(instead)))
+        target.write_text(self.test_text if len(instead) < 2 else dumped(self._asking(instead)))
         return target
 
     def _asking(self, alerts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

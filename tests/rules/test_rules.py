@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from settings.alert_rules import ALERT, LOG_STORES, alert_names
 from tests.dashboards.stacks import FULL, boards, panels
 from tests.promtools import promtool
+from tests.rules.bench import Bench
 from tests.support.shipped_rules import (
     ALERTS,
     ALL_FILES,
@@ -79,15 +81,29 @@ def test_promtool_takes_every_rule_file() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_the_rules_fire_when_they_should_and_only_then() -> None:
-    def judge(path: Path) -> str:
-        result = promtool(["test", "rules", path.name], cwd=path.parent)
-        return "" if result.returncode == 0 else f"{path.name}:\n{result.stdout}{result.stderr}"
+@pytest.mark.soak
+def test_the_rules_fire_when_they_should_beside_all_others_of_their_file() -> None:
+    assert promtool_says([[path] for path in TEST_FILES]) == ""
 
-    assert TEST_FILES
+
+def test_the_rules_fire_when_they_should_and_only_then(tmp_path: Path) -> None:
+    # Each group of tests beside the rules alone that it asks for: promtool would evaluate all rules of a file for each.
+    bench = Bench(RULES)
+    assert {test.path for test in bench.tests} == {*TEST_FILES}
+    stages = [stage for test in bench.tests for stage in bench.groups(test)]
+    files = [stage.write(tmp_path / str(number)) for number, stage in enumerate(stages)]
+    assert promtool_says([files[start : start + 20] for start in range(0, len(files), 20)]) == ""
+
+
+def promtool_says(batches: Sequence[Sequence[Path]]) -> str:
+    """Run promtool on each batch of test files, on all cores; return what it says where tests fail."""
+
+    def run(batch: Sequence[Path]) -> str:
+        result = promtool(["test", "rules", *batch], cwd=ROOT)
+        return "" if result.returncode == 0 else result.stdout + result.stderr
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        failures = "".join(pool.map(judge, TEST_FILES))
-    assert failures == ""
+        return "".join(pool.map(run, batches))
 
 
 def test_every_rule_file_has_a_test_file() -> None:
