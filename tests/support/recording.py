@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,9 +18,29 @@ SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270"
 STACK_TYPE = "pulumi:pulumi:Stack"
 
 PROTOCOL_FIELDS = frozenset(
-    "acceptResources acceptSecrets aliasSpecs custom dependencies name object packageRef parent pluginChecksums"
-    " pluginDownloadURL propertyDependencies providers remote sourcePosition stackTrace stackTraceHandle"
-    " supportsPartialValues supportsResultReporting type version".split()
+    [
+        "acceptResources",
+        "acceptSecrets",
+        "aliasSpecs",
+        "custom",
+        "dependencies",
+        "name",
+        "object",
+        "packageRef",
+        "parent",
+        "pluginChecksums",
+        "pluginDownloadURL",
+        "propertyDependencies",
+        "providers",
+        "remote",
+        "sourcePosition",
+        "stackTrace",
+        "stackTraceHandle",
+        "supportsPartialValues",
+        "supportsResultReporting",
+        "type",
+        "version",
+    ]
 )
 """Fields of a registration that are no option of the resource, or that the recording holds in another place."""
 
@@ -148,12 +169,15 @@ class _Monitor(MockMonitor):
     def __init__(self, mocks: _Mocks, program: RecordedProgram) -> None:
         super().__init__(mocks)
         self.program = program
+        self.lock = threading.RLock()
+        """Pulumi registers resources from several threads, and the mocks are told of one resource at a time."""
 
     def RegisterResource(self, request: Any) -> Any:
-        if request.type != STACK_TYPE:
-            self.program.resources.append(_recorded(request))
-        self.mocks.secret_outputs = frozenset(request.additionalSecretOutputs)
-        return super().RegisterResource(request)
+        with self.lock:
+            if request.type != STACK_TYPE:
+                self.program.resources.append(_recorded(request))
+            self.mocks.secret_outputs = frozenset(request.additionalSecretOutputs)
+            return super().RegisterResource(request)
 
     def RegisterResourceOutputs(self, request: Any) -> Any:
         name = _name(request.urn)
