@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -169,12 +170,15 @@ class _Monitor(MockMonitor):
     def __init__(self, mocks: _Mocks, program: RecordedProgram) -> None:
         super().__init__(mocks)
         self.program = program
+        self.lock = threading.RLock()
+        """Pulumi registers resources from several threads; the mocks serve one resource at a time."""
 
     def RegisterResource(self, request: Any) -> Any:
-        if request.type != STACK_TYPE:
-            self.program.resources.append(_recorded(request))
-        self.mocks.secret_outputs = frozenset(request.additionalSecretOutputs)
-        return super().RegisterResource(request)
+        with self.lock:
+            if request.type != STACK_TYPE:
+                self.program.resources.append(_recorded(request))
+            self.mocks.secret_outputs = frozenset(request.additionalSecretOutputs)
+            return super().RegisterResource(request)
 
     def RegisterResourceOutputs(self, request: Any) -> Any:
         name = _name(request.urn)
