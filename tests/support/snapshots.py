@@ -123,7 +123,9 @@ def snapshots(program: RecordedProgram, stack: str, contents: Contents) -> dict[
         sections.setdefault(file, []).append(_resource(resource, program, product, stack, contents))
     last = {"outputs": _marked(program.outputs.get("", {}), program.secret_outputs.get("", frozenset()))}
     if program.calls:
-        last["calls"] = [{"function": token, "arguments": arguments} for token, arguments in program.calls]
+        last["calls"] = [
+            {"function": token, "arguments": arguments} for token, arguments in sorted(program.calls, key=str)
+        ]
     sections.setdefault("stack", []).append("\n".join(_lines(last)))
     return {f"{stack}/{file}.yaml": masked("\n\n".join(texts)) + "\n" for file, texts in sections.items()}
 

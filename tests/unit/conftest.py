@@ -18,6 +18,7 @@ from settings.loader import Settings, load, read_stack_file
 from tests.support.dotenv import Shop
 from toolchain.progress import Progress
 
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-snapshots", action="store_true", help="rewrite tests/snapshots")
 

@@ -3,77 +3,38 @@
 from __future__ import annotations
 
 import copy
-import json
-import runpy
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import pulumi
 import pytest
 import yaml
 
-from settings.loader import Configuration, known_secrets, load, read_stack_file
+from tests.support.recording import RecordedProgram
+from tests.support.shipped import STACKS, TOOL_PEOPLE, record_stack, recorded_stack, shipped_settings
 from tests.unit.exposure import INSIDE, Reach, reaches
-from tests.unit.test_edge_tools import ALICE
-from tests.unit.world import World, build
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-STACKS = sorted(path.name.split(".")[1] for path in CHECKOUT.glob("Pulumi.*.yaml"))
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound here
-PEOPLE = "tool-people"
-
-
-def configured(stack: str, more: dict[str, Any] | None = None) -> Configuration:
-    """Return a stack's own keys, with more of them; what the shipped files leave open is filled in."""
-    found = read_stack_file(CHECKOUT, stack).values
-    text = json.dumps(found).replace("0" * 32, "a" * 32)
-    return Configuration({**json.loads(text), **(more or {})}, frozenset())
-
-
-def rendered(stack: str, more: dict[str, Any] | None = None) -> World:
-    """Run the whole program on a stack, against the recording engine."""
-    configuration = configured(stack, {"preview_without_secrets": True, **(more or {})})
-    given = load(configuration, stack, preview=True)
-    known = known_secrets(given.stack, given.product)
-    secrets = {name: ALICE if name == PEOPLE else f"https://hooks.test/{name}" for name in known}
-    plain = {
-        name: value if isinstance(value, str) else json.dumps(value) for name, value in configuration.values.items()
-    }
-
-    def program() -> None:
-        said = {f"dockyard:{name}": value for name, value in {**plain, **secrets}.items()}
-        pulumi.runtime.set_all_config(said, [f"dockyard:{name}" for name in secrets])
-        runpy.run_path(str(CHECKOUT / "__main__.py"), run_name="__main__")
-
-    return build(program, stack=stack)
 
 
 @cache
 def own(stack: str) -> set[str]:
     """Return the roles that may be public without another guard: the product's services, and Grafana."""
-    services = load(configured(stack, {"preview_without_secrets": True}), stack, preview=True).product.services
+    services = shipped_settings(stack).product.services
     replicas = {f"{name}-{number}" for name, one in services.items() for number in range(2, one.replicas + 1)}
     return {"grafana", *services, *replicas}
 
 
-def offences(world: World, allowed: set[str]) -> list[Reach]:
+def offences(world: RecordedProgram, allowed: set[str]) -> list[Reach]:
     """Return every way from outside to what nobody should reach without a log-in."""
     return [reach for reach in reaches(world) if reach.target not in allowed and not reach.guarded]
 
 
-@cache
-def shipped(stack: str) -> World:
-    """Render a shipped stack, once for all tests: it takes seconds. Whoever changes it takes a copy."""
-    return rendered(stack)
-
-
 @pytest.fixture(scope="module")
-def world_of() -> Callable[[str], World]:
-    """Render each shipped stack once."""
-    return shipped
+def world_of() -> Callable[[str], RecordedProgram]:
+    """The recording of each shipped stack, made once a run."""
+    return recorded_stack
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -100,19 +61,19 @@ def test_what_is_meant_to_be_public_is_seen_to_be(stack: str, seen: set[str], wo
 
 
 TOOLS = {
-    "prometheus": {"host": "prom.shop.example", "basic_auth": PEOPLE},
+    "prometheus": {"host": "prom.shop.example", "basic_auth": TOOL_PEOPLE},
     "alertmanager": {"host": "alerts.shop.example", "forward_auth": "http://backend:3333/may"},
     "grafana": {"host": "grafana.shop.example"},
 }
 
 
 @pytest.fixture(scope="module")
-def guarded() -> World:
+def guarded() -> RecordedProgram:
     """Tumulte's dev stack with tools that have host names, on every address of the host."""
-    return rendered("dev", {"edge": {"address": EVERYWHERE, "tools": TOOLS}})
+    return record_stack("dev", {"edge": {"address": EVERYWHERE, "tools": TOOLS}})
 
 
-def test_a_tool_behind_a_log_in_is_public_on_purpose(guarded: World):
+def test_a_tool_behind_a_log_in_is_public_on_purpose(guarded: RecordedProgram):
     found = reaches(guarded)
     assert {reach.target for reach in found} == {"prometheus", "alertmanager", "grafana"}
     assert {reach.target for reach in found if reach.guarded} == {"prometheus", "alertmanager"}
@@ -120,11 +81,11 @@ def test_a_tool_behind_a_log_in_is_public_on_purpose(guarded: World):
     assert offences(guarded, own("dev")) == []
 
 
-def changed(world: World, name: str, change: Callable[[dict[str, Any]], None]) -> World:
+def changed(world: RecordedProgram, name: str, change: Callable[[dict[str, Any]], None]) -> RecordedProgram:
     """Return the world with one resource's inputs changed."""
     inputs = copy.deepcopy(dict(world[name].inputs))
     change(inputs)
-    return World([replace(one, inputs=inputs) if one.name == name else one for one in world.made])
+    return RecordedProgram([replace(one, inputs=inputs) if one.name == name else one for one in world.resources])
 
 
 def publishing(address: str | None) -> Callable[[dict[str, Any]], None]:
@@ -153,7 +114,7 @@ class TestItFindsWhatShouldNotBe:
     """Each of these is what the tests above must not let pass."""
 
     @staticmethod
-    def found(world: World, stack: str = "dev") -> set[str]:
+    def found(world: RecordedProgram, stack: str = "dev") -> set[str]:
         return {reach.target for reach in offences(world, own(stack))}
 
     @pytest.mark.parametrize("address", [EVERYWHERE, "192.0.2.7", "::", None])
@@ -164,7 +125,7 @@ class TestItFindsWhatShouldNotBe:
 
     @pytest.mark.parametrize("store", ["postgres", "redis"])
     def test_a_store_that_is_published_to_others_through_the_edge(self, store):
-        world = rendered("dev", {"publish": {store: 15000}})
+        world = record_stack("dev", {"publish": {store: 15000}})
         assert self.found(world) == set()
         assert self.found(changed(world, "tumulte-edge-traefik", publishing(EVERYWHERE))) == {store}
 
