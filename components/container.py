@@ -48,7 +48,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, pulumi.Output):
         return "(output)"
     if is_dataclass(value):
-        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+        values = {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+        # Younger than the label: where it is unset, the hash is what older versions computed.
+        return {name: inner for name, inner in values.items() if (name, inner) != ("start_interval", None)}
     if isinstance(value, BaseModel):
         return _plain(value.model_dump())
     if isinstance(value, Mapping):
@@ -129,8 +131,10 @@ def run_service(
     Its successor is created, and healthy, before it goes, unless both cannot be: a published port and a data folder
     have only one holder. The name is always generated, so that both can exist.
     """
-    if spec.health and context.docker.health_interval:
-        spec = replace(spec, health=replace(spec.health, interval=context.docker.health_interval))
+    if spec.health:
+        interval = context.docker.health_interval or spec.health.interval
+        health = replace(spec.health, interval=interval, start_interval=context.docker.health_start_interval)
+        spec = replace(spec, health=health)
     return docker.Container(
         name,
         **common_args(spec, context),
@@ -163,4 +167,5 @@ def _health_args(health: HealthCheck | None) -> docker.ContainerHealthcheckArgs 
         timeout=go_duration(health.timeout),
         retries=health.retries,
         start_period=go_duration(health.start_period),
+        start_interval=go_duration(health.start_interval) if health.start_interval else None,
     )

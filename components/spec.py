@@ -19,6 +19,8 @@ class HealthCheck:
     timeout: int = 5
     retries: int = 5
     start_period: int = 40
+    start_interval: int | None = None
+    """The interval during the start period; unset, it is `interval`."""
 
 
 @dataclass(frozen=True)

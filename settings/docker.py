@@ -24,5 +24,10 @@ class Docker(Model):
     """Check the health of every container this often, whatever its own setting says: for environments where the
     time an `up` takes matters more than the cost of the checks."""
 
+    health_start_interval: Duration | None = None
+    """Check the health of a container this often while it starts, until it is healthy for the first time or its
+    `start_period` has passed; after that every `health_interval`. Needs Docker 25. With a short start interval and a
+    long interval an `up` is quick, and a container at rest costs little."""
+
     wait_timeout: Duration = 180
     """How long an `up` waits for one container to become healthy."""

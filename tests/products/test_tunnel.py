@@ -41,7 +41,7 @@ services:
     secrets: [session-key]
     secrets_as_env: true
 monitoring: {logs: {enabled: false}}
-docker: {health_interval: 2s}
+docker: {health_interval: 10s, health_start_interval: 1s}
 """
 STACK_FILE = """\
 config:

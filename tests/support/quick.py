@@ -15,7 +15,7 @@ from tests.support.stack import Stack
 PACE = {"wait": "1s", "interval": "2s", "repeat": "4h"}
 
 QUICK: Mapping[str, Any] = {
-    "dockyard:docker": {"health_interval": "5s"},
+    "dockyard:docker": {"health_interval": "20s", "health_start_interval": "1s"},
     "dockyard:monitoring": {
         "prometheus": {"scrape_interval": "3s", "infrastructure_interval": "3s", "rule_interval": "3s"},
         "probes": {"interval": "5s", "timeout": "5s"},

@@ -268,7 +268,7 @@ SMALL_SETTINGS = """\
 config:
   dockyard:product: products/{name}.yaml
   dockyard:environment: {environment}
-  dockyard:docker: {{health_interval: 1s}}
+  dockyard:docker: {{health_interval: 10s, health_start_interval: 1s}}
   dockyard:monitoring: {{logs: {{enabled: false}}, probes: {{enabled: false}}, prometheus: {{scrape_interval: 2s}}}}
 """
 """As little around the product as a stack can have."""

@@ -87,6 +87,12 @@ def test_an_environment_can_check_health_more_often_than_the_product_asks_for(sp
     assert run(spec, docker=Docker(health_interval="2s")).inputs["healthcheck"]["interval"] == "2s"
 
 
+def test_the_health_of_a_starting_container_can_be_checked_more_often(run, spec):
+    health = run(spec, docker=Docker(health_interval="20s", health_start_interval="1s")).inputs["healthcheck"]
+    assert (health["interval"], health["startInterval"]) == ("20s", "1s")
+    assert "startInterval" not in run(spec).inputs["healthcheck"]
+
+
 def test_a_container_without_ports_or_data_is_replaced_create_first(spec, run):
     assert run(spec).delete_before_replace is False
 
