@@ -124,7 +124,7 @@ def assert_whole(bell: Stack) -> None:
     assert bell.everything == known, "nothing is there that the state does not know"
     locks = bell.checkout.folder / ".dockyard/state/.pulumi/locks"
     assert not [lock for lock in locks.rglob("*.json") if bell.name in lock.parts], "no lock is left"
-    assert not bell.unhealthy
+    bell.wait_until_healthy()
 
 
 @pytest.mark.parametrize("point", [*DAILY, *SOAK], ids=str)

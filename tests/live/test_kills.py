@@ -44,7 +44,7 @@ def assert_back(dev: Stack, services: tuple[str, ...], polls: int) -> None:
     assert back.code == 0, back.output
     containers = dev.containers
     assert [containers[service].status for service in services] == ["running"] * len(services)
-    assert not dev.unhealthy
+    dev.wait_until_healthy()
     assert len(dev.get("backend", "/polls").json()) == polls
 
 

@@ -18,6 +18,7 @@ from docker.models.networks import Network
 
 from settings.machine import read_machine
 from tests.support.checkout import Checkout, Finished
+from tests.support.waiting import wait_until
 
 MINUTES = 60
 FIRST_UP_SECONDS = 30 * MINUTES
@@ -88,7 +89,11 @@ class Stack:
         if self.applied != self.files or self.unhealthy:
             finished = self.up()
             assert finished.code == 0, finished.output
-        assert not self.unhealthy
+        self.wait_until_healthy()
+
+    def wait_until_healthy(self) -> None:
+        """Wait until nothing is wrong with the containers: on a busy machine a single health check may fail."""
+        wait_until(lambda: not self.unhealthy, f"{self.name} is healthy", details=lambda: str(self.unhealthy))
 
     @contextlib.contextmanager
     def edited(self, texts: Mapping[Path, str]) -> Iterator[None]:
