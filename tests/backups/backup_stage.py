@@ -26,7 +26,7 @@ from tests.backups.cheap_keys import cheapened
 from tests.backups.repository import Repository
 from tests.backups.s3 import BUCKET, CREDENTIALS, S3Server
 from tests.support.containers import inside, make_container, remove_all, run_job, wait_in
-from tests.unit.world import Made, World, build
+from tests.support.recording import RecordedProgram, RecordedResource, record
 
 LABEL = "backup-test"
 IMAGES = ("busybox", "postgres", "redis", "restic", "prometheus", "grafana")
@@ -54,7 +54,7 @@ class BackupStage:
     original_costs: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Store → key file of the repository as the product made it."""
 
-    def world(self) -> World:
+    def world(self) -> RecordedProgram:
         """Return what the program registers."""
         product = Product.model_validate(
             {
@@ -94,7 +94,7 @@ class BackupStage:
             monitoring = MonitoringStack("m", MonitoringStackConfig(Monitoring(), context, image, *nothing))
             BackupSet("b", BackupsConfig(product, context, image, app.connections, monitoring))
 
-        return build(program, stack=self.mark, secrets=CREDENTIALS)
+        return record(program, stack=self.mark, secrets=CREDENTIALS)
 
     def up(self) -> None:
         """Make everything, wait until the stores answer, fill them, and make the first backup of each."""
@@ -125,7 +125,7 @@ class BackupStage:
             assert code == 0, output
             self._cheapen_keys(store)
 
-    def make(self, made: Made) -> Container:
+    def make(self, made: RecordedResource) -> Container:
         """Make a container as the inputs of its resource say."""
         return make_container(self.engine, made, self.mark, {LABEL: self.mark})
 

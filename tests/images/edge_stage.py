@@ -19,8 +19,8 @@ from settings.docker import Docker
 from settings.edge import Edge
 from tests.images.edge_clients import secure
 from tests.support.containers import make_container, remove_all, run_job, wait_in
+from tests.support.recording import RecordedProgram, RecordedResource, record
 from tests.support.waiting import wait_until
-from tests.unit.world import Made, World, build
 
 APP, MONITORING = "app", "monitoring"
 
@@ -73,7 +73,7 @@ class Stage:
     first_complaints: list[str] | None = None
     """Complaints of Traefik before any test: tests provoke some."""
 
-    def world(self, *switches: tuple[str, Sequence[str]]) -> World:
+    def world(self, *switches: tuple[str, Sequence[str]]) -> RecordedProgram:
         """Return what the program registers."""
 
         def program() -> None:
@@ -92,7 +92,7 @@ class Stage:
             for name, servers in switches:
                 proxy.switch(name, [self.named(server) for server in servers])
 
-        return build(program, secrets=self.secrets)
+        return record(program, secrets=self.secrets)
 
     def named(self, name: str) -> str:
         """Return a name that only this stage uses."""
@@ -115,11 +115,11 @@ class Stage:
         """Run the writer of a service; return its exit code and its output."""
         return self.job(self.world((name, servers))[f"e-{name}-writer"])
 
-    def job(self, made: Made) -> tuple[int, str]:
+    def job(self, made: RecordedResource) -> tuple[int, str]:
         """Run a one-shot job to its end."""
         return run_job(self.make(made))
 
-    def make(self, made: Made) -> Container:
+    def make(self, made: RecordedResource) -> Container:
         """Make a container exactly as the inputs of its resource say."""
         return make_container(self.engine, made, self.mark, {"edge-test": self.mark})
 

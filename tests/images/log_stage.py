@@ -23,8 +23,8 @@ from components.log_pipeline import LogPipeline, LogPipelineConfig
 from settings.docker import Docker
 from settings.logs import Logs
 from tests.support.containers import make_container, remove_all, run_job
+from tests.support.recording import RecordedProgram, record
 from tests.support.waiting import wait_until
-from tests.unit.world import World, build
 
 LABEL = "log-test"
 WRITERS = ("victorialogs-writer", "vmalert-config-writer", "collector-config-writer")
@@ -58,7 +58,7 @@ class LogStage:
         """The collector."""
         return self.containers["collector"]
 
-    def world(self) -> World:
+    def world(self) -> RecordedProgram:
         """Return what the program registers."""
 
         def program() -> None:
@@ -68,7 +68,7 @@ class LogStage:
             image = self.images.__getitem__
             LogPipeline("l", LogPipelineConfig(self.logs, context, image, root, ["alertmanager:9093"], self.rules))
 
-        return build(program, stack=self.mark)
+        return record(program, stack=self.mark)
 
     def up(self) -> None:
         """Make everything and wait until all of it is healthy."""

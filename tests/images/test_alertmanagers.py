@@ -17,8 +17,8 @@ from components.context import StackContext
 from settings.alerts import Alerts
 from settings.docker import Docker
 from tests.support.containers import inside, make_container, remove_all, run_job, wait_in
+from tests.support.recording import RecordedProgram, record
 from tests.support.waiting import wait_until
-from tests.unit.world import World, build
 
 LABEL = "alerts-test"
 WRITES_EACH_MINUTE = "--data.maintenance-interval=1m"
@@ -36,7 +36,7 @@ class Stage:
     mark: str = field(default_factory=lambda: f"{LABEL}-{uuid.uuid4().hex[:10]}")
     running: dict[str, Container] = field(default_factory=dict)
 
-    def world(self, **more: object) -> World:
+    def world(self, **more: object) -> RecordedProgram:
         def program() -> None:
             network = pulumi.Output.from_input(self.mark)
             context = StackContext("shop", "production", Docker(), False, network, network)
@@ -45,7 +45,7 @@ class Stage:
             said = AlertRoutingConfig(alerts, "production", context, image, grafana="https://grafana.test")
             AlertRouting("a", said)
 
-        return build(program, stack=self.mark, secrets={"hook": "http://nobody.test/"})
+        return record(program, stack=self.mark, secrets={"hook": "http://nobody.test/"})
 
     def up(self) -> None:
         self.engine.networks.create(self.mark, labels={LABEL: self.mark})

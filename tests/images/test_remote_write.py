@@ -21,8 +21,8 @@ from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
 from settings.docker import Docker
 from settings.monitoring import Monitoring
 from tests.support.containers import make_container, remove_all, run_job, wait_in
+from tests.support.recording import RecordedProgram, record
 from tests.support.waiting import wait_until
-from tests.unit.world import World, build
 
 LABEL = "remote-write-test"
 PASSWORD = "p w\"$'x"
@@ -43,7 +43,7 @@ class Pair:
     sender: Container = field(init=False)
     receiver: Container = field(init=False)
 
-    def world(self) -> World:
+    def world(self) -> RecordedProgram:
         """Return what the program registers."""
         said = {
             "prometheus": {"scrape_interval": "1s"},
@@ -72,7 +72,7 @@ class Pair:
             )
             MonitoringStack("m", config)
 
-        return build(program, stack=self.mark, secrets={"archive-password": PASSWORD})
+        return record(program, stack=self.mark, secrets={"archive-password": PASSWORD})
 
     def up(self) -> None:
         """Make both and wait until both answer."""

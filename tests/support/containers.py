@@ -12,14 +12,14 @@ import docker
 from docker.errors import NotFound
 from docker.models.containers import Container
 
+from tests.support.recording import RecordedResource
 from tests.support.waiting import wait_until
-from tests.unit.world import Made
 
 HARDENED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"], "network_mode": "none"}
 """How the stacks run every container; without a network, since most tests need none."""
 
 
-def make_container(engine: docker.DockerClient, made: Made, mark: str, labels: dict[str, str]) -> Container:
+def make_container(engine: docker.DockerClient, made: RecordedResource, mark: str, labels: dict[str, str]) -> Container:
     """Make a container exactly as the inputs of its resource say, as the provider does.
 
     Volumes get `mark` in front of their names. `labels` come on top of its own.

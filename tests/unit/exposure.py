@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from tests.unit.world import Made, World
+from tests.support.recording import RecordedProgram, RecordedResource
 
 ADDRESS = re.compile(r"--entrypoints\.([\w-]+)\.address=:(\d+)$")
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound here
 INSIDE = "traefik itself"
 """What Traefik answers with its own services: health, metrics, its API."""
 
@@ -36,12 +37,12 @@ class Reach:
     """Something on the way asks who is there."""
 
 
-def reaches(world: World) -> list[Reach]:
+def reaches(world: RecordedProgram) -> list[Reach]:
     """Return every way from outside into a stack."""
     return [*_ports(world), *_routes(world), *_ingress(world)]
 
 
-def _ports(world: World) -> Iterator[Reach]:
+def _ports(world: RecordedProgram) -> Iterator[Reach]:
     """Everything on a port of the host that others than this host can ask."""
     for container in world.containers:
         if container.inputs.get("networkMode") == "host" or container.inputs.get("publishAllPorts"):
@@ -52,7 +53,7 @@ def _ports(world: World) -> Iterator[Reach]:
                 yield from _answers(world, container, int(port["internal"]), way)
 
 
-def _routes(world: World) -> Iterator[Reach]:
+def _routes(world: RecordedProgram) -> Iterator[Reach]:
     """Every route by host name, wherever its port is bound: a reverse proxy before the host can lead there."""
     for edge in _edges(world):
         for name, number in _entry_points(edge).items():
@@ -60,7 +61,7 @@ def _routes(world: World) -> Iterator[Reach]:
                 yield from _answers(world, edge, number, f"route at {name}")
 
 
-def _ingress(world: World) -> Iterator[Reach]:
+def _ingress(world: RecordedProgram) -> Iterator[Reach]:
     for config in world.of("ZeroTrustTunnelCloudflaredConfig"):
         for rule in config.inputs["config"]["ingresses"]:
             service = rule["service"]
@@ -74,7 +75,7 @@ def _ingress(world: World) -> Iterator[Reach]:
                 yield Reach(reach.way, reach.target, guarded or reach.guarded)
 
 
-def _address(world: World, address: str, way: str) -> Iterator[Reach]:
+def _address(world: RecordedProgram, address: str, way: str) -> Iterator[Reach]:
     """What answers at an address on the stack's networks."""
     parts = urlsplit(address if "://" in address else f"tcp://{address}")
     found = [one for one in world.containers if parts.hostname in _names(one)]
@@ -84,7 +85,7 @@ def _address(world: World, address: str, way: str) -> Iterator[Reach]:
         yield from _answers(world, container, parts.port or (443 if parts.scheme == "https" else 80), way)
 
 
-def _answers(world: World, container: Made, port: int, way: str) -> Iterator[Reach]:
+def _answers(world: RecordedProgram, container: RecordedResource, port: int, way: str) -> Iterator[Reach]:
     """What answers at a port inside a container: itself, or what Traefik leads to from there."""
     if container not in _edges(world):
         yield Reach(way, _role(container), guarded=False)
@@ -110,15 +111,15 @@ def _asks(middleware: Mapping[str, Any] | None) -> bool:
     return bool("users" in said.get("basicAuth", {}) or said.get("forwardAuth", {}).get("address"))
 
 
-def _edges(world: World) -> list[Made]:
+def _edges(world: RecordedProgram) -> list[RecordedResource]:
     return [one for one in world.containers if any(ADDRESS.match(part) for part in one.inputs.get("command") or ())]
 
 
-def _entry_points(edge: Made) -> dict[str, int]:
+def _entry_points(edge: RecordedResource) -> dict[str, int]:
     return {found[1]: int(found[2]) for part in edge.inputs["command"] if (found := ADDRESS.match(part))}
 
 
-def _dynamic(world: World) -> dict[str, dict[str, Any]]:
+def _dynamic(world: RecordedProgram) -> dict[str, dict[str, Any]]:
     """Return all files of Traefik's folder as one."""
     whole: dict[str, dict[str, Any]] = {"http": {}, "tcp": {}}
     for made in world.containers:
@@ -131,13 +132,13 @@ def _dynamic(world: World) -> dict[str, dict[str, Any]]:
     return whole
 
 
-def _names(container: Made) -> set[str]:
+def _names(container: RecordedResource) -> set[str]:
     """Return what a container is reached by on its networks: its aliases and its own name, as the mocks give it."""
     joined = container.inputs.get("networksAdvanced", ())
     return {f"{container.name}-0a1b2c3", *(alias for network in joined for alias in network.get("aliases") or ())}
 
 
-def _role(container: Made) -> str:
+def _role(container: RecordedResource) -> str:
     return container.label("dockyard.service") or container.name
 
 

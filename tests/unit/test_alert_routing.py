@@ -6,7 +6,7 @@ import yaml
 from components.alert_routing import AlertRouting, AlertRoutingConfig
 from components.alertmanager_config import alertmanager_config
 from settings.alerts import Alerts
-from tests.unit.world import build
+from tests.support.recording import record
 
 ALL = {"type": "discord", "webhook": "ops"}
 GIVEN = {"ops": "https://discord.com/api/webhooks/1/a", "pager": "https://discord.com/api/webhooks/2/b"}
@@ -39,7 +39,7 @@ def routing(make_context):
             made, shown = make_context(**context), "https://grafana.example.org"
             AlertRouting("a", AlertRoutingConfig(said, environment, made, lambda name: name, shown))
 
-        return build(program, secrets=secrets)
+        return record(program, secrets=secrets)
 
     return build_routing
 
@@ -52,7 +52,7 @@ class TestTheContainer:
             "/etc/alertmanager",
         }
         assert world["a-data"].label("dockyard.volume") == "data"
-        assert "a-config-writer" in world["a-alertmanager"].waits_for
+        assert "a-config-writer" in world["a-alertmanager"].depends_on
         assert world["a-alertmanager"].parent == "a"
 
     def test_secrets_are_files_and_stand_nowhere_else(self, routing):

@@ -7,7 +7,7 @@ from components.app_services import AppServices, AppServicesConfig
 from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Front
 from settings.edge import Edge
 from settings.product import Product
-from tests.unit.world import build
+from tests.support.recording import record
 
 PRODUCT = """
 name: shop
@@ -50,9 +50,9 @@ def app(make_context):
             edge = EdgeProxy("edge", EdgeProxyConfig(Edge(), made, image_of, fronts, None, None)) if fronts else None
             AppServices("shop-app", AppServicesConfig(product, made, image_of, edge, rolled_back))
 
-        world = build(program, secrets=secrets, exit_codes=exit_codes)
-        world.switches = {one.name: one for one in world.made if one.parent == "edge"}
-        world.made = [one for one in world.made if one.parent != "edge" and one.name != "edge"]
+        world = record(program, secrets=secrets, exit_codes=exit_codes)
+        world.switches = {one.name: one for one in world.resources if one.parent == "edge"}
+        world.resources = [one for one in world.resources if one.parent != "edge" and one.name != "edge"]
         return world
 
     return build_app
@@ -62,7 +62,7 @@ def test_each_service_job_and_store_is_made_once_under_the_component(app):
     world = app()
     services = {one.label("dockyard.service") for one in world.containers if not one.name.endswith("-writer")}
     assert services == {"api", "web", "migrate", "dump-before-migrate", "postgres", "redis"}
-    assert {one.parent for one in world.made if one.type != "dockyard:app_services:AppServices"} == {"shop-app"}
+    assert {one.parent for one in world.resources if one.type != "dockyard:app_services:AppServices"} == {"shop-app"}
     assert "shop-app-postgres-dump-before-migrate" in world
 
 
@@ -74,10 +74,10 @@ def test_a_product_without_stores_and_jobs_makes_neither(app):
 
 def test_the_order_is_stores_then_migration_then_backend_then_frontend(app):
     world = app()
-    assert "shop-app-postgres" in world["shop-app-migrate"].waits_for
-    assert {"shop-app-migrate", "shop-app-postgres", "shop-app-redis"} <= world["shop-app-api"].waits_for
-    assert "edge-api-writer" in world["shop-app-web"].waits_for, "the edge leads to it, and only then to what needs it"
-    assert "shop-app-api" in world.switches["edge-api-writer"].waits_for
+    assert "shop-app-postgres" in world["shop-app-migrate"].depends_on
+    assert {"shop-app-migrate", "shop-app-postgres", "shop-app-redis"} <= world["shop-app-api"].depends_on
+    assert "edge-api-writer" in world["shop-app-web"].depends_on, "the edge leads to it, and only then to what needs it"
+    assert "shop-app-api" in world.switches["edge-api-writer"].depends_on
 
 
 def test_a_failed_migration_starts_no_service(app):
@@ -87,8 +87,8 @@ def test_a_failed_migration_starts_no_service(app):
 
 def test_every_store_waits_for_its_secret_files(app):
     world = app()
-    assert "shop-app-postgres-secrets-writer" in world["shop-app-postgres"].waits_for
-    assert "shop-app-redis-config-writer" in world["shop-app-redis"].waits_for
+    assert "shop-app-postgres-secrets-writer" in world["shop-app-postgres"].depends_on
+    assert "shop-app-redis-config-writer" in world["shop-app-redis"].depends_on
 
 
 def test_workloads_learn_of_their_stores_by_variables_that_hold_no_secret(app):

@@ -14,7 +14,7 @@ from settings.loader import known_secrets
 from settings.monitoring import Monitoring
 from settings.problems import SettingsError
 from settings.product import Product
-from tests.unit.world import build
+from tests.support.recording import record
 
 S3 = {"endpoint": "https://s3.example.com", "bucket": "shop-backups", "access_key": "s3-id", "secret_key": "s3-key"}
 STORES = {"postgres": {"database": "shop", "user": "shop"}, "redis": {}}
@@ -46,7 +46,7 @@ def stack(make_context):
             )
             pulumi.export("secrets", made.secrets)
 
-        return build(program, stack="staging", secrets=secrets)
+        return record(program, stack="staging", secrets=secrets)
 
     return build_stack
 
@@ -71,7 +71,7 @@ class TestPresence:
 
     def test_nothing_is_made_where_backups_are_off(self, stack):
         world = stack({"enabled": False})
-        assert [one.name for one in world.made if one.name.startswith("b-")] == []
+        assert [one.name for one in world.resources if one.name.startswith("b-")] == []
         assert "--web.enable-admin-api" not in world["m-prometheus"].inputs["command"]
 
     def test_prometheus_makes_snapshots_only_where_they_are_kept(self, stack):
@@ -80,7 +80,7 @@ class TestPresence:
 
     def test_nothing_at_all_is_made_where_there_is_nothing_to_keep(self, stack):
         world = stack({"monitoring": False}, stores={})
-        assert [one.name for one in world.made if one.name.startswith("b-")] == []
+        assert [one.name for one in world.resources if one.name.startswith("b-")] == []
 
 
 class TestContainers:
@@ -131,7 +131,7 @@ class TestContainers:
 
     @pytest.mark.parametrize("role", ROLES)
     def test_each_waits_for_its_store_its_files_and_its_folders(self, stack, role):
-        waits = stack()[f"b-{role}"].waits_for
+        waits = stack()[f"b-{role}"].depends_on
         store = {"postgres": "app-postgres", "redis": "app-redis", "monitoring": "m-grafana"}[role]
         assert {store, "b-writer", f"b-{role}-files-writer", "metrics-writer"} <= waits
 

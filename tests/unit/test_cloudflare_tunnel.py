@@ -16,7 +16,7 @@ from settings.names import STORES, TOOLS
 from settings.problems import SettingsError
 from settings.stack import Stack
 from settings.tunnel import Access, Tunnel
-from tests.unit.world import build
+from tests.support.recording import record
 
 MADE = {"account_id": "a" * 32, "zone_id": "b" * 32, "name": "shop-monitoring", "hostname": "monitoring.shop.example"}
 SERVICES = [
@@ -35,7 +35,7 @@ def run(make_context, settings, **options):
         config = CloudflareTunnelConfig(settings, make_context(), lambda name: name, PORTS)
         made.append(CloudflareTunnel("t", config))
 
-    world = build(program, **options)
+    world = record(program, **options)
     world.component = made[0]
     return world
 
@@ -57,7 +57,7 @@ def test_the_name_is_a_proxied_record_of_the_tunnel_made_after_its_rules(tunnel)
     said = made.inputs
     assert (said["name"], said["type"], said["proxied"]) == ("monitoring.shop.example", "CNAME", True)
     assert said["content"] == "t-tunnel-id.cfargotunnel.com"
-    assert "t-ingress" in made.waits_for
+    assert "t-ingress" in made.depends_on
     assert made.delete_before_replace
 
 
@@ -78,7 +78,7 @@ def test_the_token_is_a_secret_file_and_stands_nowhere_else(tunnel):
 
 def test_the_connector_publishes_nothing_and_all_is_under_the_component(tunnel):
     assert "ports" not in tunnel["t-cloudflared"].inputs
-    assert {one.parent for one in tunnel.made if one.name != "t"} == {"t"}
+    assert {one.parent for one in tunnel.resources if one.name != "t"} == {"t"}
 
 
 def test_without_services_the_connector_cannot_reach_the_product(tunnel):
@@ -87,7 +87,7 @@ def test_without_services_the_connector_cannot_reach_the_product(tunnel):
 
 
 def test_without_access_nothing_of_it_is_made(tunnel):
-    assert not [one for one in tunnel.made if "Access" in one.type]
+    assert not [one for one in tunnel.resources if "Access" in one.type]
     assert tunnel.component.secrets == {}
 
 
@@ -297,7 +297,7 @@ class TestATunnelThatIsThereAlready:
         assert writer.files == {"/dockyard/files/tunnel-token": "eyJ-given"}
         assert writer.secrets
         assert world["t-cloudflared"].env == {"TUNNEL_TOKEN_FILE": "/run/secrets/tunnel-token"}
-        assert not [one for one in world.made if one.type.startswith("cloudflare:")]
+        assert not [one for one in world.resources if one.type.startswith("cloudflare:")]
 
     def test_cloudflares_package_is_not_even_imported(self):
         code = (

@@ -12,7 +12,7 @@ import pulumi
 import pytest
 
 from components.config_volume import PACKED, STAGE, ConfigVolume, Reload, _script, pack
-from tests.unit.world import build
+from tests.support.recording import record
 
 
 def volume(make_context, **changes):
@@ -25,12 +25,12 @@ def volume(make_context, **changes):
         parent = pulumi.ComponentResource("test:Parent", "parent")
         ConfigVolume("conf", context=make_context(), parent=parent, **{**said, **changes})
 
-    return build(program, secrets={})
+    return record(program, secrets={})
 
 
 def test_one_volume_and_one_writer_are_made_under_the_parent(make_context):
     world = volume(make_context)
-    assert [one.name for one in world.made] == ["parent", "conf", "conf-writer"]
+    assert [one.name for one in world.resources] == ["parent", "conf", "conf-writer"]
     assert world["conf"].parent == world["conf-writer"].parent == "parent"
 
 

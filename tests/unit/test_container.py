@@ -9,7 +9,7 @@ from components.container import go_duration, run_service
 from components.job import OneShotJob
 from components.spec import Attachment, ContainerSpec, HealthCheck, Mount, Publication
 from settings.docker import Docker
-from tests.unit.world import Made, build
+from tests.support.recording import RecordedResource, record
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def spec(limits) -> ContainerSpec:
 
 @pytest.fixture
 def run(make_context):
-    def run(spec: ContainerSpec, **context) -> Made:
-        world = build(lambda: run_service("web", spec, make_context(**context), pulumi.ResourceOptions()) and None)
+    def run(spec: ContainerSpec, **context) -> RecordedResource:
+        world = record(lambda: run_service("web", spec, make_context(**context), pulumi.ResourceOptions()) and None)
         return world["web"]
 
     return run
@@ -152,7 +152,7 @@ class TestOneShotJob:
             job = OneShotJob("migrate", spec, context, pulumi.ResourceOptions(), uploads=uploads or None)
             run_service("after", spec, context, pulumi.ResourceOptions(depends_on=job.done))
 
-        return build(program, exit_codes={"migrate": exit_code})
+        return record(program, exit_codes={"migrate": exit_code})
 
     def test_it_runs_once_and_is_not_restarted(self, spec, make_context):
         made = self.job(spec, make_context, 0)["migrate"].inputs
@@ -160,7 +160,7 @@ class TestOneShotJob:
         assert "healthcheck" not in made
 
     def test_what_comes_after_waits_for_it(self, spec, make_context):
-        assert "migrate" in self.job(spec, make_context, 0)["after"].waits_for
+        assert "migrate" in self.job(spec, make_context, 0)["after"].depends_on
 
     def test_an_exit_code_that_is_not_0_stops_what_comes_after_and_shows_the_log(self, spec, make_context):
         with pytest.raises(pulumi.RunError, match=r"(?s)migrate ended with exit code 3.*log of migrate"):
@@ -192,7 +192,7 @@ def test_a_frozen_job_keeps_every_input_that_it_ran_with_and_nobody_asks_how_it_
         job = OneShotJob("job", spec, make_context(), pulumi.ResourceOptions(), frozen=frozen)
         pulumi.CustomResource("test:After", "after", opts=pulumi.ResourceOptions(depends_on=job.done))
 
-    world = build(lambda: program(True), exit_codes={"job": 3})
+    world = record(lambda: program(True), exit_codes={"job": 3})
     assert {"image", "command", "envs", "memorySwap", "networksAdvanced"} <= set(world["job"].ignore_changes)
     assert "after" in world
-    assert build(lambda: program(False))["job"].ignore_changes == ()
+    assert record(lambda: program(False))["job"].ignore_changes == ()

@@ -9,7 +9,7 @@ from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Front, checked_pai
 from settings.edge import Edge, Route
 from settings.names import ADMIN_PORT
 from tests.certificates import self_signed
-from tests.unit.world import build
+from tests.support.recording import record
 
 BACKEND = Front("backend", 3333, health_path="/health", published=13333)
 FRONTEND = Front("frontend", 80, routes=(Route(host="shop.test"), Route(host="shop.test", path="/blog")))
@@ -38,7 +38,7 @@ def proxy(make_context):
             for name, servers in (switch or {}).items():
                 made.switch(name, servers)
 
-        return build(program, secrets=secrets, **build_options)
+        return record(program, secrets=secrets, **build_options)
 
     return build_proxy
 
@@ -254,7 +254,7 @@ def test_a_given_certificate_is_a_secret_and_stands_nowhere_else(proxy, pem):
         "keyFile": pem["shop-key"],
     }
     assert writer.secrets == {"uploads[0].content"}
-    assert not [one.name for one in world.made if one.name != "e-writer" and "PRIVATE KEY" in str(one.inputs)]
+    assert not [one.name for one in world.resources if one.name != "e-writer" and "PRIVATE KEY" in str(one.inputs)]
 
 
 def test_a_key_of_another_certificate_is_refused_before_anything_is_written(proxy, pem, tmp_path):
@@ -273,21 +273,21 @@ def test_a_preview_without_the_certificate_goes_through(proxy):
 
 def test_the_fixed_file_is_there_before_traefik_and_traefik_before_any_switch(proxy):
     world = proxy(switch={"backend": ["b-1"]})
-    assert "e-writer" in world["e-traefik"].waits_for
-    assert "e-traefik" in world["e-backend-writer"].waits_for
-    assert {one.parent for one in world.made if one.name != "e"} == {"e"}
+    assert "e-writer" in world["e-traefik"].depends_on
+    assert "e-traefik" in world["e-backend-writer"].depends_on
+    assert {one.parent for one in world.resources if one.name != "e"} == {"e"}
 
 
 def test_another_release_writes_one_file_and_leaves_traefik_alone(proxy):
     first, second = proxy(switch={"backend": ["b-1"]}), proxy(switch={"backend": ["b-2"]})
-    changed = {one.name for one in first.made if one.inputs != second[one.name].inputs}
+    changed = {one.name for one in first.resources if one.inputs != second[one.name].inputs}
     assert changed == {"e-backend-writer"}
     assert list(second["e-backend-writer"].files) == ["/dockyard/files/backend.yml"]
 
 
 def test_the_same_release_asks_for_the_same(proxy):
     first, second = proxy(switch={"backend": ["b-1"]}), proxy(switch={"backend": ["b-1"]})
-    assert [one.inputs for one in first.made] == [one.inputs for one in second.made]
+    assert [one.inputs for one in first.resources] == [one.inputs for one in second.resources]
 
 
 def test_a_switch_waits_for_exactly_its_content_and_then_for_the_drain(proxy):

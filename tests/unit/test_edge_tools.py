@@ -14,8 +14,8 @@ from settings.edge import Edge, Route
 from settings.loader import Configuration, load, read_stack_file
 from settings.problems import SettingsError
 from tests.support.people import ALICE, BOB
+from tests.support.recording import record
 from tests.unit.checkouts import make
-from tests.unit.world import build
 
 PEOPLE = Guard(basic_auth="prom-people")
 HOSTS = {"grafana": "grafana.shop.example", "prometheus": "prom.shop.example"}
@@ -97,7 +97,7 @@ def proxy(make_context):
             fronts = (front(), front("loki", guard=Guard(basic_auth="loki-people")))
             EdgeProxy("e", EdgeProxyConfig(Edge(), make_context(), lambda name: name, fronts, 80, 443))
 
-        return build(program, secrets=secrets, **options)
+        return record(program, secrets=secrets, **options)
 
     return build_proxy
 
@@ -111,14 +111,14 @@ class TestThePeople:
         assert http["middlewares"]["loki_basic"]["basicAuth"]["users"] == [BOB]
         assert writer.secrets == {"uploads[0].content"}
         assert "chmod 0400" in writer.inputs["command"][0]
-        assert not [one.name for one in world.made if one.name != "e-writer" and "$2y$" in str(one.inputs)]
+        assert not [one.name for one in world.resources if one.name != "e-writer" and "$2y$" in str(one.inputs)]
 
     def test_stay_the_same_from_one_up_to_the_next_and_change_nothing_but_the_file(self, proxy):
         people = {"prom-people": ALICE, "loki-people": BOB}
         first, second = proxy(people), proxy(people)
-        assert [one.inputs for one in first.made] == [one.inputs for one in second.made]
+        assert [one.inputs for one in first.resources] == [one.inputs for one in second.resources]
         other = proxy({**people, "loki-people": f"{BOB}\n{ALICE}"})
-        assert {one.name for one in first.made if one.inputs != other[one.name].inputs} == {"e-writer"}
+        assert {one.name for one in first.resources if one.inputs != other[one.name].inputs} == {"e-writer"}
 
     def test_can_be_missing_in_a_preview(self, proxy):
         assert "e-traefik" in proxy(preview=True)

@@ -9,7 +9,7 @@ from components.connection import Connection
 from components.exporter_set import ExporterSet, ExporterSetConfig
 from components.spec import Mount
 from settings.monitoring import Exporters
-from tests.unit.world import build
+from tests.support.recording import record
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def exporters(make_context):
             made = ExporterSet("x", config)
             targets.extend(made.targets)
 
-        return build(program), targets
+        return record(program), targets
 
     return build_set
 
@@ -70,7 +70,7 @@ def test_a_data_store_comes_with_its_exporter(exporters):
     world, targets = exporters("postgres", "redis")
     assert services(world) == {"node-exporter", "cadvisor", "postgres-exporter", "redis-exporter"}
     assert {target.address for target in targets} >= {"postgres-exporter:9187", "redis-exporter:9121"}
-    assert "store" in world["x-postgres-exporter"].waits_for
+    assert "store" in world["x-postgres-exporter"].depends_on
 
 
 def test_no_exporter_is_published_or_mounts_the_docker_socket(exporters):

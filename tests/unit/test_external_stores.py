@@ -5,7 +5,7 @@ import pytest
 
 from components.external_stores import external_postgres, external_redis
 from settings.stores import ExternalPostgres, ExternalRedis
-from tests.unit.world import build
+from tests.support.recording import record
 
 POSTGRES = ExternalPostgres.model_validate({"external": {"dsn": "database-url"}})
 REDIS = ExternalRedis.model_validate({"external": {"address": "host.docker.internal:6379", "password": "redis-key"}})
@@ -22,7 +22,7 @@ def opened(make, secrets):
         for name, text in connection.files.items():
             pulumi.Output.all(text, text.is_secret()).apply(lambda pair, name=name: found.update({name: tuple(pair)}))
 
-    build(program, secrets=secrets)
+    record(program, secrets=secrets)
     return connections[0], found
 
 

@@ -12,7 +12,7 @@ from components.grafana import GrafanaConfig, run_grafana
 from components.volume import data_volume
 from settings.grafana import PROVIDERS, Grafana, OAuth
 from settings.monitoring import Monitoring
-from tests.unit.world import build
+from tests.support.recording import record
 
 HTTPS = "https://grafana.shop.example"
 URLS = {
@@ -47,7 +47,7 @@ def grafana(make_context):
             data = data_volume("g-data", make_context(), parent)
             run_grafana("g", shown, pulumi.Output.secret("the-password"), data, parent)
 
-        return build(program, secrets=secrets, **options)
+        return record(program, secrets=secrets, **options)
 
     return build_grafana
 
@@ -267,4 +267,4 @@ class TestWhatItShows:
     def test_nothing_is_published_and_all_is_under_the_component(self, grafana):
         world = grafana()
         assert not any("ports" in one.inputs for one in world.containers)
-        assert {one.parent for one in world.made if one.name != "parent"} == {"parent"}
+        assert {one.parent for one in world.resources if one.name != "parent"} == {"parent"}

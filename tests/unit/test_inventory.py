@@ -3,7 +3,7 @@
 import pulumi_docker as docker
 
 from components.inventory import Inventory, exposition
-from tests.unit.world import build
+from tests.support.recording import record
 
 
 def test_each_container_is_a_series_with_the_start_of_its_id_by_which_cadvisor_knows_it():
@@ -28,7 +28,7 @@ def test_the_volume_is_there_before_the_containers_and_the_file_is_written_after
         assert inventory.mount.read_only
         inventory.write({"web": made})
 
-    world = build(program)
+    world = record(program)
     (path, text) = next(iter(world["inv-metrics-writer"].files.items()))
     assert path == "/dockyard/files/containers.prom"
     assert 'service="web"' in text

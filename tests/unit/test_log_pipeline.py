@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from components.log_config import loki_config
 from components.log_pipeline import LogPipeline, LogPipelineConfig, logs_datasource
 from settings.logs import Logs
-from tests.unit.world import build
+from tests.support.recording import record
 
 RULES = {"services.yml": "groups: []\n"}
 SERVICES = {"loki": ("l-loki", "l-collector"), "victorialogs": ("l-victorialogs", "l-vmalert", "l-collector")}
@@ -32,7 +32,7 @@ def pipeline(make_context):
             found["targets"] = [(target.job, target.address) for target in made.targets]
             found["address"], found["containers"] = made.address, sorted(made.containers)
 
-        world = build(program, stack="shop-dev")
+        world = record(program, stack="shop-dev")
         return world, found
 
     return build_pipeline

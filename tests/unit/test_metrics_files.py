@@ -19,8 +19,8 @@ from ops.metrics_file import archive, exposition, tell_deploy
 from settings.release import Release
 from tests.support import states
 from tests.support.fake_docker import FakeDocker
+from tests.support.recording import record
 from tests.support.shells import shells
-from tests.unit.world import build
 
 STORE = Connection({"DATABASE_HOST": "postgres", "DATABASE_USER": "shop", "DATABASE_NAME": "shop"}, {}, None)
 
@@ -30,7 +30,7 @@ def test_a_database_is_dumped_without_a_folder_for_metrics_too(make_context):
         made = Dumps("app-postgres", STORE, image="postgres:17", context=make_context(), parent=None)
         made.before("api", "registry/api:1", frozen=False)
 
-    mounts = build(program)["app-postgres-dump-before-api"].inputs["mounts"]
+    mounts = record(program)["app-postgres-dump-before-api"].inputs["mounts"]
     assert [mount["target"] for mount in mounts] == ["/var/lib/postgresql/data"]
 
 

@@ -8,7 +8,7 @@ from components.context import ScrapeTarget
 from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
 from components.prometheus_config import prometheus_config
 from settings.monitoring import Monitoring
-from tests.unit.world import build
+from tests.support.recording import record
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def monitoring(make_context):
                 ),
             )
 
-        return build(program, secrets=secrets)
+        return record(program, secrets=secrets)
 
     return build_stack
 
@@ -75,7 +75,7 @@ def test_every_target_is_scraped_and_alerts_go_to_alertmanager(monitoring):
 def rendered(*targets: ScrapeTarget, **options) -> dict:
     found = []
     text = prometheus_config(targets, **{"alertmanagers": ["a:1"], "labels": {"product": "shop"}, **options})
-    build(lambda: text.apply(found.append))
+    record(lambda: text.apply(found.append))
     return yaml.safe_load(found[0])
 
 
@@ -141,7 +141,7 @@ def test_nothing_is_published(monitoring):
 
 def test_everything_is_under_the_component(monitoring):
     world = monitoring()
-    assert {one.parent for one in world.made if one.name != "m"} == {"m"}
+    assert {one.parent for one in world.resources if one.name != "m"} == {"m"}
 
 
 def test_what_a_target_tells_of_others_keeps_its_own_labels():
@@ -151,7 +151,7 @@ def test_what_a_target_tells_of_others_keeps_its_own_labels():
         targets = [ScrapeTarget("node", "node:9100", tells_of_others=True), ScrapeTarget("redis", "redis:9121")]
         prometheus_config(targets, alertmanagers=["a:1"], labels={}, interval=15).apply(found.append)
 
-    build(program)
+    record(program)
     jobs = {job["job_name"]: job for job in yaml.safe_load(found[0])["scrape_configs"]}
     assert jobs["node"]["honor_labels"]
     assert "honor_labels" not in jobs["redis"]

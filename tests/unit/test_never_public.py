@@ -3,82 +3,33 @@
 from __future__ import annotations
 
 import copy
-import json
-import runpy
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import pulumi
 import pytest
 import yaml
 
-from settings.loader import Configuration, known_secrets, load, read_stack_file
-from tests.unit.exposure import INSIDE, Reach, reaches
-from tests.unit.test_edge_tools import ALICE
-from tests.unit.world import World, build
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-STACKS = sorted(path.name.split(".")[1] for path in CHECKOUT.glob("Pulumi.*.yaml"))
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound here
-PEOPLE = "tool-people"
+from tests.support.recording import RecordedProgram
+from tests.support.shipped import STACKS, TOOL_PEOPLE, record_stack, recorded_stack, shipped_settings
+from tests.unit.exposure import EVERYWHERE, INSIDE, Reach, reaches
 
 
-def configured(stack: str, more: dict[str, Any] | None = None) -> Configuration:
-    """Return a stack's own keys, with more of them; what the shipped files leave open is filled in."""
-    found = read_stack_file(CHECKOUT, stack).values
-    text = json.dumps(found).replace("0" * 32, "a" * 32)
-    return Configuration({**json.loads(text), **(more or {})}, frozenset())
-
-
-def rendered(stack: str, more: dict[str, Any] | None = None) -> World:
-    """Run the whole program on a stack, against the recording engine."""
-    configuration = configured(stack, {"preview_without_secrets": True, **(more or {})})
-    given = load(configuration, stack, preview=True)
-    known = known_secrets(given.stack, given.product)
-    secrets = {name: ALICE if name == PEOPLE else f"https://hooks.test/{name}" for name in known}
-    plain = {
-        name: value if isinstance(value, str) else json.dumps(value) for name, value in configuration.values.items()
-    }
-
-    def program() -> None:
-        said = {f"dockyard:{name}": value for name, value in {**plain, **secrets}.items()}
-        pulumi.runtime.set_all_config(said, [f"dockyard:{name}" for name in secrets])
-        runpy.run_path(str(CHECKOUT / "__main__.py"), run_name="__main__")
-
-    return build(program, stack=stack)
-
-
-@cache
 def own(stack: str) -> set[str]:
     """Return the roles that may be public without another guard: the product's services, and Grafana."""
-    services = load(configured(stack, {"preview_without_secrets": True}), stack, preview=True).product.services
+    services = shipped_settings(stack).product.services
     replicas = {f"{name}-{number}" for name, one in services.items() for number in range(2, one.replicas + 1)}
     return {"grafana", *services, *replicas}
 
 
-def offences(world: World, allowed: set[str]) -> list[Reach]:
+def offences(world: RecordedProgram, allowed: set[str]) -> list[Reach]:
     """Return every way from outside to what nobody should reach without a log-in."""
     return [reach for reach in reaches(world) if reach.target not in allowed and not reach.guarded]
 
 
-@cache
-def shipped(stack: str) -> World:
-    """Render a shipped stack, once for all tests: it takes seconds. Whoever changes it takes a copy."""
-    return rendered(stack)
-
-
-@pytest.fixture(scope="module")
-def world_of() -> Callable[[str], World]:
-    """Render each shipped stack once."""
-    return shipped
-
-
 @pytest.mark.parametrize("stack", STACKS)
-def test_in_no_shipped_stack_does_anything_lead_to_what_has_no_log_in(stack: str, world_of):
-    world = world_of(stack)
+def test_in_no_shipped_stack_does_anything_lead_to_what_has_no_log_in(stack: str):
+    world = recorded_stack(stack)
     assert offences(world, own(stack)) == []
     # All of them are there to be found.
     roles = {one.label("dockyard.service") for one in world.containers}
@@ -95,24 +46,24 @@ def test_in_no_shipped_stack_does_anything_lead_to_what_has_no_log_in(stack: str
         ("love-parser", set()),
     ],
 )
-def test_what_is_meant_to_be_public_is_seen_to_be(stack: str, seen: set[str], world_of):
-    assert {reach.target for reach in reaches(world_of(stack))} == seen
+def test_what_is_meant_to_be_public_is_seen_to_be(stack: str, seen: set[str]):
+    assert {reach.target for reach in reaches(recorded_stack(stack))} == seen
 
 
 TOOLS = {
-    "prometheus": {"host": "prom.shop.example", "basic_auth": PEOPLE},
+    "prometheus": {"host": "prom.shop.example", "basic_auth": TOOL_PEOPLE},
     "alertmanager": {"host": "alerts.shop.example", "forward_auth": "http://backend:3333/may"},
     "grafana": {"host": "grafana.shop.example"},
 }
 
 
 @pytest.fixture(scope="module")
-def guarded() -> World:
+def guarded() -> RecordedProgram:
     """Tumulte's dev stack with tools that have host names, on every address of the host."""
-    return rendered("dev", {"edge": {"address": EVERYWHERE, "tools": TOOLS}})
+    return record_stack("dev", {"edge": {"address": EVERYWHERE, "tools": TOOLS}})
 
 
-def test_a_tool_behind_a_log_in_is_public_on_purpose(guarded: World):
+def test_a_tool_behind_a_log_in_is_public_on_purpose(guarded: RecordedProgram):
     found = reaches(guarded)
     assert {reach.target for reach in found} == {"prometheus", "alertmanager", "grafana"}
     assert {reach.target for reach in found if reach.guarded} == {"prometheus", "alertmanager"}
@@ -120,11 +71,11 @@ def test_a_tool_behind_a_log_in_is_public_on_purpose(guarded: World):
     assert offences(guarded, own("dev")) == []
 
 
-def changed(world: World, name: str, change: Callable[[dict[str, Any]], None]) -> World:
+def changed(world: RecordedProgram, name: str, change: Callable[[dict[str, Any]], None]) -> RecordedProgram:
     """Return the world with one resource's inputs changed."""
     inputs = copy.deepcopy(dict(world[name].inputs))
     change(inputs)
-    return World([replace(one, inputs=inputs) if one.name == name else one for one in world.made])
+    return RecordedProgram([replace(one, inputs=inputs) if one.name == name else one for one in world.resources])
 
 
 def publishing(address: str | None) -> Callable[[dict[str, Any]], None]:
@@ -153,18 +104,18 @@ class TestItFindsWhatShouldNotBe:
     """Each of these is what the tests above must not let pass."""
 
     @staticmethod
-    def found(world: World, stack: str = "dev") -> set[str]:
+    def found(world: RecordedProgram, stack: str = "dev") -> set[str]:
         return {reach.target for reach in offences(world, own(stack))}
 
     @pytest.mark.parametrize("address", [EVERYWHERE, "192.0.2.7", "::", None])
-    def test_a_published_port_that_others_can_ask(self, address, world_of):
-        world = changed(world_of("dev"), "tumulte-edge-traefik", publishing(address))
+    def test_a_published_port_that_others_can_ask(self, address):
+        world = changed(recorded_stack("dev"), "tumulte-edge-traefik", publishing(address))
         assert self.found(world) == {"prometheus", "alertmanager"}
         assert self.found(changed(world, "tumulte-edge-traefik", publishing("127.0.0.1"))) == set()
 
     @pytest.mark.parametrize("store", ["postgres", "redis"])
     def test_a_store_that_is_published_to_others_through_the_edge(self, store):
-        world = rendered("dev", {"publish": {store: 15000}})
+        world = record_stack("dev", {"publish": {store: 15000}})
         assert self.found(world) == set()
         assert self.found(changed(world, "tumulte-edge-traefik", publishing(EVERYWHERE))) == {store}
 
@@ -177,24 +128,24 @@ class TestItFindsWhatShouldNotBe:
             "tumulte-app-redis",
         ],
     )
-    def test_a_container_that_publishes_a_port_itself(self, name, world_of):
-        world = world_of("dev")
+    def test_a_container_that_publishes_a_port_itself(self, name):
+        world = recorded_stack("dev")
         port = {"internal": 1, "external": 1, "ip": EVERYWHERE}
         target = world[name].label("dockyard.service")
         assert self.found(changed(world, name, lambda inputs: inputs.update(ports=[port]))) == {target}
         assert self.found(changed(world, name, lambda inputs: inputs.update(networkMode="host"))) == {target}
 
-    def test_the_collector_where_it_runs(self, world_of):
+    def test_the_collector_where_it_runs(self):
         world = changed(
-            world_of("love-parser"),
+            recorded_stack("love-parser"),
             "love-parser-logs-collector",
             lambda inputs: inputs.update(ports=[{"internal": 8888, "external": 8888, "ip": EVERYWHERE}]),
         )
         assert self.found(world, "love-parser") == {"collector"}
 
-    def test_the_edges_own_metrics(self, world_of):
+    def test_the_edges_own_metrics(self):
         port = {"internal": 9180, "external": 9180, "ip": EVERYWHERE}
-        world = changed(world_of("dev"), "tumulte-edge-traefik", lambda inputs: inputs["ports"].append(port))
+        world = changed(recorded_stack("dev"), "tumulte-edge-traefik", lambda inputs: inputs["ports"].append(port))
         assert self.found(world) == {INSIDE}
 
     @pytest.mark.parametrize("tool", ["prometheus", "alertmanager"])
@@ -212,11 +163,11 @@ class TestItFindsWhatShouldNotBe:
         assert self.found(changed(guarded, "tumulte-edge-writer", in_file(hollow))) == {"prometheus", "alertmanager"}
 
     @pytest.mark.parametrize("server", ["http://loki:3100", "http://love-parser-logs-loki-0a1b2c3:3100"])
-    def test_a_route_to_it_by_whatever_name(self, server, world_of):
+    def test_a_route_to_it_by_whatever_name(self, server):
         def lead(http: dict[str, Any]) -> None:
             http["services"]["grafana"]["loadBalancer"]["servers"] = [{"url": server}]
 
-        world = changed(world_of("love-parser"), "love-parser-edge-writer", in_file(lead))
+        world = changed(recorded_stack("love-parser"), "love-parser-edge-writer", in_file(lead))
         world = changed(world, "love-parser-edge-traefik", publishing(EVERYWHERE))
         assert "loki" in self.found(world, "love-parser")
 
@@ -234,20 +185,20 @@ class TestItFindsWhatShouldNotBe:
             ("http://edge:9180", INSIDE),
         ],
     )
-    def test_a_rule_of_the_tunnel(self, service, target, world_of):
+    def test_a_rule_of_the_tunnel(self, service, target):
         def lead(inputs: dict[str, Any]) -> None:
             inputs["config"]["ingresses"].insert(0, {"hostname": "x.example", "service": service})
 
-        world = changed(world_of("staging"), "tumulte-tunnel-ingress", lead)
+        world = changed(recorded_stack("staging"), "tumulte-tunnel-ingress", lead)
         assert self.found(world, "staging") == {target}
 
-    def test_access_before_a_rule_is_a_log_in_only_where_the_connector_asks_for_it(self, world_of):
+    def test_access_before_a_rule_is_a_log_in_only_where_the_connector_asks_for_it(self):
         def lead(access: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
             rule = {"hostname": "x.example", "service": "http://prometheus:9090", "originRequest": {"access": access}}
             return lambda inputs: inputs["config"]["ingresses"].insert(0, rule)
 
         def found(access: dict[str, Any]) -> set[str]:
-            return self.found(changed(world_of("staging"), "tumulte-tunnel-ingress", lead(access)), "staging")
+            return self.found(changed(recorded_stack("staging"), "tumulte-tunnel-ingress", lead(access)), "staging")
 
         assert found({"required": True, "teamName": "shop", "audTags": ["a1"]}) == set()
         assert found({"required": False, "teamName": "shop", "audTags": ["a1"]}) == {"prometheus"}

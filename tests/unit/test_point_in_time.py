@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from components.app_services import AppServices, AppServicesConfig
 from components.shell import script
 from settings.product import Product
+from tests.support.recording import record
 from tests.support.shells import shells
-from tests.unit.world import build
 
 PRODUCT = """
 name: shop
@@ -50,7 +50,7 @@ def app(make_context):
             made = make_context(**context)
             AppServices("shop-app", AppServicesConfig(product, made, lambda name: f"image-of-{name}", None))
 
-        WORLDS[key] = build(program, secrets=GIVEN)
+        WORLDS[key] = record(program, secrets=GIVEN)
         return WORLDS[key]
 
     return build_app
@@ -67,7 +67,7 @@ def conf(world) -> str:
 
 def test_nothing_is_made_and_archived_without_point_in_time(app):
     world = app(PRODUCT)
-    assert not [one.name for one in world.made if "pgbackrest" in one.name or "socket" in one.name]
+    assert not [one.name for one in world.resources if "pgbackrest" in one.name or "socket" in one.name]
     assert world["shop-app-postgres"].inputs["image"] == "image-of-postgres"
     assert not any("archive" in word for word in world["shop-app-postgres"].inputs["command"])
 
@@ -96,14 +96,14 @@ def test_the_backup_can_write_everything_but_the_database(app):
     assert {"/var/lib/pgbackrest", "/var/lib/pgbackrest-scratch", "/var/run/postgresql"} <= writable
     assert "ports" not in backup.inputs and backup.inputs["readOnly"] is True
     assert backup.delete_before_replace, "two would back up at once"
-    assert "shop-app-postgres" in backup.waits_for
+    assert "shop-app-postgres" in backup.depends_on
 
 
 def test_the_passphrase_stands_in_a_file_of_mode_0400_and_nowhere_else(app):
     world = app()
     assert "repo1-cipher-type=aes-256-cbc" in conf(world) and "repo1-cipher-pass=hush\n" in conf(world)
     assert "uploads" in {path.split("[")[0] for path in world[WRITER].secrets}
-    for one in world.made:
+    for one in world.resources:
         plain = {key: value for key, value in one.inputs.items() if key != "uploads"}
         assert "hush" not in json.dumps(plain), one.name
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from policy.rules import CONTAINER, RULES, TUNNEL, VOLUME, Resource, violations
-from tests.unit.test_never_public import EVERYWHERE, STACKS, shipped
-from tests.unit.world import Made
+from tests.support.recording import RecordedResource
+from tests.support.shipped import STACKS, recorded_stack
+from tests.unit.exposure import EVERYWHERE
 
 DIGEST = "@sha256:" + "a" * 64
 GOOD: dict[str, Any] = {
@@ -197,14 +198,14 @@ def test_a_tunnel_ends_with_a_rule_for_everything_else():
     assert broken({"config": {"ingresses": [rule]}}, TUNNEL) == {"tunnel-ingress"}
 
 
-def of(made: Made) -> Resource:
+def of(made: RecordedResource) -> Resource:
     """Return what a program registered as a policy sees it."""
     return Resource.of(made.type, made.name, made.inputs, protect=made.protect, retained=made.retain_on_delete)
 
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_shipped_stack_keeps_every_rule(stack):
-    resources = [of(made) for made in shipped(stack).made]
+    resources = [of(made) for made in recorded_stack(stack).resources]
     found = [f"{one.name}: {rule}: {told}" for one in resources for rule, told in violations(one)]
     assert not found, "\n".join(found)
     kinds = {one.type for one in resources}

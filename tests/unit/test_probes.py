@@ -13,7 +13,7 @@ from settings.edge import Edge, Route
 from settings.monitoring import Exporters
 from settings.probes import Probes
 from settings.workload import Service
-from tests.unit.world import build
+from tests.support.recording import record
 
 WEB = {
     "image": "demo",
@@ -50,7 +50,7 @@ def config_of(make_context):
             rendered = prometheus_config(targets, interval=15, alertmanagers=["a:9093"], labels=labels)
             rendered.apply(lambda text: found.update(yaml.safe_load(text)))
 
-        build(program)
+        record(program)
         return next((job for job in found["scrape_configs"] if job["job_name"] == "probe"), None)
 
     return render
@@ -184,7 +184,7 @@ def exporters(make_context, config_of):
             inventory = Mount("inventory", "/metrics/inventory")
             ExporterSet("x", ExporterSetConfig(Exporters(), make_context(), str, {}, inventory, targets))
 
-        return build(program)
+        return record(program)
 
     return run
 

@@ -12,7 +12,7 @@ from settings.loader import load, read_stack_file
 from settings.monitoring import Monitoring
 from settings.problems import SettingsError
 from settings.remote_write import RemoteWrite
-from tests.unit.world import build
+from tests.support.recording import record
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MIMIR = {
@@ -47,7 +47,7 @@ def stack(make_context):
                 ),
             )
 
-        return build(program, secrets=secrets)
+        return record(program, secrets=secrets)
 
     return build_stack
 

@@ -7,7 +7,7 @@ from components.app_services import AppServices, AppServicesConfig
 from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Front
 from settings.edge import Edge
 from settings.product import Product
-from tests.unit.world import build
+from tests.support.recording import record
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def run(make_context):
             edge = EdgeProxy("edge", EdgeProxyConfig(Edge(), context, str, fronts, None, None)) if fronts else None
             targets.extend(AppServices("app", AppServicesConfig(model, context, str, edge, rolled_back)).targets)
 
-        world = build(program, exit_codes=exit_codes, secrets=given)
+        world = record(program, exit_codes=exit_codes, secrets=given)
         world.targets = targets
         return world
 
@@ -43,7 +43,7 @@ POSTGRES = "postgres: {database: shop, user: shop, shared_buffers: 128MB, limits
 def test_a_service_without_a_port_is_a_bot_that_nothing_leads_to(run):
     world = run()
     assert "app-it" in world
-    assert not [one for one in world.made if one.type.endswith("EdgeProxy")]
+    assert not [one for one in world.resources if one.type.endswith("EdgeProxy")]
     assert world["app-it"].inputs["networksAdvanced"] == [{"name": "app-net"}]
 
 
@@ -120,8 +120,8 @@ def test_a_migration_is_run_after_a_dump_and_the_dump_waits_for_the_database(run
     dump = world["app-postgres-dump-before-it"]
     assert dump.env["BEFORE_IMAGE"] == "registry/it:1"
     assert "pg_dump -Fc" in dump.inputs["command"][0]
-    assert "app-postgres" in dump.waits_for
-    assert "app-postgres-dump-before-it" in world["app-it"].waits_for
+    assert "app-postgres" in dump.depends_on
+    assert "app-postgres-dump-before-it" in world["app-it"].depends_on
     assert world["app-postgres-dumps"].label("dockyard.volume") == "data"
 
 
@@ -132,14 +132,14 @@ def test_a_dump_that_fails_stops_the_migration(run):
 
 def test_a_service_that_migrates_in_its_entry_point_is_dumped_before_too_where_it_says_so(run):
     world = run(needs=["postgres"], dump_before=True, more=POSTGRES)
-    assert "app-postgres-dump-before-it" in world["app-it"].waits_for
+    assert "app-postgres-dump-before-it" in world["app-it"].depends_on
     assert "app-postgres-dump-before-it" not in run(needs=["postgres"], more=POSTGRES)
 
 
 @pytest.mark.parametrize("said", [{"dump_before": False}, {"schedule": "@daily", "command": ["x"]}])
 def test_a_job_that_migrates_nothing_is_not_preceded_by_a_dump(said, run):
     world = run("jobs", needs=["postgres"], more=POSTGRES, **said)
-    assert not [one for one in world.made if "dump" in one.name]
+    assert not [one for one in world.resources if "dump" in one.name]
 
 
 def test_a_rollback_runs_no_job_again(run):
@@ -151,7 +151,7 @@ def test_a_rollback_runs_no_job_again(run):
 
 def test_a_database_that_somebody_else_runs_is_neither_made_nor_dumped(run):
     world = run("jobs", needs=["postgres"], more="postgres: {external: {dsn: shop-database}}")
-    assert not [one for one in world.made if "postgres" in one.name]
+    assert not [one for one in world.resources if "postgres" in one.name]
     assert world["app-it"].env == {"DATABASE_URL_FILE": "/run/secrets/database-url"}
     assert world["app-it"].inputs["hosts"] == [{"host": "host.docker.internal", "ip": "host-gateway"}]
 
