@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pulumi
 import pulumi_docker as docker
+import yaml
 
 from components.config_volume import ConfigVolume, Reload
 from components.container import run_service
@@ -29,8 +30,21 @@ PORT = TOOLS["victorialogs"]
 VMALERT_PORT = TOOLS["vmalert"]
 DATA_FOLDER = "/victoria-logs-data"
 RULES_FOLDER = "/etc/vmalert"
+NOTIFIERS = "notifiers.yaml"
 PROBE_FOLDER = "/dockyard/probe"
 """Where both containers find busybox, for their health checks."""
+
+VMALERT_ARGUMENTS = (
+    f"-rule={RULES_FOLDER}/*.yml",
+    f"-datasource.url=http://victorialogs:{PORT}",
+    f"-notifier.config={RULES_FOLDER}/{NOTIFIERS}",
+    # Its own waits 30 s for lines that come late; the windows of the rules overlap, so that those count as well.
+    "-rule.evalDelay=0s",
+    "-disableAlertgroupLabel",
+    "-loggerLevel=WARN",
+    "-loggerFormat=json",
+)
+"""vmalert keeps no state: what fires is evaluated anew after a start."""
 
 DATASOURCE_TYPE = "victoriametrics-logs-datasource"
 PLUGIN = f"{DATASOURCE_TYPE}@0.21.0"
@@ -78,7 +92,7 @@ def run_victorialogs(name: str, config: VictoriaLogsConfig, parent: pulumi.Resou
     )
     written = ConfigVolume(
         f"{name}-vmalert-config",
-        files=config.rules,
+        files={**config.rules, NOTIFIERS: notifiers(config.alertmanagers)},
         owner=USER,
         image=config.image("busybox"),
         context=context,
@@ -91,7 +105,7 @@ def run_victorialogs(name: str, config: VictoriaLogsConfig, parent: pulumi.Resou
             role="vmalert",
             image=config.image("vmalert"),
             user=USER,
-            command=vmalert_arguments(config.alertmanagers),
+            command=VMALERT_ARGUMENTS,
             limits=config.vmalert.limits,
             exclusive=True,
             networks=(Attachment(context.monitoring_network, ("vmalert",)),),
@@ -112,25 +126,22 @@ def store_arguments(settings: VictoriaLogs) -> tuple[str, ...]:
         f"-retention.maxDiskSpaceUsageBytes={settings.retention_size}MiB",
         # The least that it takes. What is in memory only is lost where it is killed; its own is 5 s.
         "-inmemoryDataFlushInterval=1s",
+        # An empty line is an empty line; its own puts a sentence into its place.
+        "-defaultMsgValue=",
         # Its log is collected as well.
         "-loggerLevel=WARN",
         "-loggerFormat=json",
     )
 
 
-def vmalert_arguments(alertmanagers: Sequence[str]) -> tuple[str, ...]:
-    """Return vmalert's command line. It keeps no state: what fires is evaluated anew after a start."""
-    return (
-        f"-rule={RULES_FOLDER}/*.yml",
-        f"-datasource.url=http://victorialogs:{PORT}",
-        *(f"-notifier.url=http://{address}" for address in alertmanagers),
-        # Its own waits 30 s for lines that come late; the windows of the rules overlap, so that those count as well.
-        "-rule.evalDelay=0s",
-        # Alerts have the labels that their rules give them, and no other.
-        "-disableAlertgroupLabel",
-        "-loggerLevel=WARN",
-        "-loggerFormat=json",
-    )
+def notifiers(alertmanagers: Sequence[str]) -> str:
+    """Return the file that says whom vmalert notifies, host and port each, and of what."""
+    config = {
+        "static_configs": [{"targets": list(alertmanagers)}],
+        # Alerts have the labels that their rules give them, and no other: this is the name of a figure in a query.
+        "alert_relabel_configs": [{"action": "labeldrop", "regex": "stats_result"}],
+    }
+    return yaml.safe_dump(config, sort_keys=False)
 
 
 def victorialogs_datasource(uid: str) -> dict[str, object]:

@@ -136,7 +136,8 @@ class LogStage:
     def lines(self, selector: str) -> list[Line]:
         """Return every line once, the oldest first. Lines that were sent twice have container and time in common."""
         text = self.ask("/select/logsql/query", query=f"_time:1h {selector}")
-        lines: list[Line] = [json.loads(line) for line in text.splitlines() if line.strip()]
+        # An empty line has no `_msg`.
+        lines: list[Line] = [{"_msg": "", **json.loads(line)} for line in text.splitlines() if line.strip()]
         found = {(line["container_id"], line["_time"]): line for line in lines}
         return [found[key] for key in sorted(found, key=lambda key: key[1])]
 

@@ -71,7 +71,7 @@ def test_log_lines_are_found_in_grafana_by_product_environment_service_and_conta
         if container.attrs["State"]["Running"] and container.logs(tail=1)
     }
     assert {"backend", "postgres", "redis", "prometheus"} <= writing
-    wait_until(lambda: grafana.log_labels("service", all_lines) >= writing, "every service has lines in Grafana")
+    wait_until(lambda: grafana.log_labels("service", all_lines) >= writing, "every service has lines in Grafana", 180)
     labels = ("product", "environment", "service", "container")
     assert {label: grafana.log_labels(label, '{service="backend"}') for label in labels} == {
         "product": {"love-parser"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270"
 STACK_TYPE = "pulumi:pulumi:Stack"
 
 PROTOCOL_FIELDS = frozenset(
-    [
+    {
         "acceptResources",
         "acceptSecrets",
         "aliasSpecs",
@@ -40,7 +41,7 @@ PROTOCOL_FIELDS = frozenset(
         "supportsResultReporting",
         "type",
         "version",
-    ]
+    }
 )
 """Fields of a registration that are no option of the resource, or that the recording holds in another place."""
 
@@ -170,7 +171,7 @@ class _Monitor(MockMonitor):
         super().__init__(mocks)
         self.program = program
         self.lock = threading.RLock()
-        """Pulumi registers resources from several threads, and the mocks are told of one resource at a time."""
+        """Pulumi registers resources from several threads; the mocks serve one resource at a time."""
 
     def RegisterResource(self, request: Any) -> Any:
         with self.lock:
@@ -236,6 +237,9 @@ def _secret_paths(value: Any, path: str = "") -> list[str]:
     return [secret for inner_path, inner in inner_paths for secret in _secret_paths(inner, inner_path)]
 
 
+_loop = asyncio.new_event_loop()
+
+
 def record(
     program: Callable[[], None],
     *,
@@ -248,6 +252,8 @@ def record(
 
     `secrets` are configured under dockyard:; `exit_codes` are those of one-shot jobs, 0 where not said.
     """
+    # The thread may have no event loop: asyncio.run, in a test before this one, leaves none behind.
+    asyncio.set_event_loop(_loop)
     recorded = RecordedProgram()
     mocks = _Mocks(exit_codes or {})
     settings.reset_options()

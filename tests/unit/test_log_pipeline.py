@@ -313,10 +313,16 @@ def test_victorialogs_gets_the_same_labels_and_a_level(pipeline):
 def test_vmalert_asks_victorialogs_and_notifies_every_alertmanager(pipeline):
     world, found = pipeline(store="victorialogs")
     arguments = {*world["l-vmalert"].inputs["command"]}
-    assert {"-datasource.url=http://victorialogs:9428", "-notifier.url=http://alertmanager:9093"} <= arguments
+    assert {
+        "-datasource.url=http://victorialogs:9428",
+        "-notifier.config=/etc/vmalert/notifiers.yaml",
+    } <= arguments
     assert "-rule=/etc/vmalert/*.yml" in arguments
     assert "-disableAlertgroupLabel" in arguments
     files = world["l-vmalert-config-writer"].files
+    notifiers = yaml.safe_load(files["/dockyard/files/notifiers.yaml"])
+    assert notifiers["static_configs"] == [{"targets": ["alertmanager:9093"]}]
+    assert notifiers["alert_relabel_configs"] == [{"action": "labeldrop", "regex": "stats_result"}]
     assert files["/dockyard/files/services.yml"] == RULES["services.yml"]
     assert mounts(world["l-vmalert"])["/etc/vmalert"][1]
     assert found["targets"] == [
