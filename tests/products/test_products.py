@@ -77,7 +77,7 @@ def test_log_lines_are_found_in_grafana_by_product_environment_service_and_conta
         "product": {"love-parser"},
         "environment": {"development"},
         "service": {"backend"},
-        "container": {love_parser.container("backend").name},
+        "container": {"love-parser-app-backend"},
     }
     assert grafana.log_labels("product", all_lines) == {"love-parser"}, "lines of the stacks beside it are theirs"
 
