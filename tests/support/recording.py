@@ -13,7 +13,7 @@ from google.protobuf import json_format
 from pulumi.runtime import rpc, settings
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
 from pulumi.runtime.stack import run_in_stack
-from pulumi.runtime.sync_await import _sync_await
+from pulumi.runtime.sync_await import _ensure_event_loop, _sync_await
 
 SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270"
 STACK_TYPE = "pulumi:pulumi:Stack"
@@ -240,6 +240,12 @@ def _secret_paths(value: Any, path: str = "") -> list[str]:
 _loop = asyncio.new_event_loop()
 
 
+def _report_other_than_failed_outputs(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report what asyncio finds, but for outputs of what waits for a failed job: `record` raises the job's error."""
+    if not isinstance(context.get("exception"), pulumi.RunError):
+        loop.default_exception_handler(context)
+
+
 def record(
     program: Callable[[], None],
     *,
@@ -262,5 +268,6 @@ def record(
     settings.set_root_resource(None)
     values = {f"dockyard:{name}": value for name, value in (secrets or {}).items()}
     pulumi.runtime.set_all_config(values, list(values))
+    _ensure_event_loop().set_exception_handler(_report_other_than_failed_outputs)
     _sync_await(run_in_stack(program))
     return recorded

@@ -18,6 +18,7 @@ import yaml
 from tests.support.recording import RecordedProgram, RecordedResource
 
 ADDRESS = re.compile(r"--entrypoints\.([\w-]+)\.address=:(\d+)$")
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound here
 INSIDE = "traefik itself"
 """What Traefik answers with its own services: health, metrics, its API."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import pytest
@@ -13,12 +12,9 @@ import yaml
 
 from tests.support.recording import RecordedProgram
 from tests.support.shipped import STACKS, TOOL_PEOPLE, record_stack, recorded_stack, shipped_settings
-from tests.unit.exposure import INSIDE, Reach, reaches
-
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound here
+from tests.unit.exposure import EVERYWHERE, INSIDE, Reach, reaches
 
 
-@cache
 def own(stack: str) -> set[str]:
     """Return the roles that may be public without another guard: the product's services, and Grafana."""
     services = shipped_settings(stack).product.services
@@ -31,15 +27,9 @@ def offences(world: RecordedProgram, allowed: set[str]) -> list[Reach]:
     return [reach for reach in reaches(world) if reach.target not in allowed and not reach.guarded]
 
 
-@pytest.fixture(scope="module")
-def world_of() -> Callable[[str], RecordedProgram]:
-    """The recording of each shipped stack, made once a run."""
-    return recorded_stack
-
-
 @pytest.mark.parametrize("stack", STACKS)
-def test_in_no_shipped_stack_does_anything_lead_to_what_has_no_log_in(stack: str, world_of):
-    world = world_of(stack)
+def test_in_no_shipped_stack_does_anything_lead_to_what_has_no_log_in(stack: str):
+    world = recorded_stack(stack)
     assert offences(world, own(stack)) == []
     # All of them are there to be found.
     roles = {one.label("dockyard.service") for one in world.containers}
@@ -56,8 +46,8 @@ def test_in_no_shipped_stack_does_anything_lead_to_what_has_no_log_in(stack: str
         ("love-parser", set()),
     ],
 )
-def test_what_is_meant_to_be_public_is_seen_to_be(stack: str, seen: set[str], world_of):
-    assert {reach.target for reach in reaches(world_of(stack))} == seen
+def test_what_is_meant_to_be_public_is_seen_to_be(stack: str, seen: set[str]):
+    assert {reach.target for reach in reaches(recorded_stack(stack))} == seen
 
 
 TOOLS = {
@@ -118,8 +108,8 @@ class TestItFindsWhatShouldNotBe:
         return {reach.target for reach in offences(world, own(stack))}
 
     @pytest.mark.parametrize("address", [EVERYWHERE, "192.0.2.7", "::", None])
-    def test_a_published_port_that_others_can_ask(self, address, world_of):
-        world = changed(world_of("dev"), "tumulte-edge-traefik", publishing(address))
+    def test_a_published_port_that_others_can_ask(self, address):
+        world = changed(recorded_stack("dev"), "tumulte-edge-traefik", publishing(address))
         assert self.found(world) == {"prometheus", "alertmanager"}
         assert self.found(changed(world, "tumulte-edge-traefik", publishing("127.0.0.1"))) == set()
 
@@ -138,24 +128,24 @@ class TestItFindsWhatShouldNotBe:
             "tumulte-app-redis",
         ],
     )
-    def test_a_container_that_publishes_a_port_itself(self, name, world_of):
-        world = world_of("dev")
+    def test_a_container_that_publishes_a_port_itself(self, name):
+        world = recorded_stack("dev")
         port = {"internal": 1, "external": 1, "ip": EVERYWHERE}
         target = world[name].label("dockyard.service")
         assert self.found(changed(world, name, lambda inputs: inputs.update(ports=[port]))) == {target}
         assert self.found(changed(world, name, lambda inputs: inputs.update(networkMode="host"))) == {target}
 
-    def test_the_collector_where_it_runs(self, world_of):
+    def test_the_collector_where_it_runs(self):
         world = changed(
-            world_of("love-parser"),
+            recorded_stack("love-parser"),
             "love-parser-logs-collector",
             lambda inputs: inputs.update(ports=[{"internal": 8888, "external": 8888, "ip": EVERYWHERE}]),
         )
         assert self.found(world, "love-parser") == {"collector"}
 
-    def test_the_edges_own_metrics(self, world_of):
+    def test_the_edges_own_metrics(self):
         port = {"internal": 9180, "external": 9180, "ip": EVERYWHERE}
-        world = changed(world_of("dev"), "tumulte-edge-traefik", lambda inputs: inputs["ports"].append(port))
+        world = changed(recorded_stack("dev"), "tumulte-edge-traefik", lambda inputs: inputs["ports"].append(port))
         assert self.found(world) == {INSIDE}
 
     @pytest.mark.parametrize("tool", ["prometheus", "alertmanager"])
@@ -173,11 +163,11 @@ class TestItFindsWhatShouldNotBe:
         assert self.found(changed(guarded, "tumulte-edge-writer", in_file(hollow))) == {"prometheus", "alertmanager"}
 
     @pytest.mark.parametrize("server", ["http://loki:3100", "http://love-parser-logs-loki-0a1b2c3:3100"])
-    def test_a_route_to_it_by_whatever_name(self, server, world_of):
+    def test_a_route_to_it_by_whatever_name(self, server):
         def lead(http: dict[str, Any]) -> None:
             http["services"]["grafana"]["loadBalancer"]["servers"] = [{"url": server}]
 
-        world = changed(world_of("love-parser"), "love-parser-edge-writer", in_file(lead))
+        world = changed(recorded_stack("love-parser"), "love-parser-edge-writer", in_file(lead))
         world = changed(world, "love-parser-edge-traefik", publishing(EVERYWHERE))
         assert "loki" in self.found(world, "love-parser")
 
@@ -195,20 +185,20 @@ class TestItFindsWhatShouldNotBe:
             ("http://edge:9180", INSIDE),
         ],
     )
-    def test_a_rule_of_the_tunnel(self, service, target, world_of):
+    def test_a_rule_of_the_tunnel(self, service, target):
         def lead(inputs: dict[str, Any]) -> None:
             inputs["config"]["ingresses"].insert(0, {"hostname": "x.example", "service": service})
 
-        world = changed(world_of("staging"), "tumulte-tunnel-ingress", lead)
+        world = changed(recorded_stack("staging"), "tumulte-tunnel-ingress", lead)
         assert self.found(world, "staging") == {target}
 
-    def test_access_before_a_rule_is_a_log_in_only_where_the_connector_asks_for_it(self, world_of):
+    def test_access_before_a_rule_is_a_log_in_only_where_the_connector_asks_for_it(self):
         def lead(access: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
             rule = {"hostname": "x.example", "service": "http://prometheus:9090", "originRequest": {"access": access}}
             return lambda inputs: inputs["config"]["ingresses"].insert(0, rule)
 
         def found(access: dict[str, Any]) -> set[str]:
-            return self.found(changed(world_of("staging"), "tumulte-tunnel-ingress", lead(access)), "staging")
+            return self.found(changed(recorded_stack("staging"), "tumulte-tunnel-ingress", lead(access)), "staging")
 
         assert found({"required": True, "teamName": "shop", "audTags": ["a1"]}) == set()
         assert found({"required": False, "teamName": "shop", "audTags": ["a1"]}) == {"prometheus"}

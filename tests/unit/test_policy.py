@@ -10,8 +10,8 @@ import pytest
 from policy.rules import CONTAINER, RULES, TUNNEL, VOLUME, Resource, violations
 from tests.support.recording import RecordedResource
 from tests.support.shipped import STACKS, recorded_stack
+from tests.unit.exposure import EVERYWHERE
 
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound here
 DIGEST = "@sha256:" + "a" * 64
 GOOD: dict[str, Any] = {
     "image": f"docker.io/prom/prometheus:v3.5.3{DIGEST}",
