@@ -33,7 +33,7 @@ name: behind
 services:
   web:
     image: demo
-    command: [frontend]
+    command: [demo, frontend]
     port: 3000
     env: {PORT: "3000", BACKEND_URL: "http://nowhere:3333"}
     health: {http: /health, interval: 2s}

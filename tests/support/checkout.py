@@ -44,17 +44,24 @@ class Checkout:
         return run([str(self.folder / "dockyard"), *arguments], self.folder, clean_environment(), limit)
 
     @cached_property
-    def environment(self) -> dict[str, str]:
-        """The variables that `./dockyard env` exports, on top of a clean environment. The checkout must be set up."""
+    def _exported(self) -> dict[str, str]:
+        """The variables that `./dockyard env` exports, asked for once: it takes a second."""
+        clean = clean_environment()
         printed = subprocess.run(
             ["/bin/sh", "-c", 'eval "$(./dockyard env)"; env -0'],
             cwd=self.folder,
-            env=clean_environment(),
+            env=clean,
             capture_output=True,
             text=True,
             check=True,
         ).stdout
-        return dict(item.split("=", 1) for item in printed.split("\0") if item)
+        variables = dict(item.split("=", 1) for item in printed.split("\0") if item)
+        return {name: value for name, value in variables.items() if clean.get(name) != value}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that `./dockyard env` exports, on top of a clean environment. The checkout must be set up."""
+        return {**clean_environment(), **self._exported}
 
     def pulumi(self, *arguments: str) -> Finished:
         """Run plain `pulumi`, as `./dockyard env` sets it up."""
