@@ -15,7 +15,7 @@ SAME_THING = [
     *("device", "mountpoint", "fstype", "interface", "direction"),
     *("datname", "usename", "application_name", "schemaname", "relname", "store", "kind"),
     *("route", "queue", "probe", "slo", "le", "cn", "sans", "status_code", "version", "action"),
-    *("rule_group", "receiver_name", "remote_name", "collector", "plugin_id"),
+    *("rule_group", "receiver_name", "remote_name", "collector", "plugin_id", "path", "reason", "group"),
 ]
 """Every label that tells one thing from another. A label that neither of two alerts has is the same in both."""
 
