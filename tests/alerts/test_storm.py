@@ -24,7 +24,7 @@ def count(text: str) -> int:
 
 # What comes after a group's first message is told again with what was told before: the wait is as long as a busy
 # machine takes to post all of them. The interval is how soon a message that failed is tried again.
-@pytest.mark.parametrize(("alerts", "wait"), [(1_000, "10s"), pytest.param(10_000, "45s", marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("alerts", "wait"), [(1_000, "30s"), pytest.param(10_000, "45s", marks=pytest.mark.soak)])
 def test_a_storm_of_alerts_is_a_handful_of_messages_that_leave_none_out(alerts, wait, sink, run):
     receivers = every_kind(sink)
     # Channels that are told of everything, beside Tumulte's two and those of who is called.
