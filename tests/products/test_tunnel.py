@@ -259,7 +259,8 @@ def test_down_leaves_nothing_of_a_repaired_stack_and_all_of_the_others(behind: S
     Hands.on(behind).make_again("app-web", owner_is_root)
     assert drift(behind, "--fix") == (0, set())
     others = others_than(behind)
-    removed = behind.down("--volumes", "--yes")
+    # A staging stack: `--yes` alone does not delete its data.
+    removed = behind.down("--volumes", "--yes-delete-data", STACK)
     assert removed.code == 0, removed.output
     assert behind.everything == set()
     assert others_than(behind) == others
