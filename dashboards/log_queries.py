@@ -24,8 +24,8 @@ class LogLanguage(Protocol):
     services: str | dict[str, object]
     """The query for the values of the variable `service`."""
 
-    asked: str
-    """The lines that the board was asked for by its variables."""
+    selection: str
+    """The lines that the board's variables select."""
 
     def of(self, service: str = "", *, watchers: bool = True) -> str:
         """Return all lines of the chosen product: those of one service, or with the variable `$service` of those."""
@@ -43,7 +43,7 @@ class LogLanguage(Protocol):
         """Return those that were recognised as one of a kind, see docs/logs.md."""
         ...
 
-    def shown(self, lines: str) -> Query:
+    def line_query(self, lines: str) -> Query:
         """Return the query for the lines themselves."""
         ...
 
@@ -67,7 +67,7 @@ class LogQL:
     """Loki asks for a label that must be there; each variable may stand for everything."""
 
     services: str | dict[str, object] = f"label_values({{{_any}}}, service)"
-    asked = f'{{{_any}, service=~"$service"}} | detected_level=~"$level" |~ `(?i)$search`'
+    selection = f'{{{_any}, service=~"$service"}} | detected_level=~"$level" |~ `(?i)$search`'
 
     def of(self, service: str = "", *, watchers: bool = True) -> str:
         """See LogLanguage."""
@@ -87,7 +87,7 @@ class LogQL:
         """See LogLanguage."""
         return f'{lines} | kind="{kind}"'
 
-    def shown(self, lines: str) -> Query:
+    def line_query(self, lines: str) -> Query:
         """See LogLanguage."""
         return Query(lines, kind="range")
 
@@ -109,7 +109,7 @@ class LogsQL:
     level = "level"
     _of_product = 'product=~"${product:regex}", environment=~"${environment:regex}"'
     services: str | dict[str, object] = {"type": "fieldValue", "field": "service", "query": f"{{{_of_product}}}"}
-    asked = f'{{{_of_product}, service=~"${{service:regex}}"}} level:~"${{level:regex}}" ~`(?i)${{search:raw}}`'
+    selection = f'{{{_of_product}, service=~"${{service:regex}}"}} level:~"${{level:regex}}" ~`(?i)${{search:raw}}`'
 
     def of(self, service: str = "", *, watchers: bool = True) -> str:
         """See LogLanguage."""
@@ -130,7 +130,7 @@ class LogsQL:
         """See LogLanguage."""
         return f'{lines} kind:="{kind}"'
 
-    def shown(self, lines: str) -> Query:
+    def line_query(self, lines: str) -> Query:
         """See LogLanguage."""
         return Query(lines, kind="instant")
 

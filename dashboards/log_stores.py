@@ -28,13 +28,13 @@ TAKEN_IN = {
 NAMES = {"loki": "Loki", "victorialogs": "VictoriaLogs"}
 
 
-def now(shown: Shown) -> list[Panel]:
+def now(context: Shown) -> list[Panel]:
     """Return single figures: how much comes in, how much there is."""
-    store = NAMES[shown.log_store]
+    store = NAMES[context.log_store]
     return [
         number(
             "Lines a second",
-            TAKEN_IN[shown.log_store],
+            TAKEN_IN[context.log_store],
             f"What {store} takes in, over 5 minutes.",
             OPERATIONS,
             course=True,
@@ -46,17 +46,17 @@ def now(shown: Shown) -> list[Panel]:
             f"Lines of the last hour that the collector could not get to {store}, and will not.",
             limits=Limits(critical=1),
         ),
-        *(_loki_now(shown) if shown.log_store == "loki" else _victorialogs_now(shown)),
+        *(_loki_now(context) if context.log_store == "loki" else _victorialogs_now(context)),
         number(
             "Open log files",
             f"sum(otelcol_fileconsumer_open_files{{{F}}})",
             "Files of the engine that the collector reads.",
-            limits=Limits(critical=shown.limit("CollectorFilesMany")),
+            limits=Limits(critical=context.limit("CollectorFilesMany")),
         ),
     ]
 
 
-def _loki_now(shown: Shown) -> list[Panel]:
+def _loki_now(context: Shown) -> list[Panel]:
     return [
         number(
             "Last compaction and retention",
@@ -68,12 +68,12 @@ def _loki_now(shown: Shown) -> list[Panel]:
             "Streams",
             f"sum(loki_ingester_memory_streams{{{F}}})",
             "Combinations of labels in memory: one for each container. Many are a label with too many values.",
-            limits=Limits(critical=shown.limit("LokiStreamsMany")),
+            limits=Limits(critical=context.limit("LokiStreamsMany")),
         ),
     ]
 
 
-def _victorialogs_now(shown: Shown) -> list[Panel]:
+def _victorialogs_now(context: Shown) -> list[Panel]:
     return [
         number(
             "Size on disk",
@@ -85,22 +85,22 @@ def _victorialogs_now(shown: Shown) -> list[Panel]:
             "New streams",
             f"sum(increase(vl_streams_created_total{{{F}}}[1h]))",
             "Combinations of labels that came up in an hour: one for each container. Many are a label gone wrong.",
-            limits=Limits(critical=shown.limit("VictoriaLogsStreamsMany")),
+            limits=Limits(critical=context.limit("VictoriaLogsStreamsMany")),
         ),
     ]
 
 
-def way(shown: Shown) -> list[Panel]:
+def way(context: Shown) -> list[Panel]:
     """Return how lines get from the containers to the store, and at what cost."""
-    store = NAMES[shown.log_store]
-    programs = {"loki": "loki", "victorialogs": "victorialogs|vmalert"}[shown.log_store]
+    store = NAMES[context.log_store]
+    programs = {"loki": "loki", "victorialogs": "victorialogs|vmalert"}[context.log_store]
     return [
         chart(
             "Lines read and sent",
             [
                 Query(f"sum(rate(otelcol_receiver_accepted_log_records{{{F}}}[5m]))", "read"),
                 Query(f"sum(rate(otelcol_exporter_sent_log_records{{{F}}}[5m]))", "sent"),
-                Query(TAKEN_IN[shown.log_store], f"taken by {store}"),
+                Query(TAKEN_IN[context.log_store], f"taken by {store}"),
             ],
             f"The collector's lines a second, and those of {store}: they are the same where all is well.",
             OPERATIONS,
@@ -117,24 +117,24 @@ def way(shown: Shown) -> list[Panel]:
     ]
 
 
-def store(shown: Shown) -> list[Panel]:
+def store(context: Shown) -> list[Panel]:
     """Return what the store takes in and how it answers."""
-    return _loki(shown) if shown.log_store == "loki" else _victorialogs(shown)
+    return _loki(context) if context.log_store == "loki" else _victorialogs(context)
 
 
-def rules(shown: Shown) -> list[Panel]:
+def rules(context: Shown) -> list[Panel]:
     """Return what evaluates the alert rules on lines, and what goes wrong inside the store."""
-    return _loki_rules() if shown.log_store == "loki" else _vmalert()
+    return _loki_rules() if context.log_store == "loki" else _vmalert()
 
 
-def _loki(shown: Shown) -> list[Panel]:
+def _loki(context: Shown) -> list[Panel]:
     return [
         chart(
             "Bytes taken in",
             Query(f"sum(rate(loki_distributor_bytes_received_total{{{F}}}[5m]))", "bytes a second"),
             "Bytes of lines a second, before compression: the disk is sized by them.",
             BYTES_PER_SECOND,
-            Limits(critical=shown.limit("LokiIngestHigh")),
+            Limits(critical=context.limit("LokiIngestHigh")),
         ),
         chart(
             "Loki's answers",
@@ -176,14 +176,14 @@ def _loki_rules() -> list[Panel]:
     ]
 
 
-def _victorialogs(shown: Shown) -> list[Panel]:
+def _victorialogs(context: Shown) -> list[Panel]:
     return [
         chart(
             "Bytes taken in",
             Query(f"sum(rate(vl_bytes_ingested_total{{{F}}}[5m]))", "bytes a second"),
             "Bytes of lines and their fields a second, before compression: the disk is sized by them.",
             BYTES_PER_SECOND,
-            Limits(critical=shown.limit("VictoriaLogsIngestHigh")),
+            Limits(critical=context.limit("VictoriaLogsIngestHigh")),
         ),
         chart(
             "VictoriaLogs' answers",

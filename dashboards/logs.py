@@ -22,39 +22,39 @@ TROUBLE = (
 """What the rules of the logs look for as well, see rules/loki and rules/victorialogs."""
 
 
-def logs(shown: Shown) -> Dashboard | None:
+def logs(context: Shown) -> Dashboard | None:
     """Make the board of the logs; none where the stack keeps none."""
-    if not shown.logs_uid:
+    if not context.logs_uid:
         return None
-    language = LANGUAGES[shown.log_store]
-    board = Board(shown, "logs", "Logs", "what do the containers say?", logs=True)
+    language = LANGUAGES[context.log_store]
+    board = Board(context, "logs", "Logs", "what do the containers say?", logs=True)
     board.variable("service", language.services, LOGS)
     board.choice("level", LEVELS)
     board.text_variable("search")
-    board.row(4, log_stores.now(shown))
-    board.row(8, _volume(shown, language))
-    found = "The lines of the chosen services and levels that hold the searched text, newest first."
-    board.row(12, [lines("Lines", language.shown(language.asked), found)])
+    board.row(4, log_stores.now(context))
+    board.row(8, _volume(context, language))
+    description = "The lines of the chosen services and levels that hold the searched text, newest first."
+    board.row(12, [lines("Lines", language.line_query(language.selection), description)])
     board.section("What is looked for in them")
-    board.row(7, [*_trouble(shown, language), *_stores(shown, language)])
+    board.row(7, [*_trouble(context, language), *_stores(context, language)])
     board.row(8, [_of_rules(language)])
     board.section("How they get here")
-    board.row(7, [*log_stores.way(shown), *log_stores.store(shown)])
-    board.row(7, log_stores.rules(shown))
+    board.row(7, [*log_stores.way(context), *log_stores.store(context)])
+    board.row(7, log_stores.rules(context))
     return board.build()
 
 
-def _volume(shown: Shown, language: LogLanguage) -> list[Panel]:
+def _volume(context: Shown, language: LogLanguage) -> list[Panel]:
     return [
         _of_lines(
             "Lines by level",
-            language.counted(language.asked, language.level, f"{{{{{language.level}}}}}"),
+            language.counted(language.selection, language.level, f"{{{{{language.level}}}}}"),
             "How many of the lines that are asked for have which level.",
             stacked=True,
         ),
         _of_lines(
             "Lines by service",
-            language.counted(language.asked, "service", "{{service}}"),
+            language.counted(language.selection, "service", "{{service}}"),
             "Which service writes how many of the lines that are asked for.",
             stacked=True,
         ),
@@ -62,12 +62,12 @@ def _volume(shown: Shown, language: LogLanguage) -> list[Panel]:
             "Errors by service",
             language.counted(language.errors(language.of()), "service", "{{service}}", minutes=5),
             "Lines of level error and worse, in 5 minutes.",
-            Limits(critical=shown.limit("LogErrorBurst")),
+            Limits(critical=context.limit("LogErrorBurst")),
         ),
     ]
 
 
-def _trouble(shown: Shown, language: LogLanguage) -> list[Panel]:
+def _trouble(context: Shown, language: LogLanguage) -> list[Panel]:
     logins = language.matching(language.of(), FAILED_LOGINS)
     callbacks = language.errors(language.matching(language.of(), CALLBACKS))
     return [
@@ -84,22 +84,22 @@ def _trouble(shown: Shown, language: LogLanguage) -> list[Panel]:
                 language.counted(callbacks, "service", "payment callbacks {{service}}", minutes=5, zero=True),
             ],
             "Log-ins and calls of the payment provider that failed, by what lines of 5 minutes tell.",
-            Limits(critical=shown.limit("FailedLogins")),
+            Limits(critical=context.limit("FailedLogins")),
         ),
     ]
 
 
-def _stores(shown: Shown, language: LogLanguage) -> list[Panel]:
+def _stores(context: Shown, language: LogLanguage) -> list[Panel]:
     slow = language.of_kind(language.of(), "slow_query")
     panels = [
         _of_lines(
             "Slow queries",
             language.counted(slow, "service", "{{service}}", minutes=5, zero=True),
             "Statements that took longer than Postgres was told to write down, in 5 minutes.",
-            Limits(critical=shown.limit("SlowQueries")),
+            Limits(critical=context.limit("SlowQueries")),
         ),
     ]
-    if shown.edge:
+    if context.edge:
         panels.append(
             _of_lines(
                 "Answers at the edge",
@@ -114,7 +114,7 @@ def _stores(shown: Shown, language: LogLanguage) -> list[Panel]:
 def _of_rules(language: LogLanguage) -> Panel:
     return lines(
         "Panics and trouble in the stores",
-        language.shown(language.matching(language.of(watchers=False), TROUBLE)),
+        language.line_query(language.matching(language.of(watchers=False), TROUBLE)),
         "Lines that alerts on logs look for: panics, memory, full disks, refused connections and writes. "
         "Empty where all is well.",
     )

@@ -20,19 +20,19 @@ def leave_other_stores_data(state: State, engine: Engine, logs: Logs, progress: 
     Raises CalledProcessError when the engine refuses.
     """
     endings = tuple(f"-logs-{store}-data" for store in LOG_STORES if store != logs.store) if logs.enabled else ()
-    left = [one for one in state.of_type(VOLUME) if endings and str(one["urn"]).endswith(endings)]
-    if not left:
+    retained = [volume for volume in state.of_type(VOLUME) if endings and str(volume["urn"]).endswith(endings)]
+    if not retained:
         return state
-    if any(one.get("protect") or not one.get("retainOnDelete") for one in left):
+    if any(volume.get("protect") or not volume.get("retainOnDelete") for volume in retained):
         exported = json.loads(engine.run("stack export"))
         for resource in exported["deployment"]["resources"]:
-            if resource["urn"] in {one["urn"] for one in left}:
+            if resource["urn"] in {volume["urn"] for volume in retained}:
                 resource.update(retainOnDelete=True)
                 resource.pop("protect", None)
         engine.take_in(json.dumps(exported))
         state = State.of(engine)
-    for one in left:
-        name = _name(one)
+    for volume in retained:
+        name = _name(volume)
         progress.line(f"  · the logs before this change stay in the volume {name}: docker volume rm {name}", "yellow")
     return state
 

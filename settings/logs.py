@@ -89,6 +89,6 @@ class Logs(Model):
         """Return the same on another store, with the retention and the limits of the one that was asked for."""
         if store == self.store:
             return self
-        asked: Loki | VictoriaLogs = self.loki if self.store == "loki" else self.victorialogs
-        own = {"retention": max(asked.retention, DAY), "limits": asked.limits}
+        configured: Loki | VictoriaLogs = self.loki if self.store == "loki" else self.victorialogs
+        own = {"retention": max(configured.retention, DAY), "limits": configured.limits}
         return self.model_copy(update={"store": store, store: getattr(self, store).model_copy(update=own)})

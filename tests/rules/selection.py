@@ -49,7 +49,7 @@ def daily(root: Path, bench: Bench, seed: int) -> Selection:
     sampled = [mutant for rule in rules if rule.place not in (changed or ()) for mutant in mutants_of(rule)]
     mutants = [mutant for rule in rules if rule.place in (changed or ()) for mutant in mutants_of(rule)]
     # S311: a sample of tests is no secret.
-    mutants += random.Random(seed).sample(sampled, math.ceil(SHARE * len(sampled)))  # noqa: S311
+    mutants += random.Random(seed).sample(sampled, math.ceil(SHARE * len(sampled)))  # noqa: S311 - a sample
     return Selection(mutants, base if changed is not None else None, len(changed or ()), seed)
 
 
