@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -110,8 +110,11 @@ def clean_environment() -> dict[str, str]:
     }
 
 
-def copy_checkout(folder: Path) -> Checkout:
-    """Copy the tree as it stands, uncommitted changes included, and commit it there."""
+def copy_checkout(folder: Path, prepare: Callable[[Path], None] | None = None) -> Checkout:
+    """Copy the tree as it stands, uncommitted changes included, and commit it there.
+
+    `prepare` changes the copy before the commit.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=SOURCE,
@@ -123,6 +126,8 @@ def copy_checkout(folder: Path) -> Checkout:
         if (SOURCE / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(SOURCE / name, folder / name)
+    if prepare:
+        prepare(folder)
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "Copy of the tree under test"]):
         subprocess.run(
             ["git", "-c", "user.name=test", "-c", "user.email=test@example.com", *command], cwd=folder, check=True
@@ -131,13 +136,15 @@ def copy_checkout(folder: Path) -> Checkout:
 
 
 @contextlib.contextmanager
-def disposable_checkout() -> Iterator[Checkout]:
+def disposable_checkout(prepare: Callable[[Path], None] | None = None) -> Iterator[Checkout]:
     """Yield a copy of the tree; at the end its engine and its folder are removed, with every stack that is left.
+
+    `prepare` changes the copy before it is committed.
 
     A test fails when the checkout's engine hangs. For a session fixture: no test needs a `down` to clean up.
     """
     folder = Path(tempfile.mkdtemp(prefix="dockyard-checkout-"))
-    checkout = copy_checkout(folder)
+    checkout = copy_checkout(folder, prepare)
     try:
         with watched(engine_of(folder)):
             yield checkout
