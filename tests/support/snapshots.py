@@ -1,9 +1,10 @@
 """Snapshots: what each shipped stack registers, as text files under tests/snapshots.
 
-A stack has a folder, with one file for each component and `stack.yaml` for what belongs to no component. Contents of
-more than a few lines are in `files/`, whole and once, as the first stack in ORDER has them. The other stacks refer to
-them: a content that differs from that stack's in more than its names (of the product, the environment, the address of
-Grafana) is a diff, and one that differs in most is stored whole.
+A stack has a folder, with one file for each component and `stack.yaml` for what belongs to no component. A content that
+is a file of the repository is named by that file's path. Other contents of more than a few lines are in `files/`, whole
+and once, as the first stack in ORDER has them. The other stacks refer to them: a content that differs from that stack's
+in more than its names (of the product, the environment, the address of Grafana) is a diff, and one that differs in most
+is stored whole.
 """
 
 from __future__ import annotations
@@ -77,6 +78,8 @@ class Contents:
 
     def refer(self, place: str, text: str, stack: str) -> str:
         """Return what the snapshot of a stack says of a content at a place, and take the content where it is new."""
+        if text in (repository := repository_files()):
+            return repository[text]
         if text in self.paths:
             return f"files/{self.paths[text]}"
         shortest: list[str] = []
@@ -93,6 +96,14 @@ class Contents:
         self.files[f"{stack}/{place}"] = text
         self.paths[text] = f"{stack}/{place}"
         return f"files/{stack}/{place}"
+
+
+@cache
+def repository_files() -> dict[str, str]:
+    """Return content → path of the scripts and rules that a stack may get as they are in the repository."""
+    files = [file for folder in ("components", "rules") for file in (CHECKOUT / folder).rglob("*") if file.is_file()]
+    texts = {file: file.read_text() for file in files if file.suffix in (".sh", ".yml", ".yaml")}
+    return {text: str(file.relative_to(CHECKOUT)) for file, text in texts.items()}
 
 
 @cache
