@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +51,8 @@ class Engine:
                     process_group=0,
                 )
                 interrupts.pass_on_to(process)
-                code = process.wait()
+                # With a limit it polls; without, a signal that comes right before the wait would be handled after it.
+                code = process.wait(timeout=threading.TIMEOUT_MAX)
             ended.append(code)
         follower.outcome.interrupted = interrupts.seen > 0
         return code, follower.outcome

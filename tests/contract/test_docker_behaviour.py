@@ -10,6 +10,7 @@ import docker
 import pytest
 
 from tests.contract.transcripts import CallError, Json, Plugin
+from tests.support.waiting import wait_until
 
 CONTAINER = "docker:index/container:Container"
 NETWORK = "docker:index/network:Network"
@@ -279,11 +280,13 @@ def test_a_change_that_only_a_replacement_could_make_is_left_alone_by_an_update(
 
 
 def test_a_container_that_is_to_be_deleted_has_its_grace_period(make: Maker, engine: docker.DockerClient) -> None:
-    script = "trap 'echo bye > /out/bye; exit 0' TERM; while true; do sleep 0.1; done"
+    script = "trap 'echo bye > /out/bye; exit 0' TERM; echo ready; while true; do sleep 0.1; done"
     volume = engine.volumes.create()
     try:
         mount = {"type": "volume", "source": volume.name, "target": "/out"}
         container = make(command=["sh", "-c", script], mounts=[mount], destroyGraceSeconds=5).create()
+        running = engine.containers.get(container.identity)
+        wait_until(lambda: b"ready" in running.logs(), "the container handles signals")
         container.delete()
         assert (
             engine.containers.run(
