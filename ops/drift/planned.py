@@ -50,7 +50,10 @@ def _problem(error: subprocess.CalledProcessError) -> str:
 
 
 def judge(found: Preview, declared: Sequence[Declared], known: Collection[str]) -> tuple[list[Finding], list[str]]:
-    """Return what drifted, and what was changed in the program or its secrets and never brought up.
+    """Return what drifted, and what the next `up` would do for another reason.
+
+    That is what was changed in the program or its secrets and never brought up, and the removal of what a failed run
+    has replaced and left.
 
     `known` are URNs that the comparison has told of already. A resource that the program declares as the state has it,
     and that the engine would change all the same, has drifted. What stands on one that drifted follows from it: the
@@ -59,7 +62,10 @@ def judge(found: Preview, declared: Sequence[Declared], known: Collection[str]) 
     by_urn = {one.urn: one for one in declared if not one.going}
     following = standing_on(known, declared)
     findings: list[Finding] = []
-    pending: list[str] = []
+    replaced = [resource for resource in declared if resource.going]
+    pending = [
+        f"{resource.label}: {resource.identity[:12]}, which was replaced, would be removed" for resource in replaced
+    ]
     for step in found.steps:
         if step["op"] not in CHANGES or step["urn"].split("::")[-2].rsplit("$", 1)[-1].startswith(NO_RESOURCES):
             continue

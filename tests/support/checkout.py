@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -31,6 +32,9 @@ class Finished:
     code: int
     output: str
     seconds: float
+
+    cpu_seconds: float
+    """Of both kinds, of the command and all processes that it waited for. A busy machine changes it little."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Checkout:
 
 def run(command: list[str], folder: Path, environment: Mapping[str, str], limit: int) -> Finished:
     """Run a command to its end. pytest shows the printed output where a test fails."""
-    began = time.monotonic()
+    began, cpu_before = time.monotonic(), _cpu_seconds_of_children()
     finished = subprocess.run(
         command,
         cwd=folder,
@@ -96,9 +100,15 @@ def run(command: list[str], folder: Path, environment: Mapping[str, str], limit:
         text=True,
         timeout=limit,
     )
-    seconds = time.monotonic() - began
-    print(f"$ {' '.join(command)}  [{finished.returncode}, {seconds:.1f} s]\n{finished.stdout}")  # noqa: T201 - see above
-    return Finished(finished.returncode, finished.stdout, seconds)
+    seconds, cpu_seconds = time.monotonic() - began, _cpu_seconds_of_children() - cpu_before
+    used = f"{finished.returncode}, {seconds:.1f} s, {cpu_seconds:.1f} s of CPU"
+    print(f"$ {' '.join(command)}  [{used}]\n{finished.stdout}")  # noqa: T201 - see above
+    return Finished(finished.returncode, finished.stdout, seconds, cpu_seconds)
+
+
+def _cpu_seconds_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def clean_environment() -> dict[str, str]:

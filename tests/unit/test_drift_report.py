@@ -154,6 +154,11 @@ def test_a_change_of_the_program_is_pending_and_no_drift():
     assert judged(step("delete"), declared_=state)[1] == ["dnsrecord shop-record: would be removed"]
 
 
+def test_what_a_failed_run_has_replaced_and_left_is_pending():
+    state = [record({"content": "a"}), record({"content": "b"}, identity="0123456789abcdef", going=True)]
+    assert judged(declared_=state)[1] == ["dnsrecord shop-record: 0123456789ab, which was replaced, would be removed"]
+
+
 def test_a_changed_secret_is_pending_and_not_printed():
     mark = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
     _, pending = judged(
