@@ -136,6 +136,8 @@ def run(work: WorkDir, words: Sequence[str], progress: Progress, *, seed: int | 
     progress.line(f"order of the tests: --seed {run_.seed}", "bold")
     if run_.side_by_side:
         progress.line(f"{LANES} parts run side by side; each prints its output when it ends (until then: {run_.logs})")
+    # A shell starts what runs in the background with SIGINT ignored, and the parts would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     results = _run_all(run_, chosen)
     for line in summary(results, time.monotonic() - started, run_.seed):
         progress.line(line)

@@ -114,7 +114,9 @@ def test_an_unknown_part_is_refused_with_the_known_ones(tmp_path):
         run(tmp_path, "unitt")
 
 
-def test_an_interruption_reaches_the_parts_that_run(tmp_path, commands):
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN], ids=["terminal", "background"])
+def test_an_interruption_reaches_the_parts_that_run(handler, tmp_path, commands):
+    before = signal.signal(signal.SIGINT, handler)
     marker = tmp_path / "cleaned"
     commands["unit"] = script(
         "import pathlib, time\n"
@@ -132,6 +134,7 @@ def test_an_interruption_reaches_the_parts_that_run(tmp_path, commands):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, "unit", "lint")
     thread.join()
+    signal.signal(signal.SIGINT, before)
     assert marker.exists()
 
 
