@@ -73,36 +73,6 @@ def test_metrics_have_the_names_and_types_of_the_seed_and_two_more_of_the_pool(b
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
 
 
-def test_requests_are_counted_by_method_route_and_status_code(backend: Backend) -> None:
-    backend.client.post("/polls", json=TEA)
-    for _ in range(3):
-        backend.client.get("/polls/1")
-    labels = {"method": "GET", "route": "/polls/{id}", "status_code": "200"}
-    assert backend.value("tumulte_http_requests_total", **labels) == 3
-    assert backend.value("tumulte_http_request_duration_seconds_count", **labels) == 3
-    bucket = backend.value("tumulte_http_request_duration_seconds_bucket", **labels, le="1.0")
-    assert bucket == 3
-
-
-def test_paths_that_nobody_serves_share_one_route_label(backend: Backend) -> None:
-    for path in ("/wp-login.php", "/.env", "/a/b/c"):
-        assert backend.client.get(path).status_code == 404
-    labels = {"route": "unmatched", "status_code": "404"}
-    assert backend.value("tumulte_http_requests_total", **labels) == 3
-    assert "wp-login" not in backend.client.get("/metrics").text
-
-
-def test_launching_and_voting_move_their_metrics(backend: Backend) -> None:
-    launched = backend.client.post("/polls", json=TEA)
-    assert launched.status_code == 201
-    assert launched.headers["location"] == "/polls/1"
-    assert backend.client.post("/polls/1/votes", json={"option": 1}).status_code == 201
-    assert [o["votes"] for o in backend.client.get("/polls/1").json()["options"]] == [0, 1]
-    assert backend.value("tumulte_polls_launched_total") == 1
-    assert backend.value("tumulte_polls_active_total") == 1
-    assert backend.value("tumulte_votes_received_total") == 1
-
-
 def test_without_the_database_requests_get_503_and_metrics_still_answer(backend: Backend) -> None:
     backend.client.post("/polls", json=TEA)
     assert backend.value("tumulte_polls_active_total") == 1
@@ -144,13 +114,3 @@ def test_a_store_that_hangs_has_failed(backend: Backend, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(health, "CHECK_SECONDS", 0.05)
     assert asyncio.run(health.failure_of(hang)) == "no answer within 0.05 s"
-
-
-def test_a_websocket_is_counted_while_open_and_shows_new_votes(backend: Backend) -> None:
-    backend.client.post("/polls", json=TEA)
-    with backend.client.websocket_connect("/polls/1/live") as socket:
-        assert [o["votes"] for o in socket.receive_json()["options"]] == [0, 0]
-        assert backend.value("tumulte_websocket_connections_total") == 1
-        backend.client.post("/polls/1/votes", json={"option": 0})
-        assert [o["votes"] for o in socket.receive_json()["options"]] == [1, 0]
-    assert backend.value("tumulte_websocket_connections_total") == 0

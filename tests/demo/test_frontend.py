@@ -63,18 +63,3 @@ def test_the_page_says_that_the_backend_does_not_answer(
     assert page.status_code == 200
     assert "the backend does not answer" in page.text
     assert "tumulte_frontend_backend_up 0.0" in frontend.get("/metrics").text
-
-
-def test_health_does_not_depend_on_the_backend() -> None:
-    frontend = client(refusing)
-    for path in ("/health", "/health/live", "/health/ready", "/api/health"):
-        assert frontend.get(path).status_code == 200
-
-
-def test_requests_are_counted_under_a_name_of_the_frontends_own() -> None:
-    frontend = client(answering({"polls": []}))
-    frontend.get("/")
-    metrics = frontend.get("/metrics").text
-    assert 'tumulte_frontend_http_requests_total{method="GET",route="/",status_code="200"} 1.0' in metrics
-    assert "tumulte_frontend_backend_up 1.0" in metrics
-    assert "\ntumulte_http_" not in metrics

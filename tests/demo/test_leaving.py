@@ -65,17 +65,6 @@ def test_a_request_in_flight_at_sigterm_gets_its_whole_answer(server: subprocess
     assert server.returncode == 0
 
 
-def test_a_request_that_comes_just_after_sigterm_on_an_open_connection_is_answered(
-    server: subprocess.Popen[str], port: int
-) -> None:
-    connections = [connected(port) for _ in range(3)]
-    server.send_signal(signal.SIGTERM)
-    wait_until(lambda: refuses_connections(port), "it takes no new connection")
-    assert [ask(connection, "/version") for connection in connections] == [(200, "r7", "close")] * 3
-    server.communicate(timeout=30)
-    assert server.returncode == 0
-
-
 def test_clients_that_never_stop_asking_lose_nothing(server: subprocess.Popen[str], port: int) -> None:
     # What a proxy does: it keeps its connections, and takes a new one when an answer says `Connection: close`.
     seen: list[int] = []

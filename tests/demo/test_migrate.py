@@ -65,14 +65,6 @@ def test_what_has_run_does_not_run_again_and_new_ones_are_a_new_batch() -> None:
     assert run(connection, ONE, TWO) == (0, [])
 
 
-def test_everything_happens_under_the_lock_which_is_given_back() -> None:
-    connection = FakeConnection()
-    run(connection, ONE)
-    assert connection.ran[0] == "set lock_timeout = '60s'"
-    assert connection.ran[1] == "select pg_advisory_lock(%s)"
-    assert connection.ran[-1] == "select pg_advisory_unlock(%s)"
-
-
 def test_a_failing_migration_names_itself_keeps_what_ran_before_and_stops_what_follows() -> None:
     connection = FakeConnection()
     with pytest.raises(MigrationError, match=r'^migration 0002_bad failed: syntax error at or near "broken"$'):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
 
 import httpx
 import pytest
@@ -12,7 +10,6 @@ from starlette.testclient import TestClient
 
 from demo import frontend
 from demo.api import Stores, build_app
-from demo.nodejs import LoopLag
 from demo.switches import ServerSettings
 
 SERVER = ServerSettings(port=3000, release="r7", grace=8)
@@ -44,30 +41,3 @@ def test_backend_and_frontend_export_what_prom_client_exports_by_default(which: 
     assert types["nodejs_gc_duration_seconds"] == "histogram"
     # As with prom-client, these are gauges although their names say `total`.
     assert types["nodejs_active_handles_total"] == "gauge"
-
-
-def test_a_blocked_event_loop_shows_in_the_lag_until_the_next_scrape() -> None:
-    lag = LoopLag()
-
-    async def block() -> None:
-        async with lag.watched():
-            await asyncio.sleep(0.02)
-            time.sleep(0.3)
-            await asyncio.sleep(0.25)
-
-    asyncio.run(block())
-    first = lag.figures()
-    assert 0.15 < first["p99_"] <= first["max_"]
-    lag.note(0.001)
-    assert lag.figures()["max_"] == 0.001
-    # Two scrapes at once show the same, not zeros.
-    assert lag.figures()["max_"] == 0.001
-
-
-def test_percentiles_are_those_of_the_lags_noted() -> None:
-    lag = LoopLag()
-    for hundredths in range(100, 0, -1):
-        lag.note(hundredths / 100)
-    found = lag.figures()
-    assert (found["min_"], found["p50_"], found["p90_"], found["p99_"], found["max_"]) == (0.01, 0.5, 0.9, 0.99, 1.0)
-    assert found["mean_"] == pytest.approx(0.505)

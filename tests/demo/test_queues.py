@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from demo.api import Stores, build_app
 from demo.jobs import KPIS, Job, Queues
 from demo.metrics import BackendMetrics
-from demo.payments import REASONS, SIGNED, Payments
+from demo.payments import SIGNED, Payments
 from demo.switches import ServerSettings
 from tests.demo.fakes import FakeCache, FakeJobs
 
@@ -66,16 +66,6 @@ def test_jobs_move_their_queues_metrics_and_their_kpi(queue: str, kpis: tuple[st
     assert product.value("bull_queue_last_completed_timestamp_seconds", queue=queue) > before
 
 
-def test_a_paused_queue_fills_up_until_it_is_resumed() -> None:
-    product = LoveParser()
-    assert product.client.post("/queues/broadcast/pause").status_code == 204
-    product.client.post("/queues/broadcast/jobs", json={})
-    assert work(product.queues, "broadcast") == 0
-    assert product.value("bull_queue_waiting", queue="broadcast") == 1
-    product.client.post("/queues/broadcast/resume")
-    assert work(product.queues, "broadcast") == 1
-
-
 def test_the_worker_ends_a_job_under_way_and_takes_no_more() -> None:
     jobs = FakeJobs()
     queues = Queues(jobs, registry := CollectorRegistry())
@@ -91,15 +81,6 @@ def test_the_worker_ends_a_job_under_way_and_takes_no_more() -> None:
 
 
 GOOD = {"X-Signature": SIGNED}
-
-
-def test_a_payment_callback_becomes_a_job_of_the_queue_payment() -> None:
-    product = LoveParser()
-    answer = product.client.post("/payments/callback", json={"order": 7}, headers=GOOD)
-    assert (answer.status_code, answer.json()) == (202, {"order": 7})
-    assert product.value("love_parser_payment_callbacks_received_total") == 1
-    assert product.value("bull_queue_waiting", queue="payment") == 1
-    assert [product.value("love_parser_payment_callbacks_failed_total", reason=reason) for reason in REASONS] == [0] * 4
 
 
 @pytest.mark.parametrize(
