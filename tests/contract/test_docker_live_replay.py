@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import socket
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from google.protobuf import any_pb2
 from pulumi.runtime.proto import provider_pb2, status_pb2
 
 from tests.contract.transcripts import CallError, Json, Line, Plugin, of_method, transcripts_dir
+from tests.support.ports import free_port
 from toolchain.standins.values import from_struct
 
 # A clone alone has no recordings; where CI runs they lie beside it.
@@ -39,12 +39,6 @@ VOLATILE = {
     "networkDatas": ("gateway", "ipAddress", "ipPrefixLength", "macAddress", "globalIpv6Address"),
     "ipamConfigs": ("gateway", "subnet"),
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Stage:
