@@ -11,7 +11,7 @@ import pytest
 
 from demo import bot
 from demo.config import Environment
-from demo.healthcheck import check_heartbeat, write_heartbeat
+from demo.healthcheck import write_heartbeat
 from demo.switches import UNHEALTHY
 from tests.support.demo import demo
 
@@ -64,51 +64,38 @@ def settings(heartbeat: Path, **environment: str) -> bot.BotSettings:
     return bot.read_settings(Environment({"DATABASE_URL": URL, "DEMO_HEARTBEAT_FILE": str(heartbeat), **environment}))
 
 
-def run(monkeypatch: pytest.MonkeyPatch, given: bot.BotSettings, turns: int) -> int:
-    monkeypatch.setattr(signal, "sigtimedwait", Stopped(turns).sigtimedwait)
-    return bot.run(given)
-
-
-def test_the_bot_takes_a_turn_each_interval_and_leaves_with_0(
-    rows: Rows, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("failures", "variables", "turns", "beats"),
+    [(0, {}, 3, True), (5, {}, 0, False), (0, {"DEMO_UNHEALTHY": "1"}, 3, False)],
+    ids=["well", "without the database", "unhealthy release"],
+)
+def test_the_bot_beats_after_each_turn_that_succeeded_but_for_an_unhealthy_release(
+    rows: Rows,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    failures: int,
+    variables: dict[str, str],
+    turns: int,
+    beats: bool,
 ) -> None:
-    assert run(monkeypatch, settings(tmp_path / "beat"), turns=3) == 0
-    assert rows.turns == 3
-    check_heartbeat(tmp_path / "beat")
+    rows.failures = failures
+    monkeypatch.setattr(signal, "sigtimedwait", Stopped(3).sigtimedwait)
+    assert bot.run(settings(tmp_path / "beat", **variables)) == 0
+    assert (rows.turns, (tmp_path / "beat").exists()) == (turns, beats)
+    last = [line for line in caplog.messages if line != "the bot leaves"][-1:]
+    assert any(UNHEALTHY in line for line in last) == bool(variables)
 
 
-def test_without_the_database_no_heartbeat_is_written(
-    rows: Rows, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("promise", "code", "words"),
+    [(30, 0, ""), (-7, 1, r"unhealthy: no turn has succeeded in time, the next one is ([7-9]|\d\d+) s late\n")],
+    ids=["in time", "late"],
+)
+def test_the_health_check_fails_in_one_line_once_a_turn_is_late(
+    tmp_path: Path, promise: int, code: int, words: str
 ) -> None:
-    rows.failures = 5
-    run(monkeypatch, settings(tmp_path / "beat"), turns=3)
-    with pytest.raises(FileNotFoundError):
-        check_heartbeat(tmp_path / "beat")
-
-
-def test_an_unhealthy_release_works_without_a_heartbeat_and_its_last_line_says_why(
-    rows: Rows, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    run(monkeypatch, settings(tmp_path / "beat", DEMO_UNHEALTHY="1"), turns=2)
-    assert rows.turns == 2
-    assert not (tmp_path / "beat").exists()
-    assert UNHEALTHY in [line for line in caplog.messages if line != "the bot leaves"][-1]
-
-
-def check(heartbeat: Path) -> tuple[int, str]:
-    """Return exit code and words of `demo healthcheck bot`."""
-    done = demo("healthcheck", "bot", DEMO_HEARTBEAT_FILE=str(heartbeat))
-    return done.returncode, done.stderr
-
-
-def test_the_health_check_passes_while_the_promise_of_the_heartbeat_holds(tmp_path: Path) -> None:
-    write_heartbeat(tmp_path / "beat", 30)
-    assert check(tmp_path / "beat") == (0, "")
-
-
-def test_the_health_check_fails_in_one_line_once_a_turn_is_late(tmp_path: Path) -> None:
-    write_heartbeat(tmp_path / "beat", -7)
-    code, words = check(tmp_path / "beat")
-    assert code == 1
-    late = re.fullmatch(r"unhealthy: no turn has succeeded in time, the next one is (\d+) s late\n", words)
-    assert late and int(late[1]) >= 7, words
+    write_heartbeat(tmp_path / "beat", promise)
+    done = demo("healthcheck", "bot", DEMO_HEARTBEAT_FILE=str(tmp_path / "beat"))
+    assert done.returncode == code
+    assert re.fullmatch(words, done.stderr)
