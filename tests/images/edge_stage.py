@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -20,7 +20,6 @@ from settings.edge import Edge
 from tests.images.edge_clients import secure
 from tests.support.containers import make_container, remove_all, run_job, wait_in
 from tests.support.recording import RecordedProgram, RecordedResource, record
-from tests.support.waiting import wait_until
 
 APP, MONITORING = "app", "monitoring"
 
@@ -193,8 +192,3 @@ def staged(stage: Stage) -> Iterator[Stage]:
         yield stage
     finally:
         stage.down()
-
-
-def wait(condition: Callable[[], bool], details: Callable[[], str], seconds: float = 30) -> None:
-    """Wait until a condition holds: for the log tests, until they call `wait_until`."""
-    wait_until(condition, "the condition holds", seconds, details=details)

@@ -151,7 +151,9 @@ def test_metrics_are_for_the_monitoring_network_and_nothing_of_the_admin_port_is
     assert stage.ask("http://backend:3333/")[0] == 0
     series = 'traefik_service_requests_total{code="200",method="GET",protocol="http",service="backend@file"}'
     # Traefik counts a request after it was answered.
-    wait_until(lambda: series in stage.ask(f"http://edge:{ADMIN_PORT}/metrics", MONITORING)[1], "the request is counted")
+    wait_until(
+        lambda: series in stage.ask(f"http://edge:{ADMIN_PORT}/metrics", MONITORING)[1], "the request is counted"
+    )
     container = stage.traefik
     container.reload()
     bindings = container.attrs["HostConfig"]["PortBindings"]

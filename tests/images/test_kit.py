@@ -54,15 +54,6 @@ def test_a_changed_recipe_makes_its_own_image_anew_and_no_other(kit, monkeypatch
     assert {name for name, record in records(kit).items() if record != before[name]} == affected
 
 
-def test_images_of_packages_are_built_beside_one_that_is_compiled(kit: Kit, building):
-    both = threading.Barrier(2, timeout=20)
-    building(lambda _: both.wait())
-    assert kit.build(["traefik", "redis"], REGISTRY, lambda *_: None) == {
-        "traefik": "127.0.0.1:9/traefik",
-        "redis": "127.0.0.1:9/redis",
-    }
-
-
 def test_no_two_images_are_compiled_at_once(kit: Kit, building):
     alone = threading.Lock()
 
