@@ -76,14 +76,6 @@ def test_without_the_database_requests_get_503_and_metrics_still_answer(backend:
     assert backend.value("tumulte_http_requests_total", route="/polls", status_code="503") == 1
 
 
-@pytest.mark.parametrize("prefix", ["/health", "/api/health"])
-def test_health_is_ok_when_both_stores_answer(backend: Backend, prefix: str) -> None:
-    for path in ("", "/live", "/ready", "/db", "/redis", "/telegram"):
-        answer = backend.client.get(prefix + path)
-        assert (answer.status_code, answer.json()["status"]) == (200, "ok"), path
-    assert backend.client.get(prefix).json()["release"] == "r7"
-
-
 def test_ready_names_each_store_that_failed_and_live_stays_ok(backend: Backend) -> None:
     backend.polls.down = True
     answer = backend.client.get("/health/ready")

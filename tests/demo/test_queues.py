@@ -104,10 +104,3 @@ def test_a_payment_callback_that_fails_is_counted_by_its_reason_and_logged(
     assert product.jobs.queues == {}
     [line] = [record for record in caplog.records if record.name == "demo.payments"]
     assert (line.levelname, line.getMessage().startswith("payment callback failed: ")) == ("ERROR", True)
-
-
-def test_a_payment_callback_without_redis_gets_503_so_that_the_provider_calls_again() -> None:
-    product = LoveParser()
-    product.jobs.down = True
-    assert product.client.post("/payments/callback", json={"order": 7}, headers=GOOD).status_code == 503
-    assert product.value("love_parser_payment_callbacks_failed_total", reason="store") == 1
