@@ -10,8 +10,6 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tests.support.progress import Words  # noqa: F401 - tests of this folder import it from here
-
 
 class DownloadSite(ThreadingHTTPServer):
     """Serves `files`; what is in `trouble` under a path (a status, `hang` or `break`) is done instead."""

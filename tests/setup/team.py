@@ -14,7 +14,7 @@ from ops.backend import S3Store, store_at
 from ops.engine import Engine
 from ops.state_locks import folder_of, settle_locks
 from settings.release import Release
-from tests.setup.helpers import Words
+from tests.support.progress import Words
 from toolchain.environment import full_environment
 from toolchain.stacks import ensure_stack
 from toolchain.workdir import WorkDir

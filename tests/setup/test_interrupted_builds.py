@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import requests.exceptions
 
-from tests.setup.helpers import Words, write_program
+from tests.setup.helpers import write_program
+from tests.support.progress import Words
 from tests.support.waiting import wait_until
 from toolchain.builds import run_build
 from toolchain.golang import Go, GoProgram, build

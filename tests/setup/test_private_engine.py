@@ -16,9 +16,10 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from tests.setup.helpers import Words
 from tests.support.busybox import import_busybox
 from tests.support.engine import watched
+from tests.support.ports import free_port
+from tests.support.progress import Words
 from tests.support.waiting import wait_until
 from toolchain import engine_programs, private_engine, processes
 from toolchain.engine import ensure_engine, stop_engine
@@ -79,13 +80,6 @@ def can_reach(docked: docker.DockerClient, address: str, network: str) -> bool:
     """Say whether a container of a network can connect to the web server at an address or a name."""
     command = ["sh", "-c", f"nc -w 2 {address} 8000 </dev/null >/dev/null && echo yes || echo no"]
     return docked.containers.run("busybox", command, network=network, remove=True) == b"yes\n"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_connected(port: int) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.setup.helpers import DownloadSite, Words, archive, write_program
+from tests.setup.helpers import DownloadSite, archive, write_program
+from tests.support.progress import Words
 from toolchain import downloads
 from toolchain.downloads import check_reach
 from toolchain.environment import environment
