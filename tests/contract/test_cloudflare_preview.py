@@ -69,10 +69,7 @@ def test_type_tokens_and_inputs_are_those_of_the_installed_package() -> None:
     [
         ({"apiToken": "t", "baseUrl": "http://x", "version": "6.23.1", "__internal": {}}, {}),
         ({}, {}),
-        (
-            {"apiKey": "k", "email": "e"},
-            {"apiKey": "needs the official plugin", "email": "needs the official plugin"},
-        ),
+        ({"apiKey": "k", "email": "e"}, {"apiKey": "needs the official plugin", "email": "needs the official plugin"}),
         ({"apiTokn": "t"}, {"apiTokn": "no such setting"}),
     ],
 )
@@ -135,11 +132,7 @@ def test_a_default_that_is_spelled_out_is_no_change(offline: Engine) -> None:
     ],
 )
 def test_a_change_is_an_update_or_a_replacement(
-    offline: Engine,
-    kind: type[ResourceType],
-    old: Properties,
-    changed: Properties,
-    replaces: list[str],
+    offline: Engine, kind: type[ResourceType], old: Properties, changed: Properties, replaces: list[str]
 ) -> None:
     answer = offline.diff(kind.pulumi_type, old, old | changed)
     change = provider_pb2.PropertyDiff.UPDATE_REPLACE if replaces else provider_pb2.PropertyDiff.UPDATE

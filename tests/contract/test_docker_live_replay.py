@@ -204,11 +204,7 @@ def replay(stage: Stage, files: str, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_the_recorded_containers_networks_and_volumes_are_answered_alike(
-    plugin: Plugin,
-    engine: docker.DockerClient,
-    image: str,
-    prefix: str,
-    capsys: pytest.CaptureFixture[str],
+    plugin: Plugin, engine: docker.DockerClient, image: str, prefix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     replay(Stage(plugin, engine, image, prefix), r"0\d|1\d", capsys)
 
@@ -231,11 +227,7 @@ def swarm(engine: docker.DockerClient) -> Iterator[None]:
 
 @pytest.mark.usefixtures("swarm")
 def test_the_recorded_swarm_services_secrets_and_configs_are_answered_alike(
-    plugin: Plugin,
-    engine: docker.DockerClient,
-    image: str,
-    prefix: str,
-    capsys: pytest.CaptureFixture[str],
+    plugin: Plugin, engine: docker.DockerClient, image: str, prefix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     replay(Stage(plugin, engine, image, prefix), r"2\d", capsys)
 

@@ -20,10 +20,7 @@ def test_the_frontend_runs_without_a_backend_is_healthy_and_leaves_cleanly_on_si
         assert demo("healthcheck", f"{here}/health").returncode == 0
         assert "the backend does not answer" in get(f"{here}/")[1]
         unhealthy = demo("healthcheck", f"{here}/nothing-here")
-        assert (unhealthy.returncode, unhealthy.stderr) == (
-            1,
-            f"unhealthy: {here}/nothing-here answers 404\n",
-        )
+        assert (unhealthy.returncode, unhealthy.stderr) == (1, f"unhealthy: {here}/nothing-here answers 404\n")
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=30)
         assert process.returncode == 0

@@ -28,12 +28,7 @@ def good(password: str) -> dict[str, str]:
 
 
 def test_one_message_lists_every_problem(password: str) -> None:
-    values = good(password) | {
-        "DATABASE_HOST": "",
-        "PORT": "high",
-        "WAIT_SECONDS": "0",
-        "RUN_MIGRATIONS": "si",
-    }
+    values = good(password) | {"DATABASE_HOST": "", "PORT": "high", "WAIT_SECONDS": "0", "RUN_MIGRATIONS": "si"}
     values["REDIS_PASSWORD_FILE"] = "/nowhere/redis"
     with pytest.raises(ConfigError) as raised:
         backend.read_settings(Environment(values))

@@ -89,8 +89,7 @@ class Pair:
             ],
             labels=labels,
             host_config=api.create_host_config(
-                network_mode=self.mark,
-                mounts=[docker.types.Mount("/prometheus", f"{self.mark}-archive", "volume")],
+                network_mode=self.mark, mounts=[docker.types.Mount("/prometheus", f"{self.mark}-archive", "volume")]
             ),
             networking_config=api.create_networking_config(
                 {self.mark: api.create_endpoint_config(aliases=["archive"])}

@@ -163,12 +163,7 @@ def test_an_image_of_an_earlier_release_that_is_gone_is_told(checkout: Make, pla
 def test_a_registry_out_of_reach_is_told_once_and_the_mirror_serves(checkout: Make, played, docker_host, words: Words):
     digest = played.offer("mirrors/team/a", "v1")
     played.offer("mirrors/team/b", "v1")
-    work = checkout(
-        {
-            "a": {"image": f"{NOWHERE}/team/a:v1", "digest": digest},
-            "b": {"image": f"{NOWHERE}/team/b:v1"},
-        }
-    )
+    work = checkout({"a": {"image": f"{NOWHERE}/team/a:v1", "digest": digest}, "b": {"image": f"{NOWHERE}/team/b:v1"}})
     mirror = f"{played.host}/mirrors"
     found = ensure_images(work, words.progress, docker_host, ["a", "b"], mirror)
     assert set(found) == {"b"}, "a is what table and mirror say by themselves"

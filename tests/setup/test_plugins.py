@@ -21,10 +21,7 @@ DOCKER, CLOUDFLARE = (Plugin(name) for name in NAMES)
 def paths(plugin: Plugin) -> tuple[str, str]:
     """Return where the download sites have a plugin, and its list of checksums."""
     release = f"/pulumi/pulumi-{plugin.name}/releases/download/v{plugin.version}"
-    return (
-        f"/releases/plugins/{plugin.archive}",
-        f"{release}/pulumi-{plugin.name}_{plugin.version}_checksums.txt",
-    )
+    return (f"/releases/plugins/{plugin.archive}", f"{release}/pulumi-{plugin.name}_{plugin.version}_checksums.txt")
 
 
 @dataclass

@@ -137,9 +137,7 @@ def test_a_download_that_cannot_be_had_whole_gives_way_to_a_build(
     assert [entry.name for entry in cli.work.cache.iterdir() if entry.name.startswith((NAME, ".new"))] == []
 
 
-def test_a_network_that_swallows_everything_costs_one_short_wait_for_all_sites(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_network_that_swallows_everything_costs_one_short_wait_for_all_sites(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads, "CONNECT_SECONDS", 0.4)
     with contextlib.ExitStack() as opened:
         # Servers whose queue is full: the kernel drops every further greeting, as such a network does.
