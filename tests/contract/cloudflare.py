@@ -1,7 +1,5 @@
 """What the Cloudflare stand-in's tests share: inputs, and a caller that speaks to it as the engine does."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import grpc

@@ -1,8 +1,6 @@
 """A Docker plugin that makes nothing and says so of everything that it succeeded: for programs beside which no engine
 runs, whose containers are not what is tested. `python -m tests.contract.echo` is the plugin process."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from toolchain.standins.cloudflare.names import differences

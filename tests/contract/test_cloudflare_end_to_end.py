@@ -3,8 +3,6 @@
 Only the containers are not made: an echo takes the Docker plugin's place.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """The Cloudflare stand-in as far as previews need it: nothing here has a network."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

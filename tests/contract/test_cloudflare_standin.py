@@ -3,8 +3,6 @@
 What lives through an up, a change and a down stands in test_cloudflare_end_to_end.py.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import threading

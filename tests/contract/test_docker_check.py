@@ -1,7 +1,5 @@
 """The Docker stand-in refuses what it cannot do, and says why; all of it without an engine."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -5,8 +5,6 @@ be equal but for what no two engines share: ids, addresses, times, paths. The re
 engine 28.5 was seen to give every one of these answers too, so there is one form of them.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import re

@@ -1,7 +1,5 @@
 """The data stores as the demo sees them, in memory, with switches that make them fail as the real ones do."""
 
-from __future__ import annotations
-
 import time
 
 import psycopg

@@ -1,7 +1,5 @@
 """The commands as processes: exit codes, signals, and what the health check costs."""
 
-from __future__ import annotations
-
 import json
 import signal
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What clients see of a server that is told to go: nobody's request is lost, on new connections or old ones."""
 
-from __future__ import annotations
-
 import errno
 import http.client
 import signal

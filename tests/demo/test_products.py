@@ -1,7 +1,5 @@
 """The one backend as the backend of every product: its stores, its metrics' names, and the switches for releases."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Love Parser's queues and payments: what jobs and callbacks do to the metrics."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

@@ -1,7 +1,5 @@
 """Traefik as EdgeProxy runs it: what the program registers is made on a real engine, input by input."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import uuid

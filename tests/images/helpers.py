@@ -1,7 +1,5 @@
 """A cache with a storage of its own, and a registry that plays an official one."""
 
-from __future__ import annotations
-
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 Loki's official image cannot be had everywhere: what is of it alone is tested by what the program registers.
 """
 
-from __future__ import annotations
-
 import json
 import shlex
 import uuid

@@ -1,7 +1,5 @@
 """Alertmanager as AlertRouting runs it: what it keeps, and three of it that know each other by their names."""
 
-from __future__ import annotations
-
 import json
 import uuid
 from collections.abc import Iterator, Mapping

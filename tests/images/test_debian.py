@@ -1,7 +1,5 @@
 """Debian's packages, fetched without touching the machine's own apt."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

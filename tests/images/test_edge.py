@@ -1,7 +1,5 @@
 """The edge proxy with the real Traefik: what EdgeProxy registers, made on an engine, asked from outside and inside."""
 
-from __future__ import annotations
-
 import socket
 import ssl
 import time

@@ -1,7 +1,5 @@
 """Tools of the monitoring behind the real Traefik: who gets through, and what the others are told."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """What the kit builds, and in which order: without a build."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The kit's images behave as the official ones do, under the restrictions that the stacks put on every container."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Iterator
 

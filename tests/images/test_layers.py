@@ -1,7 +1,5 @@
 """Layers: the same content is the same bytes, whoever packs it and when."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import json

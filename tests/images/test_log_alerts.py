@@ -3,8 +3,6 @@
 vmalert sends to a real Alertmanager. It evaluates every other second here in place of every minute.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping

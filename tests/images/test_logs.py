@@ -1,7 +1,5 @@
 """The log pipeline with the real VictoriaLogs and collector: what LogPipeline registers, made on an engine."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator

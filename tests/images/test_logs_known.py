@@ -1,7 +1,5 @@
 """What the collector makes of lines, with a real VictoriaLogs: entries, levels, what it knows, secrets."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 

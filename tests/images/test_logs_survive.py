@@ -1,7 +1,5 @@
 """Lines while the collector and the store are killed: what is lost, and what is counted twice."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """What pulls stand on: which registries answer, what the engine has, errors in words."""
 
-from __future__ import annotations
-
 import socket
 import threading
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Prometheus as MonitoringStack runs it sends on to a second one, which is killed for a while: nothing is lost."""
 
-from __future__ import annotations
-
 import base64
 import json
 import time

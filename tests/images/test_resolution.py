@@ -1,7 +1,5 @@
 """Where images come from: the engine, the official registry, the mirror, the image kit, in this order."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Callable

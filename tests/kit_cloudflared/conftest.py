@@ -1,7 +1,5 @@
 """The double as the kit builds it, and a fake of Cloudflare's API that it follows."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

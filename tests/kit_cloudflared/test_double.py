@@ -1,7 +1,5 @@
 """What the double of cloudflared does as the official program; tests/products/test_tunnel.py asks the rest of it."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 

@@ -1,7 +1,5 @@
 """What the double of Grafana answers as Grafana does; tests/live and tests/products ask the rest in real stacks."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """An empty checkout with a cache of its own, and the download sites played by a local server."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

@@ -1,7 +1,5 @@
 """A local HTTP server that plays the download sites, and archives for it."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import tarfile

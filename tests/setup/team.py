@@ -1,7 +1,5 @@
 """A checkout whose state is kept in S3, for a team: a small program, and what a person does with it."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from typing import Any

@@ -1,7 +1,5 @@
 """The local backend: its passphrase, its environment, and stacks that leave no trace in git."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

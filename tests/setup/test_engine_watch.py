@@ -1,7 +1,5 @@
 """A Docker engine that hangs fails the test that runs, with the engine's goroutine stacks."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """A build that is killed half way says that it was interrupted; one that fails says what the compiler said."""
 
-from __future__ import annotations
-
 import io
 import os
 import signal

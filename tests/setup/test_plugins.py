@@ -1,7 +1,5 @@
 """Where the resource plugins come from: the official ones wherever they can be had, else the stand-ins."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Private Docker engines, for real: started, healed, side by side, stopped without a trace. Needs root on Debian."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

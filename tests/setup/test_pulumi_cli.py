@@ -1,7 +1,5 @@
 """Where the Pulumi CLI comes from: PATH, the official download, a build; never a broken or unverified file."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -1,7 +1,5 @@
 """What opens the secrets of a shared state: a passphrase, or a key in a KMS."""
 
-from __future__ import annotations
-
 import subprocess
 
 import pytest
