@@ -1,43 +1,36 @@
 """Alertmanager as AlertRouting runs it: what it keeps, and three of it that know each other by their names."""
 
 import json
-import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 import docker
-import pulumi
 import pytest
 from docker.models.containers import Container
 
 from components.alert_routing import AlertRouting, AlertRoutingConfig, peers
-from components.context import StackContext
 from settings.alerts import Alerts
-from settings.docker import Docker
-from tests.support.containers import inside, make_container, remove_all, run_job, wait_in
+from tests.support.component_stage import ComponentStage
+from tests.support.containers import inside
 from tests.support.recording import RecordedProgram, record
 from tests.support.waiting import wait_until
 
-LABEL = "alerts-test"
 WRITES_EACH_MINUTE = "--data.maintenance-interval=1m"
 """How often it writes its data. The tests make it 2 s."""
 
 
 @dataclass
-class Stage:
+class Stage(ComponentStage):
     """The Alertmanagers of one stack."""
 
-    engine: docker.DockerClient
-    images: Mapping[str, str]
     replicas: int
     receivers: Mapping[str, object] = field(default_factory=dict)
-    mark: str = field(default_factory=lambda: f"{LABEL}-{uuid.uuid4().hex[:10]}")
     running: dict[str, Container] = field(default_factory=dict)
 
     def world(self, **more: object) -> RecordedProgram:
         def program() -> None:
-            network = pulumi.Output.from_input(self.mark)
-            context = StackContext("shop", "production", Docker(), False, network, network)
+            context = self.context(environment="production")
             alerts = Alerts.model_validate({"replicas": self.replicas, "receivers": self.receivers, **more})
             image = self.images.__getitem__
             said = AlertRoutingConfig(alerts, "production", context, image, grafana="https://grafana.test")
@@ -46,35 +39,29 @@ class Stage:
         return record(program, stack=self.mark, secrets={"hook": "http://nobody.test/"})
 
     def up(self) -> None:
-        self.engine.networks.create(self.mark, labels={LABEL: self.mark})
+        self.make_network()
         self.write()
         for role in peers(self.replicas):
-            self.start(role)
+            self.run(role)
 
     def write(self, **more: object) -> None:
         """Run the job that writes the configuration, and tells those that run to load it."""
-        writer = make_container(self.engine, self.world(**more)["a-config-writer"], self.mark, {LABEL: self.mark})
-        code, said = run_job(writer)
+        code, said = self.job(self.world(**more)["a-config-writer"])
         assert code == 0, said
 
-    def start(self, role: str) -> None:
+    def run(self, role: str) -> None:
         made = self.world()[f"a-{role}"]
         command = made.inputs["command"]
         assert WRITES_EACH_MINUTE in command
         quick = [argument.replace(WRITES_EACH_MINUTE, "--data.maintenance-interval=2s") for argument in command]
-        made = replace(made, inputs={**made.inputs, "command": quick})
-        container = make_container(self.engine, made, self.mark, {LABEL: self.mark})
-        container.start()
-        command = made.inputs["healthcheck"]["tests"][1:]
-        wait_in(container, lambda: container.exec_run(command)[0] == 0, f"{role} is healthy")
-        self.running[role] = container
+        self.running[role] = self.start(replace(made, inputs={**made.inputs, "command": quick}))
 
     def replace(self, role: str) -> None:
         """Put a new container in the place of one, as an `up` with another image does."""
         old = self.running.pop(role)
         old.stop(timeout=10)
         old.remove()
-        self.start(role)
+        self.run(role)
 
     def amtool(self, role: str, *command: str) -> str:
         said = " ".join(f"'{one}'" for one in command)
@@ -105,22 +92,17 @@ class Stage:
         each = self.running.items()
         return "\n".join(f"{role}: {self.members(role)}\n{one.logs(tail=30).decode()}" for role, one in each)
 
-    def down(self) -> None:
-        remove_all(self.engine, f"{LABEL}={self.mark}", self.mark)
-
 
 @pytest.fixture
 def stage(engine: docker.DockerClient, kit: Mapping[str, str]) -> Iterator[object]:
-    made: list[Stage] = []
+    with ExitStack() as stages:
 
-    def start(replicas: int, **more: object) -> Stage:
-        made.append(Stage(engine, kit, replicas, **more))  # type: ignore[arg-type] # receivers alone
-        made[-1].up()
-        return made[-1]
+        def start(replicas: int, **more: object) -> Stage:
+            made = stages.enter_context(Stage(engine, kit, replicas, **more))  # type: ignore[arg-type] # receivers alone
+            made.up()
+            return made
 
-    yield start
-    for one in made:
-        one.down()
+        yield start
 
 
 def test_a_silence_survives_a_new_container_and_a_kill(stage) -> None:

@@ -16,7 +16,7 @@ from settings.edge import Edge, Route
 from settings.names import ADMIN_PORT
 from tests.certificates import self_signed
 from tests.images.edge_clients import Load, get, trusting_anybody
-from tests.images.edge_stage import MONITORING, TCP_SERVER, Stage, staged
+from tests.images.edge_stage import MONITORING, TCP_SERVER, Stage
 from tests.support.containers import wait_in
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
@@ -55,7 +55,7 @@ def stage(engine: docker.DockerClient, kit: Mapping[str, str], certificate: tupl
         https_port=free_port(),
         secrets={"shop-certificate": certificate[0], "shop-key": certificate[1]},
     )
-    with staged(made):
+    with made:
         made.up()
         for name, port in (("backend", 3333), ("api", 3333), ("site", 80)):
             first(made, name, port)
@@ -265,7 +265,7 @@ def test_acme_keeps_its_certificates_on_a_volume_that_it_may_write(engine: docke
     # Nobody answers there: that it asks is enough to see.
     edge = Edge.model_validate({"tls": {"acme": {"email": "ops@shop.test", "server": "http://127.0.0.1:9/directory"}}})
     fronts = [Front("site", 8080, routes=(Route(host="www.shop.test"),))]
-    with staged(Stage(engine, kit, edge, fronts, free_port(), free_port())) as made:
+    with Stage(engine, kit, edge, fronts, free_port(), free_port()) as made:
         container = made.up()
         first(made, "site", 8080)
         wait_in(container, lambda: b"Unable to obtain ACME certificate" in container.logs(), "it asks the authority")

@@ -14,7 +14,7 @@ import yaml
 from docker.models.containers import Container
 
 from settings.alert_rules import at_interval, log_rule_files
-from tests.images.log_stage import LABEL, LOG_IMAGES, LogStage, running_pipeline
+from tests.images.log_stage import LOG_IMAGES, LogStage, running_pipeline
 from tests.support.kit import KitImages
 from tests.support.waiting import wait_until
 
@@ -143,7 +143,7 @@ def hearer(stage: LogStage) -> Hearer:
             "--cluster.listen-address=",
         ],
         user="0:0",
-        labels={LABEL: stage.mark},
+        labels=stage.labels,
         host_config=stage.engine.api.create_host_config(network_mode=stage.mark),
         networking_config=networking,
     )
