@@ -303,7 +303,7 @@ def test_an_account_without_one_time_pins_is_told_how_to_get_them(
 
 
 @pytest.mark.parametrize(
-    ("holder", "trouble", "told"),
+    ("holder", "trouble", "message"),
     [
         ("missing", {"b" * 32}, "dns record t-dns-monitoring.example.org: Cloudflare knows nothing of the zone bbbb"),
         (
@@ -321,7 +321,7 @@ def test_an_account_without_one_time_pins_is_told_how_to_get_them(
     ids=["a zone that is not there", "a name that is taken", "a tunnel's name that is taken", "a wrong token"],
 )
 def test_trouble_reaches_the_person_in_one_sentence(
-    fresh: Stack, monkeypatch: pytest.MonkeyPatch, holder: str, trouble: Any, told: str
+    fresh: Stack, monkeypatch: pytest.MonkeyPatch, holder: str, trouble: Any, message: str
 ) -> None:
     fresh.says(**TUNNEL)
     if holder == "token":
@@ -332,6 +332,6 @@ def test_trouble_reaches_the_person_in_one_sentence(
     outcome = fresh.up()
     assert fresh.code
     [error] = outcome.errors
-    assert told in error
+    assert message in error
     assert "\n" not in error
     assert "hunter2" not in error

@@ -140,18 +140,6 @@ def test_a_change_is_an_update_or_a_replacement(
     assert not answer.deleteBeforeReplace
 
 
-def test_a_change_deep_within_is_shown_by_its_path(offline: Engine) -> None:
-    old, new = config_of("t"), config_of("t", service="http://grafana:4000")
-    new["config"]["ingresses"].append({"service": "http_status:500"})
-    answer = offline.diff(TunnelConfig.pulumi_type, old, new)
-    assert {path: found.kind for path, found in answer.detailedDiff.items()} == {
-        "config.ingresses[0].service": provider_pb2.PropertyDiff.UPDATE,
-        "config.ingresses[2]": provider_pb2.PropertyDiff.ADD,
-    }
-    back = offline.diff(TunnelConfig.pulumi_type, new, old)
-    assert back.detailedDiff["config.ingresses[2]"].kind == provider_pb2.PropertyDiff.DELETE
-
-
 def test_a_preview_knows_the_inputs_and_says_that_the_rest_is_unknown(offline: Engine) -> None:
     identity, outputs = offline.create(Tunnel.pulumi_type, {"accountId": "acc", "name": "tumulte"}, preview=True)
     assert identity == ""

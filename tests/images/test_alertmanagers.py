@@ -78,11 +78,8 @@ class Stage(ComponentStage):
             role, "silence", "add", "alertname=RedisDown", f"--comment={comment}", "--author=a", "--duration=1h"
         )
 
-    def knows(self, role: str) -> int:
-        """Return how many members one knows, itself among them."""
-        return len(self.members(role))
-
     def members(self, role: str) -> list[dict[str, str]]:
+        """Return the members that one knows, itself among them."""
         code, said = inside(self.running[role], "wget -q -O - http://127.0.0.1:9093/api/v2/status")
         assert code == 0, said
         return list(json.loads(said)["cluster"]["peers"])
@@ -123,13 +120,15 @@ def test_a_silence_survives_a_new_container_and_a_kill(stage) -> None:
 def test_three_find_each_other_share_silences_and_load_one_configuration(stage) -> None:
     three = stage(3, receivers={"hook": {"type": "webhook", "url": "hook"}})
     roles = peers(3)
-    wait_until(lambda: all(three.knows(role) == 3 for role in roles), "all know all", 60, details=three.tell)
+    wait_until(lambda: all(len(three.members(role)) == 3 for role in roles), "all know all", 60, details=three.tell)
     three.silence("alertmanager-2", "made at the second")
     wait_until(lambda: all(three.silences(role) for role in roles), "all know the silence")
     three.running["alertmanager"].kill()
     three.replace("alertmanager")
     wait_until(lambda: three.silences("alertmanager") == ["made at the second"], "the new one knows the silence")
-    wait_until(lambda: all(three.knows(role) >= 3 for role in roles), "all know all again", 60, details=three.tell)
+    wait_until(
+        lambda: all(len(three.members(role)) >= 3 for role in roles), "all know all again", 60, details=three.tell
+    )
     three.write(group_by=["alertname"])
     for role in roles:
         assert "- alertname" in three.amtool(role, "config", "show"), role

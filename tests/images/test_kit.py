@@ -26,11 +26,6 @@ def kit(tmp_path: Path, words: Words) -> Kit:
 
 
 @pytest.fixture
-def words() -> Words:
-    return Words()
-
-
-@pytest.fixture
 def building(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], None]], None]:
     """Replaces the building of one image."""
 

@@ -82,7 +82,7 @@ def shipped() -> dict[str, dict]:
     return {rule["alert"]: rule for file in files for group in file["groups"] for rule in group["rules"]}
 
 
-def told(text: str, service: str, entries: int) -> str:
+def filled(text: str, service: str, entries: int) -> str:
     """Return a text of a rule with what vmalert puts into it."""
     values = {"product": "shop", "environment": "development", "service": service}
     text = re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda match: values[match[1]], text)
@@ -178,7 +178,7 @@ def test_an_alert_fires_with_all_that_it_has_to_say(hearer: Hearer, alert: str):
     own = {"alertname": alert, "product": "shop", "environment": "development", "service": service}
     assert found["labels"] == own | rule["labels"]
     entries = case.entries or len(case.fires)
-    expected = {name: told(text, service, entries) for name, text in rule["annotations"].items()}
+    expected = {name: filled(text, service, entries) for name, text in rule["annotations"].items()}
     assert found["annotations"] == expected
     assert {"summary", "description", "runbook_url", "dashboard_url"} == expected.keys()
     assert str(entries) in expected["description"]

@@ -1,25 +1,12 @@
 """What the double of cloudflared does as the official program; tests/products/test_tunnel.py asks the rest of it."""
 
-import signal
-import subprocess
-
 import pytest
 
-from tests.support.cloudflared import CLEAN, SECONDS, token_of
+from tests.support.cloudflared import token_of
 from tests.support.waiting import wait_until
 
 NOT_FOUND = {"service": "http_status:404"}
 HOST = "monitoring.example.org"
-
-
-@pytest.mark.parametrize("wrong", ["never-base64", "bm8ganNvbg==", token_of(t="no-uuid"), token_of(s=5)])
-def test_a_token_that_is_none_is_refused_in_the_official_words_and_not_repeated(program, wrong):
-    environment = {**CLEAN, "TUNNEL_TOKEN": wrong}
-    refused = subprocess.run(
-        [program, "tunnel", "run"], env=environment, capture_output=True, text=True, timeout=SECONDS
-    )
-    assert refused.returncode == 255
-    assert refused.stderr == "Provided Tunnel token is not valid.\nSee 'cloudflared tunnel run --help'.\n"
 
 
 def test_a_tunnel_without_an_endpoint_stays_down(run):
@@ -38,12 +25,6 @@ def test_it_loses_its_connections_with_the_endpoint_and_takes_them_up_again(conn
     wait_until(lambda: connected.inside("/ready").status_code == 200, "it is connected again")
     assert connected.metric("cloudflared_tunnel_ha_connections") == 4
     assert connected.log.read_text().count("Connection terminated") == 1, "told once"
-
-
-def test_it_leaves_the_endpoint_when_it_is_stopped(connected, made):
-    connected.process.send_signal(signal.SIGTERM)
-    assert connected.process.wait(SECONDS) == 0
-    assert made.told()["connections"] == []
 
 
 def routed(double, version=1):

@@ -5,7 +5,7 @@ import pytest
 
 from tests.support.grafana import PROMETHEUS, Provisioning
 from toolchain.kit.grafana.grafana_double.settings import SettingsError, read_settings
-from toolchain.kit.grafana.grafana_double.yamlfiles import ProvisioningError, expand
+from toolchain.kit.grafana.grafana_double.yamlfiles import ProvisioningError
 
 
 def test_settings_come_from_grafana_s_variables_and_the_password_from_a_file(tmp_path: Path) -> None:
@@ -27,17 +27,6 @@ def test_a_password_that_grafana_does_not_start_with_is_refused(more: dict[str, 
         read_settings({"GF_SECURITY_ADMIN_PASSWORD__FILE": "/nowhere/password", **more})
 
 
-def test_variables_and_files_are_expanded_as_grafana_does(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("t0ken\n")
-    given = {"a": "$HOST:${PORT}", "b": ["$__env{HOST}", f"$__file{{{tmp_path}/token}}"], "c": "5$$ $NONE!", "d": 3}
-    assert expand(given, {"HOST": "prom", "PORT": "9090"}) == {
-        "a": "prom:9090",
-        "b": ["prom", "t0ken"],
-        "c": "5$ !",
-        "d": 3,
-    }
-
-
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
@@ -55,22 +44,6 @@ def test_data_sources_that_grafana_does_not_start_with_are_refused(
     provisioning: Provisioning, entries: list[dict[str, object]], message: str
 ) -> None:
     provisioning.data_sources(*entries)
-    with pytest.raises(ProvisioningError, match=message):
-        provisioning.library()
-
-
-@pytest.mark.parametrize("folder", ["datasources", "dashboards"])
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("apiVersion: 1\ndatasources: [", "broken.yaml: "),
-        ("- a\n- b\n", "expected a mapping"),
-        ("datasources: []\n", "apiVersion: 1 is missing"),
-        ("apiVersion: 1\ndatasources: 5\nproviders: 5\n", "must be a list of mappings"),
-    ],
-)
-def test_broken_yaml_is_refused(provisioning: Provisioning, folder: str, text: str, message: str) -> None:
-    (provisioning.root / folder / "broken.yaml").write_text(text)
     with pytest.raises(ProvisioningError, match=message):
         provisioning.library()
 
