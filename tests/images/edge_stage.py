@@ -27,6 +27,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         status = 503 if self.path == "/health" and Answer.sick else 200
         body = f"{NAME} {self.headers['Host']} {self.headers.get('X-Forwarded-For')}".encode()
         self.send_response(status)
+        self.send_header("X-Release", "NAME")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

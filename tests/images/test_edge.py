@@ -15,9 +15,10 @@ from components.edge_proxy import Front
 from settings.edge import Edge, Route
 from settings.names import ADMIN_PORT
 from tests.certificates import self_signed
-from tests.images.edge_clients import Load, get, trusting_anybody
+from tests.images.edge_clients import get, trusting_anybody
 from tests.images.edge_stage import MONITORING, TCP_SERVER, Stage
 from tests.support.containers import wait_in
+from tests.support.load import Load
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
@@ -163,17 +164,18 @@ def test_there_is_no_api_and_no_dashboard(stage: Stage, path: str):
 
 def test_releases_under_load_lose_no_request(stage: Stage):
     first(stage, "released")
-    port = stage.published("released")
-    with Load(lambda: get(port)) as load:
+    with Load(f"http://127.0.0.1:{stage.published('released')}/") as load:
+        answers = load.answers.releases
         for number in (1, 2, 3):
             old, new = f"released-{number}", f"released-{number + 1}"
-            wait_until(lambda old=old: load.seen[old] > 50, f"{old} answers")
+            wait_until(lambda old=old: answers[old] > 50, f"{old} answers")
             stage.server(new, 3333)
             assert stage.switch("released", new) == (0, "")
             # After the switch the old one gets nothing more: it can be killed at once.
             stage.engine.containers.get(stage.named(old)).remove(force=True, v=True)
-        wait_until(lambda: load.seen["released-4"] > 50, "the last one answers")
-    assert set(load.seen) == {f"released-{number}" for number in (1, 2, 3, 4)}
+        wait_until(lambda: answers["released-4"] > 50, "the last one answers")
+    load.answers.assert_none_lost()
+    assert set(answers) == {f"released-{number}" for number in (1, 2, 3, 4)}
 
 
 def test_a_switch_waits_until_what_is_on_its_way_has_drained(stage: Stage):

@@ -166,13 +166,6 @@ def test_containers_reach_each_other_by_name_and_the_host_by_published_ports(eng
         assert IPv4Network(network.attrs["IPAM"]["Config"][0]["Subnet"]).subnet_of(pool)
 
 
-def test_a_container_reaches_the_host_as_host_gateway(engine: Engine) -> None:
-    docked = client(engine)
-    hosts = docked.containers.run("busybox", ["cat", "/etc/hosts"], extra_hosts={"host": "host-gateway"}, remove=True)
-    pool = IPv4Network((engine.root / "network").read_text().strip())
-    assert f"{next(pool.hosts())}\thost" in hosts.decode()
-
-
 def test_a_killed_engine_is_healed_with_its_containers(engine: Engine) -> None:
     docked, port = client(engine), free_port()
     docked.networks.create("net")
