@@ -1,4 +1,4 @@
-"""Love Parser's queues and payments: what jobs and callbacks do to the metrics."""
+"""Love Parser's queues: what jobs do to the metrics."""
 
 import asyncio
 
@@ -9,7 +9,6 @@ from starlette.testclient import TestClient
 from demo.api import Stores, build_app
 from demo.jobs import KPIS, Job, Queues
 from demo.metrics import BackendMetrics
-from demo.payments import SIGNED, Payments
 from demo.switches import ServerSettings
 from tests.demo.fakes import FakeCache, FakeJobs
 
@@ -22,8 +21,7 @@ class LoveParser:
     def __init__(self) -> None:
         self.jobs, self.metrics = FakeJobs(), BackendMetrics("", polls=False)
         self.queues = Queues(self.jobs, self.metrics.registry)
-        self.payments = Payments(self.jobs, self.metrics.registry)
-        stores = Stores(cache=FakeCache(), queues=self.queues, payments=self.payments)
+        stores = Stores(cache=FakeCache(), queues=self.queues)
         self.client = TestClient(build_app(stores, SERVER, self.metrics), raise_server_exceptions=False)
 
     def value(self, sample: str, **labels: str) -> float:
@@ -76,29 +74,3 @@ def test_the_worker_ends_a_job_under_way_and_takes_no_more() -> None:
     asyncio.run(leave_while_working())
     assert registry.get_sample_value("love_parser_parsing_jobs_processed_total") == 1
     assert len(jobs.queues["parsing"]) == 1
-
-
-GOOD = {"X-Signature": SIGNED}
-
-
-@pytest.mark.parametrize(
-    ("content", "headers", "status", "reason"),
-    [
-        (b'{"order": 7}', {}, 403, "signature"),
-        (b'{"order": 7}', {"X-Signature": "guessed"}, 403, "signature"),
-        (b"{", GOOD, 400, "body"),
-        (b"{}", GOOD, 422, "unknown_order"),
-        (b'{"order": true}', GOOD, 422, "unknown_order"),
-        (b'{"order": 0}', GOOD, 422, "unknown_order"),
-    ],
-)
-def test_a_payment_callback_that_fails_is_counted_by_its_reason_and_logged(
-    content: bytes, headers: dict[str, str], status: int, reason: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    product = LoveParser()
-    assert product.client.post("/payments/callback", content=content, headers=headers).status_code == status
-    assert product.value("love_parser_payment_callbacks_received_total") == 1
-    assert product.value("love_parser_payment_callbacks_failed_total", reason=reason) == 1
-    assert product.jobs.queues == {}
-    [line] = [record for record in caplog.records if record.name == "demo.payments"]
-    assert (line.levelname, line.getMessage().startswith("payment callback failed: ")) == ("ERROR", True)

@@ -78,11 +78,15 @@ def test_what_another_checkout_has_put_into_the_shell_does_not_lead_this_one_to_
     assert environment(work) == before
 
 
-def test_what_this_checkout_or_the_person_has_put_into_the_shell_stays(
+def test_what_this_checkout_or_the_person_has_put_into_the_shell_stays_and_is_the_same_when_taken_over_twice(
     work: WorkDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (environment(work) | {"DOCKER_HOST": "unix:///mine.sock"}).items():
+    first = environment(work)
+    assert first["PATH"].split(os.pathsep)[:2] == [str(work.bin), str(work.venv / "bin")]
+    for name, value in first.items():
         monkeypatch.setenv(name, value)
+    assert environment(work) == first
+    monkeypatch.setenv("DOCKER_HOST", "unix:///mine.sock")
     forget_other_checkout(work)
     assert os.environ["DOCKER_HOST"] == "unix:///mine.sock"
     assert os.environ["PULUMI_HOME"] == str(work.pulumi_home)
@@ -93,16 +97,6 @@ def test_a_passphrase_that_the_person_has_set_counts(work: WorkDir, monkeypatch:
     ensure_backend(work)
     assert not work.passphrase_file.exists()
     assert "PULUMI_CONFIG_PASSPHRASE_FILE" not in environment(work)
-
-
-def test_the_environment_is_the_same_when_it_is_taken_over_twice(
-    work: WorkDir, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    once = environment(work)
-    for name, value in once.items():
-        monkeypatch.setenv(name, value)
-    assert environment(work) == once
-    assert once["PATH"].split(os.pathsep)[:2] == [str(work.bin), str(work.venv / "bin")]
 
 
 @pytest.fixture
