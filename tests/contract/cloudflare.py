@@ -1,7 +1,5 @@
 """What the Cloudflare stand-in's tests share: inputs, and a caller that speaks to it as the engine does."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import grpc
@@ -54,88 +52,57 @@ class Context:
         raise AssertionError(f"nothing of this provider fails half-made: {metadata}")
 
 
-def urn(kind: str) -> str:
-    return f"urn:pulumi:dev::dockyard::{kind}::it"
-
-
 class Engine:
-    """Speaks to a servicer as the engine does, in protobuf, and remembers nothing."""
+    """Speaks to the provider as the engine does, in protobuf, and remembers nothing."""
 
-    def __init__(self, servicer: Any, *context: Any) -> None:
-        self.servicer, self.context = servicer, context
+    def __init__(self) -> None:
+        self.servicer: Any = Servicer(CloudflareProvider())
 
     def configure(self, **args: str) -> provider_pb2.ConfigureResponse:
-        request = provider_pb2.ConfigureRequest(args=to_struct(args))
-        answer: provider_pb2.ConfigureResponse = self.servicer.Configure(request, *self.context)
+        answer: provider_pb2.ConfigureResponse = self.servicer.Configure(
+            provider_pb2.ConfigureRequest(args=to_struct(args)), Context()
+        )
         return answer
 
+    def _call(self, method: str, kind: str, **fields: Any) -> Any:
+        packed = {name: to_struct(value) if isinstance(value, dict) else value for name, value in fields.items()}
+        about = {"urn": f"urn:pulumi:dev::dockyard::{kind}::it", "type": kind, "name": "it"}
+        request = getattr(provider_pb2, f"{method}Request")(**about, **packed)
+        return getattr(self.servicer, method)(request, Context())
+
     def check(self, kind: str, news: Properties) -> list[tuple[str, str]]:
-        request = provider_pb2.CheckRequest(urn=urn(kind), type=kind, name="it", news=to_struct(news))
-        answer = self.servicer.Check(request, *self.context)
+        answer = self._call("Check", kind, news=news)
         assert from_struct(answer.inputs) == news
         return [(failure.property, failure.reason) for failure in answer.failures]
 
-    def diff(self, kind: str, old: Properties, new: Properties, ignore: tuple[str, ...] = ()) -> Diff:
-        request = provider_pb2.DiffRequest(
-            id="1",
-            urn=urn(kind),
-            type=kind,
-            name="it",
-            olds=to_struct(old),
-            old_inputs=to_struct(old),
-            news=to_struct(new),
-            ignoreChanges=ignore,
-        )
-        answer: Diff = self.servicer.Diff(request, *self.context)
+    def diff(self, kind: str, old: Properties, new: Properties) -> Diff:
+        answer: Diff = self._call("Diff", kind, id="1", olds=old, old_inputs=old, news=new)
         return answer
 
     def create(self, kind: str, inputs: Properties, preview: bool = False) -> tuple[str, Properties]:
-        request = provider_pb2.CreateRequest(
-            urn=urn(kind), type=kind, name="it", properties=to_struct(inputs), preview=preview
-        )
-        answer = self.servicer.Create(request, *self.context)
+        answer = self._call("Create", kind, properties=inputs, preview=preview)
         return answer.id, from_struct(answer.properties)
 
     def read(
-        self, kind: str, identity: str, outputs: Properties | None = None, inputs: Properties | None = None
+        self, kind: str, identity: str, outputs: Properties, inputs: Properties
     ) -> tuple[str, Properties, Properties]:
-        request = provider_pb2.ReadRequest(
-            id=identity,
-            urn=urn(kind),
-            type=kind,
-            name="it",
-            properties=to_struct(outputs or {}),
-            inputs=to_struct(inputs or {}),
-        )
-        answer = self.servicer.Read(request, *self.context)
+        answer = self._call("Read", kind, id=identity, properties=outputs, inputs=inputs)
         return answer.id, from_struct(answer.properties), from_struct(answer.inputs)
 
-    def update(self, kind: str, identity: str, olds: Properties, news: Properties, preview: bool = False) -> Properties:
-        request = provider_pb2.UpdateRequest(
-            id=identity,
-            urn=urn(kind),
-            type=kind,
-            name="it",
-            olds=to_struct(olds),
-            old_inputs=to_struct(olds),
-            news=to_struct(news),
-            preview=preview,
-        )
-        return from_struct(self.servicer.Update(request, *self.context).properties)
+    def update(self, kind: str, identity: str, olds: Properties, news: Properties, preview: bool) -> Properties:
+        answer = self._call("Update", kind, id=identity, olds=olds, old_inputs=olds, news=news, preview=preview)
+        return from_struct(answer.properties)
 
     def delete(self, kind: str, identity: str, outputs: Properties) -> None:
-        request = provider_pb2.DeleteRequest(
-            id=identity, urn=urn(kind), type=kind, name="it", properties=to_struct(outputs)
-        )
-        self.servicer.Delete(request, *self.context)
+        self._call("Delete", kind, id=identity, properties=outputs)
 
     def invoke(self, token: str, args: Properties) -> Properties:
-        answer = self.servicer.Invoke(provider_pb2.InvokeRequest(tok=token, args=to_struct(args)), *self.context)
+        answer = self.servicer.Invoke(provider_pb2.InvokeRequest(tok=token, args=to_struct(args)), Context())
         return from_struct(getattr(answer, "return"))
 
 
 def in_process(**settings: str) -> Engine:
-    """Return an engine that calls the servicer directly, configured."""
-    engine = Engine(Servicer(CloudflareProvider()), Context())
+    """Return an engine whose provider is configured."""
+    engine = Engine()
     engine.configure(**settings)
     return engine

@@ -1,7 +1,5 @@
 """A Docker engine and a small image for the contract tests that need one."""
 
-from __future__ import annotations
-
 import uuid
 
 import docker

@@ -1,8 +1,6 @@
 """A Docker plugin that makes nothing and says so of everything that it succeeded: for programs beside which no engine
 runs, whose containers are not what is tested. `python -m tests.contract.echo` is the plugin process."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from toolchain.standins.cloudflare.names import differences
@@ -19,18 +17,15 @@ class Echo(Provider):
     version = VERSIONS["docker"]
 
     def announcement(self) -> str:
-        """Say what this is."""
         return "the Docker plugin is an echo: nothing is made"
 
     def check_config(self, news: Properties) -> Checked:
-        """Take anything."""
         return Checked(news)
 
     def configure(self, args: Properties) -> None:
         """Take anything."""
 
     def check(self, target: Target, olds: Properties, news: Properties, naming: Naming) -> Checked:
-        """Take anything."""
         return Checked(news)
 
     def diff(
@@ -41,13 +36,11 @@ class Echo(Provider):
         return Changes(diffs=names, replaces=names)
 
     def create(self, target: Target, inputs: Properties, *, preview: bool, timeout: float) -> State:
-        """Make nothing."""
         said = without_secrets(inputs)
         made = {"name": UNKNOWN if preview else f"{target.name}-0a1b2c3", "exitCode": 0, "containerLogs": ""}
         return State("" if preview else f"{target.name}-id", made | said)
 
     def read(self, target: Target, outputs: Properties, inputs: Properties) -> State | None:
-        """Find it as it was."""
         return State(target.identity, outputs, inputs)
 
     def update(
@@ -65,7 +58,6 @@ def _changed(old: Properties, new: Properties) -> list[str]:
 
 
 def main() -> None:
-    """Run the plugin."""
     serve(Echo())
 
 

@@ -3,8 +3,6 @@
 Only the containers are not made: an echo takes the Docker plugin's place.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -88,11 +86,6 @@ class Stack:
         """Bring the stack up, refreshed first as `./dockyard up` does."""
         self.code, outcome = self.engine.change("up", ["--refresh"], Progress(quiet=True))
         self.is_full = self.code == 0 and self.declared == FULL
-        return outcome
-
-    def down(self) -> Outcome:
-        self.is_full = False
-        self.code, outcome = self.engine.change("destroy", [], Progress(quiet=True))
         return outcome
 
     def is_clean(self) -> bool:
@@ -309,44 +302,36 @@ def test_an_account_without_one_time_pins_is_told_how_to_get_them(
     assert stack.up().summary() == "0 changes"
 
 
-def test_down_leaves_nothing_at_cloudflare(stack: Stack, cloudflare: Cloudflare) -> None:
-    outcome = stack.down()
-    assert stack.code == 0, outcome.errors
-    assert all(one["deleted_at"] for one in cloudflare.tunnels.values())
-    assert not (cloudflare.records or cloudflare.access.apps)
-    assert not (cloudflare.access.policies or cloudflare.access.service_tokens)
-
-
 @pytest.mark.parametrize(
-    ("trouble", "told"),
+    ("holder", "trouble", "message"),
     [
+        ("missing", {"b" * 32}, "dns record t-dns-monitoring.example.org: Cloudflare knows nothing of the zone bbbb"),
         (
-            "a zone that is not there",
-            "dns record t-dns-monitoring.example.org: Cloudflare knows nothing of the zone bbbb",
+            "records",
+            {"r": {"name": GRAFANA, "type": "A"}},
+            "dns record t-dns-monitoring.example.org: this name has a DNS record already",
         ),
-        ("a name that is taken", "dns record t-dns-monitoring.example.org: this name has a DNS record already"),
-        ("a tunnel's name that is taken", "tunnel cloudflared t-tunnel: Cloudflare has a tunnel of this name already"),
-        ("a wrong token", "the API token is wrong or must not do this in the account aaaa"),
+        (
+            "tunnels",
+            {"t": {"name": TUNNEL["name"], "deleted_at": None}},
+            "tunnel cloudflared t-tunnel: Cloudflare has a tunnel of this name already",
+        ),
+        ("token", "hunter2", "the API token is wrong or must not do this in the account aaaa"),
     ],
+    ids=["a zone that is not there", "a name that is taken", "a tunnel's name that is taken", "a wrong token"],
 )
 def test_trouble_reaches_the_person_in_one_sentence(
-    fresh: Stack, monkeypatch: pytest.MonkeyPatch, trouble: str, told: str
+    fresh: Stack, monkeypatch: pytest.MonkeyPatch, holder: str, trouble: Any, message: str
 ) -> None:
-    stack, cloudflare = fresh, fresh.cloudflare
-    stack.says(**TUNNEL)
-    match trouble:
-        case "a zone that is not there":
-            monkeypatch.setattr(cloudflare, "missing", {"b" * 32})
-        case "a name that is taken":
-            monkeypatch.setattr(cloudflare, "records", {"r": {"name": GRAFANA, "type": "A"}})
-        case "a tunnel's name that is taken":
-            monkeypatch.setattr(cloudflare, "tunnels", {"t": {"name": TUNNEL["name"], "deleted_at": None}})
-        case _:
-            # A dict, though the engine declares what it only reads.
-            monkeypatch.setitem(stack.engine.env, "CLOUDFLARE_API_TOKEN", "hunter2")  # type: ignore[arg-type]  # it can be changed
-    outcome = stack.up()
-    assert stack.code
+    fresh.says(**TUNNEL)
+    if holder == "token":
+        # A dict, though the engine declares what it only reads.
+        monkeypatch.setitem(fresh.engine.env, "CLOUDFLARE_API_TOKEN", trouble)  # type: ignore[arg-type]  # it can be changed
+    else:
+        monkeypatch.setattr(fresh.cloudflare, holder, trouble)
+    outcome = fresh.up()
+    assert fresh.code
     [error] = outcome.errors
-    assert told in error
+    assert message in error
     assert "\n" not in error
     assert "hunter2" not in error

@@ -1,7 +1,5 @@
 """The Cloudflare stand-in as far as previews need it: nothing here has a network."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
@@ -26,7 +24,7 @@ from toolchain.standins.cloudflare.access import AccessApplication, AccessPolicy
 from toolchain.standins.cloudflare.kinds import ResourceType
 from toolchain.standins.cloudflare.provider import TOKEN_FUNCTION
 from toolchain.standins.cloudflare.resources import KINDS, DnsRecord, Tunnel, TunnelConfig
-from toolchain.standins.values import UNKNOWN, Properties, from_struct, secret, to_struct
+from toolchain.standins.values import UNKNOWN, Properties, from_struct, to_struct
 
 DECLARED = """
 import inspect, json, pulumi_cloudflare as c
@@ -35,16 +33,11 @@ def names(kind):
     found = [(n, p.fget) for n, p in vars(kind).items() if isinstance(p, property)]
     return [getattr(getter, "_pulumi_name", name) for name, getter in found]
 
+access = [f"ZeroTrustAccess{name}" for name in ("Application", "Policy", "ServiceToken")]
+kinds = ["ZeroTrustTunnelCloudflared", "ZeroTrustTunnelCloudflaredConfig", "DnsRecord", *access]
 print(json.dumps([
-    [inspect.getsource(kind), names(args), names(kind)]
-    for kind, args in (
-        (c.ZeroTrustTunnelCloudflared, c.ZeroTrustTunnelCloudflaredArgs),
-        (c.ZeroTrustTunnelCloudflaredConfig, c.ZeroTrustTunnelCloudflaredConfigArgs),
-        (c.DnsRecord, c.DnsRecordArgs),
-        (c.ZeroTrustAccessApplication, c.ZeroTrustAccessApplicationArgs),
-        (c.ZeroTrustAccessPolicy, c.ZeroTrustAccessPolicyArgs),
-        (c.ZeroTrustAccessServiceToken, c.ZeroTrustAccessServiceTokenArgs),
-    )
+    [inspect.getsource(getattr(c, kind)), names(getattr(c, kind + "Args")), names(getattr(c, kind))]
+    for kind in kinds
 ]))
 """
 """Run in a process of its own: importing the package takes seconds and much memory."""
@@ -69,21 +62,12 @@ def test_type_tokens_and_inputs_are_those_of_the_installed_package() -> None:
         assert set(kind.computed) | set(kind.inputs) <= set(outputs), kind.pulumi_type
 
 
-def test_configure_supports_previews_and_needs_no_token(offline: Engine) -> None:
-    answer = offline.configure()
-    assert answer.supportsPreview
-    assert not answer.acceptSecrets
-
-
 @pytest.mark.parametrize(
     ("news", "failures"),
     [
         ({"apiToken": "t", "baseUrl": "http://x", "version": "6.23.1", "__internal": {}}, {}),
         ({}, {}),
-        (
-            {"apiKey": "k", "email": "e"},
-            {"apiKey": "needs the official plugin", "email": "needs the official plugin"},
-        ),
+        ({"apiKey": "k", "email": "e"}, {"apiKey": "needs the official plugin", "email": "needs the official plugin"}),
         ({"apiTokn": "t"}, {"apiTokn": "no such setting"}),
     ],
 )
@@ -93,12 +77,6 @@ def test_provider_settings_are_checked(offline: Engine, news: Properties, failur
     assert found.keys() == failures.keys()
     assert all(reason in found[key] for key, reason in failures.items())
     assert from_struct(answer.inputs) == news
-
-
-def test_good_inputs_pass_also_where_they_are_unknown_or_secret(offline: Engine) -> None:
-    assert offline.check(Tunnel.pulumi_type, {**TUNNEL, "tunnelSecret": secret("c2VjcmV0")}) == []
-    assert offline.check(TunnelConfig.pulumi_type, config_of(UNKNOWN)) == []
-    assert offline.check(DnsRecord.pulumi_type, {**RECORD, "content": UNKNOWN}) == []
 
 
 def test_every_wrong_input_is_named_with_what_was_expected(offline: Engine) -> None:
@@ -124,16 +102,11 @@ def test_types_and_functions_it_does_not_have_are_refused_by_name(offline: Engin
         offline.invoke("cloudflare:index/getZone:getZone", {})
 
 
-def test_equal_inputs_are_no_change_defaults_included(offline: Engine) -> None:
-    for kind, inputs in (
-        *((Tunnel, TUNNEL), (TunnelConfig, config_of("t")), (DnsRecord, RECORD)),
-        *((AccessApplication, APPLICATION), (AccessPolicy, POLICY), (AccessServiceToken, SERVICE_TOKEN)),
-    ):
-        answer = offline.diff(kind.pulumi_type, inputs, inputs)
-        assert (answer.changes, list(answer.diffs), dict(answer.detailedDiff)) == (Diff.DIFF_NONE, [], {})
+def test_a_default_that_is_spelled_out_is_no_change(offline: Engine) -> None:
     local = {"accountId": "acc", "name": "tumulte"}
-    assert offline.diff(Tunnel.pulumi_type, local, {**local, "configSrc": "local"}).changes == Diff.DIFF_NONE
-    assert offline.diff(Tunnel.pulumi_type, local, {**local, "tunnelSecret": None}).changes == Diff.DIFF_NONE
+    for same in ({**local, "configSrc": "local"}, {**local, "tunnelSecret": None}):
+        answer = offline.diff(Tunnel.pulumi_type, local, same)
+        assert (answer.changes, list(answer.diffs), dict(answer.detailedDiff)) == (Diff.DIFF_NONE, [], {})
 
 
 @pytest.mark.parametrize(
@@ -157,11 +130,7 @@ def test_equal_inputs_are_no_change_defaults_included(offline: Engine) -> None:
     ],
 )
 def test_a_change_is_an_update_or_a_replacement(
-    offline: Engine,
-    kind: type[ResourceType],
-    old: Properties,
-    changed: Properties,
-    replaces: list[str],
+    offline: Engine, kind: type[ResourceType], old: Properties, changed: Properties, replaces: list[str]
 ) -> None:
     answer = offline.diff(kind.pulumi_type, old, old | changed)
     change = provider_pb2.PropertyDiff.UPDATE_REPLACE if replaces else provider_pb2.PropertyDiff.UPDATE
@@ -171,18 +140,6 @@ def test_a_change_is_an_update_or_a_replacement(
     assert not answer.deleteBeforeReplace
 
 
-def test_a_change_deep_within_is_shown_by_its_path(offline: Engine) -> None:
-    old, new = config_of("t"), config_of("t", service="http://grafana:4000")
-    new["config"]["ingresses"].append({"service": "http_status:500"})
-    answer = offline.diff(TunnelConfig.pulumi_type, old, new)
-    assert {path: found.kind for path, found in answer.detailedDiff.items()} == {
-        "config.ingresses[0].service": provider_pb2.PropertyDiff.UPDATE,
-        "config.ingresses[2]": provider_pb2.PropertyDiff.ADD,
-    }
-    back = offline.diff(TunnelConfig.pulumi_type, new, old)
-    assert back.detailedDiff["config.ingresses[2]"].kind == provider_pb2.PropertyDiff.DELETE
-
-
 def test_a_preview_knows_the_inputs_and_says_that_the_rest_is_unknown(offline: Engine) -> None:
     identity, outputs = offline.create(Tunnel.pulumi_type, {"accountId": "acc", "name": "tumulte"}, preview=True)
     assert identity == ""
@@ -190,9 +147,6 @@ def test_a_preview_knows_the_inputs_and_says_that_the_rest_is_unknown(offline: E
     olds = {**RECORD, "createdOn": "then"}
     news = offline.update(DnsRecord.pulumi_type, "1", olds, {**RECORD, "ttl": 60}, preview=True)
     assert (news["ttl"], news["createdOn"]) == (60, "then")
-
-
-def test_the_token_of_a_tunnel_that_is_not_there_yet_is_unknown(offline: Engine) -> None:
     offline.configure(apiToken=TOKEN)
     assert offline.invoke(TOKEN_FUNCTION, {"accountId": "acc", "tunnelId": UNKNOWN})["token"] == UNKNOWN
 

@@ -1,25 +1,27 @@
-"""The Cloudflare stand-in against a fake of Cloudflare's API, and as a process."""
+"""The Cloudflare stand-in against a fake of Cloudflare's API: edits by hand, refusals, patience.
 
-from __future__ import annotations
+What lives through an up, a change and a down stands in test_cloudflare_end_to_end.py.
+"""
 
-import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
-import grpc
 import pytest
-from google.protobuf import empty_pb2
-from pulumi.runtime.proto import provider_pb2_grpc
 
+from tests.cloudflare_access import Refused
 from tests.cloudflare_api import TOKEN, Cloudflare, running_cloudflare
-from tests.contract.cloudflare import RECORD, TUNNEL, Engine, in_process
-from toolchain.standins.cloudflare.provider import TOKEN_FUNCTION, CloudflareProvider
+from tests.contract.cloudflare import APPLICATION, POLICY, RECORD, TUNNEL, Engine, in_process
+from toolchain.standins.cloudflare import api
+from toolchain.standins.cloudflare.access import AccessApplication, AccessPolicy
+from toolchain.standins.cloudflare.provider import PROVIDERS_FUNCTION, CloudflareProvider
 from toolchain.standins.cloudflare.resources import DnsRecord, Tunnel
-from toolchain.standins.values import is_secret, secret
+from toolchain.standins.values import UNKNOWN, Properties, secret
+from toolchain.workdir import CHECKOUT
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+HURRY = Refused(429, 971, "Please wait and consider throttling your request speed", retry_after="1")
 
 
 @pytest.fixture
@@ -33,63 +35,73 @@ def engine(cloudflare: Cloudflare) -> Engine:
     return in_process(apiToken=TOKEN, baseUrl=cloudflare.url)
 
 
+@pytest.mark.parametrize(
+    ("kind", "edit", "seen"),
+    [
+        (Tunnel, {"name": "renamed by hand"}, ["name"]),
+        (AccessPolicy, {"require": [{"geo": {"country_code": "FR"}}]}, ["requires"]),
+        (AccessPolicy, {"session_duration": "720h"}, ["sessionDuration"]),
+        (AccessPolicy, {"approval_required": True}, ["approvalRequired"]),
+        (AccessPolicy, {"approval_required": False, "app_count": 7, "updated_at": "later"}, []),
+        (AccessApplication, {"domain": "other.example.org"}, ["domain"]),
+        (AccessApplication, {"options_preflight_bypass": True}, ["optionsPreflightBypass"]),
+        (AccessApplication, {"service_auth_401_redirect": True}, ["serviceAuth401Redirect"]),
+        (AccessApplication, {"cors_headers": {"allow_all_origins": True}}, ["corsHeaders"]),
+        (AccessApplication, {"policies": []}, ["policies"]),
+        # What the official plugin takes as it is, where the program says nothing of it.
+        (AccessApplication, {"app_launcher_visible": False, "http_only_cookie_attribute": False}, []),
+        (AccessApplication, {"self_hosted_domains": []}, []),
+    ],
+)
+def test_an_edit_by_hand_is_drift(
+    engine: Engine, cloudflare: Cloudflare, kind: Any, edit: Properties, seen: list[str]
+) -> None:
+    policy, _ = engine.create(AccessPolicy.pulumi_type, POLICY)
+    application = {**APPLICATION, "policies": [{"id": policy, "precedence": 1}]}
+    inputs: Properties = {Tunnel: TUNNEL, AccessPolicy: POLICY, AccessApplication: application}[kind]
+    identity, outputs = engine.create(kind.pulumi_type, inputs)
+    for held in (cloudflare.tunnels, cloudflare.access.policies, cloudflare.access.apps):
+        if identity in held:
+            held[identity].update(edit)
+    _, _, real = engine.read(kind.pulumi_type, identity, outputs, inputs)
+    assert list(engine.diff(kind.pulumi_type, real, inputs).diffs) == seen
+
+
+def test_a_name_relative_to_its_zone_is_no_drift(engine: Engine, cloudflare: Cloudflare) -> None:
+    inputs = {**RECORD, "name": "monitoring", "settings": {"ipv4Only": True}}
+    identity, outputs = engine.create(DnsRecord.pulumi_type, inputs)
+    assert cloudflare.records[identity]["name"] == "monitoring.example.org"
+    assert cloudflare.records[identity]["settings"] == {"ipv4_only": True}
+    assert engine.read(DnsRecord.pulumi_type, identity, outputs, inputs)[2] == inputs
+
+
+def test_what_is_gone_already_is_deleted_without_a_word(engine: Engine) -> None:
+    identity, outputs = engine.create(DnsRecord.pulumi_type, RECORD)
+    for _ in range(2):
+        engine.delete(DnsRecord.pulumi_type, identity, outputs)
+    assert engine.read(DnsRecord.pulumi_type, identity, outputs, RECORD) == ("", {}, {})
+
+
 def test_a_tunnels_secret_is_sent_and_kept_though_the_api_never_tells_it(
     engine: Engine, cloudflare: Cloudflare
 ) -> None:
     inputs = {**TUNNEL, "tunnelSecret": "c2VjcmV0"}
     identity, outputs = engine.create(Tunnel.pulumi_type, inputs)
     assert cloudflare.requests[-1][2]["tunnel_secret"] == "c2VjcmV0"
-    assert outputs["tunnelSecret"] == "c2VjcmV0"
     _, real, again = engine.read(Tunnel.pulumi_type, identity, outputs, inputs)
     assert (real["tunnelSecret"], again) == ("c2VjcmV0", inputs)
 
 
-def test_drift_of_a_tunnel_is_seen_by_a_refresh(engine: Engine, cloudflare: Cloudflare) -> None:
-    identity, outputs = engine.create(Tunnel.pulumi_type, TUNNEL)
-    cloudflare.tunnels[identity]["name"] = "renamed by hand"
-    _, real, inputs = engine.read(Tunnel.pulumi_type, identity, outputs, TUNNEL)
-    assert real["name"] == inputs["name"] == "renamed by hand"
-    assert list(engine.diff(Tunnel.pulumi_type, inputs, TUNNEL).diffs) == ["name"]
+def test_identity_providers_are_asked_for_by_their_account_alone(engine: Engine) -> None:
+    assert engine.invoke(PROVIDERS_FUNCTION, {"accountId": UNKNOWN})["results"] == UNKNOWN
+    with pytest.raises(RuntimeError, match="by accountId, and by nothing else"):
+        engine.invoke(PROVIDERS_FUNCTION, {"accountId": "acc", "scimEnabled": "true"})
 
 
-def test_a_dns_record_lives_create_noop_change_delete(engine: Engine, cloudflare: Cloudflare) -> None:
-    inputs = {**RECORD, "comment": "by Dockyard", "settings": {"ipv4Only": True}}
-    identity, outputs = engine.create(DnsRecord.pulumi_type, inputs)
-    assert cloudflare.requests[-1][:2] == ("POST", "/zones/zone/dns_records")
-    assert cloudflare.records[identity]["settings"] == {"ipv4_only": True}
-    assert "zone_id" not in cloudflare.records[identity]
-    assert (outputs["createdOn"], outputs["meta"]) == ("2026-01-02T03:04:05Z", "{}")
-
-    _, real, again = engine.read(DnsRecord.pulumi_type, identity, outputs, inputs)
-    assert (real, again) == (outputs, inputs)
-
-    changed = {**inputs, "content": "y.cfargotunnel.com"}
-    assert engine.update(DnsRecord.pulumi_type, identity, outputs, changed)["content"] == "y.cfargotunnel.com"
-    engine.delete(DnsRecord.pulumi_type, identity, outputs)
-    assert cloudflare.records == {}
-    engine.delete(DnsRecord.pulumi_type, identity, outputs)
-    assert engine.read(DnsRecord.pulumi_type, identity, outputs, changed) == ("", {}, {})
-
-
-def test_a_name_relative_to_its_zone_is_no_drift(engine: Engine, cloudflare: Cloudflare) -> None:
-    inputs = {**RECORD, "name": "monitoring"}
-    identity, outputs = engine.create(DnsRecord.pulumi_type, inputs)
-    assert cloudflare.records[identity]["name"] == "monitoring.example.org"
-    _, _, again = engine.read(DnsRecord.pulumi_type, identity, outputs, inputs)
-    assert again == inputs
-
-
-def test_a_wrong_token_says_which_permissions_are_needed_and_is_not_repeated(
-    cloudflare: Cloudflare, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CLOUDFLARE_API_TOKEN", "hunter2")
-    monkeypatch.setenv("CLOUDFLARE_BASE_URL", cloudflare.url)
-    engine = in_process()
-    with pytest.raises(
-        RuntimeError, match=r"403: Authentication error \(code 10000\).*Cloudflare Tunnel: Edit"
-    ) as raised:
-        engine.create(Tunnel.pulumi_type, TUNNEL)
-    assert "hunter2" not in str(raised.value)
+def test_access_that_is_not_there_yet_is_told_in_cloudflares_words(engine: Engine, cloudflare: Cloudflare) -> None:
+    cloudflare.access.enabled = False
+    with pytest.raises(RuntimeError, match=r"Access is not enabled\..*\(code 9999\)"):
+        engine.create(AccessPolicy.pulumi_type, POLICY)
 
 
 def test_something_that_is_not_cloudflare_is_recognised(engine: Engine, cloudflare: Cloudflare) -> None:
@@ -107,37 +119,57 @@ def test_without_a_setting_it_speaks_to_the_official_api_and_says_so(monkeypatch
     assert "https://api.cloudflare.com/client/v4" in provider.announcement()
 
 
-def test_the_process_answers_over_grpc(cloudflare: Cloudflare) -> None:
-    environment = {**os.environ, "CLOUDFLARE_BASE_URL": cloudflare.url, "CLOUDFLARE_API_TOKEN": TOKEN}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "toolchain.standins.cloudflare"],
-        cwd=CHECKOUT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        port = int(process.stdout.readline())
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            engine = Engine(provider_pb2_grpc.ResourceProviderStub(channel))
-            assert engine.servicer.GetPluginInfo(empty_pb2.Empty()).version == "6.23.1"
-            engine.configure()
-            identity, outputs = engine.create(Tunnel.pulumi_type, TUNNEL)
-            assert identity in cloudflare.tunnels
-            assert is_secret(engine.invoke(TOKEN_FUNCTION, {"accountId": "acc", "tunnelId": identity})["token"])
-            with pytest.raises(grpc.RpcError) as raised:
-                engine.create(Tunnel.pulumi_type, TUNNEL)
-            assert "You already have a tunnel with this name" in str(raised.value.details())
-            engine.delete(Tunnel.pulumi_type, identity, outputs)
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def test_the_http_client_is_loaded_only_when_something_is_done() -> None:
     code = (
         "import sys, toolchain.standins.cloudflare.provider as p; p.CloudflareProvider().configure({});"
         "print('httpx' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", code], cwd=CHECKOUT, text=True) == "False\n"
+
+
+class Pauses(threading.Event):
+    """In place of what ends a pause early: notes how long each pause would be, in seconds, and ends it at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout)
+        return self.is_set()
+
+
+@pytest.fixture
+def pauses(engine: Engine) -> Pauses:
+    engine.servicer.provider.cancelled = Pauses()
+    return engine.servicer.provider.cancelled
+
+
+def test_a_request_in_a_hurry_waits_as_long_as_cloudflare_asks(
+    engine: Engine, cloudflare: Cloudflare, pauses: Pauses
+) -> None:
+    cloudflare.refusals = [HURRY]
+    engine.create(AccessPolicy.pulumi_type, POLICY)
+    assert pauses.seconds == [1.0]
+    assert len(cloudflare.access.policies) == 1
+
+
+def test_patience_ends(engine: Engine, cloudflare: Cloudflare, pauses: Pauses, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "PATIENCE_SECONDS", 2.5)
+    cloudflare.refusals = [HURRY] * 9
+    with pytest.raises(RuntimeError, match=r"429: Please wait and consider throttling .*\(code 971\)"):
+        engine.create(AccessPolicy.pulumi_type, POLICY)
+    assert len(cloudflare.requests) == 3
+    # It asks for more than there is.
+    cloudflare.refusals = [Refused(429, 971, "wait", retry_after="300")]
+    with pytest.raises(RuntimeError, match="429"):
+        engine.create(AccessPolicy.pulumi_type, POLICY)
+    assert pauses.seconds == [1.0, 1.0]
+
+
+def test_an_interrupt_ends_a_pause(engine: Engine, cloudflare: Cloudflare, pauses: Pauses) -> None:
+    cloudflare.refusals = [Refused(429, 971, "wait", retry_after="60")]
+    pauses.set()
+    with pytest.raises(RuntimeError, match="429"):
+        engine.create(AccessPolicy.pulumi_type, POLICY)
+    assert len(cloudflare.requests) == 1

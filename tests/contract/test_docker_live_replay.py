@@ -5,12 +5,9 @@ be equal but for what no two engines share: ids, addresses, times, paths. The re
 engine 28.5 was seen to give every one of these answers too, so there is one form of them.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import re
-import socket
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +20,7 @@ from google.protobuf import any_pb2
 from pulumi.runtime.proto import provider_pb2, status_pb2
 
 from tests.contract.transcripts import CallError, Json, Line, Plugin, of_method, transcripts_dir
+from tests.support.ports import free_port
 from toolchain.standins.values import from_struct
 
 # A clone alone has no recordings; where CI runs they lie beside it.
@@ -39,12 +37,6 @@ VOLATILE = {
     "networkDatas": ("gateway", "ipAddress", "ipPrefixLength", "macAddress", "globalIpv6Address"),
     "ipamConfigs": ("gateway", "subnet"),
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Stage:
@@ -210,11 +202,7 @@ def replay(stage: Stage, files: str, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_the_recorded_containers_networks_and_volumes_are_answered_alike(
-    plugin: Plugin,
-    engine: docker.DockerClient,
-    image: str,
-    prefix: str,
-    capsys: pytest.CaptureFixture[str],
+    plugin: Plugin, engine: docker.DockerClient, image: str, prefix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     replay(Stage(plugin, engine, image, prefix), r"0\d|1\d", capsys)
 
@@ -237,11 +225,7 @@ def swarm(engine: docker.DockerClient) -> Iterator[None]:
 
 @pytest.mark.usefixtures("swarm")
 def test_the_recorded_swarm_services_secrets_and_configs_are_answered_alike(
-    plugin: Plugin,
-    engine: docker.DockerClient,
-    image: str,
-    prefix: str,
-    capsys: pytest.CaptureFixture[str],
+    plugin: Plugin, engine: docker.DockerClient, image: str, prefix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     replay(Stage(plugin, engine, image, prefix), r"2\d", capsys)
 

@@ -1,7 +1,5 @@
 """The Docker stand-in gives the official plugin's recorded answers: every line of the pure methods, exactly."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from typing import Any

@@ -1,7 +1,5 @@
 """The fake Docker engine of the unit tests answers as an engine does: the same steps, played on both."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from typing import Any

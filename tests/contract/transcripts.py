@@ -1,7 +1,5 @@
 """The recorded answers of the official Docker plugin, and calls into the stand-in that are compared with them."""
 
-from __future__ import annotations
-
 import functools
 import json
 import os

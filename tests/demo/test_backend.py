@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import asyncio
 import re
 from collections.abc import Iterator
@@ -10,7 +8,6 @@ from starlette.testclient import TestClient
 
 from demo import health
 from demo.api import Stores, build_app
-from demo.metrics import BackendMetrics
 from demo.switches import ServerSettings
 from tests.demo.fakes import FakeCache, FakePolls
 
@@ -34,19 +31,13 @@ OUR_METRICS = {"tumulte_db_connections_max": "gauge", "tumulte_db_connections_wa
 TEA = {"question": "Tea?", "options": ["yes", "no"]}
 
 
-SERVER = ServerSettings(port=3333, release="r7", grace=8)
-
-
-def client(stores: Stores, server: ServerSettings = SERVER, metrics: BackendMetrics | None = None) -> TestClient:
-    return TestClient(build_app(stores, server, metrics), raise_server_exceptions=False)
-
-
 class Backend:
     """The application, its client and its fakes."""
 
     def __init__(self) -> None:
         self.polls, self.cache = FakePolls(), FakeCache()
-        self.client = client(Stores(self.polls, self.cache))
+        app = build_app(Stores(self.polls, self.cache), ServerSettings(port=3333, release="r7", grace=8))
+        self.client = TestClient(app, raise_server_exceptions=False)
 
     def value(self, sample: str, **labels: str) -> float:
         """Return one sample of /metrics; it must be there."""
@@ -73,36 +64,6 @@ def test_metrics_have_the_names_and_types_of_the_seed_and_two_more_of_the_pool(b
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
 
 
-def test_requests_are_counted_by_method_route_and_status_code(backend: Backend) -> None:
-    backend.client.post("/polls", json=TEA)
-    for _ in range(3):
-        backend.client.get("/polls/1")
-    labels = {"method": "GET", "route": "/polls/{id}", "status_code": "200"}
-    assert backend.value("tumulte_http_requests_total", **labels) == 3
-    assert backend.value("tumulte_http_request_duration_seconds_count", **labels) == 3
-    bucket = backend.value("tumulte_http_request_duration_seconds_bucket", **labels, le="1.0")
-    assert bucket == 3
-
-
-def test_paths_that_nobody_serves_share_one_route_label(backend: Backend) -> None:
-    for path in ("/wp-login.php", "/.env", "/a/b/c"):
-        assert backend.client.get(path).status_code == 404
-    labels = {"route": "unmatched", "status_code": "404"}
-    assert backend.value("tumulte_http_requests_total", **labels) == 3
-    assert "wp-login" not in backend.client.get("/metrics").text
-
-
-def test_launching_and_voting_move_their_metrics(backend: Backend) -> None:
-    launched = backend.client.post("/polls", json=TEA)
-    assert launched.status_code == 201
-    assert launched.headers["location"] == "/polls/1"
-    assert backend.client.post("/polls/1/votes", json={"option": 1}).status_code == 201
-    assert [o["votes"] for o in backend.client.get("/polls/1").json()["options"]] == [0, 1]
-    assert backend.value("tumulte_polls_launched_total") == 1
-    assert backend.value("tumulte_polls_active_total") == 1
-    assert backend.value("tumulte_votes_received_total") == 1
-
-
 def test_without_the_database_requests_get_503_and_metrics_still_answer(backend: Backend) -> None:
     backend.client.post("/polls", json=TEA)
     assert backend.value("tumulte_polls_active_total") == 1
@@ -113,23 +74,12 @@ def test_without_the_database_requests_get_503_and_metrics_still_answer(backend:
     assert backend.value("tumulte_http_requests_total", route="/polls", status_code="503") == 1
 
 
-@pytest.mark.parametrize("prefix", ["/health", "/api/health"])
-def test_health_is_ok_when_both_stores_answer(backend: Backend, prefix: str) -> None:
-    for path in ("", "/live", "/ready", "/db", "/redis", "/telegram"):
-        answer = backend.client.get(prefix + path)
-        assert (answer.status_code, answer.json()["status"]) == (200, "ok"), path
-    assert backend.client.get(prefix).json()["release"] == "r7"
-
-
 def test_ready_names_each_store_that_failed_and_live_stays_ok(backend: Backend) -> None:
     backend.polls.down = True
     answer = backend.client.get("/health/ready")
     assert answer.status_code == 503
     assert answer.json()["failed"] == ["db"]
-    assert answer.json()["checks"] == {
-        "db": {"status": "failed", "reason": "connection refused"},
-        "redis": {"status": "ok"},
-    }
+    assert answer.json()["checks"]["db"] == {"status": "failed", "reason": "connection refused"}
     backend.cache.down = True
     assert backend.client.get("/health/ready").json()["failed"] == ["db", "redis"]
     assert backend.client.get("/health/db").status_code == 503
@@ -144,13 +94,3 @@ def test_a_store_that_hangs_has_failed(backend: Backend, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(health, "CHECK_SECONDS", 0.05)
     assert asyncio.run(health.failure_of(hang)) == "no answer within 0.05 s"
-
-
-def test_a_websocket_is_counted_while_open_and_shows_new_votes(backend: Backend) -> None:
-    backend.client.post("/polls", json=TEA)
-    with backend.client.websocket_connect("/polls/1/live") as socket:
-        assert [o["votes"] for o in socket.receive_json()["options"]] == [0, 0]
-        assert backend.value("tumulte_websocket_connections_total") == 1
-        backend.client.post("/polls/1/votes", json={"option": 0})
-        assert [o["votes"] for o in socket.receive_json()["options"]] == [1, 0]
-    assert backend.value("tumulte_websocket_connections_total") == 0

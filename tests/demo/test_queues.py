@@ -1,6 +1,4 @@
-"""Love Parser's queues and payments: what jobs and callbacks do to the metrics."""
-
-from __future__ import annotations
+"""Love Parser's queues: what jobs do to the metrics."""
 
 import asyncio
 
@@ -11,7 +9,6 @@ from starlette.testclient import TestClient
 from demo.api import Stores, build_app
 from demo.jobs import KPIS, Job, Queues
 from demo.metrics import BackendMetrics
-from demo.payments import REASONS, SIGNED, Payments
 from demo.switches import ServerSettings
 from tests.demo.fakes import FakeCache, FakeJobs
 
@@ -24,8 +21,7 @@ class LoveParser:
     def __init__(self) -> None:
         self.jobs, self.metrics = FakeJobs(), BackendMetrics("", polls=False)
         self.queues = Queues(self.jobs, self.metrics.registry)
-        self.payments = Payments(self.jobs, self.metrics.registry)
-        stores = Stores(cache=FakeCache(), queues=self.queues, payments=self.payments)
+        stores = Stores(cache=FakeCache(), queues=self.queues)
         self.client = TestClient(build_app(stores, SERVER, self.metrics), raise_server_exceptions=False)
 
     def value(self, sample: str, **labels: str) -> float:
@@ -66,16 +62,6 @@ def test_jobs_move_their_queues_metrics_and_their_kpi(queue: str, kpis: tuple[st
     assert product.value("bull_queue_last_completed_timestamp_seconds", queue=queue) > before
 
 
-def test_a_paused_queue_fills_up_until_it_is_resumed() -> None:
-    product = LoveParser()
-    assert product.client.post("/queues/broadcast/pause").status_code == 204
-    product.client.post("/queues/broadcast/jobs", json={})
-    assert work(product.queues, "broadcast") == 0
-    assert product.value("bull_queue_waiting", queue="broadcast") == 1
-    product.client.post("/queues/broadcast/resume")
-    assert work(product.queues, "broadcast") == 1
-
-
 def test_the_worker_ends_a_job_under_way_and_takes_no_more() -> None:
     jobs = FakeJobs()
     queues = Queues(jobs, registry := CollectorRegistry())
@@ -88,45 +74,3 @@ def test_the_worker_ends_a_job_under_way_and_takes_no_more() -> None:
     asyncio.run(leave_while_working())
     assert registry.get_sample_value("love_parser_parsing_jobs_processed_total") == 1
     assert len(jobs.queues["parsing"]) == 1
-
-
-GOOD = {"X-Signature": SIGNED}
-
-
-def test_a_payment_callback_becomes_a_job_of_the_queue_payment() -> None:
-    product = LoveParser()
-    answer = product.client.post("/payments/callback", json={"order": 7}, headers=GOOD)
-    assert (answer.status_code, answer.json()) == (202, {"order": 7})
-    assert product.value("love_parser_payment_callbacks_received_total") == 1
-    assert product.value("bull_queue_waiting", queue="payment") == 1
-    assert [product.value("love_parser_payment_callbacks_failed_total", reason=reason) for reason in REASONS] == [0] * 4
-
-
-@pytest.mark.parametrize(
-    ("content", "headers", "status", "reason"),
-    [
-        (b'{"order": 7}', {}, 403, "signature"),
-        (b'{"order": 7}', {"X-Signature": "guessed"}, 403, "signature"),
-        (b"{", GOOD, 400, "body"),
-        (b"{}", GOOD, 422, "unknown_order"),
-        (b'{"order": true}', GOOD, 422, "unknown_order"),
-        (b'{"order": 0}', GOOD, 422, "unknown_order"),
-    ],
-)
-def test_a_payment_callback_that_fails_is_counted_by_its_reason_and_logged(
-    content: bytes, headers: dict[str, str], status: int, reason: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    product = LoveParser()
-    assert product.client.post("/payments/callback", content=content, headers=headers).status_code == status
-    assert product.value("love_parser_payment_callbacks_received_total") == 1
-    assert product.value("love_parser_payment_callbacks_failed_total", reason=reason) == 1
-    assert product.jobs.queues == {}
-    [line] = [record for record in caplog.records if record.name == "demo.payments"]
-    assert (line.levelname, line.getMessage().startswith("payment callback failed: ")) == ("ERROR", True)
-
-
-def test_a_payment_callback_without_redis_gets_503_so_that_the_provider_calls_again() -> None:
-    product = LoveParser()
-    product.jobs.down = True
-    assert product.client.post("/payments/callback", json={"order": 7}, headers=GOOD).status_code == 503
-    assert product.value("love_parser_payment_callbacks_failed_total", reason="store") == 1

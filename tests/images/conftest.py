@@ -1,7 +1,5 @@
 """A Docker engine to test on, the kit's images, checkouts that share the machine's cache, and a played registry."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,13 +1,9 @@
-"""Clients of an edge proxy on this host: plain, over TLS, and without a pause."""
-
-from __future__ import annotations
+"""Clients of an edge proxy on this host: plain and over TLS."""
 
 import http.client
 import socket
 import ssl
-import threading
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 
 def get(port: int, path: str = "/", host: str = "x.test") -> tuple[http.client.HTTPResponse, str]:
@@ -41,31 +37,3 @@ def trusting_anybody() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
-
-
-class Load:
-    """Requests without a pause from several clients, each on a connection of its own."""
-
-    def __init__(self, ask: Callable[[], tuple[http.client.HTTPResponse, str]], clients: int = 4) -> None:
-        self.seen: Counter[str] = Counter()
-        """Name of the server that answered, other status, or error → requests."""
-        self._ask, self._stop = ask, threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                response, body = self._ask()
-                self.seen[body.split(" ", 1)[0] if response.status == 200 else f"status {response.status}"] += 1
-            except OSError as error:
-                self.seen[repr(error)] += 1
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()

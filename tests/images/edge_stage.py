@@ -1,26 +1,18 @@
 """Traefik as EdgeProxy runs it: what the program registers is made on a real engine, input by input."""
 
-from __future__ import annotations
-
 import http.client
 import json
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import docker
-import pulumi
 from docker.models.containers import Container
 
-from components.context import StackContext
 from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Front
-from settings.docker import Docker
 from settings.edge import Edge
 from tests.images.edge_clients import secure
-from tests.support.containers import make_container, remove_all, run_job, wait_in
-from tests.support.recording import RecordedProgram, RecordedResource, record
-from tests.support.waiting import wait_until
+from tests.support.component_stage import LABEL, ComponentStage
+from tests.support.containers import wait_in
+from tests.support.recording import RecordedProgram, record
 
 APP, MONITORING = "app", "monitoring"
 
@@ -35,6 +27,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         status = 503 if self.path == "/health" and Answer.sick else 200
         body = f"{NAME} {self.headers['Host']} {self.headers.get('X-Forwarded-For')}".encode()
         self.send_response(status)
+        self.send_header("X-Release", "NAME")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -59,17 +52,14 @@ Server(("", PORT), Greet).serve_forever()
 
 
 @dataclass
-class Stage:
+class Stage(ComponentStage):
     """Networks, volumes and containers of one edge proxy."""
 
-    engine: docker.DockerClient
-    images: Mapping[str, str]
     edge: Edge
     fronts: Sequence[Front]
     http_port: int | None = None
     https_port: int | None = None
     secrets: Mapping[str, str] = field(default_factory=dict)
-    mark: str = field(default_factory=lambda: f"edge-test-{uuid.uuid4().hex[:10]}")
     first_complaints: list[str] | None = None
     """Complaints of Traefik before any test: tests provoke some."""
 
@@ -77,14 +67,7 @@ class Stage:
         """Return what the program registers."""
 
         def program() -> None:
-            context = StackContext(
-                product="shop",
-                environment="development",
-                docker=Docker(),
-                protects_data=False,
-                app_network=pulumi.Output.from_input(self.named(APP)),
-                monitoring_network=pulumi.Output.from_input(self.named(MONITORING)),
-            )
+            context = self.context(self.named(APP), self.named(MONITORING))
             config = EdgeProxyConfig(
                 self.edge, context, lambda name: self.images[name], self.fronts, self.http_port, self.https_port
             )
@@ -101,32 +84,20 @@ class Stage:
     def up(self) -> Container:
         """Make networks, write the fixed file, run Traefik and wait until it is healthy."""
         for network in (APP, MONITORING):
-            self.engine.networks.create(self.named(network), labels={"edge-test": self.mark})
+            self.make_network(self.named(network))
         world = self.world()
         code, said = self.job(world["e-writer"])
         assert (code, said) == (0, ""), said
-        traefik = self.make(world["e-traefik"])
-        traefik.start()
-        command = world["e-traefik"].inputs["healthcheck"]["tests"][1:]
-        wait_in(traefik, lambda: traefik.exec_run(command)[0] == 0, "Traefik is healthy")
-        return traefik
+        return self.start(world["e-traefik"])
 
     def switch(self, name: str, *servers: str) -> tuple[int, str]:
         """Run the writer of a service; return its exit code and its output."""
         return self.job(self.world((name, servers))[f"e-{name}-writer"])
 
-    def job(self, made: RecordedResource) -> tuple[int, str]:
-        """Run a one-shot job to its end."""
-        return run_job(self.make(made))
-
-    def make(self, made: RecordedResource) -> Container:
-        """Make a container exactly as the inputs of its resource say."""
-        return make_container(self.engine, made, self.mark, {"edge-test": self.mark})
-
     @property
     def traefik(self) -> Container:
         """Traefik's container, as it is now."""
-        containers = self.engine.containers.list(filters={"label": f"edge-test={self.mark}"})
+        containers = self.engine.containers.list(filters={"label": f"{LABEL}={self.mark}"})
         return next(one for one in containers if any("providers.file" in part for part in one.attrs["Args"]))
 
     def complaints(self) -> list[str]:
@@ -156,7 +127,7 @@ class Stage:
             ["python3", "-c", program],
             name=self.named(name),
             network=self.named(network),
-            labels={"edge-test": self.mark},
+            labels=self.labels,
             detach=True,
         )
         if alias:
@@ -173,28 +144,10 @@ class Stage:
             self.images["busybox"],
             ["wget", "-q", "-T", "5", "-O", "-", url],
             network=self.named(network),
-            labels={"edge-test": self.mark},
+            labels=self.labels,
             detach=True,
         )
         code = container.wait(timeout=60)["StatusCode"]
         said = container.logs().decode()
         container.remove(v=True)
         return code, said
-
-    def down(self) -> None:
-        """Remove everything."""
-        remove_all(self.engine, f"edge-test={self.mark}", self.mark)
-
-
-@contextmanager
-def staged(stage: Stage) -> Iterator[Stage]:
-    """Remove a stage's things at the end."""
-    try:
-        yield stage
-    finally:
-        stage.down()
-
-
-def wait(condition: Callable[[], bool], details: Callable[[], str], seconds: float = 30) -> None:
-    """Wait until a condition holds: for the log tests, until they call `wait_until`."""
-    wait_until(condition, "the condition holds", seconds, details=details)

@@ -1,17 +1,12 @@
 """A cache with a storage of its own, and a registry that plays an official one."""
 
-from __future__ import annotations
-
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import docker
 from docker.errors import ImageNotFound
 
-from tests.support.containers import once  # noqa: F401 - the log tests import it from here
-from tests.support.kit import serving_kit
 from tests.support.progress import Words
 from toolchain.kit.layers import Runtime, configuration, pack
 from toolchain.registry import Registry, ensure_registry, stop_registry
@@ -62,11 +57,3 @@ class PlayedRegistry:
                 if name.startswith(f"{self.host}/"):
                     with contextlib.suppress(ImageNotFound):  # its last name took it along
                         self.engine.images.remove(name, force=True)
-
-
-@contextlib.contextmanager
-def kit_images(folder: Path, docker_host: str, names: Sequence[str]) -> Iterator[Mapping[str, str]]:
-    """Give the engine images from the kit: for the log tests, until they take the fixture `kit`."""
-    with serving_kit(folder / "kit", docker_host) as images:
-        images.ensure(names)
-        yield images

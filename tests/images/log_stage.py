@@ -3,8 +3,6 @@
 Loki's official image cannot be had everywhere: what is of it alone is tested by what the program registers.
 """
 
-from __future__ import annotations
-
 import json
 import shlex
 import uuid
@@ -15,18 +13,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 import docker
-import pulumi
 from docker.models.containers import Container
 
-from components.context import StackContext
 from components.log_pipeline import LogPipeline, LogPipelineConfig
-from settings.docker import Docker
 from settings.logs import Logs
-from tests.support.containers import make_container, remove_all, run_job
+from tests.support.component_stage import ComponentStage
 from tests.support.recording import RecordedProgram, record
 from tests.support.waiting import wait_until
 
-LABEL = "log-test"
 WRITERS = ("victorialogs-writer", "vmalert-config-writer", "collector-config-writer")
 LOG_IMAGES = ("busybox", "victorialogs", "vmalert", "otel-collector")
 PARTS = ("victorialogs", "vmalert", "collector")
@@ -38,14 +32,11 @@ Line = dict[str, str]
 
 
 @dataclass
-class LogStage:
+class LogStage(ComponentStage):
     """A log pipeline and those who write; the stack's name is the stage's own."""
 
-    engine: docker.DockerClient
-    images: Mapping[str, str]
     rules: Mapping[str, str] = field(default_factory=dict)
     logs: Logs = field(default_factory=Logs)
-    mark: str = field(default_factory=lambda: f"log-test-{uuid.uuid4().hex[:10]}")
     containers: dict[str, Container] = field(default_factory=dict)
 
     @property
@@ -62,24 +53,21 @@ class LogStage:
         """Return what the program registers."""
 
         def program() -> None:
-            network = pulumi.Output.from_input(self.mark)
-            context = StackContext("shop", "development", Docker(), False, network, network)
-            root = self.engine.info()["DockerRootDir"]
-            image = self.images.__getitem__
-            LogPipeline("l", LogPipelineConfig(self.logs, context, image, root, ["alertmanager:9093"], self.rules))
+            root, image = self.engine.info()["DockerRootDir"], self.images.__getitem__
+            alertmanagers = ["alertmanager:9093"]
+            LogPipeline("l", LogPipelineConfig(self.logs, self.context(), image, root, alertmanagers, self.rules))
 
         return record(program, stack=self.mark)
 
     def up(self) -> None:
         """Make everything and wait until all of it is healthy."""
-        self.engine.networks.create(self.mark, labels={LABEL: self.mark})
+        self.make_network()
         world = self.world()
-        labels = {LABEL: self.mark}
         for writer in WRITERS:
-            code, output = run_job(make_container(self.engine, world[f"l-{writer}"], self.mark, labels))
+            code, output = self.job(world[f"l-{writer}"])
             assert code == 0, output
         for part in PARTS:
-            container = make_container(self.engine, world[f"l-{part}"], self.mark, labels)
+            container = self.make(world[f"l-{part}"])
             container.start()
             self.containers[part] = container
             self.healthy(part)
@@ -112,7 +100,7 @@ class LogStage:
             ["sh", "-c", script],
             # As the engine names its containers.
             name=f"{self.mark}-{name or service}-{uuid.uuid4().hex[:7]}",
-            labels={LABEL: self.mark, **{f"dockyard.{name}": value for name, value in named.items()}},
+            labels={**self.labels, **{f"dockyard.{name}": value for name, value in named.items()}},
             log_config=docker.types.LogConfig(type="json-file", config=options),
             network_mode="none",
             detach=True,
@@ -174,19 +162,13 @@ class LogStage:
         self.wait_for(f'{selector} _msg:="{end}"', 1)
         return [line for line in self.lines(selector) if line["_msg"] != end]
 
-    def down(self) -> None:
-        """Remove everything."""
-        remove_all(self.engine, f"{LABEL}={self.mark}", self.mark)
-
 
 @contextmanager
 def running_pipeline(
     engine: docker.DockerClient, images: Mapping[str, str], rules: Mapping[str, str] | None = None, **logs: Any
 ) -> Iterator[LogStage]:
     """Run a pipeline with these rules and settings; everything of it is gone at the end."""
-    stage = LogStage(engine, images, rules or {"none.yml": "groups: []\n"}, Logs.model_validate(logs))
-    try:
+    rules = rules or {"none.yml": "groups: []\n"}
+    with LogStage(engine, images, rules, Logs.model_validate(logs)) as stage:
         stage.up()
         yield stage
-    finally:
-        stage.down()

@@ -1,45 +1,36 @@
 """Alertmanager as AlertRouting runs it: what it keeps, and three of it that know each other by their names."""
 
-from __future__ import annotations
-
 import json
-import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 import docker
-import pulumi
 import pytest
 from docker.models.containers import Container
 
 from components.alert_routing import AlertRouting, AlertRoutingConfig, peers
-from components.context import StackContext
 from settings.alerts import Alerts
-from settings.docker import Docker
-from tests.support.containers import inside, make_container, remove_all, run_job, wait_in
+from tests.support.component_stage import ComponentStage
+from tests.support.containers import inside
 from tests.support.recording import RecordedProgram, record
 from tests.support.waiting import wait_until
 
-LABEL = "alerts-test"
 WRITES_EACH_MINUTE = "--data.maintenance-interval=1m"
 """How often it writes its data. The tests make it 2 s."""
 
 
 @dataclass
-class Stage:
+class Stage(ComponentStage):
     """The Alertmanagers of one stack."""
 
-    engine: docker.DockerClient
-    images: Mapping[str, str]
     replicas: int
     receivers: Mapping[str, object] = field(default_factory=dict)
-    mark: str = field(default_factory=lambda: f"{LABEL}-{uuid.uuid4().hex[:10]}")
     running: dict[str, Container] = field(default_factory=dict)
 
     def world(self, **more: object) -> RecordedProgram:
         def program() -> None:
-            network = pulumi.Output.from_input(self.mark)
-            context = StackContext("shop", "production", Docker(), False, network, network)
+            context = self.context(environment="production")
             alerts = Alerts.model_validate({"replicas": self.replicas, "receivers": self.receivers, **more})
             image = self.images.__getitem__
             said = AlertRoutingConfig(alerts, "production", context, image, grafana="https://grafana.test")
@@ -48,35 +39,29 @@ class Stage:
         return record(program, stack=self.mark, secrets={"hook": "http://nobody.test/"})
 
     def up(self) -> None:
-        self.engine.networks.create(self.mark, labels={LABEL: self.mark})
+        self.make_network()
         self.write()
         for role in peers(self.replicas):
-            self.start(role)
+            self.run(role)
 
     def write(self, **more: object) -> None:
         """Run the job that writes the configuration, and tells those that run to load it."""
-        writer = make_container(self.engine, self.world(**more)["a-config-writer"], self.mark, {LABEL: self.mark})
-        code, said = run_job(writer)
+        code, said = self.job(self.world(**more)["a-config-writer"])
         assert code == 0, said
 
-    def start(self, role: str) -> None:
+    def run(self, role: str) -> None:
         made = self.world()[f"a-{role}"]
         command = made.inputs["command"]
         assert WRITES_EACH_MINUTE in command
         quick = [argument.replace(WRITES_EACH_MINUTE, "--data.maintenance-interval=2s") for argument in command]
-        made = replace(made, inputs={**made.inputs, "command": quick})
-        container = make_container(self.engine, made, self.mark, {LABEL: self.mark})
-        container.start()
-        command = made.inputs["healthcheck"]["tests"][1:]
-        wait_in(container, lambda: container.exec_run(command)[0] == 0, f"{role} is healthy")
-        self.running[role] = container
+        self.running[role] = self.start(replace(made, inputs={**made.inputs, "command": quick}))
 
     def replace(self, role: str) -> None:
         """Put a new container in the place of one, as an `up` with another image does."""
         old = self.running.pop(role)
         old.stop(timeout=10)
         old.remove()
-        self.start(role)
+        self.run(role)
 
     def amtool(self, role: str, *command: str) -> str:
         said = " ".join(f"'{one}'" for one in command)
@@ -93,11 +78,8 @@ class Stage:
             role, "silence", "add", "alertname=RedisDown", f"--comment={comment}", "--author=a", "--duration=1h"
         )
 
-    def knows(self, role: str) -> int:
-        """Return how many members one knows, itself among them."""
-        return len(self.members(role))
-
     def members(self, role: str) -> list[dict[str, str]]:
+        """Return the members that one knows, itself among them."""
         code, said = inside(self.running[role], "wget -q -O - http://127.0.0.1:9093/api/v2/status")
         assert code == 0, said
         return list(json.loads(said)["cluster"]["peers"])
@@ -107,22 +89,17 @@ class Stage:
         each = self.running.items()
         return "\n".join(f"{role}: {self.members(role)}\n{one.logs(tail=30).decode()}" for role, one in each)
 
-    def down(self) -> None:
-        remove_all(self.engine, f"{LABEL}={self.mark}", self.mark)
-
 
 @pytest.fixture
 def stage(engine: docker.DockerClient, kit: Mapping[str, str]) -> Iterator[object]:
-    made: list[Stage] = []
+    with ExitStack() as stages:
 
-    def start(replicas: int, **more: object) -> Stage:
-        made.append(Stage(engine, kit, replicas, **more))  # type: ignore[arg-type] # receivers alone
-        made[-1].up()
-        return made[-1]
+        def start(replicas: int, **more: object) -> Stage:
+            made = stages.enter_context(Stage(engine, kit, replicas, **more))  # type: ignore[arg-type] # receivers alone
+            made.up()
+            return made
 
-    yield start
-    for one in made:
-        one.down()
+        yield start
 
 
 def test_a_silence_survives_a_new_container_and_a_kill(stage) -> None:
@@ -143,13 +120,15 @@ def test_a_silence_survives_a_new_container_and_a_kill(stage) -> None:
 def test_three_find_each_other_share_silences_and_load_one_configuration(stage) -> None:
     three = stage(3, receivers={"hook": {"type": "webhook", "url": "hook"}})
     roles = peers(3)
-    wait_until(lambda: all(three.knows(role) == 3 for role in roles), "all know all", 60, details=three.tell)
+    wait_until(lambda: all(len(three.members(role)) == 3 for role in roles), "all know all", 60, details=three.tell)
     three.silence("alertmanager-2", "made at the second")
     wait_until(lambda: all(three.silences(role) for role in roles), "all know the silence")
     three.running["alertmanager"].kill()
     three.replace("alertmanager")
     wait_until(lambda: three.silences("alertmanager") == ["made at the second"], "the new one knows the silence")
-    wait_until(lambda: all(three.knows(role) >= 3 for role in roles), "all know all again", 60, details=three.tell)
+    wait_until(
+        lambda: all(len(three.members(role)) >= 3 for role in roles), "all know all again", 60, details=three.tell
+    )
     three.write(group_by=["alertname"])
     for role in roles:
         assert "- alertname" in three.amtool(role, "config", "show"), role

@@ -1,7 +1,5 @@
 """The templates build for real, on the image kit's base images, and what they make runs as the stacks run it."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

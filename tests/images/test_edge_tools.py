@@ -1,7 +1,5 @@
 """Tools of the monitoring behind the real Traefik: who gets through, and what the others are told."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Iterator, Mapping
@@ -13,7 +11,7 @@ import pytest
 from components.edge_proxy import Front, Guard
 from settings.edge import Edge, Route
 from tests.images.edge_clients import get
-from tests.images.edge_stage import MONITORING, Stage, staged
+from tests.images.edge_stage import MONITORING, Stage
 from tests.support.people import ALICE, BOB, PASSWORDS
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
@@ -55,7 +53,7 @@ def stage(engine: docker.DockerClient, kit: Mapping[str, str]) -> Iterator[Stage
         tool("loki", 3100, Guard("people", ask), "/loki/api/v1/push"),
     ]
     secrets = {"people": f"{ALICE}\n{BOB}\n"}
-    with staged(Stage(engine, kit, Edge(), fronts, free_port(), free_port(), secrets)) as made:
+    with Stage(engine, kit, Edge(), fronts, free_port(), free_port(), secrets) as made:
         made.up()
         made.server("sign-in-1", 4181, TELL)
         assert made.switch("sign-in", "sign-in-1")[:2] == (0, "")

@@ -1,7 +1,5 @@
 """What the kit builds, and in which order: without a build."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,11 +26,6 @@ def kit(tmp_path: Path, words: Words) -> Kit:
 
 
 @pytest.fixture
-def words() -> Words:
-    return Words()
-
-
-@pytest.fixture
 def building(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], None]], None]:
     """Replaces the building of one image."""
 
@@ -52,15 +45,6 @@ def test_a_changed_recipe_makes_its_own_image_anew_and_no_other(kit, monkeypatch
     before = records(kit)
     monkeypatch.setitem(RECIPES, changed, replace(RECIPES[changed], drops=["/somewhere/else"]))
     assert {name for name, record in records(kit).items() if record != before[name]} == affected
-
-
-def test_images_of_packages_are_built_beside_one_that_is_compiled(kit: Kit, building):
-    both = threading.Barrier(2, timeout=20)
-    building(lambda _: both.wait())
-    assert kit.build(["traefik", "redis"], REGISTRY, lambda *_: None) == {
-        "traefik": "127.0.0.1:9/traefik",
-        "redis": "127.0.0.1:9/redis",
-    }
 
 
 def test_no_two_images_are_compiled_at_once(kit: Kit, building):

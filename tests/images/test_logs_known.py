@@ -1,7 +1,5 @@
 """What the collector makes of lines, with a real VictoriaLogs: entries, levels, what it knows, secrets."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -88,21 +86,13 @@ def test_a_trace_that_fills_megabytes_is_cut_and_what_follows_is_there(stage: Lo
 KNOWN: Mapping[str, tuple[str, dict[str, str]]] = {
     "pino": (
         '{"level":50,"time":1,"msg":"refused","reqId":"req-1","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"}',
-        {
-            "level": "error",
-            "message": "refused",
-            "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
-            "request_id": "req-1",
-        },
+        {"level": "error", "message": "refused", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "request_id": "req-1"},
     ),
     "winston": (
         '{"level":"warn","message":"slow answer","timestamp":"2026-11-21","traceId":"abc"}',
         {"level": "warn", "message": "slow answer", "trace_id": "abc"},
     ),
-    "python-in-json": (
-        '{"levelname":"CRITICAL","message":"gone"}',
-        {"level": "fatal", "message": "gone"},
-    ),
+    "python-in-json": ('{"levelname":"CRITICAL","message":"gone"}', {"level": "fatal", "message": "gone"}),
     "traceparent": (
         '{"level":"info","msg":"x","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}',
         {"level": "info", "trace_id": "0af7651916cd43dd8448eb211c80319c"},
@@ -110,14 +100,8 @@ KNOWN: Mapping[str, tuple[str, dict[str, str]]] = {
     "logfmt": ("level=error msg=refused trace_id=deadbeef", {"level": "error", "trace_id": "deadbeef"}),
     "nginx": ("2026/11/21 12:00:00 [error] 31#31: *1 open() failed, info", {"level": "error"}),
     "python": ("2026-11-21 12:00:00,123 WARNING shop: no information", {"level": "warn"}),
-    "postgres": (
-        '2026-11-21 16:00:00.124 UTC [42] ERROR:  relation "info" does not exist',
-        {"level": "error"},
-    ),
-    "slow-statement": (
-        SQL.format("statement"),
-        {"level": "warn", "kind": "slow_query", "duration_ms": "1234.567"},
-    ),
+    "postgres": ('2026-11-21 16:00:00.124 UTC [42] ERROR:  relation "info" does not exist', {"level": "error"}),
+    "slow-statement": (SQL.format("statement"), {"level": "warn", "kind": "slow_query", "duration_ms": "1234.567"}),
     "slow-execute": (SQL.format("execute <unnamed>"), {"kind": "slow_query", "duration_ms": "1234.567"}),
     "bare-slow": ("LOG:  duration: 1500 ms  statement: VACUUM", {"kind": "slow_query", "duration_ms": "1500"}),
     "access": (

@@ -1,9 +1,7 @@
 """Lines while the collector and the store are killed: what is lost, and what is counted twice."""
 
-from __future__ import annotations
-
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 import docker
@@ -22,8 +20,6 @@ SECONDS = 240
 UNWRITTEN = timedelta(seconds=6)
 """VictoriaLogs writes what it takes in to its disk within a second or two; the collector brings it there in as many."""
 
-SIZES = pytest.mark.parametrize("lines", [10_000, pytest.param(100_000, marks=pytest.mark.soak)])
-
 
 @pytest.fixture(scope="module")
 def stage(engine: docker.DockerClient, kit: KitImages) -> Iterator[LogStage]:
@@ -41,36 +37,33 @@ def write(stage: LogStage, service: str, lines: int) -> set[str]:
     return {f"line {line} of writer {number}" for number in range(WRITERS) for line in range(each)}
 
 
-@SIZES
-def test_every_line_is_counted_once_through_kills_of_the_collector(stage: LogStage, lines: int):
-    service = f"collector-killed-{lines}"
+def kill_the_collector(stage: LogStage) -> None:
+    stage.collector.kill()
+    stage.collector.start()
+
+
+def restart_the_store(stage: LogStage) -> None:
+    stage.store.restart(timeout=60)
+    stage.healthy("victorialogs")
+
+
+@pytest.mark.parametrize("lines", [10_000, pytest.param(100_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("disturb", "times"), [(kill_the_collector, 3), (restart_the_store, 2)])
+def test_every_line_is_counted_once_whatever_is_killed_or_restarted(
+    stage: LogStage, disturb: Callable[[LogStage], None], times: int, lines: int
+):
+    service = f"{disturb.__name__.replace('_', '-')}-{lines}"
     expected = write(stage, service, lines)
     selector = f'{{service="{service}"}}'
-    for _ in range(3):
+    for _ in range(times):
         time.sleep(2)
-        stage.collector.kill()
-        stage.collector.start()
-    assert stage.count(selector) < lines, "all had arrived before the last kill: it proved nothing"
+        disturb(stage)
+    if disturb is kill_the_collector:
+        assert stage.count(selector) < lines, "all had arrived before the last kill: it proved nothing"
     stage.wait_for(selector, lines, SECONDS)
     stored = [line["_msg"] for line in stage.lines(selector)]
     assert set(stored) == expected
-    assert len(stored) == lines
-    assert stage.count(selector) == lines
-
-
-@SIZES
-def test_every_line_is_counted_once_through_restarts_of_the_store(stage: LogStage, lines: int):
-    service = f"store-restarted-{lines}"
-    expected = write(stage, service, lines)
-    selector = f'{{service="{service}"}}'
-    for _ in range(2):
-        time.sleep(2)
-        stage.store.restart(timeout=60)
-        stage.healthy("victorialogs")
-    stage.wait_for(selector, lines, SECONDS)
-    stored = [line["_msg"] for line in stage.lines(selector)]
-    assert set(stored) == expected
-    assert len(stored) == lines
+    assert len(stored) == stage.count(selector) == lines
 
 
 def test_a_killed_store_loses_no_line_older_than_what_it_had_not_written(stage: LogStage):

@@ -1,7 +1,5 @@
 """The local registry: one process a checkout, healed after a kill, stopped without touching others."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

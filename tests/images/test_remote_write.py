@@ -1,30 +1,23 @@
 """Prometheus as MonitoringStack runs it sends on to a second one, which is killed for a while: nothing is lost."""
 
-from __future__ import annotations
-
 import base64
 import json
 import time
-import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 import docker
-import pulumi
 import pytest
 from docker.models.containers import Container
 
-from components.context import StackContext
 from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
-from settings.docker import Docker
 from settings.monitoring import Monitoring
-from tests.support.containers import make_container, remove_all, run_job, wait_in
+from tests.support.component_stage import ComponentStage
+from tests.support.containers import wait_in
 from tests.support.recording import RecordedProgram, record
 from tests.support.waiting import wait_until
 
-LABEL = "remote-write-test"
 PASSWORD = "p w\"$'x"
 HASH = "$2b$04$A87a6okahDfdbk50V986fO0dMyyb8BsUx0VLep7NMQlHcEyOk4zMy"
 """bcrypt of it."""
@@ -34,12 +27,9 @@ Samples = Mapping[str, list[tuple[float, str]]]
 
 
 @dataclass
-class Pair:
+class Pair(ComponentStage):
     """The sender, which scrapes itself every second, and the receiver, which lets in those with the password alone."""
 
-    engine: docker.DockerClient
-    images: Mapping[str, str]
-    mark: str = field(default_factory=lambda: f"remote-write-test-{uuid.uuid4().hex[:10]}")
     sender: Container = field(init=False)
     receiver: Container = field(init=False)
 
@@ -58,11 +48,9 @@ class Pair:
         }
 
         def program() -> None:
-            network = pulumi.Output.from_input(self.mark)
-            context = StackContext("shop", "development", Docker(), False, network, network)
             config = MonitoringStackConfig(
                 Monitoring.model_validate(said),
-                context,
+                self.context(),
                 lambda name: self.images.get(name, name),
                 targets=[],
                 alertmanagers=["alertmanager:9093"],
@@ -76,8 +64,7 @@ class Pair:
 
     def up(self) -> None:
         """Make both and wait until both answer."""
-        labels = {LABEL: self.mark}
-        self.engine.networks.create(self.mark, labels=labels)
+        self.make_network()
         api = self.engine.api
         created = api.create_container(
             self.images["prometheus"],
@@ -87,10 +74,9 @@ class Pair:
                 " exec prometheus --config.file=/tmp/p.yml --storage.tsdb.path=/prometheus"
                 " --web.enable-remote-write-receiver --web.config.file=/tmp/web.yml"
             ],
-            labels=labels,
+            labels=self.labels,
             host_config=api.create_host_config(
-                network_mode=self.mark,
-                mounts=[docker.types.Mount("/prometheus", f"{self.mark}-archive", "volume")],
+                network_mode=self.mark, mounts=[docker.types.Mount("/prometheus", f"{self.mark}-archive", "volume")]
             ),
             networking_config=api.create_networking_config(
                 {self.mark: api.create_endpoint_config(aliases=["archive"])}
@@ -99,10 +85,9 @@ class Pair:
         self.receiver = self.engine.containers.get(created["Id"])
         self.receiver.start()
         world = self.world()
-        writer = make_container(self.engine, world["m-prometheus-config-writer"], self.mark, labels)
-        code, said = run_job(writer)
+        code, said = self.job(world["m-prometheus-config-writer"])
         assert code == 0, said
-        self.sender = make_container(self.engine, world["m-prometheus"], self.mark, labels)
+        self.sender = self.make(world["m-prometheus"])
         self.sender.start()
         for container in (self.receiver, self.sender):
             wait_in(container, lambda one=container: self.answers(one), "Prometheus is ready")
@@ -143,29 +128,15 @@ class Pair:
         found = self.ask(self.sender, f"sum({query})")
         return float(found[0]["value"][1]) if found else 0.0
 
-    def down(self) -> None:
-        """Remove everything."""
-        remove_all(self.engine, f"{LABEL}={self.mark}", self.mark)
-
 
 def _basic(user: str, password: str) -> str:
     return base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-@contextmanager
-def running_pair(engine: docker.DockerClient, images: Mapping[str, str]) -> Iterator[Pair]:
-    """Run both; everything of them is gone at the end."""
-    pair = Pair(engine, images)
-    try:
-        pair.up()
-        yield pair
-    finally:
-        pair.down()
-
-
 @pytest.fixture(scope="module")
 def pair(engine: docker.DockerClient, kit: Mapping[str, str]) -> Iterator[Pair]:
-    with running_pair(engine, kit) as made:
+    with Pair(engine, kit) as made:
+        made.up()
         wait_until(
             lambda: made.ask(made.receiver, 'up{job="prometheus"}'),
             "the receiver has samples",

@@ -1,7 +1,5 @@
 """The table of images: what it says, and what is told when it is wrong."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """An empty checkout with a cache of its own, and the download sites played by a local server."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys
@@ -14,8 +12,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from ops import state_verbs
-from tests.setup.helpers import DownloadSite, Words
+from tests.setup.helpers import DownloadSite
 from tests.setup.team import BUCKET, PROGRAM, STACK_FILE, Team, client
+from tests.support.progress import Words
 from toolchain import downloads
 from toolchain.pulumi_cli import ensure_pulumi
 from toolchain.workdir import WorkDir

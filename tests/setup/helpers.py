@@ -1,7 +1,5 @@
 """A local HTTP server that plays the download sites, and archives for it."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import tarfile
@@ -9,8 +7,6 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-
-from tests.support.progress import Words  # noqa: F401 - tests of this folder import it from here
 
 
 class DownloadSite(ThreadingHTTPServer):

@@ -1,7 +1,5 @@
 """A checkout whose state is kept in S3, for a team: a small program, and what a person does with it."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from typing import Any
@@ -14,7 +12,7 @@ from ops.backend import S3Store, store_at
 from ops.engine import Engine
 from ops.state_locks import folder_of, settle_locks
 from settings.release import Release
-from tests.setup.helpers import Words
+from tests.support.progress import Words
 from toolchain.environment import full_environment
 from toolchain.stacks import ensure_stack
 from toolchain.workdir import WorkDir

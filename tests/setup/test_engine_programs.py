@@ -1,7 +1,5 @@
 """Which programs a private Docker engine runs: the newest that work here, until somebody asks for newer ones."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A Docker engine that hangs fails the test that runs, with the engine's goroutine stacks."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
@@ -10,11 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engine import engine_stacks, watched
 from toolchain.private_engine import Engine
-from toolchain.workdir import CHECKOUT, WorkDir
-
-CACHE = WorkDir().cache
+from toolchain.workdir import CHECKOUT
 
 HANGING_ENGINE = """\
 import pathlib, signal, socket, sys, threading, time
@@ -82,15 +77,3 @@ def test_an_engine_that_hangs_fails_the_running_test(tmp_path: Path, body: str) 
     assert "1 failed, 1 passed" in inner.stdout, inner.stdout
     assert "goroutine 7 [semacquire]" in inner.stdout
     assert f"goroutine stacks of {engine.host}" in inner.stdout
-
-
-def test_a_docker_engine_writes_its_stacks_when_it_is_asked(tmp_path: Path) -> None:
-    engine = Engine(tmp_path / "engine", cache=CACHE)
-    engine.start()
-    try:
-        with watched(engine):
-            stacks = engine_stacks(engine)
-    finally:
-        engine.remove()
-    assert "goroutine 1 [" in stacks
-    assert "dockerd" in stacks

@@ -1,7 +1,5 @@
 """A build that is killed half way says that it was interrupted; one that fails says what the compiler said."""
 
-from __future__ import annotations
-
 import io
 import os
 import signal
@@ -13,7 +11,8 @@ from typing import Any
 import pytest
 import requests.exceptions
 
-from tests.setup.helpers import Words, write_program
+from tests.setup.helpers import write_program
+from tests.support.progress import Words
 from tests.support.waiting import wait_until
 from toolchain.builds import run_build
 from toolchain.golang import Go, GoProgram, build

@@ -1,7 +1,5 @@
 """Private Docker engines, for real: started, healed, side by side, stopped without a trace. Needs root on Debian."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket
@@ -16,9 +14,10 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from tests.setup.helpers import Words
 from tests.support.busybox import import_busybox
 from tests.support.engine import watched
+from tests.support.ports import free_port
+from tests.support.progress import Words
 from tests.support.waiting import wait_until
 from toolchain import engine_programs, private_engine, processes
 from toolchain.engine import ensure_engine, stop_engine
@@ -79,13 +78,6 @@ def can_reach(docked: docker.DockerClient, address: str, network: str) -> bool:
     """Say whether a container of a network can connect to the web server at an address or a name."""
     command = ["sh", "-c", f"nc -w 2 {address} 8000 </dev/null >/dev/null && echo yes || echo no"]
     return docked.containers.run("busybox", command, network=network, remove=True) == b"yes\n"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_connected(port: int) -> None:
@@ -172,13 +164,6 @@ def test_containers_reach_each_other_by_name_and_the_host_by_published_ports(eng
     for network in networks:
         network.reload()
         assert IPv4Network(network.attrs["IPAM"]["Config"][0]["Subnet"]).subnet_of(pool)
-
-
-def test_a_container_reaches_the_host_as_host_gateway(engine: Engine) -> None:
-    docked = client(engine)
-    hosts = docked.containers.run("busybox", ["cat", "/etc/hosts"], extra_hosts={"host": "host-gateway"}, remove=True)
-    pool = IPv4Network((engine.root / "network").read_text().strip())
-    assert f"{next(pool.hosts())}\thost" in hosts.decode()
 
 
 def test_a_killed_engine_is_healed_with_its_containers(engine: Engine) -> None:

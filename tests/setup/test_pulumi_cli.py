@@ -1,7 +1,5 @@
 """Where the Pulumi CLI comes from: PATH, the official download, a build; never a broken or unverified file."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re
@@ -14,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.setup.helpers import DownloadSite, Words, archive, write_program
+from tests.setup.helpers import DownloadSite, archive, write_program
+from tests.support.progress import Words
 from toolchain import downloads
 from toolchain.downloads import check_reach
 from toolchain.environment import environment
@@ -99,6 +98,12 @@ def unlist(site: DownloadSite) -> None:
     site.files[LISTING] = b"nothing of use\n"
 
 
+def close(_site: DownloadSite) -> None:
+    # The fixture `site` has set them, and takes them back.
+    for name in ("DOCKYARD_PULUMI_DOWNLOADS", "DOCKYARD_GITHUB_DOWNLOADS"):
+        os.environ[name] = "http://127.0.0.1:9"
+
+
 def answers(path: str, trouble: int | str) -> Callable[[DownloadSite], None]:
     return lambda site: site.trouble.update({path: trouble})
 
@@ -115,8 +120,9 @@ def answers(path: str, trouble: int | str) -> Callable[[DownloadSite], None]:
         (answers(SDK, 503), "answered 503", 2),
         (answers(SDK, "break"), "broke off after", 2),
         (answers(SDK, "hang"), "sent nothing for 0.3 s", 1),
+        (close, "127.0.0.1:9 is out of reach", 0),
     ],
-    ids=["tampered", "unlisted", "403", "404", "no list", "503", "broken off", "hanging"],
+    ids=["tampered", "unlisted", "403", "404", "no list", "503", "broken off", "hanging", "closed port"],
 )
 def test_a_download_that_cannot_be_had_whole_gives_way_to_a_build(
     cli: Cli,
@@ -136,9 +142,7 @@ def test_a_download_that_cannot_be_had_whole_gives_way_to_a_build(
     assert [entry.name for entry in cli.work.cache.iterdir() if entry.name.startswith((NAME, ".new"))] == []
 
 
-def test_a_network_that_swallows_everything_costs_one_short_wait_for_all_sites(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_network_that_swallows_everything_costs_one_short_wait_for_all_sites(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloads, "CONNECT_SECONDS", 0.4)
     with contextlib.ExitStack() as opened:
         # Servers whose queue is full: the kernel drops every further greeting, as such a network does.
@@ -162,66 +166,62 @@ def test_a_network_that_swallows_everything_costs_one_short_wait_for_all_sites(
         assert sorted(durations)[25] < durations[0] / 10
 
 
-def test_a_closed_port_is_told_at_once(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKYARD_PULUMI_DOWNLOADS", "http://127.0.0.1:9")
-    monkeypatch.setenv("DOCKYARD_GITHUB_DOWNLOADS", "http://127.0.0.1:9")
-    cli.ensure()
-    assert cli.run() == "built pulumi"
-    assert "127.0.0.1:9 is out of reach" in cli.words
-
-
-def test_what_one_checkout_built_another_takes_without_asking_the_network(
+def test_what_was_built_is_taken_without_asking_the_network_until_a_refresh(
     cli: Cli, site: DownloadSite, tmp_path: Path
 ) -> None:
     cli.ensure()
-    asked = list(site.asked)
+    requests = list(site.asked)
     other = WorkDir(tmp_path / "other")
-    cli.ensure(other)
-    assert cli.run(work=other) == "built pulumi"
-    assert cli.built == [set(PROGRAMS)]
-    assert site.asked == asked
-
-
-def test_a_refresh_takes_the_official_download_in_place_of_what_was_built(cli: Cli, site: DownloadSite) -> None:
-    cli.ensure()
-    assert cli.run() == "built pulumi"
     offer_official(site)
-    cli.ensure()
-    assert cli.run() == "built pulumi"
+    for work in (cli.work, other):
+        cli.ensure(work)
+        assert cli.run(work=work) == "built pulumi"
+    assert cli.built == [set(PROGRAMS)]
+    assert site.asked == requests
     cli.ensure(refresh=True)
     assert cli.run() == "official pulumi"
 
 
-def install_on_path(folder: Path, version: str, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]) -> None:
-    for name in names:
-        write_program(folder / name, says(version if name == "pulumi" else f"installed {name}"))
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Puts a Pulumi of the person's own on PATH; returns its folder."""
+
+    def put_on_path(version: str, names: tuple[str, ...] = PROGRAMS) -> Path:
+        for name in names:
+            write_program(tmp_path / "own" / name, says(version if name == "pulumi" else f"installed {name}"))
+        monkeypatch.setenv("PATH", f"{tmp_path / 'own'}{os.pathsep}{os.environ['PATH']}")
+        return tmp_path / "own"
+
+    return put_on_path
 
 
-def test_a_recent_pulumi_on_path_is_used_as_it_is(
-    cli: Cli, offered: DownloadSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_recent_pulumi_on_path_is_used_as_it_is_until_it_is_gone(
+    cli: Cli, offered: DownloadSite, install: Callable[..., Path]
 ) -> None:
-    install_on_path(tmp_path / "own", "v3.240.1", monkeypatch, PROGRAMS)
+    own = install("v3.240.1")
     cli.ensure()
     assert cli.run() == "v3.240.1"
     assert cli.run("pulumi-language-python") == "installed pulumi-language-python"
     assert "3.240.1 from PATH" in cli.words
     assert offered.asked == []
+    (own / "pulumi").unlink()
+    cli.ensure()
+    assert cli.run() == "official pulumi"
 
 
 def test_a_pulumi_on_path_that_is_too_old_is_left_aside(
-    cli: Cli, offered: DownloadSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, offered: DownloadSite, install: Callable[..., Path]
 ) -> None:
-    install_on_path(tmp_path / "own", "v3.119.0", monkeypatch, PROGRAMS)
+    install("v3.119.0")
     cli.ensure()
     assert cli.run() == "official pulumi"
     assert "is v3.119.0, older than 3.200: not used" in cli.words
 
 
 def test_a_pulumi_on_path_without_its_python_host_gets_what_it_lacks_and_no_more(
-    cli: Cli, site: DownloadSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, site: DownloadSite, install: Callable[..., Path]
 ) -> None:
-    install_on_path(tmp_path / "own", "v3.240.1", monkeypatch, ("pulumi", "pulumi-language-python-exec"))
+    install("v3.240.1", ("pulumi", "pulumi-language-python-exec"))
     cli.ensure()
     assert cli.built == [{"pulumi-language-python", "pulumi-resource-pulumi-python"}]
     assert cli.run() == "v3.240.1"
@@ -229,16 +229,6 @@ def test_a_pulumi_on_path_without_its_python_host_gets_what_it_lacks_and_no_more
     assert cli.run("pulumi-language-python") == "built pulumi-language-python"
     homes = {(cli.work.bin / name).resolve().parent for name in PROGRAMS[1:]}
     assert len(homes) == 1, "the engine warns of a language host that does not lie beside it"
-
-
-def test_a_pulumi_that_has_gone_since_is_replaced(
-    cli: Cli, offered: DownloadSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    install_on_path(tmp_path / "own", "v3.240.1", monkeypatch, PROGRAMS)
-    cli.ensure()
-    (tmp_path / "own/pulumi").unlink()
-    cli.ensure()
-    assert cli.run() == "official pulumi"
 
 
 def test_elsewhere_than_on_linux_there_is_no_build_but_a_clear_line(

@@ -1,7 +1,5 @@
 """The `dockyard` script and the Python environment it makes: quick, healing, the same for every caller."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

@@ -1,7 +1,5 @@
 """State that several machines share: real engines on S3 and KMS, both played by moto's server."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

@@ -1,9 +1,5 @@
 """What opens the secrets of a shared state: a passphrase, or a key in a KMS."""
 
-from __future__ import annotations
-
-import subprocess
-
 import pytest
 
 from tests.setup.team import STACK_FILE, Team, client
@@ -33,29 +29,25 @@ def test_a_key_in_a_kms_encrypts_a_new_stack_and_the_stack_file_says_so(
     written = file.read_text()
     assert team.up() == {}
     assert file.read_text() == written
-    assert f"secrets      {url}" in team.verb("show", "dev").output
-    opened = team.pulumi("stack", "output", "password", "--show-secrets", "--stack", "dev")
-    assert opened.stdout.strip() == "hush-hush-hush"
+    check_opened_by(team, url)
 
 
 def test_a_passphrase_gives_way_to_a_key_in_a_kms(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     team.up()
     url = kms_key(team)
-    changed = subprocess.run(
-        ["pulumi", "stack", "change-secrets-provider", url, "--stack", "dev"],
-        cwd=team.work.checkout,
-        env=full_environment(team.work),
-        capture_output=True,
-        text=True,
-    )
+    changed = team.pulumi("stack", "change-secrets-provider", url, "--stack", "dev")
     assert changed.returncode == 0, changed.stderr
     monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE_FILE")
     assert team.up() == {}
-    assert f"secrets      {url}" in team.verb("show", "dev").output
-    opened = team.pulumi("stack", "output", "password", "--show-secrets", "--stack", "dev")
-    assert opened.stdout.strip() == "hush-hush-hush"
+    check_opened_by(team, url)
 
 
 def kms_key(team: Team) -> str:
     made = client(team.endpoint, "kms").create_key()["KeyMetadata"]["KeyId"]
     return f"awskms:///{made}?region=eu-west-3&endpoint={team.endpoint}"
+
+
+def check_opened_by(team: Team, key: str) -> None:
+    assert f"secrets      {key}" in team.verb("show", "dev").output
+    opened = team.pulumi("stack", "output", "password", "--show-secrets", "--stack", "dev")
+    assert opened.stdout.strip() == "hush-hush-hush"

@@ -33,13 +33,12 @@ class Double:
     program: Path
     log: Path
     arguments: list[str] = field(default_factory=list)
-    environment: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> Double:
         self.metrics, self.edge = (f"127.0.0.1:{free_port()}" for _ in range(2))
         self.process = subprocess.Popen(
             [self.program, "--no-autoupdate", "tunnel", "--metrics", self.metrics, "run", *self.arguments],
-            env={**CLEAN, "DOUBLE_EDGE": self.edge, "DOUBLE_POLL": "100ms", **self.environment},
+            env={**CLEAN, "DOUBLE_EDGE": self.edge, "DOUBLE_POLL": "100ms"},
             stderr=self.log.open("wb"),
         )
         wait_until(self._listens, "the double listens", details=self.log.read_text)

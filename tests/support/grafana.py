@@ -1,9 +1,8 @@
-"""What the double of Grafana is run with: a provisioning folder, and a data source that answers what a test says."""
+"""What the double of Grafana is run with: a provisioning folder, and a data source that answers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,24 +52,12 @@ class Provisioning:
 
 
 class FakePrometheus:
-    """Answers queries with what a test put there, and remembers what it was asked."""
+    """Answers every query with one series, and remembers what it was asked."""
 
     def __init__(self) -> None:
         self.requests: list[httpx.Request] = []
-        self.answer: Callable[[httpx.Request], httpx.Response] = lambda _request: vector(({}, "1"))
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
-        return self.answer(request)
-
-    def asked(self) -> list[dict[str, str]]:
-        """Return the parameters of each query."""
-        return [dict(httpx.QueryParams(request.content.decode() or request.url.query)) for request in self.requests]
-
-
-def success(kind: str, result: Any) -> httpx.Response:
-    return httpx.Response(200, json={"status": "success", "data": {"resultType": kind, "result": result}})
-
-
-def vector(*samples: tuple[dict[str, str], str]) -> httpx.Response:
-    return success("vector", [{"metric": labels, "value": [1700000000, value]} for labels, value in samples])
+        series = {"metric": {}, "value": [1700000000, "1"]}
+        return httpx.Response(200, json={"status": "success", "data": {"resultType": "vector", "result": [series]}})

@@ -1,0 +1,76 @@
+"""What the double of cloudflared does as the official program; tests/products/test_tunnel.py asks the rest of it."""
+
+import pytest
+
+from tests.support.cloudflared import token_of
+from tests.support.waiting import wait_until
+
+NOT_FOUND = {"service": "http_status:404"}
+HOST = "monitoring.example.org"
+
+
+def test_a_tunnel_without_an_endpoint_stays_down(run):
+    with run("--token", token_of()) as double:
+        seen = double.ready()
+        assert seen.returncode == 1
+        assert f"http://{double.metrics}/ready endpoint returned status code 503\n" in seen.stderr
+        assert double.visit(HOST).status_code == 530
+        assert "no way to Cloudflare" in double.log.read_text()
+
+
+def test_it_loses_its_connections_with_the_endpoint_and_takes_them_up_again(connected, cloudflare):
+    cloudflare.raw_answer = (502, b"<html>Bad gateway</html>")
+    wait_until(lambda: connected.inside("/ready").status_code == 503, "it has lost its connections")
+    cloudflare.raw_answer = None
+    wait_until(lambda: connected.inside("/ready").status_code == 200, "it is connected again")
+    assert connected.metric("cloudflared_tunnel_ha_connections") == 4
+    assert connected.log.read_text().count("Connection terminated") == 1, "told once"
+
+
+def routed(double, version=1):
+    wait_until(lambda: double.inside("/config").json()["version"] == version, "it follows its configuration")
+
+
+def test_the_first_rule_that_fits_host_and_path_leads(connected, made):
+    made.route(
+        {"hostname": HOST, "path": "^/api/(v1|v2)/", "service": "http_status:418"},
+        {"hostname": HOST, "service": "http_status:200"},
+        {"hostname": "*.apps.example.org", "service": "http_status:207"},
+        NOT_FOUND,
+    )
+    routed(connected)
+    expected = {
+        (HOST, "/login"): 200,
+        (f"{HOST}:443", "/login"): 200,
+        (HOST, "/api/v2/x"): 418,
+        (HOST, "/x/api/v2/x"): 200,
+        ("a.b.apps.example.org", "/"): 207,
+        ("apps.example.org", "/"): 404,
+        ("prometheus", "/"): 404,
+        (f"x.{HOST}", "/"): 404,
+    }
+    assert {place: connected.visit(*place).status_code for place in expected} == expected
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hostname": "a.*.example.org"},
+        {"hostname": "a.example.org:80"},
+        {"hostname": ""},
+        {"service": "http://grafana:3000/path"},
+        {"service": "grafana"},
+        {"service": "tcp://postgres:5432"},
+        {"service": "http_status:7"},
+        {"path": "("},
+        {"originRequest": {"noTLSVerify": True}},
+    ],
+    ids=str,
+)
+def test_a_configuration_that_is_wrong_leaves_the_one_before(connected, made, wrong):
+    made.route(NOT_FOUND)
+    routed(connected)
+    made.route({"hostname": HOST, "service": "http_status:200", **wrong}, {"service": "http_status:200"})
+    wait_until(lambda: "Failed to update ingress" in connected.log.read_text(), "it refuses the rules")
+    assert connected.visit(HOST).status_code == 404
+    assert connected.metric("cloudflared_orchestration_config_version") == 1

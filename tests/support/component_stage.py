@@ -1,0 +1,64 @@
+"""What a component registers, made on a real engine under a mark of its own."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+import docker
+import pulumi
+from docker.models.containers import Container
+
+from components.context import StackContext
+from settings.docker import Docker
+from tests.support.containers import make_container, remove_all, run_job, wait_in
+from tests.support.recording import RecordedResource
+
+LABEL = "component-stage"
+
+
+@dataclass
+class ComponentStage:
+    """Networks, volumes and containers of one component; all of it is gone when the context ends."""
+
+    engine: docker.DockerClient
+    images: Mapping[str, str]
+    mark: str = field(default_factory=lambda: f"stage-{uuid.uuid4().hex[:10]}", kw_only=True)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What all that is made here bears."""
+        return {LABEL: self.mark}
+
+    def context(self, app: str = "", monitoring: str = "", environment: str = "development") -> StackContext:
+        """Return the context of a shop's stack, whose two networks are one unless they are named."""
+        networks = (pulumi.Output.from_input(name or self.mark) for name in (app, monitoring))
+        return StackContext("shop", environment, Docker(), False, *networks)
+
+    def make_network(self, name: str = "") -> None:
+        """Make the network of the mark, or of this name."""
+        self.engine.networks.create(name or self.mark, labels=self.labels)
+
+    def make(self, made: RecordedResource) -> Container:
+        """Make a container exactly as the inputs of its resource say."""
+        return make_container(self.engine, made, self.mark, self.labels)
+
+    def job(self, made: RecordedResource) -> tuple[int, str]:
+        """Run a one-shot job to its end; return its exit code and what it said."""
+        return run_job(self.make(made))
+
+    def start(self, made: RecordedResource) -> Container:
+        """Start a container and wait until its own health check succeeds."""
+        container = self.make(made)
+        container.start()
+        command = made.inputs["healthcheck"]["tests"][1:]
+        wait_in(container, lambda: container.exec_run(command)[0] == 0, f"{container.name} is healthy")
+        return container
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        remove_all(self.engine, f"{LABEL}={self.mark}", self.mark)
