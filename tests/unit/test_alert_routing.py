@@ -45,16 +45,6 @@ def routing(make_context):
 
 
 class TestTheContainer:
-    def test_alertmanager_runs_with_its_configuration_and_a_data_volume(self, routing):
-        world = routing()
-        assert {mount["target"] for mount in world["a-alertmanager"].inputs["mounts"]} == {
-            "/alertmanager",
-            "/etc/alertmanager",
-        }
-        assert world["a-data"].label("dockyard.volume") == "data"
-        assert "a-config-writer" in world["a-alertmanager"].depends_on
-        assert world["a-alertmanager"].parent == "a"
-
     def test_secrets_are_files_and_stand_nowhere_else(self, routing):
         world = routing()
         writer = world["a-config-writer"]
@@ -63,27 +53,6 @@ class TestTheContainer:
         assert writer.secrets
         assert "discord.com" not in writer.files["/dockyard/files/alertmanager.yml"]
         assert "discord.com" not in str(world["a-alertmanager"].inputs)
-
-    def test_the_configuration_is_checked_before_it_is_loaded_and_loaded_without_a_restart(self, routing):
-        (script,) = routing()["a-config-writer"].inputs["command"]
-        assert script.index("amtool check-config") < script.index("/-/reload")
-
-    def test_without_a_receiver_nobody_is_told_and_no_secret_is_asked_for(self, routing):
-        world = routing(Alerts(), secrets={})
-        config = yaml.safe_load(world["a-config-writer"].files["/dockyard/files/alertmanager.yml"])
-        assert config["route"]["receiver"] == "nobody"
-        assert {one["receiver"] for one in config["route"]["routes"]} == {"nobody"}
-        assert not [path for path in world["a-config-writer"].files if "/secrets/" in path]
-
-    def test_it_is_not_published(self, routing):
-        assert not any("ports" in one.inputs for one in routing().containers)
-
-    def test_a_single_one_listens_to_no_gossip(self, routing):
-        world = routing()
-        said = world["a-alertmanager"].inputs["command"]
-        assert "--cluster.listen-address=" in said
-        assert not [argument for argument in said if "cluster.peer" in argument]
-        assert [one.name for one in world.of("Container")] == ["a-config-writer", "a-alertmanager"]
 
 
 class TestSeveral:
@@ -118,42 +87,13 @@ class TestSeveral:
         for role in ("alertmanager", "alertmanager-2", "alertmanager-3"):
             assert f"--post-data= http://{role}:9093/-/reload" in script
 
-    def test_none_is_published(self, world):
-        assert not any("ports" in one.inputs for one in world.containers)
-
 
 class TestRoutes:
-    def test_each_receiver_takes_its_severities_of_this_product_and_environment(self):
-        config = config_of()
-        (rest,) = routes_to(config, "monitoring")
-        (critical,) = routes_to(config, "alertes-critiques")
-        own = ['product="shop"', 'environment="production"']
-        assert rest["matchers"] == ['severity=~"warning|info"', *own]
-        assert critical["matchers"] == ['severity="critical"', *own]
-        assert rest["continue"] is critical["continue"] is True
-
-    def test_critical_alerts_have_a_pace_of_their_own(self):
-        config = config_of(alerts_of({"all": {"type": "discord", "webhook": "ops"}}))
-        critical, rest = routes_to(config, "all")
-        assert (critical["group_wait"], critical["group_interval"], critical["repeat_interval"]) == ("10s", "1m", "4h")
-        assert (rest["group_wait"], rest["group_interval"], rest["repeat_interval"]) == ("30s", "5m", "12h")
-
     def test_a_pace_can_be_as_short_as_a_second(self):
         short = {"wait": "1s", "interval": "2s", "repeat": "1h"}
         config = config_of(alerts_of({"all": {"type": "discord", "webhook": "ops"}}, critical=short))
         critical, _ = routes_to(config, "all")
         assert (critical["group_wait"], critical["group_interval"], critical["repeat_interval"]) == ("1s", "2s", "1h")
-
-    def test_a_synthetic_alert_comes_first_and_reaches_its_one_receiver_at_once(self):
-        config = config_of(alerts_of(heartbeat="pulse"))
-        first = config["route"]["routes"][:3]
-        assert [(route["receiver"], route["matchers"]) for route in first] == [
-            (name, [f'dockyard_test="{name}"']) for name in ("monitoring", "alertes-critiques", "heartbeat")
-        ]
-        for route in first:
-            assert "continue" not in route
-            assert "mute_time_intervals" not in route
-            assert (route["group_wait"], route["group_by"]) == ("0s", ["..."])
 
     def test_values_of_labels_are_quoted_whatever_stands_in_them(self):
         labels = {"team": 'a"b\\c', "notify": "ja, ü"}
@@ -173,11 +113,6 @@ class TestRoutes:
         assert "all" in str(config_of(alerts_of(receivers), "staging"))
         assert "all" not in str(config_of(alerts_of(receivers), "production"))
 
-    def test_development_tells_nobody_unless_a_receiver_says_so(self):
-        assert {one["name"] for one in config_of(environment="development")["receivers"]} == {"nobody"}
-        said = {"all": {"type": "discord", "webhook": "ops", "environments": ["development"]}}
-        assert routes_to(config_of(alerts_of(said), "development"), "all")
-
     @pytest.mark.parametrize("kind", ["pagerduty", "opsgenie", "sms"])
     def test_who_wakes_people_never_hears_of_development(self, kind):
         secret = {"pagerduty": "routing_key", "opsgenie": "api_key", "sms": "url"}[kind]
@@ -189,7 +124,6 @@ class TestRoutes:
             alerts_of({"heartbeat": {"type": "discord", "webhook": "ops"}})
 
     def test_settings_say_what_comes_in_one_message(self):
-        assert config_of()["route"]["group_by"] == ["product", "environment", "scope"]
         assert config_of(alerts_of(group_by=["alertname"]))["route"]["group_by"] == ["alertname"]
 
 
@@ -238,13 +172,6 @@ class TestTheWatchdog:
         assert "continue" not in route
         (receiver,) = [one for one in config["receivers"] if one["name"] == "heartbeat"]
         assert receiver["webhook_configs"] == [{"url_file": "/etc/alertmanager/secrets/pulse", "send_resolved": False}]
-
-    @pytest.mark.parametrize("alerts", [Alerts(), alerts_of()])
-    def test_without_one_nobody_hears_it(self, alerts):
-        config = config_of(alerts)
-        (route,) = routes_to(config, "nobody")
-        assert route["matchers"][0] == 'alertname="Watchdog"'
-        assert "heartbeat" not in {one["name"] for one in config["receivers"]}
 
     def test_development_calls_none(self, routing):
         world = routing(alerts_of(heartbeat="pulse"), {}, environment="development")

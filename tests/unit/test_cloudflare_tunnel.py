@@ -40,55 +40,13 @@ def run(make_context, settings, **options):
     return world
 
 
-@pytest.fixture
-def tunnel(make_context):
-    return run(make_context, Tunnel(**MADE))
-
-
-def test_the_host_name_leads_to_grafana_and_anything_else_to_404(tunnel):
-    assert tunnel["t-ingress"].inputs["config"]["ingresses"] == [
-        {"hostname": "monitoring.shop.example", "service": "http://grafana:3000"},
-        {"service": "http_status:404"},
-    ]
-
-
-def test_the_name_is_a_proxied_record_of_the_tunnel_made_after_its_rules(tunnel):
-    made = tunnel["t-dns-monitoring.shop.example"]
-    said = made.inputs
-    assert (said["name"], said["type"], said["proxied"]) == ("monitoring.shop.example", "CNAME", True)
-    assert said["content"] == "t-tunnel-id.cfargotunnel.com"
-    assert "t-ingress" in made.depends_on
-    assert made.delete_before_replace
-
-
-def test_the_tunnel_is_configured_at_cloudflare(tunnel):
-    assert tunnel["t-tunnel"].inputs["configSrc"] == "cloudflare"
-    assert tunnel["t-tunnel"].inputs["name"] == "shop-monitoring"
-    # The connector has to leave the old one before it can be deleted.
-    assert not tunnel["t-tunnel"].delete_before_replace
-
-
-def test_the_token_is_a_secret_file_and_stands_nowhere_else(tunnel):
+def test_the_token_is_a_secret_file_and_stands_nowhere_else(make_context):
+    tunnel = run(make_context, Tunnel(**MADE))
     writer = tunnel["t-token-writer"]
     assert writer.files == {"/dockyard/files/tunnel-token": "tunnel-token-value"}
     assert writer.secrets
     assert tunnel["t-cloudflared"].env == {"TUNNEL_TOKEN_FILE": "/run/secrets/tunnel-token"}
     assert "tunnel-token-value" not in str(tunnel["t-cloudflared"].inputs)
-
-
-def test_the_connector_publishes_nothing_and_all_is_under_the_component(tunnel):
-    assert "ports" not in tunnel["t-cloudflared"].inputs
-    assert {one.parent for one in tunnel.resources if one.name != "t"} == {"t"}
-
-
-def test_without_services_the_connector_cannot_reach_the_product(tunnel):
-    networks = [one["name"] for one in tunnel["t-cloudflared"].inputs["networksAdvanced"]]
-    assert networks == ["monitoring-net"]
-
-
-def test_without_access_nothing_of_it_is_made(tunnel):
-    assert not [one for one in tunnel.resources if "Access" in one.type]
-    assert tunnel.component.secrets == {}
 
 
 class TestServicesOfTheProduct:

@@ -28,18 +28,6 @@ def volume(make_context, **changes):
     return record(program, secrets={})
 
 
-def test_one_volume_and_one_writer_are_made_under_the_parent(make_context):
-    world = volume(make_context)
-    assert [one.name for one in world.resources] == ["parent", "conf", "conf-writer"]
-    assert world["conf"].parent == world["conf-writer"].parent == "parent"
-
-
-def test_the_volume_is_marked_as_made_again_at_will_and_never_protected(make_context):
-    made = volume(make_context)["conf"]
-    assert made.label("dockyard.volume") == "config"
-    assert (made.protect, made.retain_on_delete) == (False, False)
-
-
 def test_secret_files_stay_secret_and_plain_ones_stay_readable(make_context):
     made = volume(make_context)["conf-writer"]
     assert made.files == {f"{STAGE}/app.yml": "a: 1\n", f"{STAGE}/secrets/key": "hush"}
@@ -50,12 +38,6 @@ def test_secret_files_stay_secret_and_plain_ones_stay_readable(make_context):
 def test_no_content_is_in_the_command_the_variables_or_the_labels(make_context):
     made = volume(make_context)["conf-writer"].inputs
     assert "hush" not in str({key: value for key, value in made.items() if key != "uploads"})
-
-
-def test_the_writer_has_only_the_capabilities_to_give_files_away(make_context):
-    made = volume(make_context)["conf-writer"].inputs
-    assert made["capabilities"] == {"drops": ["ALL"], "adds": ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER"]}
-    assert made["user"] == "0:0"
 
 
 class TestScript:

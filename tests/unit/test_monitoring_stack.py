@@ -1,6 +1,5 @@
-"""Prometheus and Grafana."""
+"""Prometheus and Grafana where their settings are no shipped stack's."""
 
-import pulumi
 import pytest
 import yaml
 
@@ -13,22 +12,19 @@ from tests.support.recording import record
 
 @pytest.fixture
 def monitoring(make_context):
-    def build_stack(said=None, secrets=None, root_url="http://127.0.0.1:3001", logs=False):
+    def build_stack(said=None, secrets=None):
         def program():
-            MonitoringStack(
-                "m",
-                MonitoringStackConfig(
-                    Monitoring.model_validate(said or {}),
-                    make_context(),
-                    lambda name: name,
-                    targets=[ScrapeTarget("api", pulumi.Output.from_input("shop-api-1a2b3c4:8000"), own=True)],
-                    alertmanagers=["alertmanager:9093"],
-                    rules={"one.yml": "groups: []\n"},
-                    dashboards={"overview.json": "{}"},
-                    root_url=root_url,
-                    logs=logs,
-                ),
+            config = MonitoringStackConfig(
+                Monitoring.model_validate(said or {}),
+                make_context(),
+                lambda name: name,
+                targets=[],
+                alertmanagers=["alertmanager:9093"],
+                rules={},
+                dashboards={},
+                root_url="http://127.0.0.1:3001",
             )
+            MonitoringStack("m", config)
 
         return record(program, secrets=secrets)
 
@@ -37,12 +33,6 @@ def monitoring(make_context):
 
 def config_of(world) -> dict:
     return yaml.safe_load(world["m-prometheus-config-writer"].files["/dockyard/files/prometheus.yml"])
-
-
-def test_prometheus_keeps_thirty_days_and_scrapes_every_fifteen_seconds(monitoring):
-    world = monitoring()
-    assert "--storage.tsdb.retention.time=30d" in world["m-prometheus"].inputs["command"]
-    assert config_of(world)["global"]["scrape_interval"] == "15s"
 
 
 def test_interval_and_retention_are_settings(monitoring):
@@ -58,20 +48,6 @@ def test_rules_are_evaluated_as_often_as_services_are_scraped_unless_rule_interv
     assert (faster["evaluation_interval"], faster["scrape_interval"]) == ("2s", "15s")
 
 
-def test_its_data_is_on_a_data_volume(monitoring):
-    world = monitoring()
-    assert world["m-prometheus-data"].label("dockyard.volume") == "data"
-    assert world["m-prometheus"].delete_before_replace
-
-
-def test_every_target_is_scraped_and_alerts_go_to_alertmanager(monitoring):
-    config = config_of(monitoring())
-    jobs = {job["job_name"]: job["static_configs"][0]["targets"] for job in config["scrape_configs"]}
-    assert jobs == {"api": ["shop-api-1a2b3c4:8000"], "prometheus": ["localhost:9090"], "grafana": ["grafana:3000"]}
-    assert config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] == ["alertmanager:9093"]
-    assert config["rule_files"] == ["rules/*.yml"]
-
-
 def rendered(*targets: ScrapeTarget, **options) -> dict:
     found = []
     text = prometheus_config(targets, **{"alertmanagers": ["a:1"], "labels": {"product": "shop"}, **options})
@@ -79,20 +55,13 @@ def rendered(*targets: ScrapeTarget, **options) -> dict:
     return yaml.safe_load(found[0])
 
 
+def test_a_scrape_ends_before_the_next_begins():
+    assert rendered(interval=5)["global"]["scrape_timeout"] == "5s"
+
+
 def test_every_alertmanager_is_told():
     alerting = rendered(interval=15, alertmanagers=["a:1", "b:1"])["alerting"]
     assert alerting == {"alertmanagers": [{"static_configs": [{"targets": ["a:1", "b:1"]}]}]}
-
-
-def test_ten_thousand_alerts_at_once_fit_in_the_queue(monitoring):
-    assert "--alertmanager.notification-queue-capacity=20000" in monitoring()["m-prometheus"].inputs["command"]
-
-
-def test_every_series_and_every_alert_names_product_and_environment():
-    config = rendered(ScrapeTarget("api", "api:8000"), interval=5)
-    assert config["global"]["external_labels"] == {"product": "shop"}
-    assert config["scrape_configs"][0]["static_configs"][0]["labels"] == {"service": "api", "product": "shop"}
-    assert config["global"]["scrape_timeout"] == "5s"
 
 
 def test_replicas_are_instances_of_one_job_whose_names_outlive_a_release():
@@ -108,23 +77,6 @@ def test_replicas_are_instances_of_one_job_whose_names_outlive_a_release():
     }
 
 
-def test_infrastructure_can_be_scraped_less_often_than_the_services():
-    config = rendered(
-        ScrapeTarget("api", "a:1", own=True), ScrapeTarget("node", "n:1"), interval=15, infrastructure_interval=30
-    )
-    assert {job["job_name"]: job.get("scrape_interval") for job in config["scrape_configs"]} == {
-        "api": None,
-        "node": "30s",
-    }
-
-
-def test_rules_are_checked_with_promtool_before_they_are_loaded(monitoring):
-    writer = monitoring()["m-prometheus-config-writer"]
-    assert "/dockyard/files/rules/one.yml" in writer.files
-    (script,) = writer.inputs["command"]
-    assert script.index("promtool check config") < script.index("/-/reload")
-
-
 def test_grafanas_password_is_generated_unless_it_is_given(monitoring):
     def written(world):
         return world["m-grafana-provisioning-writer"].files["/dockyard/files/secrets/admin-password"]
@@ -133,26 +85,3 @@ def test_grafanas_password_is_generated_unless_it_is_given(monitoring):
     given = monitoring(secrets={"grafana-admin-password": "given"})
     assert written(given) == "given"
     assert "m-grafana-password" not in given
-
-
-def test_nothing_is_published(monitoring):
-    assert not any("ports" in one.inputs for one in monitoring().containers)
-
-
-def test_everything_is_under_the_component(monitoring):
-    world = monitoring()
-    assert {one.parent for one in world.resources if one.name != "m"} == {"m"}
-
-
-def test_what_a_target_tells_of_others_keeps_its_own_labels():
-    found = []
-
-    def program():
-        targets = [ScrapeTarget("node", "node:9100", tells_of_others=True), ScrapeTarget("redis", "redis:9121")]
-        prometheus_config(targets, alertmanagers=["a:1"], labels={}, interval=15).apply(found.append)
-
-    record(program)
-    jobs = {job["job_name"]: job for job in yaml.safe_load(found[0])["scrape_configs"]}
-    assert jobs["node"]["honor_labels"]
-    assert "honor_labels" not in jobs["redis"]
-    assert "tier" not in jobs["redis"]["static_configs"][0]["labels"]

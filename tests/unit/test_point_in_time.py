@@ -65,13 +65,6 @@ def conf(world) -> str:
     return next(text for path, text in world[WRITER].files.items() if path.endswith("/pgbackrest.conf"))
 
 
-def test_nothing_is_made_and_archived_without_point_in_time(app):
-    world = app(PRODUCT)
-    assert not [one.name for one in world.resources if "pgbackrest" in one.name or "socket" in one.name]
-    assert world["shop-app-postgres"].inputs["image"] == "image-of-postgres"
-    assert not any("archive" in word for word in world["shop-app-postgres"].inputs["command"])
-
-
 def test_postgres_archives_its_log_and_keeps_its_volume_and_folder(app):
     before, after = app(PRODUCT)["shop-app-postgres"], app()["shop-app-postgres"]
     said = after.inputs["command"]

@@ -40,13 +40,6 @@ def run(make_context):
 POSTGRES = "postgres: {database: shop, user: shop, shared_buffers: 128MB, limits: {memory: 512MB}}"
 
 
-def test_a_service_without_a_port_is_a_bot_that_nothing_leads_to(run):
-    world = run()
-    assert "app-it" in world
-    assert not [one for one in world.resources if one.type.endswith("EdgeProxy")]
-    assert world["app-it"].inputs["networksAdvanced"] == [{"name": "app-net"}]
-
-
 def test_replicas_are_containers_of_their_own_that_the_edge_leads_to_together(run):
     world = run(port=8000, replicas=3, metrics="/metrics")
     roles = [one.label("dockyard.service") for one in world.containers if one.name.startswith("app-it")]
@@ -58,33 +51,10 @@ def test_replicas_are_containers_of_their_own_that_the_edge_leads_to_together(ru
     assert [target.instance for target in world.targets] == ["it:8000", "it-2:8000", "it-3:8000"]
 
 
-def test_instances_have_no_name_of_their_own_on_the_network_so_that_only_the_edge_answers_to_it(run):
-    assert run(port=8000)["app-it"].inputs["networksAdvanced"] == [{"name": "app-net"}]
-
-
 def test_how_it_ends_and_starts_again_is_as_the_product_says(run):
     made = run(stop_signal="SIGQUIT", stop_grace="30s", restart="always")["app-it"].inputs
     assert (made["stopSignal"], made["stopTimeout"], made["destroyGraceSeconds"]) == ("SIGQUIT", 30, 30)
     assert made["restart"] == "always"
-
-
-def test_a_user_by_name_gets_its_files_from_its_own_image_that_knows_the_name(run):
-    world = run(user="nodejs:1001", secrets=["key"])
-    assert world["app-it"].inputs["user"] == "nodejs:1001"
-    assert world["app-it-secrets-writer"].inputs["image"] == "registry/it:1"
-    assert run(user="1001:1001", secrets=["key"])["app-it-secrets-writer"].inputs["image"] == "busybox"
-
-
-def test_a_program_that_reads_variables_gets_its_secrets_by_a_wrapper_and_inspect_shows_none(run):
-    world = run(secrets=["jwt-secret"], secrets_as_env=True, command=["node", "main.js"])
-    made = world["app-it"]
-    assert made.inputs["entrypoints"] == ["/bin/sh", "/run/secrets/with-secrets.sh"]
-    assert made.inputs["command"] == ["JWT_SECRET=/run/secrets/jwt-secret", "--", "node", "main.js"]
-    assert "JWT_SECRET_FILE" not in made.env
-    assert "generated" not in str(made.inputs)
-    files = world["app-it-secrets-writer"].files
-    assert files["/dockyard/files/jwt-secret"] == "generated-app-jwt-secret"
-    assert "exec" in files["/dockyard/files/with-secrets.sh"]
 
 
 def test_an_optional_secret_arrives_where_it_is_given_and_is_never_made_up(run):
@@ -115,25 +85,9 @@ def test_a_scheduled_job_runs_by_the_clock_in_its_own_image_and_never_twice_at_o
     assert made.inputs["healthcheck"]["tests"][-1] == "--health"
 
 
-def test_a_migration_is_run_after_a_dump_and_the_dump_waits_for_the_database(run):
-    world = run("jobs", needs=["postgres"], more=POSTGRES)
-    dump = world["app-postgres-dump-before-it"]
-    assert dump.env["BEFORE_IMAGE"] == "registry/it:1"
-    assert "pg_dump -Fc" in dump.inputs["command"][0]
-    assert "app-postgres" in dump.depends_on
-    assert "app-postgres-dump-before-it" in world["app-it"].depends_on
-    assert world["app-postgres-dumps"].label("dockyard.volume") == "data"
-
-
 def test_a_dump_that_fails_stops_the_migration(run):
     with pytest.raises(Exception, match="dump-before-it ended with exit code 1"):
         run("jobs", needs=["postgres"], more=POSTGRES, exit_codes={"app-postgres-dump-before-it": 1})
-
-
-def test_a_service_that_migrates_in_its_entry_point_is_dumped_before_too_where_it_says_so(run):
-    world = run(needs=["postgres"], dump_before=True, more=POSTGRES)
-    assert "app-postgres-dump-before-it" in world["app-it"].depends_on
-    assert "app-postgres-dump-before-it" not in run(needs=["postgres"], more=POSTGRES)
 
 
 @pytest.mark.parametrize("said", [{"dump_before": False}, {"schedule": "@daily", "command": ["x"]}])
@@ -156,10 +110,6 @@ def test_a_database_that_somebody_else_runs_is_neither_made_nor_dumped(run):
     assert world["app-it"].inputs["hosts"] == [{"host": "host.docker.internal", "ip": "host-gateway"}]
 
 
-def test_the_log_of_changes_is_kept_beside_the_data_for_as_long_as_the_product_says(run):
-    kept = POSTGRES.replace("user: shop,", "user: shop, wal_retention: 7d, settings: {work_mem: 8MB},")
-    command = " ".join(run(more=kept)["app-postgres"].inputs["command"])
-    assert "archive_mode=on" in command
-    assert "-mmin +10080 -exec rm -f {} +" in command
-    assert "work_mem=8MB" in command
-    assert "archive_mode" not in " ".join(run(more=POSTGRES)["app-postgres"].inputs["command"])
+def test_settings_of_the_product_file_reach_postgres(run):
+    more = POSTGRES.replace("user: shop,", "user: shop, settings: {work_mem: 8MB},")
+    assert "work_mem=8MB" in run(more=more)["app-postgres"].inputs["command"]
