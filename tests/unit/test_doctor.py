@@ -69,12 +69,7 @@ def test_an_engine_as_it_should_be_is_well(check):
         (engine_settings, {"IPv4Forwarding": False}, "failed", "forwarding"),
         (engine_settings, {"SecurityOptions": ["name=userns"]}, "warning", "user namespaces"),
         (engine_settings, {"SecurityOptions": ["name=rootless"]}, "warning", "rootless"),
-        (
-            engine_settings,
-            {"Warnings": ["WARNING: bridge-nf-call-iptables is disabled"]},
-            "note",
-            "bridge-nf-call-iptables",
-        ),
+        (engine_settings, {"Warnings": ["WARNING: bridge-nf-call-iptables is off"]}, "note", "bridge-nf-call-iptables"),
     ],
 )
 def test_a_wrong_setting_of_the_engine_is_found(check, changes, status, text):
@@ -92,16 +87,10 @@ def test_missing_swap_accounting_explains_the_eternal_update_of_previews():
 
 @pytest.mark.parametrize(
     ("free", "inodes", "status"),
-    [
-        (50 * GB, 90, "ok"),
-        (5 * GB, 90, "warning"),
-        (2 * GB, 90, "failed"),
-        (50 * GB, 5, "warning"),
-        (50 * GB, 1, "failed"),
-    ],
+    [(50, 90, "ok"), (5, 90, "warning"), (2, 90, "failed"), (50, 5, "warning"), (50, 1, "failed")],
 )
 def test_a_disk_runs_out_of_room_or_of_inodes(free, inodes, status):
-    assert status in by_status(machine.disk(machine.Space("/var/lib/docker", free, 100 * GB, inodes, 100)))
+    assert status in by_status(machine.disk(machine.Space("/var/lib/docker", free * GB, 100 * GB, inodes, 100)))
 
 
 def test_a_file_system_without_a_count_of_inodes_is_judged_by_its_room():

@@ -38,10 +38,7 @@ def network(**found):
         ({"Driver": "overlay"}, {"driver"}),
         ({"Internal": True}, {"internal"}),
         ({"Labels": {**LABELS, "mine": "1"}}, {"labels.mine"}),
-        (
-            {"Options": {"com.docker.network.bridge.enable_icc": "false"}},
-            {"options.com.docker.network.bridge.enable_icc"},
-        ),
+        ({"Options": {"enable_icc": "false"}}, {"options.enable_icc"}),
         ({"EnableIPv6": True}, {"ipv6"}),
         ({"Id": "other"}, {"network"}),
     ],

@@ -1,20 +1,16 @@
 """Samples sent on for the long term: what the settings take, and what Prometheus gets of it."""
 
-from pathlib import Path
-
 import pytest
 import yaml
 from pydantic import ValidationError
 
 from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
 from components.remote_write import remote_write_config
-from settings.loader import load, read_stack_file
 from settings.monitoring import Monitoring
 from settings.problems import SettingsError
 from settings.remote_write import RemoteWrite
 from tests.support.recording import record
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 MIMIR = {
     "name": "mimir",
     "url": "https://mimir.example/api/v1/push",
@@ -158,34 +154,18 @@ def test_two_receivers_need_two_names():
 
 
 @pytest.mark.parametrize("where", ["stack", "product"])
-def test_a_secret_that_is_not_given_is_told_with_the_command_that_sets_it(tmp_path, where):
-    receiver = yaml.safe_dump([MIMIR])
-    (tmp_path / "products").mkdir()
-    (tmp_path / "components").mkdir()
-    (tmp_path / "components/images.yaml").write_text((CHECKOUT / "components/images.yaml").read_text())
-    api = {"image": "registry.example/api:1", "port": 80, "health": {"http": "/"}, "limits": {"memory": "64MB"}}
-    product = {"name": "shop", "services": {"api": api}}
-    config = {"dockyard:product": "products/shop.yaml", "dockyard:environment": "development"}
-    monitoring = {"remote_write": yaml.safe_load(receiver)}
-    if where == "stack":
-        config["dockyard:monitoring"] = monitoring
-    else:
-        product["monitoring"] = monitoring
-    (tmp_path / "products/shop.yaml").write_text(yaml.safe_dump(product))
-    file = tmp_path / "Pulumi.dev.yaml"
-    file.write_text(yaml.safe_dump({"config": config}))
-
+def test_a_secret_that_is_not_given_is_told_with_the_command_that_sets_it(shop_settings, tmp_path, where):
+    said = {"monitoring": {"remote_write": [MIMIR]}}
     with pytest.raises(SettingsError) as caught:
-        load(read_stack_file(tmp_path, "dev"), "dev", checkout=tmp_path)
+        shop_settings(**{where: said})
     (problem,) = caught.value.problems
     assert "the secret that dockyard:monitoring.remote_write.0.basic_auth.password names" in str(problem)
     assert "pulumi config set --secret dockyard:mimir-password -s dev" in str(problem)
     if where == "stack":
-        assert "password: mimir-password" in file.read_text().splitlines()[problem.line - 1]
-
-    file.write_text(yaml.safe_dump({"config": {**config, "dockyard:mimir-password": {"secure": "v1:x"}}}))
-    settings = load(read_stack_file(tmp_path, "dev"), "dev", checkout=tmp_path)
-    assert settings.product.monitoring.remote_write[0].name == "mimir"
+        lines = (tmp_path / "Pulumi.dev.yaml").read_text().splitlines()
+        assert "password: mimir-password" in lines[problem.line - 1]
+    given = shop_settings(said, stack={"mimir-password": {"secure": "v1:x"}})
+    assert given.product.monitoring.remote_write[0].name == "mimir"
 
 
 def test_blocks_stay_as_thanos_wants_them_where_somebody_says_so(stack):
