@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 
-from ops.backups import command, inside, listing
+from ops.backups import command, listing
 from ops.backups.listing import merged
 from ops.backups.point_in_time import parse_moment
 from toolchain.progress import Progress, SetupError
@@ -93,17 +91,6 @@ def test_the_table_cuts_no_name(listed, capsys, monkeypatch):
     assert "volume, s3" in printed
 
 
-def test_a_file_is_packed_for_the_container_as_a_tar_archive(tmp_path):
-    file = tmp_path / "a.dump"
-    file.write_bytes(b"x" * 3_000_001)
-    archive = b"".join(inside._packed(file, "upload", 999))
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        (member,) = tar.getmembers()
-        assert (member.name, member.size, member.uid, member.mode) == ("upload", 3_000_001, 999, 0o400)
-        assert tar.extractfile(member).read() == file.read_bytes()
-    assert len(archive) % tarfile.BLOCKSIZE == 0
-
-
 class FakeStore:
     """The container of a store's backups; it records what is run in it, which ends with one exit code."""
 
@@ -134,16 +121,6 @@ def store(monkeypatch, listed):
 
 def restore(what: str | None, **options) -> int:
     return command.restore(WorkDir(), "shop", what, Progress(quiet=True), **options)
-
-
-@pytest.mark.parametrize(
-    ("options", "arguments"),
-    [({}, f"restore {'c' * 64} copy"), ({"place": "s3"}, f"--from s3 restore {'1' * 64} copy")],
-)
-def test_a_restore_runs_the_script_with_the_snapshot_of_its_place(store, options, arguments):
-    backups = store()
-    assert restore("latest", to="copy", **options) == 0
-    assert backups.commands == [f"/bin/sh /run/backup/restore-postgres.sh {arguments}"]
 
 
 @pytest.mark.parametrize("typed", ["", "copy", "yes"])

@@ -238,34 +238,6 @@ def test_lost_data_keep_repairs_away_that_would_start_what_stands_on_them():
     assert repair.guarded(gone, [below, store, declared()]) == gone
 
 
-def test_networks_are_joined_and_left_as_declared(docker, progress):
-    inspected = docker.add_container("web", identity=ID, networks=["strange", "app"])
-    inspected["NetworkSettings"]["Networks"]["app"]["Aliases"] = ["other", ID[:12]]
-    wanted = declared({"networksAdvanced": [{"name": "app", "aliases": ["web"]}, {"name": "monitoring"}]})
-    plan = repair.plan([finding(Repair.RECONNECT), finding(Repair.RECONNECT)])
-    repair.by_hand(plan, [wanted], docker, progress)
-    assert docker.changes == [
-        ("disconnect", ID, "strange"),
-        ("disconnect", ID, "app"),
-        ("connect", ID, "app", ["web"]),
-        ("connect", ID, "monitoring", None),
-    ]
-
-
-def test_a_repair_by_hand_unpauses_renames_and_removes(docker, progress):
-    docker.add_container("other", identity=ID, status="paused")
-    docker.add_container("intruder")
-    findings = [finding(Repair.UNPAUSE), finding(Repair.RENAME)]
-    repair.by_hand(repair.plan(findings), [declared()], docker, progress)
-    repair.by_hand(repair.plan([finding(Repair.RECREATE, real="intruder")]), [declared()], docker, progress)
-    assert docker.changes == [
-        ("unpause", ID),
-        ("rename", ID, declared().name),
-        ("stop", "intruder"),
-        ("remove container", "intruder"),
-    ]
-
-
 def test_a_container_that_is_gone_by_now_stops_no_repair(docker, progress, printed):
     plan = repair.plan([finding(Repair.UNPAUSE), finding(Repair.RECREATE, real="x")])
     repair.by_hand(plan, [declared()], docker, progress)
