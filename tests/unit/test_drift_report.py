@@ -62,8 +62,7 @@ def test_every_input_of_networks_and_volumes_is_compared(kind, fields, elsewhere
 
 def test_a_network_that_is_gone_differs_from_one_that_was_made_again():
     assert "another of its name" in network(Id="other")["network"].found
-    gone = next(others.network(only({"name": "x"}, kind=NETWORK, identity="net-id"), {}, {}))
-    assert gone.found == "gone"
+    assert next(others.network(only({"name": "x"}, kind=NETWORK, identity="net-id"), {}, {})).found == "gone"
 
 
 @pytest.mark.parametrize(("labels", "repair_"), [(LISTED_LABELS, Repair.UPDATE), (DATA, Repair.NOBODY)])
@@ -88,9 +87,11 @@ def test_a_stranger_is_known_by_our_networks_or_our_labels(docker):
     docker.add_container("twin", labels=LABELS, networks=["bridge"])
     docker.add_container("another-checkout", labels=LABELS, networks=["shop-app-2"])
     docker.add_container("nobodys", networks=["bridge"])
-    found = list(strangers.containers(docker.api.containers(all=True), {"known"}, {"net-id"}, LABELS))
-    assert [finding.resource for finding in found] == ["container intruder", "container twin"]
-    assert {finding.repair for finding in found} == {Repair.NOBODY}
+    found = strangers.containers(docker.api.containers(all=True), {"known"}, {"net-id"}, LABELS)
+    assert {finding.resource: finding.repair for finding in found} == {
+        "container intruder": Repair.NOBODY,
+        "container twin": Repair.NOBODY,
+    }
 
 
 def test_a_strange_network_has_our_labels_and_no_other_stack_on_it(docker):
@@ -143,10 +144,8 @@ def test_a_resource_that_is_gone_has_drifted():
 
 def test_a_change_of_the_program_is_pending_and_no_drift():
     state = [record({"content": "a"})]
-    assert judged(step("update", inputs={"content": "c"}), declared_=state) == (
-        [],
-        ["dnsrecord shop-record: would be updated (content)"],
-    )
+    updated = ([], ["dnsrecord shop-record: would be updated (content)"])
+    assert judged(step("update", inputs={"content": "c"}), declared_=state) == updated
     assert judged(step("create", urn=RECORD.replace("record", "new")), declared_=state)[1] != []
     assert judged(step("delete"), declared_=state)[1] == ["dnsrecord shop-record: would be removed"]
 
@@ -178,9 +177,8 @@ def test_a_component_cannot_drift():
 
 
 def test_a_failed_preview_gives_its_reason_and_no_state():
-    said = json.dumps(
-        {"steps": [{"secret": "hunter2"}], "diagnostics": [{"severity": "error", "message": "no such key\n"}]}
-    )
+    diagnostic = {"severity": "error", "message": "no such key\n"}
+    said = json.dumps({"steps": [{"secret": "hunter2"}], "diagnostics": [diagnostic]})
 
     def read(*_: str):
         raise subprocess.CalledProcessError(255, ["pulumi"], output=said, stderr="error: preview failed")
