@@ -1,34 +1,10 @@
 """Prometheus and Grafana where their settings are no shipped stack's."""
 
-import pytest
 import yaml
 
 from components.context import ScrapeTarget
-from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
 from components.prometheus_config import prometheus_config
-from settings.monitoring import Monitoring
 from tests.support.recording import record
-
-
-@pytest.fixture
-def monitoring(make_context):
-    def build_stack(said=None, secrets=None):
-        def program():
-            config = MonitoringStackConfig(
-                Monitoring.model_validate(said or {}),
-                make_context(),
-                lambda name: name,
-                targets=[],
-                alertmanagers=["alertmanager:9093"],
-                rules={},
-                dashboards={},
-                root_url="http://127.0.0.1:3001",
-            )
-            MonitoringStack("m", config)
-
-        return record(program, secrets=secrets)
-
-    return build_stack
 
 
 def config_of(world) -> dict:
@@ -36,15 +12,26 @@ def config_of(world) -> dict:
 
 
 def test_interval_and_retention_are_settings(monitoring):
-    world = monitoring({"prometheus": {"retention": "12h", "scrape_interval": "30s"}})
+    world = monitoring(prometheus={"retention": "12h", "scrape_interval": "30s"})
     assert "--storage.tsdb.retention.time=12h" in world["m-prometheus"].inputs["command"]
     assert config_of(world)["global"]["scrape_interval"] == "30s"
 
 
+def test_the_samples_take_no_more_disk_than_the_settings_say(monitoring):
+    command = monitoring(prometheus={"retention_size": "1536MB"})["m-prometheus"].inputs["command"]
+    assert "--storage.tsdb.retention.size=1536MB" in command
+
+
+def test_blocks_stay_as_thanos_wants_them_where_somebody_says_so(monitoring):
+    flags = {"--storage.tsdb.min-block-duration=2h", "--storage.tsdb.max-block-duration=2h"}
+    assert not flags & {*monitoring()["m-prometheus"].inputs["command"]}
+    assert flags <= {*monitoring(prometheus={"compaction": False})["m-prometheus"].inputs["command"]}
+
+
 def test_rules_are_evaluated_as_often_as_services_are_scraped_unless_rule_interval_is_set(monitoring):
-    every_minute = config_of(monitoring({"prometheus": {"scrape_interval": "1m"}}))["global"]
+    every_minute = config_of(monitoring(prometheus={"scrape_interval": "1m"}))["global"]
     assert every_minute["evaluation_interval"] == "1m"
-    faster = config_of(monitoring({"prometheus": {"rule_interval": "2s"}}))["global"]
+    faster = config_of(monitoring(prometheus={"rule_interval": "2s"}))["global"]
     assert (faster["evaluation_interval"], faster["scrape_interval"]) == ("2s", "15s")
 
 
@@ -65,16 +52,11 @@ def test_every_alertmanager_is_told():
 
 
 def test_replicas_are_instances_of_one_job_whose_names_outlive_a_release():
-    config = rendered(
-        ScrapeTarget("api", "shop-api-1a2b3c4:80", instance="api:80"),
-        ScrapeTarget("api", "shop-api-2-5d6e7f8:80", instance="api-2:80"),
-        interval=15,
-    )
-    (job,) = config["scrape_configs"]
-    assert {group["labels"]["instance"]: group["targets"] for group in job["static_configs"]} == {
-        "api:80": ["shop-api-1a2b3c4:80"],
-        "api-2:80": ["shop-api-2-5d6e7f8:80"],
-    }
+    addresses = {"api:80": "shop-api-1a2b3c4:80", "api-2:80": "shop-api-2-5d6e7f8:80"}
+    targets = [ScrapeTarget("api", address, instance=instance) for instance, address in addresses.items()]
+    (job,) = rendered(*targets, interval=15)["scrape_configs"]
+    scraped = {group["labels"]["instance"]: group["targets"] for group in job["static_configs"]}
+    assert scraped == {instance: [address] for instance, address in addresses.items()}
 
 
 def test_grafanas_password_is_generated_unless_it_is_given(monitoring):

@@ -4,12 +4,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
 from components.remote_write import remote_write_config
 from settings.monitoring import Monitoring
 from settings.problems import SettingsError
 from settings.remote_write import RemoteWrite
-from tests.support.recording import record
 
 MIMIR = {
     "name": "mimir",
@@ -25,35 +23,12 @@ def section(**said) -> dict:
     return found
 
 
-@pytest.fixture
-def stack(make_context):
-    def build_stack(*receivers, secrets=None, **said):
-        def program():
-            MonitoringStack(
-                "m",
-                MonitoringStackConfig(
-                    Monitoring.model_validate({"remote_write": list(receivers), **said}),
-                    make_context(),
-                    lambda name: name,
-                    targets=[],
-                    alertmanagers=["alertmanager:9093"],
-                    rules={},
-                    dashboards={},
-                    root_url="http://127.0.0.1:3000",
-                ),
-            )
-
-        return record(program, secrets=secrets)
-
-    return build_stack
-
-
 def config_of(world) -> dict:
     return yaml.safe_load(world["m-prometheus-config-writer"].files["/dockyard/files/prometheus.yml"])
 
 
-def test_a_password_is_a_file_that_prometheus_alone_reads_and_stands_nowhere_else(stack):
-    world = stack(MIMIR, secrets={"mimir-password": "open-sesame"})
+def test_a_password_is_a_file_that_prometheus_alone_reads_and_stands_nowhere_else(monitoring):
+    world = monitoring({"mimir-password": "open-sesame"}, remote_write=[MIMIR])
     writer = world["m-prometheus-config-writer"]
     assert writer.files["/dockyard/files/secrets/mimir-password"] == "open-sesame"
     (place,) = [n for n, upload in enumerate(writer.inputs["uploads"]) if upload["content"] == "open-sesame"]
@@ -66,45 +41,34 @@ def test_a_password_is_a_file_that_prometheus_alone_reads_and_stands_nowhere_els
     assert receiver["basic_auth"] == {"username": "12345", "password_file": "secrets/mimir-password"}
 
 
-def test_a_token_is_a_file_too(stack):
-    world = stack(
-        {"name": "cloud", "url": "https://cloud.example/push", "bearer_token": "cloud-token"},
-        secrets={"cloud-token": "glc_abc"},
-    )
+def test_a_token_is_a_file_too(monitoring):
+    cloud = {"name": "cloud", "url": "https://cloud.example/push", "bearer_token": "cloud-token"}
+    world = monitoring({"cloud-token": "glc_abc"}, remote_write=[cloud])
     (receiver,) = config_of(world)["remote_write"]
     assert receiver["authorization"] == {"type": "Bearer", "credentials_file": "secrets/cloud-token"}
     assert "basic_auth" not in receiver
     assert world["m-prometheus-config-writer"].files["/dockyard/files/secrets/cloud-token"] == "glc_abc"
 
 
-def test_two_receivers_may_share_a_secret(stack):
-    world = stack(MIMIR, {**MIMIR, "name": "second"}, secrets={"mimir-password": "x"})
+def test_two_receivers_may_share_a_secret(monitoring):
+    world = monitoring({"mimir-password": "x"}, remote_write=[MIMIR, {**MIMIR, "name": "second"}])
     assert [one["name"] for one in config_of(world)["remote_write"]] == ["mimir", "second"]
 
 
-def test_the_queue_has_prometheus_own_defaults_but_for_four_that_spare_memory_receiver_and_samples():
-    assert section()["queue_config"] == {
-        "capacity": 10000,
-        "max_samples_per_send": 2000,
-        "batch_send_deadline": "5s",
-        "max_shards": 10,
-        "min_backoff": "1s",
-        "max_backoff": "30s",
-        "retry_on_http_429": True,
-    }
+DEFAULTS = {
+    # Prometheus' own but for four that spare memory, receiver and samples.
+    **{"capacity": 10000, "max_samples_per_send": 2000, "batch_send_deadline": "5s", "max_shards": 10},
+    **{"min_backoff": "1s", "max_backoff": "30s", "retry_on_http_429": True},
+}
+OWN = {
+    **{"capacity": 500, "max_samples_per_send": 100, "batch_send_deadline": "1s", "max_shards": 2},
+    **{"min_backoff": "2s", "max_backoff": "1m", "retry_on_http_429": False},
+}
 
 
-def test_every_figure_of_the_queue_is_a_setting():
-    said = {
-        "capacity": 500,
-        "max_samples_per_send": 100,
-        "batch_send_deadline": "1s",
-        "max_shards": 2,
-        "min_backoff": "2s",
-        "max_backoff": "1m",
-        "retry_on_http_429": False,
-    }
-    assert section(queue=said)["queue_config"] == said
+@pytest.mark.parametrize(("said", "rendered"), [({}, DEFAULTS), (OWN, OWN)], ids=["defaults", "own"])
+def test_every_figure_of_the_queue_is_a_setting(said, rendered):
+    assert section(queue=said)["queue_config"] == rendered
 
 
 def test_what_is_not_said_is_left_to_prometheus():
@@ -166,14 +130,3 @@ def test_a_secret_that_is_not_given_is_told_with_the_command_that_sets_it(shop_s
         assert "password: mimir-password" in lines[problem.line - 1]
     given = shop_settings(said, stack={"mimir-password": {"secure": "v1:x"}})
     assert given.product.monitoring.remote_write[0].name == "mimir"
-
-
-def test_blocks_stay_as_thanos_wants_them_where_somebody_says_so(stack):
-    flags = {"--storage.tsdb.min-block-duration=2h", "--storage.tsdb.max-block-duration=2h"}
-    assert not flags & {*stack()["m-prometheus"].inputs["command"]}
-    assert flags <= {*stack(prometheus={"compaction": False})["m-prometheus"].inputs["command"]}
-
-
-def test_the_samples_take_no_more_disk_than_the_settings_say(stack):
-    own = stack(prometheus={"retention_size": "1536MB"})["m-prometheus"].inputs["command"]
-    assert "--storage.tsdb.retention.size=1536MB" in own

@@ -13,6 +13,7 @@ from settings.problems import SettingsError
 from tests.unit.checkouts import make
 
 ALL = {"type": "discord", "webhook": "ops"}
+SLACK = {"type": "slack", "webhook": "ops"}
 MAIL = {"type": "email", "to": ["oncall@shop.net"], "from": "alerts@shop.net", "smarthost": "mail.shop.net:587"}
 KEY = "b7ddd4e4a7ea3e7b5f5c8a9d0e1f2a3b"
 
@@ -70,28 +71,18 @@ class TestSettings:
 
 @pytest.fixture
 def checkout(tmp_path):
-    return make(
-        tmp_path,
-        "name: shop\nservices: {api: {image: demo, port: 80, health: {http: /}, limits: {memory: 64MB}}}\n",
-    )
+    service = "{image: demo, port: 80, health: {http: /}, limits: {memory: 64MB}}"
+    return make(tmp_path, f"name: shop\nservices: {{api: {service}}}\n")
 
 
 def read(checkout, environment, receivers, *, preview=False, known=True, **more):
-    lines = [
-        "config:",
-        "  dockyard:product: products/shop.yaml",
-        f"  dockyard:environment: {environment}",
-        f"  dockyard:alerts: {{receivers: {receivers}}}",
-        "  dockyard:ops: {secure: v1:abc}",
-    ]
-    (checkout / "Pulumi.live.yaml").write_text("\n".join(lines))
-    said = {"product": "products/shop.yaml", "environment": environment, "alerts": {"receivers": receivers}, **more}
-    return load(
-        Configuration(said, frozenset({"ops"} if receivers and known else ())),
-        "live",
-        checkout=checkout,
-        preview=preview,
+    (checkout / "Pulumi.live.yaml").write_text(
+        f"config:\n  dockyard:product: products/shop.yaml\n  dockyard:environment: {environment}\n"
+        f"  dockyard:alerts: {{receivers: {receivers}}}\n  dockyard:ops: {{secure: v1:abc}}\n"
     )
+    said = {"product": "products/shop.yaml", "environment": environment, "alerts": {"receivers": receivers}, **more}
+    configuration = Configuration(said, frozenset({"ops"} if receivers and known else ()))
+    return load(configuration, "live", checkout=checkout, preview=preview)
 
 
 class TestUp:
@@ -161,11 +152,7 @@ class TestSecrets:
             (ALL, "PLACEHOLDER", "a placeholder"),
             (ALL, "https://discord.com/api/webhooks/PLACEHOLDER", "a placeholder"),
             (ALL, "https://discord.com/api/webhooks/xxx/yyy", "a placeholder"),
-            (
-                {"type": "slack", "webhook": "ops"},
-                f"https://hooks.slack.com/services/T00/B00/{'X' * 24}",
-                "a placeholder",
-            ),
+            (SLACK, f"https://hooks.slack.com/services/T00/B00/{'X' * 24}", "a placeholder"),
             (ALL, "https://example.com/webhook", "a placeholder"),
             (ALL, "discord.com/api/webhooks/1/s3cret", "no address"),
             (ALL, "https://", "no address"),
@@ -195,7 +182,7 @@ class TestSecrets:
             (ALL, "https://discord.com/api/webhooks/1234/AbC-xxX_xxx0"),
             (ALL, "https://discord.com/api/webhooks/1234/AbC\n"),
             (ALL, "http://10.0.0.7:8080/hook?token=1"),
-            ({"type": "slack", "webhook": "ops"}, "https://hooks.slack.com/services/T02AB/B03CD/eXXf"),
+            (SLACK, "https://hooks.slack.com/services/T02AB/B03CD/eXXf"),
             ({"type": "pagerduty", "routing_key": "ops"}, KEY),
             ({"type": "pagerduty", "routing_key": "ops"}, "R01ABCDEFGHIJKLMNOPQRSTUVWXYZ2345"[:32]),
             ({"type": "opsgenie", "api_key": "ops"}, "f5b7ddd4-e4a7-4ea3-8b5f-5c8a9d0e1f2a"),
