@@ -20,9 +20,7 @@ URLS = {
 }
 TENANT = {name: URLS[name] for name in ("auth_url", "token_url")}
 GOOGLE = {
-    "provider": "google",
-    "client_id": "shop.apps",
-    "client_secret": "google-secret",
+    **{"provider": "google", "client_id": "shop.apps", "client_secret": "google-secret"},
     "allowed_domains": ["shop.example"],
 }
 CLIENT_SECRET = "/dockyard/files/secrets/oauth-client-secret"
@@ -90,26 +88,18 @@ class TestOAuth:
         assert not {"GF_AUTH_GOOGLE_ALLOWED_GROUPS", "GF_AUTH_GOOGLE_SCOPES", "GF_AUTH_GOOGLE_AUTH_URL"} & env.keys()
 
     def test_a_provider_of_ones_own_is_told_by_its_addresses(self, grafana):
-        said = oauth(
-            "generic",
-            **URLS,
-            allowed_groups=["site reliability"],
-            groups_attribute_path="groups",
-            role_attribute_path="contains(groups, 'ops') && 'Editor'",
-            auto_login=True,
-            allow_sign_up=False,
-            name="Shop",
-        )
+        groups = {"allowed_groups": ["site reliability"], "groups_attribute_path": "groups"}
+        role = "contains(groups, 'ops') && 'Editor'"
+        log_in = {"auto_login": True, "allow_sign_up": False, "name": "Shop"}
+        said = oauth("generic", **URLS, **groups, **log_in, role_attribute_path=role)
         env = grafana({"oauth": said}, secrets={"its-secret": "x"})["g"].env
         told = {name.removeprefix("GF_AUTH_GENERIC_OAUTH_"): value for name, value in env.items()}
         assert (told["AUTH_URL"], told["TOKEN_URL"], told["API_URL"]) == tuple(URLS.values())
         assert json.loads(told["ALLOWED_GROUPS"]) == ["site reliability"]
-        assert told["ROLE_ATTRIBUTE_PATH"] == "contains(groups, 'ops') && 'Editor'"
+        assert told["ROLE_ATTRIBUTE_PATH"] == role
         assert json.loads(told["SCOPES"]) == ["openid", "profile", "email"]
-        assert (told["AUTO_LOGIN"], told["ALLOW_SIGN_UP"], told["USE_PKCE"], told["NAME"]) == (
-            *("true", "false", "true"),
-            "Shop",
-        )
+        switches = (told["AUTO_LOGIN"], told["ALLOW_SIGN_UP"], told["USE_PKCE"])
+        assert (*switches, told["NAME"]) == ("true", "false", "true", "Shop")
 
     def test_roles_that_an_administrator_gives_stay_unless_the_provider_gives_them(self, grafana):
         def synced(said):

@@ -171,17 +171,7 @@ def test_what_a_policy_pack_is_not_told_of_retention_is_no_violation():
 
 @pytest.mark.parametrize(
     "host",
-    [
-        "prometheus",
-        "shop-prometheus",
-        "alertmanager",
-        "alertmanager-2",
-        "loki",
-        "victorialogs",
-        "vmalert",
-        "cadvisor",
-        "node-exporter",
-    ],
+    ["prometheus", "shop-prometheus", "alertmanager-2", "loki", "victorialogs", "vmalert", "cadvisor", "node-exporter"],
 )
 def test_a_tunnel_leads_to_no_tool_unless_access_stands_before_it(host):
     rule = {"hostname": "m.shop.example", "service": f"http://{host}:9090"}

@@ -181,17 +181,17 @@ class TestTimes:
         running.live_through()
         assert running.runs == [at(text) for text in expected]
 
-    def test_times_are_utc_whatever_the_image_takes_for_local_time(self, scheduler):
-        running = scheduler("0 3 * * *", NOTE_THE_TIME, each(HOUR, "2026-03-01 00:00", "2026-03-01 05:00"))
+    @pytest.mark.parametrize(
+        ("schedule", "env", "expected"),
+        [("0 3 * * *", {}, "03:00"), ("0 5 * * *", {"TZ": "EAT-3"}, "02:00")],
+        ids=["UTC whatever the image takes for local time", "the zone that TZ names"],
+    )
+    def test_times_are_of_one_zone(self, scheduler, schedule, env, expected):
+        running = scheduler(schedule, NOTE_THE_TIME, each(HOUR, "2026-03-01 00:00", "2026-03-01 05:00"), **env)
         running.live_through()
-        assert running.runs == [at("2026-03-01 03:00")]
-        assert running.log[0] == 'level=info source=schedule event=wait schedule="0 3 * * *" zone=UTC'
-
-    def test_times_are_those_of_the_zone_that_tz_names(self, scheduler):
-        moments = each(HOUR, "2026-03-01 00:00", "2026-03-01 05:00")
-        running = scheduler("0 5 * * *", NOTE_THE_TIME, moments, TZ="EAT-3")
-        running.live_through()
-        assert running.runs == [at("2026-03-01 02:00")]
+        assert running.runs == [at(f"2026-03-01 {expected}")]
+        zone = env.get("TZ", "UTC")
+        assert running.log[0] == f'level=info source=schedule event=wait schedule="{schedule}" zone={zone}'
 
     def test_the_minute_of_the_start_is_over_already(self, scheduler):
         running = scheduler("* * * * *", NOTE_THE_TIME, [at("2026-03-01 03:00:10"), at("2026-03-01 03:01:00")])

@@ -49,8 +49,11 @@ def lock(work, **holder):
     return file
 
 
-def test_the_lock_of_a_killed_process_is_released(work, progress):
-    left = lock(work, pid=GONE)
+@pytest.mark.parametrize(
+    "holder", [{"pid": GONE}, {"timestamp": (datetime.now(UTC) - timedelta(days=3000)).isoformat()}]
+)
+def test_the_lock_of_a_killed_process_or_of_before_the_machine_started_is_released(work, progress, holder):
+    left = lock(work, **holder)
     settle_locks(work, "dev", progress)
     assert not left.exists()
 
@@ -64,12 +67,6 @@ def test_the_locks_of_another_stack_are_left_alone(work, progress):
     left = lock(work, pid=GONE)
     settle_locks(work, "de", progress)
     assert left.exists()
-
-
-def test_a_lock_from_before_the_machine_started_is_released(work, progress):
-    left = lock(work, timestamp=(datetime.now(UTC) - timedelta(days=3000)).isoformat())
-    settle_locks(work, "dev", progress)
-    assert not left.exists()
 
 
 def test_a_lock_of_another_machine_is_reported_and_not_waited_for(work, progress):

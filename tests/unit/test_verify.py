@@ -149,12 +149,11 @@ def monitored(engine):
             samples = answer(QUERIES[command[-1].partition("query=")[2]])
             return (1, b"", b"wget: refused") if samples is None else (0, of_prometheus(*samples).encode(), b"")
 
-        engine.add_container("prometheus", health=health.get("prometheus_health", "healthy"), run=ask)
-        engine.add_container(
-            "alertmanager",
-            health=health.get("alertmanager_health", "healthy"),
-            run=lambda _: (0, alerts.encode(), b"a warning\n"),
-        )
+        def tell(_: list[str]) -> tuple[int, bytes, bytes]:
+            return 0, alerts.encode(), b"a warning\n"
+
+        for tool, run in (("prometheus", ask), ("alertmanager", tell)):
+            engine.add_container(tool, health=health.get(f"{tool}_health", "healthy"), run=run)
 
     return put
 
@@ -190,12 +189,8 @@ def test_every_problem_is_reported_and_fails_the_verb(engine, monitored, verifie
     engine.add_container("backend", health="unhealthy")
     code, text = verified()
     assert code == 1
-    for problem in (
-        "✗ backend is unhealthy",
-        "✗ target backend backend:3333 does not answer",
-        "✗ critical alert X (instance=a:1)",
-        "prod is not well: 3 problems",
-    ):
+    problems = ("✗ backend is unhealthy", "✗ target backend backend:3333 does not answer")
+    for problem in (*problems, "✗ critical alert X (instance=a:1)", "prod is not well: 3 problems"):
         assert problem in text
 
 
