@@ -119,23 +119,20 @@ class TestQuietHours:
         receivers = {"all": {"type": "discord", "webhook": "ops", "quiet": quiet}}
         return config_of(alerts_of(receivers, **said))
 
-    def test_over_midnight_they_are_two_in_the_stacks_time_zone(self):
-        config = self.intervals({"hours": "22:00-07:00"}, timezone="Europe/Paris")
-        times = [{"start_time": "22:00", "end_time": "24:00"}, {"start_time": "00:00", "end_time": "07:00"}]
-        assert config["time_intervals"] == [
-            {"name": "quiet-all", "time_intervals": [{"times": times, "location": "Europe/Paris"}]}
-        ]
-
-    def test_up_to_midnight_they_are_one(self):
-        (found,) = self.intervals({"hours": "22:00-00:00"})["time_intervals"]
-        assert found["time_intervals"] == [{"times": [{"start_time": "22:00", "end_time": "24:00"}], "location": "UTC"}]
-
-    def test_quiet_days_are_quiet_beside_quiet_hours(self):
-        (found,) = self.intervals({"hours": "20:00-21:00", "days": ["saturday", "sunday"]})["time_intervals"]
-        assert found["time_intervals"] == [
-            {"times": [{"start_time": "20:00", "end_time": "21:00"}], "location": "UTC"},
-            {"weekdays": ["saturday", "sunday"], "location": "UTC"},
-        ]
+    @pytest.mark.parametrize(
+        ("quiet", "times", "days"),
+        [
+            ({"hours": "22:00-07:00"}, [("22:00", "24:00"), ("00:00", "07:00")], []),
+            ({"hours": "22:00-00:00"}, [("22:00", "24:00")], []),
+            ({"hours": "20:00-21:00", "days": ["saturday", "sunday"]}, [("20:00", "21:00")], ["saturday", "sunday"]),
+        ],
+        ids=["over midnight", "up to midnight", "with quiet days"],
+    )
+    def test_they_are_intervals_in_the_stacks_time_zone(self, quiet, times, days):
+        (found,) = self.intervals(quiet, timezone="Europe/Paris")["time_intervals"]
+        at_times = {"times": [{"start_time": start, "end_time": end} for start, end in times]}
+        parts = [at_times, {"weekdays": days}] if days else [at_times]
+        assert found["time_intervals"] == [{**part, "location": "Europe/Paris"} for part in parts]
 
     def test_they_are_refused_where_they_would_hold_nothing_back(self):
         with pytest.raises(ValueError, match="critical alerts are never held back"):

@@ -54,13 +54,10 @@ def test_nothing_changes_where_nothing_is_said():
     assert changed(FILE, {"Other": change(threshold=1)}) == FILE
 
 
-def test_a_threshold_is_replaced_in_the_expression_and_in_the_description():
+def test_a_threshold_a_time_and_a_severity_are_replaced_or_added():
     alert = loaded(changed(FILE, {"DiskLow": change(threshold=0.1)}))["DiskLow"]
     assert alert["expr"] == 'free{x!="1"} / size < 0.1'
     assert alert["annotations"]["description"].endswith("(limit: {{ 0.1 | humanizePercentage }}).")
-
-
-def test_a_time_is_replaced_or_added_and_a_severity_too():
     made = loaded(changed(FILE, {"DiskLow": change(**{"for": "1h"}), "StoreDown": change(**{"for": "90s"})}))
     assert [made[name]["for"] for name in ("DiskLow", "StoreDown")] == ["1h", "90s"]
     assert loaded(changed(FILE, {"DiskLow": change(severity="info")}))["DiskLow"]["labels"]["severity"] == "info"
@@ -140,15 +137,11 @@ def test_rule_interval_replaces_the_interval_of_every_group_and_nothing_else(sho
     assert faster == [{**group, "interval": "2s"} if "interval" in group else group for group in own]
 
 
-def test_a_changed_threshold_is_shown_on_the_dashboards(shop_settings):
-    settings = shop_settings(product={"monitoring": {"thresholds": {"DiskSpaceLow": {"threshold": 0.25}}}})
-    assert shown(settings).limit("DiskSpaceLow") == 0.25
-
-
-def test_the_line_of_an_alert_that_is_switched_off_is_drawn_all_the_same(shop_settings):
-    settings = shop_settings(product={"monitoring": {"thresholds": {"HighErrorRate": {"enabled": False}}}})
+def test_the_dashboards_draw_a_changed_threshold_and_that_of_an_alert_that_is_switched_off(shop_settings):
+    thresholds = {"DiskSpaceLow": {"threshold": 0.25}, "HighErrorRate": {"enabled": False}}
+    settings = shop_settings(product={"monitoring": {"thresholds": thresholds}})
     assert "HighErrorRate" not in alert_names(rules(settings, "http://grafana")["http.yml"])
-    assert shown(settings).limit("HighErrorRate") == 0.05
+    assert [shown(settings).limit(name) for name in thresholds] == [0.25, 0.05]
 
 
 def test_runbooks_can_be_read_elsewhere(shop_settings):

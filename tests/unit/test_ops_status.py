@@ -126,8 +126,6 @@ class TestChoice:
     def test_an_unknown_service_is_answered_with_the_known_ones(self, found):
         with pytest.raises(SetupError, match=r"runs no service nope. it runs: backend, backend-2, .*worker"):
             of_service(found, "nope", [], "dev")
-
-    def test_a_stack_that_is_down_has_no_service(self):
         with pytest.raises(SetupError, match=r"nothing of the stack dev runs.*dockyard up dev"):
             of_service([], None, [], "dev")
 
@@ -191,12 +189,9 @@ def test_generated_secrets_are_found_by_the_end_of_their_resources_names():
     assert made.generated(["postgres-password", "app-key"]) == {"postgres-password": "secret"}
 
 
-def test_a_volume_that_waits_for_its_deletion_is_kept_once():
-    made = state(states.data_volume("data"), states.data_volume("data", delete=True))
-    assert made.kept_with_data() == ["urn:data"]
-
-
-def test_containers_that_wait_for_their_deletion_are_replaced():
+def test_what_waits_for_its_deletion_is_kept_once_or_replaced():
+    volumes = state(states.data_volume("data"), states.data_volume("data", delete=True))
+    assert volumes.kept_with_data() == ["urn:data"]
     assert state(container("backend", delete=True), container("backend")).replaced() == {"backend-old"}
 
 

@@ -192,14 +192,10 @@ def test_the_engine_and_the_file_give_the_same_settings(checkout):
 
 
 class TestImages:
-    def test_the_official_reference_is_run_where_the_machine_says_nothing(self, checkout):
+    def test_an_image_is_the_machines_or_the_mirrors_or_the_official_one(self, checkout):
         assert read(checkout).image("prometheus").startswith("docker.io/prom/prometheus:v")
-
-    def test_a_mirror_serves_the_same_path(self, checkout):
         (checkout / "Pulumi.dev.yaml").write_text(STACK + "  dockyard:docker: {mirror: 'mirror.example:5000'}\n")
         assert read(checkout).image("prometheus").startswith("mirror.example:5000/prom/prometheus:v")
-
-    def test_what_the_machine_recorded_wins(self, checkout):
         write_machine(checkout / ".dockyard/machine.yaml", Machine(images={"prometheus": "127.0.0.1:5/p:1"}))
         assert read(checkout).image("prometheus") == "127.0.0.1:5/p:1"
 

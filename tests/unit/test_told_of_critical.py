@@ -61,11 +61,9 @@ class TestSettings:
         assert one[0] == f"alerts.receivers.on-call.{path}"
         assert one[1].startswith(found)
 
-    def test_what_is_not_for_critical_alerts_is_left_alone(self):
+    def test_what_is_not_for_critical_alerts_and_development_are_left_alone(self):
         chat = {"type": "ntfy", "topic": "placeholder", "severities": ["warning"]}
         assert found_in({"all": ALL, "chat": chat}) == []
-
-    def test_development_may_be_silent(self):
         assert found_in({}, "development") == []
 
 
@@ -102,10 +100,11 @@ class TestUp:
         with pytest.raises(SettingsError, match=r"alerts\.receivers"):
             read(checkout, "production", {}, preview=True)
 
-    def test_staging_is_warned_of(self, checkout):
+    def test_staging_is_warned_of_and_development_is_not(self, checkout):
         settings = read(checkout, "staging", {})
         assert settings.missing_secrets == ()
         assert [problem.path for problem in settings.warnings] == ["config.dockyard:alerts.receivers"]
+        assert read(checkout, "development", {}).warnings == ()
 
     def test_a_stack_file_may_say_only_what_is_other_than_in_the_product_file(self, checkout):
         product = checkout / "products/shop.yaml"
@@ -126,9 +125,6 @@ class TestUp:
         (problem,) = caught.value.problems
         assert problem.path == "config.dockyard:alerts.receivers.disks.alerts[0]"
         assert problem.expected.startswith("the name of an alert in rules/: DiskSpaceLow")
-
-    def test_development_is_not(self, checkout):
-        assert read(checkout, "development", {}).warnings == ()
 
 
 class TestSecrets:
