@@ -20,7 +20,7 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 
 SYMPTOMS = {
     "Tumulte, Docker and delivery": [
-        *("Container fails to start", "Migrations fail on startup", "Health checks failing", "Monitoring stack issues"),
+        *("Container fails to start", "Migrations fail on startup", "Health checks failing", "Monitoring stack issues")
     ],
     "Tumulte, monitoring": [
         "Prometheus ne scrape pas mes métriques",

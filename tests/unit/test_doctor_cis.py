@@ -232,8 +232,7 @@ def test_a_waiver_lets_its_services_off_and_tells_its_reason():
 
 
 @pytest.mark.parametrize(
-    "given",
-    [waiver("5.29", "postgres"), waiver("5.28", "api"), waiver("5.29", "api", environments=["development"])],
+    "given", [waiver("5.29", "postgres"), waiver("5.28", "api"), waiver("5.29", "api", environments=["development"])]
 )
 def test_a_waiver_of_another_service_item_or_environment_lets_nobody_off(given):
     assert failed(scorecard(tampered("HostConfig.PidsLimit", None), [given], "production")) == {"5.29"}

@@ -83,8 +83,7 @@ def take_down(tmp_path, progress, monkeypatch):
 
 class TestDestroy:
     @pytest.mark.parametrize(
-        ("failures", "code", "destroys"),
-        [((IN_USE,), 0, 2), ((IN_USE, IN_USE), 1, 2), (("disk full",), 1, 1)],
+        ("failures", "code", "destroys"), [((IN_USE,), 0, 2), ((IN_USE, IN_USE), 1, 2), (("disk full",), 1, 1)]
     )
     def test_a_destroy_is_run_again_once_where_a_network_was_in_use(self, docker, take_down, failures, code, destroys):
         pulumi = FakePulumi(docker, network("net"), failures=failures)

@@ -214,16 +214,6 @@ def test_a_replaced_container_is_only_unpaused_first():
     assert [one.repair for one in repair.plan(both[1:]).by_hand] == [Repair.RENAME, Repair.UNPAUSE]
 
 
-def test_lost_data_keep_what_stands_on_them_from_being_started():
-    lost = only({"labels": DATA}, kind=VOLUME, name="data", identity="data-1")
-    store = declared({"mounts": [{"type": "volume", "source": "data-1", "target": "/data"}]}, name="postgres")
-    found = [next(others.volume(lost, {})), finding(Repair.UPDATE, store.urn), finding(Repair.UPDATE)]
-    kept = repair.guarded(found, [lost, store, declared()])
-    assert [one.repair for one in kept] == [Repair.NOBODY, Repair.NOBODY, Repair.UPDATE]
-    assert "backup" in kept[1].remedy
-    assert repair.plan(kept).targets == [URN]
-
-
 def test_lost_data_keep_repairs_away_that_would_start_what_stands_on_them():
     lost = only({"labels": DATA}, kind=VOLUME, name="data", identity="data-1")
     below = only({}, kind=NETWORK, name="app", identity="app-1")

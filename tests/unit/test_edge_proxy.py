@@ -126,10 +126,7 @@ def test_a_given_certificate_is_a_secret_and_stands_nowhere_else(proxy, pem):
     world = proxy(GIVEN, secrets=pem, switch={"frontend": ["f-1"]})
     writer = world["e-writer"]
     stores = yaml.safe_load(writer.files[f"/dockyard/files/{FIXED}.yml"])["tls"]["stores"]
-    assert stores["default"]["defaultCertificate"] == {
-        "certFile": pem["shop-certificate"],
-        "keyFile": pem["shop-key"],
-    }
+    assert stores["default"]["defaultCertificate"] == {"certFile": pem["shop-certificate"], "keyFile": pem["shop-key"]}
     assert writer.secrets == {"uploads[0].content"}
     assert not [one.name for one in world.resources if one.name != "e-writer" and "PRIVATE KEY" in str(one.inputs)]
 

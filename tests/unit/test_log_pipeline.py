@@ -85,8 +85,7 @@ def test_victorialogs_deletes_by_age_and_by_size(pipeline):
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
-    [({"victorialogs": {"retention": "12h"}}, "1d or more"), ({"store": "elastic"}, "loki")],
+    ("said", "words"), [({"victorialogs": {"retention": "12h"}}, "1d or more"), ({"store": "elastic"}, "loki")]
 )
 def test_settings_refuse_what_the_store_cannot_do(said, words):
     with pytest.raises(ValidationError, match=words):

@@ -15,9 +15,7 @@ from tests.support.states import container
 from toolchain.progress import SetupError
 
 NOW = datetime(2026, 11, 21, 13, 0, 0, tzinfo=UTC)
-OUTPUTS = states.stack_outputs(
-    urls={"backend": "http://127.0.0.1:3333", "postgres": "postgresql://127.0.0.1:5433"},
-)
+OUTPUTS = states.stack_outputs(urls={"backend": "http://127.0.0.1:3333", "postgres": "postgresql://127.0.0.1:5433"})
 
 
 def state(*resources):

@@ -26,9 +26,7 @@ def run(wrapper, tmp_path):
             (tmp_path / name).write_bytes(content)
         pairs = [f"{name.upper().replace('-', '_')}={tmp_path / name}" for name in files]
         return subprocess.run(
-            [*wrapper, *pairs, "--", *command],
-            capture_output=True,
-            env={"PATH": os.environ["PATH"], **(env or {})},
+            [*wrapper, *pairs, "--", *command], capture_output=True, env={"PATH": os.environ["PATH"], **(env or {})}
         )
 
     return run

@@ -22,13 +22,7 @@ RENOVATE = ROOT / "renovate.json"
 CALL = re.compile(r"\./dockyard ([^|>;)&`\n]+)")
 
 
-@pytest.mark.parametrize(
-    ("schema", "files"),
-    [
-        ("vendor.github-actions", ACTIONS),
-        ("vendor.renovate", [RENOVATE]),
-    ],
-)
+@pytest.mark.parametrize(("schema", "files"), [("vendor.github-actions", ACTIONS), ("vendor.renovate", [RENOVATE])])
 def test_each_file_is_what_its_schema_asks_for(schema, files):
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True)
