@@ -40,15 +40,6 @@ def run(make_context, settings, **options):
     return world
 
 
-def test_the_token_is_a_secret_file_and_stands_nowhere_else(make_context):
-    tunnel = run(make_context, Tunnel(**MADE))
-    writer = tunnel["t-token-writer"]
-    assert writer.files == {"/dockyard/files/tunnel-token": "tunnel-token-value"}
-    assert writer.secrets
-    assert tunnel["t-cloudflared"].env == {"TUNNEL_TOKEN_FILE": "/run/secrets/tunnel-token"}
-    assert "tunnel-token-value" not in str(tunnel["t-cloudflared"].inputs)
-
-
 class TestServicesOfTheProduct:
     def test_the_connector_joins_the_product_s_network(self, make_context):
         world = run(make_context, Tunnel(**MADE, services=SERVICES))

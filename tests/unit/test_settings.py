@@ -17,13 +17,6 @@ def checkout(tmp_path):
     return make(tmp_path)
 
 
-def test_two_lines_of_stack_and_six_of_product_are_enough(checkout):
-    settings = read(checkout)
-    assert settings.product.services["api"].limits.memory == 512
-    assert settings.stack.monitoring.prometheus.retention == 30 * 86400
-    assert settings.stack.monitoring.prometheus.scrape_interval == 15
-
-
 def test_all_problems_of_both_files_are_told_at_once_with_file_line_path_found_and_expected(checkout):
     (checkout / "Pulumi.dev.yaml").write_text(
         STACK
