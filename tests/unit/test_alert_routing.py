@@ -44,17 +44,6 @@ def routing(make_context):
     return build_routing
 
 
-class TestTheContainer:
-    def test_secrets_are_files_and_stand_nowhere_else(self, routing):
-        world = routing()
-        writer = world["a-config-writer"]
-        assert writer.files["/dockyard/files/secrets/ops"] == GIVEN["ops"]
-        assert writer.files["/dockyard/files/secrets/pager"] == GIVEN["pager"]
-        assert writer.secrets
-        assert "discord.com" not in writer.files["/dockyard/files/alertmanager.yml"]
-        assert "discord.com" not in str(world["a-alertmanager"].inputs)
-
-
 class TestSeveral:
     @pytest.fixture
     def world(self, routing):

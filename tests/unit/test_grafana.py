@@ -47,18 +47,6 @@ def grafana(make_context):
     return build_grafana
 
 
-class TestWhoGetsIn:
-    def test_nobody_without_the_password_which_is_a_file(self, grafana):
-        world = grafana()
-        env = world["g"].env
-        assert env["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/etc/grafana/provisioning/secrets/admin-password"
-        assert "GF_SECURITY_ADMIN_PASSWORD" not in env
-        writer = world["g-provisioning-writer"]
-        assert writer.files["/dockyard/files/secrets/admin-password"] == "the-password"
-        assert len(writer.secrets) == 1
-        assert "the-password" not in str(world["g"].inputs)
-
-
 class TestOAuth:
     def test_its_client_secret_is_a_file_and_stands_nowhere_else(self, grafana):
         world = grafana({"oauth": GOOGLE}, secrets={"google-secret": "hush-hush"}, root_url=HTTPS)
