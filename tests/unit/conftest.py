@@ -12,10 +12,13 @@ import yaml
 from rich.console import Console
 
 from components.context import StackContext
+from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
 from settings.container import Limits
 from settings.docker import Docker
 from settings.loader import Settings, load, read_stack_file
+from settings.monitoring import Monitoring
 from tests.support.dotenv import Shop
+from tests.support.recording import RecordedProgram, record
 from toolchain.progress import Progress
 
 
@@ -64,6 +67,21 @@ def shop_settings(tmp_path: Path) -> Callable[..., Settings]:
         (tmp_path / "products/shop.yaml").write_text(yaml.safe_dump(said))
         (tmp_path / "Pulumi.dev.yaml").write_text(yaml.safe_dump(written))
         return load(read_stack_file(tmp_path, "dev"), "dev", checkout=tmp_path)
+
+    return made
+
+
+@pytest.fixture
+def monitoring(make_context) -> Callable[..., RecordedProgram]:
+    """Return a function that records Prometheus and Grafana under these settings."""
+
+    def made(secrets: dict | None = None, **said) -> RecordedProgram:
+        def program() -> None:
+            settings, context = Monitoring.model_validate(said), make_context()
+            config = MonitoringStackConfig(settings, context, str, [], ["alertmanager:9093"], {}, {}, "http://g.test")
+            MonitoringStack("m", config)
+
+        return record(program, secrets=secrets)
 
     return made
 

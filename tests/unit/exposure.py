@@ -37,32 +37,46 @@ class Reach:
     """Something on the way asks who is there."""
 
 
+@dataclass(frozen=True)
+class Rendered:
+    """A stack with what of Traefik has to be read out of it."""
+
+    world: RecordedProgram
+    edges: list[RecordedResource]
+    """The containers that run Traefik."""
+
+    dynamic: Mapping[str, dict[str, Any]]
+    """All files of Traefik's folder as one."""
+
+
 def reaches(world: RecordedProgram) -> list[Reach]:
     """Return every way from outside into a stack."""
-    return [*_ports(world), *_routes(world), *_ingress(world)]
+    edges = [one for one in world.containers if any(ADDRESS.match(part) for part in one.inputs.get("command") or ())]
+    rendered = Rendered(world, edges, _dynamic(world))
+    return [*_ports(rendered), *_routes(rendered), *_ingress(rendered)]
 
 
-def _ports(world: RecordedProgram) -> Iterator[Reach]:
+def _ports(rendered: Rendered) -> Iterator[Reach]:
     """Everything on a port of the host that others than this host can ask."""
-    for container in world.containers:
+    for container in rendered.world.containers:
         if container.inputs.get("networkMode") == "host" or container.inputs.get("publishAllPorts"):
             yield Reach(f"{container.name}: the host's own network", _role(container), guarded=False)
         for port in container.inputs.get("ports", ()):
             if not _loopback(port.get("ip")):
                 way = f"port {port.get('ip')}:{port['external']:.0f}"
-                yield from _answers(world, container, int(port["internal"]), way)
+                yield from _answers(rendered, container, int(port["internal"]), way)
 
 
-def _routes(world: RecordedProgram) -> Iterator[Reach]:
+def _routes(rendered: Rendered) -> Iterator[Reach]:
     """Every route by host name, wherever its port is bound: a reverse proxy before the host can lead there."""
-    for edge in _edges(world):
+    for edge in rendered.edges:
         for name, number in _entry_points(edge).items():
             if name in ("web", "websecure"):
-                yield from _answers(world, edge, number, f"route at {name}")
+                yield from _answers(rendered, edge, number, f"route at {name}")
 
 
-def _ingress(world: RecordedProgram) -> Iterator[Reach]:
-    for config in world.of("ZeroTrustTunnelCloudflaredConfig"):
+def _ingress(rendered: Rendered) -> Iterator[Reach]:
+    for config in rendered.world.of("ZeroTrustTunnelCloudflaredConfig"):
         for rule in config.inputs["config"]["ingresses"]:
             service = rule["service"]
             if service.startswith("http_status:"):
@@ -71,27 +85,27 @@ def _ingress(world: RecordedProgram) -> Iterator[Reach]:
             # cloudflared itself refuses requests without a token of Access.
             access = rule.get("originRequest", {}).get("access", {})
             guarded = bool(access.get("required") and access.get("audTags"))
-            for reach in _address(world, service, way):
+            for reach in _address(rendered, service, way):
                 yield Reach(reach.way, reach.target, guarded or reach.guarded)
 
 
-def _address(world: RecordedProgram, address: str, way: str) -> Iterator[Reach]:
+def _address(rendered: Rendered, address: str, way: str) -> Iterator[Reach]:
     """What answers at an address on the stack's networks."""
     parts = urlsplit(address if "://" in address else f"tcp://{address}")
-    found = [one for one in world.containers if parts.hostname in _names(one)]
+    found = [one for one in rendered.world.containers if parts.hostname in _names(one)]
     if not found:
         yield Reach(way, address, guarded=False)
     for container in found:
-        yield from _answers(world, container, parts.port or (443 if parts.scheme == "https" else 80), way)
+        yield from _answers(rendered, container, parts.port or (443 if parts.scheme == "https" else 80), way)
 
 
-def _answers(world: RecordedProgram, container: RecordedResource, port: int, way: str) -> Iterator[Reach]:
+def _answers(rendered: Rendered, container: RecordedResource, port: int, way: str) -> Iterator[Reach]:
     """What answers at a port inside a container: itself, or what Traefik leads to from there."""
-    if container not in _edges(world):
+    if not any(container is edge for edge in rendered.edges):
         yield Reach(way, _role(container), guarded=False)
         return
     points = [name for name, number in _entry_points(container).items() if number == port]
-    for document in _dynamic(world).values():
+    for document in rendered.dynamic.values():
         for name, router in document.get("routers", {}).items():
             if not {*router.get("entryPoints", points)} & {*points}:
                 continue
@@ -101,7 +115,7 @@ def _answers(world: RecordedProgram, container: RecordedResource, port: int, way
                 yield Reach(told, INSIDE, guarded)
                 continue
             for server in document["services"][router["service"]]["loadBalancer"]["servers"]:
-                for reach in _address(world, server.get("url") or server["address"], told):
+                for reach in _address(rendered, server.get("url") or server["address"], told):
                     yield Reach(reach.way, reach.target, guarded or reach.guarded)
 
 
@@ -109,10 +123,6 @@ def _asks(middleware: Mapping[str, Any] | None) -> bool:
     """Whether a middleware lets through only whom it knows."""
     said = middleware or {}
     return bool("users" in said.get("basicAuth", {}) or said.get("forwardAuth", {}).get("address"))
-
-
-def _edges(world: RecordedProgram) -> list[RecordedResource]:
-    return [one for one in world.containers if any(ADDRESS.match(part) for part in one.inputs.get("command") or ())]
 
 
 def _entry_points(edge: RecordedResource) -> dict[str, int]:
@@ -125,7 +135,8 @@ def _dynamic(world: RecordedProgram) -> dict[str, dict[str, Any]]:
     for made in world.containers:
         for path, text in made.files.items():
             # Parsing takes long: a file of Prometheus' rules has no routers.
-            document = yaml.safe_load(text) if path.endswith(".yml") and "routers:" in text else {}
+            is_traefiks = path.endswith(".yml") and "routers:" in text
+            document = yaml.load(text, yaml.CSafeLoader) if is_traefiks else {}
             for kind, sections in whole.items():
                 for section, content in (document.get(kind) or {}).items():
                     sections.setdefault(section, {}).update(content)

@@ -99,8 +99,7 @@ class TestImages:
         assert removed(docker, known(named={f"{WEB}:2"})) == []
 
     @pytest.mark.parametrize(
-        ("names", "gone"),
-        [([f"{WEB}@sha256:1"], [f"{WEB}@sha256:1"]), ([f"{WEB}:1", f"{WEB}@sha256:1"], [f"{WEB}:1"])],
+        ("names", "gone"), [([f"{WEB}@sha256:1"], [f"{WEB}@sha256:1"]), ([f"{WEB}:1", f"{WEB}@sha256:1"], [f"{WEB}:1"])]
     )
     def test_an_image_goes_by_its_tags_and_its_digest(self, docker, names, gone):
         docker.add_image("1", names)

@@ -1,8 +1,7 @@
-"""The tunnel that makes Grafana, and services of the product, reachable by name."""
+"""The tunnel, beside what tests/contract/test_cloudflare_end_to_end.py sees of it at Cloudflare."""
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -17,6 +16,7 @@ from settings.problems import SettingsError
 from settings.stack import Stack
 from settings.tunnel import Access, Tunnel
 from tests.support.recording import record
+from tests.unit.checkouts import CHECKOUT, make
 
 MADE = {"account_id": "a" * 32, "zone_id": "b" * 32, "name": "shop-monitoring", "hostname": "monitoring.shop.example"}
 SERVICES = [
@@ -40,69 +40,10 @@ def run(make_context, settings, **options):
     return world
 
 
-@pytest.fixture
-def tunnel(make_context):
-    return run(make_context, Tunnel(**MADE))
-
-
-def test_the_host_name_leads_to_grafana_and_anything_else_to_404(tunnel):
-    assert tunnel["t-ingress"].inputs["config"]["ingresses"] == [
-        {"hostname": "monitoring.shop.example", "service": "http://grafana:3000"},
-        {"service": "http_status:404"},
-    ]
-
-
-def test_the_name_is_a_proxied_record_of_the_tunnel_made_after_its_rules(tunnel):
-    made = tunnel["t-dns-monitoring.shop.example"]
-    said = made.inputs
-    assert (said["name"], said["type"], said["proxied"]) == ("monitoring.shop.example", "CNAME", True)
-    assert said["content"] == "t-tunnel-id.cfargotunnel.com"
-    assert "t-ingress" in made.depends_on
-    assert made.delete_before_replace
-
-
-def test_the_tunnel_is_configured_at_cloudflare(tunnel):
-    assert tunnel["t-tunnel"].inputs["configSrc"] == "cloudflare"
-    assert tunnel["t-tunnel"].inputs["name"] == "shop-monitoring"
-    # The connector has to leave the old one before it can be deleted.
-    assert not tunnel["t-tunnel"].delete_before_replace
-
-
-def test_the_token_is_a_secret_file_and_stands_nowhere_else(tunnel):
-    writer = tunnel["t-token-writer"]
-    assert writer.files == {"/dockyard/files/tunnel-token": "tunnel-token-value"}
-    assert writer.secrets
-    assert tunnel["t-cloudflared"].env == {"TUNNEL_TOKEN_FILE": "/run/secrets/tunnel-token"}
-    assert "tunnel-token-value" not in str(tunnel["t-cloudflared"].inputs)
-
-
-def test_the_connector_publishes_nothing_and_all_is_under_the_component(tunnel):
-    assert "ports" not in tunnel["t-cloudflared"].inputs
-    assert {one.parent for one in tunnel.resources if one.name != "t"} == {"t"}
-
-
-def test_without_services_the_connector_cannot_reach_the_product(tunnel):
-    networks = [one["name"] for one in tunnel["t-cloudflared"].inputs["networksAdvanced"]]
-    assert networks == ["monitoring-net"]
-
-
-def test_without_access_nothing_of_it_is_made(tunnel):
-    assert not [one for one in tunnel.resources if "Access" in one.type]
-    assert tunnel.component.secrets == {}
-
-
 class TestServicesOfTheProduct:
-    @pytest.fixture
-    def world(self, make_context):
-        return run(make_context, Tunnel(**MADE, services=SERVICES))
-
-    def test_each_is_reached_by_its_name_on_the_product_s_network_the_longer_path_first(self, world):
-        assert world["t-ingress"].inputs["config"]["ingresses"][1:] == [
-            {"hostname": "shop.example", "service": "http://api:3333", "path": "^/api(/|$)"},
-            {"hostname": "shop.example", "service": "http://web:3000"},
-            {"service": "http_status:404"},
-        ]
-        networks = [one["name"] for one in world["t-cloudflared"].inputs["networksAdvanced"]]
+    def test_the_connector_joins_the_product_s_network(self, make_context):
+        world = run(make_context, Tunnel(**MADE, services=SERVICES))
+        networks = [joined["name"] for joined in world["t-cloudflared"].inputs["networksAdvanced"]]
         assert networks == ["monitoring-net", "app-net"]
 
     def test_its_addresses_are_told_the_first_of_each(self):
@@ -143,26 +84,8 @@ class TestServicesOfTheProduct:
 class TestAccess:
     SAID = {"team": "shop", "emails": ["ops@shop.example"], "email_domains": ["shop.example"]}
 
-    def world(self, make_context, access, services=()):
-        return run(make_context, Tunnel(**MADE, access=access, services=services))
-
-    def test_cloudflared_itself_refuses_who_does_not_come_through_it(self, make_context):
-        rules = self.world(make_context, self.SAID)["t-ingress"].inputs["config"]["ingresses"]
-        assert rules[0]["originRequest"] == {
-            "access": {"required": True, "teamName": "shop", "audTags": ["aud-of-monitoring.shop.example"]}
-        }
-        assert rules[-1] == {"service": "http_status:404"}
-
-    def test_there_is_one_application_a_name_and_none_where_a_service_is_for_everybody(self, make_context):
-        services = [
-            *({**one, "access": False} for one in SERVICES),
-            {"hostname": "admin.shop.example", "service": "web"},
-        ]
-        world = self.world(make_context, self.SAID, services)
-        domains = {one.inputs["domain"] for one in world.of("ZeroTrustAccessApplication")}
-        assert domains == {"monitoring.shop.example", "admin.shop.example"}
-        open_to_all = [one for one in world["t-ingress"].inputs["config"]["ingresses"] if "originRequest" not in one]
-        assert {one.get("hostname") for one in open_to_all} == {"shop.example", None}
+    def world(self, make_context, access):
+        return run(make_context, Tunnel(**MADE, access=access))
 
     def test_an_application_says_what_it_needs_and_refers_to_policies_by_id(self, make_context):
         made = self.world(make_context, {**self.SAID, "session": "8h"})["t-access-monitoring.shop.example"]
@@ -177,21 +100,6 @@ class TestAccess:
         }
         assert made.delete_before_replace
 
-    def test_people_come_in_by_their_e_mail_or_its_domain_for_as_long_as_the_session(self, make_context):
-        world = self.world(make_context, {**self.SAID, "session": "90m"})
-        said = world["t-access-people"].inputs
-        assert (said["decision"], said["sessionDuration"]) == ("allow", "90m")
-        assert said["includes"] == [
-            {"email": {"email": "ops@shop.example"}},
-            {"emailDomain": {"domain": "shop.example"}},
-        ]
-        assert "t-access-programs" not in world
-
-    def test_a_code_by_e_mail_is_the_account_s_one_time_pin(self, make_context):
-        said = {**self.SAID, "identity_providers": ["one-time-pin"]}
-        made = self.world(make_context, said)["t-access-monitoring.shop.example"].inputs
-        assert (made["allowedIdps"], made["autoRedirectToIdentity"]) == (["pin-id"], True)
-
     def test_an_identity_provider_alone_lets_in_whoever_can_log_in_there(self, make_context):
         world = self.world(make_context, {"team": "shop", "identity_providers": [OKTA, ENTRA]})
         assert world["t-access-people"].inputs["includes"] == [
@@ -201,22 +109,6 @@ class TestAccess:
         made = world["t-access-monitoring.shop.example"].inputs
         assert made["allowedIdps"] == [OKTA, ENTRA]
         assert "autoRedirectToIdentity" not in made
-
-    def test_programs_come_in_by_tokens_that_are_secret(self, make_context):
-        world = self.world(make_context, {**self.SAID, "service_tokens": ["ci", "uptime"]})
-        said = world["t-access-programs"].inputs
-        assert said["decision"] == "non_identity"
-        assert said["includes"] == [
-            {"serviceToken": {"tokenId": "t-access-ci-id"}},
-            {"serviceToken": {"tokenId": "t-access-uptime-id"}},
-        ]
-        assert [one["precedence"] for one in world["t-access-monitoring.shop.example"].inputs["policies"]] == [1, 2]
-        assert sorted(world.component.secrets) == [
-            "access-ci-client-id",
-            "access-ci-client-secret",
-            "access-uptime-client-id",
-            "access-uptime-client-secret",
-        ]
 
     def test_tokens_alone_let_in_nobody_else(self, make_context):
         world = self.world(make_context, {"team": "shop", "service_tokens": True})
@@ -241,23 +133,23 @@ class TestAccess:
         assert [spell_session(seconds) for seconds in (7 * 86400, 5400, 45)] == ["168h", "90m", "45s"]
 
 
+PRODUCT = """
+name: shop
+services:
+  web: {image: demo, port: 3000, health: {http: /}}
+  api: {image: demo, port: 3333, health: {http: /}}
+  mail: {image: demo, port: 25, protocol: tcp, health: {tcp: true}}
+  worker: {image: demo, health: {command: ['true']}}
+"""
+
+
 @pytest.fixture
 def checkout(tmp_path):
-    (tmp_path / "components").mkdir()
-    images = Path(__file__).resolve().parents[2] / "components/images.yaml"
-    (tmp_path / "components/images.yaml").write_text(images.read_text())
-    (tmp_path / "shop.yaml").write_text(
-        "name: shop\nservices:\n"
-        "  web: {image: demo, port: 3000, health: {http: /}}\n"
-        "  api: {image: demo, port: 3333, health: {http: /}}\n"
-        "  mail: {image: demo, port: 25, protocol: tcp, health: {tcp: true}}\n"
-        "  worker: {image: demo, health: {command: ['true']}}\n"
-    )
-    return tmp_path
+    return make(tmp_path, PRODUCT)
 
 
 def loaded(checkout, tunnel, preview=False, **more):
-    said = {"product": "shop.yaml", "environment": "staging", "tunnel": tunnel, **more}
+    said = {"product": "products/shop.yaml", "environment": "staging", "tunnel": tunnel, **more}
     return load(Configuration(said, frozenset()), "staging", checkout=checkout, preview=preview)
 
 
@@ -304,8 +196,7 @@ class TestATunnelThatIsThereAlready:
             "import sys, components.cloudflare_tunnel\n"
             "assert not [name for name in sys.modules if 'cloudflare' in name and 'components' not in name]"
         )
-        checkout = Path(__file__).resolve().parents[2]
-        subprocess.run([sys.executable, "-c", code], cwd=checkout, check=True)
+        subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, check=True)
 
     def test_its_token_is_a_secret_that_the_stack_asks_for(self):
         stack = {"product": "products/shop.yaml", "environment": "staging"}

@@ -15,49 +15,6 @@ from components.config_volume import PACKED, STAGE, ConfigVolume, Reload, _scrip
 from tests.support.recording import record
 
 
-def volume(make_context, **changes):
-    def program():
-        said = {
-            "files": {"app.yml": "a: 1\n", "secrets/key": pulumi.Output.secret("hush")},
-            "owner": "65534:65534",
-            "image": "busybox",
-        }
-        parent = pulumi.ComponentResource("test:Parent", "parent")
-        ConfigVolume("conf", context=make_context(), parent=parent, **{**said, **changes})
-
-    return record(program, secrets={})
-
-
-def test_one_volume_and_one_writer_are_made_under_the_parent(make_context):
-    world = volume(make_context)
-    assert [one.name for one in world.resources] == ["parent", "conf", "conf-writer"]
-    assert world["conf"].parent == world["conf-writer"].parent == "parent"
-
-
-def test_the_volume_is_marked_as_made_again_at_will_and_never_protected(make_context):
-    made = volume(make_context)["conf"]
-    assert made.label("dockyard.volume") == "config"
-    assert (made.protect, made.retain_on_delete) == (False, False)
-
-
-def test_secret_files_stay_secret_and_plain_ones_stay_readable(make_context):
-    made = volume(make_context)["conf-writer"]
-    assert made.files == {f"{STAGE}/app.yml": "a: 1\n", f"{STAGE}/secrets/key": "hush"}
-    (path,) = made.secrets
-    assert path.startswith("uploads")
-
-
-def test_no_content_is_in_the_command_the_variables_or_the_labels(make_context):
-    made = volume(make_context)["conf-writer"].inputs
-    assert "hush" not in str({key: value for key, value in made.items() if key != "uploads"})
-
-
-def test_the_writer_has_only_the_capabilities_to_give_files_away(make_context):
-    made = volume(make_context)["conf-writer"].inputs
-    assert made["capabilities"] == {"drops": ["ALL"], "adds": ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER"]}
-    assert made["user"] == "0:0"
-
-
 class TestScript:
     """The script itself, run by a shell on this machine."""
 
@@ -151,11 +108,17 @@ class TestScript:
 
 def test_packed_files_travel_as_one_archive_that_is_the_same_on_every_run(make_context):
     packed = {"boards/b.json": "{}", "boards/a.json": "{1}"}
-    made = volume(make_context, packed=packed)["conf-writer"]
-    assert set(made.files) == {f"{STAGE}/app.yml", f"{STAGE}/secrets/key", PACKED}
+
+    def program():
+        parent, context = pulumi.ComponentResource("test:Parent", "parent"), make_context()
+        files = {"app.yml": "a: 1\n"}
+        options = {"owner": "65534:65534", "image": "busybox", "context": context, "parent": parent}
+        ConfigVolume("conf", files=files, packed=packed, **options)
+
+    made = record(program)["conf-writer"]
+    assert set(made.files) == {f"{STAGE}/app.yml", PACKED}
     assert made.files[PACKED] == pack(dict(reversed(packed.items())))
     assert "bunzip2" in made.inputs["command"][0]
-    assert "bunzip2" not in volume(make_context)["conf-writer"].inputs["command"][0]
 
 
 def test_an_archive_holds_the_files_as_they_are(tmp_path):

@@ -20,10 +20,7 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 
 SYMPTOMS = {
     "Tumulte, Docker and delivery": [
-        "Container fails to start",
-        "Migrations fail on startup",
-        "Health checks failing",
-        "Monitoring stack issues",
+        *("Container fails to start", "Migrations fail on startup", "Health checks failing", "Monitoring stack issues")
     ],
     "Tumulte, monitoring": [
         "Prometheus ne scrape pas mes métriques",
@@ -31,12 +28,7 @@ SYMPTOMS = {
         "Les alertes Discord ne partent pas",
         "Le tunnel Cloudflare ne fonctionne pas",
     ],
-    "Pivotal Flow": [
-        "Backend Won't Start",
-        "Frontend Build Fails",
-        "Prometheus Can't Scrape Backend",
-        "Health Checks",
-    ],
+    "Pivotal Flow": ["Backend Won't Start", "Frontend Build Fails", "Prometheus Can't Scrape Backend", "Health Checks"],
 }
 """The headings of the seeds' troubleshooting sections. The other two seeds have none."""
 
@@ -66,11 +58,8 @@ def calls(page: Path) -> Iterator[list[str]]:
 
 def sections(page: Path) -> dict[str, str]:
     """Return each heading of a page with the text below it."""
-    parts = re.split(
-        r"^#+ (.+)$",
-        re.sub(r"```.*?```", lambda found: found[0].replace("\n#", "\n "), page.read_text(), flags=re.S),
-        flags=re.M,
-    )
+    text = re.sub(r"```.*?```", lambda found: found[0].replace("\n#", "\n "), page.read_text(), flags=re.S)
+    parts = re.split(r"^#+ (.+)$", text, flags=re.M)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 

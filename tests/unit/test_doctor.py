@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,30 +25,16 @@ from toolchain.workdir import WorkDir
 
 GB = 1 << 30
 INFO: dict[str, Any] = {
-    "ServerVersion": "28.5.1",
-    "Driver": "overlay2",
-    "CgroupVersion": "2",
-    "CgroupDriver": "systemd",
-    "MemoryLimit": True,
-    "CpuCfsQuota": True,
-    "PidsLimit": True,
-    "SwapLimit": True,
-    "LoggingDriver": "json-file",
-    "LiveRestoreEnabled": True,
-    "IPv4Forwarding": True,
-    "SecurityOptions": ["name=seccomp,profile=default"],
-    "Warnings": None,
-    "MemTotal": 8 * GB,
-    "NCPU": 4,
+    **{"ServerVersion": "28.5.1", "Driver": "overlay2", "CgroupVersion": "2", "CgroupDriver": "systemd"},
+    **dict.fromkeys(("MemoryLimit", "CpuCfsQuota", "PidsLimit", "SwapLimit"), True),
+    **dict.fromkeys(("LiveRestoreEnabled", "IPv4Forwarding"), True),
+    **{"LoggingDriver": "json-file", "SecurityOptions": ["name=seccomp,profile=default"], "Warnings": None},
+    **{"MemTotal": 8 * GB, "NCPU": 4},
 }
 
 
-def engine_settings(info: dict[str, Any]) -> list[Finding]:
-    return machine.engine_settings(info, "production")
-
-
-def engine_version(info: dict[str, Any]) -> list[Finding]:
-    return machine.engine_version(info, "unix:///var/run/docker.sock")
+engine_settings = partial(machine.engine_settings, environment="production")
+engine_version = partial(machine.engine_version, docker_host="unix:///var/run/docker.sock")
 
 
 @pytest.mark.parametrize("check", [engine_version, machine.storage, machine.control_groups, engine_settings])
@@ -69,12 +56,7 @@ def test_an_engine_as_it_should_be_is_well(check):
         (engine_settings, {"IPv4Forwarding": False}, "failed", "forwarding"),
         (engine_settings, {"SecurityOptions": ["name=userns"]}, "warning", "user namespaces"),
         (engine_settings, {"SecurityOptions": ["name=rootless"]}, "warning", "rootless"),
-        (
-            engine_settings,
-            {"Warnings": ["WARNING: bridge-nf-call-iptables is disabled"]},
-            "note",
-            "bridge-nf-call-iptables",
-        ),
+        (engine_settings, {"Warnings": ["WARNING: bridge-nf-call-iptables is off"]}, "note", "bridge-nf-call-iptables"),
     ],
 )
 def test_a_wrong_setting_of_the_engine_is_found(check, changes, status, text):
@@ -92,16 +74,10 @@ def test_missing_swap_accounting_explains_the_eternal_update_of_previews():
 
 @pytest.mark.parametrize(
     ("free", "inodes", "status"),
-    [
-        (50 * GB, 90, "ok"),
-        (5 * GB, 90, "warning"),
-        (2 * GB, 90, "failed"),
-        (50 * GB, 5, "warning"),
-        (50 * GB, 1, "failed"),
-    ],
+    [(50, 90, "ok"), (5, 90, "warning"), (2, 90, "failed"), (50, 5, "warning"), (50, 1, "failed")],
 )
 def test_a_disk_runs_out_of_room_or_of_inodes(free, inodes, status):
-    assert status in by_status(machine.disk(machine.Space("/var/lib/docker", free, 100 * GB, inodes, 100)))
+    assert status in by_status(machine.disk(machine.Space("/var/lib/docker", free * GB, 100 * GB, inodes, 100)))
 
 
 def test_a_file_system_without_a_count_of_inodes_is_judged_by_its_room():
@@ -212,7 +188,7 @@ def receiver_secrets(tmp_path, monkeypatch):
         def read(*_: str) -> dict[str, Any]:
             if isinstance(secrets, Exception):
                 raise secrets
-            return {name: {"value": value, "secret": True} for name, value in secrets.items()}
+            return {f"dockyard:{name}": {"value": value, "secret": True} for name, value in secrets.items()}
 
         monkeypatch.setattr(files.Engine, "read", read)
         if tools:
@@ -230,12 +206,9 @@ def test_secrets_that_cannot_be_opened_are_untold(receiver_secrets):
 
 
 def test_a_placeholder_in_place_of_a_webhook_is_found_and_not_printed(receiver_secrets):
-    real = {
-        f"dockyard:{name}": "https://discord.com/api/webhooks/1/abc"
-        for name in ("discord-monitoring", "discord-critical")
-    }
+    real = dict.fromkeys(("discord-monitoring", "discord-critical"), "https://discord.com/api/webhooks/1/abc")
     assert by_status(receiver_secrets(real)).keys() == {"ok"}
-    (found,) = receiver_secrets({**real, "dockyard:discord-critical": "https://PLACEHOLDER/hook"})
+    (found,) = receiver_secrets({**real, "discord-critical": "https://PLACEHOLDER/hook"})
     assert found.status == "warning" and "discord-critical" in found.found
     assert "PLACEHOLDER" not in f"{found.found}{found.remedy}"
 

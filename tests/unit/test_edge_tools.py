@@ -32,45 +32,6 @@ def fixed(*fronts, users=None, edge=None) -> dict:
 
 
 class TestTheEdge:
-    def test_asks_for_name_and_password_before_the_tool_and_keeps_them_from_it(self):
-        http = fixed(front(), users={"prom-people": [ALICE]})
-        assert http["middlewares"]["prometheus_basic"] == {
-            "basicAuth": {"users": [ALICE], "realm": "prometheus", "removeHeader": True}
-        }
-        route = http["routers"]["prometheus_route_0"]
-        assert route["middlewares"] == ["hsts", "prometheus_basic", "retry"]
-        assert (route["entryPoints"], route["tls"]) == (["websecure"], {})
-        assert route["rule"] == "Host(`prometheus.shop.example`)"
-
-    def test_asks_another_about_every_request_and_believes_no_stranger(self):
-        http = fixed(front(guard=Guard(forward_auth="http://sign-in:4181/verify")))
-        assert http["middlewares"]["prometheus_forward"] == {
-            "forwardAuth": {"address": "http://sign-in:4181/verify", "trustForwardHeader": False}
-        }
-        assert http["routers"]["prometheus_route_0"]["middlewares"] == ["hsts", "prometheus_forward", "retry"]
-        assert "prometheus_basic" not in http["middlewares"]
-
-    def test_asks_both_where_both_are_given(self):
-        guard = Guard("prom-people", "https://sign-in.shop.example")
-        http = fixed(front(guard=guard), users={"prom-people": [ALICE]})
-        assert http["routers"]["prometheus_route_0"]["middlewares"] == [
-            "hsts",
-            "prometheus_basic",
-            "prometheus_forward",
-            "retry",
-        ]
-
-    def test_leads_no_further_than_the_path_and_leaves_it_as_it_is(self):
-        http = fixed(front("loki", path="/loki/api/v1/push"), users={"prom-people": [ALICE]})
-        rule = http["routers"]["loki_route_0"]["rule"]
-        assert rule == "Host(`loki.shop.example`) && PathPrefix(`/loki/api/v1/push`)"
-        assert not [name for name in http["middlewares"] if "strip" in name]
-
-    def test_lets_grafana_ask_by_itself(self):
-        http = fixed(front("grafana", guard=None))
-        assert http["routers"]["grafana_route_0"]["middlewares"] == ["hsts", "retry"]
-        assert set(http["middlewares"]) == {"hsts", "retry"}
-
     def test_takes_certificates_from_the_authority_for_tools_too(self):
         http = fixed(front(), edge={"tls": {"acme": {"email": "ops@shop.example"}}})
         assert http["routers"]["prometheus_route_0"]["tls"] == {"certResolver": "acme"}

@@ -12,75 +12,57 @@ from tests.support.dotenv import PRODUCT, STACK
 from toolchain.progress import Progress
 
 TUMULTE = """\
-# === ENVIRONNEMENT ===
 ENVIRONMENT=staging                    # development | staging | production
 ENV_SUFFIX=staging                     # dev | staging | prod
-
-# === GRAFANA ===
 GF_SECURITY_ADMIN_USER=admin
 GF_SECURITY_ADMIN_PASSWORD=secure_password_here
 GRAFANA_ROOT_URL=https://monitoring-staging.tumulte.app
-
-# === DISCORD WEBHOOKS ===
 # Crée des webhooks dans Discord: Server Settings > Integrations > Webhooks
 DISCORD_MONITORING_WEBHOOK_URL=https://discord.com/api/webhooks/xxx/yyy
 DISCORD_CRITICAL_WEBHOOK_URL=https://discord.com/api/webhooks/xxx/zzz
-
-# === CLOUDFLARE TUNNEL ===
-# Dashboard: https://one.dash.cloudflare.com/ > Access > Tunnels
 CLOUDFLARE_TUNNEL_TOKEN=eyJhxxxxx
 GRAFANA_PUBLIC_DOMAIN=monitoring-staging.tumulte.app
-
-# === EXPORTERS ===
 DATA_SOURCE_NAME=postgresql://user:pass@host:5432/twitch_polls?sslmode=disable
 REDIS_ADDR=host.docker.internal:6379
 REDIS_PASSWORD=
 """
-"""Tumulte's monitoring/.env.example, verbatim."""
+"""Tumulte's monitoring/.env.example, without its headings."""
 
 PIVOTAL_FLOW = """\
-# Database Configuration
 DATABASE_URL=postgresql://user:pass@host:port/db
 POSTGRES_USER=pivotal
 POSTGRES_PASSWORD=pivotal
 POSTGRES_DB=pivotal
 POSTGRES_HOST=postgres
 POSTGRES_PORT=5432
-
-# Redis Configuration
 REDIS_URL=redis://redis:6379
-
-# Application Configuration
 PORT=3000
 NODE_ENV=production
 JWT_SECRET=your-secret-key
 JWT_ACCESS_TTL=15m
 JWT_REFRESH_TTL=7d
-
-# Rate Limiting
 RATE_LIMIT_DEFAULT=100
 RATE_LIMIT_AUTHENTICATED=1000
-
-# Performance
 DB_TRACE=false
 CACHE_TTL_SECS=60
 """
-"""The variables of Pivotal Flow's guide, verbatim."""
+"""The variables of Pivotal Flow's guide."""
+
+
+def names(text: str) -> list[str]:
+    return [line.split("=")[0] for line in text.splitlines() if not line.startswith("#")]
 
 
 class TestTheSeedsOwnExamples:
     def test_tumultes_example_is_all_placeholders_and_known_values(self, shop):
         shop.stack_file.write_text(STACK + "  dockyard:tunnel: {token: tunnel-token}\n")
         answers = shop.take(TUMULTE)
-        assert list(answers) == [line.split("=")[0] for line in TUMULTE.splitlines() if line and line[0] != "#"]
-        for name in (
-            "GF_SECURITY_ADMIN_PASSWORD",
-            "DISCORD_MONITORING_WEBHOOK_URL",
-            "DISCORD_CRITICAL_WEBHOOK_URL",
-            "CLOUDFLARE_TUNNEL_TOKEN",
-            "DATA_SOURCE_NAME",
-        ):
-            assert answers[name].startswith("left out: a placeholder")
+        assert list(answers) == names(TUMULTE)
+        placeholders = {name for name, answer in answers.items() if answer.startswith("left out: a placeholder")}
+        assert placeholders == {
+            *("GF_SECURITY_ADMIN_PASSWORD", "DISCORD_MONITORING_WEBHOOK_URL", "DISCORD_CRITICAL_WEBHOOK_URL"),
+            *("CLOUDFLARE_TUNNEL_TOKEN", "DATA_SOURCE_NAME"),
+        }
         assert answers["ENVIRONMENT"] == "already so: environment: staging, said by Pulumi.staging.yaml"
         assert answers["ENV_SUFFIX"].startswith("already so")
         assert answers["GF_SECURITY_ADMIN_USER"] == "already so: monitoring.grafana.admin_user: admin, said by default"
@@ -96,7 +78,7 @@ class TestTheSeedsOwnExamples:
         shop.stack_file.write_text(STACK.replace("    api: {image: demo}\n", "    migrate: {image: demo}\n"))
         before = shop.config
         answers = shop.take(PIVOTAL_FLOW)
-        assert list(answers) == [line.split("=")[0] for line in PIVOTAL_FLOW.splitlines() if line and line[0] != "#"]
+        assert list(answers) == names(PIVOTAL_FLOW)
         assert answers.pop("DATABASE_URL").startswith("left out: a placeholder")
         assert answers.pop("JWT_SECRET").startswith("left out: a placeholder")
         assert answers.pop("POSTGRES_PASSWORD").startswith("secret set: dockyard:postgres-password")
@@ -124,10 +106,8 @@ class TestTheSeedsOwnExamples:
         assert config["dockyard:tunnel"] == {"token": "tunnel-token", "hostname": "monitoring-staging.tumulte.app"}
         assert config["dockyard:redis"]["external"]["password"] == "redis-password"
         assert answers["DATA_SOURCE_NAME"].startswith("secret set: dockyard:postgres-password")
-        assert (
-            "postgres.database is shop, not twitch_polls: change it in products/shop.yaml"
-            in answers["DATA_SOURCE_NAME"]
-        )
+        wrong = "postgres.database is shop, not twitch_polls: change it in products/shop.yaml"
+        assert wrong in answers["DATA_SOURCE_NAME"]
         load(read_stack_file(shop.work.checkout, "staging"), "staging", checkout=shop.work.checkout)
 
 
@@ -203,9 +183,8 @@ class TestSettings:
         assert "tidy" not in services
 
     def test_migrations_of_an_entry_point_cannot_be_switched_off(self, shop):
-        product = PRODUCT.replace("  migrate: {image: demo, needs: [postgres]}\n", "").replace(
-            "    after: [migrate]\n", ""
-        )
+        product = PRODUCT.replace("  migrate: {image: demo, needs: [postgres]}\n", "")
+        product = product.replace("    after: [migrate]\n", "")
         shop.product_file.write_text(product.replace("    port: 3000\n", "    port: 3000\n    dump_before: true\n"))
         answers = shop.take("RUN_MIGRATIONS=false\n")
         assert answers["RUN_MIGRATIONS"] == "left out: the image of api migrates by itself when it starts"
@@ -213,10 +192,8 @@ class TestSettings:
     def test_grafana_and_environment_are_settings(self, shop):
         shop.take("ENVIRONMENT=prod\nGF_SECURITY_ADMIN_USER=boss\nGRAFANA_ROOT_URL=https://grafana.example/\n")
         assert shop.config["dockyard:environment"] == "production"
-        assert shop.config["dockyard:monitoring"]["grafana"] == {
-            "admin_user": "boss",
-            "root_url": "https://grafana.example",
-        }
+        grafana = {"admin_user": "boss", "root_url": "https://grafana.example"}
+        assert shop.config["dockyard:monitoring"]["grafana"] == grafana
 
     @pytest.mark.parametrize(
         ("line", "answer"),

@@ -48,10 +48,7 @@ def test_a_secret_that_is_no_address_is_told_without_its_value():
 def test_a_redis_elsewhere_is_told_by_host_and_port_and_its_password_is_a_file():
     connection, files = opened(lambda: external_redis(REDIS), {"redis-key": "hush"})
     assert connection.env == {"REDIS_HOST": "host.docker.internal", "REDIS_PORT": "6379"}
-    assert files == {
-        "redis-password": ("hush", True),
-        "redis-url": ("redis://:hush@host.docker.internal:6379", True),
-    }
+    assert files == {"redis-password": ("hush", True), "redis-url": ("redis://:hush@host.docker.internal:6379", True)}
     assert connection.reaches_host
 
 

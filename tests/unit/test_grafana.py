@@ -4,10 +4,8 @@ import json
 
 import pulumi
 import pytest
-import yaml
 from pydantic import ValidationError
 
-from components.config_volume import PACKED, pack
 from components.grafana import GrafanaConfig, run_grafana
 from components.volume import data_volume
 from settings.grafana import PROVIDERS, Grafana, OAuth
@@ -22,13 +20,10 @@ URLS = {
 }
 TENANT = {name: URLS[name] for name in ("auth_url", "token_url")}
 GOOGLE = {
-    "provider": "google",
-    "client_id": "shop.apps",
-    "client_secret": "google-secret",
+    **{"provider": "google", "client_id": "shop.apps", "client_secret": "google-secret"},
     "allowed_domains": ["shop.example"],
 }
 CLIENT_SECRET = "/dockyard/files/secrets/oauth-client-secret"
-SOURCES = "/dockyard/files/datasources/dockyard.yaml"
 
 
 def oauth(provider, **said) -> dict:
@@ -50,56 +45,6 @@ def grafana(make_context):
         return record(program, secrets=secrets, **options)
 
     return build_grafana
-
-
-def sources_of(world) -> dict:
-    listed = yaml.safe_load(world["g-provisioning-writer"].files[SOURCES])["datasources"]
-    return {source["uid"]: source for source in listed}
-
-
-class TestWhoGetsIn:
-    def test_nobody_without_the_password_which_is_a_file(self, grafana):
-        world = grafana()
-        env = world["g"].env
-        assert env["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/etc/grafana/provisioning/secrets/admin-password"
-        assert "GF_SECURITY_ADMIN_PASSWORD" not in env
-        writer = world["g-provisioning-writer"]
-        assert writer.files["/dockyard/files/secrets/admin-password"] == "the-password"
-        assert len(writer.secrets) == 1
-        assert "the-password" not in str(world["g"].inputs)
-
-    @pytest.mark.parametrize(
-        "name",
-        [
-            "GF_AUTH_ANONYMOUS_ENABLED",
-            "GF_USERS_ALLOW_SIGN_UP",
-            "GF_USERS_ALLOW_ORG_CREATE",
-            "GF_PUBLIC_DASHBOARDS_ENABLED",
-            "GF_SECURITY_ALLOW_EMBEDDING",
-            "GF_SECURITY_DISABLE_BRUTE_FORCE_LOGIN_PROTECTION",
-            "GF_SNAPSHOTS_EXTERNAL_ENABLED",
-        ],
-    )
-    def test_no_way_around_the_log_in_is_open(self, name, grafana):
-        assert grafana()["g"].env[name] == "false"
-
-    def test_nobodys_picture_is_asked_for(self, grafana):
-        assert grafana()["g"].env["GF_SECURITY_DISABLE_GRAVATAR"] == "true"
-
-    @pytest.mark.parametrize(("url", "secure"), [(HTTPS, "true"), ("http://127.0.0.1:3001", "false")])
-    def test_cookies_are_secure_and_tls_is_strict_wherever_people_come_by_https(self, url, secure, grafana):
-        env = grafana(root_url=url)["g"].env
-        assert env["GF_SERVER_ROOT_URL"] == url
-        assert env["GF_SECURITY_COOKIE_SECURE"] == env["GF_SECURITY_STRICT_TRANSPORT_SECURITY"] == secure
-        assert ("GF_SECURITY_STRICT_TRANSPORT_SECURITY_MAX_AGE_SECONDS" in env) is (secure == "true")
-
-    def test_a_link_in_a_message_finds_who_is_logged_in_still_logged_in(self, grafana):
-        assert grafana()["g"].env["GF_SECURITY_COOKIE_SAMESITE"] == "lax"
-
-    def test_without_oauth_there_is_no_word_of_it_and_the_form_is_there(self, grafana):
-        world = grafana()
-        assert not [name for name in world["g"].env if name.startswith("GF_AUTH_") and "ANONYMOUS" not in name]
-        assert CLIENT_SECRET not in world["g-provisioning-writer"].files
 
 
 class TestOAuth:
@@ -131,26 +76,18 @@ class TestOAuth:
         assert not {"GF_AUTH_GOOGLE_ALLOWED_GROUPS", "GF_AUTH_GOOGLE_SCOPES", "GF_AUTH_GOOGLE_AUTH_URL"} & env.keys()
 
     def test_a_provider_of_ones_own_is_told_by_its_addresses(self, grafana):
-        said = oauth(
-            "generic",
-            **URLS,
-            allowed_groups=["site reliability"],
-            groups_attribute_path="groups",
-            role_attribute_path="contains(groups, 'ops') && 'Editor'",
-            auto_login=True,
-            allow_sign_up=False,
-            name="Shop",
-        )
+        groups = {"allowed_groups": ["site reliability"], "groups_attribute_path": "groups"}
+        role = "contains(groups, 'ops') && 'Editor'"
+        log_in = {"auto_login": True, "allow_sign_up": False, "name": "Shop"}
+        said = oauth("generic", **URLS, **groups, **log_in, role_attribute_path=role)
         env = grafana({"oauth": said}, secrets={"its-secret": "x"})["g"].env
         told = {name.removeprefix("GF_AUTH_GENERIC_OAUTH_"): value for name, value in env.items()}
         assert (told["AUTH_URL"], told["TOKEN_URL"], told["API_URL"]) == tuple(URLS.values())
         assert json.loads(told["ALLOWED_GROUPS"]) == ["site reliability"]
-        assert told["ROLE_ATTRIBUTE_PATH"] == "contains(groups, 'ops') && 'Editor'"
+        assert told["ROLE_ATTRIBUTE_PATH"] == role
         assert json.loads(told["SCOPES"]) == ["openid", "profile", "email"]
-        assert (told["AUTO_LOGIN"], told["ALLOW_SIGN_UP"], told["USE_PKCE"], told["NAME"]) == (
-            *("true", "false", "true"),
-            "Shop",
-        )
+        switches = (told["AUTO_LOGIN"], told["ALLOW_SIGN_UP"], told["USE_PKCE"])
+        assert (*switches, told["NAME"]) == ("true", "false", "true", "Shop")
 
     def test_roles_that_an_administrator_gives_stay_unless_the_provider_gives_them(self, grafana):
         def synced(said):
@@ -220,42 +157,9 @@ class TestOAuth:
 
 
 class TestWhatItShows:
-    def test_it_is_given_its_data_sources_and_dashboards(self, grafana):
-        world = grafana({"datasource_uid": "love-prom"})
-        sources = sources_of(world)
-        assert list(sources) == ["love-prom", "alertmanager"]
-        prometheus = sources["love-prom"]
-        assert (prometheus["url"], prometheus["isDefault"]) == ("http://prometheus:9090", True)
-        files = world["g-provisioning-writer"].files
-        (provider,) = yaml.safe_load(files["/dockyard/files/dashboards/dockyard.yaml"])["providers"]
-        assert provider["options"]["path"] == "/etc/grafana/provisioning/dashboards/json"
-        assert files[PACKED] == pack({"dashboards/json/overview.json": "{}"})
-
-    def test_people_silence_alerts_from_its_pages(self, grafana):
-        sources = sources_of(grafana())
-        alertmanager = sources["alertmanager"]
-        assert (alertmanager["name"], alertmanager["type"]) == ("Alertmanager", "alertmanager")
-        assert alertmanager["url"] == "http://alertmanager:9093"
-        assert alertmanager["jsonData"] == {"implementation": "prometheus", "handleGrafanaManagedAlerts": False}
-        assert not alertmanager["isDefault"]
-        assert sources["prometheus"]["jsonData"]["alertmanagerUid"] == "alertmanager"
-
-    def test_loki_is_a_data_source_where_it_runs_and_grafana_starts_anew_for_it(self, grafana):
-        without, world = grafana(), grafana({"loki_datasource_uid": "love-loki"}, logs="loki")
-        loki = sources_of(world)["love-loki"]
-        assert (loki["type"], loki["url"]) == ("loki", "http://loki:3100")
-        assert "loki" not in sources_of(without)
-        assert world["g"].label("dockyard.content") != without["g"].label("dockyard.content")
-
-    def test_victorialogs_is_a_data_source_whose_plugin_is_installed_first(self, grafana):
-        world = grafana({"victorialogs_datasource_uid": "lines"}, logs="victorialogs")
-        source = sources_of(world)["lines"]
-        assert (source["type"], source["url"]) == ("victoriametrics-logs-datasource", "http://victorialogs:9428")
-        env = world["g"].env
-        assert env["GF_PLUGINS_PREINSTALL_SYNC"] == "victoriametrics-logs-datasource@0.21.0"
-        assert env["GF_PLUGINS_PREINSTALL_DISABLED"] == "false"
-        assert "grafana-lokiexplore-app" in env["GF_PLUGINS_DISABLE_PLUGINS"]
-        assert "GF_PLUGINS_PREINSTALL_SYNC" not in grafana(logs="loki")["g"].env
+    def test_grafana_starts_anew_for_another_data_source(self, grafana):
+        without, world = grafana()["g"], grafana(logs="loki")["g"]
+        assert world.label("dockyard.content") != without.label("dockyard.content")
 
     @pytest.mark.parametrize(
         "said", [{"datasource_uid": "alertmanager"}, {"datasource_uid": "one", "loki_datasource_uid": "one"}]
@@ -263,8 +167,3 @@ class TestWhatItShows:
     def test_one_uid_for_two_data_sources_is_refused_as_grafana_would_not_start(self, said):
         with pytest.raises(ValidationError, match="a uid of its own for each data source"):
             Grafana(**said)
-
-    def test_nothing_is_published_and_all_is_under_the_component(self, grafana):
-        world = grafana()
-        assert not any("ports" in one.inputs for one in world.containers)
-        assert {one.parent for one in world.resources if one.name != "parent"} == {"parent"}

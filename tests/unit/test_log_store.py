@@ -2,7 +2,6 @@
 
 import pytest
 
-from components.shipped import log_rules, rules
 from settings.problems import SettingsError
 from toolchain.images import standing_log_store
 
@@ -12,20 +11,6 @@ LOKI = {"monitoring": {"logs": {"store": "loki", "loki": {"retention": "7d"}}}}
 def with_log_store(tmp_path, store):
     (tmp_path / ".dockyard").mkdir(exist_ok=True)
     (tmp_path / ".dockyard/machine.yaml").write_text(f"log_store: {store}\n")
-
-
-def test_victorialogs_is_the_default(shop_settings):
-    settings = shop_settings()
-    assert settings.product.monitoring.logs.store == "victorialogs"
-    assert {"victorialogs", "vmalert", "otel-collector"} <= {*settings.image_names}
-    assert "loki" not in settings.image_names
-    assert settings.warnings == ()
-
-
-def test_a_product_gets_the_store_that_it_names(shop_settings):
-    settings = shop_settings(product=LOKI)
-    assert {"loki", "otel-collector"} <= {*settings.image_names}
-    assert not {"victorialogs", "vmalert"} & {*settings.image_names}
 
 
 def test_settings_of_loki_need_a_store_that_is_named(shop_settings):
@@ -68,12 +53,3 @@ def test_the_machines_store_changes_nothing_where_it_is_the_one_asked_for(shop_s
 )
 def test_a_store_stands_in_only_for_one_that_was_asked_for(asked, images, store):
     assert standing_log_store(asked, images) == store
-
-
-@pytest.mark.parametrize(("store", "other"), [("loki", "victorialogs"), ("victorialogs", "loki")])
-def test_a_stack_gets_the_rules_of_its_store_alone(shop_settings, store, other):
-    settings = shop_settings(product={"monitoring": {"logs": {"store": store}}})
-    files = rules(settings, "http://grafana")
-    assert f"{store}.yml" in files
-    assert f"{other}.yml" not in files
-    assert ("type: vlogs" in log_rules(settings, "http://grafana")["services.yml"]) == (store == "victorialogs")

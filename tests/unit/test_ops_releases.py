@@ -86,9 +86,10 @@ def test_a_service_comes_with_the_jobs_that_must_have_run_before_it(files):
     assert part_images(settings, ["api"]) == {"api": "registry.example/app:1"}
 
 
-def test_an_unknown_service_is_answered_with_the_known_ones(files):
-    with pytest.raises(SetupError, match=r"no service or job postgres .*It has: api, migrate, report, web"):
-        part(files.settings(), "postgres")
+def test_a_store_is_no_service_that_comes_or_goes_alone_and_is_answered_with_those(files, running):
+    for choose in (lambda: part(files.settings(), "postgres"), lambda: without_service(running, "postgres", "dev")):
+        with pytest.raises(SetupError, match=r"no service or job postgres.*It has: api, migrate, report, web"):
+            choose()
 
 
 def test_only_the_named_service_is_taken_from_the_files(files, running):
@@ -124,18 +125,13 @@ def test_an_image_that_only_the_service_has_keeps_its_name(files, running):
 def test_only_jobs_of_the_service_run_again(files, running):
     settings = brought_up(files, running, "api", "registry.example/app:1")
     assert settings.release.fresh == ["api", "migrate"]
-
+    assert "fresh" not in settings.release.model_dump(), "what is recorded does not name them"
     names = ("shop-app-migrate", "shop-app-postgres-dump-before-migrate", "shop-app-other", "shop-edge-api-writer")
     failed = [
         resource(name, CONTAINER, urn=f"urn::{name}", outputs={"mustRun": False, "exitCode": 1}) for name in names
     ]
     again = [f"urn::{names[0]}", f"urn::{names[1]}", f"urn::{names[3]}"]
     assert _to_run_again(state(*failed), settings) == again
-
-
-def test_the_recorded_release_does_not_name_the_jobs_that_run(files, running):
-    settings = brought_up(files, running, "api", "registry.example/app:1")
-    assert "fresh" not in settings.release.model_dump()
 
 
 def test_a_service_that_is_taken_down_is_gone_and_the_rest_stays(files, running):
@@ -151,25 +147,22 @@ def test_a_service_that_was_taken_down_comes_back(files, running):
     assert set(settings.product.services) == {"api", "web"}
 
 
-def test_a_store_is_not_taken_down_alone(running):
-    with pytest.raises(SetupError, match=r"no service or job postgres.*It has: api, migrate, report, web"):
-        without_service(running, "postgres", "dev")
-
-
 def test_the_release_that_runs_is_in_the_state(running):
     outputs = stack_outputs(release=running.model_dump())
     assert running_release(state(outputs, resource("api", CONTAINER)), "dev") == running
 
 
-@pytest.mark.parametrize("outputs", [{}, {"release": {"of": "another version"}}])
-def test_a_state_without_a_release_asks_to_bring_all_of_it_up(outputs):
-    with pytest.raises(SetupError, match=r"does not say which release runs.*dockyard up dev"):
-        running_release(state(stack_outputs(**outputs), resource("api", CONTAINER)), "dev")
-
-
-def test_a_stack_that_is_down_runs_no_release(running):
-    with pytest.raises(SetupError, match=r"nothing of the stack dev runs.*dockyard up dev"):
-        running_release(state(stack_outputs(release=running.model_dump())), "dev")
+@pytest.mark.parametrize(
+    ("outputs", "resources", "told"),
+    [
+        ({}, [resource("api", CONTAINER)], "does not say which release runs"),
+        ({"release": {"of": "another version"}}, [resource("api", CONTAINER)], "does not say which release runs"),
+        ({}, [], "nothing of the stack dev runs"),
+    ],
+)
+def test_a_state_without_a_release_asks_to_bring_all_of_it_up(outputs, resources, told):
+    with pytest.raises(SetupError, match=rf"{told}.*dockyard up dev"):
+        running_release(state(stack_outputs(**outputs), *resources), "dev")
 
 
 def test_an_earlier_release_is_accepted_without_later_secrets(files, running):

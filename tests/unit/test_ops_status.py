@@ -15,9 +15,7 @@ from tests.support.states import container
 from toolchain.progress import SetupError
 
 NOW = datetime(2026, 11, 21, 13, 0, 0, tzinfo=UTC)
-OUTPUTS = states.stack_outputs(
-    urls={"backend": "http://127.0.0.1:3333", "postgres": "postgresql://127.0.0.1:5433"},
-)
+OUTPUTS = states.stack_outputs(urls={"backend": "http://127.0.0.1:3333", "postgres": "postgresql://127.0.0.1:5433"})
 
 
 def state(*resources):
@@ -126,8 +124,6 @@ class TestChoice:
     def test_an_unknown_service_is_answered_with_the_known_ones(self, found):
         with pytest.raises(SetupError, match=r"runs no service nope. it runs: backend, backend-2, .*worker"):
             of_service(found, "nope", [], "dev")
-
-    def test_a_stack_that_is_down_has_no_service(self):
         with pytest.raises(SetupError, match=r"nothing of the stack dev runs.*dockyard up dev"):
             of_service([], None, [], "dev")
 
@@ -154,13 +150,8 @@ class TestRestart:
         found = rows(state(container("backend"), container("traefik")), engine)
         assert restart_each(engine, found, 0, progress) == 1
         assert engine.changes == [("restart", "backend", 10)]
-        for text in (
-            "✗ Restart backend: not well again: unhealthy",
-            "last words",
-            "health check: wget: 503",
-            "not restarted: traefik",
-        ):
-            assert text in printed.getvalue()
+        told = ("✗ Restart backend: not well again: unhealthy", "last words", "health check: wget: 503")
+        assert all(text in printed.getvalue() for text in (*told, "not restarted: traefik"))
 
     def test_a_removed_container_ends_the_restart(self, engine, progress, printed):
         assert restart_each(engine, rows(state(container("backend")), engine), 0, progress) == 1
@@ -196,12 +187,9 @@ def test_generated_secrets_are_found_by_the_end_of_their_resources_names():
     assert made.generated(["postgres-password", "app-key"]) == {"postgres-password": "secret"}
 
 
-def test_a_volume_that_waits_for_its_deletion_is_kept_once():
-    made = state(states.data_volume("data"), states.data_volume("data", delete=True))
-    assert made.kept_with_data() == ["urn:data"]
-
-
-def test_containers_that_wait_for_their_deletion_are_replaced():
+def test_what_waits_for_its_deletion_is_kept_once_or_replaced():
+    volumes = state(states.data_volume("data"), states.data_volume("data", delete=True))
+    assert volumes.kept_with_data() == ["urn:data"]
     assert state(container("backend", delete=True), container("backend")).replaced() == {"backend-old"}
 
 

@@ -65,23 +65,6 @@ def conf(world) -> str:
     return next(text for path, text in world[WRITER].files.items() if path.endswith("/pgbackrest.conf"))
 
 
-def test_nothing_is_made_and_archived_without_point_in_time(app):
-    world = app(PRODUCT)
-    assert not [one.name for one in world.resources if "pgbackrest" in one.name or "socket" in one.name]
-    assert world["shop-app-postgres"].inputs["image"] == "image-of-postgres"
-    assert not any("archive" in word for word in world["shop-app-postgres"].inputs["command"])
-
-
-def test_postgres_archives_its_log_and_keeps_its_volume_and_folder(app):
-    before, after = app(PRODUCT)["shop-app-postgres"], app()["shop-app-postgres"]
-    said = after.inputs["command"]
-    assert after.inputs["image"] == "image-of-postgres-pgbackrest"
-    assert {"archive_mode=on", "archive_timeout=30s"} <= set(said)
-    assert any(word.startswith("archive_command=") and word.endswith("wal-push.sh %p") for word in said)
-    assert after.env == before.env
-    assert targets(before).items() <= targets(after).items()
-
-
 def test_the_repository_is_a_data_volume_that_outlives_the_stack(app):
     volume = app(protects_data=True)["shop-app-postgres-base-backups"]
     assert volume.label("dockyard.volume") == "data"

@@ -6,7 +6,7 @@ import yaml
 
 from components.edge_proxy import EdgeProxyConfig, Front
 from components.exporter_set import ExporterSet, ExporterSetConfig
-from components.probes import MODULES, Probed, probe_targets
+from components.probes import Probed, probe_targets
 from components.prometheus_config import prometheus_config
 from components.spec import Mount
 from settings.edge import Edge, Route
@@ -22,7 +22,6 @@ WEB = {
     "routes": [{"host": "shop.example"}, {"host": "shop.example", "path": "/api"}],
 }
 GAME = {"image": "demo", "port": 7000, "protocol": "tcp", "replicas": 2, "health": {"tcp": True}}
-BOT = {"image": "demo", "health": {"command": ["true"]}}
 
 
 @pytest.fixture
@@ -66,24 +65,11 @@ def asked(job) -> dict[tuple[str, str], dict[str, str]]:
     }
 
 
-def test_a_health_address_is_asked_by_the_services_name(config_of):
-    assert asked(config_of({"api": {**WEB, "routes": []}})) == {
-        ("health", "http://api:3000/health/ready"): {
-            "target": "http://api:3000/health/ready",
-            "module": "http_2xx",
-        }
-    }
-
-
 def test_a_tcp_port_is_tried_at_each_instance_since_the_edge_takes_every_connection(config_of):
     assert asked(config_of({"game": GAME})) == {
         ("health", "tcp://game:7000"): {"target": "shop-game-1a2b:7000", "module": "tcp_connect"},
         ("health", "tcp://game-2:7000"): {"target": "shop-game-2-1a2b:7000", "module": "tcp_connect"},
     }
-
-
-def test_a_service_that_nobody_calls_is_not_asked(config_of):
-    assert config_of({"bot": BOT}) is None
 
 
 def test_a_route_is_asked_of_the_edge_itself_with_the_host_that_a_browser_sends(config_of):
@@ -120,15 +106,6 @@ def test_another_port_than_the_usual_one_stands_in_the_instance(config_of):
     assert ("redirect", "http://shop.example:8080/") in found
 
 
-def test_a_certificate_is_checked_unless_it_is_meant_to_be_the_edges_own(config_of):
-    found = asked(config_of({"web": WEB}, self_signed=True))
-    assert found["route", "https://shop.example/"]["module"] == "route_self_signed"
-    skipping = [
-        name for name, one in MODULES.items() if one.get("http", {}).get("tls_config", {}).get("insecure_skip_verify")
-    ]
-    assert skipping == ["route_self_signed"]
-
-
 def test_grafanas_public_name_and_further_addresses_are_asked_as_they_are(config_of):
     found = asked(config_of({}, {"urls": ["https://api.twitch.tv:443/x"]}, grafana="monitoring.shop.example"))
     assert found == {
@@ -140,35 +117,23 @@ def test_grafanas_public_name_and_further_addresses_are_asked_as_they_are(config
     }
 
 
-def test_series_say_what_is_probed_of_which_product(config_of):
-    (static,) = config_of({"api": {**WEB, "routes": []}})["static_configs"]
-    assert static["targets"] == ["blackbox-exporter:9115"]
-    labels = {name: value for name, value in static["labels"].items() if not name.startswith("__")}
-    assert labels == {
-        "service": "api",
-        "probe": "health",
-        "instance": "http://api:3000/health/ready",
-        "product": "shop",
-        "environment": "staging",
-    }
-
-
-def test_it_asks_every_thirty_seconds_and_the_times_are_settings(config_of):
-    job = config_of({"web": WEB})
-    assert (job["metrics_path"], job["scrape_interval"], job["scrape_timeout"]) == ("/probe", "30s", "10s")
+def test_how_often_and_how_long_it_asks_are_settings(config_of):
     job = config_of({"web": WEB}, {"interval": "1m", "timeout": "5s"})
     assert (job["scrape_interval"], job["scrape_timeout"]) == ("1m", "5s")
 
 
-def test_a_timeout_beyond_the_interval_is_refused():
-    with pytest.raises(ValueError, match="a timeout within the interval"):
-        Probes.model_validate({"interval": "10s", "timeout": "15s"})
-
-
-@pytest.mark.parametrize("url", ["ftp://x", "https://user:word@shop.example/", "shop.example"])
-def test_an_address_with_a_password_or_without_a_scheme_is_refused(url):
-    with pytest.raises(ValueError, match="urls"):
-        Probes.model_validate({"urls": [url]})
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"interval": "10s", "timeout": "15s"}, "a timeout within the interval"),
+        ({"urls": ["ftp://x"]}, "urls"),
+        ({"urls": ["https://user:word@shop.example/"]}, "urls"),
+        ({"urls": ["shop.example"]}, "urls"),
+    ],
+)
+def test_a_timeout_beyond_the_interval_and_an_address_with_a_password_or_no_scheme_are_refused(said, told):
+    with pytest.raises(ValueError, match=told):
+        Probes.model_validate(said)
 
 
 def test_nothing_is_asked_where_probes_are_off(config_of):
@@ -192,31 +157,3 @@ def exporters(make_context, config_of):
 def test_the_exporter_runs_only_where_there_is_something_to_ask(exporters):
     assert "x-blackbox-exporter" not in exporters()
     assert "x-blackbox-exporter" in exporters("https://x.example")
-
-
-def test_the_exporter_asks_on_both_networks_and_listens_on_the_monitoring_one(exporters):
-    made = exporters("https://x.example")["x-blackbox-exporter"]
-    networks = {one["name"]: one.get("aliases") for one in made.inputs["networksAdvanced"]}
-    assert networks == {"monitoring-net": ["blackbox-exporter"], "app-net": None}
-    assert "--web.listen-address=blackbox-exporter:9115" in made.inputs["command"]
-    # Two at once would share the name that tells where to listen.
-    assert made.delete_before_replace
-    assert "ports" not in made.inputs
-
-
-def test_the_exporter_is_hardened_and_limited_as_its_siblings(exporters):
-    made = exporters("https://x.example")["x-blackbox-exporter"]
-    assert made.inputs["user"] == "65534:65534"
-    assert made.inputs["readOnly"]
-    assert made.inputs["capabilities"] == {"drops": ["ALL"]}
-    assert (made.inputs["memory"], made.inputs["memoryReservation"], made.inputs["cpus"]) == (128, 64, "0.5")
-
-
-def test_its_modules_are_checked_before_they_are_put_in_place_and_then_loaded_without_a_restart(exporters):
-    writer = exporters("https://x.example")["x-blackbox-config-writer"]
-    (text,) = writer.files.values()
-    assert yaml.safe_load(text) == {"modules": MODULES}
-    (script,) = writer.inputs["command"]
-    assert "--config.check" in script
-    assert "http://blackbox-exporter:9115/-/reload" in script
-    assert writer.inputs["image"] == "blackbox-exporter"

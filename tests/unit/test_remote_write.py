@@ -1,20 +1,14 @@
 """Samples sent on for the long term: what the settings take, and what Prometheus gets of it."""
 
-from pathlib import Path
-
 import pytest
 import yaml
 from pydantic import ValidationError
 
-from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
 from components.remote_write import remote_write_config
-from settings.loader import load, read_stack_file
 from settings.monitoring import Monitoring
 from settings.problems import SettingsError
 from settings.remote_write import RemoteWrite
-from tests.support.recording import record
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 MIMIR = {
     "name": "mimir",
     "url": "https://mimir.example/api/v1/push",
@@ -29,41 +23,12 @@ def section(**said) -> dict:
     return found
 
 
-@pytest.fixture
-def stack(make_context):
-    def build_stack(*receivers, secrets=None, **said):
-        def program():
-            MonitoringStack(
-                "m",
-                MonitoringStackConfig(
-                    Monitoring.model_validate({"remote_write": list(receivers), **said}),
-                    make_context(),
-                    lambda name: name,
-                    targets=[],
-                    alertmanagers=["alertmanager:9093"],
-                    rules={},
-                    dashboards={},
-                    root_url="http://127.0.0.1:3000",
-                ),
-            )
-
-        return record(program, secrets=secrets)
-
-    return build_stack
-
-
 def config_of(world) -> dict:
     return yaml.safe_load(world["m-prometheus-config-writer"].files["/dockyard/files/prometheus.yml"])
 
 
-def test_nothing_is_sent_anywhere_unless_somebody_says_so(stack):
-    world = stack()
-    assert "remote_write" not in config_of(world)
-    assert not [path for path in world["m-prometheus-config-writer"].files if "/secrets/" in path]
-
-
-def test_a_password_is_a_file_that_prometheus_alone_reads_and_stands_nowhere_else(stack):
-    world = stack(MIMIR, secrets={"mimir-password": "open-sesame"})
+def test_a_password_is_a_file_that_prometheus_alone_reads_and_stands_nowhere_else(monitoring):
+    world = monitoring({"mimir-password": "open-sesame"}, remote_write=[MIMIR])
     writer = world["m-prometheus-config-writer"]
     assert writer.files["/dockyard/files/secrets/mimir-password"] == "open-sesame"
     (place,) = [n for n, upload in enumerate(writer.inputs["uploads"]) if upload["content"] == "open-sesame"]
@@ -76,49 +41,34 @@ def test_a_password_is_a_file_that_prometheus_alone_reads_and_stands_nowhere_els
     assert receiver["basic_auth"] == {"username": "12345", "password_file": "secrets/mimir-password"}
 
 
-def test_a_token_is_a_file_too(stack):
-    world = stack(
-        {"name": "cloud", "url": "https://cloud.example/push", "bearer_token": "cloud-token"},
-        secrets={"cloud-token": "glc_abc"},
-    )
+def test_a_token_is_a_file_too(monitoring):
+    cloud = {"name": "cloud", "url": "https://cloud.example/push", "bearer_token": "cloud-token"}
+    world = monitoring({"cloud-token": "glc_abc"}, remote_write=[cloud])
     (receiver,) = config_of(world)["remote_write"]
     assert receiver["authorization"] == {"type": "Bearer", "credentials_file": "secrets/cloud-token"}
     assert "basic_auth" not in receiver
     assert world["m-prometheus-config-writer"].files["/dockyard/files/secrets/cloud-token"] == "glc_abc"
 
 
-def test_product_and_environment_go_along(stack):
-    assert config_of(stack(MIMIR))["global"]["external_labels"] == {"product": "shop", "environment": "development"}
-
-
-def test_two_receivers_may_share_a_secret(stack):
-    world = stack(MIMIR, {**MIMIR, "name": "second"}, secrets={"mimir-password": "x"})
+def test_two_receivers_may_share_a_secret(monitoring):
+    world = monitoring({"mimir-password": "x"}, remote_write=[MIMIR, {**MIMIR, "name": "second"}])
     assert [one["name"] for one in config_of(world)["remote_write"]] == ["mimir", "second"]
 
 
-def test_the_queue_has_prometheus_own_defaults_but_for_four_that_spare_memory_receiver_and_samples():
-    assert section()["queue_config"] == {
-        "capacity": 10000,
-        "max_samples_per_send": 2000,
-        "batch_send_deadline": "5s",
-        "max_shards": 10,
-        "min_backoff": "1s",
-        "max_backoff": "30s",
-        "retry_on_http_429": True,
-    }
+DEFAULTS = {
+    # Prometheus' own but for four that spare memory, receiver and samples.
+    **{"capacity": 10000, "max_samples_per_send": 2000, "batch_send_deadline": "5s", "max_shards": 10},
+    **{"min_backoff": "1s", "max_backoff": "30s", "retry_on_http_429": True},
+}
+OWN = {
+    **{"capacity": 500, "max_samples_per_send": 100, "batch_send_deadline": "1s", "max_shards": 2},
+    **{"min_backoff": "2s", "max_backoff": "1m", "retry_on_http_429": False},
+}
 
 
-def test_every_figure_of_the_queue_is_a_setting():
-    said = {
-        "capacity": 500,
-        "max_samples_per_send": 100,
-        "batch_send_deadline": "1s",
-        "max_shards": 2,
-        "min_backoff": "2s",
-        "max_backoff": "1m",
-        "retry_on_http_429": False,
-    }
-    assert section(queue=said)["queue_config"] == said
+@pytest.mark.parametrize(("said", "rendered"), [({}, DEFAULTS), (OWN, OWN)], ids=["defaults", "own"])
+def test_every_figure_of_the_queue_is_a_setting(said, rendered):
+    assert section(queue=said)["queue_config"] == rendered
 
 
 def test_what_is_not_said_is_left_to_prometheus():
@@ -168,43 +118,15 @@ def test_two_receivers_need_two_names():
 
 
 @pytest.mark.parametrize("where", ["stack", "product"])
-def test_a_secret_that_is_not_given_is_told_with_the_command_that_sets_it(tmp_path, where):
-    receiver = yaml.safe_dump([MIMIR])
-    (tmp_path / "products").mkdir()
-    (tmp_path / "components").mkdir()
-    (tmp_path / "components/images.yaml").write_text((CHECKOUT / "components/images.yaml").read_text())
-    api = {"image": "registry.example/api:1", "port": 80, "health": {"http": "/"}, "limits": {"memory": "64MB"}}
-    product = {"name": "shop", "services": {"api": api}}
-    config = {"dockyard:product": "products/shop.yaml", "dockyard:environment": "development"}
-    monitoring = {"remote_write": yaml.safe_load(receiver)}
-    if where == "stack":
-        config["dockyard:monitoring"] = monitoring
-    else:
-        product["monitoring"] = monitoring
-    (tmp_path / "products/shop.yaml").write_text(yaml.safe_dump(product))
-    file = tmp_path / "Pulumi.dev.yaml"
-    file.write_text(yaml.safe_dump({"config": config}))
-
+def test_a_secret_that_is_not_given_is_told_with_the_command_that_sets_it(shop_settings, tmp_path, where):
+    said = {"monitoring": {"remote_write": [MIMIR]}}
     with pytest.raises(SettingsError) as caught:
-        load(read_stack_file(tmp_path, "dev"), "dev", checkout=tmp_path)
+        shop_settings(**{where: said})
     (problem,) = caught.value.problems
     assert "the secret that dockyard:monitoring.remote_write.0.basic_auth.password names" in str(problem)
     assert "pulumi config set --secret dockyard:mimir-password -s dev" in str(problem)
     if where == "stack":
-        assert "password: mimir-password" in file.read_text().splitlines()[problem.line - 1]
-
-    file.write_text(yaml.safe_dump({"config": {**config, "dockyard:mimir-password": {"secure": "v1:x"}}}))
-    settings = load(read_stack_file(tmp_path, "dev"), "dev", checkout=tmp_path)
-    assert settings.product.monitoring.remote_write[0].name == "mimir"
-
-
-def test_blocks_stay_as_thanos_wants_them_where_somebody_says_so(stack):
-    flags = {"--storage.tsdb.min-block-duration=2h", "--storage.tsdb.max-block-duration=2h"}
-    assert not flags & {*stack()["m-prometheus"].inputs["command"]}
-    assert flags <= {*stack(prometheus={"compaction": False})["m-prometheus"].inputs["command"]}
-
-
-def test_the_samples_can_never_fill_a_disk(stack):
-    assert "--storage.tsdb.retention.size=10GB" in stack()["m-prometheus"].inputs["command"]
-    own = stack(prometheus={"retention_size": "1536MB"})["m-prometheus"].inputs["command"]
-    assert "--storage.tsdb.retention.size=1536MB" in own
+        lines = (tmp_path / "Pulumi.dev.yaml").read_text().splitlines()
+        assert "password: mimir-password" in lines[problem.line - 1]
+    given = shop_settings(said, stack={"mimir-password": {"secure": "v1:x"}})
+    assert given.product.monitoring.remote_write[0].name == "mimir"

@@ -112,103 +112,86 @@ def scheduler(shell, tmp_path):
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 OCTAL_TRAPS = {
-    "07 08:08": False,
-    "08 07:08": False,
-    "08 08:07": False,
-    "08 08:08": True,
-    "08 09:09": True,
-    "09 08:49": False,
-    "09 08:50": True,
-    "09 09:52": True,
-    "09 09:53": False,
-    "10 08:08": False,
+    **{"07 08:08": False, "08 07:08": False, "08 08:07": False, "08 08:08": True, "08 09:09": True},
+    **{"09 08:49": False, "09 08:50": True, "09 09:52": True, "09 09:53": False, "10 08:08": False},
 }
+TIMES = {
+    "once a day": (
+        "0 3 * * *",
+        [at(f"2026-03-{day} {time}") for day in ("01", "02") for time in ("02:59", "03:00", "03:01", "15:00")],
+        ["2026-03-01 03:00", "2026-03-02 03:00"],
+    ),
+    "steps, in ranges as well": (
+        "*/20 8-10/2 * * *",
+        each(10 * MINUTE, "2026-03-01 07:50", "2026-03-01 11:00"),
+        [f"2026-03-01 {hour}:{minute}" for hour in ("08", "10") for minute in ("00", "20", "40")],
+    ),
+    "lists, and numbers that would be wrong as octal ones": (
+        "8,9,50-52 8,9 8-9 9 *",
+        [at(f"2026-09-{when}") for when in OCTAL_TRAPS],
+        [f"2026-09-{when}" for when, comes in OCTAL_TRAPS.items() if comes],
+    ),
+    "the leap day": (
+        "0 0 29 2 *",
+        [*each(DAY, "2027-02-26", "2027-03-02"), *each(DAY, "2028-02-26", "2028-03-02")],
+        ["2028-02-29"],
+    ),
+    "the end of the months that have a 31st": (
+        "0 0 31 * *",
+        [*each(DAY, "2026-03-29", "2026-04-02"), *each(DAY, "2026-04-29", "2026-05-02"), at("2026-05-31")],
+        ["2026-03-31", "2026-05-31"],
+    ),
+    "months": (
+        "0 0 1 1,7 *",
+        [*each(DAY, "2026-06-29", "2026-07-03"), *each(DAY, "2026-12-30", "2027-01-03")],
+        ["2026-07-01", "2027-01-01"],
+    ),
+    "both days restricted: a Friday the 13th comes once": (
+        "0 0 13 * 5",
+        each(DAY, "2026-11-05", "2026-11-14"),
+        ["2026-11-06", "2026-11-13"],
+    ),
+    "both days restricted: either will do": (
+        "0 0 12 * 5",
+        each(DAY, "2026-11-05", "2026-11-14"),
+        ["2026-11-06", "2026-11-12", "2026-11-13"],
+    ),
+    "a day that begins with a star is not restricted: both must match": (
+        "0 0 */2 * 1",
+        each(DAY, "2026-11-01", "2026-11-17"),
+        ["2026-11-09"],
+    ),
+    **{
+        f"Sunday as {sunday}": (f"0 0 * * {sunday}", each(DAY, "2026-11-06", "2026-11-10"), ["2026-11-08"])
+        for sunday in ("0", "7")
+    },
+    "Sunday at the end of a range": (
+        "0 0 * * 6-7",
+        each(DAY, "2026-11-06", "2026-11-10"),
+        ["2026-11-07", "2026-11-08"],
+    ),
+}
+"""What it shows → schedule, moments, and those at which the command runs."""
 
 
 class TestTimes:
-    @pytest.mark.parametrize(
-        ("schedule", "moments", "expected"),
-        [
-            pytest.param(
-                "0 3 * * *",
-                [at(f"2026-03-{day} {time}") for day in ("01", "02") for time in ("02:59", "03:00", "03:01", "15:00")],
-                ["2026-03-01 03:00", "2026-03-02 03:00"],
-                id="once a day",
-            ),
-            pytest.param(
-                "*/20 8-10/2 * * *",
-                each(10 * MINUTE, "2026-03-01 07:50", "2026-03-01 11:00"),
-                [f"2026-03-01 {hour}:{minute}" for hour in ("08", "10") for minute in ("00", "20", "40")],
-                id="steps, in ranges as well",
-            ),
-            pytest.param(
-                "8,9,50-52 8,9 8-9 9 *",
-                [at(f"2026-09-{when}") for when in OCTAL_TRAPS],
-                [f"2026-09-{when}" for when, comes in OCTAL_TRAPS.items() if comes],
-                id="lists, and numbers that would be wrong as octal ones",
-            ),
-            pytest.param(
-                "0 0 29 2 *",
-                [*each(DAY, "2027-02-26", "2027-03-02"), *each(DAY, "2028-02-26", "2028-03-02")],
-                ["2028-02-29"],
-                id="the leap day",
-            ),
-            pytest.param(
-                "0 0 31 * *",
-                [*each(DAY, "2026-03-29", "2026-04-02"), *each(DAY, "2026-04-29", "2026-06-01")],
-                ["2026-03-31", "2026-05-31"],
-                id="the end of the months that have a 31st",
-            ),
-            pytest.param(
-                "0 0 1 1,7 *",
-                each(DAY, "2026-06-29", "2026-07-03") + each(DAY, "2026-12-30", "2027-01-03"),
-                ["2026-07-01", "2027-01-01"],
-                id="months",
-            ),
-            pytest.param(
-                "0 0 13 * 5",
-                each(DAY, "2026-11-05", "2026-11-14"),
-                ["2026-11-06", "2026-11-13"],
-                id="both days restricted: a Friday the 13th comes once",
-            ),
-            pytest.param(
-                "0 0 12 * 5",
-                each(DAY, "2026-11-05", "2026-11-14"),
-                ["2026-11-06", "2026-11-12", "2026-11-13"],
-                id="both days restricted: either will do",
-            ),
-            pytest.param(
-                "0 0 */2 * 1",
-                each(DAY, "2026-11-01", "2026-11-17"),
-                ["2026-11-09"],
-                id="a day that begins with a star is not restricted: both must match",
-            ),
-            pytest.param("0 0 * * 0", each(DAY, "2026-11-06", "2026-11-10"), ["2026-11-08"], id="Sunday as 0"),
-            pytest.param("0 0 * * 7", each(DAY, "2026-11-06", "2026-11-10"), ["2026-11-08"], id="Sunday as 7"),
-            pytest.param(
-                "0 0 * * 6-7",
-                each(DAY, "2026-11-06", "2026-11-10"),
-                ["2026-11-07", "2026-11-08"],
-                id="Sunday at the end of a range",
-            ),
-        ],
-    )
+    @pytest.mark.parametrize(("schedule", "moments", "expected"), TIMES.values(), ids=TIMES)
     def test_the_command_runs_when_the_schedule_says(self, scheduler, schedule, moments, expected):
         running = scheduler(schedule, NOTE_THE_TIME, moments)
         running.live_through()
         assert running.runs == [at(text) for text in expected]
 
-    def test_times_are_utc_whatever_the_image_takes_for_local_time(self, scheduler):
-        running = scheduler("0 3 * * *", NOTE_THE_TIME, each(HOUR, "2026-03-01 00:00", "2026-03-01 05:00"))
+    @pytest.mark.parametrize(
+        ("schedule", "env", "expected"),
+        [("0 3 * * *", {}, "03:00"), ("0 5 * * *", {"TZ": "EAT-3"}, "02:00")],
+        ids=["UTC whatever the image takes for local time", "the zone that TZ names"],
+    )
+    def test_times_are_of_one_zone(self, scheduler, schedule, env, expected):
+        running = scheduler(schedule, NOTE_THE_TIME, each(HOUR, "2026-03-01 00:00", "2026-03-01 05:00"), **env)
         running.live_through()
-        assert running.runs == [at("2026-03-01 03:00")]
-        assert running.log[0] == 'level=info source=schedule event=wait schedule="0 3 * * *" zone=UTC'
-
-    def test_times_are_those_of_the_zone_that_tz_names(self, scheduler):
-        moments = each(HOUR, "2026-03-01 00:00", "2026-03-01 05:00")
-        running = scheduler("0 5 * * *", NOTE_THE_TIME, moments, TZ="EAT-3")
-        running.live_through()
-        assert running.runs == [at("2026-03-01 02:00")]
+        assert running.runs == [at(f"2026-03-01 {expected}")]
+        zone = env.get("TZ", "UTC")
+        assert running.log[0] == f'level=info source=schedule event=wait schedule="{schedule}" zone={zone}'
 
     def test_the_minute_of_the_start_is_over_already(self, scheduler):
         running = scheduler("* * * * *", NOTE_THE_TIME, [at("2026-03-01 03:00:10"), at("2026-03-01 03:01:00")])
@@ -312,10 +295,8 @@ class TestEnd:
             (tmp_path / "clock").write_text(f"{int(died.timestamp()) + seconds}\n")
             assert running.health()[0] == code
         (tmp_path / "dockyard-schedule.alive").unlink()
-        assert running.health() == (
-            1,
-            "no scheduler is at work: its last sign of life is more than 150 seconds old",
-        )
+        old = "no scheduler is at work: its last sign of life is more than 150 seconds old"
+        assert running.health() == (1, old)
 
     @pytest.mark.parametrize("words", [[], ["0 3 * * *"], ["0 3 * * *", "--"], ["0", "3", "true"]])
     def test_a_wrong_call_is_told(self, shell, tmp_path, words):

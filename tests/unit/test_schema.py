@@ -50,18 +50,12 @@ def test_they_are_schemas_and_come_out_the_same_each_time(schema):
     assert json.loads(spelled(schema()))["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
-@pytest.mark.parametrize("file", PRODUCTS, ids=lambda file: file.name)
-def test_every_shipped_product_file_fits_and_names_its_schema(file):
-    assert not [error.message for error in product.iter_errors(yaml.safe_load(file.read_text()))]
+@pytest.mark.parametrize("file", [*PRODUCTS, *STACKS], ids=lambda file: file.name)
+def test_every_shipped_file_fits_and_names_its_schema(file):
+    kind, schema = ("product", product) if file in PRODUCTS else ("stack", stack)
+    assert not [error.message for error in schema.iter_errors(yaml.safe_load(file.read_text()))]
     named = MODELINE.search(file.read_text())
-    assert named and (file.parent / named[1]).resolve() == CHECKOUT / "schemas/product.schema.json"
-
-
-@pytest.mark.parametrize("file", STACKS, ids=lambda file: file.name)
-def test_every_shipped_stack_file_fits_and_names_its_schema(file):
-    assert not [error.message for error in stack.iter_errors(yaml.safe_load(file.read_text()))]
-    named = MODELINE.search(file.read_text())
-    assert named and (file.parent / named[1]).resolve() == CHECKOUT / "schemas/stack.schema.json"
+    assert named and (file.parent / named[1]).resolve() == CHECKOUT / f"schemas/{kind}.schema.json"
 
 
 @pytest.mark.parametrize(
@@ -126,13 +120,8 @@ def test_the_least_that_files_must_say_is_enough():
 
 
 def test_a_stack_file_may_hold_secrets_and_what_belongs_to_pulumi_and_its_plugins():
-    said = minimal_stack(
-        **{
-            "dockyard:discord-monitoring": {"secure": "v1:abc"},
-            "cloudflare:apiToken": {"secure": "v1:abc"},
-            "docker:host": "ssh://root@shop.example",
-        }
-    )
+    secrets = {key: {"secure": "v1:abc"} for key in ("dockyard:discord-monitoring", "cloudflare:apiToken")}
+    said = minimal_stack(**secrets, **{"docker:host": "ssh://root@shop.example"})
     assert stack.is_valid({**said, "encryptionsalt": "v1:abc", "secretsprovider": "passphrase"})
     assert not stack.is_valid({**said, "encryptonsalt": "v1:abc"})
 
@@ -189,11 +178,8 @@ SAMPLES = {
     Build: {"template": "static", "dockerfile": "Dockerfile"},
     Health: {"http": "/", "tcp": True, "command": ["true"]},
     Tunnel: {
-        "token": "tunnel-token",
-        "account_id": "a" * 32,
-        "zone_id": "b" * 32,
-        "name": "shop",
-        "hostname": "monitoring.shop.example",
+        **{"token": "tunnel-token", "account_id": "a" * 32, "zone_id": "b" * 32},
+        **{"name": "shop", "hostname": "monitoring.shop.example"},
     },
 }
 BESIDE = {Service: {"port": 8000, "health": {"http": "/"}}}

@@ -11,16 +11,7 @@ import pytest
 
 from tests.support.recording import RecordedProgram, RecordedResource
 from tests.support.shipped import CHECKOUT, record_stack, recorded_stack
-from tests.support.snapshots import (
-    FLAG,
-    ORDER,
-    Contents,
-    differences,
-    shipped_snapshots,
-    snapshots,
-    write,
-    written,
-)
+from tests.support.snapshots import FLAG, ORDER, Contents, differences, shipped_snapshots, snapshots, write, written
 
 DIFF_LINES = 60
 """Lines of difference that a failure prints."""

@@ -49,27 +49,21 @@ def lock(work, **holder):
     return file
 
 
-def test_the_lock_of_a_killed_process_is_released(work, progress):
-    left = lock(work, pid=GONE)
+@pytest.mark.parametrize(
+    "holder", [{"pid": GONE}, {"timestamp": (datetime.now(UTC) - timedelta(days=3000)).isoformat()}]
+)
+def test_the_lock_of_a_killed_process_or_of_before_the_machine_started_is_released(work, progress, holder):
+    left = lock(work, **holder)
     settle_locks(work, "dev", progress)
     assert not left.exists()
 
 
-def test_a_lock_that_is_being_written_is_ignored(work, progress):
-    lock(work).rename(work.state / ".pulumi/locks/organization/dockyard/dev/fileblob123")
-    assert locks(FileStore(work.state), "dev") == []
-
-
-def test_the_locks_of_another_stack_are_left_alone(work, progress):
+def test_the_locks_of_another_stack_are_left_alone_and_one_that_is_being_written_is_ignored(work, progress):
     left = lock(work, pid=GONE)
     settle_locks(work, "de", progress)
     assert left.exists()
-
-
-def test_a_lock_from_before_the_machine_started_is_released(work, progress):
-    left = lock(work, timestamp=(datetime.now(UTC) - timedelta(days=3000)).isoformat())
-    settle_locks(work, "dev", progress)
-    assert not left.exists()
+    left.rename(left.with_name("fileblob123"))
+    assert locks(FileStore(work.state), "dev") == []
 
 
 def test_a_lock_of_another_machine_is_reported_and_not_waited_for(work, progress):

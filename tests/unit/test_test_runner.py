@@ -52,18 +52,14 @@ def test_every_folder_with_tests_belongs_to_exactly_one_part():
 
 
 @pytest.mark.usefixtures("commands")
-def test_parts_side_by_side_print_their_whole_output(tmp_path, capfd):
-    assert run(tmp_path, "unit", "rules") == 0
+@pytest.mark.parametrize(("words", "parts"), [(["unit", "rules"], ["unit", "rules"]), ([], PARTS)], ids=["two", "all"])
+def test_parts_side_by_side_print_their_whole_output(tmp_path, capfd, words, parts):
+    assert run(tmp_path, *words) == 0
     printed = capfd.readouterr()
-    assert {"this is unit", "this is rules"} <= set(printed.out.splitlines())
-    assert "✓ unit" in printed.err
-    assert "✓ rules" in printed.err
-
-
-@pytest.mark.usefixtures("commands")
-def test_all_parts_run_when_none_is_named(tmp_path, capfd):
-    assert run(tmp_path) == 0
-    assert {f"this is {part}" for part in PARTS} <= set(capfd.readouterr().out.splitlines())
+    assert {line for line in printed.out.splitlines() if line.startswith("this is")} == {
+        f"this is {one}" for one in parts
+    }
+    assert all(f"✓ {part}" in printed.err for part in parts)
 
 
 def test_a_failed_part_is_named_at_the_end_and_the_others_run(tmp_path, capfd, commands):

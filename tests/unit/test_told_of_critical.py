@@ -13,6 +13,7 @@ from settings.problems import SettingsError
 from tests.unit.checkouts import make
 
 ALL = {"type": "discord", "webhook": "ops"}
+SLACK = {"type": "slack", "webhook": "ops"}
 MAIL = {"type": "email", "to": ["oncall@shop.net"], "from": "alerts@shop.net", "smarthost": "mail.shop.net:587"}
 KEY = "b7ddd4e4a7ea3e7b5f5c8a9d0e1f2a3b"
 
@@ -60,38 +61,26 @@ class TestSettings:
         assert one[0] == f"alerts.receivers.on-call.{path}"
         assert one[1].startswith(found)
 
-    def test_what_is_not_for_critical_alerts_is_left_alone(self):
+    def test_what_is_not_for_critical_alerts_and_development_are_left_alone(self):
         chat = {"type": "ntfy", "topic": "placeholder", "severities": ["warning"]}
         assert found_in({"all": ALL, "chat": chat}) == []
-
-    def test_development_may_be_silent(self):
         assert found_in({}, "development") == []
 
 
 @pytest.fixture
 def checkout(tmp_path):
-    return make(
-        tmp_path,
-        "name: shop\nservices: {api: {image: demo, port: 80, health: {http: /}, limits: {memory: 64MB}}}\n",
-    )
+    service = "{image: demo, port: 80, health: {http: /}, limits: {memory: 64MB}}"
+    return make(tmp_path, f"name: shop\nservices: {{api: {service}}}\n")
 
 
 def read(checkout, environment, receivers, *, preview=False, known=True, **more):
-    lines = [
-        "config:",
-        "  dockyard:product: products/shop.yaml",
-        f"  dockyard:environment: {environment}",
-        f"  dockyard:alerts: {{receivers: {receivers}}}",
-        "  dockyard:ops: {secure: v1:abc}",
-    ]
-    (checkout / "Pulumi.live.yaml").write_text("\n".join(lines))
-    said = {"product": "products/shop.yaml", "environment": environment, "alerts": {"receivers": receivers}, **more}
-    return load(
-        Configuration(said, frozenset({"ops"} if receivers and known else ())),
-        "live",
-        checkout=checkout,
-        preview=preview,
+    (checkout / "Pulumi.live.yaml").write_text(
+        f"config:\n  dockyard:product: products/shop.yaml\n  dockyard:environment: {environment}\n"
+        f"  dockyard:alerts: {{receivers: {receivers}}}\n  dockyard:ops: {{secure: v1:abc}}\n"
     )
+    said = {"product": "products/shop.yaml", "environment": environment, "alerts": {"receivers": receivers}, **more}
+    configuration = Configuration(said, frozenset({"ops"} if receivers and known else ()))
+    return load(configuration, "live", checkout=checkout, preview=preview)
 
 
 class TestUp:
@@ -111,10 +100,11 @@ class TestUp:
         with pytest.raises(SettingsError, match=r"alerts\.receivers"):
             read(checkout, "production", {}, preview=True)
 
-    def test_staging_is_warned_of(self, checkout):
+    def test_staging_is_warned_of_and_development_is_not(self, checkout):
         settings = read(checkout, "staging", {})
         assert settings.missing_secrets == ()
         assert [problem.path for problem in settings.warnings] == ["config.dockyard:alerts.receivers"]
+        assert read(checkout, "development", {}).warnings == ()
 
     def test_a_stack_file_may_say_only_what_is_other_than_in_the_product_file(self, checkout):
         product = checkout / "products/shop.yaml"
@@ -135,9 +125,6 @@ class TestUp:
         (problem,) = caught.value.problems
         assert problem.path == "config.dockyard:alerts.receivers.disks.alerts[0]"
         assert problem.expected.startswith("the name of an alert in rules/: DiskSpaceLow")
-
-    def test_development_is_not(self, checkout):
-        assert read(checkout, "development", {}).warnings == ()
 
 
 class TestSecrets:
@@ -161,11 +148,7 @@ class TestSecrets:
             (ALL, "PLACEHOLDER", "a placeholder"),
             (ALL, "https://discord.com/api/webhooks/PLACEHOLDER", "a placeholder"),
             (ALL, "https://discord.com/api/webhooks/xxx/yyy", "a placeholder"),
-            (
-                {"type": "slack", "webhook": "ops"},
-                f"https://hooks.slack.com/services/T00/B00/{'X' * 24}",
-                "a placeholder",
-            ),
+            (SLACK, f"https://hooks.slack.com/services/T00/B00/{'X' * 24}", "a placeholder"),
             (ALL, "https://example.com/webhook", "a placeholder"),
             (ALL, "discord.com/api/webhooks/1/s3cret", "no address"),
             (ALL, "https://", "no address"),
@@ -195,7 +178,7 @@ class TestSecrets:
             (ALL, "https://discord.com/api/webhooks/1234/AbC-xxX_xxx0"),
             (ALL, "https://discord.com/api/webhooks/1234/AbC\n"),
             (ALL, "http://10.0.0.7:8080/hook?token=1"),
-            ({"type": "slack", "webhook": "ops"}, "https://hooks.slack.com/services/T02AB/B03CD/eXXf"),
+            (SLACK, "https://hooks.slack.com/services/T02AB/B03CD/eXXf"),
             ({"type": "pagerduty", "routing_key": "ops"}, KEY),
             ({"type": "pagerduty", "routing_key": "ops"}, "R01ABCDEFGHIJKLMNOPQRSTUVWXYZ2345"[:32]),
             ({"type": "opsgenie", "api_key": "ops"}, "f5b7ddd4-e4a7-4ea3-8b5f-5c8a9d0e1f2a"),

@@ -26,40 +26,37 @@ def run(wrapper, tmp_path):
             (tmp_path / name).write_bytes(content)
         pairs = [f"{name.upper().replace('-', '_')}={tmp_path / name}" for name in files]
         return subprocess.run(
-            [*wrapper, *pairs, "--", *command],
-            capture_output=True,
-            env={"PATH": os.environ["PATH"], **(env or {})},
+            [*wrapper, *pairs, "--", *command], capture_output=True, env={"PATH": os.environ["PATH"], **(env or {})}
         )
 
     return run
 
 
-QUOTED = b"""'single' "double" `id` $HOME $(id) ${x} \\n \\ end\\"""
 VALUES = [
-    (b"plain", b"plain"),
-    (b"plain\n", b"plain"),
-    (b"two ends\n\n", b"two ends\n"),
-    (b"\n\nfirst\n  second\t\n", b"\n\nfirst\n  second\t"),
-    (b"  spaces at both ends  ", b"  spaces at both ends  "),
-    (b"-n -e --", b"-n -e --"),
-    (
-        b"""'single' "double" `id` $HOME $(id) ${x} \\n \\ end\\""",
-        b"""'single' "double" `id` $HOME $(id) ${x} \\n \\ end\\""",
-    ),
-    (b"postgres://u:p%40=ss@db:5432/app?x=1&y=*", b"postgres://u:p%40=ss@db:5432/app?x=1&y=*"),
-    ("clé 鍵".encode(), "clé 鍵".encode()),
-    (b"not text: \xff\xfe\x01", b"not text: \xff\xfe\x01"),
-    (b"carriage return\r\n", b"carriage return\r"),
-    (b"", b""),
-    (b"x" * 5000, b"x" * 5000),
+    b"plain",
+    b"  spaces at both ends  ",
+    b"-n -e --",
+    b"""'single' "double" `id` $HOME $(id) ${x} \\n \\ end\\""",
+    b"postgres://u:p%40=ss@db:5432/app?x=1&y=*",
+    "clé 鍵".encode(),
+    b"not text: \xff\xfe\x01",
+    b"",
+    b"x" * 5000,
 ]
+WITHOUT_LAST_LINE_END = {
+    b"plain\n": b"plain",
+    b"two ends\n\n": b"two ends\n",
+    b"\n\nfirst\n  second\t\n": b"\n\nfirst\n  second\t",
+    b"carriage return\r\n": b"carriage return\r",
+}
 
 
 def test_a_value_arrives_byte_for_byte_without_its_last_line_end(run):
-    finished = run({f"v{place}": content for place, (content, _) in enumerate(VALUES)}, "env", "-0")
+    expected = {**{value: value for value in VALUES}, **WITHOUT_LAST_LINE_END}
+    finished = run({f"v{place}": content for place, content in enumerate(expected)}, "env", "-0")
     assert finished.returncode == 0, finished.stderr
     variables = dict(line.split(b"=", 1) for line in finished.stdout.split(b"\0") if line.startswith(b"V"))
-    assert variables == {f"V{place}".encode(): value for place, (_, value) in enumerate(VALUES)}
+    assert variables == {f"V{place}".encode(): value for place, value in enumerate(expected.values())}
 
 
 def test_the_command_gets_its_arguments_and_the_other_variables_unchanged(run):

@@ -89,14 +89,18 @@ class TestRollback:
         assert runner.output.read_text() == f"done={'yes' if went else 'no'}\n"
         return "back" if went else done.stdout
 
-    def test_a_release_that_came_up_and_does_not_serve_is_taken_back(self, runner):
-        assert self.after(runner, "one", "two") == "back"
-
-    def test_a_deploy_that_failed_half_way_is_taken_back_though_its_release_was_never_written_down(self, runner):
-        assert self.after(runner, "one", "one", last="failed") == "back"
-
-    def test_a_deploy_that_was_killed_is_taken_back(self, runner):
-        assert self.after(runner, "one", "one", state='{"deployment": {"pending_operations": [{}]}}') == "back"
+    @pytest.mark.parametrize(
+        ("after", "more"),
+        [
+            ("two", {}),
+            # The release of a deploy that failed half way was never written down.
+            ("one", {"last": "failed"}),
+            ("one", {"state": '{"deployment": {"pending_operations": [{}]}}'}),
+        ],
+        ids=["up and not well", "failed half way", "killed"],
+    )
+    def test_a_deploy_that_went_wrong_is_taken_back(self, runner, after, more):
+        assert self.after(runner, "one", after, **more) == "back"
 
     def test_a_run_that_never_reached_the_stack_is_no_reason_to_leave_a_good_release(self, runner):
         assert "no release to go back from" in self.after(runner, "one", "one")
@@ -125,15 +129,8 @@ class TestRollback:
     )
     def test_the_summary_says_what_came_of_it(self, runner, rollback, done, told):
         runner.answer("dockyard", "status", "the table\n", code=1)
-        said = {
-            "BACKUP": "success",
-            "UP": "failure",
-            "VERIFIED": "skipped",
-            "ROLLBACK": rollback,
-            "DONE": done,
-            "AGAIN": "success",
-        }
-        assert runner.run("production/deploy/Summary", **said).returncode == 0
+        outcomes = {"BACKUP": "success", "UP": "failure", "VERIFIED": "skipped", "AGAIN": "success"}
+        assert runner.run("production/deploy/Summary", **outcomes, ROLLBACK=rollback, DONE=done).returncode == 0
         assert told in runner.summary.read_text()
         assert "the table" in runner.summary.read_text()
         assert ("rolled back" in runner.summary.read_text().lower()) == (rollback == "success")
@@ -171,20 +168,14 @@ class TestRestoreDrill:
 
 class TestDrift:
     FINDING = {
-        "resource": "container shop-backend-1",
-        "urn": "urn",
-        "field": "memory",
-        "declared": "512 MiB",
-        "found": "~~~~ @everyone [x](y)",
-        "repair": "--fix: a targeted up",
+        **{"resource": "container shop-backend-1", "urn": "urn", "field": "memory", "declared": "512 MiB"},
+        **{"found": "~~~~ @everyone [x](y)", "repair": "--fix: a targeted up"},
     }
     TITLE = "Drift: staging"
 
     def report(self, runner: Runner, *findings: dict, listed: str = "") -> list[str]:
-        said = {
-            **{"stack": "staging", "checked": "2026-11-21T04:17:00+00:00", "compared": 80, "drifted": len(findings)},
-            **{"findings": findings, "untold": [], "exit_code": int(bool(findings))},
-        }
+        said = {"stack": "staging", "checked": "2026-11-21T04:17:00+00:00", "compared": 80, "drifted": len(findings)}
+        said |= {"findings": findings, "untold": [], "exit_code": int(bool(findings))}
         (runner.work / "drift.json").write_text(json.dumps(said))
         runner.answer("gh", "issue list", listed)
         step = "drift/report/Open, update or close the issue"
@@ -209,12 +200,11 @@ class TestDrift:
         listed = "6\tDrift: production\n7\tDrift: staging\n"
         assert self.report(runner, self.FINDING, listed=listed) == ["gh issue edit 7 --body-file body.md"]
 
-    def test_it_is_closed_when_nothing_has_drifted(self, runner):
-        (call,) = self.report(runner, listed="7\tDrift: staging\n")
-        assert call.startswith("gh issue close 7 --comment ")
-
-    def test_without_drift_and_without_issue_nothing_is_said(self, runner):
-        assert self.report(runner, listed="6\tDrift: production\n") == []
+    @pytest.mark.parametrize(
+        ("listed", "closed"), [("7\tDrift: staging\n", ["gh issue close 7"]), ("6\tDrift: production\n", [])]
+    )
+    def test_its_own_issue_is_closed_when_nothing_has_drifted(self, runner, listed, closed):
+        assert [call.partition(" --comment ")[0] for call in self.report(runner, listed=listed)] == closed
 
     def test_where_nobody_could_tell_the_issue_stays_as_it_is(self, runner):
         assert runner.run("drift/report/Open, update or close the issue", STACK="staging", RUN="").returncode == 0
