@@ -57,7 +57,7 @@ config:
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cloudflare(bridge: str) -> Iterator[Cloudflare]:
     """The fake, where both this machine's plugin and the engine's containers reach it: at the engine's bridge."""
     with running_cloudflare(bridge) as state, pytest.MonkeyPatch.context() as patched:
@@ -66,9 +66,9 @@ def cloudflare(bridge: str) -> Iterator[Cloudflare]:
         yield state
 
 
-@pytest.fixture(scope="session")
-def tunnel_stack(checkout: Checkout, cloudflare: Cloudflare) -> Stack:
-    """The stack, which need not be up."""
+@pytest.fixture(scope="module")
+def tunnel_stack(checkout: Checkout, cloudflare: Cloudflare) -> Iterator[Stack]:
+    """The stack, which need not be up. At the end its containers stop, to leave the processors to other tests."""
     stack, product_file = Stack(checkout, STACK), checkout.folder / "products/behind.yaml"
     product_file.write_text(PRODUCT_FILE)
     stack.stack_file.write_text(STACK_FILE)
@@ -76,10 +76,12 @@ def tunnel_stack(checkout: Checkout, cloudflare: Cloudflare) -> Stack:
     assert ready.code == 0, ready.output
     configured = checkout.pulumi("config", "set", "--secret", "cloudflare:apiToken", TOKEN, "-s", STACK)
     assert configured.code == 0, configured.output
-    return stack
+    yield stack
+    for container in stack.all_containers:
+        container.stop(timeout=0)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def first_tunnel_up(tunnel_stack: Stack) -> Finished:
     """The first `up`, which makes the tunnel and gets its token."""
     finished = tunnel_stack.up()
@@ -94,7 +96,7 @@ def behind(tunnel_stack: Stack, first_tunnel_up: Finished) -> Stack:
     return tunnel_stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def team(cloudflare: Cloudflare, tmp_path_factory: pytest.TempPathFactory) -> AccessTeam:
     """The team of the settings; it signs what its visitors bring."""
     made = AccessTeam(tmp_path_factory.mktemp("team"), "example")
