@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -128,16 +127,3 @@ def test_alerts_of_a_french_stack_fire_with_french_words_their_own_figures_and_a
     (tmp_path / "test.yml").write_text(yaml.safe_dump(tests, allow_unicode=True))
     result = promtool(["test", "rules", "test.yml"], cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
-
-
-def test_text_messages_are_for_love_parser_s_payments_and_broadcasts_alone() -> None:
-    made = [
-        *rules(settings_of("love-parser"), GRAFANA).values(),
-        *log_rules(settings_of("love-parser"), GRAFANA).values(),
-    ]
-    named = {name: rule["labels"] for text in made for name, rule in alerts_of(text).items()}
-    wake = {name for name, labels in named.items() if labels.get("notify_sms") == "true"}
-    assert wake == {"BroadcastsFailing", "BroadcastQueueStuck", "PaymentSuccessRateLow", "PaymentCallbackFailures"}
-    assert {named[name]["severity"] for name in wake} == {"critical"}
-    other = rules(settings_of("production"), GRAFANA)
-    assert not re.search("notify_sms", "".join(other.values()))
