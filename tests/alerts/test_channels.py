@@ -92,13 +92,3 @@ def test_who_wants_no_recoveries_is_told_of_none(sink, run):
     running.post([firing("RedisDown", scope="store", service="redis")])
     sink.wait("spared", count=2)
     assert [one.body["status"] for one in sink.told("spared")] == ["firing", "firing"]
-
-
-@pytest.mark.parametrize("language", ["en", "fr"])
-def test_messages_are_in_the_language_of_the_settings(language, sink, run):
-    running = run({"chat": {"type": "discord", "webhook": "chat-url"}}, language=language)
-    running.post([backend()])
-    (message,) = sink.wait("chat")
-    words = {"en": "since", "fr": "depuis"}
-    assert words[language] in message.text.lower()
-    assert not any(word in message.text.lower() for other, word in words.items() if other != language)
