@@ -46,8 +46,7 @@ def dev_stack(checkout: Checkout) -> Stack:
 def first_up(dev_stack: Stack) -> FirstUp:
     """The first `up` of a fresh checkout."""
     began = time.time()
-    finished = dev_stack.up()
-    assert finished.code == 0, finished.output
+    finished = dev_stack.up().good()
     states = {service: container.attrs["State"] for service, container in dev_stack.containers.items()}
     fires = 'ALERTS{alertstate="firing"}'
     alerts = wait_until(lambda: dev_stack.query(fires), "the Watchdog fires", 120, ignoring=(httpx.HTTPError,))

@@ -86,14 +86,12 @@ def test_down_removes_all_but_data_and_the_next_up_finds_it(lake: Stack) -> None
     created = lake.post("backend", "/polls", QUESTION)
     assert created.is_success, created.text
     before = others(lake)
-    gone = lake.down()
-    assert gone.code == 0, gone.output
+    lake.down().good()
     assert lake.all_containers == lake.networks == []
     assert sorted(name.rpartition("-")[0] for name in lake.volumes) == sorted(NAMES)
     assert others(lake) == before
 
-    back = lake.up()
-    assert back.code == 0, back.output
+    lake.up().good()
     assert "Tea?" in lake.get("backend", "/polls").text
 
 
@@ -105,7 +103,6 @@ def test_down_with_volumes_leaves_nothing_once_it_is_confirmed(lake: Stack) -> N
     assert "Delete all data of the stack lake?" in refused.output
     assert lake.get("backend", "/health/ready").status_code == 200
 
-    gone = lake.down(*ALL)
-    assert gone.code == 0, gone.output
+    lake.down(*ALL).good()
     assert lake.everything == set()
     assert others(lake) == before

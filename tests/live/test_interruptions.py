@@ -67,8 +67,7 @@ SOAK = [pytest.param(point, marks=pytest.mark.soak, id=str(point)) for point in 
 def bell(checkout: Checkout) -> Iterator[Stack]:
     """A small stack with nothing of it there yet but its images."""
     with small_stack(checkout, "bell") as bell:
-        ready = checkout.dockyard("setup", bell.name, limit=FIRST_UP_SECONDS)
-        assert ready.code == 0, ready.output
+        checkout.dockyard("setup", bell.name, limit=FIRST_UP_SECONDS).good()
         yield bell
 
 
@@ -116,8 +115,7 @@ def interrupted_up(bell: Stack, point: Point) -> str:
 
 def assert_whole(bell: Stack) -> None:
     """Assert that all is healthy, that nothing is there twice or unknown, and that nothing remains to be done."""
-    preview = bell.preview("--refresh")
-    assert preview.code == 0, preview.output
+    bell.preview("--refresh").good()
     state = bell.checkout.export(bell.name)
     assert not state.get("pending_operations"), "the state knows of no unfinished operation"
     known = {resource["id"] for resource in state["resources"] if resource["type"] in KINDS}
@@ -133,8 +131,7 @@ def test_an_up_that_is_interrupted_is_mended_by_the_next(point: Point, bell: Sta
         bell.restore()
         change_release(bell)
     elif bell.everything:
-        gone = bell.down("--volumes", "--yes")
-        assert gone.code == 0, gone.output
+        bell.down("--volumes", "--yes").good()
     printed = interrupted_up(bell, point)
     mended = bell.up()
     assert mended.code == 0, f"after {printed}:\n{mended.output}"
@@ -149,8 +146,7 @@ def test_a_cleanup_frees_what_is_left_and_the_stack_stays_whole(bell: Stack) -> 
     foreign = [client.networks.create("foreign"), client.volumes.create("foreign", labels=left.attrs["Labels"])]
     created = datetime.fromisoformat(left.attrs["Created"][:19] + "+00:00").timestamp()
     wait_until(lambda: time.time() - created > 2, "the network is older than a second")
-    cleaned = bell.checkout.dockyard("cleanup", "--older-than", "1s", "--json")
-    assert cleaned.code == 0, cleaned.output
+    cleaned = bell.checkout.dockyard("cleanup", "--older-than", "1s", "--json").good()
     report = json.loads(cleaned.output[cleaned.output.index("{") :])
     assert left.name in [item["name"] for item in report["removed"] if item["kind"] == "network"]
     assert {item["kind"] for item in report["removed"]} <= {"container", "network", "image", "build cache"}

@@ -40,8 +40,7 @@ def checkout() -> Iterator[Checkout]:
 @pytest.fixture(scope="session")
 def bridge(checkout: Checkout) -> str:
     """The address of this machine at which the containers reach what the tests run."""
-    ready = checkout.dockyard("setup", "dev", limit=30 * MINUTES)
-    assert ready.code == 0, ready.output
+    checkout.dockyard("setup", "dev", limit=30 * MINUTES).good()
     return str(checkout.docker().networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"])
 
 
@@ -133,8 +132,7 @@ def shipped() -> Iterator[dict[str, Stack]]:
         tumulte = stacks["tumulte"]
         for stack in stacks.values():
             # The images are there before two stacks want them at once.
-            ready = checkout.dockyard("setup", stack.name, limit=30 * MINUTES)
-            assert ready.code == 0, ready.output
+            checkout.dockyard("setup", stack.name, limit=30 * MINUTES).good()
         # With the health intervals of its document.
         text = tumulte.stack_file.read_text()
         tumulte.stack_file.write_text(text.replace("  dockyard:docker: {health_interval: 2s}\n", ""))

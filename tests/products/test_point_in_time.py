@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.support.containers import good
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
@@ -31,8 +32,7 @@ def in_backup(guestbook: Stack, script: str) -> tuple[int, str]:
 
 def backups(guestbook: Stack) -> list[str]:
     """Return the labels of the backups that pgBackRest takes for good, the oldest first."""
-    code, output = in_backup(guestbook, "pgbackrest info")
-    assert code == 0, output
+    output = good(in_backup(guestbook, "pgbackrest info"))
     return re.findall(r"(?:full|diff) backup: (\S+)", output)
 
 
@@ -79,8 +79,7 @@ def test_deleted_rows_come_back_beside_the_running_database(archived: Stack) -> 
     time.sleep(1)
     sql(archived, "delete from ledger where id > 10")
     restore = ("restore", "guestbook", "--at", moment.isoformat(), "--to", "as_it_was")
-    restored = archived.checkout.dockyard(*restore)
-    assert restored.code == 0, restored.output
+    restored = archived.checkout.dockyard(*restore).good()
     assert "equal by checksum" in restored.output
     assert sql(archived, "select count(*) from ledger", "as_it_was") == str(ROWS)
     assert sql(archived, "select count(*) from ledger") == "10", "the running database was not touched"
@@ -101,8 +100,7 @@ def test_a_killed_backup_leaves_the_others_and_the_next_one_is_good(archived: St
     _, output = in_backup(archived, kill)
     assert "ended with 137" in output and "status: error" not in output, output
     assert backups(archived) == before
-    code, output = in_backup(archived, "sh /run/pgbackrest/base-backup.sh")
-    assert code == 0, output
+    good(in_backup(archived, "sh /run/pgbackrest/base-backup.sh"))
     assert backups(archived)[:-1] == before
     metrics = in_backup(archived, "cat /metrics/written/backup-postgres-base-scheduled.prom")[1]
     assert 'dockyard_backup_success{kind="scheduled",store="postgres-base"} 1' in metrics

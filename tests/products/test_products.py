@@ -33,8 +33,7 @@ def test_every_figure_of_its_seed_shows_in_its_containers(product: Stack) -> Non
 
 
 def test_a_preview_with_refresh_is_clean(product: Stack) -> None:
-    preview = product.preview("--refresh")
-    assert preview.code == 0, preview.output
+    product.preview("--refresh").good()
 
 
 def test_no_stack_takes_a_port_a_network_or_a_volume_of_another(tumulte: Stack, love_parser: Stack) -> None:
@@ -145,8 +144,7 @@ def test_a_migration_job_that_fails_leaves_the_old_release_and_prints_its_last_l
 def test_down_leaves_nothing_of_a_product_and_all_of_the_others(product: str, shipped: dict[str, Stack]) -> None:
     stack = shipped[product]
     others = {name: other.everything for name, other in shipped.items() if name != product}
-    removed = stack.down("--volumes", "--yes")
-    assert removed.code == 0, removed.output
+    stack.down("--volumes", "--yes").good()
     assert stack.everything == set()
     assert {name: shipped[name].everything for name in others} == others
     stack.restore()

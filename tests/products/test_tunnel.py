@@ -72,19 +72,15 @@ def tunnel_stack(checkout: Checkout, cloudflare: Cloudflare) -> Stack:
     stack, product_file = Stack(checkout, STACK), checkout.folder / "products/behind.yaml"
     product_file.write_text(PRODUCT_FILE)
     stack.stack_file.write_text(STACK_FILE)
-    ready = checkout.dockyard("setup", STACK, limit=30 * MINUTES)
-    assert ready.code == 0, ready.output
-    configured = checkout.pulumi("config", "set", "--secret", "cloudflare:apiToken", TOKEN, "-s", STACK)
-    assert configured.code == 0, configured.output
+    checkout.dockyard("setup", STACK, limit=30 * MINUTES).good()
+    checkout.pulumi("config", "set", "--secret", "cloudflare:apiToken", TOKEN, "-s", STACK).good()
     return stack
 
 
 @pytest.fixture(scope="session")
 def first_tunnel_up(tunnel_stack: Stack) -> Finished:
     """The first `up`, which makes the tunnel and gets its token."""
-    finished = tunnel_stack.up()
-    assert finished.code == 0, finished.output
-    return finished
+    return tunnel_stack.up().good()
 
 
 @pytest.fixture
@@ -215,8 +211,7 @@ def test_a_second_up_changes_nothing_while_the_tunnel_is_connected(behind: Stack
 
 
 def test_a_preview_with_refresh_is_clean_while_the_tunnel_is_connected(behind: Stack) -> None:
-    preview = behind.preview("--refresh")
-    assert preview.code == 0, preview.output
+    behind.preview("--refresh").good()
 
 
 def drift(behind: Stack, *options: str) -> tuple[int, set[tuple[str, str, str]]]:
@@ -268,8 +263,7 @@ def test_down_leaves_nothing_of_a_repaired_stack_and_all_of_the_others(behind: S
     assert drift(behind, "--fix") == (0, set())
     others = others_than(behind)
     # A staging stack: `--yes` alone does not delete its data.
-    removed = behind.down("--volumes", "--yes-delete-data", STACK)
-    assert removed.code == 0, removed.output
+    behind.down("--volumes", "--yes-delete-data", STACK).good()
     assert behind.everything == set()
     assert others_than(behind) == others
     assert [tunnel for tunnel in cloudflare.tunnels.values() if not tunnel.get("deleted_at")] == []

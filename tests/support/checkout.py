@@ -32,6 +32,11 @@ class Finished:
     output: str
     seconds: float
 
+    def good(self) -> Finished:
+        """Return this, once it is sure that the command ended well."""
+        assert self.code == 0, self.output
+        return self
+
 
 @dataclass(frozen=True)
 class Checkout:
@@ -151,4 +156,4 @@ def disposable_checkout(prepare: Callable[[Path], None] | None = None) -> Iterat
     finally:
         stopped = checkout.dockyard("stop")
         shutil.rmtree(folder)
-        assert stopped.code == 0, stopped.output
+        stopped.good()

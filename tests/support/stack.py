@@ -87,8 +87,7 @@ class Stack:
         Does nothing where the last `up` applied these files and every container is as healthy as it was then.
         """
         if self.applied != self.files or self.unhealthy:
-            finished = self.up()
-            assert finished.code == 0, finished.output
+            self.up().good()
         self.wait_until_healthy()
 
     def wait_until_healthy(self) -> None:
