@@ -125,7 +125,7 @@ class Sink:
             return Answer(fault.status, json.dumps({"message": "out of order"}), {**JSON, **after})
         try:
             if (token := self.tokens.get(receiver)) and request.headers.get("authorization") != f"Bearer {token}":
-                raise Refusal(401, {"code": 40101, "http": 401, "error": "unauthorized"})
+                raise Refusal(401, "unauthorized")
             answer = CHANNELS[kind](request)
         except Refusal as refusal:
             answer = refusal.answer
