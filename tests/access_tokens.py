@@ -11,8 +11,6 @@ from typing import Any
 
 
 class AccessTeam:
-    """A team with a key of its own."""
-
     def __init__(self, folder: Path, name: str = "example") -> None:
         self.name = name
         self._key = folder / f"access-{name}.pem"

@@ -152,7 +152,6 @@ class Access:
         }
 
     def _can_go(self, kind: str, identity: str) -> None:
-        """Refuse to delete what is in use."""
         if kind == "policies" and any(identity in self._used(app) for app in self.apps.values()):
             raise Refused(400, 12132, "access.api.error.invalid_request: policy is in use by an application")
         tokens = [

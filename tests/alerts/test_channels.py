@@ -18,7 +18,6 @@ def backend(**more):
 
 @pytest.fixture
 def told(sink, run):
-    """What each receiver was told: of the alert first, then of its end."""
     running = run(every_kind(sink), language="en")
     running.post([backend()])
     for name in KINDS:

@@ -35,7 +35,6 @@ def known():
 
 
 def storm(number):
-    """Return so many alerts that fire now, each of a thing of its own."""
     now = datetime.now(UTC)
     times = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(minutes=30)).isoformat()}
     raised = []

@@ -55,7 +55,6 @@ class BackupStage:
     """Store → key file of the repository as the product made it."""
 
     def world(self) -> RecordedProgram:
-        """Return what the program registers."""
         product = Product.model_validate(
             {
                 "name": "shop",
@@ -125,7 +124,6 @@ class BackupStage:
             self._cheapen_keys(store)
 
     def make(self, made: RecordedResource) -> Container:
-        """Make a container as the inputs of its resource say."""
         return make_container(self.engine, made, self.mark, {LABEL: self.mark})
 
     def shared(self, store: str) -> Repository:
@@ -158,7 +156,6 @@ class BackupStage:
             self.s3.delete(key)
 
     def inside(self, role: str, command: str, **env: str) -> tuple[int, str]:
-        """Run a shell command in a container; return its exit code and its output."""
         return inside(self.run[role], command, **env)
 
     def delete_copies(self) -> None:
@@ -167,12 +164,10 @@ class BackupStage:
             good(self.inside(f"backup-{store}", f"rm -rf {COPIES}/{store}-*"))
 
     def redis(self, command: str) -> str:
-        """Return the answer to a command of Redis."""
         answer = good(self.inside("redis", f'REDISCLI_AUTH="$(cat /run/secrets/redis-password)" redis-cli {command}'))
         return answer.strip()
 
     def sql(self, statement: str, database: str = "shop") -> str:
-        """Return the answer of Postgres to a statement."""
         code, answer = self.run["postgres"].exec_run(
             ["psql", "-h", "127.0.0.1", "-U", "shop", "-XAtqc", statement, database],
             environment={"PGPASSFILE": "/run/secrets/pgpass", "PGHOST": ""},
@@ -181,12 +176,10 @@ class BackupStage:
         return answer.decode().strip()
 
     def databases(self) -> set[str]:
-        """Return the names of all databases but Postgres' own."""
         listed = self.sql("select datname from pg_database where not datistemplate", "postgres")
         return set(listed.split()) - {"postgres"}
 
     def drop(self, *names: str) -> None:
-        """Drop databases."""
         for name in names:
             self.sql(f'drop database "{name}" with (force)', "postgres")
 
@@ -195,7 +188,6 @@ class BackupStage:
         return good(self.inside("backup-postgres", "ls -A /scratch; pidof postgres; true"))
 
     def down(self) -> None:
-        """Remove everything."""
         self.s3.stop()
         remove_all(self.engine, f"{LABEL}={self.mark}", self.mark)
 

@@ -24,7 +24,6 @@ class Repository:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that point the scripts to this repository."""
         return {"RESTIC_REPOSITORY": self.folder, "BACKUP_S3_REPOSITORY": self.s3_address()}
 
     def s3_address(self, port: int | None = None) -> str:
@@ -38,11 +37,9 @@ class Repository:
         return self.stage.inside(f"backup-{self.store}", command, **{**self.environment, **env})
 
     def back_up(self, **env: str) -> tuple[int, str]:
-        """Make a backup as a person does by hand."""
         return self.inside(f"sh /run/backup/backup-{self.store}.sh", **env)
 
     def restore(self, name: str, options: str = "", **env: str) -> tuple[int, str]:
-        """Restore the latest backup into a new database."""
         return self.inside(f"sh /run/backup/restore-postgres.sh {options} restore latest {name}", **env)
 
     def drill(self, **env: str) -> tuple[int, str]:
@@ -57,13 +54,11 @@ class Repository:
         return good(self.inside(command))
 
     def snapshots(self, tag: str, *, s3: bool = False) -> list[dict[str, Any]]:
-        """Return the snapshots with a tag, here or in S3."""
         where = "-r $BACKUP_S3_REPOSITORY " if s3 else ""
         snapshots: list[dict[str, Any]] = json.loads(self.restic(f"{where}snapshots --json --tag {tag}"))
         return snapshots
 
     def ids(self, tag: str) -> list[str]:
-        """Return the ids of the snapshots with a tag."""
         return [snapshot["id"] for snapshot in self.snapshots(tag)]
 
     def runs(self, tag: str) -> set[str]:
@@ -76,11 +71,9 @@ class Repository:
         return self._metrics(f"backup-{kind}-{store}", f'kind="{kind}",store="{store}"')
 
     def drill_metrics(self) -> dict[str, float]:
-        """Return the metrics of the last drill."""
         return self._metrics("backup-drill-postgres", 'store="postgres"')
 
     def verified_metrics(self) -> dict[str, float]:
-        """Return the metrics of the last restore that was verified."""
         return self._metrics("backup-verified-postgres", 'store="postgres"')
 
     def _metrics(self, file: str, labels: str) -> dict[str, float]:

@@ -52,24 +52,19 @@ class S3Server:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def objects(self, prefix: str) -> dict[str, bytes]:
-        """Return the content of every object below a prefix, by its key."""
         listed = self.client.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", ())
         return {item["Key"]: self.read(item["Key"]) for item in listed}
 
     def read(self, key: str) -> bytes:
-        """Return the content of an object."""
         return bytes(self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read())
 
     def write(self, key: str, content: bytes) -> None:
-        """Store an object."""
         self.client.put_object(Bucket=BUCKET, Key=key, Body=content)
 
     def delete(self, key: str) -> None:
-        """Delete an object."""
         self.client.delete_object(Bucket=BUCKET, Key=key)
 
     def copy(self, prefix: str, other: str) -> None:
-        """Copy every object below one prefix to another."""
         for key, content in self.objects(prefix).items():
             self.write(other + key.removeprefix(prefix), content)
 

@@ -39,5 +39,4 @@ def boards(**changes: Any) -> dict[str, dict[str, Any]]:
 
 
 def panels(board: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the panels of a board, without its headings."""
     return [panel for panel in board["panels"] if panel["type"] != "row"]

@@ -38,13 +38,11 @@ def checkout() -> Iterator[Checkout]:
 
 @pytest.fixture(scope="session")
 def dev_stack(checkout: Checkout) -> Stack:
-    """The dev stack, which need not be up yet."""
     return Stack(checkout, "dev")
 
 
 @pytest.fixture(scope="session")
 def first_up(dev_stack: Stack) -> FirstUp:
-    """The first `up` of a fresh checkout."""
     began = time.time()
     finished = dev_stack.up().good()
     states = {service: container.attrs["State"] for service, container in dev_stack.containers.items()}
@@ -55,7 +53,6 @@ def first_up(dev_stack: Stack) -> FirstUp:
 
 @pytest.fixture(scope="session")
 def dev(dev_stack: Stack, first_up: FirstUp) -> Stack:
-    """The dev stack, up."""
     return dev_stack
 
 

@@ -35,12 +35,9 @@ DOTTED = re.compile(r'[{,][^"=,]*\.[^"=,]*="')
 
 @dataclass(frozen=True)
 class Prometheus:
-    """A running Prometheus."""
-
     url: str
 
     def by(self, query: str, label: str) -> dict[str, float]:
-        """Return the values of an instant query by a label."""
         answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=30)
         answer.raise_for_status()
         return {one["metric"].get(label, ""): float(one["value"][1]) for one in answer.json()["data"]["result"]}
@@ -52,8 +49,6 @@ class Prometheus:
 
 @dataclass(frozen=True)
 class Live:
-    """What a running Prometheus says of itself."""
-
     series: int
     samples: float
     """A second."""
@@ -68,8 +63,6 @@ class Live:
 
 @dataclass(frozen=True)
 class Stored:
-    """Blocks on disk."""
-
     samples: int
     series: int
     chunks: int
@@ -93,7 +86,6 @@ class Stored:
 
 
 def look(prometheus: Prometheus) -> Live:
-    """Ask a running Prometheus."""
     containers = prometheus.by('count by (id) ({job="cadvisor", id=~"/docker/.+", __name__=~"container_.+"})', "id")
     jobs = prometheus.by('count by (job) ({__name__=~".+"})', "job")
     return Live(
@@ -125,7 +117,6 @@ def write_blocks(data: Path, work: Path) -> Stored:
 
 
 def measured(blocks: Path) -> Stored:
-    """Add up the blocks of a folder."""
     found = [json.loads(path.read_text()) | {"folder": path.parent} for path in blocks.glob("*/meta.json")]
     return Stored(
         samples=sum(one["stats"]["numSamples"] for one in found),
@@ -139,8 +130,6 @@ def measured(blocks: Path) -> Stored:
 
 @dataclass(frozen=True)
 class Logs:
-    """What a running Loki says of itself."""
-
     lines: float
     size: float
     """Bytes of the lines as they came."""
@@ -152,7 +141,6 @@ class Logs:
 
 
 def look_at_logs(url: str) -> Logs:
-    """Ask a running Loki."""
     answer = httpx.get(f"{url}/metrics", timeout=30)
     answer.raise_for_status()
 
@@ -169,7 +157,6 @@ def look_at_logs(url: str) -> Logs:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.live.storage", description=__doc__.partition("\n")[0])
     parser.add_argument("url", help="address of a running Prometheus")
     parser.add_argument("--loki", metavar="URL", help="address of a running Loki")

@@ -24,7 +24,6 @@ modules is older than what the engine asks of one, so that the pack is given ano
 
 
 def examine(dev: Stack) -> tuple[int, dict[str, Any]]:
-    """Run doctor; return its exit code and its report."""
     finished = dev.checkout.dockyard("doctor", "dev", "--json")
     return finished.code, json.loads(finished.output)
 

@@ -34,7 +34,6 @@ def lake_stack(checkout: Checkout) -> Iterator[Stack]:
 
 @pytest.fixture
 def lake(lake_stack: Stack) -> Stack:
-    """The same, up."""
     lake_stack.restore()
     return lake_stack
 
@@ -55,7 +54,6 @@ def others(stack: Stack) -> dict[str, str]:
 
 @pytest.fixture
 def strangers(lake: Stack) -> Iterator[None]:
-    """A volume and a network of somebody else."""
     volume = lake.client.volumes.create("of-somebody-else")
     network = lake.client.networks.create("of-somebody-else")
     yield

@@ -28,7 +28,6 @@ PRODUCT = "name: {name}\nservices:\n" + "".join(SERVICE.format(number=number) fo
 
 @pytest.fixture(scope="module")
 def pond(checkout: Checkout) -> Iterator[Stack]:
-    """The stack, which is not up yet."""
     with small_stack(checkout, "pond", PRODUCT) as pond:
         yield pond
 

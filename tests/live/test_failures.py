@@ -12,7 +12,6 @@ from tests.support.waiting import wait_until
 
 
 def rule_groups(stack: Stack) -> set[str]:
-    """Return the names of the rule groups that Prometheus has loaded."""
     groups = stack.get("prometheus", "/api/v1/rules").json()["data"]["groups"]
     return {group["name"] for group in groups}
 

@@ -72,7 +72,6 @@ def bell(checkout: Checkout) -> Iterator[Stack]:
 
 
 def release_of(bell: Stack) -> int:
-    """Return the number that the product file gives the release."""
     return int(bell.product_file.read_text().partition('RELEASE: "')[2].partition('"')[0])
 
 

@@ -23,13 +23,11 @@ def vault_stack(checkout: Checkout) -> Iterator[Stack]:
 
 @pytest.fixture
 def vault(vault_stack: Stack) -> Stack:
-    """The same, up."""
     vault_stack.restore()
     return vault_stack
 
 
 def data(vault: Stack) -> set[str]:
-    """Return the names of the stack's data volumes."""
     labels = {"label": ["dockyard.volume=data", f"dockyard.stack={vault.name}"]}
     return {volume.name for volume in vault.client.volumes.list(filters=labels)}
 

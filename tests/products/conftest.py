@@ -99,7 +99,6 @@ def sink(bridge: str, mail_folder: Path) -> Iterator[Sink]:
 def secrets(
     sink: Sink, bridge: str, mail_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:
-    """Every secret that the stack `tumulte` can have, by name."""
     authority = (mail_folder / "ca.pem").read_text()
     with tunnel_token(bridge) as token:
         yield make_secrets(sink, authority, token, tmp_path_factory.mktemp("edge"))
@@ -107,7 +106,6 @@ def secrets(
 
 @pytest.fixture(scope="session")
 def first_up(checkout: Checkout, sink: Sink, secrets: dict[str, str]) -> FirstUp:
-    """The first `up` of the stack `tumulte`."""
     stack = Stack(checkout, "dev")
     configure(stack, QUICK, settings(sink))
     set_secrets(stack, secrets)

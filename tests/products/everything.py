@@ -32,8 +32,6 @@ It is longer than the few scrapes that a busy machine may miss in a row.
 
 @dataclass
 class FirstUp:
-    """The first `up` of the stack."""
-
     stack: Stack
     began: float
     """Seconds since 1970."""

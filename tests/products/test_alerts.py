@@ -40,7 +40,6 @@ node_filesystem_size_bytes{device="/dev/sdz1",device_error="",fstype="ext4",moun
 
 @pytest.fixture(scope="module")
 def alert_test(tumulte: Stack) -> Finished:
-    """`./dockyard alert-test`, which sends a message to every receiver."""
     return tumulte.checkout.dockyard("alert-test", tumulte.name)
 
 

@@ -34,7 +34,6 @@ def drift(guestbook: Stack, *options: str) -> tuple[Finished, set[tuple[str, str
 
 
 def metric(guestbook: Stack, name: str) -> float:
-    """Return a value of the metrics file that the node exporter shows."""
     writer = guestbook.container("metrics-writer")
     stream, _ = guestbook.client.api.get_archive(writer.id, "/metrics/written/standing.prom")
     with tarfile.open(fileobj=BytesIO(b"".join(stream))) as tar:

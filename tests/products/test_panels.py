@@ -42,7 +42,6 @@ def stacks(request: pytest.FixtureRequest) -> dict[str, Stack]:
 
 @pytest.fixture(scope="module")
 def grafanas(stacks: dict[str, Stack]) -> dict[str, Grafana]:
-    """Each stack's Grafana."""
     return {product: grafana_of(stack) for product, stack in stacks.items()}
 
 

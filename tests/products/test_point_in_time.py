@@ -17,7 +17,6 @@ ROWS = 5000
 
 
 def sql(guestbook: Stack, statement: str, database: str = "guestbook") -> str:
-    """Return what psql prints for a statement."""
     command = ["psql", "-XAtq", "-h", "/var/run/postgresql", "-U", "guestbook", "-d", database, "-c", statement]
     finished = guestbook.container("postgres").exec_run(command)
     assert finished.exit_code == 0, finished.output
@@ -25,7 +24,6 @@ def sql(guestbook: Stack, statement: str, database: str = "guestbook") -> str:
 
 
 def in_backup(guestbook: Stack, script: str) -> tuple[int, str]:
-    """Run a script in the container of pgBackRest; return its exit code and output."""
     code, output = guestbook.container("backup-pgbackrest").exec_run(["sh", "-c", script])
     return code, output.decode()
 

@@ -68,7 +68,6 @@ def cloudflare(bridge: str) -> Iterator[Cloudflare]:
 
 @pytest.fixture(scope="session")
 def tunnel_stack(checkout: Checkout, cloudflare: Cloudflare) -> Stack:
-    """The stack, which need not be up."""
     stack, product_file = Stack(checkout, STACK), checkout.folder / "products/behind.yaml"
     product_file.write_text(PRODUCT_FILE)
     stack.stack_file.write_text(STACK_FILE)
@@ -122,7 +121,6 @@ def visit(behind: Stack) -> Visit:
 
 
 def address_of(behind: Stack, role: str) -> str:
-    """Return an address at which this machine reaches a container."""
     return next(iter(behind.containers[role].attrs["NetworkSettings"]["Networks"].values()))["IPAddress"]
 
 

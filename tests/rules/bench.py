@@ -33,31 +33,24 @@ Place = tuple[Path, int, int]
 
 @dataclass(frozen=True)
 class Rule:
-    """An alert or a recording, and where it stands."""
-
     place: Place
     said: Mapping[str, Any]
 
     @property
     def alert(self) -> bool:
-        """Whether it is an alert, not a recording."""
         return "alert" in self.said
 
     @property
     def name(self) -> str:
-        """The alert's name, or the recorded series'."""
         return str(self.said["alert"] if self.alert else self.said["record"])
 
     @property
     def expr(self) -> str:
-        """What it evaluates."""
         return str(self.said["expr"])
 
 
 @dataclass(frozen=True)
 class TestFile:
-    """A file of promtool tests."""
-
     __test__ = False
     path: Path
     said: Mapping[str, Any]
@@ -89,7 +82,6 @@ class Bench:
 
     @cached_property
     def rules(self) -> list[Rule]:
-        """Every rule of every file."""
         return [
             Rule((path, group, position), rule)
             for path, document in self.documents.items()
@@ -207,7 +199,6 @@ class Stage:
 
     @property
     def text(self) -> str:
-        """Its rule files and its tests as one text."""
         return "\n".join([*self._texts.values(), self.test_text])
 
     @property
@@ -275,7 +266,6 @@ def _rule_files(path: Path, said: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return what a YAML file says."""
     return yaml.load(path.read_text(), Loader=_Texts) or {}  # noqa: S506 - a safe one
 
 

@@ -30,8 +30,6 @@ _BROKEN_OFF = re.compile(r"^\s*rule: \S+, time: \S+, err: ")
 
 @dataclass(eq=False)
 class Mutant:
-    """A rule with one thing changed."""
-
     rule: Rule
     what: str
     said: Mapping[str, Any]
@@ -42,7 +40,6 @@ class Mutant:
 
     @property
     def caught(self) -> bool:
-        """Whether some test failed."""
         return bool(self.failures)
 
     @property
@@ -55,8 +52,6 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the mutants."""
-
     mutants: Sequence[Mutant]
     equivalent: Mapping[tuple[str, str], str]
     """(rule, change) → why no test can tell it from the rule."""
@@ -67,7 +62,6 @@ class Outcome:
     elapsed: float
 
     def is_equivalent(self, mutant: Mutant) -> bool:
-        """Whether it is listed as doing the same as the rule."""
         return (mutant.rule.name, mutant.what) in self.equivalent
 
     @property
@@ -123,7 +117,6 @@ class Suite:
         return self.unchanged.rule.alert and self.stage.asks_alerts_alone
 
     def write(self, folder: Path) -> Path:
-        """Write the files into a new folder; return the test file."""
         rule = self.unchanged.rule
         if not self.together:
             return self.stage.write(folder, rule, [one.said for one in self.mutants])

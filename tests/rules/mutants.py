@@ -72,7 +72,6 @@ def tell(outcome: Outcome, console: Console, bar: float, root: Path = RULES) -> 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.rules.mutants", description=__doc__.partition("\n")[0])
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="every mutant of these rule files")
     parser.add_argument("--alert", action="append", default=[], metavar="NAME", help="only this alert or recording")

@@ -72,7 +72,6 @@ HOSTILE = {
 
 
 def hostile(text: str) -> list[dict[str, object]]:
-    """Return alerts that say this everywhere."""
     links = {"runbook_url": f"https://r.test/{text}", "dashboard_url": f"javascript:{text}"}
     said = {"summary": text, "description": text, **links}
     one = alert(text[:200] or "NoText", instance=text, service=text, mountpoint=text, annotations=said)

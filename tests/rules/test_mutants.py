@@ -241,7 +241,6 @@ class Repository:
         return self.git("rev-parse", "HEAD")
 
     def selected(self, seed: int = 1) -> dict[str, int]:
-        """Return how many mutants of each rule a daily run judges."""
         selection = daily(self.root, Bench(self.root / "rules"), seed)
         names = [mutant.rule.name for mutant in selection.mutants]
         assert str(seed) in str(selection)

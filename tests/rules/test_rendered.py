@@ -20,7 +20,6 @@ GRAFANA = "https://grafana.example"
 
 
 def settings_of(stack: str, language: str = "", **thresholds: dict[str, Any]) -> Settings:
-    """Return the settings of a stack as it is shipped, in another language and with other thresholds where given."""
     settings = load(read_stack_file(ROOT, stack), stack, preview=True)
     said = settings.product
     changes = {name: AlertChange.model_validate(change) for name, change in thresholds.items()}

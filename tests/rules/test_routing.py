@@ -94,7 +94,6 @@ class Routing:
         self._numbers = itertools.count()
 
     def ask(self, alerts: Iterable[Mapping[str, str]]) -> list[list[str]]:
-        """Return the receivers of alerts with these labels, in the order of the routes."""
         asked = {str(next(self._numbers)): labels for labels in alerts}
         # A rule's templates are no labels of an alert; `number` is of no route's interest.
         labels = [

@@ -18,8 +18,6 @@ FILE = CHECKOUT / "docs/seeds.md"
 
 @dataclass(frozen=True)
 class Row:
-    """One figure."""
-
     stack: str
     figure: str
     value: str

@@ -37,8 +37,6 @@ class Answer:
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not an accident
-    """A channel's no."""
-
     def __init__(self, status: int, why: str) -> None:
         super().__init__(f"{status}: {why}")
         self.answer = Answer(status, why)

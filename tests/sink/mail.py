@@ -19,8 +19,6 @@ from tests.support.ports import free_port
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail that was taken."""
-
     receiver: str
     """What stands before the @ of its first recipient."""
 
@@ -32,7 +30,6 @@ class Mail:
 
     @property
     def text(self) -> str:
-        """Its subject and all its parts as one text."""
         parts = [part.get_content() for part in self.message.walk() if part.get_content_maintype() == "text"]
         return "\n".join([str(self.message["Subject"]), *parts])
 
@@ -51,7 +48,6 @@ class MailServer:
     port: int = 0
 
     def start(self, host: str, deliver: Callable[[Mail], None]) -> None:
-        """Listen on a free port of an address."""
         self.port = free_port(host)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate, self.key)
@@ -70,7 +66,6 @@ class MailServer:
         self._controller.start()
 
     def stop(self) -> None:
-        """Listen no longer."""
         self._controller.stop()
 
     def _known(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
@@ -79,7 +74,6 @@ class MailServer:
         return AuthResult(success=good, handled=good, auth_data=data)
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        """Take a mail."""
         self.attempts += 1
         if self.hanging:
             await asyncio.sleep(120)

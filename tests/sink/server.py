@@ -27,8 +27,6 @@ HANGING_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Message:
-    """What a receiver was told."""
-
     receiver: str
     kind: str
     at: float
@@ -41,7 +39,6 @@ class Message:
 
     @property
     def text(self) -> str:
-        """All that it says, as one text."""
         return self.body.text if isinstance(self.body, Mail) else "\n".join(texts(self.body))
 
 
@@ -57,8 +54,6 @@ class Attempt:
 
 @dataclass
 class Fault:
-    """How a receiver fails."""
-
     status: int = 500
     """0: it takes the request and never answers."""
 
@@ -71,8 +66,6 @@ class Fault:
 
 @dataclass
 class Sink:
-    """A running sink."""
-
     host: str
     port: int = 0
     messages: list[Message] = field(default_factory=list)
@@ -85,11 +78,9 @@ class Sink:
     closing: threading.Event = field(default_factory=threading.Event)
 
     def address(self, receiver: str, kind: str) -> str:
-        """Return the address that a receiver of one kind is told at."""
         return f"http://{self.host}:{self.port}/{receiver}/{kind}{PATHS.get(kind, '')}"
 
     def told(self, receiver: str, since: float = 0.0) -> list[Message]:
-        """Return what one receiver was told, in order."""
         return [one for one in list(self.messages) if one.receiver == receiver and one.at >= since]
 
     def refused(self) -> list[Attempt]:

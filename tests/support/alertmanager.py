@@ -55,7 +55,6 @@ class Alertmanager:
 
     @property
     def url(self) -> str:
-        """Its address."""
         return f"http://127.0.0.1:{self.port}"
 
     def write(self) -> Path:
@@ -76,7 +75,6 @@ class Alertmanager:
         return file
 
     def start(self) -> None:
-        """Start it and wait until it takes alerts."""
         file = self.write()
         command = [
             str(promtools() / "alertmanager"),
@@ -112,11 +110,9 @@ class Alertmanager:
 
     @property
     def log(self) -> str:
-        """All that it printed."""
         return (self.folder / "log").read_text()
 
     def post(self, alerts: Sequence[Mapping[str, Any]]) -> None:
-        """Send alerts as Prometheus does."""
         answer = httpx.post(f"{self.url}/api/v2/alerts", content=json.dumps(alerts), headers=JSON, timeout=30)
         assert answer.is_success, answer.text
 
@@ -129,7 +125,6 @@ class Alertmanager:
         httpx.post(f"{self.url}/api/v2/silences", json=said).raise_for_status()
 
     def get(self, path: str, **params: str) -> Any:
-        """Ask its API."""
         return httpx.get(f"{self.url}/api/v2/{path}", params=params, timeout=60).raise_for_status().json()
 
     def metric(self, name: str, **labels: str) -> float:

@@ -53,7 +53,6 @@ class Watch:
         self._ended = threading.Event()
 
     def look(self) -> None:
-        """Read them once."""
         for process in Path("/proc").iterdir():
             if not process.name.isdigit():
                 continue
@@ -69,7 +68,6 @@ class Watch:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Read them again and again."""
         thread = threading.Thread(target=self._watch)
         thread.start()
         try:

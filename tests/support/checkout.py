@@ -26,8 +26,6 @@ MINUTES = 60
 
 @dataclass(frozen=True)
 class Finished:
-    """The result of a command."""
-
     code: int
     output: str
     seconds: float
@@ -40,8 +38,6 @@ class Finished:
 
 @dataclass(frozen=True)
 class Checkout:
-    """A checkout on this machine."""
-
     folder: Path
 
     def dockyard(self, *arguments: str, limit: int = 15 * MINUTES) -> Finished:
@@ -69,7 +65,6 @@ class Checkout:
         return {**clean_environment(), **self._exported}
 
     def pulumi(self, *arguments: str) -> Finished:
-        """Run plain `pulumi`, as `./dockyard env` sets it up."""
         return run(["pulumi", *arguments], self.folder, self.environment, 10 * MINUTES)
 
     def export(self, stack: str) -> dict:
@@ -84,7 +79,6 @@ class Checkout:
         return json.loads(exported)["deployment"]
 
     def docker(self) -> docker.DockerClient:
-        """Return a client of the engine that this checkout uses."""
         return docker.DockerClient(base_url=self.environment["DOCKER_HOST"])
 
 

@@ -153,7 +153,6 @@ def wait_in(container: Container, condition: Callable[[], bool], what: str, seco
 
 
 def wait_healthy(container: Container, command: str, seconds: float = 60) -> None:
-    """Wait until the health check's shell command succeeds inside."""
     wait_in(container, lambda: inside(container, command)[0] == 0, f"`{command}` succeeds", seconds)
 
 

@@ -18,7 +18,6 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 @contextmanager
 def running(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """Run Python with these arguments until the context ends."""
     process = subprocess.Popen(
         [sys.executable, *arguments],
         cwd=CHECKOUT,
@@ -35,7 +34,6 @@ def running(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[st
 
 
 def demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the demo to its end."""
     return subprocess.run(
         [sys.executable, "-m", "demo", *arguments],
         cwd=CHECKOUT,
@@ -47,7 +45,6 @@ def demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
 
 
 def get(url: str) -> tuple[int, str]:
-    """Return status and body."""
     with urllib.request.urlopen(url, timeout=10) as answer:
         return answer.status, answer.read().decode()
 

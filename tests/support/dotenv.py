@@ -121,15 +121,12 @@ class Shop:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The stack's own plain settings."""
         return dict(yaml.safe_load(self.stack_file.read_text())["config"])
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Secrets that Pulumi keeps."""
         return {name.removeprefix("dockyard:"): value for name, value in self.pulumi.secrets.items()}
 
     @property
     def commands(self) -> str:
-        """Every command line that Pulumi was given."""
         return "\n".join(self.pulumi.commands)

@@ -120,7 +120,6 @@ def declared(inputs: Values | None = None, *, name: str = "web", kind: str = CON
 
 
 def only(inputs: Values, *, name: str = "web", kind: str = CONTAINER, **fields: Any) -> Declared:
-    """Return a resource with these inputs and no others."""
     values = {"urn": URN.replace("app-web", f"app-{name}"), "identity": ID, "dependencies": frozenset(), "going": False}
     return Declared(**{**values, "kind": kind, "inputs": inputs, **fields})
 
@@ -128,12 +127,10 @@ def only(inputs: Values, *, name: str = "web", kind: str = CONTAINER, **fields: 
 def container(
     resource: Declared, inspected: Values, *, image: Values | None = IMAGE, engine: Values = ENGINE
 ) -> Container:
-    """Return the container of the engine beside what was declared of it."""
     return Container(resource.inputs, inspected, image, engine, runs_declared_image=inspected["Image"] == IMAGE_ID)
 
 
 def changed(*path: str, to: Any) -> Values:
-    """Return an inspection with one entry changed."""
     inspected = deepcopy(INSPECTED)
     place = inspected
     for part in path[:-1]:

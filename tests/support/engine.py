@@ -139,7 +139,6 @@ def _stack_files(engine: Engine) -> list[Path]:
 
 
 def engine_of(checkout: Path) -> Engine:
-    """Return the private engine of a checkout, running or not."""
     work = WorkDir(checkout)
     return Engine(work.engine, cache=work.cache)
 

@@ -124,12 +124,10 @@ class FakeDocker(docker.DockerClient):
 
     @property
     def container_names(self) -> list[str]:
-        """The names of all containers, running or not."""
         return [attrs["Name"].lstrip("/") for attrs in self.api.known_containers.values()]
 
     @property
     def volume_names(self) -> list[str]:
-        """The names of all volumes."""
         return list(self.api.known_volumes)
 
     def endpoints(self, network: str) -> dict[str, str]:

@@ -25,8 +25,6 @@ PROMETHEUS = {
 
 
 class Provisioning:
-    """A provisioning folder in the making."""
-
     def __init__(self, root: Path) -> None:
         self.root = root
         self.boards = root / "boards"
@@ -64,7 +62,6 @@ class FakePrometheus:
         return self.answer(request)
 
     def asked(self) -> list[dict[str, str]]:
-        """Return the parameters of each query."""
         return [dict(httpx.QueryParams(request.content.decode() or request.url.query)) for request in self.requests]
 
 

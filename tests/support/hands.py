@@ -38,7 +38,6 @@ class Hands:
 
     @property
     def client(self) -> docker.DockerClient:
-        """The engine's client."""
         return self.stack.client
 
     def named(self, name: str) -> str:
@@ -50,12 +49,10 @@ class Hands:
         )
 
     def container(self, name: str) -> Container:
-        """Return a container by its name in the program."""
         identity = next(one["id"] for one in self.resources if one["urn"].endswith(f"::{self._prefix}{name}"))
         return self.client.containers.get(identity)
 
     def in_volume(self, name: str, script: str) -> None:
-        """Run a shell script in a volume."""
         image = self.container("metrics-writer").attrs["Config"]["Image"]
         mounted = {self.named(name): {"bind": "/v", "mode": "rw"}}
         said = {"entrypoint": ["/bin/sh", "-ec"], "command": [script], "working_dir": "/v", "user": "0:0"}

@@ -25,15 +25,12 @@ LONGEST_SECONDS = 1200
 
 @dataclass
 class Answers:
-    """The answers and failures of all requests."""
-
     statuses: Counter[int] = field(default_factory=Counter)
     releases: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     seconds: float = 0
 
     def assert_none_lost(self) -> None:
-        """Assert that every request got an answer, and a good one."""
         assert self.failures == [], str(self)
         assert set(self.statuses) == {200}, str(self)
 
@@ -72,7 +69,6 @@ class Load:
         print(self.answers)  # noqa: T201 - pytest shows it where a test fails
 
     def wait_for(self, requests: int) -> None:
-        """Wait until so many requests have ended, since the first one."""
         wait_until(lambda: self._ended >= requests, f"{requests} requests have ended", LONGEST_SECONDS)
 
     async def _run(self) -> None:

@@ -33,14 +33,11 @@ class Selector:
 
     @property
     def name(self) -> str:
-        """The metric as a matcher."""
         return f'{{__name__=~"{self.metric}"}}' if self.is_regex else self.metric
 
 
 @dataclass
 class Use:
-    """What an expression names."""
-
     selectors: list[Selector] = field(default_factory=list)
     grouped: list[tuple[frozenset[str], tuple[Selector, ...]]] = field(default_factory=list)
     """Labels that are grouped by, and what the groups are made of."""
@@ -63,11 +60,9 @@ class Prometheus:
         return answer["data"]
 
     def query(self, expr: str) -> list[float]:
-        """Return the values of an instant query."""
         return [float(one["value"][1]) for one in self._ask("/api/v1/query", query=expr)["result"]]
 
     def groups(self) -> list[list[Mapping[str, Any]]]:
-        """Return the rules of each group, with how they fare."""
         return [group["rules"] for group in self._ask("/api/v1/rules")["groups"]]
 
     def parse(self, expr: str) -> Mapping[str, Any]:

@@ -49,12 +49,10 @@ class Query:
 
     @property
     def is_promql(self) -> bool:
-        """Whether it is a panel's PromQL."""
         return self.kind in ("instant", "range")
 
     @property
     def may_be_empty(self) -> bool:
-        """Whether empty_panels.yaml names the panel."""
         return self.panel in EMPTY.get(self.board, {})
 
     def __str__(self) -> str:
@@ -63,8 +61,6 @@ class Query:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer of a data source to one query."""
-
     series: int = 0
     """Series with at least one value that is a number; values of a variable; streams of lines."""
 
@@ -72,8 +68,6 @@ class Answer:
 
 
 class Grafana:
-    """A Grafana with its dashboards and data sources."""
-
     def __init__(self, url: str, password: str, user: str = "admin") -> None:
         self._client = httpx.Client(base_url=url, auth=(user, password), timeout=30)
 
@@ -83,7 +77,6 @@ class Grafana:
         self._client.post("/api/ds/query", json={"queries": [asked], "from": "now-5m", "to": "now"}).raise_for_status()
 
     def boards(self) -> list[dict[str, Any]]:
-        """Return every dashboard that is provisioned."""
         found = self._get("/api/search", type="dash-db", limit=200)
         return [self._get(f"/api/dashboards/uid/{one['uid']}")["dashboard"] for one in found]
 
@@ -94,7 +87,6 @@ class Grafana:
 
     @property
     def prometheus(self) -> str:
-        """Uid of its Prometheus data source."""
         return self.sources["prometheus"]
 
     def log_labels(self, label: str, lines: str) -> set[str]:
@@ -128,12 +120,10 @@ class Grafana:
 
 
 def grafana_of(stack: Stack) -> Grafana:
-    """Return a stack's Grafana, opened with its administrator's password."""
     return Grafana(stack.urls["grafana"], stack.outputs(show_secrets=True)["secrets"]["grafana-admin-password"])
 
 
 def queries_of(grafana: Grafana) -> list[Query]:
-    """Return every query of every panel and variable, in the order of the boards."""
     return [query for board in grafana.boards() for query in _queries_of_board(board)]
 
 

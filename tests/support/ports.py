@@ -6,7 +6,6 @@ import socket
 
 
 def free_port(address: str = "127.0.0.1") -> int:
-    """Return a TCP port on which nobody listens."""
     with socket.socket() as probe:
         probe.bind((address, 0))
         return int(probe.getsockname()[1])

@@ -10,8 +10,6 @@ from toolchain.progress import Progress
 
 
 class Words:
-    """Collects what a `Progress` prints."""
-
     def __init__(self) -> None:
         self.buffer = io.StringIO()
         self.progress = Progress(Console(file=self.buffer, width=1000, soft_wrap=True, highlight=False))

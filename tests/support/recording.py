@@ -48,8 +48,6 @@ PROTOCOL_FIELDS = frozenset(
 
 @dataclass(frozen=True)
 class RecordedResource:
-    """One registered resource."""
-
     type: str
     name: str
     inputs: Mapping[str, Any]
@@ -69,36 +67,29 @@ class RecordedResource:
 
     @property
     def protect(self) -> bool:
-        """Whether the engine refuses to delete it."""
         return bool(self.options.get("protect"))
 
     @property
     def retain_on_delete(self) -> bool:
-        """Whether it stays on the host when the state forgets it."""
         return bool(self.options.get("retainOnDelete"))
 
     @property
     def delete_before_replace(self) -> bool:
-        """Whether the old one goes before the new one comes."""
         return bool(self.options.get("deleteBeforeReplace"))
 
     @property
     def ignore_changes(self) -> tuple[str, ...]:
-        """Inputs whose changes the engine does not look at."""
         return tuple(self.options.get("ignoreChanges", ()))
 
     def label(self, name: str) -> str | None:
-        """Return the value of a label."""
         return next((item["value"] for item in self.inputs.get("labels", ()) if item["label"] == name), None)
 
     @property
     def env(self) -> dict[str, str]:
-        """The container's variables."""
         return dict(item.split("=", 1) for item in self.inputs.get("envs", ()))
 
     @property
     def files(self) -> dict[str, str]:
-        """Uploaded files: path → content."""
         return {item["file"]: item["content"] for item in self.inputs.get("uploads", ())}
 
 
@@ -132,7 +123,6 @@ class RecordedProgram:
 
     @property
     def containers(self) -> list[RecordedResource]:
-        """Every container: services and jobs."""
         return self.of("Container")
 
 

@@ -40,7 +40,6 @@ def configured(stack: str, changes: Mapping[str, Any] | None = None) -> Configur
 
 @cache
 def shipped_settings(stack: str) -> Settings:
-    """Return the settings of a shipped stack."""
     with patch.object(loader, "read_machine", lambda _: Machine()):
         return load(configured(stack, {"preview_without_secrets": True}), stack, preview=True)
 

@@ -108,7 +108,6 @@ def repository_files() -> dict[str, str]:
 
 @cache
 def names_of(stack: str) -> Names:
-    """Return the names of a stack that its files hold."""
     settings = shipped_settings(stack)
     return Names(grafana_root_url(settings), settings.product.name, settings.stack.environment, stack)
 
@@ -142,7 +141,6 @@ def snapshots(program: RecordedProgram, stack: str, contents: Contents) -> dict[
 
 
 def differences(expected: Mapping[str, str], actual: Mapping[str, str]) -> list[str]:
-    """Return the lines of a unified diff between two sets of snapshots."""
     lines: list[str] = []
     for path in sorted({*expected, *actual}):
         before, after = expected.get(path, ""), actual.get(path, "")
@@ -153,7 +151,6 @@ def differences(expected: Mapping[str, str], actual: Mapping[str, str]) -> list[
 
 
 def written(folder: Path = FOLDER) -> dict[str, str]:
-    """Return the snapshots as they are in the repository."""
     return {str(file.relative_to(folder)): file.read_text() for file in sorted(folder.rglob("*")) if file.is_file()}
 
 
@@ -173,7 +170,6 @@ def masked(text: str) -> str:
 
 
 def _component(resource: RecordedResource, components: Mapping[str, RecordedResource]) -> str:
-    """Return the name of the outermost component that a resource belongs to, empty for the stack."""
     while resource.parent:
         resource = components[resource.parent]
     return resource.name if resource.type.startswith("dockyard:") else ""

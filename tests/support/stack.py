@@ -46,7 +46,6 @@ class Stack:
 
     @property
     def files(self) -> str:
-        """The text of the stack file and the product file."""
         return self.stack_file.read_text() + self.product_file.read_text()
 
     @property
@@ -57,7 +56,6 @@ class Stack:
     # Commands
 
     def up(self, *arguments: str) -> Finished:
-        """Run `./dockyard up`."""
         files, self.applied = self.files, None
         finished = self.checkout.dockyard("up", self.name, *arguments, limit=FIRST_UP_SECONDS)
         if finished.code == 0 and not arguments:
@@ -65,7 +63,6 @@ class Stack:
         return finished
 
     def down(self, *arguments: str) -> Finished:
-        """Run `./dockyard down`."""
         before = self.everything
         finished = self.checkout.dockyard("down", self.name, *arguments)
         if self.everything != before:
@@ -73,7 +70,6 @@ class Stack:
         return finished
 
     def drift(self, *arguments: str) -> Finished:
-        """Run `./dockyard drift`."""
         return self.checkout.dockyard("drift", self.name, *arguments)
 
     def preview(self, *arguments: str, expect_no_changes: bool = True) -> Finished:
@@ -112,12 +108,10 @@ class Stack:
 
     @cached_property
     def client(self) -> docker.DockerClient:
-        """A client of the engine that the checkout uses."""
         return self.checkout.docker()
 
     @property
     def label(self) -> dict[str, str]:
-        """The filter for what belongs to the stack."""
         return {"label": f"dockyard.stack={self.name}"}
 
     @property
@@ -128,23 +122,19 @@ class Stack:
 
     @property
     def containers(self) -> dict[str, Container]:
-        """The stack's containers by service."""
         return {container.labels["dockyard.service"]: container for container in self.all_containers}
 
     def container(self, service: str) -> Container:
-        """Return the one container of a service."""
         filters = {"label": [f"dockyard.stack={self.name}", f"dockyard.service={service}"]}
         (container,) = self.client.containers.list(all=True, filters=filters)
         return container
 
     @property
     def ids(self) -> dict[str, str]:
-        """The ids of the containers by service."""
         return {service: container.id for service, container in self.containers.items()}
 
     @property
     def running_ids(self) -> set[str]:
-        """The ids of the containers that run."""
         return {container.id for container in self.client.containers.list(filters=self.label)}
 
     @property
@@ -166,13 +156,11 @@ class Stack:
 
     @property
     def networks(self) -> list[Network]:
-        """The stack's own networks."""
         networks: list[Network] = self.client.networks.list(filters=self.label)
         return networks
 
     @property
     def volumes(self) -> set[str]:
-        """The names of the stack's volumes."""
         return {volume.name for volume in self.client.volumes.list(filters=self.label)}
 
     @property
@@ -188,7 +176,6 @@ class Stack:
         return read_machine(self.checkout.folder / ".dockyard/machine.yaml").port_offsets.get(self.name, 0)
 
     def outputs(self, *, show_secrets: bool = False) -> dict[str, Any]:
-        """Return the stack's outputs."""
         options = ["--show-secrets"] if show_secrets else []
         printed = self.checkout.pulumi("stack", "output", "-s", self.name, "--json", *options).output
         outputs: dict[str, Any] = json.loads(printed)
@@ -201,15 +188,12 @@ class Stack:
         return urls
 
     def get(self, name: str, path: str, **options: Any) -> httpx.Response:
-        """Fetch a path of a published service."""
         return httpx.get(self.urls[name] + path, timeout=10, **options)
 
     def post(self, name: str, path: str, body: object) -> httpx.Response:
-        """Post JSON to a path of a published service."""
         return httpx.post(self.urls[name] + path, json=body, timeout=10)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """Return the result of an instant query to the stack's Prometheus."""
         answer = self.get("prometheus", "/api/v1/query", params={"query": expression}).json()
         assert answer["status"] == "success", answer
         result: list[dict[str, Any]] = answer["data"]["result"]
