@@ -9,19 +9,8 @@ import pytest
 from tests.support.stack import Stack
 
 SERVICES = (
-    "traefik",
-    "postgres",
-    "redis",
-    "backend",
-    "frontend",
-    "prometheus",
-    "alertmanager",
-    "grafana",
-    "node-exporter",
-    "cadvisor",
-    "postgres-exporter",
-    "redis-exporter",
-    "blackbox-exporter",
+    *("traefik", "postgres", "redis", "backend", "frontend", "prometheus", "alertmanager", "grafana"),
+    *("node-exporter", "cadvisor", "postgres-exporter", "redis-exporter", "blackbox-exporter"),
 )
 DAILY = [("postgres", "SIGKILL"), ("traefik", "SIGTERM"), ("backend", "SIGINT")]
 """A store, the edge proxy and a service."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import io
 import itertools
-import tarfile
 import time
 from collections.abc import Callable
 
@@ -17,6 +15,7 @@ from tests.products.everything import FirstUp, canaries_of
 from tests.sink.server import Message, Sink
 from tests.support.canaries import hits, of_docker, of_files
 from tests.support.checkout import Finished
+from tests.support.containers import archive
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
@@ -65,12 +64,7 @@ def outage(tumulte: Stack, sink: Sink) -> dict[str, Message]:
 
 def write_metrics(writer: Container, text: str) -> None:
     """Write a file of metrics for the node exporter, through the container that has its folder and need not run."""
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        entry = tarfile.TarInfo("full.prom")
-        entry.size, entry.mode = len(text), 0o644
-        tar.addfile(entry, io.BytesIO(text.encode()))
-    writer.put_archive(METRICS_FOLDER, archive.getvalue())
+    writer.put_archive(METRICS_FOLDER, archive("full.prom", text))
 
 
 def plain(message: Message) -> str:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import os
 import socket
-import tarfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from io import BytesIO
 
 import pytest
 from docker.errors import NotFound
 
+from tests.seeds.inspection import file_in
 from tests.support.checkout import Finished
 from tests.support.hands import Hands, Values
 from tests.support.stack import Stack
@@ -34,10 +33,7 @@ def drift(guestbook: Stack, *options: str) -> tuple[Finished, set[tuple[str, str
 
 
 def metric(guestbook: Stack, name: str) -> float:
-    writer = guestbook.container("metrics-writer")
-    stream, _ = guestbook.client.api.get_archive(writer.id, "/metrics/written/standing.prom")
-    with tarfile.open(fileobj=BytesIO(b"".join(stream))) as tar:
-        lines = tar.extractfile(tar.next()).read().decode().splitlines()
+    lines = file_in(guestbook.container("metrics-writer"))("/metrics/written/standing.prom").splitlines()
     return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
 
 

@@ -70,7 +70,7 @@ def make_container(engine: docker.DockerClient, made: RecordedResource, mark: st
     for other in networks[1:]:
         api.connect_container_to_network(created["Id"], other["name"], aliases=other.get("aliases"))
     for path, content in made.files.items():
-        api.put_archive(created["Id"], "/", _archive(path, content))
+        api.put_archive(created["Id"], "/", archive(path, content))
     return engine.containers.get(created["Id"])
 
 
@@ -83,7 +83,7 @@ def run_job(container: Container) -> tuple[int, str]:
     return code, said
 
 
-def _archive(path: str, content: str) -> bytes:
+def archive(path: str, content: str) -> bytes:
     """Pack a file as the provider does for an upload: root's, mode 0644."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:

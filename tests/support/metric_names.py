@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import yaml
 
 from tests.support.panels import Grafana
@@ -44,17 +43,14 @@ class Use:
 
 
 class Prometheus:
-    """A running Prometheus: at its own address, or as the data source of a Grafana."""
+    """A running Prometheus, as the data source of a Grafana."""
 
-    def __init__(self, where: str | Grafana) -> None:
-        self._where = where
+    def __init__(self, grafana: Grafana) -> None:
+        self._grafana = grafana
         self._series: dict[str, list[Mapping[str, str]]] = {}
 
     def _ask(self, path: str, **params: Any) -> Any:
-        if isinstance(self._where, Grafana):
-            answer = self._where.ask(self._where.prometheus, path, **params)
-        else:
-            answer = httpx.get(f"{self._where}{path}", params=params, timeout=30).json()
+        answer = self._grafana.ask(self._grafana.prometheus, path, **params)
         if answer["status"] != "success":
             raise ValueError(f"{path}, {params}: {answer['error']}")
         return answer["data"]

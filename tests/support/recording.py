@@ -18,31 +18,12 @@ from pulumi.runtime.sync_await import _ensure_event_loop, _sync_await
 SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270"
 STACK_TYPE = "pulumi:pulumi:Stack"
 
-PROTOCOL_FIELDS = frozenset(
-    {
-        "acceptResources",
-        "acceptSecrets",
-        "aliasSpecs",
-        "custom",
-        "dependencies",
-        "name",
-        "object",
-        "packageRef",
-        "parent",
-        "pluginChecksums",
-        "pluginDownloadURL",
-        "propertyDependencies",
-        "providers",
-        "remote",
-        "sourcePosition",
-        "stackTrace",
-        "stackTraceHandle",
-        "supportsPartialValues",
-        "supportsResultReporting",
-        "type",
-        "version",
-    }
-)
+PROTOCOL_FIELDS = {
+    *("acceptResources", "acceptSecrets", "aliasSpecs", "custom", "dependencies", "name", "object", "packageRef"),
+    *("parent", "pluginChecksums", "pluginDownloadURL", "propertyDependencies", "providers", "remote"),
+    *("sourcePosition", "stackTrace", "stackTraceHandle", "supportsPartialValues", "supportsResultReporting"),
+    *("type", "version"),
+}
 """Fields of a registration that are no option of the resource, or that the recording holds in another place."""
 
 
