@@ -7,7 +7,6 @@ import random
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +14,7 @@ from typing import Any
 
 import boto3
 
-from tests.support.ports import free_port
+from tests.support.ports import free_port, serving
 from tests.support.waiting import wait_until
 
 BUCKET = "shop-backups"
@@ -126,9 +125,5 @@ class _Handler(BaseHTTPRequestHandler):
 def s3_proxy(target: int, port: int = 0, share: float = 0.5) -> Iterator[Proxy]:
     """Run the proxy before a server's port, on `port` or on any that is free."""
     proxy = Proxy(target, port, share)
-    threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    try:
+    with serving(proxy):
         yield proxy
-    finally:
-        proxy.shutdown()
-        proxy.server_close()

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.sink.channels import CHANNELS, JSON, Answer, Refusal, Request, texts
 from tests.sink.mail import Mail, MailServer
+from tests.support.ports import serving
 from tests.support.waiting import wait_until
 
 PATHS = {
@@ -180,16 +181,13 @@ def running_sink(host: str = "127.0.0.1", *, mail: MailServer | None = None) -> 
     sink = Sink(host)
     server = _Server((host, 0), _handler(sink))
     sink.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
     if mail:
         sink.mail = mail
         mail.start(host, lambda mail: sink.messages.append(Message(mail.receiver, "email", time.monotonic(), mail)))
-    try:
-        yield sink
-    finally:
-        sink.closing.set()
-        if mail:
-            mail.stop()
-        server.shutdown()
-        server.server_close()
+    with serving(server):
+        try:
+            yield sink
+        finally:
+            sink.closing.set()
+            if mail:
+                mail.stop()
