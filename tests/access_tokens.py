@@ -27,14 +27,8 @@ class AccessTeam:
         """Return the token of a visitor to an application, good for a minute; `claims` are put on top."""
         now = int(time.time())
         issuer = f"https://{self.name}.cloudflareaccess.com"
-        said = {
-            "aud": [audience],
-            "iss": issuer,
-            "iat": now,
-            "exp": now + 60,
-            "email": "somebody@example.org",
-            **claims,
-        }
+        made = {"aud": [audience], "iss": issuer, "iat": now, "exp": now + 60}
+        said = {**made, "email": "somebody@example.org", **claims}
         parts = [{"alg": "RS256", "kid": self.name, "typ": "JWT"}, said]
         signed = ".".join(_text(json.dumps(part).encode()) for part in parts)
         return f"{signed}.{_text(self._openssl('dgst', '-sha256', '-sign', str(self._key), given=signed.encode()))}"

@@ -55,29 +55,18 @@ class BackupStage:
     """Store → key file of the repository as the product made it."""
 
     def world(self) -> RecordedProgram:
-        product = Product.model_validate(
-            {
-                "name": "shop",
-                "services": {"api": {"image": "demo", "health": {"command": ["true"]}}},
-                "postgres": {
-                    "database": "shop",
-                    "user": "shop",
-                    "shared_buffers": "32MB",
-                    "limits": {"memory": "256MB"},
-                },
-                "redis": {"maxmemory": "32MB", "limits": {"memory": "128MB"}},
-                "backups": {
-                    "enabled": True,
-                    "keep": {"daily": 1, "weekly": 0, "monthly": 0},
-                    "s3": {
-                        "endpoint": f"http://host.docker.internal:{self.s3.port}",
-                        "bucket": BUCKET,
-                        "access_key": "s3-id",
-                        "secret_key": "s3-key",
-                    },
-                },
-            }
-        )
+        s3 = {"endpoint": f"http://host.docker.internal:{self.s3.port}", "bucket": BUCKET}
+        s3 |= {"access_key": "s3-id", "secret_key": "s3-key"}
+        keep = {"daily": 1, "weekly": 0, "monthly": 0}
+        postgres = {"database": "shop", "user": "shop", "shared_buffers": "32MB", "limits": {"memory": "256MB"}}
+        settings = {
+            "name": "shop",
+            "services": {"api": {"image": "demo", "health": {"command": ["true"]}}},
+            "postgres": postgres,
+            "redis": {"maxmemory": "32MB", "limits": {"memory": "128MB"}},
+            "backups": {"enabled": True, "keep": keep, "s3": s3},
+        }
+        product = Product.model_validate(settings)
 
         def program() -> None:
             network = pulumi.Output.from_input(self.mark)

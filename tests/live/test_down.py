@@ -11,12 +11,8 @@ from tests.support.stack import STORE_PRODUCT, Stack, small_stack
 
 PRODUCT = STORE_PRODUCT.replace("needs: [postgres]", "needs: [postgres, redis]") + "redis: {{maxmemory: 16MB}}\n"
 NAMES = (
-    "lake-app-postgres-data",
-    "lake-app-postgres-dumps",
-    "lake-app-redis-data",
-    "lake-alerts-data",
-    "lake-monitoring-prometheus-data",
-    "lake-monitoring-grafana-data",
+    *("lake-app-postgres-data", "lake-app-postgres-dumps", "lake-app-redis-data", "lake-alerts-data"),
+    *("lake-monitoring-prometheus-data", "lake-monitoring-grafana-data"),
 )
 """Data volumes, without the random end of their names."""
 

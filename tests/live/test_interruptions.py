@@ -86,15 +86,9 @@ def interrupted_up(bell: Stack, point: Point) -> str:
     """Begin an `up`, send it the point's signals when it has got there, and return what it printed."""
     folder = bell.checkout.folder
     printed: list[str] = []
-    with subprocess.Popen(
-        [str(folder / "dockyard"), "up", bell.name],
-        cwd=folder,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    command, options = [str(folder / "dockyard"), "up", bell.name], {"text": True, "start_new_session": True, **both}
+    with subprocess.Popen(command, cwd=folder, env=clean_environment(), **options) as process:
         assert process.stdout
         while len(printed) < point.line:
             printed.append(process.stdout.readline())

@@ -95,22 +95,12 @@ def settings(sink: Sink) -> dict[str, Any]:
     """Return receivers of every kind, and everything else that has a secret, for the stack file."""
     assert sink.mail
     critical = {"severities": ["critical"], **HERE}
-    mail = {
-        "type": "email",
-        "to": ["mail@example.org"],
-        "from": "dockyard@example.org",
-        "smarthost": f"{sink.host}:{sink.mail.port}",
-        "username": "dockyard",
-        "password": "smtp-password",
-        "ca": "smtp-ca",
-    }
+    host = {"smarthost": f"{sink.host}:{sink.mail.port}", "ca": "smtp-ca"}
+    login = {"username": "dockyard", "password": "smtp-password"}
+    mail = {"type": "email", "to": ["mail@example.org"], "from": "dockyard@example.org", **host, **login}
     bell = {"type": "ntfy", "server": sink.address("bell", "ntfy"), "topic": "alerts", "token": "ntfy-token"}
-    telegram = {
-        "type": "telegram",
-        "bot_token": "telegram-bot",
-        "chat_id": -1001,
-        "url": sink.address("telegram", "telegram"),
-    }
+    chat = {"chat_id": -1001, "url": sink.address("telegram", "telegram")}
+    telegram = {"type": "telegram", "bot_token": "telegram-bot", **chat}
     receivers = {
         "critical": {"type": "discord", "webhook": "discord-critical", **critical},
         "monitoring": {"type": "discord", "webhook": "discord-monitoring", "severities": ["warning"], **HERE},
@@ -123,21 +113,14 @@ def settings(sink: Sink) -> dict[str, Any]:
         "telegram": {**telegram, **critical},
     }
     oauth = {"provider": "github", "client_id": "dockyard", "client_secret": "oauth-secret"}
-    remote_write = {
-        "name": "nowhere",
-        "url": f"http://{sink.host}:{sink.port}/nowhere/push",
-        "basic_auth": {"username": "dockyard", "password": "remote-write-password"},
-    }
+    remote_write: dict[str, Any] = {"name": "nowhere", "url": f"http://{sink.host}:{sink.port}/nowhere/push"}
+    remote_write["basic_auth"] = {"username": "dockyard", "password": "remote-write-password"}
+    tls = {"certificate": "tls-certificate", "key": "tls-key"}
+    tools = {"prometheus": {"host": "prometheus.localhost", "basic_auth": "edge-users"}}
+    grafana = {"oauth": {**oauth, "allowed_organizations": ["example"]}}
     return {
         "dockyard:alerts": {"language": "en", "receivers": receivers},
-        "dockyard:monitoring": {
-            "thresholds": RULES,
-            "grafana": {"oauth": {**oauth, "allowed_organizations": ["example"]}},
-            "remote_write": [remote_write],
-        },
-        "dockyard:edge": {
-            "tls": {"certificate": "tls-certificate", "key": "tls-key"},
-            "tools": {"prometheus": {"host": "prometheus.localhost", "basic_auth": "edge-users"}},
-        },
+        "dockyard:monitoring": {"thresholds": RULES, "grafana": grafana, "remote_write": [remote_write]},
+        "dockyard:edge": {"tls": tls, "tools": tools},
         "dockyard:tunnel": {"token": "tunnel-token"},
     }

@@ -238,17 +238,10 @@ class Stage:
 def _document(
     groups: list[tuple[Mapping[str, Any], list[Rule]]], place: Place | None, instead: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    return {
-        "groups": [
-            {
-                **group,
-                "rules": [
-                    said for rule in rules for said in (map(dict, instead) if rule.place == place else [rule.said])
-                ],
-            }
-            for group, rules in groups
-        ]
-    }
+    def rules_of(own: list[Rule]) -> list[Any]:
+        return [said for rule in own for said in (map(dict, instead) if rule.place == place else [rule.said])]
+
+    return {"groups": [{**group, "rules": rules_of(own)} for group, own in groups]}
 
 
 def _closure(start: set[Place], direct: Mapping[Place, set[Place]]) -> set[Place]:

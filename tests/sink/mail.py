@@ -82,14 +82,6 @@ class MailServer:
         content = envelope.content or b""
         message = message_from_bytes(content if isinstance(content, bytes) else content.encode(), policy=policy.default)
         recipients = tuple(envelope.rcpt_tos)
-        self._deliver(
-            Mail(
-                recipients[0].split("@")[0],
-                str(envelope.mail_from),
-                recipients,
-                session.ssl is not None,
-                session.auth_data.login.decode(),
-                message,
-            )
-        )
+        receiver, login = recipients[0].split("@")[0], session.auth_data.login.decode()
+        self._deliver(Mail(receiver, str(envelope.mail_from), recipients, session.ssl is not None, login, message))
         return "250 2.0.0 taken"

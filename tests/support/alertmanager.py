@@ -76,14 +76,9 @@ class Alertmanager:
 
     def start(self) -> None:
         file = self.write()
-        command = [
-            str(promtools() / "alertmanager"),
-            f"--config.file={file}",
-            f"--storage.path={self.folder / 'data'}",
-            f"--web.listen-address=127.0.0.1:{self.port}",
-            *self.cluster,
-            *FLAGS,
-        ]
+        paths = [f"--config.file={file}", f"--storage.path={self.folder / 'data'}"]
+        address = f"--web.listen-address=127.0.0.1:{self.port}"
+        command = [str(promtools() / "alertmanager"), *paths, address, *self.cluster, *FLAGS]
         with (self.folder / "log").open("a") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
         wait_until(self._is_ready, "Alertmanager is ready", 60, details=lambda: self.log)
@@ -162,22 +157,17 @@ def firing(name: str, *, severity: str = "critical", ended: bool = False, **labe
     now = datetime.now(UTC)
     # A group whose first alert is older than its wait is told at once.
     began = now - timedelta(minutes=2) if ended else now
-    said = {
-        "alertname": name,
-        "severity": severity,
-        "product": PRODUCT,
-        "environment": "production",
-        "scope": "service",
-        **labels,
+    own = {"alertname": name, "severity": severity, "product": PRODUCT, "environment": "production"}
+    said = {**own, "scope": "service", **labels}
+    annotations = {
+        "summary": f"{name} of {said.get('service', 'it')} of {said['product']}",
+        "description": f"What {name} says: 0 of 1 answer.",
+        "runbook_url": f"{GRAFANA}/d/dockyard-runbooks?viewPanel=panel-{len(name)}",
+        "dashboard_url": f"{GRAFANA}/d/dockyard-overview?viewPanel=panel-1",
     }
     return {
         "labels": said,
-        "annotations": {
-            "summary": f"{name} of {said.get('service', 'it')} of {said['product']}",
-            "description": f"What {name} says: 0 of 1 answer.",
-            "runbook_url": f"{GRAFANA}/d/dockyard-runbooks?viewPanel=panel-{len(name)}",
-            "dashboard_url": f"{GRAFANA}/d/dockyard-overview?viewPanel=panel-1",
-        },
+        "annotations": annotations,
         "startsAt": began.isoformat(),
         "endsAt": (now - timedelta(seconds=1) if ended else now + timedelta(minutes=4)).isoformat(),
         "generatorURL": "http://prometheus:9090/graph?g0.expr=up",

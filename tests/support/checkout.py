@@ -48,14 +48,7 @@ class Checkout:
     def _exported(self) -> dict[str, str]:
         """The variables that `./dockyard env` exports, asked for once: it takes a second."""
         clean = clean_environment()
-        printed = subprocess.run(
-            ["/bin/sh", "-c", 'eval "$(./dockyard env)"; env -0'],
-            cwd=self.folder,
-            env=clean,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
+        printed = _printed(["/bin/sh", "-c", 'eval "$(./dockyard env)"; env -0'], self.folder, clean)
         variables = dict(item.split("=", 1) for item in printed.split("\0") if item)
         return {name: value for name, value in variables.items() if clean.get(name) != value}
 
@@ -69,14 +62,8 @@ class Checkout:
 
     def export(self, stack: str) -> dict:
         """Return the state of a stack. Unlike `pulumi`, prints nothing: a state is long."""
-        exported = subprocess.run(
-            ["pulumi", "stack", "export", "-s", stack],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            check=True,
-        ).stdout
-        return json.loads(exported)["deployment"]
+        command = ["pulumi", "stack", "export", "-s", stack]
+        return json.loads(_printed(command, self.folder, self.environment))["deployment"]
 
     def docker(self) -> docker.DockerClient:
         return docker.DockerClient(base_url=self.environment["DOCKER_HOST"])
@@ -100,6 +87,12 @@ def run(command: list[str], folder: Path, environment: Mapping[str, str], limit:
     return Finished(finished.returncode, finished.stdout, seconds)
 
 
+def _printed(command: list[str], folder: Path, environment: Mapping[str, str] | None = None) -> str:
+    """Return what a command prints that must end well."""
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    return ran.stdout
+
+
 def clean_environment() -> dict[str, str]:
     """Return this process's environment without the variables that name a stack, an engine or a Python."""
     dropped = ("PULUMI_", "DOCKER_", "VIRTUAL_ENV", "PYTHON")
@@ -114,23 +107,16 @@ def copy_checkout(folder: Path, prepare: Callable[[Path], None] | None = None) -
 
     `prepare` changes the copy before the commit.
     """
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=SOURCE,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    listed = _printed(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], SOURCE)
     for name in filter(None, listed.split("\0")):
         if (SOURCE / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(SOURCE / name, folder / name)
     if prepare:
         prepare(folder)
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.com"]
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "Copy of the tree under test"]):
-        subprocess.run(
-            ["git", "-c", "user.name=test", "-c", "user.email=test@example.com", *command], cwd=folder, check=True
-        )
+        subprocess.run([*git, *command], cwd=folder, check=True)
     return Checkout(folder)
 
 

@@ -14,18 +14,13 @@ from pathlib import Path
 from tests.support.waiting import wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+PATH = {"PATH": os.environ["PATH"]}
 
 
 @contextmanager
 def running(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=CHECKOUT,
-        env={"PATH": os.environ["PATH"], **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    process = subprocess.Popen([sys.executable, *arguments], cwd=CHECKOUT, env=PATH | environment, text=True, **both)
     try:
         yield process
     finally:
@@ -34,14 +29,8 @@ def running(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[st
 
 
 def demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "demo", *arguments],
-        cwd=CHECKOUT,
-        env={"PATH": os.environ["PATH"], **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-m", "demo", *arguments]
+    return subprocess.run(command, cwd=CHECKOUT, env=PATH | environment, capture_output=True, text=True, check=False)
 
 
 def get(url: str) -> tuple[int, str]:

@@ -57,15 +57,12 @@ class FakeDocker(docker.DockerClient):
         `volumes` are names, or name → where it is mounted; `run` answers commands that are executed in the container.
         """
         mounted = dict(volumes) if isinstance(volumes, Mapping) else {volume: f"/{volume}" for volume in volumes}
-        state: Values = {
-            "Status": status,
-            "Running": status in ("running", "paused", "restarting"),
-            "Restarting": status == "restarting",
-            "ExitCode": exit_code,
-            "StartedAt": created,
-        }
+        runs = status in ("running", "paused", "restarting")
+        state: Values = {"Status": status, "Running": runs, "Restarting": status == "restarting"}
+        state |= {"ExitCode": exit_code, "StartedAt": created}
         if health:
             state["Health"] = {"Status": health, "Log": [{"ExitCode": 1, "Output": "wget: 503\n"}]}
+        mounts = [{"Type": "volume", "Name": name, "Destination": path, "RW": True} for name, path in mounted.items()]
         attrs = {
             "Id": identity or name,
             "Name": f"/{name}",
@@ -75,9 +72,7 @@ class FakeDocker(docker.DockerClient):
             "State": state,
             "Config": {"Labels": dict(labels or {}), "Env": [], "User": "", **(config or {})},
             "HostConfig": {},
-            "Mounts": [
-                {"Type": "volume", "Name": volume, "Destination": path, "RW": True} for volume, path in mounted.items()
-            ],
+            "Mounts": mounts,
             "NetworkSettings": {
                 "Ports": {},
                 "Networks": {network: self.api.endpoint(network, identity or name) for network in networks},
@@ -93,13 +88,8 @@ class FakeDocker(docker.DockerClient):
         self, name: str, *, labels: Mapping[str, str] | None = None, created: str = CREATED, lost: Values | None = None
     ) -> None:
         """Put a network on the engine; `lost` are endpoints without a container: what the engine calls each → name."""
-        self.api.known_networks[name] = {
-            "Id": name,
-            "Name": name,
-            "Created": created,
-            "Driver": "bridge",
-            "Labels": dict(labels or {}),
-        }
+        known = {"Id": name, "Name": name, "Created": created, "Driver": "bridge", "Labels": dict(labels or {})}
+        self.api.known_networks[name] = known
         self.api.lost_endpoints[name] = dict(lost or {})
 
     def add_volume(self, name: str, *, labels: Mapping[str, str] | None = None, size: int = -1) -> None:
