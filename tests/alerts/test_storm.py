@@ -21,10 +21,8 @@ APART = ("instance", "job", "service", "container")
 
 
 def known():
-    """Return every alert that the rules' tests expect of this product, as labels and annotations, each once.
-
-    Without those that are no message of their own: the Watchdog, and HostDown, which silences what runs on the host.
-    """
+    """Return every alert that the rules' tests expect of this product, as labels and annotations, each once: without
+    the Watchdog, and HostDown, which silences what runs on the host."""
     alerts = {}
     for _, case in CASES:
         for alert in case["exp_alerts"]:

@@ -38,11 +38,7 @@ COPIES = "/backups/copies"
 
 @dataclass
 class BackupStage:
-    """Everything of a product with backups; the stack's name is the stage's own.
-
-    The repositories hold one backup of each store, made by the product's own scripts, with a copy in S3. A test that
-    changes a repository takes a copy: `repository`.
-    """
+    """Everything of a product with backups, and one backup of each store by the product's own scripts, also in S3."""
 
     engine: docker.DockerClient
     images: Mapping[str, str]

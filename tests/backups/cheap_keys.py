@@ -21,10 +21,7 @@ NONCE = 16
 
 
 def cheapened(key_file: bytes, password: str) -> tuple[str, bytes]:
-    """Return the name and the content of a key file that opens what `key_file` opens, with the same password.
-
-    Raises cryptography's InvalidSignature where the password is another one.
-    """
+    """Return name and content of a key file that opens what `key_file` opens, with the same password."""
     key = json.loads(key_file)
     sealed = base64.b64decode(key["data"])
     salt = base64.b64decode(key["salt"])

@@ -19,10 +19,7 @@ from tests.support.waiting import wait_until
 
 
 def check_health_rarely(checkout: Path) -> None:
-    """Give the dev stack a long health interval after a quick start.
-
-    Its own 2 s start seven processes a second, half a core, for as long as the stack is up beside the other tests.
-    """
+    """Give the dev stack a long health interval after a quick start: its own 2 s start seven processes a second."""
     file = checkout / "Pulumi.dev.yaml"
     text, own = file.read_text(), "{health_interval: 2s}"
     assert text.count(own) == 1

@@ -100,9 +100,7 @@ def look(prometheus: Prometheus) -> Live:
 def write_blocks(data: Path, work: Path) -> Stored:
     """Write the samples of a data folder, which may be in use, as blocks into a work folder.
 
-    Takes some 200 bytes of disk for a sample while it runs. Series with a dot in the name of a label (the collector's
-    own, two dozen) are left out: promtool dumps them without the quotes that it needs to read them. Raises
-    AssertionError with what promtool says.
+    Series with a dot in the name of a label are left out: promtool dumps them without the quotes that it needs.
     """
     copy, text, blocks = work / "data", work / "samples.om", work / "blocks"
     shutil.copytree(data, copy, ignore=shutil.ignore_patterns("lock", "queries.active"))

@@ -35,10 +35,7 @@ def lake(lake_stack: Stack) -> Stack:
 
 
 def others(stack: Stack) -> dict[str, str]:
-    """Return all that is on the engine and not of the stack, with the state of the containers.
-
-    An anonymous volume is of the stack while a container of the stack uses it: one that `down` left would be of others.
-    """
+    """Return all that is on the engine and not of the stack. An anonymous volume is of the stack that uses it."""
     client, ours = stack.client, stack.everything
     mounts = [mount for container in stack.all_containers for mount in container.attrs["Mounts"]]
     ours |= {mount["Name"] for mount in mounts if mount["Type"] == "volume"}

@@ -55,10 +55,7 @@ def love_parser(checkout: Checkout) -> Stack:
 
 @pytest.fixture(scope="session")
 def guestbook(checkout: Checkout) -> Stack:
-    """The small product of docs/examples, put where its page says, up, filled, and then grown by a second `up`.
-
-    It has gained a job that runs every minute, and the archive that brings Postgres back to a moment.
-    """
+    """The small product of docs/examples, up, filled, and grown by a job that runs every minute and point_in_time."""
     for name in GUESTBOOK_FILES:
         shutil.copy(SOURCE / "docs/examples" / name, checkout.folder / name)
     stack = Stack(checkout, "guestbook")

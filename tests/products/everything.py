@@ -24,10 +24,7 @@ BCRYPT_HASH = f"$2y$05${('CanaryEdgeUsers' * 4)[:53]}"
 """A hash in the form of bcrypt; nobody logs in with it."""
 
 RULES = {name: {"for": "15s"} for name in ("TumulteBackendDown", "RedisDown", "DiskSpaceLow")}
-"""The alerts that the tests cause, with a short `for`: how long each waits as shipped is tested by promtool.
-
-It is longer than the few scrapes that a busy machine may miss in a row.
-"""
+"""The alerts that the tests cause; `for` outlasts the few scrapes that a busy machine misses in a row."""
 
 
 @dataclass

@@ -30,10 +30,7 @@ Answers = dict[str, dict[Query, Answer]]
 
 @pytest.fixture(scope="module", params=["two", pytest.param("all", marks=pytest.mark.soak)])
 def stacks(request: pytest.FixtureRequest) -> dict[str, Stack]:
-    """Product → stack: two with quick intervals, in the soak run also all four as they are shipped.
-
-    The two have between them everything that there is a rule or a board for.
-    """
+    """Product → stack: two with quick intervals, which have everything between them; in the soak all four."""
     if request.param == "all":
         shipped: dict[str, Stack] = request.getfixturevalue("shipped")
         return shipped

@@ -270,10 +270,7 @@ def test_down_leaves_nothing_of_a_repaired_stack_and_all_of_the_others(behind: S
 
 
 def others_than(stack: Stack) -> set[str]:
-    """Return the ids of all containers, networks and volumes of other stacks on the engine.
-
-    A volume that the engine made for a container of the stack, since its image declares it, has no label.
-    """
+    """Return the ids of all that other stacks have on the engine. A volume that an image declares has no label."""
     client = stack.client
     items = [*client.containers.list(all=True), *client.networks.list(), *client.volumes.list()]
     mounts = [mount for container in stack.all_containers for mount in container.attrs["Mounts"]]

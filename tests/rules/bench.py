@@ -208,10 +208,8 @@ class Stage:
         return len(alerts) == 1 and not any(group.get("promql_expr_test") for group in self.tests["tests"])
 
     def write(self, folder: Path, rule: Rule | None = None, instead: Sequence[Mapping[str, Any]] = ()) -> Path:
-        """Write the files into a new folder, with `instead` in the place of a rule, if any; return the test file.
-
-        Where `instead` are several alerts, each of them is asked for what the tests ask of the rule.
-        """
+        """Write the files, with `instead`, each of which is asked for all, in the place of a rule; return the test
+        file."""
         folder.mkdir(parents=True)
         for name, groups in self.rule_files.items():
             changed = rule and self.names.get(rule.place[0]) == name

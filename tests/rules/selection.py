@@ -65,10 +65,7 @@ def base_commit(root: Path) -> str | None:
 
 
 def changed_rules(root: Path, bench: Bench, rules: Sequence[Rule], base: str) -> set[Place] | None:
-    """Return the rules that differ from a commit in what they say, in what they read or in the tests that judge them.
-
-    None where the commit has no such rules to compare with.
-    """
+    """Return the rules that differ from a commit in words, reads or tests; None where the commit has no such rules."""
     folder = bench.folder.resolve().relative_to(root.resolve())
     archive = _git(root, "archive", "--format=tar", base, str(folder))
     if archive is None:

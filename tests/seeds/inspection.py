@@ -17,12 +17,8 @@ NANOSECONDS = 10**9
 
 
 def shows(check: str, attributes: Mapping[str, Any], read: Callable[[str], str], offset: int = 0) -> bool:
-    """Say whether a check holds for a container.
-
-    `attributes` is what `docker inspect` prints, `read` returns the text of a file in the container, `offset` is what
-    the machine adds to published ports.
-    Raises ValueError for a check that is none, KeyError where what it asks about is not there.
-    """
+    """Say whether a check holds for what `docker inspect` prints and `read`s; `offset` is added to published ports.
+    Raises ValueError for a check that is none, KeyError where what it asks about is not there."""
     if found := re.fullmatch(r"file (/\S+) has (.+)", check):
         return _has(read(found[1]), found[2])
     if found := re.fullmatch(r"([\w.-]+) host (\d+)", check):
@@ -100,10 +96,8 @@ def _is_of_loki(row: Row, containers: Mapping[str, Any]) -> bool:
 def unshown_figures(
     stack: str, containers: Mapping[str, Any], offset: int, *, ignoring: re.Pattern[str] | None = None
 ) -> list[str]:
-    """Return the rows of docs/seeds.md about a stack that its containers do not show.
-
-    Checks that match `ignoring` are left out, and figures of Loki where another store runs in its place.
-    """
+    """Return the rows of docs/seeds.md that the containers of a stack do not show, without checks that match
+    `ignoring`, and without those of Loki where another store runs."""
 
     def is_shown(row: Row) -> bool:
         container = containers.get(row.container)

@@ -103,10 +103,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def copy_checkout(folder: Path, prepare: Callable[[Path], None] | None = None) -> Checkout:
-    """Copy the tree as it stands, uncommitted changes included, and commit it there.
-
-    `prepare` changes the copy before the commit.
-    """
+    """Copy the tree as it stands, uncommitted changes included, `prepare` the copy and commit it."""
     listed = _printed(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], SOURCE)
     for name in filter(None, listed.split("\0")):
         if (SOURCE / name).exists():
@@ -122,12 +119,7 @@ def copy_checkout(folder: Path, prepare: Callable[[Path], None] | None = None) -
 
 @contextlib.contextmanager
 def disposable_checkout(prepare: Callable[[Path], None] | None = None) -> Iterator[Checkout]:
-    """Yield a copy of the tree; at the end its engine and its folder are removed, with every stack that is left.
-
-    `prepare` changes the copy before it is committed.
-
-    A test fails when the checkout's engine hangs. For a session fixture: no test needs a `down` to clean up.
-    """
+    """Yield a copy of the tree, `prepare`d; at the end its engine, every stack on it and its folder are removed."""
     folder = Path(tempfile.mkdtemp(prefix="dockyard-checkout-"))
     checkout = copy_checkout(folder, prepare)
     try:

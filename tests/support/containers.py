@@ -20,10 +20,7 @@ HARDENED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-pri
 
 
 def make_container(engine: docker.DockerClient, made: RecordedResource, mark: str, labels: dict[str, str]) -> Container:
-    """Make a container exactly as the inputs of its resource say, as the provider does.
-
-    Volumes get `mark` in front of their names. `labels` come on top of its own.
-    """
+    """Make a container as the inputs of its resource say. Its volumes get `mark` in front of their names."""
     said = made.inputs
     api = engine.api
     mounts = [

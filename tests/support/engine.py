@@ -98,10 +98,7 @@ def dockerd_pid(engine: Engine) -> int:
 
 
 def answers_everything(engine: Engine) -> bool:
-    """Say whether an engine answers when it is asked for each of its containers, or refuses at once.
-
-    A ping is not enough: an engine whose containers are locked for ever still answers it.
-    """
+    """Say whether an engine answers for each container: one whose containers are locked still answers a ping."""
     client = docker.APIClient(base_url=engine.host, version="1.41", timeout=ANSWER_SECONDS)
     try:
         for container in client.containers(all=True, quiet=True):
@@ -145,11 +142,8 @@ def engine_of(checkout: Path) -> Engine:
 
 @contextmanager
 def watched(engine: Engine) -> Iterator[Engine]:
-    """Watch an engine: while it hangs, the test that runs fails, with the goroutine stacks attached to its report.
-
-    The engine need not run yet, and may be stopped and started; it is asked nothing while its dockerd does not run, and
-    may take its time until its first answer.
-    """
+    """Watch an engine: while it hangs, the test that runs fails, with the goroutine stacks attached to its report. It
+    is asked nothing while its dockerd does not run, and may take its time until its first answer."""
     entry = _Watched(engine)
     _watch.engines.append(entry)
     if _watch.thread is None:
@@ -163,11 +157,8 @@ def watched(engine: Engine) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def docker_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the engine that DOCKYARD_TEST_DOCKER_HOST names, else of a private one.
-
-    Never one that is merely reachable: tests start and leave a swarm, for instance, and that makes an engine forget
-    the names of every container on it.
-    """
+    """The address of the engine that DOCKYARD_TEST_DOCKER_HOST names, else of a private one: tests start and leave a
+    swarm, which makes an engine forget the names of its containers."""
     if address := os.environ.get("DOCKYARD_TEST_DOCKER_HOST"):
         yield address
         return

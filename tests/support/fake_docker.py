@@ -1,9 +1,7 @@
 """A Docker engine in memory, behind docker-py's own models.
 
-`FakeDocker` is a `docker.DockerClient` whose low-level client answers from memory. So `containers.list`, `labels`,
-`exec_run` and the like are docker-py's own code, and what the fake has to get right is only what an engine answers:
-the JSON of its API, and its errors. Tests put things on it with `add_container`, `add_network`, `add_volume` and
-`add_image`; `changes` records what was done to it.
+What `FakeDocker` has to get right is only what an engine answers: the JSON of its API, and its errors. `changes`
+records what was done to it.
 """
 
 from __future__ import annotations
@@ -52,10 +50,8 @@ class FakeDocker(docker.DockerClient):
         logs: bytes = b"",
         run: Exec | None = None,
     ) -> Values:
-        """Put a container on the engine and return its inspection, which tests may change.
-
-        `volumes` are names, or name → where it is mounted; `run` answers commands that are executed in the container.
-        """
+        """Put a container on the engine and return its inspection. `volumes` are names, or name → where it is mounted;
+        `run` answers commands that are executed in the container."""
         mounted = dict(volumes) if isinstance(volumes, Mapping) else {volume: f"/{volume}" for volume in volumes}
         runs = status in ("running", "paused", "restarting")
         state: Values = {"Status": status, "Running": runs, "Restarting": status == "restarting"}

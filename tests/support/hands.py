@@ -59,10 +59,7 @@ class Hands:
         self.client.containers.run(image, volumes=mounted, remove=True, network_mode="none", **said)
 
     def make_again(self, name: str, change: Callable[[Values, Values], None]) -> str:
-        """Remove a container and make another of its name, with its configuration but for what `change` does to it.
-
-        Returns the id of the new one.
-        """
+        """Make a container again, with its configuration but for what `change` does to it; return the new id."""
         before = self.container(name)
         config, host = before.attrs["Config"], before.attrs["HostConfig"]
         networks = before.attrs["NetworkSettings"]["Networks"]

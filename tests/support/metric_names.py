@@ -109,10 +109,7 @@ def _selector(node: Mapping[str, Any]) -> Selector:
 
 
 def missing(prometheuses: Sequence[Prometheus], exprs: Mapping[str, str]) -> dict[str, str]:
-    """Return what is named and is nowhere: a metric, metric{label} or metric{label="value"} → where it is named.
-
-    `exprs` are where → expression. What is excused in absent_metrics.yaml is left out.
-    """
+    """Return metric, metric{label} or metric{label="value"} that is nowhere and not excused → where it is named."""
     found: dict[str, str] = {}
     for where, expr in exprs.items():
         use = use_of(prometheuses[0].parse(expr))

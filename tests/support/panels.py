@@ -212,10 +212,7 @@ def _has_number(series: Mapping[str, Any], lines: bool) -> bool:
 
 
 def ask_until_data(grafana: Grafana, seconds: float) -> dict[Query, Answer]:
-    """Ask every query, and those of panels without data again, until all panels have data or `seconds` have passed.
-
-    A panel has data when one of its queries has. Queries of panels that may be empty are asked once.
-    """
+    """Ask every query, and those of panels without data again, until all panels have data or `seconds` have passed."""
     queries = queries_of(grafana)
     deadline = time.monotonic() + seconds
     answers: dict[Query, Answer] = {}

@@ -225,10 +225,7 @@ def record(
     stack: str = "test",
     preview: bool = False,
 ) -> RecordedProgram:
-    """Run a program against the recording engine and return what it registered.
-
-    `secrets` are configured under dockyard:; `exit_codes` are those of one-shot jobs, 0 where not said.
-    """
+    """Return what a program registers with secrets under dockyard:, and exit codes of jobs, 0 where not said."""
     # The thread may have no event loop: asyncio.run, in a test before this one, leaves none behind.
     asyncio.set_event_loop(_loop)
     recorded = RecordedProgram()

@@ -45,9 +45,9 @@ def shipped_settings(stack: str) -> Settings:
 
 
 def record_stack(stack: str, changes: Mapping[str, Any] | None = None, *, preview: bool = False) -> RecordedProgram:
-    """Run the whole program on a stack with `changes` to its keys, as on a machine without any settings of its own.
+    """Run the whole program on a stack with `changes` to its keys.
 
-    Every secret that a person must set has the value `https://hooks.test/<name>`; the program generates the others.
+    A secret that a person must set is `https://hooks.test/<name>`; the program generates the others.
     """
     configuration = configured(stack, {"preview_without_secrets": True, **(changes or {})})
     settings = load(configuration, stack, preview=True) if changes else shipped_settings(stack)

@@ -1,10 +1,8 @@
 """Snapshots: what each shipped stack registers, as text files under tests/snapshots.
 
-A stack has a folder, with one file for each component and `stack.yaml` for what belongs to no component. A content that
-is a file of the repository is named by that file's path. Other contents of more than a few lines are in `files/`, whole
-and once, as the first stack in ORDER has them. The other stacks refer to them: a content that differs from that stack's
-in more than its names (of the product, the environment, the address of Grafana) is a diff, and one that differs in most
-is stored whole.
+A stack has a folder, with one file for each component and `stack.yaml` for the rest. A content that is a file of the
+repository is named by its path. Other long contents are in `files/`, once, as the first stack in ORDER has them; that
+of another stack is a diff where it differs in more than names, and whole where it differs in most.
 """
 
 from __future__ import annotations

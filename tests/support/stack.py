@@ -78,10 +78,7 @@ class Stack:
         return self.checkout.pulumi("preview", "-s", self.name, *options)
 
     def restore(self) -> None:
-        """Bring the stack to what its files say and assert that it is healthy.
-
-        Does nothing where the last `up` applied these files and every container is as healthy as it was then.
-        """
+        """Bring the stack to what its files say and assert that it is healthy, unless it is both already."""
         if self.applied != self.files or self.unhealthy:
             self.up().good()
         self.wait_until_healthy()
@@ -139,10 +136,7 @@ class Stack:
 
     @property
     def unhealthy(self) -> list[str]:
-        """What is wrong with the containers: one that is not healthy, a failed job, a service that is there twice.
-
-        A stack that has no container at all is wrong too.
-        """
+        """What is wrong: no container at all, one that is not healthy, a failed job, a service that is there twice."""
         containers = self.all_containers
         services = [container.labels["dockyard.service"] for container in containers]
         problems = [f"{service} is there twice" for service in {*services} if services.count(service) > 1]
@@ -271,10 +265,9 @@ def small_stack(
     environment: str = "development",
     settings: Sequence[str] = (),
 ) -> Iterator[Stack]:
-    """Write the two files of a stack, which is a product of its own too, and yield the stack, which is not up yet.
+    """Write the two files of a stack, a product of its own too, and yield the stack, which is not up yet.
 
-    `product` has the place `{name}`. `settings` are further lines of the stack file. git ignores the files, which are
-    removed at the end; containers and data remain on the engine, which the fixture `checkout` removes.
+    `product` has the place `{name}`. The files are removed at the end; what is on the engine remains.
     """
     stack = Stack(checkout, name)
     product_file = checkout.folder / f"products/{name}.yaml"

@@ -18,10 +18,7 @@ LONGEST_SECONDS = 900
 
 @contextmanager
 def users_of(stack: Stack) -> Iterator[None]:
-    """Send requests to a stack's backend and frontend, if it has one: mistakes, failures and slow jobs too.
-
-    The dating app, which has no backend, is visited by its host name.
-    """
+    """Use a stack as people do, with mistakes, failures and slow jobs; one without a backend by its host name."""
     if "backend" not in stack.urls:
         with _visitors(stack):
             yield
