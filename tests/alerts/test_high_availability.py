@@ -72,16 +72,6 @@ def test_an_alert_that_all_have_is_told_once(sink, three):
     assert [len(running.get("alerts", filter="alertname=Shared")) for running in three] == [1, 1, 1]
 
 
-def test_a_silence_made_at_one_holds_at_all(sink, three):
-    three[1].silence({"alertname": "Silenced"})
-    wait_until(lambda: all(_silenced(running, "Silenced") for running in three), "all know the silence")
-    post(three, "Silenced")
-    post(three, "Audible")
-    sink.wait("chat", has=lambda message: "Audible" in message.text)
-    time.sleep(TOO_LATE)
-    assert (len(told(sink, "Audible")), told(sink, "Silenced")) == (1, [])
-
-
 def _silenced(running, name):
     return [silence for silence in running.get("silences") if silence["matchers"][0]["value"] == name]
 

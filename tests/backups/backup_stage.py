@@ -1,7 +1,5 @@
 """Data stores, monitoring and the containers that back them up, as the program registers them, and an S3 server."""
 
-from __future__ import annotations
-
 import json
 import uuid
 from collections.abc import Iterator, Mapping

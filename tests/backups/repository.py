@@ -55,8 +55,7 @@ class Repository:
 
     def snapshots(self, tag: str, *, s3: bool = False) -> list[dict[str, Any]]:
         where = "-r $BACKUP_S3_REPOSITORY " if s3 else ""
-        snapshots: list[dict[str, Any]] = json.loads(self.restic(f"{where}snapshots --json --tag {tag}"))
-        return snapshots
+        return json.loads(self.restic(f"{where}snapshots --json --tag {tag}"))
 
     def ids(self, tag: str) -> list[str]:
         return [snapshot["id"] for snapshot in self.snapshots(tag)]

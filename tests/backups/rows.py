@@ -1,7 +1,5 @@
 """All rows of a database, to compare it with another in a way that is not the manifest's."""
 
-from __future__ import annotations
-
 from tests.backups.backup_stage import BackupStage
 
 ROWS = (

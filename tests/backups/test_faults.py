@@ -1,7 +1,5 @@
 """Faults of data: what was good stays good, and nothing that is not good is reported as good."""
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Restores of real databases by the verb: equal to their source or not there at all."""
 
-from __future__ import annotations
-
 import pytest
 
 from ops.backups import command

@@ -4,8 +4,6 @@ A test that changes the dev stack restores it in a fixture, which asserts that i
 for good, or needs none of what `dev` runs, uses a small stack of its own: `tests.support.stack.small_stack`.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from pathlib import Path

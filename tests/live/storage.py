@@ -7,8 +7,6 @@ taken from its data folder (the volume `…-prometheus-data`): Prometheus writes
 only after two to three hours; so a copy is dumped and written as blocks by promtool, with the same encoding.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re

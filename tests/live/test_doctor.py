@@ -1,7 +1,5 @@
 """What doctor finds on the dev stack, and that the engine refuses by the policy pack what a stack may not do."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """`./dockyard down`: everything it made goes, nothing else does, and data stays unless it is meant to go."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

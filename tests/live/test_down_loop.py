@@ -4,8 +4,6 @@ CI has seen an engine say of a network that it "has active endpoints" though eve
 container that is removed while the engine begins to run something in it, such as a health check.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -1,7 +1,5 @@
 """Staging and production on a machine that has none of their secrets: they can be previewed and not brought up."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.checkout import Checkout

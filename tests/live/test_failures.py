@@ -1,7 +1,5 @@
 """Wrong settings, a failed migration and wrong rules: the command says so, and what ran before goes on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

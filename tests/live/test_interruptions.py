@@ -1,7 +1,5 @@
 """An `up` that is stopped at any moment, by whatever signal, is mended by the next; nothing is left over."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

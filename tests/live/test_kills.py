@@ -1,7 +1,5 @@
 """Containers of the dev stack are killed: the next `up` has them back, healthy, and no data is lost."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

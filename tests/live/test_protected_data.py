@@ -1,7 +1,5 @@
 """A stack that protects its data, as staging and production do: only the stack's name lets `down` delete them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -1,7 +1,5 @@
 """Releases under load: no request is lost, and a bad release never takes the old one down."""
 
-from __future__ import annotations
-
 import re
 
 from tests.support.load import Load

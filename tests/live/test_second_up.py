@@ -4,8 +4,6 @@ How quick is quick is a ratio to the first `up` of the same run, since machines 
 idle cores, with caches, the first takes 30 to 40 s, an `up` that changes nothing 5 s and a preview 3 s.
 """
 
-from __future__ import annotations
-
 from tests.support.stack import FirstUp, Stack
 
 

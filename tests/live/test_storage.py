@@ -1,7 +1,5 @@
 """What docs/long-term.md says of series and bytes holds on the dev stack."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

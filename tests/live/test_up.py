@@ -1,7 +1,5 @@
 """`./dockyard up dev` on a fresh checkout: what it prints, what runs, in which order, and what stays secret."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

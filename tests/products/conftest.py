@@ -3,8 +3,6 @@
 A test that changes one restores it. Nothing takes a stack down at the end: the engine is removed with everything on it.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

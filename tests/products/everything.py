@@ -3,8 +3,6 @@
 Every secret has a value that nothing else on the machine contains, a canary, so that it is found wherever it leaks.
 """
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Alerts reach people from a live stack: the sink gets a message about each fault, and no secret shows on the way."""
 
-from __future__ import annotations
-
 import base64
 import itertools
 import time

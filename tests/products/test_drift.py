@@ -4,8 +4,6 @@ The stack is that of the small product of docs/examples, which has every kind of
 test_tunnel.py. Every `drift` takes a quarter of a minute, so one run has many changes to find.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import socket

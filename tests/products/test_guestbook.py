@@ -1,7 +1,5 @@
 """The small product of docs/examples: as short as promised, and it runs."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.checkout import SOURCE

@@ -1,7 +1,5 @@
 """Every panel shows data, every name in a rule exists, and every rule is evaluated without an error."""
 
-from __future__ import annotations
-
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -32,8 +30,7 @@ Answers = dict[str, dict[Query, Answer]]
 def stacks(request: pytest.FixtureRequest) -> dict[str, Stack]:
     """Product → stack: two with quick intervals, which have everything between them; in the soak all four."""
     if request.param == "all":
-        shipped: dict[str, Stack] = request.getfixturevalue("shipped")
-        return shipped
+        return request.getfixturevalue("shipped")
     return {"tumulte": request.getfixturevalue("tumulte"), "love-parser": request.getfixturevalue("love_parser")}
 
 

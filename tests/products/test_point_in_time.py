@@ -1,7 +1,5 @@
 """Postgres is brought back to a moment: base backups and an archive of the log, switched on over existing rows."""
 
-from __future__ import annotations
-
 import re
 import time
 from datetime import UTC, datetime

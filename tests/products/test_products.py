@@ -4,8 +4,6 @@ Two of them with quick intervals; in the soak run all four as they are shipped. 
 run tests elsewhere: secrets in variables in test_tunnel.py, a migration that fails in tests/live/test_failures.py.
 """
 
-from __future__ import annotations
-
 import re
 
 import httpx

@@ -1,7 +1,5 @@
 """A stack behind a tunnel: a fake of Cloudflare's API, and the image kit's double of cloudflared, which follows it."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterator

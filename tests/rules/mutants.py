@@ -11,8 +11,6 @@ Without arguments it judges those of the rules that differ from the main branch,
 sample of the rest. Exits 1 where fewer than 95 % are caught; of all of them (`--all`) 99 % must be.
 """
 
-from __future__ import annotations
-
 import argparse
 import secrets
 import sys

@@ -3,8 +3,6 @@
 A tokenizer of our own: no library that Python can install reads PromQL and gives back where each token stands.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Messages as Alertmanager renders them, by amtool; `python -m tests.rules.rendered` writes what the tests expect."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Which mutants a daily run judges: those of what differs from the main branch, and a sample of the rest."""
 
-from __future__ import annotations
-
 import io
 import math
 import random

@@ -1,7 +1,5 @@
 """Which alert silences which: every pair of the rules is known, and agrees in its labels."""
 
-from __future__ import annotations
-
 import re
 from itertools import product
 

@@ -1,7 +1,5 @@
 """Messages: exactly what they say, within the limits of each channel, whole and well-formed whatever an alert says."""
 
-from __future__ import annotations
-
 import html
 import re
 import subprocess

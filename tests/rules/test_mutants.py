@@ -1,7 +1,5 @@
 """The tool that breaks rules on purpose: what it changes, and that it tells a caught mutant from a survivor."""
 
-from __future__ import annotations
-
 import io
 import shutil
 import subprocess

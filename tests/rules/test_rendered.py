@@ -1,7 +1,5 @@
 """The rules as stacks get them (thresholds, labels, links, language) are valid and say what they should."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

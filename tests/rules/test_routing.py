@@ -1,7 +1,5 @@
 """Who is told of what: every alert at every severity in every environment, by Alertmanager, against a table."""
 
-from __future__ import annotations
-
 import itertools
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence

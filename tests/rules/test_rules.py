@@ -1,7 +1,5 @@
 """Every rule is valid, every alert is proved both ways, says what it saw, and leads to a page and to a panel."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ Each function takes one request and returns the answer; a Refusal is the channel
 limit that Alertmanager does not keep by itself, a message beyond it is refused here, so that a test sees it.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping

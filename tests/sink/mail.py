@@ -1,7 +1,5 @@
 """A mail server: real SMTP that takes nothing before STARTTLS and a log-in, with a certificate of its own authority."""
 
-from __future__ import annotations
-
 import asyncio
 import ssl
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The sink: one server that is every channel, keeps what it takes, and fails on demand, receiver by receiver."""
 
-from __future__ import annotations
-
 import json
 import threading
 import time

@@ -1,7 +1,5 @@
 """A real Alertmanager, started with what the component renders; only its paths are others."""
 
-from __future__ import annotations
-
 import json
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Values that stand for secrets, and every place where none of them may be found."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import json

@@ -86,5 +86,4 @@ class Made:
         assert answer.is_success, answer.text
 
     def told(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.api.get(self.path).json()["result"]
-        return found
+        return self.api.get(self.path).json()["result"]

@@ -1,7 +1,5 @@
 """Containers on a real engine: made from what the program registers, or run hardened as the stacks run them."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 from collections.abc import Callable, Iterator

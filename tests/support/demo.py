@@ -1,7 +1,5 @@
 """The demo's commands, run as processes."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

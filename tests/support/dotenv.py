@@ -1,7 +1,5 @@
 """A checkout with one stack of a small product, to import `.env` files into, with an engine that only keeps secrets."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from collections.abc import Sequence

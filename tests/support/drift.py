@@ -1,7 +1,5 @@
 """A container as it was declared and as the engine inspects it, for tests that change one of the two."""
 
-from __future__ import annotations
-
 import json
 from copy import deepcopy
 from typing import Any

@@ -3,8 +3,6 @@
 This is a pytest plugin, see `pytest_plugins` in tests/conftest.py. Only engines that the tests started are watched.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

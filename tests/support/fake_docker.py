@@ -4,8 +4,6 @@ What `FakeDocker` has to get right is only what an engine answers: the JSON of i
 records what was done to it.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """What the double of Grafana is run with: a provisioning folder, and a data source that answers what a test says."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

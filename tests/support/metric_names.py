@@ -1,7 +1,5 @@
 """Every metric, label and label value that rules and panels name: what of it a running Prometheus does not have."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Every panel and every variable of every dashboard, asked as Grafana would ask: through its data sources."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Free ports of this machine, and servers on them."""
 
-from __future__ import annotations
-
 import socket
 import threading
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """A progress whose lines a test reads back."""
 
-from __future__ import annotations
-
 import io
 
 from rich.console import Console

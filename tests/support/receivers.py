@@ -1,7 +1,5 @@
 """Receivers of every kind that lead to the sink."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

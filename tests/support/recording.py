@@ -1,7 +1,5 @@
 """A recording stand-in for the engine: what a program registers, with parents, options, secrets and outputs."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """The shipped stacks, and the example of docs/, run as whole programs against the recording engine."""
 
-from __future__ import annotations
-
 import json
 import runpy
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The shipped rules and their tests, read once: what tests of several folders ask about them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """One stack of a checkout, as a test drives it and looks at it, and the files of small stacks that tests make."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re
@@ -114,8 +112,7 @@ class Stack:
     @property
     def all_containers(self) -> list[Container]:
         """Every container of the stack, stopped ones included."""
-        containers: list[Container] = self.client.containers.list(all=True, filters=self.label)
-        return containers
+        return self.client.containers.list(all=True, filters=self.label)
 
     @property
     def containers(self) -> dict[str, Container]:
@@ -150,8 +147,7 @@ class Stack:
 
     @property
     def networks(self) -> list[Network]:
-        networks: list[Network] = self.client.networks.list(filters=self.label)
-        return networks
+        return self.client.networks.list(filters=self.label)
 
     @property
     def volumes(self) -> set[str]:
@@ -172,14 +168,12 @@ class Stack:
     def outputs(self, *, show_secrets: bool = False) -> dict[str, Any]:
         options = ["--show-secrets"] if show_secrets else []
         printed = self.checkout.pulumi("stack", "output", "-s", self.name, "--json", *options).output
-        outputs: dict[str, Any] = json.loads(printed)
-        return outputs
+        return json.loads(printed)
 
     @cached_property
     def urls(self) -> dict[str, str]:
         """The addresses of all that the stack publishes, by service or tool."""
-        urls: dict[str, str] = self.outputs()["urls"]
-        return urls
+        return self.outputs()["urls"]
 
     def get(self, name: str, path: str, **options: Any) -> httpx.Response:
         return httpx.get(self.urls[name] + path, timeout=10, **options)
@@ -190,8 +184,7 @@ class Stack:
     def query(self, expression: str) -> list[dict[str, Any]]:
         answer = self.get("prometheus", "/api/v1/query", params={"query": expression}).json()
         assert answer["status"] == "success", answer
-        result: list[dict[str, Any]] = answer["data"]["result"]
-        return result
+        return answer["data"]["result"]
 
 
 def _is_job(container: Container) -> bool:

@@ -1,7 +1,5 @@
 """Resources of a stack as its Pulumi state holds them, for the tests of `ops`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from ops.state import CONTAINER, NETWORK, STACK, VOLUME, State

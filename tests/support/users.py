@@ -1,7 +1,5 @@
 """Users of the demo workload behind a stack, for as long as a test needs them."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import threading

@@ -1,7 +1,5 @@
 """The one helper that waits: a poll with a deadline."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import TypeVar
