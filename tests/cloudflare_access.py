@@ -36,14 +36,12 @@ class Access:
     """The account's applications, policies and service tokens, by id."""
 
     def __init__(self) -> None:
-        self.enabled = True
-        """An account has to choose a team name before it has Access."""
+        self.enabled = True  # an account has to choose a team name before it has Access
         self.apps: dict[str, dict[str, Any]] = {}
         self.policies: dict[str, dict[str, Any]] = {}
         self.service_tokens: dict[str, dict[str, Any]] = {}
         self.identity_providers: list[dict[str, Any]] = [ONE_TIME_PIN]
-        self.secrets: dict[str, str] = {}
-        """Service token → its secret, which is told only once."""
+        self.secrets: dict[str, str] = {}  # service token → its secret, which is told only once
 
     def answer(self, method: str, path: str, body: Any, query: dict[str, str]) -> Any:
         """Return the result of one request below `/accounts/<id>/access`. Raises Refused."""

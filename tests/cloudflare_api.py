@@ -35,16 +35,14 @@ class Cloudflare:
         self.configs: dict[str, dict[str, Any]] = {}
         self.records: dict[str, dict[str, Any]] = {}
         self.access = Access()
-        self.refusals: list[Refused] = []
-        """What the next requests get, one each."""
+        self.refusals: list[Refused] = []  # what the next requests get, one each
         self.requests: list[tuple[str, str, Any]] = []
         self.url = ""
         self.raw_answer: tuple[int, bytes] | None = None
         """When set, every request gets this: what a proxy in between would say."""
         self.edge = False
         """Tokens name this fake as their endpoint, where the image kit's cloudflared double gets its configuration."""
-        self.access_keys: list[dict[str, str]] = []
-        """Public keys (JWK) that Access signs with."""
+        self.access_keys: list[dict[str, str]] = []  # public keys (JWK) that Access signs with
         self._heard: dict[str, float] = {}
 
     def answer(self, method: str, path: str, body: Any) -> Any:

@@ -42,9 +42,7 @@ class BackupStage:
     images: Mapping[str, str]
     s3: S3Server
     mark: str = field(default_factory=lambda: f"{LABEL}-{uuid.uuid4().hex[:10]}")
-    run: dict[str, Container] = field(default_factory=dict)
-    """Role → container."""
-
+    run: dict[str, Container] = field(default_factory=dict)  # role → container
     original_costs: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Store → key file of the repository as the product made it."""
 

@@ -105,8 +105,7 @@ def test_a_wrong_key_changes_no_repository_and_restores_nothing(stage: BackupSta
 
 
 def test_a_backup_on_a_full_disk_fails_and_the_one_before_is_restored(stage: BackupStage):
-    small = Repository(stage, "postgres", "/tmp/small")
-    """In the container's memory, of which there are 64 MB."""
+    small = Repository(stage, "postgres", "/tmp/small")  # in the container's memory, of which there are 64 MB
     small.inside("rm -rf /tmp/small; cp -r /backups/postgres /tmp/small")
     ids = small.ids("postgres")
     with further_rows(stage, 50_000):

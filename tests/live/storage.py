@@ -48,28 +48,19 @@ class Prometheus:
 @dataclass(frozen=True)
 class Live:
     series: int
-    samples: float
-    """A second."""
-
-    jobs: Mapping[str, int]
-    """Series of each job. Those without one are of rules about no job."""
-
+    samples: float  # a second
+    jobs: Mapping[str, int]  # series of each job. Those without one are of rules about no job
     containers: int
-    per_container: float
-    """cAdvisor's series of one container."""
+    per_container: float  # cAdvisor's series of one container
 
 
 @dataclass(frozen=True)
 class Stored:
     samples: int
     series: int
-    chunks: int
-    """Bytes."""
-
+    chunks: int  # bytes
     chunk_count: int
-    index: int
-    """Bytes."""
-
+    index: int  # bytes
     hours: float
 
     @property
@@ -127,12 +118,8 @@ def measured(blocks: Path) -> Stored:
 @dataclass(frozen=True)
 class Logs:
     lines: float
-    size: float
-    """Bytes of the lines as they came."""
-
-    stored: float
-    """Bytes of the chunks on disk; 0 before the first are full or an hour old."""
-
+    size: float  # bytes of the lines as they came
+    stored: float  # bytes of the chunks on disk; 0 before the first are full or an hour old
     stored_lines: float
 
 

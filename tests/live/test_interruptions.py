@@ -37,9 +37,7 @@ class Point:
 
     up: str
     line: int
-    after: float
-    """Seconds after that line."""
-
+    after: float  # seconds after that line
     sent: str
 
 

@@ -28,12 +28,9 @@ RULES = {name: {"for": "15s"} for name in ("TumulteBackendDown", "RedisDown", "D
 @dataclass
 class FirstUp:
     stack: Stack
-    began: float
-    """Seconds since 1970."""
-
+    began: float  # seconds since 1970
     finished: Finished
-    watch: Watch = field(repr=False)
-    """The processes that ran meanwhile."""
+    watch: Watch = field(repr=False)  # the processes that ran meanwhile
 
 
 @contextmanager

@@ -33,9 +33,7 @@ class Mutant:
     rule: Rule
     what: str
     said: Mapping[str, Any]
-    stages: int = 0
-    """How many test files judge it."""
-
+    stages: int = 0  # how many test files judge it
     failures: list[str] = field(default_factory=list)
 
     @property
@@ -53,12 +51,8 @@ class Mutant:
 @dataclass(frozen=True)
 class Outcome:
     mutants: Sequence[Mutant]
-    equivalent: Mapping[tuple[str, str], str]
-    """(rule, change) → why no test can tell it from the rule."""
-
-    broken: Mapping[str, str]
-    """Rules that their own tests refuse unchanged, and what promtool says."""
-
+    equivalent: Mapping[tuple[str, str], str]  # (rule, change) → why no test can tell it from the rule
+    broken: Mapping[str, str]  # rules that their own tests refuse unchanged, and what promtool says
     elapsed: float
 
     def is_equivalent(self, mutant: Mutant) -> bool:

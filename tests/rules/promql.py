@@ -49,9 +49,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Change:
-    what: str
-    """`> → >=`; where the same change is possible twice, the second is `> → >= #2`."""
-
+    what: str  # `> → >=`; where the same change is possible twice, the second is `> → >= #2`
     expr: str
 
 

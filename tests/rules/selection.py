@@ -23,12 +23,8 @@ class Selection:
     """The mutants to judge, and what they were chosen by."""
 
     mutants: Sequence[Mutant]
-    base: str | None
-    """The commit that rules were compared with; None where there is none to compare with."""
-
-    changed: int
-    """Rules that differ from it, or are judged otherwise than there."""
-
+    base: str | None  # the commit that rules were compared with; None where there is none to compare with
+    changed: int  # rules that differ from it, or are judged otherwise than there
     seed: int
 
     def __str__(self) -> str:

@@ -20,11 +20,8 @@ class Request:
 
     path: str
     headers: dict[str, str]
-    size: int
-    """Bytes of its body."""
-
-    body: Any
-    """The JSON in it."""
+    size: int  # bytes of its body
+    body: Any  # the JSON in it
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,7 @@ from tests.support.ports import free_port
 
 @dataclass(frozen=True)
 class Mail:
-    receiver: str
-    """What stands before the @ of its first recipient."""
-
+    receiver: str  # what stands before the @ of its first recipient
     sender: str
     recipients: tuple[str, ...]
     tls: bool

@@ -28,12 +28,8 @@ HANGING_SECONDS = 120.0
 class Message:
     receiver: str
     kind: str
-    at: float
-    """Of time.monotonic."""
-
-    body: Any
-    """JSON, or a mail."""
-
+    at: float  # of time.monotonic
+    body: Any  # JSON, or a mail
     request: Request | None = None
 
     @property
@@ -53,14 +49,9 @@ class Attempt:
 
 @dataclass
 class Fault:
-    status: int = 500
-    """0: it takes the request and never answers."""
-
-    retry_after: int | None = None
-    """Seconds."""
-
-    times: float = float("inf")
-    """So often, then it is well again."""
+    status: int = 500  # 0: it takes the request and never answers
+    retry_after: int | None = None  # seconds
+    times: float = float("inf")  # so often, then it is well again
 
 
 @dataclass
@@ -70,9 +61,7 @@ class Sink:
     messages: list[Message] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     faults: dict[str, Fault] = field(default_factory=dict)
-    tokens: dict[str, str] = field(default_factory=dict)
-    """Receiver → the bearer token that it asks for."""
-
+    tokens: dict[str, str] = field(default_factory=dict)  # receiver → the bearer token that it asks for
     mail: MailServer | None = None
     closing: threading.Event = field(default_factory=threading.Event)
 

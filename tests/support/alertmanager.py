@@ -46,9 +46,7 @@ class Alertmanager:
     environment: Environment = "production"
     product: str = PRODUCT
     port: int = field(default_factory=free_port)
-    cluster: Sequence[str] = ("--cluster.listen-address=",)
-    """A single one, unless it is said how it finds the others."""
-
+    cluster: Sequence[str] = ("--cluster.listen-address=",)  # a single one, unless it is said how it finds the others
     _process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -54,10 +54,8 @@ class FakePulumi:
 
     def __init__(self) -> None:
         self.secrets: dict[str, str] = {}
-        self.commands: list[str] = []
-        """Every command line that it was given."""
-        self.broken = False
-        """It keeps one secret, and fails from then on."""
+        self.commands: list[str] = []  # every command line that it was given
+        self.broken = False  # it keeps one secret, and fails from then on
 
     def run(self, command: Sequence[str], *, cwd: Path, input: str | None = None, **_: Any) -> SimpleNamespace:
         """Stand for `subprocess.run`. Raises CalledProcessError where it fails."""

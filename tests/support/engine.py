@@ -49,12 +49,9 @@ class _Watch:
     """The watch of this test run: one thread that asks every engine, and what the tests are told of it."""
 
     engines: list[_Watched] = field(default_factory=list)
-    pending: str = ""
-    """Message of a hang that no test has failed for yet."""
-    stacks: list[tuple[str, str]] = field(default_factory=list)
-    """Title and text of stacks that no report holds yet."""
-    armed: bool = False
-    """Whether a test's phase runs, in which an exception reaches pytest as a failure of that test."""
+    pending: str = ""  # message of a hang that no test has failed for yet
+    stacks: list[tuple[str, str]] = field(default_factory=list)  # title and text of stacks that no report holds yet
+    armed: bool = False  # whether a test's phase runs, in which an exception reaches pytest as a failure of that test
     wake: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
 

@@ -136,8 +136,7 @@ class FakeApi:
         self.programs: dict[str, Exec] = {}
         self.executions: dict[str, tuple[int, bytes, bytes]] = {}
         self.executed: list[tuple[str, list[str]]] = []
-        self.archives: dict[tuple[str, str], bytes] = {}
-        """Container and folder → what lies there, as a tar archive."""
+        self.archives: dict[tuple[str, str], bytes] = {}  # container and folder → what lies there, as a tar archive
         self.archives_read: list[tuple[str, str]] = []
         self.failures: dict[tuple[str, str], Exception] = {}
         """Method and the id that it is called with → what it raises."""

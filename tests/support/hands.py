@@ -23,8 +23,7 @@ class Hands:
     """Somebody with access to the engine of a stack."""
 
     stack: Stack
-    resources: Sequence[Mapping[str, Any]]
-    """Of the state."""
+    resources: Sequence[Mapping[str, Any]]  # of the state
 
     @classmethod
     def on(cls, stack: Stack) -> Hands:

@@ -25,8 +25,7 @@ class Selector:
     metric: str
     is_regex: bool
     equal: tuple[tuple[str, str], ...]
-    labels: frozenset[str]
-    """Every label that it matches by, whatever the value."""
+    labels: frozenset[str]  # every label that it matches by, whatever the value
 
     @property
     def name(self) -> str:

@@ -32,18 +32,13 @@ class Query:
     """One query of a panel or variable, ready to be asked."""
 
     board: str
-    panel: str
-    """The panel's title, or `$` and the variable's name."""
-
+    panel: str  # the panel's title, or `$` and the variable's name
     expr: str
-    source: str
-    """The uid of its data source."""
-
+    source: str  # the uid of its data source
     kind: Literal["label values", "field values", "instant", "range", "LogQL", "lines", "stats"]
     """How the data source is asked; the last two are VictoriaLogs'."""
 
-    step: int = 15
-    """Seconds between two points of a range."""
+    step: int = 15  # seconds between two points of a range
 
     @property
     def is_promql(self) -> bool:
@@ -59,9 +54,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Answer:
-    series: int = 0
-    """Series with at least one value that is a number; values of a variable; streams of lines."""
-
+    series: int = 0  # series with at least one value that is a number; values of a variable; streams of lines
     error: str = ""
 
 

@@ -29,20 +29,13 @@ PROTOCOL_FIELDS = {
 class RecordedResource:
     type: str
     name: str
-    inputs: Mapping[str, Any]
-    """As the provider would see them, secrets opened."""
-
-    secrets: frozenset[str]
-    """Paths of the inputs that are marked secret: `uploads[0].content`."""
-
-    parent: str
-    """The parent's name, empty for the stack's own."""
-
+    inputs: Mapping[str, Any]  # as the provider would see them, secrets opened
+    secrets: frozenset[str]  # paths of the inputs that are marked secret: `uploads[0].content`
+    parent: str  # the parent's name, empty for the stack's own
     options: Mapping[str, Any]
     """Every option that is set, by the protocol's name: `protect`, `retainOnDelete`, `ignoreChanges`, …"""
 
-    depends_on: frozenset[str]
-    """Names of the resources it depends on, by option or by input."""
+    depends_on: frozenset[str]  # names of the resources it depends on, by option or by input
 
     @property
     def protect(self) -> bool:

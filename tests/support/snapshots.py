@@ -68,11 +68,8 @@ class Names:
 class Contents:
     """Contents of files, each as the first stack that had it."""
 
-    files: dict[str, str] = field(default_factory=dict)
-    """Path, which starts with the name of the stack → content."""
-
-    paths: dict[str, str] = field(default_factory=dict)
-    """Content → its path."""
+    files: dict[str, str] = field(default_factory=dict)  # path, which starts with the name of the stack → content
+    paths: dict[str, str] = field(default_factory=dict)  # content → its path
 
     def refer(self, place: str, text: str, stack: str) -> str:
         """Return what the snapshot of a stack says of a content at a place, and take the content where it is new."""

@@ -195,13 +195,9 @@ def _is_job(container: Container) -> bool:
 class FirstUp:
     """The first `up` of a stack, and what held right after it, before any test changed anything."""
 
-    began: float
-    """Seconds since 1970."""
-
+    began: float  # seconds since 1970
     finished: Finished
-    states: Mapping[str, Mapping[str, Any]]
-    """What the engine said of each container, by service."""
-
+    states: Mapping[str, Mapping[str, Any]]  # what the engine said of each container, by service
     firing: frozenset[str]
     """The alerts that fired once Prometheus had evaluated the group of the Watchdog, which always fires."""
 
