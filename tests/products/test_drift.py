@@ -30,6 +30,11 @@ def drift(guestbook: Stack, *options: str) -> tuple[Finished, set[tuple[str, str
     return finished, {(one["resource"].replace(prefix, "", 1), one["field"]) for one in report.get("findings", ())}
 
 
+def fields_of(changes: dict[str, str]) -> set[tuple[str, str]]:
+    """Return (resource, field) of resource → fields, with `|` between them."""
+    return {(resource, field) for resource, fields in changes.items() for field in fields.split("|")}
+
+
 def metric(guestbook: Stack, name: str) -> float:
     lines = file_in(guestbook.container("metrics-writer"))("/metrics/written/standing.prom").splitlines()
     return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
@@ -103,37 +108,29 @@ def test_changes_of_running_parts_are_reported_and_repaired(guestbook: Stack) ->
         assert "hunter2" not in finished.output
         boards = {field for resource, field in findings if resource == "volume monitoring-grafana-provisioning"}
         (board,) = (field for field in boards if field.endswith(".json"))
-        strangers = {
-            ("container on-our-network", "container"),
-            ("container with-our-labels", "container"),
-            ("network like-ours", "network"),
+        strangers = fields_of({"container on-our-network": "container", "container with-our-labels": "container"})
+        strangers |= fields_of({"network like-ours": "network"})
+        changes = {
+            "container exporters-blackbox-exporter": "state",
+            "container exporters-node-exporter": "state",
+            "container exporters-postgres-exporter": "state",
+            "container monitoring-grafana": "memory|memory_swap|name",
+            "container logs-victorialogs": "restart",
+            "container exporters-cadvisor": "cpu_set|cpu_shares",
+            "container edge-traefik": "cpus",
+            "container app-postgres": "pids",
+            "container logs-collector": "state",
+            "container app-web": f"networks.{monitoring}",
+            "container monitoring-prometheus": "networks.strange",
+            "container alerts-alertmanager": f"aliases.{monitoring}",
+            "container app-migrate": "state",
+            "volume monitoring-prometheus-config": "files/rules/host.yml|files/rules/more.yml",
+            "volume app-web-secrets": "files/database-password|files/database-url mode",
+            "volume exporters-postgres-exporter-secrets": "files/password owner",
+            "volume monitoring-grafana-provisioning": f"{board}|files mode",
+            "volume exporters-blackbox-config": "files/link",
         }
-        assert findings == strangers | {
-            ("container exporters-blackbox-exporter", "state"),
-            ("container exporters-node-exporter", "state"),
-            ("container exporters-postgres-exporter", "state"),
-            ("container monitoring-grafana", "memory"),
-            ("container monitoring-grafana", "memory_swap"),
-            ("container monitoring-grafana", "name"),
-            ("container logs-victorialogs", "restart"),
-            ("container exporters-cadvisor", "cpu_set"),
-            ("container exporters-cadvisor", "cpu_shares"),
-            ("container edge-traefik", "cpus"),
-            ("container app-postgres", "pids"),
-            ("container logs-collector", "state"),
-            ("container app-web", f"networks.{monitoring}"),
-            ("container monitoring-prometheus", "networks.strange"),
-            ("container alerts-alertmanager", f"aliases.{monitoring}"),
-            ("container app-migrate", "state"),
-            ("volume monitoring-prometheus-config", "files/rules/host.yml"),
-            ("volume monitoring-prometheus-config", "files/rules/more.yml"),
-            ("volume app-web-secrets", "files/database-password"),
-            ("volume app-web-secrets", "files/database-url mode"),
-            ("volume exporters-postgres-exporter-secrets", "files/password owner"),
-            ("volume monitoring-grafana-provisioning", board),
-            ("volume monitoring-grafana-provisioning", "files mode"),
-            ("volume exporters-blackbox-config", "files/link"),
-        }
+        assert findings == strangers | fields_of(changes)
         assert metric(guestbook, "dockyard_drift_resources") == len({resource for resource, _ in findings})
         repaired, left = drift(guestbook, "--fix")
         # What others have put there is told, and never removed.

@@ -18,6 +18,7 @@ from settings.loader import Configuration, Settings, load, read_stack_file
 from settings.problems import LOADER
 from settings.receivers import Environment
 from tests.promtools import promtools
+from tests.rules.rendered import RECEIVERS
 from tests.support.alertmanager import Alertmanager
 from tests.support.shipped_rules import ALERTS
 
@@ -30,8 +31,7 @@ SEVERITIES = ("critical", "warning", "info")
 TOLD = {
     "tumulte": {"critical": ["alertes-critiques"], "warning": ["monitoring"], "info": ["monitoring"]},
     "love-parser": {
-        "critical": ["email-critical", "pagerduty"],
-        "warning": ["slack-notifications"],
+        **{"critical": ["email-critical", "pagerduty"], "warning": ["slack-notifications"]},
         "info": ["slack-notifications"],
     },
     "dating-app": {"critical": ["slack", "email"], "warning": ["slack"], "info": ["slack"]},
@@ -43,22 +43,14 @@ BY_SMS = {"BroadcastQueueStuck", "BroadcastsFailing", "PaymentCallbackFailures",
 """Love Parser's alerts that go to its receiver sms-escalation besides."""
 
 EVERY_KIND: dict[str, Any] = {
+    **RECEIVERS,
     "discord": {"webhook": "a", "quiet": {"hours": "22:00-07:00", "days": ["saturday", "sunday"]}},
     "slack": {"webhook": "a", "channel": "#ops"},
-    "email": {
-        "to": ["a@shop.net", "b@shop.net"],
-        "from": "c@shop.net",
-        "smarthost": "mail.shop.net:587",
-        "username": "c",
-        "password": "a",
-        "ca": "a",
-    },
+    "email": {**RECEIVERS["email"], "to": ["a@b.net", "c@b.net"], "username": "c", "password": "a", "ca": "a"},
     "webhook": {"url": "a", "token": "a", "labels": {"team": 'the "first" \\ one'}},
     "sms": {"url": "a", "token": "a", "fields": {"to": "+33612345678"}},
-    "pagerduty": {"routing_key": "a"},
     "opsgenie": {"api_key": "a", "region": "eu"},
     "telegram": {"bot_token": "a", "chat_id": -100, "thread": 7},
-    "teams": {"webhook": "a"},
     "ntfy": {"topic": "shop", "token": "a", "alerts": ["HostDown", "RedisDown"]},
 }
 

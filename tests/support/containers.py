@@ -23,12 +23,12 @@ def make_container(engine: docker.DockerClient, made: RecordedResource, mark: st
     api = engine.api
     mounts = [
         docker.types.Mount(
-            one["target"],
-            one["source"] if one["type"] == "bind" else f"{mark}-{one['source']}",
-            one["type"],
-            read_only=one.get("readOnly", False),
+            mount["target"],
+            mount["source"] if mount["type"] == "bind" else f"{mark}-{mount['source']}",
+            mount["type"],
+            read_only=mount.get("readOnly", False),
         )
-        for one in said.get("mounts", ())
+        for mount in said.get("mounts", ())
     ]
     ports = {int(one["internal"]): (one["ip"], int(one["external"])) for one in said.get("ports", ())}
     networks = said["networksAdvanced"]
