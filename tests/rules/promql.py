@@ -7,14 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-FLIPPED = {
-    ">": (">=", "<"),
-    "<": ("<=", ">"),
-    ">=": (">", "<"),
-    "<=": ("<", ">"),
-    "==": ("!=",),
-    "!=": ("==",),
-}
+FLIPPED = {">": (">=", "<"), "<": ("<=", ">"), ">=": (">", "<"), "<=": ("<", ">"), "==": ("!=",), "!=": ("==",)}
 SWAPPED = {"and": "or", "or": "and", "unless": "and"}
 SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 

@@ -29,17 +29,9 @@ from tests.rules.rendered import (
 
 LIMITS = {
     # Of the channels' own documents, which components/messages/*.tmpl names. Characters, where nothing else is said.
-    "discord.title": 256,
-    "discord.message": 4096,
-    "slack.title": 1024,
-    "slack.fallback": 1024,
-    "slack.text": 4000,
-    "sms.text": 160,
-    "telegram.message": 4096,
-    "pagerduty.description": 1024,
-    "opsgenie.message": 130,
-    "opsgenie.description": 15_000,
-    "email.subject": 150,
+    **{"discord.title": 256, "discord.message": 4096, "slack.title": 1024, "slack.fallback": 1024, "slack.text": 4000},
+    **{"sms.text": 160, "telegram.message": 4096, "pagerduty.description": 1024, "email.subject": 150},
+    **{"opsgenie.message": 130, "opsgenie.description": 15_000},
 }
 BYTES = {
     "ntfy.message": 4096,

@@ -1,5 +1,6 @@
 """Says whether a container shows what a check of docs/seeds.md claims."""
 
+import contextlib
 import io
 import re
 import tarfile
@@ -66,25 +67,11 @@ def _has(text: str, wanted: str) -> bool:
 def _equal(value: Any, wanted: str) -> bool:
     if not isinstance(value, int) or isinstance(value, bool):
         return str(value) == wanted
-    return value in {number for number in (_bytes(wanted), _nanoseconds(wanted), _number(wanted)) if number is not None}
-
-
-def _bytes(text: str) -> int | None:
-    try:
-        return parse_memory(text) * 1024 * 1024
-    except ValueError:
-        return None
-
-
-def _nanoseconds(text: str) -> int | None:
-    try:
-        return parse_duration(text) * NANOSECONDS
-    except ValueError:
-        return None
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
+    numbers = {int(wanted)} if wanted.isdigit() else set()
+    for parse, factor in ((parse_memory, 2**20), (parse_duration, NANOSECONDS)):
+        with contextlib.suppress(ValueError):  # it is no size, or no duration
+            numbers.add(parse(wanted) * factor)
+    return value in numbers
 
 
 def _is_of_loki(row: Row, containers: Mapping[str, Any]) -> bool:

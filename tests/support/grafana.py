@@ -12,13 +12,8 @@ from toolchain.kit.grafana.grafana_double.library import Library
 from toolchain.kit.grafana.grafana_double.settings import Settings
 
 PROMETHEUS = {
-    "name": "Prometheus",
-    "type": "prometheus",
-    "uid": "prometheus",
-    "url": "http://prometheus:9090",
-    "access": "proxy",
-    "isDefault": True,
-    "editable": False,
+    **{"name": "Prometheus", "type": "prometheus", "uid": "prometheus", "url": "http://prometheus:9090"},
+    **{"access": "proxy", "isDefault": True, "editable": False},
 }
 
 
