@@ -20,11 +20,9 @@ from tests.support.ports import serving
 
 TOKEN = "a-token-that-cloudflare-knows"
 ZONE_NAME = "example.org"
-SECRET = "c2VjcmV0"
-"""Of every tunnel: what its token carries, and what its connector shows."""
+SECRET = "c2VjcmV0"  # of every tunnel: what its token carries, and what its connector shows
 
-SILENT_SECONDS = 10.0
-"""A connector that has not asked for so long is gone."""
+SILENT_SECONDS = 10.0  # a connector that has not asked for so long is gone
 
 
 class Cloudflare:

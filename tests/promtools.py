@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-MEMORY = Path("/dev/shm")
-"""A file system in memory, on machines that have one."""
+MEMORY = Path("/dev/shm")  # a file system in memory, on machines that have one
 
 
 @cache

@@ -8,8 +8,7 @@ from tests.support.alertmanager import firing
 from tests.support.receivers import BOT, PAGERDUTY_KEY, every_kind
 
 KINDS = ("chat", "ops", "mail", "hook", "phone", "pager", "genie", "telegram", "teams", "bell")
-LINKED = tuple(name for name in KINDS if name != "phone")
-"""Who gets links: in 160 characters there is no room for one."""
+LINKED = tuple(name for name in KINDS if name != "phone")  # who gets links: in 160 characters there is no room for one
 
 
 def backend(**more):

@@ -11,11 +11,9 @@ from tests.support.alertmanager import FAST, Alertmanager, firing
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
-PEER_WAIT = 2
-"""Seconds that each waits for the one before it; 15 by default."""
+PEER_WAIT = 2  # seconds that each waits for the one before it; 15 by default
 
-TOO_LATE = 3 * PEER_WAIT
-"""Seconds after which each of them has had its turn: absence has no event to wait for."""
+TOO_LATE = 3 * PEER_WAIT  # seconds after which each of them has had its turn: absence has no event to wait for
 
 
 @pytest.fixture(scope="module")

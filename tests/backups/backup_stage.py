@@ -30,8 +30,7 @@ LABEL = "backup-test"
 IMAGES = ("busybox", "postgres", "redis", "restic", "prometheus", "grafana")
 STORES = ("postgres", "redis", "monitoring")
 SERVICES = ("postgres", "redis", "prometheus", "grafana")
-COPIES = "/backups/copies"
-"""Where tests put copies of repositories, on the same volume."""
+COPIES = "/backups/copies"  # where tests put copies of repositories, on the same volume
 
 
 @dataclass

@@ -14,8 +14,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 CHEAP = {"N": 1024, "r": 8, "p": 1}
-NONCE = 16
-"""Bytes of the nonce in front of what is encrypted, and of the authentication code behind it."""
+NONCE = 16  # bytes of the nonce in front of what is encrypted, and of the authentication code behind it
 
 
 def cheapened(key_file: bytes, password: str) -> tuple[str, bytes]:

@@ -15,8 +15,7 @@ from tests.support.containers import good
 from tests.support.ports import free_port
 
 BACKUP = "sh /run/backup/backup-postgres.sh"
-KILL_REST = "pkill -KILL '^(restic|pg_dump|psql|pg_restore)$'"
-"""What a killed backup has started goes on for a moment."""
+KILL_REST = "pkill -KILL '^(restic|pg_dump|psql|pg_restore)$'"  # what a killed backup has started goes on for a moment
 
 OTHER_KEY = {"RESTIC_PASSWORD_FILE": "/tmp/other"}
 
@@ -74,7 +73,7 @@ def test_a_backup_killed_at_any_moment_leaves_a_good_one(stage: BackupStage, rep
             seconds = whole * (kill + chance.uniform(0.05, 0.95)) / kills
             _, output = repository.inside(f"timeout -s KILL {seconds:.2f} {BACKUP}")
             repository.inside(KILL_REST)
-            # A backup that was killed when it was good, before older ones went, leaves two.
+            # a backup that was killed when it was good, before older ones went, leaves two.
             both = repository.runs("postgres") & repository.runs("manifest")
             assert both, f"killed after {seconds:.2f} s: {output}"
         good(repository.restore("survivor"))

@@ -25,8 +25,7 @@ from tests.promtools import promtool, promtools
 
 DAY = 86_400
 WINDOW = "10m"
-CHUNK_HEAD_BYTES = 2 + 1 + 4 + 2 + 7 + 8
-"""Length, encoding, checksum, number of samples, first time, first value."""
+CHUNK_HEAD_BYTES = 2 + 1 + 4 + 2 + 7 + 8  # length, encoding, checksum, number of samples, first time, first value
 
 DOTTED = re.compile(r'[{,][^"=,]*\.[^"=,]*="')
 

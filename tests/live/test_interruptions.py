@@ -53,8 +53,7 @@ def points() -> list[Point]:
     return points
 
 
-DAILY = (points()[1], points()[4])
-"""A first `up` that is asked to end, and an update that is killed."""
+DAILY = (points()[1], points()[4])  # a first `up` that is asked to end, and an update that is killed
 
 SOAK = [pytest.param(point, marks=pytest.mark.soak, id=str(point)) for point in points() if point not in DAILY]
 
@@ -92,7 +91,7 @@ def interrupted_up(bell: Stack, point: Point) -> str:
         # These two sleeps wait for nothing: they choose the moment of the signal.
         time.sleep(point.after)
         for number in SIGNALS[point.sent]:
-            # A power cut ends them all; an interrupt is sent to the command, which passes it on.
+            # a power cut ends them all; an interrupt is sent to the command, which passes it on.
             below = descendants(process.pid) if number is signal.SIGKILL else []
             for pid in (process.pid, *below):
                 with contextlib.suppress(ProcessLookupError):  # it ended by itself, or with its parent

@@ -40,9 +40,7 @@ def test_the_kills_below_cover_every_running_service(dev: Stack) -> None:
 
 
 @pytest.mark.parametrize(("service", "signal"), DAILY + SOAK)
-def test_a_killed_container_is_back_with_its_data_after_an_up(
-    service: str, signal: str, dev: Stack, polls: int
-) -> None:
+def test_a_killed_container_is_back_with_its_data_after_an_up(service: str, signal: str, dev: Stack, polls: int):
     container = dev.container(service)
     container.kill(signal)
     container.wait(timeout=60)

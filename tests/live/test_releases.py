@@ -5,8 +5,7 @@ import re
 from tests.support.load import Load
 from tests.support.stack import Stack
 
-REQUESTS = 6_000
-"""Requests that a load has to last for at least, at 250 a second."""
+REQUESTS = 6_000  # requests that a load has to last for at least, at 250 a second
 
 
 def edited_product(shop: Stack, **variables: str) -> str:

@@ -18,8 +18,7 @@ from tests.support.checkout import Finished
 from tests.support.stack import Stack
 
 HERE = {"environments": ["development"]}
-BCRYPT_HASH = f"$2y$05${('CanaryEdgeUsers' * 4)[:53]}"
-"""A hash in the form of bcrypt; nobody logs in with it."""
+BCRYPT_HASH = f"$2y$05${('CanaryEdgeUsers' * 4)[:53]}"  # a hash in the form of bcrypt; nobody logs in with it
 
 RULES = {name: {"for": "15s"} for name in ("TumulteBackendDown", "RedisDown", "DiskSpaceLow")}
 """The alerts that the tests cause; `for` outlasts the few scrapes that a busy machine misses in a row."""

@@ -63,7 +63,7 @@ def test_drift_refuses_a_stack_that_is_being_changed(guestbook: Stack) -> None:
     locks.mkdir(parents=True, exist_ok=True)
     lock = locks / "test.json"
     holder = {"pid": os.getpid(), "username": "somebody", "hostname": socket.gethostname()}
-    # A lock of before the process that holds it would be another's.
+    # a lock of before the process that holds it would be another's.
     lock.write_text(json.dumps({**holder, "timestamp": datetime.now(UTC).isoformat()}))
     try:
         finished, findings = drift(guestbook)
@@ -279,5 +279,5 @@ def test_lost_networks_and_config_are_repaired_but_lost_data_is_not_replaced(gue
         hands.client.volumes.create(lost, labels=labels)
     repaired, left = drift(guestbook, "--fix")
     assert (repaired.code, left) == (0, set()), repaired.output
-    # A repair that failed in part may leave a replaced container, which only a whole `up` removes.
+    # a repair that failed in part may leave a replaced container, which only a whole `up` removes.
     guestbook.restore()

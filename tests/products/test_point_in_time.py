@@ -10,8 +10,7 @@ from tests.support.containers import good
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
-ROWS = 5000
-"""In the table `ledger`, which the fixture `guestbook` fills before point_in_time is set."""
+ROWS = 5000  # in the table `ledger`, which the fixture `guestbook` fills before point_in_time is set
 
 
 def sql(guestbook: Stack, statement: str, database: str = "guestbook") -> str:

@@ -17,11 +17,9 @@ from tests.support.waiting import wait_until
 
 STACK = "tunnel"
 HOST = "monitoring-staging.example.org"
-OPEN = "web-staging.example.org"
-"""The service's own name, without Access before it."""
+OPEN = "web-staging.example.org"  # the service's own name, without Access before it
 
-EDGE = 7844
-"""Where the double plays Cloudflare's edge."""
+EDGE = 7844  # where the double plays Cloudflare's edge
 
 Visit = Callable[..., httpx.Response]
 
@@ -258,7 +256,7 @@ def test_down_leaves_nothing_of_a_repaired_stack_and_all_of_the_others(behind: S
     Hands.on(behind).make_again("app-web", owner_is_root)
     assert drift(behind, "--fix") == (0, set())
     others = others_than(behind)
-    # A staging stack: `--yes` alone does not delete its data.
+    # a staging stack: `--yes` alone does not delete its data.
     behind.down("--volumes", "--yes-delete-data", STACK).good()
     assert behind.everything == set()
     assert others_than(behind) == others

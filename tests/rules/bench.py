@@ -27,8 +27,7 @@ class _Plain(DUMPER):  # type: ignore[misc,valid-type]  # likewise
     yaml_implicit_resolvers: dict[str, Any] = {}
 
 
-Place = tuple[Path, int, int]
-"""A rule: its file, and the numbers of group and rule in it."""
+Place = tuple[Path, int, int]  # a rule: its file, and the numbers of group and rule in it
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,7 @@ from tests.promtools import MEMORY, promtools
 from tests.rules.bench import Bench, Rule, Stage
 from tests.rules.promql import changes, seconds
 
-BATCH = 6
-"""Suites for one run of promtool, which starts in 50 ms."""
+BATCH = 6  # suites for one run of promtool, which starts in 50 ms
 
 _MARK = re.compile(r"__mutant(\d+)\b")
 _BROKEN_OFF = re.compile(r"^\s*rule: \S+, time: \S+, err: ")
@@ -80,7 +79,7 @@ class Outcome:
 
 def mutants_of(rule: Rule) -> list[Mutant]:
     """Return a rule's mutants: of its expression, and of an alert's `for`."""
-    # A recording's comparison with 0 keeps a division from being by zero: where it lies does not matter.
+    # a recording's comparison with 0 keeps a division from being by zero: where it lies does not matter.
     possible = [change for change in changes(rule.expr) if rule.alert or not change.what.startswith("0 →")]
     mutants = [Mutant(rule, change.what, {**rule.said, "expr": change.expr}) for change in possible]
     lasting = str(rule.said.get("for", "0s"))

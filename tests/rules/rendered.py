@@ -31,8 +31,7 @@ BOUNDARY = "\x1e"
 _AGO, _LEFT_OUT = re.compile(r"((?:Since|Depuis le) [^(\n]+) \([^)]+\)"), r"\1 (…)"
 _NAMED = re.compile(r'template "dockyard\.([\w.]+)"')
 
-Rendered = Mapping[str, str]
-"""`discord.title` → what it says."""
+Rendered = Mapping[str, str]  # `discord.title` → what it says
 
 
 def alerts_in(language: str, timezone: str = "Europe/Paris") -> Alerts:

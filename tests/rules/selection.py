@@ -14,8 +14,7 @@ from tests.rules.bench import Bench, Place, Rule
 from tests.rules.judging import Mutant, mutants_of
 
 MAIN_BRANCHES = ("origin/main", "main")
-SHARE = 0.1
-"""Of the mutants of rules that do not differ."""
+SHARE = 0.1  # of the mutants of rules that do not differ
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ import pytest
 from components.alert_inhibitions import ESCALATIONS, SAME_THING, STACK, inhibitions
 from tests.support.shipped_rules import ALERTS, CASES
 
-NO_THING = {"severity", "scope", "notify_sms"}
-"""Labels that say something of an alert, and not what it is about."""
+NO_THING = {"severity", "scope", "notify_sms"}  # labels that say something of an alert, and not what it is about
 
 COMPARED = re.compile(r"(?P<series>.+) (?P<how>[<>])=? (?P<limit>-?[\d.]+(?:e-?\d+)?)", re.DOTALL)
 

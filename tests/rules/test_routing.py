@@ -85,7 +85,7 @@ class Routing:
 
     def ask(self, alerts: Iterable[Mapping[str, str]]) -> list[list[str]]:
         asked = {str(next(self._numbers)): labels for labels in alerts}
-        # A rule's templates are no labels of an alert; `number` is of no route's interest.
+        # a rule's templates are no labels of an alert; `number` is of no route's interest.
         labels = [
             {"number": number, **{name: value for name, value in own.items() if "{{" not in value}}
             for number, own in asked.items()

@@ -45,8 +45,7 @@ SEED_ALERTS: dict[str, tuple[str, float | None]] = {
     **{"ContainerHighMemory": ("warning", 0.9), "ContainerHighCpu": ("warning", 0.8)},
 }
 """Alert → severity and limit; None where it has none."""
-ALWAYS_FIRING = {"Watchdog"}
-"""vector(1) has no series that could keep it from firing."""
+ALWAYS_FIRING = {"Watchdog"}  # vector(1) has no series that could keep it from firing
 
 SCOPES = {"host", "container", "service", "store", "queue", "probe", "edge", "monitoring", "backup", "slo"}
 ANNOTATIONS = {"summary", "description", "runbook_url", "dashboard_url"}

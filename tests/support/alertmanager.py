@@ -26,8 +26,7 @@ from tests.support.waiting import wait_until
 PRODUCT = "tumulte"
 GRAFANA = "https://grafana.example.org"
 JSON = {"Content-Type": "application/json"}
-ROUNDS = "alertmanager_nflog_queries_total"
-"""Grows whenever a group looks up whether its receiver has been told."""
+ROUNDS = "alertmanager_nflog_queries_total"  # grows whenever a group looks up whether its receiver has been told
 
 FAST = {
     "critical": {"wait": "1s", "interval": "2s", "repeat": "4h"},
@@ -151,7 +150,7 @@ def alertmanager(folder: Path, receivers: Mapping[str, Any], secrets: Mapping[st
 def firing(name: str, *, severity: str = "critical", ended: bool = False, **labels: str) -> dict[str, Any]:
     """Return an alert as Prometheus sends it: fires since now and for four minutes more, or ended just now."""
     now = datetime.now(UTC)
-    # A group whose first alert is older than its wait is told at once.
+    # a group whose first alert is older than its wait is told at once.
     began = now - timedelta(minutes=2) if ended else now
     own = {"alertname": name, "severity": severity, "product": PRODUCT, "environment": "production"}
     said = {**own, "scope": "service", **labels}

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,15 +13,13 @@ from typing import Any
 
 import docker
 
-LARGEST = 20 * 2**20
-"""Bytes of a file that is still read."""
+LARGEST = 20 * 2**20  # bytes of a file that is still read
 
 # What the engine hands to the program, of the same user: it has no other way. Nothing that the program makes gets it.
 ENGINES_OWN = b"PULUMI_CONFIG="
 
 
-HERE = Path("/proc/self/ns/pid").readlink()
-"""Of the processes that are in no container."""
+HERE = Path("/proc/self/ns/pid").readlink()  # of the processes that are in no container
 
 
 def canary(name: str) -> str:
@@ -122,8 +119,3 @@ def hits(places: Iterator[tuple[str, bytes]], values: Mapping[str, str]) -> tupl
 
 def _said(value: Any) -> bytes:
     return json.dumps(value).encode()
-
-
-def now() -> float:
-    """Return the time by which files are dated, a moment ago."""
-    return time.time() - 1

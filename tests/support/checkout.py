@@ -18,8 +18,7 @@ import docker
 
 from tests.support.engine import engine_of, watched
 
-SOURCE = Path(__file__).resolve().parents[2]
-"""The checkout that the tests run from."""
+SOURCE = Path(__file__).resolve().parents[2]  # the checkout that the tests run from
 
 MINUTES = 60
 

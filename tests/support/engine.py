@@ -23,12 +23,9 @@ from toolchain import processes
 from toolchain.private_engine import Engine
 from toolchain.workdir import WorkDir
 
-ANSWER_SECONDS = 10.0
-"""An engine that takes longer to answer, twice in a row, hangs."""
-LOOK_SECONDS = 5.0
-"""Interval between two questions to an engine."""
-STACKS_SECONDS = 10.0
-"""How long an engine may take to write its stacks."""
+ANSWER_SECONDS = 10.0  # an engine that takes longer to answer, twice in a row, hangs
+LOOK_SECONDS = 5.0  # interval between two questions to an engine
+STACKS_SECONDS = 10.0  # how long an engine may take to write its stacks
 
 
 class EngineHangsError(AssertionError):

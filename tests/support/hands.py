@@ -71,7 +71,7 @@ class Hands:
         for network, said in networks.items():
             aliases = [alias for alias in said["Aliases"] or () if alias != before.id[:12]]
             self.client.api.connect_container_to_network(made, network, aliases=aliases or None)
-        # A host that is itself a container may not give these rights; then it is there all the same, and does not run.
+        # a host that is itself a container may not give these rights; then it is there all the same, and does not run.
         with contextlib.suppress(APIError):  # see above
             self.client.api.start(made)
         return str(made)

@@ -15,12 +15,10 @@ from urllib.parse import urlsplit
 
 from tests.support.waiting import wait_until
 
-RATE = 250
-"""Requests a second, from all clients together."""
+RATE = 250  # requests a second, from all clients together
 
 CLIENTS = 8
-LONGEST_SECONDS = 1200
-"""A load that lasts longer has failed."""
+LONGEST_SECONDS = 1200  # a load that lasts longer has failed
 
 
 @dataclass

@@ -18,8 +18,7 @@ from tests.support.stack import Stack
 EMPTY = yaml.safe_load((Path(__file__).parent / "empty_panels.yaml").read_text())
 """Board → panel → why it may show nothing."""
 
-VICTORIALOGS = "victoriametrics-logs-datasource"
-"""The type of VictoriaLogs' data source."""
+VICTORIALOGS = "victoriametrics-logs-datasource"  # the type of VictoriaLogs' data source
 
 HOUR = 3600
 STEP = 15

@@ -28,7 +28,7 @@ def configured(stack: str, changes: Mapping[str, Any] | None = None) -> Configur
     """Return a stack's keys with `changes`; identifiers that the shipped files leave open are filled in."""
     if stack in EXAMPLE_STACKS:
         values = dict(read_stack_file(EXAMPLES, stack).values)
-        # A product file is read from the checkout, and the example's stays where it is.
+        # a product file is read from the checkout, and the example's stays where it is.
         values["product"] = str((EXAMPLES / values["product"]).relative_to(CHECKOUT))
     else:
         values = dict(read_stack_file(CHECKOUT, stack).values)

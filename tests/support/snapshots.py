@@ -32,11 +32,9 @@ ORDER = [*(stack for stack in ("production", "dev") if stack in STACKS), *sorted
 ORDER += EXAMPLE_STACKS
 """The stacks, those that have the most first: `files/` holds contents as these have them."""
 
-MOST_CHANGES = 0.15
-"""A content with more lines of changes than this share of its lines is stored whole."""
+MOST_CHANGES = 0.15  # a content with more lines of changes than this share of its lines is stored whole
 
-INLINE_LINES = 6
-"""A content of as many lines stands where it is used."""
+INLINE_LINES = 6  # a content of as many lines stands where it is used
 
 WIDTH = 110
 PLAIN = re.compile(r"[\w/.<>@+(*][^\n]*")
@@ -119,7 +117,7 @@ def shipped_snapshots() -> dict[str, str]:
 def snapshots(program: RecordedProgram, stack: str, contents: Contents) -> dict[str, str]:
     """Return the snapshots of one program: path → text. What is new to `contents` is added to it."""
     product = names_of(stack).product
-    # A network has the name of its component.
+    # a network has the name of its component.
     components = {resource.name: resource for resource in program.resources if resource.type.startswith("dockyard:")}
     sections: dict[str, list[str]] = {}
     for resource in sorted(program.resources, key=lambda each: (each.name, each.type)):

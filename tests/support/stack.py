@@ -19,8 +19,7 @@ from tests.support.checkout import Checkout, Finished
 from tests.support.waiting import wait_until
 
 MINUTES = 60
-FIRST_UP_SECONDS = 30 * MINUTES
-"""Limit of a command that may have to build images and tools."""
+FIRST_UP_SECONDS = 30 * MINUTES  # limit of a command that may have to build images and tools
 
 
 @dataclass
