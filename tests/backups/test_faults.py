@@ -9,7 +9,6 @@ import pytest
 
 from tests.backups.backup_stage import BackupStage
 from tests.backups.repository import Repository
-from tests.backups.rows import all_rows
 from tests.backups.s3 import s3_proxy
 from tests.support.containers import good
 from tests.support.ports import free_port
@@ -80,7 +79,7 @@ def test_a_backup_killed_at_any_moment_leaves_a_good_one(stage: BackupStage, rep
         good(repository.back_up())
         assert "no errors were found" in repository.restic("check --read-data")
         good(repository.restore("after"))
-        assert all_rows(stage, "after") == all_rows(stage, "shop")
+        assert stage.all_rows("after") == stage.all_rows("shop")
 
 
 def test_two_backups_at_once_take_turns(repository: Repository):
@@ -169,7 +168,7 @@ def test_an_s3_that_refuses_every_second_request_gets_a_whole_copy(stage: Backup
         assert repository.metrics("offsite")["success"] == 1
         assert proxy.refused > 10, "S3 was in no trouble"
         good(repository.restore("from_s3", "--from s3"))
-        assert all_rows(stage, "from_s3") == all_rows(stage, "shop")
+        assert stage.all_rows("from_s3") == stage.all_rows("shop")
 
 
 def test_a_backup_without_s3_is_good_here_and_reported_as_missing_there(stage: BackupStage):
