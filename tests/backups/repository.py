@@ -33,7 +33,6 @@ class Repository:
         return f"s3:http://host.docker.internal:{port or self.stage.s3.port}/{BUCKET}/{self.prefix}"
 
     def inside(self, command: str, **env: str) -> tuple[int, str]:
-        """Run a shell command in the store's backup container; return its exit code and its output."""
         return self.stage.inside(f"backup-{self.store}", command, **{**self.environment, **env})
 
     def back_up(self, **env: str) -> tuple[int, str]:
@@ -43,11 +42,9 @@ class Repository:
         return self.inside(f"sh /run/backup/restore-postgres.sh {options} restore latest {name}", **env)
 
     def drill(self, **env: str) -> tuple[int, str]:
-        """Restore the latest backup into a throwaway server and verify it there."""
         return self.inside("sh /run/backup/drill-postgres.sh", **env)
 
     def restic(self, arguments: str) -> str:
-        """Return what restic prints; fails where it fails."""
         command = (
             f"PATH=$PATH:/tools restic --no-cache --no-lock {arguments} 2>/tmp/errors || {{ cat /tmp/errors; false; }}"
         )

@@ -39,7 +39,6 @@ class S3Server:
         )
 
     def wait(self) -> None:
-        """Wait until it listens, and make the bucket."""
         wait_until(self._listens, "the S3 server listens")
         self.client.create_bucket(Bucket=BUCKET)
 

@@ -27,7 +27,6 @@ def repository(stage: BackupStage) -> Repository:
 
 @contextmanager
 def further_rows(stage: BackupStage, rows: int = 100) -> Iterator[None]:
-    """Have rows in the product's database that its backup does not have."""
     stage.sql(f"create table noise as select gen_random_uuid() as id from generate_series(1, {rows})")  # noqa: S608 - a number
     try:
         yield

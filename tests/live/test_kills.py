@@ -26,7 +26,6 @@ def polls(dev: Stack) -> Iterator[int]:
 
 
 def assert_back(dev: Stack, services: tuple[str, ...], polls: int) -> None:
-    """Assert that an `up` brings the services back, with the data that there were."""
     dev.up().good()
     containers = dev.containers
     assert [containers[service].status for service in services] == ["running"] * len(services)

@@ -9,7 +9,6 @@ REQUESTS = 6_000  # requests that a load has to last for at least, at 250 a seco
 
 
 def edited_product(shop: Stack, **variables: str) -> str:
-    """Return the product file with further variables of the backend."""
     more = "".join(f', {name}: "{value}"' for name, value in variables.items())
     return shop.product_file.read_text().replace('PORT: "3333"', f'PORT: "3333"{more}')
 

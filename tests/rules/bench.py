@@ -260,5 +260,4 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def dumped(said: object) -> str:
-    """Return YAML, texts in one line each."""
     return str(yaml.dump(said, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=10**6))

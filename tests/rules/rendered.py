@@ -35,13 +35,11 @@ Rendered = Mapping[str, str]  # `discord.title` → what it says
 
 
 def alerts_in(language: str, timezone: str = "Europe/Paris") -> Alerts:
-    """Return the settings of a stack with a receiver of each kind that has texts."""
     receivers = {kind: {"type": kind, **said} for kind, said in RECEIVERS.items()}
     return Alerts.model_validate({"language": language, "timezone": timezone, "receivers": receivers})
 
 
 def named() -> list[str]:
-    """Return the templates that receivers name."""
     configs = {name: receiver_config(name, receiver) for name, receiver in alerts_in("en").receivers.items()}
     return sorted(set(_NAMED.findall(json.dumps(configs).replace('\\"', '"'))))
 

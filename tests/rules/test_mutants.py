@@ -67,24 +67,16 @@ RULES_OF_A_SHOP = """
     groups:
       - name: shop
         rules:
-          - record: job:errors:ratio
-            expr: errors / (requests > 0)
-          - record: job:unread:sum
-            expr: sum(unread > 5)
-          - alert: Errors
-            expr: job:errors:ratio > 0.5
-            for: 2m
-            labels: {severity: critical}
-          - alert: Untested
-            expr: requests == 0
-            labels: {severity: critical}
+          - {record: "job:errors:ratio", expr: errors / (requests > 0)}
+          - {record: "job:unread:sum", expr: sum(unread > 5)}
+          - {alert: Errors, expr: "job:errors:ratio > 0.5", for: 2m, labels: {severity: critical}}
+          - {alert: Untested, expr: requests == 0, labels: {severity: critical}}
 """
 GOOD = """
     rule_files: [../shop.yml]
     evaluation_interval: 30s
     tests:
       - name: "Errors: more than half"
-        interval: 30s
         input_series:
           - {series: errors, values: 51x20}
           - {series: requests, values: 100x20}
@@ -93,14 +85,12 @@ GOOD = """
           - {eval_time: 2m, alertname: Errors, exp_alerts: [{exp_labels: {severity: critical}}]}
           - {eval_time: 2m, alertname: Untested, exp_alerts: []}
       - name: "Errors: half is not enough"
-        interval: 30s
         input_series:
           - {series: errors, values: 50x20}
           - {series: requests, values: 100x20}
         alert_rule_test:
           - {eval_time: 10m, alertname: Errors, exp_alerts: []}
       - name: no requests, no ratio
-        interval: 30s
         input_series:
           - {series: errors, values: 0x20}
           - {series: requests, values: 0x20}
@@ -162,7 +152,7 @@ def test_rules_that_fail_unchanged_are_told_and_never_good(judge):
     assert not outcome.reaches(0)
 
 
-def test_a_listed_mutant_does_not_count_and_one_that_is_caught_must_not_be_listed(judge, tmp_path):
+def test_a_listed_mutant_does_not_count_and_one_that_is_caught_must_not_be_listed(judge):
     loose = GOOD.replace("51x20", "60x20")
     outcome = judge(loose, "Errors", equivalent={("Errors", "0.5 → 0.55"): "said so", ("Errors", "> → <"): "wrong"})
     assert outcome.survivors == []
@@ -170,7 +160,7 @@ def test_a_listed_mutant_does_not_count_and_one_that_is_caught_must_not_be_liste
     assert [mutant.what for mutant in outcome.stale] == ["> → <"]
     assert not outcome.reaches(0)
     console = Console(record=True, width=200, file=io.StringIO())
-    tell(replace(outcome, equivalent={}), console, 0.95, tmp_path)
+    tell(replace(outcome, equivalent={}), console, 0.95)
     printed = console.export_text()
     assert "survives Errors: 0.5 → 0.55   in   job:errors:ratio > 0.55" in printed
     assert "85.7% of 7 mutants caught" in printed and "(at least 95% must be)" in printed
@@ -184,7 +174,6 @@ def test_a_mutant_that_cannot_be_evaluated_is_caught_and_the_others_are_judged(j
         evaluation_interval: 30s
         tests:
           - name: "Errors: more than the limit allows"
-            interval: 30s
             input_series:
               - {series: 'errors{job="a"}', values: 9x9}
               - {series: 'limit{job="a", path="/1"}', values: 1x9}

@@ -37,8 +37,6 @@ def get(url: str) -> tuple[int, str]:
 
 
 def wait_until_up(url: str) -> None:
-    """Wait until a server answers, whatever it answers."""
-
     def answers() -> bool:
         try:
             get(url)

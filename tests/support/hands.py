@@ -77,7 +77,6 @@ class Hands:
         return str(made)
 
     def stranger(self, name: str, **said: Any) -> None:
-        """Start a container that nobody declared."""
         image = self.container("metrics-writer").attrs["Config"]["Image"]
         self.client.containers.run(image, ["sleep", "3600"], name=name, detach=True, init=True, **said)
 

@@ -69,7 +69,6 @@ class Prometheus:
 
 
 def use_of(tree: Mapping[str, Any]) -> Use:
-    """Return what an expression names, by its syntax tree."""
     use = Use()
     _walk(tree, use)
     return use

@@ -25,7 +25,6 @@ def secrets_for(
 
 
 def every_kind(sink: Sink) -> dict[str, dict[str, Any]]:
-    """Return a receiver of each kind, by a name of its own."""
     assert sink.mail
     mail = {"username": "dockyard", "password": "mail-password", "ca": "mail-ca"}
     telegram = {"type": "telegram", "bot_token": "bot", "url": sink.address("telegram", "telegram")}

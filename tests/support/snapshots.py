@@ -148,7 +148,6 @@ def written(folder: Path = FOLDER) -> dict[str, str]:
 
 
 def write(texts: Mapping[str, str], folder: Path = FOLDER) -> None:
-    """Make the folder hold exactly these snapshots."""
     shutil.rmtree(folder, ignore_errors=True)
     for path, text in texts.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
