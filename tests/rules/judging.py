@@ -67,9 +67,9 @@ class Outcome:
         """Mutants that are listed as equivalent, but are caught."""
         return [one for one in self.mutants if one.caught and self.is_equivalent(one)]
 
-    def share(self, mutants: Iterable[Mutant] | None = None) -> float:
+    def share(self) -> float:
         """Return the share that is caught, 0..1; listed ones do not count."""
-        counted = [one for one in (self.mutants if mutants is None else mutants) if not self.is_equivalent(one)]
+        counted = [one for one in self.mutants if not self.is_equivalent(one)]
         return sum(one.caught for one in counted) / len(counted) if counted else 1.0
 
     def reaches(self, bar: float) -> bool:

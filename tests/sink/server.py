@@ -119,8 +119,7 @@ def _handler(sink: Sink) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            size = int(self.headers.get("Content-Length") or 0)
-            raw = self.rfile.read(size) if size else self._chunks()
+            raw = self.rfile.read(int(self.headers["Content-Length"]))
             _, receiver, kind, *rest = self.path.split("/", 3)
             headers = {name.lower(): value for name, value in self.headers.items()}
             try:
@@ -142,14 +141,6 @@ def _handler(sink: Sink) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             if answer.status != 204:
                 self.wfile.write(answer.body.encode())
-
-        def _chunks(self) -> bytes:
-            found = b""
-            while size := int(self.rfile.readline() or b"0", 16):
-                found += self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-            return found
 
         def log_message(self, *_: object) -> None:
             """Keep quiet: what came in is in `attempts`."""

@@ -47,7 +47,7 @@ class Watch:
         self.seen: dict[str, bytes] = {}
         self._ended = threading.Event()
 
-    def look(self) -> None:
+    def _look(self) -> None:
         for process in Path("/proc").iterdir():
             if not process.name.isdigit():
                 continue
@@ -73,7 +73,7 @@ class Watch:
 
     def _watch(self) -> None:
         while not self._ended.wait(0.3):
-            self.look()
+            self._look()
 
 
 def of_docker(client: docker.DockerClient) -> Iterator[tuple[str, bytes]]:

@@ -32,13 +32,10 @@ class Answers:
         assert self.failures == [], str(self)
         assert set(self.statuses) == {200}, str(self)
 
-    @property
-    def total(self) -> int:
-        return sum(self.statuses.values()) + len(self.failures)
-
     def __str__(self) -> str:
+        total = sum(self.statuses.values()) + len(self.failures)
         return (
-            f"{self.total} requests in {self.seconds:.1f} s ({self.total / self.seconds:.0f}/s):"
+            f"{total} requests in {self.seconds:.1f} s ({total / self.seconds:.0f}/s):"
             f" {dict(self.statuses)}, releases {dict(self.releases)}, {len(self.failures)} failed {self.failures[:3]}"
         )
 
