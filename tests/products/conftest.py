@@ -59,19 +59,13 @@ def guestbook(checkout: Checkout) -> Stack:
         shutil.copy(SOURCE / "docs/examples" / name, checkout.folder / name)
     stack = Stack(checkout, "guestbook")
     stack.restore()
-    ledger = (
-        "create table ledger (id int primary key, entry text);"
-        " insert into ledger select n, md5(n::text) from generate_series(1, 5000) n"
-    )
-    count = "select count(*) from ledger"
-    psql = ["psql", "-XAtq", "-h", "/var/run/postgresql", "-U", "guestbook", "-d", "guestbook", "-c"]
-    filled = stack.container("postgres").exec_run([*psql, ledger])
-    assert filled.exit_code == 0, filled.output
+    stack.sql("create table ledger (id int primary key, entry text)")
+    stack.sql("insert into ledger select n, md5(n::text) from generate_series(1, 5000) n")
     text = stack.product_file.read_text().rstrip()
     grown = text.replace("jobs:\n", f"jobs:\n  tidy: {EVERY_MINUTE}\n") + "\n  point_in_time: {archive_timeout: 5s}\n"
     stack.product_file.write_text(grown)
     stack.restore()
-    assert stack.container("postgres").exec_run([*psql, count]).output.strip() == b"5000"
+    assert stack.sql("select count(*) from ledger") == "5000"
     return stack
 
 

@@ -93,14 +93,9 @@ class FakeDocker(docker.DockerClient):
 
     def add_image(self, identity: str, names: Sequence[str], *, created: str = CREATED, size: int = 2_000_000) -> None:
         """Put an image on the engine; `names` are tags, and references by digest."""
-        self.api.known_images[identity] = {
-            "Id": identity,
-            "Created": created,
-            "RepoTags": [name for name in names if "@" not in name],
-            "RepoDigests": [name for name in names if "@" in name],
-            "Metadata": {"LastTagTime": NEVER},
-            "Size": size,
-        }
+        tags, digests = [name for name in names if "@" not in name], [name for name in names if "@" in name]
+        known = {"Id": identity, "Created": created, "RepoTags": tags, "RepoDigests": digests, "Size": size}
+        self.api.known_images[identity] = {**known, "Metadata": {"LastTagTime": NEVER}}
 
     def refuse(self, method: str, identity: str, explanation: str) -> None:
         """Let a method of the API answer a call for this id with an error of the engine."""

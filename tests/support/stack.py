@@ -122,6 +122,13 @@ class Stack:
         (container,) = self.client.containers.list(all=True, filters=filters)
         return container
 
+    def sql(self, statement: str, database: str = "") -> str:
+        """Return what psql prints, as the user and, unless told otherwise, in the database of the stack's own name."""
+        place = ["-h", "/var/run/postgresql", "-U", self.name, "-d", database or self.name]
+        finished = self.container("postgres").exec_run(["psql", "-XAtq", *place, "-c", statement])
+        assert finished.exit_code == 0, finished.output
+        return finished.output.decode().strip()
+
     @property
     def ids(self) -> dict[str, str]:
         return {service: container.id for service, container in self.containers.items()}
