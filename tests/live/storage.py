@@ -114,15 +114,8 @@ def measured(blocks: Path) -> Stored:
     )
 
 
-@dataclass(frozen=True)
-class Logs:
-    lines: float
-    size: float  # bytes of the lines as they came
-    stored: float  # bytes of the chunks on disk; 0 before the first are full or an hour old
-    stored_lines: float
-
-
-def look_at_logs(url: str) -> Logs:
+def print_logs(url: str, console: Console) -> None:
+    """Ask a running Loki, and print what its lines cost."""
     answer = httpx.get(f"{url}/metrics", timeout=30)
     answer.raise_for_status()
 
@@ -130,12 +123,11 @@ def look_at_logs(url: str) -> Logs:
         lines = [line for line in answer.text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
-    return Logs(
-        lines=total("loki_distributor_lines_received_total"),
-        size=total("loki_distributor_bytes_received_total"),
-        stored=total("loki_ingester_chunk_stored_bytes_total"),
-        stored_lines=total("loki_ingester_chunk_entries_sum"),
-    )
+    lines, size = total("loki_distributor_lines_received_total"), total("loki_distributor_bytes_received_total")
+    console.print(f"Loki: {lines:.0f} lines, {size / max(lines, 1):.0f} B each as they came")
+    # There are none before the first chunks are full or an hour old.
+    if stored := total("loki_ingester_chunk_entries_sum"):
+        console.print(f"Loki: {total('loki_ingester_chunk_stored_bytes_total') / stored:.1f} B a line on disk")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -161,10 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         month = live.samples * DAY * 30 * stored.per_sample
         console.print(f"30 days at this rate: {month / 2**30:.2f} GiB")
     if asked.loki:
-        logs = look_at_logs(asked.loki)
-        console.print(f"Loki: {logs.lines:.0f} lines, {logs.size / max(logs.lines, 1):.0f} B each as they came")
-        if logs.stored_lines:
-            console.print(f"Loki: {logs.stored / logs.stored_lines:.1f} B a line on disk")
+        print_logs(asked.loki, console)
     return 0
 
 
