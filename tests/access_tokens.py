@@ -1,7 +1,5 @@
 """Tokens as Cloudflare Access gives them to who came in, signed by openssl: no key lies in the repository."""
 
-from __future__ import annotations
-
 import base64
 import json
 import subprocess
@@ -11,8 +9,6 @@ from typing import Any
 
 
 class AccessTeam:
-    """A team with a key of its own."""
-
     def __init__(self, folder: Path, name: str = "example") -> None:
         self.name = name
         self._key = folder / f"access-{name}.pem"
@@ -29,14 +25,8 @@ class AccessTeam:
         """Return the token of a visitor to an application, good for a minute; `claims` are put on top."""
         now = int(time.time())
         issuer = f"https://{self.name}.cloudflareaccess.com"
-        said = {
-            "aud": [audience],
-            "iss": issuer,
-            "iat": now,
-            "exp": now + 60,
-            "email": "somebody@example.org",
-            **claims,
-        }
+        made = {"aud": [audience], "iss": issuer, "iat": now, "exp": now + 60}
+        said = {**made, "email": "somebody@example.org", **claims}
         parts = [{"alg": "RS256", "kid": self.name, "typ": "JWT"}, said]
         signed = ".".join(_text(json.dumps(part).encode()) for part in parts)
         return f"{signed}.{_text(self._openssl('dgst', '-sha256', '-sign', str(self._key), given=signed.encode()))}"

@@ -3,13 +3,12 @@
 Shapes and messages are those of Cloudflare's reference and of what its API was seen to answer.
 """
 
-from __future__ import annotations
-
 import re
 import uuid
 from typing import Any
 
 NOW = "2026-01-02T03:04:05Z"
+TIMES = {"created_at": NOW, "updated_at": NOW}
 IN_A_YEAR = "2027-01-02T03:04:05Z"
 ONE_TIME_PIN = {"id": "11111111-2222-4333-8444-555555555555", "name": "", "type": "onetimepin", "config": {}}
 
@@ -28,37 +27,26 @@ class Page:
     def __init__(self, items: list[Any], query: dict[str, str]) -> None:
         page, size = int(query.get("page", 1)), int(query.get("per_page", 20))
         self.items = items[(page - 1) * size : page * size]
-        self.info = {
-            "page": page,
-            "per_page": size,
-            "count": len(self.items),
-            "total_count": len(items),
-            "total_pages": -(-len(items) // size),
-        }
+        pages = -(-len(items) // size)
+        counts = {"count": len(self.items), "total_count": len(items), "total_pages": pages}
+        self.info = {"page": page, "per_page": size, **counts}
 
 
 class Access:
     """The account's applications, policies and service tokens, by id."""
 
     def __init__(self) -> None:
-        self.enabled = True
-        """An account has to choose a team name before it has Access."""
+        self.enabled = True  # an account has to choose a team name before it has Access
         self.apps: dict[str, dict[str, Any]] = {}
         self.policies: dict[str, dict[str, Any]] = {}
         self.service_tokens: dict[str, dict[str, Any]] = {}
         self.identity_providers: list[dict[str, Any]] = [ONE_TIME_PIN]
-        self.secrets: dict[str, str] = {}
-        """Service token → its secret, which is told only once."""
+        self.secrets: dict[str, str] = {}  # service token → its secret, which is told only once
 
     def answer(self, method: str, path: str, body: Any, query: dict[str, str]) -> Any:
         """Return the result of one request below `/accounts/<id>/access`. Raises Refused."""
         if not self.enabled:
-            raise Refused(
-                403,
-                9999,
-                "access.api.error.not_enabled: Access is not enabled. Visit the Access dashboard at"
-                " https://dash.cloudflare.com/ and click the 'Enable Access' button.",
-            )
+            raise Refused(403, 9999, "access.api.error.not_enabled: Access is not enabled. Visit the Access dashboard")
         if path == "/identity_providers" and method == "GET":
             return Page(self.identity_providers, query)
         found = re.fullmatch(r"/(apps|policies|service_tokens)(?:/([\w-]+))?", path)
@@ -100,59 +88,35 @@ class Access:
         precedences = [policy["precedence"] for policy in body["policies"]]
         if len(set(precedences)) < len(precedences):
             raise Refused(400, 12130, "access.api.error.invalid_request: policy precedences must be unique")
-        return {
-            "allowed_idps": [],
-            "tags": [],
-            "app_launcher_visible": True,
-            "auto_redirect_to_identity": False,
-            "enable_binding_cookie": False,
-            "http_only_cookie_attribute": True,
-            "options_preflight_bypass": False,
+        defaults = {
+            **{"allowed_idps": [], "tags": [], "app_launcher_visible": True, "auto_redirect_to_identity": False},
+            **{"enable_binding_cookie": False, "http_only_cookie_attribute": True, "options_preflight_bypass": False},
             "session_duration": "24h",
-            **body,
-            "id": identity,
-            "uid": identity,
-            "aud": before.get("aud", uuid.uuid4().hex * 2),
+        }
+        made = {"id": identity, "uid": identity, "aud": before.get("aud", uuid.uuid4().hex * 2), **TIMES}
+        places = {
             "self_hosted_domains": [body["domain"]],
             "destinations": [{"type": "public", "uri": body["domain"]}],
-            "created_at": NOW,
-            "updated_at": NOW,
         }
+        return {**defaults, **body, **made, **places}
 
     def _policy(self, identity: str, body: Any, _before: dict[str, Any]) -> dict[str, Any]:
         if not body.get("include"):
             raise Refused(400, 12130, "access.api.error.invalid_request: include rules are required")
         # Rules come back in an order of Cloudflare's own.
         rules = {key: body.get(key, [])[::-1] for key in ("include", "exclude", "require")}
-        return {
-            "approval_required": False,
-            "isolation_required": False,
-            "purpose_justification_required": False,
-            "approval_groups": [],
-            **body,
-            **rules,
-            "id": identity,
-            "reusable": True,
-            "app_count": sum(identity in self._used(app) for app in self.apps.values()),
-            "created_at": NOW,
-            "updated_at": NOW,
-        }
+        defaults = {"approval_required": False, "isolation_required": False, "purpose_justification_required": False}
+        count = sum(identity in self._used(app) for app in self.apps.values())
+        made = {"id": identity, "reusable": True, "app_count": count, **TIMES}
+        return {**defaults, "approval_groups": [], **body, **rules, **made}
 
     def _service_token(self, identity: str, body: Any, before: dict[str, Any]) -> dict[str, Any]:
         self.secrets.setdefault(identity, uuid.uuid4().hex * 2)
-        return {
-            "id": identity,
-            "name": body["name"],
-            "duration": body["duration"],
-            "enabled": True,
-            "client_id": before.get("client_id", f"{uuid.uuid4().hex}.access"),
-            "expires_at": IN_A_YEAR,
-            "created_at": NOW,
-            "updated_at": NOW,
-        }
+        made = {"id": identity, "enabled": True, "expires_at": IN_A_YEAR, **TIMES}
+        client = before.get("client_id", f"{uuid.uuid4().hex}.access")
+        return {**made, "name": body["name"], "duration": body["duration"], "client_id": client}
 
     def _can_go(self, kind: str, identity: str) -> None:
-        """Refuse to delete what is in use."""
         if kind == "policies" and any(identity in self._used(app) for app in self.apps.values()):
             raise Refused(400, 12132, "access.api.error.invalid_request: policy is in use by an application")
         tokens = [

@@ -4,12 +4,9 @@ It answers in Cloudflare's envelope, page by page, and refuses what Cloudflare r
 is not there, a name taken, an ingress without a catch-all rule, a tunnel with open connections, requests in a hurry.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import re
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -19,14 +16,13 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from tests.cloudflare_access import NOW, Access, Page, Refused
+from tests.support.ports import serving
 
 TOKEN = "a-token-that-cloudflare-knows"
 ZONE_NAME = "example.org"
-SECRET = "c2VjcmV0"
-"""Of every tunnel: what its token carries, and what its connector shows."""
+SECRET = "c2VjcmV0"  # of every tunnel: what its token carries, and what its connector shows
 
-SILENT_SECONDS = 10.0
-"""A connector that has not asked for so long is gone."""
+SILENT_SECONDS = 10.0  # a connector that has not asked for so long is gone
 
 
 class Cloudflare:
@@ -37,18 +33,14 @@ class Cloudflare:
         self.configs: dict[str, dict[str, Any]] = {}
         self.records: dict[str, dict[str, Any]] = {}
         self.access = Access()
-        self.missing: set[str] = set()
-        """Accounts and zones that are not there."""
-        self.refusals: list[Refused] = []
-        """What the next requests get, one each."""
+        self.refusals: list[Refused] = []  # what the next requests get, one each
         self.requests: list[tuple[str, str, Any]] = []
         self.url = ""
         self.raw_answer: tuple[int, bytes] | None = None
         """When set, every request gets this: what a proxy in between would say."""
         self.edge = False
         """Tokens name this fake as their endpoint, where the image kit's cloudflared double gets its configuration."""
-        self.access_keys: list[dict[str, str]] = []
-        """Public keys (JWK) that Access signs with."""
+        self.access_keys: list[dict[str, str]] = []  # public keys (JWK) that Access signs with
         self._heard: dict[str, float] = {}
 
     def answer(self, method: str, path: str, body: Any) -> Any:
@@ -58,9 +50,6 @@ class Cloudflare:
             raise self.refusals.pop(0)
         path, _, said = path.partition("?")
         query = dict(parse_qsl(said))
-        if self.missing & {*path.split("/")}:
-            whole = f"/client/v4{path}"
-            raise Refused(400, 7003, f"Could not route to {whole}, perhaps your object identifier is invalid?")
         lists = {"cfd_tunnel": self.tunnels, "dns_records": self.records}
         if method == "GET" and (held := lists.get(path.rsplit("/", 1)[-1])) is not None:
             return Page(list(held.values()), query)
@@ -97,20 +86,10 @@ class Cloudflare:
             raise Refused(409, 1013, "You already have a tunnel with this name")
         identity = str(uuid.uuid4())
         source = body.get("config_src", "local")
-        self.tunnels[identity] = {
-            "id": identity,
-            "account_tag": account,
-            "name": body["name"],
-            "config_src": source,
-            "remote_config": source == "cloudflare",
-            "created_at": NOW,
-            "deleted_at": None,
-            "conns_active_at": None,
-            "connections": [],
-            "metadata": {"made": {"by": "fake"}},
-            "status": "inactive",
-            "tun_type": "cfd_tunnel",
-        }
+        made = {"id": identity, "account_tag": account, "name": body["name"], "tun_type": "cfd_tunnel"}
+        made |= {"config_src": source, "remote_config": source == "cloudflare", "metadata": {"made": {"by": "fake"}}}
+        state = {"status": "inactive", "connections": [], "conns_active_at": None, "deleted_at": None}
+        self.tunnels[identity] = {**made, **state, "created_at": NOW}
         return self.tunnels[identity]
 
     def _known(self, tunnel: str) -> dict[str, Any]:
@@ -141,14 +120,8 @@ class Cloudflare:
             # What nobody asked for is filled in, as the real one does.
             rules = [{"originRequest": {}, **rule} for rule in rules]
             config = {**body["config"], "ingress": rules, "warp-routing": {"enabled": False}}
-            self.configs[tunnel] = {
-                "tunnel_id": tunnel,
-                "account_id": account,
-                "config": config,
-                "version": version,
-                "source": "cloudflare",
-                "created_at": NOW,
-            }
+            made = {"tunnel_id": tunnel, "account_id": account, "source": "cloudflare", "created_at": NOW}
+            self.configs[tunnel] = {**made, "config": config, "version": version}
         if tunnel not in self.configs:
             raise Refused(404, 1055, "Configuration not found")
         return self.configs[tunnel]
@@ -173,19 +146,9 @@ class Cloudflare:
         name = body["name"] if body["name"].endswith(ZONE_NAME) else f"{body['name']}.{ZONE_NAME}"
         if any(r["name"] == name for key, r in self.records.items() if key != identity):
             raise Refused(400, 81053, "An A, AAAA, or CNAME record with that host already exists.")
-        self.records[identity] = {
-            "proxied": False,
-            "comment": None,
-            "tags": [],
-            "settings": {},
-            **body,
-            "id": identity,
-            "name": name,
-            "proxiable": True,
-            "meta": {},
-            "created_on": NOW,
-            "modified_on": NOW,
-        }
+        defaults = {"proxied": False, "comment": None, "tags": [], "settings": {}}
+        made = {"id": identity, "name": name, "proxiable": True, "meta": {}, "created_on": NOW, "modified_on": NOW}
+        self.records[identity] = {**defaults, **body, **made}
         return self.records[identity]
 
 
@@ -240,12 +203,6 @@ def running_cloudflare(address: str = "127.0.0.1") -> Iterator[Cloudflare]:
             """Say nothing."""
 
     server = ThreadingHTTPServer((address, 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
     state.url = f"http://{address}:{server.server_port}/client/v4"
-    try:
+    with serving(server):
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

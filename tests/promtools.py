@@ -1,15 +1,12 @@
 """Where the tests find promtool: `DOCKYARD_PROMTOOLS` (a folder), else what the toolchain fetches, once."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-MEMORY = Path("/dev/shm")
-"""A file system in memory, on machines that have one."""
+MEMORY = Path("/dev/shm")  # a file system in memory, on machines that have one
 
 
 @cache

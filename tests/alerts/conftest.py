@@ -1,7 +1,5 @@
 """A sink with its mail server, and Alertmanagers whose receivers lead to it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,9 +37,8 @@ def run(sink: Sink, authority: Path, tmp_path: Path) -> Iterator[Callable[..., A
 
         def start(receivers: dict[str, Any], at: str | None = None, **settings: Any) -> Alertmanager:
             secrets = secrets_for(receivers, sink, authority, at)
-            started: Alertmanager = running.enter_context(
+            return running.enter_context(
                 alertmanager(tmp_path / "alertmanager", receivers, secrets, **{**FAST, **settings})
             )
-            return started
 
         yield start

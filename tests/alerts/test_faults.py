@@ -1,7 +1,5 @@
 """What goes wrong between Alertmanager and its receivers: all are told in the end, and nobody waits for another."""
 
-import time
-
 import pytest
 
 from tests.sink.server import Fault
@@ -105,22 +103,6 @@ def test_what_was_told_before_a_stop_is_not_told_again_and_its_end_is(sink, run)
     running.post([redis(ended=True)])
     for name in TWO:
         sink.wait(name, count=2)
-
-
-def test_silences_outlive_a_kill_once_they_are_on_disk(sink, run, monkeypatch):
-    # The product writes them to disk every minute; a test does not wait that long.
-    monkeypatch.setattr("tests.support.alertmanager.FLAGS", ("--data.maintenance-interval=1s",))
-    running = run({"well": TWO["well"]})
-    made = time.time()
-    running.silence({"alertname": "RedisDown"})
-    written = running.folder / "data" / "silences"
-    wait_until(lambda: written.exists() and written.stat().st_mtime > made and written.stat().st_size, "it is on disk")
-    running.kill()
-    running.start()
-    running.post([redis(), postgres()])
-    (message,) = sink.wait("well")
-    assert "PostgresDown" in message.text
-    assert "RedisDown" not in message.text
 
 
 def test_a_receiver_out_of_reach_is_named_in_the_log_without_a_secret(sink, run):

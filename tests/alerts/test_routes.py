@@ -1,79 +1,15 @@
 """Who is told, over the wire: the routing of the products' own documents, quiet hours, environments, test alerts."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.support.alertmanager import firing
 from tests.support.receivers import every_kind
 
-PRODUCTS = Path(__file__).resolve().parents[2] / "products"
-
-
-def alerts_of(product: str) -> dict:
-    return yaml.safe_load((PRODUCTS / f"{product}.yaml").read_text())["alerts"]
-
 
 def told(sink, names) -> dict[str, int]:
     return {name: len(sink.told(name)) for name in names}
-
-
-def test_tumulte_hears_of_warnings_in_monitoring_and_of_what_is_critical_in_alertes_critiques(sink, run):
-    said = alerts_of("tumulte")
-    receivers = said.pop("receivers")
-    for name, receiver in receivers.items():
-        receiver["webhook"] = f"{name}-url"
-    running = run(receivers, **said)
-    running.post([firing("TumulteBackendDown", service="backend")])
-    running.post([firing("HighRequestLatency", severity="warning", service="backend")])
-    (critical,) = sink.wait("alertes-critiques")
-    (warning,) = sink.wait("monitoring")
-    assert "TumulteBackendDown" in critical.text and "HighRequestLatency" not in critical.text
-    assert "HighRequestLatency" in warning.text and "TumulteBackendDown" not in warning.text
-    assert "depuis" in critical.text.lower(), "its document is French"
-    running.post([firing("HighRequestLatency", severity="warning", service="backend", ended=True)])
-    (_, recovery) = sink.wait("monitoring", count=2)
-    assert recovery.body["embeds"][0]["color"] == 0x2ECC71
-    assert told(sink, receivers) == {"monitoring": 2, "alertes-critiques": 1}
-    assert sink.refused() == []
-
-
-def test_love_parser_hears_by_slack_mail_pagerduty_and_of_the_few_that_say_so_by_sms(sink, run):
-    said = alerts_of("love-parser")
-    receivers = said.pop("receivers")
-    own = every_kind(sink)
-    receivers["slack-notifications"]["webhook"] = "slack-notifications-url"
-    mail = {key: own["mail"][key] for key in ("smarthost", "username", "password", "ca")}
-    receivers["email-critical"] |= mail | {"to": ["email-critical@love-parser.example"]}
-    receivers["sms-escalation"] |= {"url": "sms-escalation-url", "fields": {"to": "+33612345678"}}
-    receivers["pagerduty"] |= {"url": sink.address("pagerduty", "pagerduty")}
-    running = run(receivers, product="love-parser", **said)
-
-    def alert(name, **labels):
-        return firing(name, **{"product": "love-parser", **labels})
-
-    running.post([alert("QueueDepthHigh", severity="warning", scope="queue")])
-    (warning,) = sink.wait("slack-notifications")
-    assert warning.body["channel"] == "#ops-love-parser"
-    running.post([alert("RedisDown", scope="store")])
-    (mail,) = sink.wait("email-critical")
-    (page,) = sink.wait("pagerduty")
-    assert "RedisDown" in mail.text and "RedisDown" in page.text
-    running.post([alert("PaymentCallbackFailures", notify_sms="true")])
-    (sms,) = sink.wait("sms-escalation")
-    assert "PaymentCallbackFailures" in sms.text or "payment" in sms.text.lower()
-    running.post([alert("RedisDown", scope="store", product="tumulte"), alert("RedisDown", environment="staging")])
-    sink.wait("pagerduty", count=2)
-    running.wait_for_rounds()
-    assert told(sink, receivers) == {
-        "slack-notifications": 1,
-        "email-critical": 2,
-        "pagerduty": 2,
-        "sms-escalation": 1,
-    }, "neither another product's nor another environment's"
-    assert sink.refused() == []
 
 
 def quiet_at(sink, run, start, end):

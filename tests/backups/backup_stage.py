@@ -1,7 +1,5 @@
 """Data stores, monitoring and the containers that back them up, as the program registers them, and an S3 server."""
 
-from __future__ import annotations
-
 import json
 import uuid
 from collections.abc import Iterator, Mapping
@@ -25,60 +23,47 @@ from settings.product import Product
 from tests.backups.cheap_keys import cheapened
 from tests.backups.repository import Repository
 from tests.backups.s3 import BUCKET, CREDENTIALS, S3Server
-from tests.support.containers import inside, make_container, remove_all, run_job, wait_in
+from tests.support.containers import good, inside, make_container, remove_all, run_job, wait_in
 from tests.support.recording import RecordedProgram, RecordedResource, record
 
 LABEL = "backup-test"
 IMAGES = ("busybox", "postgres", "redis", "restic", "prometheus", "grafana")
 STORES = ("postgres", "redis", "monitoring")
 SERVICES = ("postgres", "redis", "prometheus", "grafana")
-COPIES = "/backups/copies"
-"""Where tests put copies of repositories, on the same volume."""
+COPIES = "/backups/copies"  # where tests put copies of repositories, on the same volume
+ROWS = (
+    "select string_agg(format('%s=%s', c.oid::regclass, md5(query_to_xml(format('select * from %s it order by"
+    " it::text', c.oid::regclass), true, true, '')::text)), ' ' order by c.oid::regclass::text collate \"C\")"
+    " from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'v', 'm')"
+    " and n.nspname !~ '^(pg_|information)'"
+)
 
 
 @dataclass
 class BackupStage:
-    """Everything of a product with backups; the stack's name is the stage's own.
-
-    The repositories hold one backup of each store, made by the product's own scripts, with a copy in S3. A test that
-    changes a repository takes a copy: `repository`.
-    """
+    """Everything of a product with backups, and one backup of each store by the product's own scripts, also in S3."""
 
     engine: docker.DockerClient
     images: Mapping[str, str]
     s3: S3Server
     mark: str = field(default_factory=lambda: f"{LABEL}-{uuid.uuid4().hex[:10]}")
-    run: dict[str, Container] = field(default_factory=dict)
-    """Role → container."""
-
+    run: dict[str, Container] = field(default_factory=dict)  # role → container
     original_costs: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Store → key file of the repository as the product made it."""
 
     def world(self) -> RecordedProgram:
-        """Return what the program registers."""
-        product = Product.model_validate(
-            {
-                "name": "shop",
-                "services": {"api": {"image": "demo", "health": {"command": ["true"]}}},
-                "postgres": {
-                    "database": "shop",
-                    "user": "shop",
-                    "shared_buffers": "32MB",
-                    "limits": {"memory": "256MB"},
-                },
-                "redis": {"maxmemory": "32MB", "limits": {"memory": "128MB"}},
-                "backups": {
-                    "enabled": True,
-                    "keep": {"daily": 1, "weekly": 0, "monthly": 0},
-                    "s3": {
-                        "endpoint": f"http://host.docker.internal:{self.s3.port}",
-                        "bucket": BUCKET,
-                        "access_key": "s3-id",
-                        "secret_key": "s3-key",
-                    },
-                },
-            }
-        )
+        s3 = {"endpoint": f"http://host.docker.internal:{self.s3.port}", "bucket": BUCKET}
+        s3 |= {"access_key": "s3-id", "secret_key": "s3-key"}
+        keep = {"daily": 1, "weekly": 0, "monthly": 0}
+        postgres = {"database": "shop", "user": "shop", "shared_buffers": "32MB", "limits": {"memory": "256MB"}}
+        settings = {
+            "name": "shop",
+            "services": {"api": {"image": "demo", "health": {"command": ["true"]}}},
+            "postgres": postgres,
+            "redis": {"maxmemory": "32MB", "limits": {"memory": "128MB"}},
+            "backups": {"enabled": True, "keep": keep, "s3": s3},
+        }
+        product = Product.model_validate(settings)
 
         def program() -> None:
             network = pulumi.Output.from_input(self.mark)
@@ -121,12 +106,10 @@ class BackupStage:
             if store == "postgres":
                 expected = repository.metrics("scheduled")
                 assert set(expected) == {"expected_timestamp_seconds"}, "a backup is expected before the first is made"
-            code, output = repository.back_up()
-            assert code == 0, output
+            good(repository.back_up())
             self._cheapen_keys(store)
 
     def make(self, made: RecordedResource) -> Container:
-        """Make a container as the inputs of its resource say."""
         return make_container(self.engine, made, self.mark, {LABEL: self.mark})
 
     def shared(self, store: str) -> Repository:
@@ -137,49 +120,40 @@ class BackupStage:
         """Return a copy of a store's repository, for one test; `s3` copies what lies in S3 too."""
         mine, shared = f"{store}-{uuid.uuid4().hex[:8]}", self.shared(store)
         copy = Repository(self, store, f"{COPIES}/{mine}", mine if s3 else "")
-        code, output = self.inside(f"backup-{store}", f"cp -r {shared.folder} {copy.folder}")
-        assert code == 0, output
+        good(self.inside(f"backup-{store}", f"cp -r {shared.folder} {copy.folder}"))
         if s3:
             self.s3.copy(shared.prefix, copy.prefix)
         return copy
 
     def _cheapen_keys(self, store: str) -> None:
         """Replace a repository's keys, which must have restic's own cost, by cheap ones: here and in S3."""
-        code, password = self.inside(f"backup-{store}", "cat /run/secrets/backup-key")
-        assert code == 0, password
+        password = good(self.inside(f"backup-{store}", "cat /run/secrets/backup-key"))
         shared, role = self.shared(store), f"backup-{store}"
         keys = f"{shared.folder}/keys"
-        code, listed = self.inside(role, f"ls {keys}")
-        assert code == 0, listed
+        listed = good(self.inside(role, f"ls {keys}"))
         (old,) = listed.split()
         _, content = self.inside(role, f"cat {keys}/{old}")
         self.original_costs[store] = json.loads(content)
         name, cheap = cheapened(content.encode(), password.strip())
-        code, output = self.inside(role, f'printf %s "$KEY" >{keys}/{name} && rm -f {keys}/{old}', KEY=cheap.decode())
-        assert code == 0, output
+        good(self.inside(role, f'printf %s "$KEY" >{keys}/{name} && rm -f {keys}/{old}', KEY=cheap.decode()))
         for key, secret in self.s3.objects(f"{shared.prefix}/keys/").items():
             name, cheap = cheapened(secret, password.strip())
             self.s3.write(f"{shared.prefix}/keys/{name}", cheap)
             self.s3.delete(key)
 
     def inside(self, role: str, command: str, **env: str) -> tuple[int, str]:
-        """Run a shell command in a container; return its exit code and its output."""
         return inside(self.run[role], command, **env)
 
     def delete_copies(self) -> None:
         """Delete the copies of repositories. Each store's container owns its own."""
         for store in STORES:
-            code, output = self.inside(f"backup-{store}", f"rm -rf {COPIES}/{store}-*")
-            assert code == 0, output
+            good(self.inside(f"backup-{store}", f"rm -rf {COPIES}/{store}-*"))
 
     def redis(self, command: str) -> str:
-        """Return the answer to a command of Redis."""
-        code, answer = self.inside("redis", f'REDISCLI_AUTH="$(cat /run/secrets/redis-password)" redis-cli {command}')
-        assert code == 0, answer
+        answer = good(self.inside("redis", f'REDISCLI_AUTH="$(cat /run/secrets/redis-password)" redis-cli {command}'))
         return answer.strip()
 
     def sql(self, statement: str, database: str = "shop") -> str:
-        """Return the answer of Postgres to a statement."""
         code, answer = self.run["postgres"].exec_run(
             ["psql", "-h", "127.0.0.1", "-U", "shop", "-XAtqc", statement, database],
             environment={"PGPASSFILE": "/run/secrets/pgpass", "PGHOST": ""},
@@ -187,24 +161,23 @@ class BackupStage:
         assert code == 0, answer.decode()
         return answer.decode().strip()
 
+    def all_rows(self, database: str) -> str:
+        """Return a digest of every row of each table and view, made in another way than the manifest's."""
+        return self.sql(ROWS, database)
+
     def databases(self) -> set[str]:
-        """Return the names of all databases but Postgres' own."""
         listed = self.sql("select datname from pg_database where not datistemplate", "postgres")
         return set(listed.split()) - {"postgres"}
 
     def drop(self, *names: str) -> None:
-        """Drop databases."""
         for name in names:
             self.sql(f'drop database "{name}" with (force)', "postgres")
 
     def remains_of_restores(self) -> str:
         """Return files and servers that a restore or a drill has left; there should be none."""
-        code, output = self.inside("backup-postgres", "ls -A /scratch; pidof postgres; true")
-        assert code == 0, output
-        return output
+        return good(self.inside("backup-postgres", "ls -A /scratch; pidof postgres; true"))
 
     def down(self) -> None:
-        """Remove everything."""
         self.s3.stop()
         remove_all(self.engine, f"{LABEL}={self.mark}", self.mark)
 

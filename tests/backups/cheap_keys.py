@@ -5,8 +5,6 @@ make hundreds of calls. So they take a repository that the product made with res
 key anew with a scrypt of a millisecond: same password, same master key, same data.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json
@@ -16,15 +14,11 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 CHEAP = {"N": 1024, "r": 8, "p": 1}
-NONCE = 16
-"""Bytes of the nonce in front of what is encrypted, and of the authentication code behind it."""
+NONCE = 16  # bytes of the nonce in front of what is encrypted, and of the authentication code behind it
 
 
 def cheapened(key_file: bytes, password: str) -> tuple[str, bytes]:
-    """Return the name and the content of a key file that opens what `key_file` opens, with the same password.
-
-    Raises cryptography's InvalidSignature where the password is another one.
-    """
+    """Return name and content of a key file that opens what `key_file` opens, with the same password."""
     key = json.loads(key_file)
     sealed = base64.b64decode(key["data"])
     salt = base64.b64decode(key["salt"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.backups.s3 import BUCKET
+from tests.support.containers import good
 
 if TYPE_CHECKING:
     from tests.backups.backup_stage import BackupStage
@@ -23,7 +24,6 @@ class Repository:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that point the scripts to this repository."""
         return {"RESTIC_REPOSITORY": self.folder, "BACKUP_S3_REPOSITORY": self.s3_address()}
 
     def s3_address(self, port: int | None = None) -> str:
@@ -33,38 +33,28 @@ class Repository:
         return f"s3:http://host.docker.internal:{port or self.stage.s3.port}/{BUCKET}/{self.prefix}"
 
     def inside(self, command: str, **env: str) -> tuple[int, str]:
-        """Run a shell command in the store's backup container; return its exit code and its output."""
         return self.stage.inside(f"backup-{self.store}", command, **{**self.environment, **env})
 
     def back_up(self, **env: str) -> tuple[int, str]:
-        """Make a backup as a person does by hand."""
         return self.inside(f"sh /run/backup/backup-{self.store}.sh", **env)
 
     def restore(self, name: str, options: str = "", **env: str) -> tuple[int, str]:
-        """Restore the latest backup into a new database."""
         return self.inside(f"sh /run/backup/restore-postgres.sh {options} restore latest {name}", **env)
 
     def drill(self, **env: str) -> tuple[int, str]:
-        """Restore the latest backup into a throwaway server and verify it there."""
         return self.inside("sh /run/backup/drill-postgres.sh", **env)
 
     def restic(self, arguments: str) -> str:
-        """Return what restic prints; fails where it fails."""
         command = (
             f"PATH=$PATH:/tools restic --no-cache --no-lock {arguments} 2>/tmp/errors || {{ cat /tmp/errors; false; }}"
         )
-        code, output = self.inside(command)
-        assert code == 0, output
-        return output
+        return good(self.inside(command))
 
     def snapshots(self, tag: str, *, s3: bool = False) -> list[dict[str, Any]]:
-        """Return the snapshots with a tag, here or in S3."""
         where = "-r $BACKUP_S3_REPOSITORY " if s3 else ""
-        snapshots: list[dict[str, Any]] = json.loads(self.restic(f"{where}snapshots --json --tag {tag}"))
-        return snapshots
+        return json.loads(self.restic(f"{where}snapshots --json --tag {tag}"))
 
     def ids(self, tag: str) -> list[str]:
-        """Return the ids of the snapshots with a tag."""
         return [snapshot["id"] for snapshot in self.snapshots(tag)]
 
     def runs(self, tag: str) -> set[str]:
@@ -77,17 +67,14 @@ class Repository:
         return self._metrics(f"backup-{kind}-{store}", f'kind="{kind}",store="{store}"')
 
     def drill_metrics(self) -> dict[str, float]:
-        """Return the metrics of the last drill."""
         return self._metrics("backup-drill-postgres", 'store="postgres"')
 
     def verified_metrics(self) -> dict[str, float]:
-        """Return the metrics of the last restore that was verified."""
         return self._metrics("backup-verified-postgres", 'store="postgres"')
 
     def _metrics(self, file: str, labels: str) -> dict[str, float]:
         holder = "backup-monitoring" if self.store == "monitoring" else "backup-postgres"
-        code, text = self.stage.inside(holder, f"cat /metrics/written/{file}.prom")
-        assert code == 0, text
+        text = good(self.stage.inside(holder, f"cat /metrics/written/{file}.prom"))
         values = {}
         for line in text.splitlines():
             series, value = line.rsplit(" ", 1)

@@ -1,13 +1,10 @@
 """An S3 server, and a proxy before it that answers a share of the requests with 503."""
 
-from __future__ import annotations
-
 import http.client
 import random
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +12,7 @@ from typing import Any
 
 import boto3
 
-from tests.support.ports import free_port
+from tests.support.ports import free_port, serving
 from tests.support.waiting import wait_until
 
 BUCKET = "shop-backups"
@@ -42,7 +39,6 @@ class S3Server:
         )
 
     def wait(self) -> None:
-        """Wait until it listens, and make the bucket."""
         wait_until(self._listens, "the S3 server listens")
         self.client.create_bucket(Bucket=BUCKET)
 
@@ -52,24 +48,19 @@ class S3Server:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def objects(self, prefix: str) -> dict[str, bytes]:
-        """Return the content of every object below a prefix, by its key."""
         listed = self.client.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", ())
         return {item["Key"]: self.read(item["Key"]) for item in listed}
 
     def read(self, key: str) -> bytes:
-        """Return the content of an object."""
         return bytes(self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read())
 
     def write(self, key: str, content: bytes) -> None:
-        """Store an object."""
         self.client.put_object(Bucket=BUCKET, Key=key, Body=content)
 
     def delete(self, key: str) -> None:
-        """Delete an object."""
         self.client.delete_object(Bucket=BUCKET, Key=key)
 
     def copy(self, prefix: str, other: str) -> None:
-        """Copy every object below one prefix to another."""
         for key, content in self.objects(prefix).items():
             self.write(other + key.removeprefix(prefix), content)
 
@@ -131,9 +122,5 @@ class _Handler(BaseHTTPRequestHandler):
 def s3_proxy(target: int, port: int = 0, share: float = 0.5) -> Iterator[Proxy]:
     """Run the proxy before a server's port, on `port` or on any that is free."""
     proxy = Proxy(target, port, share)
-    threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    try:
+    with serving(proxy):
         yield proxy
-    finally:
-        proxy.shutdown()
-        proxy.server_close()

@@ -1,7 +1,5 @@
 """Faults of data: what was good stays good, and nothing that is not good is reported as good."""
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Iterator
@@ -11,13 +9,12 @@ import pytest
 
 from tests.backups.backup_stage import BackupStage
 from tests.backups.repository import Repository
-from tests.backups.rows import all_rows
 from tests.backups.s3 import s3_proxy
+from tests.support.containers import good
 from tests.support.ports import free_port
 
 BACKUP = "sh /run/backup/backup-postgres.sh"
-KILL_REST = "pkill -KILL '^(restic|pg_dump|psql|pg_restore)$'"
-"""What a killed backup has started goes on for a moment."""
+KILL_REST = "pkill -KILL '^(restic|pg_dump|psql|pg_restore)$'"  # what a killed backup has started goes on for a moment
 
 OTHER_KEY = {"RESTIC_PASSWORD_FILE": "/tmp/other"}
 
@@ -30,7 +27,6 @@ def repository(stage: BackupStage) -> Repository:
 
 @contextmanager
 def further_rows(stage: BackupStage, rows: int = 100) -> Iterator[None]:
-    """Have rows in the product's database that its backup does not have."""
     stage.sql(f"create table noise as select gen_random_uuid() as id from generate_series(1, {rows})")  # noqa: S608 - a number
     try:
         yield
@@ -60,39 +56,33 @@ def test_a_backup_killed_while_it_waits_does_not_block_the_next(stage: BackupSta
     stage.sql(
         "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = 'shop'"
     )
-    code, output = repository.back_up()
-    assert code == 0, output
+    good(repository.back_up())
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(6, marks=pytest.mark.soak)])
 def test_a_backup_killed_at_any_moment_leaves_a_good_one(stage: BackupStage, repository: Repository, kills: int):
     began = time.monotonic()
-    code, output = repository.back_up()
-    assert code == 0, output
+    good(repository.back_up())
     whole = time.monotonic() - began
     chance = random.Random()  # noqa: S311 - no secret
     with further_rows(stage):
         for kill in range(kills):
             stage.sql("insert into noise select gen_random_uuid() from generate_series(1, 100)")
             seconds = whole * (kill + chance.uniform(0.05, 0.95)) / kills
-            code, output = repository.inside(f"timeout -s KILL {seconds:.2f} {BACKUP}")
+            _, output = repository.inside(f"timeout -s KILL {seconds:.2f} {BACKUP}")
             repository.inside(KILL_REST)
-            # A backup that was killed when it was good, before older ones went, leaves two.
+            # a backup that was killed when it was good, before older ones went, leaves two.
             both = repository.runs("postgres") & repository.runs("manifest")
             assert both, f"killed after {seconds:.2f} s: {output}"
-        code, output = repository.restore("survivor")
-        assert code == 0, output
-        code, output = repository.back_up()
-        assert code == 0, output
+        good(repository.restore("survivor"))
+        good(repository.back_up())
         assert "no errors were found" in repository.restic("check --read-data")
-        code, output = repository.restore("after")
-        assert code == 0, output
-        assert all_rows(stage, "after") == all_rows(stage, "shop")
+        good(repository.restore("after"))
+        assert stage.all_rows("after") == stage.all_rows("shop")
 
 
 def test_two_backups_at_once_take_turns(repository: Repository):
-    code, output = repository.inside(f"{BACKUP} & {BACKUP}; code=$?; wait $! && exit $code")
-    assert code == 0, output
+    output = good(repository.inside(f"{BACKUP} & {BACKUP}; code=$?; wait $! && exit $code"))
     assert "waits for the backup" in output
     assert output.count("event=good") == 2
 
@@ -112,8 +102,7 @@ def test_a_wrong_key_changes_no_repository_and_restores_nothing(stage: BackupSta
 
 
 def test_a_backup_on_a_full_disk_fails_and_the_one_before_is_restored(stage: BackupStage):
-    small = Repository(stage, "postgres", "/tmp/small")
-    """In the container's memory, of which there are 64 MB."""
+    small = Repository(stage, "postgres", "/tmp/small")  # in the container's memory, of which there are 64 MB
     small.inside("rm -rf /tmp/small; cp -r /backups/postgres /tmp/small")
     ids = small.ids("postgres")
     with further_rows(stage, 50_000):
@@ -124,14 +113,12 @@ def test_a_backup_on_a_full_disk_fails_and_the_one_before_is_restored(stage: Bac
             assert "no space left" in output.lower()
             assert small.metrics("scheduled")["success"] == 0
             small.inside("cat /dev/zero >>/tmp/filler")
-            code, output = small.restore("tight")
-            assert code == 0, output
+            output = good(small.restore("tight"))
             assert "equal to its source" in output
         finally:
             small.inside("rm /tmp/filler")
         assert small.ids("postgres") == ids
-        code, output = small.back_up()
-        assert code == 0, output
+        good(small.back_up())
     small.inside("rm -rf /tmp/small")
 
 
@@ -140,8 +127,7 @@ def test_a_damaged_pack_is_found_by_restore_and_drill(stage: BackupStage, reposi
         f"set -e; cd {repository.folder}/data; pack=$(ls -S */* | head -n 1); chmod u+w $pack;"
         "printf damaged | dd of=$pack bs=1 seek=$(($(wc -c <$pack) / 2)) conv=notrunc status=none"
     )
-    code, output = repository.inside(damage)
-    assert code == 0, output
+    good(repository.inside(damage))
     before = repository.verified_metrics()
     code, output = repository.restore("bad")
     assert code == 1
@@ -165,8 +151,7 @@ def test_a_restore_that_differs_from_its_manifest_is_dropped(stage: BackupStage,
         " --group-by '' --unsafe-allow-remove-all;"
         ' restic backup --stdin --stdin-filename manifest.tsv --tag manifest --tag "$run" <wrong'
     )
-    code, output = repository.inside(change)
-    assert code == 0, output
+    good(repository.inside(change))
     code, output = repository.restore("less")
     assert code == 1
     assert "what was restored is not what was backed up" in output
@@ -178,13 +163,11 @@ def test_an_s3_that_refuses_every_second_request_gets_a_whole_copy(stage: Backup
     repository = stage.repository("postgres", s3=True)
     with further_rows(stage, 5_000), s3_proxy(stage.s3.port) as proxy:
         there = repository.s3_address(proxy.server_port)
-        code, output = repository.back_up(BACKUP_S3_REPOSITORY=there, BACKUP_S3_PAUSE="0")
-        assert code == 0, output
+        good(repository.back_up(BACKUP_S3_REPOSITORY=there, BACKUP_S3_PAUSE="0"))
         assert repository.metrics("offsite")["success"] == 1
         assert proxy.refused > 10, "S3 was in no trouble"
-        code, output = repository.restore("from_s3", "--from s3")
-        assert code == 0, output
-        assert all_rows(stage, "from_s3") == all_rows(stage, "shop")
+        good(repository.restore("from_s3", "--from s3"))
+        assert stage.all_rows("from_s3") == stage.all_rows("shop")
 
 
 def test_a_backup_without_s3_is_good_here_and_reported_as_missing_there(stage: BackupStage):

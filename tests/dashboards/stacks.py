@@ -1,7 +1,5 @@
 """The dashboards of stacks that differ in what they have."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from typing import Any
@@ -39,5 +37,4 @@ def boards(**changes: Any) -> dict[str, dict[str, Any]]:
 
 
 def panels(board: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the panels of a board, without its headings."""
     return [panel for panel in board["panels"] if panel["type"] != "row"]

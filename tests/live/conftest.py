@@ -4,8 +4,6 @@ A test that changes the dev stack restores it in a fixture, which asserts that i
 for good, or needs none of what `dev` runs, uses a small stack of its own: `tests.support.stack.small_stack`.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +17,7 @@ from tests.support.waiting import wait_until
 
 
 def check_health_rarely(checkout: Path) -> None:
-    """Give the dev stack a long health interval after a quick start.
-
-    Its own 2 s start seven processes a second, half a core, for as long as the stack is up beside the other tests.
-    """
+    """Give the dev stack a long health interval after a quick start: its own 2 s start seven processes a second."""
     file = checkout / "Pulumi.dev.yaml"
     text, own = file.read_text(), "{health_interval: 2s}"
     assert text.count(own) == 1
@@ -38,16 +33,13 @@ def checkout() -> Iterator[Checkout]:
 
 @pytest.fixture(scope="session")
 def dev_stack(checkout: Checkout) -> Stack:
-    """The dev stack, which need not be up yet."""
     return Stack(checkout, "dev")
 
 
 @pytest.fixture(scope="session")
 def first_up(dev_stack: Stack) -> FirstUp:
-    """The first `up` of a fresh checkout."""
     began = time.time()
-    finished = dev_stack.up()
-    assert finished.code == 0, finished.output
+    finished = dev_stack.up().good()
     states = {service: container.attrs["State"] for service, container in dev_stack.containers.items()}
     fires = 'ALERTS{alertstate="firing"}'
     alerts = wait_until(lambda: dev_stack.query(fires), "the Watchdog fires", 120, ignoring=(httpx.HTTPError,))
@@ -56,7 +48,6 @@ def first_up(dev_stack: Stack) -> FirstUp:
 
 @pytest.fixture(scope="session")
 def dev(dev_stack: Stack, first_up: FirstUp) -> Stack:
-    """The dev stack, up."""
     return dev_stack
 
 

@@ -7,8 +7,6 @@ taken from its data folder (the volume `…-prometheus-data`): Prometheus writes
 only after two to three hours; so a copy is dumped and written as blocks by promtool, with the same encoding.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re
@@ -27,20 +25,16 @@ from tests.promtools import promtool, promtools
 
 DAY = 86_400
 WINDOW = "10m"
-CHUNK_HEAD_BYTES = 2 + 1 + 4 + 2 + 7 + 8
-"""Length, encoding, checksum, number of samples, first time, first value."""
+CHUNK_HEAD_BYTES = 2 + 1 + 4 + 2 + 7 + 8  # length, encoding, checksum, number of samples, first time, first value
 
 DOTTED = re.compile(r'[{,][^"=,]*\.[^"=,]*="')
 
 
 @dataclass(frozen=True)
 class Prometheus:
-    """A running Prometheus."""
-
     url: str
 
     def by(self, query: str, label: str) -> dict[str, float]:
-        """Return the values of an instant query by a label."""
         answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=30)
         answer.raise_for_status()
         return {one["metric"].get(label, ""): float(one["value"][1]) for one in answer.json()["data"]["result"]}
@@ -52,33 +46,20 @@ class Prometheus:
 
 @dataclass(frozen=True)
 class Live:
-    """What a running Prometheus says of itself."""
-
     series: int
-    samples: float
-    """A second."""
-
-    jobs: Mapping[str, int]
-    """Series of each job. Those without one are of rules about no job."""
-
+    samples: float  # a second
+    jobs: Mapping[str, int]  # series of each job. Those without one are of rules about no job
     containers: int
-    per_container: float
-    """cAdvisor's series of one container."""
+    per_container: float  # cAdvisor's series of one container
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Blocks on disk."""
-
     samples: int
     series: int
-    chunks: int
-    """Bytes."""
-
+    chunks: int  # bytes
     chunk_count: int
-    index: int
-    """Bytes."""
-
+    index: int  # bytes
     hours: float
 
     @property
@@ -93,7 +74,6 @@ class Stored:
 
 
 def look(prometheus: Prometheus) -> Live:
-    """Ask a running Prometheus."""
     containers = prometheus.by('count by (id) ({job="cadvisor", id=~"/docker/.+", __name__=~"container_.+"})', "id")
     jobs = prometheus.by('count by (job) ({__name__=~".+"})', "job")
     return Live(
@@ -108,9 +88,7 @@ def look(prometheus: Prometheus) -> Live:
 def write_blocks(data: Path, work: Path) -> Stored:
     """Write the samples of a data folder, which may be in use, as blocks into a work folder.
 
-    Takes some 200 bytes of disk for a sample while it runs. Series with a dot in the name of a label (the collector's
-    own, two dozen) are left out: promtool dumps them without the quotes that it needs to read them. Raises
-    AssertionError with what promtool says.
+    Series with a dot in the name of a label are left out: promtool dumps them without the quotes that it needs.
     """
     copy, text, blocks = work / "data", work / "samples.om", work / "blocks"
     shutil.copytree(data, copy, ignore=shutil.ignore_patterns("lock", "queries.active"))
@@ -125,7 +103,6 @@ def write_blocks(data: Path, work: Path) -> Stored:
 
 
 def measured(blocks: Path) -> Stored:
-    """Add up the blocks of a folder."""
     found = [json.loads(path.read_text()) | {"folder": path.parent} for path in blocks.glob("*/meta.json")]
     return Stored(
         samples=sum(one["stats"]["numSamples"] for one in found),
@@ -137,22 +114,8 @@ def measured(blocks: Path) -> Stored:
     )
 
 
-@dataclass(frozen=True)
-class Logs:
-    """What a running Loki says of itself."""
-
-    lines: float
-    size: float
-    """Bytes of the lines as they came."""
-
-    stored: float
-    """Bytes of the chunks on disk; 0 before the first are full or an hour old."""
-
-    stored_lines: float
-
-
-def look_at_logs(url: str) -> Logs:
-    """Ask a running Loki."""
+def print_logs(url: str, console: Console) -> None:
+    """Ask a running Loki, and print what its lines cost."""
     answer = httpx.get(f"{url}/metrics", timeout=30)
     answer.raise_for_status()
 
@@ -160,16 +123,14 @@ def look_at_logs(url: str) -> Logs:
         lines = [line for line in answer.text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
-    return Logs(
-        lines=total("loki_distributor_lines_received_total"),
-        size=total("loki_distributor_bytes_received_total"),
-        stored=total("loki_ingester_chunk_stored_bytes_total"),
-        stored_lines=total("loki_ingester_chunk_entries_sum"),
-    )
+    lines, size = total("loki_distributor_lines_received_total"), total("loki_distributor_bytes_received_total")
+    console.print(f"Loki: {lines:.0f} lines, {size / max(lines, 1):.0f} B each as they came")
+    # There are none before the first chunks are full or an hour old.
+    if stored := total("loki_ingester_chunk_entries_sum"):
+        console.print(f"Loki: {total('loki_ingester_chunk_stored_bytes_total') / stored:.1f} B a line on disk")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.live.storage", description=__doc__.partition("\n")[0])
     parser.add_argument("url", help="address of a running Prometheus")
     parser.add_argument("--loki", metavar="URL", help="address of a running Loki")
@@ -192,10 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         month = live.samples * DAY * 30 * stored.per_sample
         console.print(f"30 days at this rate: {month / 2**30:.2f} GiB")
     if asked.loki:
-        logs = look_at_logs(asked.loki)
-        console.print(f"Loki: {logs.lines:.0f} lines, {logs.size / max(logs.lines, 1):.0f} B each as they came")
-        if logs.stored_lines:
-            console.print(f"Loki: {logs.stored / logs.stored_lines:.1f} B a line on disk")
+        print_logs(asked.loki, console)
     return 0
 
 

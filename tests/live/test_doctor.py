@@ -1,7 +1,5 @@
 """What doctor finds on the dev stack, and that the engine refuses by the policy pack what a stack may not do."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Iterator
@@ -24,7 +22,6 @@ modules is older than what the engine asks of one, so that the pack is given ano
 
 
 def examine(dev: Stack) -> tuple[int, dict[str, Any]]:
-    """Run doctor; return its exit code and its report."""
     finished = dev.checkout.dockyard("doctor", "dev", "--json")
     return finished.code, json.loads(finished.output)
 

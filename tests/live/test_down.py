@@ -1,7 +1,5 @@
 """`./dockyard down`: everything it made goes, nothing else does, and data stays unless it is meant to go."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest
@@ -11,12 +9,8 @@ from tests.support.stack import STORE_PRODUCT, Stack, small_stack
 
 PRODUCT = STORE_PRODUCT.replace("needs: [postgres]", "needs: [postgres, redis]") + "redis: {{maxmemory: 16MB}}\n"
 NAMES = (
-    "lake-app-postgres-data",
-    "lake-app-postgres-dumps",
-    "lake-app-redis-data",
-    "lake-alerts-data",
-    "lake-monitoring-prometheus-data",
-    "lake-monitoring-grafana-data",
+    *("lake-app-postgres-data", "lake-app-postgres-dumps", "lake-app-redis-data", "lake-alerts-data"),
+    *("lake-monitoring-prometheus-data", "lake-monitoring-grafana-data"),
 )
 """Data volumes, without the random end of their names."""
 
@@ -34,16 +28,12 @@ def lake_stack(checkout: Checkout) -> Iterator[Stack]:
 
 @pytest.fixture
 def lake(lake_stack: Stack) -> Stack:
-    """The same, up."""
     lake_stack.restore()
     return lake_stack
 
 
 def others(stack: Stack) -> dict[str, str]:
-    """Return all that is on the engine and not of the stack, with the state of the containers.
-
-    An anonymous volume is of the stack while a container of the stack uses it: one that `down` left would be of others.
-    """
+    """Return all that is on the engine and not of the stack. An anonymous volume is of the stack that uses it."""
     client, ours = stack.client, stack.everything
     mounts = [mount for container in stack.all_containers for mount in container.attrs["Mounts"]]
     ours |= {mount["Name"] for mount in mounts if mount["Type"] == "volume"}
@@ -55,7 +45,6 @@ def others(stack: Stack) -> dict[str, str]:
 
 @pytest.fixture
 def strangers(lake: Stack) -> Iterator[None]:
-    """A volume and a network of somebody else."""
     volume = lake.client.volumes.create("of-somebody-else")
     network = lake.client.networks.create("of-somebody-else")
     yield
@@ -86,14 +75,12 @@ def test_down_removes_all_but_data_and_the_next_up_finds_it(lake: Stack) -> None
     created = lake.post("backend", "/polls", QUESTION)
     assert created.is_success, created.text
     before = others(lake)
-    gone = lake.down()
-    assert gone.code == 0, gone.output
+    lake.down().good()
     assert lake.all_containers == lake.networks == []
     assert sorted(name.rpartition("-")[0] for name in lake.volumes) == sorted(NAMES)
     assert others(lake) == before
 
-    back = lake.up()
-    assert back.code == 0, back.output
+    lake.up().good()
     assert "Tea?" in lake.get("backend", "/polls").text
 
 
@@ -105,7 +92,6 @@ def test_down_with_volumes_leaves_nothing_once_it_is_confirmed(lake: Stack) -> N
     assert "Delete all data of the stack lake?" in refused.output
     assert lake.get("backend", "/health/ready").status_code == 200
 
-    gone = lake.down(*ALL)
-    assert gone.code == 0, gone.output
+    lake.down(*ALL).good()
     assert lake.everything == set()
     assert others(lake) == before

@@ -4,8 +4,6 @@ CI has seen an engine say of a network that it "has active endpoints" though eve
 container that is removed while the engine begins to run something in it, such as a health check.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest
@@ -28,7 +26,6 @@ PRODUCT = "name: {name}\nservices:\n" + "".join(SERVICE.format(number=number) fo
 
 @pytest.fixture(scope="module")
 def pond(checkout: Checkout) -> Iterator[Stack]:
-    """The stack, which is not up yet."""
     with small_stack(checkout, "pond", PRODUCT) as pond:
         yield pond
 

@@ -1,7 +1,5 @@
 """Staging and production on a machine that has none of their secrets: they can be previewed and not brought up."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.checkout import Checkout
@@ -9,8 +7,7 @@ from tests.support.checkout import Checkout
 
 @pytest.mark.parametrize("stack", ["staging", "production"])
 def test_a_preview_shows_the_tunnel_and_the_missing_secrets(stack: str, checkout: Checkout) -> None:
-    preview = checkout.dockyard("preview", stack)
-    assert preview.code == 0, preview.output
+    preview = checkout.dockyard("preview", stack).good()
     assert "cloudflare:index:ZeroTrustTunnelCloudflared " in preview.output
     assert "cloudflare:index:DnsRecord " in preview.output
     assert "to create" in preview.output

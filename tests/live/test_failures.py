@@ -1,7 +1,5 @@
 """Wrong settings, a failed migration and wrong rules: the command says so, and what ran before goes on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +10,6 @@ from tests.support.waiting import wait_until
 
 
 def rule_groups(stack: Stack) -> set[str]:
-    """Return the names of the rule groups that Prometheus has loaded."""
     groups = stack.get("prometheus", "/api/v1/rules").json()["data"]["groups"]
     return {group["name"] for group in groups}
 
@@ -50,16 +47,14 @@ def extra_rules(shop: Stack) -> Iterator[Path]:
     file = shop.checkout.folder / "rules/extra.yml"
     yield file
     file.unlink(missing_ok=True)
-    removed = shop.up()
-    assert removed.code == 0, removed.output
+    shop.up().good()
     wait_until(lambda: "extra" not in rule_groups(shop), "Prometheus has no extra rules")
 
 
 def test_a_changed_rule_reaches_prometheus_without_a_restart(shop: Stack, extra_rules: Path) -> None:
     before = shop.ids
     extra_rules.write_text("groups: [{name: extra, rules: [{record: extra:one, expr: vector(1)}]}]\n")
-    changed = shop.up()
-    assert changed.code == 0, changed.output
+    changed = shop.up().good()
     assert "2 changes: 1 created, 1 removed" in changed.output
     assert shop.ids["prometheus"] == before["prometheus"]
     assert "extra" in rule_groups(shop)

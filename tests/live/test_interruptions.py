@@ -1,7 +1,5 @@
 """An `up` that is stopped at any moment, by whatever signal, is mended by the next; nothing is left over."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -39,9 +37,7 @@ class Point:
 
     up: str
     line: int
-    after: float
-    """Seconds after that line."""
-
+    after: float  # seconds after that line
     sent: str
 
 
@@ -57,8 +53,7 @@ def points() -> list[Point]:
     return points
 
 
-DAILY = (points()[1], points()[4])
-"""A first `up` that is asked to end, and an update that is killed."""
+DAILY = (points()[1], points()[4])  # a first `up` that is asked to end, and an update that is killed
 
 SOAK = [pytest.param(point, marks=pytest.mark.soak, id=str(point)) for point in points() if point not in DAILY]
 
@@ -67,13 +62,11 @@ SOAK = [pytest.param(point, marks=pytest.mark.soak, id=str(point)) for point in 
 def bell(checkout: Checkout) -> Iterator[Stack]:
     """A small stack with nothing of it there yet but its images."""
     with small_stack(checkout, "bell") as bell:
-        ready = checkout.dockyard("setup", bell.name, limit=FIRST_UP_SECONDS)
-        assert ready.code == 0, ready.output
+        checkout.dockyard("setup", bell.name, limit=FIRST_UP_SECONDS).good()
         yield bell
 
 
 def release_of(bell: Stack) -> int:
-    """Return the number that the product file gives the release."""
     return int(bell.product_file.read_text().partition('RELEASE: "')[2].partition('"')[0])
 
 
@@ -88,15 +81,9 @@ def interrupted_up(bell: Stack, point: Point) -> str:
     """Begin an `up`, send it the point's signals when it has got there, and return what it printed."""
     folder = bell.checkout.folder
     printed: list[str] = []
-    with subprocess.Popen(
-        [str(folder / "dockyard"), "up", bell.name],
-        cwd=folder,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    command, options = [str(folder / "dockyard"), "up", bell.name], {"text": True, "start_new_session": True, **both}
+    with subprocess.Popen(command, cwd=folder, env=clean_environment(), **options) as process:
         assert process.stdout
         while len(printed) < point.line:
             printed.append(process.stdout.readline())
@@ -104,7 +91,7 @@ def interrupted_up(bell: Stack, point: Point) -> str:
         # These two sleeps wait for nothing: they choose the moment of the signal.
         time.sleep(point.after)
         for number in SIGNALS[point.sent]:
-            # A power cut ends them all; an interrupt is sent to the command, which passes it on.
+            # a power cut ends them all; an interrupt is sent to the command, which passes it on.
             below = descendants(process.pid) if number is signal.SIGKILL else []
             for pid in (process.pid, *below):
                 with contextlib.suppress(ProcessLookupError):  # it ended by itself, or with its parent
@@ -116,8 +103,7 @@ def interrupted_up(bell: Stack, point: Point) -> str:
 
 def assert_whole(bell: Stack) -> None:
     """Assert that all is healthy, that nothing is there twice or unknown, and that nothing remains to be done."""
-    preview = bell.preview("--refresh")
-    assert preview.code == 0, preview.output
+    bell.preview("--refresh").good()
     state = bell.checkout.export(bell.name)
     assert not state.get("pending_operations"), "the state knows of no unfinished operation"
     known = {resource["id"] for resource in state["resources"] if resource["type"] in KINDS}
@@ -133,8 +119,7 @@ def test_an_up_that_is_interrupted_is_mended_by_the_next(point: Point, bell: Sta
         bell.restore()
         change_release(bell)
     elif bell.everything:
-        gone = bell.down("--volumes", "--yes")
-        assert gone.code == 0, gone.output
+        bell.down("--volumes", "--yes").good()
     printed = interrupted_up(bell, point)
     mended = bell.up()
     assert mended.code == 0, f"after {printed}:\n{mended.output}"
@@ -149,8 +134,7 @@ def test_a_cleanup_frees_what_is_left_and_the_stack_stays_whole(bell: Stack) -> 
     foreign = [client.networks.create("foreign"), client.volumes.create("foreign", labels=left.attrs["Labels"])]
     created = datetime.fromisoformat(left.attrs["Created"][:19] + "+00:00").timestamp()
     wait_until(lambda: time.time() - created > 2, "the network is older than a second")
-    cleaned = bell.checkout.dockyard("cleanup", "--older-than", "1s", "--json")
-    assert cleaned.code == 0, cleaned.output
+    cleaned = bell.checkout.dockyard("cleanup", "--older-than", "1s", "--json").good()
     report = json.loads(cleaned.output[cleaned.output.index("{") :])
     assert left.name in [item["name"] for item in report["removed"] if item["kind"] == "network"]
     assert {item["kind"] for item in report["removed"]} <= {"container", "network", "image", "build cache"}

@@ -1,7 +1,5 @@
 """A stack that protects its data, as staging and production do: only the stack's name lets `down` delete them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest
@@ -23,13 +21,11 @@ def vault_stack(checkout: Checkout) -> Iterator[Stack]:
 
 @pytest.fixture
 def vault(vault_stack: Stack) -> Stack:
-    """The same, up."""
     vault_stack.restore()
     return vault_stack
 
 
 def data(vault: Stack) -> set[str]:
-    """Return the names of the stack's data volumes."""
     labels = {"label": ["dockyard.volume=data", f"dockyard.stack={vault.name}"]}
     return {volume.name for volume in vault.client.volumes.list(filters=labels)}
 
@@ -37,8 +33,7 @@ def data(vault: Stack) -> set[str]:
 def test_down_leaves_data_and_yes_alone_does_not_delete_them(vault: Stack) -> None:
     before = data(vault)
     assert before
-    gone = vault.down()
-    assert gone.code == 0, gone.output
+    vault.down().good()
     assert vault.everything == before
 
     refused = vault.down("--volumes", "--yes")
@@ -62,7 +57,6 @@ def test_a_volume_in_foreign_use_stops_down_then_the_name_deletes(vault: Stack) 
     assert f"of-somebody-else uses {name}" in refused.output
     assert data(vault) == before
 
-    gone = vault.down(*DELETE)
-    assert gone.code == 0, gone.output
+    vault.down(*DELETE).good()
     assert vault.everything == set()
     assert '"type": "docker:' not in vault.checkout.pulumi("stack", "export", "-s", "vault").output

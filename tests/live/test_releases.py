@@ -1,18 +1,14 @@
 """Releases under load: no request is lost, and a bad release never takes the old one down."""
 
-from __future__ import annotations
-
 import re
 
 from tests.support.load import Load
 from tests.support.stack import Stack
 
-REQUESTS = 6_000
-"""Requests that a load has to last for at least, at 250 a second."""
+REQUESTS = 6_000  # requests that a load has to last for at least, at 250 a second
 
 
 def edited_product(shop: Stack, **variables: str) -> str:
-    """Return the product file with further variables of the backend."""
     more = "".join(f', {name}: "{value}"' for name, value in variables.items())
     return shop.product_file.read_text().replace('PORT: "3333"', f'PORT: "3333"{more}')
 
@@ -23,8 +19,7 @@ def test_releases_of_the_dev_stack_under_load_lose_no_request(dev: Stack) -> Non
     edge = dev.container("traefik").id
     with Load(dev.urls["backend"] + "/version") as load:
         with dev.edited({dev.stack_file: text.replace(line, f'{line[:-1]}, env: {{RELEASE: "next"}}}}')}):
-            released = dev.up()
-            assert released.code == 0, released.output
+            dev.up().good()
         # The end of the edit has released the former version again.
         load.wait_for(REQUESTS)
     load.answers.assert_none_lost()
@@ -39,8 +34,7 @@ def test_three_releases_in_a_row_under_load_lose_no_request(shop: Stack) -> None
         with shop.edited({shop.product_file: texts[0]}):
             for text in texts:
                 shop.product_file.write_text(text)
-                released = shop.up()
-                assert released.code == 0, released.output
+                shop.up().good()
         # The end of the edit has made the third release.
         load.wait_for(REQUESTS)
     load.answers.assert_none_lost()
@@ -79,14 +73,11 @@ def test_an_image_that_cannot_be_had_leaves_the_old_version(shop: Stack) -> None
 
 def test_a_rollback_under_load_loses_no_request_until_the_next_up(shop: Stack) -> None:
     with shop.edited({shop.product_file: edited_product(shop, RELEASE="regretted")}):
-        released = shop.up()
-        assert released.code == 0, released.output
+        shop.up().good()
         assert shop.get("backend", "/polls").headers["x-release"] == "regretted"
         with Load(shop.urls["backend"] + "/version") as load:
-            back = shop.checkout.dockyard("rollback", "shop")
-            assert back.code == 0, back.output
+            shop.checkout.dockyard("rollback", "shop").good()
             assert shop.get("backend", "/polls").headers["x-release"] == "unreleased"
-            forward = shop.up()
-            assert forward.code == 0, forward.output
+            shop.up().good()
             assert shop.get("backend", "/polls").headers["x-release"] == "regretted", "the files decide again"
         load.answers.assert_none_lost()

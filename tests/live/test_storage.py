@@ -1,7 +1,5 @@
 """What docs/long-term.md says of series and bytes holds on the dev stack."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -11,8 +9,7 @@ from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
 DOC = (SOURCE / "docs/long-term.md").read_text()
-ENOUGH_SAMPLES = 30_000
-"""About five scrapes of the whole stack."""
+ENOUGH_SAMPLES = 30_000  # about five scrapes of the whole stack
 
 
 def figure(pattern: str) -> float:

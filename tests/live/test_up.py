@@ -1,7 +1,5 @@
 """`./dockyard up dev` on a fresh checkout: what it prints, what runs, in which order, and what stays secret."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess
@@ -15,33 +13,12 @@ from tests.support.waiting import wait_until
 
 DUMP = "dump-before-backend"
 SERVICES = {
-    "prometheus",
-    "alertmanager",
-    "grafana",
-    "node-exporter",
-    "cadvisor",
-    "postgres",
-    "postgres-exporter",
-    "redis",
-    "redis-exporter",
-    "blackbox-exporter",
-    DUMP,
-    "backend",
-    "frontend",
+    *("prometheus", "alertmanager", "grafana", "node-exporter", "cadvisor", "postgres", "postgres-exporter"),
+    *("redis", "redis-exporter", "blackbox-exporter", DUMP, "backend", "frontend"),
 }
 TARGETS = {
-    "prometheus",
-    "alertmanager",
-    "grafana",
-    "node",
-    "cadvisor",
-    "postgres",
-    "redis",
-    "blackbox",
-    "probe",
-    "traefik",
-    "backend",
-    "frontend",
+    *("prometheus", "alertmanager", "grafana", "node", "cadvisor", "postgres", "redis", "blackbox", "probe"),
+    *("traefik", "backend", "frontend"),
 }
 OUTCOMES = '{__name__=~"dockyard_(last_deploy|drift|backup|release)_.*"}'
 

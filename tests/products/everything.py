@@ -3,8 +3,6 @@
 Every secret has a value that nothing else on the machine contains, a canary, so that it is found wherever it leaks.
 """
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,27 +18,18 @@ from tests.support.checkout import Finished
 from tests.support.stack import Stack
 
 HERE = {"environments": ["development"]}
-BCRYPT_HASH = f"$2y$05${('CanaryEdgeUsers' * 4)[:53]}"
-"""A hash in the form of bcrypt; nobody logs in with it."""
+BCRYPT_HASH = f"$2y$05${('CanaryEdgeUsers' * 4)[:53]}"  # a hash in the form of bcrypt; nobody logs in with it
 
 RULES = {name: {"for": "15s"} for name in ("TumulteBackendDown", "RedisDown", "DiskSpaceLow")}
-"""The alerts that the tests cause, with a short `for`: how long each waits as shipped is tested by promtool.
-
-It is longer than the few scrapes that a busy machine may miss in a row.
-"""
+"""The alerts that the tests cause; `for` outlasts the few scrapes that a busy machine misses in a row."""
 
 
 @dataclass
 class FirstUp:
-    """The first `up` of the stack."""
-
     stack: Stack
-    began: float
-    """Seconds since 1970."""
-
+    began: float  # seconds since 1970
     finished: Finished
-    watch: Watch = field(repr=False)
-    """The processes that ran meanwhile."""
+    watch: Watch = field(repr=False)  # the processes that ran meanwhile
 
 
 @contextmanager
@@ -97,22 +86,12 @@ def settings(sink: Sink) -> dict[str, Any]:
     """Return receivers of every kind, and everything else that has a secret, for the stack file."""
     assert sink.mail
     critical = {"severities": ["critical"], **HERE}
-    mail = {
-        "type": "email",
-        "to": ["mail@example.org"],
-        "from": "dockyard@example.org",
-        "smarthost": f"{sink.host}:{sink.mail.port}",
-        "username": "dockyard",
-        "password": "smtp-password",
-        "ca": "smtp-ca",
-    }
+    host = {"smarthost": f"{sink.host}:{sink.mail.port}", "ca": "smtp-ca"}
+    login = {"username": "dockyard", "password": "smtp-password"}
+    mail = {"type": "email", "to": ["mail@example.org"], "from": "dockyard@example.org", **host, **login}
     bell = {"type": "ntfy", "server": sink.address("bell", "ntfy"), "topic": "alerts", "token": "ntfy-token"}
-    telegram = {
-        "type": "telegram",
-        "bot_token": "telegram-bot",
-        "chat_id": -1001,
-        "url": sink.address("telegram", "telegram"),
-    }
+    chat = {"chat_id": -1001, "url": sink.address("telegram", "telegram")}
+    telegram = {"type": "telegram", "bot_token": "telegram-bot", **chat}
     receivers = {
         "critical": {"type": "discord", "webhook": "discord-critical", **critical},
         "monitoring": {"type": "discord", "webhook": "discord-monitoring", "severities": ["warning"], **HERE},
@@ -125,21 +104,14 @@ def settings(sink: Sink) -> dict[str, Any]:
         "telegram": {**telegram, **critical},
     }
     oauth = {"provider": "github", "client_id": "dockyard", "client_secret": "oauth-secret"}
-    remote_write = {
-        "name": "nowhere",
-        "url": f"http://{sink.host}:{sink.port}/nowhere/push",
-        "basic_auth": {"username": "dockyard", "password": "remote-write-password"},
-    }
+    remote_write: dict[str, Any] = {"name": "nowhere", "url": f"http://{sink.host}:{sink.port}/nowhere/push"}
+    remote_write["basic_auth"] = {"username": "dockyard", "password": "remote-write-password"}
+    tls = {"certificate": "tls-certificate", "key": "tls-key"}
+    tools = {"prometheus": {"host": "prometheus.localhost", "basic_auth": "edge-users"}}
+    grafana = {"oauth": {**oauth, "allowed_organizations": ["example"]}}
     return {
         "dockyard:alerts": {"language": "en", "receivers": receivers},
-        "dockyard:monitoring": {
-            "thresholds": RULES,
-            "grafana": {"oauth": {**oauth, "allowed_organizations": ["example"]}},
-            "remote_write": [remote_write],
-        },
-        "dockyard:edge": {
-            "tls": {"certificate": "tls-certificate", "key": "tls-key"},
-            "tools": {"prometheus": {"host": "prometheus.localhost", "basic_auth": "edge-users"}},
-        },
+        "dockyard:monitoring": {"thresholds": RULES, "grafana": grafana, "remote_write": [remote_write]},
+        "dockyard:edge": {"tls": tls, "tools": tools},
         "dockyard:tunnel": {"token": "tunnel-token"},
     }

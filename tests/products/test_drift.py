@@ -4,20 +4,17 @@ The stack is that of the small product of docs/examples, which has every kind of
 test_tunnel.py. Every `drift` takes a quarter of a minute, so one run has many changes to find.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import socket
-import tarfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from io import BytesIO
 
 import pytest
 from docker.errors import NotFound
 
+from tests.seeds.inspection import file_in
 from tests.support.checkout import Finished
 from tests.support.hands import Hands, Values
 from tests.support.stack import Stack
@@ -33,12 +30,13 @@ def drift(guestbook: Stack, *options: str) -> tuple[Finished, set[tuple[str, str
     return finished, {(one["resource"].replace(prefix, "", 1), one["field"]) for one in report.get("findings", ())}
 
 
+def fields_of(changes: dict[str, str]) -> set[tuple[str, str]]:
+    """Return (resource, field) of resource → fields, with `|` between them."""
+    return {(resource, field) for resource, fields in changes.items() for field in fields.split("|")}
+
+
 def metric(guestbook: Stack, name: str) -> float:
-    """Return a value of the metrics file that the node exporter shows."""
-    writer = guestbook.container("metrics-writer")
-    stream, _ = guestbook.client.api.get_archive(writer.id, "/metrics/written/standing.prom")
-    with tarfile.open(fileobj=BytesIO(b"".join(stream))) as tar:
-        lines = tar.extractfile(tar.next()).read().decode().splitlines()
+    lines = file_in(guestbook.container("metrics-writer"))("/metrics/written/standing.prom").splitlines()
     return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
 
 
@@ -65,7 +63,7 @@ def test_drift_refuses_a_stack_that_is_being_changed(guestbook: Stack) -> None:
     locks.mkdir(parents=True, exist_ok=True)
     lock = locks / "test.json"
     holder = {"pid": os.getpid(), "username": "somebody", "hostname": socket.gethostname()}
-    # A lock of before the process that holds it would be another's.
+    # a lock of before the process that holds it would be another's.
     lock.write_text(json.dumps({**holder, "timestamp": datetime.now(UTC).isoformat()}))
     try:
         finished, findings = drift(guestbook)
@@ -110,37 +108,29 @@ def test_changes_of_running_parts_are_reported_and_repaired(guestbook: Stack) ->
         assert "hunter2" not in finished.output
         boards = {field for resource, field in findings if resource == "volume monitoring-grafana-provisioning"}
         (board,) = (field for field in boards if field.endswith(".json"))
-        strangers = {
-            ("container on-our-network", "container"),
-            ("container with-our-labels", "container"),
-            ("network like-ours", "network"),
+        strangers = fields_of({"container on-our-network": "container", "container with-our-labels": "container"})
+        strangers |= fields_of({"network like-ours": "network"})
+        changes = {
+            "container exporters-blackbox-exporter": "state",
+            "container exporters-node-exporter": "state",
+            "container exporters-postgres-exporter": "state",
+            "container monitoring-grafana": "memory|memory_swap|name",
+            "container logs-victorialogs": "restart",
+            "container exporters-cadvisor": "cpu_set|cpu_shares",
+            "container edge-traefik": "cpus",
+            "container app-postgres": "pids",
+            "container logs-collector": "state",
+            "container app-web": f"networks.{monitoring}",
+            "container monitoring-prometheus": "networks.strange",
+            "container alerts-alertmanager": f"aliases.{monitoring}",
+            "container app-migrate": "state",
+            "volume monitoring-prometheus-config": "files/rules/host.yml|files/rules/more.yml",
+            "volume app-web-secrets": "files/database-password|files/database-url mode",
+            "volume exporters-postgres-exporter-secrets": "files/password owner",
+            "volume monitoring-grafana-provisioning": f"{board}|files mode",
+            "volume exporters-blackbox-config": "files/link",
         }
-        assert findings == strangers | {
-            ("container exporters-blackbox-exporter", "state"),
-            ("container exporters-node-exporter", "state"),
-            ("container exporters-postgres-exporter", "state"),
-            ("container monitoring-grafana", "memory"),
-            ("container monitoring-grafana", "memory_swap"),
-            ("container monitoring-grafana", "name"),
-            ("container logs-victorialogs", "restart"),
-            ("container exporters-cadvisor", "cpu_set"),
-            ("container exporters-cadvisor", "cpu_shares"),
-            ("container edge-traefik", "cpus"),
-            ("container app-postgres", "pids"),
-            ("container logs-collector", "state"),
-            ("container app-web", f"networks.{monitoring}"),
-            ("container monitoring-prometheus", "networks.strange"),
-            ("container alerts-alertmanager", f"aliases.{monitoring}"),
-            ("container app-migrate", "state"),
-            ("volume monitoring-prometheus-config", "files/rules/host.yml"),
-            ("volume monitoring-prometheus-config", "files/rules/more.yml"),
-            ("volume app-web-secrets", "files/database-password"),
-            ("volume app-web-secrets", "files/database-url mode"),
-            ("volume exporters-postgres-exporter-secrets", "files/password owner"),
-            ("volume monitoring-grafana-provisioning", board),
-            ("volume monitoring-grafana-provisioning", "files mode"),
-            ("volume exporters-blackbox-config", "files/link"),
-        }
+        assert findings == strangers | fields_of(changes)
         assert metric(guestbook, "dockyard_drift_resources") == len({resource for resource, _ in findings})
         repaired, left = drift(guestbook, "--fix")
         # What others have put there is told, and never removed.
@@ -289,5 +279,5 @@ def test_lost_networks_and_config_are_repaired_but_lost_data_is_not_replaced(gue
         hands.client.volumes.create(lost, labels=labels)
     repaired, left = drift(guestbook, "--fix")
     assert (repaired.code, left) == (0, set()), repaired.output
-    # A repair that failed in part may leave a replaced container, which only a whole `up` removes.
+    # a repair that failed in part may leave a replaced container, which only a whole `up` removes.
     guestbook.restore()

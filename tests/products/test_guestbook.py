@@ -1,7 +1,5 @@
 """The small product of docs/examples: as short as promised, and it runs."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.checkout import SOURCE
@@ -33,13 +31,11 @@ def test_the_service_answers_from_its_postgres(guestbook: Stack) -> None:
 
 
 def test_a_preview_with_refresh_is_clean(guestbook: Stack) -> None:
-    preview = guestbook.preview("--refresh")
-    assert preview.code == 0, preview.output
+    guestbook.preview("--refresh").good()
 
 
 def test_verify_passes(guestbook: Stack) -> None:
-    verified = guestbook.checkout.dockyard("verify", guestbook.name)
-    assert verified.code == 0, verified.output
+    guestbook.checkout.dockyard("verify", guestbook.name).good()
 
 
 def test_a_job_that_was_added_later_runs_by_the_clock(guestbook: Stack) -> None:

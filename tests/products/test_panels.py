@@ -1,7 +1,5 @@
 """Every panel shows data, every name in a rule exists, and every rule is evaluated without an error."""
 
-from __future__ import annotations
-
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -30,19 +28,14 @@ Answers = dict[str, dict[Query, Answer]]
 
 @pytest.fixture(scope="module", params=["two", pytest.param("all", marks=pytest.mark.soak)])
 def stacks(request: pytest.FixtureRequest) -> dict[str, Stack]:
-    """Product → stack: two with quick intervals, in the soak run also all four as they are shipped.
-
-    The two have between them everything that there is a rule or a board for.
-    """
+    """Product → stack: two with quick intervals, which have everything between them; in the soak all four."""
     if request.param == "all":
-        shipped: dict[str, Stack] = request.getfixturevalue("shipped")
-        return shipped
+        return request.getfixturevalue("shipped")
     return {"tumulte": request.getfixturevalue("tumulte"), "love-parser": request.getfixturevalue("love_parser")}
 
 
 @pytest.fixture(scope="module")
 def grafanas(stacks: dict[str, Stack]) -> dict[str, Grafana]:
-    """Each stack's Grafana."""
     return {product: grafana_of(stack) for product, stack in stacks.items()}
 
 

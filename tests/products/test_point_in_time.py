@@ -1,38 +1,25 @@
 """Postgres is brought back to a moment: base backups and an archive of the log, switched on over existing rows."""
 
-from __future__ import annotations
-
 import re
 import time
 from datetime import UTC, datetime
 
 import pytest
 
+from tests.support.containers import good, inside
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
-ROWS = 5000
-"""In the table `ledger`, which the fixture `guestbook` fills before point_in_time is set."""
-
-
-def sql(guestbook: Stack, statement: str, database: str = "guestbook") -> str:
-    """Return what psql prints for a statement."""
-    command = ["psql", "-XAtq", "-h", "/var/run/postgresql", "-U", "guestbook", "-d", database, "-c", statement]
-    finished = guestbook.container("postgres").exec_run(command)
-    assert finished.exit_code == 0, finished.output
-    return finished.output.decode().strip()
+ROWS = 5000  # in the table `ledger`, which the fixture `guestbook` fills before point_in_time is set
 
 
 def in_backup(guestbook: Stack, script: str) -> tuple[int, str]:
-    """Run a script in the container of pgBackRest; return its exit code and output."""
-    code, output = guestbook.container("backup-pgbackrest").exec_run(["sh", "-c", script])
-    return code, output.decode()
+    return inside(guestbook.container("backup-pgbackrest"), script)
 
 
 def backups(guestbook: Stack) -> list[str]:
     """Return the labels of the backups that pgBackRest takes for good, the oldest first."""
-    code, output = in_backup(guestbook, "pgbackrest info")
-    assert code == 0, output
+    output = good(in_backup(guestbook, "pgbackrest info"))
     return re.findall(r"(?:full|diff) backup: (\S+)", output)
 
 
@@ -48,8 +35,7 @@ def archived(guestbook: Stack) -> Stack:
 @pytest.fixture(autouse=True)
 def _ledger_is_restored(archived: Stack) -> None:
     """Put every row back that an earlier test changed or deleted."""
-    sql(
-        archived,
+    archived.sql(
         "insert into ledger select n, md5(n::text) from generate_series(1, 5000) n"
         " on conflict (id) do update set entry = excluded.entry",
     )
@@ -62,28 +48,27 @@ def test_an_existing_database_is_backed_up_and_the_backup_is_proved(archived: St
 
 def test_a_change_reaches_the_archive_by_itself(archived: Stack) -> None:
     # What was written before goes along: else its segment could be the one that is seen.
-    sql(archived, "select pg_switch_wal()")
+    archived.sql("select pg_switch_wal()")
     past = "select pg_walfile_name(pg_current_wal_lsn()) > last_archived_wal from pg_stat_archiver"
-    wait_until(lambda: sql(archived, past) == "t", "the segment before is archived")
-    sql(archived, "update ledger set entry = 'changed' where id = 1")
-    segment = sql(archived, "select pg_walfile_name(pg_current_wal_lsn())")
+    wait_until(lambda: archived.sql(past) == "t", "the segment before is archived")
+    archived.sql("update ledger set entry = 'changed' where id = 1")
+    segment = archived.sql("select pg_walfile_name(pg_current_wal_lsn())")
     # Nothing fills the segment: archive_timeout alone sends it.
     last = "select last_archived_wal from pg_stat_archiver"
-    wait_until(lambda: sql(archived, last) >= segment, "the segment with the change is archived")
-    assert sql(archived, "select failed_count from pg_stat_archiver") == "0"
+    wait_until(lambda: archived.sql(last) >= segment, "the segment with the change is archived")
+    assert archived.sql("select failed_count from pg_stat_archiver") == "0"
 
 
 def test_deleted_rows_come_back_beside_the_running_database(archived: Stack) -> None:
     time.sleep(1)  # Moments are told apart by the clock alone.
     moment = datetime.now(UTC)
     time.sleep(1)
-    sql(archived, "delete from ledger where id > 10")
+    archived.sql("delete from ledger where id > 10")
     restore = ("restore", "guestbook", "--at", moment.isoformat(), "--to", "as_it_was")
-    restored = archived.checkout.dockyard(*restore)
-    assert restored.code == 0, restored.output
+    restored = archived.checkout.dockyard(*restore).good()
     assert "equal by checksum" in restored.output
-    assert sql(archived, "select count(*) from ledger", "as_it_was") == str(ROWS)
-    assert sql(archived, "select count(*) from ledger") == "10", "the running database was not touched"
+    assert archived.sql("select count(*) from ledger", "as_it_was") == str(ROWS)
+    assert archived.sql("select count(*) from ledger") == "10", "the running database was not touched"
     assert in_backup(archived, "ls /var/lib/pgbackrest-scratch") == (0, ""), "nothing is left of the copy"
     again = archived.checkout.dockyard(*restore)
     assert again.code != 0 and "there is a database as_it_was already" in again.output
@@ -101,8 +86,7 @@ def test_a_killed_backup_leaves_the_others_and_the_next_one_is_good(archived: St
     _, output = in_backup(archived, kill)
     assert "ended with 137" in output and "status: error" not in output, output
     assert backups(archived) == before
-    code, output = in_backup(archived, "sh /run/pgbackrest/base-backup.sh")
-    assert code == 0, output
+    good(in_backup(archived, "sh /run/pgbackrest/base-backup.sh"))
     assert backups(archived)[:-1] == before
     metrics = in_backup(archived, "cat /metrics/written/backup-postgres-base-scheduled.prom")[1]
     assert 'dockyard_backup_success{kind="scheduled",store="postgres-base"} 1' in metrics

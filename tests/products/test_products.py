@@ -4,8 +4,6 @@ Two of them with quick intervals; in the soak run all four as they are shipped. 
 run tests elsewhere: secrets in variables in test_tunnel.py, a migration that fails in tests/live/test_failures.py.
 """
 
-from __future__ import annotations
-
 import re
 
 import httpx
@@ -33,8 +31,7 @@ def test_every_figure_of_its_seed_shows_in_its_containers(product: Stack) -> Non
 
 
 def test_a_preview_with_refresh_is_clean(product: Stack) -> None:
-    preview = product.preview("--refresh")
-    assert preview.code == 0, preview.output
+    product.preview("--refresh").good()
 
 
 def test_no_stack_takes_a_port_a_network_or_a_volume_of_another(tumulte: Stack, love_parser: Stack) -> None:
@@ -82,15 +79,19 @@ def test_log_lines_are_found_in_grafana_by_product_environment_service_and_conta
     assert grafana.log_labels("product", all_lines) == {"love-parser"}, "lines of the stacks beside it are theirs"
 
 
+def assert_leads_to_https(stack: Stack, host: str) -> None:
+    """Assert that HTTP leads to HTTPS under the same name, and that another name leads nowhere."""
+    plain = httpx.get(f"http://127.0.0.1:{80 + stack.offset}/", headers={"Host": host}, timeout=10)
+    assert plain.status_code in (301, 308)
+    port = f":{443 + stack.offset}" if stack.offset else ""
+    assert plain.headers["location"] == f"https://{host}{port}/"
+    assert visit_by_name(stack, "/", "somebody-else.localhost").status_code == 404
+
+
 def test_http_leads_to_https_and_only_a_declared_host_name_to_a_service(tumulte: Stack) -> None:
     """Prometheus has the host name, and a log-in before it."""
-    host = {"Host": "prometheus.localhost"}
-    plain = httpx.get(f"http://127.0.0.1:{80 + tumulte.offset}/", headers=host, timeout=10)
-    assert plain.status_code in (301, 308)
-    port = f":{443 + tumulte.offset}" if tumulte.offset else ""
-    assert plain.headers["location"] == f"https://prometheus.localhost{port}/"
+    assert_leads_to_https(tumulte, "prometheus.localhost")
     assert visit_by_name(tumulte, "/", "prometheus.localhost").status_code == 401
-    assert visit_by_name(tumulte, "/", "somebody-else.localhost").status_code == 404
 
 
 @pytest.mark.soak
@@ -107,30 +108,18 @@ def test_pivotal_flow_has_secrets_in_variables_that_inspect_does_not_show(shippe
 @pytest.mark.soak
 def test_the_dating_app_leads_http_to_https_and_its_host_name_to_its_web_app(shipped: dict[str, Stack]) -> None:
     dating_app = shipped["dating-app"]
-    host = {"Host": "dating-app.localhost"}
-    plain = httpx.get(f"http://127.0.0.1:{80 + dating_app.offset}/", headers=host, timeout=10)
-    assert plain.status_code in (301, 308)
-    port = f":{443 + dating_app.offset}" if dating_app.offset else ""
-    assert plain.headers["location"] == f"https://dating-app.localhost{port}/"
+    assert_leads_to_https(dating_app, "dating-app.localhost")
     assert "Web app" in visit_by_name(dating_app, "/", "dating-app.localhost").text
-    assert visit_by_name(dating_app, "/", "somebody-else.localhost").status_code == 404
     assert dating_app.get("webapp", "/").status_code == 200, "dev mode"
 
 
 @pytest.mark.soak
-def test_a_migration_job_that_fails_leaves_the_old_release_and_prints_its_last_lines(
-    shipped: dict[str, Stack],
-) -> None:
+def test_a_migration_job_that_fails_leaves_the_old_release_and_prints_its_last_lines(shipped: dict[str, Stack]) -> None:
     pivotal_flow = shipped["pivotal-flow"]
     backend = pivotal_flow.container("backend").id
-    broken = {
-        "dockyard:services": {
-            "migrate": {"env": {"DEMO_MIGRATION_FAIL": "1"}},
-            "backend": {"env": {"RELEASE": "2"}},
-        }
-    }
+    changes = {"migrate": {"env": {"DEMO_MIGRATION_FAIL": "1"}}, "backend": {"env": {"RELEASE": "2"}}}
     before = pivotal_flow.stack_file.read_text()
-    configure(pivotal_flow, broken)
+    configure(pivotal_flow, {"dockyard:services": changes})
     failed = pivotal_flow.up()
     pivotal_flow.stack_file.write_text(before)
     assert failed.code != 0
@@ -145,8 +134,7 @@ def test_a_migration_job_that_fails_leaves_the_old_release_and_prints_its_last_l
 def test_down_leaves_nothing_of_a_product_and_all_of_the_others(product: str, shipped: dict[str, Stack]) -> None:
     stack = shipped[product]
     others = {name: other.everything for name, other in shipped.items() if name != product}
-    removed = stack.down("--volumes", "--yes")
-    assert removed.code == 0, removed.output
+    stack.down("--volumes", "--yes").good()
     assert stack.everything == set()
     assert {name: shipped[name].everything for name in others} == others
     stack.restore()

@@ -1,7 +1,5 @@
 """A stack behind a tunnel: a fake of Cloudflare's API, and the image kit's double of cloudflared, which follows it."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -19,11 +17,9 @@ from tests.support.waiting import wait_until
 
 STACK = "tunnel"
 HOST = "monitoring-staging.example.org"
-OPEN = "web-staging.example.org"
-"""The service's own name, without Access before it."""
+OPEN = "web-staging.example.org"  # the service's own name, without Access before it
 
-EDGE = 7844
-"""Where the double plays Cloudflare's edge."""
+EDGE = 7844  # where the double plays Cloudflare's edge
 
 Visit = Callable[..., httpx.Response]
 
@@ -72,10 +68,8 @@ def tunnel_stack(checkout: Checkout, cloudflare: Cloudflare) -> Iterator[Stack]:
     stack, product_file = Stack(checkout, STACK), checkout.folder / "products/behind.yaml"
     product_file.write_text(PRODUCT_FILE)
     stack.stack_file.write_text(STACK_FILE)
-    ready = checkout.dockyard("setup", STACK, limit=30 * MINUTES)
-    assert ready.code == 0, ready.output
-    configured = checkout.pulumi("config", "set", "--secret", "cloudflare:apiToken", TOKEN, "-s", STACK)
-    assert configured.code == 0, configured.output
+    checkout.dockyard("setup", STACK, limit=30 * MINUTES).good()
+    checkout.pulumi("config", "set", "--secret", "cloudflare:apiToken", TOKEN, "-s", STACK).good()
     yield stack
     for container in stack.all_containers:
         container.stop(timeout=0)
@@ -84,9 +78,7 @@ def tunnel_stack(checkout: Checkout, cloudflare: Cloudflare) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def first_tunnel_up(tunnel_stack: Stack) -> Finished:
     """The first `up`, which makes the tunnel and gets its token."""
-    finished = tunnel_stack.up()
-    assert finished.code == 0, finished.output
-    return finished
+    return tunnel_stack.up().good()
 
 
 @pytest.fixture
@@ -128,7 +120,6 @@ def visit(behind: Stack) -> Visit:
 
 
 def address_of(behind: Stack, role: str) -> str:
-    """Return an address at which this machine reaches a container."""
     return next(iter(behind.containers[role].attrs["NetworkSettings"]["Networks"].values()))["IPAddress"]
 
 
@@ -217,8 +208,7 @@ def test_a_second_up_changes_nothing_while_the_tunnel_is_connected(behind: Stack
 
 
 def test_a_preview_with_refresh_is_clean_while_the_tunnel_is_connected(behind: Stack) -> None:
-    preview = behind.preview("--refresh")
-    assert preview.code == 0, preview.output
+    behind.preview("--refresh").good()
 
 
 def drift(behind: Stack, *options: str) -> tuple[int, set[tuple[str, str, str]]]:
@@ -269,9 +259,8 @@ def test_down_leaves_nothing_of_a_repaired_stack_and_all_of_the_others(behind: S
     Hands.on(behind).make_again("app-web", owner_is_root)
     assert drift(behind, "--fix") == (0, set())
     others = others_than(behind)
-    # A staging stack: `--yes` alone does not delete its data.
-    removed = behind.down("--volumes", "--yes-delete-data", STACK)
-    assert removed.code == 0, removed.output
+    # a staging stack: `--yes` alone does not delete its data.
+    behind.down("--volumes", "--yes-delete-data", STACK).good()
     assert behind.everything == set()
     assert others_than(behind) == others
     assert [tunnel for tunnel in cloudflare.tunnels.values() if not tunnel.get("deleted_at")] == []
@@ -280,10 +269,7 @@ def test_down_leaves_nothing_of_a_repaired_stack_and_all_of_the_others(behind: S
 
 
 def others_than(stack: Stack) -> set[str]:
-    """Return the ids of all containers, networks and volumes of other stacks on the engine.
-
-    A volume that the engine made for a container of the stack, since its image declares it, has no label.
-    """
+    """Return the ids of all that other stacks have on the engine. A volume that an image declares has no label."""
     client = stack.client
     items = [*client.containers.list(all=True), *client.networks.list(), *client.volumes.list()]
     mounts = [mount for container in stack.all_containers for mount in container.attrs["Mounts"]]

@@ -27,37 +27,29 @@ class _Plain(DUMPER):  # type: ignore[misc,valid-type]  # likewise
     yaml_implicit_resolvers: dict[str, Any] = {}
 
 
-Place = tuple[Path, int, int]
-"""A rule: its file, and the numbers of group and rule in it."""
+Place = tuple[Path, int, int]  # a rule: its file, and the numbers of group and rule in it
 
 
 @dataclass(frozen=True)
 class Rule:
-    """An alert or a recording, and where it stands."""
-
     place: Place
     said: Mapping[str, Any]
 
     @property
     def alert(self) -> bool:
-        """Whether it is an alert, not a recording."""
         return "alert" in self.said
 
     @property
     def name(self) -> str:
-        """The alert's name, or the recorded series'."""
         return str(self.said["alert"] if self.alert else self.said["record"])
 
     @property
     def expr(self) -> str:
-        """What it evaluates."""
         return str(self.said["expr"])
 
 
 @dataclass(frozen=True)
 class TestFile:
-    """A file of promtool tests."""
-
     __test__ = False
     path: Path
     said: Mapping[str, Any]
@@ -89,7 +81,6 @@ class Bench:
 
     @cached_property
     def rules(self) -> list[Rule]:
-        """Every rule of every file."""
         return [
             Rule((path, group, position), rule)
             for path, document in self.documents.items()
@@ -207,7 +198,6 @@ class Stage:
 
     @property
     def text(self) -> str:
-        """Its rule files and its tests as one text."""
         return "\n".join([*self._texts.values(), self.test_text])
 
     @property
@@ -217,10 +207,8 @@ class Stage:
         return len(alerts) == 1 and not any(group.get("promql_expr_test") for group in self.tests["tests"])
 
     def write(self, folder: Path, rule: Rule | None = None, instead: Sequence[Mapping[str, Any]] = ()) -> Path:
-        """Write the files into a new folder, with `instead` in the place of a rule, if any; return the test file.
-
-        Where `instead` are several alerts, each of them is asked for what the tests ask of the rule.
-        """
+        """Write the files, with `instead`, each of which is asked for all, in the place of a rule; return the test
+        file."""
         folder.mkdir(parents=True)
         for name, groups in self.rule_files.items():
             changed = rule and self.names.get(rule.place[0]) == name
@@ -247,17 +235,10 @@ class Stage:
 def _document(
     groups: list[tuple[Mapping[str, Any], list[Rule]]], place: Place | None, instead: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    return {
-        "groups": [
-            {
-                **group,
-                "rules": [
-                    said for rule in rules for said in (map(dict, instead) if rule.place == place else [rule.said])
-                ],
-            }
-            for group, rules in groups
-        ]
-    }
+    def rules_of(own: list[Rule]) -> list[Any]:
+        return [said for rule in own for said in (map(dict, instead) if rule.place == place else [rule.said])]
+
+    return {"groups": [{**group, "rules": rules_of(own)} for group, own in groups]}
 
 
 def _closure(start: set[Place], direct: Mapping[Place, set[Place]]) -> set[Place]:
@@ -275,10 +256,8 @@ def _rule_files(path: Path, said: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return what a YAML file says."""
     return yaml.load(path.read_text(), Loader=_Texts) or {}  # noqa: S506 - a safe one
 
 
 def dumped(said: object) -> str:
-    """Return YAML, texts in one line each."""
     return str(yaml.dump(said, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=10**6))

@@ -21,8 +21,7 @@ from tests.promtools import MEMORY, promtools
 from tests.rules.bench import Bench, Rule, Stage
 from tests.rules.promql import changes, seconds
 
-BATCH = 6
-"""Suites for one run of promtool, which starts in 50 ms."""
+BATCH = 6  # suites for one run of promtool, which starts in 50 ms
 
 _MARK = re.compile(r"__mutant(\d+)\b")
 _BROKEN_OFF = re.compile(r"^\s*rule: \S+, time: \S+, err: ")
@@ -30,19 +29,14 @@ _BROKEN_OFF = re.compile(r"^\s*rule: \S+, time: \S+, err: ")
 
 @dataclass(eq=False)
 class Mutant:
-    """A rule with one thing changed."""
-
     rule: Rule
     what: str
     said: Mapping[str, Any]
-    stages: int = 0
-    """How many test files judge it."""
-
+    stages: int = 0  # how many test files judge it
     failures: list[str] = field(default_factory=list)
 
     @property
     def caught(self) -> bool:
-        """Whether some test failed."""
         return bool(self.failures)
 
     @property
@@ -55,19 +49,12 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the mutants."""
-
     mutants: Sequence[Mutant]
-    equivalent: Mapping[tuple[str, str], str]
-    """(rule, change) → why no test can tell it from the rule."""
-
-    broken: Mapping[str, str]
-    """Rules that their own tests refuse unchanged, and what promtool says."""
-
+    equivalent: Mapping[tuple[str, str], str]  # (rule, change) → why no test can tell it from the rule
+    broken: Mapping[str, str]  # rules that their own tests refuse unchanged, and what promtool says
     elapsed: float
 
     def is_equivalent(self, mutant: Mutant) -> bool:
-        """Whether it is listed as doing the same as the rule."""
         return (mutant.rule.name, mutant.what) in self.equivalent
 
     @property
@@ -80,9 +67,9 @@ class Outcome:
         """Mutants that are listed as equivalent, but are caught."""
         return [one for one in self.mutants if one.caught and self.is_equivalent(one)]
 
-    def share(self, mutants: Iterable[Mutant] | None = None) -> float:
+    def share(self) -> float:
         """Return the share that is caught, 0..1; listed ones do not count."""
-        counted = [one for one in (self.mutants if mutants is None else mutants) if not self.is_equivalent(one)]
+        counted = [one for one in self.mutants if not self.is_equivalent(one)]
         return sum(one.caught for one in counted) / len(counted) if counted else 1.0
 
     def reaches(self, bar: float) -> bool:
@@ -92,7 +79,7 @@ class Outcome:
 
 def mutants_of(rule: Rule) -> list[Mutant]:
     """Return a rule's mutants: of its expression, and of an alert's `for`."""
-    # A recording's comparison with 0 keeps a division from being by zero: where it lies does not matter.
+    # a recording's comparison with 0 keeps a division from being by zero: where it lies does not matter.
     possible = [change for change in changes(rule.expr) if rule.alert or not change.what.startswith("0 →")]
     mutants = [Mutant(rule, change.what, {**rule.said, "expr": change.expr}) for change in possible]
     lasting = str(rule.said.get("for", "0s"))
@@ -123,7 +110,6 @@ class Suite:
         return self.unchanged.rule.alert and self.stage.asks_alerts_alone
 
     def write(self, folder: Path) -> Path:
-        """Write the files into a new folder; return the test file."""
         rule = self.unchanged.rule
         if not self.together:
             return self.stage.write(folder, rule, [one.said for one in self.mutants])

@@ -1,6 +1,6 @@
 """Do the tests of the rules notice when a rule is wrong?
 
-    python -m tests.rules.mutants [--all | [FILE…] [--alert NAME]…] [--seed NUMBER]
+    python -m tests.rules.mutants [--all | --alert NAME…] [--seed NUMBER]
 
 Changes one thing at a time in each alert, and in each recording that an alert reads: a comparison flipped, a threshold
 shifted, `and`, `or` and `unless` swapped, `for` left out, halved or doubled. Each such mutant is judged by promtool:
@@ -11,8 +11,6 @@ Without arguments it judges those of the rules that differ from the main branch,
 sample of the rest. Exits 1 where fewer than 95 % are caught; of all of them (`--all`) 99 % must be.
 """
 
-from __future__ import annotations
-
 import argparse
 import secrets
 import sys
@@ -21,7 +19,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from tests.rules.bench import Bench, read
 from tests.rules.judging import Outcome, examine, mutants_of
@@ -39,21 +36,7 @@ def listed(path: Path = EQUIVALENT) -> dict[tuple[str, str], str]:
     return {(one["rule"], one["mutant"]): one["reason"] for one in read(path).get("equivalent", [])}
 
 
-def tell(outcome: Outcome, console: Console, bar: float, root: Path = RULES) -> None:
-    """Print a table by file, each survivor, and whether the bar is reached."""
-    table = Table("file", "rules", "mutants", "caught", "equivalent", "%", box=None)
-    files = sorted({one.rule.place[0] for one in outcome.mutants})
-    for path in [*files, None]:
-        own = [one for one in outcome.mutants if path in (None, one.rule.place[0])]
-        table.add_row(
-            str(path.relative_to(root.resolve())) if path else "all",
-            str(len({one.rule.place for one in own})),
-            str(len(own)),
-            str(sum(one.caught for one in own)),
-            str(sum(outcome.is_equivalent(one) for one in own)),
-            f"{outcome.share(own):.1%}",
-        )
-    console.print(table)
+def tell(outcome: Outcome, console: Console, bar: float) -> None:
     for name, said in outcome.broken.items():
         console.print(f"[bold red]✗ {name}[/]: its own tests refuse it unchanged:\n{escape(said)}", soft_wrap=True)
     for one in (one for one in outcome.survivors if one.rule.name not in outcome.broken):
@@ -72,24 +55,17 @@ def tell(outcome: Outcome, console: Console, bar: float, root: Path = RULES) -> 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.rules.mutants", description=__doc__.partition("\n")[0])
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="every mutant of these rule files")
     parser.add_argument("--alert", action="append", default=[], metavar="NAME", help="only this alert or recording")
     parser.add_argument("--all", action="store_true", help="every mutant of every rule")
     parser.add_argument("--seed", type=int, metavar="NUMBER", help="of the sample; a random one where none is given")
     asked = parser.parse_args(arguments)
     console = Console(highlight=False, emoji=False)
     bench = Bench(RULES)
-    paths = {path.resolve() for path in asked.files}
-    if unknown := paths - bench.documents.keys():
-        parser.error(f"no rule file: {', '.join(map(str, sorted(unknown)))}")
-    rules = [rule for rule in bench.mutable() if not paths or rule.place[0] in paths]
-    if asked.alert:
-        rules = [rule for rule in bench.mutable() if rule.name in asked.alert]
-        if unknown_names := {*asked.alert} - {rule.name for rule in rules}:
-            parser.error(f"no alert, and no recording that one reads: {', '.join(sorted(unknown_names))}")
-    if asked.all or asked.files or asked.alert:
+    rules = [rule for rule in bench.mutable() if not asked.alert or rule.name in asked.alert]
+    if unknown := {*asked.alert} - {rule.name for rule in rules}:
+        parser.error(f"no alert, and no recording that one reads: {', '.join(sorted(unknown))}")
+    if asked.all or asked.alert:
         mutants = [mutant for rule in rules for mutant in mutants_of(rule)]
     else:
         selection = daily(ROOT, bench, secrets.randbelow(10**6) if asked.seed is None else asked.seed)

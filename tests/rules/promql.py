@@ -3,20 +3,11 @@
 A tokenizer of our own: no library that Python can install reads PromQL and gives back where each token stands.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-FLIPPED = {
-    ">": (">=", "<"),
-    "<": ("<=", ">"),
-    ">=": (">", "<"),
-    "<=": ("<", ">"),
-    "==": ("!=",),
-    "!=": ("==",),
-}
+FLIPPED = {">": (">=", "<"), "<": ("<=", ">"), ">=": (">", "<"), "<=": ("<", ">"), "==": ("!=",), "!=": ("==",)}
 SWAPPED = {"and": "or", "or": "and", "unless": "and"}
 SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 
@@ -46,17 +37,12 @@ class Token:
 
     @property
     def end(self) -> int:
-        """The first character after it."""
         return self.start + len(self.text)
 
 
 @dataclass(frozen=True)
 class Change:
-    """An expression with one thing changed."""
-
-    what: str
-    """`> → >=`; where the same change is possible twice, the second is `> → >= #2`."""
-
+    what: str  # `> → >=`; where the same change is possible twice, the second is `> → >= #2`
     expr: str
 
 
@@ -138,7 +124,6 @@ def _after_modifiers(found: list[Token], position: int) -> int:
 
 
 def _is_offset(found: list[Token], token: Token) -> bool:
-    """Whether it follows `offset` or `@`."""
     place = found.index(token)
     before = [one.text.lower() for one in found[max(0, place - 2) : place]]
     return bool(before) and (before[-1] in ("offset", "@") or before == ["offset", "-"])
@@ -153,7 +138,6 @@ def shifted(token: Token) -> tuple[str, str]:
 
 
 def seconds(duration: str) -> float:
-    """Return the seconds of `5m` or `1h30m`."""
     parts = re.findall(r"(\d+)(ms|[smhdwy])", duration)
     if "".join(number + unit for number, unit in parts) != duration:
         raise ValueError(f"no duration: {duration!r}")

@@ -1,7 +1,5 @@
 """Messages as Alertmanager renders them, by amtool; `python -m tests.rules.rendered` writes what the tests expect."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess
@@ -33,18 +31,15 @@ BOUNDARY = "\x1e"
 _AGO, _LEFT_OUT = re.compile(r"((?:Since|Depuis le) [^(\n]+) \([^)]+\)"), r"\1 (…)"
 _NAMED = re.compile(r'template "dockyard\.([\w.]+)"')
 
-Rendered = Mapping[str, str]
-"""`discord.title` → what it says."""
+Rendered = Mapping[str, str]  # `discord.title` → what it says
 
 
 def alerts_in(language: str, timezone: str = "Europe/Paris") -> Alerts:
-    """Return the settings of a stack with a receiver of each kind that has texts."""
     receivers = {kind: {"type": kind, **said} for kind, said in RECEIVERS.items()}
     return Alerts.model_validate({"language": language, "timezone": timezone, "receivers": receivers})
 
 
 def named() -> list[str]:
-    """Return the templates that receivers name."""
     configs = {name: receiver_config(name, receiver) for name, receiver in alerts_in("en").receivers.items()}
     return sorted(set(_NAMED.findall(json.dumps(configs).replace('\\"', '"'))))
 

@@ -1,7 +1,5 @@
 """Which mutants a daily run judges: those of what differs from the main branch, and a sample of the rest."""
 
-from __future__ import annotations
-
 import io
 import math
 import random
@@ -16,8 +14,7 @@ from tests.rules.bench import Bench, Place, Rule
 from tests.rules.judging import Mutant, mutants_of
 
 MAIN_BRANCHES = ("origin/main", "main")
-SHARE = 0.1
-"""Of the mutants of rules that do not differ."""
+SHARE = 0.1  # of the mutants of rules that do not differ
 
 
 @dataclass(frozen=True)
@@ -25,12 +22,8 @@ class Selection:
     """The mutants to judge, and what they were chosen by."""
 
     mutants: Sequence[Mutant]
-    base: str | None
-    """The commit that rules were compared with; None where there is none to compare with."""
-
-    changed: int
-    """Rules that differ from it, or are judged otherwise than there."""
-
+    base: str | None  # the commit that rules were compared with; None where there is none to compare with
+    changed: int  # rules that differ from it, or are judged otherwise than there
     seed: int
 
     def __str__(self) -> str:
@@ -65,10 +58,7 @@ def base_commit(root: Path) -> str | None:
 
 
 def changed_rules(root: Path, bench: Bench, rules: Sequence[Rule], base: str) -> set[Place] | None:
-    """Return the rules that differ from a commit in what they say, in what they read or in the tests that judge them.
-
-    None where the commit has no such rules to compare with.
-    """
+    """Return the rules that differ from a commit in words, reads or tests; None where the commit has no such rules."""
     folder = bench.folder.resolve().relative_to(root.resolve())
     archive = _git(root, "archive", "--format=tar", base, str(folder))
     if archive is None:

@@ -1,8 +1,5 @@
 """The rules as stacks get them (thresholds, labels, links, language) are valid and say what they should."""
 
-from __future__ import annotations
-
-import re
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,6 @@ GRAFANA = "https://grafana.example"
 
 
 def settings_of(stack: str, language: str = "", **thresholds: dict[str, Any]) -> Settings:
-    """Return the settings of a stack as it is shipped, in another language and with other thresholds where given."""
     settings = load(read_stack_file(ROOT, stack), stack, preview=True)
     said = settings.product
     changes = {name: AlertChange.model_validate(change) for name, change in thresholds.items()}
@@ -68,8 +64,8 @@ def test_prometheus_can_render_the_french_texts_of_log_rules_too(tmp_path: Path)
 
 
 def test_alerts_of_a_french_stack_fire_with_french_words_their_own_figures_and_added_labels(tmp_path: Path) -> None:
-    disk = {"threshold": 0.25, "labels": {"notify_sms": "true"}}
-    made = rules(settings_of("production", "fr", DiskSpaceLow=disk), GRAFANA)
+    change = {"threshold": 0.25, "labels": {"notify_sms": "true"}}
+    made = rules(settings_of("production", "fr", DiskSpaceLow=change), GRAFANA)
     files = ("host.yml", "product-tumulte.yml")
     links = {name: rule["annotations"] for file in files for name, rule in alerts_of(made[file]).items()}
     written(tmp_path, {name: made[name] for name in files})
@@ -77,67 +73,35 @@ def test_alerts_of_a_french_stack_fire_with_french_words_their_own_figures_and_a
     def fired(alert: str, labels: dict[str, str], summary: str, description: str) -> dict[str, Any]:
         said = {"summary": summary, "description": description}
         own = {key: links[alert][key] for key in ("runbook_url", "dashboard_url")}
-        return {
-            "eval_time": "10m",
-            "alertname": alert,
-            "exp_alerts": [{"exp_labels": labels, "exp_annotations": {**said, **own}}],
-        }
+        expected = {"exp_labels": {**at, **labels}, "exp_annotations": {**said, **own}}
+        return {"eval_time": "10m", "alertname": alert, "exp_alerts": [expected]}
 
     at = {"product": "tumulte", "environment": "production"}
-    disk_labels = {
-        **at,
-        "job": "node",
-        "instance": "n:9100",
-        "device": "/dev/sda1",
-        "mountpoint": "/",
-        "fstype": "ext4",
+    disk = {"job": "node", "instance": "n:9100", "device": "/dev/sda1", "mountpoint": "/", "fstype": "ext4"}
+    of_disk = ", ".join(f'{key}="{value}"' for key, value in (at | disk).items())
+    series = {
+        f"node_filesystem_avail_bytes{{{of_disk}}}": "20x40",
+        f"node_filesystem_size_bytes{{{of_disk}}}": "100x40",
+        f"node_filesystem_readonly{{{of_disk}}}": "0x40",
+        'up{product="tumulte", environment="production", job="backend", tier="app"}': "1 0x40",
     }
-    series = ", ".join(f'{key}="{value}"' for key, value in disk_labels.items())
-    tests = {
-        "rule_files": list(files),
-        "evaluation_interval": "30s",
-        "tests": [
-            {
-                "interval": "30s",
-                "input_series": [
-                    {"series": f"node_filesystem_avail_bytes{{{series}}}", "values": "20x40"},
-                    {"series": f"node_filesystem_size_bytes{{{series}}}", "values": "100x40"},
-                    {"series": f"node_filesystem_readonly{{{series}}}", "values": "0x40"},
-                    {
-                        "series": 'up{product="tumulte", environment="production", job="backend", tier="app"}',
-                        "values": "1 0x40",
-                    },
-                ],
-                "alert_rule_test": [
-                    fired(
-                        "DiskSpaceLow",
-                        {**disk_labels, "severity": "warning", "scope": "host", "notify_sms": "true"},
-                        "tumulte (production)\u00a0: / se remplit sur l'hôte",
-                        "/dev/sda1 (/)\u00a0: il reste 20% d'espace libre (seuil\u00a0: 25%).",
-                    ),
-                    fired(
-                        "TumulteBackendDown",
-                        {**at, "job": "backend", "service": "backend", "severity": "critical", "scope": "service"},
-                        "tumulte (production)\u00a0: le backend est hors service",
-                        "0 instance du backend répond à Prometheus\u00a0: les sondages et les votes ne marchent pas.",
-                    ),
-                ],
-            }
-        ],
-    }
+    cases = [
+        fired(
+            "DiskSpaceLow",
+            {**disk, "severity": "warning", "scope": "host", "notify_sms": "true"},
+            "tumulte (production)\u00a0: / se remplit sur l'hôte",
+            "/dev/sda1 (/)\u00a0: il reste 20% d'espace libre (seuil\u00a0: 25%).",
+        ),
+        fired(
+            "TumulteBackendDown",
+            {"job": "backend", "service": "backend", "severity": "critical", "scope": "service"},
+            "tumulte (production)\u00a0: le backend est hors service",
+            "0 instance du backend répond à Prometheus\u00a0: les sondages et les votes ne marchent pas.",
+        ),
+    ]
+    given = [{"series": name, "values": values} for name, values in series.items()]
+    group = {"interval": "30s", "input_series": given, "alert_rule_test": cases}
+    tests = {"rule_files": list(files), "evaluation_interval": "30s", "tests": [group]}
     (tmp_path / "test.yml").write_text(yaml.safe_dump(tests, allow_unicode=True))
     result = promtool(["test", "rules", "test.yml"], cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
-
-
-def test_text_messages_are_for_love_parser_s_payments_and_broadcasts_alone() -> None:
-    made = [
-        *rules(settings_of("love-parser"), GRAFANA).values(),
-        *log_rules(settings_of("love-parser"), GRAFANA).values(),
-    ]
-    named = {name: rule["labels"] for text in made for name, rule in alerts_of(text).items()}
-    wake = {name for name, labels in named.items() if labels.get("notify_sms") == "true"}
-    assert wake == {"BroadcastsFailing", "BroadcastQueueStuck", "PaymentSuccessRateLow", "PaymentCallbackFailures"}
-    assert {named[name]["severity"] for name in wake} == {"critical"}
-    other = rules(settings_of("production"), GRAFANA)
-    assert not re.search("notify_sms", "".join(other.values()))

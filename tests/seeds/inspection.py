@@ -1,7 +1,6 @@
 """Says whether a container shows what a check of docs/seeds.md claims."""
 
-from __future__ import annotations
-
+import contextlib
 import io
 import re
 import tarfile
@@ -17,12 +16,8 @@ NANOSECONDS = 10**9
 
 
 def shows(check: str, attributes: Mapping[str, Any], read: Callable[[str], str], offset: int = 0) -> bool:
-    """Say whether a check holds for a container.
-
-    `attributes` is what `docker inspect` prints, `read` returns the text of a file in the container, `offset` is what
-    the machine adds to published ports.
-    Raises ValueError for a check that is none, KeyError where what it asks about is not there.
-    """
+    """Say whether a check holds for what `docker inspect` prints and `read`s; `offset` is added to published ports.
+    Raises ValueError for a check that is none, KeyError where what it asks about is not there."""
     if found := re.fullmatch(r"file (/\S+) has (.+)", check):
         return _has(read(found[1]), found[2])
     if found := re.fullmatch(r"([\w.-]+) host (\d+)", check):
@@ -72,25 +67,11 @@ def _has(text: str, wanted: str) -> bool:
 def _equal(value: Any, wanted: str) -> bool:
     if not isinstance(value, int) or isinstance(value, bool):
         return str(value) == wanted
-    return value in {number for number in (_bytes(wanted), _nanoseconds(wanted), _number(wanted)) if number is not None}
-
-
-def _bytes(text: str) -> int | None:
-    try:
-        return parse_memory(text) * 1024 * 1024
-    except ValueError:
-        return None
-
-
-def _nanoseconds(text: str) -> int | None:
-    try:
-        return parse_duration(text) * NANOSECONDS
-    except ValueError:
-        return None
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
+    numbers = {int(wanted)} if wanted.isdigit() else set()
+    for parse, factor in ((parse_memory, 2**20), (parse_duration, NANOSECONDS)):
+        with contextlib.suppress(ValueError):  # it is no size, or no duration
+            numbers.add(parse(wanted) * factor)
+    return value in numbers
 
 
 def _is_of_loki(row: Row, containers: Mapping[str, Any]) -> bool:
@@ -100,10 +81,8 @@ def _is_of_loki(row: Row, containers: Mapping[str, Any]) -> bool:
 def unshown_figures(
     stack: str, containers: Mapping[str, Any], offset: int, *, ignoring: re.Pattern[str] | None = None
 ) -> list[str]:
-    """Return the rows of docs/seeds.md about a stack that its containers do not show.
-
-    Checks that match `ignoring` are left out, and figures of Loki where another store runs in its place.
-    """
+    """Return the rows of docs/seeds.md that the containers of a stack do not show, without checks that match
+    `ignoring`, and without those of Loki where another store runs."""
 
     def is_shown(row: Row) -> bool:
         container = containers.get(row.container)

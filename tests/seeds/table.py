@@ -1,7 +1,5 @@
 """Reads docs/seeds.md: which figure of which seed stands where, and how it shows in a container."""
 
-from __future__ import annotations
-
 import importlib
 import re
 from collections.abc import Iterator
@@ -18,8 +16,6 @@ FILE = CHECKOUT / "docs/seeds.md"
 
 @dataclass(frozen=True)
 class Row:
-    """One figure."""
-
     stack: str
     figure: str
     value: str

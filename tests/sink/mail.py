@@ -1,7 +1,5 @@
 """A mail server: real SMTP that takes nothing before STARTTLS and a log-in, with a certificate of its own authority."""
 
-from __future__ import annotations
-
 import asyncio
 import ssl
 from collections.abc import Callable
@@ -19,11 +17,7 @@ from tests.support.ports import free_port
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail that was taken."""
-
-    receiver: str
-    """What stands before the @ of its first recipient."""
-
+    receiver: str  # what stands before the @ of its first recipient
     sender: str
     recipients: tuple[str, ...]
     tls: bool
@@ -32,7 +26,6 @@ class Mail:
 
     @property
     def text(self) -> str:
-        """Its subject and all its parts as one text."""
         parts = [part.get_content() for part in self.message.walk() if part.get_content_maintype() == "text"]
         return "\n".join([str(self.message["Subject"]), *parts])
 
@@ -51,7 +44,6 @@ class MailServer:
     port: int = 0
 
     def start(self, host: str, deliver: Callable[[Mail], None]) -> None:
-        """Listen on a free port of an address."""
         self.port = free_port(host)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate, self.key)
@@ -70,7 +62,6 @@ class MailServer:
         self._controller.start()
 
     def stop(self) -> None:
-        """Listen no longer."""
         self._controller.stop()
 
     def _known(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
@@ -79,7 +70,6 @@ class MailServer:
         return AuthResult(success=good, handled=good, auth_data=data)
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        """Take a mail."""
         self.attempts += 1
         if self.hanging:
             await asyncio.sleep(120)
@@ -88,14 +78,6 @@ class MailServer:
         content = envelope.content or b""
         message = message_from_bytes(content if isinstance(content, bytes) else content.encode(), policy=policy.default)
         recipients = tuple(envelope.rcpt_tos)
-        self._deliver(
-            Mail(
-                recipients[0].split("@")[0],
-                str(envelope.mail_from),
-                recipients,
-                session.ssl is not None,
-                session.auth_data.login.decode(),
-                message,
-            )
-        )
+        receiver, login = recipients[0].split("@")[0], session.auth_data.login.decode()
+        self._deliver(Mail(receiver, str(envelope.mail_from), recipients, session.ssl is not None, login, message))
         return "250 2.0.0 taken"

@@ -1,7 +1,5 @@
 """The sink: one server that is every channel, keeps what it takes, and fails on demand, receiver by receiver."""
 
-from __future__ import annotations
-
 import json
 import threading
 import time
@@ -13,6 +11,7 @@ from typing import Any
 
 from tests.sink.channels import CHANNELS, JSON, Answer, Refusal, Request, texts
 from tests.sink.mail import Mail, MailServer
+from tests.support.ports import serving
 from tests.support.waiting import wait_until
 
 PATHS = {
@@ -27,21 +26,14 @@ HANGING_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Message:
-    """What a receiver was told."""
-
     receiver: str
     kind: str
-    at: float
-    """Of time.monotonic."""
-
-    body: Any
-    """JSON, or a mail."""
-
+    at: float  # of time.monotonic
+    body: Any  # JSON, or a mail
     request: Request | None = None
 
     @property
     def text(self) -> str:
-        """All that it says, as one text."""
         return self.body.text if isinstance(self.body, Mail) else "\n".join(texts(self.body))
 
 
@@ -57,39 +49,26 @@ class Attempt:
 
 @dataclass
 class Fault:
-    """How a receiver fails."""
-
-    status: int = 500
-    """0: it takes the request and never answers."""
-
-    retry_after: int | None = None
-    """Seconds."""
-
-    times: float = float("inf")
-    """So often, then it is well again."""
+    status: int = 500  # 0: it takes the request and never answers
+    retry_after: int | None = None  # seconds
+    times: float = float("inf")  # so often, then it is well again
 
 
 @dataclass
 class Sink:
-    """A running sink."""
-
     host: str
     port: int = 0
     messages: list[Message] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     faults: dict[str, Fault] = field(default_factory=dict)
-    tokens: dict[str, str] = field(default_factory=dict)
-    """Receiver → the bearer token that it asks for."""
-
+    tokens: dict[str, str] = field(default_factory=dict)  # receiver → the bearer token that it asks for
     mail: MailServer | None = None
     closing: threading.Event = field(default_factory=threading.Event)
 
     def address(self, receiver: str, kind: str) -> str:
-        """Return the address that a receiver of one kind is told at."""
         return f"http://{self.host}:{self.port}/{receiver}/{kind}{PATHS.get(kind, '')}"
 
     def told(self, receiver: str, since: float = 0.0) -> list[Message]:
-        """Return what one receiver was told, in order."""
         return [one for one in list(self.messages) if one.receiver == receiver and one.at >= since]
 
     def refused(self) -> list[Attempt]:
@@ -125,7 +104,7 @@ class Sink:
             return Answer(fault.status, json.dumps({"message": "out of order"}), {**JSON, **after})
         try:
             if (token := self.tokens.get(receiver)) and request.headers.get("authorization") != f"Bearer {token}":
-                raise Refusal(401, {"code": 40101, "http": 401, "error": "unauthorized"})
+                raise Refusal(401, "unauthorized")
             answer = CHANNELS[kind](request)
         except Refusal as refusal:
             answer = refusal.answer
@@ -140,8 +119,7 @@ def _handler(sink: Sink) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            size = int(self.headers.get("Content-Length") or 0)
-            raw = self.rfile.read(size) if size else self._chunks()
+            raw = self.rfile.read(int(self.headers["Content-Length"]))
             _, receiver, kind, *rest = self.path.split("/", 3)
             headers = {name.lower(): value for name, value in self.headers.items()}
             try:
@@ -164,14 +142,6 @@ def _handler(sink: Sink) -> type[BaseHTTPRequestHandler]:
             if answer.status != 204:
                 self.wfile.write(answer.body.encode())
 
-        def _chunks(self) -> bytes:
-            found = b""
-            while size := int(self.rfile.readline() or b"0", 16):
-                found += self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-            return found
-
         def log_message(self, *_: object) -> None:
             """Keep quiet: what came in is in `attempts`."""
 
@@ -189,16 +159,13 @@ def running_sink(host: str = "127.0.0.1", *, mail: MailServer | None = None) -> 
     sink = Sink(host)
     server = _Server((host, 0), _handler(sink))
     sink.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
     if mail:
         sink.mail = mail
         mail.start(host, lambda mail: sink.messages.append(Message(mail.receiver, "email", time.monotonic(), mail)))
-    try:
-        yield sink
-    finally:
-        sink.closing.set()
-        if mail:
-            mail.stop()
-        server.shutdown()
-        server.server_close()
+    with serving(server):
+        try:
+            yield sink
+        finally:
+            sink.closing.set()
+            if mail:
+                mail.stop()

@@ -1,7 +1,5 @@
 """A real Alertmanager, started with what the component renders; only its paths are others."""
 
-from __future__ import annotations
-
 import json
 import signal
 import subprocess
@@ -28,8 +26,7 @@ from tests.support.waiting import wait_until
 PRODUCT = "tumulte"
 GRAFANA = "https://grafana.example.org"
 JSON = {"Content-Type": "application/json"}
-ROUNDS = "alertmanager_nflog_queries_total"
-"""Grows whenever a group looks up whether its receiver has been told."""
+ROUNDS = "alertmanager_nflog_queries_total"  # grows whenever a group looks up whether its receiver has been told
 
 FAST = {
     "critical": {"wait": "1s", "interval": "2s", "repeat": "4h"},
@@ -48,14 +45,11 @@ class Alertmanager:
     environment: Environment = "production"
     product: str = PRODUCT
     port: int = field(default_factory=free_port)
-    cluster: Sequence[str] = ("--cluster.listen-address=",)
-    """A single one, unless it is said how it finds the others."""
-
+    cluster: Sequence[str] = ("--cluster.listen-address=",)  # a single one, unless it is said how it finds the others
     _process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        """Its address."""
         return f"http://127.0.0.1:{self.port}"
 
     def write(self) -> Path:
@@ -76,16 +70,10 @@ class Alertmanager:
         return file
 
     def start(self) -> None:
-        """Start it and wait until it takes alerts."""
         file = self.write()
-        command = [
-            str(promtools() / "alertmanager"),
-            f"--config.file={file}",
-            f"--storage.path={self.folder / 'data'}",
-            f"--web.listen-address=127.0.0.1:{self.port}",
-            *self.cluster,
-            *FLAGS,
-        ]
+        paths = [f"--config.file={file}", f"--storage.path={self.folder / 'data'}"]
+        address = f"--web.listen-address=127.0.0.1:{self.port}"
+        command = [str(promtools() / "alertmanager"), *paths, address, *self.cluster, *FLAGS]
         with (self.folder / "log").open("a") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
         wait_until(self._is_ready, "Alertmanager is ready", 60, details=lambda: self.log)
@@ -112,11 +100,9 @@ class Alertmanager:
 
     @property
     def log(self) -> str:
-        """All that it printed."""
         return (self.folder / "log").read_text()
 
     def post(self, alerts: Sequence[Mapping[str, Any]]) -> None:
-        """Send alerts as Prometheus does."""
         answer = httpx.post(f"{self.url}/api/v2/alerts", content=json.dumps(alerts), headers=JSON, timeout=30)
         assert answer.is_success, answer.text
 
@@ -129,7 +115,6 @@ class Alertmanager:
         httpx.post(f"{self.url}/api/v2/silences", json=said).raise_for_status()
 
     def get(self, path: str, **params: str) -> Any:
-        """Ask its API."""
         return httpx.get(f"{self.url}/api/v2/{path}", params=params, timeout=60).raise_for_status().json()
 
     def metric(self, name: str, **labels: str) -> float:
@@ -165,24 +150,19 @@ def alertmanager(folder: Path, receivers: Mapping[str, Any], secrets: Mapping[st
 def firing(name: str, *, severity: str = "critical", ended: bool = False, **labels: str) -> dict[str, Any]:
     """Return an alert as Prometheus sends it: fires since now and for four minutes more, or ended just now."""
     now = datetime.now(UTC)
-    # A group whose first alert is older than its wait is told at once.
+    # a group whose first alert is older than its wait is told at once.
     began = now - timedelta(minutes=2) if ended else now
-    said = {
-        "alertname": name,
-        "severity": severity,
-        "product": PRODUCT,
-        "environment": "production",
-        "scope": "service",
-        **labels,
+    own = {"alertname": name, "severity": severity, "product": PRODUCT, "environment": "production"}
+    said = {**own, "scope": "service", **labels}
+    annotations = {
+        "summary": f"{name} of {said.get('service', 'it')} of {said['product']}",
+        "description": f"What {name} says: 0 of 1 answer.",
+        "runbook_url": f"{GRAFANA}/d/dockyard-runbooks?viewPanel=panel-{len(name)}",
+        "dashboard_url": f"{GRAFANA}/d/dockyard-overview?viewPanel=panel-1",
     }
     return {
         "labels": said,
-        "annotations": {
-            "summary": f"{name} of {said.get('service', 'it')} of {said['product']}",
-            "description": f"What {name} says: 0 of 1 answer.",
-            "runbook_url": f"{GRAFANA}/d/dockyard-runbooks?viewPanel=panel-{len(name)}",
-            "dashboard_url": f"{GRAFANA}/d/dockyard-overview?viewPanel=panel-1",
-        },
+        "annotations": annotations,
         "startsAt": began.isoformat(),
         "endsAt": (now - timedelta(seconds=1) if ended else now + timedelta(minutes=4)).isoformat(),
         "generatorURL": "http://prometheus:9090/graph?g0.expr=up",

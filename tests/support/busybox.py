@@ -1,7 +1,5 @@
 """A small image for tests that need a container and no registry: Debian's busybox, which is one static program."""
 
-from __future__ import annotations
-
 import io
 import subprocess
 import tarfile
@@ -24,8 +22,7 @@ def import_busybox(client: docker.DockerClient, repository: str, tag: str = "lat
     reference = f"{repository}:{tag}"
     if not client.images.list(reference):
         client.api.import_image_from_data(_root_filesystem(_program()), repository=repository, tag=tag)
-    image_id: str = client.images.get(reference).id
-    return image_id
+    return client.images.get(reference).id
 
 
 def _program() -> Path:

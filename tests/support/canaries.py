@@ -1,14 +1,11 @@
 """Values that stand for secrets, and every place where none of them may be found."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import json
 import os
 import secrets
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,15 +13,13 @@ from typing import Any
 
 import docker
 
-LARGEST = 20 * 2**20
-"""Bytes of a file that is still read."""
+LARGEST = 20 * 2**20  # bytes of a file that is still read
 
 # What the engine hands to the program, of the same user: it has no other way. Nothing that the program makes gets it.
 ENGINES_OWN = b"PULUMI_CONFIG="
 
 
-HERE = Path("/proc/self/ns/pid").readlink()
-"""Of the processes that are in no container."""
+HERE = Path("/proc/self/ns/pid").readlink()  # of the processes that are in no container
 
 
 def canary(name: str) -> str:
@@ -52,8 +47,7 @@ class Watch:
         self.seen: dict[str, bytes] = {}
         self._ended = threading.Event()
 
-    def look(self) -> None:
-        """Read them once."""
+    def _look(self) -> None:
         for process in Path("/proc").iterdir():
             if not process.name.isdigit():
                 continue
@@ -69,7 +63,6 @@ class Watch:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Read them again and again."""
         thread = threading.Thread(target=self._watch)
         thread.start()
         try:
@@ -80,7 +73,7 @@ class Watch:
 
     def _watch(self) -> None:
         while not self._ended.wait(0.3):
-            self.look()
+            self._look()
 
 
 def of_docker(client: docker.DockerClient) -> Iterator[tuple[str, bytes]]:
@@ -126,8 +119,3 @@ def hits(places: Iterator[tuple[str, bytes]], values: Mapping[str, str]) -> tupl
 
 def _said(value: Any) -> bytes:
     return json.dumps(value).encode()
-
-
-def now() -> float:
-    """Return the time by which files are dated, a moment ago."""
-    return time.time() - 1

@@ -19,16 +19,13 @@ import docker
 
 from tests.support.engine import engine_of, watched
 
-SOURCE = Path(__file__).resolve().parents[2]
-"""The checkout that the tests run from."""
+SOURCE = Path(__file__).resolve().parents[2]  # the checkout that the tests run from
 
 MINUTES = 60
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The result of a command."""
-
     code: int
     output: str
     seconds: float
@@ -36,11 +33,14 @@ class Finished:
     cpu_seconds: float
     """Of both kinds, of the command and all processes that it waited for. A busy machine changes it little."""
 
+    def good(self) -> Finished:
+        """Return this, once it is sure that the command ended well."""
+        assert self.code == 0, self.output
+        return self
+
 
 @dataclass(frozen=True)
 class Checkout:
-    """A checkout on this machine."""
-
     folder: Path
 
     def dockyard(self, *arguments: str, limit: int = 15 * MINUTES) -> Finished:
@@ -51,14 +51,7 @@ class Checkout:
     def _exported(self) -> dict[str, str]:
         """The variables that `./dockyard env` exports, asked for once: it takes a second."""
         clean = clean_environment()
-        printed = subprocess.run(
-            ["/bin/sh", "-c", 'eval "$(./dockyard env)"; env -0'],
-            cwd=self.folder,
-            env=clean,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
+        printed = _printed(["/bin/sh", "-c", 'eval "$(./dockyard env)"; env -0'], self.folder, clean)
         variables = dict(item.split("=", 1) for item in printed.split("\0") if item)
         return {name: value for name, value in variables.items() if clean.get(name) != value}
 
@@ -68,22 +61,14 @@ class Checkout:
         return {**clean_environment(), **self._exported}
 
     def pulumi(self, *arguments: str) -> Finished:
-        """Run plain `pulumi`, as `./dockyard env` sets it up."""
         return run(["pulumi", *arguments], self.folder, self.environment, 10 * MINUTES)
 
     def export(self, stack: str) -> dict:
         """Return the state of a stack. Unlike `pulumi`, prints nothing: a state is long."""
-        exported = subprocess.run(
-            ["pulumi", "stack", "export", "-s", stack],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            check=True,
-        ).stdout
-        return json.loads(exported)["deployment"]
+        command = ["pulumi", "stack", "export", "-s", stack]
+        return json.loads(_printed(command, self.folder, self.environment))["deployment"]
 
     def docker(self) -> docker.DockerClient:
-        """Return a client of the engine that this checkout uses."""
         return docker.DockerClient(base_url=self.environment["DOCKER_HOST"])
 
 
@@ -111,6 +96,12 @@ def _cpu_seconds_of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def _printed(command: list[str], folder: Path, environment: Mapping[str, str] | None = None) -> str:
+    """Return what a command prints that must end well."""
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    return ran.stdout
+
+
 def clean_environment() -> dict[str, str]:
     """Return this process's environment without the variables that name a stack, an engine or a Python."""
     dropped = ("PULUMI_", "DOCKER_", "VIRTUAL_ENV", "PYTHON")
@@ -121,38 +112,23 @@ def clean_environment() -> dict[str, str]:
 
 
 def copy_checkout(folder: Path, prepare: Callable[[Path], None] | None = None) -> Checkout:
-    """Copy the tree as it stands, uncommitted changes included, and commit it there.
-
-    `prepare` changes the copy before the commit.
-    """
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=SOURCE,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    """Copy the tree as it stands, uncommitted changes included, `prepare` the copy and commit it."""
+    listed = _printed(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], SOURCE)
     for name in filter(None, listed.split("\0")):
         if (SOURCE / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(SOURCE / name, folder / name)
     if prepare:
         prepare(folder)
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.com"]
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "Copy of the tree under test"]):
-        subprocess.run(
-            ["git", "-c", "user.name=test", "-c", "user.email=test@example.com", *command], cwd=folder, check=True
-        )
+        subprocess.run([*git, *command], cwd=folder, check=True)
     return Checkout(folder)
 
 
 @contextlib.contextmanager
 def disposable_checkout(prepare: Callable[[Path], None] | None = None) -> Iterator[Checkout]:
-    """Yield a copy of the tree; at the end its engine and its folder are removed, with every stack that is left.
-
-    `prepare` changes the copy before it is committed.
-
-    A test fails when the checkout's engine hangs. For a session fixture: no test needs a `down` to clean up.
-    """
+    """Yield a copy of the tree, `prepare`d; at the end its engine, every stack on it and its folder are removed."""
     folder = Path(tempfile.mkdtemp(prefix="dockyard-checkout-"))
     checkout = copy_checkout(folder, prepare)
     try:
@@ -161,4 +137,4 @@ def disposable_checkout(prepare: Callable[[Path], None] | None = None) -> Iterat
     finally:
         stopped = checkout.dockyard("stop")
         shutil.rmtree(folder)
-        assert stopped.code == 0, stopped.output
+        stopped.good()

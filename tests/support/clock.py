@@ -1,7 +1,5 @@
 """A clock for tests of what waits: its time passes when somebody sleeps, at once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 

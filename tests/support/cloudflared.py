@@ -52,7 +52,6 @@ class Double:
             return False
 
     def inside(self, path: str) -> httpx.Response:
-        """Ask the metrics server."""
         return httpx.get(f"http://{self.metrics}{path}")
 
     def ready(self) -> subprocess.CompletedProcess[str]:
@@ -61,7 +60,6 @@ class Double:
         return subprocess.run(command, env=CLEAN, capture_output=True, text=True)
 
     def visit(self, host: str, path: str = "/", **headers: str) -> httpx.Response:
-        """Ask the edge for a public name."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return httpx.get(f"http://{self.edge}{path}", headers={**named, "Host": host}, timeout=SECONDS)
 
@@ -77,8 +75,6 @@ class Double:
 
 @dataclass(frozen=True)
 class Made:
-    """A tunnel at the fake."""
-
     api: httpx.Client
     path: str
     token: str
@@ -89,6 +85,4 @@ class Made:
         assert answer.is_success, answer.text
 
     def told(self) -> dict[str, Any]:
-        """What the fake knows of it."""
-        found: dict[str, Any] = self.api.get(self.path).json()["result"]
-        return found
+        return self.api.get(self.path).json()["result"]

@@ -1,7 +1,5 @@
 """Containers on a real engine: made from what the program registers, or run hardened as the stacks run them."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 from collections.abc import Callable, Iterator
@@ -20,20 +18,17 @@ HARDENED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-pri
 
 
 def make_container(engine: docker.DockerClient, made: RecordedResource, mark: str, labels: dict[str, str]) -> Container:
-    """Make a container exactly as the inputs of its resource say, as the provider does.
-
-    Volumes get `mark` in front of their names. `labels` come on top of its own.
-    """
+    """Make a container as the inputs of its resource say. Its volumes get `mark` in front of their names."""
     said = made.inputs
     api = engine.api
     mounts = [
         docker.types.Mount(
-            one["target"],
-            one["source"] if one["type"] == "bind" else f"{mark}-{one['source']}",
-            one["type"],
-            read_only=one.get("readOnly", False),
+            mount["target"],
+            mount["source"] if mount["type"] == "bind" else f"{mark}-{mount['source']}",
+            mount["type"],
+            read_only=mount.get("readOnly", False),
         )
-        for one in said.get("mounts", ())
+        for mount in said.get("mounts", ())
     ]
     ports = {int(one["internal"]): (one["ip"], int(one["external"])) for one in said.get("ports", ())}
     networks = said["networksAdvanced"]
@@ -70,7 +65,7 @@ def make_container(engine: docker.DockerClient, made: RecordedResource, mark: st
     for other in networks[1:]:
         api.connect_container_to_network(created["Id"], other["name"], aliases=other.get("aliases"))
     for path, content in made.files.items():
-        api.put_archive(created["Id"], "/", _archive(path, content))
+        api.put_archive(created["Id"], "/", archive(path, content))
     return engine.containers.get(created["Id"])
 
 
@@ -83,7 +78,7 @@ def run_job(container: Container) -> tuple[int, str]:
     return code, said
 
 
-def _archive(path: str, content: str) -> bytes:
+def archive(path: str, content: str) -> bytes:
     """Pack a file as the provider does for an upload: root's, mode 0644."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
@@ -131,6 +126,13 @@ def inside(container: Container, command: str, **environment: str) -> tuple[int,
     return code, output.decode()
 
 
+def good(result: tuple[int, str]) -> str:
+    """Return what a command printed that must have ended well."""
+    code, output = result
+    assert code == 0, output
+    return output
+
+
 def wait_in(container: Container, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
     """Wait until a condition holds; fails with the container's log, at once where the container has ended."""
 
@@ -146,7 +148,6 @@ def wait_in(container: Container, condition: Callable[[], bool], what: str, seco
 
 
 def wait_healthy(container: Container, command: str, seconds: float = 60) -> None:
-    """Wait until the health check's shell command succeeds inside."""
     wait_in(container, lambda: inside(container, command)[0] == 0, f"`{command}` succeeds", seconds)
 
 

@@ -1,7 +1,5 @@
 """The demo's commands, run as processes."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -14,19 +12,13 @@ from pathlib import Path
 from tests.support.waiting import wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+PATH = {"PATH": os.environ["PATH"]}
 
 
 @contextmanager
 def running(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """Run Python with these arguments until the context ends."""
-    process = subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=CHECKOUT,
-        env={"PATH": os.environ["PATH"], **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    process = subprocess.Popen([sys.executable, *arguments], cwd=CHECKOUT, env=PATH | environment, text=True, **both)
     try:
         yield process
     finally:
@@ -35,26 +27,16 @@ def running(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[st
 
 
 def demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the demo to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "demo", *arguments],
-        cwd=CHECKOUT,
-        env={"PATH": os.environ["PATH"], **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-m", "demo", *arguments]
+    return subprocess.run(command, cwd=CHECKOUT, env=PATH | environment, capture_output=True, text=True, check=False)
 
 
 def get(url: str) -> tuple[int, str]:
-    """Return status and body."""
     with urllib.request.urlopen(url, timeout=10) as answer:
         return answer.status, answer.read().decode()
 
 
 def wait_until_up(url: str) -> None:
-    """Wait until a server answers, whatever it answers."""
-
     def answers() -> bool:
         try:
             get(url)

@@ -1,7 +1,5 @@
 """A checkout with one stack of a small product, to import `.env` files into, with an engine that only keeps secrets."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from collections.abc import Sequence
@@ -56,10 +54,8 @@ class FakePulumi:
 
     def __init__(self) -> None:
         self.secrets: dict[str, str] = {}
-        self.commands: list[str] = []
-        """Every command line that it was given."""
-        self.broken = False
-        """It keeps one secret, and fails from then on."""
+        self.commands: list[str] = []  # every command line that it was given
+        self.broken = False  # it keeps one secret, and fails from then on
 
     def run(self, command: Sequence[str], *, cwd: Path, input: str | None = None, **_: Any) -> SimpleNamespace:
         """Stand for `subprocess.run`. Raises CalledProcessError where it fails."""
@@ -121,15 +117,12 @@ class Shop:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The stack's own plain settings."""
         return dict(yaml.safe_load(self.stack_file.read_text())["config"])
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Secrets that Pulumi keeps."""
         return {name.removeprefix("dockyard:"): value for name, value in self.pulumi.secrets.items()}
 
     @property
     def commands(self) -> str:
-        """Every command line that Pulumi was given."""
         return "\n".join(self.pulumi.commands)

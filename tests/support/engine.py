@@ -3,8 +3,6 @@
 This is a pytest plugin, see `pytest_plugins` in tests/conftest.py. Only engines that the tests started are watched.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import threading
@@ -25,12 +23,9 @@ from toolchain import processes
 from toolchain.private_engine import Engine
 from toolchain.workdir import WorkDir
 
-ANSWER_SECONDS = 10.0
-"""An engine that takes longer to answer, twice in a row, hangs."""
-LOOK_SECONDS = 5.0
-"""Interval between two questions to an engine."""
-STACKS_SECONDS = 10.0
-"""How long an engine may take to write its stacks."""
+ANSWER_SECONDS = 10.0  # an engine that takes longer to answer, twice in a row, hangs
+LOOK_SECONDS = 5.0  # interval between two questions to an engine
+STACKS_SECONDS = 10.0  # how long an engine may take to write its stacks
 
 
 class EngineHangsError(AssertionError):
@@ -51,12 +46,9 @@ class _Watch:
     """The watch of this test run: one thread that asks every engine, and what the tests are told of it."""
 
     engines: list[_Watched] = field(default_factory=list)
-    pending: str = ""
-    """Message of a hang that no test has failed for yet."""
-    stacks: list[tuple[str, str]] = field(default_factory=list)
-    """Title and text of stacks that no report holds yet."""
-    armed: bool = False
-    """Whether a test's phase runs, in which an exception reaches pytest as a failure of that test."""
+    pending: str = ""  # message of a hang that no test has failed for yet
+    stacks: list[tuple[str, str]] = field(default_factory=list)  # title and text of stacks that no report holds yet
+    armed: bool = False  # whether a test's phase runs, in which an exception reaches pytest as a failure of that test
     wake: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
 
@@ -98,10 +90,7 @@ def dockerd_pid(engine: Engine) -> int:
 
 
 def answers_everything(engine: Engine) -> bool:
-    """Say whether an engine answers when it is asked for each of its containers, or refuses at once.
-
-    A ping is not enough: an engine whose containers are locked for ever still answers it.
-    """
+    """Say whether an engine answers for each container: one whose containers are locked still answers a ping."""
     client = docker.APIClient(base_url=engine.host, version="1.41", timeout=ANSWER_SECONDS)
     try:
         for container in client.containers(all=True, quiet=True):
@@ -139,18 +128,14 @@ def _stack_files(engine: Engine) -> list[Path]:
 
 
 def engine_of(checkout: Path) -> Engine:
-    """Return the private engine of a checkout, running or not."""
     work = WorkDir(checkout)
     return Engine(work.engine, cache=work.cache)
 
 
 @contextmanager
 def watched(engine: Engine) -> Iterator[Engine]:
-    """Watch an engine: while it hangs, the test that runs fails, with the goroutine stacks attached to its report.
-
-    The engine need not run yet, and may be stopped and started; it is asked nothing while its dockerd does not run, and
-    may take its time until its first answer.
-    """
+    """Watch an engine: while it hangs, the test that runs fails, with the goroutine stacks attached to its report. It
+    is asked nothing while its dockerd does not run, and may take its time until its first answer."""
     entry = _Watched(engine)
     _watch.engines.append(entry)
     if _watch.thread is None:
@@ -164,11 +149,8 @@ def watched(engine: Engine) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def docker_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the engine that DOCKYARD_TEST_DOCKER_HOST names, else of a private one.
-
-    Never one that is merely reachable: tests start and leave a swarm, for instance, and that makes an engine forget
-    the names of every container on it.
-    """
+    """The address of the engine that DOCKYARD_TEST_DOCKER_HOST names, else of a private one: tests start and leave a
+    swarm, which makes an engine forget the names of its containers."""
     if address := os.environ.get("DOCKYARD_TEST_DOCKER_HOST"):
         yield address
         return
@@ -206,16 +188,7 @@ def pytest_runtest_setup() -> Generator[None, Any, Any]:
         return (yield)
 
 
-@pytest.hookimpl(wrapper=True, trylast=True)
-def pytest_runtest_call() -> Generator[None, Any, Any]:
-    with _armed():
-        return (yield)
-
-
-@pytest.hookimpl(wrapper=True, trylast=True)
-def pytest_runtest_teardown() -> Generator[None, Any, Any]:
-    with _armed():
-        return (yield)
+pytest_runtest_call = pytest_runtest_teardown = pytest_runtest_setup
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,12 +1,8 @@
 """A Docker engine in memory, behind docker-py's own models.
 
-`FakeDocker` is a `docker.DockerClient` whose low-level client answers from memory. So `containers.list`, `labels`,
-`exec_run` and the like are docker-py's own code, and what the fake has to get right is only what an engine answers:
-the JSON of its API, and its errors. Tests put things on it with `add_container`, `add_network`, `add_volume` and
-`add_image`; `changes` records what was done to it.
+What `FakeDocker` has to get right is only what an engine answers: the JSON of its API, and its errors. `changes`
+records what was done to it.
 """
-
-from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -52,20 +48,15 @@ class FakeDocker(docker.DockerClient):
         logs: bytes = b"",
         run: Exec | None = None,
     ) -> Values:
-        """Put a container on the engine and return its inspection, which tests may change.
-
-        `volumes` are names, or name → where it is mounted; `run` answers commands that are executed in the container.
-        """
+        """Put a container on the engine and return its inspection. `volumes` are names, or name → where it is mounted;
+        `run` answers commands that are executed in the container."""
         mounted = dict(volumes) if isinstance(volumes, Mapping) else {volume: f"/{volume}" for volume in volumes}
-        state: Values = {
-            "Status": status,
-            "Running": status in ("running", "paused", "restarting"),
-            "Restarting": status == "restarting",
-            "ExitCode": exit_code,
-            "StartedAt": created,
-        }
+        runs = status in ("running", "paused", "restarting")
+        state: Values = {"Status": status, "Running": runs, "Restarting": status == "restarting"}
+        state |= {"ExitCode": exit_code, "StartedAt": created}
         if health:
             state["Health"] = {"Status": health, "Log": [{"ExitCode": 1, "Output": "wget: 503\n"}]}
+        mounts = [{"Type": "volume", "Name": name, "Destination": path, "RW": True} for name, path in mounted.items()]
         attrs = {
             "Id": identity or name,
             "Name": f"/{name}",
@@ -75,9 +66,7 @@ class FakeDocker(docker.DockerClient):
             "State": state,
             "Config": {"Labels": dict(labels or {}), "Env": [], "User": "", **(config or {})},
             "HostConfig": {},
-            "Mounts": [
-                {"Type": "volume", "Name": volume, "Destination": path, "RW": True} for volume, path in mounted.items()
-            ],
+            "Mounts": mounts,
             "NetworkSettings": {
                 "Ports": {},
                 "Networks": {network: self.api.endpoint(network, identity or name) for network in networks},
@@ -93,13 +82,8 @@ class FakeDocker(docker.DockerClient):
         self, name: str, *, labels: Mapping[str, str] | None = None, created: str = CREATED, lost: Values | None = None
     ) -> None:
         """Put a network on the engine; `lost` are endpoints without a container: what the engine calls each → name."""
-        self.api.known_networks[name] = {
-            "Id": name,
-            "Name": name,
-            "Created": created,
-            "Driver": "bridge",
-            "Labels": dict(labels or {}),
-        }
+        known = {"Id": name, "Name": name, "Created": created, "Driver": "bridge", "Labels": dict(labels or {})}
+        self.api.known_networks[name] = known
         self.api.lost_endpoints[name] = dict(lost or {})
 
     def add_volume(self, name: str, *, labels: Mapping[str, str] | None = None, size: int = -1) -> None:
@@ -109,14 +93,9 @@ class FakeDocker(docker.DockerClient):
 
     def add_image(self, identity: str, names: Sequence[str], *, created: str = CREATED, size: int = 2_000_000) -> None:
         """Put an image on the engine; `names` are tags, and references by digest."""
-        self.api.known_images[identity] = {
-            "Id": identity,
-            "Created": created,
-            "RepoTags": [name for name in names if "@" not in name],
-            "RepoDigests": [name for name in names if "@" in name],
-            "Metadata": {"LastTagTime": NEVER},
-            "Size": size,
-        }
+        tags, digests = [name for name in names if "@" not in name], [name for name in names if "@" in name]
+        known = {"Id": identity, "Created": created, "RepoTags": tags, "RepoDigests": digests, "Size": size}
+        self.api.known_images[identity] = {**known, "Metadata": {"LastTagTime": NEVER}}
 
     def refuse(self, method: str, identity: str, explanation: str) -> None:
         """Let a method of the API answer a call for this id with an error of the engine."""
@@ -124,12 +103,10 @@ class FakeDocker(docker.DockerClient):
 
     @property
     def container_names(self) -> list[str]:
-        """The names of all containers, running or not."""
         return [attrs["Name"].lstrip("/") for attrs in self.api.known_containers.values()]
 
     @property
     def volume_names(self) -> list[str]:
-        """The names of all volumes."""
         return list(self.api.known_volumes)
 
     def endpoints(self, network: str) -> dict[str, str]:
@@ -154,8 +131,7 @@ class FakeApi:
         self.programs: dict[str, Exec] = {}
         self.executions: dict[str, tuple[int, bytes, bytes]] = {}
         self.executed: list[tuple[str, list[str]]] = []
-        self.archives: dict[tuple[str, str], bytes] = {}
-        """Container and folder → what lies there, as a tar archive."""
+        self.archives: dict[tuple[str, str], bytes] = {}  # container and folder → what lies there, as a tar archive
         self.archives_read: list[tuple[str, str]] = []
         self.failures: dict[tuple[str, str], Exception] = {}
         """Method and the id that it is called with → what it raises."""

@@ -1,7 +1,5 @@
 """What the tests of `doctor` share."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from ops.doctor.findings import Finding

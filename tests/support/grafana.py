@@ -1,7 +1,5 @@
 """What the double of Grafana is run with: a provisioning folder, and a data source that answers."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -13,19 +11,12 @@ from toolchain.kit.grafana.grafana_double.library import Library
 from toolchain.kit.grafana.grafana_double.settings import Settings
 
 PROMETHEUS = {
-    "name": "Prometheus",
-    "type": "prometheus",
-    "uid": "prometheus",
-    "url": "http://prometheus:9090",
-    "access": "proxy",
-    "isDefault": True,
-    "editable": False,
+    **{"name": "Prometheus", "type": "prometheus", "uid": "prometheus", "url": "http://prometheus:9090"},
+    **{"access": "proxy", "isDefault": True, "editable": False},
 }
 
 
 class Provisioning:
-    """A provisioning folder in the making."""
-
     def __init__(self, root: Path) -> None:
         self.root = root
         self.boards = root / "boards"

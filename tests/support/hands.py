@@ -23,8 +23,7 @@ class Hands:
     """Somebody with access to the engine of a stack."""
 
     stack: Stack
-    resources: Sequence[Mapping[str, Any]]
-    """Of the state."""
+    resources: Sequence[Mapping[str, Any]]  # of the state
 
     @classmethod
     def on(cls, stack: Stack) -> Hands:
@@ -38,7 +37,6 @@ class Hands:
 
     @property
     def client(self) -> docker.DockerClient:
-        """The engine's client."""
         return self.stack.client
 
     def named(self, name: str) -> str:
@@ -50,22 +48,17 @@ class Hands:
         )
 
     def container(self, name: str) -> Container:
-        """Return a container by its name in the program."""
         identity = next(one["id"] for one in self.resources if one["urn"].endswith(f"::{self._prefix}{name}"))
         return self.client.containers.get(identity)
 
     def in_volume(self, name: str, script: str) -> None:
-        """Run a shell script in a volume."""
         image = self.container("metrics-writer").attrs["Config"]["Image"]
         mounted = {self.named(name): {"bind": "/v", "mode": "rw"}}
         said = {"entrypoint": ["/bin/sh", "-ec"], "command": [script], "working_dir": "/v", "user": "0:0"}
         self.client.containers.run(image, volumes=mounted, remove=True, network_mode="none", **said)
 
     def make_again(self, name: str, change: Callable[[Values, Values], None]) -> str:
-        """Remove a container and make another of its name, with its configuration but for what `change` does to it.
-
-        Returns the id of the new one.
-        """
+        """Make a container again, with its configuration but for what `change` does to it; return the new id."""
         before = self.container(name)
         config, host = before.attrs["Config"], before.attrs["HostConfig"]
         networks = before.attrs["NetworkSettings"]["Networks"]
@@ -78,13 +71,12 @@ class Hands:
         for network, said in networks.items():
             aliases = [alias for alias in said["Aliases"] or () if alias != before.id[:12]]
             self.client.api.connect_container_to_network(made, network, aliases=aliases or None)
-        # A host that is itself a container may not give these rights; then it is there all the same, and does not run.
+        # a host that is itself a container may not give these rights; then it is there all the same, and does not run.
         with contextlib.suppress(APIError):  # see above
             self.client.api.start(made)
         return str(made)
 
     def stranger(self, name: str, **said: Any) -> None:
-        """Start a container that nobody declared."""
         image = self.container("metrics-writer").attrs["Config"]["Image"]
         self.client.containers.run(image, ["sleep", "3600"], name=name, detach=True, init=True, **said)
 

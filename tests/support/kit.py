@@ -1,7 +1,5 @@
 """The image kit's images on the engine under test, each built and pulled when a test first asks for it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path

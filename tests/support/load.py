@@ -15,35 +15,27 @@ from urllib.parse import urlsplit
 
 from tests.support.waiting import wait_until
 
-RATE = 250
-"""Requests a second, from all clients together."""
+RATE = 250  # requests a second, from all clients together
 
 CLIENTS = 8
-LONGEST_SECONDS = 1200
-"""A load that lasts longer has failed."""
+LONGEST_SECONDS = 1200  # a load that lasts longer has failed
 
 
 @dataclass
 class Answers:
-    """The answers and failures of all requests."""
-
     statuses: Counter[int] = field(default_factory=Counter)
     releases: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     seconds: float = 0
 
     def assert_none_lost(self) -> None:
-        """Assert that every request got an answer, and a good one."""
         assert self.failures == [], str(self)
         assert set(self.statuses) == {200}, str(self)
 
-    @property
-    def total(self) -> int:
-        return sum(self.statuses.values()) + len(self.failures)
-
     def __str__(self) -> str:
+        total = sum(self.statuses.values()) + len(self.failures)
         return (
-            f"{self.total} requests in {self.seconds:.1f} s ({self.total / self.seconds:.0f}/s):"
+            f"{total} requests in {self.seconds:.1f} s ({total / self.seconds:.0f}/s):"
             f" {dict(self.statuses)}, releases {dict(self.releases)}, {len(self.failures)} failed {self.failures[:3]}"
         )
 
@@ -72,7 +64,6 @@ class Load:
         print(self.answers)  # noqa: T201 - pytest shows it where a test fails
 
     def wait_for(self, requests: int) -> None:
-        """Wait until so many requests have ended, since the first one."""
         wait_until(lambda: self._ended >= requests, f"{requests} requests have ended", LONGEST_SECONDS)
 
     async def _run(self) -> None:

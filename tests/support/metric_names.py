@@ -1,14 +1,11 @@
 """Every metric, label and label value that rules and panels name: what of it a running Prometheus does not have."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import yaml
 
 from tests.support.panels import Grafana
@@ -16,7 +13,6 @@ from tests.support.panels import Grafana
 ABSENT = yaml.safe_load((Path(__file__).parent / "absent_metrics.yaml").read_text())
 """Metric, or metric{label="value"}, as a regular expression → why a healthy stack may lack it."""
 
-METRIC = re.compile(r"\b[a-z_]+:[a-z_0-9:]+|[a-z][a-z0-9_]+")
 ALERTS_OWN = {"alertname", "alertstate", "severity", "scope"}
 """Labels of ALERTS, which come from rules and not from targets."""
 
@@ -28,46 +24,37 @@ class Selector:
     metric: str
     is_regex: bool
     equal: tuple[tuple[str, str], ...]
-    labels: frozenset[str]
-    """Every label that it matches by, whatever the value."""
+    labels: frozenset[str]  # every label that it matches by, whatever the value
 
     @property
     def name(self) -> str:
-        """The metric as a matcher."""
         return f'{{__name__=~"{self.metric}"}}' if self.is_regex else self.metric
 
 
 @dataclass
 class Use:
-    """What an expression names."""
-
     selectors: list[Selector] = field(default_factory=list)
     grouped: list[tuple[frozenset[str], tuple[Selector, ...]]] = field(default_factory=list)
     """Labels that are grouped by, and what the groups are made of."""
 
 
 class Prometheus:
-    """A running Prometheus: at its own address, or as the data source of a Grafana."""
+    """A running Prometheus, as the data source of a Grafana."""
 
-    def __init__(self, where: str | Grafana) -> None:
-        self._where = where
+    def __init__(self, grafana: Grafana) -> None:
+        self._grafana = grafana
         self._series: dict[str, list[Mapping[str, str]]] = {}
 
     def _ask(self, path: str, **params: Any) -> Any:
-        if isinstance(self._where, Grafana):
-            answer = self._where.ask(self._where.prometheus, path, **params)
-        else:
-            answer = httpx.get(f"{self._where}{path}", params=params, timeout=30).json()
+        answer = self._grafana.ask(self._grafana.prometheus, path, **params)
         if answer["status"] != "success":
             raise ValueError(f"{path}, {params}: {answer['error']}")
         return answer["data"]
 
     def query(self, expr: str) -> list[float]:
-        """Return the values of an instant query."""
         return [float(one["value"][1]) for one in self._ask("/api/v1/query", query=expr)["result"]]
 
     def groups(self) -> list[list[Mapping[str, Any]]]:
-        """Return the rules of each group, with how they fare."""
         return [group["rules"] for group in self._ask("/api/v1/rules")["groups"]]
 
     def parse(self, expr: str) -> Mapping[str, Any]:
@@ -82,7 +69,6 @@ class Prometheus:
 
 
 def use_of(tree: Mapping[str, Any]) -> Use:
-    """Return what an expression names, by its syntax tree."""
     use = Use()
     _walk(tree, use)
     return use
@@ -118,10 +104,7 @@ def _selector(node: Mapping[str, Any]) -> Selector:
 
 
 def missing(prometheuses: Sequence[Prometheus], exprs: Mapping[str, str]) -> dict[str, str]:
-    """Return what is named and is nowhere: a metric, metric{label} or metric{label="value"} → where it is named.
-
-    `exprs` are where → expression. What is excused in absent_metrics.yaml is left out.
-    """
+    """Return metric, metric{label} or metric{label="value"} that is nowhere and not excused → where it is named."""
     found: dict[str, str] = {}
     for where, expr in exprs.items():
         use = use_of(prometheuses[0].parse(expr))

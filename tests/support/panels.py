@@ -1,7 +1,5 @@
 """Every panel and every variable of every dashboard, asked as Grafana would ask: through its data sources."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -20,8 +18,7 @@ from tests.support.stack import Stack
 EMPTY = yaml.safe_load((Path(__file__).parent / "empty_panels.yaml").read_text())
 """Board → panel → why it may show nothing."""
 
-VICTORIALOGS = "victoriametrics-logs-datasource"
-"""The type of VictoriaLogs' data source."""
+VICTORIALOGS = "victoriametrics-logs-datasource"  # the type of VictoriaLogs' data source
 
 HOUR = 3600
 STEP = 15
@@ -34,27 +31,20 @@ class Query:
     """One query of a panel or variable, ready to be asked."""
 
     board: str
-    panel: str
-    """The panel's title, or `$` and the variable's name."""
-
+    panel: str  # the panel's title, or `$` and the variable's name
     expr: str
-    source: str
-    """The uid of its data source."""
-
+    source: str  # the uid of its data source
     kind: Literal["label values", "field values", "instant", "range", "LogQL", "lines", "stats"]
     """How the data source is asked; the last two are VictoriaLogs'."""
 
-    step: int = 15
-    """Seconds between two points of a range."""
+    step: int = 15  # seconds between two points of a range
 
     @property
     def is_promql(self) -> bool:
-        """Whether it is a panel's PromQL."""
         return self.kind in ("instant", "range")
 
     @property
     def may_be_empty(self) -> bool:
-        """Whether empty_panels.yaml names the panel."""
         return self.panel in EMPTY.get(self.board, {})
 
     def __str__(self) -> str:
@@ -63,17 +53,11 @@ class Query:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer of a data source to one query."""
-
-    series: int = 0
-    """Series with at least one value that is a number; values of a variable; streams of lines."""
-
+    series: int = 0  # series with at least one value that is a number; values of a variable; streams of lines
     error: str = ""
 
 
 class Grafana:
-    """A Grafana with its dashboards and data sources."""
-
     def __init__(self, url: str, password: str, user: str = "admin") -> None:
         self._client = httpx.Client(base_url=url, auth=(user, password), timeout=30)
 
@@ -83,7 +67,6 @@ class Grafana:
         self._client.post("/api/ds/query", json={"queries": [asked], "from": "now-5m", "to": "now"}).raise_for_status()
 
     def boards(self) -> list[dict[str, Any]]:
-        """Return every dashboard that is provisioned."""
         found = self._get("/api/search", type="dash-db", limit=200)
         return [self._get(f"/api/dashboards/uid/{one['uid']}")["dashboard"] for one in found]
 
@@ -94,7 +77,6 @@ class Grafana:
 
     @property
     def prometheus(self) -> str:
-        """Uid of its Prometheus data source."""
         return self.sources["prometheus"]
 
     def log_labels(self, label: str, lines: str) -> set[str]:
@@ -128,12 +110,10 @@ class Grafana:
 
 
 def grafana_of(stack: Stack) -> Grafana:
-    """Return a stack's Grafana, opened with its administrator's password."""
     return Grafana(stack.urls["grafana"], stack.outputs(show_secrets=True)["secrets"]["grafana-admin-password"])
 
 
 def queries_of(grafana: Grafana) -> list[Query]:
-    """Return every query of every panel and variable, in the order of the boards."""
     return [query for board in grafana.boards() for query in _queries_of_board(board)]
 
 
@@ -222,10 +202,7 @@ def _has_number(series: Mapping[str, Any], lines: bool) -> bool:
 
 
 def ask_until_data(grafana: Grafana, seconds: float) -> dict[Query, Answer]:
-    """Ask every query, and those of panels without data again, until all panels have data or `seconds` have passed.
-
-    A panel has data when one of its queries has. Queries of panels that may be empty are asked once.
-    """
+    """Ask every query, and those of panels without data again, until all panels have data or `seconds` have passed."""
     queries = queries_of(grafana)
     deadline = time.monotonic() + seconds
     answers: dict[Query, Answer] = {}

@@ -1,7 +1,5 @@
 """A progress whose lines a test reads back."""
 
-from __future__ import annotations
-
 import io
 
 from rich.console import Console
@@ -10,8 +8,6 @@ from toolchain.progress import Progress
 
 
 class Words:
-    """Collects what a `Progress` prints."""
-
     def __init__(self) -> None:
         self.buffer = io.StringIO()
         self.progress = Progress(Console(file=self.buffer, width=1000, soft_wrap=True, highlight=False))

@@ -3,8 +3,6 @@
 Every interval stays a setting of the product; nothing else of the stack differs from what is shipped.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A recording stand-in for the engine: what a program registers, with parents, options, secrets and outputs."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
@@ -18,87 +16,52 @@ from pulumi.runtime.sync_await import _ensure_event_loop, _sync_await
 SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270"
 STACK_TYPE = "pulumi:pulumi:Stack"
 
-PROTOCOL_FIELDS = frozenset(
-    {
-        "acceptResources",
-        "acceptSecrets",
-        "aliasSpecs",
-        "custom",
-        "dependencies",
-        "name",
-        "object",
-        "packageRef",
-        "parent",
-        "pluginChecksums",
-        "pluginDownloadURL",
-        "propertyDependencies",
-        "providers",
-        "remote",
-        "sourcePosition",
-        "stackTrace",
-        "stackTraceHandle",
-        "supportsPartialValues",
-        "supportsResultReporting",
-        "type",
-        "version",
-    }
-)
+PROTOCOL_FIELDS = {
+    *("acceptResources", "acceptSecrets", "aliasSpecs", "custom", "dependencies", "name", "object", "packageRef"),
+    *("parent", "pluginChecksums", "pluginDownloadURL", "propertyDependencies", "providers", "remote"),
+    *("sourcePosition", "stackTrace", "stackTraceHandle", "supportsPartialValues", "supportsResultReporting"),
+    *("type", "version"),
+}
 """Fields of a registration that are no option of the resource, or that the recording holds in another place."""
 
 
 @dataclass(frozen=True)
 class RecordedResource:
-    """One registered resource."""
-
     type: str
     name: str
-    inputs: Mapping[str, Any]
-    """As the provider would see them, secrets opened."""
-
-    secrets: frozenset[str]
-    """Paths of the inputs that are marked secret: `uploads[0].content`."""
-
-    parent: str
-    """The parent's name, empty for the stack's own."""
-
+    inputs: Mapping[str, Any]  # as the provider would see them, secrets opened
+    secrets: frozenset[str]  # paths of the inputs that are marked secret: `uploads[0].content`
+    parent: str  # the parent's name, empty for the stack's own
     options: Mapping[str, Any]
     """Every option that is set, by the protocol's name: `protect`, `retainOnDelete`, `ignoreChanges`, …"""
 
-    depends_on: frozenset[str]
-    """Names of the resources it depends on, by option or by input."""
+    depends_on: frozenset[str]  # names of the resources it depends on, by option or by input
 
     @property
     def protect(self) -> bool:
-        """Whether the engine refuses to delete it."""
         return bool(self.options.get("protect"))
 
     @property
     def retain_on_delete(self) -> bool:
-        """Whether it stays on the host when the state forgets it."""
         return bool(self.options.get("retainOnDelete"))
 
     @property
     def delete_before_replace(self) -> bool:
-        """Whether the old one goes before the new one comes."""
         return bool(self.options.get("deleteBeforeReplace"))
 
     @property
     def ignore_changes(self) -> tuple[str, ...]:
-        """Inputs whose changes the engine does not look at."""
         return tuple(self.options.get("ignoreChanges", ()))
 
     def label(self, name: str) -> str | None:
-        """Return the value of a label."""
         return next((item["value"] for item in self.inputs.get("labels", ()) if item["label"] == name), None)
 
     @property
     def env(self) -> dict[str, str]:
-        """The container's variables."""
         return dict(item.split("=", 1) for item in self.inputs.get("envs", ()))
 
     @property
     def files(self) -> dict[str, str]:
-        """Uploaded files: path → content."""
         return {item["file"]: item["content"] for item in self.inputs.get("uploads", ())}
 
 
@@ -132,7 +95,6 @@ class RecordedProgram:
 
     @property
     def containers(self) -> list[RecordedResource]:
-        """Every container: services and jobs."""
         return self.of("Container")
 
 
@@ -254,10 +216,7 @@ def record(
     stack: str = "test",
     preview: bool = False,
 ) -> RecordedProgram:
-    """Run a program against the recording engine and return what it registered.
-
-    `secrets` are configured under dockyard:; `exit_codes` are those of one-shot jobs, 0 where not said.
-    """
+    """Return what a program registers with secrets under dockyard:, and exit codes of jobs, 0 where not said."""
     # The thread may have no event loop: asyncio.run, in a test before this one, leaves none behind.
     asyncio.set_event_loop(_loop)
     recorded = RecordedProgram()

@@ -1,7 +1,5 @@
 """The shipped stacks, and the example of docs/, run as whole programs against the recording engine."""
 
-from __future__ import annotations
-
 import json
 import runpy
 from collections.abc import Mapping
@@ -30,7 +28,7 @@ def configured(stack: str, changes: Mapping[str, Any] | None = None) -> Configur
     """Return a stack's keys with `changes`; identifiers that the shipped files leave open are filled in."""
     if stack in EXAMPLE_STACKS:
         values = dict(read_stack_file(EXAMPLES, stack).values)
-        # A product file is read from the checkout, and the example's stays where it is.
+        # a product file is read from the checkout, and the example's stays where it is.
         values["product"] = str((EXAMPLES / values["product"]).relative_to(CHECKOUT))
     else:
         values = dict(read_stack_file(CHECKOUT, stack).values)
@@ -40,15 +38,14 @@ def configured(stack: str, changes: Mapping[str, Any] | None = None) -> Configur
 
 @cache
 def shipped_settings(stack: str) -> Settings:
-    """Return the settings of a shipped stack."""
     with patch.object(loader, "read_machine", lambda _: Machine()):
         return load(configured(stack, {"preview_without_secrets": True}), stack, preview=True)
 
 
 def record_stack(stack: str, changes: Mapping[str, Any] | None = None, *, preview: bool = False) -> RecordedProgram:
-    """Run the whole program on a stack with `changes` to its keys, as on a machine without any settings of its own.
+    """Run the whole program on a stack with `changes` to its keys.
 
-    Every secret that a person must set has the value `https://hooks.test/<name>`; the program generates the others.
+    A secret that a person must set is `https://hooks.test/<name>`; the program generates the others.
     """
     configuration = configured(stack, {"preview_without_secrets": True, **(changes or {})})
     settings = load(configuration, stack, preview=True) if changes else shipped_settings(stack)

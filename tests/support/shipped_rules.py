@@ -1,7 +1,5 @@
 """The shipped rules and their tests, read once: what tests of several folders ask about them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +17,10 @@ TEST_FILES = sorted((RULES / "tests").rglob("*_test.yml"))
 
 
 def read(path: Path) -> Any:
-    """Return what a YAML file says."""
     return yaml.load(path.read_text(), LOADER)  # noqa: S506 - a safe one
 
 
 def rules_of(path: Path) -> list[dict[str, Any]]:
-    """Return the rules of all groups of a file."""
     return [rule for group in read(path)["groups"] for rule in group["rules"]]
 
 

@@ -1,10 +1,8 @@
 """Snapshots: what each shipped stack registers, as text files under tests/snapshots.
 
-A stack has a folder, with one file for each component and `stack.yaml` for what belongs to no component. A content that
-is a file of the repository is named by that file's path. Other contents of more than a few lines are in `files/`, whole
-and once, as the first stack in ORDER has them. The other stacks refer to them: a content that differs from that stack's
-in more than its names (of the product, the environment, the address of Grafana) is a diff, and one that differs in most
-is stored whole.
+A stack has a folder, with one file for each component and `stack.yaml` for the rest. A content that is a file of the
+repository is named by its path. Other long contents are in `files/`, once, as the first stack in ORDER has them; that
+of another stack is a diff where it differs in more than names, and whole where it differs in most.
 """
 
 from __future__ import annotations
@@ -34,11 +32,9 @@ ORDER = [*(stack for stack in ("production", "dev") if stack in STACKS), *sorted
 ORDER += EXAMPLE_STACKS
 """The stacks, those that have the most first: `files/` holds contents as these have them."""
 
-MOST_CHANGES = 0.15
-"""A content with more lines of changes than this share of its lines is stored whole."""
+MOST_CHANGES = 0.15  # a content with more lines of changes than this share of its lines is stored whole
 
-INLINE_LINES = 6
-"""A content of as many lines stands where it is used."""
+INLINE_LINES = 6  # a content of as many lines stands where it is used
 
 WIDTH = 110
 PLAIN = re.compile(r"[\w/.<>@+(*][^\n]*")
@@ -70,11 +66,8 @@ class Names:
 class Contents:
     """Contents of files, each as the first stack that had it."""
 
-    files: dict[str, str] = field(default_factory=dict)
-    """Path, which starts with the name of the stack → content."""
-
-    paths: dict[str, str] = field(default_factory=dict)
-    """Content → its path."""
+    files: dict[str, str] = field(default_factory=dict)  # path, which starts with the name of the stack → content
+    paths: dict[str, str] = field(default_factory=dict)  # content → its path
 
     def refer(self, place: str, text: str, stack: str) -> str:
         """Return what the snapshot of a stack says of a content at a place, and take the content where it is new."""
@@ -108,7 +101,6 @@ def repository_files() -> dict[str, str]:
 
 @cache
 def names_of(stack: str) -> Names:
-    """Return the names of a stack that its files hold."""
     settings = shipped_settings(stack)
     return Names(grafana_root_url(settings), settings.product.name, settings.stack.environment, stack)
 
@@ -125,7 +117,7 @@ def shipped_snapshots() -> dict[str, str]:
 def snapshots(program: RecordedProgram, stack: str, contents: Contents) -> dict[str, str]:
     """Return the snapshots of one program: path → text. What is new to `contents` is added to it."""
     product = names_of(stack).product
-    # A network has the name of its component.
+    # a network has the name of its component.
     components = {resource.name: resource for resource in program.resources if resource.type.startswith("dockyard:")}
     sections: dict[str, list[str]] = {}
     for resource in sorted(program.resources, key=lambda each: (each.name, each.type)):
@@ -142,7 +134,6 @@ def snapshots(program: RecordedProgram, stack: str, contents: Contents) -> dict[
 
 
 def differences(expected: Mapping[str, str], actual: Mapping[str, str]) -> list[str]:
-    """Return the lines of a unified diff between two sets of snapshots."""
     lines: list[str] = []
     for path in sorted({*expected, *actual}):
         before, after = expected.get(path, ""), actual.get(path, "")
@@ -153,12 +144,10 @@ def differences(expected: Mapping[str, str], actual: Mapping[str, str]) -> list[
 
 
 def written(folder: Path = FOLDER) -> dict[str, str]:
-    """Return the snapshots as they are in the repository."""
     return {str(file.relative_to(folder)): file.read_text() for file in sorted(folder.rglob("*")) if file.is_file()}
 
 
 def write(texts: Mapping[str, str], folder: Path = FOLDER) -> None:
-    """Make the folder hold exactly these snapshots."""
     shutil.rmtree(folder, ignore_errors=True)
     for path, text in texts.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -173,7 +162,6 @@ def masked(text: str) -> str:
 
 
 def _component(resource: RecordedResource, components: Mapping[str, RecordedResource]) -> str:
-    """Return the name of the outermost component that a resource belongs to, empty for the stack."""
     while resource.parent:
         resource = components[resource.parent]
     return resource.name if resource.type.startswith("dockyard:") else ""

@@ -1,7 +1,5 @@
 """One stack of a checkout, as a test drives it and looks at it, and the files of small stacks that tests make."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re
@@ -21,8 +19,7 @@ from tests.support.checkout import Checkout, Finished
 from tests.support.waiting import wait_until
 
 MINUTES = 60
-FIRST_UP_SECONDS = 30 * MINUTES
-"""Limit of a command that may have to build images and tools."""
+FIRST_UP_SECONDS = 30 * MINUTES  # limit of a command that may have to build images and tools
 
 
 @dataclass
@@ -46,7 +43,6 @@ class Stack:
 
     @property
     def files(self) -> str:
-        """The text of the stack file and the product file."""
         return self.stack_file.read_text() + self.product_file.read_text()
 
     @property
@@ -57,7 +53,6 @@ class Stack:
     # Commands
 
     def up(self, *arguments: str) -> Finished:
-        """Run `./dockyard up`."""
         files, self.applied = self.files, None
         finished = self.checkout.dockyard("up", self.name, *arguments, limit=FIRST_UP_SECONDS)
         if finished.code == 0 and not arguments:
@@ -65,7 +60,6 @@ class Stack:
         return finished
 
     def down(self, *arguments: str) -> Finished:
-        """Run `./dockyard down`."""
         before = self.everything
         finished = self.checkout.dockyard("down", self.name, *arguments)
         if self.everything != before:
@@ -73,7 +67,6 @@ class Stack:
         return finished
 
     def drift(self, *arguments: str) -> Finished:
-        """Run `./dockyard drift`."""
         return self.checkout.dockyard("drift", self.name, *arguments)
 
     def preview(self, *arguments: str, expect_no_changes: bool = True) -> Finished:
@@ -82,13 +75,9 @@ class Stack:
         return self.checkout.pulumi("preview", "-s", self.name, *options)
 
     def restore(self) -> None:
-        """Bring the stack to what its files say and assert that it is healthy.
-
-        Does nothing where the last `up` applied these files and every container is as healthy as it was then.
-        """
+        """Bring the stack to what its files say and assert that it is healthy, unless it is both already."""
         if self.applied != self.files or self.unhealthy:
-            finished = self.up()
-            assert finished.code == 0, finished.output
+            self.up().good()
         self.wait_until_healthy()
 
     def wait_until_healthy(self) -> None:
@@ -113,47 +102,44 @@ class Stack:
 
     @cached_property
     def client(self) -> docker.DockerClient:
-        """A client of the engine that the checkout uses."""
         return self.checkout.docker()
 
     @property
     def label(self) -> dict[str, str]:
-        """The filter for what belongs to the stack."""
         return {"label": f"dockyard.stack={self.name}"}
 
     @property
     def all_containers(self) -> list[Container]:
         """Every container of the stack, stopped ones included."""
-        containers: list[Container] = self.client.containers.list(all=True, filters=self.label)
-        return containers
+        return self.client.containers.list(all=True, filters=self.label)
 
     @property
     def containers(self) -> dict[str, Container]:
-        """The stack's containers by service."""
         return {container.labels["dockyard.service"]: container for container in self.all_containers}
 
     def container(self, service: str) -> Container:
-        """Return the one container of a service."""
         filters = {"label": [f"dockyard.stack={self.name}", f"dockyard.service={service}"]}
         (container,) = self.client.containers.list(all=True, filters=filters)
         return container
 
+    def sql(self, statement: str, database: str = "") -> str:
+        """Return what psql prints, as the user and, unless told otherwise, in the database of the stack's own name."""
+        place = ["-h", "/var/run/postgresql", "-U", self.name, "-d", database or self.name]
+        finished = self.container("postgres").exec_run(["psql", "-XAtq", *place, "-c", statement])
+        assert finished.exit_code == 0, finished.output
+        return finished.output.decode().strip()
+
     @property
     def ids(self) -> dict[str, str]:
-        """The ids of the containers by service."""
         return {service: container.id for service, container in self.containers.items()}
 
     @property
     def running_ids(self) -> set[str]:
-        """The ids of the containers that run."""
         return {container.id for container in self.client.containers.list(filters=self.label)}
 
     @property
     def unhealthy(self) -> list[str]:
-        """What is wrong with the containers: one that is not healthy, a failed job, a service that is there twice.
-
-        A stack that has no container at all is wrong too.
-        """
+        """What is wrong: no container at all, one that is not healthy, a failed job, a service that is there twice."""
         containers = self.all_containers
         services = [container.labels["dockyard.service"] for container in containers]
         problems = [f"{service} is there twice" for service in {*services} if services.count(service) > 1]
@@ -167,13 +153,10 @@ class Stack:
 
     @property
     def networks(self) -> list[Network]:
-        """The stack's own networks."""
-        networks: list[Network] = self.client.networks.list(filters=self.label)
-        return networks
+        return self.client.networks.list(filters=self.label)
 
     @property
     def volumes(self) -> set[str]:
-        """The names of the stack's volumes."""
         return {volume.name for volume in self.client.volumes.list(filters=self.label)}
 
     @property
@@ -189,32 +172,25 @@ class Stack:
         return read_machine(self.checkout.folder / ".dockyard/machine.yaml").port_offsets.get(self.name, 0)
 
     def outputs(self, *, show_secrets: bool = False) -> dict[str, Any]:
-        """Return the stack's outputs."""
         options = ["--show-secrets"] if show_secrets else []
         printed = self.checkout.pulumi("stack", "output", "-s", self.name, "--json", *options).output
-        outputs: dict[str, Any] = json.loads(printed)
-        return outputs
+        return json.loads(printed)
 
     @cached_property
     def urls(self) -> dict[str, str]:
         """The addresses of all that the stack publishes, by service or tool."""
-        urls: dict[str, str] = self.outputs()["urls"]
-        return urls
+        return self.outputs()["urls"]
 
     def get(self, name: str, path: str, **options: Any) -> httpx.Response:
-        """Fetch a path of a published service."""
         return httpx.get(self.urls[name] + path, timeout=10, **options)
 
     def post(self, name: str, path: str, body: object) -> httpx.Response:
-        """Post JSON to a path of a published service."""
         return httpx.post(self.urls[name] + path, json=body, timeout=10)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """Return the result of an instant query to the stack's Prometheus."""
         answer = self.get("prometheus", "/api/v1/query", params={"query": expression}).json()
         assert answer["status"] == "success", answer
-        result: list[dict[str, Any]] = answer["data"]["result"]
-        return result
+        return answer["data"]["result"]
 
 
 def _is_job(container: Container) -> bool:
@@ -225,13 +201,9 @@ def _is_job(container: Container) -> bool:
 class FirstUp:
     """The first `up` of a stack, and what held right after it, before any test changed anything."""
 
-    began: float
-    """Seconds since 1970."""
-
+    began: float  # seconds since 1970
     finished: Finished
-    states: Mapping[str, Mapping[str, Any]]
-    """What the engine said of each container, by service."""
-
+    states: Mapping[str, Mapping[str, Any]]  # what the engine said of each container, by service
     firing: frozenset[str]
     """The alerts that fired once Prometheus had evaluated the group of the Watchdog, which always fires."""
 
@@ -288,10 +260,9 @@ def small_stack(
     environment: str = "development",
     settings: Sequence[str] = (),
 ) -> Iterator[Stack]:
-    """Write the two files of a stack, which is a product of its own too, and yield the stack, which is not up yet.
+    """Write the two files of a stack, a product of its own too, and yield the stack, which is not up yet.
 
-    `product` has the place `{name}`. `settings` are further lines of the stack file. git ignores the files, which are
-    removed at the end; containers and data remain on the engine, which the fixture `checkout` removes.
+    `product` has the place `{name}`. The files are removed at the end; what is on the engine remains.
     """
     stack = Stack(checkout, name)
     product_file = checkout.folder / f"products/{name}.yaml"

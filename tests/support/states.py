@@ -1,7 +1,5 @@
 """Resources of a stack as its Pulumi state holds them, for the tests of `ops`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from ops.state import CONTAINER, NETWORK, STACK, VOLUME, State
@@ -28,12 +26,10 @@ def container(service: str, *, must_run: bool = True, delete: bool = False, urn:
 
 
 def network(name: str) -> Values:
-    """Return a network."""
     return resource(name, NETWORK)
 
 
 def data_volume(name: str, **entries: Any) -> Values:
-    """Return a volume that holds data."""
     return resource(name, VOLUME, **{"inputs": {"labels": [{"label": KIND_LABEL, "value": DATA}]}, **entries})
 
 
@@ -43,5 +39,4 @@ def stack_outputs(**outputs: Any) -> Values:
 
 
 def state(*resources: Values, pending: tuple[Values, ...] = ()) -> State:
-    """Return a state of these resources."""
     return State(tuple(resources), bool(pending), pending)

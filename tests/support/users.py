@@ -1,7 +1,5 @@
 """Users of the demo workload behind a stack, for as long as a test needs them."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import threading
@@ -18,10 +16,7 @@ LONGEST_SECONDS = 900
 
 @contextmanager
 def users_of(stack: Stack) -> Iterator[None]:
-    """Send requests to a stack's backend and frontend, if it has one: mistakes, failures and slow jobs too.
-
-    The dating app, which has no backend, is visited by its host name.
-    """
+    """Use a stack as people do, with mistakes, failures and slow jobs; one without a backend by its host name."""
     if "backend" not in stack.urls:
         with _visitors(stack):
             yield

@@ -1,7 +1,5 @@
 """The one helper that waits: a poll with a deadline."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -20,13 +18,10 @@ def wait_until(
     details: Callable[[], str] | None = None,
     ignoring: tuple[type[Exception], ...] = (),
 ) -> Value:
-    """Call `condition` until it returns something true, and return that.
+    """Call `condition` until it returns something true, and return that; exceptions of types in `ignoring` mean no.
 
-    `what` names the event in the failure message, for example "Prometheus is ready". `details` adds what helps to
-    understand a failure, such as a container's log; it is called only when the deadline has passed. Exceptions of the
-    types in `ignoring` count as "not yet". The interval between two calls starts at 0.1 s and grows to 1 s.
-
-    Raises AssertionError when the deadline passes, with the last value or exception.
+    `what` names the event in the failure message, to which `details` adds what helps, such as a log. Raises
+    AssertionError when the deadline passes, with the last value or exception.
     """
     deadline = time.monotonic() + seconds
     interval = INTERVAL_SECONDS
