@@ -1,11 +1,8 @@
 """What clients see of a server that is told to go: nobody's request is lost, on new connections or old ones."""
 
-import errno
 import http.client
 import signal
-import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 
@@ -13,7 +10,6 @@ import pytest
 
 from tests.support.demo import running, wait_until_up
 from tests.support.ports import free_port
-from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -46,11 +42,6 @@ def connected(port: int) -> http.client.HTTPConnection:
     return connection
 
 
-def refuses_connections(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
-
-
 def test_a_request_in_flight_at_sigterm_gets_its_whole_answer(server: subprocess.Popen[str], port: int) -> None:
     connection = connected(port)
     connection.request("GET", "/slow?seconds=2.5")
@@ -61,31 +52,3 @@ def test_a_request_in_flight_at_sigterm_gets_its_whole_answer(server: subprocess
     assert answer.getheader("Connection") == "close"
     server.communicate(timeout=30)
     assert server.returncode == 0
-
-
-def test_clients_that_never_stop_asking_lose_nothing(server: subprocess.Popen[str], port: int) -> None:
-    # What a proxy does: it keeps its connections, and takes a new one when an answer says `Connection: close`.
-    seen: list[int] = []
-
-    def client() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        while True:
-            try:
-                status, _, close = ask(connection, "/slow?seconds=0.02")
-            except ConnectionRefusedError:
-                return
-            seen.append(status)
-            if close:
-                # The next request opens a new connection and is refused: nothing was sent, another may take it.
-                connection.close()
-
-    clients = [threading.Thread(target=client, daemon=True) for _ in range(8)]
-    for thread in clients:
-        thread.start()
-    wait_until(lambda: len(seen) > 50, "the clients are busy")
-    server.send_signal(signal.SIGTERM)
-    for thread in clients:
-        thread.join(timeout=60)
-        assert not thread.is_alive()
-    server.communicate(timeout=30)
-    assert set(seen) == {200}

@@ -64,24 +64,6 @@ def test_a_line_that_the_driver_splits_is_one_line_again(stage: LogStage):
     assert [len(line["_msg"]) for line in stage.arrived("long", 3)] == [100000, len("short"), len("no end")]
 
 
-@pytest.mark.parametrize(
-    ("line", "level"),
-    [
-        ('{"level":50,"time":1732200000000,"msg":"refused"}', "error"),
-        ('{"time":1732200000000,"msg":"said","level":30}', "info"),
-        ('{"level":"warning","message":"words"}', "warn"),
-        ("level=error msg=logfmt", "error"),
-        ('{"levels":50,"msg":"none"}', "unknown"),
-    ],
-)
-def test_the_level_is_known_however_it_is_written(stage: LogStage, line: str, level: str):
-    service = f"level-{len(line)}"
-    stage.writer(service, f"echo '{line}'")
-    (stored,) = stage.arrived(service, 1)
-    assert stored["_msg"] == line
-    assert stored["level"] == level
-
-
 def test_lines_rotated_while_the_collector_is_away_arrive_too(stage: LogStage):
     stage.collector.stop()
     # Seven files of at most 1 MB.

@@ -92,6 +92,9 @@ KNOWN: Mapping[str, tuple[str, dict[str, str]]] = {
         '{"level":"warn","message":"slow answer","timestamp":"2026-11-21","traceId":"abc"}',
         {"level": "warn", "message": "slow answer", "trace_id": "abc"},
     ),
+    "word-of-another": ('{"level":"warning","message":"words"}', {"level": "warn"}),
+    "level-at-the-end": ('{"time":1732200000000,"msg":"said","level":30}', {"level": "info"}),
+    "no-level": ('{"levels":50,"msg":"none"}', {"level": "unknown"}),
     "python-in-json": ('{"levelname":"CRITICAL","message":"gone"}', {"level": "fatal", "message": "gone"}),
     "traceparent": (
         '{"level":"info","msg":"x","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}',
