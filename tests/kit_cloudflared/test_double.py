@@ -8,15 +8,6 @@ NOT_FOUND = {"service": "http_status:404"}
 HOST = "monitoring.example.org"
 
 
-def test_it_loses_its_connections_with_the_endpoint_and_takes_them_up_again(connected, cloudflare):
-    cloudflare.raw_answer = (502, b"<html>Bad gateway</html>")
-    wait_until(lambda: connected.inside("/ready").status_code == 503, "it has lost its connections")
-    cloudflare.raw_answer = None
-    wait_until(lambda: connected.inside("/ready").status_code == 200, "it is connected again")
-    assert connected.metric("cloudflared_tunnel_ha_connections") == 4
-    assert connected.log.read_text().count("Connection terminated") == 1, "told once"
-
-
 def routed(double, version=1):
     wait_until(lambda: double.inside("/config").json()["version"] == version, "it follows its configuration")
 
