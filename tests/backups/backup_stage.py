@@ -1,53 +1,53 @@
 """Data stores, monitoring and the containers that back them up, as the program registers them, and an S3 server."""
 
-from __future__ import annotations
-
 import json
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import docker
-import pulumi
 from docker.models.containers import Container
 
 from components.app_services import AppServices, AppServicesConfig
 from components.backups import BackupsConfig, BackupSet
-from components.context import StackContext
 from components.metrics_files import metrics_folder
 from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
-from settings.docker import Docker
 from settings.monitoring import Monitoring
 from settings.product import Product
 from tests.backups.cheap_keys import cheapened
 from tests.backups.repository import Repository
 from tests.backups.s3 import BUCKET, CREDENTIALS, S3Server
-from tests.support.containers import inside, make_container, remove_all, run_job, wait_in
-from tests.support.recording import RecordedProgram, RecordedResource, record
+from tests.support.component_stage import ComponentStage
+from tests.support.containers import inside, wait_in
+from tests.support.recording import RecordedProgram, record
 
-LABEL = "backup-test"
 IMAGES = ("busybox", "postgres", "redis", "restic", "prometheus", "grafana")
 STORES = ("postgres", "redis", "monitoring")
 SERVICES = ("postgres", "redis", "prometheus", "grafana")
 COPIES = "/backups/copies"
 """Where tests put copies of repositories, on the same volume."""
 
+ROWS = (
+    "select string_agg(format('%s=%s', c.oid::regclass, md5(query_to_xml(format('select * from %s it order by"
+    " it::text', c.oid::regclass), true, true, '')::text)), ' ' order by c.oid::regclass::text collate \"C\")"
+    " from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'v', 'm')"
+    " and n.nspname !~ '^(pg_|information)'"
+)
+"""A digest of every row of each table and view, made in another way than the manifest's."""
+
 
 @dataclass
-class BackupStage:
+class BackupStage(ComponentStage):
     """Everything of a product with backups; the stack's name is the stage's own.
 
     The repositories hold one backup of each store, made by the product's own scripts, with a copy in S3. A test that
     changes a repository takes a copy: `repository`.
     """
 
-    engine: docker.DockerClient
-    images: Mapping[str, str]
     s3: S3Server
-    mark: str = field(default_factory=lambda: f"{LABEL}-{uuid.uuid4().hex[:10]}")
     run: dict[str, Container] = field(default_factory=dict)
     """Role → container."""
 
@@ -81,10 +81,8 @@ class BackupStage:
         )
 
         def program() -> None:
-            network = pulumi.Output.from_input(self.mark)
-            plain = StackContext("shop", "development", Docker(), False, network, network)
-            folder = metrics_folder("metrics", self.images["busybox"], plain)
-            context = StackContext("shop", "development", Docker(), False, network, network, folder)
+            plain = self.context()
+            context = replace(plain, metrics=metrics_folder("metrics", self.images["busybox"], plain))
 
             def image(name: str) -> str:
                 return self.images.get(name, name)
@@ -98,11 +96,11 @@ class BackupStage:
 
     def up(self) -> None:
         """Make everything, wait until the stores answer, fill them, and make the first backup of each."""
-        self.engine.networks.create(self.mark, labels={LABEL: self.mark})
+        self.make_network()
         world = self.world()
         made = {container.label("dockyard.service"): container for container in world.containers}
         for job in (container for container in world.containers if not container.inputs["mustRun"]):
-            code, output = run_job(self.make(job))
+            code, output = self.job(job)
             assert code == 0, f"{job.name}: {output}"
         for role in (*SERVICES, *(f"backup-{store}" for store in STORES)):
             self.run[role] = self.make(made[role])
@@ -124,10 +122,6 @@ class BackupStage:
             code, output = repository.back_up()
             assert code == 0, output
             self._cheapen_keys(store)
-
-    def make(self, made: RecordedResource) -> Container:
-        """Make a container as the inputs of its resource say."""
-        return make_container(self.engine, made, self.mark, {LABEL: self.mark})
 
     def shared(self, store: str) -> Repository:
         """Return the repository that the product itself uses. Tests read it."""
@@ -192,6 +186,10 @@ class BackupStage:
         listed = self.sql("select datname from pg_database where not datistemplate", "postgres")
         return set(listed.split()) - {"postgres"}
 
+    def rows(self, database: str) -> str:
+        """Return a digest of every row of each table and view."""
+        return self.sql(ROWS, database)
+
     def drop(self, *names: str) -> None:
         """Drop databases."""
         for name in names:
@@ -203,18 +201,14 @@ class BackupStage:
         assert code == 0, output
         return output
 
-    def down(self) -> None:
-        """Remove everything."""
-        self.s3.stop()
-        remove_all(self.engine, f"{LABEL}={self.mark}", self.mark)
-
 
 @contextmanager
 def running_backups(engine: docker.DockerClient, images: Mapping[str, str]) -> Iterator[BackupStage]:
     """Run the stage; everything of it is gone at the end."""
-    stage = BackupStage(engine, images, S3Server())
+    s3 = S3Server()
     try:
-        stage.up()
-        yield stage
+        with BackupStage(engine, images, s3) as stage:
+            stage.up()
+            yield stage
     finally:
-        stage.down()
+        s3.stop()

@@ -5,8 +5,6 @@ make hundreds of calls. So they take a repository that the product made with res
 key anew with a scrypt of a millisecond: same password, same master key, same data.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """One stage for all tests of backups; each test has a copy of a repository and leaves no database behind."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 

@@ -1,7 +1,5 @@
 """An S3 server, and a proxy before it that answers a share of the requests with 503."""
 
-from __future__ import annotations
-
 import http.client
 import random
 import socket

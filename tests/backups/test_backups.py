@@ -1,7 +1,5 @@
 """Backups of real stores: whole, encrypted, copied to S3, and thinned."""
 
-from __future__ import annotations
-
 import json
 
 from tests.backups.backup_stage import STORES, BackupStage

@@ -1,7 +1,5 @@
 """Drills: the latest backup is restored into a throwaway server, compared, and nothing is left of it."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.backups.backup_stage import BackupStage

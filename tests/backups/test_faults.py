@@ -1,7 +1,5 @@
 """Faults of data: what was good stays good, and nothing that is not good is reported as good."""
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Iterator
@@ -11,7 +9,6 @@ import pytest
 
 from tests.backups.backup_stage import BackupStage
 from tests.backups.repository import Repository
-from tests.backups.rows import all_rows
 from tests.backups.s3 import s3_proxy
 from tests.support.ports import free_port
 
@@ -87,7 +84,7 @@ def test_a_backup_killed_at_any_moment_leaves_a_good_one(stage: BackupStage, rep
         assert "no errors were found" in repository.restic("check --read-data")
         code, output = repository.restore("after")
         assert code == 0, output
-        assert all_rows(stage, "after") == all_rows(stage, "shop")
+        assert stage.rows("after") == stage.rows("shop")
 
 
 def test_two_backups_at_once_take_turns(repository: Repository):
@@ -184,7 +181,7 @@ def test_an_s3_that_refuses_every_second_request_gets_a_whole_copy(stage: Backup
         assert proxy.refused > 10, "S3 was in no trouble"
         code, output = repository.restore("from_s3", "--from s3")
         assert code == 0, output
-        assert all_rows(stage, "from_s3") == all_rows(stage, "shop")
+        assert stage.rows("from_s3") == stage.rows("shop")
 
 
 def test_a_backup_without_s3_is_good_here_and_reported_as_missing_there(stage: BackupStage):

@@ -1,25 +1,22 @@
 """Restores of real databases by the verb: equal to their source or not there at all."""
 
-from __future__ import annotations
-
 import pytest
 
 from ops.backups import command
 from ops.backups.inside import Inside
 from ops.backups.listing import backups_of
 from tests.backups.backup_stage import BackupStage
-from tests.backups.rows import all_rows
 from tests.support.waiting import wait_until
 from toolchain.progress import SetupError
 
 
 def test_a_restored_database_equals_its_source_row_by_row(stage: BackupStage, restore, capsys):
     assert restore("latest", to="copy") == 0
-    before = all_rows(stage, "copy")
-    assert before == all_rows(stage, "shop")
+    before = stage.rows("copy")
+    assert before == stage.rows("shop")
     assert restore("latest", to="copy") == 1
     assert "there is a database copy already" in capsys.readouterr().err
-    assert all_rows(stage, "copy") == before, "a database that exists is never written into"
+    assert stage.rows("copy") == before, "a database that exists is never written into"
     assert stage.sql("select nextval('b.s')", "copy") == "13"
     large_objects = "select count(*), sum(length(lo_get(oid))) from pg_largeobject_metadata"
     assert stage.sql(large_objects, "copy") == "2|100004"
@@ -39,10 +36,10 @@ def test_a_restore_takes_a_name_an_id_or_a_local_dump_file(stage: BackupStage, r
     code, (dump, _) = stage.run["backup-postgres"].exec_run(["pg_dump", "-Fc"], demux=True)
     assert code == 0
     file.write_bytes(dump)
-    source = all_rows(stage, "shop")
+    source = stage.rows("shop")
     for name, what in {"by_name": backup.name, "by_id": backup.ids["volume"][:8], "by_file": str(file)}.items():
         assert restore(what, to=name) == 0
-        assert all_rows(stage, name) == source
+        assert stage.rows(name) == source
     file.write_bytes(dump[: len(dump) // 2])
     assert restore(str(file), to="by_half") == 1
     with pytest.raises(SetupError, match="no backup and no file"):
