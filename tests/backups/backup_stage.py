@@ -21,7 +21,7 @@ from tests.backups.cheap_keys import cheapened
 from tests.backups.repository import Repository
 from tests.backups.s3 import BUCKET, CREDENTIALS, S3Server
 from tests.support.component_stage import ComponentStage
-from tests.support.containers import inside, wait_in
+from tests.support.containers import inside, succeeded, wait_in
 from tests.support.recording import RecordedProgram, record
 
 IMAGES = ("busybox", "postgres", "redis", "restic", "prometheus", "grafana")
@@ -100,8 +100,7 @@ class BackupStage(ComponentStage):
         world = self.world()
         made = {container.label("dockyard.service"): container for container in world.containers}
         for job in (container for container in world.containers if not container.inputs["mustRun"]):
-            code, output = self.job(job)
-            assert code == 0, f"{job.name}: {output}"
+            succeeded(self.job(job))
         for role in (*SERVICES, *(f"backup-{store}" for store in STORES)):
             self.run[role] = self.make(made[role])
             self.run[role].start()
@@ -119,8 +118,7 @@ class BackupStage(ComponentStage):
             if store == "postgres":
                 expected = repository.metrics("scheduled")
                 assert set(expected) == {"expected_timestamp_seconds"}, "a backup is expected before the first is made"
-            code, output = repository.back_up()
-            assert code == 0, output
+            succeeded(repository.back_up())
             self._cheapen_keys(store)
 
     def shared(self, store: str) -> Repository:
@@ -131,26 +129,22 @@ class BackupStage(ComponentStage):
         """Return a copy of a store's repository, for one test; `s3` copies what lies in S3 too."""
         mine, shared = f"{store}-{uuid.uuid4().hex[:8]}", self.shared(store)
         copy = Repository(self, store, f"{COPIES}/{mine}", mine if s3 else "")
-        code, output = self.inside(f"backup-{store}", f"cp -r {shared.folder} {copy.folder}")
-        assert code == 0, output
+        succeeded(self.inside(f"backup-{store}", f"cp -r {shared.folder} {copy.folder}"))
         if s3:
             self.s3.copy(shared.prefix, copy.prefix)
         return copy
 
     def _cheapen_keys(self, store: str) -> None:
         """Replace a repository's keys, which must have restic's own cost, by cheap ones: here and in S3."""
-        code, password = self.inside(f"backup-{store}", "cat /run/secrets/backup-key")
-        assert code == 0, password
+        password = succeeded(self.inside(f"backup-{store}", "cat /run/secrets/backup-key"))
         shared, role = self.shared(store), f"backup-{store}"
         keys = f"{shared.folder}/keys"
-        code, listed = self.inside(role, f"ls {keys}")
-        assert code == 0, listed
+        listed = succeeded(self.inside(role, f"ls {keys}"))
         (old,) = listed.split()
         _, content = self.inside(role, f"cat {keys}/{old}")
         self.original_costs[store] = json.loads(content)
         name, cheap = cheapened(content.encode(), password.strip())
-        code, output = self.inside(role, f'printf %s "$KEY" >{keys}/{name} && rm -f {keys}/{old}', KEY=cheap.decode())
-        assert code == 0, output
+        succeeded(self.inside(role, f'printf %s "$KEY" >{keys}/{name} && rm -f {keys}/{old}', KEY=cheap.decode()))
         for key, secret in self.s3.objects(f"{shared.prefix}/keys/").items():
             name, cheap = cheapened(secret, password.strip())
             self.s3.write(f"{shared.prefix}/keys/{name}", cheap)
@@ -163,14 +157,12 @@ class BackupStage(ComponentStage):
     def delete_copies(self) -> None:
         """Delete the copies of repositories. Each store's container owns its own."""
         for store in STORES:
-            code, output = self.inside(f"backup-{store}", f"rm -rf {COPIES}/{store}-*")
-            assert code == 0, output
+            succeeded(self.inside(f"backup-{store}", f"rm -rf {COPIES}/{store}-*"))
 
     def redis(self, command: str) -> str:
         """Return the answer to a command of Redis."""
-        code, answer = self.inside("redis", f'REDISCLI_AUTH="$(cat /run/secrets/redis-password)" redis-cli {command}')
-        assert code == 0, answer
-        return answer.strip()
+        password = 'REDISCLI_AUTH="$(cat /run/secrets/redis-password)"'
+        return succeeded(self.inside("redis", f"{password} redis-cli {command}")).strip()
 
     def sql(self, statement: str, database: str = "shop") -> str:
         """Return the answer of Postgres to a statement."""
@@ -197,9 +189,7 @@ class BackupStage(ComponentStage):
 
     def remains_of_restores(self) -> str:
         """Return files and servers that a restore or a drill has left; there should be none."""
-        code, output = self.inside("backup-postgres", "ls -A /scratch; pidof postgres; true")
-        assert code == 0, output
-        return output
+        return succeeded(self.inside("backup-postgres", "ls -A /scratch; pidof postgres; true"))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.backups.s3 import BUCKET
+from tests.support.containers import succeeded
 
 if TYPE_CHECKING:
     from tests.backups.backup_stage import BackupStage
@@ -53,9 +54,7 @@ class Repository:
         command = (
             f"PATH=$PATH:/tools restic --no-cache --no-lock {arguments} 2>/tmp/errors || {{ cat /tmp/errors; false; }}"
         )
-        code, output = self.inside(command)
-        assert code == 0, output
-        return output
+        return succeeded(self.inside(command))
 
     def snapshots(self, tag: str, *, s3: bool = False) -> list[dict[str, Any]]:
         """Return the snapshots with a tag, here or in S3."""
@@ -86,8 +85,7 @@ class Repository:
 
     def _metrics(self, file: str, labels: str) -> dict[str, float]:
         holder = "backup-monitoring" if self.store == "monitoring" else "backup-postgres"
-        code, text = self.stage.inside(holder, f"cat /metrics/written/{file}.prom")
-        assert code == 0, text
+        text = succeeded(self.stage.inside(holder, f"cat /metrics/written/{file}.prom"))
         values = {}
         for line in text.splitlines():
             series, value = line.rsplit(" ", 1)

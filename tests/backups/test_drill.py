@@ -4,6 +4,7 @@ import pytest
 
 from tests.backups.backup_stage import BackupStage
 from tests.backups.repository import Repository
+from tests.support.containers import succeeded
 from tests.support.waiting import wait_until
 
 
@@ -14,8 +15,7 @@ def repository(stage: BackupStage) -> Repository:
 
 
 def test_a_drill_restores_compares_reports_and_leaves_nothing(stage: BackupStage, repository: Repository):
-    code, output = repository.drill(DRILL_RTO="600")
-    assert code == 0, output
+    output = succeeded(repository.drill(DRILL_RTO="600"))
     assert "equal to its source" in output
     assert "within the limit of 600 s" in output
     metrics = repository.drill_metrics()
@@ -36,11 +36,9 @@ def test_a_drill_of_much_data_restores_every_row(stage: BackupStage, megabytes: 
     stage.sql("create table blocks (id int, content text)", "large")
     stage.sql(f"insert into blocks select n, {content} from generate_series(1, {rows}) n", "large")  # noqa: S608 - numbers
     repository = stage.repository("postgres")
-    code, output = repository.back_up(PGDATABASE="large")
-    assert code == 0, output
+    succeeded(repository.back_up(PGDATABASE="large"))
     assert repository.metrics("scheduled")["size_bytes"] > megabytes * 1_000_000
-    code, output = repository.drill(PGDATABASE="large")
-    assert code == 0, output
+    output = succeeded(repository.drill(PGDATABASE="large"))
     assert f"equal to its source: 1 tables, {rows} rows" in output
     assert stage.remains_of_restores() == ""
 
@@ -66,6 +64,5 @@ def test_a_drill_that_is_ended_leaves_no_server_behind(stage: BackupStage, repos
     repository.inside(f'kill -{signal} -- "-$(cat /tmp/drill)"')
     if signal == "KILL":
         # Nobody is left to clear up; the next drill does.
-        code, output = repository.drill()
-        assert code == 0, output
+        succeeded(repository.drill())
     wait_until(lambda: stage.remains_of_restores() == "", "the drill has cleared up", details=stage.remains_of_restores)

@@ -131,6 +131,13 @@ def inside(container: Container, command: str, **environment: str) -> tuple[int,
     return code, output.decode()
 
 
+def succeeded(outcome: tuple[int, str]) -> str:
+    """Return the output of a command that must have ended with 0."""
+    code, output = outcome
+    assert code == 0, output
+    return output
+
+
 def wait_in(container: Container, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
     """Wait until a condition holds; fails with the container's log, at once where the container has ended."""
 
