@@ -1,7 +1,5 @@
 """Tokens as Cloudflare Access gives them to who came in, signed by openssl: no key lies in the repository."""
 
-from __future__ import annotations
-
 import base64
 import json
 import subprocess

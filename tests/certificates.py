@@ -1,7 +1,5 @@
 """Certificates for tests, made by openssl when they are asked for: no key lies in the repository."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

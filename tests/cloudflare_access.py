@@ -3,8 +3,6 @@
 Shapes and messages are those of Cloudflare's reference and of what its API was seen to answer.
 """
 
-from __future__ import annotations
-
 import re
 import uuid
 from typing import Any

@@ -4,8 +4,6 @@ It answers in Cloudflare's envelope, page by page, and refuses what Cloudflare r
 is not there, a name taken, an ingress without a catch-all rule, a tunnel with open connections, requests in a hurry.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import re

@@ -1,7 +1,5 @@
 """Rules for all tests."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Generator
 from typing import Any

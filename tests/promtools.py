@@ -1,7 +1,5 @@
 """Where the tests find promtool: `DOCKYARD_PROMTOOLS` (a folder), else what the toolchain fetches, once."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """A restic repository of one store, and the product's scripts run on it."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
 class Repository:
     """The repository in `folder` of the store's backup container, and its copy below `prefix` in S3, if any."""
 
-    stage: BackupStage
+    stage: "BackupStage"
     store: str
     folder: str
     prefix: str = ""

@@ -1,10 +1,8 @@
 """What users of the official Docker plugin have to know of it holds for the stand-in too, on a real engine."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import docker
 import pytest
@@ -38,7 +36,7 @@ class Resource:
         assert not answer.get("failures"), answer["failures"]
         return dict(answer["inputs"])
 
-    def create(self) -> Resource:
+    def create(self) -> Self:
         self.inputs = self.check(self.given)
         answer = self.call("Create", properties=self.inputs)
         self.identity, self.outputs = answer["id"], answer["properties"]

@@ -1,7 +1,5 @@
 """The dashboards of stacks that differ in what they have."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Every dashboard keeps to the one look, reads only what exists, and says what it shows."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Says whether a container shows what a check of docs/seeds.md claims."""
 
-from __future__ import annotations
-
 import io
 import re
 import tarfile

@@ -1,7 +1,5 @@
 """Reads docs/seeds.md: which figure of which seed stands where, and how it shows in a container."""
 
-from __future__ import annotations
-
 import importlib
 import re
 from collections.abc import Iterator
