@@ -11,6 +11,9 @@ from tests.images.log_stage import LOG_IMAGES, LogStage, running_pipeline
 from tests.support.containers import once
 from tests.support.kit import KitImages
 
+PLAIN = "a duration: of 5 ms and a request of GET"
+"""A line that looks like one of which more is known, and is none."""
+
 
 @pytest.fixture(scope="module")
 def stage(engine: docker.DockerClient, kit: KitImages) -> Iterator[LogStage]:
@@ -20,9 +23,9 @@ def stage(engine: docker.DockerClient, kit: KitImages) -> Iterator[LogStage]:
 
 
 def test_a_line_arrives_once_with_the_labels_of_its_container(stage: LogStage):
-    container = stage.writer("greeter", "echo hello; sleep 1; echo oh >&2")
+    container = stage.writer("greeter", f"echo '{PLAIN}'; sleep 1; echo oh >&2")
     lines = stage.arrived("greeter", 2)
-    assert [line["_msg"] for line in lines] == ["hello", "oh"]
+    assert [line["_msg"] for line in lines] == [PLAIN, "oh"]
     for line, stream in zip(lines, ("stdout", "stderr"), strict=True):
         assert {key: value for key, value in line.items() if not key.startswith("_")} == {
             "product": "shop",

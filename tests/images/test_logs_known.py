@@ -134,12 +134,6 @@ def test_a_line_stays_whole_and_what_is_known_of_it_stands_beside_it(stage: LogS
     assert {key: stored.get(key) for key in expected} == expected
 
 
-def test_a_line_that_is_nothing_special_has_nothing_beside_it(stage: LogStage):
-    (stored,) = stage.written("plain", "a duration: of 5 ms and a request of GET")
-    common = {"product", "environment", "service", "container", "container_name", "container_id", "stream"}
-    assert set(stored) == common | {"level", "_msg", "_time", "_stream", "_stream_id"}
-
-
 def test_slow_queries_can_be_asked_for_by_their_duration(stage: LogStage):
     stage.written("asked", SQL.format("statement"), SQL.format("statement").replace("1234.567", "99.5"))
     selector = '{service="asked"} kind:="slow_query" duration_ms:>1000'
