@@ -15,8 +15,9 @@ from toolchain.workdir import WorkDir
 
 
 @pytest.fixture(scope="session")
-def session_stage(docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackupStage]:
-    engine = docker.DockerClient(base_url=docker_host, timeout=300)
+def session_stage(
+    engine: docker.DockerClient, docker_host: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BackupStage]:
     with serving_kit(tmp_path_factory.mktemp("backups"), docker_host) as images:
         images.ensure(IMAGES)
         with running_backups(engine, images) as stage:
@@ -29,11 +30,6 @@ def stage(session_stage: BackupStage) -> Iterator[BackupStage]:
     yield session_stage
     session_stage.drop(*session_stage.databases() - {"shop"})
     session_stage.delete_copies()
-
-
-@pytest.fixture
-def words() -> Words:
-    return Words()
 
 
 @pytest.fixture

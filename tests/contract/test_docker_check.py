@@ -6,7 +6,6 @@ import pytest
 
 from tests.contract.transcripts import CallError, Json, Plugin
 from toolchain.standins.docker.container_state import spell_cpus
-from toolchain.standins.docker.durations import parse_duration, spell_duration
 from toolchain.standins.install import VERSIONS
 from toolchain.standins.values import UNKNOWN, secret
 from toolchain.workdir import CHECKOUT
@@ -90,14 +89,6 @@ def test_an_engine_that_is_not_there_fails_a_create_with_its_address_but_no_prev
     assert call("Create", properties=inputs, preview=True)["properties"]["hostname"] == UNKNOWN
     with pytest.raises(CallError, match="Cannot connect to the Docker daemon at unix:///nowhere/"):
         call("Create", properties=inputs)
-
-
-@pytest.mark.parametrize(
-    ("given", "spelled"),
-    [("60s", "1m0s"), ("90m", "1h30m0s"), ("1500ms", "1.5s"), ("0", "0s"), ("20ms", "20ms"), ("1.5us", "1.5µs")],
-)
-def test_durations_are_spelled_as_go_spells_them(given: str, spelled: str) -> None:
-    assert spell_duration(parse_duration(given)) == spelled
 
 
 @pytest.mark.parametrize(

@@ -152,11 +152,6 @@ def wait_in(container: Container, condition: Callable[[], bool], what: str, seco
     wait_until(holds, what, seconds, details=lambda: container.logs().decode())
 
 
-def wait_healthy(container: Container, command: str, seconds: float = 60) -> None:
-    """Wait until the health check's shell command succeeds inside."""
-    wait_in(container, lambda: inside(container, command)[0] == 0, f"`{command}` succeeds", seconds)
-
-
 def stop_and_exit_code(container: Container, seconds: int = 20) -> int:
     """Stop a container; return its exit code: 137 where it did not end by its stop signal within `seconds`."""
     container.stop(timeout=seconds)

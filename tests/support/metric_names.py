@@ -16,7 +16,6 @@ from tests.support.panels import Grafana
 ABSENT = yaml.safe_load((Path(__file__).parent / "absent_metrics.yaml").read_text())
 """Metric, or metric{label="value"}, as a regular expression → why a healthy stack may lack it."""
 
-METRIC = re.compile(r"\b[a-z_]+:[a-z_0-9:]+|[a-z][a-z0-9_]+")
 ALERTS_OWN = {"alertname", "alertstate", "severity", "scope"}
 """Labels of ALERTS, which come from rules and not from targets."""
 
