@@ -20,13 +20,13 @@ from toolchain.standins.values import Properties, secret
 
 HURRY = Refused(429, 971, "Please wait and consider throttling your request speed", retry_after="1")
 
-ACCESS = {"required": True, "teamName": "shop", "audTag": ["aud"]}
-RULES = (
-    {"hostname": "monitoring.example.org", "service": "http://grafana:3000", "originRequest": {"access": ACCESS}},
-    {"service": "http_status:404"},
-)
-GUARDED, LAST = RULES
-NO_VERIFY = {"originRequest": {"access": ACCESS, "noTLSVerify": True}}
+LAST = {"service": "http_status:404"}
+
+
+def guarded(**more: object) -> Properties:
+    """Return a rule behind Access, as the API names its parts."""
+    access = {"required": True, "teamName": "shop", "audTag": ["aud"]}
+    return {"hostname": "monitoring.example.org", "service": "http://g", "originRequest": {"access": access, **more}}
 
 
 @pytest.fixture
@@ -44,9 +44,10 @@ def engine(cloudflare: Cloudflare) -> Engine:
     ("kind", "edit", "seen"),
     [
         (Tunnel, {"name": "renamed by hand"}, ["name"]),
-        (TunnelConfig, {"config": {"ingress": [GUARDED, GUARDED, LAST]}}, ["config"]),
-        (TunnelConfig, {"config": {"ingress": [{**GUARDED, "originRequest": {}}, LAST]}}, ["config"]),
-        (TunnelConfig, {"config": {"ingress": [GUARDED | NO_VERIFY, LAST]}}, ["config"]),
+        (TunnelConfig, {"config": {"ingress": [guarded(), LAST], "warp-routing": {"enabled": False}}}, []),
+        (TunnelConfig, {"config": {"ingress": [guarded(), guarded(), LAST]}}, ["config"]),
+        (TunnelConfig, {"config": {"ingress": [{**guarded(), "originRequest": {}}, LAST]}}, ["config"]),
+        (TunnelConfig, {"config": {"ingress": [guarded(noTLSVerify=True), LAST]}}, ["config"]),
         (DnsRecord, {"content": "elsewhere.example.net"}, ["content"]),
         (DnsRecord, {"proxied": False}, ["proxied"]),
         (AccessPolicy, {"decision": "bypass", "include": [{"everyone": {}}]}, ["decision", "includes"]),
@@ -72,7 +73,9 @@ def test_an_edit_by_hand_is_drift(
     policy, _ = engine.create(AccessPolicy.pulumi_type, POLICY)
     application = {**APPLICATION, "policies": [{"id": policy, "precedence": 1}]}
     tunnel, _ = engine.create(Tunnel.pulumi_type, {**TUNNEL, "name": "with rules"})
-    rules = {"accountId": "acc", "tunnelId": tunnel, "source": "cloudflare", "config": {"ingresses": [*RULES]}}
+    access = {"required": True, "teamName": "shop", "audTags": ["aud"]}
+    declared = {**guarded(), "originRequest": {"access": access}}
+    rules = {"accountId": "acc", "tunnelId": tunnel, "source": "cloudflare", "config": {"ingresses": [declared, LAST]}}
     inputs: Properties = {
         Tunnel: TUNNEL,
         TunnelConfig: rules,
