@@ -6,6 +6,7 @@ import pytest
 
 from tests.contract.transcripts import CallError, Json, Plugin
 from toolchain.standins.docker.container_state import spell_cpus
+from toolchain.standins.docker.durations import parse_duration, spell_duration
 from toolchain.standins.install import VERSIONS
 from toolchain.standins.values import UNKNOWN, secret
 from toolchain.workdir import CHECKOUT
@@ -89,6 +90,11 @@ def test_an_engine_that_is_not_there_fails_a_create_with_its_address_but_no_prev
     assert call("Create", properties=inputs, preview=True)["properties"]["hostname"] == UNKNOWN
     with pytest.raises(CallError, match="Cannot connect to the Docker daemon at unix:///nowhere/"):
         call("Create", properties=inputs)
+
+
+def test_durations_are_spelled_as_go_spells_them() -> None:
+    spelled = [spell_duration(parse_duration(given)) for given in ("60s", "90m", "1500ms", "0", "20ms", "1.5us")]
+    assert spelled == ["1m0s", "1h30m0s", "1.5s", "0s", "20ms", "1.5µs"]
 
 
 @pytest.mark.parametrize(

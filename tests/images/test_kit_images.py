@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.containers import once
+from tests.support.containers import once, succeeded
 from toolchain.kit.recipes import RECIPES
 
 CONVENTIONS = {
@@ -29,6 +29,7 @@ CONVENTIONS = {
 }
 """User, entry point, volume and ports, from the official Dockerfiles (the entry point of Grafana's double aside)."""
 
+STOP_SIGNALS = {"postgres": "SIGINT", "nginx": "SIGQUIT"}
 NO_SHELL = ("busybox", "cloudflared", "victorialogs", "vmalert")
 """Images that have no tools, or nothing else."""
 
@@ -40,6 +41,7 @@ def test_an_image_says_of_itself_what_the_official_one_says(kit, engine, name: s
     config = image.attrs["Config"]
     assert config["User"] == user
     assert config["Entrypoint"] == entrypoint
+    assert (config.get("StopSignal") or None) == STOP_SIGNALS.get(name)
     assert set(config.get("Volumes") or {}) == ({volume} if volume else set())
     assert set(config.get("ExposedPorts") or {}) == {f"{port}/tcp" for port in ports}
     assert "not the official image" in image.labels["dockyard.kit"]
@@ -47,8 +49,7 @@ def test_an_image_says_of_itself_what_the_official_one_says(kit, engine, name: s
     assert image.labels["dockyard.kit.carries"].strip()
     if name not in NO_SHELL:
         tools = "sh cp chown chmod mkdir rm find wget cat id"
-        code, output = once(engine, kit[name], "-c", f"for t in {tools}; do command -v $t; done", entrypoint="sh")
-        assert code == 0, output
+        output = succeeded(once(engine, kit[name], "-c", f"for t in {tools}; do command -v $t; done", entrypoint="sh"))
         assert len(output.split()) == len(tools.split())
 
 
