@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
+from tests.support.progress import Words
+
 pytest_plugins = ["tests.support.engine"]
+
+
+@pytest.fixture
+def words() -> Words:
+    return Words()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -23,7 +23,7 @@ from settings.product import Product
 from tests.backups.cheap_keys import cheapened
 from tests.backups.repository import Repository
 from tests.backups.s3 import BUCKET, CREDENTIALS, S3Server
-from tests.support.containers import good, inside, make_container, remove_all, run_job, wait_in
+from tests.support.containers import inside, make_container, remove_all, run_job, succeeded, wait_in
 from tests.support.recording import RecordedProgram, RecordedResource, record
 
 LABEL = "backup-test"
@@ -106,7 +106,7 @@ class BackupStage:
             if store == "postgres":
                 expected = repository.metrics("scheduled")
                 assert set(expected) == {"expected_timestamp_seconds"}, "a backup is expected before the first is made"
-            good(repository.back_up())
+            succeeded(repository.back_up())
             self._cheapen_keys(store)
 
     def make(self, made: RecordedResource) -> Container:
@@ -120,22 +120,22 @@ class BackupStage:
         """Return a copy of a store's repository, for one test; `s3` copies what lies in S3 too."""
         mine, shared = f"{store}-{uuid.uuid4().hex[:8]}", self.shared(store)
         copy = Repository(self, store, f"{COPIES}/{mine}", mine if s3 else "")
-        good(self.inside(f"backup-{store}", f"cp -r {shared.folder} {copy.folder}"))
+        succeeded(self.inside(f"backup-{store}", f"cp -r {shared.folder} {copy.folder}"))
         if s3:
             self.s3.copy(shared.prefix, copy.prefix)
         return copy
 
     def _cheapen_keys(self, store: str) -> None:
         """Replace a repository's keys, which must have restic's own cost, by cheap ones: here and in S3."""
-        password = good(self.inside(f"backup-{store}", "cat /run/secrets/backup-key"))
+        password = succeeded(self.inside(f"backup-{store}", "cat /run/secrets/backup-key"))
         shared, role = self.shared(store), f"backup-{store}"
         keys = f"{shared.folder}/keys"
-        listed = good(self.inside(role, f"ls {keys}"))
+        listed = succeeded(self.inside(role, f"ls {keys}"))
         (old,) = listed.split()
         _, content = self.inside(role, f"cat {keys}/{old}")
         self.original_costs[store] = json.loads(content)
         name, cheap = cheapened(content.encode(), password.strip())
-        good(self.inside(role, f'printf %s "$KEY" >{keys}/{name} && rm -f {keys}/{old}', KEY=cheap.decode()))
+        succeeded(self.inside(role, f'printf %s "$KEY" >{keys}/{name} && rm -f {keys}/{old}', KEY=cheap.decode()))
         for key, secret in self.s3.objects(f"{shared.prefix}/keys/").items():
             name, cheap = cheapened(secret, password.strip())
             self.s3.write(f"{shared.prefix}/keys/{name}", cheap)
@@ -147,10 +147,12 @@ class BackupStage:
     def delete_copies(self) -> None:
         """Delete the copies of repositories. Each store's container owns its own."""
         for store in STORES:
-            good(self.inside(f"backup-{store}", f"rm -rf {COPIES}/{store}-*"))
+            succeeded(self.inside(f"backup-{store}", f"rm -rf {COPIES}/{store}-*"))
 
     def redis(self, command: str) -> str:
-        answer = good(self.inside("redis", f'REDISCLI_AUTH="$(cat /run/secrets/redis-password)" redis-cli {command}'))
+        answer = succeeded(
+            self.inside("redis", f'REDISCLI_AUTH="$(cat /run/secrets/redis-password)" redis-cli {command}')
+        )
         return answer.strip()
 
     def sql(self, statement: str, database: str = "shop") -> str:
@@ -175,7 +177,7 @@ class BackupStage:
 
     def remains_of_restores(self) -> str:
         """Return files and servers that a restore or a drill has left; there should be none."""
-        return good(self.inside("backup-postgres", "ls -A /scratch; pidof postgres; true"))
+        return succeeded(self.inside("backup-postgres", "ls -A /scratch; pidof postgres; true"))
 
     def down(self) -> None:
         self.s3.stop()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.backups.s3 import BUCKET
-from tests.support.containers import good
+from tests.support.containers import succeeded
 
 if TYPE_CHECKING:
     from tests.backups.backup_stage import BackupStage
@@ -48,7 +48,7 @@ class Repository:
         command = (
             f"PATH=$PATH:/tools restic --no-cache --no-lock {arguments} 2>/tmp/errors || {{ cat /tmp/errors; false; }}"
         )
-        return good(self.inside(command))
+        return succeeded(self.inside(command))
 
     def snapshots(self, tag: str, *, s3: bool = False) -> list[dict[str, Any]]:
         where = "-r $BACKUP_S3_REPOSITORY " if s3 else ""
@@ -74,7 +74,7 @@ class Repository:
 
     def _metrics(self, file: str, labels: str) -> dict[str, float]:
         holder = "backup-monitoring" if self.store == "monitoring" else "backup-postgres"
-        text = good(self.stage.inside(holder, f"cat /metrics/written/{file}.prom"))
+        text = succeeded(self.stage.inside(holder, f"cat /metrics/written/{file}.prom"))
         values = {}
         for line in text.splitlines():
             series, value = line.rsplit(" ", 1)

@@ -4,7 +4,7 @@ import json
 
 from tests.backups.backup_stage import STORES, BackupStage
 from tests.backups.cheap_keys import CHEAP
-from tests.support.containers import good
+from tests.support.containers import succeeded
 
 SECRET = "a sentence that nobody else may read"
 
@@ -12,7 +12,7 @@ SECRET = "a sentence that nobody else may read"
 def test_a_backup_of_postgres_is_read_back_and_copied_to_s3(stage: BackupStage):
     repository = stage.repository("postgres", s3=True)
     expected = repository.metrics("scheduled")["expected_timestamp_seconds"]
-    good(repository.back_up())
+    succeeded(repository.back_up())
     (dump,) = repository.snapshots("postgres")
     (manifest,) = repository.snapshots("manifest")
     assert f"of:{dump['id']}" in manifest["tags"]
@@ -39,7 +39,7 @@ def test_a_backup_in_s3_is_encrypted(stage: BackupStage):
     stage.sql("drop table secret")
     assert code == 0, output
     dump = "/tools/restic --no-cache dump --tag postgres latest /shop.dump"
-    good(repository.inside(f"{dump} | grep -q '{SECRET}'"))
+    succeeded(repository.inside(f"{dump} | grep -q '{SECRET}'"))
     objects = stage.s3.objects(repository.prefix)
     assert any(key.startswith(f"{repository.prefix}/data/") for key in objects)
     for content in objects.values():
@@ -57,9 +57,9 @@ def test_the_key_of_a_repository_costs_what_restic_deems_right(stage: BackupStag
 
 def test_a_backup_of_redis_holds_what_redis_held(stage: BackupStage):
     repository = stage.repository("redis", s3=True)
-    good(repository.back_up())
+    succeeded(repository.back_up())
     (snapshot,) = repository.snapshots("redis")
-    output = good(
+    output = succeeded(
         repository.inside(
             f"/tools/restic --no-cache dump {snapshot['id']} /dump.rdb > /tmp/dump.rdb && redis-check-rdb /tmp/dump.rdb"
         )
@@ -71,8 +71,10 @@ def test_a_backup_of_redis_holds_what_redis_held(stage: BackupStage):
 
 def test_a_backup_of_monitoring_holds_both_databases(stage: BackupStage):
     repository = stage.repository("monitoring", s3=True)
-    good(repository.back_up())
-    good(repository.inside("restic --no-cache -q dump --tag grafana latest /grafana.db | cmp - /grafana/grafana.db"))
+    succeeded(repository.back_up())
+    succeeded(
+        repository.inside("restic --no-cache -q dump --tag grafana latest /grafana.db | cmp - /grafana/grafana.db")
+    )
     assert "/index" in repository.restic("ls --tag prometheus latest")
     assert repository.inside("ls /prometheus/snapshots") == (0, ""), "the snapshot stays on Prometheus' disk"
     for store in ("grafana", "prometheus"):
@@ -84,7 +86,7 @@ def test_a_backup_of_monitoring_holds_both_databases(stage: BackupStage):
 def test_the_schedulers_are_healthy_and_print_no_key(stage: BackupStage):
     for store in STORES:
         container = stage.run[f"backup-{store}"]
-        good(stage.inside(f"backup-{store}", "sh /run/backup/schedule.sh --health"))
+        succeeded(stage.inside(f"backup-{store}", "sh /run/backup/schedule.sh --health"))
         (_, key), attributes = (
             stage.inside(f"backup-{store}", "cat /run/secrets/backup-key"),
             json.dumps(container.attrs),

@@ -4,7 +4,7 @@ import pytest
 
 from tests.backups.backup_stage import BackupStage
 from tests.backups.repository import Repository
-from tests.support.containers import good
+from tests.support.containers import succeeded
 from tests.support.waiting import wait_until
 
 
@@ -15,7 +15,7 @@ def repository(stage: BackupStage) -> Repository:
 
 
 def test_a_drill_restores_compares_reports_and_leaves_nothing(stage: BackupStage, repository: Repository):
-    output = good(repository.drill(DRILL_RTO="600"))
+    output = succeeded(repository.drill(DRILL_RTO="600"))
     assert "equal to its source" in output
     assert "within the limit of 600 s" in output
     metrics = repository.drill_metrics()
@@ -36,9 +36,9 @@ def test_a_drill_of_much_data_restores_every_row(stage: BackupStage, megabytes: 
     stage.sql("create table blocks (id int, content text)", "large")
     stage.sql(f"insert into blocks select n, {content} from generate_series(1, {rows}) n", "large")  # noqa: S608 - numbers
     repository = stage.repository("postgres")
-    good(repository.back_up(PGDATABASE="large"))
+    succeeded(repository.back_up(PGDATABASE="large"))
     assert repository.metrics("scheduled")["size_bytes"] > megabytes * 1_000_000
-    output = good(repository.drill(PGDATABASE="large"))
+    output = succeeded(repository.drill(PGDATABASE="large"))
     assert f"equal to its source: 1 tables, {rows} rows" in output
     assert stage.remains_of_restores() == ""
 
@@ -64,5 +64,5 @@ def test_a_drill_that_is_ended_leaves_no_server_behind(stage: BackupStage, repos
     repository.inside(f'kill -{signal} -- "-$(cat /tmp/drill)"')
     if signal == "KILL":
         # Nobody is left to clear up; the next drill does.
-        good(repository.drill())
+        succeeded(repository.drill())
     wait_until(lambda: stage.remains_of_restores() == "", "the drill has cleared up", details=stage.remains_of_restores)

@@ -1,4 +1,4 @@
-"""Faults of data: what was good stays good, and nothing that is not good is reported as good."""
+"""Faults of data: what was good stays succeeded, and nothing that is not good is reported as good."""
 
 import random
 import time
@@ -10,7 +10,7 @@ import pytest
 from tests.backups.backup_stage import BackupStage
 from tests.backups.repository import Repository
 from tests.backups.s3 import s3_proxy
-from tests.support.containers import good
+from tests.support.containers import succeeded
 from tests.support.ports import free_port
 
 BACKUP = "sh /run/backup/backup-postgres.sh"
@@ -56,13 +56,13 @@ def test_a_backup_killed_while_it_waits_does_not_block_the_next(stage: BackupSta
     stage.sql(
         "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and datname = 'shop'"
     )
-    good(repository.back_up())
+    succeeded(repository.back_up())
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(6, marks=pytest.mark.soak)])
 def test_a_backup_killed_at_any_moment_leaves_a_good_one(stage: BackupStage, repository: Repository, kills: int):
     began = time.monotonic()
-    good(repository.back_up())
+    succeeded(repository.back_up())
     whole = time.monotonic() - began
     chance = random.Random()  # noqa: S311 - no secret
     with further_rows(stage):
@@ -71,18 +71,18 @@ def test_a_backup_killed_at_any_moment_leaves_a_good_one(stage: BackupStage, rep
             seconds = whole * (kill + chance.uniform(0.05, 0.95)) / kills
             _, output = repository.inside(f"timeout -s KILL {seconds:.2f} {BACKUP}")
             repository.inside(KILL_REST)
-            # a backup that was killed when it was good, before older ones went, leaves two.
+            # a backup that was killed when it was succeeded, before older ones went, leaves two.
             both = repository.runs("postgres") & repository.runs("manifest")
             assert both, f"killed after {seconds:.2f} s: {output}"
-        good(repository.restore("survivor"))
-        good(repository.back_up())
+        succeeded(repository.restore("survivor"))
+        succeeded(repository.back_up())
         assert "no errors were found" in repository.restic("check --read-data")
-        good(repository.restore("after"))
+        succeeded(repository.restore("after"))
         assert stage.all_rows("after") == stage.all_rows("shop")
 
 
 def test_two_backups_at_once_take_turns(repository: Repository):
-    output = good(repository.inside(f"{BACKUP} & {BACKUP}; code=$?; wait $! && exit $code"))
+    output = succeeded(repository.inside(f"{BACKUP} & {BACKUP}; code=$?; wait $! && exit $code"))
     assert "waits for the backup" in output
     assert output.count("event=good") == 2
 
@@ -113,12 +113,12 @@ def test_a_backup_on_a_full_disk_fails_and_the_one_before_is_restored(stage: Bac
             assert "no space left" in output.lower()
             assert small.metrics("scheduled")["success"] == 0
             small.inside("cat /dev/zero >>/tmp/filler")
-            output = good(small.restore("tight"))
+            output = succeeded(small.restore("tight"))
             assert "equal to its source" in output
         finally:
             small.inside("rm /tmp/filler")
         assert small.ids("postgres") == ids
-        good(small.back_up())
+        succeeded(small.back_up())
     small.inside("rm -rf /tmp/small")
 
 
@@ -127,7 +127,7 @@ def test_a_damaged_pack_is_found_by_restore_and_drill(stage: BackupStage, reposi
         f"set -e; cd {repository.folder}/data; pack=$(ls -S */* | head -n 1); chmod u+w $pack;"
         "printf damaged | dd of=$pack bs=1 seek=$(($(wc -c <$pack) / 2)) conv=notrunc status=none"
     )
-    good(repository.inside(damage))
+    succeeded(repository.inside(damage))
     before = repository.verified_metrics()
     code, output = repository.restore("bad")
     assert code == 1
@@ -151,7 +151,7 @@ def test_a_restore_that_differs_from_its_manifest_is_dropped(stage: BackupStage,
         " --group-by '' --unsafe-allow-remove-all;"
         ' restic backup --stdin --stdin-filename manifest.tsv --tag manifest --tag "$run" <wrong'
     )
-    good(repository.inside(change))
+    succeeded(repository.inside(change))
     code, output = repository.restore("less")
     assert code == 1
     assert "what was restored is not what was backed up" in output
@@ -163,10 +163,10 @@ def test_an_s3_that_refuses_every_second_request_gets_a_whole_copy(stage: Backup
     repository = stage.repository("postgres", s3=True)
     with further_rows(stage, 5_000), s3_proxy(stage.s3.port) as proxy:
         there = repository.s3_address(proxy.server_port)
-        good(repository.back_up(BACKUP_S3_REPOSITORY=there, BACKUP_S3_PAUSE="0"))
+        succeeded(repository.back_up(BACKUP_S3_REPOSITORY=there, BACKUP_S3_PAUSE="0"))
         assert repository.metrics("offsite")["success"] == 1
         assert proxy.refused > 10, "S3 was in no trouble"
-        good(repository.restore("from_s3", "--from s3"))
+        succeeded(repository.restore("from_s3", "--from s3"))
         assert stage.all_rows("from_s3") == stage.all_rows("shop")
 
 

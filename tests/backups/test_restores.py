@@ -6,7 +6,7 @@ from ops.backups import command
 from ops.backups.inside import Inside
 from ops.backups.listing import backups_of
 from tests.backups.backup_stage import BackupStage
-from tests.support.containers import good
+from tests.support.containers import succeeded
 from tests.support.waiting import wait_until
 from toolchain.progress import SetupError
 
@@ -88,4 +88,4 @@ def test_a_restored_redis_holds_what_it_held_and_stays_durable(stage: BackupStag
     stage.run["redis"].restart()
     wait_until(lambda: stage.redis("get after") == "yes", "Redis has loaded its files", ignoring=(AssertionError,))
     assert stage.redis("get good") == "yes"
-    good(stage.inside("redis", "ls /data/before-*/appendonlydir"))
+    succeeded(stage.inside("redis", "ls /data/before-*/appendonlydir"))

@@ -10,12 +10,6 @@ from tests.support.busybox import import_busybox
 
 
 @pytest.fixture(scope="session")
-def engine(docker_host: str) -> docker.DockerClient:
-    """The engine's client, beside the plugin: what the tests themselves look at and change by hand."""
-    return docker.DockerClient(base_url=docker_host)
-
-
-@pytest.fixture(scope="session")
 def image(engine: docker.DockerClient) -> str:
     """The id of a shell and a few commands, under the reference that the transcripts run."""
     return import_busybox(engine, "base", "bookworm")

@@ -231,56 +231,6 @@ def test_changed_settings_are_changes_in_place(stack: Stack, cloudflare: Cloudfl
     assert told["access-uptime-client-secret"] == token[1]
 
 
-def edit_rules(cloudflare: Cloudflare, turn: int) -> None:
-    rules = ingress(cloudflare)
-    if turn == 0:
-        rules.insert(0, {"hostname": "x.example.org", "service": "http://prometheus:9090"})
-    elif turn == 1:
-        rules[0]["originRequest"] = {}
-    else:
-        rules[0]["originRequest"]["noTLSVerify"] = True
-
-
-def edit_names(cloudflare: Cloudflare, turn: int) -> None:
-    record = next(key for key, one in cloudflare.records.items() if one["name"] == GRAFANA)
-    if turn == 0:
-        cloudflare.records[record]["content"] = "elsewhere.example.net"
-    elif turn == 1:
-        cloudflare.records[record]["proxied"] = False
-    else:
-        del cloudflare.records[record]
-
-
-def edit_access(cloudflare: Cloudflare, turn: int) -> None:
-    people, app = policy(cloudflare, "allow"), application(cloudflare)
-    if turn == 0:
-        people["include"].append({"email": {"email": "eve@example.net"}})
-        cloudflare.access.policies["theirs"] = {**people, "id": "theirs", "include": [{"everyone": {}}]}
-        app["policies"].append({"id": "theirs", "precedence": 3})
-    elif turn == 1:
-        people.update(decision="bypass", include=[{"everyone": {}}])
-        app["allowed_idps"] = []
-    else:
-        people["exclude"].append({"email": {"email": "ops@example.org"}})
-        del cloudflare.access.apps[app["id"]]
-
-
-@pytest.mark.parametrize("turn", range(3))
-def test_what_is_edited_by_hand_is_put_right(stack: Stack, cloudflare: Cloudflare, turn: int) -> None:
-    # One edit of a thing at a time: putting right one of them would cover up another.
-    for edit in (edit_rules, edit_names, edit_access):
-        edit(cloudflare, turn)
-    outcome = stack.up()
-    assert stack.code == 0, outcome.errors
-    assert sum(outcome.operations.values()) >= 3, "an edit was not seen"
-    cloudflare.access.policies.pop("theirs", None)
-    check_full(cloudflare)
-    assert not any("noTLSVerify" in rule["originRequest"] for rule in ingress(cloudflare))
-    people, programs = policy(cloudflare, "allow"), policy(cloudflare, "non_identity")
-    assert [entry["id"] for entry in application(cloudflare)["policies"]] == [people["id"], programs["id"]]
-    assert (len(people["include"]), people["exclude"]) == (3, [])
-
-
 def test_access_can_be_taken_off_and_services_taken_away(stack: Stack, cloudflare: Cloudflare) -> None:
     stack.says(**TUNNEL)
     outcome = stack.up()

@@ -3,8 +3,6 @@
 What lives through an up, a change and a down stands in test_cloudflare_end_to_end.py.
 """
 
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -16,12 +14,19 @@ from tests.cloudflare_api import TOKEN, Cloudflare, running_cloudflare
 from tests.contract.cloudflare import APPLICATION, POLICY, RECORD, TUNNEL, Engine, in_process
 from toolchain.standins.cloudflare import api
 from toolchain.standins.cloudflare.access import AccessApplication, AccessPolicy
-from toolchain.standins.cloudflare.provider import PROVIDERS_FUNCTION, CloudflareProvider
-from toolchain.standins.cloudflare.resources import DnsRecord, Tunnel
-from toolchain.standins.values import UNKNOWN, Properties, secret
-from toolchain.workdir import CHECKOUT
+from toolchain.standins.cloudflare.provider import CloudflareProvider
+from toolchain.standins.cloudflare.resources import DnsRecord, Tunnel, TunnelConfig
+from toolchain.standins.values import Properties, secret
 
 HURRY = Refused(429, 971, "Please wait and consider throttling your request speed", retry_after="1")
+
+LAST = {"service": "http_status:404"}
+
+
+def guarded(**more: object) -> Properties:
+    """Return a rule behind Access, as the API names its parts."""
+    access = {"required": True, "teamName": "shop", "audTag": ["aud"]}
+    return {"hostname": "monitoring.example.org", "service": "http://g", "originRequest": {"access": access, **more}}
 
 
 @pytest.fixture
@@ -39,6 +44,14 @@ def engine(cloudflare: Cloudflare) -> Engine:
     ("kind", "edit", "seen"),
     [
         (Tunnel, {"name": "renamed by hand"}, ["name"]),
+        (TunnelConfig, {"config": {"ingress": [guarded(), LAST], "warp-routing": {"enabled": False}}}, []),
+        (TunnelConfig, {"config": {"ingress": [guarded(), guarded(), LAST]}}, ["config"]),
+        (TunnelConfig, {"config": {"ingress": [{**guarded(), "originRequest": {}}, LAST]}}, ["config"]),
+        (TunnelConfig, {"config": {"ingress": [guarded(noTLSVerify=True), LAST]}}, ["config"]),
+        (DnsRecord, {"content": "elsewhere.example.net"}, ["content"]),
+        (DnsRecord, {"proxied": False}, ["proxied"]),
+        (AccessPolicy, {"decision": "bypass", "include": [{"everyone": {}}]}, ["decision", "includes"]),
+        (AccessPolicy, {"exclude": [{"email": {"email": "ops@example.org"}}]}, ["excludes"]),
         (AccessPolicy, {"require": [{"geo": {"country_code": "FR"}}]}, ["requires"]),
         (AccessPolicy, {"session_duration": "720h"}, ["sessionDuration"]),
         (AccessPolicy, {"approval_required": True}, ["approvalRequired"]),
@@ -48,6 +61,7 @@ def engine(cloudflare: Cloudflare) -> Engine:
         (AccessApplication, {"service_auth_401_redirect": True}, ["serviceAuth401Redirect"]),
         (AccessApplication, {"cors_headers": {"allow_all_origins": True}}, ["corsHeaders"]),
         (AccessApplication, {"policies": []}, ["policies"]),
+        (AccessApplication, {"allowed_idps": []}, ["allowedIdps"]),
         # What the official plugin takes as it is, where the program says nothing of it.
         (AccessApplication, {"app_launcher_visible": False, "http_only_cookie_attribute": False}, []),
         (AccessApplication, {"self_hosted_domains": []}, []),
@@ -58,11 +72,26 @@ def test_an_edit_by_hand_is_drift(
 ) -> None:
     policy, _ = engine.create(AccessPolicy.pulumi_type, POLICY)
     application = {**APPLICATION, "policies": [{"id": policy, "precedence": 1}]}
-    inputs: Properties = {Tunnel: TUNNEL, AccessPolicy: POLICY, AccessApplication: application}[kind]
+    tunnel, _ = engine.create(Tunnel.pulumi_type, {**TUNNEL, "name": "with rules"})
+    access = {"required": True, "teamName": "shop", "audTags": ["aud"]}
+    declared = {**guarded(), "originRequest": {"access": access}}
+    rules = {"accountId": "acc", "tunnelId": tunnel, "source": "cloudflare", "config": {"ingresses": [declared, LAST]}}
+    inputs: Properties = {
+        Tunnel: TUNNEL,
+        TunnelConfig: rules,
+        DnsRecord: RECORD,
+        AccessPolicy: POLICY,
+        AccessApplication: application,
+    }[kind]
     identity, outputs = engine.create(kind.pulumi_type, inputs)
-    for held in (cloudflare.tunnels, cloudflare.access.policies, cloudflare.access.apps):
-        if identity in held:
-            held[identity].update(edit)
+    held = {
+        Tunnel: cloudflare.tunnels,
+        TunnelConfig: cloudflare.configs,
+        DnsRecord: cloudflare.records,
+        AccessPolicy: cloudflare.access.policies,
+        AccessApplication: cloudflare.access.apps,
+    }[kind]
+    held[identity].update(edit)
     _, _, real = engine.read(kind.pulumi_type, identity, outputs, inputs)
     assert list(engine.diff(kind.pulumi_type, real, inputs).diffs) == seen
 
@@ -92,12 +121,6 @@ def test_a_tunnels_secret_is_sent_and_kept_though_the_api_never_tells_it(
     assert (real["tunnelSecret"], again) == ("c2VjcmV0", inputs)
 
 
-def test_identity_providers_are_asked_for_by_their_account_alone(engine: Engine) -> None:
-    assert engine.invoke(PROVIDERS_FUNCTION, {"accountId": UNKNOWN})["results"] == UNKNOWN
-    with pytest.raises(RuntimeError, match="by accountId, and by nothing else"):
-        engine.invoke(PROVIDERS_FUNCTION, {"accountId": "acc", "scimEnabled": "true"})
-
-
 def test_access_that_is_not_there_yet_is_told_in_cloudflares_words(engine: Engine, cloudflare: Cloudflare) -> None:
     cloudflare.access.enabled = False
     with pytest.raises(RuntimeError, match=r"Access is not enabled\..*\(code 9999\)"):
@@ -117,14 +140,6 @@ def test_without_a_setting_it_speaks_to_the_official_api_and_says_so(monkeypatch
     assert (provider.base_url, provider.token) == ("https://api.cloudflare.com/client/v4", "t")
     assert "Dockyard's stand-in" in provider.announcement()
     assert "https://api.cloudflare.com/client/v4" in provider.announcement()
-
-
-def test_the_http_client_is_loaded_only_when_something_is_done() -> None:
-    code = (
-        "import sys, toolchain.standins.cloudflare.provider as p; p.CloudflareProvider().configure({});"
-        "print('httpx' in sys.modules)"
-    )
-    assert subprocess.check_output([sys.executable, "-c", code], cwd=CHECKOUT, text=True) == "False\n"
 
 
 class Pauses(threading.Event):

@@ -92,12 +92,9 @@ def test_an_engine_that_is_not_there_fails_a_create_with_its_address_but_no_prev
         call("Create", properties=inputs)
 
 
-@pytest.mark.parametrize(
-    ("given", "spelled"),
-    [("60s", "1m0s"), ("90m", "1h30m0s"), ("1500ms", "1.5s"), ("0", "0s"), ("20ms", "20ms"), ("1.5us", "1.5µs")],
-)
-def test_durations_are_spelled_as_go_spells_them(given: str, spelled: str) -> None:
-    assert spell_duration(parse_duration(given)) == spelled
+def test_durations_are_spelled_as_go_spells_them() -> None:
+    spelled = [spell_duration(parse_duration(given)) for given in ("60s", "90m", "1500ms", "0", "20ms", "1.5us")]
+    assert spelled == ["1m0s", "1h30m0s", "1.5s", "0s", "20ms", "1.5µs"]
 
 
 @pytest.mark.parametrize(

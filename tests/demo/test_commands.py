@@ -4,8 +4,6 @@ import json
 import signal
 from pathlib import Path
 
-import pytest
-
 from tests.support.demo import demo, get, running, wait_until_up
 from tests.support.ports import free_port
 
@@ -45,14 +43,3 @@ def test_the_health_check_loads_no_library() -> None:
     with running("-c", code) as process:
         output, _ = process.communicate(timeout=30)
     assert output.splitlines()[-1] == "[]"
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [(), ("serve",), ("healthcheck",), ("backend", "--migrated"), ("bot", "x"), ("static", "x"), ("frontend",)],
-)
-def test_a_wrong_call_and_missing_settings_are_told_with_exit_code_2(arguments: tuple[str, ...]) -> None:
-    wrong = demo(*arguments)
-    assert wrong.returncode == 2
-    assert ("is not set" if arguments == ("frontend",) else "usage: python -m demo") in wrong.stderr
-    assert "Traceback" not in wrong.stderr

@@ -16,16 +16,6 @@ from toolchain.registry import stop_registry
 from toolchain.workdir import WorkDir
 
 
-@pytest.fixture
-def words() -> Words:
-    return Words()
-
-
-@pytest.fixture(scope="session")
-def engine(docker_host: str) -> docker.DockerClient:
-    return docker.DockerClient(base_url=docker_host, timeout=300)
-
-
 @pytest.fixture(scope="session")
 def kit(docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KitImages]:
     """The kit's images, from one registry for the whole run."""

@@ -18,6 +18,7 @@ from docker.models.containers import Container
 from components.log_pipeline import LogPipeline, LogPipelineConfig
 from settings.logs import Logs
 from tests.support.component_stage import ComponentStage
+from tests.support.containers import succeeded
 from tests.support.recording import RecordedProgram, record
 from tests.support.waiting import wait_until
 
@@ -64,8 +65,7 @@ class LogStage(ComponentStage):
         self.make_network()
         world = self.world()
         for writer in WRITERS:
-            code, output = self.job(world[f"l-{writer}"])
-            assert code == 0, output
+            succeeded(self.job(world[f"l-{writer}"]))
         for part in PARTS:
             container = self.make(world[f"l-{part}"])
             container.start()

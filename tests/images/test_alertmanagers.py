@@ -12,7 +12,7 @@ from docker.models.containers import Container
 from components.alert_routing import AlertRouting, AlertRoutingConfig, peers
 from settings.alerts import Alerts
 from tests.support.component_stage import ComponentStage
-from tests.support.containers import inside
+from tests.support.containers import inside, succeeded
 from tests.support.recording import RecordedProgram, record
 from tests.support.waiting import wait_until
 
@@ -46,8 +46,7 @@ class Stage(ComponentStage):
 
     def write(self, **more: object) -> None:
         """Run the job that writes the configuration, and tells those that run to load it."""
-        code, said = self.job(self.world(**more)["a-config-writer"])
-        assert code == 0, said
+        succeeded(self.job(self.world(**more)["a-config-writer"]))
 
     def run(self, role: str) -> None:
         made = self.world()[f"a-{role}"]
@@ -65,9 +64,7 @@ class Stage(ComponentStage):
 
     def amtool(self, role: str, *command: str) -> str:
         said = " ".join(f"'{one}'" for one in command)
-        code, output = inside(self.running[role], f"amtool --alertmanager.url=http://127.0.0.1:9093 {said}")
-        assert code == 0, output
-        return output
+        return succeeded(inside(self.running[role], f"amtool --alertmanager.url=http://127.0.0.1:9093 {said}"))
 
     def silences(self, role: str) -> list[str]:
         found = json.loads(self.amtool(role, "silence", "query", "-o", "json") or "[]")
@@ -80,8 +77,7 @@ class Stage(ComponentStage):
 
     def members(self, role: str) -> list[dict[str, str]]:
         """Return the members that one knows, itself among them."""
-        code, said = inside(self.running[role], "wget -q -O - http://127.0.0.1:9093/api/v2/status")
-        assert code == 0, said
+        said = succeeded(inside(self.running[role], "wget -q -O - http://127.0.0.1:9093/api/v2/status"))
         return list(json.loads(said)["cluster"]["peers"])
 
     def tell(self) -> str:

@@ -10,7 +10,7 @@ from docker.models.containers import Container
 from settings.build import Build
 from settings.images import load_images
 from tests.support.checkout import SOURCE
-from tests.support.containers import inside, once, running, stop_and_exit_code, wait_in
+from tests.support.containers import inside, once, running, stop_and_exit_code, succeeded, wait_in
 from tests.support.kit import KitImages
 from tests.support.progress import Words
 from toolchain.builds import KEPT, bases_of, ensure_built
@@ -91,9 +91,7 @@ def healthy(container: Container) -> bool:
 
 
 def fetch(container: Container, port: int, path: str = "/") -> str:
-    code, said = inside(container, f"wget -q -O - http://127.0.0.1:{port}{path}")
-    assert code == 0, said
-    return said
+    return succeeded(inside(container, f"wget -q -O - http://127.0.0.1:{port}{path}"))
 
 
 @every_build

@@ -47,17 +47,6 @@ def test_a_changed_recipe_makes_its_own_image_anew_and_no_other(kit, monkeypatch
     assert {name for name, record in records(kit).items() if record != before[name]} == affected
 
 
-def test_no_two_images_are_compiled_at_once(kit: Kit, building):
-    alone = threading.Lock()
-
-    def build(_: str) -> None:
-        assert alone.acquire(blocking=False), "two at once"
-        alone.release()
-
-    building(build)
-    assert len(kit.build(["traefik", "restic", "cadvisor"], REGISTRY, lambda *_: None)) == 3
-
-
 def test_an_image_is_used_while_another_is_still_being_built(kit: Kit, building):
     used = threading.Event()
     building(lambda name: name == "traefik" and not used.wait(20) and pytest.fail("nobody used redis"))

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from toolchain.kit.debian import Package
 from toolchain.kit.layers import Owner, pack
 
 
@@ -42,17 +41,3 @@ def test_everything_belongs_to_root_but_what_is_named(tree: Path, tmp_path: Path
     assert (packed["usr/bin/tool"].uid, packed["usr/bin/tool"].mode) == (0, 0o755)
     assert packed["usr/bin/notes"].mode == 0o644
     assert packed["bin"].linkname == "usr/bin"
-
-
-@pytest.mark.parametrize(
-    ("version", "upstream"),
-    [
-        ("3.5.3+ds1-6", "3.5.3"),
-        ("5:8.0.2-3+deb13u2", "8.0.2"),
-        ("17.11-0+deb13u1", "17.11"),
-        ("1:1.37.0-6+b9", "1.37.0"),
-        ("0.33.1-5", "0.33.1"),
-    ],
-)
-def test_a_debian_version_tells_the_upstream_one(version: str, upstream: str):
-    assert Package("p", version, Path("p.deb")).upstream == upstream

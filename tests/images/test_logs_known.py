@@ -92,6 +92,9 @@ KNOWN: Mapping[str, tuple[str, dict[str, str]]] = {
         '{"level":"warn","message":"slow answer","timestamp":"2026-11-21","traceId":"abc"}',
         {"level": "warn", "message": "slow answer", "trace_id": "abc"},
     ),
+    "word-of-another": ('{"level":"warning","message":"words"}', {"level": "warn"}),
+    "level-at-the-end": ('{"time":1732200000000,"msg":"said","level":30}', {"level": "info"}),
+    "no-level": ('{"levels":50,"msg":"none"}', {"level": "unknown"}),
     "python-in-json": ('{"levelname":"CRITICAL","message":"gone"}', {"level": "fatal", "message": "gone"}),
     "traceparent": (
         '{"level":"info","msg":"x","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}',
@@ -129,12 +132,6 @@ def test_a_line_stays_whole_and_what_is_known_of_it_stands_beside_it(stage: LogS
     (stored,) = stage.written(f"known-{name}", line)
     assert stored["_msg"] == line
     assert {key: stored.get(key) for key in expected} == expected
-
-
-def test_a_line_that_is_nothing_special_has_nothing_beside_it(stage: LogStage):
-    (stored,) = stage.written("plain", "a duration: of 5 ms and a request of GET")
-    common = {"product", "environment", "service", "container", "container_name", "container_id", "stream"}
-    assert set(stored) == common | {"level", "_msg", "_time", "_stream", "_stream_id"}
 
 
 def test_slow_queries_can_be_asked_for_by_their_duration(stage: LogStage):

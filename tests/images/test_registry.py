@@ -5,6 +5,7 @@ import signal
 import socket
 
 import httpx
+import pytest
 
 from tests.support.progress import Words
 from tests.support.waiting import wait_until
@@ -41,21 +42,15 @@ def test_a_running_registry_is_taken_as_it_is(checkout, words: Words):
     assert str(words) == said
 
 
-def test_it_comes_back_on_the_same_port_after_a_kill(checkout, words: Words):
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSTOP])
+def test_one_that_was_killed_or_hangs_comes_back_on_the_same_port(checkout, words: Words, sent: signal.Signals):
     work = checkout()
     first = ensure_registry(work, words.progress)
     pid = process_of(work)
-    os.kill(pid, signal.SIGKILL)
-    assert processes.wait_gone([pid], 5)
-    assert not answers(first)
-    assert ensure_registry(work, words.progress) == first
-    assert answers(first)
-
-
-def test_one_that_hangs_is_replaced(checkout, words: Words):
-    work = checkout()
-    first = ensure_registry(work, words.progress)
-    os.kill(process_of(work), signal.SIGSTOP)
+    os.kill(pid, sent)
+    if sent is signal.SIGKILL:
+        assert processes.wait_gone([pid], 5)
+        assert not answers(first)
     assert ensure_registry(work, words.progress) == first
     assert answers(first)
 

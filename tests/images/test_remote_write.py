@@ -14,7 +14,7 @@ from docker.models.containers import Container
 from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
 from settings.monitoring import Monitoring
 from tests.support.component_stage import ComponentStage
-from tests.support.containers import wait_in
+from tests.support.containers import succeeded, wait_in
 from tests.support.recording import RecordedProgram, record
 from tests.support.waiting import wait_until
 
@@ -85,8 +85,7 @@ class Pair(ComponentStage):
         self.receiver = self.engine.containers.get(created["Id"])
         self.receiver.start()
         world = self.world()
-        code, said = self.job(world["m-prometheus-config-writer"])
-        assert code == 0, said
+        succeeded(self.job(world["m-prometheus-config-writer"]))
         self.sender = self.make(world["m-prometheus"])
         self.sender.start()
         for container in (self.receiver, self.sender):
@@ -202,8 +201,7 @@ def test_series_bear_their_product_and_environment_there_too(pair: Pair):
 
 
 def test_the_password_stands_in_no_configuration_that_can_be_asked_for(pair: Pair):
-    code, said = pair.sender.exec_run(["wget", "-q", "-O", "-", "http://127.0.0.1:9090/api/v1/status/config"])
-    assert code == 0
+    said = succeeded(pair.sender.exec_run(["wget", "-q", "-O", "-", "http://127.0.0.1:9090/api/v1/status/config"]))
     assert "password_file: /etc/prometheus/secrets/archive-password" in json.loads(said)["data"]["yaml"]
     code, said = pair.sender.exec_run(["stat", "-c", "%a %u", "/etc/prometheus/secrets/archive-password"])
     assert (code, said.decode().split()) == (0, ["400", "65534"])

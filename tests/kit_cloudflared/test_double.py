@@ -2,29 +2,10 @@
 
 import pytest
 
-from tests.support.cloudflared import token_of
 from tests.support.waiting import wait_until
 
 NOT_FOUND = {"service": "http_status:404"}
 HOST = "monitoring.example.org"
-
-
-def test_a_tunnel_without_an_endpoint_stays_down(run):
-    with run("--token", token_of()) as double:
-        seen = double.ready()
-        assert seen.returncode == 1
-        assert f"http://{double.metrics}/ready endpoint returned status code 503\n" in seen.stderr
-        assert double.visit(HOST).status_code == 530
-        assert "no way to Cloudflare" in double.log.read_text()
-
-
-def test_it_loses_its_connections_with_the_endpoint_and_takes_them_up_again(connected, cloudflare):
-    cloudflare.raw_answer = (502, b"<html>Bad gateway</html>")
-    wait_until(lambda: connected.inside("/ready").status_code == 503, "it has lost its connections")
-    cloudflare.raw_answer = None
-    wait_until(lambda: connected.inside("/ready").status_code == 200, "it is connected again")
-    assert connected.metric("cloudflared_tunnel_ha_connections") == 4
-    assert connected.log.read_text().count("Connection terminated") == 1, "told once"
 
 
 def routed(double, version=1):

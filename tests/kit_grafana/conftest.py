@@ -1,7 +1,7 @@
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from dashboards.registry import render
 from tests.dashboards.stacks import FULL
-from tests.support.grafana import PROMETHEUS, FakePrometheus, Provisioning
+from tests.support.grafana import PROMETHEUS, Provisioning
 from toolchain.kit.grafana.grafana_double.app import build
 from toolchain.kit.grafana.grafana_double.library import Library
 from toolchain.kit.grafana.grafana_double.settings import Settings
@@ -27,29 +27,20 @@ def provisioning(tmp_path: Path) -> Provisioning:
 
 
 @pytest.fixture
-def prometheus() -> FakePrometheus:
-    return FakePrometheus()
+def start(provisioning: Provisioning) -> Iterator[Callable[[], TestClient]]:
+    """Start the double on what was provisioned; the client is logged in."""
+    with ExitStack() as running:
 
+        def begin() -> TestClient:
+            chosen = Settings(admin_user=ADMIN[0], admin_password=ADMIN[1], provisioning=provisioning.root)
+            library = Library(chosen)
+            library.load()
+            nobody = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(502)))
+            client = running.enter_context(TestClient(build(chosen, library, nobody), follow_redirects=False))
+            client.auth = ADMIN
+            return client
 
-@pytest.fixture
-def start(provisioning: Provisioning, prometheus: FakePrometheus) -> Iterator[Callable[..., TestClient]]:
-    """Start the double on what was provisioned; the client is logged in unless `auth=None`."""
-    running: list[TestClient] = []
-
-    def begin(auth: tuple[str, str] | None = ADMIN, **settings: Any) -> TestClient:
-        chosen = Settings(admin_user=ADMIN[0], admin_password=ADMIN[1], provisioning=provisioning.root, **settings)
-        library = Library(chosen)
-        library.load()
-        upstream = httpx.AsyncClient(transport=httpx.MockTransport(prometheus))
-        client = TestClient(build(chosen, library, upstream), follow_redirects=False)
-        client.__enter__()
-        client.auth = auth
-        running.append(client)
-        return client
-
-    yield begin
-    for client in running:
-        client.__exit__()
+        yield begin
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.support.containers import good, inside
+from tests.support.containers import inside, succeeded
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
@@ -18,8 +18,8 @@ def in_backup(guestbook: Stack, script: str) -> tuple[int, str]:
 
 
 def backups(guestbook: Stack) -> list[str]:
-    """Return the labels of the backups that pgBackRest takes for good, the oldest first."""
-    output = good(in_backup(guestbook, "pgbackrest info"))
+    """Return the labels of the backups that pgBackRest takes for succeeded, the oldest first."""
+    output = succeeded(in_backup(guestbook, "pgbackrest info"))
     return re.findall(r"(?:full|diff) backup: (\S+)", output)
 
 
@@ -86,7 +86,7 @@ def test_a_killed_backup_leaves_the_others_and_the_next_one_is_good(archived: St
     _, output = in_backup(archived, kill)
     assert "ended with 137" in output and "status: error" not in output, output
     assert backups(archived) == before
-    good(in_backup(archived, "sh /run/pgbackrest/base-backup.sh"))
+    succeeded(in_backup(archived, "sh /run/pgbackrest/base-backup.sh"))
     assert backups(archived)[:-1] == before
     metrics = in_backup(archived, "cat /metrics/written/backup-postgres-base-scheduled.prom")[1]
     assert 'dockyard_backup_success{kind="scheduled",store="postgres-base"} 1' in metrics

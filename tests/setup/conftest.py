@@ -40,11 +40,6 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WorkDir:
 
 
 @pytest.fixture
-def words() -> Words:
-    return Words()
-
-
-@pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[DownloadSite]:
     """The download sites, both of them played by one local server."""
     server = DownloadSite()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import signal
 import subprocess
-import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +16,6 @@ from tests.support.waiting import wait_until
 
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("TUNNEL_")}
 SECONDS = 60
-
-
-def token_of(**fields: Any) -> str:
-    said = {"a": "acc", "t": str(uuid.uuid4()), "s": base64.b64encode(b"secret").decode(), **fields}
-    return base64.b64encode(json.dumps(said).encode()).decode()
 
 
 @dataclass
@@ -54,14 +46,9 @@ class Double:
     def inside(self, path: str) -> httpx.Response:
         return httpx.get(f"http://{self.metrics}{path}")
 
-    def ready(self) -> subprocess.CompletedProcess[str]:
-        """Ask as the container's health check does."""
-        command = [self.program, "tunnel", "--metrics", self.metrics, "ready"]
-        return subprocess.run(command, env=CLEAN, capture_output=True, text=True)
-
-    def visit(self, host: str, path: str = "/", **headers: str) -> httpx.Response:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return httpx.get(f"http://{self.edge}{path}", headers={**named, "Host": host}, timeout=SECONDS)
+    def visit(self, host: str, path: str = "/") -> httpx.Response:
+        """Ask the edge for a public name."""
+        return httpx.get(f"http://{self.edge}{path}", headers={"Host": host}, timeout=SECONDS)
 
     def metric(self, name: str) -> float:
         lines = (line.rsplit(" ", 1) for line in self.inside("/metrics").text.splitlines() if line[0] != "#")
@@ -83,6 +70,3 @@ class Made:
         """Give it rules; the last one is for all hosts."""
         answer = self.api.put(f"{self.path}/configurations", json={"config": {"ingress": list(rules)}})
         assert answer.is_success, answer.text
-
-    def told(self) -> dict[str, Any]:
-        return self.api.get(self.path).json()["result"]

@@ -126,9 +126,9 @@ def inside(container: Container, command: str, **environment: str) -> tuple[int,
     return code, output.decode()
 
 
-def good(result: tuple[int, str]) -> str:
-    """Return what a command printed that must have ended well."""
-    code, output = result
+def succeeded(outcome: tuple[int, str]) -> str:
+    """Return the output of a command that must have ended with 0."""
+    code, output = outcome
     assert code == 0, output
     return output
 
@@ -145,10 +145,6 @@ def wait_in(container: Container, condition: Callable[[], bool], what: str, seco
         return False
 
     wait_until(holds, what, seconds, details=lambda: container.logs().decode())
-
-
-def wait_healthy(container: Container, command: str, seconds: float = 60) -> None:
-    wait_in(container, lambda: inside(container, command)[0] == 0, f"`{command}` succeeds", seconds)
 
 
 def stop_and_exit_code(container: Container, seconds: int = 20) -> int:

@@ -163,6 +163,12 @@ def docker_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         engine.remove()
 
 
+@pytest.fixture(scope="session")
+def engine(docker_host: str) -> docker.DockerClient:
+    """A client of that engine."""
+    return docker.DockerClient(base_url=docker_host, timeout=300)
+
+
 def pytest_configure() -> None:
     signal.signal(signal.SIGUSR2, _watch.interrupt)
 

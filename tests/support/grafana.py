@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import httpx
 import yaml
 
 from toolchain.kit.grafana.grafana_double.library import Library
@@ -40,15 +39,3 @@ class Provisioning:
         library = Library(Settings(provisioning=self.root))
         library.load()
         return library
-
-
-class FakePrometheus:
-    """Answers every query with one series, and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.requests: list[httpx.Request] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
-        series = {"metric": {}, "value": [1700000000, "1"]}
-        return httpx.Response(200, json={"status": "success", "data": {"resultType": "vector", "result": [series]}})
