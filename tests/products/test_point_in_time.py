@@ -18,7 +18,7 @@ def in_backup(guestbook: Stack, script: str) -> tuple[int, str]:
 
 
 def backups(guestbook: Stack) -> list[str]:
-    """Return the labels of the backups that pgBackRest takes for succeeded, the oldest first."""
+    """Return the labels of the backups that pgBackRest takes for good, the oldest first."""
     output = succeeded(in_backup(guestbook, "pgbackrest info"))
     return re.findall(r"(?:full|diff) backup: (\S+)", output)
 
