@@ -1,7 +1,5 @@
 """What tests share: a context, a program made of one component, and what is told to a person."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Alerts speak French where a stack does: all of them, of the same figures, and English stays as it is."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

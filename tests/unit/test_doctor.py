@@ -1,7 +1,5 @@
 """Prerequisites: each thing that can be wrong with a machine is found, and told with what to do."""
 
-from __future__ import annotations
-
 import json
 import socket
 import subprocess

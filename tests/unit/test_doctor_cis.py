@@ -1,7 +1,5 @@
 """The scorecard: every item of the benchmark fails where a container or the engine does what it forbids."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

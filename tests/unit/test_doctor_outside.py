@@ -1,7 +1,5 @@
 """What lies outside of the machine, as doctor judges it: clocks, registries, names, certificates."""
 
-from __future__ import annotations
-
 import http.server
 import socket
 import ssl

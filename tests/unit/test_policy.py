@@ -1,7 +1,5 @@
 """What no resource may do: each rule fails on a resource that does it, and the shipped stacks do none of it."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a product file says of builds, what goes into them, and what the templates promise."""
 
-from __future__ import annotations
-
 import re
 import tarfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`./dockyard test`: which parts run, in which form, and what the run reports."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
