@@ -114,13 +114,6 @@ class TestSecrets:
         assert world["b-postgres-files-writer"].files["/dockyard/files/backup-key"] == "my own"
         assert "b-backup-key" not in world
 
-    def test_keys_of_s3_are_a_file_as_awss_tools_read_it(self, stack):
-        made = stack({"s3": S3})["b-redis-files-writer"]
-        assert made.files["/dockyard/files/s3-credentials"] == (
-            "[default]\naws_access_key_id = AKIA-THE-ID\naws_secret_access_key = the-secret-access-key\n"
-        )
-        assert len(made.secrets) == 3
-
     def test_each_stack_has_a_folder_of_its_own_in_the_bucket(self, stack):
         env = stack({"s3": {**S3, "region": "eu-west-3"}})["b-postgres"].env
         assert env["BACKUP_S3_REPOSITORY"] == "s3:https://s3.example.com/shop-backups/shop/staging/postgres"

@@ -87,19 +87,6 @@ class TestAccess:
     def world(self, make_context, access):
         return run(make_context, Tunnel(**MADE, access=access))
 
-    def test_an_application_says_what_it_needs_and_refers_to_policies_by_id(self, make_context):
-        made = self.world(make_context, {**self.SAID, "session": "8h"})["t-access-monitoring.shop.example"]
-        assert made.inputs == {
-            "accountId": "a" * 32,
-            "name": "shop-monitoring monitoring.shop.example",
-            "type": "self_hosted",
-            "domain": "monitoring.shop.example",
-            "sessionDuration": "8h",
-            "sameSiteCookieAttribute": "lax",
-            "policies": [{"id": "t-access-people-id", "precedence": 1}],
-        }
-        assert made.delete_before_replace
-
     def test_an_identity_provider_alone_lets_in_whoever_can_log_in_there(self, make_context):
         world = self.world(make_context, {"team": "shop", "identity_providers": [OKTA, ENTRA]})
         assert world["t-access-people"].inputs["includes"] == [

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from policy.rules import CONTAINER, RULES, TUNNEL, VOLUME, Resource, violations
+from policy.rules import CONTAINER, TUNNEL, VOLUME, Resource, violations
 from tests.support.recording import RecordedResource
 from tests.support.shipped import STACKS, recorded_stack
 from tests.unit.exposure import EVERYWHERE
@@ -191,7 +191,3 @@ def test_every_shipped_stack_keeps_every_rule(stack):
     assert {CONTAINER, VOLUME} <= kinds
     if stack == "production":
         assert TUNNEL in kinds
-
-
-def test_every_rule_has_a_name_of_its_own():
-    assert len({rule.name for rule in RULES}) == len(RULES) == 12

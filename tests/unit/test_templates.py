@@ -73,19 +73,6 @@ def test_a_template_asks_for_nothing_that_the_classic_builder_lacks(name: str):
     assert not re.search(r"--mount|--chmod|--link|<<|^# *syntax", TEMPLATES[name], re.MULTILINE)
 
 
-@every_template
-def test_a_template_takes_the_lists_of_packages_before_the_sources(name: str):
-    lists = "requirements.tx[t]" if name == "python-bot" else "package-lock.jso[n]"
-    assert TEMPLATES[name].index(lists) < TEMPLATES[name].index("COPY . .")
-
-
-@every_template
-def test_every_image_that_a_template_stands_on_is_in_the_table(name: str):
-    stands = set(re.findall(r"^FROM \$\{(\w+)\}", TEMPLATES[name], re.MULTILINE))
-    build = Build.model_validate({"template": name})
-    assert {one.upper() for one in builds.bases_of(CHECKOUT, build, KNOWN)} == stands
-
-
 def test_the_node_backend_has_tumultes_stages_and_health_check():
     text = TEMPLATES["node-backend"]
     stages = re.findall(r"^FROM .* AS (\S+)$", text, re.MULTILINE)

@@ -266,10 +266,3 @@ class TestPreview:
         assert (runner.work / "Pulumi.staging.yaml").read_text() == "config: {}\n"
         settings = load(read_stack_file(runner.work, "production"), "production", checkout=runner.work, preview=True)
         assert "discord-critical" in str(settings.missing_secrets)
-
-    def test_the_environment_of_dockyard_becomes_that_of_the_steps_that_follow(self, runner):
-        said = "export PATH='/x y/bin:/usr/bin:/bin'\nexport PULUMI_BACKEND_URL=file:///s\nexport EMPTY=''\n"
-        runner.answer("dockyard", "env", said)
-        assert runner.run("pull-request/preview/Pulumi, its plugins, an empty state").returncode == 0
-        given = runner.output.read_text().splitlines()
-        assert given == ["PATH=/x y/bin:/usr/bin:/bin", "PULUMI_BACKEND_URL=file:///s", "EMPTY="]
