@@ -125,17 +125,18 @@ class TestSecrets:
 
 class TestSettings:
     @pytest.mark.parametrize(
-        ("environment", "on", "drill"),
-        [("development", False, None), ("staging", True, None), ("production", True, DRILL_SCHEDULE)],
+        ("said", "environment", "on", "drill"),
+        [
+            ({}, "development", False, None),
+            ({}, "staging", True, None),
+            ({}, "production", True, DRILL_SCHEDULE),
+            ({"enabled": True}, "development", True, None),
+            ({"enabled": False}, "production", False, None),
+        ],
     )
-    def test_backups_are_on_where_it_matters(self, environment, on, drill):
-        found = Backups().in_environment(environment)
-        assert (found.on, found.drill.schedule) == (on, drill)
-
-    def test_what_is_said_wins(self):
-        assert Backups(enabled=True).in_environment("development").on
-        off = Backups(enabled=False).in_environment("production")
-        assert (off.on, off.drill.schedule) == (False, None)
+    def test_backups_are_on_where_it_matters_or_the_settings_say_so(self, said, environment, on, drill):
+        backups = Backups(**said).in_environment(environment)
+        assert (backups.on, backups.drill.schedule) == (on, drill)
 
     @pytest.mark.parametrize(
         ("said", "expected"),

@@ -7,7 +7,7 @@ from docker.errors import APIError, NotFound
 
 from ops.logs import last_words
 from ops.restart import in_order, restart_each
-from ops.status import of_service, print_table, rows, spell_uptime, spell_usage, wait_until_settled
+from ops.status import of_service, rows, spell_uptime, spell_usage, wait_until_settled
 from tests.support import states
 from tests.support.clock import FakeClock
 from tests.support.fake_docker import FakeDocker
@@ -69,15 +69,6 @@ class TestRows:
             ("unhealthy", False, False),
             ("healthy", True, True),
         ]
-
-    def test_the_table_begins_with_what_has_an_address(self, engine, capsys):
-        for name in ("alpha", "backend"):
-            engine.add_container(name)
-        print_table("shop · dev", rows(state(container("alpha"), container("backend")), engine), ["a note"])
-        printed = capsys.readouterr().out
-        for word in ("service", "health", "uptime", "restarts", "image", "memory", "URL", "a note"):
-            assert word in printed
-        assert printed.index("backend") < printed.index("alpha")
 
 
 @pytest.mark.parametrize(
