@@ -44,12 +44,11 @@ def routing(make_context):
     return build_routing
 
 
-class TestSeveral:
-    def test_what_the_first_keeps_is_data_and_the_others_can_go(self, routing):
-        world = routing(alerts_of(replicas=3), protects_data=True)
-        kinds = [world[name].label("dockyard.volume") for name in ("a-data", "a-data-2", "a-data-3")]
-        assert kinds == ["data", "config", "config"]
-        assert [world[name].protect for name in ("a-data", "a-data-2", "a-data-3")] == [True, False, False]
+def test_what_the_first_of_several_keeps_is_data_and_the_others_can_go(routing):
+    world = routing(alerts_of(replicas=3), protects_data=True)
+    volumes = [world[name] for name in ("a-data", "a-data-2", "a-data-3")]
+    assert [volume.label("dockyard.volume") for volume in volumes] == ["data", "config", "config"]
+    assert [volume.protect for volume in volumes] == [True, False, False]
 
 
 class TestRoutes:

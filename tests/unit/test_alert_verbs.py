@@ -10,7 +10,6 @@ from ops.alert_test import chosen
 from ops.amtool import _author, instances, run_amtool
 from settings.loader import Configuration, load
 from tests.support.checkout import SOURCE
-from tests.support.fake_docker import FakeDocker
 from tests.support.states import container
 from toolchain.progress import SetupError
 
@@ -61,29 +60,26 @@ def ready(resources, client):
     return SimpleNamespace(engine=engine, settings=settings_of(), docker_client=lambda: client)
 
 
-def test_every_running_alertmanager_is_asked_in_order():
+def test_every_running_alertmanager_is_asked_in_order(docker):
     names = ["alertmanager-2", "alertmanager", "alertmanager-3", "backend"]
-    client = FakeDocker()
     for name in names:
         status = "exited" if name == "alertmanager-3" else "running"
-        client.add_container(name, status=status, labels={"dockyard.service": name})
-    found = instances(ready([container(name) for name in names], client))
+        docker.add_container(name, status=status, labels={"dockyard.service": name})
+    found = instances(ready([container(name) for name in names], docker))
     assert [instance.id for instance in found] == ["alertmanager", "alertmanager-2"]
 
 
-def test_a_stack_without_a_running_alertmanager_is_refused_with_its_health():
-    client = FakeDocker()
-    client.add_container("alertmanager", health="unhealthy")
+def test_a_stack_without_a_running_alertmanager_is_refused_with_its_health(docker):
+    docker.add_container("alertmanager", health="unhealthy")
     with pytest.raises(SetupError, match="alertmanager is unhealthy"):
-        instances(ready([container("alertmanager")], client))
+        instances(ready([container("alertmanager")], docker))
 
 
-def test_amtool_gets_every_argument_and_its_output_and_exit_code_come_back(capfd):
-    client = FakeDocker()
-    client.add_container("am", run=lambda _: (3, b"one\n", b"two\n"))
-    assert run_amtool(client.api, "am", ["silence", "query", "--expired"]) == 3
+def test_amtool_gets_every_argument_and_its_output_and_exit_code_come_back(docker, capfd):
+    docker.add_container("am", run=lambda _: (3, b"one\n", b"two\n"))
+    assert run_amtool(docker.api, "am", ["silence", "query", "--expired"]) == 3
     arguments = ["amtool", "--alertmanager.url=http://127.0.0.1:9093", "silence", "query", "--expired"]
-    assert client.api.executed == [("am", arguments)]
+    assert docker.api.executed == [("am", arguments)]
     assert capfd.readouterr() == ("one\n", "two\n")
 
 

@@ -1,8 +1,5 @@
 """The tunnel, beside what tests/contract/test_cloudflare_end_to_end.py sees of it at Cloudflare."""
 
-import subprocess
-import sys
-
 import pytest
 from pydantic import ValidationError
 
@@ -16,7 +13,7 @@ from settings.problems import SettingsError
 from settings.stack import Stack
 from settings.tunnel import Access, Tunnel
 from tests.support.recording import record
-from tests.unit.checkouts import CHECKOUT, make
+from tests.unit.checkouts import make
 
 MADE = {"account_id": "a" * 32, "zone_id": "b" * 32, "name": "shop-monitoring", "hostname": "monitoring.shop.example"}
 SERVICES = [
@@ -177,13 +174,6 @@ class TestATunnelThatIsThereAlready:
         assert writer.secrets
         assert world["t-cloudflared"].env == {"TUNNEL_TOKEN_FILE": "/run/secrets/tunnel-token"}
         assert not [one for one in world.resources if one.type.startswith("cloudflare:")]
-
-    def test_cloudflares_package_is_not_even_imported(self):
-        code = (
-            "import sys, components.cloudflare_tunnel\n"
-            "assert not [name for name in sys.modules if 'cloudflare' in name and 'components' not in name]"
-        )
-        subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, check=True)
 
     def test_its_token_is_a_secret_that_the_stack_asks_for(self):
         stack = {"product": "products/shop.yaml", "environment": "staging"}

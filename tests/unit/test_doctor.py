@@ -13,7 +13,6 @@ from ops.doctor import command, files, machine
 from ops.doctor.findings import FAILED, UNTOLD, WELL, Finding, Report, Scored
 from ops.doctor.seen import Container, Seen
 from settings.loader import load, read_stack_file
-from settings.problems import SettingsError
 from tests.support.checkout import SOURCE
 from tests.support.findings import by_status
 from toolchain import engine as toolchain_engine
@@ -144,11 +143,6 @@ def test_the_resources_asked_for_leave_out_what_is_not_made(shop_settings):
     without = files.asked(shop_settings({"monitoring": {"logs": {"enabled": False}}}))
     assert len(without.cpus) < len(whole.cpus)
     assert 0 < without.reserved < whole.reserved < doubled.reserved
-
-
-def test_an_unknown_stack_is_answered_with_the_known_ones():
-    with pytest.raises(SettingsError, match=r"Known stacks: .*production"):
-        files.read(WorkDir(SOURCE), "nowhere")
 
 
 def test_missing_secrets_and_placeholders_are_found():

@@ -18,7 +18,6 @@ from ops.history import short_name
 from ops.metrics_file import archive, exposition, tell_deploy
 from settings.release import Release
 from tests.support import states
-from tests.support.fake_docker import FakeDocker
 from tests.support.recording import record
 from tests.support.shells import shells
 
@@ -107,8 +106,7 @@ def state(*, writer: bool = True):
 
 class TestDeploy:
     @pytest.fixture
-    def docker(self):
-        docker = FakeDocker()
+    def docker(self, docker):
         docker.add_container("metrics-writer", status="exited")
         return docker
 

@@ -14,8 +14,7 @@ OURS = {"dockyard.stack": "shop"}
 
 
 @pytest.fixture
-def docker():
-    docker = FakeDocker()
+def docker(docker):
     docker.add_network("net")
     return docker
 
