@@ -2,14 +2,12 @@
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from settings.loader import load, read_stack_file
-from tests.unit.workflows import ROOT, scripts
+from tests.unit.workflows import scripts
 
 PLAY = """#!/bin/sh
 echo "{name} $*" >> "$PLAYED/calls"
@@ -245,25 +243,3 @@ class TestStacksRunner:
         assert done.returncode == 1
         assert error in done.stdout
         assert runner.calls == []
-
-
-class TestPreview:
-    def test_without_the_secrets_of_a_stack_file_its_settings_are_read_all_the_same(self, runner):
-        for folder in ("products", "components", "rules", "docs"):
-            shutil.copytree(ROOT / folder, runner.work / folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-        text = (ROOT / "Pulumi.production.yaml").read_text()
-        secrets = (
-            "  dockyard:discord-monitoring:\n    secure: v1:aa=:bb\n"
-            "  dockyard:discord-critical: {secure: v1:cc=:dd}\n"
-            "  cloudflare:apiToken:\n      secure: v1:ee=:ff\n"
-        )
-        file = runner.work / "Pulumi.production.yaml"
-        file.write_text(f"encryptionsalt: v1:gg=:hh\n{text}{secrets}")
-        (runner.work / "Pulumi.staging.yaml").write_text("config: {}\nencryptionsalt: v1:ii=:jj\n")
-        step = "pull-request/preview/Leave out the secrets, which only a stack's own state can open"
-        assert runner.run(step).returncode == 0
-        assert file.read_text() == text
-        # Of the other stacks too: Dockyard makes all of them known to the state.
-        assert (runner.work / "Pulumi.staging.yaml").read_text() == "config: {}\n"
-        settings = load(read_stack_file(runner.work, "production"), "production", checkout=runner.work, preview=True)
-        assert "discord-critical" in str(settings.missing_secrets)

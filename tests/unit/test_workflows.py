@@ -3,8 +3,6 @@
 import json
 import re
 import shlex
-import subprocess
-import sys
 
 import pytest
 import typer
@@ -13,19 +11,10 @@ import yaml
 from ops.__main__ import app
 from ops.test_runner import PARTS, SOAK
 from settings.images import load_images
-from settings.loader import load, read_stack_file
 from tests.unit.workflows import ACTIONS, CHECKS, ROOT, WORKFLOWS, jobs, read, scripts, steps, workflow
 
 RENOVATE = ROOT / "renovate.json"
 CALL = re.compile(r"\./dockyard ([^|>;)&`\n]+)")
-
-
-@pytest.mark.parametrize(("schema", "files"), [("vendor.github-actions", ACTIONS), ("vendor.renovate", [RENOVATE])])
-def test_each_file_is_what_its_schema_asks_for(schema, files):
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, *map(str, files)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert files
-    assert done.returncode == 0, done.stdout
 
 
 class TestWhatIsCalled:
@@ -45,14 +34,6 @@ class TestWhatIsCalled:
     def test_every_part_of_the_tests_is_run_once(self, file, left_out):
         matrices = [job["strategy"]["matrix"]["part"] for job in workflow(file)["jobs"].values()]
         assert sorted(part for parts in matrices for part in parts) == sorted({*PARTS} - left_out)
-
-    def test_every_stack_that_a_workflow_names_has_its_file(self):
-        named = {stack for _, job in jobs() for stack in job.get("strategy", {}).get("matrix", {}).get("stack", ())}
-        for file, job in (("drift", "look"), ("cleanup", "clean-up")):
-            named |= {one["stack"] for one in workflow(file)["jobs"][job]["strategy"]["matrix"]["include"]}
-        assert named == {"staging", "production"}
-        for stack in named:
-            assert load(read_stack_file(ROOT, stack), stack, checkout=ROOT, preview=True).stack.preview_without_secrets
 
 
 class TestWhatIsAllowed:
