@@ -84,6 +84,12 @@ class TestAccess:
     def world(self, make_context, access):
         return run(make_context, Tunnel(**MADE, access=access))
 
+    def test_an_application_names_policies_by_id_and_goes_before_its_successor_comes(self, make_context):
+        application = self.world(make_context, self.SAID)["t-access-monitoring.shop.example"]
+        assert application.inputs["policies"] == [{"id": "t-access-people-id", "precedence": 1}]
+        assert application.inputs["sameSiteCookieAttribute"] == "lax"
+        assert application.delete_before_replace
+
     def test_an_identity_provider_alone_lets_in_whoever_can_log_in_there(self, make_context):
         world = self.world(make_context, {"team": "shop", "identity_providers": [OKTA, ENTRA]})
         assert world["t-access-people"].inputs["includes"] == [
