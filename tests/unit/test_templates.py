@@ -18,8 +18,6 @@ KNOWN = load_images(CHECKOUT / "components" / "images.yaml").names
 TEMPLATES = {path.stem: path.read_text() for path in CHECKOUT.glob("templates/*.Dockerfile")}
 SEED_CHECK = "HEALTHCHECK --interval=30s --timeout=10s --start-period=40s --retries=3"
 
-every_template = pytest.mark.parametrize("name", sorted(TEMPLATES))
-
 
 @pytest.fixture
 def app(tmp_path: Path) -> Path:
@@ -68,7 +66,7 @@ def test_every_template_that_a_product_file_can_name_is_there_and_no_other():
     assert set(re.findall(r"'([\w-]+)'", named)) == set(TEMPLATES) == set(builds.NEEDED)
 
 
-@every_template
+@pytest.mark.parametrize("name", sorted(TEMPLATES))
 def test_a_template_asks_for_nothing_that_the_classic_builder_lacks(name: str):
     assert not re.search(r"--mount|--chmod|--link|<<|^# *syntax", TEMPLATES[name], re.MULTILINE)
 
