@@ -58,6 +58,7 @@ def mounted(source: str, *, read_only: bool = True) -> list[dict[str, Any]]:
         ("pinned-image", {"image": "docker.io/prom/prometheus"}),
         ("pinned-image", {"image": "mirror.example.com:5000/prom/prometheus:v3.5.3"}),
         ("pinned-image", {"image": "ghcr.io/shop/api:main"}),
+        ("pinned-image", {"image": "mirror.example.com:5000/shop/api"}),
         ("limits", {"memory": None}),
         ("limits", {"memorySwap": 1024}),
         ("limits", {"memorySwap": -1}),
