@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 import typer
@@ -15,6 +17,14 @@ from tests.unit.workflows import ACTIONS, CHECKS, ROOT, WORKFLOWS, jobs, read, s
 
 RENOVATE = ROOT / "renovate.json"
 CALL = re.compile(r"\./dockyard ([^|>;)&`\n]+)")
+
+
+@pytest.mark.parametrize(("schema", "files"), [("vendor.github-actions", ACTIONS), ("vendor.renovate", [RENOVATE])])
+def test_each_file_is_what_its_schema_asks_for(schema, files):
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, *map(str, files)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert files
+    assert done.returncode == 0, done.stdout
 
 
 class TestWhatIsCalled:
@@ -46,6 +56,11 @@ class TestWhatIsAllowed:
             "pull-request/preview": {"contents": "read", "pull-requests": "write"},
             "drift/report": {"issues": "write"},
         }
+
+    def test_no_job_runs_for_ever(self):
+        for name, job in jobs():
+            # One that calls another workflow ends with that one's jobs.
+            assert "uses" in job or 0 < job["timeout-minutes"] <= 180, name
 
     def test_every_action_is_pinned_by_its_commit_and_says_its_version(self):
         lines = [line for file in [*WORKFLOWS, *ACTIONS] for line in file.read_text().splitlines() if "uses: " in line]
