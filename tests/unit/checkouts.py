@@ -35,6 +35,12 @@ def make(tmp_path, product=PRODUCT):
     return tmp_path
 
 
+def say(checkout, stack="", product=""):
+    """Write both files anew, with these lines behind the least that they say."""
+    (checkout / "Pulumi.dev.yaml").write_text(STACK + stack)
+    (checkout / "products/shop.yaml").write_text(PRODUCT + product)
+
+
 def read(checkout, **options):
     return load(read_stack_file(checkout, "dev"), "dev", checkout=checkout, **options)
 

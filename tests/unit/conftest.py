@@ -1,7 +1,5 @@
 """What tests share: a context, a program made of one component, and what is told to a person."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +16,7 @@ from settings.docker import Docker
 from settings.loader import Settings, load, read_stack_file
 from settings.monitoring import Monitoring
 from tests.support.dotenv import Shop
+from tests.support.fake_docker import FakeDocker
 from tests.support.recording import RecordedProgram, record
 from toolchain.progress import Progress
 
@@ -45,6 +44,12 @@ def make_context():
         return StackContext(**{**said, **changes})
 
     return make
+
+
+@pytest.fixture
+def docker() -> FakeDocker:
+    """An engine with nothing on it."""
+    return FakeDocker()
 
 
 @pytest.fixture

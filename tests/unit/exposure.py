@@ -4,8 +4,6 @@ It reads what the program registers (containers, Traefik's arguments and files, 
 settings, so that it finds also what no setting should have led to.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping

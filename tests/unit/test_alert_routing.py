@@ -44,29 +44,11 @@ def routing(make_context):
     return build_routing
 
 
-class TestSeveral:
-    @pytest.fixture
-    def world(self, routing):
-        return routing(alerts_of(replicas=3))
-
-    def test_each_has_a_data_volume_of_its_own_and_all_have_one_configuration(self, world):
-        volumes = {}
-        for role in ("alertmanager", "alertmanager-2", "alertmanager-3"):
-            mounts = {mount["target"]: mount["source"] for mount in world[f"a-{role}"].inputs["mounts"]}
-            volumes[role] = mounts["/alertmanager"]
-            assert mounts["/etc/alertmanager"] == "a-config-0a1b2c3"
-        assert len(set(volumes.values())) == 3
-
-    def test_what_the_first_keeps_is_data_and_the_others_can_go(self, routing):
-        world = routing(alerts_of(replicas=3), protects_data=True)
-        kinds = [world[name].label("dockyard.volume") for name in ("a-data", "a-data-2", "a-data-3")]
-        assert kinds == ["data", "config", "config"]
-        assert [world[name].protect for name in ("a-data", "a-data-2", "a-data-3")] == [True, False, False]
-
-    def test_each_is_told_to_load_a_changed_configuration(self, world):
-        (script,) = world["a-config-writer"].inputs["command"]
-        for role in ("alertmanager", "alertmanager-2", "alertmanager-3"):
-            assert f"--post-data= http://{role}:9093/-/reload" in script
+def test_what_the_first_of_several_keeps_is_data_and_the_others_can_go(routing):
+    world = routing(alerts_of(replicas=3), protects_data=True)
+    volumes = [world[name] for name in ("a-data", "a-data-2", "a-data-3")]
+    assert [volume.label("dockyard.volume") for volume in volumes] == ["data", "config", "config"]
+    assert [volume.protect for volume in volumes] == [True, False, False]
 
 
 class TestRoutes:

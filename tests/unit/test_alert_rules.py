@@ -1,7 +1,5 @@
 """A stack's own thresholds reach the rules, and alerts lead to this stack's Grafana."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

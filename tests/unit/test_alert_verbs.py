@@ -10,7 +10,6 @@ from ops.alert_test import chosen
 from ops.amtool import _author, instances, run_amtool
 from settings.loader import Configuration, load
 from tests.support.checkout import SOURCE
-from tests.support.fake_docker import FakeDocker
 from tests.support.states import container
 from toolchain.progress import SetupError
 
@@ -20,6 +19,12 @@ def settings_of(environment: str = "production", **alerts):
     values = {"product": "products/tumulte.yaml", "environment": environment, "alerts": alerts}
     values["preview_without_secrets"] = True
     return load(Configuration(values, frozenset()), "prod", checkout=SOURCE, preview=True)
+
+
+def without_receivers():
+    settings = settings_of()
+    alerts = settings.product.alerts.model_copy(update={"receivers": {}})
+    return SimpleNamespace(**{**vars(settings), "product": SimpleNamespace(alerts=alerts)})
 
 
 @pytest.mark.parametrize(
@@ -40,6 +45,7 @@ def test_all_receivers_of_the_environment_are_tried_unless_one_is_named(alerts, 
         (settings_of(), "pager", "no receiver pager in prod", "it has: monitoring, alertes-critiques"),
         (settings_of("development"), None, "none of monitoring, alertes-critiques is told there", "[development]"),
         (settings_of("development"), "monitoring", "told in staging, production only", "environments"),
+        (without_receivers(), None, "prod tells nobody of alerts", "alerts.receivers"),
     ],
 )
 def test_a_receiver_that_cannot_be_tried_is_refused_with_a_remedy(settings, receiver, message, remedy):
@@ -49,43 +55,31 @@ def test_a_receiver_that_cannot_be_tried_is_refused_with_a_remedy(settings, rece
     assert remedy in raised.value.remedy
 
 
-def test_a_stack_without_receivers_is_refused():
-    settings = settings_of()
-    nobody = settings.product.alerts.model_copy(update={"receivers": {}})
-    with pytest.raises(SetupError) as raised:
-        chosen(SimpleNamespace(**{**vars(settings), "product": SimpleNamespace(alerts=nobody)}), None)
-    assert raised.value.message == "prod tells nobody of alerts"
-    assert "alerts.receivers" in raised.value.remedy
-
-
 def ready(resources, client):
     engine = SimpleNamespace(stack="prod", read=lambda *_: {"deployment": {"resources": resources}})
     return SimpleNamespace(engine=engine, settings=settings_of(), docker_client=lambda: client)
 
 
-def test_every_running_alertmanager_is_asked_in_order():
+def test_every_running_alertmanager_is_asked_in_order(docker):
     names = ["alertmanager-2", "alertmanager", "alertmanager-3", "backend"]
-    client = FakeDocker()
     for name in names:
         status = "exited" if name == "alertmanager-3" else "running"
-        client.add_container(name, status=status, labels={"dockyard.service": name})
-    found = instances(ready([container(name) for name in names], client))
+        docker.add_container(name, status=status, labels={"dockyard.service": name})
+    found = instances(ready([container(name) for name in names], docker))
     assert [instance.id for instance in found] == ["alertmanager", "alertmanager-2"]
 
 
-def test_a_stack_without_a_running_alertmanager_is_refused_with_its_health():
-    client = FakeDocker()
-    client.add_container("alertmanager", health="unhealthy")
+def test_a_stack_without_a_running_alertmanager_is_refused_with_its_health(docker):
+    docker.add_container("alertmanager", health="unhealthy")
     with pytest.raises(SetupError, match="alertmanager is unhealthy"):
-        instances(ready([container("alertmanager")], client))
+        instances(ready([container("alertmanager")], docker))
 
 
-def test_amtool_gets_every_argument_and_its_output_and_exit_code_come_back(capfd):
-    client = FakeDocker()
-    client.add_container("am", run=lambda _: (3, b"one\n", b"two\n"))
-    assert run_amtool(client.api, "am", ["silence", "query", "--expired"]) == 3
+def test_amtool_gets_every_argument_and_its_output_and_exit_code_come_back(docker, capfd):
+    docker.add_container("am", run=lambda _: (3, b"one\n", b"two\n"))
+    assert run_amtool(docker.api, "am", ["silence", "query", "--expired"]) == 3
     arguments = ["amtool", "--alertmanager.url=http://127.0.0.1:9093", "silence", "query", "--expired"]
-    assert client.api.executed == [("am", arguments)]
+    assert docker.api.executed == [("am", arguments)]
     assert capfd.readouterr() == ("one\n", "two\n")
 
 

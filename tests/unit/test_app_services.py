@@ -121,17 +121,6 @@ def test_settings_of_the_product_file_reach_postgres(run):
 STORES = f"{POSTGRES}\nredis: {{}}"
 
 
-def test_a_product_without_stores_and_jobs_makes_neither(run):
-    world = run()
-    assert sorted(made.name for made in world.containers) == ["app-it", "app-other"]
-    assert not world.of("Volume")
-
-
-def test_a_failed_job_starts_no_service(run):
-    with pytest.raises(Exception, match="app-it ended with exit code 1"):
-        run("jobs", needs=["postgres"], more=POSTGRES, exit_codes={"app-it": 1})
-
-
 def test_a_secret_that_is_configured_is_not_generated(run):
     world = run(
         needs=["postgres"], secrets=["app-key"], more=POSTGRES, given={"postgres-password": "mine", "app-key": "k"}

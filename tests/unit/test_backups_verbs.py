@@ -1,7 +1,5 @@
 """The verbs of backups: what they list, which names they accept, and what they refuse before they do anything."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from types import SimpleNamespace
 

@@ -35,11 +35,6 @@ def removed(docker: FakeDocker, known: Known) -> list[str]:
     return [name for verb, name in docker.changes if verb != "prune builds"]
 
 
-@pytest.fixture
-def docker():
-    return FakeDocker()
-
-
 class TestContainers:
     @pytest.mark.parametrize("status", ["exited", "created", "dead"])
     def test_a_stopped_container_of_ours_that_no_state_knows_goes(self, docker, status):

@@ -32,21 +32,6 @@ SYMPTOMS = {
 }
 """The headings of the seeds' troubleshooting sections. The other two seeds have none."""
 
-OUR_OWN = [
-    "The stack is locked",
-    "An `up` was interrupted",
-    "A plugin or the engine is missing",
-    "A port is taken",
-    "A release is unhealthy",
-    "What runs is not what was declared",
-    "Data are lost or wrong",
-    "The disk is full",
-    "The tunnel is down",
-    "Access is denied",
-    "No alert arrives",
-    "A backup is missing or cannot be trusted",
-]
-
 
 def calls(page: Path) -> Iterator[list[str]]:
     """Return what a page says after `./dockyard`, as a shell would split it; brackets mark what may be left out."""
@@ -142,15 +127,7 @@ def test_every_symptom_of_the_teams_own_documents_leads_to_a_section():
     assert {*rows.values()} <= anchors(GUIDE)
 
 
-def test_the_guide_has_what_is_typical_of_dockyard_itself_and_every_section_says_what_to_type():
-    found = {heading: text for heading, text in sections(GUIDE).items() if text.strip()}
-    assert {*OUR_OWN} <= {*found}
+def test_every_section_of_the_guide_says_what_to_type():
     # The table of the teams' symptoms leads on.
-    assert [heading for heading, text in found.items() if "./dockyard " not in text and "](#" not in text] == []
-
-
-def test_every_alert_that_is_a_symptom_of_the_guide_has_its_page():
-    linked = set(re.findall(r"\(\.\./runbooks/(\w+)\.md\)", GUIDE.read_text()))
-    pages = {page.stem for page in (ROOT / "runbooks").glob("*.md")}
-    assert len(linked) > 40
-    assert linked <= pages
+    texts = {heading: text for heading, text in sections(GUIDE).items() if text.strip()}
+    assert [heading for heading, text in texts.items() if "./dockyard " not in text and "](#" not in text] == []

@@ -1,7 +1,5 @@
 """The scorecard: every item of the benchmark fails where a container or the engine does what it forbids."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 
@@ -11,7 +9,7 @@ import yaml
 from ops.doctor.cis import ITEMS, KNOWN, scorecard, waivers_not_needed
 from ops.doctor.findings import Scored
 from ops.doctor.seen import Container, Seen
-from ops.doctor.waivers import MOST, Waiver, load_waivers
+from ops.doctor.waivers import Waiver, load_waivers
 from settings.problems import SettingsError
 from tests.support.checkout import SOURCE
 
@@ -224,11 +222,16 @@ def waiver(item: str, *services: str, **more: Any) -> Waiver:
     return Waiver.model_validate({**said, **more})
 
 
-def test_a_waiver_lets_its_services_off_and_tells_its_reason():
-    engine = tampered("HostConfig.PidsLimit", None)
-    (found,) = [one for one in scorecard(engine, [waiver("5.29", "a*")], "production") if one.id == "5.29"]
-    assert (found.status, found.offenders) == ("waived", {"api": "no limit of processes"})
-    assert "what is done instead" in found.reason
+@pytest.mark.parametrize(
+    ("services", "status", "offenders"), [(["a*", "web"], "waived", ["api", "web"]), (["api"], "failed", ["web"])]
+)
+def test_a_waiver_lets_its_services_off_and_nobody_else(services, status, offenders):
+    inspected = copy.deepcopy(INSPECTED)
+    inspected["HostConfig"]["PidsLimit"] = 0
+    engine = seen(containers=[Container("api", inspected), Container("web", inspected)])
+    (item,) = [item for item in scorecard(engine, [waiver("5.29", *services)], "production") if item.id == "5.29"]
+    assert (item.status, list(item.offenders)) == (status, offenders)
+    assert status == "failed" or "what is done instead" in item.reason
 
 
 @pytest.mark.parametrize(
@@ -238,14 +241,6 @@ def test_a_waiver_of_another_service_item_or_environment_lets_nobody_off(given):
     assert failed(scorecard(tampered("HostConfig.PidsLimit", None), [given], "production")) == {"5.29"}
 
 
-def test_a_waiver_lets_off_nobody_beside_its_services():
-    inspected = copy.deepcopy(INSPECTED)
-    inspected["HostConfig"]["PidsLimit"] = 0
-    two = seen(containers=[Container("api", inspected), Container("web", inspected)])
-    (found,) = [one for one in scorecard(two, [waiver("5.29", "api")], "production") if one.id == "5.29"]
-    assert (found.status, list(found.offenders)) == ("failed", ["web"])
-
-
 def test_a_waiver_that_nothing_needs_is_reported():
     told = waivers_not_needed(seen(), [waiver("5.29", "api", "postgres")], "production")
     assert [one.found for one in told] == ["5.29: api meets it here"]
@@ -253,13 +248,6 @@ def test_a_waiver_that_nothing_needs_is_reported():
     assert waivers_not_needed(seen(), [waiver("5.29", "postgres")], "production") == [], "it does not run here"
     assert waivers_not_needed(seen(), [waiver("2.15", "engine", environments=["development"])], "production") == []
     assert waivers_not_needed(seen(), [waiver("2.15", "engine")], "production")
-
-
-def test_the_shipped_waivers_are_few_and_have_reasons():
-    found = load_waivers(SOURCE, KNOWN)
-    assert len(found) <= MOST == 6
-    assert len({one.id for one in found}) == len(found)
-    assert all(len(one.reason.split()) > 10 for one in found)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """What lies outside of the machine, as doctor judges it: clocks, registries, names, certificates."""
 
-from __future__ import annotations
-
 import http.server
 import socket
 import ssl
@@ -104,10 +102,9 @@ def test_a_certificate_that_nobody_trusts_fails(tmp_path):
     (tmp_path / "key.pem").write_text(key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    assert by_status(reach.certificate("shop.example", "127.0.0.1", server.server_port)).keys() == {"failed"}
-    server.shutdown()
-    server.server_close()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        assert by_status(reach.certificate("shop.example", "127.0.0.1", server.server_port)).keys() == {"failed"}
+        server.shutdown()
     assert by_status(reach.certificate("shop.example", "127.0.0.1", server.server_port)).keys() == {"untold"}

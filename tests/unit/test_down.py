@@ -61,8 +61,7 @@ class FakePulumi:
 
 
 @pytest.fixture
-def docker():
-    docker = FakeDocker()
+def docker(docker):
     docker.add_network("net")
     return docker
 

@@ -18,7 +18,6 @@ from ops.state_locks import lock_holder
 from tests.support import states
 from tests.support.checkout import SOURCE
 from tests.support.drift import ID, SCHEMA, URN, declared, only
-from tests.support.fake_docker import FakeDocker
 
 LABELS = {"dockyard.product": "shop", "dockyard.stack": "dev"}
 LISTED_LABELS = [{"label": name, "value": value} for name, value in LABELS.items()]
@@ -74,11 +73,6 @@ def test_a_volume_that_is_gone_is_made_again_unless_it_held_data(labels, repair_
         said, {"v-1": {"Driver": "nfs", "Labels": {item["label"]: item["value"] for item in labels}}}
     )
     assert (other.field, other.repair) == ("driver", Repair.REPLACE if labels is LISTED_LABELS else Repair.NOBODY)
-
-
-@pytest.fixture
-def docker():
-    return FakeDocker()
 
 
 def test_a_stranger_is_known_by_our_networks_or_our_labels(docker):

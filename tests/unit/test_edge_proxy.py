@@ -101,23 +101,13 @@ def test_a_path_that_looks_like_a_template_stays_a_path():
     assert 'PathPrefix(`/{{"{{"}}env}}`)' in text
 
 
-def test_tcp_of_a_service_goes_through_untouched():
-    bus = Front("bus", 4222, protocol="tcp", published=14222)
-    rendered = of_service(bus, "bus-1", fronts=(bus,))["tcp"]
-    assert rendered["routers"]["bus"]["entryPoints"] == ["inside-4222", "published-bus"]
-    assert rendered["services"]["bus"]["loadBalancer"]["servers"] == [{"address": "bus-1:4222"}]
-
-
-def test_acme_has_a_data_volume_that_only_traefik_may_read(proxy):
+def test_acme_has_a_data_volume_and_asks_the_authority_of_the_settings(proxy):
     world = proxy(ACME)
     options = said(ACME)
     assert options["certificatesresolvers.acme.acme.email"] == "ops@shop.test"
     assert options["certificatesresolvers.acme.acme.caserver"].startswith("https://acme-v02.api.letsencrypt.org")
     assert options["certificatesresolvers.acme.acme.httpchallenge.entrypoint"] == "web"
     assert world["e-certificates"].label("dockyard.volume") == "data"
-    writable = [one["target"] for one in world["e-traefik"].inputs["mounts"] if not one["readOnly"]]
-    assert writable == ["/certificates"]
-    assert "chown 65532:65532 /dockyard/certificates" in world["e-writer"].inputs["command"][0]
     route = of_service(FRONTEND, "f-1", edge=ACME)["http"]["routers"]["frontend_route_0"]
     assert route["tls"] == {"certResolver": "acme"}
 
@@ -151,16 +141,6 @@ def test_another_release_writes_one_file_and_leaves_traefik_alone(proxy):
     changed = {one.name for one in first.resources if one.inputs != second[one.name].inputs}
     assert changed == {"e-backend-writer"}
     assert list(second["e-backend-writer"].files) == ["/dockyard/files/backend.yml"]
-
-
-def test_a_switch_waits_for_exactly_its_content_and_then_for_the_drain(proxy):
-    first, other = (
-        proxy({"drain": "7s"}, switch={"backend": [server]})["e-backend-writer"].inputs["command"]
-        for server in ("b-1", "b-2")
-    )
-    assert first[0].rindex("sleep 7") > first[0].index("exit 1")
-    assert first[2].startswith("/loaded/backend/")
-    assert first[2] != other[2]
 
 
 def test_a_switch_that_did_not_come_off_fails_with_what_the_writer_said(proxy):

@@ -152,11 +152,6 @@ class TestTheSettings:
             "prometheus": "https://prom.shop.example:8443/",
         }
 
-    def test_make_nothing_public_by_themselves(self, checkout):
-        settings = checkout("")
-        assert [one.name for one in edge_config(settings, None).fronts] == ["api"]
-        assert grafana_root_url(settings) == "http://127.0.0.1:3000"
-
     def test_a_tool_alone_opens_the_edges_ports(self, checkout):
         settings = checkout("dockyard:edge: {tools: {grafana: {host: grafana.shop.example}}}")
         assert settings.wanted_ports["edge-https"] == 443

@@ -25,6 +25,13 @@ HEARTBEAT_URL=https://hc-ping.com/s3cret
 """What Love Parser's document asks for: "Slack webhook, SMTP creds …", SMS and PagerDuty."""
 
 
+CHAT_AND_RED = f"""{STACK}  dockyard:alerts:
+    receivers:
+      chat: {{type: discord, webhook: one, severities: [warning]}}
+      red: {{type: discord, webhook: two, severities: [critical]}}
+"""
+
+
 def receivers(shop):
     return shop.config["dockyard:alerts"]["receivers"]
 
@@ -76,12 +83,7 @@ def test_one_discord_channel_alone_receives_everything(shop):
 
 
 def test_existing_receivers_get_their_secrets_by_any_name(shop):
-    shop.stack_file.write_text(
-        STACK + "  dockyard:alerts:\n    receivers:\n"
-        "      chat: {type: discord, webhook: one, severities: [warning]}\n"
-        "      red: {type: discord, webhook: two, severities: [critical]}\n"
-        "      pager: {type: pagerduty, routing_key: three}\n"
-    )
+    shop.stack_file.write_text(f"{CHAT_AND_RED}      pager: {{type: pagerduty, routing_key: three}}\n")
     before = shop.config["dockyard:alerts"]
     answers = shop.take(
         f"DISCORD_MONITORING_WEBHOOK_URL={MONITORING}\nDISCORD_CRITICAL_WEBHOOK_URL={CRITICAL}\n"
@@ -93,11 +95,7 @@ def test_existing_receivers_get_their_secrets_by_any_name(shop):
 
 
 def test_a_missing_secret_of_a_receiver_is_reported(shop):
-    shop.stack_file.write_text(
-        STACK + "  dockyard:alerts:\n    receivers:\n"
-        "      chat: {type: discord, webhook: one, severities: [warning]}\n"
-        "      red: {type: discord, webhook: two, severities: [critical]}\n"
-    )
+    shop.stack_file.write_text(CHAT_AND_RED)
     shop.take(f"DISCORD_MONITORING_WEBHOOK_URL={MONITORING}\n")
     assert shop.secrets == {"one": MONITORING}
     assert "Still missing: the secret that dockyard:alerts.receivers.red.webhook names" in shop.printed

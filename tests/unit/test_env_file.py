@@ -30,20 +30,8 @@ class TestReading:
         with pytest.raises(SettingsError, match="HOST_ONLY"):
             read_env_file(_file(tmp_path, "A=${HOST_ONLY}\n"))
 
-    @pytest.mark.parametrize(
-        "value",
-        [
-            "your-secret-key",
-            "secure_password_here",
-            "eyJhxxxxx",
-            "https://discord.com/api/webhooks/xxx/yyy",
-            "<token>",
-            "PLACEHOLDER",
-            "change-me",
-            "postgresql://user:pass@host:port/db",
-            "sk-...",
-        ],
-    )
+    # Beside those of the seeds' own examples in test_env_import.py.
+    @pytest.mark.parametrize("value", ["<token>", "PLACEHOLDER", "change-me", "sk-..."])
     def test_a_placeholder_is_recognised(self, value):
         assert is_placeholder(value)
 

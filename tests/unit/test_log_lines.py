@@ -7,7 +7,7 @@ import pytest
 from components.collector_config import collector_config, loki_receiver
 from components.log_parsing import LEVELS, statements
 from components.redaction import MARK, NAMED, redactions
-from components.stack_traces import LINE, SEAM, entry_start
+from components.stack_traces import SEAM, entry_start
 
 ENVELOPE = '{{"log":"{}\\n","stream":"stdout","attrs":{{"tag":"a"}},"time":"2026-11-21T16:00:00Z"}}\n'
 
@@ -32,10 +32,6 @@ def test_a_tab_is_known_in_both_spellings(tab: str):
         f"Error\\n{tab}at x\\nCaused by: y\\n{tab}... 3 more",
         "next",
     ]
-
-
-def test_a_line_cannot_hold_what_tells_lines_apart():
-    assert not re.search(LINE, '{\\"log\\":\\"inner')
 
 
 def test_nothing_is_taken_from_a_line_before_its_secrets_are_gone():

@@ -73,11 +73,6 @@ def test_the_ruler_tells_every_alertmanager():
     assert said == "http://alertmanager:9093,http://alertmanager-2:9093"
 
 
-def test_a_products_own_secrets_are_looked_for_too(pipeline):
-    config = written(pipeline({"redact": ["customer-[0-9]+"]}), "collector")
-    assert 'replace_pattern(log.body, "customer-[0-9]+", "[redacted]")' in str(config["processors"])
-
-
 def test_victorialogs_deletes_by_age_and_by_size(pipeline):
     world = pipeline({"victorialogs": {"retention": "36h", "retention_size": "512MB"}}, store="victorialogs")
     arguments = {"-retentionPeriod=36h", "-retention.maxDiskSpaceUsageBytes=512MiB"}

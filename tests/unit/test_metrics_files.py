@@ -18,7 +18,6 @@ from ops.history import short_name
 from ops.metrics_file import archive, exposition, tell_deploy
 from settings.release import Release
 from tests.support import states
-from tests.support.fake_docker import FakeDocker
 from tests.support.recording import record
 from tests.support.shells import shells
 
@@ -71,21 +70,16 @@ class TestDump:
         assert told["last_attempt_timestamp_seconds"] == told["last_success_timestamp_seconds"] > 1.7e9
         assert 0 <= told["duration_seconds"] < 60
 
-    def test_a_failed_dump_is_recorded_and_ends_with_its_exit_code(self, dump):
+    def test_a_failed_dump_ends_with_its_exit_code_and_keeps_what_is_known_of_the_last_good_one(self, dump):
         assert dump("exit 3").returncode == 3
-        told = self.told(dump)
-        assert told["success"] == 0
-        assert "size_bytes" not in told
-        assert "last_success_timestamp_seconds" not in told
-
-    def test_a_failed_dump_keeps_the_size_and_time_of_the_last_good_one(self, dump):
+        assert self.told(dump)["success"] == 0
+        assert not {"size_bytes", "last_success_timestamp_seconds"} & self.told(dump).keys()
         dump(self.GOOD)
-        before = self.told(dump)
+        good = self.told(dump)
         dump('printf 1 > "$3"; exit 1')
-        told = self.told(dump)
-        assert told["success"] == 0
-        assert told["size_bytes"] == 5
-        assert told["last_success_timestamp_seconds"] == before["last_success_timestamp_seconds"]
+        failed = self.told(dump)
+        assert (failed["success"], failed["size_bytes"]) == (0, 5)
+        assert failed["last_success_timestamp_seconds"] == good["last_success_timestamp_seconds"]
 
     def test_dumps_before_two_workloads_share_one_file_and_leave_no_other(self, dump):
         dump(self.GOOD, "api")
@@ -112,8 +106,7 @@ def state(*, writer: bool = True):
 
 class TestDeploy:
     @pytest.fixture
-    def docker(self):
-        docker = FakeDocker()
+    def docker(self, docker):
         docker.add_container("metrics-writer", status="exited")
         return docker
 

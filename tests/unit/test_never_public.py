@@ -1,7 +1,5 @@
 """Prometheus, Alertmanager, Loki, exporters, the collector, data stores: never public, in any shipped stack."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from dataclasses import replace

@@ -154,13 +154,6 @@ class TestPorts:
 
 
 class TestProgress:
-    def test_a_step_prints_its_outcome_and_time(self, progress, printed):
-        with progress.step("Images") as step:
-            step.say("pulling")
-            step.outcome = "3 pulled"
-        assert "· Images: pulling" in printed.getvalue()
-        assert "✓ Images: 3 pulled (0.0 s)" in printed.getvalue()
-
     def test_a_failure_is_printed_once_with_its_remedy(self, progress, printed):
         with pytest.raises(SetupError) as caught, progress.step("Engine"):
             raise SetupError("no engine", "start one")

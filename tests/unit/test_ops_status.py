@@ -7,7 +7,7 @@ from docker.errors import APIError, NotFound
 
 from ops.logs import last_words
 from ops.restart import in_order, restart_each
-from ops.status import of_service, print_table, rows, spell_uptime, spell_usage, wait_until_settled
+from ops.status import of_service, rows, spell_uptime, spell_usage, wait_until_settled
 from tests.support import states
 from tests.support.clock import FakeClock
 from tests.support.fake_docker import FakeDocker
@@ -23,11 +23,6 @@ def state(*resources):
 
 
 @pytest.fixture
-def engine():
-    return FakeDocker()
-
-
-@pytest.fixture
 def clock(monkeypatch):
     clock = FakeClock()
     for module in ("ops.status", "ops.restart"):
@@ -36,48 +31,39 @@ def clock(monkeypatch):
 
 
 class TestRows:
-    def test_a_row_has_health_restarts_image_memory_and_address(self, engine):
-        engine.add_container("backend", health="healthy")
-        (row,) = rows(state(container("backend")), engine, memory=True)
+    def test_a_row_has_health_restarts_image_memory_and_address(self, docker):
+        docker.add_container("backend", health="healthy")
+        (row,) = rows(state(container("backend")), docker, memory=True)
         assert (row.service, row.health, row.restarts, row.image) == ("backend", "healthy", "2", "app:7")
         assert (row.memory, row.url) == ("49 / 512 MiB", "http://127.0.0.1:3333")
 
-    def test_statistics_that_fail_are_a_dash_in_the_row(self, engine):
-        engine.add_container("backend")
-        engine.api.failures["stats", "backend"] = APIError("no statistics")
-        assert rows(state(container("backend")), engine, memory=True)[0].memory == "\N{EN DASH}"
+    def test_statistics_that_fail_are_a_dash_in_the_row(self, docker):
+        docker.add_container("backend")
+        docker.api.failures["stats", "backend"] = APIError("no statistics")
+        assert rows(state(container("backend")), docker, memory=True)[0].memory == "\N{EN DASH}"
 
-    def test_jobs_are_done_or_failed_and_config_writers_are_left_out(self, engine):
-        engine.add_container("migrate", status="exited")
-        engine.add_container("seed", status="exited", exit_code=3)
+    def test_jobs_are_done_or_failed_and_config_writers_are_left_out(self, docker):
+        docker.add_container("migrate", status="exited")
+        docker.add_container("seed", status="exited", exit_code=3)
         jobs = [container(name, must_run=False) for name in ("migrate", "seed")]
-        found = {row.service: row for row in rows(state(*jobs, container("w", urn="urn:shop-writer")), engine)}
+        found = {row.service: row for row in rows(state(*jobs, container("w", urn="urn:shop-writer")), docker)}
         assert found.keys() == {"migrate", "seed"}
         assert (found["migrate"].health, found["seed"].health) == ("done", "failed (3)")
         assert (found["migrate"].well, found["seed"].well) == (True, False)
         assert found["migrate"].uptime == "\N{EN DASH}"
 
-    def test_a_removed_container_is_gone(self, engine):
-        (row,) = rows(state(container("backend")), engine)
+    def test_a_removed_container_is_gone(self, docker):
+        (row,) = rows(state(container("backend")), docker)
         assert (row.health, row.well) == ("gone", False)
 
-    def test_the_new_version_of_a_failed_release_stands_beside_the_one_that_serves(self, engine):
-        engine.add_container("backend", health="unhealthy")
-        engine.add_container("backend-old", health="healthy")
+    def test_the_new_version_of_a_failed_release_stands_beside_the_one_that_serves(self, docker):
+        docker.add_container("backend", health="unhealthy")
+        docker.add_container("backend-old", health="healthy")
         made = state(container("backend"), container("backend", delete=True), container("frontend", delete=True))
-        assert [(row.health, row.replaced, row.well) for row in rows(made, engine)] == [
+        assert [(row.health, row.replaced, row.well) for row in rows(made, docker)] == [
             ("unhealthy", False, False),
             ("healthy", True, True),
         ]
-
-    def test_the_table_begins_with_what_has_an_address(self, engine, capsys):
-        for name in ("alpha", "backend"):
-            engine.add_container(name)
-        print_table("shop · dev", rows(state(container("alpha"), container("backend")), engine), ["a note"])
-        printed = capsys.readouterr().out
-        for word in ("service", "health", "uptime", "restarts", "image", "memory", "URL", "a note"):
-            assert word in printed
-        assert printed.index("backend") < printed.index("alpha")
 
 
 @pytest.mark.parametrize(
@@ -112,8 +98,8 @@ class TestChoice:
     """What the product calls its services: worker-2 is one of its own."""
 
     @pytest.fixture
-    def found(self, engine):
-        return rows(state(*map(container, self.SERVICES)), engine)
+    def found(self, docker):
+        return rows(state(*map(container, self.SERVICES)), docker)
 
     @pytest.mark.parametrize(
         ("service", "chosen"), [("backend", ["backend", "backend-2"]), ("worker", ["worker"]), (None, [*SERVICES])]
@@ -130,51 +116,51 @@ class TestChoice:
 
 @pytest.mark.usefixtures("clock")
 class TestRestart:
-    def test_data_stores_are_restarted_first_and_the_edge_last(self, engine):
+    def test_data_stores_are_restarted_first_and_the_edge_last(self, docker):
         services = ("traefik", "grafana", "backend", "redis", "alpha", "postgres")
-        ordered = in_order(rows(state(*map(container, services)), engine))
+        ordered = in_order(rows(state(*map(container, services)), docker))
         assert [row.service for row in ordered] == ["redis", "postgres", "grafana", "backend", "alpha", "traefik"]
 
-    def test_each_container_gets_its_own_time_to_stop(self, engine, progress, printed):
-        engine.add_container("backend", health="healthy", config={"StopTimeout": 45})
-        engine.add_container("bot")
-        found = rows(state(container("backend"), container("bot")), engine)
-        assert restart_each(engine, found, 1, progress) == 0
-        assert engine.changes == [("restart", "backend", 45), ("restart", "bot", 10)]
+    def test_each_container_gets_its_own_time_to_stop(self, docker, progress, printed):
+        docker.add_container("backend", health="healthy", config={"StopTimeout": 45})
+        docker.add_container("bot")
+        found = rows(state(container("backend"), container("bot")), docker)
+        assert restart_each(docker, found, 1, progress) == 0
+        assert docker.changes == [("restart", "backend", 45), ("restart", "bot", 10)]
         assert "✓ Restart backend: healthy" in printed.getvalue()
         assert "✓ Restart bot: running" in printed.getvalue()
 
-    def test_the_first_container_that_stays_away_ends_the_restart_with_its_log(self, engine, progress, printed):
-        engine.add_container("backend", health="unhealthy", logs=b"last words\n")
-        engine.add_container("traefik", health="healthy")
-        found = rows(state(container("backend"), container("traefik")), engine)
-        assert restart_each(engine, found, 0, progress) == 1
-        assert engine.changes == [("restart", "backend", 10)]
+    def test_the_first_container_that_stays_away_ends_the_restart_with_its_log(self, docker, progress, printed):
+        docker.add_container("backend", health="unhealthy", logs=b"last words\n")
+        docker.add_container("traefik", health="healthy")
+        found = rows(state(container("backend"), container("traefik")), docker)
+        assert restart_each(docker, found, 0, progress) == 1
+        assert docker.changes == [("restart", "backend", 10)]
         told = ("✗ Restart backend: not well again: unhealthy", "last words", "health check: wget: 503")
         assert all(text in printed.getvalue() for text in (*told, "not restarted: traefik"))
 
-    def test_a_removed_container_ends_the_restart(self, engine, progress, printed):
-        assert restart_each(engine, rows(state(container("backend")), engine), 0, progress) == 1
+    def test_a_removed_container_ends_the_restart(self, docker, progress, printed):
+        assert restart_each(docker, rows(state(container("backend")), docker), 0, progress) == 1
         assert "not well again: gone" in printed.getvalue()
 
 
 class TestLastWords:
     @pytest.fixture
-    def engine(self):
-        engine = FakeDocker()
+    def docker(self):
+        docker = FakeDocker()
         for name, health in (("backend", "unhealthy"), ("old", "unhealthy"), ("bot", None), ("web", "healthy")):
             labels = {"dockyard.stack": "dev", "dockyard.service": name}
-            engine.add_container(name, health=health, labels=labels, logs=b"first\nlast\n")
-        return engine
+            docker.add_container(name, health=health, labels=labels, logs=b"first\nlast\n")
+        return docker
 
-    def test_last_words_are_those_of_unhealthy_containers_that_stay(self, engine):
-        assert last_words(engine, "dev", replaced={"old"}) == [
+    def test_last_words_are_those_of_unhealthy_containers_that_stay(self, docker):
+        assert last_words(docker, "dev", replaced={"old"}) == [
             ("backend", ["first", "last", "health check: wget: 503"])
         ]
 
-    def test_last_words_of_a_container_removed_meanwhile_say_so(self, engine):
-        engine.api.failures["logs", "backend"] = NotFound("removed")
-        assert last_words(engine, "dev", replaced={"old"}) == [("backend", ["(it has been removed)"])]
+    def test_last_words_of_a_container_removed_meanwhile_say_so(self, docker):
+        docker.api.failures["logs", "backend"] = NotFound("removed")
+        assert last_words(docker, "dev", replaced={"old"}) == [("backend", ["(it has been removed)"])]
 
 
 def test_generated_secrets_are_found_by_the_end_of_their_resources_names():
@@ -196,14 +182,14 @@ def test_what_waits_for_its_deletion_is_kept_once_or_replaced():
 class TestSettling:
     CHECK = {"Healthcheck": {"Interval": 2 * 10**9, "Timeout": 10**9}}
 
-    def test_an_unhealthy_service_gets_the_time_of_two_checks_to_recover(self, engine, clock):
-        health = engine.add_container("backend", health="unhealthy", config=self.CHECK)["State"]["Health"]
+    def test_an_unhealthy_service_gets_the_time_of_two_checks_to_recover(self, docker, clock):
+        health = docker.add_container("backend", health="unhealthy", config=self.CHECK)["State"]["Health"]
         clock.after(5, lambda: health.update(Status="healthy"))
-        wait_until_settled(state(container("backend")), engine, seconds=60)
-        assert [row.health for row in rows(state(container("backend")), engine)] == ["healthy"]
+        wait_until_settled(state(container("backend")), docker, seconds=60)
+        assert [row.health for row in rows(state(container("backend")), docker)] == ["healthy"]
 
-    def test_a_service_that_stays_unhealthy_is_waited_for_no_longer(self, engine, clock):
-        engine.add_container("backend", health="unhealthy", config=self.CHECK)
+    def test_a_service_that_stays_unhealthy_is_waited_for_no_longer(self, docker, clock):
+        docker.add_container("backend", health="unhealthy", config=self.CHECK)
         began = clock.now
-        wait_until_settled(state(container("backend")), engine, seconds=60)
+        wait_until_settled(state(container("backend")), docker, seconds=60)
         assert clock.now - began == pytest.approx(7, abs=0.5), "two checks of 3 s, and a moment"

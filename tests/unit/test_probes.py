@@ -72,26 +72,6 @@ def test_a_tcp_port_is_tried_at_each_instance_since_the_edge_takes_every_connect
     }
 
 
-def test_a_route_is_asked_of_the_edge_itself_with_the_host_that_a_browser_sends(config_of):
-    found = asked(config_of({"web": WEB}))
-    assert found["route", "https://shop.example/api"] == {
-        "target": "https://edge:61001/api",
-        "hostname": "shop.example",
-        "module": "route",
-    }
-    assert ("route", "https://shop.example/") in found
-
-
-def test_each_host_is_asked_once_whether_http_leads_to_https(config_of):
-    found = asked(config_of({"web": WEB}))
-    assert [key for key in found if key[0] == "redirect"] == [("redirect", "http://shop.example/")]
-    assert found["redirect", "http://shop.example/"] == {
-        "target": "http://edge:61000/",
-        "hostname": "shop.example",
-        "module": "redirect",
-    }
-
-
 def test_a_tools_host_name_is_asked_as_a_services(config_of):
     routes = (Route(host="grafana.shop.example"),)
     grafana = Front("grafana", 3000, internal=False, servers=("grafana",), routes=routes)

@@ -71,11 +71,6 @@ def test_every_figure_of_the_queue_is_a_setting(said, rendered):
     assert section(queue=said)["queue_config"] == rendered
 
 
-def test_what_is_not_said_is_left_to_prometheus():
-    assert section().keys() == {"name", "url", "remote_timeout", "basic_auth", "queue_config"}
-    assert section()["remote_timeout"] == "30s"
-
-
 def test_metrics_are_kept_and_dropped_by_their_whole_names():
     found = section(keep=["job:.+", "up"], drop=["go_.+|process_.+"])["write_relabel_configs"]
     assert found == [

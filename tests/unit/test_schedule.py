@@ -5,7 +5,6 @@ import re
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from settings.problems import Lines, from_validation
 from settings.schedule import Schedule, expand, parse_schedule
 from settings.workload import Job
 
@@ -71,16 +70,6 @@ def test_anything_but_five_fields_or_a_known_word_is_told_what_is_taken(written)
     assert error["msg"] == (
         "Value error, five fields of cron (minute, hour, day of the month, month, day of the week), like 0 3 * * *,"
         " or one of @hourly, @daily, @weekly, @monthly"
-    )
-
-
-def test_a_product_file_is_told_its_line():
-    text = "image: backup\nschedule: 0 3 30 2 *\n"
-    with pytest.raises(ValidationError) as caught:
-        Job.model_validate({"image": "backup", "schedule": "0 3 30 2 *"})
-    (problem,) = from_validation(caught.value, Job, "products/shop.yaml", Lines(text))
-    assert str(problem) == (
-        'products/shop.yaml:2: schedule: found "0 3 30 2 *", expected a day that comes: no month of 2 has day 30'
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.shell import SCHEDULE_FILE, scheduled, script, with_secrets
+from components.shell import SCHEDULE_FILE, script
 from tests.support.shells import shells
 from tests.support.waiting import wait_until
 
@@ -116,11 +116,6 @@ OCTAL_TRAPS = {
     **{"09 08:49": False, "09 08:50": True, "09 09:52": True, "09 09:53": False, "10 08:08": False},
 }
 TIMES = {
-    "once a day": (
-        "0 3 * * *",
-        [at(f"2026-03-{day} {time}") for day in ("01", "02") for time in ("02:59", "03:00", "03:01", "15:00")],
-        ["2026-03-01 03:00", "2026-03-02 03:00"],
-    ),
     "steps, in ranges as well": (
         "*/20 8-10/2 * * *",
         each(10 * MINUTE, "2026-03-01 07:50", "2026-03-01 11:00"),
@@ -135,16 +130,6 @@ TIMES = {
         "0 0 29 2 *",
         [*each(DAY, "2027-02-26", "2027-03-02"), *each(DAY, "2028-02-26", "2028-03-02")],
         ["2028-02-29"],
-    ),
-    "the end of the months that have a 31st": (
-        "0 0 31 * *",
-        [*each(DAY, "2026-03-29", "2026-04-02"), *each(DAY, "2026-04-29", "2026-05-02"), at("2026-05-31")],
-        ["2026-03-31", "2026-05-31"],
-    ),
-    "months": (
-        "0 0 1 1,7 *",
-        [*each(DAY, "2026-06-29", "2026-07-03"), *each(DAY, "2026-12-30", "2027-01-03")],
-        ["2026-07-01", "2027-01-01"],
     ),
     "both days restricted: a Friday the 13th comes once": (
         "0 0 13 * 5",
@@ -229,12 +214,6 @@ class TestRuns:
         again.live_through()
         assert again.health()[0] == 0
 
-    def test_a_command_that_is_not_there_is_a_run_that_failed(self, scheduler):
-        running = scheduler("0 1 * * *", "exec no-such-command", self.HOURS)
-        running.live_through()
-        assert "level=error source=schedule event=end exit=127 seconds=0" in running.log
-        assert running.health()[0] == 1
-
     def test_a_time_that_comes_while_the_command_runs_is_noted_and_skipped(self, scheduler):
         moments = each(30 * MINUTE, "2026-03-01 00:00", "2026-03-01 04:00")
         half_past_two = int(at("2026-03-01 02:30").timestamp())
@@ -304,14 +283,3 @@ class TestEnd:
         done = subprocess.run([*shell, str(tmp_path / SCHEDULE_FILE), *words], capture_output=True, text=True)
         assert done.returncode == 64
         assert done.stderr.startswith("usage: schedule.sh ")
-
-    def test_a_container_gets_the_five_fields_the_command_and_a_check_that_needs_neither(self):
-        entrypoint, command, health = scheduled("@daily", ["npm", "run", "prune"], "/scripts/s.sh")
-        assert entrypoint == ("/bin/sh", "/scripts/s.sh")
-        assert command == ("0 0 * * *", "--", "npm", "run", "prune")
-        assert health.command == ("/bin/sh", "/scripts/s.sh", "--health")
-
-    def test_a_scheduled_command_can_get_its_secrets_as_variables(self):
-        wrapper, wrapped = with_secrets(["app-key"], ["backup"], "/scripts/w.sh")
-        _, command, _ = scheduled("0 3 * * *", (*wrapper, *wrapped), "/scripts/s.sh")
-        assert command == ("0 3 * * *", "--", *wrapper, "APP_KEY=/run/secrets/app-key", "--", "backup")

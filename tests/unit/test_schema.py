@@ -1,6 +1,5 @@
 """The JSON Schemas of stack and product files: current, true to the models, and named where editors look."""
 
-import json
 import re
 from itertools import combinations
 from pathlib import Path
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from settings.build import Build
 from settings.container import Health
 from settings.product import Product
-from settings.schema import ONE_OF, product_schema, spelled, stack_schema, write_schemas
+from settings.schema import ONE_OF, product_schema, stack_schema, write_schemas
 from settings.stack import Stack
 from settings.tunnel import Tunnel
 from settings.workload import File, Job, Service
@@ -44,10 +43,8 @@ def test_the_committed_schemas_are_what_the_models_say_now(tmp_path):
 
 
 @pytest.mark.parametrize("schema", [product_schema, stack_schema])
-def test_they_are_schemas_and_come_out_the_same_each_time(schema):
+def test_each_is_a_schema(schema):
     Draft202012Validator.check_schema(schema())
-    assert spelled(schema()) == spelled(schema())
-    assert json.loads(spelled(schema()))["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
 @pytest.mark.parametrize("file", [*PRODUCTS, *STACKS], ids=lambda file: file.name)
@@ -151,24 +148,11 @@ def test_a_switch_may_be_text_as_pulumi_writes_it_when_it_sets_something_else():
 
 
 def test_defaults_are_spelled_as_people_write_them():
-    defined = product_schema()["$defs"]
-    assert defined["Redis"]["properties"]["maxmemory"]["default"] == "384MB"
-    assert defined["Prometheus"]["properties"]["retention"]["default"] == "30d"
-    assert defined["Service"]["properties"]["limits"]["default"] == {"memory": "512MB"}
-    assert defined["Service"]["properties"]["stop_grace"]["default"] == "10s"
     for schema in (product_schema(), stack_schema()):
         for name, said in schema["$defs"].items():
             for key, field in said.get("properties", {}).items():
                 checked = Draft202012Validator({"$defs": schema["$defs"], **field})
                 assert "default" not in field or checked.is_valid(field["default"]), f"{name}.{key}"
-
-
-def test_the_docstrings_are_what_an_editor_shows():
-    defined = product_schema()["$defs"]
-    assert defined["Service"]["description"] == "A long-running process of the product."
-    user = defined["Service"]["properties"]["user"]["description"]
-    assert "CIS Docker 4.1" in user
-    assert "\n" not in user
 
 
 SAMPLES = {

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from settings.loader import Configuration, load, read_stack_file
-from tests.unit.checkouts import PRODUCT, STACK, make, problems, read
+from tests.unit.checkouts import make, problems, read, say
 
 
 @pytest.fixture
@@ -24,14 +24,14 @@ def checkout(tmp_path):
     ],
 )
 def test_what_the_stack_says_of_the_product_must_fit_it(line, message, checkout):
-    (checkout / "Pulumi.dev.yaml").write_text(f"{STACK}  {line}\n")
+    say(checkout, f"  {line}\n")
     found = "\n".join(problems(checkout))
     assert message in found
     assert "Pulumi.dev.yaml:5" in found
 
 
 def test_an_environment_changes_only_what_it_names(checkout):
-    (checkout / "Pulumi.dev.yaml").write_text(STACK + "  dockyard:services: {api: {image: demo, env: {A: '1'}}}\n")
+    say(checkout, "  dockyard:services: {api: {image: demo, env: {A: '1'}}}\n")
     service = read(checkout).product.services["api"]
     assert service.image == "demo"
     assert service.env == {"A": "1"}
@@ -39,12 +39,11 @@ def test_an_environment_changes_only_what_it_names(checkout):
 
 
 def test_sections_that_stand_in_both_files_are_merged_and_the_stack_wins(checkout):
-    (checkout / "products/shop.yaml").write_text(
-        PRODUCT + "publish: {api: 8000, grafana: 3001}\n"
-        "monitoring: {prometheus: {retention: 7d, limits: {memory: 1GB, cpus: 0.5}}}\n"
-    )
-    (checkout / "Pulumi.dev.yaml").write_text(
-        STACK + "  dockyard:publish: {grafana: 3002}\n  dockyard:monitoring: {prometheus: {limits: {memory: 2GB}}}\n"
+    say(
+        checkout,
+        "  dockyard:publish: {grafana: 3002}\n  dockyard:monitoring: {prometheus: {limits: {memory: 2GB}}}\n",
+        "publish: {api: 8000, grafana: 3001}\n"
+        "monitoring: {prometheus: {retention: 7d, limits: {memory: 1GB, cpus: 0.5}}}\n",
     )
     product = read(checkout).product
     assert product.publish == {"api": 8000, "grafana": 3002}
@@ -53,14 +52,13 @@ def test_sections_that_stand_in_both_files_are_merged_and_the_stack_wins(checkou
 
 
 def test_what_is_not_enabled_is_left_out_and_nobody_waits_for_it(checkout):
-    (checkout / "products/shop.yaml").write_text(
-        PRODUCT + "    after: [migrate]\n"
+    say(
+        checkout,
+        "  dockyard:services: {web: {enabled: false}, migrate: {enabled: false}}\n",
+        "    after: [migrate]\n"
         "  web: {image: 'r.x/web:1', port: 80, health: {tcp: true}, after: [api]}\n"
         "jobs: {migrate: {image: 'r.x/api:1'}}\n"
-        "publish: {web: 8080}\n"
-    )
-    (checkout / "Pulumi.dev.yaml").write_text(
-        STACK + "  dockyard:services: {web: {enabled: false}, migrate: {enabled: false}}\n"
+        "publish: {web: 8080}\n",
     )
     product = read(checkout).product
     assert set(product.services) == {"api"}
@@ -70,8 +68,8 @@ def test_what_is_not_enabled_is_left_out_and_nobody_waits_for_it(checkout):
 
 
 def test_an_environment_can_use_a_postgres_that_somebody_else_runs(checkout):
-    (checkout / "products/shop.yaml").write_text(PRODUCT + "postgres: {database: shop, user: shop}\n")
-    (checkout / "Pulumi.dev.yaml").write_text(STACK + "  dockyard:postgres: {external: {dsn: shop-database}}\n")
+    external = "  dockyard:postgres: {external: {dsn: shop-database}}\n"
+    say(checkout, external, "postgres: {database: shop, user: shop}\n")
     assert any("dockyard:shop-database: found nothing" in problem for problem in problems(checkout))
     given = read_stack_file(checkout, "dev")
     settings = load(Configuration(given.values, frozenset({"shop-database"})), "dev", checkout=checkout)
@@ -81,12 +79,12 @@ def test_an_environment_can_use_a_postgres_that_somebody_else_runs(checkout):
 
 
 def test_a_change_of_the_stack_that_does_not_fit_the_product_is_told_at_its_place(checkout):
-    (checkout / "products/shop.yaml").write_text(PRODUCT + "postgres: {database: shop, user: shop}\n")
-    (checkout / "Pulumi.dev.yaml").write_text(
-        STACK
-        + "  dockyard:postgres: {limits: {memory: 512MB}}\n"
-        + "  dockyard:services: {api: {secrets_as_env: true}}\n"
-        + "  dockyard:redis: {maxmemory: 100MB}\n"
+    say(
+        checkout,
+        "  dockyard:postgres: {limits: {memory: 512MB}}\n"
+        "  dockyard:services: {api: {secrets_as_env: true}}\n"
+        "  dockyard:redis: {maxmemory: 100MB}\n",
+        "postgres: {database: shop, user: shop}\n",
     )
     found = "\n".join(problems(checkout))
     assert re.search(r"Pulumi.dev.yaml:5: config.dockyard:postgres: .*expected shared_buffers below", found), found
@@ -95,22 +93,19 @@ def test_a_change_of_the_stack_that_does_not_fit_the_product_is_told_at_its_plac
 
 
 def test_what_does_not_fit_the_product_file_is_told_where_it_stands_in_the_stack_file(checkout):
-    (checkout / "products/shop.yaml").write_text(PRODUCT + "edge: {tls: {certificate: cert, key: cert-key}}\n")
-    (checkout / "Pulumi.dev.yaml").write_text(STACK + "  dockyard:edge: {tls: {acme: {email: ops@shop.test}}}\n")
+    acme = "  dockyard:edge: {tls: {acme: {email: ops@shop.test}}}\n"
+    say(checkout, acme, "edge: {tls: {certificate: cert, key: cert-key}}\n")
     told = [problem for problem in problems(checkout) if "one of acme and certificate" in problem]
     assert len(told) == 1
     assert told[0].startswith("Pulumi.dev.yaml:5: config.dockyard:edge.tls: found ")
 
 
 def test_a_receiver_of_another_type_takes_the_place_of_the_products_whole(checkout):
-    receivers = (
-        "alerts: {receivers: {ops: {type: slack, webhook: hook, channel: '#ops', environments: [development]}}}\n"
-    )
-    (checkout / "products/shop.yaml").write_text(PRODUCT + receivers)
-    (checkout / "Pulumi.dev.yaml").write_text(
-        STACK
-        + "  dockyard:alerts: {receivers: {ops: {type: webhook, url: hook, environments: [development]}}}\n"
-        + "  dockyard:hook: {secure: abc}\n"
+    say(
+        checkout,
+        "  dockyard:alerts: {receivers: {ops: {type: webhook, url: hook, environments: [development]}}}\n"
+        "  dockyard:hook: {secure: abc}\n",
+        "alerts: {receivers: {ops: {type: slack, webhook: hook, channel: '#ops', environments: [development]}}}\n",
     )
     ops = read(checkout).product.alerts.receivers["ops"]
     assert ops.model_dump(exclude_unset=True) == {"type": "webhook", "url": "hook", "environments": ["development"]}

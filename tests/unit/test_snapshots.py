@@ -1,7 +1,5 @@
 """Whole programs: every shipped stack registers what its snapshot under tests/snapshots says, and nothing else."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial

@@ -1,7 +1,5 @@
 """What a product file says of builds, what goes into them, and what the templates promise."""
 
-from __future__ import annotations
-
 import re
 import tarfile
 from pathlib import Path
@@ -19,8 +17,6 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 KNOWN = load_images(CHECKOUT / "components" / "images.yaml").names
 TEMPLATES = {path.stem: path.read_text() for path in CHECKOUT.glob("templates/*.Dockerfile")}
 SEED_CHECK = "HEALTHCHECK --interval=30s --timeout=10s --start-period=40s --retries=3"
-
-every_template = pytest.mark.parametrize("name", sorted(TEMPLATES))
 
 
 @pytest.fixture
@@ -70,22 +66,9 @@ def test_every_template_that_a_product_file_can_name_is_there_and_no_other():
     assert set(re.findall(r"'([\w-]+)'", named)) == set(TEMPLATES) == set(builds.NEEDED)
 
 
-@every_template
+@pytest.mark.parametrize("name", sorted(TEMPLATES))
 def test_a_template_asks_for_nothing_that_the_classic_builder_lacks(name: str):
     assert not re.search(r"--mount|--chmod|--link|<<|^# *syntax", TEMPLATES[name], re.MULTILINE)
-
-
-@every_template
-def test_a_template_takes_the_lists_of_packages_before_the_sources(name: str):
-    lists = "requirements.tx[t]" if name == "python-bot" else "package-lock.jso[n]"
-    assert TEMPLATES[name].index(lists) < TEMPLATES[name].index("COPY . .")
-
-
-@every_template
-def test_every_image_that_a_template_stands_on_is_in_the_table(name: str):
-    stands = set(re.findall(r"^FROM \$\{(\w+)\}", TEMPLATES[name], re.MULTILINE))
-    build = Build.model_validate({"template": name})
-    assert {one.upper() for one in builds.bases_of(CHECKOUT, build, KNOWN)} == stands
 
 
 def test_the_node_backend_has_tumultes_stages_and_health_check():

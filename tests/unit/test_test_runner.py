@@ -1,7 +1,5 @@
 """`./dockyard test`: which parts run, in which form, and what the run reports."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -12,20 +10,12 @@ from pathlib import Path
 import pytest
 
 from ops import test_runner
-from ops.test_runner import FOLDERS, PARTS, PartResult, Run, TestTime
+from ops.test_runner import FOLDERS, PARTS, Run
 from tests.support.waiting import wait_until
 from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
 TESTS = Path(__file__).resolve().parents[1]
-
-REPORT = """\
-<testsuites><testsuite>
-<testcase classname="tests.live.test_up" name="test_it_is_quick" time="0.5"/>
-<testcase classname="tests.live.test_up" name="test_it_is_slow" time="61.2"/>
-<testcase classname="tests.live.test_up" name="test_it_fails" time="2"><failure message="no"/></testcase>
-</testsuite></testsuites>
-"""
 
 
 def script(text: str) -> list[list[str]]:
@@ -69,29 +59,6 @@ def test_a_failed_part_is_named_at_the_end_and_the_others_run(tmp_path, capfd, c
     assert "this is lint" in printed.out
     assert printed.err.splitlines()[-1] == "failed: unit"
     assert "1 passed, 1 failed" in printed.err
-
-
-def test_the_summary_has_the_seconds_of_parts_and_the_slowest_tests(tmp_path, capfd, commands):
-    report = tmp_path / "report.xml"
-    report.write_text(REPORT)
-    target = Run(WorkDir(tmp_path), Progress(), 7, soak=False, side_by_side=True).report("live")
-    commands["live"] = script(f"import shutil; shutil.copy({str(report)!r}, {str(target)!r}); raise SystemExit(1)")
-    assert run(tmp_path, "live", "unit") == 1
-    lines = capfd.readouterr().err.splitlines()
-    slowest = [line.split(maxsplit=3)[-1] for line in lines if "live: tests/live/test_up::" in line]
-    assert [name.rpartition("::")[2] for name in slowest] == ["test_it_is_slow", "test_it_fails", "test_it_is_quick"]
-    assert any(line.split()[0::4] == ["live", "FAILED"] for line in lines if line.startswith("live "))
-    assert "3 passed, 1 failed" in lines
-
-
-def test_the_summary_counts_a_part_without_tests_as_one():
-    results = [
-        PartResult("lint", True, 3),
-        PartResult("unit", True, 65, [TestTime(1, "unit", "a"), TestTime(2, "unit", "b")]),
-    ]
-    lines = test_runner.summary(results, 66, 7)
-    assert lines[-1] == "3 passed, 0 failed"
-    assert [line.split()[0] for line in lines[2:4]] == ["unit", "lint"], "the longest first"
 
 
 @pytest.mark.parametrize(("soak", "expected"), [(False, ["--seed", "7"]), (True, ["--all"])])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.shell import SECRETS_FILE, script, with_secrets
+from components.shell import SECRETS_FILE, script
 from tests.support.shells import shells
 from tests.support.waiting import wait_until
 
@@ -108,15 +108,3 @@ def test_a_file_of_another_user_ends_the_wrapper_with_one_line(wrapper, tmp_path
 def test_a_wrong_call_is_refused_with_what_was_expected(wrapper, words, told):
     finished = subprocess.run([*wrapper, *words], capture_output=True, text=True)
     assert (finished.returncode, finished.stderr) == (78, f"with-secrets: {told}\n")
-
-
-def test_the_command_line_names_files_and_holds_no_value():
-    entrypoint, command = with_secrets(["database-url", "jwt-secret"], ["node", "a.js"], "/scripts/w.sh")
-    assert entrypoint == ("/bin/sh", "/scripts/w.sh")
-    assert command == (
-        "DATABASE_URL=/run/secrets/database-url",
-        "JWT_SECRET=/run/secrets/jwt-secret",
-        "--",
-        "node",
-        "a.js",
-    )

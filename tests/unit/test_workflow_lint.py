@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.workflows import ROOT, WORKFLOWS, read
+from tests.unit.workflows import ROOT, WORKFLOWS
 from toolchain.golang import GoProgram, build, ensure_go, needed_version
 from toolchain.kit.hostprograms import host_program
 from toolchain.workdir import WorkDir
@@ -40,10 +40,7 @@ def test_actionlint_and_shellcheck_have_nothing_to_say_of_any_workflow(lint):
 @pytest.mark.parametrize(
     ("good", "bad", "told"),
     [
-        ("needs: plan", "needs: plans", 'needs job "plans" which does not exist'),
         ("steps.rollback.outputs.done == 'yes'", "steps.rolback.outputs.done == 'yes'", 'property "rolback"'),
-        ("dockyard-production]", "dockyard-prod]", 'label "dockyard-prod" is unknown'),
-        ("    timeout-minutes: 180", "    timeout-minutes: long", "timeout-minutes"),
         ('"$RUNNER_TEMP/plan"', "$RUNNER_TEMP/plan", "SC2086"),
     ],
 )
@@ -55,8 +52,3 @@ def test_they_would_notice_a_mistake(lint, tmp_path, good, bad, told):
     done = lint(broken)
     assert done.returncode == 1
     assert told in done.stdout
-
-
-def test_the_labels_that_it_is_told_of_are_those_of_the_stacks_runners():
-    labels = read(ROOT / ".github/actionlint.yaml")["self-hosted-runner"]["labels"]
-    assert set(labels) == {f"dockyard-{stack}" for stack in ("staging", "production")}

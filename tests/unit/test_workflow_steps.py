@@ -2,14 +2,12 @@
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from settings.loader import load, read_stack_file
-from tests.unit.workflows import ROOT, scripts
+from tests.unit.workflows import scripts
 
 PLAY = """#!/bin/sh
 echo "{name} $*" >> "$PLAYED/calls"
@@ -189,22 +187,21 @@ class TestDrift:
         body = (runner.work / "body.md").read_text()
         assert "container shop-backend-1: memory: declared 512 MiB, found" in body
         assert "./dockyard drift staging --fix" in body
-
-    def test_what_was_found_can_neither_end_the_block_it_stands_in_nor_call_anybody(self, runner):
-        self.report(runner, self.FINDING)
-        inside = (runner.work / "body.md").read_text().split("~~~~")
-        assert len(inside) == 3
-        assert "@everyone" in inside[1]
-
-    def test_the_next_look_rewrites_that_issue_and_opens_no_second(self, runner):
-        listed = "6\tDrift: production\n7\tDrift: staging\n"
-        assert self.report(runner, self.FINDING, listed=listed) == ["gh issue edit 7 --body-file body.md"]
+        # What was found can neither end the block that it stands in nor call anybody.
+        _, block, _ = body.split("~~~~")
+        assert "@everyone" in block
 
     @pytest.mark.parametrize(
-        ("listed", "closed"), [("7\tDrift: staging\n", ["gh issue close 7"]), ("6\tDrift: production\n", [])]
+        ("findings", "listed", "calls"),
+        [
+            ([FINDING], "6\tDrift: production\n7\tDrift: staging\n", ["gh issue edit 7 --body-file body.md"]),
+            ([], "7\tDrift: staging\n", ["gh issue close 7"]),
+            ([], "6\tDrift: production\n", []),
+        ],
+        ids=["rewritten", "closed", "another's"],
     )
-    def test_its_own_issue_is_closed_when_nothing_has_drifted(self, runner, listed, closed):
-        assert [call.partition(" --comment ")[0] for call in self.report(runner, listed=listed)] == closed
+    def test_the_next_look_rewrites_that_issue_or_closes_it(self, runner, findings, listed, calls):
+        assert [call.partition(" --comment ")[0] for call in self.report(runner, *findings, listed=listed)] == calls
 
     def test_where_nobody_could_tell_the_issue_stays_as_it_is(self, runner):
         assert runner.run("drift/report/Open, update or close the issue", STACK="staging", RUN="").returncode == 0
@@ -233,43 +230,16 @@ class TestStacksRunner:
         assert runner.run(self.STEP, **self.SET).returncode == 0
         assert runner.calls == ["git clean --quiet -ffd"]
 
-    @pytest.mark.parametrize("name", SET)
-    def test_a_runner_that_does_not_say_where_state_and_engine_are_is_refused(self, runner, name):
-        done = runner.run(self.STEP, **{key: value for key, value in self.SET.items() if key != name})
+    @pytest.mark.parametrize(
+        ("name", "value", "error"),
+        [
+            *((name, "", f"::error::{name} is not set") for name in SET),
+            # The next checkout would remove it.
+            ("PULUMI_BACKEND_URL", "file://{}/.dockyard/state", "PULUMI_BACKEND_URL is in the checkout"),
+        ],
+    )
+    def test_a_runner_without_engine_or_lasting_state_is_refused(self, runner, name, value, error):
+        done = runner.run(self.STEP, **{**self.SET, name: value.format(runner.work)})
         assert done.returncode == 1
-        assert f"::error::{name} is not set" in done.stdout
+        assert error in done.stdout
         assert runner.calls == []
-
-    def test_a_state_that_the_next_checkout_would_remove_is_refused(self, runner):
-        done = runner.run(self.STEP, **{**self.SET, "PULUMI_BACKEND_URL": f"file://{runner.work}/.dockyard/state"})
-        assert done.returncode == 1
-        assert "PULUMI_BACKEND_URL is in the checkout" in done.stdout
-
-
-class TestPreview:
-    def test_without_the_secrets_of_a_stack_file_its_settings_are_read_all_the_same(self, runner):
-        for folder in ("products", "components", "rules", "docs"):
-            shutil.copytree(ROOT / folder, runner.work / folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-        text = (ROOT / "Pulumi.production.yaml").read_text()
-        secrets = (
-            "  dockyard:discord-monitoring:\n    secure: v1:aa=:bb\n"
-            "  dockyard:discord-critical: {secure: v1:cc=:dd}\n"
-            "  cloudflare:apiToken:\n      secure: v1:ee=:ff\n"
-        )
-        file = runner.work / "Pulumi.production.yaml"
-        file.write_text(f"encryptionsalt: v1:gg=:hh\n{text}{secrets}")
-        (runner.work / "Pulumi.staging.yaml").write_text("config: {}\nencryptionsalt: v1:ii=:jj\n")
-        step = "pull-request/preview/Leave out the secrets, which only a stack's own state can open"
-        assert runner.run(step).returncode == 0
-        assert file.read_text() == text
-        # Of the other stacks too: Dockyard makes all of them known to the state.
-        assert (runner.work / "Pulumi.staging.yaml").read_text() == "config: {}\n"
-        settings = load(read_stack_file(runner.work, "production"), "production", checkout=runner.work, preview=True)
-        assert "discord-critical" in str(settings.missing_secrets)
-
-    def test_the_environment_of_dockyard_becomes_that_of_the_steps_that_follow(self, runner):
-        said = "export PATH='/x y/bin:/usr/bin:/bin'\nexport PULUMI_BACKEND_URL=file:///s\nexport EMPTY=''\n"
-        runner.answer("dockyard", "env", said)
-        assert runner.run("pull-request/preview/Pulumi, its plugins, an empty state").returncode == 0
-        given = runner.output.read_text().splitlines()
-        assert given == ["PATH=/x y/bin:/usr/bin:/bin", "PULUMI_BACKEND_URL=file:///s", "EMPTY="]

@@ -5,7 +5,6 @@ import re
 import shlex
 import subprocess
 import sys
-from itertools import pairwise
 
 import pytest
 import typer
@@ -14,9 +13,7 @@ import yaml
 from ops.__main__ import app
 from ops.test_runner import PARTS, SOAK
 from settings.images import load_images
-from settings.loader import load, read_stack_file
 from tests.unit.workflows import ACTIONS, CHECKS, ROOT, WORKFLOWS, jobs, read, scripts, steps, workflow
-from toolchain.standins.install import VERSIONS
 
 RENOVATE = ROOT / "renovate.json"
 CALL = re.compile(r"\./dockyard ([^|>;)&`\n]+)")
@@ -30,24 +27,11 @@ def test_each_file_is_what_its_schema_asks_for(schema, files):
     assert done.returncode == 0, done.stdout
 
 
-# Those of the workflows are read by shellcheck: test_workflow_lint.py.
-@pytest.mark.parametrize(
-    "script", [step["run"] for file in ACTIONS for step in read(file)["runs"]["steps"] if "run" in step]
-)
-def test_every_script_of_an_action_is_one_that_the_shell_can_read(script):
-    # What GitHub puts in stands for a word.
-    text = re.sub(r"\$\{\{.*?\}\}", "word", script)
-    done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
 class TestWhatIsCalled:
-    def calls(self):
-        return {where: CALL.findall(re.sub(r"\\\n", " ", script)) for where, script in scripts().items()}
-
     def test_every_verb_and_option_that_a_workflow_calls_is_one_that_dockyard_has(self):
         verbs = typer.main.get_command(app).commands
-        found = [(where, said) for where, calls in self.calls().items() for said in calls]
+        scripts_ = {where: re.sub(r"\\\n", " ", script) for where, script in scripts().items()}
+        found = [(where, said) for where, script in scripts_.items() for said in CALL.findall(script)]
         called = "up preview verify rollback doctor backup restore-drill cleanup drift status test"
         assert {said.split()[0] for _, said in found} >= {*called.split()}
         for where, said in found:
@@ -56,28 +40,10 @@ class TestWhatIsCalled:
             # Raises where it takes no such option or argument; it runs nothing.
             verbs[verb].make_context(verb, arguments)
 
-    def test_every_part_of_the_tests_is_run_once(self):
-        matrices = [job["strategy"]["matrix"]["part"] for job in workflow("checks")["jobs"].values()]
-        assert sorted(part for parts in matrices for part in parts) == sorted(PARTS)
-
-    def test_the_soak_runs_every_part_that_has_a_full_form(self):
-        (job,) = workflow(SOAK)["jobs"].values()
-        assert sorted(job["strategy"]["matrix"]["part"]) == sorted({*PARTS} - {"lint"})
-        assert "schedule" in workflow(SOAK)["on"]
-
-    def test_every_stack_that_a_workflow_names_has_its_file(self):
-        named = {stack for _, job in jobs() for stack in job.get("strategy", {}).get("matrix", {}).get("stack", ())}
-        for file, job in (("drift", "look"), ("cleanup", "clean-up")):
-            named |= {one["stack"] for one in workflow(file)["jobs"][job]["strategy"]["matrix"]["include"]}
-        assert named == {"staging", "production"}
-        for stack in named:
-            assert load(read_stack_file(ROOT, stack), stack, checkout=ROOT, preview=True).stack.preview_without_secrets
-
-    def test_every_file_and_action_of_ours_that_is_used_is_there(self):
-        used = {step["uses"] for _, step in steps() if step.get("uses", "").startswith("./")}
-        assert {f"./.github/actions/{file.parent.name}" for file in ACTIONS} == used
-        assert CHECKS in {job.get("uses") for _, job in jobs()}
-        assert (ROOT / CHECKS).is_file()
+    @pytest.mark.parametrize(("file", "left_out"), [("checks", set()), (SOAK, {"lint"})])
+    def test_every_part_of_the_tests_is_run_once(self, file, left_out):
+        matrices = [job["strategy"]["matrix"]["part"] for job in workflow(file)["jobs"].values()]
+        assert sorted(part for parts in matrices for part in parts) == sorted({*PARTS} - left_out)
 
 
 class TestWhatIsAllowed:
@@ -177,15 +143,6 @@ class TestDeploys:
             assert checkout["with"]["clean"] is False, name
             assert ready["uses"] == "./.github/actions/stack-runner", name
 
-    def test_what_runs_by_the_clock_has_a_button_too_and_no_two_of_them_begin_at_once(self):
-        began = []
-        for name in ("drift", "restore-drill", "cleanup"):
-            on = workflow(name)["on"]
-            assert set(on) == {"schedule", "workflow_dispatch"}, name
-            minute, hour, *_ = on["schedule"][0]["cron"].split()
-            began.append(60 * int(hour) + int(minute))
-        assert all(later - one >= 20 for one, later in pairwise(sorted(began)))
-
     def test_production_is_cleaned_up_and_looked_at_after_that(self):
         runs = [step["run"] for step in workflow("cleanup")["jobs"]["clean-up"]["steps"] if "run" in step]
         assert [run.split()[1] for run in runs] == ["cleanup", "verify"]
@@ -207,54 +164,32 @@ class TestRenovate:
     def said(self):
         return json.loads(RENOVATE.read_text())
 
-    def manager(self, said, file: str):
-        """Return the regex manager of a file, its expression as Python spells it."""
-        (found,) = [one for one in said["customManagers"] if any(_matches(p, file) for p in one["managerFilePatterns"])]
-        (expression,) = found["matchStrings"]
-        return found, re.compile(expression.replace("(?<", "(?P<"))
-
-    def test_every_image_is_found_with_its_tag_and_digest(self, said):
-        _, expression = self.manager(said, "components/images.yaml")
-        text = (ROOT / "components/images.yaml").read_text()
-        digests = {f"{m['depName']}:{m['currentValue']}": m["currentDigest"] for m in expression.finditer(text)}
-        found = {f"{image}@{digest}" if digest else image for image, digest in digests.items()}
+    @pytest.fixture
+    def references(self):
         table = load_images(ROOT / "components/images.yaml").images.values()
-        assert found == {image.reference for image in table if image.image}
+        return {image.reference for image in table if image.image}
 
-    def test_what_is_put_in_its_place_is_spelled_as_it_was(self, said):
-        manager, expression = self.manager(said, "components/images.yaml")
+    def test_every_image_is_found_with_its_tag_and_digest(self, said, references):
+        (expression,) = next(
+            manager["matchStrings"]
+            for manager in said["customManagers"]
+            if any(_matches(pattern, "components/images.yaml") for pattern in manager["managerFilePatterns"])
+        )
         text = (ROOT / "components/images.yaml").read_text()
-        found = [one for one in expression.finditer(text) if one["currentDigest"]]
-        assert found
-        for one in found:
-            put = manager["autoReplaceStringTemplate"]
-            values = {"depName": "depName", "newValue": "currentValue", "newDigest": "currentDigest"}
-            for name, group in values.items():
-                put = put.replace(f"{{{{{{{name}}}}}}}", one[group])
-            assert put == one[0]
+        matches = re.finditer(expression.replace("(?<", "(?P<"), text)
+        images = {f"{match['depName']}:{match['currentValue']}": match["currentDigest"] for match in matches}
+        assert {f"{image}@{digest}" if digest else image for image, digest in images.items()} == references
 
-    def test_the_stand_ins_versions_go_with_the_packages(self, said):
-        manager, expression = self.manager(said, "toolchain/standins/install.py")
-        text = (ROOT / "toolchain/standins/install.py").read_text()
-        assert {one["depName"]: one["currentValue"] for one in expression.finditer(text)} == VERSIONS
-        packages = {manager["packageNameTemplate"].replace("{{{depName}}}", name) for name in VERSIONS}
-        (group,) = [rule for rule in said["packageRules"] if rule.get("groupName") == "Pulumi"]
-        assert packages < set(group["matchPackageNames"])
-
-    def test_no_major_of_postgres_comes_by_itself(self, said):
+    def test_no_major_of_postgres_comes_by_itself(self, said, references):
         off = [rule for rule in said["packageRules"] if rule.get("enabled") is False and "major" in str(rule)]
         assert [rule["matchUpdateTypes"] for rule in off] == [["major"]]
         (pattern,) = off[0]["matchPackageNames"]
-        names = [reference.image.rsplit(":", 1)[0] for reference in _images()]
-        assert [name for name in names if _matches(pattern, name)] == ["docker.io/library/postgres"]
+        names = {reference.partition("@")[0].rpartition(":")[0] for reference in references}
+        assert {name for name in names if _matches(pattern, name)} == {"docker.io/library/postgres"}
 
     def test_nothing_is_merged_without_a_person(self, said):
         assert "automerge" not in RENOVATE.read_text()
         assert "helpers:pinGitHubActionDigests" in said["extends"]
-
-
-def _images():
-    return [image for image in load_images(ROOT / "components/images.yaml").images.values() if image.image]
 
 
 def _matches(pattern: str, text: str) -> bool:
