@@ -154,8 +154,8 @@ def test_a_receiver_that_is_killed_misses_not_one_sample(pair: Pair, outage: int
     killed = time.time()
 
     def scraped() -> int:
-        (samples,) = pair.samples(pair.sender, steady, time.time(), int(time.time() - began) + 1).values()
-        return len([moment for moment, _ in samples if moment > killed])
+        series = pair.samples(pair.sender, steady, time.time(), int(time.time() - began) + 1).values()
+        return len([moment for samples in series for moment, _ in samples if moment > killed])
 
     wait_until(lambda: scraped() >= outage, "the sender has scraped through the outage", 2 * outage + 30)
     assert pair.value("prometheus_remote_storage_samples_retried_total") > 0, "the sender did not notice"
