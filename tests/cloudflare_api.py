@@ -33,6 +33,7 @@ class Cloudflare:
         self.configs: dict[str, dict[str, Any]] = {}
         self.records: dict[str, dict[str, Any]] = {}
         self.access = Access()
+        self.missing: set[str] = set()  # accounts and zones that are not there
         self.refusals: list[Refused] = []  # what the next requests get, one each
         self.requests: list[tuple[str, str, Any]] = []
         self.url = ""
@@ -50,6 +51,9 @@ class Cloudflare:
             raise self.refusals.pop(0)
         path, _, said = path.partition("?")
         query = dict(parse_qsl(said))
+        if self.missing & {*path.split("/")}:
+            whole = f"/client/v4{path}"
+            raise Refused(400, 7003, f"Could not route to {whole}, perhaps your object identifier is invalid?")
         lists = {"cfd_tunnel": self.tunnels, "dns_records": self.records}
         if method == "GET" and (held := lists.get(path.rsplit("/", 1)[-1])) is not None:
             return Page(list(held.values()), query)
