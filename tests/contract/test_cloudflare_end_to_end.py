@@ -50,6 +50,8 @@ class Stack:
         self.folder = folder
         home, state = folder / "home", folder / "state"
         state.mkdir()
+        home.mkdir()
+        (home / "logs").touch()  # switches Pulumi's automatic debug log off, see tests/support/checkout.py
         (folder / "Pulumi.yaml").write_text("name: dockyard\nruntime: python\n")
         shutil.copy(CHECKOUT / "tests/contract/tunnel_program.py", folder / "__main__.py")
         install_standin("cloudflare", home / "plugins", Path(sys.executable), CHECKOUT)
