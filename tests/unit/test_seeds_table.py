@@ -12,6 +12,7 @@ ROWS = rows()
 ROWS_OF = {"dev": 38, "love-parser": 15, "pivotal-flow": 32, "dating-app": 40}
 """Stack → how many figures the documents give, so that a row that goes is missed; the snapshots have the values."""
 
+
 def test_every_figure_of_the_documents_has_its_row():
     assert Counter(row.stack for row in ROWS) == ROWS_OF
     assert len({(row.stack, row.path, row.value) for row in ROWS}) == len(ROWS)
