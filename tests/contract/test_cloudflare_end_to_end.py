@@ -42,8 +42,6 @@ FULL = {**TUNNEL, "access": ACCESS, "services": SERVICES}
 
 
 class Stack:
-    """A stack of the tunnel's program."""
-
     def __init__(self, folder: Path, cloudflare: Cloudflare) -> None:
         tools = WorkDir(CHECKOUT)
         self.cloudflare = cloudflare
@@ -78,7 +76,6 @@ class Stack:
         """Whether the full tunnel is up, as far as is known here."""
 
     def says(self, **tunnel: Any) -> None:
-        """Write the settings."""
         self.declared = tunnel
         (self.folder / "tunnel.json").write_text(json.dumps(tunnel))
 
@@ -89,11 +86,9 @@ class Stack:
         return outcome
 
     def is_clean(self) -> bool:
-        """Tell whether a refreshed preview finds nothing to do."""
         return self.engine.show("preview", ["--refresh", "--expect-no-changes"]) == 0
 
     def state(self) -> str:
-        """Return the state as it lies on the disk."""
         return (self.folder / "state/.pulumi/stacks/dockyard/test.json").read_text()
 
 
@@ -137,7 +132,6 @@ def fresh(tmp_path: Path) -> Iterator[Stack]:
 
 
 def alive(cloudflare: Cloudflare) -> dict[str, Any]:
-    """Return the one tunnel that is there."""
     [tunnel] = [tunnel for tunnel in cloudflare.tunnels.values() if not tunnel["deleted_at"]]
     return tunnel
 
@@ -149,7 +143,6 @@ def service_token(cloudflare: Cloudflare) -> tuple[str, str]:
 
 
 def ingress(cloudflare: Cloudflare) -> list[dict[str, Any]]:
-    """Return the rules of the tunnel that is there."""
     rules: list[dict[str, Any]] = cloudflare.configs[alive(cloudflare)["id"]]["config"]["ingress"]
     return rules
 

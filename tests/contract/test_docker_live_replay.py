@@ -40,8 +40,6 @@ VOLATILE = {
 
 
 class Stage:
-    """One recorded program on this engine."""
-
     def __init__(self, plugin: Plugin, engine: docker.DockerClient, image: str, prefix: str) -> None:
         self.plugin, self.engine = plugin, engine
         self.ours = {RECORDED_IMAGE: image} | {name: f"{prefix}-{name}" for name in FIXED_NAMES}
@@ -166,7 +164,6 @@ def comparable(answer: Json) -> Json:
 
 
 def difference(got: Any, wanted: Any, path: str = "") -> str:
-    """Say where two answers differ."""
     if isinstance(got, dict) and isinstance(wanted, dict):
         parts = [
             difference(got.get(key, "absent"), wanted.get(key, "absent"), f"{path}.{key}")

@@ -78,7 +78,6 @@ def recorded() -> tuple[Line, ...]:
 
 
 def of_method(*methods: str) -> Iterator[Line]:
-    """Return the recorded calls of some methods."""
     return (line for line in recorded() if line.method in methods)
 
 
@@ -97,11 +96,9 @@ class Context:
         self.details: bytes | None = None
 
     def set_trailing_metadata(self, metadata: tuple[tuple[str, bytes], ...]) -> None:
-        """Keep the details of an error."""
         self.details = dict(metadata).get("grpc-status-details-bin")
 
     def abort(self, code: grpc.StatusCode, text: str) -> NoReturn:
-        """End the call."""
         raise CallError(code, text, self.details)
 
 

@@ -42,17 +42,13 @@ class LogStage(ComponentStage):
 
     @property
     def store(self) -> Container:
-        """VictoriaLogs."""
         return self.containers["victorialogs"]
 
     @property
     def collector(self) -> Container:
-        """The collector."""
         return self.containers["collector"]
 
     def world(self) -> RecordedProgram:
-        """Return what the program registers."""
-
         def program() -> None:
             root, image = self.engine.info()["DockerRootDir"], self.images.__getitem__
             alertmanagers = ["alertmanager:9093"]
@@ -61,7 +57,6 @@ class LogStage(ComponentStage):
         return record(program, stack=self.mark)
 
     def up(self) -> None:
-        """Make everything and wait until all of it is healthy."""
         self.make_network()
         world = self.world()
         for writer in WRITERS:
@@ -73,7 +68,6 @@ class LogStage(ComponentStage):
             self.healthy(part)
 
     def healthy(self, part: str) -> None:
-        """Wait until the container's own health check succeeds."""
         container = self.containers[part]
         command = self.world()[f"l-{part}"].inputs["healthcheck"]["tests"][1:]
         wait_until(
@@ -107,7 +101,6 @@ class LogStage(ComponentStage):
         )
 
     def fetch(self, address: str) -> str:
-        """Return what an address on the stage's network answers."""
         for _ in range(3):
             code, answer = self.store.exec_run([*CLIENT, f"http://{address}"])
             assert code == 0, answer.decode()
@@ -118,7 +111,6 @@ class LogStage(ComponentStage):
         return text
 
     def ask(self, path: str, **parameters: object) -> str:
-        """Ask VictoriaLogs."""
         return self.fetch(f"127.0.0.1:9428{path}?{urlencode(parameters)}")
 
     def lines(self, selector: str) -> list[Line]:
@@ -136,13 +128,11 @@ class LogStage(ComponentStage):
         return int(result[0]["value"][1]) if result else 0
 
     def arrived(self, service: str, number: int, seconds: float = 60) -> list[Line]:
-        """Wait until a service has a number of lines in the store; return all that it has."""
         selector = f'{{service="{service}"}}'
         self.wait_for(selector, number, seconds)
         return self.lines(selector)
 
     def wait_for(self, selector: str, number: int, seconds: float = 60) -> None:
-        """Wait until the store has a number of lines."""
         wait_until(
             lambda: self.count(selector) >= number,
             f"{number} lines of {selector} are stored",
@@ -167,7 +157,6 @@ class LogStage(ComponentStage):
 def running_pipeline(
     engine: docker.DockerClient, images: Mapping[str, str], rules: Mapping[str, str] | None = None, **logs: Any
 ) -> Iterator[LogStage]:
-    """Run a pipeline with these rules and settings; everything of it is gone at the end."""
     rules = rules or {"none.yml": "groups: []\n"}
     with LogStage(engine, images, rules, Logs.model_validate(logs)) as stage:
         stage.up()

@@ -22,8 +22,6 @@ WRITES_EACH_MINUTE = "--data.maintenance-interval=1m"
 
 @dataclass
 class Stage(ComponentStage):
-    """The Alertmanagers of one stack."""
-
     replicas: int
     receivers: Mapping[str, object] = field(default_factory=dict)
     running: dict[str, Container] = field(default_factory=dict)

@@ -67,7 +67,6 @@ class Builder(dict[str, str]):
         return self[name]
 
     def build(self, name: str, build: Build) -> str:
-        """Build an image, on the kit's."""
         known = load_images(self.kit.work.checkout / "components" / "images.yaml").names
         bases = {base: self.kit[base] for base in bases_of(self.work.checkout, build, known)}
         return ensure_built(self.work, Words().progress, self.engine, f"test-{name}", build, bases)

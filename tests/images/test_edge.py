@@ -67,7 +67,6 @@ def stage(engine: docker.DockerClient, kit: Mapping[str, str], certificate: tupl
 
 
 def first(stage: Stage, name: str, port: int = 3333) -> None:
-    """Run the first server of a service."""
     stage.server(f"{name}-1", port)
     assert stage.switch(name, f"{name}-1") == (0, "")
 

@@ -95,8 +95,6 @@ def script(lines: tuple[str, ...]) -> str:
 
 
 class Hearer:
-    """The Alertmanager that hears of the alerts."""
-
     def __init__(self, container: Container) -> None:
         self.container = container
 

@@ -34,7 +34,6 @@ class Pair(ComponentStage):
     receiver: Container = field(init=False)
 
     def world(self) -> RecordedProgram:
-        """Return what the program registers."""
         said = {
             "prometheus": {"scrape_interval": "1s"},
             "remote_write": [
@@ -63,7 +62,6 @@ class Pair(ComponentStage):
         return record(program, stack=self.mark, secrets={"archive-password": PASSWORD})
 
     def up(self) -> None:
-        """Make both and wait until both answer."""
         self.make_network()
         api = self.engine.api
         created = api.create_container(
@@ -92,7 +90,6 @@ class Pair(ComponentStage):
             wait_in(container, lambda one=container: self.answers(one), "Prometheus is ready")
 
     def answers(self, container: Container) -> bool:
-        """Whether it answers queries."""
         return container.exec_run(self._get(container, "/-/ready"))[0] == 0
 
     def _get(self, container: Container, path: str) -> list[str]:
@@ -101,7 +98,6 @@ class Pair(ComponentStage):
         return ["wget", "-q", "-T", "20", *given, "-O", "-", f"http://127.0.0.1:9090{path}"]
 
     def ask(self, container: Container, query: str, moment: float | None = None) -> list[dict]:
-        """Return the result of an instant query."""
         at = {"time": f"{moment:.3f}"} if moment else {}
         command = self._get(container, f"/api/v1/query?{urlencode({'query': query, **at})}")
         for _ in range(5):

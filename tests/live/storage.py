@@ -115,7 +115,6 @@ def measured(blocks: Path) -> Stored:
 
 
 def print_logs(url: str, console: Console) -> None:
-    """Ask a running Loki, and print what its lines cost."""
     answer = httpx.get(f"{url}/metrics", timeout=30)
     answer.raise_for_status()
 

@@ -48,7 +48,6 @@ def make_context():
 
 @pytest.fixture
 def docker() -> FakeDocker:
-    """An engine with nothing on it."""
     return FakeDocker()
 
 
@@ -93,13 +92,11 @@ def monitoring(make_context) -> Callable[..., RecordedProgram]:
 
 @pytest.fixture
 def printed() -> io.StringIO:
-    """What `progress` tells."""
     return io.StringIO()
 
 
 @pytest.fixture
 def progress(printed: io.StringIO) -> Progress:
-    """Tells into memory."""
     return Progress(Console(file=printed, width=200))
 
 

@@ -48,7 +48,6 @@ class Rendered:
 
 
 def reaches(world: RecordedProgram) -> list[Reach]:
-    """Return every way from outside into a stack."""
     edges = [one for one in world.containers if any(ADDRESS.match(part) for part in one.inputs.get("command") or ())]
     rendered = Rendered(world, edges, _dynamic(world))
     return [*_ports(rendered), *_routes(rendered), *_ingress(rendered)]
@@ -128,7 +127,6 @@ def _entry_points(edge: RecordedResource) -> dict[str, int]:
 
 
 def _dynamic(world: RecordedProgram) -> dict[str, dict[str, Any]]:
-    """Return all files of Traefik's folder as one."""
     whole: dict[str, dict[str, Any]] = {"http": {}, "tcp": {}}
     for made in world.containers:
         for path, text in made.files.items():

@@ -38,8 +38,6 @@ PRODUCT = {
 
 
 class Files:
-    """A checkout whose files can be changed."""
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         for name in ("products", "components"):

@@ -67,14 +67,12 @@ def test_a_snapshot_holds_no_secret_and_no_path_of_this_machine():
 
 @pytest.fixture(scope="module")
 def edge() -> RecordedProgram:
-    """The edge proxy of the dev stack."""
     dev = recorded_stack("dev")
     resources = [resource for resource in dev.resources if resource.name.startswith(EDGE)]
     return RecordedProgram(resources, dict(dev.outputs), dict(dev.secret_outputs))
 
 
 def with_change(program: RecordedProgram, name: str, **changes: Any) -> RecordedProgram:
-    """Return the program with fields of one resource replaced."""
     resources = [replace(each, **changes) if each.name == name else each for each in program.resources]
     return replace(program, resources=resources)
 
