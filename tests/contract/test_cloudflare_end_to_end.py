@@ -72,8 +72,7 @@ class Stack:
             },
         )
         assert self.engine.show("stack init", []) == 0
-        self.is_full = False
-        """Whether the full tunnel is up, as far as is known here."""
+        self.is_full = False  # whether the full tunnel is up, as far as is known here
 
     def says(self, **tunnel: Any) -> None:
         self.declared = tunnel

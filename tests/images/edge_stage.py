@@ -60,8 +60,7 @@ class Stage(ComponentStage):
     http_port: int | None = None
     https_port: int | None = None
     secrets: Mapping[str, str] = field(default_factory=dict)
-    first_complaints: list[str] | None = None
-    """Complaints of Traefik before any test: tests provoke some."""
+    first_complaints: list[str] | None = None  # complaints of Traefik before any test: tests provoke some
 
     def world(self, *switches: tuple[str, Sequence[str]]) -> RecordedProgram:
         def program() -> None:

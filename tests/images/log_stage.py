@@ -25,11 +25,9 @@ from tests.support.waiting import wait_until
 WRITERS = ("victorialogs-writer", "vmalert-config-writer", "collector-config-writer")
 LOG_IMAGES = ("busybox", "victorialogs", "vmalert", "otel-collector")
 PARTS = ("victorialogs", "vmalert", "collector")
-CLIENT = ("/dockyard/probe/busybox", "wget", "-q", "-T", "20", "-O", "-")
-"""The client that the health checks have."""
+CLIENT = ("/dockyard/probe/busybox", "wget", "-q", "-T", "20", "-O", "-")  # the client that the health checks have
 
-Line = dict[str, str]
-"""A line with its fields, as VictoriaLogs names them: `_msg`, `_time`, and those of docs/logs.md."""
+Line = dict[str, str]  # a line with its fields, as VictoriaLogs names them: `_msg`, `_time`, and those of docs/logs.md
 
 
 @dataclass

@@ -16,8 +16,7 @@ from tests.support.containers import inside, succeeded
 from tests.support.recording import RecordedProgram, record
 from tests.support.waiting import wait_until
 
-WRITES_EACH_MINUTE = "--data.maintenance-interval=1m"
-"""How often it writes its data. The tests make it 2 s."""
+WRITES_EACH_MINUTE = "--data.maintenance-interval=1m"  # how often it writes its data. The tests make it 2 s
 
 
 @dataclass

@@ -42,8 +42,7 @@ BACKENDS = ("npm", "pnpm", "workspace")
 PORTS = {"npm": 3333, "pnpm": 3000, "workspace": 3333, "nuxt": 3000, "static": 80}
 IN_MEMORY = {"/tmp": "rw,noexec,nosuid,nodev,size=16m"}
 
-DAILY = ("npm", "static", "bot")
-"""One of each kind of template: all run in soak."""
+DAILY = ("npm", "static", "bot")  # one of each kind of template: all run in soak
 
 
 def each(*names: str) -> list[object]:

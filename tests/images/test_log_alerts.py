@@ -18,8 +18,7 @@ from tests.images.log_stage import LOG_IMAGES, LogStage, running_pipeline
 from tests.support.kit import KitImages
 from tests.support.waiting import wait_until
 
-INTERVAL = 2
-"""Seconds between two evaluations."""
+INTERVAL = 2  # seconds between two evaluations
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,7 @@ class Case:
     """One line more than the limit: the first evaluation that finds so many is the one that is heard of."""
 
     quiet: tuple[str, ...]
-    entries: int | None = None
-    """How many entries the lines are that fire it, where they are not one each."""
+    entries: int | None = None  # how many entries the lines are that fire it, where they are not one each
 
 
 ERROR = '{"level":50,"msg":"refused"}'

@@ -19,11 +19,9 @@ from tests.support.recording import RecordedProgram, record
 from tests.support.waiting import wait_until
 
 PASSWORD = "p w\"$'x"
-HASH = "$2b$04$A87a6okahDfdbk50V986fO0dMyyb8BsUx0VLep7NMQlHcEyOk4zMy"
-"""bcrypt of it."""
+HASH = "$2b$04$A87a6okahDfdbk50V986fO0dMyyb8BsUx0VLep7NMQlHcEyOk4zMy"  # bcrypt of it
 
-Samples = Mapping[str, list[tuple[float, str]]]
-"""Series, as its labels in JSON → moments and values."""
+Samples = Mapping[str, list[tuple[float, str]]]  # series, as its labels in JSON → moments and values
 
 
 @dataclass

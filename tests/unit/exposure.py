@@ -17,22 +17,16 @@ from tests.support.recording import RecordedProgram, RecordedResource
 
 ADDRESS = re.compile(r"--entrypoints\.([\w-]+)\.address=:(\d+)$")
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound here
-INSIDE = "traefik itself"
-"""What Traefik answers with its own services: health, metrics, its API."""
+INSIDE = "traefik itself"  # what Traefik answers with its own services: health, metrics, its API
 
 
 @dataclass(frozen=True)
 class Reach:
     """One way from outside to one container."""
 
-    way: str
-    """For people: which port, route or rule."""
-
-    target: str
-    """The role of the container, or the address itself where it is nobody's here."""
-
-    guarded: bool
-    """Something on the way asks who is there."""
+    way: str  # for people: which port, route or rule
+    target: str  # the role of the container, or the address itself where it is nobody's here
+    guarded: bool  # something on the way asks who is there
 
 
 @dataclass(frozen=True)
@@ -40,11 +34,8 @@ class Rendered:
     """A stack with what of Traefik has to be read out of it."""
 
     world: RecordedProgram
-    edges: list[RecordedResource]
-    """The containers that run Traefik."""
-
-    dynamic: Mapping[str, dict[str, Any]]
-    """All files of Traefik's folder as one."""
+    edges: list[RecordedResource]  # the containers that run Traefik
+    dynamic: Mapping[str, dict[str, Any]]  # all files of Traefik's folder as one
 
 
 def reaches(world: RecordedProgram) -> list[Reach]:

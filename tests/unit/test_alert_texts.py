@@ -13,8 +13,7 @@ PROMETHEUS_FILES = [*RULES.glob("*.yml"), *RULES.glob("products/*.yml")]
 RULE_FILES = sorted([*PROMETHEUS_FILES, *(path for store in LOG_STORES for path in RULES.glob(f"{store}/*.yml"))])
 FRENCH = alert_texts("fr")
 EXPRESSION = re.compile(r"\{\{.*?\}\}")
-SMS = 160
-"""Characters of a text message, which says the summary and little else."""
+SMS = 160  # characters of a text message, which says the summary and little else
 
 
 def place(path: Path) -> str:

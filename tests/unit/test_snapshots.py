@@ -11,8 +11,7 @@ from tests.support.recording import RecordedProgram, RecordedResource
 from tests.support.shipped import CHECKOUT, record_stack, recorded_stack
 from tests.support.snapshots import FLAG, ORDER, Contents, differences, shipped_snapshots, snapshots, write, written
 
-DIFF_LINES = 60
-"""Lines of difference that a failure prints."""
+DIFF_LINES = 60  # lines of difference that a failure prints
 
 EDGE, WRITER = "tumulte-edge", "tumulte-edge-writer"
 
