@@ -1,7 +1,4 @@
-"""The tunnel from end to end: the real engine, the component, the Cloudflare stand-in and a fake of Cloudflare's API.
-
-Only the containers are not made: an echo takes the Docker plugin's place.
-"""
+"""The tunnel from the real engine to a fake of Cloudflare's API; an echo takes the Docker plugin's place."""
 
 import json
 import os

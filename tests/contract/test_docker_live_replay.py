@@ -1,8 +1,7 @@
 """The Docker stand-in gives the official plugin's recorded answers on a real engine: Create, Read, Update, Delete.
 
-The recorded programs are run again in their order, with this engine's ids in place of the recorded ones. Answers must
-be equal but for what no two engines share: ids, addresses, times, paths. The recordings were made on engine 20.10;
-engine 28.5 was seen to give every one of these answers too, so there is one form of them.
+Answers must be equal but for what no two engines share: ids, addresses, times, paths. The recordings were made on
+engine 20.10; engine 28.5 was seen to give every one of these answers too.
 """
 
 import itertools

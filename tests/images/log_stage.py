@@ -78,11 +78,8 @@ class LogStage(ComponentStage):
     def writer(
         self, service: str, script: str, *, name: str | None = None, rotated_at: str | None = None, **labels: str
     ) -> Container:
-        """Run a shell script whose lines go to the log, with the labels and the log options that every service has.
-
-        The container has the name of its service, or `name`, and what the engine puts behind it. `rotated_at` is the
-        size of its log files, where they are smaller than a service's.
-        """
+        """Run a shell script whose lines go to the log, with labels and log options as every service has them; the size
+        of its log files is `rotated_at`, where that is smaller than a service's."""
         options = dict(self.world()["l-victorialogs"].inputs["logOpts"])
         if rotated_at:
             options["max-size"] = rotated_at
@@ -139,10 +136,7 @@ class LogStage(ComponentStage):
         )
 
     def written(self, service: str, *lines: str) -> list[Line]:
-        """Have a service write lines; return what the store has of them once the last is there.
-
-        `lines` are those that the service writes, line feeds and all; entries may be fewer.
-        """
+        """Have a service write lines; return its entries, which may be fewer, once the last is there."""
         end = f"the end of {service}"
         text = "".join(f"{line}\n" for line in (*lines, end))
         self.writer(service, f"printf %s {shlex.quote(text)}")

@@ -1,7 +1,4 @@
-"""Each alert of rules/victorialogs on a live VictoriaLogs with vmalert: lines that fire it, and lines that just do not.
-
-vmalert sends to a real Alertmanager. It evaluates every other second here in place of every minute.
-"""
+"""Each alert of rules/victorialogs on a live VictoriaLogs, vmalert and Alertmanager: what fires it, or does not."""
 
 import json
 import re

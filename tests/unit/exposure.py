@@ -1,8 +1,5 @@
-"""What of a rendered stack can be reached from outside: ports of the host, the edge's routes, the tunnel's ingress.
-
-It reads what the program registers (containers, Traefik's arguments and files, the tunnel's rules) and nothing of the
-settings, so that it finds also what no setting should have led to.
-"""
+"""What of a rendered stack can be reached from outside: ports of the host, the edge's routes, the tunnel's ingress. It
+reads what the program registers and no settings, so that it finds also what no setting should have led to."""
 
 import ipaddress
 import re
