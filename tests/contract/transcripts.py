@@ -32,8 +32,6 @@ REQUESTS = {
 
 @dataclass(frozen=True)
 class Line:
-    """One recorded call."""
-
     file: str
     number: int
     method: str

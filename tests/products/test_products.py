@@ -88,7 +88,6 @@ def assert_leads_to_https(stack: Stack, host: str) -> None:
 
 
 def test_http_leads_to_https_and_only_a_declared_host_name_to_a_service(tumulte: Stack) -> None:
-    """Prometheus has the host name, and a log-in before it."""
     assert_leads_to_https(tumulte, "prometheus.localhost")
     assert visit_by_name(tumulte, "/", "prometheus.localhost").status_code == 401
 

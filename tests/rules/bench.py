@@ -187,7 +187,6 @@ class Stage:
 
     @cached_property
     def test_text(self) -> str:
-        """The test file; the rule files stand beside it."""
         return dumped(self.tests)
 
     @cached_property

@@ -102,5 +102,4 @@ def progress(printed: io.StringIO) -> Progress:
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shop:
-    """A checkout with one stack, to import `.env` files into."""
     return Shop(tmp_path, monkeypatch, capsys)

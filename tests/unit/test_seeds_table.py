@@ -41,8 +41,6 @@ ATTRIBUTES = {
     },
     "Mounts": [{"Type": "volume", "Destination": "/prometheus", "RW": True}],
 }
-
-
 FILES = {"/etc/x": "global:\n  scrape_interval: 15s\njobs: [backend:3000]\n"}
 
 
