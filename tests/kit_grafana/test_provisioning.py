@@ -53,9 +53,11 @@ def test_a_dashboard_that_grafana_refuses_is_left_out_and_the_others_load(
     ("panel", "missing"),
     [
         ({"datasource": {"uid": "${source}"}, "targets": [{"expr": "up"}]}, []),
+        ({"datasource": "Prometheus", "targets": [{"expr": "up"}]}, []),
         ({"datasource": {"uid": "love-prom"}, "targets": [{"expr": "up"}]}, ["'love-prom'"]),
         ({"targets": [{"expr": "up", "datasource": {"uid": "gone"}}]}, ["'gone'"]),
         ({"type": "row", "panels": [{"datasource": "gone", "targets": [{}]}]}, ["'gone'"]),
+        ({"datasource": {"uid": "${nothing}"}, "targets": [{}]}, ["'${nothing}'"]),
     ],
 )
 def test_a_panel_whose_data_source_is_not_provisioned_is_complained_about(
@@ -65,7 +67,7 @@ def test_a_panel_whose_data_source_is_not_provisioned_is_complained_about(
     provisioning.board("a.json", {"uid": "a", "title": "A", "panels": [panel], "templating": {"list": [variable]}})
     library = provisioning.library()
     assert "a" in library.dashboards
-    named = [problem.partition("data source ")[2] for problem in library.problems]
+    named = [problem.partition("data source ")[2].partition(" (")[0] for problem in library.problems]
     assert named == [f"{uid}, which is not provisioned" for uid in missing]
 
 
