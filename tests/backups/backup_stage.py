@@ -186,7 +186,6 @@ class BackupStage:
 
 @contextmanager
 def running_backups(engine: docker.DockerClient, images: Mapping[str, str]) -> Iterator[BackupStage]:
-    """Run the stage; everything of it is gone at the end."""
     stage = BackupStage(engine, images, S3Server())
     try:
         stage.up()

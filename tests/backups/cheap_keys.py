@@ -1,8 +1,7 @@
-"""Keys of restic repositories that cost little processor time to use.
+"""Keys of restic repositories that cost little processor time to use: the tests make hundreds of calls.
 
-restic derives the key of a repository from its password by scrypt, tuned to half a second, in every call. The tests
-make hundreds of calls. So they take a repository that the product made with restic's own cost, and encrypt its master
-key anew with a scrypt of a millisecond: same password, same master key, same data.
+restic derives a key by scrypt, tuned to half a second. So they take a repository that the product made with that cost,
+and encrypt its master key anew with a scrypt of a millisecond: same password, same master key, same data.
 """
 
 import base64

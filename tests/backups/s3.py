@@ -65,7 +65,6 @@ class S3Server:
             self.write(other + key.removeprefix(prefix), content)
 
     def stop(self) -> None:
-        """Stop it; its buckets go with it."""
         self._process.kill()
         self._process.wait()
 

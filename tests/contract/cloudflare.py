@@ -102,7 +102,6 @@ class Engine:
 
 
 def in_process(**settings: str) -> Engine:
-    """Return an engine whose provider is configured."""
     engine = Engine()
     engine.configure(**settings)
     return engine

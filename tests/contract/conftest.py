@@ -17,7 +17,6 @@ def image(engine: docker.DockerClient) -> str:
 
 @pytest.fixture
 def plugin(docker_host: str) -> Plugin:
-    """The stand-in, speaking to the engine of these tests."""
     return Plugin(docker_host)
 
 

@@ -1,7 +1,4 @@
-"""The tunnel from end to end: the real engine, the component, the Cloudflare stand-in and a fake of Cloudflare's API.
-
-Only the containers are not made: an echo takes the Docker plugin's place.
-"""
+"""The tunnel from the real engine to a fake of Cloudflare's API; an echo takes the Docker plugin's place."""
 
 import json
 import os
@@ -42,8 +39,6 @@ FULL = {**TUNNEL, "access": ACCESS, "services": SERVICES}
 
 
 class Stack:
-    """A stack of the tunnel's program."""
-
     def __init__(self, folder: Path, cloudflare: Cloudflare) -> None:
         tools = WorkDir(CHECKOUT)
         self.cloudflare = cloudflare
@@ -76,11 +71,9 @@ class Stack:
             },
         )
         assert self.engine.show("stack init", []) == 0
-        self.is_full = False
-        """Whether the full tunnel is up, as far as is known here."""
+        self.is_full = False  # whether the full tunnel is up, as far as is known here
 
     def says(self, **tunnel: Any) -> None:
-        """Write the settings."""
         self.declared = tunnel
         (self.folder / "tunnel.json").write_text(json.dumps(tunnel))
 
@@ -91,11 +84,9 @@ class Stack:
         return outcome
 
     def is_clean(self) -> bool:
-        """Tell whether a refreshed preview finds nothing to do."""
         return self.engine.show("preview", ["--refresh", "--expect-no-changes"]) == 0
 
     def state(self) -> str:
-        """Return the state as it lies on the disk."""
         return (self.folder / "state/.pulumi/stacks/dockyard/test.json").read_text()
 
 
@@ -139,7 +130,6 @@ def fresh(tmp_path: Path) -> Iterator[Stack]:
 
 
 def alive(cloudflare: Cloudflare) -> dict[str, Any]:
-    """Return the one tunnel that is there."""
     [tunnel] = [tunnel for tunnel in cloudflare.tunnels.values() if not tunnel["deleted_at"]]
     return tunnel
 
@@ -151,7 +141,6 @@ def service_token(cloudflare: Cloudflare) -> tuple[str, str]:
 
 
 def ingress(cloudflare: Cloudflare) -> list[dict[str, Any]]:
-    """Return the rules of the tunnel that is there."""
     rules: list[dict[str, Any]] = cloudflare.configs[alive(cloudflare)["id"]]["config"]["ingress"]
     return rules
 

@@ -1,7 +1,4 @@
-"""The Cloudflare stand-in against a fake of Cloudflare's API: edits by hand, refusals, patience.
-
-What lives through an up, a change and a down stands in test_cloudflare_end_to_end.py.
-"""
+"""The Cloudflare stand-in against a fake of Cloudflare's API, beside what test_cloudflare_end_to_end.py sees of it."""
 
 import threading
 from collections.abc import Iterator

@@ -43,7 +43,6 @@ class Resource:
         return self
 
     def diff(self, **changes: Any) -> Json:
-        """Compare with the given inputs, or with changed ones."""
         news = self.check(self.given | changes)
         return self.call("Diff", olds=self.outputs, oldInputs=self.inputs, news=news)
 

@@ -1,8 +1,7 @@
 """The Docker stand-in gives the official plugin's recorded answers on a real engine: Create, Read, Update, Delete.
 
-The recorded programs are run again in their order, with this engine's ids in place of the recorded ones. Answers must
-be equal but for what no two engines share: ids, addresses, times, paths. The recordings were made on engine 20.10;
-engine 28.5 was seen to give every one of these answers too, so there is one form of them.
+Answers must be equal but for what no two engines share: ids, addresses, times, paths. The recordings were made on
+engine 20.10; engine 28.5 was seen to give every one of these answers too.
 """
 
 import itertools
@@ -40,8 +39,6 @@ VOLATILE = {
 
 
 class Stage:
-    """One recorded program on this engine."""
-
     def __init__(self, plugin: Plugin, engine: docker.DockerClient, image: str, prefix: str) -> None:
         self.plugin, self.engine = plugin, engine
         self.ours = {RECORDED_IMAGE: image} | {name: f"{prefix}-{name}" for name in FIXED_NAMES}
@@ -166,7 +163,6 @@ def comparable(answer: Json) -> Json:
 
 
 def difference(got: Any, wanted: Any, path: str = "") -> str:
-    """Say where two answers differ."""
     if isinstance(got, dict) and isinstance(wanted, dict):
         parts = [
             difference(got.get(key, "absent"), wanted.get(key, "absent"), f"{path}.{key}")

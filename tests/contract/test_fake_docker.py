@@ -61,7 +61,6 @@ def name(prefix: str) -> str:
 
 @pytest.fixture(params=["fake", "engine"])
 def client(request: pytest.FixtureRequest, engine: docker.DockerClient, image: str, name: str) -> Iterator[Any]:
-    """Each of the two."""
     if request.param == "fake":
         yield fake(name)
     else:

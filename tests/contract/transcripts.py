@@ -32,8 +32,6 @@ REQUESTS = {
 
 @dataclass(frozen=True)
 class Line:
-    """One recorded call."""
-
     file: str
     number: int
     method: str
@@ -78,7 +76,6 @@ def recorded() -> tuple[Line, ...]:
 
 
 def of_method(*methods: str) -> Iterator[Line]:
-    """Return the recorded calls of some methods."""
     return (line for line in recorded() if line.method in methods)
 
 
@@ -97,11 +94,9 @@ class Context:
         self.details: bytes | None = None
 
     def set_trailing_metadata(self, metadata: tuple[tuple[str, bytes], ...]) -> None:
-        """Keep the details of an error."""
         self.details = dict(metadata).get("grpc-status-details-bin")
 
     def abort(self, code: grpc.StatusCode, text: str) -> NoReturn:
-        """End the call."""
         raise CallError(code, text, self.details)
 
 

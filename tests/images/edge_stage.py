@@ -60,12 +60,9 @@ class Stage(ComponentStage):
     http_port: int | None = None
     https_port: int | None = None
     secrets: Mapping[str, str] = field(default_factory=dict)
-    first_complaints: list[str] | None = None
-    """Complaints of Traefik before any test: tests provoke some."""
+    first_complaints: list[str] | None = None  # complaints of Traefik before any test: tests provoke some
 
     def world(self, *switches: tuple[str, Sequence[str]]) -> RecordedProgram:
-        """Return what the program registers."""
-
         def program() -> None:
             context = self.context(self.named(APP), self.named(MONITORING))
             config = EdgeProxyConfig(
@@ -78,7 +75,6 @@ class Stage(ComponentStage):
         return record(program, secrets=self.secrets)
 
     def named(self, name: str) -> str:
-        """Return a name that only this stage uses."""
         return f"{self.mark}-{name}"
 
     def up(self) -> Container:
@@ -96,18 +92,15 @@ class Stage(ComponentStage):
 
     @property
     def traefik(self) -> Container:
-        """Traefik's container, as it is now."""
         containers = self.engine.containers.list(filters={"label": f"{LABEL}={self.mark}"})
         return next(one for one in containers if any("providers.file" in part for part in one.attrs["Args"]))
 
     def complaints(self) -> list[str]:
-        """Return what Traefik logged above INFO."""
         lines = [json.loads(line) for line in self.traefik.logs().decode().splitlines() if line.startswith("{")]
         assert lines
         return [line.get("message") or str(line) for line in lines if line["level"] not in ("debug", "info")]
 
     def published(self, name: str) -> int:
-        """Return the port on which a service is published."""
         return next(front.published for front in self.fronts if front.name == name and front.published)
 
     def https(

@@ -47,11 +47,9 @@ class PlayedRegistry:
         return self.registry.push(path, tag, config, [layer])
 
     def stop(self) -> None:
-        """Make the registry unreachable."""
         stop_registry(self.work, Words().progress)
 
     def forget(self) -> None:
-        """Remove from the engine what came from here."""
         for image in self.engine.api.images():
             for name in [*(image["RepoTags"] or []), *(image["RepoDigests"] or [])]:
                 if name.startswith(f"{self.host}/"):

@@ -25,11 +25,9 @@ from tests.support.waiting import wait_until
 WRITERS = ("victorialogs-writer", "vmalert-config-writer", "collector-config-writer")
 LOG_IMAGES = ("busybox", "victorialogs", "vmalert", "otel-collector")
 PARTS = ("victorialogs", "vmalert", "collector")
-CLIENT = ("/dockyard/probe/busybox", "wget", "-q", "-T", "20", "-O", "-")
-"""The client that the health checks have."""
+CLIENT = ("/dockyard/probe/busybox", "wget", "-q", "-T", "20", "-O", "-")  # the client that the health checks have
 
-Line = dict[str, str]
-"""A line with its fields, as VictoriaLogs names them: `_msg`, `_time`, and those of docs/logs.md."""
+Line = dict[str, str]  # a line with its fields, as VictoriaLogs names them: `_msg`, `_time`, and those of docs/logs.md
 
 
 @dataclass
@@ -42,17 +40,13 @@ class LogStage(ComponentStage):
 
     @property
     def store(self) -> Container:
-        """VictoriaLogs."""
         return self.containers["victorialogs"]
 
     @property
     def collector(self) -> Container:
-        """The collector."""
         return self.containers["collector"]
 
     def world(self) -> RecordedProgram:
-        """Return what the program registers."""
-
         def program() -> None:
             root, image = self.engine.info()["DockerRootDir"], self.images.__getitem__
             alertmanagers = ["alertmanager:9093"]
@@ -61,7 +55,6 @@ class LogStage(ComponentStage):
         return record(program, stack=self.mark)
 
     def up(self) -> None:
-        """Make everything and wait until all of it is healthy."""
         self.make_network()
         world = self.world()
         for writer in WRITERS:
@@ -73,7 +66,6 @@ class LogStage(ComponentStage):
             self.healthy(part)
 
     def healthy(self, part: str) -> None:
-        """Wait until the container's own health check succeeds."""
         container = self.containers[part]
         command = self.world()[f"l-{part}"].inputs["healthcheck"]["tests"][1:]
         wait_until(
@@ -86,11 +78,8 @@ class LogStage(ComponentStage):
     def writer(
         self, service: str, script: str, *, name: str | None = None, rotated_at: str | None = None, **labels: str
     ) -> Container:
-        """Run a shell script whose lines go to the log, with the labels and the log options that every service has.
-
-        The container has the name of its service, or `name`, and what the engine puts behind it. `rotated_at` is the
-        size of its log files, where they are smaller than a service's.
-        """
+        """Run a shell script whose lines go to the log, with labels and log options as every service has them; the size
+        of its log files is `rotated_at`, where that is smaller than a service's."""
         options = dict(self.world()["l-victorialogs"].inputs["logOpts"])
         if rotated_at:
             options["max-size"] = rotated_at
@@ -107,7 +96,6 @@ class LogStage(ComponentStage):
         )
 
     def fetch(self, address: str) -> str:
-        """Return what an address on the stage's network answers."""
         for _ in range(3):
             code, answer = self.store.exec_run([*CLIENT, f"http://{address}"])
             assert code == 0, answer.decode()
@@ -118,7 +106,6 @@ class LogStage(ComponentStage):
         return text
 
     def ask(self, path: str, **parameters: object) -> str:
-        """Ask VictoriaLogs."""
         return self.fetch(f"127.0.0.1:9428{path}?{urlencode(parameters)}")
 
     def lines(self, selector: str) -> list[Line]:
@@ -136,13 +123,11 @@ class LogStage(ComponentStage):
         return int(result[0]["value"][1]) if result else 0
 
     def arrived(self, service: str, number: int, seconds: float = 60) -> list[Line]:
-        """Wait until a service has a number of lines in the store; return all that it has."""
         selector = f'{{service="{service}"}}'
         self.wait_for(selector, number, seconds)
         return self.lines(selector)
 
     def wait_for(self, selector: str, number: int, seconds: float = 60) -> None:
-        """Wait until the store has a number of lines."""
         wait_until(
             lambda: self.count(selector) >= number,
             f"{number} lines of {selector} are stored",
@@ -151,10 +136,7 @@ class LogStage(ComponentStage):
         )
 
     def written(self, service: str, *lines: str) -> list[Line]:
-        """Have a service write lines; return what the store has of them once the last is there.
-
-        `lines` are those that the service writes, line feeds and all; entries may be fewer.
-        """
+        """Have a service write lines; return its entries, which may be fewer, once the last is there."""
         end = f"the end of {service}"
         text = "".join(f"{line}\n" for line in (*lines, end))
         self.writer(service, f"printf %s {shlex.quote(text)}")
@@ -167,7 +149,6 @@ class LogStage(ComponentStage):
 def running_pipeline(
     engine: docker.DockerClient, images: Mapping[str, str], rules: Mapping[str, str] | None = None, **logs: Any
 ) -> Iterator[LogStage]:
-    """Run a pipeline with these rules and settings; everything of it is gone at the end."""
     rules = rules or {"none.yml": "groups: []\n"}
     with LogStage(engine, images, rules, Logs.model_validate(logs)) as stage:
         stage.up()

@@ -16,14 +16,11 @@ from tests.support.containers import inside, succeeded
 from tests.support.recording import RecordedProgram, record
 from tests.support.waiting import wait_until
 
-WRITES_EACH_MINUTE = "--data.maintenance-interval=1m"
-"""How often it writes its data. The tests make it 2 s."""
+WRITES_EACH_MINUTE = "--data.maintenance-interval=1m"  # how often it writes its data. The tests make it 2 s
 
 
 @dataclass
 class Stage(ComponentStage):
-    """The Alertmanagers of one stack."""
-
     replicas: int
     receivers: Mapping[str, object] = field(default_factory=dict)
     running: dict[str, Container] = field(default_factory=dict)

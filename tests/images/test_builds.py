@@ -42,8 +42,7 @@ BACKENDS = ("npm", "pnpm", "workspace")
 PORTS = {"npm": 3333, "pnpm": 3000, "workspace": 3333, "nuxt": 3000, "static": 80}
 IN_MEMORY = {"/tmp": "rw,noexec,nosuid,nodev,size=16m"}
 
-DAILY = ("npm", "static", "bot")
-"""One of each kind of template: all run in soak."""
+DAILY = ("npm", "static", "bot")  # one of each kind of template: all run in soak
 
 
 def each(*names: str) -> list[object]:
@@ -67,7 +66,6 @@ class Builder(dict[str, str]):
         return self[name]
 
     def build(self, name: str, build: Build) -> str:
-        """Build an image, on the kit's."""
         known = load_images(self.kit.work.checkout / "components" / "images.yaml").names
         bases = {base: self.kit[base] for base in bases_of(self.work.checkout, build, known)}
         return ensure_built(self.work, Words().progress, self.engine, f"test-{name}", build, bases)

@@ -33,10 +33,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def stage(engine: docker.DockerClient, kit: Mapping[str, str], certificate: tuple[str, str]) -> Iterator[Stage]:
-    """A shop: two services on one port, one on port 80, one that speaks TCP; a store; published ports and a route.
-
-    No test changes these. Each test that switches a service has one of its own.
-    """
+    """A shop with a route and published ports, which no test changes: each that switches a service has its own."""
     edge = {"drain": f"{DRAIN}s", "tls": {"certificate": "shop-certificate", "key": "shop-key"}}
     fronts = [
         Front("backend", 3333, published=free_port(), health_path="/health"),
@@ -67,7 +64,6 @@ def stage(engine: docker.DockerClient, kit: Mapping[str, str], certificate: tupl
 
 
 def first(stage: Stage, name: str, port: int = 3333) -> None:
-    """Run the first server of a service."""
     stage.server(f"{name}-1", port)
     assert stage.switch(name, f"{name}-1") == (0, "")
 

@@ -27,8 +27,6 @@ def kit(tmp_path: Path, words: Words) -> Kit:
 
 @pytest.fixture
 def building(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], None]], None]:
-    """Replaces the building of one image."""
-
     def replace_by(build: Callable[[str], None]) -> None:
         monkeypatch.setattr(Kit, "_ensure", lambda _, name, registry: build(name))
         monkeypatch.setattr(Kit, "reference", lambda _, name, registry: f"{registry.host}/{name}")

@@ -30,8 +30,7 @@ CONVENTIONS = {
 """User, entry point, volume and ports, from the official Dockerfiles (the entry point of Grafana's double aside)."""
 
 STOP_SIGNALS = {"postgres": "SIGINT", "nginx": "SIGQUIT"}
-NO_SHELL = ("busybox", "cloudflared", "victorialogs", "vmalert")
-"""Images that have no tools, or nothing else."""
+NO_SHELL = ("busybox", "cloudflared", "victorialogs", "vmalert")  # images that have no tools, or nothing else
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

@@ -1,7 +1,4 @@
-"""Each alert of rules/victorialogs on a live VictoriaLogs with vmalert: lines that fire it, and lines that just do not.
-
-vmalert sends to a real Alertmanager. It evaluates every other second here in place of every minute.
-"""
+"""Each alert of rules/victorialogs on a live VictoriaLogs, vmalert and Alertmanager: what fires it, or does not."""
 
 import json
 import re
@@ -18,8 +15,7 @@ from tests.images.log_stage import LOG_IMAGES, LogStage, running_pipeline
 from tests.support.kit import KitImages
 from tests.support.waiting import wait_until
 
-INTERVAL = 2
-"""Seconds between two evaluations."""
+INTERVAL = 2  # seconds between two evaluations
 
 
 @dataclass(frozen=True)
@@ -30,8 +26,7 @@ class Case:
     """One line more than the limit: the first evaluation that finds so many is the one that is heard of."""
 
     quiet: tuple[str, ...]
-    entries: int | None = None
-    """How many entries the lines are that fire it, where they are not one each."""
+    entries: int | None = None  # how many entries the lines are that fire it, where they are not one each
 
 
 ERROR = '{"level":50,"msg":"refused"}'
@@ -95,8 +90,6 @@ def script(lines: tuple[str, ...]) -> str:
 
 
 class Hearer:
-    """The Alertmanager that hears of the alerts."""
-
     def __init__(self, container: Container) -> None:
         self.container = container
 

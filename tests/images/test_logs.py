@@ -11,8 +11,7 @@ from tests.images.log_stage import LOG_IMAGES, LogStage, running_pipeline
 from tests.support.containers import once
 from tests.support.kit import KitImages
 
-PLAIN = "a duration: of 5 ms and a request of GET"
-"""A line that looks like one of which more is known, and is none."""
+PLAIN = "a duration: of 5 ms and a request of GET"  # a line that looks like one of which more is known, and is none
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,10 @@ import pytest
 from tests.images.log_stage import LOG_IMAGES, LogStage, running_pipeline
 from tests.support.kit import KitImages
 
-WRITERS = 4
-"""Containers that write at the same time."""
+WRITERS = 4  # containers that write at the same time
 
 SCRIPT = "i=0; while [ $i -lt {lines} ]; do echo line $i of {mark}; i=$((i+1)); [ $((i%{burst})) = 0 ] && sleep 1; done"
-SECONDS = 240
-"""For everything to arrive, from the last kill on."""
+SECONDS = 240  # for everything to arrive, from the last kill on
 
 UNWRITTEN = timedelta(seconds=6)
 """VictoriaLogs writes what it takes in to its disk within a second or two; the collector brings it there in as many."""

@@ -19,11 +19,9 @@ from tests.support.recording import RecordedProgram, record
 from tests.support.waiting import wait_until
 
 PASSWORD = "p w\"$'x"
-HASH = "$2b$04$A87a6okahDfdbk50V986fO0dMyyb8BsUx0VLep7NMQlHcEyOk4zMy"
-"""bcrypt of it."""
+HASH = "$2b$04$A87a6okahDfdbk50V986fO0dMyyb8BsUx0VLep7NMQlHcEyOk4zMy"  # bcrypt of it
 
-Samples = Mapping[str, list[tuple[float, str]]]
-"""Series, as its labels in JSON → moments and values."""
+Samples = Mapping[str, list[tuple[float, str]]]  # series, as its labels in JSON → moments and values
 
 
 @dataclass
@@ -34,7 +32,6 @@ class Pair(ComponentStage):
     receiver: Container = field(init=False)
 
     def world(self) -> RecordedProgram:
-        """Return what the program registers."""
         said = {
             "prometheus": {"scrape_interval": "1s"},
             "remote_write": [
@@ -63,7 +60,6 @@ class Pair(ComponentStage):
         return record(program, stack=self.mark, secrets={"archive-password": PASSWORD})
 
     def up(self) -> None:
-        """Make both and wait until both answer."""
         self.make_network()
         api = self.engine.api
         created = api.create_container(
@@ -92,7 +88,6 @@ class Pair(ComponentStage):
             wait_in(container, lambda one=container: self.answers(one), "Prometheus is ready")
 
     def answers(self, container: Container) -> bool:
-        """Whether it answers queries."""
         return container.exec_run(self._get(container, "/-/ready"))[0] == 0
 
     def _get(self, container: Container, path: str) -> list[str]:
@@ -101,7 +96,6 @@ class Pair(ComponentStage):
         return ["wget", "-q", "-T", "20", *given, "-O", "-", f"http://127.0.0.1:9090{path}"]
 
     def ask(self, container: Container, query: str, moment: float | None = None) -> list[dict]:
-        """Return the result of an instant query."""
         at = {"time": f"{moment:.3f}"} if moment else {}
         command = self._get(container, f"/api/v1/query?{urlencode({'query': query, **at})}")
         for _ in range(5):

@@ -15,8 +15,7 @@ from toolchain.images import ensure_images, ensure_references
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
-NOWHERE = "127.0.0.1:9"
-"""A registry that refuses connections: nothing listens on the discard port."""
+NOWHERE = "127.0.0.1:9"  # a registry that refuses connections: nothing listens on the discard port
 
 DIGEST = "sha256:" + "0a" * 32
 

@@ -17,7 +17,6 @@ from toolchain.workdir import WorkDir
 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The double as the kit builds it."""
     folder = tmp_path_factory.mktemp("program")
     recipe = RECIPES["cloudflared"]
     add_program(WorkDir(), KIT / recipe.program, folder, "/", recipe.stamps, print)

@@ -86,10 +86,8 @@ def look(prometheus: Prometheus) -> Live:
 
 
 def write_blocks(data: Path, work: Path) -> Stored:
-    """Write the samples of a data folder, which may be in use, as blocks into a work folder.
-
-    Series with a dot in the name of a label are left out: promtool dumps them without the quotes that it needs.
-    """
+    """Write the samples of a data folder, which may be in use, as blocks into a work folder; without series that have
+    a dot in the name of a label: promtool dumps them without the quotes that it needs."""
     copy, text, blocks = work / "data", work / "samples.om", work / "blocks"
     shutil.copytree(data, copy, ignore=shutil.ignore_patterns("lock", "queries.active"))
     command = [str(promtools() / "promtool"), "tsdb", "dump-openmetrics", str(copy)]
@@ -115,7 +113,6 @@ def measured(blocks: Path) -> Stored:
 
 
 def print_logs(url: str, console: Console) -> None:
-    """Ask a running Loki, and print what its lines cost."""
     answer = httpx.get(f"{url}/metrics", timeout=30)
     answer.raise_for_status()
 

@@ -1,7 +1,7 @@
 """`./dockyard down` while health checks start, again and again: the engine must let go of every network.
 
-CI has seen an engine say of a network that it "has active endpoints" though every container was gone. That needs a
-container that is removed while the engine begins to run something in it, such as a health check.
+CI has seen "has active endpoints" of a network though every container was gone: one was removed while the engine began
+to run something in it, such as a health check.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
-"""The stacks of this folder: each is brought up once, in one checkout with an engine of its own, and shared.
-
-A test that changes one restores it. Nothing takes a stack down at the end: the engine is removed with everything on it.
-"""
+"""The stacks of this folder: each is brought up once, in one checkout with an engine of its own, and shared; a test
+that changes one restores it."""
 
 import shutil
 import time

@@ -1,7 +1,4 @@
-"""The dev stack with everything that has a secret: receivers of every kind, a tunnel, TLS, log-ins, remote write.
-
-Every secret has a value that nothing else on the machine contains, a canary, so that it is found wherever it leaks.
-"""
+"""The dev stack with everything that has a secret, each of which is a canary: it is found wherever it leaks."""
 
 import subprocess
 from collections.abc import Iterator, Mapping

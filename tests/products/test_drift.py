@@ -42,7 +42,6 @@ def metric(guestbook: Stack, name: str) -> float:
 
 @pytest.mark.parametrize("runs", [2, pytest.param(10, marks=pytest.mark.soak)])
 def test_an_unchanged_stack_has_no_drift(guestbook: Stack, runs: int) -> None:
-    """Also where two runs look at once."""
     with ThreadPoolExecutor(2) as pool:
         for finished, findings in pool.map(lambda _: drift(guestbook), range(runs)):
             assert (finished.code, findings) == (0, set()), finished.output

@@ -118,7 +118,6 @@ def test_an_alert_that_fires_leads_to_its_runbook_and_panel_in_grafana(
 
 
 def test_monitoring_needs_little_memory(prometheuses: dict[str, Prometheus], answers: Answers) -> None:
-    """700 MB in all, and no container close to its limit."""
     (memory,) = prometheuses["love-parser"].query(f"sum(container:memory_working_set_bytes:sum{OWN})")
     assert memory <= 700 * 2**20
     shares = prometheuses["love-parser"].query(f"container:memory_limit:ratio{OWN}")
@@ -128,7 +127,6 @@ def test_monitoring_needs_little_memory(prometheuses: dict[str, Prometheus], ans
 
 @pytest.mark.soak
 def test_monitoring_of_an_idle_product_needs_at_most_12_percent_of_a_core(shipped: dict[str, Stack]) -> None:
-    """Over 5 minutes without users, at the intervals that are shipped."""
     prometheus = Prometheus(grafana_of(shipped["love-parser"]))
     time.sleep(IDLE_SECONDS)  # the rate is one over 5 minutes
     (cores,) = prometheus.query(f"sum(container:cpu_usage_cores:rate5m{OWN})")

@@ -176,14 +176,12 @@ def test_no_other_name_leads_anywhere(visit: Visit, host: str) -> None:
 def test_no_path_of_the_public_name_leads_to_another_tool(
     behind: Stack, visit: Visit, pass_: dict[str, str], path: str
 ) -> None:
-    """What is answered is Grafana's own answer."""
     itself = httpx.get(f"http://{address_of(behind, 'grafana')}:3000{path}", timeout=10)
     answer = visit(HOST, path, **pass_)
     assert (answer.status_code, answer.text) == (itself.status_code, itself.text)
 
 
 def test_the_tokens_are_nowhere_in_the_open(behind: Stack, first_tunnel_up: Finished, cloudflare: Cloudflare) -> None:
-    """Neither the tunnel's nor the API's: inspect, logs, processes, the state, and what `up` says."""
     account, tunnel = (the_tunnel(cloudflare)[key] for key in ("account_tag", "id"))
     token = cloudflare.answer("GET", f"/accounts/{account}/cfd_tunnel/{tunnel}/token", None)
     connector = behind.container("cloudflared")
@@ -222,7 +220,6 @@ def drift(behind: Stack, *options: str) -> tuple[int, set[tuple[str, str, str]]]
 def test_drift_reports_and_repairs_what_was_changed_at_cloudflare(
     behind: Stack, cloudflare: Cloudflare, visit: Visit, team: AccessTeam
 ) -> None:
-    """A tunnel that leads to another tool, a name that leads elsewhere, and Access that lets everybody in."""
     tunnel = the_tunnel(cloudflare)
     path = f"/accounts/{tunnel['account_tag']}/cfd_tunnel/{tunnel['id']}/configurations"
     by_hand = [{"hostname": HOST, "service": "http://prometheus:9090"}, {"service": "http_status:404"}]
@@ -250,8 +247,6 @@ def test_drift_reports_and_repairs_what_was_changed_at_cloudflare(
 
 
 def test_down_leaves_nothing_of_a_repaired_stack_and_all_of_the_others(behind: Stack, cloudflare: Cloudflare) -> None:
-    """Neither on the engine nor at Cloudflare, also of a container that was made by hand and repaired since."""
-
     def owner_is_root(config: Values, host: Values) -> None:
         config["User"] = "0:0"
         config["Labels"] = {**config["Labels"], "owner": "me"}

@@ -58,9 +58,7 @@ class TestFile:
 
 @dataclass
 class Bench:
-    """All rules of a folder with their tests in its `tests/`. In `loki/` and `victorialogs/` stands no PromQL, in
-    `fr/` no rules.
-    """
+    """All rules of a folder, and their tests; no PromQL stands in `loki/` and `victorialogs/`, no rules in `fr/`."""
 
     folder: Path
     documents: dict[Path, Mapping[str, Any]] = field(init=False)
@@ -189,7 +187,6 @@ class Stage:
 
     @cached_property
     def test_text(self) -> str:
-        """The test file; the rule files stand beside it."""
         return dumped(self.tests)
 
     @cached_property

@@ -95,11 +95,8 @@ def mutants_of(rule: Rule) -> list[Mutant]:
 
 @dataclass(eq=False)
 class Suite:
-    """Mutants of one rule, and one test file that judges them in a single run.
-
-    Mutants of an alert stand beside the alert in one file, each under a name of its own: promtool then loads the
-    series once for all of them. What others read keeps its name, and so is alone in its suite.
-    """
+    """Mutants of one rule, and one test file that judges them in a single run: those of an alert stand beside it under
+    names of their own, so that promtool loads the series once. What others read keeps its name, and is alone."""
 
     unchanged: Mutant
     mutants: list[Mutant]

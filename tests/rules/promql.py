@@ -29,8 +29,6 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class Token:
-    """A piece of an expression and where it stands."""
-
     kind: str
     text: str
     start: int

@@ -19,8 +19,6 @@ SHARE = 0.1  # of the mutants of rules that do not differ
 
 @dataclass(frozen=True)
 class Selection:
-    """The mutants to judge, and what they were chosen by."""
-
     mutants: Sequence[Mutant]
     base: str | None  # the commit that rules were compared with; None where there is none to compare with
     changed: int  # rules that differ from it, or are judged otherwise than there

@@ -27,24 +27,6 @@ from tests.support.shipped_rules import (
     rules_of,
 )
 
-SEED_ALERTS: dict[str, tuple[str, float | None]] = {
-    # Tumulte's table, under exactly these names.
-    **dict.fromkeys(("TumulteBackendDown", "TumulteFrontendDown", "PostgresDown", "RedisDown"), ("critical", None)),
-    **{"HighRequestLatency": ("warning", 1), "HighErrorRate": ("critical", 0.05), "HighCpuUsage": ("warning", 0.8)},
-    **{"LowMemoryAvailable": ("critical", 0.1), "DiskSpaceLow": ("warning", 0.15)},
-    "ContainerRestarting": ("warning", 3),
-    # Tumulte's scaling table: CPU 70 and 85 %, RAM 80 %, p95 0.5 and 1 s, pool 80 %, 500 WebSockets an instance.
-    **{"ScaleCpuWarning": ("warning", 0.7), "ScaleCpuCritical": ("critical", 0.85)},
-    **{"ScaleLatencyWarning": ("warning", 0.5), "ScaleLatencyCritical": ("critical", 1)},
-    **{"ScaleMemoryWarning": ("warning", 0.8), "ScaleDatabasePool": ("warning", 0.8), "ScaleWebSockets": ("info", 500)},
-    # Love Parser's runbook, which names no figures: these are ours.
-    **{"BroadcastQueueStuck": ("critical", 0), "PaymentCallbackFailures": ("critical", 3)},
-    "DBPoolExhaustion": ("critical", 0.95),
-    # The dating app's rules.
-    **{"ContainerDown": ("critical", None), "HighDatabaseConnections": ("warning", 0.8)},
-    **{"ContainerHighMemory": ("warning", 0.9), "ContainerHighCpu": ("warning", 0.8)},
-}
-"""Alert → severity and limit; None where it has none."""
 ALWAYS_FIRING = {"Watchdog"}  # vector(1) has no series that could keep it from firing
 
 SCOPES = {"host", "container", "service", "store", "queue", "probe", "edge", "monitoring", "backup", "slo"}
@@ -103,13 +85,6 @@ def test_a_test_that_expects_an_alert_says_all_its_labels_and_annotations() -> N
         for expected in case["exp_alerts"]:
             assert {"severity", "scope", "product", "environment"} <= expected["exp_labels"].keys(), test
             assert expected["exp_annotations"].keys() == ANNOTATIONS, test
-
-
-@pytest.mark.parametrize("name", SEED_ALERTS)
-def test_an_alert_of_the_seeds_has_its_severity_and_its_limit(name: str) -> None:
-    severity, limit = SEED_ALERTS[name]
-    assert ALERTS[name]["labels"]["severity"] == severity
-    assert limit is None or LIMITS[name] == limit
 
 
 def test_no_alert_or_recording_is_defined_twice() -> None:

@@ -54,7 +54,6 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[DownloadSite]:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[str]:
-    """The address of S3 and KMS."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it tells every request
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()

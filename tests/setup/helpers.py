@@ -64,7 +64,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def archive(programs: dict[str, str]) -> bytes:
-    """Pack executable scripts as a .tar.gz."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         for name, text in programs.items():

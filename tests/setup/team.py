@@ -46,8 +46,6 @@ BUCKET = "team-state"
 
 
 class Team:
-    """A checkout whose state several machines share."""
-
     def __init__(self, work: WorkDir, words: Words, endpoint: str, bucket: str) -> None:
         self.work, self.words, self.endpoint, self.bucket = work, words, endpoint, bucket
         self.url = f"s3://{bucket}/dockyard?region=eu-west-3&endpoint={endpoint}&s3ForcePathStyle=true"

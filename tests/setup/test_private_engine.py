@@ -81,7 +81,6 @@ def can_reach(docked: docker.DockerClient, address: str, network: str) -> bool:
 
 
 def wait_connected(port: int) -> None:
-    """Wait until somebody listens on a port of this machine."""
     wait_until(
         lambda: socket.create_connection(("127.0.0.1", port), 1).close() or True,
         f"port {port} is served",

@@ -38,8 +38,7 @@ class Cli:
 
     work: WorkDir
     words: Words
-    built: list[set[str]] = field(default_factory=list)
-    """What each build was asked for."""
+    built: list[set[str]] = field(default_factory=list)  # what each build was asked for
 
     def ensure(self, work: WorkDir | None = None, *, refresh: bool = False) -> None:
         ensure_pulumi(work or self.work, self.words.progress, refresh=refresh, build=self._build)

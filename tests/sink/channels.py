@@ -1,7 +1,6 @@
-"""What each channel accepts, and how it answers: paths, fields and limits as their documents say.
+"""What each channel accepts, and how it answers, as their documents say; a Refusal is the channel's own no.
 
-Each function takes one request and returns the answer; a Refusal is the channel's own no. Where a document names a
-limit that Alertmanager does not keep by itself, a message beyond it is refused here, so that a test sees it.
+A message beyond a limit that Alertmanager does not keep by itself is refused here, so that a test sees it.
 """
 
 import json

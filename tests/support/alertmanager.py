@@ -107,7 +107,6 @@ class Alertmanager:
         assert answer.is_success, answer.text
 
     def silence(self, labels: Mapping[str, str]) -> None:
-        """Silence what has these labels for an hour."""
         now = datetime.now(UTC)
         matchers = [{"name": name, "value": value, "isRegex": False} for name, value in labels.items()]
         times = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(hours=1)).isoformat()}

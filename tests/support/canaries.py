@@ -39,9 +39,8 @@ def spellings(value: str) -> list[bytes]:
 
 
 class Watch:
-    """What processes show of themselves while something runs: their command lines, and the environment of those that
-    are in no container. What a program knows in its own container is its business: Postgres keeps its password there.
-    """
+    """What processes show of themselves meanwhile: command lines, and the environment of those in no container. What a
+    program knows in its own container is its business: Postgres keeps its password there."""
 
     def __init__(self) -> None:
         self.seen: dict[str, bytes] = {}

@@ -30,9 +30,7 @@ class Finished:
     code: int
     output: str
     seconds: float
-
-    cpu_seconds: float
-    """Of both kinds, of the command and all processes that it waited for. A busy machine changes it little."""
+    cpu_seconds: float  # of both kinds, of the command and all that it waited for: a busy machine changes it little
 
     def good(self) -> Finished:
         """Return this, once it is sure that the command ended well."""

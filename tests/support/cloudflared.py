@@ -47,7 +47,6 @@ class Double:
         return httpx.get(f"http://{self.metrics}{path}")
 
     def visit(self, host: str, path: str = "/") -> httpx.Response:
-        """Ask the edge for a public name."""
         return httpx.get(f"http://{self.edge}{path}", headers={"Host": host}, timeout=SECONDS)
 
     def metric(self, name: str) -> float:

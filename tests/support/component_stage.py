@@ -29,7 +29,6 @@ class ComponentStage:
 
     @property
     def labels(self) -> dict[str, str]:
-        """What all that is made here bears."""
         return {LABEL: self.mark}
 
     def context(self, app: str = "", monitoring: str = "", environment: str = "development") -> StackContext:
@@ -42,7 +41,6 @@ class ComponentStage:
         self.engine.networks.create(name or self.mark, labels=self.labels)
 
     def make(self, made: RecordedResource) -> Container:
-        """Make a container exactly as the inputs of its resource say."""
         return make_container(self.engine, made, self.mark, self.labels)
 
     def job(self, made: RecordedResource) -> tuple[int, str]:

@@ -165,7 +165,6 @@ def docker_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def engine(docker_host: str) -> docker.DockerClient:
-    """A client of that engine."""
     return docker.DockerClient(base_url=docker_host, timeout=300)
 
 

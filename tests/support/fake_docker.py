@@ -1,8 +1,4 @@
-"""A Docker engine in memory, behind docker-py's own models.
-
-What `FakeDocker` has to get right is only what an engine answers: the JSON of its API, and its errors. `changes`
-records what was done to it.
-"""
+"""A Docker engine in memory, behind docker-py's own models: the JSON of its API and its errors are an engine's."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

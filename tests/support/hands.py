@@ -20,8 +20,6 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class Hands:
-    """Somebody with access to the engine of a stack."""
-
     stack: Stack
     resources: Sequence[Mapping[str, Any]]  # of the state
 

@@ -1,7 +1,4 @@
-"""Steady requests from several clients, like `hey`: how many got an answer, and which.
-
-Written on bare sockets, so that on two cores the clients leave room for what is tested.
-"""
+"""Steady requests of several clients, like `hey`; on bare sockets, which leave room on two cores for what is tested."""
 
 from __future__ import annotations
 

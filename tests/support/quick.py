@@ -1,7 +1,4 @@
-"""Settings with which a stack scrapes, evaluates rules and sends messages every few seconds, for tests.
-
-Every interval stays a setting of the product; nothing else of the stack differs from what is shipped.
-"""
+"""Settings with which a stack scrapes, evaluates rules and sends messages every few seconds; all else is as shipped."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -67,8 +67,6 @@ class RecordedResource:
 
 @dataclass
 class RecordedProgram:
-    """Everything that a program registered."""
-
     resources: list[RecordedResource] = field(default_factory=list)
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Name of a component → its registered outputs; the stack's exports have the empty name. Secrets are opened."""
@@ -177,7 +175,6 @@ def _name(urn: str) -> str:
 
 
 def _open(value: Any) -> Any:
-    """Return the value with secrets opened."""
     if isinstance(value, dict):
         if value.get(rpc._special_sig_key) == SECRET_SIGNATURE:
             return _open(value["value"])

@@ -43,10 +43,7 @@ def shipped_settings(stack: str) -> Settings:
 
 
 def record_stack(stack: str, changes: Mapping[str, Any] | None = None, *, preview: bool = False) -> RecordedProgram:
-    """Run the whole program on a stack with `changes` to its keys.
-
-    A secret that a person must set is `https://hooks.test/<name>`; the program generates the others.
-    """
+    """Run the program on a stack with `changes`; a secret that a person must set is `https://hooks.test/<name>`."""
     configuration = configured(stack, {"preview_without_secrets": True, **(changes or {})})
     settings = load(configuration, stack, preview=True) if changes else shipped_settings(stack)
     names = known_secrets(settings.stack, settings.product) - {*GENERATED_SECRETS, *settings.product.secrets}

@@ -260,10 +260,8 @@ def small_stack(
     environment: str = "development",
     settings: Sequence[str] = (),
 ) -> Iterator[Stack]:
-    """Write the two files of a stack, a product of its own too, and yield the stack, which is not up yet.
-
-    `product` has the place `{name}`. The files are removed at the end; what is on the engine remains.
-    """
+    """Write the files of a stack and of its product, which has the place `{name}`, and yield the stack, not up yet. The
+    files are removed at the end; what is on the engine remains."""
     stack = Stack(checkout, name)
     product_file = checkout.folder / f"products/{name}.yaml"
     with (checkout.folder / ".git/info/exclude").open("a") as ignored:

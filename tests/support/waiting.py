@@ -19,10 +19,7 @@ def wait_until(
     ignoring: tuple[type[Exception], ...] = (),
 ) -> Value:
     """Call `condition` until it returns something true, and return that; exceptions of types in `ignoring` mean no.
-
-    `what` names the event in the failure message, to which `details` adds what helps, such as a log. Raises
-    AssertionError when the deadline passes, with the last value or exception.
-    """
+    Raises AssertionError when the deadline passes, with `what`, `details` and the last value or exception."""
     deadline = time.monotonic() + seconds
     interval = INTERVAL_SECONDS
     while True:

@@ -26,7 +26,6 @@ services:
 
 
 def make(tmp_path, product=PRODUCT):
-    """Make a checkout with one stack and one product."""
     (tmp_path / "products").mkdir()
     (tmp_path / "components").mkdir()
     (tmp_path / "components/images.yaml").write_text((CHECKOUT / "components/images.yaml").read_text())

@@ -48,7 +48,6 @@ def make_context():
 
 @pytest.fixture
 def docker() -> FakeDocker:
-    """An engine with nothing on it."""
     return FakeDocker()
 
 
@@ -93,17 +92,14 @@ def monitoring(make_context) -> Callable[..., RecordedProgram]:
 
 @pytest.fixture
 def printed() -> io.StringIO:
-    """What `progress` tells."""
     return io.StringIO()
 
 
 @pytest.fixture
 def progress(printed: io.StringIO) -> Progress:
-    """Tells into memory."""
     return Progress(Console(file=printed, width=200))
 
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shop:
-    """A checkout with one stack, to import `.env` files into."""
     return Shop(tmp_path, monkeypatch, capsys)

@@ -1,8 +1,5 @@
-"""What of a rendered stack can be reached from outside: ports of the host, the edge's routes, the tunnel's ingress.
-
-It reads what the program registers (containers, Traefik's arguments and files, the tunnel's rules) and nothing of the
-settings, so that it finds also what no setting should have led to.
-"""
+"""What of a rendered stack can be reached from outside: ports of the host, the edge's routes, the tunnel's ingress. It
+reads what the program registers and no settings, so that it finds also what no setting should have led to."""
 
 import ipaddress
 import re
@@ -17,22 +14,16 @@ from tests.support.recording import RecordedProgram, RecordedResource
 
 ADDRESS = re.compile(r"--entrypoints\.([\w-]+)\.address=:(\d+)$")
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound here
-INSIDE = "traefik itself"
-"""What Traefik answers with its own services: health, metrics, its API."""
+INSIDE = "traefik itself"  # what Traefik answers with its own services: health, metrics, its API
 
 
 @dataclass(frozen=True)
 class Reach:
     """One way from outside to one container."""
 
-    way: str
-    """For people: which port, route or rule."""
-
-    target: str
-    """The role of the container, or the address itself where it is nobody's here."""
-
-    guarded: bool
-    """Something on the way asks who is there."""
+    way: str  # for people: which port, route or rule
+    target: str  # the role of the container, or the address itself where it is nobody's here
+    guarded: bool  # something on the way asks who is there
 
 
 @dataclass(frozen=True)
@@ -40,15 +31,11 @@ class Rendered:
     """A stack with what of Traefik has to be read out of it."""
 
     world: RecordedProgram
-    edges: list[RecordedResource]
-    """The containers that run Traefik."""
-
-    dynamic: Mapping[str, dict[str, Any]]
-    """All files of Traefik's folder as one."""
+    edges: list[RecordedResource]  # the containers that run Traefik
+    dynamic: Mapping[str, dict[str, Any]]  # all files of Traefik's folder as one
 
 
 def reaches(world: RecordedProgram) -> list[Reach]:
-    """Return every way from outside into a stack."""
     edges = [one for one in world.containers if any(ADDRESS.match(part) for part in one.inputs.get("command") or ())]
     rendered = Rendered(world, edges, _dynamic(world))
     return [*_ports(rendered), *_routes(rendered), *_ingress(rendered)]
@@ -128,7 +115,6 @@ def _entry_points(edge: RecordedResource) -> dict[str, int]:
 
 
 def _dynamic(world: RecordedProgram) -> dict[str, dict[str, Any]]:
-    """Return all files of Traefik's folder as one."""
     whole: dict[str, dict[str, Any]] = {"http": {}, "tcp": {}}
     for made in world.containers:
         for path, text in made.files.items():

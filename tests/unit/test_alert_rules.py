@@ -122,7 +122,6 @@ def test_an_alert_that_is_switched_off_is_gone_and_nothing_else():
 
 
 def groups(settings) -> list[dict]:
-    """Return all groups of rules, metrics' and logs'."""
     files = {**rules(settings, "http://grafana"), **log_rules(settings, "http://grafana")}
     return [group for text in files.values() for group in yaml.load(text, yaml.CSafeLoader)["groups"]]
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.shipped import log_rules, rules
 from settings.alert_rules import ALERT, LOG_STORES, RULES, AlertChange, alert_names, changed
 from settings.alert_texts import alert_texts, in_language
 
@@ -14,8 +13,7 @@ PROMETHEUS_FILES = [*RULES.glob("*.yml"), *RULES.glob("products/*.yml")]
 RULE_FILES = sorted([*PROMETHEUS_FILES, *(path for store in LOG_STORES for path in RULES.glob(f"{store}/*.yml"))])
 FRENCH = alert_texts("fr")
 EXPRESSION = re.compile(r"\{\{.*?\}\}")
-SMS = 160
-"""Characters of a text message, which says the summary and little else."""
+SMS = 160  # characters of a text message, which says the summary and little else
 
 
 def place(path: Path) -> str:
@@ -103,13 +101,3 @@ def test_a_changed_threshold_stands_in_the_french_text_too(path: Path):
     changes = {name: AlertChange(threshold=1234.5) for name in limited}
     for name, rule in alerts(changed(in_language(text, "fr"), changes)).items():
         assert ("{{ 1234.5 " in rule["annotations"]["description"]) == (name in limited)
-
-
-def test_a_french_stack_speaks_french_with_its_own_thresholds(shop_settings):
-    thresholds = {"DiskSpaceLow": {"threshold": 0.25}}
-    french = shop_settings(product={"monitoring": {"thresholds": thresholds}, "alerts": {"language": "fr"}})
-    disk = alerts(rules(french, "http://grafana")["host.yml"])["DiskSpaceLow"]
-    assert disk["expr"].endswith("< 0.25")
-    assert disk["annotations"]["summary"].endswith("se remplit sur l'hôte")
-    assert "(seuil\u00a0: {{ 0.25 | humanizePercentage }})" in disk["annotations"]["description"]
-    assert "écrit beaucoup d'erreurs" in log_rules(french, "http://grafana")["services.yml"]

@@ -1,4 +1,4 @@
-"""What the documentation says of Dockyard is so: its commands, its links, and the symptoms that it has an answer to."""
+"""What the documentation says of Dockyard is so: its commands, its links, and the tests that it names."""
 
 import re
 import shlex
@@ -17,20 +17,6 @@ PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md")), *sorted((RO
 
 CALL = re.compile(r"""\./dockyard ([a-z](?:'[^'\n]*'|"[^"\n]*"|[^`\n#;&)>'"])*)""")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
-
-SYMPTOMS = {
-    "Tumulte, Docker and delivery": [
-        *("Container fails to start", "Migrations fail on startup", "Health checks failing", "Monitoring stack issues")
-    ],
-    "Tumulte, monitoring": [
-        "Prometheus ne scrape pas mes métriques",
-        "Grafana ne montre pas de données",
-        "Les alertes Discord ne partent pas",
-        "Le tunnel Cloudflare ne fonctionne pas",
-    ],
-    "Pivotal Flow": ["Backend Won't Start", "Frontend Build Fails", "Prometheus Can't Scrape Backend", "Health Checks"],
-}
-"""The headings of the seeds' troubleshooting sections. The other two seeds have none."""
 
 
 def calls(page: Path) -> Iterator[list[str]]:
@@ -51,11 +37,6 @@ def sections(page: Path) -> dict[str, str]:
 def anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub makes them."""
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in sections(page)}
-
-
-def seeds_rows() -> list[tuple[str, str, str]]:
-    """Return the guide's table of the teams' symptoms: document, symptom, anchor."""
-    return re.findall(r"^\| ([^|]+) \| ([^|]+) \| \[[^\]]+\]\(#([^)]+)\) \|$", GUIDE.read_text(), re.MULTILINE)
 
 
 def wrong(said: list[str]) -> str:
@@ -108,23 +89,9 @@ def test_the_pages_are_all_looked_at_and_commands_are_found_on_them():
     assert {*COMMAND.commands} <= found
 
 
-def test_the_seeds_scripts_all_have_their_counterparts_and_the_tests_that_show_it():
-    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", (ROOT / "docs/ci.md").read_text(), re.MULTILINE)
-    said = {script.strip("`").split()[0].rstrip("`"): (verb, tests) for script, verb, tests in rows}
-    for script in (
-        *("deploy-apps.sh", "build-docker.sh", "db-migrate.sh", "api-smoke.sh", "prometheus-check.sh"),
-        *("container-backup.sh", "container-restore.sh", "health"),
-    ):
-        verb, tests = said[script]
-        assert "./dockyard" in verb, script
-        for file in re.findall(r"`(tests/[^`]*)`", tests):
-            assert (ROOT / file).exists(), file
-
-
-def test_every_symptom_of_the_teams_own_documents_leads_to_a_section():
-    rows = {(document, symptom): anchor for document, symptom, anchor in seeds_rows()}
-    assert {*rows} == {(document, one) for document, listed in SYMPTOMS.items() for one in listed}
-    assert {*rows.values()} <= anchors(GUIDE)
+def test_every_test_that_a_page_names_is_there():
+    named = [(page.name, file) for page in PAGES for file in re.findall(r"`(tests/[\w./-]+)`", page.read_text())]
+    assert [(page, file) for page, file in named if not (ROOT / file).exists()] == []
 
 
 def test_every_section_of_the_guide_says_what_to_type():

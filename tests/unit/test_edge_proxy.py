@@ -44,7 +44,6 @@ def proxy(make_context):
 
 
 def said(edge=None, fronts=FRONTS, https_port=10443) -> dict[str, str]:
-    """Return Traefik's arguments by name."""
     listed = arguments(Edge.model_validate(edge or {}), fronts, https_port)
     return dict(one.removeprefix("--").split("=", 1) for one in listed)
 

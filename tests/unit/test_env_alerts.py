@@ -37,7 +37,6 @@ def receivers(shop):
 
 
 def again(shop):
-    """Return the settings that the stack file says now."""
     return load(read_stack_file(shop.work.checkout, "staging"), "staging", checkout=shop.work.checkout)
 
 

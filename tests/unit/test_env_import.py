@@ -7,7 +7,6 @@ import pytest
 from ops import env_import
 from settings.loader import load, read_stack_file
 from settings.problems import SettingsError
-from tests.support.checkout import SOURCE
 from tests.support.dotenv import PRODUCT, STACK
 from toolchain.progress import Progress
 
@@ -27,26 +26,6 @@ REDIS_ADDR=host.docker.internal:6379
 REDIS_PASSWORD=
 """
 """Tumulte's monitoring/.env.example, without its headings."""
-
-PIVOTAL_FLOW = """\
-DATABASE_URL=postgresql://user:pass@host:port/db
-POSTGRES_USER=pivotal
-POSTGRES_PASSWORD=pivotal
-POSTGRES_DB=pivotal
-POSTGRES_HOST=postgres
-POSTGRES_PORT=5432
-REDIS_URL=redis://redis:6379
-PORT=3000
-NODE_ENV=production
-JWT_SECRET=your-secret-key
-JWT_ACCESS_TTL=15m
-JWT_REFRESH_TTL=7d
-RATE_LIMIT_DEFAULT=100
-RATE_LIMIT_AUTHENTICATED=1000
-DB_TRACE=false
-CACHE_TTL_SECS=60
-"""
-"""The variables of Pivotal Flow's guide."""
 
 
 def names(text: str) -> list[str]:
@@ -70,19 +49,6 @@ class TestTheSeedsOwnExamples:
         assert answers["REDIS_ADDR"] == "set: redis.external.address: host.docker.internal:6379"
         assert answers["REDIS_PASSWORD"] == "left out: it is empty"
         assert shop.secrets == {}
-
-    def test_pivotal_flows_example_repeats_its_product_file(self, shop):
-        (shop.work.checkout / "products/shop.yaml").write_text((SOURCE / "products/pivotal-flow.yaml").read_text())
-        shop.stack_file.write_text(STACK.replace("    api: {image: demo}\n", "    migrate: {image: demo}\n"))
-        before = shop.config
-        answers = shop.take(PIVOTAL_FLOW)
-        assert list(answers) == names(PIVOTAL_FLOW)
-        assert answers.pop("DATABASE_URL").startswith("left out: a placeholder")
-        assert answers.pop("JWT_SECRET").startswith("left out: a placeholder")
-        assert answers.pop("POSTGRES_PASSWORD").startswith("secret set: dockyard:postgres-password")
-        assert {text.split(":")[0] for text in answers.values()} == {"already so"}
-        assert shop.secrets == {"postgres-password": "pivotal"}
-        assert {key: value for key, value in shop.config.items() if "secure" not in str(value)} == before
 
     def test_tumultes_example_with_real_values_becomes_settings_and_secrets(self, shop):
         text = TUMULTE.replace("secure_password_here", "gr4fana").replace("xxx/yyy", "1/a").replace("xxx/zzz", "2/b")
@@ -200,6 +166,10 @@ class TestSettings:
             ("ENV_SUFFIX=prod", "differs: the environment is staging"),
             ("PORT=8080", "already so: services.frontend.port: 8080, said by products/shop.yaml"),
             ("PORT=4000", "differs: services.api.port is 3000"),
+            ("RATE_LIMIT_DEFAULT=100", "already so"),
+            ("REDIS_URL=redis://redis:6379", "already so"),
+            ("DATABASE_URL=postgresql://user:pass@host:port/db", "left out: a placeholder"),
+            ("JWT_SECRET=your-secret-key", "left out: a placeholder"),
             # A domain without a tunnel.
             ("GRAFANA_PUBLIC_DOMAIN=m.shop.example", "left out"),
             ("SENTRY_DSN=https://s3cret@sentry.example/1", "not known: to take it, name it in `env` or `secrets`"),

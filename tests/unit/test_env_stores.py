@@ -35,7 +35,9 @@ def test_half_of_an_external_postgres_is_left_out_with_what_is_missing(shop):
 
 
 def test_the_products_own_postgres_is_compared_with_the_product_file(shop):
-    answers = shop.take("POSTGRES_HOST=postgres\nPOSTGRES_PORT=5433\nPOSTGRES_USER=root\nPOSTGRES_DB=shop\n")
+    given = "POSTGRES_HOST=postgres\nPOSTGRES_PORT=5433\nPOSTGRES_USER=root\nPOSTGRES_DB=shop\nPOSTGRES_PASSWORD=pw\n"
+    answers = shop.take(given)
+    assert shop.secrets == {"postgres-password": "pw"}
     assert answers["POSTGRES_HOST"].startswith("already so")
     assert answers["POSTGRES_PORT"] == "already so: publish.postgres: 5433, on this machine"
     assert answers["POSTGRES_USER"].startswith(

@@ -38,7 +38,6 @@ def official(path, status, *errors, method="POST"):
 
 
 def standin(path, status, *errors, method="POST"):
-    """What the stand-in says."""
     told = ", ".join(f"{message} (code {code})" for code, message in errors)
     return f"creating urn:pulumi:x::y::z: Cloudflare refused {method} {path} with {status}: {told}"
 

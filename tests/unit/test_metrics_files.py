@@ -122,7 +122,6 @@ class TestDeploy:
         return run
 
     def unpacked(self, docker, folder):
-        """Return the files as the engine leaves them."""
         with tarfile.open(fileobj=io.BytesIO(docker.api.archives["metrics-writer", "/metrics/written"])) as tar:
             assert all(member.uid == 65534 for member in tar)
             tar.extractall(folder, filter="tar")

@@ -73,15 +73,12 @@ Change = Callable[[dict[str, Any]], None]
 
 
 def changed(world: RecordedProgram, name: str, change: Change) -> RecordedProgram:
-    """Return the world with one resource's inputs changed."""
     inputs = copy.deepcopy(dict(world[name].inputs))
     change(inputs)
     return RecordedProgram([replace(one, inputs=inputs) if one.name == name else one for one in world.resources])
 
 
 def publishing(address: str | None) -> Change:
-    """Bind every published port to an address."""
-
     def change(inputs: dict[str, Any]) -> None:
         for port in inputs["ports"]:
             port["ip"] = address
@@ -90,14 +87,11 @@ def publishing(address: str | None) -> Change:
 
 
 def publishing_too(port: int) -> Change:
-    """Publish one more port, to everybody."""
     binding = {"internal": port, "external": port, "ip": EVERYWHERE}
     return lambda inputs: inputs.update(ports=[*inputs.get("ports", ()), binding])
 
 
 def in_file(change: Change) -> Change:
-    """Change Traefik's fixed file."""
-
     def whole(inputs: dict[str, Any]) -> None:
         (upload,) = inputs["uploads"]
         document = yaml.load(upload["content"], yaml.CSafeLoader)

@@ -143,7 +143,6 @@ class TestPorts:
 
     @pytest.fixture
     def taken(self):
-        """A port that a program listens on."""
         with socket.create_server(("127.0.0.1", 0)) as server:
             yield server.getsockname()[1]
 

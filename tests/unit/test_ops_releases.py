@@ -12,8 +12,8 @@ from ops.releases import part, part_images, running_release, use, with_service, 
 from ops.state import CONTAINER
 from settings.loader import load, read_stack_file
 from settings.release import VARIABLE
-from tests.support.checkout import SOURCE
 from tests.support.states import resource, stack_outputs, state
+from tests.unit.checkouts import make
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
@@ -38,13 +38,9 @@ PRODUCT = {
 
 
 class Files:
-    """A checkout whose files can be changed."""
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("products", "components"):
-            (folder / name).mkdir()
-        (folder / "components/images.yaml").write_text((SOURCE / "components/images.yaml").read_text())
+        make(folder)
         self.stack, self.product = json.loads(json.dumps(STACK)), json.loads(json.dumps(PRODUCT))
 
     def settings(self):

@@ -94,8 +94,7 @@ def test_memory_in_use_leaves_out_the_page_cache_under_both_control_groups(stats
 
 class TestChoice:
     SERVICES = ("backend", "backend-2", "backend-old", "worker", "worker-2")
-    NAMES = ("backend", "worker", "worker-2")
-    """What the product calls its services: worker-2 is one of its own."""
+    NAMES = ("backend", "worker", "worker-2")  # what the product calls its services: worker-2 is one of its own
 
     @pytest.fixture
     def found(self, docker):

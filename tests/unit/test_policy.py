@@ -34,7 +34,6 @@ LAST = {"service": "http_status:404"}
 
 
 def broken(inputs: dict[str, Any], kind: str = CONTAINER, **options: Any) -> set[str]:
-    """Return the names of the rules that a resource breaks."""
     return {name for name, _ in violations(Resource.of(kind, "thing", inputs, **options))}
 
 
@@ -177,7 +176,6 @@ def test_a_tunnel_ends_with_a_rule_for_everything_else():
 
 
 def of(made: RecordedResource) -> Resource:
-    """Return what a program registered as a policy sees it."""
     return Resource.of(made.type, made.name, made.inputs, protect=made.protect, retained=made.retain_on_delete)
 
 

@@ -18,7 +18,6 @@ CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 
 def section(**said) -> dict:
-    """The one receiver's part of the configuration."""
     (found,) = remote_write_config([RemoteWrite.model_validate({**MIMIR, **said})])
     return found
 

@@ -80,7 +80,6 @@ class Scheduler:
         return [datetime.fromtimestamp(int(line), UTC) for line in noted.read_text().split()] if noted.exists() else []
 
     def live_through(self) -> None:
-        """Wait until the last moment has come."""
         wait_until((self._folder / "over").exists, f"the last moment ({self.log})", seconds=60)
 
     def health(self) -> tuple[int, str]:

@@ -11,8 +11,7 @@ from tests.support.recording import RecordedProgram, RecordedResource
 from tests.support.shipped import CHECKOUT, record_stack, recorded_stack
 from tests.support.snapshots import FLAG, ORDER, Contents, differences, shipped_snapshots, snapshots, write, written
 
-DIFF_LINES = 60
-"""Lines of difference that a failure prints."""
+DIFF_LINES = 60  # lines of difference that a failure prints
 
 EDGE, WRITER = "tumulte-edge", "tumulte-edge-writer"
 
@@ -67,14 +66,12 @@ def test_a_snapshot_holds_no_secret_and_no_path_of_this_machine():
 
 @pytest.fixture(scope="module")
 def edge() -> RecordedProgram:
-    """The edge proxy of the dev stack."""
     dev = recorded_stack("dev")
     resources = [resource for resource in dev.resources if resource.name.startswith(EDGE)]
     return RecordedProgram(resources, dict(dev.outputs), dict(dev.secret_outputs))
 
 
 def with_change(program: RecordedProgram, name: str, **changes: Any) -> RecordedProgram:
-    """Return the program with fields of one resource replaced."""
     resources = [replace(each, **changes) if each.name == name else each for each in program.resources]
     return replace(program, resources=resources)
 

@@ -18,8 +18,7 @@ from tests.support.states import resource
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
-GONE = 2**22 + 12345
-"""No process has this number."""
+GONE = 2**22 + 12345  # no process has this number
 
 BY_ENGINE = (
     "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the lock"

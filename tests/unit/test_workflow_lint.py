@@ -1,7 +1,4 @@
-"""The workflows as actionlint reads them: expressions, contexts, needs, labels, and every script by shellcheck.
-
-The schemas (test_workflows.py) know which keys there are; actionlint knows what stands in them.
-"""
+"""The workflows as actionlint reads them, beside their schemas: expressions, contexts, needs, labels, and scripts."""
 
 import re
 import subprocess
