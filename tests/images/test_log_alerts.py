@@ -112,7 +112,7 @@ def stage(engine: docker.DockerClient, kit: KitImages) -> Iterator[LogStage]:
 def evaluations(stage: LogStage) -> int:
     """Return how often vmalert has evaluated all its rules since it started."""
     pattern = r"^vmalert_iteration_total\{.*\} (\d+)$"
-    return min(int(count) for count in re.findall(pattern, stage.fetch("vmalert:8880/metrics"), re.MULTILINE))
+    return min(int(count) for count in re.findall(pattern, stage.fetch("vmalert", "/metrics"), re.MULTILINE))
 
 
 def wait_for_evaluations(stage: LogStage, number: int = 2) -> None:
