@@ -110,9 +110,9 @@ def make_environment(checkout: Path, cache: Path, say: Say) -> None:
     # By its real name (python3.11, not python3): when the system moves on to another Python, the link breaks and the
     # environment is made anew, instead of looking for its packages where they never were.
     python = os.path.realpath(sys.executable)
-    made = subprocess.run([python, "-m", "venv", str(venv)], capture_output=True, text=True, check=False)
-    if made.returncode:
-        last = (made.stdout + made.stderr).strip().splitlines()[-1:]
+    finished = subprocess.run([python, "-m", "venv", str(venv)], capture_output=True, text=True, check=False)
+    if finished.returncode:
+        last = (finished.stdout + finished.stderr).strip().splitlines()[-1:]
         raise BootstrapError(f"python -m venv failed: {' '.join(last)}")
     interpreter = venv / "bin/python"
     install(interpreter, checkout / "requirements.txt", cache, checkout / ".dockyard/logs/pip.log", say)

@@ -24,7 +24,7 @@ from toolchain.processes import ended_by
 from toolchain.progress import Progress, SetupError, Step
 from toolchain.workdir import WorkDir
 
-KEPT = 5
+BUILDS_KEPT = 5
 """Builds of one service that stay on the engine: what a rollback may ask for."""
 
 NEEDED = {
@@ -42,7 +42,7 @@ _DOCKERFILE = ".dockyard.Dockerfile"
 _FROM_ARGUMENT = re.compile(r"^\s*FROM\s+(?:--\S+\s+)?\$\{?(\w+)\}?(?=\s|$)", re.MULTILINE | re.IGNORECASE)
 _EXIT_CODE = re.compile(r"returned a non-zero code: (\d+)")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_SPOKEN = 12
+_LAST_LINES = 12
 """Last lines of a failed build that are told."""
 
 
@@ -71,24 +71,24 @@ def ensure_built(
         extra = {_DOCKERFILE: _with_arguments(dockerfile, arguments)}
         if build.template and sources.certificates:
             extra[CA_FILE] = sources.certificates.read_text()
-        sent = pack_context({path: context / path for path in files}, extra)
+        archive = pack_context({path: context / path for path in files}, extra)
         log = work.logs / f"build-{name}.log"
         options = {"buildargs": arguments, "target": build.target or "", "network_mode": sources.network}
-        run_build(client, step, name, tag, sent, log, dockerfile=_DOCKERFILE, **options)
+        run_build(client, step, name, tag, archive, log, dockerfile=_DOCKERFILE, **options)
         step.outcome = f"built {tag}"
     _forget_old(client, name)
     return tag
 
 
-def bases_of(checkout: Path, build: Build, known: Iterable[str]) -> list[str]:
+def bases_of(checkout: Path, build: Build, image_names: Iterable[str]) -> list[str]:
     """Return which images of the table a build stands on: those that its Dockerfile has an argument for.
 
     `ARG NODE` and `FROM ${NODE}` ask for `node`. What the product file gives an argument for is not among them.
     Raises SetupError when there is no such Dockerfile.
     """
     text = _dockerfile(checkout, build)
-    asked = (_declared(text) & set(_FROM_ARGUMENT.findall(text))) - build.args.keys()
-    return sorted(name for name in known if _argument(name) in asked)
+    base_arguments = (_declared(text) & set(_FROM_ARGUMENT.findall(text))) - build.args.keys()
+    return sorted(name for name in image_names if _argument(name) in base_arguments)
 
 
 def is_there(client: docker.DockerClient, tag: str) -> bool:
@@ -108,7 +108,7 @@ def run_build(
     Raises SetupError with the last lines of a build that fails, or with what interrupted it.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    last: deque[str] = deque(maxlen=_SPOKEN)
+    last: deque[str] = deque(maxlen=_LAST_LINES)
     command = stage = failure = ""
     try:
         with context, log.open("w") as output:
@@ -116,16 +116,16 @@ def run_build(
                 fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True, **options
             )
             for event in events:
-                said = str(event.get("stream") or event.get("error") or "")
-                output.write(said)
+                text = str(event.get("stream") or event.get("error") or "")
+                output.write(text)
                 failure = failure or str(event.get("error") or "")
-                if said.startswith("Step ") and " : " in said:
-                    command = said
-                    stage = m[1] if (m := re.search(r" : FROM \S+ AS (\S+)", said, re.IGNORECASE)) else stage
-                elif said.startswith(" ---> Running in") and " : RUN " in command:
+                if text.startswith("Step ") and " : " in text:
+                    command = text
+                    stage = m[1] if (m := re.search(r" : FROM \S+ AS (\S+)", text, re.IGNORECASE)) else stage
+                elif text.startswith(" ---> Running in") and " : RUN " in command:
                     step.say(f"{command.partition(' : ')[0].lower()}{' of ' * bool(stage)}{stage}")
-                elif said.strip() and not said.startswith((" --->", "Removing intermediate")):
-                    last += [line for line in _COLOURS.sub("", said).splitlines() if line.strip()]
+                elif text.strip() and not text.startswith((" --->", "Removing intermediate")):
+                    last += [line for line in _COLOURS.sub("", text).splitlines() if line.strip()]
     except APIError as error:
         failure = str(error.explanation or error)
     except (RequestException, HTTPError) as error:
@@ -139,9 +139,9 @@ def run_build(
             f"Run the same command again; memory may have run out. All of its output is in {log}",
         )
     if failure or not is_there(client, tag):
-        told = "".join(f"\n      {line}" for line in last if line.strip() != failure.strip())
+        tail = "".join(f"\n      {line}" for line in last if line.strip() != failure.strip())
         raise SetupError(
-            f"The image {name} cannot be built: {_short(failure.strip() or 'the engine made no image')}{told}",
+            f"The image {name} cannot be built: {_short(failure.strip() or 'the engine made no image')}{tail}",
             f"All of its output is in {log}",
         )
 
@@ -194,10 +194,10 @@ def _files(context: Path, build: Build) -> list[str]:
     """Return what is sent of a context, as its .dockerignore says."""
     ignore = context / ".dockerignore"
     patterns = NEVER_SENT if build.template else NEVER_SENT[:1]
-    own = ignore.read_text().splitlines() if ignore.exists() else []
-    patterns = [*patterns, *(line.strip() for line in own if line.strip() and not line.startswith("#"))]
-    found = exclude_paths(str(context), patterns)
-    return sorted(name for name in found if name != ".dockerignore" and _can_be_sent(context / name))
+    ignore_lines = ignore.read_text().splitlines() if ignore.exists() else []
+    patterns = [*patterns, *(line.strip() for line in ignore_lines if line.strip() and not line.startswith("#"))]
+    paths = exclude_paths(str(context), patterns)
+    return sorted(name for name in paths if name != ".dockerignore" and _can_be_sent(context / name))
 
 
 def _can_be_sent(path: Path) -> bool:
@@ -243,7 +243,7 @@ def _forget_old(client: docker.DockerClient, name: str) -> None:
     builds = client.images.list(name=f"dockyard/{name}")
     newest = sorted(builds, key=lambda image: str(image.attrs["Created"]), reverse=True)
     used = {container.attrs["Config"]["Image"] for container in client.containers.list(all=True, ignore_removed=True)}
-    for image in newest[KEPT:]:
+    for image in newest[BUILDS_KEPT:]:
         for tag in image.tags:
             if tag.startswith(f"dockyard/{name}:") and tag not in used:
                 client.images.remove(tag)

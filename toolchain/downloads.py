@@ -66,16 +66,16 @@ def check_reach(sites: Iterable[str]) -> None:
     sites = list(sites)
     with _reach_lock:
         untried = [address for address in sites if address not in _reach]
-        found: dict[str, str] = {}
+        reasons: dict[str, str] = {}
 
         def probe(address: str) -> None:
             try:
                 httpx.head(address, timeout=CONNECT_SECONDS, follow_redirects=False)
-                found[address] = ""
+                reasons[address] = ""
             except httpx.TimeoutException:
                 pass
             except httpx.HTTPError as error:
-                found[address] = f"{_host(address)} is out of reach ({error})"
+                reasons[address] = f"{_host(address)} is out of reach ({error})"
 
         # Daemon threads: resolving a name can hang far longer than any time-out that a socket knows of.
         probes = [threading.Thread(target=probe, args=(address,), daemon=True) for address in untried]
@@ -85,7 +85,7 @@ def check_reach(sites: Iterable[str]) -> None:
         for thread in probes:
             thread.join(max(0.0, deadline - time.monotonic()))
         for address in untried:
-            _reach[address] = found.get(
+            _reach[address] = reasons.get(
                 address, f"{_host(address)} did not answer within {spell_seconds(CONNECT_SECONDS)}"
             )
         for address in sites:
@@ -108,7 +108,7 @@ _retrying = tenacity.retry(
 @_retrying
 def _receive(url: str, target: Path, seconds: float, say: Say | None = None) -> None:
     """Write what `url` answers to `target`. Raises UnavailableError; the file may then hold anything."""
-    host, began, told, size = _host(url), time.monotonic(), time.monotonic(), 0
+    host, began, reported, size = _host(url), time.monotonic(), time.monotonic(), 0
     timeout = httpx.Timeout(STALL_SECONDS, connect=CONNECT_SECONDS)
     try:
         with (
@@ -125,9 +125,9 @@ def _receive(url: str, target: Path, seconds: float, say: Say | None = None) -> 
                 now = time.monotonic()
                 if now - began > seconds:
                     raise UnavailableError(f"{host} was too slow: {size >> 20} MB in {spell_seconds(now - began)}")
-                if say and now - told > 5:
+                if say and now - reported > 5:
                     say(f"{size >> 20} of {total >> 20} MB")
-                    told = now
+                    reported = now
     except httpx.ConnectTimeout as error:
         raise UnavailableError(f"{host} did not answer within {spell_seconds(CONNECT_SECONDS)}") from error
     except httpx.TimeoutException as error:
@@ -148,9 +148,9 @@ def read_checksum(url: str, filename: str) -> str:
         _receive(url, listing, SMALL_SECONDS)
         text = listing.read_text(errors="replace")
     line = re.compile(rf"^([0-9a-f]{{40}}|[0-9a-f]{{64}})\s+[*.]?/?{re.escape(filename)}$", re.MULTILINE)
-    if not (found := line.search(text)):
+    if not (match := line.search(text)):
         raise UnavailableError(f"{_host(url)} lists no checksum of {filename}")
-    return found[1]
+    return match[1]
 
 
 def download_archive(url: str, checksum: str | None, target: Path, say: Say) -> None:

@@ -33,13 +33,15 @@ def ensure_engine(work: WorkDir, progress: Progress) -> str:
     Raises SetupError when DOCKER_HOST does not answer or no engine can be had.
     """
     with progress.step("Docker engine") as step, locked(work.root / "docker-host.lock", step.say):
-        own = private_engine(work)
-        host = "" if own.data.exists() or os.environ.get(CHOICE) == "private" else _reachable(own.host)
-        asked = os.environ.get("DOCKER_HOST", "")
-        if asked and asked != own.host and os.environ.get(CHOICE) != "private":
-            if not answers(asked):
-                raise SetupError(f"no Docker engine answers at DOCKER_HOST={asked}", "start it, or unset DOCKER_HOST")
-            host = asked
+        private = private_engine(work)
+        host = "" if private.data.exists() or os.environ.get(CHOICE) == "private" else _reachable(private.host)
+        configured_host = os.environ.get("DOCKER_HOST", "")
+        if configured_host and configured_host != private.host and os.environ.get(CHOICE) != "private":
+            if not answers(configured_host):
+                raise SetupError(
+                    f"no Docker engine answers at DOCKER_HOST={configured_host}", "start it, or unset DOCKER_HOST"
+                )
+            host = configured_host
         if host:
             step.outcome = host
         else:
@@ -48,8 +50,8 @@ def ensure_engine(work: WorkDir, progress: Progress) -> str:
                     "no Docker engine answers, and only root on Debian can start a private one",
                     "start Docker (https://docs.docker.com/engine/install/), or set DOCKER_HOST",
                 )
-            own.start(step.say)
-            host = own.host
+            private.start(step.say)
+            host = private.host
             step.outcome = f"private, {host}"
         _note(work, host)
         return host
@@ -57,23 +59,23 @@ def ensure_engine(work: WorkDir, progress: Progress) -> str:
 
 def find_engine(work: WorkDir) -> str:
     """Return the address of the engine that `ensure_engine` would take, "" where none answers; none is started."""
-    own, private = private_engine(work), os.environ.get(CHOICE) == "private"
-    asked = os.environ.get("DOCKER_HOST", "")
-    if asked and asked != own.host and not private:
-        return asked if answers(asked) else ""
-    if own.data.exists() or private:
-        return own.host if own.is_running() else ""
-    return _reachable(own.host)
+    private, private_only = private_engine(work), os.environ.get(CHOICE) == "private"
+    configured_host = os.environ.get("DOCKER_HOST", "")
+    if configured_host and configured_host != private.host and not private_only:
+        return configured_host if answers(configured_host) else ""
+    if private.data.exists() or private_only:
+        return private.host if private.is_running() else ""
+    return _reachable(private.host)
 
 
 def stop_engine(work: WorkDir, progress: Progress) -> None:
     """Stop the checkout's private engine, if it has one; no other engine is touched. Its data stays."""
-    own = private_engine(work)
+    private = private_engine(work)
     with progress.step("Docker engine") as step:
-        if not own.root.exists():
+        if not private.root.exists():
             step.outcome = "this checkout has none of its own"
             return
-        own.stop()
+        private.stop()
         step.outcome = "stopped"
 
 
@@ -85,14 +87,14 @@ def _note(work: WorkDir, host: str) -> None:
         work.docker_host_file.write_text(f"{host}\n")
 
 
-def _reachable(own: str) -> str:
+def _reachable(private_host: str) -> str:
     """Return the first engine that answers, of the docker command's context and the usual sockets; else ""."""
     run = Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"))
     sockets = ["/var/run/docker.sock", str(run / "docker.sock"), str(Path.home() / ".docker/run/docker.sock")]
     hosts = [f"unix://{path}" for path in sockets if Path(path).exists()]
     if (context := _context_host()) is not None:
         hosts.insert(0, context)
-    return next((host for host in hosts if host != own and answers(host)), "")
+    return next((host for host in hosts if host != private_host and answers(host)), "")
 
 
 def _context_host() -> str | None:

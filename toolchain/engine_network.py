@@ -103,9 +103,9 @@ class NetworkOfEngine:
 
 
 def _json(command: list[str], env: Mapping[str, str]) -> list[dict[str, Any]]:
-    said = subprocess.run(command, env=dict(env), capture_output=True, text=True, check=True).stdout
-    found: list[dict[str, Any]] = json.loads(said or "[]")
-    return [entry for entry in found if entry]
+    output = subprocess.run(command, env=dict(env), capture_output=True, text=True, check=True).stdout
+    entries: list[dict[str, Any]] = json.loads(output or "[]")
+    return [entry for entry in entries if entry]
 
 
 def taken_networks(env: Mapping[str, str]) -> list[IPv4Network]:
@@ -114,7 +114,7 @@ def taken_networks(env: Mapping[str, str]) -> list[IPv4Network]:
     return [IPv4Network(route["dst"], strict=False) for route in routes if route.get("dst", "default") != "default"]
 
 
-def choose_pool(name: str, file: Path, taken: Iterable[IPv4Network]) -> IPv4Network:
+def choose_pool(name: str, file: Path, networks_in_use: Iterable[IPv4Network]) -> IPv4Network:
     """Return the engine's address range: the one noted in `file`, else one that nobody uses, which is then noted.
 
     Where the search begins depends on the name, so that two engines of which one is stopped do not get the same range.
@@ -122,7 +122,7 @@ def choose_pool(name: str, file: Path, taken: Iterable[IPv4Network]) -> IPv4Netw
     """
     if file.exists():
         return IPv4Network(file.read_text().strip())
-    used = list(taken)
+    used = list(networks_in_use)
     start = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 160
     for candidate in [*CANDIDATES[start:160], *CANDIDATES[:start], *CANDIDATES[160:]]:
         if not any(candidate.overlaps(network) for network in used):

@@ -29,9 +29,9 @@ NEEDED = ("dockerd", "containerd", "runc", "docker-proxy", "iptables", "ip")
 
 NEWEST = "sid"
 NEWEST_WANTED = ("docker.io", "docker-cli", "docker-buildx", "containerd")
-NEWEST_OWN = (*NEWEST_WANTED, "tini", "tini-static")
+NEWEST_UNPACKED = (*NEWEST_WANTED, "tini", "tini-static")
 """Unpacked from the newest suite. Everything else that they depend on is the machine's."""
-NEWEST_WITHOUT = ("debconf", "systemd", "libc6", "libsystemd0", "iptables", "sysvinit-utils", "runc")
+NEWEST_EXCLUDED = ("debconf", "systemd", "libc6", "libsystemd0", "iptables", "sysvinit-utils", "runc")
 
 RELEASE_WANTED = ("runc", "iptables", "iproute2")
 """Unpacked from the machine's own release, with those packages that they need and the machine lacks."""
@@ -58,10 +58,10 @@ class Programs:
         """Return the environment that finds these programs first, and what the system has after them."""
         inherited = [part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part]
         path = [*map(str, self.folders), *inherited, *(part for part in SYSTEM_PATH if part not in inherited)]
-        known = [part for part in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if part]
-        libraries = [*map(str, self.libraries), *known]
-        found = {**os.environ, **self.extra, "PATH": os.pathsep.join(path)}
-        return {**found, "LD_LIBRARY_PATH": os.pathsep.join(libraries)} if libraries else found
+        inherited_libraries = [part for part in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if part]
+        libraries = [*map(str, self.libraries), *inherited_libraries]
+        variables = {**os.environ, **self.extra, "PATH": os.pathsep.join(path)}
+        return {**variables, "LD_LIBRARY_PATH": os.pathsep.join(libraries)} if libraries else variables
 
     def which(self, name: str) -> str | None:
         """Return the path of a program, or None."""
@@ -112,11 +112,11 @@ def _unpacked_programs(home: Path) -> Programs:
 
 def _platform() -> str:
     """Return for example `debian-12-bookworm-x86_64`: packages of one release do not run on another."""
-    said = dict(
+    os_release = dict(
         line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if re.match(r"[A-Z_]+=", line)
     )
-    name = [said.get(key, "").strip('"') for key in ("ID", "VERSION_ID")]
-    parts = (*name, said.get("VERSION_CODENAME", "").strip('"'), platform.machine())
+    name = [os_release.get(key, "").strip('"') for key in ("ID", "VERSION_ID")]
+    parts = (*name, os_release.get("VERSION_CODENAME", "").strip('"'), platform.machine())
     return "-".join(part for part in parts if part)
 
 
@@ -169,8 +169,8 @@ def _unpack_newest(folder: Path, say: Say) -> tuple[str, Path]:
     # The cache is the machine's, as this module's callers have it: the index and the packages are kept there.
     packages = [
         package
-        for package in Suite(WorkDir(), NEWEST).fetch(NEWEST_WANTED, without=NEWEST_WITHOUT)
-        if package.name in NEWEST_OWN
+        for package in Suite(WorkDir(), NEWEST).fetch(NEWEST_WANTED, without=NEWEST_EXCLUDED)
+        if package.name in NEWEST_UNPACKED
     ]
     _, tree = _unpack_release(folder, RELEASE_WANTED, say)
     for package in packages:
@@ -179,14 +179,14 @@ def _unpack_newest(folder: Path, say: Say) -> tuple[str, Path]:
     return _name(packages), tree
 
 
-def _unpack_release(folder: Path, wanted: tuple[str, ...], say: Say) -> tuple[str, Path]:
+def _unpack_release(folder: Path, package_names: tuple[str, ...], say: Say) -> tuple[str, Path]:
     """Unpack packages of the machine's own release; return what to call them and their folder."""
     debs, tree = folder / "debs", folder / "tree"
     debs.mkdir(parents=True)
     tree.mkdir()
-    say(f"downloading {', '.join(wanted)} from Debian's packages")
+    say(f"downloading {', '.join(package_names)} from Debian's packages")
     try:
-        _download([], debs, wanted)
+        _download([], debs, package_names)
     except SetupError:
         # No package lists, or lists so old that the packages are gone. Ours are private: the system's stay.
         say("fetching apt's package lists")
@@ -194,7 +194,7 @@ def _unpack_release(folder: Path, wanted: tuple[str, ...], say: Say) -> tuple[st
         (lists / "partial").mkdir(parents=True)
         own_lists = ["-o", f"Dir::State::lists={lists}"]
         _apt([*own_lists, "update"], debs)
-        _download(own_lists, debs, wanted)
+        _download(own_lists, debs, package_names)
     packages = []
     for deb in sorted(debs.glob("*.deb")):
         name, version, _ = deb.stem.split("_")
@@ -221,12 +221,12 @@ def _probe(tree: Path) -> None:
             raise SetupError(f"Debian {NEWEST}'s {name} does not run on this machine ({lines[-1]})")
 
 
-def _download(options: list[str], folder: Path, wanted: tuple[str, ...]) -> None:
+def _download(options: list[str], folder: Path, package_names: tuple[str, ...]) -> None:
     """Download packages, also those that the system has, and of what they need those that it lacks."""
-    planned = _apt([*options, "install", "--simulate", "--no-install-recommends", *wanted], folder)
+    planned = _apt([*options, "install", "--simulate", "--no-install-recommends", *package_names], folder)
     # `Inst NAME (VERSION …)` is new; `Inst NAME [OLD] (VERSION …)` would update what the system has: left out.
     new = set(re.findall(r"^Inst (\S+) \(", planned, re.MULTILINE))
-    _apt([*options, "download", *sorted(new | set(wanted))], folder)
+    _apt([*options, "download", *sorted(new | set(package_names))], folder)
 
 
 def _link_iptables(unpacked: Path) -> None:
@@ -234,17 +234,17 @@ def _link_iptables(unpacked: Path) -> None:
     links = unpacked / "dockyard-bin"
     links.mkdir()
     for variant in ("xtables-nft-multi", "xtables-legacy-multi"):
-        for found in unpacked.glob(f"**/sbin/{variant}"):
+        for program in unpacked.glob(f"**/sbin/{variant}"):
             libraries = os.pathsep.join(map(str, unpacked.glob("usr/lib/*-linux-gnu*")))
             # Without its extensions it cannot even list rules that another engine has left, and would seem unfit.
             extensions = next(map(str, unpacked.glob("usr/lib/*-linux-gnu*/xtables")), "")
             probe = subprocess.run(
-                [str(found), "iptables", "-t", "nat", "-S"],
+                [str(program), "iptables", "-t", "nat", "-S"],
                 env={**os.environ, "LD_LIBRARY_PATH": libraries, "XTABLES_LIBDIR": extensions},
                 capture_output=True,
                 check=False,
             )
             if probe.returncode == 0:
                 for name in ("iptables", "ip6tables"):
-                    (links / name).symlink_to(Path("..") / found.relative_to(unpacked))
+                    (links / name).symlink_to(Path("..") / program.relative_to(unpacked))
                 return

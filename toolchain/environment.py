@@ -23,10 +23,10 @@ def forget_other_checkout(work: WorkDir) -> None:
 
     Else this checkout's program would be run on the other's state and engine.
     """
-    other = os.environ.pop(CHECKOUT_VARIABLE, "")
-    if not other or Path(other) == work.checkout:
+    other_checkout = os.environ.pop(CHECKOUT_VARIABLE, "")
+    if not other_checkout or Path(other_checkout) == work.checkout:
         return
-    theirs = WorkDir(Path(other))
+    theirs = WorkDir(Path(other_checkout))
     exported = {
         "PULUMI_HOME": str(theirs.pulumi_home),
         "PULUMI_BACKEND_URL": project_backend(theirs) or own_backend(theirs),
@@ -37,7 +37,7 @@ def forget_other_checkout(work: WorkDir) -> None:
         if os.environ.get(name) == value:
             del os.environ[name]
     paths = os.environ.get("PATH", "").split(os.pathsep)
-    os.environ["PATH"] = os.pathsep.join(part for part in paths if not part.startswith(f"{other}/.dockyard/"))
+    os.environ["PATH"] = os.pathsep.join(part for part in paths if not part.startswith(f"{other_checkout}/.dockyard/"))
 
 
 def own_backend(work: WorkDir) -> str:
@@ -48,8 +48,8 @@ def own_backend(work: WorkDir) -> str:
 def project_backend(work: WorkDir) -> str:
     """Return the backend that Pulumi.yaml names (`backend: {url: …}`), "" where it names none."""
     file = work.checkout / "Pulumi.yaml"
-    said = yaml.safe_load(file.read_text()) if file.exists() else None
-    return str(((said or {}).get("backend") or {}).get("url") or "")
+    project = yaml.safe_load(file.read_text()) if file.exists() else None
+    return str(((project or {}).get("backend") or {}).get("url") or "")
 
 
 def backend_url(work: WorkDir) -> str:
@@ -79,8 +79,10 @@ def environment(work: WorkDir) -> dict[str, str]:
     A backend or passphrase that the person has set stays; our passphrase is never used for somebody else's backend.
     """
     # Its own folders first, once each, however often the result is exported.
-    own = [str(work.bin), str(work.venv / "bin")]
-    path = own + [part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part not in own]
+    tool_folders = [str(work.bin), str(work.venv / "bin")]
+    path = tool_folders + [
+        part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part not in tool_folders
+    ]
     variables = {
         "PATH": os.pathsep.join(path),
         "PULUMI_HOME": str(work.pulumi_home),

@@ -87,7 +87,7 @@ def last_line(text: str) -> str:
 
 def _version(program: str | Path) -> str | None:
     try:
-        said = subprocess.run(
+        output = subprocess.run(
             [str(program), "env", "GOVERSION"],
             env={**os.environ, "GOTOOLCHAIN": "local"},
             capture_output=True,
@@ -96,8 +96,8 @@ def _version(program: str | Path) -> str | None:
         ).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
-    found = re.match(r"go(\d+(?:\.\d+)*)", said)
-    return found[1] if found else None
+    match = re.match(r"go(\d+(?:\.\d+)*)", output)
+    return match[1] if match else None
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -106,10 +106,10 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def needed_version(module: Path) -> str:
     """Return the Go version that a go.mod asks for."""
-    found = re.search(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)
-    if not found:
+    match = re.search(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)
+    if not match:
         raise ValueError(f"{module}/go.mod names no Go version")
-    return found[1]
+    return match[1]
 
 
 def ensure_go(work: WorkDir, needed: str, say: Say) -> Go:
@@ -117,8 +117,8 @@ def ensure_go(work: WorkDir, needed: str, say: Say) -> Go:
 
     Raises SetupError when neither can be had.
     """
-    if (found := shutil.which("go")) and (version := _version(found)) and _numbers(version) >= _numbers(needed):
-        return Go(Path(found), version)
+    if (installed := shutil.which("go")) and (version := _version(installed)) and _numbers(version) >= _numbers(needed):
+        return Go(Path(installed), version)
     package, pinned = GO_PACKAGE
     home = work.cache / f"go-{pinned}"
     program = home / "go/bin/go"
@@ -192,7 +192,7 @@ def _compile(work: WorkDir, go: Go, program: GoProgram, target: Path, say: Say) 
     ]
     log = work.logs / f"build-{program.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    began = told = time.monotonic()
+    began = reported = time.monotonic()
     fetched = compiled = 0
     with (
         log.open("w") as output,
@@ -209,10 +209,10 @@ def _compile(work: WorkDir, go: Go, program: GoProgram, target: Path, say: Say) 
             output.write(line)
             fetched += line.startswith("go: downloading")
             compiled += not line.startswith("go: ")
-            if time.monotonic() - told > TELL_SECONDS:
-                told = time.monotonic()
-                done = f"{compiled} packages compiled" if compiled else f"{fetched} modules fetched"
-                say(f"building {program.name}: {done} ({spell_seconds(told - began)})")
+            if time.monotonic() - reported > TELL_SECONDS:
+                reported = time.monotonic()
+                progress = f"{compiled} packages compiled" if compiled else f"{fetched} modules fetched"
+                say(f"building {program.name}: {progress} ({spell_seconds(reported - began)})")
     if process.returncode:
         raise _build_error(program.name, process.returncode, log)
     draft.replace(target)

@@ -62,13 +62,13 @@ def ensure_references(work: WorkDir, progress: Progress, docker_host: str, refer
         _Images(work, progress, docker_host, None).ensure_references(references)
 
 
-def standing_log_store(asked: Sequence[str], images: Mapping[str, str]) -> str | None:
+def standing_log_store(requested: Sequence[str], images: Mapping[str, str]) -> str | None:
     """Return the log store that stands in for the one whose image was asked for; None where that one can be had.
 
     `images` is the answer of `ensure_images`.
     """
     return next(
-        (store for name, (store, needed) in STAND_INS.items() if name in asked and {*needed} <= {*images}), None
+        (store for name, (store, needed) in STAND_INS.items() if name in requested and {*needed} <= {*images}), None
     )
 
 
@@ -102,28 +102,33 @@ class _Images:
         moving = {
             name: image for name, image in pulled.items() if name not in self.table.images and image.digest is None
         }
-        found = self._pulled({name: image for name, image in pulled.items() if name not in moving})
-        found |= self._as_tagged_now(moving)
+        references = self._pulled({name: image for name, image in pulled.items() if name not in moving})
+        references |= self._as_tagged_now(moving)
         for name, image in images.items():
             if image.build and image.base:
                 folder = self.work.checkout / image.build
                 make = ensure_demo if (folder / "requirements.txt").exists() else ensure_packaged
-                found[name] = make(self.work, self.progress, self.client, name, folder, found[image.base])
+                references[name] = make(self.work, self.progress, self.client, name, folder, references[image.base])
         for name, build in built.items():
-            given = {base: found[base] for base in bases[name]}
-            found[name] = ensure_built(self.work, self.progress, self.client, name, build, given)
-        standing_in = {one for name in images if name in STAND_INS and name not in found for one in STAND_INS[name][1]}
+            base_references = {base: references[base] for base in bases[name]}
+            references[name] = ensure_built(self.work, self.progress, self.client, name, build, base_references)
+        substitutes = {
+            substitute
+            for name in images
+            if name in STAND_INS and name not in references
+            for substitute in STAND_INS[name][1]
+        }
         return {
             name: reference
-            for name, reference in found.items()
+            for name, reference in references.items()
             if name in built
-            or ((name in images or name in standing_in) and reference != self.table.reference(name, self.mirror))
+            or ((name in images or name in substitutes) and reference != self.table.reference(name, self.mirror))
         }
 
     def ensure_references(self, references: Sequence[str]) -> None:
         """See the function of this name."""
         local = Local.of(self.client)
-        for reference in sorted({one for one in references if not local.has(one)}):
+        for reference in sorted({reference for reference in references if not local.has(reference)}):
             if not has_registry(reference):
                 raise SetupError(
                     f"The image {reference} of that release was built here and is gone from the engine",
@@ -158,19 +163,21 @@ class _Images:
         engine has serves.
         """
         local = Local.of(self.client)
-        found = {name: name for name in images if not has_registry(name) and local.has(name)}
-        asked = {name: images[name] for name in images if name not in found}
-        answers = self._answers(asked.values())
+        references = {name: name for name in images if not has_registry(name) and local.has(name)}
+        remote = {name: images[name] for name in images if name not in references}
+        answers = self._answers(remote.values())
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            results = pool.map(lambda name: self._tagged_now(name, asked[name], answers, local), asked)
-            outcomes = dict(zip(asked, results, strict=True))
+            results = pool.map(lambda name: self._tagged_now(name, remote[name], answers, local), remote)
+            outcomes = dict(zip(remote, results, strict=True))
         for name, outcome in outcomes.items():
-            found[name] = outcome if isinstance(outcome, str) else self._at_hand(name, asked[name], outcome, local)
-        return found
+            references[name] = (
+                outcome if isinstance(outcome, str) else self._at_hand(name, remote[name], outcome, local)
+            )
+        return references
 
     def _tagged_now(self, name: str, image: Image, answers: Mapping[str, str], local: Local) -> str | list[str]:
         tried = []
-        for host, reference in self._ways(image):
+        for host, reference in self._candidates(image):
             if answers[host]:
                 tried.append(f"{host} cannot be reached: {answers[host]}")
                 continue
@@ -187,10 +194,10 @@ class _Images:
 
     def _at_hand(self, name: str, image: Image, tried: Sequence[str], local: Local) -> str:
         """Return what the engine has of a tag that no registry serves."""
-        for _, reference in self._ways(image):
+        for _, reference in self._candidates(image):
             if local.has(reference):
                 digests = self.client.images.get(reference).attrs["RepoDigests"]
-                digest = next((one.partition("@")[2] for one in digests if local.is_of(one, reference)), "")
+                digest = next((entry.partition("@")[2] for entry in digests if local.is_of(entry, reference)), "")
                 self.progress.line(f"  ! {'; '.join(tried)}: the {name} that the engine has is used", "yellow")
                 return f"{reference}@{digest}" if digest else reference
         raise SetupError(
@@ -198,37 +205,37 @@ class _Images:
             f"Correct its name, see to its registry ({_log_in(name)}), or give docker.mirror in the stack file.",
         )
 
-    def _ways(self, image: Image) -> list[tuple[str, str]]:
+    def _candidates(self, image: Image) -> list[tuple[str, str]]:
         """Return host and reference of every registry that may have an image, the official one first."""
         reference = image.reference if has_registry(image.reference) else f"docker.io/{image.reference}"
-        ways = [(reference.split("/", 1)[0], reference)]
+        candidates = [(reference.split("/", 1)[0], reference)]
         if self.mirror:
             mirrored = f"{self.mirror}/{reference.partition('@')[0].split('/', 1)[1]}"
-            ways += [(self.mirror, f"{mirrored}@{image.digest}")] if image.digest else []
+            candidates += [(self.mirror, f"{mirrored}@{image.digest}")] if image.digest else []
             # A mirror that holds one architecture, or builds of its own, has other digests: pinned by what comes.
-            ways += [(self.mirror, mirrored)]
-        return ways
+            candidates += [(self.mirror, mirrored)]
+        return candidates
 
     def _pulled(self, images: Mapping[str, Image]) -> dict[str, str]:
         """Return name → reference that the engine has, for images that come from a registry."""
         local = Local.of(self.client)
         remembered = self._remembered()
-        found, missing = {}, {}
+        references, missing = {}, {}
         for name, image in images.items():
             before = self._still_right(name, image, remembered.get(name))
             if local.has(image.reference):
-                found[name] = image.reference
+                references[name] = image.reference
             elif before and local.has(before):
-                found[name] = before
+                references[name] = before
             else:
                 missing[name] = image
         if missing:
             fetched = self._fetch(missing)
             # A stand-in is remembered under its own name by the call that fetched it.
-            own = {name: reference for name, reference in fetched.items() if name in missing}
-            self._remember({name: (missing[name], reference) for name, reference in own.items()})
-            found |= fetched
-        return found
+            requested = {name: reference for name, reference in fetched.items() if name in missing}
+            self._remember({name: (missing[name], reference) for name, reference in requested.items()})
+            references |= fetched
+        return references
 
     def _fetch(self, images: Mapping[str, Image]) -> dict[str, str]:
         """Pull images from where they can be had and build the rest."""
@@ -239,13 +246,13 @@ class _Images:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             results = pool.map(lambda name: self._first_of(name, images[name], answers), images)
             outcomes = dict(zip(images, results, strict=True))
-        found = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, str)}
+        pulled = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, str)}
         missing = {name: outcome for name, outcome in outcomes.items() if not isinstance(outcome, str)}
-        return found | self._from_kit(missing)
+        return pulled | self._from_kit(missing)
 
     def _answers(self, images: Iterable[Image]) -> dict[str, str]:
         """Return host → why it cannot be reached, empty where it can, for every registry that may have an image."""
-        hosts = sorted({host for image in images for host, _ in self._ways(image)})
+        hosts = sorted({host for image in images for host, _ in self._candidates(image)})
         # An engine elsewhere, or behind a proxy, reaches other registries than this machine does: it is simply asked.
         return reachable(hosts) if hosts and self._shares_our_network() else dict.fromkeys(hosts, "")
 
@@ -258,7 +265,7 @@ class _Images:
     def _first_of(self, name: str, image: Image, answers: Mapping[str, str]) -> str | list[str]:
         """Pull an image from the first registry that has it; return its reference, or why each does not."""
         tried = []
-        for host, reference in self._ways(image):
+        for host, reference in self._candidates(image):
             if answers[host]:
                 tried += [f"{host} cannot be reached"] if f"{host} cannot be reached" not in tried else []
                 continue
@@ -279,9 +286,9 @@ class _Images:
         if stood_in:
             for name, (store, _) in stood_in.items():
                 self.progress.line(f"  · {name} cannot be had here: {store} runs in its place", style="yellow")
-            wanted = {image for _, images in stood_in.values() for image in images}
+            substitutes = {image for _, images in stood_in.values() for image in images}
             rest = {name: tried for name, tried in missing.items() if name not in stood_in}
-            return self._pulled({name: self.table.images[name] for name in sorted(wanted)}) | self._from_kit(rest)
+            return self._pulled({name: self.table.images[name] for name in sorted(substitutes)}) | self._from_kit(rest)
         for name, tried in missing.items():
             if not self.kit.has_recipe(name):
                 raise SetupError(

@@ -57,10 +57,10 @@ class PackageSources:
 
     def arguments(self, dockerfile: str) -> dict[str, str]:
         """Return the build arguments for a Dockerfile: those that it declares, and the machine's proxies."""
-        known: dict[str, str] = dict(self.addresses)
+        available: dict[str, str] = dict(self.addresses)
         if self.certificates:
-            known |= dict.fromkeys(("NODE_EXTRA_CA_CERTS", "PIP_CERT"), f"/app/{CA_FILE}")
-        declared = {name: value for name, value in known.items() if re.search(rf"^ARG {name}$", dockerfile, re.M)}
+            available |= dict.fromkeys(("NODE_EXTRA_CA_CERTS", "PIP_CERT"), f"/app/{CA_FILE}")
+        declared = {name: value for name, value in available.items() if re.search(rf"^ARG {name}$", dockerfile, re.M)}
         return {**{name: os.environ[name] for name in _PROXIES if os.environ.get(name)}, **declared}
 
 
@@ -76,14 +76,14 @@ def _npm(key: str, folder: Path) -> str:
     """Return a setting of npm as it holds in a folder, a default one included."""
     if not shutil.which("npm"):
         return ""
-    said = _output(["npm", "config", "get", key], folder)
-    return "" if said in ("null", "undefined") else said
+    setting = _output(["npm", "config", "get", key], folder)
+    return "" if setting in ("null", "undefined") else setting
 
 
 def _pip() -> dict[str, str]:
     """Return the settings in pip's configuration files."""
-    said = _output([sys.executable, "-m", "pip", "config", "list"], Path.cwd())
-    return dict(re.findall(r"^(?:global|install)\.([\w-]+)='(.*)'$", said, re.MULTILINE))
+    listing = _output([sys.executable, "-m", "pip", "config", "list"], Path.cwd())
+    return dict(re.findall(r"^(?:global|install)\.([\w-]+)='(.*)'$", listing, re.MULTILINE))
 
 
 def _output(command: Sequence[str], folder: Path) -> str:

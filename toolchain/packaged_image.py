@@ -49,19 +49,19 @@ def ensure_packaged(
             network = "none"
         step.say("building")
         packed = {"files": tree, **{f"files/{path.relative_to(tree)}": path for path in sorted(tree.rglob("*"))}}
-        sent = pack_context(packed, {"Dockerfile": dockerfile})
+        archive = pack_context(packed, {"Dockerfile": dockerfile})
         arguments = {"BASE": base, **sources.arguments(dockerfile)}
         log = work.logs / f"build-{name}.log"
-        run_build(client, step, name, tag, sent, log, buildargs=arguments, network_mode=network)
+        run_build(client, step, name, tag, archive, log, buildargs=arguments, network_mode=network)
         step.outcome = f"built {tag}"
     return tag
 
 
-def _unpack(work: WorkDir, package: str, tree: Path) -> None:
-    for found in Suite(work, STABLE).fetch([package], IN_THE_KIT):
-        found.unpack(tree)
+def _unpack(work: WorkDir, package_name: str, tree: Path) -> None:
+    for package in Suite(work, STABLE).fetch([package_name], IN_THE_KIT):
+        package.unpack(tree)
     if not (tree / "usr").is_dir():
-        raise SetupError(f"Debian's package {package} holds no file", "apt-get clean, and try again.")
+        raise SetupError(f"Debian's package {package_name} holds no file", "apt-get clean, and try again.")
     for path in _LEFT_OUT:
         shutil.rmtree(tree / path, ignore_errors=True)  # not each of the packages has each of them
 

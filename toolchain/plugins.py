@@ -83,16 +83,16 @@ def _ensure(work: WorkDir, plugin: Plugin, choice: str, say: Say, *, refresh: bo
     title = f"{plugin.name} {plugin.version}"
     home = work.pulumi_home / "plugins" / plugin.folder
     program = home / plugin.program
-    there = "" if not os.access(program, os.X_OK) else "standin" if is_standin(program) else "official"
+    installed = "" if not os.access(program, os.X_OK) else "standin" if is_standin(program) else "official"
     if choice == "standin":
-        if there == "official":
+        if installed == "official":
             raise SetupError(f"{CHOICE}=standin, but {home} holds the official plugin", f"remove it or unset {CHOICE}")
         return _stand_in(work, plugin)
     if on_path := shutil.which(plugin.program):
         return f"{plugin.name} from PATH ({on_path})"
-    if there == "standin" and not choice and not refresh:
+    if installed == "standin" and not choice and not refresh:
         return _stand_in(work, plugin)
-    return title + (" (official)" if there == "official" else _fetch(work, plugin, choice, say))
+    return title + (" (official)" if installed == "official" else _fetch(work, plugin, choice, say))
 
 
 def _fetch(work: WorkDir, plugin: Plugin, choice: str, say: Say) -> str:

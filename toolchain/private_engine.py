@@ -173,8 +173,8 @@ class Engine:
             "--userland-proxy=true",
         ]
         for option, name in (("--userland-proxy-path", "docker-proxy"), ("--init-path", "docker-init")):
-            if found := programs.which(name):
-                command += [option, found]
+            if program := programs.which(name):
+                command += [option, program]
         second = self._spawn(command, env)
         self._wait(self.is_running, second, "dockerd")
         if live_restore:
@@ -220,18 +220,18 @@ class Engine:
         deadline = time.monotonic() + START_SECONDS
         while not ready():
             if process.poll() is not None or time.monotonic() > deadline:
-                what = "ended" if process.poll() is not None else f"does not answer after {START_SECONDS:.0f} s"
+                problem = "ended" if process.poll() is not None else f"does not answer after {START_SECONDS:.0f} s"
                 words = self._last_words()
                 self._clean_up(5.0)
-                raise SetupError(f"{name} {what}: {words}", f"all it said is in {self.log}")
+                raise SetupError(f"{name} {problem}: {words}", f"all it said is in {self.log}")
             time.sleep(0.05)
 
     def _last_words(self) -> str:
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line and line[0] != "$"]
         telling = [line for line in lines if re.search(r"failed to start|level=(fatal|error)|^containerd: ", line)]
         last = (telling or lines or ["it said nothing"])[-1]
-        said = re.search(r'msg="((?:[^"\\]|\\.)*)"', last)
-        return said[1] if said else last
+        message = re.search(r'msg="((?:[^"\\]|\\.)*)"', last)
+        return message[1] if message else last
 
     def _wait_for_answer(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds

@@ -53,12 +53,12 @@ def descendants(pid: int) -> list[int]:
             with contextlib.suppress(OSError, IndexError, ValueError):  # it ended while it was read
                 parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
                 children.setdefault(parent, []).append(int(entry.name))
-    found, waiting = [], [pid]
+    pids, waiting = [], [pid]
     while waiting:
         below = children.get(waiting.pop(0), [])
-        found += below
+        pids += below
         waiting += below
-    return found
+    return pids
 
 
 def wait_gone(pids: list[int], seconds: float) -> bool:

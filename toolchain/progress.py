@@ -18,7 +18,7 @@ class SetupError(Exception):
         super().__init__(f"{message}. {remedy}" if remedy else message)
         self.message = message
         self.remedy = remedy
-        self.told = False
+        self.printed = False
         """Whether a step has printed it already."""
 
 
@@ -66,9 +66,9 @@ class Progress:
 
     def tell(self, error: SetupError, title: str = "") -> None:
         """Print an error and its remedy, once however often it is told."""
-        if error.told:
+        if error.printed:
             return
-        error.told = True
+        error.printed = True
         self.line(f"✗ {title + ': ' if title else ''}{error.message}", style="bold red")
         if error.remedy:
             self.line(f"  → {error.remedy}", style="red")

@@ -82,8 +82,8 @@ def reachable(hosts: Sequence[str]) -> dict[str, str]:
     without TLS, which only the engine's settings know. Takes `PROBE_TIMEOUT` at most, for all together.
     """
     with ThreadPoolExecutor(2 * len(hosts) + 1) as pool:
-        asked = {host: [pool.submit(_probe, url) for url in _addresses(host)] for host in hosts}
-        answers = {host: [probe.result() for probe in probes] for host, probes in asked.items()}
+        futures = {host: [pool.submit(_probe, url) for url in _addresses(host)] for host in hosts}
+        answers = {host: [probe.result() for probe in probes] for host, probes in futures.items()}
     return {host: "" if "" in reasons else reasons[0] for host, reasons in answers.items()}
 
 
@@ -121,17 +121,17 @@ def pull(client: docker.DockerClient, reference: str, say: Callable[[str], None]
     name, _, digest = reference.partition("@")
     target = f"{repository(name)}@{digest}" if digest else name
     size: dict[str, tuple[int, int]] = {}
-    said = time.monotonic()
+    reported = time.monotonic()
     try:
         for event in client.api.pull(target, stream=True, decode=True):
             if "error" in event:
                 raise _explain(str(event["error"]))
             if event.get("status") == "Downloading":
                 size[event["id"]] = _sizes(event)
-            if size and time.monotonic() - said > SAY_EVERY:
-                done, total = (sum(part) for part in zip(*size.values(), strict=True))
-                said = time.monotonic()
-                say(f"{done / 1e6:.0f} of {total / 1e6:.0f} MB")
+            if size and time.monotonic() - reported > SAY_EVERY:
+                received, total = (sum(part) for part in zip(*size.values(), strict=True))
+                reported = time.monotonic()
+                say(f"{received / 1e6:.0f} of {total / 1e6:.0f} MB")
     except APIError as error:
         raise _explain(str(error.explanation or error)) from error
     except requests.RequestException as error:
@@ -162,9 +162,9 @@ def _sizes(event: dict[str, Any]) -> tuple[int, int]:
     return int(detail.get("current", 0)), int(detail.get("total", 0))
 
 
-def _explain(said: str) -> PullError:
+def _explain(message: str) -> PullError:
     """Turn the engine's words into one line that says what to do about it, where that is known."""
-    lower = said.lower()
+    lower = message.lower()
     if "no space left" in lower:
         return PullError("the engine's disk is full")
     if "manifest unknown" in lower or "not found" in lower:
@@ -174,4 +174,4 @@ def _explain(said: str) -> PullError:
     if "toomanyrequests" in lower or "rate limit" in lower:
         return PullError("the registry's rate limit is used up; log in, or try again later")
     passing = any(word in lower for word in ("timeout", "reset by peer", "eof", "temporary failure"))
-    return PullError(" ".join(said.split()), passing=passing)
+    return PullError(" ".join(message.split()), passing=passing)

@@ -59,14 +59,14 @@ def ensure_pulumi(work: WorkDir, progress: Progress, *, refresh: bool = False, b
     Raises SetupError when all three ways are closed.
     """
     with progress.step("Pulumi CLI") as step, locked(work.root / "pulumi-cli.lock", step.say):
-        said = work.bin / "pulumi-from"
-        if not refresh and said.exists() and (chosen := _chosen(work)) is not None:
+        origin_file = work.bin / "pulumi-from"
+        if not refresh and origin_file.exists() and (chosen := _chosen(work)) is not None:
             _link(work, chosen)  # costs nothing, and brings a changed wrapper in
-            step.outcome = said.read_text().strip()
+            step.outcome = origin_file.read_text().strip()
             return
         folder, step.outcome = _choose(work, step.say, build or build_from_modules, refresh=refresh)
         _link(work, folder)
-        said.write_text(f"{step.outcome}\n")
+        origin_file.write_text(f"{step.outcome}\n")
 
 
 def _chosen(work: WorkDir) -> Path | None:
@@ -79,10 +79,10 @@ def _chosen(work: WorkDir) -> Path | None:
 
 def _choose(work: WorkDir, say: Say, build: Builder, *, refresh: bool) -> tuple[Path, str]:
     version = pinned_version()
-    installed, found = _from_path(work, say)
-    missing = set(PROGRAMS) - found.keys()
+    installed, on_path = _from_path(work, say)
+    missing = set(PROGRAMS) - on_path.keys()
     if not missing:
-        return found["pulumi"].parent, f"{installed} from PATH ({found['pulumi']})"
+        return on_path["pulumi"].parent, f"{installed} from PATH ({on_path['pulumi']})"
     origin, source = "built from its Go modules", _built_folder(work, version)
     # What another checkout has built on this machine is taken at once; the network is asked again on a refresh only.
     if refresh or not all((source / name).exists() for name in missing):
@@ -94,12 +94,12 @@ def _choose(work: WorkDir, say: Say, build: Builder, *, refresh: bool) -> tuple[
                     f"pulumi cannot be downloaded: {error}",
                     "install pulumi (https://www.pulumi.com/docs/install/)",
                 ) from error
-            what = "the engine" if "pulumi" in missing else ", ".join(sorted(missing))
+            names = "the engine" if "pulumi" in missing else ", ".join(sorted(missing))
             minutes = " (about 3 minutes)" if "pulumi" in missing else ""
-            say(f"{error}: building {what} from its Go modules instead{minutes}")
+            say(f"{error}: building {names} from its Go modules instead{minutes}")
             _fill(work, source, missing, say, build)
-    if found:
-        return _assemble(work, found, source), f"{installed} from PATH, completed by {version}, {origin}"
+    if on_path:
+        return _assemble(work, on_path, source), f"{installed} from PATH, completed by {version}, {origin}"
     return source, f"{version}, {origin}"
 
 
@@ -109,13 +109,13 @@ def _from_path(work: WorkDir, say: Say) -> tuple[str, dict[str, Path]]:
     `environment()` and `ensure_stack` rely on 3.134 (the engine takes a stack's secrets manager from its state) and
     3.135 (a new stack's state holds it from the start), see Pulumi's changelog; 3.200 is what we ask, a year's margin.
     """
-    own = str(work.bin)
-    path = os.pathsep.join(part for part in os.environ.get("PATH", "").split(os.pathsep) if part != own)
+    bin_folder = str(work.bin)
+    path = os.pathsep.join(part for part in os.environ.get("PATH", "").split(os.pathsep) if part != bin_folder)
     program = shutil.which("pulumi", path=path)
     if program is None:
         return "", {}
     try:
-        said = subprocess.run(
+        version = subprocess.run(
             [program, "version"],
             env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
             capture_output=True,
@@ -123,18 +123,18 @@ def _from_path(work: WorkDir, say: Say) -> tuple[str, dict[str, Path]]:
             check=True,
             timeout=20,
         ).stdout.strip()
-        major, minor = (int(part) for part in said.removeprefix("v").split(".")[:2])
+        major, minor = (int(part) for part in version.removeprefix("v").split(".")[:2])
     except (OSError, subprocess.SubprocessError, ValueError):
         say(f"{program} does not say its version: not used")
         return "", {}
     if (major, minor) < MINIMUM:
-        say(f"{program} is {said}, older than {'.'.join(map(str, MINIMUM))}: not used")
+        say(f"{program} is {version}, older than {'.'.join(map(str, MINIMUM))}: not used")
         return "", {}
     home = Path(program).resolve().parent
-    found = {name: home / name for name in PROGRAMS if os.access(home / name, os.X_OK)}
-    if missing := [name for name in PROGRAMS if name not in found]:
-        say(f"{program} ({said}) has no {', '.join(missing)} beside it")
-    return said.removeprefix("v"), found if "pulumi" in found else {}
+    programs = {name: home / name for name in PROGRAMS if os.access(home / name, os.X_OK)}
+    if missing := [name for name in PROGRAMS if name not in programs]:
+        say(f"{program} ({version}) has no {', '.join(missing)} beside it")
+    return version.removeprefix("v"), programs if "pulumi" in programs else {}
 
 
 def _download(work: WorkDir, version: str, say: Say) -> Path:
@@ -186,20 +186,20 @@ def build_from_modules(work: WorkDir, names: set[str], target: Path, say: Say) -
         if program.name in names:
             shutil.copy2(golang.build(work, go, program, say), target / program.name)
     scripts = {"pulumi-language-python-exec": "python/cmd", "pulumi-resource-pulumi-python": "python/dist"}
-    if wanted := names & scripts.keys():
+    if script_names := names & scripts.keys():
         go.run("mod", "download", SDK, cwd=engine.module)
         module = Path(go.run("list", "-m", "-f", "{{.Dir}}", SDK, cwd=engine.module))
-        for name in wanted:
+        for name in script_names:
             shutil.copyfile(module / scripts[name] / name, target / name)
 
 
-def _assemble(work: WorkDir, found: dict[str, Path], source: Path) -> Path:
+def _assemble(work: WorkDir, on_path: dict[str, Path], source: Path) -> Path:
     """Lay programs of two origins side by side: the CLI warns at every command when its host lies elsewhere."""
     folder = work.root / "pulumi-cli"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name in PROGRAMS:
-        shutil.copy2(found.get(name, source / name), folder / name)
+        shutil.copy2(on_path.get(name, source / name), folder / name)
     return folder
 
 

@@ -135,9 +135,9 @@ def _config(work: WorkDir) -> Path:
 def _port(work: WorkDir) -> int:
     """Return the checkout's port: the one it had, while nobody else took it, else a free one."""
     file = work.registry / "port"
-    known = int(file.read_text()) if file.exists() else 0
-    if known and (_processes(work) or _soon_free(known)):
-        return known
+    previous = int(file.read_text()) if file.exists() else 0
+    if previous and (_processes(work) or _soon_free(previous)):
+        return previous
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])

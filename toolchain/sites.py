@@ -49,8 +49,8 @@ def _install(requirements: Path, architecture: str, target: Path) -> None:
         command += ["--platform", f"{platform}_{machine}"]
     finished = subprocess.run([*command, "-r", str(requirements)], capture_output=True, text=True, check=False)
     if finished.returncode:
-        said = [line for line in finished.stderr.splitlines() if line.strip()] or ["no word"]
+        lines = [line for line in finished.stderr.splitlines() if line.strip()] or ["no word"]
         raise SetupError(
-            f"pip cannot install {requirements.parent.name}/{requirements.name} for the image: {said[-1]}",
+            f"pip cannot install {requirements.parent.name}/{requirements.name} for the image: {lines[-1]}",
             "Check that pip reaches its package index on this machine.",
         )

@@ -45,9 +45,9 @@ def ensure_stack(work: WorkDir, stack: str, env: Mapping[str, str]) -> None:
             f"set PULUMI_CONFIG_PASSPHRASE_FILE, or name a key in Pulumi.{stack}.yaml: docs/state.md",
         )
     with locked(work.root / "stacks.lock", lambda _: None), tempfile.TemporaryDirectory() as folder:
-        if stack in _known(work, env):
+        if stack in _stack_names(work, env):
             return
-        made = Path(folder) / stack_file.name
+        new_file = Path(folder) / stack_file.name
         shutil.copy(work.checkout / "Pulumi.yaml", folder)
         if secrets:
             shutil.copy(stack_file, folder)
@@ -55,8 +55,8 @@ def ensure_stack(work: WorkDir, stack: str, env: Mapping[str, str]) -> None:
         _run(["stack", "init", stack, "--no-select", "--non-interactive", *options], Path(folder), env)
         if not secrets:
             with work.salts.open("a") as salts:
-                salts.writelines(f"{line}\n" for line in _lines(made) if line.startswith("encryptionsalt:"))
-        elif "encryptedkey" not in secrets and (key := _of_secrets(made).get("encryptedkey")):
+                salts.writelines(f"{line}\n" for line in _lines(new_file) if line.startswith("encryptionsalt:"))
+        elif "encryptedkey" not in secrets and (key := _of_secrets(new_file).get("encryptedkey")):
             lines = stack_file.read_text().splitlines()
             at = next(number for number, line in enumerate(lines) if line.startswith("secretsprovider:"))
             lines.insert(at + 1, f"encryptedkey: {key}")
@@ -73,7 +73,7 @@ def _lines(file: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
-def _known(work: WorkDir, env: Mapping[str, str]) -> set[str]:
+def _stack_names(work: WorkDir, env: Mapping[str, str]) -> set[str]:
     listed = json.loads(_run(["stack", "ls", "--json", "--non-interactive"], work.checkout, env))
     return {entry["name"].rsplit("/", 1)[-1] for entry in listed}
 

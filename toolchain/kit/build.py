@@ -153,9 +153,9 @@ class Kit:
     def _part(self, name: str, recipe: Recipe, below: Sequence[Part], say: Say) -> Part:
         with self._building(name, self._digest_of(recipe)) as folder:
             if not (folder / "part.json").exists():
-                there = {package for part in below for package in part.packages}
+                packages_below = {package for part in below for package in part.packages}
                 trees = [part.tree for part in below]
-                packages = image_tree(recipe, Suite(self.work, recipe.suite), there, trees, folder / "tree")
+                packages = image_tree(recipe, Suite(self.work, recipe.suite), packages_below, trees, folder / "tree")
                 if recipe.program:
                     source, tree = KIT / recipe.program, folder / "tree"
                     add_program(self.work, source, tree, recipe.program_folder, recipe.stamps, say)

@@ -134,22 +134,24 @@ def run(command: Sequence[str], failure: str, env: dict[str, str] | None = None)
     Raises SetupError, beginning with `failure` and ending with the program's last complaint.
     """
     try:
-        done = subprocess.run(
+        finished = subprocess.run(
             command, env={**os.environ, "LC_ALL": "C", **(env or {})}, capture_output=True, text=True, check=False
         )
     except FileNotFoundError as error:
         raise SetupError(f"{failure}: {command[0]} is not installed") from error
-    if done.returncode < 0:
+    if finished.returncode < 0:
         # By its signal's name: a person's Ctrl-C, or the kernel, where memory runs out.
-        signal_name = signal.Signals(-done.returncode).name
+        signal_name = signal.Signals(-finished.returncode).name
         raise SetupError(f"{failure}: {command[0]} was interrupted ({signal_name})", "Run it again: it goes on.")
-    if done.returncode:
-        said = [line for line in (done.stderr + done.stdout).splitlines() if line.startswith(("E:", "error"))]
-        last = (said or done.stderr.splitlines() or done.stdout.splitlines() or ["no word"])[-1]
-        if "No space left" in done.stderr:
+    if finished.returncode:
+        complaints = [
+            line for line in (finished.stderr + finished.stdout).splitlines() if line.startswith(("E:", "error"))
+        ]
+        last = (complaints or finished.stderr.splitlines() or finished.stdout.splitlines() or ["no word"])[-1]
+        if "No space left" in finished.stderr:
             last = "the disk is full"
         raise SetupError(f"{failure}: {last.removeprefix('E: ')}")
-    return done.stdout
+    return finished.stdout
 
 
 def architecture() -> str:
@@ -167,13 +169,13 @@ def _archive(folder: Path) -> str:
             "The image kit builds from Debian's packages, and this machine has no apt",
             "Give a registry that can be reached: docker.mirror in the stack file.",
         )
-    known = _archives([])
-    if not known:
-        own = ["-o", f"Dir::State::lists={folder}"]
+    archives = _archives([])
+    if not archives:
+        options = ["-o", f"Dir::State::lists={folder}"]
         (folder / "partial").mkdir(parents=True, exist_ok=True)
-        run(["apt-get", "update", "-q", *own], "Package lists cannot be fetched")
-        known = _archives(own)
-    for label, component, address in known:
+        run(["apt-get", "update", "-q", *options], "Package lists cannot be fetched")
+        archives = _archives(options)
+    for label, component, address in archives:
         if (label, component) == ("Debian", "main"):
             return address
     raise SetupError(

@@ -39,11 +39,11 @@ def add_program(
 
 def _add_go(work: WorkDir, source: Path, folder: Path, stamps: Mapping[str, str], say: Callable[[str], None]) -> None:
     declared = (source / "go.mod").read_text()
-    found = re.search(r"^tool (\S+)$", declared, re.MULTILINE) or re.search(r"^module (\S+)$", declared, re.MULTILINE)
-    if not found:
+    match = re.search(r"^tool (\S+)$", declared, re.MULTILINE) or re.search(r"^module (\S+)$", declared, re.MULTILINE)
+    if not match:
         raise ValueError(f"{source}/go.mod names no module")
     go = ensure_go(work, needed_version(source), say)
-    program = build(work, go, GoProgram(source, found[1], dict(stamps)), say)
+    program = build(work, go, GoProgram(source, match[1], dict(stamps)), say)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy2(program, folder / program.name)
 
@@ -59,6 +59,6 @@ def _add_python(work: WorkDir, source: Path, tree: Path, say: Callable[[str], No
 
 def _add_npm(work: WorkDir, source: Path, tree: Path, say: Callable[[str], None]) -> None:
     site = ensure_site(work, source / "requirements.txt", architecture(), say)
-    found = next(site.glob("*/lib/node_modules/npm"))
+    npm = next(site.glob("*/lib/node_modules/npm"))
     unwanted = shutil.ignore_patterns("docs", "man", "*.md")
-    shutil.copytree(found, tree / "usr/local/lib/node_modules/npm", ignore=unwanted)
+    shutil.copytree(npm, tree / "usr/local/lib/node_modules/npm", ignore=unwanted)

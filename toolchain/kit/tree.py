@@ -71,12 +71,14 @@ def base_tree(suite: Suite, tree: Path) -> list[Package]:
     return packages
 
 
-def image_tree(recipe: Recipe, suite: Suite, there: Set[str], below: Sequence[Path], tree: Path) -> list[Package]:
+def image_tree(
+    recipe: Recipe, suite: Suite, packages_below: Set[str], below: Sequence[Path], tree: Path
+) -> list[Package]:
     """Make the files that one image has on top of the folders `below`, whose packages `there` names.
 
     Returns the packages that the files come from.
     """
-    packages = _fetch(recipe, suite, there)
+    packages = _fetch(recipe, suite, packages_below)
     tree.mkdir(parents=True, exist_ok=True)
     for package in packages:
         package.unpack(tree)
@@ -103,11 +105,11 @@ def image_tree(recipe: Recipe, suite: Suite, there: Set[str], below: Sequence[Pa
     return packages
 
 
-def _fetch(recipe: Recipe, suite: Suite, there: Set[str]) -> list[Package]:
+def _fetch(recipe: Recipe, suite: Suite, packages_below: Set[str]) -> list[Package]:
     if not recipe.packages:
         return []
     fetched = suite.fetch(recipe.packages, without=(*_MAINTAINERS, *recipe.without))
-    return [package for package in fetched if package.name not in there]
+    return [package for package in fetched if package.name not in packages_below]
 
 
 def check(checks: Sequence[Sequence[str]], trees: Sequence[Path]) -> None:
@@ -131,7 +133,7 @@ def compile_python(folders: Sequence[str], trees: Sequence[Path]) -> None:
 def _run_inside(command: Sequence[str], trees: Sequence[Path], failure: str) -> None:
     """Run a program of an image on this machine, with the image's own C library and other libraries, if it has any."""
     program, *arguments = command
-    path = next((found for tree in reversed(trees) if (found := within(tree, program)).exists()), None)
+    path = next((candidate for tree in reversed(trees) if (candidate := within(tree, program)).exists()), None)
     if path is None:
         raise SetupError(f"{failure}: the packages do not have it")
     if not list(trees[0].glob("usr/lib/*/libc.so.6")):
@@ -181,10 +183,10 @@ def _link_applets(tree: Path) -> None:
 
 
 def _write_certificates(tree: Path) -> None:
-    found = sorted((tree / "usr/share/ca-certificates").rglob("*.crt"))
+    certificates = sorted((tree / "usr/share/ca-certificates").rglob("*.crt"))
     target = tree / "etc/ssl/certs/ca-certificates.crt"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text("".join(path.read_text() for path in found))
+    target.write_text("".join(path.read_text() for path in certificates))
     drop(tree, ["/usr/share/ca-certificates"])
 
 

@@ -318,8 +318,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         if not self.engine_address or (self._announced and not in_passing):
             return
         self._announced = self._announced or not in_passing
-        said = self.provider.announcement()
-        message = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=said, ephemeral=in_passing)
+        announcement = self.provider.announcement()
+        message = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=announcement, ephemeral=in_passing)
         with grpc.insecure_channel(self.engine_address) as channel:
             engine_pb2_grpc.EngineStub(channel).Log(message, timeout=5)
 

@@ -18,7 +18,7 @@ class AccessType(ResourceType):
         return f"/accounts/{properties['accountId']}/access/{self.collection}" + (f"/{identity}" if identity else "")
 
 
-class OfAccountOrZone(AccessType):
+class AccountOrZoneType(AccessType):
     """What is imported by `accounts/<account>/<id>`."""
 
     def locate(self, identity: str) -> tuple[str, Properties]:
@@ -29,7 +29,7 @@ class OfAccountOrZone(AccessType):
         return super().locate(rest)
 
 
-class AccessApplication(OfAccountOrZone):
+class AccessApplication(AccountOrZoneType):
     """`ZeroTrustAccessApplication`: what stands before a host name."""
 
     pulumi_type = "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication"
@@ -71,9 +71,9 @@ class AccessApplication(OfAccountOrZone):
     }
     replaces = ("accountId",)
     computed = ("aud",)
-    sets = ("allowedIdps", "selfHostedDomains", "tags")
+    unordered = ("allowedIdps", "selfHostedDomains", "tags")
     # What is optional and not computed in the official schema: set by hand it goes again, but for a switch that is off.
-    seen = tuple(
+    drift_if_unset = tuple(
         sorted(
             inputs.keys()
             - {"domain", "name", "type", "appLauncherVisible", "httpOnlyCookieAttribute", "sessionDuration"}
@@ -112,8 +112,8 @@ class AccessPolicy(AccessType):
     defaults = {"sessionDuration": "24h"}
     replaces = ("accountId",)
     computed = ()
-    sets = ("approvalGroups", "excludes", "includes", "requires")
-    seen = tuple(sorted(inputs.keys() - {"accountId"}))
+    unordered = ("approvalGroups", "excludes", "includes", "requires")
+    drift_if_unset = tuple(sorted(inputs.keys() - {"accountId"}))
 
     API_NAMES = {
         "includes": "include",
@@ -131,11 +131,11 @@ class AccessPolicy(AccessType):
     def outputs(self, result: Properties, properties: Properties) -> Properties:
         """Return the outputs; rules that there are none of are not told."""
         back = {theirs: ours for ours, theirs in self.API_NAMES.items()}
-        told = {key: value for key, value in renamed(result, back).items() if value != []}
-        return super().outputs(told, properties)
+        fields = {key: value for key, value in renamed(result, back).items() if value != []}
+        return super().outputs(fields, properties)
 
 
-class AccessServiceToken(OfAccountOrZone):
+class AccessServiceToken(AccountOrZoneType):
     """`ZeroTrustAccessServiceToken`: what a program comes in by. Its secret is told once, when it is made."""
 
     pulumi_type = "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken"
@@ -152,8 +152,8 @@ class AccessServiceToken(OfAccountOrZone):
     defaults = {"clientSecretVersion": 1, "duration": "8760h"}
     replaces = ("accountId",)
     computed = ("clientId", "clientSecret", "expiresAt")
-    kept = ("clientSecretVersion", "previousClientSecretExpiresAt")
-    told_once = ("clientSecret",)
+    unreported = ("clientSecretVersion", "previousClientSecretExpiresAt")
+    create_only = ("clientSecret",)
 
     def body(self, inputs: Properties) -> Properties:
         """Return what the API is sent."""

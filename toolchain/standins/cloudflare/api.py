@@ -50,9 +50,9 @@ class CloudflareApi:
         items: list[Any] = []
         while True:
             page = f"{path}?page={len(items) // PAGE + 1}&per_page={PAGE}"
-            found = self.call("GET", page)
-            items += found or []
-            if len(found or []) < PAGE:
+            page_items = self.call("GET", page)
+            items += page_items or []
+            if len(page_items or []) < PAGE:
                 return items
 
     def find(self, path: str) -> Any:
@@ -68,16 +68,16 @@ class CloudflareApi:
 
     def _send(self, method: str, path: str, body: Any) -> httpx.Response:
         """Send a request; again after a pause, for as long as Cloudflare asks for patience and ours lasts."""
-        left, pause = PATIENCE_SECONDS, FIRST_PAUSE_SECONDS
+        remaining, pause = PATIENCE_SECONDS, FIRST_PAUSE_SECONDS
         while True:
             answer = self._send_once(method, path, body)
             if answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
                 return answer
-            said = answer.headers.get("Retry-After", "")
-            wanted = float(said) if said.isdigit() else pause
-            if wanted > left or self._cancelled.wait(wanted):
+            retry_after = answer.headers.get("Retry-After", "")
+            seconds = float(retry_after) if retry_after.isdigit() else pause
+            if seconds > remaining or self._cancelled.wait(seconds):
                 return answer
-            left -= wanted
+            remaining -= seconds
             pause *= 2
 
     def _send_once(self, method: str, path: str, body: Any) -> httpx.Response:
@@ -101,8 +101,8 @@ class CloudflareApi:
             )
         if answer.is_success and envelope["success"]:
             return envelope.get("result")
-        told = envelope.get("errors") or []
-        errors = [_spelled(one) for entry in told for one in (entry, *(entry.get("error_chain") or []))]
+        entries = envelope.get("errors") or []
+        errors = [_spelled(error) for entry in entries for error in (entry, *(entry.get("error_chain") or []))]
         remedy = ""
         if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             remedy = (

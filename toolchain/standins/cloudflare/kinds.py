@@ -26,13 +26,13 @@ class ResourceType(ABC):
     replaces: Collection[str]
     computed: Collection[str]
     """Outputs that only Cloudflare knows."""
-    kept: Collection[str] = ()
+    unreported: Collection[str] = ()
     """Inputs that the API does not tell again."""
-    told_once: Collection[str] = ()
+    create_only: Collection[str] = ()
     """Outputs that the API tells only when it is made: secrets."""
-    sets: Collection[str] = ()
+    unordered: Collection[str] = ()
     """Inputs whose order says nothing."""
-    seen: Collection[str] = ()
+    drift_if_unset: Collection[str] = ()
     """Inputs that are a difference too where only Cloudflare has them: somebody set them by hand."""
     strict: Collection[str] = ()
     """Inputs within which every value counts that Cloudflare has, asked for or not."""
@@ -43,13 +43,13 @@ class ResourceType(ABC):
 
     def create(self, api: CloudflareApi, inputs: Properties) -> tuple[str, Properties]:
         """Make one and return its id and outputs. Raises CloudflareError."""
-        made = api.call("POST", self.path(inputs), self.body(inputs))
-        return str(made["id"]), self.outputs(made, inputs)
+        created = api.call("POST", self.path(inputs), self.body(inputs))
+        return str(created["id"]), self.outputs(created, inputs)
 
     def read(self, api: CloudflareApi, identity: str, properties: Properties) -> Properties | None:
         """Return the outputs of one, or None when it is gone. Raises CloudflareError."""
-        found = api.find(self.path(properties, identity))
-        return None if found is None else self.outputs(found, properties)
+        resource = api.find(self.path(properties, identity))
+        return None if resource is None else self.outputs(resource, properties)
 
     def update(self, api: CloudflareApi, identity: str, inputs: Properties) -> Properties:
         """Change one to the given inputs and return its outputs. Raises CloudflareError."""
@@ -61,10 +61,10 @@ class ResourceType(ABC):
 
     def locate(self, identity: str) -> tuple[str, Properties]:
         """Return the id and the properties that `path` needs, out of the id of an import (`<scope>/<id>`)."""
-        scope, slash, own = identity.partition("/")
-        if not slash or not scope or not own:
+        scope, slash, resource_id = identity.partition("/")
+        if not slash or not scope or not resource_id:
             raise ProviderError(f"the id {identity!r} cannot be imported, expected <{self.scope_name}>/<id>")
-        return own, {self.scope_name: scope}
+        return resource_id, {self.scope_name: scope}
 
     scope_name = "accountId"
 
@@ -76,8 +76,8 @@ class ResourceType(ABC):
 
     def outputs(self, result: Properties, properties: Properties) -> Properties:
         """Return the outputs out of an answer of the API; `properties` gives what the API does not repeat."""
-        told = to_camel(result)
-        known = {key: told[key] for key in (*self.inputs, *self.computed) if told.get(key) is not None}
-        given = {key: properties[key] for key in (self.scope_name, *self.kept) if key in properties}
-        once = {key: properties[key] for key in self.told_once if key in properties and key not in known}
-        return self.defaults | known | given | once
+        answer = to_camel(result)
+        reported = {key: answer[key] for key in (*self.inputs, *self.computed) if answer.get(key) is not None}
+        retained = {key: properties[key] for key in (self.scope_name, *self.unreported) if key in properties}
+        secrets = {key: properties[key] for key in self.create_only if key in properties and key not in reported}
+        return self.defaults | reported | retained | secrets

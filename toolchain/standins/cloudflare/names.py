@@ -45,18 +45,18 @@ def differences(old: Any, new: Any, path: str) -> dict[str, Kind]:
     A new value that is unknown yet counts as changed.
     """
     if isinstance(old, dict) and isinstance(new, dict):
-        found: dict[str, Kind] = {}
+        changes: dict[str, Kind] = {}
         for key in old.keys() | new.keys():
             below = f"{path}.{key}" if path else key
-            found |= _compared(old.get(key), new.get(key), below)
-        return found
+            changes |= _compared(old.get(key), new.get(key), below)
+        return changes
     if isinstance(old, list) and isinstance(new, list):
-        found = {}
+        changes = {}
         for index in range(max(len(old), len(new))):
             before = old[index] if index < len(old) else None
             after = new[index] if index < len(new) else None
-            found |= _compared(before, after, f"{path}[{index}]")
-        return found
+            changes |= _compared(before, after, f"{path}[{index}]")
+        return changes
     return {path: Kind.UPDATE} if new == UNKNOWN or old != new else {}
 
 
@@ -78,12 +78,12 @@ def shaped_like(inputs: Any, real: Any, *, strict: bool = False) -> Any:
     is more than nothing. A list of another length is drift.
     """
     if isinstance(inputs, dict) and isinstance(real, dict):
-        found = {
+        shaped = {
             key: shaped_like(value, real[key], strict=strict)
             for key, value in inputs.items()
             if real.get(key) is not None
         }
-        return found | {key: real[key] for key in real.keys() - inputs.keys() if strict and says_something(real[key])}
+        return shaped | {key: real[key] for key in real.keys() - inputs.keys() if strict and says_something(real[key])}
     if isinstance(inputs, list) and isinstance(real, list) and len(inputs) == len(real):
         return [shaped_like(value, item, strict=strict) for value, item in zip(inputs, real, strict=True)]
     return real
@@ -94,8 +94,8 @@ def says_something(value: Any) -> bool:
     return any(map(says_something, value.values())) if isinstance(value, dict) else bool(value)
 
 
-def in_order_of(asked: Any, real: Any) -> Any:
+def in_order_of(inputs: Any, real: Any) -> Any:
     """Return a set in the order in which it was asked for; what was not asked for comes last."""
-    if not isinstance(asked, list) or not isinstance(real, list):
+    if not isinstance(inputs, list) or not isinstance(real, list):
         return real
-    return sorted(real, key=lambda item: asked.index(item) if item in asked else len(asked))
+    return sorted(real, key=lambda item: inputs.index(item) if item in inputs else len(inputs))

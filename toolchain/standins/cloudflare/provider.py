@@ -85,11 +85,11 @@ class CloudflareProvider(Provider):
         """Check that required inputs are there, and that all are known and of the right kind."""
         del olds, naming
         kind = resource_type(target.type)
-        given = _plain(news)
+        inputs = _plain(news)
         failures = [
-            (key, f"{key} is required") for key in kind.required if given.get(key) is None or given.get(key) == ""
+            (key, f"{key} is required") for key in kind.required if inputs.get(key) is None or inputs.get(key) == ""
         ]
-        for key, value in sorted(given.items()):
+        for key, value in sorted(inputs.items()):
             if reason := _fault(kind, key, value):
                 failures.append((key, reason))
         return Checked(news, failures)
@@ -107,13 +107,13 @@ class CloudflareProvider(Provider):
         kind = resource_type(target.type)
         after = kind.defaults | _plain(news)
         before = kind.defaults | _plain(old_inputs)
-        before |= {key: in_order_of(after.get(key), before[key]) for key in kind.sets if key in before}
+        before |= {key: in_order_of(after.get(key), before[key]) for key in kind.unordered if key in before}
         ignored = {_top(path) for path in ignore}
-        found = {
+        changes = {
             path: change for path, change in sorted(differences(before, after, "").items()) if _top(path) not in ignored
         }
-        detailed = {p: Kind(c + 1) if _top(p) in kind.replaces else c for p, c in found.items()}
-        names = _top_level(found)
+        detailed = {p: Kind(c + 1) if _top(p) in kind.replaces else c for p, c in changes.items()}
+        names = _top_level(changes)
         replaces = [name for name in names if name in kind.replaces]
         stables = [] if replaces else list(kind.replaces)
         return Changes(detailed=detailed, diffs=names, replaces=replaces, stables=stables)
@@ -139,12 +139,18 @@ class CloudflareProvider(Provider):
         real = kind.read(self._cloudflare(), identity, outputs)
         if real is None:
             return None
-        asked = {key: real[key] for key in kind.inputs if key in real} if imported else inputs
-        told = real | {key: in_order_of(asked.get(key), real[key]) for key in kind.sets if key in real}
-        found = {key: value for key, value in asked.items() if key in kind.kept} | shaped_like(asked, told)
-        found |= {key: shaped_like(asked[key], told[key], strict=True) for key in kind.strict if key in found}
-        found |= {key: told[key] for key in kind.seen if key not in asked and says_something(told.get(key))}
-        return State(identity, _hidden(kind, told), found)
+        declared = {key: real[key] for key in kind.inputs if key in real} if imported else inputs
+        ordered = real | {key: in_order_of(declared.get(key), real[key]) for key in kind.unordered if key in real}
+        refreshed = {key: value for key, value in declared.items() if key in kind.unreported} | shaped_like(
+            declared, ordered
+        )
+        refreshed |= {
+            key: shaped_like(declared[key], ordered[key], strict=True) for key in kind.strict if key in refreshed
+        }
+        refreshed |= {
+            key: ordered[key] for key in kind.drift_if_unset if key not in declared and says_something(ordered.get(key))
+        }
+        return State(identity, _hidden(kind, ordered), refreshed)
 
     def update(
         self, target: Target, olds: Properties, old_inputs: Properties, news: Properties, *, preview: bool
@@ -155,8 +161,8 @@ class CloudflareProvider(Provider):
         news = _plain(news)
         if preview:
             return kind.defaults | {key: olds[key] for key in kind.computed if key in olds} | news
-        once = {key: value for key, value in _plain(olds).items() if key in kind.told_once}
-        return _hidden(kind, kind.update(self._cloudflare(), target.identity, once | news))
+        secrets = {key: value for key, value in _plain(olds).items() if key in kind.create_only}
+        return _hidden(kind, kind.update(self._cloudflare(), target.identity, secrets | news))
 
     def delete(self, target: Target, outputs: Properties, old_inputs: Properties) -> None:
         """Remove the resource."""
@@ -167,9 +173,9 @@ class CloudflareProvider(Provider):
         """Tell a tunnel's token, marked as secret, or the account's identity providers."""
         functions = {TOKEN_FUNCTION: self._tunnel_token, PROVIDERS_FUNCTION: self._identity_providers}
         if token not in functions:
-            known = " and ".join(one.rsplit(":", 1)[1] for one in functions)
+            names = " and ".join(function.rsplit(":", 1)[1] for function in functions)
             raise ProviderError(
-                f"the Cloudflare stand-in has no function {token}, only {known}; all others need the official plugin"
+                f"the Cloudflare stand-in has no function {token}, only {names}; all others need the official plugin"
             )
         return functions[token](_plain(args))
 
@@ -179,8 +185,8 @@ class CloudflareProvider(Provider):
             raise ProviderError("accountId and tunnelId are required")
         if has_unknown(args):
             return args | {"token": UNKNOWN}
-        told = self._cloudflare().call("GET", f"/accounts/{account}/cfd_tunnel/{tunnel}/token")
-        return {"accountId": account, "tunnelId": tunnel, "token": secret(str(told))}
+        tunnel_token = self._cloudflare().call("GET", f"/accounts/{account}/cfd_tunnel/{tunnel}/token")
+        return {"accountId": account, "tunnelId": tunnel, "token": secret(str(tunnel_token))}
 
     def _identity_providers(self, args: Properties) -> Properties:
         account = args.get("accountId")
@@ -188,8 +194,8 @@ class CloudflareProvider(Provider):
             raise ProviderError("the Cloudflare stand-in finds identity providers by accountId, and by nothing else")
         if has_unknown(args):
             return args | {"results": UNKNOWN}
-        found = self._cloudflare().all(f"/accounts/{account}/access/identity_providers")
-        results = [{key: one.get(key) for key in ("id", "name", "type")} for one in found]
+        providers = self._cloudflare().all(f"/accounts/{account}/access/identity_providers")
+        results = [{key: provider.get(key) for key in ("id", "name", "type")} for provider in providers]
         return {"accountId": account, "id": account, "results": results}
 
     def _setting(self, args: Properties, key: str, variable: str) -> str:
@@ -220,7 +226,7 @@ def _plain(properties: Properties) -> Properties:
 
 def _hidden(kind: ResourceType, outputs: Properties) -> Properties:
     """Return the outputs with secrets marked."""
-    return outputs | {key: secret(outputs[key]) for key in kind.told_once if outputs.get(key) is not None}
+    return outputs | {key: secret(outputs[key]) for key in kind.create_only if outputs.get(key) is not None}
 
 
 def _top(path: str) -> str:

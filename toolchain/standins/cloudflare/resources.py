@@ -44,7 +44,7 @@ class Tunnel(ResourceType):
         "status",
         "tunType",
     )
-    kept = ("tunnelSecret",)
+    unreported = ("tunnelSecret",)
 
     def path(self, properties: Properties, identity: str = "") -> str:
         """Return the path below the account."""
@@ -52,8 +52,8 @@ class Tunnel(ResourceType):
 
     def read(self, api: CloudflareApi, identity: str, properties: Properties) -> Properties | None:
         """Read one; Cloudflare goes on showing a tunnel that was deleted, with the time of its end."""
-        found = super().read(api, identity, properties)
-        return None if found is None or found.get("deletedAt") else found
+        tunnel = super().read(api, identity, properties)
+        return None if tunnel is None or tunnel.get("deletedAt") else tunnel
 
     def update(self, api: CloudflareApi, identity: str, inputs: Properties) -> Properties:
         """Change the name or the secret; the API takes a tunnel's changes as a PATCH."""
@@ -110,8 +110,8 @@ class TunnelConfig(ResourceType):
 
     def locate(self, identity: str) -> tuple[str, Properties]:
         """Return the tunnel's id, which is this resource's own."""
-        own, scope = super().locate(identity)
-        return own, scope | {"tunnelId": own}
+        tunnel_id, scope = super().locate(identity)
+        return tunnel_id, scope | {"tunnelId": tunnel_id}
 
 
 class DnsRecord(ResourceType):
@@ -136,8 +136,8 @@ class DnsRecord(ResourceType):
     choices = {"type": RECORD_TYPES}
     defaults = {"proxied": False}
     replaces = ("type", "zoneId")
-    sets = ("tags",)
-    seen = ("comment", "data", "priority", "privateRouting")
+    unordered = ("tags",)
+    drift_if_unset = ("comment", "data", "priority", "privateRouting")
     computed = ("commentModifiedOn", "createdOn", "meta", "modifiedOn", "proxiable", "tagsModifiedOn")
     scope_name = "zoneId"
 
@@ -173,7 +173,7 @@ def resource_type(token: str) -> ResourceType:
     try:
         return TYPES[token]
     except KeyError:
-        known = ", ".join(kind.rsplit(":", 1)[1] for kind in TYPES)
+        names = ", ".join(kind.rsplit(":", 1)[1] for kind in TYPES)
         raise ProviderError(
-            f"the Cloudflare stand-in has no type {token}, only {known}; all others need the official plugin"
+            f"the Cloudflare stand-in has no type {token}, only {names}; all others need the official plugin"
         ) from None

@@ -36,7 +36,7 @@ CHANGED_IN_PLACE = (
 )
 
 
-def create(engine: Engine, values: Properties, made: Callable[[str], None]) -> Properties:
+def create(engine: Engine, values: Properties, on_created: Callable[[str], None]) -> Properties:
     """Create, connect, fill, start and wait for a container; call `made` with its id as soon as it exists."""
     image = values["image"]
     engine.find_image(image, values.get("platform") or "")
@@ -47,7 +47,7 @@ def create(engine: Engine, values: Properties, made: Callable[[str], None]) -> P
         identity: str = engine.call("POST", "/containers/create", container_body(values), params)["Id"]
     except EngineError as error:
         raise failed(f"Unable to create container: {error}") from error
-    made(identity)
+    on_created(identity)
     _join_networks(engine, identity, values.get("networksAdvanced") or [])
     _upload(engine, identity, values.get("uploads") or [])
     if values.get("start"):
@@ -106,14 +106,14 @@ def _upload(engine: Engine, identity: str, uploads: list[Properties]) -> None:
 
 
 def _upload_content(upload: Mapping[str, Any]) -> bytes:
-    given = [name for name in ("content", "contentBase64", "source") if upload.get(name)]
-    if not given:
+    sources = [name for name in ("content", "contentBase64", "source") if upload.get(name)]
+    if not sources:
         raise failed("error with upload content: one of 'content', 'content_base64', or 'source' must be set")
-    if len(given) > 1:
+    if len(sources) > 1:
         raise failed("error with upload content: only one of 'content', 'content_base64', or 'source' can be set")
-    if given == ["content"]:
+    if sources == ["content"]:
         return str(upload["content"]).encode()
-    if given == ["contentBase64"]:
+    if sources == ["contentBase64"]:
         return base64.b64decode(upload["contentBase64"])
     try:
         return Path(upload["source"]).read_bytes()
@@ -123,9 +123,9 @@ def _upload_content(upload: Mapping[str, Any]) -> bytes:
 
 def _wait_for_health(engine: Engine, identity: str, seconds: int) -> None:
     def healthy() -> bool:
-        found = engine.inspect(f"/containers/{identity}/json")
-        health = (found or {}).get("State", {}).get("Health")
-        if found and health is None:
+        container = engine.inspect(f"/containers/{identity}/json")
+        health = (container or {}).get("State", {}).get("Health")
+        if container and health is None:
             raise failed(
                 "you have supplied a 'wait' argument, but the container does not have a healthcheck defined. "
                 "Please remove the 'wait' argument or add a 'healthcheck' attribute"
@@ -148,8 +148,8 @@ def _wait_for_end(engine: Engine, identity: str, *, with_logs: bool) -> str | No
         reader.start()
 
     def ended() -> bool:
-        found = engine.inspect(f"/containers/{identity}/json")
-        state = found["State"] if found else {"Running": False, "Status": "removed"}
+        container = engine.inspect(f"/containers/{identity}/json")
+        state = container["State"] if container else {"Running": False, "Status": "removed"}
         return not state["Running"] and state["Status"] != "created" and not state.get("Restarting")
 
     if not engine.until(ended, OPERATION_TIMEOUT):
@@ -160,10 +160,10 @@ def _wait_for_end(engine: Engine, identity: str, *, with_logs: bool) -> str | No
     return b"".join(output).decode(errors="replace")
 
 
-def read(engine: Engine, identity: str, known: Properties) -> Properties | None:
+def read(engine: Engine, identity: str, prior: Properties) -> Properties | None:
     """Read a container back; None when it is gone."""
-    found = engine.inspect(f"/containers/{identity}/json")
-    return None if found is None else container_state(found, known)
+    container = engine.inspect(f"/containers/{identity}/json")
+    return None if container is None else container_state(container, prior)
 
 
 def update(engine: Engine, identity: str, before: Properties, after: Properties) -> None:
@@ -186,16 +186,16 @@ def update(engine: Engine, identity: str, before: Properties, after: Properties)
         raise failed(f"Unable to update a container: {error}") from error
 
 
-def delete(engine: Engine, identity: str, known: Properties) -> None:
+def delete(engine: Engine, identity: str, prior: Properties) -> None:
     """Stop a container within its grace period, then remove it."""
-    if not known.get("attach"):
-        grace = {"t": known.get("destroyGraceSeconds") or 0}
+    if not prior.get("attach"):
+        grace = {"t": prior.get("destroyGraceSeconds") or 0}
         try:
             engine.call("POST", f"/containers/{identity}/stop", params=grace)
         except EngineError as error:
             if "no such container" not in str(error).lower():
                 raise failed(f"Error stopping container {identity}: {error}") from error
-    params = {"v": bool(known.get("removeVolumes")), "force": True}
+    params = {"v": bool(prior.get("removeVolumes")), "force": True}
     try:
         engine.call("DELETE", f"/containers/{identity}", params=params)
     except EngineError as error:

@@ -44,10 +44,10 @@ def container_body(values: Mapping[str, Any]) -> Properties:
     }
     host = _host_config(values) | {"PortBindings": bindings, "Binds": binds, "VolumesFrom": volumes_from}
     # An init process is asked for or refused, never left to the engine's default.
-    return _given(body) | {"HostConfig": _given(host) | {"Init": bool(values.get("init"))}}
+    return _without_empty(body) | {"HostConfig": _without_empty(host) | {"Init": bool(values.get("init"))}}
 
 
-def _given(values: Mapping[str, Any]) -> Properties:
+def _without_empty(values: Mapping[str, Any]) -> Properties:
     """Leave out what Terraform takes for not given."""
     return {key: value for key, value in values.items() if value not in (None, "", 0, False, [], {})}
 
@@ -58,12 +58,14 @@ def _host_config(values: Mapping[str, Any]) -> Properties:
     config = {
         "Privileged": values.get("privileged"),
         "PublishAllPorts": values.get("publishAllPorts"),
-        "RestartPolicy": _given({"Name": values.get("restart"), "MaximumRetryCount": values.get("maxRetryCount")}),
+        "RestartPolicy": _without_empty(
+            {"Name": values.get("restart"), "MaximumRetryCount": values.get("maxRetryCount")}
+        ),
         "Runtime": values.get("runtime"),
         "Mounts": [mount(entry) for entry in values.get("mounts") or []],
         "AutoRemove": values.get("rm"),
         "ReadonlyRootfs": values.get("readOnly"),
-        "LogConfig": _given({"Type": values.get("logDriver"), "Config": values.get("logOpts")}),
+        "LogConfig": _without_empty({"Type": values.get("logDriver"), "Config": values.get("logOpts")}),
         "Tmpfs": values.get("tmpfs"),
         "ExtraHosts": [f"{entry['host']}:{entry['ip']}" for entry in values.get("hosts") or []],
         "Ulimits": [
@@ -92,7 +94,7 @@ def _host_config(values: Mapping[str, Any]) -> Properties:
         **_cpus(values),
     }
     if masked is not None:
-        return _given(config) | {"MaskedPaths": masked, "ReadonlyPaths": read_only}
+        return _without_empty(config) | {"MaskedPaths": masked, "ReadonlyPaths": read_only}
     return config
 
 
@@ -174,13 +176,15 @@ def mount(entry: Mapping[str, Any]) -> Properties:
         "ReadOnly": bool(entry.get("readOnly")),
     }
     if entry["type"] == "bind" and (options := entry.get("bindOptions")):
-        result["BindOptions"] = _given({"Propagation": options.get("propagation")})
+        result["BindOptions"] = _without_empty({"Propagation": options.get("propagation")})
     if entry["type"] == "volume" and (options := entry.get("volumeOptions")):
-        driver = _given({"Name": options.get("driverName"), "Options": options.get("driverOptions")})
-        given = {"NoCopy": options.get("noCopy"), "Labels": labels(options.get("labels"))}
-        result["VolumeOptions"] = _given(given | {"DriverConfig": driver, "Subpath": options.get("subpath")})
+        driver = _without_empty({"Name": options.get("driverName"), "Options": options.get("driverOptions")})
+        volume_options = {"NoCopy": options.get("noCopy"), "Labels": labels(options.get("labels"))}
+        result["VolumeOptions"] = _without_empty(
+            volume_options | {"DriverConfig": driver, "Subpath": options.get("subpath")}
+        )
     if entry["type"] == "tmpfs" and (options := entry.get("tmpfsOptions")):
-        result["TmpfsOptions"] = _given({"SizeBytes": options.get("sizeBytes"), "Mode": options.get("mode")})
+        result["TmpfsOptions"] = _without_empty({"SizeBytes": options.get("sizeBytes"), "Mode": options.get("mode")})
     return result
 
 
@@ -200,7 +204,7 @@ def healthcheck(check: Mapping[str, Any] | None) -> Properties | None:
         "StartInterval": "startInterval",
     }
     spelled = {key: parse_duration(check.get(name) or "0s") for key, name in times.items()}
-    return _given({"Test": check.get("tests"), "Retries": check.get("retries"), **spelled})
+    return _without_empty({"Test": check.get("tests"), "Retries": check.get("retries"), **spelled})
 
 
 def _device(entry: Mapping[str, Any]) -> Properties:
@@ -237,5 +241,5 @@ def endpoint(entry: Mapping[str, Any]) -> Properties:
         "LinkLocalIPs": entry.get("linkLocalIps"),
     }
     options = dict(option.split("=", 1) for option in entry.get("driverOpts") or [] if "=" in option)
-    given = {"Aliases": entry.get("aliases"), "MacAddress": entry.get("macAddress"), "DriverOpts": options}
-    return _given(given | {"GwPriority": entry.get("gwPriority"), "IPAMConfig": _given(address)})
+    settings = {"Aliases": entry.get("aliases"), "MacAddress": entry.get("macAddress"), "DriverOpts": options}
+    return _without_empty(settings | {"GwPriority": entry.get("gwPriority"), "IPAMConfig": _without_empty(address)})

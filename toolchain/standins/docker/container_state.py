@@ -11,18 +11,18 @@ from toolchain.standins.docker.durations import spell_duration
 from toolchain.standins.values import Properties
 
 
-def container_state(found: Mapping[str, Any], known: Mapping[str, Any]) -> Properties:
+def container_state(inspection: Mapping[str, Any], prior: Mapping[str, Any]) -> Properties:
     """Return the properties that a read sets; all others (env, labels, networks, uploads …) stay as they were known.
 
     `known` is the state so far: some properties are read only where they were given.
     """
-    config, host = found["Config"], found["HostConfig"]
+    config, host = inspection["Config"], inspection["HostConfig"]
     result = {
-        "id": found["Id"],
-        "name": found["Name"].lstrip("/"),
+        "id": inspection["Id"],
+        "name": inspection["Name"].lstrip("/"),
         "rm": bool(host.get("AutoRemove")),
         "readOnly": bool(host.get("ReadonlyRootfs")),
-        "image": found["Image"] if str(known.get("image")).startswith("sha256:") else config["Image"],
+        "image": inspection["Image"] if str(prior.get("image")).startswith("sha256:") else config["Image"],
         "hostname": config.get("Hostname") or "",
         "domainname": config.get("Domainname") or "",
         "command": config.get("Cmd") or [],
@@ -42,14 +42,14 @@ def container_state(found: Mapping[str, Any], known: Mapping[str, Any]) -> Prope
         "maxRetryCount": host["RestartPolicy"].get("MaximumRetryCount") or 0,
         "init": bool(host.get("Init")),
         "runtime": host.get("Runtime") or "",
-        "platform": found.get("Platform") or "",
+        "platform": inspection.get("Platform") or "",
         "mounts": [mount_state(mount) for mount in host.get("Mounts") or []],
         "tmpfs": host.get("Tmpfs") or {},
         "hosts": [_extra_host(entry) for entry in host.get("ExtraHosts") or []],
         "privileged": bool(host.get("Privileged")),
         "shmSize": (host.get("ShmSize") or 0) // MEGABYTE,
         "logDriver": host["LogConfig"].get("Type") or "",
-        "logOpts": (host["LogConfig"].get("Config") or {}) if known.get("logOpts") else {},
+        "logOpts": (host["LogConfig"].get("Config") or {}) if prior.get("logOpts") else {},
         "storageOpts": host.get("StorageOpt") or {},
         "networkMode": host.get("NetworkMode") or "",
         "usernsMode": host.get("UsernsMode") or "",
@@ -57,16 +57,16 @@ def container_state(found: Mapping[str, Any], known: Mapping[str, Any]) -> Prope
         "ipcMode": host.get("IpcMode") or "",
         "groupAdds": host.get("GroupAdd") or [],
         **_limits(host),
-        **_networks(found, known),
-        **_where_given(host, known),
+        **_networks(inspection, prior),
+        **_only_if_declared(host, prior),
     }
     if host.get("CapAdd") or host.get("CapDrop"):
         result["capabilities"] = {"adds": host.get("CapAdd") or [], "drops": host.get("CapDrop") or []}
     if check := config.get("Healthcheck"):
         result["healthcheck"] = _healthcheck(check)
-    if not found["State"]["Running"]:
-        result["exitCode"] = found["State"]["ExitCode"]
-        if known.get("mustRun"):
+    if not inspection["State"]["Running"]:
+        result["exitCode"] = inspection["State"]["ExitCode"]
+        if prior.get("mustRun"):
             # Shows as a change in the next plan, whose update starts the container.
             result["mustRun"] = False
     return result
@@ -155,8 +155,8 @@ def mount_state(mount: Mapping[str, Any]) -> Properties:
     return result
 
 
-def _networks(found: Mapping[str, Any], known: Mapping[str, Any]) -> Properties:
-    settings = found.get("NetworkSettings") or {}
+def _networks(inspection: Mapping[str, Any], prior: Mapping[str, Any]) -> Properties:
+    settings = inspection.get("NetworkSettings") or {}
     result: Properties = {
         "bridge": settings.get("Bridge") or "",
         "networkDatas": [
@@ -174,7 +174,7 @@ def _networks(found: Mapping[str, Any], known: Mapping[str, Any]) -> Properties:
         ],
     }
     # A container that is to run and does not has no ports, and shows it; a job that has ended keeps what was given.
-    if known.get("ports") and (found["State"]["Running"] or known.get("mustRun")):
+    if prior.get("ports") and (inspection["State"]["Running"] or prior.get("mustRun")):
         result["ports"] = _ports(settings.get("Ports") or {})
     return result
 
@@ -195,15 +195,15 @@ def _ports(ports: Mapping[str, Any]) -> list[Properties]:
     return result
 
 
-def _where_given(host: Mapping[str, Any], known: Mapping[str, Any]) -> Properties:
+def _only_if_declared(host: Mapping[str, Any], prior: Mapping[str, Any]) -> Properties:
     """Properties that are read back only where they were given."""
     result: Properties = {}
-    if known.get("ulimits"):
+    if prior.get("ulimits"):
         result["ulimits"] = [
             {"name": entry["Name"], "soft": entry["Soft"], "hard": entry["Hard"]} for entry in host.get("Ulimits") or []
         ]
-    if known.get("devices"):
-        with_path = {entry["hostPath"] for entry in known["devices"] if entry.get("containerPath")}
+    if prior.get("devices"):
+        with_path = {entry["hostPath"] for entry in prior["devices"] if entry.get("containerPath")}
         result["devices"] = [
             {
                 "hostPath": entry["PathOnHost"],
@@ -212,12 +212,12 @@ def _where_given(host: Mapping[str, Any], known: Mapping[str, Any]) -> Propertie
             }
             for entry in host.get("Devices") or []
         ]
-    if known.get("pidMode"):
+    if prior.get("pidMode"):
         result["pidMode"] = host.get("PidMode") or ""
     requests = host.get("DeviceRequests") or []
-    if known.get("gpus"):
-        result["gpus"] = _gpus(requests, known["gpus"])
-    elif known.get("deviceRequests"):
+    if prior.get("gpus"):
+        result["gpus"] = _gpus(requests, prior["gpus"])
+    elif prior.get("deviceRequests"):
         result["deviceRequests"] = [
             {
                 "driver": entry.get("Driver") or "",
@@ -231,9 +231,9 @@ def _where_given(host: Mapping[str, Any], known: Mapping[str, Any]) -> Propertie
     return result
 
 
-def _gpus(requests: list[Mapping[str, Any]], known: str) -> str:
+def _gpus(requests: list[Mapping[str, Any]], prior: str) -> str:
     if not requests:
         return ""
     if len(requests) == 1 and requests[0].get("DeviceIDs"):
         return "device=" + ",".join(requests[0]["DeviceIDs"])
-    return "all" if len(requests) == 1 and requests[0].get("Count") == -1 else known
+    return "all" if len(requests) == 1 and requests[0].get("Count") == -1 else prior

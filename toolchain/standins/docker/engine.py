@@ -102,10 +102,10 @@ class Engine:
         """Tell whether the engine speaks this version of the API."""
         return [int(part) for part in self.client.api_version.split(".")] >= [int(part) for part in version.split(".")]
 
-    def until(self, done: Callable[[], bool], seconds: float) -> bool:
+    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Wait until `done` says so; False when the time is up. Raises ProviderError when cancelled."""
         end = time.monotonic() + seconds
-        while not done():
+        while not condition():
             if time.monotonic() >= end:
                 return False
             if self.cancelled.wait(POLL):
@@ -114,8 +114,8 @@ class Engine:
 
     def find_image(self, name: str, platform: str = "") -> Properties:
         """Return an image: the local one, else the pulled one. Raises ProviderError when it can't be had."""
-        if found := self.inspect(f"/images/{name}/json"):
-            return found
+        if image := self.inspect(f"/images/{name}/json"):
+            return image
         problem = f"unable to find or pull image {name}"
         try:
             for line in self.client.pull(name, stream=True, decode=True, platform=platform or None):
@@ -123,6 +123,6 @@ class Engine:
                     raise failed(f"{problem}: {line['error']}")
         except docker.errors.APIError as error:
             raise failed(f"{problem}: {error.explanation or error}") from error
-        if found := self.inspect(f"/images/{name}/json"):
-            return found
+        if image := self.inspect(f"/images/{name}/json"):
+            return image
         raise failed(problem)

@@ -9,7 +9,7 @@ from toolchain.standins.docker import container, resources, swarm
 from toolchain.standins.docker.engine import Engine
 from toolchain.standins.values import Properties
 
-Made = Callable[[str], None]
+OnCreated = Callable[[str], None]
 
 
 def _nothing_changes(engine: Engine, identity: str, before: Properties, after: Properties) -> None:
@@ -24,7 +24,7 @@ class Operations:
     back. `read` returns None when the resource is gone. `reads_after_update` is whether an update ends in a read.
     """
 
-    create: Callable[[Engine, Properties, Made], Properties | None]
+    create: Callable[[Engine, Properties, OnCreated], Properties | None]
     read: Callable[[Engine, str, Properties], Properties | None]
     delete: Callable[[Engine, str, Properties], None]
     update: Callable[[Engine, str, Properties, Properties], None] = _nothing_changes

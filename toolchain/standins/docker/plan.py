@@ -27,13 +27,13 @@ def _plan(entry: Field, prior: Any, config: Any) -> Any:
     if entry.scalar:
         return _plan_scalar(entry, prior, config)
     if config is None:
-        return _plan_nothing(entry, prior)
+        return _plan_omitted(entry, prior)
     if entry.type == "set" and has_unknown(config):
         return UNKNOWN
-    return prior if canonical(entry, prior) == canonical(entry, config) else _plan_given(entry, prior, config)
+    return prior if canonical(entry, prior) == canonical(entry, config) else _plan_changed(entry, prior, config)
 
 
-def _plan_nothing(entry: Field, prior: Any) -> Any:
+def _plan_omitted(entry: Field, prior: Any) -> Any:
     """Plan a collection that is not given."""
     if entry.computed:
         return UNKNOWN if prior is None and not entry.block else prior
@@ -41,19 +41,19 @@ def _plan_nothing(entry: Field, prior: Any) -> Any:
 
 
 def _plan_scalar(entry: Field, prior: Any, config: Any) -> Any:
-    wanted = entry.default if config is None else config
-    if (prior or entry.zero) == (wanted or entry.zero):
+    desired = entry.default if config is None else config
+    if (prior or entry.zero) == (desired or entry.zero):
         return prior
-    if wanted is None and entry.computed:
+    if desired is None and entry.computed:
         return prior
-    if entry.suppress == "empty" and not wanted:
+    if entry.suppress == "empty" and not desired:
         return prior
-    if entry.suppress == "ratio" and float(prior or 0) == float(wanted or 0):
+    if entry.suppress == "ratio" and float(prior or 0) == float(desired or 0):
         return prior
-    return wanted
+    return desired
 
 
-def _plan_given(entry: Field, prior: Any, config: Any) -> Any:
+def _plan_changed(entry: Field, prior: Any, config: Any) -> Any:
     """Plan a collection that is given and differs."""
     if entry.single:
         in_place = entry.type == "list" and prior is not None
@@ -63,9 +63,9 @@ def _plan_given(entry: Field, prior: Any, config: Any) -> Any:
     if not entry.fields:
         return config
     if entry.type == "set":
-        known = {repr(canonical_object(entry.fields, item)): item for item in prior or []}
+        prior_items = {repr(canonical_object(entry.fields, item)): item for item in prior or []}
         return [
-            known.get(repr(canonical_object(entry.fields, item)), filled(entry.fields, item, in_set=True))
+            prior_items.get(repr(canonical_object(entry.fields, item)), filled(entry.fields, item, in_set=True))
             for item in config
         ]
     if entry.suppress == "ports" and _same_ports(prior or [], config):

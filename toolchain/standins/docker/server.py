@@ -94,39 +94,39 @@ class DockerProvider(Provider):
             return State("", planned | ({META: meta} if meta else {}))
         operations, engine = self._engine(target)
         values = known_state(schema, planned)
-        made = ""
+        created_id = ""
 
         def remember(identity: str) -> None:
-            nonlocal made
-            made = identity
+            nonlocal created_id
+            created_id = identity
 
         try:
             read = operations.create(engine, values, remember) or {}
         except ProviderError as error:
-            if not made:
+            if not created_id:
                 raise
             # It is there, so the engine must know of it: it cleans it up with the next good update.
-            raise InitFailedError(made, finished(schema, values | {"id": made}), [str(error)]) from error
-        outputs = with_read(schema, values | {"id": made}, read, refreshed=False)
+            raise InitFailedError(created_id, finished(schema, values | {"id": created_id}), [str(error)]) from error
+        outputs = with_read(schema, values | {"id": created_id}, read, refreshed=False)
         return State(outputs["id"], finished(schema, outputs, created=True))
 
     def read(self, target: Target, outputs: Properties, inputs: Properties) -> State | None:
         """Read the resource back."""
         schema = _schema(target)
-        known, inputs = without_secrets(outputs), without_secrets(inputs)
-        if not known:
+        prior, inputs = without_secrets(outputs), without_secrets(inputs)
+        if not prior:
             raise ProviderError("this stand-in plugin cannot import what it has not made; use the official plugin")
         operations, engine = self._engine(target)
-        read = operations.read(engine, target.identity, known)
+        read = operations.read(engine, target.identity, prior)
         if read is None:
             return None
-        state = with_read(schema, known, read, refreshed=True)
-        found = refreshed_inputs(schema.fields, inputs, state)
+        state = with_read(schema, prior, read, refreshed=True)
+        refreshed = refreshed_inputs(schema.fields, inputs, state)
         # Secrets are marked alike in inputs and outputs.
         for name, entry in schema.fields.items():
-            if entry.secret and found.get(name) is not None:
-                found = found | {name: finished(schema, state)[name]}
-        return State(state["id"], finished(schema, state), found)
+            if entry.secret and refreshed.get(name) is not None:
+                refreshed = refreshed | {name: finished(schema, state)[name]}
+        return State(state["id"], finished(schema, state), refreshed)
 
     def update(
         self, target: Target, olds: Properties, old_inputs: Properties, news: Properties, *, preview: bool

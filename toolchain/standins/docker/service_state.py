@@ -11,15 +11,15 @@ from toolchain.standins.docker.resources import label_list
 from toolchain.standins.values import Properties
 
 
-def service_state(found: Mapping[str, Any]) -> Properties:
+def service_state(inspection: Mapping[str, Any]) -> Properties:
     """Return the properties that a read sets."""
-    spec = found["Spec"]
+    spec = inspection["Spec"]
     replicated = spec["Mode"].get("Replicated")
-    endpoint = (found.get("Endpoint") or {}).get("Spec") or spec.get("EndpointSpec") or {}
+    endpoint = (inspection.get("Endpoint") or {}).get("Spec") or spec.get("EndpointSpec") or {}
     # The engine knows the published ports that it chose itself.
-    ports = (found.get("Endpoint") or {}).get("Ports") or endpoint.get("Ports") or []
+    ports = (inspection.get("Endpoint") or {}).get("Ports") or endpoint.get("Ports") or []
     return {
-        "id": found["ID"],
+        "id": inspection["ID"],
         "name": spec["Name"],
         "labels": label_list(spec.get("Labels")),
         "taskSpec": _task(spec["TaskTemplate"]),

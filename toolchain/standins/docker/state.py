@@ -30,16 +30,18 @@ def planned_state(schema: ResourceSchema, inputs: Properties) -> Properties:
 
 def known_state(schema: ResourceSchema, planned: Properties) -> Properties:
     """Return a planned state with what is still unknown left empty: it was made but could not be read back."""
-    return {name: _known(schema.fields.get(name), value) for name, value in planned.items()}
+    return {name: _without_unknown(schema.fields.get(name), value) for name, value in planned.items()}
 
 
-def _known(entry: Field | None, value: Any) -> Any:
+def _without_unknown(entry: Field | None, value: Any) -> Any:
     if value == UNKNOWN:
         return [] if entry and not entry.single and (entry.type == "set" or entry.block) else None
     if entry and entry.fields and isinstance(value, dict):
-        return {name: _known(entry.fields.get(name), item) for name, item in value.items()}
+        return {name: _without_unknown(entry.fields.get(name), item) for name, item in value.items()}
     if entry and entry.fields and isinstance(value, list):
-        return [{name: _known(entry.fields.get(name), inner) for name, inner in item.items()} for item in value]
+        return [
+            {name: _without_unknown(entry.fields.get(name), inner) for name, inner in item.items()} for item in value
+        ]
     return value
 
 
@@ -134,17 +136,17 @@ def refreshed_inputs(fields: Mapping[str, Field], inputs: Properties, outputs: P
     return result
 
 
-def _refreshed(entry: Field, given: Any, found: Any) -> Any:
-    if isinstance(given, dict) and isinstance(found, dict):
+def _refreshed(entry: Field, inputs: Any, outputs: Any) -> Any:
+    if isinstance(inputs, dict) and isinstance(outputs, dict):
         if entry.fields:
-            return refreshed_inputs(entry.fields, given, found)
-        return {key: found[key] for key in given if key in found}
-    if not isinstance(given, list) or not isinstance(found, list):
-        return found
+            return refreshed_inputs(entry.fields, inputs, outputs)
+        return {key: outputs[key] for key in inputs if key in outputs}
+    if not isinstance(inputs, list) or not isinstance(outputs, list):
+        return outputs
     if entry.type != "set":
-        pairs = zip(given, found, strict=False)
+        pairs = zip(inputs, outputs, strict=False)
         return [refreshed_inputs(entry.fields, old, new) if entry.fields else new for old, new in pairs]
     if not entry.fields:
-        return [item for item in given if item in found]
-    there = {repr(canonical_object(entry.fields, item)) for item in found}
-    return [item for item in given if repr(canonical_object(entry.fields, item)) in there]
+        return [item for item in inputs if item in outputs]
+    identities = {repr(canonical_object(entry.fields, item)) for item in outputs}
+    return [item for item in inputs if repr(canonical_object(entry.fields, item)) in identities]

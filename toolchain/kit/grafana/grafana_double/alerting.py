@@ -49,17 +49,17 @@ async def new_silence(request: Request) -> Response:
     of a label's matchers the first counts, as in Grafana.
     """
     source = _named(request, "name", request.query_params.get("alertmanager", ""))
-    found: dict[str, tuple[str, str]] = {}
+    matchers: dict[str, tuple[str, str]] = {}
     for matcher in request.query_params.getlist("matcher"):
         operator = OPERATORS.search(matcher)
         if matcher.strip() and not (operator and matcher[: operator.start()].strip()):
             return page("Something went wrong", f'<p class="error">Invalid matcher: {escape(matcher)}</p>', 400)
         if operator:
             label, value = matcher[: operator.start()].strip(), matcher[operator.end() :]
-            found.setdefault(label, (operator[0], value))
+            matchers.setdefault(label, (operator[0], value))
     rows = "".join(
         f"<tr><td>{escape(label)}</td><td>{escape(operator)}</td><td>{escape(value)}</td></tr>"
-        for label, (operator, value) in found.items()
+        for label, (operator, value) in matchers.items()
     )
     comment = escape(request.query_params.get("comment", ""))
     return page(

@@ -72,14 +72,14 @@ def load_providers(folder: Path, environment: Mapping[str, str] = os.environ) ->
     if not folder.is_dir():
         LOG.error("can't read dashboard provisioning files from directory", extra={"fields": {"path": folder}})
         return []
-    found: dict[str, Provider] = {}
+    providers: dict[str, Provider] = {}
     for path, document in yaml_files(folder):
         for entry in mappings(document, "providers", path.name):
             provider = _provider(expand(entry, environment), path.name)
-            if provider.name in found:
+            if provider.name in providers:
                 raise ProvisioningError(f"{path.name}: provisioner name {provider.name!r} is not unique")
-            found[provider.name] = provider
-    return list(found.values())
+            providers[provider.name] = provider
+    return list(providers.values())
 
 
 def _provider(entry: dict[str, Any], where: str) -> Provider:
@@ -121,10 +121,12 @@ def load_dashboards(providers: list[Provider]) -> Loaded:
             dashboard = _read(path, provider, loaded)
             if dashboard is None:
                 continue
-            if known := loaded.dashboards.get(dashboard.uid):
-                loaded.complain("the same UID is used more than once", uid=dashboard.uid, file=path, kept=known.file)
-            elif kept := titles.get((dashboard.folder, dashboard.title)):
-                loaded.complain("dashboard title is not unique in folder", title=dashboard.title, file=path, kept=kept)
+            if first := loaded.dashboards.get(dashboard.uid):
+                loaded.complain("the same UID is used more than once", uid=dashboard.uid, file=path, kept=first.file)
+            elif first_path := titles.get((dashboard.folder, dashboard.title)):
+                loaded.complain(
+                    "dashboard title is not unique in folder", title=dashboard.title, file=path, kept=first_path
+                )
             else:
                 loaded.dashboards[dashboard.uid] = dashboard
                 titles[dashboard.folder, dashboard.title] = path

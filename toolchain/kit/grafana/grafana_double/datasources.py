@@ -19,7 +19,7 @@ QUERYABLE = {"prometheus": "Prometheus", "loki": "Loki", VICTORIALOGS: "Victoria
 """The types whose queries the double can run, and how Grafana calls them."""
 
 ALERTMANAGER = "alertmanager"
-KNOWN = {**QUERYABLE, ALERTMANAGER: "Alertmanager"}
+TYPE_NAMES = {**QUERYABLE, ALERTMANAGER: "Alertmanager"}
 """Those that it can do anything with."""
 
 PLUGINS = (VICTORIALOGS,)
@@ -47,12 +47,12 @@ class DataSource:
 
     def headers(self) -> dict[str, str]:
         """Return the extra headers of `jsonData.httpHeaderName1` and `secureJsonData.httpHeaderValue1` and so on."""
-        found = {}
+        headers = {}
         number = 1
         while name := self.json_data.get(f"httpHeaderName{number}"):
-            found[str(name)] = self.secrets.get(f"httpHeaderValue{number}", "")
+            headers[str(name)] = self.secrets.get(f"httpHeaderValue{number}", "")
             number += 1
-        return found
+        return headers
 
 
 def load_datasources(folder: Path, environment: Mapping[str, str] = os.environ) -> tuple[list[DataSource], list[str]]:
@@ -63,26 +63,26 @@ def load_datasources(folder: Path, environment: Mapping[str, str] = os.environ) 
     if not folder.is_dir():
         LOG.error("can't read datasource provisioning files from directory", extra={"fields": {"path": folder}})
         return [], []
-    found: dict[tuple[int, str], DataSource] = {}
+    sources: dict[tuple[int, str], DataSource] = {}
     problems: list[str] = []
     for path, document in yaml_files(folder):
         for entry in mappings(document, "datasources", path.name):
-            source = _datasource(expand(entry, environment), path.name, len(found) + 1)
-            problems += _doubts(source, found, installed_plugins(environment))
-            for other in found.values():
-                if other.uid == source.uid and other.name != source.name:
+            source = _datasource(expand(entry, environment), path.name, len(sources) + 1)
+            problems += _doubts(source, sources, installed_plugins(environment))
+            for earlier_source in sources.values():
+                if earlier_source.uid == source.uid and earlier_source.name != source.name:
                     raise ProvisioningError(f"data source with the same uid already exists: {source.uid} ({path.name})")
-            found[source.org, source.name] = source
+            sources[source.org, source.name] = source
             LOG.info(
                 "inserting datasource from configuration",
                 extra={"fields": {"name": source.name, "uid": source.uid, "url": source.url}},
             )
-    for org in {source.org for source in found.values()}:
-        if sum(source.is_default for source in found.values() if source.org == org) > 1:
+    for org in {source.org for source in sources.values()}:
+        if sum(source.is_default for source in sources.values() if source.org == org) > 1:
             raise ProvisioningError(
                 "datasource.yaml config is invalid. Only one datasource per organization can be marked as default"
             )
-    return list(found.values()), problems
+    return list(sources.values()), problems
 
 
 def installed_plugins(environment: Mapping[str, str]) -> dict[str, str]:
@@ -93,12 +93,14 @@ def installed_plugins(environment: Mapping[str, str]) -> dict[str, str]:
     if environment.get("GF_PLUGINS_PREINSTALL_DISABLED", "").lower() in {"1", "t", "true"}:
         return {}
     named = environment.get("GF_PLUGINS_PREINSTALL_SYNC", "").split(",")
-    return {plugin: version for plugin, _, version in (one.strip().partition("@") for one in named) if plugin}
+    return {plugin: version for plugin, _, version in (entry.strip().partition("@") for entry in named) if plugin}
 
 
-def _doubts(source: DataSource, found: Mapping[tuple[int, str], DataSource], installed: Mapping[str, str]) -> list[str]:
+def _doubts(
+    source: DataSource, earlier_sources: Mapping[tuple[int, str], DataSource], installed: Mapping[str, str]
+) -> list[str]:
     doubts = []
-    if (source.org, source.name) in found:
+    if (source.org, source.name) in earlier_sources:
         doubts.append(f"data source {source.name!r} is provisioned twice: the later one replaces the earlier")
     if not source.url:
         doubts.append(f"data source {source.name!r} has no url")
@@ -107,7 +109,7 @@ def _doubts(source: DataSource, found: Mapping[tuple[int, str], DataSource], ins
         doubts.append(f"data source {source.name!r}: the double speaks with Alertmanagers of Prometheus only")
     if source.type in PLUGINS and source.type not in installed:
         doubts.append(f"data source {source.name!r}: Grafana has no plugin {source.type!r} that was not installed")
-    if source.type not in KNOWN:
+    if source.type not in TYPE_NAMES:
         doubts.append(f"data source {source.name!r}: the double cannot query the type {source.type!r}")
     for doubt in doubts:
         LOG.warning(doubt)

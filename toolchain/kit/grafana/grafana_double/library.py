@@ -57,10 +57,10 @@ class Library:
         """What Grafana would have refused or shown as an error, one line each."""
         return [*self._data_source_problems, *self._loaded.problems]
 
-    def data_source(self, wanted: str) -> DataSource | None:
+    def data_source(self, uid_or_name: str) -> DataSource | None:
         """Return the data source of that uid, or else of that name; both are seen in dashboards."""
-        by_uid = next((source for source in self.data_sources if source.uid == wanted), None)
-        return by_uid or next((source for source in self.data_sources if source.name == wanted), None)
+        by_uid = next((source for source in self.data_sources if source.uid == uid_or_name), None)
+        return by_uid or next((source for source in self.data_sources if source.name == uid_or_name), None)
 
     @property
     def default(self) -> DataSource | None:
@@ -69,12 +69,12 @@ class Library:
 
     def source_of(self, reference: Any, model: Mapping[str, Any]) -> DataSource | None:
         """Return the data source that a panel or target means, `${variable}` included; None where there is none."""
-        wanted = _uid(reference)
-        if wanted.startswith("$"):
-            wanted = self._variable(wanted.strip("${}"), model)
-        if wanted in {"", "default"}:
+        uid_or_name = _uid(reference)
+        if uid_or_name.startswith("$"):
+            uid_or_name = self._variable(uid_or_name.strip("${}"), model)
+        if uid_or_name in {"", "default"}:
             return self.default
-        return self.data_source(wanted)
+        return self.data_source(uid_or_name)
 
     def _variable(self, name: str, model: Mapping[str, Any]) -> str:
         """Return what a data source variable stands for before anybody chose: its value, or the first of its type."""
@@ -92,17 +92,19 @@ class Library:
         for panel in panels(dashboard.model):
             targets = [target for target in panel.get("targets") or [] if isinstance(target, dict)]
             references = [target.get("datasource") or panel.get("datasource") for target in targets]
-            for wanted in sorted({_uid(reference) for reference in references}):
-                if wanted not in BUILT_IN and self.source_of(wanted, dashboard.model) is None:
-                    named = f"data source {wanted!r}, which is" if wanted else "no data source, and no default is"
+            for uid_or_name in sorted({_uid(reference) for reference in references}):
+                if uid_or_name not in BUILT_IN and self.source_of(uid_or_name, dashboard.model) is None:
+                    named = (
+                        f"data source {uid_or_name!r}, which is" if uid_or_name else "no data source, and no default is"
+                    )
                     yield f"panel {panel.get('title', panel.get('id'))!r} names {named} not provisioned"
 
 
 def variables(model: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return a dashboard's template variables."""
     templating = model.get("templating")
-    found = templating.get("list") if isinstance(templating, dict) else None
-    return [variable for variable in found or [] if isinstance(variable, dict)]
+    entries = templating.get("list") if isinstance(templating, dict) else None
+    return [variable for variable in entries or [] if isinstance(variable, dict)]
 
 
 def _uid(reference: Any) -> str:

@@ -25,7 +25,7 @@ class Meters:
             buckets=BUCKETS,
             registry=self.registry,
         )
-        self._asked = Counter(
+        self._plugin_requests = Counter(
             "grafana_plugin_request",
             "The total amount of plugin requests",
             ["plugin_id", "endpoint", "status", "target", "status_source"],
@@ -35,15 +35,15 @@ class Meters:
             "grafana_authn_authn_failed_login", "Number of failed logins", ["client"], registry=self.registry
         )
 
-    def served(self, handler: str, status: int, method: str, seconds: float) -> None:
+    def count_request(self, handler: str, status: int, method: str, seconds: float) -> None:
         """Count a request that was answered."""
         source = "server" if status >= 500 else ""
         self._requests.labels(handler, str(status), method, source, "none").observe(seconds)
 
-    def asked(self, plugin: str, endpoint: str, *, well: bool) -> None:
+    def count_plugin_request(self, plugin: str, endpoint: str, *, well: bool) -> None:
         """Count a call of a data source's plugin: `queryData`, `checkHealth`."""
         source = "plugin" if well else "downstream"
-        self._asked.labels(plugin, endpoint, "ok" if well else "error", "unknown", source).inc()
+        self._plugin_requests.labels(plugin, endpoint, "ok" if well else "error", "unknown", source).inc()
 
     def login_failed(self) -> None:
         """Count a log-in by the form, or by JSON as its page does it, that was refused."""
@@ -66,14 +66,14 @@ class CountRequests:
             return
         began, status = time.monotonic(), 500
 
-        async def noted(message: Message) -> None:
+        async def record_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, noted)
+            await self._app(scope, receive, record_status)
         finally:
             handler = self._handlers.get(scope.get("endpoint"), "unknown")
-            self._meters.served(handler, status, scope["method"], time.monotonic() - began)
+            self._meters.count_request(handler, status, scope["method"], time.monotonic() - began)

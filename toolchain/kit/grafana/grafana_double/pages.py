@@ -51,18 +51,18 @@ def page(title: str, body: str, status: int = 200, refresh: int = 0) -> HTMLResp
 
 async def front(request: Request) -> Response:
     """`/`: the dashboards, the data sources, and what is wrong with them."""
-    shown = library(request)
+    loaded = library(request)
     boards = "".join(
         f'<tr><td><a href="/d/{board.uid}/{board.slug}">{escape(board.title)}</a></td>'
         f"<td>{escape(board.folder or 'General')}</td><td>{escape(', '.join(board.tags))}</td></tr>"
-        for board in sorted(shown.dashboards.values(), key=lambda board: board.title)
+        for board in sorted(loaded.dashboards.values(), key=lambda board: board.title)
     )
     sources = "".join(
         f"<tr><td>{escape(source.name)}{' (default)' if source.is_default else ''}</td>"
         f"<td>{escape(source.type)}</td><td>{escape(source.uid)}</td><td>{escape(source.url)}</td></tr>"
-        for source in shown.data_sources
+        for source in loaded.data_sources
     )
-    problems = "".join(f'<li class="error">{escape(problem)}</li>' for problem in shown.problems)
+    problems = "".join(f'<li class="error">{escape(problem)}</li>' for problem in loaded.problems)
     return page(
         "Dashboards",
         f"<table><tr><th>Dashboard</th><th>Folder</th><th>Tags</th></tr>{boards}</table>"
@@ -73,28 +73,28 @@ async def front(request: Request) -> Response:
 
 async def board(request: Request) -> Response:
     """`/d/{uid}`: each panel's title and the current values of its queries."""
-    shown = library(request)
-    found = shown.dashboards.get(request.path_params["uid"])
-    if not found:
+    loaded = library(request)
+    dashboard = loaded.dashboards.get(request.path_params["uid"])
+    if not dashboard:
         return page("Dashboard not found", '<p><a href="/">All dashboards</a></p>', status=404)
-    shown_panels = list(panels(found.model))
-    rows = await asyncio.gather(*(_panel(shown, client(request), found, panel) for panel in shown_panels))
-    about = escape(str(found.model.get("description") or ""))
+    data_panels = list(panels(dashboard.model))
+    rows = await asyncio.gather(*(_panel(loaded, client(request), dashboard, panel) for panel in data_panels))
+    about = escape(str(dashboard.model.get("description") or ""))
     return page(
-        found.title,
+        dashboard.title,
         f'<p>{about} <small>Now; refreshed every 30 seconds. <a href="/">All dashboards</a></small></p>'
         f"<table><tr><th>Panel</th><th>Series</th><th>Value</th></tr>{''.join(rows)}</table>",
         refresh=30,
     )
 
 
-async def _panel(shown: Library, http: httpx.AsyncClient, dashboard: Dashboard, panel: dict[str, Any]) -> str:
+async def _panel(loaded: Library, http: httpx.AsyncClient, dashboard: Dashboard, panel: dict[str, Any]) -> str:
     defaults = (panel.get("fieldConfig") or {}).get("defaults") or {}
     targets = [target for target in panel.get("targets") or [] if isinstance(target, dict)]
     lines: list[tuple[str, str, str]] = []
     for target in targets:
         if not target.get("hide"):
-            lines += await _lines(shown, http, dashboard, panel, target, defaults)
+            lines += await _lines(loaded, http, dashboard, panel, target, defaults)
     if not lines:
         lines = [("", str(defaults.get("noValue") or "No data"), "v")]
     title = escape(str(panel.get("title") or ""))
@@ -105,7 +105,7 @@ async def _panel(shown: Library, http: httpx.AsyncClient, dashboard: Dashboard, 
 
 
 async def _lines(
-    shown: Library,
+    loaded: Library,
     http: httpx.AsyncClient,
     dashboard: Dashboard,
     panel: dict[str, Any],
@@ -113,7 +113,7 @@ async def _lines(
     defaults: dict[str, Any],
 ) -> list[tuple[str, str, str]]:
     """Return name, value and style of each series of one query, as of now."""
-    source = shown.source_of(target.get("datasource") or panel.get("datasource"), dashboard.model)
+    source = loaded.source_of(target.get("datasource") or panel.get("datasource"), dashboard.model)
     expr = fill_in(str(target.get("expr") or ""), dashboard.model)
     if source is None:
         return [(expr, "Datasource was not found", "error")]
@@ -171,8 +171,8 @@ async def login(request: Request) -> Response:
     as_json = request.headers.get("content-type", "").startswith("application/json")
     try:
         if as_json:
-            given = await request.json()
-            user, password = str(given["user"]), str(given["password"])
+            credentials = await request.json()
+            user, password = str(credentials["user"]), str(credentials["password"])
         else:
             form = parse_qs((await request.body()).decode())
             user, password = form.get("user", [""])[0], form.get("password", [""])[0]
@@ -186,8 +186,8 @@ async def login(request: Request) -> Response:
     answer: Response = (
         JSONResponse({"message": "Logged in", "redirectUrl": "/"}) if as_json else RedirectResponse("/", 303)
     )
-    said = request.app.state.settings
-    secure, samesite = said.cookie_secure, said.cookie_samesite
+    settings = request.app.state.settings
+    secure, samesite = settings.cookie_secure, settings.cookie_samesite
     answer.set_cookie(COOKIE, door.open_session(), SESSION_SECONDS, httponly=True, samesite=samesite, secure=secure)
     return answer
 

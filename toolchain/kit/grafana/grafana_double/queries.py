@@ -85,10 +85,10 @@ async def run(
         path = "/query_range"
         times = {"start": _stamp(span.start, scale), "end": _stamp(span.end, scale), "step": f"{span.step:g}"}
     if source.type == "prometheus" and str(source.json_data.get("httpMethod", "POST")).upper() == "POST":
-        sent = await ask(client, source, "POST", API[source.type] + path, data=parameters | times)
+        response = await ask(client, source, "POST", API[source.type] + path, data=parameters | times)
     else:
-        sent = await ask(client, source, "GET", API[source.type] + path, params=parameters | times)
-    return _read(sent, scale)
+        response = await ask(client, source, "GET", API[source.type] + path, params=parameters | times)
+    return _read(response, scale)
 
 
 LOGSQL = {"": "query", "instant": "query", "stats": "stats_query", "statsRange": "stats_query_range", "hits": "hits"}
@@ -106,12 +106,14 @@ async def _run_logsql(client: httpx.AsyncClient, source: DataSource, expr: str, 
         parameters = {"query": f"_time:{span.end - span.start:.0f}s {parameters['query']}", "time": f"{span.end:.3f}"}
     else:
         parameters["limit"] = "1000"
-    sent = await ask(client, source, "POST", f"/select/logsql/{LOGSQL[kind]}", data=parameters)
+    response = await ask(client, source, "POST", f"/select/logsql/{LOGSQL[kind]}", data=parameters)
     if kind.startswith("stats"):
-        return _read(sent, 1)
-    if sent.status_code != httpx.codes.OK:
-        raise QueryError(sent.text.strip()[:200] or f"HTTP {sent.status_code}", status=max(sent.status_code, 400))
-    return _hits(sent) if kind == "hits" else _lines(sent)
+        return _read(response, 1)
+    if response.status_code != httpx.codes.OK:
+        raise QueryError(
+            response.text.strip()[:200] or f"HTTP {response.status_code}", status=max(response.status_code, 400)
+        )
+    return _hits(response) if kind == "hits" else _lines(response)
 
 
 def _hits(response: httpx.Response) -> Answer:
@@ -188,7 +190,7 @@ def frames(answer: Answer, ref_id: str, template: str, expr: str) -> list[dict[s
     meta: dict[str, Any] = {"custom": {"resultType": answer.kind}, "executedQueryString": f"Expr: {expr}"}
     if shape:
         meta |= {"type": shape, "typeVersion": [0, 1]}
-    found = []
+    data_frames = []
     for series in answer.series:
         value_field: dict[str, Any] = {
             "name": "Line" if logs else "Value",
@@ -203,8 +205,8 @@ def frames(answer: Answer, ref_id: str, template: str, expr: str) -> list[dict[s
         if entities:
             data["entities"] = [None, entities]
         schema = {"refId": ref_id, "meta": meta, "fields": [time_field, value_field]}
-        found.append({"schema": schema, "data": data})
-    return found
+        data_frames.append({"schema": schema, "data": data})
+    return data_frames
 
 
 def _json_numbers(values: list[float] | list[str]) -> tuple[list[Any], dict[str, list[int]]]:

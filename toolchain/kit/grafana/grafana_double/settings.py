@@ -37,57 +37,57 @@ class Settings:
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Return the settings; raises SettingsError with one line for a variable that cannot be used."""
-    given = _with_files(environment)
+    variables = _with_files(environment)
     defaults = Settings()
     try:
-        port = int(given.get("GF_SERVER_HTTP_PORT", defaults.port))
+        port = int(variables.get("GF_SERVER_HTTP_PORT", defaults.port))
     except ValueError:
-        raise SettingsError(f"GF_SERVER_HTTP_PORT is not a number: {given['GF_SERVER_HTTP_PORT']}") from None
+        raise SettingsError(f"GF_SERVER_HTTP_PORT is not a number: {variables['GF_SERVER_HTTP_PORT']}") from None
     return Settings(
-        admin_user=given.get("GF_SECURITY_ADMIN_USER", defaults.admin_user),
-        admin_password=given.get("GF_SECURITY_ADMIN_PASSWORD", defaults.admin_password),
-        root_url=given.get("GF_SERVER_ROOT_URL", defaults.root_url),
-        address=given.get("GF_SERVER_HTTP_ADDR") or defaults.address,
+        admin_user=variables.get("GF_SECURITY_ADMIN_USER", defaults.admin_user),
+        admin_password=variables.get("GF_SECURITY_ADMIN_PASSWORD", defaults.admin_password),
+        root_url=variables.get("GF_SERVER_ROOT_URL", defaults.root_url),
+        address=variables.get("GF_SERVER_HTTP_ADDR") or defaults.address,
         port=port,
-        provisioning=Path(given.get("GF_PATHS_PROVISIONING", str(defaults.provisioning))),
-        anonymous=_flag(given, "GF_AUTH_ANONYMOUS_ENABLED", defaults.anonymous),
-        sign_up=_flag(given, "GF_USERS_ALLOW_SIGN_UP", defaults.sign_up),
-        cookie_secure=_flag(given, "GF_SECURITY_COOKIE_SECURE", defaults.cookie_secure),
-        cookie_samesite=_samesite(given),
-        strict_transport=_strict_transport(given),
-        login_form=not _flag(given, "GF_AUTH_DISABLE_LOGIN_FORM", False),
-        metrics=_flag(given, "GF_METRICS_ENABLED", defaults.metrics),
+        provisioning=Path(variables.get("GF_PATHS_PROVISIONING", str(defaults.provisioning))),
+        anonymous=_flag(variables, "GF_AUTH_ANONYMOUS_ENABLED", defaults.anonymous),
+        sign_up=_flag(variables, "GF_USERS_ALLOW_SIGN_UP", defaults.sign_up),
+        cookie_secure=_flag(variables, "GF_SECURITY_COOKIE_SECURE", defaults.cookie_secure),
+        cookie_samesite=_samesite(variables),
+        strict_transport=_strict_transport(variables),
+        login_form=not _flag(variables, "GF_AUTH_DISABLE_LOGIN_FORM", False),
+        metrics=_flag(variables, "GF_METRICS_ENABLED", defaults.metrics),
     )
 
 
-def _samesite(given: Mapping[str, str]) -> str:
+def _samesite(variables: Mapping[str, str]) -> str:
     """Grafana takes anything it does not know for `lax`."""
-    value = given.get("GF_SECURITY_COOKIE_SAMESITE", "lax")
+    value = variables.get("GF_SECURITY_COOKIE_SAMESITE", "lax")
     return value if value in {"lax", "strict", "none"} else "lax"
 
 
-def _strict_transport(given: Mapping[str, str]) -> int | None:
-    if not _flag(given, "GF_SECURITY_STRICT_TRANSPORT_SECURITY", False):
+def _strict_transport(variables: Mapping[str, str]) -> int | None:
+    if not _flag(variables, "GF_SECURITY_STRICT_TRANSPORT_SECURITY", False):
         return None
-    seconds = given.get("GF_SECURITY_STRICT_TRANSPORT_SECURITY_MAX_AGE_SECONDS", "")
+    seconds = variables.get("GF_SECURITY_STRICT_TRANSPORT_SECURITY_MAX_AGE_SECONDS", "")
     return int(seconds) if seconds.isdigit() else 86400
 
 
 def _with_files(environment: Mapping[str, str]) -> dict[str, str]:
     """Resolve GF_X__FILE to GF_X as the image's run.sh does: trailing newlines go, both at once is an error."""
-    given = {name: value for name, value in environment.items() if name.startswith("GF_")}
-    for name in [name for name in given if name.endswith("__FILE")]:
+    variables = {name: value for name, value in environment.items() if name.startswith("GF_")}
+    for name in [name for name in variables if name.endswith("__FILE")]:
         plain = name.removesuffix("__FILE")
-        if given.get(plain):
+        if variables.get(plain):
             raise SettingsError(f"both {plain} and {name} are set (but are exclusive)")
         try:
-            given[plain] = Path(given.pop(name)).read_text().rstrip("\n")
+            variables[plain] = Path(variables.pop(name)).read_text().rstrip("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{name}: {error}") from error
-    return given
+    return variables
 
 
-def _flag(given: Mapping[str, str], name: str, default: bool) -> bool:
-    if name not in given:
+def _flag(variables: Mapping[str, str], name: str, default: bool) -> bool:
+    if name not in variables:
         return default
-    return given[name].strip().lower() in {"1", "t", "true", "yes", "on"}
+    return variables[name].strip().lower() in {"1", "t", "true", "yes", "on"}
