@@ -1,4 +1,4 @@
-"""Product images that are built on the machine that runs them: from a template, or by a Dockerfile of their own."""
+"""Build a product's own images on the machine that runs them, from a template or from the product's Dockerfile."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from toolchain.progress import Progress, SetupError, Step
 from toolchain.workdir import WorkDir
 
 BUILDS_KEPT = 5
-"""Builds of one service that stay on the engine: what a rollback may ask for."""
+"""Number of builds per service that stay in Docker, so that a rollback finds them."""
 
 NEEDED = {
     "node-backend": ["package.json"],
@@ -33,26 +33,26 @@ NEEDED = {
     "static": ["package.json", "index.html"],
     "python-bot": ["requirements.txt", "pyproject.toml"],
 }
-"""Files of which each template needs one in its context."""
+"""Template → files of which its build context must contain at least one."""
 
 NEVER_SENT = [".dockyard", "**/.git", "**/node_modules", "**/__pycache__", "**/.venv", "**/.env", "**/.env.*"]
-"""What no template takes out of a context, secrets above all, unless the context's .dockerignore says `!` to it."""
+"""Patterns excluded from a template's build context, secrets above all; a `!` in .dockerignore includes one again."""
 
 _DOCKERFILE = ".dockyard.Dockerfile"
 _FROM_ARGUMENT = re.compile(r"^\s*FROM\s+(?:--\S+\s+)?\$\{?(\w+)\}?(?=\s|$)", re.MULTILINE | re.IGNORECASE)
 _EXIT_CODE = re.compile(r"returned a non-zero code: (\d+)")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _LAST_LINES = 12
-"""Last lines of a failed build that are told."""
+"""Number of output lines that the error of a failed build repeats."""
 
 
 def ensure_built(
     work: WorkDir, progress: Progress, client: docker.DockerClient, name: str, build: Build, bases: Mapping[str, str]
 ) -> str:
-    """Build a product's image unless it is there, and return its tag: `dockyard/<name>:<digest of what goes in>`.
+    """Build a product's image unless it exists, and return its tag: `dockyard/<name>:<digest of its inputs>`.
 
-    `bases` are the images that it stands on, by their names in components/images.yaml, see `bases_of`.
-    Raises SetupError when a file is missing, or with the last lines of a build that fails.
+    `bases` maps the names of its base images in components/images.yaml to references, see `bases_of`.
+    Raises SetupError when a file is missing, or with the last output lines of a failed build.
     """
     dockerfile = _dockerfile(work.checkout, build)
     context = _context(work.checkout, build)
@@ -62,7 +62,7 @@ def ensure_built(
     if is_there(client, tag):
         return tag
     if twin := client.images.list(filters={"reference": f"dockyard/*:{digest}"}):
-        # A migration job and its service, say, are built from the same folder.
+        # For example, a migration job and its service are built from the same folder.
         twin[0].tag(tag)
         return tag
     with progress.step(f"Image {name}") as step:
@@ -81,10 +81,10 @@ def ensure_built(
 
 
 def bases_of(checkout: Path, build: Build, image_names: Iterable[str]) -> list[str]:
-    """Return which images of the table a build stands on: those that its Dockerfile has an argument for.
+    """Return the images of components/images.yaml that a build uses as base: its Dockerfile has an ARG for each.
 
-    `ARG NODE` and `FROM ${NODE}` ask for `node`. What the product file gives an argument for is not among them.
-    Raises SetupError when there is no such Dockerfile.
+    `ARG NODE` with `FROM ${NODE}` requests `node`. Arguments that the product file sets itself are left out.
+    Raises SetupError when the Dockerfile does not exist.
     """
     text = _dockerfile(checkout, build)
     base_arguments = (_declared(text) & set(_FROM_ARGUMENT.findall(text))) - build.args.keys()
@@ -92,7 +92,7 @@ def bases_of(checkout: Path, build: Build, image_names: Iterable[str]) -> list[s
 
 
 def is_there(client: docker.DockerClient, tag: str) -> bool:
-    """Tell whether the engine has an image of this name."""
+    """Tell whether Docker has an image with this tag."""
     try:
         client.images.get(tag)
     except ImageNotFound:
@@ -103,9 +103,9 @@ def is_there(client: docker.DockerClient, tag: str) -> bool:
 def run_build(
     client: docker.DockerClient, step: Step, name: str, tag: str, context: IO[bytes], log: Path, **options: Any
 ) -> None:
-    """Build an image from a packed context, telling every command that runs; all output goes to a file.
+    """Build an image from a packed context, announcing every command that runs; all output goes to the file `log`.
 
-    Raises SetupError with the last lines of a build that fails, or with what interrupted it.
+    Raises SetupError with the last output lines of a failed build, or with the cause of an interruption.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     last: deque[str] = deque(maxlen=_LAST_LINES)
@@ -147,11 +147,11 @@ def run_build(
 
 
 def pack_context(files: Mapping[str, Path], extra: Mapping[str, str]) -> IO[bytes]:
-    """Pack what the engine builds from: files under their names in the context, and texts.
+    """Pack a build context as a tar file: files under their names in the context, and `extra` texts.
 
-    Who, when and the umask of the checkout are left out: the builder's cache then knows the same content again.
+    Owners, times and the checkout's umask are normalized, so that the build cache recognizes unchanged content.
     """
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by who sends it
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     with tarfile.open(fileobj=file, mode="w") as tar:
         for name, path in files.items():
             tar.add(path, arcname=name, recursive=False, filter=_plain)
@@ -191,7 +191,7 @@ def _dockerfile(checkout: Path, build: Build) -> str:
 
 
 def _files(context: Path, build: Build) -> list[str]:
-    """Return what is sent of a context, as its .dockerignore says."""
+    """Return the files of a context to send to Docker, after applying its .dockerignore."""
     ignore = context / ".dockerignore"
     patterns = NEVER_SENT if build.template else NEVER_SENT[:1]
     ignore_lines = ignore.read_text().splitlines() if ignore.exists() else []
@@ -218,13 +218,13 @@ def _declared(dockerfile: str) -> set[str]:
 
 
 def _with_arguments(dockerfile: str, arguments: Mapping[str, str]) -> str:
-    """Declare, at a template's mark, the arguments that it does not know: a build's own variables."""
+    """Declare, at the template's `# ARGS` line, the build arguments that the template does not declare itself."""
     unknown = sorted(arguments.keys() - _declared(dockerfile))
     return re.sub(r"^# ARGS$", "\n".join(f"ARG {name}" for name in unknown) or "#", dockerfile, flags=re.MULTILINE)
 
 
 def _digest(dockerfile: str, context: Path, files: Iterable[str], build: Build, bases: Mapping[str, str]) -> str:
-    """Return 16 hexadecimal digits of all that the product says of the image; what the machine says is left out."""
+    """Return 16 hexadecimal digits over the product's inputs to the image; settings of the machine do not count."""
     state = hashlib.sha256(dockerfile.encode())
     pinned = {name: reference.partition("@")[2] or reference for name, reference in bases.items()}
     state.update(repr((sorted(_arguments(build, pinned).items()), build.target)).encode())
@@ -239,7 +239,7 @@ def _digest(dockerfile: str, context: Path, files: Iterable[str], build: Build, 
 
 
 def _forget_old(client: docker.DockerClient, name: str) -> None:
-    """Take the names of all but the last builds away; what a container uses stays, whatever its age."""
+    """Untag all but the newest builds; a tag that a container uses stays, whatever its age."""
     builds = client.images.list(name=f"dockyard/{name}")
     newest = sorted(builds, key=lambda image: str(image.attrs["Created"]), reverse=True)
     used = {container.attrs["Config"]["Image"] for container in client.containers.list(all=True, ignore_removed=True)}

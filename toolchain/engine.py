@@ -1,4 +1,4 @@
-"""The Docker engine that a checkout works on: one that answers already, else a private one."""
+"""Choose the Docker engine that a checkout works on: one that already answers, else a private dockerd."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from docker.errors import DockerException
 
 from toolchain.engine_programs import is_debian
 from toolchain.lock import locked
-from toolchain.private_engine import Engine, answers
+from toolchain.private_engine import PrivateDockerd, answers
 from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
 CHOICE = "DOCKYARD_ENGINE"
-"""`private` leaves every other engine aside."""
+"""Environment variable; `private` ignores every other engine."""
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 
-def private_engine(work: WorkDir) -> Engine:
-    """Return the checkout's own engine, running or not."""
-    return Engine(work.engine, cache=work.cache)
+def private_engine(work: WorkDir) -> PrivateDockerd:
+    """Return the checkout's private dockerd, whether or not it runs."""
+    return PrivateDockerd(work.engine, cache=work.cache)
 
 
 def ensure_engine(work: WorkDir, progress: Progress) -> str:
-    """Return the address of the Docker engine to work on, for DOCKER_HOST; start a private one when there is none.
+    """Return the address of the Docker engine to use, for DOCKER_HOST; start a private dockerd when there is none.
 
-    In order: DOCKER_HOST, the private engine where this checkout has one already, the docker command's current
-    context, the usual sockets, a new private engine (as root on Debian).
-    Raises SetupError when DOCKER_HOST does not answer or no engine can be had.
+    In order: DOCKER_HOST, the private dockerd if this checkout already has one, the docker command's current context,
+    the usual sockets, a new private dockerd (as root on Debian).
+    Raises SetupError when DOCKER_HOST does not answer or no engine is available.
     """
     with progress.step("Docker engine") as step, locked(work.root / "docker-host.lock", step.say):
         private = private_engine(work)
@@ -58,7 +58,7 @@ def ensure_engine(work: WorkDir, progress: Progress) -> str:
 
 
 def find_engine(work: WorkDir) -> str:
-    """Return the address of the engine that `ensure_engine` would take, "" where none answers; none is started."""
+    """Return the address of the engine that `ensure_engine` would choose, "" when none answers; start nothing."""
     private, private_only = private_engine(work), os.environ.get(CHOICE) == "private"
     configured_host = os.environ.get("DOCKER_HOST", "")
     if configured_host and configured_host != private.host and not private_only:
@@ -69,7 +69,7 @@ def find_engine(work: WorkDir) -> str:
 
 
 def stop_engine(work: WorkDir, progress: Progress) -> None:
-    """Stop the checkout's private engine, if it has one; no other engine is touched. Its data stays."""
+    """Stop the checkout's private dockerd, if it has one, and no other engine. Its data stays."""
     private = private_engine(work)
     with progress.step("Docker engine") as step:
         if not private.root.exists():
@@ -80,7 +80,7 @@ def stop_engine(work: WorkDir, progress: Progress) -> None:
 
 
 def _note(work: WorkDir, host: str) -> None:
-    """Keep the address for `environment()`, unless every client finds the engine without being told."""
+    """Store the address for `environment()`, unless it is the default that every client uses anyway."""
     if host == DEFAULT_HOST:
         work.docker_host_file.unlink(missing_ok=True)
     else:
@@ -88,7 +88,7 @@ def _note(work: WorkDir, host: str) -> None:
 
 
 def _reachable(private_host: str) -> str:
-    """Return the first engine that answers, of the docker command's context and the usual sockets; else ""."""
+    """Return the first engine that answers among the docker command's context and the usual sockets, else ""."""
     run = Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"))
     sockets = ["/var/run/docker.sock", str(run / "docker.sock"), str(Path.home() / ".docker/run/docker.sock")]
     hosts = [f"unix://{path}" for path in sockets if Path(path).exists()]
@@ -98,7 +98,7 @@ def _reachable(private_host: str) -> str:
 
 
 def _context_host() -> str | None:
-    """Return the endpoint of the docker command's current context, where one is chosen."""
+    """Return the endpoint of the docker command's current context, None when that is the default context."""
     try:
         context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT") or None)
     except (DockerException, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Brings every image that a stack runs to the engine: pulled, from a mirror, or built by the image kit."""
+"""Make every image of a stack available in Docker: pulled, taken from a mirror, or built by the image kit."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from toolchain.registry import ensure_registry
 from toolchain.workdir import WorkDir
 
 STAND_INS = {"loki": ("victorialogs", ("victorialogs", "vmalert"))}
-"""Image that the kit must not build (AGPL) → the log store that runs where it cannot be had, and that one's images."""
+"""Image that the kit must not build (AGPL) → the log store to run instead when it cannot be pulled, and its images."""
 
 AT_ONCE = 3
-"""Images pulled side by side; each brings its layers side by side as well."""
+"""Number of images pulled in parallel; each pulls its layers in parallel as well."""
 
 
 def ensure_images(
@@ -37,35 +37,35 @@ def ensure_images(
     mirror: str | None,
     builds: Mapping[str, Build] | None = None,
 ) -> dict[str, str]:
-    """Make sure that the engine has the images of `names`: keys of components/images.yaml, full references, `builds`.
+    """Make sure that Docker has the images of `names`: keys of components/images.yaml, full references, or `builds`.
 
-    Each is taken from the first of these that has it: the engine itself, the official registry, the mirror
-    (`host[:port][/prefix]`), the image kit. Registries are asked once each, and only when an image is missing, but
-    for a full reference that is a tag without a digest: what that means is asked each time, since a tag can move.
-    `builds` (name → how) are built here, unless they are.
+    Each image is taken from the first of these sources that has it: Docker itself, the official registry, the mirror
+    (`host[:port][/prefix]`), the image kit. Each registry is asked once, and only when an image is missing. Exception:
+    a full reference with a tag and no digest is resolved each time, since a tag can move.
+    The images of `builds` (name → build settings) are built here unless they exist.
 
-    Returns name → reference to run, where that is not what the table and the mirror say by themselves. References
-    to a tag, a mirror or the kit's registry are pinned by what was pulled.
-    Where an image cannot be had that another program stands in for (STAND_INS), the answer has that one's images in its
-    place.
-    Raises SetupError when an image cannot be had, naming every way that was tried.
+    Returns name → reference to run, for names whose reference differs from the one of the table and the mirror.
+    References to a tag, a mirror or the kit's registry are pinned to the digest that was pulled.
+    When an image cannot be pulled and another program replaces it (STAND_INS), the result contains the images of that
+    program instead.
+    Raises SetupError when an image is not available, naming every source that was tried.
     """
     return _Images(work, progress, docker_host, mirror).ensure(names, builds or {})
 
 
 def ensure_references(work: WorkDir, progress: Progress, docker_host: str, references: Sequence[str]) -> None:
-    """Make sure that the engine has exactly these images: those of an earlier release.
+    """Make sure that Docker has exactly these images: those of an earlier release.
 
-    Raises SetupError naming one that is gone.
+    Raises SetupError naming the first image that is no longer available.
     """
     if references:
         _Images(work, progress, docker_host, None).ensure_references(references)
 
 
 def standing_log_store(requested: Sequence[str], images: Mapping[str, str]) -> str | None:
-    """Return the log store that stands in for the one whose image was asked for; None where that one can be had.
+    """Return the log store that replaces the requested one, None when the requested one is available.
 
-    `images` is the answer of `ensure_images`.
+    `images` is the result of `ensure_images`.
     """
     return next(
         (store for name, (store, needed) in STAND_INS.items() if name in requested and {*needed} <= {*images}), None
@@ -126,7 +126,7 @@ class _Images:
         }
 
     def ensure_references(self, references: Sequence[str]) -> None:
-        """See the function of this name."""
+        """See the module's function `ensure_references`."""
         local = Local.of(self.client)
         for reference in sorted({reference for reference in references if not local.has(reference)}):
             if not has_registry(reference):
@@ -147,7 +147,7 @@ class _Images:
                 step.outcome = "pulled"
 
     def _image(self, name: str) -> Image | None:
-        """Return what a name of the table or a full reference stands for; None for what only the engine knows."""
+        """Return the image of a name in the table or of a full reference; None for a name that only Docker knows."""
         if name in self.table.images:
             return self.table.images[name]
         reference, _, digest = name.partition("@")
@@ -157,10 +157,10 @@ class _Images:
             return None
 
     def _as_tagged_now(self, images: Mapping[str, Image]) -> dict[str, str]:
-        """Return name → reference, pinned by what its tag means at the registry now, for tags that may move.
+        """Return name → reference, pinned to the digest that its tag has at the registry now.
 
-        What was built here, or loaded, and is at no registry stays a tag. Where no registry can be asked, what the
-        engine has serves.
+        An image that was built or loaded here and is at no registry keeps its tag. When no registry can be reached,
+        the image that Docker has is used.
         """
         local = Local.of(self.client)
         references = {name: name for name in images if not has_registry(name) and local.has(name)}
@@ -193,7 +193,10 @@ class _Images:
         return tried
 
     def _at_hand(self, name: str, image: Image, tried: Sequence[str], local: Local) -> str:
-        """Return what the engine has of a tag that no registry serves."""
+        """Return the reference of the image that Docker has for a tag that no registry serves.
+
+        Raises SetupError when Docker does not have it.
+        """
         for _, reference in self._candidates(image):
             if local.has(reference):
                 digests = self.client.images.get(reference).attrs["RepoDigests"]
@@ -212,12 +215,12 @@ class _Images:
         if self.mirror:
             mirrored = f"{self.mirror}/{reference.partition('@')[0].split('/', 1)[1]}"
             candidates += [(self.mirror, f"{mirrored}@{image.digest}")] if image.digest else []
-            # A mirror that holds one architecture, or builds of its own, has other digests: pinned by what comes.
+            # A mirror with one architecture, or with its own builds, has other digests: pin what is pulled.
             candidates += [(self.mirror, mirrored)]
         return candidates
 
     def _pulled(self, images: Mapping[str, Image]) -> dict[str, str]:
-        """Return name → reference that the engine has, for images that come from a registry."""
+        """Return name → reference in Docker, for images that come from a registry; pull those that are missing."""
         local = Local.of(self.client)
         remembered = self._remembered()
         references, missing = {}, {}
@@ -231,14 +234,14 @@ class _Images:
                 missing[name] = image
         if missing:
             fetched = self._fetch(missing)
-            # A stand-in is remembered under its own name by the call that fetched it.
+            # The images of a replacement are remembered under their own names by the call that fetched them.
             requested = {name: reference for name, reference in fetched.items() if name in missing}
             self._remember({name: (missing[name], reference) for name, reference in requested.items()})
             references |= fetched
         return references
 
     def _fetch(self, images: Mapping[str, Image]) -> dict[str, str]:
-        """Pull images from where they can be had and build the rest."""
+        """Pull the images that a registry has and build the others with the image kit."""
         answers = self._answers(images.values())
         for host, answer in answers.items():
             if answer:
@@ -251,9 +254,9 @@ class _Images:
         return pulled | self._from_kit(missing)
 
     def _answers(self, images: Iterable[Image]) -> dict[str, str]:
-        """Return host → why it cannot be reached, empty where it can, for every registry that may have an image."""
+        """Return host → why it cannot be reached, empty when it can, for every registry that may have an image."""
         hosts = sorted({host for image in images for host, _ in self._candidates(image)})
-        # An engine elsewhere, or behind a proxy, reaches other registries than this machine does: it is simply asked.
+        # A remote Docker, or one behind a proxy, reaches other registries than this machine: let it try all of them.
         return reachable(hosts) if hosts and self._shares_our_network() else dict.fromkeys(hosts, "")
 
     def _shares_our_network(self) -> bool:
@@ -263,7 +266,7 @@ class _Images:
         return not (about.get("HttpProxy") or about.get("HttpsProxy"))
 
     def _first_of(self, name: str, image: Image, answers: Mapping[str, str]) -> str | list[str]:
-        """Pull an image from the first registry that has it; return its reference, or why each does not."""
+        """Pull an image from the first registry that has it; return its reference, or the reason of each failure."""
         tried = []
         for host, reference in self._candidates(image):
             if answers[host]:
@@ -310,7 +313,7 @@ class _Images:
             step.outcome = f"from the image kit: {reference.partition('@')[0]}"
 
     def _still_right(self, name: str, image: Image, answer: Mapping[str, str] | None) -> str | None:
-        """Return the reference found by an earlier run, if the same question would find it again."""
+        """Return the reference remembered from an earlier run, None when image, mirror or recipe has changed since."""
         if not answer or answer["of"] != image.reference or answer["mirror"] != (self.mirror or ""):
             return None
         if answer["kit"] and answer["kit"] != self.kit.digest(name):

@@ -1,4 +1,4 @@
-"""A client of Cloudflare's API v4: its envelope, its errors in one sentence each, and what a closed network means."""
+"""A client of Cloudflare's API v4: unwraps the response envelope and explains errors, also on a closed network."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from toolchain.standins.provider import ProviderError
 
 TIMEOUT_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
-"""A closed network often swallows packets instead of refusing them; nobody should wait long for that."""
+"""Short, because a closed network often drops packets instead of refusing them."""
 
 
 PATIENCE_SECONDS = 90.0
-"""How long one request goes on where Cloudflare asks for patience: 1200 requests in five minutes are let through."""
+"""Total time that one request waits for Cloudflare's rate limit (1200 requests in five minutes)."""
 
 FIRST_PAUSE_SECONDS = 1.0
-"""Where it does not say how long; doubled each time."""
+"""First wait without a Retry-After header; doubled each time."""
 
 PAGE = 50
 
@@ -61,13 +61,13 @@ class CloudflareApi:
         return None if answer.status_code == httpx.codes.NOT_FOUND else self._result("GET", path, answer)
 
     def remove(self, path: str) -> None:
-        """Delete; what is gone already is fine. Raises CloudflareError."""
+        """Send a DELETE; 404 is no error. Raises CloudflareError."""
         answer = self._send("DELETE", path, None)
         if answer.status_code != httpx.codes.NOT_FOUND:
             self._result("DELETE", path, answer)
 
     def _send(self, method: str, path: str, body: Any) -> httpx.Response:
-        """Send a request; again after a pause, for as long as Cloudflare asks for patience and ours lasts."""
+        """Send a request; while it is rate-limited, retry after a pause, for at most PATIENCE_SECONDS."""
         remaining, pause = PATIENCE_SECONDS, FIRST_PAUSE_SECONDS
         while True:
             answer = self._send_once(method, path, body)

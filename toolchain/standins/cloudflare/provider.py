@@ -1,4 +1,4 @@
-"""The provider: checks, defaults and diffs without any network, and Cloudflare's API where something is done."""
+"""The provider: checks, defaults and diffs need no network; operations use Cloudflare's API."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ TOKEN_FUNCTION = "cloudflare:index/getZeroTrustTunnelCloudflaredToken:getZeroTru
 PROVIDERS_FUNCTION = "cloudflare:index/getZeroTrustAccessIdentityProviders:getZeroTrustAccessIdentityProviders"
 
 CONFIG_KEYS = frozenset({"apiToken", "baseUrl", "version", "pluginDownloadURL"})
-"""Provider settings that this stand-in takes; the last two, and what begins with `__`, are the engine's own."""
+"""Provider settings that this stand-in accepts; the last two, and names starting with `__`, are Pulumi's own."""
 
 OTHER_CONFIG_KEYS = frozenset({"apiKey", "apiUserServiceKey", "email", "userAgentOperatorSuffix"})
-"""Provider settings that only the official plugin takes."""
+"""Provider settings that only the official plugin supports."""
 
 
 class CloudflareProvider(Provider):
@@ -54,14 +54,14 @@ class CloudflareProvider(Provider):
         self._lock = threading.Lock()
 
     def announcement(self) -> str:
-        """Say what this is and where it sends requests."""
+        """Return what this plugin is and where it sends requests."""
         return (
             f"the Cloudflare plugin {self.version} is Dockyard's stand-in: tunnels, their configuration, DNS records"
             f" and Access, at {self.base_url}"
         )
 
     def check_config(self, news: Properties) -> Checked:
-        """Refuse settings that the official plugin does not know, and those that only it can use."""
+        """Reject settings that the official plugin does not have, and those that only it supports."""
         failures = []
         for key in news.keys() - CONFIG_KEYS:
             if key in OTHER_CONFIG_KEYS:
@@ -71,18 +71,18 @@ class CloudflareProvider(Provider):
         return Checked(news, sorted(failures))
 
     def diff_config(self, olds: Properties, news: Properties) -> Changes:
-        """A change of token or address replaces no resource."""
+        """Compare provider settings; a change of token or address replaces no resource."""
         changed = differences(without_secrets(olds), without_secrets(news), "")
         return Changes(detailed=changed, diffs=_top_level(changed))
 
     def configure(self, args: Properties) -> None:
-        """Take token and address, from the configuration or else the environment. Needs no network."""
+        """Store token and address, from the configuration or else the environment. Needs no network."""
         self.base_url = self._setting(args, "baseUrl", "CLOUDFLARE_BASE_URL") or OFFICIAL_API
         self.token = self._setting(args, "apiToken", "CLOUDFLARE_API_TOKEN")
         self._api = None
 
     def check(self, target: Target, olds: Properties, news: Properties, naming: Naming) -> Checked:
-        """Check that required inputs are there, and that all are known and of the right kind."""
+        """Check that required inputs are present, and that every input exists and has the right type."""
         del olds, naming
         kind = resource_type(target.type)
         inputs = _plain(news)
@@ -102,7 +102,7 @@ class CloudflareProvider(Provider):
         news: Properties,
         ignore: Sequence[str],
     ) -> Changes:
-        """Compare old and new inputs, both with their defaults; after a refresh the old ones are the real ones."""
+        """Compare old and new inputs, both with defaults; after a refresh, the old inputs are the real values."""
         del olds
         kind = resource_type(target.type)
         after = kind.defaults | _plain(news)
@@ -119,7 +119,7 @@ class CloudflareProvider(Provider):
         return Changes(detailed=detailed, diffs=names, replaces=replaces, stables=stables)
 
     def create(self, target: Target, inputs: Properties, *, preview: bool, timeout: float) -> State:
-        """Make the resource."""
+        """Create the resource; a preview makes no request."""
         del timeout
         kind = resource_type(target.type)
         inputs = _plain(inputs)
@@ -130,7 +130,7 @@ class CloudflareProvider(Provider):
         return State(identity, _hidden(kind, outputs))
 
     def read(self, target: Target, outputs: Properties, inputs: Properties) -> State | None:
-        """Read the resource back; an import comes with an id (`<account or zone>/<id>`) and nothing else."""
+        """Read the resource back; an import has only an id (`<account or zone>/<id>`)."""
         kind = resource_type(target.type)
         outputs, inputs, identity = _plain(outputs), _plain(inputs), target.identity
         imported = kind.scope_name not in outputs
@@ -141,9 +141,8 @@ class CloudflareProvider(Provider):
             return None
         declared = {key: real[key] for key in kind.inputs if key in real} if imported else inputs
         ordered = real | {key: in_order_of(declared.get(key), real[key]) for key in kind.unordered if key in real}
-        refreshed = {key: value for key, value in declared.items() if key in kind.unreported} | shaped_like(
-            declared, ordered
-        )
+        refreshed = {key: value for key, value in declared.items() if key in kind.unreported}
+        refreshed |= shaped_like(declared, ordered)
         refreshed |= {
             key: shaped_like(declared[key], ordered[key], strict=True) for key in kind.strict if key in refreshed
         }
@@ -155,7 +154,7 @@ class CloudflareProvider(Provider):
     def update(
         self, target: Target, olds: Properties, old_inputs: Properties, news: Properties, *, preview: bool
     ) -> Properties:
-        """Change the resource in place."""
+        """Update the resource in place."""
         del old_inputs
         kind = resource_type(target.type)
         news = _plain(news)
@@ -165,12 +164,12 @@ class CloudflareProvider(Provider):
         return _hidden(kind, kind.update(self._cloudflare(), target.identity, secrets | news))
 
     def delete(self, target: Target, outputs: Properties, old_inputs: Properties) -> None:
-        """Remove the resource."""
+        """Delete the resource."""
         del old_inputs
         resource_type(target.type).delete(self._cloudflare(), target.identity, _plain(outputs))
 
     def invoke(self, token: str, args: Properties) -> Properties:
-        """Tell a tunnel's token, marked as secret, or the account's identity providers."""
+        """Return a tunnel's token, marked as secret, or the account's identity providers."""
         functions = {TOKEN_FUNCTION: self._tunnel_token, PROVIDERS_FUNCTION: self._identity_providers}
         if token not in functions:
             names = " and ".join(function.rsplit(":", 1)[1] for function in functions)
@@ -200,11 +199,11 @@ class CloudflareProvider(Provider):
 
     def _setting(self, args: Properties, key: str, variable: str) -> str:
         value = without_secrets(args.get(key))
-        # A setting that comes from a resource of the same program is unknown in its first preview.
+        # A setting taken from a resource of the same program is unknown in the first preview.
         return str(value) if value and value != UNKNOWN else os.environ.get(variable, "")
 
     def _cloudflare(self) -> CloudflareApi:
-        """Return the client of the API, made at the first use. Raises ProviderError without a token."""
+        """Return the API client, created on first use. Raises ProviderError without a token."""
         if not self.token:
             raise ProviderError(
                 "there is no API token for Cloudflare; set it with `pulumi config set --secret cloudflare:apiToken`"
@@ -212,7 +211,7 @@ class CloudflareProvider(Provider):
             )
         with self._lock:
             if self._api is None:
-                # Imported here: a preview does without, and the engine starts this program at every command.
+                # Imported here because Pulumi starts this program at every command, and a preview needs no client.
                 from toolchain.standins.cloudflare.api import CloudflareApi  # noqa: PLC0415 - previews need no httpx
 
                 self._api = CloudflareApi(self.base_url, self.token, self.cancelled)
@@ -220,7 +219,7 @@ class CloudflareProvider(Provider):
 
 
 def _plain(properties: Properties) -> Properties:
-    """Return the properties that are given, without their secret marks."""
+    """Return the properties that are not null, without secret marks."""
     return {key: without_secrets(value) for key, value in properties.items() if value is not None}
 
 
@@ -238,13 +237,13 @@ def _top_level(changed: dict[str, Kind]) -> list[str]:
 
 
 def _fault(kind: ResourceType, key: str, value: Any) -> str:
-    """Return what is wrong with one input, or nothing."""
+    """Return what is wrong with one input, "" when it is valid."""
     if key not in kind.inputs:
         return f"{kind.pulumi_type.rsplit(':', 1)[1]} has no input {key}"
     expected = kind.inputs[key]
     if value == UNKNOWN:
         return ""
-    # A bool is an int in Python, not here.
+    # In Python a bool is an int, but not in the schema.
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         names = expected if isinstance(expected, tuple) else (expected,)
         return f"expected {' or '.join(name.__name__ for name in names)}, found {type(value).__name__}"

@@ -15,11 +15,11 @@ import docker.errors
 
 from toolchain.standins.docker.container_spec import container_body, endpoint, limits
 from toolchain.standins.docker.container_state import container_state
-from toolchain.standins.docker.engine import Engine, EngineError, failed
+from toolchain.standins.docker.engine import DockerApi, EngineError, failed
 from toolchain.standins.values import Properties
 
 OPERATION_TIMEOUT = 20 * 60
-"""Seconds that a container may take to end or to go; the official plugin's default."""
+"""Seconds to wait for a container to end or to be removed; the official plugin's default."""
 
 CHANGED_IN_PLACE = (
     "restart",
@@ -36,8 +36,11 @@ CHANGED_IN_PLACE = (
 )
 
 
-def create(engine: Engine, values: Properties, on_created: Callable[[str], None]) -> Properties:
-    """Create, connect, fill, start and wait for a container; call `made` with its id as soon as it exists."""
+def create(engine: DockerApi, values: Properties, on_created: Callable[[str], None]) -> Properties:
+    """Create a container, connect it, upload files, start it and wait; call `on_created` as soon as it has an id.
+
+    Raises ProviderError in the words of the official plugin.
+    """
     image = values["image"]
     engine.find_image(image, values.get("platform") or "")
     params = {"name": values["name"]}
@@ -64,13 +67,13 @@ def create(engine: Engine, values: Properties, on_created: Callable[[str], None]
             extra["containerLogs"] = logs
     state = read(engine, identity, values)
     if state is None:
-        # A container that removes itself (`rm`) has nothing left to read.
+        # A container that removes itself (`rm`) cannot be read back.
         return extra
     return state | extra
 
 
-def _join_networks(engine: Engine, identity: str, networks: list[Properties]) -> None:
-    """Leave the default bridge for the networks that were asked for."""
+def _join_networks(engine: DockerApi, identity: str, networks: list[Properties]) -> None:
+    """Disconnect the container from the default bridge and connect it to the declared networks."""
     if not networks:
         return
     try:
@@ -86,7 +89,7 @@ def _join_networks(engine: Engine, identity: str, networks: list[Properties]) ->
             raise failed(f"Unable to connect to network '{network['name']}': {error}") from error
 
 
-def _upload(engine: Engine, identity: str, uploads: list[Properties]) -> None:
+def _upload(engine: DockerApi, identity: str, uploads: list[Properties]) -> None:
     if not uploads:
         return
     archive = io.BytesIO()
@@ -121,7 +124,7 @@ def _upload_content(upload: Mapping[str, Any]) -> bytes:
         raise failed(f"could not read file: {error}") from error
 
 
-def _wait_for_health(engine: Engine, identity: str, seconds: int) -> None:
+def _wait_for_health(engine: DockerApi, identity: str, seconds: int) -> None:
     def healthy() -> bool:
         container = engine.inspect(f"/containers/{identity}/json")
         health = (container or {}).get("State", {}).get("Health")
@@ -136,8 +139,8 @@ def _wait_for_health(engine: Engine, identity: str, seconds: int) -> None:
         raise failed("container failed to be in healthy state")
 
 
-def _wait_for_end(engine: Engine, identity: str, *, with_logs: bool) -> str | None:
-    """Wait for a job to end and return what it printed, both streams in one."""
+def _wait_for_end(engine: DockerApi, identity: str, *, with_logs: bool) -> str | None:
+    """Wait for a job to end and return its output, both streams combined; None unless `with_logs`."""
     output: list[bytes] = []
 
     def follow() -> None:
@@ -160,17 +163,17 @@ def _wait_for_end(engine: Engine, identity: str, *, with_logs: bool) -> str | No
     return b"".join(output).decode(errors="replace")
 
 
-def read(engine: Engine, identity: str, prior: Properties) -> Properties | None:
+def read(engine: DockerApi, identity: str, prior: Properties) -> Properties | None:
     """Read a container back; None when it is gone."""
     container = engine.inspect(f"/containers/{identity}/json")
     return None if container is None else container_state(container, prior)
 
 
-def update(engine: Engine, identity: str, before: Properties, after: Properties) -> None:
-    """Start a container that is to run again, and change what can be changed in place.
+def update(engine: DockerApi, identity: str, before: Properties, after: Properties) -> None:
+    """Start a container that must run again, and update what can be changed in place.
 
-    Everything else that forces no replacement (health check, tmpfs, init …) is left as it is, as the official plugin
-    leaves it: the container has to be replaced for it.
+    Like the official plugin, leave everything else that forces no replacement (health check, tmpfs, init …) unchanged:
+    only a replacement of the container would apply it.
     """
     if not before.get("mustRun") and after.get("mustRun") and after.get("start"):
         try:
@@ -186,7 +189,7 @@ def update(engine: Engine, identity: str, before: Properties, after: Properties)
         raise failed(f"Unable to update a container: {error}") from error
 
 
-def delete(engine: Engine, identity: str, prior: Properties) -> None:
+def delete(engine: DockerApi, identity: str, prior: Properties) -> None:
     """Stop a container within its grace period, then remove it."""
     if not prior.get("attach"):
         grace = {"t": prior.get("destroyGraceSeconds") or 0}

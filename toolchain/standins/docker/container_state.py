@@ -1,4 +1,4 @@
-"""What an inspection says about a container, in the provider's terms: what is read back and what is not. Pure."""
+"""Convert an inspection of a container to the properties that a read sets. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from toolchain.standins.values import Properties
 
 
 def container_state(inspection: Mapping[str, Any], prior: Mapping[str, Any]) -> Properties:
-    """Return the properties that a read sets; all others (env, labels, networks, uploads …) stay as they were known.
+    """Return the properties that a read sets; all others (env, labels, networks, uploads …) keep their prior values.
 
-    `known` is the state so far: some properties are read only where they were given.
+    `prior` is the state so far: some properties are read back only if they were declared.
     """
     config, host = inspection["Config"], inspection["HostConfig"]
     result = {
@@ -67,7 +67,7 @@ def container_state(inspection: Mapping[str, Any], prior: Mapping[str, Any]) -> 
     if not inspection["State"]["Running"]:
         result["exitCode"] = inspection["State"]["ExitCode"]
         if prior.get("mustRun"):
-            # Shows as a change in the next plan, whose update starts the container.
+            # Appears as a change in the next plan, whose update starts the container.
             result["mustRun"] = False
     return result
 
@@ -91,10 +91,10 @@ def _limits(host: Mapping[str, Any]) -> Properties:
 
 
 def spell_cpus(nano: int) -> str:
-    """Return billionths of a core as the official plugin spells them, its rounding of odd values included.
+    """Format billionths of a core as the official plugin does, including its rounding of some values.
 
-    1 core is `1.0`, half a core `0.5`; 0.05 becomes `0.1`, 10 becomes `10.`: such inputs never come to rest, here as
-    there.
+    1 core is `1.0`, half a core `0.5`; 0.05 becomes `0.1`, 10 becomes `10.`: such inputs show a change in every plan,
+    as with the official plugin.
     """
     exact = f"{nano // NANO}.{nano % NANO:09d}"
     if exact.count("0") == 9:
@@ -109,7 +109,7 @@ def _throttles(entries: list[Mapping[str, Any]] | None) -> list[Properties]:
 
 
 def _extra_host(entry: str) -> Properties:
-    """The official plugin takes what stands between the first two colons."""
+    """Split an extra host like the official plugin, which takes the part between the first two colons as address."""
     parts = entry.split(":")
     return {"host": parts[0], "ip": parts[1]}
 
@@ -173,7 +173,7 @@ def _networks(inspection: Mapping[str, Any], prior: Mapping[str, Any]) -> Proper
             for name, network in sorted((settings.get("Networks") or {}).items())
         ],
     }
-    # A container that is to run and does not has no ports, and shows it; a job that has ended keeps what was given.
+    # A container that must run and does not has no ports, which is drift; a finished job keeps its declared ports.
     if prior.get("ports") and (inspection["State"]["Running"] or prior.get("mustRun")):
         result["ports"] = _ports(settings.get("Ports") or {})
     return result
@@ -196,7 +196,7 @@ def _ports(ports: Mapping[str, Any]) -> list[Properties]:
 
 
 def _only_if_declared(host: Mapping[str, Any], prior: Mapping[str, Any]) -> Properties:
-    """Properties that are read back only where they were given."""
+    """Return the properties that are read back only if they were declared."""
     result: Properties = {}
     if prior.get("ulimits"):
         result["ulimits"] = [

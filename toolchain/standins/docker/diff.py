@@ -1,6 +1,6 @@
-"""Diff: the properties that a plan changes, with the paths and kinds that the official bridge gives them.
+"""Diff: the properties that a plan changes, with the same paths and kinds as from the official bridge.
 
-Pure: needs no engine.
+Pure: needs no Docker.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _top(path: str) -> str:
 
 
 def _property(entry: Field, path: str, old: Any, new: Any, config: Any, *, forced: bool) -> Detail:
-    """Compare one property. `given` is its input, `forced` says that something above it forces a replacement."""
+    """Compare one property. `config` is its input; `forced` means that an enclosing property forces a replacement."""
     forced = forced or entry.replace
     old, new = _present(old), _present(new)
     if old is None or new is None or new == UNKNOWN:
@@ -77,12 +77,12 @@ def _come_or_gone(entry: Field, path: str, old: Any, new: Any, *, forced: bool) 
 
 
 def _present(value: Any) -> Any:
-    """An empty list is no value; an empty map is one."""
+    """Return None for an empty list, which counts as no value; an empty map counts as a value."""
     return None if isinstance(value, list) and not value else value
 
 
 def _holds_replacing(entry: Field, value: Any) -> bool:
-    """Tell whether a value that comes or goes holds a property that forces a replacement."""
+    """Tell whether an added or removed value contains a property that forces a replacement."""
     items = value if isinstance(value, list) else [value]
     return any(
         field.replace or _holds_replacing(field, item[name])
@@ -126,7 +126,7 @@ def _list(entry: Field, path: str, old: list[Any], new: list[Any], config: Any, 
 
 
 def _scalar_list(path: str, old: list[Any], new: list[Any], *, forced: bool) -> Detail:
-    """Removed at its old index, added at its new one; both at one index is an update."""
+    """Compare lists of scalars: a removal at the old index, an addition at the new one, both at one index an update."""
     removed: set[int] = set()
     added: set[int] = set()
     matcher = difflib.SequenceMatcher(a=list(map(repr, old)), b=list(map(repr, new)), autojunk=False)
@@ -166,7 +166,7 @@ def _element(fields: Mapping[str, Field], path: str, old: Any, new: Any, config:
 
 
 def _set(entry: Field, path: str, old: list[Any], new: list[Any], config: Any, *, forced: bool) -> Detail:
-    """Name changed elements by their place among the inputs, or the whole set where that cannot be told."""
+    """Report changed elements by their index among the inputs, or the whole set when the index is ambiguous."""
     fields = entry.fields
 
     def identity(item: Any) -> str:
@@ -196,7 +196,7 @@ def _set(entry: Field, path: str, old: list[Any], new: list[Any], config: Any, *
 def _match_inputs(
     fields: Mapping[str, Field], added: list[int], new: list[Any], config: list[Any]
 ) -> dict[int, int] | None:
-    """Return place among the inputs → place in the plan, for each added element; None when one has no match."""
+    """Return index among the inputs → index in the plan, for each added element; None when one has no match."""
     if len(config) < len(new):
         return None
     matched: dict[int, int] = {}
@@ -211,7 +211,7 @@ def _match_inputs(
 
 
 def _could_come_from(fields: Mapping[str, Field], config: Any, planned: Any) -> bool:
-    """Tell whether a planned element can have come from an input: an omitted string does not match an empty one."""
+    """Tell whether a planned element can result from an input; an omitted string does not match an empty one."""
     if not fields:
         return bool(config == planned)
     for name, entry in fields.items():

@@ -1,4 +1,4 @@
-"""Networks, volumes and images: create, read, delete. Only an image's settings change in place."""
+"""Networks, volumes and images: create, read, delete. Only an image's settings can be updated in place."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from toolchain.standins.docker.container_spec import labels
-from toolchain.standins.docker.engine import Engine, EngineError, failed
+from toolchain.standins.docker.engine import DockerApi, EngineError, failed
 from toolchain.standins.values import Properties
 
 REMOVAL_TIMEOUT = 30
-"""Seconds that something in use may take to be let go of; the official plugin's figure."""
+"""Seconds to wait until a resource is no longer in use; the official plugin's figure."""
 
 
 ALLOCATION_TIMEOUT = 10
-"""Seconds that a Swarm manager may take to give a network its addresses."""
+"""Seconds to wait for a Swarm manager to allocate a network's addresses."""
 
 
 def label_list(by_name: Mapping[str, str] | None) -> list[Properties]:
-    """Return labels as the state holds them."""
+    """Return labels as a list, the form in the state."""
     return [{"label": key, "value": value} for key, value in sorted((by_name or {}).items())]
 
 
-def create_network(engine: Engine, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
+def create_network(engine: DockerApi, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
     """Create a network."""
     ipam: Properties = {"Driver": values.get("ipamDriver") or "default"}
     if values.get("ipamConfigs"):
@@ -58,13 +58,13 @@ def create_network(engine: Engine, values: Properties, on_created: Callable[[str
     return read_network(engine, identity, values)
 
 
-def _is_complete(engine: Engine, identity: str) -> bool:
-    """A Swarm network has neither driver nor addresses until its manager has allocated them."""
+def _is_complete(engine: DockerApi, identity: str) -> bool:
+    """Tell whether a network is allocated, or gone: a Swarm network has no driver and no addresses at first."""
     network = engine.inspect(f"/networks/{identity}")
     return network is None or bool(network.get("Driver"))
 
 
-def read_network(engine: Engine, identity: str, prior: Properties) -> Properties | None:
+def read_network(engine: DockerApi, identity: str, prior: Properties) -> Properties | None:
     """Read a network back; None when it is gone."""
     del prior
     network = engine.inspect(f"/networks/{identity}")
@@ -96,14 +96,14 @@ def read_network(engine: Engine, identity: str, prior: Properties) -> Properties
     }
 
 
-def delete_network(engine: Engine, identity: str, prior: Properties) -> None:
-    """Remove a network; wait a while for containers that are just leaving it."""
+def delete_network(engine: DockerApi, identity: str, prior: Properties) -> None:
+    """Remove a network; wait up to REMOVAL_TIMEOUT for containers that are leaving it."""
     del prior
     _remove(engine, f"/networks/{identity}", {}, "has active endpoints", "Unable to remove network")
 
 
-def create_volume(engine: Engine, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
-    """Create a volume; one of that name that is there already is taken, as the engine does."""
+def create_volume(engine: DockerApi, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
+    """Create a volume; like Docker, reuse an existing one with that name."""
     body = {
         "Name": values["name"],
         "Labels": labels(values.get("labels")),
@@ -118,7 +118,7 @@ def create_volume(engine: Engine, values: Properties, on_created: Callable[[str]
     return read_volume(engine, name, values)
 
 
-def read_volume(engine: Engine, identity: str, prior: Properties) -> Properties | None:
+def read_volume(engine: DockerApi, identity: str, prior: Properties) -> Properties | None:
     """Read a volume back; None when it is gone."""
     del prior
     volume = engine.inspect(f"/volumes/{identity}")
@@ -134,13 +134,13 @@ def read_volume(engine: Engine, identity: str, prior: Properties) -> Properties 
     }
 
 
-def delete_volume(engine: Engine, identity: str, prior: Properties) -> None:
-    """Remove a volume; wait a while for containers that are just letting go of it."""
+def delete_volume(engine: DockerApi, identity: str, prior: Properties) -> None:
+    """Remove a volume; wait up to REMOVAL_TIMEOUT for containers that are releasing it."""
     del prior
     _remove(engine, f"/volumes/{identity}", {"force": True}, "volume is in use", "Unable to remove volume")
 
 
-def _remove(engine: Engine, path: str, params: Properties, in_use: str, doing: str) -> None:
+def _remove(engine: DockerApi, path: str, params: Properties, in_use: str, doing: str) -> None:
     last = ""
 
     def removed() -> bool:
@@ -159,28 +159,28 @@ def _remove(engine: Engine, path: str, params: Properties, in_use: str, doing: s
         raise failed(f"{doing}: {last}")
 
 
-def create_image(engine: Engine, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
-    """Find an image locally, else pull it."""
+def create_image(engine: DockerApi, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
+    """Use the local image, else pull it."""
     image = engine.find_image(values["name"], values.get("platform") or "")
     on_created(image["Id"] + values["name"])
     return _image_state(image, values["name"])
 
 
-def read_image(engine: Engine, identity: str, prior: Properties) -> Properties | None:
-    """Look an image up by its name; None when the engine has none of that name."""
+def read_image(engine: DockerApi, identity: str, prior: Properties) -> Properties | None:
+    """Look up an image by name; None when Docker does not have it."""
     del identity
     image = engine.inspect(f"/images/{prior['name']}/json")
     return None if image is None else _image_state(image, prior["name"])
 
 
-def update_image(engine: Engine, identity: str, before: Properties, after: Properties) -> None:
-    """Make sure that the image is there: its settings concern only its removal."""
+def update_image(engine: DockerApi, identity: str, before: Properties, after: Properties) -> None:
+    """Make sure that the image exists; its other settings concern only its removal."""
     del identity, before
     engine.find_image(after["name"], after.get("platform") or "")
 
 
-def delete_image(engine: Engine, identity: str, prior: Properties) -> None:
-    """Remove an image unless it is to be kept."""
+def delete_image(engine: DockerApi, identity: str, prior: Properties) -> None:
+    """Remove an image, unless `keepLocally` is set."""
     del identity
     if prior.get("keepLocally") or engine.inspect(f"/images/{prior['name']}/json") is None:
         return

@@ -1,4 +1,4 @@
-"""The plugin: the official Docker provider's answers, given by this package."""
+"""The plugin process: implements the provider protocol with the modules of this package."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from toolchain.standins.provider import (
 from toolchain.standins.values import UNKNOWN, Properties, has_unknown, without_secrets
 
 SETTINGS = {"version", "pluginDownloadURL", "host", "registryAuth", "disableDockerDaemonCheck"}
-"""What may be configured. TLS files, SSH options and contexts of the Docker command are left to the official plugin."""
+"""Supported provider settings. TLS files, SSH options and contexts of the docker command need the official plugin."""
 
 
 class DockerProvider(Provider):
@@ -52,16 +52,16 @@ class DockerProvider(Provider):
         self._loaded: tuple[Any, Any] | None = None
 
     def announcement(self) -> str:
-        """Say what this plugin is."""
+        """Return what this plugin is."""
         return "docker: stand-in for the official plugin 5.2.0, which could not be downloaded here (Dockyard toolchain)"
 
     def check_config(self, news: Properties) -> Checked:
-        """Take the settings as they are; refuse those that this plugin would ignore."""
+        """Accept the settings unchanged; reject those that this plugin does not support."""
         unknown = sorted(news.keys() - SETTINGS)
         return Checked(news, [(name, f"{name} is not supported by this stand-in plugin") for name in unknown])
 
     def configure(self, args: Properties) -> None:
-        """Remember where the engine is; it is spoken to only when something has to be done."""
+        """Store Docker's address; the connection is opened only for the first operation."""
         args = without_secrets(args)
         host = args.get("host") or ""
         self._host = "" if has_unknown(host) else str(host)
@@ -85,7 +85,7 @@ class DockerProvider(Provider):
         return diff_state(_schema(target), olds, news, ignore)
 
     def create(self, target: Target, inputs: Properties, *, preview: bool, timeout: float) -> State:
-        """Make the resource."""
+        """Create the resource. Raises InitFailedError when it exists but the rest of the operation failed."""
         del timeout
         schema = _schema(target)
         planned = planned_state(schema, without_secrets(inputs))
@@ -105,7 +105,7 @@ class DockerProvider(Provider):
         except ProviderError as error:
             if not created_id:
                 raise
-            # It is there, so the engine must know of it: it cleans it up with the next good update.
+            # The resource exists, so Pulumi must record it: the next successful update cleans it up.
             raise InitFailedError(created_id, finished(schema, values | {"id": created_id}), [str(error)]) from error
         outputs = with_read(schema, values | {"id": created_id}, read, refreshed=False)
         return State(outputs["id"], finished(schema, outputs, created=True))
@@ -122,7 +122,7 @@ class DockerProvider(Provider):
             return None
         state = with_read(schema, prior, read, refreshed=True)
         refreshed = refreshed_inputs(schema.fields, inputs, state)
-        # Secrets are marked alike in inputs and outputs.
+        # Mark secrets in the inputs as in the outputs.
         for name, entry in schema.fields.items():
             if entry.secret and refreshed.get(name) is not None:
                 refreshed = refreshed | {name: finished(schema, state)[name]}
@@ -131,7 +131,7 @@ class DockerProvider(Provider):
     def update(
         self, target: Target, olds: Properties, old_inputs: Properties, news: Properties, *, preview: bool
     ) -> Properties:
-        """Change the resource in place."""
+        """Update the resource in place."""
         del old_inputs
         schema = _schema(target)
         before = without_secrets(olds)
@@ -150,18 +150,18 @@ class DockerProvider(Provider):
         return finished(schema, values)
 
     def delete(self, target: Target, outputs: Properties, old_inputs: Properties) -> None:
-        """Remove the resource."""
+        """Delete the resource."""
         del old_inputs
         operations, engine = self._engine(target)
         operations.delete(engine, target.identity, without_secrets(outputs))
 
     def _engine(self, target: Target) -> tuple[Any, Any]:
-        """Return the operations of a type and the engine to do them on."""
+        """Return the operations of a type and the Docker API to run them on."""
         with self._lock:
             if self._loaded is None:
-                # docker-py takes 0.15 s to load, which a preview of an unchanged stack need not wait for.
+                # Importing docker-py takes 0.15 s, which a preview of an unchanged stack can save.
                 table = importlib.import_module("toolchain.standins.docker.operations")
-                self._loaded = table.OPERATIONS, table.Engine(self._host, self._auth, self.cancelled)
+                self._loaded = table.OPERATIONS, table.DockerApi(self._host, self._auth, self.cancelled)
             operations, engine = self._loaded
         return operations[target.type], engine
 

@@ -1,4 +1,4 @@
-"""A Swarm service's inputs as the engine's API wants them. Pure."""
+"""Convert a Swarm service's inputs to the request of the Docker API. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from toolchain.standins.values import Properties
 
 
 def service_body(values: Mapping[str, Any]) -> Properties:
-    """Return the body of the call that creates or updates the service."""
+    """Return the request body that creates or updates the service."""
     body = {
         "Name": values["name"],
         "Labels": labels(values.get("labels")),

@@ -1,4 +1,4 @@
-"""What an inspection says about a Swarm service, in the provider's terms. Pure."""
+"""Convert an inspection of a Swarm service to the provider's properties. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def service_state(inspection: Mapping[str, Any]) -> Properties:
     spec = inspection["Spec"]
     replicated = spec["Mode"].get("Replicated")
     endpoint = (inspection.get("Endpoint") or {}).get("Spec") or spec.get("EndpointSpec") or {}
-    # The engine knows the published ports that it chose itself.
+    # The endpoint also has the published ports that Docker chose itself.
     ports = (inspection.get("Endpoint") or {}).get("Ports") or endpoint.get("Ports") or []
     return {
         "id": inspection["ID"],

@@ -11,35 +11,35 @@ from typing import Any
 
 from toolchain.standins.docker.container_spec import labels
 from toolchain.standins.docker.durations import parse_duration
-from toolchain.standins.docker.engine import Engine, EngineError, failed
+from toolchain.standins.docker.engine import DockerApi, EngineError, failed
 from toolchain.standins.docker.service_spec import service_body
 from toolchain.standins.docker.service_state import service_state
 from toolchain.standins.values import Properties
 
 SECOND = 1_000_000_000
 NO_NEW_ROLLOUT = 3.0
-"""Seconds after which a change that starts no roll-out (labels, replicas) is taken for one that needs none."""
+"""Seconds after which a change without a roll-out (labels, replicas) counts as one that needs none."""
 
 
-def create_secret(engine: Engine, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
+def create_secret(engine: DockerApi, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
     """Create a secret."""
     return _create_file(engine, "/secrets", values, on_created)
 
 
-def read_secret(engine: Engine, identity: str, prior: Properties) -> Properties | None:
-    """Read a secret's name back; its content stays as it was known."""
+def read_secret(engine: DockerApi, identity: str, prior: Properties) -> Properties | None:
+    """Read a secret's name back; its content keeps its prior value."""
     del prior
     secret = engine.inspect(f"/secrets/{identity}")
     return None if secret is None else {"id": identity, "name": secret["Spec"]["Name"]}
 
 
-def delete_secret(engine: Engine, identity: str, prior: Properties) -> None:
+def delete_secret(engine: DockerApi, identity: str, prior: Properties) -> None:
     """Remove a secret."""
     del prior
     _delete(engine, f"/secrets/{identity}")
 
 
-def create_config(engine: Engine, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
+def create_config(engine: DockerApi, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
     """Create a config."""
     if values.get("dataRaw"):
         content = base64.b64encode(values["dataRaw"].encode()).decode()
@@ -47,7 +47,7 @@ def create_config(engine: Engine, values: Properties, on_created: Callable[[str]
     return _create_file(engine, "/configs", values, on_created)
 
 
-def read_config(engine: Engine, identity: str, prior: Properties) -> Properties | None:
+def read_config(engine: DockerApi, identity: str, prior: Properties) -> Properties | None:
     """Read a config back, its content included."""
     config = engine.inspect(f"/configs/{identity}")
     if config is None:
@@ -59,13 +59,15 @@ def read_config(engine: Engine, identity: str, prior: Properties) -> Properties 
     return name | {"data": content}
 
 
-def delete_config(engine: Engine, identity: str, prior: Properties) -> None:
+def delete_config(engine: DockerApi, identity: str, prior: Properties) -> None:
     """Remove a config."""
     del prior
     _delete(engine, f"/configs/{identity}")
 
 
-def _create_file(engine: Engine, path: str, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
+def _create_file(
+    engine: DockerApi, path: str, values: Properties, on_created: Callable[[str], None]
+) -> Properties | None:
     body = {"Name": values["name"], "Data": values["data"], "Labels": labels(values.get("labels"))}
     try:
         identity = engine.call("POST", f"{path}/create", body)["ID"]
@@ -75,7 +77,7 @@ def _create_file(engine: Engine, path: str, values: Properties, on_created: Call
     return {"id": identity, "name": values["name"]}
 
 
-def _delete(engine: Engine, path: str) -> None:
+def _delete(engine: DockerApi, path: str) -> None:
     try:
         engine.call("DELETE", path)
     except EngineError as error:
@@ -83,8 +85,11 @@ def _delete(engine: Engine, path: str) -> None:
             raise failed(error) from error
 
 
-def create_service(engine: Engine, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
-    """Create a service and, with a converge config, wait until its tasks run; one that doesn't is removed again."""
+def create_service(engine: DockerApi, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
+    """Create a service and, with a converge config, wait until its tasks run; remove it if they do not.
+
+    Raises ProviderError when Docker refuses it or the time is up.
+    """
     try:
         identity: str = engine.call("POST", "/services/create", service_body(values))["ID"]
     except EngineError as error:
@@ -98,17 +103,17 @@ def create_service(engine: Engine, values: Properties, on_created: Callable[[str
     return read_service(engine, identity, values)
 
 
-def read_service(engine: Engine, identity: str, prior: Properties) -> Properties | None:
+def read_service(engine: DockerApi, identity: str, prior: Properties) -> Properties | None:
     """Read a service back; None when it is gone."""
     del prior
     service = engine.inspect(f"/services/{identity}")
     return None if service is None else service_state(service)
 
 
-def update_service(engine: Engine, identity: str, before: Properties, after: Properties) -> None:
-    """Change a service in place and, with a converge config, follow the roll-out to its end.
+def update_service(engine: DockerApi, identity: str, before: Properties, after: Properties) -> None:
+    """Update a service in place and, with a converge config, follow the roll-out to its end.
 
-    Raises ProviderError when the roll-out was paused or rolled back; the old tasks then serve on.
+    Raises ProviderError when the roll-out was paused or rolled back; the old tasks then keep running.
     """
     del before
     service = engine.inspect(f"/services/{identity}")
@@ -127,7 +132,7 @@ def update_service(engine: Engine, identity: str, before: Properties, after: Pro
             raise failed(f"service ({identity}) did not converge after {converge['timeout']}")
 
 
-def _rolled_out(engine: Engine, identity: str, earlier: str | None, started: float) -> bool:
+def _rolled_out(engine: DockerApi, identity: str, earlier: str | None, started: float) -> bool:
     service = engine.inspect(f"/services/{identity}") or {}
     status = service.get("UpdateStatus") or {}
     if not status or status.get("StartedAt") == earlier:
@@ -145,7 +150,7 @@ def _rolled_out(engine: Engine, identity: str, earlier: str | None, started: flo
     return bool(state == "completed")
 
 
-def _all_run(engine: Engine, identity: str) -> bool:
+def _all_run(engine: DockerApi, identity: str) -> bool:
     service = engine.inspect(f"/services/{identity}") or {}
     filters = json.dumps({"service": [identity], "desired-state": ["running"]})
     tasks: list[Mapping[str, Any]] = engine.call("GET", "/tasks", params={"filters": filters})
@@ -158,8 +163,8 @@ def _all_run(engine: Engine, identity: str) -> bool:
     return bool(running == len(active))
 
 
-def delete_service(engine: Engine, identity: str, prior: Properties) -> None:
-    """Remove a service; with a grace period, wait for its containers to go within it.
+def delete_service(engine: DockerApi, identity: str, prior: Properties) -> None:
+    """Remove a service; with a grace period, wait until its containers are gone.
 
     Raises ProviderError when a container outlives the grace period.
     """
@@ -177,5 +182,5 @@ def delete_service(engine: Engine, identity: str, prior: Properties) -> None:
             raise failed(f"error on wait for container with ID '{container}': it did not go within {grace}")
 
 
-def _is_gone(engine: Engine, container: str) -> bool:
+def _is_gone(engine: DockerApi, container: str) -> bool:
     return engine.inspect(f"/containers/{container}/json") is None

@@ -16,13 +16,13 @@ from .pages import page
 from .queries import QueryError, ask
 
 PATHS = re.compile(r"alerts(/groups)?|silences|silence/[\w-]+|status|receivers")
-"""What Grafana's pages ask an Alertmanager of Prometheus' implementation for."""
+"""Paths that Grafana's pages request from an Alertmanager of the Prometheus implementation."""
 
 OPERATORS = re.compile(r"=~|!~|!=|=")
 
 
 async def alertmanager(request: Request) -> Response:
-    """`/api/alertmanager/{uid}/api/v2/{path}`: passes what Grafana's pages ask on to the Alertmanager."""
+    """`/api/alertmanager/{uid}/api/v2/{path}`: forward the requests of Grafana's pages to the Alertmanager."""
     source = _named(request, "uid", request.path_params["uid"])
     if not PATHS.fullmatch(request.path_params["path"]):
         raise HTTPException(404, "Not found")
@@ -43,10 +43,10 @@ async def alertmanager(request: Request) -> Response:
 
 
 async def new_silence(request: Request) -> Response:
-    """`/alerting/silence/new`: the matchers with which Grafana fills its form from a link; here there is none to send.
+    """`/alerting/silence/new`: show the matchers with which Grafana fills its form from a link, without a form to send.
 
-    `alertmanager` is a data source's name, each `matcher` is one label; a matcher without an operator is an error, and
-    of a label's matchers the first counts, as in Grafana.
+    `alertmanager` is a data source's name, each `matcher` is one label. As in Grafana, a matcher without an operator is
+    an error, and the first matcher of a label counts.
     """
     source = _named(request, "name", request.query_params.get("alertmanager", ""))
     matchers: dict[str, tuple[str, str]] = {}

@@ -27,30 +27,30 @@ WELL = {
     "loki": "Data source successfully connected.",
     VICTORIALOGS: "Data source is working",
 }
-"""What Grafana says of a data source that answers."""
+"""Data source type → Grafana's message when its health check succeeds."""
 RELOADABLE = {"dashboards", "datasources"}
 
 
 def library(request: Request) -> Library:
-    """Return what the running double has loaded."""
+    """Return the loaded dashboards and data sources."""
     loaded: Library = request.app.state.library
     return loaded
 
 
 def client(request: Request) -> httpx.AsyncClient:
-    """Return the client for data sources."""
+    """Return the HTTP client for data sources."""
     http_client: httpx.AsyncClient = request.app.state.client
     return http_client
 
 
 def meters(request: Request) -> Meters:
-    """Return what counts."""
+    """Return the counters of requests."""
     counters: Meters = request.app.state.meters
     return counters
 
 
 async def health(request: Request) -> Response:
-    """`GET /api/health`: well as soon as it answers, as there is no database."""
+    """`GET /api/health`: always healthy, as there is no database."""
     return JSONResponse({"database": "ok", "version": VERSION, "commit": "double"})
 
 
@@ -175,9 +175,9 @@ async def data_source_health(request: Request) -> Response:
     """`GET /api/datasources/uid/{uid}/health`: runs the query with which Grafana's plugin checks its data source."""
     source = _source(request)
     if source.type not in QUERYABLE:
-        # Grafana's plugin for Alertmanagers has no part in the server; its page asks for alerts instead.
+        # Grafana's Alertmanager plugin has no server part; its page requests the alerts instead.
         return JSONResponse({"message": "Plugin unavailable", "messageId": "plugin.unavailable"}, status_code=500)
-    # Both are what Grafana's own plugins ask.
+    # The same queries as Grafana's own plugins send.
     expr = {"loki": "vector(1)+vector(1)", VICTORIALOGS: "* | limit 1"}.get(source.type, "1+1")
     now = moment("now")
     try:
@@ -190,11 +190,11 @@ async def data_source_health(request: Request) -> Response:
 
 
 async def proxy(request: Request) -> Response:
-    """`/api/datasources/proxy/uid/{uid}/{path}`: passes reads on; credentials of the caller stay here."""
+    """`/api/datasources/proxy/uid/{uid}/{path}`: forward reads to the data source, without the caller's credentials."""
     source = _source(request)
     headers = {"content-type": request.headers["content-type"]} if "content-type" in request.headers else {}
     path = "/" + request.path_params["path"]
-    # Folded by whoever answers, a path of dots would leave the data source's own.
+    # The data source would normalize `..`, and the path would leave the data source's base path.
     if ".." in path.split("/"):
         raise HTTPException(400, "Bad request")
     try:
@@ -214,7 +214,7 @@ async def proxy(request: Request) -> Response:
 
 
 async def query(request: Request) -> Response:
-    """`POST /api/ds/query`: every query of the body, at the same time; 400 when one of them failed, as in Grafana."""
+    """`POST /api/ds/query`: run all queries of the body in parallel; 400 when one of them fails, as in Grafana."""
     try:
         body = await request.json()
         queries = list(body["queries"])
@@ -234,7 +234,7 @@ async def query(request: Request) -> Response:
 
 
 def _count(request: Request, queries: list[dict[str, Any]], answers: list[dict[str, Any]]) -> None:
-    """Count one call of each data source's plugin, failed where one of its queries did, as in Grafana."""
+    """Count one call per data source plugin, as failed when one of its queries failed, as in Grafana."""
     outcomes: dict[str, tuple[str, bool]] = {}
     for target, answer in zip(queries, answers, strict=True):
         if source := library(request).source_of(target.get("datasource"), {}):
@@ -255,7 +255,7 @@ async def _answer(request: Request, target: dict[str, Any], span: Span) -> dict[
     if source is None:
         return {"error": "data source not found", "status": 404, "frames": []}
     instant = bool(target.get("instant")) or target.get("queryType") == "instant"
-    # Grafana runs both when both are asked for, and a range query when neither is.
+    # Grafana runs both forms when both are requested, and a range query when neither is.
     forms = [True, False] if instant and target.get("range") else [instant]
     template, kind = str(target.get("legendFormat") or ""), str(target.get("queryType") or "")
     data_frames: list[dict[str, Any]] = []
@@ -270,7 +270,7 @@ async def _answer(request: Request, target: dict[str, Any], span: Span) -> dict[
 
 
 async def reload(request: Request) -> Response:
-    """`POST /api/admin/provisioning/{dashboards,datasources}/reload`; what was loaded stays when it is refused."""
+    """`POST /api/admin/provisioning/{dashboards,datasources}/reload`; on an error the loaded state stays."""
     if request.path_params["what"] not in RELOADABLE:
         raise HTTPException(404, "Not found")
     try:
@@ -282,7 +282,7 @@ async def reload(request: Request) -> Response:
 
 
 async def problems(request: Request) -> Response:
-    """`GET /api/double/problems`: not Grafana's; what Grafana would have refused, for tests and people."""
+    """`GET /api/double/problems`: not in Grafana; lists what Grafana would have refused, for tests and people."""
     return JSONResponse(library(request).problems)
 
 

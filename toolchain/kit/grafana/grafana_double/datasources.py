@@ -1,4 +1,4 @@
-"""Provisioned data sources: read, checked and kept as Grafana does (12.1, pkg/services/provisioning/datasources)."""
+"""Provisioned data sources: read and checked as in Grafana (12.1, pkg/services/provisioning/datasources)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .yamlfiles import ProvisioningError, expand, mappings, yaml_files
 LOG = logging.getLogger("provisioning.datasources")
 VICTORIALOGS = "victoriametrics-logs-datasource"
 QUERYABLE = {"prometheus": "Prometheus", "loki": "Loki", VICTORIALOGS: "VictoriaLogs"}
-"""The types whose queries the double can run, and how Grafana calls them."""
+"""Types whose queries the double can run → Grafana's names of them."""
 
 ALERTMANAGER = "alertmanager"
 TYPE_NAMES = {**QUERYABLE, ALERTMANAGER: "Alertmanager"}
-"""Those that it can do anything with."""
+"""Types that the double supports at all → Grafana's names of them."""
 
 PLUGINS = (VICTORIALOGS,)
-"""Those that Grafana has only where a plugin was installed."""
+"""Types that Grafana has only when their plugin is installed."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class DataSource:
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
 
     def headers(self) -> dict[str, str]:
-        """Return the extra headers of `jsonData.httpHeaderName1` and `secureJsonData.httpHeaderValue1` and so on."""
+        """Return the extra headers: `jsonData.httpHeaderName1` with `secureJsonData.httpHeaderValue1`, and so on."""
         headers = {}
         number = 1
         while name := self.json_data.get(f"httpHeaderName{number}"):
@@ -56,9 +56,10 @@ class DataSource:
 
 
 def load_datasources(folder: Path, environment: Mapping[str, str] = os.environ) -> tuple[list[DataSource], list[str]]:
-    """Return the data sources and what is wrong with them without keeping Grafana from starting.
+    """Return the data sources, and the problems with which Grafana still starts.
 
-    Raises ProvisioningError for what does: broken YAML, two defaults in one organisation, one uid twice, a bad uid.
+    Raises ProvisioningError for those with which it does not: broken YAML, two defaults in one organisation, a
+    duplicate uid, an invalid uid.
     """
     if not folder.is_dir():
         LOG.error("can't read datasource provisioning files from directory", extra={"fields": {"path": folder}})
@@ -86,9 +87,9 @@ def load_datasources(folder: Path, environment: Mapping[str, str] = os.environ) 
 
 
 def installed_plugins(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return plugin → version of those that Grafana would install before it starts: GF_PLUGINS_PREINSTALL_SYNC.
+    """Return plugin → version of the plugins that Grafana would install before it starts (GF_PLUGINS_PREINSTALL_SYNC).
 
-    The double fetches none.
+    The double downloads none.
     """
     if environment.get("GF_PLUGINS_PREINSTALL_DISABLED", "").lower() in {"1", "t", "true"}:
         return {}
@@ -105,7 +106,7 @@ def _doubts(
     if not source.url:
         doubts.append(f"data source {source.name!r} has no url")
     if source.type == ALERTMANAGER and source.json_data.get("implementation") != "prometheus":
-        # Grafana takes it for Mimir's then, whose API is below another path.
+        # Grafana then assumes Mimir's implementation, whose API has another path.
         doubts.append(f"data source {source.name!r}: the double speaks with Alertmanagers of Prometheus only")
     if source.type in PLUGINS and source.type not in installed:
         doubts.append(f"data source {source.name!r}: Grafana has no plugin {source.type!r} that was not installed")
@@ -121,7 +122,7 @@ def _datasource(entry: dict[str, Any], where: str, number: int) -> DataSource:
     kind = str(entry.get("type") or "")
     if not name or not kind:
         raise ProvisioningError(f"{where}: a data source needs a name and a type, found {sorted(entry)}")
-    # Grafana derives a missing uid from the name, in just this way.
+    # Grafana derives a missing uid from the name in the same way.
     uid = str(entry.get("uid") or "") or "P" + hashlib.sha256(name.encode()).hexdigest()[:16].upper()
     if not re.fullmatch(r"[a-zA-Z0-9_-]{1,40}", uid):
         raise ProvisioningError(f"{where}: the uid of data source {name!r} is invalid: {uid!r}")

@@ -1,4 +1,4 @@
-"""What the double counts of itself, under the names and labels that Grafana 12.1 gives by default."""
+"""The double's own metrics, with the names and labels that Grafana 12.1 has by default."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNCOUNTED = ("/metrics", "/public/", "/robots.txt")
 
 
 class Meters:
-    """Counters of requests, of calls of data sources, and of log-ins that failed; a series begins with its first."""
+    """Counters of requests, data source calls and failed logins; a series appears with its first event."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -46,12 +46,12 @@ class Meters:
         self._plugin_requests.labels(plugin, endpoint, "ok" if well else "error", "unknown", source).inc()
 
     def login_failed(self) -> None:
-        """Count a log-in by the form, or by JSON as its page does it, that was refused."""
+        """Count a refused login, whether by form or by JSON as Grafana's page sends it."""
         self._failed_logins.labels("auth.client.form").inc()
 
 
 class CountRequests:
-    """Counts every request but those that Grafana does not count, by the pattern of its route."""
+    """Middleware that counts requests by route pattern, except those that Grafana does not count."""
 
     def __init__(self, app: ASGIApp, meters: Meters, routes: Sequence[Route]) -> None:
         self._app, self._meters = app, meters
@@ -60,7 +60,7 @@ class CountRequests:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer by the application, and count."""
+        """Run the application and count the request."""
         if scope["type"] != "http" or scope["path"].startswith(UNCOUNTED):
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""The pages for people: the dashboards, and of each dashboard the current values of its panels as a table."""
+"""The pages for people: the list of dashboards, and each dashboard as a table of its panels' current values."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MOST_LINES = 20
 
 
 def page(title: str, body: str, status: int = 200, refresh: int = 0) -> HTMLResponse:
-    """Return one page; each of them says that this is a double. `body` must be escaped already."""
+    """Return one page, which says that this is a double. `body` must be escaped already."""
     again = f'<meta http-equiv="refresh" content="{refresh}">' if refresh else ""
     text = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)} · Grafana double</title>'
@@ -50,7 +50,7 @@ def page(title: str, body: str, status: int = 200, refresh: int = 0) -> HTMLResp
 
 
 async def front(request: Request) -> Response:
-    """`/`: the dashboards, the data sources, and what is wrong with them."""
+    """`/`: the dashboards, the data sources, and their problems."""
     loaded = library(request)
     boards = "".join(
         f'<tr><td><a href="/d/{board.uid}/{board.slug}">{escape(board.title)}</a></td>'
@@ -112,7 +112,7 @@ async def _lines(
     target: dict[str, Any],
     defaults: dict[str, Any],
 ) -> list[tuple[str, str, str]]:
-    """Return name, value and style of each series of one query, as of now."""
+    """Return name, current value and style of each series of one query."""
     source = loaded.source_of(target.get("datasource") or panel.get("datasource"), dashboard.model)
     expr = fill_in(str(target.get("expr") or ""), dashboard.model)
     if source is None:
@@ -134,7 +134,7 @@ async def _lines(
 
 
 def fill_in(expr: str, model: dict[str, Any]) -> str:
-    """Replace a dashboard's variables by their values before anybody chose: `$name`, `${name}`, `[[name]]`."""
+    """Replace a dashboard's variables (`$name`, `${name}`, `[[name]]`) by their default values."""
     for variable in variables(model):
         current = variable.get("current")
         value = current.get("value") if isinstance(current, dict) else None
@@ -161,7 +161,7 @@ FORM = (
 
 
 async def login(request: Request) -> Response:
-    """`/login`: the form; or a log-in, by form or by JSON as Grafana's own page does it."""
+    """`/login`: the form on GET; a login on POST, by form or by JSON as Grafana's own page sends it."""
     if not request.app.state.settings.login_form:
         text = "<p>The log-in by name and password is switched off; of identity providers the double knows nothing.</p>"
         return page("Welcome to the Grafana double", text, 401 if request.method == "POST" else 200)

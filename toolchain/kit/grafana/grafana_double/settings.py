@@ -1,4 +1,4 @@
-"""What the double takes from the environment: Grafana's own GF_* names, and the image's `__FILE` convention."""
+"""Settings from the environment: Grafana's GF_* variables, with the image's `__FILE` convention."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 class SettingsError(Exception):
-    """The environment says something that Grafana's image would not start with."""
+    """The environment has a value with which Grafana's image would not start."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The GF_* variables that mean something here; all others are ignored, as Grafana ignores unknown ones."""
+    """The GF_* variables that the double supports; all others are ignored, as Grafana ignores unknown ones."""
 
     admin_user: str = "admin"
     admin_password: str = "admin"  # noqa: S105 - Grafana's documented default
@@ -25,18 +25,18 @@ class Settings:
     sign_up: bool = False
     metrics: bool = True
     cookie_secure: bool = False
-    """The session cookie goes over https alone."""
+    """Whether browsers send the session cookie only over https."""
 
     cookie_samesite: str = "lax"
     strict_transport: int | None = None
-    """Seconds that browsers shall remember to come by https; the header stands in every answer."""
+    """`max-age` of the HSTS header in seconds, sent with every response; None for no header."""
 
     login_form: bool = True
-    """Name and password can be given at /login. Where not, the double has no other way in but basic authentication."""
+    """Whether /login accepts name and password. If not, only basic authentication remains in the double."""
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Return the settings; raises SettingsError with one line for a variable that cannot be used."""
+    """Return the settings. Raises SettingsError with one line for an invalid variable."""
     variables = _with_files(environment)
     defaults = Settings()
     try:
@@ -61,7 +61,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def _samesite(variables: Mapping[str, str]) -> str:
-    """Grafana takes anything it does not know for `lax`."""
+    """Return the cookie's SameSite value; Grafana treats unknown values as `lax`."""
     value = variables.get("GF_SECURITY_COOKIE_SAMESITE", "lax")
     return value if value in {"lax", "strict", "none"} else "lax"
 
@@ -74,7 +74,7 @@ def _strict_transport(variables: Mapping[str, str]) -> int | None:
 
 
 def _with_files(environment: Mapping[str, str]) -> dict[str, str]:
-    """Resolve GF_X__FILE to GF_X as the image's run.sh does: trailing newlines go, both at once is an error."""
+    """Resolve GF_X__FILE to GF_X as the image's run.sh does: strip trailing newlines, reject both at once."""
     variables = {name: value for name, value in environment.items() if name.startswith("GF_")}
     for name in [name for name in variables if name.endswith("__FILE")]:
         plain = name.removesuffix("__FILE")
