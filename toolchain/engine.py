@@ -53,7 +53,7 @@ def ensure_engine(work: WorkDir, progress: Progress) -> str:
             private.start(step.say)
             host = private.host
             step.outcome = f"private, {host}"
-        _note(work, host)
+        _store_host(work, host)
         return host
 
 
@@ -79,7 +79,7 @@ def stop_engine(work: WorkDir, progress: Progress) -> None:
         step.outcome = "stopped"
 
 
-def _note(work: WorkDir, host: str) -> None:
+def _store_host(work: WorkDir, host: str) -> None:
     """Store the address for `environment()`, unless it is the default that every client uses anyway."""
     if host == DEFAULT_HOST:
         work.docker_host_file.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 A dockerd that manages iptables flushes the chains of any other dockerd on the machine when it starts. A private dockerd
 therefore runs with `--iptables=false`, and the few rules that it needs are in chains named after it, so that
-`NetworkOfEngine.remove` deletes them without touching any other rule.
+`EngineNetwork.remove` deletes them without touching any other rule.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CANDIDATES = [
 
 
 @dataclass(frozen=True)
-class NetworkOfEngine:
+class EngineNetwork:
     """Bridge, iptables chains and address pool of one dockerd; bridge and chains are called `name`."""
 
     name: str
@@ -34,7 +34,7 @@ class NetworkOfEngine:
     env: Mapping[str, str]
 
     @property
-    def first(self) -> IPv4Network:
+    def first_subnet(self) -> IPv4Network:
         """The first /24 of the pool, used by the default bridge."""
         return next(self.pool.subnets(new_prefix=24))
 
@@ -42,7 +42,7 @@ class NetworkOfEngine:
         """Create the bridge and the rules unless they exist. Raises SetupError when the kernel refuses the bridge."""
         if not any(link["ifname"] == self.name for link in _json(["ip", "-json", "link"], self.env)):
             self._ip("link", "add", self.name, "type", "bridge")
-        self._ip("address", "replace", f"{self.first[1]}/24", "dev", self.name)
+        self._ip("address", "replace", f"{self.first_subnet[1]}/24", "dev", self.name)
         self._ip("link", "set", self.name, "up")
         self._ensure_rules()
 
@@ -108,7 +108,7 @@ def _json(command: list[str], env: Mapping[str, str]) -> list[dict[str, Any]]:
     return [entry for entry in entries if entry]
 
 
-def taken_networks(env: Mapping[str, str]) -> list[IPv4Network]:
+def routed_networks(env: Mapping[str, str]) -> list[IPv4Network]:
     """Return the networks that this machine has routes to, without the default route."""
     routes = _json(["ip", "-json", "-4", "route", "show", "table", "all"], env)
     return [IPv4Network(route["dst"], strict=False) for route in routes if route.get("dst", "default") != "default"]

@@ -18,7 +18,7 @@ from toolchain.demo_image import ensure_demo
 from toolchain.kit.build import Kit
 from toolchain.packaged_image import ensure_packaged
 from toolchain.progress import Progress, SetupError
-from toolchain.pulling import Local, PullError, digest_now, has_registry, pull, reachable
+from toolchain.pulling import LocalImages, PullError, digest_now, has_registry, pull, reachable
 from toolchain.registry import ensure_registry
 from toolchain.workdir import WorkDir
 
@@ -102,8 +102,8 @@ class _Images:
         moving = {
             name: image for name, image in pulled.items() if name not in self.table.images and image.digest is None
         }
-        references = self._pulled({name: image for name, image in pulled.items() if name not in moving})
-        references |= self._as_tagged_now(moving)
+        references = self._ensure_pulled({name: image for name, image in pulled.items() if name not in moving})
+        references |= self._resolve_tags(moving)
         for name, image in images.items():
             if image.build and image.base:
                 folder = self.work.checkout / image.build
@@ -127,7 +127,7 @@ class _Images:
 
     def ensure_references(self, references: Sequence[str]) -> None:
         """See the module's function `ensure_references`."""
-        local = Local.of(self.client)
+        local = LocalImages.of(self.client)
         for reference in sorted({reference for reference in references if not local.has(reference)}):
             if not has_registry(reference):
                 raise SetupError(
@@ -156,30 +156,30 @@ class _Images:
         except ValidationError:
             return None
 
-    def _as_tagged_now(self, images: Mapping[str, Image]) -> dict[str, str]:
+    def _resolve_tags(self, images: Mapping[str, Image]) -> dict[str, str]:
         """Return name → reference, pinned to the digest that its tag has at the registry now.
 
         An image that was built or loaded here and is at no registry keeps its tag. When no registry can be reached,
         the image that Docker has is used.
         """
-        local = Local.of(self.client)
+        local = LocalImages.of(self.client)
         references = {name: name for name in images if not has_registry(name) and local.has(name)}
         remote = {name: images[name] for name in images if name not in references}
-        answers = self._answers(remote.values())
+        reasons = self._unreachable(remote.values())
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            results = pool.map(lambda name: self._tagged_now(name, remote[name], answers, local), remote)
+            results = pool.map(lambda name: self._resolve_tag(name, remote[name], reasons, local), remote)
             outcomes = dict(zip(remote, results, strict=True))
         for name, outcome in outcomes.items():
             references[name] = (
-                outcome if isinstance(outcome, str) else self._at_hand(name, remote[name], outcome, local)
+                outcome if isinstance(outcome, str) else self._local_reference(name, remote[name], outcome, local)
             )
         return references
 
-    def _tagged_now(self, name: str, image: Image, answers: Mapping[str, str], local: Local) -> str | list[str]:
+    def _resolve_tag(self, name: str, image: Image, reasons: Mapping[str, str], local: LocalImages) -> str | list[str]:
         tried = []
         for host, reference in self._candidates(image):
-            if answers[host]:
-                tried.append(f"{host} cannot be reached: {answers[host]}")
+            if reasons[host]:
+                tried.append(f"{host} cannot be reached: {reasons[host]}")
                 continue
             try:
                 pinned = f"{reference}@{digest_now(self.client, reference)}"
@@ -192,7 +192,7 @@ class _Images:
                 tried.append(f"{reference}: {error}")
         return tried
 
-    def _at_hand(self, name: str, image: Image, tried: Sequence[str], local: Local) -> str:
+    def _local_reference(self, name: str, image: Image, tried: Sequence[str], local: LocalImages) -> str:
         """Return the reference of the image that Docker has for a tag that no registry serves.
 
         Raises SetupError when Docker does not have it.
@@ -219,13 +219,13 @@ class _Images:
             candidates += [(self.mirror, mirrored)]
         return candidates
 
-    def _pulled(self, images: Mapping[str, Image]) -> dict[str, str]:
+    def _ensure_pulled(self, images: Mapping[str, Image]) -> dict[str, str]:
         """Return name → reference in Docker, for images that come from a registry; pull those that are missing."""
-        local = Local.of(self.client)
+        local = LocalImages.of(self.client)
         remembered = self._remembered()
         references, missing = {}, {}
         for name, image in images.items():
-            before = self._still_right(name, image, remembered.get(name))
+            before = self._remembered_reference(name, image, remembered.get(name))
             if local.has(image.reference):
                 references[name] = image.reference
             elif before and local.has(before):
@@ -242,18 +242,18 @@ class _Images:
 
     def _fetch(self, images: Mapping[str, Image]) -> dict[str, str]:
         """Pull the images that a registry has and build the others with the image kit."""
-        answers = self._answers(images.values())
-        for host, answer in answers.items():
-            if answer:
-                self.progress.line(f"  · {host} cannot be reached: {answer}", style="yellow")
+        reasons = self._unreachable(images.values())
+        for host, reason in reasons.items():
+            if reason:
+                self.progress.line(f"  · {host} cannot be reached: {reason}", style="yellow")
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            results = pool.map(lambda name: self._first_of(name, images[name], answers), images)
+            results = pool.map(lambda name: self._pull_first(name, images[name], reasons), images)
             outcomes = dict(zip(images, results, strict=True))
         pulled = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, str)}
         missing = {name: outcome for name, outcome in outcomes.items() if not isinstance(outcome, str)}
         return pulled | self._from_kit(missing)
 
-    def _answers(self, images: Iterable[Image]) -> dict[str, str]:
+    def _unreachable(self, images: Iterable[Image]) -> dict[str, str]:
         """Return host → why it cannot be reached, empty when it can, for every registry that may have an image."""
         hosts = sorted({host for image in images for host, _ in self._candidates(image)})
         # A remote Docker, or one behind a proxy, reaches other registries than this machine: let it try all of them.
@@ -265,11 +265,11 @@ class _Images:
         about = self.client.info()
         return not (about.get("HttpProxy") or about.get("HttpsProxy"))
 
-    def _first_of(self, name: str, image: Image, answers: Mapping[str, str]) -> str | list[str]:
+    def _pull_first(self, name: str, image: Image, reasons: Mapping[str, str]) -> str | list[str]:
         """Pull an image from the first registry that has it; return its reference, or the reason of each failure."""
         tried = []
         for host, reference in self._candidates(image):
-            if answers[host]:
+            if reasons[host]:
                 tried += [f"{host} cannot be reached"] if f"{host} cannot be reached" not in tried else []
                 continue
             try:
@@ -291,7 +291,8 @@ class _Images:
                 self.progress.line(f"  · {name} cannot be had here: {store} runs in its place", style="yellow")
             substitutes = {image for _, images in stood_in.values() for image in images}
             rest = {name: tried for name, tried in missing.items() if name not in stood_in}
-            return self._pulled({name: self.table.images[name] for name in sorted(substitutes)}) | self._from_kit(rest)
+            pulled = self._ensure_pulled({name: self.table.images[name] for name in sorted(substitutes)})
+            return pulled | self._from_kit(rest)
         for name, tried in missing.items():
             if not self.kit.has_recipe(name):
                 raise SetupError(
@@ -312,7 +313,7 @@ class _Images:
                 ) from error
             step.outcome = f"from the image kit: {reference.partition('@')[0]}"
 
-    def _still_right(self, name: str, image: Image, answer: Mapping[str, str] | None) -> str | None:
+    def _remembered_reference(self, name: str, image: Image, answer: Mapping[str, str] | None) -> str | None:
         """Return the reference remembered from an earlier run, None when image, mirror or recipe has changed since."""
         if not answer or answer["of"] != image.reference or answer["mirror"] != (self.mirror or ""):
             return None

@@ -103,7 +103,7 @@ def _fetch(work: WorkDir, plugin: Plugin, choice: str, say: Say) -> str:
     home = work.pulumi_home / "plugins" / plugin.folder
     try:
         installed = _installed(plugin)
-        _take(installed or _download(work, plugin, say), home)
+        _copy_into_place(installed or _download(work, plugin, say), home)
     except UnavailableError as error:
         if choice == "official":
             raise SetupError(
@@ -140,7 +140,7 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _take(source: Path, home: Path) -> None:
+def _copy_into_place(source: Path, home: Path) -> None:
     """Copy a plugin's folder into place and rename it last; Pulumi does not accept a symbolic link as a plugin."""
     home.parent.mkdir(parents=True, exist_ok=True)
     draft = home.with_name(f".{home.name}.new")

@@ -22,7 +22,7 @@ import docker
 from docker.errors import DockerException
 
 from toolchain import processes
-from toolchain.engine_network import NetworkOfEngine, choose_pool, taken_networks
+from toolchain.engine_network import EngineNetwork, choose_pool, routed_networks
 from toolchain.engine_programs import Programs, find_programs
 from toolchain.lock import locked
 from toolchain.progress import SetupError
@@ -122,10 +122,10 @@ class PrivateDockerd:
         self.stop()
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def _network(self, programs: Programs) -> NetworkOfEngine:
+    def _network(self, programs: Programs) -> EngineNetwork:
         env = programs.environment()
-        pool = choose_pool(self.bridge, self.root / "network", taken_networks(env))
-        return NetworkOfEngine(self.bridge, pool, env)
+        pool = choose_pool(self.bridge, self.root / "network", routed_networks(env))
+        return EngineNetwork(self.bridge, pool, env)
 
     def _dockerd(self) -> list[int]:
         return processes.find("dockerd", f"--data-root {self.data} ")

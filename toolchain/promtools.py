@@ -16,7 +16,7 @@ cd "{tree}/usr"
 ZONEINFO="{tree}/usr/share/zoneinfo" exec "{loader}" --library-path "{libraries}" "{program}" "$@"
 """
 _INSTALLED = b"/usr/share/prometheus/alertmanager"
-_FROM_THERE = b".////share/prometheus/alertmanager"
+_RELOCATED = b".////share/prometheus/alertmanager"
 """Replacement for the path that Debian compiled in: equally long, and relative to the program's working directory."""
 
 
@@ -52,7 +52,7 @@ def _relocate(tree: Path, wrapper: Path) -> None:
     """Make Debian's alertmanager run from an unpacked package, with the default templates of that package."""
     loader, libraries = loader_of(tree)
     program = wrapper.with_name("alertmanager.program")
-    _write(program, (tree / "usr/bin/prometheus-alertmanager").read_bytes().replace(_INSTALLED, _FROM_THERE))
+    _write(program, (tree / "usr/bin/prometheus-alertmanager").read_bytes().replace(_INSTALLED, _RELOCATED))
     text = _WRAPPER.format(tree=tree, loader=loader, libraries=libraries, program=program)
     _write(wrapper, text.encode())
 

@@ -33,13 +33,13 @@ class PullError(Exception):
 
 
 @dataclass(frozen=True)
-class Local:
+class LocalImages:
     """The images that Docker has: every tag and every digest, as Docker lists them."""
 
     names: frozenset[str]
 
     @classmethod
-    def of(cls, client: docker.DockerClient) -> Local:
+    def of(cls, client: docker.DockerClient) -> LocalImages:
         """List Docker's images."""
         images = client.api.images()
         return cls(
@@ -48,13 +48,13 @@ class Local:
 
     def has(self, reference: str) -> bool:
         """Tell whether Docker has an image: by digest if the reference has one, else by tag."""
-        name, _, digest = familiar(reference).partition("@")
+        name, _, digest = familiar_name(reference).partition("@")
         return (f"{repository(name)}@{digest}" if digest else name) in self.names
 
     @staticmethod
     def is_of(entry: str, reference: str) -> bool:
         """Tell whether one of Docker's digests (`name@sha256:…`) belongs to a reference's repository."""
-        return entry.partition("@")[0] == repository(familiar(reference))
+        return entry.partition("@")[0] == repository(familiar_name(reference))
 
 
 def has_registry(reference: str) -> bool:
@@ -63,7 +63,7 @@ def has_registry(reference: str) -> bool:
     return bool(slash) and ("." in host or ":" in host or host == "localhost")
 
 
-def familiar(reference: str) -> str:
+def familiar_name(reference: str) -> str:
     """Return a reference as Docker lists it: without `docker.io/` and `library/`."""
     return reference.removeprefix("docker.io/library/").removeprefix("docker.io/")
 
@@ -154,7 +154,7 @@ def digest_now(client: docker.DockerClient, reference: str) -> str:
 
 def _pulled_digest(client: docker.DockerClient, name: str) -> str:
     digests = client.images.get(name).attrs["RepoDigests"]
-    return str(next(entry.partition("@")[2] for entry in digests if Local.is_of(entry, name)))
+    return str(next(entry.partition("@")[2] for entry in digests if LocalImages.is_of(entry, name)))
 
 
 def _sizes(event: dict[str, Any]) -> tuple[int, int]:

@@ -97,7 +97,7 @@ def _choose(work: WorkDir, say: Say, build: Builder, *, refresh: bool) -> tuple[
             names = "the engine" if "pulumi" in missing else ", ".join(sorted(missing))
             minutes = " (about 3 minutes)" if "pulumi" in missing else ""
             say(f"{error}: building {names} from its Go modules instead{minutes}")
-            _fill(work, source, missing, say, build)
+            _build_missing(work, source, missing, say, build)
     if on_path:
         return _assemble(work, on_path, source), f"{installed} from PATH, completed by {version}, {origin}"
     return source, f"{version}, {origin}"
@@ -160,7 +160,7 @@ def _built_folder(work: WorkDir, version: str) -> Path:
     return work.cache / f"pulumi-v{version}-built-{key}"
 
 
-def _fill(work: WorkDir, folder: Path, names: set[str], say: Say, build: Builder) -> None:
+def _build_missing(work: WorkDir, folder: Path, names: set[str], say: Say, build: Builder) -> None:
     """Build the named programs into `folder` unless they exist."""
     with locked(work.cache / "pulumi-built.lock", say):
         if missing := {name for name in names if not (folder / name).exists()}:

@@ -14,11 +14,11 @@ from toolchain.lock import locked
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
-OF_SECRETS = ("encryptionsalt:", "secretsprovider:", "encryptedkey:")
+SECRETS_KEYS = ("encryptionsalt:", "secretsprovider:", "encryptedkey:")
 PASSPHRASES = ("", "default", "passphrase")
 """Values of `secretsprovider` that mean a passphrase."""
 
-VARIABLES = {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}
+PASSPHRASE_VARIABLES = {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}
 
 
 def ensure_stack(work: WorkDir, stack: str, env: Mapping[str, str]) -> None:
@@ -35,11 +35,11 @@ def ensure_stack(work: WorkDir, stack: str, env: Mapping[str, str]) -> None:
     if uses_own_backend(work) and (work.state / f".pulumi/stacks/dockyard/{stack}.json").exists():
         return
     stack_file = work.checkout / f"Pulumi.{stack}.yaml"
-    secrets = _of_secrets(stack_file)
+    secrets = _secrets_settings(stack_file)
     provider = secrets.get("secretsprovider", "").partition(" #")[0].strip("\"' ")
     url = backend_url(work)
     # Pulumi Cloud (https://) manages its own keys.
-    if provider in PASSPHRASES and not url.startswith("http") and not VARIABLES & env.keys():
+    if provider in PASSPHRASES and not url.startswith("http") and not PASSPHRASE_VARIABLES & env.keys():
         raise SetupError(
             f"the state is kept at {url.partition('?')[0]}, and nothing says what opens its secrets",
             f"set PULUMI_CONFIG_PASSPHRASE_FILE, or name a key in Pulumi.{stack}.yaml: docs/state.md",
@@ -56,16 +56,16 @@ def ensure_stack(work: WorkDir, stack: str, env: Mapping[str, str]) -> None:
         if not secrets:
             with work.salts.open("a") as salts:
                 salts.writelines(f"{line}\n" for line in _lines(new_file) if line.startswith("encryptionsalt:"))
-        elif "encryptedkey" not in secrets and (key := _of_secrets(new_file).get("encryptedkey")):
+        elif "encryptedkey" not in secrets and (key := _secrets_settings(new_file).get("encryptedkey")):
             lines = stack_file.read_text().splitlines()
             at = next(number for number, line in enumerate(lines) if line.startswith("secretsprovider:"))
             lines.insert(at + 1, f"encryptedkey: {key}")
             stack_file.write_text("\n".join(lines) + "\n")
 
 
-def _of_secrets(stack_file: Path) -> dict[str, str]:
+def _secrets_settings(stack_file: Path) -> dict[str, str]:
     """Return the secrets settings of a stack file (salt, provider, key) as written there."""
-    pairs = (line.partition(":")[::2] for line in _lines(stack_file) if line.startswith(OF_SECRETS))
+    pairs = (line.partition(":")[::2] for line in _lines(stack_file) if line.startswith(SECRETS_KEYS))
     return {key: value.strip() for key, value in pairs}
 
 

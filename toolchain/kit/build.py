@@ -96,11 +96,11 @@ class Kit:
                 raise
 
     def _ensure(self, name: str, registry: Registry) -> None:
-        if self._is_there(name, registry):
+        if self._is_stored(name, registry):
             return
         lock = self.work.cache / "kit" / "images" / f"{name}.lock"
         with self.progress.step(f"Image kit: {name}") as step, locked(lock, step.say):
-            if self._is_there(name, registry):
+            if self._is_stored(name, registry):
                 step.outcome = "built by another dockyard meanwhile"
                 return
             try:
@@ -112,7 +112,7 @@ class Kit:
                     ) from error
                 raise
 
-    def _is_there(self, name: str, registry: Registry) -> bool:
+    def _is_stored(self, name: str, registry: Registry) -> bool:
         digest = self.digest(name)
         return bool(digest and registry.has(self.table.images[name].path, digest))
 

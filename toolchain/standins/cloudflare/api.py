@@ -102,7 +102,7 @@ class CloudflareApi:
         if answer.is_success and envelope["success"]:
             return envelope.get("result")
         entries = envelope.get("errors") or []
-        errors = [_spelled(error) for entry in entries for error in (entry, *(entry.get("error_chain") or []))]
+        errors = [_format_error(error) for entry in entries for error in (entry, *(entry.get("error_chain") or []))]
         remedy = ""
         if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             remedy = (
@@ -114,5 +114,5 @@ class CloudflareApi:
         )
 
 
-def _spelled(error: Any) -> str:
+def _format_error(error: Any) -> str:
     return f"{error.get('message')} (code {error.get('code')})"

@@ -75,7 +75,7 @@ def shaped_like(inputs: Any, real: Any, *, strict: bool = False) -> Any:
     """Return the real values of the fields that the inputs contain.
 
     The API fills in defaults and facts that the inputs omit; those are no drift. With `strict`, every such field with a
-    value (see `says_something`) is drift. A list of another length is drift.
+    value (see `has_value`) is drift. A list of another length is drift.
     """
     if isinstance(inputs, dict) and isinstance(real, dict):
         shaped = {
@@ -83,18 +83,18 @@ def shaped_like(inputs: Any, real: Any, *, strict: bool = False) -> Any:
             for key, value in inputs.items()
             if real.get(key) is not None
         }
-        return shaped | {key: real[key] for key in real.keys() - inputs.keys() if strict and says_something(real[key])}
+        return shaped | {key: real[key] for key in real.keys() - inputs.keys() if strict and has_value(real[key])}
     if isinstance(inputs, list) and isinstance(real, list) and len(inputs) == len(real):
         return [shaped_like(value, item, strict=strict) for value, item in zip(inputs, real, strict=True)]
     return real
 
 
-def says_something(value: Any) -> bool:
+def has_value(value: Any) -> bool:
     """Tell whether a value is more than False, zero, empty, or an object of only such values."""
-    return any(map(says_something, value.values())) if isinstance(value, dict) else bool(value)
+    return any(map(has_value, value.values())) if isinstance(value, dict) else bool(value)
 
 
-def in_order_of(inputs: Any, real: Any) -> Any:
+def sorted_like(inputs: Any, real: Any) -> Any:
     """Return the real elements of a set in the order of the inputs; elements that the inputs lack come last."""
     if not isinstance(inputs, list) or not isinstance(real, list):
         return real

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from toolchain.standins.cloudflare.kinds import ResourceType
-from toolchain.standins.cloudflare.names import differences, in_order_of, says_something, shaped_like
+from toolchain.standins.cloudflare.names import differences, has_value, shaped_like, sorted_like
 from toolchain.standins.cloudflare.resources import resource_type
 from toolchain.standins.install import VERSIONS
 from toolchain.standins.provider import (
@@ -107,7 +107,7 @@ class CloudflareProvider(Provider):
         kind = resource_type(target.type)
         after = kind.defaults | _plain(news)
         before = kind.defaults | _plain(old_inputs)
-        before |= {key: in_order_of(after.get(key), before[key]) for key in kind.unordered if key in before}
+        before |= {key: sorted_like(after.get(key), before[key]) for key in kind.unordered if key in before}
         ignored = {_top(path) for path in ignore}
         changes = {
             path: change for path, change in sorted(differences(before, after, "").items()) if _top(path) not in ignored
@@ -140,14 +140,14 @@ class CloudflareProvider(Provider):
         if real is None:
             return None
         declared = {key: real[key] for key in kind.inputs if key in real} if imported else inputs
-        ordered = real | {key: in_order_of(declared.get(key), real[key]) for key in kind.unordered if key in real}
+        ordered = real | {key: sorted_like(declared.get(key), real[key]) for key in kind.unordered if key in real}
         refreshed = {key: value for key, value in declared.items() if key in kind.unreported}
         refreshed |= shaped_like(declared, ordered)
         refreshed |= {
             key: shaped_like(declared[key], ordered[key], strict=True) for key in kind.strict if key in refreshed
         }
         refreshed |= {
-            key: ordered[key] for key in kind.drift_if_unset if key not in declared and says_something(ordered.get(key))
+            key: ordered[key] for key in kind.drift_if_unset if key not in declared and has_value(ordered.get(key))
         }
         return State(identity, _hidden(kind, ordered), refreshed)
 

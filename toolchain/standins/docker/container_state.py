@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from toolchain.standins.docker.container_spec import MEGABYTE, NANO
-from toolchain.standins.docker.durations import spell_duration
+from toolchain.standins.docker.durations import format_duration
 from toolchain.standins.values import Properties
 
 
@@ -86,11 +86,11 @@ def _limits(host: Mapping[str, Any]) -> Properties:
         "deviceWriteIops": _throttles(host.get("BlkioDeviceWriteIOps")),
     }
     if host.get("NanoCpus"):
-        result["cpus"] = spell_cpus(host["NanoCpus"])
+        result["cpus"] = format_cpus(host["NanoCpus"])
     return result
 
 
-def spell_cpus(nano: int) -> str:
+def format_cpus(nano: int) -> str:
     """Format billionths of a core as the official plugin does, including its rounding of some values.
 
     1 core is `1.0`, half a core `0.5`; 0.05 becomes `0.1`, 10 becomes `10.`: such inputs show a change in every plan,
@@ -117,10 +117,10 @@ def _extra_host(entry: str) -> Properties:
 def _healthcheck(check: Mapping[str, Any]) -> Properties:
     return {
         "tests": check.get("Test") or [],
-        "interval": spell_duration(check.get("Interval") or 0),
-        "timeout": spell_duration(check.get("Timeout") or 0),
-        "startPeriod": spell_duration(check.get("StartPeriod") or 0),
-        "startInterval": spell_duration(check.get("StartInterval") or 0),
+        "interval": format_duration(check.get("Interval") or 0),
+        "timeout": format_duration(check.get("Timeout") or 0),
+        "startPeriod": format_duration(check.get("StartPeriod") or 0),
+        "startInterval": format_duration(check.get("StartInterval") or 0),
         "retries": check.get("Retries") or 0,
     }
 

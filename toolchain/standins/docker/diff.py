@@ -54,7 +54,7 @@ def _property(entry: Field, path: str, old: Any, new: Any, config: Any, *, force
     forced = forced or entry.replace
     old, new = _present(old), _present(new)
     if old is None or new is None or new == UNKNOWN:
-        return _come_or_gone(entry, path, old, new, forced=forced)
+        return _added_or_removed(entry, path, old, new, forced=forced)
     if entry.scalar:
         return _plain(path, old, new, forced=forced)
     if entry.type == "map":
@@ -66,7 +66,7 @@ def _property(entry: Field, path: str, old: Any, new: Any, config: Any, *, force
     return _list(entry, path, old, new, config, forced=forced)
 
 
-def _come_or_gone(entry: Field, path: str, old: Any, new: Any, *, forced: bool) -> Detail:
+def _added_or_removed(entry: Field, path: str, old: Any, new: Any, *, forced: bool) -> Detail:
     if old is None and new is None:
         return {}
     kind = Kind.ADD if old is None else Kind.DELETE if new is None else Kind.UPDATE

@@ -32,12 +32,12 @@ def parse_duration(text: str) -> int:
     return round(-total if text.startswith("-") else total)
 
 
-def spell_duration(nanoseconds: int) -> str:
+def format_duration(nanoseconds: int) -> str:
     """Format nanoseconds as Go does: `0s`, `1.5s`, `1m0s`, `1h0m0s`."""
     if nanoseconds == 0:
         return "0s"
     if nanoseconds < 0:
-        return "-" + spell_duration(-nanoseconds)
+        return "-" + format_duration(-nanoseconds)
     for unit, size in (("ns", 1), ("µs", 1_000), ("ms", 1_000_000)):
         if nanoseconds < size * 1000:
             return f"{_decimal(nanoseconds, size)}{unit}"

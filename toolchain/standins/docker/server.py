@@ -14,10 +14,10 @@ from toolchain.standins.docker.plan import plan_object
 from toolchain.standins.docker.schema import ResourceSchema, resources
 from toolchain.standins.docker.state import (
     META,
-    finished,
-    known_state,
     planned_state,
     refreshed_inputs,
+    resolved_state,
+    stored_state,
     with_read,
 )
 from toolchain.standins.provider import (
@@ -93,7 +93,7 @@ class DockerProvider(Provider):
             meta = schema.meta() if schema.timed else None
             return State("", planned | ({META: meta} if meta else {}))
         operations, engine = self._engine(target)
-        values = known_state(schema, planned)
+        values = resolved_state(schema, planned)
         created_id = ""
 
         def remember(identity: str) -> None:
@@ -106,9 +106,11 @@ class DockerProvider(Provider):
             if not created_id:
                 raise
             # The resource exists, so Pulumi must record it: the next successful update cleans it up.
-            raise InitFailedError(created_id, finished(schema, values | {"id": created_id}), [str(error)]) from error
+            raise InitFailedError(
+                created_id, stored_state(schema, values | {"id": created_id}), [str(error)]
+            ) from error
         outputs = with_read(schema, values | {"id": created_id}, read, refreshed=False)
-        return State(outputs["id"], finished(schema, outputs, created=True))
+        return State(outputs["id"], stored_state(schema, outputs, created=True))
 
     def read(self, target: Target, outputs: Properties, inputs: Properties) -> State | None:
         """Read the resource back."""
@@ -125,8 +127,8 @@ class DockerProvider(Provider):
         # Mark secrets in the inputs as in the outputs.
         for name, entry in schema.fields.items():
             if entry.secret and refreshed.get(name) is not None:
-                refreshed = refreshed | {name: finished(schema, state)[name]}
-        return State(state["id"], finished(schema, state), refreshed)
+                refreshed = refreshed | {name: stored_state(schema, state)[name]}
+        return State(state["id"], stored_state(schema, state), refreshed)
 
     def update(
         self, target: Target, olds: Properties, old_inputs: Properties, news: Properties, *, preview: bool
@@ -137,9 +139,9 @@ class DockerProvider(Provider):
         before = without_secrets(olds)
         planned = plan_object(schema.fields, before, without_secrets(news)) | {"id": target.identity}
         if preview:
-            return finished(schema, planned)
+            return stored_state(schema, planned)
         operations, engine = self._engine(target)
-        values = known_state(schema, planned)
+        values = resolved_state(schema, planned)
         for name, entry in schema.fields.items():
             if entry.scalar and values[name] is None and before.get(name) is not None:
                 values[name] = entry.zero
@@ -147,7 +149,7 @@ class DockerProvider(Provider):
         if operations.reads_after_update:
             read = operations.read(engine, target.identity, values) or {}
             values = with_read(schema, values, read, refreshed=False)
-        return finished(schema, values)
+        return stored_state(schema, values)
 
     def delete(self, target: Target, outputs: Properties, old_inputs: Properties) -> None:
         """Delete the resource."""

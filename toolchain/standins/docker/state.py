@@ -28,7 +28,7 @@ def planned_state(schema: ResourceSchema, inputs: Properties) -> Properties:
     return planned
 
 
-def known_state(schema: ResourceSchema, planned: Properties) -> Properties:
+def resolved_state(schema: ResourceSchema, planned: Properties) -> Properties:
     """Return a planned state with unknown values left empty, for a resource that was not read back."""
     return {name: _without_unknown(schema.fields.get(name), value) for name, value in planned.items()}
 
@@ -84,7 +84,7 @@ def _merged(entry: Field, before: Any, value: Any, refreshed: bool) -> Any:
     return value
 
 
-def finished(schema: ResourceSchema, outputs: Properties, *, created: bool = False) -> Properties:
+def stored_state(schema: ResourceSchema, outputs: Properties, *, created: bool = False) -> Properties:
     """Return a state as Pulumi stores it, with the delta that the bridge needs to restore Terraform's own form.
 
     Right after a create, a computed block that the provider did not fill in is null; later it is empty.

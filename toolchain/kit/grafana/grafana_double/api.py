@@ -22,7 +22,7 @@ from .timing import Span, duration, moment
 from .yamlfiles import ProvisioningError
 
 LOG = logging.getLogger("tsdb")
-WELL = {
+HEALTHY_MESSAGES = {
     "prometheus": "Successfully queried the Prometheus API.",
     "loki": "Data source successfully connected.",
     VICTORIALOGS: "Data source is working",
@@ -183,10 +183,10 @@ async def data_source_health(request: Request) -> Response:
     try:
         await run(client(request), source, expr, Span(now, now), instant=True)
     except QueryError as error:
-        meters(request).count_plugin_request(source.type, "checkHealth", well=False)
+        meters(request).count_plugin_request(source.type, "checkHealth", succeeded=False)
         return JSONResponse({"status": "ERROR", "message": str(error)}, status_code=400)
-    meters(request).count_plugin_request(source.type, "checkHealth", well=True)
-    return JSONResponse({"status": "OK", "message": WELL[source.type]})
+    meters(request).count_plugin_request(source.type, "checkHealth", succeeded=True)
+    return JSONResponse({"status": "OK", "message": HEALTHY_MESSAGES[source.type]})
 
 
 async def proxy(request: Request) -> Response:
@@ -238,10 +238,10 @@ def _count(request: Request, queries: list[dict[str, Any]], answers: list[dict[s
     outcomes: dict[str, tuple[str, bool]] = {}
     for target, answer in zip(queries, answers, strict=True):
         if source := library(request).source_of(target.get("datasource"), {}):
-            well = outcomes.get(source.uid, ("", True))[1] and "error" not in answer
-            outcomes[source.uid] = (source.type, well)
-    for plugin, well in outcomes.values():
-        meters(request).count_plugin_request(plugin, "queryData", well=well)
+            succeeded = outcomes.get(source.uid, ("", True))[1] and "error" not in answer
+            outcomes[source.uid] = (source.type, succeeded)
+    for plugin, succeeded in outcomes.values():
+        meters(request).count_plugin_request(plugin, "queryData", succeeded=succeeded)
 
 
 def _span(target: dict[str, Any], start: float, end: float) -> Span:

@@ -60,7 +60,7 @@ async def _watch(library: Library) -> None:
     while True:
         await asyncio.sleep(library.interval)
         try:
-            await asyncio.to_thread(library.look_at_dashboards)
+            await asyncio.to_thread(library.reload_dashboards)
         except OSError:
             # The folder is being replaced right now; the next iteration reads the new one.
             LOG.exception("failed to search for dashboards")

@@ -29,7 +29,7 @@ class Door:
         self._settings = settings
         self._sessions: dict[str, float] = {}
 
-    def password_fits(self, user: str, password: str) -> bool:
+    def password_matches(self, user: str, password: str) -> bool:
         """Tell whether user and password match, in constant time."""
         right_user = secrets.compare_digest(user.encode(), self._settings.admin_user.encode())
         right_password = secrets.compare_digest(password.encode(), self._settings.admin_password.encode())
@@ -47,7 +47,7 @@ class Door:
         """Forget a session."""
         self._sessions.pop(token, None)
 
-    def who(self, connection: HTTPConnection) -> str | None:
+    def identify(self, connection: HTTPConnection) -> str | None:
         """Return "admin", "anonymous" or None. Raises PermissionError for wrong basic credentials (401 in Grafana)."""
         scheme, _, encoded = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "basic":
@@ -55,7 +55,7 @@ class Door:
                 user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
             except (binascii.Error, UnicodeDecodeError):
                 raise PermissionError("Invalid Basic Auth Header") from None
-            if not self.password_fits(user, password):
+            if not self.password_matches(user, password):
                 raise PermissionError("Invalid username or password")
             return "admin"
         if self._sessions.get(connection.cookies.get(COOKIE, ""), 0) > time.monotonic():
@@ -81,7 +81,7 @@ class RequireLogin:
         if path in PUBLIC:
             return None
         try:
-            who = self._door.who(connection)
+            who = self._door.identify(connection)
         except PermissionError as error:
             LOG.warning("Failed to authenticate request", extra={"fields": {"path": path, "error": error}})
             return refused(401, str(error), "password-auth.failed")

@@ -30,9 +30,9 @@ class Library:
         sources, problems = load_datasources(self._folder / "datasources")
         providers = load_providers(self._folder / "dashboards")
         self.data_sources, self._data_source_problems, self._providers = sources, problems, providers
-        self.look_at_dashboards()
+        self.reload_dashboards()
 
-    def look_at_dashboards(self) -> None:
+    def reload_dashboards(self) -> None:
         """Read the dashboards again, as Grafana does every few seconds; drop those whose files are gone."""
         loaded = load_dashboards(self._providers)
         for dashboard in loaded.dashboards.values():

@@ -40,10 +40,10 @@ class Meters:
         source = "server" if status >= 500 else ""
         self._requests.labels(handler, str(status), method, source, "none").observe(seconds)
 
-    def count_plugin_request(self, plugin: str, endpoint: str, *, well: bool) -> None:
+    def count_plugin_request(self, plugin: str, endpoint: str, *, succeeded: bool) -> None:
         """Count a call of a data source's plugin: `queryData`, `checkHealth`."""
-        source = "plugin" if well else "downstream"
-        self._plugin_requests.labels(plugin, endpoint, "ok" if well else "error", "unknown", source).inc()
+        source = "plugin" if succeeded else "downstream"
+        self._plugin_requests.labels(plugin, endpoint, "ok" if succeeded else "error", "unknown", source).inc()
 
     def login_failed(self) -> None:
         """Count a refused login, whether by form or by JSON as Grafana's page sends it."""

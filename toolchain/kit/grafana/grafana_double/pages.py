@@ -20,7 +20,7 @@ from .dashboards import Dashboard, panels
 from .library import Library, variables
 from .queries import QueryError, legend, run
 from .timing import Span, moment
-from .values import spell
+from .values import format_value
 
 STYLE = (
     "body{font:15px system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}"
@@ -114,7 +114,7 @@ async def _lines(
 ) -> list[tuple[str, str, str]]:
     """Return name, current value and style of each series of one query."""
     source = loaded.source_of(target.get("datasource") or panel.get("datasource"), dashboard.model)
-    expr = fill_in(str(target.get("expr") or ""), dashboard.model)
+    expr = substitute_variables(str(target.get("expr") or ""), dashboard.model)
     if source is None:
         return [(expr, "Datasource was not found", "error")]
     now = moment("now")
@@ -126,14 +126,14 @@ async def _lines(
         return [(expr, str(error), "error")]
     template = str(target.get("legendFormat") or "")
     lines = [
-        (legend(template, series.labels, expr), spell(series.values[-1], defaults), "v")
+        (legend(template, series.labels, expr), format_value(series.values[-1], defaults), "v")
         for series in answer.series
         if series.values
     ]
     return lines[:MOST_LINES]
 
 
-def fill_in(expr: str, model: dict[str, Any]) -> str:
+def substitute_variables(expr: str, model: dict[str, Any]) -> str:
     """Replace a dashboard's variables (`$name`, `${name}`, `[[name]]`) by their default values."""
     for variable in variables(model):
         current = variable.get("current")
@@ -178,7 +178,7 @@ async def login(request: Request) -> Response:
             user, password = form.get("user", [""])[0], form.get("password", [""])[0]
     except (ValueError, KeyError, TypeError):
         return refused(400, "bad login data", "bad-request")
-    if not door.password_fits(user, password):
+    if not door.password_matches(user, password):
         meters(request).login_failed()
         if as_json:
             return refused(401, "Invalid username or password", "password-auth.failed")

@@ -10,7 +10,7 @@ SIZES = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
 SUFFIXES = {"percent": "%", "reqps": " req/s", "ops": " ops/s", "ms": " ms"}
 
 
-def spell(value: float | str, defaults: Mapping[str, Any]) -> str:
+def format_value(value: float | str, defaults: Mapping[str, Any]) -> str:
     """Format a value by the `fieldConfig.defaults` of its panel: first its mappings, then its unit."""
     if isinstance(value, str):
         return value
