@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from ops.backups.inside import Inside
+from ops.backups.inside import BackupContainer
 from ops.setup import reach
 from ops.state import CONTAINER, State, labels
 from settings.names import POINT_IN_TIME
@@ -27,20 +27,20 @@ def restore_at(work: WorkDir, stack: str, at: str, to: str | None, progress: Pro
         raise SetupError("a new database must be named", f'./dockyard restore {stack} --at "{at}" --to restored')
     client = reach(work, stack, progress)
     roles = {
-        labels(one).get("dockyard.service", ""): str(one["id"])
-        for one in State.of(client.engine).of_type(CONTAINER)
-        if not one.get("delete")
+        labels(resource).get("dockyard.service", ""): str(resource["id"])
+        for resource in State.of(client.engine).of_type(CONTAINER)
+        if not resource.get("delete")
     }
     if POINT_IN_TIME not in roles:
         raise SetupError(
             f"the stack {stack} keeps no log to bring its database back to a time by",
             "say `postgres: {point_in_time: {}}`, from then on it does: docs/point-in-time.md",
         )
-    running = {one.id: one for one in client.docker_client().containers.list(ignore_removed=True)}
+    running = {container.id: container for container in client.docker_client().containers.list(ignore_removed=True)}
     if roles[POINT_IN_TIME] not in running:
         raise SetupError(f"{POINT_IN_TIME} does not run", f"./dockyard up {stack}; see ./dockyard logs {stack}")
-    inside = Inside(POINT_IN_TIME.removeprefix("backup-"), running[roles[POINT_IN_TIME]])
-    return inside.run("/bin/sh", SCRIPT, "--at", moment, "--to", to)
+    container = BackupContainer(POINT_IN_TIME.removeprefix("backup-"), running[roles[POINT_IN_TIME]])
+    return container.run("/bin/sh", SCRIPT, "--at", moment, "--to", to)
 
 
 def parse_moment(text: str, now: datetime) -> str:

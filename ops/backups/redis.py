@@ -12,7 +12,7 @@ from typing import Any
 import docker
 from docker.models.containers import Container
 
-from ops.backups.inside import Inside
+from ops.backups.inside import BackupContainer
 from ops.backups.listing import RESTIC, S3, Backup
 from toolchain.progress import Progress, SetupError
 
@@ -46,7 +46,12 @@ rmdir {kept}
 
 
 def restore_redis(
-    client: docker.DockerClient, inside: Inside, redis: Container, chosen: Backup, place: str, progress: Progress
+    client: docker.DockerClient,
+    backup_container: BackupContainer,
+    redis: Container,
+    backup: Backup,
+    place: str,
+    progress: Progress,
 ) -> None:
     """Put a backup in the place of what Redis holds; what it held stays in a folder of its data volume.
 
@@ -54,66 +59,67 @@ def restore_redis(
     changed, and where Redis does not start with it, with everything put back.
     """
     now = datetime.now(UTC)
-    new, kept = f".restoring-{now:%Y%m%dT%H%M%SZ}", f"before-{now:%Y%m%dT%H%M%SZ}"
-    names: dict[str, object] = {"data": DATA, "new": new, "kept": kept, "end": 0}
+    new, old_folder = f".restoring-{now:%Y%m%dT%H%M%SZ}", f"before-{now:%Y%m%dT%H%M%SZ}"
+    names: dict[str, object] = {"data": DATA, "new": new, "kept": old_folder, "end": 0}
     try:
-        with progress.step(f"Fetch {chosen.name}") as step:
-            redis.put_archive(DATA, _archive(inside, chosen, place, new, _owner(redis)))
-            names["end"] = _checked(redis, f"{DATA}/{new}")
-            step.outcome = f"{chosen.size} bytes, whole"
+        with progress.step(f"Fetch {backup.name}") as step:
+            redis.put_archive(DATA, _archive(backup_container, backup, place, new, _owner(redis)))
+            names["end"] = _end_of_rdb(redis, f"{DATA}/{new}")
+            step.outcome = f"{backup.size} bytes, whole"
         with progress.step("Stop Redis, give it the backup, start it") as step:
             redis.stop(timeout=60)
             try:
-                _in_its_volume(client, redis, _CHANGE.format(**names))
+                _run_on_volume(client, redis, _CHANGE.format(**names))
                 redis.start()
                 _wait(redis)
             except SetupError as error:
                 redis.stop(timeout=60)
-                _in_its_volume(client, redis, f"[ ! -d {DATA}/{kept} ] || {{ {_UNDO.format(**names)} }}")
+                _run_on_volume(client, redis, f"[ ! -d {DATA}/{old_folder} ] || {{ {_UNDO.format(**names)} }}")
                 raise SetupError(
                     f"Redis did not take the backup: {error}", "it has again what it had before"
                 ) from error
             finally:
                 redis.start()
-            step.outcome = f"what it held before is kept in {DATA}/{kept}"
+            step.outcome = f"what it held before is kept in {DATA}/{old_folder}"
     finally:
         redis.exec_run(["rm", "-f", f"{DATA}/{new}", f"{DATA}/{new}.cut"])
 
 
-def _checked(redis: Container, file: str) -> int:
+def _end_of_rdb(redis: Container, file: str) -> int:
     """Return where a whole RDB file ends. Raises SetupError where it is damaged.
 
     What redis-cli prints of one has the mark of the end of its transfer behind it, 40 bytes. Redis does not mind them
     in a dump.rdb; in the base of its append-only files it takes them for commands, and does not start.
     """
-    code, said = redis.exec_run(["redis-check-rdb", file])
-    offsets = _OFFSET.findall(said.decode(errors="replace")) if isinstance(said, bytes) else []
+    code, output = redis.exec_run(["redis-check-rdb", file])
+    offsets = _OFFSET.findall(output.decode(errors="replace")) if isinstance(output, bytes) else []
     if code or not offsets:
         raise SetupError(
-            f"the backup is damaged: {_last_line(said)}", "nothing was changed; take another: ./dockyard backups STACK"
+            f"the backup is damaged: {_last_line(output)}",
+            "nothing was changed; take another: ./dockyard backups STACK",
         )
     return int(offsets[-1])
 
 
-def _archive(inside: Inside, chosen: Backup, place: str, name: str, owner: int) -> Iterator[bytes]:
+def _archive(backup_container: BackupContainer, backup: Backup, place: str, name: str, owner: int) -> Iterator[bytes]:
     """Yield a tar archive of the backup as restic reads it: it is never whole in our memory."""
-    repository = inside.variables["BACKUP_S3_REPOSITORY" if place == S3 else "RESTIC_REPOSITORY"]
-    about = tarfile.TarInfo(name)
-    about.size, about.mode, about.uid, about.gid = chosen.size, 0o600, owner, owner
-    yield about.tobuf()
+    repository = backup_container.variables["BACKUP_S3_REPOSITORY" if place == S3 else "RESTIC_REPOSITORY"]
+    member = tarfile.TarInfo(name)
+    member.size, member.mode, member.uid, member.gid = backup.size, 0o600, owner, owner
+    yield member.tobuf()
     read = 0
-    command = [RESTIC, "dump", "--no-lock", "--quiet", chosen.ids[place], f"/{FILE}"]
-    for piece in inside.stream(*command, environment={"RESTIC_REPOSITORY": repository}):
-        read += len(piece)
-        yield piece
-    if read != chosen.size:
+    command = [RESTIC, "dump", "--no-lock", "--quiet", backup.ids[place], f"/{FILE}"]
+    for chunk in backup_container.stream(*command, environment={"RESTIC_REPOSITORY": repository}):
+        read += len(chunk)
+        yield chunk
+    if read != backup.size:
         raise SetupError(
-            f"the backup cannot be read whole: {read} of {chosen.size} bytes", "nothing was changed; take another"
+            f"the backup cannot be read whole: {read} of {backup.size} bytes", "nothing was changed; take another"
         )
     yield bytes(-read % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
 
 
-def _in_its_volume(client: docker.DockerClient, redis: Container, script: str) -> None:
+def _run_on_volume(client: docker.DockerClient, redis: Container, script: str) -> None:
     """Run a script on the data of a stopped container. Raises SetupError where it fails."""
     attrs: dict[str, Any] = redis.attrs
     try:
@@ -134,8 +140,8 @@ def _in_its_volume(client: docker.DockerClient, redis: Container, script: str) -
 
 
 def _wait(redis: Container) -> None:
-    end = time.monotonic() + HEALTHY_SECONDS
-    while time.monotonic() < end:
+    deadline = time.monotonic() + HEALTHY_SECONDS
+    while time.monotonic() < deadline:
         redis.reload()
         state = redis.attrs["State"]
         if not state["Running"] or state.get("Restarting"):
@@ -146,8 +152,8 @@ def _wait(redis: Container) -> None:
     raise SetupError(f"it was not healthy within {HEALTHY_SECONDS:.0f} s")
 
 
-def _last_line(said: object) -> str:
-    lines = said.decode(errors="replace").strip().splitlines() if isinstance(said, bytes) else []
+def _last_line(output: object) -> str:
+    lines = output.decode(errors="replace").strip().splitlines() if isinstance(output, bytes) else []
     return lines[-1] if lines else "redis-check-rdb did not say why"
 
 
