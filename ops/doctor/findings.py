@@ -53,7 +53,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Report:
+class DoctorReport:
     """All of it."""
 
     stack: str
@@ -65,23 +65,25 @@ class Report:
     @property
     def code(self) -> int:
         """The exit code: what failed counts, even where something could not be told."""
-        states = {one.status for one in self.findings} | {one.status for one in self.scored}
+        states = {item.status for item in self.findings} | {item.status for item in self.scored}
         if "failed" in states:
             return FAILED
         return UNTOLD if "untold" in states else WELL
 
     def counted(self, status: str) -> int:
         """Return how many items of the benchmark are so."""
-        return sum(one.status == status for one in self.scored)
+        return sum(item.status == status for item in self.scored)
 
     def print(self, console: Console) -> None:
         """Print it for a person: what is not well first."""
         table = Table(title=f"{self.stack}: prerequisites", title_justify="left", title_style="bold")
         for column in ("", "what", "found", "remedy"):
             table.add_column(column, overflow="fold")
-        for one in sorted(self.findings, key=lambda one: ORDER.index(one.status)):
-            style = STYLES[one.status]
-            table.add_row(f"[{style}]{one.status}[/{style}]", one.topic, _plain(one.found), _plain(one.remedy))
+        for finding in sorted(self.findings, key=lambda finding: ORDER.index(finding.status)):
+            style = STYLES[finding.status]
+            table.add_row(
+                f"[{style}]{finding.status}[/{style}]", finding.topic, _plain(finding.found), _plain(finding.remedy)
+            )
         console.print(table)
         if self.scored:
             console.print(self._scorecard())
@@ -92,34 +94,36 @@ class Report:
         table = Table(title=title, title_justify="left", title_style="bold")
         for column in ("id", "item", "", "where, and why"):
             table.add_column(column, overflow="fold")
-        for one in self.scored:
-            style = CIS_STYLES.get(one.status, "dim")
-            where = "; ".join(f"{service}: {why}" for service, why in sorted(together(one.offenders).items()))
-            told = "\n".join(part for part in (where, one.reason or one.remedy) if part)
-            table.add_row(one.id, one.title, f"[{style}]{one.status}[/{style}]", _plain(told))
+        for item in self.scored:
+            style = CIS_STYLES.get(item.status, "dim")
+            where = "; ".join(f"{service}: {why}" for service, why in sorted(together(item.offenders).items()))
+            text = "\n".join(part for part in (where, item.reason or item.remedy) if part)
+            table.add_row(item.id, item.title, f"[{style}]{item.status}[/{style}]", _plain(text))
         return table
 
     def _summary(self) -> str:
-        counts = {status: sum(one.status == status for one in self.findings) for status in ORDER}
-        told = f"{counts['failed']} failed, {counts['warning']} warnings, {counts['untold']} could not be told"
+        counts = {status: sum(finding.status == status for finding in self.findings) for status in ORDER}
+        summary = f"{counts['failed']} failed, {counts['warning']} warnings, {counts['untold']} could not be told"
         cis = ", ".join(f"{self.counted(status)} {status}" for status in ("passed", "waived", "failed"))
-        return f"{self.stack}: {told}; CIS: {cis if self.scored else 'not looked at'} ({spell_seconds(self.seconds)})"
+        return (
+            f"{self.stack}: {summary}; CIS: {cis if self.scored else 'not looked at'} ({spell_seconds(self.seconds)})"
+        )
 
     def as_json(self) -> str:
         """Return it for a program."""
-        said = {
+        report = {
             "stack": self.stack,
             "seconds": round(self.seconds, 1),
-            "findings": [vars(one) for one in self.findings],
+            "findings": [vars(finding) for finding in self.findings],
             "cis": {
                 "benchmark": "CIS Docker Benchmark v1.6.0",
                 "containers": self.containers,
                 **{status: self.counted(status) for status in ("passed", "waived", "failed")},
-                "items": [vars(one) for one in self.scored],
+                "items": [vars(item) for item in self.scored],
             },
             "exit_code": self.code,
         }
-        return json.dumps(said, indent=2, ensure_ascii=False)
+        return json.dumps(report, indent=2, ensure_ascii=False)
 
 
 def together(offenders: dict[str, str]) -> dict[str, str]:
@@ -127,7 +131,7 @@ def together(offenders: dict[str, str]) -> dict[str, str]:
     services: dict[str, list[str]] = {}
     for service, why in offenders.items():
         services.setdefault(why, []).append(service)
-    return {", ".join(sorted(found)): why for why, found in services.items()}
+    return {", ".join(sorted(group)): why for why, group in services.items()}
 
 
 def _plain(text: str) -> str:

@@ -44,8 +44,8 @@ def names(hosts: Mapping[str, str], environment: str) -> list[Finding]:
 
     def ask(host: str) -> None:
         try:
-            found = socket.getaddrinfo(host, 443, proto=socket.IPPROTO_TCP)
-            answers[host] = sorted({str(one[4][0]) for one in found})
+            entries = socket.getaddrinfo(host, 443, proto=socket.IPPROTO_TCP)
+            answers[host] = sorted({str(entry[4][0]) for entry in entries})
         except OSError as error:
             answers[host] = error
 
@@ -56,26 +56,26 @@ def names(hosts: Mapping[str, str], environment: str) -> list[Finding]:
     deadline = time.monotonic() + SECONDS
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    return [_resolved(host, what, answers.get(host), environment) for host, what in hosts.items()]
+    return [_resolved(host, target, answers.get(host), environment) for host, target in hosts.items()]
 
 
-def _resolved(host: str, what: str, answer: list[str] | OSError | None, environment: str) -> Finding:
+def _resolved(host: str, target: str, answer: list[str] | OSError | None, environment: str) -> Finding:
     if answer is None:
         return Finding("DNS", "untold", f"{host}: no answer within {SECONDS:.0f} s", "look at the host's resolver")
     if isinstance(answer, OSError):
-        status: Status = "warning" if environment == "development" or what == TUNNEL else "failed"
-        return Finding("DNS", status, f"{host} ({what}): {answer}", _name_remedy(what))
+        status: Status = "warning" if environment == "development" or target == TUNNEL else "failed"
+        return Finding("DNS", status, f"{host} ({target}): {answer}", _name_remedy(target))
     return Finding("DNS", "ok", f"{host} → {', '.join(answer)}")
 
 
-def _name_remedy(what: str) -> str:
-    if what == TUNNEL:
+def _name_remedy(target: str) -> str:
+    if target == TUNNEL:
         return "`up` makes the name at Cloudflare; after it, look whether the zone's name servers are Cloudflare's"
     return "make a DNS record that leads to this host"
 
 
 def registries(
-    hosts: Mapping[str, Collection[str] | None], own: Collection[str] = ()
+    hosts: Mapping[str, Collection[str] | None], started_by_up: Collection[str] = ()
 ) -> tuple[list[Finding], dict[str, float]]:
     """Ask each registry; `hosts` is registry → images that the stack runs from it and the engine lacks, None where no
     engine could be asked. `own` are those that an `up` starts itself.
@@ -87,7 +87,7 @@ def registries(
     findings, skews = [], {}
     for host, answer in answers.items():
         if isinstance(answer, str):
-            findings.append(_silent(host, answer, hosts[host], host in own))
+            findings.append(_silent(host, answer, hosts[host], host in started_by_up))
             continue
         findings.append(Finding("registry", "ok", f"{host} answers"))
         if answer is not None:
@@ -95,18 +95,18 @@ def registries(
     return findings, skews
 
 
-def _silent(host: str, answer: str, missing: Collection[str] | None, own: bool) -> Finding:
+def _silent(host: str, answer: str, missing: Collection[str] | None, started_by_up: bool) -> Finding:
     remedy = "look at the network and proxy, or name a mirror: docker: {mirror: …}"
-    if own:
+    if started_by_up:
         return Finding("registry", "note", f"{host}, of this checkout, does not run: an `up` that needs it starts it")
     if missing is None:
-        told = f"{host}: {answer}; whether its images are on the engine cannot be told"
-        return Finding("registry", "untold", told, remedy)
+        message = f"{host}: {answer}; whether its images are on the engine cannot be told"
+        return Finding("registry", "untold", message, remedy)
     if missing:
-        told = f"{host}: {answer}; not on the engine yet: {', '.join(sorted(missing))}"
-        return Finding("registry", "failed", told, remedy)
-    told = f"{host}: {answer}; all images of it are on the engine"
-    return Finding("registry", "warning", told, f"{remedy}, before the next update")
+        message = f"{host}: {answer}; not on the engine yet: {', '.join(sorted(missing))}"
+        return Finding("registry", "failed", message, remedy)
+    message = f"{host}: {answer}; all images of it are on the engine"
+    return Finding("registry", "warning", message, f"{remedy}, before the next update")
 
 
 def _ask(host: str) -> float | str | None:
@@ -121,9 +121,9 @@ def _ask(host: str) -> float | str | None:
         return f"cannot be reached ({error or type(error).__name__})"
     if answer.status_code >= 500:
         return f"answers {answer.status_code}"
-    said = answer.headers.get("Date")
+    date = answer.headers.get("Date")
     # A registry on this machine has this machine's clock.
-    return None if local or not said else parsedate_to_datetime(said).timestamp() - middle
+    return None if local or not date else parsedate_to_datetime(date).timestamp() - middle
 
 
 def clock(skews: Mapping[str, float], kernel: int | None, engine: float | None) -> list[Finding]:
@@ -135,8 +135,8 @@ def clock(skews: Mapping[str, float], kernel: int | None, engine: float | None) 
     remedy = "install chrony or systemd-timesyncd, and look at what it says"
     findings = []
     if engine is not None and abs(engine) > SKEW_WARNED:
-        told = f"the Docker engine's clock is {engine:+.0f} s from this machine's"
-        findings.append(Finding("clock", _skewed(engine), told, remedy))
+        message = f"the Docker engine's clock is {engine:+.0f} s from this machine's"
+        findings.append(Finding("clock", _skewed(engine), message, remedy))
     for host, skew in skews.items():
         if abs(skew) > SKEW_WARNED:
             findings.append(Finding("clock", _skewed(skew), f"{host} is {skew:+.0f} s from this machine", remedy))
@@ -146,8 +146,8 @@ def clock(skews: Mapping[str, float], kernel: int | None, engine: float | None) 
         return [Finding("clock", "ok", "the kernel's clock is kept by NTP")]
     if skews:
         least = min(abs(skew) for skew in skews.values())
-        told = f"within {least + 1:.0f} s of {', '.join(skews)}; no NTP client of this kernel says that it keeps it"
-        return [Finding("clock", "warning", told, remedy)]
+        message = f"within {least + 1:.0f} s of {', '.join(skews)}; no NTP client of this kernel says that it keeps it"
+        return [Finding("clock", "warning", message, remedy)]
     return [Finding("clock", "untold", "no NTP client keeps it, and nobody outside could be asked", remedy)]
 
 
@@ -172,21 +172,21 @@ def certificate(host: str, address: str, port: int) -> list[Finding]:
             socket.create_connection((address, port), timeout=SECONDS) as plain,
             ssl.create_default_context().wrap_socket(plain, server_hostname=host) as secured,
         ):
-            said: Mapping[str, Any] = secured.getpeercert() or {}
+            peer: Mapping[str, Any] = secured.getpeercert() or {}
     except ssl.SSLCertVerificationError as error:
         return [Finding("certificate", "failed", f"{host}: {error.verify_message}", remedy)]
     except OSError as error:
         return [Finding("certificate", "untold", f"{host} at {address}:{port}: {error}", remedy)]
-    return days_left(host, ssl.cert_time_to_seconds(str(said["notAfter"])), datetime.now(UTC).timestamp())
+    return days_left(host, ssl.cert_time_to_seconds(str(peer["notAfter"])), datetime.now(UTC).timestamp())
 
 
 def days_left(host: str, ends: float, now: float) -> list[Finding]:
     """Judge the end of a certificate; times are seconds since the epoch."""
     days = (ends - now) / 86400
-    told = f"{host}: {days:.0f} days left"
+    message = f"{host}: {days:.0f} days left"
     remedy = "renew it; one of Let's Encrypt's should have been renewed 30 days before: traefik's log says why not"
     if days < DAYS_FAILED:
-        return [Finding("certificate", "failed", told, remedy)]
+        return [Finding("certificate", "failed", message, remedy)]
     return [
-        Finding("certificate", "warning" if days < DAYS_WARNED else "ok", told, remedy if days < DAYS_WARNED else "")
+        Finding("certificate", "warning" if days < DAYS_WARNED else "ok", message, remedy if days < DAYS_WARNED else "")
     ]

@@ -19,7 +19,7 @@ SECONDS = 10
 
 
 @dataclass(frozen=True)
-class Container:
+class RunningContainer:
     """One running container: what `docker inspect` and `docker top` say of it."""
 
     service: str
@@ -30,28 +30,40 @@ class Container:
     @property
     def host(self) -> Mapping[str, Any]:
         """Its HostConfig."""
-        found: Mapping[str, Any] = self.inspected.get("HostConfig") or {}
-        return found
+        host_config: Mapping[str, Any] = self.inspected.get("HostConfig") or {}
+        return host_config
 
     @property
     def config(self) -> Mapping[str, Any]:
         """Its Config."""
-        found: Mapping[str, Any] = self.inspected.get("Config") or {}
-        return found
+        config: Mapping[str, Any] = self.inspected.get("Config") or {}
+        return config
 
     @property
     def published(self) -> list[tuple[str, int]]:
         """Address and port on the host of each port that it publishes."""
-        bindings = [one for many in (self.host.get("PortBindings") or {}).values() for one in many or ()]
-        asked = [(str(one.get("HostIp") or ""), int(one["HostPort"])) for one in bindings if one.get("HostPort")]
+        bindings = [
+            binding
+            for bindings_of_port in (self.host.get("PortBindings") or {}).values()
+            for binding in bindings_of_port or ()
+        ]
+        requested = [
+            (str(binding.get("HostIp") or ""), int(binding["HostPort"]))
+            for binding in bindings
+            if binding.get("HostPort")
+        ]
         if not self.host.get("PublishAllPorts"):
-            return asked
+            return requested
         ports = (self.inspected.get("NetworkSettings") or {}).get("Ports") or {}
-        return [(str(one["HostIp"]), int(one["HostPort"])) for many in ports.values() for one in many or ()]
+        return [
+            (str(binding["HostIp"]), int(binding["HostPort"]))
+            for bindings_of_port in ports.values()
+            for binding in bindings_of_port or ()
+        ]
 
 
 @dataclass(frozen=True)
-class Seen:
+class DockerSnapshot:
     """The engine at `docker_host`, and the stack's running containers there."""
 
     docker_host: str
@@ -59,7 +71,7 @@ class Seen:
     bridge: Mapping[str, Any] | None
     """The default bridge network; None where the engine has none."""
 
-    containers: Sequence[Container] = ()
+    containers: Sequence[RunningContainer] = ()
     wanted_ports: frozenset[int] | None = None
     """Ports of the host that the settings publish; None where the settings cannot be read."""
 
@@ -79,25 +91,25 @@ class Seen:
         return bool((self.info.get("Swarm") or {}).get("LocalNodeState", "inactive") != "inactive")
 
 
-def look(docker_host: str, stack: str, wanted_ports: frozenset[int] | None) -> Seen:
+def take_snapshot(docker_host: str, stack: str, wanted_ports: frozenset[int] | None) -> DockerSnapshot:
     """Ask the engine. Raises DockerException or requests.RequestException where it does not answer."""
     client = docker.DockerClient(base_url=docker_host, timeout=SECONDS, max_pool_size=AT_ONCE)
     try:
         info = client.info()
         asked_at = time.time()
-        bridges = [one for one in client.networks.list(names=["bridge"]) if one.name == "bridge"]
+        bridges = [network for network in client.networks.list(names=["bridge"]) if network.name == "bridge"]
         running = client.api.containers(filters={"label": f"dockyard.stack={stack}"})
         with ThreadPoolExecutor(AT_ONCE) as pool:
             bridge = pool.submit(lambda: client.api.inspect_network(str(bridges[0].id)) if bridges else None)
-            found = list(pool.map(lambda one: _container(client, one["Id"]), running))
-        containers = [one for one in found if one is not None]
-        unreadable = [f"the processes in {one.service}" for one in containers if one.programs is None]
-        return Seen(docker_host, info, bridge.result(), containers, wanted_ports, unreadable, asked_at)
+            inspected = list(pool.map(lambda summary: _container(client, summary["Id"]), running))
+        containers = [container for container in inspected if container is not None]
+        unreadable = [f"the processes in {container.service}" for container in containers if container.programs is None]
+        return DockerSnapshot(docker_host, info, bridge.result(), containers, wanted_ports, unreadable, asked_at)
     finally:
         client.close()
 
 
-def _container(client: docker.DockerClient, identity: str) -> Container | None:
+def _container(client: docker.DockerClient, identity: str) -> RunningContainer | None:
     try:
         inspected = client.api.inspect_container(identity)
     except NotFound:
@@ -105,7 +117,7 @@ def _container(client: docker.DockerClient, identity: str) -> Container | None:
         return None
     service = inspected["Config"]["Labels"].get(SERVICE_LABEL) or inspected["Name"].lstrip("/")
     try:
-        said = client.api.top(identity)
+        processes = client.api.top(identity)
     except (APIError, DockerException, requests.RequestException):
-        return Container(service, inspected, None)
-    return Container(service, inspected, tuple(" ".join(row[-1:]) for row in said.get("Processes") or ()))
+        return RunningContainer(service, inspected, None)
+    return RunningContainer(service, inspected, tuple(" ".join(row[-1:]) for row in processes.get("Processes") or ()))

@@ -34,31 +34,33 @@ class Waiver(Model):
     environments: tuple[Environment, ...] = ("development", "staging", "production")
 
 
-def load_waivers(checkout: Path, known: Collection[str]) -> tuple[Waiver, ...]:
+def load_waivers(checkout: Path, item_ids: Collection[str]) -> tuple[Waiver, ...]:
     """Read the file; `known` are the items that are looked at. Raises SettingsError with every problem in it."""
     text = (checkout / FILE).read_text()
     lines = Lines(text)
     try:
-        found = TypeAdapter(tuple[Waiver, ...]).validate_python(
+        waivers = TypeAdapter(tuple[Waiver, ...]).validate_python(
             tuple(yaml.load(text, Loader=LOADER) or ())  # noqa: S506 - a safe one
         )
     except ValidationError as error:
         raise SettingsError(from_validation(error, Waiver, str(FILE), lines)) from error
     problems = [
-        Problem(str(FILE), f"{position}.id", spell(one.id), "an item that doctor looks at", line=lines.find([position]))
-        for position, one in enumerate(found)
-        if one.id not in known
+        Problem(
+            str(FILE), f"{position}.id", spell(waiver.id), "an item that doctor looks at", line=lines.find([position])
+        )
+        for position, waiver in enumerate(waivers)
+        if waiver.id not in item_ids
     ]
-    if len(found) > MOST:
-        problems.append(Problem(str(FILE), "(file)", f"{len(found)} waivers", f"at most {MOST}"))
+    if len(waivers) > MOST:
+        problems.append(Problem(str(FILE), "(file)", f"{len(waivers)} waivers", f"at most {MOST}"))
     if problems:
         raise SettingsError(problems)
-    return found
+    return waivers
 
 
 def waiver_of(waivers: Sequence[Waiver], item: str, service: str, environment: str) -> Waiver | None:
     """Return the waiver that lets a service off an item, None where there is none."""
-    return next((one for one in _for(waivers, item, environment) if _names(one, service)), None)
+    return next((waiver for waiver in _for(waivers, item, environment) if _names(waiver, service)), None)
 
 
 def not_needed(
@@ -69,12 +71,12 @@ def not_needed(
         pattern
         for waiver in _for(waivers, item, environment)
         for pattern in waiver.services
-        if (meant := {service for service in running if fnmatch(service, pattern)}) and not meant & {*offending}
+        if (matching := {service for service in running if fnmatch(service, pattern)}) and not matching & {*offending}
     ]
 
 
 def _for(waivers: Sequence[Waiver], item: str, environment: str) -> list[Waiver]:
-    return [one for one in waivers if one.id == item and environment in one.environments]
+    return [waiver for waiver in waivers if waiver.id == item and environment in waiver.environments]
 
 
 def _names(waiver: Waiver, service: str) -> bool:

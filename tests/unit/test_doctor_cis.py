@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from ops.doctor.cis import ITEMS, KNOWN, scorecard, waivers_not_needed
+from ops.doctor.cis import ITEM_IDS, ITEMS, scorecard, waivers_not_needed
 from ops.doctor.findings import Scored
-from ops.doctor.seen import Container, Seen
+from ops.doctor.seen import DockerSnapshot, RunningContainer
 from ops.doctor.waivers import MOST, Waiver, load_waivers
 from settings.problems import SettingsError
 from tests.support.checkout import SOURCE
@@ -55,18 +55,18 @@ BRIDGE = {"Containers": {}, "Options": {"com.docker.network.bridge.enable_icc": 
 
 def seen(
     inspected: dict[str, Any] | None = None, programs: tuple[str, ...] | None = ("node server.js",), **changes: Any
-) -> Seen:
+) -> DockerSnapshot:
     """Return an engine with one container; `changes` are of the engine."""
-    container = Container("api", inspected or INSPECTED, programs)
+    container = RunningContainer("api", inspected or INSPECTED, programs)
     said = {"docker_host": "unix:///var/run/docker.sock", "info": INFO, "bridge": BRIDGE, "containers": [container]}
-    return Seen(**{**said, "wanted_ports": frozenset({8000}), **changes})
+    return DockerSnapshot(**{**said, "wanted_ports": frozenset({8000}), **changes})
 
 
-def with_info(**changes: Any) -> Seen:
+def with_info(**changes: Any) -> DockerSnapshot:
     return seen(info={**INFO, **changes})
 
 
-def tampered(place: str, value: Any) -> Seen:
+def tampered(place: str, value: Any) -> DockerSnapshot:
     """Return an engine whose container differs in one value: `HostConfig.Memory`."""
     inspected = copy.deepcopy(INSPECTED)
     *path, last = place.split(".")
@@ -81,7 +81,7 @@ def failed(found: list[Scored]) -> set[str]:
     return {item.id for item in found if item.status == "failed"}
 
 
-def statuses(engine: Seen, environment: str = "production") -> dict[str, str]:
+def statuses(engine: DockerSnapshot, environment: str = "production") -> dict[str, str]:
     """Return item → its status, without waivers."""
     return {item.id: item.status for item in scorecard(engine, (), environment)}
 
@@ -98,7 +98,7 @@ def test_a_container_and_an_engine_of_the_benchmark_fail_nothing():
     found = scorecard(seen(), (), "production")
     assert failed(found) == set()
     assert {one.status for one in found} == {"passed", "level 2, not met"}
-    assert {one.id for one in found} == KNOWN
+    assert {one.id for one in found} == ITEM_IDS
 
 
 TAMPERED = [
@@ -196,13 +196,15 @@ def test_an_item_of_level_2_is_listed_and_not_scored():
 def test_the_edge_may_bind_the_two_ports_of_the_web(port, allowed):
     inspected = copy.deepcopy(INSPECTED)
     inspected["HostConfig"]["PortBindings"] = binding(port)
-    edge = seen(containers=[Container("traefik", inspected)], wanted_ports=frozenset({port}))
+    edge = seen(containers=[RunningContainer("traefik", inspected)], wanted_ports=frozenset({port}))
     assert ("5.8" not in failed(scorecard(edge, (), "production"))) is allowed
 
 
 def test_an_item_that_the_engine_lacks_is_not_applicable():
     bare = tampered("AppArmorProfile", "")
-    found = statuses(Seen(**{**vars(bare), "info": {**INFO, "SecurityOptions": ["name=seccomp,profile=default"]}}))
+    found = statuses(
+        DockerSnapshot(**{**vars(bare), "info": {**INFO, "SecurityOptions": ["name=seccomp,profile=default"]}})
+    )
     assert found["5.2"] == found["5.3"] == "not applicable"
 
 
@@ -241,7 +243,7 @@ def test_a_waiver_of_another_service_item_or_environment_lets_nobody_off(given):
 def test_a_waiver_lets_off_nobody_beside_its_services():
     inspected = copy.deepcopy(INSPECTED)
     inspected["HostConfig"]["PidsLimit"] = 0
-    two = seen(containers=[Container("api", inspected), Container("web", inspected)])
+    two = seen(containers=[RunningContainer("api", inspected), RunningContainer("web", inspected)])
     (found,) = [one for one in scorecard(two, [waiver("5.29", "api")], "production") if one.id == "5.29"]
     assert (found.status, list(found.offenders)) == ("failed", ["web"])
 
@@ -256,7 +258,7 @@ def test_a_waiver_that_nothing_needs_is_reported():
 
 
 def test_the_shipped_waivers_are_few_and_have_reasons():
-    found = load_waivers(SOURCE, KNOWN)
+    found = load_waivers(SOURCE, ITEM_IDS)
     assert len(found) <= MOST == 6
     assert len({one.id for one in found}) == len(found)
     assert all(len(one.reason.split()) > 10 for one in found)
@@ -279,4 +281,4 @@ def test_a_file_of_waivers_that_is_wrong_is_refused(change, told, tmp_path):
     (tmp_path / "policy").mkdir()
     (tmp_path / "policy/cis-waivers.yaml").write_text(yaml.safe_dump(said))
     with pytest.raises(SettingsError, match=told):
-        load_waivers(tmp_path, KNOWN)
+        load_waivers(tmp_path, ITEM_IDS)
