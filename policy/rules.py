@@ -79,7 +79,7 @@ class Resource:
         cls, kind: str, name: str, inputs: Mapping[str, Any], *, protect: bool = False, retained: bool | None = None
     ) -> Resource:
         """Take what the engine says of a resource."""
-        labels = {str(one.get("label")): str(one.get("value")) for one in inputs.get("labels") or ()}
+        labels = {str(label.get("label")): str(label.get("value")) for label in inputs.get("labels") or ()}
         return cls(kind, name, inputs, protect, retained, labels)
 
     @property
@@ -107,7 +107,7 @@ class Rule:
 def images_of_the_table(file: Path) -> set[str]:
     """Return the images of a table without registry and tag: `prom/prometheus`."""
     table = yaml.safe_load(file.read_text())
-    return {one["image"].split("/", 1)[1].rsplit(":", 1)[0] for one in table.values() if "digest" in one}
+    return {image["image"].split("/", 1)[1].rsplit(":", 1)[0] for image in table.values() if "digest" in image}
 
 
 TABLE = images_of_the_table(Path(__file__).resolve().parents[1] / "components" / "images.yaml")
@@ -123,7 +123,7 @@ def pinned(resource: Resource) -> Iterator[str]:
     path, _, tag = image.rpartition(":") if ":" in image.rsplit("/", maxsplit=1)[-1] else (image, "", "")
     if not tag or tag in MOVING_TAGS:
         yield f"image {image or '(none)'} is whatever its tag means today: name a version or a digest"
-    elif any(path.endswith(f"/{known}") for known in TABLE):
+    elif any(path.endswith(f"/{name}") for name in TABLE):
         yield f"image {image} has no digest, and components/images.yaml has one"
     elif not re.search(r"\d", tag):
         yield f"image {image}: its tag says no version"
@@ -162,8 +162,8 @@ def unprivileged(resource: Resource) -> Iterator[str]:
 
 def no_socket(resource: Resource) -> Iterator[str]:
     """CIS Docker 5.32: of any engine, wherever it is mounted."""
-    mounts = [(one.get("source"), one.get("readOnly")) for one in resource.inputs.get("mounts") or ()]
-    mounts += [(one.get("hostPath"), one.get("readOnly")) for one in resource.inputs.get("volumes") or ()]
+    mounts = [(mount.get("source"), mount.get("readOnly")) for mount in resource.inputs.get("mounts") or ()]
+    mounts += [(mount.get("hostPath"), mount.get("readOnly")) for mount in resource.inputs.get("volumes") or ()]
     for source, read_only in mounts:
         path = str(source or "")
         if path.endswith(("docker.sock", "containerd.sock", "podman.sock")) or path.rstrip("/") in ("/run", "/var/run"):
@@ -186,7 +186,7 @@ def published(resource: Resource) -> Iterator[str]:
 
 def no_secret(resource: Resource) -> Iterator[str]:
     """No variable, argument or label that is a secret, by its name or by its form. The value is not told."""
-    variables = [str(one).partition("=") for one in resource.inputs.get("envs") or ()]
+    variables = [str(variable).partition("=") for variable in resource.inputs.get("envs") or ()]
     for name, _, value in variables:
         if SECRET_NAME.search(name.upper()) and not PLAIN_VALUE.fullmatch(value):
             yield f"variable {name} looks like a secret: give it as a file ({name}_FILE)"
@@ -194,15 +194,15 @@ def no_secret(resource: Resource) -> Iterator[str]:
     words = [*(resource.inputs.get("command") or ()), *(resource.inputs.get("entrypoints") or ())]
     texts += [("the command", str(word)) for word in words] + [(f"label {k}", v) for k, v in resource.labels.items()]
     for place, text in texts:
-        yield from (f"{place} holds {what}" for what, form in SECRET_VALUES.items() if form.search(text))
+        yield from (f"{place} holds {kind}" for kind, form in SECRET_VALUES.items() if form.search(text))
 
 
 def bare(resource: Resource) -> Iterator[str]:
     """All capabilities dropped, none added but a writer's; CIS Docker 5.4."""
-    said = resource.inputs.get("capabilities") or {}
-    if "ALL" not in [str(one).upper() for one in said.get("drops") or ()]:
+    capabilities = resource.inputs.get("capabilities") or {}
+    if "ALL" not in [str(capability).upper() for capability in capabilities.get("drops") or ()]:
         yield "does not drop ALL capabilities"
-    added = {str(one).upper().removeprefix("CAP_") for one in said.get("adds") or ()}
+    added = {str(capability).upper().removeprefix("CAP_") for capability in capabilities.get("adds") or ()}
     allowed = WRITERS_CAPABILITIES if resource.one_shot else set()
     if added - allowed:
         yield f"adds {', '.join(sorted(added - allowed))}"
@@ -210,10 +210,10 @@ def bare(resource: Resource) -> Iterator[str]:
 
 def no_new_privileges(resource: Resource) -> Iterator[str]:
     """CIS Docker 5.26, and 5.22: the engine's seccomp profile stays."""
-    options = [str(one).replace("=", ":") for one in resource.inputs.get("securityOpts") or ()]
+    options = [str(option).replace("=", ":") for option in resource.inputs.get("securityOpts") or ()]
     if not {"no-new-privileges", "no-new-privileges:true"} & {*options}:
         yield "can gain privileges: no-new-privileges:true"
-    yield from (f"{one}" for one in options if one.endswith(":unconfined"))
+    yield from (f"{option}" for option in options if option.endswith(":unconfined"))
 
 
 def rotated(resource: Resource) -> Iterator[str]:
@@ -271,4 +271,4 @@ def violations(resource: Resource) -> Iterator[tuple[str, str]]:
     """Yield the rules that a resource breaks, by name, each with what is wrong."""
     for rule in RULES:
         if rule.type == resource.type:
-            yield from ((rule.name, told) for told in rule.check(resource))
+            yield from ((rule.name, message) for message in rule.check(resource))

@@ -25,7 +25,7 @@ class Declared:
 
     inputs: Mapping[str, Any]
     dependencies: frozenset[str]
-    going: bool
+    pending_delete: bool
     """It waits for its deletion: what a failed release left in service."""
 
     @property
@@ -53,25 +53,25 @@ def declared_in(state: State) -> list[Declared]:
     """Return every resource that a provider made. The state must have been read opened."""
     return [
         Declared(
-            urn=one["urn"],
-            kind=one["type"],
-            identity=str(one.get("id", "")),
-            inputs=plain(one.get("inputs") or {}),
-            dependencies=frozenset(one.get("dependencies") or ()),
-            going=bool(one.get("delete")),
+            urn=resource["urn"],
+            kind=resource["type"],
+            identity=str(resource.get("id", "")),
+            inputs=plain(resource.get("inputs") or {}),
+            dependencies=frozenset(resource.get("dependencies") or ()),
+            pending_delete=bool(resource.get("delete")),
         )
-        for one in state.resources
-        if one.get("custom") and not one["type"].startswith("pulumi:")
+        for resource in state.resources
+        if resource.get("custom") and not resource["type"].startswith("pulumi:")
     ]
 
 
-def standing_on(urns: Collection[str], declared: Sequence[Declared]) -> set[str]:
+def dependents_of(urns: Collection[str], declared: Sequence[Declared]) -> set[str]:
     """Return the URNs of what depends on some of these, directly or not; dependencies stand first in the state."""
-    found = set(urns)
-    for one in declared:
-        if one.dependencies & found:
-            found.add(one.urn)
-    return found - set(urns)
+    reached = set(urns)
+    for resource in declared:
+        if resource.dependencies & reached:
+            reached.add(resource.urn)
+    return reached - set(urns)
 
 
 def plain(value: Any, *, secret: bool = False) -> Any:

@@ -35,7 +35,7 @@ class Repair(Enum):
     RENAME = "renamed"
     REWRITE = "files written anew"
     RECREATE = "removed and made again"
-    NOBODY = "nothing that --fix does"
+    MANUAL = "nothing that --fix does"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Finding:
 
     field: str
     declared: str
-    found: str
+    actual: str
     repair: Repair
     urn: str = ""
     """Empty where the state knows no such resource."""
@@ -73,7 +73,7 @@ def label(urn: str) -> str:
     return f"{chain.rsplit('$', 1)[-1].rsplit(':', 1)[-1].lower()} {name}"
 
 
-def spelled(value: Any, name: str = "") -> str:
+def format_value(value: Any, name: str = "") -> str:
     """Return a value for the eye, on one line and not too long; secrets are hidden, also those of a secretive name."""
     if value is None or value == "":
         return UNSET
@@ -82,10 +82,10 @@ def spelled(value: Any, name: str = "") -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return _cut(", ".join(f"{key}={spelled(inner, str(key))}" for key, inner in value.items())) or UNSET
+        return _cut(", ".join(f"{key}={format_value(inner, str(key))}" for key, inner in value.items())) or UNSET
     if isinstance(value, list | tuple | frozenset | set):
         items = sorted(value, key=str) if isinstance(value, frozenset | set) else value
-        return _cut(" ".join(spelled(item) for item in items)) or "none"
+        return _cut(" ".join(format_value(item) for item in items)) or "none"
     return _cut(" ".join(IN_ADDRESS.sub(r"\1***@", str(value)).split()))
 
 

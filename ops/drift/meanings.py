@@ -31,17 +31,17 @@ def capabilities(names: Iterable[str] | None) -> frozenset[str]:
 
 def security(options: Iterable[str] | None) -> frozenset[str]:
     """Return security options: `no-new-privileges` is `no-new-privileges:true`, `=` is `:`."""
-    said = (option.replace("=", ":", 1) if ":" not in option else option for option in options or ())
-    return frozenset("no-new-privileges:true" if option == "no-new-privileges" else option for option in said)
+    spelled = (option.replace("=", ":", 1) if ":" not in option else option for option in options or ())
+    return frozenset("no-new-privileges:true" if option == "no-new-privileges" else option for option in spelled)
 
 
 def cpu_set(text: str | None) -> frozenset[int]:
     """Return the numbers of processors: `0-2` is `0,1,2`."""
-    found: set[int] = set()
+    numbers: set[int] = set()
     for part in filter(None, (text or "").split(",")):
         first, _, last = part.partition("-")
-        found.update(range(int(first), int(last or first) + 1))
-    return frozenset(found)
+        numbers.update(range(int(first), int(last or first) + 1))
+    return frozenset(numbers)
 
 
 def cores(nano: int | None, quota: int | None, period: int | None) -> float:
@@ -60,23 +60,23 @@ def mebibytes(size: int | None, *, unlimited: bool = True) -> str:
 
 def signal(name: str | None) -> str:
     """Return a stop signal: `15`, `SIGTERM` and nothing are `TERM`."""
-    said = (name or "TERM").upper().removeprefix("SIG")
-    return SIGNALS.get(said, said)
+    short_name = (name or "TERM").upper().removeprefix("SIG")
+    return SIGNALS.get(short_name, short_name)
 
 
 def declared_ports(ports: Iterable[Mapping[str, Any]] | None) -> dict[str, Any]:
     """Return port → where the host offers it; None for a port that the engine chooses."""
-    found: dict[str, Any] = {}
+    offers: dict[str, Any] = {}
     for port in ports or ():
         offered = _offered(port.get("ip") or "", port.get("external")) if port.get("external") else None
-        found.setdefault(f"{port['internal']}/{port.get('protocol') or 'tcp'}", set()).add(offered)
-    return {port: None if None in offered else frozenset(offered) for port, offered in found.items()}
+        offers.setdefault(f"{port['internal']}/{port.get('protocol') or 'tcp'}", set()).add(offered)
+    return {port: None if None in offered else frozenset(offered) for port, offered in offers.items()}
 
 
-def found_ports(bindings: Mapping[str, Any] | None) -> dict[str, frozenset[str]]:
+def actual_ports(bindings: Mapping[str, Any] | None) -> dict[str, frozenset[str]]:
     """Return port → where the host offers it, of what the engine says."""
     return {
-        port: frozenset(_offered(one.get("HostIp") or "", one.get("HostPort")) for one in offered)
+        port: frozenset(_offered(binding.get("HostIp") or "", binding.get("HostPort")) for binding in offered)
         for port, offered in (bindings or {}).items()
         if offered
     }
@@ -88,7 +88,7 @@ def _offered(address: str, port: Any) -> str:
 
 def declared_mounts(inputs: Mapping[str, Any]) -> dict[str, str]:
     """Return target → what is mounted there and how."""
-    found = {
+    mounts = {
         entry["target"]: _mount(entry["type"], entry.get("source") or "", read_only=bool(entry.get("readOnly")))
         for entry in inputs.get("mounts") or ()
     }
@@ -96,24 +96,24 @@ def declared_mounts(inputs: Mapping[str, Any]) -> dict[str, str]:
         if target := entry.get("containerPath"):
             source = entry.get("hostPath") or entry.get("volumeName") or ""
             kind = "bind" if entry.get("hostPath") else "volume"
-            found[target] = _mount(kind, source, read_only=bool(entry.get("readOnly")))
-    return found
+            mounts[target] = _mount(kind, source, read_only=bool(entry.get("readOnly")))
+    return mounts
 
 
-def found_mounts(mounts: Iterable[Mapping[str, Any]] | None, of_image: Iterable[str] | None) -> dict[str, str]:
+def actual_mounts(mounts: Iterable[Mapping[str, Any]] | None, of_image: Iterable[str] | None) -> dict[str, str]:
     """Return the same of what the engine says, without the nameless volumes that an image asks for by itself.
 
     `of_image` are their targets, None where nobody knows.
     """
-    found = {}
-    for one in mounts or ():
-        kind, target = one["Type"], one["Destination"]
-        source = {"volume": one.get("Name"), "bind": one.get("Source")}.get(kind) or ""
+    targets = {}
+    for mount in mounts or ():
+        kind, target = mount["Type"], mount["Destination"]
+        source = {"volume": mount.get("Name"), "bind": mount.get("Source")}.get(kind) or ""
         nameless = kind == "volume" and ANONYMOUS.fullmatch(source)
         if nameless and (of_image is None or target in of_image):
             continue
-        found[target] = _mount(kind, "" if nameless else source, read_only=not one["RW"])
-    return found
+        targets[target] = _mount(kind, "" if nameless else source, read_only=not mount["RW"])
+    return targets
 
 
 def _mount(kind: str, source: str, *, read_only: bool) -> str:
@@ -122,29 +122,29 @@ def _mount(kind: str, source: str, *, read_only: bool) -> str:
 
 def health_check(check: Mapping[str, Any] | None, of_image: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return a declared health check; what it leaves open is the image's, else the engine's own default."""
-    said = check or {}
+    declared = check or {}
     engine = {
-        "Test": said.get("tests"),
-        "Interval": seconds(said.get("interval")) * NANO,
-        "Timeout": seconds(said.get("timeout")) * NANO,
-        "StartPeriod": seconds(said.get("startPeriod")) * NANO,
-        "StartInterval": seconds(said.get("startInterval")) * NANO,
-        "Retries": said.get("retries"),
+        "Test": declared.get("tests"),
+        "Interval": seconds(declared.get("interval")) * NANO,
+        "Timeout": seconds(declared.get("timeout")) * NANO,
+        "StartPeriod": seconds(declared.get("startPeriod")) * NANO,
+        "StartInterval": seconds(declared.get("startInterval")) * NANO,
+        "Retries": declared.get("retries"),
     }
-    given = {key: value for key, value in engine.items() if value}
-    return found_health_check({**{key: value for key, value in (of_image or {}).items() if value}, **given})
+    explicit = {key: value for key, value in engine.items() if value}
+    return actual_health_check({**{key: value for key, value in (of_image or {}).items() if value}, **explicit})
 
 
-def found_health_check(check: Mapping[str, Any] | None) -> dict[str, Any]:
+def actual_health_check(check: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return a health check as the engine says it; times in seconds."""
-    said = check or {}
-    if not said.get("Test"):
+    inspected = check or {}
+    if not inspected.get("Test"):
         return {}
     return {
-        "test": tuple(said["Test"]),
-        "interval": (said.get("Interval") or 30 * NANO) / NANO,
-        "timeout": (said.get("Timeout") or 30 * NANO) / NANO,
-        "start_period": (said.get("StartPeriod") or 0) / NANO,
-        "start_interval": (said.get("StartInterval") or 0) / NANO,
-        "retries": said.get("Retries") or 3,
+        "test": tuple(inspected["Test"]),
+        "interval": (inspected.get("Interval") or 30 * NANO) / NANO,
+        "timeout": (inspected.get("Timeout") or 30 * NANO) / NANO,
+        "start_period": (inspected.get("StartPeriod") or 0) / NANO,
+        "start_interval": (inspected.get("StartInterval") or 0) / NANO,
+        "retries": inspected.get("Retries") or 3,
     }

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import docker
 from docker.errors import NotFound
 
-from ops.drift.declared import Declared, standing_on
+from ops.drift.declared import Declared, dependents_of
 from ops.drift.findings import Finding, Repair, label
-from ops.drift.others import LOST
+from ops.drift.others import DATA_LOST
 from ops.state import VOLUME
 from toolchain.progress import Progress
 
@@ -22,7 +22,7 @@ NEW = (Repair.REPLACE, Repair.REWRITE)
 
 
 @dataclass(frozen=True)
-class Plan:
+class RepairPlan:
     """What is to be done."""
 
     by_hand: Sequence[Finding]
@@ -55,65 +55,69 @@ def guarded(findings: Sequence[Finding], declared: Sequence[Declared]) -> list[F
     Where data are lost, whatever stands on them is left alone: started again, a store would begin with an empty volume,
     and look well. So is whatever would bring such a container along when it is repaired.
     """
-    lost = {one.urn for one in findings if one.advice == LOST}
-    names = {one.identity for one in declared if one.urn in lost and one.kind == VOLUME}
-    standing = {
-        one.urn for one in declared if any(mount.get("source") in names for mount in one.inputs.get("mounts") or ())
+    lost = {finding.urn for finding in findings if finding.advice == DATA_LOST}
+    lost_volumes = {resource.identity for resource in declared if resource.urn in lost and resource.kind == VOLUME}
+    on_lost_data = {
+        resource.urn
+        for resource in declared
+        if any(mount.get("source") in lost_volumes for mount in resource.inputs.get("mounts") or ())
     }
-    return [_guarded(one, standing, declared) for one in findings]
+    return [_guarded(finding, on_lost_data, declared) for finding in findings]
 
 
-def _guarded(finding: Finding, standing: set[str], declared: Sequence[Declared]) -> Finding:
-    if finding.urn in standing:
-        return replace(finding, repair=Repair.NOBODY, advice=f"its data are lost: {LOST}")
-    if finding.repair is Repair.NOBODY or finding.repair in BY_HAND:
+def _guarded(finding: Finding, on_lost_data: set[str], declared: Sequence[Declared]) -> Finding:
+    if finding.urn in on_lost_data:
+        return replace(finding, repair=Repair.MANUAL, advice=f"its data are lost: {DATA_LOST}")
+    if finding.repair is Repair.MANUAL or finding.repair in BY_HAND:
         return finding
-    anew = standing & (standing_on({finding.urn, *finding.also}, declared) | {*finding.also})
-    if not anew:
+    restarted = on_lost_data & (dependents_of({finding.urn, *finding.also}, declared) | {*finding.also})
+    if not restarted:
         return finding
-    names = ", ".join(sorted(map(label, anew)))
-    return replace(finding, repair=Repair.NOBODY, advice=f"would start {names} anew, whose data are lost: {LOST}")
+    names = ", ".join(sorted(map(label, restarted)))
+    return replace(finding, repair=Repair.MANUAL, advice=f"would start {names} anew, whose data are lost: {DATA_LOST}")
 
 
-def plan(findings: Sequence[Finding]) -> Plan:
+def plan(findings: Sequence[Finding]) -> RepairPlan:
     """Return what repairs findings."""
-    new = _urns(findings, NEW) + [urn for one in findings for urn in one.also]
+    new = _urns(findings, NEW) + [urn for finding in findings for urn in finding.also]
     anew = {*new, *_urns(findings, (Repair.RECREATE,))}
     # A container that is made anew is as declared in all else too. A paused one answers nobody until then.
     by_hand = [
-        one for one in findings if one.repair in BY_HAND and (one.urn not in anew or one.repair is Repair.UNPAUSE)
+        finding
+        for finding in findings
+        if finding.repair in BY_HAND and (finding.urn not in anew or finding.repair is Repair.UNPAUSE)
     ]
     targets = _urns(findings, (Repair.UPDATE, Repair.RECREATE)) + new
-    removed = {one.real: one for one in findings if one.repair is Repair.RECREATE}
-    return Plan(by_hand, list(removed.values()), list(dict.fromkeys(targets)), list(dict.fromkeys(new)))
+    removed = {finding.real: finding for finding in findings if finding.repair is Repair.RECREATE}
+    return RepairPlan(by_hand, list(removed.values()), list(dict.fromkeys(targets)), list(dict.fromkeys(new)))
 
 
 def _urns(findings: Sequence[Finding], repairs: Collection[Repair]) -> list[str]:
-    return [one.urn for one in findings if one.repair in repairs and one.urn]
+    return [finding.urn for finding in findings if finding.repair in repairs and finding.urn]
 
 
-def by_hand(said: Plan, declared: Sequence[Declared], client: docker.DockerClient, progress: Progress) -> None:
+def by_hand(repairs: RepairPlan, declared: Sequence[Declared], client: docker.DockerClient, progress: Progress) -> None:
     """Do what the Docker engine can undo by itself, and take away what stands in the place of declared containers."""
-    resources = {one.urn: one for one in declared if not one.going}
-    done: set[tuple[str, Repair]] = set()
-    for finding in said.by_hand:
-        one = resources[finding.urn]
-        if (one.urn, finding.repair) in done:
+    resources = {resource.urn: resource for resource in declared if not resource.pending_delete}
+    repaired: set[tuple[str, Repair]] = set()
+    for finding in repairs.by_hand:
+        resource = resources[finding.urn]
+        if (resource.urn, finding.repair) in repaired:
             continue
-        done.add((one.urn, finding.repair))
+        repaired.add((resource.urn, finding.repair))
         try:
             if finding.repair is Repair.UNPAUSE:
-                client.api.unpause(one.identity)
-                progress.line(f"  ~ {one.label}: unpaused")
+                client.api.unpause(resource.identity)
+                progress.line(f"  ~ {resource.label}: unpaused")
             elif finding.repair is Repair.RENAME:
-                client.api.rename(one.identity, one.name)
-                progress.line(f"  ~ {one.label}: named as declared")
+                client.api.rename(resource.identity, resource.name)
+                progress.line(f"  ~ {resource.label}: named as declared")
             else:
-                for what in _reconnect(one, client):
-                    progress.line(f"  ~ {one.label}: {what}")
+                for message in _reconnect(resource, client):
+                    progress.line(f"  ~ {resource.label}: {message}")
         except NotFound:
-            progress.line(f"  ! {one.label}: gone by now", "yellow")
-    for finding in said.removed:
+            progress.line(f"  ! {resource.label}: gone by now", "yellow")
+    for finding in repairs.removed:
         try:
             client.api.stop(finding.real)
             client.api.remove_container(finding.real, force=True)
@@ -122,20 +126,20 @@ def by_hand(said: Plan, declared: Sequence[Declared], client: docker.DockerClien
             continue
 
 
-def _reconnect(one: Declared, client: docker.DockerClient) -> Iterator[str]:
+def _reconnect(resource: Declared, client: docker.DockerClient) -> Iterator[str]:
     """Leave networks that are not declared, join those that are, and again those with other aliases or addresses."""
-    there = client.api.inspect_container(one.identity)["NetworkSettings"]["Networks"]
-    wanted = {said["name"]: said for said in one.inputs.get("networksAdvanced") or ()}
-    for name in sorted(there.keys() - wanted.keys()):
-        client.api.disconnect_container_from_network(one.identity, name, force=True)
+    joined_networks = client.api.inspect_container(resource.identity)["NetworkSettings"]["Networks"]
+    declared_networks = {network["name"]: network for network in resource.inputs.get("networksAdvanced") or ()}
+    for name in sorted(joined_networks.keys() - declared_networks.keys()):
+        client.api.disconnect_container_from_network(resource.identity, name, force=True)
         yield f"left {name}"
-    for name, said in wanted.items():
-        aliases, address = said.get("aliases") or None, said.get("ipv4Address") or None
-        if name in there:
-            found = set(there[name].get("Aliases") or ()) - {one.identity[:12]}
-            config = (there[name].get("IPAMConfig") or {}).get("IPv4Address")
-            if found == set(aliases or ()) and config == address:
+    for name, network in declared_networks.items():
+        aliases, address = network.get("aliases") or None, network.get("ipv4Address") or None
+        if name in joined_networks:
+            current_aliases = set(joined_networks[name].get("Aliases") or ()) - {resource.identity[:12]}
+            config = (joined_networks[name].get("IPAMConfig") or {}).get("IPv4Address")
+            if current_aliases == set(aliases or ()) and config == address:
                 continue
-            client.api.disconnect_container_from_network(one.identity, name, force=True)
-        client.api.connect_container_to_network(one.identity, name, aliases=aliases, ipv4_address=address)
+            client.api.disconnect_container_from_network(resource.identity, name, force=True)
+        client.api.connect_container_to_network(resource.identity, name, aliases=aliases, ipv4_address=address)
         yield f"joined {name}"

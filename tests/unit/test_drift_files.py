@@ -132,8 +132,8 @@ def test_a_changed_mode_replaces_no_reader():
 
 def test_a_secret_is_reported_without_its_hash():
     found = findings({**as_written(), "pass word": entry(b"other")})["files/pass word"]
-    assert (found.declared, found.found) == ("(secret)", "content differs")
-    assert "sha256" in findings({**as_written(), "board.json": entry(b"x")})["files/board.json"].found
+    assert (found.declared, found.actual) == ("(secret)", "content differs")
+    assert "sha256" in findings({**as_written(), "board.json": entry(b"x")})["files/board.json"].actual
 
 
 def test_the_volume_of_a_writer_that_is_gone_is_read_through_another_container():
@@ -181,4 +181,4 @@ def test_several_writers_fill_one_volume():
 
 
 def test_a_writer_that_waits_for_its_deletion_declares_nothing():
-    assert files.volumes([volume(), writer(going=True)]) == []
+    assert files.volumes([volume(), writer(pending_delete=True)]) == []
