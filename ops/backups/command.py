@@ -1,4 +1,4 @@
-"""The verbs of backups: backup, backups, restore, restore-drill."""
+"""The commands `backup`, `backups`, `restore` and `restore-drill`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _DATABASE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
 
 def backup(work: WorkDir, stack: str, store: str | None, progress: Progress) -> int:
-    """Take a backup now, of one store or of all, one after the other; return 0, or 1 where one failed."""
+    """Take a backup of one store, or of all stores one after the other, and return 0.
+
+    Raises SetupError where a backup failed, or no container that takes backups runs.
+    """
     _, containers = open_stack(work, stack, progress)
     chosen = [container_for_store(containers, store, stack)] if store else list(containers.values())
     failed = []
@@ -36,7 +39,7 @@ def backup(work: WorkDir, stack: str, store: str | None, progress: Progress) -> 
 
 
 def backups(work: WorkDir, stack: str, progress: Progress) -> int:
-    """List what backups there are, in every place."""
+    """Print the backups in every place."""
     _, containers = open_stack(work, stack, progress)
     listed = [backup for container in containers.values() for backup in backups_of(container, progress)]
     print_backups(f"Backups of {stack}", listed)
@@ -46,7 +49,7 @@ def backups(work: WorkDir, stack: str, progress: Progress) -> int:
 
 
 def drill(work: WorkDir, stack: str, progress: Progress, *, place: str = VOLUME) -> int:
-    """Restore the latest backup of Postgres into a throwaway server, look at it, and say how long it took."""
+    """Restore the latest Postgres backup into a throwaway server, check it, and print how long it took."""
     _, containers = open_stack(work, stack, progress)
     return container_for_store(containers, "postgres", stack).run(*scripts("postgres", "drill"), *_from(place))
 
@@ -63,12 +66,12 @@ def restore(
     place: str = VOLUME,
     yes: bool = False,
 ) -> int:
-    """Restore a backup of Postgres into a new database and, with `swap`, put it in the place of the product's.
+    """Restore a Postgres backup into a new database `to`; with `swap`, that database replaces the product's.
 
-    Without `what`, a database that was restored before is swapped in. A backup of Redis takes the place of what Redis
-    holds, which is backed up first.
+    `source` is `latest`, the name or id of a backup, or a dump file on this machine. Without it, `swap` uses a database
+    that was restored earlier. A Redis backup replaces the whole content of Redis, which is backed up first.
 
-    Raises SetupError with nothing changed where it cannot be.
+    Raises SetupError, with nothing changed, where the restore is not possible.
     """
     ready, containers = open_stack(work, stack, progress)
     container = container_for_store(containers, store, stack)
@@ -122,11 +125,11 @@ def _restore_redis(
         )
     if confirm:
         _confirm("The backup takes the place of everything that Redis holds now.", "redis")
-    # Before what it holds now is backed up: that will be the latest.
+    # Resolve `latest` before the current content is backed up: that backup will be the latest.
     chosen = _chosen(backups_of(container, progress), name, place, stack)
     if chosen is None:
         raise SetupError(f"{name} is no backup of Redis", f"list them: ./dockyard backups {stack}")
-    # Without letting go of older ones: of each day the last one is kept, and the chosen one may be of today.
+    # Remove no older backups: only the last one of each day is kept, and the chosen one may be from today.
     if container.run(*scripts("redis", "backup"), environment={"BACKUP_KEEP": ""}):
         raise SetupError(
             "what Redis holds now could not be backed up, so nothing was changed", "see above; then restore again"
@@ -138,7 +141,7 @@ def _restore_redis(
 def _named(
     container: BackupContainer, stack: str, source: str, place: str, progress: Progress, uploads: ExitStack
 ) -> str:
-    """Return what a script in the container calls the backup that a person named."""
+    """Return the snapshot id or path by which a script in the container finds the backup that the user named."""
     listed = backups_of(container, progress)
     if chosen := _chosen(listed, source, place, stack):
         return chosen.ids[place] if place in chosen.ids else chosen.ids[DUMPED]
@@ -153,12 +156,12 @@ def _named(
 
 
 def _chosen(listed: Sequence[Backup], name: str, place: str, stack: str) -> Backup | None:
-    """Return the backup that a person named, None where it is none of them.
+    """Return the backup that the user named, or None where no backup matches.
 
-    Raises SetupError where it may be any of several, or does not lie in that place.
+    Raises SetupError where several backups match, or the backup does not exist in that place.
     """
     if name == LATEST:
-        # By its id: another one may be made before the script looks.
+        # Pass an id instead of `latest`: a newer backup may be created before the script starts.
         intact = [backup for backup in listed if place in backup.ids and backup.verified == WHOLE]
         if not intact:
             raise SetupError(f"no good backup lies in {place}", f"take one: ./dockyard backup {stack}")
@@ -181,7 +184,7 @@ def _from(place: str) -> Sequence[str]:
 
 
 def _confirm(warning: str, name: str) -> None:
-    """Have the person type a name. Raises SetupError where it is another, with nothing changed."""
+    """Ask the user to type a name. Raises SetupError, with nothing changed, where the answer differs."""
     typed = typer.prompt(f"{warning} Type {name} to go on", default="", show_default=False)
     if typed != name:
         raise SetupError(f"that is not {name}: nothing was changed", "type its name, or give --yes")

@@ -1,4 +1,4 @@
-"""The containers that take backups, and what is run in them: keys and clients are there, and nowhere else."""
+"""The containers that take backups, and how commands run in them: only they have the keys and the clients."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
 SCRIPTS = "/run/backup"
-"""Where a container has the scripts of components/scripts."""
+"""Folder in the container with the scripts of components/scripts."""
 
 SCRATCH = "/scratch"
-"""A volume of the container of Postgres for what is thrown away again."""
+"""Mount point of a volume for temporary files, in the container that backs up Postgres."""
 
 STORES = ("postgres", "redis", "monitoring")
 STOP_SECONDS = 60.0
-"""What an interrupted script is given to clean up."""
+"""How long an interrupted script may take to clean up."""
 
-# A command that was started in a container goes on when the person's terminal does not: its number is noted, so that
-# an interrupt can be passed on. The engine makes it the first of a process group of its own.
+# A command started in a container keeps running when the user's terminal closes or is interrupted. Its process id is
+# written to a file, so that an interrupt can be forwarded. Docker starts it as the leader of its own process group.
 _START = 'echo $$ >"$0" && exec "$@"'
 _STOP = 'read -r group <"$0" && kill -TERM -- "-$group"'
 
@@ -45,7 +45,7 @@ class BackupContainer:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What the container's environment says; it holds no secret."""
+        """The container's environment variables; none of them is a secret."""
         pairs = (entry.partition("=") for entry in self.container.attrs["Config"]["Env"] or ())
         return {name: value for name, _, value in pairs}
 
@@ -56,9 +56,9 @@ class BackupContainer:
         return self.container.client.api
 
     def run(self, *command: str, environment: Mapping[str, str] | None = None) -> int:
-        """Run a command, print what it says as it comes, and return its exit code.
+        """Run a command, stream its output to the terminal, and return its exit code.
 
-        An interrupt ends the command too, and is raised again once it has cleaned up.
+        An interrupt also stops the command; KeyboardInterrupt is raised again after the command has cleaned up.
         """
         pid_file = f"/tmp/dockyard-{uuid.uuid4().hex}"  # noqa: S108 - a folder in the container's own memory
         api = self._api
@@ -82,7 +82,7 @@ class BackupContainer:
         return int(api.exec_inspect(exec_id)["ExitCode"])
 
     def read(self, *command: str, environment: Mapping[str, str] | None = None) -> str:
-        """Run a command and return what it prints. Raises SetupError with what it said where it fails."""
+        """Run a command and return its output. Raises SetupError with its last line of output where it fails."""
         exec_id = self._api.exec_create(self.container.id, list(command), environment=dict(environment or {}))["Id"]
         output, errors = self._api.exec_start(exec_id, demux=True)
         if code := self._api.exec_inspect(exec_id)["ExitCode"]:
@@ -94,7 +94,7 @@ class BackupContainer:
         return (output or b"").decode(errors="replace")
 
     def stream(self, *command: str, environment: Mapping[str, str] | None = None) -> Iterator[bytes]:
-        """Run a command and yield what it prints. Raises SetupError with what it said where it fails, at its end."""
+        """Run a command and yield its output. Raises SetupError with its errors, after the output, where it fails."""
         exec_id = self._api.exec_create(self.container.id, list(command), environment=dict(environment or {}))["Id"]
         error_tail = b""
         for output, errors in self._api.exec_start(exec_id, stream=True, demux=True):
@@ -108,7 +108,7 @@ class BackupContainer:
 
     @contextmanager
     def uploaded(self, file: Path) -> Iterator[str]:
-        """Put a file of this machine into the container for a while; yields its path there."""
+        """Copy a file of this machine into the container, yield its path there, and remove it afterwards."""
         name = f"upload-{uuid.uuid4().hex[:12]}"
         path = f"{SCRATCH}/{name}"
         owner = int(self.container.attrs["Config"]["User"].partition(":")[0] or 0)
@@ -120,7 +120,7 @@ class BackupContainer:
 
 
 def _packed(file: Path, name: str, owner: int) -> Iterator[bytes]:
-    """Yield a tar archive of one file, piece by piece: it may be larger than the memory."""
+    """Yield a tar archive of one file in chunks: it may be larger than the memory."""
     member = tarfile.TarInfo(name)
     member.size, member.mode, member.uid, member.gid = file.stat().st_size, 0o400, owner, owner
     yield member.tobuf()
@@ -131,9 +131,9 @@ def _packed(file: Path, name: str, owner: int) -> Iterator[bytes]:
 
 
 def open_stack(work: WorkDir, stack: str, progress: Progress) -> tuple[Ready, dict[str, BackupContainer]]:
-    """Return a stack, and its containers that take backups and run, by store.
+    """Return a stack and its running backup containers, by store.
 
-    Raises SetupError where it has none.
+    Raises SetupError where the stack declares no backup container.
     """
     ready = reach(work, stack, progress)
     client = ready.docker_client()
@@ -158,7 +158,10 @@ def open_stack(work: WorkDir, stack: str, progress: Progress) -> tuple[Ready, di
 
 
 def container_for_role(ready: Ready, role: str) -> Container:
-    """Return the container of a role, running or not. Raises SetupError where the state knows none that is there."""
+    """Return the container of a role, running or not.
+
+    Raises SetupError where the state has no such container, or Docker no longer has it.
+    """
     client = ready.docker_client()
     for resource in State.of(ready.engine).of_type(CONTAINER):
         if labels(resource).get("dockyard.service") == role and not resource.get("delete"):
@@ -170,7 +173,7 @@ def container_for_role(ready: Ready, role: str) -> Container:
 
 
 def container_for_store(containers: Mapping[str, BackupContainer], store: str, stack: str) -> BackupContainer:
-    """Return the container of one store. Raises SetupError where it has none that runs."""
+    """Return the backup container of one store. Raises SetupError where none runs."""
     if store not in containers:
         running_stores = ", ".join(containers) or "none"
         raise SetupError(

@@ -1,4 +1,4 @@
-"""What backups there are: in the volume, in S3, and the dumps from before releases."""
+"""Lists backups: restic snapshots in the volume and in S3, and the dumps taken before releases."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from toolchain.progress import Progress, SetupError
 
 RESTIC = "/tools/restic"
 DUMPS = "/dumps"
-"""Where the container of Postgres sees the dumps from before releases, if there are any."""
+"""Folder with the dumps taken before releases, if there are any, in the container that backs up Postgres."""
 
 VOLUME, S3, DUMPED = "volume", "s3", "dumps"
 MANIFEST, UNVERIFIED = "manifest", "unverified"
-"""Tags of snapshots that are no backups by themselves: components/scripts/backup-common.sh."""
+"""Tags of snapshots that are not backups on their own: components/scripts/backup-common.sh."""
 
 WHOLE = "read back"
 _RUN = "at:"
@@ -30,20 +30,20 @@ _RUN = "at:"
 
 @dataclass(frozen=True)
 class Backup:
-    """One backup. Its `name` is the same wherever it lies; `ids` differ from place to place."""
+    """One backup. It has the same `name` in every place, and a different id in each."""
 
     store: str
     name: str
     created: datetime
     size: int
-    """Bytes before compression; 0 where restic does not say it."""
+    """Bytes before compression; 0 where restic does not report it."""
 
     verified: str
     ids: Mapping[str, str]
     """Place → the snapshot's id there, or the path of a dump."""
 
     def known_as(self, words: str) -> bool:
-        """Whether a person means this one: by its name, or the first 4 characters or more of its id."""
+        """Whether a user's words name this backup: its name, or at least the first 4 characters of one of its ids."""
         by_id = re.fullmatch(r"[0-9a-f]{4,64}", words) and any(
             identity.startswith(words) for identity in self.ids.values()
         )
@@ -51,7 +51,7 @@ class Backup:
 
 
 def backups_of(container: BackupContainer, progress: Progress) -> list[Backup]:
-    """Return the backups of a store, the oldest first. A place that cannot be read is told, and left out.
+    """Return the backups of a store, oldest first. A place that cannot be read is reported and skipped.
 
     Raises SetupError where no place can be read.
     """
@@ -81,9 +81,9 @@ def backups_of(container: BackupContainer, progress: Progress) -> list[Backup]:
 
 
 def merged(store: str, places: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Backup]:
-    """Return one backup for each that lies in one place or several.
+    """Return one Backup for all snapshots of the same run, which may exist in several places.
 
-    What belongs to one run of a script has one tag `at:` in every place. What was not yet read back is no backup.
+    All snapshots of one run of a script carry the same tag `at:…` in every place. Unverified snapshots are left out.
     """
     copies_by_run: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
     compared: set[str] = set()
@@ -94,7 +94,7 @@ def merged(store: str, places: Mapping[str, Sequence[Mapping[str, Any]]]) -> lis
             if MANIFEST in tags:
                 compared.add(run)
             elif UNVERIFIED not in tags:
-                # One container of monitoring backs up Grafana and Prometheus.
+                # The container `backup-monitoring` backs up both Grafana and Prometheus: the first tag says which.
                 copies_by_run.setdefault((next(iter(tags), store), run), {})[place] = snapshot
     return [
         _backup(kind, copies, whole=kind != "postgres" or run in compared)
@@ -116,7 +116,7 @@ def _backup(store: str, copies: Mapping[str, Mapping[str, Any]], *, whole: bool)
 
 
 def dumps(output: str) -> list[Backup]:
-    """Return the dumps from before releases, of lines `NAME SIZE TIME`."""
+    """Return the dumps taken before releases, parsed from lines `NAME SIZE TIME` (bytes, seconds since the epoch)."""
     backups = []
     for line in output.splitlines():
         name, size, seconds = line.rsplit(" ", 2)
@@ -126,7 +126,7 @@ def dumps(output: str) -> list[Backup]:
 
 
 def print_backups(title: str, backups: Iterable[Backup]) -> None:
-    """Print a table, the newest first."""
+    """Print a table of backups, newest first."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in ("store", "name", "id", "time (UTC)", "size", "verified", "where"):
         table.add_column(column, justify="right" if column == "size" else "left", no_wrap=True)
@@ -143,5 +143,5 @@ def print_backups(title: str, backups: Iterable[Backup]) -> None:
             ", ".join(backup.ids),
         )
     console = Console(file=sys.stdout)
-    # Names are typed again: not one may be cut where the terminal is narrow, or there is none.
+    # Users copy the names, so none may be truncated, whether the terminal is narrow or there is none.
     Console(file=sys.stdout, width=max(console.width, 140)).print(table)

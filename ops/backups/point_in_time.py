@@ -1,4 +1,4 @@
-"""Restoring Postgres as it was at a time, by pgBackRest: settings/point_in_time.py."""
+"""Point-in-time recovery of Postgres with pgBackRest: settings/point_in_time.py."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
 SCRIPT = "/run/pgbackrest/restore-at.sh"
-"""components/scripts/restore-at.sh, as the container has it."""
+"""Path of components/scripts/restore-at.sh in the container."""
 
 
 def restore_at(work: WorkDir, stack: str, at: str, to: str | None, progress: Progress, *, store: str) -> int:
-    """Bring the product's database as it was `at` a time into a new one, `to`; return the script's exit code.
+    """Restore the product's database as of the time `at` into a new database `to`; return the script's exit code.
 
-    Raises SetupError, with nothing changed, where time or name cannot be, or the stack keeps no such backups.
+    Raises SetupError, with nothing changed, where the store is not Postgres, the time or name is invalid, or the stack
+    has no running container for point-in-time recovery.
     """
     if store != "postgres":
         raise SetupError(f"{store} cannot be brought back to a time", f"name a backup: ./dockyard backups {stack}")
@@ -44,9 +45,9 @@ def restore_at(work: WorkDir, stack: str, at: str, to: str | None, progress: Pro
 
 
 def parse_moment(text: str, now: datetime) -> str:
-    """Return a time as Postgres and pgBackRest both read it, in UTC; one without a zone is taken for UTC.
+    """Return a time in UTC, in a format that both Postgres and pgBackRest accept; without a zone it counts as UTC.
 
-    Raises SetupError where it is none, or still to come.
+    Raises SetupError where the text is not a time, or the time is in the future.
     """
     try:
         moment = datetime.fromisoformat(text)

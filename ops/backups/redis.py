@@ -1,4 +1,4 @@
-"""Brings a backup of Redis back: it has no second database to restore to, so it is stopped for that."""
+"""Restores a Redis backup. Redis has no second database to restore into, so it is stopped and its files replaced."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from toolchain.progress import Progress, SetupError
 FILE = "dump.rdb"
 DATA = "/data"
 HEALTHY_SECONDS = 300.0
-"""Until Redis must have loaded what was restored."""
+"""How long Redis may take to load the restored data."""
 
-# Redis reads its append-only files where there are any, else dump.rdb. The file takes the place of both: as the base of
-# a new series of append-only files (Redis 7 and later), and, the same file, under the other name.
+# Redis loads its append-only files if there are any, otherwise dump.rdb. The backup replaces both: as the base file of
+# a new append-only series (Redis 7 and later), and, hard-linked, as dump.rdb.
 _CHANGE = """\
 set -eu
 cd {data}
@@ -53,10 +53,10 @@ def restore_redis(
     place: str,
     progress: Progress,
 ) -> None:
-    """Put a backup in the place of what Redis holds; what it held stays in a folder of its data volume.
+    """Replace the content of Redis by a backup; the old files stay in a folder of its data volume.
 
-    The backup is fetched and examined before Redis is stopped. Raises SetupError where it is not whole, with nothing
-    changed, and where Redis does not start with it, with everything put back.
+    The backup is fetched and checked before Redis stops. Raises SetupError, with nothing changed, where the backup is
+    incomplete or damaged, and, with the old files put back, where Redis does not start with it.
     """
     now = datetime.now(UTC)
     new, old_folder = f".restoring-{now:%Y%m%dT%H%M%SZ}", f"before-{now:%Y%m%dT%H%M%SZ}"
@@ -86,10 +86,10 @@ def restore_redis(
 
 
 def _end_of_rdb(redis: Container, file: str) -> int:
-    """Return where a whole RDB file ends. Raises SetupError where it is damaged.
+    """Return the offset at which the RDB data ends. Raises SetupError where the file is damaged.
 
-    What redis-cli prints of one has the mark of the end of its transfer behind it, 40 bytes. Redis does not mind them
-    in a dump.rdb; in the base of its append-only files it takes them for commands, and does not start.
+    An RDB file fetched by redis-cli ends with the 40-byte end mark of the transfer. Redis ignores these bytes in
+    dump.rdb, but reads them as commands in the base file of an append-only series, and then does not start.
     """
     code, output = redis.exec_run(["redis-check-rdb", file])
     offsets = _OFFSET.findall(output.decode(errors="replace")) if isinstance(output, bytes) else []
@@ -102,7 +102,7 @@ def _end_of_rdb(redis: Container, file: str) -> int:
 
 
 def _archive(backup_container: BackupContainer, backup: Backup, place: str, name: str, owner: int) -> Iterator[bytes]:
-    """Yield a tar archive of the backup as restic reads it: it is never whole in our memory."""
+    """Yield a tar archive of the backup while restic reads it: it is never completely in memory."""
     repository = backup_container.variables["BACKUP_S3_REPOSITORY" if place == S3 else "RESTIC_REPOSITORY"]
     member = tarfile.TarInfo(name)
     member.size, member.mode, member.uid, member.gid = backup.size, 0o600, owner, owner
@@ -120,7 +120,7 @@ def _archive(backup_container: BackupContainer, backup: Backup, place: str, name
 
 
 def _run_on_volume(client: docker.DockerClient, redis: Container, script: str) -> None:
-    """Run a script on the data of a stopped container. Raises SetupError where it fails."""
+    """Run a script on the volumes of the stopped Redis container. Raises SetupError where it fails."""
     attrs: dict[str, Any] = redis.attrs
     try:
         client.containers.run(

@@ -1,8 +1,8 @@
-"""The scorecard: which items of the CIS Docker Benchmark (v1.6) a stack meets, and which it is let off.
+"""The scorecard: which items of the CIS Docker Benchmark (v1.6) a stack passes, and which are waived.
 
-Ids and titles are the benchmark's (as docker/docker-bench-security has them). Items that cannot be read from a running
-system (5.23, 5.24: how somebody calls `docker exec`) and those of files and users on the host (chapters 1, 3) are not
-here.
+Ids and titles are those of the benchmark (source: docker/docker-bench-security). Left out are items that a running
+system does not show (5.23, 5.24: the options of `docker exec`), and items on files and users of the host (chapters 1
+and 3).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DAEMON = "/etc/docker/daemon.json"
 
 @dataclass(frozen=True)
 class Item:
-    """One item: of each container, or of the engine."""
+    """One item of the benchmark; it checks each container, or the Docker engine."""
 
     id: str
     title: str
@@ -31,7 +31,7 @@ class Item:
     engine: engine_checks.Check | None = None
     applies: Callable[[DockerSnapshot], bool] = lambda _: True
     level: int = 1
-    """Level 2 of chapter 2 is told and not scored: it costs what a small team's host does without."""
+    """Items of level 2 (chapter 2) are listed but not scored: a small team's host can do without what they demand."""
 
 
 ITEMS: tuple[Item, ...] = (
@@ -128,7 +128,7 @@ ITEM_IDS = frozenset(item.id for item in ITEMS)
 
 
 def scorecard(snapshot: DockerSnapshot, waivers: Sequence[Waiver], environment: str) -> list[Scored]:
-    """Return each item with what came of it; those of containers only where some run."""
+    """Return the result of every item; items on containers only where at least one container runs."""
     return [
         _scored(item, snapshot, waivers, environment)
         for item in ITEMS
@@ -171,12 +171,12 @@ def _each(check: container_checks.Check, snapshot: DockerSnapshot) -> Iterator[t
 
 
 def waivers_not_needed(snapshot: DockerSnapshot, waivers: Sequence[Waiver], environment: str) -> list[Finding]:
-    """Tell of waivers whose services run here and meet the item."""
+    """Return a warning for each waiver whose services run here and pass the item without it."""
     running = {container.service for container in snapshot.containers} | {ENGINE}
     findings = []
     for item in ITEMS:
         offending = _offenders(item, snapshot)
-        # Where an item does not apply, nobody can say that its waiver is not needed.
+        # Where an item does not apply, nothing shows whether its waiver is needed.
         unused = not_needed(waivers, item.id, running, offending, environment) if item.applies(snapshot) else []
         if unused and (snapshot.containers or item.engine):
             remedy = f"take them out of {FILE} where no other stack needs them"

@@ -1,7 +1,7 @@
-"""Items of the CIS Docker Benchmark (v1.6, chapters 4 and 5) on one container: each returns why it fails, or None.
+"""Items of the CIS Docker Benchmark (v1.6, chapters 4 and 5): each function checks one container.
 
-Only running containers are judged, as the benchmark's own audits do. Where it leaves a choice ("if needed"), the
-stricter reading is taken, and what departs from it needs a waiver.
+A check returns the reason for a failure, or None. Only running containers are checked, as in the benchmark's own
+audits. Where the benchmark leaves a choice ("if needed"), the stricter reading applies, and exceptions need a waiver.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from ops.doctor.seen import DockerSnapshot, RunningContainer
 Check = Callable[[RunningContainer, DockerSnapshot], str | None]
 
 SENSITIVE = ("/boot", "/dev", "/etc", "/lib", "/proc", "/sys", "/usr")
-"""Folders of the host that the benchmark names (5.6), beside `/` itself."""
+"""Host folders that the benchmark names (5.6), in addition to `/`."""
 
 EDGE, WEB_PORTS = "traefik", (80, 443)
-"""The benchmark's own exception of 5.8: a load balancer has to bind these two."""
+"""The benchmark's own exception to 5.8: a load balancer has to bind these two ports."""
 
 MOVING_TAGS = ("latest", "stable", "main", "master", "edge", "nightly", "dev")
 
@@ -30,7 +30,7 @@ def own_user(container: RunningContainer, _: DockerSnapshot) -> str | None:
 
 
 def health_check(container: RunningContainer, _: DockerSnapshot) -> str | None:
-    """4.6 and 5.27: of the image, or given with the container."""
+    """4.6 and 5.27: defined by the image or by the container."""
     test = (container.config.get("Healthcheck") or {}).get("Test") or ["NONE"]
     return "no health check" if test[0] == "NONE" else None
 
@@ -64,7 +64,7 @@ def privileged(container: RunningContainer, _: DockerSnapshot) -> str | None:
 
 
 def host_folders(container: RunningContainer, _: DockerSnapshot) -> str | None:
-    """5.6: read-only ones count as well."""
+    """5.6: read-only mounts count as well."""
     mounts = [mount for mount in container.inspected.get("Mounts") or () if mount.get("Type") == "bind"]
     sources = [str(mount.get("Source")) for mount in mounts if _sensitive(str(mount.get("Source")))]
     return f"mounts {', '.join(sorted(sources))} of the host" if sources else None
@@ -88,7 +88,7 @@ def privileged_ports(container: RunningContainer, _: DockerSnapshot) -> str | No
 
 
 def needed_ports(container: RunningContainer, snapshot: DockerSnapshot) -> str | None:
-    """5.9: no port but those that the settings publish."""
+    """5.9: only ports that the settings publish."""
     if snapshot.wanted_ports is None:
         return None
     ports = sorted({port for _, port in container.published} - snapshot.wanted_ports)
@@ -106,7 +106,7 @@ def memory_limit(container: RunningContainer, _: DockerSnapshot) -> str | None:
 
 
 def cpu_limit(container: RunningContainer, _: DockerSnapshot) -> str | None:
-    """5.12: a limit of cores, or a share."""
+    """5.12: a limit of cores, a quota or a share."""
     limited = any(container.host.get(key) for key in ("NanoCpus", "CpuQuota", "CpuShares"))
     return None if limited else "no limit of processor time"
 
@@ -211,7 +211,7 @@ def host_users(container: RunningContainer, _: DockerSnapshot) -> str | None:
 
 
 def docker_socket(container: RunningContainer, _: DockerSnapshot) -> str | None:
-    """5.32: of any engine."""
+    """5.32: the Docker socket of any engine."""
     mounts = container.inspected.get("Mounts") or ()
     sockets = [str(mount.get("Source")) for mount in mounts if str(mount.get("Source")).endswith("docker.sock")]
     return f"mounts {', '.join(sockets)}" if sockets else None

@@ -1,7 +1,7 @@
-"""Items of the CIS Docker Benchmark (v1.6, chapter 2 and 5.1) on the engine, as far as it tells of itself.
+"""Items of the CIS Docker Benchmark (v1.6, chapter 2 and 5.1) on the Docker engine, as far as its API reports them.
 
-Whether it may write firewall rules (2.4), its log level (2.3), default ulimits (2.8), the user-land proxy (2.16) and
-the like stand in no answer of its API, and are not told here.
+The API does not report firewall rules (2.4), the log level (2.3), default ulimits (2.8), the userland proxy (2.16) and
+the like, so these items are left out.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ Check = Callable[[DockerSnapshot], str | None]
 
 
 def no_swarm(snapshot: DockerSnapshot) -> str | None:
-    """5.1: what Dockyard runs needs none."""
+    """5.1: Dockyard's containers need no Swarm."""
     return "the engine is in a Swarm" if snapshot.in_swarm else None
 
 
 def bridge_traffic(snapshot: DockerSnapshot) -> str | None:
-    """2.2: restricted, or nobody is there who could talk."""
+    """2.2: traffic is restricted, or no container is on the bridge."""
     if (
         snapshot.bridge is None
         or (snapshot.bridge.get("Options") or {}).get("com.docker.network.bridge.enable_icc") == "false"
@@ -32,7 +32,7 @@ def bridge_traffic(snapshot: DockerSnapshot) -> str | None:
 
 
 def secure_registries(snapshot: DockerSnapshot) -> str | None:
-    """2.5: those on this machine itself aside."""
+    """2.5: registries on the loopback address are allowed."""
     registries = snapshot.info.get("RegistryConfig") or {}
     nets = [
         str(network) for network in registries.get("InsecureRegistryCIDRs") or () if not ip_network(network).is_loopback
@@ -53,7 +53,7 @@ def no_aufs(snapshot: DockerSnapshot) -> str | None:
 
 
 def guarded_api(snapshot: DockerSnapshot) -> str | None:
-    """2.7: its API is on a socket, or asks for certificates."""
+    """2.7: the API listens on a socket, or requires client certificates."""
     warnings = [
         str(warning) for warning in snapshot.info.get("Warnings") or () if "API is accessible on http" in str(warning)
     ]
@@ -63,7 +63,7 @@ def guarded_api(snapshot: DockerSnapshot) -> str | None:
 
 
 def new_privileges(snapshot: DockerSnapshot) -> str | None:
-    """2.14: by the engine's default, or by each container's own option."""
+    """2.14: set as the engine's default, or as an option of every container."""
     if snapshot.security("no-new-privileges"):
         return None
     unprotected = [
@@ -73,7 +73,7 @@ def new_privileges(snapshot: DockerSnapshot) -> str | None:
 
 
 def live_restore(snapshot: DockerSnapshot) -> str | None:
-    """2.15: Swarm refuses it."""
+    """2.15: not possible in a Swarm."""
     return None if snapshot.info.get("LiveRestoreEnabled") or snapshot.in_swarm else "containers end with the engine"
 
 
@@ -98,7 +98,7 @@ def authorization(snapshot: DockerSnapshot) -> str | None:
 
 
 def central_logs(snapshot: DockerSnapshot) -> str | None:
-    """2.13 (level 2): a driver that sends them away, or the stack's own log pipeline."""
+    """2.13 (level 2): a log driver that sends logs off the host, or the stack's own log pipeline."""
     sent = snapshot.info.get("LoggingDriver") not in ("json-file", "local", "none")
     piped = any(container.service == "collector" for container in snapshot.containers)
     return None if sent or piped else "logs stay on this host (monitoring.logs)"

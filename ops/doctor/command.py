@@ -1,4 +1,4 @@
-"""The verb `doctor`: asks everything side by side, and tells it in one report."""
+"""The command `doctor`: runs all checks concurrently and prints one report."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ from toolchain.workdir import WorkDir
 
 Check = Callable[[], list[Finding]]
 CHECK_ERRORS = (OSError, DockerException, requests.RequestException, SetupError)
-"""What may go wrong while something is asked: told as not to be told."""
+"""Errors of a check that could not be completed: its topic is then reported as `untold`."""
 
 
 def doctor(work: WorkDir, stack: str, progress: Progress, *, as_json: bool, benchmark: bool = True) -> int:
-    """Examine machine, engine, settings and containers of a stack; nothing is started, fetched or changed.
+    """Check the machine, Docker engine, settings and containers of a stack; start, download and change nothing.
 
-    Without the benchmark, what the containers are is left aside. Returns 0 where all is well, 1 where something failed,
-    2 where something could not be told. Raises SettingsError where there is no such stack, or the waivers are wrong.
+    Without `benchmark`, containers are not checked against the CIS benchmark. Returns 0 where nothing failed, 1 where
+    something failed, 2 where a check could not be completed. Raises SettingsError where the stack does not exist or the
+    waivers are invalid.
     """
     began = time.monotonic()
     settings, findings = files.read(work, stack)
@@ -84,7 +85,7 @@ def doctor(work: WorkDir, stack: str, progress: Progress, *, as_json: bool, benc
     if as_json:
         typer.echo(report.as_json())
     else:
-        # Where nobody looks at it (CI, a pipe) there is no width to keep to.
+        # Without a terminal (CI, a pipe) there is no width to fit into.
         report.print(Console(highlight=False, width=None if sys.stdout.isatty() else 180))
     return report.code
 
@@ -97,7 +98,7 @@ def _run_check(topic: str, check: Check) -> list[Finding]:
 
 
 def _engine(docker_host: str, stack: str, ports: frozenset[int] | None) -> tuple[DockerSnapshot | None, list[Finding]]:
-    """Look at the engine, if there is one; say so if there is none."""
+    """Take a snapshot of the Docker engine; None, with a finding, where no engine answers."""
     remedy = "start Docker (https://docs.docker.com/engine/install/), or set DOCKER_HOST"
     if not docker_host:
         if os.geteuid() == 0 and is_debian() and not os.environ.get("DOCKER_HOST"):
@@ -141,7 +142,7 @@ def _machine(snapshot: DockerSnapshot, settings: Settings | None, environment: s
 
 
 def _host(settings: Settings, snapshot: DockerSnapshot) -> list[Finding]:
-    """What an `up` would refuse: a limit of cores that the host has not, a network that is not there."""
+    """Return what `up` would refuse: limits above the host's number of cores, external networks that do not exist."""
     try:
         check_host(settings, docker.DockerClient(base_url=snapshot.docker_host))
     except SettingsError as error:
@@ -165,7 +166,7 @@ def _ports(settings: Settings, snapshot: DockerSnapshot | None, stack: str) -> l
 def _clock_and_registries(settings: Settings | None, snapshot: DockerSnapshot | None) -> list[Finding]:
     engine = None
     if snapshot and (system_time := str(snapshot.info.get("SystemTime") or "")):
-        # Both were asked within a second or two: enough for a clock that is off by more than it may.
+        # The two clocks were read within a second or two: precise enough for the allowed difference.
         ahead = datetime.fromisoformat(f"{system_time[:19]}+00:00").timestamp() - snapshot.asked_at
         engine = ahead if system_time.endswith("Z") else None
     findings: list[Finding] = []
@@ -173,21 +174,21 @@ def _clock_and_registries(settings: Settings | None, snapshot: DockerSnapshot | 
     if settings:
         missing_by_registry = _registries(settings, snapshot)
         mirror = str(settings.product.docker.mirror or "").partition("/")[0]
-        # The image kit's registry, unless somebody keeps a mirror of his own there.
+        # The image kit's registry, unless the user runs a mirror of their own at that address.
         started_by_up = [host for host in missing_by_registry if host.startswith("127.0.0.1:") and host != mirror]
         findings, skews = reach.registries(missing_by_registry, started_by_up)
     return [*findings, *reach.clock(skews, reach.kernel_clock(), engine)]
 
 
 def _registries(settings: Settings, snapshot: DockerSnapshot | None) -> dict[str, list[str] | None]:
-    """Return registry → the images that the stack runs from it and the engine lacks, None where there is no engine."""
+    """Return registry → images of the stack that the Docker engine lacks, or None where no engine answers."""
     client = docker.DockerClient(base_url=snapshot.docker_host) if snapshot else None
     missing_by_registry: dict[str, list[str] | None] = {}
     for name in settings.image_names:
         reference = settings.image(name)
         host, path, _ = reference.partition("/")
         if not path or not ("." in host or ":" in host or host == "localhost"):
-            # Built here, or of no registry that is named.
+            # Built locally, or the reference names no registry.
             continue
         missing = missing_by_registry.setdefault(host, None if client is None else [])
         if client is not None and missing is not None and not is_there(client, reference):
@@ -196,7 +197,7 @@ def _registries(settings: Settings, snapshot: DockerSnapshot | None) -> dict[str
 
 
 def _certificates(settings: Settings, snapshot: DockerSnapshot | None) -> list[Finding]:
-    """Look at what the edge shows for each host name, where it is up and has certificates that others trust."""
+    """Check the certificate of each routed host name, where the edge runs with ACME or a configured certificate."""
     edge, port = settings.product.edge, settings.port(EDGE_HTTPS)
     has_certificates = edge.tls.acme or edge.tls.certificate
     running = any(container.service == "traefik" for container in snapshot.containers) if snapshot else False

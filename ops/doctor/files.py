@@ -1,4 +1,4 @@
-"""What the stack's own files, its secrets and this checkout's tools come to."""
+"""Checks the stack's files, its secrets, and the tools of this checkout."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ FILES, SECRETS = "settings", "secrets"
 
 @dataclass(frozen=True)
 class ResourceDemand:
-    """What the settings ask of a machine."""
+    """Resources that the settings require of the machine."""
 
     reserved: int
-    """Bytes of memory."""
+    """Reserved memory in bytes."""
 
     cpus: tuple[float, ...]
 
 
 def read(work: WorkDir, stack: str) -> tuple[Settings | None, list[Finding]]:
-    """Return the settings, None where they cannot be used at all, and every problem.
+    """Return the settings, or None where they cannot be used at all, and a finding for every problem.
 
-    Raises SettingsError where there is no such stack.
+    Raises SettingsError where the stack does not exist.
     """
     if not (work.checkout / f"Pulumi.{stack}.yaml").exists():
         return stack_settings(work, stack), []
@@ -52,7 +52,7 @@ def read(work: WorkDir, stack: str) -> tuple[Settings | None, list[Finding]]:
     except SettingsError as error:
         findings = [of_problem(problem, "failed") for problem in error.problems]
         try:
-            # Where only secrets or places for identifiers are empty, the rest can still be looked at.
+            # Where only secrets or identifiers are missing, the rest can still be checked.
             return stack_settings(work, stack, preview=True), findings
         except SettingsError:
             return None, findings
@@ -61,7 +61,7 @@ def read(work: WorkDir, stack: str) -> tuple[Settings | None, list[Finding]]:
 
 
 def of_problem(problem: Problem, status: Any) -> Finding:
-    """Turn a problem of the settings into a finding."""
+    """Convert a problem of the settings into a finding."""
     place = f"{problem.file}:{problem.line}" if problem.line else problem.file
     topic = SECRETS if "secret" in problem.expected else FILES
     remedy = problem.remedy or f"write {problem.expected} there"
@@ -71,7 +71,7 @@ def of_problem(problem: Problem, status: Any) -> Finding:
 
 
 def receiver_secrets(work: WorkDir, settings: Settings) -> list[Finding]:
-    """Look whether the secrets of receivers are placeholders. Nothing of them is told."""
+    """Check that the secrets of receivers are not placeholders. Secret values are never printed."""
     if settings.stack.environment == "development":
         return []
     if not (work.bin / "pulumi").exists():
@@ -93,7 +93,7 @@ def receiver_secrets(work: WorkDir, settings: Settings) -> list[Finding]:
 
 
 def tools(work: WorkDir) -> list[Finding]:
-    """Tell the versions of Python, Pulumi and its plugins; what is not there yet comes with the first `up`."""
+    """Report the versions of Python, Pulumi and its plugins; the first `up` installs missing tools."""
     findings = [Finding("tools", "ok", f"Python {platform.python_version()}")]
     version_file = work.bin / "pulumi-from"
     if version_file.exists():
@@ -119,7 +119,7 @@ def tools(work: WorkDir) -> list[Finding]:
 
 
 def passphrase(work: WorkDir) -> list[Finding]:
-    """Look at the file that opens the state's secrets, backups' keys among them."""
+    """Check the passphrase file that decrypts the state's secrets, backup keys among them."""
     if not uses_own_backend(work):
         return [Finding("state", "ok", "kept in a backend of its own address (PULUMI_BACKEND_URL)")]
     file = work.passphrase_file
@@ -132,7 +132,7 @@ def passphrase(work: WorkDir) -> list[Finding]:
 
 
 def hosts(settings: Settings) -> dict[str, str]:
-    """Return every host name that should lead here, and to what."""
+    """Return host name → description of its target, for every public host name that should resolve to this host."""
     product, tunnel = settings.product, settings.stack.tunnel
     targets = {
         route.host: f"a route of {name}" for name, service in product.services.items() for route in service.routes
@@ -151,7 +151,7 @@ def hosts(settings: Settings) -> dict[str, str]:
 
 
 def demand_of(settings: Settings) -> ResourceDemand:
-    """Return what the settings reserve and limit, replicas included, without what is not made in this stack."""
+    """Return the sum of reservations and the CPU limits of all replicas, without parts that this stack disables."""
     product = settings.product
     without = {
         ("monitoring", "logs"): not product.monitoring.logs.enabled,
@@ -185,7 +185,7 @@ def _limits(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
 
 
 def backup_key(work: WorkDir, settings: Settings) -> list[Finding]:
-    """Tell where the key of the backups is: whoever loses it has no backups."""
+    """Report where the backup key is stored: without it, no backup can be restored."""
     backups = settings.product.backups
     if not backups.on:
         return [Finding("backups", "note", f"off in {settings.stack.environment} (backups: {{enabled: true}})")]

@@ -1,4 +1,4 @@
-"""What an examination came to, for a person and for a program."""
+"""Findings and report of `doctor`, printed as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WELL, FAILED, UNTOLD = 0, 1, 2
 """Exit codes."""
 
 Status = Literal["ok", "note", "warning", "failed", "untold"]
-"""A warning is worth a look and no reason to stop; `untold` is what could not be looked at."""
+"""`warning` does not fail the command; `untold` means that the check could not be completed."""
 
 STYLES = {"ok": "green", "note": "dim", "warning": "yellow", "failed": "bold red", "untold": "magenta"}
 ORDER = ("failed", "untold", "warning", "note", "ok")
@@ -27,34 +27,34 @@ CIS_STYLES = {"passed": "green", "waived": "yellow", "failed": "bold red", "unto
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     topic: str
     status: Status
     found: str
     remedy: str = ""
-    """What to do; whatever failed has one."""
+    """What to do about it; every failure has a remedy."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One item of the benchmark."""
+    """The result of one item of the benchmark."""
 
     id: str
     title: str
     status: CisStatus
     offenders: dict[str, str] = field(default_factory=dict)
-    """Service (or `engine`) → what it does against the item."""
+    """Service (or `engine`) → how it violates the item."""
 
     reason: str = ""
-    """Of the waivers."""
+    """Reasons of the waivers that were applied."""
 
     remedy: str = ""
 
 
 @dataclass(frozen=True)
 class DoctorReport:
-    """All of it."""
+    """All findings and the scorecard of one stack."""
 
     stack: str
     seconds: float
@@ -64,18 +64,18 @@ class DoctorReport:
 
     @property
     def code(self) -> int:
-        """The exit code: what failed counts, even where something could not be told."""
+        """The exit code: a failure takes precedence over checks that could not be completed."""
         states = {item.status for item in self.findings} | {item.status for item in self.scored}
         if "failed" in states:
             return FAILED
         return UNTOLD if "untold" in states else WELL
 
     def counted(self, status: str) -> int:
-        """Return how many items of the benchmark are so."""
+        """Return how many items of the benchmark have a status."""
         return sum(item.status == status for item in self.scored)
 
     def print(self, console: Console) -> None:
-        """Print it for a person: what is not well first."""
+        """Print the report as tables, failures first."""
         table = Table(title=f"{self.stack}: prerequisites", title_justify="left", title_style="bold")
         for column in ("", "what", "found", "remedy"):
             table.add_column(column, overflow="fold")
@@ -110,7 +110,7 @@ class DoctorReport:
         )
 
     def as_json(self) -> str:
-        """Return it for a program."""
+        """Return the report as JSON."""
         report = {
             "stack": self.stack,
             "seconds": round(self.seconds, 1),
@@ -127,7 +127,7 @@ class DoctorReport:
 
 
 def together(offenders: dict[str, str]) -> dict[str, str]:
-    """Return services that do the same as one: `a, b` → why."""
+    """Group services with the same reason: `a, b` → reason."""
     services: dict[str, list[str]] = {}
     for service, why in offenders.items():
         services.setdefault(why, []).append(service)
@@ -135,5 +135,5 @@ def together(offenders: dict[str, str]) -> dict[str, str]:
 
 
 def _plain(text: str) -> str:
-    """Keep brackets of a message from being read as rich's markup."""
+    """Escape brackets, which rich would read as markup."""
     return text.replace("[", "\\[")

@@ -1,6 +1,6 @@
-"""Whether the machine that the engine runs on can carry the stack: disk, memory, cores, kernel, engine settings.
+"""Checks whether the Docker host can run the stack: disk, memory, cores, kernel, engine settings.
 
-Every function takes what was read and returns findings; nothing here asks anybody but the machine's own files.
+Every check takes values that were read before and returns findings; this module itself reads only local files.
 """
 
 from __future__ import annotations
@@ -17,48 +17,48 @@ from ops.doctor.findings import Finding
 from ops.doctor.seen import RunningContainer
 
 OLDEST = (20, 10)
-"""The oldest engine that the tests run on."""
+"""The oldest Docker engine that the tests cover."""
 
 DRIVERS = ("overlay2", "overlayfs", "btrfs", "zfs", "fuse-overlayfs")
 
 DISK_FAILED, DISK_WARNED = 3 << 30, 10 << 30
-"""Bytes free: an `up` of the dev stack takes 2 GB of images and volumes; below 10 GB a month of samples may not fit."""
+"""Free bytes: the dev stack's images and volumes need 2 GB; below 10 GB, a month of metrics may not fit."""
 
 INODES_FAILED, INODES_WARNED = 0.02, 0.10
-"""Parts of all inodes that are free."""
+"""Free inodes, as a fraction of all inodes."""
 
 MEMORY_WARNED = 0.8
-"""Part of the memory that may be reserved before the rest of the host goes short."""
+"""Fraction of the memory that may be reserved without starving the rest of the host."""
 
 FILES_WARNED = 0.8
-"""Part of the kernel's file handles in use."""
+"""Fraction of the kernel's file handles that may be in use."""
 
 
 @dataclass(frozen=True)
 class Space:
-    """A file system."""
+    """Capacity of a file system, in bytes and inodes."""
 
     path: str
     free: int
     total: int
     inodes_free: int
     inodes: int
-    """0 where the file system makes them as it goes."""
+    """0 where the file system allocates inodes dynamically."""
 
 
 def is_here(info: Mapping[str, Any], docker_host: str) -> bool:
-    """Say whether the engine runs on this machine's own kernel, so that this machine's files tell of it."""
+    """Return whether the engine runs on this machine's kernel, so that local files describe its host."""
     return docker_host.startswith("unix://") and info.get("KernelVersion") == platform.release()
 
 
 def space_of(path: Path) -> Space:
-    """Read a file system. Raises OSError."""
+    """Read the capacity of a file system. Raises OSError."""
     disk, stats = shutil.disk_usage(path), os.statvfs(path)
     return Space(str(path), disk.free, disk.total, stats.f_favail, stats.f_files)
 
 
 def engine_version(info: Mapping[str, Any], docker_host: str) -> list[Finding]:
-    """Tell the engine's version."""
+    """Check the engine's version."""
     version = str(info.get("ServerVersion") or "unknown")
     message = f"{version} at {docker_host}"
     try:
@@ -73,7 +73,7 @@ def engine_version(info: Mapping[str, Any], docker_host: str) -> list[Finding]:
 
 
 def storage(info: Mapping[str, Any]) -> list[Finding]:
-    """Look at the storage driver."""
+    """Check the storage driver."""
     driver = str(info.get("Driver"))
     if driver in DRIVERS:
         return [Finding("storage driver", "ok", driver)]
@@ -81,7 +81,7 @@ def storage(info: Mapping[str, Any]) -> list[Finding]:
 
 
 def control_groups(info: Mapping[str, Any]) -> list[Finding]:
-    """Look at what the kernel can limit."""
+    """Check which resources the kernel can limit."""
     version = f"version {info.get('CgroupVersion', '1')}, driver {info.get('CgroupDriver')}"
     lacking = [
         resource
@@ -101,7 +101,7 @@ def control_groups(info: Mapping[str, Any]) -> list[Finding]:
 
 
 def engine_settings(info: Mapping[str, Any], environment: str) -> list[Finding]:
-    """Look at settings of the engine that Dockyard's containers depend on."""
+    """Check settings of the engine that Dockyard's containers depend on."""
     findings = []
     driver = info.get("LoggingDriver")
     if driver not in ("json-file", "local"):
@@ -130,7 +130,7 @@ def engine_settings(info: Mapping[str, Any], environment: str) -> list[Finding]:
 
 
 def disk(space: Space) -> list[Finding]:
-    """Look at room and inodes for images and volumes."""
+    """Check free space and inodes for images and volumes."""
     remedy = "docker image prune -a --filter until=168h; docker system df tells what takes the room"
     free = f"{space.free / 2**30:.1f} of {space.total / 2**30:.0f} GB free at {space.path}"
     findings = [_graded("disk", free, space.free, DISK_FAILED, DISK_WARNED, remedy)]
@@ -148,7 +148,7 @@ def _graded(topic: str, message: str, value: float, failed: float, warned: float
 
 
 def memory(info: Mapping[str, Any], reserved: int, source: str) -> list[Finding]:
-    """Compare the sum of reservations (bytes) with the host's memory."""
+    """Compare the sum of reservations, in bytes, with the host's memory."""
     total = int(info.get("MemTotal") or 0)
     message = f"{reserved / 2**30:.1f} of {total / 2**30:.1f} GB are reserved ({source})"
     remedy = "lower reserved: of services and stores, or take a larger host"
@@ -160,7 +160,7 @@ def memory(info: Mapping[str, Any], reserved: int, source: str) -> list[Finding]
 
 
 def cores(info: Mapping[str, Any], limits: Sequence[float], source: str) -> list[Finding]:
-    """Compare limits of cores with what the host has; together they may be more, since few use theirs at once."""
+    """Compare CPU limits with the host's cores; only their sum may exceed them: few services peak at the same time."""
     host_cores = int(info.get("NCPU") or 0)
     message = f"{host_cores} on the host, limits up to {max(limits, default=0):g}, {sum(limits):g} together ({source})"
     if max(limits, default=0) > host_cores:
@@ -171,7 +171,7 @@ def cores(info: Mapping[str, Any], limits: Sequence[float], source: str) -> list
 
 
 def kernel(read: Mapping[str, str], *, redis: bool) -> list[Finding]:
-    """Look at the kernel's limits; `read` is file below /proc/sys or /sys → what it says, without those unreadable."""
+    """Check kernel settings; `read` maps a file below /proc/sys or /sys to its content, without unreadable files."""
     findings = []
     overcommit = read.get("vm/overcommit_memory")
     if redis and overcommit not in (None, "1"):
@@ -191,7 +191,7 @@ def kernel(read: Mapping[str, str], *, redis: bool) -> list[Finding]:
 
 
 def read_kernel() -> dict[str, str]:
-    """Read the files that `kernel` looks at; those that are not there are left out."""
+    """Read the files that `kernel` checks; missing files are left out."""
     folders = {
         "vm/overcommit_memory": "/proc/sys",
         "fs/file-nr": "/proc/sys",
@@ -202,13 +202,13 @@ def read_kernel() -> dict[str, str]:
         try:
             values[name] = Path(folder, name).read_text().strip()
         except OSError:
-            # Another kernel than Linux, or one without it: nothing to look at.
+            # The kernel is not Linux, or lacks this setting: nothing to check.
             continue
     return values
 
 
 def log_rotation(containers: Sequence[RunningContainer], free: int | None) -> list[Finding]:
-    """Look whether the log files of each running container end somewhere, and how much they may come to."""
+    """Check that log files of running containers are limited in size, and that their total fits into the free space."""
     endless, largest = [], 0
     for container in containers:
         log_config = container.host.get("LogConfig") or {}

@@ -1,4 +1,4 @@
-"""What lies outside of the machine: names, registries, clocks, certificates; each question with a short timeout."""
+"""Checks outside of the machine, each with a short timeout: DNS names, registries, clocks, certificates."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ import httpx
 from ops.doctor.findings import Finding, Status
 
 SECONDS = 4.0
-"""For each name, registry and certificate."""
+"""Timeout for each name, registry and certificate."""
 
 SKEW_FAILED, SKEW_WARNED = 60.0, 5.0
-"""Seconds: certificates, tokens and signatures of S3 go by the clock, and what two hosts tell is compared by it."""
+"""Seconds: certificates, tokens and S3 signatures depend on the clock, and so do comparisons between hosts."""
 
 DAYS_FAILED, DAYS_WARNED = 3, 21
-"""Before a certificate ends: Let's Encrypt's are renewed 30 days before."""
+"""Days before a certificate expires: those of Let's Encrypt are renewed 30 days before."""
 
 HUB = {"docker.io": "registry-1.docker.io"}
-"""Registry as references name it → the host that answers for it."""
+"""Registry name in image references → the host that serves its API."""
 
 TUNNEL = "the tunnel"
-"""What leads to a name that Cloudflare holds."""
+"""Target of a host name that Cloudflare serves."""
 
 UNSYNCHRONISED = 5
-"""What adjtimex(2) returns (TIME_ERROR) where nobody keeps the kernel's clock."""
+"""TIME_ERROR, which adjtimex(2) returns where the kernel's clock is not synchronised."""
 
 
 def names(hosts: Mapping[str, str], environment: str) -> list[Finding]:
-    """Resolve host names; `hosts` is name → what leads there. In development one that nobody knows is only told."""
+    """Resolve host names; `hosts` is name → its target. In development, an unknown name is only a warning."""
     if not hosts:
         return [Finding("DNS", "ok", "no host name leads here")]
     answers: dict[str, list[str] | OSError] = {}
@@ -49,7 +49,7 @@ def names(hosts: Mapping[str, str], environment: str) -> list[Finding]:
         except OSError as error:
             answers[host] = error
 
-    # The resolver takes no timeout: who waits too long is left behind, and ends with this process.
+    # The resolver has no timeout: a thread that takes too long is abandoned, and ends with this process.
     threads = [threading.Thread(target=ask, args=[host], daemon=True) for host in hosts]
     for thread in threads:
         thread.start()
@@ -77,10 +77,10 @@ def _name_remedy(target: str) -> str:
 def registries(
     hosts: Mapping[str, Collection[str] | None], started_by_up: Collection[str] = ()
 ) -> tuple[list[Finding], dict[str, float]]:
-    """Ask each registry; `hosts` is registry → images that the stack runs from it and the engine lacks, None where no
-    engine could be asked. `own` are those that an `up` starts itself.
+    """Query each registry. `hosts` is registry → images of the stack that the Docker engine lacks, or None where no
+    engine answers; `started_by_up` are registries that `up` starts itself.
 
-    Returns the findings, and registry → how far its clock is ahead of ours, in seconds.
+    Returns the findings, and registry → seconds by which its clock is ahead of ours.
     """
     with ThreadPoolExecutor(8) as pool:
         answers = dict(zip(hosts, pool.map(_ask, hosts), strict=True))
@@ -110,7 +110,7 @@ def _silent(host: str, answer: str, missing: Collection[str] | None, started_by_
 
 
 def _ask(host: str) -> float | str | None:
-    """Return how far a registry's clock is ahead, None where it answers without a date, or why it does not answer."""
+    """Return by how many seconds a registry's clock is ahead, None without a date in its answer, or an error message."""
     local = host.startswith(("127.", "localhost"))
     scheme = "http" if local else "https"
     try:
@@ -122,15 +122,15 @@ def _ask(host: str) -> float | str | None:
     if answer.status_code >= 500:
         return f"answers {answer.status_code}"
     date = answer.headers.get("Date")
-    # A registry on this machine has this machine's clock.
+    # A registry on this machine uses this machine's clock.
     return None if local or not date else parsedate_to_datetime(date).timestamp() - middle
 
 
 def clock(skews: Mapping[str, float], kernel: int | None, engine: float | None) -> list[Finding]:
-    """Judge the clock.
+    """Check the clock.
 
-    `skews` are seconds by which others are ahead, `kernel` what adjtimex(2) returned (None where it cannot be asked),
-    `engine` by how much the Docker engine's clock is ahead of ours (None where it has not been asked).
+    `skews` are the seconds by which registries are ahead, `kernel` is the result of adjtimex(2) (None where it cannot
+    be called), `engine` the seconds by which the Docker engine's clock is ahead of ours (None where it is unknown).
     """
     remedy = "install chrony or systemd-timesyncd, and look at what it says"
     findings = []
@@ -156,16 +156,16 @@ def _skewed(seconds: float) -> Status:
 
 
 def kernel_clock() -> int | None:
-    """Ask the kernel whether somebody keeps its clock: adjtimex(2), which needs no right to be read."""
+    """Return the kernel's clock state: the result of adjtimex(2), which needs no privileges for reading."""
     try:
-        # struct timex is 208 bytes on 64-bit Linux; all zeros change nothing.
+        # struct timex has 208 bytes on 64-bit Linux; with all zeros, the call only reads.
         return int(ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(512)))
     except (OSError, AttributeError):
         return None
 
 
 def certificate(host: str, address: str, port: int) -> list[Finding]:
-    """Look at the certificate that the edge shows for a host name, without asking anything of the service."""
+    """Check the certificate that the edge presents for a host name, without a request to the service."""
     remedy = "look at the traefik container's log; docs/access.md says where certificates come from"
     try:
         with (
@@ -181,7 +181,7 @@ def certificate(host: str, address: str, port: int) -> list[Finding]:
 
 
 def days_left(host: str, ends: float, now: float) -> list[Finding]:
-    """Judge the end of a certificate; times are seconds since the epoch."""
+    """Check when a certificate expires; times are seconds since the epoch."""
     days = (ends - now) / 86400
     message = f"{host}: {days:.0f} days left"
     remedy = "renew it; one of Let's Encrypt's should have been renewed 30 days before: traefik's log says why not"

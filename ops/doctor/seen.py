@@ -1,4 +1,4 @@
-"""What the engine said of itself and of a stack's containers, gathered once for all checks."""
+"""A snapshot of the Docker engine and of a stack's running containers, taken once for all checks."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from docker.errors import APIError, DockerException, NotFound
 AT_ONCE = 16
 SERVICE_LABEL = "dockyard.service"
 SECONDS = 10
-"""How long the engine may take for one answer."""
+"""Timeout of one request to the engine."""
 
 
 @dataclass(frozen=True)
 class RunningContainer:
-    """One running container: what `docker inspect` and `docker top` say of it."""
+    """One running container, as reported by `docker inspect` and `docker top`."""
 
     service: str
     inspected: Mapping[str, Any]
     programs: tuple[str, ...] | None = ()
-    """Command lines of its processes; None where the engine did not say."""
+    """Command lines of its processes; None where the engine did not report them."""
 
     @property
     def host(self) -> Mapping[str, Any]:
-        """Its HostConfig."""
+        """HostConfig of the inspection."""
         host_config: Mapping[str, Any] = self.inspected.get("HostConfig") or {}
         return host_config
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """Its Config."""
+        """Config of the inspection."""
         config: Mapping[str, Any] = self.inspected.get("Config") or {}
         return config
 
     @property
     def published(self) -> list[tuple[str, int]]:
-        """Address and port on the host of each port that it publishes."""
+        """Host address and host port of each published port."""
         bindings = [
             binding
             for bindings_of_port in (self.host.get("PortBindings") or {}).values()
@@ -73,26 +73,26 @@ class DockerSnapshot:
 
     containers: Sequence[RunningContainer] = ()
     wanted_ports: frozenset[int] | None = None
-    """Ports of the host that the settings publish; None where the settings cannot be read."""
+    """Host ports that the settings publish; None where the settings cannot be read."""
 
     unreadable: Sequence[str] = field(default=())
-    """What the engine did not answer."""
+    """Subjects that the engine did not report."""
 
     asked_at: float = 0.0
     """When the engine was asked for `info`, by this machine's clock: seconds since the epoch."""
 
     def security(self, name: str) -> bool:
-        """Say whether the engine names a security option, `apparmor` for instance."""
+        """Return whether the engine lists a security option, such as `apparmor`."""
         return any(option.split(",")[0] == f"name={name}" for option in self.info.get("SecurityOptions") or ())
 
     @property
     def in_swarm(self) -> bool:
-        """Whether the engine is in a Swarm, or about to be."""
+        """Whether the engine is part of a Swarm, or joining one."""
         return bool((self.info.get("Swarm") or {}).get("LocalNodeState", "inactive") != "inactive")
 
 
 def take_snapshot(docker_host: str, stack: str, wanted_ports: frozenset[int] | None) -> DockerSnapshot:
-    """Ask the engine. Raises DockerException or requests.RequestException where it does not answer."""
+    """Query the engine. Raises DockerException or requests.RequestException where it does not answer."""
     client = docker.DockerClient(base_url=docker_host, timeout=SECONDS, max_pool_size=AT_ONCE)
     try:
         info = client.info()
@@ -113,7 +113,7 @@ def _container(client: docker.DockerClient, identity: str) -> RunningContainer |
     try:
         inspected = client.api.inspect_container(identity)
     except NotFound:
-        # It ended while the others were asked.
+        # The container was removed in the meantime.
         return None
     service = inspected["Config"]["Labels"].get(SERVICE_LABEL) or inspected["Name"].lstrip("/")
     try:

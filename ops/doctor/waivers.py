@@ -1,4 +1,4 @@
-"""What is not met on purpose: policy/cis-waivers.yaml."""
+"""Waivers for items of the CIS benchmark that are deliberately not met: policy/cis-waivers.yaml."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from settings.receivers import Environment
 
 FILE = Path("policy") / "cis-waivers.yaml"
 MOST = 6
-"""How many waivers there may be: more, and the benchmark is not what is followed."""
+"""The maximum number of waivers: with more of them, the stack no longer follows the benchmark."""
 
 
 class Waiver(Model):
@@ -35,7 +35,7 @@ class Waiver(Model):
 
 
 def load_waivers(checkout: Path, item_ids: Collection[str]) -> tuple[Waiver, ...]:
-    """Read the file; `known` are the items that are looked at. Raises SettingsError with every problem in it."""
+    """Read the waivers; `item_ids` are the items that doctor checks. Raises SettingsError with every problem."""
     text = (checkout / FILE).read_text()
     lines = Lines(text)
     try:
@@ -59,14 +59,14 @@ def load_waivers(checkout: Path, item_ids: Collection[str]) -> tuple[Waiver, ...
 
 
 def waiver_of(waivers: Sequence[Waiver], item: str, service: str, environment: str) -> Waiver | None:
-    """Return the waiver that lets a service off an item, None where there is none."""
+    """Return the waiver of an item for a service, or None."""
     return next((waiver for waiver in _for(waivers, item, environment) if _names(waiver, service)), None)
 
 
 def not_needed(
     waivers: Sequence[Waiver], item: str, running: Collection[str], offending: Collection[str], environment: str
 ) -> list[str]:
-    """Return the services of an item's waivers that run here and do not need them."""
+    """Return the service patterns of an item's waivers that match running services, all of which pass the item."""
     return [
         pattern
         for waiver in _for(waivers, item, environment)
