@@ -14,14 +14,14 @@ from pulumi_policy import (
 )
 from pulumi_policy.proxy import UnknownValueError
 
-# The pack is run by its path, as no package.
+# Pulumi runs the pack by its path, not as a package.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from policy.rules import RULES, Resource, Rule
 
 
 def known_values(value: Any) -> Any:
-    """Return inputs as plain values, without those that a preview cannot know: asking for one of them raises."""
+    """Return inputs as plain values, without those unknown during a preview, which raise when they are read."""
     if isinstance(value, Mapping):
         return {key: known_values(inner) for key, inner in _known_items(value, list(value))}
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -38,7 +38,7 @@ def _known_items(value: Any, keys: Iterable[Any]) -> Iterable[tuple[Any, Any]]:
 
 
 def policy_of(rule: Rule) -> ResourceValidationPolicy:
-    """Return a rule as the engine takes it."""
+    """Wrap a rule as a Pulumi policy."""
 
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
         if args.resource_type != rule.type:
@@ -51,5 +51,5 @@ def policy_of(rule: Rule) -> ResourceValidationPolicy:
     return ResourceValidationPolicy(rule.name, rule.title, validate, enforcement_level=EnforcementLevel.MANDATORY)
 
 
-# Serves until the engine has no more questions.
+# Serves Pulumi's requests until it disconnects.
 PolicyPack("dockyard", policies=[policy_of(rule) for rule in RULES])

@@ -110,7 +110,7 @@ def _silent(host: str, answer: str, missing: Collection[str] | None, started_by_
 
 
 def _ask(host: str) -> float | str | None:
-    """Return by how many seconds a registry's clock is ahead, None without a date in its answer, or an error message."""
+    """Return the seconds by which a registry's clock is ahead, None where it sends no date, or an error message."""
     local = host.startswith(("127.", "localhost"))
     scheme = "http" if local else "https"
     try:

@@ -1,4 +1,4 @@
-"""The verb `drift`: compares, tells, writes down, and on request repairs and compares again."""
+"""The command `drift`: compares, reports, writes metrics, and on request repairs and compares again."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ from toolchain.workdir import WorkDir
 
 PENDING_SHOWN = 12
 SETTLE_SECONDS = 180
-"""How long repaired containers are waited for, where the files do not say."""
+"""How long to wait for repaired containers to become healthy."""
 
 
 class DriftUnknownError(Exception):
-    """Nothing can be said of the stack, and why."""
+    """The comparison is not possible, for the reason in the message."""
 
 
 @dataclass(frozen=True)
 class DriftContext:
-    """Both engines, and the state as it stood when a comparison began."""
+    """Pulumi, the Docker client, and the state that a comparison started from."""
 
     engine: Engine
     client: docker.DockerClient
@@ -56,10 +56,10 @@ class DriftContext:
 
 
 def drift(work: WorkDir, stack: str, progress: Progress, *, fix: bool, as_json: bool) -> int:
-    """Compare what runs with what the state declares; return 0, 1 where something drifted, 2 where nobody can tell.
+    """Compare what runs with what the state declares; return 0, 1 for drift, 2 where the comparison is incomplete.
 
-    With `fix`, what drifted is put right and compared again. What the files say and no `up` has brought up stays as it
-    is: a repair returns to the release that runs.
+    With `fix`, repair the drift and compare again. A repair restores the running release: changes of the files that no
+    `up` has deployed yet stay undeployed.
     """
     began, when = time.monotonic(), datetime.now(UTC)
     try:
@@ -81,7 +81,7 @@ def drift(work: WorkDir, stack: str, progress: Progress, *, fix: bool, as_json: 
         )
     else:
         if report.code != UNKNOWN:
-            # Also with findings that may not be all: an alert is right then.
+            # Also where the comparison is incomplete: its findings justify an alert.
             metrics_file.tell_drift(context.state, context.client, report.drifted, progress)
     typer.echo(report.as_json() if as_json else "\n".join(report.lines()))
     return report.code
@@ -90,7 +90,7 @@ def drift(work: WorkDir, stack: str, progress: Progress, *, fix: bool, as_json: 
 def _compare(
     work: WorkDir, stack: str, began: float, when: datetime, progress: Progress
 ) -> tuple[DriftReport, DriftContext]:
-    """Compare once. Raises CannotTellError, and whatever says that an engine does not answer."""
+    """Compare once. Raises DriftUnknownError, and the errors of a Docker engine or Pulumi CLI that does not answer."""
     files, pending = _files(work, stack)
     docker_host = _docker_host(work, progress)
     engine = prepare_engine(work, stack, progress)
@@ -131,7 +131,7 @@ def _compare(
 
 
 def _files(work: WorkDir, stack: str) -> tuple[Settings | None, list[str]]:
-    """Return what the files say; where they are wrong by now, that is no drift, but worth a word."""
+    """Return the settings from the files; invalid files are not drift, so they are reported as pending."""
     try:
         return stack_settings(work, stack, preview=True), []
     except SettingsError as error:
@@ -141,7 +141,7 @@ def _files(work: WorkDir, stack: str) -> tuple[Settings | None, list[str]]:
 
 
 def _docker_host(work: WorkDir, progress: Progress) -> str:
-    """Return the address of the engine that the stack runs on; one that has stopped is not started to be looked at."""
+    """Return the address of the stack's Docker engine. Raises DriftUnknownError where it has stopped."""
     if work.docker_host_file.exists():
         address = work.docker_host_file.read_text().strip()
         if not answers(address):
@@ -151,7 +151,7 @@ def _docker_host(work: WorkDir, progress: Progress) -> str:
 
 
 def _refuse_locked(store: Store | None, stack: str) -> None:
-    """Raise CannotTellError while somebody changes the stack; of some backends the locks cannot be seen from here."""
+    """Raise DriftUnknownError while the stack is being changed; not every backend shows its locks."""
     holder = lock_holder(store, stack) if store else ""
     if holder:
         raise DriftUnknownError(f"the stack is being changed: its state is locked by {holder}")
@@ -160,11 +160,11 @@ def _refuse_locked(store: Store | None, stack: str) -> None:
 def _running_release_engine(
     work: WorkDir, engine: Engine, state: State, files: Settings | None
 ) -> tuple[Engine, list[str]]:
-    """Return the engine as it works on the release that runs, and what the files have otherwise by now."""
+    """Return a Pulumi CLI bound to the running release, and its differences from the files."""
     try:
         running = releases.running_release(state, engine.stack)
     except SetupError:
-        # Of another version of Dockyard: what the files say is the best that is known.
+        # Another version of Dockyard recorded the release: the files are the best source available.
         return engine, []
     file = releases.write(work, f"{engine.stack}.running", running)
     changes = history.changes(running, files.release) if files else []
@@ -173,7 +173,7 @@ def _running_release_engine(
 
 
 def _repaired(work: WorkDir, context: DriftContext, report: DriftReport, progress: Progress) -> bool:
-    """Put right what can be; return whether anything was done, well or not."""
+    """Repair what can be repaired; return whether a repair was attempted."""
     plan = repair.plan(report.findings)
     if not (plan.by_hand or plan.removed or plan.targets):
         return False
@@ -196,7 +196,7 @@ def _repaired(work: WorkDir, context: DriftContext, report: DriftReport, progres
         if code:
             log = work.logs / f"up-{context.engine.stack}.log"
             errors = outcome.errors or [log.read_text(errors="replace")[-500:]]
-            # What is left is told by the comparison that follows.
+            # The comparison that follows reports what is left.
             progress.line("✗ the repair failed: " + "\n".join(errors), "bold red")
     wait_until_settled(State.of(context.engine), context.client, SETTLE_SECONDS)
     return True

@@ -1,4 +1,4 @@
-"""Compares all that the state declares with what the engine has, side by side, in a second or two."""
+"""Compares every declared resource with the Docker engine, concurrently, in a second or two."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ STACK_LABELS = ("dockyard.product", "dockyard.stack")
 
 @dataclass(frozen=True)
 class DockerInventory:
-    """What the engine has."""
+    """Containers, networks and volumes of the Docker engine."""
 
     client: docker.DockerClient
     engine: Mapping[str, Any]
     containers: Sequence[Mapping[str, Any]]
-    """As the engine lists them, those that have ended too."""
+    """As the engine lists them, including stopped ones."""
 
     networks: Mapping[str, Mapping[str, Any]]
     """By id."""
@@ -39,7 +39,7 @@ class DockerInventory:
 
     @classmethod
     def of(cls, client: docker.DockerClient) -> DockerInventory:
-        """Ask the engine for everything that it lists."""
+        """List everything that the engine has."""
         return cls(
             client,
             client.info(),
@@ -50,12 +50,12 @@ class DockerInventory:
 
     @cached_property
     def by_name(self) -> dict[str, str]:
-        """Name of each container → its id."""
+        """Name of a container → its id."""
         return {strangers.name_of(container): container["Id"] for container in self.containers}
 
 
 def compare(declared: Sequence[Declared], client: docker.DockerClient) -> list[Finding]:
-    """Return everything that is not as declared, in the order in which it was declared.
+    """Return a finding for every difference, in the order in which resources were declared.
 
     Raises docker.errors.DockerException or requests.RequestException where the engine does not answer.
     """
@@ -78,7 +78,7 @@ def compare(declared: Sequence[Declared], client: docker.DockerClient) -> list[F
 def _inspected(
     declared: Sequence[Declared], inventory: DockerInventory, pool: ThreadPoolExecutor
 ) -> dict[str, Mapping[str, Any]]:
-    """Return id → inspection, of the declared containers, and of those that have taken their names."""
+    """Return id → inspection of the declared containers, and of other containers that have their names."""
     identities = {resource.identity for resource in declared} | {
         inventory.by_name[resource.name] for resource in declared if resource.name in inventory.by_name
     }
@@ -99,7 +99,7 @@ def _images(
     client: docker.DockerClient,
     pool: ThreadPoolExecutor,
 ) -> dict[str, Mapping[str, Any] | None]:
-    """Return reference or id → inspection of an image; None where the engine does not have it."""
+    """Return reference or id → inspection of an image, or None where the engine does not have it."""
 
     def inspect(reference: str) -> Mapping[str, Any] | None:
         try:
@@ -157,14 +157,14 @@ def _container(
 
 
 def _runs(reference: str, inspection: Mapping[str, Any], images: Mapping[str, Mapping[str, Any] | None]) -> bool:
-    """Tell whether a container runs the image that its declared reference names."""
+    """Return whether a container runs the image that its declared reference names."""
     declared_image, actual_image = images.get(reference), images.get(inspection["Image"])
     if declared_image:
         return bool(declared_image["Id"] == inspection["Image"])
     _, _, digest = reference.partition("@")
     if digest and actual_image:
         return any(repo_digest.endswith(digest) for repo_digest in actual_image.get("RepoDigests") or ())
-    # The engine has it no more: what the container was made from is all that can be known.
+    # The engine no longer has the image: only the reference that the container was created from is left to compare.
     return bool(inspection["Config"]["Image"] == reference)
 
 

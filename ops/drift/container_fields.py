@@ -1,4 +1,4 @@
-"""Every field of a container: what the state declares, and where an inspection says it. One line each."""
+"""The table of container fields: for each, the value that the state declares and the value of the inspection."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from ops.drift.declared import named, variables
 from ops.drift.findings import Repair
 
 DEFAULT_SHARED_MEMORY = 64
-"""MiB of /dev/shm that the engine gives by itself."""
+"""MiB of /dev/shm that the Docker engine sets by default."""
 
 
 @dataclass(frozen=True)
 class ContainerField:
-    """One field. Values that are maps are compared key by key, and each key is a finding of its own."""
+    """One field. Mappings are compared key by key, with one finding for each key."""
 
     name: str
     inputs: tuple[str, ...]
-    """The provider's inputs that declare it."""
+    """Inputs of the Docker provider that declare it."""
 
     declared: Callable[[ComparedContainer], Any]
     actual: Callable[[ComparedContainer], Any]
     repair: Repair = Repair.REPLACE
     of_image: bool = False
-    """Where nothing is declared the image decides."""
+    """Whether the image supplies the value where none is declared."""
 
 
 def _throttled(input_name: str, host_key: str) -> ContainerField:
@@ -44,7 +44,7 @@ FIELDS: tuple[ContainerField, ...] = (
     ContainerField(
         "name", ("name",), lambda c: c.declared("name"), lambda c: c.inspection["Name"].lstrip("/"), Repair.RENAME
     ),
-    # What it runs.
+    # Image and process.
     ContainerField("image", ("image",), lambda c: c.inputs["image"], view.image),
     ContainerField("command", ("command",), view.command, lambda c: tuple(c.config("Cmd") or ()), of_image=True),
     ContainerField(
@@ -114,7 +114,7 @@ FIELDS: tuple[ContainerField, ...] = (
         lambda c: c.declared("runtime") or c.engine.get("DefaultRuntime") or ANY,
         view.host_or("Runtime", ""),
     ),
-    # What it may.
+    # Privileges.
     ContainerField(
         "privileged",
         ("privileged",),
@@ -185,7 +185,7 @@ FIELDS: tuple[ContainerField, ...] = (
         lambda c: {limit["name"]: f"{limit['soft']}:{limit['hard']}" for limit in c.declared("ulimits") or ()},
         lambda c: {limit["Name"]: f"{limit['Soft']}:{limit['Hard']}" for limit in c.host("Ulimits") or ()},
     ),
-    # How much.
+    # Limits.
     ContainerField(
         "memory", ("memory",), view.limit("memory"), lambda c: normalize.mebibytes(c.host("Memory")), Repair.UPDATE
     ),
@@ -215,7 +215,7 @@ FIELDS: tuple[ContainerField, ...] = (
     ContainerField(
         "cpu_shares", ("cpuShares",), view.declared_or("cpuShares", 0), view.host_or("CpuShares", 0), Repair.UPDATE
     ),
-    # The provider has no input for it: what is found was set by hand.
+    # The provider has no input for the next five fields: any other value was set by hand.
     ContainerField("pids", (), lambda c: "unlimited", lambda c: max(c.host("PidsLimit") or 0, 0) or "unlimited"),
     ContainerField("cpu_set_memory", (), lambda c: "", view.host_or("CpusetMems", "")),
     ContainerField("block_io_weight", (), lambda c: 0, view.host_or("BlkioWeight", 0)),
@@ -231,7 +231,7 @@ FIELDS: tuple[ContainerField, ...] = (
         lambda c: normalize.mebibytes((c.declared("shmSize") or DEFAULT_SHARED_MEMORY) * normalize.MIB),
         lambda c: normalize.mebibytes(c.host("ShmSize")),
     ),
-    # What it sees.
+    # Mounts and networks.
     ContainerField(
         "mounts",
         ("mounts", "volumes"),
@@ -290,7 +290,7 @@ FIELDS: tuple[ContainerField, ...] = (
         lambda c: tuple(c.declared("dnsSearches") or ()),
         lambda c: tuple(c.host("DnsSearch") or ()),
     ),
-    # How it is kept.
+    # Restarts and logs.
     ContainerField("restart", ("restart", "maxRetryCount"), view.declared_restart, view.restart, Repair.UPDATE),
     ContainerField(
         "removed_at_end", ("rm",), view.declared_or("rm", default=False), view.host_or("AutoRemove", default=False)
@@ -315,4 +315,4 @@ NOT_READ: dict[str, str] = {
     **dict.fromkeys(("destroyGraceSeconds", "removeVolumes"), "what the provider does when it goes"),
     "platform": "goes with the image's digest",
 }
-"""Inputs that no field reads, and why."""
+"""Inputs that no field compares → the reason."""

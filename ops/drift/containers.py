@@ -1,4 +1,4 @@
-"""Compares containers with what was declared of them."""
+"""Compares containers with their declarations."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NO_LIMIT: tuple[Any, ...] = ("unlimited", 0, frozenset())
 
 
 def compare(declared: Declared, container: ComparedContainer) -> Iterator[Finding]:
-    """Find every field of a container that is not as declared, and whether it runs as it should."""
+    """Yield a finding for every field that differs, and one where the container is not in the declared state."""
     real, reference = container.inspection["Id"], declared.inputs["image"]
     moved = container.config("Image") == reference and not container.runs_declared_image
     for name, expected, actual, repair in [*_fields(container), *_running(declared, container.inspection)]:
         if name == "image" and moved:
-            # What was declared still runs: a repair would bring up what the tag means by now.
+            # The container runs the image that the tag named at deployment: a repair would deploy the tag's new image.
             old_image = container.inspection["Image"][7:19]
             advice = f"docker tag {old_image} {reference}, unless the new image is meant: then `up`"
             moved_to = f"the tag means another image by now ({actual})"
@@ -32,13 +32,13 @@ def compare(declared: Declared, container: ComparedContainer) -> Iterator[Findin
 
 
 def missing(declared: Declared) -> Finding:
-    """Return the finding for a container that the engine does not have."""
+    """Return the finding for a container that the Docker engine does not have."""
     expected = ENDED if declared.one_shot else RUNNING
     return Finding(declared.label, "state", expected, MISSING, Repair.UPDATE, declared.urn)
 
 
 def recreated(declared: Declared, container: ComparedContainer) -> Iterator[Finding]:
-    """Find what differs where somebody has removed the declared container and made another of its name."""
+    """Yield the findings for a container that replaced the declared one under the same name."""
     actual = f"container {container.inspection['Id'][:12]}"
     identity = container.inspection["Id"]
     yield Finding(declared.label, "id", declared.identity[:12], actual, Repair.RECREATE, declared.urn, real=identity)
@@ -58,7 +58,7 @@ def _fields(container: ComparedContainer) -> Iterator[Difference]:
         if isinstance(actual, Mapping):
             yield from _entries(field, expected, actual, container)
         elif expected is not ANY and expected != actual and not _unknowable(field, container):
-            # To the engine's update, no limit means the one that is there.
+            # Docker's update keeps the current limit where none is given, so removing a limit needs a new container.
             unlimited = field.repair is Repair.UPDATE and expected in NO_LIMIT
             yield (
                 field.name,
@@ -77,10 +77,10 @@ def _entries(
         expected_value, actual_value = expected.get(name), actual.get(name)
         if expected_value is ANY or expected_value == actual_value:
             continue
-        # Of another image, or one that is gone, nobody knows what it says by itself.
+        # The defaults of another image, or of one that is gone, are unknown.
         if name not in expected and field.of_image and container.image is None:
             continue
-        # A port that the engine may choose: any will do, as long as there is one.
+        # The Docker engine may choose this port: any published port is as declared.
         if field.name == "ports" and name in expected and expected_value is None and actual_value:
             continue
         yield (
@@ -98,7 +98,7 @@ def _format_entry(value: Any, name: str, field: ContainerField) -> str:
 
 
 def _unknowable(field: ContainerField, container: ComparedContainer) -> bool:
-    """Tell whether the image alone decides about a field, and cannot be asked."""
+    """Return whether only the image determines a field, and its inspection is missing."""
     return field.of_image and container.image is None and not any(container.declared(name) for name in field.inputs)
 
 

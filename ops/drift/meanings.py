@@ -1,4 +1,4 @@
-"""Values that the engine spells otherwise than the state, brought to one form."""
+"""Normalizes values that the Docker engine and the Pulumi state write differently."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)")
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 ANYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
 ANONYMOUS = re.compile(r"[0-9a-f]{64}")
-"""The name of a volume that nobody named."""
+"""Name of an anonymous volume."""
 
 SIGNALS = {"2": "INT", "3": "QUIT", "9": "KILL", "10": "USR1", "12": "USR2", "15": "TERM", "28": "WINCH"}
 
 
 def seconds(text: str | int | None) -> float:
-    """Return a duration in seconds: Go's spelling (`1m30s`) as the state has it, or the engine's nanoseconds."""
+    """Return a duration in seconds, given as a Go duration (`1m30s`, in the state) or in nanoseconds (Docker)."""
     if isinstance(text, int):
         return text / NANO
     return sum(float(amount) * UNITS[unit] for amount, unit in DURATION.findall(text or ""))
 
 
 def capabilities(names: Iterable[str] | None) -> frozenset[str]:
-    """Return capabilities as the kernel spells them, without CAP_."""
+    """Return capabilities in upper case, without `CAP_`."""
     return frozenset(name.upper().removeprefix("CAP_") for name in names or ())
 
 
@@ -45,27 +45,27 @@ def cpu_set(text: str | None) -> frozenset[int]:
 
 
 def cores(nano: int | None, quota: int | None, period: int | None) -> float:
-    """Return the limit of cores, however it was given; 0 is none."""
+    """Return the limit of cores, given in nano-CPUs or as quota and period; 0 means no limit."""
     if nano:
         return nano / NANO
     return quota / (period or 100_000) if quota and quota > 0 else 0.0
 
 
 def mebibytes(size: int | None, *, unlimited: bool = True) -> str:
-    """Return bytes as the settings count them."""
+    """Return a size in bytes as text in MiB."""
     if not size or size < 0:
         return "unlimited" if unlimited else "none"
     return f"{size / MIB:g} MiB"
 
 
 def signal(name: str | None) -> str:
-    """Return a stop signal: `15`, `SIGTERM` and nothing are `TERM`."""
+    """Return a stop signal by its short name: `15`, `SIGTERM` and None become `TERM`."""
     short_name = (name or "TERM").upper().removeprefix("SIG")
     return SIGNALS.get(short_name, short_name)
 
 
 def declared_ports(ports: Iterable[Mapping[str, Any]] | None) -> dict[str, Any]:
-    """Return port → where the host offers it; None for a port that the engine chooses."""
+    """Return container port → host addresses and ports, or None where the Docker engine chooses the host port."""
     offers: dict[str, Any] = {}
     for port in ports or ():
         offered = _offered(port.get("ip") or "", port.get("external")) if port.get("external") else None
@@ -74,7 +74,7 @@ def declared_ports(ports: Iterable[Mapping[str, Any]] | None) -> dict[str, Any]:
 
 
 def actual_ports(bindings: Mapping[str, Any] | None) -> dict[str, frozenset[str]]:
-    """Return port → where the host offers it, of what the engine says."""
+    """Return container port → host addresses and ports, from an inspection."""
     return {
         port: frozenset(_offered(binding.get("HostIp") or "", binding.get("HostPort")) for binding in offered)
         for port, offered in (bindings or {}).items()
@@ -87,7 +87,7 @@ def _offered(address: str, port: Any) -> str:
 
 
 def declared_mounts(inputs: Mapping[str, Any]) -> dict[str, str]:
-    """Return target → what is mounted there and how."""
+    """Return target → kind, source and access of each declared mount."""
     mounts = {
         entry["target"]: _mount(entry["type"], entry.get("source") or "", read_only=bool(entry.get("readOnly")))
         for entry in inputs.get("mounts") or ()
@@ -101,9 +101,9 @@ def declared_mounts(inputs: Mapping[str, Any]) -> dict[str, str]:
 
 
 def actual_mounts(mounts: Iterable[Mapping[str, Any]] | None, of_image: Iterable[str] | None) -> dict[str, str]:
-    """Return the same of what the engine says, without the nameless volumes that an image asks for by itself.
+    """Return target → kind, source and access from an inspection, without the anonymous volumes of the image.
 
-    `of_image` are their targets, None where nobody knows.
+    `of_image` are the targets of those volumes, or None where the image is unknown.
     """
     targets = {}
     for mount in mounts or ():
@@ -121,7 +121,7 @@ def _mount(kind: str, source: str, *, read_only: bool) -> str:
 
 
 def health_check(check: Mapping[str, Any] | None, of_image: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a declared health check; what it leaves open is the image's, else the engine's own default."""
+    """Return a declared health check; missing values come from the image, else from the Docker engine's defaults."""
     declared = check or {}
     engine = {
         "Test": declared.get("tests"),
@@ -136,7 +136,7 @@ def health_check(check: Mapping[str, Any] | None, of_image: Mapping[str, Any] | 
 
 
 def actual_health_check(check: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a health check as the engine says it; times in seconds."""
+    """Return the health check of an inspection, with times in seconds."""
     inspected = check or {}
     if not inspected.get("Test"):
         return {}

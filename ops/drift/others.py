@@ -1,4 +1,4 @@
-"""Compares networks and volumes with what was declared of them."""
+"""Compares networks and volumes with their declarations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DATA_KEPT = "--fix leaves it: a new volume would be an empty one"
 
 @dataclass(frozen=True)
 class ResourceField:
-    """One field of a network or a volume; maps are compared key by key."""
+    """One field of a network or a volume; mappings are compared key by key."""
 
     name: str
     inputs: tuple[str, ...]
@@ -35,7 +35,7 @@ def _subnets(entries: Any, name: str) -> frozenset[str]:
 
 
 def _declared_subnets(inputs: Values, inspected: Values) -> Any:
-    """The engine chooses where nothing is declared."""
+    """Return the declared subnets, or the actual ones: the Docker engine chooses where none is declared."""
     return _subnets(inputs.get("ipamConfigs"), "subnet") or _subnets(_ipam(inspected), "Subnet")
 
 
@@ -79,11 +79,11 @@ VOLUME: tuple[ResourceField, ...] = (
 def network(
     declared: Declared, networks: Mapping[str, Values], networks_by_name: Mapping[str, Values]
 ) -> Iterator[Finding]:
-    """Compare a network; `found` are the engine's networks by id, `names` the same by name."""
+    """Compare a network; `networks` are the Docker engine's networks by id, `networks_by_name` the same by name."""
     real = networks.get(declared.identity)
     if real is None:
         namesake = networks_by_name.get(declared.name)
-        # One of its name that somebody made has its containers; the state's own is gone all the same.
+        # Containers may use a network of the same name that was created by hand; the declared one is still missing.
         message = f"gone; another of its name is there ({namesake['Id'][:12]})" if namesake else "gone"
         yield Finding(declared.label, "network", "there", message, Repair.UPDATE, declared.urn)
     real = real or networks_by_name.get(declared.name)
@@ -98,7 +98,7 @@ def network(
 
 
 def volume(declared: Declared, volumes: Mapping[str, Values]) -> Iterator[Finding]:
-    """Compare a volume; `found` are the engine's volumes by name. What holds data is told, and never made anew."""
+    """Compare a volume; `volumes` are the Docker engine's by name. A data volume is reported but never replaced."""
     data = is_data(declared)
     real = volumes.get(declared.identity)
     if real is None:
@@ -109,7 +109,7 @@ def volume(declared: Declared, volumes: Mapping[str, Values]) -> Iterator[Findin
 
 
 def is_data(declared: Declared) -> bool:
-    """Tell whether a volume's content cannot be made again."""
+    """Return whether a volume holds data that cannot be regenerated."""
     return declared.labels.get(KIND_LABEL) == DATA
 
 

@@ -1,4 +1,4 @@
-"""What the engine would do: resources of other providers that drifted, and what was changed and never brought up."""
+"""Reads a Pulumi preview: drift of resources of other providers, and changes that no `up` has deployed yet."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from ops.drift.findings import UNSET, Finding, Repair, format_value, label
 from ops.engine import Engine
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""How the engine's protocol spells a value that is known only after an `up`."""
+"""Placeholder of Pulumi's protocol for a value that is known only after an `up`."""
 
 CHANGES = {"create": "made", "update": "updated", "replace": "replaced", "delete": "removed"}
 NO_RESOURCES = ("pulumi:", "dockyard:")
-"""Types that nothing on any machine stands for."""
+"""Prefixes of types without a real resource: providers, the stack, components."""
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What came of a preview with refresh."""
+    """The steps of a preview with refresh, or the reason why it failed."""
 
     steps: Sequence[Mapping[str, Any]] = field(default=())
     problem: str = ""
-    """Why there is none."""
+    """Why the preview failed; empty where it succeeded."""
 
 
 def preview(engine: Engine) -> Preview:
-    """Ask the engine what it would change, after it has looked at every resource; nothing is written anywhere."""
+    """Run a Pulumi preview with refresh; nothing is written anywhere."""
     try:
-        # Secrets opened, or one that was changed could not be told from one that was not. Nothing of it is printed.
+        # Decrypt secrets to see which of them changed. Their values are never printed.
         report = engine.read("preview", "--refresh", "--json", "--show-secrets")
     except subprocess.CalledProcessError as error:
         return Preview(problem=_problem(error))
@@ -52,14 +52,14 @@ def _problem(error: subprocess.CalledProcessError) -> str:
 def judge(
     previewed: Preview, declared: Sequence[Declared], reported_urns: Collection[str]
 ) -> tuple[list[Finding], list[str]]:
-    """Return what drifted, and what the next `up` would do for another reason.
+    """Return the findings of a preview, and what the next `up` would do for another reason than drift.
 
-    That is what was changed in the program or its secrets and never brought up, and the removal of what a failed run
-    has replaced and left.
+    Other reasons are changes of the program or its secrets that no `up` has deployed yet, and resources that a failed
+    run has replaced but not removed.
 
-    `known` are URNs that the comparison has told of already. A resource that the program declares as the state has it,
-    and that the engine would change all the same, has drifted. What stands on one that drifted follows from it: the
-    new one has another name, or inputs that are known only then.
+    `reported_urns` are resources that the comparison with Docker has already reported. A resource has drifted where
+    the program declares it as the state does, and Pulumi would change it all the same. Changes of resources that depend
+    on a drifted one are left out: they only follow from its new name, or from inputs that are unknown until then.
     """
     by_urn = {resource.urn: resource for resource in declared if not resource.pending_delete}
     following = dependents_of(reported_urns, declared)
@@ -94,7 +94,7 @@ def _drifted(step: Mapping[str, Any], before: Declared) -> Iterator[Finding]:
         Finding(before.label, path, _at(before.inputs, path), _at(outputs, path), Repair.UPDATE, before.urn)
         for path in paths
     ]
-    # What the other side fills in empty stands in the difference too, and says nothing beside the rest.
+    # The difference also lists values that the provider fills in as empty: they count only where nothing else differs.
     yield from [finding for finding in findings if finding.declared != finding.actual] or findings
 
 
@@ -110,7 +110,7 @@ def _at(values: Any, path: str) -> str:
 
 
 def _changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[str]:
-    """Find inputs that the program declares otherwise than the state has them; the engine's own names are left out."""
+    """Yield the inputs that differ between program and state, except `name`, which Pulumi generates."""
     for name in {*new, *old} - {"name"}:
         if not _same(new.get(name), old.get(name)):
             yield name

@@ -1,4 +1,4 @@
-"""Puts right what a comparison found: by the gentlest means that does it, and nothing beside it."""
+"""Repairs findings by the least intrusive means, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from ops.state import VOLUME
 from toolchain.progress import Progress
 
 BY_HAND = (Repair.UNPAUSE, Repair.RECONNECT, Repair.RENAME)
-"""What the Docker engine itself undoes without an interruption."""
+"""Repairs through the Docker API, without an interruption."""
 
 NEW = (Repair.REPLACE, Repair.REWRITE)
-"""What the Pulumi engine does not see, so that it has to be told."""
+"""Repairs of differences that Pulumi does not detect, so that it needs `--replace`."""
 
 
 @dataclass(frozen=True)
 class RepairPlan:
-    """What is to be done."""
+    """The steps that repair a list of findings."""
 
     by_hand: Sequence[Finding]
-    """Through the Docker engine's interface."""
+    """Findings to repair through the Docker API."""
 
     removed: Sequence[Finding]
-    """Containers in the places of declared ones, which go first."""
+    """Containers under the names of declared ones; they are removed first."""
 
     targets: Sequence[str]
-    """URNs for an `up`."""
+    """URNs to target with an `up`."""
 
     replaced: Sequence[str]
-    """Those of them that are made anew though the engine sees no reason."""
+    """Those targets that must be replaced, although Pulumi sees no difference."""
 
     @property
     def arguments(self) -> list[str]:
-        """Return the engine's arguments for the `up`."""
-        # Who takes in what is made anew (its name, its files, its list of containers) is brought along.
+        """Arguments of the `up`."""
+        # Dependents use the replaced resource (its name, its files, its list of containers), so they are updated too.
         return [
             "--refresh",
             "--target-dependents",
@@ -50,10 +50,10 @@ class RepairPlan:
 
 
 def guarded(findings: Sequence[Finding], declared: Sequence[Declared]) -> list[Finding]:
-    """Return the findings, those that no repair may touch marked so.
+    """Return the findings, with those that no repair may touch set to `Repair.MANUAL`.
 
-    Where data are lost, whatever stands on them is left alone: started again, a store would begin with an empty volume,
-    and look well. So is whatever would bring such a container along when it is repaired.
+    Where a data volume is lost, containers that mount it are not repaired: a restarted store would begin with an empty
+    volume and look healthy. The same holds for resources whose repair would restart such a container.
     """
     lost = {finding.urn for finding in findings if finding.advice == DATA_LOST}
     lost_volumes = {resource.identity for resource in declared if resource.urn in lost and resource.kind == VOLUME}
@@ -78,10 +78,10 @@ def _guarded(finding: Finding, on_lost_data: set[str], declared: Sequence[Declar
 
 
 def plan(findings: Sequence[Finding]) -> RepairPlan:
-    """Return what repairs findings."""
+    """Return the plan that repairs the findings."""
     new = _urns(findings, NEW) + [urn for finding in findings for urn in finding.also]
     anew = {*new, *_urns(findings, (Repair.RECREATE,))}
-    # A container that is made anew is as declared in all else too. A paused one answers nobody until then.
+    # A replaced container needs no other repair, except that a paused one should answer until it is replaced.
     by_hand = [
         finding
         for finding in findings
@@ -97,7 +97,7 @@ def _urns(findings: Sequence[Finding], repairs: Collection[Repair]) -> list[str]
 
 
 def by_hand(repairs: RepairPlan, declared: Sequence[Declared], client: docker.DockerClient, progress: Progress) -> None:
-    """Do what the Docker engine can undo by itself, and take away what stands in the place of declared containers."""
+    """Repair through the Docker API, and remove containers that occupy the names of declared ones."""
     resources = {resource.urn: resource for resource in declared if not resource.pending_delete}
     repaired: set[tuple[str, Repair]] = set()
     for finding in repairs.by_hand:
@@ -127,7 +127,7 @@ def by_hand(repairs: RepairPlan, declared: Sequence[Declared], client: docker.Do
 
 
 def _reconnect(resource: Declared, client: docker.DockerClient) -> Iterator[str]:
-    """Leave networks that are not declared, join those that are, and again those with other aliases or addresses."""
+    """Leave undeclared networks, join declared ones, and rejoin those with other aliases or addresses."""
     joined_networks = client.api.inspect_container(resource.identity)["NetworkSettings"]["Networks"]
     declared_networks = {network["name"]: network for network in resource.inputs.get("networksAdvanced") or ()}
     for name in sorted(joined_networks.keys() - declared_networks.keys()):

@@ -1,4 +1,4 @@
-"""What a comparison came to, for a person and for a program."""
+"""The report of a comparison, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ CLEAN, DRIFTED, UNKNOWN = 0, 1, 2
 
 @dataclass(frozen=True)
 class DriftReport:
-    """What was found of one stack, and what could not be told."""
+    """Findings of one stack, pending changes, and what could not be compared."""
 
     stack: str
     resources: int
-    """How many were compared."""
+    """Number of resources compared."""
 
     when: datetime
     seconds: float
     findings: Sequence[Finding] = field(default=())
     pending: Sequence[str] = field(default=())
-    """What the files, the program or the secrets say by now, and no `up` has brought up: no drift."""
+    """Changes of files, program or secrets that no `up` has deployed yet; they are not drift."""
 
     unknown: Sequence[str] = field(default=())
-    """What could not be looked at, and why."""
+    """What could not be compared, and why."""
 
     @property
     def drifted(self) -> int:
-        """How many resources are not as declared, those that nobody declared among them."""
+        """Number of resources that are not as declared, including undeclared ones."""
         return len({finding.resource for finding in self.findings})
 
     @property
     def code(self) -> int:
-        """The exit code: what was found counts, even where not everything could be looked at."""
+        """The exit code: findings take precedence over an incomplete comparison."""
         if self.findings:
             return DRIFTED
         return UNKNOWN if self.unknown else CLEAN
 
     def lines(self) -> Iterator[str]:
-        """Return it for a person: one line a finding."""
+        """Yield the report as text, one line per finding."""
         took = spell_seconds(self.seconds)
         if self.findings:
             many = "1 resource is" if self.drifted == 1 else f"{self.drifted} resources are"
@@ -62,7 +62,7 @@ class DriftReport:
             yield from (f"  {line}" for reason in self.unknown for line in reason.splitlines())
 
     def as_json(self) -> str:
-        """Return it for a program."""
+        """Return the report as JSON."""
         report = {
             "stack": self.stack,
             "checked": self.when.isoformat(timespec="seconds"),

@@ -1,4 +1,4 @@
-"""What nobody declared: containers on the stack's networks or with its labels, and networks with its labels."""
+"""Finds unmanaged resources: containers on the stack's networks or with its labels, and networks with its labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Listed = Mapping[str, Any]
 
 
 def name_of(container: Listed) -> str:
-    """Return the name of a container in the engine's list; one that is going may have none any more."""
+    """Return the name of a listed container; one that is being removed may have none, and gets its short id."""
     names = container.get("Names") or [container["Id"][:12]]
     return str(names[0]).lstrip("/")
 
@@ -19,10 +19,11 @@ def name_of(container: Listed) -> str:
 def containers(
     listed: Sequence[Listed], known_ids: Collection[str], networks: Collection[str], labels: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """Find containers that the state does not know (`known`: ids) and that are where only the stack's own should be.
+    """Yield containers that the state does not have, but that join the stack's networks or carry its labels.
 
-    `networks` are the ids of the stack's own networks, `labels` what all that it makes carries. A container with these
-    labels that is on networks of another stack of the same name, of another checkout on the same engine, is that one's.
+    `known_ids` are containers that are declared or already reported, `networks` the ids of the stack's networks,
+    `labels` the labels of all its resources. A container with these labels on other networks belongs to a stack of the
+    same name from another checkout on the same Docker engine.
     """
     for container in listed:
         if container["Id"] in known_ids:
@@ -45,9 +46,9 @@ def containers(
 def networks(
     listed: Sequence[Listed], known_ids: Collection[str], labels: Mapping[str, str], inhabited: Collection[str]
 ) -> Iterator[Finding]:
-    """Find networks with the stack's labels that the state does not know, and that no other stack lives on.
+    """Yield networks with the stack's labels that the state does not have, and that no other stack uses.
 
-    `inhabited` are the ids of networks with containers that carry the labels themselves.
+    `inhabited` are the ids of networks joined by containers that carry the same labels.
     """
     for network in listed:
         if network["Id"] in known_ids or network["Id"] in inhabited or not _carries(network.get("Labels"), labels):
@@ -58,7 +59,7 @@ def networks(
 
 
 def inhabited(listed: Sequence[Listed], labels: Mapping[str, str]) -> set[str]:
-    """Return the ids of networks that containers with these labels are on."""
+    """Return the ids of networks joined by containers with these labels."""
     return {
         str(endpoint.get("NetworkID"))
         for container in listed
