@@ -161,7 +161,7 @@ def unprivileged(resource: Resource) -> Iterator[str]:
 
 
 def no_socket(resource: Resource) -> Iterator[str]:
-    """No container engine's socket is mounted, at any path; CIS Docker 5.32."""
+    """Only the socket proxy mounts the socket of a container engine, read-only; CIS Docker 5.32."""
     mounts = [(mount.get("source"), mount.get("readOnly")) for mount in resource.inputs.get("mounts") or ()]
     mounts += [(mount.get("hostPath"), mount.get("readOnly")) for mount in resource.inputs.get("volumes") or ()]
     for source, read_only in mounts:

@@ -141,7 +141,10 @@ def _files(work: WorkDir, stack: str) -> tuple[Settings | None, list[str]]:
 
 
 def _docker_host(work: WorkDir, progress: Progress) -> str:
-    """Return the address of the stack's Docker engine. Raises DriftUnknownError where it has stopped."""
+    """Return the address of the stack's Docker engine; one that has stopped is not restarted for a comparison.
+
+    Raises DriftUnknownError where it does not answer.
+    """
     if work.docker_host_file.exists():
         address = work.docker_host_file.read_text().strip()
         if not answers(address):

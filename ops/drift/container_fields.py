@@ -305,14 +305,14 @@ FIELDS: tuple[ContainerField, ...] = (
 )
 
 NOT_READ: dict[str, str] = {
-    "uploads": "what they come to is read from the volume or the container: ops/drift/files.py",
-    "mustRun": "how it runs is looked at beside the table: ops/drift/containers.py",
-    "start": "with mustRun",
+    "uploads": "the resulting files are compared in the volume: ops/drift/files.py",
+    "mustRun": "the container's state is compared outside of the table: ops/drift/containers.py",
+    "start": "as mustRun",
     **dict.fromkeys(
         ("attach", "logs", "wait", "waitTimeout", "containerReadRefreshTimeoutMilliseconds"),
-        "what the provider does while it makes it; nothing of it is kept",
+        "controls the provider during creation; the container does not keep it",
     ),
-    **dict.fromkeys(("destroyGraceSeconds", "removeVolumes"), "what the provider does when it goes"),
-    "platform": "goes with the image's digest",
+    **dict.fromkeys(("destroyGraceSeconds", "removeVolumes"), "controls the provider during deletion"),
+    "platform": "implied by the image's digest",
 }
 """Inputs that no field compares → the reason."""
