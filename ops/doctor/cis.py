@@ -150,7 +150,7 @@ def _scored(item: Item, snapshot: DockerSnapshot, waivers: Sequence[Waiver], env
     if item.level > 1:
         return Scored(item.id, item.title, "level 2, not met", offenders, remedy=item.remedy)
     waivers_used = {service: waiver_of(waivers, item.id, service, environment) for service in offenders}
-    failing = {service: why for service, why in offenders.items() if waivers_used[service] is None}
+    failing = {service: reason for service, reason in offenders.items() if waivers_used[service] is None}
     if failing:
         return Scored(item.id, item.title, "failed", failing, remedy=item.remedy)
     reasons = dict.fromkeys(waiver.reason for waiver in waivers_used.values() if waiver)
@@ -161,13 +161,13 @@ def _offenders(item: Item, snapshot: DockerSnapshot) -> dict[str, str]:
     if item.engine is not None:
         offence = item.engine(snapshot)
         return {ENGINE: offence} if offence else {}
-    return dict(_each(item.container, snapshot)) if item.container else {}
+    return dict(_container_offences(item.container, snapshot)) if item.container else {}
 
 
-def _each(check: container_checks.Check, snapshot: DockerSnapshot) -> Iterator[tuple[str, str]]:
+def _container_offences(check: container_checks.Check, snapshot: DockerSnapshot) -> Iterator[tuple[str, str]]:
     for container in snapshot.containers:
-        if why := check(container, snapshot):
-            yield container.service, why
+        if reason := check(container, snapshot):
+            yield container.service, reason
 
 
 def waivers_not_needed(snapshot: DockerSnapshot, waivers: Sequence[Waiver], environment: str) -> list[Finding]:

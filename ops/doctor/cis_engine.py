@@ -22,10 +22,9 @@ def no_swarm(snapshot: DockerSnapshot) -> str | None:
 
 def bridge_traffic(snapshot: DockerSnapshot) -> str | None:
     """2.2: traffic is restricted, or no container is on the bridge."""
-    if (
-        snapshot.bridge is None
-        or (snapshot.bridge.get("Options") or {}).get("com.docker.network.bridge.enable_icc") == "false"
-    ):
+    if snapshot.bridge is None:
+        return None
+    if (snapshot.bridge.get("Options") or {}).get("com.docker.network.bridge.enable_icc") == "false":
         return None
     neighbours = [str(container.get("Name")) for container in (snapshot.bridge.get("Containers") or {}).values()]
     return f"{', '.join(sorted(neighbours))} can talk to each other on the default bridge" if neighbours else None
@@ -84,11 +83,8 @@ def no_experiments(snapshot: DockerSnapshot) -> str | None:
 
 def user_namespaces(snapshot: DockerSnapshot) -> str | None:
     """2.9 (level 2)."""
-    return (
-        None
-        if snapshot.security("userns") or snapshot.security("rootless")
-        else "root in a container is root of the host"
-    )
+    remapped = snapshot.security("userns") or snapshot.security("rootless")
+    return None if remapped else "root in a container is root of the host"
 
 
 def authorization(snapshot: DockerSnapshot) -> str | None:

@@ -96,7 +96,7 @@ class DoctorReport:
             table.add_column(column, overflow="fold")
         for item in self.scored:
             style = CIS_STYLES.get(item.status, "dim")
-            where = "; ".join(f"{service}: {why}" for service, why in sorted(together(item.offenders).items()))
+            where = "; ".join(f"{service}: {reason}" for service, reason in sorted(together(item.offenders).items()))
             text = "\n".join(part for part in (where, item.reason or item.remedy) if part)
             table.add_row(item.id, item.title, f"[{style}]{item.status}[/{style}]", _plain(text))
         return table
@@ -129,9 +129,9 @@ class DoctorReport:
 def together(offenders: dict[str, str]) -> dict[str, str]:
     """Group services with the same reason: `a, b` → reason."""
     services: dict[str, list[str]] = {}
-    for service, why in offenders.items():
-        services.setdefault(why, []).append(service)
-    return {", ".join(sorted(group)): why for why, group in services.items()}
+    for service, reason in offenders.items():
+        services.setdefault(reason, []).append(service)
+    return {", ".join(sorted(group)): reason for reason, group in services.items()}
 
 
 def _plain(text: str) -> str:

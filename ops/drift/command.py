@@ -178,12 +178,12 @@ def _running_release_engine(
 def _repaired(work: WorkDir, context: DriftContext, report: DriftReport, progress: Progress) -> bool:
     """Repair what can be repaired; return whether a repair was attempted."""
     plan = repair.plan(report.findings)
-    if not (plan.by_hand or plan.removed or plan.targets):
+    if not (plan.docker_repairs or plan.removed or plan.targets):
         return False
     for line in report.lines():
         progress.line(line)
     progress.line("Repair", "bold")
-    repair.by_hand(plan, context.declared, context.client, progress)
+    repair.apply_docker_repairs(plan, context.declared, context.client, progress)
     if plan.targets:
         began = time.monotonic()
         images = {

@@ -172,7 +172,7 @@ def _unmanaged(
     declared: Sequence[Declared], inventory: DockerInventory, findings: Sequence[Finding]
 ) -> Iterator[Finding]:
     known_ids = {resource.identity for resource in declared if resource.kind == CONTAINER} | {
-        finding.real for finding in findings
+        finding.container_id for finding in findings
     }
     own_networks = {resource.identity for resource in declared if resource.kind == NETWORK}
     labels = next(

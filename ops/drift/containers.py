@@ -18,7 +18,7 @@ NO_LIMIT: tuple[Any, ...] = ("unlimited", 0, frozenset())
 
 def compare(declared: Declared, container: ComparedContainer) -> Iterator[Finding]:
     """Yield a finding for every field that differs, and one where the container is not in the declared state."""
-    real, reference = container.inspection["Id"], declared.inputs["image"]
+    container_id, reference = container.inspection["Id"], declared.inputs["image"]
     moved = container.config("Image") == reference and not container.runs_declared_image
     for name, expected, actual, repair in [*_fields(container), *_running(declared, container.inspection)]:
         if name == "image" and moved:
@@ -26,9 +26,9 @@ def compare(declared: Declared, container: ComparedContainer) -> Iterator[Findin
             old_image = container.inspection["Image"][7:19]
             advice = f"docker tag {old_image} {reference}, unless the new image is meant: then `up`"
             moved_to = f"the tag means another image by now ({actual})"
-            yield Finding(declared.label, name, expected, moved_to, Repair.MANUAL, declared.urn, advice, real)
+            yield Finding(declared.label, name, expected, moved_to, Repair.MANUAL, declared.urn, advice, container_id)
         else:
-            yield Finding(declared.label, name, expected, actual, repair, declared.urn, real=real)
+            yield Finding(declared.label, name, expected, actual, repair, declared.urn, container_id=container_id)
 
 
 def missing(declared: Declared) -> Finding:
@@ -41,11 +41,13 @@ def recreated(declared: Declared, container: ComparedContainer) -> Iterator[Find
     """Yield the findings for a container that replaced the declared one under the same name."""
     actual = f"container {container.inspection['Id'][:12]}"
     identity = container.inspection["Id"]
-    yield Finding(declared.label, "id", declared.identity[:12], actual, Repair.RECREATE, declared.urn, real=identity)
+    yield Finding(
+        declared.label, "id", declared.identity[:12], actual, Repair.RECREATE, declared.urn, container_id=identity
+    )
     for finding in compare(declared, container):
         yield Finding(
             finding.resource, finding.field, finding.declared, finding.actual, Repair.RECREATE, finding.urn,
-            real=identity,
+            container_id=identity,
         )  # fmt: skip
 
 

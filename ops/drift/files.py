@@ -225,7 +225,7 @@ def compare(
     volume_label = (volume.resource or volume.writers[0]).label
     for difference in _differences(volume, entries, _Names(client, location[0])):
         readers = (reader for reader in volume.readers if started.get(reader.identity, 0) >= difference.since)
-        also = tuple(reader.urn for reader in readers) if difference.read else ()
+        also_replace = tuple(reader.urn for reader in readers) if difference.read else ()
         if difference.writer:
             yield Finding(
                 volume_label,
@@ -234,7 +234,7 @@ def compare(
                 difference.actual,
                 Repair.REWRITE,
                 difference.writer,
-                also=also,
+                also_replace=also_replace,
             )
         else:
             # No writer would repair this: the volume is replaced.

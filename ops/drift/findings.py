@@ -55,10 +55,10 @@ class Finding:
     advice: str = ""
     """What the user can do about it, where `--fix` does nothing."""
 
-    real: str = ""
+    container_id: str = ""
     """Id of the container that differs."""
 
-    also: tuple[str, ...] = ()
+    also_replace: tuple[str, ...] = ()
     """URNs of containers that must be replaced too: they may have loaded a wrong file."""
 
     @property

@@ -80,18 +80,18 @@ def network(
     declared: Declared, networks: Mapping[str, Values], networks_by_name: Mapping[str, Values]
 ) -> Iterator[Finding]:
     """Compare a network; `networks` are the Docker engine's networks by id, `networks_by_name` the same by name."""
-    real = networks.get(declared.identity)
-    if real is None:
+    inspected = networks.get(declared.identity)
+    if inspected is None:
         namesake = networks_by_name.get(declared.name)
         # Containers may use a network of the same name that was created by hand; the declared one is still missing.
         message = f"gone; another of its name is there ({namesake['Id'][:12]})" if namesake else "gone"
         yield Finding(declared.label, "network", "there", message, Repair.UPDATE, declared.urn)
-    real = real or networks_by_name.get(declared.name)
-    if real is None:
+    inspected = inspected or networks_by_name.get(declared.name)
+    if inspected is None:
         return
-    yield from _differences(declared, NETWORK, real)
-    expected = _declared_subnets(declared.inputs, real)
-    if expected != (actual := _subnets(_ipam(real), "Subnet")):
+    yield from _differences(declared, NETWORK, inspected)
+    expected = _declared_subnets(declared.inputs, inspected)
+    if expected != (actual := _subnets(_ipam(inspected), "Subnet")):
         yield Finding(
             declared.label, "ipam.subnets", format_value(expected), format_value(actual), Repair.REPLACE, declared.urn
         )
@@ -100,12 +100,12 @@ def network(
 def volume(declared: Declared, volumes: Mapping[str, Values]) -> Iterator[Finding]:
     """Compare a volume; `volumes` are the Docker engine's by name. A data volume is reported but never replaced."""
     data = is_data(declared)
-    real = volumes.get(declared.identity)
-    if real is None:
+    inspected = volumes.get(declared.identity)
+    if inspected is None:
         repair, advice = (Repair.MANUAL, DATA_LOST) if data else (Repair.UPDATE, "")
         yield Finding(declared.label, "volume", "there", "gone", repair, declared.urn, advice)
         return
-    yield from _differences(declared, VOLUME, real, holds_data=data)
+    yield from _differences(declared, VOLUME, inspected, holds_data=data)
 
 
 def is_data(declared: Declared) -> bool:
@@ -114,11 +114,11 @@ def is_data(declared: Declared) -> bool:
 
 
 def _differences(
-    declared: Declared, fields: tuple[ResourceField, ...], real: Values, *, holds_data: bool = False
+    declared: Declared, fields: tuple[ResourceField, ...], inspected: Values, *, holds_data: bool = False
 ) -> Iterator[Finding]:
     repair, advice = (Repair.MANUAL, DATA_KEPT) if holds_data else (Repair.REPLACE, "")
     for field in fields:
-        expected, actual = field.declared(declared.inputs), field.actual(real)
+        expected, actual = field.declared(declared.inputs), field.actual(inspected)
         if isinstance(expected, Mapping):
             for name in sorted({*expected, *actual}):
                 if expected.get(name) != actual.get(name):

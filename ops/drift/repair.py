@@ -14,10 +14,10 @@ from ops.drift.others import DATA_LOST
 from ops.state import VOLUME
 from toolchain.progress import Progress
 
-BY_HAND = (Repair.UNPAUSE, Repair.RECONNECT, Repair.RENAME)
+DOCKER_REPAIRS = (Repair.UNPAUSE, Repair.RECONNECT, Repair.RENAME)
 """Repairs through the Docker API, without an interruption."""
 
-NEW = (Repair.REPLACE, Repair.REWRITE)
+NEEDS_REPLACE = (Repair.REPLACE, Repair.REWRITE)
 """Repairs of differences that Pulumi does not detect, so that it needs `--replace`."""
 
 
@@ -25,7 +25,7 @@ NEW = (Repair.REPLACE, Repair.REWRITE)
 class RepairPlan:
     """The steps that repair a list of findings."""
 
-    by_hand: Sequence[Finding]
+    docker_repairs: Sequence[Finding]
     """Findings to repair through the Docker API."""
 
     removed: Sequence[Finding]
@@ -68,9 +68,9 @@ def guarded(findings: Sequence[Finding], declared: Sequence[Declared]) -> list[F
 def _guarded(finding: Finding, on_lost_data: set[str], declared: Sequence[Declared]) -> Finding:
     if finding.urn in on_lost_data:
         return replace(finding, repair=Repair.MANUAL, advice=f"its data are lost: {DATA_LOST}")
-    if finding.repair is Repair.MANUAL or finding.repair in BY_HAND:
+    if finding.repair is Repair.MANUAL or finding.repair in DOCKER_REPAIRS:
         return finding
-    restarted = on_lost_data & (dependents_of({finding.urn, *finding.also}, declared) | {*finding.also})
+    restarted = on_lost_data & (dependents_of({finding.urn, *finding.also_replace}, declared) | {*finding.also_replace})
     if not restarted:
         return finding
     names = ", ".join(sorted(map(label, restarted)))
@@ -79,28 +79,32 @@ def _guarded(finding: Finding, on_lost_data: set[str], declared: Sequence[Declar
 
 def plan(findings: Sequence[Finding]) -> RepairPlan:
     """Return the plan that repairs the findings."""
-    new = _urns(findings, NEW) + [urn for finding in findings for urn in finding.also]
-    anew = {*new, *_urns(findings, (Repair.RECREATE,))}
+    replaced = _urns(findings, NEEDS_REPLACE) + [urn for finding in findings for urn in finding.also_replace]
+    rebuilt = {*replaced, *_urns(findings, (Repair.RECREATE,))}
     # A replaced container needs no other repair, except that a paused one should answer until it is replaced.
-    by_hand = [
+    docker_repairs = [
         finding
         for finding in findings
-        if finding.repair in BY_HAND and (finding.urn not in anew or finding.repair is Repair.UNPAUSE)
+        if finding.repair in DOCKER_REPAIRS and (finding.urn not in rebuilt or finding.repair is Repair.UNPAUSE)
     ]
-    targets = _urns(findings, (Repair.UPDATE, Repair.RECREATE)) + new
-    removed = {finding.real: finding for finding in findings if finding.repair is Repair.RECREATE}
-    return RepairPlan(by_hand, list(removed.values()), list(dict.fromkeys(targets)), list(dict.fromkeys(new)))
+    targets = _urns(findings, (Repair.UPDATE, Repair.RECREATE)) + replaced
+    removed = {finding.container_id: finding for finding in findings if finding.repair is Repair.RECREATE}
+    return RepairPlan(
+        docker_repairs, list(removed.values()), list(dict.fromkeys(targets)), list(dict.fromkeys(replaced))
+    )
 
 
 def _urns(findings: Sequence[Finding], repairs: Collection[Repair]) -> list[str]:
     return [finding.urn for finding in findings if finding.repair in repairs and finding.urn]
 
 
-def by_hand(repairs: RepairPlan, declared: Sequence[Declared], client: docker.DockerClient, progress: Progress) -> None:
+def apply_docker_repairs(
+    repairs: RepairPlan, declared: Sequence[Declared], client: docker.DockerClient, progress: Progress
+) -> None:
     """Repair through the Docker API, and remove containers that occupy the names of declared ones."""
     resources = {resource.urn: resource for resource in declared if not resource.pending_delete}
     repaired: set[tuple[str, Repair]] = set()
-    for finding in repairs.by_hand:
+    for finding in repairs.docker_repairs:
         resource = resources[finding.urn]
         if (resource.urn, finding.repair) in repaired:
             continue
@@ -119,9 +123,9 @@ def by_hand(repairs: RepairPlan, declared: Sequence[Declared], client: docker.Do
             progress.line(f"  ! {resource.label}: gone by now", "yellow")
     for finding in repairs.removed:
         try:
-            client.api.stop(finding.real)
-            client.api.remove_container(finding.real, force=True)
-            progress.line(f"  - {finding.resource}: removed what stood in its place ({finding.real[:12]})")
+            client.api.stop(finding.container_id)
+            client.api.remove_container(finding.container_id, force=True)
+            progress.line(f"  - {finding.resource}: removed what stood in its place ({finding.container_id[:12]})")
         except NotFound:
             continue
 

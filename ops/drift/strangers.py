@@ -39,7 +39,13 @@ def containers(
             continue
         advice = f"docker rm -f {name}, unless somebody needs it: then declare it"
         yield Finding(
-            f"container {name}", "container", "none", message, Repair.MANUAL, advice=advice, real=container["Id"]
+            f"container {name}",
+            "container",
+            "none",
+            message,
+            Repair.MANUAL,
+            advice=advice,
+            container_id=container["Id"],
         )
 
 

@@ -201,22 +201,22 @@ def test_a_repair_names_what_pulumi_does_not_see_and_its_dependents():
             finding(Repair.UPDATE, "urn:x::t::a"),
             finding(Repair.REPLACE, "urn:x::t::b"),
             finding(Repair.REPLACE, "urn:x::t::b"),
-            finding(Repair.REWRITE, "urn:x::t::c", also=("urn:x::t::d",)),
-            finding(Repair.RECREATE, "urn:x::t::e", real="other-id"),
+            finding(Repair.REWRITE, "urn:x::t::c", also_replace=("urn:x::t::d",)),
+            finding(Repair.RECREATE, "urn:x::t::e", container_id="other-id"),
             Finding("container x", "container", "none", "there", Repair.MANUAL),
         ]
     )
     assert plan.targets == ["urn:x::t::a", "urn:x::t::e", "urn:x::t::b", "urn:x::t::c", "urn:x::t::d"]
     assert plan.replaced == ["urn:x::t::b", "urn:x::t::c", "urn:x::t::d"]
-    assert [one.real for one in plan.removed] == ["other-id"]
+    assert [one.container_id for one in plan.removed] == ["other-id"]
     assert {"--refresh", "--target-dependents", "--target=urn:x::t::a", "--replace=urn:x::t::b"} <= set(plan.arguments)
     assert "--replace=urn:x::t::a" not in plan.arguments
 
 
 def test_a_replaced_container_is_only_unpaused_first():
     both = [finding(Repair.REPLACE), finding(Repair.RENAME), finding(Repair.UNPAUSE)]
-    assert [one.repair for one in repair.plan(both).by_hand] == [Repair.UNPAUSE]
-    assert [one.repair for one in repair.plan(both[1:]).by_hand] == [Repair.RENAME, Repair.UNPAUSE]
+    assert [one.repair for one in repair.plan(both).docker_repairs] == [Repair.UNPAUSE]
+    assert [one.repair for one in repair.plan(both[1:]).docker_repairs] == [Repair.RENAME, Repair.UNPAUSE]
 
 
 def test_lost_data_keep_repairs_away_that_would_start_what_stands_on_them():
@@ -224,7 +224,11 @@ def test_lost_data_keep_repairs_away_that_would_start_what_stands_on_them():
     below = only({}, kind=NETWORK, name="app", identity="app-1")
     mount = {"mounts": [{"type": "volume", "source": "data-1", "target": "/data"}]}
     store = declared(mount, name="postgres", dependencies=frozenset({below.urn}))
-    gone = [finding(Repair.UPDATE, below.urn), finding(Repair.REWRITE, also=(store.urn,)), finding(Repair.UNPAUSE)]
+    gone = [
+        finding(Repair.UPDATE, below.urn),
+        finding(Repair.REWRITE, also_replace=(store.urn,)),
+        finding(Repair.UNPAUSE),
+    ]
     kept = repair.guarded([next(others.volume(lost, {})), *gone], [below, lost, store, declared()])
     assert [one.repair for one in kept] == [Repair.MANUAL] * 3 + [Repair.UNPAUSE]
     assert "postgres anew, whose data are lost" in kept[1].remedy
@@ -232,8 +236,8 @@ def test_lost_data_keep_repairs_away_that_would_start_what_stands_on_them():
 
 
 def test_a_container_that_is_gone_by_now_stops_no_repair(docker, progress, printed):
-    plan = repair.plan([finding(Repair.UNPAUSE), finding(Repair.RECREATE, real="x")])
-    repair.by_hand(plan, [declared()], docker, progress)
+    plan = repair.plan([finding(Repair.UNPAUSE), finding(Repair.RECREATE, container_id="x")])
+    repair.apply_docker_repairs(plan, [declared()], docker, progress)
     assert printed.getvalue() == "  ! container shop-app-web: gone by now\n"
 
 
