@@ -203,11 +203,11 @@ def logs(
 @app.command()
 def secret(stack: Stack, name: Annotated[str, typer.Argument(help="Its name, as in the documentation.")]) -> None:
     """Print one secret of a stack, for instance grafana-admin-password."""
-    known = show.secrets_of(WorkDir(), stack, Progress(quiet=True))
-    if name not in known:
-        there = ", ".join(sorted(known))
-        raise SetupError(f"the stack {stack} has no secret {name}", f"It has: {there or 'none before its first up'}")
-    typer.echo(known[name])
+    secrets = show.secrets_of(WorkDir(), stack, Progress(quiet=True))
+    if name not in secrets:
+        names = ", ".join(sorted(secrets))
+        raise SetupError(f"the stack {stack} has no secret {name}", f"It has: {names or 'none before its first up'}")
+    typer.echo(secrets[name])
 
 
 @app.command()

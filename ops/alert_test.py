@@ -54,7 +54,7 @@ class Outcome:
 
     receiver: str
     well: bool
-    said: str
+    detail: str
 
 
 def alert_test(work: WorkDir, stack: str, receiver: str | None, progress: Progress) -> int:
@@ -65,22 +65,25 @@ def alert_test(work: WorkDir, stack: str, receiver: str | None, progress: Progre
     ready = reach(work, stack, progress)
     names = chosen(ready.settings, receiver)
     containers = instances(ready)
-    hidden = secret_parts(_secrets(ready.engine.read("config", "--show-secrets", "--json"), ready.settings))
+    secret_texts = secret_parts(_secrets(ready.engine.read("config", "--show-secrets", "--json"), ready.settings))
     progress.line(f"Each of these is sent an alert that says it is a test: {', '.join(names)}")
     alerts, labels = ready.settings.product.alerts, stack_labels(ready.settings)
-    outcomes = try_receivers(containers, names, labels, alerts.language, lambda text: hide(text, hidden))
-    for one in outcomes:
-        progress.line(f"{'✓' if one.well else '✗'} {one.receiver}: {one.said}", "green" if one.well else "bold red")
-    return 0 if all(one.well for one in outcomes) else 1
+    outcomes = try_receivers(containers, names, labels, alerts.language, lambda text: hide(text, secret_texts))
+    for outcome in outcomes:
+        progress.line(
+            f"{'✓' if outcome.well else '✗'} {outcome.receiver}: {outcome.detail}",
+            "green" if outcome.well else "bold red",
+        )
+    return 0 if all(outcome.well for outcome in outcomes) else 1
 
 
 def chosen(settings: Settings, receiver: str | None) -> list[str]:
     """Return the names of the receivers to test. Raises SetupError, which names those that there are."""
     alerts, environment = settings.product.alerts, settings.stack.environment
-    known = [*alerts.told_in(environment), *([HEARTBEAT] if alerts.beats_in(environment) else [])]
-    if receiver is None and known:
-        return known
-    if receiver in known:
+    names = [*alerts.told_in(environment), *([HEARTBEAT] if alerts.beats_in(environment) else [])]
+    if receiver is None and names:
+        return names
+    if receiver in names:
         return [receiver] if receiver else []
     if receiver in alerts.receivers:
         where = ", ".join(alerts.receivers[receiver].environments)
@@ -88,20 +91,20 @@ def chosen(settings: Settings, receiver: str | None) -> list[str]:
             f"the receiver {receiver} is told in {where} only, and {settings.stack_name} is {environment}",
             f"add {environment} to alerts.receivers.{receiver}.environments, or test it there",
         )
-    if receiver is not None and known:
-        raise SetupError(f"no receiver {receiver} in {settings.stack_name}", f"it has: {', '.join(known)}")
-    raise SetupError(*_nobody(alerts, settings))
+    if receiver is not None and names:
+        raise SetupError(f"no receiver {receiver} in {settings.stack_name}", f"it has: {', '.join(names)}")
+    raise SetupError(*_no_receivers_error(alerts, settings))
 
 
-def _nobody(alerts: Alerts, settings: Settings) -> tuple[str, str]:
+def _no_receivers_error(alerts: Alerts, settings: Settings) -> tuple[str, str]:
     environment = settings.stack.environment
-    told = f"{settings.stack_name} tells nobody of alerts"
+    problem = f"{settings.stack_name} tells nobody of alerts"
     if alerts.receivers:
         names = ", ".join(alerts.receivers)
-        return f"{told}: it is {environment}, and none of {names} is told there", (
+        return f"{problem}: it is {environment}, and none of {names} is told there", (
             f"let one of them say environments: [{environment}], or test another stack"
         )
-    return told, "name who hears of them in alerts.receivers of the product or the stack file, then bring it up"
+    return problem, "name who hears of them in alerts.receivers of the product or the stack file, then bring it up"
 
 
 def stack_labels(settings: Settings) -> dict[str, str]:
@@ -114,7 +117,7 @@ def try_receivers(
     names: Sequence[str],
     labels: Mapping[str, str],
     language: str,
-    hidden: Callable[[str], str] = str,
+    redact: Callable[[str], str] = str,
     seconds: float = WAIT_SECONDS,
 ) -> list[Outcome]:
     """Send the alerts to every Alertmanager, as Prometheus does, wait for what comes of them, and end them.
@@ -123,64 +126,64 @@ def try_receivers(
     """
     sent = datetime.now(UTC)
     # Of its own: what an earlier test told must not make this one old news.
-    apart = {**labels, "sent": f"{sent:%Y-%m-%dT%H:%M:%SZ}"}
+    test_labels = {**labels, "sent": f"{sent:%Y-%m-%dT%H:%M:%SZ}"}
     before = _answers(containers)
     began = time.monotonic()
-    found: dict[str, Outcome] = {}
+    outcomes: dict[str, Outcome] = {}
     reasons: dict[str, str] = {}
     try:
         for name in names:
-            _post(containers, name, apart, language, sent + ENDS_AFTER)
-        while len(found) < len(names) and time.monotonic() < began + seconds:
+            _post(containers, name, test_labels, language, sent + ENDS_AFTER)
+        while len(outcomes) < len(names) and time.monotonic() < began + seconds:
             time.sleep(POLL_SECONDS)
-            lines = _lines(containers, sent, apart["sent"])
+            lines = _lines(containers, sent, test_labels["sent"])
             answers = _answers(containers)
             for name in names:
-                if name in found:
+                if name in outcomes:
                     continue
                 failed, reason = _failure(name, lines)
                 reasons |= {name: reason} if reason else {}
                 if answers.get(name, 0) > before.get(name, 0):
-                    found[name] = Outcome(name, True, f"delivered ({spell_seconds(time.monotonic() - began)})")
+                    outcomes[name] = Outcome(name, True, f"delivered ({spell_seconds(time.monotonic() - began)})")
                 elif failed:
-                    found[name] = Outcome(name, False, hidden(f"failed: {reason}"))
+                    outcomes[name] = Outcome(name, False, redact(f"failed: {reason}"))
     finally:
         for name in names:
-            _post(containers, name, apart, language, datetime.now(UTC))
-    return [found.get(name) or _undecided(name, reasons, before, hidden, seconds) for name in names]
+            _post(containers, name, test_labels, language, datetime.now(UTC))
+    return [outcomes.get(name) or _undecided(name, reasons, before, redact, seconds) for name in names]
 
 
 def _undecided(
-    name: str, reasons: Mapping[str, str], known: Iterable[str], hidden: Callable[[str], str], seconds: float
+    name: str, reasons: Mapping[str, str], configured: Iterable[str], redact: Callable[[str], str], seconds: float
 ) -> Outcome:
     if name in reasons:
-        return Outcome(name, False, hidden(f"failed so far: {reasons[name]}"))
-    if name not in known:
+        return Outcome(name, False, redact(f"failed so far: {reasons[name]}"))
+    if name not in configured:
         return Outcome(name, False, "not tried: the running Alertmanager does not know it yet; bring the stack up")
     waited = spell_seconds(seconds)
     return Outcome(name, False, f"not tried within {waited}: a silence may hold it back (./dockyard amtool … silence)")
 
 
 def _post(containers: Sequence[Container], name: str, labels: Mapping[str, str], language: str, end: datetime) -> None:
-    said = {"receiver": name, "who": f"{getpass.getuser()}@{socket.gethostname()}"}
-    summary, description = (text.format(**said) for text in TEXTS[language])
+    placeholders = {"receiver": name, "who": f"{getpass.getuser()}@{socket.gethostname()}"}
+    summary, description = (text.format(**placeholders) for text in TEXTS[language])
     annotations = {"summary": summary, "description": description}
-    named = {"alertname": ALERT, "severity": "info", "scope": "monitoring", TEST_LABEL: name, **labels}
+    test_labels = {"alertname": ALERT, "severity": "info", "scope": "monitoring", TEST_LABEL: name, **labels}
     command = [
         *("amtool", f"--alertmanager.url={URL}", "alert", "add"),
-        *(f"{key}={_quoted(value)}" for key, value in named.items()),
+        *(f"{key}={_quoted(value)}" for key, value in test_labels.items()),
         *(f"--annotation={key}={_quoted(value)}" for key, value in annotations.items()),
         f"--end={end:%Y-%m-%dT%H:%M:%SZ}",
     ]
     for container in containers:
-        _inside(container, command)
+        _exec(container, command)
 
 
 def _quoted(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _inside(container: Container, command: Sequence[str]) -> str:
+def _exec(container: Container, command: Sequence[str]) -> str:
     # The client's types know of streams only.
     result: Any = container.exec_run(list(command))
     code, text = result.exit_code, result.output.decode(errors="replace")
@@ -191,33 +194,33 @@ def _inside(container: Container, command: Sequence[str]) -> str:
 
 def _answers(containers: Sequence[Container]) -> dict[str, float]:
     """Return receiver → how often one took a message, since its configuration was loaded."""
-    found: dict[str, float] = {}
+    counts: dict[str, float] = {}
     for container in containers:
-        for sample in _SAMPLE.finditer(_inside(container, ["wget", "-q", "-O", "-", f"{URL}/metrics"])):
+        for sample in _SAMPLE.finditer(_exec(container, ["wget", "-q", "-O", "-", f"{URL}/metrics"])):
             sign = {"requests_total": 1, "requests_failed_total": -1}.get(
                 sample["name"].removeprefix("alertmanager_notification_")
             )
             name = re.search(r'receiver_name="((?:[^"\\]|\\.)*)"', sample["labels"])
             if sign and name:
-                found[name[1]] = found.get(name[1], 0) + sign * float(sample["value"])
-    return found
+                counts[name[1]] = counts.get(name[1], 0) + sign * float(sample["value"])
+    return counts
 
 
 def _lines(containers: Sequence[Container], since: datetime, sent: str) -> list[str]:
     """Return what the Alertmanagers logged of this test."""
-    logs: Iterable[bytes] = (one.logs(since=int(since.timestamp()) - 1) for one in containers)
+    logs: Iterable[bytes] = (container.logs(since=int(since.timestamp()) - 1) for container in containers)
     return [line for log in logs for line in log.decode(errors="replace").splitlines() if sent in line]
 
 
 def _failure(name: str, lines: Sequence[str]) -> tuple[bool, str]:
     """Return whether Alertmanager has given up on a receiver for now, and the last reason it gave."""
-    own = [line for line in lines if f'{TEST_LABEL}=\\"{name}\\"' in line and "err=" in line]
-    if not own:
+    error_lines = [line for line in lines if f'{TEST_LABEL}=\\"{name}\\"' in line and "err=" in line]
+    if not error_lines:
         return False, ""
-    error = _ERROR.search(own[-1])
-    text = (error["quoted"] or error["plain"] or "") if error else own[-1]
+    error = _ERROR.search(error_lines[-1])
+    text = (error["quoted"] or error["plain"] or "") if error else error_lines[-1]
     reason = _ATTEMPTS.sub("", text.replace('\\"', '"').replace("\\n", " ").replace("\\\\", "\\"))
-    return any("level=ERROR" in line for line in own), reason.strip()
+    return any("level=ERROR" in line for line in error_lines), reason.strip()
 
 
 def _secrets(config: Mapping[str, Any], settings: Settings) -> list[str]:
@@ -227,12 +230,12 @@ def _secrets(config: Mapping[str, Any], settings: Settings) -> list[str]:
 
 def secret_parts(secrets: Iterable[str]) -> list[str]:
     """Return what must not be shown of secrets: themselves, and of an address all but its host. Longest first."""
-    found: set[str] = set()
+    texts: set[str] = set()
     for secret in secrets:
         address = urlsplit(secret.strip())
         parts = [secret.strip(), *([address.path, address.query, *address.path.split("/")] if address.netloc else [])]
-        found.update(part for part in parts if len(part) >= 6)
-    return sorted(found, key=len, reverse=True)
+        texts.update(part for part in parts if len(part) >= 6)
+    return sorted(texts, key=len, reverse=True)
 
 
 def hide(text: str, parts: Iterable[str]) -> str:

@@ -81,8 +81,8 @@ class FileStore:
     def keys(self, prefix: str) -> list[str]:
         """Return the keys that begin with `prefix`, sorted; the engine's notes on its files are none."""
         start = self.folder / prefix.rpartition("/")[0]
-        found = (path.relative_to(self.folder).as_posix() for path in start.rglob("*") if path.is_file())
-        return sorted(key for key in found if key.startswith(prefix) and not key.endswith(".attrs"))
+        keys = (path.relative_to(self.folder).as_posix() for path in start.rglob("*") if path.is_file())
+        return sorted(key for key in keys if key.startswith(prefix) and not key.endswith(".attrs"))
 
     def read(self, key: str) -> bytes:
         """Return a file's content. Raises FileNotFoundError where there is none."""
@@ -121,38 +121,40 @@ class S3Store:
         options = dict(parse_qsl(parts.query))
         if unknown := sorted(options.keys() - S3_OPTIONS):
             raise SetupError(
-                f"the address of the state {self.shown} has options that are not read here: {', '.join(unknown)}",
+                f"the address of the state {self.address} has options that are not read here: {', '.join(unknown)}",
                 "put them into a profile of ~/.aws/config and name that: ?profile=…",
             )
         self._client = self._connected(options)
 
     @property
-    def shown(self) -> str:
+    def address(self) -> str:
         """The address without its options."""
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     def keys(self, prefix: str) -> list[str]:
         """Return the keys that begin with `prefix`, sorted."""
-        with self._told():
+        with self._readable_errors():
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=self.prefix + prefix
             )
-            return sorted(one["Key"].removeprefix(self.prefix) for page in pages for one in page.get("Contents", ()))
+            return sorted(
+                entry["Key"].removeprefix(self.prefix) for page in pages for entry in page.get("Contents", ())
+            )
 
     def read(self, key: str) -> bytes:
         """Return an object. Raises FileNotFoundError where there is none."""
-        with self._told():
+        with self._readable_errors():
             content: bytes = self._client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"].read()
         return content
 
     def write(self, key: str, content: bytes) -> None:
         """Write an object; S3 shows it whole, or not at all."""
-        with self._told():
+        with self._readable_errors():
             self._client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=content)
 
     def delete(self, key: str) -> None:
         """Delete an object, if it is there."""
-        with self._told():
+        with self._readable_errors():
             self._client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
 
     def _connected(self, options: dict[str, str]) -> Any:
@@ -160,12 +162,12 @@ class S3Store:
         import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 - as said
         from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415 - as said
 
-        with self._told():
+        with self._readable_errors():
             session = boto3.Session(profile_name=options.get("profile"))
             # boto3 knows only the second of the two variables that the engine takes.
             region = options.get("region") or os.environ.get("AWS_REGION") or session.region_name
             if not region:
-                raise SetupError(f"nothing says in which region {self.shown} is", "name it in the address: ?region=…")
+                raise SetupError(f"nothing says in which region {self.address} is", "name it in the address: ?region=…")
             endpoint = options.get("endpoint")
             if endpoint and "://" not in endpoint:
                 plain = "true" in (options.get("disableSSL"), options.get("disable_https"))
@@ -186,7 +188,7 @@ class S3Store:
             )
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _readable_errors(self) -> Iterator[None]:
         """Turn what boto3 raises into one sentence."""
         from botocore import exceptions as aws  # type: ignore[import-untyped]  # noqa: PLC0415 - see _connected
 
@@ -195,25 +197,25 @@ class S3Store:
         except aws.ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             if code in ("NoSuchKey", "404"):
-                raise FileNotFoundError(self.shown) from error
-            said = error.response.get("Error", {}).get("Message") or "it gives no reason"
-            meaning, remedy = S3_REFUSALS.get(code, (f"{said} ({code})", "that is what the store itself says"))
-            raise SetupError(f"the state at {self.shown} cannot be used: {meaning}", remedy) from error
+                raise FileNotFoundError(self.address) from error
+            message = error.response.get("Error", {}).get("Message") or "it gives no reason"
+            meaning, remedy = S3_REFUSALS.get(code, (f"{message} ({code})", "that is what the store itself says"))
+            raise SetupError(f"the state at {self.address} cannot be used: {meaning}", remedy) from error
         except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError) as error:
             raise SetupError(
-                f"the state is kept at {self.shown}, and there are no credentials for it",
+                f"the state is kept at {self.address}, and there are no credentials for it",
                 "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: docs/state.md",
             ) from error
         except (aws.ConnectionError, aws.HTTPClientError) as error:
             # Nobody there, no such name, no answer in time, a certificate that nobody trusts.
-            where = getattr(error, "kwargs", {}).get("endpoint_url") or self.shown
+            where = getattr(error, "kwargs", {}).get("endpoint_url") or self.address
             raise SetupError(
-                f"the state is kept at {self.shown}, and {where} does not answer",
+                f"the state is kept at {self.address}, and {where} does not answer",
                 "check the network and the address; nothing was changed",
             ) from error
         except aws.BotoCoreError as error:
             # A profile that is not there, a log-in that has ended …: AWS's own words are clear.
-            raise SetupError(f"the state at {self.shown} cannot be used: {error}", "see docs/state.md") from error
+            raise SetupError(f"the state at {self.address} cannot be used: {error}", "see docs/state.md") from error
 
 
 def history_of(stack: str) -> str:

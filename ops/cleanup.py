@@ -34,7 +34,7 @@ BUILT_HERE = "dockyard/"
 
 
 @dataclass(frozen=True)
-class Known:
+class StackInventory:
     """What the stacks of this checkout say is theirs."""
 
     stacks: frozenset[str]
@@ -69,11 +69,11 @@ class Report:
     @property
     def freed(self) -> int:
         """Bytes. Layers that several images share are counted with each of them."""
-        return sum(one.size for one in self.removed)
+        return sum(removal.size for removal in self.removed)
 
     def as_json(self) -> str:
         """Return it for programs."""
-        removed = [{"kind": one.kind, "name": one.name, "bytes": one.size} for one in self.removed]
+        removed = [{"kind": removal.kind, "name": removal.name, "bytes": removal.size} for removal in self.removed]
         return json.dumps(
             {"dry_run": self.dry_run, "freed_bytes": self.freed, "removed": removed, "refused": self.refused}, indent=2
         )
@@ -81,8 +81,10 @@ class Report:
     def lines(self) -> Iterator[str]:
         """Return it for people."""
         verb = "would remove" if self.dry_run else "removed"
-        for one in self.removed:
-            yield f"  - {verb} {one.kind} {one.name}" + (f" ({one.size / 1e6:,.1f} MB)" if one.size else "")
+        for removal in self.removed:
+            yield f"  - {verb} {removal.kind} {removal.name}" + (
+                f" ({removal.size / 1e6:,.1f} MB)" if removal.size else ""
+            )
         for text in self.refused:
             yield f"  ! {text}"
         total = f"{self.freed / 1e6:,.1f} MB"
@@ -97,15 +99,15 @@ class Report:
 def cleanup(work: WorkDir, progress: Progress, *, older_than: str, dry_run: bool, as_json: bool) -> int:
     """Remove what is older than that and that nothing needs; return the exit code, 1 where Docker refused something.
 
-    Raises SetupError for a duration that is none, and as `known_of`: where not all is known nothing is removed.
+    Raises SetupError for a duration that is none, and as `read_inventory`: where not all is known nothing is removed.
     """
     try:
         age = timedelta(seconds=parse_duration(older_than))
     except ValueError as error:
         raise SetupError(f"--older-than {older_than}: {error}") from error
     client = docker.DockerClient(base_url=ensure_engine(work, progress), timeout=300)
-    known = known_of(work, prepare_tools(work, progress))
-    report = clean(client, known, datetime.now(UTC) - age, age, dry_run=dry_run)
+    inventory = read_inventory(work, prepare_tools(work, progress))
+    report = clean(client, inventory, datetime.now(UTC) - age, age, dry_run=dry_run)
     if as_json:
         typer.echo(report.as_json())
     else:
@@ -114,51 +116,51 @@ def cleanup(work: WorkDir, progress: Progress, *, older_than: str, dry_run: bool
     return 1 if report.refused else 0
 
 
-def known_of(work: WorkDir, env: Mapping[str, str]) -> Known:
+def read_inventory(work: WorkDir, env: Mapping[str, str]) -> StackInventory:
     """Read the states and the histories of all stacks. Raises SetupError where one is being changed, or where the
     backend is of a kind whose history cannot be read; CalledProcessError where a state cannot.
     """
-    listed = Engine(work, "", env).list_stacks()
+    stacks = Engine(work, "", env).list_stacks()
     containers: set[str] = set()
     networks: set[str] = set()
     table = load_images(work.checkout / "components" / "images.yaml")
     needed = {table.reference(name) for name in table.names} | {*read_machine(work.machine_file).images.values()}
     named = set(needed)
     store = history.history_store(work)
-    for stack in listed:
+    for stack in stacks:
         if holder := lock_holder(store, stack):
             # What it has made already is in no state yet.
             raise SetupError(f"the stack {stack} is being changed by {holder}", "run this again when that has ended")
         state = State.of(Engine(work, stack, env))
-        containers |= {one["id"] for one in state.of_type(CONTAINER)}
-        networks |= {one["id"] for one in state.of_type(NETWORK)}
-        needed |= {str(one["outputs"].get("image")) for one in state.of_type(CONTAINER)}
-        releases = [one.release for one in reversed(history.updates(store, stack)) if one.succeeded]
-        kept = _different(release for release in releases if release)
-        needed |= {reference for release in kept[:RELEASES_KEPT] for reference in release.images.values()}
-        named |= {reference for release in kept for reference in release.images.values()}
-    return Known(
-        frozenset(listed), frozenset(containers), frozenset(networks), frozenset(needed), frozenset(named | needed)
+        containers |= {resource["id"] for resource in state.of_type(CONTAINER)}
+        networks |= {resource["id"] for resource in state.of_type(NETWORK)}
+        needed |= {str(resource["outputs"].get("image")) for resource in state.of_type(CONTAINER)}
+        releases = [update.release for update in reversed(history.updates(store, stack)) if update.succeeded]
+        distinct = _distinct(release for release in releases if release)
+        needed |= {reference for release in distinct[:RELEASES_KEPT] for reference in release.images.values()}
+        named |= {reference for release in distinct for reference in release.images.values()}
+    return StackInventory(
+        frozenset(stacks), frozenset(containers), frozenset(networks), frozenset(needed), frozenset(named | needed)
     )
 
 
-def _different(releases: Iterable[Release]) -> list[Release]:
-    found: list[Release] = []
+def _distinct(releases: Iterable[Release]) -> list[Release]:
+    distinct: list[Release] = []
     for release in releases:
-        if not any(history.same(release, one) for one in found):
-            found.append(release)
-    return found
+        if not any(history.same(release, earlier) for earlier in distinct):
+            distinct.append(release)
+    return distinct
 
 
 def clean(
-    client: docker.DockerClient, known: Known, before: datetime, age: timedelta, *, dry_run: bool = False
+    client: docker.DockerClient, inventory: StackInventory, before: datetime, age: timedelta, *, dry_run: bool = False
 ) -> Report:
     """Remove from an engine what is older than `before` and not needed: containers, networks, images, build cache."""
     report = Report(dry_run)
     for kind, name, size, remove in (
-        *_containers(client, known, before),
-        *_networks(client, known, before),
-        *_images(client, known, before),
+        *_containers(client, inventory, before),
+        *_networks(client, inventory, before),
+        *_images(client, inventory, before),
     ):
         try:
             if not dry_run:
@@ -174,47 +176,53 @@ def clean(
     return report
 
 
-def _containers(client: docker.DockerClient, known: Known, before: datetime) -> Iterator[tuple[str, str, int, Any]]:
+def _containers(
+    client: docker.DockerClient, inventory: StackInventory, before: datetime
+) -> Iterator[tuple[str, str, int, Any]]:
     """Find containers of ours that have stopped and that no state knows.
 
     Another checkout's may carry the label of a stack of the same name. Its containers are on a network that exists and
     that no state of this checkout knows, and stay.
     """
-    there = {network.id for network in client.networks.list()}
+    existing_networks = {network.id for network in client.networks.list()}
     for container in client.containers.list(all=True, filters={"label": STACK_LABEL}, ignore_removed=True):
-        if container.id in known.containers or container.labels[STACK_LABEL] not in known.stacks:
+        if container.id in inventory.containers or container.labels[STACK_LABEL] not in inventory.stacks:
             continue
         if container.status not in ("created", "exited", "dead") or _when(container.attrs["Created"]) >= before:
             continue
-        joined = container.attrs["NetworkSettings"]["Networks"].values()
-        if {one.get("NetworkID") for one in joined} & (there - known.networks):
+        endpoints = container.attrs["NetworkSettings"]["Networks"].values()
+        if {endpoint.get("NetworkID") for endpoint in endpoints} & (existing_networks - inventory.networks):
             continue
         yield "container", str(container.name), 0, container.remove
 
 
-def _networks(client: docker.DockerClient, known: Known, before: datetime) -> Iterator[tuple[str, str, int, Any]]:
+def _networks(
+    client: docker.DockerClient, inventory: StackInventory, before: datetime
+) -> Iterator[tuple[str, str, int, Any]]:
     """Find networks of ours that no state knows and no container, running or not, is to join."""
     joined = {
-        one.get("NetworkID")
+        endpoint.get("NetworkID")
         for container in client.containers.list(all=True, ignore_removed=True)
-        for one in container.attrs["NetworkSettings"]["Networks"].values()
+        for endpoint in container.attrs["NetworkSettings"]["Networks"].values()
     }
     for network in client.networks.list(filters={"label": STACK_LABEL}):
-        if network.id in known.networks or network.id in joined or _when(network.attrs["Created"]) >= before:
+        if network.id in inventory.networks or network.id in joined or _when(network.attrs["Created"]) >= before:
             continue
-        if network.attrs["Labels"][STACK_LABEL] in known.stacks:
+        if network.attrs["Labels"][STACK_LABEL] in inventory.stacks:
             yield "network", str(network.name), 0, network.remove
 
 
-def _images(client: docker.DockerClient, known: Known, before: datetime) -> Iterator[tuple[str, str, int, Any]]:
+def _images(
+    client: docker.DockerClient, inventory: StackInventory, before: datetime
+) -> Iterator[tuple[str, str, int, Any]]:
     """Find images whose repository is one of ours, and that nothing needs."""
     needed = {container.attrs["Image"] for container in client.containers.list(all=True, ignore_removed=True)}
-    for reference in known.needed:
+    for reference in inventory.needed:
         try:
             needed.add(client.images.get(reference).id)
         except (ImageNotFound, DockerException):
             continue  # it is not on this engine, or no reference at all: nothing here is kept by it
-    ours = {_repository(reference) for reference in known.named}
+    ours = {_repository(reference) for reference in inventory.named}
     for image in client.images.list():
         names = [*image.tags, *(image.attrs.get("RepoDigests") or ())]
         if image.id in needed or not names:
@@ -246,11 +254,11 @@ class _Untag:
 def _build_cache(client: docker.DockerClient, before: datetime, age: timedelta, *, dry_run: bool) -> int:
     """Prune the build cache, whoever built: it is made again by the next build. Return bytes."""
     if dry_run:
-        found = client.df().get("BuildCache") or ()
+        records = client.df().get("BuildCache") or ()
         return sum(
-            int(one["Size"])
-            for one in found
-            if not one["InUse"] and _when(one.get("LastUsedAt") or one["CreatedAt"]) < before
+            int(record["Size"])
+            for record in records
+            if not record["InUse"] and _when(record.get("LastUsedAt") or record["CreatedAt"]) < before
         )
     pruned = client.api.prune_builds(filters={"until": f"{int(age.total_seconds())}s"})
     return int(pruned.get("SpaceReclaimed") or 0)

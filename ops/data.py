@@ -25,17 +25,19 @@ VERIFIED = "dockyard_backup_last_verified_restore_timestamp_seconds"
 
 def volumes(state: State) -> list[str]:
     """Return the names of the data volumes."""
-    return [str(one["outputs"].get("name") or one["id"]) for one in _data(state)]
+    return [str(volume["outputs"].get("name") or volume["id"]) for volume in _data(state)]
 
 
 def protected(state: State) -> list[str]:
     """Return the URNs of everything that the engine does not delete unless it is told to."""
-    return [one["urn"] for one in state.resources if one.get("protect")]
+    return [resource["urn"] for resource in state.resources if resource.get("protect")]
 
 
 def described(state: State, client: docker.DockerClient) -> Iterator[str]:
     """Tell of each data volume that exists how large it is, and when a backup was last proved by a restore."""
-    sizes = {one["Name"]: (one.get("UsageData") or {}).get("Size", -1) for one in client.df().get("Volumes") or ()}
+    sizes = {
+        volume["Name"]: (volume.get("UsageData") or {}).get("Size", -1) for volume in client.df().get("Volumes") or ()
+    }
     for name in volumes(state):
         if name in sizes:
             size = sizes[name]
@@ -49,16 +51,16 @@ def described(state: State, client: docker.DockerClient) -> Iterator[str]:
 
 def refuse_other_users(state: State, client: docker.DockerClient, stack: str) -> None:
     """Raise SetupError where containers of others use a data volume: the engine could not remove it."""
-    known = {one["id"] for one in state.of_type(CONTAINER)}
-    found = [
+    own_containers = {resource["id"] for resource in state.of_type(CONTAINER)}
+    foreign_uses = [
         f"{container.name} uses {name}"
         for name in volumes(state)
         for container in client.containers.list(all=True, filters={"volume": name}, ignore_removed=True)
-        if container.id not in known and container.labels.get(STACK_LABEL) != stack
+        if container.id not in own_containers and container.labels.get(STACK_LABEL) != stack
     ]
-    if found:
+    if foreign_uses:
         raise SetupError(
-            f"containers that are not of the stack {stack} use its data: {'; '.join(found)}",
+            f"containers that are not of the stack {stack} use its data: {'; '.join(foreign_uses)}",
             "remove them, then run this again; nothing was removed yet",
         )
 
@@ -84,7 +86,7 @@ def unprotect(engine: Engine, urns: list[str]) -> None:
 
 
 def _data(state: State) -> Iterator[Mapping[str, Any]]:
-    return (one for one in state.of_type(VOLUME) if labels(one).get(KIND_LABEL) == DATA)
+    return (volume for volume in state.of_type(VOLUME) if labels(volume).get(KIND_LABEL) == DATA)
 
 
 def _last_restores(state: State, client: docker.DockerClient) -> Iterator[tuple[str, time.struct_time]]:

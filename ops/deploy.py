@@ -11,12 +11,12 @@ from ops import history, metrics_file, releases
 from ops.events import Outcome
 from ops.host import check_host
 from ops.log_data import leave_other_stores_data
-from ops.logs import last_words
+from ops.logs import tail_unhealthy
 from ops.ports import check_ports, ports_held
 from ops.setup import Ready, prepare, prepare_engine, stack_settings
 from ops.show import print_status
-from ops.state import State, mend
-from ops.state_locks import held_by_engine, settle_locks
+from ops.state import State, recover
+from ops.state_locks import lock_error_from_output, settle_locks
 from ops.status import wait_until_settled
 from settings.loader import Settings
 from settings.release import Release
@@ -25,7 +25,7 @@ from toolchain.images import ensure_images
 from toolchain.progress import Progress, SetupError, spell_seconds
 from toolchain.workdir import WorkDir
 
-SHOWN = 12
+MAX_LISTED_CHANGES = 12
 """Changes that a rollback tells one by one."""
 
 INTERRUPTED = 130
@@ -46,10 +46,13 @@ def up(work: WorkDir, stack: str, service: str | None, progress: Progress) -> in
         quiet = Progress(progress.console, quiet=True)
         docker_host = ensure_engine(work, quiet)
         running = _running(work, stack, quiet)
-        asked = releases.part_images(settings, names)
+        image_names = releases.part_images(settings, names)
         mirror = settings.product.docker.mirror
-        found = ensure_images(work, progress, docker_host, sorted({*asked.values()}), mirror, settings.builds)
-        references = {name: found.get(asked[name]) or settings.images.reference(asked[name], mirror) for name in names}
+        resolved = ensure_images(work, progress, docker_host, sorted({*image_names.values()}), mirror, settings.builds)
+        references = {
+            name: resolved.get(image_names[name]) or settings.images.reference(image_names[name], mirror)
+            for name in names
+        }
         releases.use(work, stack, releases.with_service(running, settings, names, references))
     return _bring_up(work, stack, progress, began)
 
@@ -58,10 +61,10 @@ def _bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messa
     ready = prepare(work, stack, progress)
     client = ready.docker_client()
     check_host(ready.settings, client)
-    state = _mended_state(work, ready, client, progress)
+    state = _recovered_state(work, ready, client, progress)
     check_ports(ready.settings, ports_held(client, stack))
     state = leave_other_stores_data(state, ready.engine, ready.settings.product.monitoring.logs, progress)
-    arguments = [f"--replace={urn}" for urn in _to_run_again(state, ready.settings)]
+    arguments = [f"--replace={urn}" for urn in _jobs_to_rerun(state, ready.settings)]
     arguments += [f"--message={message}"] if message else []
     released = time.monotonic()
     with progress.step(f"Stack {stack}") as step:
@@ -80,7 +83,7 @@ def _bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messa
         code = print_status(ready, after, client)
     seconds = time.monotonic() - released
     metrics_file.tell_deploy(after, client, outcome, progress, seconds=seconds, succeeded=code == 0)
-    for name, lines in last_words(client, stack, after.replaced()) if code else ():
+    for name, lines in tail_unhealthy(client, stack, after.replaced()) if code else ():
         progress.line(f"{name} is not healthy. Its last lines:", "bold red")
         progress.line("\n".join(f"    {line}" for line in lines))
     progress.line(f"{outcome.summary()} in {spell_seconds(time.monotonic() - began)}")
@@ -99,8 +102,8 @@ def rollback(work: WorkDir, stack: str, progress: Progress) -> int:
     settle_locks(work, stack, progress)
     state = State.of(engine)
     running = releases.running_release(state, stack)
-    found = history.updates(backend, stack)
-    target = history.to_return_to(found, running, broken=history.is_broken(found, state))
+    updates = history.updates(backend, stack)
+    target = history.rollback_target(updates, running, broken=history.is_broken(updates, state))
     if target is None or target.release is None:
         raise SetupError(
             f"the history of the stack {stack} has no earlier release to go back to",
@@ -108,9 +111,9 @@ def rollback(work: WorkDir, stack: str, progress: Progress) -> int:
         )
     since = f"{target.ended.astimezone():%d %B %Y, %H:%M:%S}"
     progress.line(f"Back to the release of {since}", "bold")
-    told = history.changes(running, target.release) or ["what ran before the run that failed"]
-    more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
-    for line in told[:SHOWN] + more:
+    differences = history.changes(running, target.release) or ["what ran before the run that failed"]
+    more = [f"and {len(differences) - MAX_LISTED_CHANGES} more"] if len(differences) > MAX_LISTED_CHANGES else []
+    for line in differences[:MAX_LISTED_CHANGES] + more:
         progress.line(f"  · {line}")
     releases.use(work, stack, target.release)
     code = _bring_up(work, stack, progress, began, f"{history.ROLLBACK} to {since}")
@@ -126,8 +129,8 @@ def preview(work: WorkDir, stack: str, service: str | None, arguments: Sequence[
     if service:
         names = releases.part(settings, service)
         running = _running(work, stack, progress)
-        asked = releases.part_images(settings, names)
-        references = {name: settings.image(asked[name]) for name in names}
+        image_names = releases.part_images(settings, names)
+        references = {name: settings.image(image_names[name]) for name in names}
         releases.use(work, stack, releases.with_service(running, settings, names, references))
     return prepare_engine(work, stack, progress).show("preview", list(arguments))
 
@@ -147,7 +150,7 @@ def _running(work: WorkDir, stack: str, progress: Progress) -> Release:
     return releases.running_release(State.of(engine), stack)
 
 
-def _to_run_again(state: State, settings: Settings) -> list[str]:
+def _jobs_to_rerun(state: State, settings: Settings) -> list[str]:
     """Return the URNs of one-shot jobs that failed, but for those that a given release leaves as they are.
 
     Those that write configuration are run again in any case.
@@ -161,18 +164,18 @@ def _to_run_again(state: State, settings: Settings) -> list[str]:
     return [urn for urn in failed if urn.endswith("-writer") or urn.rsplit("::", 1)[-1] in fresh]
 
 
-def _mended_state(work: WorkDir, ready: Ready, client: docker.DockerClient, progress: Progress) -> State:
+def _recovered_state(work: WorkDir, ready: Ready, client: docker.DockerClient, progress: Progress) -> State:
     """Return the state, after what an interrupted run left has been put right."""
     settle_locks(work, ready.engine.stack, progress)
     state = State.of(ready.engine)
-    return mend(state, ready.engine, client, progress)
+    return recover(state, ready.engine, client, progress)
 
 
 def tell_errors(outcome: Outcome, progress: Progress, work: WorkDir, verb: str, stack: str) -> None:
     """Print what the engine called an error; where it called nothing so, the end of what it printed."""
     log = work.logs / f"{verb}-{stack}.log"
-    if not outcome.errors and (locked := held_by_engine(stack, log.read_text(errors="replace"))):
-        raise locked
+    if not outcome.errors and (lock_error := lock_error_from_output(stack, log.read_text(errors="replace"))):
+        raise lock_error
     for error in outcome.errors or ["\n".join(log.read_text(errors="replace").splitlines()[-10:])]:
         progress.line(error, "bold red")
     progress.line(f"All that the engine printed is in {log.relative_to(work.checkout)}", "dim")

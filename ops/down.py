@@ -10,7 +10,7 @@ from ops.engine import Engine
 from ops.events import Outcome
 from ops.networks import free_networks, networks_in_use, restart_own_engine
 from ops.setup import prepare_engine
-from ops.state import State, mend
+from ops.state import State, recover
 from ops.state_locks import settle_locks
 from toolchain.engine import ensure_engine
 from toolchain.progress import Progress, SetupError
@@ -45,24 +45,24 @@ def down(
     client = docker.DockerClient(base_url=host)
     engine = prepare_engine(work, stack, quiet)
     settle_locks(work, stack, progress)
-    state = mend(State.of(engine), engine, client, progress)
+    state = recover(State.of(engine), engine, client, progress)
     protected = data.protected(state) if volumes else []
     if volumes:
         _ask(state, client, stack, progress, yes=yes, named=named, protected=bool(protected))
         data.refuse_other_users(state, client, stack)
     free_networks(state, client, stack, progress)
-    going = _Going(work, stack, engine, host, client, progress)
+    teardown = _Teardown(work, stack, engine, host, client, progress)
     if protected:
         # All but the data first, so that nothing uses it any more. Then the volumes themselves, which the engine would
         # only forget; only what is really gone leaves the state.
-        if code := going.destroy(keep=state.kept_with_data()):
+        if code := teardown.destroy(keep=state.kept_with_data()):
             return code
         data.remove(state, client, progress)
         data.unprotect(engine, protected)
-    return going.destroy(keep=[] if volumes else state.kept_with_data())
+    return teardown.destroy(keep=[] if volumes else state.kept_with_data())
 
 
-class _Going:
+class _Teardown:
     """One stack on its way out."""
 
     def __init__(
@@ -77,11 +77,13 @@ class _Going:
         if code and networks_in_use(outcome):
             free_networks(State.of(self.engine), self.client, self.stack, self.progress)
             code, outcome = self._run(keep)
-        if code and (held := networks_in_use(outcome)):
+        if code and (networks := networks_in_use(outcome)):
             if restart_own_engine(self.work, self.host, self.client, self.progress):
                 code, outcome = self._run(keep)
             else:
-                self.progress.line(f"Nothing is left on {held}, and the Docker engine still counts something there:")
+                self.progress.line(
+                    f"Nothing is left on {networks}, and the Docker engine still counts something there:"
+                )
                 self.progress.line("  → restart Docker, then run this again (moby/moby#17217)", "red")
         if code and outcome.interrupted:
             self.progress.line(f"Stopped. The next ./dockyard down {self.stack} goes on from here", "yellow")

@@ -54,7 +54,7 @@ class Engine:
                 # With a limit it polls; without, a signal that comes right before the wait would be handled after it.
                 code = process.wait(timeout=threading.TIMEOUT_MAX)
             ended.append(code)
-        follower.outcome.interrupted = interrupts.seen > 0
+        follower.outcome.interrupted = interrupts.count > 0
         return code, follower.outcome
 
     def show(self, verb: str, arguments: Sequence[str]) -> int:
@@ -68,29 +68,29 @@ class Engine:
 
     def run(self, *arguments: str) -> str:
         """Run a command and return what it prints. Raises CalledProcessError when it fails."""
-        return self._ran(self._command(*arguments))
+        return self._output_of(self._command(*arguments))
 
-    def drop_pending(self) -> None:
+    def clear_pending_operations(self) -> None:
         """Make the state forget operations that an interrupted run had begun, in the official way: an export taken in
         again. Raises CalledProcessError.
         """
-        self.take_in(self.run("stack export"))
+        self.import_state(self.run("stack export"))
 
-    def take_in(self, exported: str) -> None:
+    def import_state(self, exported: str) -> None:
         """Make an export the stack's state. Raises CalledProcessError."""
-        self._ran(self._command("stack import"), exported)
+        self._output_of(self._command("stack import"), exported)
 
     def list_stacks(self) -> list[str]:
         """Return the names of all stacks of the backend. Raises CalledProcessError."""
-        listed = self._ran(["pulumi", "stack", "ls", "--json", "--non-interactive"])
-        return [one["name"].rsplit("/", 1)[-1] for one in json.loads(listed)]
+        listed = self._output_of(["pulumi", "stack", "ls", "--json", "--non-interactive"])
+        return [stack["name"].rsplit("/", 1)[-1] for stack in json.loads(listed)]
 
-    def _ran(self, command: Sequence[str], given: str | None = None) -> str:
+    def _output_of(self, command: Sequence[str], stdin: str | None = None) -> str:
         return subprocess.run(
             command,
             env=dict(self.env),
             cwd=self.work.checkout,
-            input=given,
+            input=stdin,
             capture_output=True,
             text=True,
             check=True,
@@ -109,14 +109,14 @@ class _Interrupts:
     """
 
     def __init__(self, progress: Progress) -> None:
-        self.seen = 0
+        self.count = 0
         self._progress = progress
         self._process: subprocess.Popen[bytes] | None = None
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> _Interrupts:
         for sign in (signal.SIGINT, signal.SIGTERM):
-            self._before[sign] = signal.signal(sign, self._came)
+            self._before[sign] = signal.signal(sign, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -125,18 +125,18 @@ class _Interrupts:
 
     def pass_on_to(self, process: subprocess.Popen[bytes]) -> None:
         """Name the engine's process; what came before it was there is passed on now."""
-        early, self._process = self.seen, process
+        early, self._process = self.count, process
         for _ in range(early):
             self._interrupt()
 
-    def _came(self, *_: object) -> None:
-        self.seen += 1
-        told = (
+    def _on_signal(self, *_: object) -> None:
+        self.count += 1
+        message = (
             "stopping: the engine ends what it has begun; interrupt again to stop at once"
-            if self.seen == 1
+            if self.count == 1
             else "stopping at once: the next `up` mends what is left"
         )
-        self._progress.line(f"  · {told}", "yellow")
+        self._progress.line(f"  · {message}", "yellow")
         self._interrupt()
 
     def _interrupt(self) -> None:

@@ -25,17 +25,17 @@ def read_env_file(file: Path) -> dict[str, str]:
     except (UnicodeDecodeError, OSError) as error:
         raise SettingsError([Problem(str(file), "(file)", str(error), "a text file of NAME=value lines")]) from error
     problems: list[Problem] = []
-    found: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for binding in parse_stream(StringIO(text)):
         line = binding.original.line
         if binding.error:
             # Its text is not told: it may be a secret.
             problems.append(Problem(str(file), "(line)", "a line that is none", "NAME=value", line=line))
         elif binding.key is not None:
-            found[binding.key] = _filled_in(binding, found, str(file), problems)
+            variables[binding.key] = _filled_in(binding, variables, str(file), problems)
     if problems:
         raise SettingsError(problems)
-    return found
+    return variables
 
 
 def _filled_in(binding: Binding, earlier: dict[str, str], file: str, problems: list[Problem]) -> str:

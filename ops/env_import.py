@@ -29,7 +29,7 @@ STYLES = {
     Verdict.SECRET: "green",
     Verdict.ALREADY: "dim",
     Verdict.DIFFERS: "yellow",
-    Verdict.LEFT: "yellow",
+    Verdict.SKIPPED: "yellow",
     Verdict.UNKNOWN: "red",
 }
 
@@ -46,10 +46,10 @@ def import_env(work: WorkDir, file: Path, stack: str, progress: Progress, *, dry
     plan = _plan(work, stack, configuration, variables)
     apply_rules(plan)
     draft = _draft(work, configuration, plan, file)
-    plan.drop_unasked(_asked(draft))
+    plan.drop_unused_secrets(_used_secrets(draft))
     engine = _once(lambda: prepare_engine(work, stack, progress))
     if plan.secrets.keys() & configuration.secrets:
-        plan.settle(_secrets_there(engine()))
+        plan.drop_unchanged_secrets(_current_secrets(engine()))
     if not dry_run and (plan.edits or plan.secrets):
         _write(work, stack, plan, engine)
     _print(plan, draft, dry_run=dry_run)
@@ -92,28 +92,28 @@ def _blamed(problem: Problem, plan: Plan, file: Path) -> Problem:
     return problem
 
 
-def _asked(settings: Settings) -> frozenset[str]:
+def _used_secrets(settings: Settings) -> frozenset[str]:
     """Return the secrets that something in the stack asks for, or Dockyard makes where they are not given."""
     return known_secrets(settings.stack, settings.product)
 
 
 def _once(make: Callable[[], Engine]) -> Callable[[], Engine]:
     """Make the engine ready at the first call only: most of what is told needs none."""
-    made: list[Engine] = []
+    engines: list[Engine] = []
 
     def engine() -> Engine:
-        if not made:
-            made.append(make())
-        return made[0]
+        if not engines:
+            engines.append(make())
+        return engines[0]
 
     return engine
 
 
-def _secrets_there(engine: Engine) -> dict[str, str]:
-    known = engine.read("config", "--show-secrets", "--json")
+def _current_secrets(engine: Engine) -> dict[str, str]:
+    config = engine.read("config", "--show-secrets", "--json")
     return {
         name.removeprefix(NAMESPACE): entry.get("value", "")
-        for name, entry in known.items()
+        for name, entry in config.items()
         if name.startswith(NAMESPACE) and entry.get("secret")
     }
 
@@ -121,14 +121,14 @@ def _secrets_there(engine: Engine) -> dict[str, str]:
 def _write(work: WorkDir, stack: str, plan: Plan, engine: Callable[[], Engine]) -> None:
     """Write settings and secrets; when one of them cannot be written the stack file is as before."""
     file = work.checkout / plan.stack_file
-    ready = engine() if plan.secrets else None
+    prepared = engine() if plan.secrets else None
     before = file.read_text()
     try:
         if plan.edits:
             file.write_text(edited_text(before, NAMESPACE, plan.edits))
-        for name, given in plan.secrets.items():
-            if ready is not None:
-                _set_secret(ready, name, given.value)
+        for name, secret in plan.secrets.items():
+            if prepared is not None:
+                _set_secret(prepared, name, secret.value)
     except BaseException:  # an interrupted import too leaves the file as it was; the error goes on
         file.write_text(before)
         raise
@@ -162,13 +162,15 @@ def _print(plan: Plan, draft: Settings, *, dry_run: bool) -> None:
     table = Table(title=f"{plan.stack_file}, from {len(plan.variables)} variables")
     for heading in ("variable", "", "what"):
         table.add_column(heading, no_wrap=heading == "variable", overflow="fold")
-    shown = ""
+    previous = ""
     for row in plan.answer():
         # As text: a value with brackets is no markup.
         table.add_row(
-            Text(row.variable if row.variable != shown else ""), Text(row.verdict, STYLES[row.verdict]), Text(row.text)
+            Text(row.variable if row.variable != previous else ""),
+            Text(row.verdict, STYLES[row.verdict]),
+            Text(row.text),
         )
-        shown = row.variable
+        previous = row.variable
     console.print(table)
     for problem in draft.missing_secrets:
         if problem.path.removeprefix(f"config.{NAMESPACE}") not in plan.secrets:

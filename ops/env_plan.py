@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ops.stack_file import GONE, Place, found
+from ops.stack_file import ABSENT, Place, lookup
 from settings.example_text import is_placeholder
 from settings.product import Product
 from settings.stack import Stack
@@ -20,7 +20,7 @@ class Verdict(StrEnum):
     SECRET = "secret set"  # noqa: S105 - a word for people
     ALREADY = "already so"
     DIFFERS = "differs"
-    LEFT = "left out"
+    SKIPPED = "left out"
     UNKNOWN = "not known"
 
 
@@ -36,7 +36,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Given:
+class SecretValue:
     """A secret of the file."""
 
     value: str = field(repr=False)
@@ -65,7 +65,7 @@ class Plan:
     edited_by: dict[Place, str] = field(default_factory=dict)
     """Place → the variable that it comes from."""
 
-    secrets: dict[str, Given] = field(default_factory=dict)
+    secrets: dict[str, SecretValue] = field(default_factory=dict)
 
     @property
     def stack_file(self) -> str:
@@ -77,25 +77,25 @@ class Plan:
         """The environment, as this file may change it."""
         return str(self.edits.get(("environment",), self.stack.environment))
 
-    def leave_out_what_says_nothing(self) -> None:
+    def skip_empty_and_placeholders(self) -> None:
         """Tell of variables that are empty, or that still show where the real value goes."""
         for name, value in self.variables.items():
             if not value.strip():
-                self.tell(name, Verdict.LEFT, "it is empty")
+                self.add_row(name, Verdict.SKIPPED, "it is empty")
             elif is_placeholder(value):
-                self.tell(name, Verdict.LEFT, "a placeholder: put the real value in its place")
+                self.add_row(name, Verdict.SKIPPED, "a placeholder: put the real value in its place")
 
     def value(self, name: str) -> str | None:
         """Return the value of a variable that nothing has been said of yet; None also where it is not given."""
-        told = any(row.variable == name for row in self.rows)
-        return None if told else self.variables.get(name)
+        handled = any(row.variable == name for row in self.rows)
+        return None if handled else self.variables.get(name)
 
-    def given(self, name: str) -> str | None:
+    def real_value(self, name: str) -> str | None:
         """Return the value of a variable that says something, whatever has been said of it."""
         value = self.variables.get(name, "").strip()
         return value if value and not is_placeholder(value) else None
 
-    def tell(self, variable: str, verdict: Verdict, text: str) -> None:
+    def add_row(self, variable: str, verdict: Verdict, text: str) -> None:
         """Add a line to the answer."""
         self.rows.append(Row(variable, verdict, text))
 
@@ -103,18 +103,18 @@ class Plan:
         """Have the stack file say a value, unless that is what holds now."""
         text = ".".join(place)
         if value == now:
-            self.tell(variable, Verdict.ALREADY, f"{text}: {_spell(value)}, said by {self.said_by(place)}")
+            self.add_row(variable, Verdict.ALREADY, f"{text}: {_spell(value)}, said by {self.source_of(place)}")
             return
-        self.quietly(variable, place, value)
-        self.tell(variable, Verdict.SET, f"{text}: {_spell(value)}")
+        self.edit(variable, place, value)
+        self.add_row(variable, Verdict.SET, f"{text}: {_spell(value)}")
 
     def take_out(self, variable: str, place: Place) -> None:
         """Have the stack file no longer say something, so that the product file's own value holds again."""
-        self.quietly(variable, place, GONE)
-        self.tell(variable, Verdict.SET, f"{'.'.join(place)}: taken out, the product file's own value holds")
+        self.edit(variable, place, ABSENT)
+        self.add_row(variable, Verdict.SET, f"{'.'.join(place)}: taken out, the product file's own value holds")
 
-    def quietly(self, variable: str, place: Place, value: Any) -> None:
-        """Have the stack file say a value, or GONE, without a line of its own in the answer."""
+    def edit(self, variable: str, place: Place, value: Any) -> None:
+        """Have the stack file say a value, or ABSENT, without a line of its own in the answer."""
         self.edits[place] = value
         self.edited_by[place] = variable
 
@@ -122,29 +122,29 @@ class Plan:
         """Have a secret set. Two variables may give the same one, with the same value."""
         earlier = self.secrets.get(name)
         if earlier is None:
-            self.secrets[name] = Given(value, variable)
+            self.secrets[name] = SecretValue(value, variable)
             self.rows.append(Row(variable, Verdict.SECRET, f"dockyard:{name}{note}", name))
         elif earlier.value == value:
-            self.tell(variable, Verdict.ALREADY, f"the same dockyard:{name} as {earlier.variable} gives")
+            self.add_row(variable, Verdict.ALREADY, f"the same dockyard:{name} as {earlier.variable} gives")
         else:
-            self.tell(variable, Verdict.DIFFERS, f"not used: {earlier.variable} gives another dockyard:{name}")
+            self.add_row(variable, Verdict.DIFFERS, f"not used: {earlier.variable} gives another dockyard:{name}")
 
     def named_secret(self, variable: str, place: Place, name: str, value: str, now: str | None) -> None:
         """Have a secret set that the stack file names at a place; `now`: what it names there so far."""
         if name != now:
-            self.quietly(variable, place, name)
+            self.edit(variable, place, name)
         self.secret(variable, name, value, f", named by {'.'.join(place)}")
 
-    def settle(self, there: Mapping[str, str]) -> None:
+    def drop_unchanged_secrets(self, current: Mapping[str, str]) -> None:
         """Drop the secrets that have the wanted value already. `there`: name → value."""
-        for name, value in there.items():
+        for name, value in current.items():
             if name in self.secrets and self.secrets[name].value == value:
                 self._answer_secret(name, Verdict.ALREADY, f"dockyard:{name} has this value")
 
-    def drop_unasked(self, asked: frozenset[str]) -> None:
+    def drop_unused_secrets(self, used: frozenset[str]) -> None:
         """Drop the secrets that nothing in the stack would ask for: it would refuse them."""
-        for name in self.secrets.keys() - asked:
-            self._answer_secret(name, Verdict.LEFT, f"nothing in this stack asks for the secret {name}")
+        for name in self.secrets.keys() - used:
+            self._answer_secret(name, Verdict.SKIPPED, f"nothing in this stack asks for the secret {name}")
 
     def _answer_secret(self, name: str, verdict: Verdict, text: str) -> None:
         del self.secrets[name]
@@ -152,12 +152,12 @@ class Plan:
             if row.secret == name:
                 row.verdict, row.text, row.secret = verdict, text, None
 
-    def said_by(self, place: Place) -> str:
+    def source_of(self, place: Place) -> str:
         """Return the file that says a setting, for people."""
-        if found(self.values, place) is not GONE:
+        if lookup(self.values, place) is not ABSENT:
             return self.stack_file
         places = [place, ("jobs", *place[1:])] if place[0] == "services" else [place]
-        if any(found(self.product_values, one) is not GONE for one in places):
+        if any(lookup(self.product_values, candidate) is not ABSENT for candidate in places):
             return self.stack.product
         return "default"
 

@@ -101,8 +101,8 @@ class EventFollower:
             self._progress.line(
                 f"  ✗ {_label(failed['metadata']['urn'])}: {failed['metadata']['op']} failed", "bold red"
             )
-        elif said := event.get("diagnosticEvent"):
-            self._tell_diagnostic(said)
+        elif diagnostic := event.get("diagnosticEvent"):
+            self._tell_diagnostic(diagnostic)
 
     def _tell_done(self, metadata: dict[str, Any]) -> None:
         verb = VERBS.get(metadata["op"])
@@ -116,14 +116,14 @@ class EventFollower:
         sign = "-" if verb.startswith("removed") else "+" if verb == "created" else "~"
         self._progress.line(f"  {sign} {_label(metadata['urn'])}: {verb} ({spell_seconds(took)})")
 
-    def _tell_diagnostic(self, said: dict[str, Any]) -> None:
-        text = COLOUR.sub("", said.get("message", "")).strip()
-        if said.get("severity") == "error" and text and text not in ENDINGS:
-            text = explained(text, _origin(said.get("urn", "")))
+    def _tell_diagnostic(self, diagnostic: dict[str, Any]) -> None:
+        text = COLOUR.sub("", diagnostic.get("message", "")).strip()
+        if diagnostic.get("severity") == "error" and text and text not in ENDINGS:
+            text = explained(text, _origin(diagnostic.get("urn", "")))
             # What fails for a resource and for the program that waits for it is one error.
-            if not any(f": {known}".endswith(f": {text}") for known in self.outcome.errors):
+            if not any(f": {error}".endswith(f": {text}") for error in self.outcome.errors):
                 self.outcome.errors.append(text)
-        elif said.get("severity") == "warning" and text:
+        elif diagnostic.get("severity") == "warning" and text:
             self._progress.line(f"  ! {text}", "yellow")
 
 

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 OFFICIAL = re.compile(
-    r'\b[A-Z]+ "https?://[^"\s]*?(?P<path>/(?:accounts|zones|user)\b[^"\s]*)": (?P<status>\d{3})(?P<said>.*)', re.S
+    r'\b[A-Z]+ "https?://[^"\s]*?(?P<path>/(?:accounts|zones|user)\b[^"\s]*)": (?P<status>\d{3})(?P<answer>.*)', re.S
 )
 """`failed to make http request: POST "https://api.cloudflare.com/client/v4/…": 409 Conflict {"success":false,…}`."""
 
-STANDIN = re.compile(r"Cloudflare refused [A-Z]+ (?P<path>\S+) with (?P<status>\d{3}): (?P<said>.*)", re.S)
+STANDIN = re.compile(r"Cloudflare refused [A-Z]+ (?P<path>\S+) with (?P<status>\d{3}): (?P<answer>.*)", re.S)
 UNREACHABLE = re.compile(
     r'"https?://[^"]*/client/v4/[^"]*": .*(dial tcp|no such host|timeout|connection refused|EOF|tls:)|'
     r"Cloudflare's API at \S+ cannot be reached",
@@ -47,18 +47,20 @@ class Refusal:
     @property
     def scope(self) -> str:
         """`account 023e…` or `zone 023e…`, with the setting that it comes from."""
-        found = re.match(r"/(accounts|zones)/(\w+)", self.path)
-        if found is None:
+        match = re.match(r"/(accounts|zones)/(\w+)", self.path)
+        if match is None:
             return "the account"
-        kind = found[1].rstrip("s")
-        return f"the {kind} {found[2]} (tunnel.{kind}_id)"
+        kind = match[1].rstrip("s")
+        return f"the {kind} {match[2]} (tunnel.{kind}_id)"
 
     @property
     def permission(self) -> str:
         """The permission that the API token needs for the request."""
-        return next((said for part, said in PERMISSIONS.items() if part in self.path), "those of docs/tunnel.md")
+        return next(
+            (permission for part, permission in PERMISSIONS.items() if part in self.path), "those of docs/tunnel.md"
+        )
 
-    def says(self, *texts: str) -> bool:
+    def mentions(self, *texts: str) -> bool:
         """Tell whether one of the messages has one of the texts in it."""
         return any(text in message for text in texts for message in self.messages)
 
@@ -83,22 +85,22 @@ def _cloudflare(text: str) -> str | None:
             else None
         )
     codes = ", ".join(str(code) for code in sorted(refusal.codes)) or str(refusal.status)
-    sentence = next((say(refusal) for fits, say in KNOWN if fits(refusal)), None)
+    sentence = next((explain(refusal) for fits, explain in EXPLANATIONS if fits(refusal)), None)
     if sentence is None:
         return f"Cloudflare refused: {'; '.join(refusal.messages) or 'no reason given'} (code {codes})"
     return f"{sentence} (Cloudflare's code {codes})"
 
 
 def _refusal(text: str) -> Refusal | None:
-    if found := OFFICIAL.search(text):
-        codes = re.findall(r'"code"\s*:\s*(\d+)', found["said"])
-        messages = re.findall(r'"message"\s*:\s*"((?:[^"\\]|\\.)*)"', found["said"])
-    elif found := STANDIN.search(text):
-        codes = re.findall(r"\(code (\d+)\)", found["said"])
-        messages = re.findall(r"(?:^|, )(.+?) \(code \d+\)", found["said"])
+    if match := OFFICIAL.search(text):
+        codes = re.findall(r'"code"\s*:\s*(\d+)', match["answer"])
+        messages = re.findall(r'"message"\s*:\s*"((?:[^"\\]|\\.)*)"', match["answer"])
+    elif match := STANDIN.search(text):
+        codes = re.findall(r"\(code (\d+)\)", match["answer"])
+        messages = re.findall(r"(?:^|, )(.+?) \(code \d+\)", match["answer"])
     else:
         return None
-    return Refusal(found["path"], int(found["status"]), frozenset(map(int, codes)), tuple(messages))
+    return Refusal(match["path"], int(match["status"]), frozenset(map(int, codes)), tuple(messages))
 
 
 def _has(*codes: int) -> Callable[[Refusal], bool]:
@@ -110,16 +112,16 @@ def _tunnels(*codes: int) -> Callable[[Refusal], bool]:
     return lambda refusal: "/cfd_tunnel" in refusal.path and bool(refusal.codes & {*codes})
 
 
-KNOWN: tuple[tuple[Callable[[Refusal], bool], Callable[[Refusal], str]], ...] = (
+EXPLANATIONS: tuple[tuple[Callable[[Refusal], bool], Callable[[Refusal], str]], ...] = (
     (
-        lambda refusal: refusal.says("access.api.error.not_enabled", "Access is not enabled"),
+        lambda refusal: refusal.mentions("access.api.error.not_enabled", "Access is not enabled"),
         lambda refusal: (
             f"Access is not enabled in {refusal.scope}; open one.dash.cloudflare.com, choose a team name and a plan (a"
             " free one will do), then run this again"
         ),
     ),
     (
-        lambda refusal: refusal.says("application_already_exists"),
+        lambda refusal: refusal.mentions("application_already_exists"),
         lambda _: (
             "Access stands before this name already; delete that application (Zero Trust → Access → Applications), then"
             " run this again"

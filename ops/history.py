@@ -38,17 +38,17 @@ class Update:
 
     store: Store = field(compare=False)
 
-    known: dict[str, Release | None] = field(default_factory=dict, compare=False)
+    cache: dict[str, Release | None] = field(default_factory=dict, compare=False)
 
     @property
     def release(self) -> Release | None:
         """What ran after it; None before the first `up` with releases, and after a `down`."""
-        if "release" not in self.known:
-            self.known["release"] = _release_in(self.store, self.checkpoint)
-        return self.known["release"]
+        if "release" not in self.cache:
+            self.cache["release"] = _release_in(self.store, self.checkpoint)
+        return self.cache["release"]
 
     @property
-    def went_back(self) -> bool:
+    def is_rollback(self) -> bool:
         """Whether it was a rollback."""
         return self.message.startswith(ROLLBACK)
 
@@ -66,12 +66,12 @@ def updates(store: Store, stack: str) -> list[Update]:
     """Return every recorded run on a stack, the oldest first."""
 
     def read(key: str) -> Update:
-        said = _read(store, key)
+        record = _read(store, key)
         return Update(
-            kind=said["kind"],
-            succeeded=said["result"] == "succeeded",
-            ended=datetime.fromtimestamp(said["endTime"], UTC),
-            message=said.get("message") or "",
+            kind=record["kind"],
+            succeeded=record["result"] == "succeeded",
+            ended=datetime.fromtimestamp(record["endTime"], UTC),
+            message=record.get("message") or "",
             checkpoint=key.replace(".history.json", ".checkpoint.json"),
             store=store,
         )
@@ -84,18 +84,18 @@ def updates(store: Store, stack: str) -> list[Update]:
         return list(readers.map(read, keys))
 
 
-def to_return_to(found: Sequence[Update], running: Release | None, *, broken: bool) -> Update | None:
+def rollback_target(recorded: Sequence[Update], running: Release | None, *, broken: bool) -> Update | None:
     """Return the run whose release a rollback goes back to, None where there is none.
 
     That is the newest good one with another release than runs now. Where the last run failed, or was killed in the
     middle (`broken`), it is the newest good one. A rollback after a rollback goes further back: what was newer is
     what somebody fled from.
     """
-    runs = [update for update in found if update.kind == "update"]
+    runs = [update for update in recorded if update.kind == "update"]
     good = [update for update in runs if update.succeeded]
     if good and (broken or not runs[-1].succeeded):
         return good[-1] if good[-1].release else None
-    while good and good[-1].went_back:
+    while good and good[-1].is_rollback:
         *good, last = good
         while good and not (last.release and good[-1].release and same(good[-1].release, last.release)):
             good.pop()
@@ -105,9 +105,13 @@ def to_return_to(found: Sequence[Update], running: Release | None, *, broken: bo
     return None
 
 
-def same(one: Release, other: Release) -> bool:
+def same(first: Release, second: Release) -> bool:
     """Tell whether two releases run the same: an image is what its digest says, wherever it was pulled from."""
-    return (one.stack, one.product, _contents(one.images)) == (other.stack, other.product, _contents(other.images))
+    return (first.stack, first.product, _contents(first.images)) == (
+        second.stack,
+        second.product,
+        _contents(second.images),
+    )
 
 
 def short_name(release: Release) -> str:
@@ -124,8 +128,8 @@ def changes(now: Release, then: Release) -> list[str]:
         for name in sorted(then.images)
         if before.get(name) != after[name]
     ]
-    for one, other in ((now.stack, then.stack), (now.product, then.product)):
-        was, will_be = dict(_settings(one, "")), dict(_settings(other, ""))
+    for running_values, target_values in ((now.stack, then.stack), (now.product, then.product)):
+        was, will_be = dict(_settings(running_values, "")), dict(_settings(target_values, ""))
         lines += [
             f"{place}: {_spelled(was, place)} → {_spelled(will_be, place)}"
             for place in sorted({*was, *will_be})
@@ -155,15 +159,16 @@ def _contents(images: Mapping[str, str]) -> dict[str, str]:
     return {name: reference.partition("@")[2] or reference for name, reference in images.items()}
 
 
-def is_broken(found: Sequence[Update], state: State) -> bool:
+def is_broken(recorded: Sequence[Update], state: State) -> bool:
     """Tell whether a run was killed in the middle: then the state is not what the last recorded run left."""
     return state.interrupted or (
-        bool(found) and _identities(_resources(found[-1].store, found[-1].checkpoint)) != _identities(state.resources)
+        bool(recorded)
+        and _identities(_resources(recorded[-1].store, recorded[-1].checkpoint)) != _identities(state.resources)
     )
 
 
 def _identities(resources: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
-    return {(one["urn"], one.get("id", "")) for one in resources}
+    return {(resource["urn"], resource.get("id", "")) for resource in resources}
 
 
 def _resources(store: Store, checkpoint: str) -> list[Mapping[str, Any]]:
@@ -177,9 +182,9 @@ def _resources(store: Store, checkpoint: str) -> list[Mapping[str, Any]]:
 def _release_in(store: Store, checkpoint: str) -> Release | None:
     for resource in _resources(store, checkpoint):
         if resource["type"] == "pulumi:pulumi:Stack":
-            said = (resource.get("outputs") or {}).get("release")
+            exported = (resource.get("outputs") or {}).get("release")
             try:
-                return Release.model_validate(said) if said else None
+                return Release.model_validate(exported) if exported else None
             except ValidationError:
                 # Of another version of Dockyard: nothing that this one could run.
                 return None

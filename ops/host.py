@@ -18,8 +18,8 @@ def check_host(settings: Settings, client: docker.DockerClient) -> None:
 
     Raises SettingsError naming every limit of cores that is too high, and every network that is not there.
     """
-    known = {str(network.name) for network in client.networks.list()}
-    problems = [*_too_many_cores(settings, int(client.info()["NCPU"])), *_unknown_networks(settings, known)]
+    network_names = {str(network.name) for network in client.networks.list()}
+    problems = [*_too_many_cores(settings, int(client.info()["NCPU"])), *_unknown_networks(settings, network_names)]
     if problems:
         raise SettingsError(problems)
 
@@ -35,8 +35,8 @@ def _too_many_cores(settings: Settings, cores: int) -> Iterator[Problem]:
             yield Problem(file, f"{where}.cpus", f"{limits.cpus:g}", f"at most {cores}, the cores of this Docker host")
 
 
-def _unknown_networks(settings: Settings, known: set[str]) -> Iterator[Problem]:
-    for network in sorted(settings.product.networks.keys() - known):
+def _unknown_networks(settings: Settings, network_names: set[str]) -> Iterator[Problem]:
+    for network in sorted(settings.product.networks.keys() - network_names):
         file, where = _place(settings, ["networks", network])
         yield Problem(
             file,
@@ -64,13 +64,13 @@ def _place(settings: Settings, path: list[str]) -> tuple[str, str]:
     head, *rest = path
     stack = (f"Pulumi.{settings.stack_name}.yaml", ".".join(["config", f"{NAMESPACE}{head}", *rest]))
     overridden = "services" if head == "jobs" else head
-    if _stands(settings.release.stack, [overridden, *rest]):
+    if _is_set(settings.release.stack, [overridden, *rest]):
         return stack[0], ".".join(["config", f"{NAMESPACE}{overridden}", *rest])
-    in_product = head in ("services", "jobs") or _stands(settings.release.product, path)
+    in_product = head in ("services", "jobs") or _is_set(settings.release.product, path)
     return (settings.stack.product, ".".join(path)) if in_product else stack
 
 
-def _stands(values: Any, path: list[str]) -> bool:
+def _is_set(values: Any, path: list[str]) -> bool:
     for part in path:
         if not isinstance(values, Mapping) or part not in values:
             return False

@@ -29,7 +29,7 @@ def leave_other_stores_data(state: State, engine: Engine, logs: Logs, progress: 
             if resource["urn"] in {volume["urn"] for volume in retained}:
                 resource.update(retainOnDelete=True)
                 resource.pop("protect", None)
-        engine.take_in(json.dumps(exported))
+        engine.import_state(json.dumps(exported))
         state = State.of(engine)
     for volume in retained:
         name = _name(volume)

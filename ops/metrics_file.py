@@ -51,22 +51,27 @@ def tell_deploy(
 ) -> None:
     """Write down how a deployment ended. What cannot be written is a warning: nothing depends on it but alerts."""
     now = time.time()
-    files = {"deploy.prom": exposition(_deploy(outcome, now, seconds, succeeded))}
+    files = {"deploy.prom": exposition(_deploy_samples(outcome, now, seconds, succeeded))}
     if succeeded:
-        files["standing.prom"] = exposition(_standing(state, now, drifted=0))
+        files["standing.prom"] = exposition(_standing_samples(state, now, drifted=0))
     _write(state, client, files, now, progress)
 
 
 def tell_drift(state: State, client: docker.DockerClient, drifted: int, progress: Progress) -> None:
     """Write down how many resources are not as declared."""
     now = time.time()
-    _write(state, client, {"standing.prom": exposition(_standing(state, now, drifted))}, now, progress)
+    _write(state, client, {"standing.prom": exposition(_standing_samples(state, now, drifted))}, now, progress)
 
 
 def writer_of(state: State) -> str | None:
     """Return the id of the container that holds the folder, None where there is none."""
     return next(
-        (one["id"] for one in state.of_type(CONTAINER) if labels(one).get("dockyard.service") == METRICS_WRITER), None
+        (
+            resource["id"]
+            for resource in state.of_type(CONTAINER)
+            if labels(resource).get("dockyard.service") == METRICS_WRITER
+        ),
+        None,
     )
 
 
@@ -83,7 +88,7 @@ def _write(state: State, client: docker.DockerClient, files: Mapping[str, str], 
         progress.line(f"  ! the metrics of this run were not written: {error}", "yellow")
 
 
-def _deploy(outcome: Outcome, now: float, seconds: float, succeeded: bool) -> Iterable[tuple[str, Sample]]:
+def _deploy_samples(outcome: Outcome, now: float, seconds: float, succeeded: bool) -> Iterable[tuple[str, Sample]]:
     yield "dockyard_last_deploy_timestamp_seconds", ("", "When the last deployment ended.", round(now, 3))
     yield "dockyard_last_deploy_success", ("", "Whether the last deployment ended well.", int(succeeded))
     yield "dockyard_last_deploy_duration_seconds", ("", "How long the last deployment took.", round(seconds, 3))
@@ -95,7 +100,7 @@ def _deploy(outcome: Outcome, now: float, seconds: float, succeeded: bool) -> It
         )
 
 
-def _standing(state: State, now: float, drifted: int) -> Iterable[tuple[str, Sample]]:
+def _standing_samples(state: State, now: float, drifted: int) -> Iterable[tuple[str, Sample]]:
     try:
         release = history.short_name(releases.running_release(state, ""))
     except SetupError:
@@ -109,12 +114,12 @@ def _standing(state: State, now: float, drifted: int) -> Iterable[tuple[str, Sam
 
 def exposition(samples: Iterable[tuple[str, Sample]]) -> str:
     """Return samples in Prometheus' text format; those of one metric must follow each other."""
-    lines, before = [], ""
-    for name, (said, words, value) in samples:
-        if name != before:
-            lines += [f"# HELP {name} {words}", f"# TYPE {name} gauge"]
-        lines.append(f"{name}{said} {value:.15g}")
-        before = name
+    lines, previous = [], ""
+    for name, (label_set, help_text, value) in samples:
+        if name != previous:
+            lines += [f"# HELP {name} {help_text}", f"# TYPE {name} gauge"]
+        lines.append(f"{name}{label_set} {value:.15g}")
+        previous = name
     return "\n".join(lines) + "\n"
 
 

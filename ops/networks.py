@@ -36,22 +36,22 @@ class Endpoint:
 
 def networks_in_use(outcome: Outcome) -> str:
     """Return the names of networks that a run of the engine could not remove because something is on them, or ""."""
-    found = [match[1] for error in outcome.errors for match in IN_USE.finditer(error)]
-    return ", ".join(dict.fromkeys(found))
+    names = [match[1] for error in outcome.errors for match in IN_USE.finditer(error)]
+    return ", ".join(dict.fromkeys(names))
 
 
 def refuse_strangers(state: State, client: docker.DockerClient, stack: str) -> None:
     """Raise SetupError with the containers of others that run on the stack's networks: those could not be removed."""
-    found = [
-        (one.network, one.name)
-        for one in _endpoints(state, client)
-        if one.container is not None and one.container.labels.get(STACK_LABEL) != stack
+    foreign = [
+        (endpoint.network, endpoint.name)
+        for endpoint in _endpoints(state, client)
+        if endpoint.container is not None and endpoint.container.labels.get(STACK_LABEL) != stack
     ]
-    if found:
-        told = ", ".join(f"{name} on {network}" for network, name in found)
-        commands = "; ".join(f"docker network disconnect {network} {name}" for network, name in found)
+    if foreign:
+        listing = ", ".join(f"{name} on {network}" for network, name in foreign)
+        commands = "; ".join(f"docker network disconnect {network} {name}" for network, name in foreign)
         raise SetupError(
-            f"containers that are not of the stack {stack} use its networks: {told}",
+            f"containers that are not of the stack {stack} use its networks: {listing}",
             f"stop them, or take them off, then run this again: {commands}",
         )
 
@@ -84,33 +84,33 @@ def restart_own_engine(work: WorkDir, host: str, client: docker.DockerClient, pr
     An engine before 28.1 counts a network's endpoints apart from the endpoints themselves. A count that is too high
     is put right only when the engine starts (moby/libnetwork#1024).
     """
-    own = private_engine(work)
-    if host != own.host or client.containers.list():
+    engine = private_engine(work)
+    if host != engine.host or client.containers.list():
         return False
     with progress.step("Docker engine, restarted: it counts endpoints that do not exist"):
-        own.stop()
-        own.start()
+        engine.stop()
+        engine.start()
     return True
 
 
 def _networks(state: State, client: docker.DockerClient) -> Iterator[Network]:
-    for one in state.of_type(NETWORK):
+    for resource in state.of_type(NETWORK):
         try:
-            yield client.networks.get(one["id"])
+            yield client.networks.get(resource["id"])
         except NotFound:
             continue
 
 
 def _endpoints(state: State, client: docker.DockerClient) -> Iterator[Endpoint]:
     """Find what is on the state's networks, but for containers that the state knows."""
-    known = {one["id"] for one in state.of_type(CONTAINER)}
+    own_containers = {resource["id"] for resource in state.of_type(CONTAINER)}
     for network in _networks(state, client):
-        found: Mapping[str, Mapping[str, str]] = network.attrs.get("Containers") or {}
-        for identity, said in found.items():
+        endpoints: Mapping[str, Mapping[str, str]] = network.attrs.get("Containers") or {}
+        for identity, endpoint in endpoints.items():
             # The engine calls an endpoint without a container `ep-…`; its name is still the container's.
-            container = _container(client, said["Name"] if identity.startswith("ep-") else identity)
-            if container is None or container.id not in known:
-                yield Endpoint(str(network.name), said["Name"], container)
+            container = _container(client, endpoint["Name"] if identity.startswith("ep-") else identity)
+            if container is None or container.id not in own_containers:
+                yield Endpoint(str(network.name), endpoint["Name"], container)
 
 
 def _container(client: docker.DockerClient, identity: str) -> Container | None:

@@ -60,13 +60,13 @@ def part(settings: Settings, service: str) -> list[str]:
             f"{settings.stack.product} has no service or job {service} in the stack {settings.stack_name}",
             f"It has: {', '.join(sorted(product.workloads))}. Stores and tools come with `up` of the whole stack.",
         )
-    found, queue = [], [service]
+    names, queue = [], [service]
     while queue:
         name = queue.pop()
-        found.append(name)
+        names.append(name)
         after = product.services[name].after if name in product.services else product.jobs[name].after
-        queue += [before for before in after if before in product.jobs and before not in found]
-    return found
+        queue += [before for before in after if before in product.jobs and before not in names]
+    return names
 
 
 def part_images(settings: Settings, names: list[str]) -> dict[str, str]:
@@ -85,13 +85,15 @@ def with_service(running: Release, settings: Settings, names: list[str], referen
     for name in names:
         kind = "services" if isinstance(settings.product.workloads[name], Service) else "jobs"
         product.setdefault(kind, {})[name] = deepcopy(files.product[kind][name])
-        _take(stack, files.stack, "services", name)
-        for section, said in ((stack, files.stack), (product, files.product)):
-            _take(section, said, "publish", name)
-    asked = part_images(settings, names)
+        _copy_entry(stack, files.stack, "services", name)
+        for section, source in ((stack, files.stack), (product, files.product)):
+            _copy_entry(section, source, "publish", name)
+    image_names = part_images(settings, names)
     for name, reference in references.items():
-        if images.get(asked[name], reference) == reference or not _asked_by_others(stack, product, asked[name], names):
-            images[asked[name]] = reference
+        if images.get(image_names[name], reference) == reference or not _used_by_others(
+            stack, product, image_names[name], names
+        ):
+            images[image_names[name]] = reference
             continue
         # Others go on with another image of the same name.
         overrides = _section(stack, "services")
@@ -100,38 +102,38 @@ def with_service(running: Release, settings: Settings, names: list[str], referen
     return Release(stack=stack, product=product, images=images, fresh=names)
 
 
-def _asked_by_others(stack: Mapping[str, Any], product: Mapping[str, Any], image: str, names: list[str]) -> bool:
+def _used_by_others(stack: Mapping[str, Any], product: Mapping[str, Any], image: str, names: list[str]) -> bool:
     overrides = _section(stack, "services")
     workloads = {**_section(product, "services"), **_section(product, "jobs")}
     return any(
-        overrides.get(name, {}).get("image", said.get("image")) == image
-        for name, said in workloads.items()
+        overrides.get(name, {}).get("image", workload.get("image")) == image
+        for name, workload in workloads.items()
         if name not in names
     )
 
 
 def without_service(running: Release, service: str, stack: str) -> Release:
     """Return the release that runs without one service or job. Raises SetupError where it has no such service."""
-    known = sorted({*_section(running.product, "services"), *_section(running.product, "jobs")})
-    if service not in known:
+    names = sorted({*_section(running.product, "services"), *_section(running.product, "jobs")})
+    if service not in names:
         raise SetupError(
             f"the stack {stack} runs no service or job {service} of the product",
-            f"It has: {', '.join(known)}. A store or a tool goes with the whole stack, or is taken out of the files.",
+            f"It has: {', '.join(names)}. A store or a tool goes with the whole stack, or is taken out of the files.",
         )
     overrides = _section(running.stack, "services")
-    said = {**running.stack, "services": {**overrides, service: {**overrides.get(service, {}), "enabled": False}}}
-    return Release(stack=said, product=running.product, images=running.images)
+    values = {**running.stack, "services": {**overrides, service: {**overrides.get(service, {}), "enabled": False}}}
+    return Release(stack=values, product=running.product, images=running.images)
 
 
 def _section(values: Mapping[str, Any], key: str) -> dict[str, Any]:
     return dict(values.get(key) or {})
 
 
-def _take(values: dict[str, Any], source: Mapping[str, Any], section: str, name: str) -> None:
+def _copy_entry(values: dict[str, Any], source: Mapping[str, Any], section: str, name: str) -> None:
     """Make one entry of a section what `source` says; it goes where that says nothing."""
-    found = {key: value for key, value in _section(values, section).items() if key != name}
-    said = _section(source, section)
-    if name in said:
-        found[name] = deepcopy(said[name])
-    if found or section in values:
-        values[section] = found
+    entries = {key: value for key, value in _section(values, section).items() if key != name}
+    source_entries = _section(source, section)
+    if name in source_entries:
+        entries[name] = deepcopy(source_entries[name])
+    if entries or section in values:
+        values[section] = entries

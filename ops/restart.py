@@ -12,7 +12,7 @@ from docker.models.containers import Container
 from ops.logs import last_lines
 from ops.setup import reach
 from ops.state import State
-from ops.status import Row, of_service, rows
+from ops.status import ContainerStatus, container_statuses, of_service
 from settings.names import STORES
 from toolchain.progress import Progress
 from toolchain.workdir import WorkDir
@@ -31,25 +31,31 @@ def restart(work: WorkDir, stack: str, service: str | None, progress: Progress) 
     """
     ready = reach(work, stack, progress)
     client = ready.docker_client()
-    found = [row for row in rows(State.of(ready.engine), client) if not row.one_shot and not row.replaced]
-    chosen = of_service(found, service, ready.settings.product.workloads, stack)
+    long_running = [
+        status
+        for status in container_statuses(State.of(ready.engine), client)
+        if not status.one_shot and not status.replaced
+    ]
+    chosen = of_service(long_running, service, ready.settings.product.workloads, stack)
     return restart_each(client, in_order(chosen), ready.settings.product.docker.wait_timeout, progress)
 
 
-def in_order(found: Sequence[Row]) -> list[Row]:
+def in_order(statuses: Sequence[ContainerStatus]) -> list[ContainerStatus]:
     """Return data stores first, the edge proxy last, and between them what was made first."""
-    return sorted(found, key=lambda row: (row.service == EDGE, row.service not in STORES))
+    return sorted(statuses, key=lambda status: (status.service == EDGE, status.service not in STORES))
 
 
-def restart_each(client: docker.DockerClient, found: Sequence[Row], wait: int, progress: Progress) -> int:
+def restart_each(
+    client: docker.DockerClient, statuses: Sequence[ContainerStatus], wait: int, progress: Progress
+) -> int:
     """Restart containers in this order and wait for each, at most `wait` seconds; stop at the first that stays away."""
-    for number, row in enumerate(found):
-        with progress.step(f"Restart {row.service}") as step:
+    for number, status in enumerate(statuses):
+        with progress.step(f"Restart {status.service}") as step:
             container = None
             try:
-                container = client.containers.get(row.container)
+                container = client.containers.get(status.container)
                 # The client asks for ten seconds by itself, whatever the container was made with.
-                client.api.restart(row.container, timeout=_grace(container))
+                client.api.restart(status.container, timeout=_grace(container))
                 step.outcome = _wait(container, wait)
             except NotFound:
                 step.outcome = "gone"
@@ -59,9 +65,9 @@ def restart_each(client: docker.DockerClient, found: Sequence[Row], wait: int, p
         if step.failed:
             if container:
                 progress.line("\n".join(f"    {line}" for line in last_lines(container)))
-            left = ", ".join(one.service for one in found[number + 1 :])
-            if left:
-                progress.line(f"  → not restarted: {left}", "red")
+            remaining = ", ".join(later.service for later in statuses[number + 1 :])
+            if remaining:
+                progress.line(f"  → not restarted: {remaining}", "red")
             return 1
     return 0
 

@@ -44,7 +44,7 @@ def stack_settings(work: WorkDir, stack: str, *, preview: bool = False) -> Setti
     return load(read_stack_file(work.checkout, stack), stack, checkout=work.checkout, preview=preview)
 
 
-def prepare_tools(work: WorkDir, progress: Progress, asked: str | None = None) -> dict[str, str]:
+def prepare_tools(work: WorkDir, progress: Progress, requested: str | None = None) -> dict[str, str]:
     """Make the Pulumi engine ready, and the stacks of this checkout known to it; return the environment to run it in.
 
     It needs no Docker engine: enough for a first preview. Raises SetupError where the stack that is `asked` for cannot
@@ -53,17 +53,17 @@ def prepare_tools(work: WorkDir, progress: Progress, asked: str | None = None) -
     """
     ensure_pulumi(work, progress)
     ensure_plugins(work, progress)
-    check_usable(work, asked)
+    check_usable(work, requested)
     ensure_backend(work)
     env = full_environment(work)
     for file in sorted(work.checkout.glob("Pulumi.*.yaml")):
         stack = file.name.split(".")[1]
-        if asked not in (None, stack) and not uses_own_backend(work):
+        if requested not in (None, stack) and not uses_own_backend(work):
             continue  # nobody has asked for it there, and each look takes time
         try:
             ensure_stack(work, stack, env)
         except SetupError as error:
-            if stack == asked:
+            if stack == requested:
                 raise
             progress.line(f"  · the stack {stack} cannot be used here: {error}")
     return env
@@ -105,32 +105,32 @@ def reach(work: WorkDir, stack: str, progress: Progress) -> Ready:
 def _machine(work: WorkDir, settings: Settings, docker_host: str, progress: Progress) -> None:
     """Bring the stack's images to the engine, find ports for it, and write down what the program must know of both."""
     # A release that is given has its own references, and the machine file goes on to say what the files mean.
-    given = settings.release.images if settings.rolled_back else {}
-    asked = [name for name in settings.image_names if name not in given]
-    ensure_references(work, progress, docker_host, [given[name] for name in settings.image_names if name in given])
+    pinned = settings.release.images if settings.rolled_back else {}
+    image_names = [name for name in settings.image_names if name not in pinned]
+    ensure_references(work, progress, docker_host, [pinned[name] for name in settings.image_names if name in pinned])
     mirror = settings.product.docker.mirror
-    images = ensure_images(work, progress, docker_host, asked, mirror, settings.builds)
+    images = ensure_images(work, progress, docker_host, image_names, mirror, settings.builds)
     client = docker.DockerClient(base_url=docker_host)
-    held = ports_held(client, settings.stack_name)
+    own_ports = ports_held(client, settings.stack_name)
     offset = claim_port_offset(
         work,
         settings.stack_name,
         settings.wanted_ports.values(),
         movable=settings.stack.environment == "development",
-        is_free=lambda port: port in held or port_is_free(port),
+        is_free=lambda port: port in own_ports or port_is_free(port),
     )
     # Two stacks of a checkout may be brought up at once.
     with locked(work.root / "machine.lock", lambda _: None):
-        known = read_machine(work.machine_file)
+        machine = read_machine(work.machine_file)
         # What was asked for and is not in the answer is run by its official reference again.
-        others = {name: reference for name, reference in known.images.items() if name not in asked}
-        found = known.model_copy(
+        other_images = {name: reference for name, reference in machine.images.items() if name not in image_names}
+        updated = machine.model_copy(
             update={
-                "port_offsets": {**known.port_offsets, settings.stack_name: offset},
+                "port_offsets": {**machine.port_offsets, settings.stack_name: offset},
                 "docker_root": client.info()["DockerRootDir"],
-                "images": {**others, **images},
-                "log_store": standing_log_store(asked, images) or known.log_store,
+                "images": {**other_images, **images},
+                "log_store": standing_log_store(image_names, images) or machine.log_store,
             }
         )
-        if found != known:
-            write_machine(work.machine_file, found)
+        if updated != machine:
+            write_machine(work.machine_file, updated)

@@ -17,23 +17,23 @@ Place = tuple[str, ...]
 """Where a setting stands: ("monitoring", "grafana", "admin_user")."""
 
 
-class Gone(Enum):
+class Absent(Enum):
     """What stands in an edit in place of a value that is taken out."""
 
-    GONE = "gone"
+    ABSENT = "absent"
 
 
-GONE = Gone.GONE
+ABSENT = Absent.ABSENT
 
 
-def found(values: Mapping[str, Any], place: Place) -> Any:
+def lookup(values: Mapping[str, Any], place: Place) -> Any:
     """Return what stands at a place, GONE where nothing does."""
-    here: Any = values
+    node: Any = values
     for key in place:
-        if not isinstance(here, Mapping) or key not in here:
-            return GONE
-        here = here[key]
-    return here
+        if not isinstance(node, Mapping) or key not in node:
+            return ABSENT
+        node = node[key]
+    return node
 
 
 def edited(values: Mapping[str, Any], edits: Mapping[Place, Any]) -> dict[str, Any]:
@@ -64,13 +64,13 @@ def _edit(values: MutableMapping[str, Any], place: Place, value: Any) -> None:
     key, *rest = place
     if rest:
         if not isinstance(values.get(key), MutableMapping):
-            if value is GONE:
+            if value is ABSENT:
                 return
             values[key] = {}
         _edit(values[key], tuple(rest), value)
-        if value is GONE and not values[key]:
+        if value is ABSENT and not values[key]:
             del values[key]
-    elif value is GONE:
+    elif value is ABSENT:
         values.pop(key, None)
     else:
         values[key] = value

@@ -38,17 +38,17 @@ def read(file: Path, stack: str) -> bytes:
     """Return a copy's content. Raises SetupError where it is damaged, unchecked, or of another stack."""
     checksum = file.with_name(file.name + CHECKSUM)
     try:
-        content, said = file.read_bytes(), checksum.read_text().split()
+        content, recorded = file.read_bytes(), checksum.read_text().split()
     except OSError as error:
         raise SetupError(
             f"{error.filename} cannot be read: {error.strerror}", "a copy and its .sha256 go together"
         ) from (error)
-    found = hashlib.sha256(content).hexdigest()
-    if [found] != said[:1]:
-        raise SetupError(f"{file} is damaged: its checksum is {found[:12]}…, {checksum.name} says otherwise")
-    urns = [one["urn"] for one in (json.loads(content).get("deployment") or {}).get("resources") or ()]
-    if others := {urn.split(":")[2] for urn in urns} - {stack}:
-        raise SetupError(f"{file} is a copy of the stack {', '.join(sorted(others))}, not of {stack}")
+    digest = hashlib.sha256(content).hexdigest()
+    if [digest] != recorded[:1]:
+        raise SetupError(f"{file} is damaged: its checksum is {digest[:12]}…, {checksum.name} says otherwise")
+    urns = [resource["urn"] for resource in (json.loads(content).get("deployment") or {}).get("resources") or ()]
+    if other_stacks := {urn.split(":")[2] for urn in urns} - {stack}:
+        raise SetupError(f"{file} is a copy of the stack {', '.join(sorted(other_stacks))}, not of {stack}")
     return content
 
 
@@ -56,7 +56,7 @@ def restore(engine: Engine, file: Path) -> Path:
     """Make a copy the stack's state; return a copy of what it was before. Raises SetupError, and nothing is changed."""
     content = read(file, engine.stack)
     before = backup(engine, None)
-    engine.take_in(content.decode())
+    engine.import_state(content.decode())
     return before
 
 

@@ -27,7 +27,7 @@ CLOCK_SECONDS = 2.0
 MOVED = "moved.json"
 """The name of the lock that `state move` leaves behind, so that plain `pulumi` does not change the old state either."""
 
-SAID_BY_ENGINE = re.compile(r"created by (?P<user>.*)@(?P<host>\S*) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
+ENGINE_LOCK = re.compile(r"created by (?P<user>.*)@(?P<host>\S*) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Lock:
     """Where the state went; a lock of the engine says nothing of the kind."""
 
     @property
-    def here(self) -> bool:
+    def is_local(self) -> bool:
         """Whether it was made by a machine of this one's name."""
         return self.host == socket.gethostname()
 
@@ -81,18 +81,18 @@ def folder_of(stack: str) -> str:
 
 def locks(store: Store, stack: str) -> list[Lock]:
     """Return the locks on a stack, the one that says it has moved first."""
-    found = []
+    stack_locks = []
     for key in store.keys(folder_of(stack)):
         if not key.endswith(".json"):
             continue  # a file that is being written
         try:
-            said = json.loads(store.read(key))
+            record = json.loads(store.read(key))
         except FileNotFoundError:
             continue  # given back a moment ago
-        since, moved = str(said.get("timestamp")), said.get("moved_to") or ""
-        user = said.get("moved_by") or said.get("username")
-        found.append(Lock(key, int(said.get("pid") or 0), str(user), str(said.get("hostname")), since, moved))
-    return sorted(found, key=lambda lock: (not lock.moved_to, lock.key))
+        since, moved = str(record.get("timestamp")), record.get("moved_to") or ""
+        user = record.get("moved_by") or record.get("username")
+        stack_locks.append(Lock(key, int(record.get("pid") or 0), str(user), str(record.get("hostname")), since, moved))
+    return sorted(stack_locks, key=lambda lock: (not lock.moved_to, lock.key))
 
 
 def refuse_moved(store: Store, stack: str) -> None:
@@ -129,21 +129,21 @@ def settle_locks(work: WorkDir, stack: str, progress: Progress) -> None:
         return
     refuse_moved(store, stack)
     for lock in locks(store, stack):
-        if not lock.here:
-            raise held(stack, lock)
+        if not lock.is_local:
+            raise lock_error(stack, lock)
         if lock.alive:
             progress.line(f"  · waiting for another run on this stack to end: process {lock.pid}", "yellow")
             while lock.alive and lock.key in store.keys(lock.key):
                 time.sleep(POLL_SECONDS)
         elif not isinstance(store, FileStore) and not _left_here(work, stack, lock):
             # Two machines may have one name, and of another's processes nothing is known here.
-            raise held(stack, lock)
+            raise lock_error(stack, lock)
         if lock.key in store.keys(lock.key):
             store.delete(lock.key)
             progress.line(f"  · released the lock that process {lock.pid} left when it was killed", "dim")
 
 
-def held(stack: str, lock: Lock) -> SetupError:
+def lock_error(stack: str, lock: Lock) -> SetupError:
     """Return what to tell a person who must wait for another's run."""
     return SetupError(
         f"the stack {stack} is being changed elsewhere: {lock}",
@@ -151,15 +151,15 @@ def held(stack: str, lock: Lock) -> SetupError:
     )
 
 
-def held_by_engine(stack: str, printed: str) -> SetupError | None:
+def lock_error_from_output(stack: str, printed: str) -> SetupError | None:
     """Return the same of what the engine printed where it found a lock; None where that is not why it failed."""
-    found = SAID_BY_ENGINE.search(printed) if "the stack is currently locked" in printed else None
-    return found and held(stack, Lock("", int(found["pid"]), found["user"], found["host"], found["since"]))
+    match = ENGINE_LOCK.search(printed) if "the stack is currently locked" in printed else None
+    return match and lock_error(stack, Lock("", int(match["pid"]), match["user"], match["host"], match["since"]))
 
 
 def lock_holder(store: Store, stack: str) -> str:
     """Return who holds a stack's lock, in words; nothing where nobody does, or somebody who was killed."""
-    return next((str(lock) for lock in locks(store, stack) if not lock.here or lock.alive), "")
+    return next((str(lock) for lock in locks(store, stack) if not lock.is_local or lock.alive), "")
 
 
 @contextmanager

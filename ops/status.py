@@ -28,7 +28,7 @@ AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Row:
+class ContainerStatus:
     """One container of the stack."""
 
     container: str
@@ -54,20 +54,22 @@ class Row:
         return self.replaced or self.health in WELL
 
 
-def rows(state: State, client: docker.DockerClient, *, memory: bool = False) -> list[Row]:
+def container_statuses(state: State, client: docker.DockerClient, *, memory: bool = False) -> list[ContainerStatus]:
     """Return a row for each container in the state, in the order in which they were made.
 
     Those of finished config writers are left out, and of what a failed release left behind, what runs no more. How
     much memory each uses is asked only with `memory`: the engine takes a moment for it.
     """
     urls: Mapping[str, str] = state.outputs.get("urls") or {}
-    shown = [one for one in state.of_type(CONTAINER) if not one["urn"].endswith("-writer")]
+    resources = [resource for resource in state.of_type(CONTAINER) if not resource["urn"].endswith("-writer")]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = list(pool.map(lambda resource: _row(resource, urls, client, memory), shown))
-    return [row for row in found if not (row.replaced and row.health in ("gone", "done"))]
+        statuses = list(pool.map(lambda resource: _status_of(resource, urls, client, memory), resources))
+    return [status for status in statuses if not (status.replaced and status.health in ("gone", "done"))]
 
 
-def _row(resource: Mapping[str, Any], urls: Mapping[str, str], client: docker.DockerClient, memory: bool) -> Row:
+def _status_of(
+    resource: Mapping[str, Any], urls: Mapping[str, str], client: docker.DockerClient, memory: bool
+) -> ContainerStatus:
     service = labels(resource)["dockyard.service"]
     replaced = bool(resource.get("delete"))
     try:
@@ -75,11 +77,11 @@ def _row(resource: Mapping[str, Any], urls: Mapping[str, str], client: docker.Do
     except NotFound:
         attrs = None
     runs = attrs is not None and attrs["State"]["Status"] == "running"
-    return Row(
+    return ContainerStatus(
         container=resource["id"],
         service=service,
         health=_health(attrs["State"]) if attrs else "gone",
-        uptime=spell_uptime(attrs["State"]["StartedAt"], datetime.now(UTC)) if attrs and runs else UNKNOWN,
+        uptime=format_uptime(attrs["State"]["StartedAt"], datetime.now(UTC)) if attrs and runs else UNKNOWN,
         restarts=str(attrs["RestartCount"]) if attrs else UNKNOWN,
         # Without registry and digest: those are in the state, and this is for the eye.
         image=str(resource["inputs"]["image"]).split("@")[0].rsplit("/", 1)[-1],
@@ -104,7 +106,7 @@ def _health(state: Mapping[str, Any]) -> str:
     return str((state.get("Health") or {}).get("Status", "running"))
 
 
-def spell_uptime(since: str, now: datetime) -> str:
+def format_uptime(since: str, now: datetime) -> str:
     """Return how long ago a time of the engine's was, in its two largest units: `3d 4h`, `12m 5s`, `8s`."""
     # `2026-11-21T13:00:01.123456789Z`, in UTC: whole seconds are enough.
     began = datetime.fromisoformat(since[:19]).replace(tzinfo=UTC)
@@ -116,13 +118,13 @@ def spell_uptime(since: str, now: datetime) -> str:
 
 def _memory(container: str, client: docker.DockerClient) -> str:
     try:
-        said = client.api.stats(container, stream=False, one_shot=True)
+        stats = client.api.stats(container, stream=False, one_shot=True)
     except (APIError, requests.RequestException):
         return UNKNOWN
-    return spell_usage(said.get("memory_stats") or {})
+    return format_usage(stats.get("memory_stats") or {})
 
 
-def spell_usage(memory: Mapping[str, Any]) -> str:
+def format_usage(memory: Mapping[str, Any]) -> str:
     """Return memory used and its limit: `61 / 512 MiB`. As `docker stats` counts it: without what can be given back."""
     if "usage" not in memory or not memory.get("limit"):
         return UNKNOWN
@@ -132,26 +134,28 @@ def spell_usage(memory: Mapping[str, Any]) -> str:
     return f"{max(0, memory['usage'] - idle) / 2**20:.0f} / {memory['limit'] / 2**20:.0f} MiB"
 
 
-def of_service(found: Sequence[Row], service: str | None, names: Collection[str], stack: str) -> list[Row]:
+def of_service(
+    statuses: Sequence[ContainerStatus], service: str | None, names: Collection[str], stack: str
+) -> list[ContainerStatus]:
     """Return the rows of a service, its replicas (`backend-2`) included; all rows where none is asked for.
 
     `names` are what the product calls its workloads: a service of its own named `backend-2` is nobody's replica.
     Raises SetupError naming what there is.
     """
     if service is None:
-        chosen = list(found)
+        chosen = list(statuses)
     else:
         replica = re.compile(rf"{re.escape(service)}-\d+")
         chosen = [
-            row
-            for row in found
-            if row.service == service or (replica.fullmatch(row.service) and row.service not in names)
+            status
+            for status in statuses
+            if status.service == service or (replica.fullmatch(status.service) and status.service not in names)
         ]
     if not chosen:
-        if not found:
+        if not statuses:
             raise SetupError(f"nothing of the stack {stack} runs", f"bring it up: ./dockyard up {stack}")
-        known = ", ".join(sorted({row.service for row in found}))
-        raise SetupError(f"the stack {stack} runs no service {service}", f"it runs: {known}")
+        running = ", ".join(sorted({status.service for status in statuses}))
+        raise SetupError(f"the stack {stack} runs no service {service}", f"it runs: {running}")
     return chosen
 
 
@@ -163,15 +167,17 @@ def wait_until_settled(state: State, client: docker.DockerClient, seconds: int) 
     """
     began = time.monotonic()
     while time.monotonic() < began + seconds:
-        found = rows(state, client)
-        asked = [2 * row.check + 1 for row in found if row.health == "unhealthy" and not row.replaced]
-        recovering = any(time.monotonic() < began + patience for patience in asked)
-        if not recovering and not any(row.health == "starting" for row in found):
+        statuses = container_statuses(state, client)
+        patiences = [
+            2 * status.check + 1 for status in statuses if status.health == "unhealthy" and not status.replaced
+        ]
+        recovering = any(time.monotonic() < began + patience for patience in patiences)
+        if not recovering and not any(status.health == "starting" for status in statuses):
             return
         time.sleep(0.5)
 
 
-def print_table(title: str, found: list[Row], notes: list[str]) -> None:
+def print_table(title: str, statuses: list[ContainerStatus], notes: list[str]) -> None:
     """Print the table, what can be reached from outside first, and below it notes for the person."""
     # Where nobody looks at it (CI, a pipe) there is no width to keep to.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
@@ -179,11 +185,11 @@ def print_table(title: str, found: list[Row], notes: list[str]) -> None:
     for column in ("service", "health", "uptime", "restarts", "image", "memory", "URL"):
         right = column in ("uptime", "restarts", "memory")
         table.add_column(column, no_wrap=column != "image", overflow="fold", justify="right" if right else "left")
-    for row in sorted(found, key=lambda row: (not row.url, row.service, row.replaced)):
-        style = STYLES.get(row.health, "bold red")
-        name = f"{row.service} (before)" if row.replaced else row.service
-        health = f"[{style}]{row.health}[/{style}]"
-        table.add_row(name, health, row.uptime, row.restarts, row.image, row.memory, row.url)
+    for status in sorted(statuses, key=lambda status: (not status.url, status.service, status.replaced)):
+        style = STYLES.get(status.health, "bold red")
+        name = f"{status.service} (before)" if status.replaced else status.service
+        health = f"[{style}]{status.health}[/{style}]"
+        table.add_row(name, health, status.uptime, status.restarts, status.image, status.memory, status.url)
     console.print(table)
     for note in notes:
         console.print(note, markup=False)

@@ -223,6 +223,6 @@ def summary(results: Sequence[PartResult], seconds: float, seed: int) -> list[st
         slowest = sorted(tests, key=lambda test: -test.seconds)[:SLOWEST]
         lines += [f"{spell_seconds(test.seconds):>9}  {test.part}: {test.name}" for test in slowest]
     failures = sum(result.failures or not result.passed for result in results)
-    others = sum(not result.tests and result.passed for result in results)
-    passed = len(tests) + others - sum(result.failures for result in results)
+    untested = sum(not result.tests and result.passed for result in results)
+    passed = len(tests) + untested - sum(result.failures for result in results)
     return [*lines, "", f"all parts: {spell_seconds(seconds)}, --seed {seed}", f"{passed} passed, {failures} failed"]

@@ -22,7 +22,7 @@ from docker.models.containers import Container
 from ops import amtool, releases
 from ops.setup import reach, stack_settings
 from ops.state import State
-from ops.status import Row, of_service, rows
+from ops.status import ContainerStatus, container_statuses, of_service
 from settings.product import Product
 from toolchain.progress import Progress, SetupError, spell_seconds
 from toolchain.workdir import WorkDir
@@ -75,7 +75,7 @@ Addresses = Set[tuple[str, str]]
 
 
 @dataclass
-class Seen:
+class CheckResult:
     """What one look came to."""
 
     problems: list[str] = field(default_factory=list)
@@ -105,66 +105,71 @@ def verify(work: WorkDir, stack: str, progress: Progress, *, within: int) -> int
         progress.line("  · monitoring.probes is off: no address is asked as a visitor would", "yellow")
     first: float | None = None
     while True:
-        found = rows(state, client)
-        seen = Seen([f"{row.service} is {row.health}" for row in found if not row.well])
+        statuses = container_statuses(state, client)
+        check = CheckResult([f"{status.service} is {status.health}" for status in statuses if not status.well])
         try:
-            ask = _asks(_inside(found, PROMETHEUS, names, stack, client))
+            ask = _asks(_healthy_container(statuses, PROMETHEUS, names, stack, client))
             # By Prometheus' own clock, which need not be this machine's.
             first = ask(NOW)[0].value if first is None else first
-            look_at_targets(ask, first, declared, seen)
-            alerts = alerts_in(_run(_inside(found, amtool.SERVICE, names, stack, client), ALERTS))
-            look_at_alerts(alerts, ask, seen)
+            look_at_targets(ask, first, declared, check)
+            alerts = alerts_in(_run(_healthy_container(statuses, amtool.SERVICE, names, stack, client), ALERTS))
+            look_at_alerts(alerts, ask, check)
         except (SilentError, DockerException, requests.RequestException) as error:
-            seen.problems.append(str(error))
-        if not seen.problems or time.monotonic() - began > within:
+            check.problems.append(str(error))
+        if not check.problems or time.monotonic() - began > within:
             break
         time.sleep(POLL_SECONDS)
-    return _tell(stack, seen, len(found), time.monotonic() - began, progress)
+    return _tell(stack, check, len(statuses), time.monotonic() - began, progress)
 
 
 def declared_addresses(product: Product) -> Addresses:
     """Return what of a product's services must be asked: its health where a check is declared, and its routes."""
-    health = {("health", name) for name, one in product.services.items() if one.health.http or one.health.tcp}
-    return health | {("route", name) for name, one in product.services.items() if one.routes}
+    health = {
+        ("health", name) for name, service in product.services.items() if service.health.http or service.health.tcp
+    }
+    return health | {("route", name) for name, service in product.services.items() if service.routes}
 
 
-def look_at_targets(ask: Ask, since: float, declared: Addresses, seen: Seen) -> None:
+def look_at_targets(ask: Ask, since: float, declared: Addresses, check: CheckResult) -> None:
     """Add what Prometheus knows of targets and probes. An answer of before `since` is none yet."""
-    asked, probed = ask(TARGETS), ask(PROBES)
-    seen.targets, seen.probes = len(asked), len(probed)
-    if not asked:
-        seen.problems.append("Prometheus has no targets yet")
-    down, failed = ({_name(one) for one in ask(query)} for query in (DOWN, FAILED))
-    stale = {_name(one) for one in [*asked, *probed] if one.value < since} - down - failed
-    seen.problems += [f"target {name} does not answer" for name in sorted(down)]
-    seen.problems += [f"probe {name} fails" for name in sorted(failed)]
-    seen.problems += [f"{name} has not been asked since" for name in sorted(stale)]
-    asked_of = {(one.labels.get("probe", ""), one.labels.get("service", "")) for one in probed}
-    seen.problems += [f"no probe asks for the {kind} of {name}" for kind, name in sorted(declared - asked_of)]
+    targets, probes = ask(TARGETS), ask(PROBES)
+    check.targets, check.probes = len(targets), len(probes)
+    if not targets:
+        check.problems.append("Prometheus has no targets yet")
+    down, failed = ({_name(sample) for sample in ask(query)} for query in (DOWN, FAILED))
+    stale = {_name(sample) for sample in [*targets, *probes] if sample.value < since} - down - failed
+    check.problems += [f"target {name} does not answer" for name in sorted(down)]
+    check.problems += [f"probe {name} fails" for name in sorted(failed)]
+    check.problems += [f"{name} has not been asked since" for name in sorted(stale)]
+    probed_addresses = {(sample.labels.get("probe", ""), sample.labels.get("service", "")) for sample in probes}
+    check.problems += [f"no probe asks for the {kind} of {name}" for kind, name in sorted(declared - probed_addresses)]
 
 
-def look_at_alerts(alerts: Sequence[Alert], ask: Ask, seen: Seen) -> None:
+def look_at_alerts(alerts: Sequence[Alert], ask: Ask, check: CheckResult) -> None:
     """Add the critical alerts, those of before the last deploy apart from the others."""
     deploys = ask(DEPLOY_BEGAN)
     began = deploys[0].value if deploys else 0.0
-    for alert in sorted(alerts, key=lambda one: (one.labels.get("alertname", ""), one.since)):
-        (seen.older if alert.since < began else seen.problems).append(f"critical alert {_spelled(alert)}")
+    for alert in sorted(alerts, key=lambda alert: (alert.labels.get("alertname", ""), alert.since)):
+        (check.older if alert.since < began else check.problems).append(f"critical alert {_spelled(alert)}")
 
 
-def samples_in(said: str) -> list[Sample]:
+def samples_in(answer: str) -> list[Sample]:
     """Read an answer of Prometheus' HTTP API. Raises SilentError where it is none."""
     try:
-        return [Sample(one["metric"], float(one["value"][1])) for one in json.loads(said)["data"]["result"]]
+        return [Sample(series["metric"], float(series["value"][1])) for series in json.loads(answer)["data"]["result"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise SilentError(f"Prometheus gives no answer but {said[:120]!r}") from error
+        raise SilentError(f"Prometheus gives no answer but {answer[:120]!r}") from error
 
 
-def alerts_in(said: str) -> list[Alert]:
+def alerts_in(output: str) -> list[Alert]:
     """Read what amtool prints of alerts as JSON. Raises SilentError where it is none."""
     try:
-        return [Alert(one["labels"], datetime.fromisoformat(one["startsAt"]).timestamp()) for one in json.loads(said)]
+        return [
+            Alert(alert["labels"], datetime.fromisoformat(alert["startsAt"]).timestamp())
+            for alert in json.loads(output)
+        ]
     except (ValueError, KeyError, TypeError) as error:
-        raise SilentError(f"Alertmanager gives no answer but {said[:120]!r}") from error
+        raise SilentError(f"Alertmanager gives no answer but {output[:120]!r}") from error
 
 
 def _product_that_runs(work: WorkDir, stack: str, state: State) -> Product | None:
@@ -176,15 +181,15 @@ def _product_that_runs(work: WorkDir, stack: str, state: State) -> Product | Non
     return stack_settings(work, stack, preview=True).product
 
 
-def _inside(
-    found: Sequence[Row], service: str, names: Mapping[str, Any], stack: str, client: docker.DockerClient
+def _healthy_container(
+    statuses: Sequence[ContainerStatus], service: str, names: Mapping[str, Any], stack: str, client: docker.DockerClient
 ) -> Container:
     """Return the first healthy container of a tool. Raises SilentError where there is none."""
     try:
-        chosen = [row for row in of_service(found, service, names, stack) if not row.replaced]
+        chosen = [status for status in of_service(statuses, service, names, stack) if not status.replaced]
     except SetupError as error:
         raise SilentError(error.message) from error
-    healthy = [row for row in chosen if row.health == "healthy"]
+    healthy = [status for status in chosen if status.health == "healthy"]
     if not healthy:
         raise SilentError(f"{service} cannot be asked: it is {chosen[0].health if chosen else 'gone'}")
     return client.containers.get(healthy[0].container)
@@ -197,10 +202,12 @@ def _asks(container: Container) -> Ask:
 def _run(container: Container, command: list[str]) -> str:
     # The client's types know of streams only.
     result: Any = container.exec_run(command, demux=True)
-    said, failed = ((part or b"").decode(errors="replace") for part in result.output)
+    output, errors = ((part or b"").decode(errors="replace") for part in result.output)
     if result.exit_code:
-        raise SilentError(f"{command[0]} in {container.name} ended with {result.exit_code}: {(failed or said).strip()}")
-    return said
+        raise SilentError(
+            f"{command[0]} in {container.name} ended with {result.exit_code}: {(errors or output).strip()}"
+        )
+    return output
 
 
 def _name(sample: Sample) -> str:
@@ -216,15 +223,15 @@ def _spelled(alert: Alert) -> str:
     return f"{name} ({labels})" if labels else name
 
 
-def _tell(stack: str, seen: Seen, containers: int, seconds: float, progress: Progress) -> int:
-    for one in seen.older:
-        progress.line(f"  · since before the last deploy: {one}", "yellow")
-    for one in seen.problems:
-        progress.line(f"✗ {one}", "bold red")
-    counted = f"{containers} containers, {seen.targets} targets, {seen.probes} probes"
+def _tell(stack: str, check: CheckResult, containers: int, seconds: float, progress: Progress) -> int:
+    for alert in check.older:
+        progress.line(f"  · since before the last deploy: {alert}", "yellow")
+    for problem in check.problems:
+        progress.line(f"✗ {problem}", "bold red")
+    counted = f"{containers} containers, {check.targets} targets, {check.probes} probes"
     took = spell_seconds(seconds)
-    if seen.problems:
-        many = "1 problem" if len(seen.problems) == 1 else f"{len(seen.problems)} problems"
+    if check.problems:
+        many = "1 problem" if len(check.problems) == 1 else f"{len(check.problems)} problems"
         progress.line(f"{stack} is not well: {many}, {counted} looked at ({took})")
         return 1
     progress.line(f"✓ {stack}: {counted} well, no new critical alert ({took})", "green")

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import pytest
 from docker.errors import APIError, NotFound
 
-from ops.logs import last_words
+from ops.logs import tail_unhealthy
 from ops.restart import in_order, restart_each
-from ops.status import of_service, print_table, rows, spell_uptime, spell_usage, wait_until_settled
+from ops.status import container_statuses, format_uptime, format_usage, of_service, print_table, wait_until_settled
 from tests.support import states
 from tests.support.clock import FakeClock
 from tests.support.fake_docker import FakeDocker
@@ -38,34 +38,36 @@ def clock(monkeypatch):
 class TestRows:
     def test_a_row_has_health_restarts_image_memory_and_address(self, engine):
         engine.add_container("backend", health="healthy")
-        (row,) = rows(state(container("backend")), engine, memory=True)
+        (row,) = container_statuses(state(container("backend")), engine, memory=True)
         assert (row.service, row.health, row.restarts, row.image) == ("backend", "healthy", "2", "app:7")
         assert (row.memory, row.url) == ("49 / 512 MiB", "http://127.0.0.1:3333")
 
     def test_statistics_that_fail_are_a_dash_in_the_row(self, engine):
         engine.add_container("backend")
         engine.api.failures["stats", "backend"] = APIError("no statistics")
-        assert rows(state(container("backend")), engine, memory=True)[0].memory == "\N{EN DASH}"
+        assert container_statuses(state(container("backend")), engine, memory=True)[0].memory == "\N{EN DASH}"
 
     def test_jobs_are_done_or_failed_and_config_writers_are_left_out(self, engine):
         engine.add_container("migrate", status="exited")
         engine.add_container("seed", status="exited", exit_code=3)
         jobs = [container(name, must_run=False) for name in ("migrate", "seed")]
-        found = {row.service: row for row in rows(state(*jobs, container("w", urn="urn:shop-writer")), engine)}
+        found = {
+            row.service: row for row in container_statuses(state(*jobs, container("w", urn="urn:shop-writer")), engine)
+        }
         assert found.keys() == {"migrate", "seed"}
         assert (found["migrate"].health, found["seed"].health) == ("done", "failed (3)")
         assert (found["migrate"].well, found["seed"].well) == (True, False)
         assert found["migrate"].uptime == "\N{EN DASH}"
 
     def test_a_removed_container_is_gone(self, engine):
-        (row,) = rows(state(container("backend")), engine)
+        (row,) = container_statuses(state(container("backend")), engine)
         assert (row.health, row.well) == ("gone", False)
 
     def test_the_new_version_of_a_failed_release_stands_beside_the_one_that_serves(self, engine):
         engine.add_container("backend", health="unhealthy")
         engine.add_container("backend-old", health="healthy")
         made = state(container("backend"), container("backend", delete=True), container("frontend", delete=True))
-        assert [(row.health, row.replaced, row.well) for row in rows(made, engine)] == [
+        assert [(row.health, row.replaced, row.well) for row in container_statuses(made, engine)] == [
             ("unhealthy", False, False),
             ("healthy", True, True),
         ]
@@ -73,7 +75,9 @@ class TestRows:
     def test_the_table_begins_with_what_has_an_address(self, engine, capsys):
         for name in ("alpha", "backend"):
             engine.add_container(name)
-        print_table("shop · dev", rows(state(container("alpha"), container("backend")), engine), ["a note"])
+        print_table(
+            "shop · dev", container_statuses(state(container("alpha"), container("backend")), engine), ["a note"]
+        )
         printed = capsys.readouterr().out
         for word in ("service", "health", "uptime", "restarts", "image", "memory", "URL", "a note"):
             assert word in printed
@@ -91,7 +95,7 @@ class TestRows:
     ],
 )
 def test_an_uptime_has_its_two_largest_units(since, text):
-    assert spell_uptime(since, NOW) == text
+    assert format_uptime(since, NOW) == text
 
 
 @pytest.mark.parametrize(
@@ -103,7 +107,7 @@ def test_an_uptime_has_its_two_largest_units(since, text):
     ],
 )
 def test_memory_in_use_leaves_out_the_page_cache_under_both_control_groups(stats, text):
-    assert spell_usage({"usage": 100 << 20, "limit": 512 << 20, "stats": stats}) == text
+    assert format_usage({"usage": 100 << 20, "limit": 512 << 20, "stats": stats}) == text
 
 
 class TestChoice:
@@ -113,7 +117,7 @@ class TestChoice:
 
     @pytest.fixture
     def found(self, engine):
-        return rows(state(*map(container, self.SERVICES)), engine)
+        return container_statuses(state(*map(container, self.SERVICES)), engine)
 
     @pytest.mark.parametrize(
         ("service", "chosen"), [("backend", ["backend", "backend-2"]), ("worker", ["worker"]), (None, [*SERVICES])]
@@ -132,13 +136,13 @@ class TestChoice:
 class TestRestart:
     def test_data_stores_are_restarted_first_and_the_edge_last(self, engine):
         services = ("traefik", "grafana", "backend", "redis", "alpha", "postgres")
-        ordered = in_order(rows(state(*map(container, services)), engine))
+        ordered = in_order(container_statuses(state(*map(container, services)), engine))
         assert [row.service for row in ordered] == ["redis", "postgres", "grafana", "backend", "alpha", "traefik"]
 
     def test_each_container_gets_its_own_time_to_stop(self, engine, progress, printed):
         engine.add_container("backend", health="healthy", config={"StopTimeout": 45})
         engine.add_container("bot")
-        found = rows(state(container("backend"), container("bot")), engine)
+        found = container_statuses(state(container("backend"), container("bot")), engine)
         assert restart_each(engine, found, 1, progress) == 0
         assert engine.changes == [("restart", "backend", 45), ("restart", "bot", 10)]
         assert "✓ Restart backend: healthy" in printed.getvalue()
@@ -147,14 +151,14 @@ class TestRestart:
     def test_the_first_container_that_stays_away_ends_the_restart_with_its_log(self, engine, progress, printed):
         engine.add_container("backend", health="unhealthy", logs=b"last words\n")
         engine.add_container("traefik", health="healthy")
-        found = rows(state(container("backend"), container("traefik")), engine)
+        found = container_statuses(state(container("backend"), container("traefik")), engine)
         assert restart_each(engine, found, 0, progress) == 1
         assert engine.changes == [("restart", "backend", 10)]
         told = ("✗ Restart backend: not well again: unhealthy", "last words", "health check: wget: 503")
         assert all(text in printed.getvalue() for text in (*told, "not restarted: traefik"))
 
     def test_a_removed_container_ends_the_restart(self, engine, progress, printed):
-        assert restart_each(engine, rows(state(container("backend")), engine), 0, progress) == 1
+        assert restart_each(engine, container_statuses(state(container("backend")), engine), 0, progress) == 1
         assert "not well again: gone" in printed.getvalue()
 
 
@@ -168,13 +172,13 @@ class TestLastWords:
         return engine
 
     def test_last_words_are_those_of_unhealthy_containers_that_stay(self, engine):
-        assert last_words(engine, "dev", replaced={"old"}) == [
+        assert tail_unhealthy(engine, "dev", replaced={"old"}) == [
             ("backend", ["first", "last", "health check: wget: 503"])
         ]
 
     def test_last_words_of_a_container_removed_meanwhile_say_so(self, engine):
         engine.api.failures["logs", "backend"] = NotFound("removed")
-        assert last_words(engine, "dev", replaced={"old"}) == [("backend", ["(it has been removed)"])]
+        assert tail_unhealthy(engine, "dev", replaced={"old"}) == [("backend", ["(it has been removed)"])]
 
 
 def test_generated_secrets_are_found_by_the_end_of_their_resources_names():
@@ -200,7 +204,7 @@ class TestSettling:
         health = engine.add_container("backend", health="unhealthy", config=self.CHECK)["State"]["Health"]
         clock.after(5, lambda: health.update(Status="healthy"))
         wait_until_settled(state(container("backend")), engine, seconds=60)
-        assert [row.health for row in rows(state(container("backend")), engine)] == ["healthy"]
+        assert [row.health for row in container_statuses(state(container("backend")), engine)] == ["healthy"]
 
     def test_a_service_that_stays_unhealthy_is_waited_for_no_longer(self, engine, clock):
         engine.add_container("backend", health="unhealthy", config=self.CHECK)
