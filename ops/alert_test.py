@@ -49,7 +49,7 @@ _ATTEMPTS = re.compile(r"^[\w./-]+\[\d+\]: notify retry canceled .*?after \d+ at
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DeliveryOutcome:
     """What came of one receiver's test."""
 
     receiver: str
@@ -63,7 +63,7 @@ def alert_test(work: WorkDir, stack: str, receiver: str | None, progress: Progre
     Raises SetupError where there is none, or none of that name.
     """
     ready = reach(work, stack, progress)
-    names = chosen(ready.settings, receiver)
+    names = receivers_to_test(ready.settings, receiver)
     containers = instances(ready)
     secret_texts = secret_parts(_secrets(ready.engine.read("config", "--show-secrets", "--json"), ready.settings))
     progress.line(f"Each of these is sent an alert that says it is a test: {', '.join(names)}")
@@ -77,7 +77,7 @@ def alert_test(work: WorkDir, stack: str, receiver: str | None, progress: Progre
     return 0 if all(outcome.well for outcome in outcomes) else 1
 
 
-def chosen(settings: Settings, receiver: str | None) -> list[str]:
+def receivers_to_test(settings: Settings, receiver: str | None) -> list[str]:
     """Return the names of the receivers to test. Raises SetupError, which names those that there are."""
     alerts, environment = settings.product.alerts, settings.stack.environment
     names = [*alerts.told_in(environment), *([HEARTBEAT] if alerts.beats_in(environment) else [])]
@@ -119,7 +119,7 @@ def try_receivers(
     language: str,
     redact: Callable[[str], str] = str,
     seconds: float = WAIT_SECONDS,
-) -> list[Outcome]:
+) -> list[DeliveryOutcome]:
     """Send the alerts to every Alertmanager, as Prometheus does, wait for what comes of them, and end them.
 
     A message counts as delivered where Alertmanager counts an answer for it; why one was not is in its log.
@@ -129,7 +129,7 @@ def try_receivers(
     test_labels = {**labels, "sent": f"{sent:%Y-%m-%dT%H:%M:%SZ}"}
     before = _answers(containers)
     began = time.monotonic()
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, DeliveryOutcome] = {}
     reasons: dict[str, str] = {}
     try:
         for name in names:
@@ -144,9 +144,11 @@ def try_receivers(
                 failed, reason = _failure(name, lines)
                 reasons |= {name: reason} if reason else {}
                 if answers.get(name, 0) > before.get(name, 0):
-                    outcomes[name] = Outcome(name, True, f"delivered ({spell_seconds(time.monotonic() - began)})")
+                    outcomes[name] = DeliveryOutcome(
+                        name, True, f"delivered ({spell_seconds(time.monotonic() - began)})"
+                    )
                 elif failed:
-                    outcomes[name] = Outcome(name, False, redact(f"failed: {reason}"))
+                    outcomes[name] = DeliveryOutcome(name, False, redact(f"failed: {reason}"))
     finally:
         for name in names:
             _post(containers, name, test_labels, language, datetime.now(UTC))
@@ -155,13 +157,17 @@ def try_receivers(
 
 def _undecided(
     name: str, reasons: Mapping[str, str], configured: Iterable[str], redact: Callable[[str], str], seconds: float
-) -> Outcome:
+) -> DeliveryOutcome:
     if name in reasons:
-        return Outcome(name, False, redact(f"failed so far: {reasons[name]}"))
+        return DeliveryOutcome(name, False, redact(f"failed so far: {reasons[name]}"))
     if name not in configured:
-        return Outcome(name, False, "not tried: the running Alertmanager does not know it yet; bring the stack up")
+        return DeliveryOutcome(
+            name, False, "not tried: the running Alertmanager does not know it yet; bring the stack up"
+        )
     waited = spell_seconds(seconds)
-    return Outcome(name, False, f"not tried within {waited}: a silence may hold it back (./dockyard amtool … silence)")
+    return DeliveryOutcome(
+        name, False, f"not tried within {waited}: a silence may hold it back (./dockyard amtool … silence)"
+    )
 
 
 def _post(containers: Sequence[Container], name: str, labels: Mapping[str, str], language: str, end: datetime) -> None:

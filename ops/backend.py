@@ -124,7 +124,7 @@ class S3Store:
                 f"the address of the state {self.address} has options that are not read here: {', '.join(unknown)}",
                 "put them into a profile of ~/.aws/config and name that: ?profile=…",
             )
-        self._client = self._connected(options)
+        self._client = self._connect(options)
 
     @property
     def address(self) -> str:
@@ -157,7 +157,7 @@ class S3Store:
         with self._readable_errors():
             self._client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
 
-    def _connected(self, options: dict[str, str]) -> Any:
+    def _connect(self, options: dict[str, str]) -> Any:
         # Half a second that only this kind of backend has to cost. Without types of its own.
         import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 - as said
         from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415 - as said
@@ -170,8 +170,8 @@ class S3Store:
                 raise SetupError(f"nothing says in which region {self.address} is", "name it in the address: ?region=…")
             endpoint = options.get("endpoint")
             if endpoint and "://" not in endpoint:
-                plain = "true" in (options.get("disableSSL"), options.get("disable_https"))
-                endpoint = f"{'http' if plain else 'https'}://{endpoint}"
+                insecure = "true" in (options.get("disableSSL"), options.get("disable_https"))
+                endpoint = f"{'http' if insecure else 'https'}://{endpoint}"
             path_style = "true" in (options.get("s3ForcePathStyle"), options.get("use_path_style"))
             return session.client(
                 "s3",
@@ -190,7 +190,7 @@ class S3Store:
     @contextmanager
     def _readable_errors(self) -> Iterator[None]:
         """Turn what boto3 raises into one sentence."""
-        from botocore import exceptions as aws  # type: ignore[import-untyped]  # noqa: PLC0415 - see _connected
+        from botocore import exceptions as aws  # type: ignore[import-untyped]  # noqa: PLC0415 - see _connect
 
         try:
             yield

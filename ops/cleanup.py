@@ -48,7 +48,7 @@ class StackInventory:
 
 
 @dataclass(frozen=True)
-class Removed:
+class Removal:
     """One thing that is gone, or would be."""
 
     kind: str
@@ -58,11 +58,11 @@ class Removed:
 
 
 @dataclass
-class Report:
+class CleanupReport:
     """What came of it."""
 
     dry_run: bool
-    removed: list[Removed] = field(default_factory=list)
+    removed: list[Removal] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     """What the Docker engine did not let go of, and why."""
 
@@ -154,9 +154,9 @@ def _distinct(releases: Iterable[Release]) -> list[Release]:
 
 def clean(
     client: docker.DockerClient, inventory: StackInventory, before: datetime, age: timedelta, *, dry_run: bool = False
-) -> Report:
+) -> CleanupReport:
     """Remove from an engine what is older than `before` and not needed: containers, networks, images, build cache."""
-    report = Report(dry_run)
+    report = CleanupReport(dry_run)
     for kind, name, size, remove in (
         *_containers(client, inventory, before),
         *_networks(client, inventory, before),
@@ -170,9 +170,9 @@ def clean(
         except APIError as error:
             report.refused.append(f"{kind} {name}: {error.explanation}")
             continue
-        report.removed.append(Removed(kind, name, size))
+        report.removed.append(Removal(kind, name, size))
     if cache := _build_cache(client, before, age, dry_run=dry_run):
-        report.removed.append(Removed("build cache", f"of more than {age.days} days", cache))
+        report.removed.append(Removal("build cache", f"of more than {age.days} days", cache))
     return report
 
 
@@ -188,7 +188,7 @@ def _containers(
     for container in client.containers.list(all=True, filters={"label": STACK_LABEL}, ignore_removed=True):
         if container.id in inventory.containers or container.labels[STACK_LABEL] not in inventory.stacks:
             continue
-        if container.status not in ("created", "exited", "dead") or _when(container.attrs["Created"]) >= before:
+        if container.status not in ("created", "exited", "dead") or _parse_time(container.attrs["Created"]) >= before:
             continue
         endpoints = container.attrs["NetworkSettings"]["Networks"].values()
         if {endpoint.get("NetworkID") for endpoint in endpoints} & (existing_networks - inventory.networks):
@@ -206,7 +206,7 @@ def _networks(
         for endpoint in container.attrs["NetworkSettings"]["Networks"].values()
     }
     for network in client.networks.list(filters={"label": STACK_LABEL}):
-        if network.id in inventory.networks or network.id in joined or _when(network.attrs["Created"]) >= before:
+        if network.id in inventory.networks or network.id in joined or _parse_time(network.attrs["Created"]) >= before:
             continue
         if network.attrs["Labels"][STACK_LABEL] in inventory.stacks:
             yield "network", str(network.name), 0, network.remove
@@ -230,7 +230,7 @@ def _images(
         if not all(_repository(name) in ours or name.startswith(BUILT_HERE) for name in names):
             continue
         tagged = image.attrs.get("Metadata", {}).get("LastTagTime") or image.attrs["Created"]
-        if max(_when(tagged), _when(image.attrs["Created"])) < before:
+        if max(_parse_time(tagged), _parse_time(image.attrs["Created"])) < before:
             yield "image", names[0], int(image.attrs.get("Size") or 0), _Untag(client, names)
 
 
@@ -258,7 +258,7 @@ def _build_cache(client: docker.DockerClient, before: datetime, age: timedelta, 
         return sum(
             int(record["Size"])
             for record in records
-            if not record["InUse"] and _when(record.get("LastUsedAt") or record["CreatedAt"]) < before
+            if not record["InUse"] and _parse_time(record.get("LastUsedAt") or record["CreatedAt"]) < before
         )
     pruned = client.api.prune_builds(filters={"until": f"{int(age.total_seconds())}s"})
     return int(pruned.get("SpaceReclaimed") or 0)
@@ -275,7 +275,7 @@ def _repository(reference: str) -> str:
     return path.removeprefix("docker.io/").removeprefix("library/")
 
 
-def _when(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     """Return a time as the engine writes it. The year 1 stands for never."""
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

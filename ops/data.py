@@ -25,7 +25,7 @@ VERIFIED = "dockyard_backup_last_verified_restore_timestamp_seconds"
 
 def volumes(state: State) -> list[str]:
     """Return the names of the data volumes."""
-    return [str(volume["outputs"].get("name") or volume["id"]) for volume in _data(state)]
+    return [str(volume["outputs"].get("name") or volume["id"]) for volume in _data_volumes(state)]
 
 
 def protected(state: State) -> list[str]:
@@ -33,7 +33,7 @@ def protected(state: State) -> list[str]:
     return [resource["urn"] for resource in state.resources if resource.get("protect")]
 
 
-def described(state: State, client: docker.DockerClient) -> Iterator[str]:
+def describe_volumes(state: State, client: docker.DockerClient) -> Iterator[str]:
     """Tell of each data volume that exists how large it is, and when a backup was last proved by a restore."""
     sizes = {
         volume["Name"]: (volume.get("UsageData") or {}).get("Size", -1) for volume in client.df().get("Volumes") or ()
@@ -85,7 +85,7 @@ def unprotect(engine: Engine, urns: list[str]) -> None:
     engine.run("state unprotect", "--yes", *urns)
 
 
-def _data(state: State) -> Iterator[Mapping[str, Any]]:
+def _data_volumes(state: State) -> Iterator[Mapping[str, Any]]:
     return (volume for volume in state.of_type(VOLUME) if labels(volume).get(KIND_LABEL) == DATA)
 
 

@@ -76,7 +76,7 @@ def _bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messa
         progress.line(f"Stopped. The next ./dockyard up {stack} goes on from here", "yellow")
         code = INTERRUPTED
     elif code:
-        tell_errors(outcome, progress, work, "up", stack)
+        print_errors(outcome, progress, work, "up", stack)
     else:
         # A container that only had to be started again is not waited for by the engine.
         wait_until_settled(after, client, ready.settings.product.docker.wait_timeout)
@@ -171,7 +171,7 @@ def _recovered_state(work: WorkDir, ready: Ready, client: docker.DockerClient, p
     return recover(state, ready.engine, client, progress)
 
 
-def tell_errors(outcome: Outcome, progress: Progress, work: WorkDir, verb: str, stack: str) -> None:
+def print_errors(outcome: Outcome, progress: Progress, work: WorkDir, verb: str, stack: str) -> None:
     """Print what the engine called an error; where it called nothing so, the end of what it printed."""
     log = work.logs / f"{verb}-{stack}.log"
     if not outcome.errors and (lock_error := lock_error_from_output(stack, log.read_text(errors="replace"))):

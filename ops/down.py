@@ -89,7 +89,7 @@ class _Teardown:
             self.progress.line(f"Stopped. The next ./dockyard down {self.stack} goes on from here", "yellow")
             return deploy.INTERRUPTED
         if code:
-            deploy.tell_errors(outcome, self.progress, self.work, "destroy", self.stack)
+            deploy.print_errors(outcome, self.progress, self.work, "destroy", self.stack)
         return code
 
     def _run(self, keep: list[str]) -> tuple[int, Outcome]:
@@ -112,7 +112,7 @@ def _ask(
     """Tell what would be deleted, and ask. Raises SetupError or Abort where the answer is no."""
     if named and named != stack:
         raise SetupError(f"--yes-delete-data names {named}, and the stack is {stack}")
-    for line in data.described(state, client):
+    for line in data.describe_volumes(state, client):
         progress.line(line)
     if named or (yes and not protected):
         return

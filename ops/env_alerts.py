@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.env_plan import Plan, Verdict
+from ops.env_plan import ImportPlan, Verdict
 from settings.receivers import Receiver
 
 ADDRESSES = frozenset({"webhook", "url"})
@@ -160,14 +160,14 @@ KINDS = (
 )
 
 
-def alerts(plan: Plan) -> None:
+def alerts(plan: ImportPlan) -> None:
     """Say what becomes of the variables of receivers and of the dead man's switch."""
     for kind in KINDS:
-        fields = _fields_given(plan, kind)
+        fields = _read_fields(plan, kind)
         if kind.type == "email":
             fields = _smarthost(plan) | fields
         if fields:
-            _take(plan, kind, fields)
+            _fill_receiver(plan, kind, fields)
     for name in ("SMTP_HOST", "SMTP_PORT"):
         whole = "SMTP_SMARTHOST" if plan.real_value("SMTP_SMARTHOST") else "SMTP_HOST"
         if plan.value(name) is not None and plan.real_value(whole):
@@ -193,7 +193,7 @@ def _is_address(value: str) -> bool:
     return value.startswith(("https://", "http://"))
 
 
-def _smarthost(plan: Plan) -> dict[str, tuple[str, Any]]:
+def _smarthost(plan: ImportPlan) -> dict[str, tuple[str, Any]]:
     """Return the mail server by SMTP_HOST and SMTP_PORT, where no SMTP_SMARTHOST says both."""
     host, port = plan.value("SMTP_HOST"), plan.value("SMTP_PORT")
     if host is None or plan.real_value("SMTP_SMARTHOST"):
@@ -201,10 +201,10 @@ def _smarthost(plan: Plan) -> dict[str, tuple[str, Any]]:
     return {"smarthost": ("SMTP_HOST", host if ":" in host else f"{host}:{port or 587}")}
 
 
-def _take(plan: Plan, kind: Kind, fields: dict[str, tuple[str, Any]]) -> None:
+def _fill_receiver(plan: ImportPlan, kind: Kind, fields: dict[str, tuple[str, Any]]) -> None:
     """Put what the file gives of one kind into its receiver, or into a new one."""
     name, receiver = _receiver(plan, kind)
-    if reason := _no_use(plan, kind, fields, receiver):
+    if reason := _reason_to_skip(plan, kind, fields, receiver):
         for variable, _ in fields.values():
             plan.add_row(variable, Verdict.SKIPPED, reason)
         return
@@ -224,14 +224,14 @@ def _take(plan: Plan, kind: Kind, fields: dict[str, tuple[str, Any]]) -> None:
             plan.setting(variable, place, value, current)
 
 
-def _no_use(plan: Plan, kind: Kind, fields: Mapping[str, Any], receiver: Receiver | None) -> str | None:
+def _reason_to_skip(plan: ImportPlan, kind: Kind, fields: Mapping[str, Any], receiver: Receiver | None) -> str | None:
     if plan.environment not in (receiver.environments if receiver else ("staging", "production")):
         return f"{plan.environment} tells nobody: `environments` of a receiver says otherwise"
     missing = [field_name for field_name in kind.needs if field_name not in fields] if receiver is None else []
     return f"for a receiver of the type {kind.type} {_variable(kind, missing[0])} is missing" if missing else None
 
 
-def _with_whole_login(plan: Plan, fields: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
+def _with_whole_login(plan: ImportPlan, fields: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
     half = {"username", "password"} & fields.keys()
     if len(half) != 1:
         return fields
@@ -239,7 +239,7 @@ def _with_whole_login(plan: Plan, fields: dict[str, tuple[str, Any]]) -> dict[st
     return {field_name: source for field_name, source in fields.items() if field_name not in ("username", "password")}
 
 
-def _fields_given(plan: Plan, kind: Kind) -> dict[str, tuple[str, Any]]:
+def _read_fields(plan: ImportPlan, kind: Kind) -> dict[str, tuple[str, Any]]:
     """Return field → the variable that gives it, and its value. Of several names of one field the first counts."""
     fields: dict[str, tuple[str, Any]] = {}
     readers: dict[str, tuple[str, Callable[[str], Any]]] = {
@@ -261,7 +261,7 @@ def _fields_given(plan: Plan, kind: Kind) -> dict[str, tuple[str, Any]]:
     return fields
 
 
-def _receiver(plan: Plan, kind: Kind) -> tuple[str, Receiver | None]:
+def _receiver(plan: ImportPlan, kind: Kind) -> tuple[str, Receiver | None]:
     """Return the receiver that the variables are for: by its name, else the first that suits, else a new one."""
     same_type = {name: receiver for name, receiver in plan.now.alerts.receivers.items() if receiver.type == kind.type}
     if kind.name in same_type:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ops.engine import Engine
 from ops.env_file import read_env_file
-from ops.env_plan import Plan, Verdict
+from ops.env_plan import ImportPlan, Verdict
 from ops.env_rules import apply_rules
 from ops.setup import prepare_engine
 from ops.stack_file import edited, edited_text
@@ -47,7 +47,7 @@ def import_env(work: WorkDir, file: Path, stack: str, progress: Progress, *, dry
     apply_rules(plan)
     draft = _draft(work, configuration, plan, file)
     plan.drop_unused_secrets(_used_secrets(draft))
-    engine = _once(lambda: prepare_engine(work, stack, progress))
+    engine = _lazy(lambda: prepare_engine(work, stack, progress))
     if plan.secrets.keys() & configuration.secrets:
         plan.drop_unchanged_secrets(_current_secrets(engine()))
     if not dry_run and (plan.edits or plan.secrets):
@@ -56,9 +56,9 @@ def import_env(work: WorkDir, file: Path, stack: str, progress: Progress, *, dry
     return 0
 
 
-def _plan(work: WorkDir, stack: str, configuration: Configuration, variables: dict[str, str]) -> Plan:
+def _plan(work: WorkDir, stack: str, configuration: Configuration, variables: dict[str, str]) -> ImportPlan:
     settings = _loaded(work, stack, configuration, configuration.values)
-    return Plan(
+    return ImportPlan(
         stack_name=stack,
         stack=settings.stack,
         product=Product.model_validate(settings.release.product),
@@ -75,15 +75,15 @@ def _loaded(work: WorkDir, stack: str, configuration: Configuration, values: Any
     return load(lenient, stack, checkout=work.checkout, preview=True)
 
 
-def _draft(work: WorkDir, configuration: Configuration, plan: Plan, file: Path) -> Settings:
+def _draft(work: WorkDir, configuration: Configuration, plan: ImportPlan, file: Path) -> Settings:
     """Return the settings as they would be. Raises SettingsError that names the variables to blame."""
     try:
         return _loaded(work, plan.stack_name, configuration, edited(configuration.values, plan.edits))
     except SettingsError as error:
-        raise SettingsError([_blamed(problem, plan, file) for problem in error.problems]) from None
+        raise SettingsError([_with_variable(problem, plan, file) for problem in error.problems]) from None
 
 
-def _blamed(problem: Problem, plan: Plan, file: Path) -> Problem:
+def _with_variable(problem: Problem, plan: ImportPlan, file: Path) -> Problem:
     """Point at the variable that a problem comes from: in the stack file there is no line of it yet."""
     for place, variable in plan.edited_by.items():
         path = f"config.{NAMESPACE}{'.'.join(place)}"
@@ -97,7 +97,7 @@ def _used_secrets(settings: Settings) -> frozenset[str]:
     return known_secrets(settings.stack, settings.product)
 
 
-def _once(make: Callable[[], Engine]) -> Callable[[], Engine]:
+def _lazy(make: Callable[[], Engine]) -> Callable[[], Engine]:
     """Make the engine ready at the first call only: most of what is told needs none."""
     engines: list[Engine] = []
 
@@ -118,7 +118,7 @@ def _current_secrets(engine: Engine) -> dict[str, str]:
     }
 
 
-def _write(work: WorkDir, stack: str, plan: Plan, engine: Callable[[], Engine]) -> None:
+def _write(work: WorkDir, stack: str, plan: ImportPlan, engine: Callable[[], Engine]) -> None:
     """Write settings and secrets; when one of them cannot be written the stack file is as before."""
     file = work.checkout / plan.stack_file
     prepared = engine() if plan.secrets else None
@@ -157,7 +157,7 @@ def _set_secret(engine: Engine, name: str, value: str) -> None:
     )
 
 
-def _print(plan: Plan, draft: Settings, *, dry_run: bool) -> None:
+def _print(plan: ImportPlan, draft: Settings, *, dry_run: bool) -> None:
     console = Console(highlight=False)
     table = Table(title=f"{plan.stack_file}, from {len(plan.variables)} variables")
     for heading in ("variable", "", "what"):

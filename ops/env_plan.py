@@ -25,7 +25,7 @@ class Verdict(StrEnum):
 
 
 @dataclass
-class Row:
+class PlanRow:
     """One line of the answer. It never holds a secret's value."""
 
     variable: str
@@ -44,7 +44,7 @@ class SecretValue:
 
 
 @dataclass
-class Plan:
+class ImportPlan:
     """The stack as it is, the variables, and what is to be done about them."""
 
     stack_name: str
@@ -60,7 +60,7 @@ class Plan:
 
     product_values: Mapping[str, Any]
     variables: Mapping[str, str]
-    rows: list[Row] = field(default_factory=list)
+    rows: list[PlanRow] = field(default_factory=list)
     edits: dict[Place, Any] = field(default_factory=dict)
     edited_by: dict[Place, str] = field(default_factory=dict)
     """Place → the variable that it comes from."""
@@ -97,16 +97,16 @@ class Plan:
 
     def add_row(self, variable: str, verdict: Verdict, text: str) -> None:
         """Add a line to the answer."""
-        self.rows.append(Row(variable, verdict, text))
+        self.rows.append(PlanRow(variable, verdict, text))
 
     def setting(self, variable: str, place: Place, value: Any, now: Any) -> None:
         """Have the stack file say a value, unless that is what holds now."""
         text = ".".join(place)
         if value == now:
-            self.add_row(variable, Verdict.ALREADY, f"{text}: {_spell(value)}, said by {self.source_of(place)}")
+            self.add_row(variable, Verdict.ALREADY, f"{text}: {_format_value(value)}, said by {self.source_of(place)}")
             return
         self.edit(variable, place, value)
-        self.add_row(variable, Verdict.SET, f"{text}: {_spell(value)}")
+        self.add_row(variable, Verdict.SET, f"{text}: {_format_value(value)}")
 
     def take_out(self, variable: str, place: Place) -> None:
         """Have the stack file no longer say something, so that the product file's own value holds again."""
@@ -123,7 +123,7 @@ class Plan:
         earlier = self.secrets.get(name)
         if earlier is None:
             self.secrets[name] = SecretValue(value, variable)
-            self.rows.append(Row(variable, Verdict.SECRET, f"dockyard:{name}{note}", name))
+            self.rows.append(PlanRow(variable, Verdict.SECRET, f"dockyard:{name}{note}", name))
         elif earlier.value == value:
             self.add_row(variable, Verdict.ALREADY, f"the same dockyard:{name} as {earlier.variable} gives")
         else:
@@ -161,11 +161,11 @@ class Plan:
             return self.stack.product
         return "default"
 
-    def answer(self) -> list[Row]:
+    def answer(self) -> list[PlanRow]:
         """Return the rows in the order of the dotenv file."""
         order = {name: number for number, name in enumerate(self.variables)}
         return sorted(self.rows, key=lambda row: order.get(row.variable, len(order)))
 
 
-def _spell(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

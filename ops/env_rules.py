@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ops.env_alerts import alert_hint, alerts
-from ops.env_plan import Plan, Verdict
+from ops.env_plan import ImportPlan, Verdict
 from ops.env_stores import postgres, redis
 from ops.stack_file import ABSENT
 
@@ -18,7 +18,7 @@ NO_PLACE = {
 }
 
 
-def apply_rules(plan: Plan) -> None:
+def apply_rules(plan: ImportPlan) -> None:
     """Say of every variable what becomes of it."""
     plan.skip_empty_and_placeholders()
     product_secrets = plan.product.secrets
@@ -46,7 +46,7 @@ def secret_name(variable: str) -> str:
     return variable.lower().replace("_", "-")
 
 
-def _environment(plan: Plan) -> None:
+def _environment(plan: ImportPlan) -> None:
     environment: str = plan.stack.environment
     if (value := plan.value("ENVIRONMENT")) is not None:
         full_name = ENVIRONMENTS.get(value, value)
@@ -64,7 +64,7 @@ def _environment(plan: Plan) -> None:
             )
 
 
-def _grafana(plan: Plan) -> None:
+def _grafana(plan: ImportPlan) -> None:
     grafana = plan.now.monitoring.grafana
     if (user := plan.value("GF_SECURITY_ADMIN_USER")) is not None:
         plan.setting("GF_SECURITY_ADMIN_USER", ("monitoring", "grafana", "admin_user"), user, grafana.admin_user)
@@ -80,7 +80,7 @@ def _grafana(plan: Plan) -> None:
             plan.setting("GRAFANA_ROOT_URL", ("monitoring", "grafana", "root_url"), url, now)
 
 
-def _tunnel(plan: Plan) -> None:
+def _tunnel(plan: ImportPlan) -> None:
     tunnel = plan.stack.tunnel
     token, domain = plan.value("CLOUDFLARE_TUNNEL_TOKEN"), plan.value("GRAFANA_PUBLIC_DOMAIN")
     variable = "CLOUDFLARE_TUNNEL_TOKEN"
@@ -105,7 +105,7 @@ def _tunnel(plan: Plan) -> None:
             plan.add_row("GRAFANA_PUBLIC_DOMAIN", Verdict.SKIPPED, text)
 
 
-def _port(plan: Plan) -> None:
+def _port(plan: ImportPlan) -> None:
     if (value := plan.value("PORT")) is None:
         return
     ports = {name: service.port for name, service in plan.product.services.items() if service.port}
@@ -117,11 +117,11 @@ def _port(plan: Plan) -> None:
         plan.add_row("PORT", Verdict.DIFFERS, f"{have or 'no service has a port'}: change it in {plan.stack.product}")
 
 
-def _frontend(plan: Plan) -> None:
+def _frontend(plan: ImportPlan) -> None:
     _switch(plan, "BUILD_FRONTEND", ["frontend"] if "frontend" in plan.product.services else [])
 
 
-def _migrations(plan: Plan) -> None:
+def _migrations(plan: ImportPlan) -> None:
     """Turn the jobs that migrate on or off: those that run once and dump the database before."""
     jobs = [name for name, job in plan.product.jobs.items() if job.schedule is None and job.dumps_before]
     within = [name for name, service in plan.product.services.items() if service.dump_before]
@@ -135,7 +135,7 @@ def _migrations(plan: Plan) -> None:
     _switch(plan, "RUN_MIGRATIONS", jobs)
 
 
-def _switch(plan: Plan, variable: str, workloads: Iterable[str]) -> None:
+def _switch(plan: ImportPlan, variable: str, workloads: Iterable[str]) -> None:
     value = plan.value(variable)
     if value is None:
         return
@@ -154,7 +154,7 @@ def _switch(plan: Plan, variable: str, workloads: Iterable[str]) -> None:
             plan.setting(variable, place, enabled, declared if overridden is None else overridden)
 
 
-def _env(plan: Plan, name: str, value: str) -> None:
+def _env(plan: ImportPlan, name: str, value: str) -> None:
     """Override the variable of each workload that has it in its `env`."""
     for workload_name, workload in plan.product.workloads.items():
         if name not in workload.env:
@@ -168,7 +168,7 @@ def _env(plan: Plan, name: str, value: str) -> None:
             plan.setting(name, place, value, workload.env[name] if overridden is None else overridden)
 
 
-def _hint(plan: Plan, name: str) -> str:
+def _hint(plan: ImportPlan, name: str) -> str:
     for prefix, text in NO_PLACE.items():
         if name.startswith(prefix):
             return text

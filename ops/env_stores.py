@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit
 
-from ops.env_plan import Plan, Verdict
+from ops.env_plan import ImportPlan, Verdict
 from ops.stack_file import ABSENT, lookup
 from settings.names import STORES
 from settings.stores import ExternalPostgres, ExternalRedis, Postgres, RedisElsewhere
@@ -65,7 +65,7 @@ def redis_address(text: str) -> Address | None:
     return Address(parts.hostname, port, "", unquote(parts.password or ""), parts.path.strip("/"), text)
 
 
-def postgres(plan: Plan) -> None:
+def postgres(plan: ImportPlan) -> None:
     """Say what becomes of DATABASE_URL, DATA_SOURCE_NAME and POSTGRES_*, where the product has a Postgres."""
     base, now = plan.product.postgres, plan.now.postgres
     names = [name for name in (*POSTGRES_URLS, *POSTGRES_PARTS) if plan.value(name) is not None]
@@ -90,7 +90,7 @@ def postgres(plan: Plan) -> None:
                 plan.add_row(name, Verdict.DIFFERS, text)
 
 
-def _own_postgres(plan: Plan, chosen: tuple[str, Address] | None, settings: Postgres) -> None:
+def _own_postgres(plan: ImportPlan, chosen: tuple[str, Address] | None, settings: Postgres) -> None:
     """Compare what the file says with the product's own Postgres; only its password can be given."""
     if chosen:
         variable, address = chosen
@@ -103,9 +103,9 @@ def _own_postgres(plan: Plan, chosen: tuple[str, Address] | None, settings: Post
             ("database", address.database, settings.database),
         ):
             if requested and requested != current:
-                plan.add_row(variable, Verdict.DIFFERS, _change(plan, key, requested, current))
+                plan.add_row(variable, Verdict.DIFFERS, _difference(plan, key, requested, current))
         if address.port != STORES["postgres"]:
-            plan.add_row(variable, Verdict.DIFFERS, _port(plan, address.port))
+            plan.add_row(variable, Verdict.DIFFERS, _port_difference(plan, address.port))
     if (host := plan.value("POSTGRES_HOST")) == "postgres":
         plan.add_row("POSTGRES_HOST", Verdict.ALREADY, "the name of the product's own Postgres")
     elif host is not None:
@@ -120,12 +120,12 @@ def _own_postgres(plan: Plan, chosen: tuple[str, Address] | None, settings: Post
                 name, Verdict.ALREADY, f"postgres.{key}: {current}, said by {plan.source_of(('postgres', key))}"
             )
         elif value is not None:
-            plan.add_row(name, Verdict.DIFFERS, _change(plan, key, value, current))
+            plan.add_row(name, Verdict.DIFFERS, _difference(plan, key, value, current))
     if (password := plan.value("POSTGRES_PASSWORD")) is not None:
         plan.secret("POSTGRES_PASSWORD", POSTGRES_PASSWORD, password, EXISTING_DATA_NOTE)
 
 
-def _own_port(plan: Plan) -> None:
+def _own_port(plan: ImportPlan) -> None:
     port, published = plan.value("POSTGRES_PORT"), plan.now.publish.get("postgres")
     if port is None:
         return
@@ -134,21 +134,21 @@ def _own_port(plan: Plan) -> None:
     elif port == str(published):
         plan.add_row("POSTGRES_PORT", Verdict.ALREADY, f"publish.postgres: {port}, on this machine")
     else:
-        plan.add_row("POSTGRES_PORT", Verdict.DIFFERS, _port(plan, port))
+        plan.add_row("POSTGRES_PORT", Verdict.DIFFERS, _port_difference(plan, port))
 
 
-def _change(plan: Plan, key: str, requested: str, current: str) -> str:
+def _difference(plan: ImportPlan, key: str, requested: str, current: str) -> str:
     return f"postgres.{key} is {current}, not {requested}: change it in {plan.stack.product}, before there is data"
 
 
-def _port(plan: Plan, port: int | str) -> str:
+def _port_difference(plan: ImportPlan, port: int | str) -> str:
     return (
         f"the product's own Postgres has {STORES['postgres']} in its network, not {port}:"
         f" `dockyard:publish: {{postgres: {port}}}` in {plan.stack_file} has it on this machine"
     )
 
 
-def _from_parts(plan: Plan) -> tuple[str, Address] | None:
+def _from_parts(plan: ImportPlan) -> tuple[str, Address] | None:
     """Put POSTGRES_HOST and its like together, where they name somebody else's server."""
     host = plan.real_value("POSTGRES_HOST")
     missing = [name for name in POSTGRES_PARTS if name != "POSTGRES_PORT" and not plan.real_value(name)]
@@ -170,7 +170,7 @@ def _from_parts(plan: Plan) -> tuple[str, Address] | None:
     return None
 
 
-def _compare_parts(plan: Plan, variable: str, address: Address) -> None:
+def _compare_parts(plan: ImportPlan, variable: str, address: Address) -> None:
     for name, key in POSTGRES_PARTS.items():
         value = plan.value(name)
         if value is None:
@@ -181,7 +181,7 @@ def _compare_parts(plan: Plan, variable: str, address: Address) -> None:
             plan.add_row(name, Verdict.DIFFERS, f"not used: {variable} says something else")
 
 
-def _chosen(plan: Plan, names: tuple[str, ...], store: str, form: str) -> tuple[str, Address] | None:
+def _chosen(plan: ImportPlan, names: tuple[str, ...], store: str, form: str) -> tuple[str, Address] | None:
     """Return the address that counts, and its variable; the others are told to agree with it or not."""
     chosen: tuple[str, Address] | None = None
     for name in names:
@@ -203,7 +203,7 @@ def _chosen(plan: Plan, names: tuple[str, ...], store: str, form: str) -> tuple[
     return chosen
 
 
-def redis(plan: Plan) -> None:
+def redis(plan: ImportPlan) -> None:
     """Say what becomes of REDIS_URL, REDIS_ADDR and REDIS_PASSWORD, where the product has a Redis."""
     now = plan.now.redis
     if plan.product.redis is None:
@@ -226,7 +226,7 @@ def redis(plan: Plan) -> None:
         _own_redis(plan, None, passwords)
 
 
-def _own_redis(plan: Plan, chosen: tuple[str, Address] | None, passwords: Mapping[str, str]) -> None:
+def _own_redis(plan: ImportPlan, chosen: tuple[str, Address] | None, passwords: Mapping[str, str]) -> None:
     for variable, password in passwords.items():
         plan.secret(variable, REDIS_PASSWORD, password)
     if not chosen:
@@ -240,7 +240,7 @@ def _own_redis(plan: Plan, chosen: tuple[str, Address] | None, passwords: Mappin
 
 
 def _redis_elsewhere(
-    plan: Plan,
+    plan: ImportPlan,
     chosen: tuple[str, Address] | None,
     passwords: Mapping[str, str],
     elsewhere: RedisElsewhere | None,

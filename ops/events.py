@@ -96,15 +96,15 @@ class EventFollower:
         if before := event.get("resourcePreEvent"):
             self._began[before["metadata"]["urn"]] = time.monotonic()
         elif after := event.get("resOutputsEvent"):
-            self._tell_done(after["metadata"])
+            self._handle_change(after["metadata"])
         elif failed := event.get("resOpFailedEvent"):
             self._progress.line(
                 f"  ✗ {_label(failed['metadata']['urn'])}: {failed['metadata']['op']} failed", "bold red"
             )
         elif diagnostic := event.get("diagnosticEvent"):
-            self._tell_diagnostic(diagnostic)
+            self._handle_diagnostic(diagnostic)
 
-    def _tell_done(self, metadata: dict[str, Any]) -> None:
+    def _handle_change(self, metadata: dict[str, Any]) -> None:
         verb = VERBS.get(metadata["op"])
         if verb is None or metadata["type"].startswith("pulumi:"):
             return
@@ -116,7 +116,7 @@ class EventFollower:
         sign = "-" if verb.startswith("removed") else "+" if verb == "created" else "~"
         self._progress.line(f"  {sign} {_label(metadata['urn'])}: {verb} ({spell_seconds(took)})")
 
-    def _tell_diagnostic(self, diagnostic: dict[str, Any]) -> None:
+    def _handle_diagnostic(self, diagnostic: dict[str, Any]) -> None:
         text = COLOUR.sub("", diagnostic.get("message", "")).strip()
         if diagnostic.get("severity") == "error" and text and text not in ENDINGS:
             text = explained(text, _origin(diagnostic.get("urn", "")))

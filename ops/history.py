@@ -107,22 +107,22 @@ def rollback_target(recorded: Sequence[Update], running: Release | None, *, brok
 
 def same(first: Release, second: Release) -> bool:
     """Tell whether two releases run the same: an image is what its digest says, wherever it was pulled from."""
-    return (first.stack, first.product, _contents(first.images)) == (
+    return (first.stack, first.product, _digests(first.images)) == (
         second.stack,
         second.product,
-        _contents(second.images),
+        _digests(second.images),
     )
 
 
 def short_name(release: Release) -> str:
     """Return eight digits that two releases share when they run the same."""
-    decides = [release.stack, release.product, _contents(release.images)]
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
+    content = [release.stack, release.product, _digests(release.images)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def changes(now: Release, then: Release) -> list[str]:
     """Return a line for each image and each setting that `then` has otherwise than `now`, images first."""
-    before, after = _contents(now.images), _contents(then.images)
+    before, after = _digests(now.images), _digests(then.images)
     lines = [
         f"image {name}: {now.images.get(name, 'none')} → {then.images[name]}"
         for name in sorted(then.images)
@@ -131,7 +131,7 @@ def changes(now: Release, then: Release) -> list[str]:
     for running_values, target_values in ((now.stack, then.stack), (now.product, then.product)):
         was, will_be = dict(_settings(running_values, "")), dict(_settings(target_values, ""))
         lines += [
-            f"{place}: {_spelled(was, place)} → {_spelled(will_be, place)}"
+            f"{place}: {_format_setting(was, place)} → {_format_setting(will_be, place)}"
             for place in sorted({*was, *will_be})
             # By value: the state keeps a map's entries in another order than the files.
             if (place in was) != (place in will_be) or was.get(place) != will_be.get(place)
@@ -148,14 +148,14 @@ def _settings(value: Any, place: str) -> Iterator[tuple[str, Any]]:
         yield place, value
 
 
-def _spelled(values: Mapping[str, Any], place: str) -> str:
+def _format_setting(values: Mapping[str, Any], place: str) -> str:
     if place not in values:
         return "not set"
     text = " ".join(str(values[place]).split())
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
-def _contents(images: Mapping[str, str]) -> dict[str, str]:
+def _digests(images: Mapping[str, str]) -> dict[str, str]:
     return {name: reference.partition("@")[2] or reference for name, reference in images.items()}
 
 

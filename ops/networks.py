@@ -40,7 +40,7 @@ def networks_in_use(outcome: Outcome) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def refuse_strangers(state: State, client: docker.DockerClient, stack: str) -> None:
+def refuse_foreign_containers(state: State, client: docker.DockerClient, stack: str) -> None:
     """Raise SetupError with the containers of others that run on the stack's networks: those could not be removed."""
     foreign = [
         (endpoint.network, endpoint.name)
@@ -63,7 +63,7 @@ def free_networks(state: State, client: docker.DockerClient, stack: str, progres
     forget one when a container is removed before its end was told to it (moby/moby#17217, #33156).
     Raises SetupError for containers of others.
     """
-    refuse_strangers(state, client, stack)
+    refuse_foreign_containers(state, client, stack)
     remove_strays(state, client, stack, progress)
     for endpoint in _endpoints(state, client):
         if endpoint.container is not None:

@@ -55,8 +55,8 @@ def restart_each(
             try:
                 container = client.containers.get(status.container)
                 # The client asks for ten seconds by itself, whatever the container was made with.
-                client.api.restart(status.container, timeout=_grace(container))
-                step.outcome = _wait(container, wait)
+                client.api.restart(status.container, timeout=_stop_timeout(container))
+                step.outcome = _wait_until_back(container, wait)
             except NotFound:
                 step.outcome = "gone"
             step.failed = step.outcome not in ("healthy", "running")
@@ -72,12 +72,12 @@ def restart_each(
     return 0
 
 
-def _grace(container: Container) -> int:
+def _stop_timeout(container: Container) -> int:
     """Return the seconds between its stop signal and the kill; Docker's own are 10."""
     return int(container.attrs["Config"].get("StopTimeout") or 10)
 
 
-def _wait(container: Container, seconds: int) -> str:
+def _wait_until_back(container: Container, seconds: int) -> str:
     """Return `healthy` or `running` once a restarted container is, else how it is at the end of its time."""
     limit = time.monotonic() + seconds
     while True:

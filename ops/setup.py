@@ -85,7 +85,7 @@ def prepare(work: WorkDir, stack: str, progress: Progress) -> Ready:
     docker_host = ensure_engine(work, progress)
     with ThreadPoolExecutor(max_workers=2) as lanes:
         tools = lanes.submit(prepare_tools, work, progress, stack)
-        images = lanes.submit(_machine, work, settings, docker_host, progress)
+        images = lanes.submit(_prepare_machine, work, settings, docker_host, progress)
         running: list[Future[Any]] = [tools, images]
         for lane in as_completed(running):
             if isinstance(error := lane.exception(), SetupError):
@@ -102,7 +102,7 @@ def reach(work: WorkDir, stack: str, progress: Progress) -> Ready:
     return Ready(prepare_engine(work, stack, progress), stack_settings(work, stack, preview=True), docker_host)
 
 
-def _machine(work: WorkDir, settings: Settings, docker_host: str, progress: Progress) -> None:
+def _prepare_machine(work: WorkDir, settings: Settings, docker_host: str, progress: Progress) -> None:
     """Bring the stack's images to the engine, find ports for it, and write down what the program must know of both."""
     # A release that is given has its own references, and the machine file goes on to say what the files mean.
     pinned = settings.release.images if settings.rolled_back else {}

@@ -73,23 +73,25 @@ def _status_of(
     service = labels(resource)["dockyard.service"]
     replaced = bool(resource.get("delete"))
     try:
-        attrs = client.api.inspect_container(resource["id"])
+        inspected = client.api.inspect_container(resource["id"])
     except NotFound:
-        attrs = None
-    runs = attrs is not None and attrs["State"]["Status"] == "running"
+        inspected = None
+    is_running = inspected is not None and inspected["State"]["Status"] == "running"
     return ContainerStatus(
         container=resource["id"],
         service=service,
-        health=_health(attrs["State"]) if attrs else "gone",
-        uptime=format_uptime(attrs["State"]["StartedAt"], datetime.now(UTC)) if attrs and runs else UNKNOWN,
-        restarts=str(attrs["RestartCount"]) if attrs else UNKNOWN,
+        health=_health(inspected["State"]) if inspected else "gone",
+        uptime=format_uptime(inspected["State"]["StartedAt"], datetime.now(UTC))
+        if inspected and is_running
+        else UNKNOWN,
+        restarts=str(inspected["RestartCount"]) if inspected else UNKNOWN,
         # Without registry and digest: those are in the state, and this is for the eye.
         image=str(resource["inputs"]["image"]).split("@")[0].rsplit("/", 1)[-1],
-        memory=_memory(resource["id"], client) if memory and runs else UNKNOWN,
+        memory=_memory(resource["id"], client) if memory and is_running else UNKNOWN,
         url="" if replaced else urls.get(service, ""),
         one_shot=resource["inputs"].get("mustRun") is False,
         replaced=replaced,
-        check=_seconds_to_answer(attrs["Config"].get("Healthcheck") or {}) if attrs else 0,
+        check=_seconds_to_answer(inspected["Config"].get("Healthcheck") or {}) if inspected else 0,
     )
 
 

@@ -67,7 +67,7 @@ class Alert:
     """Seconds since the epoch."""
 
 
-Ask = Callable[[str], Sequence[Sample]]
+Query = Callable[[str], Sequence[Sample]]
 """Answers a query of Prometheus. Raises SilentError."""
 
 Addresses = Set[tuple[str, str]]
@@ -108,18 +108,18 @@ def verify(work: WorkDir, stack: str, progress: Progress, *, within: int) -> int
         statuses = container_statuses(state, client)
         check = CheckResult([f"{status.service} is {status.health}" for status in statuses if not status.well])
         try:
-            ask = _asks(_healthy_container(statuses, PROMETHEUS, names, stack, client))
+            query = _query_prometheus(_healthy_container(statuses, PROMETHEUS, names, stack, client))
             # By Prometheus' own clock, which need not be this machine's.
-            first = ask(NOW)[0].value if first is None else first
-            look_at_targets(ask, first, declared, check)
+            first = query(NOW)[0].value if first is None else first
+            check_targets(query, first, declared, check)
             alerts = alerts_in(_run(_healthy_container(statuses, amtool.SERVICE, names, stack, client), ALERTS))
-            look_at_alerts(alerts, ask, check)
+            check_alerts(alerts, query, check)
         except (SilentError, DockerException, requests.RequestException) as error:
             check.problems.append(str(error))
         if not check.problems or time.monotonic() - began > within:
             break
         time.sleep(POLL_SECONDS)
-    return _tell(stack, check, len(statuses), time.monotonic() - began, progress)
+    return _print_result(stack, check, len(statuses), time.monotonic() - began, progress)
 
 
 def declared_addresses(product: Product) -> Addresses:
@@ -130,13 +130,13 @@ def declared_addresses(product: Product) -> Addresses:
     return health | {("route", name) for name, service in product.services.items() if service.routes}
 
 
-def look_at_targets(ask: Ask, since: float, declared: Addresses, check: CheckResult) -> None:
+def check_targets(query: Query, since: float, declared: Addresses, check: CheckResult) -> None:
     """Add what Prometheus knows of targets and probes. An answer of before `since` is none yet."""
-    targets, probes = ask(TARGETS), ask(PROBES)
+    targets, probes = query(TARGETS), query(PROBES)
     check.targets, check.probes = len(targets), len(probes)
     if not targets:
         check.problems.append("Prometheus has no targets yet")
-    down, failed = ({_name(sample) for sample in ask(query)} for query in (DOWN, FAILED))
+    down, failed = ({_name(sample) for sample in query(expression)} for expression in (DOWN, FAILED))
     stale = {_name(sample) for sample in [*targets, *probes] if sample.value < since} - down - failed
     check.problems += [f"target {name} does not answer" for name in sorted(down)]
     check.problems += [f"probe {name} fails" for name in sorted(failed)]
@@ -145,12 +145,12 @@ def look_at_targets(ask: Ask, since: float, declared: Addresses, check: CheckRes
     check.problems += [f"no probe asks for the {kind} of {name}" for kind, name in sorted(declared - probed_addresses)]
 
 
-def look_at_alerts(alerts: Sequence[Alert], ask: Ask, check: CheckResult) -> None:
+def check_alerts(alerts: Sequence[Alert], query: Query, check: CheckResult) -> None:
     """Add the critical alerts, those of before the last deploy apart from the others."""
-    deploys = ask(DEPLOY_BEGAN)
+    deploys = query(DEPLOY_BEGAN)
     began = deploys[0].value if deploys else 0.0
     for alert in sorted(alerts, key=lambda alert: (alert.labels.get("alertname", ""), alert.since)):
-        (check.older if alert.since < began else check.problems).append(f"critical alert {_spelled(alert)}")
+        (check.older if alert.since < began else check.problems).append(f"critical alert {_format_alert(alert)}")
 
 
 def samples_in(answer: str) -> list[Sample]:
@@ -195,7 +195,7 @@ def _healthy_container(
     return client.containers.get(healthy[0].container)
 
 
-def _asks(container: Container) -> Ask:
+def _query_prometheus(container: Container) -> Query:
     return lambda query: samples_in(_run(container, ["wget", "-q", "-T", "10", "-O", "-", QUERY + quote(query)]))
 
 
@@ -217,22 +217,22 @@ def _name(sample: Sample) -> str:
     return " ".join(word for word in (job, service if service != job else "", labels.get("instance", "")) if word)
 
 
-def _spelled(alert: Alert) -> str:
+def _format_alert(alert: Alert) -> str:
     name = alert.labels.get("alertname", "")
     labels = ", ".join(f"{key}={value}" for key, value in sorted(alert.labels.items()) if key not in COMMON)
     return f"{name} ({labels})" if labels else name
 
 
-def _tell(stack: str, check: CheckResult, containers: int, seconds: float, progress: Progress) -> int:
+def _print_result(stack: str, check: CheckResult, containers: int, seconds: float, progress: Progress) -> int:
     for alert in check.older:
         progress.line(f"  · since before the last deploy: {alert}", "yellow")
     for problem in check.problems:
         progress.line(f"✗ {problem}", "bold red")
-    counted = f"{containers} containers, {check.targets} targets, {check.probes} probes"
+    counts = f"{containers} containers, {check.targets} targets, {check.probes} probes"
     took = spell_seconds(seconds)
     if check.problems:
-        many = "1 problem" if len(check.problems) == 1 else f"{len(check.problems)} problems"
-        progress.line(f"{stack} is not well: {many}, {counted} looked at ({took})")
+        total = "1 problem" if len(check.problems) == 1 else f"{len(check.problems)} problems"
+        progress.line(f"{stack} is not well: {total}, {counts} looked at ({took})")
         return 1
-    progress.line(f"✓ {stack}: {counted} well, no new critical alert ({took})", "green")
+    progress.line(f"✓ {stack}: {counts} well, no new critical alert ({took})", "green")
     return 0

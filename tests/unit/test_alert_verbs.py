@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ops.alert_test import chosen
+from ops.alert_test import receivers_to_test
 from ops.amtool import _author, instances, run_amtool
 from settings.loader import Configuration, load
 from tests.support.checkout import SOURCE
@@ -31,7 +31,7 @@ def settings_of(environment: str = "production", **alerts):
     ],
 )
 def test_all_receivers_of_the_environment_are_tried_unless_one_is_named(alerts, receiver, receivers):
-    assert chosen(settings_of(**alerts), receiver) == receivers
+    assert receivers_to_test(settings_of(**alerts), receiver) == receivers
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_all_receivers_of_the_environment_are_tried_unless_one_is_named(alerts, 
 )
 def test_a_receiver_that_cannot_be_tried_is_refused_with_a_remedy(settings, receiver, message, remedy):
     with pytest.raises(SetupError) as raised:
-        chosen(settings, receiver)
+        receivers_to_test(settings, receiver)
     assert message in raised.value.message
     assert remedy in raised.value.remedy
 
@@ -53,7 +53,7 @@ def test_a_stack_without_receivers_is_refused():
     settings = settings_of()
     nobody = settings.product.alerts.model_copy(update={"receivers": {}})
     with pytest.raises(SetupError) as raised:
-        chosen(SimpleNamespace(**{**vars(settings), "product": SimpleNamespace(alerts=nobody)}), None)
+        receivers_to_test(SimpleNamespace(**{**vars(settings), "product": SimpleNamespace(alerts=nobody)}), None)
     assert raised.value.message == "prod tells nobody of alerts"
     assert "alerts.receivers" in raised.value.remedy
 

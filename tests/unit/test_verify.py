@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from ops import verify
-from ops.verify import Alert, CheckResult, Sample, SilentError, alerts_in, look_at_alerts, look_at_targets, samples_in
+from ops.verify import Alert, CheckResult, Sample, SilentError, alerts_in, check_alerts, check_targets, samples_in
 from settings.loader import load, read_stack_file
 from settings.release import VARIABLE
 from tests.support.checkout import SOURCE
@@ -38,7 +38,7 @@ def answers(**changes):
 
 def seen_of(*declared: tuple[str, str], **changes):
     seen = CheckResult()
-    look_at_targets(answers(**changes), BEGAN, {*declared}, seen)
+    check_targets(answers(**changes), BEGAN, {*declared}, seen)
     return seen
 
 
@@ -91,7 +91,7 @@ def alert(since: float) -> Alert:
 )
 def test_a_critical_alert_is_a_problem_unless_it_is_from_before_the_deploy(changes, older):
     seen = CheckResult()
-    look_at_alerts([alert(BEGAN - 61), alert(BEGAN - 59)], answers(**changes), seen)
+    check_alerts([alert(BEGAN - 61), alert(BEGAN - 59)], answers(**changes), seen)
     assert seen.older == ["critical alert BackendDown (instance=a:1)"] * older
     assert seen.problems == ["critical alert BackendDown (instance=a:1)"] * (2 - older)
 
