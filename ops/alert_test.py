@@ -1,4 +1,4 @@
-"""Sends each receiver a synthetic alert, and says what came of it."""
+"""Sends each receiver a synthetic alert and reports whether it was delivered."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from toolchain.workdir import WorkDir
 
 ALERT = "DockyardTest"
 WAIT_SECONDS = 30.0
-"""Alertmanager gives a receiver ten seconds for an answer."""
+"""How long to wait for a delivery. Alertmanager waits ten seconds for a receiver's answer."""
 
 POLL_SECONDS = 0.5
 ENDS_AFTER = timedelta(minutes=5)
-"""When it ends by itself, should nobody be left to end it."""
+"""The alert resolves by itself after this time, in case the command is killed before it can resolve it."""
 
 TEXTS = {
     "en": (
@@ -50,7 +50,7 @@ _ATTEMPTS = re.compile(r"^[\w./-]+\[\d+\]: notify retry canceled .*?after \d+ at
 
 @dataclass(frozen=True)
 class DeliveryOutcome:
-    """What came of one receiver's test."""
+    """Whether the test alert reached one receiver."""
 
     receiver: str
     well: bool
@@ -58,9 +58,9 @@ class DeliveryOutcome:
 
 
 def alert_test(work: WorkDir, stack: str, receiver: str | None, progress: Progress) -> int:
-    """Test one receiver of a stack, or all that its environment has; return 0 if all were reached, else 1.
+    """Test one receiver of a stack, or all receivers of its environment. Return 0 if all were reached, else 1.
 
-    Raises SetupError where there is none, or none of that name.
+    Raises SetupError if the stack has no receiver, or none of that name.
     """
     ready = reach(work, stack, progress)
     names = receivers_to_test(ready.settings, receiver)
@@ -78,7 +78,7 @@ def alert_test(work: WorkDir, stack: str, receiver: str | None, progress: Progre
 
 
 def receivers_to_test(settings: Settings, receiver: str | None) -> list[str]:
-    """Return the names of the receivers to test. Raises SetupError, which names those that there are."""
+    """Return the names of the receivers to test. Raises SetupError with the available names if there are none."""
     alerts, environment = settings.product.alerts, settings.stack.environment
     names = [*alerts.told_in(environment), *([HEARTBEAT] if alerts.beats_in(environment) else [])]
     if receiver is None and names:
@@ -108,7 +108,7 @@ def _no_receivers_error(alerts: Alerts, settings: Settings) -> tuple[str, str]:
 
 
 def stack_labels(settings: Settings) -> dict[str, str]:
-    """Return the labels that every alert of a stack has."""
+    """Return the labels that every alert of a stack carries."""
     return {"product": settings.product.name, "environment": settings.stack.environment}
 
 
@@ -120,12 +120,13 @@ def try_receivers(
     redact: Callable[[str], str] = str,
     seconds: float = WAIT_SECONDS,
 ) -> list[DeliveryOutcome]:
-    """Send the alerts to every Alertmanager, as Prometheus does, wait for what comes of them, and end them.
+    """Send the alerts to every Alertmanager, as Prometheus does, wait for the deliveries, and resolve the alerts.
 
-    A message counts as delivered where Alertmanager counts an answer for it; why one was not is in its log.
+    A message counts as delivered when Alertmanager's metrics count a successful request for it. The reason for a
+    failure comes from Alertmanager's log.
     """
     sent = datetime.now(UTC)
-    # Of its own: what an earlier test told must not make this one old news.
+    # A unique label: Alertmanager must not deduplicate this alert with that of an earlier test.
     test_labels = {**labels, "sent": f"{sent:%Y-%m-%dT%H:%M:%SZ}"}
     before = _answers(containers)
     began = time.monotonic()
@@ -190,7 +191,7 @@ def _quoted(value: str) -> str:
 
 
 def _exec(container: Container, command: Sequence[str]) -> str:
-    # The client's types know of streams only.
+    # docker-py's type stubs declare the streaming result only.
     result: Any = container.exec_run(list(command))
     code, text = result.exit_code, result.output.decode(errors="replace")
     if code != 0:
@@ -199,7 +200,7 @@ def _exec(container: Container, command: Sequence[str]) -> str:
 
 
 def _answers(containers: Sequence[Container]) -> dict[str, float]:
-    """Return receiver → how often one took a message, since its configuration was loaded."""
+    """Return receiver → number of messages it accepted since Alertmanager loaded its configuration."""
     counts: dict[str, float] = {}
     for container in containers:
         for sample in _SAMPLE.finditer(_exec(container, ["wget", "-q", "-O", "-", f"{URL}/metrics"])):
@@ -213,13 +214,13 @@ def _answers(containers: Sequence[Container]) -> dict[str, float]:
 
 
 def _lines(containers: Sequence[Container], since: datetime, sent: str) -> list[str]:
-    """Return what the Alertmanagers logged of this test."""
+    """Return the log lines of the Alertmanagers that belong to this test."""
     logs: Iterable[bytes] = (container.logs(since=int(since.timestamp()) - 1) for container in containers)
     return [line for log in logs for line in log.decode(errors="replace").splitlines() if sent in line]
 
 
 def _failure(name: str, lines: Sequence[str]) -> tuple[bool, str]:
-    """Return whether Alertmanager has given up on a receiver for now, and the last reason it gave."""
+    """Return whether Alertmanager has stopped retrying a receiver, and the last error that it logged."""
     error_lines = [line for line in lines if f'{TEST_LABEL}=\\"{name}\\"' in line and "err=" in line]
     if not error_lines:
         return False, ""
@@ -235,7 +236,7 @@ def _secrets(config: Mapping[str, Any], settings: Settings) -> list[str]:
 
 
 def secret_parts(secrets: Iterable[str]) -> list[str]:
-    """Return what must not be shown of secrets: themselves, and of an address all but its host. Longest first."""
+    """Return the texts to redact, longest first: each secret, and of a URL every part except the host."""
     texts: set[str] = set()
     for secret in secrets:
         address = urlsplit(secret.strip())
@@ -245,7 +246,7 @@ def secret_parts(secrets: Iterable[str]) -> list[str]:
 
 
 def hide(text: str, parts: Iterable[str]) -> str:
-    """Return a text without secrets, should a server repeat one in its answer."""
+    """Replace secrets in a text: a server may repeat one in its answer."""
     for part in parts:
         text = text.replace(part, "(secret)")
     return text

@@ -1,4 +1,4 @@
-"""Runs amtool where Alertmanager is: no port of it is published for that."""
+"""Runs amtool inside the Alertmanager container, because Alertmanager publishes no port for it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from toolchain.workdir import WorkDir
 
 SERVICE = "alertmanager"
 URL = "http://127.0.0.1:9093"
-"""Of Alertmanager, in its own container."""
+"""Alertmanager's address inside its own container."""
 
 
 def amtool(work: WorkDir, stack: str, arguments: Sequence[str], progress: Progress) -> int:
-    """Run amtool in the stack's Alertmanager and print what it says; return its exit code.
+    """Run amtool in the stack's Alertmanager and print its output; return its exit code.
 
-    A silence gets the person's name on this machine as its author, unless another is given.
+    The author of a silence defaults to the name of the current user of this machine.
     """
     ready = reach(work, stack, progress)
     container = instances(ready)[0]
@@ -31,7 +31,7 @@ def amtool(work: WorkDir, stack: str, arguments: Sequence[str], progress: Progre
 
 
 def run_amtool(api: docker.APIClient, container: str, arguments: Sequence[str]) -> int:
-    """Run amtool in a container, its output and errors as they come; return its exit code."""
+    """Run amtool in a container, stream its output and errors, and return its exit code."""
     command = ["amtool", f"--alertmanager.url={URL}", *arguments]
     run = api.exec_create(container, command)["Id"]
     for output, errors in api.exec_start(run, stream=True, demux=True):
@@ -43,7 +43,7 @@ def run_amtool(api: docker.APIClient, container: str, arguments: Sequence[str]) 
 
 
 def instances(ready: Ready) -> list[Container]:
-    """Return the stack's running Alertmanagers, the first one first. Raises SetupError where there is none."""
+    """Return the stack's running Alertmanagers in order of service name. Raises SetupError if none is running."""
     stack, client = ready.engine.stack, ready.docker_client()
     current = [status for status in container_statuses(State.of(ready.engine), client) if not status.replaced]
     chosen = of_service(current, SERVICE, ready.settings.product.workloads, stack)
@@ -57,7 +57,7 @@ def instances(ready: Ready) -> list[Container]:
 
 
 def _author(arguments: Sequence[str]) -> list[str]:
-    """Return the option that names the author of a silence: amtool itself knows only the container's user."""
+    """Return the option that names the author of a silence: amtool's own default is the container's user."""
     if list(arguments[:2]) != ["silence", "add"] or any(
         argument.startswith(("-a", "--author")) for argument in arguments
     ):

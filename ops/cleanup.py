@@ -1,4 +1,4 @@
-"""Frees disk space of a Docker engine, safely for what runs and for what a rollback needs. Never touches a volume."""
+"""Frees disk space of a Docker engine. Keeps all that runs or that a rollback needs, and never touches a volume."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
 RELEASES_KEPT = 5
-"""Different good releases of each stack whose images stay, the newest: as far as rollbacks go without a pull."""
+"""Number of distinct good releases per stack, newest first, whose images stay: rollbacks to them need no pull."""
 
 BUILT_HERE = "dockyard/"
-"""What the names of images begin with that this checkout builds: settings/images.py."""
+"""Name prefix of the images that this checkout builds: settings/images.py."""
 
 
 @dataclass(frozen=True)
 class StackInventory:
-    """What the stacks of this checkout say is theirs."""
+    """The Docker objects that belong to the stacks of this checkout."""
 
     stacks: frozenset[str]
     containers: frozenset[str]
     networks: frozenset[str]
     needed: frozenset[str]
-    """References of images that run, that the files name, or that a rollback goes back to."""
+    """References of the images that run, that the files name, or that a rollback needs."""
 
     named: frozenset[str]
-    """The same, and all of older releases: what makes an image one of ours."""
+    """`needed`, and the images of all older releases: an image of these repositories is one of ours."""
 
 
 @dataclass(frozen=True)
 class Removal:
-    """One thing that is gone, or would be."""
+    """One object that was removed, or would be in a dry run."""
 
     kind: str
     name: str
@@ -59,27 +59,27 @@ class Removal:
 
 @dataclass
 class CleanupReport:
-    """What came of it."""
+    """The outcome of a clean-up."""
 
     dry_run: bool
     removed: list[Removal] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    """What the Docker engine did not let go of, and why."""
+    """Objects that the Docker engine refused to remove, and why."""
 
     @property
     def freed(self) -> int:
-        """Bytes. Layers that several images share are counted with each of them."""
+        """Bytes. A layer that several images share is counted once for each of them."""
         return sum(removal.size for removal in self.removed)
 
     def as_json(self) -> str:
-        """Return it for programs."""
+        """Return the report as JSON."""
         removed = [{"kind": removal.kind, "name": removal.name, "bytes": removal.size} for removal in self.removed]
         return json.dumps(
             {"dry_run": self.dry_run, "freed_bytes": self.freed, "removed": removed, "refused": self.refused}, indent=2
         )
 
     def lines(self) -> Iterator[str]:
-        """Return it for people."""
+        """Return the report as lines of text."""
         verb = "would remove" if self.dry_run else "removed"
         for removal in self.removed:
             yield f"  - {verb} {removal.kind} {removal.name}" + (
@@ -97,9 +97,10 @@ class CleanupReport:
 
 
 def cleanup(work: WorkDir, progress: Progress, *, older_than: str, dry_run: bool, as_json: bool) -> int:
-    """Remove what is older than that and that nothing needs; return the exit code, 1 where Docker refused something.
+    """Remove unneeded objects older than `older_than`. Return the exit code: 1 if Docker refused to remove one.
 
-    Raises SetupError for a duration that is none, and as `read_inventory`: where not all is known nothing is removed.
+    Raises SetupError for an invalid duration, and the errors of `read_inventory`: with an incomplete inventory nothing
+    is removed.
     """
     try:
         age = timedelta(seconds=parse_duration(older_than))
@@ -117,8 +118,10 @@ def cleanup(work: WorkDir, progress: Progress, *, older_than: str, dry_run: bool
 
 
 def read_inventory(work: WorkDir, env: Mapping[str, str]) -> StackInventory:
-    """Read the states and the histories of all stacks. Raises SetupError where one is being changed, or where the
-    backend is of a kind whose history cannot be read; CalledProcessError where a state cannot.
+    """Read the states and histories of all stacks.
+
+    Raises SetupError if a stack is being changed or the history of this kind of backend cannot be read, and
+    CalledProcessError if a state cannot be read.
     """
     stacks = Engine(work, "", env).list_stacks()
     containers: set[str] = set()
@@ -129,7 +132,7 @@ def read_inventory(work: WorkDir, env: Mapping[str, str]) -> StackInventory:
     store = history.history_store(work)
     for stack in stacks:
         if holder := lock_holder(store, stack):
-            # What it has made already is in no state yet.
+            # Objects that it has created already are not in a state yet.
             raise SetupError(f"the stack {stack} is being changed by {holder}", "run this again when that has ended")
         state = State.of(Engine(work, stack, env))
         containers |= {resource["id"] for resource in state.of_type(CONTAINER)}
@@ -155,7 +158,7 @@ def _distinct(releases: Iterable[Release]) -> list[Release]:
 def clean(
     client: docker.DockerClient, inventory: StackInventory, before: datetime, age: timedelta, *, dry_run: bool = False
 ) -> CleanupReport:
-    """Remove from an engine what is older than `before` and not needed: containers, networks, images, build cache."""
+    """Remove unneeded containers, networks, images and build cache older than `before` from an engine."""
     report = CleanupReport(dry_run)
     for kind, name, size, remove in (
         *_containers(client, inventory, before),
@@ -166,7 +169,7 @@ def clean(
             if not dry_run:
                 remove()
         except NotFound:
-            continue  # somebody else was quicker
+            continue  # removed in the meantime
         except APIError as error:
             report.refused.append(f"{kind} {name}: {error.explanation}")
             continue
@@ -179,10 +182,10 @@ def clean(
 def _containers(
     client: docker.DockerClient, inventory: StackInventory, before: datetime
 ) -> Iterator[tuple[str, str, int, Any]]:
-    """Find containers of ours that have stopped and that no state knows.
+    """Find stopped containers of our stacks that are in no state.
 
-    Another checkout's may carry the label of a stack of the same name. Its containers are on a network that exists and
-    that no state of this checkout knows, and stay.
+    Containers of another checkout may carry the label of a stack of the same name. They stay: they are on an existing
+    network that is in no state of this checkout.
     """
     existing_networks = {network.id for network in client.networks.list()}
     for container in client.containers.list(all=True, filters={"label": STACK_LABEL}, ignore_removed=True):
@@ -199,7 +202,7 @@ def _containers(
 def _networks(
     client: docker.DockerClient, inventory: StackInventory, before: datetime
 ) -> Iterator[tuple[str, str, int, Any]]:
-    """Find networks of ours that no state knows and no container, running or not, is to join."""
+    """Find networks of our stacks that are in no state and that no container, running or stopped, is attached to."""
     joined = {
         endpoint.get("NetworkID")
         for container in client.containers.list(all=True, ignore_removed=True)
@@ -215,13 +218,13 @@ def _networks(
 def _images(
     client: docker.DockerClient, inventory: StackInventory, before: datetime
 ) -> Iterator[tuple[str, str, int, Any]]:
-    """Find images whose repository is one of ours, and that nothing needs."""
+    """Find unneeded images of our repositories."""
     needed = {container.attrs["Image"] for container in client.containers.list(all=True, ignore_removed=True)}
     for reference in inventory.needed:
         try:
             needed.add(client.images.get(reference).id)
         except (ImageNotFound, DockerException):
-            continue  # it is not on this engine, or no reference at all: nothing here is kept by it
+            continue  # not on this engine, or not a valid reference: it protects no image here
     ours = {_repository(reference) for reference in inventory.named}
     for image in client.images.list():
         names = [*image.tags, *(image.attrs.get("RepoDigests") or ())]
@@ -236,7 +239,7 @@ def _images(
 
 @dataclass(frozen=True)
 class _Untag:
-    """Takes an image's names away one after the other; without force, so that the engine refuses one in use."""
+    """Removes the names of an image one by one, without force, so that the engine refuses an image in use."""
 
     client: docker.DockerClient
     names: Sequence[str]
@@ -248,11 +251,11 @@ class _Untag:
             except ImageNotFound:
                 if not place:
                     raise
-                # With its last tag an image's digests go too.
+                # Removing the last tag removes the image's digests too.
 
 
 def _build_cache(client: docker.DockerClient, before: datetime, age: timedelta, *, dry_run: bool) -> int:
-    """Prune the build cache, whoever built: it is made again by the next build. Return bytes."""
+    """Prune the build cache of all builds: the next build recreates it. Return the bytes freed."""
     if dry_run:
         records = client.df().get("BuildCache") or ()
         return sum(
@@ -267,7 +270,7 @@ def _build_cache(client: docker.DockerClient, before: datetime, age: timedelta, 
 def _repository(reference: str) -> str:
     """Return a reference without tag and digest: `registry:5000/a/b:1@sha256:…` → `registry:5000/a/b`.
 
-    As the engine lists it: without the registry that it takes where none is named.
+    Like the engine's own lists, it omits the default registry `docker.io`.
     """
     path = reference.partition("@")[0]
     head, colon, tag = path.rpartition(":")
@@ -276,6 +279,6 @@ def _repository(reference: str) -> str:
 
 
 def _parse_time(text: str) -> datetime:
-    """Return a time as the engine writes it. The year 1 stands for never."""
+    """Parse a time of the engine. It writes the year 1 for "never"."""
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

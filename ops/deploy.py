@@ -1,4 +1,4 @@
-"""The verbs that bring a stack to what it should be: up, preview, rollback."""
+"""The verbs that deploy a stack: up, preview, rollback."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from toolchain.progress import Progress, SetupError, spell_seconds
 from toolchain.workdir import WorkDir
 
 MAX_LISTED_CHANGES = 12
-"""Changes that a rollback tells one by one."""
+"""Number of changes that a rollback prints one by one."""
 
 INTERRUPTED = 130
-"""Exit code of a run that somebody stopped, as shells have it for SIGINT."""
+"""Exit code of an interrupted run: the shells' code for SIGINT."""
 
 
 def up(work: WorkDir, stack: str, service: str | None, progress: Progress) -> int:
-    """Set up what is missing, bring the stack to what its files say, and print what runs; return the exit code.
+    """Set up what is missing, deploy the stack as its files describe it, and print the status; return the exit code.
 
-    With a service: the release that runs, and of the files only what they say of that service or job and of the jobs
-    that must have run before it.
+    With a service: deploy the running release, in which only that service or job, and the jobs that must run before
+    it, are as the files describe them.
     """
     began = time.monotonic()
     if service:
         settings = stack_settings(work, stack)
         names = releases.part(settings, service)
-        # What they have to tell is told again, by the whole preparation that follows.
+        # Quiet, because the full preparation below prints the same messages.
         quiet = Progress(progress.console, quiet=True)
         docker_host = ensure_engine(work, quiet)
         running = _running(work, stack, quiet)
@@ -68,7 +68,7 @@ def _bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messa
     arguments += [f"--message={message}"] if message else []
     released = time.monotonic()
     with progress.step(f"Stack {stack}") as step:
-        # With a refresh, or a container that was killed or removed by hand would be taken for a running one.
+        # Refresh, or the engine would take a container that was killed or removed by hand for a running one.
         code, outcome = ready.engine.change("up", ["--refresh", *arguments], progress)
         step.outcome, step.failed = outcome.summary(), code != 0
     after = State.of(ready.engine)
@@ -78,7 +78,7 @@ def _bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messa
     elif code:
         print_errors(outcome, progress, work, "up", stack)
     else:
-        # A container that only had to be started again is not waited for by the engine.
+        # The engine does not wait for a container that it only had to start again.
         wait_until_settled(after, client, ready.settings.product.docker.wait_timeout)
         code = print_status(ready, after, client)
     seconds = time.monotonic() - released
@@ -91,10 +91,10 @@ def _bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messa
 
 
 def rollback(work: WorkDir, stack: str, progress: Progress) -> int:
-    """Return to the newest good release that is another than the one that runs; return the exit code.
+    """Roll back to the newest good release that differs from the running one; return the exit code.
 
-    Images, settings and files go back; data, and what migrations made of it, stay. Raises SetupError where there is
-    nothing to go back to.
+    Images, settings and files are rolled back; data and migrations are not. Raises SetupError if there is no earlier
+    release.
     """
     began = time.monotonic()
     backend = history.history_store(work)
@@ -124,7 +124,7 @@ def rollback(work: WorkDir, stack: str, progress: Progress) -> int:
 
 
 def preview(work: WorkDir, stack: str, service: str | None, arguments: Sequence[str], progress: Progress) -> int:
-    """Show what an `up` would change; extra arguments go to the engine."""
+    """Show what an `up` would change; pass extra arguments to the engine."""
     settings = stack_settings(work, stack, preview=True)
     if service:
         names = releases.part(settings, service)
@@ -136,7 +136,7 @@ def preview(work: WorkDir, stack: str, service: str | None, arguments: Sequence[
 
 
 def without_service(work: WorkDir, stack: str, service: str, progress: Progress) -> int:
-    """Bring up the release that runs without one service or job; return the exit code. The next `up` brings it back."""
+    """Deploy the running release without one service or job; return the exit code. The next `up` restores it."""
     began = time.monotonic()
     running = _running(work, stack, Progress(progress.console, quiet=True))
     releases.use(work, stack, releases.without_service(running, service, stack))
@@ -144,16 +144,16 @@ def without_service(work: WorkDir, stack: str, service: str, progress: Progress)
 
 
 def _running(work: WorkDir, stack: str, progress: Progress) -> Release:
-    """Return the release that runs, once no other run on the stack changes it."""
+    """Return the running release, after any other run on the stack has ended."""
     engine = prepare_engine(work, stack, progress)
     settle_locks(work, stack, progress)
     return releases.running_release(State.of(engine), stack)
 
 
 def _jobs_to_rerun(state: State, settings: Settings) -> list[str]:
-    """Return the URNs of one-shot jobs that failed, but for those that a given release leaves as they are.
+    """Return the URNs of the failed one-shot jobs to run again.
 
-    Those that write configuration are run again in any case.
+    For an explicitly requested release these are its `fresh` jobs only. Jobs that write configuration always run again.
     """
     failed = state.failed_jobs()
     if not settings.rolled_back:
@@ -165,14 +165,14 @@ def _jobs_to_rerun(state: State, settings: Settings) -> list[str]:
 
 
 def _recovered_state(work: WorkDir, ready: Ready, client: docker.DockerClient, progress: Progress) -> State:
-    """Return the state, after what an interrupted run left has been put right."""
+    """Return the state, after recovery from an interrupted run."""
     settle_locks(work, ready.engine.stack, progress)
     state = State.of(ready.engine)
     return recover(state, ready.engine, client, progress)
 
 
 def print_errors(outcome: Outcome, progress: Progress, work: WorkDir, verb: str, stack: str) -> None:
-    """Print what the engine called an error; where it called nothing so, the end of what it printed."""
+    """Print the engine's errors, or the end of its log if there are none. Raises SetupError for a locked stack."""
     log = work.logs / f"{verb}-{stack}.log"
     if not outcome.errors and (lock_error := lock_error_from_output(stack, log.read_text(errors="replace"))):
         raise lock_error

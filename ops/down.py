@@ -1,4 +1,4 @@
-"""Taking a stack down: everything that it made, and its data only where that is asked for in so many words."""
+"""The verb `down`: removes everything that a stack created, and its data only on explicit request."""
 
 from __future__ import annotations
 
@@ -27,19 +27,18 @@ def down(
     yes: bool = False,
     named: str = "",
 ) -> int:
-    """Remove everything that the stack made; data volumes, and the secrets that open them, only with `volumes`.
+    """Remove everything that the stack created; data volumes, and the secrets that open them, only with `volumes`.
 
-    Those of a stack that protects its data only where the person typed the stack's name, or `named` it. `yes` answers
-    the question of any other. With a service: the release that runs, without that service or job. The next `up`
-    brings it back.
+    If the stack protects its data, the user must type the stack's name or pass it as `named`; otherwise `yes` answers
+    the question. With a service: deploy the running release without that service or job. The next `up` restores it.
 
-    Raises SetupError, with nothing removed yet, where containers of others use a network or a data volume of the stack.
+    Raises SetupError, before anything is removed, if foreign containers use a network or a data volume of the stack.
     """
     if service:
         if volumes:
             raise SetupError("--volumes goes with a whole stack: a service has no data of its own")
         return deploy.without_service(work, stack, service, progress)
-    # A stack is taken down also where its files are broken by now; the program is not run.
+    # `down` does not run the program, so that it works with broken stack files too.
     quiet = Progress(progress.console, quiet=True)
     host = ensure_engine(work, quiet)
     client = docker.DockerClient(base_url=host)
@@ -53,8 +52,8 @@ def down(
     free_networks(state, client, stack, progress)
     teardown = _Teardown(work, stack, engine, host, client, progress)
     if protected:
-        # All but the data first, so that nothing uses it any more. Then the volumes themselves, which the engine would
-        # only forget; only what is really gone leaves the state.
+        # First destroy all but the data, so that nothing uses the volumes any more. Then delete the volumes directly:
+        # the engine would only remove them from the state. A volume leaves the state only after its deletion.
         if code := teardown.destroy(keep=state.kept_with_data()):
             return code
         data.remove(state, client, progress)
@@ -63,7 +62,7 @@ def down(
 
 
 class _Teardown:
-    """One stack on its way out."""
+    """The removal of one stack."""
 
     def __init__(
         self, work: WorkDir, stack: str, engine: Engine, host: str, client: docker.DockerClient, progress: Progress
@@ -72,7 +71,7 @@ class _Teardown:
         self.host, self.client, self.progress = host, client, progress
 
     def destroy(self, keep: list[str]) -> int:
-        """Destroy all but what is to be kept. Networks that are still in use are let go of, once."""
+        """Destroy all resources except `keep` (URNs). Free networks that are still in use, and retry once."""
         code, outcome = self._run(keep)
         if code and networks_in_use(outcome):
             free_networks(State.of(self.engine), self.client, self.stack, self.progress)
@@ -109,7 +108,7 @@ def _ask(
     named: str,
     protected: bool,
 ) -> None:
-    """Tell what would be deleted, and ask. Raises SetupError or Abort where the answer is no."""
+    """Describe the data to delete, and ask for confirmation. Raises SetupError or Abort if the user declines."""
     if named and named != stack:
         raise SetupError(f"--yes-delete-data names {named}, and the stack is {stack}")
     for line in data.describe_volumes(state, client):

@@ -1,4 +1,4 @@
-"""Runs the `pulumi` command for a stack, with the environment that the set-up made."""
+"""Runs the `pulumi` command for a stack, in the environment that the set-up prepared."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from toolchain.workdir import WorkDir
 
 @dataclass(frozen=True)
 class Engine:
-    """The Pulumi engine, working on one stack."""
+    """The Pulumi command line, bound to one stack."""
 
     work: WorkDir
     stack: str
     env: Mapping[str, str]
 
     def change(self, verb: str, arguments: Sequence[str], progress: Progress) -> tuple[int, Outcome]:
-        """Run `up` or `destroy` without questions and tell what happens; return the exit code and the outcome.
+        """Run `up` or `destroy` non-interactively and report progress; return the exit code and the outcome.
 
-        What the engine itself prints goes to a log file.
+        The engine's own output goes to a log file.
         """
         self.work.logs.mkdir(parents=True, exist_ok=True)
         events = self.work.logs / f"{verb}-{self.stack}.events"
@@ -41,43 +41,44 @@ class Engine:
             with _Interrupts(progress) as interrupts:
                 process = subprocess.Popen(
                     command,
-                    # The engine takes --event-log only so; its Automation API sets the same.
+                    # The engine accepts --event-log only with this variable; its Automation API sets it too.
                     env={**self.env, "PULUMI_DEBUG_COMMANDS": "true"},
                     cwd=self.work.checkout,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
-                    # Out of reach of the terminal's own interrupt, or the engine would get each of them twice.
+                    # A separate process group, or the engine would receive each interrupt of the terminal twice.
                     process_group=0,
                 )
                 interrupts.pass_on_to(process)
-                # With a limit it polls; without, a signal that comes right before the wait would be handled after it.
+                # With a timeout `wait` polls. Without one, a signal right before it would be handled after it only.
                 code = process.wait(timeout=threading.TIMEOUT_MAX)
             ended.append(code)
         follower.outcome.interrupted = interrupts.count > 0
         return code, follower.outcome
 
     def show(self, verb: str, arguments: Sequence[str]) -> int:
-        """Run a command whose output is for the person; return its exit code."""
+        """Run a command whose output goes to the terminal; return its exit code."""
         command = self._command(verb, *arguments)
         return subprocess.run(command, env=dict(self.env), cwd=self.work.checkout, check=False).returncode
 
     def read(self, *arguments: str) -> Any:
-        """Run a command that prints JSON and return it. Raises CalledProcessError when it fails."""
+        """Run a command that prints JSON and return the parsed output. Raises CalledProcessError if it fails."""
         return json.loads(self.run(*arguments))
 
     def run(self, *arguments: str) -> str:
-        """Run a command and return what it prints. Raises CalledProcessError when it fails."""
+        """Run a command and return its output. Raises CalledProcessError if it fails."""
         return self._output_of(self._command(*arguments))
 
     def clear_pending_operations(self) -> None:
-        """Make the state forget operations that an interrupted run had begun, in the official way: an export taken in
-        again. Raises CalledProcessError.
+        """Remove the pending operations of an interrupted run from the state, in the official way: export, then import.
+
+        Raises CalledProcessError.
         """
         self.import_state(self.run("stack export"))
 
     def import_state(self, exported: str) -> None:
-        """Make an export the stack's state. Raises CalledProcessError."""
+        """Import an export as the stack's state. Raises CalledProcessError."""
         self._output_of(self._command("stack import"), exported)
 
     def list_stacks(self) -> list[str]:
@@ -101,11 +102,11 @@ class Engine:
 
 
 class _Interrupts:
-    """Turns each SIGINT and SIGTERM of ours into an interrupt of the engine, for as long as it runs.
+    """Forwards each SIGINT and SIGTERM of this process to the engine while it runs.
 
-    At the first the engine begins nothing more, ends what it has begun, writes it down and gives its lock back; at
-    the second it lets go of what it has begun. As handlers, not as exceptions: one of those could come at any line,
-    and leave the engine alone.
+    At the first interrupt the engine starts no more operations, finishes the running ones, saves the state and releases
+    its lock; at the second it cancels the running operations. These are signal handlers rather than a caught
+    KeyboardInterrupt, which could be raised at any line and leave the engine running unattended.
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -124,7 +125,7 @@ class _Interrupts:
             signal.signal(sign, handler)
 
     def pass_on_to(self, process: subprocess.Popen[bytes]) -> None:
-        """Name the engine's process; what came before it was there is passed on now."""
+        """Set the engine's process, and forward the interrupts that arrived before it started."""
         early, self._process = self.count, process
         for _ in range(early):
             self._interrupt()
@@ -140,6 +141,6 @@ class _Interrupts:
         self._interrupt()
 
     def _interrupt(self) -> None:
-        # The whole group, as a terminal does: `pulumi` may be a script around the engine. Plugins are in others.
+        # Signal the whole group, as a terminal does: `pulumi` may be a wrapper script. Plugins have their own groups.
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The variables that say who hears of alerts: each is a receiver's secret or setting."""
+"""The dotenv variables of alert receivers: each is a secret or a setting of a receiver."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ops.env_plan import ImportPlan, Verdict
 from settings.receivers import Receiver
 
 ADDRESSES = frozenset({"webhook", "url"})
-"""Fields whose secret is an address."""
+"""Fields whose secret is a URL."""
 
 RECEIVERS = ("alerts", "receivers")
 HEARTBEATS = ("HEARTBEAT_URL", "HEALTHCHECKS_URL", "DEADMANSSNITCH_URL", "DEAD_MANS_SNITCH_URL")
@@ -29,35 +29,35 @@ def _list(text: str) -> list[str]:
 
 
 def _number(text: str) -> int | str:
-    """Return a number; what is none is for the settings to refuse."""
+    """Return an integer, or the text as it is: the settings then reject it."""
     return int(text) if text.removeprefix("-").isdigit() else text
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How a receiver stands in `.env` files."""
+    """How `.env` files describe one kind of receiver."""
 
     type: str
     name: str
-    """Of the receiver that is made where the stack has none of its kind. The seeds' own names, where they have one."""
+    """Name of the receiver to create if the stack has none of its kind: the seeds' own name, if they have one."""
 
     secrets: Mapping[str, str]
-    """Variable → field that names a secret."""
+    """Variable → receiver field that names the secret."""
 
     defaults: Mapping[str, str]
-    """Field → the secret's name where a receiver is made."""
+    """Field → default name of the secret, for a new receiver."""
 
     settings: Mapping[str, tuple[str, Callable[[str], Any]]] = field(default_factory=dict)
-    """Variable → field in the stack file, and how its value is read."""
+    """Variable → field in the stack file, and the parser of its value."""
 
     needs: tuple[str, ...] = ()
-    """Fields without which there is no such receiver."""
+    """Required fields of a new receiver."""
 
     severities: tuple[str, ...] = ()
-    """What one that is made takes. None: everything."""
+    """Severities of a new receiver; empty: all."""
 
     suits: Callable[[Receiver], bool] = lambda _: True
-    """Which receiver of its type the variables are for."""
+    """Whether the variables apply to an existing receiver of the type."""
 
 
 KINDS = (
@@ -161,7 +161,7 @@ KINDS = (
 
 
 def alerts(plan: ImportPlan) -> None:
-    """Say what becomes of the variables of receivers and of the dead man's switch."""
+    """Plan the import of the variables of receivers and of the dead man's switch."""
     for kind in KINDS:
         fields = _read_fields(plan, kind)
         if kind.type == "email":
@@ -185,7 +185,7 @@ def alerts(plan: ImportPlan) -> None:
 
 
 def alert_hint(variable: str) -> str | None:
-    """Return why a variable of some channel has no place, None where it is of none."""
+    """Return why a variable of a known channel cannot be imported, None for any other variable."""
     return next((text for prefix, text in NO_PLACE.items() if variable.startswith(prefix)), None)
 
 
@@ -194,7 +194,7 @@ def _is_address(value: str) -> bool:
 
 
 def _smarthost(plan: ImportPlan) -> dict[str, tuple[str, Any]]:
-    """Return the mail server by SMTP_HOST and SMTP_PORT, where no SMTP_SMARTHOST says both."""
+    """Return the mail server from SMTP_HOST and SMTP_PORT, unless SMTP_SMARTHOST names both."""
     host, port = plan.value("SMTP_HOST"), plan.value("SMTP_PORT")
     if host is None or plan.real_value("SMTP_SMARTHOST"):
         return {}
@@ -202,7 +202,7 @@ def _smarthost(plan: ImportPlan) -> dict[str, tuple[str, Any]]:
 
 
 def _fill_receiver(plan: ImportPlan, kind: Kind, fields: dict[str, tuple[str, Any]]) -> None:
-    """Put what the file gives of one kind into its receiver, or into a new one."""
+    """Set the imported fields of one kind on its receiver, or on a new one."""
     name, receiver = _receiver(plan, kind)
     if reason := _reason_to_skip(plan, kind, fields, receiver):
         for variable, _ in fields.values():
@@ -212,7 +212,7 @@ def _fill_receiver(plan: ImportPlan, kind: Kind, fields: dict[str, tuple[str, An
         fields = _with_whole_login(plan, fields)
         first = next(iter(fields.values()))[0]
         plan.edit(first, (*RECEIVERS, name, "type"), kind.type)
-        # One channel alone is told of everything.
+        # A single channel gets all severities.
         if kind.severities and not (kind.name == "monitoring" and not plan.real_value("DISCORD_CRITICAL_WEBHOOK_URL")):
             plan.edit(first, (*RECEIVERS, name, "severities"), list(kind.severities))
     for field_name, (variable, value) in fields.items():
@@ -240,7 +240,7 @@ def _with_whole_login(plan: ImportPlan, fields: dict[str, tuple[str, Any]]) -> d
 
 
 def _read_fields(plan: ImportPlan, kind: Kind) -> dict[str, tuple[str, Any]]:
-    """Return field → the variable that gives it, and its value. Of several names of one field the first counts."""
+    """Return field → its variable and value. Of several variables for one field the first counts."""
     fields: dict[str, tuple[str, Any]] = {}
     readers: dict[str, tuple[str, Callable[[str], Any]]] = {
         name: (field_name, str) for name, field_name in kind.secrets.items()
@@ -262,7 +262,7 @@ def _read_fields(plan: ImportPlan, kind: Kind) -> dict[str, tuple[str, Any]]:
 
 
 def _receiver(plan: ImportPlan, kind: Kind) -> tuple[str, Receiver | None]:
-    """Return the receiver that the variables are for: by its name, else the first that suits, else a new one."""
+    """Return the receiver to change: the one of the default name, else the first that suits, else a new one."""
     same_type = {name: receiver for name, receiver in plan.now.alerts.receivers.items() if receiver.type == kind.type}
     if kind.name in same_type:
         return kind.name, same_type[kind.name]
@@ -282,6 +282,6 @@ def _current_value(receiver: Receiver | None, field_name: str) -> Any:
 
 
 def _variable(kind: Kind, field_name: str) -> str:
-    """Return the first variable that gives a field."""
+    """Return the first variable that sets a field."""
     fields = {**kind.secrets, **{variable: target for variable, (target, _) in kind.settings.items()}}
     return next(variable for variable, target in fields.items() if target == field_name)

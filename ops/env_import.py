@@ -1,4 +1,4 @@
-"""Takes a product's `.env` file into a stack: plain settings into its file, secrets encrypted beside them."""
+"""Imports a product's `.env` file into a stack: plain settings into its file, and secrets encrypted."""
 
 from __future__ import annotations
 
@@ -35,11 +35,10 @@ STYLES = {
 
 
 def import_env(work: WorkDir, file: Path, stack: str, progress: Progress, *, dry_run: bool = False) -> int:
-    """Turn each variable of a dotenv file into the setting or secret of a stack that it is here, and print what became
-    of it; return 0.
+    """Convert each variable of a dotenv file into a setting or secret of a stack, and print the outcome; return 0.
 
-    Nothing is written before all of it is known to fit, and with `dry_run` nothing at all.
-    Raises SettingsError for a file that cannot be read, and for values that the settings refuse.
+    Nothing is written before the whole plan is valid, and nothing at all with `dry_run`.
+    Raises SettingsError if the file cannot be read or the settings reject a value.
     """
     variables = read_env_file(file)
     configuration = read_stack_file(work.checkout, stack)
@@ -70,13 +69,13 @@ def _plan(work: WorkDir, stack: str, configuration: Configuration, variables: di
 
 
 def _loaded(work: WorkDir, stack: str, configuration: Configuration, values: Any) -> Settings:
-    """Load settings, whether or not their secrets are there: those may be what the file brings."""
+    """Load settings even if secrets are missing: the dotenv file may provide them."""
     lenient = Configuration({**values, "preview_without_secrets": True}, configuration.secrets)
     return load(lenient, stack, checkout=work.checkout, preview=True)
 
 
 def _draft(work: WorkDir, configuration: Configuration, plan: ImportPlan, file: Path) -> Settings:
-    """Return the settings as they would be. Raises SettingsError that names the variables to blame."""
+    """Return the settings after the import. Raises SettingsError that names the variables at fault."""
     try:
         return _loaded(work, plan.stack_name, configuration, edited(configuration.values, plan.edits))
     except SettingsError as error:
@@ -84,7 +83,7 @@ def _draft(work: WorkDir, configuration: Configuration, plan: ImportPlan, file: 
 
 
 def _with_variable(problem: Problem, plan: ImportPlan, file: Path) -> Problem:
-    """Point at the variable that a problem comes from: in the stack file there is no line of it yet."""
+    """Name the variable that causes a problem: the stack file has no line for it yet."""
     for place, variable in plan.edited_by.items():
         path = f"config.{NAMESPACE}{'.'.join(place)}"
         if problem.path == path or path.startswith(f"{problem.path}."):
@@ -93,12 +92,12 @@ def _with_variable(problem: Problem, plan: ImportPlan, file: Path) -> Problem:
 
 
 def _used_secrets(settings: Settings) -> frozenset[str]:
-    """Return the secrets that something in the stack asks for, or Dockyard makes where they are not given."""
+    """Return the names of the secrets that the stack uses, generated ones included."""
     return known_secrets(settings.stack, settings.product)
 
 
 def _lazy(make: Callable[[], Engine]) -> Callable[[], Engine]:
-    """Make the engine ready at the first call only: most of what is told needs none."""
+    """Prepare the engine at the first call only: most outcomes need no engine."""
     engines: list[Engine] = []
 
     def engine() -> Engine:
@@ -119,7 +118,7 @@ def _current_secrets(engine: Engine) -> dict[str, str]:
 
 
 def _write(work: WorkDir, stack: str, plan: ImportPlan, engine: Callable[[], Engine]) -> None:
-    """Write settings and secrets; when one of them cannot be written the stack file is as before."""
+    """Write settings and secrets. If that fails, restore the stack file."""
     file = work.checkout / plan.stack_file
     prepared = engine() if plan.secrets else None
     before = file.read_text()
@@ -129,13 +128,13 @@ def _write(work: WorkDir, stack: str, plan: ImportPlan, engine: Callable[[], Eng
         for name, secret in plan.secrets.items():
             if prepared is not None:
                 _set_secret(prepared, name, secret.value)
-    except BaseException:  # an interrupted import too leaves the file as it was; the error goes on
+    except BaseException:  # also if interrupted: restore the file, then re-raise
         file.write_text(before)
         raise
 
 
 def _set_secret(engine: Engine, name: str, value: str) -> None:
-    """Have the engine encrypt a secret; it goes through a pipe, where no list of processes shows it."""
+    """Set a secret with the engine, which encrypts it. It is passed on stdin, invisible in process lists."""
     command = [
         "pulumi",
         "config",
@@ -164,7 +163,7 @@ def _print(plan: ImportPlan, draft: Settings, *, dry_run: bool) -> None:
         table.add_column(heading, no_wrap=heading == "variable", overflow="fold")
     previous = ""
     for row in plan.answer():
-        # As text: a value with brackets is no markup.
+        # `Text`, so that brackets in a value are not markup.
         table.add_row(
             Text(row.variable if row.variable != previous else ""),
             Text(row.verdict, STYLES[row.verdict]),

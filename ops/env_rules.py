@@ -1,4 +1,4 @@
-"""The variables of the products' `.env` files, and the settings and secrets that they are here."""
+"""Maps the variables of the products' `.env` files to settings and secrets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NO_PLACE = {
 
 
 def apply_rules(plan: ImportPlan) -> None:
-    """Say of every variable what becomes of it."""
+    """Decide the outcome of every variable of the plan."""
     plan.skip_empty_and_placeholders()
     product_secrets = plan.product.secrets
     for name, value in plan.variables.items():
@@ -42,7 +42,7 @@ def apply_rules(plan: ImportPlan) -> None:
 
 
 def secret_name(variable: str) -> str:
-    """Return the secret that a variable's name stands for: `JWT_SECRET` is jwt-secret."""
+    """Return the name of the secret for a variable: `JWT_SECRET` → `jwt-secret`."""
     return variable.lower().replace("_", "-")
 
 
@@ -85,7 +85,7 @@ def _tunnel(plan: ImportPlan) -> None:
     token, domain = plan.value("CLOUDFLARE_TUNNEL_TOKEN"), plan.value("GRAFANA_PUBLIC_DOMAIN")
     variable = "CLOUDFLARE_TUNNEL_TOKEN"
     if token is not None:
-        # Zeros are what the shipped stacks have in place of an account.
+        # The shipped stacks have zeros in place of an account id.
         if tunnel and tunnel.account_id and tunnel.account_id.strip("0"):
             text = (
                 "not used: Dockyard makes this stack's tunnel. To use the token, put `token` in place of the rest of it"
@@ -122,7 +122,7 @@ def _frontend(plan: ImportPlan) -> None:
 
 
 def _migrations(plan: ImportPlan) -> None:
-    """Turn the jobs that migrate on or off: those that run once and dump the database before."""
+    """Enable or disable the migration jobs: one-shot jobs that dump the database before they run."""
     jobs = [name for name, job in plan.product.jobs.items() if job.schedule is None and job.dumps_before]
     within = [name for name, service in plan.product.services.items() if service.dump_before]
     value = plan.value("RUN_MIGRATIONS")
@@ -155,7 +155,7 @@ def _switch(plan: ImportPlan, variable: str, workloads: Iterable[str]) -> None:
 
 
 def _env(plan: ImportPlan, name: str, value: str) -> None:
-    """Override the variable of each workload that has it in its `env`."""
+    """Override the variable in each workload that has it in its `env`."""
     for workload_name, workload in plan.product.workloads.items():
         if name not in workload.env:
             continue

@@ -1,4 +1,4 @@
-"""The variables that say where Postgres and Redis are: the product's own, by its name, or somebody else's."""
+"""The dotenv variables of Postgres and Redis: the product's own stores, or external ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EXISTING_DATA_NOTE = "; a Postgres that has its data already keeps its old one u
 
 @dataclass(frozen=True)
 class Address:
-    """Where a store is, and how it is opened."""
+    """The address and credentials of a store."""
 
     host: str
     port: int
@@ -41,7 +41,7 @@ class Address:
 
 
 def postgres_address(url: str) -> Address | None:
-    """Return what `postgresql://user:password@host:5432/database` says, None where it is no such address."""
+    """Parse `postgresql://user:password@host:5432/database`; return None if it is no such address."""
     try:
         parts = urlsplit(url)
         port = parts.port or STORES["postgres"]
@@ -54,7 +54,7 @@ def postgres_address(url: str) -> Address | None:
 
 
 def redis_address(text: str) -> Address | None:
-    """Return what `redis://:password@host:6379` or `host:6379` says, None where it is no such address."""
+    """Parse `redis://:password@host:6379` or `host:6379`; return None if it is no such address."""
     try:
         parts = urlsplit(text if "://" in text else f"redis://{text}")
         port = parts.port or STORES["redis"]
@@ -66,7 +66,7 @@ def redis_address(text: str) -> Address | None:
 
 
 def postgres(plan: ImportPlan) -> None:
-    """Say what becomes of DATABASE_URL, DATA_SOURCE_NAME and POSTGRES_*, where the product has a Postgres."""
+    """Plan the import of DATABASE_URL, DATA_SOURCE_NAME and POSTGRES_*, if the product has a Postgres."""
     base, now = plan.product.postgres, plan.now.postgres
     names = [name for name in (*POSTGRES_URLS, *POSTGRES_PARTS) if plan.value(name) is not None]
     if base is None or not names:
@@ -91,7 +91,7 @@ def postgres(plan: ImportPlan) -> None:
 
 
 def _own_postgres(plan: ImportPlan, chosen: tuple[str, Address] | None, settings: Postgres) -> None:
-    """Compare what the file says with the product's own Postgres; only its password can be given."""
+    """Compare the variables with the product's own Postgres; only its password can be imported."""
     if chosen:
         variable, address = chosen
         if address.password:
@@ -149,7 +149,7 @@ def _port_difference(plan: ImportPlan, port: int | str) -> str:
 
 
 def _from_parts(plan: ImportPlan) -> tuple[str, Address] | None:
-    """Put POSTGRES_HOST and its like together, where they name somebody else's server."""
+    """Build the address of an external server from POSTGRES_HOST and the other POSTGRES_* variables."""
     host = plan.real_value("POSTGRES_HOST")
     missing = [name for name in POSTGRES_PARTS if name != "POSTGRES_PORT" and not plan.real_value(name)]
     if host in LOCAL_HOSTS:
@@ -182,7 +182,7 @@ def _compare_parts(plan: ImportPlan, variable: str, address: Address) -> None:
 
 
 def _chosen(plan: ImportPlan, names: tuple[str, ...], store: str, form: str) -> tuple[str, Address] | None:
-    """Return the address that counts, and its variable; the others are told to agree with it or not."""
+    """Return the first usable address with its variable; report for the others whether they agree with it."""
     chosen: tuple[str, Address] | None = None
     for name in names:
         value = plan.value(name)
@@ -204,7 +204,7 @@ def _chosen(plan: ImportPlan, names: tuple[str, ...], store: str, form: str) -> 
 
 
 def redis(plan: ImportPlan) -> None:
-    """Say what becomes of REDIS_URL, REDIS_ADDR and REDIS_PASSWORD, where the product has a Redis."""
+    """Plan the import of REDIS_URL, REDIS_ADDR and REDIS_PASSWORD, if the product has a Redis."""
     now = plan.now.redis
     if plan.product.redis is None:
         return
@@ -253,7 +253,7 @@ def _redis_elsewhere(
         plan.named_secret(variable, ("redis", "external", "password"), current or REDIS_PASSWORD, password, current)
     edits = [place for place in plan.edits if place[:2] == ("redis", "external")]
     if elsewhere and edits and lookup(plan.values, ("redis", "external")) is ABSENT:
-        # The product file's own `external` does not hold beside the stack file's: it must be said in full.
+        # The stack file's `external` replaces the product file's as a whole: complete it.
         plan.edits.setdefault(("redis", "external", "address"), elsewhere.address)
         if current:
             plan.edits.setdefault(("redis", "external", "password"), current)

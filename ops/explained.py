@@ -1,7 +1,7 @@
-"""Says in one sentence what a plugin's error means, and what to do: Cloudflare's codes.
+"""Explains errors of the Cloudflare plugin in one sentence with a remedy, by Cloudflare's error codes.
 
-The official plugin shows the request with the whole answer, the stand-in the messages with their codes; both are read.
-Codes and messages: Cloudflare's reference, and what its API was seen to answer.
+It parses both formats: the official plugin prints the request with the whole response, the stand-in the messages with
+their codes. Source of codes and messages: Cloudflare's reference, and observed responses of its API.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ PERMISSIONS = {
     "/access/identity_providers": "Account · Access: Organizations, Identity Providers, and Groups · Read",
     "/access/": "Account · Access: Apps and Policies · Edit",
 }
-"""Part of a path → the permission that an API token needs for it. The first that fits."""
+"""Part of a path → the permission that the API token needs. The first match counts."""
 
 SET_TOKEN = "pulumi config set --secret cloudflare:apiToken, see docs/tunnel.md"  # noqa: S105 - a command
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """What Cloudflare answered to a request."""
+    """A request that Cloudflare refused: its path, and the status, error codes and messages of the response."""
 
     path: str
     status: int
@@ -46,7 +46,7 @@ class Refusal:
 
     @property
     def scope(self) -> str:
-        """`account 023e…` or `zone 023e…`, with the setting that it comes from."""
+        """`the account 023e…` or `the zone 023e…`, with the setting that holds the id."""
         match = re.match(r"/(accounts|zones)/(\w+)", self.path)
         if match is None:
             return "the account"
@@ -61,14 +61,14 @@ class Refusal:
         )
 
     def mentions(self, *texts: str) -> bool:
-        """Tell whether one of the messages has one of the texts in it."""
+        """Return whether one of the messages contains one of the texts."""
         return any(text in message for text in texts for message in self.messages)
 
 
 def explained(text: str, label: str) -> str:
-    """Return what an error means and what to do about it, in one sentence; an error of somebody else as it is.
+    """Return the meaning of a Cloudflare error and its remedy in one sentence; return any other error unchanged.
 
-    `label` is the resource that it came from, as it stands in the other lines.
+    `label` is the label of the resource that failed, as in the progress lines.
     """
     sentence = _cloudflare(text)
     return f"{label}: {sentence}" if sentence and label else sentence or text
@@ -108,7 +108,7 @@ def _has(*codes: int) -> Callable[[Refusal], bool]:
 
 
 def _tunnels(*codes: int) -> Callable[[Refusal], bool]:
-    """Tunnels count their errors anew: 1003 is another thing there."""
+    """Match codes of the tunnel API, which has its own numbers: 1003 means something else there."""
     return lambda refusal: "/cfd_tunnel" in refusal.path and bool(refusal.codes & {*codes})
 
 
@@ -175,4 +175,4 @@ EXPLANATIONS: tuple[tuple[Callable[[Refusal], bool], Callable[[Refusal], str]], 
         lambda _: "Cloudflare's API has trouble of its own; look at www.cloudflarestatus.com, then run this again",
     ),
 )
-"""What is meant, most telling first: whether it fits, and the sentence."""
+"""Pairs of a condition and a sentence, the most specific first; the first match counts."""

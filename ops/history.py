@@ -1,4 +1,4 @@
-"""The history of a stack in its backend: which releases ran, when, and with what result."""
+"""The history of a stack in its backend: the releases that ran, when, and their results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from toolchain.workdir import WorkDir
 
 READERS = 16
 ROLLBACK = "dockyard rollback"
-"""What the message of an update starts with that went back."""
+"""Prefix of the message of an update that is a rollback."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Update:
     ended: datetime
     message: str
     checkpoint: str
-    """The key of the state after it."""
+    """Key of the state after the run."""
 
     store: Store = field(compare=False)
 
@@ -42,19 +42,19 @@ class Update:
 
     @property
     def release(self) -> Release | None:
-        """What ran after it; None before the first `up` with releases, and after a `down`."""
+        """The release after the run; None before the first `up` with releases, and after a `down`."""
         if "release" not in self.cache:
             self.cache["release"] = _release_in(self.store, self.checkpoint)
         return self.cache["release"]
 
     @property
     def is_rollback(self) -> bool:
-        """Whether it was a rollback."""
+        """Whether the run was a rollback."""
         return self.message.startswith(ROLLBACK)
 
 
 def history_store(work: WorkDir) -> Store:
-    """Return the backend's objects. Raises SetupError for one of another kind: its history cannot be read from here."""
+    """Return the backend's store. Raises SetupError for a kind of backend whose history cannot be read."""
     return readable_store(
         work,
         "rollback reads the history of the state, which ./dockyard can in files and in S3",
@@ -63,7 +63,7 @@ def history_store(work: WorkDir) -> Store:
 
 
 def updates(store: Store, stack: str) -> list[Update]:
-    """Return every recorded run on a stack, the oldest first."""
+    """Return every recorded run on a stack, oldest first."""
 
     def read(key: str) -> Update:
         record = _read(store, key)
@@ -77,19 +77,18 @@ def updates(store: Store, stack: str) -> list[Update]:
         )
 
     keys = [key for key in store.keys(history_of(stack)) if key.endswith((".history.json", ".history.json.gz"))]
-    # Names end in the nanoseconds of the run.
+    # File names end in the run's time in nanoseconds.
     keys.sort(key=lambda key: key.removesuffix(".gz"))
-    # One request each, where it is a store in the network.
+    # In parallel: a network store needs one request for each run.
     with ThreadPoolExecutor(READERS) as readers:
         return list(readers.map(read, keys))
 
 
 def rollback_target(recorded: Sequence[Update], running: Release | None, *, broken: bool) -> Update | None:
-    """Return the run whose release a rollback goes back to, None where there is none.
+    """Return the run whose release a rollback restores, None if there is none.
 
-    That is the newest good one with another release than runs now. Where the last run failed, or was killed in the
-    middle (`broken`), it is the newest good one. A rollback after a rollback goes further back: what was newer is
-    what somebody fled from.
+    It is the newest good run whose release differs from the running one. If the last run failed or was killed
+    (`broken`), it is the newest good run. A second rollback goes further back: newer releases were already rejected.
     """
     runs = [update for update in recorded if update.kind == "update"]
     good = [update for update in runs if update.succeeded]
@@ -106,7 +105,7 @@ def rollback_target(recorded: Sequence[Update], running: Release | None, *, brok
 
 
 def same(first: Release, second: Release) -> bool:
-    """Tell whether two releases run the same: an image is what its digest says, wherever it was pulled from."""
+    """Return whether two releases are equal. Images are compared by digest, not by registry."""
     return (first.stack, first.product, _digests(first.images)) == (
         second.stack,
         second.product,
@@ -115,13 +114,13 @@ def same(first: Release, second: Release) -> bool:
 
 
 def short_name(release: Release) -> str:
-    """Return eight digits that two releases share when they run the same."""
+    """Return a hash of eight hexadecimal digits, the same for equal releases (`same`)."""
     content = [release.stack, release.product, _digests(release.images)]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def changes(now: Release, then: Release) -> list[str]:
-    """Return a line for each image and each setting that `then` has otherwise than `now`, images first."""
+    """Return a line for each image and each setting that differs between `now` and `then`, images first."""
     before, after = _digests(now.images), _digests(then.images)
     lines = [
         f"image {name}: {now.images.get(name, 'none')} → {then.images[name]}"
@@ -133,14 +132,14 @@ def changes(now: Release, then: Release) -> list[str]:
         lines += [
             f"{place}: {_format_setting(was, place)} → {_format_setting(will_be, place)}"
             for place in sorted({*was, *will_be})
-            # By value: the state keeps a map's entries in another order than the files.
+            # Compare values, not text: the state orders the entries of a map differently.
             if (place in was) != (place in will_be) or was.get(place) != will_be.get(place)
         ]
     return lines
 
 
 def _settings(value: Any, place: str) -> Iterator[tuple[str, Any]]:
-    """Find every single value, and every list, with its path."""
+    """Yield every scalar and every list with its path."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
             yield from _settings(inner, f"{place}.{key}" if place else str(key))
@@ -160,7 +159,7 @@ def _digests(images: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_broken(recorded: Sequence[Update], state: State) -> bool:
-    """Tell whether a run was killed in the middle: then the state is not what the last recorded run left."""
+    """Return whether the last run was killed: the state then differs from that of the last recorded run."""
     return state.interrupted or (
         bool(recorded)
         and _identities(_resources(recorded[-1].store, recorded[-1].checkpoint)) != _identities(state.resources)
@@ -186,7 +185,7 @@ def _release_in(store: Store, checkpoint: str) -> Release | None:
             try:
                 return Release.model_validate(exported) if exported else None
             except ValidationError:
-                # Of another version of Dockyard: nothing that this one could run.
+                # Written by another version of Dockyard: this one cannot run it.
                 return None
     return None
 

@@ -1,4 +1,4 @@
-"""What containers print: followed by a person, or the last of it where one is not well."""
+"""Container logs: follow them, or return the last lines of unhealthy containers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ops.status import ContainerStatus
 def tail_unhealthy(
     client: docker.DockerClient, stack: str, replaced: Collection[str], count: int = 10
 ) -> list[tuple[str, list[str]]]:
-    """Return the last log lines of each container of the stack that should be healthy and is not.
+    """Return service and last log lines of each container of the stack whose health check does not pass.
 
-    Those that were to be `replaced` (ids) are left out: what matters of a failed release is the new one.
+    Containers that were to be `replaced` (ids) are left out: after a failed release the new ones matter.
     """
     tails = []
     for container in client.containers.list(
@@ -31,7 +31,7 @@ def tail_unhealthy(
 
 
 def last_lines(container: Container, count: int = 10) -> list[str]:
-    """Return the last lines that a container printed, and below them what its last health check said."""
+    """Return the last lines of a container's log, followed by the output of its last health check."""
     try:
         lines: list[str] = container.logs(tail=count).decode(errors="replace").splitlines()
     except NotFound:
@@ -41,7 +41,7 @@ def last_lines(container: Container, count: int = 10) -> list[str]:
 
 
 def follow_logs(client: docker.DockerClient, statuses: list[ContainerStatus], *, follow: bool, tail: int) -> int:
-    """Print the last lines of each container, and with `follow` those to come; return the exit code."""
+    """Print the last lines of each container, and with `follow` new lines as they come; return the exit code."""
     threads = [
         threading.Thread(target=_print_logs, args=(client, status, follow, tail), daemon=True) for status in statuses
     ]

@@ -1,4 +1,4 @@
-"""Ports on the host: every stack's own, and a clear word where one is taken."""
+"""Ports on the host: a port offset for each stack, and a clear error if a port is taken."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def claim_port_offset(
     movable: bool = True,
     is_free: Callable[[int], bool] = port_is_free,
 ) -> int:
-    """Return what is added to the ports that a stack wants: the least that keeps all stacks of the machine apart.
+    """Return the offset that is added to a stack's ports: the smallest that avoids conflicts on this machine.
 
-    That is 0, as a rule; 100 where two stacks want the same port, or another program has it when the stack first
-    comes up, and so on. Claims are kept machine-wide, so that the answer does not depend on what happens to run. A
-    stack keeps its claim when it is taken down; a checkout whose work folder is gone loses its claims.
-    What is not `movable` (staging, production) has the ports that its files say: 0, whoever has claimed them.
-    Raises SetupError where there is no such offset.
+    It is 0 as a rule, 100 if two stacks request the same port or another program has it at the stack's first start,
+    and so on in steps of 100. Claims are stored machine-wide, so that the result does not depend on what is running. A
+    stack keeps its claim after `down`; a checkout whose work folder is gone loses its claims.
+    A stack that is not `movable` (staging, production) has offset 0, whoever has claimed its ports.
+    Raises SetupError if there is no such offset.
     """
     with locked(work.cache / "ports.lock", lambda _: None):
         ledger = work.cache / "ports.yaml"
@@ -60,7 +60,7 @@ def claim_port_offset(
 def _offset(
     before: list[int], requested: Collection[int], claimed_ports: Collection[int], is_free: Callable[[int], bool]
 ) -> int | None:
-    """Return the offset that a stack had, while it fits; else the least that does."""
+    """Return a stack's previous offset if it still fits, else the smallest that fits, None if none does."""
 
     def fits(offset: int) -> bool:
         return all(port + offset <= LARGEST_PORT and port + offset not in claimed_ports for port in requested)
@@ -79,7 +79,7 @@ def _offset(
 
 
 def ports_held(client: docker.DockerClient, stack: str) -> set[int]:
-    """Return the ports on the host that the stack's own containers have."""
+    """Return the host ports that the stack's own containers publish."""
     containers = client.containers.list(filters={"label": f"dockyard.stack={stack}"}, ignore_removed=True)
     return {
         int(binding["HostPort"])
@@ -90,9 +90,9 @@ def ports_held(client: docker.DockerClient, stack: str) -> set[int]:
 
 
 def check_ports(settings: Settings, own_ports: Collection[int]) -> None:
-    """Make sure that each port the stack publishes is free, or held by the stack itself (`held`).
+    """Check that each port that the stack publishes is free, or published by the stack itself (`own_ports`).
 
-    Raises SetupError naming every port that is taken.
+    Raises SetupError with every port that is taken.
     """
     conflicts, sections = [], set()
     for name in settings.wanted_ports:

@@ -1,4 +1,4 @@
-"""Restarts containers, one after the other, each waited for."""
+"""Restarts containers one after the other, and waits for each."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from toolchain.workdir import WorkDir
 EDGE = "traefik"
 POLL_SECONDS = 0.3
 STEADY_SECONDS = 2.0
-"""How long a container without a health check must run before it counts as back."""
+"""How long a container without a health check must run to count as restarted."""
 
 
 def restart(work: WorkDir, stack: str, service: str | None, progress: Progress) -> int:
     """Restart a service's containers, or all long-running ones of the stack; return the exit code.
 
-    Each gets the time to stop that it was made with, and is well again before the next one stops. The first one that
-    does not come back ends it.
+    Each container gets its own stop timeout, and must be healthy again before the next one stops. The first that does
+    not come back ends the restart.
     """
     ready = reach(work, stack, progress)
     client = ready.docker_client()
@@ -41,20 +41,20 @@ def restart(work: WorkDir, stack: str, service: str | None, progress: Progress) 
 
 
 def in_order(statuses: Sequence[ContainerStatus]) -> list[ContainerStatus]:
-    """Return data stores first, the edge proxy last, and between them what was made first."""
+    """Return data stores first and the edge proxy last; the others keep their order of creation."""
     return sorted(statuses, key=lambda status: (status.service == EDGE, status.service not in STORES))
 
 
 def restart_each(
     client: docker.DockerClient, statuses: Sequence[ContainerStatus], wait: int, progress: Progress
 ) -> int:
-    """Restart containers in this order and wait for each, at most `wait` seconds; stop at the first that stays away."""
+    """Restart containers in this order, and wait at most `wait` seconds for each; stop at the first that fails."""
     for number, status in enumerate(statuses):
         with progress.step(f"Restart {status.service}") as step:
             container = None
             try:
                 container = client.containers.get(status.container)
-                # The client asks for ten seconds by itself, whatever the container was made with.
+                # The client's default is ten seconds, whatever the container's own stop timeout.
                 client.api.restart(status.container, timeout=_stop_timeout(container))
                 step.outcome = _wait_until_back(container, wait)
             except NotFound:
@@ -73,12 +73,12 @@ def restart_each(
 
 
 def _stop_timeout(container: Container) -> int:
-    """Return the seconds between its stop signal and the kill; Docker's own are 10."""
+    """Return the seconds between the container's stop signal and the kill; Docker's default is 10."""
     return int(container.attrs["Config"].get("StopTimeout") or 10)
 
 
 def _wait_until_back(container: Container, seconds: int) -> str:
-    """Return `healthy` or `running` once a restarted container is, else how it is at the end of its time."""
+    """Return `healthy` or `running` once a restarted container is so, else its status at the timeout."""
     limit = time.monotonic() + seconds
     while True:
         container.reload()

@@ -1,4 +1,4 @@
-"""The verbs that only look: status, logs, secret."""
+"""The read-only verbs: status, logs, secret."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from toolchain.workdir import WorkDir
 
 
 def secrets_of(work: WorkDir, stack: str, progress: Progress) -> dict[str, str]:
-    """Return the secrets that a stack's services, stores and tools were given, by name."""
+    """Return the secrets of a stack's services, stores and tools, by name."""
     engine = prepare_engine(work, stack, progress)
     exported = engine.read("stack output", "--json", "--show-secrets").get("secrets") or {}
     return {**State.of(engine, opened=True).generated(GENERATED_SECRETS), **exported}
 
 
 def logs(work: WorkDir, stack: str, service: str | None, *, follow: bool, tail: int, progress: Progress) -> int:
-    """Print what the stack's containers wrote, each line with its service's name."""
+    """Print the logs of the stack's containers, each line prefixed with its service."""
     ready = reach(work, stack, progress)
     client = ready.docker_client()
     chosen = of_service(
@@ -34,13 +34,13 @@ def logs(work: WorkDir, stack: str, service: str | None, *, follow: bool, tail: 
 
 
 def show_status(work: WorkDir, stack: str, progress: Progress) -> int:
-    """Print what runs; exit code 1 where something is not well."""
+    """Print the status of a stack; return the exit code, 1 if a container is not well."""
     ready = reach(work, stack, progress)
     return print_status(ready, State.of(ready.engine), ready.docker_client())
 
 
 def print_status(ready: Ready, state: State, client: docker.DockerClient) -> int:
-    """Print the table of what runs; return 0, or 1 where something is not well."""
+    """Print the table of containers; return 1 if one of them is not well, else 0."""
     stack = ready.engine.stack
     sys.stderr.flush()
     statuses = container_statuses(state, client, memory=True)

@@ -1,4 +1,4 @@
-"""What the state of a stack says, and how an interrupted run is mended before the next."""
+"""The state of a stack, and the recovery from an interrupted run."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ STACK = "pulumi:pulumi:Stack"
 
 @dataclass(frozen=True)
 class State:
-    """A stack's resources as they stood after its last run."""
+    """A stack's resources after its last run."""
 
     resources: tuple[Mapping[str, Any], ...]
     interrupted: bool
-    """A run ended in the middle of an operation, so something may exist that the state does not know."""
+    """A run ended during an operation, so that objects may exist that are not in the state."""
 
     pending: tuple[Mapping[str, Any], ...] = ()
-    """Those operations: their `type`, and the `resource` as it was to become."""
+    """The pending operations: their `type`, and the intended `resource`."""
 
     @classmethod
     def of(cls, engine: Engine, *, opened: bool = False) -> State:
-        """Read the state, with `opened` secrets. Raises CalledProcessError where the stack does not exist."""
+        """Read the state, with decrypted secrets if `opened`. Raises CalledProcessError if the stack does not exist."""
         export = engine.read("stack export", *(["--show-secrets"] if opened else []))
         deployment = export.get("deployment") or {}
         pending = tuple(deployment.get("pending_operations") or ())
@@ -42,18 +42,18 @@ class State:
 
     @property
     def outputs(self) -> Mapping[str, Any]:
-        """What the program exported; secrets are not opened. Empty where nothing is up."""
+        """The outputs of the program, secrets encrypted. Empty if the stack is not up."""
         return next((stack.get("outputs") or {} for stack in self.of_type(STACK)), {})
 
     def of_type(self, kind: str) -> Iterator[Mapping[str, Any]]:
-        """Return the resources of one type, in the order in which they were made.
+        """Return the resources of one type, in order of creation.
 
-        Those that wait for their deletion are among them, marked `delete`: what a failed release left in service.
+        They include resources pending deletion, marked `delete`: a failed release leaves them in service.
         """
         return (resource for resource in self.resources if resource["type"] == kind)
 
     def failed_jobs(self) -> list[str]:
-        """Return the URNs of one-shot jobs that ended with another exit code than 0."""
+        """Return the URNs of one-shot jobs that ended with a non-zero exit code."""
         return [
             job["urn"]
             for job in self.of_type(CONTAINER)
@@ -61,13 +61,13 @@ class State:
         ]
 
     def kept_with_data(self) -> list[str]:
-        """Return the URNs of data volumes, and of generated secrets: without those, the data cannot be opened."""
+        """Return the URNs of data volumes, and of generated secrets, without which the data cannot be opened."""
         volumes = [resource["urn"] for resource in self.of_type(VOLUME) if labels(resource).get(KIND_LABEL) == DATA]
-        # What waits for its deletion shares its URN with what took its place.
+        # A resource pending deletion has the same URN as its replacement.
         return list(dict.fromkeys(volumes + [resource["urn"] for resource in self.of_type(GENERATED)]))
 
     def generated(self, names: Iterable[str]) -> dict[str, str]:
-        """Return secrets by the names that end those of their resources; of a state that was read opened."""
+        """Return generated secrets by name, the suffix of their resource names; the state must be read `opened`."""
         values = {resource["urn"]: (resource.get("outputs") or {}).get("value") for resource in self.of_type(GENERATED)}
         opened = {
             urn: secret["plaintext"]
@@ -77,22 +77,22 @@ class State:
         return {name: json.loads(text) for name in names for urn, text in opened.items() if urn.endswith(f"-{name}")}
 
     def replaced(self) -> set[str]:
-        """Return the ids of containers that are to be deleted once what takes their place is healthy."""
+        """Return the ids of containers that are deleted once their replacements are healthy."""
         return {str(container["id"]) for container in self.of_type(CONTAINER) if container.get("delete")}
 
 
 def labels(resource: Mapping[str, Any]) -> dict[str, str]:
-    """Return the labels that a resource was made with."""
+    """Return the labels in the inputs of a resource."""
     return {item["label"]: item["value"] for item in resource["inputs"].get("labels") or ()}
 
 
 def recover(state: State, engine: Engine, client: docker.DockerClient, progress: Progress) -> State:
-    """Put right what an interrupted run left, and return the state after it; one that was not interrupted stays.
+    """Recover from an interrupted run, and return the state after it; a state that was not interrupted stays.
 
-    What the run had begun to make and could not write down is removed; whatever else is off, the refresh of the next
-    run finds. Then the state forgets the operations: of those that make something the engine would speak for ever.
+    Objects that the run created but did not record are removed; the refresh of the next run corrects the rest. Then
+    clear the pending operations, or Pulumi warns about pending creations on every run.
     """
-    # In any case: a run that was told twice to stop lets go of what it makes, and notes no operation.
+    # In any case: a run that was interrupted twice cancels its operations and records none as pending.
     remove_strays(state, client, engine.stack, progress)
     if not state.interrupted:
         return state
@@ -103,12 +103,12 @@ def recover(state: State, engine: Engine, client: docker.DockerClient, progress:
 
 
 def remove_begun(state: State, client: docker.DockerClient, stack: str, progress: Progress) -> None:
-    """Remove containers, networks and volumes that a run began to make and could not write down.
+    """Remove containers, networks and volumes that a run created but did not record.
 
-    They are known by the name that the state gave them, which no other has, and by this stack's label: a container that
-    has not joined its networks yet by nothing else. A volume that anything uses stays: Docker refuses to remove it.
+    They are identified by the unique name in the pending operation and by this stack's label; a container that has not
+    joined its networks yet has no other mark. A volume in use stays: Docker refuses to remove it.
     """
-    # Containers first: they use the others.
+    # Containers first: they use the networks and volumes.
     kinds: dict[str, Any] = {CONTAINER: client.containers, NETWORK: client.networks, VOLUME: client.volumes}
     known_ids = {resource.get("id") for kind in kinds for resource in state.of_type(kind)}
     for operation in sorted(state.pending, key=lambda operation: operation["resource"]["type"] != CONTAINER):
@@ -133,10 +133,10 @@ def remove_begun(state: State, client: docker.DockerClient, stack: str, progress
 
 
 def remove_strays(state: State, client: docker.DockerClient, stack: str, progress: Progress) -> None:
-    """Remove containers that an interrupted run made and could not write down.
+    """Remove containers that an interrupted run created but did not record.
 
-    They are known by three things together: this stack's label, a network or a volume that only this state has, and no
-    entry in the state. Nothing else is touched.
+    A container is removed only if it has this stack's label, uses a network or volume that only this state has, and is
+    not in the state itself.
     """
     known_ids = {resource["id"] for resource in state.of_type(CONTAINER)}
     own_ids = {resource["id"] for kind in (NETWORK, VOLUME) for resource in state.of_type(kind)}

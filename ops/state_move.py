@@ -1,8 +1,8 @@
-"""A stack's state brought to another backend, with its history.
+"""Moves a stack's state, with its history, to another backend.
 
-The old backend keeps all of it, and a lock that no run gives back: whoever goes on using it is told where the state
-went, by `./dockyard` and by plain `pulumi`. At every moment one of the two is locked so; a move that was interrupted is
-ended by the same command.
+The old backend keeps everything, and a permanent lock: `./dockyard` and plain `pulumi` report the new address to
+whoever still uses it. At every moment one of the two backends is locked in this way. Running the same command again
+completes an interrupted move.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ COPIERS = 8
 
 @dataclass(frozen=True)
 class Migration:
-    """From one backend to another."""
+    """The move of stacks from one backend to another."""
 
     work: WorkDir
     env: Mapping[str, str]
-    """The whole environment in which `pulumi` works on the old backend."""
+    """The complete environment in which `pulumi` uses the old backend."""
 
     source: Store
     target: Store
     progress: Progress
 
     def engine(self, stack: str, store: Store) -> Engine:
-        """Return the engine as it works on a stack in one of the two."""
+        """Return the engine for a stack in one of the two backends."""
         return Engine(self.work, stack, {**self.env, "PULUMI_BACKEND_URL": store.url})
 
     def stacks(self) -> list[str]:
-        """Return the stacks of the old backend in which there is anything, or was."""
+        """Return the stacks of the old backend that have resources or a history."""
         listed = json.loads(self.listed(self.source))
         counts = {entry["name"].rsplit("/", 1)[-1]: entry.get("resourceCount") for entry in listed}
         return [name for name, count in counts.items() if count or self.source.keys(history_of(name))]
 
     def listed(self, store: Store) -> str:
-        """Return what the engine lists there; its look at an empty place makes that a backend. Raises SetupError."""
+        """Return the engine's list of stacks as JSON; in an empty place this creates the backend. Raises SetupError."""
         completed = subprocess.run(
             ["pulumi", "stack", "ls", "--json", "--non-interactive"],
             env={**self.env, "PULUMI_BACKEND_URL": store.url},
@@ -70,7 +70,7 @@ class Migration:
 
 
 def prepare_migration(work: WorkDir, url: str, env: Mapping[str, str], progress: Progress) -> Migration:
-    """Return a move to a backend that can be used. Raises SetupError where one of the two cannot."""
+    """Return a move to the backend at `url`. Raises SetupError if one of the two backends cannot be used."""
     url = absolute(work, url)
     if url == backend_url(work):
         raise SetupError(f"the state is kept at {url} already")
@@ -87,7 +87,7 @@ def prepare_migration(work: WorkDir, url: str, env: Mapping[str, str], progress:
 
 
 def move(migration: Migration, stack: str) -> None:
-    """Bring one stack to the other backend. Raises SetupError; then it is where it was."""
+    """Move one stack to the other backend. Raises SetupError; the stack then stays in the old one."""
     if _ended(migration, stack):
         return
     settle_locks(migration.work, stack, migration.progress)
@@ -107,7 +107,7 @@ def move(migration: Migration, stack: str) -> None:
         export = migration.engine(stack, migration.source).read("stack export", "--show-secrets")
         if (export.get("deployment") or {}).get("pending_operations"):
             raise SetupError(f"the last run on {stack} was interrupted", f"mend it first: ./dockyard up {stack}")
-        # Until all is there, nobody uses what is there.
+        # Lock the target until everything is copied, so that nobody uses a partial copy.
         _mark(migration.target, stack, migration.source.url)
         copied = _copy_history(migration, stack)
         for key in states:
@@ -124,7 +124,7 @@ def move(migration: Migration, stack: str) -> None:
 
 
 def _ended(migration: Migration, stack: str) -> bool:
-    """Tell whether the stack was moved there before; end it where that was interrupted at its very last step."""
+    """Return whether the stack was moved before; complete a move that was interrupted before its last step."""
     if _marked(migration.source, stack) != migration.target.url:
         return False
     if _marked(migration.target, stack) == migration.source.url:
@@ -134,13 +134,13 @@ def _ended(migration: Migration, stack: str) -> bool:
 
 
 def _states(store: Store, stack: str) -> list[str]:
-    """Return the keys of a stack's state, one as a rule, and of its tags."""
+    """Return the keys of a stack's state (one as a rule) and of its tags."""
     names = {f"{STATES}{stack}{ending}" for ending in (*ENDINGS, TAGS)}
     return [key for key in store.keys(f"{STATES}{stack}.") if key in names]
 
 
 def _copy_history(migration: Migration, stack: str) -> int:
-    """Copy the records of runs that are not there yet, and return how many there are; what is written never changes."""
+    """Copy the missing records of runs, which never change once written; return the number of all records."""
     folder = history_of(stack)
     keys, present = migration.source.keys(folder), set(migration.target.keys(folder))
     with ThreadPoolExecutor(COPIERS) as copiers:
@@ -155,7 +155,7 @@ def _locked(migration: Migration, stack: str) -> Iterator[None]:
     key = f"{folder_of(stack)}{uuid.uuid4()}.json"
     migration.source.write(key, _lock(getpass.getuser()))
     try:
-        # Another run may have begun between the look and the lock; the engine looks twice too.
+        # Another run may have started before this lock was written; the engine checks twice too.
         for lock in locks(migration.source, stack):
             if lock.key != key:
                 raise lock_error(stack, lock)
@@ -165,18 +165,18 @@ def _locked(migration: Migration, stack: str) -> Iterator[None]:
 
 
 def _marked(store: Store, stack: str) -> str:
-    """Return where a stack's state went from here, "" where it did not."""
+    """Return the address that a stack's state was moved to, "" if it was not moved."""
     return next((lock.moved_to for lock in locks(store, stack) if lock.moved_to), "")
 
 
 def _mark(store: Store, stack: str, url: str) -> None:
     user = getpass.getuser()
-    # The engine shows the user alone.
+    # The engine prints only the user of a lock.
     lock = json.loads(_lock(f"{user}, who moved this state to {url},"))
     store.write(folder_of(stack) + MOVED, json.dumps({**lock, "moved_to": url, "moved_by": user}).encode())
 
 
 def _lock(user: str) -> bytes:
-    """Return a lock as the engine writes it."""
+    """Return the content of a lock in the engine's format."""
     holder = {"pid": os.getpid(), "username": user, "hostname": socket.gethostname()}
     return json.dumps({**holder, "timestamp": datetime.now(UTC).isoformat()}).encode()

@@ -1,4 +1,4 @@
-"""`./dockyard state …`: where the state of a stack is kept, who holds it, copies of it, another place for it."""
+"""The verbs `./dockyard state …`: show, unlock, back up, restore and move the state of a stack."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
 @app.command()
 def show(stack: Stack) -> None:
     """Show where the state is kept, what encrypts its secrets, who holds it, and the last run."""
-    # What engines and stores need would slow the start of every command: so in each verb here.
+    # Imported here, and in each verb of this module: these imports would slow the start of every command.
     from ops.backend import store_of  # noqa: PLC0415 - slow, see `show`
     from ops.history import updates  # noqa: PLC0415 - slow, see `show`
     from ops.setup import prepare_engine  # noqa: PLC0415 - slow, see `show`

@@ -1,4 +1,4 @@
-"""What runs, how it is, and the table that says so."""
+"""The status of a stack's containers, and the table that shows it."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ STYLES = {"healthy": "green", "running": "green", "done": "dim", "starting": "ye
 WELL = ("healthy", "running", "done")
 UNKNOWN = "\N{EN DASH}"
 AT_ONCE = 16
-"""Containers asked side by side."""
+"""Number of containers that are inspected in parallel."""
 
 
 @dataclass(frozen=True)
 class ContainerStatus:
-    """One container of the stack."""
+    """The status of one container of the stack."""
 
     container: str
-    """Its id."""
+    """Container id."""
 
     service: str
     health: str
@@ -43,22 +43,22 @@ class ContainerStatus:
     url: str
     one_shot: bool
     replaced: bool
-    """It goes once what takes its place is healthy: the version from before a failed release."""
+    """It is removed once its replacement is healthy: a failed release left the previous version in service."""
 
     check: float = 0
-    """Seconds within which its health check gives a new answer."""
+    """Seconds until its health check has a new result, at most."""
 
     @property
     def well(self) -> bool:
-        """Whether nobody need look after it."""
+        """Whether it needs no attention."""
         return self.replaced or self.health in WELL
 
 
 def container_statuses(state: State, client: docker.DockerClient, *, memory: bool = False) -> list[ContainerStatus]:
-    """Return a row for each container in the state, in the order in which they were made.
+    """Return the status of each container in the state, in order of creation.
 
-    Those of finished config writers are left out, and of what a failed release left behind, what runs no more. How
-    much memory each uses is asked only with `memory`: the engine takes a moment for it.
+    Config writers are left out, and containers that a failed release left behind and that no longer run. Memory usage
+    is read only with `memory`, because the engine takes a moment for it.
     """
     urls: Mapping[str, str] = state.outputs.get("urls") or {}
     resources = [resource for resource in state.of_type(CONTAINER) if not resource["urn"].endswith("-writer")]
@@ -85,7 +85,7 @@ def _status_of(
         if inspected and is_running
         else UNKNOWN,
         restarts=str(inspected["RestartCount"]) if inspected else UNKNOWN,
-        # Without registry and digest: those are in the state, and this is for the eye.
+        # Without registry and digest, to be short: the state has both.
         image=str(resource["inputs"]["image"]).split("@")[0].rsplit("/", 1)[-1],
         memory=_memory(resource["id"], client) if memory and is_running else UNKNOWN,
         url="" if replaced else urls.get(service, ""),
@@ -96,7 +96,7 @@ def _status_of(
 
 
 def _seconds_to_answer(check: Mapping[str, Any]) -> float:
-    # Nanoseconds; 0 stands for the engine's own default, 30 s.
+    # In nanoseconds; 0 means the engine's default, 30 s.
     return sum((check.get(part) or 30 * 10**9) / 10**9 for part in ("Interval", "Timeout"))
 
 
@@ -109,8 +109,8 @@ def _health(state: Mapping[str, Any]) -> str:
 
 
 def format_uptime(since: str, now: datetime) -> str:
-    """Return how long ago a time of the engine's was, in its two largest units: `3d 4h`, `12m 5s`, `8s`."""
-    # `2026-11-21T13:00:01.123456789Z`, in UTC: whole seconds are enough.
+    """Return the time since `since`, a time of the engine, in its two largest units: `3d 4h`, `12m 5s`, `8s`."""
+    # The format is `2026-11-21T13:00:01.123456789Z`, in UTC; whole seconds are enough.
     began = datetime.fromisoformat(since[:19]).replace(tzinfo=UTC)
     seconds = max(0, int((now - began).total_seconds()))
     units = {"d": seconds // 86400, "h": seconds // 3600 % 24, "m": seconds // 60 % 60, "s": seconds % 60}
@@ -127,11 +127,11 @@ def _memory(container: str, client: docker.DockerClient) -> str:
 
 
 def format_usage(memory: Mapping[str, Any]) -> str:
-    """Return memory used and its limit: `61 / 512 MiB`. As `docker stats` counts it: without what can be given back."""
+    """Return memory usage and limit: `61 / 512 MiB`. Like `docker stats`, usage excludes the inactive file cache."""
     if "usage" not in memory or not memory.get("limit"):
         return UNKNOWN
     details = memory.get("stats") or {}
-    # The first is of control groups v1, the second of v2.
+    # The first key is that of cgroups v1, the second that of v2.
     idle = details.get("total_inactive_file", details.get("inactive_file", 0))
     return f"{max(0, memory['usage'] - idle) / 2**20:.0f} / {memory['limit'] / 2**20:.0f} MiB"
 
@@ -139,10 +139,10 @@ def format_usage(memory: Mapping[str, Any]) -> str:
 def of_service(
     statuses: Sequence[ContainerStatus], service: str | None, names: Collection[str], stack: str
 ) -> list[ContainerStatus]:
-    """Return the rows of a service, its replicas (`backend-2`) included; all rows where none is asked for.
+    """Return the statuses of a service, its replicas (`backend-2`) included; all statuses if `service` is None.
 
-    `names` are what the product calls its workloads: a service of its own named `backend-2` is nobody's replica.
-    Raises SetupError naming what there is.
+    `names` are the product's workloads: a workload of its own named `backend-2` is not a replica of `backend`.
+    Raises SetupError with the running services if there is no such service.
     """
     if service is None:
         chosen = list(statuses)
@@ -162,10 +162,10 @@ def of_service(
 
 
 def wait_until_settled(state: State, client: docker.DockerClient, seconds: int) -> None:
-    """Wait while a container's health is not known yet, at most so many seconds.
+    """Wait until no container is starting, at most `seconds`.
 
-    One that is unhealthy gets the time of two more answers of its check, and a moment: a backend whose Redis was away
-    until now knows it only from its next check on.
+    An unhealthy container gets the time of two more health checks plus one second: a backend whose Redis has just come
+    back reports that only with its next check.
     """
     began = time.monotonic()
     while time.monotonic() < began + seconds:
@@ -180,8 +180,8 @@ def wait_until_settled(state: State, client: docker.DockerClient, seconds: int) 
 
 
 def print_table(title: str, statuses: list[ContainerStatus], notes: list[str]) -> None:
-    """Print the table, what can be reached from outside first, and below it notes for the person."""
-    # Where nobody looks at it (CI, a pipe) there is no width to keep to.
+    """Print the table, containers with a URL first, and the notes below it."""
+    # Without a terminal (CI, a pipe) there is no width to respect.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in ("service", "health", "uptime", "restarts", "image", "memory", "URL"):

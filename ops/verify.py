@@ -1,7 +1,7 @@
-"""The verb `verify`: whether a stack serves, by its health checks, its probes, its targets and its alerts.
+"""The verb `verify`: checks a stack by its health checks, probes, scrape targets and alerts.
 
-Probes are its smoke test: the blackbox exporter asks each health address and each route through the edge proxy, as a
-visitor would.
+The probes are its smoke test: the blackbox exporter requests each health address, and each route through the edge
+proxy, as a visitor would.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from toolchain.workdir import WorkDir
 
 PROMETHEUS = "prometheus"
 QUERY = "http://127.0.0.1:9090/api/v1/query?query="
-"""Of Prometheus, in its own container: no port of it is published for this."""
+"""Prometheus' address inside its own container: it publishes no port for this."""
 
 POLL_SECONDS = 3.0
 
@@ -39,20 +39,20 @@ PROBES, FAILED = "timestamp(probe_success)", "probe_success == 0"
 DEPLOY_BEGAN = "max(dockyard_last_deploy_timestamp_seconds - dockyard_last_deploy_duration_seconds)"
 
 ALERTS = ["amtool", f"--alertmanager.url={amtool.URL}", "--output=json", "alert", "query", "severity=critical"]
-"""Of Alertmanager rather than Prometheus: it knows of Loki's alerts too, and leaves out silenced and inhibited ones."""
+"""Alertmanager rather than Prometheus: it also has Loki's alerts, and omits silenced and inhibited ones."""
 
 
 COMMON = {"alertname", "severity", "product", "environment", "scope"}
-"""Labels that need not be told with an alert: its name is, and they are the stack's own."""
+"""Labels that are not printed with an alert: its name is printed already, and the others are those of the stack."""
 
 
 class SilentError(Exception):
-    """Prometheus or Alertmanager gives no answer, and why."""
+    """Prometheus or Alertmanager gives no usable answer; the message says why."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One series of an answer of Prometheus."""
+    """One series of a result of Prometheus."""
 
     labels: Mapping[str, str]
     value: float
@@ -60,7 +60,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Alert:
-    """One critical alert that fires."""
+    """One firing critical alert."""
 
     labels: Mapping[str, str]
     since: float
@@ -68,32 +68,32 @@ class Alert:
 
 
 Query = Callable[[str], Sequence[Sample]]
-"""Answers a query of Prometheus. Raises SilentError."""
+"""Runs a PromQL query. Raises SilentError."""
 
 Addresses = Set[tuple[str, str]]
-"""Kinds of probe (`health`, `route`), each with the service it is of."""
+"""Pairs of the kind of a probe (`health` or `route`) and its service."""
 
 
 @dataclass
 class CheckResult:
-    """What one look came to."""
+    """The result of one round of checks."""
 
     problems: list[str] = field(default_factory=list)
-    """What is not well, or not known to be well yet."""
+    """What failed, or has not been confirmed yet."""
 
     older: list[str] = field(default_factory=list)
-    """Critical alerts that were there before the last deploy: no work of its, and so no problem of its."""
+    """Critical alerts that fired before the last deployment: it did not cause them, so they are no problems of it."""
 
     targets: int = 0
     probes: int = 0
 
 
 def verify(work: WorkDir, stack: str, progress: Progress, *, within: int) -> int:
-    """Look until all is well, at most `within` seconds; tell what is not and return 0 or 1.
+    """Check the stack until everything is well, at most `within` seconds; print the problems and return 0 or 1.
 
-    Well is: every container healthy, every target of Prometheus up and every probe answered, each asked anew since
-    the look began, each health address and route of the release that runs among the probes, and no critical alert that
-    began with the last deploy or after it. An alert that has to last before it fires is not waited for.
+    A stack is well if every container is healthy; every scrape target is up and every probe succeeds, both with a
+    result from after the start of this command; every health address and route of the running release has a probe; and
+    no critical alert started with the last deployment or after it. Pending alerts (`for`) are not waited for.
     """
     began = time.monotonic()
     ready = reach(work, stack, progress)
@@ -109,7 +109,7 @@ def verify(work: WorkDir, stack: str, progress: Progress, *, within: int) -> int
         check = CheckResult([f"{status.service} is {status.health}" for status in statuses if not status.well])
         try:
             query = _query_prometheus(_healthy_container(statuses, PROMETHEUS, names, stack, client))
-            # By Prometheus' own clock, which need not be this machine's.
+            # Prometheus' own clock, which may differ from this machine's.
             first = query(NOW)[0].value if first is None else first
             check_targets(query, first, declared, check)
             alerts = alerts_in(_run(_healthy_container(statuses, amtool.SERVICE, names, stack, client), ALERTS))
@@ -123,7 +123,7 @@ def verify(work: WorkDir, stack: str, progress: Progress, *, within: int) -> int
 
 
 def declared_addresses(product: Product) -> Addresses:
-    """Return what of a product's services must be asked: its health where a check is declared, and its routes."""
+    """Return what must be probed: the health of services with a declared check, and the routes."""
     health = {
         ("health", name) for name, service in product.services.items() if service.health.http or service.health.tcp
     }
@@ -131,7 +131,7 @@ def declared_addresses(product: Product) -> Addresses:
 
 
 def check_targets(query: Query, since: float, declared: Addresses, check: CheckResult) -> None:
-    """Add what Prometheus knows of targets and probes. An answer of before `since` is none yet."""
+    """Add the problems of scrape targets and probes. A result from before `since` does not count."""
     targets, probes = query(TARGETS), query(PROBES)
     check.targets, check.probes = len(targets), len(probes)
     if not targets:
@@ -146,7 +146,7 @@ def check_targets(query: Query, since: float, declared: Addresses, check: CheckR
 
 
 def check_alerts(alerts: Sequence[Alert], query: Query, check: CheckResult) -> None:
-    """Add the critical alerts, those of before the last deploy apart from the others."""
+    """Add the critical alerts: to `older` those from before the last deployment, else to `problems`."""
     deploys = query(DEPLOY_BEGAN)
     began = deploys[0].value if deploys else 0.0
     for alert in sorted(alerts, key=lambda alert: (alert.labels.get("alertname", ""), alert.since)):
@@ -154,7 +154,7 @@ def check_alerts(alerts: Sequence[Alert], query: Query, check: CheckResult) -> N
 
 
 def samples_in(answer: str) -> list[Sample]:
-    """Read an answer of Prometheus' HTTP API. Raises SilentError where it is none."""
+    """Parse an answer of Prometheus' HTTP API. Raises SilentError if it is invalid."""
     try:
         return [Sample(series["metric"], float(series["value"][1])) for series in json.loads(answer)["data"]["result"]]
     except (ValueError, KeyError, TypeError) as error:
@@ -162,7 +162,7 @@ def samples_in(answer: str) -> list[Sample]:
 
 
 def alerts_in(output: str) -> list[Alert]:
-    """Read what amtool prints of alerts as JSON. Raises SilentError where it is none."""
+    """Parse amtool's JSON list of alerts. Raises SilentError if it is invalid."""
     try:
         return [
             Alert(alert["labels"], datetime.fromisoformat(alert["startsAt"]).timestamp())
@@ -173,7 +173,7 @@ def alerts_in(output: str) -> list[Alert]:
 
 
 def _product_that_runs(work: WorkDir, stack: str, state: State) -> Product | None:
-    """Return the product as it was deployed, which after a rollback is not what the files say; None where unknown."""
+    """Return the product as deployed, which after a rollback differs from the files; None if unknown."""
     try:
         releases.use(work, stack, releases.running_release(state, stack))
     except SetupError:
@@ -184,7 +184,7 @@ def _product_that_runs(work: WorkDir, stack: str, state: State) -> Product | Non
 def _healthy_container(
     statuses: Sequence[ContainerStatus], service: str, names: Mapping[str, Any], stack: str, client: docker.DockerClient
 ) -> Container:
-    """Return the first healthy container of a tool. Raises SilentError where there is none."""
+    """Return the first healthy container of a tool. Raises SilentError if there is none."""
     try:
         chosen = [status for status in of_service(statuses, service, names, stack) if not status.replaced]
     except SetupError as error:
@@ -200,7 +200,7 @@ def _query_prometheus(container: Container) -> Query:
 
 
 def _run(container: Container, command: list[str]) -> str:
-    # The client's types know of streams only.
+    # docker-py's type stubs declare the streaming result only.
     result: Any = container.exec_run(command, demux=True)
     output, errors = ((part or b"").decode(errors="replace") for part in result.output)
     if result.exit_code:
@@ -211,7 +211,7 @@ def _run(container: Container, command: list[str]) -> str:
 
 
 def _name(sample: Sample) -> str:
-    """Return what a person calls a target: its job, its service where the job has many, its address."""
+    """Return a readable name of a target: its job, its service if that is another word, and its address."""
     labels = sample.labels
     job, service = labels.get("probe") or labels.get("job", ""), labels.get("service", "")
     return " ".join(word for word in (job, service if service != job else "", labels.get("instance", "")) if word)
