@@ -159,8 +159,8 @@ class S3Store:
 
     def _connect(self, options: dict[str, str]) -> Any:
         # Imported here: boto3 takes half a second to load and only this backend needs it. It ships no types.
-        import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 - as said
-        from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415 - as said
+        import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 - slow to load, see above
+        from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415 - slow to load, see above
 
         with self._readable_errors():
             session = boto3.Session(profile_name=options.get("profile"))

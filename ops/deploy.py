@@ -112,8 +112,8 @@ def rollback(work: WorkDir, stack: str, progress: Progress) -> int:
     since = f"{target.ended.astimezone():%d %B %Y, %H:%M:%S}"
     progress.line(f"Back to the release of {since}", "bold")
     differences = history.changes(running, target.release) or ["what ran before the run that failed"]
-    more = [f"and {len(differences) - MAX_LISTED_CHANGES} more"] if len(differences) > MAX_LISTED_CHANGES else []
-    for line in differences[:MAX_LISTED_CHANGES] + more:
+    remainder = [f"and {len(differences) - MAX_LISTED_CHANGES} more"] if len(differences) > MAX_LISTED_CHANGES else []
+    for line in differences[:MAX_LISTED_CHANGES] + remainder:
         progress.line(f"  · {line}")
     releases.use(work, stack, target.release)
     code = _bring_up(work, stack, progress, began, f"{history.ROLLBACK} to {since}")

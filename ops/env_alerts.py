@@ -175,7 +175,7 @@ def alerts(plan: ImportPlan) -> None:
     for name in HEARTBEATS:
         if (value := plan.value(name)) is None:
             continue
-        current = plan.now.alerts.heartbeat
+        current = plan.effective.alerts.heartbeat
         if plan.environment == "development":
             plan.add_row(name, Verdict.SKIPPED, "development calls no dead man's switch: it may stop at any time")
         elif _is_address(value):
@@ -263,13 +263,15 @@ def _read_fields(plan: ImportPlan, kind: Kind) -> dict[str, tuple[str, Any]]:
 
 def _receiver(plan: ImportPlan, kind: Kind) -> tuple[str, Receiver | None]:
     """Return the receiver to change: the one of the default name, else the first that suits, else a new one."""
-    same_type = {name: receiver for name, receiver in plan.now.alerts.receivers.items() if receiver.type == kind.type}
+    same_type = {
+        name: receiver for name, receiver in plan.effective.alerts.receivers.items() if receiver.type == kind.type
+    }
     if kind.name in same_type:
         return kind.name, same_type[kind.name]
     suiting = [name for name, receiver in same_type.items() if kind.suits(receiver)]
     if suiting:
         return suiting[0], same_type[suiting[0]]
-    existing = plan.now.alerts.receivers.keys()
+    existing = plan.effective.alerts.receivers.keys()
     return (f"{kind.type}-imported" if kind.name in existing else kind.name), None
 
 

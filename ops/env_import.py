@@ -61,7 +61,7 @@ def _plan(work: WorkDir, stack: str, configuration: Configuration, variables: di
         stack_name=stack,
         stack=settings.stack,
         product=Product.model_validate(settings.release.product),
-        now=settings.product,
+        effective=settings.product,
         values=configuration.values,
         product_values=settings.release.product,
         variables=variables,

@@ -52,7 +52,7 @@ class ImportPlan:
     product: Product
     """As the product file declares it, disabled workloads included."""
 
-    now: Product
+    effective: Product
     """The product merged with the stack's settings."""
 
     values: Mapping[str, Any]
@@ -99,10 +99,10 @@ class ImportPlan:
         """Add a line to the printed plan."""
         self.rows.append(PlanRow(variable, verdict, text))
 
-    def setting(self, variable: str, place: Place, value: Any, now: Any) -> None:
-        """Set a value in the stack file, unless it is in effect already (`now`)."""
+    def setting(self, variable: str, place: Place, value: Any, current: Any) -> None:
+        """Set a value in the stack file, unless it is in effect already (`current`)."""
         text = ".".join(place)
-        if value == now:
+        if value == current:
             self.add_row(variable, Verdict.ALREADY, f"{text}: {_format_value(value)}, said by {self.source_of(place)}")
             return
         self.edit(variable, place, value)
@@ -129,9 +129,9 @@ class ImportPlan:
         else:
             self.add_row(variable, Verdict.DIFFERS, f"not used: {earlier.variable} gives another dockyard:{name}")
 
-    def named_secret(self, variable: str, place: Place, name: str, value: str, now: str | None) -> None:
-        """Set a secret that the stack file names at `place`; `now` is the name that it holds there so far."""
-        if name != now:
+    def named_secret(self, variable: str, place: Place, name: str, value: str, current: str | None) -> None:
+        """Set a secret that the stack file names at `place`; `current` is the name that it holds there so far."""
+        if name != current:
             self.edit(variable, place, name)
         self.secret(variable, name, value, f", named by {'.'.join(place)}")
 

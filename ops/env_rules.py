@@ -28,7 +28,7 @@ def apply_rules(plan: ImportPlan) -> None:
     for rule in (_environment, _grafana, alerts, _tunnel, postgres, redis, _port, _frontend, _migrations):
         rule(plan)
     secret_names = frozenset(
-        {*plan.stack.secrets, *plan.now.external_secrets, *plan.now.edge.secrets, GRAFANA_PASSWORD}
+        {*plan.stack.secrets, *plan.effective.external_secrets, *plan.effective.edge.secrets, GRAFANA_PASSWORD}
     )
     for name, value in plan.variables.items():
         if plan.value(name) is None:
@@ -65,7 +65,7 @@ def _environment(plan: ImportPlan) -> None:
 
 
 def _grafana(plan: ImportPlan) -> None:
-    grafana = plan.now.monitoring.grafana
+    grafana = plan.effective.monitoring.grafana
     if (user := plan.value("GF_SECURITY_ADMIN_USER")) is not None:
         plan.setting("GF_SECURITY_ADMIN_USER", ("monitoring", "grafana", "admin_user"), user, grafana.admin_user)
     if (password := plan.value("GF_SECURITY_ADMIN_PASSWORD")) is not None:
@@ -76,8 +76,8 @@ def _grafana(plan: ImportPlan) -> None:
         if grafana.root_url is None and url == f"https://{hostname}":
             plan.add_row("GRAFANA_ROOT_URL", Verdict.ALREADY, f"tunnel.hostname: {hostname}, said by {plan.stack_file}")
         else:
-            now = grafana.root_url.rstrip("/") if grafana.root_url else None
-            plan.setting("GRAFANA_ROOT_URL", ("monitoring", "grafana", "root_url"), url, now)
+            current = grafana.root_url.rstrip("/") if grafana.root_url else None
+            plan.setting("GRAFANA_ROOT_URL", ("monitoring", "grafana", "root_url"), url, current)
 
 
 def _tunnel(plan: ImportPlan) -> None:

@@ -67,9 +67,9 @@ def redis_address(text: str) -> Address | None:
 
 def postgres(plan: ImportPlan) -> None:
     """Plan the import of DATABASE_URL, DATA_SOURCE_NAME and POSTGRES_*, if the product has a Postgres."""
-    base, now = plan.product.postgres, plan.now.postgres
+    declared, effective = plan.product.postgres, plan.effective.postgres
     names = [name for name in (*POSTGRES_URLS, *POSTGRES_PARTS) if plan.value(name) is not None]
-    if base is None or not names:
+    if declared is None or not names:
         return
     chosen = _chosen(plan, POSTGRES_URLS, "postgres", "postgresql://user:password@host:5432/database")
     if chosen is None and plan.value("POSTGRES_HOST") not in (None, "postgres"):
@@ -78,11 +78,11 @@ def postgres(plan: ImportPlan) -> None:
             return
     if chosen and chosen[1].host != "postgres":
         variable, address = chosen
-        external = now.external.dsn if isinstance(now, ExternalPostgres) else None
+        external = effective.external.dsn if isinstance(effective, ExternalPostgres) else None
         plan.named_secret(variable, ("postgres", "external", "dsn"), external or DSN_SECRET, address.url, external)
         _compare_parts(plan, variable, address)
-    elif isinstance(now, Postgres):
-        _own_postgres(plan, chosen, now)
+    elif isinstance(effective, Postgres):
+        _own_postgres(plan, chosen, effective)
     else:
         for name in names:
             if plan.value(name) is not None:
@@ -126,7 +126,7 @@ def _own_postgres(plan: ImportPlan, chosen: tuple[str, Address] | None, settings
 
 
 def _own_port(plan: ImportPlan) -> None:
-    port, published = plan.value("POSTGRES_PORT"), plan.now.publish.get("postgres")
+    port, published = plan.value("POSTGRES_PORT"), plan.effective.publish.get("postgres")
     if port is None:
         return
     if port == str(STORES["postgres"]):
@@ -205,11 +205,11 @@ def _chosen(plan: ImportPlan, names: tuple[str, ...], store: str, form: str) -> 
 
 def redis(plan: ImportPlan) -> None:
     """Plan the import of REDIS_URL, REDIS_ADDR and REDIS_PASSWORD, if the product has a Redis."""
-    now = plan.now.redis
+    effective = plan.effective.redis
     if plan.product.redis is None:
         return
     chosen = _chosen(plan, REDIS_URLS, "redis", "redis://:password@host:6379 (without TLS, as the default user)")
-    elsewhere = now.external if isinstance(now, ExternalRedis) else None
+    elsewhere = effective.external if isinstance(effective, ExternalRedis) else None
     passwords = {chosen[0]: chosen[1].password} if chosen and chosen[1].password else {}
     if (password := plan.value("REDIS_PASSWORD")) is not None:
         passwords["REDIS_PASSWORD"] = password

@@ -119,21 +119,22 @@ def short_name(release: Release) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def changes(now: Release, then: Release) -> list[str]:
-    """Return a line for each image and each setting that differs between `now` and `then`, images first."""
-    before, after = _digests(now.images), _digests(then.images)
+def changes(running: Release, target: Release) -> list[str]:
+    """Return a line for each image and each setting that differs between two releases, images first."""
+    running_digests, target_digests = _digests(running.images), _digests(target.images)
     lines = [
-        f"image {name}: {now.images.get(name, 'none')} → {then.images[name]}"
-        for name in sorted(then.images)
-        if before.get(name) != after[name]
+        f"image {name}: {running.images.get(name, 'none')} → {target.images[name]}"
+        for name in sorted(target.images)
+        if running_digests.get(name) != target_digests[name]
     ]
-    for running_values, target_values in ((now.stack, then.stack), (now.product, then.product)):
-        was, will_be = dict(_settings(running_values, "")), dict(_settings(target_values, ""))
+    for running_values, target_values in ((running.stack, target.stack), (running.product, target.product)):
+        running_settings, target_settings = dict(_settings(running_values, "")), dict(_settings(target_values, ""))
         lines += [
-            f"{place}: {_format_setting(was, place)} → {_format_setting(will_be, place)}"
-            for place in sorted({*was, *will_be})
+            f"{place}: {_format_setting(running_settings, place)} → {_format_setting(target_settings, place)}"
+            for place in sorted({*running_settings, *target_settings})
             # Compare values, not text: the state orders the entries of a map differently.
-            if (place in was) != (place in will_be) or was.get(place) != will_be.get(place)
+            if (place in running_settings) != (place in target_settings)
+            or running_settings.get(place) != target_settings.get(place)
         ]
     return lines
 

@@ -41,9 +41,9 @@ def claim_port_offset(
             folder: claimed for folder, claimed in (stored or {}).items() if Path(folder).is_dir()
         }
         checkout_claims = claims.setdefault(str(work.root), {})
-        before: list[int] = checkout_claims.pop(stack, [])
+        previous_claim: list[int] = checkout_claims.pop(stack, [])
         claimed_ports = {port for claimed in claims.values() for ports in claimed.values() for port in ports[1:]}
-        offset = _offset(before, requested, claimed_ports, is_free) if movable else 0
+        offset = _offset(previous_claim, requested, claimed_ports, is_free) if movable else 0
         if offset is None:
             raise SetupError(
                 f"the ports of the stack {stack} cannot be kept apart from those of other stacks of this machine",
@@ -58,16 +58,19 @@ def claim_port_offset(
 
 
 def _offset(
-    before: list[int], requested: Collection[int], claimed_ports: Collection[int], is_free: Callable[[int], bool]
+    previous_claim: list[int],
+    requested: Collection[int],
+    claimed_ports: Collection[int],
+    is_free: Callable[[int], bool],
 ) -> int | None:
     """Return a stack's previous offset if it still fits, else the smallest that fits, None if none does."""
 
     def fits(offset: int) -> bool:
         return all(port + offset <= LARGEST_PORT and port + offset not in claimed_ports for port in requested)
 
-    if before and fits(before[0]):
-        return before[0]
-    previous_ports = set(before[1:])
+    if previous_claim and fits(previous_claim[0]):
+        return previous_claim[0]
+    previous_ports = set(previous_claim[1:])
     return next(
         (
             offset

@@ -103,15 +103,15 @@ def verify(work: WorkDir, stack: str, progress: Progress, *, within: int) -> int
     declared = declared_addresses(product) if product and product.monitoring.probes.enabled else frozenset()
     if product and not product.monitoring.probes.enabled:
         progress.line("  · monitoring.probes is off: no address is asked as a visitor would", "yellow")
-    first: float | None = None
+    started: float | None = None
     while True:
         statuses = container_statuses(state, client)
         check = CheckResult([f"{status.service} is {status.health}" for status in statuses if not status.well])
         try:
             query = _query_prometheus(_healthy_container(statuses, PROMETHEUS, names, stack, client))
             # Prometheus' own clock, which may differ from this machine's.
-            first = query(NOW)[0].value if first is None else first
-            check_targets(query, first, declared, check)
+            started = query(NOW)[0].value if started is None else started
+            check_targets(query, started, declared, check)
             alerts = alerts_in(_run(_healthy_container(statuses, amtool.SERVICE, names, stack, client), ALERTS))
             check_alerts(alerts, query, check)
         except (SilentError, DockerException, requests.RequestException) as error:
