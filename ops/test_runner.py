@@ -153,7 +153,7 @@ def _run_all(run_: Run, parts: Sequence[str]) -> list[PartResult]:
         futures = [lanes.submit(_run_part, run_, part) for part in parts]
         try:
             while wait(futures, timeout=HEARTBEAT_SECONDS).not_done:
-                _tell_what_runs(run_)
+                _print_progress(run_)
         except KeyboardInterrupt:
             for future in futures:
                 future.cancel()
@@ -163,7 +163,7 @@ def _run_all(run_: Run, parts: Sequence[str]) -> list[PartResult]:
     return [future.result() for future in futures]
 
 
-def _tell_what_runs(run_: Run) -> None:
+def _print_progress(run_: Run) -> None:
     """Print how far each running part has got, by the last percentage in its log."""
     states = []
     for part, (started, _) in [*run_.running.items()]:
@@ -223,6 +223,6 @@ def summary(results: Sequence[PartResult], seconds: float, seed: int) -> list[st
         slowest = sorted(tests, key=lambda test: -test.seconds)[:SLOWEST]
         lines += [f"{spell_seconds(test.seconds):>9}  {test.part}: {test.name}" for test in slowest]
     failures = sum(result.failures or not result.passed for result in results)
-    others = sum(not result.tests and result.passed for result in results)
-    passed = len(tests) + others - sum(result.failures for result in results)
+    untested = sum(not result.tests and result.passed for result in results)
+    passed = len(tests) + untested - sum(result.failures for result in results)
     return [*lines, "", f"all parts: {spell_seconds(seconds)}, --seed {seed}", f"{passed} passed, {failures} failed"]
