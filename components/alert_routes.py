@@ -9,7 +9,7 @@ from typing import Any
 from components.alert_inhibitions import TEST_LABEL
 from settings.alerts import HEARTBEAT, NOBODY, Alerts, Pace
 from settings.receivers import Environment, Quiet, Receiver
-from settings.units import spell_duration
+from settings.units import format_duration
 
 WATCHDOG = "Watchdog"
 HEARTBEAT_EVERY = "1m"
@@ -85,9 +85,9 @@ def _of_receiver(name: str, receiver: Receiver, alerts: Alerts, stack: list[str]
 
 def _pace(pace: Pace) -> dict[str, str]:
     return {
-        "group_wait": spell_duration(pace.wait),
-        "group_interval": spell_duration(pace.interval),
-        "repeat_interval": spell_duration(pace.repeat),
+        "group_wait": format_duration(pace.wait),
+        "group_interval": format_duration(pace.interval),
+        "repeat_interval": format_duration(pace.repeat),
     }
 
 

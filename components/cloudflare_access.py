@@ -44,7 +44,7 @@ def access_guard(name: str, settings: Tunnel, parent: pulumi.Resource) -> Guard:
     if access is None:
         return Guard({}, {})
     own = pulumi.ResourceOptions(parent=parent)
-    session = spell_session(access.session)
+    session = format_session(access.session)
     tokens = {
         token: cloudflare.ZeroTrustAccessServiceToken(
             f"{name}-access-{token}",
@@ -99,7 +99,7 @@ def access_guard(name: str, settings: Tunnel, parent: pulumi.Resource) -> Guard:
     return Guard({hostname: one.aud for hostname, one in applications.items()}, secrets)
 
 
-def spell_session(seconds: int) -> str:
+def format_session(seconds: int) -> str:
     """Return a time as Cloudflare reads it, which knows no days: `24h`, `90m`, `45s`."""
     for unit, size in (("h", 3600), ("m", 60)):
         if seconds % size == 0:

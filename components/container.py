@@ -19,7 +19,7 @@ from components.spec import ContainerSpec, HealthCheck
 TMPFS_OPTIONS = "rw,noexec,nosuid,nodev,size=64m"
 
 
-def go_duration(seconds: int) -> str:
+def format_go_duration(seconds: int) -> str:
     """Spell seconds as Go prints them: the provider reads them back so, and any other spelling is a diff for ever."""
     hours, rest = divmod(seconds, 3600)
     minutes, left = divmod(rest, 60)
@@ -163,9 +163,9 @@ def _health_args(health: HealthCheck | None) -> docker.ContainerHealthcheckArgs 
         return None
     return docker.ContainerHealthcheckArgs(
         tests=["CMD", *health.command],
-        interval=go_duration(health.interval),
-        timeout=go_duration(health.timeout),
+        interval=format_go_duration(health.interval),
+        timeout=format_go_duration(health.timeout),
         retries=health.retries,
-        start_period=go_duration(health.start_period),
-        start_interval=go_duration(health.start_interval) if health.start_interval else None,
+        start_period=format_go_duration(health.start_period),
+        start_interval=format_go_duration(health.start_interval) if health.start_interval else None,
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from components.collector_config import LONGEST_LINE, STREAM_LABELS
-from settings.units import spell_duration
+from settings.units import format_duration
 
 LOKI_PORT = 3100
 GRPC_PORT = 9095
@@ -72,9 +72,9 @@ def loki_config(retention: int, memory: int, alertmanagers: Sequence[str]) -> di
         # Itself: by default it looks for a scheduler in a ring, for the first ten seconds in vain.
         "frontend_worker": {"frontend_address": f"127.0.0.1:{GRPC_PORT}"},
         "limits_config": {
-            "retention_period": spell_duration(retention),
+            "retention_period": format_duration(retention),
             # Lines that waited in the engine's files while the pipeline was down are welcome as long as they are kept.
-            "reject_old_samples_max_age": spell_duration(retention),
+            "reject_old_samples_max_age": format_duration(retention),
             "max_line_size": f"{LONGEST_LINE // 1024}KB",
             "max_line_size_truncate": True,
             # Twice Loki's own: after a pause the collector catches up at the speed of the disk.

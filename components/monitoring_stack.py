@@ -22,7 +22,7 @@ from components.spec import Attachment, ContainerSpec, Mount
 from components.volume import data_volume
 from settings.logs import LogStore
 from settings.monitoring import Monitoring
-from settings.units import spell_duration, spell_memory
+from settings.units import format_duration, format_memory
 
 PROMETHEUS_PORT = 9090
 CONFIG_FOLDER = "/etc/prometheus"
@@ -125,8 +125,8 @@ class MonitoringStack(pulumi.ComponentResource):
                 command=(
                     f"--config.file={CONFIG_FOLDER}/prometheus.yml",
                     "--storage.tsdb.path=/prometheus",
-                    f"--storage.tsdb.retention.time={spell_duration(settings.retention)}",
-                    f"--storage.tsdb.retention.size={spell_memory(settings.retention_size)}",
+                    f"--storage.tsdb.retention.time={format_duration(settings.retention)}",
+                    f"--storage.tsdb.retention.size={format_memory(settings.retention_size)}",
                     *(() if settings.compaction else UNCOMPACTED),
                     "--web.enable-lifecycle",
                     # It can delete series too. Grafana lets nobody reach it, nor does the edge without a log-in.

@@ -12,7 +12,7 @@ import yaml
 from components.context import ScrapeTarget
 from components.remote_write import remote_write_config
 from settings.remote_write import RemoteWrite
-from settings.units import spell_duration
+from settings.units import format_duration
 
 
 def prometheus_config(
@@ -32,8 +32,8 @@ def prometheus_config(
     `labels` are external (on every alert) and also on every series, so that rules and dashboards can name the
     product and its environment.
     """
-    every = spell_duration(interval)
-    rest = spell_duration(infrastructure_interval or interval)
+    every = format_duration(interval)
+    rest = format_duration(infrastructure_interval or interval)
     ordered = sorted(targets, key=lambda target: (target.job, target.instance or ""))
 
     def rendered(addresses: Sequence[str]) -> str:
@@ -43,8 +43,8 @@ def prometheus_config(
         config = {
             "global": {
                 "scrape_interval": every,
-                "evaluation_interval": spell_duration(rule_interval or interval),
-                "scrape_timeout": spell_duration(min(10, interval)),
+                "evaluation_interval": format_duration(rule_interval or interval),
+                "scrape_timeout": format_duration(min(10, interval)),
                 "external_labels": dict(labels),
             },
             "rule_files": ["rules/*.yml"],
@@ -68,8 +68,8 @@ def prometheus_config(
 
 def _times(target: ScrapeTarget, interval: str, default: str) -> dict[str, str]:
     """Return the times of a job that differ from the global ones."""
-    interval = spell_duration(target.interval) if target.interval else interval
-    timeout = {"scrape_timeout": spell_duration(target.timeout)} if target.timeout else {}
+    interval = format_duration(target.interval) if target.interval else interval
+    timeout = {"scrape_timeout": format_duration(target.timeout)} if target.timeout else {}
     return {**({} if interval == default else {"scrape_interval": interval}), **timeout}
 
 

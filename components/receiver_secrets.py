@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pulumi
 
-from settings.example_text import is_only_a_word, leads_nowhere
+from settings.example_text import is_placeholder_address, is_placeholder_word
 from settings.loader import CHECKOUT, NAMESPACE, Settings
 from settings.problems import Lines, Problem, SettingsError
 
@@ -81,7 +81,7 @@ def _wrong(field: str, value: str) -> tuple[str, str] | None:
     if not value.strip():
         return "an empty secret", expected
     anything = field in ("password", "token")
-    if is_only_a_word(value) if anything else leads_nowhere(value):
+    if is_placeholder_word(value) if anything else is_placeholder_address(value):
         return "a placeholder", expected
     if field in ("webhook", "url") and not _is_address(value.strip()):
         return "no address", expected

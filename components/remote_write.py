@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 
 from settings.remote_write import RemoteWrite
-from settings.units import spell_duration
+from settings.units import format_duration
 
 SECRETS = "secrets"
 """Folder beside prometheus.yml. Prometheus reads a file in it at each request: a new secret needs no restart."""
@@ -38,7 +38,7 @@ def _receiver(one: RemoteWrite) -> dict[str, Any]:
     return {
         "name": one.name,
         "url": one.url,
-        "remote_timeout": spell_duration(one.timeout),
+        "remote_timeout": format_duration(one.timeout),
         **({"headers": dict(one.headers)} if one.headers else {}),
         **_authorization(one),
         **({"tls_config": tls} if tls else {}),
@@ -47,9 +47,9 @@ def _receiver(one: RemoteWrite) -> dict[str, Any]:
             "capacity": queue.capacity,
             "max_shards": queue.max_shards,
             "max_samples_per_send": queue.max_samples_per_send,
-            "batch_send_deadline": spell_duration(queue.batch_send_deadline),
-            "min_backoff": spell_duration(queue.min_backoff),
-            "max_backoff": spell_duration(queue.max_backoff),
+            "batch_send_deadline": format_duration(queue.batch_send_deadline),
+            "min_backoff": format_duration(queue.min_backoff),
+            "max_backoff": format_duration(queue.max_backoff),
             "retry_on_http_429": queue.retry_on_http_429,
         },
     }

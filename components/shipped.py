@@ -16,7 +16,7 @@ from dashboards.board import panel_id
 from dashboards.registry import render
 from dashboards.runbooks import UID as RUNBOOKS_UID
 from dashboards.shown import Figure, Shown
-from settings.alert_rules import at_interval, changed, log_rule_files, rule_files, thresholds
+from settings.alert_rules import apply_overrides, at_interval, log_rule_files, rule_files, thresholds
 from settings.alert_texts import in_language
 from settings.loader import Settings
 
@@ -115,7 +115,9 @@ def shown(settings: Settings) -> Shown:
         probes=product.monitoring.probes.enabled,
         tunnel=bool(settings.stack.tunnel),
         remote_write=bool(product.monitoring.remote_write),
-        limits={name: limit for text in files.values() for name, limit in thresholds(changed(text, drawn)).items()},
+        limits={
+            name: limit for text in files.values() for name, limit in thresholds(apply_overrides(text, drawn)).items()
+        },
         runbooks={} if product.monitoring.runbooks_url else runbooks(),
     )
 
@@ -145,6 +147,6 @@ def _for_stack(files: Mapping[str, str], settings: Settings, grafana: str) -> di
     # A threshold that is changed stands in the texts too.
     said = {name: in_language(text, settings.product.alerts.language) for name, text in files.items()}
     return {
-        name: _DASHBOARD.sub(panel, _RUNBOOK.sub(page, changed(text, monitoring.thresholds)))
+        name: _DASHBOARD.sub(panel, _RUNBOOK.sub(page, apply_overrides(text, monitoring.thresholds)))
         for name, text in said.items()
     }

@@ -21,7 +21,7 @@ from components.volume import config_volume, data_volume
 from settings.container import Limits
 from settings.logs import VictoriaLogs, Vmalert
 from settings.names import TOOLS
-from settings.units import spell_duration
+from settings.units import format_duration
 
 USER = "65532:65532"
 """Of both containers. The images run as root where nobody says otherwise, and need no user that they know."""
@@ -122,7 +122,7 @@ def store_arguments(settings: VictoriaLogs) -> tuple[str, ...]:
     """Return VictoriaLogs' command line."""
     return (
         f"-storageDataPath={DATA_FOLDER}",
-        f"-retentionPeriod={spell_duration(settings.retention)}",
+        f"-retentionPeriod={format_duration(settings.retention)}",
         f"-retention.maxDiskSpaceUsageBytes={settings.retention_size}MiB",
         # The least that it takes. What is in memory only is lost where it is killed; its own is 5 s.
         "-inmemoryDataFlushInterval=1s",

@@ -1,4 +1,4 @@
-"""Who hears of alerts, how often, and in which language. It may stand in the product and in the stack file."""
+"""Receivers of alerts, the pace of notifications and their language; in the product file, the stack file or both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from settings.receivers import AnyReceiver, Environment, Receiver, SecretName
 from settings.units import Duration
 
 NOBODY, HEARTBEAT = "nobody", "heartbeat"
-"""Receivers that Dockyard itself makes."""
+"""Names of the receivers that Dockyard defines itself."""
 
 
 def _timezone(name: str) -> str:
@@ -69,23 +69,23 @@ class Alerts(Model):
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Alerts:
-        if taken := sorted(self.receivers.keys() & {NOBODY, HEARTBEAT}):
-            raise ValueError(f"receivers by other names than {' and '.join(taken)}: Dockyard has those itself")
+        if reserved := sorted(self.receivers.keys() & {NOBODY, HEARTBEAT}):
+            raise ValueError(f"receivers by other names than {' and '.join(reserved)}: Dockyard has those itself")
         return self
 
     def beats_in(self, environment: Environment) -> bool:
-        """Say whether a dead man's switch is called."""
+        """Whether a dead man's switch is called in this environment."""
         return self.heartbeat is not None and environment != "development"
 
     def told_in(self, environment: Environment) -> dict[str, Receiver]:
-        """Return the receivers of one environment by name."""
-        return {name: one for name, one in self.receivers.items() if environment in one.environments}
+        """Return name → receiver, for those that are notified of this environment's alerts."""
+        return {name: receiver for name, receiver in self.receivers.items() if environment in receiver.environments}
 
     def secrets_in(self, environment: Environment) -> dict[str, str]:
-        """Return the secrets that its receivers are reached by: name → where the settings ask for it."""
-        found = {}
+        """Return the secrets of this environment's receivers: name → the settings path that refers to it."""
+        places = {}
         for name, receiver in self.told_in(environment).items():
-            found.update({secret: f"alerts.receivers.{name}.{field}" for field, secret in receiver.secrets.items()})
+            places.update({secret: f"alerts.receivers.{name}.{field}" for field, secret in receiver.secrets.items()})
         if self.heartbeat and self.beats_in(environment):
-            found[self.heartbeat] = "alerts.heartbeat"
-        return found
+            places[self.heartbeat] = "alerts.heartbeat"
+        return places

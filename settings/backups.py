@@ -1,4 +1,4 @@
-"""Backups: when they are taken, how long they are kept, where a copy goes, and how it is known that they restore."""
+"""Backups: their schedule, retention and offsite copy, and the restore drills that prove them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from settings.schedule import Schedule
 from settings.units import Duration
 
 KEY = "backup-key"
-"""Secret with the passphrase of the repositories; generated unless it is given. Without it no backup can be read."""
+"""Secret with the passphrase of the repositories; generated unless it is set. Without it no backup can be read."""
 
 DRILL_SCHEDULE = "45 3 * * 0"
-"""Sundays, when the backup of the night is there."""
+"""Sundays, after that night's backup."""
 
 Sql = Annotated[str, StringConstraints(min_length=1)]
 
@@ -100,18 +100,18 @@ class Backups(Model):
 
     @property
     def on(self) -> bool:
-        """Whether backups are taken; of settings that an environment has been applied to."""
+        """Whether backups are taken. Valid after `in_environment`, which resolves the default."""
         return bool(self.enabled)
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Secrets that somebody must give: name → where the settings ask for it."""
+        """Secrets that must be set: name → the settings path that refers to it."""
         if not self.s3 or self.enabled is False:
             return {}
         return {self.s3.access_key: "s3.access_key", self.s3.secret_key: "s3.secret_key"}
 
     def in_environment(self, environment: str) -> Backups:
-        """Return the settings with what depends on the environment filled in."""
+        """Return the settings with the defaults that depend on the environment filled in."""
         enabled = environment != "development" if self.enabled is None else self.enabled
         schedule = self.drill.schedule or (DRILL_SCHEDULE if enabled and environment == "production" else None)
         drill = self.drill.model_copy(update={"schedule": schedule})

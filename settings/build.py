@@ -1,4 +1,4 @@
-"""How an image is built where no registry has it."""
+"""Builds of images that no registry provides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be said of any container: image, limits, health."""
+"""Settings that every container has: image, limits, health check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, model_validator
 
 from settings.base import Model
-from settings.units import Duration, Memory, spell_memory
+from settings.units import Duration, Memory, format_memory
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 """A name in a network: lower-case letters, digits and dashes."""
@@ -43,8 +43,8 @@ class Limits(Model):
     def _reserved_fits(self) -> Limits:
         if self.reserved is not None and self.reserved > self.memory:
             raise ValueError(
-                f"a reservation within the limit: {spell_memory(self.reserved)} is reserved"
-                f" of {spell_memory(self.memory)}"
+                f"a reservation within the limit: {format_memory(self.reserved)} is reserved"
+                f" of {format_memory(self.memory)}"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""How containers run on the host, whatever runs in them."""
+"""Settings of the Docker engine that apply to every container."""
 
 from __future__ import annotations
 

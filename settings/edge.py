@@ -1,4 +1,4 @@
-"""The edge proxy: where it listens, its certificates, and what leads where."""
+"""The edge proxy: its addresses and ports, its certificates and its routes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PublicTool(Route):
 
     @property
     def guarded(self) -> bool:
-        """Whether the edge itself asks who is there."""
+        """Whether the edge itself authenticates visitors."""
         return bool(self.basic_auth or self.forward_auth)
 
 
@@ -98,7 +98,7 @@ class Edge(Model):
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Secrets that somebody must give: name → where the settings ask for it."""
-        given = {"tls.certificate": self.tls.certificate, "tls.key": self.tls.key}
-        given |= {f"tools.{tool}.basic_auth": said.basic_auth for tool, said in self.tools.items()}
-        return {name: place for place, name in given.items() if name}
+        """Secrets that must be set: name → the settings path that refers to it."""
+        by_place = {"tls.certificate": self.tls.certificate, "tls.key": self.tls.key}
+        by_place |= {f"tools.{name}.basic_auth": tool.basic_auth for name, tool in self.tools.items()}
+        return {secret: place for place, secret in by_place.items() if secret}

@@ -1,4 +1,4 @@
-"""Grafana: its size, its address, and who may log in. It may stand in the product and in the stack file."""
+"""Grafana: its limits, its address and its log-in; in the product file, the stack file or both."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from settings.container import Limits, Name
 from settings.logs import LogStore
 
 ALERTMANAGER_UID = "alertmanager"
-"""Of the data source by which people see alerts and silence them in Grafana."""
+"""Uid of the data source through which Grafana shows alerts and silences them."""
 
 Uid = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,40}$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
@@ -24,27 +24,27 @@ PUBLIC_MAIL = (
     *("me.com", "aol.com", "proton.me", "protonmail.com", "gmx.com", "gmx.net", "gmx.de", "web.de", "mail.ru"),
     *("orange.fr", "free.fr", "laposte.net", "wanadoo.fr", "sfr.fr", "yandex.ru"),
 )
-"""Domains where anybody gets an address: to allow one is to let everybody in."""
+"""Domains of public mail providers: allowing one of them would let everybody in."""
 
 
 @dataclass(frozen=True)
 class Provider:
-    """What Grafana 12 knows of one kind of identity provider (pkg/login/social/connectors)."""
+    """The settings that Grafana 12 supports for one kind of identity provider (pkg/login/social/connectors)."""
 
     section: str
-    """Its part of Grafana's configuration: `auth.<section>`."""
+    """Section of Grafana's configuration: `auth.<section>`."""
 
     limits: tuple[str, ...]
-    """Settings each of which alone keeps strangers out."""
+    """Settings each of which is sufficient to keep strangers out."""
 
     also: tuple[str, ...] = ()
-    """Settings that narrow it further, and alone are not enough."""
+    """Settings that restrict access further, but are not sufficient alone."""
 
     urls: tuple[str, ...] = ()
-    """Addresses that must be given."""
+    """Required addresses."""
 
     own_urls: tuple[str, ...] = ()
-    """Addresses that may be given, all together: of a server of one's own."""
+    """Optional addresses of a self-hosted server: all of them or none."""
 
 
 URLS = ("auth_url", "token_url", "api_url")
@@ -56,10 +56,10 @@ PROVIDERS = {
         urls=URLS,
     ),
     "google": Provider("google", ("allowed_domains", "allowed_groups")),
-    # The address that GitHub tells first need not be one that its owner was asked to confirm.
+    # The first address that GitHub returns may be one that its owner never confirmed.
     "github": Provider("github", ("allowed_organizations", "team_ids"), ("allowed_domains",), own_urls=URLS),
     "gitlab": Provider("gitlab", ("allowed_groups", "allowed_domains"), own_urls=URLS),
-    # Any tenant's administrator can write any address into its accounts.
+    # The administrator of any tenant can enter any address into its accounts.
     "azuread": Provider(
         "azuread", ("allowed_organizations", "allowed_groups"), ("allowed_domains",), ("auth_url", "token_url")
     ),
@@ -119,20 +119,22 @@ class OAuth(Model):
     administrator has made one."""
 
     @model_validator(mode="after")
-    def _as_the_provider_has_it(self) -> OAuth:
-        has = PROVIDERS[self.provider]
-        given = {choice for choice in CHOICES if getattr(self, choice)}
-        known = {*has.limits, *has.also, *has.urls, *has.own_urls}
-        # Grafana passes over what it does not know of a provider, and would let in whom this was to keep out.
-        if unknown := [choice for choice in CHOICES if choice in given - known]:
+    def _fits_the_provider(self) -> OAuth:
+        provider = PROVIDERS[self.provider]
+        configured = {choice for choice in CHOICES if getattr(self, choice)}
+        supported = {*provider.limits, *provider.also, *provider.urls, *provider.own_urls}
+        # Grafana ignores settings that a provider does not support, and would let in whom they were to keep out.
+        if unknown := [choice for choice in CHOICES if choice in configured - supported]:
             raise ValueError(f"no {' and no '.join(unknown)}: Grafana does not know it of {self.provider}")
-        if missing := [url for url in has.urls if url not in given]:
+        if missing := [url for url in provider.urls if url not in configured]:
             raise ValueError(f"{' and '.join(missing)} too, for provider {self.provider}")
-        if given & {*has.own_urls} and (missing := [url for url in has.own_urls if url not in given]):
-            raise ValueError(f"{' and '.join(missing)} too: all of {', '.join(has.own_urls)}, or none of them")
-        if not given & {*has.limits}:
+        if configured & {*provider.own_urls} and (
+            missing := [url for url in provider.own_urls if url not in configured]
+        ):
+            raise ValueError(f"{' and '.join(missing)} too: all of {', '.join(provider.own_urls)}, or none of them")
+        if not configured & {*provider.limits}:
             raise ValueError(
-                f"who may log in: {' or '.join(has.limits)}. Without it Grafana would let in everybody"
+                f"who may log in: {' or '.join(provider.limits)}. Without it Grafana would let in everybody"
                 f" who has an account at {self.provider}"
             )
         if public := [domain for domain in self.allowed_domains if domain in PUBLIC_MAIL]:
@@ -188,10 +190,10 @@ class Grafana(Model):
         return self
 
     def logs_datasource_uid(self, store: LogStore) -> str:
-        """Return the uid of the data source of the logs that a store keeps."""
+        """Return the uid of a log store's data source."""
         return self.loki_datasource_uid if store == "loki" else self.victorialogs_datasource_uid
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Secrets that somebody must give: name → where the settings ask for it."""
+        """Secrets that must be set: name → the settings path that refers to it."""
         return {self.oauth.client_secret: "oauth.client_secret"} if self.oauth else {}

@@ -68,7 +68,7 @@ class ImageTable:
 
     @property
     def names(self) -> list[str]:
-        """Known names, in order."""
+        """All names, sorted."""
         return sorted(self.images)
 
     def reference(self, name: str, mirror: str | None = None) -> str:
@@ -76,9 +76,9 @@ class ImageTable:
 
         With a mirror the registry's host is replaced and everything after it stays.
         """
-        found = self.images.get(name)
-        reference = found.reference if found else name
-        if found and found.build:
+        image = self.images.get(name)
+        reference = image.reference if image else name
+        if image and image.build:
             return f"dockyard/{name}:built-here"
         return f"{mirror}/{reference.split('/', 1)[1]}" if mirror and "/" in reference else reference
 

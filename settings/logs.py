@@ -17,12 +17,12 @@ LogStore = Literal["loki", "victorialogs"]
 DAY = 86400
 
 
-def _pattern(said: str) -> str:
+def _pattern(pattern: str) -> str:
     try:
-        re.compile(said)
+        re.compile(pattern)
     except re.error as error:
         raise ValueError(f"a regular expression ({error})") from error
-    return said
+    return pattern
 
 
 def _at_least_a_day(seconds: int) -> int:
@@ -90,5 +90,5 @@ class Logs(Model):
         if store == self.store:
             return self
         configured: Loki | VictoriaLogs = self.loki if self.store == "loki" else self.victorialogs
-        own = {"retention": max(configured.retention, DAY), "limits": configured.limits}
-        return self.model_copy(update={"store": store, store: getattr(self, store).model_copy(update=own)})
+        carried_over = {"retention": max(configured.retention, DAY), "limits": configured.limits}
+        return self.model_copy(update={"store": store, store: getattr(self, store).model_copy(update=carried_over)})

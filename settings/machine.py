@@ -1,6 +1,6 @@
-"""Facts of the machine that a checkout runs on; written by the set-up, read by the program.
+"""Facts about the machine that a checkout runs on, written by the set-up and read by the program.
 
-On a laptop with an open network and free ports the file need not exist: every default is right there.
+The file is optional: the defaults fit a laptop with an open network and free ports.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Machine(Model):
 
 
 def read_machine(path: Path) -> Machine:
-    """Read the machine file; a file that is not there means all defaults.
+    """Read the machine file; a missing file means all defaults.
 
-    Raises pydantic.ValidationError when the file holds something else.
+    Raises pydantic.ValidationError when the file is not a valid machine file.
     """
     if not path.exists():
         return Machine()
@@ -44,7 +44,7 @@ def read_machine(path: Path) -> Machine:
 
 
 def write_machine(path: Path, machine: Machine) -> None:
-    """Write the machine file in one step: a reader sees the old or the new one, never half of it."""
+    """Write the machine file atomically: a reader sees the old content or the new one, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".new")
     draft.write_text(yaml.safe_dump(machine.model_dump(exclude_defaults=True), sort_keys=True))

@@ -1,4 +1,4 @@
-"""Metrics, logs, dashboards and exporters: sizes and times. They may stand in the product and in the stack file."""
+"""Metrics, logs, dashboards and exporters: limits and times; in the product file, the stack file or both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from settings.units import Duration, Memory
 
 
 def limits(memory: str, cpus: float = 1.0) -> Limits:
-    """Return limits whose reservation is half of them, as in the dating app's table."""
+    """Return limits with the default reservation of half the memory, as in the dating app's table."""
     return Limits.model_validate({"memory": memory, "cpus": cpus})
 
 
@@ -80,7 +80,7 @@ class Monitoring(Model):
 
     @model_validator(mode="after")
     def _receivers_differ(self) -> Monitoring:
-        names = [one.name for one in self.remote_write]
+        names = [receiver.name for receiver in self.remote_write]
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(
                 f"a name of its own for each receiver of remote_write: {', '.join(doubled)} is there twice"
@@ -89,7 +89,10 @@ class Monitoring(Model):
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Secrets that somebody must give: name → where the settings ask for it."""
-        asked = ((number, one.secret) for number, one in enumerate(self.remote_write))
-        found = {secret[0]: f"remote_write.{number}.{secret[1]}" for number, secret in asked if secret}
-        return found | {name: f"grafana.{place}" for name, place in self.grafana.secrets.items()}
+        """Secrets that must be set: name → the settings path that refers to it."""
+        places = {}
+        for number, receiver in enumerate(self.remote_write):
+            if receiver.secret:
+                name, field = receiver.secret
+                places[name] = f"remote_write.{number}.{field}"
+        return places | {name: f"grafana.{place}" for name, place in self.grafana.secrets.items()}

@@ -1,4 +1,4 @@
-"""Bringing a database back to any moment: base backups and an archive of the write-ahead log, by pgBackRest."""
+"""Point-in-time recovery: base backups and an archive of the write-ahead log, by pgBackRest."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from settings.schedule import Schedule
 from settings.units import Duration
 
 IMAGE = "postgres-pgbackrest"
-"""The image of components/images.yaml that runs where Postgres' own is not another than the table's."""
+"""Key of components/images.yaml: the image that runs instead of `postgres`, unless the settings name another one."""
 
-KEY = "point-in-time-key"
-"""Secret with the passphrase of the repositories; generated unless it is given. Without it no backup can be read."""
+PITR_KEY = "point-in-time-key"
+"""Secret with the passphrase of the repositories; generated unless it is set. Without it no backup can be read."""
 
 SERVER_SETTINGS = ("archive_mode", "archive_command", "archive_library", "archive_timeout")
-"""Settings of the server that are made from this section, and that `postgres.settings` must not say otherwise."""
+"""Server settings that are derived from this section; `postgres.settings` must not contain them."""
 
 _DAY = 86400
 

@@ -1,4 +1,4 @@
-"""Probes: what is asked from outside whether it answers, and how often."""
+"""Probes: the addresses that are checked from outside, and how often."""
 
 from __future__ import annotations
 

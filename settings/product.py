@@ -1,4 +1,4 @@
-"""What a product IS, the same in every environment: products/<name>.yaml."""
+"""The definition of a product, the same in every environment: products/<name>.yaml."""
 
 from __future__ import annotations
 
@@ -74,43 +74,43 @@ class Product(Shared):
 
     @property
     def routed(self) -> bool:
-        """Whether a host name leads to anything of it, by the edge's HTTP and HTTPS ports."""
+        """Whether the edge proxy has a route to any service or tool, and so needs its HTTP and HTTPS ports."""
         return bool(self.edge.tools) or any(service.routes for service in self.services.values())
 
     @property
     def dumps_database(self) -> bool:
-        """Whether the product's own Postgres is dumped before some workload of it."""
+        """Whether the product's own Postgres is dumped before any of its workloads."""
         before = [job.dumps_before for job in self.jobs.values()]
         before += [service.dump_before for service in self.services.values()]
         return self.own_postgres is not None and any(before)
 
     @property
     def secrets(self) -> list[str]:
-        """Names of the secrets that the product's workloads ask for, each once."""
+        """Names of the secrets that the product's workloads require, sorted."""
         return sorted({secret for workload in self.workloads.values() for secret in workload.secrets})
 
     @property
     def optional_secrets(self) -> list[str]:
-        """Names of the secrets that its workloads can do without, each once."""
-        wanted = {secret for workload in self.workloads.values() for secret in workload.optional_secrets}
-        return sorted(wanted - set(self.secrets))
+        """Names of the secrets that no workload requires and some use where they are set, sorted."""
+        names = {secret for workload in self.workloads.values() for secret in workload.optional_secrets}
+        return sorted(names - set(self.secrets))
 
     @property
     def external_secrets(self) -> dict[str, str]:
-        """Secrets of data stores that somebody else runs, who alone knows them: name → where it is asked for."""
-        found = {}
+        """Secrets of external data stores, which are never generated: name → the settings path that refers to it."""
+        places = {}
         if isinstance(self.postgres, ExternalPostgres):
-            found[self.postgres.external.dsn] = "postgres.external.dsn"
+            places[self.postgres.external.dsn] = "postgres.external.dsn"
         if isinstance(self.redis, ExternalRedis) and self.redis.external.password:
-            found[self.redis.external.password] = "redis.external.password"
-        return found
+            places[self.redis.external.password] = "redis.external.password"
+        return places
 
     @property
     def own_postgres(self) -> Postgres | None:
-        """Postgres, where it is the product's own."""
+        """Postgres, unless it is external or absent."""
         return self.postgres if isinstance(self.postgres, Postgres) else None
 
     @property
     def own_redis(self) -> Redis | None:
-        """Redis, where it is the product's own."""
+        """Redis, unless it is external or absent."""
         return self.redis if isinstance(self.redis, Redis) else None

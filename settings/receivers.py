@@ -1,6 +1,6 @@
-"""Receivers: the people and services that hear of alerts, one model for each kind of channel.
+"""Receivers of alerts: one model for each kind of channel.
 
-Kinds and their fields are Alertmanager's; what is secret is the NAME of a secret, whose value becomes a file.
+Kinds and fields are Alertmanager's. A secret field holds the NAME of a secret, whose value becomes a file.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Receiver(Model):
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Field → the name of the secret that it asks for."""
+        """Field → the name of the secret that it refers to."""
         return {field: getattr(self, field) for field in self.secret_fields if getattr(self, field) is not None}
 
 

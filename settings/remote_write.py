@@ -1,4 +1,4 @@
-"""Where Prometheus sends its samples on to: a store that keeps them for longer, or for many stacks."""
+"""Remote write: receivers that Prometheus forwards its samples to, for long-term storage or for many stacks at once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RESERVED_HEADERS = frozenset(
         "x-prometheus-remote-read-version",
     }
 )
-"""Headers that Prometheus sets itself, and refuses in its configuration."""
+"""Headers that Prometheus sets itself and refuses in its configuration."""
 
 
 def _pattern(text: str) -> str:
@@ -47,7 +47,7 @@ def _free_header(name: str) -> str:
 
 
 MetricPattern = Annotated[str, StringConstraints(min_length=1), AfterValidator(_pattern)]
-"""A regular expression that a metric's whole name matches."""
+"""A regular expression that must match a metric's whole name."""
 
 Header = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$"), AfterValidator(_free_header)]
 
@@ -145,7 +145,7 @@ class RemoteWrite(Model):
 
     @property
     def secret(self) -> tuple[str, str] | None:
-        """The secret it needs, and the field that names it."""
+        """Name of the receiver's secret, and the field that refers to it; None where it needs none."""
         if self.basic_auth:
             return self.basic_auth.password, "basic_auth.password"
         return (self.bearer_token, "bearer_token") if self.bearer_token else None

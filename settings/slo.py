@@ -1,4 +1,4 @@
-"""Objectives of a service: what its users may expect of it."""
+"""Service level objectives."""
 
 from __future__ import annotations
 

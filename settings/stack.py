@@ -1,4 +1,4 @@
-"""What one environment of a product says: the `dockyard:` keys of Pulumi.<stack>.yaml."""
+"""The settings of one environment of a product: the `dockyard:` keys of Pulumi.<stack>.yaml."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Stack(Shared):
 
     @property
     def protects_data(self) -> bool:
-        """Whether data volumes can be deleted only on purpose: everywhere but in development."""
+        """Whether data volumes are protected against deletion: everywhere but in development."""
         return self.environment != "development"
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Secrets that somebody must give: name → where the settings ask for it."""
-        found = {}
+        """Secrets that must be set: name → the settings path that refers to it."""
+        places = {}
         if self.tunnel and self.tunnel.token:
-            found[self.tunnel.token] = "tunnel.token"
-        return found
+            places[self.tunnel.token] = "tunnel.token"
+        return places

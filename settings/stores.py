@@ -1,4 +1,4 @@
-"""The data stores of a product: its own, or those that somebody else runs."""
+"""The data stores of a product: its own, or external ones that are run by somebody else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, model_validat
 from settings.base import Model
 from settings.container import ImageName, Limits, Name
 from settings.point_in_time import IMAGE, SERVER_SETTINGS, PointInTime
-from settings.units import Duration, Memory, spell_memory
+from settings.units import Duration, Memory, format_memory
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]*$")]
 Setting = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]*$")]
@@ -62,8 +62,8 @@ class Postgres(Model):
     def _buffers_fit(self) -> Postgres:
         if self.shared_buffers >= self.limits.memory:
             raise ValueError(
-                f"shared_buffers below the memory limit: {spell_memory(self.shared_buffers)}"
-                f" of {spell_memory(self.limits.memory)}"
+                f"shared_buffers below the memory limit: {format_memory(self.shared_buffers)}"
+                f" of {format_memory(self.limits.memory)}"
             )
         return self
 
@@ -74,15 +74,15 @@ class Postgres(Model):
                 "wal_retention or point_in_time, not both: pgBackRest keeps the log for point_in_time.keep"
                 " (wal_retention: null takes back what the product file says)"
             )
-        if self.point_in_time and (said := [name for name in SERVER_SETTINGS if name in self.settings]):
-            raise ValueError(f"settings without {', '.join(said)}, which point_in_time makes")
+        if self.point_in_time and (reserved := [name for name in SERVER_SETTINGS if name in self.settings]):
+            raise ValueError(f"settings without {', '.join(reserved)}, which point_in_time makes")
         return self
 
     @property
     def run_image(self) -> str:
-        """The image that the server runs: the table's with pgBackRest beside it, where that is wanted.
+        """The image that the server runs: with `point_in_time`, the table's image that also contains pgBackRest.
 
-        An image of another name must bring pgBackRest itself: built by components/pgbackrest/Dockerfile.
+        An image of another name must contain pgBackRest itself, as components/pgbackrest/Dockerfile builds it.
         """
         return IMAGE if self.point_in_time and self.image == "postgres" else self.image
 
@@ -105,8 +105,8 @@ class Redis(Model):
     def _maxmemory_fits(self) -> Redis:
         if self.maxmemory >= self.limits.memory:
             raise ValueError(
-                f"maxmemory below the memory limit: {spell_memory(self.maxmemory)}"
-                f" of {spell_memory(self.limits.memory)}"
+                f"maxmemory below the memory limit: {format_memory(self.maxmemory)}"
+                f" of {format_memory(self.limits.memory)}"
             )
         return self
 
@@ -141,7 +141,7 @@ class ExternalRedis(Model):
 
 
 def _whose(value: Any) -> str:
-    """Tell the two apart before either is checked, so that problems are told of the one that was meant."""
+    """Return the tag of the union's member before validation, so that errors are reported for the intended one."""
     if isinstance(value, Mapping):
         return "external" if "external" in value else "own"
     return "external" if hasattr(value, "external") else "own"
@@ -182,22 +182,22 @@ class RedisOverride(Model):
 S = TypeVar("S", bound=Model)
 
 
-def postgres_here(base: Postgres | ExternalPostgres, over: PostgresOverride) -> Postgres | ExternalPostgres:
-    """Return Postgres as one environment runs it. Raises pydantic.ValidationError where the two do not fit."""
+def apply_postgres_override(base: Postgres | ExternalPostgres, over: PostgresOverride) -> Postgres | ExternalPostgres:
+    """Return Postgres as one environment runs it. Raises pydantic.ValidationError where the override does not fit."""
     if over.external:
         return ExternalPostgres(external=over.external)
-    return _applied(base, over)
+    return _apply_override(base, over)
 
 
-def redis_here(base: Redis | ExternalRedis, over: RedisOverride) -> Redis | ExternalRedis:
-    """Return Redis as one environment runs it. Raises pydantic.ValidationError where the two do not fit."""
+def apply_redis_override(base: Redis | ExternalRedis, over: RedisOverride) -> Redis | ExternalRedis:
+    """Return Redis as one environment runs it. Raises pydantic.ValidationError where the override does not fit."""
     if over.external:
         return ExternalRedis(external=over.external)
-    return _applied(base, over)
+    return _apply_override(base, over)
 
 
-def _applied(base: S, over: Model) -> S:
-    said, was = over.model_dump(exclude_unset=True), base.model_dump(exclude_unset=True)
-    if "settings" in said:
-        said["settings"] = {**was.get("settings", {}), **said["settings"]}
-    return type(base).model_validate({**was, **said})
+def _apply_override(base: S, over: Model) -> S:
+    overrides, values = over.model_dump(exclude_unset=True), base.model_dump(exclude_unset=True)
+    if "settings" in overrides:
+        overrides["settings"] = {**values.get("settings", {}), **overrides["settings"]}
+    return type(base).model_validate({**values, **overrides})

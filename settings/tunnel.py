@@ -1,4 +1,4 @@
-"""The Cloudflare tunnel: what is public by it, and who may come in."""
+"""The Cloudflare tunnel: the services that it makes public, and who may reach them."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Tunnel(Model):
 
     @property
     def placeholders(self) -> Iterator[list[str | int]]:
-        """Where identifiers still have to be given, as paths below the tunnel."""
+        """Paths, below the tunnel's section, of identifiers that are still all zeros."""
         for key in ("account_id", "zone_id"):
             if _is_zero(getattr(self, key)):
                 yield [key]
@@ -111,55 +111,60 @@ class Tunnel(Model):
 
     @property
     def zones(self) -> dict[str, str]:
-        """Public name → its zone, of a tunnel that Dockyard makes."""
+        """Public name → its zone, for a tunnel that Dockyard creates; empty for an existing one."""
         if self.token or self.hostname is None or self.zone_id is None:
             return {}
-        return {self.hostname: self.zone_id, **{one.hostname: one.zone_id or self.zone_id for one in self.services}}
+        return {
+            self.hostname: self.zone_id,
+            **{service.hostname: service.zone_id or self.zone_id for service in self.services},
+        }
 
     @property
     def protected(self) -> set[str]:
-        """Public names that Access stands before."""
+        """Public names that Cloudflare Access protects."""
         if self.access is None or self.hostname is None:
             return set()
-        return {self.hostname, *(one.hostname for one in self.services if one.access is not False)}
+        return {self.hostname, *(service.hostname for service in self.services if service.access is not False)}
 
     @property
     def urls(self) -> dict[str, str]:
-        """Grafana's address, and that of each service."""
-        found = {one.service: f"https://{one.hostname}{one.path}" for one in reversed(self.services)}
-        return found | ({"grafana": f"https://{self.hostname}"} if self.hostname else {})
+        """Name → public address, of each service and of Grafana."""
+        urls = {service.service: f"https://{service.hostname}{service.path}" for service in reversed(self.services)}
+        return urls | ({"grafana": f"https://{self.hostname}"} if self.hostname else {})
 
     def hosts_of(self, service: str) -> list[str]:
         """Return the public names that lead to a service."""
-        return sorted({one.hostname for one in self.services if one.service == service})
+        return sorted({entry.hostname for entry in self.services if entry.service == service})
 
     @model_validator(mode="after")
     def _one_way(self) -> Tunnel:
-        made = {"account_id": self.account_id, "zone_id": self.zone_id, "name": self.name}
+        identifiers = {"account_id": self.account_id, "zone_id": self.zone_id, "name": self.name}
         if self.token:
-            if any(made.values()):
-                raise ValueError(f"either token, or {', '.join(made)} and hostname")
+            if any(identifiers.values()):
+                raise ValueError(f"either token, or {', '.join(identifiers)} and hostname")
             if self.services or self.access:
                 raise ValueError("no services and no access: of a tunnel that is there already nothing is managed")
-        elif missing := [key for key, value in {**made, "hostname": self.hostname}.items() if value is None]:
+        elif missing := [key for key, value in {**identifiers, "hostname": self.hostname}.items() if value is None]:
             raise ValueError(f"{' and '.join(missing)} too, or the token of a tunnel that is there already")
         return self
 
     @model_validator(mode="after")
     def _names_are_clear(self) -> Tunnel:
-        first: dict[str, TunnelService] = {}
-        taken: set[tuple[str, str]] = set()
-        for one in self.services:
-            if one.hostname == self.hostname:
-                raise ValueError(f"another hostname for {one.service}: {one.hostname} is Grafana's")
-            if (one.hostname, one.path) in taken:
-                raise ValueError(f"a hostname or path of its own for {one.service}: {one.hostname}{one.path} is taken")
-            taken.add((one.hostname, one.path))
-            if one.access and self.access is None:
-                raise ValueError(f"an access section: {one.service} asks for Access")
-            known = first.setdefault(one.hostname, one)
-            if (known.zone_id, known.access) != (one.zone_id, one.access):
-                raise ValueError(f"the same zone_id and access wherever the hostname is {one.hostname}")
+        by_hostname: dict[str, TunnelService] = {}
+        addresses: set[tuple[str, str]] = set()
+        for service in self.services:
+            if service.hostname == self.hostname:
+                raise ValueError(f"another hostname for {service.service}: {service.hostname} is Grafana's")
+            if (service.hostname, service.path) in addresses:
+                raise ValueError(
+                    f"a hostname or path of its own for {service.service}: {service.hostname}{service.path} is taken"
+                )
+            addresses.add((service.hostname, service.path))
+            if service.access and self.access is None:
+                raise ValueError(f"an access section: {service.service} asks for Access")
+            first_entry = by_hostname.setdefault(service.hostname, service)
+            if (first_entry.zone_id, first_entry.access) != (service.zone_id, service.access):
+                raise ValueError(f"the same zone_id and access wherever the hostname is {service.hostname}")
         return self
 
 

@@ -1,4 +1,4 @@
-"""What runs of a product: services, jobs, and what one environment says differently of them."""
+"""Workloads of a product: services and jobs, and the overrides of one environment."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Workload(Model):
         return self
 
     def image_name(self, product: str, name: str) -> str:
-        """Return what its image is asked for by: as given, or for one that is built, a name of its own."""
+        """Return the image's name: as configured, or for an image that is built, `<product>-<workload>`."""
         return self.image or f"{product}-{name}"
 
 
@@ -141,13 +141,13 @@ class Service(Workload):
     def _port_where_asked(self) -> Service:
         asking = [
             name
-            for name, asked in {
+            for name, applies in {
                 "health.http": self.health.http is not None,
                 "health.tcp": self.health.tcp,
                 "metrics": self.metrics is not None,
                 "routes": bool(self.routes),
             }.items()
-            if asked
+            if applies
         ]
         if self.port is None and asking:
             raise ValueError(f"a port, which {' and '.join(asking)} need")
@@ -212,12 +212,12 @@ class WorkloadOverride(Model):
     stop_grace: Duration | None = None
 
     def applied_to(self, workload: Workload) -> Workload:
-        """Return the workload as this environment runs it. Raises pydantic.ValidationError where it cannot be."""
-        said = self.model_dump(exclude_unset=True)
+        """Return the workload as this environment runs it. Raises pydantic.ValidationError where the two do not fit."""
+        overrides = self.model_dump(exclude_unset=True)
         base: dict[str, Any] = workload.model_dump(exclude_unset=True)
-        if "env" in said:
-            said["env"] = {**base.get("env", {}), **said["env"]}
-        for one, other in (("image", "build"), ("build", "image")):
-            if said.get(one):
-                base.pop(other, None)
-        return type(workload).model_validate({**base, **said})
+        if "env" in overrides:
+            overrides["env"] = {**base.get("env", {}), **overrides["env"]}
+        for source, alternative in (("image", "build"), ("build", "image")):
+            if overrides.get(source):
+                base.pop(alternative, None)
+        return type(workload).model_validate({**base, **overrides})

@@ -6,7 +6,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from components.cloudflare_access import spell_session
+from components.cloudflare_access import format_session
 from components.cloudflare_tunnel import CloudflareTunnel, CloudflareTunnelConfig
 from components.edge_config import Front, service_file
 from settings.edge import Edge
@@ -130,7 +130,7 @@ class TestAccess:
             Access(team="shop", **said)
 
     def test_sessions_are_spelled_without_days_which_cloudflare_does_not_know(self):
-        assert [spell_session(seconds) for seconds in (7 * 86400, 5400, 45)] == ["168h", "90m", "45s"]
+        assert [format_session(seconds) for seconds in (7 * 86400, 5400, 45)] == ["168h", "90m", "45s"]
 
 
 PRODUCT = """

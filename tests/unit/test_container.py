@@ -5,7 +5,7 @@ from dataclasses import replace
 import pulumi
 import pytest
 
-from components.container import go_duration, run_service
+from components.container import format_go_duration, run_service
 from components.job import OneShotJob
 from components.spec import Attachment, ContainerSpec, HealthCheck, Publication
 from settings.docker import Docker
@@ -43,7 +43,7 @@ def test_cores_are_spelled_as_the_provider_reads_them_back(cores, spelled, spec,
     ("seconds", "spelled"), [(5, "5s"), (60, "1m0s"), (90, "1m30s"), (3600, "1h0m0s"), (3661, "1h1m1s")]
 )
 def test_durations_are_spelled_as_go_prints_them(seconds, spelled):
-    assert go_duration(seconds) == spelled
+    assert format_go_duration(seconds) == spelled
 
 
 def test_a_container_is_waited_for_as_long_as_the_settings_say(spec, run):
