@@ -79,11 +79,11 @@ def inhibitions() -> list[dict[str, Any]]:
 
 
 def _same_thing() -> list[tuple[list[str], list[str], list[str]]]:
-    critical, rest = 'severity="critical"', 'severity=~"warning|info"'
-    found = [([critical], [rest], ["alertname", *SAME_THING])]
+    critical, lower = 'severity="critical"', 'severity=~"warning|info"'
+    rules = [([critical], [lower], ["alertname", *SAME_THING])]
     for source, targets in ESCALATIONS.items():
-        found.append(([f'alertname="{source}"', critical], [f'alertname=~"{"|".join(targets)}"', rest], SAME_THING))
-    return found
+        rules.append(([f'alertname="{source}"', critical], [f'alertname=~"{"|".join(targets)}"', lower], SAME_THING))
+    return rules
 
 
 def _rule(source: list[str], target: list[str], equal: list[str]) -> dict[str, Any]:

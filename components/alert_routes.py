@@ -20,7 +20,7 @@ def matcher(label: str, value: str) -> str:
     return f"{label}={json.dumps(value, ensure_ascii=False)}"
 
 
-def one_of(label: str, values: Sequence[str]) -> str:
+def any_matcher(label: str, values: Sequence[str]) -> str:
     """Return a matcher of any of some plain words."""
     return matcher(label, values[0]) if len(values) == 1 else f'{label}=~"{"|".join(values)}"'
 
@@ -33,32 +33,35 @@ def routes(alerts: Alerts, product: str, environment: Environment) -> dict[str, 
     own pace, and never held back by quiet hours. What is not of this product and environment reaches nobody.
     """
     stack = [matcher("product", product), matcher("environment", environment)]
-    told = alerts.told_in(environment)
+    receivers = alerts.told_in(environment)
     beats = alerts.beats_in(environment)
-    found = [_test(name) for name in (*told, *([HEARTBEAT] if beats else []))]
-    found.append(_watchdog([matcher("alertname", WATCHDOG), *stack], beats=beats))
-    for name, receiver in told.items():
-        found += _of_receiver(name, receiver, alerts, stack)
-    return {"receiver": NOBODY, "group_by": alerts.group_by, **_pace(alerts.rest), "routes": found}
+    child_routes = [_test_route(name) for name in (*receivers, *([HEARTBEAT] if beats else []))]
+    child_routes.append(_watchdog_route([matcher("alertname", WATCHDOG), *stack], beats=beats))
+    for name, receiver in receivers.items():
+        child_routes += _receiver_routes(name, receiver, alerts, stack)
+    return {"receiver": NOBODY, "group_by": alerts.group_by, **_group_timing(alerts.rest), "routes": child_routes}
 
 
-def time_intervals(told: Mapping[str, Receiver], timezone: str) -> list[dict[str, Any]]:
+def time_intervals(receivers: Mapping[str, Receiver], timezone: str) -> list[dict[str, Any]]:
     """Return the quiet hours of each receiver that has some, by the name that its route says."""
     return [
-        {"name": _quiet_name(name), "time_intervals": [{**one, "location": timezone} for one in _quiet(receiver.quiet)]}
-        for name, receiver in told.items()
+        {
+            "name": _quiet_name(name),
+            "time_intervals": [{**interval, "location": timezone} for interval in _quiet_intervals(receiver.quiet)],
+        }
+        for name, receiver in receivers.items()
         if receiver.quiet
     ]
 
 
-def _test(name: str) -> dict[str, Any]:
+def _test_route(name: str) -> dict[str, Any]:
     """Return the route of the synthetic alerts for a receiver: at once, each in a message of its own, and its end
     soon after."""
     pace = {"group_wait": "0s", "group_interval": "5s"}
     return {"receiver": name, "matchers": [matcher(TEST_LABEL, name)], "group_by": ["..."], **pace}
 
 
-def _watchdog(matchers: list[str], *, beats: bool) -> dict[str, Any]:
+def _watchdog_route(matchers: list[str], *, beats: bool) -> dict[str, Any]:
     """Return the route of the alert that always fires, to prove that alerts flow: of no interest to a person."""
     if not beats:
         return {"receiver": NOBODY, "matchers": matchers}
@@ -67,23 +70,27 @@ def _watchdog(matchers: list[str], *, beats: bool) -> dict[str, Any]:
     return {"receiver": HEARTBEAT, "matchers": matchers, **pace}
 
 
-def _of_receiver(name: str, receiver: Receiver, alerts: Alerts, stack: list[str]) -> list[dict[str, Any]]:
+def _receiver_routes(name: str, receiver: Receiver, alerts: Alerts, stack: list[str]) -> list[dict[str, Any]]:
     matchers = [*stack, *(matcher(label, value) for label, value in receiver.labels.items())]
     if receiver.alerts:
-        matchers.append(one_of("alertname", receiver.alerts))
-    found: list[dict[str, Any]] = []
+        matchers.append(any_matcher("alertname", receiver.alerts))
+    child_routes: list[dict[str, Any]] = []
     if "critical" in receiver.severities:
-        said = [matcher("severity", "critical"), *matchers]
-        found.append({"receiver": name, "matchers": said, **_pace(alerts.critical), "continue": True})
-    others = [severity for severity in dict.fromkeys(receiver.severities) if severity != "critical"]
-    if others:
-        said = [one_of("severity", others), *matchers]
+        route_matchers = [matcher("severity", "critical"), *matchers]
+        child_routes.append(
+            {"receiver": name, "matchers": route_matchers, **_group_timing(alerts.critical), "continue": True}
+        )
+    severities = [severity for severity in dict.fromkeys(receiver.severities) if severity != "critical"]
+    if severities:
+        route_matchers = [any_matcher("severity", severities), *matchers]
         muted = {"mute_time_intervals": [_quiet_name(name)]} if receiver.quiet else {}
-        found.append({"receiver": name, "matchers": said, **_pace(alerts.rest), **muted, "continue": True})
-    return found
+        child_routes.append(
+            {"receiver": name, "matchers": route_matchers, **_group_timing(alerts.rest), **muted, "continue": True}
+        )
+    return child_routes
 
 
-def _pace(pace: Pace) -> dict[str, str]:
+def _group_timing(pace: Pace) -> dict[str, str]:
     return {
         "group_wait": format_duration(pace.wait),
         "group_interval": format_duration(pace.interval),
@@ -95,16 +102,18 @@ def _quiet_name(receiver: str) -> str:
     return f"quiet-{receiver}"
 
 
-def _quiet(quiet: Quiet | None) -> list[dict[str, Any]]:
+def _quiet_intervals(quiet: Quiet | None) -> list[dict[str, Any]]:
     """Return intervals any of which is quiet; Alertmanager's end on the day that they begin on."""
     if quiet is None:
         return []
-    found: list[dict[str, Any]] = []
+    intervals: list[dict[str, Any]] = []
     if quiet.hours:
         start, end = quiet.hours.split("-")
         parts = [(start, end)] if start < end else [(start, "24:00"), ("00:00", end)]
-        times = [{"start_time": one, "end_time": other} for one, other in parts if one != other]
-        found.append({"times": times})
+        times = [
+            {"start_time": start_time, "end_time": end_time} for start_time, end_time in parts if start_time != end_time
+        ]
+        intervals.append({"times": times})
     if quiet.days:
-        found.append({"weekdays": list(quiet.days)})
-    return found
+        intervals.append({"weekdays": list(quiet.days)})
+    return intervals

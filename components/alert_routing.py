@@ -15,9 +15,9 @@ from components.alertmanager_config import alertmanager_config
 from components.config_volume import ConfigVolume, Reload
 from components.container import run_service
 from components.context import ScrapeTarget, StackContext
-from components.exporter_set import NOBODY
+from components.exporter_set import NOBODY_UID
 from components.health import wget
-from components.messages import message_files, rehearsal
+from components.messages import message_files, render_check_command
 from components.spec import Attachment, ContainerSpec, Mount
 from components.volume import config_volume, data_volume
 from settings.alerts import Alerts
@@ -70,20 +70,20 @@ class AlertRouting(pulumi.ComponentResource):
         self.addresses = tuple(f"{role}:{PORT}" for role in roles)
         self.address = self.addresses[0]
         self.targets = [ScrapeTarget("alertmanager", address) for address in self.addresses]
-        written = self._written()
-        self.containers = {role: self._run(role, roles, written) for role in roles}
+        config_files = self._write_config()
+        self.containers = {role: self._run(role, roles, config_files) for role in roles}
         self.register_outputs({"address": self.address})
 
-    def _written(self) -> ConfigVolume:
+    def _write_config(self) -> ConfigVolume:
         """Write the configuration, which all share."""
         config, context = self._config, self._config.context
-        said = alertmanager_config(config.alerts, context.product, config.environment)
-        files: dict[str, pulumi.Input[str]] = {"alertmanager.yml": yaml.safe_dump(said, sort_keys=False)}
+        alertmanager = alertmanager_config(config.alerts, context.product, config.environment)
+        files: dict[str, pulumi.Input[str]] = {"alertmanager.yml": yaml.safe_dump(alertmanager, sort_keys=False)}
         messages = message_files(config.alerts, config.environment, config.grafana)
         files |= messages
-        given = pulumi.Config("dockyard")
+        stack_config = pulumi.Config("dockyard")
         for secret in config.alerts.secrets_in(config.environment):
-            files[f"secrets/{secret}"] = given.get_secret(secret) or pulumi.Output.secret("")
+            files[f"secrets/{secret}"] = stack_config.get_secret(secret) or pulumi.Output.secret("")
         for receiver in config.alerts.told_in(config.environment).values():
             if isinstance(receiver, Telegram):
                 file = f"secrets/{receiver.bot_token}"
@@ -91,27 +91,27 @@ class AlertRouting(pulumi.ComponentResource):
         return ConfigVolume(
             f"{self._name}-config",
             files=files,
-            owner=NOBODY,
+            owner=NOBODY_UID,
             image=config.image("alertmanager"),
             context=context,
             parent=self,
-            check=f"amtool check-config alertmanager.yml && {rehearsal(messages)}",
+            check=f"amtool check-config alertmanager.yml && {render_check_command(messages)}",
             reload=Reload(context.monitoring_network, self.addresses),
         )
 
-    def _run(self, role: str, roles: tuple[str, ...], written: ConfigVolume) -> docker.Container:
+    def _run(self, role: str, roles: tuple[str, ...], config_files: ConfigVolume) -> docker.Container:
         config, context = self._config, self._config.context
         suffix = role.removeprefix("alertmanager")
         # What the others keep the first has too: their volumes may go with them, where there are to be fewer.
-        kept = config_volume if suffix else data_volume
-        volume = kept(f"{self._name}-data{suffix}", context, self)
+        make_volume = config_volume if suffix else data_volume
+        volume = make_volume(f"{self._name}-data{suffix}", context, self)
         return run_service(
             f"{self._name}-{role}",
             ContainerSpec(
                 role=role,
                 member="alertmanager" if suffix else "",
                 image=config.image("alertmanager"),
-                user=NOBODY,
+                user=NOBODY_UID,
                 command=(
                     f"--config.file={FOLDER}/alertmanager.yml",
                     "--storage.path=/alertmanager",
@@ -123,12 +123,12 @@ class AlertRouting(pulumi.ComponentResource):
                 networks=(Attachment(context.monitoring_network, (role,)),),
                 mounts=(
                     Mount(volume.name, "/alertmanager", read_only=False),
-                    written.mounted_at(FOLDER),
+                    config_files.mounted_at(FOLDER),
                 ),
                 health=wget(PORT, "/-/healthy"),
             ),
             context,
-            pulumi.ResourceOptions(parent=self, depends_on=written.ready),
+            pulumi.ResourceOptions(parent=self, depends_on=config_files.ready),
         )
 
 
@@ -142,5 +142,5 @@ def gossip(role: str, roles: tuple[str, ...]) -> tuple[str, ...]:
     if len(roles) == 1:
         # No gossip port to listen on.
         return ("--cluster.listen-address=",)
-    others = (f"--cluster.peer={other}:{GOSSIP_PORT}" for other in roles if other != role)
-    return (f"--cluster.listen-address=0.0.0.0:{GOSSIP_PORT}", *others)
+    peer_flags = (f"--cluster.peer={peer}:{GOSSIP_PORT}" for peer in roles if peer != role)
+    return (f"--cluster.listen-address=0.0.0.0:{GOSSIP_PORT}", *peer_flags)

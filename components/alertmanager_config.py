@@ -16,12 +16,12 @@ def alertmanager_config(alerts: Alerts, product: str, environment: Environment) 
 
     Only the receivers of this environment are in it.
     """
-    told = alerts.told_in(environment)
-    receivers = [{"name": NOBODY}, *(receiver_config(name, one) for name, one in told.items())]
+    receivers_by_name = alerts.told_in(environment)
+    receivers = [{"name": NOBODY}, *(receiver_config(name, receiver) for name, receiver in receivers_by_name.items())]
     if alerts.heartbeat and alerts.beats_in(environment):
         call = {"url_file": secret_file(alerts.heartbeat), "send_resolved": False}
         receivers.append({"name": HEARTBEAT, "webhook_configs": [call]})
-    quiet = time_intervals(told, alerts.timezone)
+    quiet = time_intervals(receivers_by_name, alerts.timezone)
     return {
         "route": routes(alerts, product, environment),
         "receivers": receivers,

@@ -15,7 +15,7 @@ from components.container import run_service
 from components.context import StackContext
 from components.data_stores import STORE_USER
 from components.dumps import Dumps
-from components.external_stores import DOCKER_HOST, given
+from components.external_stores import DOCKER_HOST, required_secret
 from components.job import OneShotJob
 from components.metrics_files import writable
 from components.monitoring_stack import PROMETHEUS_PORT, MonitoringStack
@@ -65,7 +65,7 @@ class BackupsConfig:
 
 
 @dataclass(frozen=True)
-class _Container:
+class _BackupContainer:
     """What one of the containers has that the others have not."""
 
     stores: Sequence[str]
@@ -95,30 +95,30 @@ class BackupSet(pulumi.ComponentResource):
     def __init__(self, name: str, config: BackupsConfig, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dockyard:backups:BackupSet", name, None, opts)
         self._name, self._config, self._backups = name, config, config.product.backups
-        wanted = {role: made for role, made in self._wanted() if made} if self._backups.on else {}
+        specs = {role: spec for role, spec in self._container_specs() if spec} if self._backups.on else {}
         self.containers, self.secrets = {}, {}
-        if wanted:
+        if specs:
             self._key = secret(KEY, f"{name}-{KEY}", self)
             self.secrets = {KEY: self._key}
             self._repositories = data_volume(f"{name}-data", config.context, self)
             self._tools = config_volume(f"{name}-tools", config.context, self)
             self._scratch = config_volume(f"{name}-scratch", config.context, self)
-            self._opened = self._open({role: made.user for role, made in wanted.items()})
-            self.containers = {f"backup-{role}": self._run(role, made) for role, made in wanted.items()}
+            self._opened = self._open({role: spec.user for role, spec in specs.items()})
+            self.containers = {f"backup-{role}": self._run(role, spec) for role, spec in specs.items()}
         self.register_outputs({"containers": sorted(self.containers)})
 
-    def _wanted(self) -> list[tuple[str, _Container | None]]:
+    def _container_specs(self) -> list[tuple[str, _BackupContainer | None]]:
         return [("postgres", self._postgres()), ("redis", self._redis()), ("monitoring", self._monitoring())]
 
-    def _postgres(self) -> _Container | None:
-        own, config = self._config.product.own_postgres, self._config
-        if own is None:
+    def _postgres(self) -> _BackupContainer | None:
+        postgres, config = self._config.product.own_postgres, self._config
+        if postgres is None:
             return None
         store = config.connections["postgres"]
-        pgpass = pulumi.Output.concat("postgres:5432:*:", own.user, ":", store.files["database-password"], "\n")
-        return _Container(
+        pgpass = pulumi.Output.concat("postgres:5432:*:", postgres.user, ":", store.files["database-password"], "\n")
+        return _BackupContainer(
             stores=["postgres"],
-            image=config.image(own.image),
+            image=config.image(postgres.image),
             user=STORE_USER,
             limits=self._backups.limits.postgres,
             network=config.context.app_network,
@@ -140,14 +140,14 @@ class BackupSet(pulumi.ComponentResource):
             after=_ready(store),
         )
 
-    def _redis(self) -> _Container | None:
-        own, config = self._config.product.own_redis, self._config
-        if own is None:
+    def _redis(self) -> _BackupContainer | None:
+        redis, config = self._config.product.own_redis, self._config
+        if redis is None:
             return None
         store = config.connections["redis"]
-        return _Container(
+        return _BackupContainer(
             stores=["redis"],
-            image=config.image(own.image),
+            image=config.image(redis.image),
             user=STORE_USER,
             limits=self._backups.limits.redis,
             network=config.context.app_network,
@@ -160,11 +160,11 @@ class BackupSet(pulumi.ComponentResource):
             after=_ready(store),
         )
 
-    def _monitoring(self) -> _Container | None:
+    def _monitoring(self) -> _BackupContainer | None:
         config, data = self._config, self._config.monitoring.data
         if not self._backups.monitoring:
             return None
-        return _Container(
+        return _BackupContainer(
             stores=["grafana", "prometheus"],
             image=config.image("restic"),
             user=MONITORING_USER,
@@ -219,15 +219,15 @@ class BackupSet(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self),
         )
 
-    def _run(self, role: str, made: _Container) -> docker.Container:
+    def _run(self, role: str, backup: _BackupContainer) -> docker.Container:
         context, s3 = self._config.context, self._backups.s3
         name = f"{self._name}-{role}"
         credentials = {CREDENTIALS: _credentials(s3)} if s3 else {}
         # Scripts lie beside the secrets: a volume of their own would cost every `up` and preview.
         files = ConfigVolume(
             f"{name}-files",
-            files={KEY: self._key, **credentials, **{one: script(one) for one in COMMON}, **made.files},
-            owner=made.user,
+            files={KEY: self._key, **credentials, **{file: script(file) for file in COMMON}, **backup.files},
+            owner=backup.user,
             image=self._config.image("busybox"),
             context=context,
             parent=self,
@@ -236,39 +236,39 @@ class BackupSet(pulumi.ComponentResource):
             self._backups.schedule, ("/bin/sh", f"{SCRIPTS}/backup-{role}.sh"), f"{SCRIPTS}/{SCHEDULE_FILE}"
         )
         folder = context.metrics
-        scratch = [Mount(self._scratch.name, SCRATCH, read_only=False)] if made.scratch else []
-        ready = pulumi.Output.all(files.ready, self._opened.done, folder.ready if folder else [], list(made.after))
+        scratch = [Mount(self._scratch.name, SCRATCH, read_only=False)] if backup.scratch else []
+        ready = pulumi.Output.all(files.ready, self._opened.done, folder.ready if folder else [], list(backup.after))
         return run_service(
             name,
             ContainerSpec(
                 role=f"backup-{role}",
-                image=made.image,
-                user=made.user,
+                image=backup.image,
+                user=backup.user,
                 entrypoint=("/bin/sh", f"{SCRIPTS}/backup-start.sh"),
-                command=(",".join(made.stores), *command),
+                command=(",".join(backup.stores), *command),
                 env={
                     "RESTIC_REPOSITORY": f"{REPOSITORIES}/{role}",
                     "RESTIC_PASSWORD_FILE": f"{SECRETS_FOLDER}/{KEY}",
                     "RESTIC_CACHE_DIR": "/tmp/restic",
                     "BACKUP_HOST": f"{context.product}-{context.environment}",
                     # The program takes what it can get otherwise, and the limit ends it.
-                    "GOMEMLIMIT": f"{made.limits.memory // 2}MiB",
+                    "GOMEMLIMIT": f"{backup.limits.memory // 2}MiB",
                     "BACKUP_KEEP": _keep(self._backups.keep),
                     "METRICS_FOLDER": METRICS_FOLDER,
                     **(_s3_environment(s3, role, context) if s3 else {}),
-                    **made.env,
+                    **backup.env,
                 },
-                limits=made.limits,
+                limits=backup.limits,
                 # Two schedulers would take two backups.
                 exclusive=True,
-                networks=(Attachment(made.network),),
+                networks=(Attachment(backup.network),),
                 mounts=(
                     Mount(self._repositories.name, REPOSITORIES, read_only=False),
                     Mount(self._tools.name, TOOLS_FOLDER),
                     files.mounted_at(SECRETS_FOLDER),
                     files.mounted_at(SCRIPTS),
                     *scratch,
-                    *made.mounts,
+                    *backup.mounts,
                     *([writable(folder)] if folder else []),
                 ),
                 tmpfs=("/tmp",),
@@ -280,7 +280,7 @@ class BackupSet(pulumi.ComponentResource):
             ),
             context,
             pulumi.ResourceOptions(
-                parent=self, depends_on=ready.apply(lambda groups: [one for group in groups for one in group])
+                parent=self, depends_on=ready.apply(lambda groups: [resource for group in groups for resource in group])
             ),
         )
 
@@ -297,19 +297,19 @@ def _keep(keep: Keep) -> str:
 
 def _s3_environment(s3: S3, role: str, context: StackContext) -> dict[str, str]:
     prefix = s3.prefix or f"{context.product}/{pulumi.get_stack()}"
-    said = {
+    env = {
         "BACKUP_S3_REPOSITORY": f"s3:{s3.endpoint}/{s3.bucket}/{prefix}/{role}",
         "AWS_SHARED_CREDENTIALS_FILE": f"{SECRETS_FOLDER}/{CREDENTIALS}",
     }
-    return said | ({"AWS_DEFAULT_REGION": s3.region} if s3.region else {})
+    return env | ({"AWS_DEFAULT_REGION": s3.region} if s3.region else {})
 
 
 def _credentials(s3: S3) -> pulumi.Output[str]:
     """Return the file that AWS' own tools read."""
     return pulumi.Output.concat(
         "[default]\naws_access_key_id = ",
-        given(s3.access_key),
+        required_secret(s3.access_key),
         "\naws_secret_access_key = ",
-        given(s3.secret_key),
+        required_secret(s3.secret_key),
         "\n",
     )

@@ -15,7 +15,7 @@ TOKEN_LIFE = "8760h"  # noqa: S105 - a year, Cloudflare's default
 
 
 @dataclass(frozen=True)
-class Guard:
+class AccessOutputs:
     """What Access leaves to do for others."""
 
     audiences: Mapping[str, pulumi.Output[str]]
@@ -25,7 +25,7 @@ class Guard:
     """`access-<name>-client-id` and `access-<name>-client-secret` of each service token."""
 
 
-def access_guard(name: str, settings: Tunnel, parent: pulumi.Resource) -> Guard:
+def protect_with_access(name: str, settings: Tunnel, parent: pulumi.Resource) -> AccessOutputs:
     """Put Access before every public name of a tunnel that asks for it.
 
     Policies are the account's reusable ones, the same for all names. What makes a second `up` change nothing with the
@@ -42,8 +42,8 @@ def access_guard(name: str, settings: Tunnel, parent: pulumi.Resource) -> Guard:
 
     access = settings.access
     if access is None:
-        return Guard({}, {})
-    own = pulumi.ResourceOptions(parent=parent)
+        return AccessOutputs({}, {})
+    child_opts = pulumi.ResourceOptions(parent=parent)
     session = format_session(access.session)
     tokens = {
         token: cloudflare.ZeroTrustAccessServiceToken(
@@ -66,7 +66,7 @@ def access_guard(name: str, settings: Tunnel, parent: pulumi.Resource) -> Guard:
             decision=decision,
             includes=includes,
             session_duration=session,
-            opts=own,
+            opts=child_opts,
         )
         # Cloudflare asks service tokens first, whatever the order.
         for role, decision, includes in (("people", "allow", allowed), ("programs", "non_identity", programs))
@@ -93,10 +93,10 @@ def access_guard(name: str, settings: Tunnel, parent: pulumi.Resource) -> Guard:
         for hostname in sorted(settings.protected)
     }
     secrets: dict[str, pulumi.Output[str]] = {}
-    for token, made in tokens.items():
-        secrets[f"access-{token}-client-id"] = pulumi.Output.secret(made.client_id)
-        secrets[f"access-{token}-client-secret"] = pulumi.Output.secret(made.client_secret)
-    return Guard({hostname: one.aud for hostname, one in applications.items()}, secrets)
+    for token, service_token in tokens.items():
+        secrets[f"access-{token}-client-id"] = pulumi.Output.secret(service_token.client_id)
+        secrets[f"access-{token}-client-secret"] = pulumi.Output.secret(service_token.client_secret)
+    return AccessOutputs({hostname: application.aud for hostname, application in applications.items()}, secrets)
 
 
 def format_session(seconds: int) -> str:
@@ -123,12 +123,12 @@ def _providers(
     """
     import pulumi_cloudflare as cloudflare  # noqa: PLC0415 - as above
 
-    ids = sorted(one for one in access.identity_providers if one != ONE_TIME_PIN)
+    ids = sorted(provider for provider in access.identity_providers if provider != ONE_TIME_PIN)
     if ONE_TIME_PIN not in access.identity_providers or any(settings.placeholders):
         return ids or None
 
-    def with_pin(found: Any) -> list[str]:
-        pin = next((str(one.id) for one in found.results if one.type == "onetimepin"), None)
+    def with_pin(account_providers: Any) -> list[str]:
+        pin = next((str(provider.id) for provider in account_providers.results if provider.type == "onetimepin"), None)
         if pin is None:
             raise pulumi.RunError(
                 "tunnel.access.identity_providers: the account has no one-time PIN. Add it: Zero Trust → Settings →"

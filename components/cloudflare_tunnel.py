@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
-from components.cloudflare_access import Guard, access_guard
+from components.cloudflare_access import AccessOutputs, protect_with_access
 from components.config_volume import ConfigVolume
 from components.connection import SECRETS_FOLDER
 from components.container import run_service
@@ -57,7 +57,7 @@ class CloudflareTunnel(pulumi.ComponentResource):
             # In a preview that goes on without secrets there is none.
             token = pulumi.Config("dockyard").get_secret(settings.token) or pulumi.Output.secret("")
         else:
-            token = pulumi.Output.secret(self._made_tunnel(name, config))
+            token = pulumi.Output.secret(self._create_tunnel(name, config))
         networks = [Attachment(context.monitoring_network, ("cloudflared",))]
         if settings.services:
             networks.append(Attachment(context.app_network, ()))
@@ -89,12 +89,12 @@ class CloudflareTunnel(pulumi.ComponentResource):
         self.containers = {"cloudflared": cloudflared}
         self.register_outputs({"hostname": settings.hostname})
 
-    def _made_tunnel(self, name: str, config: CloudflareTunnelConfig) -> pulumi.Output[str]:
+    def _create_tunnel(self, name: str, config: CloudflareTunnelConfig) -> pulumi.Output[str]:
         """Make the tunnel, what it leads to, who may come in and its DNS names; return its token."""
         import pulumi_cloudflare as cloudflare  # noqa: PLC0415 - takes two seconds, and a plugin
 
         settings, context = config.tunnel, config.context
-        own = pulumi.ResourceOptions(parent=self)
+        child_opts = pulumi.ResourceOptions(parent=self)
         # A new account replaces it. The old one goes after the connector has left it, which Cloudflare asks for: so
         # nothing is deleted first. A new name is a change in place.
         tunnel = cloudflare.ZeroTrustTunnelCloudflared(
@@ -102,16 +102,16 @@ class CloudflareTunnel(pulumi.ComponentResource):
             account_id=settings.account_id,
             name=settings.name,
             config_src="cloudflare",
-            opts=own,
+            opts=child_opts,
         )
-        guard = access_guard(name, settings, self)
-        self.secrets = dict(guard.secrets)
+        access = protect_with_access(name, settings, self)
+        self.secrets = dict(access.secrets)
         ingress = cloudflare.ZeroTrustTunnelCloudflaredConfig(
             f"{name}-ingress",
             account_id=settings.account_id,
             tunnel_id=tunnel.id,
-            config={"ingresses": _ingress(config, guard)},
-            opts=own,
+            config={"ingresses": _ingress(config, access)},
+            opts=child_opts,
         )
         for hostname, zone in settings.zones.items():
             cloudflare.DnsRecord(
@@ -135,22 +135,22 @@ class CloudflareTunnel(pulumi.ComponentResource):
         ).token
 
 
-def _ingress(config: CloudflareTunnelConfig, guard: Guard) -> list[Any]:
+def _ingress(config: CloudflareTunnelConfig, access: AccessOutputs) -> list[Any]:
     """Return the ingress rules in the order in which cloudflared tries them: a path before what it is below."""
     settings = config.tunnel
     rules: list[dict[str, Any]] = [{"hostname": settings.hostname, "service": GRAFANA}]
-    for one in sorted(settings.services, key=lambda one: (one.hostname, -len(one.path))):
-        rule = {"hostname": one.hostname, "service": f"http://{one.service}:{config.ports[one.service]}"}
-        path = one.path.rstrip("/")
+    for service in sorted(settings.services, key=lambda service: (service.hostname, -len(service.path))):
+        rule = {"hostname": service.hostname, "service": f"http://{service.service}:{config.ports[service.service]}"}
+        path = service.path.rstrip("/")
         # A regular expression, to cloudflared.
         rules.append({**rule, "path": f"^{path.replace('.', '[.]')}(/|$)"} if path else rule)
     catch_all = {"service": "http_status:404"}
-    return [*(_guarded(rule, settings, guard) for rule in rules), catch_all]
+    return [*(_with_access_check(rule, settings, access) for rule in rules), catch_all]
 
 
-def _guarded(rule: dict[str, Any], settings: Tunnel, guard: Guard) -> dict[str, Any]:
-    audience = guard.audiences.get(rule["hostname"])
+def _with_access_check(rule: dict[str, Any], settings: Tunnel, access: AccessOutputs) -> dict[str, Any]:
+    audience = access.audiences.get(rule["hostname"])
     if audience is None or settings.access is None:
         return rule
-    checked = {"required": True, "team_name": settings.access.team, "aud_tags": [audience]}
-    return {**rule, "origin_request": {"access": checked}}
+    access_check = {"required": True, "team_name": settings.access.team, "aud_tags": [audience]}
+    return {**rule, "origin_request": {"access": access_check}}

@@ -127,15 +127,15 @@ def collector_config(stack: str, receiver: LogReceiver, redact: Sequence[str] = 
     return escaped
 
 
-def _escaped(said: Any) -> Any:
+def _escaped(config: Any) -> Any:
     """Double each `$`: the collector takes a single one for the name of a variable."""
-    if isinstance(said, str):
-        return said.replace("$", "$$")
-    if isinstance(said, Mapping):
-        return {name: _escaped(value) for name, value in said.items()}
-    if isinstance(said, list | tuple):
-        return [_escaped(value) for value in said]
-    return said
+    if isinstance(config, str):
+        return config.replace("$", "$$")
+    if isinstance(config, Mapping):
+        return {name: _escaped(value) for name, value in config.items()}
+    if isinstance(config, list | tuple):
+        return [_escaped(value) for value in config]
+    return config
 
 
 def _operators(stack: str) -> list[dict[str, Any]]:

@@ -105,7 +105,7 @@ class ConfigVolume:
         It tells contents apart and no more: of eight digits no secret can be guessed.
         """
         text: pulumi.Output[str] = pulumi.Output.json_dumps(self._files)
-        return pulumi.Output.unsecret(text.apply(lambda said: hashlib.sha256(said.encode()).hexdigest()[:8]))
+        return pulumi.Output.unsecret(text.apply(lambda content: hashlib.sha256(content.encode()).hexdigest()[:8]))
 
     @property
     def ready(self) -> pulumi.Output[Sequence[pulumi.Resource]]:
@@ -148,8 +148,8 @@ def _script(paths: Sequence[str], owner: str, check: str, reload: Reload | None,
             f"mv {draft} {shlex.quote(final)}",
         ]
     # find takes its paths for patterns.
-    kept = (re.sub(r"([\\\\*?\[\]])", r"\\\1", f"{TARGET}/{path}") for path in paths)
-    keep = " ".join(f"! -path {shlex.quote(path)}" for path in kept)
+    patterns = (re.sub(r"([\\\\*?\[\]])", r"\\\1", f"{TARGET}/{path}") for path in paths)
+    keep = " ".join(f"! -path {shlex.quote(path)}" for path in patterns)
     lines += [f"find {TARGET} -type f {keep} -exec rm -f {{}} +", f"chmod 0755 {TARGET}"]
     for address in reload.addresses if reload else ():
         lines += [

@@ -21,11 +21,11 @@ TMPFS_OPTIONS = "rw,noexec,nosuid,nodev,size=64m"
 
 def format_go_duration(seconds: int) -> str:
     """Spell seconds as Go prints them: the provider reads them back so, and any other spelling is a diff for ever."""
-    hours, rest = divmod(seconds, 3600)
-    minutes, left = divmod(rest, 60)
+    hours, remainder = divmod(seconds, 3600)
+    minutes, remaining_seconds = divmod(remainder, 60)
     if hours:
-        return f"{hours}h{minutes}m{left}s"
-    return f"{minutes}m{left}s" if minutes else f"{left}s"
+        return f"{hours}h{minutes}m{remaining_seconds}s"
+    return f"{minutes}m{remaining_seconds}s" if minutes else f"{remaining_seconds}s"
 
 
 def label_args(labels: Mapping[str, pulumi.Input[str]]) -> list[docker.ContainerLabelArgs]:
@@ -39,8 +39,8 @@ def spec_hash(spec: ContainerSpec) -> str:
     As a label it turns every change into a replacement: the provider plans changes of health checks and of folders
     in memory as updates in place, and then does not make them. Limits are left out: those it does change in place.
     """
-    said = {name: value for name, value in _plain(spec).items() if name != "limits"}
-    text = json.dumps([said, TMPFS_OPTIONS], sort_keys=True)
+    plain_inputs = {name: value for name, value in _plain(spec).items() if name != "limits"}
+    text = json.dumps([plain_inputs, TMPFS_OPTIONS], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -99,7 +99,7 @@ def common_args(spec: ContainerSpec, context: StackContext) -> dict[str, Any]:
         "labels": label_args(labels),
         "networks_advanced": [
             docker.ContainerNetworksAdvancedArgs(name=item.network, aliases=list(item.aliases) or None)
-            for item in (*spec.networks, *context.joined_by(spec.member or spec.role))
+            for item in (*spec.networks, *context.external_networks(spec.member or spec.role))
         ],
         "hosts": [docker.ContainerHostArgs(host="host.docker.internal", ip="host-gateway")]
         if spec.reaches_host

@@ -40,7 +40,7 @@ class StackContext:
     networks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Networks that somebody else made → the services and tools that join them."""
 
-    def joined_by(self, member: str) -> tuple[Attachment, ...]:
+    def external_networks(self, member: str) -> tuple[Attachment, ...]:
         """Return the foreign networks that a service or tool joins.
 
         Others reach it there by a name with the product's in front (`tumulte-grafana`): a bare `grafana` may be theirs.
@@ -71,13 +71,13 @@ class ScrapeTarget:
     instance: str | None = None
     """Name of the instance on its series, where the address says too much or changes with each release."""
 
-    own: bool = False
+    is_app: bool = False
     """A service of the product, scraped at the services' interval."""
 
-    tells_of_others: bool = False
+    honor_labels: bool = False
     """Labels of its own series win: `service` is what a file of metrics tells of, not the exporter that shows it."""
 
-    via: str | None = None
+    prober: str | None = None
     """The exporter that is asked about the address, which has no metrics itself."""
 
     params: Mapping[str, str] = field(default_factory=dict)

@@ -96,7 +96,7 @@ def run_postgres(
             stop_grace=60,
         ),
         context,
-        pulumi.ResourceOptions(parent=parent, depends_on=_both(secrets.ready, archive)),
+        pulumi.ResourceOptions(parent=parent, depends_on=_all_ready(secrets.ready, archive)),
     )
     return Connection(
         env={
@@ -117,17 +117,19 @@ def run_postgres(
     )
 
 
-def _both(
+def _all_ready(
     secrets: pulumi.Output[Sequence[pulumi.Resource]], archive: WalArchive | None
 ) -> pulumi.Output[Sequence[pulumi.Resource]]:
     if archive is None:
         return secrets
-    return pulumi.Output.all(secrets, archive.ready).apply(lambda groups: [one for group in groups for one in group])
+    return pulumi.Output.all(secrets, archive.ready).apply(
+        lambda groups: [resource for group in groups for resource in group]
+    )
 
 
-def server_settings(config: Postgres, archived: Mapping[str, str] | None = None) -> list[str]:
+def server_settings(config: Postgres, archive_settings: Mapping[str, str] | None = None) -> list[str]:
     """Return Postgres' settings as arguments; what the product file says under `settings` comes last and wins."""
-    said = {
+    settings = {
         "shared_buffers": f"{config.shared_buffers}MB",
         "max_connections": str(config.max_connections),
         # Slow statements in the log, without the values that were bound to them: those may be anybody's secrets.
@@ -136,7 +138,7 @@ def server_settings(config: Postgres, archived: Mapping[str, str] | None = None)
     }
     if config.wal_retention:
         minutes = config.wal_retention // 60
-        said |= {
+        settings |= {
             "archive_mode": "on",
             # A segment is in the archive whole or not at all, and never overwritten; one that Postgres offers again,
             # since it was killed before it took note, is well. The old ones go with each new one.
@@ -146,22 +148,22 @@ def server_settings(config: Postgres, archived: Mapping[str, str] | None = None)
             # Busybox' find has no -delete.
             f" && find {WAL_ARCHIVE} -type f -mmin +{minutes} -exec rm -f {{}} +",
         }
-    said |= archived or {}
-    said |= config.settings
-    return [part for name, value in said.items() for part in ("-c", f"{name}={value}")]
+    settings |= archive_settings or {}
+    settings |= config.settings
+    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 
 def run_redis(name: str, config: Redis, *, image: str, context: StackContext, parent: pulumi.Resource) -> Connection:
     """Run Redis with a data volume and a password; health: `redis-cli ping` (Tumulte's document)."""
     password = secret("redis-password", f"{name}-password", parent)
-    said = {
+    directives = {
         "maxmemory": f"{config.maxmemory}mb",
         "maxmemory-policy": config.maxmemory_policy,
         "appendonly": "yes",
         "dir": "/data",
         **config.settings,
     }
-    lines = "".join(f"{directive} {value}\n" for directive, value in said.items())
+    lines = "".join(f"{directive} {value}\n" for directive, value in directives.items())
     secrets = ConfigVolume(
         f"{name}-config",
         files={

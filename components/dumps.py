@@ -18,7 +18,7 @@ from settings.names import METRICS_FOLDER
 FOLDER = PGDATA
 """The one folder of the image that its user may write to: a volume mounted elsewhere would belong to root."""
 
-KEPT = 5
+DUMPS_PER_WORKLOAD = 5
 
 METRICS = f"{METRICS_FOLDER}/backup-postgres-before-release.prom"
 """One file for all workloads that are dumped before: they dump the same database, and a series stands in one file."""
@@ -53,7 +53,7 @@ pg_dump -Fc -f {FOLDER}/.partial-"$WORKLOAD"
 mv {FOLDER}/.partial-"$WORKLOAD" "$target"
 whole=yes
 echo "dumped $PGDATABASE to $target: $(wc -c < "$target") bytes"
-ls -1t {FOLDER}/before-"$WORKLOAD"-*.dump | tail -n +{KEPT + 1} | xargs -r rm -f
+ls -1t {FOLDER}/before-"$WORKLOAD"-*.dump | tail -n +{DUMPS_PER_WORKLOAD + 1} | xargs -r rm -f
 """
 
 
@@ -67,10 +67,10 @@ class Dumps:
         self._context, self._parent = context, parent
         self.volume: docker.Volume = data_volume(f"{name}-dumps", context, parent)
 
-    def before(self, workload: str, image: str, *, frozen: bool) -> OneShotJob:
+    def before(self, workload: str, image: str, *, skip: bool) -> OneShotJob:
         """Dump the database (`pg_dump -Fc`, Pivotal Flow's document) once for each image of a workload."""
         folder = self._context.metrics
-        told = (writable(folder),) if folder else ()
+        metrics_mounts = (writable(folder),) if folder else ()
         return OneShotJob(
             f"{self._name}-dump-before-{workload}",
             ContainerSpec(
@@ -90,15 +90,15 @@ class Dumps:
                 },
                 limits=Limits.model_validate({"memory": "256MB"}),
                 networks=(Attachment(self._context.app_network),),
-                mounts=(Mount(self.volume.name, FOLDER, read_only=False), *self._store.admin, *told),
+                mounts=(Mount(self.volume.name, FOLDER, read_only=False), *self._store.admin, *metrics_mounts),
                 tmpfs=("/tmp",),
             ),
             self._context,
-            pulumi.ResourceOptions(parent=self._parent, depends_on=_gates(self._store, folder)),
-            frozen=frozen,
+            pulumi.ResourceOptions(parent=self._parent, depends_on=_dependencies(self._store, folder)),
+            skip=skip,
         )
 
 
-def _gates(store: Connection, folder: MetricsFolder | None) -> pulumi.Output[list[pulumi.Resource]]:
+def _dependencies(store: Connection, folder: MetricsFolder | None) -> pulumi.Output[list[pulumi.Resource]]:
     ready = [store.ready] if store.ready else []
     return (folder.ready if folder else pulumi.Output.from_input([])).apply(lambda opened: [*opened, *ready])

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
-from components.edge_guard import Guard, middlewares, names
+from components.edge_guard import RouteAuth, middleware_names, middlewares
 from settings.edge import Edge, Route
 from settings.exposure import OWN_LOGIN
 from settings.names import ADMIN_PORT
@@ -24,7 +24,7 @@ OWN_PORTS = range(61000, 65536)
 port 3000 must not meet, so what is published does not keep its number inside. Above 60999 nothing collides with the
 ports that Linux gives to outgoing connections (ip_local_port_range 32768-60999)."""
 
-FIXED = "_fixed"
+STATIC = "_fixed"
 """The file of everything that does not move; no service can have this name."""
 
 DYNAMIC_FOLDER = "/etc/traefik/dynamic"
@@ -59,7 +59,7 @@ HSTS_SECONDS = 365 * 24 * 3600
 
 
 @dataclass(frozen=True)
-class Front:
+class Upstream:
     """Something that the edge stands before."""
 
     name: str
@@ -77,7 +77,7 @@ class Front:
     """Port on 127.0.0.1 of the host."""
 
     routes: tuple[Route, ...] = ()
-    guard: Guard | None = None
+    auth: RouteAuth | None = None
     """Stands before its routes. Who comes by a published port is on this host already."""
 
     hosts: tuple[str, ...] = ()
@@ -91,7 +91,7 @@ class Front:
 
     def __post_init__(self) -> None:
         """Refuse a route to a tool or store that asks nobody who they are. Raises ValueError."""
-        if self.routes and not self.internal and self.guard is None and self.name not in OWN_LOGIN:
+        if self.routes and not self.internal and self.auth is None and self.name not in OWN_LOGIN:
             raise ValueError(f"{self.name} has routes and no guard: everybody could reach it")
 
 
@@ -103,23 +103,23 @@ class File:
     loaded: str
 
 
-def entry_points(fronts: Sequence[Front]) -> dict[str, int]:
+def entry_points(upstreams: Sequence[Upstream]) -> dict[str, int]:
     """Return the name and port, inside the container, of everything that Traefik listens on.
 
     Raises ValueError where two fronts cannot be told apart: only HTTP says which name was meant.
     """
-    inside = Counter(front.port for front in fronts if front.internal)
-    for front in fronts:
-        if front.internal and front.port == ADMIN_PORT:
-            raise ValueError(f"{front.name} listens on {ADMIN_PORT}, which is the edge proxy's own")
-        if front.internal and front.protocol == "tcp" and inside[front.port] > 1:
-            raise ValueError(f"{front.name} speaks TCP on port {front.port}, so nothing else can be there")
+    inside = Counter(upstream.port for upstream in upstreams if upstream.internal)
+    for upstream in upstreams:
+        if upstream.internal and upstream.port == ADMIN_PORT:
+            raise ValueError(f"{upstream.name} listens on {ADMIN_PORT}, which is the edge proxy's own")
+        if upstream.internal and upstream.protocol == "tcp" and inside[upstream.port] > 1:
+            raise ValueError(f"{upstream.name} speaks TCP on port {upstream.port}, so nothing else can be there")
     free = iter(port for port in OWN_PORTS if port not in inside)
     ports = {ADMIN: ADMIN_PORT, **{inside_name(port): port for port in sorted(inside)}}
     web, websecure = next(free), next(free)
-    if any(front.routes for front in fronts):
+    if any(upstream.routes for upstream in upstreams):
         ports |= {WEB: web, WEBSECURE: websecure}
-    published = sorted(front.name for front in fronts if front.published)
+    published = sorted(upstream.name for upstream in upstreams if upstream.published)
     return ports | {published_name(name): next(free) for name in published}
 
 
@@ -128,17 +128,17 @@ def inside_name(port: int) -> str:
     return f"inside-{port}"
 
 
-def published_name(front: str) -> str:
+def published_name(upstream: str) -> str:
     """Name the entry point of one published port."""
-    return f"published-{front}"
+    return f"published-{upstream}"
 
 
-def arguments(edge: Edge, fronts: Sequence[Front], https_port: int | None) -> list[str]:
+def arguments(edge: Edge, upstreams: Sequence[Upstream], https_port: int | None) -> list[str]:
     """Return Traefik's arguments. No API, no dashboard, no provider but the folder, nothing reported to anybody.
 
     `https_port` is what the outside knows the TLS entry point by: redirects lead there.
     """
-    said = {
+    options = {
         "global.checknewversion": "false",
         "global.sendanonymoususage": "false",
         "log.level": "INFO",
@@ -158,28 +158,28 @@ def arguments(edge: Edge, fronts: Sequence[Front], https_port: int | None) -> li
     }
     if edge.access_log:
         fields = (*ACCESS_FIELDS, *(["RequestPath"] if edge.access_log_paths else []))
-        said |= {"accesslog": "true", "accesslog.format": "json", "accesslog.fields.defaultmode": "drop"}
-        said |= {f"accesslog.fields.names.{field}": "keep" for field in fields}
-    points = entry_points(fronts)
+        options |= {"accesslog": "true", "accesslog.format": "json", "accesslog.fields.defaultmode": "drop"}
+        options |= {f"accesslog.fields.names.{field}": "keep" for field in fields}
+    points = entry_points(upstreams)
     for name, port in points.items():
-        said[f"entrypoints.{name}.address"] = f":{port}"
+        options[f"entrypoints.{name}.address"] = f":{port}"
         # How long it lets requests finish when it is replaced itself.
-        said[f"entrypoints.{name}.transport.lifecycle.gracetimeout"] = f"{edge.drain}s"
+        options[f"entrypoints.{name}.transport.lifecycle.gracetimeout"] = f"{edge.drain}s"
         if name not in (ADMIN, WEB, WEBSECURE):
             # Who asks here is on the app network or on this host: what it says of the client is true.
-            said[f"entrypoints.{name}.forwardedheaders.insecure"] = "true"
+            options[f"entrypoints.{name}.forwardedheaders.insecure"] = "true"
     if WEB in points:
         redirect = f"entrypoints.{WEB}.http.redirections.entrypoint"
-        said |= {f"{redirect}.to": f":{https_port}", f"{redirect}.scheme": "https", f"{redirect}.permanent": "true"}
+        options |= {f"{redirect}.to": f":{https_port}", f"{redirect}.scheme": "https", f"{redirect}.permanent": "true"}
     if edge.tls.acme:
         acme = "certificatesresolvers.acme.acme"
-        said |= {
+        options |= {
             f"{acme}.email": edge.tls.acme.email,
             f"{acme}.caserver": edge.tls.acme.server,
             f"{acme}.storage": f"{CERTIFICATES_FOLDER}/acme.json",
             f"{acme}.httpchallenge.entrypoint": WEB,
         }
-    return [f"--{option}={value}" for option, value in said.items()]
+    return [f"--{option}={value}" for option, value in options.items()]
 
 
 def healthcheck() -> tuple[str, ...]:
@@ -187,9 +187,9 @@ def healthcheck() -> tuple[str, ...]:
     return ("traefik", "healthcheck", "--ping", f"--entrypoints.{ADMIN}.address=:{ADMIN_PORT}")
 
 
-def fixed_file(
+def base_config(
     edge: Edge,
-    fronts: Sequence[Front],
+    upstreams: Sequence[Upstream],
     pem: tuple[str, str] | None,
     users: Mapping[str, Sequence[str]] | None = None,
 ) -> File:
@@ -212,64 +212,70 @@ def fixed_file(
     if pem:
         certificate, key = pem
         document["tls"]["stores"] = {"default": {"defaultCertificate": {"certFile": certificate, "keyFile": key}}}
-    for front in fronts:
-        if front.servers:
-            _merge(document, _front(edge, fronts, front, front.servers))
-        if front.guard:
-            document["http"]["middlewares"] |= middlewares(front.name, front.guard, users or {})
-    return _file(FIXED, document)
+    for upstream in upstreams:
+        if upstream.servers:
+            _merge(document, _http_config(edge, upstreams, upstream, upstream.servers))
+        if upstream.auth:
+            document["http"]["middlewares"] |= middlewares(upstream.name, upstream.auth, users or {})
+    return _file(STATIC, document)
 
 
-def service_file(edge: Edge, fronts: Sequence[Front], front: Front, servers: Sequence[str]) -> File:
+def service_file(edge: Edge, upstreams: Sequence[Upstream], upstream: Upstream, servers: Sequence[str]) -> File:
     """Render the file of one service whose instances are `servers`, by their names on the app network."""
-    return _file(front.name, _front(edge, fronts, front, servers))
+    return _file(upstream.name, _http_config(edge, upstreams, upstream, servers))
 
 
-def _front(edge: Edge, fronts: Sequence[Front], front: Front, servers: Sequence[str]) -> dict[str, Any]:
-    if front.protocol == "tcp":
-        return _tcp(front, servers)
+def _http_config(
+    edge: Edge, upstreams: Sequence[Upstream], upstream: Upstream, servers: Sequence[str]
+) -> dict[str, Any]:
+    if upstream.protocol == "tcp":
+        return _tcp_config(upstream, servers)
     routers: dict[str, Any] = {}
-    common: dict[str, Any] = {"service": front.name, "middlewares": ["retry"]}
-    if front.internal:
-        alone = sum(one.internal and one.port == front.port for one in fronts) == 1
-        by_name = " || ".join(f"Host(`{name}`)" for name in (front.name, *front.hosts))
+    common: dict[str, Any] = {"service": upstream.name, "middlewares": ["retry"]}
+    if upstream.internal:
+        alone = sum(peer.internal and peer.port == upstream.port for peer in upstreams) == 1
+        by_name = " || ".join(f"Host(`{name}`)" for name in (upstream.name, *upstream.hosts))
         rule = "PathPrefix(`/`)" if alone else by_name
-        routers[f"{front.name}_inside"] = {**common, "entryPoints": [inside_name(front.port)], "rule": rule}
-    if front.published:
-        entry = [published_name(front.name)]
-        routers[f"{front.name}_published"] = {**common, "entryPoints": entry, "rule": "PathPrefix(`/`)"}
-    for number, route in enumerate(front.routes):
+        routers[f"{upstream.name}_inside"] = {**common, "entryPoints": [inside_name(upstream.port)], "rule": rule}
+    if upstream.published:
+        entry = [published_name(upstream.name)]
+        routers[f"{upstream.name}_published"] = {**common, "entryPoints": entry, "rule": "PathPrefix(`/`)"}
+    for number, route in enumerate(upstream.routes):
         below = "" if route.path == "/" else f" && PathPrefix(`{route.path}`)"
-        routers[f"{front.name}_route_{number}"] = {
-            "service": front.name,
+        routers[f"{upstream.name}_route_{number}"] = {
+            "service": upstream.name,
             # First what every answer gets, also one that turns somebody away.
-            "middlewares": ["hsts", *(names(front.name, front.guard) if front.guard else []), "retry"],
+            "middlewares": [
+                "hsts",
+                *(middleware_names(upstream.name, upstream.auth) if upstream.auth else []),
+                "retry",
+            ],
             "entryPoints": [WEBSECURE],
             "rule": f"Host(`{route.host}`){below}",
             "tls": {"certResolver": "acme"} if edge.tls.acme else {},
         }
     balancer: dict[str, Any] = {
-        "servers": [{"url": f"http://{server}:{front.port}"} for server in servers],
+        "servers": [{"url": f"http://{server}:{upstream.port}"} for server in servers],
         "passHostHeader": True,
         "serversTransport": "quick",
     }
-    if front.health_path:
-        asked = {"path": front.health_path, "interval": HEALTH_INTERVAL, "timeout": HEALTH_TIMEOUT}
-        balancer["healthCheck"] = asked
-    return {"http": {"routers": routers, "services": {front.name: {"loadBalancer": balancer}}}}
+    if upstream.health_path:
+        check = {"path": upstream.health_path, "interval": HEALTH_INTERVAL, "timeout": HEALTH_TIMEOUT}
+        balancer["healthCheck"] = check
+    return {"http": {"routers": routers, "services": {upstream.name: {"loadBalancer": balancer}}}}
 
 
-def _tcp(front: Front, servers: Sequence[str]) -> dict[str, Any]:
-    entries = [inside_name(front.port)] if front.internal else []
-    entries += [published_name(front.name)] if front.published else []
+def _tcp_config(upstream: Upstream, servers: Sequence[str]) -> dict[str, Any]:
+    entries = [inside_name(upstream.port)] if upstream.internal else []
+    entries += [published_name(upstream.name)] if upstream.published else []
     balancer = {
-        "servers": [{"address": f"{server}:{front.port}"} for server in servers],
+        "servers": [{"address": f"{server}:{upstream.port}"} for server in servers],
         "serversTransport": "quick",
     }
     return {
         "tcp": {
-            "routers": {front.name: {"entryPoints": entries, "rule": "HostSNI(`*`)", "service": front.name}},
-            "services": {front.name: {"loadBalancer": balancer}},
+            "routers": {upstream.name: {"entryPoints": entries, "rule": "HostSNI(`*`)", "service": upstream.name}},
+            "services": {upstream.name: {"loadBalancer": balancer}},
         }
     }
 
@@ -288,9 +294,9 @@ def _file(name: str, document: Mapping[str, Any]) -> File:
     return File(yaml.safe_dump(whole, width=1000).replace("{{", '{{"{{"}}'), loaded)
 
 
-def _merge(into: dict[str, Any], said: Mapping[str, Any]) -> None:
-    for key, value in said.items():
+def _merge(target: dict[str, Any], source: Mapping[str, Any]) -> None:
+    for key, value in source.items():
         if isinstance(value, Mapping):
-            _merge(into.setdefault(key, {}), value)
+            _merge(target.setdefault(key, {}), value)
         else:
-            into[key] = value
+            target[key] = value

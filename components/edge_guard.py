@@ -14,7 +14,7 @@ LINE = re.compile(r"(?P<name>[^:\s]+):\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
 
 
 @dataclass(frozen=True)
-class Guard:
+class RouteAuth:
     """What stands before a tool's route. Both where both are given."""
 
     basic_auth: str | None = None
@@ -29,24 +29,29 @@ class Guard:
             raise ValueError("a guard with neither basic_auth nor forward_auth lets everybody through")
 
 
-def names(front: str, guard: Guard) -> list[str]:
+def middleware_names(upstream: str, auth: RouteAuth) -> list[str]:
     """Return the middlewares of a guarded front, in the order in which a request passes them."""
-    return [*([f"{front}_basic"] if guard.basic_auth else []), *([f"{front}_forward"] if guard.forward_auth else [])]
+    return [
+        *([f"{upstream}_basic"] if auth.basic_auth else []),
+        *([f"{upstream}_forward"] if auth.forward_auth else []),
+    ]
 
 
-def middlewares(front: str, guard: Guard, users: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def middlewares(upstream: str, auth: RouteAuth, users: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Return the middlewares by name. `users` are those of each secret; of one that is missing there are none."""
-    made: dict[str, Any] = {}
-    if guard.basic_auth:
-        made[f"{front}_basic"] = {
+    definitions: dict[str, Any] = {}
+    if auth.basic_auth:
+        definitions[f"{upstream}_basic"] = {
             # The tool must not see the password, and Grafana would take it for one of its own.
-            "basicAuth": {"users": list(users.get(guard.basic_auth, ())), "realm": front, "removeHeader": True}
+            "basicAuth": {"users": list(users.get(auth.basic_auth, ())), "realm": upstream, "removeHeader": True}
         }
-    if guard.forward_auth:
+    if auth.forward_auth:
         # Who asks is a stranger: what it says of itself in X-Forwarded-* is not passed on. Nothing of the answer is
         # given to the tool.
-        made[f"{front}_forward"] = {"forwardAuth": {"address": guard.forward_auth, "trustForwardHeader": False}}
-    return made
+        definitions[f"{upstream}_forward"] = {
+            "forwardAuth": {"address": auth.forward_auth, "trustForwardHeader": False}
+        }
+    return definitions
 
 
 def checked_users(secret: str, text: str) -> list[str]:
@@ -56,11 +61,11 @@ def checked_users(secret: str, text: str) -> list[str]:
     it, or take a weak hash.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    found = [LINE.fullmatch(line) for line in lines]
-    people = [match["name"] for match in found if match]
+    matches = [LINE.fullmatch(line) for line in lines]
+    people = [match["name"] for match in matches if match]
     if not lines or len(people) < len(lines) or len({*people}) < len(people):
-        wrong = [str(number) for number, match in enumerate(found, 1) if match is None]
-        what = (
+        wrong = [str(number) for number, match in enumerate(matches, 1) if match is None]
+        problem = (
             "it is empty"
             if not lines
             else f"line {', '.join(wrong)} is not a name and a hash by bcrypt"
@@ -68,7 +73,7 @@ def checked_users(secret: str, text: str) -> list[str]:
             else "a name is there twice"
         )
         raise pulumi.RunError(
-            f"dockyard:{secret}, which edge.tools names for basic_auth: {what}.\n"
+            f"dockyard:{secret}, which edge.tools names for basic_auth: {problem}.\n"
             "  One line for each who may come in, made by: htpasswd -nB <name>"
             " (of Debian's apache2-utils; it asks for the password)\n"
             f"  Set it: htpasswd -nB <name> | pulumi config set --secret dockyard:{secret} -s {pulumi.get_stack()}"

@@ -20,7 +20,7 @@ from components.probes import BLACKBOX, MODULES
 from components.spec import Attachment, ContainerSpec, HealthCheck, Mount
 from settings.monitoring import Exporters
 
-NOBODY = "65534:65534"
+NOBODY_UID = "65534:65534"
 REDIS_EXPORTER_USER = "59000:59000"
 """The official image's own user."""
 
@@ -117,7 +117,7 @@ class ExporterSet(pulumi.ComponentResource):
         self.containers[spec.role] = run_service(f"{self._name}-{spec.role}", spec, self._config.context, options)
         job = spec.role.removesuffix("-exporter")
         # The node exporter shows files of metrics too, which tell of other services.
-        self.targets.append(ScrapeTarget(job, f"{spec.role}:{port}", tells_of_others=job == "node"))
+        self.targets.append(ScrapeTarget(job, f"{spec.role}:{port}", honor_labels=job == "node"))
 
     def _on_network(self, role: str) -> tuple[Attachment, ...]:
         return (Attachment(self._config.context.monitoring_network, (role,)),)
@@ -126,15 +126,15 @@ class ExporterSet(pulumi.ComponentResource):
         return ContainerSpec(
             role="node-exporter",
             image=self._config.image("node-exporter"),
-            user=NOBODY,
+            user=NOBODY_UID,
             command=NODE_FLAGS,
             limits=self._config.exporters.node,
             networks=self._on_network("node-exporter"),
-            mounts=(Mount("/", "/host", host=True), self._config.inventory, *self._written()),
+            mounts=(Mount("/", "/host", host=True), self._config.inventory, *self._metrics_mounts()),
             health=wget(9100, "/"),
         )
 
-    def _written(self) -> tuple[Mount, ...]:
+    def _metrics_mounts(self) -> tuple[Mount, ...]:
         folder = self._config.context.metrics
         return (readable(folder),) if folder else ()
 
@@ -166,11 +166,11 @@ class ExporterSet(pulumi.ComponentResource):
                 "DATA_SOURCE_URI": f"postgres:5432/{store.env['DATABASE_NAME']}?sslmode=disable",
                 "DATA_SOURCE_USER": store.env["DATABASE_USER"],
             }
-        secrets = self._secrets("postgres-exporter", files, NOBODY)
+        secrets = self._secrets("postgres-exporter", files, NOBODY_UID)
         spec = ContainerSpec(
             role="postgres-exporter",
             image=self._config.image("postgres-exporter"),
-            user=NOBODY,
+            user=NOBODY_UID,
             command=POSTGRES_FLAGS,
             env={**env, "DATA_SOURCE_PASS_FILE": f"{SECRETS_FOLDER}/password"},
             limits=self._config.exporters.postgres,
@@ -199,22 +199,22 @@ class ExporterSet(pulumi.ComponentResource):
             return
         passwords = store.files["redis-password"].apply(lambda password: json.dumps({address: password}))
         secrets = self._secrets("redis-exporter", {"passwords.json": passwords}, REDIS_EXPORTER_USER)
-        opened = replace(
+        with_password = replace(
             spec,
             env={**spec.env, "REDIS_PASSWORD_FILE": f"{SECRETS_FOLDER}/passwords.json"},
             mounts=(secrets.mounted_at(SECRETS_FOLDER),),
             content=secrets.fingerprint,
         )
-        self._run(opened, 9121, _after(secrets, store))
+        self._run(with_password, 9121, _after(secrets, store))
 
     def _blackbox(self) -> tuple[ContainerSpec, int, pulumi.Output[Sequence[pulumi.Resource]]]:
         """Return what asks on behalf of Prometheus. It is on both networks: it asks where the product is."""
         context, image = self._config.context, self._config.image("blackbox-exporter")
         host, port = BLACKBOX.split(":")
-        written = ConfigVolume(
+        config_files = ConfigVolume(
             f"{self._name}-blackbox-config",
             files={"config.yml": yaml.safe_dump({"modules": MODULES}, sort_keys=False)},
-            owner=NOBODY,
+            owner=NOBODY_UID,
             image=image,
             context=context,
             parent=self,
@@ -224,7 +224,7 @@ class ExporterSet(pulumi.ComponentResource):
         spec = ContainerSpec(
             role=host,
             image=image,
-            user=NOBODY,
+            user=NOBODY_UID,
             command=(
                 "--config.file=/etc/blackbox_exporter/config.yml",
                 # Else each redirect that is not followed is a warning, and that is what some questions are about.
@@ -235,12 +235,12 @@ class ExporterSet(pulumi.ComponentResource):
             ),
             limits=self._config.exporters.blackbox,
             networks=(*self._on_network(host), Attachment(context.app_network)),
-            mounts=(written.mounted_at("/etc/blackbox_exporter"),),
+            mounts=(config_files.mounted_at("/etc/blackbox_exporter"),),
             health=HealthCheck(("wget", "-q", "-T", "4", "-O", "/dev/null", f"http://{BLACKBOX}/-/healthy")),
             # While two have the name, it may lead to the other one's address.
             exclusive=True,
         )
-        return spec, int(port), written.ready
+        return spec, int(port), config_files.ready
 
     def _secrets(self, role: str, files: Mapping[str, pulumi.Output[str]], owner: str) -> ConfigVolume:
         return ConfigVolume(

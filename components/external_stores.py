@@ -17,7 +17,7 @@ def external_postgres(config: ExternalPostgres) -> Connection:
 
     Raises pulumi.RunError where the secret is no address of a Postgres; its value is not told.
     """
-    dsn = given(config.external.dsn).apply(lambda text: _checked(text, config.external.dsn))
+    dsn = required_secret(config.external.dsn).apply(lambda text: _checked(text, config.external.dsn))
     return Connection(
         env={},
         files={
@@ -38,7 +38,7 @@ def external_redis(config: ExternalRedis) -> Connection:
     host, port = where.address.rsplit(":", 1)
     files = {}
     if where.password:
-        password = given(where.password)
+        password = required_secret(where.password)
         files = {
             "redis-password": password,
             "redis-url": pulumi.Output.concat("redis://:", password, "@", where.address),
@@ -49,7 +49,7 @@ def external_redis(config: ExternalRedis) -> Connection:
     return Connection(env=env, files=files, ready=None, reaches_host=host == DOCKER_HOST)
 
 
-def given(name: str) -> pulumi.Output[str]:
+def required_secret(name: str) -> pulumi.Output[str]:
     """Return a secret that the settings made sure of; in a preview that goes on without secrets it is empty."""
     return pulumi.Config("dockyard").get_secret(name) or pulumi.Output.secret("")
 

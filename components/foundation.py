@@ -11,9 +11,9 @@ from pulumi.runtime import config as engine_config
 
 from components.cloudflare_tunnel import CloudflareTunnelConfig
 from components.context import ScrapeTarget, StackContext
-from components.edge_proxy import EdgeProxyConfig, Front, Guard
+from components.edge_proxy import EdgeProxyConfig, RouteAuth, Upstream
 from components.metrics_files import metrics_folder
-from components.probes import Probed, probe_targets
+from components.probes import ProbeSources, probe_targets
 from components.receiver_secrets import check_receiver_secrets
 from settings.edge import Route
 from settings.loader import EDGE_HTTP, EDGE_HTTPS, Settings, from_engine, load
@@ -78,8 +78,8 @@ def edge_config(settings: Settings, context: StackContext) -> EdgeProxyConfig | 
     None where there is nothing.
     """
     product = settings.product
-    fronts = [
-        Front(
+    upstreams = [
+        Upstream(
             name,
             service.port,
             protocol=service.protocol,
@@ -94,25 +94,25 @@ def edge_config(settings: Settings, context: StackContext) -> EdgeProxyConfig | 
     for name, port in {**TOOLS, **STORES}.items():
         tool = product.edge.tools.get(name)
         if name in product.publish or tool:
-            fronts.append(
-                Front(
+            upstreams.append(
+                Upstream(
                     name,
                     port,
                     protocol="tcp" if name in STORES else "http",
                     internal=False,
                     published=settings.port(name),
                     routes=(tool,) if tool else (),
-                    guard=Guard(tool.basic_auth, tool.forward_auth) if tool and tool.guarded else None,
+                    auth=RouteAuth(tool.basic_auth, tool.forward_auth) if tool and tool.guarded else None,
                     servers=(name,),
                 )
             )
-    if not fronts:
+    if not upstreams:
         return None
     return EdgeProxyConfig(
         product.edge,
         context,
         settings.image,
-        fronts,
+        upstreams,
         http_port=settings.port(EDGE_HTTP),
         https_port=settings.port(EDGE_HTTPS),
     )
@@ -131,7 +131,7 @@ def probes(
     """Return what is probed from outside. `instances` are the product's containers by role."""
     product, stack = settings.product, settings.stack
     tls = product.edge.tls
-    probed = Probed(
+    sources = ProbeSources(
         services=product.services,
         instances={role: container.name for role, container in instances.items()},
         edge=edge,
@@ -139,7 +139,7 @@ def probes(
         self_signed=stack.environment == "development" or not (tls.acme or tls.certificate),
         grafana=stack.tunnel.hostname if stack.tunnel else None,
     )
-    return probe_targets(product.monitoring.probes, probed)
+    return probe_targets(product.monitoring.probes, sources)
 
 
 def published_urls(settings: Settings) -> dict[str, str]:

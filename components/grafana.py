@@ -141,7 +141,9 @@ def run_grafana(
             tmpfs=("/tmp",),
             health=wget(PORT, "/api/health"),
             # Of eight digits no secret can be guessed.
-            content=pulumi.Output.unsecret(at_start.apply(lambda said: hashlib.sha256(said.encode()).hexdigest()[:8]))
+            content=pulumi.Output.unsecret(
+                at_start.apply(lambda content: hashlib.sha256(content.encode()).hexdigest()[:8])
+            )
             if settings.oauth
             else hashlib.sha256(sources.encode()).hexdigest()[:8],
         ),
@@ -153,7 +155,7 @@ def run_grafana(
 def environment(settings: Grafana, root_url: str, *, logs: LogStore | None = None) -> dict[str, str]:
     """Return Grafana's variables. Secrets stand in files that they name."""
     secure = root_url.startswith("https://")
-    said = {
+    env = {
         **SHUT,
         **QUIET,
         **(WITH_PLUGIN if logs == "victorialogs" else {}),
@@ -165,10 +167,10 @@ def environment(settings: Grafana, root_url: str, *, logs: LogStore | None = Non
         "GF_SECURITY_STRICT_TRANSPORT_SECURITY": str(secure).lower(),
     }
     if secure:
-        said["GF_SECURITY_STRICT_TRANSPORT_SECURITY_MAX_AGE_SECONDS"] = str(HSTS_SECONDS)
+        env["GF_SECURITY_STRICT_TRANSPORT_SECURITY_MAX_AGE_SECONDS"] = str(HSTS_SECONDS)
     if not settings.password_login:
-        said["GF_AUTH_DISABLE_LOGIN_FORM"] = "true"
-    return said | (_oauth(settings.oauth) if settings.oauth else {})
+        env["GF_AUTH_DISABLE_LOGIN_FORM"] = "true"
+    return env | (_oauth(settings.oauth) if settings.oauth else {})
 
 
 def _oauth(oauth: OAuth) -> dict[str, str]:
@@ -182,7 +184,7 @@ def _oauth(oauth: OAuth) -> dict[str, str]:
         "allowed_groups": oauth.allowed_groups,
         "team_ids": [str(team) for team in oauth.team_ids],
     }
-    said = {
+    options = {
         "enabled": "true",
         "name": oauth.name,
         "client_id": oauth.client_id,
@@ -201,7 +203,7 @@ def _oauth(oauth: OAuth) -> dict[str, str]:
         "use_pkce": "true" if oauth.provider == "generic" else None,
     }
     prefix = f"GF_AUTH_{provider.section}_"
-    return {f"{prefix}{key}".upper(): value for key, value in said.items() if value is not None}
+    return {f"{prefix}{key}".upper(): value for key, value in options.items() if value is not None}
 
 
 def datasources(settings: Grafana, *, logs: LogStore | None) -> dict[str, object]:

@@ -59,7 +59,9 @@ def check_hardening(spec: ContainerSpec) -> None:
     """Raise ValueError where a container departs from the hardened defaults without a reason in the table."""
     if spec.of_product:
         return
-    known = [what for pattern, reasons in DEPARTURES.items() if fnmatch(spec.role, pattern) for what in reasons]
-    unknown = [one for one in departures(spec) if not any(fnmatch(one, what) for what in known)]
-    if unknown:
-        raise ValueError(f"{spec.role}: {', '.join(unknown)}: give the reason in components/hardening.py")
+    patterns = [departure for role, reasons in DEPARTURES.items() if fnmatch(spec.role, role) for departure in reasons]
+    unexplained = [
+        departure for departure in departures(spec) if not any(fnmatch(departure, pattern) for pattern in patterns)
+    ]
+    if unexplained:
+        raise ValueError(f"{spec.role}: {', '.join(unexplained)}: give the reason in components/hardening.py")

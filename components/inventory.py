@@ -48,7 +48,7 @@ class Inventory(pulumi.ComponentResource):
         It is written anew when one of them is replaced.
         """
         containers = {role: container for part in parts for role, container in part.items()}
-        told = pulumi.Output.all(
+        identities = pulumi.Output.all(
             **{
                 role: pulumi.Output.all(container.id, container.name, container.image)
                 for role, container in containers.items()
@@ -56,7 +56,7 @@ class Inventory(pulumi.ComponentResource):
         )
         ConfigVolume(
             f"{self._name}-metrics",
-            files={FILE: told.apply(exposition)},
+            files={FILE: identities.apply(exposition)},
             owner=OWNER,
             image=self._image("busybox"),
             context=self._context,
@@ -78,6 +78,6 @@ def exposition(containers: Mapping[str, tuple[str, str, str]]) -> str:
             # Without registry and digest: those are in the state, and this is for the eye.
             "image": image.split("@", maxsplit=1)[0].rsplit("/", 1)[-1],
         }
-        told = ",".join(f'{label}="{value}"' for label, value in labels.items())
-        lines.append(f"{METRIC}{{{told}}} 1")
+        label_pairs = ",".join(f'{label}="{value}"' for label, value in labels.items())
+        lines.append(f"{METRIC}{{{label_pairs}}} 1")
     return "\n".join(lines) + "\n"

@@ -31,7 +31,7 @@ class OneShotJob:
         context: StackContext,
         opts: pulumi.ResourceOptions,
         uploads: Mapping[str, pulumi.Input[str]] | None = None,
-        frozen: bool = False,
+        skip: bool = False,
     ) -> None:
         self.name = name
         inputs = {
@@ -50,20 +50,20 @@ class OneShotJob:
             attach=True,
             logs=True,
             opts=pulumi.ResourceOptions.merge(
-                opts, pulumi.ResourceOptions(ignore_changes=[_camel(key) for key in inputs] if frozen else None)
+                opts, pulumi.ResourceOptions(ignore_changes=[_camel(key) for key in inputs] if skip else None)
             ),
         )
         self.done: pulumi.Output[Sequence[pulumi.Resource]] = pulumi.Output.all(
             self.container.exit_code, self.container.container_logs
-        ).apply(lambda results: [self.container] if frozen else self._succeeded(results))
+        ).apply(lambda results: [self.container] if skip else self._succeeded(results))
 
     def _succeeded(self, results: Sequence[object]) -> Sequence[pulumi.Resource]:
         exit_code, logs = results
         if exit_code:
-            shown = "\n".join(f"    {line}" for line in str(logs or "").strip().splitlines()[-LAST_LINES:])
+            tail = "\n".join(f"    {line}" for line in str(logs or "").strip().splitlines()[-LAST_LINES:])
             raise pulumi.RunError(
                 f"the job {self.name} ended with exit code {exit_code}; what depends on it was left as it was.\n"
-                f"  Its last lines:\n{shown}\n"
+                f"  Its last lines:\n{tail}\n"
                 f"  Mend the cause, then run ./dockyard up {pulumi.get_stack()}: it runs failed jobs again."
             )
         return [self.container]

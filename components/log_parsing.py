@@ -77,8 +77,11 @@ def statements(own_redactions: Sequence[str] = (), *, level: bool = False) -> li
         # Loki would keep the time of reading beside each line: another one when a line is sent twice, and so another
         # line.
         {"statements": ["set(log.observed_time_unix_nano, 0)"]},
-        {"statements": [_replace(*one) for one in redactions(own_redactions)]},
-        {"conditions": [f"IsMatch(log.body, {_text(HINTS)})"], "statements": [_replace(*one) for one in NAMED]},
+        {"statements": [_replace(*redaction) for redaction in redactions(own_redactions)]},
+        {
+            "conditions": [f"IsMatch(log.body, {_text(HINTS)})"],
+            "statements": [_replace(*redaction) for redaction in NAMED],
+        },
         {"conditions": ['HasPrefix(log.body, "{")'], "statements": [*_json(), *_access(), *_numbers()]},
         {"conditions": ['not HasPrefix(log.body, "{")'], "statements": [*_plain(), *_numbers()]},
         *([{"statements": LEVEL_STATEMENTS}] if level else []),
@@ -91,28 +94,28 @@ def _json() -> Iterable[str]:
     level = 'log.cache["level"]'
     yield "set(log.cache, ParseJSON(log.body))"
     for name in LEVEL_FIELDS:
-        found = f"log.cache[{_text(name)}]"
-        yield f"set({level}, {found}) where {level} == nil and {found} != nil"
+        source = f"log.cache[{_text(name)}]"
+        yield f"set({level}, {source}) where {level} == nil and {source} != nil"
     yield f'set({level}, ConvertCase({level}, "lower")) where IsString({level})'
     yield f"set({level}, Int({level})) where IsDouble({level})"
     yield f"set(log.severity_text, ParseSeverity({level}, {_level_map()}))"
-    for kept, names in (
+    for attribute, names in (
         ("message", MESSAGE_FIELDS),
         ("trace_id", TRACE_FIELDS),
         ("span_id", SPAN_FIELDS),
         ("request_id", REQUEST_FIELDS),
     ):
         for name in names:
-            found, target = f"log.cache[{_text(name)}]", f"log.attributes[{_text(kept)}]"
-            yield f'set({target}, {found}) where {target} == nil and IsString({found}) and {found} != ""'
+            source, target = f"log.cache[{_text(name)}]", f"log.attributes[{_text(attribute)}]"
+            yield f'set({target}, {source}) where {target} == nil and IsString({source}) and {source} != ""'
     yield from _traceparent('log.cache["traceparent"]')
 
 
 def _traceparent(header: str) -> Iterable[str]:
     """W3C's header, where the line holds that and no trace id."""
-    kept = 'log.attributes["trace_id"]'
+    trace_id = 'log.attributes["trace_id"]'
     parts = "^[0-9a-f]{2}-(?P<id>[0-9a-f]{32})-"
-    yield _extract(kept, header, parts, "id", f"{kept} == nil and IsString({header})")
+    yield _extract(trace_id, header, parts, "id", f"{trace_id} == nil and IsString({header})")
 
 
 def _access() -> Iterable[str]:
@@ -135,8 +138,8 @@ def _plain() -> Iterable[str]:
     level = 'ConvertCase(log.cache["level"], "lower")'
     yield f'set(log.severity_text, ParseSeverity({level}, {_level_map()})) where log.cache["level"] != nil'
     yield f'set(log.severity_text, "fatal") where IsMatch(log.body, {_text(FATAL_LINES)})'
-    untold = 'where log.severity_text == ""'
-    yield f'set(log.severity_text, "error") {untold} and IsMatch(log.body, {_text(ERROR_LINES)})'
+    unset = 'where log.severity_text == ""'
+    yield f'set(log.severity_text, "error") {unset} and IsMatch(log.body, {_text(ERROR_LINES)})'
     slow = f"IsMatch(log.body, {_text(SLOW_QUERY)})"
     milliseconds = f'Double(ExtractPatterns(log.body, {_text(SLOW_QUERY)})["ms"])'
     yield f'set(log.attributes["duration_ms"], {milliseconds}) where {slow}'
@@ -163,16 +166,14 @@ def _level_map() -> str:
 
 
 def _extract(target: str, source: str, pattern: str, group: str, condition: str) -> str:
-    said = _text(pattern)
-    return (
-        f'set({target}, ExtractPatterns({source}, {said})["{group}"]) where {condition} and IsMatch({source}, {said})'
-    )
+    literal = _text(pattern)
+    return f'set({target}, ExtractPatterns({source}, {literal})["{group}"]) where {condition} and IsMatch({source}, {literal})'
 
 
 def _replace(pattern: str, replacement: str) -> str:
     return f"replace_pattern(log.body, {_text(pattern)}, {_text(replacement)})"
 
 
-def _text(said: str) -> str:
+def _text(text: str) -> str:
     """Spell a text as a literal of OTTL, which has JSON's escapes."""
-    return json.dumps(said, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=False)

@@ -97,11 +97,11 @@ class LogPipeline(pulumi.ComponentResource):
                 ScrapeTarget("victorialogs", self.address),
                 ScrapeTarget("vmalert", f"vmalert:{VMALERT_PORT}"),
             ]
-            made_from = VictoriaLogsConfig(
+            store_config = VictoriaLogsConfig(
                 *(config.logs.victorialogs, config.logs.vmalert, config.context),
                 *(config.image, config.alertmanagers, config.rules),
             )
-            self.containers = run_victorialogs(name, made_from, self)
+            self.containers = run_victorialogs(name, store_config, self)
             receiver = victorialogs_receiver(self.address)
         self.targets.append(ScrapeTarget("collector", f"collector:{METRICS_PORT}"))
         self.containers["collector"] = self._collector(receiver)
@@ -111,7 +111,7 @@ class LogPipeline(pulumi.ComponentResource):
         context, settings = self._config.context, self._config.logs.loki
         config = loki_config(settings.retention, settings.limits.memory, self._config.alertmanagers)
         rules = {f"{TENANT}/{name}": text for name, text in self._config.rules.items()}
-        written = self._written("loki", {"loki.yaml": _yaml(config), **rules}, LOKI_USER)
+        config_files = self._config_files("loki", {"loki.yaml": _yaml(config), **rules}, LOKI_USER)
         volume = data_volume(f"{self._name}-loki-data", context, self)
         return run_service(
             f"{self._name}-loki",
@@ -126,22 +126,22 @@ class LogPipeline(pulumi.ComponentResource):
                 networks=(Attachment(context.monitoring_network, ("loki",)),),
                 mounts=(
                     Mount(volume.name, LOKI_FOLDER, read_only=False),
-                    written.mounted_at(LOKI_CONFIG),
+                    config_files.mounted_at(LOKI_CONFIG),
                 ),
                 health=wget(LOKI_PORT, "/ready"),
                 # Time to write the chunks that it has in memory.
                 stop_grace=60,
-                content=written.fingerprint,
+                content=config_files.fingerprint,
             ),
             context,
-            pulumi.ResourceOptions(parent=self, depends_on=written.ready),
+            pulumi.ResourceOptions(parent=self, depends_on=config_files.ready),
         )
 
     def _collector(self, receiver: LogReceiver) -> docker.Container:
         context, settings = self._config.context, self._config.logs.collector
         stack = context.labels["dockyard.stack"]
         config = collector_config(stack, receiver, self._config.logs.redact)
-        written = self._written("collector", {"config.yaml": _yaml(config)}, "0:0")
+        config_files = self._config_files("collector", {"config.yaml": _yaml(config)}, "0:0")
         # Positions in the files.
         volume = data_volume(f"{self._name}-collector-data", context, self)
         return run_service(
@@ -162,20 +162,20 @@ class LogPipeline(pulumi.ComponentResource):
                 mounts=(
                     Mount(f"{self._config.docker_root}/containers", CONTAINERS_FOLDER, host=True),
                     Mount(volume.name, COLLECTOR_FOLDER, read_only=False),
-                    written.mounted_at(COLLECTOR_CONFIG),
+                    config_files.mounted_at(COLLECTOR_CONFIG),
                 ),
                 # Each check starts the program once more; an `up` waits for the first one.
                 health=HealthCheck(HEALTH_COMMAND, interval=30, timeout=20, retries=3),
                 # It loses nothing when it is killed. Asked to stop while Loki does not answer, it would pass over the
                 # lines that it is just sending.
                 stop_signal="SIGKILL",
-                content=written.fingerprint,
+                content=config_files.fingerprint,
             ),
             context,
-            pulumi.ResourceOptions(parent=self, depends_on=written.ready),
+            pulumi.ResourceOptions(parent=self, depends_on=config_files.ready),
         )
 
-    def _written(self, part: str, files: Mapping[str, str], owner: str) -> ConfigVolume:
+    def _config_files(self, part: str, files: Mapping[str, str], owner: str) -> ConfigVolume:
         """Write configuration files. Not by the collector's image: it has no shell."""
         return ConfigVolume(
             f"{self._name}-{part}-config",

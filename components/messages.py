@@ -32,7 +32,7 @@ _BYTES = "len $longer"
 
 
 @dataclass(frozen=True)
-class Form:
+class ChannelFormat:
     """How a channel writes, in pieces of Go, and how much of it."""
 
     escape: str
@@ -61,24 +61,24 @@ _MARKDOWN_LINK = "[%[2]s](%[3]s)"
 _HTML_LINK = r"<a href=\"%[3]s\">%[2]s</a>"
 _PLAIN_LINK = "%[2]s<<colon>> %[3]s"
 
-FORMS = {
-    "discord": Form(_MARKDOWN, "**%s**", _MARKDOWN_LINK, room=3600),
+CHANNEL_FORMATS = {
+    "discord": ChannelFormat(_MARKDOWN, "**%s**", _MARKDOWN_LINK, room=3600),
     # https://docs.slack.dev/messaging/formatting-message-text#escaping: these three and no other.
-    "slack": Form(
+    "slack": ChannelFormat(
         'reReplaceAll "&" "&amp;" | reReplaceAll "<" "&lt;" | reReplaceAll ">" "&gt;"',
         "*%s*",
         "<%[3]s|%[2]s>",
         room=3400,
         escape_url='reReplaceAll "&" "&amp;"',
     ),
-    "teams": Form(_MARKDOWN, "**%s**", _MARKDOWN_LINK, room=9000, most=10, size=_BYTES, line=r"\n\n"),
-    "telegram": Form("html", "<b>%s</b>", _HTML_LINK, room=2700, escape_url="html"),
-    "ntfy": Form("print", "%s", _PLAIN_LINK, between=r"\n", room=3400, size=_BYTES, buttons="true"),
-    "pagerduty": Form("print", "%s", _PLAIN_LINK, between=r"\n", room=9000, most=10),
-    "opsgenie": Form("print", "%s", _PLAIN_LINK, between=r"\n", room=9000, most=10),
-    "sms": Form("print", "%s", _PLAIN_LINK, between=r"\n", room=0),
-    "email": Form("print", "%s", _PLAIN_LINK, between=r"\n", room=60_000, most=20),
-    "email_html": Form(
+    "teams": ChannelFormat(_MARKDOWN, "**%s**", _MARKDOWN_LINK, room=9000, most=10, size=_BYTES, line=r"\n\n"),
+    "telegram": ChannelFormat("html", "<b>%s</b>", _HTML_LINK, room=2700, escape_url="html"),
+    "ntfy": ChannelFormat("print", "%s", _PLAIN_LINK, between=r"\n", room=3400, size=_BYTES, buttons="true"),
+    "pagerduty": ChannelFormat("print", "%s", _PLAIN_LINK, between=r"\n", room=9000, most=10),
+    "opsgenie": ChannelFormat("print", "%s", _PLAIN_LINK, between=r"\n", room=9000, most=10),
+    "sms": ChannelFormat("print", "%s", _PLAIN_LINK, between=r"\n", room=0),
+    "email": ChannelFormat("print", "%s", _PLAIN_LINK, between=r"\n", room=60_000, most=20),
+    "email_html": ChannelFormat(
         "html", "<b>%s</b>", _HTML_LINK, room=60_000, most=20, line=r"<br>\n", gap=r"</p>\n<p>", escape_url="html"
     ),
 }
@@ -138,10 +138,14 @@ def message_files(alerts: Alerts, environment: Environment, grafana: str) -> dic
     `grafana` is the address people reach Grafana at.
     """
     kinds = {type(receiver).__name__.lower() for receiver in alerts.told_in(environment).values()}
-    return {f"templates/{name}.tmpl": template(name, alerts, grafana) for name in FORMS if name.split("_")[0] in kinds}
+    return {
+        f"templates/{name}.tmpl": template(name, alerts, grafana)
+        for name in CHANNEL_FORMATS
+        if name.split("_")[0] in kinds
+    }
 
 
-def rehearsal(files: Mapping[str, str]) -> str:
+def render_check_command(files: Mapping[str, str]) -> str:
     """Return the shell command that has amtool write each message once, of alerts of its own.
 
     It fails where a message never could be sent: an image may not know every time zone that Python knows.
@@ -152,15 +156,15 @@ def rehearsal(files: Mapping[str, str]) -> str:
         chosen = [name for name in names if (name in HTML) == (kind == "html")]
         if chosen:
             calls = "".join(f'{{{{ template "dockyard.{name}" . }}}}' for name in chosen)
-            given = f"--template.type={kind} --template.glob='templates/*.tmpl' --template.text={shlex.quote(calls)}"
-            commands.append(f"amtool template render {given} >/dev/null")
+            flags = f"--template.type={kind} --template.glob='templates/*.tmpl' --template.text={shlex.quote(calls)}"
+            commands.append(f"amtool template render {flags} >/dev/null")
     return " && ".join(commands)
 
 
 def template(name: str, alerts: Alerts, grafana: str) -> str:
     """Return one file of Alertmanager's templates."""
     words = yaml.safe_load((FOLDER / f"words.{alerts.language}.yaml").read_text())
-    form = {key: str(value) for key, value in asdict(FORMS[name]).items()}
+    format_values = {key: str(value) for key, value in asdict(CHANNEL_FORMATS[name]).items()}
     stack = {
         "kind": name,
         "timezone": alerts.timezone,
@@ -168,12 +172,12 @@ def template(name: str, alerts: Alerts, grafana: str) -> str:
         "grafana": json.dumps(grafana)[1:-1],
     }
     stack["zone"] = " UTC" if alerts.timezone == "UTC" else ""
-    return _filled(f"<<{name}>>", {**words, **_PIECES, **form, **stack})
+    return _filled(f"<<{name}>>", {**words, **_PIECES, **format_values, **stack})
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
-    def value(found: re.Match[str]) -> str:
-        name, length = found.groups()
+    def value(match: re.Match[str]) -> str:
+        name, length = match.groups()
         if length:
             return _cut(int(length), "…" if name == "cut" else "...")
         return _filled(values[name] if name in values else (FOLDER / f"{name}.tmpl").read_text().strip(), values)

@@ -41,7 +41,7 @@ def metrics_folder(name: str, image: str, context: StackContext) -> MetricsFolde
     What `./dockyard` says of releases stands in ops/metrics_file.py.
     """
     volume = config_volume(name, context, None)
-    opened = OneShotJob(
+    permissions_job = OneShotJob(
         f"{name}-writer",
         ContainerSpec(
             role=METRICS_WRITER,
@@ -57,7 +57,7 @@ def metrics_folder(name: str, image: str, context: StackContext) -> MetricsFolde
         context,
         pulumi.ResourceOptions(),
     )
-    return MetricsFolder(volume.name, opened.done)
+    return MetricsFolder(volume.name, permissions_job.done)
 
 
 def readable(folder: MetricsFolder) -> Mount:

@@ -11,7 +11,7 @@ import pulumi_docker as docker
 from components.config_volume import ConfigVolume, Reload
 from components.container import run_service
 from components.context import ScrapeTarget, StackContext
-from components.exporter_set import NOBODY
+from components.exporter_set import NOBODY_UID
 from components.grafana import PORT as GRAFANA_PORT
 from components.grafana import GrafanaConfig, run_grafana
 from components.health import wget
@@ -76,24 +76,24 @@ class MonitoringStack(pulumi.ComponentResource):
         }
         self.containers = {"prometheus": self._prometheus()}
         self.admin_password = secret("grafana-admin-password", f"{name}-grafana-password", self)
-        shown = GrafanaConfig(
+        grafana_config = GrafanaConfig(
             config.monitoring.grafana, config.context, config.image, config.dashboards, config.root_url, config.logs
         )
-        grafana = run_grafana(f"{name}-grafana", shown, self.admin_password, self.data["grafana"], self)
+        grafana = run_grafana(f"{name}-grafana", grafana_config, self.admin_password, self.data["grafana"], self)
         self.containers["grafana"] = grafana
         self.register_outputs({"containers": sorted(self.containers)})
 
     def _prometheus(self) -> docker.Container:
         config, context = self._config, self._config.context
         settings = config.monitoring.prometheus
-        own = [
+        own_targets = [
             ScrapeTarget("prometheus", f"localhost:{PROMETHEUS_PORT}"),
             ScrapeTarget("grafana", f"grafana:{GRAFANA_PORT}"),
         ]
         if engine := config.monitoring.engine_metrics:
-            own.append(ScrapeTarget("docker", f"host.docker.internal:{engine}"))
+            own_targets.append(ScrapeTarget("docker", f"host.docker.internal:{engine}"))
         main = prometheus_config(
-            [*config.targets, *own],
+            [*config.targets, *own_targets],
             interval=settings.scrape_interval,
             infrastructure_interval=settings.infrastructure_interval,
             rule_interval=settings.rule_interval,
@@ -101,14 +101,14 @@ class MonitoringStack(pulumi.ComponentResource):
             labels={"product": context.product, "environment": context.environment},
             remote_write=config.monitoring.remote_write,
         )
-        written = ConfigVolume(
+        config_files = ConfigVolume(
             f"{self._name}-prometheus-config",
             files={
                 "prometheus.yml": main,
                 **{f"rules/{file}": text for file, text in config.rules.items()},
                 **remote_write_files(config.monitoring.remote_write),
             },
-            owner=NOBODY,
+            owner=NOBODY_UID,
             image=config.image("prometheus"),
             context=context,
             parent=self,
@@ -121,7 +121,7 @@ class MonitoringStack(pulumi.ComponentResource):
             ContainerSpec(
                 role="prometheus",
                 image=config.image("prometheus"),
-                user=NOBODY,
+                user=NOBODY_UID,
                 command=(
                     f"--config.file={CONFIG_FOLDER}/prometheus.yml",
                     "--storage.tsdb.path=/prometheus",
@@ -139,7 +139,7 @@ class MonitoringStack(pulumi.ComponentResource):
                 networks=(Attachment(context.monitoring_network, ("prometheus",)),),
                 mounts=(
                     Mount(self.data["prometheus"].name, "/prometheus", read_only=False),
-                    written.mounted_at(CONFIG_FOLDER),
+                    config_files.mounted_at(CONFIG_FOLDER),
                 ),
                 # Tumulte's check. `/-/ready` says more, but not before the log of its data has been replayed.
                 health=wget(PROMETHEUS_PORT, "/-/healthy"),
@@ -148,5 +148,5 @@ class MonitoringStack(pulumi.ComponentResource):
                 reaches_host=config.monitoring.engine_metrics is not None,
             ),
             context,
-            pulumi.ResourceOptions(parent=self, depends_on=written.ready),
+            pulumi.ResourceOptions(parent=self, depends_on=config_files.ready),
         )

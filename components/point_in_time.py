@@ -13,7 +13,7 @@ from components.connection import Connection
 from components.container import run_service
 from components.context import StackContext
 from components.data_stores import PGDATA, SERVER_FILES, SOCKET, STORE_USER, WalArchive
-from components.external_stores import given
+from components.external_stores import required_secret
 from components.metrics_files import writable
 from components.secret import secret
 from components.shell import SCHEDULE_FILE, scheduled, script
@@ -21,7 +21,7 @@ from components.spec import Attachment, ContainerSpec, Mount
 from components.volume import config_volume, data_volume
 from settings.backups import S3
 from settings.names import METRICS_FOLDER, POINT_IN_TIME
-from settings.point_in_time import KEY, PointInTime
+from settings.point_in_time import PITR_KEY, PointInTime
 from settings.stores import Postgres
 
 FOLDER = "/run/pgbackrest"
@@ -62,7 +62,7 @@ class PointInTimeBackups:
         self._name, self._image, self._context, self._parent = name, image, context, parent
         self._postgres, self._config = config, config.point_in_time
         self._offsite = s3 if config.point_in_time.offsite else None
-        self.key = secret(KEY, f"{name}-point-in-time-key", parent)
+        self.key = secret(PITR_KEY, f"{name}-point-in-time-key", parent)
         repository = data_volume(f"{name}-base-backups", context, parent)
         socket = config_volume(f"{name}-socket", context, parent)
         self._files = ConfigVolume(
@@ -138,19 +138,21 @@ class PointInTimeBackups:
         ready: list[pulumi.Input[Sequence[pulumi.Resource]]] = [self._files.ready]
         ready += [[store.ready]] if store.ready else []
         ready += [folder.ready] if folder else []
-        gates = pulumi.Output.all(*ready).apply(lambda groups: [one for group in groups for one in group])
-        options = pulumi.ResourceOptions(parent=self._parent, depends_on=gates)
+        dependencies = pulumi.Output.all(*ready).apply(
+            lambda groups: [resource for group in groups for resource in group]
+        )
+        options = pulumi.ResourceOptions(parent=self._parent, depends_on=dependencies)
         return run_service(f"{self._name}-{POINT_IN_TIME}", spec, self._context, options)
 
 
 def configuration(
-    config: Postgres, said: PointInTime, key: pulumi.Output[str], s3: S3 | None, context: StackContext
+    config: Postgres, settings: PointInTime, key: pulumi.Output[str], s3: S3 | None, context: StackContext
 ) -> pulumi.Output[str]:
     """Return pgbackrest.conf, which holds the passphrase, and the keys of S3."""
     plain = {
         "repo1-path": REPOSITORY,
-        **_repository(1, said),
-        **(_s3(s3, context) | _repository(2, said) if s3 else {}),
+        **_repository(1, settings),
+        **(_s3(s3, context) | _repository(2, settings) if s3 else {}),
         "compress-type": "zst",
         "start-fast": "y",
         # The engine keeps what is printed; files of its own would fill up unread.
@@ -163,20 +165,20 @@ def configuration(
     if s3:
         hidden |= {
             "repo2-cipher-pass": key,
-            "repo2-s3-key": given(s3.access_key),
-            "repo2-s3-key-secret": given(s3.secret_key),
+            "repo2-s3-key": required_secret(s3.access_key),
+            "repo2-s3-key-secret": required_secret(s3.secret_key),
         }
     secrets = [part for name, value in hidden.items() for part in (f"{name}=", value, "\n")]
     stanza = f"\n[{STANZA}]\npg1-path={SERVER_FILES}\npg1-socket-path={SOCKET}\npg1-user={config.user}\n"
     return pulumi.Output.concat("[global]\n", lines, *secrets, stanza)
 
 
-def _repository(number: int, said: PointInTime) -> dict[str, str]:
+def _repository(number: int, settings: PointInTime) -> dict[str, str]:
     options = {
         "cipher-type": "aes-256-cbc",
         # By age: the youngest full backup that is old enough stays, with all that came after it, the log included.
         "retention-full-type": "time",
-        "retention-full": str(said.keep // 86400),
+        "retention-full": str(settings.keep // 86400),
         # Small files lie together, and of a large one only what changed is copied.
         "bundle": "y",
         "block": "y",

@@ -10,7 +10,7 @@ import pulumi
 
 from components.context import ScrapeTarget
 from components.edge_config import WEB, WEBSECURE, entry_points
-from components.edge_proxy import ALIAS, EdgeProxyConfig, Front
+from components.edge_proxy import ALIAS, EdgeProxyConfig, Upstream
 from settings.edge import Route
 from settings.names import TOOLS
 from settings.probes import Probes
@@ -58,7 +58,7 @@ MODULES: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Probed:
+class ProbeSources:
     """What can be probed of a stack."""
 
     services: Mapping[str, Service]
@@ -73,7 +73,7 @@ class Probed:
     """Grafana's public name."""
 
 
-def probe_targets(probes: Probes, probed: Probed) -> list[ScrapeTarget]:
+def probe_targets(probes: Probes, sources: ProbeSources) -> list[ScrapeTarget]:
     """Return a target of the job `probe` for every health address, route, redirect and public name; none if disabled.
 
     Series carry `service` (what is probed), `probe` (which kind) and `instance` (the address as a person writes it).
@@ -85,53 +85,58 @@ def probe_targets(probes: Probes, probed: Probed) -> list[ScrapeTarget]:
         return []
 
     def target(
-        kind: Kind, service: str, module: str, url: str, asked: pulumi.Input[str] | None = None, host: str | None = None
+        kind: Kind,
+        service: str,
+        module: str,
+        url: str,
+        address: pulumi.Input[str] | None = None,
+        host: str | None = None,
     ) -> ScrapeTarget:
         return ScrapeTarget(
             JOB,
-            url if asked is None else asked,
+            url if address is None else address,
             path="/probe",
             instance=url,
-            via=BLACKBOX,
+            prober=BLACKBOX,
             params={"module": module, **({"hostname": host} if host else {})},
             labels={"service": service, "probe": kind},
             interval=probes.interval,
             timeout=probes.timeout,
         )
 
-    found = []
-    for name, service in probed.services.items():
+    targets = []
+    for name, service in sources.services.items():
         if service.health.http is not None:
-            found.append(target("health", name, "http_2xx", f"http://{name}:{service.port}{service.health.http}"))
+            targets.append(target("health", name, "http_2xx", f"http://{name}:{service.port}{service.health.http}"))
         for role in _instances(name, service) if service.health.tcp else ():
             port = f":{service.port}"
-            instance = pulumi.Output.concat(probed.instances[role], port)
-            found.append(target("health", name, "tcp_connect", f"tcp://{role}{port}", instance))
-    if edge := probed.edge:
-        points = entry_points(edge.fronts)
-        module = "route_self_signed" if probed.self_signed else "route"
-        for name, route in _routes(edge.fronts):
-            asked = f"https://{ALIAS}:{points[WEBSECURE]}{route.path}"
+            instance = pulumi.Output.concat(sources.instances[role], port)
+            targets.append(target("health", name, "tcp_connect", f"tcp://{role}{port}", instance))
+    if edge := sources.edge:
+        points = entry_points(edge.upstreams)
+        module = "route_self_signed" if sources.self_signed else "route"
+        for name, route in _routes(edge.upstreams):
+            address = f"https://{ALIAS}:{points[WEBSECURE]}{route.path}"
             url = f"https://{_authority(route.host, edge.https_port, 443)}{route.path}"
-            found.append(target("route", name, module, url, asked, route.host))
-        for host, name in {route.host: name for name, route in reversed([*_routes(edge.fronts)])}.items():
+            targets.append(target("route", name, module, url, address, route.host))
+        for host, name in {route.host: name for name, route in reversed([*_routes(edge.upstreams)])}.items():
             url = f"http://{_authority(host, edge.http_port, 80)}/"
-            found.append(target("redirect", name, "redirect", url, f"http://{ALIAS}:{points[WEB]}/", host))
-    if probed.grafana:
+            targets.append(target("redirect", name, "redirect", url, f"http://{ALIAS}:{points[WEB]}/", host))
+    if sources.grafana:
         # Answers without a login, and only where its database does.
-        found.append(target("public", "grafana", "public", f"https://{probed.grafana}/api/health"))
-    found += [target("url", url.split("/")[2], "url", url) for url in probes.urls]
-    return found
+        targets.append(target("public", "grafana", "public", f"https://{sources.grafana}/api/health"))
+    targets += [target("url", url.split("/")[2], "url", url) for url in probes.urls]
+    return targets
 
 
 def _instances(name: str, service: Service) -> list[str]:
     return [name if number == 1 else f"{name}-{number}" for number in range(1, service.replicas + 1)]
 
 
-def _routes(fronts: Sequence[Front]) -> Iterator[tuple[str, Route]]:
-    for front in fronts:
-        for route in front.routes:
-            yield front.name, route
+def _routes(upstreams: Sequence[Upstream]) -> Iterator[tuple[str, Route]]:
+    for upstream in upstreams:
+        for route in upstream.routes:
+            yield upstream.name, route
 
 
 def _authority(host: str, port: int | None, default: int) -> str:

@@ -37,7 +37,7 @@ def prometheus_config(
     ordered = sorted(targets, key=lambda target: (target.job, target.instance or ""))
 
     def rendered(addresses: Sequence[str]) -> str:
-        found = [
+        jobs = [
             (job, list(group)) for job, group in groupby(zip(ordered, addresses, strict=True), lambda pair: pair[0].job)
         ]
         config = {
@@ -53,11 +53,11 @@ def prometheus_config(
                 {
                     "job_name": job,
                     "metrics_path": group[0][0].path,
-                    **({"honor_labels": True} if group[0][0].tells_of_others else {}),
-                    **_times(group[0][0], every if group[0][0].own else rest, every),
+                    **({"honor_labels": True} if group[0][0].honor_labels else {}),
+                    **_times(group[0][0], every if group[0][0].is_app else rest, every),
                     "static_configs": [_static(target, address, labels) for target, address in group],
                 }
-                for job, group in found
+                for job, group in jobs
             ],
             **({"remote_write": remote_write_config(remote_write)} if remote_write else {}),
         }
@@ -76,11 +76,11 @@ def _times(target: ScrapeTarget, interval: str, default: str) -> dict[str, str]:
 def _static(target: ScrapeTarget, address: str, labels: Mapping[str, str]) -> dict[str, Any]:
     named = {"instance": target.instance} if target.instance else {}
     # The product's own services: rules and dashboards tell them from the tools by it.
-    named |= {"tier": "app"} if target.own else {}
+    named |= {"tier": "app"} if target.is_app else {}
     # Prometheus takes the parameters of the request from labels of this form, and leaves them out of the series.
-    asked = {"target": address, **target.params} if target.via else {}
-    params = {f"__param_{name}": value for name, value in asked.items()}
+    request = {"target": address, **target.params} if target.prober else {}
+    params = {f"__param_{name}": value for name, value in request.items()}
     return {
-        "targets": [target.via or address],
+        "targets": [target.prober or address],
         "labels": {"service": target.job, **named, **params, **labels, **target.labels},
     }

@@ -57,12 +57,12 @@ def wrong_receiver_secrets(
         wrong = None if value is None else _wrong(field, value)
         if wrong is None:
             return
-        found, expected = wrong
+        actual, expected = wrong
         line = lines.find(["config", f"{NAMESPACE}{secret}"])
         text = f"{expected}, for {place}"
         remedy = f"Set it: pulumi config set --secret {NAMESPACE}{secret} -s {settings.stack_name}"
-        told = refused if critical and environment == "production" else doubtful
-        told[secret] = Problem(file, f"config.{NAMESPACE}{secret}", found, text, remedy, line)
+        group = refused if critical and environment == "production" else doubtful
+        group[secret] = Problem(file, f"config.{NAMESPACE}{secret}", actual, text, remedy, line)
 
     for name, receiver in alerts.told_in(environment).items():
         for field, secret in receiver.secrets.items():

@@ -70,9 +70,9 @@ SHAPES = (
 """Tokens that are known by their look, wherever they stand."""
 
 
-def redactions(own: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:
+def redactions(patterns: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:
     """Return the patterns that every line is searched for, and what is put in their place.
 
     `own` are patterns of the product: what they match is replaced as a whole.
     """
-    return (("|".join(SHAPES), MARK), *((pattern, MARK) for pattern in own))
+    return (("|".join(SHAPES), MARK), *((pattern, MARK) for pattern in patterns))

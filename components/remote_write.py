@@ -16,33 +16,33 @@ SECRETS = "secrets"
 
 def remote_write_config(receivers: Sequence[RemoteWrite]) -> list[dict[str, Any]]:
     """Return the `remote_write` section. Secrets are paths relative to the configuration, never values."""
-    return [_receiver(one) for one in receivers]
+    return [_receiver(receiver) for receiver in receivers]
 
 
 def remote_write_files(receivers: Sequence[RemoteWrite]) -> dict[str, pulumi.Input[str]]:
     """Return the secrets that the section reads: path → content, for the volume with the configuration."""
-    given = pulumi.Config("dockyard")
-    names = {one.secret[0] for one in receivers if one.secret}
+    stack_config = pulumi.Config("dockyard")
+    names = {receiver.secret[0] for receiver in receivers if receiver.secret}
     # In a preview that goes on without secrets there is none.
-    return {f"{SECRETS}/{name}": given.get_secret(name) or pulumi.Output.secret("") for name in sorted(names)}
+    return {f"{SECRETS}/{name}": stack_config.get_secret(name) or pulumi.Output.secret("") for name in sorted(names)}
 
 
-def _receiver(one: RemoteWrite) -> dict[str, Any]:
+def _receiver(receiver: RemoteWrite) -> dict[str, Any]:
     tls = {
-        **({"ca": one.tls.ca} if one.tls.ca else {}),
-        **({"server_name": one.tls.server_name} if one.tls.server_name else {}),
-        **({"insecure_skip_verify": True} if one.tls.insecure_skip_verify else {}),
+        **({"ca": receiver.tls.ca} if receiver.tls.ca else {}),
+        **({"server_name": receiver.tls.server_name} if receiver.tls.server_name else {}),
+        **({"insecure_skip_verify": True} if receiver.tls.insecure_skip_verify else {}),
     }
-    relabel = [_by_name("keep", one.keep), _by_name("drop", one.drop)]
-    queue = one.queue
+    relabel = [_by_name("keep", receiver.keep), _by_name("drop", receiver.drop)]
+    queue = receiver.queue
     return {
-        "name": one.name,
-        "url": one.url,
-        "remote_timeout": format_duration(one.timeout),
-        **({"headers": dict(one.headers)} if one.headers else {}),
-        **_authorization(one),
+        "name": receiver.name,
+        "url": receiver.url,
+        "remote_timeout": format_duration(receiver.timeout),
+        **({"headers": dict(receiver.headers)} if receiver.headers else {}),
+        **_authorization(receiver),
         **({"tls_config": tls} if tls else {}),
-        **({"write_relabel_configs": found} if (found := [rule for rule in relabel if rule]) else {}),
+        **({"write_relabel_configs": rules} if (rules := [rule for rule in relabel if rule]) else {}),
         "queue_config": {
             "capacity": queue.capacity,
             "max_shards": queue.max_shards,
@@ -55,12 +55,12 @@ def _receiver(one: RemoteWrite) -> dict[str, Any]:
     }
 
 
-def _authorization(one: RemoteWrite) -> dict[str, Any]:
-    if one.basic_auth:
-        file = f"{SECRETS}/{one.basic_auth.password}"
-        return {"basic_auth": {"username": one.basic_auth.username, "password_file": file}}
-    if one.bearer_token:
-        return {"authorization": {"type": "Bearer", "credentials_file": f"{SECRETS}/{one.bearer_token}"}}
+def _authorization(receiver: RemoteWrite) -> dict[str, Any]:
+    if receiver.basic_auth:
+        file = f"{SECRETS}/{receiver.basic_auth.password}"
+        return {"basic_auth": {"username": receiver.basic_auth.username, "password_file": file}}
+    if receiver.bearer_token:
+        return {"authorization": {"type": "Bearer", "credentials_file": f"{SECRETS}/{receiver.bearer_token}"}}
     return {}
 
 

@@ -15,7 +15,7 @@ from components.foundation import grafana_root_url
 from dashboards.board import panel_id
 from dashboards.registry import render
 from dashboards.runbooks import UID as RUNBOOKS_UID
-from dashboards.shown import Figure, Shown
+from dashboards.shown import DashboardContext, Figure
 from settings.alert_rules import apply_overrides, at_interval, log_rule_files, rule_files, thresholds
 from settings.alert_texts import in_language
 from settings.loader import Settings
@@ -30,7 +30,7 @@ _DASHBOARD = re.compile(
 
 
 @dataclass(frozen=True)
-class Shipped:
+class MonitoringContent:
     """Everything of it that one stack gets. All of it is rendered at once: a part that cannot be must not be found
     when half of the stack is changed."""
 
@@ -42,10 +42,10 @@ class Shipped:
     dashboards: Mapping[str, str]
 
 
-def shipped(settings: Settings) -> Shipped:
+def shipped(settings: Settings) -> MonitoringContent:
     """Return the rules and dashboards of a stack."""
     grafana = grafana_root_url(settings)
-    return Shipped(grafana, rules(settings, grafana), log_rules(settings, grafana), dashboards_for(settings))
+    return MonitoringContent(grafana, rules(settings, grafana), log_rules(settings, grafana), dashboards_for(settings))
 
 
 def rules(settings: Settings, grafana: str) -> dict[str, str]:
@@ -70,26 +70,26 @@ def objective_rules(settings: Settings) -> str | None:
     for name, service in settings.product.services.items():
         if service.slo is None:
             continue
-        own = {**common, "job": name}
+        base_labels = {**common, "job": name}
         if service.slo.availability is not None:
-            recorded.append((service.slo.availability, {**own, "slo": "availability"}))
+            recorded.append((service.slo.availability, {**base_labels, "slo": "availability"}))
         if latency := service.slo.latency:
-            recorded.append((latency.target, {**own, "slo": "latency", "le": latency.bound}))
+            recorded.append((latency.target, {**base_labels, "slo": "latency", "le": latency.bound}))
     if not recorded:
         return None
-    found = [
+    recording_rules = [
         {"record": "slo:objective:ratio", "expr": f"vector({round(percent / 100, 10):g})", "labels": labels}
         for percent, labels in recorded
     ]
-    return yaml.safe_dump({"groups": [{"name": "slo-objectives", "rules": found}]}, sort_keys=False)
+    return yaml.safe_dump({"groups": [{"name": "slo-objectives", "rules": recording_rules}]}, sort_keys=False)
 
 
 def dashboards_for(settings: Settings) -> dict[str, str]:
     """Return Grafana's dashboards for a stack: file name → JSON."""
-    return render(shown(settings))
+    return render(dashboard_context(settings))
 
 
-def shown(settings: Settings) -> Shown:
+def dashboard_context(settings: Settings) -> DashboardContext:
     """Return what the dashboards of a stack show."""
     product = settings.product
     grafana, changes = product.monitoring.grafana, product.monitoring.thresholds
@@ -98,7 +98,7 @@ def shown(settings: Settings) -> Shown:
     files = {**rule_files(product.name), **log_rule_files(logs.store)}
     # A board draws the line of an alert that is switched off all the same.
     drawn = {name: change.model_copy(update={"enabled": True}) for name, change in changes.items()}
-    return Shown(
+    return DashboardContext(
         product=product.name,
         environment=settings.stack.environment,
         datasource_uid=grafana.datasource_uid,
@@ -133,20 +133,20 @@ def _for_stack(files: Mapping[str, str], settings: Settings, grafana: str) -> di
         {"var-product": settings.product.name, "var-environment": settings.stack.environment},
     )
 
-    def page(found: re.Match[str]) -> str:
+    def page(match: re.Match[str]) -> str:
         if monitoring.runbooks_url:
-            return json.dumps(f"{monitoring.runbooks_url.rstrip('/')}/{found['alert']}.md")
-        panel = panel_id(found["alert"])
-        return json.dumps(f"{grafana}/d/{RUNBOOKS_UID}/runbooks?viewPanel=panel-{panel}#{found['alert']}")
+            return json.dumps(f"{monitoring.runbooks_url.rstrip('/')}/{match['alert']}.md")
+        panel = panel_id(match["alert"])
+        return json.dumps(f"{grafana}/d/{RUNBOOKS_UID}/runbooks?viewPanel=panel-{panel}#{match['alert']}")
 
-    def panel(found: re.Match[str]) -> str:
-        return json.dumps(f"{grafana}/d/{found['uid']}?viewPanel=panel-{panel_id(found['panel'])}&{values}")
+    def panel(match: re.Match[str]) -> str:
+        return json.dumps(f"{grafana}/d/{match['uid']}?viewPanel=panel-{panel_id(match['panel'])}&{values}")
 
     if interval := monitoring.prometheus.rule_interval:
         files = {name: at_interval(text, interval) for name, text in files.items()}
     # A threshold that is changed stands in the texts too.
-    said = {name: in_language(text, settings.product.alerts.language) for name, text in files.items()}
+    translated = {name: in_language(text, settings.product.alerts.language) for name, text in files.items()}
     return {
         name: _DASHBOARD.sub(panel, _RUNBOOK.sub(page, apply_overrides(text, monitoring.thresholds)))
-        for name, text in said.items()
+        for name, text in translated.items()
     }

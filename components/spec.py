@@ -42,7 +42,7 @@ class Mount:
 
 
 @dataclass(frozen=True)
-class Publication:
+class PortMapping:
     """A port of the container that the host offers; the address is always explicit (CIS Docker 5.14)."""
 
     inside: int
@@ -74,7 +74,7 @@ class ContainerSpec:
     shared_memory: int | None = None
     """Size of /dev/shm in MiB; None leaves Docker's 64."""
 
-    publish: tuple[Publication, ...] = ()
+    publish: tuple[PortMapping, ...] = ()
     member: str = ""
     """What it is called where the settings name who joins a network; replicas share one. Default: its role."""
 

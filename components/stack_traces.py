@@ -93,6 +93,6 @@ def _otherwise(words: Iterable[str], also: str = "") -> str:
     heads: dict[str, list[str]] = {}
     for word in words:
         heads.setdefault(word[0], []).append(word[1:])
-    others = "".join(re.escape(one) for one in sorted({*heads, *also}))
+    excluded = "".join(re.escape(head) for head in sorted({*heads, *also}))
     deeper = [f"{re.escape(head)}{_otherwise(rests)}" for head, rests in heads.items() if all(rests)]
-    return f"(?:{'|'.join([f'[^{others}]', *deeper])})"
+    return f"(?:{'|'.join([f'[^{excluded}]', *deeper])})"

@@ -71,7 +71,7 @@ def run_victorialogs(name: str, config: VictoriaLogsConfig, parent: pulumi.Resou
     context = config.context
     data = data_volume(f"{name}-victorialogs-data", context, parent)
     probe = config_volume(f"{name}-victorialogs-probe", context, parent)
-    prepared = _prepared(f"{name}-victorialogs-writer", config, data, probe, parent)
+    prepare_job = _prepare_volumes(f"{name}-victorialogs-writer", config, data, probe, parent)
     store = run_service(
         f"{name}-victorialogs",
         ContainerSpec(
@@ -88,9 +88,9 @@ def run_victorialogs(name: str, config: VictoriaLogsConfig, parent: pulumi.Resou
             stop_grace=60,
         ),
         context,
-        pulumi.ResourceOptions(parent=parent, depends_on=prepared.done),
+        pulumi.ResourceOptions(parent=parent, depends_on=prepare_job.done),
     )
-    written = ConfigVolume(
+    config_files = ConfigVolume(
         f"{name}-vmalert-config",
         files={**config.rules, NOTIFIERS: notifiers(config.alertmanagers)},
         owner=USER,
@@ -109,11 +109,11 @@ def run_victorialogs(name: str, config: VictoriaLogsConfig, parent: pulumi.Resou
             limits=config.vmalert.limits,
             exclusive=True,
             networks=(Attachment(context.monitoring_network, ("vmalert",)),),
-            mounts=(written.mounted_at(RULES_FOLDER), Mount(probe.name, PROBE_FOLDER)),
+            mounts=(config_files.mounted_at(RULES_FOLDER), Mount(probe.name, PROBE_FOLDER)),
             health=_health(VMALERT_PORT),
         ),
         context,
-        pulumi.ResourceOptions(parent=parent, depends_on=_both(written.ready, prepared.done)),
+        pulumi.ResourceOptions(parent=parent, depends_on=_all_ready(config_files.ready, prepare_job.done)),
     )
     return {"victorialogs": store, "vmalert": vmalert}
 
@@ -158,7 +158,7 @@ def victorialogs_datasource(uid: str) -> dict[str, object]:
     }
 
 
-def _prepared(
+def _prepare_volumes(
     name: str, config: VictoriaLogsConfig, data: docker.Volume, probe: docker.Volume, parent: pulumi.Resource
 ) -> OneShotJob:
     """Give the data folder to the user of VictoriaLogs, and put busybox where the health checks find it."""
@@ -191,7 +191,9 @@ def _health(port: int) -> HealthCheck:
     return HealthCheck((f"{PROBE_FOLDER}/busybox", "wget", "-q", "-T", "4", "-O", "/dev/null", address))
 
 
-def _both(
+def _all_ready(
     first: pulumi.Output[Sequence[pulumi.Resource]], second: pulumi.Output[Sequence[pulumi.Resource]]
 ) -> pulumi.Output[Sequence[pulumi.Resource]]:
-    return pulumi.Output.all(first, second).apply(lambda resources: [one for some in resources for one in some])
+    return pulumi.Output.all(first, second).apply(
+        lambda resources: [resource for group in resources for resource in group]
+    )

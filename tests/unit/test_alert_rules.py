@@ -7,7 +7,7 @@ import json
 import pytest
 import yaml
 
-from components.shipped import log_rules, rules, runbooks, shown
+from components.shipped import dashboard_context, log_rules, rules, runbooks
 from settings.alert_rules import AlertChange, alert_names, apply_overrides, log_rule_files, rule_files, thresholds
 from settings.problems import SettingsError
 
@@ -145,14 +145,14 @@ def test_the_dashboards_draw_a_changed_threshold_and_that_of_an_alert_that_is_sw
     thresholds = {"DiskSpaceLow": {"threshold": 0.25}, "HighErrorRate": {"enabled": False}}
     settings = shop_settings(product={"monitoring": {"thresholds": thresholds}})
     assert "HighErrorRate" not in alert_names(rules(settings, "http://grafana")["http.yml"])
-    assert [shown(settings).limit(name) for name in thresholds] == [0.25, 0.05]
+    assert [dashboard_context(settings).limit(name) for name in thresholds] == [0.25, 0.05]
 
 
 def test_runbooks_can_be_read_elsewhere(shop_settings):
     settings = shop_settings(product={"monitoring": {"runbooks_url": "https://wiki.example/runbooks/"}})
     assert '"https://wiki.example/runbooks/DiskSpaceLow.md"' in rules(settings, "http://grafana")["host.yml"]
-    assert shown(settings).runbooks == {}
-    assert set(shown(shop_settings()).runbooks) == set(runbooks())
+    assert dashboard_context(settings).runbooks == {}
+    assert set(dashboard_context(shop_settings()).runbooks) == set(runbooks())
 
 
 def test_an_unknown_alert_and_a_threshold_for_none_are_told_with_what_was_meant(shop_settings):

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from components.cloudflare_access import format_session
 from components.cloudflare_tunnel import CloudflareTunnel, CloudflareTunnelConfig
-from components.edge_config import Front, service_file
+from components.edge_config import Upstream, service_file
 from settings.edge import Edge
 from settings.loader import Configuration, load
 from settings.names import STORES, TOOLS
@@ -76,7 +76,7 @@ class TestServicesOfTheProduct:
             loaded(checkout, {**MADE, "services": [{"hostname": "x.shop.example", "service": service}]})
 
     def test_the_edge_proxy_answers_to_the_public_name_where_a_port_is_shared(self):
-        fronts = [Front("web", 3000, hosts=("shop.example",)), Front("admin", 3000)]
+        fronts = [Upstream("web", 3000, hosts=("shop.example",)), Upstream("admin", 3000)]
         file = service_file(Edge(), fronts, fronts[0], ["web-1"])
         assert "Host(`web`) || Host(`shop.example`)" in file.text
 

@@ -7,7 +7,7 @@ import pytest
 
 from components.container import format_go_duration, run_service
 from components.job import OneShotJob
-from components.spec import Attachment, ContainerSpec, HealthCheck, Publication
+from components.spec import Attachment, ContainerSpec, HealthCheck, PortMapping
 from settings.docker import Docker
 from tests.support.recording import RecordedResource, record
 
@@ -58,7 +58,7 @@ def test_the_health_of_a_starting_container_can_be_checked_more_often(run, spec)
 
 @pytest.mark.parametrize(
     ("change", "one_at_a_time"),
-    [({}, False), ({"publish": (Publication(80, 8080),)}, True), ({"exclusive": True}, True)],
+    [({}, False), ({"publish": (PortMapping(80, 8080),)}, True), ({"exclusive": True}, True)],
 )
 def test_a_container_is_replaced_create_first_unless_it_holds_a_port_or_a_data_folder(change, one_at_a_time, spec, run):
     assert run(replace(spec, **change)).delete_before_replace is one_at_a_time
@@ -107,7 +107,7 @@ class TestOneShotJob:
 
 def test_a_frozen_job_keeps_every_input_that_it_ran_with_and_nobody_asks_how_it_ended(spec, make_context):
     def program(frozen: bool) -> None:
-        job = OneShotJob("job", spec, make_context(), pulumi.ResourceOptions(), frozen=frozen)
+        job = OneShotJob("job", spec, make_context(), pulumi.ResourceOptions(), skip=frozen)
         pulumi.CustomResource("test:After", "after", opts=pulumi.ResourceOptions(depends_on=job.done))
 
     world = record(lambda: program(True), exit_codes={"job": 3})
