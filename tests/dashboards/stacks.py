@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from dashboards.registry import render
-from dashboards.shown import Figure, DashboardContext
+from dashboards.shown import DashboardContext, Figure
 from settings.alert_rules import log_rule_files, rule_files, thresholds
 
 LIMITS = {

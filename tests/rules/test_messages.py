@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import yaml
 
-from components.messages import FOLDER, CHANNEL_FORMATS, message_files, render_check_command, template
+from components.messages import CHANNEL_FORMATS, FOLDER, message_files, render_check_command, template
 from settings.alerts import Alerts
 from tests.promtools import promtools
 from tests.rules.rendered import (
@@ -102,7 +102,11 @@ class TestTheTexts:
         assert page(rendered(case, language)) == (EXPECTED / f"{case}.{language}.txt").read_text()
 
     def test_every_template_that_a_receiver_names_is_there_and_no_other(self):
-        made = {found for name in CHANNEL_FORMATS for found in re.findall(r'define "dockyard\.([\w.]+)"', template(name, *STACK))}
+        made = {
+            found
+            for name in CHANNEL_FORMATS
+            for found in re.findall(r'define "dockyard\.([\w.]+)"', template(name, *STACK))
+        }
         assert made == set(named())
 
     def test_they_are_rehearsed_before_they_are_used(self, tmp_path):
