@@ -1,6 +1,6 @@
-"""Alertmanager's receivers: how each kind is reached, and which template writes each part of its messages.
+"""Alertmanager's receivers: the integration of each kind, and the template of each field of its messages.
 
-The templates are those of components/messages/, by the name `dockyard.<type>.<field>`.
+The templates are defined in components/messages/, with names of the form `dockyard.<type>.<field>`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from settings.receivers import (
 
 FOLDER = "/etc/alertmanager"
 LINKS = ("runbook", "dashboard", "silence")
-"""Where an alert leads to."""
+"""The links in a message."""
 
 
 def secret_file(secret: str) -> str:
-    """Return where Alertmanager reads a secret."""
+    """Return the path of a secret's file in Alertmanager's container."""
     return f"{FOLDER}/secrets/{secret}"
 
 
@@ -44,19 +44,20 @@ def _templates(kind: str, *fields: str) -> dict[str, str]:
 
 
 def _as_yaml_text(value: str) -> str:
-    """Return a value for a payload that stays text.
+    """Return a value that stays text in a payload.
 
-    Alertmanager reads it as YAML, and a phone number would become a figure. No YAML begins with a tab.
+    Alertmanager parses payload values as YAML, and a phone number would become an integer. A leading tab prevents it,
+    since no YAML begins with one.
     """
     try:
         return value if isinstance(yaml.safe_load(value), str) else f"\t{value}"
     except yaml.YAMLError:
-        # Nor can Alertmanager read anything else in it.
+        # Alertmanager cannot parse it either, and takes it as text.
         return value
 
 
 def _integration(receiver: Receiver) -> tuple[str, dict[str, Any]]:  # noqa: PLR0911 - one for each kind
-    """Return Alertmanager's name of a kind of receiver, and what it is configured with."""
+    """Return the name of Alertmanager's integration for a kind of receiver, and its configuration."""
     match receiver:
         case Discord():
             config = {"webhook_url_file": secret_file(receiver.webhook)}
@@ -92,11 +93,11 @@ def _email(receiver: Email) -> dict[str, Any]:
         "to": ", ".join(receiver.to),
         "from": receiver.sender,
         "smarthost": receiver.smarthost,
-        # On port 465 Alertmanager speaks TLS at once; on any other it asks for STARTTLS, and goes without it nowhere.
+        # On port 465 Alertmanager uses implicit TLS; on any other port it requires STARTTLS.
         "require_tls": True,
         "headers": {"Subject": _templates("email", "subject")["subject"]},
         **_templates("email", "html", "text"),
-        # What an alert was, and that it is over, in one conversation.
+        # Firing and resolved messages of an alert, in one thread.
         "threading": {"enabled": True, "thread_by_date": "daily"},
     }
     if receiver.password:
@@ -124,7 +125,7 @@ def _pagerduty(receiver: PagerDuty) -> dict[str, Any]:
         "url": receiver.url,
         **_templates("pagerduty", "description", "severity", "client_url"),
         "client": "Dockyard",
-        # By default there would be all of every alert, and of 10,000 PagerDuty takes none.
+        # By default every alert would be sent in full, and PagerDuty refuses a message with 10,000 of them.
         "details": {
             "alerts": templates["details"],
             "firing": "{{ len .Alerts.Firing }}",
@@ -136,7 +137,7 @@ def _pagerduty(receiver: PagerDuty) -> dict[str, Any]:
 
 def _opsgenie(receiver: Opsgenie) -> dict[str, Any]:
     address = receiver.url or {"us": "https://api.opsgenie.com/", "eu": "https://api.eu.opsgenie.com/"}[receiver.region]
-    # Alertmanager puts `v2/alerts` behind it.
+    # Alertmanager appends `v2/alerts`.
     config = {"api_key_file": secret_file(receiver.api_key), "api_url": f"{address.rstrip('/')}/"}
     return config | _templates("opsgenie", "message", "description", "priority")
 
@@ -144,8 +145,8 @@ def _opsgenie(receiver: Opsgenie) -> dict[str, Any]:
 def _telegram(receiver: Telegram) -> dict[str, Any]:
     """Return a webhook to Telegram's `sendMessage`.
 
-    Alertmanager's own kind (0.33) writes the address with the bot's token into its log whenever it gets no answer;
-    that of a webhook it never shows.
+    Alertmanager's own Telegram integration (0.33) logs the address with the bot's token whenever it gets no answer;
+    the address of a webhook is never logged.
     """
     payload = {
         "chat_id": receiver.chat_id,
@@ -159,7 +160,7 @@ def _telegram(receiver: Telegram) -> dict[str, Any]:
 
 
 def bot_address(receiver: Telegram, token: str) -> str:
-    """Return what the file of a bot's secret holds: the address that a message is sent to."""
+    """Return the content of a bot's secret file: the address that messages are posted to."""
     return f"{receiver.url.rstrip('/')}/bot{token.strip()}/sendMessage"
 
 

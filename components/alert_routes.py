@@ -1,4 +1,4 @@
-"""Alertmanager's routes: which alert goes to which receiver, how fast, and when it is held back."""
+"""Alertmanager's routes: the receivers of each alert, group timing, and quiet hours."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ HEARTBEAT_EVERY = "1m"
 
 
 def matcher(label: str, value: str) -> str:
-    """Return a matcher of one value, in Alertmanager's own spelling, whatever stands in it."""
+    """Return a matcher of one value, quoted as Alertmanager requires."""
     return f"{label}={json.dumps(value, ensure_ascii=False)}"
 
 
 def any_matcher(label: str, values: Sequence[str]) -> str:
-    """Return a matcher of any of some plain words."""
+    """Return a matcher of any of several plain words, which need no escaping."""
     return matcher(label, values[0]) if len(values) == 1 else f'{label}=~"{"|".join(values)}"'
 
 
 def routes(alerts: Alerts, product: str, environment: Environment) -> dict[str, Any]:
     """Return the root route.
 
-    Synthetic alerts go to the one receiver that they name. Then each receiver has up to two routes of its own, and all
-    of them are tried: an alert reaches everybody who takes it. Critical alerts have one apart from the rest: at their
-    own pace, and never held back by quiet hours. What is not of this product and environment reaches nobody.
+    Synthetic alerts go only to the receiver that they name. Each receiver has up to two routes, which all continue, so
+    that an alert reaches every receiver that takes it. Critical alerts have a route of their own, with their own group
+    timing and without quiet hours. Alerts of other products and environments reach the null receiver.
     """
     stack = [matcher("product", product), matcher("environment", environment)]
     receivers = alerts.told_in(environment)
@@ -43,7 +43,7 @@ def routes(alerts: Alerts, product: str, environment: Environment) -> dict[str, 
 
 
 def time_intervals(receivers: Mapping[str, Receiver], timezone: str) -> list[dict[str, Any]]:
-    """Return the quiet hours of each receiver that has some, by the name that its route says."""
+    """Return the time intervals of receivers with quiet hours, by the name that their routes refer to."""
     return [
         {
             "name": _quiet_name(name),
@@ -55,17 +55,16 @@ def time_intervals(receivers: Mapping[str, Receiver], timezone: str) -> list[dic
 
 
 def _test_route(name: str) -> dict[str, Any]:
-    """Return the route of the synthetic alerts for a receiver: at once, each in a message of its own, and its end
-    soon after."""
+    """Return the route of a receiver's synthetic alerts: sent at once, each in its own message, and resolved soon."""
     pace = {"group_wait": "0s", "group_interval": "5s"}
     return {"receiver": name, "matchers": [matcher(TEST_LABEL, name)], "group_by": ["..."], **pace}
 
 
 def _watchdog_route(matchers: list[str], *, beats: bool) -> dict[str, Any]:
-    """Return the route of the alert that always fires, to prove that alerts flow: of no interest to a person."""
+    """Return the route of the Watchdog, which always fires to prove that alerts are delivered: to no person."""
     if not beats:
         return {"receiver": NOBODY, "matchers": matchers}
-    # As often as a group can be told: whoever listens misses it after a few minutes.
+    # As often as Alertmanager can notify: the dead man's switch misses it after a few minutes.
     pace = {"group_wait": "0s", "group_interval": HEARTBEAT_EVERY, "repeat_interval": HEARTBEAT_EVERY}
     return {"receiver": HEARTBEAT, "matchers": matchers, **pace}
 
@@ -103,7 +102,7 @@ def _quiet_name(receiver: str) -> str:
 
 
 def _quiet_intervals(quiet: Quiet | None) -> list[dict[str, Any]]:
-    """Return intervals any of which is quiet; Alertmanager's end on the day that they begin on."""
+    """Return the quiet intervals. Those of Alertmanager cannot span midnight, so such hours become two."""
     if quiet is None:
         return []
     intervals: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""AlertRouting: Alertmanager, and who hears of what."""
+"""AlertRouting: Alertmanager with its routes and receivers."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from settings.receivers import Environment, Telegram
 PORT = 9093
 GOSSIP_PORT = 9094
 FLAGS = (
-    # Which receiver fails, not only which kind: how `./dockyard alert-test` knows what came of it.
+    # Metrics of each receiver, not only of each kind: `./dockyard alert-test` reads the outcome from them.
     "--enable-feature=receiver-name-in-metrics",
-    # Silences, and what was told, are written to disk so often: by default a kill may cost the last 15 minutes of them.
+    # How often silences and the notification log are saved; by default a kill may lose the last 15 minutes of them.
     "--data.maintenance-interval=1m",
 )
 
@@ -42,23 +42,23 @@ class AlertRoutingConfig:
     context: StackContext
     image: Callable[[str], str]
     grafana: str
-    """The address people reach Grafana at, to which messages lead."""
+    """Grafana's address as people reach it, for the links in messages."""
 
 
 class AlertRouting(pulumi.ComponentResource):
-    """Runs Alertmanager with the receivers of the settings: one, or two or three that stand in for each other.
+    """Runs one to three instances of Alertmanager with the receivers of the settings.
 
-    Webhook addresses are files that only Alertmanager can read. Silences and the notification log survive on a volume
-    each; that of the first is protected as data are. A changed configuration is checked with amtool, then loaded
-    without a restart. Several share silences and what was told by gossip within the monitoring network; who sends
-    alerts must send them to all.
+    Webhook addresses are files that only Alertmanager can read. Each instance keeps silences and the notification log
+    on a volume; that of the first is protected like other data. A changed configuration is checked with amtool, then
+    loaded without a restart. Several instances share their state by gossip within the monitoring network; clients must
+    send alerts to all of them.
     """
 
     address: str
-    """Host and port of the first one."""
+    """Host and port of the first instance."""
 
     addresses: tuple[str, ...]
-    """Host and port of each: who has alerts to tell tells all of them."""
+    """Host and port of every instance: alerts must be sent to all of them."""
 
     containers: dict[str, docker.Container]
     targets: list[ScrapeTarget]
@@ -75,7 +75,7 @@ class AlertRouting(pulumi.ComponentResource):
         self.register_outputs({"address": self.address})
 
     def _write_config(self) -> ConfigVolume:
-        """Write the configuration, which all share."""
+        """Write the configuration, which all instances share."""
         config, context = self._config, self._config.context
         alertmanager = alertmanager_config(config.alerts, context.product, config.environment)
         files: dict[str, pulumi.Input[str]] = {"alertmanager.yml": yaml.safe_dump(alertmanager, sort_keys=False)}
@@ -102,7 +102,7 @@ class AlertRouting(pulumi.ComponentResource):
     def _run(self, role: str, roles: tuple[str, ...], config_files: ConfigVolume) -> docker.Container:
         config, context = self._config, self._config.context
         suffix = role.removeprefix("alertmanager")
-        # What the others keep the first has too: their volumes may go with them, where there are to be fewer.
+        # The first instance has the state of the others too: with fewer replicas their volumes may be deleted.
         make_volume = config_volume if suffix else data_volume
         volume = make_volume(f"{self._name}-data{suffix}", context, self)
         return run_service(
@@ -133,14 +133,14 @@ class AlertRouting(pulumi.ComponentResource):
 
 
 def peers(replicas: int) -> tuple[str, ...]:
-    """Return what the instances are called on the network."""
+    """Return the host names of the instances."""
     return tuple("alertmanager" if number == 1 else f"alertmanager-{number}" for number in range(1, replicas + 1))
 
 
 def gossip(role: str, roles: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the flags by which an instance finds the others."""
+    """Return the flags with which an instance finds its peers."""
     if len(roles) == 1:
-        # No gossip port to listen on.
+        # An empty address disables gossip.
         return ("--cluster.listen-address=",)
     peer_flags = (f"--cluster.peer={peer}:{GOSSIP_PORT}" for peer in roles if peer != role)
     return (f"--cluster.listen-address=0.0.0.0:{GOSSIP_PORT}", *peer_flags)

@@ -1,4 +1,4 @@
-"""Alertmanager's configuration: who hears of what, from the settings. Nothing here makes a resource."""
+"""Alertmanager's configuration, rendered from the settings. This module creates no resources."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from settings.receivers import Environment
 
 
 def alertmanager_config(alerts: Alerts, product: str, environment: Environment) -> dict[str, Any]:
-    """Return Alertmanager's configuration for one stack; what is secret stands in files beside it.
+    """Return Alertmanager's configuration for one stack; secrets are in files beside it.
 
-    Only the receivers of this environment are in it.
+    It contains only the receivers of this environment.
     """
     receivers_by_name = alerts.told_in(environment)
     receivers = [{"name": NOBODY}, *(receiver_config(name, receiver) for name, receiver in receivers_by_name.items())]

@@ -1,4 +1,4 @@
-"""AppServices: the product itself. Data stores, then jobs, then services, each after what it waits for."""
+"""AppServices: the product itself. Data stores, jobs and services start in the order of their dependencies."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from settings.workload import Job, Service, Workload
 
 @dataclass(frozen=True)
 class AppServicesConfig:
-    """What AppServices is made from."""
+    """Arguments of AppServices."""
 
     product: Product
     context: StackContext
@@ -38,30 +38,30 @@ class AppServicesConfig:
     """Image name → the reference to run."""
 
     edge: EdgeProxy | None
-    """What leads requests to the services; None where no service has a port."""
+    """The proxy in front of the services; None where no service has a port."""
 
     skip_jobs: bool = False
-    """Leave one-shot jobs as they are: an earlier release is being returned to."""
+    """Leave one-shot jobs unchanged, as in a rollback to an earlier release."""
 
     rerun_jobs: Sequence[str] = ()
-    """Workloads whose one-shot jobs run all the same."""
+    """Workloads whose one-shot jobs run even with `skip_jobs`."""
 
     def skips_jobs(self, workload: str) -> bool:
-        """Whether the one-shot jobs of a workload stay as they are."""
+        """Whether the one-shot jobs of a workload are left unchanged."""
         return self.skip_jobs and workload not in self.rerun_jobs
 
 
 class AppServices(pulumi.ComponentResource):
-    """Runs a product: its data stores, its jobs and its services, gated on health and exit codes.
+    """Runs a product: its data stores, jobs and services, each once its dependencies are healthy or have exited with 0.
 
-    A new release of a service is created beside the old one, and gets its requests when it is healthy; the old one
-    goes after that. Nothing here is published: that is the edge proxy's business.
+    A new release of a service is created beside the old one and receives its requests once it is healthy; then the old
+    one is deleted. No port is published here: that is the task of the edge proxy.
     """
 
     connections: dict[str, Connection]
     containers: dict[str, docker.Container]
     secrets: dict[str, pulumi.Output[str]]
-    """Secrets of the product's workloads, given or generated."""
+    """Secrets of the product's workloads, configured or generated."""
 
     targets: list[ScrapeTarget]
 
@@ -129,7 +129,7 @@ class AppServices(pulumi.ComponentResource):
         return store
 
     def _dumps_volume(self) -> Dumps | None:
-        """Return where dumps go, None where nothing migrates a database of the product's own."""
+        """Return the store of dumps, None where no workload migrates a database of the product's own."""
         product = self._config.product
         if product.own_postgres is None or not product.dumps_database:
             return None
@@ -166,7 +166,7 @@ class AppServices(pulumi.ComponentResource):
             if service.metrics:
                 address = pulumi.Output.concat(container.name, f":{service.port}")
                 self.targets.append(
-                    ScrapeTarget(name, address, service.metrics, instance=f"{role}:{service.port}", own=True)
+                    ScrapeTarget(name, address, service.metrics, instance=f"{role}:{service.port}", is_app=True)
                 )
         edge = self._config.edge
         if service.port is not None and edge:
@@ -181,7 +181,7 @@ class AppServices(pulumi.ComponentResource):
         return self._config.image(workload.image_name(self._config.product.name, name))
 
     def _dump(self, name: str, enabled: bool) -> list[Dependency]:
-        """Dump the database before a new image of a workload that migrates it; return what waits for that."""
+        """Dump the database before a new image of a workload that migrates it; return the dependency on that dump."""
         if not enabled or self.dumps is None:
             return []
         image = self._image(name, self._config.product.workloads[name])
@@ -191,10 +191,10 @@ class AppServices(pulumi.ComponentResource):
         return [self._completed[name] for name in names]
 
     def _options(self, dependencies: Sequence[Dependency]) -> pulumi.ResourceOptions:
-        """Return options that wait for secret files, data stores, and whatever else comes first."""
+        """Return resource options that wait for all dependencies: files, data stores, dumps, other workloads."""
         return pulumi.ResourceOptions(parent=self, depends_on=_all_resources(dependencies))
 
 
 def _all_resources(dependencies: Sequence[Dependency]) -> pulumi.Output[list[pulumi.Resource]]:
-    """Return every resource behind the gates once all of them are open; a failed gate fails it."""
+    """Return the resources of all dependencies; it fails if one of them fails."""
     return pulumi.Output.all(*dependencies).apply(lambda groups: [resource for group in groups for resource in group])

@@ -30,7 +30,7 @@ from settings.product import Product
 from settings.schedule import expand
 
 MONITORING_USER = "65534:0"
-"""Prometheus' user, who removes the snapshots that it made, in the group that Grafana's database belongs to."""
+"""Prometheus' user, who may delete its snapshots, with the group that owns Grafana's database."""
 
 SCRIPTS = "/run/backup"
 REPOSITORIES = "/backups"
@@ -38,7 +38,7 @@ TOOLS_FOLDER = "/tools"
 SCRATCH = "/scratch"
 DUMPS = "/dumps"
 CHECKS = "checks"
-"""Folder of the scripts with the drill's own checks: drill-postgres.sh."""
+"""Folder, beside the scripts, with the SQL checks of restore drills: drill-postgres.sh."""
 
 GRAFANA_DATA = "/grafana"
 PROMETHEUS_DATA = "/prometheus"
@@ -46,12 +46,12 @@ CREDENTIALS = "s3-credentials"
 
 COMMON = ("backup-common.sh", "backup-start.sh", "lock.sh", SCHEDULE_FILE)
 FOR_POSTGRES = ("backup-postgres.sh", "manifest-postgres.sh", "restore-postgres.sh", "drill-postgres.sh")
-"""What `./dockyard` runs in the container of Postgres stands here too."""
+"""Scripts of Postgres' container, also those that `./dockyard` runs in it."""
 
 
 @dataclass(frozen=True)
 class BackupsConfig:
-    """What BackupSet is made from."""
+    """Arguments of BackupSet."""
 
     product: Product
     context: StackContext
@@ -61,12 +61,12 @@ class BackupsConfig:
 
     monitoring: MonitoringStack
     dumps: Dumps | None = None
-    """Those from before releases, where there are any: they are restored like backups."""
+    """Dumps taken before releases, where there are any: they are restored like backups."""
 
 
 @dataclass(frozen=True)
 class _BackupContainer:
-    """What one of the containers has that the others have not."""
+    """The properties in which the backup containers differ."""
 
     stores: Sequence[str]
     image: str
@@ -78,15 +78,15 @@ class _BackupContainer:
     mounts: Sequence[Mount]
     after: Sequence[pulumi.Resource]
     scratch: bool = False
-    """Has a volume for restores that are thrown away."""
+    """Whether it has a volume for throwaway restores."""
 
 
 class BackupSet(pulumi.ComponentResource):
-    """Makes a data volume with a restic repository for each container that fills it, and those containers.
+    """Creates the backup containers, and a data volume with a restic repository for each of them.
 
-    A container runs the image of the store it backs up, for its clients, with restic's program mounted from a volume.
-    The repositories are opened by the secret `backup-key`, without which they cannot be read: a copy of it must be kept
-    elsewhere. What somebody else runs is not backed up, nor are logs.
+    A container runs the image of the store it backs up, for that store's client programs; restic's binary is mounted
+    from a volume. The repositories are encrypted with the secret `backup-key`: keep a copy of it elsewhere, since they
+    cannot be read without it. External stores and logs are not backed up.
     """
 
     containers: dict[str, docker.Container]
@@ -178,18 +178,18 @@ class BackupSet(pulumi.ComponentResource):
             },
             mounts=(
                 Mount(data["grafana"].name, GRAFANA_DATA),
-                # It removes the snapshot that Prometheus made for it.
+                # Writable: it deletes the snapshot that Prometheus created for it.
                 Mount(data["prometheus"].name, PROMETHEUS_DATA, read_only=False),
             ),
             after=list(config.monitoring.containers.values()),
         )
 
     def _open(self, users: Mapping[str, str]) -> OneShotJob:
-        """Put restic's program into the volume of tools, and give each container the folder of its repository."""
+        """Copy restic's binary into the tools volume, and create each container's repository folder."""
         restic = f"{TOOLS_FOLDER}/restic"
         folders = [(f"{REPOSITORIES}/{role}", user) for role, user in users.items()]
         lines = [
-            # A container that runs it now keeps the old one until it is done.
+            # A container that is running restic keeps the old file until it exits.
             f"cp $(command -v restic) {restic}.new",
             f"chmod 0555 {restic}.new",
             f"mv {restic}.new {restic}",
@@ -202,7 +202,7 @@ class BackupSet(pulumi.ComponentResource):
             ContainerSpec(
                 role="backups-writer",
                 image=self._config.image("restic"),
-                # The volumes' owner.
+                # Root owns new volumes.
                 user="0:0",
                 capabilities=("CHOWN", "FOWNER"),
                 limits=Limits.model_validate({"memory": "64MB", "cpus": 0.5}),
@@ -223,7 +223,7 @@ class BackupSet(pulumi.ComponentResource):
         context, s3 = self._config.context, self._backups.s3
         name = f"{self._name}-{role}"
         credentials = {CREDENTIALS: _credentials(s3)} if s3 else {}
-        # Scripts lie beside the secrets: a volume of their own would cost every `up` and preview.
+        # Scripts and secrets share a volume: another one would slow down every `up` and preview.
         files = ConfigVolume(
             f"{name}-files",
             files={KEY: self._key, **credentials, **{file: script(file) for file in COMMON}, **backup.files},
@@ -251,7 +251,7 @@ class BackupSet(pulumi.ComponentResource):
                     "RESTIC_PASSWORD_FILE": f"{SECRETS_FOLDER}/{KEY}",
                     "RESTIC_CACHE_DIR": "/tmp/restic",
                     "BACKUP_HOST": f"{context.product}-{context.environment}",
-                    # The program takes what it can get otherwise, and the limit ends it.
+                    # Without it restic's heap grows up to the container's limit, and the kernel kills it.
                     "GOMEMLIMIT": f"{backup.limits.memory // 2}MiB",
                     "BACKUP_KEEP": _keep(self._backups.keep),
                     "METRICS_FOLDER": METRICS_FOLDER,
@@ -273,7 +273,7 @@ class BackupSet(pulumi.ComponentResource):
                 ),
                 tmpfs=("/tmp",),
                 health=health,
-                # A backup that is cut short is worth nothing; a short one ends in this time.
+                # An interrupted backup is worthless; short ones finish in this time.
                 stop_grace=30,
                 content=files.fingerprint,
                 reaches_host=bool(s3 and urlsplit(s3.endpoint).hostname == DOCKER_HOST),
@@ -290,7 +290,7 @@ def _ready(store: Connection) -> list[pulumi.Resource]:
 
 
 def _keep(keep: Keep) -> str:
-    """Return what restic's `forget` keeps, as its arguments."""
+    """Return the retention as arguments of `restic forget`."""
     counts = {"daily": keep.daily, "weekly": keep.weekly, "monthly": keep.monthly}
     return " ".join(f"--keep-{unit} {count}" for unit, count in counts.items() if count)
 
@@ -305,7 +305,7 @@ def _s3_environment(s3: S3, role: str, context: StackContext) -> dict[str, str]:
 
 
 def _credentials(s3: S3) -> pulumi.Output[str]:
-    """Return the file that AWS' own tools read."""
+    """Return the content of an AWS shared credentials file."""
     return pulumi.Output.concat(
         "[default]\naws_access_key_id = ",
         required_secret(s3.access_key),

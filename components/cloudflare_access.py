@@ -1,4 +1,4 @@
-"""Cloudflare Access before public names: one application a name, and the policies that say who may come in."""
+"""Cloudflare Access in front of public names: one application for each name, and policies for who may enter."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ import pulumi
 from settings.tunnel import ONE_TIME_PIN, Access, Tunnel
 
 TOKEN_LIFE = "8760h"  # noqa: S105 - a year, Cloudflare's default
-"""How long a service token is good for."""
+"""Lifetime of a service token."""
 
 
 @dataclass(frozen=True)
 class AccessOutputs:
-    """What Access leaves to do for others."""
+    """Results of Access that the tunnel and the stack's outputs need."""
 
     audiences: Mapping[str, pulumi.Output[str]]
-    """Public name → the audience that a visitor's token must be for: cloudflared refuses any other."""
+    """Public name → the audience (AUD tag) that cloudflared requires in a visitor's token."""
 
     secrets: Mapping[str, pulumi.Output[str]]
     """`access-<name>-client-id` and `access-<name>-client-secret` of each service token."""
 
 
 def protect_with_access(name: str, settings: Tunnel, parent: pulumi.Resource) -> AccessOutputs:
-    """Put Access before every public name of a tunnel that asks for it.
+    """Protect every public name of a tunnel that uses Access.
 
-    Policies are the account's reusable ones, the same for all names. What makes a second `up` change nothing with the
-    official plugin, as read in terraform-provider-cloudflare v5:
+    Policies are the account's reusable ones, shared by all names. The inputs are chosen so that a second `up` changes
+    nothing with the official plugin, as read in terraform-provider-cloudflare v5:
 
-    - An application names its policies by id with their precedence: what Cloudflare tells of them otherwise is ignored.
-    - `self_hosted_domains` and `destinations` follow `domain` and are read only; switches that are off are not said.
-    - A policy has a session time of its own, by default 24h whatever the application's is: both are said.
-    - A service token's secret is told once, when it is made; the plugin keeps it in the state.
+    - An application refers to its policies by id and precedence; other fields that Cloudflare returns are ignored.
+    - `self_hosted_domains` and `destinations` follow `domain` and are read-only; disabled switches are left unset.
+    - A policy has its own session duration, 24h by default whatever the application's is: both are set.
+    - A service token's secret is returned only at its creation; the plugin keeps it in the state.
 
-    Identity providers belong to the account, and to all its applications: none is made here.
+    Identity providers belong to the account and all of its applications, so none is created here.
     """
     import pulumi_cloudflare as cloudflare  # noqa: PLC0415 - takes two seconds, and a plugin
 
@@ -51,7 +51,7 @@ def protect_with_access(name: str, settings: Tunnel, parent: pulumi.Resource) ->
             account_id=settings.account_id,
             name=f"{settings.name} {token}",
             duration=TOKEN_LIFE,
-            # The plugin hides only the secret.
+            # The plugin itself marks only the client secret as secret.
             opts=pulumi.ResourceOptions(parent=parent, additional_secret_outputs=["clientId"]),
         )
         for token in access.tokens
@@ -68,7 +68,7 @@ def protect_with_access(name: str, settings: Tunnel, parent: pulumi.Resource) ->
             session_duration=session,
             opts=child_opts,
         )
-        # Cloudflare asks service tokens first, whatever the order.
+        # Cloudflare evaluates service token policies first, whatever their order.
         for role, decision, includes in (("people", "allow", allowed), ("programs", "non_identity", programs))
         if includes
     ]
@@ -81,13 +81,13 @@ def protect_with_access(name: str, settings: Tunnel, parent: pulumi.Resource) ->
             type="self_hosted",
             domain=hostname,
             session_duration=session,
-            # A session cookie that no other site can make a browser send.
+            # Other sites cannot make a browser send the session cookie.
             same_site_cookie_attribute="lax",
             allowed_idps=providers,
-            # There is no choice to show.
+            # With one provider there is no choice to show.
             auto_redirect_to_identity=True if len(access.identity_providers) == 1 else None,
             policies=[{"id": policy.id, "precedence": number} for number, policy in enumerate(policies, start=1)],
-            # A domain can have one application only.
+            # A domain can have only one application.
             opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
         )
         for hostname in sorted(settings.protected)
@@ -100,7 +100,7 @@ def protect_with_access(name: str, settings: Tunnel, parent: pulumi.Resource) ->
 
 
 def format_session(seconds: int) -> str:
-    """Return a time as Cloudflare reads it, which knows no days: `24h`, `90m`, `45s`."""
+    """Return a duration in Cloudflare's format, which has no unit for days: `24h`, `90m`, `45s`."""
     for unit, size in (("h", 3600), ("m", 60)):
         if seconds % size == 0:
             return f"{seconds // size}{unit}"
@@ -108,7 +108,7 @@ def format_session(seconds: int) -> str:
 
 
 def _allowed(access: Access) -> list[Any]:
-    """Return who may come in: any of these. Those who can log in somewhere only where nobody is named otherwise."""
+    """Return the alternatives that admit people: e-mails and their domains, or without any the log-in methods."""
     named = [{"email": {"email": email}} for email in sorted(access.emails)]
     named += [{"email_domain": {"domain": domain}} for domain in sorted(access.email_domains)]
     return named or [{"login_method": {"id": provider}} for provider in sorted(access.identity_providers)]
@@ -117,9 +117,9 @@ def _allowed(access: Access) -> list[Any]:
 def _providers(
     settings: Tunnel, access: Access, parent: pulumi.Resource
 ) -> Sequence[str] | pulumi.Output[Sequence[str]] | None:
-    """Return the ids of the identity providers to choose from; None where all of the account's are good.
+    """Return the ids of the allowed identity providers; None allows all of the account's.
 
-    The provider of codes by e-mail has an id too, another in each account: it is looked up.
+    The one-time PIN provider has a different id in each account, so it is looked up.
     """
     import pulumi_cloudflare as cloudflare  # noqa: PLC0415 - as above
 

@@ -29,7 +29,7 @@ from components.edge_config import (
     published_name,
     service_file,
 )
-from components.edge_guard import checked_users
+from components.edge_guard import RouteAuth, checked_users
 from components.job import OneShotJob
 from components.spec import Attachment, ContainerSpec, HealthCheck, Mount, PortMapping
 from components.volume import config_volume, data_volume

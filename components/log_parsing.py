@@ -166,8 +166,10 @@ def _level_map() -> str:
 
 
 def _extract(target: str, source: str, pattern: str, group: str, condition: str) -> str:
-    literal = _text(pattern)
-    return f'set({target}, ExtractPatterns({source}, {literal})["{group}"]) where {condition} and IsMatch({source}, {literal})'
+    regex = _text(pattern)
+    return (
+        f'set({target}, ExtractPatterns({source}, {regex})["{group}"]) where {condition} and IsMatch({source}, {regex})'
+    )
 
 
 def _replace(pattern: str, replacement: str) -> str:
