@@ -16,15 +16,15 @@ from settings.container import Limits
 from settings.names import METRICS_FOLDER
 
 FOLDER = PGDATA
-"""The one folder of the image that its user may write to: a volume mounted elsewhere would belong to root."""
+"""The one folder of the image that its user may write to: root would own a volume mounted elsewhere."""
 
 DUMPS_PER_WORKLOAD = 5
 
 METRICS = f"{METRICS_FOLDER}/backup-postgres-before-release.prom"
-"""One file for all workloads that are dumped before: they dump the same database, and a series stands in one file."""
+"""One file for the dumps of all workloads: they dump the same database, and a series may be in only one file."""
 
-# A dump that was interrupted must not pass for one: it gets its name when it is whole. How it ended is told in any
-# case; of the last good one its time and size stay.
+# A dump gets its final name only when it is complete, so that an interrupted one is not mistaken for a dump. The
+# outcome is reported in any case; after a failure the time and size of the last good dump are kept.
 _SCRIPT = f"""\
 set -eu
 began=$(date +%s) whole='' target=''
@@ -58,7 +58,7 @@ ls -1t {FOLDER}/before-"$WORKLOAD"-*.dump | tail -n +{DUMPS_PER_WORKLOAD + 1} | 
 
 
 class Dumps:
-    """A data volume with a dump from before each new image of what migrates the database, the last five of each."""
+    """A data volume with dumps taken before each new image of a migrating workload; the last five of each are kept."""
 
     def __init__(
         self, name: str, store: Connection, *, image: str, context: StackContext, parent: pulumi.Resource
@@ -81,7 +81,7 @@ class Dumps:
                 command=(_SCRIPT,),
                 env={
                     "WORKLOAD": workload,
-                    # Not read by the script: another image is another dump.
+                    # The script does not read it: a new image changes the job's inputs, so that it runs again.
                     "BEFORE_IMAGE": image,
                     "PGHOST": self._store.env["DATABASE_HOST"],
                     "PGUSER": self._store.env["DATABASE_USER"],
