@@ -1,4 +1,4 @@
-"""Traefik's configuration: its arguments, and the files of its dynamic folder. Nothing here makes a resource."""
+"""Traefik's configuration: its arguments, and the files of its dynamic folder. This module creates no resources."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from settings.exposure import OWN_LOGIN
 from settings.names import ADMIN_PORT
 
 ADMIN = "traefik"
-"""The entry point of health, metrics and the writers' question; `traefik healthcheck` looks for this name."""
+"""Entry point of health, metrics and the writers' check for a loaded file; `traefik healthcheck` requires this name."""
 
 WEB, WEBSECURE = "web", "websecure"
 OWN_PORTS = range(61000, 65536)
-"""Where it listens, inside its container, for what comes from outside. A published Grafana (3000) and a service on
-port 3000 must not meet, so what is published does not keep its number inside. Above 60999 nothing collides with the
-ports that Linux gives to outgoing connections (ip_local_port_range 32768-60999)."""
+"""Ports inside Traefik's container for published ports and routes. A published Grafana (3000) and a service on port
+3000 must not collide, so a published port has another number inside. Ports above 60999 do not collide with those that
+Linux assigns to outgoing connections (ip_local_port_range 32768-60999)."""
 
 STATIC = "_fixed"
-"""The file of everything that does not move; no service can have this name."""
+"""Name of the file with the base configuration, which no release changes; no service can have this name."""
 
 DYNAMIC_FOLDER = "/etc/traefik/dynamic"
 CERTIFICATES_FOLDER = "/certificates"
 
 RETRY = {"attempts": 4, "initialInterval": "50ms"}
-"""Only requests of which nothing was sent yet are tried again (Traefik's `retry`), on the next server if there is
-one: a container that has just gone costs nobody an answer. Figures: seen to lose none of 13,438 requests."""
+"""Traefik's `retry`: repeats only requests that were not sent to a server yet, on the next server if there is one, so
+that a container that has just stopped loses no request. Figures: measured to lose none of 13,438 requests."""
 
 DIAL_TIMEOUT = "1s"
 HEALTH_INTERVAL, HEALTH_TIMEOUT = "2s", "5s"
-"""A server that refuses or answers 4xx and 5xx is out within 2 s. One that hangs gets longer: a short time-out would
-take the only instance away from everybody for one slow answer on a busy host."""
+"""A server that refuses connections or answers 4xx or 5xx is taken out within 2 s. One that hangs gets longer: a short
+time-out would take out the only instance for a single slow answer on a busy host."""
 
 METRICS_BUCKETS = "0.1,0.25,0.5,1,2.5,5,10"
-"""Seconds. Traefik's own (0.1, 0.3, 1.2, 5) cannot tell the seeds' 0.5 s and 1 s."""
+"""Seconds. Traefik's default buckets (0.1, 0.3, 1.2, 5) cannot resolve the seeds' limits of 0.5 s and 1 s."""
 
 ACCESS_FIELDS = (
     "ClientHost",
@@ -53,60 +53,59 @@ ACCESS_FIELDS = (
     "RetryAttempts",
     "RouterName",
 )
-"""What an access line says. No header, which Traefik leaves out by itself; no path: it has the query string in it."""
+"""Fields of an access log line. Traefik omits headers by default; the path is left out, as it has the query string."""
 
 HSTS_SECONDS = 365 * 24 * 3600
 
 
 @dataclass(frozen=True)
 class Upstream:
-    """Something that the edge stands before."""
+    """A service, tool or data store that the edge proxy forwards requests to."""
 
     name: str
-    """A service or a tool: backend, grafana, postgres."""
+    """Name of the service, tool or store: backend, grafana, postgres."""
 
     port: int
-    """It listens there, on its network."""
+    """Port that it listens on, on its network."""
 
     protocol: Literal["http", "tcp"] = "http"
     internal: bool = True
-    """The edge takes its name and port on the app network; not so for tools and stores, which have their names
-    themselves."""
+    """Whether the edge takes over its name and port on the app network. Tools and stores keep their own names."""
 
     published: int | None = None
     """Port on 127.0.0.1 of the host."""
 
     routes: tuple[Route, ...] = ()
     auth: RouteAuth | None = None
-    """Stands before its routes. Who comes by a published port is on this host already."""
+    """Authentication of its routes. Published ports have none: their clients are on this host already."""
 
     hosts: tuple[str, ...] = ()
-    """Public names that the tunnel's visitors ask for: the tunnel passes them on as they are."""
+    """Public names of the tunnel, which forwards the visitors' Host header unchanged."""
 
     health_path: str | None = None
-    """Asked of every instance, so that a sick one gets no traffic."""
+    """Path of the health check on every instance, so that an unhealthy one gets no traffic."""
 
     servers: tuple[str, ...] = ()
-    """Known from the start: a tool's name. Those of a service come with each release."""
+    """Servers in the base configuration: a tool's name. Those of a service are set by each release."""
 
     def __post_init__(self) -> None:
-        """Refuse a route to a tool or store that asks nobody who they are. Raises ValueError."""
+        """Refuse routes to a tool or store without authentication. Raises ValueError."""
         if self.routes and not self.internal and self.auth is None and self.name not in OWN_LOGIN:
             raise ValueError(f"{self.name} has routes and no guard: everybody could reach it")
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of the dynamic folder. `loaded` is the path that answers once Traefik has taken exactly this content."""
+    """A file of the dynamic folder. `loaded` is the path that answers once Traefik has loaded exactly this content."""
 
     text: str
     loaded: str
 
 
 def entry_points(upstreams: Sequence[Upstream]) -> dict[str, int]:
-    """Return the name and port, inside the container, of everything that Traefik listens on.
+    """Return Traefik's entry points: name → port inside its container.
 
-    Raises ValueError where two fronts cannot be told apart: only HTTP says which name was meant.
+    Raises ValueError where two upstreams share a port and cannot be distinguished: only HTTP carries a host name.
     """
     inside = Counter(upstream.port for upstream in upstreams if upstream.internal)
     for upstream in upstreams:
@@ -124,19 +123,19 @@ def entry_points(upstreams: Sequence[Upstream]) -> dict[str, int]:
 
 
 def inside_name(port: int) -> str:
-    """Name the entry point that stands in for services on the app network."""
+    """Return the name of the entry point for the services with this port on the app network."""
     return f"inside-{port}"
 
 
 def published_name(upstream: str) -> str:
-    """Name the entry point of one published port."""
+    """Return the name of the entry point for an upstream's published port."""
     return f"published-{upstream}"
 
 
 def arguments(edge: Edge, upstreams: Sequence[Upstream], https_port: int | None) -> list[str]:
-    """Return Traefik's arguments. No API, no dashboard, no provider but the folder, nothing reported to anybody.
+    """Return Traefik's arguments: no API, no dashboard, the file provider only, no telemetry.
 
-    `https_port` is what the outside knows the TLS entry point by: redirects lead there.
+    `https_port` is the public port of the TLS entry point, to which HTTP is redirected.
     """
     options = {
         "global.checknewversion": "false",
@@ -146,14 +145,14 @@ def arguments(edge: Edge, upstreams: Sequence[Upstream], https_port: int | None)
         "ping": "true",
         "metrics.prometheus": "true",
         "metrics.prometheus.entrypoint": ADMIN,
-        # Routers count what visitors get, services what servers say: the difference is what is tried again, and what
-        # the edge answers itself. Entry points would count it all once more.
+        # Metrics of routers count answers to visitors, those of services count answers of servers: the difference is
+        # retries and answers of the edge itself. Metrics of entry points would only repeat the sums.
         "metrics.prometheus.addrouterslabels": "true",
         "metrics.prometheus.addentrypointslabels": "false",
         "metrics.prometheus.buckets": METRICS_BUCKETS,
         "providers.file.directory": DYNAMIC_FOLDER,
         "providers.file.watch": "true",
-        # Its default, 2 s, would be added to every release.
+        # The default of 2 s would delay every release.
         "providers.providersthrottleduration": "100ms",
     }
     if edge.access_log:
@@ -163,10 +162,10 @@ def arguments(edge: Edge, upstreams: Sequence[Upstream], https_port: int | None)
     points = entry_points(upstreams)
     for name, port in points.items():
         options[f"entrypoints.{name}.address"] = f":{port}"
-        # How long it lets requests finish when it is replaced itself.
+        # Time for running requests when Traefik itself is replaced.
         options[f"entrypoints.{name}.transport.lifecycle.gracetimeout"] = f"{edge.drain}s"
         if name not in (ADMIN, WEB, WEBSECURE):
-            # Who asks here is on the app network or on this host: what it says of the client is true.
+            # Clients of these entry points are on the app network or this host: their X-Forwarded-* is trusted.
             options[f"entrypoints.{name}.forwardedheaders.insecure"] = "true"
     if WEB in points:
         redirect = f"entrypoints.{WEB}.http.redirections.entrypoint"
@@ -183,7 +182,7 @@ def arguments(edge: Edge, upstreams: Sequence[Upstream], https_port: int | None)
 
 
 def healthcheck() -> tuple[str, ...]:
-    """Return the command of the dating app's health check; it must be told where the admin entry point is."""
+    """Return the command of the dating app's health check, which needs the address of the admin entry point."""
     return ("traefik", "healthcheck", "--ping", f"--entrypoints.{ADMIN}.address=:{ADMIN_PORT}")
 
 
@@ -193,10 +192,10 @@ def base_config(
     pem: tuple[str, str] | None,
     users: Mapping[str, Sequence[str]] | None = None,
 ) -> File:
-    """Render what all fronts share, and the fronts whose servers are known from the start.
+    """Render the configuration that all upstreams share, and the upstreams with fixed servers.
 
-    `pem` is the certificate with its chain, and its key; `users` are the lines of each secret for basic
-    authentication. They stand in the file itself, which makes it a secret.
+    `pem` is the certificate with its chain, and its key. `users` are the lines of each secret for basic authentication;
+    they are written into the file, which is therefore a secret.
     """
     document: dict[str, Any] = {
         "http": {
@@ -244,7 +243,7 @@ def _http_config(
         below = "" if route.path == "/" else f" && PathPrefix(`{route.path}`)"
         routers[f"{upstream.name}_route_{number}"] = {
             "service": upstream.name,
-            # First what every answer gets, also one that turns somebody away.
+            # HSTS comes first, so that it is also set on answers that refuse a visitor.
             "middlewares": [
                 "hsts",
                 *(middleware_names(upstream.name, upstream.auth) if upstream.auth else []),
@@ -281,9 +280,9 @@ def _tcp_config(upstream: Upstream, servers: Sequence[str]) -> dict[str, Any]:
 
 
 def _file(name: str, document: Mapping[str, Any]) -> File:
-    """Add the route that tells whether this content is loaded, and render it.
+    """Render a file with an extra route that answers once this content is loaded.
 
-    Traefik reads every file as a Go template first.
+    Traefik evaluates every file as a Go template first, so `{{` is escaped.
     """
     digest = hashlib.sha256(yaml.safe_dump(document).encode()).hexdigest()[:16]
     loaded = f"/loaded/{name}/{digest}"

@@ -40,12 +40,12 @@ from settings.names import ADMIN_PORT
 __all__ = ["EdgeProxy", "EdgeProxyConfig", "RouteAuth", "Upstream"]
 
 USER = "65532:65532"
-"""Nobody that the image knows. Ports below 1024 need no capability: the engine (20.10 and later) sets
-net.ipv4.ip_unprivileged_port_start=0 in a container's own network."""
+"""A user that the image does not define. Ports below 1024 need no capability: Docker (20.10 and later) sets
+net.ipv4.ip_unprivileged_port_start=0 in a container's network namespace."""
 
 ALIAS = "edge"
 LOAD_SECONDS = 30
-"""Traefik takes a file within a fraction of a second; after this long it will not take it any more."""
+"""Time-out for loading a file, which takes Traefik a fraction of a second."""
 
 STAGE = "/dockyard/files"
 VOLUME = "/dockyard/volume"
@@ -54,7 +54,7 @@ CERTIFICATES = "/dockyard/certificates"
 
 @dataclass(frozen=True)
 class EdgeProxyConfig:
-    """What EdgeProxy is made from."""
+    """Arguments of EdgeProxy."""
 
     edge: Edge
     context: StackContext
@@ -63,23 +63,23 @@ class EdgeProxyConfig:
 
     upstreams: Sequence[Upstream]
     http_port: int | None
-    """Port on the host for plain HTTP, which leads to `https_port`. Both None where nothing has routes."""
+    """Port on the host for plain HTTP, redirected to `https_port`. Both are None without routes."""
 
     https_port: int | None
 
 
 def checked_pair(certificate: str, key: str) -> tuple[str, str]:
-    """Return a certificate and its key, both PEM, where they fit together.
+    """Return a certificate and its key, both PEM, if they match.
 
-    Raises pulumi.RunError where they do not: Traefik would go on, and show everybody its self-signed certificate.
+    Raises pulumi.RunError where they do not: Traefik would continue and present its self-signed certificate.
     """
     with tempfile.TemporaryDirectory() as folder:
-        # The library reads files only; the folder is open to nobody else and gone at once.
+        # The library reads only files; the folder is private and deleted at once.
         chain_file, key_file = Path(folder) / "certificate.pem", Path(folder) / "key.pem"
         chain_file.write_text(certificate)
         key_file.write_text(key)
         try:
-            # A password, so that a key that has one is refused instead of asked for at the terminal.
+            # An empty password, so that an encrypted key is refused instead of prompting for its password.
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain_file, key_file, password="")
         except (ssl.SSLError, ValueError) as error:
             raise pulumi.RunError(
@@ -90,12 +90,12 @@ def checked_pair(certificate: str, key: str) -> tuple[str, str]:
 
 
 class EdgeProxy(pulumi.ComponentResource):
-    """Leads requests to healthy instances of services, and to tools and stores that are published or have a route.
+    """Runs Traefik in front of healthy instances of services, and of tools and stores that are published or routed.
 
-    On the app network it holds the name of every service and listens on its port. It reads a folder of files and
-    nothing else: no Docker socket, no API, no dashboard. A release of a service writes that service's file
-    (`switch`), without a restart. Only what the arguments say replaces the container, with a gap of a few seconds: when
-    a service comes, goes or changes its port, when something is published, or when the first route comes.
+    On the app network it has the name of every service as an alias and listens on its port. It reads only a folder of
+    files: no Docker socket, no API, no dashboard. A release of a service writes that service's file (`set_servers`),
+    without a restart. Only a change of Traefik's arguments replaces the container, with a gap of a few seconds: when a
+    service is added, removed or changes its port, when a port is published, or when the first route is added.
     """
 
     container: docker.Container
@@ -114,11 +114,11 @@ class EdgeProxy(pulumi.ComponentResource):
         self.register_outputs({"fronts": sorted(upstream.name for upstream in config.upstreams)})
 
     def set_servers(self, name: str, servers: Sequence[pulumi.Input[str]]) -> pulumi.Output[Sequence[pulumi.Resource]]:
-        """Lead the requests for a service to these containers, which are healthy, and to no others.
+        """Route the requests for a service to exactly these containers, which must be healthy.
 
-        What is returned is for `depends_on`: Traefik has loaded exactly this, and requests that were on their way to
-        the servers before have had the drain time. If it does not load it within 30 s, the file before it is put
-        back and whatever depends on this fails. Raises ValueError where there is no such front.
+        The result is for `depends_on`: it resolves once Traefik has loaded the file, and requests to the previous
+        servers have had the drain time. If Traefik does not load it within 30 s, the previous file is restored and the
+        dependents fail. Raises ValueError for an unknown upstream.
         """
         config = self._config
         upstream = next((candidate for candidate in config.upstreams if candidate.name == name), None)
@@ -135,7 +135,7 @@ class EdgeProxy(pulumi.ComponentResource):
             upstream.auth.basic_auth for upstream in config.upstreams if upstream.auth and upstream.auth.basic_auth
         ]
         secret_names = {name for name in (tls.certificate, tls.key, *auth_secrets) if name}
-        # None where they are missing, which only a preview lets pass.
+        # Missing secrets are None, which only a preview permits.
         secrets = {name: pulumi.Config("dockyard").get_secret(name) for name in sorted(secret_names)}
 
         def render(values: Sequence[str | None]) -> File:
@@ -150,7 +150,7 @@ class EdgeProxy(pulumi.ComponentResource):
     def _write(
         self, resource: str, name: str, file: pulumi.Output[File], after: Sequence[pulumi.Resource]
     ) -> pulumi.Output[Sequence[pulumi.Resource]]:
-        """Make the job that writes one file of the dynamic folder. The fixed one also clears away what has gone."""
+        """Create the job that writes one file of the dynamic folder. That of the base file also deletes stale files."""
         config = self._config
         mounts = [Mount(self._volume.name, VOLUME, read_only=False)]
         if name == STATIC and self._certificates:
@@ -167,7 +167,7 @@ class EdgeProxy(pulumi.ComponentResource):
                 networks=(Attachment(config.context.app_network),),
                 mounts=tuple(mounts),
                 entrypoint=("/bin/sh", "-ec"),
-                # A hash of a file is no secret, whatever is in the file.
+                # The hash in the path is no secret, even where the file is.
                 command=(
                     self._script(name),
                     "writer",
@@ -180,9 +180,9 @@ class EdgeProxy(pulumi.ComponentResource):
         ).done
 
     def _script(self, name: str) -> str:
-        """Return the shell script of a writer; its argument is the path that Traefik answers once it has the file.
+        """Return the shell script of a writer; its argument is the path that Traefik answers once the file is loaded.
 
-        The draft lies beside the watched folder: a file there that goes while Traefik starts would stop it.
+        The draft is kept outside the watched folder: a file that vanishes there while Traefik starts would stop it.
         """
         config = self._config
         upstream_files = " ".join([STATIC, *(upstream.name for upstream in config.upstreams if not upstream.servers)])
@@ -208,7 +208,7 @@ class EdgeProxy(pulumi.ComponentResource):
             f"chown {USER} {draft}",
             f"chmod 0400 {draft}",
             f"mv {draft} {final}",
-            # Where it does not run, nothing is switched: it reads the file when it starts.
+            # If Traefik does not run, there is nothing to wait for: it reads the file when it starts.
             f"if ! timeout 5 wget -q -T 4 -O /dev/null {admin}/ping 2>/dev/null; then exit 0; fi",
             f"end=$(($(date +%s) + {LOAD_SECONDS}))",
             f'until wget -q -T 2 -O /dev/null "{admin}$1" 2>/dev/null; do',
@@ -219,7 +219,7 @@ class EdgeProxy(pulumi.ComponentResource):
             "  fi",
             "  sleep 0.1",
             "done",
-            # Where there was nothing before, nothing is on its way.
+            # Without a previous file there are no requests to drain.
             f"if [ -f {before} ]; then rm -f {before}; sleep {config.edge.drain}; fi",
         ]
         return "\n".join(lines)
@@ -239,7 +239,7 @@ class EdgeProxy(pulumi.ComponentResource):
                 entrypoint=("traefik",),
                 command=tuple(arguments(config.edge, config.upstreams, config.https_port)),
                 limits=config.edge.limits,
-                # Two at once would share the names, and cannot share the ports.
+                # Two containers would both have the network aliases, and cannot share the host's ports.
                 exclusive=True,
                 networks=(
                     Attachment(context.app_network, (ALIAS, *names)),
@@ -248,7 +248,7 @@ class EdgeProxy(pulumi.ComponentResource):
                 mounts=tuple(mounts),
                 publish=tuple(self._port_mappings()),
                 health=HealthCheck(healthcheck(), interval=config.edge.health_interval, retries=3, start_period=10),
-                # Beyond the time that it gives requests itself.
+                # Longer than the time that Traefik itself gives to running requests.
                 stop_grace=config.edge.drain + 5,
             ),
             context,
@@ -256,7 +256,7 @@ class EdgeProxy(pulumi.ComponentResource):
         )
 
     def _port_mappings(self) -> list[PortMapping]:
-        """Return the host's ports: those of routes where the settings say, all else on the loopback address."""
+        """Return the published ports: those of routes on the configured address, all others on the loopback address."""
         config = self._config
         points = entry_points(config.upstreams)
         mappings = [

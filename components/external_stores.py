@@ -1,4 +1,4 @@
-"""Data stores that somebody else runs: their addresses, as workloads and exporters want them."""
+"""External data stores: their addresses, in the forms that workloads and exporters need."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ DOCKER_HOST = "host.docker.internal"
 
 
 def external_postgres(config: ExternalPostgres) -> Connection:
-    """Return where the Postgres is that the stack's secret names.
+    """Return the connection to the Postgres whose address is in the stack's secret.
 
-    Raises pulumi.RunError where the secret is no address of a Postgres; its value is not told.
+    Raises pulumi.RunError, without the value, where the secret is not an address of a Postgres.
     """
     dsn = required_secret(config.external.dsn).apply(lambda text: _checked(text, config.external.dsn))
     return Connection(
@@ -27,13 +27,13 @@ def external_postgres(config: ExternalPostgres) -> Connection:
             "exporter-password": dsn.apply(lambda text: _part(text, "password")),
         },
         ready=None,
-        # What the secret says must not be told: any consumer of such a store can reach the host.
+        # The host in the secret must not be revealed, so every client of such a store can reach the Docker host.
         reaches_host=True,
     )
 
 
 def external_redis(config: ExternalRedis) -> Connection:
-    """Return where the Redis is that the settings name."""
+    """Return the connection to the Redis whose address is in the settings."""
     where = config.external
     host, port = where.address.rsplit(":", 1)
     files = {}
@@ -50,7 +50,7 @@ def external_redis(config: ExternalRedis) -> Connection:
 
 
 def required_secret(name: str) -> pulumi.Output[str]:
-    """Return a secret that the settings made sure of; in a preview that goes on without secrets it is empty."""
+    """Return a secret whose presence the settings have checked; empty in a preview that continues without secrets."""
     return pulumi.Config("dockyard").get_secret(name) or pulumi.Output.secret("")
 
 
@@ -64,7 +64,7 @@ def _checked(dsn: str, secret: str) -> str:
 
 
 def _part(dsn: str, name: str) -> str:
-    """Return a part of the address as the exporter's files want it: `host:5432/database?sslmode=disable`."""
+    """Return a part of the address for the exporter's files; `uri` is `host:5432/database?sslmode=disable`."""
     parts = urlsplit(dsn)
     if name == "uri":
         query = f"?{parts.query}" if parts.query else ""

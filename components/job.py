@@ -1,4 +1,4 @@
-"""One-shot jobs: containers that run to their end, and whose failure stops what comes after."""
+"""One-shot jobs: containers that run to completion, and whose failure stops their dependents."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ LAST_LINES = 15
 
 
 class OneShotJob:
-    """A container that runs once, for each change of its inputs.
+    """A container that runs once for each change of its inputs.
 
-    The provider takes any exit code for success. `done` is what dependents put into `depends_on`: it fails,
-    with the job's last log lines, unless the exit code was 0.
+    The provider treats any exit code as success. Dependents use `done` in `depends_on`: it fails, with the job's last
+    log lines, unless the exit code was 0.
 
-    A `frozen` job stays as it is, whatever its spec says by now, and nobody asks how it ended: a rollback must not
-    run the migrations of an earlier release.
+    With `skip` the container is left unchanged whatever its spec is, and its exit code is not checked: a rollback must
+    not run the migrations of an earlier release.
     """
 
     def __init__(
@@ -70,6 +70,6 @@ class OneShotJob:
 
 
 def _camel(name: str) -> str:
-    """Spell an input as the engine does: `memory_swap` is memorySwap."""
+    """Return an input's name in Pulumi's spelling: `memory_swap` becomes memorySwap."""
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)

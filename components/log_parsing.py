@@ -1,7 +1,7 @@
-"""What the collector knows of a line: its level, message, trace, and whether it is a slow query or a request.
+"""Parsing of log lines in the collector: level, message, trace ids, and whether it is a slow query or a request.
 
-All of it is kept beside the line, as VictoriaLogs' fields or Loki's structured metadata; the line stays whole.
-Statements are those of the collector's transform processor (OTTL).
+The results are stored beside the line, as VictoriaLogs' fields or Loki's structured metadata; the line is unchanged
+apart from redaction. The statements are those of the collector's transform processor (OTTL).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ LEVELS: Mapping[str, tuple[Sequence[str], int]] = {
     "error": (("error", "err", "severe"), 50),
     "fatal": (("fatal", "critical", "crit", "alert", "emerg", "emergency", "panic", "dpanic"), 60),
 }
-"""Level → the words for it (Winston, Python, Go, Java, syslog, nginx, Postgres), and Pino's number (and so Fastify's
-and AdonisJS')."""
+"""Level → its names (Winston, Python, Go, Java, syslog, nginx, Postgres), and its number in Pino (also Fastify and
+AdonisJS)."""
 
 LONGEST_VALUE = 1024
-"""Bytes of a value beside the line."""
+"""Maximum length, in bytes, of a field beside the line."""
 
 LEVEL_FIELDS = ("severity", "lvl", "levelname", "log.level", "loglevel", "@level")
-"""Besides `level`."""
+"""Keys of the level in JSON lines, besides `level`."""
 
 MESSAGE_FIELDS = ("msg", "message", "@message", "event")
 TRACE_FIELDS = ("trace_id", "traceId", "traceID", "trace.id", "otelTraceID", "dd.trace_id")
@@ -38,28 +38,28 @@ WORDS = "TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL"
 SYSLOG_WORDS = "debug|info|notice|warn|error|crit|alert|emerg"
 
 PLAIN_LEVELS = (
-    # Postgres: its time, its process, what the prefix holds further.
+    # Postgres: time, process, and the rest of log_line_prefix.
     r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\S* \S+ \[\d+\][^\n]{0,200}? ?"
     r"(?P<level>DEBUG\d|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT|STATEMENT|CONTEXT):  ",
     # logfmt.
     r"(?:^|\s)(?:level|lvl|severity)=\"?(?P<level>\w+)",
-    # nginx and Apache; then Python, Java, …: a word in capitals among the first ones.
+    # nginx and Apache; then Python, Java, …: an upper-case word among the first ones.
     rf"^[^\n]{{0,40}}\[(?:\w+:)?(?P<level>{SYSLOG_WORDS})\]",
     rf"^(?:\S+\s+){{0,4}}?\[?(?P<level>{WORDS})\]?(?:[\s:,]|$)",
 )
-"""Where a line that is not JSON names its level; the first that fits counts."""
+"""Patterns of the level in lines that are not JSON; the first match counts."""
 
 FATAL_LINES = r"^(?:panic: |fatal error: |FATAL ERROR: |thread '[^']*' panicked)"
 ERROR_LINES = r"^Traceback \(most recent call last\)|^Exception in thread |\n\s+at \S"
 
 TRACE_IDS = (
     r"(?:^|\s)(?:trace_?[iI][dD]|trace\.id)=\"?(?P<id>[0-9A-Za-z-]+)",
-    # W3C's header.
+    # The W3C header `traceparent`.
     r"\b00-(?P<id>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}\b",
 )
 
 SLOW_QUERY = r"(?:^|\s)duration: (?P<ms>\d+(?:\.\d+)?) ms  ?(?:statement|execute|parse|bind|fastpath)\b"
-"""Postgres' line of a statement that took longer than log_min_duration_statement."""
+"""Postgres' line about a statement that took longer than log_min_duration_statement."""
 
 
 LEVEL_STATEMENTS = [
@@ -69,13 +69,12 @@ LEVEL_STATEMENTS = [
 
 
 def statements(own_redactions: Sequence[str] = (), *, level: bool = False) -> list[dict[str, Any]]:
-    """Return the groups of statements that each line goes through; secrets first, before anything is taken from it.
+    """Return the groups of statements for each line. Redaction comes first, before any field is extracted.
 
     With `level` each line gets a field of that name: one of LEVELS, or `unknown`.
     """
     return [
-        # Loki would keep the time of reading beside each line: another one when a line is sent twice, and so another
-        # line.
+        # Loki would store the time of reading beside each line, and a line that is sent twice would become two lines.
         {"statements": ["set(log.observed_time_unix_nano, 0)"]},
         {"statements": [_replace(*redaction) for redaction in redactions(own_redactions)]},
         {
@@ -90,7 +89,7 @@ def statements(own_redactions: Sequence[str] = (), *, level: bool = False) -> li
 
 
 def _json() -> Iterable[str]:
-    """Statements for a line that is an object in JSON, as Pino, Winston, zap, … write it."""
+    """Yield the statements for a line that is a JSON object, as Pino, Winston, zap, … write it."""
     level = 'log.cache["level"]'
     yield "set(log.cache, ParseJSON(log.body))"
     for name in LEVEL_FIELDS:
@@ -112,14 +111,14 @@ def _json() -> Iterable[str]:
 
 
 def _traceparent(header: str) -> Iterable[str]:
-    """W3C's header, where the line holds that and no trace id."""
+    """Yield the statement that takes the trace id from the W3C header, where a line has no other one."""
     trace_id = 'log.attributes["trace_id"]'
     parts = "^[0-9a-f]{2}-(?P<id>[0-9a-f]{32})-"
     yield _extract(trace_id, header, parts, "id", f"{trace_id} == nil and IsString({header})")
 
 
 def _access() -> Iterable[str]:
-    """Statements for an access line of Traefik; a query string may hold anything."""
+    """Yield the statements for Traefik's access log; query strings are removed, since they may contain secrets."""
     status, duration = 'log.cache["DownstreamStatus"]', 'log.cache["Duration"]'
     where = f'where IsDouble({status}) and IsString(log.cache["RequestMethod"])'
     yield f'set(log.attributes["kind"], "access") {where}'
@@ -132,7 +131,7 @@ def _access() -> Iterable[str]:
 
 
 def _plain() -> Iterable[str]:
-    """Statements for a line that is text."""
+    """Yield the statements for a line of plain text."""
     for pattern in PLAIN_LEVELS:
         yield _extract('log.cache["level"]', "log.body", pattern, "level", 'log.cache["level"] == nil')
     level = 'ConvertCase(log.cache["level"], "lower")'
@@ -151,7 +150,7 @@ def _plain() -> Iterable[str]:
 
 
 def _numbers() -> Iterable[str]:
-    """Loki takes the level from OpenTelemetry's number."""
+    """Yield the statements that set OpenTelemetry's severity number, from which Loki derives the level."""
     for level in LEVELS:
         yield f'set(log.severity_number, SEVERITY_NUMBER_{level.upper()}) where log.severity_text == "{level}"'
 
@@ -177,5 +176,5 @@ def _replace(pattern: str, replacement: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Spell a text as a literal of OTTL, which has JSON's escapes."""
+    """Return a text as an OTTL literal, which has JSON's escapes."""
     return json.dumps(text, ensure_ascii=False)

@@ -1,9 +1,9 @@
-"""The texts of messages: Alertmanager's templates, with what is known beforehand put into them.
+"""Texts of messages: Alertmanager's templates, with everything that is known beforehand already filled in.
 
-A Go template cannot keep what another one wrote, so what must be measured and cut cannot be shared by `define`. It is
-shared before: in components/messages/, `<<name>>` stands for a word of the language, a value of the stack, a piece
-of Go or another file. The files whose name begins with `_` are such pieces; every other one becomes a file beside
-alertmanager.yml, with templates of the name `dockyard.<kind of receiver>.<field>`.
+A Go template cannot store the output of another one, so text that must be measured and truncated cannot be shared by
+`define`. It is shared before: in components/messages/, `<<name>>` stands for a word of the language, a value of the
+stack, a piece of Go or another file. Files whose names begin with `_` are such pieces; every other one becomes a file
+beside alertmanager.yml, with templates of the name `dockyard.<kind of receiver>.<field>`.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ _BYTES = "len $longer"
 
 @dataclass(frozen=True)
 class ChannelFormat:
-    """How a channel writes, in pieces of Go, and how much of it."""
+    """The markup of a channel, as pieces of Go templates, and its limits of length."""
 
     escape: str
     bold: str
     link: str
-    """`%[2]s` is its text, `%[3]s` its address."""
+    """Format of a link: `%[2]s` is its text, `%[3]s` its address."""
 
     room: int
-    """How long a message may get with alerts in full; behind it come some 300 characters at most."""
+    """Maximum length of a message's alerts in full; at most some 300 characters follow them."""
 
     most: int = 5
-    """Alerts in full, at most: what one can read on a phone."""
+    """Maximum number of alerts in full: as many as one can read on a phone."""
 
     size: str = _CHARACTERS
     line: str = r"\n"
@@ -52,10 +52,10 @@ class ChannelFormat:
     between: str = " · "
     escape_url: str = "print"
     buttons: str = "false"
-    """Whether the links of a message about one alert are not in its text."""
+    """Whether the links of a message about a single alert are buttons instead of text."""
 
 
-# What these channels' Markdown gives a meaning to, anywhere or where a line begins; a backslash takes that away.
+# Escapes with a backslash the characters that are markup in these channels, anywhere or at the start of a line.
 _MARKDOWN = r'reReplaceAll "([\\\\\\x60*_~|<>\\[\\]])" "\\${1}" | reReplaceAll "^([#+-])" "\\${1}"'
 _MARKDOWN_LINK = "[%[2]s](%[3]s)"
 _HTML_LINK = r"<a href=\"%[3]s\">%[2]s</a>"
@@ -63,7 +63,7 @@ _PLAIN_LINK = "%[2]s<<colon>> %[3]s"
 
 CHANNEL_FORMATS = {
     "discord": ChannelFormat(_MARKDOWN, "**%s**", _MARKDOWN_LINK, room=3600),
-    # https://docs.slack.dev/messaging/formatting-message-text#escaping: these three and no other.
+    # https://docs.slack.dev/messaging/formatting-message-text#escaping: only these three are escaped.
     "slack": ChannelFormat(
         'reReplaceAll "&" "&amp;" | reReplaceAll "<" "&lt;" | reReplaceAll ">" "&gt;"',
         "*%s*",
@@ -83,7 +83,7 @@ CHANNEL_FORMATS = {
     ),
 }
 
-# What an SMS writes in other ways: letters and signs that GSM 7-bit lacks or counts twice (3GPP TS 23.038, 6.2.1).
+# Replacements in an SMS for characters that GSM 7-bit lacks or counts twice (3GPP TS 23.038, 6.2.1).
 _GSM = {
     "e": "êë",
     "E": "ÊËÈ",
@@ -112,7 +112,7 @@ _GSM = {
 _GSM_LACKS = r"""[^@£$¥èéùìòÇØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !"#¤%&'()*+,./0-9:;<=>?¡A-ZÄÖÑÜ§¿a-zäöñüà-]"""
 
 _PIECES = {
-    # One line, without anything that shows nothing or turns the direction of writing.
+    # One line, without invisible characters or those that change the direction of writing.
     "flat": r'reReplaceAll "[\\s\\p{C}\\x{2028}\\x{2029}]+" " " | trimSpace',
     "gsm": " | ".join(
         [
@@ -123,7 +123,7 @@ _PIECES = {
             f'reReplaceAll {json.dumps(_GSM_LACKS)} "?"',
         ]
     ),
-    # No line of it has a key, were it read as YAML.
+    # Text of which no line would be a key if it were parsed as YAML.
     "no_keys": r'reReplaceAll ": " ":\u00a0" | reReplaceAll ":(\\n|$)" ":\u00a0${1}"',
     "address": r"^https?://[\\w.~:/?#@!$&+,;=%()'\\[\\]-]{1,490}$",
     "whole": 'reReplaceAll "[(]" "%28" | reReplaceAll "[)]" "%29" | reReplaceAll "\'" "%27"',
@@ -133,9 +133,9 @@ _PIECES = {
 
 
 def message_files(alerts: Alerts, environment: Environment, grafana: str) -> dict[str, str]:
-    """Return path → text of the templates that the receivers of one environment ask for.
+    """Return path → text of the templates that the receivers of one environment need.
 
-    `grafana` is the address people reach Grafana at.
+    `grafana` is the address at which people reach Grafana.
     """
     kinds = {type(receiver).__name__.lower() for receiver in alerts.told_in(environment).values()}
     return {
@@ -146,9 +146,9 @@ def message_files(alerts: Alerts, environment: Environment, grafana: str) -> dic
 
 
 def render_check_command(files: Mapping[str, str]) -> str:
-    """Return the shell command that has amtool write each message once, of alerts of its own.
+    """Return the shell command that renders each message once with amtool, from amtool's own sample alerts.
 
-    It fails where a message never could be sent: an image may not know every time zone that Python knows.
+    It fails where a template can never be rendered: an image may lack a time zone that Python knows, for instance.
     """
     names = sorted({name for text in files.values() for name in _DEFINED.findall(text)})
     commands = ["true"]
@@ -162,7 +162,7 @@ def render_check_command(files: Mapping[str, str]) -> str:
 
 
 def template(name: str, alerts: Alerts, grafana: str) -> str:
-    """Return one file of Alertmanager's templates."""
+    """Return the content of one of Alertmanager's template files."""
     words = yaml.safe_load((FOLDER / f"words.{alerts.language}.yaml").read_text())
     format_values = {key: str(value) for key, value in asdict(CHANNEL_FORMATS[name]).items()}
     stack = {
@@ -186,5 +186,5 @@ def _filled(text: str, values: Mapping[str, str]) -> str:
 
 
 def _cut(length: int, end: str) -> str:
-    """Return the Go that keeps `length` characters of one line, the last of them an ellipsis where some are lost."""
+    """Return the Go that truncates a line to `length` characters, with an ellipsis at the end."""
     return f'reReplaceAll "^(.{{{length - len(end)}}}).{{{len(end) + 1},}}$" "${{1}}{end}"'

@@ -1,4 +1,4 @@
-"""What the blackbox exporter is asked about, and how it asks. Nothing here makes a resource."""
+"""Modules and targets of the blackbox exporter. This module creates no resources."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ JOB = "probe"
 
 Kind = Literal["health", "route", "redirect", "public", "url"]
 
-# The exporter would take IPv6 first, and containers have none.
+# The exporter prefers IPv6 by default, and containers have none.
 _ANY = {"preferred_ip_protocol": "ip4"}
 _STAY = {**_ANY, "follow_redirects": False}
 
 _ROUTE = {
     **_STAY,
-    # Whatever the service itself says to a stranger who asks for this path: an API has nothing to show there, and a
-    # guarded tool asks who is there. 5xx is the edge's or the service's failure.
+    # Any answer that the service itself gives to an anonymous visitor: an API may answer 404 on this path, and a
+    # protected tool asks for a log-in. Only 5xx is a failure of the edge or the service.
     "valid_status_codes": [*range(200, 209), *range(300, 309), *range(400, 430)],
-    # The edge sets it on answers of routes, and on its own "404 page not found" it does not: the route is there.
+    # The edge sets this header only on answers of routes, not on its own "404 page not found".
     "fail_if_header_not_matches": [{"header": "Strict-Transport-Security", "regexp": "max-age"}],
 }
 
@@ -38,7 +38,7 @@ MODULES: dict[str, dict[str, Any]] = {
     "http_2xx": {"prober": "http", "http": _ANY},
     "tcp_connect": {"prober": "tcp", "tcp": _ANY},
     "route": {"prober": "http", "http": _ROUTE},
-    # For the certificate that the edge makes itself.
+    # For the self-signed certificate of the edge.
     "route_self_signed": {"prober": "http", "http": {**_ROUTE, "tls_config": {"insecure_skip_verify": True}}},
     "redirect": {
         "prober": "http",
@@ -48,18 +48,17 @@ MODULES: dict[str, dict[str, Any]] = {
             "fail_if_header_not_matches": [{"header": "Location", "regexp": "^https://"}],
         },
     },
-    # Where Cloudflare Access stands before it, its login page is the answer, by a redirect; a tunnel that is down is
-    # a 5xx of Cloudflare's.
+    # Behind Cloudflare Access the answer is a redirect to its login page; a tunnel that is down is a 5xx of Cloudflare.
     "public": {"prober": "http", "http": {**_STAY, "valid_status_codes": [200, 302, 303, 307]}},
-    # Takes the TLS of fifteen years ago, so that it is told as old and not as no answer.
+    # Accepts TLS 1.0, so that an outdated version is reported as such and not as a missing answer.
     "url": {"prober": "http", "http": {**_ANY, "tls_config": {"min_version": "TLS10"}}},
 }
-"""The exporter's modules. Their timeout is the scrape's, less half a second."""
+"""The exporter's modules. Their timeout is the scrape timeout minus half a second."""
 
 
 @dataclass(frozen=True)
 class ProbeSources:
-    """What can be probed of a stack."""
+    """The parts of a stack from which probe targets are derived."""
 
     services: Mapping[str, Service]
     instances: Mapping[str, pulumi.Input[str]]
@@ -67,7 +66,7 @@ class ProbeSources:
 
     edge: EdgeProxyConfig | None
     self_signed: bool
-    """The routes' certificate is one that nobody vouches for, and is meant to be."""
+    """Whether the routes' certificate is self-signed on purpose, so that its authority is not verified."""
 
     grafana: str | None
     """Grafana's public name."""
@@ -76,10 +75,10 @@ class ProbeSources:
 def probe_targets(probes: Probes, sources: ProbeSources) -> list[ScrapeTarget]:
     """Return a target of the job `probe` for every health address, route, redirect and public name; none if disabled.
 
-    Series carry `service` (what is probed), `probe` (which kind) and `instance` (the address as a person writes it).
-    Health addresses are asked by the service's name, so through the edge, which knows the healthy instances; a TCP
-    port is tried at each instance, since the edge takes every connection. Routes are asked of the edge by its own
-    name and port, with the host that a browser would send: public DNS and the way around outside do not matter.
+    Series have the labels `service` (the subject), `probe` (the kind) and `instance` (the address as people write it).
+    Health addresses are requested by the service's name, and so through the edge, which knows the healthy instances. A
+    TCP port is probed on each instance, since the edge accepts every connection. Routes are requested from the edge's
+    own name and port with a browser's Host header, so they do not depend on public DNS and the network outside.
     """
     if not probes.enabled:
         return []
@@ -123,7 +122,7 @@ def probe_targets(probes: Probes, sources: ProbeSources) -> list[ScrapeTarget]:
             url = f"http://{_authority(host, edge.http_port, 80)}/"
             targets.append(target("redirect", name, "redirect", url, f"http://{ALIAS}:{points[WEB]}/", host))
     if sources.grafana:
-        # Answers without a login, and only where its database does.
+        # This path needs no login, and fails if Grafana's database does.
         targets.append(target("public", "grafana", "public", f"https://{sources.grafana}/api/health"))
     targets += [target("url", url.split("/")[2], "url", url) for url in probes.urls]
     return targets

@@ -1,4 +1,4 @@
-"""Prometheus' own configuration, from scrape targets."""
+"""Prometheus' configuration, rendered from scrape targets."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def prometheus_config(
     labels: Mapping[str, str],
     remote_write: Sequence[RemoteWrite] = (),
 ) -> pulumi.Output[str]:
-    """Return prometheus.yml: a job for each name among the targets, rules from the folder beside it.
+    """Return prometheus.yml: one scrape job for each job name of the targets, and the rule files in its folder.
 
-    The product's own services are scraped every `interval` seconds, everything else every `infrastructure_interval`;
-    groups of rules that have no interval of their own are evaluated every `rule_interval`. Both default to `interval`.
-    `labels` are external (on every alert) and also on every series, so that rules and dashboards can name the
-    product and its environment.
+    The product's own services are scraped every `interval` seconds, everything else every `infrastructure_interval`.
+    Groups of rules without an interval are evaluated every `rule_interval`. Both default to `interval`. `labels` are
+    external labels (on every alert) and also on every series, so that rules and dashboards can select by product and
+    environment.
     """
     every = format_duration(interval)
     rest = format_duration(infrastructure_interval or interval)
@@ -67,7 +67,7 @@ def prometheus_config(
 
 
 def _times(target: ScrapeTarget, interval: str, default: str) -> dict[str, str]:
-    """Return the times of a job that differ from the global ones."""
+    """Return the interval and timeout of a job where they differ from the global ones."""
     interval = format_duration(target.interval) if target.interval else interval
     timeout = {"scrape_timeout": format_duration(target.timeout)} if target.timeout else {}
     return {**({} if interval == default else {"scrape_interval": interval}), **timeout}
@@ -75,9 +75,9 @@ def _times(target: ScrapeTarget, interval: str, default: str) -> dict[str, str]:
 
 def _static(target: ScrapeTarget, address: str, labels: Mapping[str, str]) -> dict[str, Any]:
     named = {"instance": target.instance} if target.instance else {}
-    # The product's own services: rules and dashboards tell them from the tools by it.
+    # Rules and dashboards select the product's own services by this label.
     named |= {"tier": "app"} if target.is_app else {}
-    # Prometheus takes the parameters of the request from labels of this form, and leaves them out of the series.
+    # Prometheus uses labels of this form as request parameters, and drops them from the series.
     request = {"target": address, **target.params} if target.prober else {}
     params = {f"__param_{name}": value for name, value in request.items()}
     return {

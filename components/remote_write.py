@@ -1,4 +1,4 @@
-"""The part of Prometheus' configuration that sends samples on, and the secrets that it needs as files."""
+"""Remote write in Prometheus' configuration, and the secret files that it needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from settings.remote_write import RemoteWrite
 from settings.units import format_duration
 
 SECRETS = "secrets"
-"""Folder beside prometheus.yml. Prometheus reads a file in it at each request: a new secret needs no restart."""
+"""Folder beside prometheus.yml. Prometheus reads its files at each request, so a new secret needs no restart."""
 
 
 def remote_write_config(receivers: Sequence[RemoteWrite]) -> list[dict[str, Any]]:
@@ -20,10 +20,10 @@ def remote_write_config(receivers: Sequence[RemoteWrite]) -> list[dict[str, Any]
 
 
 def remote_write_files(receivers: Sequence[RemoteWrite]) -> dict[str, pulumi.Input[str]]:
-    """Return the secrets that the section reads: path → content, for the volume with the configuration."""
+    """Return the secret files that the section refers to, for the volume with the configuration: path → content."""
     stack_config = pulumi.Config("dockyard")
     names = {receiver.secret[0] for receiver in receivers if receiver.secret}
-    # In a preview that goes on without secrets there is none.
+    # Unset only in a preview that continues without secrets.
     return {f"{SECRETS}/{name}": stack_config.get_secret(name) or pulumi.Output.secret("") for name in sorted(names)}
 
 

@@ -38,7 +38,7 @@ class GeneratedSecret(Resource):
 
 
 def secret(name: str, resource_name: str, parent: pulumi.Resource) -> pulumi.Output[str]:
-    """Return the secret that the stack's configuration gives as `dockyard:<name>`, else a generated one."""
+    """Return the stack's secret `dockyard:<name>`, or a generated one where it is not set."""
     configured = pulumi.Config("dockyard").get_secret(name)
     if configured is not None:
         return configured

@@ -1,4 +1,4 @@
-"""The rules, runbooks and dashboards that come with Dockyard, ready to be put into a stack."""
+"""The shipped rules, runbooks and dashboards, rendered for a stack."""
 
 from __future__ import annotations
 
@@ -31,11 +31,14 @@ _DASHBOARD = re.compile(
 
 @dataclass(frozen=True)
 class MonitoringContent:
-    """Everything of it that one stack gets. All of it is rendered at once: a part that cannot be must not be found
-    when half of the stack is changed."""
+    """The monitoring content of one stack.
+
+    All of it is rendered before any resource is created, so that an error cannot occur when half of the stack is
+    changed.
+    """
 
     grafana: str
-    """The address people reach Grafana at, to which alerts lead."""
+    """Grafana's address as people reach it, for the links in alerts."""
 
     rules: Mapping[str, str]
     log_rules: Mapping[str, str]
@@ -49,21 +52,21 @@ def shipped(settings: Settings) -> MonitoringContent:
 
 
 def rules(settings: Settings, grafana: str) -> dict[str, str]:
-    """Return Prometheus' rule files by name, as this stack wants them; `grafana` is the address people reach it at."""
+    """Return Prometheus' rule files by name, rendered for this stack; `grafana` is its address as people reach it."""
     files = _for_stack(rule_files(settings.product.name, settings.product.monitoring.logs.store), settings, grafana)
     objectives = objective_rules(settings)
     return {**files, "slo-objectives.yml": objectives} if objectives else files
 
 
 def log_rules(settings: Settings, grafana: str) -> dict[str, str]:
-    """Return the rule files on what log lines say likewise."""
+    """Return the rule files on log lines by name, rendered for this stack."""
     return _for_stack(log_rule_files(settings.product.monitoring.logs.store), settings, grafana)
 
 
 def objective_rules(settings: Settings) -> str | None:
-    """Return the rule file that holds the services' objectives as series, which rules/slo.yml reads.
+    """Return the rule file that records the services' objectives as series, which rules/slo.yml reads.
 
-    None where no service has any.
+    None where no service has objectives.
     """
     common = {"product": settings.product.name, "environment": settings.stack.environment, "tier": "app"}
     recorded = []
@@ -90,13 +93,13 @@ def dashboards_for(settings: Settings) -> dict[str, str]:
 
 
 def dashboard_context(settings: Settings) -> DashboardContext:
-    """Return what the dashboards of a stack show."""
+    """Return the facts from which a stack's dashboards are built."""
     product = settings.product
     grafana, changes = product.monitoring.grafana, product.monitoring.thresholds
     stores = {"postgres": product.postgres, "redis": product.redis}
     logs = product.monitoring.logs
     files = {**rule_files(product.name), **log_rule_files(logs.store)}
-    # A board draws the line of an alert that is switched off all the same.
+    # Boards draw the threshold of a disabled alert as well.
     drawn = {name: change.model_copy(update={"enabled": True}) for name, change in changes.items()}
     return DashboardContext(
         product=product.name,
@@ -123,7 +126,7 @@ def dashboard_context(settings: Settings) -> DashboardContext:
 
 
 def runbooks() -> dict[str, str]:
-    """Return alert → its page, in Markdown."""
+    """Return alert → its runbook, in Markdown."""
     return {page.stem: page.read_text() for page in sorted(RUNBOOKS.glob("*.md")) if page.stem != "README"}
 
 
@@ -144,7 +147,7 @@ def _for_stack(files: Mapping[str, str], settings: Settings, grafana: str) -> di
 
     if interval := monitoring.prometheus.rule_interval:
         files = {name: at_interval(text, interval) for name, text in files.items()}
-    # A threshold that is changed stands in the texts too.
+    # Translate before the overrides: a changed threshold is also replaced in the texts.
     translated = {name: in_language(text, settings.product.alerts.language) for name, text in files.items()}
     return {
         name: _DASHBOARD.sub(panel, _RUNBOOK.sub(page, apply_overrides(text, monitoring.thresholds)))

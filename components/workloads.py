@@ -1,4 +1,4 @@
-"""From a workload of the product file to a container spec, with the files, secrets and stores that it needs."""
+"""Translation of a workload in the product file into a container spec, with its files, secrets and stores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Dependency = pulumi.Input[Sequence[pulumi.Resource]]
 
 @dataclass(frozen=True)
 class PreparedContainer:
-    """A spec, and what must be there before it starts."""
+    """A container spec, and the dependencies that must be ready before it starts."""
 
     spec: ContainerSpec
     ready: tuple[Dependency, ...]
@@ -29,7 +29,7 @@ class PreparedContainer:
 
 @dataclass(frozen=True)
 class WorkloadContext:
-    """What all workloads of a product have in common."""
+    """The context that all workloads of a product share."""
 
     name: str
     """Prefix of the resources' names."""
@@ -42,7 +42,7 @@ class WorkloadContext:
 
 
 def prepare(name: str, workload: Workload, image: str, workload_context: WorkloadContext) -> PreparedContainer:
-    """Return the spec of a workload and the gates it waits for; its files and secrets are written into volumes."""
+    """Return the spec of a workload and its dependencies; write its files and secrets into volumes."""
     stores = [workload_context.connections[store] for store in workload.needs]
     secrets = {secret: workload_context.secrets[secret] for secret in workload.secrets}
     secrets |= {
@@ -88,7 +88,7 @@ def prepare(name: str, workload: Workload, image: str, workload_context: Workloa
         restart=workload.restart if isinstance(workload, Service) else "unless-stopped",
         stop_signal=workload.stop_signal,
         stop_grace=workload.stop_grace,
-        # Two schedulers would run the job twice.
+        # Two schedulers would both run the job.
         exclusive=isinstance(workload, Job) and workload.schedule is not None,
         reaches_host=any(store.reaches_host for store in stores),
         content=_fingerprint(list(volumes.values())),
@@ -112,14 +112,14 @@ def _volumes(
             f"{workload_context.name}-{name}-{purpose}",
             files=files,
             owner=workload.user,
-            # Only its own image knows a user by name.
+            # A user name exists only in the workload's own image.
             image=workload_context.writer_image if by_number else image,
             context=workload_context.context,
             parent=workload_context.parent,
         )
 
     volumes: dict[str, ConfigVolume] = {}
-    # Scripts lie beside the secrets: a volume of their own would cost every `up` and preview.
+    # Scripts and secrets share a volume: another one would slow down every `up` and preview.
     scripts = [SECRETS_FILE] if secrets and workload.secrets_as_env else []
     scripts += [SCHEDULE_FILE] if isinstance(workload, Job) and workload.schedule else []
     if secrets or scripts:
@@ -134,7 +134,7 @@ def _volumes(
 
 
 def _fingerprint(volumes: Sequence[ConfigVolume]) -> pulumi.Output[str] | None:
-    """Return one fingerprint for all files: services read theirs when they start."""
+    """Return one hash for all files, since services read them when they start; None without files."""
     if not volumes:
         return None
     return pulumi.Output.all(*(volume.fingerprint for volume in volumes)).apply("-".join)

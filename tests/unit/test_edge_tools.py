@@ -143,7 +143,7 @@ class TestTheSettings:
         front_of = {one.name: one for one in edge_config(settings, None).upstreams}
         assert {name: front_of[name].routes[0].host for name in HOSTS} == HOSTS
         assert front_of["prometheus"].auth == RouteAuth(basic_auth="prom-people")
-        assert front_of["grafana"].guard is None
+        assert front_of["grafana"].auth is None
         assert {front_of[name].published for name in HOSTS} == {None}
         assert grafana_root_url(settings) == "https://grafana.shop.example:8443"
         assert published_urls(settings) == {
