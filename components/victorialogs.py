@@ -1,6 +1,6 @@
-"""VictoriaLogs, which keeps logs and is asked for them, and vmalert, which evaluates their alert rules.
+"""VictoriaLogs, which stores logs and answers queries, and vmalert, which evaluates their alert rules.
 
-The official images of both hold one program and no shell; LogPipeline runs them.
+The official images of both contain one program and no shell; LogPipeline runs them.
 """
 
 from __future__ import annotations

@@ -52,17 +52,17 @@ LabelValue = Annotated[str, StringConstraints(pattern=r"^[^{}\n]+$")]
 
 
 class AlertChange(Model):
-    """What this product or environment says otherwise of an alert; only what is written here changes."""
+    """Overrides for one alert; unset fields keep the rule's value."""
 
     threshold: float | None = None
-    """The figure it compares with, in the unit of the rule file: a ratio is 0 to 1, a time is in seconds."""
+    """Threshold of the alert's expression, in the unit of the rule file: a ratio is 0 to 1, a time is in seconds."""
 
     lasting: Duration | None = Field(default=None, alias="for")
-    """How long the condition must hold."""
+    """How long the condition must hold before the alert fires."""
 
     severity: Literal["critical", "warning", "info"] | None = None
     labels: dict[NewLabel, LabelValue] = {}
-    """Labels that it gets besides its own, for receivers that ask for them: `{notify_sms: "true"}`."""
+    """Labels added to the alert's own, for receivers that select by them: `{notify_sms: "true"}`."""
 
     enabled: bool = True
 

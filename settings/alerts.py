@@ -25,45 +25,46 @@ def _timezone(name: str) -> str:
 
 
 class Pace(Model):
-    """How fast a group of alerts is told of."""
+    """Group timing: how fast notifications about a group of alerts are sent."""
 
     wait: Duration
-    """From its first alert to the first message: what goes wrong together comes in one."""
+    """Time from the first alert of a group to its first notification, so that simultaneous failures come in one
+    message."""
 
     interval: Duration
-    """Between messages about what joined the group or left it."""
+    """Time between notifications about alerts that joined or left the group."""
 
     repeat: Duration
-    """Until it is told again, where nothing changed."""
+    """Time after which an unchanged group is notified again."""
 
 
 class Alerts(Model):
-    """Who hears of an alert. Without a receiver alerts are only shown, in Alertmanager and Grafana."""
+    """Receivers and timing of alerts. Without a receiver, alerts are only visible in Alertmanager and Grafana."""
 
     language: Literal["en", "fr"] = "en"
-    """Of messages, and of what each alert says. Runbooks are in English."""
+    """Language of messages and of the alerts' texts. Runbooks are in English."""
 
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
-    """Of the times in messages, and of quiet hours."""
+    """Time zone of the times in messages, and of quiet hours."""
 
     receivers: dict[Name, AnyReceiver] = {}
     heartbeat: SecretName | None = None
-    """Secret with the address of a dead man's switch (Healthchecks, Dead Man's Snitch, Uptime Kuma …) that is called
-    every minute while rules are evaluated and alerts delivered, and raises the alarm itself when the calls stop. Not
-    from development, which may stop whenever somebody goes home."""
+    """Secret with the address of a dead man's switch (Healthchecks, Dead Man's Snitch, Uptime Kuma …). It is called
+    every minute while rules are evaluated and alerts delivered, and raises the alarm itself when the calls stop. It is
+    not called from development, which may stop at any time."""
 
     group_by: list[Label] = Field(default=["product", "environment", "scope"], min_length=1)
-    """Alerts with the same values of these labels come in one message. `scope` is what an alert is about (host, store,
-    service, probe …): however much goes wrong at once, a channel gets some ten messages."""
+    """Alerts with equal values of these labels are grouped into one message. `scope` is the subject of an alert (host,
+    store, service, probe …): however much fails at once, a channel gets some ten messages."""
 
     critical: Pace = Pace.model_validate({"wait": "10s", "interval": "1m", "repeat": "4h"})
-    """Of critical alerts."""
+    """Group timing of critical alerts."""
 
     rest: Pace = Pace.model_validate({"wait": "30s", "interval": "5m", "repeat": "12h"})
-    """Of all others. Wait and interval are Alertmanager's defaults."""
+    """Group timing of all other alerts. Wait and interval are Alertmanager's defaults."""
 
     replicas: Annotated[int, Field(ge=1, le=3)] = 1
-    """Instances of Alertmanager that share silences and what was told; two or three, so that one may stop."""
+    """Instances of Alertmanager, which share silences and the notification log; two or three, so that one may fail."""
 
     limits: Limits = limits("128MB", 0.5)
 

@@ -23,16 +23,17 @@ would replace the container at every `up`."""
 
 
 class Limits(Model):
-    """What a container may use, and what is kept free for it."""
+    """Resource limits of a container, and its memory reservation."""
 
     memory: Memory
-    """Hard limit; swap is never added to it, so a leak is seen early (CIS Docker 5.11)."""
+    """Hard memory limit without additional swap, so that a leak is seen early (CIS Docker 5.11)."""
 
     reserved: Memory | None = None
-    """Kept free for it when the host runs short. Default: half the limit, as the dating app's table has it."""
+    """Memory reserved for the container when the host runs short. Default: half the limit, as in the dating app's
+    table."""
 
     cpus: Cores = 1.0
-    """Cores."""
+    """Limit in processor cores."""
 
     @property
     def reservation(self) -> int:
@@ -50,22 +51,22 @@ class Limits(Model):
 
 
 class Health(Model):
-    """How Docker finds out whether a container is well: exactly one of `http`, `tcp` and `command`."""
+    """Health check of a container: exactly one of `http`, `tcp` and `command`."""
 
     http: Annotated[str, StringConstraints(pattern=r"^/")] | None = None
-    """A path that answers 2xx on the service's own port."""
+    """Path that must answer 2xx on the service's own port."""
 
     tcp: bool = False
-    """The service's port takes connections."""
+    """The service's port must accept connections."""
 
     command: list[str] | None = Field(default=None, min_length=1)
-    """A program in the container that exits 0."""
+    """Command that must exit 0 in the container."""
 
     interval: Duration = 30
     timeout: Duration = 10
     retries: int = Field(default=3, ge=1, le=100)
     start_period: Duration = 40
-    """Failures in this time do not count. These four are the figures of Tumulte's Dockerfiles."""
+    """Failures during this time do not count. The last four defaults are the figures of Tumulte's Dockerfiles."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Health:

@@ -69,54 +69,54 @@ CHOICES = (*URLS, "allowed_domains", "allowed_organizations", "allowed_groups", 
 
 
 class OAuth(Model):
-    """Log-in by an identity provider, OAuth 2 or OpenID Connect; keys as Grafana calls them.
+    """Log-in by an identity provider, OAuth 2 or OpenID Connect; the keys are Grafana's.
 
-    At the provider, the address to come back to is `<Grafana's root URL>/login/<provider>` (`generic_oauth` for
-    `generic`). Who may log in must be said: by default Grafana lets in everybody who has an account there.
+    The redirect URI at the provider is `<Grafana's root URL>/login/<provider>` (`generic_oauth` for `generic`). Access
+    must be restricted: by default Grafana admits everybody who has an account there.
     """
 
     provider: Literal["generic", "google", "github", "gitlab", "azuread", "okta"]
     client_id: Text
     client_secret: Name
-    """Name of the secret."""
+    """Name of the secret with the client secret."""
 
     name: Text | None = None
-    """On the button of the log-in page. Default: the provider's own name."""
+    """Label of the log-in button. Default: the provider's own name."""
 
     auth_url: Url | None = None
     token_url: Url | None = None
     api_url: Url | None = None
-    """Where the provider tells who somebody is (OpenID Connect: userinfo)."""
+    """Address of the provider's user information (OpenID Connect: userinfo)."""
 
     scopes: list[Text] = []
-    """Default: Grafana's for the provider, for `generic` those of OpenID Connect. Google tells groups only with
+    """Default: Grafana's for the provider, for `generic` those of OpenID Connect. Google returns groups only with
     `https://www.googleapis.com/auth/cloud-identity.groups.readonly` among them."""
 
     allowed_domains: list[Domain] = []
-    """Of the e-mail address; for Google also of the account (its hosted domain)."""
+    """Domains of the e-mail address; for Google also of the account (its hosted domain)."""
 
     allowed_organizations: list[Text] = []
-    """GitHub: organisations; Azure AD: tenants, by their ids; generic: what `<api_url>/orgs` answers."""
+    """GitHub: organisations; Azure AD: tenant ids; generic: the answer of `<api_url>/orgs`."""
 
     allowed_groups: list[Text] = []
-    """GitLab: full paths; Azure AD: object ids."""
+    """GitLab: full paths of groups; Azure AD: object ids."""
 
     team_ids: list[Annotated[int, Field(ge=1)]] = []
-    """GitHub: teams, by number."""
+    """GitHub: numeric ids of teams."""
 
     groups_attribute_path: Text | None = None
-    """`generic`: where the groups stand in what the provider tells (JMESPath)."""
+    """`generic`: JMESPath of the groups in the user information."""
 
     role_attribute_path: Text | None = None
-    """JMESPath that gives `Viewer`, `Editor` (may silence alerts), `Admin`: `contains(groups, 'ops') && 'Editor'`.
-    Default: everybody starts as Viewer, and an administrator says in Grafana who is more."""
+    """JMESPath that returns `Viewer`, `Editor` (may silence alerts) or `Admin`: `contains(groups, 'ops') && 'Editor'`.
+    Default: everybody starts as Viewer, and an administrator assigns other roles in Grafana."""
 
     auto_login: bool = False
-    """Go to the provider at once, without Grafana's own log-in page."""
+    """Redirect to the provider at once, without Grafana's own log-in page."""
 
     allow_sign_up: bool = True
-    """An account in Grafana for everybody who may log in, at their first time. `false`: only for whom an
-    administrator has made one."""
+    """Create a Grafana account at the first log-in of everybody who is admitted. `false`: only people whose account an
+    administrator has created can log in."""
 
     @model_validator(mode="after")
     def _fits_the_provider(self) -> OAuth:
@@ -149,27 +149,27 @@ class Grafana(Model):
 
     admin_user: Text = "admin"
     root_url: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
-    """The address people reach it at. Default: the tunnel's host name, else its host name at the edge
+    """The address at which people reach Grafana. Default: the tunnel's host name, else its host name at the edge
     (`edge.tools`), else the published port."""
 
     oauth: OAuth | None = None
-    """Log-in by an identity provider, beside the administrator's password."""
+    """Log-in by an identity provider, in addition to the administrator's password."""
 
     password_login: bool = True
-    """The form for name and password on the log-in page. `false` only with `oauth`; the administrator's password then
-    still works for Grafana's HTTP API."""
+    """Form for name and password on the log-in page. `false` only with `oauth`; the administrator's password then still
+    works for Grafana's HTTP API."""
 
     datasource_uid: Uid = "prometheus"
-    """Uid of the Prometheus data source; Love Parser's dashboards want `love-prom`."""
+    """Uid of the Prometheus data source; Love Parser's dashboards refer to `love-prom`."""
 
     loki_datasource_uid: Uid = "loki"
-    """Uid of the Loki data source; Love Parser's dashboards want `love-loki`."""
+    """Uid of the Loki data source; Love Parser's dashboards refer to `love-loki`."""
 
     victorialogs_datasource_uid: Uid = "victorialogs"
-    """Uid of the VictoriaLogs data source, where VictoriaLogs keeps the logs."""
+    """Uid of the VictoriaLogs data source, where that is the log store."""
 
     boards: list[Literal["nodejs", "queues"]] = []
-    """Dashboards of what only some products tell of themselves: Node's own metrics, Bull's queues."""
+    """Optional dashboards, for metrics that only some products have: Node's own metrics, Bull's queues."""
 
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "512MB", "cpus": 1}))
 

@@ -23,13 +23,13 @@ class Image(Model):
     """Registry, path and tag."""
 
     digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
-    """What the tag meant when it was last reviewed."""
+    """Digest of the tag when it was last reviewed."""
 
     build: str | None = None
-    """A folder with a Dockerfile."""
+    """Folder with a Dockerfile."""
 
     base: str | None = None
-    """The image of the table that it is built on."""
+    """Image of the table that it is built on."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Image:

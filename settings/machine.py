@@ -16,21 +16,21 @@ from settings.logs import LogStore
 
 
 class Machine(Model):
-    """What differs from machine to machine, and therefore stands in no stack file."""
+    """Settings that differ between machines and are therefore in no stack file."""
 
     port_offsets: dict[str, Annotated[int, Field(ge=0, le=20000)]] = {}
-    """Stack → what is added to every port that it publishes on the host, so that stacks of one machine do not clash."""
+    """Stack → offset added to every port that it publishes on the host, so that stacks on one machine do not clash."""
 
     docker_root: str = "/var/lib/docker"
-    """Where the engine keeps its files: the containers' logs are read there."""
+    """Docker's data folder, from which the containers' logs are read."""
 
     images: dict[str, str] = {}
-    """Image name (a key of components/images.yaml) → the reference that this machine runs for it, where that is
-    not the official one: from a mirror, from the local registry, or built here."""
+    """Image name (a key of components/images.yaml) → the reference that this machine runs, where it is not the official
+    one: from a mirror, from the local registry, or built here."""
 
     log_store: LogStore | None = None
-    """The log store that every stack runs here, where the one that a stack asks for cannot be had. None: what it asks
-    for."""
+    """The log store that every stack runs on this machine, where the configured one is not available. None: the
+    configured one."""
 
 
 def read_machine(path: Path) -> Machine:

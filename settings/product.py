@@ -20,25 +20,26 @@ NetworkName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_
 
 
 class Kpi(Model):
-    """A figure of the product's own business, shown on its dashboards."""
+    """A key figure of the product's business, shown on its dashboards."""
 
     title: Annotated[str, StringConstraints(min_length=1)]
     query: Annotated[str, StringConstraints(min_length=1)]
     """PromQL over the product's metrics."""
 
     unit: str = "short"
-    """A unit of Grafana's: `short`, `percentunit`, `s`, `bytes` …"""
+    """A unit of Grafana: `short`, `percentunit`, `s`, `bytes` …"""
 
 
 class Shared(Model):
-    """Sections that may stand in the product file, for every environment, and in the stack file, for one; where both
-    say something the stack file wins, field by field."""
+    """Sections that the product file may contain for every environment, and the stack file for one. The stack file
+    wins, field by field."""
 
     publish: dict[Name, Port] = {}
-    """Service, store or tool → port on the host's loopback address. What is not named here is published nowhere."""
+    """Service, store or tool → port on the host's loopback address. Those that are not listed are not published."""
 
     networks: dict[NetworkName, list[Name]] = {}
-    """Networks that somebody else made (Tumulte's `dokploy-network`) → the services and tools that join them."""
+    """Existing networks that Dockyard does not create (Tumulte's `dokploy-network`) → the services and tools that join
+    them."""
 
     monitoring: Monitoring = Monitoring()
     alerts: Alerts = Alerts()

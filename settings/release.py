@@ -17,19 +17,19 @@ VARIABLE = "DOCKYARD_RELEASE"
 
 
 class Release(Model):
-    """What the files said when it was deployed; secrets are no part of it."""
+    """The content of the settings files at the time of a deployment, without secrets."""
 
     stack: dict[str, Any]
     """The stack's `dockyard:` values."""
 
     product: dict[str, Any]
-    """The product file, the content of further files put in."""
+    """The product file, with the content of the files that it refers to."""
 
     images: dict[str, str]
-    """Image name → the reference that ran."""
+    """Image name → the reference that was deployed."""
 
     fresh: list[str] = Field(default=[], exclude=True)
-    """Workloads that a release which is given brings in anew: their one-shot jobs run. All others' stay as they are."""
+    """Workloads whose one-shot jobs run in an explicitly requested release; other jobs are skipped."""
 
 
 def release_from_env() -> Release | None:

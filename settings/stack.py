@@ -22,14 +22,14 @@ class Stack(Shared):
 
     environment: Environment
     services: dict[Name, WorkloadOverride] = {}
-    """What this environment says differently of a service or job."""
+    """Overrides of this environment for services and jobs."""
 
     postgres: PostgresOverride | None = None
     redis: RedisOverride | None = None
     tunnel: Tunnel | None = None
     preview_without_secrets: bool = False
-    """Let `preview` go on where secrets are missing, with a warning: for pull requests, which must not have them.
-    `up` refuses all the same."""
+    """Let `preview` continue with a warning where secrets are missing: for pull requests, which must not have them.
+    `up` still refuses."""
 
     @property
     def protects_data(self) -> bool:

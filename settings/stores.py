@@ -28,7 +28,7 @@ Eviction = Literal[
 
 
 class StoreHealth(Model):
-    """How often a store is asked whether it is well; the interval is the dating app's."""
+    """Health check of a data store; the interval is the dating app's."""
 
     interval: Duration = 10
     timeout: Duration = 5
@@ -42,15 +42,15 @@ class Postgres(Model):
     database: Identifier
     user: Identifier
     image: ImageName = "postgres"
-    """Another version: a full reference. A change of the major version needs a dump and a restore."""
+    """For another version, a full reference. A change of the major version needs a dump and a restore."""
 
     shared_buffers: Memory = 1024
     max_connections: int = Field(default=200, ge=5, le=10000)
     wal_retention: Duration | None = None
-    """Archive the write-ahead log, as plain files on the data volume, and keep it so long; Tumulte wants 7d."""
+    """Archive the write-ahead log, as plain files on the data volume, and keep it for this long; Tumulte wants 7d."""
 
     point_in_time: PointInTime | None = None
-    """Base backups and the log's archive by pgBackRest, in place of `wal_retention`; `{}` takes the defaults."""
+    """Base backups and an archive of the log by pgBackRest, instead of `wal_retention`; `{}` takes the defaults."""
 
     settings: dict[Setting, str] = {}
     """Further server settings, as in postgresql.conf."""
@@ -92,7 +92,7 @@ class Redis(Model):
 
     image: ImageName = "redis"
     maxmemory: Memory = 384
-    """Where eviction begins; below the container's limit, since Redis needs room for itself."""
+    """Memory at which eviction starts; below the container's limit, since Redis itself needs memory too."""
 
     maxmemory_policy: Eviction = "allkeys-lru"
     settings: dict[Setting, str] = {}
@@ -112,30 +112,32 @@ class Redis(Model):
 
 
 class PostgresElsewhere(Model):
-    """Where a Postgres server is that somebody else runs."""
+    """Address of an external Postgres server."""
 
     dsn: Name
-    """Secret with its address, as the exporter's DATA_SOURCE_NAME: `postgresql://user:password@host:5432/database`."""
+    """Secret with its address, in the form of the exporter's DATA_SOURCE_NAME:
+    `postgresql://user:password@host:5432/database`."""
 
 
 class ExternalPostgres(Model):
-    """A Postgres server that somebody else runs; its exporter runs here."""
+    """A Postgres server that somebody else runs; only its exporter runs here."""
 
     external: PostgresElsewhere
 
 
 class RedisElsewhere(Model):
-    """Where a Redis server is that somebody else runs."""
+    """Address of an external Redis server."""
 
     address: Address
-    """As the exporter's REDIS_ADDR: `host.docker.internal:6379` is the Docker host itself."""
+    """Host and port, in the form of the exporter's REDIS_ADDR: `host.docker.internal:6379` is the Docker host
+    itself."""
 
     password: Name | None = None
-    """Secret with its password, where it has one."""
+    """Secret with its password, if it has one."""
 
 
 class ExternalRedis(Model):
-    """A Redis server that somebody else runs; its exporter runs here."""
+    """A Redis server that somebody else runs; only its exporter runs here."""
 
     external: RedisElsewhere
 
@@ -154,7 +156,7 @@ AnyRedis = Annotated[Annotated[Redis, Tag("own")] | Annotated[ExternalRedis, Tag
 
 
 class PostgresOverride(Model):
-    """What one environment says differently of Postgres."""
+    """Overrides of one environment for Postgres."""
 
     image: ImageName | None = None
     shared_buffers: Memory | None = None
@@ -164,11 +166,11 @@ class PostgresOverride(Model):
     settings: dict[Setting, str] = {}
     limits: Limits | None = None
     external: PostgresElsewhere | None = None
-    """This environment's Postgres is somebody else's."""
+    """Use an external Postgres in this environment."""
 
 
 class RedisOverride(Model):
-    """What one environment says differently of Redis."""
+    """Overrides of one environment for Redis."""
 
     image: ImageName | None = None
     maxmemory: Memory | None = None
@@ -176,7 +178,7 @@ class RedisOverride(Model):
     settings: dict[Setting, str] = {}
     limits: Limits | None = None
     external: RedisElsewhere | None = None
-    """This environment's Redis is somebody else's."""
+    """Use an external Redis in this environment."""
 
 
 S = TypeVar("S", bound=Model)

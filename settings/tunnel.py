@@ -24,26 +24,26 @@ ONLY_TOKEN = "default"  # noqa: S105 - its name
 
 
 class TunnelService(Model):
-    """A service of the product that is public under a name of its own."""
+    """A service of the product with a public host name of its own."""
 
     hostname: PublicName
     service: Name
-    """Its name in the product file. It needs a port, and speaks HTTP."""
+    """Its name in the product file. It must have a port and speak HTTP."""
 
     path: Annotated[str, StringConstraints(pattern=r"^/[\w./-]*$")] = "/"
-    """Only what is below it."""
+    """Path prefix to expose."""
 
     zone_id: Identifier | None = None
     """The zone of `hostname`. Default: Grafana's."""
 
     access: bool | None = None
-    """Whether Access stands before it. Default: yes, where `tunnel.access` is given; `false` opens it to everybody."""
+    """Whether Access protects it. Default: yes, if `tunnel.access` is set; `false` opens it to everybody."""
 
 
 class Access(Model):
-    """Cloudflare Access before what is public by the tunnel: who may come in, and how it is known who comes.
+    """Cloudflare Access in front of the tunnel's public names: who may enter, and how they authenticate.
 
-    One of `emails`, `email_domains`, `identity_providers` and `service_tokens` at least.
+    At least one of `emails`, `email_domains`, `identity_providers` and `service_tokens` must be set.
     """
 
     team: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -52,14 +52,15 @@ class Access(Model):
     emails: list[Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]] = []
     email_domains: list[PublicName] = []
     identity_providers: list[Literal["one-time-pin"] | Provider] = []
-    """Ways to log in: `one-time-pin` (a code by e-mail) or ids of the account's identity providers. Default: any that
-    the account has. Alone, without e-mails or their domains, whoever can log in there may come in."""
+    """Log-in methods: `one-time-pin` (a code by e-mail) or ids of the account's identity providers. Default: all of the
+    account's. Without `emails` and `email_domains`, everybody who can log in there may enter."""
 
     service_tokens: bool | list[Name] = False
-    """For programs, by name. Read one: `./dockyard secret STACK access-<name>-client-id`, and `…-client-secret`."""
+    """Names of service tokens, for programs. Read one: `./dockyard secret STACK access-<name>-client-id`, and
+    `…-client-secret`."""
 
     session: Duration = 24 * 3600
-    """How long a login holds. Cloudflare's own default."""
+    """Duration of a log-in. Cloudflare's default."""
 
     @property
     def tokens(self) -> tuple[str, ...]:
@@ -80,20 +81,20 @@ class Access(Model):
 
 
 class Tunnel(Model):
-    """A Cloudflare tunnel that makes Grafana reachable by name, and services of the product; no other tool, ever.
+    """A Cloudflare tunnel that makes Grafana and services of the product public by name, and never any other tool.
 
-    Either Dockyard makes it at Cloudflare, with its DNS names; or it is there already, with its route to
-    `http://grafana:3000`, and its token is all that is needed, as in Tumulte's set-up: nothing is managed there.
+    Either Dockyard creates it at Cloudflare, with its DNS records; or it exists already, with its route to
+    `http://grafana:3000`, and only its token is needed, as in Tumulte's set-up: then nothing of it is managed.
     """
 
     account_id: Identifier | None = None
     zone_id: Identifier | None = None
     name: Name | None = None
     token: SecretName | None = None
-    """Secret with the token of a tunnel that is there already."""
+    """Secret with the token of an existing tunnel."""
 
     hostname: PublicName | None = None
-    """Grafana's. Beside `token` it only tells Grafana its own address, and may be left out."""
+    """Grafana's public name. With `token` it only sets Grafana's own address, and may be left out."""
 
     services: list[TunnelService] = []
     access: Access | None = None
