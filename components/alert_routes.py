@@ -34,9 +34,9 @@ def routes(alerts: Alerts, product: str, environment: Environment) -> dict[str, 
     """
     stack = [matcher("product", product), matcher("environment", environment)]
     receivers = alerts.told_in(environment)
-    beats = alerts.beats_in(environment)
-    child_routes = [_test_route(name) for name in (*receivers, *([HEARTBEAT] if beats else []))]
-    child_routes.append(_watchdog_route([matcher("alertname", WATCHDOG), *stack], beats=beats))
+    has_heartbeat = alerts.beats_in(environment)
+    child_routes = [_test_route(name) for name in (*receivers, *([HEARTBEAT] if has_heartbeat else []))]
+    child_routes.append(_watchdog_route([matcher("alertname", WATCHDOG), *stack], has_heartbeat=has_heartbeat))
     for name, receiver in receivers.items():
         child_routes += _receiver_routes(name, receiver, alerts, stack)
     return {"receiver": NOBODY, "group_by": alerts.group_by, **_group_timing(alerts.rest), "routes": child_routes}
@@ -60,9 +60,9 @@ def _test_route(name: str) -> dict[str, Any]:
     return {"receiver": name, "matchers": [matcher(TEST_LABEL, name)], "group_by": ["..."], **pace}
 
 
-def _watchdog_route(matchers: list[str], *, beats: bool) -> dict[str, Any]:
+def _watchdog_route(matchers: list[str], *, has_heartbeat: bool) -> dict[str, Any]:
     """Return the route of the Watchdog, which always fires to prove that alerts are delivered: to no person."""
-    if not beats:
+    if not has_heartbeat:
         return {"receiver": NOBODY, "matchers": matchers}
     # As often as Alertmanager can notify: the dead man's switch misses it after a few minutes.
     pace = {"group_wait": "0s", "group_interval": HEARTBEAT_EVERY, "repeat_interval": HEARTBEAT_EVERY}

@@ -109,9 +109,9 @@ def format_session(seconds: int) -> str:
 
 def _allowed(access: Access) -> list[Any]:
     """Return the alternatives that admit people: e-mails and their domains, or without any the log-in methods."""
-    named = [{"email": {"email": email}} for email in sorted(access.emails)]
-    named += [{"email_domain": {"domain": domain}} for domain in sorted(access.email_domains)]
-    return named or [{"login_method": {"id": provider}} for provider in sorted(access.identity_providers)]
+    people = [{"email": {"email": email}} for email in sorted(access.emails)]
+    people += [{"email_domain": {"domain": domain}} for domain in sorted(access.email_domains)]
+    return people or [{"login_method": {"id": provider}} for provider in sorted(access.identity_providers)]
 
 
 def _providers(

@@ -122,18 +122,18 @@ def collector_config(stack: str, receiver: LogReceiver, redact: Sequence[str] = 
             "pipelines": {"logs": {"receivers": ["file_log"], "processors": ["transform"], "exporters": ["otlp_http"]}},
         },
     }
-    escaped: dict[str, Any] = _escaped(config)
+    escaped: dict[str, Any] = _escape_dollars(config)
     return escaped
 
 
-def _escaped(config: Any) -> Any:
+def _escape_dollars(config: Any) -> Any:
     """Double each `$`: the collector expands a single one as a variable."""
     if isinstance(config, str):
         return config.replace("$", "$$")
     if isinstance(config, Mapping):
-        return {name: _escaped(value) for name, value in config.items()}
+        return {name: _escape_dollars(value) for name, value in config.items()}
     if isinstance(config, list | tuple):
-        return [_escaped(value) for value in config]
+        return [_escape_dollars(value) for value in config]
     return config
 
 

@@ -101,4 +101,6 @@ class Dumps:
 
 def _dependencies(store: Connection, folder: MetricsFolder | None) -> pulumi.Output[list[pulumi.Resource]]:
     ready = [store.ready] if store.ready else []
-    return (folder.ready if folder else pulumi.Output.from_input([])).apply(lambda opened: [*opened, *ready])
+    return (folder.ready if folder else pulumi.Output.from_input([])).apply(
+        lambda folder_ready: [*folder_ready, *ready]
+    )

@@ -232,9 +232,9 @@ def _http_config(
     routers: dict[str, Any] = {}
     common: dict[str, Any] = {"service": upstream.name, "middlewares": ["retry"]}
     if upstream.internal:
-        alone = sum(peer.internal and peer.port == upstream.port for peer in upstreams) == 1
+        port_is_unique = sum(peer.internal and peer.port == upstream.port for peer in upstreams) == 1
         by_name = " || ".join(f"Host(`{name}`)" for name in (upstream.name, *upstream.hosts))
-        rule = "PathPrefix(`/`)" if alone else by_name
+        rule = "PathPrefix(`/`)" if port_is_unique else by_name
         routers[f"{upstream.name}_inside"] = {**common, "entryPoints": [inside_name(upstream.port)], "rule": rule}
     if upstream.published:
         entry = [published_name(upstream.name)]
@@ -286,11 +286,11 @@ def _file(name: str, document: Mapping[str, Any]) -> File:
     """
     digest = hashlib.sha256(yaml.safe_dump(document).encode()).hexdigest()[:16]
     loaded = f"/loaded/{name}/{digest}"
-    whole: dict[str, Any] = {}
-    _merge(whole, document)
+    complete: dict[str, Any] = {}
+    _merge(complete, document)
     router = {"entryPoints": [ADMIN], "rule": f"Path(`{loaded}`)", "service": "ping@internal"}
-    _merge(whole, {"http": {"routers": {f"{name}_loaded": router}}})
-    return File(yaml.safe_dump(whole, width=1000).replace("{{", '{{"{{"}}'), loaded)
+    _merge(complete, {"http": {"routers": {f"{name}_loaded": router}}})
+    return File(yaml.safe_dump(complete, width=1000).replace("{{", '{{"{{"}}'), loaded)
 
 
 def _merge(target: dict[str, Any], source: Mapping[str, Any]) -> None:

@@ -62,14 +62,14 @@ def checked_users(secret: str, text: str) -> list[str]:
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     matches = [LINE.fullmatch(line) for line in lines]
-    people = [match["name"] for match in matches if match]
-    if not lines or len(people) < len(lines) or len({*people}) < len(people):
-        wrong = [str(number) for number, match in enumerate(matches, 1) if match is None]
+    names = [match["name"] for match in matches if match]
+    if not lines or len(names) < len(lines) or len({*names}) < len(names):
+        invalid_lines = [str(number) for number, match in enumerate(matches, 1) if match is None]
         problem = (
             "it is empty"
             if not lines
-            else f"line {', '.join(wrong)} is not a name and a hash by bcrypt"
-            if wrong
+            else f"line {', '.join(invalid_lines)} is not a name and a hash by bcrypt"
+            if invalid_lines
             else "a name is there twice"
         )
         raise pulumi.RunError(

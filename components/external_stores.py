@@ -17,7 +17,7 @@ def external_postgres(config: ExternalPostgres) -> Connection:
 
     Raises pulumi.RunError, without the value, where the secret is not an address of a Postgres.
     """
-    dsn = required_secret(config.external.dsn).apply(lambda text: _checked(text, config.external.dsn))
+    dsn = required_secret(config.external.dsn).apply(lambda text: _check_dsn(text, config.external.dsn))
     return Connection(
         env={},
         files={
@@ -34,18 +34,18 @@ def external_postgres(config: ExternalPostgres) -> Connection:
 
 def external_redis(config: ExternalRedis) -> Connection:
     """Return the connection to the Redis whose address is in the settings."""
-    where = config.external
-    host, port = where.address.rsplit(":", 1)
+    external = config.external
+    host, port = external.address.rsplit(":", 1)
     files = {}
-    if where.password:
-        password = required_secret(where.password)
+    if external.password:
+        password = required_secret(external.password)
         files = {
             "redis-password": password,
-            "redis-url": pulumi.Output.concat("redis://:", password, "@", where.address),
+            "redis-url": pulumi.Output.concat("redis://:", password, "@", external.address),
         }
     env = {"REDIS_HOST": host, "REDIS_PORT": port}
-    if not where.password:
-        env["REDIS_URL"] = f"redis://{where.address}"
+    if not external.password:
+        env["REDIS_URL"] = f"redis://{external.address}"
     return Connection(env=env, files=files, ready=None, reaches_host=host == DOCKER_HOST)
 
 
@@ -54,7 +54,7 @@ def required_secret(name: str) -> pulumi.Output[str]:
     return pulumi.Config("dockyard").get_secret(name) or pulumi.Output.secret("")
 
 
-def _checked(dsn: str, secret: str) -> str:
+def _check_dsn(dsn: str, secret: str) -> str:
     parts = urlsplit(dsn)
     if dsn and (parts.scheme not in ("postgresql", "postgres") or not parts.hostname):
         raise pulumi.RunError(

@@ -120,13 +120,13 @@ def _traceparent(header: str) -> Iterable[str]:
 def _access() -> Iterable[str]:
     """Yield the statements for Traefik's access log; query strings are removed, since they may contain secrets."""
     status, duration = 'log.cache["DownstreamStatus"]', 'log.cache["Duration"]'
-    where = f'where IsDouble({status}) and IsString(log.cache["RequestMethod"])'
-    yield f'set(log.attributes["kind"], "access") {where}'
-    yield f'set(log.attributes["method"], log.cache["RequestMethod"]) {where}'
-    yield f'set(log.attributes["status"], Int({status})) {where}'
-    yield f'set(log.attributes["duration_ms"], {duration} / 1000000) {where} and IsDouble({duration})'
-    yield f'set(log.attributes["router"], log.cache["RouterName"]) {where} and IsString(log.cache["RouterName"])'
-    yield f'set(log.severity_text, "error") {where} and {status} >= 500'
+    where_access = f'where IsDouble({status}) and IsString(log.cache["RequestMethod"])'
+    yield f'set(log.attributes["kind"], "access") {where_access}'
+    yield f'set(log.attributes["method"], log.cache["RequestMethod"]) {where_access}'
+    yield f'set(log.attributes["status"], Int({status})) {where_access}'
+    yield f'set(log.attributes["duration_ms"], {duration} / 1000000) {where_access} and IsDouble({duration})'
+    yield f'set(log.attributes["router"], log.cache["RouterName"]) {where_access} and IsString(log.cache["RouterName"])'
+    yield f'set(log.severity_text, "error") {where_access} and {status} >= 500'
     yield _replace(r'("Request(?:Path|Line)":"[^"?\\]*)\?[^" ]*', "$1")
 
 

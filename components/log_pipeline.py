@@ -119,7 +119,7 @@ class LogPipeline(pulumi.ComponentResource):
                 image=self._config.image("loki"),
                 user=LOKI_USER,
                 command=(f"-config.file={LOKI_CONFIG}/loki.yaml",),
-                env={"GOMEMLIMIT": _heap(settings.limits.memory)},
+                env={"GOMEMLIMIT": _heap_limit(settings.limits.memory)},
                 limits=settings.limits,
                 exclusive=True,
                 networks=(Attachment(context.monitoring_network, ("loki",)),),
@@ -154,7 +154,7 @@ class LogPipeline(pulumi.ComponentResource):
                     f"--config={COLLECTOR_CONFIG}/config.yaml",
                     "--feature-gates=stanza.synchronousLogEmitter",
                 ),
-                env={"GOMEMLIMIT": _heap(settings.limits.memory)},
+                env={"GOMEMLIMIT": _heap_limit(settings.limits.memory)},
                 limits=settings.limits,
                 exclusive=True,
                 networks=(Attachment(context.monitoring_network, ("collector",)),),
@@ -209,5 +209,5 @@ def _yaml(content: dict[str, Any]) -> str:
     return yaml.safe_dump(content, sort_keys=False)
 
 
-def _heap(limit: int) -> str:
+def _heap_limit(limit: int) -> str:
     return f"{int(limit * HEAP_SHARE)}MiB"

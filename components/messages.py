@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parent / "messages"
 HTML = ("email.html",)
 """Templates that Alertmanager renders as HTML."""
 
-_DEFINED = re.compile(r'define "dockyard\.([\w.]+)"')
+_DEFINITION = re.compile(r'define "dockyard\.([\w.]+)"')
 _PLACE = re.compile(r"<<(\w+)(?: (\d+))?>>")
 _CHARACTERS = 'len (reReplaceAll "(?s)." "x" $longer)'
 _BYTES = "len $longer"
@@ -117,8 +117,8 @@ _PIECES = {
     "gsm": " | ".join(
         [
             *(
-                f"reReplaceAll {json.dumps(f'[{re.escape(signs)}]')} {json.dumps(written)}"
-                for written, signs in _GSM.items()
+                f"reReplaceAll {json.dumps(f'[{re.escape(signs)}]')} {json.dumps(replacement)}"
+                for replacement, signs in _GSM.items()
             ),
             f'reReplaceAll {json.dumps(_GSM_LACKS)} "?"',
         ]
@@ -150,7 +150,7 @@ def render_check_command(files: Mapping[str, str]) -> str:
 
     It fails where a template can never be rendered: an image may lack a time zone that Python knows, for instance.
     """
-    names = sorted({name for text in files.values() for name in _DEFINED.findall(text)})
+    names = sorted({name for text in files.values() for name in _DEFINITION.findall(text)})
     commands = ["true"]
     for kind in ("text", "html"):
         chosen = [name for name in names if (name in HTML) == (kind == "html")]
@@ -172,19 +172,19 @@ def template(name: str, alerts: Alerts, grafana: str) -> str:
         "grafana": json.dumps(grafana)[1:-1],
     }
     stack["zone"] = " UTC" if alerts.timezone == "UTC" else ""
-    return _filled(f"<<{name}>>", {**words, **_PIECES, **format_values, **stack})
+    return _fill(f"<<{name}>>", {**words, **_PIECES, **format_values, **stack})
 
 
-def _filled(text: str, values: Mapping[str, str]) -> str:
+def _fill(text: str, values: Mapping[str, str]) -> str:
     def value(match: re.Match[str]) -> str:
         name, length = match.groups()
         if length:
-            return _cut(int(length), "…" if name == "cut" else "...")
-        return _filled(values[name] if name in values else (FOLDER / f"{name}.tmpl").read_text().strip(), values)
+            return _truncate(int(length), "…" if name == "cut" else "...")
+        return _fill(values[name] if name in values else (FOLDER / f"{name}.tmpl").read_text().strip(), values)
 
     return _PLACE.sub(value, text)
 
 
-def _cut(length: int, end: str) -> str:
+def _truncate(length: int, end: str) -> str:
     """Return the Go that truncates a line to `length` characters, with an ellipsis at the end."""
     return f'reReplaceAll "^(.{{{length - len(end)}}}).{{{len(end) + 1},}}$" "${{1}}{end}"'

@@ -188,14 +188,14 @@ def _repository(number: int, settings: PointInTime) -> dict[str, str]:
 
 def _s3(s3: S3, context: StackContext) -> dict[str, str]:
     """Return the options of the second repository. Path-style URLs: not every S3 has a host name for each bucket."""
-    where = urlsplit(s3.endpoint)
+    endpoint = urlsplit(s3.endpoint)
     prefix = s3.prefix or f"{context.product}/{pulumi.get_stack()}"
     return {
         "repo2-type": "s3",
         "repo2-path": f"/{prefix}/pgbackrest",
         "repo2-s3-bucket": s3.bucket,
-        "repo2-s3-endpoint": where.hostname or "",
-        "repo2-storage-port": str(where.port or 443),
+        "repo2-s3-endpoint": endpoint.hostname or "",
+        "repo2-storage-port": str(endpoint.port or 443),
         # pgBackRest has no default for it, and stores other than AWS ignore it.
         "repo2-s3-region": s3.region or "us-east-1",
         "repo2-s3-uri-style": "path",

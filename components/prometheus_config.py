@@ -32,8 +32,8 @@ def prometheus_config(
     external labels (on every alert) and also on every series, so that rules and dashboards can select by product and
     environment.
     """
-    every = format_duration(interval)
-    rest = format_duration(infrastructure_interval or interval)
+    default_interval = format_duration(interval)
+    other_interval = format_duration(infrastructure_interval or interval)
     ordered = sorted(targets, key=lambda target: (target.job, target.instance or ""))
 
     def rendered(addresses: Sequence[str]) -> str:
@@ -42,7 +42,7 @@ def prometheus_config(
         ]
         config = {
             "global": {
-                "scrape_interval": every,
+                "scrape_interval": default_interval,
                 "evaluation_interval": format_duration(rule_interval or interval),
                 "scrape_timeout": format_duration(min(10, interval)),
                 "external_labels": dict(labels),
@@ -54,7 +54,7 @@ def prometheus_config(
                     "job_name": job,
                     "metrics_path": group[0][0].path,
                     **({"honor_labels": True} if group[0][0].honor_labels else {}),
-                    **_times(group[0][0], every if group[0][0].is_app else rest, every),
+                    **_times(group[0][0], default_interval if group[0][0].is_app else other_interval, default_interval),
                     "static_configs": [_static(target, address, labels) for target, address in group],
                 }
                 for job, group in jobs
@@ -74,13 +74,13 @@ def _times(target: ScrapeTarget, interval: str, default: str) -> dict[str, str]:
 
 
 def _static(target: ScrapeTarget, address: str, labels: Mapping[str, str]) -> dict[str, Any]:
-    named = {"instance": target.instance} if target.instance else {}
+    target_labels = {"instance": target.instance} if target.instance else {}
     # Rules and dashboards select the product's own services by this label.
-    named |= {"tier": "app"} if target.is_app else {}
+    target_labels |= {"tier": "app"} if target.is_app else {}
     # Prometheus uses labels of this form as request parameters, and drops them from the series.
     request = {"target": address, **target.params} if target.prober else {}
     params = {f"__param_{name}": value for name, value in request.items()}
     return {
         "targets": [target.prober or address],
-        "labels": {"service": target.job, **named, **params, **labels, **target.labels},
+        "labels": {"service": target.job, **target_labels, **params, **labels, **target.labels},
     }

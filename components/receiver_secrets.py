@@ -52,12 +52,12 @@ def wrong_receiver_secrets(
     refused: dict[str, Problem] = {}
     doubtful: dict[str, Problem] = {}
 
-    def look(secret: str, field: str, place: str, *, critical: bool) -> None:
+    def check(secret: str, field: str, place: str, *, critical: bool) -> None:
         value = values.get(f"{NAMESPACE}{secret}")
-        wrong = None if value is None else _wrong(field, value)
-        if wrong is None:
+        defect = None if value is None else _find_defect(field, value)
+        if defect is None:
             return
-        actual, expected = wrong
+        actual, expected = defect
         line = lines.find(["config", f"{NAMESPACE}{secret}"])
         text = f"{expected}, for {place}"
         remedy = f"Set it: pulumi config set --secret {NAMESPACE}{secret} -s {settings.stack_name}"
@@ -67,13 +67,13 @@ def wrong_receiver_secrets(
     for name, receiver in alerts.told_in(environment).items():
         for field, secret in receiver.secrets.items():
             place = f"alerts.receivers.{name}.{field}"
-            look(secret, field, place, critical="critical" in receiver.severities)
+            check(secret, field, place, critical="critical" in receiver.severities)
     if alerts.heartbeat:
-        look(alerts.heartbeat, "url", "alerts.heartbeat", critical=False)
+        check(alerts.heartbeat, "url", "alerts.heartbeat", critical=False)
     return list(refused.values()), list(doubtful.values())
 
 
-def _wrong(field: str, value: str) -> tuple[str, str] | None:
+def _find_defect(field: str, value: str) -> tuple[str, str] | None:
     """Return what is wrong with a field's secret, without its value, and what is expected; None if it is valid."""
     kind, expected = KEYS.get(field, (None, "the real one"))
     if field in ("webhook", "url"):

@@ -15,7 +15,7 @@ WEEK = "[7d:5m]"
 def alerts(ctx: DashboardContext) -> Dashboard:
     """Build the board of the alerts."""
     board = Board(ctx, "alerts", "Alerts", "what fires, what fired, and who was told?")
-    board.row(4, _numbers())
+    board.row(4, _stats())
     firing = f'ALERTS{{{STACK}, alertstate="firing"}}'
     board.row(
         9,
@@ -65,8 +65,8 @@ def alerts(ctx: DashboardContext) -> Dashboard:
     return board.build()
 
 
-def _numbers() -> list[Panel]:
-    def of(severity: str, colour: Limits) -> Panel:
+def _stats() -> list[Panel]:
+    def firing(severity: str, colour: Limits) -> Panel:
         return stat(
             f"Firing: {severity}",
             f'count(ALERTS{{{STACK}, alertstate="firing", severity="{severity}"}}) or vector(0)',
@@ -75,8 +75,8 @@ def _numbers() -> list[Panel]:
         )
 
     return [
-        of("critical", Limits(critical=1)),
-        of("warning", Limits(warning=1)),
+        firing("critical", Limits(critical=1)),
+        firing("warning", Limits(warning=1)),
         stat(
             "Silenced or inhibited",
             f'sum(alertmanager_alerts{{{STACK}, state="suppressed"}})',

@@ -37,7 +37,7 @@ def containers(ctx: DashboardContext) -> Dashboard:
     board.row(8, [_share("CPU", ctx), _cpu()])
     board.row(8, [_share("Memory", ctx), _memory()])
     board.row(10, [_table(ctx)])
-    board.row(7, _troubles(ctx))
+    board.row(7, _problems(ctx))
     return board.build()
 
 
@@ -107,19 +107,19 @@ def _memory() -> Panel:
 
 
 def _table(ctx: DashboardContext) -> Panel:
-    def of(series: str) -> str:
+    def by_container(series: str) -> str:
         return f"max by (product, environment, service, container, container_id) ({series}{{{SERVICE}}})"
 
     return table(
         "Containers",
         {
-            "Up for": f"time() - {of('container:start_time_seconds:max')}",
-            "CPU": of("container:cpu_usage_cores:rate5m"),
-            "CPU of limit": of("container:cpu_quota:ratio_rate5m"),
-            "Memory": of("container:memory_working_set_bytes:sum"),
-            "Memory limit": of("container:memory_limit_bytes:max"),
-            "Memory of limit": of("container:memory_limit:ratio"),
-            "Restarts in an hour": of("container:restarts:increase1h"),
+            "Up for": f"time() - {by_container('container:start_time_seconds:max')}",
+            "CPU": by_container("container:cpu_usage_cores:rate5m"),
+            "CPU of limit": by_container("container:cpu_quota:ratio_rate5m"),
+            "Memory": by_container("container:memory_working_set_bytes:sum"),
+            "Memory limit": by_container("container:memory_limit_bytes:max"),
+            "Memory of limit": by_container("container:memory_limit:ratio"),
+            "Restarts in an hour": by_container("container:restarts:increase1h"),
         },
         "Every container of this stack, with what it uses of what it may use.",
         {"service": "Service", "container": "Container", "container_id": "Id"},
@@ -140,7 +140,7 @@ def _table(ctx: DashboardContext) -> Panel:
     )
 
 
-def _troubles(ctx: DashboardContext) -> list[Panel]:
+def _problems(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "Restarts",

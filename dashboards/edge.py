@@ -35,7 +35,7 @@ def edge(ctx: DashboardContext) -> Dashboard | None:
     board.row(4, _now(ctx))
     board.row(8, _visitors(ctx))
     board.row(8, _services(ctx))
-    board.row(7, _doors(ctx))
+    board.row(7, _entry_points(ctx))
     board.section("The proxy itself")
     board.row(7, _process(ctx))
     return board.build()
@@ -116,7 +116,7 @@ def _services(ctx: DashboardContext) -> list[Panel]:
     ]
 
 
-def _doors(ctx: DashboardContext) -> list[Panel]:
+def _entry_points(ctx: DashboardContext) -> list[Panel]:
     sent = f"rate(traefik_router_responses_bytes_total{{{STACK}}}[5m])"
     return [
         chart(

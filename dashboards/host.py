@@ -100,19 +100,21 @@ def _memory(ctx: DashboardContext) -> Panel:
 
 
 def _memory_use() -> Panel:
-    def of(expr: str) -> str:
+    def by_host(expr: str) -> str:
         return f"sum by ({HOST}) ({expr})"
 
     kernel = " + ".join(f"node_memory_{part}_bytes{{{INSTANCE}}}" for part in ("Slab", "KernelStack", "PageTables"))
     return chart(
         "Memory by use",
         [
-            Query(of(f"node_memory_AnonPages_bytes{{{INSTANCE}}}"), "programs"),
-            Query(of(kernel), "kernel"),
-            Query(of(f"node_memory_Cached_bytes{{{INSTANCE}}} + node_memory_Buffers_bytes{{{INSTANCE}}}"), "files"),
-            Query(of(f"node_memory_MemFree_bytes{{{INSTANCE}}}"), "free"),
+            Query(by_host(f"node_memory_AnonPages_bytes{{{INSTANCE}}}"), "programs"),
+            Query(by_host(kernel), "kernel"),
             Query(
-                of(f"node_memory_SwapTotal_bytes{{{INSTANCE}}} - node_memory_SwapFree_bytes{{{INSTANCE}}}"),
+                by_host(f"node_memory_Cached_bytes{{{INSTANCE}}} + node_memory_Buffers_bytes{{{INSTANCE}}}"), "files"
+            ),
+            Query(by_host(f"node_memory_MemFree_bytes{{{INSTANCE}}}"), "free"),
+            Query(
+                by_host(f"node_memory_SwapTotal_bytes{{{INSTANCE}}} - node_memory_SwapFree_bytes{{{INSTANCE}}}"),
                 "swap in use",
             ),
         ],
@@ -136,7 +138,7 @@ def _pressure(ctx: DashboardContext) -> Panel:
 
 
 def _filesystems(ctx: DashboardContext) -> Panel:
-    def of(expr: str) -> str:
+    def by_filesystem(expr: str) -> str:
         return f"max by ({HOST}, mountpoint, device) ({expr})"
 
     with_data = f"and instance:node_filesystem_available:ratio{{{INSTANCE}}}"
@@ -145,12 +147,12 @@ def _filesystems(ctx: DashboardContext) -> Panel:
     return table(
         "Filesystems",
         {
-            "Free": of(f"instance:node_filesystem_available:ratio{{{INSTANCE}}}"),
-            "Free bytes": of(f"node_filesystem_avail_bytes{{{INSTANCE}}} {with_data}"),
-            "Size": of(f"node_filesystem_size_bytes{{{INSTANCE}}} {with_data}"),
-            "Full in": of(full),
-            "Free inodes": of(inodes),
-            "Read-only": of(f"node_filesystem_readonly{{{INSTANCE}}} {with_data}"),
+            "Free": by_filesystem(f"instance:node_filesystem_available:ratio{{{INSTANCE}}}"),
+            "Free bytes": by_filesystem(f"node_filesystem_avail_bytes{{{INSTANCE}}} {with_data}"),
+            "Size": by_filesystem(f"node_filesystem_size_bytes{{{INSTANCE}}} {with_data}"),
+            "Full in": by_filesystem(full),
+            "Free inodes": by_filesystem(inodes),
+            "Read-only": by_filesystem(f"node_filesystem_readonly{{{INSTANCE}}} {with_data}"),
         },
         "File systems that hold data. “Full in” is by the pace of 6 hours, and a year where it is longer.",
         {"mountpoint": "Mounted at", "device": "Device"},
@@ -219,17 +221,17 @@ def _network(ctx: DashboardContext) -> list[Panel]:
 
 
 def _kernel(ctx: DashboardContext) -> Panel:
-    def of(expr: str) -> str:
+    def by_host(expr: str) -> str:
         return f"max by ({HOST}) ({expr})"
 
     swapped = f"rate(node_vmstat_pswpin{{{INSTANCE}}}[5m]) + rate(node_vmstat_pswpout{{{INSTANCE}}}[5m])"
     return table(
         "Kernel",
         {
-            "Up for": of(f"time() - node_boot_time_seconds{{{INSTANCE}}}"),
-            "Kills for memory": of(f"increase(node_vmstat_oom_kill{{{INSTANCE}}}[1d])"),
-            "Pages swapped/s": of(swapped),
-            "Open files": of(f"node_filefd_allocated{{{INSTANCE}}} / node_filefd_maximum{{{INSTANCE}}}"),
+            "Up for": by_host(f"time() - node_boot_time_seconds{{{INSTANCE}}}"),
+            "Kills for memory": by_host(f"increase(node_vmstat_oom_kill{{{INSTANCE}}}[1d])"),
+            "Pages swapped/s": by_host(swapped),
+            "Open files": by_host(f"node_filefd_allocated{{{INSTANCE}}} / node_filefd_maximum{{{INSTANCE}}}"),
             "Collectors failing": f"sum by ({HOST}) (1 - node_scrape_collector_success{{{INSTANCE}}})",
         },
         "Kills for memory are those of a day; open files are of what the kernel allows; collectors node_exporter's.",

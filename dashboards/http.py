@@ -27,19 +27,19 @@ def http(ctx: DashboardContext) -> Dashboard | None:
         return None
     board = Board(ctx, "http", "HTTP API", "are visitors answered, fast and without errors?")
     board.variable("job", f'label_values(up{{{STACK}, tier="app"}}, job)')
-    board.row(8, _course(ctx))
-    board.row(8, _detail(ctx))
+    board.row(8, _overview(ctx))
+    board.row(8, _details(ctx))
     board.section("Routes")
     board.row(8, _routes(ctx))
     board.row(9, [_table(ctx)])
     board.section("Traffic and instances")
     board.row(7, _traffic())
     board.section("Beneath")
-    board.row(7, _beneath(ctx))
+    board.row(7, _resources(ctx))
     return board.build()
 
 
-def _course(ctx: DashboardContext) -> list[Panel]:
+def _overview(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "Request rate",
@@ -64,7 +64,7 @@ def _course(ctx: DashboardContext) -> list[Panel]:
     ]
 
 
-def _detail(ctx: DashboardContext) -> list[Panel]:
+def _details(ctx: DashboardContext) -> list[Panel]:
     quantiles = ("p50", "p95", "p99")
     return [
         chart(
@@ -165,7 +165,7 @@ def _traffic() -> list[Panel]:
     ]
 
 
-def _beneath(ctx: DashboardContext) -> list[Panel]:
+def _resources(ctx: DashboardContext) -> list[Panel]:
     panels = [
         chart(
             "Memory of the processes",

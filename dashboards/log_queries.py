@@ -27,22 +27,22 @@ class LogLanguage(Protocol):
     selection: str
     """Selection of the lines that match the board's variables."""
 
-    def of(self, service: str = "", *, watchers: bool = True) -> str:
+    def select(self, service: str = "", *, watchers: bool = True) -> str:
         """Return the lines of the selected product: of `service`, or by default of the services in `$service`.
 
         Without `watchers` the variable is ignored, and the services in WATCHERS are left out.
         """
         ...
 
-    def errors(self, lines: str) -> str:
+    def select_errors(self, lines: str) -> str:
         """Return the lines of level error and worse."""
         ...
 
-    def matching(self, lines: str, pattern: str) -> str:
+    def select_matching(self, lines: str, pattern: str) -> str:
         """Return the lines that contain a match of a regular expression."""
         ...
 
-    def of_kind(self, lines: str, kind: str) -> str:
+    def select_kind(self, lines: str, kind: str) -> str:
         """Return the lines that were recognised as of a kind, see docs/logs.md."""
         ...
 
@@ -72,21 +72,21 @@ class LogQL:
     services: str | dict[str, object] = f"label_values({{{_any}}}, service)"
     selection = f'{{{_any}, service=~"$service"}} | detected_level=~"$level" |~ `(?i)$search`'
 
-    def of(self, service: str = "", *, watchers: bool = True) -> str:
+    def select(self, service: str = "", *, watchers: bool = True) -> str:
         """See LogLanguage."""
         if service:
             return f'{{{STACK}, service="{service}"}}'
         return f'{{{self._any}, service=~"$service"}}' if watchers else f'{{{self._any}, service!~"{WATCHERS}"}}'
 
-    def errors(self, lines: str) -> str:
+    def select_errors(self, lines: str) -> str:
         """See LogLanguage."""
         return f'{lines} | detected_level=~"error|critical|fatal"'
 
-    def matching(self, lines: str, pattern: str) -> str:
+    def select_matching(self, lines: str, pattern: str) -> str:
         """See LogLanguage."""
         return f"{lines} |~ `{pattern}`"
 
-    def of_kind(self, lines: str, kind: str) -> str:
+    def select_kind(self, lines: str, kind: str) -> str:
         """See LogLanguage."""
         return f'{lines} | kind="{kind}"'
 
@@ -103,7 +103,7 @@ class LogQL:
     def share_of_errors(self, lines: str, by: str, legend: str, minutes: int) -> Query:
         """See LogLanguage."""
         errors, all_lines = (
-            f"sum by ({by}) (rate({selection} [{minutes}m]))" for selection in (self.errors(lines), lines)
+            f"sum by ({by}) (rate({selection} [{minutes}m]))" for selection in (self.select_errors(lines), lines)
         )
         return Query(f"{errors} / {all_lines}", legend, "range")
 
@@ -116,22 +116,22 @@ class LogsQL:
     services: str | dict[str, object] = {"type": "fieldValue", "field": "service", "query": f"{{{_of_product}}}"}
     selection = f'{{{_of_product}, service=~"${{service:regex}}"}} level:~"${{level:regex}}" ~`(?i)${{search:raw}}`'
 
-    def of(self, service: str = "", *, watchers: bool = True) -> str:
+    def select(self, service: str = "", *, watchers: bool = True) -> str:
         """See LogLanguage."""
         if service:
             return f'{{{self._of_product}, service="{service}"}}'
-        chosen = 'service=~"${service:regex}"' if watchers else f'service!~"{WATCHERS}"'
-        return f"{{{self._of_product}, {chosen}}}"
+        services = 'service=~"${service:regex}"' if watchers else f'service!~"{WATCHERS}"'
+        return f"{{{self._of_product}, {services}}}"
 
-    def errors(self, lines: str) -> str:
+    def select_errors(self, lines: str) -> str:
         """See LogLanguage."""
         return f'{lines} level:in("error", "fatal")'
 
-    def matching(self, lines: str, pattern: str) -> str:
+    def select_matching(self, lines: str, pattern: str) -> str:
         """See LogLanguage."""
         return f"{lines} ~`{pattern}`"
 
-    def of_kind(self, lines: str, kind: str) -> str:
+    def select_kind(self, lines: str, kind: str) -> str:
         """See LogLanguage."""
         return f'{lines} kind:="{kind}"'
 

@@ -60,7 +60,7 @@ def _volume(ctx: DashboardContext, language: LogLanguage) -> list[Panel]:
         ),
         _of_lines(
             "Errors by service",
-            language.counted(language.errors(language.of()), "service", "{{service}}", minutes=5),
+            language.counted(language.select_errors(language.select()), "service", "{{service}}", minutes=5),
             "Lines of level error and worse, in 5 minutes.",
             Limits(critical=ctx.limit("LogErrorBurst")),
         ),
@@ -68,12 +68,12 @@ def _volume(ctx: DashboardContext, language: LogLanguage) -> list[Panel]:
 
 
 def _trouble(ctx: DashboardContext, language: LogLanguage) -> list[Panel]:
-    logins = language.matching(language.of(), FAILED_LOGINS)
-    callbacks = language.errors(language.matching(language.of(), CALLBACKS))
+    logins = language.select_matching(language.select(), FAILED_LOGINS)
+    callbacks = language.select_errors(language.select_matching(language.select(), CALLBACKS))
     return [
         _of_lines(
             "Share of errors",
-            language.share_of_errors(language.of(), "service", "{{service}}", minutes=15),
+            language.share_of_errors(language.select(), "service", "{{service}}", minutes=15),
             "Share of a service's lines that are errors, over 15 minutes.",
             unit=RATIO,
         ),
@@ -90,7 +90,7 @@ def _trouble(ctx: DashboardContext, language: LogLanguage) -> list[Panel]:
 
 
 def _stores(ctx: DashboardContext, language: LogLanguage) -> list[Panel]:
-    slow = language.of_kind(language.of(), "slow_query")
+    slow = language.select_kind(language.select(), "slow_query")
     panels = [
         _of_lines(
             "Slow queries",
@@ -103,7 +103,7 @@ def _stores(ctx: DashboardContext, language: LogLanguage) -> list[Panel]:
         panels.append(
             _of_lines(
                 "Answers at the edge",
-                language.counted(language.of_kind(language.of(), "access"), "status", "{{status}}"),
+                language.counted(language.select_kind(language.select(), "access"), "status", "{{status}}"),
                 "Requests in the edge proxy's access log, by the status that visitors got.",
                 stacked=True,
             )
@@ -114,7 +114,7 @@ def _stores(ctx: DashboardContext, language: LogLanguage) -> list[Panel]:
 def _of_rules(language: LogLanguage) -> Panel:
     return logs_panel(
         "Panics and trouble in the stores",
-        language.line_query(language.matching(language.of(watchers=False), TROUBLE)),
+        language.line_query(language.select_matching(language.select(watchers=False), TROUBLE)),
         "Lines that alerts on logs look for: panics, memory, full disks, refused connections and writes. "
         "Empty where all is well.",
     )

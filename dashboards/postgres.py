@@ -115,7 +115,7 @@ def _slow(ctx: DashboardContext) -> list[Panel]:
     if not ctx.logs_uid:
         return []
     language = LANGUAGES[ctx.log_store]
-    slow = language.of_kind(language.of("postgres"), "slow_query")
+    slow = language.select_kind(language.select("postgres"), "slow_query")
     return [
         chart(
             "Slow queries",

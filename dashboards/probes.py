@@ -20,7 +20,7 @@ def probes(ctx: DashboardContext) -> Dashboard | None:
     board.variable("service", f"label_values(probe_success{{{STACK}}}, service)")
     board.row(4, _now(ctx))
     board.row(9, [_state(ctx)])
-    board.row(8, _course(ctx))
+    board.row(8, _over_time(ctx))
     board.row(8, _answers(ctx))
     if ctx.certificates:
         board.section("Certificates and TLS")
@@ -75,7 +75,7 @@ def _state(ctx: DashboardContext) -> Panel:
     )
 
 
-def _course(ctx: DashboardContext) -> list[Panel]:
+def _over_time(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "Answers",

@@ -60,8 +60,8 @@ def _falling(ctx: DashboardContext) -> Limits:
 
 
 def _budget_left(ctx: DashboardContext) -> list[Panel]:
-    bad = f"sum_over_time(slo:requests_bad:rate5m{{{STACK}}}[30d]) * {RECORDED_EACH_SECONDS}"
-    every = f"sum_over_time(slo:requests:rate5m{{{STACK}}}[30d]) * {RECORDED_EACH_SECONDS}"
+    bad_requests = f"sum_over_time(slo:requests_bad:rate5m{{{STACK}}}[30d]) * {RECORDED_EACH_SECONDS}"
+    all_requests = f"sum_over_time(slo:requests:rate5m{{{STACK}}}[30d]) * {RECORDED_EACH_SECONDS}"
     return [
         stat(
             "Error budget left",
@@ -73,7 +73,7 @@ def _budget_left(ctx: DashboardContext) -> list[Panel]:
         stat(
             "Requests that may still fail",
             Query(
-                f"(1 - slo:objective:ratio{{{STACK}}}) * {ON_OBJECTIVE} {every} - {ON_OBJECTIVE} {bad}",
+                f"(1 - slo:objective:ratio{{{STACK}}}) * {ON_OBJECTIVE} {all_requests} - {ON_OBJECTIVE} {bad_requests}",
                 OBJECTIVE_LEGEND,
             ),
             "What is left of the budget in requests, at the traffic of the last 30 days.",

@@ -26,10 +26,10 @@ def critical_coverage_problems(alerts: Alerts, environment: Environment) -> Iter
         name: receiver for name, receiver in alerts.told_in(environment).items() if "critical" in receiver.severities
     }
     for name, receiver in receivers.items():
-        for place, value in _plain_addresses(receiver):
+        for subpath, value in _plain_addresses(receiver):
             if is_placeholder_address(value):
-                where: list[str | int] = ["alerts", "receivers", name, *place]
-                yield where, spell(value), "what there really is", PLACEHOLDER_REMEDY
+                path: list[str | int] = ["alerts", "receivers", name, *subpath]
+                yield path, spell(value), "what there really is", PLACEHOLDER_REMEDY
     if not any(takes_all_critical(receiver) for receiver in receivers.values()):
         yield ["alerts", "receivers"], _describe_receivers(alerts, environment), *_expected_receiver(environment)
 

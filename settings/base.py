@@ -17,22 +17,22 @@ class Model(BaseModel):
 M = TypeVar("M", bound=Model)
 
 
-def merged(base: M, over: Model) -> M:
+def merge_settings(base: M, overrides: Model) -> M:
     """Return `base` overridden by the fields set in `over`: sections are merged, lists and scalars are replaced.
 
     The result is validated as a whole. Raises pydantic.ValidationError where the two do not fit together.
     """
-    values = _deep(base.model_dump(exclude_unset=True), over.model_dump(exclude_unset=True))
+    values = _merge_mappings(base.model_dump(exclude_unset=True), overrides.model_dump(exclude_unset=True))
     return type(base).model_validate(values)
 
 
-def _deep(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def _merge_mappings(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(base)
-    for key, value in over.items():
+    for key, value in overrides.items():
         current = result.get(key)
         # Mappings of different `type` are not merged: their fields are unrelated.
         if isinstance(value, Mapping) and isinstance(current, Mapping) and value.get("type") == current.get("type"):
-            result[key] = _deep(current, value)
+            result[key] = _merge_mappings(current, value)
         else:
             result[key] = value
     return result

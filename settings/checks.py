@@ -210,24 +210,22 @@ def _product_problems(product: Product) -> Iterator[tuple[list[str | int], str, 
             if dumps:
                 yield [kind, name, "dump_before"], "true", "a Postgres of the product's own to dump"
             graph[name] = set()
-            before_it = workloads if isinstance(workload, Service) else product.jobs
+            eligible = workloads if isinstance(workload, Service) else product.jobs
             for position, before in enumerate(workload.after):
-                if before in before_it and not _scheduled(before_it[before]):
+                if before in eligible and not _scheduled(eligible[before]):
                     graph[name].add(before)
                 else:
                     candidates = sorted(
-                        candidate
-                        for candidate in before_it
-                        if candidate != name and not _scheduled(before_it[candidate])
+                        candidate for candidate in eligible if candidate != name and not _scheduled(eligible[candidate])
                     )
                     yield [kind, name, "after", position], spell(before), f"one of {', '.join(candidates) or 'nothing'}"
     yield from _port_problems(product)
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
-        circle: list[str] = list(reversed(error.args[1]))
-        kind = "services" if circle[0] in product.services else "jobs"
-        yield [kind, circle[0], "after"], " after ".join(circle), "an order without a circle"
+        cycle: list[str] = list(reversed(error.args[1]))
+        kind = "services" if cycle[0] in product.services else "jobs"
+        yield [kind, cycle[0], "after"], " after ".join(cycle), "an order without a circle"
 
 
 def _scheduled(workload: Workload) -> bool:
@@ -271,12 +269,12 @@ def _image_problems(
             problems.append(Problem(stack_file, dotted(path), actual, expected, line=stack_lines.find(path)))
         else:
             problems.append(in_product(path, actual, expected))
-    for store, over in ((product.own_postgres, stack.postgres), (product.own_redis, stack.redis)):
+    for store, store_override in ((product.own_postgres, stack.postgres), (product.own_redis, stack.redis)):
         if store is None or store.image in images.names or _is_full(store.image):
             continue
         kind = "postgres" if store is product.own_postgres else "redis"
         expected = f"registry/name:tag, or one of {', '.join(images.names)}"
-        if over and over.image:
+        if store_override and store_override.image:
             own_path: list[str | int] = ["config", f"dockyard:{kind}", "image"]
             line = stack_lines.find(own_path)
             problems.append(Problem(stack_file, dotted(own_path), spell(store.image), expected, line=line))

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from settings.base import Model, merged
+from settings.base import Model, merge_settings
 from settings.problems import Lines, Problem, from_validation, spell
 from settings.product import SHARED, Product, Shared
 from settings.stack import Stack
@@ -21,50 +21,52 @@ def apply_stack_overrides(
     """Return the product as this environment runs it, and the problems of stack settings that do not fit it."""
     problems: list[Problem] = []
 
-    def attempt(place: list[str], model: type[Model], make: Callable[[], Any], otherwise: Any) -> Any:
+    def attempt(place: list[str], model: type[Model], build: Callable[[], Any], fallback: Any) -> Any:
         try:
-            return make()
+            return build()
         except ValidationError as error:
             # Without a place, `model` holds whole sections, and the error's own path names the section.
             head, *rest = place or [""]
             prefix = ("config", f"{namespace}{head}", *rest, *([""] if place else []))
             problems.extend(from_validation(error, model, file, lines, prefix))
-            return otherwise
+            return fallback
 
     changed: dict[str, Any] = {"services": {**product.services}, "jobs": {**product.jobs}}
     for name, override in stack.services.items():
         kind = next((kind for kind, workloads in changed.items() if name in workloads), None)
         if kind is None:
-            where = ["config", f"{namespace}services", name]
+            path = ["config", f"{namespace}services", name]
             choices = ", ".join(sorted(product.workloads))
-            problems.append(Problem(file, ".".join(where), spell(name), f"one of {choices}", line=lines.find(where)))
+            problems.append(Problem(file, ".".join(path), spell(name), f"one of {choices}", line=lines.find(path)))
             continue
-        was = changed[kind][name]
-        changed[kind][name] = attempt(["services", name], type(was), partial(override.applied_to, was), was)
+        declared = changed[kind][name]
+        changed[kind][name] = attempt(
+            ["services", name], type(declared), partial(override.applied_to, declared), declared
+        )
     stores: list[tuple[str, Model | None, Callable[..., Any]]] = [
         ("postgres", stack.postgres, apply_postgres_override),
         ("redis", stack.redis, apply_redis_override),
     ]
-    for store, over, apply in stores:
-        was = getattr(product, store)
-        if over is None:
+    for store, store_override, apply in stores:
+        declared = getattr(product, store)
+        if store_override is None:
             continue
-        if was is None:
-            where = ["config", f"{namespace}{store}"]
+        if declared is None:
+            path = ["config", f"{namespace}{store}"]
             problems.append(
-                Problem(file, ".".join(where), f"settings of {store}", f"a product with {store}", "", lines.find(where))
+                Problem(file, ".".join(path), f"settings of {store}", f"a product with {store}", "", lines.find(path))
             )
             continue
-        changed[store] = attempt([store], type(was), partial(apply, was, over), was)
-    base = Shared.model_validate(
+        changed[store] = attempt([store], type(declared), partial(apply, declared, store_override), declared)
+    product_sections = Shared.model_validate(
         {name: _set_fields(product, name) for name in SHARED if name in product.model_fields_set}
     )
     for section in SHARED:
-        only = Shared.model_validate(
+        stack_section = Shared.model_validate(
             {section: _set_fields(stack, section)} if section in stack.model_fields_set else {}
         )
-        whole = attempt([], Shared, partial(merged, base, only), base)
-        changed[section] = getattr(whole, section)
+        sections = attempt([], Shared, partial(merge_settings, product_sections, stack_section), product_sections)
+        changed[section] = getattr(sections, section)
     changed["backups"] = changed["backups"].in_environment(stack.environment)
     return _without_disabled(product.model_copy(update=changed)), problems
 
@@ -75,14 +77,14 @@ def complete_partial_receivers(values: Mapping[str, Any], product_values: Mappin
     A receiver can be validated only as a whole.
     """
     overrides, receivers = _receivers(values), _receivers(product_values)
-    whole = {
+    completed = {
         name: {**receivers[name], **override}
         for name, override in overrides.items()
-        if _only_changes(override, receivers.get(name))
+        if _is_partial(override, receivers.get(name))
     }
-    if not whole:
+    if not completed:
         return values
-    return {**values, "alerts": {**values["alerts"], "receivers": {**overrides, **whole}}}
+    return {**values, "alerts": {**values["alerts"], "receivers": {**overrides, **completed}}}
 
 
 def _receivers(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -91,7 +93,7 @@ def _receivers(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return receivers if isinstance(receivers, Mapping) else {}
 
 
-def _only_changes(override: Any, receiver: Any) -> bool:
+def _is_partial(override: Any, receiver: Any) -> bool:
     return (
         isinstance(override, Mapping)
         and isinstance(receiver, Mapping)

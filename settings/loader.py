@@ -165,16 +165,16 @@ def load(
     values = earlier.stack if earlier else configuration.values
 
     problems += _secrets_in_the_open(configuration, lines, stack_file)
-    of_product: list[Problem] = []
+    product_problems: list[Problem] = []
     product_path = values.get("product")
     if isinstance(product_path, str):
-        product, raw, of_product = _load_product(checkout, product_path, stack_file, lines, earlier)
-    stack, wrong = _load_stack(complete_partial_receivers(values, raw or {}), stack_file, lines)
-    problems += [*wrong, *of_product]
+        product, raw, product_problems = _load_product(checkout, product_path, stack_file, lines, earlier)
+    stack, stack_problems = _load_stack(complete_partial_receivers(values, raw or {}), stack_file, lines)
+    problems += [*stack_problems, *product_problems]
     images = load_images(checkout / "components" / "images.yaml")
     if stack and product:
-        product, wrong = apply_stack_overrides(product, stack, stack_file, lines, NAMESPACE)
-        problems += wrong
+        product, stack_problems = apply_stack_overrides(product, stack, stack_file, lines, NAMESPACE)
+        problems += stack_problems
         problems += check_together(stack, product, images, stack_file, lines, str(product_path), checkout)
         # An earlier release does not know the secrets that were added after it.
         problems += [] if earlier else _unused_secrets(stack, product, configuration, stack_file, lines)
@@ -209,9 +209,9 @@ def _load_stack(values: Mapping[str, Any], file: str, lines: Lines) -> tuple[Sta
         return Stack.model_validate(values), []
     except ValidationError as error:
         problems = from_validation(error, Stack, file, lines, ("config", NAMESPACE))
-        wrong = {detail["loc"][0] for detail in error.errors(include_url=False)}
+        invalid_keys = {detail["loc"][0] for detail in error.errors(include_url=False)}
     try:
-        return Stack.model_validate({key: value for key, value in values.items() if key not in wrong}), problems
+        return Stack.model_validate({key: value for key, value in values.items() if key not in invalid_keys}), problems
     except ValidationError:
         # A required key is invalid or missing, and that problem is reported already.
         return None, problems

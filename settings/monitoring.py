@@ -81,9 +81,9 @@ class Monitoring(Model):
     @model_validator(mode="after")
     def _receivers_differ(self) -> Monitoring:
         names = [receiver.name for receiver in self.remote_write]
-        if doubled := sorted({name for name in names if names.count(name) > 1}):
+        if duplicates := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(
-                f"a name of its own for each receiver of remote_write: {', '.join(doubled)} is there twice"
+                f"a name of its own for each receiver of remote_write: {', '.join(duplicates)} is there twice"
             )
         return self
 

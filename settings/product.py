@@ -64,8 +64,8 @@ class Product(Shared):
     @model_validator(mode="after")
     def _kpis_by_title(self) -> Product:
         titles = [kpi.title for kpi in self.kpis]
-        if twice := sorted({title for title in titles if titles.count(title) > 1}):
-            raise ValueError(f"each of kpis with a title of its own: {', '.join(twice)} stands there twice")
+        if duplicates := sorted({title for title in titles if titles.count(title) > 1}):
+            raise ValueError(f"each of kpis with a title of its own: {', '.join(duplicates)} stands there twice")
         return self
 
     @property

@@ -76,7 +76,7 @@ class _Schema(GenerateJsonSchema):
 
 def product_schema() -> dict[str, Any]:
     """Return the JSON Schema of products/<name>.yaml."""
-    json_schema = _generated(Product)
+    json_schema = _generate(Product)
     return {**json_schema, "$schema": DIALECT, "title": "Dockyard product file"}
 
 
@@ -86,9 +86,9 @@ def stack_schema() -> dict[str, Any]:
     Its `config` holds the fields of Stack as `dockyard:<field>`, secrets in Pulumi's form, and any keys of other
     namespaces, `cloudflare:apiToken` for instance.
     """
-    fields = _generated(Stack)
+    fields = _generate(Stack)
     definitions = {
-        **_with_receivers_in_part(fields["$defs"]),
+        **_allow_partial_receivers(fields["$defs"]),
         "Secret": {
             "title": "Secret",
             "description": "A secret, encrypted. Anything else under dockyard: is an unknown key."
@@ -103,7 +103,7 @@ def stack_schema() -> dict[str, Any]:
     config = {
         "description": fields["description"],
         "type": "object",
-        "properties": {f"{NAMESPACE}{name}": _as_pulumi_writes(text) for name, text in fields["properties"].items()},
+        "properties": {f"{NAMESPACE}{name}": _allow_boolean_text(text) for name, text in fields["properties"].items()},
         "patternProperties": {
             f"^{NAMESPACE}(?!({keys})$)[a-z][a-z0-9-]{{0,39}}$": {"$ref": "#/$defs/Secret"},
             # Settings of Pulumi itself and of its plugins.
@@ -116,7 +116,7 @@ def stack_schema() -> dict[str, Any]:
         "$schema": DIALECT,
         "$defs": definitions,
         "title": "Dockyard stack file",
-        "description": _flowing(inspect.getdoc(Stack) or ""),
+        "description": _unwrap(inspect.getdoc(Stack) or ""),
         "type": "object",
         "properties": {
             "config": config,
@@ -127,21 +127,21 @@ def stack_schema() -> dict[str, Any]:
     }
 
 
-def _with_receivers_in_part(definitions: dict[str, Any]) -> dict[str, Any]:
+def _allow_partial_receivers(definitions: dict[str, Any]) -> dict[str, Any]:
     """Allow partial receivers in a stack file: no type, and only the fields that differ from the product file."""
     alerts = definitions["Alerts"]
     receivers = alerts["properties"]["receivers"]
     ((pattern, kinds),) = receivers["patternProperties"].items()
-    parts = {}
+    partial_receivers = {}
     for reference in kinds["discriminator"]["mapping"].values():
         name = reference.rsplit("/", 1)[-1]
         fields = {key: field for key, field in definitions[name]["properties"].items() if key != "type"}
-        parts[f"{name}InPart"] = {**definitions[name], "properties": fields, "required": []}
-    either = {"anyOf": [*kinds["oneOf"], *({"$ref": f"#/$defs/{name}"} for name in parts)]}
-    receivers = {**receivers, "patternProperties": {pattern: either}}
+        partial_receivers[f"{name}InPart"] = {**definitions[name], "properties": fields, "required": []}
+    any_receiver = {"anyOf": [*kinds["oneOf"], *({"$ref": f"#/$defs/{name}"} for name in partial_receivers)]}
+    receivers = {**receivers, "patternProperties": {pattern: any_receiver}}
     return {
         **definitions,
-        **parts,
+        **partial_receivers,
         "Alerts": {**alerts, "properties": {**alerts["properties"], "receivers": receivers}},
     }
 
@@ -161,33 +161,33 @@ def write_schemas(checkout: Path) -> list[Path]:
     return list(files)
 
 
-def _generated(model: type[BaseModel]) -> dict[str, Any]:
+def _generate(model: type[BaseModel]) -> dict[str, Any]:
     json_schema = model.model_json_schema(schema_generator=_Schema)
-    for chosen, groups in ONE_OF.items():
-        if chosen.__name__ in json_schema["$defs"]:
-            json_schema["$defs"][chosen.__name__]["oneOf"] = [{"required": list(group)} for group in groups]
-    flowing: dict[str, Any] = _described(json_schema)
-    return flowing
+    for model_type, groups in ONE_OF.items():
+        if model_type.__name__ in json_schema["$defs"]:
+            json_schema["$defs"][model_type.__name__]["oneOf"] = [{"required": list(group)} for group in groups]
+    unwrapped: dict[str, Any] = _unwrap_descriptions(json_schema)
+    return unwrapped
 
 
-def _as_pulumi_writes(field: dict[str, Any]) -> dict[str, Any]:
+def _allow_boolean_text(field: dict[str, Any]) -> dict[str, Any]:
     """Allow `"true"` as well as `true`: `pulumi config set` rewrites all plain values of a file as text."""
     if field.get("type") != "boolean":
         return field
     return {**{key: keyword for key, keyword in field.items() if key != "type"}, "enum": [True, False, "true", "false"]}
 
 
-def _described(schema: Any) -> Any:
+def _unwrap_descriptions(schema: Any) -> Any:
     """Join the lines of every description: a docstring is wrapped at the source file's width."""
     if isinstance(schema, list):
-        return [_described(item) for item in schema]
+        return [_unwrap_descriptions(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     return {
-        key: _flowing(item) if key == "description" and isinstance(item, str) else _described(item)
+        key: _unwrap(item) if key == "description" and isinstance(item, str) else _unwrap_descriptions(item)
         for key, item in schema.items()
     }
 
 
-def _flowing(text: str) -> str:
+def _unwrap(text: str) -> str:
     return re.sub(r"(?<!\n)\n(?!\n)", " ", text)

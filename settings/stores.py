@@ -184,22 +184,24 @@ class RedisOverride(Model):
 S = TypeVar("S", bound=Model)
 
 
-def apply_postgres_override(base: Postgres | ExternalPostgres, over: PostgresOverride) -> Postgres | ExternalPostgres:
+def apply_postgres_override(
+    base: Postgres | ExternalPostgres, override: PostgresOverride
+) -> Postgres | ExternalPostgres:
     """Return Postgres as one environment runs it. Raises pydantic.ValidationError where the override does not fit."""
-    if over.external:
-        return ExternalPostgres(external=over.external)
-    return _apply_override(base, over)
+    if override.external:
+        return ExternalPostgres(external=override.external)
+    return _apply_override(base, override)
 
 
-def apply_redis_override(base: Redis | ExternalRedis, over: RedisOverride) -> Redis | ExternalRedis:
+def apply_redis_override(base: Redis | ExternalRedis, override: RedisOverride) -> Redis | ExternalRedis:
     """Return Redis as one environment runs it. Raises pydantic.ValidationError where the override does not fit."""
-    if over.external:
-        return ExternalRedis(external=over.external)
-    return _apply_override(base, over)
+    if override.external:
+        return ExternalRedis(external=override.external)
+    return _apply_override(base, override)
 
 
-def _apply_override(base: S, over: Model) -> S:
-    overrides, values = over.model_dump(exclude_unset=True), base.model_dump(exclude_unset=True)
+def _apply_override(base: S, override: Model) -> S:
+    overrides, values = override.model_dump(exclude_unset=True), base.model_dump(exclude_unset=True)
     if "settings" in overrides:
         overrides["settings"] = {**values.get("settings", {}), **overrides["settings"]}
     return type(base).model_validate({**values, **overrides})

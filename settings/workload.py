@@ -140,8 +140,8 @@ class Service(Workload):
     """Dump Postgres before a new image of it starts: for images whose entry point migrates the database."""
 
     @model_validator(mode="after")
-    def _port_where_asked(self) -> Service:
-        asking = [
+    def _port_where_required(self) -> Service:
+        requirements = [
             name
             for name, applies in {
                 "health.http": self.health.http is not None,
@@ -151,8 +151,8 @@ class Service(Workload):
             }.items()
             if applies
         ]
-        if self.port is None and asking:
-            raise ValueError(f"a port, which {' and '.join(asking)} need")
+        if self.port is None and requirements:
+            raise ValueError(f"a port, which {' and '.join(requirements)} need")
         if self.slo and self.metrics is None:
             raise ValueError("metrics, by which its slo is measured")
         if self.protocol == "tcp" and (self.routes or self.health.http):
