@@ -19,7 +19,7 @@ from settings.stack import Stack
 from settings.workload import Job, Service, Workload
 
 TUNNEL = ("config", "dockyard:tunnel")
-"""Where the tunnel stands in the stack file."""
+"""Path of the tunnel's section in the stack file."""
 
 
 def check_together(
@@ -254,7 +254,7 @@ def _image_problems(
     stack_lines: Lines,
     in_product: Callable[[list[str | int], str, str], Problem],
 ) -> list[Problem]:
-    """A short name must be in the table; anything else must say registry, path and tag."""
+    """Report image names that are neither in the table nor full references with registry, path and tag."""
     problems = []
     for name, workload in product.workloads.items():
         if workload.image is None or workload.image in images.names or _is_full(workload.image):

@@ -46,7 +46,7 @@ class Image(Model):
 
     @property
     def registry(self) -> str:
-        """Host (and port) of the registry that the official image comes from."""
+        """Host (and port) of the official image's registry."""
         return (self.image or "").split("/", 1)[0]
 
     @property

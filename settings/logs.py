@@ -87,7 +87,7 @@ class Logs(Model):
         return (*stores[self.store], "otel-collector")
 
     def on(self, store: LogStore) -> Logs:
-        """Return the same on another store, with the retention and the limits of the one that was asked for."""
+        """Return these settings with another store, which takes over the retention and limits of the configured one."""
         if store == self.store:
             return self
         configured: Loki | VictoriaLogs = self.loki if self.store == "loki" else self.victorialogs

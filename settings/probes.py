@@ -10,7 +10,7 @@ from settings.base import Model
 from settings.units import Duration
 
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:\d+)?(/[^\s#]*)?$")]
-"""An address without a password in it: it stands in metrics and alerts."""
+"""An address without a password, since it appears in metrics and alerts."""
 
 
 class Probes(Model):

@@ -69,4 +69,4 @@ Schedule = Annotated[
         }
     ),
 ]
-"""Times in the scheduler's zone: UTC, unless the job's variable TZ says another."""
+"""Times are in the scheduler's time zone: UTC, unless the job's variable TZ sets another."""

@@ -14,13 +14,13 @@ from settings.receivers import SecretName
 from settings.units import Duration
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-"""Of an account or a zone: 32 hexadecimal digits, on the zone's overview page. All zeros stand for one to be given."""
+"""Id of an account or a zone: 32 hexadecimal digits, on the zone's overview page. All zeros are a placeholder."""
 
 PublicName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
 Provider = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 ONE_TIME_PIN = "one-time-pin"
 ONLY_TOKEN = "default"  # noqa: S105 - its name
-"""What the service token of `service_tokens: true` is called."""
+"""Name of the service token of `service_tokens: true`."""
 
 
 class TunnelService(Model):
