@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.alert_inhibitions import TEST_LABEL
-from settings.alerts import HEARTBEAT, NOBODY, Alerts, Pace
+from settings.alerts import HEARTBEAT, NULL_RECEIVER, Alerts, Pace
 from settings.receivers import Environment, Quiet, Receiver
 from settings.units import format_duration
 
@@ -39,7 +39,12 @@ def routes(alerts: Alerts, product: str, environment: Environment) -> dict[str, 
     child_routes.append(_watchdog_route([matcher("alertname", WATCHDOG), *stack], has_heartbeat=has_heartbeat))
     for name, receiver in receivers.items():
         child_routes += _receiver_routes(name, receiver, alerts, stack)
-    return {"receiver": NOBODY, "group_by": alerts.group_by, **_group_timing(alerts.rest), "routes": child_routes}
+    return {
+        "receiver": NULL_RECEIVER,
+        "group_by": alerts.group_by,
+        **_group_timing(alerts.rest),
+        "routes": child_routes,
+    }
 
 
 def time_intervals(receivers: Mapping[str, Receiver], timezone: str) -> list[dict[str, Any]]:
@@ -63,7 +68,7 @@ def _test_route(name: str) -> dict[str, Any]:
 def _watchdog_route(matchers: list[str], *, has_heartbeat: bool) -> dict[str, Any]:
     """Return the route of the Watchdog, which always fires to prove that alerts are delivered: to no person."""
     if not has_heartbeat:
-        return {"receiver": NOBODY, "matchers": matchers}
+        return {"receiver": NULL_RECEIVER, "matchers": matchers}
     # As often as Alertmanager can notify: the dead man's switch misses it after a few minutes.
     pace = {"group_wait": "0s", "group_interval": HEARTBEAT_EVERY, "repeat_interval": HEARTBEAT_EVERY}
     return {"receiver": HEARTBEAT, "matchers": matchers, **pace}

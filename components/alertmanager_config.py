@@ -7,7 +7,7 @@ from typing import Any
 from components.alert_inhibitions import inhibitions
 from components.alert_receivers import receiver_config, secret_file
 from components.alert_routes import routes, time_intervals
-from settings.alerts import HEARTBEAT, NOBODY, Alerts
+from settings.alerts import HEARTBEAT, NULL_RECEIVER, Alerts
 from settings.receivers import Environment
 
 
@@ -17,7 +17,10 @@ def alertmanager_config(alerts: Alerts, product: str, environment: Environment) 
     It contains only the receivers of this environment.
     """
     receivers_by_name = alerts.told_in(environment)
-    receivers = [{"name": NOBODY}, *(receiver_config(name, receiver) for name, receiver in receivers_by_name.items())]
+    receivers = [
+        {"name": NULL_RECEIVER},
+        *(receiver_config(name, receiver) for name, receiver in receivers_by_name.items()),
+    ]
     if alerts.heartbeat and alerts.beats_in(environment):
         call = {"url_file": secret_file(alerts.heartbeat), "send_resolved": False}
         receivers.append({"name": HEARTBEAT, "webhook_configs": [call]})

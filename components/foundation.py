@@ -16,7 +16,7 @@ from components.metrics_files import metrics_folder
 from components.probes import ProbeSources, probe_targets
 from components.receiver_secrets import check_receiver_secrets
 from settings.edge import Route
-from settings.loader import EDGE_HTTP, EDGE_HTTPS, Settings, from_engine, load
+from settings.loader import EDGE_HTTP, EDGE_HTTPS, Settings, from_pulumi_config, load
 from settings.names import STORES, TOOLS
 from settings.problems import SettingsError
 
@@ -27,7 +27,7 @@ def engine_settings() -> Settings:
     Raises pulumi.RunError with every problem, before any resource is created.
     """
     values = engine_config.CONFIG.get() or engine_config.get_config_env()
-    configuration = from_engine(values, frozenset(filter(engine_config.is_config_secret, values)))
+    configuration = from_pulumi_config(values, frozenset(filter(engine_config.is_config_secret, values)))
     try:
         settings = load(configuration, pulumi.get_stack(), preview=pulumi.runtime.is_dry_run())
     except SettingsError as error:

@@ -14,8 +14,8 @@ from settings.monitoring import limits
 from settings.receivers import AnyReceiver, Environment, Receiver, SecretName
 from settings.units import Duration
 
-NOBODY, HEARTBEAT = "nobody", "heartbeat"
-"""Names of the receivers that Dockyard defines itself."""
+NULL_RECEIVER, HEARTBEAT = "nobody", "heartbeat"
+"""Names of the receivers that Dockyard defines itself: one that notifies nobody, and the dead man's switch."""
 
 
 def _timezone(name: str) -> str:
@@ -70,7 +70,7 @@ class Alerts(Model):
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Alerts:
-        if reserved := sorted(self.receivers.keys() & {NOBODY, HEARTBEAT}):
+        if reserved := sorted(self.receivers.keys() & {NULL_RECEIVER, HEARTBEAT}):
             raise ValueError(f"receivers by other names than {' and '.join(reserved)}: Dockyard has those itself")
         return self
 

@@ -141,7 +141,7 @@ def read_stack_file(checkout: Path, stack_name: str) -> Configuration:
     return Configuration({key: values[key] for key in values.keys() - secrets}, frozenset(secrets))
 
 
-def from_engine(config: Mapping[str, str], secret_keys: frozenset[str]) -> Configuration:
+def from_pulumi_config(config: Mapping[str, str], secret_keys: frozenset[str]) -> Configuration:
     """Return the configuration that Pulumi hands to the program, in which values are text and objects are JSON.
 
     The values of `secret_keys` are never read here, so that no secret can end up in a model or a message.

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from ops.host import check_host
-from settings.loader import Configuration, from_engine, load, read_stack_file
+from settings.loader import Configuration, from_pulumi_config, load, read_stack_file
 from settings.machine import Machine, write_machine
 from settings.problems import SettingsError
 from tests.unit.checkouts import PRODUCT, STACK, make, problems, read
@@ -169,7 +169,7 @@ def test_the_engine_and_the_file_give_the_same_settings(checkout):
     (checkout / "Pulumi.dev.yaml").write_text(
         STACK + "  dockyard:publish: {api: 8000}\n  dockyard:preview_without_secrets: true\n  other:key: 1\n"
     )
-    by_engine = from_engine(
+    by_engine = from_pulumi_config(
         {
             "dockyard:product": "products/shop.yaml",
             "dockyard:environment": "development",
