@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -150,8 +150,10 @@ def run(work: WorkDir, words: Sequence[str], progress: Progress, *, seed: int | 
 def _run_all(run_: Run, parts: Sequence[str]) -> list[PartResult]:
     """Run the parts in lanes. An interruption reaches every running part, whose fixtures then clean up."""
     with ThreadPoolExecutor(LANES) as lanes:
-        futures = [lanes.submit(_run_part, run_, part) for part in parts]
+        futures: list[Future[PartResult]] = []
         try:
+            for part in parts:
+                futures.append(lanes.submit(_run_part, run_, part))
             while wait(futures, timeout=HEARTBEAT_SECONDS).not_done:
                 _print_progress(run_)
         except KeyboardInterrupt:
