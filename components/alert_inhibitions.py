@@ -1,11 +1,11 @@
-"""Which alert silences which. Nothing here makes a resource."""
+"""Alertmanager's inhibition rules. This module creates no resources."""
 
 from __future__ import annotations
 
 from typing import Any
 
 TEST_LABEL = "dockyard_test"
-"""The label of a synthetic alert: the one receiver that it is for, whatever else it says."""
+"""Label of a synthetic alert, whose value is the only receiver that it is routed to."""
 
 STACK = ["product", "environment"]
 
@@ -17,7 +17,7 @@ SAME_THING = [
     *("route", "queue", "probe", "slo", "le", "cn", "sans", "status_code", "version", "action"),
     *("rule_group", "receiver_name", "remote_name", "collector", "plugin_id", "path", "reason", "group"),
 ]
-"""Every label that tells one thing from another. A label that neither of two alerts has is the same in both."""
+"""Every label that identifies the subject of an alert. Alertmanager treats a label missing from two alerts as equal."""
 
 ESCALATIONS: dict[str, tuple[str, ...]] = {
     "BackupMissed": ("BackupFailed",),
@@ -40,50 +40,50 @@ ESCALATIONS: dict[str, tuple[str, ...]] = {
     "ScaleCpuCritical": ("HighCpuUsage", "ScaleCpuWarning"),
     "ScaleLatencyCritical": ("HighRequestLatency", "ScaleLatencyWarning"),
 }
-"""Alert → those that say less of the same thing: they are not told while it is critical and they are less."""
+"""Alert → weaker alerts about the same subject, which are inhibited while it is critical and they are not."""
 
 DOWN = ['severity="critical"', 'alertname=~".+Down"']
 
 CONSEQUENCES: list[tuple[list[str], list[str], list[str]]] = [
-    # The rules say of each alert what it is about (`scope`). A host that is down says nothing of what runs on it.
+    # The rules label each alert with its subject (`scope`). A host that is down inhibits alerts about what runs on it.
     (['alertname="HostDown"'], ['scope=~"container|service|store|queue|edge|probe"'], STACK),
-    # A product's own alert of a service ("TumulteBackendDown") says what the general one says. No alert is on both
-    # sides of a rule: of several sources with equal labels Alertmanager looks at one, which must not be the target.
+    # A product's own alert about a service ("TumulteBackendDown") repeats the general one. No alert is on both sides of
+    # a rule: of several sources with equal labels Alertmanager considers one, which must not be the target.
     ([*DOWN, 'scope="service"', 'alertname!="ServiceDown"'], ['alertname="ServiceDown"'], [*STACK, "job"]),
-    # Of a service or store that is down, that its target is gone or one of its instances is missing adds nothing.
+    # A service or store that is down inhibits alerts about its scrape target and its single instances,
     (
         [*DOWN, 'scope=~"service|store"', 'alertname!="ServiceInstanceDown"'],
         ['alertname=~"TargetDown|ServiceInstanceDown|ServiceFlapping"'],
         [*STACK, "job"],
     ),
-    # Nor does what the edge and visitors see of it,
+    # about what the edge proxy and the probes see of it,
     ([*DOWN, 'scope="service"'], ['alertname=~"EdgeNoServerUp|EdgeServerDown|EdgeBadGateway"'], [*STACK, "job"]),
     (
         [*DOWN, 'scope=~"service|container|store"', 'service!=""'],
         ['scope="probe"', 'service!=""'],
         [*STACK, "service"],
     ),
-    # nor what its containers do: where all of them are gone, that one of them is.
+    # and about its containers: where all of them are gone, single ones need no alert.
     ([*DOWN, 'scope=~"service|store"', 'service!=""'], ['scope="container"', 'service!=""'], [*STACK, "service"]),
     ([*DOWN, 'scope="container"'], ['scope="container"', 'alertname!="ContainerDown"'], [*STACK, "service"]),
 ]
-"""Source, target, and the labels in which they agree."""
+"""Source matchers, target matchers, and the labels that must be equal."""
 
 
 def inhibitions() -> list[dict[str, Any]]:
     """Return Alertmanager's `inhibit_rules`: the source silences its targets where all labels of `equal` are the same.
 
-    A synthetic alert silences nobody and is silenced by nobody.
+    Synthetic alerts neither inhibit others nor are inhibited.
     """
     return [_rule(*rule) for rule in [*CONSEQUENCES, *_same_thing()]]
 
 
 def _same_thing() -> list[tuple[list[str], list[str], list[str]]]:
-    critical, rest = 'severity="critical"', 'severity=~"warning|info"'
-    found = [([critical], [rest], ["alertname", *SAME_THING])]
+    critical, lower = 'severity="critical"', 'severity=~"warning|info"'
+    rules = [([critical], [lower], ["alertname", *SAME_THING])]
     for source, targets in ESCALATIONS.items():
-        found.append(([f'alertname="{source}"', critical], [f'alertname=~"{"|".join(targets)}"', rest], SAME_THING))
-    return found
+        rules.append(([f'alertname="{source}"', critical], [f'alertname=~"{"|".join(targets)}"', lower], SAME_THING))
+    return rules
 
 
 def _rule(source: list[str], target: list[str], equal: list[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Alertmanager's routes: which alert goes to which receiver, how fast, and when it is held back."""
+"""Alertmanager's routes: the receivers of each alert, group timing, and quiet hours."""
 
 from __future__ import annotations
 
@@ -7,87 +7,98 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.alert_inhibitions import TEST_LABEL
-from settings.alerts import HEARTBEAT, NOBODY, Alerts, Pace
+from settings.alerts import HEARTBEAT, NULL_RECEIVER, Alerts, Pace
 from settings.receivers import Environment, Quiet, Receiver
-from settings.units import spell_duration
+from settings.units import format_duration
 
 WATCHDOG = "Watchdog"
 HEARTBEAT_EVERY = "1m"
 
 
 def matcher(label: str, value: str) -> str:
-    """Return a matcher of one value, in Alertmanager's own spelling, whatever stands in it."""
+    """Return a matcher of one value, quoted as Alertmanager requires."""
     return f"{label}={json.dumps(value, ensure_ascii=False)}"
 
 
-def one_of(label: str, values: Sequence[str]) -> str:
-    """Return a matcher of any of some plain words."""
+def any_matcher(label: str, values: Sequence[str]) -> str:
+    """Return a matcher of any of several plain words, which need no escaping."""
     return matcher(label, values[0]) if len(values) == 1 else f'{label}=~"{"|".join(values)}"'
 
 
 def routes(alerts: Alerts, product: str, environment: Environment) -> dict[str, Any]:
     """Return the root route.
 
-    Synthetic alerts go to the one receiver that they name. Then each receiver has up to two routes of its own, and all
-    of them are tried: an alert reaches everybody who takes it. Critical alerts have one apart from the rest: at their
-    own pace, and never held back by quiet hours. What is not of this product and environment reaches nobody.
+    Synthetic alerts go only to the receiver that they name. Each receiver has up to two routes, which all continue, so
+    that an alert reaches every receiver that takes it. Critical alerts have a route of their own, with their own group
+    timing and without quiet hours. Alerts of other products and environments reach the null receiver.
     """
     stack = [matcher("product", product), matcher("environment", environment)]
-    told = alerts.told_in(environment)
-    beats = alerts.beats_in(environment)
-    found = [_test(name) for name in (*told, *([HEARTBEAT] if beats else []))]
-    found.append(_watchdog([matcher("alertname", WATCHDOG), *stack], beats=beats))
-    for name, receiver in told.items():
-        found += _of_receiver(name, receiver, alerts, stack)
-    return {"receiver": NOBODY, "group_by": alerts.group_by, **_pace(alerts.rest), "routes": found}
+    receivers = alerts.told_in(environment)
+    has_heartbeat = alerts.beats_in(environment)
+    child_routes = [_test_route(name) for name in (*receivers, *([HEARTBEAT] if has_heartbeat else []))]
+    child_routes.append(_watchdog_route([matcher("alertname", WATCHDOG), *stack], has_heartbeat=has_heartbeat))
+    for name, receiver in receivers.items():
+        child_routes += _receiver_routes(name, receiver, alerts, stack)
+    return {
+        "receiver": NULL_RECEIVER,
+        "group_by": alerts.group_by,
+        **_group_timing(alerts.rest),
+        "routes": child_routes,
+    }
 
 
-def time_intervals(told: Mapping[str, Receiver], timezone: str) -> list[dict[str, Any]]:
-    """Return the quiet hours of each receiver that has some, by the name that its route says."""
+def time_intervals(receivers: Mapping[str, Receiver], timezone: str) -> list[dict[str, Any]]:
+    """Return the time intervals of receivers with quiet hours, by the name that their routes refer to."""
     return [
-        {"name": _quiet_name(name), "time_intervals": [{**one, "location": timezone} for one in _quiet(receiver.quiet)]}
-        for name, receiver in told.items()
+        {
+            "name": _quiet_name(name),
+            "time_intervals": [{**interval, "location": timezone} for interval in _quiet_intervals(receiver.quiet)],
+        }
+        for name, receiver in receivers.items()
         if receiver.quiet
     ]
 
 
-def _test(name: str) -> dict[str, Any]:
-    """Return the route of the synthetic alerts for a receiver: at once, each in a message of its own, and its end
-    soon after."""
+def _test_route(name: str) -> dict[str, Any]:
+    """Return the route of a receiver's synthetic alerts: sent at once, each in its own message, and resolved soon."""
     pace = {"group_wait": "0s", "group_interval": "5s"}
     return {"receiver": name, "matchers": [matcher(TEST_LABEL, name)], "group_by": ["..."], **pace}
 
 
-def _watchdog(matchers: list[str], *, beats: bool) -> dict[str, Any]:
-    """Return the route of the alert that always fires, to prove that alerts flow: of no interest to a person."""
-    if not beats:
-        return {"receiver": NOBODY, "matchers": matchers}
-    # As often as a group can be told: whoever listens misses it after a few minutes.
+def _watchdog_route(matchers: list[str], *, has_heartbeat: bool) -> dict[str, Any]:
+    """Return the route of the Watchdog, which always fires to prove that alerts are delivered: to no person."""
+    if not has_heartbeat:
+        return {"receiver": NULL_RECEIVER, "matchers": matchers}
+    # As often as Alertmanager can notify: the dead man's switch misses it after a few minutes.
     pace = {"group_wait": "0s", "group_interval": HEARTBEAT_EVERY, "repeat_interval": HEARTBEAT_EVERY}
     return {"receiver": HEARTBEAT, "matchers": matchers, **pace}
 
 
-def _of_receiver(name: str, receiver: Receiver, alerts: Alerts, stack: list[str]) -> list[dict[str, Any]]:
+def _receiver_routes(name: str, receiver: Receiver, alerts: Alerts, stack: list[str]) -> list[dict[str, Any]]:
     matchers = [*stack, *(matcher(label, value) for label, value in receiver.labels.items())]
     if receiver.alerts:
-        matchers.append(one_of("alertname", receiver.alerts))
-    found: list[dict[str, Any]] = []
+        matchers.append(any_matcher("alertname", receiver.alerts))
+    child_routes: list[dict[str, Any]] = []
     if "critical" in receiver.severities:
-        said = [matcher("severity", "critical"), *matchers]
-        found.append({"receiver": name, "matchers": said, **_pace(alerts.critical), "continue": True})
-    others = [severity for severity in dict.fromkeys(receiver.severities) if severity != "critical"]
-    if others:
-        said = [one_of("severity", others), *matchers]
+        route_matchers = [matcher("severity", "critical"), *matchers]
+        child_routes.append(
+            {"receiver": name, "matchers": route_matchers, **_group_timing(alerts.critical), "continue": True}
+        )
+    severities = [severity for severity in dict.fromkeys(receiver.severities) if severity != "critical"]
+    if severities:
+        route_matchers = [any_matcher("severity", severities), *matchers]
         muted = {"mute_time_intervals": [_quiet_name(name)]} if receiver.quiet else {}
-        found.append({"receiver": name, "matchers": said, **_pace(alerts.rest), **muted, "continue": True})
-    return found
+        child_routes.append(
+            {"receiver": name, "matchers": route_matchers, **_group_timing(alerts.rest), **muted, "continue": True}
+        )
+    return child_routes
 
 
-def _pace(pace: Pace) -> dict[str, str]:
+def _group_timing(pace: Pace) -> dict[str, str]:
     return {
-        "group_wait": spell_duration(pace.wait),
-        "group_interval": spell_duration(pace.interval),
-        "repeat_interval": spell_duration(pace.repeat),
+        "group_wait": format_duration(pace.wait),
+        "group_interval": format_duration(pace.interval),
+        "repeat_interval": format_duration(pace.repeat),
     }
 
 
@@ -95,16 +106,18 @@ def _quiet_name(receiver: str) -> str:
     return f"quiet-{receiver}"
 
 
-def _quiet(quiet: Quiet | None) -> list[dict[str, Any]]:
-    """Return intervals any of which is quiet; Alertmanager's end on the day that they begin on."""
+def _quiet_intervals(quiet: Quiet | None) -> list[dict[str, Any]]:
+    """Return the quiet intervals. Those of Alertmanager cannot span midnight, so such hours become two."""
     if quiet is None:
         return []
-    found: list[dict[str, Any]] = []
+    intervals: list[dict[str, Any]] = []
     if quiet.hours:
         start, end = quiet.hours.split("-")
         parts = [(start, end)] if start < end else [(start, "24:00"), ("00:00", end)]
-        times = [{"start_time": one, "end_time": other} for one, other in parts if one != other]
-        found.append({"times": times})
+        times = [
+            {"start_time": start_time, "end_time": end_time} for start_time, end_time in parts if start_time != end_time
+        ]
+        intervals.append({"times": times})
     if quiet.days:
-        found.append({"weekdays": list(quiet.days)})
-    return found
+        intervals.append({"weekdays": list(quiet.days)})
+    return intervals

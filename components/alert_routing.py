@@ -1,4 +1,4 @@
-"""AlertRouting: Alertmanager, and who hears of what."""
+"""AlertRouting: Alertmanager with its routes and receivers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from components.alertmanager_config import alertmanager_config
 from components.config_volume import ConfigVolume, Reload
 from components.container import run_service
 from components.context import ScrapeTarget, StackContext
-from components.exporter_set import NOBODY
+from components.exporter_set import NOBODY_UID
 from components.health import wget
-from components.messages import message_files, rehearsal
+from components.messages import message_files, render_check_command
 from components.spec import Attachment, ContainerSpec, Mount
 from components.volume import config_volume, data_volume
 from settings.alerts import Alerts
@@ -26,9 +26,9 @@ from settings.receivers import Environment, Telegram
 PORT = 9093
 GOSSIP_PORT = 9094
 FLAGS = (
-    # Which receiver fails, not only which kind: how `./dockyard alert-test` knows what came of it.
+    # Metrics of each receiver, not only of each kind: `./dockyard alert-test` reads the outcome from them.
     "--enable-feature=receiver-name-in-metrics",
-    # Silences, and what was told, are written to disk so often: by default a kill may cost the last 15 minutes of them.
+    # How often silences and the notification log are saved; by default a kill may lose the last 15 minutes of them.
     "--data.maintenance-interval=1m",
 )
 
@@ -42,23 +42,23 @@ class AlertRoutingConfig:
     context: StackContext
     image: Callable[[str], str]
     grafana: str
-    """The address people reach Grafana at, to which messages lead."""
+    """Grafana's address as people reach it, for the links in messages."""
 
 
 class AlertRouting(pulumi.ComponentResource):
-    """Runs Alertmanager with the receivers of the settings: one, or two or three that stand in for each other.
+    """Runs one to three instances of Alertmanager with the receivers of the settings.
 
-    Webhook addresses are files that only Alertmanager can read. Silences and the notification log survive on a volume
-    each; that of the first is protected as data are. A changed configuration is checked with amtool, then loaded
-    without a restart. Several share silences and what was told by gossip within the monitoring network; who sends
-    alerts must send them to all.
+    Webhook addresses are files that only Alertmanager can read. Each instance keeps silences and the notification log
+    on a volume; that of the first is protected like other data. A changed configuration is checked with amtool, then
+    loaded without a restart. Several instances share their state by gossip within the monitoring network; clients must
+    send alerts to all of them.
     """
 
     address: str
-    """Host and port of the first one."""
+    """Host and port of the first instance."""
 
     addresses: tuple[str, ...]
-    """Host and port of each: who has alerts to tell tells all of them."""
+    """Host and port of every instance: alerts must be sent to all of them."""
 
     containers: dict[str, docker.Container]
     targets: list[ScrapeTarget]
@@ -70,20 +70,20 @@ class AlertRouting(pulumi.ComponentResource):
         self.addresses = tuple(f"{role}:{PORT}" for role in roles)
         self.address = self.addresses[0]
         self.targets = [ScrapeTarget("alertmanager", address) for address in self.addresses]
-        written = self._written()
-        self.containers = {role: self._run(role, roles, written) for role in roles}
+        config_files = self._write_config()
+        self.containers = {role: self._run(role, roles, config_files) for role in roles}
         self.register_outputs({"address": self.address})
 
-    def _written(self) -> ConfigVolume:
-        """Write the configuration, which all share."""
+    def _write_config(self) -> ConfigVolume:
+        """Write the configuration, which all instances share."""
         config, context = self._config, self._config.context
-        said = alertmanager_config(config.alerts, context.product, config.environment)
-        files: dict[str, pulumi.Input[str]] = {"alertmanager.yml": yaml.safe_dump(said, sort_keys=False)}
+        alertmanager = alertmanager_config(config.alerts, context.product, config.environment)
+        files: dict[str, pulumi.Input[str]] = {"alertmanager.yml": yaml.safe_dump(alertmanager, sort_keys=False)}
         messages = message_files(config.alerts, config.environment, config.grafana)
         files |= messages
-        given = pulumi.Config("dockyard")
+        stack_config = pulumi.Config("dockyard")
         for secret in config.alerts.secrets_in(config.environment):
-            files[f"secrets/{secret}"] = given.get_secret(secret) or pulumi.Output.secret("")
+            files[f"secrets/{secret}"] = stack_config.get_secret(secret) or pulumi.Output.secret("")
         for receiver in config.alerts.told_in(config.environment).values():
             if isinstance(receiver, Telegram):
                 file = f"secrets/{receiver.bot_token}"
@@ -91,27 +91,27 @@ class AlertRouting(pulumi.ComponentResource):
         return ConfigVolume(
             f"{self._name}-config",
             files=files,
-            owner=NOBODY,
+            owner=NOBODY_UID,
             image=config.image("alertmanager"),
             context=context,
             parent=self,
-            check=f"amtool check-config alertmanager.yml && {rehearsal(messages)}",
+            check=f"amtool check-config alertmanager.yml && {render_check_command(messages)}",
             reload=Reload(context.monitoring_network, self.addresses),
         )
 
-    def _run(self, role: str, roles: tuple[str, ...], written: ConfigVolume) -> docker.Container:
+    def _run(self, role: str, roles: tuple[str, ...], config_files: ConfigVolume) -> docker.Container:
         config, context = self._config, self._config.context
         suffix = role.removeprefix("alertmanager")
-        # What the others keep the first has too: their volumes may go with them, where there are to be fewer.
-        kept = config_volume if suffix else data_volume
-        volume = kept(f"{self._name}-data{suffix}", context, self)
+        # The first instance has the state of the others too: with fewer replicas their volumes may be deleted.
+        make_volume = config_volume if suffix else data_volume
+        volume = make_volume(f"{self._name}-data{suffix}", context, self)
         return run_service(
             f"{self._name}-{role}",
             ContainerSpec(
                 role=role,
                 member="alertmanager" if suffix else "",
                 image=config.image("alertmanager"),
-                user=NOBODY,
+                user=NOBODY_UID,
                 command=(
                     f"--config.file={FOLDER}/alertmanager.yml",
                     "--storage.path=/alertmanager",
@@ -123,24 +123,24 @@ class AlertRouting(pulumi.ComponentResource):
                 networks=(Attachment(context.monitoring_network, (role,)),),
                 mounts=(
                     Mount(volume.name, "/alertmanager", read_only=False),
-                    written.mounted_at(FOLDER),
+                    config_files.mounted_at(FOLDER),
                 ),
                 health=wget(PORT, "/-/healthy"),
             ),
             context,
-            pulumi.ResourceOptions(parent=self, depends_on=written.ready),
+            pulumi.ResourceOptions(parent=self, depends_on=config_files.ready),
         )
 
 
 def peers(replicas: int) -> tuple[str, ...]:
-    """Return what the instances are called on the network."""
+    """Return the host names of the instances."""
     return tuple("alertmanager" if number == 1 else f"alertmanager-{number}" for number in range(1, replicas + 1))
 
 
 def gossip(role: str, roles: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the flags by which an instance finds the others."""
+    """Return the flags with which an instance finds its peers."""
     if len(roles) == 1:
-        # No gossip port to listen on.
+        # An empty address disables gossip.
         return ("--cluster.listen-address=",)
-    others = (f"--cluster.peer={other}:{GOSSIP_PORT}" for other in roles if other != role)
-    return (f"--cluster.listen-address=0.0.0.0:{GOSSIP_PORT}", *others)
+    peer_flags = (f"--cluster.peer={peer}:{GOSSIP_PORT}" for peer in roles if peer != role)
+    return (f"--cluster.listen-address=0.0.0.0:{GOSSIP_PORT}", *peer_flags)

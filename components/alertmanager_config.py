@@ -1,4 +1,4 @@
-"""Alertmanager's configuration: who hears of what, from the settings. Nothing here makes a resource."""
+"""Alertmanager's configuration, rendered from the settings. This module creates no resources."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from typing import Any
 from components.alert_inhibitions import inhibitions
 from components.alert_receivers import receiver_config, secret_file
 from components.alert_routes import routes, time_intervals
-from settings.alerts import HEARTBEAT, NOBODY, Alerts
+from settings.alerts import HEARTBEAT, NULL_RECEIVER, Alerts
 from settings.receivers import Environment
 
 
 def alertmanager_config(alerts: Alerts, product: str, environment: Environment) -> dict[str, Any]:
-    """Return Alertmanager's configuration for one stack; what is secret stands in files beside it.
+    """Return Alertmanager's configuration for one stack; secrets are in files beside it.
 
-    Only the receivers of this environment are in it.
+    It contains only the receivers of this environment.
     """
-    told = alerts.told_in(environment)
-    receivers = [{"name": NOBODY}, *(receiver_config(name, one) for name, one in told.items())]
+    receivers_by_name = alerts.told_in(environment)
+    receivers = [
+        {"name": NULL_RECEIVER},
+        *(receiver_config(name, receiver) for name, receiver in receivers_by_name.items()),
+    ]
     if alerts.heartbeat and alerts.beats_in(environment):
         call = {"url_file": secret_file(alerts.heartbeat), "send_resolved": False}
         receivers.append({"name": HEARTBEAT, "webhook_configs": [call]})
-    quiet = time_intervals(told, alerts.timezone)
+    quiet = time_intervals(receivers_by_name, alerts.timezone)
     return {
         "route": routes(alerts, product, environment),
         "receivers": receivers,

@@ -1,4 +1,4 @@
-"""AppServices: the product itself. Data stores, then jobs, then services, each after what it waits for."""
+"""AppServices: the product itself. Data stores, jobs and services start in the order of their dependencies."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from components.job import OneShotJob
 from components.point_in_time import PointInTimeBackups
 from components.secret import secret
 from components.spec import ContainerSpec
-from components.workloads import Gate, Surroundings, prepare
+from components.workloads import Dependency, WorkloadContext, prepare
 from settings.names import POINT_IN_TIME
-from settings.point_in_time import KEY as POINT_IN_TIME_KEY
+from settings.point_in_time import PITR_KEY
 from settings.product import Product
 from settings.stores import ExternalPostgres, ExternalRedis, Postgres
 from settings.workload import Job, Service, Workload
@@ -30,7 +30,7 @@ from settings.workload import Job, Service, Workload
 
 @dataclass(frozen=True)
 class AppServicesConfig:
-    """What AppServices is made from."""
+    """Arguments of AppServices."""
 
     product: Product
     context: StackContext
@@ -38,30 +38,30 @@ class AppServicesConfig:
     """Image name → the reference to run."""
 
     edge: EdgeProxy | None
-    """What leads requests to the services; None where no service has a port."""
+    """The proxy in front of the services; None where no service has a port."""
 
-    frozen_jobs: bool = False
-    """Leave one-shot jobs as they are: an earlier release is being returned to."""
+    skip_jobs: bool = False
+    """Leave one-shot jobs unchanged, as in a rollback to an earlier release."""
 
-    fresh: Sequence[str] = ()
-    """Workloads whose one-shot jobs run all the same."""
+    rerun_jobs: Sequence[str] = ()
+    """Workloads whose one-shot jobs run even with `skip_jobs`."""
 
-    def frozen(self, workload: str) -> bool:
-        """Whether the one-shot jobs of a workload stay as they are."""
-        return self.frozen_jobs and workload not in self.fresh
+    def skips_jobs(self, workload: str) -> bool:
+        """Whether the one-shot jobs of a workload are left unchanged."""
+        return self.skip_jobs and workload not in self.rerun_jobs
 
 
 class AppServices(pulumi.ComponentResource):
-    """Runs a product: its data stores, its jobs and its services, gated on health and exit codes.
+    """Runs a product: its data stores, jobs and services, each once its dependencies are healthy or have exited with 0.
 
-    A new release of a service is created beside the old one, and gets its requests when it is healthy; the old one
-    goes after that. Nothing here is published: that is the edge proxy's business.
+    A new release of a service is created beside the old one and receives its requests once it is healthy; then the old
+    one is deleted. No port is published here: that is the task of the edge proxy.
     """
 
     connections: dict[str, Connection]
     containers: dict[str, docker.Container]
     secrets: dict[str, pulumi.Output[str]]
-    """Secrets of the product's workloads, given or generated."""
+    """Secrets of the product's workloads, configured or generated."""
 
     targets: list[ScrapeTarget]
 
@@ -73,19 +73,27 @@ class AppServices(pulumi.ComponentResource):
         self.targets = []
         self.secrets = {}
         self.connections = self._data_stores()
-        self.secrets |= {wanted: secret(wanted, f"{name}-{wanted}", self) for wanted in product.secrets}
-        given = pulumi.Config("dockyard")
-        self.secrets |= {wanted: found for wanted in product.optional_secrets if (found := given.get_secret(wanted))}
-        self._around = Surroundings(name, config.context, self, config.image("busybox"), self.connections, self.secrets)
+        self.secrets |= {
+            secret_name: secret(secret_name, f"{name}-{secret_name}", self) for secret_name in product.secrets
+        }
+        stack_config = pulumi.Config("dockyard")
+        self.secrets |= {
+            secret_name: value
+            for secret_name in product.optional_secrets
+            if (value := stack_config.get_secret(secret_name))
+        }
+        self._workload_context = WorkloadContext(
+            name, config.context, self, config.image("busybox"), self.connections, self.secrets
+        )
         self.dumps = self._dumps_volume()
-        self._done: dict[str, Gate] = {}
+        self._completed: dict[str, Dependency] = {}
         after = {name: job.after for name, job in product.jobs.items()}
         after |= {name: service.after for name, service in product.services.items()}
-        for one in TopologicalSorter(after).static_order():
-            if one in product.jobs:
-                self._run_job(one, product.jobs[one])
+        for workload_name in TopologicalSorter(after).static_order():
+            if workload_name in product.jobs:
+                self._run_job(workload_name, product.jobs[workload_name])
             else:
-                self._run_service(one, product.services[one])
+                self._run_service(workload_name, product.services[workload_name])
         self.register_outputs({"services": sorted(self.containers)})
 
     def _data_stores(self) -> dict[str, Connection]:
@@ -107,21 +115,21 @@ class AppServices(pulumi.ComponentResource):
             )
         return stores
 
-    def _postgres(self, wanted: Postgres) -> Connection:
+    def _postgres(self, postgres: Postgres) -> Connection:
         name, context = f"{self._name}-postgres", self._config.context
-        image = self._config.image(wanted.run_image)
-        if wanted.point_in_time is None:
-            return run_postgres(name, wanted, image=image, context=context, parent=self)
-        where = self._config.product.backups
-        s3 = where.s3 if where.on else None
-        backups = PointInTimeBackups(name, wanted, image=image, context=context, parent=self, s3=s3)
-        store = run_postgres(name, wanted, image=image, context=context, parent=self, archive=backups.archive)
+        image = self._config.image(postgres.run_image)
+        if postgres.point_in_time is None:
+            return run_postgres(name, postgres, image=image, context=context, parent=self)
+        settings = self._config.product.backups
+        s3 = settings.s3 if settings.on else None
+        backups = PointInTimeBackups(name, postgres, image=image, context=context, parent=self, s3=s3)
+        store = run_postgres(name, postgres, image=image, context=context, parent=self, archive=backups.archive)
         self.containers[POINT_IN_TIME] = backups.run(store)
-        self.secrets[POINT_IN_TIME_KEY] = backups.key
+        self.secrets[PITR_KEY] = backups.key
         return store
 
     def _dumps_volume(self) -> Dumps | None:
-        """Return where dumps go, None where nothing migrates a database of the product's own."""
+        """Return the store of dumps, None where no workload migrates a database of the product's own."""
         product = self._config.product
         if product.own_postgres is None or not product.dumps_database:
             return None
@@ -135,34 +143,36 @@ class AppServices(pulumi.ComponentResource):
         )
 
     def _run_job(self, name: str, job: Job) -> None:
-        prepared = prepare(name, job, self._image(name, job), self._around)
-        options = self._options([*prepared.ready, *self._dump(name, job.dumps_before), *self._gates(job.after)])
+        prepared = prepare(name, job, self._image(name, job), self._workload_context)
+        options = self._options([*prepared.ready, *self._dump(name, job.dumps_before), *self._dependencies(job.after)])
         if job.schedule:
             self.containers[name] = self._run(name, prepared.spec, options)
             return
-        frozen = self._config.frozen(name)
-        done = OneShotJob(f"{self._name}-{name}", prepared.spec, self._config.context, options, frozen=frozen).done
-        self._done[name] = done
+        skip = self._config.skips_jobs(name)
+        job_done = OneShotJob(f"{self._name}-{name}", prepared.spec, self._config.context, options, skip=skip).done
+        self._completed[name] = job_done
 
     def _run_service(self, name: str, service: Service) -> None:
-        prepared = prepare(name, service, self._image(name, service), self._around)
-        options = self._options([*prepared.ready, *self._dump(name, service.dump_before), *self._gates(service.after)])
-        made = []
+        prepared = prepare(name, service, self._image(name, service), self._workload_context)
+        options = self._options(
+            [*prepared.ready, *self._dump(name, service.dump_before), *self._dependencies(service.after)]
+        )
+        instances = []
         for number in range(1, service.replicas + 1):
             role = name if number == 1 else f"{name}-{number}"
             container = self._run(role, replace(prepared.spec, role=role), options)
-            made.append(container)
+            instances.append(container)
             self.containers[role] = container
             if service.metrics:
                 address = pulumi.Output.concat(container.name, f":{service.port}")
                 self.targets.append(
-                    ScrapeTarget(name, address, service.metrics, instance=f"{role}:{service.port}", own=True)
+                    ScrapeTarget(name, address, service.metrics, instance=f"{role}:{service.port}", is_app=True)
                 )
         edge = self._config.edge
         if service.port is not None and edge:
-            self._done[name] = edge.switch(name, [container.name for container in made])
+            self._completed[name] = edge.set_servers(name, [container.name for container in instances])
         else:
-            self._done[name] = made
+            self._completed[name] = instances
 
     def _run(self, role: str, spec: ContainerSpec, options: pulumi.ResourceOptions) -> docker.Container:
         return run_service(f"{self._name}-{role}", spec, self._config.context, options)
@@ -170,21 +180,21 @@ class AppServices(pulumi.ComponentResource):
     def _image(self, name: str, workload: Workload) -> str:
         return self._config.image(workload.image_name(self._config.product.name, name))
 
-    def _dump(self, name: str, wanted: bool) -> list[Gate]:
-        """Dump the database before a new image of a workload that migrates it; return what waits for that."""
-        if not wanted or self.dumps is None:
+    def _dump(self, name: str, enabled: bool) -> list[Dependency]:
+        """Dump the database before a new image of a workload that migrates it; return the dependency on that dump."""
+        if not enabled or self.dumps is None:
             return []
         image = self._image(name, self._config.product.workloads[name])
-        return [self.dumps.before(name, image, frozen=self._config.frozen(name)).done]
+        return [self.dumps.before(name, image, skip=self._config.skips_jobs(name)).done]
 
-    def _gates(self, names: Sequence[str]) -> list[Gate]:
-        return [self._done[name] for name in names]
+    def _dependencies(self, names: Sequence[str]) -> list[Dependency]:
+        return [self._completed[name] for name in names]
 
-    def _options(self, gates: Sequence[Gate]) -> pulumi.ResourceOptions:
-        """Return options that wait for secret files, data stores, and whatever else comes first."""
-        return pulumi.ResourceOptions(parent=self, depends_on=all_of(gates))
+    def _options(self, dependencies: Sequence[Dependency]) -> pulumi.ResourceOptions:
+        """Return resource options that wait for all dependencies: files, data stores, dumps, other workloads."""
+        return pulumi.ResourceOptions(parent=self, depends_on=_all_resources(dependencies))
 
 
-def all_of(gates: Sequence[Gate]) -> pulumi.Output[list[pulumi.Resource]]:
-    """Return every resource behind the gates once all of them are open; a failed gate fails it."""
-    return pulumi.Output.all(*gates).apply(lambda groups: [one for group in groups for one in group])
+def _all_resources(dependencies: Sequence[Dependency]) -> pulumi.Output[list[pulumi.Resource]]:
+    """Return the resources of all dependencies; it fails if one of them fails."""
+    return pulumi.Output.all(*dependencies).apply(lambda groups: [resource for group in groups for resource in group])

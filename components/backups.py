@@ -15,7 +15,7 @@ from components.container import run_service
 from components.context import StackContext
 from components.data_stores import STORE_USER
 from components.dumps import Dumps
-from components.external_stores import DOCKER_HOST, given
+from components.external_stores import DOCKER_HOST, required_secret
 from components.job import OneShotJob
 from components.metrics_files import writable
 from components.monitoring_stack import PROMETHEUS_PORT, MonitoringStack
@@ -30,7 +30,7 @@ from settings.product import Product
 from settings.schedule import expand
 
 MONITORING_USER = "65534:0"
-"""Prometheus' user, who removes the snapshots that it made, in the group that Grafana's database belongs to."""
+"""Prometheus' user, who may delete its snapshots, with the group that owns Grafana's database."""
 
 SCRIPTS = "/run/backup"
 REPOSITORIES = "/backups"
@@ -38,7 +38,7 @@ TOOLS_FOLDER = "/tools"
 SCRATCH = "/scratch"
 DUMPS = "/dumps"
 CHECKS = "checks"
-"""Folder of the scripts with the drill's own checks: drill-postgres.sh."""
+"""Folder, beside the scripts, with the SQL checks of restore drills: drill-postgres.sh."""
 
 GRAFANA_DATA = "/grafana"
 PROMETHEUS_DATA = "/prometheus"
@@ -46,12 +46,12 @@ CREDENTIALS = "s3-credentials"
 
 COMMON = ("backup-common.sh", "backup-start.sh", "lock.sh", SCHEDULE_FILE)
 FOR_POSTGRES = ("backup-postgres.sh", "manifest-postgres.sh", "restore-postgres.sh", "drill-postgres.sh")
-"""What `./dockyard` runs in the container of Postgres stands here too."""
+"""Scripts of Postgres' container, also those that `./dockyard` runs in it."""
 
 
 @dataclass(frozen=True)
 class BackupsConfig:
-    """What BackupSet is made from."""
+    """Arguments of BackupSet."""
 
     product: Product
     context: StackContext
@@ -61,12 +61,12 @@ class BackupsConfig:
 
     monitoring: MonitoringStack
     dumps: Dumps | None = None
-    """Those from before releases, where there are any: they are restored like backups."""
+    """Dumps taken before releases, where there are any: they are restored like backups."""
 
 
 @dataclass(frozen=True)
-class _Container:
-    """What one of the containers has that the others have not."""
+class _BackupContainer:
+    """The properties in which the backup containers differ."""
 
     stores: Sequence[str]
     image: str
@@ -78,15 +78,15 @@ class _Container:
     mounts: Sequence[Mount]
     after: Sequence[pulumi.Resource]
     scratch: bool = False
-    """Has a volume for restores that are thrown away."""
+    """Whether it has a volume for throwaway restores."""
 
 
 class BackupSet(pulumi.ComponentResource):
-    """Makes a data volume with a restic repository for each container that fills it, and those containers.
+    """Creates the backup containers, and a data volume with a restic repository for each of them.
 
-    A container runs the image of the store it backs up, for its clients, with restic's program mounted from a volume.
-    The repositories are opened by the secret `backup-key`, without which they cannot be read: a copy of it must be kept
-    elsewhere. What somebody else runs is not backed up, nor are logs.
+    A container runs the image of the store it backs up, for that store's client programs; restic's binary is mounted
+    from a volume. The repositories are encrypted with the secret `backup-key`: keep a copy of it elsewhere, since they
+    cannot be read without it. External stores and logs are not backed up.
     """
 
     containers: dict[str, docker.Container]
@@ -95,30 +95,30 @@ class BackupSet(pulumi.ComponentResource):
     def __init__(self, name: str, config: BackupsConfig, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dockyard:backups:BackupSet", name, None, opts)
         self._name, self._config, self._backups = name, config, config.product.backups
-        wanted = {role: made for role, made in self._wanted() if made} if self._backups.on else {}
+        specs = {role: spec for role, spec in self._container_specs() if spec} if self._backups.on else {}
         self.containers, self.secrets = {}, {}
-        if wanted:
+        if specs:
             self._key = secret(KEY, f"{name}-{KEY}", self)
             self.secrets = {KEY: self._key}
             self._repositories = data_volume(f"{name}-data", config.context, self)
             self._tools = config_volume(f"{name}-tools", config.context, self)
             self._scratch = config_volume(f"{name}-scratch", config.context, self)
-            self._opened = self._open({role: made.user for role, made in wanted.items()})
-            self.containers = {f"backup-{role}": self._run(role, made) for role, made in wanted.items()}
+            self._opened = self._open({role: spec.user for role, spec in specs.items()})
+            self.containers = {f"backup-{role}": self._run(role, spec) for role, spec in specs.items()}
         self.register_outputs({"containers": sorted(self.containers)})
 
-    def _wanted(self) -> list[tuple[str, _Container | None]]:
+    def _container_specs(self) -> list[tuple[str, _BackupContainer | None]]:
         return [("postgres", self._postgres()), ("redis", self._redis()), ("monitoring", self._monitoring())]
 
-    def _postgres(self) -> _Container | None:
-        own, config = self._config.product.own_postgres, self._config
-        if own is None:
+    def _postgres(self) -> _BackupContainer | None:
+        postgres, config = self._config.product.own_postgres, self._config
+        if postgres is None:
             return None
         store = config.connections["postgres"]
-        pgpass = pulumi.Output.concat("postgres:5432:*:", own.user, ":", store.files["database-password"], "\n")
-        return _Container(
+        pgpass = pulumi.Output.concat("postgres:5432:*:", postgres.user, ":", store.files["database-password"], "\n")
+        return _BackupContainer(
             stores=["postgres"],
-            image=config.image(own.image),
+            image=config.image(postgres.image),
             user=STORE_USER,
             limits=self._backups.limits.postgres,
             network=config.context.app_network,
@@ -140,14 +140,14 @@ class BackupSet(pulumi.ComponentResource):
             after=_ready(store),
         )
 
-    def _redis(self) -> _Container | None:
-        own, config = self._config.product.own_redis, self._config
-        if own is None:
+    def _redis(self) -> _BackupContainer | None:
+        redis, config = self._config.product.own_redis, self._config
+        if redis is None:
             return None
         store = config.connections["redis"]
-        return _Container(
+        return _BackupContainer(
             stores=["redis"],
-            image=config.image(own.image),
+            image=config.image(redis.image),
             user=STORE_USER,
             limits=self._backups.limits.redis,
             network=config.context.app_network,
@@ -160,11 +160,11 @@ class BackupSet(pulumi.ComponentResource):
             after=_ready(store),
         )
 
-    def _monitoring(self) -> _Container | None:
+    def _monitoring(self) -> _BackupContainer | None:
         config, data = self._config, self._config.monitoring.data
         if not self._backups.monitoring:
             return None
-        return _Container(
+        return _BackupContainer(
             stores=["grafana", "prometheus"],
             image=config.image("restic"),
             user=MONITORING_USER,
@@ -178,18 +178,18 @@ class BackupSet(pulumi.ComponentResource):
             },
             mounts=(
                 Mount(data["grafana"].name, GRAFANA_DATA),
-                # It removes the snapshot that Prometheus made for it.
+                # Writable: it deletes the snapshot that Prometheus created for it.
                 Mount(data["prometheus"].name, PROMETHEUS_DATA, read_only=False),
             ),
             after=list(config.monitoring.containers.values()),
         )
 
     def _open(self, users: Mapping[str, str]) -> OneShotJob:
-        """Put restic's program into the volume of tools, and give each container the folder of its repository."""
+        """Copy restic's binary into the tools volume, and create each container's repository folder."""
         restic = f"{TOOLS_FOLDER}/restic"
         folders = [(f"{REPOSITORIES}/{role}", user) for role, user in users.items()]
         lines = [
-            # A container that runs it now keeps the old one until it is done.
+            # A container that is running restic keeps the old file until it exits.
             f"cp $(command -v restic) {restic}.new",
             f"chmod 0555 {restic}.new",
             f"mv {restic}.new {restic}",
@@ -202,7 +202,7 @@ class BackupSet(pulumi.ComponentResource):
             ContainerSpec(
                 role="backups-writer",
                 image=self._config.image("restic"),
-                # The volumes' owner.
+                # Root owns new volumes.
                 user="0:0",
                 capabilities=("CHOWN", "FOWNER"),
                 limits=Limits.model_validate({"memory": "64MB", "cpus": 0.5}),
@@ -219,15 +219,15 @@ class BackupSet(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self),
         )
 
-    def _run(self, role: str, made: _Container) -> docker.Container:
+    def _run(self, role: str, backup: _BackupContainer) -> docker.Container:
         context, s3 = self._config.context, self._backups.s3
         name = f"{self._name}-{role}"
         credentials = {CREDENTIALS: _credentials(s3)} if s3 else {}
-        # Scripts lie beside the secrets: a volume of their own would cost every `up` and preview.
+        # Scripts and secrets share a volume: another one would slow down every `up` and preview.
         files = ConfigVolume(
             f"{name}-files",
-            files={KEY: self._key, **credentials, **{one: script(one) for one in COMMON}, **made.files},
-            owner=made.user,
+            files={KEY: self._key, **credentials, **{file: script(file) for file in COMMON}, **backup.files},
+            owner=backup.user,
             image=self._config.image("busybox"),
             context=context,
             parent=self,
@@ -236,51 +236,51 @@ class BackupSet(pulumi.ComponentResource):
             self._backups.schedule, ("/bin/sh", f"{SCRIPTS}/backup-{role}.sh"), f"{SCRIPTS}/{SCHEDULE_FILE}"
         )
         folder = context.metrics
-        scratch = [Mount(self._scratch.name, SCRATCH, read_only=False)] if made.scratch else []
-        ready = pulumi.Output.all(files.ready, self._opened.done, folder.ready if folder else [], list(made.after))
+        scratch = [Mount(self._scratch.name, SCRATCH, read_only=False)] if backup.scratch else []
+        ready = pulumi.Output.all(files.ready, self._opened.done, folder.ready if folder else [], list(backup.after))
         return run_service(
             name,
             ContainerSpec(
                 role=f"backup-{role}",
-                image=made.image,
-                user=made.user,
+                image=backup.image,
+                user=backup.user,
                 entrypoint=("/bin/sh", f"{SCRIPTS}/backup-start.sh"),
-                command=(",".join(made.stores), *command),
+                command=(",".join(backup.stores), *command),
                 env={
                     "RESTIC_REPOSITORY": f"{REPOSITORIES}/{role}",
                     "RESTIC_PASSWORD_FILE": f"{SECRETS_FOLDER}/{KEY}",
                     "RESTIC_CACHE_DIR": "/tmp/restic",
                     "BACKUP_HOST": f"{context.product}-{context.environment}",
-                    # The program takes what it can get otherwise, and the limit ends it.
-                    "GOMEMLIMIT": f"{made.limits.memory // 2}MiB",
+                    # Without it restic's heap grows up to the container's limit, and the kernel kills it.
+                    "GOMEMLIMIT": f"{backup.limits.memory // 2}MiB",
                     "BACKUP_KEEP": _keep(self._backups.keep),
                     "METRICS_FOLDER": METRICS_FOLDER,
                     **(_s3_environment(s3, role, context) if s3 else {}),
-                    **made.env,
+                    **backup.env,
                 },
-                limits=made.limits,
+                limits=backup.limits,
                 # Two schedulers would take two backups.
                 exclusive=True,
-                networks=(Attachment(made.network),),
+                networks=(Attachment(backup.network),),
                 mounts=(
                     Mount(self._repositories.name, REPOSITORIES, read_only=False),
                     Mount(self._tools.name, TOOLS_FOLDER),
                     files.mounted_at(SECRETS_FOLDER),
                     files.mounted_at(SCRIPTS),
                     *scratch,
-                    *made.mounts,
+                    *backup.mounts,
                     *([writable(folder)] if folder else []),
                 ),
                 tmpfs=("/tmp",),
                 health=health,
-                # A backup that is cut short is worth nothing; a short one ends in this time.
+                # An interrupted backup is worthless; short ones finish in this time.
                 stop_grace=30,
                 content=files.fingerprint,
                 reaches_host=bool(s3 and urlsplit(s3.endpoint).hostname == DOCKER_HOST),
             ),
             context,
             pulumi.ResourceOptions(
-                parent=self, depends_on=ready.apply(lambda groups: [one for group in groups for one in group])
+                parent=self, depends_on=ready.apply(lambda groups: [resource for group in groups for resource in group])
             ),
         )
 
@@ -290,26 +290,26 @@ def _ready(store: Connection) -> list[pulumi.Resource]:
 
 
 def _keep(keep: Keep) -> str:
-    """Return what restic's `forget` keeps, as its arguments."""
+    """Return the retention as arguments of `restic forget`."""
     counts = {"daily": keep.daily, "weekly": keep.weekly, "monthly": keep.monthly}
     return " ".join(f"--keep-{unit} {count}" for unit, count in counts.items() if count)
 
 
 def _s3_environment(s3: S3, role: str, context: StackContext) -> dict[str, str]:
     prefix = s3.prefix or f"{context.product}/{pulumi.get_stack()}"
-    said = {
+    env = {
         "BACKUP_S3_REPOSITORY": f"s3:{s3.endpoint}/{s3.bucket}/{prefix}/{role}",
         "AWS_SHARED_CREDENTIALS_FILE": f"{SECRETS_FOLDER}/{CREDENTIALS}",
     }
-    return said | ({"AWS_DEFAULT_REGION": s3.region} if s3.region else {})
+    return env | ({"AWS_DEFAULT_REGION": s3.region} if s3.region else {})
 
 
 def _credentials(s3: S3) -> pulumi.Output[str]:
-    """Return the file that AWS' own tools read."""
+    """Return the content of an AWS shared credentials file."""
     return pulumi.Output.concat(
         "[default]\naws_access_key_id = ",
-        given(s3.access_key),
+        required_secret(s3.access_key),
         "\naws_secret_access_key = ",
-        given(s3.secret_key),
+        required_secret(s3.secret_key),
         "\n",
     )

@@ -1,4 +1,4 @@
-"""Cloudflare Access before public names: one application a name, and the policies that say who may come in."""
+"""Cloudflare Access in front of public names: one application for each name, and policies for who may enter."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ import pulumi
 from settings.tunnel import ONE_TIME_PIN, Access, Tunnel
 
 TOKEN_LIFE = "8760h"  # noqa: S105 - a year, Cloudflare's default
-"""How long a service token is good for."""
+"""Lifetime of a service token."""
 
 
 @dataclass(frozen=True)
-class Guard:
-    """What Access leaves to do for others."""
+class AccessOutputs:
+    """Results of Access that the tunnel and the stack's outputs need."""
 
     audiences: Mapping[str, pulumi.Output[str]]
-    """Public name → the audience that a visitor's token must be for: cloudflared refuses any other."""
+    """Public name → the audience (AUD tag) that cloudflared requires in a visitor's token."""
 
     secrets: Mapping[str, pulumi.Output[str]]
     """`access-<name>-client-id` and `access-<name>-client-secret` of each service token."""
 
 
-def access_guard(name: str, settings: Tunnel, parent: pulumi.Resource) -> Guard:
-    """Put Access before every public name of a tunnel that asks for it.
+def protect_with_access(name: str, settings: Tunnel, parent: pulumi.Resource) -> AccessOutputs:
+    """Protect every public name of a tunnel that uses Access.
 
-    Policies are the account's reusable ones, the same for all names. What makes a second `up` change nothing with the
-    official plugin, as read in terraform-provider-cloudflare v5:
+    Policies are the account's reusable ones, shared by all names. The inputs are chosen so that a second `up` changes
+    nothing with the official plugin, as read in terraform-provider-cloudflare v5:
 
-    - An application names its policies by id with their precedence: what Cloudflare tells of them otherwise is ignored.
-    - `self_hosted_domains` and `destinations` follow `domain` and are read only; switches that are off are not said.
-    - A policy has a session time of its own, by default 24h whatever the application's is: both are said.
-    - A service token's secret is told once, when it is made; the plugin keeps it in the state.
+    - An application refers to its policies by id and precedence; other fields that Cloudflare returns are ignored.
+    - `self_hosted_domains` and `destinations` follow `domain` and are read-only; disabled switches are left unset.
+    - A policy has its own session duration, 24h by default whatever the application's is: both are set.
+    - A service token's secret is returned only at its creation; the plugin keeps it in the state.
 
-    Identity providers belong to the account, and to all its applications: none is made here.
+    Identity providers belong to the account and all of its applications, so none is created here.
     """
     import pulumi_cloudflare as cloudflare  # noqa: PLC0415 - takes two seconds, and a plugin
 
     access = settings.access
     if access is None:
-        return Guard({}, {})
-    own = pulumi.ResourceOptions(parent=parent)
-    session = spell_session(access.session)
+        return AccessOutputs({}, {})
+    child_opts = pulumi.ResourceOptions(parent=parent)
+    session = format_session(access.session)
     tokens = {
         token: cloudflare.ZeroTrustAccessServiceToken(
             f"{name}-access-{token}",
             account_id=settings.account_id,
             name=f"{settings.name} {token}",
             duration=TOKEN_LIFE,
-            # The plugin hides only the secret.
+            # The plugin itself marks only the client secret as secret.
             opts=pulumi.ResourceOptions(parent=parent, additional_secret_outputs=["clientId"]),
         )
         for token in access.tokens
@@ -66,9 +66,9 @@ def access_guard(name: str, settings: Tunnel, parent: pulumi.Resource) -> Guard:
             decision=decision,
             includes=includes,
             session_duration=session,
-            opts=own,
+            opts=child_opts,
         )
-        # Cloudflare asks service tokens first, whatever the order.
+        # Cloudflare evaluates service token policies first, whatever their order.
         for role, decision, includes in (("people", "allow", allowed), ("programs", "non_identity", programs))
         if includes
     ]
@@ -81,26 +81,26 @@ def access_guard(name: str, settings: Tunnel, parent: pulumi.Resource) -> Guard:
             type="self_hosted",
             domain=hostname,
             session_duration=session,
-            # A session cookie that no other site can make a browser send.
+            # Other sites cannot make a browser send the session cookie.
             same_site_cookie_attribute="lax",
             allowed_idps=providers,
-            # There is no choice to show.
+            # With one provider there is no choice to show.
             auto_redirect_to_identity=True if len(access.identity_providers) == 1 else None,
             policies=[{"id": policy.id, "precedence": number} for number, policy in enumerate(policies, start=1)],
-            # A domain can have one application only.
+            # A domain can have only one application.
             opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
         )
         for hostname in sorted(settings.protected)
     }
     secrets: dict[str, pulumi.Output[str]] = {}
-    for token, made in tokens.items():
-        secrets[f"access-{token}-client-id"] = pulumi.Output.secret(made.client_id)
-        secrets[f"access-{token}-client-secret"] = pulumi.Output.secret(made.client_secret)
-    return Guard({hostname: one.aud for hostname, one in applications.items()}, secrets)
+    for token, service_token in tokens.items():
+        secrets[f"access-{token}-client-id"] = pulumi.Output.secret(service_token.client_id)
+        secrets[f"access-{token}-client-secret"] = pulumi.Output.secret(service_token.client_secret)
+    return AccessOutputs({hostname: application.aud for hostname, application in applications.items()}, secrets)
 
 
-def spell_session(seconds: int) -> str:
-    """Return a time as Cloudflare reads it, which knows no days: `24h`, `90m`, `45s`."""
+def format_session(seconds: int) -> str:
+    """Return a duration in Cloudflare's format, which has no unit for days: `24h`, `90m`, `45s`."""
     for unit, size in (("h", 3600), ("m", 60)):
         if seconds % size == 0:
             return f"{seconds // size}{unit}"
@@ -108,27 +108,27 @@ def spell_session(seconds: int) -> str:
 
 
 def _allowed(access: Access) -> list[Any]:
-    """Return who may come in: any of these. Those who can log in somewhere only where nobody is named otherwise."""
-    named = [{"email": {"email": email}} for email in sorted(access.emails)]
-    named += [{"email_domain": {"domain": domain}} for domain in sorted(access.email_domains)]
-    return named or [{"login_method": {"id": provider}} for provider in sorted(access.identity_providers)]
+    """Return the alternatives that admit people: e-mails and their domains, or without any the log-in methods."""
+    people = [{"email": {"email": email}} for email in sorted(access.emails)]
+    people += [{"email_domain": {"domain": domain}} for domain in sorted(access.email_domains)]
+    return people or [{"login_method": {"id": provider}} for provider in sorted(access.identity_providers)]
 
 
 def _providers(
     settings: Tunnel, access: Access, parent: pulumi.Resource
 ) -> Sequence[str] | pulumi.Output[Sequence[str]] | None:
-    """Return the ids of the identity providers to choose from; None where all of the account's are good.
+    """Return the ids of the allowed identity providers; None allows all of the account's.
 
-    The provider of codes by e-mail has an id too, another in each account: it is looked up.
+    The one-time PIN provider has a different id in each account, so it is looked up.
     """
     import pulumi_cloudflare as cloudflare  # noqa: PLC0415 - as above
 
-    ids = sorted(one for one in access.identity_providers if one != ONE_TIME_PIN)
+    ids = sorted(provider for provider in access.identity_providers if provider != ONE_TIME_PIN)
     if ONE_TIME_PIN not in access.identity_providers or any(settings.placeholders):
         return ids or None
 
-    def with_pin(found: Any) -> list[str]:
-        pin = next((str(one.id) for one in found.results if one.type == "onetimepin"), None)
+    def with_pin(account_providers: Any) -> list[str]:
+        pin = next((str(provider.id) for provider in account_providers.results if provider.type == "onetimepin"), None)
         if pin is None:
             raise pulumi.RunError(
                 "tunnel.access.identity_providers: the account has no one-time PIN. Add it: Zero Trust → Settings →"

@@ -1,4 +1,4 @@
-"""CloudflareTunnel: Grafana, and services of the product, by name and without an open port on the host."""
+"""CloudflareTunnel: public names for Grafana and services of the product, without an open port on the host."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
-from components.cloudflare_access import Guard, access_guard
+from components.cloudflare_access import AccessOutputs, protect_with_access
 from components.config_volume import ConfigVolume
 from components.connection import SECRETS_FOLDER
 from components.container import run_service
@@ -22,42 +22,42 @@ USER = "65532:65532"
 
 METRICS = "127.0.0.1:20241"
 GRAFANA = "http://grafana:3000"
-"""As in the seeds' routes. It is on the monitoring network."""
+"""Grafana's address on the monitoring network, as in the seeds' routes."""
 
 
 @dataclass(frozen=True)
 class CloudflareTunnelConfig:
-    """What CloudflareTunnel is made from."""
+    """Arguments of CloudflareTunnel."""
 
     tunnel: Tunnel
     context: StackContext
     image: Callable[[str], str]
     ports: Mapping[str, int]
-    """Service → its port on the app network, where the edge proxy stands in for it."""
+    """Service → its port on the app network, on which the edge proxy listens for it."""
 
 
 class CloudflareTunnel(pulumi.ComponentResource):
-    """Runs a tunnel's connector; makes the tunnel at Cloudflare and its DNS names, unless the settings have its token.
+    """Runs a tunnel's connector, and creates the tunnel and its DNS records unless the settings have its token.
 
-    The host name leads to Grafana, and each of the settings' services has one of its own; anything else answers 404.
-    Where Access stands before a name, the connector itself refuses who does not come through it. The connector's token
-    is a file. Of a tunnel that is there already nothing is managed, routes included, and Cloudflare's plugin is not
-    needed. No tool but Grafana can be reached: Prometheus, Alertmanager and Loki ask nobody for a password.
+    One host name leads to Grafana, and each configured service has one of its own; everything else answers 404. Where
+    Access protects a name, the connector also refuses requests that did not pass it. The connector reads its token from
+    a file. Nothing of an existing tunnel is managed, routes included, and Cloudflare's plugin is not needed for it.
+    Grafana is the only tool that can be reached: Prometheus, Alertmanager and Loki have no authentication.
     """
 
     containers: dict[str, docker.Container]
     secrets: dict[str, pulumi.Output[str]]
-    """What programs come in by, where Access stands before: id and secret of each service token."""
+    """Id and secret of each service token, with which programs pass Access."""
 
     def __init__(self, name: str, config: CloudflareTunnelConfig, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dockyard:cloudflare_tunnel:CloudflareTunnel", name, None, opts)
         settings, context = config.tunnel, config.context
         self.secrets = {}
         if settings.token:
-            # In a preview that goes on without secrets there is none.
+            # Unset only in a preview that continues without secrets.
             token = pulumi.Config("dockyard").get_secret(settings.token) or pulumi.Output.secret("")
         else:
-            token = pulumi.Output.secret(self._made_tunnel(name, config))
+            token = pulumi.Output.secret(self._create_tunnel(name, config))
         networks = [Attachment(context.monitoring_network, ("cloudflared",))]
         if settings.services:
             networks.append(Attachment(context.app_network, ()))
@@ -80,7 +80,7 @@ class CloudflareTunnel(pulumi.ComponentResource):
                 limits=settings.limits,
                 networks=tuple(networks),
                 mounts=(secrets.mounted_at(SECRETS_FOLDER),),
-                # The image has no shell: the program checks itself.
+                # The image has no shell, so cloudflared checks itself.
                 health=HealthCheck(("cloudflared", "tunnel", "--metrics", METRICS, "ready")),
             ),
             context,
@@ -89,43 +89,43 @@ class CloudflareTunnel(pulumi.ComponentResource):
         self.containers = {"cloudflared": cloudflared}
         self.register_outputs({"hostname": settings.hostname})
 
-    def _made_tunnel(self, name: str, config: CloudflareTunnelConfig) -> pulumi.Output[str]:
-        """Make the tunnel, what it leads to, who may come in and its DNS names; return its token."""
+    def _create_tunnel(self, name: str, config: CloudflareTunnelConfig) -> pulumi.Output[str]:
+        """Create the tunnel, its ingress rules, its Access applications and its DNS records; return its token."""
         import pulumi_cloudflare as cloudflare  # noqa: PLC0415 - takes two seconds, and a plugin
 
         settings, context = config.tunnel, config.context
-        own = pulumi.ResourceOptions(parent=self)
-        # A new account replaces it. The old one goes after the connector has left it, which Cloudflare asks for: so
-        # nothing is deleted first. A new name is a change in place.
+        child_opts = pulumi.ResourceOptions(parent=self)
+        # A new account replaces the tunnel. The old one is deleted only after its connector has left it, as Cloudflare
+        # requires, so nothing is deleted before replacement. A new name is an update in place.
         tunnel = cloudflare.ZeroTrustTunnelCloudflared(
             f"{name}-tunnel",
             account_id=settings.account_id,
             name=settings.name,
             config_src="cloudflare",
-            opts=own,
+            opts=child_opts,
         )
-        guard = access_guard(name, settings, self)
-        self.secrets = dict(guard.secrets)
+        access = protect_with_access(name, settings, self)
+        self.secrets = dict(access.secrets)
         ingress = cloudflare.ZeroTrustTunnelCloudflaredConfig(
             f"{name}-ingress",
             account_id=settings.account_id,
             tunnel_id=tunnel.id,
-            config={"ingresses": _ingress(config, guard)},
-            opts=own,
+            config={"ingresses": _ingress(config, access)},
+            opts=child_opts,
         )
         for hostname, zone in settings.zones.items():
             cloudflare.DnsRecord(
                 f"{name}-dns-{hostname}",
                 zone_id=zone,
-                # The whole name: Cloudflare tells it so, whatever was said.
+                # The full name: Cloudflare returns it in this form in any case.
                 name=hostname,
                 type="CNAME",
                 content=pulumi.Output.concat(tunnel.id, ".cfargotunnel.com"),
                 proxied=True,
-                # 1 is automatic, and all that a proxied record can have.
+                # 1 means automatic, the only value that a proxied record can have.
                 ttl=1,
                 comment=f"Made by Dockyard for {context.product} {context.environment}",
-                # Nobody gets there before Access stands before it; and a name cannot have a second CNAME.
+                # The name must not resolve before Access protects it, and it cannot have a second CNAME.
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[ingress], delete_before_replace=True),
             )
         return cloudflare.get_zero_trust_tunnel_cloudflared_token_output(
@@ -135,22 +135,22 @@ class CloudflareTunnel(pulumi.ComponentResource):
         ).token
 
 
-def _ingress(config: CloudflareTunnelConfig, guard: Guard) -> list[Any]:
-    """Return the ingress rules in the order in which cloudflared tries them: a path before what it is below."""
+def _ingress(config: CloudflareTunnelConfig, access: AccessOutputs) -> list[Any]:
+    """Return the ingress rules in the order in which cloudflared tries them: longer paths first."""
     settings = config.tunnel
     rules: list[dict[str, Any]] = [{"hostname": settings.hostname, "service": GRAFANA}]
-    for one in sorted(settings.services, key=lambda one: (one.hostname, -len(one.path))):
-        rule = {"hostname": one.hostname, "service": f"http://{one.service}:{config.ports[one.service]}"}
-        path = one.path.rstrip("/")
-        # A regular expression, to cloudflared.
+    for service in sorted(settings.services, key=lambda service: (service.hostname, -len(service.path))):
+        rule = {"hostname": service.hostname, "service": f"http://{service.service}:{config.ports[service.service]}"}
+        path = service.path.rstrip("/")
+        # cloudflared takes the path as a regular expression.
         rules.append({**rule, "path": f"^{path.replace('.', '[.]')}(/|$)"} if path else rule)
     catch_all = {"service": "http_status:404"}
-    return [*(_guarded(rule, settings, guard) for rule in rules), catch_all]
+    return [*(_with_access_check(rule, settings, access) for rule in rules), catch_all]
 
 
-def _guarded(rule: dict[str, Any], settings: Tunnel, guard: Guard) -> dict[str, Any]:
-    audience = guard.audiences.get(rule["hostname"])
+def _with_access_check(rule: dict[str, Any], settings: Tunnel, access: AccessOutputs) -> dict[str, Any]:
+    audience = access.audiences.get(rule["hostname"])
     if audience is None or settings.access is None:
         return rule
-    checked = {"required": True, "team_name": settings.access.team, "aud_tags": [audience]}
-    return {**rule, "origin_request": {"access": checked}}
+    access_check = {"required": True, "team_name": settings.access.team, "aud_tags": [audience]}
+    return {**rule, "origin_request": {"access": access_check}}

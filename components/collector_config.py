@@ -1,4 +1,4 @@
-"""The file that the collector runs on."""
+"""The OpenTelemetry Collector's configuration."""
 
 from __future__ import annotations
 
@@ -13,41 +13,40 @@ METRICS_PORT = 8888
 HEALTH_PORT = 13133
 COLLECTOR_FOLDER = "/var/lib/otelcol"
 CONTAINERS_FOLDER = "/var/lib/docker/containers"
-"""Where the collector sees the folder that the engine keeps its containers in."""
+"""Mount point, in the collector, of Docker's folder of containers."""
 
 LONGEST_LINE = 256 * 1024
-"""Bytes; Loki's own limit, and well below VictoriaLogs'. What is longer is cut there."""
+"""Bytes at which a line is truncated: Loki's own limit, and well below VictoriaLogs'."""
 
 LONGEST_ENTRY = 4 * 1024 * 1024
-"""Bytes in the engine's file, where each line of an entry carries its labels: what is longer than that is skipped."""
+"""Bytes of an entry in Docker's log file, where each of its lines repeats the labels. Longer ones are skipped."""
 
 SUFFIX = "-[0-9a-f]{7}$"
-"""What the engine puts behind the name of every container it makes, anew with each release."""
+"""Random suffix that Pulumi appends to the name of every container, different in each release."""
 
 LABELS = ("product", "environment", "service")
-"""Out of the containers' labels `dockyard.<name>`, which the log driver writes into each line."""
+"""Names of the containers' labels `dockyard.<name>`, which the log driver writes into each line."""
 
 
 STREAM_LABELS = ("product", "environment", "service", "container")
-"""Labels that lines are found by. Few values each: every combination is a stream of its own, which the store keeps
-apart. So `container` is a container's name without what each release puts behind it; the whole name and the id stand
-beside each line."""
+"""Labels by which lines are indexed. They must have few values, since every combination is a stream of its own.
+Therefore `container` is a container's name without its suffix; the full name and the id are fields of each line."""
 
 
 @dataclass(frozen=True)
 class LogReceiver:
-    """Where the collector sends lines, by OTLP over HTTP."""
+    """The endpoint to which the collector sends lines, by OTLP over HTTP."""
 
     endpoint: str
-    """The address that `/v1/logs` is appended to."""
+    """Base address, to which `/v1/logs` is appended."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
     level: bool = False
-    """The level goes beside the line as a field `level`, for stores that make none of OpenTelemetry's severity."""
+    """Add a field `level` to each line, for stores that do not derive one from OpenTelemetry's severity."""
 
 
 def loki_receiver(address: str) -> LogReceiver:
-    """Return Loki at host and port. Its own configuration says which fields are labels."""
+    """Return Loki at host and port. Loki's own configuration determines which fields are labels."""
     return LogReceiver(f"http://{address}/otlp")
 
 
@@ -59,22 +58,22 @@ def victorialogs_receiver(address: str) -> LogReceiver:
 
 
 def collector_config(stack: str, receiver: LogReceiver, redact: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the collector's configuration: lines of one stack's containers, out of the engine's files, to the store.
+    """Return the collector's configuration: it reads one stack's lines from Docker's log files, and sends them on.
 
-    `redact` are further patterns of what must not get there. No line is lost when the collector is killed: the
-    position in a file is written down after the store has taken the lines before it. They may be sent twice then, with
-    the same time: Loki shows them once, and queries of VictoriaLogs count `container_id` with `_time`.
+    `redact` are further patterns of text that must not reach the store. No line is lost when the collector is killed:
+    it saves its position in a file only after the store has accepted the lines before it. Lines may then be sent twice
+    with the same time: Loki shows them once, and queries of VictoriaLogs count `container_id` with `_time`.
     """
     config: dict[str, Any] = {
         "extensions": {
-            # `recreate`: files that a power cut broke are made anew, and everything is read once more.
+            # `recreate`: storage broken by a power cut is recreated, and all log files are read again.
             "file_storage": {"directory": COLLECTOR_FOLDER, "recreate": True},
             # The health check reads the answer as a configuration, see HEALTH_COMMAND in components/log_pipeline.py.
             "health_check": {"endpoint": f"127.0.0.1:{HEALTH_PORT}", "response_body": {"healthy": "{}"}},
         },
         "receivers": {
             "file_log": {
-                # Rotated ones too: they may hold what was written while the collector was down.
+                # Rotated files as well: they may hold lines written while the collector was down.
                 "include": [f"{CONTAINERS_FOLDER}/*/*-json.log*"],
                 "exclude": [f"{CONTAINERS_FOLDER}/*/*.gz"],
                 "start_at": "beginning",
@@ -86,7 +85,7 @@ def collector_config(stack: str, receiver: LogReceiver, redact: Sequence[str] = 
             }
         },
         "processors": {
-            # Silent: a line that is not what it looked like is no error.
+            # Silent: a line that does not parse as what it resembles is no error.
             "transform": {"error_mode": "silent", "log_statements": statements(redact, level=receiver.level)},
         },
         "exporters": {
@@ -95,11 +94,11 @@ def collector_config(stack: str, receiver: LogReceiver, redact: Sequence[str] = 
                 **({"headers": dict(receiver.headers)} if receiver.headers else {}),
                 # Both run on one machine.
                 "compression": "none",
-                # For ever: a line is given up only where the store refuses it.
+                # Retry for ever: lines are dropped only if the store refuses them.
                 "retry_on_failure": {"initial_interval": "1s", "max_interval": "10s", "max_elapsed_time": "0s"},
-                # Nothing waits here: a line counts as read when the store has it. What it has not is in the engine's
-                # own files, which are as safe as a queue on the volume: and that loses lines when the collector is
-                # killed while it takes up what it had in hand before.
+                # No lines are kept in the queue: a line counts as read once the store has it, and until then it is
+                # safe in Docker's own files. A persistent queue would lose lines when the collector is killed while
+                # it resumes from that queue.
                 "sending_queue": {
                     "wait_for_result": True,
                     "block_on_overflow": True,
@@ -114,7 +113,7 @@ def collector_config(stack: str, receiver: LogReceiver, redact: Sequence[str] = 
         "service": {
             "extensions": ["file_storage", "health_check"],
             "telemetry": {
-                # Where the store does not answer, the tries say so at `info`.
+                # Retries are logged at `info`, which shows that the store does not answer.
                 "logs": {"level": "info", "encoding": "json"},
                 "metrics": {
                     "readers": [{"pull": {"exporter": {"prometheus": {"host": "0.0.0.0", "port": METRICS_PORT}}}}]  # noqa: S104 - Prometheus comes from another container
@@ -123,26 +122,26 @@ def collector_config(stack: str, receiver: LogReceiver, redact: Sequence[str] = 
             "pipelines": {"logs": {"receivers": ["file_log"], "processors": ["transform"], "exporters": ["otlp_http"]}},
         },
     }
-    escaped: dict[str, Any] = _escaped(config)
+    escaped: dict[str, Any] = _escape_dollars(config)
     return escaped
 
 
-def _escaped(said: Any) -> Any:
-    """Double each `$`: the collector takes a single one for the name of a variable."""
-    if isinstance(said, str):
-        return said.replace("$", "$$")
-    if isinstance(said, Mapping):
-        return {name: _escaped(value) for name, value in said.items()}
-    if isinstance(said, list | tuple):
-        return [_escaped(value) for value in said]
-    return said
+def _escape_dollars(config: Any) -> Any:
+    """Double each `$`: the collector expands a single one as a variable."""
+    if isinstance(config, str):
+        return config.replace("$", "$$")
+    if isinstance(config, Mapping):
+        return {name: _escape_dollars(value) for name, value in config.items()}
+    if isinstance(config, list | tuple):
+        return [_escape_dollars(value) for value in config]
+    return config
 
 
 def _operators(stack: str) -> list[dict[str, Any]]:
-    """Return what is done to each entry of Docker's json-file driver: {"log", "stream", "attrs", "time"}.
+    """Return the operators for each entry of Docker's json-file driver: {"log", "stream", "attrs", "time"}.
 
-    `attrs` are the labels that the driver's option `labels` names, and `tag`, the container's name; see
-    components/container.py. An entry of several lines has the time of its last.
+    `attrs` holds the labels named in the driver's option `labels`, and `tag`, the container's name; see
+    components/container.py. An entry of several lines has the time of its last one.
     """
     labels = 'attributes.attrs["dockyard.{}"]'
     return [
@@ -158,14 +157,14 @@ def _operators(stack: str) -> list[dict[str, Any]]:
         {"type": "filter", "expr": f'attributes.attrs == nil or {labels.format("stack")} != "{stack}"'},
         {"type": "move", "from": "attributes.log", "to": "body"},
         *({"type": "move", "from": labels.format(name), "to": f"resource.{name}"} for name in LABELS),
-        # Which of several instances, the same through all releases; and which container exactly. Both of a container
-        # that was made before its lines held its name: the service.
+        # `container` identifies the instance across releases, `container_name` the exact container. Lines of containers
+        # older than the `tag` option have the service's name in both.
         {"type": "add", "field": "resource.container", "value": "EXPR(attributes.attrs.tag ?? resource.service)"},
         {"type": "copy", "from": "resource.container", "to": "resource.container_name"},
         {"type": "regex_replace", "field": "resource.container", "regex": SUFFIX, "replace_with": ""},
         {"type": "add", "field": "resource.container_id", "value": 'EXPR(attributes["log.file.name"][0:12])'},
         {"type": "add", "field": "attributes.source", "value": "EXPR(resource.container_id + attributes.stream)"},
-        # The driver splits lines after 16 KB; only the last part ends with a line feed.
+        # The driver splits lines at 16 KB; only the last part ends with a line feed.
         {
             "type": "recombine",
             "combine_field": "body",

@@ -1,4 +1,4 @@
-"""Configuration files in a volume, written by a one-shot container, so that services can mount them read-only."""
+"""Volumes with configuration files, written by a one-shot container, which services mount read-only."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ TARGET = "/dockyard/volume"
 
 @dataclass(frozen=True)
 class Reload:
-    """How a running service is told to read its files again, as those of Prometheus' family are.
+    """The HTTP API by which a running service reloads its files, as Prometheus and its relatives have it.
 
-    `/-/healthy` answers 2xx where it runs; where it does not, it reads the new files when it starts. `/-/reload` takes
-    a POST.
+    `/-/healthy` answers 2xx if the service runs; otherwise it reads the new files at its next start. `/-/reload` is
+    called by POST.
     """
 
     network: pulumi.Input[str]
@@ -40,21 +40,21 @@ class Reload:
 
 
 class ConfigVolume:
-    """A volume that holds exactly the given files.
+    """A volume that contains exactly the given files.
 
-    The writer stages the files, runs `check` on them, moves each into place in one step (owner and mode set
-    before it is visible), removes what is no longer there, and tells the service to reload. A changed file
-    replaces the writer and nothing else. Files are mode 0400: some of them are secrets. A key of `files` is a path
-    in the volume, folders included.
+    The writer container stages the files, runs `check` on them, moves each into place atomically (with owner and mode
+    already set), deletes files that are no longer declared, and makes the service reload. A changed file replaces only
+    the writer. Files have mode 0400, since some of them are secrets. A key of `files` is a path in the volume and may
+    contain folders.
 
-    `owner` is a user, or user:group, by number or by name. A name is known in the service's own image alone: then
-    that is the `image` to give, which must have sh, cp, chown, chmod, mv, mkdir and find. A user without a group gets
-    the files and leaves their group alone: mode 0400 grants it nothing.
+    `owner` is a user or user:group, by number or by name. A name exists only in the service's own image, which must
+    then be the `image` of the writer and have sh, cp, chown, chmod, mv, mkdir and find. With a user alone the files'
+    group is left unchanged: mode 0400 grants it nothing.
 
-    `volume` is one that is there already, where something mounts it before the files can be known.
+    `volume` is an existing volume, for files that are known only after something has to mount it.
 
-    `packed` are further files, which travel as one compressed archive: half a megabyte of dashboards in the state costs
-    each preview a second, and nobody reads their diff. Then the `image` must have base64, bunzip2 and tar too.
+    `packed` are further files, which are sent as one compressed archive: half a megabyte of dashboards in the state
+    costs each preview a second, and nobody reads their diff. The `image` must then also have base64, bunzip2 and tar.
     """
 
     def __init__(
@@ -79,9 +79,9 @@ class ConfigVolume:
             ContainerSpec(
                 role=f"{name}-writer",
                 image=image,
-                # The image's own user could not give files to another; the volume belongs to root.
+                # Root owns the volume, and another user could not change the owner of files.
                 user="0:0",
-                # Staged files live in the container's own layer: a read-only root takes no uploads.
+                # Files are staged in the container's own layer, and uploads fail on a read-only root.
                 read_only=False,
                 capabilities=("CHOWN", "DAC_OVERRIDE", "FOWNER"),
                 limits=Limits.model_validate({"memory": "64MB", "cpus": 0.5}),
@@ -100,16 +100,16 @@ class ConfigVolume:
 
     @property
     def fingerprint(self) -> pulumi.Output[str]:
-        """For `ContainerSpec.content` of a service that reads its files only when it starts.
+        """Hash of the files, for `ContainerSpec.content` of a service that reads its files only when it starts.
 
-        It tells contents apart and no more: of eight digits no secret can be guessed.
+        It has eight digits, enough to detect a change and too few to guess a secret from.
         """
         text: pulumi.Output[str] = pulumi.Output.json_dumps(self._files)
-        return pulumi.Output.unsecret(text.apply(lambda said: hashlib.sha256(said.encode()).hexdigest()[:8]))
+        return pulumi.Output.unsecret(text.apply(lambda content: hashlib.sha256(content.encode()).hexdigest()[:8]))
 
     @property
     def ready(self) -> pulumi.Output[Sequence[pulumi.Resource]]:
-        """For `depends_on`: the files are there."""
+        """For `depends_on`: resolves once the files are written."""
         return self._writer.done
 
     def mounted_at(self, target: str) -> Mount:
@@ -118,10 +118,10 @@ class ConfigVolume:
 
 
 def pack(files: Mapping[str, str]) -> str:
-    """Return an archive of files as text, the same for the same files on every machine.
+    """Return an archive of files as text, which is deterministic on every machine.
 
-    By bzip2, whose one implementation has not changed since 2019; that of gzip differs from one build of Python to the
-    next, and so would the archive.
+    The compression is bzip2, whose only implementation has not changed since 2019. The output of gzip differs between
+    builds of Python.
     """
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
@@ -147,9 +147,9 @@ def _script(paths: Sequence[str], owner: str, check: str, reload: Reload | None,
             f"chmod 0400 {draft}",
             f"mv {draft} {shlex.quote(final)}",
         ]
-    # find takes its paths for patterns.
-    kept = (re.sub(r"([\\\\*?\[\]])", r"\\\1", f"{TARGET}/{path}") for path in paths)
-    keep = " ".join(f"! -path {shlex.quote(path)}" for path in kept)
+    # The arguments of find's -path are patterns, so special characters are escaped.
+    patterns = (re.sub(r"([\\\\*?\[\]])", r"\\\1", f"{TARGET}/{path}") for path in paths)
+    keep = " ".join(f"! -path {shlex.quote(path)}" for path in patterns)
     lines += [f"find {TARGET} -type f {keep} -exec rm -f {{}} +", f"chmod 0755 {TARGET}"]
     for address in reload.addresses if reload else ():
         lines += [

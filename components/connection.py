@@ -1,4 +1,4 @@
-"""How a workload learns where its data stores and secrets are: conventional variables and secret files."""
+"""The variables and secret files by which a workload finds its data stores and secrets."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ SECRETS_FOLDER = "/run/secrets"
 
 @dataclass(frozen=True)
 class Connection:
-    """What a data store offers to those that need it."""
+    """How clients connect to a data store."""
 
     env: Mapping[str, str]
-    """Where it is; nothing here is secret."""
+    """Variables with its address; none of them is secret."""
 
     files: Mapping[str, pulumi.Output[str]]
     """Secret files by name; `database-password` is announced as DATABASE_PASSWORD_FILE."""
 
     ready: pulumi.Resource | None
-    """Healthy once this resource is created; None for what somebody else runs."""
+    """The store is healthy once this resource is created; None for an external store."""
 
     reaches_host: bool = False
-    """It is at `host.docker.internal`."""
+    """Whether its address is `host.docker.internal`."""
 
     admin: tuple[Mount, ...] = field(default=())
-    """Secret files of the store's own user, for what works on it in its own image."""
+    """Mounts with secret files of the store's own user, for tools that run in the store's image."""
 
     data: pulumi.Output[str] | None = None
-    """Name of its data volume, where it is the product's own."""
+    """Name of its data volume; None for an external store."""
 
 
 def file_variables(names: Mapping[str, object]) -> dict[str, str]:
@@ -41,5 +41,5 @@ def file_variables(names: Mapping[str, object]) -> dict[str, str]:
 
 
 def variable_name(secret: str) -> str:
-    """Return the variable that a secret is known by: `app-key` is APP_KEY."""
+    """Return the name of a secret's variable: `app-key` becomes APP_KEY."""
     return secret.upper().replace("-", "_")

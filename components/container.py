@@ -1,4 +1,4 @@
-"""Turns a container spec into a Docker container, hardened, with what the official provider needs to stay quiet."""
+"""Creates a hardened Docker container from a spec, with inputs that cause the official provider no permanent diffs."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from components.spec import ContainerSpec, HealthCheck
 TMPFS_OPTIONS = "rw,noexec,nosuid,nodev,size=64m"
 
 
-def go_duration(seconds: int) -> str:
-    """Spell seconds as Go prints them: the provider reads them back so, and any other spelling is a diff for ever."""
-    hours, rest = divmod(seconds, 3600)
-    minutes, left = divmod(rest, 60)
+def format_go_duration(seconds: int) -> str:
+    """Return a duration as Go formats it: the provider returns it so, and any other form would be a permanent diff."""
+    hours, remainder = divmod(seconds, 3600)
+    minutes, remaining_seconds = divmod(remainder, 60)
     if hours:
-        return f"{hours}h{minutes}m{left}s"
-    return f"{minutes}m{left}s" if minutes else f"{left}s"
+        return f"{hours}h{minutes}m{remaining_seconds}s"
+    return f"{minutes}m{remaining_seconds}s" if minutes else f"{remaining_seconds}s"
 
 
 def label_args(labels: Mapping[str, pulumi.Input[str]]) -> list[docker.ContainerLabelArgs]:
-    """Return labels sorted by name, so that their order never shows as a change."""
+    """Return labels sorted by name, so that their order never causes a diff."""
     return [docker.ContainerLabelArgs(label=name, value=value) for name, value in sorted(labels.items())]
 
 
 def spec_hash(spec: ContainerSpec) -> str:
-    """Return a short hash of what the spec says in the open; outputs (ids, secrets) are left out of it.
+    """Return a short hash of the spec's plain values, without outputs (ids, secrets).
 
-    As a label it turns every change into a replacement: the provider plans changes of health checks and of folders
-    in memory as updates in place, and then does not make them. Limits are left out: those it does change in place.
+    As a label it turns every change into a replacement: the provider plans changes of health checks and tmpfs folders
+    as updates in place, and then does not apply them. Limits are left out, since it does update those in place.
     """
-    said = {name: value for name, value in _plain(spec).items() if name != "limits"}
-    text = json.dumps([said, TMPFS_OPTIONS], sort_keys=True)
+    plain_inputs = {name: value for name, value in _plain(spec).items() if name != "limits"}
+    text = json.dumps([plain_inputs, TMPFS_OPTIONS], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -49,7 +49,7 @@ def _plain(value: Any) -> Any:
         return "(output)"
     if is_dataclass(value):
         values = {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
-        # Younger than the label: where it is unset, the hash is what older versions computed.
+        # `start_interval` was added later: left out where unset, so that the hash equals that of older versions.
         return {name: inner for name, inner in values.items() if (name, inner) != ("start_interval", None)}
     if isinstance(value, BaseModel):
         return _plain(value.model_dump())
@@ -61,7 +61,7 @@ def _plain(value: Any) -> Any:
 
 
 def common_args(spec: ContainerSpec, context: StackContext) -> dict[str, Any]:
-    """Return the inputs that services and one-shot jobs have in common."""
+    """Return the container inputs that services and one-shot jobs share."""
     check_hardening(spec)
     labels: dict[str, pulumi.Input[str]] = {
         **context.labels,
@@ -76,11 +76,11 @@ def common_args(spec: ContainerSpec, context: StackContext) -> dict[str, Any]:
         "entrypoints": list(spec.entrypoint) or None,
         "envs": [_variable(name, value) for name, value in sorted(spec.env.items())] or None,
         "user": spec.user,
-        # The provider reports a swap limit of its own where none is given: an update in every preview.
+        # Without it the provider reports a default swap limit: an update in every preview.
         "memory": spec.limits.memory,
         "memory_swap": spec.limits.memory,
         "memory_reservation": spec.limits.reservation,
-        # "2" would be read back as "2.0": a replacement in every preview.
+        # The provider returns "2" as "2.0", which would be a replacement in every preview.
         "cpus": str(float(spec.limits.cpus)),
         "read_only": spec.read_only,
         "capabilities": docker.ContainerCapabilitiesArgs(
@@ -93,13 +93,13 @@ def common_args(spec: ContainerSpec, context: StackContext) -> dict[str, Any]:
             "max-size": context.docker.log_max_size,
             "max-file": str(context.docker.log_max_files),
             "labels": ",".join([*sorted(context.labels), "dockyard.service"]),
-            # In each line: how the log pipeline knows the container's name.
+            # Written into each line, where the log pipeline reads the container's name.
             "tag": "{{.Name}}",
         },
         "labels": label_args(labels),
         "networks_advanced": [
             docker.ContainerNetworksAdvancedArgs(name=item.network, aliases=list(item.aliases) or None)
-            for item in (*spec.networks, *context.joined_by(spec.member or spec.role))
+            for item in (*spec.networks, *context.external_networks(spec.member or spec.role))
         ],
         "hosts": [docker.ContainerHostArgs(host="host.docker.internal", ip="host-gateway")]
         if spec.reaches_host
@@ -128,8 +128,8 @@ def run_service(
 ) -> docker.Container:
     """Run a long-lived container and wait until it is healthy.
 
-    Its successor is created, and healthy, before it goes, unless both cannot be: a published port and a data folder
-    have only one holder. The name is always generated, so that both can exist.
+    A replacement is created, and healthy, before the old container is deleted, unless both cannot exist at once: a
+    published port and a data folder have only one user. The name is always generated, so that both can exist.
     """
     if spec.health:
         interval = context.docker.health_interval or spec.health.interval
@@ -145,7 +145,7 @@ def run_service(
         wait_timeout=context.docker.wait_timeout,
         stop_signal=spec.stop_signal,
         stop_timeout=spec.stop_grace,
-        # Counts when the container is deleted, from the OLD state: so it must be there from the first day.
+        # Read from the OLD state when the container is deleted, so it must be set from the first release on.
         destroy_grace_seconds=spec.stop_grace,
         ports=[
             docker.ContainerPortArgs(internal=port.inside, external=port.outside, ip=port.address, protocol="tcp")
@@ -163,9 +163,9 @@ def _health_args(health: HealthCheck | None) -> docker.ContainerHealthcheckArgs 
         return None
     return docker.ContainerHealthcheckArgs(
         tests=["CMD", *health.command],
-        interval=go_duration(health.interval),
-        timeout=go_duration(health.timeout),
+        interval=format_go_duration(health.interval),
+        timeout=format_go_duration(health.timeout),
         retries=health.retries,
-        start_period=go_duration(health.start_period),
-        start_interval=go_duration(health.start_interval) if health.start_interval else None,
+        start_period=format_go_duration(health.start_period),
+        start_interval=format_go_duration(health.start_interval) if health.start_interval else None,
     )

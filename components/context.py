@@ -1,4 +1,4 @@
-"""What every component of a stack needs to know of it, apart from its own settings."""
+"""The context that all components of a stack share, and scrape targets."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from settings.docker import Docker
 
 @dataclass(frozen=True)
 class MetricsFolder:
-    """A volume for files of metrics, see components/metrics_files.py."""
+    """The volume for textfile metrics, see components/metrics_files.py."""
 
     volume: pulumi.Output[str]
     ready: pulumi.Output[Sequence[pulumi.Resource]]
-    """For `depends_on`: everybody may write into it."""
+    """For `depends_on`: resolves once every user may write into it."""
 
 
 @dataclass(frozen=True)
@@ -29,21 +29,21 @@ class StackContext:
     docker: Docker
     protects_data: bool
     app_network: pulumi.Output[str]
-    """The product's services and data stores."""
+    """Network of the product's services and data stores."""
 
     monitoring_network: pulumi.Output[str]
-    """What watches them."""
+    """Network of the monitoring."""
 
     metrics: MetricsFolder | None = None
-    """Where one-shot jobs tell how they ended; None where nothing watches them."""
+    """Volume in which one-shot jobs report their outcome; None without monitoring."""
 
     networks: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Networks that somebody else made → the services and tools that join them."""
+    """External networks, which this stack does not create → the services and tools that join them."""
 
-    def joined_by(self, member: str) -> tuple[Attachment, ...]:
-        """Return the foreign networks that a service or tool joins.
+    def external_networks(self, member: str) -> tuple[Attachment, ...]:
+        """Return the external networks that a service or tool joins.
 
-        Others reach it there by a name with the product's in front (`tumulte-grafana`): a bare `grafana` may be theirs.
+        Its alias there begins with the product's name (`tumulte-grafana`): a bare `grafana` may already be in use.
         """
         return tuple(
             Attachment(network, (f"{self.product}-{member}",))
@@ -69,23 +69,23 @@ class ScrapeTarget:
     address: pulumi.Input[str]
     path: str = "/metrics"
     instance: str | None = None
-    """Name of the instance on its series, where the address says too much or changes with each release."""
+    """Label `instance` of its series, where the address reveals too much or changes with each release."""
 
-    own: bool = False
-    """A service of the product, scraped at the services' interval."""
+    is_app: bool = False
+    """Whether it is a service of the product, scraped at the services' interval."""
 
-    tells_of_others: bool = False
-    """Labels of its own series win: `service` is what a file of metrics tells of, not the exporter that shows it."""
+    honor_labels: bool = False
+    """`honor_labels`: keep the `service` label of textfile metrics instead of the exporter's."""
 
-    via: str | None = None
-    """The exporter that is asked about the address, which has no metrics itself."""
+    prober: str | None = None
+    """The exporter that probes the address, which has no metrics itself."""
 
     params: Mapping[str, str] = field(default_factory=dict)
-    """What else that exporter is told."""
+    """Further parameters for that exporter."""
 
     labels: Mapping[str, str] = field(default_factory=dict)
     """Labels of its series, beside those that every series has."""
 
     interval: int | None = None
     timeout: int | None = None
-    """Seconds; of all targets of a job, or of none."""
+    """In seconds, like `interval`. Each is set for all targets of a job, or for none."""

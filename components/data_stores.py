@@ -1,4 +1,4 @@
-"""Postgres and Redis: the product's own."""
+"""Postgres and Redis, where they are the product's own."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ STORE_USER = "999:999"
 
 PGDATA = "/var/lib/postgresql/data"
 SERVER_FILES = f"{PGDATA}/pgdata"
-"""A folder of its own below the mount: initdb refuses a folder that already holds something."""
+"""A subfolder of the mount: initdb refuses a folder that is not empty."""
 
 SOCKET = "/var/run/postgresql"
 WAL_ARCHIVE = f"{PGDATA}/wal-archive"
-"""On the data volume, beside the server's own folder: a volume of its own would belong to root."""
+"""On the data volume, beside the server's own folder: root would own a separate volume."""
 
 
 @dataclass(frozen=True)
 class WalArchive:
-    """What an archive of the write-ahead log asks of the server whose log it is."""
+    """Settings and mounts that archiving of the write-ahead log requires of the Postgres server."""
 
     settings: Mapping[str, str]
     mounts: tuple[Mount, ...]
-    """One of them holds the server's socket."""
+    """Mounts for the server; one of them is the folder of its socket."""
 
     ready: pulumi.Output[Sequence[pulumi.Resource]]
-    """For `depends_on`: what the server calls is there."""
+    """For `depends_on`: resolves once the archive command's files are written."""
 
 
 def run_postgres(
@@ -85,18 +85,18 @@ def run_postgres(
                 *(archive.mounts if archive else ()),
             ),
             tmpfs=("/tmp",) if archive else ("/tmp", SOCKET),
-            # Workers of one parallel query exchange rows there: "could not resize shared memory segment" with 64.
+            # Parallel query workers exchange rows there; with 64 MiB: "could not resize shared memory segment".
             shared_memory=256,
-            # Over TCP: while the image initialises its data folder, a temporary server answers on the socket only.
+            # Over TCP: while the image initialises its data folder, a temporary server answers on the socket alone.
             health=_health(
                 config.health, "pg_isready", "-q", "-h", "127.0.0.1", "-U", config.user, "-d", config.database
             ),
-            # "Fast" shutdown: open sessions are ended, the data is written. SIGTERM would wait for every session.
+            # "Fast" shutdown: sessions are terminated and data is written. SIGTERM would wait for every session.
             stop_signal="SIGINT",
             stop_grace=60,
         ),
         context,
-        pulumi.ResourceOptions(parent=parent, depends_on=_both(secrets.ready, archive)),
+        pulumi.ResourceOptions(parent=parent, depends_on=_all_ready(secrets.ready, archive)),
     )
     return Connection(
         env={
@@ -117,51 +117,53 @@ def run_postgres(
     )
 
 
-def _both(
+def _all_ready(
     secrets: pulumi.Output[Sequence[pulumi.Resource]], archive: WalArchive | None
 ) -> pulumi.Output[Sequence[pulumi.Resource]]:
     if archive is None:
         return secrets
-    return pulumi.Output.all(secrets, archive.ready).apply(lambda groups: [one for group in groups for one in group])
+    return pulumi.Output.all(secrets, archive.ready).apply(
+        lambda groups: [resource for group in groups for resource in group]
+    )
 
 
-def server_settings(config: Postgres, archived: Mapping[str, str] | None = None) -> list[str]:
-    """Return Postgres' settings as arguments; what the product file says under `settings` comes last and wins."""
-    said = {
+def server_settings(config: Postgres, archive_settings: Mapping[str, str] | None = None) -> list[str]:
+    """Return Postgres' settings as arguments; those under `settings` in the product file come last and win."""
+    settings = {
         "shared_buffers": f"{config.shared_buffers}MB",
         "max_connections": str(config.max_connections),
-        # Slow statements in the log, without the values that were bound to them: those may be anybody's secrets.
+        # Log slow statements without their bound values, which may be secrets.
         "log_min_duration_statement": "500ms",
         "log_parameter_max_length": "0",
     }
     if config.wal_retention:
         minutes = config.wal_retention // 60
-        said |= {
+        settings |= {
             "archive_mode": "on",
-            # A segment is in the archive whole or not at all, and never overwritten; one that Postgres offers again,
-            # since it was killed before it took note, is well. The old ones go with each new one.
+            # A segment is archived whole or not at all, and never overwritten. It is no error if Postgres archives one
+            # again, because it was killed before it noted the success. Each call also deletes expired segments.
             "archive_command": f"mkdir -p {WAL_ARCHIVE} && {{ cmp -s %p {WAL_ARCHIVE}/%f"
             f" || {{ test ! -f {WAL_ARCHIVE}/%f && cp %p {WAL_ARCHIVE}/.%f"
             f" && mv {WAL_ARCHIVE}/.%f {WAL_ARCHIVE}/%f; }}; }}"
             # Busybox' find has no -delete.
             f" && find {WAL_ARCHIVE} -type f -mmin +{minutes} -exec rm -f {{}} +",
         }
-    said |= archived or {}
-    said |= config.settings
-    return [part for name, value in said.items() for part in ("-c", f"{name}={value}")]
+    settings |= archive_settings or {}
+    settings |= config.settings
+    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
 
 
 def run_redis(name: str, config: Redis, *, image: str, context: StackContext, parent: pulumi.Resource) -> Connection:
     """Run Redis with a data volume and a password; health: `redis-cli ping` (Tumulte's document)."""
     password = secret("redis-password", f"{name}-password", parent)
-    said = {
+    directives = {
         "maxmemory": f"{config.maxmemory}mb",
         "maxmemory-policy": config.maxmemory_policy,
         "appendonly": "yes",
         "dir": "/data",
         **config.settings,
     }
-    lines = "".join(f"{directive} {value}\n" for directive, value in said.items())
+    lines = "".join(f"{directive} {value}\n" for directive, value in directives.items())
     secrets = ConfigVolume(
         f"{name}-config",
         files={
@@ -187,7 +189,7 @@ def run_redis(name: str, config: Redis, *, image: str, context: StackContext, pa
             networks=_networks(context, "redis"),
             mounts=(Mount(volume.name, "/data", read_only=False), secrets.mounted_at(SECRETS_FOLDER)),
             health=_health(config.health, "sh", "-c", ping),
-            # It reads its settings when it starts.
+            # Redis reads its settings only when it starts.
             content=secrets.fingerprint,
         ),
         context,

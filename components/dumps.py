@@ -16,15 +16,15 @@ from settings.container import Limits
 from settings.names import METRICS_FOLDER
 
 FOLDER = PGDATA
-"""The one folder of the image that its user may write to: a volume mounted elsewhere would belong to root."""
+"""The one folder of the image that its user may write to: root would own a volume mounted elsewhere."""
 
-KEPT = 5
+DUMPS_PER_WORKLOAD = 5
 
 METRICS = f"{METRICS_FOLDER}/backup-postgres-before-release.prom"
-"""One file for all workloads that are dumped before: they dump the same database, and a series stands in one file."""
+"""One file for the dumps of all workloads: they dump the same database, and a series may be in only one file."""
 
-# A dump that was interrupted must not pass for one: it gets its name when it is whole. How it ended is told in any
-# case; of the last good one its time and size stay.
+# A dump gets its final name only when it is complete, so that an interrupted one is not mistaken for a dump. The
+# outcome is reported in any case; after a failure the time and size of the last good dump are kept.
 _SCRIPT = f"""\
 set -eu
 began=$(date +%s) whole='' target=''
@@ -53,12 +53,12 @@ pg_dump -Fc -f {FOLDER}/.partial-"$WORKLOAD"
 mv {FOLDER}/.partial-"$WORKLOAD" "$target"
 whole=yes
 echo "dumped $PGDATABASE to $target: $(wc -c < "$target") bytes"
-ls -1t {FOLDER}/before-"$WORKLOAD"-*.dump | tail -n +{KEPT + 1} | xargs -r rm -f
+ls -1t {FOLDER}/before-"$WORKLOAD"-*.dump | tail -n +{DUMPS_PER_WORKLOAD + 1} | xargs -r rm -f
 """
 
 
 class Dumps:
-    """A data volume with a dump from before each new image of what migrates the database, the last five of each."""
+    """A data volume with dumps taken before each new image of a migrating workload; the last five of each are kept."""
 
     def __init__(
         self, name: str, store: Connection, *, image: str, context: StackContext, parent: pulumi.Resource
@@ -67,10 +67,10 @@ class Dumps:
         self._context, self._parent = context, parent
         self.volume: docker.Volume = data_volume(f"{name}-dumps", context, parent)
 
-    def before(self, workload: str, image: str, *, frozen: bool) -> OneShotJob:
+    def before(self, workload: str, image: str, *, skip: bool) -> OneShotJob:
         """Dump the database (`pg_dump -Fc`, Pivotal Flow's document) once for each image of a workload."""
         folder = self._context.metrics
-        told = (writable(folder),) if folder else ()
+        metrics_mounts = (writable(folder),) if folder else ()
         return OneShotJob(
             f"{self._name}-dump-before-{workload}",
             ContainerSpec(
@@ -81,7 +81,7 @@ class Dumps:
                 command=(_SCRIPT,),
                 env={
                     "WORKLOAD": workload,
-                    # Not read by the script: another image is another dump.
+                    # The script does not read it: a new image changes the job's inputs, so that it runs again.
                     "BEFORE_IMAGE": image,
                     "PGHOST": self._store.env["DATABASE_HOST"],
                     "PGUSER": self._store.env["DATABASE_USER"],
@@ -90,15 +90,17 @@ class Dumps:
                 },
                 limits=Limits.model_validate({"memory": "256MB"}),
                 networks=(Attachment(self._context.app_network),),
-                mounts=(Mount(self.volume.name, FOLDER, read_only=False), *self._store.admin, *told),
+                mounts=(Mount(self.volume.name, FOLDER, read_only=False), *self._store.admin, *metrics_mounts),
                 tmpfs=("/tmp",),
             ),
             self._context,
-            pulumi.ResourceOptions(parent=self._parent, depends_on=_gates(self._store, folder)),
-            frozen=frozen,
+            pulumi.ResourceOptions(parent=self._parent, depends_on=_dependencies(self._store, folder)),
+            skip=skip,
         )
 
 
-def _gates(store: Connection, folder: MetricsFolder | None) -> pulumi.Output[list[pulumi.Resource]]:
+def _dependencies(store: Connection, folder: MetricsFolder | None) -> pulumi.Output[list[pulumi.Resource]]:
     ready = [store.ready] if store.ready else []
-    return (folder.ready if folder else pulumi.Output.from_input([])).apply(lambda opened: [*opened, *ready])
+    return (folder.ready if folder else pulumi.Output.from_input([])).apply(
+        lambda folder_ready: [*folder_ready, *ready]
+    )

@@ -1,4 +1,4 @@
-"""Traefik's configuration: its arguments, and the files of its dynamic folder. Nothing here makes a resource."""
+"""Traefik's configuration: its arguments, and the files of its dynamic folder. This module creates no resources."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from typing import Any, Literal
 
 import yaml
 
-from components.edge_guard import Guard, middlewares, names
+from components.edge_guard import RouteAuth, middleware_names, middlewares
 from settings.edge import Edge, Route
 from settings.exposure import OWN_LOGIN
 from settings.names import ADMIN_PORT
 
 ADMIN = "traefik"
-"""The entry point of health, metrics and the writers' question; `traefik healthcheck` looks for this name."""
+"""Entry point of health, metrics and the writers' check for a loaded file; `traefik healthcheck` requires this name."""
 
 WEB, WEBSECURE = "web", "websecure"
 OWN_PORTS = range(61000, 65536)
-"""Where it listens, inside its container, for what comes from outside. A published Grafana (3000) and a service on
-port 3000 must not meet, so what is published does not keep its number inside. Above 60999 nothing collides with the
-ports that Linux gives to outgoing connections (ip_local_port_range 32768-60999)."""
+"""Ports inside Traefik's container for published ports and routes. A published Grafana (3000) and a service on port
+3000 must not collide, so a published port has another number inside. Ports above 60999 do not collide with those that
+Linux assigns to outgoing connections (ip_local_port_range 32768-60999)."""
 
-FIXED = "_fixed"
-"""The file of everything that does not move; no service can have this name."""
+STATIC = "_fixed"
+"""Name of the file with the base configuration, which no release changes; no service can have this name."""
 
 DYNAMIC_FOLDER = "/etc/traefik/dynamic"
 CERTIFICATES_FOLDER = "/certificates"
 
 RETRY = {"attempts": 4, "initialInterval": "50ms"}
-"""Only requests of which nothing was sent yet are tried again (Traefik's `retry`), on the next server if there is
-one: a container that has just gone costs nobody an answer. Figures: seen to lose none of 13,438 requests."""
+"""Traefik's `retry`: repeats only requests that were not sent to a server yet, on the next server if there is one, so
+that a container that has just stopped loses no request. Figures: measured to lose none of 13,438 requests."""
 
 DIAL_TIMEOUT = "1s"
 HEALTH_INTERVAL, HEALTH_TIMEOUT = "2s", "5s"
-"""A server that refuses or answers 4xx and 5xx is out within 2 s. One that hangs gets longer: a short time-out would
-take the only instance away from everybody for one slow answer on a busy host."""
+"""A server that refuses connections or answers 4xx or 5xx is taken out within 2 s. One that hangs gets longer: a short
+time-out would take out the only instance for a single slow answer on a busy host."""
 
 METRICS_BUCKETS = "0.1,0.25,0.5,1,2.5,5,10"
-"""Seconds. Traefik's own (0.1, 0.3, 1.2, 5) cannot tell the seeds' 0.5 s and 1 s."""
+"""Seconds. Traefik's default buckets (0.1, 0.3, 1.2, 5) cannot resolve the seeds' limits of 0.5 s and 1 s."""
 
 ACCESS_FIELDS = (
     "ClientHost",
@@ -53,92 +53,91 @@ ACCESS_FIELDS = (
     "RetryAttempts",
     "RouterName",
 )
-"""What an access line says. No header, which Traefik leaves out by itself; no path: it has the query string in it."""
+"""Fields of an access log line. Traefik omits headers by default; the path is left out, as it has the query string."""
 
 HSTS_SECONDS = 365 * 24 * 3600
 
 
 @dataclass(frozen=True)
-class Front:
-    """Something that the edge stands before."""
+class Upstream:
+    """A service, tool or data store that the edge proxy forwards requests to."""
 
     name: str
-    """A service or a tool: backend, grafana, postgres."""
+    """Name of the service, tool or store: backend, grafana, postgres."""
 
     port: int
-    """It listens there, on its network."""
+    """Port that it listens on, on its network."""
 
     protocol: Literal["http", "tcp"] = "http"
     internal: bool = True
-    """The edge takes its name and port on the app network; not so for tools and stores, which have their names
-    themselves."""
+    """Whether the edge takes over its name and port on the app network. Tools and stores keep their own names."""
 
     published: int | None = None
     """Port on 127.0.0.1 of the host."""
 
     routes: tuple[Route, ...] = ()
-    guard: Guard | None = None
-    """Stands before its routes. Who comes by a published port is on this host already."""
+    auth: RouteAuth | None = None
+    """Authentication of its routes. Published ports have none: their clients are on this host already."""
 
     hosts: tuple[str, ...] = ()
-    """Public names that the tunnel's visitors ask for: the tunnel passes them on as they are."""
+    """Public names of the tunnel, which forwards the visitors' Host header unchanged."""
 
     health_path: str | None = None
-    """Asked of every instance, so that a sick one gets no traffic."""
+    """Path of the health check on every instance, so that an unhealthy one gets no traffic."""
 
     servers: tuple[str, ...] = ()
-    """Known from the start: a tool's name. Those of a service come with each release."""
+    """Servers in the base configuration: a tool's name. Those of a service are set by each release."""
 
     def __post_init__(self) -> None:
-        """Refuse a route to a tool or store that asks nobody who they are. Raises ValueError."""
-        if self.routes and not self.internal and self.guard is None and self.name not in OWN_LOGIN:
+        """Refuse routes to a tool or store without authentication. Raises ValueError."""
+        if self.routes and not self.internal and self.auth is None and self.name not in OWN_LOGIN:
             raise ValueError(f"{self.name} has routes and no guard: everybody could reach it")
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of the dynamic folder. `loaded` is the path that answers once Traefik has taken exactly this content."""
+    """A file of the dynamic folder. `loaded` is the path that answers once Traefik has loaded exactly this content."""
 
     text: str
     loaded: str
 
 
-def entry_points(fronts: Sequence[Front]) -> dict[str, int]:
-    """Return the name and port, inside the container, of everything that Traefik listens on.
+def entry_points(upstreams: Sequence[Upstream]) -> dict[str, int]:
+    """Return Traefik's entry points: name → port inside its container.
 
-    Raises ValueError where two fronts cannot be told apart: only HTTP says which name was meant.
+    Raises ValueError where two upstreams share a port and cannot be distinguished: only HTTP carries a host name.
     """
-    inside = Counter(front.port for front in fronts if front.internal)
-    for front in fronts:
-        if front.internal and front.port == ADMIN_PORT:
-            raise ValueError(f"{front.name} listens on {ADMIN_PORT}, which is the edge proxy's own")
-        if front.internal and front.protocol == "tcp" and inside[front.port] > 1:
-            raise ValueError(f"{front.name} speaks TCP on port {front.port}, so nothing else can be there")
+    inside = Counter(upstream.port for upstream in upstreams if upstream.internal)
+    for upstream in upstreams:
+        if upstream.internal and upstream.port == ADMIN_PORT:
+            raise ValueError(f"{upstream.name} listens on {ADMIN_PORT}, which is the edge proxy's own")
+        if upstream.internal and upstream.protocol == "tcp" and inside[upstream.port] > 1:
+            raise ValueError(f"{upstream.name} speaks TCP on port {upstream.port}, so nothing else can be there")
     free = iter(port for port in OWN_PORTS if port not in inside)
     ports = {ADMIN: ADMIN_PORT, **{inside_name(port): port for port in sorted(inside)}}
     web, websecure = next(free), next(free)
-    if any(front.routes for front in fronts):
+    if any(upstream.routes for upstream in upstreams):
         ports |= {WEB: web, WEBSECURE: websecure}
-    published = sorted(front.name for front in fronts if front.published)
+    published = sorted(upstream.name for upstream in upstreams if upstream.published)
     return ports | {published_name(name): next(free) for name in published}
 
 
 def inside_name(port: int) -> str:
-    """Name the entry point that stands in for services on the app network."""
+    """Return the name of the entry point for the services with this port on the app network."""
     return f"inside-{port}"
 
 
-def published_name(front: str) -> str:
-    """Name the entry point of one published port."""
-    return f"published-{front}"
+def published_name(upstream: str) -> str:
+    """Return the name of the entry point for an upstream's published port."""
+    return f"published-{upstream}"
 
 
-def arguments(edge: Edge, fronts: Sequence[Front], https_port: int | None) -> list[str]:
-    """Return Traefik's arguments. No API, no dashboard, no provider but the folder, nothing reported to anybody.
+def arguments(edge: Edge, upstreams: Sequence[Upstream], https_port: int | None) -> list[str]:
+    """Return Traefik's arguments: no API, no dashboard, the file provider only, no telemetry.
 
-    `https_port` is what the outside knows the TLS entry point by: redirects lead there.
+    `https_port` is the public port of the TLS entry point, to which HTTP is redirected.
     """
-    said = {
+    options = {
         "global.checknewversion": "false",
         "global.sendanonymoususage": "false",
         "log.level": "INFO",
@@ -146,57 +145,57 @@ def arguments(edge: Edge, fronts: Sequence[Front], https_port: int | None) -> li
         "ping": "true",
         "metrics.prometheus": "true",
         "metrics.prometheus.entrypoint": ADMIN,
-        # Routers count what visitors get, services what servers say: the difference is what is tried again, and what
-        # the edge answers itself. Entry points would count it all once more.
+        # Metrics of routers count answers to visitors, those of services count answers of servers: the difference is
+        # retries and answers of the edge itself. Metrics of entry points would only repeat the sums.
         "metrics.prometheus.addrouterslabels": "true",
         "metrics.prometheus.addentrypointslabels": "false",
         "metrics.prometheus.buckets": METRICS_BUCKETS,
         "providers.file.directory": DYNAMIC_FOLDER,
         "providers.file.watch": "true",
-        # Its default, 2 s, would be added to every release.
+        # The default of 2 s would delay every release.
         "providers.providersthrottleduration": "100ms",
     }
     if edge.access_log:
         fields = (*ACCESS_FIELDS, *(["RequestPath"] if edge.access_log_paths else []))
-        said |= {"accesslog": "true", "accesslog.format": "json", "accesslog.fields.defaultmode": "drop"}
-        said |= {f"accesslog.fields.names.{field}": "keep" for field in fields}
-    points = entry_points(fronts)
+        options |= {"accesslog": "true", "accesslog.format": "json", "accesslog.fields.defaultmode": "drop"}
+        options |= {f"accesslog.fields.names.{field}": "keep" for field in fields}
+    points = entry_points(upstreams)
     for name, port in points.items():
-        said[f"entrypoints.{name}.address"] = f":{port}"
-        # How long it lets requests finish when it is replaced itself.
-        said[f"entrypoints.{name}.transport.lifecycle.gracetimeout"] = f"{edge.drain}s"
+        options[f"entrypoints.{name}.address"] = f":{port}"
+        # Time for running requests when Traefik itself is replaced.
+        options[f"entrypoints.{name}.transport.lifecycle.gracetimeout"] = f"{edge.drain}s"
         if name not in (ADMIN, WEB, WEBSECURE):
-            # Who asks here is on the app network or on this host: what it says of the client is true.
-            said[f"entrypoints.{name}.forwardedheaders.insecure"] = "true"
+            # Clients of these entry points are on the app network or this host: their X-Forwarded-* is trusted.
+            options[f"entrypoints.{name}.forwardedheaders.insecure"] = "true"
     if WEB in points:
         redirect = f"entrypoints.{WEB}.http.redirections.entrypoint"
-        said |= {f"{redirect}.to": f":{https_port}", f"{redirect}.scheme": "https", f"{redirect}.permanent": "true"}
+        options |= {f"{redirect}.to": f":{https_port}", f"{redirect}.scheme": "https", f"{redirect}.permanent": "true"}
     if edge.tls.acme:
         acme = "certificatesresolvers.acme.acme"
-        said |= {
+        options |= {
             f"{acme}.email": edge.tls.acme.email,
             f"{acme}.caserver": edge.tls.acme.server,
             f"{acme}.storage": f"{CERTIFICATES_FOLDER}/acme.json",
             f"{acme}.httpchallenge.entrypoint": WEB,
         }
-    return [f"--{option}={value}" for option, value in said.items()]
+    return [f"--{option}={value}" for option, value in options.items()]
 
 
 def healthcheck() -> tuple[str, ...]:
-    """Return the command of the dating app's health check; it must be told where the admin entry point is."""
+    """Return the command of the dating app's health check, which needs the address of the admin entry point."""
     return ("traefik", "healthcheck", "--ping", f"--entrypoints.{ADMIN}.address=:{ADMIN_PORT}")
 
 
-def fixed_file(
+def base_config(
     edge: Edge,
-    fronts: Sequence[Front],
+    upstreams: Sequence[Upstream],
     pem: tuple[str, str] | None,
     users: Mapping[str, Sequence[str]] | None = None,
 ) -> File:
-    """Render what all fronts share, and the fronts whose servers are known from the start.
+    """Render the configuration that all upstreams share, and the upstreams with fixed servers.
 
-    `pem` is the certificate with its chain, and its key; `users` are the lines of each secret for basic
-    authentication. They stand in the file itself, which makes it a secret.
+    `pem` is the certificate with its chain, and its key. `users` are the lines of each secret for basic authentication;
+    they are written into the file, which is therefore a secret.
     """
     document: dict[str, Any] = {
         "http": {
@@ -212,85 +211,91 @@ def fixed_file(
     if pem:
         certificate, key = pem
         document["tls"]["stores"] = {"default": {"defaultCertificate": {"certFile": certificate, "keyFile": key}}}
-    for front in fronts:
-        if front.servers:
-            _merge(document, _front(edge, fronts, front, front.servers))
-        if front.guard:
-            document["http"]["middlewares"] |= middlewares(front.name, front.guard, users or {})
-    return _file(FIXED, document)
+    for upstream in upstreams:
+        if upstream.servers:
+            _merge(document, _http_config(edge, upstreams, upstream, upstream.servers))
+        if upstream.auth:
+            document["http"]["middlewares"] |= middlewares(upstream.name, upstream.auth, users or {})
+    return _file(STATIC, document)
 
 
-def service_file(edge: Edge, fronts: Sequence[Front], front: Front, servers: Sequence[str]) -> File:
+def service_file(edge: Edge, upstreams: Sequence[Upstream], upstream: Upstream, servers: Sequence[str]) -> File:
     """Render the file of one service whose instances are `servers`, by their names on the app network."""
-    return _file(front.name, _front(edge, fronts, front, servers))
+    return _file(upstream.name, _http_config(edge, upstreams, upstream, servers))
 
 
-def _front(edge: Edge, fronts: Sequence[Front], front: Front, servers: Sequence[str]) -> dict[str, Any]:
-    if front.protocol == "tcp":
-        return _tcp(front, servers)
+def _http_config(
+    edge: Edge, upstreams: Sequence[Upstream], upstream: Upstream, servers: Sequence[str]
+) -> dict[str, Any]:
+    if upstream.protocol == "tcp":
+        return _tcp_config(upstream, servers)
     routers: dict[str, Any] = {}
-    common: dict[str, Any] = {"service": front.name, "middlewares": ["retry"]}
-    if front.internal:
-        alone = sum(one.internal and one.port == front.port for one in fronts) == 1
-        by_name = " || ".join(f"Host(`{name}`)" for name in (front.name, *front.hosts))
-        rule = "PathPrefix(`/`)" if alone else by_name
-        routers[f"{front.name}_inside"] = {**common, "entryPoints": [inside_name(front.port)], "rule": rule}
-    if front.published:
-        entry = [published_name(front.name)]
-        routers[f"{front.name}_published"] = {**common, "entryPoints": entry, "rule": "PathPrefix(`/`)"}
-    for number, route in enumerate(front.routes):
+    common: dict[str, Any] = {"service": upstream.name, "middlewares": ["retry"]}
+    if upstream.internal:
+        port_is_unique = sum(peer.internal and peer.port == upstream.port for peer in upstreams) == 1
+        by_name = " || ".join(f"Host(`{name}`)" for name in (upstream.name, *upstream.hosts))
+        rule = "PathPrefix(`/`)" if port_is_unique else by_name
+        routers[f"{upstream.name}_inside"] = {**common, "entryPoints": [inside_name(upstream.port)], "rule": rule}
+    if upstream.published:
+        entry = [published_name(upstream.name)]
+        routers[f"{upstream.name}_published"] = {**common, "entryPoints": entry, "rule": "PathPrefix(`/`)"}
+    for number, route in enumerate(upstream.routes):
         below = "" if route.path == "/" else f" && PathPrefix(`{route.path}`)"
-        routers[f"{front.name}_route_{number}"] = {
-            "service": front.name,
-            # First what every answer gets, also one that turns somebody away.
-            "middlewares": ["hsts", *(names(front.name, front.guard) if front.guard else []), "retry"],
+        routers[f"{upstream.name}_route_{number}"] = {
+            "service": upstream.name,
+            # HSTS comes first, so that it is also set on answers that refuse a visitor.
+            "middlewares": [
+                "hsts",
+                *(middleware_names(upstream.name, upstream.auth) if upstream.auth else []),
+                "retry",
+            ],
             "entryPoints": [WEBSECURE],
             "rule": f"Host(`{route.host}`){below}",
             "tls": {"certResolver": "acme"} if edge.tls.acme else {},
         }
     balancer: dict[str, Any] = {
-        "servers": [{"url": f"http://{server}:{front.port}"} for server in servers],
+        "servers": [{"url": f"http://{server}:{upstream.port}"} for server in servers],
         "passHostHeader": True,
         "serversTransport": "quick",
     }
-    if front.health_path:
-        asked = {"path": front.health_path, "interval": HEALTH_INTERVAL, "timeout": HEALTH_TIMEOUT}
-        balancer["healthCheck"] = asked
-    return {"http": {"routers": routers, "services": {front.name: {"loadBalancer": balancer}}}}
+    if upstream.health_path:
+        check = {"path": upstream.health_path, "interval": HEALTH_INTERVAL, "timeout": HEALTH_TIMEOUT}
+        balancer["healthCheck"] = check
+    return {"http": {"routers": routers, "services": {upstream.name: {"loadBalancer": balancer}}}}
 
 
-def _tcp(front: Front, servers: Sequence[str]) -> dict[str, Any]:
-    entries = [inside_name(front.port)] if front.internal else []
-    entries += [published_name(front.name)] if front.published else []
+def _tcp_config(upstream: Upstream, servers: Sequence[str]) -> dict[str, Any]:
+    entries = [inside_name(upstream.port)] if upstream.internal else []
+    entries += [published_name(upstream.name)] if upstream.published else []
     balancer = {
-        "servers": [{"address": f"{server}:{front.port}"} for server in servers],
+        "servers": [{"address": f"{server}:{upstream.port}"} for server in servers],
         "serversTransport": "quick",
     }
     return {
         "tcp": {
-            "routers": {front.name: {"entryPoints": entries, "rule": "HostSNI(`*`)", "service": front.name}},
-            "services": {front.name: {"loadBalancer": balancer}},
+            "routers": {upstream.name: {"entryPoints": entries, "rule": "HostSNI(`*`)", "service": upstream.name}},
+            "services": {upstream.name: {"loadBalancer": balancer}},
         }
     }
 
 
 def _file(name: str, document: Mapping[str, Any]) -> File:
-    """Add the route that tells whether this content is loaded, and render it.
+    """Render a file with an extra route that answers once this content is loaded.
 
-    Traefik reads every file as a Go template first.
+    Traefik evaluates every file as a Go template first, so `{{` is escaped.
     """
     digest = hashlib.sha256(yaml.safe_dump(document).encode()).hexdigest()[:16]
     loaded = f"/loaded/{name}/{digest}"
-    whole: dict[str, Any] = {}
-    _merge(whole, document)
+    complete: dict[str, Any] = {}
+    _merge(complete, document)
     router = {"entryPoints": [ADMIN], "rule": f"Path(`{loaded}`)", "service": "ping@internal"}
-    _merge(whole, {"http": {"routers": {f"{name}_loaded": router}}})
-    return File(yaml.safe_dump(whole, width=1000).replace("{{", '{{"{{"}}'), loaded)
+    _merge(complete, {"http": {"routers": {f"{name}_loaded": router}}})
+    return File(yaml.safe_dump(complete, width=1000).replace("{{", '{{"{{"}}'), loaded)
 
 
-def _merge(into: dict[str, Any], said: Mapping[str, Any]) -> None:
-    for key, value in said.items():
+def _merge(target: dict[str, Any], source: Mapping[str, Any]) -> None:
+    for key, value in source.items():
         if isinstance(value, Mapping):
-            _merge(into.setdefault(key, {}), value)
+            _merge(target.setdefault(key, {}), value)
         else:
-            into[key] = value
+            target[key] = value

@@ -1,4 +1,4 @@
-"""Who gets through the edge proxy to a tool: Traefik's middlewares for it. Nothing here makes a resource."""
+"""Authentication of routes to tools, by Traefik's middlewares. This module creates no resources."""
 
 from __future__ import annotations
 
@@ -10,65 +10,70 @@ from typing import Any
 import pulumi
 
 LINE = re.compile(r"(?P<name>[^:\s]+):\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
-"""Bcrypt, as `htpasswd -nB` writes it. MD5 and SHA-1, which Traefik would take too, are guessed by the billion."""
+"""A bcrypt hash from `htpasswd -nB`. Traefik would also accept MD5 and SHA-1, which are guessed by the billion."""
 
 
 @dataclass(frozen=True)
-class Guard:
-    """What stands before a tool's route. Both where both are given."""
+class RouteAuth:
+    """The authentication of a tool's route; a request must pass both where both are set."""
 
     basic_auth: str | None = None
     """Name of the secret with lines of `htpasswd`."""
 
     forward_auth: str | None = None
-    """Address that is asked about every request."""
+    """Address that decides about every request."""
 
     def __post_init__(self) -> None:
-        """Refuse a guard that lets everybody through. Raises ValueError."""
+        """Refuse an authentication without any method. Raises ValueError."""
         if not (self.basic_auth or self.forward_auth):
             raise ValueError("a guard with neither basic_auth nor forward_auth lets everybody through")
 
 
-def names(front: str, guard: Guard) -> list[str]:
-    """Return the middlewares of a guarded front, in the order in which a request passes them."""
-    return [*([f"{front}_basic"] if guard.basic_auth else []), *([f"{front}_forward"] if guard.forward_auth else [])]
+def middleware_names(upstream: str, auth: RouteAuth) -> list[str]:
+    """Return the names of an upstream's authentication middlewares, in the order in which a request passes them."""
+    return [
+        *([f"{upstream}_basic"] if auth.basic_auth else []),
+        *([f"{upstream}_forward"] if auth.forward_auth else []),
+    ]
 
 
-def middlewares(front: str, guard: Guard, users: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Return the middlewares by name. `users` are those of each secret; of one that is missing there are none."""
-    made: dict[str, Any] = {}
-    if guard.basic_auth:
-        made[f"{front}_basic"] = {
-            # The tool must not see the password, and Grafana would take it for one of its own.
-            "basicAuth": {"users": list(users.get(guard.basic_auth, ())), "realm": front, "removeHeader": True}
+def middlewares(upstream: str, auth: RouteAuth, users: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return name → middleware. `users` are the lines of each secret; a missing secret admits nobody."""
+    definitions: dict[str, Any] = {}
+    if auth.basic_auth:
+        definitions[f"{upstream}_basic"] = {
+            # The header is removed: the tool must not see the password, and Grafana would try to log in with it.
+            "basicAuth": {"users": list(users.get(auth.basic_auth, ())), "realm": upstream, "removeHeader": True}
         }
-    if guard.forward_auth:
-        # Who asks is a stranger: what it says of itself in X-Forwarded-* is not passed on. Nothing of the answer is
-        # given to the tool.
-        made[f"{front}_forward"] = {"forwardAuth": {"address": guard.forward_auth, "trustForwardHeader": False}}
-    return made
+    if auth.forward_auth:
+        # The client is untrusted, so its X-Forwarded-* headers are not forwarded. No header of the answer is passed to
+        # the tool.
+        definitions[f"{upstream}_forward"] = {
+            "forwardAuth": {"address": auth.forward_auth, "trustForwardHeader": False}
+        }
+    return definitions
 
 
 def checked_users(secret: str, text: str) -> list[str]:
     """Return the lines of a secret for basic authentication.
 
-    Raises pulumi.RunError where a line is not what `htpasswd -nB` writes, without showing it: Traefik would pass over
-    it, or take a weak hash.
+    Raises pulumi.RunError, without showing the line, where one is not output of `htpasswd -nB`: Traefik would ignore
+    it, or accept a weak hash.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    found = [LINE.fullmatch(line) for line in lines]
-    people = [match["name"] for match in found if match]
-    if not lines or len(people) < len(lines) or len({*people}) < len(people):
-        wrong = [str(number) for number, match in enumerate(found, 1) if match is None]
-        what = (
+    matches = [LINE.fullmatch(line) for line in lines]
+    names = [match["name"] for match in matches if match]
+    if not lines or len(names) < len(lines) or len({*names}) < len(names):
+        invalid_lines = [str(number) for number, match in enumerate(matches, 1) if match is None]
+        problem = (
             "it is empty"
             if not lines
-            else f"line {', '.join(wrong)} is not a name and a hash by bcrypt"
-            if wrong
+            else f"line {', '.join(invalid_lines)} is not a name and a hash by bcrypt"
+            if invalid_lines
             else "a name is there twice"
         )
         raise pulumi.RunError(
-            f"dockyard:{secret}, which edge.tools names for basic_auth: {what}.\n"
+            f"dockyard:{secret}, which edge.tools names for basic_auth: {problem}.\n"
             "  One line for each who may come in, made by: htpasswd -nB <name>"
             " (of Debian's apache2-utils; it asks for the password)\n"
             f"  Set it: htpasswd -nB <name> | pulumi config set --secret dockyard:{secret} -s {pulumi.get_stack()}"

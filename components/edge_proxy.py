@@ -17,35 +17,35 @@ from components.context import ScrapeTarget, StackContext
 from components.edge_config import (
     CERTIFICATES_FOLDER,
     DYNAMIC_FOLDER,
-    FIXED,
+    STATIC,
     WEB,
     WEBSECURE,
     File,
-    Front,
+    Upstream,
     arguments,
+    base_config,
     entry_points,
-    fixed_file,
     healthcheck,
     published_name,
     service_file,
 )
-from components.edge_guard import Guard, checked_users
+from components.edge_guard import RouteAuth, checked_users
 from components.job import OneShotJob
-from components.spec import Attachment, ContainerSpec, HealthCheck, Mount, Publication
+from components.spec import Attachment, ContainerSpec, HealthCheck, Mount, PortMapping
 from components.volume import config_volume, data_volume
 from settings.container import Limits
 from settings.edge import Edge
 from settings.names import ADMIN_PORT
 
-__all__ = ["EdgeProxy", "EdgeProxyConfig", "Front", "Guard"]
+__all__ = ["EdgeProxy", "EdgeProxyConfig", "RouteAuth", "Upstream"]
 
 USER = "65532:65532"
-"""Nobody that the image knows. Ports below 1024 need no capability: the engine (20.10 and later) sets
-net.ipv4.ip_unprivileged_port_start=0 in a container's own network."""
+"""A user that the image does not define. Ports below 1024 need no capability: Docker (20.10 and later) sets
+net.ipv4.ip_unprivileged_port_start=0 in a container's network namespace."""
 
 ALIAS = "edge"
 LOAD_SECONDS = 30
-"""Traefik takes a file within a fraction of a second; after this long it will not take it any more."""
+"""Time-out for loading a file, which takes Traefik a fraction of a second."""
 
 STAGE = "/dockyard/files"
 VOLUME = "/dockyard/volume"
@@ -54,32 +54,32 @@ CERTIFICATES = "/dockyard/certificates"
 
 @dataclass(frozen=True)
 class EdgeProxyConfig:
-    """What EdgeProxy is made from."""
+    """Arguments of EdgeProxy."""
 
     edge: Edge
     context: StackContext
     image: Callable[[str], str]
     """Image name → the reference to run."""
 
-    fronts: Sequence[Front]
+    upstreams: Sequence[Upstream]
     http_port: int | None
-    """Port on the host for plain HTTP, which leads to `https_port`. Both None where nothing has routes."""
+    """Port on the host for plain HTTP, redirected to `https_port`. Both are None without routes."""
 
     https_port: int | None
 
 
 def checked_pair(certificate: str, key: str) -> tuple[str, str]:
-    """Return a certificate and its key, both PEM, where they fit together.
+    """Return a certificate and its key, both PEM, if they match.
 
-    Raises pulumi.RunError where they do not: Traefik would go on, and show everybody its self-signed certificate.
+    Raises pulumi.RunError where they do not: Traefik would continue and present its self-signed certificate.
     """
     with tempfile.TemporaryDirectory() as folder:
-        # The library reads files only; the folder is open to nobody else and gone at once.
+        # The library reads only files; the folder is private and deleted at once.
         chain_file, key_file = Path(folder) / "certificate.pem", Path(folder) / "key.pem"
         chain_file.write_text(certificate)
         key_file.write_text(key)
         try:
-            # A password, so that a key that has one is refused instead of asked for at the terminal.
+            # An empty password, so that an encrypted key is refused instead of prompting for its password.
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain_file, key_file, password="")
         except (ssl.SSLError, ValueError) as error:
             raise pulumi.RunError(
@@ -90,12 +90,12 @@ def checked_pair(certificate: str, key: str) -> tuple[str, str]:
 
 
 class EdgeProxy(pulumi.ComponentResource):
-    """Leads requests to healthy instances of services, and to tools and stores that are published or have a route.
+    """Runs Traefik in front of healthy instances of services, and of tools and stores that are published or routed.
 
-    On the app network it holds the name of every service and listens on its port. It reads a folder of files and
-    nothing else: no Docker socket, no API, no dashboard. A release of a service writes that service's file
-    (`switch`), without a restart. Only what the arguments say replaces the container, with a gap of a few seconds: when
-    a service comes, goes or changes its port, when something is published, or when the first route comes.
+    On the app network it has the name of every service as an alias and listens on its port. It reads only a folder of
+    files: no Docker socket, no API, no dashboard. A release of a service writes that service's file (`set_servers`),
+    without a restart. Only a change of Traefik's arguments replaces the container, with a gap of a few seconds: when a
+    service is added, removed or changes its port, when a port is published, or when the first route is added.
     """
 
     container: docker.Container
@@ -108,50 +108,52 @@ class EdgeProxy(pulumi.ComponentResource):
         acme = config.edge.tls.acme
         self._volume = config_volume(f"{name}-config", config.context, self)
         self._certificates = data_volume(f"{name}-certificates", config.context, self) if acme else None
-        self.container = self._run(self._fixed())
+        self.container = self._run(self._write_base_config())
         self.containers = {"traefik": self.container}
         self.targets = [ScrapeTarget("traefik", f"{ALIAS}:{ADMIN_PORT}")]
-        self.register_outputs({"fronts": sorted(front.name for front in config.fronts)})
+        self.register_outputs({"fronts": sorted(upstream.name for upstream in config.upstreams)})
 
-    def switch(self, name: str, servers: Sequence[pulumi.Input[str]]) -> pulumi.Output[Sequence[pulumi.Resource]]:
-        """Lead the requests for a service to these containers, which are healthy, and to no others.
+    def set_servers(self, name: str, servers: Sequence[pulumi.Input[str]]) -> pulumi.Output[Sequence[pulumi.Resource]]:
+        """Route the requests for a service to exactly these containers, which must be healthy.
 
-        What is returned is for `depends_on`: Traefik has loaded exactly this, and requests that were on their way to
-        the servers before have had the drain time. If it does not load it within 30 s, the file before it is put
-        back and whatever depends on this fails. Raises ValueError where there is no such front.
+        The result is for `depends_on`: it resolves once Traefik has loaded the file, and requests to the previous
+        servers have had the drain time. If Traefik does not load it within 30 s, the previous file is restored and the
+        dependents fail. Raises ValueError for an unknown upstream.
         """
         config = self._config
-        front = next((one for one in config.fronts if one.name == name), None)
-        if front is None:
+        upstream = next((candidate for candidate in config.upstreams if candidate.name == name), None)
+        if upstream is None:
             raise ValueError(f"the edge proxy does not stand before {name}")
         file = pulumi.Output.all(*servers).apply(
-            lambda names: service_file(config.edge, config.fronts, front, [str(one) for one in names])
+            lambda names: service_file(config.edge, config.upstreams, upstream, [str(server) for server in names])
         )
         return self._write(f"{self._name}-{name}-writer", name, file, after=[self.container])
 
-    def _fixed(self) -> pulumi.Output[Sequence[pulumi.Resource]]:
+    def _write_base_config(self) -> pulumi.Output[Sequence[pulumi.Resource]]:
         config, tls = self._config, self._config.edge.tls
-        guards = [front.guard.basic_auth for front in config.fronts if front.guard and front.guard.basic_auth]
-        wanted = {name for name in (tls.certificate, tls.key, *guards) if name}
-        # None where they are missing, which only a preview lets pass.
-        given = {name: pulumi.Config("dockyard").get_secret(name) for name in sorted(wanted)}
+        auth_secrets = [
+            upstream.auth.basic_auth for upstream in config.upstreams if upstream.auth and upstream.auth.basic_auth
+        ]
+        secret_names = {name for name in (tls.certificate, tls.key, *auth_secrets) if name}
+        # Missing secrets are None, which only a preview permits.
+        secrets = {name: pulumi.Config("dockyard").get_secret(name) for name in sorted(secret_names)}
 
         def render(values: Sequence[str | None]) -> File:
-            said = dict(zip(given, values, strict=True))
-            certificate, key = said.get(tls.certificate or ""), said.get(tls.key or "")
+            by_name = dict(zip(secrets, values, strict=True))
+            certificate, key = by_name.get(tls.certificate or ""), by_name.get(tls.key or "")
             pem = checked_pair(certificate, key) if certificate and key else None
-            users = {name: checked_users(name, text) for name in guards if (text := said[name]) is not None}
-            return fixed_file(config.edge, config.fronts, pem, users)
+            users = {name: checked_users(name, text) for name in auth_secrets if (text := by_name[name]) is not None}
+            return base_config(config.edge, config.upstreams, pem, users)
 
-        return self._write(f"{self._name}-writer", FIXED, pulumi.Output.all(*given.values()).apply(render), after=[])
+        return self._write(f"{self._name}-writer", STATIC, pulumi.Output.all(*secrets.values()).apply(render), after=[])
 
     def _write(
         self, resource: str, name: str, file: pulumi.Output[File], after: Sequence[pulumi.Resource]
     ) -> pulumi.Output[Sequence[pulumi.Resource]]:
-        """Make the job that writes one file of the dynamic folder. The fixed one also clears away what has gone."""
+        """Create the job that writes one file of the dynamic folder. That of the base file also deletes stale files."""
         config = self._config
         mounts = [Mount(self._volume.name, VOLUME, read_only=False)]
-        if name == FIXED and self._certificates:
+        if name == STATIC and self._certificates:
             mounts.append(Mount(self._certificates.name, CERTIFICATES, read_only=False))
         return OneShotJob(
             resource,
@@ -165,28 +167,32 @@ class EdgeProxy(pulumi.ComponentResource):
                 networks=(Attachment(config.context.app_network),),
                 mounts=tuple(mounts),
                 entrypoint=("/bin/sh", "-ec"),
-                # A hash of a file is no secret, whatever is in the file.
-                command=(self._script(name), "writer", pulumi.Output.unsecret(file.apply(lambda one: one.loaded))),
+                # The hash in the path is no secret, even where the file is.
+                command=(
+                    self._script(name),
+                    "writer",
+                    pulumi.Output.unsecret(file.apply(lambda rendered: rendered.loaded)),
+                ),
             ),
             config.context,
             pulumi.ResourceOptions(parent=self, depends_on=list(after)),
-            uploads={f"{STAGE}/{name}.yml": file.apply(lambda one: one.text)},
+            uploads={f"{STAGE}/{name}.yml": file.apply(lambda rendered: rendered.text)},
         ).done
 
     def _script(self, name: str) -> str:
-        """Return the shell script of a writer; its argument is the path that Traefik answers once it has the file.
+        """Return the shell script of a writer; its argument is the path that Traefik answers once the file is loaded.
 
-        The draft lies beside the watched folder: a file there that goes while Traefik starts would stop it.
+        The draft is kept outside the watched folder: a file that vanishes there while Traefik starts would stop it.
         """
         config = self._config
-        kept = " ".join([FIXED, *(front.name for front in config.fronts if not front.servers)])
+        upstream_files = " ".join([STATIC, *(upstream.name for upstream in config.upstreams if not upstream.servers)])
         admin = f"http://{ALIAS}:{ADMIN_PORT}"
         final, draft, before = f"dynamic/{name}.yml", f".{name}.new", f".{name}.before"
         lines = [f"cd {VOLUME}", "mkdir -p dynamic", "chmod 0755 . dynamic"]
-        if name == FIXED:
+        if name == STATIC:
             lines += [
                 "for file in dynamic/*; do",
-                f'  case " {kept} " in *" $(basename "$file" .yml) "*) ;; *) rm -rf "$file" ;; esac',
+                f'  case " {upstream_files} " in *" $(basename "$file" .yml) "*) ;; *) rm -rf "$file" ;; esac',
                 "done",
             ]
             if self._certificates:
@@ -202,7 +208,7 @@ class EdgeProxy(pulumi.ComponentResource):
             f"chown {USER} {draft}",
             f"chmod 0400 {draft}",
             f"mv {draft} {final}",
-            # Where it does not run, nothing is switched: it reads the file when it starts.
+            # If Traefik does not run, there is nothing to wait for: it reads the file when it starts.
             f"if ! timeout 5 wget -q -T 4 -O /dev/null {admin}/ping 2>/dev/null; then exit 0; fi",
             f"end=$(($(date +%s) + {LOAD_SECONDS}))",
             f'until wget -q -T 2 -O /dev/null "{admin}$1" 2>/dev/null; do',
@@ -213,14 +219,14 @@ class EdgeProxy(pulumi.ComponentResource):
             "  fi",
             "  sleep 0.1",
             "done",
-            # Where there was nothing before, nothing is on its way.
+            # Without a previous file there are no requests to drain.
             f"if [ -f {before} ]; then rm -f {before}; sleep {config.edge.drain}; fi",
         ]
         return "\n".join(lines)
 
-    def _run(self, written: pulumi.Output[Sequence[pulumi.Resource]]) -> docker.Container:
+    def _run(self, base_config_written: pulumi.Output[Sequence[pulumi.Resource]]) -> docker.Container:
         config, context = self._config, self._config.context
-        names = tuple(sorted(front.name for front in config.fronts if front.internal))
+        names = tuple(sorted(upstream.name for upstream in config.upstreams if upstream.internal))
         mounts = [Mount(self._volume.name, DYNAMIC_FOLDER.rpartition("/")[0])]
         if self._certificates:
             mounts.append(Mount(self._certificates.name, CERTIFICATES_FOLDER, read_only=False))
@@ -231,32 +237,32 @@ class EdgeProxy(pulumi.ComponentResource):
                 image=config.image("traefik"),
                 user=USER,
                 entrypoint=("traefik",),
-                command=tuple(arguments(config.edge, config.fronts, config.https_port)),
+                command=tuple(arguments(config.edge, config.upstreams, config.https_port)),
                 limits=config.edge.limits,
-                # Two at once would share the names, and cannot share the ports.
+                # Two containers would both have the network aliases, and cannot share the host's ports.
                 exclusive=True,
                 networks=(
                     Attachment(context.app_network, (ALIAS, *names)),
                     Attachment(context.monitoring_network, (ALIAS,)),
                 ),
                 mounts=tuple(mounts),
-                publish=tuple(self._publications()),
+                publish=tuple(self._port_mappings()),
                 health=HealthCheck(healthcheck(), interval=config.edge.health_interval, retries=3, start_period=10),
-                # Beyond the time that it gives requests itself.
+                # Longer than the time that Traefik itself gives to running requests.
                 stop_grace=config.edge.drain + 5,
             ),
             context,
-            pulumi.ResourceOptions(parent=self, depends_on=written),
+            pulumi.ResourceOptions(parent=self, depends_on=base_config_written),
         )
 
-    def _publications(self) -> list[Publication]:
-        """Return the host's ports: those of routes where the settings say, all else on the loopback address."""
+    def _port_mappings(self) -> list[PortMapping]:
+        """Return the published ports: those of routes on the configured address, all others on the loopback address."""
         config = self._config
-        points = entry_points(config.fronts)
-        found = [
-            Publication(points[name], port, config.edge.address)
+        points = entry_points(config.upstreams)
+        mappings = [
+            PortMapping(points[name], port, config.edge.address)
             for name, port in ((WEB, config.http_port), (WEBSECURE, config.https_port))
             if name in points and port is not None
         ]
-        published = [(front.name, front.published) for front in config.fronts if front.published]
-        return found + [Publication(points[published_name(name)], port) for name, port in sorted(published) if port]
+        published = [(upstream.name, upstream.published) for upstream in config.upstreams if upstream.published]
+        return mappings + [PortMapping(points[published_name(name)], port) for name, port in sorted(published) if port]

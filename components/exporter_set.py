@@ -1,4 +1,4 @@
-"""ExporterSet: what turns the host, the containers and the data stores into metrics."""
+"""ExporterSet: exporters of metrics for the host, the containers, the data stores and the probes."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from components.probes import BLACKBOX, MODULES
 from components.spec import Attachment, ContainerSpec, HealthCheck, Mount
 from settings.monitoring import Exporters
 
-NOBODY = "65534:65534"
+NOBODY_UID = "65534:65534"
 REDIS_EXPORTER_USER = "59000:59000"
 """The official image's own user."""
 
 TEXTFILES = "--collector.textfile.directory=/metrics/*"
-"""Where metrics stand in files: a folder for each of those that write them."""
+"""The folders of textfile metrics, one for each writer."""
 
 POSTGRES_FLAGS = (
     "--collector.database_wraparound",
     "--collector.postmaster",
-    # Of Postgres 17 and later; an older one is passed over.
+    # For Postgres 17 and later; skipped for older versions.
     "--collector.stat_checkpointer",
 )
-"""Collectors that are off by default, and that alerts rest on."""
+"""Collectors that are off by default and that alerts need."""
 
 COLLECTORS = (
     *("cpu", "diskstats", "filefd", "filesystem", "loadavg", "meminfo", "pressure", "stat", "textfile", "time"),
     *("timex", "uname", "vmstat"),
 )
-"""Of node_exporter, those that rules and dashboards read. Not those of the network (netdev, netstat, conntrack …): the
-exporter has a network namespace of its own, and would tell of that one."""
+"""Collectors of node_exporter that rules and dashboards read. Those of the network (netdev, netstat, conntrack …) are
+left out: the exporter has its own network namespace, and would report that one."""
 
 NODE_FLAGS = (
     *("--path.rootfs=/host", "--path.procfs=/host/proc", "--path.sysfs=/host/sys"),
     TEXTFILES,
     "--collector.disable-defaults",
     *(f"--collector.{name}" for name in COLLECTORS),
-    # What holds no data of its own. An overlay may be the root of the host; those of containers are left out.
+    # Exclude file systems without data of their own. An overlay may be the host's root; containers' are left out.
     "--collector.filesystem.fs-types-exclude=^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devpts|devtmpfs|efivarfs"
     "|fuse.lxcfs|fusectl|hugetlbfs|iso9660|mqueue|nsfs|proc|procfs|pstore|ramfs|rpc_pipefs|securityfs|selinuxfs|squashfs"
     "|sysfs|tmpfs|tracefs)$",
@@ -59,36 +59,36 @@ CADVISOR_FLAGS = (
     "--port=8080",
     "--housekeeping_interval=15s",
     "--store_container_labels=false",
-    # `network` is the host's: without Docker it knows no container's. All else would be some 600 series more, and the
-    # sizes of file systems, which node_exporter tells too.
+    # `network` is the host's: without Docker cAdvisor cannot assign traffic to containers. All other groups would add
+    # some 600 series, and file system sizes, which node_exporter exports already.
     "--enable_metrics=cpu,memory,network",
     "--docker_only=true",
-    # It has no Docker to ask which control groups are containers (cgroup v1 with cgroupfs, v2 with systemd).
+    # Without Docker it cannot find out which control groups are containers (cgroup v1 with cgroupfs, v2 with systemd).
     "--raw_cgroup_prefix_whitelist=/docker/,/system.slice/docker-",
 )
 
 
 @dataclass(frozen=True)
 class ExporterSetConfig:
-    """What ExporterSet is made from."""
+    """Arguments of ExporterSet."""
 
     exporters: Exporters
     context: StackContext
     image: Callable[[str], str]
     connections: Mapping[str, Connection]
-    """Data stores by kind; each gets its exporter."""
+    """Kind → data store; each gets an exporter."""
 
     inventory: Mount
-    """Folder of metrics that other parts of the stack write."""
+    """Mount of the folder with the inventory's textfile metrics."""
 
     probes: Sequence[ScrapeTarget] = ()
-    """What the blackbox exporter is asked about; without any it does not run."""
+    """Targets of the blackbox exporter, which runs only if there are any."""
 
 
 class ExporterSet(pulumi.ComponentResource):
-    """Runs an exporter for the host, for the containers, for each data store, and for what is probed from outside.
+    """Runs an exporter for the host, for the containers, for each data store, and for probes.
 
-    None is published, none mounts the Docker socket: cAdvisor reads control groups.
+    None is published or mounts the Docker socket: cAdvisor reads control groups.
     """
 
     targets: list[ScrapeTarget]
@@ -116,8 +116,8 @@ class ExporterSet(pulumi.ComponentResource):
         options = pulumi.ResourceOptions(parent=self, depends_on=after)
         self.containers[spec.role] = run_service(f"{self._name}-{spec.role}", spec, self._config.context, options)
         job = spec.role.removesuffix("-exporter")
-        # The node exporter shows files of metrics too, which tell of other services.
-        self.targets.append(ScrapeTarget(job, f"{spec.role}:{port}", tells_of_others=job == "node"))
+        # The node exporter also exposes textfile metrics, which are about other services.
+        self.targets.append(ScrapeTarget(job, f"{spec.role}:{port}", honor_labels=job == "node"))
 
     def _on_network(self, role: str) -> tuple[Attachment, ...]:
         return (Attachment(self._config.context.monitoring_network, (role,)),)
@@ -126,15 +126,15 @@ class ExporterSet(pulumi.ComponentResource):
         return ContainerSpec(
             role="node-exporter",
             image=self._config.image("node-exporter"),
-            user=NOBODY,
+            user=NOBODY_UID,
             command=NODE_FLAGS,
             limits=self._config.exporters.node,
             networks=self._on_network("node-exporter"),
-            mounts=(Mount("/", "/host", host=True), self._config.inventory, *self._written()),
+            mounts=(Mount("/", "/host", host=True), self._config.inventory, *self._metrics_mounts()),
             health=wget(9100, "/"),
         )
 
-    def _written(self) -> tuple[Mount, ...]:
+    def _metrics_mounts(self) -> tuple[Mount, ...]:
         folder = self._config.context.metrics
         return (readable(folder),) if folder else ()
 
@@ -166,11 +166,11 @@ class ExporterSet(pulumi.ComponentResource):
                 "DATA_SOURCE_URI": f"postgres:5432/{store.env['DATABASE_NAME']}?sslmode=disable",
                 "DATA_SOURCE_USER": store.env["DATABASE_USER"],
             }
-        secrets = self._secrets("postgres-exporter", files, NOBODY)
+        secrets = self._secrets("postgres-exporter", files, NOBODY_UID)
         spec = ContainerSpec(
             role="postgres-exporter",
             image=self._config.image("postgres-exporter"),
-            user=NOBODY,
+            user=NOBODY_UID,
             command=POSTGRES_FLAGS,
             env={**env, "DATA_SOURCE_PASS_FILE": f"{SECRETS_FOLDER}/password"},
             limits=self._config.exporters.postgres,
@@ -199,22 +199,22 @@ class ExporterSet(pulumi.ComponentResource):
             return
         passwords = store.files["redis-password"].apply(lambda password: json.dumps({address: password}))
         secrets = self._secrets("redis-exporter", {"passwords.json": passwords}, REDIS_EXPORTER_USER)
-        opened = replace(
+        with_password = replace(
             spec,
             env={**spec.env, "REDIS_PASSWORD_FILE": f"{SECRETS_FOLDER}/passwords.json"},
             mounts=(secrets.mounted_at(SECRETS_FOLDER),),
             content=secrets.fingerprint,
         )
-        self._run(opened, 9121, _after(secrets, store))
+        self._run(with_password, 9121, _after(secrets, store))
 
     def _blackbox(self) -> tuple[ContainerSpec, int, pulumi.Output[Sequence[pulumi.Resource]]]:
-        """Return what asks on behalf of Prometheus. It is on both networks: it asks where the product is."""
+        """Return the prober: its spec, its port, and its dependency. It is on both networks, to reach the product."""
         context, image = self._config.context, self._config.image("blackbox-exporter")
         host, port = BLACKBOX.split(":")
-        written = ConfigVolume(
+        config_files = ConfigVolume(
             f"{self._name}-blackbox-config",
             files={"config.yml": yaml.safe_dump({"modules": MODULES}, sort_keys=False)},
-            owner=NOBODY,
+            owner=NOBODY_UID,
             image=image,
             context=context,
             parent=self,
@@ -224,23 +224,23 @@ class ExporterSet(pulumi.ComponentResource):
         spec = ContainerSpec(
             role=host,
             image=image,
-            user=NOBODY,
+            user=NOBODY_UID,
             command=(
                 "--config.file=/etc/blackbox_exporter/config.yml",
-                # Else each redirect that is not followed is a warning, and that is what some questions are about.
+                # Else each redirect that is not followed logs a warning, and some probes expect redirects.
                 "--log.prober=error",
-                # It asks whatever it is told to. Its name leads to its address on the monitoring network, so that is
-                # where it listens: no service can make it ask what the service itself cannot reach.
+                # It probes any address that a client asks for. Its name resolves to its address on the monitoring
+                # network, and it listens only there: no service can use it to reach what it cannot reach itself.
                 f"--web.listen-address={BLACKBOX}",
             ),
             limits=self._config.exporters.blackbox,
             networks=(*self._on_network(host), Attachment(context.app_network)),
-            mounts=(written.mounted_at("/etc/blackbox_exporter"),),
+            mounts=(config_files.mounted_at("/etc/blackbox_exporter"),),
             health=HealthCheck(("wget", "-q", "-T", "4", "-O", "/dev/null", f"http://{BLACKBOX}/-/healthy")),
-            # While two have the name, it may lead to the other one's address.
+            # With two containers of this name, it might resolve to the other one's address.
             exclusive=True,
         )
-        return spec, int(port), written.ready
+        return spec, int(port), config_files.ready
 
     def _secrets(self, role: str, files: Mapping[str, pulumi.Output[str]], owner: str) -> ConfigVolume:
         return ConfigVolume(

@@ -1,4 +1,4 @@
-"""Data stores that somebody else runs: their addresses, as workloads and exporters want them."""
+"""External data stores: their addresses, in the forms that workloads and exporters need."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ DOCKER_HOST = "host.docker.internal"
 
 
 def external_postgres(config: ExternalPostgres) -> Connection:
-    """Return where the Postgres is that the stack's secret names.
+    """Return the connection to the Postgres whose address is in the stack's secret.
 
-    Raises pulumi.RunError where the secret is no address of a Postgres; its value is not told.
+    Raises pulumi.RunError, without the value, where the secret is not an address of a Postgres.
     """
-    dsn = given(config.external.dsn).apply(lambda text: _checked(text, config.external.dsn))
+    dsn = required_secret(config.external.dsn).apply(lambda text: _check_dsn(text, config.external.dsn))
     return Connection(
         env={},
         files={
@@ -27,34 +27,34 @@ def external_postgres(config: ExternalPostgres) -> Connection:
             "exporter-password": dsn.apply(lambda text: _part(text, "password")),
         },
         ready=None,
-        # What the secret says must not be told: any consumer of such a store can reach the host.
+        # The host in the secret must not be revealed, so every client of such a store can reach the Docker host.
         reaches_host=True,
     )
 
 
 def external_redis(config: ExternalRedis) -> Connection:
-    """Return where the Redis is that the settings name."""
-    where = config.external
-    host, port = where.address.rsplit(":", 1)
+    """Return the connection to the Redis whose address is in the settings."""
+    external = config.external
+    host, port = external.address.rsplit(":", 1)
     files = {}
-    if where.password:
-        password = given(where.password)
+    if external.password:
+        password = required_secret(external.password)
         files = {
             "redis-password": password,
-            "redis-url": pulumi.Output.concat("redis://:", password, "@", where.address),
+            "redis-url": pulumi.Output.concat("redis://:", password, "@", external.address),
         }
     env = {"REDIS_HOST": host, "REDIS_PORT": port}
-    if not where.password:
-        env["REDIS_URL"] = f"redis://{where.address}"
+    if not external.password:
+        env["REDIS_URL"] = f"redis://{external.address}"
     return Connection(env=env, files=files, ready=None, reaches_host=host == DOCKER_HOST)
 
 
-def given(name: str) -> pulumi.Output[str]:
-    """Return a secret that the settings made sure of; in a preview that goes on without secrets it is empty."""
+def required_secret(name: str) -> pulumi.Output[str]:
+    """Return a secret whose presence the settings have checked; empty in a preview that continues without secrets."""
     return pulumi.Config("dockyard").get_secret(name) or pulumi.Output.secret("")
 
 
-def _checked(dsn: str, secret: str) -> str:
+def _check_dsn(dsn: str, secret: str) -> str:
     parts = urlsplit(dsn)
     if dsn and (parts.scheme not in ("postgresql", "postgres") or not parts.hostname):
         raise pulumi.RunError(
@@ -64,7 +64,7 @@ def _checked(dsn: str, secret: str) -> str:
 
 
 def _part(dsn: str, name: str) -> str:
-    """Return a part of the address as the exporter's files want it: `host:5432/database?sslmode=disable`."""
+    """Return a part of the address for the exporter's files; `uri` is `host:5432/database?sslmode=disable`."""
     parts = urlsplit(dsn)
     if name == "uri":
         query = f"?{parts.query}" if parts.query else ""

@@ -1,4 +1,4 @@
-"""What comes before every component: the settings as the engine gives them, and the networks of the stack."""
+"""Glue between settings and components: settings from Pulumi, the shared context, arguments and public addresses."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pulumi.runtime import config as engine_config
 
 from components.cloudflare_tunnel import CloudflareTunnelConfig
 from components.context import ScrapeTarget, StackContext
-from components.edge_proxy import EdgeProxyConfig, Front, Guard
+from components.edge_proxy import EdgeProxyConfig, RouteAuth, Upstream
 from components.metrics_files import metrics_folder
-from components.probes import Probed, probe_targets
+from components.probes import ProbeSources, probe_targets
 from components.receiver_secrets import check_receiver_secrets
 from settings.edge import Route
-from settings.loader import EDGE_HTTP, EDGE_HTTPS, Settings, from_engine, load
+from settings.loader import EDGE_HTTP, EDGE_HTTPS, Settings, from_pulumi_config, load
 from settings.names import STORES, TOOLS
 from settings.problems import SettingsError
 
 
 def engine_settings() -> Settings:
-    """Return the settings of the stack that the engine is working on.
+    """Return the settings of the current stack from Pulumi's configuration.
 
-    Raises pulumi.RunError with every problem, before anything is made.
+    Raises pulumi.RunError with every problem, before any resource is created.
     """
     values = engine_config.CONFIG.get() or engine_config.get_config_env()
-    configuration = from_engine(values, frozenset(filter(engine_config.is_config_secret, values)))
+    configuration = from_pulumi_config(values, frozenset(filter(engine_config.is_config_secret, values)))
     try:
         settings = load(configuration, pulumi.get_stack(), preview=pulumi.runtime.is_dry_run())
     except SettingsError as error:
@@ -41,9 +41,9 @@ def engine_settings() -> Settings:
 
 
 def shared_context(settings: Settings) -> StackContext:
-    """Make the stack's two networks and its folder for files of metrics; return what its components share.
+    """Create the stack's two networks and its volume for textfile metrics; return the shared context.
 
-    The product and what watches it are apart; what is in both is what is watched.
+    The product and the monitoring have separate networks; containers that are scraped are on both.
     """
     labels = {
         "dockyard.product": settings.product.name,
@@ -72,14 +72,13 @@ def shared_context(settings: Settings) -> StackContext:
 
 
 def edge_config(settings: Settings, context: StackContext) -> EdgeProxyConfig | None:
-    """Return what the edge proxy stands before: every service with a port, and the tools and stores that the stack
-    publishes or gives a host name.
+    """Return the edge proxy's arguments; None without upstreams.
 
-    None where there is nothing.
+    Upstreams are every service with a port, and the tools and stores that the stack publishes or routes.
     """
     product = settings.product
-    fronts = [
-        Front(
+    upstreams = [
+        Upstream(
             name,
             service.port,
             protocol=service.protocol,
@@ -94,32 +93,32 @@ def edge_config(settings: Settings, context: StackContext) -> EdgeProxyConfig | 
     for name, port in {**TOOLS, **STORES}.items():
         tool = product.edge.tools.get(name)
         if name in product.publish or tool:
-            fronts.append(
-                Front(
+            upstreams.append(
+                Upstream(
                     name,
                     port,
                     protocol="tcp" if name in STORES else "http",
                     internal=False,
                     published=settings.port(name),
                     routes=(tool,) if tool else (),
-                    guard=Guard(tool.basic_auth, tool.forward_auth) if tool and tool.guarded else None,
+                    auth=RouteAuth(tool.basic_auth, tool.forward_auth) if tool and tool.guarded else None,
                     servers=(name,),
                 )
             )
-    if not fronts:
+    if not upstreams:
         return None
     return EdgeProxyConfig(
         product.edge,
         context,
         settings.image,
-        fronts,
+        upstreams,
         http_port=settings.port(EDGE_HTTP),
         https_port=settings.port(EDGE_HTTPS),
     )
 
 
 def tunnel_config(settings: Settings, context: StackContext) -> CloudflareTunnelConfig | None:
-    """Return what the tunnel is made from, None where there is none."""
+    """Return the tunnel's arguments, None without a tunnel."""
     tunnel, services = settings.stack.tunnel, settings.product.services
     ports = {name: service.port for name, service in services.items() if service.port is not None}
     return CloudflareTunnelConfig(tunnel, context, settings.image, ports) if tunnel else None
@@ -128,23 +127,22 @@ def tunnel_config(settings: Settings, context: StackContext) -> CloudflareTunnel
 def probes(
     settings: Settings, edge: EdgeProxyConfig | None, instances: Mapping[str, docker.Container]
 ) -> list[ScrapeTarget]:
-    """Return what is probed from outside. `instances` are the product's containers by role."""
+    """Return the targets of probes. `instances` are the product's containers by role."""
     product, stack = settings.product, settings.stack
     tls = product.edge.tls
-    probed = Probed(
+    sources = ProbeSources(
         services=product.services,
         instances={role: container.name for role, container in instances.items()},
         edge=edge,
-        # In development a certificate that is given may be of an authority that only the developer's machine knows.
+        # In development a configured certificate may be from an authority that only the developer's machine trusts.
         self_signed=stack.environment == "development" or not (tls.acme or tls.certificate),
         grafana=stack.tunnel.hostname if stack.tunnel else None,
     )
-    return probe_targets(product.monitoring.probes, probed)
+    return probe_targets(product.monitoring.probes, sources)
 
 
 def published_urls(settings: Settings) -> dict[str, str]:
-    """Return the address of everything that can be reached from outside: on this machine where it is published, else
-    by its route, else by the tunnel."""
+    """Return name → address of everything reachable: its published port, else its route, else its tunnel name."""
     urls = {}
     for name in sorted(settings.product.publish):
         scheme = {"postgres": "postgresql", "redis": "redis"}.get(name, "http")
@@ -158,15 +156,14 @@ def published_urls(settings: Settings) -> dict[str, str]:
 
 
 def _public(settings: Settings, route: Route) -> str:
-    """Return a route's address as the outside knows it."""
+    """Return a route's public address."""
     https = settings.port(EDGE_HTTPS)
     port = "" if https == 443 else f":{https}"
     return f"https://{route.host}{port}{route.path}"
 
 
 def grafana_root_url(settings: Settings) -> str:
-    """Return where people reach Grafana: as configured, else by the tunnel, else by its host name at the edge, else on
-    the published port."""
+    """Return Grafana's public address: as configured, else by tunnel, else by route, else the published port."""
     if settings.product.monitoring.grafana.root_url:
         return settings.product.monitoring.grafana.root_url.rstrip("/")
     if settings.stack.tunnel and settings.stack.tunnel.hostname:

@@ -1,4 +1,4 @@
-"""Grafana: what it is started with. MonitoringStack runs it."""
+"""Grafana: its settings, data sources and dashboards. MonitoringStack runs it."""
 
 from __future__ import annotations
 
@@ -28,54 +28,54 @@ USER = "472:0"
 """User and group of the official image."""
 
 PROVISIONING = "/etc/grafana/provisioning"
-# Beside what Grafana looks for in this folder: a volume of its own would cost every `up` and preview.
+# In the provisioning folder, where Grafana ignores it: another volume would slow down every `up` and preview.
 ADMIN_PASSWORD = "secrets/admin-password"  # noqa: S105 - where it is, not what it is
 CLIENT_SECRET = "secrets/oauth-client-secret"  # noqa: S105 - where it is, not what it is
 
 ALERTMANAGER = "Alertmanager"
-"""Name of its data source, by which links to Grafana's form for silences say which Alertmanager they mean."""
+"""Name of Alertmanager's data source, which links to Grafana's silence form must contain."""
 
 SHUT = {
-    # What Grafana has by default stands here too: a default can change with its version.
+    # Includes values that are Grafana's defaults: a default can change between versions.
     "GF_AUTH_ANONYMOUS_ENABLED": "false",
     "GF_USERS_ALLOW_SIGN_UP": "false",
     "GF_USERS_ALLOW_ORG_CREATE": "false",
-    # A dashboard that an editor shares by a link without log-in.
+    # Dashboards that an editor shares by a link without log-in.
     "GF_PUBLIC_DASHBOARDS_ENABLED": "false",
     # Five wrong passwords lock a name for five minutes.
     "GF_SECURITY_DISABLE_BRUTE_FORCE_LOGIN_PROTECTION": "false",
     "GF_SECURITY_ALLOW_EMBEDDING": "false",
-    # `strict` would leave the cookie out where somebody comes from a link in a message, or back from OAuth.
+    # `strict` would withhold the cookie from people who follow a link in a message, or return from OAuth.
     "GF_SECURITY_COOKIE_SAMESITE": "lax",
 }
-"""Nobody gets in without a log-in, and a log-in is made by an administrator or by OAuth."""
+"""No access without a log-in; accounts are created only by an administrator or by OAuth."""
 
 QUIET = {
-    # No calls to the outside that nobody asked for.
+    # No unrequested calls to the outside.
     "GF_ANALYTICS_REPORTING_ENABLED": "false",
     "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
     "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
     "GF_PLUGINS_PREINSTALL_DISABLED": "true",
-    # Pictures of people, by a hash of their address; copies of dashboards, at Grafana's.
+    # Avatars, fetched by a hash of the mail address; snapshots of dashboards, on Grafana's public server.
     "GF_SECURITY_DISABLE_GRAVATAR": "true",
     "GF_SNAPSHOTS_EXTERNAL_ENABLED": "false",
 }
 
 
 WITH_PLUGIN = {
-    # Fetched before the first start, into its data: that start needs a route to grafana.com, those after it none.
+    # Installed into the data volume before the first start, which needs access to grafana.com; later starts do not.
     "GF_PLUGINS_PREINSTALL_SYNC": PLUGIN,
     "GF_PLUGINS_PREINSTALL_DISABLED": "false",
-    # Those that Grafana would fetch besides.
+    # Plugins that Grafana would install as well.
     "GF_PLUGINS_DISABLE_PLUGINS": "grafana-lokiexplore-app,grafana-exploretraces-app,grafana-pyroscope-app"
     ",grafana-metricsdrilldown-app",
 }
-"""Where VictoriaLogs keeps the logs: Grafana has no data source for it of its own."""
+"""For VictoriaLogs as log store: Grafana has no built-in data source for it."""
 
 
 @dataclass(frozen=True)
 class GrafanaConfig:
-    """What Grafana is made from."""
+    """Arguments of Grafana."""
 
     grafana: Grafana
     context: StackContext
@@ -84,10 +84,10 @@ class GrafanaConfig:
     """File name → dashboard as JSON."""
 
     root_url: str
-    """Where people reach it."""
+    """The address at which people reach it."""
 
     logs: LogStore | None
-    """The log store that runs beside it, if one does."""
+    """The log store of this stack; None without logs."""
 
 
 def run_grafana(
@@ -99,7 +99,8 @@ def run_grafana(
 ) -> docker.Container:
     """Run Grafana with its data sources and dashboards; resources are named `<name>-…`.
 
-    It has no route to the outside. It keeps the administrator's password of its first start in its data.
+    It has no route to the outside. It stores the administrator's password in its data at the first start; later changes
+    of the secret have no effect.
     """
     settings, context = config.grafana, config.context
     sources = yaml.safe_dump(datasources(settings, logs=config.logs))
@@ -108,10 +109,10 @@ def run_grafana(
         "datasources/dockyard.yaml": sources,
         "dashboards/dockyard.yaml": yaml.safe_dump(_dashboard_provider()),
     }
-    # Dashboards it looks for all the time; this it reads when it starts only.
+    # Grafana reloads dashboards continuously, data sources only at startup.
     at_start = pulumi.Output.from_input(sources)
     if settings.oauth:
-        # In a preview that goes on without secrets there is none.
+        # Unset only in a preview that continues without secrets.
         client_secret = pulumi.Config("dockyard").get_secret(settings.oauth.client_secret) or pulumi.Output.secret("")
         files[CLIENT_SECRET] = client_secret
         at_start = pulumi.Output.concat(sources, client_secret)
@@ -140,8 +141,10 @@ def run_grafana(
             ),
             tmpfs=("/tmp",),
             health=wget(PORT, "/api/health"),
-            # Of eight digits no secret can be guessed.
-            content=pulumi.Output.unsecret(at_start.apply(lambda said: hashlib.sha256(said.encode()).hexdigest()[:8]))
+            # Eight digits are too few to guess a secret from.
+            content=pulumi.Output.unsecret(
+                at_start.apply(lambda content: hashlib.sha256(content.encode()).hexdigest()[:8])
+            )
             if settings.oauth
             else hashlib.sha256(sources.encode()).hexdigest()[:8],
         ),
@@ -151,9 +154,9 @@ def run_grafana(
 
 
 def environment(settings: Grafana, root_url: str, *, logs: LogStore | None = None) -> dict[str, str]:
-    """Return Grafana's variables. Secrets stand in files that they name."""
+    """Return Grafana's environment variables. For secrets they contain the paths of files."""
     secure = root_url.startswith("https://")
-    said = {
+    env = {
         **SHUT,
         **QUIET,
         **(WITH_PLUGIN if logs == "victorialogs" else {}),
@@ -161,20 +164,20 @@ def environment(settings: Grafana, root_url: str, *, logs: LogStore | None = Non
         "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{PROVISIONING}/{ADMIN_PASSWORD}",
         "GF_SERVER_ROOT_URL": root_url,
         "GF_SECURITY_COOKIE_SECURE": str(secure).lower(),
-        # By the edge the header comes in any case, by a tunnel from Grafana alone; a browser heeds it over TLS only.
+        # The edge proxy sets this header anyway, but behind a tunnel only Grafana does; browsers heed it only over TLS.
         "GF_SECURITY_STRICT_TRANSPORT_SECURITY": str(secure).lower(),
     }
     if secure:
-        said["GF_SECURITY_STRICT_TRANSPORT_SECURITY_MAX_AGE_SECONDS"] = str(HSTS_SECONDS)
+        env["GF_SECURITY_STRICT_TRANSPORT_SECURITY_MAX_AGE_SECONDS"] = str(HSTS_SECONDS)
     if not settings.password_login:
-        said["GF_AUTH_DISABLE_LOGIN_FORM"] = "true"
-    return said | (_oauth(settings.oauth) if settings.oauth else {})
+        env["GF_AUTH_DISABLE_LOGIN_FORM"] = "true"
+    return env | (_oauth(settings.oauth) if settings.oauth else {})
 
 
 def _oauth(oauth: OAuth) -> dict[str, str]:
     provider = PROVIDERS[oauth.provider]
     scopes = oauth.scopes or (["openid", "profile", "email"] if oauth.provider == "generic" else [])
-    # As JSON: a value of another form that Grafana cannot read counts as an empty list, which allows everybody.
+    # As JSON: Grafana treats a value that it cannot parse as an empty list, which allows everybody.
     lists = {
         "scopes": scopes,
         "allowed_domains": oauth.allowed_domains,
@@ -182,7 +185,7 @@ def _oauth(oauth: OAuth) -> dict[str, str]:
         "allowed_groups": oauth.allowed_groups,
         "team_ids": [str(team) for team in oauth.team_ids],
     }
-    said = {
+    options = {
         "enabled": "true",
         "name": oauth.name,
         "client_id": oauth.client_id,
@@ -193,19 +196,18 @@ def _oauth(oauth: OAuth) -> dict[str, str]:
         **{key: json.dumps(values) for key, values in lists.items() if values},
         "groups_attribute_path": oauth.groups_attribute_path,
         "role_attribute_path": oauth.role_attribute_path,
-        # Else what an administrator says of somebody's role would be undone at their next log-in. Azure AD has roles
-        # of its own.
+        # Otherwise a role that an administrator assigned would be reset at the next log-in. Azure AD has its own roles.
         "skip_org_role_sync": str(oauth.role_attribute_path is None and oauth.provider != "azuread").lower(),
         "auto_login": str(oauth.auto_login).lower(),
         "allow_sign_up": str(oauth.allow_sign_up).lower(),
         "use_pkce": "true" if oauth.provider == "generic" else None,
     }
     prefix = f"GF_AUTH_{provider.section}_"
-    return {f"{prefix}{key}".upper(): value for key, value in said.items() if value is not None}
+    return {f"{prefix}{key}".upper(): value for key, value in options.items() if value is not None}
 
 
 def datasources(settings: Grafana, *, logs: LogStore | None) -> dict[str, object]:
-    """Return the data sources as Grafana's provisioning reads them."""
+    """Return the data sources in the format of Grafana's provisioning."""
     prometheus = {
         "name": "Prometheus",
         "uid": settings.datasource_uid,
@@ -214,7 +216,7 @@ def datasources(settings: Grafana, *, logs: LogStore | None) -> dict[str, object
         "url": f"http://prometheus:{TOOLS['prometheus']}",
         "isDefault": True,
         "editable": False,
-        # From a rule's page in Grafana, `Silence` leads to it.
+        # The Alertmanager that `Silence` on a rule's page in Grafana opens.
         "jsonData": {"alertmanagerUid": ALERTMANAGER_UID},
     }
     alertmanager = {

@@ -1,9 +1,9 @@
-"""What departs from the hardened defaults, in one place, each with its reason.
+"""Departures from the hardened defaults, each with its reason.
 
 Every container drops all capabilities, gains no privileges, runs as a user that is not root, on a read-only root file
 system, within limits, with a health check, and sees nothing of the host (CIS Docker Benchmark v1.6: 4.1, 5.4, 5.6, 5.11
-to 5.13, 5.26, 5.27). A container that departs from this and does not stand here is not made. What a product's own
-services do is said and reasoned in the product file.
+to 5.13, 5.26, 5.27). A container with a departure that is not listed here is refused. Departures of a product's own
+services are declared and justified in the product file.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ DEPARTURES: dict[str, dict[str, str]] = {
         "mounts */containers of the host": "the engine keeps the containers' log files there; read-only",
     },
 }
-"""Role (a pattern) → what departs (a pattern) → why."""
+"""Pattern of roles → pattern of the departure → its reason."""
 
 
 def departures(spec: ContainerSpec) -> Iterator[str]:
-    """Name everything in a spec that departs from the hardened defaults."""
+    """Yield each departure of a spec from the hardened defaults."""
     if spec.user is None or spec.user.split(":")[0] in ("0", "root"):
         yield ROOT
     if not spec.read_only:
@@ -56,10 +56,12 @@ def departures(spec: ContainerSpec) -> Iterator[str]:
 
 
 def check_hardening(spec: ContainerSpec) -> None:
-    """Raise ValueError where a container departs from the hardened defaults without a reason in the table."""
+    """Raise ValueError where a container has a departure without a reason in DEPARTURES."""
     if spec.of_product:
         return
-    known = [what for pattern, reasons in DEPARTURES.items() if fnmatch(spec.role, pattern) for what in reasons]
-    unknown = [one for one in departures(spec) if not any(fnmatch(one, what) for what in known)]
-    if unknown:
-        raise ValueError(f"{spec.role}: {', '.join(unknown)}: give the reason in components/hardening.py")
+    patterns = [departure for role, reasons in DEPARTURES.items() if fnmatch(spec.role, role) for departure in reasons]
+    unexplained = [
+        departure for departure in departures(spec) if not any(fnmatch(departure, pattern) for pattern in patterns)
+    ]
+    if unexplained:
+        raise ValueError(f"{spec.role}: {', '.join(unexplained)}: give the reason in components/hardening.py")

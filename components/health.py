@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from components.spec import HealthCheck
 from settings.container import Health
 
-# Slim images have no wget, Alpine ones no curl, and some have neither: whichever client is there does the check.
+# Slim images have no wget, Alpine images no curl, and some have neither: the check uses the first client that exists.
 _HTTP_CLIENTS = {
     "wget": "-q -T {timeout} -O /dev/null {url}",
     "curl": "-fsS -m {timeout} -o /dev/null {url}",
@@ -23,7 +23,7 @@ _TCP_CLIENTS = {
 
 
 def _first_of(clients: Mapping[str, str], **values: object) -> tuple[str, ...]:
-    """Return a shell command that runs the first client that the image has."""
+    """Return a shell command that runs the first of these clients that the image contains."""
     tries = [
         f"if command -v {program} >/dev/null; then exec {program} {arguments.format(**values)}; fi"
         for program, arguments in clients.items()
@@ -33,7 +33,7 @@ def _first_of(clients: Mapping[str, str], **values: object) -> tuple[str, ...]:
 
 
 def health_check(health: Health, port: int | None) -> HealthCheck:
-    """Return the check of a service; one without a port gives a command."""
+    """Return the check of a service. A service without a port must have `health.command`."""
     if health.command is not None:
         command = tuple(health.command)
     elif health.http is not None:
@@ -45,6 +45,6 @@ def health_check(health: Health, port: int | None) -> HealthCheck:
 
 
 def wget(port: int, path: str) -> HealthCheck:
-    """Return the check of a tool whose official image carries busybox."""
+    """Return the HTTP check of a tool whose official image contains busybox."""
     url = f"http://127.0.0.1:{port}{path}"
     return HealthCheck(("wget", "-q", "-T", "4", "-O", "/dev/null", url))

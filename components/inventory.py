@@ -1,4 +1,4 @@
-"""Inventory: which containers the stack has, told to Prometheus, since cAdvisor knows none by its name here."""
+"""Inventory: metrics with the names of the stack's containers, which cAdvisor does not know here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from components.volume import config_volume
 
 FILE = "containers.prom"
 FOLDER = "/metrics/inventory"
-"""Where the node exporter sees it."""
+"""Mount point in the node exporter."""
 
 OWNER = "65534:65534"
 """The node exporter's user."""
@@ -23,11 +23,11 @@ METRIC = "dockyard_container_info"
 
 
 class Inventory(pulumi.ComponentResource):
-    """A file of metrics on a volume, which the node exporter shows: a series for each long-running container.
+    """A textfile of the node exporter, on a volume, with a series for each long-running container.
 
     `dockyard_container_info{container_id, container, service, image} 1`: `container_id` is the first 12 characters of
-    the id, as cAdvisor's `id` holds it, `container` Docker's name. The time of the file is that of the last change of
-    containers: `node_textfile_mtime_seconds{file=".../containers.prom"}`.
+    the id, which cAdvisor's label `id` contains, and `container` is Docker's name. The modification time of the file is
+    the last change of containers: `node_textfile_mtime_seconds{file=".../containers.prom"}`.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class Inventory(pulumi.ComponentResource):
         self.mount = Mount(self._volume.name, FOLDER)
 
     def write(self, *parts: Mapping[str, docker.Container]) -> dict[str, pulumi.Output[str]]:
-        """Write the file, from each part's role → container; return role → id.
+        """Write the file from each part's mapping role → container; return role → id.
 
-        It is written anew when one of them is replaced.
+        A replaced container rewrites the file.
         """
         containers = {role: container for part in parts for role, container in part.items()}
-        told = pulumi.Output.all(
+        identities = pulumi.Output.all(
             **{
                 role: pulumi.Output.all(container.id, container.name, container.image)
                 for role, container in containers.items()
@@ -56,7 +56,7 @@ class Inventory(pulumi.ComponentResource):
         )
         ConfigVolume(
             f"{self._name}-metrics",
-            files={FILE: told.apply(exposition)},
+            files={FILE: identities.apply(exposition)},
             owner=OWNER,
             image=self._image("busybox"),
             context=self._context,
@@ -68,16 +68,16 @@ class Inventory(pulumi.ComponentResource):
 
 
 def exposition(containers: Mapping[str, tuple[str, str, str]]) -> str:
-    """Return the series in Prometheus' text format: role → id, name and image of its container."""
+    """Return the series in Prometheus' text format. `containers` maps role → id, name and image."""
     lines = [f"# HELP {METRIC} A long-running container of this stack.", f"# TYPE {METRIC} gauge"]
     for role, (identity, name, image) in sorted(containers.items()):
         labels = {
             "container_id": identity[:12],
             "container": name,
             "service": role,
-            # Without registry and digest: those are in the state, and this is for the eye.
+            # Without registry and digest, for readability; the state has the full reference.
             "image": image.split("@", maxsplit=1)[0].rsplit("/", 1)[-1],
         }
-        told = ",".join(f'{label}="{value}"' for label, value in labels.items())
-        lines.append(f"{METRIC}{{{told}}} 1")
+        label_pairs = ",".join(f'{label}="{value}"' for label, value in labels.items())
+        lines.append(f"{METRIC}{{{label_pairs}}} 1")
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""One-shot jobs: containers that run to their end, and whose failure stops what comes after."""
+"""One-shot jobs: containers that run to completion, and whose failure stops their dependents."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ LAST_LINES = 15
 
 
 class OneShotJob:
-    """A container that runs once, for each change of its inputs.
+    """A container that runs once for each change of its inputs.
 
-    The provider takes any exit code for success. `done` is what dependents put into `depends_on`: it fails,
-    with the job's last log lines, unless the exit code was 0.
+    The provider treats any exit code as success. Dependents use `done` in `depends_on`: it fails, with the job's last
+    log lines, unless the exit code was 0.
 
-    A `frozen` job stays as it is, whatever its spec says by now, and nobody asks how it ended: a rollback must not
-    run the migrations of an earlier release.
+    With `skip` the container is left unchanged whatever its spec is, and its exit code is not checked: a rollback must
+    not run the migrations of an earlier release.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class OneShotJob:
         context: StackContext,
         opts: pulumi.ResourceOptions,
         uploads: Mapping[str, pulumi.Input[str]] | None = None,
-        frozen: bool = False,
+        skip: bool = False,
     ) -> None:
         self.name = name
         inputs = {
@@ -50,26 +50,26 @@ class OneShotJob:
             attach=True,
             logs=True,
             opts=pulumi.ResourceOptions.merge(
-                opts, pulumi.ResourceOptions(ignore_changes=[_camel(key) for key in inputs] if frozen else None)
+                opts, pulumi.ResourceOptions(ignore_changes=[_camel(key) for key in inputs] if skip else None)
             ),
         )
         self.done: pulumi.Output[Sequence[pulumi.Resource]] = pulumi.Output.all(
             self.container.exit_code, self.container.container_logs
-        ).apply(lambda results: [self.container] if frozen else self._succeeded(results))
+        ).apply(lambda results: [self.container] if skip else self._succeeded(results))
 
     def _succeeded(self, results: Sequence[object]) -> Sequence[pulumi.Resource]:
         exit_code, logs = results
         if exit_code:
-            shown = "\n".join(f"    {line}" for line in str(logs or "").strip().splitlines()[-LAST_LINES:])
+            tail = "\n".join(f"    {line}" for line in str(logs or "").strip().splitlines()[-LAST_LINES:])
             raise pulumi.RunError(
                 f"the job {self.name} ended with exit code {exit_code}; what depends on it was left as it was.\n"
-                f"  Its last lines:\n{shown}\n"
+                f"  Its last lines:\n{tail}\n"
                 f"  Mend the cause, then run ./dockyard up {pulumi.get_stack()}: it runs failed jobs again."
             )
         return [self.container]
 
 
 def _camel(name: str) -> str:
-    """Spell an input as the engine does: `memory_swap` is memorySwap."""
+    """Return an input's name in Pulumi's spelling: `memory_swap` becomes memorySwap."""
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)

@@ -1,4 +1,4 @@
-"""The files that Loki runs on."""
+"""Loki's configuration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from components.collector_config import LONGEST_LINE, STREAM_LABELS
-from settings.units import spell_duration
+from settings.units import format_duration
 
 LOKI_PORT = 3100
 GRPC_PORT = 9095
@@ -14,20 +14,20 @@ LOKI_FOLDER = "/loki"
 
 LOKI_CONFIG = "/etc/loki"
 TENANT = "fake"
-"""Loki's name for everybody, where nobody has to say who he is; rules are in a folder of that name."""
+"""Loki's tenant where authentication is off; rules are in a folder of that name."""
 
 
 def loki_config(retention: int, memory: int, alertmanagers: Sequence[str]) -> dict[str, Any]:
-    """Return Loki's configuration as one process with its files on a volume.
+    """Return Loki's configuration as a single process with its files on a volume.
 
-    `retention` is in seconds. `memory`, in MiB, is the container's limit: caches and the replay of the log of
-    unwritten chunks are kept to shares of it, where Loki's own defaults are made for machines of many GB.
-    `alertmanagers` are host and port of each of those who hear of the ruler's alerts.
+    `retention` is in seconds. `memory`, in MiB, is the container's limit: caches and the replay of the write-ahead log
+    are limited to shares of it, since Loki's defaults are meant for machines with many GB. `alertmanagers` are host and
+    port of each instance that receives the ruler's alerts.
     """
     return {
         "auth_enabled": False,
         "analytics": {"reporting_enabled": False},
-        # Its log is collected as well; at `info` every query that Grafana makes would be a line in it.
+        # Loki's own log is collected as well; at `info` it has a line for every query of Grafana.
         "server": {"http_listen_port": LOKI_PORT, "grpc_listen_port": GRPC_PORT, "log_level": "warn"},
         "common": {
             "instance_addr": "127.0.0.1",
@@ -44,7 +44,7 @@ def loki_config(retention: int, memory: int, alertmanagers: Sequence[str]) -> di
         "schema_config": {
             "configs": [
                 {
-                    # Never to be changed where there are logs: a new schema is a further entry, from a later day on.
+                    # Never change this entry once there are logs: a new schema is a further entry with a later date.
                     "from": "2024-01-01",
                     "store": "tsdb",
                     "object_store": "filesystem",
@@ -54,10 +54,10 @@ def loki_config(retention: int, memory: int, alertmanagers: Sequence[str]) -> di
             ]
         },
         "ingester": {
-            # Ready at once: the wait is for other members of a ring, and there are none.
+            # Ready at once: the default waits for other members of the ring, and there are none.
             "lifecycler": {"min_ready_duration": "0s"},
-            # Within such a block Loki knows a line that is sent twice, after the collector was killed; further back it
-            # shows it once but counts it twice. Its own is a quarter.
+            # Within a block Loki recognises a line that was sent twice after a kill of the collector; further back it
+            # shows it once but counts it twice. Loki's default size is a quarter of this.
             "chunk_block_size": 1024 * 1024,
             "wal": {"replay_memory_ceiling": f"{memory // 4}MB"},
         },
@@ -69,15 +69,15 @@ def loki_config(retention: int, memory: int, alertmanagers: Sequence[str]) -> di
             "alertmanager_url": ",".join(f"http://{address}" for address in alertmanagers),
             "evaluation_interval": "1m",
         },
-        # Itself: by default it looks for a scheduler in a ring, for the first ten seconds in vain.
+        # Its own address: by default it looks for a scheduler in a ring, in vain for the first ten seconds.
         "frontend_worker": {"frontend_address": f"127.0.0.1:{GRPC_PORT}"},
         "limits_config": {
-            "retention_period": spell_duration(retention),
-            # Lines that waited in the engine's files while the pipeline was down are welcome as long as they are kept.
-            "reject_old_samples_max_age": spell_duration(retention),
+            "retention_period": format_duration(retention),
+            # Accept old lines, from Docker's files after a failure of the pipeline, for as long as lines are kept.
+            "reject_old_samples_max_age": format_duration(retention),
             "max_line_size": f"{LONGEST_LINE // 1024}KB",
             "max_line_size_truncate": True,
-            # Twice Loki's own: after a pause the collector catches up at the speed of the disk.
+            # Twice Loki's defaults: after a pause the collector catches up at the speed of the disk.
             "ingestion_rate_mb": 8,
             "ingestion_burst_size_mb": 16,
             "max_query_parallelism": 4,

@@ -1,7 +1,7 @@
-"""What the collector knows of a line: its level, message, trace, and whether it is a slow query or a request.
+"""Parsing of log lines in the collector: level, message, trace ids, and whether it is a slow query or a request.
 
-All of it is kept beside the line, as VictoriaLogs' fields or Loki's structured metadata; the line stays whole.
-Statements are those of the collector's transform processor (OTTL).
+The results are stored beside the line, as VictoriaLogs' fields or Loki's structured metadata; the line is unchanged
+apart from redaction. The statements are those of the collector's transform processor (OTTL).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ LEVELS: Mapping[str, tuple[Sequence[str], int]] = {
     "error": (("error", "err", "severe"), 50),
     "fatal": (("fatal", "critical", "crit", "alert", "emerg", "emergency", "panic", "dpanic"), 60),
 }
-"""Level → the words for it (Winston, Python, Go, Java, syslog, nginx, Postgres), and Pino's number (and so Fastify's
-and AdonisJS')."""
+"""Level → its names (Winston, Python, Go, Java, syslog, nginx, Postgres), and its number in Pino (also Fastify and
+AdonisJS)."""
 
 LONGEST_VALUE = 1024
-"""Bytes of a value beside the line."""
+"""Maximum length, in bytes, of a field beside the line."""
 
 LEVEL_FIELDS = ("severity", "lvl", "levelname", "log.level", "loglevel", "@level")
-"""Besides `level`."""
+"""Keys of the level in JSON lines, besides `level`."""
 
 MESSAGE_FIELDS = ("msg", "message", "@message", "event")
 TRACE_FIELDS = ("trace_id", "traceId", "traceID", "trace.id", "otelTraceID", "dd.trace_id")
@@ -38,28 +38,28 @@ WORDS = "TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL"
 SYSLOG_WORDS = "debug|info|notice|warn|error|crit|alert|emerg"
 
 PLAIN_LEVELS = (
-    # Postgres: its time, its process, what the prefix holds further.
+    # Postgres: time, process, and the rest of log_line_prefix.
     r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\S* \S+ \[\d+\][^\n]{0,200}? ?"
     r"(?P<level>DEBUG\d|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT|STATEMENT|CONTEXT):  ",
     # logfmt.
     r"(?:^|\s)(?:level|lvl|severity)=\"?(?P<level>\w+)",
-    # nginx and Apache; then Python, Java, …: a word in capitals among the first ones.
+    # nginx and Apache; then Python, Java, …: an upper-case word among the first ones.
     rf"^[^\n]{{0,40}}\[(?:\w+:)?(?P<level>{SYSLOG_WORDS})\]",
     rf"^(?:\S+\s+){{0,4}}?\[?(?P<level>{WORDS})\]?(?:[\s:,]|$)",
 )
-"""Where a line that is not JSON names its level; the first that fits counts."""
+"""Patterns of the level in lines that are not JSON; the first match counts."""
 
 FATAL_LINES = r"^(?:panic: |fatal error: |FATAL ERROR: |thread '[^']*' panicked)"
 ERROR_LINES = r"^Traceback \(most recent call last\)|^Exception in thread |\n\s+at \S"
 
 TRACE_IDS = (
     r"(?:^|\s)(?:trace_?[iI][dD]|trace\.id)=\"?(?P<id>[0-9A-Za-z-]+)",
-    # W3C's header.
+    # The W3C header `traceparent`.
     r"\b00-(?P<id>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}\b",
 )
 
 SLOW_QUERY = r"(?:^|\s)duration: (?P<ms>\d+(?:\.\d+)?) ms  ?(?:statement|execute|parse|bind|fastpath)\b"
-"""Postgres' line of a statement that took longer than log_min_duration_statement."""
+"""Postgres' line about a statement that took longer than log_min_duration_statement."""
 
 
 LEVEL_STATEMENTS = [
@@ -69,16 +69,18 @@ LEVEL_STATEMENTS = [
 
 
 def statements(own_redactions: Sequence[str] = (), *, level: bool = False) -> list[dict[str, Any]]:
-    """Return the groups of statements that each line goes through; secrets first, before anything is taken from it.
+    """Return the groups of statements for each line. Redaction comes first, before any field is extracted.
 
     With `level` each line gets a field of that name: one of LEVELS, or `unknown`.
     """
     return [
-        # Loki would keep the time of reading beside each line: another one when a line is sent twice, and so another
-        # line.
+        # Loki would store the time of reading beside each line, and a line that is sent twice would become two lines.
         {"statements": ["set(log.observed_time_unix_nano, 0)"]},
-        {"statements": [_replace(*one) for one in redactions(own_redactions)]},
-        {"conditions": [f"IsMatch(log.body, {_text(HINTS)})"], "statements": [_replace(*one) for one in NAMED]},
+        {"statements": [_replace(*redaction) for redaction in redactions(own_redactions)]},
+        {
+            "conditions": [f"IsMatch(log.body, {_text(HINTS)})"],
+            "statements": [_replace(*redaction) for redaction in NAMED],
+        },
         {"conditions": ['HasPrefix(log.body, "{")'], "statements": [*_json(), *_access(), *_numbers()]},
         {"conditions": ['not HasPrefix(log.body, "{")'], "statements": [*_plain(), *_numbers()]},
         *([{"statements": LEVEL_STATEMENTS}] if level else []),
@@ -87,56 +89,56 @@ def statements(own_redactions: Sequence[str] = (), *, level: bool = False) -> li
 
 
 def _json() -> Iterable[str]:
-    """Statements for a line that is an object in JSON, as Pino, Winston, zap, … write it."""
+    """Yield the statements for a line that is a JSON object, as Pino, Winston, zap, … write it."""
     level = 'log.cache["level"]'
     yield "set(log.cache, ParseJSON(log.body))"
     for name in LEVEL_FIELDS:
-        found = f"log.cache[{_text(name)}]"
-        yield f"set({level}, {found}) where {level} == nil and {found} != nil"
+        source = f"log.cache[{_text(name)}]"
+        yield f"set({level}, {source}) where {level} == nil and {source} != nil"
     yield f'set({level}, ConvertCase({level}, "lower")) where IsString({level})'
     yield f"set({level}, Int({level})) where IsDouble({level})"
     yield f"set(log.severity_text, ParseSeverity({level}, {_level_map()}))"
-    for kept, names in (
+    for attribute, names in (
         ("message", MESSAGE_FIELDS),
         ("trace_id", TRACE_FIELDS),
         ("span_id", SPAN_FIELDS),
         ("request_id", REQUEST_FIELDS),
     ):
         for name in names:
-            found, target = f"log.cache[{_text(name)}]", f"log.attributes[{_text(kept)}]"
-            yield f'set({target}, {found}) where {target} == nil and IsString({found}) and {found} != ""'
+            source, target = f"log.cache[{_text(name)}]", f"log.attributes[{_text(attribute)}]"
+            yield f'set({target}, {source}) where {target} == nil and IsString({source}) and {source} != ""'
     yield from _traceparent('log.cache["traceparent"]')
 
 
 def _traceparent(header: str) -> Iterable[str]:
-    """W3C's header, where the line holds that and no trace id."""
-    kept = 'log.attributes["trace_id"]'
+    """Yield the statement that takes the trace id from the W3C header, where a line has no other one."""
+    trace_id = 'log.attributes["trace_id"]'
     parts = "^[0-9a-f]{2}-(?P<id>[0-9a-f]{32})-"
-    yield _extract(kept, header, parts, "id", f"{kept} == nil and IsString({header})")
+    yield _extract(trace_id, header, parts, "id", f"{trace_id} == nil and IsString({header})")
 
 
 def _access() -> Iterable[str]:
-    """Statements for an access line of Traefik; a query string may hold anything."""
+    """Yield the statements for Traefik's access log; query strings are removed, since they may contain secrets."""
     status, duration = 'log.cache["DownstreamStatus"]', 'log.cache["Duration"]'
-    where = f'where IsDouble({status}) and IsString(log.cache["RequestMethod"])'
-    yield f'set(log.attributes["kind"], "access") {where}'
-    yield f'set(log.attributes["method"], log.cache["RequestMethod"]) {where}'
-    yield f'set(log.attributes["status"], Int({status})) {where}'
-    yield f'set(log.attributes["duration_ms"], {duration} / 1000000) {where} and IsDouble({duration})'
-    yield f'set(log.attributes["router"], log.cache["RouterName"]) {where} and IsString(log.cache["RouterName"])'
-    yield f'set(log.severity_text, "error") {where} and {status} >= 500'
+    where_access = f'where IsDouble({status}) and IsString(log.cache["RequestMethod"])'
+    yield f'set(log.attributes["kind"], "access") {where_access}'
+    yield f'set(log.attributes["method"], log.cache["RequestMethod"]) {where_access}'
+    yield f'set(log.attributes["status"], Int({status})) {where_access}'
+    yield f'set(log.attributes["duration_ms"], {duration} / 1000000) {where_access} and IsDouble({duration})'
+    yield f'set(log.attributes["router"], log.cache["RouterName"]) {where_access} and IsString(log.cache["RouterName"])'
+    yield f'set(log.severity_text, "error") {where_access} and {status} >= 500'
     yield _replace(r'("Request(?:Path|Line)":"[^"?\\]*)\?[^" ]*', "$1")
 
 
 def _plain() -> Iterable[str]:
-    """Statements for a line that is text."""
+    """Yield the statements for a line of plain text."""
     for pattern in PLAIN_LEVELS:
         yield _extract('log.cache["level"]', "log.body", pattern, "level", 'log.cache["level"] == nil')
     level = 'ConvertCase(log.cache["level"], "lower")'
     yield f'set(log.severity_text, ParseSeverity({level}, {_level_map()})) where log.cache["level"] != nil'
     yield f'set(log.severity_text, "fatal") where IsMatch(log.body, {_text(FATAL_LINES)})'
-    untold = 'where log.severity_text == ""'
-    yield f'set(log.severity_text, "error") {untold} and IsMatch(log.body, {_text(ERROR_LINES)})'
+    unset = 'where log.severity_text == ""'
+    yield f'set(log.severity_text, "error") {unset} and IsMatch(log.body, {_text(ERROR_LINES)})'
     slow = f"IsMatch(log.body, {_text(SLOW_QUERY)})"
     milliseconds = f'Double(ExtractPatterns(log.body, {_text(SLOW_QUERY)})["ms"])'
     yield f'set(log.attributes["duration_ms"], {milliseconds}) where {slow}'
@@ -148,7 +150,7 @@ def _plain() -> Iterable[str]:
 
 
 def _numbers() -> Iterable[str]:
-    """Loki takes the level from OpenTelemetry's number."""
+    """Yield the statements that set OpenTelemetry's severity number, from which Loki derives the level."""
     for level in LEVELS:
         yield f'set(log.severity_number, SEVERITY_NUMBER_{level.upper()}) where log.severity_text == "{level}"'
 
@@ -163,9 +165,9 @@ def _level_map() -> str:
 
 
 def _extract(target: str, source: str, pattern: str, group: str, condition: str) -> str:
-    said = _text(pattern)
+    regex = _text(pattern)
     return (
-        f'set({target}, ExtractPatterns({source}, {said})["{group}"]) where {condition} and IsMatch({source}, {said})'
+        f'set({target}, ExtractPatterns({source}, {regex})["{group}"]) where {condition} and IsMatch({source}, {regex})'
     )
 
 
@@ -173,6 +175,6 @@ def _replace(pattern: str, replacement: str) -> str:
     return f"replace_pattern(log.body, {_text(pattern)}, {_text(replacement)})"
 
 
-def _text(said: str) -> str:
-    """Spell a text as a literal of OTTL, which has JSON's escapes."""
-    return json.dumps(said, ensure_ascii=False)
+def _text(text: str) -> str:
+    """Return a text as an OTTL literal, which has JSON's escapes."""
+    return json.dumps(text, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""LogPipeline: a log store, which keeps logs and is asked for them, and the collector, which brings them there."""
+"""LogPipeline: a log store, and the collector that sends logs to it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from components.volume import data_volume
 from settings.logs import Logs, LogStore
 
 LOKI_USER = "10001:10001"
-"""The official image's own user; the data folder in that image belongs to it."""
+"""The official image's own user, which owns the image's data folder."""
 
 COLLECTOR_CONFIG = "/etc/otelcol-contrib"
 
@@ -42,39 +42,38 @@ HEALTH_COMMAND = (
     f"--config={COLLECTOR_CONFIG}/config.yaml",
     f"--config=http://127.0.0.1:{HEALTH_PORT}/",
 )
-"""The official image has no shell and no client, but the collector fetches configurations: with the health
-endpoint's answer, which is an empty one, on top its own is valid; an error or no answer makes it none."""
+"""The official image has no shell and no HTTP client, but `validate` fetches configurations. The health endpoint
+answers with an empty configuration, which merged into the collector's own is valid; an error or no answer is not."""
 
 HEAP_SHARE = 0.8
-"""Of the memory limit: from here on Go's garbage collector works harder instead of asking for more."""
+"""Share of the memory limit above which Go's garbage collector works harder instead of growing the heap."""
 
 
 @dataclass(frozen=True)
 class LogPipelineConfig:
-    """What LogPipeline is made from."""
+    """Arguments of LogPipeline."""
 
     logs: Logs
     context: StackContext
     image: Callable[[str], str]
     docker_root: str
-    """Where the engine keeps its files on its host."""
+    """Docker's data folder on the host."""
 
     alertmanagers: Sequence[str]
-    """Host and port of each of those who hear of the alerts."""
+    """Host and port of each Alertmanager."""
 
     rules: Mapping[str, str]
-    """Rule files in the language of the store: name → content."""
+    """Rule files in the store's query language: name → content."""
 
 
 class LogPipeline(pulumi.ComponentResource):
-    """Runs a log store, and an OpenTelemetry Collector that reads what the stack's containers write to stdout, stderr.
+    """Runs a log store, and an OpenTelemetry Collector that reads stdout and stderr of the stack's containers.
 
-    The store is VictoriaLogs with vmalert, or Loki with its ruler; either asks every minute whether an alert is due.
+    The store is VictoriaLogs with vmalert, or Loki with its ruler; alert rules are evaluated every minute.
 
-    The collector reads the files of Docker's json-file driver and has no Docker socket; whose a line is stands in the
-    line itself. It passes over the lines of other stacks on the same host. Lines are found by the labels `product`,
-    `environment`, `service` and `container`; secrets are taken out of them first. Files inside of containers, and the
-    host's own logs, are not read.
+    The collector reads the files of Docker's json-file driver and has no Docker socket: each line names its container.
+    Lines of other stacks on the same host are skipped. Lines have the labels `product`, `environment`, `service` and
+    `container`; secrets are redacted first. Log files inside containers, and the host's own logs, are not read.
     """
 
     address: str
@@ -97,11 +96,11 @@ class LogPipeline(pulumi.ComponentResource):
                 ScrapeTarget("victorialogs", self.address),
                 ScrapeTarget("vmalert", f"vmalert:{VMALERT_PORT}"),
             ]
-            made_from = VictoriaLogsConfig(
+            store_config = VictoriaLogsConfig(
                 *(config.logs.victorialogs, config.logs.vmalert, config.context),
                 *(config.image, config.alertmanagers, config.rules),
             )
-            self.containers = run_victorialogs(name, made_from, self)
+            self.containers = run_victorialogs(name, store_config, self)
             receiver = victorialogs_receiver(self.address)
         self.targets.append(ScrapeTarget("collector", f"collector:{METRICS_PORT}"))
         self.containers["collector"] = self._collector(receiver)
@@ -111,7 +110,7 @@ class LogPipeline(pulumi.ComponentResource):
         context, settings = self._config.context, self._config.logs.loki
         config = loki_config(settings.retention, settings.limits.memory, self._config.alertmanagers)
         rules = {f"{TENANT}/{name}": text for name, text in self._config.rules.items()}
-        written = self._written("loki", {"loki.yaml": _yaml(config), **rules}, LOKI_USER)
+        config_files = self._config_files("loki", {"loki.yaml": _yaml(config), **rules}, LOKI_USER)
         volume = data_volume(f"{self._name}-loki-data", context, self)
         return run_service(
             f"{self._name}-loki",
@@ -120,29 +119,29 @@ class LogPipeline(pulumi.ComponentResource):
                 image=self._config.image("loki"),
                 user=LOKI_USER,
                 command=(f"-config.file={LOKI_CONFIG}/loki.yaml",),
-                env={"GOMEMLIMIT": _heap(settings.limits.memory)},
+                env={"GOMEMLIMIT": _heap_limit(settings.limits.memory)},
                 limits=settings.limits,
                 exclusive=True,
                 networks=(Attachment(context.monitoring_network, ("loki",)),),
                 mounts=(
                     Mount(volume.name, LOKI_FOLDER, read_only=False),
-                    written.mounted_at(LOKI_CONFIG),
+                    config_files.mounted_at(LOKI_CONFIG),
                 ),
                 health=wget(LOKI_PORT, "/ready"),
-                # Time to write the chunks that it has in memory.
+                # Time to flush the chunks in memory.
                 stop_grace=60,
-                content=written.fingerprint,
+                content=config_files.fingerprint,
             ),
             context,
-            pulumi.ResourceOptions(parent=self, depends_on=written.ready),
+            pulumi.ResourceOptions(parent=self, depends_on=config_files.ready),
         )
 
     def _collector(self, receiver: LogReceiver) -> docker.Container:
         context, settings = self._config.context, self._config.logs.collector
         stack = context.labels["dockyard.stack"]
         config = collector_config(stack, receiver, self._config.logs.redact)
-        written = self._written("collector", {"config.yaml": _yaml(config)}, "0:0")
-        # Positions in the files.
+        config_files = self._config_files("collector", {"config.yaml": _yaml(config)}, "0:0")
+        # Holds the positions in the log files.
         volume = data_volume(f"{self._name}-collector-data", context, self)
         return run_service(
             f"{self._name}-collector",
@@ -150,33 +149,33 @@ class LogPipeline(pulumi.ComponentResource):
                 role="collector",
                 image=self._config.image("otel-collector"),
                 user="0:0",
-                # Else the receiver marks lines as read that it still has in memory: a kill would lose them.
+                # Otherwise the receiver marks lines as read that are still in memory, and a kill would lose them.
                 command=(
                     f"--config={COLLECTOR_CONFIG}/config.yaml",
                     "--feature-gates=stanza.synchronousLogEmitter",
                 ),
-                env={"GOMEMLIMIT": _heap(settings.limits.memory)},
+                env={"GOMEMLIMIT": _heap_limit(settings.limits.memory)},
                 limits=settings.limits,
                 exclusive=True,
                 networks=(Attachment(context.monitoring_network, ("collector",)),),
                 mounts=(
                     Mount(f"{self._config.docker_root}/containers", CONTAINERS_FOLDER, host=True),
                     Mount(volume.name, COLLECTOR_FOLDER, read_only=False),
-                    written.mounted_at(COLLECTOR_CONFIG),
+                    config_files.mounted_at(COLLECTOR_CONFIG),
                 ),
-                # Each check starts the program once more; an `up` waits for the first one.
+                # Each check starts another collector process; an `up` waits for the first check.
                 health=HealthCheck(HEALTH_COMMAND, interval=30, timeout=20, retries=3),
-                # It loses nothing when it is killed. Asked to stop while Loki does not answer, it would pass over the
-                # lines that it is just sending.
+                # A kill loses nothing. Stopped by SIGTERM while Loki does not answer, it would skip the lines that it
+                # is just sending.
                 stop_signal="SIGKILL",
-                content=written.fingerprint,
+                content=config_files.fingerprint,
             ),
             context,
-            pulumi.ResourceOptions(parent=self, depends_on=written.ready),
+            pulumi.ResourceOptions(parent=self, depends_on=config_files.ready),
         )
 
-    def _written(self, part: str, files: Mapping[str, str], owner: str) -> ConfigVolume:
-        """Write configuration files. Not by the collector's image: it has no shell."""
+    def _config_files(self, part: str, files: Mapping[str, str], owner: str) -> ConfigVolume:
+        """Write configuration files, with busybox since the collector's image has no shell."""
         return ConfigVolume(
             f"{self._name}-{part}-config",
             files=files,
@@ -188,7 +187,7 @@ class LogPipeline(pulumi.ComponentResource):
 
 
 def loki_datasource(uid: str) -> dict[str, object]:
-    """Return Loki as Grafana's provisioning names it; `uid` is what dashboards know it by."""
+    """Return Loki as a data source of Grafana's provisioning; dashboards refer to it by `uid`."""
     return {
         "name": "Loki",
         "uid": uid,
@@ -202,7 +201,7 @@ def loki_datasource(uid: str) -> dict[str, object]:
 
 
 def logs_datasource(store: LogStore, uid: str) -> dict[str, object]:
-    """Return the data source of the logs that a store keeps."""
+    """Return a log store as a data source of Grafana's provisioning."""
     return loki_datasource(uid) if store == "loki" else victorialogs_datasource(uid)
 
 
@@ -210,5 +209,5 @@ def _yaml(content: dict[str, Any]) -> str:
     return yaml.safe_dump(content, sort_keys=False)
 
 
-def _heap(limit: int) -> str:
+def _heap_limit(limit: int) -> str:
     return f"{int(limit * HEAP_SHARE)}MiB"

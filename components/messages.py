@@ -1,9 +1,9 @@
-"""The texts of messages: Alertmanager's templates, with what is known beforehand put into them.
+"""Texts of messages: Alertmanager's templates, with everything that is known beforehand already filled in.
 
-A Go template cannot keep what another one wrote, so what must be measured and cut cannot be shared by `define`. It is
-shared before: in components/messages/, `<<name>>` stands for a word of the language, a value of the stack, a piece
-of Go or another file. The files whose name begins with `_` are such pieces; every other one becomes a file beside
-alertmanager.yml, with templates of the name `dockyard.<kind of receiver>.<field>`.
+A Go template cannot store the output of another one, so text that must be measured and truncated cannot be shared by
+`define`. It is shared before: in components/messages/, `<<name>>` stands for a word of the language, a value of the
+stack, a piece of Go or another file. Files whose names begin with `_` are such pieces; every other one becomes a file
+beside alertmanager.yml, with templates of the name `dockyard.<kind of receiver>.<field>`.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ FOLDER = Path(__file__).parent / "messages"
 HTML = ("email.html",)
 """Templates that Alertmanager renders as HTML."""
 
-_DEFINED = re.compile(r'define "dockyard\.([\w.]+)"')
+_DEFINITION = re.compile(r'define "dockyard\.([\w.]+)"')
 _PLACE = re.compile(r"<<(\w+)(?: (\d+))?>>")
 _CHARACTERS = 'len (reReplaceAll "(?s)." "x" $longer)'
 _BYTES = "len $longer"
 
 
 @dataclass(frozen=True)
-class Form:
-    """How a channel writes, in pieces of Go, and how much of it."""
+class ChannelFormat:
+    """The markup of a channel, as pieces of Go templates, and its limits of length."""
 
     escape: str
     bold: str
     link: str
-    """`%[2]s` is its text, `%[3]s` its address."""
+    """Format of a link: `%[2]s` is its text, `%[3]s` its address."""
 
     room: int
-    """How long a message may get with alerts in full; behind it come some 300 characters at most."""
+    """Maximum length of a message's alerts in full; at most some 300 characters follow them."""
 
     most: int = 5
-    """Alerts in full, at most: what one can read on a phone."""
+    """Maximum number of alerts in full: as many as one can read on a phone."""
 
     size: str = _CHARACTERS
     line: str = r"\n"
@@ -52,38 +52,38 @@ class Form:
     between: str = " · "
     escape_url: str = "print"
     buttons: str = "false"
-    """Whether the links of a message about one alert are not in its text."""
+    """Whether the links of a message about a single alert are buttons instead of text."""
 
 
-# What these channels' Markdown gives a meaning to, anywhere or where a line begins; a backslash takes that away.
+# Escapes with a backslash the characters that are markup in these channels, anywhere or at the start of a line.
 _MARKDOWN = r'reReplaceAll "([\\\\\\x60*_~|<>\\[\\]])" "\\${1}" | reReplaceAll "^([#+-])" "\\${1}"'
 _MARKDOWN_LINK = "[%[2]s](%[3]s)"
 _HTML_LINK = r"<a href=\"%[3]s\">%[2]s</a>"
 _PLAIN_LINK = "%[2]s<<colon>> %[3]s"
 
-FORMS = {
-    "discord": Form(_MARKDOWN, "**%s**", _MARKDOWN_LINK, room=3600),
-    # https://docs.slack.dev/messaging/formatting-message-text#escaping: these three and no other.
-    "slack": Form(
+CHANNEL_FORMATS = {
+    "discord": ChannelFormat(_MARKDOWN, "**%s**", _MARKDOWN_LINK, room=3600),
+    # https://docs.slack.dev/messaging/formatting-message-text#escaping: only these three are escaped.
+    "slack": ChannelFormat(
         'reReplaceAll "&" "&amp;" | reReplaceAll "<" "&lt;" | reReplaceAll ">" "&gt;"',
         "*%s*",
         "<%[3]s|%[2]s>",
         room=3400,
         escape_url='reReplaceAll "&" "&amp;"',
     ),
-    "teams": Form(_MARKDOWN, "**%s**", _MARKDOWN_LINK, room=9000, most=10, size=_BYTES, line=r"\n\n"),
-    "telegram": Form("html", "<b>%s</b>", _HTML_LINK, room=2700, escape_url="html"),
-    "ntfy": Form("print", "%s", _PLAIN_LINK, between=r"\n", room=3400, size=_BYTES, buttons="true"),
-    "pagerduty": Form("print", "%s", _PLAIN_LINK, between=r"\n", room=9000, most=10),
-    "opsgenie": Form("print", "%s", _PLAIN_LINK, between=r"\n", room=9000, most=10),
-    "sms": Form("print", "%s", _PLAIN_LINK, between=r"\n", room=0),
-    "email": Form("print", "%s", _PLAIN_LINK, between=r"\n", room=60_000, most=20),
-    "email_html": Form(
+    "teams": ChannelFormat(_MARKDOWN, "**%s**", _MARKDOWN_LINK, room=9000, most=10, size=_BYTES, line=r"\n\n"),
+    "telegram": ChannelFormat("html", "<b>%s</b>", _HTML_LINK, room=2700, escape_url="html"),
+    "ntfy": ChannelFormat("print", "%s", _PLAIN_LINK, between=r"\n", room=3400, size=_BYTES, buttons="true"),
+    "pagerduty": ChannelFormat("print", "%s", _PLAIN_LINK, between=r"\n", room=9000, most=10),
+    "opsgenie": ChannelFormat("print", "%s", _PLAIN_LINK, between=r"\n", room=9000, most=10),
+    "sms": ChannelFormat("print", "%s", _PLAIN_LINK, between=r"\n", room=0),
+    "email": ChannelFormat("print", "%s", _PLAIN_LINK, between=r"\n", room=60_000, most=20),
+    "email_html": ChannelFormat(
         "html", "<b>%s</b>", _HTML_LINK, room=60_000, most=20, line=r"<br>\n", gap=r"</p>\n<p>", escape_url="html"
     ),
 }
 
-# What an SMS writes in other ways: letters and signs that GSM 7-bit lacks or counts twice (3GPP TS 23.038, 6.2.1).
+# Replacements in an SMS for characters that GSM 7-bit lacks or counts twice (3GPP TS 23.038, 6.2.1).
 _GSM = {
     "e": "êë",
     "E": "ÊËÈ",
@@ -112,18 +112,18 @@ _GSM = {
 _GSM_LACKS = r"""[^@£$¥èéùìòÇØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !"#¤%&'()*+,./0-9:;<=>?¡A-ZÄÖÑÜ§¿a-zäöñüà-]"""
 
 _PIECES = {
-    # One line, without anything that shows nothing or turns the direction of writing.
+    # One line, without invisible characters or those that change the direction of writing.
     "flat": r'reReplaceAll "[\\s\\p{C}\\x{2028}\\x{2029}]+" " " | trimSpace',
     "gsm": " | ".join(
         [
             *(
-                f"reReplaceAll {json.dumps(f'[{re.escape(signs)}]')} {json.dumps(written)}"
-                for written, signs in _GSM.items()
+                f"reReplaceAll {json.dumps(f'[{re.escape(signs)}]')} {json.dumps(replacement)}"
+                for replacement, signs in _GSM.items()
             ),
             f'reReplaceAll {json.dumps(_GSM_LACKS)} "?"',
         ]
     ),
-    # No line of it has a key, were it read as YAML.
+    # Text of which no line would be a key if it were parsed as YAML.
     "no_keys": r'reReplaceAll ": " ":\u00a0" | reReplaceAll ":(\\n|$)" ":\u00a0${1}"',
     "address": r"^https?://[\\w.~:/?#@!$&+,;=%()'\\[\\]-]{1,490}$",
     "whole": 'reReplaceAll "[(]" "%28" | reReplaceAll "[)]" "%29" | reReplaceAll "\'" "%27"',
@@ -133,34 +133,38 @@ _PIECES = {
 
 
 def message_files(alerts: Alerts, environment: Environment, grafana: str) -> dict[str, str]:
-    """Return path → text of the templates that the receivers of one environment ask for.
+    """Return path → text of the templates that the receivers of one environment need.
 
-    `grafana` is the address people reach Grafana at.
+    `grafana` is the address at which people reach Grafana.
     """
     kinds = {type(receiver).__name__.lower() for receiver in alerts.told_in(environment).values()}
-    return {f"templates/{name}.tmpl": template(name, alerts, grafana) for name in FORMS if name.split("_")[0] in kinds}
+    return {
+        f"templates/{name}.tmpl": template(name, alerts, grafana)
+        for name in CHANNEL_FORMATS
+        if name.split("_")[0] in kinds
+    }
 
 
-def rehearsal(files: Mapping[str, str]) -> str:
-    """Return the shell command that has amtool write each message once, of alerts of its own.
+def render_check_command(files: Mapping[str, str]) -> str:
+    """Return the shell command that renders each message once with amtool, from amtool's own sample alerts.
 
-    It fails where a message never could be sent: an image may not know every time zone that Python knows.
+    It fails where a template can never be rendered: an image may lack a time zone that Python knows, for instance.
     """
-    names = sorted({name for text in files.values() for name in _DEFINED.findall(text)})
+    names = sorted({name for text in files.values() for name in _DEFINITION.findall(text)})
     commands = ["true"]
     for kind in ("text", "html"):
         chosen = [name for name in names if (name in HTML) == (kind == "html")]
         if chosen:
             calls = "".join(f'{{{{ template "dockyard.{name}" . }}}}' for name in chosen)
-            given = f"--template.type={kind} --template.glob='templates/*.tmpl' --template.text={shlex.quote(calls)}"
-            commands.append(f"amtool template render {given} >/dev/null")
+            flags = f"--template.type={kind} --template.glob='templates/*.tmpl' --template.text={shlex.quote(calls)}"
+            commands.append(f"amtool template render {flags} >/dev/null")
     return " && ".join(commands)
 
 
 def template(name: str, alerts: Alerts, grafana: str) -> str:
-    """Return one file of Alertmanager's templates."""
+    """Return the content of one of Alertmanager's template files."""
     words = yaml.safe_load((FOLDER / f"words.{alerts.language}.yaml").read_text())
-    form = {key: str(value) for key, value in asdict(FORMS[name]).items()}
+    format_values = {key: str(value) for key, value in asdict(CHANNEL_FORMATS[name]).items()}
     stack = {
         "kind": name,
         "timezone": alerts.timezone,
@@ -168,19 +172,19 @@ def template(name: str, alerts: Alerts, grafana: str) -> str:
         "grafana": json.dumps(grafana)[1:-1],
     }
     stack["zone"] = " UTC" if alerts.timezone == "UTC" else ""
-    return _filled(f"<<{name}>>", {**words, **_PIECES, **form, **stack})
+    return _fill(f"<<{name}>>", {**words, **_PIECES, **format_values, **stack})
 
 
-def _filled(text: str, values: Mapping[str, str]) -> str:
-    def value(found: re.Match[str]) -> str:
-        name, length = found.groups()
+def _fill(text: str, values: Mapping[str, str]) -> str:
+    def value(match: re.Match[str]) -> str:
+        name, length = match.groups()
         if length:
-            return _cut(int(length), "…" if name == "cut" else "...")
-        return _filled(values[name] if name in values else (FOLDER / f"{name}.tmpl").read_text().strip(), values)
+            return _truncate(int(length), "…" if name == "cut" else "...")
+        return _fill(values[name] if name in values else (FOLDER / f"{name}.tmpl").read_text().strip(), values)
 
     return _PLACE.sub(value, text)
 
 
-def _cut(length: int, end: str) -> str:
-    """Return the Go that keeps `length` characters of one line, the last of them an ellipsis where some are lost."""
+def _truncate(length: int, end: str) -> str:
+    """Return the Go that truncates a line to `length` characters, with an ellipsis at the end."""
     return f'reReplaceAll "^(.{{{length - len(end)}}}).{{{len(end) + 1},}}$" "${{1}}{end}"'

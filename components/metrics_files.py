@@ -1,4 +1,4 @@
-"""A folder for files of metrics: what comes and goes, a dump or a release, tells Prometheus there how it ended."""
+"""A volume for textfile metrics, in which short-lived processes (dumps, releases) report how they ended."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from settings.names import METRICS_FOLDER, METRICS_WRITER
 
 
 def metrics_folder(name: str, image: str, context: StackContext) -> MetricsFolder:
-    """Make a volume that one-shot jobs of any user write files into, and that the node exporter reads *.prom from.
+    """Create a volume into which one-shot jobs of any user write files, and from which the node exporter reads *.prom.
 
-    A new volume belongs to root, and the jobs are nobody's root: a container opens it to all, as /tmp is, before the
-    first of them runs. `image` must have sh and chmod. What lies in it is news, not data: it goes with the stack.
+    Root owns a new volume, and the jobs do not run as root: a container first makes it writable to all, like /tmp.
+    `image` must have sh and chmod. The content is transient and is deleted with the stack.
 
-    A file is written under another name and then renamed, so that nobody reads half of it. A series stands in one file
-    only: the node exporter refuses all of them otherwise. Neither does it take a metric that two files explain in
-    different words, so that files which share a metric (backups) give it no HELP. What they say of backups:
+    Write a file under another name and rename it, so that nobody reads half of it. A series must be in only one file,
+    since the node exporter refuses all files otherwise. It also refuses a metric with different HELP texts, so files
+    that share a metric (backups) omit HELP. Metrics of backups:
 
-        dockyard_backup_last_attempt_timestamp_seconds   of the last attempt, as success and duration
+        dockyard_backup_last_attempt_timestamp_seconds   of the last attempt, as are success and duration
         dockyard_backup_success                          1 or 0
         dockyard_backup_duration_seconds
-        dockyard_backup_last_success_timestamp_seconds   of the last good one, as its size
+        dockyard_backup_last_success_timestamp_seconds   of the last good one, as is the size
         dockyard_backup_size_bytes
-        dockyard_backup_expected_timestamp_seconds       since when there should be one: never made is missed too
+        dockyard_backup_expected_timestamp_seconds       since when there should be one: also alerts if none was made
 
     each with `store` ("postgres", "postgres-base", "redis", "grafana", "prometheus") and `kind` ("before-release",
     "scheduled", "offsite": its copy in S3, which has no size), and with `store` alone
 
         dockyard_backup_last_verified_restore_timestamp_seconds  until the first restore: the time of the first backup
-        dockyard_backup_drill_last_attempt_timestamp_seconds     of restore drills, as success and duration
+        dockyard_backup_drill_last_attempt_timestamp_seconds     of restore drills, as are success and duration
         dockyard_backup_drill_success
         dockyard_backup_drill_duration_seconds
         dockyard_backup_drill_limit_seconds                      0: none
 
-    What `./dockyard` says of releases stands in ops/metrics_file.py.
+    The metrics of releases are described in ops/metrics_file.py.
     """
     volume = config_volume(name, context, None)
-    opened = OneShotJob(
+    permissions_job = OneShotJob(
         f"{name}-writer",
         ContainerSpec(
             role=METRICS_WRITER,
             image=image,
-            # The volume's owner, without a single capability.
+            # Root owns the volume; no capability is needed.
             user="0:0",
             limits=Limits.model_validate({"memory": "32MB", "cpus": 0.5}),
             networks=(Attachment(context.monitoring_network),),
@@ -57,14 +57,14 @@ def metrics_folder(name: str, image: str, context: StackContext) -> MetricsFolde
         context,
         pulumi.ResourceOptions(),
     )
-    return MetricsFolder(volume.name, opened.done)
+    return MetricsFolder(volume.name, permissions_job.done)
 
 
 def readable(folder: MetricsFolder) -> Mount:
-    """Return the mount of who reads the files."""
+    """Return the mount for readers of the files."""
     return Mount(folder.volume, METRICS_FOLDER)
 
 
 def writable(folder: MetricsFolder) -> Mount:
-    """Return the mount of who writes one; `folder.ready` is what it waits for."""
+    """Return the mount for writers of files, which must depend on `folder.ready`."""
     return Mount(folder.volume, METRICS_FOLDER, read_only=False)

@@ -1,4 +1,4 @@
-"""MonitoringStack: Prometheus, which gathers and judges, and Grafana, which shows."""
+"""MonitoringStack: Prometheus and Grafana."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pulumi_docker as docker
 from components.config_volume import ConfigVolume, Reload
 from components.container import run_service
 from components.context import ScrapeTarget, StackContext
-from components.exporter_set import NOBODY
+from components.exporter_set import NOBODY_UID
 from components.grafana import PORT as GRAFANA_PORT
 from components.grafana import GrafanaConfig, run_grafana
 from components.health import wget
@@ -22,51 +22,51 @@ from components.spec import Attachment, ContainerSpec, Mount
 from components.volume import data_volume
 from settings.logs import LogStore
 from settings.monitoring import Monitoring
-from settings.units import spell_duration, spell_memory
+from settings.units import format_duration, format_memory
 
 PROMETHEUS_PORT = 9090
 CONFIG_FOLDER = "/etc/prometheus"
 UNCOMPACTED = ("--storage.tsdb.min-block-duration=2h", "--storage.tsdb.max-block-duration=2h")
-"""Thanos' sidecar refuses to ship blocks that Prometheus may still join: the two must be equal."""
+"""Disables compaction: Thanos' sidecar requires equal durations, so that Prometheus never merges shipped blocks."""
 
 
 @dataclass(frozen=True)
 class MonitoringStackConfig:
-    """What MonitoringStack is made from."""
+    """Arguments of MonitoringStack."""
 
     monitoring: Monitoring
     context: StackContext
     image: Callable[[str], str]
     targets: Sequence[ScrapeTarget]
     alertmanagers: Sequence[str]
-    """Host and port of each of those who hear of alerts."""
+    """Host and port of each Alertmanager."""
 
     rules: Mapping[str, str]
-    """File name → rules, valid as they stand."""
+    """File name → rule file, rendered for this stack."""
 
     dashboards: Mapping[str, str]
     """File name → dashboard as JSON."""
 
     root_url: str
-    """Where people reach Grafana."""
+    """The address at which people reach Grafana."""
 
     logs: LogStore | None = None
-    """The log store that runs beside it, if one does."""
+    """The log store of this stack; None without logs."""
 
     snapshots: bool = False
-    """Backups are taken of their data: Prometheus makes snapshots on request."""
+    """Whether their data are backed up, for which Prometheus' snapshot API is enabled."""
 
 
 class MonitoringStack(pulumi.ComponentResource):
     """Runs Prometheus with scrape targets and rules, and Grafana with data sources and dashboards.
 
-    Neither has a route of its own to the outside: that is the edge proxy's or the tunnel's business.
+    Neither is exposed here: routes to Grafana are the task of the edge proxy and the tunnel.
     """
 
     admin_password: pulumi.Output[str]
     containers: dict[str, docker.Container]
     data: dict[str, docker.Volume]
-    """Role → the volume with its data."""
+    """Role → its data volume."""
 
     def __init__(self, name: str, config: MonitoringStackConfig, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dockyard:monitoring_stack:MonitoringStack", name, None, opts)
@@ -76,24 +76,24 @@ class MonitoringStack(pulumi.ComponentResource):
         }
         self.containers = {"prometheus": self._prometheus()}
         self.admin_password = secret("grafana-admin-password", f"{name}-grafana-password", self)
-        shown = GrafanaConfig(
+        grafana_config = GrafanaConfig(
             config.monitoring.grafana, config.context, config.image, config.dashboards, config.root_url, config.logs
         )
-        grafana = run_grafana(f"{name}-grafana", shown, self.admin_password, self.data["grafana"], self)
+        grafana = run_grafana(f"{name}-grafana", grafana_config, self.admin_password, self.data["grafana"], self)
         self.containers["grafana"] = grafana
         self.register_outputs({"containers": sorted(self.containers)})
 
     def _prometheus(self) -> docker.Container:
         config, context = self._config, self._config.context
         settings = config.monitoring.prometheus
-        own = [
+        own_targets = [
             ScrapeTarget("prometheus", f"localhost:{PROMETHEUS_PORT}"),
             ScrapeTarget("grafana", f"grafana:{GRAFANA_PORT}"),
         ]
         if engine := config.monitoring.engine_metrics:
-            own.append(ScrapeTarget("docker", f"host.docker.internal:{engine}"))
+            own_targets.append(ScrapeTarget("docker", f"host.docker.internal:{engine}"))
         main = prometheus_config(
-            [*config.targets, *own],
+            [*config.targets, *own_targets],
             interval=settings.scrape_interval,
             infrastructure_interval=settings.infrastructure_interval,
             rule_interval=settings.rule_interval,
@@ -101,18 +101,18 @@ class MonitoringStack(pulumi.ComponentResource):
             labels={"product": context.product, "environment": context.environment},
             remote_write=config.monitoring.remote_write,
         )
-        written = ConfigVolume(
+        config_files = ConfigVolume(
             f"{self._name}-prometheus-config",
             files={
                 "prometheus.yml": main,
                 **{f"rules/{file}": text for file, text in config.rules.items()},
                 **remote_write_files(config.monitoring.remote_write),
             },
-            owner=NOBODY,
+            owner=NOBODY_UID,
             image=config.image("prometheus"),
             context=context,
             parent=self,
-            # It tells what is wrong on stderr; on stdout it counts the rules of every file that is well.
+            # Errors are on stderr; stdout only has the number of rules of every valid file.
             check="promtool check config prometheus.yml > /dev/null",
             reload=Reload(context.monitoring_network, [f"prometheus:{PROMETHEUS_PORT}"]),
         )
@@ -121,17 +121,17 @@ class MonitoringStack(pulumi.ComponentResource):
             ContainerSpec(
                 role="prometheus",
                 image=config.image("prometheus"),
-                user=NOBODY,
+                user=NOBODY_UID,
                 command=(
                     f"--config.file={CONFIG_FOLDER}/prometheus.yml",
                     "--storage.tsdb.path=/prometheus",
-                    f"--storage.tsdb.retention.time={spell_duration(settings.retention)}",
-                    f"--storage.tsdb.retention.size={spell_memory(settings.retention_size)}",
+                    f"--storage.tsdb.retention.time={format_duration(settings.retention)}",
+                    f"--storage.tsdb.retention.size={format_memory(settings.retention_size)}",
                     *(() if settings.compaction else UNCOMPACTED),
                     "--web.enable-lifecycle",
-                    # It can delete series too. Grafana lets nobody reach it, nor does the edge without a log-in.
+                    # This API can also delete series. Grafana does not proxy it, and the edge requires authentication.
                     *(("--web.enable-admin-api",) if config.snapshots else ()),
-                    # By default it drops what goes beyond 10,000 alerts at once, until they are sent again a minute on.
+                    # By default alerts beyond 10,000 at once are dropped until they are sent again a minute later.
                     "--alertmanager.notification-queue-capacity=20000",
                 ),
                 limits=settings.limits,
@@ -139,14 +139,14 @@ class MonitoringStack(pulumi.ComponentResource):
                 networks=(Attachment(context.monitoring_network, ("prometheus",)),),
                 mounts=(
                     Mount(self.data["prometheus"].name, "/prometheus", read_only=False),
-                    written.mounted_at(CONFIG_FOLDER),
+                    config_files.mounted_at(CONFIG_FOLDER),
                 ),
-                # Tumulte's check. `/-/ready` says more, but not before the log of its data has been replayed.
+                # Tumulte's check. `/-/ready` is stricter, but fails until the write-ahead log has been replayed.
                 health=wget(PROMETHEUS_PORT, "/-/healthy"),
-                # Time to write its head block.
+                # Time to write the head block.
                 stop_grace=60,
                 reaches_host=config.monitoring.engine_metrics is not None,
             ),
             context,
-            pulumi.ResourceOptions(parent=self, depends_on=written.ready),
+            pulumi.ResourceOptions(parent=self, depends_on=config_files.ready),
         )

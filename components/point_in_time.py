@@ -1,4 +1,4 @@
-"""Base backups of Postgres and the archive of its log, by pgBackRest: the database at any moment of the last days."""
+"""Point-in-time recovery of Postgres: base backups and an archive of the write-ahead log, by pgBackRest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from components.connection import Connection
 from components.container import run_service
 from components.context import StackContext
 from components.data_stores import PGDATA, SERVER_FILES, SOCKET, STORE_USER, WalArchive
-from components.external_stores import given
+from components.external_stores import required_secret
 from components.metrics_files import writable
 from components.secret import secret
 from components.shell import SCHEDULE_FILE, scheduled, script
@@ -21,14 +21,14 @@ from components.spec import Attachment, ContainerSpec, Mount
 from components.volume import config_volume, data_volume
 from settings.backups import S3
 from settings.names import METRICS_FOLDER, POINT_IN_TIME
-from settings.point_in_time import KEY, PointInTime
+from settings.point_in_time import PITR_KEY, PointInTime
 from settings.stores import Postgres
 
 FOLDER = "/run/pgbackrest"
-"""Configuration and scripts."""
+"""Mount point of configuration and scripts."""
 
 REPOSITORY, SCRATCH = "/var/lib/pgbackrest", "/var/lib/pgbackrest-scratch"
-"""Folders of the image that belong to Postgres' user, and so do the volumes that are mounted there."""
+"""Folders that Postgres' user owns in the image, and therefore also in the volumes mounted there."""
 
 STANZA = "main"
 CONFIGURATION = "pgbackrest.conf"
@@ -38,11 +38,11 @@ _ENV = {"PGBACKREST_CONFIG": f"{FOLDER}/{CONFIGURATION}", "PGBACKREST_STANZA": S
 
 
 class PointInTimeBackups:
-    """A repository of base backups and of the log, encrypted, and the container that fills it by the clock.
+    """An encrypted repository of base backups and of the write-ahead log, and the container that takes base backups.
 
-    Postgres itself hands its log over (`archive`, which `run_postgres` takes). The container reads the data folder and
-    talks to the server by its socket; it is on no network but the product's. It never writes where the server does:
-    what is restored goes into a volume of its own first. The passphrase stands in a file alone.
+    Postgres itself archives its log (`archive`, an argument of `run_postgres`). The container reads the data folder and
+    connects to the server by its socket; it is only on the product's network. It never writes into the server's folder:
+    a restore goes into a separate volume first. The passphrase is only in a file.
     """
 
     archive: WalArchive
@@ -62,7 +62,7 @@ class PointInTimeBackups:
         self._name, self._image, self._context, self._parent = name, image, context, parent
         self._postgres, self._config = config, config.point_in_time
         self._offsite = s3 if config.point_in_time.offsite else None
-        self.key = secret(KEY, f"{name}-point-in-time-key", parent)
+        self.key = secret(PITR_KEY, f"{name}-point-in-time-key", parent)
         repository = data_volume(f"{name}-base-backups", context, parent)
         socket = config_volume(f"{name}-socket", context, parent)
         self._files = ConfigVolume(
@@ -93,14 +93,14 @@ class PointInTimeBackups:
         )
 
     def run(self, store: Connection) -> docker.Container:
-        """Run the container that takes base backups and restores, beside a Postgres that is ready."""
+        """Run the container that takes base backups and runs restores, once Postgres is ready."""
         if store.data is None:
             raise ValueError(f"{self._name}: a Postgres that somebody else runs has its own backups")
         folder = self._context.metrics
         scratch = config_volume(f"{self._name}-scratch", self._context, self._parent)
         backup = f"{FOLDER}/base-backup.sh"
         entrypoint, command, health = scheduled(self._config.schedule, ("/bin/sh", backup), f"{FOLDER}/{SCHEDULE_FILE}")
-        # The first one at once, beside the scheduler: until then there is nothing to go back to.
+        # The first backup is taken at once, beside the scheduler: until then nothing can be restored.
         at_once = f'sh {backup} --first & exec {" ".join(entrypoint)} "$@"'
         spec = ContainerSpec(
             role=POINT_IN_TIME,
@@ -128,32 +128,34 @@ class PointInTimeBackups:
                 *((writable(folder),) if folder else ()),
             ),
             tmpfs=("/tmp",),
-            # What a restore runs may have workers of its own.
+            # The Postgres of a restore may use parallel workers.
             shared_memory=256,
             health=health,
-            # Two would back up at once.
+            # Two containers would take backups at the same time.
             exclusive=True,
             content=self._files.fingerprint,
         )
         ready: list[pulumi.Input[Sequence[pulumi.Resource]]] = [self._files.ready]
         ready += [[store.ready]] if store.ready else []
         ready += [folder.ready] if folder else []
-        gates = pulumi.Output.all(*ready).apply(lambda groups: [one for group in groups for one in group])
-        options = pulumi.ResourceOptions(parent=self._parent, depends_on=gates)
+        dependencies = pulumi.Output.all(*ready).apply(
+            lambda groups: [resource for group in groups for resource in group]
+        )
+        options = pulumi.ResourceOptions(parent=self._parent, depends_on=dependencies)
         return run_service(f"{self._name}-{POINT_IN_TIME}", spec, self._context, options)
 
 
 def configuration(
-    config: Postgres, said: PointInTime, key: pulumi.Output[str], s3: S3 | None, context: StackContext
+    config: Postgres, settings: PointInTime, key: pulumi.Output[str], s3: S3 | None, context: StackContext
 ) -> pulumi.Output[str]:
-    """Return pgbackrest.conf, which holds the passphrase, and the keys of S3."""
+    """Return pgbackrest.conf, which contains the passphrase and the keys of S3."""
     plain = {
         "repo1-path": REPOSITORY,
-        **_repository(1, said),
-        **(_s3(s3, context) | _repository(2, said) if s3 else {}),
+        **_repository(1, settings),
+        **(_s3(s3, context) | _repository(2, settings) if s3 else {}),
         "compress-type": "zst",
         "start-fast": "y",
-        # The engine keeps what is printed; files of its own would fill up unread.
+        # Docker keeps the output; log files would only grow unread.
         "log-level-file": "off",
         "log-level-console": "warn",
         "lock-path": "/tmp/pgbackrest",
@@ -163,21 +165,21 @@ def configuration(
     if s3:
         hidden |= {
             "repo2-cipher-pass": key,
-            "repo2-s3-key": given(s3.access_key),
-            "repo2-s3-key-secret": given(s3.secret_key),
+            "repo2-s3-key": required_secret(s3.access_key),
+            "repo2-s3-key-secret": required_secret(s3.secret_key),
         }
     secrets = [part for name, value in hidden.items() for part in (f"{name}=", value, "\n")]
     stanza = f"\n[{STANZA}]\npg1-path={SERVER_FILES}\npg1-socket-path={SOCKET}\npg1-user={config.user}\n"
     return pulumi.Output.concat("[global]\n", lines, *secrets, stanza)
 
 
-def _repository(number: int, said: PointInTime) -> dict[str, str]:
+def _repository(number: int, settings: PointInTime) -> dict[str, str]:
     options = {
         "cipher-type": "aes-256-cbc",
-        # By age: the youngest full backup that is old enough stays, with all that came after it, the log included.
+        # By age: keeps the newest full backup that is older than this, and all later backups and log segments.
         "retention-full-type": "time",
-        "retention-full": str(said.keep // 86400),
-        # Small files lie together, and of a large one only what changed is copied.
+        "retention-full": str(settings.keep // 86400),
+        # Bundle small files, and copy only the changed blocks of large ones.
         "bundle": "y",
         "block": "y",
     }
@@ -185,16 +187,16 @@ def _repository(number: int, said: PointInTime) -> dict[str, str]:
 
 
 def _s3(s3: S3, context: StackContext) -> dict[str, str]:
-    """Return where the second repository is. Buckets stand in the path: not every S3 has a name for each of them."""
-    where = urlsplit(s3.endpoint)
+    """Return the options of the second repository. Path-style URLs: not every S3 has a host name for each bucket."""
+    endpoint = urlsplit(s3.endpoint)
     prefix = s3.prefix or f"{context.product}/{pulumi.get_stack()}"
     return {
         "repo2-type": "s3",
         "repo2-path": f"/{prefix}/pgbackrest",
         "repo2-s3-bucket": s3.bucket,
-        "repo2-s3-endpoint": where.hostname or "",
-        "repo2-storage-port": str(where.port or 443),
-        # It has no default, and what is no AWS asks for none.
+        "repo2-s3-endpoint": endpoint.hostname or "",
+        "repo2-storage-port": str(endpoint.port or 443),
+        # pgBackRest has no default for it, and stores other than AWS ignore it.
         "repo2-s3-region": s3.region or "us-east-1",
         "repo2-s3-uri-style": "path",
     }

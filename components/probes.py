@@ -1,4 +1,4 @@
-"""What the blackbox exporter is asked about, and how it asks. Nothing here makes a resource."""
+"""Modules and targets of the blackbox exporter. This module creates no resources."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pulumi
 
 from components.context import ScrapeTarget
 from components.edge_config import WEB, WEBSECURE, entry_points
-from components.edge_proxy import ALIAS, EdgeProxyConfig, Front
+from components.edge_proxy import ALIAS, EdgeProxyConfig, Upstream
 from settings.edge import Route
 from settings.names import TOOLS
 from settings.probes import Probes
@@ -21,16 +21,16 @@ JOB = "probe"
 
 Kind = Literal["health", "route", "redirect", "public", "url"]
 
-# The exporter would take IPv6 first, and containers have none.
+# The exporter prefers IPv6 by default, and containers have none.
 _ANY = {"preferred_ip_protocol": "ip4"}
 _STAY = {**_ANY, "follow_redirects": False}
 
 _ROUTE = {
     **_STAY,
-    # Whatever the service itself says to a stranger who asks for this path: an API has nothing to show there, and a
-    # guarded tool asks who is there. 5xx is the edge's or the service's failure.
+    # Any answer that the service itself gives to an anonymous visitor: an API may answer 404 on this path, and a
+    # protected tool asks for a log-in. Only 5xx is a failure of the edge or the service.
     "valid_status_codes": [*range(200, 209), *range(300, 309), *range(400, 430)],
-    # The edge sets it on answers of routes, and on its own "404 page not found" it does not: the route is there.
+    # The edge sets this header only on answers of routes, not on its own "404 page not found".
     "fail_if_header_not_matches": [{"header": "Strict-Transport-Security", "regexp": "max-age"}],
 }
 
@@ -38,7 +38,7 @@ MODULES: dict[str, dict[str, Any]] = {
     "http_2xx": {"prober": "http", "http": _ANY},
     "tcp_connect": {"prober": "tcp", "tcp": _ANY},
     "route": {"prober": "http", "http": _ROUTE},
-    # For the certificate that the edge makes itself.
+    # For the self-signed certificate of the edge.
     "route_self_signed": {"prober": "http", "http": {**_ROUTE, "tls_config": {"insecure_skip_verify": True}}},
     "redirect": {
         "prober": "http",
@@ -48,18 +48,17 @@ MODULES: dict[str, dict[str, Any]] = {
             "fail_if_header_not_matches": [{"header": "Location", "regexp": "^https://"}],
         },
     },
-    # Where Cloudflare Access stands before it, its login page is the answer, by a redirect; a tunnel that is down is
-    # a 5xx of Cloudflare's.
+    # Behind Cloudflare Access the answer is a redirect to its login page; a tunnel that is down is a 5xx of Cloudflare.
     "public": {"prober": "http", "http": {**_STAY, "valid_status_codes": [200, 302, 303, 307]}},
-    # Takes the TLS of fifteen years ago, so that it is told as old and not as no answer.
+    # Accepts TLS 1.0, so that an outdated version is reported as such and not as a missing answer.
     "url": {"prober": "http", "http": {**_ANY, "tls_config": {"min_version": "TLS10"}}},
 }
-"""The exporter's modules. Their timeout is the scrape's, less half a second."""
+"""The exporter's modules. Their timeout is the scrape timeout minus half a second."""
 
 
 @dataclass(frozen=True)
-class Probed:
-    """What can be probed of a stack."""
+class ProbeSources:
+    """The parts of a stack from which probe targets are derived."""
 
     services: Mapping[str, Service]
     instances: Mapping[str, pulumi.Input[str]]
@@ -67,71 +66,76 @@ class Probed:
 
     edge: EdgeProxyConfig | None
     self_signed: bool
-    """The routes' certificate is one that nobody vouches for, and is meant to be."""
+    """Whether the routes' certificate is self-signed on purpose, so that its authority is not verified."""
 
     grafana: str | None
     """Grafana's public name."""
 
 
-def probe_targets(probes: Probes, probed: Probed) -> list[ScrapeTarget]:
+def probe_targets(probes: Probes, sources: ProbeSources) -> list[ScrapeTarget]:
     """Return a target of the job `probe` for every health address, route, redirect and public name; none if disabled.
 
-    Series carry `service` (what is probed), `probe` (which kind) and `instance` (the address as a person writes it).
-    Health addresses are asked by the service's name, so through the edge, which knows the healthy instances; a TCP
-    port is tried at each instance, since the edge takes every connection. Routes are asked of the edge by its own
-    name and port, with the host that a browser would send: public DNS and the way around outside do not matter.
+    Series have the labels `service` (the subject), `probe` (the kind) and `instance` (the address as people write it).
+    Health addresses are requested by the service's name, and so through the edge, which knows the healthy instances. A
+    TCP port is probed on each instance, since the edge accepts every connection. Routes are requested from the edge's
+    own name and port with a browser's Host header, so they do not depend on public DNS and the network outside.
     """
     if not probes.enabled:
         return []
 
     def target(
-        kind: Kind, service: str, module: str, url: str, asked: pulumi.Input[str] | None = None, host: str | None = None
+        kind: Kind,
+        service: str,
+        module: str,
+        url: str,
+        address: pulumi.Input[str] | None = None,
+        host: str | None = None,
     ) -> ScrapeTarget:
         return ScrapeTarget(
             JOB,
-            url if asked is None else asked,
+            url if address is None else address,
             path="/probe",
             instance=url,
-            via=BLACKBOX,
+            prober=BLACKBOX,
             params={"module": module, **({"hostname": host} if host else {})},
             labels={"service": service, "probe": kind},
             interval=probes.interval,
             timeout=probes.timeout,
         )
 
-    found = []
-    for name, service in probed.services.items():
+    targets = []
+    for name, service in sources.services.items():
         if service.health.http is not None:
-            found.append(target("health", name, "http_2xx", f"http://{name}:{service.port}{service.health.http}"))
+            targets.append(target("health", name, "http_2xx", f"http://{name}:{service.port}{service.health.http}"))
         for role in _instances(name, service) if service.health.tcp else ():
             port = f":{service.port}"
-            instance = pulumi.Output.concat(probed.instances[role], port)
-            found.append(target("health", name, "tcp_connect", f"tcp://{role}{port}", instance))
-    if edge := probed.edge:
-        points = entry_points(edge.fronts)
-        module = "route_self_signed" if probed.self_signed else "route"
-        for name, route in _routes(edge.fronts):
-            asked = f"https://{ALIAS}:{points[WEBSECURE]}{route.path}"
+            instance = pulumi.Output.concat(sources.instances[role], port)
+            targets.append(target("health", name, "tcp_connect", f"tcp://{role}{port}", instance))
+    if edge := sources.edge:
+        points = entry_points(edge.upstreams)
+        module = "route_self_signed" if sources.self_signed else "route"
+        for name, route in _routes(edge.upstreams):
+            address = f"https://{ALIAS}:{points[WEBSECURE]}{route.path}"
             url = f"https://{_authority(route.host, edge.https_port, 443)}{route.path}"
-            found.append(target("route", name, module, url, asked, route.host))
-        for host, name in {route.host: name for name, route in reversed([*_routes(edge.fronts)])}.items():
+            targets.append(target("route", name, module, url, address, route.host))
+        for host, name in {route.host: name for name, route in reversed([*_routes(edge.upstreams)])}.items():
             url = f"http://{_authority(host, edge.http_port, 80)}/"
-            found.append(target("redirect", name, "redirect", url, f"http://{ALIAS}:{points[WEB]}/", host))
-    if probed.grafana:
-        # Answers without a login, and only where its database does.
-        found.append(target("public", "grafana", "public", f"https://{probed.grafana}/api/health"))
-    found += [target("url", url.split("/")[2], "url", url) for url in probes.urls]
-    return found
+            targets.append(target("redirect", name, "redirect", url, f"http://{ALIAS}:{points[WEB]}/", host))
+    if sources.grafana:
+        # This path needs no login, and fails if Grafana's database does.
+        targets.append(target("public", "grafana", "public", f"https://{sources.grafana}/api/health"))
+    targets += [target("url", url.split("/")[2], "url", url) for url in probes.urls]
+    return targets
 
 
 def _instances(name: str, service: Service) -> list[str]:
     return [name if number == 1 else f"{name}-{number}" for number in range(1, service.replicas + 1)]
 
 
-def _routes(fronts: Sequence[Front]) -> Iterator[tuple[str, Route]]:
-    for front in fronts:
-        for route in front.routes:
-            yield front.name, route
+def _routes(upstreams: Sequence[Upstream]) -> Iterator[tuple[str, Route]]:
+    for upstream in upstreams:
+        for route in upstream.routes:
+            yield upstream.name, route
 
 
 def _authority(host: str, port: int | None, default: int) -> str:

@@ -1,4 +1,4 @@
-"""Prometheus' own configuration, from scrape targets."""
+"""Prometheus' configuration, rendered from scrape targets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 from components.context import ScrapeTarget
 from components.remote_write import remote_write_config
 from settings.remote_write import RemoteWrite
-from settings.units import spell_duration
+from settings.units import format_duration
 
 
 def prometheus_config(
@@ -25,26 +25,26 @@ def prometheus_config(
     labels: Mapping[str, str],
     remote_write: Sequence[RemoteWrite] = (),
 ) -> pulumi.Output[str]:
-    """Return prometheus.yml: a job for each name among the targets, rules from the folder beside it.
+    """Return prometheus.yml: one scrape job for each job name of the targets, and the rule files in its folder.
 
-    The product's own services are scraped every `interval` seconds, everything else every `infrastructure_interval`;
-    groups of rules that have no interval of their own are evaluated every `rule_interval`. Both default to `interval`.
-    `labels` are external (on every alert) and also on every series, so that rules and dashboards can name the
-    product and its environment.
+    The product's own services are scraped every `interval` seconds, everything else every `infrastructure_interval`.
+    Groups of rules without an interval are evaluated every `rule_interval`. Both default to `interval`. `labels` are
+    external labels (on every alert) and also on every series, so that rules and dashboards can select by product and
+    environment.
     """
-    every = spell_duration(interval)
-    rest = spell_duration(infrastructure_interval or interval)
+    default_interval = format_duration(interval)
+    other_interval = format_duration(infrastructure_interval or interval)
     ordered = sorted(targets, key=lambda target: (target.job, target.instance or ""))
 
     def rendered(addresses: Sequence[str]) -> str:
-        found = [
+        jobs = [
             (job, list(group)) for job, group in groupby(zip(ordered, addresses, strict=True), lambda pair: pair[0].job)
         ]
         config = {
             "global": {
-                "scrape_interval": every,
-                "evaluation_interval": spell_duration(rule_interval or interval),
-                "scrape_timeout": spell_duration(min(10, interval)),
+                "scrape_interval": default_interval,
+                "evaluation_interval": format_duration(rule_interval or interval),
+                "scrape_timeout": format_duration(min(10, interval)),
                 "external_labels": dict(labels),
             },
             "rule_files": ["rules/*.yml"],
@@ -53,11 +53,11 @@ def prometheus_config(
                 {
                     "job_name": job,
                     "metrics_path": group[0][0].path,
-                    **({"honor_labels": True} if group[0][0].tells_of_others else {}),
-                    **_times(group[0][0], every if group[0][0].own else rest, every),
+                    **({"honor_labels": True} if group[0][0].honor_labels else {}),
+                    **_times(group[0][0], default_interval if group[0][0].is_app else other_interval, default_interval),
                     "static_configs": [_static(target, address, labels) for target, address in group],
                 }
-                for job, group in found
+                for job, group in jobs
             ],
             **({"remote_write": remote_write_config(remote_write)} if remote_write else {}),
         }
@@ -67,20 +67,20 @@ def prometheus_config(
 
 
 def _times(target: ScrapeTarget, interval: str, default: str) -> dict[str, str]:
-    """Return the times of a job that differ from the global ones."""
-    interval = spell_duration(target.interval) if target.interval else interval
-    timeout = {"scrape_timeout": spell_duration(target.timeout)} if target.timeout else {}
+    """Return the interval and timeout of a job where they differ from the global ones."""
+    interval = format_duration(target.interval) if target.interval else interval
+    timeout = {"scrape_timeout": format_duration(target.timeout)} if target.timeout else {}
     return {**({} if interval == default else {"scrape_interval": interval}), **timeout}
 
 
 def _static(target: ScrapeTarget, address: str, labels: Mapping[str, str]) -> dict[str, Any]:
-    named = {"instance": target.instance} if target.instance else {}
-    # The product's own services: rules and dashboards tell them from the tools by it.
-    named |= {"tier": "app"} if target.own else {}
-    # Prometheus takes the parameters of the request from labels of this form, and leaves them out of the series.
-    asked = {"target": address, **target.params} if target.via else {}
-    params = {f"__param_{name}": value for name, value in asked.items()}
+    target_labels = {"instance": target.instance} if target.instance else {}
+    # Rules and dashboards select the product's own services by this label.
+    target_labels |= {"tier": "app"} if target.is_app else {}
+    # Prometheus uses labels of this form as request parameters, and drops them from the series.
+    request = {"target": address, **target.params} if target.prober else {}
+    params = {f"__param_{name}": value for name, value in request.items()}
     return {
-        "targets": [target.via or address],
-        "labels": {"service": target.job, **named, **params, **labels, **target.labels},
+        "targets": [target.prober or address],
+        "labels": {"service": target.job, **target_labels, **params, **labels, **target.labels},
     }

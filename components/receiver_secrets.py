@@ -1,7 +1,7 @@
-"""Whether the secrets of receivers can be what they should be: asked before anything is made.
+"""Checks of the receivers' secrets, before any resource is created.
 
-Without it a deploy goes well with a webhook that says PLACEHOLDER, and nobody hears of it: the alert that it does not
-work goes the same way. A value is looked at and never told.
+Without them a deployment with a webhook PLACEHOLDER succeeds and nobody notices: the alert about failing notifications
+takes the same way. Values are examined and never printed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pulumi
 
-from settings.example_text import is_only_a_word, leads_nowhere
+from settings.example_text import is_placeholder_address, is_placeholder_word
 from settings.loader import CHECKOUT, NAMESPACE, Settings
 from settings.problems import Lines, Problem, SettingsError
 
@@ -24,14 +24,14 @@ KEYS = {
     "api_key": (re.compile(r"\S{16,}", re.ASCII), "the key of an API integration"),
     "ca": (re.compile(r".*-----BEGIN CERTIFICATE-----.*", re.DOTALL), "a certificate in PEM"),
 }
-"""Field → what its secret must be made of, and how that is told. `password` and `token` may be anything."""
+"""Field → pattern of its secret, and its description in messages. `password` and `token` may be any text."""
 
 
 def check_receiver_secrets(settings: Settings, values: Mapping[str, str], checkout: Path = CHECKOUT) -> None:
-    """Look at the secrets that receivers are reached by; `values` is the engine's configuration.
+    """Check the receivers' secrets; `values` is Pulumi's configuration.
 
-    Raises pulumi.RunError with each that cannot be right, where production's critical alerts would go by it. Warns of
-    others outside of development. Secrets that are not there at all are for the settings to tell.
+    Raises pulumi.RunError with all invalid secrets that production's critical alerts depend on. Warns about others
+    outside of development. Missing secrets are reported by the settings.
     """
     refused, doubtful = wrong_receiver_secrets(settings, values, checkout)
     if refused:
@@ -43,7 +43,7 @@ def check_receiver_secrets(settings: Settings, values: Mapping[str, str], checko
 def wrong_receiver_secrets(
     settings: Settings, values: Mapping[str, str], checkout: Path = CHECKOUT
 ) -> tuple[list[Problem], list[Problem]]:
-    """Return the secrets of receivers that cannot be right: those that an `up` refuses, and those that it warns of."""
+    """Return the invalid secrets of receivers: those that an `up` refuses, and those that it warns about."""
     environment, alerts = settings.stack.environment, settings.product.alerts
     if environment == "development":
         return [], []
@@ -52,36 +52,36 @@ def wrong_receiver_secrets(
     refused: dict[str, Problem] = {}
     doubtful: dict[str, Problem] = {}
 
-    def look(secret: str, field: str, place: str, *, critical: bool) -> None:
+    def check(secret: str, field: str, place: str, *, critical: bool) -> None:
         value = values.get(f"{NAMESPACE}{secret}")
-        wrong = None if value is None else _wrong(field, value)
-        if wrong is None:
+        defect = None if value is None else _find_defect(field, value)
+        if defect is None:
             return
-        found, expected = wrong
+        actual, expected = defect
         line = lines.find(["config", f"{NAMESPACE}{secret}"])
         text = f"{expected}, for {place}"
         remedy = f"Set it: pulumi config set --secret {NAMESPACE}{secret} -s {settings.stack_name}"
-        told = refused if critical and environment == "production" else doubtful
-        told[secret] = Problem(file, f"config.{NAMESPACE}{secret}", found, text, remedy, line)
+        group = refused if critical and environment == "production" else doubtful
+        group[secret] = Problem(file, f"config.{NAMESPACE}{secret}", actual, text, remedy, line)
 
     for name, receiver in alerts.told_in(environment).items():
         for field, secret in receiver.secrets.items():
             place = f"alerts.receivers.{name}.{field}"
-            look(secret, field, place, critical="critical" in receiver.severities)
+            check(secret, field, place, critical="critical" in receiver.severities)
     if alerts.heartbeat:
-        look(alerts.heartbeat, "url", "alerts.heartbeat", critical=False)
+        check(alerts.heartbeat, "url", "alerts.heartbeat", critical=False)
     return list(refused.values()), list(doubtful.values())
 
 
-def _wrong(field: str, value: str) -> tuple[str, str] | None:
-    """Return what is wrong with a secret of a field, without its value, and what it should be; None if nothing is."""
+def _find_defect(field: str, value: str) -> tuple[str, str] | None:
+    """Return what is wrong with a field's secret, without its value, and what is expected; None if it is valid."""
     kind, expected = KEYS.get(field, (None, "the real one"))
     if field in ("webhook", "url"):
         expected = ADDRESS
     if not value.strip():
         return "an empty secret", expected
     anything = field in ("password", "token")
-    if is_only_a_word(value) if anything else leads_nowhere(value):
+    if is_placeholder_word(value) if anything else is_placeholder_address(value):
         return "a placeholder", expected
     if field in ("webhook", "url") and not _is_address(value.strip()):
         return "no address", expected

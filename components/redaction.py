@@ -1,6 +1,6 @@
-"""What must not get into Loki: patterns of secrets, and what stands in their place.
+"""Redaction of secrets in log lines: patterns and their replacements.
 
-Patterns are RE2's; `$1` in a replacement is the first group. A line in JSON stays valid JSON.
+The patterns are in RE2's syntax; `$1` in a replacement is the first group. A line in JSON stays valid JSON.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ FIELD_NAMES = (
     r"(?:passw(?:or)?d|passwd|passphrase|pwd|secret|token|credentials?|(?:api|access|private|secret|signing)[_-]?key"
     r"|session[_-]?id|card[_-]?number|cvv|cvc|authorization|cookie)(?:[_-]?(?:hash|confirm\w*|plain|salt))?"
 )
-"""How the name of a secret field ends: `accessToken`, `db_password`, `set-cookie`. `max_tokens` and `token_count` are
-none."""
+"""Endings of the names of secret fields: `accessToken`, `db_password`, `set-cookie`, but not `max_tokens` or
+`token_count`."""
 
 _NAME = rf"[\w.-]*{FIELD_NAMES}"
 
@@ -22,17 +22,17 @@ HINTS = (
     r"(?i)passw|passphrase|pwd|secret|token|credential|key|session|card|cvv|cvc|authorization|cookie|bearer|basic"
     r"|requirepass|masterauth|://"
 )
-"""A line without any of these is looked at no further, but for tokens of a known shape."""
+"""Lines without any of these words are searched only for tokens of a known shape."""
 
 NAMED: tuple[tuple[str, str], ...] = (
-    # Passwords in addresses; one that holds an @ too.
+    # Passwords in addresses, also with an @ in the password.
     (r"([A-Za-z][A-Za-z0-9+.-]*://[^\s:/@\"']*:)[^\s/\"']+@", f"$1{MARK}@"),
-    # Addresses that are secrets themselves: who knows them may post there.
+    # Addresses that are secrets themselves: everybody who knows them may post there.
     (r"(https?://(?:[\w-]+\.)*discord(?:app)?\.com/api/webhooks/)[^\s\"'\\]+", f"$1{MARK}"),
     (r"(https?://hooks\.slack\.com/)[^\s\"'\\]+", f"$1{MARK}"),
     (r"(https?://[\w.-]+\.webhook\.office\.com/)[^\s\"'\\]+", f"$1{MARK}"),
     (r"(https?://api\.telegram\.org/(?:file/)?bot)[^/\s\"'\\]+", f"$1{MARK}"),
-    # Headers as they are on the wire.
+    # Headers as they are sent.
     (
         r"(?i)(authorization\s*[:=]\s*)(?:(?:bearer|basic|digest|negotiate|token|apikey)\s+)?[^\s\"'\\,]+",
         f"$1{MARK}",
@@ -40,16 +40,16 @@ NAMED: tuple[tuple[str, str], ...] = (
     (r"(?i)(cookie\s*[:=]\s*)[^\s\"'\\\[{][^\n\"'\\]*", f"$1{MARK}"),
     (r"(?i)\b(bearer\s+)[\w.~+/=-]{6,}", f"$1{MARK}"),
     (r"\b([Bb]asic\s+)[A-Za-z0-9+/]*(?:[a-z][A-Z]|[0-9])[A-Za-z0-9+/]*={0,2}", f"$1{MARK}"),
-    # Headers as a list of names and values.
+    # Headers as a JSON list of names and values.
     (r'(?i)("(?:set-|proxy-)?(?:cookie|authorization)"\s*,\s*)"(?:[^"\\]|\\.)*"', f'$1"{MARK}"'),
-    # Fields: in JSON, in JSON that stands in a string, in JavaScript or Python, on a command line, as name=value.
+    # Fields: in JSON, in JSON inside a string, in JavaScript or Python, on a command line, as name=value.
     (rf'(?i)("{_NAME}"\s*[:=]\s*\[?\s*)"(?:[^"\\]|\\.)*"', f'$1"{MARK}"'),
     (rf'(?i)("{_NAME}"\s*:\s*)-?\d[\d.eE+-]*', f'$1"{MARK}"'),
     (rf'(?i)(\\*"?{_NAME}\\*"?\s*[:=]\s*\[?\s*)\\+"[^"]*"', f'$1\\"{MARK}\\"'),
     (rf"(?i)({_NAME}'?\s*[:=]\s*\[?\s*)'(?:[^'\\]|\\.)*'", f"$1'{MARK}'"),
     (rf"(?i)(--{_NAME}\s+)[^\s\"'\\]+", f"$1{MARK}"),
     (rf'(?i)((?:^|[^\w"\'\\.-]){_NAME}\s?[:=]\s?)(?:"[^"]*"|[^\s"\'\\,;&]+)', f"$1{MARK}"),
-    # Statements and directives of the stores.
+    # SQL statements of Postgres and directives of Redis.
     (r"(?i)(password\s+)'[^']*'", f"$1'{MARK}'"),
     (r"(?i)((?:requirepass|masterauth)\s+)[^\s\"'\\]+", f"$1{MARK}"),
 )
@@ -67,12 +67,12 @@ SHAPES = (
     r"\bAIza[\w-]{35}",
     r"\b\d{8,10}:[\w-]{35}\b",
 )
-"""Tokens that are known by their look, wherever they stand."""
+"""Tokens that are recognisable by their shape, wherever they occur."""
 
 
-def redactions(own: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:
-    """Return the patterns that every line is searched for, and what is put in their place.
+def redactions(patterns: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:
+    """Return the patterns that every line is searched for, and their replacements.
 
-    `own` are patterns of the product: what they match is replaced as a whole.
+    `patterns` are the product's own: their whole match is replaced.
     """
-    return (("|".join(SHAPES), MARK), *((pattern, MARK) for pattern in own))
+    return (("|".join(SHAPES), MARK), *((pattern, MARK) for pattern in patterns))

@@ -33,13 +33,13 @@ class GeneratedSecret(Resource):
     value: pulumi.Output[str]
 
     def __init__(self, name: str, opts: pulumi.ResourceOptions) -> None:
-        kept = pulumi.ResourceOptions(additional_secret_outputs=["value"])
-        super().__init__(_RandomProvider(), name, {"value": None}, pulumi.ResourceOptions.merge(opts, kept))
+        secret_output = pulumi.ResourceOptions(additional_secret_outputs=["value"])
+        super().__init__(_RandomProvider(), name, {"value": None}, pulumi.ResourceOptions.merge(opts, secret_output))
 
 
 def secret(name: str, resource_name: str, parent: pulumi.Resource) -> pulumi.Output[str]:
-    """Return the secret that the stack's configuration gives as `dockyard:<name>`, else a generated one."""
-    given = pulumi.Config("dockyard").get_secret(name)
-    if given is not None:
-        return given
+    """Return the stack's secret `dockyard:<name>`, or a generated one where it is not set."""
+    configured = pulumi.Config("dockyard").get_secret(name)
+    if configured is not None:
+        return configured
     return GeneratedSecret(resource_name, pulumi.ResourceOptions(parent=parent)).value

@@ -1,6 +1,6 @@
-"""Two shell scripts that run inside images which are not ours, and the command lines that start them.
+"""Shell scripts that run inside other people's images, and the command lines that start two of them.
 
-Both need a POSIX shell in the image. They hold no secret; the workload's user must be able to read them.
+They need a POSIX shell in the image. They contain no secret; the workload's user must be able to read them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def script(name: str) -> str:
 def with_secrets(names: Sequence[str], command: Sequence[str], script: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return entry point and command that start `command` with each secret in a variable: `app-key` in APP_KEY.
 
-    `script` is the wrapper's path in the container. Names and paths show in `docker inspect`, values do not.
-    The wrapper exits with 78 where a secret's file cannot be read.
+    `script` is the wrapper's path in the container. `docker inspect` shows names and paths, but no values. The wrapper
+    exits with 78 where a secret's file cannot be read.
     """
     files = (f"{variable_name(name)}={SECRETS_FOLDER}/{name}" for name in names)
     return (_SHELL, script), (*files, "--", *command)
@@ -38,9 +38,9 @@ def scheduled(
 ) -> tuple[tuple[str, ...], tuple[str, ...], HealthCheck]:
     """Return entry point, command and health check of a container that runs `command` on a schedule.
 
-    `script` is the scheduler's path in the container, which must have a /tmp that can be written. The container is
-    unhealthy from a run that failed until one that succeeds. Two containers with the same schedule both run the
-    command: the old one must go before the new one is made.
+    `script` is the scheduler's path in the container, which needs a writable /tmp. The container is unhealthy from a
+    failed run until the next successful one. Two containers with the same schedule would both run the command, so the
+    old one must be deleted before the new one is created.
     """
     check = HealthCheck((_SHELL, script, "--health"), interval=10, timeout=5, retries=2, start_period=5)
     return (_SHELL, script), (expand(schedule), "--", *command), check

@@ -1,4 +1,4 @@
-"""The rules, runbooks and dashboards that come with Dockyard, ready to be put into a stack."""
+"""The shipped rules, runbooks and dashboards, rendered for a stack."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from components.foundation import grafana_root_url
 from dashboards.board import panel_id
 from dashboards.registry import render
 from dashboards.runbooks import UID as RUNBOOKS_UID
-from dashboards.shown import Figure, Shown
-from settings.alert_rules import at_interval, changed, log_rule_files, rule_files, thresholds
+from dashboards.shown import DashboardContext, Figure
+from settings.alert_rules import apply_overrides, at_interval, log_rule_files, rule_files, thresholds
 from settings.alert_texts import in_language
 from settings.loader import Settings
 
@@ -30,75 +30,78 @@ _DASHBOARD = re.compile(
 
 
 @dataclass(frozen=True)
-class Shipped:
-    """Everything of it that one stack gets. All of it is rendered at once: a part that cannot be must not be found
-    when half of the stack is changed."""
+class MonitoringContent:
+    """The monitoring content of one stack.
+
+    All of it is rendered before any resource is created, so that an error cannot occur when half of the stack is
+    changed.
+    """
 
     grafana: str
-    """The address people reach Grafana at, to which alerts lead."""
+    """Grafana's address as people reach it, for the links in alerts."""
 
     rules: Mapping[str, str]
     log_rules: Mapping[str, str]
     dashboards: Mapping[str, str]
 
 
-def shipped(settings: Settings) -> Shipped:
+def shipped(settings: Settings) -> MonitoringContent:
     """Return the rules and dashboards of a stack."""
     grafana = grafana_root_url(settings)
-    return Shipped(grafana, rules(settings, grafana), log_rules(settings, grafana), dashboards_for(settings))
+    return MonitoringContent(grafana, rules(settings, grafana), log_rules(settings, grafana), dashboards_for(settings))
 
 
 def rules(settings: Settings, grafana: str) -> dict[str, str]:
-    """Return Prometheus' rule files by name, as this stack wants them; `grafana` is the address people reach it at."""
+    """Return Prometheus' rule files by name, rendered for this stack; `grafana` is its address as people reach it."""
     files = _for_stack(rule_files(settings.product.name, settings.product.monitoring.logs.store), settings, grafana)
     objectives = objective_rules(settings)
     return {**files, "slo-objectives.yml": objectives} if objectives else files
 
 
 def log_rules(settings: Settings, grafana: str) -> dict[str, str]:
-    """Return the rule files on what log lines say likewise."""
+    """Return the rule files on log lines by name, rendered for this stack."""
     return _for_stack(log_rule_files(settings.product.monitoring.logs.store), settings, grafana)
 
 
 def objective_rules(settings: Settings) -> str | None:
-    """Return the rule file that holds the services' objectives as series, which rules/slo.yml reads.
+    """Return the rule file that records the services' objectives as series, which rules/slo.yml reads.
 
-    None where no service has any.
+    None where no service has objectives.
     """
     common = {"product": settings.product.name, "environment": settings.stack.environment, "tier": "app"}
     recorded = []
     for name, service in settings.product.services.items():
         if service.slo is None:
             continue
-        own = {**common, "job": name}
+        base_labels = {**common, "job": name}
         if service.slo.availability is not None:
-            recorded.append((service.slo.availability, {**own, "slo": "availability"}))
+            recorded.append((service.slo.availability, {**base_labels, "slo": "availability"}))
         if latency := service.slo.latency:
-            recorded.append((latency.target, {**own, "slo": "latency", "le": latency.bound}))
+            recorded.append((latency.target, {**base_labels, "slo": "latency", "le": latency.bound}))
     if not recorded:
         return None
-    found = [
+    recording_rules = [
         {"record": "slo:objective:ratio", "expr": f"vector({round(percent / 100, 10):g})", "labels": labels}
         for percent, labels in recorded
     ]
-    return yaml.safe_dump({"groups": [{"name": "slo-objectives", "rules": found}]}, sort_keys=False)
+    return yaml.safe_dump({"groups": [{"name": "slo-objectives", "rules": recording_rules}]}, sort_keys=False)
 
 
 def dashboards_for(settings: Settings) -> dict[str, str]:
     """Return Grafana's dashboards for a stack: file name → JSON."""
-    return render(shown(settings))
+    return render(dashboard_context(settings))
 
 
-def shown(settings: Settings) -> Shown:
-    """Return what the dashboards of a stack show."""
+def dashboard_context(settings: Settings) -> DashboardContext:
+    """Return the facts from which a stack's dashboards are built."""
     product = settings.product
     grafana, changes = product.monitoring.grafana, product.monitoring.thresholds
     stores = {"postgres": product.postgres, "redis": product.redis}
     logs = product.monitoring.logs
     files = {**rule_files(product.name), **log_rule_files(logs.store)}
-    # A board draws the line of an alert that is switched off all the same.
+    # Boards draw the threshold of a disabled alert as well.
     drawn = {name: change.model_copy(update={"enabled": True}) for name, change in changes.items()}
-    return Shown(
+    return DashboardContext(
         product=product.name,
         environment=settings.stack.environment,
         datasource_uid=grafana.datasource_uid,
@@ -115,13 +118,15 @@ def shown(settings: Settings) -> Shown:
         probes=product.monitoring.probes.enabled,
         tunnel=bool(settings.stack.tunnel),
         remote_write=bool(product.monitoring.remote_write),
-        limits={name: limit for text in files.values() for name, limit in thresholds(changed(text, drawn)).items()},
+        limits={
+            name: limit for text in files.values() for name, limit in thresholds(apply_overrides(text, drawn)).items()
+        },
         runbooks={} if product.monitoring.runbooks_url else runbooks(),
     )
 
 
 def runbooks() -> dict[str, str]:
-    """Return alert → its page, in Markdown."""
+    """Return alert → its runbook, in Markdown."""
     return {page.stem: page.read_text() for page in sorted(RUNBOOKS.glob("*.md")) if page.stem != "README"}
 
 
@@ -131,20 +136,20 @@ def _for_stack(files: Mapping[str, str], settings: Settings, grafana: str) -> di
         {"var-product": settings.product.name, "var-environment": settings.stack.environment},
     )
 
-    def page(found: re.Match[str]) -> str:
+    def page(match: re.Match[str]) -> str:
         if monitoring.runbooks_url:
-            return json.dumps(f"{monitoring.runbooks_url.rstrip('/')}/{found['alert']}.md")
-        panel = panel_id(found["alert"])
-        return json.dumps(f"{grafana}/d/{RUNBOOKS_UID}/runbooks?viewPanel=panel-{panel}#{found['alert']}")
+            return json.dumps(f"{monitoring.runbooks_url.rstrip('/')}/{match['alert']}.md")
+        panel = panel_id(match["alert"])
+        return json.dumps(f"{grafana}/d/{RUNBOOKS_UID}/runbooks?viewPanel=panel-{panel}#{match['alert']}")
 
-    def panel(found: re.Match[str]) -> str:
-        return json.dumps(f"{grafana}/d/{found['uid']}?viewPanel=panel-{panel_id(found['panel'])}&{values}")
+    def panel(match: re.Match[str]) -> str:
+        return json.dumps(f"{grafana}/d/{match['uid']}?viewPanel=panel-{panel_id(match['panel'])}&{values}")
 
     if interval := monitoring.prometheus.rule_interval:
         files = {name: at_interval(text, interval) for name, text in files.items()}
-    # A threshold that is changed stands in the texts too.
-    said = {name: in_language(text, settings.product.alerts.language) for name, text in files.items()}
+    # Translate before the overrides: a changed threshold is also replaced in the texts.
+    translated = {name: in_language(text, settings.product.alerts.language) for name, text in files.items()}
     return {
-        name: _DASHBOARD.sub(panel, _RUNBOOK.sub(page, changed(text, monitoring.thresholds)))
-        for name, text in said.items()
+        name: _DASHBOARD.sub(panel, _RUNBOOK.sub(page, apply_overrides(text, monitoring.thresholds)))
+        for name, text in translated.items()
     }

@@ -1,4 +1,4 @@
-"""Engine-neutral description of what runs: carries nothing of Docker's or Swarm's own resources."""
+"""Description of a container, independent of the resources of Docker or Swarm that run it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from settings.container import Limits
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """A command that exits 0 while the container is well; times in seconds."""
+    """A command that exits 0 while the container is healthy; times are in seconds."""
 
     command: tuple[str, ...]
     interval: int = 10
@@ -20,12 +20,12 @@ class HealthCheck:
     retries: int = 5
     start_period: int = 40
     start_interval: int | None = None
-    """The interval during the start period; unset, it is `interval`."""
+    """Interval during the start period. Default: `interval`."""
 
 
 @dataclass(frozen=True)
 class Attachment:
-    """A network, and the names that others on it reach the container by."""
+    """A network, and the container's aliases on it."""
 
     network: pulumi.Input[str]
     aliases: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Mount:
-    """A volume, or with `host=True` a path of the host, seen by the container at `target`."""
+    """A volume, or with `host=True` a path of the host, mounted at `target`."""
 
     source: pulumi.Input[str]
     target: str
@@ -42,8 +42,8 @@ class Mount:
 
 
 @dataclass(frozen=True)
-class Publication:
-    """A port of the container that the host offers; the address is always explicit (CIS Docker 5.14)."""
+class PortMapping:
+    """A container port published on the host; the address is always explicit (CIS Docker 5.14)."""
 
     inside: int
     outside: int
@@ -52,10 +52,13 @@ class Publication:
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """One container. The defaults are the hardened ones; what departs from them gives its reason where it does."""
+    """One container. The defaults are hardened; departures need a reason, see components/hardening.py.
+
+    The field names are hashed into a label (`spec_hash` in components/container.py): renaming one replaces containers.
+    """
 
     role: str
-    """What it is in its stack, unique there: the name of its resource and the value of its service label."""
+    """Its unique name in the stack, used in the resource's name and in the label `dockyard.service`."""
 
     image: str
     limits: Limits
@@ -64,36 +67,36 @@ class ContainerSpec:
     entrypoint: tuple[str, ...] = ()
     env: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     user: str | None = None
-    """None leaves the image's own user, for images that are known not to run as root."""
+    """None keeps the image's own user, for images that are known not to run as root."""
 
     health: HealthCheck | None = None
     mounts: tuple[Mount, ...] = ()
     tmpfs: tuple[str, ...] = ()
-    """Folders in memory, writable by anyone in the container, at most 64 MB each."""
+    """Folders in memory, writable by every user in the container, at most 64 MB each."""
 
     shared_memory: int | None = None
     """Size of /dev/shm in MiB; None leaves Docker's 64."""
 
-    publish: tuple[Publication, ...] = ()
+    publish: tuple[PortMapping, ...] = ()
     member: str = ""
-    """What it is called where the settings name who joins a network; replicas share one. Default: its role."""
+    """Its name in the settings' lists of network members, which replicas share. Default: its role."""
 
     of_product: bool = False
-    """A workload of the product: how far it is hardened is said, and reasoned, in the product file."""
+    """Whether it is a workload of the product, whose departures from hardening are justified in the product file."""
 
     reaches_host: bool = False
-    """`host.docker.internal` leads to the Docker host, as on Docker Desktop."""
+    """Whether `host.docker.internal` resolves to the Docker host, as on Docker Desktop."""
 
     content: pulumi.Input[str] | None = None
-    """A fingerprint of the files it reads at its start only: another one means another container."""
+    """Hash of the files that it reads only when it starts: a change of it replaces the container."""
 
     restart: str = "unless-stopped"
     read_only: bool = True
     capabilities: tuple[str, ...] = ()
-    """Added after all have been dropped."""
+    """Capabilities added after all have been dropped."""
 
     exclusive: bool = False
-    """Never two at once, not even for the moment of a replacement: it owns a data folder."""
+    """Delete it before its replacement is created: two at once could not share a data folder, for instance."""
 
     stop_signal: str | None = None
     stop_grace: int = 10

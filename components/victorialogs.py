@@ -1,6 +1,6 @@
-"""VictoriaLogs, which keeps logs and is asked for them, and vmalert, which evaluates their alert rules.
+"""VictoriaLogs, which stores logs and answers queries, and vmalert, which evaluates their alert rules.
 
-The official images of both hold one program and no shell; LogPipeline runs them.
+The official images of both contain one program and no shell; LogPipeline runs them.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from components.volume import config_volume, data_volume
 from settings.container import Limits
 from settings.logs import VictoriaLogs, Vmalert
 from settings.names import TOOLS
-from settings.units import spell_duration
+from settings.units import format_duration
 
 USER = "65532:65532"
-"""Of both containers. The images run as root where nobody says otherwise, and need no user that they know."""
+"""User of both containers. The images run as root by default, and work with any user."""
 
 PORT = TOOLS["victorialogs"]
 VMALERT_PORT = TOOLS["vmalert"]
@@ -32,19 +32,19 @@ DATA_FOLDER = "/victoria-logs-data"
 RULES_FOLDER = "/etc/vmalert"
 NOTIFIERS = "notifiers.yaml"
 PROBE_FOLDER = "/dockyard/probe"
-"""Where both containers find busybox, for their health checks."""
+"""Mount point of busybox in both containers, for their health checks."""
 
 VMALERT_ARGUMENTS = (
     f"-rule={RULES_FOLDER}/*.yml",
     f"-datasource.url=http://victorialogs:{PORT}",
     f"-notifier.config={RULES_FOLDER}/{NOTIFIERS}",
-    # Its own waits 30 s for lines that come late; the windows of the rules overlap, so that those count as well.
+    # The default waits 30 s for late lines; the rules' windows overlap, so that those are counted anyway.
     "-rule.evalDelay=0s",
     "-disableAlertgroupLabel",
     "-loggerLevel=WARN",
     "-loggerFormat=json",
 )
-"""vmalert keeps no state: what fires is evaluated anew after a start."""
+"""vmalert keeps no state: after a start all rules are evaluated anew."""
 
 DATASOURCE_TYPE = "victoriametrics-logs-datasource"
 PLUGIN = f"{DATASOURCE_TYPE}@0.21.0"
@@ -53,14 +53,14 @@ PLUGIN = f"{DATASOURCE_TYPE}@0.21.0"
 
 @dataclass(frozen=True)
 class VictoriaLogsConfig:
-    """What VictoriaLogs and vmalert are made from."""
+    """Arguments of VictoriaLogs and vmalert."""
 
     store: VictoriaLogs
     vmalert: Vmalert
     context: StackContext
     image: Callable[[str], str]
     alertmanagers: Sequence[str]
-    """Host and port of each of those who hear of the alerts."""
+    """Host and port of each Alertmanager."""
 
     rules: Mapping[str, str]
     """Rule files in LogsQL: name → content."""
@@ -71,7 +71,7 @@ def run_victorialogs(name: str, config: VictoriaLogsConfig, parent: pulumi.Resou
     context = config.context
     data = data_volume(f"{name}-victorialogs-data", context, parent)
     probe = config_volume(f"{name}-victorialogs-probe", context, parent)
-    prepared = _prepared(f"{name}-victorialogs-writer", config, data, probe, parent)
+    prepare_job = _prepare_volumes(f"{name}-victorialogs-writer", config, data, probe, parent)
     store = run_service(
         f"{name}-victorialogs",
         ContainerSpec(
@@ -84,13 +84,13 @@ def run_victorialogs(name: str, config: VictoriaLogsConfig, parent: pulumi.Resou
             networks=(Attachment(context.monitoring_network, ("victorialogs",)),),
             mounts=(Mount(data.name, DATA_FOLDER, read_only=False), Mount(probe.name, PROBE_FOLDER)),
             health=_health(PORT),
-            # Time to write what it has in memory.
+            # Time to flush the lines in memory.
             stop_grace=60,
         ),
         context,
-        pulumi.ResourceOptions(parent=parent, depends_on=prepared.done),
+        pulumi.ResourceOptions(parent=parent, depends_on=prepare_job.done),
     )
-    written = ConfigVolume(
+    config_files = ConfigVolume(
         f"{name}-vmalert-config",
         files={**config.rules, NOTIFIERS: notifiers(config.alertmanagers)},
         owner=USER,
@@ -109,11 +109,11 @@ def run_victorialogs(name: str, config: VictoriaLogsConfig, parent: pulumi.Resou
             limits=config.vmalert.limits,
             exclusive=True,
             networks=(Attachment(context.monitoring_network, ("vmalert",)),),
-            mounts=(written.mounted_at(RULES_FOLDER), Mount(probe.name, PROBE_FOLDER)),
+            mounts=(config_files.mounted_at(RULES_FOLDER), Mount(probe.name, PROBE_FOLDER)),
             health=_health(VMALERT_PORT),
         ),
         context,
-        pulumi.ResourceOptions(parent=parent, depends_on=_both(written.ready, prepared.done)),
+        pulumi.ResourceOptions(parent=parent, depends_on=_all_ready(config_files.ready, prepare_job.done)),
     )
     return {"victorialogs": store, "vmalert": vmalert}
 
@@ -122,30 +122,30 @@ def store_arguments(settings: VictoriaLogs) -> tuple[str, ...]:
     """Return VictoriaLogs' command line."""
     return (
         f"-storageDataPath={DATA_FOLDER}",
-        f"-retentionPeriod={spell_duration(settings.retention)}",
+        f"-retentionPeriod={format_duration(settings.retention)}",
         f"-retention.maxDiskSpaceUsageBytes={settings.retention_size}MiB",
-        # The least that it takes. What is in memory only is lost where it is killed; its own is 5 s.
+        # The minimum; the default is 5 s. Lines that are only in memory are lost if it is killed.
         "-inmemoryDataFlushInterval=1s",
-        # An empty line is an empty line; its own puts a sentence into its place.
+        # Keep empty lines empty: the default replaces them with a sentence.
         "-defaultMsgValue=",
-        # Its log is collected as well.
+        # Its own log is collected as well.
         "-loggerLevel=WARN",
         "-loggerFormat=json",
     )
 
 
 def notifiers(alertmanagers: Sequence[str]) -> str:
-    """Return the file that says whom vmalert notifies, host and port each, and of what."""
+    """Return vmalert's notifier configuration. `alertmanagers` are host and port of each instance."""
     config = {
         "static_configs": [{"targets": list(alertmanagers)}],
-        # Alerts have the labels that their rules give them, and no other: this is the name of a figure in a query.
+        # Alerts have only the labels of their rules: this one is the name of a result in the query.
         "alert_relabel_configs": [{"action": "labeldrop", "regex": "stats_result"}],
     }
     return yaml.safe_dump(config, sort_keys=False)
 
 
 def victorialogs_datasource(uid: str) -> dict[str, object]:
-    """Return VictoriaLogs as Grafana's provisioning names it; `uid` is what dashboards know it by."""
+    """Return VictoriaLogs as a data source of Grafana's provisioning; dashboards refer to it by `uid`."""
     return {
         "name": "VictoriaLogs",
         "uid": uid,
@@ -158,10 +158,10 @@ def victorialogs_datasource(uid: str) -> dict[str, object]:
     }
 
 
-def _prepared(
+def _prepare_volumes(
     name: str, config: VictoriaLogsConfig, data: docker.Volume, probe: docker.Volume, parent: pulumi.Resource
 ) -> OneShotJob:
-    """Give the data folder to the user of VictoriaLogs, and put busybox where the health checks find it."""
+    """Make VictoriaLogs' user the owner of the data folder, and copy busybox for the health checks."""
     return OneShotJob(
         name,
         ContainerSpec(
@@ -175,7 +175,7 @@ def _prepared(
             entrypoint=("/bin/sh", "-ec"),
             command=(
                 f"chown {USER} {DATA_FOLDER}\n"
-                # In one step: a health check may be running it.
+                # Replaced atomically: a health check may be running it.
                 f"cp /bin/busybox {PROBE_FOLDER}/busybox.new\n"
                 f"chmod 0555 {PROBE_FOLDER}/busybox.new\n"
                 f"mv {PROBE_FOLDER}/busybox.new {PROBE_FOLDER}/busybox",
@@ -191,7 +191,9 @@ def _health(port: int) -> HealthCheck:
     return HealthCheck((f"{PROBE_FOLDER}/busybox", "wget", "-q", "-T", "4", "-O", "/dev/null", address))
 
 
-def _both(
+def _all_ready(
     first: pulumi.Output[Sequence[pulumi.Resource]], second: pulumi.Output[Sequence[pulumi.Resource]]
 ) -> pulumi.Output[Sequence[pulumi.Resource]]:
-    return pulumi.Output.all(first, second).apply(lambda resources: [one for some in resources for one in some])
+    return pulumi.Output.all(first, second).apply(
+        lambda resources: [resource for group in resources for resource in group]
+    )

@@ -1,4 +1,4 @@
-"""Volumes: those that hold data are kept, those that hold rendered files come and go."""
+"""Volumes: those with data are protected, those with rendered files can be recreated."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def _labels(context: StackContext, kind: str) -> list[docker.VolumeLabelArgs]:
 
 
 def data_volume(name: str, context: StackContext, parent: pulumi.Resource) -> docker.Volume:
-    """Make a volume whose content cannot be made again.
+    """Create a volume for content that cannot be recreated.
 
-    Nothing that changes in the program replaces it, since to replace a volume is to empty it. Outside development
-    it is protected, and stays on the host even when it leaves the state.
+    No change in the program replaces it, since a replaced volume is empty. Outside development it is protected, and
+    stays on the host even when it is removed from the state.
     """
     return docker.Volume(
         name,
@@ -35,5 +35,5 @@ def data_volume(name: str, context: StackContext, parent: pulumi.Resource) -> do
 
 
 def config_volume(name: str, context: StackContext, parent: pulumi.Resource | None) -> docker.Volume:
-    """Make a volume for files that the program renders."""
+    """Create a volume for files that the program renders."""
     return docker.Volume(name, labels=_labels(context, CONFIG), opts=pulumi.ResourceOptions(parent=parent))

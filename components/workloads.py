@@ -1,4 +1,4 @@
-"""From a workload of the product file to a container spec, with the files, secrets and stores that it needs."""
+"""Translation of a workload in the product file into a container spec, with its files, secrets and stores."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from components.shell import SCHEDULE_FILE, SECRETS_FILE, scheduled, script, wit
 from components.spec import Attachment, ContainerSpec, HealthCheck
 from settings.workload import Job, Service, Workload
 
-Gate = pulumi.Input[Sequence[pulumi.Resource]]
+Dependency = pulumi.Input[Sequence[pulumi.Resource]]
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A spec, and what must be there before it starts."""
+class PreparedContainer:
+    """A container spec, and the dependencies that must be ready before it starts."""
 
     spec: ContainerSpec
-    ready: tuple[Gate, ...]
+    ready: tuple[Dependency, ...]
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What all workloads of a product have in common."""
+class WorkloadContext:
+    """The context that all workloads of a product share."""
 
     name: str
     """Prefix of the resources' names."""
@@ -41,16 +41,20 @@ class Surroundings:
     secrets: Mapping[str, pulumi.Output[str]]
 
 
-def prepare(name: str, workload: Workload, image: str, around: Surroundings) -> Prepared:
-    """Return the spec of a workload and the gates it waits for; its files and secrets are written into volumes."""
-    stores = [around.connections[store] for store in workload.needs]
-    secrets = {wanted: around.secrets[wanted] for wanted in workload.secrets}
-    secrets |= {wanted: around.secrets[wanted] for wanted in workload.optional_secrets if wanted in around.secrets}
+def prepare(name: str, workload: Workload, image: str, workload_context: WorkloadContext) -> PreparedContainer:
+    """Return the spec of a workload and its dependencies; write its files and secrets into volumes."""
+    stores = [workload_context.connections[store] for store in workload.needs]
+    secrets = {secret: workload_context.secrets[secret] for secret in workload.secrets}
+    secrets |= {
+        secret: workload_context.secrets[secret]
+        for secret in workload.optional_secrets
+        if secret in workload_context.secrets
+    }
     env: dict[str, str] = {}
     for store in stores:
         secrets.update({key: text for key, text in store.files.items() if not key.startswith("exporter-")})
         env.update(store.env)
-    volumes = _volumes(name, workload, image, secrets, around)
+    volumes = _volumes(name, workload, image, secrets, workload_context)
     entrypoint, command = tuple(workload.entrypoint or ()), tuple(workload.command or ())
     if workload.secrets_as_env and secrets:
         wrapper = f"{SECRETS_FOLDER}/{SECRETS_FILE}"
@@ -63,9 +67,9 @@ def prepare(name: str, workload: Workload, image: str, around: Surroundings) -> 
     elif isinstance(workload, Job) and workload.schedule:
         scheduler = f"{SECRETS_FOLDER}/{SCHEDULE_FILE}"
         entrypoint, command, health = scheduled(workload.schedule, (*entrypoint, *command), scheduler)
-    networks = [Attachment(around.context.app_network)]
+    networks = [Attachment(workload_context.context.app_network)]
     if isinstance(workload, Service) and workload.metrics:
-        networks.append(Attachment(around.context.monitoring_network))
+        networks.append(Attachment(workload_context.context.monitoring_network))
     spec = ContainerSpec(
         role=name,
         member=name,
@@ -84,13 +88,13 @@ def prepare(name: str, workload: Workload, image: str, around: Surroundings) -> 
         restart=workload.restart if isinstance(workload, Service) else "unless-stopped",
         stop_signal=workload.stop_signal,
         stop_grace=workload.stop_grace,
-        # Two schedulers would run the job twice.
+        # Two schedulers would both run the job.
         exclusive=isinstance(workload, Job) and workload.schedule is not None,
         reaches_host=any(store.reaches_host for store in stores),
         content=_fingerprint(list(volumes.values())),
     )
-    started = [[store.ready] for store in stores if store.ready]
-    return Prepared(spec, (*(volume.ready for volume in volumes.values()), *started))
+    store_ready = [[store.ready] for store in stores if store.ready]
+    return PreparedContainer(spec, (*(volume.ready for volume in volumes.values()), *store_ready))
 
 
 def _volumes(
@@ -98,39 +102,39 @@ def _volumes(
     workload: Workload,
     image: str,
     secrets: Mapping[str, pulumi.Output[str]],
-    around: Surroundings,
+    workload_context: WorkloadContext,
 ) -> dict[str, ConfigVolume]:
     """Return folder in the container → the volume that fills it."""
     by_number = all(part.isdigit() for part in workload.user.split(":"))
 
     def volume(purpose: str, files: Mapping[str, pulumi.Input[str]]) -> ConfigVolume:
         return ConfigVolume(
-            f"{around.name}-{name}-{purpose}",
+            f"{workload_context.name}-{name}-{purpose}",
             files=files,
             owner=workload.user,
-            # Only its own image knows a user by name.
-            image=around.writer_image if by_number else image,
-            context=around.context,
-            parent=around.parent,
+            # A user name exists only in the workload's own image.
+            image=workload_context.writer_image if by_number else image,
+            context=workload_context.context,
+            parent=workload_context.parent,
         )
 
-    found: dict[str, ConfigVolume] = {}
-    # Scripts lie beside the secrets: a volume of their own would cost every `up` and preview.
+    volumes: dict[str, ConfigVolume] = {}
+    # Scripts and secrets share a volume: another one would slow down every `up` and preview.
     scripts = [SECRETS_FILE] if secrets and workload.secrets_as_env else []
     scripts += [SCHEDULE_FILE] if isinstance(workload, Job) and workload.schedule else []
     if secrets or scripts:
-        found[SECRETS_FOLDER] = volume("secrets", {**secrets, **{name: script(name) for name in scripts}})
+        volumes[SECRETS_FOLDER] = volume("secrets", {**secrets, **{name: script(name) for name in scripts}})
     folders: dict[str, dict[str, str]] = {}
     for path, file in workload.files.items():
         place = PurePosixPath(path)
         folders.setdefault(str(place.parent), {})[place.name] = file.content or ""
     for number, (folder, files) in enumerate(sorted(folders.items()), start=1):
-        found[folder] = volume("files" if number == 1 else f"files-{number}", files)
-    return found
+        volumes[folder] = volume("files" if number == 1 else f"files-{number}", files)
+    return volumes
 
 
 def _fingerprint(volumes: Sequence[ConfigVolume]) -> pulumi.Output[str] | None:
-    """Return one fingerprint for all files: services read theirs when they start."""
+    """Return one hash for all files, since services read them when they start; None without files."""
     if not volumes:
         return None
     return pulumi.Output.all(*(volume.fingerprint for volume in volumes)).apply("-".join)

@@ -1,33 +1,33 @@
-"""Alerts: what fires, what fired, and who was told."""
+"""Alerts: firing now, fired recently, and the notifications sent for them."""
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.board import Board
-from dashboards.panels import OPERATIONS, SECONDS, SHORT, F, Limits, Panel, Query, chart, number, rows_of
-from dashboards.shown import Shown
+from dashboards.panels import OPERATIONS, SECONDS, SHORT, STACK, Limits, Panel, Query, chart, stat, table
+from dashboards.shown import DashboardContext
 
 WEEK = "[7d:5m]"
-"""A look every 5 minutes is enough for what is told in hours."""
+"""Subquery range of 7 days; a resolution of 5 minutes is enough for durations of hours."""
 
 
-def alerts(shown: Shown) -> Dashboard:
-    """Make the board of the alerts."""
-    board = Board(shown, "alerts", "Alerts", "what fires, what fired, and who was told?")
-    board.row(4, _numbers())
-    firing = f'ALERTS{{{F}, alertstate="firing"}}'
+def alerts(ctx: DashboardContext) -> Dashboard:
+    """Build the board of the alerts."""
+    board = Board(ctx, "alerts", "Alerts", "what fires, what fired, and who was told?")
+    board.row(4, _stats())
+    firing = f'ALERTS{{{STACK}, alertstate="firing"}}'
     board.row(
         9,
         [
-            rows_of(
+            table(
                 "Firing now",
                 {"Series": f"count by (alertname, severity, scope, job, instance) ({firing})"},
                 "Every alert that fires, the Watchdog among them. Each has a page in the runbooks.",
                 {"severity": "Severity", "alertname": "Alert", "scope": "Of", "job": "Job", "instance": "Instance"},
                 {"Series": SHORT},
             ),
-            rows_of(
+            table(
                 "Longest in 7 days",
                 {"Time": f"topk(15, sum by (alertname, severity) (sum_over_time({firing}{WEEK})) * 300)"},
                 "For how long each alert fired in the last 7 days, all its series taken together.",
@@ -48,7 +48,7 @@ def alerts(shown: Shown) -> Dashboard:
             ),
             chart(
                 "Pending",
-                Query(f'count(ALERTS{{{F}, alertstate="pending"}}) or vector(0)', "pending"),
+                Query(f'count(ALERTS{{{STACK}, alertstate="pending"}}) or vector(0)', "pending"),
                 "Alerts whose condition holds, but not yet for long enough.",
                 SHORT,
             ),
@@ -65,41 +65,41 @@ def alerts(shown: Shown) -> Dashboard:
     return board.build()
 
 
-def _numbers() -> list[Panel]:
-    def of(severity: str, colour: Limits) -> Panel:
-        return number(
+def _stats() -> list[Panel]:
+    def firing(severity: str, colour: Limits) -> Panel:
+        return stat(
             f"Firing: {severity}",
-            f'count(ALERTS{{{F}, alertstate="firing", severity="{severity}"}}) or vector(0)',
+            f'count(ALERTS{{{STACK}, alertstate="firing", severity="{severity}"}}) or vector(0)',
             f"Alerts of severity {severity} that fire now.",
             limits=colour,
         )
 
     return [
-        of("critical", Limits(critical=1)),
-        of("warning", Limits(warning=1)),
-        number(
+        firing("critical", Limits(critical=1)),
+        firing("warning", Limits(warning=1)),
+        stat(
             "Silenced or inhibited",
-            f'sum(alertmanager_alerts{{{F}, state="suppressed"}})',
+            f'sum(alertmanager_alerts{{{STACK}, state="suppressed"}})',
             "Alerts that fire and that nobody is told of: silenced by a person, or following from another alert.",
             limits=Limits(warning=1),
         ),
-        number(
+        stat(
             "Silences",
-            f'sum(alertmanager_silences{{{F}, state="active"}})',
+            f'sum(alertmanager_silences{{{STACK}, state="active"}})',
             "Silences that hold now; one that is forgotten hides the next trouble.",
             limits=Limits(warning=1),
         ),
-        number(
+        stat(
             "Receivers",
-            f"sum(alertmanager_integrations{{{F}}})",
+            f"sum(alertmanager_integrations{{{STACK}}})",
             "Ways by which Alertmanager tells people.",
             limits=Limits(warning=1, falling=True),
         ),
     ]
 
 
-NOBODY = f"vector(0) unless on() increase(alertmanager_notifications_total{{{F}}}[1h])"
-"""Without receivers Alertmanager counts nothing at all."""
+NO_NOTIFICATIONS = f"vector(0) unless on() increase(alertmanager_notifications_total{{{STACK}}}[1h])"
+"""0 where no notification is counted: Alertmanager without receivers exposes no such series."""
 
 
 def _delivery() -> list[Panel]:
@@ -107,8 +107,8 @@ def _delivery() -> list[Panel]:
         chart(
             "Alerts received",
             [
-                Query(f"sum by (status) (rate(alertmanager_alerts_received_total{{{F}}}[5m]))", "{{status}}"),
-                Query(f"sum(rate(alertmanager_alerts_invalid_total{{{F}}}[5m]))", "refused"),
+                Query(f"sum by (status) (rate(alertmanager_alerts_received_total{{{STACK}}}[5m]))", "{{status}}"),
+                Query(f"sum(rate(alertmanager_alerts_invalid_total{{{STACK}}}[5m]))", "refused"),
             ],
             "Alerts a second that Alertmanager hears of; the Watchdog alone is one a minute.",
             OPERATIONS,
@@ -117,10 +117,10 @@ def _delivery() -> list[Panel]:
             "Notifications sent",
             [
                 Query(
-                    f"sum by (receiver_name) (increase(alertmanager_notifications_total{{{F}}}[1h]))",
+                    f"sum by (receiver_name) (increase(alertmanager_notifications_total{{{STACK}}}[1h]))",
                     "{{receiver_name}}",
                 ),
-                Query(NOBODY, "nobody is told"),
+                Query(NO_NOTIFICATIONS, "nobody is told"),
             ],
             "Notifications in an hour, by the way they went.",
             SHORT,
@@ -129,11 +129,13 @@ def _delivery() -> list[Panel]:
             "Notifications failed",
             [
                 Query(
-                    f"sum by (receiver_name) (increase(alertmanager_notifications_failed_total{{{F}}}[15m]))",
+                    f"sum by (receiver_name) (increase(alertmanager_notifications_failed_total{{{STACK}}}[15m]))",
                     "{{receiver_name}}",
                 ),
-                Query(f"sum(increase(alertmanager_notification_requests_failed_total{{{F}}}[15m]))", "single attempts"),
-                Query(NOBODY, "nobody is told"),
+                Query(
+                    f"sum(increase(alertmanager_notification_requests_failed_total{{{STACK}}}[15m]))", "single attempts"
+                ),
+                Query(NO_NOTIFICATIONS, "nobody is told"),
             ],
             "Notifications that reached nobody after all attempts, and attempts that failed, in 15 minutes.",
             SHORT,

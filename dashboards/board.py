@@ -1,4 +1,4 @@
-"""A dashboard in the making: variables, annotations, rows of panels."""
+"""The builder of a dashboard: variables, annotations, rows of panels."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import dashboard
 
 from dashboards.log_queries import DATASOURCES
-from dashboards.panels import LOGS, PROMETHEUS, F, Panel
-from dashboards.shown import Shown
+from dashboards.panels import LOGS, PROMETHEUS, STACK, Panel
+from dashboards.shown import DashboardContext
 
 GRID_WIDTH = 24
-"""Columns of Grafana's grid."""
+"""Width of Grafana's grid, in columns."""
 
 TAG = "dockyard"
 
-RELEASES = f'changes(node_textfile_mtime_seconds{{{F}, file=~".*/containers.prom"}}[1m]) > 0'
-"""Not 0 in the minute after the stack's containers were changed, see components/inventory.py."""
+RELEASES = f'changes(node_textfile_mtime_seconds{{{STACK}, file=~".*/containers.prom"}}[1m]) > 0'
+"""Greater than 0 in the minute after a change of the stack's containers, see components/inventory.py."""
 
 
 def panel_id(title: str) -> int:
-    """Return the id of a panel: of its title alone, so that links survive panels that are added or moved."""
+    """Return the id of a panel, derived from its title alone so that links survive when panels are added or moved."""
     return zlib.crc32(title.encode()) % 1_000_000 + 1
 
 
 class Board:
-    """A dashboard in the making, filled from the top. `subject` is the end of its uid: `dockyard-<subject>`.
+    """Builds a dashboard from top to bottom. Its uid is `dockyard-<subject>`.
 
-    Each has the variables datasource, product and environment; with `instances`, the name of a metric, also instance:
-    those that this metric has. With `logs` there is the data source of the logs too, which `shown` must name then.
+    Every board has the variables datasource, product and environment. `instances` is the name of a metric and adds the
+    variable instance, with the instances of that metric. `logs` adds the data source of the logs, where `ctx` has one.
     """
 
     def __init__(
         self,
-        shown: Shown,
+        ctx: DashboardContext,
         subject: str,
         title: str,
         description: str,
@@ -43,14 +43,14 @@ class Board:
         instances: str | None = None,
         logs: bool = False,
     ) -> None:
-        self._kinds = {PROMETHEUS: "prometheus", LOGS: DATASOURCES[shown.log_store]}
+        self._kinds = {PROMETHEUS: "prometheus", LOGS: DATASOURCES[ctx.log_store]}
         self._next_y = 0
         self._titles: set[str] = set()
         self._builder = (
             builders.Dashboard(title)
             .uid(f"dockyard-{subject}")
-            .description(f"{shown.product} · {shown.environment}: {description}")
-            .tags([TAG, shown.product, shown.environment])
+            .description(f"{ctx.product} · {ctx.environment}: {description}")
+            .tags([TAG, ctx.product, ctx.environment])
             .time("now-1h", "now")
             .refresh("30s")
             .timezone("browser")
@@ -65,13 +65,13 @@ class Board:
                 .include_vars(True)
             )
         )
-        self._source(PROMETHEUS, "Metrics", shown.datasource_uid)
-        if logs and shown.logs_uid:
-            self._source(LOGS, "Logs", shown.logs_uid)
+        self._source(PROMETHEUS, "Metrics", ctx.datasource_uid)
+        if logs and ctx.logs_uid:
+            self._source(LOGS, "Logs", ctx.logs_uid)
         self.variable("product", "label_values(up, product)")
         self.variable("environment", 'label_values(up{product=~"$product"}, environment)')
         if instances:
-            self.variable("instance", f"label_values({instances}{{{F}}}, instance)")
+            self.variable("instance", f"label_values({instances}{{{STACK}}}, instance)")
         self._builder.annotation(
             builders.AnnotationQuery()
             .name("Releases")
@@ -90,7 +90,7 @@ class Board:
         )
 
     def variable(self, name: str, query: str | dict[str, object], source: str = PROMETHEUS) -> None:
-        """Add a variable whose values a query gives, in the form of its source; all of them are chosen at first."""
+        """Add a variable with the values of a query, in its data source's language; all are selected at first."""
         self._builder.with_variable(
             builders.QueryVariable(name)
             .label(name.capitalize())
@@ -100,13 +100,13 @@ class Board:
             .sort(dashboard.VariableSort.ALPHABETICAL_ASC)
             .multi(True)
             .include_all(True)
-            # Loki takes no selector that an empty value would satisfy.
+            # Loki refuses selectors that match the empty value.
             .all_value(".+")
             .current(dashboard.VariableOption(text=["All"], value=["$__all"]))
         )
 
     def choice(self, name: str, values: Sequence[str]) -> None:
-        """Add a variable that is one or several of these values; all of them are chosen at first."""
+        """Add a variable of which several of these values can be selected; all are selected at first."""
         self._builder.with_variable(
             builders.CustomVariable(name)
             .label(name.capitalize())
@@ -118,7 +118,7 @@ class Board:
         )
 
     def text_variable(self, name: str, default: str = "") -> None:
-        """Add a variable that a person types."""
+        """Add a variable for text that the viewer types."""
         self._builder.with_variable(
             builders.TextBoxVariable(name)
             .label(name.capitalize())
@@ -127,20 +127,20 @@ class Board:
         )
 
     def section(self, title: str) -> None:
-        """Begin a part of the board under a heading."""
+        """Start a section of the board with a heading."""
         row = builders.Row(title).id(panel_id(f"section {title}"))
         self._builder.with_row(row.grid_pos(dashboard.GridPos(h=1, w=GRID_WIDTH, x=0, y=self._next_y)))
         self._next_y += 1
 
     def row(self, height: int, panels: Sequence[Panel]) -> None:
-        """Add panels side by side; they share the width evenly and the last takes what is left over.
+        """Add panels side by side, of equal width; the last one also takes the remainder.
 
-        Raises ValueError where the board has a panel of that title already: links name panels by their titles. The
-        product's own figures may be called like one of ours.
+        Raises ValueError where the board already has a panel with that title: links refer to panels by title. Only
+        the product's own figures may have the title of a built-in panel.
         """
         width = GRID_WIDTH // max(1, len(panels))
         for column, panel in enumerate(panels):
-            key = panel.title if panel.own else f"figure {panel.title}"
+            key = panel.title if panel.is_builtin else f"figure {panel.title}"
             if key in self._titles:
                 raise ValueError(f"two panels called {panel.title}")
             self._titles.add(key)

@@ -1,102 +1,115 @@
-"""Deployments and drift: what was released when, whether what runs is what was declared, and what could be restored."""
+"""Deployments and drift: releases, differences between declared and running resources, and backups."""
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.board import Board
-from dashboards.panels import AGO, BYTES, SECONDS, SHORT, F, Limits, Panel, Query, chart, lamp, number, rows_of
-from dashboards.shown import Shown
+from dashboards.panels import (
+    BYTES,
+    SECONDS,
+    SHORT,
+    STACK,
+    TIME_AGO,
+    Limits,
+    Panel,
+    Query,
+    chart,
+    stat,
+    table,
+    up_down_stat,
+)
+from dashboards.shown import DashboardContext
 
 
-def deployments(shown: Shown) -> Dashboard:
-    """Make the board of deployments, drift and backups."""
-    board = Board(shown, "deployments", "Deployments and drift", "is what runs what was declared, and is it backed up?")
-    board.row(4, _last(shown))
-    board.row(4, _standing(shown))
+def deployments(ctx: DashboardContext) -> Dashboard:
+    """Build the board of deployments, drift and backups."""
+    board = Board(ctx, "deployments", "Deployments and drift", "is what runs what was declared, and is it backed up?")
+    board.row(4, _last(ctx))
+    board.row(4, _drift(ctx))
     board.row(9, _what_runs())
     board.row(
         7,
         [
             chart(
                 "Duration of deploys",
-                Query(f"max(dockyard_last_deploy_duration_seconds{{{F}}})", "last deploy"),
+                Query(f"max(dockyard_last_deploy_duration_seconds{{{STACK}}})", "last deploy"),
                 "How long the last deploy took, without fetching images.",
                 SECONDS,
-                Limits(warning=shown.limit("DeploySlow")),
+                Limits(warning=ctx.limit("DeploySlow")),
             ),
             chart(
                 "Changes of the last deploy",
-                Query(f"sum by (kind) (dockyard_last_deploy_changes{{{F}}})", "{{kind}}"),
+                Query(f"sum by (kind) (dockyard_last_deploy_changes{{{STACK}}})", "{{kind}}"),
                 "Resources that the last deploy created, updated, deleted or replaced.",
                 SHORT,
                 stacked=True,
             ),
             chart(
                 "Metrics files",
-                Query(f"time() - node_textfile_mtime_seconds{{{F}}}", "{{file}}"),
+                Query(f"time() - node_textfile_mtime_seconds{{{STACK}}}", "{{file}}"),
                 "How long ago each file was written that tells Prometheus of dumps, releases and containers.",
                 SECONDS,
             ),
         ],
     )
-    if shown.backups:
+    if ctx.backups:
         board.section("Backups")
-        board.row(7, _backups(shown))
+        board.row(7, _backups(ctx))
     return board.build()
 
 
-def _last(shown: Shown) -> list[Panel]:
+def _last(ctx: DashboardContext) -> list[Panel]:
     return [
-        lamp(
+        up_down_stat(
             "Last deploy",
-            f"min(dockyard_last_deploy_success{{{F}}})",
+            f"min(dockyard_last_deploy_success{{{STACK}}})",
             "Whether the last `up` or rollback ended well; after one that failed the version before it serves.",
         ),
-        number(
+        stat(
             "Deployed",
-            f"max(dockyard_last_deploy_timestamp_seconds{{{F}}}) * 1000",
+            f"max(dockyard_last_deploy_timestamp_seconds{{{STACK}}}) * 1000",
             "When the last deploy ended, well or not.",
-            AGO,
+            TIME_AGO,
         ),
-        number(
+        stat(
             "Containers changed",
-            f'max(node_textfile_mtime_seconds{{{F}, file=~".*/containers.prom"}}) * 1000',
+            f'max(node_textfile_mtime_seconds{{{STACK}, file=~".*/containers.prom"}}) * 1000',
             "When a container was last replaced: much later than the last deploy means by another hand.",
-            AGO,
+            TIME_AGO,
         ),
-        number(
+        stat(
             "Release",
-            Query(f"dockyard_release_info{{{F}}}", "{{release}}"),
+            Query(f"dockyard_release_info{{{STACK}}}", "{{release}}"),
             "A short hash of all that decides what runs: settings, files, images.",
         ),
     ]
 
 
-def _standing(shown: Shown) -> list[Panel]:
+def _drift(ctx: DashboardContext) -> list[Panel]:
     return [
-        number(
+        stat(
             "Drift",
-            f"sum(dockyard_drift_resources{{{F}}})",
+            f"sum(dockyard_drift_resources{{{STACK}}})",
             "Resources that were not as the last release made them, when somebody last looked; an `up` mends them.",
             limits=Limits(warning=1),
         ),
-        number(
+        stat(
             "Last drift check",
-            f"time() - max(dockyard_drift_last_check_timestamp_seconds{{{F}}})",
+            f"time() - max(dockyard_drift_last_check_timestamp_seconds{{{STACK}}})",
             "How long ago what runs was compared with what was declared; each `up` does so.",
             SECONDS,
-            Limits(warning=shown.limit("DriftCheckMissed")),
+            Limits(warning=ctx.limit("DriftCheckMissed")),
         ),
-        number(
+        stat(
             "Oldest container",
-            f"time() - min(container:start_time_seconds:max{{{F}}})",
+            f"time() - min(container:start_time_seconds:max{{{STACK}}})",
             "How long the container that runs longest has run.",
             SECONDS,
         ),
-        number(
+        stat(
             "Containers in the inventory",
-            f"count(dockyard_container_info{{{F}}})",
+            f"count(dockyard_container_info{{{STACK}}})",
             "Long-running containers of the stack, as the last deploy left them.",
         ),
     ]
@@ -104,12 +117,12 @@ def _standing(shown: Shown) -> list[Panel]:
 
 def _what_runs() -> list[Panel]:
     age = (
-        f"(time() - max by (service, container_id) (container:start_time_seconds:max{{{F}}}))"
+        f"(time() - max by (service, container_id) (container:start_time_seconds:max{{{STACK}}}))"
         " * on (container_id) group_left (image)"
-        f" max by (container_id, image) (dockyard_container_info{{{F}}})"
+        f" max by (container_id, image) (dockyard_container_info{{{STACK}}})"
     )
     return [
-        rows_of(
+        table(
             "Containers by age",
             {"Runs for": f"sort(sum by (service, image, container_id) ({age}))"},
             "Every container of the stack, its image without registry and digest, and since when it runs.",
@@ -119,55 +132,57 @@ def _what_runs() -> list[Panel]:
     ]
 
 
-def _backups(shown: Shown) -> list[Panel]:
+def _backups(ctx: DashboardContext) -> list[Panel]:
+    newest = "max by (store, kind)"
     return [
-        rows_of(
+        table(
             "Backups",
             {
-                "Good": f"min by (store, kind) (dockyard_backup_success{{{F}}})",
-                "Tried": f"max by (store, kind) (dockyard_backup_last_attempt_timestamp_seconds{{{F}}}) * 1000",
-                "Last good one": f"max by (store, kind) (dockyard_backup_last_success_timestamp_seconds{{{F}}}) * 1000",
+                "Good": f"min by (store, kind) (dockyard_backup_success{{{STACK}}})",
+                "Tried": f"{newest} (dockyard_backup_last_attempt_timestamp_seconds{{{STACK}}}) * 1000",
+                "Last good one": f"{newest} (dockyard_backup_last_success_timestamp_seconds{{{STACK}}}) * 1000",
             },
             "Whether the last backup of each kind went well (1) or failed (0), and when the last good one was made.",
             {"store": "Store", "kind": "Kind"},
-            {"Good": SHORT, "Tried": AGO, "Last good one": AGO},
+            {"Good": SHORT, "Tried": TIME_AGO, "Last good one": TIME_AGO},
             {"Good": Limits(critical=1, falling=True)},
         ),
         chart(
             "Age of the last backup",
             Query(
-                f"time() - max by (store, kind) (dockyard_backup_last_success_timestamp_seconds{{{F}}}"
-                f" or dockyard_backup_expected_timestamp_seconds{{{F}}})",
+                f"time() - max by (store, kind) (dockyard_backup_last_success_timestamp_seconds{{{STACK}}}"
+                f" or dockyard_backup_expected_timestamp_seconds{{{STACK}}})",
                 "{{store}} {{kind}}",
             ),
             "How old the data are that could be brought back, or for how long a first backup has been expected. Dumps"
             " before a release are as old as the release; `offsite` is the copy in S3.",
             SECONDS,
-            Limits(critical=shown.limit("BackupMissed")),
+            Limits(critical=ctx.limit("BackupMissed")),
         ),
         chart(
             "Size of backups",
-            Query(f"max by (store, kind) (dockyard_backup_size_bytes{{{F}}})", "{{store}} {{kind}}"),
+            Query(f"max by (store, kind) (dockyard_backup_size_bytes{{{STACK}}})", "{{store}} {{kind}}"),
             "Size of the last good backup.",
             BYTES,
         ),
         chart(
             "Duration of backups",
             Query(
-                f"max by (store, kind) (dockyard_backup_duration_seconds{{{F}}} or label_replace("
-                f'dockyard_backup_drill_duration_seconds{{{F}}}, "kind", "restore drill", "", ""))',
+                f"max by (store, kind) (dockyard_backup_duration_seconds{{{STACK}}} or label_replace("
+                f'dockyard_backup_drill_duration_seconds{{{STACK}}}, "kind", "restore drill", "", ""))',
                 "{{store}} {{kind}}",
             ),
             "How long the last backup took, and the last restore drill.",
             SECONDS,
-            Limits(warning=shown.limit("BackupSlow")),
+            Limits(warning=ctx.limit("BackupSlow")),
         ),
-        number(
+        stat(
             "Last verified restore",
             Query(
-                f"max by (store) (dockyard_backup_last_verified_restore_timestamp_seconds{{{F}}}) * 1000", "{{store}}"
+                f"max by (store) (dockyard_backup_last_verified_restore_timestamp_seconds{{{STACK}}}) * 1000",
+                "{{store}}",
             ),
             "When a backup was last restored and looked at.",
-            AGO,
+            TIME_AGO,
         ),
     ]

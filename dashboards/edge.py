@@ -1,4 +1,4 @@
-"""Edge proxy: what visitors get at the door, where it leads, and how long its certificates last."""
+"""Edge proxy: answers to visitors, upstream servers, certificates, and the proxy's own process."""
 
 from __future__ import annotations
 
@@ -6,125 +6,125 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.board import Board
 from dashboards.panels import (
-    AGO,
     BYTES,
     BYTES_PER_SECOND,
     PER_SECOND,
     RATIO,
     SECONDS,
     SHORT,
-    F,
+    STACK,
+    TIME_AGO,
     Limits,
     Panel,
     Query,
     chart,
-    lamp,
-    number,
+    stat,
+    up_down_stat,
 )
-from dashboards.shown import Shown
+from dashboards.shown import DashboardContext
 
-T = f'{F}, job="traefik"'
-"""Selects the proxy's own process; in what rules/edge.yml records, job is the service behind it."""
+TRAEFIK = f'{STACK}, job="traefik"'
+"""Selector of the proxy's own process; in the series of rules/edge.yml, `job` is the service behind the proxy."""
 
 
-def edge(shown: Shown) -> Dashboard | None:
-    """Make the board of Traefik; none where the stack has no edge proxy."""
-    if not shown.edge:
+def edge(ctx: DashboardContext) -> Dashboard | None:
+    """Build the board of Traefik; None where the stack has no edge proxy."""
+    if not ctx.edge:
         return None
-    board = Board(shown, "edge", "Edge proxy", "do visitors get in, and to healthy services?")
-    board.row(4, _now(shown))
-    board.row(8, _visitors(shown))
-    board.row(8, _services(shown))
-    board.row(7, _doors(shown))
+    board = Board(ctx, "edge", "Edge proxy", "do visitors get in, and to healthy services?")
+    board.row(4, _now(ctx))
+    board.row(8, _visitors(ctx))
+    board.row(8, _services(ctx))
+    board.row(7, _entry_points(ctx))
     board.section("The proxy itself")
-    board.row(7, _process(shown))
+    board.row(7, _process(ctx))
     return board.build()
 
 
-def _now(shown: Shown) -> list[Panel]:
+def _now(ctx: DashboardContext) -> list[Panel]:
     return [
-        lamp("Edge up", f"sum(up{{{T}}})", "The edge proxy answers Prometheus."),
-        number(
+        up_down_stat("Edge up", f"sum(up{{{TRAEFIK}}})", "The edge proxy answers Prometheus."),
+        stat(
             "Services without a server",
-            f"count(job:edge_servers_up:sum{{{F}}} == 0) or vector(0)",
+            f"count(job:edge_servers_up:sum{{{STACK}}} == 0) or vector(0)",
             "Services of which no server passes the edge's health check: visitors get a 503.",
             limits=Limits(critical=1),
         ),
-        number(
+        stat(
             "Failing at the edge now",
-            f"max(job:edge_requests_failed:ratio_rate5m{{{F}}})",
+            f"max(job:edge_requests_failed:ratio_rate5m{{{STACK}}})",
             "Share of 5xx of the service that fails most, as visitors see it.",
             RATIO,
-            Limits(critical=shown.limit("EdgeHighErrorRate")),
+            Limits(critical=ctx.limit("EdgeHighErrorRate")),
         ),
-        number(
+        stat(
             "Last change of routes",
-            f"max(traefik_config_last_reload_success{{{F}}}) * 1000",
+            f"max(traefik_config_last_reload_success{{{STACK}}}) * 1000",
             "When the edge last took a changed configuration: with each release of a service.",
-            AGO,
+            TIME_AGO,
         ),
     ]
 
 
-def _visitors(shown: Shown) -> list[Panel]:
+def _visitors(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "Requests at the edge",
-            Query(f"job:edge_requests:rate5m{{{F}}}", "{{job}}"),
+            Query(f"job:edge_requests:rate5m{{{STACK}}}", "{{job}}"),
             "Requests a second by what they were led to: services and published tools.",
             PER_SECOND,
         ),
         chart(
             "Error rate at the edge",
-            Query(f"job:edge_requests_failed:ratio_rate5m{{{F}}}", "{{job}}"),
+            Query(f"job:edge_requests_failed:ratio_rate5m{{{STACK}}}", "{{job}}"),
             "Share of answers with 5xx, with those that the edge itself gave (502, 503, 504).",
             RATIO,
-            Limits(critical=shown.limit("EdgeHighErrorRate")),
+            Limits(critical=ctx.limit("EdgeHighErrorRate")),
         ),
         chart(
             "Latency at the edge (p95)",
-            Query(f"job:edge_request_duration_seconds:p95_rate5m{{{F}}}", "{{job}}"),
+            Query(f"job:edge_request_duration_seconds:p95_rate5m{{{STACK}}}", "{{job}}"),
             "95 % of the requests are answered within this time, seen from outside; without WebSockets.",
             SECONDS,
-            Limits(warning=shown.limit("EdgeSlow")),
+            Limits(warning=ctx.limit("EdgeSlow")),
         ),
     ]
 
 
-def _services(shown: Shown) -> list[Panel]:
+def _services(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "Answers at the edge by code",
-            Query(f"sum by (product, environment, code) (job_code:edge_requests:rate5m{{{F}}})", "{{code}}"),
+            Query(f"sum by (product, environment, code) (job_code:edge_requests:rate5m{{{STACK}}})", "{{code}}"),
             "Requests a second by HTTP status. 502, 504: the service gave no answer, 503: none of its servers is up.",
             PER_SECOND,
             stacked=True,
         ),
         chart(
             "Servers up",
-            Query(f"job:edge_servers_up:sum{{{F}}}", "{{job}}"),
+            Query(f"job:edge_servers_up:sum{{{STACK}}}", "{{job}}"),
             "Servers of each service that pass the edge's health check.",
             SHORT,
         ),
         chart(
             "Tries a request",
-            Query(f"job:edge_tries:ratio_rate5m{{{F}}}", "{{job}}"),
+            Query(f"job:edge_tries:ratio_rate5m{{{STACK}}}", "{{job}}"),
             "How often the edge asks a service for one answer: 1 where nothing refuses, 4 at most.",
             SHORT,
-            Limits(warning=shown.limit("EdgeRetriesHigh")),
+            Limits(warning=ctx.limit("EdgeRetriesHigh")),
         ),
     ]
 
 
-def _doors(shown: Shown) -> list[Panel]:
-    sent = f"rate(traefik_router_responses_bytes_total{{{F}}}[5m])"
+def _entry_points(ctx: DashboardContext) -> list[Panel]:
+    sent = f"rate(traefik_router_responses_bytes_total{{{STACK}}}[5m])"
     return [
         chart(
             "Open connections",
-            Query(f"sum by (product, environment, entrypoint) (traefik_open_connections{{{F}}})", "{{entrypoint}}"),
+            Query(f"sum by (product, environment, entrypoint) (traefik_open_connections{{{STACK}}})", "{{entrypoint}}"),
             "Connections that are open, by the door they came in through; WebSockets stay.",
             SHORT,
-            Limits(warning=shown.limit("EdgeOpenConnectionsHigh")),
+            Limits(warning=ctx.limit("EdgeOpenConnectionsHigh")),
             stacked=True,
         ),
         chart(
@@ -134,19 +134,19 @@ def _doors(shown: Shown) -> list[Panel]:
             BYTES_PER_SECOND,
             stacked=True,
         ),
-        *_certificates(shown),
+        *_certificates(ctx),
     ]
 
 
-def _certificates(shown: Shown) -> list[Panel]:
-    soon, now = shown.limit("EdgeCertificateExpiresSoon"), shown.limit("EdgeCertificateExpires")
-    if not shown.certificates:
+def _certificates(ctx: DashboardContext) -> list[Panel]:
+    soon, now = ctx.limit("EdgeCertificateExpiresSoon"), ctx.limit("EdgeCertificateExpires")
+    if not ctx.certificates:
         return []
     return [
-        number(
+        stat(
             "Certificates expire in",
             Query(
-                f"max by (product, environment, cn, sans) (traefik_tls_certs_not_after{{{F}}}) - time()",
+                f"max by (product, environment, cn, sans) (traefik_tls_certs_not_after{{{STACK}}}) - time()",
                 "{{sans}}",
             ),
             "Time until each certificate ends. ACME renews 30 days before.",
@@ -156,24 +156,24 @@ def _certificates(shown: Shown) -> list[Panel]:
     ]
 
 
-def _process(shown: Shown) -> list[Panel]:
+def _process(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "File descriptors",
-            Query(f"process_open_fds{{{T}}} / process_max_fds{{{T}}}", "{{instance}}"),
+            Query(f"process_open_fds{{{TRAEFIK}}} / process_max_fds{{{TRAEFIK}}}", "{{instance}}"),
             "Share of the descriptors in use: two for each request that is under way.",
             RATIO,
-            Limits(critical=shown.limit("EdgeFileDescriptorsHigh")),
+            Limits(critical=ctx.limit("EdgeFileDescriptorsHigh")),
         ),
         chart(
             "Memory of the edge",
-            Query(f"process_resident_memory_bytes{{{T}}}", "{{instance}}"),
+            Query(f"process_resident_memory_bytes{{{TRAEFIK}}}", "{{instance}}"),
             "Memory that the proxy holds.",
             BYTES,
         ),
         chart(
             "Changes of routes",
-            Query(f"increase(traefik_config_reloads_total{{{F}}}[1h])", "{{instance}}"),
+            Query(f"increase(traefik_config_reloads_total{{{STACK}}}[1h])", "{{instance}}"),
             "How often within an hour the edge took a changed configuration.",
             SHORT,
         ),

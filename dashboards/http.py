@@ -1,86 +1,86 @@
-"""HTTP API: what visitors ask of the services, by service and by route: rate, errors, latency."""
+"""HTTP API: rate, errors and latency of requests, by service and by route."""
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.board import Board
-from dashboards.panels import BYTES, PER_SECOND, RATIO, SECONDS, SHORT, F, Limits, Panel, Query, chart, rows_of
-from dashboards.shown import Shown
+from dashboards.panels import BYTES, PER_SECOND, RATIO, SECONDS, SHORT, STACK, Limits, Panel, Query, chart, table
+from dashboards.shown import DashboardContext
 
-J = f'{F}, job=~"$job"'
-"""What every query here selects by: $job is the service."""
+JOB = f'{STACK}, job=~"$job"'
+"""Selector of every query on this board; the variable `job` is the service."""
 
 BY_JOB = "by (product, environment, job)"
 ROUTE = "{{job}} {{route}}"
 BUSIEST = 10
-"""Routes that a panel shows at most; the table has them all."""
+"""Number of routes in a chart; the table has all of them."""
 
 
-def http(shown: Shown) -> Dashboard | None:
-    """Make the board of the HTTP services; none where the product has no service that is scraped.
+def http(ctx: DashboardContext) -> Dashboard | None:
+    """Build the board of the HTTP services; None where the product has no service that is scraped.
 
     Love Parser's "Backend Observability" and Pivotal Flow's "API Health": request rates, error rates and latency (p50,
     p95, p99) by service and route, and the memory, connections and load beneath them.
     """
-    if not shown.services:
+    if not ctx.services:
         return None
-    board = Board(shown, "http", "HTTP API", "are visitors answered, fast and without errors?")
-    board.variable("job", f'label_values(up{{{F}, tier="app"}}, job)')
-    board.row(8, _course(shown))
-    board.row(8, _detail(shown))
+    board = Board(ctx, "http", "HTTP API", "are visitors answered, fast and without errors?")
+    board.variable("job", f'label_values(up{{{STACK}, tier="app"}}, job)')
+    board.row(8, _overview(ctx))
+    board.row(8, _details(ctx))
     board.section("Routes")
-    board.row(8, _routes(shown))
-    board.row(9, [_table(shown)])
+    board.row(8, _routes(ctx))
+    board.row(9, [_table(ctx)])
     board.section("Traffic and instances")
     board.row(7, _traffic())
     board.section("Beneath")
-    board.row(7, _beneath(shown))
+    board.row(7, _resources(ctx))
     return board.build()
 
 
-def _course(shown: Shown) -> list[Panel]:
+def _overview(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "Request rate",
-            Query(f"job:http_requests:rate5m{{{J}}}", "{{job}}"),
+            Query(f"job:http_requests:rate5m{{{JOB}}}", "{{job}}"),
             "Requests a second, over 5 minutes. None at all after an hour with some is an alert.",
             PER_SECOND,
         ),
         chart(
             "Error rate",
-            Query(f"job:http_requests_failed:ratio_rate5m{{{J}}}", "{{job}}"),
+            Query(f"job:http_requests_failed:ratio_rate5m{{{JOB}}}", "{{job}}"),
             "Share of the requests that end in a 5xx, over 5 minutes.",
             RATIO,
-            Limits(critical=shown.limit("HighErrorRate")),
+            Limits(critical=ctx.limit("HighErrorRate")),
         ),
         chart(
             "Latency (p95)",
-            Query(f"job:http_request_duration_seconds:p95_rate5m{{{J}}}", "{{job}}"),
+            Query(f"job:http_request_duration_seconds:p95_rate5m{{{JOB}}}", "{{job}}"),
             "95 % of the requests are answered within this time. From the first line on: optimise or scale.",
             SECONDS,
-            Limits(warning=shown.limit("ScaleLatencyWarning"), critical=shown.limit("HighRequestLatency")),
+            Limits(warning=ctx.limit("ScaleLatencyWarning"), critical=ctx.limit("HighRequestLatency")),
         ),
     ]
 
 
-def _detail(shown: Shown) -> list[Panel]:
+def _details(ctx: DashboardContext) -> list[Panel]:
     quantiles = ("p50", "p95", "p99")
     return [
         chart(
             "Latency",
             [
-                Query(f"job:http_request_duration_seconds:{one}_rate5m{{{J}}}", f"{{{{job}}}} {one}")
-                for one in quantiles
+                Query(f"job:http_request_duration_seconds:{quantile}_rate5m{{{JOB}}}", f"{{{{job}}}} {quantile}")
+                for quantile in quantiles
             ],
             "Half, 95 % and 99 % of the requests are answered within these times. The line is the limit for the last.",
             SECONDS,
-            Limits(warning=shown.limit("HighTailLatency")),
+            Limits(warning=ctx.limit("HighTailLatency")),
         ),
         chart(
             "Answers by status",
             Query(
-                f"sum by (product, environment, status_code) (job_route_status:http_requests:rate5m{{{J}}})",
+                f"sum by (product, environment, status_code) (job_route_status:http_requests:rate5m{{{JOB}}})",
                 "{{status_code}}",
             ),
             "Requests a second by HTTP status. 4xx: refused, 429: too many from one visitor, 5xx: failed.",
@@ -90,58 +90,58 @@ def _detail(shown: Shown) -> list[Panel]:
     ]
 
 
-def _routes(shown: Shown) -> list[Panel]:
+def _routes(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "Request rate by route",
-            Query(f"topk({BUSIEST}, job_route:http_requests:rate5m{{{J}}})", ROUTE),
+            Query(f"topk({BUSIEST}, job_route:http_requests:rate5m{{{JOB}}})", ROUTE),
             f"Requests a second for the {BUSIEST} busiest routes.",
             PER_SECOND,
         ),
         chart(
             "Errors by route",
-            Query(f"topk({BUSIEST}, job_route:http_requests_failed:ratio_rate5m{{{J}}})", ROUTE),
+            Query(f"topk({BUSIEST}, job_route:http_requests_failed:ratio_rate5m{{{JOB}}})", ROUTE),
             f"Share of 5xx of the {BUSIEST} routes that fail most.",
             RATIO,
-            Limits(warning=shown.limit("RouteFailing")),
+            Limits(warning=ctx.limit("RouteFailing")),
         ),
         chart(
             "Slowest routes",
-            Query(f"topk({BUSIEST}, job_route:http_request_duration_seconds:p95_rate5m{{{J}}} > 0)", ROUTE),
+            Query(f"topk({BUSIEST}, job_route:http_request_duration_seconds:p95_rate5m{{{JOB}}} > 0)", ROUTE),
             f"95th percentile of the {BUSIEST} slowest routes.",
             SECONDS,
-            Limits(warning=shown.limit("RouteSlow")),
+            Limits(warning=ctx.limit("RouteSlow")),
         ),
     ]
 
 
-def _table(shown: Shown) -> Panel:
+def _table(ctx: DashboardContext) -> Panel:
     by = "by (job, route)"
-    return rows_of(
+    return table(
         "Routes now",
         {
-            "Requests": f"sum {by} (job_route:http_requests:rate5m{{{J}}})",
-            "Failed": f"max {by} (job_route:http_requests_failed:ratio_rate5m{{{J}}})",
-            "p95": f"max {by} (job_route:http_request_duration_seconds:p95_rate5m{{{J}}} > 0)",
+            "Requests": f"sum {by} (job_route:http_requests:rate5m{{{JOB}}})",
+            "Failed": f"max {by} (job_route:http_requests_failed:ratio_rate5m{{{JOB}}})",
+            "p95": f"max {by} (job_route:http_request_duration_seconds:p95_rate5m{{{JOB}}} > 0)",
         },
         "Every route with its rate, its share of 5xx and its 95th percentile over the last 5 minutes.",
         {"job": "Service", "route": "Route"},
         {"Requests": PER_SECOND, "Failed": RATIO, "p95": SECONDS},
         {
-            "Failed": Limits(warning=shown.limit("RouteFailing")),
-            "p95": Limits(warning=shown.limit("RouteSlow")),
+            "Failed": Limits(warning=ctx.limit("RouteFailing")),
+            "p95": Limits(warning=ctx.limit("RouteSlow")),
         },
     )
 
 
 def _traffic() -> list[Panel]:
-    rate = f"avg_over_time(job:http_requests:rate5m{{{J}}}[30m]"
+    rate = f"avg_over_time(job:http_requests:rate5m{{{JOB}}}[30m]"
     return [
         chart(
             "Traffic against yesterday",
             [
                 Query(f"{rate})", "{{job}}"),
-                # A stack that is younger has none yet.
+                # A stack younger than a day has no such series yet.
                 Query(f"{rate} offset 1d) or {rate}) * 0", "{{job}} yesterday"),
             ],
             "Requests a second over half an hour, today and at the same time yesterday.",
@@ -149,14 +149,14 @@ def _traffic() -> list[Panel]:
         ),
         chart(
             "Instances up",
-            Query(f'sum {BY_JOB} (up{{{J}, tier="app"}})', "{{job}}"),
+            Query(f'sum {BY_JOB} (up{{{JOB}, tier="app"}})', "{{job}}"),
             "Instances of each service that answer Prometheus. 0 is an outage.",
             SHORT,
         ),
         chart(
             "Open WebSockets",
             Query(
-                f'sum {BY_JOB} (job:websocket_connections:sum{{{J}}}) or sum {BY_JOB} (up{{{J}, tier="app"}}) * 0',
+                f'sum {BY_JOB} (job:websocket_connections:sum{{{JOB}}}) or sum {BY_JOB} (up{{{JOB}, tier="app"}}) * 0',
                 "{{job}}",
             ),
             "Connections that stay open, by service; 0 for one that has none.",
@@ -165,20 +165,20 @@ def _traffic() -> list[Panel]:
     ]
 
 
-def _beneath(shown: Shown) -> list[Panel]:
+def _resources(ctx: DashboardContext) -> list[Panel]:
     panels = [
         chart(
             "Memory of the processes",
-            Query(f'process_resident_memory_bytes{{{J}, tier="app"}}', "{{instance}}"),
+            Query(f'process_resident_memory_bytes{{{JOB}, tier="app"}}', "{{instance}}"),
             "Memory that the main process of each instance holds.",
             BYTES,
         )
     ]
     connections = {
-        "postgres": Query(f"sum by (product, environment) (pg_stat_activity_count{{{F}}})", "Postgres"),
-        "redis": Query(f"sum by (product, environment) (redis_connected_clients{{{F}}})", "Redis"),
+        "postgres": Query(f"sum by (product, environment) (pg_stat_activity_count{{{STACK}}})", "Postgres"),
+        "redis": Query(f"sum by (product, environment) (redis_connected_clients{{{STACK}}})", "Redis"),
     }
-    if queries := [connections[store] for store in shown.data_stores]:
+    if queries := [connections[store] for store in ctx.data_stores]:
         panels.append(
             chart("Connections to the stores", queries, "Connections that Postgres and Redis have open.", SHORT)
         )
@@ -187,9 +187,9 @@ def _beneath(shown: Shown) -> list[Panel]:
         chart(
             "System load",
             [
-                Query(f"node_load1{{{F}}}", "{{instance}}"),
+                Query(f"node_load1{{{STACK}}}", "{{instance}}"),
                 Query(
-                    f'count by (product, environment, instance) (node_cpu_seconds_total{{{F}, mode="idle"}})',
+                    f'count by (product, environment, instance) (node_cpu_seconds_total{{{STACK}, mode="idle"}})',
                     "{{instance}} CPUs",
                 ),
             ],

@@ -5,42 +5,45 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from dashboards.panels import F, Query
+from dashboards.panels import STACK, Query
 from settings.logs import LogStore
 
 DATASOURCES: Mapping[LogStore, str] = {"loki": "loki", "victorialogs": "victoriametrics-logs-datasource"}
 """Log store → the type of its data source in Grafana."""
 
 WATCHERS = "loki|victorialogs|vmalert|collector|prometheus|alertmanager|grafana"
-"""Services whose lines hold the words of the alerts that they evaluate, send or show."""
+"""Services of the monitoring, whose own lines may quote the alerts that they evaluate, send or show."""
 
 
 class LogLanguage(Protocol):
-    """What the boards ask of a log store. `lines` is what one of the methods above has returned."""
+    """The queries that the boards need, in one store's language. `lines` is a selection, as other methods return it."""
 
     level: str
-    """Label of the level in legends."""
+    """Label that holds a line's level."""
 
     services: str | dict[str, object]
     """The query for the values of the variable `service`."""
 
     selection: str
-    """The lines that the board's variables select."""
+    """Selection of the lines that match the board's variables."""
 
-    def of(self, service: str = "", *, watchers: bool = True) -> str:
-        """Return all lines of the chosen product: those of one service, or with the variable `$service` of those."""
+    def select(self, service: str = "", *, watchers: bool = True) -> str:
+        """Return the lines of the selected product: of `service`, or by default of the services in `$service`.
+
+        Without `watchers` the variable is ignored, and the services in WATCHERS are left out.
+        """
         ...
 
-    def errors(self, lines: str) -> str:
-        """Return those of level error and worse."""
+    def select_errors(self, lines: str) -> str:
+        """Return the lines of level error and worse."""
         ...
 
-    def matching(self, lines: str, pattern: str) -> str:
-        """Return those that a regular expression matches somewhere."""
+    def select_matching(self, lines: str, pattern: str) -> str:
+        """Return the lines that contain a match of a regular expression."""
         ...
 
-    def of_kind(self, lines: str, kind: str) -> str:
-        """Return those that were recognised as one of a kind, see docs/logs.md."""
+    def select_kind(self, lines: str, kind: str) -> str:
+        """Return the lines that were recognised as of a kind, see docs/logs.md."""
         ...
 
     def line_query(self, lines: str) -> Query:
@@ -48,14 +51,14 @@ class LogLanguage(Protocol):
         ...
 
     def counted(self, lines: str, by: str, legend: str, *, minutes: int = 0, zero: bool = False) -> Query:
-        """Return the query for how many there are by a label, in so many minutes or from one point to the next.
+        """Return the query that counts lines by a label, in `minutes` or from one point to the next.
 
-        `zero`: where there are none, the figure is 0 if the store can say so.
+        With `zero` the result is 0 instead of empty where there are no lines, if the store's language allows it.
         """
         ...
 
     def share_of_errors(self, lines: str, by: str, legend: str, minutes: int) -> Query:
-        """Return the query for the ratio of those that are errors."""
+        """Return the query for the ratio of lines that are errors."""
         ...
 
 
@@ -63,27 +66,27 @@ class LogQL:
     """Loki's language."""
 
     level = "detected_level"
-    _any = f'{F}, container=~".+"'
-    """Loki asks for a label that must be there; each variable may stand for everything."""
+    _any = f'{STACK}, container=~".+"'
+    """Loki requires one matcher that excludes the empty value, and each variable may match everything."""
 
     services: str | dict[str, object] = f"label_values({{{_any}}}, service)"
     selection = f'{{{_any}, service=~"$service"}} | detected_level=~"$level" |~ `(?i)$search`'
 
-    def of(self, service: str = "", *, watchers: bool = True) -> str:
+    def select(self, service: str = "", *, watchers: bool = True) -> str:
         """See LogLanguage."""
         if service:
-            return f'{{{F}, service="{service}"}}'
+            return f'{{{STACK}, service="{service}"}}'
         return f'{{{self._any}, service=~"$service"}}' if watchers else f'{{{self._any}, service!~"{WATCHERS}"}}'
 
-    def errors(self, lines: str) -> str:
+    def select_errors(self, lines: str) -> str:
         """See LogLanguage."""
         return f'{lines} | detected_level=~"error|critical|fatal"'
 
-    def matching(self, lines: str, pattern: str) -> str:
+    def select_matching(self, lines: str, pattern: str) -> str:
         """See LogLanguage."""
         return f"{lines} |~ `{pattern}`"
 
-    def of_kind(self, lines: str, kind: str) -> str:
+    def select_kind(self, lines: str, kind: str) -> str:
         """See LogLanguage."""
         return f'{lines} | kind="{kind}"'
 
@@ -99,34 +102,36 @@ class LogQL:
 
     def share_of_errors(self, lines: str, by: str, legend: str, minutes: int) -> Query:
         """See LogLanguage."""
-        errors, all_lines = (f"sum by ({by}) (rate({one} [{minutes}m]))" for one in (self.errors(lines), lines))
+        errors, all_lines = (
+            f"sum by ({by}) (rate({selection} [{minutes}m]))" for selection in (self.select_errors(lines), lines)
+        )
         return Query(f"{errors} / {all_lines}", legend, "range")
 
 
 class LogsQL:
-    """VictoriaLogs' language. A figure counts the lines between two points, which are as far apart as its window."""
+    """VictoriaLogs' language. A count covers the time between two points, so the step is the window."""
 
     level = "level"
     _of_product = 'product=~"${product:regex}", environment=~"${environment:regex}"'
     services: str | dict[str, object] = {"type": "fieldValue", "field": "service", "query": f"{{{_of_product}}}"}
     selection = f'{{{_of_product}, service=~"${{service:regex}}"}} level:~"${{level:regex}}" ~`(?i)${{search:raw}}`'
 
-    def of(self, service: str = "", *, watchers: bool = True) -> str:
+    def select(self, service: str = "", *, watchers: bool = True) -> str:
         """See LogLanguage."""
         if service:
             return f'{{{self._of_product}, service="{service}"}}'
-        chosen = 'service=~"${service:regex}"' if watchers else f'service!~"{WATCHERS}"'
-        return f"{{{self._of_product}, {chosen}}}"
+        services = 'service=~"${service:regex}"' if watchers else f'service!~"{WATCHERS}"'
+        return f"{{{self._of_product}, {services}}}"
 
-    def errors(self, lines: str) -> str:
+    def select_errors(self, lines: str) -> str:
         """See LogLanguage."""
         return f'{lines} level:in("error", "fatal")'
 
-    def matching(self, lines: str, pattern: str) -> str:
+    def select_matching(self, lines: str, pattern: str) -> str:
         """See LogLanguage."""
         return f"{lines} ~`{pattern}`"
 
-    def of_kind(self, lines: str, kind: str) -> str:
+    def select_kind(self, lines: str, kind: str) -> str:
         """See LogLanguage."""
         return f'{lines} kind:="{kind}"'
 

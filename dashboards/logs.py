@@ -1,4 +1,4 @@
-"""Logs: what the containers say, and whether it gets to where it is kept."""
+"""Logs: the containers' lines, and their delivery to the store."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from dashboards import log_stores
 from dashboards.board import Board
 from dashboards.log_queries import LANGUAGES, LogLanguage
-from dashboards.panels import LINES, LOGS, RATIO, Limits, Panel, Query, chart, lines
-from dashboards.shown import Shown
+from dashboards.panels import LINES, LOGS, RATIO, Limits, Panel, Query, chart, logs_panel
+from dashboards.shown import DashboardContext
 
 LEVELS = ("trace", "debug", "info", "warn", "error", "fatal", "critical", "unknown")
 
@@ -19,32 +19,32 @@ TROUBLE = (
     "|No space left|ENOSPC|too many clients already|invalid page in block|MISCONF |OOM command not allowed"
     "|not properly shut down|terminated by signal|obtain ACME certificate"
 )
-"""What the rules of the logs look for as well, see rules/loki and rules/victorialogs."""
+"""Patterns that the rules on logs search for as well, see rules/loki and rules/victorialogs."""
 
 
-def logs(context: Shown) -> Dashboard | None:
-    """Make the board of the logs; none where the stack keeps none."""
-    if not context.logs_uid:
+def logs(ctx: DashboardContext) -> Dashboard | None:
+    """Build the board of the logs; None where the stack collects none."""
+    if not ctx.logs_uid:
         return None
-    language = LANGUAGES[context.log_store]
-    board = Board(context, "logs", "Logs", "what do the containers say?", logs=True)
+    language = LANGUAGES[ctx.log_store]
+    board = Board(ctx, "logs", "Logs", "what do the containers say?", logs=True)
     board.variable("service", language.services, LOGS)
     board.choice("level", LEVELS)
     board.text_variable("search")
-    board.row(4, log_stores.now(context))
-    board.row(8, _volume(context, language))
+    board.row(4, log_stores.now(ctx))
+    board.row(8, _volume(ctx, language))
     description = "The lines of the chosen services and levels that hold the searched text, newest first."
-    board.row(12, [lines("Lines", language.line_query(language.selection), description)])
+    board.row(12, [logs_panel("Lines", language.line_query(language.selection), description)])
     board.section("What is looked for in them")
-    board.row(7, [*_trouble(context, language), *_stores(context, language)])
+    board.row(7, [*_trouble(ctx, language), *_stores(ctx, language)])
     board.row(8, [_of_rules(language)])
     board.section("How they get here")
-    board.row(7, [*log_stores.way(context), *log_stores.store(context)])
-    board.row(7, log_stores.rules(context))
+    board.row(7, [*log_stores.delivery(ctx), *log_stores.store(ctx)])
+    board.row(7, log_stores.rules(ctx))
     return board.build()
 
 
-def _volume(context: Shown, language: LogLanguage) -> list[Panel]:
+def _volume(ctx: DashboardContext, language: LogLanguage) -> list[Panel]:
     return [
         _of_lines(
             "Lines by level",
@@ -60,20 +60,20 @@ def _volume(context: Shown, language: LogLanguage) -> list[Panel]:
         ),
         _of_lines(
             "Errors by service",
-            language.counted(language.errors(language.of()), "service", "{{service}}", minutes=5),
+            language.counted(language.select_errors(language.select()), "service", "{{service}}", minutes=5),
             "Lines of level error and worse, in 5 minutes.",
-            Limits(critical=context.limit("LogErrorBurst")),
+            Limits(critical=ctx.limit("LogErrorBurst")),
         ),
     ]
 
 
-def _trouble(context: Shown, language: LogLanguage) -> list[Panel]:
-    logins = language.matching(language.of(), FAILED_LOGINS)
-    callbacks = language.errors(language.matching(language.of(), CALLBACKS))
+def _trouble(ctx: DashboardContext, language: LogLanguage) -> list[Panel]:
+    logins = language.select_matching(language.select(), FAILED_LOGINS)
+    callbacks = language.select_errors(language.select_matching(language.select(), CALLBACKS))
     return [
         _of_lines(
             "Share of errors",
-            language.share_of_errors(language.of(), "service", "{{service}}", minutes=15),
+            language.share_of_errors(language.select(), "service", "{{service}}", minutes=15),
             "Share of a service's lines that are errors, over 15 minutes.",
             unit=RATIO,
         ),
@@ -84,26 +84,26 @@ def _trouble(context: Shown, language: LogLanguage) -> list[Panel]:
                 language.counted(callbacks, "service", "payment callbacks {{service}}", minutes=5, zero=True),
             ],
             "Log-ins and calls of the payment provider that failed, by what lines of 5 minutes tell.",
-            Limits(critical=context.limit("FailedLogins")),
+            Limits(critical=ctx.limit("FailedLogins")),
         ),
     ]
 
 
-def _stores(context: Shown, language: LogLanguage) -> list[Panel]:
-    slow = language.of_kind(language.of(), "slow_query")
+def _stores(ctx: DashboardContext, language: LogLanguage) -> list[Panel]:
+    slow = language.select_kind(language.select(), "slow_query")
     panels = [
         _of_lines(
             "Slow queries",
             language.counted(slow, "service", "{{service}}", minutes=5, zero=True),
             "Statements that took longer than Postgres was told to write down, in 5 minutes.",
-            Limits(critical=context.limit("SlowQueries")),
+            Limits(critical=ctx.limit("SlowQueries")),
         ),
     ]
-    if context.edge:
+    if ctx.edge:
         panels.append(
             _of_lines(
                 "Answers at the edge",
-                language.counted(language.of_kind(language.of(), "access"), "status", "{{status}}"),
+                language.counted(language.select_kind(language.select(), "access"), "status", "{{status}}"),
                 "Requests in the edge proxy's access log, by the status that visitors got.",
                 stacked=True,
             )
@@ -112,9 +112,9 @@ def _stores(context: Shown, language: LogLanguage) -> list[Panel]:
 
 
 def _of_rules(language: LogLanguage) -> Panel:
-    return lines(
+    return logs_panel(
         "Panics and trouble in the stores",
-        language.line_query(language.matching(language.of(watchers=False), TROUBLE)),
+        language.line_query(language.select_matching(language.select(watchers=False), TROUBLE)),
         "Lines that alerts on logs look for: panics, memory, full disks, refused connections and writes. "
         "Empty where all is well.",
     )

@@ -8,68 +8,68 @@ from dashboards.board import Board
 from dashboards.panels import (
     BYTES,
     CORES,
-    FI,
+    INSTANCE,
     OPERATIONS,
     RATIO,
     SECONDS,
     SHORT,
-    F,
+    STACK,
     Limits,
     Panel,
     Query,
     chart,
-    rows_of,
+    table,
 )
-from dashboards.shown import Shown
+from dashboards.shown import DashboardContext
 
-OF = "sum by (product, environment, job, instance)"
-ONE = "{{instance}}"
+SUM_BY_INSTANCE = "sum by (product, environment, job, instance)"
+INSTANCE_LEGEND = "{{instance}}"
 
 
 def named(metric: str) -> str:
-    """Return the selector of one of the Node client's metrics, which it exports with any prefix."""
-    return f'{{__name__=~"(.+_)?{metric}", tier="app", {FI}}}'
+    """Return the selector of one of the Node client's metrics, with any prefix in its name."""
+    return f'{{__name__=~"(.+_)?{metric}", tier="app", {INSTANCE}}}'
 
 
-def nodejs(shown: Shown) -> Dashboard | None:
-    """Make the board of the product's own processes; none where they do not run on Node."""
-    if "nodejs" not in shown.boards:
+def nodejs(ctx: DashboardContext) -> Dashboard | None:
+    """Build the board of the product's own processes; None where they do not run on Node."""
+    if "nodejs" not in ctx.boards:
         return None
     board = Board(
-        shown, "nodejs", "Node process", "do its processes keep up?", instances="instance:nodejs_heap_used_bytes:max"
+        ctx, "nodejs", "Node process", "do its processes keep up?", instances="instance:nodejs_heap_used_bytes:max"
     )
-    board.row(8, _loop(shown))
+    board.row(8, _loop(ctx))
     board.row(7, _memory())
-    board.row(7, _process(shown))
+    board.row(7, _process(ctx))
     board.section("Connections")
-    board.row(7, _connections(shown))
+    board.row(7, _connections(ctx))
     board.section("Starts and versions")
-    board.row(7, _starts(shown))
+    board.row(7, _starts(ctx))
     return board.build()
 
 
-def _loop(shown: Shown) -> list[Panel]:
+def _loop(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "Event loop lag",
-            Query(f"instance:nodejs_eventloop_lag_seconds:p99{{{FI}}}", ONE),
+            Query(f"instance:nodejs_eventloop_lag_seconds:p99{{{INSTANCE}}}", INSTANCE_LEGEND),
             "99 % of the event loop's turns are less late than this; it contains the 10 ms of Node's own measurement.",
             SECONDS,
-            Limits(warning=shown.limit("EventLoopLagHigh"), critical=shown.limit("EventLoopBlocked")),
+            Limits(warning=ctx.limit("EventLoopLagHigh"), critical=ctx.limit("EventLoopBlocked")),
         ),
         chart(
             "Heap in use",
-            Query(f"instance:nodejs_heap_used:ratio{{{FI}}}", ONE),
+            Query(f"instance:nodejs_heap_used:ratio{{{INSTANCE}}}", INSTANCE_LEGEND),
             "Share of the heap that V8 allows the process.",
             RATIO,
-            Limits(critical=shown.limit("NodeHeapNearLimit")),
+            Limits(critical=ctx.limit("NodeHeapNearLimit")),
         ),
         chart(
             "Garbage collection",
-            Query(f"instance:nodejs_gc_duration_seconds:rate5m{{{FI}}}", ONE),
+            Query(f"instance:nodejs_gc_duration_seconds:rate5m{{{INSTANCE}}}", INSTANCE_LEGEND),
             "Share of the time that is spent on collecting garbage, over 5 minutes; all else stands still meanwhile.",
             RATIO,
-            Limits(warning=shown.limit("NodeGCTimeHigh")),
+            Limits(warning=ctx.limit("NodeGCTimeHigh")),
         ),
     ]
 
@@ -79,9 +79,9 @@ def _memory() -> list[Panel]:
         chart(
             "Heap",
             [
-                Query(f"instance:nodejs_heap_used_bytes:max{{{FI}}}", f"used {ONE}"),
-                Query(f"{OF} ({named('nodejs_heap_size_total_bytes')})", f"taken {ONE}"),
-                Query(f"instance:nodejs_heap_limit_bytes:max{{{FI}}}", f"limit {ONE}"),
+                Query(f"instance:nodejs_heap_used_bytes:max{{{INSTANCE}}}", f"used {INSTANCE_LEGEND}"),
+                Query(f"{SUM_BY_INSTANCE} ({named('nodejs_heap_size_total_bytes')})", f"taken {INSTANCE_LEGEND}"),
+                Query(f"instance:nodejs_heap_limit_bytes:max{{{INSTANCE}}}", f"limit {INSTANCE_LEGEND}"),
             ],
             "What is in use, what the process has taken for it, and how much it may take. A slope is a leak.",
             BYTES,
@@ -99,8 +99,8 @@ def _memory() -> list[Panel]:
         chart(
             "Memory of the process",
             [
-                Query(f"{OF} ({named('process_resident_memory_bytes')})", f"resident {ONE}"),
-                Query(f"{OF} ({named('nodejs_external_memory_bytes')})", f"external {ONE}"),
+                Query(f"{SUM_BY_INSTANCE} ({named('process_resident_memory_bytes')})", f"resident {INSTANCE_LEGEND}"),
+                Query(f"{SUM_BY_INSTANCE} ({named('nodejs_external_memory_bytes')})", f"external {INSTANCE_LEGEND}"),
             ],
             "All of its memory that is resident, and what lies outside of the heap (buffers).",
             BYTES,
@@ -108,80 +108,80 @@ def _memory() -> list[Panel]:
     ]
 
 
-def _process(shown: Shown) -> list[Panel]:
+def _process(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "CPU of the process",
-            Query(f"{OF} (rate({named('process_cpu_seconds_total')}[5m]))", ONE),
+            Query(f"{SUM_BY_INSTANCE} (rate({named('process_cpu_seconds_total')}[5m]))", INSTANCE_LEGEND),
             "Cores in use, over 5 minutes; JavaScript itself can use one.",
             CORES,
         ),
         chart(
             "Active handles",
-            Query(f"instance:nodejs_active_handles:max{{{FI}}}", ONE),
+            Query(f"instance:nodejs_active_handles:max{{{INSTANCE}}}", INSTANCE_LEGEND),
             "Sockets, timers and files that keep the process alive.",
             SHORT,
         ),
         chart(
             "File descriptors",
-            Query(f"instance:process_open_fds:ratio{{{FI}}}", ONE),
+            Query(f"instance:process_open_fds:ratio{{{INSTANCE}}}", INSTANCE_LEGEND),
             "Share of the file descriptors that it may have open.",
             RATIO,
-            Limits(warning=shown.limit("AppFileDescriptorsHigh")),
+            Limits(warning=ctx.limit("AppFileDescriptorsHigh")),
         ),
     ]
 
 
-def _connections(shown: Shown) -> list[Panel]:
+def _connections(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "Database pool",
-            Query(f"instance:db_connections_used:ratio{{{FI}}}", ONE),
+            Query(f"instance:db_connections_used:ratio{{{INSTANCE}}}", INSTANCE_LEGEND),
             "Share of the pool's connections that are in use.",
             RATIO,
-            Limits(warning=shown.limit("ScaleDatabasePool"), critical=shown.limit("DBPoolExhaustion")),
+            Limits(warning=ctx.limit("ScaleDatabasePool"), critical=ctx.limit("DBPoolExhaustion")),
         ),
         chart(
             "Requests waiting for the database",
-            Query(f"instance:db_connections_waiting:sum{{{FI}}}", ONE),
+            Query(f"instance:db_connections_waiting:sum{{{INSTANCE}}}", INSTANCE_LEGEND),
             "Requests that wait for a connection of the pool.",
             SHORT,
-            Limits(warning=shown.limit("DBConnectionsAwaited")),
+            Limits(warning=ctx.limit("DBConnectionsAwaited")),
         ),
         chart(
             "WebSocket connections",
-            Query(f"instance:websocket_connections:sum{{{FI}}}", ONE),
+            Query(f"instance:websocket_connections:sum{{{INSTANCE}}}", INSTANCE_LEGEND),
             "Open connections of each instance.",
             SHORT,
-            Limits(warning=shown.limit("ScaleWebSockets")),
+            Limits(warning=ctx.limit("ScaleWebSockets")),
         ),
         chart(
             "Cache look-ups",
-            Query(f"job:cache_lookups:rate5m{{{F}}}", "{{job}}"),
+            Query(f"job:cache_lookups:rate5m{{{STACK}}}", "{{job}}"),
             "Look-ups a second, over 5 minutes; how many are answered is on the overview.",
             OPERATIONS,
         ),
     ]
 
 
-def _starts(shown: Shown) -> list[Panel]:
+def _starts(ctx: DashboardContext) -> list[Panel]:
     started = named("process_start_time_seconds")
     return [
         chart(
             "Starts",
-            Query(f"max by (product, environment, job, instance) (changes({started}[15m]))", ONE),
+            Query(f"max by (product, environment, job, instance) (changes({started}[15m]))", INSTANCE_LEGEND),
             "How often each process was started within 15 minutes.",
             SHORT,
-            Limits(critical=shown.limit("AppCrashLoop")),
+            Limits(critical=ctx.limit("AppCrashLoop")),
         ),
-        rows_of(
+        table(
             "Versions",
             {"Instances": f"count by (job, version) ({named('nodejs_version_info')})"},
             "The versions that run, and how many instances of each.",
             {"job": "Service", "version": "Version"},
             {"Instances": SHORT},
         ),
-        rows_of(
+        table(
             "Running for",
             {"Time": f"time() - max by (job, instance) ({started})"},
             "How long ago each process was started.",

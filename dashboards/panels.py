@@ -1,7 +1,7 @@
-"""The one vocabulary of panels: what a number, a lamp, a chart or a table looks like on every dashboard.
+"""Builders of panels, so that stats, charts and tables look the same on every dashboard.
 
-Built on the Grafana Foundation SDK, of which only the builders used here are imported: the program renders the
-dashboards at every preview.
+They use the Grafana Foundation SDK. Only the SDK builders needed here are imported: the program renders the dashboards
+at every preview.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from typing import Any
 from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.builders import dashboard as dashboard_builders
 from grafana_foundation_sdk.builders import logs as logs_builders
-from grafana_foundation_sdk.builders import loki, prometheus, stat, table, text, timeseries
+from grafana_foundation_sdk.builders import loki, prometheus, timeseries
+from grafana_foundation_sdk.builders import stat as stat_builders
+from grafana_foundation_sdk.builders import table as table_builders
+from grafana_foundation_sdk.builders import text as text_builders
 from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
@@ -23,23 +26,23 @@ SHORT = "short"
 RATIO = "percentunit"
 """A ratio of 0 to 1, shown as a percentage."""
 SECONDS = "s"
-AGO = "dateTimeFromNow"
+TIME_AGO = "dateTimeFromNow"
 """A time in milliseconds since 1970, shown as how long ago that was."""
 BYTES = "bytes"
 BYTES_PER_SECOND = "Bps"
 PER_SECOND = "reqps"
 OPERATIONS = "ops"
-"""Anything a second that is not a request."""
+"""Events per second other than requests."""
 CORES = "none"
 LINES = "short"
 
-F = 'product=~"$product", environment=~"$environment"'
-"""What every query selects by: the dashboards' variables."""
-FI = f'{F}, instance=~"$instance"'
-"""Likewise, on boards that look at single instances."""
+STACK = 'product=~"$product", environment=~"$environment"'
+"""Selector of every query: the dashboards' variables."""
+INSTANCE = f'{STACK}, instance=~"$instance"'
+"""The same with the variable `instance`, on boards about single instances."""
 
 PROMETHEUS, LOGS = "datasource", "logs"
-"""The variables that hold the data sources."""
+"""Names of the variables that hold the data sources."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,15 @@ class Query:
     expr: str
     legend: str = ""
     kind: str = ""
-    """How a log store is asked, as its data source calls it (`range`, `statsRange`); empty for Prometheus."""
+    """Query type of a log store's data source (`range`, `statsRange`); empty for Prometheus."""
 
     step: str | None = None
-    """Time between two points, where the data source's own choice would give another figure."""
+    """Time between two points, where the data source's default would change the result."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Where a value stops being fine; the figures are those of the alert rules. Below `warning` all is well.
+    """Thresholds of a panel, from the alert rules: green up to `warning`, then orange, and red from `critical` on.
 
     With `falling`, low values are the bad ones, and `warning` is the higher of the two.
     """
@@ -67,7 +70,7 @@ class Limits:
     falling: bool = False
 
     def steps(self) -> list[dashboard.Threshold]:
-        """Return Grafana's steps, by rising value; the first one has no lower end."""
+        """Return Grafana's threshold steps in ascending order; the first one has no lower bound."""
         marks = [(self.warning, YELLOW), (self.critical, RED)]
         present = [(value, colour) for value, colour in marks if value is not None]
         if not self.falling:
@@ -75,7 +78,7 @@ class Limits:
                 dashboard.Threshold(color=GREEN),
                 *(dashboard.Threshold(value=value, color=colour) for value, colour in present),
             ]
-        # Grafana colours upwards from each step, so that each colour ends where the next better one begins.
+        # Grafana applies a colour from its step upwards, so each colour ends where the next better one begins.
         colours = [colour for _, colour in reversed(present)] + [GREEN]
         values = [None, *(value for value, _ in reversed(present))]
         return [dashboard.Threshold(value=value, color=colour) for value, colour in zip(values, colours, strict=True)]
@@ -83,17 +86,17 @@ class Limits:
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel in the making: what the SDK builds it with, and where its data come from."""
+    """A panel: its SDK builder and its data source."""
 
     title: str
     builder: Any
-    """One of the SDK's panel builders; they share their methods, but no type says so."""
+    """One of the SDK's panel builders; they share methods, but have no common type."""
 
     source: str | None = PROMETHEUS
-    """Variable that holds its data source; None where it shows no data."""
+    """Variable that holds its data source; None for a panel without data."""
 
-    own: bool = True
-    """Titled by Dockyard; a product's own figure may have the title of another panel."""
+    is_builtin: bool = True
+    """Whether Dockyard chose the title; the product's own figures may repeat the title of another panel."""
 
 
 def _thresholds(limits: Limits) -> dashboard_builders.ThresholdsConfig:
@@ -101,28 +104,28 @@ def _thresholds(limits: Limits) -> dashboard_builders.ThresholdsConfig:
     return steps.steps(limits.steps())
 
 
-def _ref(position: int) -> str:
+def _ref_id(position: int) -> str:
     return chr(ord("A") + position)
 
 
-def number(
+def stat(
     title: str,
     query: Query | str,
     description: str,
     unit: str = SHORT,
     limits: Limits | None = None,
     *,
-    course: bool = False,
+    sparkline: bool = False,
 ) -> Panel:
-    """Make a single current value on a background of the colour of its limits; with `course`, its last hours behind it.
+    """Make a stat: the current value, on a background in the colour of its limits.
 
-    A query that gives several series gives a value for each, named by its legend.
+    `sparkline` draws the last hours behind it. A query with several series gives a value for each, named by its legend.
     """
-    asked = query if isinstance(query, Query) else Query(query)
-    target = prometheus.Dataquery().expr(asked.expr).legend_format(asked.legend or "__auto").ref_id("A")
-    graph = common.BigValueGraphMode.AREA if course else common.BigValueGraphMode.NONE
+    target_query = query if isinstance(query, Query) else Query(query)
+    target = prometheus.Dataquery().expr(target_query.expr).legend_format(target_query.legend or "__auto").ref_id("A")
+    graph = common.BigValueGraphMode.AREA if sparkline else common.BigValueGraphMode.NONE
     builder = (
-        stat.Panel()
+        stat_builders.Panel()
         .title(title)
         .description(description)
         .unit(unit)
@@ -132,13 +135,13 @@ def number(
         .color_mode(common.BigValueColorMode.BACKGROUND)
         .graph_mode(graph)
         .reduce_options(common_builders.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
-        .with_target(target.range() if course else target.instant())
+        .with_target(target.range() if sparkline else target.instant())
     )
     return Panel(title, builder)
 
 
-def lamp(title: str, expr: str, description: str) -> Panel:
-    """Make a green "up" for 1 and more, a red "down" for 0, and "unknown" where there is no series."""
+def up_down_stat(title: str, expr: str, description: str) -> Panel:
+    """Make a stat that is a green "up" for 1 and more, a red "down" for 0, and "unknown" without a series."""
     words: list[dashboard.ValueMapping] = [
         dashboard.ValueMap(options={"0": dashboard.ValueMappingResult(text="down", color=RED, index=0)}),
         dashboard.RangeMap(
@@ -147,7 +150,7 @@ def lamp(title: str, expr: str, description: str) -> Panel:
             )
         ),
     ]
-    panel = number(title, expr, description, limits=Limits(critical=1, falling=True))
+    panel = stat(title, expr, description, limits=Limits(critical=1, falling=True))
     panel.builder.mappings(words).no_value("unknown")
     return panel
 
@@ -162,9 +165,9 @@ def chart(
     stacked: bool = False,
     source: str = PROMETHEUS,
 ) -> Panel:
-    """Make lines over time; its limits are drawn as dashed lines. A ratio's axis goes from 0 to at least 1.
+    """Make a time series chart with its limits as dashed lines. The axis of a ratio goes from 0 to at least 1.
 
-    With `stacked` the lines lie on top of each other: for parts of a whole.
+    `stacked` is for parts of a whole.
     """
     builder = (
         timeseries.Panel()
@@ -193,16 +196,16 @@ def chart(
         dashed = common_builders.GraphThresholdsStyleConfig().mode(common.GraphTresholdsStyleMode.DASHED)
         builder.thresholds(_thresholds(limits)).thresholds_style(dashed)
     for position, query in enumerate([queries] if isinstance(queries, Query) else queries):
-        # VictoriaLogs' data source reads the same fields of a query as Loki's.
+        # A query for VictoriaLogs' data source has the same fields as one for Loki's.
         target: Any = loki.Dataquery() if query.kind else prometheus.Dataquery()
-        target.expr(query.expr).legend_format(query.legend or "__auto").ref_id(_ref(position))
+        target.expr(query.expr).legend_format(query.legend or "__auto").ref_id(_ref_id(position))
         if query.step:
             target.step(query.step)
         builder.with_target(target.query_type(query.kind) if query.kind else target.range())
     return Panel(title, builder, source)
 
 
-def rows_of(
+def table(
     title: str,
     queries: Mapping[str, str],
     description: str,
@@ -210,18 +213,20 @@ def rows_of(
     units: Mapping[str, str],
     limits: Mapping[str, Limits] | None = None,
 ) -> Panel:
-    """Make a table of current values: a row for each combination of labels.
+    """Make a table of current values, with a row for each combination of labels.
 
-    `queries` are column heading → PromQL, which must all give the same labels; `labels` are label → heading, in the
-    order of the columns; `units` and `limits` are by heading. Labels that are not named are not shown: aggregate them
-    away.
+    `queries` maps column heading → PromQL; all queries must return the same labels. `labels` maps label → heading, in
+    the order of the columns. `units` and `limits` are by heading. Labels that are not named are not shown, and must be
+    aggregated away.
     """
-    builder = table.Panel().title(title).description(description).unit(SHORT).no_value("nothing").show_header(True)
+    builder = (
+        table_builders.Panel().title(title).description(description).unit(SHORT).no_value("nothing").show_header(True)
+    )
     for position, expr in enumerate(queries.values()):
-        target = prometheus.Dataquery().expr(expr).format(PromQueryFormat.TABLE).instant().ref_id(_ref(position))
+        target = prometheus.Dataquery().expr(expr).format(PromQueryFormat.TABLE).instant().ref_id(_ref_id(position))
         builder.with_target(target)
     single = len(queries) == 1
-    values = {"Value" if single else f"Value #{_ref(position)}": heading for position, heading in enumerate(queries)}
+    values = {"Value" if single else f"Value #{_ref_id(position)}": heading for position, heading in enumerate(queries)}
     order = [*labels, *values]
     if not single:
         builder.with_transformation(dashboard.DataTransformerConfig(id_val="merge", options={}))
@@ -247,8 +252,8 @@ def rows_of(
     return Panel(title, builder)
 
 
-def lines(title: str, query: Query, description: str) -> Panel:
-    """Make a panel of log lines, the newest first, out of a query in LogQL or LogsQL."""
+def logs_panel(title: str, query: Query, description: str) -> Panel:
+    """Make a panel of log lines, newest first, from a query in LogQL or LogsQL."""
     builder = (
         logs_builders.Panel()
         .title(title)
@@ -263,7 +268,7 @@ def lines(title: str, query: Query, description: str) -> Panel:
     return Panel(title, builder, LOGS)
 
 
-def page(title: str, markdown: str) -> Panel:
-    """Make a panel of text."""
-    builder = text.Panel().title(title).description(f"{title}, as it stands in runbooks/.").content(markdown)
+def text_panel(title: str, markdown: str) -> Panel:
+    """Make a panel of Markdown text from runbooks/."""
+    builder = text_builders.Panel().title(title).description(f"{title}, as it stands in runbooks/.").content(markdown)
     return Panel(title, builder, None)

@@ -7,117 +7,115 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from dashboards.board import Board
 from dashboards.log_queries import LANGUAGES
 from dashboards.panels import (
-    AGO,
     BYTES,
     BYTES_PER_SECOND,
-    FI,
+    INSTANCE,
     LOGS,
     OPERATIONS,
     RATIO,
     SECONDS,
     SHORT,
+    TIME_AGO,
     Limits,
     Panel,
     Query,
     chart,
-    lamp,
-    number,
-    rows_of,
+    stat,
+    table,
+    up_down_stat,
 )
-from dashboards.shown import Shown
+from dashboards.shown import DashboardContext
 
-OWN = 'datname!~"template.*|postgres"'
-"""Databases in which somebody works: Postgres' own are left out."""
+USER_DATABASES = 'datname!~"template.*|postgres"'
+"""Selector of databases, without Postgres' own."""
 
 DATABASE = "{{datname}}"
 
 
-def postgres(shown: Shown) -> Dashboard | None:
-    """Make the board of the product's Postgres; none where it has none."""
-    if "postgres" not in shown.data_stores:
+def postgres(ctx: DashboardContext) -> Dashboard | None:
+    """Build the board of the product's Postgres; None where it has none."""
+    if "postgres" not in ctx.data_stores:
         return None
-    board = Board(
-        shown, "postgres", "PostgreSQL", "does Postgres keep up?", instances="pg_up", logs=bool(shown.logs_uid)
-    )
+    board = Board(ctx, "postgres", "PostgreSQL", "does Postgres keep up?", instances="pg_up", logs=bool(ctx.logs_uid))
     board.row(4, _now())
-    board.row(8, _work(shown))
-    board.row(8, _speed(shown))
-    board.row(8, _memory(shown))
+    board.row(8, _work(ctx))
+    board.row(8, _speed(ctx))
+    board.row(8, _memory(ctx))
     board.section("Disk and upkeep")
     board.row(8, [_tables()])
-    board.row(8, _upkeep(shown))
+    board.row(8, _upkeep(ctx))
     return board.build()
 
 
 def _now() -> list[Panel]:
     return [
-        lamp("Postgres up", f"min(pg_up{{{FI}}})", "The exporter reaches Postgres."),
-        number(
+        up_down_stat("Postgres up", f"min(pg_up{{{INSTANCE}}})", "The exporter reaches Postgres."),
+        stat(
             "Running since",
-            f"max(pg_postmaster_start_time_seconds{{{FI}}}) * 1000",
+            f"max(pg_postmaster_start_time_seconds{{{INSTANCE}}}) * 1000",
             "When Postgres last started: a deployment, or one of its processes was killed.",
-            AGO,
+            TIME_AGO,
         ),
-        number(
+        stat(
             "Collectors that fail",
-            f"count(pg_scrape_collector_success{{{FI}}} == 0) or vector(0)",
+            f"count(pg_scrape_collector_success{{{INSTANCE}}} == 0) or vector(0)",
             "Parts of the exporter that get no metrics; all of them while Postgres is down.",
             limits=Limits(warning=1),
         ),
     ]
 
 
-def _work(shown: Shown) -> list[Panel]:
+def _work(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "Connections",
-            Query(f"instance:pg_connections:ratio{{{FI}}}", "{{instance}}"),
+            Query(f"instance:pg_connections:ratio{{{INSTANCE}}}", "{{instance}}"),
             "Connections of all states as a share of max_connections.",
             RATIO,
-            Limits(shown.limit("HighDatabaseConnections"), shown.limit("PostgresConnectionsExhausted")),
+            Limits(ctx.limit("HighDatabaseConnections"), ctx.limit("PostgresConnectionsExhausted")),
         ),
         chart(
             "Transactions",
-            Query(f"datname:pg_transactions:rate5m{{{FI}}}", DATABASE),
+            Query(f"datname:pg_transactions:rate5m{{{INSTANCE}}}", DATABASE),
             "Transactions a second that ended, well or not, over 5 minutes.",
             OPERATIONS,
         ),
         chart(
             "Rollbacks",
-            Query(f"datname:pg_rollbacks:ratio_rate5m{{{FI}}}", DATABASE),
+            Query(f"datname:pg_rollbacks:ratio_rate5m{{{INSTANCE}}}", DATABASE),
             "Share of the transactions that are rolled back, over 5 minutes.",
             RATIO,
-            Limits(warning=shown.limit("PostgresRollbacks")),
+            Limits(warning=ctx.limit("PostgresRollbacks")),
         ),
     ]
 
 
-def _speed(shown: Shown) -> list[Panel]:
+def _speed(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "Time per transaction",
-            Query(f"datname:pg_transaction_active_seconds:mean5m{{{FI}}}", DATABASE),
+            Query(f"datname:pg_transaction_active_seconds:mean5m{{{INSTANCE}}}", DATABASE),
             "How long Postgres was at work for a transaction, on average over 5 minutes.",
             SECONDS,
-            Limits(warning=shown.limit("PostgresSlowQueries")),
+            Limits(warning=ctx.limit("PostgresSlowQueries")),
         ),
         chart(
             "Longest transactions",
-            Query(f"max by (state) (pg_stat_activity_max_tx_duration{{{FI}}})", "{{state}}"),
+            Query(f"max by (state) (pg_stat_activity_max_tx_duration{{{INSTANCE}}})", "{{state}}"),
             "Since when the oldest transaction of each state has been open.",
             SECONDS,
-            Limits(warning=shown.limit("PostgresLongTransaction")),
+            Limits(warning=ctx.limit("PostgresLongTransaction")),
         ),
-        *_slow(shown),
+        *_slow(ctx),
     ]
 
 
-def _slow(shown: Shown) -> list[Panel]:
+def _slow(ctx: DashboardContext) -> list[Panel]:
     """Return the slow queries that Postgres logs, where logs are kept."""
-    if not shown.logs_uid:
+    if not ctx.logs_uid:
         return []
-    language = LANGUAGES[shown.log_store]
-    slow = language.of_kind(language.of("postgres"), "slow_query")
+    language = LANGUAGES[ctx.log_store]
+    slow = language.select_kind(language.select("postgres"), "slow_query")
     return [
         chart(
             "Slow queries",
@@ -129,31 +127,36 @@ def _slow(shown: Shown) -> list[Panel]:
     ]
 
 
-def _memory(shown: Shown) -> list[Panel]:
+def _memory(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "Locks",
             [
-                Query(f'sum(pg_stat_activity_count{{{FI}, wait_event_type="Lock"}}) or vector(0)', "sessions waiting"),
-                Query(f"sum(increase(pg_stat_database_deadlocks{{{FI}}}[10m]))", "deadlocks in 10 minutes"),
+                Query(
+                    f'sum(pg_stat_activity_count{{{INSTANCE}, wait_event_type="Lock"}}) or vector(0)',
+                    "sessions waiting",
+                ),
+                Query(f"sum(increase(pg_stat_database_deadlocks{{{INSTANCE}}}[10m]))", "deadlocks in 10 minutes"),
             ],
             "Sessions that wait for somebody else's lock, and deadlocks, of which Postgres ends one side.",
             SHORT,
-            Limits(warning=shown.limit("PostgresLocksWaiting")),
+            Limits(warning=ctx.limit("PostgresLocksWaiting")),
         ),
         chart(
             "Cache hit ratio",
-            Query(f"datname:pg_blocks_hit:ratio_rate5m{{{FI}}}", DATABASE),
+            Query(f"datname:pg_blocks_hit:ratio_rate5m{{{INSTANCE}}}", DATABASE),
             "Share of the blocks that were in shared_buffers, over 5 minutes.",
             RATIO,
-            Limits(warning=shown.limit("PostgresCacheHitsLow"), falling=True),
+            Limits(warning=ctx.limit("PostgresCacheHitsLow"), falling=True),
         ),
         chart(
             "Temporary files",
-            Query(f"sum by (datname) (rate(pg_stat_database_temp_bytes{{{FI}, {OWN}}}[5m]))", DATABASE),
+            Query(
+                f"sum by (datname) (rate(pg_stat_database_temp_bytes{{{INSTANCE}, {USER_DATABASES}}}[5m]))", DATABASE
+            ),
             "Bytes a second that sorts and joins wrote, for which work_mem was too small.",
             BYTES_PER_SECOND,
-            Limits(warning=shown.limit("PostgresTempFiles")),
+            Limits(warning=ctx.limit("PostgresTempFiles")),
         ),
     ]
 
@@ -161,10 +164,10 @@ def _memory(shown: Shown) -> list[Panel]:
 def _tables() -> Panel:
     def largest(metric: str) -> str:
         by = "sum by (schemaname, relname)"
-        return f"{by} ({metric}{{{FI}}}) and topk(10, {by} (pg_stat_user_tables_table_size_bytes{{{FI}}}))"
+        return f"{by} ({metric}{{{INSTANCE}}}) and topk(10, {by} (pg_stat_user_tables_table_size_bytes{{{INSTANCE}}}))"
 
     dead, alive = "pg_stat_user_tables_n_dead_tup", "pg_stat_user_tables_n_live_tup"
-    return rows_of(
+    return table(
         "Largest tables",
         {
             "Table": largest("pg_stat_user_tables_table_size_bytes"),
@@ -178,14 +181,14 @@ def _tables() -> Panel:
     )
 
 
-def _upkeep(shown: Shown) -> list[Panel]:
+def _upkeep(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "Size on disk",
             [
-                Query(f"max by (datname) (pg_database_size_bytes{{{FI}, {OWN}}})", DATABASE),
-                Query(f"max(pg_wal_size_bytes{{{FI}}})", "log of changes (pg_wal)"),
-                Query(f"max(pg_settings_max_wal_size_bytes{{{FI}}})", "max_wal_size"),
+                Query(f"max by (datname) (pg_database_size_bytes{{{INSTANCE}, {USER_DATABASES}}})", DATABASE),
+                Query(f"max(pg_wal_size_bytes{{{INSTANCE}}})", "log of changes (pg_wal)"),
+                Query(f"max(pg_settings_max_wal_size_bytes{{{INSTANCE}}})", "max_wal_size"),
             ],
             "Databases, and the log of changes with what Postgres tries to keep it below.",
             BYTES,
@@ -193,19 +196,19 @@ def _upkeep(shown: Shown) -> list[Panel]:
         chart(
             "WAL archive and checkpoints",
             [
-                Query(f"sum(increase(pg_stat_archiver_archived_count{{{FI}}}[15m]))", "archived in 15 minutes"),
-                Query(f"sum(increase(pg_stat_archiver_failed_count{{{FI}}}[15m]))", "not archived in 15 minutes"),
+                Query(f"sum(increase(pg_stat_archiver_archived_count{{{INSTANCE}}}[15m]))", "archived in 15 minutes"),
+                Query(f"sum(increase(pg_stat_archiver_failed_count{{{INSTANCE}}}[15m]))", "not archived in 15 minutes"),
                 Query(
-                    f"sum(increase(pg_stat_checkpointer_num_timed_total{{{FI}}}[30m]))",
+                    f"sum(increase(pg_stat_checkpointer_num_timed_total{{{INSTANCE}}}[30m]))",
                     "checkpoints by the clock in 30 minutes",
                 ),
                 Query(
-                    f"sum(increase(pg_stat_checkpointer_num_requested_total{{{FI}}}[30m]))",
+                    f"sum(increase(pg_stat_checkpointer_num_requested_total{{{INSTANCE}}}[30m]))",
                     "checkpoints asked for in 30 minutes",
                 ),
                 Query(
-                    f"max(pg_stat_archiver_last_archive_age{{{FI}}} and on (product, environment, job, instance)"
-                    f" pg_settings_archive_timeout_seconds{{{FI}}} > 0) or vector(0)",
+                    f"max(pg_stat_archiver_last_archive_age{{{INSTANCE}}} and on (product, environment, job, instance)"
+                    f" pg_settings_archive_timeout_seconds{{{INSTANCE}}} > 0) or vector(0)",
                     "seconds since a segment was archived",
                 ),
             ],
@@ -215,9 +218,9 @@ def _upkeep(shown: Shown) -> list[Panel]:
         ),
         chart(
             "Transaction ids in use",
-            Query(f"datname:pg_wraparound_age:ratio{{{FI}}}", DATABASE),
+            Query(f"datname:pg_wraparound_age:ratio{{{INSTANCE}}}", DATABASE),
             "Transactions since the oldest row that is not frozen, as a share of the 2^31 that there can be.",
             RATIO,
-            Limits(shown.limit("PostgresWraparoundRisk"), shown.limit("PostgresWraparoundNear")),
+            Limits(ctx.limit("PostgresWraparoundRisk"), ctx.limit("PostgresWraparoundNear")),
         ),
     ]

@@ -1,67 +1,67 @@
-"""Probes and certificates: what visitors meet, asked from outside."""
+"""Probes and certificates: the public addresses, checked as a visitor would reach them."""
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.board import Board
-from dashboards.panels import RATIO, SECONDS, SHORT, F, Limits, Panel, Query, chart, number, rows_of
-from dashboards.shown import Shown
+from dashboards.panels import RATIO, SECONDS, SHORT, STACK, Limits, Panel, Query, chart, stat, table
+from dashboards.shown import DashboardContext
 
-WHAT = "{{service}} {{probe}} {{instance}}"
-OF = f'{F}, service=~"$service"'
+PROBE_LEGEND = "{{service}} {{probe}} {{instance}}"
+SERVICE = f'{STACK}, service=~"$service"'
 
 
-def probes(shown: Shown) -> Dashboard | None:
-    """Make the board of what is probed; none where nothing is."""
-    if not shown.probes:
+def probes(ctx: DashboardContext) -> Dashboard | None:
+    """Build the board of the probes; None where there are none."""
+    if not ctx.probes:
         return None
-    board = Board(shown, "probes", "Probes and certificates", "what do visitors get?")
-    board.variable("service", f"label_values(probe_success{{{F}}}, service)")
-    board.row(4, _now(shown))
-    board.row(9, [_state(shown)])
-    board.row(8, _course(shown))
-    board.row(8, _answers(shown))
-    if shown.certificates:
+    board = Board(ctx, "probes", "Probes and certificates", "what do visitors get?")
+    board.variable("service", f"label_values(probe_success{{{STACK}}}, service)")
+    board.row(4, _now(ctx))
+    board.row(9, [_state(ctx)])
+    board.row(8, _over_time(ctx))
+    board.row(8, _answers(ctx))
+    if ctx.certificates:
         board.section("Certificates and TLS")
-        board.row(7, _tls(shown))
+        board.row(7, _tls(ctx))
     return board.build()
 
 
-def _now(shown: Shown) -> list[Panel]:
+def _now(ctx: DashboardContext) -> list[Panel]:
     return [
-        number(
+        stat(
             "Probes that fail",
-            f"count(probe_success{{{OF}}} == 0) or vector(0)",
+            f"count(probe_success{{{SERVICE}}} == 0) or vector(0)",
             "Addresses that do not answer as they should.",
             limits=Limits(critical=1),
         ),
-        number(
+        stat(
             "Answered in the last day",
-            f"avg(avg_over_time(probe_success{{{OF}}}[1d]))",
+            f"avg(avg_over_time(probe_success{{{SERVICE}}}[1d]))",
             "Share of all questions of the last day that were answered well.",
             RATIO,
             Limits(0.999, 0.99, falling=True),
         ),
-        number(
+        stat(
             "Slowest answer",
-            f"max(probe_duration_seconds{{{OF}}})",
+            f"max(probe_duration_seconds{{{SERVICE}}})",
             "Time that the slowest of the last answers took, with name, connection and TLS.",
             SECONDS,
-            Limits(warning=shown.limit("ProbeSlow")),
+            Limits(warning=ctx.limit("ProbeSlow")),
         ),
     ]
 
 
-def _state(shown: Shown) -> Panel:
+def _state(ctx: DashboardContext) -> Panel:
     by = "max by (service, probe, instance)"
-    return rows_of(
+    return table(
         "Probes",
         {
-            "Well": f"{by} (probe_success{{{OF}}})",
-            "In the last day": f"{by} (avg_over_time(probe_success{{{OF}}}[1d]))",
-            "Duration": f"{by} (probe_duration_seconds{{{OF}}})",
-            "Status": f"{by} (probe_http_status_code{{{OF}}})",
+            "Well": f"{by} (probe_success{{{SERVICE}}})",
+            "In the last day": f"{by} (avg_over_time(probe_success{{{SERVICE}}}[1d]))",
+            "Duration": f"{by} (probe_duration_seconds{{{SERVICE}}})",
+            "Status": f"{by} (probe_http_status_code{{{SERVICE}}})",
         },
         "health: a service's health address; route: what visitors ask for; redirect: from HTTP to HTTPS;"
         " public: Grafana's public name; url: further addresses of the settings.",
@@ -70,71 +70,71 @@ def _state(shown: Shown) -> Panel:
         {
             "Well": Limits(critical=1, falling=True),
             "In the last day": Limits(0.999, 0.99, falling=True),
-            "Duration": Limits(warning=shown.limit("ProbeSlow")),
+            "Duration": Limits(warning=ctx.limit("ProbeSlow")),
         },
     )
 
 
-def _course(shown: Shown) -> list[Panel]:
+def _over_time(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "Answers",
-            Query(f"probe_success{{{OF}}}", WHAT),
+            Query(f"probe_success{{{SERVICE}}}", PROBE_LEGEND),
             "1 for a good answer, 0 for none or a bad one.",
             SHORT,
         ),
         chart(
             "Duration",
-            Query(f"probe_duration_seconds{{{OF}}}", WHAT),
+            Query(f"probe_duration_seconds{{{SERVICE}}}", PROBE_LEGEND),
             "Time that a question takes, with name, connection and TLS.",
             SECONDS,
-            Limits(warning=shown.limit("ProbeSlow")),
+            Limits(warning=ctx.limit("ProbeSlow")),
         ),
     ]
 
 
-def _answers(shown: Shown) -> list[Panel]:
+def _answers(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "Status codes",
-            Query(f"probe_http_status_code{{{OF}}}", WHAT),
+            Query(f"probe_http_status_code{{{SERVICE}}}", PROBE_LEGEND),
             "HTTP status of the last answer; 0 where there was none.",
             SHORT,
         ),
         chart(
             "Phases",
-            Query(f"max by (phase) (probe_http_duration_seconds{{{OF}}})", "{{phase}}"),
+            Query(f"max by (phase) (probe_http_duration_seconds{{{SERVICE}}})", "{{phase}}"),
             "Where the time goes; of each phase the slowest address.",
             SECONDS,
         ),
         chart(
             "Name look-ups",
-            Query(f"probe_dns_lookup_time_seconds{{{OF}}}", WHAT),
+            Query(f"probe_dns_lookup_time_seconds{{{SERVICE}}}", PROBE_LEGEND),
             "Time that looking up the name takes: by Docker for names of the stack, by the host for all others.",
             SECONDS,
-            Limits(warning=shown.limit("ProbeDnsSlow")),
+            Limits(warning=ctx.limit("ProbeDnsSlow")),
         ),
     ]
 
 
-def _tls(shown: Shown) -> list[Panel]:
+def _tls(ctx: DashboardContext) -> list[Panel]:
     return [
-        rows_of(
+        table(
             "Certificates",
-            {"Valid for": f"min by (service, instance) (probe_ssl_earliest_cert_expiry{{{OF}}}) - time()"},
+            {"Valid for": f"min by (service, instance) (probe_ssl_earliest_cert_expiry{{{SERVICE}}}) - time()"},
             "Time until the first certificate of each chain expires. Of the edge's own, which nobody vouches for, no"
             " alert is made.",
             {"service": "Service", "instance": "Address"},
             {"Valid for": SECONDS},
             {
                 "Valid for": Limits(
-                    shown.limit("CertificateExpiresSoon"), shown.limit("CertificateExpiresWithinDays"), falling=True
+                    ctx.limit("CertificateExpiresSoon"), ctx.limit("CertificateExpiresWithinDays"), falling=True
                 )
             },
         ),
-        rows_of(
+        table(
             "TLS versions",
-            {"Seen": f"max by (service, instance, version) (probe_tls_version_info{{{OF}}})"},
+            {"Seen": f"max by (service, instance, version) (probe_tls_version_info{{{SERVICE}}})"},
             "The TLS version that each address and the probe agree on: the best that both speak.",
             {"service": "Service", "instance": "Address", "version": "Version"},
             {"Seen": SHORT},

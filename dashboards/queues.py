@@ -5,41 +5,54 @@ from __future__ import annotations
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.board import Board
-from dashboards.panels import AGO, OPERATIONS, RATIO, SECONDS, SHORT, F, Limits, Panel, Query, chart, number, rows_of
-from dashboards.shown import Shown
+from dashboards.panels import (
+    OPERATIONS,
+    RATIO,
+    SECONDS,
+    SHORT,
+    STACK,
+    TIME_AGO,
+    Limits,
+    Panel,
+    Query,
+    chart,
+    stat,
+    table,
+)
+from dashboards.shown import DashboardContext
 
-FQ = f'{F}, queue=~"$queue"'
-"""What is selected by: the board's variables."""
+QUEUE = f'{STACK}, queue=~"$queue"'
+"""Selector of the board's queries, with the variable `queue`."""
 
-EACH = "{{queue}}"
+QUEUE_LEGEND = "{{queue}}"
 
 
-def named(metric: str, selected: str = FQ) -> str:
-    """Return the selector of one of the product's own metrics, which may have any prefix."""
+def named(metric: str, selected: str = QUEUE) -> str:
+    """Return the selector of one of the product's metrics, with any prefix in its name."""
     return f'{{__name__=~"(.+_)?{metric}", tier="app", {selected}}}'
 
 
-def queues(shown: Shown) -> Dashboard | None:
-    """Make the board of the queues; none where the product has none."""
-    if "queues" not in shown.boards:
+def queues(ctx: DashboardContext) -> Dashboard | None:
+    """Build the board of the queues; None where the product has none."""
+    if "queues" not in ctx.boards:
         return None
-    board = Board(shown, "queues", "Queues (Bull)", "is the work in the background done?")
-    board.variable("queue", f"label_values(queue:bull_queue_waiting:max{{{F}}}, queue)")
-    board.row(7, _now(shown))
-    board.row(7, _depth(shown))
-    board.row(7, _outcome(shown))
-    board.row(7, _pace(shown))
+    board = Board(ctx, "queues", "Queues (Bull)", "is the work in the background done?")
+    board.variable("queue", f"label_values(queue:bull_queue_waiting:max{{{STACK}}}, queue)")
+    board.row(7, _now(ctx))
+    board.row(7, _depth(ctx))
+    board.row(7, _outcome(ctx))
+    board.row(7, _pace(ctx))
     board.section("Payments")
-    board.row(7, _payments(shown))
+    board.row(7, _payments(ctx))
     return board.build()
 
 
-def _now(shown: Shown) -> list[Panel]:
+def _now(ctx: DashboardContext) -> list[Panel]:
     def by_queue(recorded: str) -> str:
-        return f"max by (queue) (queue:{recorded}{{{FQ}}})"
+        return f"max by (queue) (queue:{recorded}{{{QUEUE}}})"
 
     return [
-        rows_of(
+        table(
             "Queues",
             {
                 "Waiting": by_queue("bull_queue_waiting:max"),
@@ -53,118 +66,118 @@ def _now(shown: Shown) -> list[Panel]:
             {"queue": "Queue"},
             {"Waiting": SHORT, "Active": SHORT, "Delayed": SHORT, "Oldest": SECONDS, "Failing": RATIO},
             {
-                "Waiting": Limits(warning=shown.limit("QueueDepthHigh")),
-                "Oldest": Limits(warning=shown.limit("OldestJobTooOld")),
-                "Failing": Limits(warning=shown.limit("JobFailureRateHigh")),
+                "Waiting": Limits(warning=ctx.limit("QueueDepthHigh")),
+                "Oldest": Limits(warning=ctx.limit("OldestJobTooOld")),
+                "Failing": Limits(warning=ctx.limit("JobFailureRateHigh")),
             },
         ),
-        number(
+        stat(
             "Last completion",
-            Query(f"max by (queue) ({named('bull_queue_last_completed_timestamp_seconds')}) * 1000", EACH),
+            Query(f"max by (queue) ({named('bull_queue_last_completed_timestamp_seconds')}) * 1000", QUEUE_LEGEND),
             "When a job of each queue last succeeded.",
-            AGO,
+            TIME_AGO,
         ),
     ]
 
 
-def _depth(shown: Shown) -> list[Panel]:
+def _depth(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "Jobs waiting",
-            Query(f"queue:bull_queue_waiting:max{{{FQ}}}", EACH),
+            Query(f"queue:bull_queue_waiting:max{{{QUEUE}}}", QUEUE_LEGEND),
             "Jobs that nobody has begun yet.",
             SHORT,
-            Limits(warning=shown.limit("QueueDepthHigh")),
+            Limits(warning=ctx.limit("QueueDepthHigh")),
         ),
         chart(
             "Oldest waiting job",
-            Query(f"queue:bull_queue_oldest_waiting_seconds:max{{{FQ}}}", EACH),
+            Query(f"queue:bull_queue_oldest_waiting_seconds:max{{{QUEUE}}}", QUEUE_LEGEND),
             "How long the job at the head of the queue has waited.",
             SECONDS,
-            Limits(warning=shown.limit("OldestJobTooOld")),
+            Limits(warning=ctx.limit("OldestJobTooOld")),
         ),
         chart(
             "Jobs delayed",
-            Query(f"queue:bull_queue_delayed:max{{{FQ}}}", EACH),
+            Query(f"queue:bull_queue_delayed:max{{{QUEUE}}}", QUEUE_LEGEND),
             "Jobs that are planned, or failed and are tried again later.",
             SHORT,
-            Limits(warning=shown.limit("DelayedJobsPilingUp")),
+            Limits(warning=ctx.limit("DelayedJobsPilingUp")),
         ),
     ]
 
 
-def _outcome(shown: Shown) -> list[Panel]:
+def _outcome(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "Successes and failures",
             [
-                Query(f"queue:bull_jobs_completed:rate5m{{{FQ}}}", f"{EACH} succeed"),
-                Query(f"queue:bull_jobs_failed:rate5m{{{FQ}}}", f"{EACH} fail"),
+                Query(f"queue:bull_jobs_completed:rate5m{{{QUEUE}}}", f"{QUEUE_LEGEND} succeed"),
+                Query(f"queue:bull_jobs_failed:rate5m{{{QUEUE}}}", f"{QUEUE_LEGEND} fail"),
             ],
             "Jobs a second, over 5 minutes.",
             OPERATIONS,
         ),
         chart(
             "Failure rate",
-            Query(f"queue:bull_jobs_failed:ratio_rate5m{{{FQ}}}", EACH),
+            Query(f"queue:bull_jobs_failed:ratio_rate5m{{{QUEUE}}}", QUEUE_LEGEND),
             "Share of the jobs that fail, over 5 minutes.",
             RATIO,
-            Limits(warning=shown.limit("JobFailureRateHigh")),
+            Limits(warning=ctx.limit("JobFailureRateHigh")),
         ),
         chart(
             "Job duration",
-            Query(f"queue:bull_job_duration_seconds:p95_rate5m{{{FQ}}}", EACH),
+            Query(f"queue:bull_job_duration_seconds:p95_rate5m{{{QUEUE}}}", QUEUE_LEGEND),
             "95 % of the jobs take less than this, over 5 minutes.",
             SECONDS,
-            Limits(warning=shown.limit("JobsSlow")),
+            Limits(warning=ctx.limit("JobsSlow")),
         ),
     ]
 
 
-def _pace(shown: Shown) -> list[Panel]:
-    taken = f"sum by (le) (rate({named('bull_job_duration_seconds_bucket')}[5m]))"
+def _pace(ctx: DashboardContext) -> list[Panel]:
+    jobs_by_duration = f"sum by (le) (rate({named('bull_job_duration_seconds_bucket')}[5m]))"
     return [
         chart(
             "Jobs active",
-            Query(f"queue:bull_queue_active:sum{{{FQ}}}", EACH),
+            Query(f"queue:bull_queue_active:sum{{{QUEUE}}}", QUEUE_LEGEND),
             "Jobs that are under way, in all instances.",
             SHORT,
         ),
         chart(
             "Workers",
-            Query(f"queue:bull_queue_workers:sum{{{FQ}}}", EACH),
+            Query(f"queue:bull_queue_workers:sum{{{QUEUE}}}", QUEUE_LEGEND),
             "Workers that take jobs of the queue, in all instances.",
             SHORT,
         ),
         chart(
             "Jobs by duration",
-            Query(taken, "up to {{le}} s"),
+            Query(jobs_by_duration, "up to {{le}} s"),
             "Jobs a second that took no longer than each bound of the histogram, over 5 minutes.",
             OPERATIONS,
         ),
     ]
 
 
-def _payments(shown: Shown) -> list[Panel]:
+def _payments(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "Payment callbacks",
-            Query(f"job:payment_callbacks_received:rate5m{{{F}}}", "{{job}}"),
+            Query(f"job:payment_callbacks_received:rate5m{{{STACK}}}", "{{job}}"),
             "Callbacks of the payment provider a second, over 5 minutes.",
             OPERATIONS,
         ),
         chart(
             "Payment callbacks failed",
-            Query(f"sum by (reason) (increase({named('payment_callbacks_failed_total', F)}[15m]))", "{{reason}}"),
+            Query(f"sum by (reason) (increase({named('payment_callbacks_failed_total', STACK)}[15m]))", "{{reason}}"),
             "Callbacks that failed within 15 minutes, by reason; the alert counts all reasons together.",
             SHORT,
-            Limits(critical=shown.limit("PaymentCallbackFailures")),
+            Limits(critical=ctx.limit("PaymentCallbackFailures")),
         ),
         chart(
             "Payments",
             [
-                Query(f"sum(rate({named('payments_succeeded_total', F)}[5m]))", "succeed"),
-                Query(f"sum(rate({named('payments_failed_total', F)}[5m]))", "fail"),
+                Query(f"sum(rate({named('payments_succeeded_total', STACK)}[5m]))", "succeed"),
+                Query(f"sum(rate({named('payments_failed_total', STACK)}[5m]))", "fail"),
             ],
             "Payments a second, over 5 minutes.",
             OPERATIONS,

@@ -23,10 +23,10 @@ from dashboards.probes import probes
 from dashboards.queues import queues
 from dashboards.redis import redis
 from dashboards.runbooks import runbooks
-from dashboards.shown import Shown
+from dashboards.shown import DashboardContext
 from dashboards.slo import slo
 
-BOARDS: tuple[Callable[[Shown], Dashboard | None], ...] = (
+BOARDS: tuple[Callable[[DashboardContext], Dashboard | None], ...] = (
     overview,
     http,
     slo,
@@ -45,14 +45,14 @@ BOARDS: tuple[Callable[[Shown], Dashboard | None], ...] = (
     deployments,
     runbooks,
 )
-"""Each makes one dashboard, or none where the stack has no such thing."""
+"""Builders of one dashboard each, which return None where the stack lacks its subject."""
 
 
-def render(shown: Shown) -> dict[str, str]:
-    """Return file name → JSON text of every dashboard; the same stack always gives the same text.
+def render(ctx: DashboardContext) -> dict[str, str]:
+    """Return file name → JSON of every dashboard. The text is deterministic.
 
-    Raises KeyError for a data store or an alert that no dashboard knows.
+    Raises KeyError for an unknown data store, or for an alert without a threshold.
     """
     encoder = JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    made = [board for make in BOARDS if (board := make(shown))]
-    return {f"{board.uid}.json": encoder.encode(board) + "\n" for board in made}
+    boards = [board for make in BOARDS if (board := make(ctx))]
+    return {f"{board.uid}.json": encoder.encode(board) + "\n" for board in boards}

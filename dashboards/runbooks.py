@@ -1,23 +1,23 @@
-"""The runbooks, to be read wherever the dashboards can be: a page for each alert, which the alert links to."""
+"""The runbooks as a dashboard: one panel for each alert, which the alert links to."""
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.board import Board
-from dashboards.panels import page
-from dashboards.shown import Shown
+from dashboards.panels import text_panel
+from dashboards.shown import DashboardContext
 
 UID = "dockyard-runbooks"
 PAGES_IN_A_ROW = 2
 
 
-def runbooks(shown: Shown) -> Dashboard | None:
-    """Make the board of runbooks; none where the stack links them elsewhere."""
-    if not shown.runbooks:
+def runbooks(ctx: DashboardContext) -> Dashboard | None:
+    """Build the board of the runbooks; None where alerts link to runbooks elsewhere."""
+    if not ctx.runbooks:
         return None
-    board = Board(shown, "runbooks", "Runbooks", "what to do when an alert fires")
-    pages = [page(alert, text.split("\n", 1)[1].strip()) for alert, text in shown.runbooks.items()]
+    board = Board(ctx, "runbooks", "Runbooks", "what to do when an alert fires")
+    pages = [text_panel(alert, text.split("\n", 1)[1].strip()) for alert, text in ctx.runbooks.items()]
     for start in range(0, len(pages), PAGES_IN_A_ROW):
         board.row(16, pages[start : start + PAGES_IN_A_ROW])
     return board.build()

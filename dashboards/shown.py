@@ -1,4 +1,4 @@
-"""What the dashboards of one stack have to show."""
+"""The facts about a stack from which its dashboards are built."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from settings.logs import LogStore
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the product's own business, out of its product file."""
+    """A KPI of the product, from its product file."""
 
     title: str
     query: str
@@ -20,17 +20,17 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What every dashboard is made from."""
+class DashboardContext:
+    """The facts that every dashboard is built from."""
 
     product: str
     environment: str
     datasource_uid: str = "prometheus"
     logs_uid: str | None = None
-    """Uid of the data source of the logs; None where the stack keeps none."""
+    """Uid of the data source of the logs; None where the stack collects no logs."""
 
     log_store: LogStore = "victorialogs"
-    """What keeps the logs, and so the language that they are asked for in."""
+    """The store of the logs, which determines the query language."""
 
     services: tuple[str, ...] = ()
     """Scrape jobs of the product's own services."""
@@ -39,30 +39,30 @@ class Shown:
     """Any of `postgres` and `redis`."""
 
     boards: tuple[str, ...] = ()
-    """Boards for what only some products have metrics of: `nodejs`, `queues`."""
+    """Optional boards, for metrics that only some products have: `nodejs`, `queues`."""
 
     objectives: tuple[str, ...] = ()
-    """Services that have objectives."""
+    """Services with service level objectives."""
 
     figures: tuple[Figure, ...] = ()
     edge: bool = True
     backups: bool = True
-    """Something dumps the database."""
+    """Whether backups are taken, or the database is dumped before releases."""
 
     certificates: bool = True
-    """Something is reached by TLS: a route, a public name, another address that is probed."""
+    """Whether anything is reached by TLS: a route, a public name, another address that is probed."""
 
     probes: bool = True
     tunnel: bool = False
     remote_write: bool = False
-    """Prometheus sends its samples on to stores for the long term."""
+    """Whether Prometheus forwards its samples to long-term storage."""
 
     limits: Mapping[str, float] = field(default_factory=dict)
-    """Alert → its threshold, as the rules of this stack have it."""
+    """Alert → its threshold, with this stack's overrides applied."""
 
     runbooks: Mapping[str, str] = field(default_factory=dict)
-    """Alert → its page in Markdown; none where they are read elsewhere."""
+    """Alert → its runbook in Markdown; empty where alerts link to runbooks elsewhere."""
 
     def limit(self, alert: str) -> float:
-        """Return the threshold at which an alert begins. Raises KeyError for one without a threshold."""
+        """Return the threshold of an alert. Raises KeyError for an alert without one."""
         return self.limits[alert]

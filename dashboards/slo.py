@@ -1,78 +1,81 @@
-"""SLO: what was promised of each service, how much of the error budget is left, and how fast it goes."""
+"""SLO: the objectives of each service, the remaining error budget, and the burn rates."""
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards.board import Board
-from dashboards.panels import PER_SECOND, RATIO, SHORT, F, Limits, Panel, Query, chart, number, rows_of
-from dashboards.shown import Shown
+from dashboards.panels import PER_SECOND, RATIO, SHORT, STACK, Limits, Panel, Query, chart, stat, table
+from dashboards.shown import DashboardContext
 
-ON = "on (product, environment, job, slo)"
-EACH = "{{job}} {{slo}}"
+ON_OBJECTIVE = "on (product, environment, job, slo)"
+OBJECTIVE_LEGEND = "{{job}} {{slo}}"
 RECORDED_EACH_SECONDS = 60
-"""How often rules/slo.yml records the rates that are summed here."""
+"""Interval at which rules/slo.yml records the rates that are summed here."""
 
 
-def slo(shown: Shown) -> Dashboard | None:
-    """Make the board of the objectives; none where no service has any."""
-    if not shown.objectives:
+def slo(ctx: DashboardContext) -> Dashboard | None:
+    """Build the board of the objectives; None where no service has any."""
+    if not ctx.objectives:
         return None
-    board = Board(shown, "slo", "SLO and error budget", "is what was promised kept?")
-    board.row(6, [_objectives(shown)])
-    board.row(5, _left(shown))
-    board.row(8, _burning(shown))
-    board.row(8, _budget(shown))
+    board = Board(ctx, "slo", "SLO and error budget", "is what was promised kept?")
+    board.row(6, [_objectives(ctx)])
+    board.row(5, _budget_left(ctx))
+    board.row(8, _burning(ctx))
+    board.row(8, _budget(ctx))
     board.section("What it is measured by")
     board.row(7, _measured())
     return board.build()
 
 
 def burn_rate(window: str) -> str:
-    """Return the query of how many times the allowed rate of bad requests there were over `window`, such as 1h."""
-    return f"slo:requests_bad:ratio_rate{window}{{{F}}} / {ON} (1 - slo:objective:ratio{{{F}}})"
+    """Return the query of the burn rate: the rate of bad requests over `window`, as a multiple of the allowed rate."""
+    return f"slo:requests_bad:ratio_rate{window}{{{STACK}}} / {ON_OBJECTIVE} (1 - slo:objective:ratio{{{STACK}}})"
 
 
-def _objectives(shown: Shown) -> Panel:
+def _objectives(ctx: DashboardContext) -> Panel:
     by = "by (job, slo)"
-    return rows_of(
+    return table(
         "Objectives",
         {
-            "Promised": f"max {by} (slo:objective:ratio{{{F}}})",
-            "Kept in 30 days": f"min {by} (1 - slo:requests_bad:ratio_rate30d{{{F}}})",
-            "Budget left": f"min {by} (slo:error_budget_remaining:ratio30d{{{F}}})",
-            "Burn rate": f"max {by} (slo:burn_rate:rate1h{{{F}}})",
+            "Promised": f"max {by} (slo:objective:ratio{{{STACK}}})",
+            "Kept in 30 days": f"min {by} (1 - slo:requests_bad:ratio_rate30d{{{STACK}}})",
+            "Budget left": f"min {by} (slo:error_budget_remaining:ratio30d{{{STACK}}})",
+            "Burn rate": f"max {by} (slo:burn_rate:rate1h{{{STACK}}})",
         },
         "Availability: requests that do not end in a 5xx. Latency: requests that are answered within the threshold. "
         "A burn rate of 1 uses up the budget in exactly 30 days.",
         {"job": "Service", "slo": "Objective"},
         {"Promised": RATIO, "Kept in 30 days": RATIO, "Budget left": RATIO, "Burn rate": SHORT},
         {
-            "Budget left": _falling(shown),
-            "Burn rate": Limits(warning=1, critical=shown.limit("SLOBurnRateFast")),
+            "Budget left": _falling(ctx),
+            "Burn rate": Limits(warning=1, critical=ctx.limit("SLOBurnRateFast")),
         },
     )
 
 
-def _falling(shown: Shown) -> Limits:
-    low, spent = shown.limit("SLOErrorBudgetLow"), shown.limit("SLOErrorBudgetSpent")
+def _falling(ctx: DashboardContext) -> Limits:
+    low, spent = ctx.limit("SLOErrorBudgetLow"), ctx.limit("SLOErrorBudgetSpent")
     return Limits(warning=low, critical=spent, falling=True)
 
 
-def _left(shown: Shown) -> list[Panel]:
-    bad = f"sum_over_time(slo:requests_bad:rate5m{{{F}}}[30d]) * {RECORDED_EACH_SECONDS}"
-    every = f"sum_over_time(slo:requests:rate5m{{{F}}}[30d]) * {RECORDED_EACH_SECONDS}"
+def _budget_left(ctx: DashboardContext) -> list[Panel]:
+    bad_requests = f"sum_over_time(slo:requests_bad:rate5m{{{STACK}}}[30d]) * {RECORDED_EACH_SECONDS}"
+    all_requests = f"sum_over_time(slo:requests:rate5m{{{STACK}}}[30d]) * {RECORDED_EACH_SECONDS}"
     return [
-        number(
+        stat(
             "Error budget left",
-            Query(f"slo:error_budget_remaining:ratio30d{{{F}}}", EACH),
+            Query(f"slo:error_budget_remaining:ratio30d{{{STACK}}}", OBJECTIVE_LEGEND),
             "Share of the bad requests that 30 days allow and that have not happened. Below 0 the objective is missed.",
             RATIO,
-            _falling(shown),
+            _falling(ctx),
         ),
-        number(
+        stat(
             "Requests that may still fail",
-            Query(f"(1 - slo:objective:ratio{{{F}}}) * {ON} {every} - {ON} {bad}", EACH),
+            Query(
+                f"(1 - slo:objective:ratio{{{STACK}}}) * {ON_OBJECTIVE} {all_requests} - {ON_OBJECTIVE} {bad_requests}",
+                OBJECTIVE_LEGEND,
+            ),
             "What is left of the budget in requests, at the traffic of the last 30 days.",
             SHORT,
             Limits(critical=0, falling=True),
@@ -80,9 +83,15 @@ def _left(shown: Shown) -> list[Panel]:
     ]
 
 
-def _burning(shown: Shown) -> list[Panel]:
+def _burning(ctx: DashboardContext) -> list[Panel]:
     def burn(title: str, windows: tuple[str, ...], description: str, limits: Limits) -> Panel:
-        return chart(title, [Query(burn_rate(one), f"{EACH} {one}") for one in windows], description, SHORT, limits)
+        return chart(
+            title,
+            [Query(burn_rate(window), f"{OBJECTIVE_LEGEND} {window}") for window in windows],
+            description,
+            SHORT,
+            limits,
+        )
 
     return [
         burn(
@@ -90,32 +99,32 @@ def _burning(shown: Shown) -> list[Panel]:
             ("5m", "1h", "30m", "6h"),
             "How many times faster than in 30 days the budget goes. Alerts: 1h and 5m above the upper line, 6h and 30m "
             "above the lower one.",
-            Limits(warning=shown.limit("SLOBurnRateMedium"), critical=shown.limit("SLOBurnRateFast")),
+            Limits(warning=ctx.limit("SLOBurnRateMedium"), critical=ctx.limit("SLOBurnRateFast")),
         ),
         burn(
             "Burn rate over days",
             ("2h", "1d", "6h", "3d"),
             "The slow leaks. Alerts: 1d and 2h above the upper line, 3d and 6h above the lower one.",
-            Limits(warning=shown.limit("SLOBurnRateTrickle"), critical=shown.limit("SLOBurnRateSlow")),
+            Limits(warning=ctx.limit("SLOBurnRateTrickle"), critical=ctx.limit("SLOBurnRateSlow")),
         ),
     ]
 
 
-def _budget(shown: Shown) -> list[Panel]:
+def _budget(ctx: DashboardContext) -> list[Panel]:
     return [
         chart(
             "Error budget over time",
-            # The axis begins at 0: what is below is spent.
-            Query(f"clamp_min(slo:error_budget_remaining:ratio30d{{{F}}}, 0)", EACH),
+            # The axis starts at 0: a negative budget is drawn as 0.
+            Query(f"clamp_min(slo:error_budget_remaining:ratio30d{{{STACK}}}, 0)", OBJECTIVE_LEGEND),
             "Share of the budget of 30 days that is left. It comes back as bad days fall out of the 30.",
             RATIO,
-            _falling(shown),
+            _falling(ctx),
         ),
         chart(
             "Share of bad requests",
             [
-                Query(f"slo:requests_bad:ratio_rate5m{{{F}}}", f"{EACH} 5m"),
-                Query(f"slo:requests_bad:ratio_rate1h{{{F}}}", f"{EACH} 1h"),
+                Query(f"slo:requests_bad:ratio_rate5m{{{STACK}}}", f"{OBJECTIVE_LEGEND} 5m"),
+                Query(f"slo:requests_bad:ratio_rate1h{{{STACK}}}", f"{OBJECTIVE_LEGEND} 1h"),
             ],
             "Share of the requests that do not count as good, over 5 minutes and an hour.",
             RATIO,
@@ -127,13 +136,13 @@ def _measured() -> list[Panel]:
     return [
         chart(
             "Requests measured",
-            Query(f"slo:requests:rate5m{{{F}}}", EACH),
+            Query(f"slo:requests:rate5m{{{STACK}}}", OBJECTIVE_LEGEND),
             "Requests a second that the objectives are measured against. An objective without a line is not measured.",
             PER_SECOND,
         ),
         chart(
             "Bad requests",
-            Query(f"slo:requests_bad:rate5m{{{F}}}", EACH),
+            Query(f"slo:requests_bad:rate5m{{{STACK}}}", OBJECTIVE_LEGEND),
             "Requests a second that use up budget.",
             PER_SECOND,
         ),

@@ -46,7 +46,7 @@ def preview(context: typer.Context, stack: Stack, service: Workload = None) -> N
     """Show what `up` would change. Further options go to `pulumi preview`."""
     options = list(context.args)
     if service and service.startswith("-"):
-        # An option of the engine's that stands where a service could.
+        # An option of the engine in the position of the service argument.
         options.insert(0, service)
         service = None
     raise typer.Exit(deploy.preview(WorkDir(), stack, service, options, Progress(quiet=True)))
@@ -203,11 +203,11 @@ def logs(
 @app.command()
 def secret(stack: Stack, name: Annotated[str, typer.Argument(help="Its name, as in the documentation.")]) -> None:
     """Print one secret of a stack, for instance grafana-admin-password."""
-    known = show.secrets_of(WorkDir(), stack, Progress(quiet=True))
-    if name not in known:
-        there = ", ".join(sorted(known))
-        raise SetupError(f"the stack {stack} has no secret {name}", f"It has: {there or 'none before its first up'}")
-    typer.echo(known[name])
+    secrets = show.secrets_of(WorkDir(), stack, Progress(quiet=True))
+    if name not in secrets:
+        names = ", ".join(sorted(secrets))
+        raise SetupError(f"the stack {stack} has no secret {name}", f"It has: {names or 'none before its first up'}")
+    typer.echo(secrets[name])
 
 
 @app.command()
@@ -307,7 +307,7 @@ def test(
 
 
 def main() -> None:
-    """Run the command; an error that a person can mend is told in its own words, without a traceback."""
+    """Run the command. An error that the user can fix is printed as a message, without a traceback."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     forget_other_checkout(WorkDir())
     try:
@@ -325,7 +325,7 @@ def main() -> None:
         typer.echo(f"Docker: {error}", err=True)
         sys.exit(1)
     except requests.RequestException as error:
-        # docker-py lets these through: the engine hung up, or did not answer in time.
+        # docker-py does not wrap these: the engine closed the connection, or did not answer in time.
         typer.echo(f"the Docker engine does not answer ({error}); restart it, then run this again", err=True)
         sys.exit(1)
     except subprocess.CalledProcessError as error:

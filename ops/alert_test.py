@@ -1,4 +1,4 @@
-"""Sends each receiver a synthetic alert, and says what came of it."""
+"""Sends each receiver a synthetic alert and reports whether it was delivered."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from toolchain.workdir import WorkDir
 
 ALERT = "DockyardTest"
 WAIT_SECONDS = 30.0
-"""Alertmanager gives a receiver ten seconds for an answer."""
+"""How long to wait for a delivery. Alertmanager waits ten seconds for a receiver's answer."""
 
 POLL_SECONDS = 0.5
 ENDS_AFTER = timedelta(minutes=5)
-"""When it ends by itself, should nobody be left to end it."""
+"""The alert resolves by itself after this time, in case the command is killed before it can resolve it."""
 
 TEXTS = {
     "en": (
@@ -49,38 +49,41 @@ _ATTEMPTS = re.compile(r"^[\w./-]+\[\d+\]: notify retry canceled .*?after \d+ at
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of one receiver's test."""
+class DeliveryOutcome:
+    """Whether the test alert reached one receiver."""
 
     receiver: str
     well: bool
-    said: str
+    detail: str
 
 
 def alert_test(work: WorkDir, stack: str, receiver: str | None, progress: Progress) -> int:
-    """Test one receiver of a stack, or all that its environment has; return 0 if all were reached, else 1.
+    """Test one receiver of a stack, or all receivers of its environment. Return 0 if all were reached, else 1.
 
-    Raises SetupError where there is none, or none of that name.
+    Raises SetupError if the stack has no receiver, or none of that name.
     """
     ready = reach(work, stack, progress)
-    names = chosen(ready.settings, receiver)
+    names = receivers_to_test(ready.settings, receiver)
     containers = instances(ready)
-    hidden = secret_parts(_secrets(ready.engine.read("config", "--show-secrets", "--json"), ready.settings))
+    secret_texts = secret_parts(_secrets(ready.engine.read("config", "--show-secrets", "--json"), ready.settings))
     progress.line(f"Each of these is sent an alert that says it is a test: {', '.join(names)}")
     alerts, labels = ready.settings.product.alerts, stack_labels(ready.settings)
-    outcomes = try_receivers(containers, names, labels, alerts.language, lambda text: hide(text, hidden))
-    for one in outcomes:
-        progress.line(f"{'✓' if one.well else '✗'} {one.receiver}: {one.said}", "green" if one.well else "bold red")
-    return 0 if all(one.well for one in outcomes) else 1
+    outcomes = try_receivers(containers, names, labels, alerts.language, lambda text: hide(text, secret_texts))
+    for outcome in outcomes:
+        progress.line(
+            f"{'✓' if outcome.well else '✗'} {outcome.receiver}: {outcome.detail}",
+            "green" if outcome.well else "bold red",
+        )
+    return 0 if all(outcome.well for outcome in outcomes) else 1
 
 
-def chosen(settings: Settings, receiver: str | None) -> list[str]:
-    """Return the names of the receivers to test. Raises SetupError, which names those that there are."""
+def receivers_to_test(settings: Settings, receiver: str | None) -> list[str]:
+    """Return the names of the receivers to test. Raises SetupError with the available names if there are none."""
     alerts, environment = settings.product.alerts, settings.stack.environment
-    known = [*alerts.told_in(environment), *([HEARTBEAT] if alerts.beats_in(environment) else [])]
-    if receiver is None and known:
-        return known
-    if receiver in known:
+    names = [*alerts.told_in(environment), *([HEARTBEAT] if alerts.beats_in(environment) else [])]
+    if receiver is None and names:
+        return names
+    if receiver in names:
         return [receiver] if receiver else []
     if receiver in alerts.receivers:
         where = ", ".join(alerts.receivers[receiver].environments)
@@ -88,24 +91,24 @@ def chosen(settings: Settings, receiver: str | None) -> list[str]:
             f"the receiver {receiver} is told in {where} only, and {settings.stack_name} is {environment}",
             f"add {environment} to alerts.receivers.{receiver}.environments, or test it there",
         )
-    if receiver is not None and known:
-        raise SetupError(f"no receiver {receiver} in {settings.stack_name}", f"it has: {', '.join(known)}")
-    raise SetupError(*_nobody(alerts, settings))
+    if receiver is not None and names:
+        raise SetupError(f"no receiver {receiver} in {settings.stack_name}", f"it has: {', '.join(names)}")
+    raise SetupError(*_no_receivers_error(alerts, settings))
 
 
-def _nobody(alerts: Alerts, settings: Settings) -> tuple[str, str]:
+def _no_receivers_error(alerts: Alerts, settings: Settings) -> tuple[str, str]:
     environment = settings.stack.environment
-    told = f"{settings.stack_name} tells nobody of alerts"
+    problem = f"{settings.stack_name} tells nobody of alerts"
     if alerts.receivers:
         names = ", ".join(alerts.receivers)
-        return f"{told}: it is {environment}, and none of {names} is told there", (
+        return f"{problem}: it is {environment}, and none of {names} is told there", (
             f"let one of them say environments: [{environment}], or test another stack"
         )
-    return told, "name who hears of them in alerts.receivers of the product or the stack file, then bring it up"
+    return problem, "name who hears of them in alerts.receivers of the product or the stack file, then bring it up"
 
 
 def stack_labels(settings: Settings) -> dict[str, str]:
-    """Return the labels that every alert of a stack has."""
+    """Return the labels that every alert of a stack carries."""
     return {"product": settings.product.name, "environment": settings.stack.environment}
 
 
@@ -114,74 +117,81 @@ def try_receivers(
     names: Sequence[str],
     labels: Mapping[str, str],
     language: str,
-    hidden: Callable[[str], str] = str,
+    redact: Callable[[str], str] = str,
     seconds: float = WAIT_SECONDS,
-) -> list[Outcome]:
-    """Send the alerts to every Alertmanager, as Prometheus does, wait for what comes of them, and end them.
+) -> list[DeliveryOutcome]:
+    """Send the alerts to every Alertmanager, as Prometheus does, wait for the deliveries, and resolve the alerts.
 
-    A message counts as delivered where Alertmanager counts an answer for it; why one was not is in its log.
+    A message counts as delivered when Alertmanager's metrics count a successful request for it. The reason for a
+    failure comes from Alertmanager's log.
     """
     sent = datetime.now(UTC)
-    # Of its own: what an earlier test told must not make this one old news.
-    apart = {**labels, "sent": f"{sent:%Y-%m-%dT%H:%M:%SZ}"}
+    # A unique label: Alertmanager must not deduplicate this alert with that of an earlier test.
+    test_labels = {**labels, "sent": f"{sent:%Y-%m-%dT%H:%M:%SZ}"}
     before = _answers(containers)
     began = time.monotonic()
-    found: dict[str, Outcome] = {}
+    outcomes: dict[str, DeliveryOutcome] = {}
     reasons: dict[str, str] = {}
     try:
         for name in names:
-            _post(containers, name, apart, language, sent + ENDS_AFTER)
-        while len(found) < len(names) and time.monotonic() < began + seconds:
+            _post(containers, name, test_labels, language, sent + ENDS_AFTER)
+        while len(outcomes) < len(names) and time.monotonic() < began + seconds:
             time.sleep(POLL_SECONDS)
-            lines = _lines(containers, sent, apart["sent"])
+            lines = _lines(containers, sent, test_labels["sent"])
             answers = _answers(containers)
             for name in names:
-                if name in found:
+                if name in outcomes:
                     continue
                 failed, reason = _failure(name, lines)
                 reasons |= {name: reason} if reason else {}
                 if answers.get(name, 0) > before.get(name, 0):
-                    found[name] = Outcome(name, True, f"delivered ({spell_seconds(time.monotonic() - began)})")
+                    outcomes[name] = DeliveryOutcome(
+                        name, True, f"delivered ({spell_seconds(time.monotonic() - began)})"
+                    )
                 elif failed:
-                    found[name] = Outcome(name, False, hidden(f"failed: {reason}"))
+                    outcomes[name] = DeliveryOutcome(name, False, redact(f"failed: {reason}"))
     finally:
         for name in names:
-            _post(containers, name, apart, language, datetime.now(UTC))
-    return [found.get(name) or _undecided(name, reasons, before, hidden, seconds) for name in names]
+            _post(containers, name, test_labels, language, datetime.now(UTC))
+    return [outcomes.get(name) or _undecided(name, reasons, before, redact, seconds) for name in names]
 
 
 def _undecided(
-    name: str, reasons: Mapping[str, str], known: Iterable[str], hidden: Callable[[str], str], seconds: float
-) -> Outcome:
+    name: str, reasons: Mapping[str, str], configured: Iterable[str], redact: Callable[[str], str], seconds: float
+) -> DeliveryOutcome:
     if name in reasons:
-        return Outcome(name, False, hidden(f"failed so far: {reasons[name]}"))
-    if name not in known:
-        return Outcome(name, False, "not tried: the running Alertmanager does not know it yet; bring the stack up")
+        return DeliveryOutcome(name, False, redact(f"failed so far: {reasons[name]}"))
+    if name not in configured:
+        return DeliveryOutcome(
+            name, False, "not tried: the running Alertmanager does not know it yet; bring the stack up"
+        )
     waited = spell_seconds(seconds)
-    return Outcome(name, False, f"not tried within {waited}: a silence may hold it back (./dockyard amtool … silence)")
+    return DeliveryOutcome(
+        name, False, f"not tried within {waited}: a silence may hold it back (./dockyard amtool … silence)"
+    )
 
 
 def _post(containers: Sequence[Container], name: str, labels: Mapping[str, str], language: str, end: datetime) -> None:
-    said = {"receiver": name, "who": f"{getpass.getuser()}@{socket.gethostname()}"}
-    summary, description = (text.format(**said) for text in TEXTS[language])
+    placeholders = {"receiver": name, "who": f"{getpass.getuser()}@{socket.gethostname()}"}
+    summary, description = (text.format(**placeholders) for text in TEXTS[language])
     annotations = {"summary": summary, "description": description}
-    named = {"alertname": ALERT, "severity": "info", "scope": "monitoring", TEST_LABEL: name, **labels}
+    test_labels = {"alertname": ALERT, "severity": "info", "scope": "monitoring", TEST_LABEL: name, **labels}
     command = [
         *("amtool", f"--alertmanager.url={URL}", "alert", "add"),
-        *(f"{key}={_quoted(value)}" for key, value in named.items()),
+        *(f"{key}={_quoted(value)}" for key, value in test_labels.items()),
         *(f"--annotation={key}={_quoted(value)}" for key, value in annotations.items()),
         f"--end={end:%Y-%m-%dT%H:%M:%SZ}",
     ]
     for container in containers:
-        _inside(container, command)
+        _exec(container, command)
 
 
 def _quoted(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _inside(container: Container, command: Sequence[str]) -> str:
-    # The client's types know of streams only.
+def _exec(container: Container, command: Sequence[str]) -> str:
+    # docker-py's type stubs declare the streaming result only.
     result: Any = container.exec_run(list(command))
     code, text = result.exit_code, result.output.decode(errors="replace")
     if code != 0:
@@ -190,34 +200,34 @@ def _inside(container: Container, command: Sequence[str]) -> str:
 
 
 def _answers(containers: Sequence[Container]) -> dict[str, float]:
-    """Return receiver → how often one took a message, since its configuration was loaded."""
-    found: dict[str, float] = {}
+    """Return receiver → number of messages it accepted since Alertmanager loaded its configuration."""
+    counts: dict[str, float] = {}
     for container in containers:
-        for sample in _SAMPLE.finditer(_inside(container, ["wget", "-q", "-O", "-", f"{URL}/metrics"])):
+        for sample in _SAMPLE.finditer(_exec(container, ["wget", "-q", "-O", "-", f"{URL}/metrics"])):
             sign = {"requests_total": 1, "requests_failed_total": -1}.get(
                 sample["name"].removeprefix("alertmanager_notification_")
             )
             name = re.search(r'receiver_name="((?:[^"\\]|\\.)*)"', sample["labels"])
             if sign and name:
-                found[name[1]] = found.get(name[1], 0) + sign * float(sample["value"])
-    return found
+                counts[name[1]] = counts.get(name[1], 0) + sign * float(sample["value"])
+    return counts
 
 
 def _lines(containers: Sequence[Container], since: datetime, sent: str) -> list[str]:
-    """Return what the Alertmanagers logged of this test."""
-    logs: Iterable[bytes] = (one.logs(since=int(since.timestamp()) - 1) for one in containers)
+    """Return the log lines of the Alertmanagers that belong to this test."""
+    logs: Iterable[bytes] = (container.logs(since=int(since.timestamp()) - 1) for container in containers)
     return [line for log in logs for line in log.decode(errors="replace").splitlines() if sent in line]
 
 
 def _failure(name: str, lines: Sequence[str]) -> tuple[bool, str]:
-    """Return whether Alertmanager has given up on a receiver for now, and the last reason it gave."""
-    own = [line for line in lines if f'{TEST_LABEL}=\\"{name}\\"' in line and "err=" in line]
-    if not own:
+    """Return whether Alertmanager has stopped retrying a receiver, and the last error that it logged."""
+    error_lines = [line for line in lines if f'{TEST_LABEL}=\\"{name}\\"' in line and "err=" in line]
+    if not error_lines:
         return False, ""
-    error = _ERROR.search(own[-1])
-    text = (error["quoted"] or error["plain"] or "") if error else own[-1]
+    error = _ERROR.search(error_lines[-1])
+    text = (error["quoted"] or error["plain"] or "") if error else error_lines[-1]
     reason = _ATTEMPTS.sub("", text.replace('\\"', '"').replace("\\n", " ").replace("\\\\", "\\"))
-    return any("level=ERROR" in line for line in own), reason.strip()
+    return any("level=ERROR" in line for line in error_lines), reason.strip()
 
 
 def _secrets(config: Mapping[str, Any], settings: Settings) -> list[str]:
@@ -226,17 +236,17 @@ def _secrets(config: Mapping[str, Any], settings: Settings) -> list[str]:
 
 
 def secret_parts(secrets: Iterable[str]) -> list[str]:
-    """Return what must not be shown of secrets: themselves, and of an address all but its host. Longest first."""
-    found: set[str] = set()
+    """Return the texts to redact, longest first: each secret, and of a URL every part except the host."""
+    texts: set[str] = set()
     for secret in secrets:
         address = urlsplit(secret.strip())
         parts = [secret.strip(), *([address.path, address.query, *address.path.split("/")] if address.netloc else [])]
-        found.update(part for part in parts if len(part) >= 6)
-    return sorted(found, key=len, reverse=True)
+        texts.update(part for part in parts if len(part) >= 6)
+    return sorted(texts, key=len, reverse=True)
 
 
 def hide(text: str, parts: Iterable[str]) -> str:
-    """Return a text without secrets, should a server repeat one in its answer."""
+    """Replace secrets in a text: a server may repeat one in its answer."""
     for part in parts:
         text = text.replace(part, "(secret)")
     return text

@@ -1,4 +1,4 @@
-"""Runs amtool where Alertmanager is: no port of it is published for that."""
+"""Runs amtool inside the Alertmanager container, because Alertmanager publishes no port for it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from docker.models.containers import Container
 
 from ops.setup import Ready, reach
 from ops.state import State
-from ops.status import of_service, rows
+from ops.status import container_statuses, of_service
 from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
 SERVICE = "alertmanager"
 URL = "http://127.0.0.1:9093"
-"""Of Alertmanager, in its own container."""
+"""Alertmanager's address inside its own container."""
 
 
 def amtool(work: WorkDir, stack: str, arguments: Sequence[str], progress: Progress) -> int:
-    """Run amtool in the stack's Alertmanager and print what it says; return its exit code.
+    """Run amtool in the stack's Alertmanager and print its output; return its exit code.
 
-    A silence gets the person's name on this machine as its author, unless another is given.
+    The author of a silence defaults to the name of the current user of this machine.
     """
     ready = reach(work, stack, progress)
     container = instances(ready)[0]
@@ -31,11 +31,11 @@ def amtool(work: WorkDir, stack: str, arguments: Sequence[str], progress: Progre
 
 
 def run_amtool(api: docker.APIClient, container: str, arguments: Sequence[str]) -> int:
-    """Run amtool in a container, its output and errors as they come; return its exit code."""
+    """Run amtool in a container, stream its output and errors, and return its exit code."""
     command = ["amtool", f"--alertmanager.url={URL}", *arguments]
     run = api.exec_create(container, command)["Id"]
-    for said, failed in api.exec_start(run, stream=True, demux=True):
-        for stream, chunk in ((sys.stdout, said), (sys.stderr, failed)):
+    for output, errors in api.exec_start(run, stream=True, demux=True):
+        for stream, chunk in ((sys.stdout, output), (sys.stderr, errors)):
             if chunk:
                 stream.write(chunk.decode(errors="replace"))
                 stream.flush()
@@ -43,21 +43,23 @@ def run_amtool(api: docker.APIClient, container: str, arguments: Sequence[str]) 
 
 
 def instances(ready: Ready) -> list[Container]:
-    """Return the stack's running Alertmanagers, the first one first. Raises SetupError where there is none."""
+    """Return the stack's running Alertmanagers in order of service name. Raises SetupError if none is running."""
     stack, client = ready.engine.stack, ready.docker_client()
-    found = [row for row in rows(State.of(ready.engine), client) if not row.replaced]
-    chosen = of_service(found, SERVICE, ready.settings.product.workloads, stack)
-    running = [client.containers.get(row.container) for row in chosen if row.health in ("healthy", "running")]
+    current = [status for status in container_statuses(State.of(ready.engine), client) if not status.replaced]
+    chosen = of_service(current, SERVICE, ready.settings.product.workloads, stack)
+    running = [client.containers.get(status.container) for status in chosen if status.health in ("healthy", "running")]
     if not running:
-        how = ", ".join(f"{row.service} is {row.health}" for row in chosen)
+        how = ", ".join(f"{status.service} is {status.health}" for status in chosen)
         raise SetupError(
             f"no Alertmanager of the stack {stack} runs: {how}", f"look at: ./dockyard logs {stack} {SERVICE}"
         )
-    return sorted(running, key=lambda one: str(one.labels["dockyard.service"]))
+    return sorted(running, key=lambda container: str(container.labels["dockyard.service"]))
 
 
 def _author(arguments: Sequence[str]) -> list[str]:
-    """Return the option that names the author of a silence: amtool itself knows only the container's user."""
-    if list(arguments[:2]) != ["silence", "add"] or any(one.startswith(("-a", "--author")) for one in arguments):
+    """Return the option that names the author of a silence: amtool's own default is the container's user."""
+    if list(arguments[:2]) != ["silence", "add"] or any(
+        argument.startswith(("-a", "--author")) for argument in arguments
+    ):
         return []
     return [f"--author={getpass.getuser()}"]

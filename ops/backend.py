@@ -1,7 +1,7 @@
-"""The objects that the engine's backend keeps, read and written beside the engine: locks, history, states.
+"""Direct access to the objects of the Pulumi backend: locks, history and states.
 
-Files and S3, each with keys as the engine itself names them, beginning with `.pulumi/`. The engine knows more kinds of
-backends (`gs://`, `azblob://`, …): it works on those, and what only this module can do is told as not to be had there.
+It supports files and S3. Keys are those of the engine and begin with `.pulumi/`. The engine supports more backends
+(`gs://`, `azblob://`, …): deployments work there, and a verb that needs this module reports that it is not available.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from toolchain.workdir import WorkDir
 
 PROJECT = "dockyard"
 STATES = f".pulumi/stacks/{PROJECT}/"
-"""What the keys of all states begin with."""
+"""Key prefix of all states."""
 
 S3_OPTIONS = {
     "region",
@@ -35,8 +35,8 @@ S3_OPTIONS = {
     "response_checksum_validation",
     "awssdk",
 }
-"""What may follow the `?` of an S3 address: those options of the engine (gocloud.dev/aws, s3blob) that mean the same
-to boto3, or nothing."""
+"""Query parameters that an S3 address may have: the engine's options (gocloud.dev/aws, s3blob) that boto3 supports with
+the same meaning, or that do not matter to it."""
 
 S3_REFUSALS = {
     "NoSuchBucket": ("there is no such bucket", "make it, with versioning on, or mend the address"),
@@ -50,11 +50,11 @@ S3_REFUSALS = {
         "they need s3:ListBucket on the bucket, s3:GetObject, s3:PutObject and s3:DeleteObject on what is in it",
     ),
 }
-"""S3's error code → what it means, and what to do."""
+"""S3 error code → its meaning and the remedy."""
 
 
 class Store(Protocol):
-    """A backend's objects by their keys."""
+    """The objects of a backend, by key."""
 
     url: str
 
@@ -62,34 +62,34 @@ class Store(Protocol):
         """Return the keys that begin with `prefix`, sorted."""
 
     def read(self, key: str) -> bytes:
-        """Return an object. Raises FileNotFoundError where there is none."""
+        """Return an object's content. Raises FileNotFoundError if it does not exist."""
 
     def write(self, key: str, content: bytes) -> None:
-        """Write an object: whole, or not at all."""
+        """Write an object atomically."""
 
     def delete(self, key: str) -> None:
-        """Delete an object, if it is there."""
+        """Delete an object if it exists."""
 
 
 class FileStore:
-    """A backend of files."""
+    """A backend in a folder of the local file system."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.url = f"{FILES}{folder}"
 
     def keys(self, prefix: str) -> list[str]:
-        """Return the keys that begin with `prefix`, sorted; the engine's notes on its files are none."""
+        """Return the keys that begin with `prefix`, sorted, without the engine's `.attrs` files."""
         start = self.folder / prefix.rpartition("/")[0]
-        found = (path.relative_to(self.folder).as_posix() for path in start.rglob("*") if path.is_file())
-        return sorted(key for key in found if key.startswith(prefix) and not key.endswith(".attrs"))
+        keys = (path.relative_to(self.folder).as_posix() for path in start.rglob("*") if path.is_file())
+        return sorted(key for key in keys if key.startswith(prefix) and not key.endswith(".attrs"))
 
     def read(self, key: str) -> bytes:
-        """Return a file's content. Raises FileNotFoundError where there is none."""
+        """Return a file's content. Raises FileNotFoundError if it does not exist."""
         return (self.folder / key).read_bytes()
 
     def write(self, key: str, content: bytes) -> None:
-        """Write a file (mode 0600) in one step."""
+        """Write a file (mode 0600) atomically."""
         file = self.folder / key
         file.parent.mkdir(parents=True, exist_ok=True)
         handle, draft = tempfile.mkstemp(prefix=".draft-", dir=file.parent)
@@ -97,20 +97,20 @@ class FileStore:
             opened.write(content)
             opened.flush()
             os.fsync(opened.fileno())
-        # The engine's note on the file has a checksum of what was there.
+        # The engine's `.attrs` file holds a checksum of the previous content.
         file.with_name(f"{file.name}.attrs").unlink(missing_ok=True)
         Path(draft).replace(file)
 
     def delete(self, key: str) -> None:
-        """Delete a file, if it is there, with the engine's note on it."""
+        """Delete a file and its `.attrs` file, if they exist."""
         for name in (key, f"{key}.attrs"):
             (self.folder / name).unlink(missing_ok=True)
 
 
 class S3Store:
-    """A backend in an S3 bucket, by the address and the credentials that the engine takes: AWS's files and variables.
+    """A backend in an S3 bucket, with the engine's address and credentials: AWS's files and environment variables.
 
-    Raises SetupError in one sentence wherever the store cannot be reached or refuses.
+    Every method raises SetupError with one sentence if the store cannot be reached or refuses the request.
     """
 
     def __init__(self, url: str) -> None:
@@ -121,55 +121,57 @@ class S3Store:
         options = dict(parse_qsl(parts.query))
         if unknown := sorted(options.keys() - S3_OPTIONS):
             raise SetupError(
-                f"the address of the state {self.shown} has options that are not read here: {', '.join(unknown)}",
+                f"the address of the state {self.address} has options that are not read here: {', '.join(unknown)}",
                 "put them into a profile of ~/.aws/config and name that: ?profile=…",
             )
-        self._client = self._connected(options)
+        self._client = self._connect(options)
 
     @property
-    def shown(self) -> str:
+    def address(self) -> str:
         """The address without its options."""
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     def keys(self, prefix: str) -> list[str]:
         """Return the keys that begin with `prefix`, sorted."""
-        with self._told():
+        with self._readable_errors():
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=self.prefix + prefix
             )
-            return sorted(one["Key"].removeprefix(self.prefix) for page in pages for one in page.get("Contents", ()))
+            return sorted(
+                entry["Key"].removeprefix(self.prefix) for page in pages for entry in page.get("Contents", ())
+            )
 
     def read(self, key: str) -> bytes:
-        """Return an object. Raises FileNotFoundError where there is none."""
-        with self._told():
+        """Return an object's content. Raises FileNotFoundError if it does not exist."""
+        with self._readable_errors():
             content: bytes = self._client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"].read()
         return content
 
     def write(self, key: str, content: bytes) -> None:
-        """Write an object; S3 shows it whole, or not at all."""
-        with self._told():
+        """Write an object. S3 makes it visible atomically."""
+        with self._readable_errors():
             self._client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=content)
 
     def delete(self, key: str) -> None:
-        """Delete an object, if it is there."""
-        with self._told():
+        """Delete an object if it exists."""
+        with self._readable_errors():
             self._client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
 
-    def _connected(self, options: dict[str, str]) -> Any:
-        # Half a second that only this kind of backend has to cost. Without types of its own.
-        import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 - as said
-        from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415 - as said
+    def _connect(self, options: dict[str, str]) -> Any:
+        # Imported here: boto3 takes half a second to load and only this backend needs it. It ships no types.
+        import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 - slow to load, see above
+        from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415 - slow to load, see above
 
-        with self._told():
+        with self._readable_errors():
             session = boto3.Session(profile_name=options.get("profile"))
-            # boto3 knows only the second of the two variables that the engine takes.
+            # boto3 reads AWS_DEFAULT_REGION only; the engine reads AWS_REGION too.
             region = options.get("region") or os.environ.get("AWS_REGION") or session.region_name
             if not region:
-                raise SetupError(f"nothing says in which region {self.shown} is", "name it in the address: ?region=…")
+                raise SetupError(f"nothing says in which region {self.address} is", "name it in the address: ?region=…")
             endpoint = options.get("endpoint")
             if endpoint and "://" not in endpoint:
-                plain = "true" in (options.get("disableSSL"), options.get("disable_https"))
-                endpoint = f"{'http' if plain else 'https'}://{endpoint}"
+                insecure = "true" in (options.get("disableSSL"), options.get("disable_https"))
+                endpoint = f"{'http' if insecure else 'https'}://{endpoint}"
             path_style = "true" in (options.get("s3ForcePathStyle"), options.get("use_path_style"))
             return session.client(
                 "s3",
@@ -180,61 +182,61 @@ class S3Store:
                     read_timeout=30,
                     retries={"total_max_attempts": 3},
                     s3={"addressing_style": "path" if path_style else "auto"},
-                    # As the engine does: stores of other makers refuse what AWS sends by default since 2025.
+                    # As the engine does: other S3 stores reject the checksums that AWS sends by default since 2025.
                     request_checksum_calculation="when_required",
                 ),
             )
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turn what boto3 raises into one sentence."""
-        from botocore import exceptions as aws  # type: ignore[import-untyped]  # noqa: PLC0415 - see _connected
+    def _readable_errors(self) -> Iterator[None]:
+        """Convert errors of boto3 into a SetupError of one sentence."""
+        from botocore import exceptions as aws  # type: ignore[import-untyped]  # noqa: PLC0415 - see _connect
 
         try:
             yield
         except aws.ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             if code in ("NoSuchKey", "404"):
-                raise FileNotFoundError(self.shown) from error
-            said = error.response.get("Error", {}).get("Message") or "it gives no reason"
-            meaning, remedy = S3_REFUSALS.get(code, (f"{said} ({code})", "that is what the store itself says"))
-            raise SetupError(f"the state at {self.shown} cannot be used: {meaning}", remedy) from error
+                raise FileNotFoundError(self.address) from error
+            message = error.response.get("Error", {}).get("Message") or "it gives no reason"
+            meaning, remedy = S3_REFUSALS.get(code, (f"{message} ({code})", "that is what the store itself says"))
+            raise SetupError(f"the state at {self.address} cannot be used: {meaning}", remedy) from error
         except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError) as error:
             raise SetupError(
-                f"the state is kept at {self.shown}, and there are no credentials for it",
+                f"the state is kept at {self.address}, and there are no credentials for it",
                 "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: docs/state.md",
             ) from error
         except (aws.ConnectionError, aws.HTTPClientError) as error:
-            # Nobody there, no such name, no answer in time, a certificate that nobody trusts.
-            where = getattr(error, "kwargs", {}).get("endpoint_url") or self.shown
+            # Connection refused, unknown host name, timeout, or an untrusted certificate.
+            where = getattr(error, "kwargs", {}).get("endpoint_url") or self.address
             raise SetupError(
-                f"the state is kept at {self.shown}, and {where} does not answer",
+                f"the state is kept at {self.address}, and {where} does not answer",
                 "check the network and the address; nothing was changed",
             ) from error
         except aws.BotoCoreError as error:
-            # A profile that is not there, a log-in that has ended …: AWS's own words are clear.
-            raise SetupError(f"the state at {self.shown} cannot be used: {error}", "see docs/state.md") from error
+            # A missing profile, an expired login …: AWS's own message is clear.
+            raise SetupError(f"the state at {self.address} cannot be used: {error}", "see docs/state.md") from error
 
 
 def history_of(stack: str) -> str:
-    """Return what the keys of a stack's history begin with."""
+    """Return the key prefix of a stack's history."""
     return f".pulumi/history/{PROJECT}/{stack}/"
 
 
 def store_at(url: str) -> Store | None:
-    """Return the objects of a backend; None where only the engine can reach them. Raises SetupError."""
+    """Return the store at a backend address, None if only the engine supports it. Raises SetupError."""
     if url.startswith(FILES):
         return FileStore(Path(url.removeprefix(FILES).partition("?")[0]).expanduser())
     return S3Store(url) if url.startswith("s3://") else None
 
 
 def store_of(work: WorkDir) -> Store | None:
-    """Return the objects of the backend that this checkout works on; None where only the engine can reach them."""
+    """Return the store of this checkout's backend, None if only the engine supports it. Raises SetupError."""
     return store_at(backend_url(work))
 
 
 def readable_store(work: WorkDir, purpose: str, remedy: str) -> Store:
-    """Return the objects of the backend; raises SetupError where only the engine can reach them."""
+    """Return the store of this checkout's backend. Raises SetupError if only the engine supports it."""
     store = store_of(work)
     if store is None:
         scheme = backend_url(work).partition("://")[0]

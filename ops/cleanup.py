@@ -1,4 +1,4 @@
-"""Frees disk space of a Docker engine, safely for what runs and for what a rollback needs. Never touches a volume."""
+"""Frees disk space of a Docker engine. Keeps all that runs or that a rollback needs, and never touches a volume."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
 RELEASES_KEPT = 5
-"""Different good releases of each stack whose images stay, the newest: as far as rollbacks go without a pull."""
+"""Number of distinct good releases per stack, newest first, whose images stay: rollbacks to them need no pull."""
 
 BUILT_HERE = "dockyard/"
-"""What the names of images begin with that this checkout builds: settings/images.py."""
+"""Name prefix of the images that this checkout builds: settings/images.py."""
 
 
 @dataclass(frozen=True)
-class Known:
-    """What the stacks of this checkout say is theirs."""
+class StackInventory:
+    """The Docker objects that belong to the stacks of this checkout."""
 
     stacks: frozenset[str]
     containers: frozenset[str]
     networks: frozenset[str]
     needed: frozenset[str]
-    """References of images that run, that the files name, or that a rollback goes back to."""
+    """References of the images that run, that the files name, or that a rollback needs."""
 
     named: frozenset[str]
-    """The same, and all of older releases: what makes an image one of ours."""
+    """`needed`, and the images of all older releases: an image of these repositories is one of ours."""
 
 
 @dataclass(frozen=True)
-class Removed:
-    """One thing that is gone, or would be."""
+class Removal:
+    """One object that was removed, or would be in a dry run."""
 
     kind: str
     name: str
@@ -58,31 +58,33 @@ class Removed:
 
 
 @dataclass
-class Report:
-    """What came of it."""
+class CleanupReport:
+    """The outcome of a clean-up."""
 
     dry_run: bool
-    removed: list[Removed] = field(default_factory=list)
+    removed: list[Removal] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    """What the Docker engine did not let go of, and why."""
+    """Objects that the Docker engine refused to remove, and why."""
 
     @property
     def freed(self) -> int:
-        """Bytes. Layers that several images share are counted with each of them."""
-        return sum(one.size for one in self.removed)
+        """Bytes. A layer that several images share is counted once for each of them."""
+        return sum(removal.size for removal in self.removed)
 
     def as_json(self) -> str:
-        """Return it for programs."""
-        removed = [{"kind": one.kind, "name": one.name, "bytes": one.size} for one in self.removed]
+        """Return the report as JSON."""
+        removed = [{"kind": removal.kind, "name": removal.name, "bytes": removal.size} for removal in self.removed]
         return json.dumps(
             {"dry_run": self.dry_run, "freed_bytes": self.freed, "removed": removed, "refused": self.refused}, indent=2
         )
 
     def lines(self) -> Iterator[str]:
-        """Return it for people."""
+        """Return the report as lines of text."""
         verb = "would remove" if self.dry_run else "removed"
-        for one in self.removed:
-            yield f"  - {verb} {one.kind} {one.name}" + (f" ({one.size / 1e6:,.1f} MB)" if one.size else "")
+        for removal in self.removed:
+            yield f"  - {verb} {removal.kind} {removal.name}" + (
+                f" ({removal.size / 1e6:,.1f} MB)" if removal.size else ""
+            )
         for text in self.refused:
             yield f"  ! {text}"
         total = f"{self.freed / 1e6:,.1f} MB"
@@ -95,17 +97,18 @@ class Report:
 
 
 def cleanup(work: WorkDir, progress: Progress, *, older_than: str, dry_run: bool, as_json: bool) -> int:
-    """Remove what is older than that and that nothing needs; return the exit code, 1 where Docker refused something.
+    """Remove unneeded objects older than `older_than`. Return the exit code: 1 if Docker refused to remove one.
 
-    Raises SetupError for a duration that is none, and as `known_of`: where not all is known nothing is removed.
+    Raises SetupError for an invalid duration, and the errors of `read_inventory`: with an incomplete inventory nothing
+    is removed.
     """
     try:
         age = timedelta(seconds=parse_duration(older_than))
     except ValueError as error:
         raise SetupError(f"--older-than {older_than}: {error}") from error
     client = docker.DockerClient(base_url=ensure_engine(work, progress), timeout=300)
-    known = known_of(work, prepare_tools(work, progress))
-    report = clean(client, known, datetime.now(UTC) - age, age, dry_run=dry_run)
+    inventory = read_inventory(work, prepare_tools(work, progress))
+    report = clean(client, inventory, datetime.now(UTC) - age, age, dry_run=dry_run)
     if as_json:
         typer.echo(report.as_json())
     else:
@@ -114,107 +117,115 @@ def cleanup(work: WorkDir, progress: Progress, *, older_than: str, dry_run: bool
     return 1 if report.refused else 0
 
 
-def known_of(work: WorkDir, env: Mapping[str, str]) -> Known:
-    """Read the states and the histories of all stacks. Raises SetupError where one is being changed, or where the
-    backend is of a kind whose history cannot be read; CalledProcessError where a state cannot.
+def read_inventory(work: WorkDir, env: Mapping[str, str]) -> StackInventory:
+    """Read the states and histories of all stacks.
+
+    Raises SetupError if a stack is being changed or the history of this kind of backend cannot be read, and
+    CalledProcessError if a state cannot be read.
     """
-    listed = Engine(work, "", env).list_stacks()
+    stacks = Engine(work, "", env).list_stacks()
     containers: set[str] = set()
     networks: set[str] = set()
     table = load_images(work.checkout / "components" / "images.yaml")
     needed = {table.reference(name) for name in table.names} | {*read_machine(work.machine_file).images.values()}
     named = set(needed)
     store = history.history_store(work)
-    for stack in listed:
+    for stack in stacks:
         if holder := lock_holder(store, stack):
-            # What it has made already is in no state yet.
+            # Objects that it has created already are not in a state yet.
             raise SetupError(f"the stack {stack} is being changed by {holder}", "run this again when that has ended")
         state = State.of(Engine(work, stack, env))
-        containers |= {one["id"] for one in state.of_type(CONTAINER)}
-        networks |= {one["id"] for one in state.of_type(NETWORK)}
-        needed |= {str(one["outputs"].get("image")) for one in state.of_type(CONTAINER)}
-        releases = [one.release for one in reversed(history.updates(store, stack)) if one.succeeded]
-        kept = _different(release for release in releases if release)
-        needed |= {reference for release in kept[:RELEASES_KEPT] for reference in release.images.values()}
-        named |= {reference for release in kept for reference in release.images.values()}
-    return Known(
-        frozenset(listed), frozenset(containers), frozenset(networks), frozenset(needed), frozenset(named | needed)
+        containers |= {resource["id"] for resource in state.of_type(CONTAINER)}
+        networks |= {resource["id"] for resource in state.of_type(NETWORK)}
+        needed |= {str(resource["outputs"].get("image")) for resource in state.of_type(CONTAINER)}
+        releases = [update.release for update in reversed(history.updates(store, stack)) if update.succeeded]
+        distinct = _distinct(release for release in releases if release)
+        needed |= {reference for release in distinct[:RELEASES_KEPT] for reference in release.images.values()}
+        named |= {reference for release in distinct for reference in release.images.values()}
+    return StackInventory(
+        frozenset(stacks), frozenset(containers), frozenset(networks), frozenset(needed), frozenset(named | needed)
     )
 
 
-def _different(releases: Iterable[Release]) -> list[Release]:
-    found: list[Release] = []
+def _distinct(releases: Iterable[Release]) -> list[Release]:
+    distinct: list[Release] = []
     for release in releases:
-        if not any(history.same(release, one) for one in found):
-            found.append(release)
-    return found
+        if not any(history.same(release, earlier) for earlier in distinct):
+            distinct.append(release)
+    return distinct
 
 
 def clean(
-    client: docker.DockerClient, known: Known, before: datetime, age: timedelta, *, dry_run: bool = False
-) -> Report:
-    """Remove from an engine what is older than `before` and not needed: containers, networks, images, build cache."""
-    report = Report(dry_run)
+    client: docker.DockerClient, inventory: StackInventory, before: datetime, age: timedelta, *, dry_run: bool = False
+) -> CleanupReport:
+    """Remove unneeded containers, networks, images and build cache older than `before` from an engine."""
+    report = CleanupReport(dry_run)
     for kind, name, size, remove in (
-        *_containers(client, known, before),
-        *_networks(client, known, before),
-        *_images(client, known, before),
+        *_containers(client, inventory, before),
+        *_networks(client, inventory, before),
+        *_images(client, inventory, before),
     ):
         try:
             if not dry_run:
                 remove()
         except NotFound:
-            continue  # somebody else was quicker
+            continue  # removed in the meantime
         except APIError as error:
             report.refused.append(f"{kind} {name}: {error.explanation}")
             continue
-        report.removed.append(Removed(kind, name, size))
+        report.removed.append(Removal(kind, name, size))
     if cache := _build_cache(client, before, age, dry_run=dry_run):
-        report.removed.append(Removed("build cache", f"of more than {age.days} days", cache))
+        report.removed.append(Removal("build cache", f"of more than {age.days} days", cache))
     return report
 
 
-def _containers(client: docker.DockerClient, known: Known, before: datetime) -> Iterator[tuple[str, str, int, Any]]:
-    """Find containers of ours that have stopped and that no state knows.
+def _containers(
+    client: docker.DockerClient, inventory: StackInventory, before: datetime
+) -> Iterator[tuple[str, str, int, Any]]:
+    """Find stopped containers of our stacks that are in no state.
 
-    Another checkout's may carry the label of a stack of the same name. Its containers are on a network that exists and
-    that no state of this checkout knows, and stay.
+    Containers of another checkout may carry the label of a stack of the same name. They stay: they are on an existing
+    network that is in no state of this checkout.
     """
-    there = {network.id for network in client.networks.list()}
+    existing_networks = {network.id for network in client.networks.list()}
     for container in client.containers.list(all=True, filters={"label": STACK_LABEL}, ignore_removed=True):
-        if container.id in known.containers or container.labels[STACK_LABEL] not in known.stacks:
+        if container.id in inventory.containers or container.labels[STACK_LABEL] not in inventory.stacks:
             continue
-        if container.status not in ("created", "exited", "dead") or _when(container.attrs["Created"]) >= before:
+        if container.status not in ("created", "exited", "dead") or _parse_time(container.attrs["Created"]) >= before:
             continue
-        joined = container.attrs["NetworkSettings"]["Networks"].values()
-        if {one.get("NetworkID") for one in joined} & (there - known.networks):
+        endpoints = container.attrs["NetworkSettings"]["Networks"].values()
+        if {endpoint.get("NetworkID") for endpoint in endpoints} & (existing_networks - inventory.networks):
             continue
         yield "container", str(container.name), 0, container.remove
 
 
-def _networks(client: docker.DockerClient, known: Known, before: datetime) -> Iterator[tuple[str, str, int, Any]]:
-    """Find networks of ours that no state knows and no container, running or not, is to join."""
+def _networks(
+    client: docker.DockerClient, inventory: StackInventory, before: datetime
+) -> Iterator[tuple[str, str, int, Any]]:
+    """Find networks of our stacks that are in no state and that no container, running or stopped, is attached to."""
     joined = {
-        one.get("NetworkID")
+        endpoint.get("NetworkID")
         for container in client.containers.list(all=True, ignore_removed=True)
-        for one in container.attrs["NetworkSettings"]["Networks"].values()
+        for endpoint in container.attrs["NetworkSettings"]["Networks"].values()
     }
     for network in client.networks.list(filters={"label": STACK_LABEL}):
-        if network.id in known.networks or network.id in joined or _when(network.attrs["Created"]) >= before:
+        if network.id in inventory.networks or network.id in joined or _parse_time(network.attrs["Created"]) >= before:
             continue
-        if network.attrs["Labels"][STACK_LABEL] in known.stacks:
+        if network.attrs["Labels"][STACK_LABEL] in inventory.stacks:
             yield "network", str(network.name), 0, network.remove
 
 
-def _images(client: docker.DockerClient, known: Known, before: datetime) -> Iterator[tuple[str, str, int, Any]]:
-    """Find images whose repository is one of ours, and that nothing needs."""
+def _images(
+    client: docker.DockerClient, inventory: StackInventory, before: datetime
+) -> Iterator[tuple[str, str, int, Any]]:
+    """Find unneeded images of our repositories."""
     needed = {container.attrs["Image"] for container in client.containers.list(all=True, ignore_removed=True)}
-    for reference in known.needed:
+    for reference in inventory.needed:
         try:
             needed.add(client.images.get(reference).id)
         except (ImageNotFound, DockerException):
-            continue  # it is not on this engine, or no reference at all: nothing here is kept by it
-    ours = {_repository(reference) for reference in known.named}
+            continue  # not on this engine, or not a valid reference: it protects no image here
+    ours = {_repository(reference) for reference in inventory.named}
     for image in client.images.list():
         names = [*image.tags, *(image.attrs.get("RepoDigests") or ())]
         if image.id in needed or not names:
@@ -222,13 +233,13 @@ def _images(client: docker.DockerClient, known: Known, before: datetime) -> Iter
         if not all(_repository(name) in ours or name.startswith(BUILT_HERE) for name in names):
             continue
         tagged = image.attrs.get("Metadata", {}).get("LastTagTime") or image.attrs["Created"]
-        if max(_when(tagged), _when(image.attrs["Created"])) < before:
+        if max(_parse_time(tagged), _parse_time(image.attrs["Created"])) < before:
             yield "image", names[0], int(image.attrs.get("Size") or 0), _Untag(client, names)
 
 
 @dataclass(frozen=True)
 class _Untag:
-    """Takes an image's names away one after the other; without force, so that the engine refuses one in use."""
+    """Removes the names of an image one by one, without force, so that the engine refuses an image in use."""
 
     client: docker.DockerClient
     names: Sequence[str]
@@ -240,17 +251,17 @@ class _Untag:
             except ImageNotFound:
                 if not place:
                     raise
-                # With its last tag an image's digests go too.
+                # Removing the last tag removes the image's digests too.
 
 
 def _build_cache(client: docker.DockerClient, before: datetime, age: timedelta, *, dry_run: bool) -> int:
-    """Prune the build cache, whoever built: it is made again by the next build. Return bytes."""
+    """Prune the build cache of all builds: the next build recreates it. Return the bytes freed."""
     if dry_run:
-        found = client.df().get("BuildCache") or ()
+        records = client.df().get("BuildCache") or ()
         return sum(
-            int(one["Size"])
-            for one in found
-            if not one["InUse"] and _when(one.get("LastUsedAt") or one["CreatedAt"]) < before
+            int(record["Size"])
+            for record in records
+            if not record["InUse"] and _parse_time(record.get("LastUsedAt") or record["CreatedAt"]) < before
         )
     pruned = client.api.prune_builds(filters={"until": f"{int(age.total_seconds())}s"})
     return int(pruned.get("SpaceReclaimed") or 0)
@@ -259,7 +270,7 @@ def _build_cache(client: docker.DockerClient, before: datetime, age: timedelta, 
 def _repository(reference: str) -> str:
     """Return a reference without tag and digest: `registry:5000/a/b:1@sha256:…` → `registry:5000/a/b`.
 
-    As the engine lists it: without the registry that it takes where none is named.
+    Like the engine's own lists, it omits the default registry `docker.io`.
     """
     path = reference.partition("@")[0]
     head, colon, tag = path.rpartition(":")
@@ -267,7 +278,7 @@ def _repository(reference: str) -> str:
     return path.removeprefix("docker.io/").removeprefix("library/")
 
 
-def _when(text: str) -> datetime:
-    """Return a time as the engine writes it. The year 1 stands for never."""
+def _parse_time(text: str) -> datetime:
+    """Parse a time of the engine. It writes the year 1 for "never"."""
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

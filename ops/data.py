@@ -1,4 +1,4 @@
-"""A stack's data volumes: what they hold, who uses them, and how protected ones are deleted after all."""
+"""A stack's data volumes: their sizes, their users, and the deletion of protected ones."""
 
 from __future__ import annotations
 
@@ -20,22 +20,24 @@ from settings.names import DATA, KIND_LABEL, METRICS_FOLDER
 from toolchain.progress import Progress, SetupError
 
 VERIFIED = "dockyard_backup_last_verified_restore_timestamp_seconds"
-"""The metric that says when a backup was last restored: components/metrics_files.py."""
+"""The metric with the time of the last verified restore of a backup: components/metrics_files.py."""
 
 
 def volumes(state: State) -> list[str]:
     """Return the names of the data volumes."""
-    return [str(one["outputs"].get("name") or one["id"]) for one in _data(state)]
+    return [str(volume["outputs"].get("name") or volume["id"]) for volume in _data_volumes(state)]
 
 
 def protected(state: State) -> list[str]:
-    """Return the URNs of everything that the engine does not delete unless it is told to."""
-    return [one["urn"] for one in state.resources if one.get("protect")]
+    """Return the URNs of all protected resources, which the engine refuses to delete."""
+    return [resource["urn"] for resource in state.resources if resource.get("protect")]
 
 
-def described(state: State, client: docker.DockerClient) -> Iterator[str]:
-    """Tell of each data volume that exists how large it is, and when a backup was last proved by a restore."""
-    sizes = {one["Name"]: (one.get("UsageData") or {}).get("Size", -1) for one in client.df().get("Volumes") or ()}
+def describe_volumes(state: State, client: docker.DockerClient) -> Iterator[str]:
+    """Describe each existing data volume with its size, and the last verified restore of each store's backup."""
+    sizes = {
+        volume["Name"]: (volume.get("UsageData") or {}).get("Size", -1) for volume in client.df().get("Volumes") or ()
+    }
     for name in volumes(state):
         if name in sizes:
             size = sizes[name]
@@ -48,23 +50,23 @@ def described(state: State, client: docker.DockerClient) -> Iterator[str]:
 
 
 def refuse_other_users(state: State, client: docker.DockerClient, stack: str) -> None:
-    """Raise SetupError where containers of others use a data volume: the engine could not remove it."""
-    known = {one["id"] for one in state.of_type(CONTAINER)}
-    found = [
+    """Raise SetupError if foreign containers use a data volume: the engine could not remove it."""
+    own_containers = {resource["id"] for resource in state.of_type(CONTAINER)}
+    foreign_uses = [
         f"{container.name} uses {name}"
         for name in volumes(state)
         for container in client.containers.list(all=True, filters={"volume": name}, ignore_removed=True)
-        if container.id not in known and container.labels.get(STACK_LABEL) != stack
+        if container.id not in own_containers and container.labels.get(STACK_LABEL) != stack
     ]
-    if found:
+    if foreign_uses:
         raise SetupError(
-            f"containers that are not of the stack {stack} use its data: {'; '.join(found)}",
+            f"containers that are not of the stack {stack} use its data: {'; '.join(foreign_uses)}",
             "remove them, then run this again; nothing was removed yet",
         )
 
 
 def remove(state: State, client: docker.DockerClient, progress: Progress) -> None:
-    """Delete the data volumes themselves. Raises SetupError for one that the Docker engine does not let go of."""
+    """Delete the data volumes in Docker. Raises SetupError if the Docker engine refuses to delete one."""
     for name in volumes(state):
         try:
             client.volumes.get(name).remove()
@@ -79,16 +81,16 @@ def remove(state: State, client: docker.DockerClient, progress: Progress) -> Non
 
 
 def unprotect(engine: Engine, urns: list[str]) -> None:
-    """Let the engine delete what it protects. Raises CalledProcessError when it refuses."""
+    """Remove the protection of resources. Raises CalledProcessError if the engine refuses."""
     engine.run("state unprotect", "--yes", *urns)
 
 
-def _data(state: State) -> Iterator[Mapping[str, Any]]:
-    return (one for one in state.of_type(VOLUME) if labels(one).get(KIND_LABEL) == DATA)
+def _data_volumes(state: State) -> Iterator[Mapping[str, Any]]:
+    return (volume for volume in state.of_type(VOLUME) if labels(volume).get(KIND_LABEL) == DATA)
 
 
 def _last_restores(state: State, client: docker.DockerClient) -> Iterator[tuple[str, time.struct_time]]:
-    """Read what backups wrote down for Prometheus; nothing where there is none to read."""
+    """Read store → last verified restore from the metrics that backups write; nothing if they cannot be read."""
     writer = writer_of(state)
     if writer is None:
         return
@@ -96,7 +98,7 @@ def _last_restores(state: State, client: docker.DockerClient) -> Iterator[tuple[
         stream, _ = client.containers.get(writer).get_archive(METRICS_FOLDER)
         packed = b"".join(stream)
     except (DockerException, requests.RequestException):
-        return  # the container is gone: what is not known is told as such
+        return  # the container is gone: the caller reports that no restore is known
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         for member in tar:
             content = tar.extractfile(member) if member.name.endswith(".prom") else None

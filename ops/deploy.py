@@ -1,4 +1,4 @@
-"""The verbs that bring a stack to what it should be: up, preview, rollback."""
+"""The verbs that deploy a stack: up, preview, rollback."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ops import history, metrics_file, releases
 from ops.events import Outcome
 from ops.host import check_host
 from ops.log_data import leave_other_stores_data
-from ops.logs import last_words
+from ops.logs import tail_unhealthy
 from ops.ports import check_ports, ports_held
 from ops.setup import Ready, prepare, prepare_engine, stack_settings
 from ops.show import print_status
-from ops.state import State, mend
-from ops.state_locks import held_by_engine, settle_locks
+from ops.state import State, recover
+from ops.state_locks import lock_error_from_output, settle_locks
 from ops.status import wait_until_settled
 from settings.loader import Settings
 from settings.release import Release
@@ -25,31 +25,34 @@ from toolchain.images import ensure_images
 from toolchain.progress import Progress, SetupError, spell_seconds
 from toolchain.workdir import WorkDir
 
-SHOWN = 12
-"""Changes that a rollback tells one by one."""
+MAX_LISTED_CHANGES = 12
+"""Number of changes that a rollback prints one by one."""
 
 INTERRUPTED = 130
-"""Exit code of a run that somebody stopped, as shells have it for SIGINT."""
+"""Exit code of an interrupted run: the shells' code for SIGINT."""
 
 
 def up(work: WorkDir, stack: str, service: str | None, progress: Progress) -> int:
-    """Set up what is missing, bring the stack to what its files say, and print what runs; return the exit code.
+    """Set up what is missing, deploy the stack as its files describe it, and print the status; return the exit code.
 
-    With a service: the release that runs, and of the files only what they say of that service or job and of the jobs
-    that must have run before it.
+    With a service: deploy the running release, in which only that service or job, and the jobs that must run before
+    it, are as the files describe them.
     """
     began = time.monotonic()
     if service:
         settings = stack_settings(work, stack)
         names = releases.part(settings, service)
-        # What they have to tell is told again, by the whole preparation that follows.
+        # Quiet, because the full preparation below prints the same messages.
         quiet = Progress(progress.console, quiet=True)
         docker_host = ensure_engine(work, quiet)
         running = _running(work, stack, quiet)
-        asked = releases.part_images(settings, names)
+        image_names = releases.part_images(settings, names)
         mirror = settings.product.docker.mirror
-        found = ensure_images(work, progress, docker_host, sorted({*asked.values()}), mirror, settings.builds)
-        references = {name: found.get(asked[name]) or settings.images.reference(asked[name], mirror) for name in names}
+        resolved = ensure_images(work, progress, docker_host, sorted({*image_names.values()}), mirror, settings.builds)
+        references = {
+            name: resolved.get(image_names[name]) or settings.images.reference(image_names[name], mirror)
+            for name in names
+        }
         releases.use(work, stack, releases.with_service(running, settings, names, references))
     return _bring_up(work, stack, progress, began)
 
@@ -58,14 +61,14 @@ def _bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messa
     ready = prepare(work, stack, progress)
     client = ready.docker_client()
     check_host(ready.settings, client)
-    state = _mended_state(work, ready, client, progress)
+    state = _recovered_state(work, ready, client, progress)
     check_ports(ready.settings, ports_held(client, stack))
     state = leave_other_stores_data(state, ready.engine, ready.settings.product.monitoring.logs, progress)
-    arguments = [f"--replace={urn}" for urn in _to_run_again(state, ready.settings)]
+    arguments = [f"--replace={urn}" for urn in _jobs_to_rerun(state, ready.settings)]
     arguments += [f"--message={message}"] if message else []
     released = time.monotonic()
     with progress.step(f"Stack {stack}") as step:
-        # With a refresh, or a container that was killed or removed by hand would be taken for a running one.
+        # Refresh, or the engine would take a container that was killed or removed by hand for a running one.
         code, outcome = ready.engine.change("up", ["--refresh", *arguments], progress)
         step.outcome, step.failed = outcome.summary(), code != 0
     after = State.of(ready.engine)
@@ -73,14 +76,14 @@ def _bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messa
         progress.line(f"Stopped. The next ./dockyard up {stack} goes on from here", "yellow")
         code = INTERRUPTED
     elif code:
-        tell_errors(outcome, progress, work, "up", stack)
+        print_errors(outcome, progress, work, "up", stack)
     else:
-        # A container that only had to be started again is not waited for by the engine.
+        # The engine does not wait for a container that it only had to start again.
         wait_until_settled(after, client, ready.settings.product.docker.wait_timeout)
         code = print_status(ready, after, client)
     seconds = time.monotonic() - released
     metrics_file.tell_deploy(after, client, outcome, progress, seconds=seconds, succeeded=code == 0)
-    for name, lines in last_words(client, stack, after.replaced()) if code else ():
+    for name, lines in tail_unhealthy(client, stack, after.replaced()) if code else ():
         progress.line(f"{name} is not healthy. Its last lines:", "bold red")
         progress.line("\n".join(f"    {line}" for line in lines))
     progress.line(f"{outcome.summary()} in {spell_seconds(time.monotonic() - began)}")
@@ -88,10 +91,10 @@ def _bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messa
 
 
 def rollback(work: WorkDir, stack: str, progress: Progress) -> int:
-    """Return to the newest good release that is another than the one that runs; return the exit code.
+    """Roll back to the newest good release that differs from the running one; return the exit code.
 
-    Images, settings and files go back; data, and what migrations made of it, stay. Raises SetupError where there is
-    nothing to go back to.
+    Images, settings and files are rolled back; data and migrations are not. Raises SetupError if there is no earlier
+    release.
     """
     began = time.monotonic()
     backend = history.history_store(work)
@@ -99,8 +102,8 @@ def rollback(work: WorkDir, stack: str, progress: Progress) -> int:
     settle_locks(work, stack, progress)
     state = State.of(engine)
     running = releases.running_release(state, stack)
-    found = history.updates(backend, stack)
-    target = history.to_return_to(found, running, broken=history.is_broken(found, state))
+    updates = history.updates(backend, stack)
+    target = history.rollback_target(updates, running, broken=history.is_broken(updates, state))
     if target is None or target.release is None:
         raise SetupError(
             f"the history of the stack {stack} has no earlier release to go back to",
@@ -108,9 +111,9 @@ def rollback(work: WorkDir, stack: str, progress: Progress) -> int:
         )
     since = f"{target.ended.astimezone():%d %B %Y, %H:%M:%S}"
     progress.line(f"Back to the release of {since}", "bold")
-    told = history.changes(running, target.release) or ["what ran before the run that failed"]
-    more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
-    for line in told[:SHOWN] + more:
+    differences = history.changes(running, target.release) or ["what ran before the run that failed"]
+    remainder = [f"and {len(differences) - MAX_LISTED_CHANGES} more"] if len(differences) > MAX_LISTED_CHANGES else []
+    for line in differences[:MAX_LISTED_CHANGES] + remainder:
         progress.line(f"  · {line}")
     releases.use(work, stack, target.release)
     code = _bring_up(work, stack, progress, began, f"{history.ROLLBACK} to {since}")
@@ -121,19 +124,19 @@ def rollback(work: WorkDir, stack: str, progress: Progress) -> int:
 
 
 def preview(work: WorkDir, stack: str, service: str | None, arguments: Sequence[str], progress: Progress) -> int:
-    """Show what an `up` would change; extra arguments go to the engine."""
+    """Show what an `up` would change; pass extra arguments to the engine."""
     settings = stack_settings(work, stack, preview=True)
     if service:
         names = releases.part(settings, service)
         running = _running(work, stack, progress)
-        asked = releases.part_images(settings, names)
-        references = {name: settings.image(asked[name]) for name in names}
+        image_names = releases.part_images(settings, names)
+        references = {name: settings.image(image_names[name]) for name in names}
         releases.use(work, stack, releases.with_service(running, settings, names, references))
     return prepare_engine(work, stack, progress).show("preview", list(arguments))
 
 
 def without_service(work: WorkDir, stack: str, service: str, progress: Progress) -> int:
-    """Bring up the release that runs without one service or job; return the exit code. The next `up` brings it back."""
+    """Deploy the running release without one service or job; return the exit code. The next `up` restores it."""
     began = time.monotonic()
     running = _running(work, stack, Progress(progress.console, quiet=True))
     releases.use(work, stack, releases.without_service(running, service, stack))
@@ -141,16 +144,16 @@ def without_service(work: WorkDir, stack: str, service: str, progress: Progress)
 
 
 def _running(work: WorkDir, stack: str, progress: Progress) -> Release:
-    """Return the release that runs, once no other run on the stack changes it."""
+    """Return the running release, after any other run on the stack has ended."""
     engine = prepare_engine(work, stack, progress)
     settle_locks(work, stack, progress)
     return releases.running_release(State.of(engine), stack)
 
 
-def _to_run_again(state: State, settings: Settings) -> list[str]:
-    """Return the URNs of one-shot jobs that failed, but for those that a given release leaves as they are.
+def _jobs_to_rerun(state: State, settings: Settings) -> list[str]:
+    """Return the URNs of the failed one-shot jobs to run again.
 
-    Those that write configuration are run again in any case.
+    For an explicitly requested release these are its `fresh` jobs only. Jobs that write configuration always run again.
     """
     failed = state.failed_jobs()
     if not settings.rolled_back:
@@ -161,18 +164,18 @@ def _to_run_again(state: State, settings: Settings) -> list[str]:
     return [urn for urn in failed if urn.endswith("-writer") or urn.rsplit("::", 1)[-1] in fresh]
 
 
-def _mended_state(work: WorkDir, ready: Ready, client: docker.DockerClient, progress: Progress) -> State:
-    """Return the state, after what an interrupted run left has been put right."""
+def _recovered_state(work: WorkDir, ready: Ready, client: docker.DockerClient, progress: Progress) -> State:
+    """Return the state, after recovery from an interrupted run."""
     settle_locks(work, ready.engine.stack, progress)
     state = State.of(ready.engine)
-    return mend(state, ready.engine, client, progress)
+    return recover(state, ready.engine, client, progress)
 
 
-def tell_errors(outcome: Outcome, progress: Progress, work: WorkDir, verb: str, stack: str) -> None:
-    """Print what the engine called an error; where it called nothing so, the end of what it printed."""
+def print_errors(outcome: Outcome, progress: Progress, work: WorkDir, verb: str, stack: str) -> None:
+    """Print the engine's errors, or the end of its log if there are none. Raises SetupError for a locked stack."""
     log = work.logs / f"{verb}-{stack}.log"
-    if not outcome.errors and (locked := held_by_engine(stack, log.read_text(errors="replace"))):
-        raise locked
+    if not outcome.errors and (lock_error := lock_error_from_output(stack, log.read_text(errors="replace"))):
+        raise lock_error
     for error in outcome.errors or ["\n".join(log.read_text(errors="replace").splitlines()[-10:])]:
         progress.line(error, "bold red")
     progress.line(f"All that the engine printed is in {log.relative_to(work.checkout)}", "dim")

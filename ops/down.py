@@ -1,4 +1,4 @@
-"""Taking a stack down: everything that it made, and its data only where that is asked for in so many words."""
+"""The verb `down`: removes everything that a stack created, and its data only on explicit request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ops.engine import Engine
 from ops.events import Outcome
 from ops.networks import free_networks, networks_in_use, restart_own_engine
 from ops.setup import prepare_engine
-from ops.state import State, mend
+from ops.state import State, recover
 from ops.state_locks import settle_locks
 from toolchain.engine import ensure_engine
 from toolchain.progress import Progress, SetupError
@@ -27,43 +27,42 @@ def down(
     yes: bool = False,
     named: str = "",
 ) -> int:
-    """Remove everything that the stack made; data volumes, and the secrets that open them, only with `volumes`.
+    """Remove everything that the stack created; data volumes, and the secrets that open them, only with `volumes`.
 
-    Those of a stack that protects its data only where the person typed the stack's name, or `named` it. `yes` answers
-    the question of any other. With a service: the release that runs, without that service or job. The next `up`
-    brings it back.
+    If the stack protects its data, the user must type the stack's name or pass it as `named`; otherwise `yes` answers
+    the question. With a service: deploy the running release without that service or job. The next `up` restores it.
 
-    Raises SetupError, with nothing removed yet, where containers of others use a network or a data volume of the stack.
+    Raises SetupError, before anything is removed, if foreign containers use a network or a data volume of the stack.
     """
     if service:
         if volumes:
             raise SetupError("--volumes goes with a whole stack: a service has no data of its own")
         return deploy.without_service(work, stack, service, progress)
-    # A stack is taken down also where its files are broken by now; the program is not run.
+    # `down` does not run the program, so that it works with broken stack files too.
     quiet = Progress(progress.console, quiet=True)
     host = ensure_engine(work, quiet)
     client = docker.DockerClient(base_url=host)
     engine = prepare_engine(work, stack, quiet)
     settle_locks(work, stack, progress)
-    state = mend(State.of(engine), engine, client, progress)
+    state = recover(State.of(engine), engine, client, progress)
     protected = data.protected(state) if volumes else []
     if volumes:
         _ask(state, client, stack, progress, yes=yes, named=named, protected=bool(protected))
         data.refuse_other_users(state, client, stack)
     free_networks(state, client, stack, progress)
-    going = _Going(work, stack, engine, host, client, progress)
+    teardown = _Teardown(work, stack, engine, host, client, progress)
     if protected:
-        # All but the data first, so that nothing uses it any more. Then the volumes themselves, which the engine would
-        # only forget; only what is really gone leaves the state.
-        if code := going.destroy(keep=state.kept_with_data()):
+        # First destroy all but the data, so that nothing uses the volumes any more. Then delete the volumes directly:
+        # the engine would only remove them from the state. A volume leaves the state only after its deletion.
+        if code := teardown.destroy(keep=state.kept_with_data()):
             return code
         data.remove(state, client, progress)
         data.unprotect(engine, protected)
-    return going.destroy(keep=[] if volumes else state.kept_with_data())
+    return teardown.destroy(keep=[] if volumes else state.kept_with_data())
 
 
-class _Going:
-    """One stack on its way out."""
+class _Teardown:
+    """The removal of one stack."""
 
     def __init__(
         self, work: WorkDir, stack: str, engine: Engine, host: str, client: docker.DockerClient, progress: Progress
@@ -72,22 +71,24 @@ class _Going:
         self.host, self.client, self.progress = host, client, progress
 
     def destroy(self, keep: list[str]) -> int:
-        """Destroy all but what is to be kept. Networks that are still in use are let go of, once."""
+        """Destroy all resources except `keep` (URNs). Free networks that are still in use, and retry once."""
         code, outcome = self._run(keep)
         if code and networks_in_use(outcome):
             free_networks(State.of(self.engine), self.client, self.stack, self.progress)
             code, outcome = self._run(keep)
-        if code and (held := networks_in_use(outcome)):
+        if code and (networks := networks_in_use(outcome)):
             if restart_own_engine(self.work, self.host, self.client, self.progress):
                 code, outcome = self._run(keep)
             else:
-                self.progress.line(f"Nothing is left on {held}, and the Docker engine still counts something there:")
+                self.progress.line(
+                    f"Nothing is left on {networks}, and the Docker engine still counts something there:"
+                )
                 self.progress.line("  → restart Docker, then run this again (moby/moby#17217)", "red")
         if code and outcome.interrupted:
             self.progress.line(f"Stopped. The next ./dockyard down {self.stack} goes on from here", "yellow")
             return deploy.INTERRUPTED
         if code:
-            deploy.tell_errors(outcome, self.progress, self.work, "destroy", self.stack)
+            deploy.print_errors(outcome, self.progress, self.work, "destroy", self.stack)
         return code
 
     def _run(self, keep: list[str]) -> tuple[int, Outcome]:
@@ -107,10 +108,10 @@ def _ask(
     named: str,
     protected: bool,
 ) -> None:
-    """Tell what would be deleted, and ask. Raises SetupError or Abort where the answer is no."""
+    """Describe the data to delete, and ask for confirmation. Raises SetupError or Abort if the user declines."""
     if named and named != stack:
         raise SetupError(f"--yes-delete-data names {named}, and the stack is {stack}")
-    for line in data.described(state, client):
+    for line in data.describe_volumes(state, client):
         progress.line(line)
     if named or (yes and not protected):
         return

@@ -1,4 +1,4 @@
-"""The variables that say who hears of alerts: each is a receiver's secret or setting."""
+"""The dotenv variables of alert receivers: each is a secret or a setting of a receiver."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.env_plan import Plan, Verdict
+from ops.env_plan import ImportPlan, Verdict
 from settings.receivers import Receiver
 
 ADDRESSES = frozenset({"webhook", "url"})
-"""Fields whose secret is an address."""
+"""Fields whose secret is a URL."""
 
 RECEIVERS = ("alerts", "receivers")
 HEARTBEATS = ("HEARTBEAT_URL", "HEALTHCHECKS_URL", "DEADMANSSNITCH_URL", "DEAD_MANS_SNITCH_URL")
@@ -29,35 +29,35 @@ def _list(text: str) -> list[str]:
 
 
 def _number(text: str) -> int | str:
-    """Return a number; what is none is for the settings to refuse."""
+    """Return an integer, or the text as it is: the settings then reject it."""
     return int(text) if text.removeprefix("-").isdigit() else text
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How a receiver stands in `.env` files."""
+    """How `.env` files describe one kind of receiver."""
 
     type: str
     name: str
-    """Of the receiver that is made where the stack has none of its kind. The seeds' own names, where they have one."""
+    """Name of the receiver to create if the stack has none of its kind: the seeds' own name, if they have one."""
 
     secrets: Mapping[str, str]
-    """Variable → field that names a secret."""
+    """Variable → receiver field that names the secret."""
 
     defaults: Mapping[str, str]
-    """Field → the secret's name where a receiver is made."""
+    """Field → default name of the secret, for a new receiver."""
 
     settings: Mapping[str, tuple[str, Callable[[str], Any]]] = field(default_factory=dict)
-    """Variable → field in the stack file, and how its value is read."""
+    """Variable → field in the stack file, and the parser of its value."""
 
     needs: tuple[str, ...] = ()
-    """Fields without which there is no such receiver."""
+    """Required fields of a new receiver."""
 
     severities: tuple[str, ...] = ()
-    """What one that is made takes. None: everything."""
+    """Severities of a new receiver; empty: all."""
 
     suits: Callable[[Receiver], bool] = lambda _: True
-    """Which receiver of its type the variables are for."""
+    """Whether the variables apply to an existing receiver of the type."""
 
 
 KINDS = (
@@ -160,32 +160,32 @@ KINDS = (
 )
 
 
-def alerts(plan: Plan) -> None:
-    """Say what becomes of the variables of receivers and of the dead man's switch."""
+def alerts(plan: ImportPlan) -> None:
+    """Plan the import of the variables of receivers and of the dead man's switch."""
     for kind in KINDS:
-        given = _given(plan, kind)
+        fields = _read_fields(plan, kind)
         if kind.type == "email":
-            given = _smarthost(plan) | given
-        if given:
-            _take(plan, kind, given)
+            fields = _smarthost(plan) | fields
+        if fields:
+            _fill_receiver(plan, kind, fields)
     for name in ("SMTP_HOST", "SMTP_PORT"):
-        whole = "SMTP_SMARTHOST" if plan.given("SMTP_SMARTHOST") else "SMTP_HOST"
-        if plan.value(name) is not None and plan.given(whole):
-            plan.tell(name, Verdict.ALREADY, f"part of what {whole} says")
+        whole = "SMTP_SMARTHOST" if plan.real_value("SMTP_SMARTHOST") else "SMTP_HOST"
+        if plan.value(name) is not None and plan.real_value(whole):
+            plan.add_row(name, Verdict.ALREADY, f"part of what {whole} says")
     for name in HEARTBEATS:
         if (value := plan.value(name)) is None:
             continue
-        have = plan.now.alerts.heartbeat
+        current = plan.effective.alerts.heartbeat
         if plan.environment == "development":
-            plan.tell(name, Verdict.LEFT, "development calls no dead man's switch: it may stop at any time")
+            plan.add_row(name, Verdict.SKIPPED, "development calls no dead man's switch: it may stop at any time")
         elif _is_address(value):
-            plan.named_secret(name, ("alerts", "heartbeat"), have or HEARTBEAT_SECRET, value, have)
+            plan.named_secret(name, ("alerts", "heartbeat"), current or HEARTBEAT_SECRET, value, current)
         else:
-            plan.tell(name, Verdict.LEFT, "no address: https://…")
+            plan.add_row(name, Verdict.SKIPPED, "no address: https://…")
 
 
 def alert_hint(variable: str) -> str | None:
-    """Return why a variable of some channel has no place, None where it is of none."""
+    """Return why a variable of a known channel cannot be imported, None for any other variable."""
     return next((text for prefix, text in NO_PLACE.items() if variable.startswith(prefix)), None)
 
 
@@ -193,93 +193,97 @@ def _is_address(value: str) -> bool:
     return value.startswith(("https://", "http://"))
 
 
-def _smarthost(plan: Plan) -> dict[str, tuple[str, Any]]:
-    """Return the mail server by SMTP_HOST and SMTP_PORT, where no SMTP_SMARTHOST says both."""
+def _smarthost(plan: ImportPlan) -> dict[str, tuple[str, Any]]:
+    """Return the mail server from SMTP_HOST and SMTP_PORT, unless SMTP_SMARTHOST names both."""
     host, port = plan.value("SMTP_HOST"), plan.value("SMTP_PORT")
-    if host is None or plan.given("SMTP_SMARTHOST"):
+    if host is None or plan.real_value("SMTP_SMARTHOST"):
         return {}
     return {"smarthost": ("SMTP_HOST", host if ":" in host else f"{host}:{port or 587}")}
 
 
-def _take(plan: Plan, kind: Kind, given: dict[str, tuple[str, Any]]) -> None:
-    """Put what the file gives of one kind into its receiver, or into a new one."""
-    name, there = _receiver(plan, kind)
-    if reason := _no_use(plan, kind, given, there):
-        for variable, _ in given.values():
-            plan.tell(variable, Verdict.LEFT, reason)
+def _fill_receiver(plan: ImportPlan, kind: Kind, fields: dict[str, tuple[str, Any]]) -> None:
+    """Set the imported fields of one kind on its receiver, or on a new one."""
+    name, receiver = _receiver(plan, kind)
+    if reason := _reason_to_skip(plan, kind, fields, receiver):
+        for variable, _ in fields.values():
+            plan.add_row(variable, Verdict.SKIPPED, reason)
         return
-    if there is None:
-        given = _with_whole_login(plan, given)
-        first = next(iter(given.values()))[0]
-        plan.quietly(first, (*RECEIVERS, name, "type"), kind.type)
-        # One channel alone is told of everything.
-        if kind.severities and not (kind.name == "monitoring" and not plan.given("DISCORD_CRITICAL_WEBHOOK_URL")):
-            plan.quietly(first, (*RECEIVERS, name, "severities"), list(kind.severities))
-    for one, (variable, value) in given.items():
-        place = (*RECEIVERS, name, *one.split("."))
-        have = _said(there, one)
-        if one in kind.defaults:
-            plan.named_secret(variable, place, have or kind.defaults[one], value, have)
+    if receiver is None:
+        fields = _with_whole_login(plan, fields)
+        first = next(iter(fields.values()))[0]
+        plan.edit(first, (*RECEIVERS, name, "type"), kind.type)
+        # A single channel gets all severities.
+        if kind.severities and not (kind.name == "monitoring" and not plan.real_value("DISCORD_CRITICAL_WEBHOOK_URL")):
+            plan.edit(first, (*RECEIVERS, name, "severities"), list(kind.severities))
+    for field_name, (variable, value) in fields.items():
+        place = (*RECEIVERS, name, *field_name.split("."))
+        current = _current_value(receiver, field_name)
+        if field_name in kind.defaults:
+            plan.named_secret(variable, place, current or kind.defaults[field_name], value, current)
         else:
-            plan.setting(variable, place, value, have)
+            plan.setting(variable, place, value, current)
 
 
-def _no_use(plan: Plan, kind: Kind, given: Mapping[str, Any], there: Receiver | None) -> str | None:
-    if plan.environment not in (there.environments if there else ("staging", "production")):
+def _reason_to_skip(plan: ImportPlan, kind: Kind, fields: Mapping[str, Any], receiver: Receiver | None) -> str | None:
+    if plan.environment not in (receiver.environments if receiver else ("staging", "production")):
         return f"{plan.environment} tells nobody: `environments` of a receiver says otherwise"
-    missing = [one for one in kind.needs if one not in given] if there is None else []
+    missing = [field_name for field_name in kind.needs if field_name not in fields] if receiver is None else []
     return f"for a receiver of the type {kind.type} {_variable(kind, missing[0])} is missing" if missing else None
 
 
-def _with_whole_login(plan: Plan, given: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
-    half = {"username", "password"} & given.keys()
+def _with_whole_login(plan: ImportPlan, fields: dict[str, tuple[str, Any]]) -> dict[str, tuple[str, Any]]:
+    half = {"username", "password"} & fields.keys()
     if len(half) != 1:
-        return given
-    plan.tell(given[half.pop()][0], Verdict.LEFT, "user name and password together, or neither")
-    return {one: said for one, said in given.items() if one not in ("username", "password")}
+        return fields
+    plan.add_row(fields[half.pop()][0], Verdict.SKIPPED, "user name and password together, or neither")
+    return {field_name: source for field_name, source in fields.items() if field_name not in ("username", "password")}
 
 
-def _given(plan: Plan, kind: Kind) -> dict[str, tuple[str, Any]]:
-    """Return field → the variable that gives it, and its value. Of several names of one field the first counts."""
-    found: dict[str, tuple[str, Any]] = {}
-    fields: dict[str, tuple[str, Callable[[str], Any]]] = {name: (one, str) for name, one in kind.secrets.items()}
-    fields |= kind.settings
-    for variable, (one, read) in fields.items():
+def _read_fields(plan: ImportPlan, kind: Kind) -> dict[str, tuple[str, Any]]:
+    """Return field → its variable and value. Of several variables for one field the first counts."""
+    fields: dict[str, tuple[str, Any]] = {}
+    readers: dict[str, tuple[str, Callable[[str], Any]]] = {
+        name: (field_name, str) for name, field_name in kind.secrets.items()
+    }
+    readers |= kind.settings
+    for variable, (field_name, read) in readers.items():
         if (value := plan.value(variable)) is None:
             continue
-        if one in ADDRESSES and not _is_address(value):
-            plan.tell(variable, Verdict.LEFT, "no address of a webhook: https://…")
-        elif one in found:
-            first, said = found[one]
-            same = read(value) == said
+        if field_name in ADDRESSES and not _is_address(value):
+            plan.add_row(variable, Verdict.SKIPPED, "no address of a webhook: https://…")
+        elif field_name in fields:
+            first, first_value = fields[field_name]
+            same = read(value) == first_value
             text = f"the same as {first}" if same else f"not used: {first} says something else"
-            plan.tell(variable, Verdict.ALREADY if same else Verdict.DIFFERS, text)
+            plan.add_row(variable, Verdict.ALREADY if same else Verdict.DIFFERS, text)
         else:
-            found[one] = variable, read(value)
-    return found
+            fields[field_name] = variable, read(value)
+    return fields
 
 
-def _receiver(plan: Plan, kind: Kind) -> tuple[str, Receiver | None]:
-    """Return the receiver that the variables are for: by its name, else the first that suits, else a new one."""
-    those = {name: one for name, one in plan.now.alerts.receivers.items() if one.type == kind.type}
-    if kind.name in those:
-        return kind.name, those[kind.name]
-    suiting = [name for name, one in those.items() if kind.suits(one)]
+def _receiver(plan: ImportPlan, kind: Kind) -> tuple[str, Receiver | None]:
+    """Return the receiver to change: the one of the default name, else the first that suits, else a new one."""
+    same_type = {
+        name: receiver for name, receiver in plan.effective.alerts.receivers.items() if receiver.type == kind.type
+    }
+    if kind.name in same_type:
+        return kind.name, same_type[kind.name]
+    suiting = [name for name, receiver in same_type.items() if kind.suits(receiver)]
     if suiting:
-        return suiting[0], those[suiting[0]]
-    taken = plan.now.alerts.receivers.keys()
-    return (f"{kind.type}-imported" if kind.name in taken else kind.name), None
+        return suiting[0], same_type[suiting[0]]
+    existing = plan.effective.alerts.receivers.keys()
+    return (f"{kind.type}-imported" if kind.name in existing else kind.name), None
 
 
-def _said(receiver: Receiver | None, one: str) -> Any:
+def _current_value(receiver: Receiver | None, field_name: str) -> Any:
     if receiver is None:
         return None
-    head, *rest = one.split(".")
+    head, *rest = field_name.split(".")
     value = getattr(receiver, "sender" if head == "from" else head, None)
     return value.get(rest[0]) if rest and isinstance(value, dict) else value
 
 
-def _variable(kind: Kind, one: str) -> str:
-    """Return the first variable that gives a field."""
-    fields = {**kind.secrets, **{variable: found for variable, (found, _) in kind.settings.items()}}
-    return next(variable for variable, found in fields.items() if found == one)
+def _variable(kind: Kind, field_name: str) -> str:
+    """Return the first variable that sets a field."""
+    fields = {**kind.secrets, **{variable: target for variable, (target, _) in kind.settings.items()}}
+    return next(variable for variable, target in fields.items() if target == field_name)

@@ -1,4 +1,4 @@
-"""Reads a dotenv file: NAME=value lines, as the `.env` files of the products have them."""
+"""Reads dotenv files: the NAME=value lines of the products' `.env` files."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from settings.problems import NOTHING, Problem, SettingsError
 
 
 def read_env_file(file: Path) -> dict[str, str]:
-    """Return the variables in the order of the file; of two of one name the last counts.
+    """Return the variables in file order; the last of several values for one name wins.
 
-    `${NAME}` stands for another variable of the same file, never for one of this machine, except in single quotes.
-    Raises SettingsError with every line that is none.
+    `${NAME}` refers to another variable of the same file, never to this machine's environment; single quotes turn
+    this off. Raises SettingsError with every invalid line.
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -25,17 +25,17 @@ def read_env_file(file: Path) -> dict[str, str]:
     except (UnicodeDecodeError, OSError) as error:
         raise SettingsError([Problem(str(file), "(file)", str(error), "a text file of NAME=value lines")]) from error
     problems: list[Problem] = []
-    found: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for binding in parse_stream(StringIO(text)):
         line = binding.original.line
         if binding.error:
-            # Its text is not told: it may be a secret.
+            # The error omits the line's text: it may be a secret.
             problems.append(Problem(str(file), "(line)", "a line that is none", "NAME=value", line=line))
         elif binding.key is not None:
-            found[binding.key] = _filled_in(binding, found, str(file), problems)
+            variables[binding.key] = _filled_in(binding, variables, str(file), problems)
     if problems:
         raise SettingsError(problems)
-    return found
+    return variables
 
 
 def _filled_in(binding: Binding, earlier: dict[str, str], file: str, problems: list[Problem]) -> str:

@@ -1,4 +1,4 @@
-"""Takes a product's `.env` file into a stack: plain settings into its file, secrets encrypted beside them."""
+"""Imports a product's `.env` file into a stack: plain settings into its file, and secrets encrypted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ops.engine import Engine
 from ops.env_file import read_env_file
-from ops.env_plan import Plan, Verdict
+from ops.env_plan import ImportPlan, Verdict
 from ops.env_rules import apply_rules
 from ops.setup import prepare_engine
 from ops.stack_file import edited, edited_text
@@ -29,40 +29,39 @@ STYLES = {
     Verdict.SECRET: "green",
     Verdict.ALREADY: "dim",
     Verdict.DIFFERS: "yellow",
-    Verdict.LEFT: "yellow",
+    Verdict.SKIPPED: "yellow",
     Verdict.UNKNOWN: "red",
 }
 
 
 def import_env(work: WorkDir, file: Path, stack: str, progress: Progress, *, dry_run: bool = False) -> int:
-    """Turn each variable of a dotenv file into the setting or secret of a stack that it is here, and print what became
-    of it; return 0.
+    """Convert each variable of a dotenv file into a setting or secret of a stack, and print the outcome; return 0.
 
-    Nothing is written before all of it is known to fit, and with `dry_run` nothing at all.
-    Raises SettingsError for a file that cannot be read, and for values that the settings refuse.
+    Nothing is written before the whole plan is valid, and nothing at all with `dry_run`.
+    Raises SettingsError if the file cannot be read or the settings reject a value.
     """
     variables = read_env_file(file)
     configuration = read_stack_file(work.checkout, stack)
     plan = _plan(work, stack, configuration, variables)
     apply_rules(plan)
     draft = _draft(work, configuration, plan, file)
-    plan.drop_unasked(_asked(draft))
-    engine = _once(lambda: prepare_engine(work, stack, progress))
+    plan.drop_unused_secrets(_used_secrets(draft))
+    engine = _lazy(lambda: prepare_engine(work, stack, progress))
     if plan.secrets.keys() & configuration.secrets:
-        plan.settle(_secrets_there(engine()))
+        plan.drop_unchanged_secrets(_current_secrets(engine()))
     if not dry_run and (plan.edits or plan.secrets):
         _write(work, stack, plan, engine)
     _print(plan, draft, dry_run=dry_run)
     return 0
 
 
-def _plan(work: WorkDir, stack: str, configuration: Configuration, variables: dict[str, str]) -> Plan:
+def _plan(work: WorkDir, stack: str, configuration: Configuration, variables: dict[str, str]) -> ImportPlan:
     settings = _loaded(work, stack, configuration, configuration.values)
-    return Plan(
+    return ImportPlan(
         stack_name=stack,
         stack=settings.stack,
         product=Product.model_validate(settings.release.product),
-        now=settings.product,
+        effective=settings.product,
         values=configuration.values,
         product_values=settings.release.product,
         variables=variables,
@@ -70,21 +69,21 @@ def _plan(work: WorkDir, stack: str, configuration: Configuration, variables: di
 
 
 def _loaded(work: WorkDir, stack: str, configuration: Configuration, values: Any) -> Settings:
-    """Load settings, whether or not their secrets are there: those may be what the file brings."""
+    """Load settings even if secrets are missing: the dotenv file may provide them."""
     lenient = Configuration({**values, "preview_without_secrets": True}, configuration.secrets)
     return load(lenient, stack, checkout=work.checkout, preview=True)
 
 
-def _draft(work: WorkDir, configuration: Configuration, plan: Plan, file: Path) -> Settings:
-    """Return the settings as they would be. Raises SettingsError that names the variables to blame."""
+def _draft(work: WorkDir, configuration: Configuration, plan: ImportPlan, file: Path) -> Settings:
+    """Return the settings after the import. Raises SettingsError that names the variables at fault."""
     try:
         return _loaded(work, plan.stack_name, configuration, edited(configuration.values, plan.edits))
     except SettingsError as error:
-        raise SettingsError([_blamed(problem, plan, file) for problem in error.problems]) from None
+        raise SettingsError([_with_variable(problem, plan, file) for problem in error.problems]) from None
 
 
-def _blamed(problem: Problem, plan: Plan, file: Path) -> Problem:
-    """Point at the variable that a problem comes from: in the stack file there is no line of it yet."""
+def _with_variable(problem: Problem, plan: ImportPlan, file: Path) -> Problem:
+    """Name the variable that causes a problem: the stack file has no line for it yet."""
     for place, variable in plan.edited_by.items():
         path = f"config.{NAMESPACE}{'.'.join(place)}"
         if problem.path == path or path.startswith(f"{problem.path}."):
@@ -92,50 +91,50 @@ def _blamed(problem: Problem, plan: Plan, file: Path) -> Problem:
     return problem
 
 
-def _asked(settings: Settings) -> frozenset[str]:
-    """Return the secrets that something in the stack asks for, or Dockyard makes where they are not given."""
+def _used_secrets(settings: Settings) -> frozenset[str]:
+    """Return the names of the secrets that the stack uses, generated ones included."""
     return known_secrets(settings.stack, settings.product)
 
 
-def _once(make: Callable[[], Engine]) -> Callable[[], Engine]:
-    """Make the engine ready at the first call only: most of what is told needs none."""
-    made: list[Engine] = []
+def _lazy(make: Callable[[], Engine]) -> Callable[[], Engine]:
+    """Prepare the engine at the first call only: most outcomes need no engine."""
+    engines: list[Engine] = []
 
     def engine() -> Engine:
-        if not made:
-            made.append(make())
-        return made[0]
+        if not engines:
+            engines.append(make())
+        return engines[0]
 
     return engine
 
 
-def _secrets_there(engine: Engine) -> dict[str, str]:
-    known = engine.read("config", "--show-secrets", "--json")
+def _current_secrets(engine: Engine) -> dict[str, str]:
+    config = engine.read("config", "--show-secrets", "--json")
     return {
         name.removeprefix(NAMESPACE): entry.get("value", "")
-        for name, entry in known.items()
+        for name, entry in config.items()
         if name.startswith(NAMESPACE) and entry.get("secret")
     }
 
 
-def _write(work: WorkDir, stack: str, plan: Plan, engine: Callable[[], Engine]) -> None:
-    """Write settings and secrets; when one of them cannot be written the stack file is as before."""
+def _write(work: WorkDir, stack: str, plan: ImportPlan, engine: Callable[[], Engine]) -> None:
+    """Write settings and secrets. If that fails, restore the stack file."""
     file = work.checkout / plan.stack_file
-    ready = engine() if plan.secrets else None
+    prepared = engine() if plan.secrets else None
     before = file.read_text()
     try:
         if plan.edits:
             file.write_text(edited_text(before, NAMESPACE, plan.edits))
-        for name, given in plan.secrets.items():
-            if ready is not None:
-                _set_secret(ready, name, given.value)
-    except BaseException:  # an interrupted import too leaves the file as it was; the error goes on
+        for name, secret in plan.secrets.items():
+            if prepared is not None:
+                _set_secret(prepared, name, secret.value)
+    except BaseException:  # also if interrupted: restore the file, then re-raise
         file.write_text(before)
         raise
 
 
 def _set_secret(engine: Engine, name: str, value: str) -> None:
-    """Have the engine encrypt a secret; it goes through a pipe, where no list of processes shows it."""
+    """Set a secret with the engine, which encrypts it. It is passed on stdin, invisible in process lists."""
     command = [
         "pulumi",
         "config",
@@ -157,18 +156,20 @@ def _set_secret(engine: Engine, name: str, value: str) -> None:
     )
 
 
-def _print(plan: Plan, draft: Settings, *, dry_run: bool) -> None:
+def _print(plan: ImportPlan, draft: Settings, *, dry_run: bool) -> None:
     console = Console(highlight=False)
     table = Table(title=f"{plan.stack_file}, from {len(plan.variables)} variables")
     for heading in ("variable", "", "what"):
         table.add_column(heading, no_wrap=heading == "variable", overflow="fold")
-    shown = ""
+    previous = ""
     for row in plan.answer():
-        # As text: a value with brackets is no markup.
+        # `Text`, so that brackets in a value are not markup.
         table.add_row(
-            Text(row.variable if row.variable != shown else ""), Text(row.verdict, STYLES[row.verdict]), Text(row.text)
+            Text(row.variable if row.variable != previous else ""),
+            Text(row.verdict, STYLES[row.verdict]),
+            Text(row.text),
         )
-        shown = row.variable
+        previous = row.variable
     console.print(table)
     for problem in draft.missing_secrets:
         if problem.path.removeprefix(f"config.{NAMESPACE}") not in plan.secrets:

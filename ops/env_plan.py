@@ -1,4 +1,4 @@
-"""What becomes of each variable of a dotenv file: collected first, written when all of it is known to fit."""
+"""The plan of a dotenv import: what becomes of each variable. It is written only when all of it is valid."""
 
 from __future__ import annotations
 
@@ -7,65 +7,65 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ops.stack_file import GONE, Place, found
+from ops.stack_file import ABSENT, Place, lookup
 from settings.example_text import is_placeholder
 from settings.product import Product
 from settings.stack import Stack
 
 
 class Verdict(StrEnum):
-    """What became of a variable, in a word or two."""
+    """The outcome of one variable."""
 
     SET = "set"
     SECRET = "secret set"  # noqa: S105 - a word for people
     ALREADY = "already so"
     DIFFERS = "differs"
-    LEFT = "left out"
+    SKIPPED = "left out"
     UNKNOWN = "not known"
 
 
 @dataclass
-class Row:
-    """One line of the answer. It never holds a secret's value."""
+class PlanRow:
+    """One line of the printed plan. It never holds a secret's value."""
 
     variable: str
     verdict: Verdict
     text: str
     secret: str | None = None
-    """Name of the secret that it tells of."""
+    """Name of the secret that the line is about."""
 
 
 @dataclass(frozen=True)
-class Given:
-    """A secret of the file."""
+class SecretValue:
+    """A secret from the dotenv file, and the variable that holds it."""
 
     value: str = field(repr=False)
     variable: str = ""
 
 
 @dataclass
-class Plan:
-    """The stack as it is, the variables, and what is to be done about them."""
+class ImportPlan:
+    """The current stack, the variables, and the edits and secrets that they lead to."""
 
     stack_name: str
     stack: Stack
     product: Product
-    """As its file says it, what is disabled included."""
+    """As the product file declares it, disabled workloads included."""
 
-    now: Product
-    """As the stack runs it."""
+    effective: Product
+    """The product merged with the stack's settings."""
 
     values: Mapping[str, Any]
-    """What the stack file says, plain."""
+    """The plain values of the stack file."""
 
     product_values: Mapping[str, Any]
     variables: Mapping[str, str]
-    rows: list[Row] = field(default_factory=list)
+    rows: list[PlanRow] = field(default_factory=list)
     edits: dict[Place, Any] = field(default_factory=dict)
     edited_by: dict[Place, str] = field(default_factory=dict)
-    """Place → the variable that it comes from."""
+    """Place → the variable that sets it."""
 
-    secrets: dict[str, Given] = field(default_factory=dict)
+    secrets: dict[str, SecretValue] = field(default_factory=dict)
 
     @property
     def stack_file(self) -> str:
@@ -74,77 +74,77 @@ class Plan:
 
     @property
     def environment(self) -> str:
-        """The environment, as this file may change it."""
+        """The environment after the import."""
         return str(self.edits.get(("environment",), self.stack.environment))
 
-    def leave_out_what_says_nothing(self) -> None:
-        """Tell of variables that are empty, or that still show where the real value goes."""
+    def skip_empty_and_placeholders(self) -> None:
+        """Skip variables that are empty or still hold a placeholder."""
         for name, value in self.variables.items():
             if not value.strip():
-                self.tell(name, Verdict.LEFT, "it is empty")
+                self.add_row(name, Verdict.SKIPPED, "it is empty")
             elif is_placeholder(value):
-                self.tell(name, Verdict.LEFT, "a placeholder: put the real value in its place")
+                self.add_row(name, Verdict.SKIPPED, "a placeholder: put the real value in its place")
 
     def value(self, name: str) -> str | None:
-        """Return the value of a variable that nothing has been said of yet; None also where it is not given."""
-        told = any(row.variable == name for row in self.rows)
-        return None if told else self.variables.get(name)
+        """Return the value of a variable without an outcome yet, None if it has one or is not in the file."""
+        handled = any(row.variable == name for row in self.rows)
+        return None if handled else self.variables.get(name)
 
-    def given(self, name: str) -> str | None:
-        """Return the value of a variable that says something, whatever has been said of it."""
+    def real_value(self, name: str) -> str | None:
+        """Return a variable's value unless it is empty or a placeholder, whether or not it has an outcome already."""
         value = self.variables.get(name, "").strip()
         return value if value and not is_placeholder(value) else None
 
-    def tell(self, variable: str, verdict: Verdict, text: str) -> None:
-        """Add a line to the answer."""
-        self.rows.append(Row(variable, verdict, text))
+    def add_row(self, variable: str, verdict: Verdict, text: str) -> None:
+        """Add a line to the printed plan."""
+        self.rows.append(PlanRow(variable, verdict, text))
 
-    def setting(self, variable: str, place: Place, value: Any, now: Any) -> None:
-        """Have the stack file say a value, unless that is what holds now."""
+    def setting(self, variable: str, place: Place, value: Any, current: Any) -> None:
+        """Set a value in the stack file, unless it is in effect already (`current`)."""
         text = ".".join(place)
-        if value == now:
-            self.tell(variable, Verdict.ALREADY, f"{text}: {_spell(value)}, said by {self.said_by(place)}")
+        if value == current:
+            self.add_row(variable, Verdict.ALREADY, f"{text}: {_format_value(value)}, said by {self.source_of(place)}")
             return
-        self.quietly(variable, place, value)
-        self.tell(variable, Verdict.SET, f"{text}: {_spell(value)}")
+        self.edit(variable, place, value)
+        self.add_row(variable, Verdict.SET, f"{text}: {_format_value(value)}")
 
     def take_out(self, variable: str, place: Place) -> None:
-        """Have the stack file no longer say something, so that the product file's own value holds again."""
-        self.quietly(variable, place, GONE)
-        self.tell(variable, Verdict.SET, f"{'.'.join(place)}: taken out, the product file's own value holds")
+        """Remove a value from the stack file, so that the product file's value is in effect again."""
+        self.edit(variable, place, ABSENT)
+        self.add_row(variable, Verdict.SET, f"{'.'.join(place)}: taken out, the product file's own value holds")
 
-    def quietly(self, variable: str, place: Place, value: Any) -> None:
-        """Have the stack file say a value, or GONE, without a line of its own in the answer."""
+    def edit(self, variable: str, place: Place, value: Any) -> None:
+        """Set a value in the stack file, or remove it with ABSENT, without adding a line to the printed plan."""
         self.edits[place] = value
         self.edited_by[place] = variable
 
     def secret(self, variable: str, name: str, value: str, note: str = "") -> None:
-        """Have a secret set. Two variables may give the same one, with the same value."""
+        """Set a secret. Two variables may hold the same secret, if their values are equal."""
         earlier = self.secrets.get(name)
         if earlier is None:
-            self.secrets[name] = Given(value, variable)
-            self.rows.append(Row(variable, Verdict.SECRET, f"dockyard:{name}{note}", name))
+            self.secrets[name] = SecretValue(value, variable)
+            self.rows.append(PlanRow(variable, Verdict.SECRET, f"dockyard:{name}{note}", name))
         elif earlier.value == value:
-            self.tell(variable, Verdict.ALREADY, f"the same dockyard:{name} as {earlier.variable} gives")
+            self.add_row(variable, Verdict.ALREADY, f"the same dockyard:{name} as {earlier.variable} gives")
         else:
-            self.tell(variable, Verdict.DIFFERS, f"not used: {earlier.variable} gives another dockyard:{name}")
+            self.add_row(variable, Verdict.DIFFERS, f"not used: {earlier.variable} gives another dockyard:{name}")
 
-    def named_secret(self, variable: str, place: Place, name: str, value: str, now: str | None) -> None:
-        """Have a secret set that the stack file names at a place; `now`: what it names there so far."""
-        if name != now:
-            self.quietly(variable, place, name)
+    def named_secret(self, variable: str, place: Place, name: str, value: str, current: str | None) -> None:
+        """Set a secret that the stack file names at `place`; `current` is the name that it holds there so far."""
+        if name != current:
+            self.edit(variable, place, name)
         self.secret(variable, name, value, f", named by {'.'.join(place)}")
 
-    def settle(self, there: Mapping[str, str]) -> None:
-        """Drop the secrets that have the wanted value already. `there`: name → value."""
-        for name, value in there.items():
+    def drop_unchanged_secrets(self, current: Mapping[str, str]) -> None:
+        """Drop the secrets that have their planned value already. `current`: name → value."""
+        for name, value in current.items():
             if name in self.secrets and self.secrets[name].value == value:
                 self._answer_secret(name, Verdict.ALREADY, f"dockyard:{name} has this value")
 
-    def drop_unasked(self, asked: frozenset[str]) -> None:
-        """Drop the secrets that nothing in the stack would ask for: it would refuse them."""
-        for name in self.secrets.keys() - asked:
-            self._answer_secret(name, Verdict.LEFT, f"nothing in this stack asks for the secret {name}")
+    def drop_unused_secrets(self, used: frozenset[str]) -> None:
+        """Drop the secrets that nothing in the stack uses: the settings would reject them."""
+        for name in self.secrets.keys() - used:
+            self._answer_secret(name, Verdict.SKIPPED, f"nothing in this stack asks for the secret {name}")
 
     def _answer_secret(self, name: str, verdict: Verdict, text: str) -> None:
         del self.secrets[name]
@@ -152,20 +152,20 @@ class Plan:
             if row.secret == name:
                 row.verdict, row.text, row.secret = verdict, text, None
 
-    def said_by(self, place: Place) -> str:
-        """Return the file that says a setting, for people."""
-        if found(self.values, place) is not GONE:
+    def source_of(self, place: Place) -> str:
+        """Return the name of the file that sets a setting, or `default`."""
+        if lookup(self.values, place) is not ABSENT:
             return self.stack_file
         places = [place, ("jobs", *place[1:])] if place[0] == "services" else [place]
-        if any(found(self.product_values, one) is not GONE for one in places):
+        if any(lookup(self.product_values, candidate) is not ABSENT for candidate in places):
             return self.stack.product
         return "default"
 
-    def answer(self) -> list[Row]:
-        """Return the rows in the order of the dotenv file."""
+    def answer(self) -> list[PlanRow]:
+        """Return the lines of the printed plan in the order of the dotenv file."""
         order = {name: number for number, name in enumerate(self.variables)}
         return sorted(self.rows, key=lambda row: order.get(row.variable, len(order)))
 
 
-def _spell(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""Follows the engine's event log and tells, line by line, what happens to each resource."""
+"""Follows the engine's event log and prints one line for each change of a resource."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ VERBS = {
     "import": "imported",
     "discard-replaced": "dropped the old",
 }
-"""Operations that change something, as they read in a line. `same`, `read` and `refresh` change nothing, and
-`replace` only stands for the pair of the others."""
+"""Operation → the verb of its line. `same`, `read` and `refresh` change nothing; `replace` only announces the pair
+`create-replacement` and `delete-replaced`."""
 
 ENDINGS = ("update failed", "destroy failed", "refresh failed", "preview failed")
-"""What the engine says last of a run that failed, whatever the reason was."""
+"""The engine's generic last message of a failed run, whatever the reason."""
 
 COLOUR = re.compile(r"<\{%[^%]*%\}>")
-"""The engine's own marks for colours."""
+"""The engine's colour markup."""
 
 
 @dataclass
 class Outcome:
-    """What came of one run of the engine."""
+    """The outcome of one run of the engine."""
 
     changes: Counter[str] = field(default_factory=Counter)
     operations: Counter[str] = field(default_factory=Counter)
-    """The same by the engine's words: a replacement is a `create-replacement` and a `delete-replaced`."""
+    """Changes by the engine's operation: a replacement is a `create-replacement` and a `delete-replaced`."""
 
     errors: list[str] = field(default_factory=list)
     interrupted: bool = False
-    """Somebody asked the engine to stop."""
+    """Whether the run was stopped by a signal."""
 
     def summary(self) -> str:
-        """Return the changes in words: `0 changes`, or `12 created, 1 removed`."""
+        """Return the changes as text: `0 changes`, `1 change: 1 removed` or `13 changes: 12 created, 1 removed`."""
         total = sum(self.changes.values())
         if not total:
             return "0 changes"
@@ -56,7 +56,7 @@ class Outcome:
 
 
 class EventFollower:
-    """Reads a growing event log in a thread; use it as a context around the engine's run."""
+    """Reads the growing event log in a thread; a context manager around the engine's run."""
 
     def __init__(self, log: Path, progress: Progress) -> None:
         self.outcome = Outcome()
@@ -96,15 +96,15 @@ class EventFollower:
         if before := event.get("resourcePreEvent"):
             self._began[before["metadata"]["urn"]] = time.monotonic()
         elif after := event.get("resOutputsEvent"):
-            self._tell_done(after["metadata"])
+            self._handle_change(after["metadata"])
         elif failed := event.get("resOpFailedEvent"):
             self._progress.line(
                 f"  ✗ {_label(failed['metadata']['urn'])}: {failed['metadata']['op']} failed", "bold red"
             )
-        elif said := event.get("diagnosticEvent"):
-            self._tell_diagnostic(said)
+        elif diagnostic := event.get("diagnosticEvent"):
+            self._handle_diagnostic(diagnostic)
 
-    def _tell_done(self, metadata: dict[str, Any]) -> None:
+    def _handle_change(self, metadata: dict[str, Any]) -> None:
         verb = VERBS.get(metadata["op"])
         if verb is None or metadata["type"].startswith("pulumi:"):
             return
@@ -116,19 +116,19 @@ class EventFollower:
         sign = "-" if verb.startswith("removed") else "+" if verb == "created" else "~"
         self._progress.line(f"  {sign} {_label(metadata['urn'])}: {verb} ({spell_seconds(took)})")
 
-    def _tell_diagnostic(self, said: dict[str, Any]) -> None:
-        text = COLOUR.sub("", said.get("message", "")).strip()
-        if said.get("severity") == "error" and text and text not in ENDINGS:
-            text = explained(text, _origin(said.get("urn", "")))
-            # What fails for a resource and for the program that waits for it is one error.
-            if not any(f": {known}".endswith(f": {text}") for known in self.outcome.errors):
+    def _handle_diagnostic(self, diagnostic: dict[str, Any]) -> None:
+        text = COLOUR.sub("", diagnostic.get("message", "")).strip()
+        if diagnostic.get("severity") == "error" and text and text not in ENDINGS:
+            text = explained(text, _origin(diagnostic.get("urn", "")))
+            # The engine reports an error twice: for the resource, and for the program that awaits it.
+            if not any(f": {error}".endswith(f": {text}") for error in self.outcome.errors):
                 self.outcome.errors.append(text)
-        elif said.get("severity") == "warning" and text:
+        elif diagnostic.get("severity") == "warning" and text:
             self._progress.line(f"  ! {text}", "yellow")
 
 
 def _origin(urn: str) -> str:
-    """Return the label of the resource that an error is of; nothing where it is the program's."""
+    """Return the label of the resource of an error, "" for an error of the program."""
     return "" if not urn or urn.split("::")[-2] == "pulumi:pulumi:Stack" else _label(urn)
 
 

@@ -1,7 +1,7 @@
-"""Says in one sentence what a plugin's error means, and what to do: Cloudflare's codes.
+"""Explains errors of the Cloudflare plugin in one sentence with a remedy, by Cloudflare's error codes.
 
-The official plugin shows the request with the whole answer, the stand-in the messages with their codes; both are read.
-Codes and messages: Cloudflare's reference, and what its API was seen to answer.
+It parses both formats: the official plugin prints the request with the whole response, the stand-in the messages with
+their codes. Source of codes and messages: Cloudflare's reference, and observed responses of its API.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 OFFICIAL = re.compile(
-    r'\b[A-Z]+ "https?://[^"\s]*?(?P<path>/(?:accounts|zones|user)\b[^"\s]*)": (?P<status>\d{3})(?P<said>.*)', re.S
+    r'\b[A-Z]+ "https?://[^"\s]*?(?P<path>/(?:accounts|zones|user)\b[^"\s]*)": (?P<status>\d{3})(?P<answer>.*)', re.S
 )
 """`failed to make http request: POST "https://api.cloudflare.com/client/v4/…": 409 Conflict {"success":false,…}`."""
 
-STANDIN = re.compile(r"Cloudflare refused [A-Z]+ (?P<path>\S+) with (?P<status>\d{3}): (?P<said>.*)", re.S)
+STANDIN = re.compile(r"Cloudflare refused [A-Z]+ (?P<path>\S+) with (?P<status>\d{3}): (?P<answer>.*)", re.S)
 UNREACHABLE = re.compile(
     r'"https?://[^"]*/client/v4/[^"]*": .*(dial tcp|no such host|timeout|connection refused|EOF|tls:)|'
     r"Cloudflare's API at \S+ cannot be reached",
@@ -30,14 +30,14 @@ PERMISSIONS = {
     "/access/identity_providers": "Account · Access: Organizations, Identity Providers, and Groups · Read",
     "/access/": "Account · Access: Apps and Policies · Edit",
 }
-"""Part of a path → the permission that an API token needs for it. The first that fits."""
+"""Part of a path → the permission that the API token needs. The first match counts."""
 
 SET_TOKEN = "pulumi config set --secret cloudflare:apiToken, see docs/tunnel.md"  # noqa: S105 - a command
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """What Cloudflare answered to a request."""
+    """A request that Cloudflare refused: its path, and the status, error codes and messages of the response."""
 
     path: str
     status: int
@@ -46,27 +46,29 @@ class Refusal:
 
     @property
     def scope(self) -> str:
-        """`account 023e…` or `zone 023e…`, with the setting that it comes from."""
-        found = re.match(r"/(accounts|zones)/(\w+)", self.path)
-        if found is None:
+        """`the account 023e…` or `the zone 023e…`, with the setting that holds the id."""
+        match = re.match(r"/(accounts|zones)/(\w+)", self.path)
+        if match is None:
             return "the account"
-        kind = found[1].rstrip("s")
-        return f"the {kind} {found[2]} (tunnel.{kind}_id)"
+        kind = match[1].rstrip("s")
+        return f"the {kind} {match[2]} (tunnel.{kind}_id)"
 
     @property
     def permission(self) -> str:
         """The permission that the API token needs for the request."""
-        return next((said for part, said in PERMISSIONS.items() if part in self.path), "those of docs/tunnel.md")
+        return next(
+            (permission for part, permission in PERMISSIONS.items() if part in self.path), "those of docs/tunnel.md"
+        )
 
-    def says(self, *texts: str) -> bool:
-        """Tell whether one of the messages has one of the texts in it."""
+    def mentions(self, *texts: str) -> bool:
+        """Return whether one of the messages contains one of the texts."""
         return any(text in message for text in texts for message in self.messages)
 
 
 def explained(text: str, label: str) -> str:
-    """Return what an error means and what to do about it, in one sentence; an error of somebody else as it is.
+    """Return the meaning of a Cloudflare error and its remedy in one sentence; return any other error unchanged.
 
-    `label` is the resource that it came from, as it stands in the other lines.
+    `label` is the label of the resource that failed, as in the progress lines.
     """
     sentence = _cloudflare(text)
     return f"{label}: {sentence}" if sentence and label else sentence or text
@@ -83,22 +85,22 @@ def _cloudflare(text: str) -> str | None:
             else None
         )
     codes = ", ".join(str(code) for code in sorted(refusal.codes)) or str(refusal.status)
-    sentence = next((say(refusal) for fits, say in KNOWN if fits(refusal)), None)
+    sentence = next((explain(refusal) for fits, explain in EXPLANATIONS if fits(refusal)), None)
     if sentence is None:
         return f"Cloudflare refused: {'; '.join(refusal.messages) or 'no reason given'} (code {codes})"
     return f"{sentence} (Cloudflare's code {codes})"
 
 
 def _refusal(text: str) -> Refusal | None:
-    if found := OFFICIAL.search(text):
-        codes = re.findall(r'"code"\s*:\s*(\d+)', found["said"])
-        messages = re.findall(r'"message"\s*:\s*"((?:[^"\\]|\\.)*)"', found["said"])
-    elif found := STANDIN.search(text):
-        codes = re.findall(r"\(code (\d+)\)", found["said"])
-        messages = re.findall(r"(?:^|, )(.+?) \(code \d+\)", found["said"])
+    if match := OFFICIAL.search(text):
+        codes = re.findall(r'"code"\s*:\s*(\d+)', match["answer"])
+        messages = re.findall(r'"message"\s*:\s*"((?:[^"\\]|\\.)*)"', match["answer"])
+    elif match := STANDIN.search(text):
+        codes = re.findall(r"\(code (\d+)\)", match["answer"])
+        messages = re.findall(r"(?:^|, )(.+?) \(code \d+\)", match["answer"])
     else:
         return None
-    return Refusal(found["path"], int(found["status"]), frozenset(map(int, codes)), tuple(messages))
+    return Refusal(match["path"], int(match["status"]), frozenset(map(int, codes)), tuple(messages))
 
 
 def _has(*codes: int) -> Callable[[Refusal], bool]:
@@ -106,20 +108,20 @@ def _has(*codes: int) -> Callable[[Refusal], bool]:
 
 
 def _tunnels(*codes: int) -> Callable[[Refusal], bool]:
-    """Tunnels count their errors anew: 1003 is another thing there."""
+    """Match codes of the tunnel API, which has its own numbers: 1003 means something else there."""
     return lambda refusal: "/cfd_tunnel" in refusal.path and bool(refusal.codes & {*codes})
 
 
-KNOWN: tuple[tuple[Callable[[Refusal], bool], Callable[[Refusal], str]], ...] = (
+EXPLANATIONS: tuple[tuple[Callable[[Refusal], bool], Callable[[Refusal], str]], ...] = (
     (
-        lambda refusal: refusal.says("access.api.error.not_enabled", "Access is not enabled"),
+        lambda refusal: refusal.mentions("access.api.error.not_enabled", "Access is not enabled"),
         lambda refusal: (
             f"Access is not enabled in {refusal.scope}; open one.dash.cloudflare.com, choose a team name and a plan (a"
             " free one will do), then run this again"
         ),
     ),
     (
-        lambda refusal: refusal.says("application_already_exists"),
+        lambda refusal: refusal.mentions("application_already_exists"),
         lambda _: (
             "Access stands before this name already; delete that application (Zero Trust → Access → Applications), then"
             " run this again"
@@ -173,4 +175,4 @@ KNOWN: tuple[tuple[Callable[[Refusal], bool], Callable[[Refusal], str]], ...] = 
         lambda _: "Cloudflare's API has trouble of its own; look at www.cloudflarestatus.com, then run this again",
     ),
 )
-"""What is meant, most telling first: whether it fits, and the sentence."""
+"""Pairs of a condition and a sentence, the most specific first; the first match counts."""

@@ -1,4 +1,4 @@
-"""The history of a stack in its backend: which releases ran, when, and with what result."""
+"""The history of a stack in its backend: the releases that ran, when, and their results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from toolchain.workdir import WorkDir
 
 READERS = 16
 ROLLBACK = "dockyard rollback"
-"""What the message of an update starts with that went back."""
+"""Prefix of the message of an update that is a rollback."""
 
 
 @dataclass(frozen=True)
@@ -34,27 +34,27 @@ class Update:
     ended: datetime
     message: str
     checkpoint: str
-    """The key of the state after it."""
+    """Key of the state after the run."""
 
     store: Store = field(compare=False)
 
-    known: dict[str, Release | None] = field(default_factory=dict, compare=False)
+    cache: dict[str, Release | None] = field(default_factory=dict, compare=False)
 
     @property
     def release(self) -> Release | None:
-        """What ran after it; None before the first `up` with releases, and after a `down`."""
-        if "release" not in self.known:
-            self.known["release"] = _release_in(self.store, self.checkpoint)
-        return self.known["release"]
+        """The release after the run; None before the first `up` with releases, and after a `down`."""
+        if "release" not in self.cache:
+            self.cache["release"] = _release_in(self.store, self.checkpoint)
+        return self.cache["release"]
 
     @property
-    def went_back(self) -> bool:
-        """Whether it was a rollback."""
+    def is_rollback(self) -> bool:
+        """Whether the run was a rollback."""
         return self.message.startswith(ROLLBACK)
 
 
 def history_store(work: WorkDir) -> Store:
-    """Return the backend's objects. Raises SetupError for one of another kind: its history cannot be read from here."""
+    """Return the backend's store. Raises SetupError for a kind of backend whose history cannot be read."""
     return readable_store(
         work,
         "rollback reads the history of the state, which ./dockyard can in files and in S3",
@@ -63,39 +63,38 @@ def history_store(work: WorkDir) -> Store:
 
 
 def updates(store: Store, stack: str) -> list[Update]:
-    """Return every recorded run on a stack, the oldest first."""
+    """Return every recorded run on a stack, oldest first."""
 
     def read(key: str) -> Update:
-        said = _read(store, key)
+        record = _read(store, key)
         return Update(
-            kind=said["kind"],
-            succeeded=said["result"] == "succeeded",
-            ended=datetime.fromtimestamp(said["endTime"], UTC),
-            message=said.get("message") or "",
+            kind=record["kind"],
+            succeeded=record["result"] == "succeeded",
+            ended=datetime.fromtimestamp(record["endTime"], UTC),
+            message=record.get("message") or "",
             checkpoint=key.replace(".history.json", ".checkpoint.json"),
             store=store,
         )
 
     keys = [key for key in store.keys(history_of(stack)) if key.endswith((".history.json", ".history.json.gz"))]
-    # Names end in the nanoseconds of the run.
+    # File names end in the run's time in nanoseconds.
     keys.sort(key=lambda key: key.removesuffix(".gz"))
-    # One request each, where it is a store in the network.
+    # In parallel: a network store needs one request for each run.
     with ThreadPoolExecutor(READERS) as readers:
         return list(readers.map(read, keys))
 
 
-def to_return_to(found: Sequence[Update], running: Release | None, *, broken: bool) -> Update | None:
-    """Return the run whose release a rollback goes back to, None where there is none.
+def rollback_target(recorded: Sequence[Update], running: Release | None, *, broken: bool) -> Update | None:
+    """Return the run whose release a rollback restores, None if there is none.
 
-    That is the newest good one with another release than runs now. Where the last run failed, or was killed in the
-    middle (`broken`), it is the newest good one. A rollback after a rollback goes further back: what was newer is
-    what somebody fled from.
+    It is the newest good run whose release differs from the running one. If the last run failed or was killed
+    (`broken`), it is the newest good run. A second rollback goes further back: newer releases were already rejected.
     """
-    runs = [update for update in found if update.kind == "update"]
+    runs = [update for update in recorded if update.kind == "update"]
     good = [update for update in runs if update.succeeded]
     if good and (broken or not runs[-1].succeeded):
         return good[-1] if good[-1].release else None
-    while good and good[-1].went_back:
+    while good and good[-1].is_rollback:
         *good, last = good
         while good and not (last.release and good[-1].release and same(good[-1].release, last.release)):
             good.pop()
@@ -105,38 +104,43 @@ def to_return_to(found: Sequence[Update], running: Release | None, *, broken: bo
     return None
 
 
-def same(one: Release, other: Release) -> bool:
-    """Tell whether two releases run the same: an image is what its digest says, wherever it was pulled from."""
-    return (one.stack, one.product, _contents(one.images)) == (other.stack, other.product, _contents(other.images))
+def same(first: Release, second: Release) -> bool:
+    """Return whether two releases are equal. Images are compared by digest, not by registry."""
+    return (first.stack, first.product, _digests(first.images)) == (
+        second.stack,
+        second.product,
+        _digests(second.images),
+    )
 
 
 def short_name(release: Release) -> str:
-    """Return eight digits that two releases share when they run the same."""
-    decides = [release.stack, release.product, _contents(release.images)]
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
+    """Return a hash of eight hexadecimal digits, the same for equal releases (`same`)."""
+    content = [release.stack, release.product, _digests(release.images)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def changes(now: Release, then: Release) -> list[str]:
-    """Return a line for each image and each setting that `then` has otherwise than `now`, images first."""
-    before, after = _contents(now.images), _contents(then.images)
+def changes(running: Release, target: Release) -> list[str]:
+    """Return a line for each image and each setting that differs between two releases, images first."""
+    running_digests, target_digests = _digests(running.images), _digests(target.images)
     lines = [
-        f"image {name}: {now.images.get(name, 'none')} → {then.images[name]}"
-        for name in sorted(then.images)
-        if before.get(name) != after[name]
+        f"image {name}: {running.images.get(name, 'none')} → {target.images[name]}"
+        for name in sorted(target.images)
+        if running_digests.get(name) != target_digests[name]
     ]
-    for one, other in ((now.stack, then.stack), (now.product, then.product)):
-        was, will_be = dict(_settings(one, "")), dict(_settings(other, ""))
+    for running_values, target_values in ((running.stack, target.stack), (running.product, target.product)):
+        running_settings, target_settings = dict(_settings(running_values, "")), dict(_settings(target_values, ""))
         lines += [
-            f"{place}: {_spelled(was, place)} → {_spelled(will_be, place)}"
-            for place in sorted({*was, *will_be})
-            # By value: the state keeps a map's entries in another order than the files.
-            if (place in was) != (place in will_be) or was.get(place) != will_be.get(place)
+            f"{place}: {_format_setting(running_settings, place)} → {_format_setting(target_settings, place)}"
+            for place in sorted({*running_settings, *target_settings})
+            # Compare values, not text: the state orders the entries of a map differently.
+            if (place in running_settings) != (place in target_settings)
+            or running_settings.get(place) != target_settings.get(place)
         ]
     return lines
 
 
 def _settings(value: Any, place: str) -> Iterator[tuple[str, Any]]:
-    """Find every single value, and every list, with its path."""
+    """Yield every scalar and every list with its path."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
             yield from _settings(inner, f"{place}.{key}" if place else str(key))
@@ -144,26 +148,27 @@ def _settings(value: Any, place: str) -> Iterator[tuple[str, Any]]:
         yield place, value
 
 
-def _spelled(values: Mapping[str, Any], place: str) -> str:
+def _format_setting(values: Mapping[str, Any], place: str) -> str:
     if place not in values:
         return "not set"
     text = " ".join(str(values[place]).split())
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
-def _contents(images: Mapping[str, str]) -> dict[str, str]:
+def _digests(images: Mapping[str, str]) -> dict[str, str]:
     return {name: reference.partition("@")[2] or reference for name, reference in images.items()}
 
 
-def is_broken(found: Sequence[Update], state: State) -> bool:
-    """Tell whether a run was killed in the middle: then the state is not what the last recorded run left."""
+def is_broken(recorded: Sequence[Update], state: State) -> bool:
+    """Return whether the last run was killed: the state then differs from that of the last recorded run."""
     return state.interrupted or (
-        bool(found) and _identities(_resources(found[-1].store, found[-1].checkpoint)) != _identities(state.resources)
+        bool(recorded)
+        and _identities(_resources(recorded[-1].store, recorded[-1].checkpoint)) != _identities(state.resources)
     )
 
 
 def _identities(resources: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
-    return {(one["urn"], one.get("id", "")) for one in resources}
+    return {(resource["urn"], resource.get("id", "")) for resource in resources}
 
 
 def _resources(store: Store, checkpoint: str) -> list[Mapping[str, Any]]:
@@ -177,11 +182,11 @@ def _resources(store: Store, checkpoint: str) -> list[Mapping[str, Any]]:
 def _release_in(store: Store, checkpoint: str) -> Release | None:
     for resource in _resources(store, checkpoint):
         if resource["type"] == "pulumi:pulumi:Stack":
-            said = (resource.get("outputs") or {}).get("release")
+            exported = (resource.get("outputs") or {}).get("release")
             try:
-                return Release.model_validate(said) if said else None
+                return Release.model_validate(exported) if exported else None
             except ValidationError:
-                # Of another version of Dockyard: nothing that this one could run.
+                # Written by another version of Dockyard: this one cannot run it.
                 return None
     return None
 

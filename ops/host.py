@@ -1,4 +1,4 @@
-"""Whether the host can give what the settings ask for."""
+"""Checks that the host provides what the settings require."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from settings.problems import Problem, SettingsError
 
 
 def check_host(settings: Settings, client: docker.DockerClient) -> None:
-    """Make sure that the host has what the stack asks for: Docker would refuse it in mid-course.
+    """Check that the host has the required cores and networks, so that Docker does not refuse them during a deployment.
 
-    Raises SettingsError naming every limit of cores that is too high, and every network that is not there.
+    Raises SettingsError with every CPU limit above the host's cores, and every network that does not exist.
     """
-    known = {str(network.name) for network in client.networks.list()}
-    problems = [*_too_many_cores(settings, int(client.info()["NCPU"])), *_unknown_networks(settings, known)]
+    network_names = {str(network.name) for network in client.networks.list()}
+    problems = [*_too_many_cores(settings, int(client.info()["NCPU"])), *_unknown_networks(settings, network_names)]
     if problems:
         raise SettingsError(problems)
 
@@ -35,8 +35,8 @@ def _too_many_cores(settings: Settings, cores: int) -> Iterator[Problem]:
             yield Problem(file, f"{where}.cpus", f"{limits.cpus:g}", f"at most {cores}, the cores of this Docker host")
 
 
-def _unknown_networks(settings: Settings, known: set[str]) -> Iterator[Problem]:
-    for network in sorted(settings.product.networks.keys() - known):
+def _unknown_networks(settings: Settings, network_names: set[str]) -> Iterator[Problem]:
+    for network in sorted(settings.product.networks.keys() - network_names):
         file, where = _place(settings, ["networks", network])
         yield Problem(
             file,
@@ -48,7 +48,7 @@ def _unknown_networks(settings: Settings, known: set[str]) -> Iterator[Problem]:
 
 
 def _limits(value: Any, path: list[str]) -> Iterator[tuple[list[str], Limits]]:
-    """Find every limit in a model, with its path."""
+    """Yield every `Limits` in a model with its path."""
     if isinstance(value, Limits):
         yield path, value
     elif isinstance(value, BaseModel):
@@ -60,17 +60,17 @@ def _limits(value: Any, path: list[str]) -> Iterator[tuple[list[str], Limits]]:
 
 
 def _place(settings: Settings, path: list[str]) -> tuple[str, str]:
-    """Return the file that says something, and the path there; defaults are changed in the stack file."""
+    """Return the file that sets a value, and the path in it. For a default that is the stack file."""
     head, *rest = path
     stack = (f"Pulumi.{settings.stack_name}.yaml", ".".join(["config", f"{NAMESPACE}{head}", *rest]))
     overridden = "services" if head == "jobs" else head
-    if _stands(settings.release.stack, [overridden, *rest]):
+    if _is_set(settings.release.stack, [overridden, *rest]):
         return stack[0], ".".join(["config", f"{NAMESPACE}{overridden}", *rest])
-    in_product = head in ("services", "jobs") or _stands(settings.release.product, path)
+    in_product = head in ("services", "jobs") or _is_set(settings.release.product, path)
     return (settings.stack.product, ".".join(path)) if in_product else stack
 
 
-def _stands(values: Any, path: list[str]) -> bool:
+def _is_set(values: Any, path: list[str]) -> bool:
     for part in path:
         if not isinstance(values, Mapping) or part not in values:
             return False

@@ -1,4 +1,4 @@
-"""The lines that a log store holds, where a stack changes to another one: they stay on the host."""
+"""Keeps the data of the previous log store on the host when a stack changes to another log store."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from toolchain.progress import Progress
 
 
 def leave_other_stores_data(state: State, engine: Engine, logs: Logs, progress: Progress) -> State:
-    """Have the engine leave the data volume of a store on the host that the stack does not run any more.
+    """Mark the data volumes of log stores that the stack no longer runs, so that the engine keeps them on the host.
 
-    What else the next `up` takes out of the state it deletes as ever. Return the state after it.
-    Raises CalledProcessError when the engine refuses.
+    All other resources that the next `up` removes are deleted as usual. Return the state after the change.
+    Raises CalledProcessError if the engine refuses.
     """
     endings = tuple(f"-logs-{store}-data" for store in LOG_STORES if store != logs.store) if logs.enabled else ()
     retained = [volume for volume in state.of_type(VOLUME) if endings and str(volume["urn"]).endswith(endings)]
@@ -29,7 +29,7 @@ def leave_other_stores_data(state: State, engine: Engine, logs: Logs, progress: 
             if resource["urn"] in {volume["urn"] for volume in retained}:
                 resource.update(retainOnDelete=True)
                 resource.pop("protect", None)
-        engine.take_in(json.dumps(exported))
+        engine.import_state(json.dumps(exported))
         state = State.of(engine)
     for volume in retained:
         name = _name(volume)

@@ -1,4 +1,4 @@
-"""What containers print: followed by a person, or the last of it where one is not well."""
+"""Container logs: follow them, or return the last lines of unhealthy containers."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import docker
 from docker.errors import NotFound
 from docker.models.containers import Container
 
-from ops.status import Row
+from ops.status import ContainerStatus
 
 
-def last_words(
+def tail_unhealthy(
     client: docker.DockerClient, stack: str, replaced: Collection[str], count: int = 10
 ) -> list[tuple[str, list[str]]]:
-    """Return the last log lines of each container of the stack that should be healthy and is not.
+    """Return service and last log lines of each container of the stack whose health check does not pass.
 
-    Those that were to be `replaced` (ids) are left out: what matters of a failed release is the new one.
+    Containers that were to be `replaced` (ids) are left out: after a failed release the new ones matter.
     """
-    found = []
+    tails = []
     for container in client.containers.list(
         all=True, filters={"label": f"dockyard.stack={stack}"}, ignore_removed=True
     ):
         health = container.attrs["State"].get("Health") or {}
         if health.get("Status", "healthy") == "healthy" or container.id in replaced:
             continue
-        found.append((str(container.labels.get("dockyard.service", container.name)), last_lines(container, count)))
-    return found
+        tails.append((str(container.labels.get("dockyard.service", container.name)), last_lines(container, count)))
+    return tails
 
 
 def last_lines(container: Container, count: int = 10) -> list[str]:
-    """Return the last lines that a container printed, and below them what its last health check said."""
+    """Return the last lines of a container's log, followed by the output of its last health check."""
     try:
         lines: list[str] = container.logs(tail=count).decode(errors="replace").splitlines()
     except NotFound:
@@ -40,9 +40,11 @@ def last_lines(container: Container, count: int = 10) -> list[str]:
     return lines + ([f"health check: {checks[-1]['Output'].strip()}"] if checks else [])
 
 
-def follow_logs(client: docker.DockerClient, found: list[Row], *, follow: bool, tail: int) -> int:
-    """Print the last lines of each container, and with `follow` those to come; return the exit code."""
-    threads = [threading.Thread(target=_print_logs, args=(client, row, follow, tail), daemon=True) for row in found]
+def follow_logs(client: docker.DockerClient, statuses: list[ContainerStatus], *, follow: bool, tail: int) -> int:
+    """Print the last lines of each container, and with `follow` new lines as they come; return the exit code."""
+    threads = [
+        threading.Thread(target=_print_logs, args=(client, status, follow, tail), daemon=True) for status in statuses
+    ]
     for thread in threads:
         thread.start()
         if not follow:
@@ -52,12 +54,12 @@ def follow_logs(client: docker.DockerClient, found: list[Row], *, follow: bool, 
     return 0
 
 
-def _print_logs(client: docker.DockerClient, row: Row, follow: bool, tail: int) -> None:
-    stream = client.containers.get(row.container).logs(stream=True, follow=follow, tail=tail)
+def _print_logs(client: docker.DockerClient, status: ContainerStatus, follow: bool, tail: int) -> None:
+    stream = client.containers.get(status.container).logs(stream=True, follow=follow, tail=tail)
     rest = b""
     for chunk in stream:
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
-            print(f"{row.service} | {line.decode(errors='replace')}", flush=True)  # noqa: T201 - this IS the output
+            print(f"{status.service} | {line.decode(errors='replace')}", flush=True)  # noqa: T201 - this IS the output
     if rest:
-        print(f"{row.service} | {rest.decode(errors='replace')}", flush=True)  # noqa: T201 - the same
+        print(f"{status.service} | {rest.decode(errors='replace')}", flush=True)  # noqa: T201 - the same

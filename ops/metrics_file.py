@@ -1,16 +1,16 @@
-"""What each `up` and rollback came to, as files of metrics that the stack's Prometheus reads.
+"""Results of deployments and drift checks, as textfile metrics that the stack's Prometheus scrapes.
 
-    deploy.prom    dockyard_last_deploy_timestamp_seconds   when the last one ended, well or not
+    deploy.prom    dockyard_last_deploy_timestamp_seconds   when the last deployment ended, successful or not
                    dockyard_last_deploy_success             1 or 0
                    dockyard_last_deploy_duration_seconds    the engine's run and the wait for health, without set-up
                    dockyard_last_deploy_changes{kind}       resources created, updated, deleted, replaced
-    standing.prom  dockyard_release_info{release}           which release runs: a short hash of all that decides it
-                   dockyard_drift_resources                 resources that are not as that release declares them
+    standing.prom  dockyard_release_info{release}           the running release: a short hash of its content
+                   dockyard_drift_resources                 resources that differ from that release
                    dockyard_drift_last_check_timestamp_seconds
 
-`standing.prom` is written after a good run, which refreshed the state and left every resource as declared, so that it
-says 0; and by `drift`, which says what it found. A failed run, and a comparison that could not tell, leave what was
-known before. components/metrics_files.py makes the folder.
+`standing.prom` is written after a successful run with 0 drifted resources, because the run refreshed the state and left
+every resource as declared, and by `drift` with its result. A failed run or an inconclusive comparison leaves the file
+unchanged. components/metrics_files.py creates the folder.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from settings.names import METRICS_FOLDER, METRICS_WRITER
 from toolchain.progress import Progress, SetupError
 
 OWNER = 65534
-"""Whose the files are: the node exporter's user."""
+"""Owner (uid and gid) of the files: the node exporter's user."""
 
 KINDS = {"created": "create", "updated": "update", "deleted": "delete", "replaced": "create-replacement"}
 """Kind of change → the engine's operation."""
 
 Sample = tuple[str, str, float]
-"""Labels as Prometheus' text format has them, or nothing; help of the metric; value."""
+"""Labels in Prometheus' text format or ""; help text of the metric; value."""
 
 
 def tell_deploy(
@@ -49,31 +49,36 @@ def tell_deploy(
     seconds: float,
     succeeded: bool,
 ) -> None:
-    """Write down how a deployment ended. What cannot be written is a warning: nothing depends on it but alerts."""
+    """Write the metrics of a deployment. A failure is only a warning: nothing but alerts depends on them."""
     now = time.time()
-    files = {"deploy.prom": exposition(_deploy(outcome, now, seconds, succeeded))}
+    files = {"deploy.prom": exposition(_deploy_samples(outcome, now, seconds, succeeded))}
     if succeeded:
-        files["standing.prom"] = exposition(_standing(state, now, drifted=0))
+        files["standing.prom"] = exposition(_standing_samples(state, now, drifted=0))
     _write(state, client, files, now, progress)
 
 
 def tell_drift(state: State, client: docker.DockerClient, drifted: int, progress: Progress) -> None:
-    """Write down how many resources are not as declared."""
+    """Write the number of drifted resources."""
     now = time.time()
-    _write(state, client, {"standing.prom": exposition(_standing(state, now, drifted))}, now, progress)
+    _write(state, client, {"standing.prom": exposition(_standing_samples(state, now, drifted))}, now, progress)
 
 
 def writer_of(state: State) -> str | None:
-    """Return the id of the container that holds the folder, None where there is none."""
+    """Return the id of the container that holds the metrics folder, None if there is none."""
     return next(
-        (one["id"] for one in state.of_type(CONTAINER) if labels(one).get("dockyard.service") == METRICS_WRITER), None
+        (
+            resource["id"]
+            for resource in state.of_type(CONTAINER)
+            if labels(resource).get("dockyard.service") == METRICS_WRITER
+        ),
+        None,
     )
 
 
 def _write(state: State, client: docker.DockerClient, files: Mapping[str, str], now: float, progress: Progress) -> None:
     writer = writer_of(state)
     if writer is None:
-        # It ended before there was anything to write into.
+        # The run ended before it created that container.
         return
     try:
         client.containers.get(writer).put_archive(METRICS_FOLDER, archive(files, now))
@@ -83,7 +88,7 @@ def _write(state: State, client: docker.DockerClient, files: Mapping[str, str], 
         progress.line(f"  ! the metrics of this run were not written: {error}", "yellow")
 
 
-def _deploy(outcome: Outcome, now: float, seconds: float, succeeded: bool) -> Iterable[tuple[str, Sample]]:
+def _deploy_samples(outcome: Outcome, now: float, seconds: float, succeeded: bool) -> Iterable[tuple[str, Sample]]:
     yield "dockyard_last_deploy_timestamp_seconds", ("", "When the last deployment ended.", round(now, 3))
     yield "dockyard_last_deploy_success", ("", "Whether the last deployment ended well.", int(succeeded))
     yield "dockyard_last_deploy_duration_seconds", ("", "How long the last deployment took.", round(seconds, 3))
@@ -95,11 +100,11 @@ def _deploy(outcome: Outcome, now: float, seconds: float, succeeded: bool) -> It
         )
 
 
-def _standing(state: State, now: float, drifted: int) -> Iterable[tuple[str, Sample]]:
+def _standing_samples(state: State, now: float, drifted: int) -> Iterable[tuple[str, Sample]]:
     try:
         release = history.short_name(releases.running_release(state, ""))
     except SetupError:
-        # Of another version of Dockyard, or nothing runs: no release that has a name.
+        # The release is of another version of Dockyard, or nothing runs: there is no hash.
         release = ""
     if release:
         yield "dockyard_release_info", (f'{{release="{release}"}}', "The release that runs.", 1)
@@ -108,20 +113,20 @@ def _standing(state: State, now: float, drifted: int) -> Iterable[tuple[str, Sam
 
 
 def exposition(samples: Iterable[tuple[str, Sample]]) -> str:
-    """Return samples in Prometheus' text format; those of one metric must follow each other."""
-    lines, before = [], ""
-    for name, (said, words, value) in samples:
-        if name != before:
-            lines += [f"# HELP {name} {words}", f"# TYPE {name} gauge"]
-        lines.append(f"{name}{said} {value:.15g}")
-        before = name
+    """Return samples in Prometheus' text format. Samples of one metric must be adjacent."""
+    lines, previous = [], ""
+    for name, (label_set, help_text, value) in samples:
+        if name != previous:
+            lines += [f"# HELP {name} {help_text}", f"# TYPE {name} gauge"]
+        lines.append(f"{name}{label_set} {value:.15g}")
+        previous = name
     return "\n".join(lines) + "\n"
 
 
 def archive(files: Mapping[str, str], now: float) -> bytes:
-    """Return a tar archive whose unpacking lets nobody see half a file.
+    """Return a tar archive that the engine unpacks atomically, so that no reader sees half a file.
 
-    The engine writes each under a hidden name, then links the real one to it.
+    Each file is unpacked under a hidden name, and its real name is then a hard link to that.
     """
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:

@@ -1,4 +1,4 @@
-"""What keeps a stack's networks from being removed: found, let go of where it is ours, named where it is not."""
+"""Frees a stack's networks for removal: disconnects our own leftovers, and reports foreign containers."""
 
 from __future__ import annotations
 
@@ -18,52 +18,52 @@ from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
 IN_USE = re.compile(r"network (\S+)(?: id \w+)? has (?:\d+ )?active endpoints?")
-"""What a Docker engine says of a network that it does not remove; since 28.1 with their number and names."""
+"""The Docker engine's error for a network in use; since 28.1 it names the number of endpoints and their names."""
 
 STACK_LABEL = "dockyard.stack"
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What holds on to a network."""
+    """An endpoint that keeps a network in use."""
 
     network: str
     name: str
-    """Of the container, which may be gone."""
+    """Name of the container, which may be gone."""
 
     container: Container | None
 
 
 def networks_in_use(outcome: Outcome) -> str:
-    """Return the names of networks that a run of the engine could not remove because something is on them, or ""."""
-    found = [match[1] for error in outcome.errors for match in IN_USE.finditer(error)]
-    return ", ".join(dict.fromkeys(found))
+    """Return the names of the networks that a run could not remove because they are in use, or ""."""
+    names = [match[1] for error in outcome.errors for match in IN_USE.finditer(error)]
+    return ", ".join(dict.fromkeys(names))
 
 
-def refuse_strangers(state: State, client: docker.DockerClient, stack: str) -> None:
-    """Raise SetupError with the containers of others that run on the stack's networks: those could not be removed."""
-    found = [
-        (one.network, one.name)
-        for one in _endpoints(state, client)
-        if one.container is not None and one.container.labels.get(STACK_LABEL) != stack
+def refuse_foreign_containers(state: State, client: docker.DockerClient, stack: str) -> None:
+    """Raise SetupError if foreign containers use the stack's networks, which then could not be removed."""
+    foreign = [
+        (endpoint.network, endpoint.name)
+        for endpoint in _endpoints(state, client)
+        if endpoint.container is not None and endpoint.container.labels.get(STACK_LABEL) != stack
     ]
-    if found:
-        told = ", ".join(f"{name} on {network}" for network, name in found)
-        commands = "; ".join(f"docker network disconnect {network} {name}" for network, name in found)
+    if foreign:
+        listing = ", ".join(f"{name} on {network}" for network, name in foreign)
+        commands = "; ".join(f"docker network disconnect {network} {name}" for network, name in foreign)
         raise SetupError(
-            f"containers that are not of the stack {stack} use its networks: {told}",
+            f"containers that are not of the stack {stack} use its networks: {listing}",
             f"stop them, or take them off, then run this again: {commands}",
         )
 
 
 def free_networks(state: State, client: docker.DockerClient, stack: str, progress: Progress) -> None:
-    """Let go of what still holds the stack's networks and belongs to nobody.
+    """Remove leftovers that still use the stack's networks.
 
     Containers of an interrupted run are removed. An endpoint whose container is gone is disconnected: an engine may
-    forget one when a container is removed before its end was told to it (moby/moby#17217, #33156).
-    Raises SetupError for containers of others.
+    leave one behind if a container is removed before the engine has noticed its exit (moby/moby#17217, #33156).
+    Raises SetupError for foreign containers.
     """
-    refuse_strangers(state, client, stack)
+    refuse_foreign_containers(state, client, stack)
     remove_strays(state, client, stack, progress)
     for endpoint in _endpoints(state, client):
         if endpoint.container is not None:
@@ -71,7 +71,7 @@ def free_networks(state: State, client: docker.DockerClient, stack: str, progres
         try:
             client.networks.get(endpoint.network).disconnect(endpoint.name, force=True)
         except NotFound:
-            continue  # let go of in the meantime
+            continue  # disconnected in the meantime
         except APIError as error:
             progress.line(f"  ! {endpoint.name} cannot be taken off {endpoint.network}: {error.explanation}", "yellow")
             continue
@@ -79,38 +79,38 @@ def free_networks(state: State, client: docker.DockerClient, stack: str, progres
 
 
 def restart_own_engine(work: WorkDir, host: str, client: docker.DockerClient, progress: Progress) -> bool:
-    """Restart the checkout's own engine, if that is what is at `host` and nothing runs in it; say whether it was.
+    """Restart the checkout's private engine, if it is the one at `host` and no container runs in it.
 
-    An engine before 28.1 counts a network's endpoints apart from the endpoints themselves. A count that is too high
-    is put right only when the engine starts (moby/libnetwork#1024).
+    Return whether it was restarted. An engine before 28.1 keeps the count of a network's endpoints separately from the
+    endpoints, and corrects a count that is too high only at its start (moby/libnetwork#1024).
     """
-    own = private_engine(work)
-    if host != own.host or client.containers.list():
+    engine = private_engine(work)
+    if host != engine.host or client.containers.list():
         return False
     with progress.step("Docker engine, restarted: it counts endpoints that do not exist"):
-        own.stop()
-        own.start()
+        engine.stop()
+        engine.start()
     return True
 
 
 def _networks(state: State, client: docker.DockerClient) -> Iterator[Network]:
-    for one in state.of_type(NETWORK):
+    for resource in state.of_type(NETWORK):
         try:
-            yield client.networks.get(one["id"])
+            yield client.networks.get(resource["id"])
         except NotFound:
             continue
 
 
 def _endpoints(state: State, client: docker.DockerClient) -> Iterator[Endpoint]:
-    """Find what is on the state's networks, but for containers that the state knows."""
-    known = {one["id"] for one in state.of_type(CONTAINER)}
+    """Yield the endpoints on the networks of the state, except those of containers in the state."""
+    own_containers = {resource["id"] for resource in state.of_type(CONTAINER)}
     for network in _networks(state, client):
-        found: Mapping[str, Mapping[str, str]] = network.attrs.get("Containers") or {}
-        for identity, said in found.items():
-            # The engine calls an endpoint without a container `ep-…`; its name is still the container's.
-            container = _container(client, said["Name"] if identity.startswith("ep-") else identity)
-            if container is None or container.id not in known:
-                yield Endpoint(str(network.name), said["Name"], container)
+        endpoints: Mapping[str, Mapping[str, str]] = network.attrs.get("Containers") or {}
+        for identity, endpoint in endpoints.items():
+            # An endpoint without a container has the key `ep-…`; its name is still that of the container.
+            container = _container(client, endpoint["Name"] if identity.startswith("ep-") else identity)
+            if container is None or container.id not in own_containers:
+                yield Endpoint(str(network.name), endpoint["Name"], container)
 
 
 def _container(client: docker.DockerClient, identity: str) -> Container | None:

@@ -1,4 +1,4 @@
-"""Ports on the host: every stack's own, and a clear word where one is taken."""
+"""Ports on the host: a port offset for each stack, and a clear error if a port is taken."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ LARGEST_OFFSET, LARGEST_PORT = 20_000, 65_535
 def claim_port_offset(
     work: WorkDir,
     stack: str,
-    wanted: Collection[int],
+    requested: Collection[int],
     *,
     movable: bool = True,
     is_free: Callable[[int], bool] = port_is_free,
 ) -> int:
-    """Return what is added to the ports that a stack wants: the least that keeps all stacks of the machine apart.
+    """Return the offset that is added to a stack's ports: the smallest that avoids conflicts on this machine.
 
-    That is 0, as a rule; 100 where two stacks want the same port, or another program has it when the stack first
-    comes up, and so on. Claims are kept machine-wide, so that the answer does not depend on what happens to run. A
-    stack keeps its claim when it is taken down; a checkout whose work folder is gone loses its claims.
-    What is not `movable` (staging, production) has the ports that its files say: 0, whoever has claimed them.
-    Raises SetupError where there is no such offset.
+    It is 0 as a rule, 100 if two stacks request the same port or another program has it at the stack's first start,
+    and so on in steps of 100. Claims are stored machine-wide, so that the result does not depend on what is running. A
+    stack keeps its claim after `down`; a checkout whose work folder is gone loses its claims.
+    A stack that is not `movable` (staging, production) has offset 0, whoever has claimed its ports.
+    Raises SetupError if there is no such offset.
     """
     with locked(work.cache / "ports.lock", lambda _: None):
         ledger = work.cache / "ports.yaml"
-        said = yaml.safe_load(ledger.read_text()) if ledger.exists() else None
+        stored = yaml.safe_load(ledger.read_text()) if ledger.exists() else None
         claims: dict[str, dict[str, list[int]]] = {
-            folder: claimed for folder, claimed in (said or {}).items() if Path(folder).is_dir()
+            folder: claimed for folder, claimed in (stored or {}).items() if Path(folder).is_dir()
         }
-        own = claims.setdefault(str(work.root), {})
-        before: list[int] = own.pop(stack, [])
-        taken = {port for claimed in claims.values() for ports in claimed.values() for port in ports[1:]}
-        offset = _offset(before, wanted, taken, is_free) if movable else 0
+        checkout_claims = claims.setdefault(str(work.root), {})
+        previous_claim: list[int] = checkout_claims.pop(stack, [])
+        claimed_ports = {port for claimed in claims.values() for ports in claimed.values() for port in ports[1:]}
+        offset = _offset(previous_claim, requested, claimed_ports, is_free) if movable else 0
         if offset is None:
             raise SetupError(
                 f"the ports of the stack {stack} cannot be kept apart from those of other stacks of this machine",
                 f"they are listed in {ledger}; publish fewer, or others",
             )
         # The offset first, then the ports themselves.
-        own[stack] = [offset, *sorted(port + offset for port in wanted)]
+        checkout_claims[stack] = [offset, *sorted(port + offset for port in requested)]
         draft = ledger.with_suffix(".new")
         draft.write_text(yaml.safe_dump(claims))
         draft.replace(ledger)
@@ -58,28 +58,31 @@ def claim_port_offset(
 
 
 def _offset(
-    before: list[int], wanted: Collection[int], taken: Collection[int], is_free: Callable[[int], bool]
+    previous_claim: list[int],
+    requested: Collection[int],
+    claimed_ports: Collection[int],
+    is_free: Callable[[int], bool],
 ) -> int | None:
-    """Return the offset that a stack had, while it fits; else the least that does."""
+    """Return a stack's previous offset if it still fits, else the smallest that fits, None if none does."""
 
     def fits(offset: int) -> bool:
-        return all(port + offset <= LARGEST_PORT and port + offset not in taken for port in wanted)
+        return all(port + offset <= LARGEST_PORT and port + offset not in claimed_ports for port in requested)
 
-    if before and fits(before[0]):
-        return before[0]
-    held = set(before[1:])
+    if previous_claim and fits(previous_claim[0]):
+        return previous_claim[0]
+    previous_ports = set(previous_claim[1:])
     return next(
         (
             offset
             for offset in range(0, LARGEST_OFFSET + 1, STEP)
-            if fits(offset) and all(port + offset in held or is_free(port + offset) for port in wanted)
+            if fits(offset) and all(port + offset in previous_ports or is_free(port + offset) for port in requested)
         ),
         None,
     )
 
 
 def ports_held(client: docker.DockerClient, stack: str) -> set[int]:
-    """Return the ports on the host that the stack's own containers have."""
+    """Return the host ports that the stack's own containers publish."""
     containers = client.containers.list(filters={"label": f"dockyard.stack={stack}"}, ignore_removed=True)
     return {
         int(binding["HostPort"])
@@ -89,22 +92,22 @@ def ports_held(client: docker.DockerClient, stack: str) -> set[int]:
     }
 
 
-def check_ports(settings: Settings, held: Collection[int]) -> None:
-    """Make sure that each port the stack publishes is free, or held by the stack itself (`held`).
+def check_ports(settings: Settings, own_ports: Collection[int]) -> None:
+    """Check that each port that the stack publishes is free, or published by the stack itself (`own_ports`).
 
-    Raises SetupError naming every port that is taken.
+    Raises SetupError with every port that is taken.
     """
-    taken, sections = [], set()
+    conflicts, sections = [], set()
     for name in settings.wanted_ports:
         port = settings.port(name)
-        if port is not None and port not in held and not port_is_free(port):
+        if port is not None and port not in own_ports and not port_is_free(port):
             routed = name in (EDGE_HTTP, EDGE_HTTPS)
             address = settings.product.edge.address if routed else "127.0.0.1"
-            taken.append(f"{name} wants {address}:{port}")
+            conflicts.append(f"{name} wants {address}:{port}")
             sections.add("dockyard:edge" if routed else "dockyard:publish")
-    if taken:
+    if conflicts:
         where = f"{' and '.join(sorted(sections))} in Pulumi.{settings.stack_name}.yaml"
         raise SetupError(
-            f"ports are taken by another program: {', '.join(taken)}",
+            f"ports are taken by another program: {', '.join(conflicts)}",
             f"`ss -ltnp` names the program; stop it, or change {where}",
         )

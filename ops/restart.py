@@ -1,4 +1,4 @@
-"""Restarts containers, one after the other, each waited for."""
+"""Restarts containers one after the other, and waits for each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from docker.models.containers import Container
 from ops.logs import last_lines
 from ops.setup import reach
 from ops.state import State
-from ops.status import Row, of_service, rows
+from ops.status import ContainerStatus, container_statuses, of_service
 from settings.names import STORES
 from toolchain.progress import Progress
 from toolchain.workdir import WorkDir
@@ -20,37 +20,43 @@ from toolchain.workdir import WorkDir
 EDGE = "traefik"
 POLL_SECONDS = 0.3
 STEADY_SECONDS = 2.0
-"""How long a container without a health check must run before it counts as back."""
+"""How long a container without a health check must run to count as restarted."""
 
 
 def restart(work: WorkDir, stack: str, service: str | None, progress: Progress) -> int:
     """Restart a service's containers, or all long-running ones of the stack; return the exit code.
 
-    Each gets the time to stop that it was made with, and is well again before the next one stops. The first one that
-    does not come back ends it.
+    Each container gets its own stop timeout, and must be healthy again before the next one stops. The first that does
+    not come back ends the restart.
     """
     ready = reach(work, stack, progress)
     client = ready.docker_client()
-    found = [row for row in rows(State.of(ready.engine), client) if not row.one_shot and not row.replaced]
-    chosen = of_service(found, service, ready.settings.product.workloads, stack)
+    long_running = [
+        status
+        for status in container_statuses(State.of(ready.engine), client)
+        if not status.one_shot and not status.replaced
+    ]
+    chosen = of_service(long_running, service, ready.settings.product.workloads, stack)
     return restart_each(client, in_order(chosen), ready.settings.product.docker.wait_timeout, progress)
 
 
-def in_order(found: Sequence[Row]) -> list[Row]:
-    """Return data stores first, the edge proxy last, and between them what was made first."""
-    return sorted(found, key=lambda row: (row.service == EDGE, row.service not in STORES))
+def in_order(statuses: Sequence[ContainerStatus]) -> list[ContainerStatus]:
+    """Return data stores first and the edge proxy last; the others keep their order of creation."""
+    return sorted(statuses, key=lambda status: (status.service == EDGE, status.service not in STORES))
 
 
-def restart_each(client: docker.DockerClient, found: Sequence[Row], wait: int, progress: Progress) -> int:
-    """Restart containers in this order and wait for each, at most `wait` seconds; stop at the first that stays away."""
-    for number, row in enumerate(found):
-        with progress.step(f"Restart {row.service}") as step:
+def restart_each(
+    client: docker.DockerClient, statuses: Sequence[ContainerStatus], wait: int, progress: Progress
+) -> int:
+    """Restart containers in this order, and wait at most `wait` seconds for each; stop at the first that fails."""
+    for number, status in enumerate(statuses):
+        with progress.step(f"Restart {status.service}") as step:
             container = None
             try:
-                container = client.containers.get(row.container)
-                # The client asks for ten seconds by itself, whatever the container was made with.
-                client.api.restart(row.container, timeout=_grace(container))
-                step.outcome = _wait(container, wait)
+                container = client.containers.get(status.container)
+                # The client's default is ten seconds, whatever the container's own stop timeout.
+                client.api.restart(status.container, timeout=_stop_timeout(container))
+                step.outcome = _wait_until_back(container, wait)
             except NotFound:
                 step.outcome = "gone"
             step.failed = step.outcome not in ("healthy", "running")
@@ -59,20 +65,20 @@ def restart_each(client: docker.DockerClient, found: Sequence[Row], wait: int, p
         if step.failed:
             if container:
                 progress.line("\n".join(f"    {line}" for line in last_lines(container)))
-            left = ", ".join(one.service for one in found[number + 1 :])
-            if left:
-                progress.line(f"  → not restarted: {left}", "red")
+            remaining = ", ".join(later.service for later in statuses[number + 1 :])
+            if remaining:
+                progress.line(f"  → not restarted: {remaining}", "red")
             return 1
     return 0
 
 
-def _grace(container: Container) -> int:
-    """Return the seconds between its stop signal and the kill; Docker's own are 10."""
+def _stop_timeout(container: Container) -> int:
+    """Return the seconds between the container's stop signal and the kill; Docker's default is 10."""
     return int(container.attrs["Config"].get("StopTimeout") or 10)
 
 
-def _wait(container: Container, seconds: int) -> str:
-    """Return `healthy` or `running` once a restarted container is, else how it is at the end of its time."""
+def _wait_until_back(container: Container, seconds: int) -> str:
+    """Return `healthy` or `running` once a restarted container is so, else its status at the timeout."""
     limit = time.monotonic() + seconds
     while True:
         container.reload()

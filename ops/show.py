@@ -1,4 +1,4 @@
-"""The verbs that only look: status, logs, secret."""
+"""The read-only verbs: status, logs, secret."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import docker
 from ops.logs import follow_logs
 from ops.setup import Ready, prepare_engine, reach
 from ops.state import State
-from ops.status import of_service, print_table, rows
+from ops.status import container_statuses, of_service, print_table
 from settings.backups import KEY
 from settings.loader import GENERATED_SECRETS
 from toolchain.progress import Progress
@@ -17,36 +17,38 @@ from toolchain.workdir import WorkDir
 
 
 def secrets_of(work: WorkDir, stack: str, progress: Progress) -> dict[str, str]:
-    """Return the secrets that a stack's services, stores and tools were given, by name."""
+    """Return the secrets of a stack's services, stores and tools, by name."""
     engine = prepare_engine(work, stack, progress)
     exported = engine.read("stack output", "--json", "--show-secrets").get("secrets") or {}
     return {**State.of(engine, opened=True).generated(GENERATED_SECRETS), **exported}
 
 
 def logs(work: WorkDir, stack: str, service: str | None, *, follow: bool, tail: int, progress: Progress) -> int:
-    """Print what the stack's containers wrote, each line with its service's name."""
+    """Print the logs of the stack's containers, each line prefixed with its service."""
     ready = reach(work, stack, progress)
     client = ready.docker_client()
-    found = of_service(rows(State.of(ready.engine), client), service, ready.settings.product.workloads, stack)
-    return follow_logs(client, [row for row in found if row.health != "gone"], follow=follow, tail=tail)
+    chosen = of_service(
+        container_statuses(State.of(ready.engine), client), service, ready.settings.product.workloads, stack
+    )
+    return follow_logs(client, [status for status in chosen if status.health != "gone"], follow=follow, tail=tail)
 
 
 def show_status(work: WorkDir, stack: str, progress: Progress) -> int:
-    """Print what runs; exit code 1 where something is not well."""
+    """Print the status of a stack; return the exit code, 1 if a container is not well."""
     ready = reach(work, stack, progress)
     return print_status(ready, State.of(ready.engine), ready.docker_client())
 
 
 def print_status(ready: Ready, state: State, client: docker.DockerClient) -> int:
-    """Print the table of what runs; return 0, or 1 where something is not well."""
+    """Print the table of containers; return 1 if one of them is not well, else 0."""
     stack = ready.engine.stack
     sys.stderr.flush()
-    found = rows(state, client, memory=True)
+    statuses = container_statuses(state, client, memory=True)
     user = ready.settings.product.monitoring.grafana.admin_user
     notes = [f"Grafana: user {user}; its password: ./dockyard secret {stack} grafana-admin-password"]
     if ready.settings.product.backups.on:
         notes.append(f"Keep the key of the backups elsewhere: ./dockyard secret {stack} {KEY}")
-    if not found:
+    if not statuses:
         notes = [f"nothing of it runs; bring it up: ./dockyard up {stack}"]
-    print_table(f"{ready.settings.product.name} · {stack}", found, notes)
-    return 0 if all(row.well for row in found) else 1
+    print_table(f"{ready.settings.product.name} · {stack}", statuses, notes)
+    return 0 if all(status.well for status in statuses) else 1

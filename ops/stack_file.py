@@ -1,4 +1,4 @@
-"""Edits Pulumi.<stack>.yaml as a person would: comments, order and style of what is there stay."""
+"""Edits Pulumi.<stack>.yaml, and preserves the comments, order and style of the file."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from ruamel.yaml.util import load_yaml_guess_indent
 
 Place = tuple[str, ...]
-"""Where a setting stands: ("monitoring", "grafana", "admin_user")."""
+"""Path of a setting: ("monitoring", "grafana", "admin_user")."""
 
 
-class Gone(Enum):
-    """What stands in an edit in place of a value that is taken out."""
+class Absent(Enum):
+    """Marks a missing value: as the value of an edit it removes the setting."""
 
-    GONE = "gone"
-
-
-GONE = Gone.GONE
+    ABSENT = "absent"
 
 
-def found(values: Mapping[str, Any], place: Place) -> Any:
-    """Return what stands at a place, GONE where nothing does."""
-    here: Any = values
+ABSENT = Absent.ABSENT
+
+
+def lookup(values: Mapping[str, Any], place: Place) -> Any:
+    """Return the value at a place, ABSENT if there is none."""
+    node: Any = values
     for key in place:
-        if not isinstance(here, Mapping) or key not in here:
-            return GONE
-        here = here[key]
-    return here
+        if not isinstance(node, Mapping) or key not in node:
+            return ABSENT
+        node = node[key]
+    return node
 
 
 def edited(values: Mapping[str, Any], edits: Mapping[Place, Any]) -> dict[str, Any]:
-    """Return the values with each edit made; a section that an edit empties goes too."""
+    """Return the values with all edits applied; a section that an edit empties is removed too."""
     result = deepcopy(dict(values))
     for place, value in edits.items():
         _edit(result, place, value)
@@ -45,7 +45,7 @@ def edited(values: Mapping[str, Any], edits: Mapping[Place, Any]) -> dict[str, A
 
 
 def edited_text(text: str, namespace: str, edits: Mapping[Place, Any]) -> str:
-    """Return a stack file's text with each edit made below `config`, to the keys of one namespace."""
+    """Return a stack file's text with all edits applied to the keys of one namespace below `config`."""
     _, indent, sequence_indent = load_yaml_guess_indent(StringIO(text))
     yaml = YAML()
     yaml.preserve_quotes = True
@@ -64,20 +64,20 @@ def _edit(values: MutableMapping[str, Any], place: Place, value: Any) -> None:
     key, *rest = place
     if rest:
         if not isinstance(values.get(key), MutableMapping):
-            if value is GONE:
+            if value is ABSENT:
                 return
             values[key] = {}
         _edit(values[key], tuple(rest), value)
-        if value is GONE and not values[key]:
+        if value is ABSENT and not values[key]:
             del values[key]
-    elif value is GONE:
+    elif value is ABSENT:
         values.pop(key, None)
     else:
         values[key] = value
 
 
 def _quoted(value: Any) -> Any:
-    """Put text that YAML would take for something else in double quotes, as the stack files have it."""
+    """Double-quote a string that YAML would read as another type, in the style of the stack files."""
     if not isinstance(value, str):
         return value
     try:

@@ -1,4 +1,4 @@
-"""Copies of a stack's state in a file: made, checked and taken in again."""
+"""Copies of a stack's state in files: written, checked and restored."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ CHECKSUM = ".sha256"
 
 
 def backup(engine: Engine, file: Path | None) -> Path:
-    """Write what the state says into a file, secrets as encrypted as they are there, and return the file.
+    """Write the state to a file, with its secrets encrypted as they are, and return the file.
 
-    It is what `pulumi stack export` gives, with mode 0600, and beside it its checksum as `sha256sum -c` reads it.
-    Default: `.dockyard/backups/STACK-<time, UTC>.json`. Raises SetupError where the file is there already.
+    The content is that of `pulumi stack export`, the mode is 0600, and a checksum file for `sha256sum -c` is written
+    beside it. Default: `.dockyard/backups/STACK-<time, UTC>.json`. Raises SetupError if the file exists already.
     """
     if file is None:
         file = engine.work.root / "backups" / f"{engine.stack}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
@@ -27,7 +27,7 @@ def backup(engine: Engine, file: Path | None) -> Path:
         raise SetupError(f"{file} is there already", "name another file")
     file.parent.mkdir(parents=True, exist_ok=True)
     content = json.dumps(engine.read("stack export"), indent=1).encode()
-    # The checksum first: a copy that is there can always be checked.
+    # Write the checksum first, so that every existing copy can be checked.
     _write(file.with_name(file.name + CHECKSUM), f"{hashlib.sha256(content).hexdigest()}  {file.name}\n".encode())
     _write(file, content)
     read(file, engine.stack)
@@ -35,33 +35,33 @@ def backup(engine: Engine, file: Path | None) -> Path:
 
 
 def read(file: Path, stack: str) -> bytes:
-    """Return a copy's content. Raises SetupError where it is damaged, unchecked, or of another stack."""
+    """Return a copy's content. Raises SetupError if it is damaged, has no checksum, or is of another stack."""
     checksum = file.with_name(file.name + CHECKSUM)
     try:
-        content, said = file.read_bytes(), checksum.read_text().split()
+        content, recorded = file.read_bytes(), checksum.read_text().split()
     except OSError as error:
         raise SetupError(
             f"{error.filename} cannot be read: {error.strerror}", "a copy and its .sha256 go together"
         ) from (error)
-    found = hashlib.sha256(content).hexdigest()
-    if [found] != said[:1]:
-        raise SetupError(f"{file} is damaged: its checksum is {found[:12]}…, {checksum.name} says otherwise")
-    urns = [one["urn"] for one in (json.loads(content).get("deployment") or {}).get("resources") or ()]
-    if others := {urn.split(":")[2] for urn in urns} - {stack}:
-        raise SetupError(f"{file} is a copy of the stack {', '.join(sorted(others))}, not of {stack}")
+    digest = hashlib.sha256(content).hexdigest()
+    if [digest] != recorded[:1]:
+        raise SetupError(f"{file} is damaged: its checksum is {digest[:12]}…, {checksum.name} says otherwise")
+    urns = [resource["urn"] for resource in (json.loads(content).get("deployment") or {}).get("resources") or ()]
+    if other_stacks := {urn.split(":")[2] for urn in urns} - {stack}:
+        raise SetupError(f"{file} is a copy of the stack {', '.join(sorted(other_stacks))}, not of {stack}")
     return content
 
 
 def restore(engine: Engine, file: Path) -> Path:
-    """Make a copy the stack's state; return a copy of what it was before. Raises SetupError, and nothing is changed."""
+    """Restore the state from a copy; return a copy of the state before. Raises SetupError before any change."""
     content = read(file, engine.stack)
     before = backup(engine, None)
-    engine.take_in(content.decode())
+    engine.import_state(content.decode())
     return before
 
 
 def _write(file: Path, content: bytes) -> None:
-    """Write a file (mode 0600), whole or not at all."""
+    """Write a file (mode 0600) atomically."""
     handle, draft = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
     with os.fdopen(handle, "wb") as opened:
         opened.write(content)

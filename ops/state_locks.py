@@ -1,4 +1,4 @@
-"""Who is changing a stack: the locks that the engine puts into its backend, and those left by the killed."""
+"""The engine's locks on stacks in its backend, and the release of those that killed runs left behind."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from toolchain.workdir import WorkDir
 
 POLL_SECONDS = 0.5
 KILLED = 128
-"""Exit codes from here on are those of a program that a signal ended."""
+"""Exit codes from here on mean that a signal ended the program."""
 
 CLOCK_SECONDS = 2.0
-"""What the start of a process, reckoned from the boot of the machine, may be off."""
+"""Tolerance for the start time of a process, which is computed from the boot time of the machine."""
 
 MOVED = "moved.json"
-"""The name of the lock that `state move` leaves behind, so that plain `pulumi` does not change the old state either."""
+"""Name of the lock that `state move` leaves behind, so that plain `pulumi` cannot change the old state either."""
 
-SAID_BY_ENGINE = re.compile(r"created by (?P<user>.*)@(?P<host>\S*) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
+ENGINE_LOCK = re.compile(r"created by (?P<user>.*)@(?P<host>\S*) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
 
 
 @dataclass(frozen=True)
@@ -40,63 +40,63 @@ class Lock:
     host: str
     since: str
     moved_to: str = ""
-    """Where the state went; a lock of the engine says nothing of the kind."""
+    """Address that the state was moved to; empty in a lock of the engine."""
 
     @property
-    def here(self) -> bool:
-        """Whether it was made by a machine of this one's name."""
+    def is_local(self) -> bool:
+        """Whether a machine of this host name created the lock."""
         return self.host == socket.gethostname()
 
     @property
     def alive(self) -> bool:
-        """Whether the process that made it still runs; to be asked of a lock that was made here."""
+        """Whether the process that created the lock still runs. Only meaningful for a local lock (`is_local`)."""
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
             return False
         except PermissionError:
-            pass  # somebody else's process
+            pass  # a process of another user
         started = _started(self.pid)
-        # One that began after the lock was made only has the same number: the machine was started anew since.
+        # A process that started after the lock was created only reuses its pid: the machine was rebooted since.
         return started is None or self.began is None or started <= self.began.timestamp() + CLOCK_SECONDS
 
     @property
     def began(self) -> datetime | None:
-        """When it was made; None where nobody can read that."""
+        """When the lock was created; None if its timestamp cannot be parsed."""
         try:
             return datetime.fromisoformat(self.since)
         except ValueError:
             return None
 
     def __str__(self) -> str:
-        """Who holds it, in words."""
+        """Describe the holder: `process 7 of user@host since …`."""
         since = f"{self.began.astimezone():%d %B %Y, %H:%M:%S}" if self.began else self.since
         return f"process {self.pid} of {self.user}@{self.host} since {since}"
 
 
 def folder_of(stack: str) -> str:
-    """Return what the keys of a stack's locks begin with."""
+    """Return the key prefix of a stack's locks."""
     return f".pulumi/locks/organization/{PROJECT}/{stack}/"
 
 
 def locks(store: Store, stack: str) -> list[Lock]:
-    """Return the locks on a stack, the one that says it has moved first."""
-    found = []
+    """Return the locks on a stack, the lock of `state move` first."""
+    stack_locks = []
     for key in store.keys(folder_of(stack)):
         if not key.endswith(".json"):
-            continue  # a file that is being written
+            continue  # a draft that is being written
         try:
-            said = json.loads(store.read(key))
+            record = json.loads(store.read(key))
         except FileNotFoundError:
-            continue  # given back a moment ago
-        since, moved = str(said.get("timestamp")), said.get("moved_to") or ""
-        user = said.get("moved_by") or said.get("username")
-        found.append(Lock(key, int(said.get("pid") or 0), str(user), str(said.get("hostname")), since, moved))
-    return sorted(found, key=lambda lock: (not lock.moved_to, lock.key))
+            continue  # released in the meantime
+        since, moved = str(record.get("timestamp")), record.get("moved_to") or ""
+        user = record.get("moved_by") or record.get("username")
+        stack_locks.append(Lock(key, int(record.get("pid") or 0), str(user), str(record.get("hostname")), since, moved))
+    return sorted(stack_locks, key=lambda lock: (not lock.moved_to, lock.key))
 
 
 def refuse_moved(store: Store, stack: str) -> None:
-    """Raise SetupError where a stack's state was moved away from here."""
+    """Raise SetupError if a stack's state was moved to another backend."""
     for lock in locks(store, stack):
         if lock.moved_to:
             when = f"{lock.began.astimezone():%d %B %Y}" if lock.began else lock.since
@@ -107,9 +107,9 @@ def refuse_moved(store: Store, stack: str) -> None:
 
 
 def check_usable(work: WorkDir, stack: str | None) -> None:
-    """Raise SetupError in one sentence where the backend cannot be used, or the stack's state was moved away from it.
+    """Raise SetupError with one sentence if the backend cannot be used or the stack's state was moved away from it.
 
-    The engine would try long, and say much.
+    The engine itself would retry for long and print a long error.
     """
     store = store_of(work)
     if store and stack:
@@ -119,54 +119,54 @@ def check_usable(work: WorkDir, stack: str | None) -> None:
 
 
 def settle_locks(work: WorkDir, stack: str, progress: Progress) -> None:
-    """Wait for another run on this stack and this machine to end, and remove the lock of one that was killed.
+    """Wait for another run of this machine on the stack to end, and remove the lock of a killed run.
 
-    Raises SetupError where another machine holds the lock: who, since when, what to do. Of a backend that only the
-    engine can read the engine says it when it begins.
+    Raises SetupError with holder, time and remedy if another machine holds the lock. For a backend that only the engine
+    supports, the engine itself reports the lock when it starts.
     """
     store = store_of(work)
     if store is None:
         return
     refuse_moved(store, stack)
     for lock in locks(store, stack):
-        if not lock.here:
-            raise held(stack, lock)
+        if not lock.is_local:
+            raise lock_error(stack, lock)
         if lock.alive:
             progress.line(f"  · waiting for another run on this stack to end: process {lock.pid}", "yellow")
             while lock.alive and lock.key in store.keys(lock.key):
                 time.sleep(POLL_SECONDS)
         elif not isinstance(store, FileStore) and not _left_here(work, stack, lock):
-            # Two machines may have one name, and of another's processes nothing is known here.
-            raise held(stack, lock)
+            # Two machines may share a host name, and this machine cannot see the processes of the other.
+            raise lock_error(stack, lock)
         if lock.key in store.keys(lock.key):
             store.delete(lock.key)
             progress.line(f"  · released the lock that process {lock.pid} left when it was killed", "dim")
 
 
-def held(stack: str, lock: Lock) -> SetupError:
-    """Return what to tell a person who must wait for another's run."""
+def lock_error(stack: str, lock: Lock) -> SetupError:
+    """Return the error for a stack that another run has locked."""
     return SetupError(
         f"the stack {stack} is being changed elsewhere: {lock}",
         f"wait until that run has ended; if it was killed: ./dockyard state unlock {stack}",
     )
 
 
-def held_by_engine(stack: str, printed: str) -> SetupError | None:
-    """Return the same of what the engine printed where it found a lock; None where that is not why it failed."""
-    found = SAID_BY_ENGINE.search(printed) if "the stack is currently locked" in printed else None
-    return found and held(stack, Lock("", int(found["pid"]), found["user"], found["host"], found["since"]))
+def lock_error_from_output(stack: str, printed: str) -> SetupError | None:
+    """Return that error if the engine's output says that the stack is locked, else None."""
+    match = ENGINE_LOCK.search(printed) if "the stack is currently locked" in printed else None
+    return match and lock_error(stack, Lock("", int(match["pid"]), match["user"], match["host"], match["since"]))
 
 
 def lock_holder(store: Store, stack: str) -> str:
-    """Return who holds a stack's lock, in words; nothing where nobody does, or somebody who was killed."""
-    return next((str(lock) for lock in locks(store, stack) if not lock.here or lock.alive), "")
+    """Return the description of the holder of a stack's lock, "" if there is none or it was killed."""
+    return next((str(lock) for lock in locks(store, stack) if not lock.is_local or lock.alive), "")
 
 
 @contextmanager
 def noted_run(work: WorkDir, stack: str) -> Iterator[list[int]]:
-    """Note that this checkout changes a stack, until its run has ended by itself; put its exit code into the list.
+    """Keep a note that this checkout changes a stack until its run ends; the caller appends the exit code to the list.
 
-    What stays of a killed run says that a lock with this machine's name is this machine's.
+    The note of a killed run stays, and proves that a lock with this machine's host name is of this machine.
     """
     note = _note(work, stack)
     note.parent.mkdir(parents=True, exist_ok=True)
@@ -178,7 +178,7 @@ def noted_run(work: WorkDir, stack: str) -> Iterator[list[int]]:
 
 
 def _left_here(work: WorkDir, stack: str, lock: Lock) -> bool:
-    """Tell whether a lock was made by a run of this checkout that was killed."""
+    """Return whether a killed run of this checkout created a lock."""
     note = _note(work, stack)
     return bool(note.exists() and lock.began and lock.began >= datetime.fromisoformat(note.read_text()))
 
@@ -188,7 +188,7 @@ def _note(work: WorkDir, stack: str) -> Path:
 
 
 def _started(pid: int) -> float | None:
-    """Return when a process began, in seconds since 1970; None where the system does not say so (no /proc)."""
+    """Return the start time of a process in seconds since 1970, None if the system has no /proc."""
     try:
         ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
         boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))

@@ -1,8 +1,8 @@
-"""A stack's state brought to another backend, with its history.
+"""Moves a stack's state, with its history, to another backend.
 
-The old backend keeps all of it, and a lock that no run gives back: whoever goes on using it is told where the state
-went, by `./dockyard` and by plain `pulumi`. At every moment one of the two is locked so; a move that was interrupted is
-ended by the same command.
+The old backend keeps everything, and a permanent lock: `./dockyard` and plain `pulumi` report the new address to
+whoever still uses it. At every moment one of the two backends is locked in this way. Running the same command again
+completes an interrupted move.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 
 from ops.backend import STATES, FileStore, Store, history_of, readable_store, store_at
 from ops.engine import Engine
-from ops.state_locks import MOVED, folder_of, held, locks, noted_run, settle_locks
+from ops.state_locks import MOVED, folder_of, lock_error, locks, noted_run, settle_locks
 from toolchain.environment import absolute, backend_url
 from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
@@ -33,30 +33,30 @@ COPIERS = 8
 
 
 @dataclass(frozen=True)
-class Move:
-    """From one backend to another."""
+class Migration:
+    """The move of stacks from one backend to another."""
 
     work: WorkDir
     env: Mapping[str, str]
-    """The whole environment in which `pulumi` works on the old backend."""
+    """The complete environment in which `pulumi` uses the old backend."""
 
     source: Store
     target: Store
     progress: Progress
 
     def engine(self, stack: str, store: Store) -> Engine:
-        """Return the engine as it works on a stack in one of the two."""
+        """Return the engine for a stack in one of the two backends."""
         return Engine(self.work, stack, {**self.env, "PULUMI_BACKEND_URL": store.url})
 
     def stacks(self) -> list[str]:
-        """Return the stacks of the old backend in which there is anything, or was."""
+        """Return the stacks of the old backend that have resources or a history."""
         listed = json.loads(self.listed(self.source))
-        counts = {one["name"].rsplit("/", 1)[-1]: one.get("resourceCount") for one in listed}
+        counts = {entry["name"].rsplit("/", 1)[-1]: entry.get("resourceCount") for entry in listed}
         return [name for name, count in counts.items() if count or self.source.keys(history_of(name))]
 
     def listed(self, store: Store) -> str:
-        """Return what the engine lists there; its look at an empty place makes that a backend. Raises SetupError."""
-        done = subprocess.run(
+        """Return the engine's list of stacks as JSON; in an empty place this creates the backend. Raises SetupError."""
+        completed = subprocess.run(
             ["pulumi", "stack", "ls", "--json", "--non-interactive"],
             env={**self.env, "PULUMI_BACKEND_URL": store.url},
             cwd=self.work.checkout,
@@ -64,13 +64,13 @@ class Move:
             text=True,
             check=False,
         )
-        if done.returncode:
-            raise SetupError(f"the engine cannot use {store.url}: {done.stderr.strip().splitlines()[-1]}")
-        return done.stdout
+        if completed.returncode:
+            raise SetupError(f"the engine cannot use {store.url}: {completed.stderr.strip().splitlines()[-1]}")
+        return completed.stdout
 
 
-def moving(work: WorkDir, url: str, env: Mapping[str, str], progress: Progress) -> Move:
-    """Return a move to a backend that can be used. Raises SetupError where one of the two cannot."""
+def prepare_migration(work: WorkDir, url: str, env: Mapping[str, str], progress: Progress) -> Migration:
+    """Return a move to the backend at `url`. Raises SetupError if one of the two backends cannot be used."""
     url = absolute(work, url)
     if url == backend_url(work):
         raise SetupError(f"the state is kept at {url} already")
@@ -81,98 +81,102 @@ def moving(work: WorkDir, url: str, env: Mapping[str, str], progress: Progress) 
     target.keys(".pulumi/meta.yaml")
     if isinstance(target, FileStore):
         target.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = Move(work, env, source, target, progress)
-    found.listed(target)
-    return found
+    migration = Migration(work, env, source, target, progress)
+    migration.listed(target)
+    return migration
 
 
-def move(going: Move, stack: str) -> None:
-    """Bring one stack to the other backend. Raises SetupError; then it is where it was."""
-    if _ended(going, stack):
+def move(migration: Migration, stack: str) -> None:
+    """Move one stack to the other backend. Raises SetupError; the stack then stays in the old one."""
+    if _ended(migration, stack):
         return
-    settle_locks(going.work, stack, going.progress)
-    states = _states(going.source, stack)
+    settle_locks(migration.work, stack, migration.progress)
+    states = _states(migration.source, stack)
     if not states:
-        raise SetupError(f"there is no stack {stack} at {going.source.url}")
-    if _states(going.target, stack) and not _marked(going.target, stack):
+        raise SetupError(f"there is no stack {stack} at {migration.source.url}")
+    if _states(migration.target, stack) and not _marked(migration.target, stack):
         raise SetupError(
-            f"there is a stack {stack} at {going.target.url} already, which is in use",
+            f"there is a stack {stack} at {migration.target.url} already, which is in use",
             "move it to another place; nothing was changed",
         )
-    with noted_run(going.work, stack) as ended, _held(going, stack), going.progress.step(f"Stack {stack}") as step:
-        said = going.engine(stack, going.source).read("stack export", "--show-secrets")
-        if (said.get("deployment") or {}).get("pending_operations"):
+    with (
+        noted_run(migration.work, stack) as ended,
+        _locked(migration, stack),
+        migration.progress.step(f"Stack {stack}") as step,
+    ):
+        export = migration.engine(stack, migration.source).read("stack export", "--show-secrets")
+        if (export.get("deployment") or {}).get("pending_operations"):
             raise SetupError(f"the last run on {stack} was interrupted", f"mend it first: ./dockyard up {stack}")
-        # Until all is there, nobody uses what is there.
-        _mark(going.target, stack, going.source.url)
-        copied = _copy_history(going, stack)
+        # Lock the target until everything is copied, so that nobody uses a partial copy.
+        _mark(migration.target, stack, migration.source.url)
+        copied = _copy_history(migration, stack)
         for key in states:
-            going.target.write(key, going.source.read(key))
-        for key in set(_states(going.target, stack)) - set(states):
-            going.target.delete(key)
-        if going.engine(stack, going.target).read("stack export", "--show-secrets") != said:
+            migration.target.write(key, migration.source.read(key))
+        for key in set(_states(migration.target, stack)) - set(states):
+            migration.target.delete(key)
+        if migration.engine(stack, migration.target).read("stack export", "--show-secrets") != export:
             raise SetupError(f"what arrived of {stack} is not what was sent", "nothing was changed where it is now")
-        _mark(going.source, stack, going.target.url)
-        going.target.delete(folder_of(stack) + MOVED)
-        resources = len((said.get("deployment") or {}).get("resources") or ())
+        _mark(migration.source, stack, migration.target.url)
+        migration.target.delete(folder_of(stack) + MOVED)
+        resources = len((export.get("deployment") or {}).get("resources") or ())
         step.outcome = f"moved, {resources} resources and {copied} files of history"
         ended.append(0)
 
 
-def _ended(going: Move, stack: str) -> bool:
-    """Tell whether the stack was moved there before; end it where that was interrupted at its very last step."""
-    if _marked(going.source, stack) != going.target.url:
+def _ended(migration: Migration, stack: str) -> bool:
+    """Return whether the stack was moved before; complete a move that was interrupted before its last step."""
+    if _marked(migration.source, stack) != migration.target.url:
         return False
-    if _marked(going.target, stack) == going.source.url:
-        going.target.delete(folder_of(stack) + MOVED)
-    going.progress.line(f"  · the stack {stack} was moved before")
+    if _marked(migration.target, stack) == migration.source.url:
+        migration.target.delete(folder_of(stack) + MOVED)
+    migration.progress.line(f"  · the stack {stack} was moved before")
     return True
 
 
 def _states(store: Store, stack: str) -> list[str]:
-    """Return the keys of a stack's state, one as a rule, and of its tags."""
+    """Return the keys of a stack's state (one as a rule) and of its tags."""
     names = {f"{STATES}{stack}{ending}" for ending in (*ENDINGS, TAGS)}
     return [key for key in store.keys(f"{STATES}{stack}.") if key in names]
 
 
-def _copy_history(going: Move, stack: str) -> int:
-    """Copy the records of runs that are not there yet, and return how many there are; what is written never changes."""
+def _copy_history(migration: Migration, stack: str) -> int:
+    """Copy the missing records of runs, which never change once written; return the number of all records."""
     folder = history_of(stack)
-    keys, there = going.source.keys(folder), set(going.target.keys(folder))
+    keys, present = migration.source.keys(folder), set(migration.target.keys(folder))
     with ThreadPoolExecutor(COPIERS) as copiers:
-        missing = [key for key in keys if key not in there]
-        list(copiers.map(lambda key: going.target.write(key, going.source.read(key)), missing))
+        missing = [key for key in keys if key not in present]
+        list(copiers.map(lambda key: migration.target.write(key, migration.source.read(key)), missing))
     return len(keys)
 
 
 @contextmanager
-def _held(going: Move, stack: str) -> Iterator[None]:
+def _locked(migration: Migration, stack: str) -> Iterator[None]:
     """Hold the engine's lock on the stack in the old backend."""
     key = f"{folder_of(stack)}{uuid.uuid4()}.json"
-    going.source.write(key, _lock(getpass.getuser()))
+    migration.source.write(key, _lock(getpass.getuser()))
     try:
-        # Another run may have begun between the look and the lock; the engine looks twice too.
-        for lock in locks(going.source, stack):
+        # Another run may have started before this lock was written; the engine checks twice too.
+        for lock in locks(migration.source, stack):
             if lock.key != key:
-                raise held(stack, lock)
+                raise lock_error(stack, lock)
         yield
     finally:
-        going.source.delete(key)
+        migration.source.delete(key)
 
 
 def _marked(store: Store, stack: str) -> str:
-    """Return where a stack's state went from here, "" where it did not."""
+    """Return the address that a stack's state was moved to, "" if it was not moved."""
     return next((lock.moved_to for lock in locks(store, stack) if lock.moved_to), "")
 
 
 def _mark(store: Store, stack: str, url: str) -> None:
     user = getpass.getuser()
-    # The engine shows the user alone.
-    said = json.loads(_lock(f"{user}, who moved this state to {url},"))
-    store.write(folder_of(stack) + MOVED, json.dumps({**said, "moved_to": url, "moved_by": user}).encode())
+    # The engine prints only the user of a lock.
+    lock = json.loads(_lock(f"{user}, who moved this state to {url},"))
+    store.write(folder_of(stack) + MOVED, json.dumps({**lock, "moved_to": url, "moved_by": user}).encode())
 
 
 def _lock(user: str) -> bytes:
-    """Return a lock as the engine writes it."""
+    """Return the content of a lock in the engine's format."""
     holder = {"pid": os.getpid(), "username": user, "hostname": socket.gethostname()}
     return json.dumps({**holder, "timestamp": datetime.now(UTC).isoformat()}).encode()

@@ -1,4 +1,4 @@
-"""`./dockyard state …`: where the state of a stack is kept, who holds it, copies of it, another place for it."""
+"""The verbs `./dockyard state …`: show, unlock, back up, restore and move the state of a stack."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
 @app.command()
 def show(stack: Stack) -> None:
     """Show where the state is kept, what encrypts its secrets, who holds it, and the last run."""
-    # What engines and stores need would slow the start of every command: so in each verb here.
+    # Imported here, and in each verb of this module: these imports would slow the start of every command.
     from ops.backend import store_of  # noqa: PLC0415 - slow, see `show`
     from ops.history import updates  # noqa: PLC0415 - slow, see `show`
     from ops.setup import prepare_engine  # noqa: PLC0415 - slow, see `show`
@@ -27,16 +27,16 @@ def show(stack: Stack) -> None:
 
     work = WorkDir()
     store = store_of(work)
-    said = prepare_engine(work, stack, Progress(quiet=True)).read("stack export").get("deployment") or {}
-    pending = said.get("pending_operations") or ()
+    deployment = prepare_engine(work, stack, Progress(quiet=True)).read("stack export").get("deployment") or {}
+    pending = deployment.get("pending_operations") or ()
     runs = updates(store, stack) if store else []
-    provider = said.get("secrets_providers") or {}
-    held = "; ".join(map(str, locks(store, stack))) if store else "cannot tell"
+    provider = deployment.get("secrets_providers") or {}
+    holders = "; ".join(map(str, locks(store, stack))) if store else "cannot tell"
     lines = {
         "kept at": backend_url(work),
         "secrets": (provider.get("state") or {}).get("url") or provider.get("type") or "none yet",
-        "resources": str(len(said.get("resources") or ())),
-        "locked by": held or "nobody",
+        "resources": str(len(deployment.get("resources") or ())),
+        "locked by": holders or "nobody",
         "last run": f"{runs[-1].kind} {'succeeded' if runs[-1].succeeded else 'failed'},"
         f" {runs[-1].ended.astimezone():%d %B %Y, %H:%M:%S}"
         if runs
@@ -55,13 +55,13 @@ def unlock(stack: Stack, yes: Yes = False) -> None:
 
     remedy = f"`pulumi cancel {stack}` takes them away"
     store = readable_store(WorkDir(), "`state unlock` knows files and S3", remedy)
-    found = locks(store, stack)
-    if not found:
+    stack_locks = locks(store, stack)
+    if not stack_locks:
         typer.echo(f"Nobody holds the stack {stack}.")
-    for lock in found:
+    for lock in stack_locks:
         if lock.moved_to:
             question = f"The state was moved to {lock.moved_to}. Use the old one here again, and have two?"
-        elif lock.here and lock.alive:
+        elif lock.is_local and lock.alive:
             question = (
                 f"It is held by {lock}, WHICH RUNS on this machine. Two at once spoil the state. Unlock all the same?"
             )
@@ -119,13 +119,13 @@ def move(
     work, progress = WorkDir(), Progress()
     ensure_pulumi(work, Progress(quiet=True))
     ensure_backend(work)
-    going = state_move.moving(work, url, full_environment(work), progress)
-    for name in [stack] if stack else going.stacks():
-        state_move.move(going, name)
-    if going.target.url == own_backend(work):
+    migration = state_move.prepare_migration(work, url, full_environment(work), progress)
+    for name in [stack] if stack else migration.stacks():
+        state_move.move(migration, name)
+    if migration.target.url == own_backend(work):
         progress.line("Take `backend` out of Pulumi.yaml, and PULUMI_BACKEND_URL out of the environment.")
     else:
-        progress.line(f'Now write into Pulumi.yaml, and commit it:\nbackend:\n  url: "{going.target.url}"')
+        progress.line(f'Now write into Pulumi.yaml, and commit it:\nbackend:\n  url: "{migration.target.url}"')
     if backend_url(work) == own_backend(work) and work.passphrase_file.exists():
         progress.line(
             f"Secrets open with the passphrase in {work.passphrase_file}: everybody who deploys needs it, named by "

@@ -1,4 +1,4 @@
-"""What runs, how it is, and the table that says so."""
+"""The status of a stack's containers, and the table that shows it."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ STYLES = {"healthy": "green", "running": "green", "done": "dim", "starting": "ye
 WELL = ("healthy", "running", "done")
 UNKNOWN = "\N{EN DASH}"
 AT_ONCE = 16
-"""Containers asked side by side."""
+"""Number of containers that are inspected in parallel."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One container of the stack."""
+class ContainerStatus:
+    """The status of one container of the stack."""
 
     container: str
-    """Its id."""
+    """Container id."""
 
     service: str
     health: str
@@ -43,56 +43,60 @@ class Row:
     url: str
     one_shot: bool
     replaced: bool
-    """It goes once what takes its place is healthy: the version from before a failed release."""
+    """It is removed once its replacement is healthy: a failed release left the previous version in service."""
 
     check: float = 0
-    """Seconds within which its health check gives a new answer."""
+    """Seconds until its health check has a new result, at most."""
 
     @property
     def well(self) -> bool:
-        """Whether nobody need look after it."""
+        """Whether it needs no attention."""
         return self.replaced or self.health in WELL
 
 
-def rows(state: State, client: docker.DockerClient, *, memory: bool = False) -> list[Row]:
-    """Return a row for each container in the state, in the order in which they were made.
+def container_statuses(state: State, client: docker.DockerClient, *, memory: bool = False) -> list[ContainerStatus]:
+    """Return the status of each container in the state, in order of creation.
 
-    Those of finished config writers are left out, and of what a failed release left behind, what runs no more. How
-    much memory each uses is asked only with `memory`: the engine takes a moment for it.
+    Config writers are left out, and containers that a failed release left behind and that no longer run. Memory usage
+    is read only with `memory`, because the engine takes a moment for it.
     """
     urls: Mapping[str, str] = state.outputs.get("urls") or {}
-    shown = [one for one in state.of_type(CONTAINER) if not one["urn"].endswith("-writer")]
+    resources = [resource for resource in state.of_type(CONTAINER) if not resource["urn"].endswith("-writer")]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = list(pool.map(lambda resource: _row(resource, urls, client, memory), shown))
-    return [row for row in found if not (row.replaced and row.health in ("gone", "done"))]
+        statuses = list(pool.map(lambda resource: _status_of(resource, urls, client, memory), resources))
+    return [status for status in statuses if not (status.replaced and status.health in ("gone", "done"))]
 
 
-def _row(resource: Mapping[str, Any], urls: Mapping[str, str], client: docker.DockerClient, memory: bool) -> Row:
+def _status_of(
+    resource: Mapping[str, Any], urls: Mapping[str, str], client: docker.DockerClient, memory: bool
+) -> ContainerStatus:
     service = labels(resource)["dockyard.service"]
     replaced = bool(resource.get("delete"))
     try:
-        attrs = client.api.inspect_container(resource["id"])
+        inspected = client.api.inspect_container(resource["id"])
     except NotFound:
-        attrs = None
-    runs = attrs is not None and attrs["State"]["Status"] == "running"
-    return Row(
+        inspected = None
+    is_running = inspected is not None and inspected["State"]["Status"] == "running"
+    return ContainerStatus(
         container=resource["id"],
         service=service,
-        health=_health(attrs["State"]) if attrs else "gone",
-        uptime=spell_uptime(attrs["State"]["StartedAt"], datetime.now(UTC)) if attrs and runs else UNKNOWN,
-        restarts=str(attrs["RestartCount"]) if attrs else UNKNOWN,
-        # Without registry and digest: those are in the state, and this is for the eye.
+        health=_health(inspected["State"]) if inspected else "gone",
+        uptime=format_uptime(inspected["State"]["StartedAt"], datetime.now(UTC))
+        if inspected and is_running
+        else UNKNOWN,
+        restarts=str(inspected["RestartCount"]) if inspected else UNKNOWN,
+        # Without registry and digest, to be short: the state has both.
         image=str(resource["inputs"]["image"]).split("@")[0].rsplit("/", 1)[-1],
-        memory=_memory(resource["id"], client) if memory and runs else UNKNOWN,
+        memory=_memory(resource["id"], client) if memory and is_running else UNKNOWN,
         url="" if replaced else urls.get(service, ""),
         one_shot=resource["inputs"].get("mustRun") is False,
         replaced=replaced,
-        check=_seconds_to_answer(attrs["Config"].get("Healthcheck") or {}) if attrs else 0,
+        check=_seconds_to_answer(inspected["Config"].get("Healthcheck") or {}) if inspected else 0,
     )
 
 
 def _seconds_to_answer(check: Mapping[str, Any]) -> float:
-    # Nanoseconds; 0 stands for the engine's own default, 30 s.
+    # In nanoseconds; 0 means the engine's default, 30 s.
     return sum((check.get(part) or 30 * 10**9) / 10**9 for part in ("Interval", "Timeout"))
 
 
@@ -104,9 +108,9 @@ def _health(state: Mapping[str, Any]) -> str:
     return str((state.get("Health") or {}).get("Status", "running"))
 
 
-def spell_uptime(since: str, now: datetime) -> str:
-    """Return how long ago a time of the engine's was, in its two largest units: `3d 4h`, `12m 5s`, `8s`."""
-    # `2026-11-21T13:00:01.123456789Z`, in UTC: whole seconds are enough.
+def format_uptime(since: str, now: datetime) -> str:
+    """Return the time since `since`, a time of the engine, in its two largest units: `3d 4h`, `12m 5s`, `8s`."""
+    # The format is `2026-11-21T13:00:01.123456789Z`, in UTC; whole seconds are enough.
     began = datetime.fromisoformat(since[:19]).replace(tzinfo=UTC)
     seconds = max(0, int((now - began).total_seconds()))
     units = {"d": seconds // 86400, "h": seconds // 3600 % 24, "m": seconds // 60 % 60, "s": seconds % 60}
@@ -116,74 +120,78 @@ def spell_uptime(since: str, now: datetime) -> str:
 
 def _memory(container: str, client: docker.DockerClient) -> str:
     try:
-        said = client.api.stats(container, stream=False, one_shot=True)
+        stats = client.api.stats(container, stream=False, one_shot=True)
     except (APIError, requests.RequestException):
         return UNKNOWN
-    return spell_usage(said.get("memory_stats") or {})
+    return format_usage(stats.get("memory_stats") or {})
 
 
-def spell_usage(memory: Mapping[str, Any]) -> str:
-    """Return memory used and its limit: `61 / 512 MiB`. As `docker stats` counts it: without what can be given back."""
+def format_usage(memory: Mapping[str, Any]) -> str:
+    """Return memory usage and limit: `61 / 512 MiB`. Like `docker stats`, usage excludes the inactive file cache."""
     if "usage" not in memory or not memory.get("limit"):
         return UNKNOWN
     details = memory.get("stats") or {}
-    # The first is of control groups v1, the second of v2.
+    # The first key is that of cgroups v1, the second that of v2.
     idle = details.get("total_inactive_file", details.get("inactive_file", 0))
     return f"{max(0, memory['usage'] - idle) / 2**20:.0f} / {memory['limit'] / 2**20:.0f} MiB"
 
 
-def of_service(found: Sequence[Row], service: str | None, names: Collection[str], stack: str) -> list[Row]:
-    """Return the rows of a service, its replicas (`backend-2`) included; all rows where none is asked for.
+def of_service(
+    statuses: Sequence[ContainerStatus], service: str | None, names: Collection[str], stack: str
+) -> list[ContainerStatus]:
+    """Return the statuses of a service, its replicas (`backend-2`) included; all statuses if `service` is None.
 
-    `names` are what the product calls its workloads: a service of its own named `backend-2` is nobody's replica.
-    Raises SetupError naming what there is.
+    `names` are the product's workloads: a workload of its own named `backend-2` is not a replica of `backend`.
+    Raises SetupError with the running services if there is no such service.
     """
     if service is None:
-        chosen = list(found)
+        chosen = list(statuses)
     else:
         replica = re.compile(rf"{re.escape(service)}-\d+")
         chosen = [
-            row
-            for row in found
-            if row.service == service or (replica.fullmatch(row.service) and row.service not in names)
+            status
+            for status in statuses
+            if status.service == service or (replica.fullmatch(status.service) and status.service not in names)
         ]
     if not chosen:
-        if not found:
+        if not statuses:
             raise SetupError(f"nothing of the stack {stack} runs", f"bring it up: ./dockyard up {stack}")
-        known = ", ".join(sorted({row.service for row in found}))
-        raise SetupError(f"the stack {stack} runs no service {service}", f"it runs: {known}")
+        running = ", ".join(sorted({status.service for status in statuses}))
+        raise SetupError(f"the stack {stack} runs no service {service}", f"it runs: {running}")
     return chosen
 
 
 def wait_until_settled(state: State, client: docker.DockerClient, seconds: int) -> None:
-    """Wait while a container's health is not known yet, at most so many seconds.
+    """Wait until no container is starting, at most `seconds`.
 
-    One that is unhealthy gets the time of two more answers of its check, and a moment: a backend whose Redis was away
-    until now knows it only from its next check on.
+    An unhealthy container gets the time of two more health checks plus one second: a backend whose Redis has just come
+    back reports that only with its next check.
     """
     began = time.monotonic()
     while time.monotonic() < began + seconds:
-        found = rows(state, client)
-        asked = [2 * row.check + 1 for row in found if row.health == "unhealthy" and not row.replaced]
-        recovering = any(time.monotonic() < began + patience for patience in asked)
-        if not recovering and not any(row.health == "starting" for row in found):
+        statuses = container_statuses(state, client)
+        patiences = [
+            2 * status.check + 1 for status in statuses if status.health == "unhealthy" and not status.replaced
+        ]
+        recovering = any(time.monotonic() < began + patience for patience in patiences)
+        if not recovering and not any(status.health == "starting" for status in statuses):
             return
         time.sleep(0.5)
 
 
-def print_table(title: str, found: list[Row], notes: list[str]) -> None:
-    """Print the table, what can be reached from outside first, and below it notes for the person."""
-    # Where nobody looks at it (CI, a pipe) there is no width to keep to.
+def print_table(title: str, statuses: list[ContainerStatus], notes: list[str]) -> None:
+    """Print the table, containers with a URL first, and the notes below it."""
+    # Without a terminal (CI, a pipe) there is no width to respect.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in ("service", "health", "uptime", "restarts", "image", "memory", "URL"):
         right = column in ("uptime", "restarts", "memory")
         table.add_column(column, no_wrap=column != "image", overflow="fold", justify="right" if right else "left")
-    for row in sorted(found, key=lambda row: (not row.url, row.service, row.replaced)):
-        style = STYLES.get(row.health, "bold red")
-        name = f"{row.service} (before)" if row.replaced else row.service
-        health = f"[{style}]{row.health}[/{style}]"
-        table.add_row(name, health, row.uptime, row.restarts, row.image, row.memory, row.url)
+    for status in sorted(statuses, key=lambda status: (not status.url, status.service, status.replaced)):
+        style = STYLES.get(status.health, "bold red")
+        name = f"{status.service} (before)" if status.replaced else status.service
+        health = f"[{style}]{status.health}[/{style}]"
+        table.add_row(name, health, status.uptime, status.restarts, status.image, status.memory, status.url)
     console.print(table)
     for note in notes:
         console.print(note, markup=False)

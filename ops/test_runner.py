@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -150,10 +150,12 @@ def run(work: WorkDir, words: Sequence[str], progress: Progress, *, seed: int | 
 def _run_all(run_: Run, parts: Sequence[str]) -> list[PartResult]:
     """Run the parts in lanes. An interruption reaches every running part, whose fixtures then clean up."""
     with ThreadPoolExecutor(LANES) as lanes:
-        futures = [lanes.submit(_run_part, run_, part) for part in parts]
+        futures: list[Future[PartResult]] = []
         try:
+            for part in parts:
+                futures.append(lanes.submit(_run_part, run_, part))
             while wait(futures, timeout=HEARTBEAT_SECONDS).not_done:
-                _tell_what_runs(run_)
+                _print_progress(run_)
         except KeyboardInterrupt:
             for future in futures:
                 future.cancel()
@@ -163,7 +165,7 @@ def _run_all(run_: Run, parts: Sequence[str]) -> list[PartResult]:
     return [future.result() for future in futures]
 
 
-def _tell_what_runs(run_: Run) -> None:
+def _print_progress(run_: Run) -> None:
     """Print how far each running part has got, by the last percentage in its log."""
     states = []
     for part, (started, _) in [*run_.running.items()]:
@@ -223,6 +225,6 @@ def summary(results: Sequence[PartResult], seconds: float, seed: int) -> list[st
         slowest = sorted(tests, key=lambda test: -test.seconds)[:SLOWEST]
         lines += [f"{spell_seconds(test.seconds):>9}  {test.part}: {test.name}" for test in slowest]
     failures = sum(result.failures or not result.passed for result in results)
-    others = sum(not result.tests and result.passed for result in results)
-    passed = len(tests) + others - sum(result.failures for result in results)
+    untested = sum(not result.tests and result.passed for result in results)
+    passed = len(tests) + untested - sum(result.failures for result in results)
     return [*lines, "", f"all parts: {spell_seconds(seconds)}, --seed {seed}", f"{passed} passed, {failures} failed"]

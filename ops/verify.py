@@ -1,7 +1,7 @@
-"""The verb `verify`: whether a stack serves, by its health checks, its probes, its targets and its alerts.
+"""The verb `verify`: checks a stack by its health checks, probes, scrape targets and alerts.
 
-Probes are its smoke test: the blackbox exporter asks each health address and each route through the edge proxy, as a
-visitor would.
+The probes are its smoke test: the blackbox exporter requests each health address, and each route through the edge
+proxy, as a visitor would.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from docker.models.containers import Container
 from ops import amtool, releases
 from ops.setup import reach, stack_settings
 from ops.state import State
-from ops.status import Row, of_service, rows
+from ops.status import ContainerStatus, container_statuses, of_service
 from settings.product import Product
 from toolchain.progress import Progress, SetupError, spell_seconds
 from toolchain.workdir import WorkDir
 
 PROMETHEUS = "prometheus"
 QUERY = "http://127.0.0.1:9090/api/v1/query?query="
-"""Of Prometheus, in its own container: no port of it is published for this."""
+"""Prometheus' address inside its own container: it publishes no port for this."""
 
 POLL_SECONDS = 3.0
 
@@ -39,20 +39,20 @@ PROBES, FAILED = "timestamp(probe_success)", "probe_success == 0"
 DEPLOY_BEGAN = "max(dockyard_last_deploy_timestamp_seconds - dockyard_last_deploy_duration_seconds)"
 
 ALERTS = ["amtool", f"--alertmanager.url={amtool.URL}", "--output=json", "alert", "query", "severity=critical"]
-"""Of Alertmanager rather than Prometheus: it knows of Loki's alerts too, and leaves out silenced and inhibited ones."""
+"""Alertmanager rather than Prometheus: it also has Loki's alerts, and omits silenced and inhibited ones."""
 
 
 COMMON = {"alertname", "severity", "product", "environment", "scope"}
-"""Labels that need not be told with an alert: its name is, and they are the stack's own."""
+"""Labels that are not printed with an alert: its name is printed already, and the others are those of the stack."""
 
 
 class SilentError(Exception):
-    """Prometheus or Alertmanager gives no answer, and why."""
+    """Prometheus or Alertmanager gives no usable answer; the message says why."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One series of an answer of Prometheus."""
+    """One series of a result of Prometheus."""
 
     labels: Mapping[str, str]
     value: float
@@ -60,40 +60,40 @@ class Sample:
 
 @dataclass(frozen=True)
 class Alert:
-    """One critical alert that fires."""
+    """One firing critical alert."""
 
     labels: Mapping[str, str]
     since: float
     """Seconds since the epoch."""
 
 
-Ask = Callable[[str], Sequence[Sample]]
-"""Answers a query of Prometheus. Raises SilentError."""
+Query = Callable[[str], Sequence[Sample]]
+"""Runs a PromQL query. Raises SilentError."""
 
 Addresses = Set[tuple[str, str]]
-"""Kinds of probe (`health`, `route`), each with the service it is of."""
+"""Pairs of the kind of a probe (`health` or `route`) and its service."""
 
 
 @dataclass
-class Seen:
-    """What one look came to."""
+class CheckResult:
+    """The result of one round of checks."""
 
     problems: list[str] = field(default_factory=list)
-    """What is not well, or not known to be well yet."""
+    """What failed, or has not been confirmed yet."""
 
     older: list[str] = field(default_factory=list)
-    """Critical alerts that were there before the last deploy: no work of its, and so no problem of its."""
+    """Critical alerts that fired before the last deployment: it did not cause them, so they are no problems of it."""
 
     targets: int = 0
     probes: int = 0
 
 
 def verify(work: WorkDir, stack: str, progress: Progress, *, within: int) -> int:
-    """Look until all is well, at most `within` seconds; tell what is not and return 0 or 1.
+    """Check the stack until everything is well, at most `within` seconds; print the problems and return 0 or 1.
 
-    Well is: every container healthy, every target of Prometheus up and every probe answered, each asked anew since
-    the look began, each health address and route of the release that runs among the probes, and no critical alert that
-    began with the last deploy or after it. An alert that has to last before it fires is not waited for.
+    A stack is well if every container is healthy; every scrape target is up and every probe succeeds, both with a
+    result from after the start of this command; every health address and route of the running release has a probe; and
+    no critical alert started with the last deployment or after it. Pending alerts (`for`) are not waited for.
     """
     began = time.monotonic()
     ready = reach(work, stack, progress)
@@ -103,72 +103,77 @@ def verify(work: WorkDir, stack: str, progress: Progress, *, within: int) -> int
     declared = declared_addresses(product) if product and product.monitoring.probes.enabled else frozenset()
     if product and not product.monitoring.probes.enabled:
         progress.line("  · monitoring.probes is off: no address is asked as a visitor would", "yellow")
-    first: float | None = None
+    started: float | None = None
     while True:
-        found = rows(state, client)
-        seen = Seen([f"{row.service} is {row.health}" for row in found if not row.well])
+        statuses = container_statuses(state, client)
+        check = CheckResult([f"{status.service} is {status.health}" for status in statuses if not status.well])
         try:
-            ask = _asks(_inside(found, PROMETHEUS, names, stack, client))
-            # By Prometheus' own clock, which need not be this machine's.
-            first = ask(NOW)[0].value if first is None else first
-            look_at_targets(ask, first, declared, seen)
-            alerts = alerts_in(_run(_inside(found, amtool.SERVICE, names, stack, client), ALERTS))
-            look_at_alerts(alerts, ask, seen)
+            query = _query_prometheus(_healthy_container(statuses, PROMETHEUS, names, stack, client))
+            # Prometheus' own clock, which may differ from this machine's.
+            started = query(NOW)[0].value if started is None else started
+            check_targets(query, started, declared, check)
+            alerts = alerts_in(_run(_healthy_container(statuses, amtool.SERVICE, names, stack, client), ALERTS))
+            check_alerts(alerts, query, check)
         except (SilentError, DockerException, requests.RequestException) as error:
-            seen.problems.append(str(error))
-        if not seen.problems or time.monotonic() - began > within:
+            check.problems.append(str(error))
+        if not check.problems or time.monotonic() - began > within:
             break
         time.sleep(POLL_SECONDS)
-    return _tell(stack, seen, len(found), time.monotonic() - began, progress)
+    return _print_result(stack, check, len(statuses), time.monotonic() - began, progress)
 
 
 def declared_addresses(product: Product) -> Addresses:
-    """Return what of a product's services must be asked: its health where a check is declared, and its routes."""
-    health = {("health", name) for name, one in product.services.items() if one.health.http or one.health.tcp}
-    return health | {("route", name) for name, one in product.services.items() if one.routes}
+    """Return what must be probed: the health of services with a declared check, and the routes."""
+    health = {
+        ("health", name) for name, service in product.services.items() if service.health.http or service.health.tcp
+    }
+    return health | {("route", name) for name, service in product.services.items() if service.routes}
 
 
-def look_at_targets(ask: Ask, since: float, declared: Addresses, seen: Seen) -> None:
-    """Add what Prometheus knows of targets and probes. An answer of before `since` is none yet."""
-    asked, probed = ask(TARGETS), ask(PROBES)
-    seen.targets, seen.probes = len(asked), len(probed)
-    if not asked:
-        seen.problems.append("Prometheus has no targets yet")
-    down, failed = ({_name(one) for one in ask(query)} for query in (DOWN, FAILED))
-    stale = {_name(one) for one in [*asked, *probed] if one.value < since} - down - failed
-    seen.problems += [f"target {name} does not answer" for name in sorted(down)]
-    seen.problems += [f"probe {name} fails" for name in sorted(failed)]
-    seen.problems += [f"{name} has not been asked since" for name in sorted(stale)]
-    asked_of = {(one.labels.get("probe", ""), one.labels.get("service", "")) for one in probed}
-    seen.problems += [f"no probe asks for the {kind} of {name}" for kind, name in sorted(declared - asked_of)]
+def check_targets(query: Query, since: float, declared: Addresses, check: CheckResult) -> None:
+    """Add the problems of scrape targets and probes. A result from before `since` does not count."""
+    targets, probes = query(TARGETS), query(PROBES)
+    check.targets, check.probes = len(targets), len(probes)
+    if not targets:
+        check.problems.append("Prometheus has no targets yet")
+    down, failed = ({_name(sample) for sample in query(expression)} for expression in (DOWN, FAILED))
+    stale = {_name(sample) for sample in [*targets, *probes] if sample.value < since} - down - failed
+    check.problems += [f"target {name} does not answer" for name in sorted(down)]
+    check.problems += [f"probe {name} fails" for name in sorted(failed)]
+    check.problems += [f"{name} has not been asked since" for name in sorted(stale)]
+    probed_addresses = {(sample.labels.get("probe", ""), sample.labels.get("service", "")) for sample in probes}
+    check.problems += [f"no probe asks for the {kind} of {name}" for kind, name in sorted(declared - probed_addresses)]
 
 
-def look_at_alerts(alerts: Sequence[Alert], ask: Ask, seen: Seen) -> None:
-    """Add the critical alerts, those of before the last deploy apart from the others."""
-    deploys = ask(DEPLOY_BEGAN)
+def check_alerts(alerts: Sequence[Alert], query: Query, check: CheckResult) -> None:
+    """Add the critical alerts: to `older` those from before the last deployment, else to `problems`."""
+    deploys = query(DEPLOY_BEGAN)
     began = deploys[0].value if deploys else 0.0
-    for alert in sorted(alerts, key=lambda one: (one.labels.get("alertname", ""), one.since)):
-        (seen.older if alert.since < began else seen.problems).append(f"critical alert {_spelled(alert)}")
+    for alert in sorted(alerts, key=lambda alert: (alert.labels.get("alertname", ""), alert.since)):
+        (check.older if alert.since < began else check.problems).append(f"critical alert {_format_alert(alert)}")
 
 
-def samples_in(said: str) -> list[Sample]:
-    """Read an answer of Prometheus' HTTP API. Raises SilentError where it is none."""
+def samples_in(answer: str) -> list[Sample]:
+    """Parse an answer of Prometheus' HTTP API. Raises SilentError if it is invalid."""
     try:
-        return [Sample(one["metric"], float(one["value"][1])) for one in json.loads(said)["data"]["result"]]
+        return [Sample(series["metric"], float(series["value"][1])) for series in json.loads(answer)["data"]["result"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise SilentError(f"Prometheus gives no answer but {said[:120]!r}") from error
+        raise SilentError(f"Prometheus gives no answer but {answer[:120]!r}") from error
 
 
-def alerts_in(said: str) -> list[Alert]:
-    """Read what amtool prints of alerts as JSON. Raises SilentError where it is none."""
+def alerts_in(output: str) -> list[Alert]:
+    """Parse amtool's JSON list of alerts. Raises SilentError if it is invalid."""
     try:
-        return [Alert(one["labels"], datetime.fromisoformat(one["startsAt"]).timestamp()) for one in json.loads(said)]
+        return [
+            Alert(alert["labels"], datetime.fromisoformat(alert["startsAt"]).timestamp())
+            for alert in json.loads(output)
+        ]
     except (ValueError, KeyError, TypeError) as error:
-        raise SilentError(f"Alertmanager gives no answer but {said[:120]!r}") from error
+        raise SilentError(f"Alertmanager gives no answer but {output[:120]!r}") from error
 
 
 def _product_that_runs(work: WorkDir, stack: str, state: State) -> Product | None:
-    """Return the product as it was deployed, which after a rollback is not what the files say; None where unknown."""
+    """Return the product as deployed, which after a rollback differs from the files; None if unknown."""
     try:
         releases.use(work, stack, releases.running_release(state, stack))
     except SetupError:
@@ -176,56 +181,58 @@ def _product_that_runs(work: WorkDir, stack: str, state: State) -> Product | Non
     return stack_settings(work, stack, preview=True).product
 
 
-def _inside(
-    found: Sequence[Row], service: str, names: Mapping[str, Any], stack: str, client: docker.DockerClient
+def _healthy_container(
+    statuses: Sequence[ContainerStatus], service: str, names: Mapping[str, Any], stack: str, client: docker.DockerClient
 ) -> Container:
-    """Return the first healthy container of a tool. Raises SilentError where there is none."""
+    """Return the first healthy container of a tool. Raises SilentError if there is none."""
     try:
-        chosen = [row for row in of_service(found, service, names, stack) if not row.replaced]
+        chosen = [status for status in of_service(statuses, service, names, stack) if not status.replaced]
     except SetupError as error:
         raise SilentError(error.message) from error
-    healthy = [row for row in chosen if row.health == "healthy"]
+    healthy = [status for status in chosen if status.health == "healthy"]
     if not healthy:
         raise SilentError(f"{service} cannot be asked: it is {chosen[0].health if chosen else 'gone'}")
     return client.containers.get(healthy[0].container)
 
 
-def _asks(container: Container) -> Ask:
+def _query_prometheus(container: Container) -> Query:
     return lambda query: samples_in(_run(container, ["wget", "-q", "-T", "10", "-O", "-", QUERY + quote(query)]))
 
 
 def _run(container: Container, command: list[str]) -> str:
-    # The client's types know of streams only.
+    # docker-py's type stubs declare the streaming result only.
     result: Any = container.exec_run(command, demux=True)
-    said, failed = ((part or b"").decode(errors="replace") for part in result.output)
+    output, errors = ((part or b"").decode(errors="replace") for part in result.output)
     if result.exit_code:
-        raise SilentError(f"{command[0]} in {container.name} ended with {result.exit_code}: {(failed or said).strip()}")
-    return said
+        raise SilentError(
+            f"{command[0]} in {container.name} ended with {result.exit_code}: {(errors or output).strip()}"
+        )
+    return output
 
 
 def _name(sample: Sample) -> str:
-    """Return what a person calls a target: its job, its service where the job has many, its address."""
+    """Return a readable name of a target: its job, its service if that is another word, and its address."""
     labels = sample.labels
     job, service = labels.get("probe") or labels.get("job", ""), labels.get("service", "")
     return " ".join(word for word in (job, service if service != job else "", labels.get("instance", "")) if word)
 
 
-def _spelled(alert: Alert) -> str:
+def _format_alert(alert: Alert) -> str:
     name = alert.labels.get("alertname", "")
     labels = ", ".join(f"{key}={value}" for key, value in sorted(alert.labels.items()) if key not in COMMON)
     return f"{name} ({labels})" if labels else name
 
 
-def _tell(stack: str, seen: Seen, containers: int, seconds: float, progress: Progress) -> int:
-    for one in seen.older:
-        progress.line(f"  · since before the last deploy: {one}", "yellow")
-    for one in seen.problems:
-        progress.line(f"✗ {one}", "bold red")
-    counted = f"{containers} containers, {seen.targets} targets, {seen.probes} probes"
+def _print_result(stack: str, check: CheckResult, containers: int, seconds: float, progress: Progress) -> int:
+    for alert in check.older:
+        progress.line(f"  · since before the last deploy: {alert}", "yellow")
+    for problem in check.problems:
+        progress.line(f"✗ {problem}", "bold red")
+    counts = f"{containers} containers, {check.targets} targets, {check.probes} probes"
     took = spell_seconds(seconds)
-    if seen.problems:
-        many = "1 problem" if len(seen.problems) == 1 else f"{len(seen.problems)} problems"
-        progress.line(f"{stack} is not well: {many}, {counted} looked at ({took})")
+    if check.problems:
+        total = "1 problem" if len(check.problems) == 1 else f"{len(check.problems)} problems"
+        progress.line(f"{stack} is not well: {total}, {counts} looked at ({took})")
         return 1
-    progress.line(f"✓ {stack}: {counted} well, no new critical alert ({took})", "green")
+    progress.line(f"✓ {stack}: {counts} well, no new critical alert ({took})", "green")
     return 0

@@ -14,22 +14,22 @@ from pulumi_policy import (
 )
 from pulumi_policy.proxy import UnknownValueError
 
-# The pack is run by its path, as no package.
+# Pulumi runs the pack by its path, not as a package.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from policy.rules import RULES, Resource, Rule
 
 
-def known(value: Any) -> Any:
-    """Return inputs as plain values, without those that a preview cannot know: asking for one of them raises."""
+def known_values(value: Any) -> Any:
+    """Return inputs as plain values, without those unknown during a preview, which raise when they are read."""
     if isinstance(value, Mapping):
-        return {key: known(inner) for key, inner in _known_of(value, list(value))}
+        return {key: known_values(inner) for key, inner in _known_items(value, list(value))}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [known(inner) for _, inner in _known_of(value, range(len(value)))]
+        return [known_values(inner) for _, inner in _known_items(value, range(len(value)))]
     return value
 
 
-def _known_of(value: Any, keys: Iterable[Any]) -> Iterable[tuple[Any, Any]]:
+def _known_items(value: Any, keys: Iterable[Any]) -> Iterable[tuple[Any, Any]]:
     for key in keys:
         try:
             yield key, value[key]
@@ -38,18 +38,18 @@ def _known_of(value: Any, keys: Iterable[Any]) -> Iterable[tuple[Any, Any]]:
 
 
 def policy_of(rule: Rule) -> ResourceValidationPolicy:
-    """Return a rule as the engine takes it."""
+    """Wrap a rule as a Pulumi policy."""
 
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
         if args.resource_type != rule.type:
             return
-        resource = Resource.of(args.resource_type, args.name, known(args.props), protect=args.opts.protect)
+        resource = Resource.of(args.resource_type, args.name, known_values(args.props), protect=args.opts.protect)
         tell: Callable[..., None] = report
-        for told in rule.check(resource):
-            tell(told)
+        for message in rule.check(resource):
+            tell(message)
 
     return ResourceValidationPolicy(rule.name, rule.title, validate, enforcement_level=EnforcementLevel.MANDATORY)
 
 
-# Serves until the engine has no more questions.
+# Serves Pulumi's requests until it disconnects.
 PolicyPack("dockyard", policies=[policy_of(rule) for rule in RULES])

@@ -1,7 +1,7 @@
-"""What no resource of a stack may do, as pure functions over its type and its inputs.
+"""Policy rules for the resources of a stack, as pure functions of a resource's type and inputs.
 
-The pack (__main__.py) hands them what the engine is about to make; the unit tests hand them what the program registers
-for every shipped stack. Inputs are spelled as the engine spells them (`memorySwap`); what is not known yet is absent.
+The policy pack (__main__.py) passes the resources that Pulumi is about to create; the unit tests pass those that the
+program registers for every shipped stack. Inputs have Pulumi's names (`memorySwap`); unknown values are absent.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ VOLUME = "docker:index/volume:Volume"
 TUNNEL = "cloudflare:index/zeroTrustTunnelCloudflaredConfig:ZeroTrustTunnelCloudflaredConfig"
 
 EDGE = "traefik"
-"""The one container that others than this host may reach."""
+"""The only container that may be reached from other hosts."""
 
 SOCKET_PROXY = "docker-socket-proxy"
-"""The one container that may mount the engine's socket, read-only."""
+"""The only container that may mount the Docker socket, read-only."""
 
 WRITERS_CAPABILITIES = {"CHOWN", "DAC_OVERRIDE", "FOWNER"}
-"""What a one-shot job may add that gives files to another user (components/hardening.py)."""
+"""Capabilities that a one-shot job may add to change the owner of files (components/hardening.py)."""
 
 GUARDED = re.compile(
     r"^(.*-)?(prometheus|alertmanager(-\d+)?|loki|victorialogs|vmalert|collector|cadvisor|(node|postgres|redis|blackbox)-exporter"
     r"|traefik|postgres|redis)$"
 )
-"""Hosts that a tunnel leads to only behind Cloudflare Access: they ask nobody who he is."""
+"""Services that a tunnel may expose only behind Cloudflare Access: they have no authentication of their own."""
 
 MOVING_TAGS = {"latest", "stable", "main", "master", "edge", "nightly", "dev", "develop"}
 
@@ -41,10 +41,10 @@ SECRET_NAME = re.compile(
     r"(?:^|_)(PASS|PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?|API_?KEY|APP_?KEY|PRIVATE_?KEY|SECRET_?KEY"
     r"|ACCESS_?KEY|ENCRYPTION_?KEY|SIGNING_?KEY|WEBHOOK(?:_URL)?|DSN)$"
 )
-"""The end of a variable's name that says: this is one. `…_FILE`, `TOKEN_TTL`, `MAX_TOKENS` do not end so."""
+"""Endings of variable names that suggest a secret; `…_FILE`, `TOKEN_TTL` and `MAX_TOKENS` do not match."""
 
 PLAIN_VALUE = re.compile(r"|true|false|yes|no|on|off|none|null|[\d.]+[a-z]{0,2}|/\S*|\$\{.*\}", re.IGNORECASE)
-"""What no secret looks like, whatever its variable is called: a switch, a number with its unit, a path."""
+"""Values that are not secrets, whatever the variable's name: a switch, a number with a unit, a path."""
 
 SECRET_VALUES = {
     "a password in an address": re.compile(r"\b[a-z][a-z0-9+.-]*://[^/\s:@]*:(?!\$)[^/\s@]+@"),
@@ -58,19 +58,19 @@ SECRET_VALUES = {
         r"|[rs]k_live_\w{16,}|SG\.[\w-]{16,}\.[\w-]{16,}|\d{8,10}:AA[\w-]{32,})"
     ),
 }
-"""What a secret looks like, whatever its variable is called: forms that their makers gave them."""
+"""Patterns of secrets, whatever the variable's name: formats that their issuers define."""
 
 
 @dataclass(frozen=True)
 class Resource:
-    """One resource as the engine is about to make it."""
+    """One resource that Pulumi is about to create."""
 
     type: str
     name: str
     inputs: Mapping[str, Any]
     protect: bool = False
     retained: bool | None = None
-    """`retain_on_delete`; None where the engine does not tell, as it tells no policy pack."""
+    """`retain_on_delete`; None where it is unknown: Pulumi does not pass it to policy packs."""
 
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -78,43 +78,43 @@ class Resource:
     def of(
         cls, kind: str, name: str, inputs: Mapping[str, Any], *, protect: bool = False, retained: bool | None = None
     ) -> Resource:
-        """Take what the engine says of a resource."""
-        labels = {str(one.get("label")): str(one.get("value")) for one in inputs.get("labels") or ()}
+        """Build a resource from Pulumi's type, name and inputs."""
+        labels = {str(label.get("label")): str(label.get("value")) for label in inputs.get("labels") or ()}
         return cls(kind, name, inputs, protect, retained, labels)
 
     @property
     def role(self) -> str:
-        """What it is in its stack: `postgres`."""
+        """The role of a container in its stack: `postgres`."""
         return self.labels.get("dockyard.service", self.name)
 
     @property
     def one_shot(self) -> bool:
-        """Whether it is a container that runs once and ends."""
+        """Whether it is a container that runs once and exits."""
         return self.inputs.get("mustRun") is False
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule."""
+    """One rule for resources of a type."""
 
     name: str
     title: str
     type: str
     check: Callable[[Resource], Iterator[str]]
-    """Yields what is wrong with a resource of the type."""
+    """Yields the violations of a resource of the type."""
 
 
 def images_of_the_table(file: Path) -> set[str]:
-    """Return the images of a table without registry and tag: `prom/prometheus`."""
+    """Return the images of an image table that have a digest, without registry and tag: `prom/prometheus`."""
     table = yaml.safe_load(file.read_text())
-    return {one["image"].split("/", 1)[1].rsplit(":", 1)[0] for one in table.values() if "digest" in one}
+    return {image["image"].split("/", 1)[1].rsplit(":", 1)[0] for image in table.values() if "digest" in image}
 
 
 TABLE = images_of_the_table(Path(__file__).resolve().parents[1] / "components" / "images.yaml")
 
 
 def pinned(resource: Resource) -> Iterator[str]:
-    """By digest, or built on this machine; a product's own may say a version: `up` runs the digest that it pulled."""
+    """Images have a digest or are built locally; a product's image may have a version tag: `up` pins its digest."""
     image = str(resource.inputs.get("image") or "")
     if re.search(r"@sha256:[0-9a-f]{64}$", image) or re.fullmatch(r"sha256:[0-9a-f]{64}", image):
         return
@@ -123,14 +123,14 @@ def pinned(resource: Resource) -> Iterator[str]:
     path, _, tag = image.rpartition(":") if ":" in image.rsplit("/", maxsplit=1)[-1] else (image, "", "")
     if not tag or tag in MOVING_TAGS:
         yield f"image {image or '(none)'} is whatever its tag means today: name a version or a digest"
-    elif any(path.endswith(f"/{known}") for known in TABLE):
+    elif any(path.endswith(f"/{name}") for name in TABLE):
         yield f"image {image} has no digest, and components/images.yaml has one"
     elif not re.search(r"\d", tag):
         yield f"image {image}: its tag says no version"
 
 
 def limited(resource: Resource) -> Iterator[str]:
-    """Memory, swap and cores; CIS Docker 5.11 and 5.12."""
+    """Memory, swap and cores are limited; CIS Docker 5.11 and 5.12."""
     memory, swap = resource.inputs.get("memory") or 0, resource.inputs.get("memorySwap") or 0
     if not memory > 0:
         yield "no memory limit"
@@ -143,14 +143,14 @@ def limited(resource: Resource) -> Iterator[str]:
 
 
 def checked(resource: Resource) -> Iterator[str]:
-    """A health check on whatever runs on; CIS Docker 5.27."""
+    """Every long-running container has a health check; CIS Docker 5.27."""
     tests = (resource.inputs.get("healthcheck") or {}).get("tests") or ["NONE"]
     if not resource.one_shot and (tests[0] == "NONE" or len(tests) < 2):
         yield "no health check"
 
 
 def unprivileged(resource: Resource) -> Iterator[str]:
-    """Nothing of the host's own; CIS Docker 5.5, 5.10, 5.16 to 5.18, 5.21, 5.31."""
+    """No privileges, host namespaces or host devices; CIS Docker 5.5, 5.10, 5.16 to 5.18, 5.21, 5.31."""
     if resource.inputs.get("privileged"):
         yield "privileged"
     for key in ("networkMode", "pidMode", "ipcMode", "usernsMode", "cgroupnsMode"):
@@ -161,9 +161,9 @@ def unprivileged(resource: Resource) -> Iterator[str]:
 
 
 def no_socket(resource: Resource) -> Iterator[str]:
-    """CIS Docker 5.32: of any engine, wherever it is mounted."""
-    mounts = [(one.get("source"), one.get("readOnly")) for one in resource.inputs.get("mounts") or ()]
-    mounts += [(one.get("hostPath"), one.get("readOnly")) for one in resource.inputs.get("volumes") or ()]
+    """Only the socket proxy mounts the socket of a container engine, read-only; CIS Docker 5.32."""
+    mounts = [(mount.get("source"), mount.get("readOnly")) for mount in resource.inputs.get("mounts") or ()]
+    mounts += [(mount.get("hostPath"), mount.get("readOnly")) for mount in resource.inputs.get("volumes") or ()]
     for source, read_only in mounts:
         path = str(source or "")
         if path.endswith(("docker.sock", "containerd.sock", "podman.sock")) or path.rstrip("/") in ("/run", "/var/run"):
@@ -173,7 +173,7 @@ def no_socket(resource: Resource) -> Iterator[str]:
 
 
 def published(resource: Resource) -> Iterator[str]:
-    """Ports on the loopback address, but the edge's; CIS Docker 5.14."""
+    """Ports are bound to the loopback address, except those of the edge; CIS Docker 5.14."""
     if resource.inputs.get("publishAllPorts"):
         yield "publishes all ports"
     for port in resource.inputs.get("ports") or ():
@@ -185,8 +185,8 @@ def published(resource: Resource) -> Iterator[str]:
 
 
 def no_secret(resource: Resource) -> Iterator[str]:
-    """No variable, argument or label that is a secret, by its name or by its form. The value is not told."""
-    variables = [str(one).partition("=") for one in resource.inputs.get("envs") or ()]
+    """No variable, argument or label holds a secret, judged by its name or format. Values are never printed."""
+    variables = [str(variable).partition("=") for variable in resource.inputs.get("envs") or ()]
     for name, _, value in variables:
         if SECRET_NAME.search(name.upper()) and not PLAIN_VALUE.fullmatch(value):
             yield f"variable {name} looks like a secret: give it as a file ({name}_FILE)"
@@ -194,30 +194,30 @@ def no_secret(resource: Resource) -> Iterator[str]:
     words = [*(resource.inputs.get("command") or ()), *(resource.inputs.get("entrypoints") or ())]
     texts += [("the command", str(word)) for word in words] + [(f"label {k}", v) for k, v in resource.labels.items()]
     for place, text in texts:
-        yield from (f"{place} holds {what}" for what, form in SECRET_VALUES.items() if form.search(text))
+        yield from (f"{place} holds {kind}" for kind, form in SECRET_VALUES.items() if form.search(text))
 
 
 def bare(resource: Resource) -> Iterator[str]:
-    """All capabilities dropped, none added but a writer's; CIS Docker 5.4."""
-    said = resource.inputs.get("capabilities") or {}
-    if "ALL" not in [str(one).upper() for one in said.get("drops") or ()]:
+    """All capabilities are dropped, and only one-shot jobs add those of a writer; CIS Docker 5.4."""
+    capabilities = resource.inputs.get("capabilities") or {}
+    if "ALL" not in [str(capability).upper() for capability in capabilities.get("drops") or ()]:
         yield "does not drop ALL capabilities"
-    added = {str(one).upper().removeprefix("CAP_") for one in said.get("adds") or ()}
+    added = {str(capability).upper().removeprefix("CAP_") for capability in capabilities.get("adds") or ()}
     allowed = WRITERS_CAPABILITIES if resource.one_shot else set()
     if added - allowed:
         yield f"adds {', '.join(sorted(added - allowed))}"
 
 
 def no_new_privileges(resource: Resource) -> Iterator[str]:
-    """CIS Docker 5.26, and 5.22: the engine's seccomp profile stays."""
-    options = [str(one).replace("=", ":") for one in resource.inputs.get("securityOpts") or ()]
+    """Nothing gains privileges (CIS Docker 5.26), and Docker's security profiles stay on (5.22)."""
+    options = [str(option).replace("=", ":") for option in resource.inputs.get("securityOpts") or ()]
     if not {"no-new-privileges", "no-new-privileges:true"} & {*options}:
         yield "can gain privileges: no-new-privileges:true"
-    yield from (f"{one}" for one in options if one.endswith(":unconfined"))
+    yield from (f"{option}" for option in options if option.endswith(":unconfined"))
 
 
 def rotated(resource: Resource) -> Iterator[str]:
-    """Log files that end somewhere."""
+    """Log files are limited in size and number."""
     driver, options = resource.inputs.get("logDriver"), resource.inputs.get("logOpts") or {}
     if driver is None:
         yield "no log driver of its own: the engine's may keep files without an end"
@@ -228,7 +228,7 @@ def rotated(resource: Resource) -> Iterator[str]:
 
 
 def protected(resource: Resource) -> Iterator[str]:
-    """Data outside of development can be deleted by nobody by accident."""
+    """Data volumes outside of development are protected from accidental deletion."""
     if resource.labels.get("dockyard.volume") != "data" or resource.labels.get("dockyard.environment") == "development":
         return
     if not resource.protect:
@@ -238,7 +238,7 @@ def protected(resource: Resource) -> Iterator[str]:
 
 
 def tunnelled(resource: Resource) -> Iterator[str]:
-    """A tunnel leads to Grafana and the product's services; to what asks nobody who he is, behind Access alone."""
+    """A tunnel exposes Grafana and the product's services; services without authentication only behind Access."""
     ingresses = (resource.inputs.get("config") or {}).get("ingresses") or ()
     for rule in ingresses:
         service = str(rule.get("service") or "")
@@ -268,7 +268,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def violations(resource: Resource) -> Iterator[tuple[str, str]]:
-    """Yield the rules that a resource breaks, by name, each with what is wrong."""
+    """Yield (name of the rule, message) for each violation of a resource."""
     for rule in RULES:
         if rule.type == resource.type:
-            yield from ((rule.name, told) for told in rule.check(resource))
+            yield from ((rule.name, message) for message in rule.check(resource))

@@ -1,1 +1,1 @@
-"""Typed settings: what stack and product files may say, with defaults, units and one loader."""
+"""Typed settings: the models of stack and product files, with defaults and units, and their loader."""

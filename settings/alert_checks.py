@@ -1,6 +1,6 @@
-"""Whether anybody is told of an environment's critical alerts, as far as settings can say it.
+"""Checks that an environment's critical alerts reach a receiver, as far as the settings alone can show it.
 
-Whether the secrets behind the receivers are any good is for components/receiver_secrets.py: settings know none.
+Whether the receivers' secrets are usable is checked in components/receiver_secrets.py: settings hold no secret values.
 """
 
 from __future__ import annotations
@@ -8,57 +8,59 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from settings.alerts import Alerts
-from settings.example_text import leads_nowhere
+from settings.example_text import is_placeholder_address
 from settings.problems import spell
 from settings.receivers import Email, Environment, Ntfy, Receiver, Slack, Sms
 
-Found = tuple[list[str | int], str, str, str]
-"""Where, what was found, what was expected, what to do."""
+CoverageProblem = tuple[list[str | int], str, str, str]
+"""Settings path, what was found there, what was expected, and the remedy."""
 
-PUT_IN = "Put in the real one: until then this receiver reaches nobody; see docs/alerts.md."
+PLACEHOLDER_REMEDY = "Put in the real one: until then this receiver reaches nobody; see docs/alerts.md."
 
 
-def unheard(alerts: Alerts, environment: Environment) -> Iterator[Found]:
-    """Yield why critical alerts of an environment reach nobody, or not everybody whom they are meant for."""
+def critical_coverage_problems(alerts: Alerts, environment: Environment) -> Iterator[CoverageProblem]:
+    """Yield each reason why critical alerts of an environment reach no receiver, or not all intended ones."""
     if environment == "development":
         return
-    told = {name: one for name, one in alerts.told_in(environment).items() if "critical" in one.severities}
-    for name, receiver in told.items():
-        for place, value in _plain(receiver):
-            if leads_nowhere(value):
-                where: list[str | int] = ["alerts", "receivers", name, *place]
-                yield where, spell(value), "what there really is", PUT_IN
-    if not any(takes_all_critical(one) for one in told.values()):
-        yield ["alerts", "receivers"], _found(alerts, environment), *_wanted(environment)
+    receivers = {
+        name: receiver for name, receiver in alerts.told_in(environment).items() if "critical" in receiver.severities
+    }
+    for name, receiver in receivers.items():
+        for subpath, value in _plain_addresses(receiver):
+            if is_placeholder_address(value):
+                path: list[str | int] = ["alerts", "receivers", name, *subpath]
+                yield path, spell(value), "what there really is", PLACEHOLDER_REMEDY
+    if not any(takes_all_critical(receiver) for receiver in receivers.values()):
+        yield ["alerts", "receivers"], _describe_receivers(alerts, environment), *_expected_receiver(environment)
 
 
 def takes_all_critical(receiver: Receiver) -> bool:
-    """Say whether it takes every critical alert, and not only some by name or label."""
+    """Whether a receiver takes every critical alert, and not only some selected by name or label."""
     return "critical" in receiver.severities and not receiver.alerts and not receiver.labels
 
 
-def _found(alerts: Alerts, environment: Environment) -> str:
+def _describe_receivers(alerts: Alerts, environment: Environment) -> str:
     if not alerts.receivers:
         return "no receiver"
-    why = []
-    for name, one in alerts.receivers.items():
-        if environment not in one.environments:
-            why.append(f"{name} is not told of {environment}")
-        elif "critical" not in one.severities:
-            why.append(f"{name} takes {' and '.join(one.severities)}")
+    reasons = []
+    for name, receiver in alerts.receivers.items():
+        if environment not in receiver.environments:
+            reasons.append(f"{name} is not told of {environment}")
+        elif "critical" not in receiver.severities:
+            reasons.append(f"{name} takes {' and '.join(receiver.severities)}")
         else:
-            limits = [*(f'{label}="{value}"' for label, value in one.labels.items()), *one.alerts]
-            why.append(f"{name} takes only {', '.join(limits)}")
-    return f"no receiver of every critical alert ({'; '.join(why)})"
+            limits = [*(f'{label}="{value}"' for label, value in receiver.labels.items()), *receiver.alerts]
+            reasons.append(f"{name} takes only {', '.join(limits)}")
+    return f"no receiver of every critical alert ({'; '.join(reasons)})"
 
 
-def _wanted(environment: Environment) -> tuple[str, str]:
-    wanted = f"a receiver that hears of every critical alert of {environment}, without `alerts` and `labels`"
-    return wanted, "For instance: on-call: {type: slack, webhook: slack-on-call}; every kind is in docs/alerts.md."
+def _expected_receiver(environment: Environment) -> tuple[str, str]:
+    expected = f"a receiver that hears of every critical alert of {environment}, without `alerts` and `labels`"
+    return expected, "For instance: on-call: {type: slack, webhook: slack-on-call}; every kind is in docs/alerts.md."
 
 
-def _plain(receiver: Receiver) -> Iterator[tuple[list[str | int], str]]:
-    """Yield what a receiver says in the open of where its messages go."""
+def _plain_addresses(receiver: Receiver) -> Iterator[tuple[list[str | int], str]]:
+    """Yield path and value of the plain settings, which are no secrets, that say where a receiver's messages go."""
     match receiver:
         case Email():
             for number, address in enumerate(receiver.to):

@@ -1,6 +1,6 @@
-"""What alerts say in other languages: rules/<language>/ holds their texts, in files named as those with the rules.
+"""Translations of alerts: rules/<language>/ holds their texts, in files with the same names as the rule files.
 
-The files in rules/ say it in English; everything else of them is the same in every language.
+The rule files themselves hold the English texts; everything else in them is independent of the language.
 """
 
 from __future__ import annotations
@@ -24,32 +24,33 @@ _BEFORE_A_SIGN = re.compile(r" (?=[:;?!%](?:\s|$))")
 def alert_texts(language: str) -> Mapping[str, Mapping[str, str]]:
     """Return alert → its `summary` and `description` in a language; empty for English.
 
-    The files have plain spaces before `:` and its like, which anybody can type: here they become such as no line
-    breaks at.
+    The files have plain spaces before `:` and similar signs, since those are easy to type; here they become no-break
+    spaces.
     """
-    found = {}
+    by_alert = {}
     for file in sorted((RULES / language).rglob("*.yml")):
-        for name, said in yaml.load(file.read_text(), LOADER).items():  # noqa: S506 - a safe one
-            found[name] = {key: _BEFORE_A_SIGN.sub("\u00a0", text) for key, text in said.items()}
-    return found
+        for name, texts in yaml.load(file.read_text(), LOADER).items():  # noqa: S506 - a safe one
+            by_alert[name] = {key: _BEFORE_A_SIGN.sub("\u00a0", text) for key, text in texts.items()}
+    return by_alert
 
 
 def in_language(text: str, language: str) -> str:
-    """Return a rule file's text with its alerts' summaries and descriptions in a language, all else as it was.
+    """Return a rule file's text with its alerts' summaries and descriptions translated, and nothing else changed.
 
-    An alert that has no text in it (of a product's own rules, say) keeps its own.
+    An alert without a translation (of a product's own rules, for instance) keeps its English text.
     """
     texts = alert_texts(language)
 
-    def one(alert: re.Match[str]) -> str:
-        said = texts.get(alert["name"])
-        found = _ANNOTATIONS.search(alert[0])
-        if said is None or found is None:
+    def translate(alert: re.Match[str]) -> str:
+        translation = texts.get(alert["name"])
+        heading = _ANNOTATIONS.search(alert[0])
+        if translation is None or heading is None:
             return alert[0]
-        return alert[0][: found.end()] + _TEXT.sub(lambda own: _line(own, said), alert[0][found.end() :])
+        start = heading.end()
+        return alert[0][:start] + _TEXT.sub(lambda line: _line(line, translation), alert[0][start:])
 
-    return ALERT.sub(one, text) if texts else text
+    return ALERT.sub(translate, text) if texts else text
 
 
-def _line(own: re.Match[str], said: Mapping[str, str]) -> str:
-    return f"{own['indent']}{own['key']}: {json.dumps(said[own['key']], ensure_ascii=False)}\n"
+def _line(line: re.Match[str], translation: Mapping[str, str]) -> str:
+    return f"{line['indent']}{line['key']}: {json.dumps(translation[line['key']], ensure_ascii=False)}\n"

@@ -1,4 +1,4 @@
-"""Who hears of alerts, how often, and in which language. It may stand in the product and in the stack file."""
+"""Receivers of alerts, the pace of notifications and their language; in the product file, the stack file or both."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from settings.monitoring import limits
 from settings.receivers import AnyReceiver, Environment, Receiver, SecretName
 from settings.units import Duration
 
-NOBODY, HEARTBEAT = "nobody", "heartbeat"
-"""Receivers that Dockyard itself makes."""
+NULL_RECEIVER, HEARTBEAT = "nobody", "heartbeat"
+"""Names of the receivers that Dockyard defines itself: one that notifies nobody, and the dead man's switch."""
 
 
 def _timezone(name: str) -> str:
@@ -25,67 +25,68 @@ def _timezone(name: str) -> str:
 
 
 class Pace(Model):
-    """How fast a group of alerts is told of."""
+    """Group timing: how fast notifications about a group of alerts are sent."""
 
     wait: Duration
-    """From its first alert to the first message: what goes wrong together comes in one."""
+    """Time from the first alert of a group to its first notification, so that simultaneous failures come in one
+    message."""
 
     interval: Duration
-    """Between messages about what joined the group or left it."""
+    """Time between notifications about alerts that joined or left the group."""
 
     repeat: Duration
-    """Until it is told again, where nothing changed."""
+    """Time after which an unchanged group is notified again."""
 
 
 class Alerts(Model):
-    """Who hears of an alert. Without a receiver alerts are only shown, in Alertmanager and Grafana."""
+    """Receivers and timing of alerts. Without a receiver, alerts are only visible in Alertmanager and Grafana."""
 
     language: Literal["en", "fr"] = "en"
-    """Of messages, and of what each alert says. Runbooks are in English."""
+    """Language of messages and of the alerts' texts. Runbooks are in English."""
 
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
-    """Of the times in messages, and of quiet hours."""
+    """Time zone of the times in messages, and of quiet hours."""
 
     receivers: dict[Name, AnyReceiver] = {}
     heartbeat: SecretName | None = None
-    """Secret with the address of a dead man's switch (Healthchecks, Dead Man's Snitch, Uptime Kuma …) that is called
-    every minute while rules are evaluated and alerts delivered, and raises the alarm itself when the calls stop. Not
-    from development, which may stop whenever somebody goes home."""
+    """Secret with the address of a dead man's switch (Healthchecks, Dead Man's Snitch, Uptime Kuma …). It is called
+    every minute while rules are evaluated and alerts delivered, and raises the alarm itself when the calls stop. It is
+    not called from development, which may stop at any time."""
 
     group_by: list[Label] = Field(default=["product", "environment", "scope"], min_length=1)
-    """Alerts with the same values of these labels come in one message. `scope` is what an alert is about (host, store,
-    service, probe …): however much goes wrong at once, a channel gets some ten messages."""
+    """Alerts with equal values of these labels are grouped into one message. `scope` is the subject of an alert (host,
+    store, service, probe …): however much fails at once, a channel gets some ten messages."""
 
     critical: Pace = Pace.model_validate({"wait": "10s", "interval": "1m", "repeat": "4h"})
-    """Of critical alerts."""
+    """Group timing of critical alerts."""
 
     rest: Pace = Pace.model_validate({"wait": "30s", "interval": "5m", "repeat": "12h"})
-    """Of all others. Wait and interval are Alertmanager's defaults."""
+    """Group timing of all other alerts. Wait and interval are Alertmanager's defaults."""
 
     replicas: Annotated[int, Field(ge=1, le=3)] = 1
-    """Instances of Alertmanager that share silences and what was told; two or three, so that one may stop."""
+    """Instances of Alertmanager, which share silences and the notification log; two or three, so that one may fail."""
 
     limits: Limits = limits("128MB", 0.5)
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Alerts:
-        if taken := sorted(self.receivers.keys() & {NOBODY, HEARTBEAT}):
-            raise ValueError(f"receivers by other names than {' and '.join(taken)}: Dockyard has those itself")
+        if reserved := sorted(self.receivers.keys() & {NULL_RECEIVER, HEARTBEAT}):
+            raise ValueError(f"receivers by other names than {' and '.join(reserved)}: Dockyard has those itself")
         return self
 
     def beats_in(self, environment: Environment) -> bool:
-        """Say whether a dead man's switch is called."""
+        """Whether a dead man's switch is called in this environment."""
         return self.heartbeat is not None and environment != "development"
 
     def told_in(self, environment: Environment) -> dict[str, Receiver]:
-        """Return the receivers of one environment by name."""
-        return {name: one for name, one in self.receivers.items() if environment in one.environments}
+        """Return name → receiver, for those that are notified of this environment's alerts."""
+        return {name: receiver for name, receiver in self.receivers.items() if environment in receiver.environments}
 
     def secrets_in(self, environment: Environment) -> dict[str, str]:
-        """Return the secrets that its receivers are reached by: name → where the settings ask for it."""
-        found = {}
+        """Return the secrets of this environment's receivers: name → the settings path that refers to it."""
+        places = {}
         for name, receiver in self.told_in(environment).items():
-            found.update({secret: f"alerts.receivers.{name}.{field}" for field, secret in receiver.secrets.items()})
+            places.update({secret: f"alerts.receivers.{name}.{field}" for field, secret in receiver.secrets.items()})
         if self.heartbeat and self.beats_in(environment):
-            found[self.heartbeat] = "alerts.heartbeat"
-        return found
+            places[self.heartbeat] = "alerts.heartbeat"
+        return places

@@ -1,4 +1,4 @@
-"""Backups: when they are taken, how long they are kept, where a copy goes, and how it is known that they restore."""
+"""Backups: their schedule, retention and offsite copy, and the restore drills that prove them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from settings.schedule import Schedule
 from settings.units import Duration
 
 KEY = "backup-key"
-"""Secret with the passphrase of the repositories; generated unless it is given. Without it no backup can be read."""
+"""Secret with the passphrase of the repositories; generated unless it is set. Without it no backup can be read."""
 
 DRILL_SCHEDULE = "45 3 * * 0"
-"""Sundays, when the backup of the night is there."""
+"""Sundays, after that night's backup."""
 
 Sql = Annotated[str, StringConstraints(min_length=1)]
 
 
 class Keep(Model):
-    """How many backups are kept: the last of so many days, weeks and months that have one."""
+    """Retention: the number of days, weeks and months with a backup of which the last one is kept."""
 
     daily: int = Field(default=7, ge=0, le=1000)
     weekly: int = Field(default=4, ge=0, le=1000)
@@ -35,83 +35,86 @@ class Keep(Model):
 
 
 class S3(Model):
-    """Where copies go: AWS, or anything that speaks S3."""
+    """Bucket for offsite copies: AWS, or any other S3-compatible store."""
 
     endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:\d{1,5})?$")]
-    """Without a path: `https://s3.eu-west-3.amazonaws.com`."""
+    """Address without a path: `https://s3.eu-west-3.amazonaws.com`."""
 
     bucket: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
-    """Made by somebody else. The access key must be able to list it, and to read, write and delete in it."""
+    """An existing bucket. The access key must be allowed to list it, and to read, write and delete in it."""
 
     prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")] | None = None
     """Folder in the bucket. Default: `<product>/<stack>`, so that stacks can share a bucket."""
 
     region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")] | None = None
-    """Where the endpoint wants one said."""
+    """Region, for endpoints that require one."""
 
     access_key: Name
-    """The name of the secret with the access key's id."""
+    """Name of the secret with the access key's id."""
 
     secret_key: Name
-    """The name of the secret with the secret access key."""
+    """Name of the secret with the secret access key."""
 
 
 class Drill(Model):
-    """The proof that a backup restores: the last one is brought back into a throwaway Postgres and looked at."""
+    """Restore drill, which proves that backups restore: the last one is restored into a throwaway Postgres and
+    checked."""
 
     schedule: Schedule | None = None
-    """In UTC. Default: Sundays at 03:45 in production, elsewhere only when `./dockyard restore-drill` asks for it."""
+    """Cron schedule in UTC. Default: Sundays at 03:45 in production, elsewhere only by `./dockyard restore-drill`."""
 
     checks: dict[Name, Sql] = {}
-    """Name → SQL whose one value must be true on the restored database, beside the checks that are always made:
-    `orders: select count(*) > 0 from orders`."""
+    """Name → SQL whose single value must be true on the restored database, in addition to the built-in checks: `orders:
+    select count(*) > 0 from orders`."""
 
     rto: Duration = 600
-    """How long a restore may take, from the first byte to the last check."""
+    """Maximum duration of a restore, from the first byte to the last check."""
 
 
 class BackupLimits(Model):
-    """What the containers that take backups may use."""
+    """Limits of the backup containers."""
 
     postgres: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "512MB", "cpus": 2}))
-    """Restores are proved there too, in a Postgres of their own."""
+    """Restore drills run here as well, in a Postgres of their own."""
 
     redis: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "256MB"}))
     monitoring: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "256MB"}))
 
 
 class Backups(Model):
-    """Encrypted backups by restic of the product's own data stores and of its monitoring, on a volume, and a copy in S3
-    where that is given. What somebody else runs, somebody else backs up."""
+    """Encrypted backups by restic of the product's own data stores and of its monitoring, on a volume, with a copy in
+    S3 where `s3` is set. External stores are not backed up."""
 
     enabled: bool | None = None
-    """Default: everywhere but in development."""
+    """Whether backups are taken. Default: everywhere but in development."""
 
     schedule: Schedule = "15 2 * * *"
-    """When backups are taken, in UTC. An alert says when none was good for 26 hours: at least daily, therefore."""
+    """Cron schedule of backups, in UTC. An alert fires when none has succeeded for 26 hours, so it must run at least
+    daily."""
 
     keep: Keep = Keep()
     s3: S3 | None = None
     monitoring: bool = True
-    """Also Grafana's database and a snapshot of Prometheus' data, for which Prometheus' admin API is switched on."""
+    """Also back up Grafana's database and a snapshot of Prometheus' data, for which Prometheus' admin API is
+    enabled."""
 
     drill: Drill = Drill()
     limits: BackupLimits = BackupLimits()
 
     @property
     def on(self) -> bool:
-        """Whether backups are taken; of settings that an environment has been applied to."""
+        """Whether backups are taken. Valid after `in_environment`, which resolves the default."""
         return bool(self.enabled)
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Secrets that somebody must give: name → where the settings ask for it."""
+        """Secrets that must be set: name → the settings path that refers to it."""
         if not self.s3 or self.enabled is False:
             return {}
         return {self.s3.access_key: "s3.access_key", self.s3.secret_key: "s3.secret_key"}
 
     def in_environment(self, environment: str) -> Backups:
-        """Return the settings with what depends on the environment filled in."""
+        """Return the settings with the defaults that depend on the environment filled in."""
         enabled = environment != "development" if self.enabled is None else self.enabled
         schedule = self.drill.schedule or (DRILL_SCHEDULE if enabled and environment == "production" else None)
         drill = self.drill.model_copy(update={"schedule": schedule})

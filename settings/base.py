@@ -1,4 +1,4 @@
-"""The one base of every settings model, and how a section that stands in two files is put together."""
+"""The base class of every settings model, and the merge of a section that both settings files may contain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Model(BaseModel):
-    """Frozen, and an unknown key is an error: a mistyped key must never be taken for a default."""
+    """Frozen, and unknown keys are refused: a mistyped key must not silently leave a default in effect."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True)
 
@@ -17,21 +17,22 @@ class Model(BaseModel):
 M = TypeVar("M", bound=Model)
 
 
-def merged(base: M, over: Model) -> M:
-    """Return `base` with every field that `over` was given, section by section; lists and single values are replaced.
+def merge_settings(base: M, overrides: Model) -> M:
+    """Return `base` overridden by the fields set in `over`: sections are merged, lists and scalars are replaced.
 
-    The result is checked as a whole. Raises pydantic.ValidationError where the two do not fit together.
+    The result is validated as a whole. Raises pydantic.ValidationError where the two do not fit together.
     """
-    said = _deep(base.model_dump(exclude_unset=True), over.model_dump(exclude_unset=True))
-    return type(base).model_validate(said)
+    values = _merge_mappings(base.model_dump(exclude_unset=True), overrides.model_dump(exclude_unset=True))
+    return type(base).model_validate(values)
 
 
-def _deep(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def _merge_mappings(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(base)
-    for key, said in over.items():
-        was, value = result.get(key), said
-        # What is of another type has other fields: nothing of the one can stand in the other.
-        if isinstance(value, Mapping) and isinstance(was, Mapping) and value.get("type") == was.get("type"):
-            value = _deep(was, value)
-        result[key] = value
+    for key, value in overrides.items():
+        current = result.get(key)
+        # Mappings of different `type` are not merged: their fields are unrelated.
+        if isinstance(value, Mapping) and isinstance(current, Mapping) and value.get("type") == current.get("type"):
+            result[key] = _merge_mappings(current, value)
+        else:
+            result[key] = value
     return result

@@ -1,4 +1,4 @@
-"""How an image is built where no registry has it."""
+"""Builds of images that no registry provides."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ Inside = Annotated[str, StringConstraints(pattern=r"^[^/].*$")]
 
 
 class Build(Model):
-    """A Dockerfile, one of the templates or your own, and the folder it is built from."""
+    """A Dockerfile, a shipped template or your own, and the build context."""
 
     template: Literal["node-backend", "nuxt", "static", "python-bot"] | None = None
-    """A Dockerfile of templates/, whose first lines say which `args` it knows."""
+    """A Dockerfile of templates/, whose first lines list the `args` that it supports."""
 
     dockerfile: Inside | None = None
-    """A Dockerfile of your own, relative to the context. `FROM ${NODE}`, say, gets components/images.yaml's."""
+    """A Dockerfile of your own, relative to the context. `FROM ${NODE}`, for instance, resolves to the image in
+    components/images.yaml."""
 
     context: str = Field(default=".", min_length=1)
-    """Folder with the sources: relative to the checkout (`../app`), or absolute. Its .dockerignore holds."""
+    """Folder with the sources: relative to the checkout (`../app`), or absolute. Its .dockerignore is respected."""
 
     package_manager: Literal["npm", "pnpm"] = "npm"
-    """What installs the packages in the Node.js templates."""
+    """Package manager of the Node.js templates."""
 
     args: dict[Argument, str] = {}
-    """Build arguments. They can be read in the engine's build cache: never a secret."""
+    """Build arguments. They are readable in Docker's build cache: never put a secret here."""
 
     target: str | None = Field(default=None, min_length=1)
-    """A stage to stop at. Default: the last."""
+    """Build stage to stop at. Default: the last."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Build:

@@ -1,4 +1,4 @@
-"""What must hold between the parts of the settings, where each part alone is fine."""
+"""Checks across sections: settings that are valid alone but do not fit together."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from settings.alert_checks import unheard
+from settings.alert_checks import critical_coverage_problems
 from settings.alert_rules import alert_names, log_rule_files, rule_files, thresholds
 from settings.base import Model
 from settings.exposure import public_tool_problems
 from settings.images import ImageTable
-from settings.names import ADMIN_PORT, STORES, TAKEN, TOOLS
+from settings.names import ADMIN_PORT, RESERVED_NAMES, STORES, TOOLS
 from settings.problems import Lines, Problem, dotted, spell
 from settings.product import Product
 from settings.stack import Stack
 from settings.workload import Job, Service, Workload
 
 TUNNEL = ("config", "dockyard:tunnel")
-"""Where the tunnel stands in the stack file."""
+"""Path of the tunnel's section in the stack file."""
 
 
 def check_together(
@@ -35,8 +35,8 @@ def check_together(
     product_lines = Lines.of(checkout / product_file)
     in_either = _in_either(stack, stack_file, stack_lines, product_file, product_lines)
 
-    def in_product(path: list[str | int], found: str, expected: str) -> Problem:
-        return Problem(product_file, dotted(path), found, expected, line=product_lines.find(path))
+    def in_product(path: list[str | int], actual: str, expected: str) -> Problem:
+        return Problem(product_file, dotted(path), actual, expected, line=product_lines.find(path))
 
     problems = [in_product(*problem) for problem in _product_problems(product)]
     shared = (
@@ -50,37 +50,37 @@ def check_together(
     )
     problems += [in_either(*problem) for problem in shared]
     problems += _image_problems(stack, product, images, stack_file, stack_lines, in_product)
-    for path, found, expected in _tunnel_problems(stack, product):
-        problems.append(Problem(stack_file, dotted(path), found, expected, line=stack_lines.find(path)))
+    for path, actual, expected in _tunnel_problems(stack, product):
+        problems.append(Problem(stack_file, dotted(path), actual, expected, line=stack_lines.find(path)))
     return problems
 
 
-def unheard_problems(
+def coverage_problems(
     stack: Stack, product: Product, stack_file: str, stack_lines: Lines, product_file: str, checkout: Path
 ) -> list[Problem]:
-    """Return why critical alerts of this environment would reach nobody."""
+    """Return the reasons why critical alerts of this environment would not be delivered to everybody or to anybody."""
     lines = Lines.of(checkout / product_file)
     in_either = _in_either(stack, stack_file, stack_lines, product_file, lines)
-    return [in_either(*problem) for problem in unheard(product.alerts, stack.environment)]
+    return [in_either(*problem) for problem in critical_coverage_problems(product.alerts, stack.environment)]
 
 
 def _in_either(
     stack: Stack, stack_file: str, stack_lines: Lines, product_file: str, product_lines: Lines
 ) -> Callable[..., Problem]:
-    """Return what makes a problem of a section of either file: it is told where it stands, the stack file first."""
+    """Return a function that reports a problem where its section is set: in the stack file first, else the product."""
 
-    def made(path: list[str | int], found: str, expected: str, remedy: str = "") -> Problem:
+    def locate(path: list[str | int], actual: str, expected: str, remedy: str = "") -> Problem:
         section, *rest = path
-        own: list[str | int] = ["config", f"dockyard:{section}", *rest]
-        if _stands(getattr(stack, str(section)), rest):
-            return Problem(stack_file, dotted(own), found, expected, remedy, stack_lines.find(own))
-        return Problem(product_file, dotted(path), found, expected, remedy, product_lines.find(path))
+        stack_path: list[str | int] = ["config", f"dockyard:{section}", *rest]
+        if _is_set(getattr(stack, str(section)), rest):
+            return Problem(stack_file, dotted(stack_path), actual, expected, remedy, stack_lines.find(stack_path))
+        return Problem(product_file, dotted(path), actual, expected, remedy, product_lines.find(path))
 
-    return made
+    return locate
 
 
 def placeholders(stack: Stack, stack_file: str, lines: Lines) -> list[Problem]:
-    """Return what the shipped stacks only hold a place for: the account and the zone at Cloudflare."""
+    """Return a problem for each Cloudflare account and zone id that still is the placeholder of the shipped stacks."""
     paths: list[list[str | int]] = [[*TUNNEL, *path] for path in stack.tunnel.placeholders] if stack.tunnel else []
     expected = "32 hexadecimal digits of your own"
     remedy = "Account ID and Zone ID stand on the overview page of the zone at dash.cloudflare.com; see docs/tunnel.md."
@@ -89,22 +89,26 @@ def placeholders(stack: Stack, stack_file: str, lines: Lines) -> list[Problem]:
 
 def _tunnel_problems(stack: Stack, product: Product) -> Iterator[tuple[list[str | int], str, str]]:
     listening = [name for name, service in product.services.items() if service.port and service.protocol == "http"]
-    for position, one in enumerate(stack.tunnel.services if stack.tunnel else ()):
-        if one.service not in listening:
-            why = " (tools and data stores are never public by the tunnel)" if one.service in TAKEN else ""
-            known = ", ".join(listening) or "a service with a port"
-            yield [*TUNNEL, "services", position, "service"], spell(one.service), f"one of {known}{why}"
+    for position, tunnel_service in enumerate(stack.tunnel.services if stack.tunnel else ()):
+        if tunnel_service.service not in listening:
+            hint = (
+                " (tools and data stores are never public by the tunnel)"
+                if tunnel_service.service in RESERVED_NAMES
+                else ""
+            )
+            choices = ", ".join(listening) or "a service with a port"
+            yield [*TUNNEL, "services", position, "service"], spell(tunnel_service.service), f"one of {choices}{hint}"
 
 
-def _stands(section: object, path: list[str | int]) -> bool:
+def _is_set(section: object, path: list[str | int]) -> bool:
     if not path:
         return True
     key, *rest = path
     if isinstance(section, Mapping):
-        return key in section and _stands(section[key], rest)
+        return key in section and _is_set(section[key], rest)
     if isinstance(section, Model):
-        # A key that is another word than its field (`for`) is the last of its path.
-        return not rest or (str(key) in section.model_fields_set and _stands(getattr(section, str(key)), rest))
+        # A key whose field has another name (`for`) is always the last of its path.
+        return not rest or (str(key) in section.model_fields_set and _is_set(getattr(section, str(key)), rest))
     return True
 
 
@@ -113,12 +117,12 @@ def _threshold_problems(product: Product) -> Iterator[tuple[list[str | int], str
     if not changes:
         return
     texts = _rule_texts(product)
-    known = {name for text in texts for name in alert_names(text)}
+    known_alerts = {name for text in texts for name in alert_names(text)}
     tunable = {name for text in texts for name in thresholds(text)}
     for name, change in changes.items():
         path: list[str | int] = ["monitoring", "thresholds", name]
-        if name not in known:
-            yield path, spell(name), _an_alert(name, known)
+        if name not in known_alerts:
+            yield path, spell(name), _an_alert(name, known_alerts)
         elif change.threshold is not None and name not in tunable:
             yield [*path, "threshold"], spell(change.threshold), "no threshold: this alert compares with none"
 
@@ -126,59 +130,63 @@ def _threshold_problems(product: Product) -> Iterator[tuple[list[str | int], str
 def _receiver_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
     if not any(receiver.alerts for receiver in product.alerts.receivers.values()):
         return
-    known = {name for text in _rule_texts(product) for name in alert_names(text)}
-    for receiver, said in product.alerts.receivers.items():
-        for number, name in enumerate(said.alerts):
-            if name not in known:
-                yield ["alerts", "receivers", receiver, "alerts", number], spell(name), _an_alert(name, known)
+    known_alerts = {name for text in _rule_texts(product) for name in alert_names(text)}
+    for receiver_name, receiver in product.alerts.receivers.items():
+        for number, name in enumerate(receiver.alerts):
+            if name not in known_alerts:
+                yield (
+                    ["alerts", "receivers", receiver_name, "alerts", number],
+                    spell(name),
+                    _an_alert(name, known_alerts),
+                )
 
 
 def _rule_texts(product: Product) -> list[str]:
     return [*rule_files(product.name).values(), *log_rule_files(product.monitoring.logs.store).values()]
 
 
-def _an_alert(name: str, known: Collection[str]) -> str:
-    near = get_close_matches(name, known, n=3, cutoff=0.5)
+def _an_alert(name: str, known_alerts: Collection[str]) -> str:
+    near = get_close_matches(name, known_alerts, n=3, cutoff=0.5)
     hint = f": {' or '.join(near)}?" if near else ""
     return f"the name of an alert in rules/{hint}"
 
 
 def _offsite_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
-    own, s3 = product.own_postgres, product.backups.s3
-    wanted = own is not None and own.point_in_time is not None and own.point_in_time.offsite
-    if wanted and s3 and product.backups.on and not s3.endpoint.startswith("https://"):
+    postgres, s3 = product.own_postgres, product.backups.s3
+    is_offsite = postgres is not None and postgres.point_in_time is not None and postgres.point_in_time.offsite
+    if is_offsite and s3 and product.backups.on and not s3.endpoint.startswith("https://"):
         expected = "an https:// address: pgBackRest takes no other (or postgres.point_in_time.offsite: false)"
         yield ["backups", "s3", "endpoint"], spell(s3.endpoint), expected
 
 
 def _publish_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
     listening = {name for name, service in product.services.items() if service.port is not None}
-    known = sorted({*listening, *TOOLS, *STORES})
+    publishable = sorted({*listening, *TOOLS, *STORES})
     used: dict[int, str] = {}
     for name, port in product.publish.items():
         if name in product.services and name not in listening:
             yield ["publish", name], spell(name), f"a service with a port: give services.{name}.port"
-        elif name not in known:
-            yield ["publish", name], spell(name), f"one of {', '.join(known)}"
+        elif name not in publishable:
+            yield ["publish", name], spell(name), f"one of {', '.join(publishable)}"
         if port in used:
             yield ["publish", name], str(port), f"a port of its own ({used[port]} has this one)"
         used[port] = name
-    for wanted in ("http", "https") if product.routed else ():
-        port = getattr(product.edge, wanted)
+    for scheme in ("http", "https") if product.routed else ():
+        port = getattr(product.edge, scheme)
         if port in used:
-            yield ["publish", used[port]], str(port), f"another port (edge.{wanted} has this one)"
+            yield ["publish", used[port]], str(port), f"another port (edge.{scheme} has this one)"
 
 
 def _network_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
-    known = sorted({*product.workloads, *TOOLS, *STORES})
+    joinable = sorted({*product.workloads, *TOOLS, *STORES})
     for network, members in product.networks.items():
         for position, member in enumerate(members):
-            if member not in known:
-                yield ["networks", network, position], spell(member), f"one of {', '.join(known)}"
+            if member not in joinable:
+                yield ["networks", network, position], spell(member), f"one of {', '.join(joinable)}"
 
 
 def _log_store_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
-    """Settings of Loki where nothing names a store: its retention would be passed over in silence."""
+    """Refuse settings of Loki where no store is named: its retention would be ignored silently."""
     logs = product.monitoring.logs
     if "loki" in logs.model_fields_set and "store" not in logs.model_fields_set:
         expected = f"store: loki beside it, or settings of {logs.store}, which keeps the logs by default"
@@ -192,8 +200,8 @@ def _product_problems(product: Product) -> Iterator[tuple[list[str | int], str, 
     graph: dict[str, set[str]] = {}
     for name, workload in workloads.items():
         kind = "services" if name in product.services else "jobs"
-        if name in TAKEN:
-            yield [kind, name], spell(name), f"another name: {', '.join(TAKEN)} are taken"
+        if name in RESERVED_NAMES:
+            yield [kind, name], spell(name), f"another name: {', '.join(RESERVED_NAMES)} are taken"
         for position, store in enumerate(workload.needs):
             if getattr(product, store) is None:
                 yield [kind, name, "needs", position], spell(store), f"a data store that is there: add {store}:"
@@ -202,20 +210,22 @@ def _product_problems(product: Product) -> Iterator[tuple[list[str | int], str, 
             if dumps:
                 yield [kind, name, "dump_before"], "true", "a Postgres of the product's own to dump"
             graph[name] = set()
-            before_it = workloads if isinstance(workload, Service) else product.jobs
+            eligible = workloads if isinstance(workload, Service) else product.jobs
             for position, before in enumerate(workload.after):
-                if before in before_it and not _scheduled(before_it[before]):
+                if before in eligible and not _scheduled(eligible[before]):
                     graph[name].add(before)
                 else:
-                    others = sorted(one for one in before_it if one != name and not _scheduled(before_it[one]))
-                    yield [kind, name, "after", position], spell(before), f"one of {', '.join(others) or 'nothing'}"
+                    candidates = sorted(
+                        candidate for candidate in eligible if candidate != name and not _scheduled(eligible[candidate])
+                    )
+                    yield [kind, name, "after", position], spell(before), f"one of {', '.join(candidates) or 'nothing'}"
     yield from _port_problems(product)
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
-        circle: list[str] = list(reversed(error.args[1]))
-        kind = "services" if circle[0] in product.services else "jobs"
-        yield [kind, circle[0], "after"], " after ".join(circle), "an order without a circle"
+        cycle: list[str] = list(reversed(error.args[1]))
+        kind = "services" if cycle[0] in product.services else "jobs"
+        yield [kind, cycle[0], "after"], " after ".join(cycle), "an order without a circle"
 
 
 def _scheduled(workload: Workload) -> bool:
@@ -223,17 +233,17 @@ def _scheduled(workload: Workload) -> bool:
 
 
 def _port_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
-    """The edge proxy listens on every service's port: one that is not HTTP can share it with nobody."""
-    at: dict[int, str] = {}
+    """Refuse port clashes: the edge proxy listens on every service's port, and only HTTP services can share one."""
+    by_port: dict[int, str] = {}
     for name, service in product.services.items():
         if service.port is None:
             continue
         if service.port == ADMIN_PORT:
             yield ["services", name, "port"], str(service.port), f"another port: the edge proxy itself has {ADMIN_PORT}"
-        other = at.get(service.port)
-        if other and "tcp" in (service.protocol, product.services[other].protocol):
-            yield ["services", name, "port"], str(service.port), f"a port of its own ({other} has this one)"
-        at.setdefault(service.port, name)
+        holder = by_port.get(service.port)
+        if holder and "tcp" in (service.protocol, product.services[holder].protocol):
+            yield ["services", name, "port"], str(service.port), f"a port of its own ({holder} has this one)"
+        by_port.setdefault(service.port, name)
 
 
 def _image_problems(
@@ -244,27 +254,27 @@ def _image_problems(
     stack_lines: Lines,
     in_product: Callable[[list[str | int], str, str], Problem],
 ) -> list[Problem]:
-    """A short name must be in the table; anything else must say registry, path and tag."""
+    """Report image names that are neither in the table nor full references with registry, path and tag."""
     problems = []
     for name, workload in product.workloads.items():
         if workload.image is None or workload.image in images.names or _is_full(workload.image):
             continue
         override = stack.services.get(name)
-        own = override is not None and override.image is not None
+        in_stack = override is not None and override.image is not None
         kind = "services" if name in product.services else "jobs"
-        path: list[str | int] = ["config", "dockyard:services", name, "image"] if own else [kind, name, "image"]
+        path: list[str | int] = ["config", "dockyard:services", name, "image"] if in_stack else [kind, name, "image"]
         expected = f"registry/name:tag, or one of {', '.join(images.names)}"
-        found = spell(workload.image)
-        if own:
-            problems.append(Problem(stack_file, dotted(path), found, expected, line=stack_lines.find(path)))
+        actual = spell(workload.image)
+        if in_stack:
+            problems.append(Problem(stack_file, dotted(path), actual, expected, line=stack_lines.find(path)))
         else:
-            problems.append(in_product(path, found, expected))
-    for store, over in ((product.own_postgres, stack.postgres), (product.own_redis, stack.redis)):
+            problems.append(in_product(path, actual, expected))
+    for store, store_override in ((product.own_postgres, stack.postgres), (product.own_redis, stack.redis)):
         if store is None or store.image in images.names or _is_full(store.image):
             continue
         kind = "postgres" if store is product.own_postgres else "redis"
         expected = f"registry/name:tag, or one of {', '.join(images.names)}"
-        if over and over.image:
+        if store_override and store_override.image:
             own_path: list[str | int] = ["config", f"dockyard:{kind}", "image"]
             line = stack_lines.find(own_path)
             problems.append(Problem(stack_file, dotted(own_path), spell(store.image), expected, line=line))
@@ -274,5 +284,5 @@ def _image_problems(
 
 
 def _is_full(image: str) -> bool:
-    """Whether it says registry or path, and a tag or digest."""
+    """Whether a reference names a registry or path, and a tag or digest."""
     return "/" in image and ":" in image.rsplit("/", maxsplit=1)[-1]

@@ -1,4 +1,4 @@
-"""What can be said of any container: image, limits, health."""
+"""Settings that every container has: image, limits, health check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, model_validator
 
 from settings.base import Model
-from settings.units import Duration, Memory, spell_memory
+from settings.units import Duration, Memory, format_memory
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 """A name in a network: lower-case letters, digits and dashes."""
@@ -23,16 +23,17 @@ would replace the container at every `up`."""
 
 
 class Limits(Model):
-    """What a container may use, and what is kept free for it."""
+    """Resource limits of a container, and its memory reservation."""
 
     memory: Memory
-    """Hard limit; swap is never added to it, so a leak is seen early (CIS Docker 5.11)."""
+    """Hard memory limit without additional swap, so that a leak is seen early (CIS Docker 5.11)."""
 
     reserved: Memory | None = None
-    """Kept free for it when the host runs short. Default: half the limit, as the dating app's table has it."""
+    """Memory reserved for the container when the host runs short. Default: half the limit, as in the dating app's
+    table."""
 
     cpus: Cores = 1.0
-    """Cores."""
+    """Limit in processor cores."""
 
     @property
     def reservation(self) -> int:
@@ -43,29 +44,29 @@ class Limits(Model):
     def _reserved_fits(self) -> Limits:
         if self.reserved is not None and self.reserved > self.memory:
             raise ValueError(
-                f"a reservation within the limit: {spell_memory(self.reserved)} is reserved"
-                f" of {spell_memory(self.memory)}"
+                f"a reservation within the limit: {format_memory(self.reserved)} is reserved"
+                f" of {format_memory(self.memory)}"
             )
         return self
 
 
 class Health(Model):
-    """How Docker finds out whether a container is well: exactly one of `http`, `tcp` and `command`."""
+    """Health check of a container: exactly one of `http`, `tcp` and `command`."""
 
     http: Annotated[str, StringConstraints(pattern=r"^/")] | None = None
-    """A path that answers 2xx on the service's own port."""
+    """Path that must answer 2xx on the service's own port."""
 
     tcp: bool = False
-    """The service's port takes connections."""
+    """The service's port must accept connections."""
 
     command: list[str] | None = Field(default=None, min_length=1)
-    """A program in the container that exits 0."""
+    """Command that must exit 0 in the container."""
 
     interval: Duration = 30
     timeout: Duration = 10
     retries: int = Field(default=3, ge=1, le=100)
     start_period: Duration = 40
-    """Failures in this time do not count. These four are the figures of Tumulte's Dockerfiles."""
+    """Failures during this time do not count. The last four defaults are the figures of Tumulte's Dockerfiles."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Health:

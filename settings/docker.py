@@ -1,4 +1,4 @@
-"""How containers run on the host, whatever runs in them."""
+"""Settings of the Docker engine that apply to every container."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from settings.units import Duration
 
 
 class Docker(Model):
-    """How containers run on the host."""
+    """Settings of the Docker engine that apply to all containers."""
 
     mirror: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]+(:\d+)?(/[a-z0-9._/-]+)?$")] | None = None
-    """A registry that serves the official images under their own paths: `mirror.example.com:5000`."""
+    """Registry that serves the official images under their own paths: `mirror.example.com:5000`."""
 
     log_max_size: Annotated[str, StringConstraints(pattern=r"^\d+[km]$")] = "10m"
     log_max_files: int = Field(default=14, ge=1, le=1000)
-    """Rotated logs kept, 14 as in Tumulte's rotation: json-file rotates by size, so these are not days."""
+    """Number of rotated log files, 14 as in Tumulte's rotation: json-file rotates by size, so these are not days."""
 
     health_interval: Duration | None = None
-    """Check the health of every container this often, whatever its own setting says: for environments where the
-    time an `up` takes matters more than the cost of the checks."""
+    """Interval of all containers' health checks, in place of their own settings: for environments where the duration of
+    an `up` matters more than the cost of the checks."""
 
     health_start_interval: Duration | None = None
-    """Check the health of a container this often while it starts, until it is healthy for the first time or its
-    `start_period` has passed; after that every `health_interval`. Needs Docker 25. With a short start interval and a
-    long interval an `up` is quick, and a container at rest costs little."""
+    """Interval of health checks while a container starts, until it is healthy for the first time or its `start_period`
+    has passed; after that `health_interval` applies. Needs Docker 25. With a short start interval and a long interval
+    an `up` is quick, and an idle container costs little."""
 
     wait_timeout: Duration = 180
-    """How long an `up` waits for one container to become healthy."""
+    """How long an `up` waits for a container to become healthy."""

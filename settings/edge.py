@@ -1,4 +1,4 @@
-"""The edge proxy: where it listens, its certificates, and what leads where."""
+"""The edge proxy: its addresses and ports, its certificates and its routes."""
 
 from __future__ import annotations
 
@@ -15,50 +15,50 @@ LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 
 
 class Route(Model):
-    """A host name, and below it a path, that lead to a service. The service sees the path as it was asked."""
+    """A host name and path prefix that are routed to a service. The path is forwarded unchanged."""
 
     host: HostName
     path: Annotated[str, StringConstraints(pattern=r"^/[^\s`]*$")] = "/"
 
 
 class PublicTool(Route):
-    """A tool of the monitoring that people reach from outside, on purpose, by HTTPS alone.
+    """A tool of the monitoring that is public on purpose, by HTTPS only.
 
-    Grafana has its own log-in. Every other tool shows everything to whoever reaches it: it needs `basic_auth` or
-    `forward_auth`, and where both are given a request must pass both (settings/exposure.py).
+    Grafana has its own log-in. Every other tool is readable by whoever reaches it: it needs `basic_auth` or
+    `forward_auth`, and a request must pass both where both are set (settings/exposure.py).
     """
 
     basic_auth: Name | None = None
-    """Secret with the people who may: a line each as `htpasswd -nB <name>` prints it, with a hash by bcrypt. A hash and
-    no password, since what is made from a password at each `up` (its salt) would change at each `up`."""
+    """Secret with the permitted users, one line each as `htpasswd -nB <name>` prints it, with a bcrypt hash. It holds
+    hashes and not passwords, since a hash made at each `up` would have a new salt and so change at each `up`."""
 
     forward_auth: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+(/\S*)?$")] | None = None
-    """Address that is asked about every request, with its headers; only where it answers 2xx does the request get
-    through, and any other answer is what the visitor sees. A service of the product by its name and port:
+    """Address that receives the headers of every request and decides about it: with 2xx the request passes, any other
+    answer is returned to the visitor. A service of the product is named by its name and port:
     `http://sign-in:4181/verify`."""
 
     @property
     def guarded(self) -> bool:
-        """Whether the edge itself asks who is there."""
+        """Whether the edge itself authenticates visitors."""
         return bool(self.basic_auth or self.forward_auth)
 
 
 class Acme(Model):
-    """Certificates from Let's Encrypt, or another authority that speaks ACME, by its HTTP challenge."""
+    """Certificates from Let's Encrypt or another ACME authority, by the HTTP challenge."""
 
     email: Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
     server: Annotated[str, StringConstraints(pattern=r"^https?://")] = LETS_ENCRYPT
 
 
 class Tls(Model):
-    """Where the certificate comes from; nothing said: Traefik's own, self-signed."""
+    """Source of the certificate. Default: Traefik's self-signed one."""
 
     acme: Acme | None = None
     certificate: Name | None = None
     """Secret with the certificate and its chain, PEM."""
 
     key: Name | None = None
-    """Secret with its key, PEM."""
+    """Secret with the certificate's private key, PEM."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Tls:
@@ -73,23 +73,23 @@ class Edge(Model):
     """The edge proxy. Limits and health check: the dating app's table."""
 
     address: Annotated[str, StringConstraints(pattern=r"^\d{1,3}(\.\d{1,3}){3}$")] = "127.0.0.1"
-    """Where its ports for routes are bound: `0.0.0.0` lets the world in (CIS Docker 5.14)."""
+    """Host address that the ports for routes are bound to: `0.0.0.0` makes them public (CIS Docker 5.14)."""
 
     http: Port = 80
     https: Port = 443
     tls: Tls = Tls()
     tools: dict[Name, PublicTool] = {}
-    """Tool of the monitoring → the host name it is reached at from outside. What is not named here has no route."""
+    """Tool of the monitoring → its public host name. Tools that are not listed have no route."""
 
     drain: Duration = 2
-    """Between the switch to a new release and the end of the old one: for requests that are still running."""
+    """Time between the switch to a new release and the end of the old one, for requests that are still running."""
 
     access_log: bool = True
-    """A line in JSON on its standard output for each request: method, status, time, host, route, client; no header."""
+    """Log each request to standard output as a line of JSON: method, status, time, host, route, client; no headers."""
 
     access_log_paths: bool = False
-    """With the path, and what stands behind its question mark: that may be a secret. The log pipeline cuts it off, but
-    the engine's own log files have it."""
+    """Add path and query string to the access log. The query may contain secrets: the log pipeline removes it, but
+    Docker's own log files keep it."""
 
     health_interval: Duration = 10
     limits: Limits = Field(
@@ -98,7 +98,7 @@ class Edge(Model):
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Secrets that somebody must give: name → where the settings ask for it."""
-        given = {"tls.certificate": self.tls.certificate, "tls.key": self.tls.key}
-        given |= {f"tools.{tool}.basic_auth": said.basic_auth for tool, said in self.tools.items()}
-        return {name: place for place, name in given.items() if name}
+        """Secrets that must be set: name → the settings path that refers to it."""
+        by_place = {"tls.certificate": self.tls.certificate, "tls.key": self.tls.key}
+        by_place |= {f"tools.{name}.basic_auth": tool.basic_auth for name, tool in self.tools.items()}
+        return {secret: place for place, secret in by_place.items() if secret}

@@ -1,4 +1,4 @@
-"""Text that only shows where the real one goes: `your-secret-key`, `PLACEHOLDER`, `https://example.org/hook`."""
+"""Detection of placeholders: `your-secret-key`, `PLACEHOLDER`, `https://example.org/hook`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 _PLACEHOLDER = re.compile(
     r"(?i:^your[-_ ]|[-_ ]here$|placeholder|change[-_ ]?(me|it|this))|^<.*>$|\.\.\.|…"
-    # In small letters only, and long or alone: a token may hold an xxX by chance.
+    # Lower case only, and either long or separate: a token may contain `xxX` by chance.
     r"|(?<![A-Za-z0-9])x{3,}(?![A-Za-z0-9])|x{5}$"
     r"|//(user|username):(pass|password)@|@(host|hostname)[:/]|:port/",
     re.ASCII,
@@ -22,23 +22,22 @@ _EXAMPLE_HOST = re.compile(r"(^|\.)(example(\.(com|net|org))?|invalid)$", re.ASC
 
 
 def is_placeholder(value: str) -> bool:
-    """Say whether a value only shows where the real one goes: `your-secret-key`, `eyJhxxxxx`, `<token>`."""
+    """Whether a value contains a placeholder: `your-secret-key`, `eyJhxxxxx`, `<token>`."""
     return bool(_PLACEHOLDER.search(value))
 
 
-def is_only_a_word(value: str) -> bool:
-    """Say whether the whole of a value stands for another: `changeme`, `null`, nothing. For what may hold anything."""
+def is_placeholder_word(value: str) -> bool:
+    """Whether a value is nothing but a placeholder: `changeme`, `null`, empty. For secrets that may hold any text."""
     return not value.strip() or bool(_STANDS_FOR_SOMETHING.fullmatch(value.strip()))
 
 
-def leads_nowhere(value: str) -> bool:
-    """Say whether an address, a key or a name is none that anybody has: a placeholder, or at a host that the whole
-    world keeps for examples (RFC 2606)."""
-    return is_only_a_word(value) or is_placeholder(value) or bool(_BIG_X.search(value)) or _is_example(value)
+def is_placeholder_address(value: str) -> bool:
+    """Whether an address, a key or a name cannot be real: a placeholder, or a host reserved for examples (RFC 2606)."""
+    return is_placeholder_word(value) or is_placeholder(value) or bool(_BIG_X.search(value)) or _is_example(value)
 
 
 def _is_example(value: str) -> bool:
-    """Take the host of an address, of a mail address, or of `host:port`."""
+    """Whether the host of an address, a mail address or `host:port` is one reserved for examples."""
     try:
         host = urlsplit(value.strip() if "://" in value else f"//{value.strip()}").hostname or ""
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a stack lets people reach from outside, and what must stand before it."""
+"""Tools that a stack makes public, and the authentication that they must have."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from settings.problems import spell
 from settings.product import Product
 
 OWN_LOGIN = frozenset({"grafana"})
-"""Tools that ask who is there themselves. Everything else of the monitoring shows all it has to whoever reaches it."""
+"""Tools with a log-in of their own. Every other tool of the monitoring is readable by whoever reaches it."""
 
 
 def running_tools(product: Product) -> list[str]:
-    """Return the tools that run beside this product."""
+    """Return the names of the tools that run beside this product."""
     monitoring = product.monitoring
     logs = monitoring.logs.programs if monitoring.logs.enabled else ()
     absent = {
@@ -27,9 +27,9 @@ def running_tools(product: Product) -> list[str]:
 
 
 def public_tool_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
-    """Yield what is wrong with `edge.tools`: path, what was found, what was expected."""
+    """Yield each problem of `edge.tools`: its path, what was found and what was expected."""
     running = sorted(running_tools(product))
-    taken = {
+    owners = {
         (route.host, route.path): f"services.{name}"
         for name, service in product.services.items()
         for route in service.routes
@@ -41,9 +41,9 @@ def public_tool_problems(product: Product) -> Iterator[tuple[list[str | int], st
             continue
         yield from _tool_problems(name, tool, path)
         place = (tool.host, tool.path)
-        if place in taken:
-            yield [*path, "host"], spell(tool.host), f"a host and path of its own ({taken[place]} has these)"
-        taken.setdefault(place, f"edge.tools.{name}")
+        if place in owners:
+            yield [*path, "host"], spell(tool.host), f"a host and path of its own ({owners[place]} has these)"
+        owners.setdefault(place, f"edge.tools.{name}")
 
 
 def _tool_problems(name: str, tool: PublicTool, path: list[str | int]) -> Iterator[tuple[list[str | int], str, str]]:

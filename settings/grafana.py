@@ -1,4 +1,4 @@
-"""Grafana: its size, its address, and who may log in. It may stand in the product and in the stack file."""
+"""Grafana: its limits, its address and its log-in; in the product file, the stack file or both."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from settings.container import Limits, Name
 from settings.logs import LogStore
 
 ALERTMANAGER_UID = "alertmanager"
-"""Of the data source by which people see alerts and silence them in Grafana."""
+"""Uid of the data source through which Grafana shows alerts and silences them."""
 
 Uid = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,40}$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
@@ -24,27 +24,27 @@ PUBLIC_MAIL = (
     *("me.com", "aol.com", "proton.me", "protonmail.com", "gmx.com", "gmx.net", "gmx.de", "web.de", "mail.ru"),
     *("orange.fr", "free.fr", "laposte.net", "wanadoo.fr", "sfr.fr", "yandex.ru"),
 )
-"""Domains where anybody gets an address: to allow one is to let everybody in."""
+"""Domains of public mail providers: allowing one of them would let everybody in."""
 
 
 @dataclass(frozen=True)
 class Provider:
-    """What Grafana 12 knows of one kind of identity provider (pkg/login/social/connectors)."""
+    """The settings that Grafana 12 supports for one kind of identity provider (pkg/login/social/connectors)."""
 
     section: str
-    """Its part of Grafana's configuration: `auth.<section>`."""
+    """Section of Grafana's configuration: `auth.<section>`."""
 
     limits: tuple[str, ...]
-    """Settings each of which alone keeps strangers out."""
+    """Settings each of which is sufficient to keep strangers out."""
 
     also: tuple[str, ...] = ()
-    """Settings that narrow it further, and alone are not enough."""
+    """Settings that restrict access further, but are not sufficient alone."""
 
     urls: tuple[str, ...] = ()
-    """Addresses that must be given."""
+    """Required addresses."""
 
     own_urls: tuple[str, ...] = ()
-    """Addresses that may be given, all together: of a server of one's own."""
+    """Optional addresses of a self-hosted server: all of them or none."""
 
 
 URLS = ("auth_url", "token_url", "api_url")
@@ -56,10 +56,10 @@ PROVIDERS = {
         urls=URLS,
     ),
     "google": Provider("google", ("allowed_domains", "allowed_groups")),
-    # The address that GitHub tells first need not be one that its owner was asked to confirm.
+    # The first address that GitHub returns may be one that its owner never confirmed.
     "github": Provider("github", ("allowed_organizations", "team_ids"), ("allowed_domains",), own_urls=URLS),
     "gitlab": Provider("gitlab", ("allowed_groups", "allowed_domains"), own_urls=URLS),
-    # Any tenant's administrator can write any address into its accounts.
+    # The administrator of any tenant can enter any address into its accounts.
     "azuread": Provider(
         "azuread", ("allowed_organizations", "allowed_groups"), ("allowed_domains",), ("auth_url", "token_url")
     ),
@@ -69,70 +69,72 @@ CHOICES = (*URLS, "allowed_domains", "allowed_organizations", "allowed_groups", 
 
 
 class OAuth(Model):
-    """Log-in by an identity provider, OAuth 2 or OpenID Connect; keys as Grafana calls them.
+    """Log-in by an identity provider, OAuth 2 or OpenID Connect; the keys are Grafana's.
 
-    At the provider, the address to come back to is `<Grafana's root URL>/login/<provider>` (`generic_oauth` for
-    `generic`). Who may log in must be said: by default Grafana lets in everybody who has an account there.
+    The redirect URI at the provider is `<Grafana's root URL>/login/<provider>` (`generic_oauth` for `generic`). Access
+    must be restricted: by default Grafana admits everybody who has an account there.
     """
 
     provider: Literal["generic", "google", "github", "gitlab", "azuread", "okta"]
     client_id: Text
     client_secret: Name
-    """Name of the secret."""
+    """Name of the secret with the client secret."""
 
     name: Text | None = None
-    """On the button of the log-in page. Default: the provider's own name."""
+    """Label of the log-in button. Default: the provider's own name."""
 
     auth_url: Url | None = None
     token_url: Url | None = None
     api_url: Url | None = None
-    """Where the provider tells who somebody is (OpenID Connect: userinfo)."""
+    """Address of the provider's user information (OpenID Connect: userinfo)."""
 
     scopes: list[Text] = []
-    """Default: Grafana's for the provider, for `generic` those of OpenID Connect. Google tells groups only with
+    """Default: Grafana's for the provider, for `generic` those of OpenID Connect. Google returns groups only with
     `https://www.googleapis.com/auth/cloud-identity.groups.readonly` among them."""
 
     allowed_domains: list[Domain] = []
-    """Of the e-mail address; for Google also of the account (its hosted domain)."""
+    """Domains of the e-mail address; for Google also of the account (its hosted domain)."""
 
     allowed_organizations: list[Text] = []
-    """GitHub: organisations; Azure AD: tenants, by their ids; generic: what `<api_url>/orgs` answers."""
+    """GitHub: organisations; Azure AD: tenant ids; generic: the answer of `<api_url>/orgs`."""
 
     allowed_groups: list[Text] = []
-    """GitLab: full paths; Azure AD: object ids."""
+    """GitLab: full paths of groups; Azure AD: object ids."""
 
     team_ids: list[Annotated[int, Field(ge=1)]] = []
-    """GitHub: teams, by number."""
+    """GitHub: numeric ids of teams."""
 
     groups_attribute_path: Text | None = None
-    """`generic`: where the groups stand in what the provider tells (JMESPath)."""
+    """`generic`: JMESPath of the groups in the user information."""
 
     role_attribute_path: Text | None = None
-    """JMESPath that gives `Viewer`, `Editor` (may silence alerts), `Admin`: `contains(groups, 'ops') && 'Editor'`.
-    Default: everybody starts as Viewer, and an administrator says in Grafana who is more."""
+    """JMESPath that returns `Viewer`, `Editor` (may silence alerts) or `Admin`: `contains(groups, 'ops') && 'Editor'`.
+    Default: everybody starts as Viewer, and an administrator assigns other roles in Grafana."""
 
     auto_login: bool = False
-    """Go to the provider at once, without Grafana's own log-in page."""
+    """Redirect to the provider at once, without Grafana's own log-in page."""
 
     allow_sign_up: bool = True
-    """An account in Grafana for everybody who may log in, at their first time. `false`: only for whom an
-    administrator has made one."""
+    """Create a Grafana account at the first log-in of everybody who is admitted. `false`: only people whose account an
+    administrator has created can log in."""
 
     @model_validator(mode="after")
-    def _as_the_provider_has_it(self) -> OAuth:
-        has = PROVIDERS[self.provider]
-        given = {choice for choice in CHOICES if getattr(self, choice)}
-        known = {*has.limits, *has.also, *has.urls, *has.own_urls}
-        # Grafana passes over what it does not know of a provider, and would let in whom this was to keep out.
-        if unknown := [choice for choice in CHOICES if choice in given - known]:
+    def _fits_the_provider(self) -> OAuth:
+        provider = PROVIDERS[self.provider]
+        configured = {choice for choice in CHOICES if getattr(self, choice)}
+        supported = {*provider.limits, *provider.also, *provider.urls, *provider.own_urls}
+        # Grafana ignores settings that a provider does not support, and would let in whom they were to keep out.
+        if unknown := [choice for choice in CHOICES if choice in configured - supported]:
             raise ValueError(f"no {' and no '.join(unknown)}: Grafana does not know it of {self.provider}")
-        if missing := [url for url in has.urls if url not in given]:
+        if missing := [url for url in provider.urls if url not in configured]:
             raise ValueError(f"{' and '.join(missing)} too, for provider {self.provider}")
-        if given & {*has.own_urls} and (missing := [url for url in has.own_urls if url not in given]):
-            raise ValueError(f"{' and '.join(missing)} too: all of {', '.join(has.own_urls)}, or none of them")
-        if not given & {*has.limits}:
+        if configured & {*provider.own_urls} and (
+            missing := [url for url in provider.own_urls if url not in configured]
+        ):
+            raise ValueError(f"{' and '.join(missing)} too: all of {', '.join(provider.own_urls)}, or none of them")
+        if not configured & {*provider.limits}:
             raise ValueError(
-                f"who may log in: {' or '.join(has.limits)}. Without it Grafana would let in everybody"
+                f"who may log in: {' or '.join(provider.limits)}. Without it Grafana would let in everybody"
                 f" who has an account at {self.provider}"
             )
         if public := [domain for domain in self.allowed_domains if domain in PUBLIC_MAIL]:
@@ -147,27 +149,27 @@ class Grafana(Model):
 
     admin_user: Text = "admin"
     root_url: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
-    """The address people reach it at. Default: the tunnel's host name, else its host name at the edge
+    """The address at which people reach Grafana. Default: the tunnel's host name, else its host name at the edge
     (`edge.tools`), else the published port."""
 
     oauth: OAuth | None = None
-    """Log-in by an identity provider, beside the administrator's password."""
+    """Log-in by an identity provider, in addition to the administrator's password."""
 
     password_login: bool = True
-    """The form for name and password on the log-in page. `false` only with `oauth`; the administrator's password then
-    still works for Grafana's HTTP API."""
+    """Form for name and password on the log-in page. `false` only with `oauth`; the administrator's password then still
+    works for Grafana's HTTP API."""
 
     datasource_uid: Uid = "prometheus"
-    """Uid of the Prometheus data source; Love Parser's dashboards want `love-prom`."""
+    """Uid of the Prometheus data source; Love Parser's dashboards refer to `love-prom`."""
 
     loki_datasource_uid: Uid = "loki"
-    """Uid of the Loki data source; Love Parser's dashboards want `love-loki`."""
+    """Uid of the Loki data source; Love Parser's dashboards refer to `love-loki`."""
 
     victorialogs_datasource_uid: Uid = "victorialogs"
-    """Uid of the VictoriaLogs data source, where VictoriaLogs keeps the logs."""
+    """Uid of the VictoriaLogs data source, where that is the log store."""
 
     boards: list[Literal["nodejs", "queues"]] = []
-    """Dashboards of what only some products tell of themselves: Node's own metrics, Bull's queues."""
+    """Optional dashboards, for metrics that only some products have: Node's own metrics, Bull's queues."""
 
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "512MB", "cpus": 1}))
 
@@ -180,18 +182,18 @@ class Grafana(Model):
     @model_validator(mode="after")
     def _uids_differ(self) -> Grafana:
         uids = [self.datasource_uid, self.loki_datasource_uid, self.victorialogs_datasource_uid, ALERTMANAGER_UID]
-        if twice := sorted({uid for uid in uids if uids.count(uid) > 1}):
+        if duplicates := sorted({uid for uid in uids if uids.count(uid) > 1}):
             raise ValueError(
-                f"a uid of its own for each data source: {', '.join(twice)} is there twice"
+                f"a uid of its own for each data source: {', '.join(duplicates)} is there twice"
                 f" ({ALERTMANAGER_UID} is Alertmanager's)"
             )
         return self
 
     def logs_datasource_uid(self, store: LogStore) -> str:
-        """Return the uid of the data source of the logs that a store keeps."""
+        """Return the uid of a log store's data source."""
         return self.loki_datasource_uid if store == "loki" else self.victorialogs_datasource_uid
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Secrets that somebody must give: name → where the settings ask for it."""
+        """Secrets that must be set: name → the settings path that refers to it."""
         return {self.oauth.client_secret: "oauth.client_secret"} if self.oauth else {}

@@ -23,13 +23,13 @@ class Image(Model):
     """Registry, path and tag."""
 
     digest: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
-    """What the tag meant when it was last reviewed."""
+    """Digest of the tag when it was last reviewed."""
 
     build: str | None = None
-    """A folder with a Dockerfile."""
+    """Folder with a Dockerfile."""
 
     base: str | None = None
-    """The image of the table that it is built on."""
+    """Image of the table that it is built on."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Image:
@@ -46,7 +46,7 @@ class Image(Model):
 
     @property
     def registry(self) -> str:
-        """Host (and port) of the registry that the official image comes from."""
+        """Host (and port) of the official image's registry."""
         return (self.image or "").split("/", 1)[0]
 
     @property
@@ -68,7 +68,7 @@ class ImageTable:
 
     @property
     def names(self) -> list[str]:
-        """Known names, in order."""
+        """All names, sorted."""
         return sorted(self.images)
 
     def reference(self, name: str, mirror: str | None = None) -> str:
@@ -76,9 +76,9 @@ class ImageTable:
 
         With a mirror the registry's host is replaced and everything after it stays.
         """
-        found = self.images.get(name)
-        reference = found.reference if found else name
-        if found and found.build:
+        image = self.images.get(name)
+        reference = image.reference if image else name
+        if image and image.build:
             return f"dockyard/{name}:built-here"
         return f"{mirror}/{reference.split('/', 1)[1]}" if mirror and "/" in reference else reference
 

@@ -1,4 +1,4 @@
-"""A product on the log store that this machine has, where that is not the one it asks for."""
+"""A product on the log store that this machine can run, where that is not the configured one."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ T = TypeVar("T")
 
 
 def on_log_store(product: Product, store: LogStore) -> Product:
-    """Return the product with another log store; what the product publishes of its own, it publishes of that one."""
-    asked = product.monitoring.logs.store
+    """Return the product with another log store, which takes over the configured one's ports, networks and routes."""
+    requested = product.monitoring.logs.store
     monitoring = product.monitoring.model_copy(update={"logs": product.monitoring.logs.on(store)})
     networks = {
-        network: [store if member == asked else member for member in members]
+        network: [store if member == requested else member for member in members]
         for network, members in product.networks.items()
     }
-    edge = product.edge.model_copy(update={"tools": _renamed(product.edge.tools, asked, store)})
-    publish = _renamed(product.publish, asked, store)
+    edge = product.edge.model_copy(update={"tools": _renamed(product.edge.tools, requested, store)})
+    publish = _renamed(product.publish, requested, store)
     return product.model_copy(update={"monitoring": monitoring, "networks": networks, "edge": edge, "publish": publish})
 
 
 def other_log_store(product: Product, store: LogStore, product_file: str, checkout: Path) -> Problem:
-    """Return the line that says so."""
+    """Return the warning that the configured log store is replaced."""
     path = ["monitoring", "logs", "store"]
     return Problem(
         product_file,

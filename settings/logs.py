@@ -17,12 +17,12 @@ LogStore = Literal["loki", "victorialogs"]
 DAY = 86400
 
 
-def _pattern(said: str) -> str:
+def _pattern(pattern: str) -> str:
     try:
-        re.compile(said)
+        re.compile(pattern)
     except re.error as error:
         raise ValueError(f"a regular expression ({error})") from error
-    return said
+    return pattern
 
 
 def _at_least_a_day(seconds: int) -> int:
@@ -43,41 +43,42 @@ class VictoriaLogs(Model):
 
     retention: Annotated[Duration, AfterValidator(_at_least_a_day)] = 30 * DAY
     retention_size: Memory = 10 * 1024
-    """Disk space for its lines: beyond it the oldest days go, however young, so that they cannot fill a disk."""
+    """Disk space for log lines. Beyond it the oldest days are deleted, however recent, so that logs cannot fill a
+    disk."""
 
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "512MB"}))
 
 
 class Vmalert(Model):
-    """What evaluates the alert rules of the logs where VictoriaLogs keeps them."""
+    """vmalert, which evaluates the alert rules on logs where VictoriaLogs stores them."""
 
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "128MB", "cpus": 0.5}))
 
 
 class Collector(Model):
-    """What reads the containers' logs. Limits: the dating app's for Promtail."""
+    """The collector of the containers' logs. Limits: the dating app's for Promtail."""
 
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "256MB", "cpus": 0.5}))
 
 
 class Logs(Model):
-    """Logs of every container, to be searched in Grafana."""
+    """Logs of all containers, searchable in Grafana."""
 
     enabled: bool = True
     store: LogStore = "victorialogs"
-    """What keeps them: VictoriaLogs (Apache 2.0, queried in LogsQL), or Loki (AGPL, queried in LogQL): docs/logs.md."""
+    """The log store: VictoriaLogs (Apache 2.0, queried in LogsQL), or Loki (AGPL, queried in LogQL): docs/logs.md."""
 
     loki: Loki = Loki()
-    """Read where `store` is `loki`."""
+    """Used where `store` is `loki`."""
 
     victorialogs: VictoriaLogs = VictoriaLogs()
-    """Read where `store` is `victorialogs`."""
+    """Used where `store` is `victorialogs`."""
 
     vmalert: Vmalert = Vmalert()
     collector: Collector = Collector()
     redact: list[Annotated[str, AfterValidator(_pattern)]] = []
-    """Regular expressions (RE2) of what must not be kept, besides passwords, tokens, cookies and authorization headers,
-    which never are: `['\\d{3}-\\d{2}-\\d{4}']`."""
+    """Regular expressions (RE2) of text to redact, in addition to passwords, tokens, cookies and authorization headers,
+    which are always redacted: `['\\d{3}-\\d{2}-\\d{4}']`."""
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -86,9 +87,9 @@ class Logs(Model):
         return (*stores[self.store], "otel-collector")
 
     def on(self, store: LogStore) -> Logs:
-        """Return the same on another store, with the retention and the limits of the one that was asked for."""
+        """Return these settings with another store, which takes over the retention and limits of the configured one."""
         if store == self.store:
             return self
         configured: Loki | VictoriaLogs = self.loki if self.store == "loki" else self.victorialogs
-        own = {"retention": max(configured.retention, DAY), "limits": configured.limits}
-        return self.model_copy(update={"store": store, store: getattr(self, store).model_copy(update=own)})
+        carried_over = {"retention": max(configured.retention, DAY), "limits": configured.limits}
+        return self.model_copy(update={"store": store, store: getattr(self, store).model_copy(update=carried_over)})

@@ -1,6 +1,6 @@
-"""Facts of the machine that a checkout runs on; written by the set-up, read by the program.
+"""Facts about the machine that a checkout runs on, written by the set-up and read by the program.
 
-On a laptop with an open network and free ports the file need not exist: every default is right there.
+The file is optional: the defaults fit a laptop with an open network and free ports.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from settings.logs import LogStore
 
 
 class Machine(Model):
-    """What differs from machine to machine, and therefore stands in no stack file."""
+    """Settings that differ between machines and are therefore in no stack file."""
 
     port_offsets: dict[str, Annotated[int, Field(ge=0, le=20000)]] = {}
-    """Stack → what is added to every port that it publishes on the host, so that stacks of one machine do not clash."""
+    """Stack → offset added to every port that it publishes on the host, so that stacks on one machine do not clash."""
 
     docker_root: str = "/var/lib/docker"
-    """Where the engine keeps its files: the containers' logs are read there."""
+    """Docker's data folder, from which the containers' logs are read."""
 
     images: dict[str, str] = {}
-    """Image name (a key of components/images.yaml) → the reference that this machine runs for it, where that is
-    not the official one: from a mirror, from the local registry, or built here."""
+    """Image name (a key of components/images.yaml) → the reference that this machine runs, where it is not the official
+    one: from a mirror, from the local registry, or built here."""
 
     log_store: LogStore | None = None
-    """The log store that every stack runs here, where the one that a stack asks for cannot be had. None: what it asks
-    for."""
+    """The log store that every stack runs on this machine, where the configured one is not available. None: the
+    configured one."""
 
 
 def read_machine(path: Path) -> Machine:
-    """Read the machine file; a file that is not there means all defaults.
+    """Read the machine file; a missing file means all defaults.
 
-    Raises pydantic.ValidationError when the file holds something else.
+    Raises pydantic.ValidationError when the file is not a valid machine file.
     """
     if not path.exists():
         return Machine()
@@ -44,7 +44,7 @@ def read_machine(path: Path) -> Machine:
 
 
 def write_machine(path: Path, machine: Machine) -> None:
-    """Write the machine file in one step: a reader sees the old or the new one, never half of it."""
+    """Write the machine file atomically: a reader sees the old content or the new one, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".new")
     draft.write_text(yaml.safe_dump(machine.model_dump(exclude_defaults=True), sort_keys=True))

@@ -1,4 +1,4 @@
-"""Metrics, logs, dashboards and exporters: sizes and times. They may stand in the product and in the stack file."""
+"""Metrics, logs, dashboards and exporters: limits and times; in the product file, the stack file or both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from settings.units import Duration, Memory
 
 
 def limits(memory: str, cpus: float = 1.0) -> Limits:
-    """Return limits whose reservation is half of them, as in the dating app's table."""
+    """Return limits with the default reservation of half the memory, as in the dating app's table."""
     return Limits.model_validate({"memory": memory, "cpus": cpus})
 
 
@@ -25,22 +25,22 @@ class Prometheus(Model):
     """Prometheus. Interval and retention: Tumulte's and Love Parser's; limits: the dating app's table."""
 
     scrape_interval: Duration = 15
-    """Of the product's own services."""
+    """Scrape interval of the product's own services."""
 
     infrastructure_interval: Duration | None = None
-    """Of everything else; Pivotal Flow wants 30s. Default: the same as the services'."""
+    """Scrape interval of everything else; Pivotal Flow wants 30s. Default: the same as the services'."""
 
     rule_interval: Duration | None = None
-    """Between two evaluations of every group of rules, those of logs included. Default: that of the group in rules/, or
+    """Evaluation interval of all groups of rules, those on logs included. Default: the group's interval in rules/, or
     the services' scrape interval where it has none."""
 
     retention: Duration = 30 * 86400
     retention_size: Memory = 10 * 1024
-    """Disk space for its samples: beyond it the oldest go, however young, so that they cannot fill a disk. What a stack
-    needs, and how it is reckoned: docs/long-term.md."""
+    """Disk space for samples. Beyond it the oldest are deleted, however recent, so that they cannot fill a disk. The
+    needs of a stack and their calculation: docs/long-term.md."""
 
     compaction: bool = True
-    """Join blocks of two hours to larger ones. `false` where a Thanos sidecar ships them: docs/long-term.md."""
+    """Merge blocks of two hours into larger ones. `false` where a Thanos sidecar ships them: docs/long-term.md."""
 
     limits: Limits = limits("512MB")
 
@@ -64,32 +64,35 @@ class Monitoring(Model):
     probes: Probes = Probes()
     logs: Logs = Logs()
     remote_write: list[RemoteWrite] = []
-    """Where Prometheus sends its samples on to, for the long term: docs/long-term.md."""
+    """Receivers to which Prometheus forwards its samples, for long-term storage: docs/long-term.md."""
 
     thresholds: dict[AlertName, AlertChange] = {}
-    """Alert → what is said otherwise of it here: `DiskSpaceLow: {threshold: 0.1, for: 10m}`. The defaults are the
-    seeds' and stand in rules/, each with a note on when to change it."""
+    """Alert → overrides: `DiskSpaceLow: {threshold: 0.1, for: 10m}`. The defaults are the seeds' and are in rules/,
+    each with a note on when to change it."""
 
     runbooks_url: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
-    """Where the pages of runbooks/ can be read, as alerts link them: `<this>/HighErrorRate.md`. Default: the dashboard
-    Runbooks in this stack's own Grafana."""
+    """Address at which the pages of runbooks/ are readable, for the links in alerts: `<this>/HighErrorRate.md`.
+    Default: the dashboard Runbooks in this stack's own Grafana."""
 
     engine_metrics: Port | None = None
-    """Port of the host at which the Docker engine shows its own metrics (`metrics-addr` in its daemon.json), which a
-    container must be able to reach. Default: they are not scraped."""
+    """Port of the host on which Docker exposes its own metrics (`metrics-addr` in its daemon.json), reachable from
+    containers. Default: they are not scraped."""
 
     @model_validator(mode="after")
     def _receivers_differ(self) -> Monitoring:
-        names = [one.name for one in self.remote_write]
-        if doubled := sorted({name for name in names if names.count(name) > 1}):
+        names = [receiver.name for receiver in self.remote_write]
+        if duplicates := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(
-                f"a name of its own for each receiver of remote_write: {', '.join(doubled)} is there twice"
+                f"a name of its own for each receiver of remote_write: {', '.join(duplicates)} is there twice"
             )
         return self
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Secrets that somebody must give: name → where the settings ask for it."""
-        asked = ((number, one.secret) for number, one in enumerate(self.remote_write))
-        found = {secret[0]: f"remote_write.{number}.{secret[1]}" for number, secret in asked if secret}
-        return found | {name: f"grafana.{place}" for name, place in self.grafana.secrets.items()}
+        """Secrets that must be set: name → the settings path that refers to it."""
+        places = {}
+        for number, receiver in enumerate(self.remote_write):
+            if receiver.secret:
+                name, field = receiver.secret
+                places[name] = f"remote_write.{number}.{field}"
+        return places | {name: f"grafana.{place}" for name, place in self.grafana.secrets.items()}

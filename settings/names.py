@@ -20,30 +20,31 @@ TOOLS = {
 """Tools that may be published on the host's loopback address, by the port they listen on."""
 
 ADMIN_PORT = 9180
-"""The edge proxy's own: health, metrics. No service may listen there."""
+"""The edge proxy's own port, for health and metrics. No service may listen on it."""
 
 KIND_LABEL = "dockyard.volume"
 DATA = "data"
-"""The label of a volume, and its value where the content cannot be made again."""
+"""Label of a volume, and its value for content that cannot be recreated."""
 
 POINT_IN_TIME = "backup-pgbackrest"
-"""The container that takes base backups of Postgres, and that a restore to a point in time runs in."""
+"""The container that takes base backups of Postgres and runs point-in-time restores."""
 
-TAKEN = (
+RESERVED_NAMES = (
     *(*STORES, *TOOLS, "alertmanager-2", "alertmanager-3"),
     *("traefik", "edge", "collector", "otel-collector", "cloudflared"),
     *("backup-postgres", "backup-redis", "backup-monitoring", POINT_IN_TIME),
 )
-"""Names that no service and no job of a product may take."""
+"""Names that no service and no job of a product may have."""
 
 METRICS_FOLDER = "/metrics/written"
-"""Where a container sees the folder for files of metrics, if it mounts it: components/metrics_files.py."""
+"""Mount point of the volume for textfile metrics, in containers that mount it: components/metrics_files.py."""
 
 METRICS_WRITER = "metrics-writer"
-"""The container that opened the folder. It has ended, and still holds the volume: `./dockyard` puts files in by it."""
+"""The one-shot container that prepares that volume. It has exited and still mounts it: `./dockyard` copies files in
+through it."""
 
 STAGE = "/dockyard/files"
-"""Where a writer of configuration files finds them: components/config_volume.py."""
+"""Folder in which a writer container finds configuration files: components/config_volume.py."""
 
 PACKED = "/dockyard/packed"
-"""Where it finds further ones, as one archive that is unpacked into STAGE."""
+"""Archive with further files, which the writer unpacks into STAGE."""

@@ -1,4 +1,4 @@
-"""Bringing a database back to any moment: base backups and an archive of the write-ahead log, by pgBackRest."""
+"""Point-in-time recovery: base backups and an archive of the write-ahead log, by pgBackRest."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from settings.schedule import Schedule
 from settings.units import Duration
 
 IMAGE = "postgres-pgbackrest"
-"""The image of components/images.yaml that runs where Postgres' own is not another than the table's."""
+"""Key of components/images.yaml: the image that runs instead of `postgres`, unless the settings name another one."""
 
-KEY = "point-in-time-key"
-"""Secret with the passphrase of the repositories; generated unless it is given. Without it no backup can be read."""
+PITR_KEY = "point-in-time-key"
+"""Secret with the passphrase of the repositories; generated unless it is set. Without it no backup can be read."""
 
 SERVER_SETTINGS = ("archive_mode", "archive_command", "archive_library", "archive_timeout")
-"""Settings of the server that are made from this section, and that `postgres.settings` must not say otherwise."""
+"""Server settings that are derived from this section; `postgres.settings` must not contain them."""
 
 _DAY = 86400
 
@@ -26,26 +26,28 @@ Days = Annotated[Duration, Field(ge=_DAY, multiple_of=_DAY)]
 
 
 class PointInTime(Model):
-    """Base backups by pgBackRest, and every segment of the write-ahead log from the first of them on.
+    """Point-in-time recovery: base backups by pgBackRest, and every segment of the write-ahead log since the first of
+    them.
 
-    The larger option: `backups` dumps the database once a day, this loses minutes.
+    This is the larger option: `backups` dumps the database once a day, this loses only minutes.
     """
 
     archive_timeout: Duration = Field(default=60, le=300)
-    """A segment that has changes goes to the archive after so long, full or not: with the machine and its disk gone, no
-    more than this is lost. At most 5m."""
+    """A segment with changes is archived after this time even if it is not full: the maximum loss when the machine and
+    its disk are lost. At most 5m."""
 
     keep: Days = 7 * _DAY
-    """How far back the database can be brought: base backups and log that this needs are kept (Tumulte: 7d)."""
+    """How far back the database can be restored: the base backups and log that this requires are kept (Tumulte: 7d)."""
 
     schedule: Schedule = "45 1 * * *"
-    """When a base backup is taken, in UTC. The first one is taken at once."""
+    """Cron schedule of base backups, in UTC. The first one is taken at once."""
 
     full_every: Days = 7 * _DAY
-    """Age of the last full backup that makes the next one full; the others hold what changed since."""
+    """Age of the last full backup after which the next one is full; the others contain only changes."""
 
     offsite: bool = True
-    """A second repository in `backups.s3`, where that is given."""
+    """Keep a second repository in `backups.s3`, where that is set."""
 
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "512MB", "cpus": 1}))
-    """Of the container that takes base backups and restores; 256MB at the least: a restore runs a Postgres there."""
+    """Limits of the container that takes base backups and runs restores; at least 256MB, since a restore runs a
+    Postgres there."""

@@ -1,4 +1,4 @@
-"""Probes: what is asked from outside whether it answers, and how often."""
+"""Probes: the addresses that are checked from outside, and how often."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from settings.base import Model
 from settings.units import Duration
 
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:\d+)?(/[^\s#]*)?$")]
-"""An address without a password in it: it stands in metrics and alerts."""
+"""An address without a password, since it appears in metrics and alerts."""
 
 
 class Probes(Model):
-    """Health addresses, routes, and where the tunnel is on Grafana's public name, asked as a visitor would ask.
+    """Probes of health addresses, routes and Grafana's public name at the tunnel, as a visitor would request them.
 
-    The limits of what asks stand with the other exporters', under `exporters.blackbox`.
+    The prober's limits are those of the exporter, `exporters.blackbox`.
     """
 
     enabled: bool = True
     interval: Duration = 30
     timeout: Duration = 10
-    """An answer that takes longer is none."""
+    """Probe timeout."""
 
     urls: list[Url] = []
-    """Further addresses that must answer 2xx: what the product depends on and somebody else runs."""
+    """Further addresses that must answer 2xx, such as external services that the product depends on."""
 
     @model_validator(mode="after")
     def _timeout_fits(self) -> Probes:

@@ -1,4 +1,4 @@
-"""How bad input is told: every problem at once, each with its place, what was found and what was expected."""
+"""Problems in settings files: reported all at once, each with its location, the value found and what was expected."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pydantic import BaseModel, Tag, ValidationError
 NOTHING = "nothing"
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Reads plain YAML and nothing else; with libyaml, ten times as fast: every preview waits for it."""
+"""A loader of plain YAML only. libyaml's is ten times as fast, and every preview waits for it."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong in a settings file."""
+    """One error in a settings file."""
 
     file: str
     path: str
@@ -54,7 +54,7 @@ class Lines:
 
     @cached_property
     def _root(self) -> yaml.Node | None:
-        """The file's nodes: read when the first problem asks for them. What is no YAML has no lines."""
+        """The file's nodes, parsed when the first problem needs a line. Invalid YAML has no lines."""
         try:
             return yaml.compose(self._text, Loader=LOADER)
         except yaml.YAMLError:
@@ -62,11 +62,11 @@ class Lines:
 
     @classmethod
     def of(cls, file: Path) -> Lines:
-        """Read a file; one that is not there has no lines."""
+        """Read a file; a missing file has no lines."""
         return cls(file.read_text() if file.exists() else "")
 
     def find(self, path: Iterable[str | int]) -> int | None:
-        """Return the line of the deepest part of `path` that stands in the file, None if not even the first does."""
+        """Return the line of the deepest part of `path` that the file contains, None if it has not even the first."""
         node, line = self._root, None
         for part in path:
             step = self._step(node, part)
@@ -88,7 +88,7 @@ class Lines:
 
 
 def spell(value: Any) -> str:
-    """Return what was found, short and on one line."""
+    """Return a value as JSON on one line, at most 60 characters long."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -104,60 +104,64 @@ def dotted(path: Iterable[str | int]) -> str:
 def from_validation(
     error: ValidationError, model: type[BaseModel], file: str, lines: Lines, prefix: Sequence[str] = ()
 ) -> list[Problem]:
-    """Translate what pydantic found into problems with file, line and YAML path."""
+    """Translate pydantic's errors into problems with file, line and YAML path."""
     return [_translate(detail, model, file, lines, prefix) for detail in error.errors(include_url=False)]
 
 
 def _translate(detail: Any, model: type[BaseModel], file: str, lines: Lines, prefix: Sequence[str]) -> Problem:
-    place, annotation = _followed([part for part in detail["loc"] if part != "[key]"], model)
+    place, annotation = _strip_union_tags([part for part in detail["loc"] if part != "[key]"], model)
     in_file = _in_file(place, prefix)
     where, line = dotted(in_file), lines.find(in_file)
     if detail["type"] == "extra_forbidden":
-        known = _known_keys(_followed(detail["loc"][:-1], model)[1])
-        near = difflib.get_close_matches(str(place[-1]), known, n=1)
+        known_keys = _known_keys(_strip_union_tags(detail["loc"][:-1], model)[1])
+        near = difflib.get_close_matches(str(place[-1]), known_keys, n=1)
         remedy = f"Did you mean {near[0]}?" if near else ""
-        return Problem(file, where, "an unknown key", "one of " + ", ".join(known), remedy, line)
+        return Problem(file, where, "an unknown key", "one of " + ", ".join(known_keys), remedy, line)
     if detail["type"] == "missing":
         return Problem(file, where, NOTHING, "a value (the key is required)", line=line)
     if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
         kinds = ", ".join(_tags(annotation))
         key = detail["ctx"]["discriminator"].strip("'")
-        found = spell(detail["input"][key]) if key in detail["input"] else NOTHING
-        return Problem(file, f"{where}.{key}", found, f"one of {kinds}", line=line)
+        actual = spell(detail["input"][key]) if key in detail["input"] else NOTHING
+        return Problem(file, f"{where}.{key}", actual, f"one of {kinds}", line=line)
     expected = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if detail["type"] == "string_pattern_mismatch":
         expected = f"text of the form {detail['ctx']['pattern']}"
     return Problem(file, where, spell(detail["input"]), expected, line=line)
 
 
-def _followed(place: Sequence[str | int], model: type[BaseModel]) -> tuple[list[str | int], Any]:
-    """Return a place without what pydantic calls the kinds of a union (`postgres.own.limits` is postgres.limits in the
-    file), and the annotation that stands there."""
-    kept: list[str | int] = []
+def _strip_union_tags(place: Sequence[str | int], model: type[BaseModel]) -> tuple[list[str | int], Any]:
+    """Return an error's path as the file has it, and the annotation of the value at that path.
+
+    Pydantic's path contains the tags of unions: its `postgres.own.limits` is `postgres.limits` in the file.
+    """
+    file_path: list[str | int] = []
     annotation: Any = model
     for part in place:
-        held = _held(annotation)
-        if held is None and (kind := _tagged(annotation, part)) is not None:
+        element = _element_type(annotation)
+        if element is None and (kind := _union_member(annotation, part)) is not None:
             annotation = _model_in(kind)
             continue
-        kept.append(part)
+        file_path.append(part)
         current = _model_in(annotation)
-        if held is not None:
-            annotation = held
+        if element is not None:
+            annotation = element
         elif current is not None:
             fields = current.model_fields
-            field = fields.get(str(part)) or next((one for one in fields.values() if one.alias == part), None)
+            field = fields.get(str(part)) or next(
+                (candidate for candidate in fields.values() if candidate.alias == part), None
+            )
             annotation = field.annotation if field else None
-    return kept, annotation
+    return file_path, annotation
 
 
-def _held(annotation: Any) -> Any:
-    """Return what a dict or a list holds, by keys and numbers that are whatever the file says; None for others."""
+def _element_type(annotation: Any) -> Any:
+    """Return the type of the elements of a dict or a list, None for any other annotation."""
     return get_args(annotation)[-1] if get_origin(annotation) in (dict, list) else None
 
 
 def _in_file(place: Sequence[str | int], prefix: Sequence[str]) -> list[str | int]:
-    """Stack files hold the models' top-level keys as `config: dockyard:<key>`."""
+    """Return a path with the prefix of stack files, which hold top-level keys as `config: dockyard:<key>`."""
     if not prefix or not place:
         return [part for part in (*prefix, *place) if part != ""]
     *outer, namespace = prefix
@@ -165,22 +169,24 @@ def _in_file(place: Sequence[str | int], prefix: Sequence[str]) -> list[str | in
 
 
 def _known_keys(annotation: Any) -> list[str]:
-    """Return the keys that can stand within what is annotated so."""
+    """Return the keys that a mapping of this type accepts."""
     model = _model_in(annotation)
     return sorted(field.alias or name for name, field in model.model_fields.items()) if model else []
 
 
 def _tags(annotation: Any) -> list[str]:
-    """Return the kinds of a union, in their order."""
-    found = [item.tag for item in getattr(annotation, "__metadata__", ()) if isinstance(item, Tag)]
-    return [*found, *(tag for inner in getattr(annotation, "__args__", ()) for tag in _tags(inner))]
+    """Return the tags of a union, in their order."""
+    tags = [item.tag for item in getattr(annotation, "__metadata__", ()) if isinstance(item, Tag)]
+    return [*tags, *(tag for inner in getattr(annotation, "__args__", ()) for tag in _tags(inner))]
 
 
-def _tagged(annotation: Any, tag: str | int) -> Any:
-    """Return the kind of a union that carries a tag, None where there is none."""
+def _union_member(annotation: Any, tag: str | int) -> Any:
+    """Return the member of a union that carries a tag, None where there is none."""
     if any(isinstance(item, Tag) and item.tag == tag for item in getattr(annotation, "__metadata__", ())):
         return annotation
-    return next((found for inner in getattr(annotation, "__args__", ()) if (found := _tagged(inner, tag))), None)
+    return next(
+        (member for inner in getattr(annotation, "__args__", ()) if (member := _union_member(inner, tag))), None
+    )
 
 
 def _model_in(annotation: Any) -> Any:
@@ -188,6 +194,6 @@ def _model_in(annotation: Any) -> Any:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for inner in getattr(annotation, "__args__", ()):
-        if (found := _model_in(inner)) is not None:
-            return found
+        if (model := _model_in(inner)) is not None:
+            return model
     return None

@@ -1,4 +1,4 @@
-"""What a product IS, the same in every environment: products/<name>.yaml."""
+"""The definition of a product, the same in every environment: products/<name>.yaml."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ NetworkName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_
 
 
 class Kpi(Model):
-    """A figure of the product's own business, shown on its dashboards."""
+    """A key figure of the product's business, shown on its dashboards."""
 
     title: Annotated[str, StringConstraints(min_length=1)]
     query: Annotated[str, StringConstraints(min_length=1)]
     """PromQL over the product's metrics."""
 
     unit: str = "short"
-    """A unit of Grafana's: `short`, `percentunit`, `s`, `bytes` …"""
+    """A unit of Grafana: `short`, `percentunit`, `s`, `bytes` …"""
 
 
 class Shared(Model):
-    """Sections that may stand in the product file, for every environment, and in the stack file, for one; where both
-    say something the stack file wins, field by field."""
+    """Sections that the product file may contain for every environment, and the stack file for one. The stack file
+    wins, field by field."""
 
     publish: dict[Name, Port] = {}
-    """Service, store or tool → port on the host's loopback address. What is not named here is published nowhere."""
+    """Service, store or tool → port on the host's loopback address. Those that are not listed are not published."""
 
     networks: dict[NetworkName, list[Name]] = {}
-    """Networks that somebody else made (Tumulte's `dokploy-network`) → the services and tools that join them."""
+    """Existing networks that Dockyard does not create (Tumulte's `dokploy-network`) → the services and tools that join
+    them."""
 
     monitoring: Monitoring = Monitoring()
     alerts: Alerts = Alerts()
@@ -63,8 +64,8 @@ class Product(Shared):
     @model_validator(mode="after")
     def _kpis_by_title(self) -> Product:
         titles = [kpi.title for kpi in self.kpis]
-        if twice := sorted({title for title in titles if titles.count(title) > 1}):
-            raise ValueError(f"each of kpis with a title of its own: {', '.join(twice)} stands there twice")
+        if duplicates := sorted({title for title in titles if titles.count(title) > 1}):
+            raise ValueError(f"each of kpis with a title of its own: {', '.join(duplicates)} stands there twice")
         return self
 
     @property
@@ -74,43 +75,43 @@ class Product(Shared):
 
     @property
     def routed(self) -> bool:
-        """Whether a host name leads to anything of it, by the edge's HTTP and HTTPS ports."""
+        """Whether the edge proxy has a route to any service or tool, and so needs its HTTP and HTTPS ports."""
         return bool(self.edge.tools) or any(service.routes for service in self.services.values())
 
     @property
     def dumps_database(self) -> bool:
-        """Whether the product's own Postgres is dumped before some workload of it."""
+        """Whether the product's own Postgres is dumped before any of its workloads."""
         before = [job.dumps_before for job in self.jobs.values()]
         before += [service.dump_before for service in self.services.values()]
         return self.own_postgres is not None and any(before)
 
     @property
     def secrets(self) -> list[str]:
-        """Names of the secrets that the product's workloads ask for, each once."""
+        """Names of the secrets that the product's workloads require, sorted."""
         return sorted({secret for workload in self.workloads.values() for secret in workload.secrets})
 
     @property
     def optional_secrets(self) -> list[str]:
-        """Names of the secrets that its workloads can do without, each once."""
-        wanted = {secret for workload in self.workloads.values() for secret in workload.optional_secrets}
-        return sorted(wanted - set(self.secrets))
+        """Names of the secrets that no workload requires and some use where they are set, sorted."""
+        names = {secret for workload in self.workloads.values() for secret in workload.optional_secrets}
+        return sorted(names - set(self.secrets))
 
     @property
     def external_secrets(self) -> dict[str, str]:
-        """Secrets of data stores that somebody else runs, who alone knows them: name → where it is asked for."""
-        found = {}
+        """Secrets of external data stores, which are never generated: name → the settings path that refers to it."""
+        places = {}
         if isinstance(self.postgres, ExternalPostgres):
-            found[self.postgres.external.dsn] = "postgres.external.dsn"
+            places[self.postgres.external.dsn] = "postgres.external.dsn"
         if isinstance(self.redis, ExternalRedis) and self.redis.external.password:
-            found[self.redis.external.password] = "redis.external.password"
-        return found
+            places[self.redis.external.password] = "redis.external.password"
+        return places
 
     @property
     def own_postgres(self) -> Postgres | None:
-        """Postgres, where it is the product's own."""
+        """Postgres, unless it is external or absent."""
         return self.postgres if isinstance(self.postgres, Postgres) else None
 
     @property
     def own_redis(self) -> Redis | None:
-        """Redis, where it is the product's own."""
+        """Redis, unless it is external or absent."""
         return self.redis if isinstance(self.redis, Redis) else None

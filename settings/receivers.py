@@ -1,6 +1,6 @@
-"""Receivers: the people and services that hear of alerts, one model for each kind of channel.
+"""Receivers of alerts: one model for each kind of channel.
 
-Kinds and their fields are Alertmanager's; what is secret is the NAME of a secret, whose value becomes a file.
+Kinds and fields are Alertmanager's. A secret field holds the NAME of a secret, whose value becomes a file.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Hours = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01
 
 
 class Quiet(Model):
-    """When a receiver is left in peace. Critical alerts come all the same; what was held back and still fires comes
-    when the quiet time ends."""
+    """Quiet hours of a receiver. Critical alerts are sent anyway; other alerts that still fire are sent when the quiet
+    hours end."""
 
     hours: Hours | None = None
-    """`22:00-07:00`, in `alerts.timezone`; it may go over midnight."""
+    """`22:00-07:00`, in `alerts.timezone`; may span midnight."""
 
     days: list[Day] = []
     """Days that are quiet from midnight to midnight."""
@@ -45,16 +45,16 @@ class Quiet(Model):
 
 
 class Receiver(Model):
-    """What every receiver can say: which alerts it takes."""
+    """Settings of every receiver: the alerts that it takes."""
 
     pages: ClassVar[bool] = False
-    """It wakes people: never for development."""
+    """Whether it wakes people: such receivers are refused for development."""
 
     secret_fields: ClassVar[tuple[str, ...]] = ()
 
     severities: list[Severity] = Field(default=["critical", "warning", "info"], min_length=1)
     environments: list[Environment] = Field(default=["staging", "production"], min_length=1)
-    """Where it is told of alerts. Development tells nobody unless a receiver says so here."""
+    """Environments whose alerts it receives. Development notifies only receivers that list it."""
 
     alerts: list[AlertName] = []
     """Only these alerts. Default: any."""
@@ -63,7 +63,7 @@ class Receiver(Model):
     """Only alerts with these labels. Default: any."""
 
     recoveries: bool = True
-    """Told of the end of what it was told of."""
+    """Also notify when the alert resolves (`send_resolved`)."""
 
     quiet: Quiet | None = None
 
@@ -81,7 +81,7 @@ class Receiver(Model):
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Field → the name of the secret that it asks for."""
+        """Field → the name of the secret that it refers to."""
         return {field: getattr(self, field) for field in self.secret_fields if getattr(self, field) is not None}
 
 
@@ -103,11 +103,11 @@ class Slack(Receiver):
     """Secret with the address of the incoming webhook."""
 
     channel: Annotated[str, StringConstraints(pattern=r"^[#@]?\S+$")] | None = None
-    """Default: the webhook's own. Webhooks of newer Slack apps ignore it."""
+    """Default: the webhook's own channel. Webhooks of newer Slack apps ignore it."""
 
 
 class Email(Receiver):
-    """E-mail by SMTP with TLS: STARTTLS is required, port 465 speaks TLS at once."""
+    """E-mail by SMTP with TLS: STARTTLS is required, and port 465 uses implicit TLS."""
 
     secret_fields = ("password", "ca")
     type: Literal["email"]
@@ -119,7 +119,7 @@ class Email(Receiver):
     username: Text | None = None
     password: SecretName | None = None
     ca: SecretName | None = None
-    """Secret with the certificate, PEM, of the authority to trust. Default: the authorities that the image knows."""
+    """Secret with the certificate, PEM, of the trusted authority. Default: the authorities in the image."""
 
     @model_validator(mode="after")
     def _login(self) -> Email:
@@ -131,20 +131,20 @@ class Email(Receiver):
 class _Posted(Receiver):
     secret_fields = ("url", "token")
     url: SecretName
-    """Secret with the address that takes the POST."""
+    """Secret with the address that messages are posted to."""
 
     token: SecretName | None = None
     """Secret with a bearer token."""
 
 
 class Webhook(_Posted):
-    """Any service that takes Alertmanager's own JSON."""
+    """Any service that accepts Alertmanager's own JSON."""
 
     type: Literal["webhook"]
 
 
 class Sms(_Posted):
-    """Text messages by a gateway that takes JSON over HTTP, of at most 160 characters each.
+    """Text messages through a gateway that accepts JSON over HTTP, of at most 160 characters each.
 
     By default for alerts labelled `notify_sms="true"`, as in Love Parser's document.
     """
@@ -153,10 +153,10 @@ class Sms(_Posted):
     type: Literal["sms"]
     labels: dict[Label, Text] = {"notify_sms": "true"}
     text_key: Text = "text"
-    """The key of the JSON object that takes the message."""
+    """Key of the message in the JSON object."""
 
     fields: dict[Text, Text] = {}
-    """What else the gateway wants in that object, `to` for instance."""
+    """Further keys that the gateway requires in the object, `to` for instance."""
 
 
 class PagerDuty(Receiver):
@@ -169,11 +169,11 @@ class PagerDuty(Receiver):
     """Secret with the integration key."""
 
     url: Address = "https://events.pagerduty.com/v2/enqueue"
-    """Of the Events API. Accounts in the EU have `https://events.eu.pagerduty.com/v2/enqueue`."""
+    """Address of the Events API. Accounts in the EU use `https://events.eu.pagerduty.com/v2/enqueue`."""
 
 
 class Opsgenie(Receiver):
-    """Opsgenie. Atlassian ends it in April 2027."""
+    """Opsgenie. Atlassian discontinues it in April 2027."""
 
     pages = True
     secret_fields = ("api_key",)
@@ -183,8 +183,8 @@ class Opsgenie(Receiver):
 
     region: Literal["us", "eu"] = "us"
     url: Address | None = None
-    """Of the API, where it is neither region's: that of Jira Service Management,
-    `https://api.atlassian.com/jsm/ops/integration`, takes the same requests."""
+    """Address of the API, where it is neither region's. Jira Service Management,
+    `https://api.atlassian.com/jsm/ops/integration`, accepts the same requests."""
 
 
 class Telegram(Receiver):
@@ -196,13 +196,13 @@ class Telegram(Receiver):
     """Secret with the bot's token."""
 
     chat_id: int
-    """Groups have negative ones."""
+    """Id of the chat; those of groups are negative."""
 
     thread: int | None = None
-    """A topic of the group."""
+    """Id of a topic in the group."""
 
     url: Address = "https://api.telegram.org"
-    """Of the Bot API: Telegram's, or a Bot API server of your own."""
+    """Address of the Bot API: Telegram's, or that of your own Bot API server."""
 
 
 class Teams(Receiver):
@@ -222,7 +222,7 @@ class Ntfy(Receiver):
     server: Address = "https://ntfy.sh"
     topic: Annotated[str, StringConstraints(pattern=r"^[-_A-Za-z0-9]{1,64}$")]
     token: SecretName | None = None
-    """Secret with an access token. On a public server anybody reads a topic that is not reserved."""
+    """Secret with an access token. On a public server everybody can read a topic that is not reserved."""
 
 
 AnyReceiver = Annotated[

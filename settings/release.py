@@ -1,4 +1,4 @@
-"""A release: all that decides what runs, kept in the state's history so that a rollback can return to it."""
+"""A release: the complete input of a deployment, kept in the state's history so that a rollback can return to it."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from pydantic import Field
 from settings.base import Model
 
 VARIABLE = "DOCKYARD_RELEASE"
-"""Names the file with the release to run, in place of what the stack and product files say."""
+"""Variable with the path of a release file, which is deployed instead of the stack and product files."""
 
 
 class Release(Model):
-    """What the files said when it was deployed; secrets are no part of it."""
+    """The content of the settings files at the time of a deployment, without secrets."""
 
     stack: dict[str, Any]
     """The stack's `dockyard:` values."""
 
     product: dict[str, Any]
-    """The product file, the content of further files put in."""
+    """The product file, with the content of the files that it refers to."""
 
     images: dict[str, str]
-    """Image name → the reference that ran."""
+    """Image name → the reference that was deployed."""
 
     fresh: list[str] = Field(default=[], exclude=True)
-    """Workloads that a release which is given brings in anew: their one-shot jobs run. All others' stay as they are."""
+    """Workloads whose one-shot jobs run in an explicitly requested release; other jobs are skipped."""
 
 
-def given_release() -> Release | None:
-    """Return the release that the environment asks for, None where the files decide.
+def release_from_env() -> Release | None:
+    """Return the release that the variable names, None where it is not set and the settings files are deployed.
 
-    Raises OSError or pydantic.ValidationError where there is no such file, or it holds something else.
+    Raises OSError where there is no such file, and pydantic.ValidationError where it is not a release.
     """
     path = os.environ.get(VARIABLE)
     return Release.model_validate(json.loads(Path(path).read_text())) if path else None
 
 
-def inlined(product: Mapping[str, Any], checkout: Path) -> tuple[dict[str, Any], list[list[str | int]]]:
+def inline_sources(product: Mapping[str, Any], checkout: Path) -> tuple[dict[str, Any], list[list[str | int]]]:
     """Return a product file with each `source` replaced by the file's content, and the paths of those not found."""
     missing: list[list[str | int]] = []
     result = dict(product)
@@ -50,8 +50,8 @@ def inlined(product: Mapping[str, Any], checkout: Path) -> tuple[dict[str, Any],
         if not isinstance(workloads, Mapping):
             continue
         result[kind] = {
-            name: _with_content(said, checkout, [kind, name], missing) if isinstance(said, Mapping) else said
-            for name, said in workloads.items()
+            name: _with_content(entry, checkout, [kind, name], missing) if isinstance(entry, Mapping) else entry
+            for name, entry in workloads.items()
         }
     return result, missing
 
@@ -62,13 +62,13 @@ def _with_content(
     files = workload.get("files")
     if not isinstance(files, Mapping):
         return dict(workload)
-    found = {}
-    for target, said in files.items():
-        found[target] = said
-        if isinstance(said, Mapping) and set(said) == {"source"} and isinstance(said["source"], str):
-            source = checkout / said["source"]
+    inlined = {}
+    for target, entry in files.items():
+        inlined[target] = entry
+        if isinstance(entry, Mapping) and set(entry) == {"source"} and isinstance(entry["source"], str):
+            source = checkout / entry["source"]
             if source.is_file():
-                found[target] = {"content": source.read_text()}
+                inlined[target] = {"content": source.read_text()}
             else:
                 missing.append([*place, "files", target, "source"])
-    return {**workload, "files": found}
+    return {**workload, "files": inlined}

@@ -1,4 +1,4 @@
-"""Where Prometheus sends its samples on to: a store that keeps them for longer, or for many stacks."""
+"""Remote write: receivers that Prometheus forwards its samples to, for long-term storage or for many stacks at once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RESERVED_HEADERS = frozenset(
         "x-prometheus-remote-read-version",
     }
 )
-"""Headers that Prometheus sets itself, and refuses in its configuration."""
+"""Headers that Prometheus sets itself and refuses in its configuration."""
 
 
 def _pattern(text: str) -> str:
@@ -47,56 +47,56 @@ def _free_header(name: str) -> str:
 
 
 MetricPattern = Annotated[str, StringConstraints(min_length=1), AfterValidator(_pattern)]
-"""A regular expression that a metric's whole name matches."""
+"""A regular expression that must match a metric's whole name."""
 
 Header = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$"), AfterValidator(_free_header)]
 
 
 class BasicAuth(Model):
-    """User and password, as Grafana Cloud wants them."""
+    """User and password, as Grafana Cloud requires them."""
 
     username: Annotated[str, StringConstraints(min_length=1)]
     password: Name
-    """The name of the secret with the password."""
+    """Name of the secret with the password."""
 
 
 class RemoteTls(Model):
-    """How the receiver proves who it is."""
+    """How the receiver's identity is verified."""
 
     ca: Annotated[str, StringConstraints(pattern=r"^-----BEGIN CERTIFICATE-----\s")] | None = None
-    """Certificate of the authority to trust, as PEM text. Default: the authorities that the image knows."""
+    """Certificate of the trusted authority, as PEM text. Default: the authorities in the image."""
 
     server_name: Annotated[str, StringConstraints(min_length=1)] | None = None
-    """The name that the certificate must bear. Default: the one in `url`."""
+    """Name that the certificate must contain. Default: the host in `url`."""
 
     insecure_skip_verify: bool = False
-    """Trust whoever answers. Only for a receiver on a network that nobody else can reach."""
+    """Do not verify the certificate. Only for a receiver on a network that nobody else can reach."""
 
 
 class Queue(Model):
-    """Between the log of Prometheus' own store and the receiver. Defaults are Prometheus' own but where said."""
+    """The queue between Prometheus' write-ahead log and the receiver. Defaults are Prometheus' own unless noted."""
 
     capacity: int = Field(default=10_000, ge=1)
-    """Samples that a shard holds in memory. Three to ten times `max_samples_per_send`."""
+    """Samples that a shard buffers in memory. Three to ten times `max_samples_per_send`."""
 
     max_shards: int = Field(default=10, ge=1)
-    """Senders at once, at most. Prometheus' own limit of 50 could fill the container's memory while it catches up
-    after an outage (about 1 MB a shard); ten send a hundred times what a stack of this kind measures."""
+    """Maximum number of parallel senders. Prometheus' default of 50 could fill the container's memory while it catches
+    up after an outage (about 1 MB a shard); ten send a hundred times what a stack of this kind measures."""
 
     max_samples_per_send: int = Field(default=2_000, ge=1)
-    """Samples in a request, at most. Receivers have limits of their own."""
+    """Maximum number of samples in a request. Receivers have limits of their own."""
 
     batch_send_deadline: Duration = 5
-    """After this time a request is sent also where it is not full."""
+    """Time after which a request is sent even if it is not full."""
 
     min_backoff: Duration = 1
-    """Wait after a first failure. Prometheus' own 30 ms is a hail of requests on a receiver that is just starting."""
+    """Delay after the first failure. Prometheus' default of 30 ms floods a receiver that is just starting."""
 
     max_backoff: Duration = 30
-    """Wait after many failures; each doubles it. Prometheus' own is 5 s."""
+    """Maximum delay; each failure doubles it. Prometheus' default is 5 s."""
 
     retry_on_http_429: bool = True
-    """Send again what the receiver refused because it was too much at once. Prometheus' own default loses it."""
+    """Retry requests that the receiver refused because of its rate limit. Prometheus' default drops them."""
 
     @model_validator(mode="after")
     def _fits(self) -> Queue:
@@ -108,32 +108,32 @@ class Queue(Model):
 
 
 class RemoteWrite(Model):
-    """One receiver that speaks Prometheus' remote write: Mimir, Thanos Receive, VictoriaMetrics, Grafana Cloud,
-    another Prometheus. Every series bears its product and environment."""
+    """A receiver of Prometheus' remote write: Mimir, Thanos Receive, VictoriaMetrics, Grafana Cloud, another
+    Prometheus. Every series is labelled with its product and environment."""
 
     name: Name
-    """How Prometheus' own metrics and log call it."""
+    """Name of the receiver in Prometheus' own metrics and log."""
 
     url: Annotated[str, StringConstraints(pattern=r"^https?://[^@\s]+$")]
-    """With the path: `/api/v1/push` (Mimir), `/api/v1/receive` (Thanos), `/api/v1/write` (Prometheus). A name and a
-    password in it would stand in the open: they belong in `basic_auth`."""
+    """Address with the path: `/api/v1/push` (Mimir), `/api/v1/receive` (Thanos), `/api/v1/write` (Prometheus). User and
+    password must be in `basic_auth`: in the address they would be readable."""
 
     basic_auth: BasicAuth | None = None
     bearer_token: Name | None = None
-    """The name of the secret with a token. Instead of `basic_auth`."""
+    """Name of the secret with a token. Alternative to `basic_auth`."""
 
     headers: dict[Header, str] = {}
-    """Sent with each request, in the open: `X-Scope-OrgID` for a tenant of Mimir's."""
+    """Headers of each request, which are not secret: `X-Scope-OrgID` for a tenant of Mimir."""
 
     tls: RemoteTls = RemoteTls()
     timeout: Duration = 30
-    """For one request; then it counts as failed, and is sent again."""
+    """Timeout of a request, after which it is retried."""
 
     keep: list[MetricPattern] = []
     """Metrics to send, by name: `job:.+`, `(.+_)?http_requests_total`. Default: all."""
 
     drop: list[MetricPattern] = []
-    """Metrics not to send, by name: `go_.+`. Comes after `keep`."""
+    """Metrics not to send, by name: `go_.+`. Applied after `keep`."""
 
     queue: Queue = Queue()
 
@@ -145,7 +145,7 @@ class RemoteWrite(Model):
 
     @property
     def secret(self) -> tuple[str, str] | None:
-        """The secret it needs, and the field that names it."""
+        """Name of the receiver's secret, and the field that refers to it; None where it needs none."""
         if self.basic_auth:
             return self.basic_auth.password, "basic_auth.password"
         return (self.bearer_token, "bearer_token") if self.bearer_token else None

@@ -1,4 +1,4 @@
-"""When a scheduled job runs: cron's five fields, checked before anything is made."""
+"""Schedules of jobs: cron's five fields, validated before any resource is created."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _LONGEST_DAY = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}
 
 
 def parse_schedule(value: Any) -> str:
-    """Return a schedule as it was written, once it is known to be one that comes.
+    """Return a schedule as it was written, if it is valid and has a next time.
 
-    Raises ValueError where it is not: names of days and months are not taken, nor is a step after a lone number,
-    which crons read differently.
+    Raises ValueError where it is not. Names of days and months are refused, and so is a step after a single number,
+    which implementations of cron read differently.
     """
     fields = _SHORTHANDS.get(value, value).split() if isinstance(value, str) else []
     if len(fields) != len(_FIELDS):
@@ -32,20 +32,20 @@ def parse_schedule(value: Any) -> str:
             "five fields of cron (minute, hour, day of the month, month, day of the week), like 0 3 * * *,"
             f" or one of {', '.join(_SHORTHANDS)}"
         )
-    _, _, days, months, _ = (_values(field, *of) for field, of in zip(fields, _FIELDS, strict=True))
-    # With a day of the week beside it, either day will do.
+    _, _, days, months, _ = (_values(field, *bounds) for field, bounds in zip(fields, _FIELDS, strict=True))
+    # With a day of the week as well, cron runs on either day.
     if fields[4].startswith("*") and min(days) > max(_LONGEST_DAY.get(month, 31) for month in months):
         raise ValueError(f"a day that comes: no month of {fields[3]} has day {min(days)}")
     return str(value)
 
 
 def expand(schedule: str) -> str:
-    """Return the five fields of a schedule that `parse_schedule` has passed, without leading zeros."""
+    """Return the five fields of a schedule that `parse_schedule` has accepted, without leading zeros."""
     return re.sub(r"\b0(\d)", r"\1", " ".join(_SHORTHANDS.get(schedule, schedule).split()))
 
 
 def _values(field: str, name: str, low: int, high: int) -> set[int]:
-    found: set[int] = set()
+    values: set[int] = set()
     for part in field.split(","):
         match = _PART.fullmatch(part)
         first, last, step = (int(text) if text else None for text in match.groups()) if match else (None, None, 0)
@@ -54,8 +54,8 @@ def _values(field: str, name: str, low: int, high: int) -> set[int]:
         start, end = (low, high) if first is None else (first, first if last is None else last)
         if not low <= start <= end <= high:
             raise ValueError(f"{name} from {low} to {high}, ranges from low to high, not {field}")
-        found.update(range(start, end + 1, step or 1))
-    return found
+        values.update(range(start, end + 1, step or 1))
+    return values
 
 
 Schedule = Annotated[
@@ -69,4 +69,4 @@ Schedule = Annotated[
         }
     ),
 ]
-"""Times in the scheduler's zone: UTC, unless the job's variable TZ says another."""
+"""Times are in the scheduler's time zone: UTC, unless the job's variable TZ sets another."""

@@ -1,4 +1,4 @@
-"""JSON Schemas of product and stack files, for editors: made from the models, so that they say what the models say."""
+"""JSON Schemas of product and stack files, for editors: generated from the models, so that the two always agree."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ONE_OF: dict[type[BaseModel], tuple[tuple[str, ...], ...]] = {
     Health: (("http",), ("tcp",), ("command",)),
     Tunnel: (("token",), ("account_id", "zone_id", "name", "hostname")),
 }
-"""What the models' own validators ask for and JSON Schema can say: exactly one of these groups of keys."""
+"""The models' validators that JSON Schema can express: exactly one of these groups of keys must be present."""
 
 PULUMI_KEYS = {
     "encryptionsalt": "Pulumi's: the salt of the stack's secrets.",
@@ -43,52 +43,52 @@ PULUMI_KEYS = {
 
 
 class _Schema(GenerateJsonSchema):
-    """Pydantic's generator, with defaults as people write them and without what only pydantic's own reader needs."""
+    """Pydantic's generator, with defaults written as in settings files and without what only pydantic itself needs."""
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        found = self.generate_inner(schema["schema"])
+        json_schema = self.generate_inner(schema["schema"])
         make: Any = schema.get("default_factory", dict)
         default = schema["default"] if "default" in schema else make()
         if isinstance(default, BaseModel):
             default = default.model_dump(mode="json", exclude_unset=True)
-        # A default of nothing says nothing; one of `{}` only that every key within has its own default.
+        # A default of None carries no information; `{}` only says that every key within has a default of its own.
         if default in (None, {}, []):
-            return found
-        # The quantities' serializers spell them: 384 becomes 384MB.
+            return json_schema
+        # The quantities' serializers add the unit: 384 becomes 384MB.
         serializer = core_schema.any_schema() if isinstance(default, dict) else schema["schema"]
-        return {**found, "default": SchemaSerializer(serializer).to_python(default, mode="json")}
+        return {**json_schema, "default": SchemaSerializer(serializer).to_python(default, mode="json")}
 
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
-        """Pydantic says what keys of the right form hold, and forgets that others are refused."""
-        found = super().dict_schema(schema)
-        return {**found, "additionalProperties": False} if "patternProperties" in found else found
+        """Refuse keys of other forms: pydantic's schema omits that."""
+        json_schema = super().dict_schema(schema)
+        return {**json_schema, "additionalProperties": False} if "patternProperties" in json_schema else json_schema
 
     def float_schema(self, schema: core_schema.FloatSchema) -> JsonSchemaValue:
-        """Editors divide binary fractions and would refuse 2 as no multiple of 0.05: that check stays with us."""
-        found = super().float_schema(schema)
-        found.pop("multipleOf", None)
-        return found
+        """Drop `multipleOf`: editors divide binary fractions and would refuse 2 as not a multiple of 0.05."""
+        json_schema = super().float_schema(schema)
+        json_schema.pop("multipleOf", None)
+        return json_schema
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Leave out the fields' titles: they would only repeat their keys."""
+        """Omit the fields' titles, which would only repeat their keys."""
         return False
 
 
 def product_schema() -> dict[str, Any]:
     """Return the JSON Schema of products/<name>.yaml."""
-    found = _generated(Product)
-    return {**found, "$schema": DIALECT, "title": "Dockyard product file"}
+    json_schema = _generate(Product)
+    return {**json_schema, "$schema": DIALECT, "title": "Dockyard product file"}
 
 
 def stack_schema() -> dict[str, Any]:
     """Return the JSON Schema of Pulumi.<stack>.yaml.
 
-    Its `config` holds the fields of Stack as `dockyard:<field>`, secrets as Pulumi keeps them, and whatever belongs
-    to other namespaces, `cloudflare:apiToken` for instance.
+    Its `config` holds the fields of Stack as `dockyard:<field>`, secrets in Pulumi's form, and any keys of other
+    namespaces, `cloudflare:apiToken` for instance.
     """
-    fields = _generated(Stack)
+    fields = _generate(Stack)
     definitions = {
-        **_with_receivers_in_part(fields["$defs"]),
+        **_allow_partial_receivers(fields["$defs"]),
         "Secret": {
             "title": "Secret",
             "description": "A secret, encrypted. Anything else under dockyard: is an unknown key."
@@ -103,7 +103,7 @@ def stack_schema() -> dict[str, Any]:
     config = {
         "description": fields["description"],
         "type": "object",
-        "properties": {f"{NAMESPACE}{name}": _as_pulumi_writes(said) for name, said in fields["properties"].items()},
+        "properties": {f"{NAMESPACE}{name}": _allow_boolean_text(text) for name, text in fields["properties"].items()},
         "patternProperties": {
             f"^{NAMESPACE}(?!({keys})$)[a-z][a-z0-9-]{{0,39}}$": {"$ref": "#/$defs/Secret"},
             # Settings of Pulumi itself and of its plugins.
@@ -116,38 +116,38 @@ def stack_schema() -> dict[str, Any]:
         "$schema": DIALECT,
         "$defs": definitions,
         "title": "Dockyard stack file",
-        "description": _flowing(inspect.getdoc(Stack) or ""),
+        "description": _unwrap(inspect.getdoc(Stack) or ""),
         "type": "object",
         "properties": {
             "config": config,
-            **{name: {"description": said} for name, said in PULUMI_KEYS.items()},
+            **{name: {"description": text} for name, text in PULUMI_KEYS.items()},
         },
         "required": ["config"],
         "additionalProperties": False,
     }
 
 
-def _with_receivers_in_part(definitions: dict[str, Any]) -> dict[str, Any]:
-    """Let a stack file say of a receiver, without its type, only what is other than in the product file."""
+def _allow_partial_receivers(definitions: dict[str, Any]) -> dict[str, Any]:
+    """Allow partial receivers in a stack file: no type, and only the fields that differ from the product file."""
     alerts = definitions["Alerts"]
     receivers = alerts["properties"]["receivers"]
     ((pattern, kinds),) = receivers["patternProperties"].items()
-    parts = {}
+    partial_receivers = {}
     for reference in kinds["discriminator"]["mapping"].values():
         name = reference.rsplit("/", 1)[-1]
-        fields = {key: said for key, said in definitions[name]["properties"].items() if key != "type"}
-        parts[f"{name}InPart"] = {**definitions[name], "properties": fields, "required": []}
-    either = {"anyOf": [*kinds["oneOf"], *({"$ref": f"#/$defs/{name}"} for name in parts)]}
-    receivers = {**receivers, "patternProperties": {pattern: either}}
+        fields = {key: field for key, field in definitions[name]["properties"].items() if key != "type"}
+        partial_receivers[f"{name}InPart"] = {**definitions[name], "properties": fields, "required": []}
+    any_receiver = {"anyOf": [*kinds["oneOf"], *({"$ref": f"#/$defs/{name}"} for name in partial_receivers)]}
+    receivers = {**receivers, "patternProperties": {pattern: any_receiver}}
     return {
         **definitions,
-        **parts,
+        **partial_receivers,
         "Alerts": {**alerts, "properties": {**alerts["properties"], "receivers": receivers}},
     }
 
 
 def spelled(schema: dict[str, Any]) -> str:
-    """Return the file's text: always the same for the same models."""
+    """Return the file's text, which is deterministic."""
     return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -161,33 +161,33 @@ def write_schemas(checkout: Path) -> list[Path]:
     return list(files)
 
 
-def _generated(model: type[BaseModel]) -> dict[str, Any]:
-    found = model.model_json_schema(schema_generator=_Schema)
-    for chosen, groups in ONE_OF.items():
-        if chosen.__name__ in found["$defs"]:
-            found["$defs"][chosen.__name__]["oneOf"] = [{"required": list(group)} for group in groups]
-    described: dict[str, Any] = _described(found)
-    return described
+def _generate(model: type[BaseModel]) -> dict[str, Any]:
+    json_schema = model.model_json_schema(schema_generator=_Schema)
+    for model_type, groups in ONE_OF.items():
+        if model_type.__name__ in json_schema["$defs"]:
+            json_schema["$defs"][model_type.__name__]["oneOf"] = [{"required": list(group)} for group in groups]
+    unwrapped: dict[str, Any] = _unwrap_descriptions(json_schema)
+    return unwrapped
 
 
-def _as_pulumi_writes(field: dict[str, Any]) -> dict[str, Any]:
-    """Allow `"true"` beside `true`: so `pulumi config set` writes the plain values of a file, whichever it sets."""
+def _allow_boolean_text(field: dict[str, Any]) -> dict[str, Any]:
+    """Allow `"true"` as well as `true`: `pulumi config set` rewrites all plain values of a file as text."""
     if field.get("type") != "boolean":
         return field
-    return {**{key: said for key, said in field.items() if key != "type"}, "enum": [True, False, "true", "false"]}
+    return {**{key: keyword for key, keyword in field.items() if key != "type"}, "enum": [True, False, "true", "false"]}
 
 
-def _described(schema: Any) -> Any:
-    """Let every description flow: the lines of a docstring end where the source file does."""
+def _unwrap_descriptions(schema: Any) -> Any:
+    """Join the lines of every description: a docstring is wrapped at the source file's width."""
     if isinstance(schema, list):
-        return [_described(item) for item in schema]
+        return [_unwrap_descriptions(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     return {
-        key: _flowing(item) if key == "description" and isinstance(item, str) else _described(item)
+        key: _unwrap(item) if key == "description" and isinstance(item, str) else _unwrap_descriptions(item)
         for key, item in schema.items()
     }
 
 
-def _flowing(text: str) -> str:
+def _unwrap(text: str) -> str:
     return re.sub(r"(?<!\n)\n(?!\n)", " ", text)

@@ -1,4 +1,4 @@
-"""Objectives of a service: what its users may expect of it."""
+"""Service level objectives."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Percent = Annotated[float, Field(gt=0, lt=100)]
 
 
 class LatencyObjective(Model):
-    """How many of the requests are answered fast."""
+    """Objective for the share of requests that are answered fast."""
 
     threshold: Annotated[float, Field(gt=0)]
-    """Seconds. It must be the bound of a bucket of the service's `…http_request_duration_seconds` histogram: what is
-    between two bounds cannot be told."""
+    """Seconds. It must be a bucket bound of the service's `…http_request_duration_seconds` histogram, which cannot
+    resolve values between two bounds."""
 
     target: Percent = 95
-    """Percent of the requests that are answered within it."""
+    """Percentage of the requests that must be answered within the threshold."""
 
     @property
     def bound(self) -> str:
@@ -28,10 +28,10 @@ class LatencyObjective(Model):
 
 
 class Slo(Model):
-    """Objectives over 30 days. Alerts tell when the errors that they allow are used up too fast."""
+    """Objectives over 30 days. Alerts fire when the error budget is used up too fast."""
 
     availability: Percent | None = None
-    """Percent of the requests that do not end in a 5xx: 99.9."""
+    """Percentage of the requests that must not end in a 5xx: 99.9."""
 
     latency: LatencyObjective | None = None
 

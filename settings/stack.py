@@ -1,4 +1,4 @@
-"""What one environment of a product says: the `dockyard:` keys of Pulumi.<stack>.yaml."""
+"""The settings of one environment of a product: the `dockyard:` keys of Pulumi.<stack>.yaml."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ class Stack(Shared):
 
     environment: Environment
     services: dict[Name, WorkloadOverride] = {}
-    """What this environment says differently of a service or job."""
+    """Overrides of this environment for services and jobs."""
 
     postgres: PostgresOverride | None = None
     redis: RedisOverride | None = None
     tunnel: Tunnel | None = None
     preview_without_secrets: bool = False
-    """Let `preview` go on where secrets are missing, with a warning: for pull requests, which must not have them.
-    `up` refuses all the same."""
+    """Let `preview` continue with a warning where secrets are missing: for pull requests, which must not have them.
+    `up` still refuses."""
 
     @property
     def protects_data(self) -> bool:
-        """Whether data volumes can be deleted only on purpose: everywhere but in development."""
+        """Whether data volumes are protected against deletion: everywhere but in development."""
         return self.environment != "development"
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Secrets that somebody must give: name → where the settings ask for it."""
-        found = {}
+        """Secrets that must be set: name → the settings path that refers to it."""
+        places = {}
         if self.tunnel and self.tunnel.token:
-            found[self.tunnel.token] = "tunnel.token"
-        return found
+            places[self.tunnel.token] = "tunnel.token"
+        return places

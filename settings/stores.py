@@ -1,4 +1,4 @@
-"""The data stores of a product: its own, or those that somebody else runs."""
+"""The data stores of a product: its own, or external ones that are run by somebody else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, model_validat
 from settings.base import Model
 from settings.container import ImageName, Limits, Name
 from settings.point_in_time import IMAGE, SERVER_SETTINGS, PointInTime
-from settings.units import Duration, Memory, spell_memory
+from settings.units import Duration, Memory, format_memory
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]*$")]
 Setting = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]*$")]
@@ -28,7 +28,7 @@ Eviction = Literal[
 
 
 class StoreHealth(Model):
-    """How often a store is asked whether it is well; the interval is the dating app's."""
+    """Health check of a data store; the interval is the dating app's."""
 
     interval: Duration = 10
     timeout: Duration = 5
@@ -42,15 +42,15 @@ class Postgres(Model):
     database: Identifier
     user: Identifier
     image: ImageName = "postgres"
-    """Another version: a full reference. A change of the major version needs a dump and a restore."""
+    """For another version, a full reference. A change of the major version needs a dump and a restore."""
 
     shared_buffers: Memory = 1024
     max_connections: int = Field(default=200, ge=5, le=10000)
     wal_retention: Duration | None = None
-    """Archive the write-ahead log, as plain files on the data volume, and keep it so long; Tumulte wants 7d."""
+    """Archive the write-ahead log, as plain files on the data volume, and keep it for this long; Tumulte wants 7d."""
 
     point_in_time: PointInTime | None = None
-    """Base backups and the log's archive by pgBackRest, in place of `wal_retention`; `{}` takes the defaults."""
+    """Base backups and an archive of the log by pgBackRest, instead of `wal_retention`; `{}` takes the defaults."""
 
     settings: dict[Setting, str] = {}
     """Further server settings, as in postgresql.conf."""
@@ -62,8 +62,8 @@ class Postgres(Model):
     def _buffers_fit(self) -> Postgres:
         if self.shared_buffers >= self.limits.memory:
             raise ValueError(
-                f"shared_buffers below the memory limit: {spell_memory(self.shared_buffers)}"
-                f" of {spell_memory(self.limits.memory)}"
+                f"shared_buffers below the memory limit: {format_memory(self.shared_buffers)}"
+                f" of {format_memory(self.limits.memory)}"
             )
         return self
 
@@ -74,15 +74,15 @@ class Postgres(Model):
                 "wal_retention or point_in_time, not both: pgBackRest keeps the log for point_in_time.keep"
                 " (wal_retention: null takes back what the product file says)"
             )
-        if self.point_in_time and (said := [name for name in SERVER_SETTINGS if name in self.settings]):
-            raise ValueError(f"settings without {', '.join(said)}, which point_in_time makes")
+        if self.point_in_time and (reserved := [name for name in SERVER_SETTINGS if name in self.settings]):
+            raise ValueError(f"settings without {', '.join(reserved)}, which point_in_time makes")
         return self
 
     @property
     def run_image(self) -> str:
-        """The image that the server runs: the table's with pgBackRest beside it, where that is wanted.
+        """The image that the server runs: with `point_in_time`, the table's image that also contains pgBackRest.
 
-        An image of another name must bring pgBackRest itself: built by components/pgbackrest/Dockerfile.
+        An image of another name must contain pgBackRest itself, as components/pgbackrest/Dockerfile builds it.
         """
         return IMAGE if self.point_in_time and self.image == "postgres" else self.image
 
@@ -92,7 +92,7 @@ class Redis(Model):
 
     image: ImageName = "redis"
     maxmemory: Memory = 384
-    """Where eviction begins; below the container's limit, since Redis needs room for itself."""
+    """Memory at which eviction starts; below the container's limit, since Redis itself needs memory too."""
 
     maxmemory_policy: Eviction = "allkeys-lru"
     settings: dict[Setting, str] = {}
@@ -105,43 +105,45 @@ class Redis(Model):
     def _maxmemory_fits(self) -> Redis:
         if self.maxmemory >= self.limits.memory:
             raise ValueError(
-                f"maxmemory below the memory limit: {spell_memory(self.maxmemory)}"
-                f" of {spell_memory(self.limits.memory)}"
+                f"maxmemory below the memory limit: {format_memory(self.maxmemory)}"
+                f" of {format_memory(self.limits.memory)}"
             )
         return self
 
 
 class PostgresElsewhere(Model):
-    """Where a Postgres server is that somebody else runs."""
+    """Address of an external Postgres server."""
 
     dsn: Name
-    """Secret with its address, as the exporter's DATA_SOURCE_NAME: `postgresql://user:password@host:5432/database`."""
+    """Secret with its address, in the form of the exporter's DATA_SOURCE_NAME:
+    `postgresql://user:password@host:5432/database`."""
 
 
 class ExternalPostgres(Model):
-    """A Postgres server that somebody else runs; its exporter runs here."""
+    """A Postgres server that somebody else runs; only its exporter runs here."""
 
     external: PostgresElsewhere
 
 
 class RedisElsewhere(Model):
-    """Where a Redis server is that somebody else runs."""
+    """Address of an external Redis server."""
 
     address: Address
-    """As the exporter's REDIS_ADDR: `host.docker.internal:6379` is the Docker host itself."""
+    """Host and port, in the form of the exporter's REDIS_ADDR: `host.docker.internal:6379` is the Docker host
+    itself."""
 
     password: Name | None = None
-    """Secret with its password, where it has one."""
+    """Secret with its password, if it has one."""
 
 
 class ExternalRedis(Model):
-    """A Redis server that somebody else runs; its exporter runs here."""
+    """A Redis server that somebody else runs; only its exporter runs here."""
 
     external: RedisElsewhere
 
 
 def _whose(value: Any) -> str:
-    """Tell the two apart before either is checked, so that problems are told of the one that was meant."""
+    """Return the tag of the union's member before validation, so that errors are reported for the intended one."""
     if isinstance(value, Mapping):
         return "external" if "external" in value else "own"
     return "external" if hasattr(value, "external") else "own"
@@ -154,7 +156,7 @@ AnyRedis = Annotated[Annotated[Redis, Tag("own")] | Annotated[ExternalRedis, Tag
 
 
 class PostgresOverride(Model):
-    """What one environment says differently of Postgres."""
+    """Overrides of one environment for Postgres."""
 
     image: ImageName | None = None
     shared_buffers: Memory | None = None
@@ -164,11 +166,11 @@ class PostgresOverride(Model):
     settings: dict[Setting, str] = {}
     limits: Limits | None = None
     external: PostgresElsewhere | None = None
-    """This environment's Postgres is somebody else's."""
+    """Use an external Postgres in this environment."""
 
 
 class RedisOverride(Model):
-    """What one environment says differently of Redis."""
+    """Overrides of one environment for Redis."""
 
     image: ImageName | None = None
     maxmemory: Memory | None = None
@@ -176,28 +178,30 @@ class RedisOverride(Model):
     settings: dict[Setting, str] = {}
     limits: Limits | None = None
     external: RedisElsewhere | None = None
-    """This environment's Redis is somebody else's."""
+    """Use an external Redis in this environment."""
 
 
 S = TypeVar("S", bound=Model)
 
 
-def postgres_here(base: Postgres | ExternalPostgres, over: PostgresOverride) -> Postgres | ExternalPostgres:
-    """Return Postgres as one environment runs it. Raises pydantic.ValidationError where the two do not fit."""
-    if over.external:
-        return ExternalPostgres(external=over.external)
-    return _applied(base, over)
+def apply_postgres_override(
+    base: Postgres | ExternalPostgres, override: PostgresOverride
+) -> Postgres | ExternalPostgres:
+    """Return Postgres as one environment runs it. Raises pydantic.ValidationError where the override does not fit."""
+    if override.external:
+        return ExternalPostgres(external=override.external)
+    return _apply_override(base, override)
 
 
-def redis_here(base: Redis | ExternalRedis, over: RedisOverride) -> Redis | ExternalRedis:
-    """Return Redis as one environment runs it. Raises pydantic.ValidationError where the two do not fit."""
-    if over.external:
-        return ExternalRedis(external=over.external)
-    return _applied(base, over)
+def apply_redis_override(base: Redis | ExternalRedis, override: RedisOverride) -> Redis | ExternalRedis:
+    """Return Redis as one environment runs it. Raises pydantic.ValidationError where the override does not fit."""
+    if override.external:
+        return ExternalRedis(external=override.external)
+    return _apply_override(base, override)
 
 
-def _applied(base: S, over: Model) -> S:
-    said, was = over.model_dump(exclude_unset=True), base.model_dump(exclude_unset=True)
-    if "settings" in said:
-        said["settings"] = {**was.get("settings", {}), **said["settings"]}
-    return type(base).model_validate({**was, **said})
+def _apply_override(base: S, override: Model) -> S:
+    overrides, values = override.model_dump(exclude_unset=True), base.model_dump(exclude_unset=True)
+    if "settings" in overrides:
+        overrides["settings"] = {**values.get("settings", {}), **overrides["settings"]}
+    return type(base).model_validate({**values, **overrides})

@@ -1,4 +1,4 @@
-"""The Cloudflare tunnel: what is public by it, and who may come in."""
+"""The Cloudflare tunnel: the services that it makes public, and who may reach them."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from settings.receivers import SecretName
 from settings.units import Duration
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-"""Of an account or a zone: 32 hexadecimal digits, on the zone's overview page. All zeros stand for one to be given."""
+"""Id of an account or a zone: 32 hexadecimal digits, on the zone's overview page. All zeros are a placeholder."""
 
 PublicName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
 Provider = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 ONE_TIME_PIN = "one-time-pin"
 ONLY_TOKEN = "default"  # noqa: S105 - its name
-"""What the service token of `service_tokens: true` is called."""
+"""Name of the service token of `service_tokens: true`."""
 
 
 class TunnelService(Model):
-    """A service of the product that is public under a name of its own."""
+    """A service of the product with a public host name of its own."""
 
     hostname: PublicName
     service: Name
-    """Its name in the product file. It needs a port, and speaks HTTP."""
+    """Its name in the product file. It must have a port and speak HTTP."""
 
     path: Annotated[str, StringConstraints(pattern=r"^/[\w./-]*$")] = "/"
-    """Only what is below it."""
+    """Path prefix to expose."""
 
     zone_id: Identifier | None = None
     """The zone of `hostname`. Default: Grafana's."""
 
     access: bool | None = None
-    """Whether Access stands before it. Default: yes, where `tunnel.access` is given; `false` opens it to everybody."""
+    """Whether Access protects it. Default: yes, if `tunnel.access` is set; `false` opens it to everybody."""
 
 
 class Access(Model):
-    """Cloudflare Access before what is public by the tunnel: who may come in, and how it is known who comes.
+    """Cloudflare Access in front of the tunnel's public names: who may enter, and how they authenticate.
 
-    One of `emails`, `email_domains`, `identity_providers` and `service_tokens` at least.
+    At least one of `emails`, `email_domains`, `identity_providers` and `service_tokens` must be set.
     """
 
     team: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -52,14 +52,15 @@ class Access(Model):
     emails: list[Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]] = []
     email_domains: list[PublicName] = []
     identity_providers: list[Literal["one-time-pin"] | Provider] = []
-    """Ways to log in: `one-time-pin` (a code by e-mail) or ids of the account's identity providers. Default: any that
-    the account has. Alone, without e-mails or their domains, whoever can log in there may come in."""
+    """Log-in methods: `one-time-pin` (a code by e-mail) or ids of the account's identity providers. Default: all of the
+    account's. Without `emails` and `email_domains`, everybody who can log in there may enter."""
 
     service_tokens: bool | list[Name] = False
-    """For programs, by name. Read one: `./dockyard secret STACK access-<name>-client-id`, and `…-client-secret`."""
+    """Names of service tokens, for programs. Read one: `./dockyard secret STACK access-<name>-client-id`, and
+    `…-client-secret`."""
 
     session: Duration = 24 * 3600
-    """How long a login holds. Cloudflare's own default."""
+    """Duration of a log-in. Cloudflare's default."""
 
     @property
     def tokens(self) -> tuple[str, ...]:
@@ -80,20 +81,20 @@ class Access(Model):
 
 
 class Tunnel(Model):
-    """A Cloudflare tunnel that makes Grafana reachable by name, and services of the product; no other tool, ever.
+    """A Cloudflare tunnel that makes Grafana and services of the product public by name, and never any other tool.
 
-    Either Dockyard makes it at Cloudflare, with its DNS names; or it is there already, with its route to
-    `http://grafana:3000`, and its token is all that is needed, as in Tumulte's set-up: nothing is managed there.
+    Either Dockyard creates it at Cloudflare, with its DNS records; or it exists already, with its route to
+    `http://grafana:3000`, and only its token is needed, as in Tumulte's set-up: then nothing of it is managed.
     """
 
     account_id: Identifier | None = None
     zone_id: Identifier | None = None
     name: Name | None = None
     token: SecretName | None = None
-    """Secret with the token of a tunnel that is there already."""
+    """Secret with the token of an existing tunnel."""
 
     hostname: PublicName | None = None
-    """Grafana's. Beside `token` it only tells Grafana its own address, and may be left out."""
+    """Grafana's public name. With `token` it only sets Grafana's own address, and may be left out."""
 
     services: list[TunnelService] = []
     access: Access | None = None
@@ -101,7 +102,7 @@ class Tunnel(Model):
 
     @property
     def placeholders(self) -> Iterator[list[str | int]]:
-        """Where identifiers still have to be given, as paths below the tunnel."""
+        """Paths, below the tunnel's section, of identifiers that are still all zeros."""
         for key in ("account_id", "zone_id"):
             if _is_zero(getattr(self, key)):
                 yield [key]
@@ -111,55 +112,60 @@ class Tunnel(Model):
 
     @property
     def zones(self) -> dict[str, str]:
-        """Public name → its zone, of a tunnel that Dockyard makes."""
+        """Public name → its zone, for a tunnel that Dockyard creates; empty for an existing one."""
         if self.token or self.hostname is None or self.zone_id is None:
             return {}
-        return {self.hostname: self.zone_id, **{one.hostname: one.zone_id or self.zone_id for one in self.services}}
+        return {
+            self.hostname: self.zone_id,
+            **{service.hostname: service.zone_id or self.zone_id for service in self.services},
+        }
 
     @property
     def protected(self) -> set[str]:
-        """Public names that Access stands before."""
+        """Public names that Cloudflare Access protects."""
         if self.access is None or self.hostname is None:
             return set()
-        return {self.hostname, *(one.hostname for one in self.services if one.access is not False)}
+        return {self.hostname, *(service.hostname for service in self.services if service.access is not False)}
 
     @property
     def urls(self) -> dict[str, str]:
-        """Grafana's address, and that of each service."""
-        found = {one.service: f"https://{one.hostname}{one.path}" for one in reversed(self.services)}
-        return found | ({"grafana": f"https://{self.hostname}"} if self.hostname else {})
+        """Name → public address, of each service and of Grafana."""
+        urls = {service.service: f"https://{service.hostname}{service.path}" for service in reversed(self.services)}
+        return urls | ({"grafana": f"https://{self.hostname}"} if self.hostname else {})
 
     def hosts_of(self, service: str) -> list[str]:
         """Return the public names that lead to a service."""
-        return sorted({one.hostname for one in self.services if one.service == service})
+        return sorted({entry.hostname for entry in self.services if entry.service == service})
 
     @model_validator(mode="after")
     def _one_way(self) -> Tunnel:
-        made = {"account_id": self.account_id, "zone_id": self.zone_id, "name": self.name}
+        identifiers = {"account_id": self.account_id, "zone_id": self.zone_id, "name": self.name}
         if self.token:
-            if any(made.values()):
-                raise ValueError(f"either token, or {', '.join(made)} and hostname")
+            if any(identifiers.values()):
+                raise ValueError(f"either token, or {', '.join(identifiers)} and hostname")
             if self.services or self.access:
                 raise ValueError("no services and no access: of a tunnel that is there already nothing is managed")
-        elif missing := [key for key, value in {**made, "hostname": self.hostname}.items() if value is None]:
+        elif missing := [key for key, value in {**identifiers, "hostname": self.hostname}.items() if value is None]:
             raise ValueError(f"{' and '.join(missing)} too, or the token of a tunnel that is there already")
         return self
 
     @model_validator(mode="after")
     def _names_are_clear(self) -> Tunnel:
-        first: dict[str, TunnelService] = {}
-        taken: set[tuple[str, str]] = set()
-        for one in self.services:
-            if one.hostname == self.hostname:
-                raise ValueError(f"another hostname for {one.service}: {one.hostname} is Grafana's")
-            if (one.hostname, one.path) in taken:
-                raise ValueError(f"a hostname or path of its own for {one.service}: {one.hostname}{one.path} is taken")
-            taken.add((one.hostname, one.path))
-            if one.access and self.access is None:
-                raise ValueError(f"an access section: {one.service} asks for Access")
-            known = first.setdefault(one.hostname, one)
-            if (known.zone_id, known.access) != (one.zone_id, one.access):
-                raise ValueError(f"the same zone_id and access wherever the hostname is {one.hostname}")
+        by_hostname: dict[str, TunnelService] = {}
+        addresses: set[tuple[str, str]] = set()
+        for service in self.services:
+            if service.hostname == self.hostname:
+                raise ValueError(f"another hostname for {service.service}: {service.hostname} is Grafana's")
+            if (service.hostname, service.path) in addresses:
+                raise ValueError(
+                    f"a hostname or path of its own for {service.service}: {service.hostname}{service.path} is taken"
+                )
+            addresses.add((service.hostname, service.path))
+            if service.access and self.access is None:
+                raise ValueError(f"an access section: {service.service} asks for Access")
+            first_entry = by_hostname.setdefault(service.hostname, service)
+            if (first_entry.zone_id, first_entry.access) != (service.zone_id, service.access):
+                raise ValueError(f"the same zone_id and access wherever the hostname is {service.hostname}")
         return self
 
 

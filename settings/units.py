@@ -1,4 +1,4 @@
-"""Quantities as people write them, checked once and carried as numbers."""
+"""Quantities with units, as settings files have them: validated once, then handled as numbers."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def parse_memory(value: Any) -> int:
 
     Raises ValueError for anything else, a bare number included: 512 what?
     """
-    if isinstance(value, str) and (found := _MEMORY.match(value)):
-        size = int(found[1]) * _MEMORY_UNITS[found[2]]
+    if isinstance(value, str) and (match := _MEMORY.match(value)):
+        size = int(match[1]) * _MEMORY_UNITS[match[2]]
         if size < 6:
             raise ValueError("a size of at least 6MB (the smallest limit that Docker takes)")
         return size
@@ -28,17 +28,17 @@ def parse_memory(value: Any) -> int:
 
 def parse_duration(value: Any) -> int:
     """Turn `15s`, `5m`, `12h` or `30d` into seconds. Raises ValueError for anything else."""
-    if isinstance(value, str) and (found := _DURATION.match(value)) and int(found[1]) > 0:
-        return int(found[1]) * _DURATION_UNITS[found[2]]
+    if isinstance(value, str) and (match := _DURATION.match(value)) and int(match[1]) > 0:
+        return int(match[1]) * _DURATION_UNITS[match[2]]
     raise ValueError("a time with its unit, like 15s, 5m, 12h or 30d")
 
 
-def spell_memory(mebibytes: int) -> str:
+def format_memory(mebibytes: int) -> str:
     """Return the shortest spelling that `parse_memory` reads back."""
     return f"{mebibytes // 1024}GB" if mebibytes % 1024 == 0 else f"{mebibytes}MB"
 
 
-def spell_duration(seconds: int) -> str:
+def format_duration(seconds: int) -> str:
     """Return the shortest spelling that `parse_duration`, Prometheus and Docker read back."""
     for unit in ("d", "h", "m"):
         if seconds % _DURATION_UNITS[unit] == 0:
@@ -49,7 +49,7 @@ def spell_duration(seconds: int) -> str:
 Memory = Annotated[
     int,
     BeforeValidator(parse_memory),
-    PlainSerializer(spell_memory),
+    PlainSerializer(format_memory),
     WithJsonSchema({"type": "string", "pattern": _MEMORY.pattern, "examples": ["512MB", "2GB"]}),
 ]
 """Memory in MiB, written with its unit."""
@@ -57,7 +57,7 @@ Memory = Annotated[
 Duration = Annotated[
     int,
     BeforeValidator(parse_duration),
-    PlainSerializer(spell_duration),
+    PlainSerializer(format_duration),
     WithJsonSchema({"type": "string", "pattern": _DURATION.pattern, "examples": ["15s", "30d"]}),
 ]
 """A time in seconds, written with its unit."""

@@ -1,4 +1,4 @@
-"""What runs of a product: services, jobs, and what one environment says differently of them."""
+"""Workloads of a product: services and jobs, and the overrides of one environment."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Restart = Literal["unless-stopped", "always", "on-failure", "no"]
 
 
 class File(Model):
-    """A file that a workload finds in its file system, read-only; its folder holds nothing but such files."""
+    """A read-only file in a workload's file system; its folder contains only such files."""
 
     content: str | None = None
     source: str | None = None
-    """A file of the checkout."""
+    """Path of a file in the checkout."""
 
     @model_validator(mode="after")
     def _one_way(self) -> File:
@@ -36,58 +36,60 @@ class File(Model):
 
 
 class Workload(Model):
-    """What services and jobs have in common."""
+    """Settings that services and jobs share."""
 
     image: ImageName | None = None
-    """A full reference, or a name of components/images.yaml."""
+    """A full reference, or a key of components/images.yaml."""
 
     build: Build | None = None
-    """How its image is built on the machine that deploys, where no registry has it."""
+    """How its image is built on the deploying machine, where no registry provides it."""
 
     enabled: bool = True
-    """False leaves it out: Pivotal Flow's BUILD_FRONTEND=false and RUN_MIGRATIONS=false. What waits for it goes on."""
+    """`false` leaves it out: Pivotal Flow's BUILD_FRONTEND=false and RUN_MIGRATIONS=false. Its dependents start without
+    it."""
 
     entrypoint: list[str] | None = Field(default=None, min_length=1)
-    """In place of the image's own entry point."""
+    """Entry point, instead of the image's own."""
 
     command: list[str] | None = None
     """Arguments for the entry point. Default: the image's own."""
 
     env: dict[EnvName, str] = {}
-    """Plain variables. A secret never goes here: see `secrets`."""
+    """Plain environment variables. Never put a secret here: see `secrets`."""
 
     secrets: list[Name] = []
-    """Secrets given as files: `app-key` arrives as /run/secrets/app-key, named by APP_KEY_FILE."""
+    """Secrets provided as files: `app-key` is the file /run/secrets/app-key, whose path is in APP_KEY_FILE."""
 
     optional_secrets: list[Name] = []
-    """Likewise, but only where the stack gives them: Love Parser's SENTRY_DSN. None is ever generated."""
+    """The same, but only where the stack sets them: Love Parser's SENTRY_DSN. They are never generated."""
 
     secrets_as_env: bool = False
-    """For programs that read secrets from variables only: a wrapper in the container exports APP_KEY from its file and
-    then becomes the command. It takes the entry point's place, so `command` must be the whole command line."""
+    """For programs that read secrets only from variables: a wrapper in the container exports APP_KEY from its file and
+    then executes the command. It replaces the entry point, so `command` must be the whole command line."""
 
     files: dict[Folder, File] = {}
-    """Path in the container → what stands there."""
+    """Path in the container → file."""
 
     needs: list[Store] = []
-    """Data stores it waits for and is told about: DATABASE_HOST, DATABASE_PASSWORD_FILE, REDIS_HOST …"""
+    """Data stores that it depends on, and whose connection it gets: DATABASE_HOST, DATABASE_PASSWORD_FILE,
+    REDIS_HOST …"""
 
     user: User = "1001:1001"
-    """User and group it runs as (CIS Docker 4.1), by number, or by a name that its image knows: Tumulte's
-    `nodejs:1001`, Pivotal Flow's `nodeuser`."""
+    """User and group that it runs as (CIS Docker 4.1), by number or by a name in its image: Tumulte's `nodejs:1001`,
+    Pivotal Flow's `nodeuser`."""
 
     read_only: bool = True
     """Read-only root file system with a small /tmp in memory (CIS Docker 5.13)."""
 
     tmpfs: list[Folder] = []
-    """Further folders in memory."""
+    """Further tmpfs folders."""
 
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "512MB"}))
     stop_signal: Signal | None = None
-    """Default: the image's own, as a rule SIGTERM."""
+    """Default: the image's own, usually SIGTERM."""
 
     stop_grace: Duration = 10
-    """Between the stop signal and the kill: time to finish the requests it has. Docker's own default."""
+    """Time between the stop signal and the kill, for running requests. Docker's default."""
 
     @model_validator(mode="after")
     def _one_image(self) -> Workload:
@@ -102,7 +104,7 @@ class Workload(Model):
         return self
 
     def image_name(self, product: str, name: str) -> str:
-        """Return what its image is asked for by: as given, or for one that is built, a name of its own."""
+        """Return the image's name: as configured, or for an image that is built, `<product>-<workload>`."""
         return self.image or f"{product}-{name}"
 
 
@@ -110,47 +112,47 @@ class Service(Workload):
     """A long-running process of the product."""
 
     port: Port | None = None
-    """The port it listens on, inside its network; a bot has none."""
+    """Port that it listens on, inside its network; a bot has none."""
 
     protocol: Literal["http", "tcp"] = "http"
-    """What it speaks there, as the edge proxy must know."""
+    """Protocol on that port, for the edge proxy."""
 
     health: Health
     metrics: Annotated[str, StringConstraints(pattern=r"^/")] | None = None
-    """Path of its Prometheus metrics on `port`, where it has any."""
+    """Path of its Prometheus metrics on `port`, if it has any."""
 
     slo: Slo | None = None
-    """What its users may expect of it, by its own HTTP metrics."""
+    """Service level objectives, measured by its own HTTP metrics."""
 
     replicas: int = Field(default=1, ge=1, le=20)
-    """Instances that share its requests."""
+    """Number of instances."""
 
     routes: list[Route] = []
-    """Host names and paths that lead to it from outside."""
+    """Public host names and paths that are routed to it."""
 
     after: list[Name] = []
     """Jobs that must have succeeded and services that must be healthy before it starts."""
 
     restart: Restart = "unless-stopped"
-    """Tumulte's policy."""
+    """Default: Tumulte's policy."""
 
     dump_before: bool = False
-    """Dump Postgres before a new image of it starts: for images that migrate the database in their entry point."""
+    """Dump Postgres before a new image of it starts: for images whose entry point migrates the database."""
 
     @model_validator(mode="after")
-    def _port_where_asked(self) -> Service:
-        asking = [
+    def _port_where_required(self) -> Service:
+        requirements = [
             name
-            for name, asked in {
+            for name, applies in {
                 "health.http": self.health.http is not None,
                 "health.tcp": self.health.tcp,
                 "metrics": self.metrics is not None,
                 "routes": bool(self.routes),
             }.items()
-            if asked
+            if applies
         ]
-        if self.port is None and asking:
-            raise ValueError(f"a port, which {' and '.join(asking)} need")
+        if self.port is None and requirements:
+            raise ValueError(f"a port, which {' and '.join(requirements)} need")
         if self.slo and self.metrics is None:
             raise ValueError("metrics, by which its slo is measured")
         if self.protocol == "tcp" and (self.routes or self.health.http):
@@ -159,16 +161,16 @@ class Service(Workload):
 
 
 class Job(Workload):
-    """A process that runs to its end: once for each image of it, or on a schedule; exit code 0 is success."""
+    """A process that runs to completion: once for each image, or on a schedule. Exit code 0 is success."""
 
     schedule: Schedule | None = None
-    """Five fields of cron, UTC; Default: it runs once, before the services that come after it."""
+    """Cron schedule of five fields, UTC. Default: it runs once, before the services that depend on it."""
 
     after: list[Name] = []
-    """Jobs that must have succeeded before it."""
+    """Jobs that must have succeeded before it starts."""
 
     dump_before: bool | None = None
-    """Dump Postgres before it. Default: yes, where it runs once and needs Postgres."""
+    """Dump Postgres before it runs. Default: yes, where it runs once and needs Postgres."""
 
     limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "256MB"}))
 
@@ -187,7 +189,7 @@ class Job(Workload):
 
 
 class WorkloadOverride(Model):
-    """What one environment says differently of a service or job; only what is written here changes."""
+    """Overrides of one environment for a service or job; unset fields keep the product's value."""
 
     enabled: bool | None = None
     image: ImageName | None = None
@@ -195,7 +197,7 @@ class WorkloadOverride(Model):
     entrypoint: list[str] | None = None
     command: list[str] | None = None
     env: dict[EnvName, str] = {}
-    """Added to, or put in place of, the product's variables."""
+    """Added to the product's variables, or replacing those of the same name."""
 
     secrets_as_env: bool | None = None
     limits: Limits | None = None
@@ -212,12 +214,12 @@ class WorkloadOverride(Model):
     stop_grace: Duration | None = None
 
     def applied_to(self, workload: Workload) -> Workload:
-        """Return the workload as this environment runs it. Raises pydantic.ValidationError where it cannot be."""
-        said = self.model_dump(exclude_unset=True)
+        """Return the workload as this environment runs it. Raises pydantic.ValidationError where the two do not fit."""
+        overrides = self.model_dump(exclude_unset=True)
         base: dict[str, Any] = workload.model_dump(exclude_unset=True)
-        if "env" in said:
-            said["env"] = {**base.get("env", {}), **said["env"]}
-        for one, other in (("image", "build"), ("build", "image")):
-            if said.get(one):
-                base.pop(other, None)
-        return type(workload).model_validate({**base, **said})
+        if "env" in overrides:
+            overrides["env"] = {**base.get("env", {}), **overrides["env"]}
+        for source, alternative in (("image", "build"), ("build", "image")):
+            if overrides.get(source):
+                base.pop(alternative, None)
+        return type(workload).model_validate({**base, **overrides})

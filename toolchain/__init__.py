@@ -1,1 +1,1 @@
-"""What brings the Pulumi engine, its plugins, a Docker engine and images to a machine."""
+"""Installs what Dockyard needs on a machine: the Pulumi CLI, its plugins, a Docker engine and the images."""

@@ -1,8 +1,8 @@
-"""Makes the Python environment of a checkout; runs before any package is there, so on the standard library alone.
+"""Create the Python environment of a checkout. It runs before any package is installed: standard library only.
 
-`dockyard` calls it when the environment is missing or out of date. The packages are fetched once a machine into a
-wheelhouse in the cache, named by what was asked for, and installed from there: a second checkout needs no network.
-Nothing counts as done before the marker is written, which is the last step: after a kill the next call starts anew.
+`dockyard` calls this when the environment is missing or out of date. Packages are downloaded once per machine into a
+wheelhouse in the cache, named by a hash of the requirements, and installed from there: a second checkout needs no
+network. The marker file is written last, so after a kill the next call starts over.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 MARKER = "installed-requirements.txt"
 """Copy of requirements.txt inside the environment; `dockyard` compares the two."""
 HOME = "checkout"
-"""Holds the checkout's path: an environment does not survive a move of its folder."""
+"""File with the checkout's path: an environment stops working when its folder is moved."""
 
 Say = Callable[[str], None]
 
 
 class BootstrapError(Exception):
-    """The environment cannot be made; the message is one line that says why and what to do."""
+    """The environment cannot be created; the message is one line with the reason and the remedy."""
 
 
 def requirement_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a requirements file and of those it includes by `-r`."""
+    """Yield the lines of a requirements file and of the files that it includes with `-r`."""
     for line in path.read_text().splitlines():
         if line.startswith("-r "):
             yield from requirement_lines(path.parent / line[3:].strip())
@@ -42,7 +42,7 @@ def requirement_lines(path: Path) -> Iterator[str]:
 
 
 def requirements_key(path: Path) -> str:
-    """Name a set of requirements on this Python and machine: it changes with any of them."""
+    """Return a hash of the requirements, the Python version and the machine type."""
     parts = [sys.implementation.cache_tag or "", platform.system(), platform.machine()]
     parts += sorted(set(requirement_lines(path)))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
@@ -60,9 +60,9 @@ def _run_pip(python: Path, arguments: list[str], log: Path) -> None:
 
 
 def install(python: Path, requirements: Path, cache: Path, log: Path, say: Say) -> None:
-    """Install `requirements` into the environment of `python`, out of the wheelhouse, which is filled if it must be.
+    """Install `requirements` from the wheelhouse into the environment of `python`; fill the wheelhouse first if needed.
 
-    Raises BootstrapError with pip's own last error line.
+    Raises BootstrapError with pip's last error line.
     """
     wheels = cache / "wheels" / requirements_key(requirements)
     if not wheels.is_dir():
@@ -70,7 +70,7 @@ def install(python: Path, requirements: Path, cache: Path, log: Path, say: Say) 
         wheels.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".new-", dir=wheels.parent))
         try:
-            # `wheel`, not `download`: whatever has no wheel is built here once, and never again by a checkout.
+            # `wheel`, not `download`: a package without a wheel is built here once, not again in every checkout.
             _run_pip(python, ["wheel", "--wheel-dir", str(draft), "-r", str(requirements)], log)
             draft.chmod(0o755)
             try:
@@ -90,7 +90,7 @@ def install(python: Path, requirements: Path, cache: Path, log: Path, say: Say) 
 
 
 def is_current(checkout: Path) -> bool:
-    """Say whether the environment is complete, belongs to this folder and has what requirements.txt asks for."""
+    """Tell whether the environment is complete, belongs to this folder and matches requirements.txt."""
     venv = checkout / ".dockyard/venv"
     try:
         return (
@@ -103,16 +103,16 @@ def is_current(checkout: Path) -> bool:
 
 
 def make_environment(checkout: Path, cache: Path, say: Say) -> None:
-    """Make `.dockyard/venv` anew. Raises BootstrapError."""
+    """Create `.dockyard/venv` from scratch. Raises BootstrapError."""
     venv = checkout / ".dockyard/venv"
     say(f"making it with Python {platform.python_version()}")
     shutil.rmtree(venv, ignore_errors=True)
-    # By its real name (python3.11, not python3): when the system moves on to another Python, the link breaks and the
-    # environment is made anew, instead of looking for its packages where they never were.
+    # Use the versioned name (python3.11, not python3): when the system switches to another Python, the link breaks and
+    # the environment is created again, instead of searching the wrong version's site-packages.
     python = os.path.realpath(sys.executable)
-    made = subprocess.run([python, "-m", "venv", str(venv)], capture_output=True, text=True, check=False)
-    if made.returncode:
-        last = (made.stdout + made.stderr).strip().splitlines()[-1:]
+    finished = subprocess.run([python, "-m", "venv", str(venv)], capture_output=True, text=True, check=False)
+    if finished.returncode:
+        last = (finished.stdout + finished.stderr).strip().splitlines()[-1:]
         raise BootstrapError(f"python -m venv failed: {' '.join(last)}")
     interpreter = venv / "bin/python"
     install(interpreter, checkout / "requirements.txt", cache, checkout / ".dockyard/logs/pip.log", say)

@@ -1,4 +1,4 @@
-"""Product images that are built on the machine that runs them: from a template, or by a Dockerfile of their own."""
+"""Build a product's own images on the machine that runs them, from a template or from the product's Dockerfile."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from toolchain.processes import ended_by
 from toolchain.progress import Progress, SetupError, Step
 from toolchain.workdir import WorkDir
 
-KEPT = 5
-"""Builds of one service that stay on the engine: what a rollback may ask for."""
+BUILDS_KEPT = 5
+"""Number of builds per service that stay in Docker, so that a rollback finds them."""
 
 NEEDED = {
     "node-backend": ["package.json"],
@@ -33,26 +33,26 @@ NEEDED = {
     "static": ["package.json", "index.html"],
     "python-bot": ["requirements.txt", "pyproject.toml"],
 }
-"""Files of which each template needs one in its context."""
+"""Template → files of which its build context must contain at least one."""
 
 NEVER_SENT = [".dockyard", "**/.git", "**/node_modules", "**/__pycache__", "**/.venv", "**/.env", "**/.env.*"]
-"""What no template takes out of a context, secrets above all, unless the context's .dockerignore says `!` to it."""
+"""Patterns excluded from a template's build context, secrets above all; a `!` in .dockerignore includes one again."""
 
 _DOCKERFILE = ".dockyard.Dockerfile"
 _FROM_ARGUMENT = re.compile(r"^\s*FROM\s+(?:--\S+\s+)?\$\{?(\w+)\}?(?=\s|$)", re.MULTILINE | re.IGNORECASE)
 _EXIT_CODE = re.compile(r"returned a non-zero code: (\d+)")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_SPOKEN = 12
-"""Last lines of a failed build that are told."""
+_LAST_LINES = 12
+"""Number of output lines that the error of a failed build repeats."""
 
 
 def ensure_built(
     work: WorkDir, progress: Progress, client: docker.DockerClient, name: str, build: Build, bases: Mapping[str, str]
 ) -> str:
-    """Build a product's image unless it is there, and return its tag: `dockyard/<name>:<digest of what goes in>`.
+    """Build a product's image unless it exists, and return its tag: `dockyard/<name>:<digest of its inputs>`.
 
-    `bases` are the images that it stands on, by their names in components/images.yaml, see `bases_of`.
-    Raises SetupError when a file is missing, or with the last lines of a build that fails.
+    `bases` maps the names of its base images in components/images.yaml to references, see `bases_of`.
+    Raises SetupError when a file is missing, or with the last output lines of a failed build.
     """
     dockerfile = _dockerfile(work.checkout, build)
     context = _context(work.checkout, build)
@@ -62,7 +62,7 @@ def ensure_built(
     if is_there(client, tag):
         return tag
     if twin := client.images.list(filters={"reference": f"dockyard/*:{digest}"}):
-        # A migration job and its service, say, are built from the same folder.
+        # For example, a migration job and its service are built from the same folder.
         twin[0].tag(tag)
         return tag
     with progress.step(f"Image {name}") as step:
@@ -71,28 +71,28 @@ def ensure_built(
         extra = {_DOCKERFILE: _with_arguments(dockerfile, arguments)}
         if build.template and sources.certificates:
             extra[CA_FILE] = sources.certificates.read_text()
-        sent = pack_context({path: context / path for path in files}, extra)
+        archive = pack_context({path: context / path for path in files}, extra)
         log = work.logs / f"build-{name}.log"
         options = {"buildargs": arguments, "target": build.target or "", "network_mode": sources.network}
-        run_build(client, step, name, tag, sent, log, dockerfile=_DOCKERFILE, **options)
+        run_build(client, step, name, tag, archive, log, dockerfile=_DOCKERFILE, **options)
         step.outcome = f"built {tag}"
     _forget_old(client, name)
     return tag
 
 
-def bases_of(checkout: Path, build: Build, known: Iterable[str]) -> list[str]:
-    """Return which images of the table a build stands on: those that its Dockerfile has an argument for.
+def bases_of(checkout: Path, build: Build, image_names: Iterable[str]) -> list[str]:
+    """Return the images of components/images.yaml that a build uses as base: its Dockerfile has an ARG for each.
 
-    `ARG NODE` and `FROM ${NODE}` ask for `node`. What the product file gives an argument for is not among them.
-    Raises SetupError when there is no such Dockerfile.
+    `ARG NODE` with `FROM ${NODE}` requests `node`. Arguments that the product file sets itself are left out.
+    Raises SetupError when the Dockerfile does not exist.
     """
     text = _dockerfile(checkout, build)
-    asked = (_declared(text) & set(_FROM_ARGUMENT.findall(text))) - build.args.keys()
-    return sorted(name for name in known if _argument(name) in asked)
+    base_arguments = (_declared(text) & set(_FROM_ARGUMENT.findall(text))) - build.args.keys()
+    return sorted(name for name in image_names if _argument(name) in base_arguments)
 
 
 def is_there(client: docker.DockerClient, tag: str) -> bool:
-    """Tell whether the engine has an image of this name."""
+    """Tell whether Docker has an image with this tag."""
     try:
         client.images.get(tag)
     except ImageNotFound:
@@ -103,12 +103,12 @@ def is_there(client: docker.DockerClient, tag: str) -> bool:
 def run_build(
     client: docker.DockerClient, step: Step, name: str, tag: str, context: IO[bytes], log: Path, **options: Any
 ) -> None:
-    """Build an image from a packed context, telling every command that runs; all output goes to a file.
+    """Build an image from a packed context, announcing every command that runs; all output goes to the file `log`.
 
-    Raises SetupError with the last lines of a build that fails, or with what interrupted it.
+    Raises SetupError with the last output lines of a failed build, or with the cause of an interruption.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    last: deque[str] = deque(maxlen=_SPOKEN)
+    last: deque[str] = deque(maxlen=_LAST_LINES)
     command = stage = failure = ""
     try:
         with context, log.open("w") as output:
@@ -116,16 +116,16 @@ def run_build(
                 fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True, **options
             )
             for event in events:
-                said = str(event.get("stream") or event.get("error") or "")
-                output.write(said)
+                text = str(event.get("stream") or event.get("error") or "")
+                output.write(text)
                 failure = failure or str(event.get("error") or "")
-                if said.startswith("Step ") and " : " in said:
-                    command = said
-                    stage = m[1] if (m := re.search(r" : FROM \S+ AS (\S+)", said, re.IGNORECASE)) else stage
-                elif said.startswith(" ---> Running in") and " : RUN " in command:
+                if text.startswith("Step ") and " : " in text:
+                    command = text
+                    stage = m[1] if (m := re.search(r" : FROM \S+ AS (\S+)", text, re.IGNORECASE)) else stage
+                elif text.startswith(" ---> Running in") and " : RUN " in command:
                     step.say(f"{command.partition(' : ')[0].lower()}{' of ' * bool(stage)}{stage}")
-                elif said.strip() and not said.startswith((" --->", "Removing intermediate")):
-                    last += [line for line in _COLOURS.sub("", said).splitlines() if line.strip()]
+                elif text.strip() and not text.startswith((" --->", "Removing intermediate")):
+                    last += [line for line in _COLOURS.sub("", text).splitlines() if line.strip()]
     except APIError as error:
         failure = str(error.explanation or error)
     except (RequestException, HTTPError) as error:
@@ -139,19 +139,19 @@ def run_build(
             f"Run the same command again; memory may have run out. All of its output is in {log}",
         )
     if failure or not is_there(client, tag):
-        told = "".join(f"\n      {line}" for line in last if line.strip() != failure.strip())
+        tail = "".join(f"\n      {line}" for line in last if line.strip() != failure.strip())
         raise SetupError(
-            f"The image {name} cannot be built: {_short(failure.strip() or 'the engine made no image')}{told}",
+            f"The image {name} cannot be built: {_short(failure.strip() or 'the engine made no image')}{tail}",
             f"All of its output is in {log}",
         )
 
 
 def pack_context(files: Mapping[str, Path], extra: Mapping[str, str]) -> IO[bytes]:
-    """Pack what the engine builds from: files under their names in the context, and texts.
+    """Pack a build context as a tar file: files under their names in the context, and `extra` texts.
 
-    Who, when and the umask of the checkout are left out: the builder's cache then knows the same content again.
+    Owners, times and the checkout's umask are normalized, so that the build cache recognizes unchanged content.
     """
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by who sends it
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     with tarfile.open(fileobj=file, mode="w") as tar:
         for name, path in files.items():
             tar.add(path, arcname=name, recursive=False, filter=_plain)
@@ -191,13 +191,13 @@ def _dockerfile(checkout: Path, build: Build) -> str:
 
 
 def _files(context: Path, build: Build) -> list[str]:
-    """Return what is sent of a context, as its .dockerignore says."""
+    """Return the files of a context to send to Docker, after applying its .dockerignore."""
     ignore = context / ".dockerignore"
     patterns = NEVER_SENT if build.template else NEVER_SENT[:1]
-    own = ignore.read_text().splitlines() if ignore.exists() else []
-    patterns = [*patterns, *(line.strip() for line in own if line.strip() and not line.startswith("#"))]
-    found = exclude_paths(str(context), patterns)
-    return sorted(name for name in found if name != ".dockerignore" and _can_be_sent(context / name))
+    ignore_lines = ignore.read_text().splitlines() if ignore.exists() else []
+    patterns = [*patterns, *(line.strip() for line in ignore_lines if line.strip() and not line.startswith("#"))]
+    paths = exclude_paths(str(context), patterns)
+    return sorted(name for name in paths if name != ".dockerignore" and _can_be_sent(context / name))
 
 
 def _can_be_sent(path: Path) -> bool:
@@ -218,13 +218,13 @@ def _declared(dockerfile: str) -> set[str]:
 
 
 def _with_arguments(dockerfile: str, arguments: Mapping[str, str]) -> str:
-    """Declare, at a template's mark, the arguments that it does not know: a build's own variables."""
+    """Declare, at the template's `# ARGS` line, the build arguments that the template does not declare itself."""
     unknown = sorted(arguments.keys() - _declared(dockerfile))
     return re.sub(r"^# ARGS$", "\n".join(f"ARG {name}" for name in unknown) or "#", dockerfile, flags=re.MULTILINE)
 
 
 def _digest(dockerfile: str, context: Path, files: Iterable[str], build: Build, bases: Mapping[str, str]) -> str:
-    """Return 16 hexadecimal digits of all that the product says of the image; what the machine says is left out."""
+    """Return 16 hexadecimal digits over the product's inputs to the image; settings of the machine do not count."""
     state = hashlib.sha256(dockerfile.encode())
     pinned = {name: reference.partition("@")[2] or reference for name, reference in bases.items()}
     state.update(repr((sorted(_arguments(build, pinned).items()), build.target)).encode())
@@ -239,11 +239,11 @@ def _digest(dockerfile: str, context: Path, files: Iterable[str], build: Build, 
 
 
 def _forget_old(client: docker.DockerClient, name: str) -> None:
-    """Take the names of all but the last builds away; what a container uses stays, whatever its age."""
+    """Untag all but the newest builds; a tag that a container uses stays, whatever its age."""
     builds = client.images.list(name=f"dockyard/{name}")
     newest = sorted(builds, key=lambda image: str(image.attrs["Created"]), reverse=True)
     used = {container.attrs["Config"]["Image"] for container in client.containers.list(all=True, ignore_removed=True)}
-    for image in newest[KEPT:]:
+    for image in newest[BUILDS_KEPT:]:
         for tag in image.tags:
             if tag.startswith(f"dockyard/{name}:") and tag not in used:
                 client.images.remove(tag)

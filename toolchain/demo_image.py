@@ -16,10 +16,10 @@ from toolchain.workdir import WorkDir
 def ensure_demo(
     work: WorkDir, progress: Progress, client: docker.DockerClient, name: str, folder: Path, base: str
 ) -> str:
-    """Build a folder's image unless it is there, and return its tag, which names the content.
+    """Build a folder's image unless it exists, and return its tag, which contains a digest of the content.
 
-    The packages of the folder's requirements.txt are installed on this machine and go into the build as `site/`:
-    where containers cannot reach a package index, this machine still may.
+    The packages of the folder's requirements.txt are installed on this machine and added to the build as `site/`:
+    this machine may reach a package index where containers cannot.
     Raises SetupError when they cannot be installed or the build fails.
     """
     architecture = str(client.version()["Arch"])
@@ -32,7 +32,7 @@ def ensure_demo(
         files |= {f"site/{path.relative_to(site)}": path for path in sorted(site.rglob("*"))}
         step.say("building")
         log = work.logs / f"build-{name}.log"
-        # Nothing in it needs a network, and an engine on a closed one may have none to offer.
+        # The build needs no network, and Docker on a closed network may have none to offer.
         options = {"buildargs": {"BASE": base}, "network_mode": "none"}
         run_build(client, step, name, tag, pack_context(files, {}), log, **options)
         step.outcome = f"built {tag}"
@@ -40,7 +40,7 @@ def ensure_demo(
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return what belongs to the image: everything but what Python and editors leave behind."""
+    """Return the files that belong to the image: all except caches of Python and hidden files."""
     return [
         path
         for path in sorted(folder.rglob("*"))

@@ -1,7 +1,7 @@
-"""Downloads from the sites of official software: checked against their checksums, given up early where they are shut.
+"""Download official software, verify its checksum, and give up early where a site cannot be reached.
 
-A machine on a closed network must not wait: a site is tried once a process for a few seconds, and what could not be
-reached then counts as out of reach for all later downloads. What is downloaded counts only when it is whole.
+A machine on a closed network must not wait: each site is tried once per process for a few seconds, and one that does
+not answer then counts as unreachable for all later downloads. A partial download is never used.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ Say = Callable[[str], None]
 
 PULUMI_DOWNLOADS = ("DOCKYARD_PULUMI_DOWNLOADS", "https://get.pulumi.com")
 GITHUB_DOWNLOADS = ("DOCKYARD_GITHUB_DOWNLOADS", "https://github.com")
-"""Where official software lies; the variable names a company's own mirror of the site."""
+"""Environment variable that names a company's mirror, and the official download site that it replaces."""
 
 CONNECT_SECONDS = 4.0
-"""How long all sites together may take to answer at all, name resolution included."""
+"""Time in which all sites together must answer, name resolution included."""
 STALL_SECONDS = 10.0
-"""A transfer that brings nothing for so long is broken."""
+"""A transfer that receives nothing for this long counts as broken."""
 SMALL_SECONDS = 15.0
-"""A checksum file takes no longer than this in all."""
+"""Total time limit for a checksum file."""
 ARCHIVE_SECONDS = 900.0
-"""Nor does an archive (at most 200 MB) take longer than this: at that pace, building is quicker."""
+"""Total time limit for an archive (at most 200 MB): below that speed, building is faster."""
 
 _reach: dict[str, str] = {}
-"""Site → why it is out of reach, or "" where it answered."""
+"""Site → why it cannot be reached, or "" when it answered."""
 _reach_lock = threading.Lock()
 
 
 class UnavailableError(Exception):
-    """Something cannot be had from its official site; the message is a clause such as `HOST answered 403`."""
+    """A file cannot be downloaded from its official site; the message is a clause such as `HOST answered 403`."""
 
 
 def site(which: tuple[str, str]) -> str:
-    """Return the address of a download site: the person's own mirror, else the official one."""
+    """Return the address of a download site: the mirror set in the environment, else the official site."""
     variable, official = which
     return os.environ.get(variable, official).rstrip("/")
 
 
 def forget_reach() -> None:
-    """Forget which sites were out of reach, so that they are tried again."""
+    """Forget which sites could not be reached, so that they are tried again."""
     with _reach_lock:
         _reach.clear()
 
@@ -62,22 +62,22 @@ def _host(url: str) -> str:
 
 
 def check_reach(sites: Iterable[str]) -> None:
-    """Try all sites side by side, each once a process. Raises UnavailableError naming one that does not answer."""
+    """Try all sites in parallel, each once per process. Raises UnavailableError naming one that does not answer."""
     sites = list(sites)
     with _reach_lock:
         untried = [address for address in sites if address not in _reach]
-        found: dict[str, str] = {}
+        reasons: dict[str, str] = {}
 
         def probe(address: str) -> None:
             try:
                 httpx.head(address, timeout=CONNECT_SECONDS, follow_redirects=False)
-                found[address] = ""
+                reasons[address] = ""
             except httpx.TimeoutException:
                 pass
             except httpx.HTTPError as error:
-                found[address] = f"{_host(address)} is out of reach ({error})"
+                reasons[address] = f"{_host(address)} is out of reach ({error})"
 
-        # Daemon threads: resolving a name can hang far longer than any time-out that a socket knows of.
+        # Daemon threads: name resolution can hang far longer than any socket timeout.
         probes = [threading.Thread(target=probe, args=(address,), daemon=True) for address in untried]
         for thread in probes:
             thread.start()
@@ -85,7 +85,7 @@ def check_reach(sites: Iterable[str]) -> None:
         for thread in probes:
             thread.join(max(0.0, deadline - time.monotonic()))
         for address in untried:
-            _reach[address] = found.get(
+            _reach[address] = reasons.get(
                 address, f"{_host(address)} did not answer within {spell_seconds(CONNECT_SECONDS)}"
             )
         for address in sites:
@@ -94,7 +94,7 @@ def check_reach(sites: Iterable[str]) -> None:
 
 
 class _BrokenOffError(UnavailableError):
-    """A transfer that began and broke, or a server in trouble: worth a second try."""
+    """A transfer broke off, or the server answered 5xx: worth a retry."""
 
 
 _retrying = tenacity.retry(
@@ -107,8 +107,8 @@ _retrying = tenacity.retry(
 
 @_retrying
 def _receive(url: str, target: Path, seconds: float, say: Say | None = None) -> None:
-    """Write what `url` answers to `target`. Raises UnavailableError; the file may then hold anything."""
-    host, began, told, size = _host(url), time.monotonic(), time.monotonic(), 0
+    """Write the response of `url` to `target`. Raises UnavailableError; `target` may then hold partial content."""
+    host, began, reported, size = _host(url), time.monotonic(), time.monotonic(), 0
     timeout = httpx.Timeout(STALL_SECONDS, connect=CONNECT_SECONDS)
     try:
         with (
@@ -125,9 +125,9 @@ def _receive(url: str, target: Path, seconds: float, say: Say | None = None) -> 
                 now = time.monotonic()
                 if now - began > seconds:
                     raise UnavailableError(f"{host} was too slow: {size >> 20} MB in {spell_seconds(now - began)}")
-                if say and now - told > 5:
+                if say and now - reported > 5:
                     say(f"{size >> 20} of {total >> 20} MB")
-                    told = now
+                    reported = now
     except httpx.ConnectTimeout as error:
         raise UnavailableError(f"{host} did not answer within {spell_seconds(CONNECT_SECONDS)}") from error
     except httpx.TimeoutException as error:
@@ -139,24 +139,24 @@ def _receive(url: str, target: Path, seconds: float, say: Say | None = None) -> 
 
 
 def read_checksum(url: str, filename: str) -> str:
-    """Return the checksum that the list at `url` holds for `filename`: SHA-256, or SHA-1 where that is what is given.
+    """Return the checksum of `filename` from the list at `url`: SHA-256, or SHA-1 where the list has that.
 
-    Raises UnavailableError when there is no list or no such line.
+    Raises UnavailableError when the list cannot be fetched or has no line for the file.
     """
     with tempfile.TemporaryDirectory() as folder:
         listing = Path(folder) / "checksums"
         _receive(url, listing, SMALL_SECONDS)
         text = listing.read_text(errors="replace")
     line = re.compile(rf"^([0-9a-f]{{40}}|[0-9a-f]{{64}})\s+[*.]?/?{re.escape(filename)}$", re.MULTILINE)
-    if not (found := line.search(text)):
+    if not (match := line.search(text)):
         raise UnavailableError(f"{_host(url)} lists no checksum of {filename}")
-    return found[1]
+    return match[1]
 
 
 def download_archive(url: str, checksum: str | None, target: Path, say: Say) -> None:
-    """Download a .tar.gz, verify it and unpack it as the folder `target`, which appears whole or not at all.
+    """Download a .tar.gz, verify it and unpack it as the folder `target`, which appears complete or not at all.
 
-    `checksum` None means that the site publishes none. Raises UnavailableError.
+    Pass None as `checksum` when the site publishes none. Raises UnavailableError.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=target.parent) as folder:

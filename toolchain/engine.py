@@ -1,4 +1,4 @@
-"""The Docker engine that a checkout works on: one that answers already, else a private one."""
+"""Choose the Docker engine that a checkout works on: one that already answers, else a private dockerd."""
 
 from __future__ import annotations
 
@@ -10,36 +10,38 @@ from docker.errors import DockerException
 
 from toolchain.engine_programs import is_debian
 from toolchain.lock import locked
-from toolchain.private_engine import Engine, answers
+from toolchain.private_engine import PrivateDockerd, answers
 from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
 CHOICE = "DOCKYARD_ENGINE"
-"""`private` leaves every other engine aside."""
+"""Environment variable; `private` ignores every other engine."""
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 
-def private_engine(work: WorkDir) -> Engine:
-    """Return the checkout's own engine, running or not."""
-    return Engine(work.engine, cache=work.cache)
+def private_engine(work: WorkDir) -> PrivateDockerd:
+    """Return the checkout's private dockerd, whether or not it runs."""
+    return PrivateDockerd(work.engine, cache=work.cache)
 
 
 def ensure_engine(work: WorkDir, progress: Progress) -> str:
-    """Return the address of the Docker engine to work on, for DOCKER_HOST; start a private one when there is none.
+    """Return the address of the Docker engine to use, for DOCKER_HOST; start a private dockerd when there is none.
 
-    In order: DOCKER_HOST, the private engine where this checkout has one already, the docker command's current
-    context, the usual sockets, a new private engine (as root on Debian).
-    Raises SetupError when DOCKER_HOST does not answer or no engine can be had.
+    In order: DOCKER_HOST, the private dockerd if this checkout already has one, the docker command's current context,
+    the usual sockets, a new private dockerd (as root on Debian).
+    Raises SetupError when DOCKER_HOST does not answer or no engine is available.
     """
     with progress.step("Docker engine") as step, locked(work.root / "docker-host.lock", step.say):
-        own = private_engine(work)
-        host = "" if own.data.exists() or os.environ.get(CHOICE) == "private" else _reachable(own.host)
-        asked = os.environ.get("DOCKER_HOST", "")
-        if asked and asked != own.host and os.environ.get(CHOICE) != "private":
-            if not answers(asked):
-                raise SetupError(f"no Docker engine answers at DOCKER_HOST={asked}", "start it, or unset DOCKER_HOST")
-            host = asked
+        private = private_engine(work)
+        host = "" if private.data.exists() or os.environ.get(CHOICE) == "private" else _reachable(private.host)
+        configured_host = os.environ.get("DOCKER_HOST", "")
+        if configured_host and configured_host != private.host and os.environ.get(CHOICE) != "private":
+            if not answers(configured_host):
+                raise SetupError(
+                    f"no Docker engine answers at DOCKER_HOST={configured_host}", "start it, or unset DOCKER_HOST"
+                )
+            host = configured_host
         if host:
             step.outcome = host
         else:
@@ -48,55 +50,55 @@ def ensure_engine(work: WorkDir, progress: Progress) -> str:
                     "no Docker engine answers, and only root on Debian can start a private one",
                     "start Docker (https://docs.docker.com/engine/install/), or set DOCKER_HOST",
                 )
-            own.start(step.say)
-            host = own.host
+            private.start(step.say)
+            host = private.host
             step.outcome = f"private, {host}"
-        _note(work, host)
+        _store_host(work, host)
         return host
 
 
 def find_engine(work: WorkDir) -> str:
-    """Return the address of the engine that `ensure_engine` would take, "" where none answers; none is started."""
-    own, private = private_engine(work), os.environ.get(CHOICE) == "private"
-    asked = os.environ.get("DOCKER_HOST", "")
-    if asked and asked != own.host and not private:
-        return asked if answers(asked) else ""
-    if own.data.exists() or private:
-        return own.host if own.is_running() else ""
-    return _reachable(own.host)
+    """Return the address of the engine that `ensure_engine` would choose, "" when none answers; start nothing."""
+    private, private_only = private_engine(work), os.environ.get(CHOICE) == "private"
+    configured_host = os.environ.get("DOCKER_HOST", "")
+    if configured_host and configured_host != private.host and not private_only:
+        return configured_host if answers(configured_host) else ""
+    if private.data.exists() or private_only:
+        return private.host if private.is_running() else ""
+    return _reachable(private.host)
 
 
 def stop_engine(work: WorkDir, progress: Progress) -> None:
-    """Stop the checkout's private engine, if it has one; no other engine is touched. Its data stays."""
-    own = private_engine(work)
+    """Stop the checkout's private dockerd, if it has one, and no other engine. Its data stays."""
+    private = private_engine(work)
     with progress.step("Docker engine") as step:
-        if not own.root.exists():
+        if not private.root.exists():
             step.outcome = "this checkout has none of its own"
             return
-        own.stop()
+        private.stop()
         step.outcome = "stopped"
 
 
-def _note(work: WorkDir, host: str) -> None:
-    """Keep the address for `environment()`, unless every client finds the engine without being told."""
+def _store_host(work: WorkDir, host: str) -> None:
+    """Store the address for `environment()`, unless it is the default that every client uses anyway."""
     if host == DEFAULT_HOST:
         work.docker_host_file.unlink(missing_ok=True)
     else:
         work.docker_host_file.write_text(f"{host}\n")
 
 
-def _reachable(own: str) -> str:
-    """Return the first engine that answers, of the docker command's context and the usual sockets; else ""."""
+def _reachable(private_host: str) -> str:
+    """Return the first engine that answers among the docker command's context and the usual sockets, else ""."""
     run = Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"))
     sockets = ["/var/run/docker.sock", str(run / "docker.sock"), str(Path.home() / ".docker/run/docker.sock")]
     hosts = [f"unix://{path}" for path in sockets if Path(path).exists()]
     if (context := _context_host()) is not None:
         hosts.insert(0, context)
-    return next((host for host in hosts if host != own and answers(host)), "")
+    return next((host for host in hosts if host != private_host and answers(host)), "")
 
 
 def _context_host() -> str | None:
-    """Return the endpoint of the docker command's current context, where one is chosen."""
+    """Return the endpoint of the docker command's current context, None when that is the default context."""
     try:
         context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT") or None)
     except (DockerException, OSError, ValueError):

@@ -1,8 +1,8 @@
-"""The network of a private Docker engine: a bridge, an address range and firewall rules of its own.
+"""The network of a private dockerd: its own bridge, address range and firewall rules.
 
-A dockerd that manages iptables flushes the chains of any other dockerd on the machine when it starts. A private engine
-therefore runs with `--iptables=false`, and the few rules it needs stand in chains of our own name, from where
-`NetworkOfEngine.remove` takes them away without touching anybody else's.
+A dockerd that manages iptables flushes the chains of any other dockerd on the machine when it starts. A private dockerd
+therefore runs with `--iptables=false`, and the few rules that it needs are in chains named after it, so that
+`EngineNetwork.remove` deletes them without touching any other rule.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ CANDIDATES = [
     *(IPv4Network(f"10.{second}.0.0/16") for second in range(64, 224)),
     *(IPv4Network(f"172.{second}.0.0/16") for second in range(18, 32)),
 ]
-"""Private ranges (RFC 1918) that an engine may take; low 10.x and 172.17 are what routers and other engines like."""
+"""Private ranges (RFC 1918) for a private dockerd; low 10.x and 172.17 are left to routers and other engines."""
 
 
 @dataclass(frozen=True)
-class NetworkOfEngine:
-    """Bridge, chains and address pool of one engine; all bear its name."""
+class EngineNetwork:
+    """Bridge, iptables chains and address pool of one dockerd; bridge and chains are called `name`."""
 
     name: str
     pool: IPv4Network
     env: Mapping[str, str]
 
     @property
-    def first(self) -> IPv4Network:
-        """The first /24 of the pool: the default bridge's."""
+    def first_subnet(self) -> IPv4Network:
+        """The first /24 of the pool, used by the default bridge."""
         return next(self.pool.subnets(new_prefix=24))
 
     def ensure(self) -> None:
-        """Make bridge and rules unless they are there. Raises SetupError when the kernel refuses the bridge."""
+        """Create the bridge and the rules unless they exist. Raises SetupError when the kernel refuses the bridge."""
         if not any(link["ifname"] == self.name for link in _json(["ip", "-json", "link"], self.env)):
             self._ip("link", "add", self.name, "type", "bridge")
-        self._ip("address", "replace", f"{self.first[1]}/24", "dev", self.name)
+        self._ip("address", "replace", f"{self.first_subnet[1]}/24", "dev", self.name)
         self._ip("link", "set", self.name, "up")
         self._ensure_rules()
 
     def remove(self) -> None:
-        """Remove the rules, the bridge, and the bridges of networks that the engine made."""
+        """Remove the rules, the bridge, and the bridges of the networks that this dockerd created."""
         for table, parent in (("nat", "POSTROUTING"), ("filter", "FORWARD")):
             while self._iptables(table, "-D", parent, "-j", self.name):
                 pass
@@ -62,9 +62,9 @@ class NetworkOfEngine:
                 self._ip("link", "delete", link["ifname"])
 
     def _ensure_rules(self) -> None:
-        """Let containers out, and nobody in but by published ports, which docker-proxy serves from the host.
+        """Allow outgoing traffic; allow incoming traffic only on published ports, which docker-proxy serves.
 
-        Where the kernel has no iptables this does nothing: containers then reach each other, but nothing outside.
+        Without iptables in the kernel this does nothing: containers then reach each other, but nothing outside.
         """
         pool = str(self.pool)
         self._iptables("nat", "-N", self.name)
@@ -72,8 +72,8 @@ class NetworkOfEngine:
         self._iptables("nat", "-F", self.name)
         self._iptables("filter", "-F", self.name)
         self._iptables("nat", "-A", self.name, "-s", pool, "!", "-d", pool, "-j", "MASQUERADE")
-        # Inside one network yes (bridged packets pass here too, where br_netfilter is on), from one to another no.
-        # Without a way to tell the two apart, containers must reach each other: then nothing is dropped.
+        # Accept traffic inside one network (bridged packets pass here too when br_netfilter is on), and drop it between
+        # networks. Where the kernel cannot tell the two apart, drop nothing: containers must reach each other.
         same = ("-s", pool, "-d", pool)
         if self._iptables("filter", "-A", self.name, *same, "-m", "physdev", "--physdev-is-bridged", "-j", "ACCEPT"):
             self._iptables("filter", "-A", self.name, *same, "-j", "DROP")
@@ -86,7 +86,7 @@ class NetworkOfEngine:
                 self._iptables(table, "-I", parent, "1", "-j", self.name)
 
     def _iptables(self, table: str, *arguments: str) -> bool:
-        """Run iptables and say whether it did what was asked; waits for whoever else is changing rules."""
+        """Run iptables and return whether it succeeded; wait for other processes that are changing rules."""
         command = ["iptables", "-w", "10", "-t", table, *arguments]
         try:
             return subprocess.run(command, env=dict(self.env), capture_output=True, check=False).returncode == 0
@@ -103,26 +103,26 @@ class NetworkOfEngine:
 
 
 def _json(command: list[str], env: Mapping[str, str]) -> list[dict[str, Any]]:
-    said = subprocess.run(command, env=dict(env), capture_output=True, text=True, check=True).stdout
-    found: list[dict[str, Any]] = json.loads(said or "[]")
-    return [entry for entry in found if entry]
+    output = subprocess.run(command, env=dict(env), capture_output=True, text=True, check=True).stdout
+    entries: list[dict[str, Any]] = json.loads(output or "[]")
+    return [entry for entry in entries if entry]
 
 
-def taken_networks(env: Mapping[str, str]) -> list[IPv4Network]:
-    """Return the networks that this machine has routes to, the default route aside."""
+def routed_networks(env: Mapping[str, str]) -> list[IPv4Network]:
+    """Return the networks that this machine has routes to, without the default route."""
     routes = _json(["ip", "-json", "-4", "route", "show", "table", "all"], env)
     return [IPv4Network(route["dst"], strict=False) for route in routes if route.get("dst", "default") != "default"]
 
 
-def choose_pool(name: str, file: Path, taken: Iterable[IPv4Network]) -> IPv4Network:
-    """Return the engine's address range: the one noted in `file`, else one that nobody uses, which is then noted.
+def choose_pool(name: str, file: Path, networks_in_use: Iterable[IPv4Network]) -> IPv4Network:
+    """Return the address range stored in `file`; otherwise choose a free one and store it.
 
-    Where the search begins depends on the name, so that two engines of which one is stopped do not get the same range.
-    Raises SetupError when every private range is in use.
+    The start of the search depends on `name`, so that two engines do not get the same range while one of them is
+    stopped. Raises SetupError when every private range is in use.
     """
     if file.exists():
         return IPv4Network(file.read_text().strip())
-    used = list(taken)
+    used = list(networks_in_use)
     start = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 160
     for candidate in [*CANDIDATES[start:160], *CANDIDATES[:start], *CANDIDATES[160:]]:
         if not any(candidate.overlaps(network) for network in used):

@@ -1,8 +1,8 @@
-"""The programs of a private Docker engine: those on PATH, else unpacked from Debian's packages beside the system.
+"""The programs of a private dockerd: those on PATH, else unpacked from Debian's packages without installing them.
 
-Docker and containerd are the newest that Debian has (those of sid), because an engine without support deadlocks under
-health checks; what touches the kernel and the C library (runc, iptables, iproute2) is of the machine's own release.
-Nothing is installed: the packages are downloaded through apt, unpacked into the cache, and found there through PATH and
+Docker and containerd are the newest that Debian has (from sid), because an engine that is out of support deadlocks
+under health checks; programs close to the kernel and the C library (runc, iptables, iproute2) come from the machine's
+own release. The packages are downloaded with apt, unpacked into the cache, and used from there through PATH and
 LD_LIBRARY_PATH. No service starts, and removing the folder removes everything.
 """
 
@@ -29,25 +29,25 @@ NEEDED = ("dockerd", "containerd", "runc", "docker-proxy", "iptables", "ip")
 
 NEWEST = "sid"
 NEWEST_WANTED = ("docker.io", "docker-cli", "docker-buildx", "containerd")
-NEWEST_OWN = (*NEWEST_WANTED, "tini", "tini-static")
-"""Unpacked from the newest suite. Everything else that they depend on is the machine's."""
-NEWEST_WITHOUT = ("debconf", "systemd", "libc6", "libsystemd0", "iptables", "sysvinit-utils", "runc")
+NEWEST_UNPACKED = (*NEWEST_WANTED, "tini", "tini-static")
+"""Packages unpacked from the newest suite. All other dependencies are the machine's own."""
+NEWEST_EXCLUDED = ("debconf", "systemd", "libc6", "libsystemd0", "iptables", "sysvinit-utils", "runc")
 
 RELEASE_WANTED = ("runc", "iptables", "iproute2")
-"""Unpacked from the machine's own release, with those packages that they need and the machine lacks."""
+"""Packages unpacked from the machine's own release, with the dependencies that the machine lacks."""
 FALLBACK_WANTED = (*RELEASE_WANTED, "docker.io", "containerd", "tini")
-"""The same where the newest engine cannot be had or does not run on this machine."""
+"""The same, when the newest engine cannot be downloaded or does not run on this machine."""
 
 CHOICE = "DOCKYARD_ENGINE_PROGRAMS"
-"""`unpacked` leaves the programs on PATH aside; so does `newest`, and it looks for a newer engine than the cached."""
+"""`unpacked` ignores the programs on PATH; `newest` does too, and also looks for a newer engine than the cached one."""
 
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin")
-"""Where administrators' programs lie; not on every person's PATH."""
+"""Folders of administrators' programs, which are not on every user's PATH."""
 
 
 @dataclass(frozen=True)
 class Programs:
-    """Where the engine's programs are."""
+    """Location of dockerd and the programs that it needs."""
 
     origin: str
     folders: tuple[Path, ...] = ()
@@ -55,13 +55,13 @@ class Programs:
     extra: dict[str, str] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
-        """Return the environment that finds these programs first, and what the system has after them."""
+        """Return the process environment in which these programs come first on PATH, before the system's."""
         inherited = [part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part]
         path = [*map(str, self.folders), *inherited, *(part for part in SYSTEM_PATH if part not in inherited)]
-        known = [part for part in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if part]
-        libraries = [*map(str, self.libraries), *known]
-        found = {**os.environ, **self.extra, "PATH": os.pathsep.join(path)}
-        return {**found, "LD_LIBRARY_PATH": os.pathsep.join(libraries)} if libraries else found
+        inherited_libraries = [part for part in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if part]
+        libraries = [*map(str, self.libraries), *inherited_libraries]
+        variables = {**os.environ, **self.extra, "PATH": os.pathsep.join(path)}
+        return {**variables, "LD_LIBRARY_PATH": os.pathsep.join(libraries)} if libraries else variables
 
     def which(self, name: str) -> str | None:
         """Return the path of a program, or None."""
@@ -69,16 +69,16 @@ class Programs:
 
 
 def is_debian() -> bool:
-    """Say whether this is Debian or of its family, with apt."""
+    """Tell whether this is Debian or a derivative, with apt."""
     return Path("/etc/debian_version").exists() and shutil.which("apt-get") is not None
 
 
 def find_programs(cache: Path, say: Say) -> Programs:
     """Return the programs on PATH when none is missing, else those unpacked from Debian's packages.
 
-    What was unpacked once stays in use, until `DOCKYARD_ENGINE_PROGRAMS=newest` asks for a newer one; each version has
-    a folder of its own, so running engines and other checkouts keep theirs.
-    Raises SetupError when they cannot be downloaded or this is not Debian.
+    An unpacked version stays in use until `DOCKYARD_ENGINE_PROGRAMS=newest` requests a newer one; each version has
+    its own folder, so running engines and other checkouts keep theirs.
+    Raises SetupError when the packages cannot be downloaded or this is not Debian.
     """
     choice = os.environ.get(CHOICE)
     system = Programs("from PATH")
@@ -111,18 +111,18 @@ def _unpacked_programs(home: Path) -> Programs:
 
 
 def _platform() -> str:
-    """Return for example `debian-12-bookworm-x86_64`: packages of one release do not run on another."""
-    said = dict(
+    """Return for example `debian-12-bookworm-x86_64`, because packages of one release do not run on another."""
+    os_release = dict(
         line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if re.match(r"[A-Z_]+=", line)
     )
-    name = [said.get(key, "").strip('"') for key in ("ID", "VERSION_ID")]
-    parts = (*name, said.get("VERSION_CODENAME", "").strip('"'), platform.machine())
+    name = [os_release.get(key, "").strip('"') for key in ("ID", "VERSION_ID")]
+    parts = (*name, os_release.get("VERSION_CODENAME", "").strip('"'), platform.machine())
     return "-".join(part for part in parts if part)
 
 
 def _apt(arguments: list[str], folder: Path) -> str:
     """Run apt-get in `folder`. Raises SetupError with its first error line."""
-    # Without a person to ask, without the system's locks (another apt may be at work), and with its own cache.
+    # Non-interactive, without the system's locks (another apt may be running), and with a private cache.
     options = ["-o", f"Dir::Cache={folder}", "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root"]
     finished = subprocess.run(
         ["apt-get", "-q", "-y", *options, *arguments],
@@ -142,7 +142,7 @@ def _apt(arguments: list[str], folder: Path) -> str:
 
 
 def _choose(current: Path, say: Say) -> None:
-    """Unpack the newest engine that runs on this machine, and have the link `current` point to its folder."""
+    """Unpack the newest engine that runs on this machine, and point the symbolic link `current` to its folder."""
     cache = current.parent
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=cache) as temporary:
@@ -161,16 +161,16 @@ def _choose(current: Path, say: Say) -> None:
 
 
 def _unpack_newest(folder: Path, say: Say) -> tuple[str, Path]:
-    """Unpack Debian's newest engine beside the release's runc and iptables; return its name and folder.
+    """Unpack Debian's newest engine together with the release's runc and iptables; return its name and folder.
 
     Raises SetupError when it cannot be fetched, or its programs do not run with this machine's C library.
     """
     say(f"downloading Docker from Debian {NEWEST}")
-    # The cache is the machine's, as this module's callers have it: the index and the packages are kept there.
+    # WorkDir() gives the machine-wide cache, where the package index and the packages are kept.
     packages = [
         package
-        for package in Suite(WorkDir(), NEWEST).fetch(NEWEST_WANTED, without=NEWEST_WITHOUT)
-        if package.name in NEWEST_OWN
+        for package in Suite(WorkDir(), NEWEST).fetch(NEWEST_WANTED, without=NEWEST_EXCLUDED)
+        if package.name in NEWEST_UNPACKED
     ]
     _, tree = _unpack_release(folder, RELEASE_WANTED, say)
     for package in packages:
@@ -179,22 +179,22 @@ def _unpack_newest(folder: Path, say: Say) -> tuple[str, Path]:
     return _name(packages), tree
 
 
-def _unpack_release(folder: Path, wanted: tuple[str, ...], say: Say) -> tuple[str, Path]:
-    """Unpack packages of the machine's own release; return what to call them and their folder."""
+def _unpack_release(folder: Path, package_names: tuple[str, ...], say: Say) -> tuple[str, Path]:
+    """Unpack packages of the machine's own release; return a name made of their versions, and their folder."""
     debs, tree = folder / "debs", folder / "tree"
     debs.mkdir(parents=True)
     tree.mkdir()
-    say(f"downloading {', '.join(wanted)} from Debian's packages")
+    say(f"downloading {', '.join(package_names)} from Debian's packages")
     try:
-        _download([], debs, wanted)
+        _download([], debs, package_names)
     except SetupError:
-        # No package lists, or lists so old that the packages are gone. Ours are private: the system's stay.
+        # There are no package lists, or the packages they name are gone. Fetch private lists; keep the system's.
         say("fetching apt's package lists")
         lists = folder / "lists"
         (lists / "partial").mkdir(parents=True)
         own_lists = ["-o", f"Dir::State::lists={lists}"]
         _apt([*own_lists, "update"], debs)
-        _download(own_lists, debs, wanted)
+        _download(own_lists, debs, package_names)
     packages = []
     for deb in sorted(debs.glob("*.deb")):
         name, version, _ = deb.stem.split("_")
@@ -205,13 +205,13 @@ def _unpack_release(folder: Path, wanted: tuple[str, ...], say: Say) -> tuple[st
 
 
 def _name(packages: list[Package]) -> str:
-    """Return the versions of Docker and containerd among these packages, as a folder's name."""
+    """Return a folder name made of the versions of Docker and containerd among these packages."""
     versions = {package.name: package.version.split(":")[-1] for package in packages}
     return "-".join(f"{name}_{versions[name]}" for name in ("docker.io", "containerd") if name in versions)
 
 
 def _probe(tree: Path) -> None:
-    """Start each program once. Raises SetupError with the loader's complaint when one does not run here."""
+    """Start each program once. Raises SetupError with the loader's error when one does not run on this machine."""
     programs = _unpacked_programs(tree)
     for name in ("dockerd", "containerd", "runc"):
         command = [programs.which(name) or name, "--version"]
@@ -221,30 +221,30 @@ def _probe(tree: Path) -> None:
             raise SetupError(f"Debian {NEWEST}'s {name} does not run on this machine ({lines[-1]})")
 
 
-def _download(options: list[str], folder: Path, wanted: tuple[str, ...]) -> None:
-    """Download packages, also those that the system has, and of what they need those that it lacks."""
-    planned = _apt([*options, "install", "--simulate", "--no-install-recommends", *wanted], folder)
+def _download(options: list[str], folder: Path, package_names: tuple[str, ...]) -> None:
+    """Download these packages, even those that the system has, and the dependencies that it lacks."""
+    planned = _apt([*options, "install", "--simulate", "--no-install-recommends", *package_names], folder)
     # `Inst NAME (VERSION …)` is new; `Inst NAME [OLD] (VERSION …)` would update what the system has: left out.
     new = set(re.findall(r"^Inst (\S+) \(", planned, re.MULTILINE))
-    _apt([*options, "download", *sorted(new | set(wanted))], folder)
+    _apt([*options, "download", *sorted(new | set(package_names))], folder)
 
 
 def _link_iptables(unpacked: Path) -> None:
-    """Link `iptables` to the variant that this kernel takes; on a Debian system a post-install script would."""
+    """Link `iptables` to the variant that this kernel supports; normally Debian's post-install script does this."""
     links = unpacked / "dockyard-bin"
     links.mkdir()
     for variant in ("xtables-nft-multi", "xtables-legacy-multi"):
-        for found in unpacked.glob(f"**/sbin/{variant}"):
+        for program in unpacked.glob(f"**/sbin/{variant}"):
             libraries = os.pathsep.join(map(str, unpacked.glob("usr/lib/*-linux-gnu*")))
-            # Without its extensions it cannot even list rules that another engine has left, and would seem unfit.
+            # Without its extensions it cannot even list rules left by another engine, and would seem unsupported.
             extensions = next(map(str, unpacked.glob("usr/lib/*-linux-gnu*/xtables")), "")
             probe = subprocess.run(
-                [str(found), "iptables", "-t", "nat", "-S"],
+                [str(program), "iptables", "-t", "nat", "-S"],
                 env={**os.environ, "LD_LIBRARY_PATH": libraries, "XTABLES_LIBDIR": extensions},
                 capture_output=True,
                 check=False,
             )
             if probe.returncode == 0:
                 for name in ("iptables", "ip6tables"):
-                    (links / name).symlink_to(Path("..") / found.relative_to(unpacked))
+                    (links / name).symlink_to(Path("..") / program.relative_to(unpacked))
                 return

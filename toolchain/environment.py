@@ -1,4 +1,4 @@
-"""What plain `pulumi` and `docker` commands need in their environment, and the backend that keeps their state."""
+"""Environment variables that plain `pulumi` and `docker` commands need, and the backend that stores the state."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
 CHECKOUT_VARIABLE = "DOCKYARD_CHECKOUT"
-"""Names the checkout whose `env` a shell has taken in."""
+"""Environment variable with the checkout whose `./dockyard env` the shell has evaluated."""
 
 FILES = "file://"
 
 
 def forget_other_checkout(work: WorkDir) -> None:
-    """Drop from this process's environment what `./dockyard env` of another checkout has put into the shell.
+    """Remove from this process's environment the variables that `./dockyard env` of another checkout exported.
 
-    Else this checkout's program would be run on the other's state and engine.
+    Otherwise this checkout's program would run on the other checkout's state and Docker engine.
     """
-    other = os.environ.pop(CHECKOUT_VARIABLE, "")
-    if not other or Path(other) == work.checkout:
+    other_checkout = os.environ.pop(CHECKOUT_VARIABLE, "")
+    if not other_checkout or Path(other_checkout) == work.checkout:
         return
-    theirs = WorkDir(Path(other))
+    theirs = WorkDir(Path(other_checkout))
     exported = {
         "PULUMI_HOME": str(theirs.pulumi_home),
         "PULUMI_BACKEND_URL": project_backend(theirs) or own_backend(theirs),
@@ -37,7 +37,7 @@ def forget_other_checkout(work: WorkDir) -> None:
         if os.environ.get(name) == value:
             del os.environ[name]
     paths = os.environ.get("PATH", "").split(os.pathsep)
-    os.environ["PATH"] = os.pathsep.join(part for part in paths if not part.startswith(f"{other}/.dockyard/"))
+    os.environ["PATH"] = os.pathsep.join(part for part in paths if not part.startswith(f"{other_checkout}/.dockyard/"))
 
 
 def own_backend(work: WorkDir) -> str:
@@ -46,22 +46,22 @@ def own_backend(work: WorkDir) -> str:
 
 
 def project_backend(work: WorkDir) -> str:
-    """Return the backend that Pulumi.yaml names (`backend: {url: …}`), "" where it names none."""
+    """Return the backend that Pulumi.yaml names (`backend: {url: …}`), "" when it names none."""
     file = work.checkout / "Pulumi.yaml"
-    said = yaml.safe_load(file.read_text()) if file.exists() else None
-    return str(((said or {}).get("backend") or {}).get("url") or "")
+    project = yaml.safe_load(file.read_text()) if file.exists() else None
+    return str(((project or {}).get("backend") or {}).get("url") or "")
 
 
 def backend_url(work: WorkDir) -> str:
-    """Return where the state is kept, as Pulumi itself decides it, and by default in the checkout.
+    """Return the backend's address, chosen as Pulumi does, with a file backend in the checkout as default.
 
-    PULUMI_BACKEND_URL, else `backend.url` in Pulumi.yaml, else the checkout's own files.
+    In order: PULUMI_BACKEND_URL, `backend.url` in Pulumi.yaml, the checkout's own file backend.
     """
     return absolute(work, os.environ.get("PULUMI_BACKEND_URL") or project_backend(work) or own_backend(work))
 
 
 def absolute(work: WorkDir, url: str) -> str:
-    """Return a backend's address with a path of files made absolute: the engine takes one from where it is started."""
+    """Return a backend's address with a `file://` path made absolute: Pulumi resolves it from its working directory."""
     if not url.startswith(FILES):
         return url
     path, mark, options = url.removeprefix(FILES).partition("?")
@@ -69,30 +69,32 @@ def absolute(work: WorkDir, url: str) -> str:
 
 
 def uses_own_backend(work: WorkDir) -> bool:
-    """Say whether the state lies in the checkout's own backend, rather than in one that somebody has set."""
+    """Tell whether the state is in the checkout's own file backend rather than in a configured one."""
     return backend_url(work) == own_backend(work)
 
 
 def environment(work: WorkDir) -> dict[str, str]:
-    """Return the variables that `./dockyard env` exports: additions to the person's own environment, not all of it.
+    """Return the variables that `./dockyard env` exports, in addition to the user's own environment.
 
-    A backend or passphrase that the person has set stays; our passphrase is never used for somebody else's backend.
+    A backend or passphrase that the user has set stays; our passphrase is never used for another backend.
     """
-    # Its own folders first, once each, however often the result is exported.
-    own = [str(work.bin), str(work.venv / "bin")]
-    path = own + [part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part not in own]
+    # Our own folders come first, once each, however often the result is exported.
+    tool_folders = [str(work.bin), str(work.venv / "bin")]
+    path = tool_folders + [
+        part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part not in tool_folders
+    ]
     variables = {
         "PATH": os.pathsep.join(path),
         "PULUMI_HOME": str(work.pulumi_home),
         "PULUMI_BACKEND_URL": backend_url(work),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
-        # Else the engine tries to download a plugin for every Python package of a provider, at every command.
+        # Otherwise Pulumi tries to download a plugin for every provider's Python package, at every command.
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-        # A stack's secrets are opened by what its state says when its stack file carries no salt.
+        # Decrypt a stack's secrets with the secrets manager in its state when its stack file has no salt.
         "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
-        # Pulumi's Python host runs `pip list` before every preview: it need not look for a newer pip each time.
+        # Pulumi's Python language host runs `pip list` before every preview: skip pip's version check.
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        # Some machines switch Python's cache of compiled modules off; a preview would compile everything anew.
+        # Some machines disable Python's bytecode cache; then every preview would compile all modules again.
         "PYTHONDONTWRITEBYTECODE": "",
         CHECKOUT_VARIABLE: str(work.checkout),
     }
@@ -106,14 +108,14 @@ def environment(work: WorkDir) -> dict[str, str]:
 
 
 def full_environment(work: WorkDir) -> dict[str, str]:
-    """Return the whole environment for a program that we start: this process's own with `environment()` on top."""
+    """Return the complete environment for a program to start: this process's environment updated by `environment()`."""
     return {**os.environ, **environment(work)}
 
 
 def ensure_backend(work: WorkDir) -> None:
-    """Make the state folder and the passphrase of its secrets (mode 0600) unless the person works on another backend.
+    """Create the state folder and the passphrase of its secrets (mode 0600), unless another backend is configured.
 
-    Raises SetupError when there is state but its passphrase is lost: a new one would not open it.
+    Raises SetupError when there is state but its passphrase is lost: a new one could not decrypt its secrets.
     """
     if not uses_own_backend(work):
         return
@@ -136,8 +138,8 @@ def ensure_backend(work: WorkDir) -> None:
         file.flush()
         os.fsync(file.fileno())
     try:
-        os.link(draft, work.passphrase_file)  # whole at once, and never over one that is there
+        os.link(draft, work.passphrase_file)  # atomic, and never overwrites an existing file
     except FileExistsError:
-        pass  # another process was faster: its passphrase counts
+        pass  # another process was faster: use its passphrase
     finally:
         Path(draft).unlink()

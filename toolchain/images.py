@@ -1,4 +1,4 @@
-"""Brings every image that a stack runs to the engine: pulled, from a mirror, or built by the image kit."""
+"""Make every image of a stack available in Docker: pulled, taken from a mirror, or built by the image kit."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from toolchain.demo_image import ensure_demo
 from toolchain.kit.build import Kit
 from toolchain.packaged_image import ensure_packaged
 from toolchain.progress import Progress, SetupError
-from toolchain.pulling import Local, PullError, digest_now, has_registry, pull, reachable
+from toolchain.pulling import LocalImages, PullError, digest_now, has_registry, pull, reachable
 from toolchain.registry import ensure_registry
 from toolchain.workdir import WorkDir
 
 STAND_INS = {"loki": ("victorialogs", ("victorialogs", "vmalert"))}
-"""Image that the kit must not build (AGPL) → the log store that runs where it cannot be had, and that one's images."""
+"""Image that the kit must not build (AGPL) → the log store to run instead when it cannot be pulled, and its images."""
 
 AT_ONCE = 3
-"""Images pulled side by side; each brings its layers side by side as well."""
+"""Number of images pulled in parallel; each pulls its layers in parallel as well."""
 
 
 def ensure_images(
@@ -37,38 +37,38 @@ def ensure_images(
     mirror: str | None,
     builds: Mapping[str, Build] | None = None,
 ) -> dict[str, str]:
-    """Make sure that the engine has the images of `names`: keys of components/images.yaml, full references, `builds`.
+    """Make sure that Docker has the images of `names`: keys of components/images.yaml, full references, or `builds`.
 
-    Each is taken from the first of these that has it: the engine itself, the official registry, the mirror
-    (`host[:port][/prefix]`), the image kit. Registries are asked once each, and only when an image is missing, but
-    for a full reference that is a tag without a digest: what that means is asked each time, since a tag can move.
-    `builds` (name → how) are built here, unless they are.
+    Each image is taken from the first of these sources that has it: Docker itself, the official registry, the mirror
+    (`host[:port][/prefix]`), the image kit. Each registry is asked once, and only when an image is missing. Exception:
+    a full reference with a tag and no digest is resolved each time, since a tag can move.
+    The images of `builds` (name → build settings) are built here unless they exist.
 
-    Returns name → reference to run, where that is not what the table and the mirror say by themselves. References
-    to a tag, a mirror or the kit's registry are pinned by what was pulled.
-    Where an image cannot be had that another program stands in for (STAND_INS), the answer has that one's images in its
-    place.
-    Raises SetupError when an image cannot be had, naming every way that was tried.
+    Returns name → reference to run, for names whose reference differs from the one of the table and the mirror.
+    References to a tag, a mirror or the kit's registry are pinned to the digest that was pulled.
+    When an image cannot be pulled and another program replaces it (STAND_INS), the result contains the images of that
+    program instead.
+    Raises SetupError when an image is not available, naming every source that was tried.
     """
     return _Images(work, progress, docker_host, mirror).ensure(names, builds or {})
 
 
 def ensure_references(work: WorkDir, progress: Progress, docker_host: str, references: Sequence[str]) -> None:
-    """Make sure that the engine has exactly these images: those of an earlier release.
+    """Make sure that Docker has exactly these images: those of an earlier release.
 
-    Raises SetupError naming one that is gone.
+    Raises SetupError naming the first image that is no longer available.
     """
     if references:
         _Images(work, progress, docker_host, None).ensure_references(references)
 
 
-def standing_log_store(asked: Sequence[str], images: Mapping[str, str]) -> str | None:
-    """Return the log store that stands in for the one whose image was asked for; None where that one can be had.
+def standing_log_store(requested: Sequence[str], images: Mapping[str, str]) -> str | None:
+    """Return the log store that replaces the requested one, None when the requested one is available.
 
-    `images` is the answer of `ensure_images`.
+    `images` is the result of `ensure_images`.
     """
     return next(
-        (store for name, (store, needed) in STAND_INS.items() if name in asked and {*needed} <= {*images}), None
+        (store for name, (store, needed) in STAND_INS.items() if name in requested and {*needed} <= {*images}), None
     )
 
 
@@ -102,28 +102,33 @@ class _Images:
         moving = {
             name: image for name, image in pulled.items() if name not in self.table.images and image.digest is None
         }
-        found = self._pulled({name: image for name, image in pulled.items() if name not in moving})
-        found |= self._as_tagged_now(moving)
+        references = self._ensure_pulled({name: image for name, image in pulled.items() if name not in moving})
+        references |= self._resolve_tags(moving)
         for name, image in images.items():
             if image.build and image.base:
                 folder = self.work.checkout / image.build
                 make = ensure_demo if (folder / "requirements.txt").exists() else ensure_packaged
-                found[name] = make(self.work, self.progress, self.client, name, folder, found[image.base])
+                references[name] = make(self.work, self.progress, self.client, name, folder, references[image.base])
         for name, build in built.items():
-            given = {base: found[base] for base in bases[name]}
-            found[name] = ensure_built(self.work, self.progress, self.client, name, build, given)
-        standing_in = {one for name in images if name in STAND_INS and name not in found for one in STAND_INS[name][1]}
+            base_references = {base: references[base] for base in bases[name]}
+            references[name] = ensure_built(self.work, self.progress, self.client, name, build, base_references)
+        substitutes = {
+            substitute
+            for name in images
+            if name in STAND_INS and name not in references
+            for substitute in STAND_INS[name][1]
+        }
         return {
             name: reference
-            for name, reference in found.items()
+            for name, reference in references.items()
             if name in built
-            or ((name in images or name in standing_in) and reference != self.table.reference(name, self.mirror))
+            or ((name in images or name in substitutes) and reference != self.table.reference(name, self.mirror))
         }
 
     def ensure_references(self, references: Sequence[str]) -> None:
-        """See the function of this name."""
-        local = Local.of(self.client)
-        for reference in sorted({one for one in references if not local.has(one)}):
+        """See the module's function `ensure_references`."""
+        local = LocalImages.of(self.client)
+        for reference in sorted({reference for reference in references if not local.has(reference)}):
             if not has_registry(reference):
                 raise SetupError(
                     f"The image {reference} of that release was built here and is gone from the engine",
@@ -142,7 +147,7 @@ class _Images:
                 step.outcome = "pulled"
 
     def _image(self, name: str) -> Image | None:
-        """Return what a name of the table or a full reference stands for; None for what only the engine knows."""
+        """Return the image of a name in the table or of a full reference; None for a name that only Docker knows."""
         if name in self.table.images:
             return self.table.images[name]
         reference, _, digest = name.partition("@")
@@ -151,28 +156,30 @@ class _Images:
         except ValidationError:
             return None
 
-    def _as_tagged_now(self, images: Mapping[str, Image]) -> dict[str, str]:
-        """Return name → reference, pinned by what its tag means at the registry now, for tags that may move.
+    def _resolve_tags(self, images: Mapping[str, Image]) -> dict[str, str]:
+        """Return name → reference, pinned to the digest that its tag has at the registry now.
 
-        What was built here, or loaded, and is at no registry stays a tag. Where no registry can be asked, what the
-        engine has serves.
+        An image that was built or loaded here and is at no registry keeps its tag. When no registry can be reached,
+        the image that Docker has is used.
         """
-        local = Local.of(self.client)
-        found = {name: name for name in images if not has_registry(name) and local.has(name)}
-        asked = {name: images[name] for name in images if name not in found}
-        answers = self._answers(asked.values())
+        local = LocalImages.of(self.client)
+        references = {name: name for name in images if not has_registry(name) and local.has(name)}
+        remote = {name: images[name] for name in images if name not in references}
+        reasons = self._unreachable(remote.values())
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            results = pool.map(lambda name: self._tagged_now(name, asked[name], answers, local), asked)
-            outcomes = dict(zip(asked, results, strict=True))
+            results = pool.map(lambda name: self._resolve_tag(name, remote[name], reasons, local), remote)
+            outcomes = dict(zip(remote, results, strict=True))
         for name, outcome in outcomes.items():
-            found[name] = outcome if isinstance(outcome, str) else self._at_hand(name, asked[name], outcome, local)
-        return found
+            references[name] = (
+                outcome if isinstance(outcome, str) else self._local_reference(name, remote[name], outcome, local)
+            )
+        return references
 
-    def _tagged_now(self, name: str, image: Image, answers: Mapping[str, str], local: Local) -> str | list[str]:
+    def _resolve_tag(self, name: str, image: Image, reasons: Mapping[str, str], local: LocalImages) -> str | list[str]:
         tried = []
-        for host, reference in self._ways(image):
-            if answers[host]:
-                tried.append(f"{host} cannot be reached: {answers[host]}")
+        for host, reference in self._candidates(image):
+            if reasons[host]:
+                tried.append(f"{host} cannot be reached: {reasons[host]}")
                 continue
             try:
                 pinned = f"{reference}@{digest_now(self.client, reference)}"
@@ -185,12 +192,15 @@ class _Images:
                 tried.append(f"{reference}: {error}")
         return tried
 
-    def _at_hand(self, name: str, image: Image, tried: Sequence[str], local: Local) -> str:
-        """Return what the engine has of a tag that no registry serves."""
-        for _, reference in self._ways(image):
+    def _local_reference(self, name: str, image: Image, tried: Sequence[str], local: LocalImages) -> str:
+        """Return the reference of the image that Docker has for a tag that no registry serves.
+
+        Raises SetupError when Docker does not have it.
+        """
+        for _, reference in self._candidates(image):
             if local.has(reference):
                 digests = self.client.images.get(reference).attrs["RepoDigests"]
-                digest = next((one.partition("@")[2] for one in digests if local.is_of(one, reference)), "")
+                digest = next((entry.partition("@")[2] for entry in digests if local.is_of(entry, reference)), "")
                 self.progress.line(f"  ! {'; '.join(tried)}: the {name} that the engine has is used", "yellow")
                 return f"{reference}@{digest}" if digest else reference
         raise SetupError(
@@ -198,55 +208,55 @@ class _Images:
             f"Correct its name, see to its registry ({_log_in(name)}), or give docker.mirror in the stack file.",
         )
 
-    def _ways(self, image: Image) -> list[tuple[str, str]]:
+    def _candidates(self, image: Image) -> list[tuple[str, str]]:
         """Return host and reference of every registry that may have an image, the official one first."""
         reference = image.reference if has_registry(image.reference) else f"docker.io/{image.reference}"
-        ways = [(reference.split("/", 1)[0], reference)]
+        candidates = [(reference.split("/", 1)[0], reference)]
         if self.mirror:
             mirrored = f"{self.mirror}/{reference.partition('@')[0].split('/', 1)[1]}"
-            ways += [(self.mirror, f"{mirrored}@{image.digest}")] if image.digest else []
-            # A mirror that holds one architecture, or builds of its own, has other digests: pinned by what comes.
-            ways += [(self.mirror, mirrored)]
-        return ways
+            candidates += [(self.mirror, f"{mirrored}@{image.digest}")] if image.digest else []
+            # A mirror with one architecture, or with its own builds, has other digests: pin what is pulled.
+            candidates += [(self.mirror, mirrored)]
+        return candidates
 
-    def _pulled(self, images: Mapping[str, Image]) -> dict[str, str]:
-        """Return name → reference that the engine has, for images that come from a registry."""
-        local = Local.of(self.client)
+    def _ensure_pulled(self, images: Mapping[str, Image]) -> dict[str, str]:
+        """Return name → reference in Docker, for images that come from a registry; pull those that are missing."""
+        local = LocalImages.of(self.client)
         remembered = self._remembered()
-        found, missing = {}, {}
+        references, missing = {}, {}
         for name, image in images.items():
-            before = self._still_right(name, image, remembered.get(name))
+            before = self._remembered_reference(name, image, remembered.get(name))
             if local.has(image.reference):
-                found[name] = image.reference
+                references[name] = image.reference
             elif before and local.has(before):
-                found[name] = before
+                references[name] = before
             else:
                 missing[name] = image
         if missing:
             fetched = self._fetch(missing)
-            # A stand-in is remembered under its own name by the call that fetched it.
-            own = {name: reference for name, reference in fetched.items() if name in missing}
-            self._remember({name: (missing[name], reference) for name, reference in own.items()})
-            found |= fetched
-        return found
+            # The images of a replacement are remembered under their own names by the call that fetched them.
+            requested = {name: reference for name, reference in fetched.items() if name in missing}
+            self._remember({name: (missing[name], reference) for name, reference in requested.items()})
+            references |= fetched
+        return references
 
     def _fetch(self, images: Mapping[str, Image]) -> dict[str, str]:
-        """Pull images from where they can be had and build the rest."""
-        answers = self._answers(images.values())
-        for host, answer in answers.items():
-            if answer:
-                self.progress.line(f"  · {host} cannot be reached: {answer}", style="yellow")
+        """Pull the images that a registry has and build the others with the image kit."""
+        reasons = self._unreachable(images.values())
+        for host, reason in reasons.items():
+            if reason:
+                self.progress.line(f"  · {host} cannot be reached: {reason}", style="yellow")
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            results = pool.map(lambda name: self._first_of(name, images[name], answers), images)
+            results = pool.map(lambda name: self._pull_first(name, images[name], reasons), images)
             outcomes = dict(zip(images, results, strict=True))
-        found = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, str)}
+        pulled = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, str)}
         missing = {name: outcome for name, outcome in outcomes.items() if not isinstance(outcome, str)}
-        return found | self._from_kit(missing)
+        return pulled | self._from_kit(missing)
 
-    def _answers(self, images: Iterable[Image]) -> dict[str, str]:
-        """Return host → why it cannot be reached, empty where it can, for every registry that may have an image."""
-        hosts = sorted({host for image in images for host, _ in self._ways(image)})
-        # An engine elsewhere, or behind a proxy, reaches other registries than this machine does: it is simply asked.
+    def _unreachable(self, images: Iterable[Image]) -> dict[str, str]:
+        """Return host → why it cannot be reached, empty when it can, for every registry that may have an image."""
+        hosts = sorted({host for image in images for host, _ in self._candidates(image)})
+        # A remote Docker, or one behind a proxy, reaches other registries than this machine: let it try all of them.
         return reachable(hosts) if hosts and self._shares_our_network() else dict.fromkeys(hosts, "")
 
     def _shares_our_network(self) -> bool:
@@ -255,11 +265,11 @@ class _Images:
         about = self.client.info()
         return not (about.get("HttpProxy") or about.get("HttpsProxy"))
 
-    def _first_of(self, name: str, image: Image, answers: Mapping[str, str]) -> str | list[str]:
-        """Pull an image from the first registry that has it; return its reference, or why each does not."""
+    def _pull_first(self, name: str, image: Image, reasons: Mapping[str, str]) -> str | list[str]:
+        """Pull an image from the first registry that has it; return its reference, or the reason of each failure."""
         tried = []
-        for host, reference in self._ways(image):
-            if answers[host]:
+        for host, reference in self._candidates(image):
+            if reasons[host]:
                 tried += [f"{host} cannot be reached"] if f"{host} cannot be reached" not in tried else []
                 continue
             try:
@@ -279,9 +289,10 @@ class _Images:
         if stood_in:
             for name, (store, _) in stood_in.items():
                 self.progress.line(f"  · {name} cannot be had here: {store} runs in its place", style="yellow")
-            wanted = {image for _, images in stood_in.values() for image in images}
+            substitutes = {image for _, images in stood_in.values() for image in images}
             rest = {name: tried for name, tried in missing.items() if name not in stood_in}
-            return self._pulled({name: self.table.images[name] for name in sorted(wanted)}) | self._from_kit(rest)
+            pulled = self._ensure_pulled({name: self.table.images[name] for name in sorted(substitutes)})
+            return pulled | self._from_kit(rest)
         for name, tried in missing.items():
             if not self.kit.has_recipe(name):
                 raise SetupError(
@@ -302,8 +313,8 @@ class _Images:
                 ) from error
             step.outcome = f"from the image kit: {reference.partition('@')[0]}"
 
-    def _still_right(self, name: str, image: Image, answer: Mapping[str, str] | None) -> str | None:
-        """Return the reference found by an earlier run, if the same question would find it again."""
+    def _remembered_reference(self, name: str, image: Image, answer: Mapping[str, str] | None) -> str | None:
+        """Return the reference remembered from an earlier run, None when image, mirror or recipe has changed since."""
         if not answer or answer["of"] != image.reference or answer["mirror"] != (self.mirror or ""):
             return None
         if answer["kit"] and answer["kit"] != self.kit.digest(name):

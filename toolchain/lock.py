@@ -1,4 +1,4 @@
-"""One at a time: a lock between processes that goes away with the process that holds it."""
+"""A lock between processes, released when its holder ends."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 @contextmanager
 def locked(path: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock file `path`; while another process holds it, say so once and wait.
+    """Hold the lock file `path`; if another process holds it, say so once and wait.
 
-    The kernel lets go of the lock when its holder dies, so a kill leaves nothing to clean up.
+    The kernel releases the lock when its holder dies, so a kill leaves nothing to clean up.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:

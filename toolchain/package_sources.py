@@ -1,4 +1,4 @@
-"""Where this machine takes packages from: what npm and pip are told here, for builds in containers."""
+"""Package indexes, registries and certificates configured for npm and pip on this machine, passed to image builds."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 CA_FILE = ".dockyard-ca.crt"
-"""The machine's certificates in a template's context: for the stages that install packages, never for the last."""
+"""File of the machine's certificates in a template's context, for the stages that install packages, never the last."""
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
-"""Build arguments that every builder knows and keeps out of an image's history."""
+"""Build arguments predefined in Docker, which keeps them out of an image's history."""
 
 _CERTIFICATES = ("NODE_EXTRA_CA_CERTS", "PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 @dataclass(frozen=True)
 class PackageSources:
-    """Settings of this machine that a build needs to install packages; empty where everything is at its default."""
+    """Settings of this machine that a build needs to install packages; empty when all are at their defaults."""
 
     addresses: Mapping[str, str]
     """Build argument → address of an index or registry."""
 
     certificates: Path | None
-    """Certificates to trust beyond the image's own: those of a company's proxy, say."""
+    """Certificates to trust in addition to the image's own, for example those of a company's proxy."""
 
     @classmethod
     def of_this_machine(cls, folder: Path) -> PackageSources:
-        """Ask npm and pip, as they would answer in a project's folder; what is not installed is not asked."""
+        """Read the settings of npm and pip as they apply in a project's folder; skip a tool that is not installed."""
         env = os.environ
         pip = _pip()
         addresses = {
@@ -49,18 +49,18 @@ class PackageSources:
 
     @property
     def network(self) -> str | None:
-        """The network that a build runs in: Docker's default bridge, where it reaches nothing of this machine.
+        """Network mode of a build: None is Docker's default bridge, from which it does not reach this machine.
 
-        Only where packages come from a server on this machine's own loopback must it be the machine's network.
+        It is `host` only when packages come from a server on this machine's loopback address.
         """
         return "host" if any(_is_loopback(address) for address in self.addresses.values()) else None
 
     def arguments(self, dockerfile: str) -> dict[str, str]:
-        """Return the build arguments for a Dockerfile: those that it declares, and the machine's proxies."""
-        known: dict[str, str] = dict(self.addresses)
+        """Return the build arguments for a Dockerfile: those of ours that it declares, and the machine's proxies."""
+        available: dict[str, str] = dict(self.addresses)
         if self.certificates:
-            known |= dict.fromkeys(("NODE_EXTRA_CA_CERTS", "PIP_CERT"), f"/app/{CA_FILE}")
-        declared = {name: value for name, value in known.items() if re.search(rf"^ARG {name}$", dockerfile, re.M)}
+            available |= dict.fromkeys(("NODE_EXTRA_CA_CERTS", "PIP_CERT"), f"/app/{CA_FILE}")
+        declared = {name: value for name, value in available.items() if re.search(rf"^ARG {name}$", dockerfile, re.M)}
         return {**{name: os.environ[name] for name in _PROXIES if os.environ.get(name)}, **declared}
 
 
@@ -73,17 +73,17 @@ def _is_loopback(address: str) -> bool:
 
 
 def _npm(key: str, folder: Path) -> str:
-    """Return a setting of npm as it holds in a folder, a default one included."""
+    """Return a setting of npm as it applies in a folder, defaults included; "" without npm."""
     if not shutil.which("npm"):
         return ""
-    said = _output(["npm", "config", "get", key], folder)
-    return "" if said in ("null", "undefined") else said
+    setting = _output(["npm", "config", "get", key], folder)
+    return "" if setting in ("null", "undefined") else setting
 
 
 def _pip() -> dict[str, str]:
     """Return the settings in pip's configuration files."""
-    said = _output([sys.executable, "-m", "pip", "config", "list"], Path.cwd())
-    return dict(re.findall(r"^(?:global|install)\.([\w-]+)='(.*)'$", said, re.MULTILINE))
+    listing = _output([sys.executable, "-m", "pip", "config", "list"], Path.cwd())
+    return dict(re.findall(r"^(?:global|install)\.([\w-]+)='(.*)'$", listing, re.MULTILINE))
 
 
 def _output(command: Sequence[str], folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Images of the table that are one of the others with a package of Debian's beside it, built where they run."""
+"""Images of the table that add a Debian package to another image of the table, built on the machine that runs them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
 KIT_LABEL = "dockyard.kit"
-"""Carried by images of the kit: they have Debian's files, and no apt to install more with."""
+"""Label of the kit's images: they have Debian's files, but no apt to install more."""
 
 IN_THE_KIT = ("libc6", "perl", "perl-base", "postgresql-common", "debconf", "openssl-provider-legacy")
-"""Packages that are not unpacked over an image of the kit: it has them, or only maintainer scripts run them."""
+"""Packages not unpacked on top of a kit image: it has them already, or only maintainer scripts use them."""
 
 _LEFT_OUT = ("usr/share/doc", "usr/share/man", "usr/share/lintian", "etc/logrotate.d")
 
@@ -28,10 +28,10 @@ _LEFT_OUT = ("usr/share/doc", "usr/share/man", "usr/share/lintian", "etc/logrota
 def ensure_packaged(
     work: WorkDir, progress: Progress, client: docker.DockerClient, name: str, folder: Path, base: str
 ) -> str:
-    """Build a folder's Dockerfile on `base` unless that is done; return the tag, which names what goes in.
+    """Build a folder's Dockerfile on `base` unless the image exists; return its tag, which has a digest of the inputs.
 
-    The Dockerfile installs the package of the folder's name by the base image's own apt. On a base of the image kit,
-    which has none, the package's files are fetched by this machine and go into the build as `files/`.
+    The Dockerfile installs the package with the folder's name by the base image's apt. A base of the image kit has no
+    apt: this machine then fetches the package's files and adds them to the build as `files/`.
     Raises SetupError when they cannot be fetched or the build fails.
     """
     dockerfile = (folder / "Dockerfile").read_text()
@@ -49,21 +49,21 @@ def ensure_packaged(
             network = "none"
         step.say("building")
         packed = {"files": tree, **{f"files/{path.relative_to(tree)}": path for path in sorted(tree.rglob("*"))}}
-        sent = pack_context(packed, {"Dockerfile": dockerfile})
+        archive = pack_context(packed, {"Dockerfile": dockerfile})
         arguments = {"BASE": base, **sources.arguments(dockerfile)}
         log = work.logs / f"build-{name}.log"
-        run_build(client, step, name, tag, sent, log, buildargs=arguments, network_mode=network)
+        run_build(client, step, name, tag, archive, log, buildargs=arguments, network_mode=network)
         step.outcome = f"built {tag}"
     return tag
 
 
-def _unpack(work: WorkDir, package: str, tree: Path) -> None:
-    for found in Suite(work, STABLE).fetch([package], IN_THE_KIT):
-        found.unpack(tree)
+def _unpack(work: WorkDir, package_name: str, tree: Path) -> None:
+    for package in Suite(work, STABLE).fetch([package_name], IN_THE_KIT):
+        package.unpack(tree)
     if not (tree / "usr").is_dir():
-        raise SetupError(f"Debian's package {package} holds no file", "apt-get clean, and try again.")
+        raise SetupError(f"Debian's package {package_name} holds no file", "apt-get clean, and try again.")
     for path in _LEFT_OUT:
-        shutil.rmtree(tree / path, ignore_errors=True)  # not each of the packages has each of them
+        shutil.rmtree(tree / path, ignore_errors=True)  # not every package has all of them
 
 
 def _digest(dockerfile: str, base: str) -> str:

@@ -1,4 +1,4 @@
-"""The names that download sites give to this machine's system and processor."""
+"""The names that download sites use for this machine's operating system and processor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PROCESSORS = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": 
 
 
 def system() -> str:
-    """Return `linux`, `darwin`, or another system's own name in small letters."""
+    """Return `linux`, `darwin`, or another system's own name in lower case."""
     return SYSTEMS.get(platform.system(), platform.system().lower())
 
 

@@ -1,4 +1,4 @@
-"""The resource plugins that the program needs: the official ones wherever they can be had, else our stand-ins."""
+"""Install the resource plugins that the program needs: the official ones where available, else our stand-ins."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ Name = Literal["docker", "cloudflare"]
 NAMES: tuple[Name, ...] = ("docker", "cloudflare")
 
 CHOICE = "DOCKYARD_PLUGINS"
-"""`official` refuses the stand-ins, `standin` refuses downloads; unset: official where it can be had."""
+"""`official` refuses the stand-ins, `standin` refuses downloads; unset: official where available."""
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """One plugin in the version of requirements.txt."""
+    """One plugin, in the version that requirements.txt pins."""
 
     name: Name
 
@@ -60,17 +60,17 @@ class Plugin:
 
 
 def is_standin(program: Path) -> bool:
-    """Tell our stand-in, a script, from the official plugin, a binary."""
+    """Tell whether a plugin program is our stand-in, a script, rather than the official binary."""
     with program.open("rb") as file:
         head = file.read(2048)
     return head.startswith(b"#!") and b"toolchain.standins" in head
 
 
 def ensure_plugins(work: WorkDir, progress: Progress, *, refresh: bool = False) -> None:
-    """Make sure that each plugin is under `work.pulumi_home/plugins`, or on PATH, where the engine looks first.
+    """Make sure that each plugin is under `work.pulumi_home/plugins`, or on PATH, where Pulumi looks first.
 
-    An official plugin that is there is never touched. A stand-in stays until `refresh` asks for the official one
-    again, or DOCKYARD_PLUGINS=official refuses it. Raises SetupError.
+    An installed official plugin is never touched. A stand-in stays until `refresh` tries the official one again, or
+    DOCKYARD_PLUGINS=official refuses it. Raises SetupError.
     """
     choice = os.environ.get(CHOICE, "")
     if choice not in ("", "official", "standin"):
@@ -83,24 +83,27 @@ def _ensure(work: WorkDir, plugin: Plugin, choice: str, say: Say, *, refresh: bo
     title = f"{plugin.name} {plugin.version}"
     home = work.pulumi_home / "plugins" / plugin.folder
     program = home / plugin.program
-    there = "" if not os.access(program, os.X_OK) else "standin" if is_standin(program) else "official"
+    installed = "" if not os.access(program, os.X_OK) else "standin" if is_standin(program) else "official"
     if choice == "standin":
-        if there == "official":
+        if installed == "official":
             raise SetupError(f"{CHOICE}=standin, but {home} holds the official plugin", f"remove it or unset {CHOICE}")
         return _stand_in(work, plugin)
     if on_path := shutil.which(plugin.program):
         return f"{plugin.name} from PATH ({on_path})"
-    if there == "standin" and not choice and not refresh:
+    if installed == "standin" and not choice and not refresh:
         return _stand_in(work, plugin)
-    return title + (" (official)" if there == "official" else _fetch(work, plugin, choice, say))
+    return title + (" (official)" if installed == "official" else _fetch(work, plugin, choice, say))
 
 
 def _fetch(work: WorkDir, plugin: Plugin, choice: str, say: Say) -> str:
-    """Put the official plugin in place, or the stand-in; return which it is, in brackets."""
+    """Install the official plugin, or else the stand-in; return which one, in parentheses.
+
+    Raises SetupError when `choice` is `official` and that plugin is not available.
+    """
     home = work.pulumi_home / "plugins" / plugin.folder
     try:
         installed = _installed(plugin)
-        _take(installed or _download(work, plugin, say), home)
+        _copy_into_place(installed or _download(work, plugin, say), home)
     except UnavailableError as error:
         if choice == "official":
             raise SetupError(
@@ -114,13 +117,13 @@ def _fetch(work: WorkDir, plugin: Plugin, choice: str, say: Say) -> str:
 
 
 def _stand_in(work: WorkDir, plugin: Plugin) -> str:
-    # Written anew each time, which costs nothing: it names the checkout and its Python.
+    # Rewritten each time, which is cheap: it contains the paths of the checkout and its Python.
     install_standin(plugin.name, work.pulumi_home / "plugins", work.venv / "bin/python", work.checkout)
     return f"{plugin.name} {plugin.version} (stand-in)"
 
 
 def _installed(plugin: Plugin) -> Path | None:
-    """Return the folder where the person's own Pulumi keeps the plugin, if it is whole."""
+    """Return the plugin's folder in the user's own Pulumi home, None unless it is complete and official."""
     home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
     folder = home / "plugins" / plugin.folder
     partial = folder.with_name(f"{folder.name}.partial")
@@ -137,8 +140,8 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _take(source: Path, home: Path) -> None:
-    """Put a plugin's folder in place in one step; the engine takes no symbolic link for a plugin."""
+def _copy_into_place(source: Path, home: Path) -> None:
+    """Copy a plugin's folder into place and rename it last; Pulumi does not accept a symbolic link as a plugin."""
     home.parent.mkdir(parents=True, exist_ok=True)
     draft = home.with_name(f".{home.name}.new")
     shutil.rmtree(draft, ignore_errors=True)

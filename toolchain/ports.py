@@ -6,9 +6,9 @@ import socket
 
 
 def port_is_free(port: int) -> bool:
-    """Say whether a server could listen on a port of 127.0.0.1 now."""
+    """Tell whether a server could listen on a port of 127.0.0.1 now."""
     with socket.socket() as probe:
-        # As servers bind it themselves: connections of a predecessor that are still closing do not count.
+        # Servers set this option too: connections of a predecessor that are still closing do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))

@@ -1,7 +1,7 @@
-"""A Docker engine of our own: started from nothing but a folder, healed after a kill, and removed without a trace.
+"""A private dockerd: runs from a folder, recovers after a kill, and is removed without leaving anything behind.
 
-It shares nothing with any other engine on the machine: data, run-time files, containerd, bridge, address range and
-firewall chains are its own. It needs root.
+It shares nothing with other Docker engines on the machine: it has its own data, run-time files, containerd, bridge,
+address range and firewall chains. It needs root.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import docker
 from docker.errors import DockerException
 
 from toolchain import processes
-from toolchain.engine_network import NetworkOfEngine, choose_pool, taken_networks
+from toolchain.engine_network import EngineNetwork, choose_pool, routed_networks
 from toolchain.engine_programs import Programs, find_programs
 from toolchain.lock import locked
 from toolchain.progress import SetupError
@@ -31,19 +31,19 @@ from toolchain.workdir import WorkDir
 Say = Callable[[str], None]
 
 RUN = Path("/run/dockyard")
-"""Sockets and run-time files: empty after a reboot, and short: the path of a socket may have 107 characters at most."""
+"""Folder of sockets and run-time files: empty after a reboot; short, as a socket's path has at most 107 characters."""
 DOCKER0 = Path("/sys/class/net/docker0")
 DISK_BYTES = 3 << 30
-"""Free space below which an engine is not started: the dev stack's images and volumes take about 2 GB."""
+"""Free disk space, in bytes, that a start requires: the dev stack's images and volumes take about 2 GB."""
 START_SECONDS = 60.0
 HALF_STARTED_SECONDS = 20.0
-"""How long a dockerd that runs but does not answer yet is waited for before it is replaced."""
+"""Time to wait for a dockerd that runs but does not answer, before it is replaced."""
 STOP_SECONDS = 30.0
-"""dockerd gives containers 10 s to end, unless they ask for more."""
+"""dockerd gives containers 10 s to stop, unless they configure more."""
 
 
 def answers(host: str, seconds: int = 5) -> bool:
-    """Say whether a Docker engine answers at `host`."""
+    """Tell whether a Docker engine answers at `host` within `seconds`."""
     try:
         client = docker.DockerClient(base_url=host, timeout=seconds, version="auto")
     except (DockerException, OSError, ValueError):
@@ -56,10 +56,10 @@ def answers(host: str, seconds: int = 5) -> bool:
         client.close()
 
 
-class Engine:
-    """The private engine whose data lies in `root`; the same folder and name always mean the same engine.
+class PrivateDockerd:
+    """The private dockerd whose data is in `root`; the same folder and name always mean the same dockerd.
 
-    `cache` is where programs are unpacked to when the system has none.
+    `cache` is the folder into which its programs are unpacked when the system lacks them.
     """
 
     def __init__(self, root: Path, name: str = "dockyard", cache: Path | None = None) -> None:
@@ -73,7 +73,7 @@ class Engine:
 
     @property
     def host(self) -> str:
-        """The engine's address, for DOCKER_HOST."""
+        """Its address, for DOCKER_HOST."""
         return f"unix://{self.socket}"
 
     @property
@@ -82,13 +82,13 @@ class Engine:
         return f"dy-{self.id}"
 
     def is_running(self) -> bool:
-        """Say whether it answers."""
+        """Tell whether it answers."""
         return self.socket.exists() and answers(self.host)
 
     def start(self, say: Say = lambda _: None, programs: Programs | None = None) -> None:
-        """Start it unless it runs. What a killed or half-started one has left is cleaned up first.
+        """Start it unless it runs, after cleaning up what a killed or half-started dockerd left.
 
-        Raises SetupError: not root, disk full, no programs, or dockerd's own last words.
+        Raises SetupError when not root, when the disk is full, when programs are missing, or with dockerd's last error.
         """
         if os.geteuid() != 0:
             raise SetupError("a private Docker engine needs root", "run as root, or start Docker and set DOCKER_HOST")
@@ -122,10 +122,10 @@ class Engine:
         self.stop()
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def _network(self, programs: Programs) -> NetworkOfEngine:
+    def _network(self, programs: Programs) -> EngineNetwork:
         env = programs.environment()
-        pool = choose_pool(self.bridge, self.root / "network", taken_networks(env))
-        return NetworkOfEngine(self.bridge, pool, env)
+        pool = choose_pool(self.bridge, self.root / "network", routed_networks(env))
+        return EngineNetwork(self.bridge, pool, env)
 
     def _dockerd(self) -> list[int]:
         return processes.find("dockerd", f"--data-root {self.data} ")
@@ -137,24 +137,24 @@ class Engine:
         network.ensure()
         containerd = self.run / "containerd.sock"
         (self.run / "containerd.toml").write_text(self._containerd_settings(containerd))
-        # A dockerd that has an address pool of its own, no live restore and a default bridge from an earlier start
-        # begins by deleting the interface docker0, whosever it is (moby, daemon_unix.go, configureNetworking). Where it
-        # would, live restore is on for the start, and off right after it: left on, it would keep containers alive after
-        # a stop and refuse Swarm. An engine that is in a Swarm already cannot start with it: it then does without the
-        # pool, which only networks made from now on would have used. Elsewhere live restore stays off: after a reload
-        # of its settings, dockerd 28 no longer knows the address of `host-gateway`.
+        # A dockerd with its own address pool, without live restore, and with a default bridge from an earlier start
+        # first deletes the interface docker0, even another engine's (moby, daemon_unix.go, configureNetworking). In
+        # that case, enable live restore for the start and disable it right after: left on, it would keep containers
+        # alive after a stop and refuse Swarm. An engine that is in a Swarm cannot start with live restore: start it
+        # without the pool, which only new networks would have used. Otherwise live restore stays off, because after a
+        # reload of its settings dockerd 28 no longer knows the address of `host-gateway`.
         endangers_docker0 = (self.data / "network/files/local-kv.db").exists() and DOCKER0.exists()
         in_swarm = (self.data / "swarm/docker-state.json").exists()
         live_restore = endangers_docker0 and not in_swarm
         pool = ["--default-address-pool", f"base={network.pool},size=24"]
         if endangers_docker0 and in_swarm:
             pool = []
-        # A file of its own, or dockerd would read /etc/docker/daemon.json, which is for the system's engine.
+        # Without a separate file, dockerd would read /etc/docker/daemon.json, which is for the system's engine.
         settings = self.run / "daemon.json"
         settings.write_text(json.dumps({"live-restore": live_restore}))
         env = programs.environment()
         self.log.unlink(missing_ok=True)
-        # Its own containerd in any case: left to itself, dockerd would share the system's where one runs.
+        # Always start a private containerd: by default, dockerd would share the system's if one runs.
         first = self._spawn(["containerd", "--config", str(self.run / "containerd.toml")], env)
         self._wait(containerd.exists, first, "containerd")
         command = [
@@ -173,8 +173,8 @@ class Engine:
             "--userland-proxy=true",
         ]
         for option, name in (("--userland-proxy-path", "docker-proxy"), ("--init-path", "docker-init")):
-            if found := programs.which(name):
-                command += [option, found]
+            if program := programs.which(name):
+                command += [option, program]
         second = self._spawn(command, env)
         self._wait(self.is_running, second, "dockerd")
         if live_restore:
@@ -182,8 +182,8 @@ class Engine:
             second.send_signal(signal.SIGHUP)
 
     def _containerd_settings(self, socket: Path) -> str:
-        # `opt` is off because it would make /opt/containerd, `nri` because it would make /run/nri; the rest is for
-        # Kubernetes. containerd 1 and 2 both read version 2, and skip the names of plugins that they do not have.
+        # `opt` is disabled because it would create /opt/containerd, `nri` because it would create /run/nri; the others
+        # are for Kubernetes. containerd 1 and 2 both read version 2, and ignore names of plugins they do not have.
         disabled = [
             "io.containerd.cri.v1.images",
             "io.containerd.cri.v1.runtime",
@@ -201,7 +201,7 @@ class Engine:
         )
 
     def _spawn(self, command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
-        """Start a program that outlives this command and a closed terminal."""
+        """Start a program that keeps running after this command ends and its terminal closes."""
         with self.log.open("ab") as log:
             log.write(f"$ {shlex.join(command)}\n".encode())
             log.flush()
@@ -220,18 +220,18 @@ class Engine:
         deadline = time.monotonic() + START_SECONDS
         while not ready():
             if process.poll() is not None or time.monotonic() > deadline:
-                what = "ended" if process.poll() is not None else f"does not answer after {START_SECONDS:.0f} s"
+                problem = "ended" if process.poll() is not None else f"does not answer after {START_SECONDS:.0f} s"
                 words = self._last_words()
                 self._clean_up(5.0)
-                raise SetupError(f"{name} {what}: {words}", f"all it said is in {self.log}")
+                raise SetupError(f"{name} {problem}: {words}", f"all it said is in {self.log}")
             time.sleep(0.05)
 
     def _last_words(self) -> str:
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line and line[0] != "$"]
         telling = [line for line in lines if re.search(r"failed to start|level=(fatal|error)|^containerd: ", line)]
         last = (telling or lines or ["it said nothing"])[-1]
-        said = re.search(r'msg="((?:[^"\\]|\\.)*)"', last)
-        return said[1] if said else last
+        message = re.search(r'msg="((?:[^"\\]|\\.)*)"', last)
+        return message[1] if message else last
 
     def _wait_for_answer(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
@@ -242,9 +242,9 @@ class Engine:
         return True
 
     def _clean_up(self, patience: float) -> None:
-        """End every process of this engine, and undo the mounts that a killed one has left."""
+        """Stop every process of this dockerd, and undo the mounts that a killed one left."""
         processes.stop(self._dockerd(), patience)
-        # What a dockerd that was killed has left: containers first, then the shims that watch them, then containerd.
+        # Then stop what a killed dockerd left: containers first, then the shims that watch them, then containerd.
         shims = processes.find("containerd-shim", str(self.run))
         processes.stop([pid for shim in shims for pid in processes.descendants(shim)], 2.0)
         processes.stop(processes.find("containerd-shim", str(self.run)), 2.0)
@@ -255,7 +255,7 @@ class Engine:
         shutil.rmtree(self.run, ignore_errors=True)
 
     def _proxy_mark(self) -> str:
-        """Return what the command lines of this engine's port proxies hold: the beginning of its addresses."""
+        """Return the part of a command line that identifies this dockerd's port proxies: its address prefix."""
         file = self.root / "network"
         return f"-container-ip {file.read_text().split('.0.0/')[0]}." if file.exists() else "-container-ip nowhere"
 

@@ -1,4 +1,4 @@
-"""How the command says what it is doing: one line a step, with the time it took."""
+"""Progress output of the command: one line per step, with its duration."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from rich.console import Console
 
 
 class SetupError(Exception):
-    """A step cannot go on. `message` says what is missing, `remedy` what the person can do; each is one line."""
+    """A step failed. `message` says what is wrong, `remedy` what the user can do; each is one line."""
 
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(f"{message}. {remedy}" if remedy else message)
         self.message = message
         self.remedy = remedy
-        self.told = False
-        """Whether a step has printed it already."""
+        self.printed = False
+        """Whether the error has been printed already."""
 
 
 def spell_seconds(seconds: float) -> str:
-    """Return a duration as a person reads it: `0.4 s`, `12 s`, `2 m 05 s`."""
+    """Format a duration for people: `0.4 s`, `12 s`, `2 m 05 s`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 60:
@@ -33,25 +33,25 @@ def spell_seconds(seconds: float) -> str:
 
 @dataclass
 class Step:
-    """One running step. Call `say` with what is going on and set `outcome` to what came of it."""
+    """One running step. Call `say` to report progress and set `outcome` to the result."""
 
     progress: Progress
     title: str
     outcome: str = ""
     failed: bool = False
-    """Ended, but not well, and the caller goes on to say more."""
+    """Whether the step failed without an exception; the caller prints the details."""
 
     started: float = field(default_factory=time.monotonic)
 
     def say(self, text: str) -> None:
-        """Tell what the step is doing now; printed at once, so that long work is seen to move."""
+        """Print what the step is doing now, so that long work shows progress."""
         self.progress.line(f"  · {self.title}: {text}", style="dim")
 
 
 class Progress:
-    """Prints steps to a console. Safe to share between threads that work side by side.
+    """Prints steps to a console. Can be shared between threads.
 
-    `quiet` leaves out steps that went well in under a second: for commands that people run for what they print.
+    `quiet` leaves out steps that succeed in under a second, for commands whose own output matters.
     """
 
     def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
@@ -65,17 +65,17 @@ class Progress:
             self.console.print(text, style=style or None, markup=False)
 
     def tell(self, error: SetupError, title: str = "") -> None:
-        """Print an error and its remedy, once however often it is told."""
-        if error.told:
+        """Print an error and its remedy, once per error."""
+        if error.printed:
             return
-        error.told = True
+        error.printed = True
         self.line(f"✗ {title + ': ' if title else ''}{error.message}", style="bold red")
         if error.remedy:
             self.line(f"  → {error.remedy}", style="red")
 
     @contextmanager
     def step(self, title: str) -> Iterator[Step]:
-        """Run one step: prints its outcome and time when it ends, or the failure when it raises."""
+        """Run one step: print its outcome and duration when it ends, or the error when it raises SetupError."""
         current = Step(self, title)
         try:
             yield current

@@ -1,5 +1,4 @@
-"""`promtool`, `amtool` and `alertmanager` on this machine, for checking rules, configurations and routes without an
-engine."""
+"""`promtool`, `amtool` and `alertmanager` on this machine, to check rules, configurations and routes without Docker."""
 
 from __future__ import annotations
 
@@ -17,15 +16,15 @@ cd "{tree}/usr"
 ZONEINFO="{tree}/usr/share/zoneinfo" exec "{loader}" --library-path "{libraries}" "{program}" "$@"
 """
 _INSTALLED = b"/usr/share/prometheus/alertmanager"
-_FROM_THERE = b".////share/prometheus/alertmanager"
-"""As long as the path that Debian built in, and leading from the folder that the program is started in."""
+_RELOCATED = b".////share/prometheus/alertmanager"
+"""Replacement for the path that Debian compiled in: equally long, and relative to the program's working directory."""
 
 
 def ensure_promtools(work: WorkDir, progress: Progress) -> Path:
-    """Return a folder with `promtool`, `amtool` and `alertmanager`, of the same packages as the kit's images.
+    """Return a folder with `promtool`, `amtool` and `alertmanager`, from the same packages as the kit's images.
 
-    The programs bring their own C library, so that they run whatever this machine has. Paths that `alertmanager` is
-    given must be absolute. Raises SetupError when the packages cannot be had.
+    The programs come with their own C library, so that they run on any machine. Paths passed to `alertmanager` must
+    be absolute. Raises SetupError when the packages are not available.
     """
     folder = work.cache / "programs" / "promtools"
     if all((folder / program).exists() for program in PROGRAMS):
@@ -36,7 +35,7 @@ def ensure_promtools(work: WorkDir, progress: Progress) -> Path:
         amtool = host_program(work, "sid", "prometheus-alertmanager", "amtool", step.say)
         _link(promtool, folder / "promtool")
         _link(amtool, folder / "amtool")
-        # Of the same package, so it is there already.
+        # From the same package as amtool, so it is unpacked already.
         _relocate(amtool.parent / "tree", folder / "alertmanager")
         step.outcome = str(folder)
     return folder
@@ -50,10 +49,10 @@ def _link(program: Path, link: Path) -> None:
 
 
 def _relocate(tree: Path, wrapper: Path) -> None:
-    """Make Debian's alertmanager run from an unpacked package: it reads its default templates from the package."""
+    """Make Debian's alertmanager run from an unpacked package, with the default templates of that package."""
     loader, libraries = loader_of(tree)
     program = wrapper.with_name("alertmanager.program")
-    _write(program, (tree / "usr/bin/prometheus-alertmanager").read_bytes().replace(_INSTALLED, _FROM_THERE))
+    _write(program, (tree / "usr/bin/prometheus-alertmanager").read_bytes().replace(_INSTALLED, _RELOCATED))
     text = _WRAPPER.format(tree=tree, loader=loader, libraries=libraries, program=program)
     _write(wrapper, text.encode())
 

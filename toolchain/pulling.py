@@ -1,4 +1,4 @@
-"""Pulls: which registries answer, what the engine already has, and what went wrong in words."""
+"""Pull images: find out which registries answer and which images Docker has, and explain errors."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from docker.errors import APIError
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_fixed
 
 PROBE_TIMEOUT = 3.0
-"""Seconds that a registry has to say anything at all before it counts as out of reach."""
+"""Seconds in which a registry must answer; otherwise it counts as unreachable."""
 
 SAY_EVERY = 5.0
-"""Seconds between two lines about a pull that takes long."""
+"""Seconds between two progress messages of a long pull."""
 
 _ADDRESSES = {"docker.io": "registry-1.docker.io"}
 _LOOPBACK = ("127.", "localhost", "[::1]")
@@ -33,38 +33,38 @@ class PullError(Exception):
 
 
 @dataclass(frozen=True)
-class Local:
-    """What the engine has: every tag and every digest, in the engine's own spelling."""
+class LocalImages:
+    """The images that Docker has: every tag and every digest, as Docker lists them."""
 
     names: frozenset[str]
 
     @classmethod
-    def of(cls, client: docker.DockerClient) -> Local:
-        """Ask the engine once."""
+    def of(cls, client: docker.DockerClient) -> LocalImages:
+        """List Docker's images."""
         images = client.api.images()
         return cls(
             frozenset(name for image in images for name in [*(image["RepoTags"] or []), *(image["RepoDigests"] or [])])
         )
 
     def has(self, reference: str) -> bool:
-        """Tell whether the engine has an image: by its digest where the reference has one, else by its tag."""
-        name, _, digest = familiar(reference).partition("@")
+        """Tell whether Docker has an image: by digest if the reference has one, else by tag."""
+        name, _, digest = familiar_name(reference).partition("@")
         return (f"{repository(name)}@{digest}" if digest else name) in self.names
 
     @staticmethod
     def is_of(entry: str, reference: str) -> bool:
-        """Tell whether one of the engine's digests (`name@sha256:…`) is of a reference's repository."""
-        return entry.partition("@")[0] == repository(familiar(reference))
+        """Tell whether one of Docker's digests (`name@sha256:…`) belongs to a reference's repository."""
+        return entry.partition("@")[0] == repository(familiar_name(reference))
 
 
 def has_registry(reference: str) -> bool:
-    """Tell whether a reference names its registry, as Docker tells: by a dot, a port, or `localhost`."""
+    """Tell whether a reference names its registry, by Docker's rule: a dot, a port, or `localhost`."""
     host, slash, _ = reference.partition("/")
     return bool(slash) and ("." in host or ":" in host or host == "localhost")
 
 
-def familiar(reference: str) -> str:
-    """Return a reference as the engine lists it: Docker's own registry is left out."""
+def familiar_name(reference: str) -> str:
+    """Return a reference as Docker lists it: without `docker.io/` and `library/`."""
     return reference.removeprefix("docker.io/library/").removeprefix("docker.io/")
 
 
@@ -76,14 +76,14 @@ def repository(reference: str) -> str:
 
 
 def reachable(hosts: Sequence[str]) -> dict[str, str]:
-    """Ask registries side by side whether they are there; return host → why not, empty where it answers.
+    """Probe registries in parallel; return host → why it cannot be reached, empty when it answers.
 
-    A host may carry a path (`mirror.example.com:5000/images`). One with a port of its own may be a private registry
-    without TLS, which only the engine's settings know. Takes `PROBE_TIMEOUT` at most, for all together.
+    A host may include a path (`mirror.example.com:5000/images`). A host with a port is also tried without TLS, since
+    only Docker's settings know whether it is an insecure registry. Takes at most PROBE_TIMEOUT for all together.
     """
     with ThreadPoolExecutor(2 * len(hosts) + 1) as pool:
-        asked = {host: [pool.submit(_probe, url) for url in _addresses(host)] for host in hosts}
-        answers = {host: [probe.result() for probe in probes] for host, probes in asked.items()}
+        futures = {host: [pool.submit(_probe, url) for url in _addresses(host)] for host in hosts}
+        answers = {host: [probe.result() for probe in probes] for host, probes in futures.items()}
     return {host: "" if "" in reasons else reasons[0] for host, reasons in answers.items()}
 
 
@@ -114,24 +114,24 @@ def _probe(url: str) -> str:
     reraise=True,
 )
 def pull(client: docker.DockerClient, reference: str, say: Callable[[str], None]) -> str:
-    """Pull one image and return its reference, pinned by the digest of what came.
+    """Pull one image and return its reference, pinned to the digest that was pulled.
 
-    A break of the connection is tried once more. Raises PullError with the reason in one line.
+    A broken connection is retried once. Raises PullError with the reason in one line.
     """
     name, _, digest = reference.partition("@")
     target = f"{repository(name)}@{digest}" if digest else name
     size: dict[str, tuple[int, int]] = {}
-    said = time.monotonic()
+    reported = time.monotonic()
     try:
         for event in client.api.pull(target, stream=True, decode=True):
             if "error" in event:
                 raise _explain(str(event["error"]))
             if event.get("status") == "Downloading":
                 size[event["id"]] = _sizes(event)
-            if size and time.monotonic() - said > SAY_EVERY:
-                done, total = (sum(part) for part in zip(*size.values(), strict=True))
-                said = time.monotonic()
-                say(f"{done / 1e6:.0f} of {total / 1e6:.0f} MB")
+            if size and time.monotonic() - reported > SAY_EVERY:
+                received, total = (sum(part) for part in zip(*size.values(), strict=True))
+                reported = time.monotonic()
+                say(f"{received / 1e6:.0f} of {total / 1e6:.0f} MB")
     except APIError as error:
         raise _explain(str(error.explanation or error)) from error
     except requests.RequestException as error:
@@ -140,7 +140,7 @@ def pull(client: docker.DockerClient, reference: str, say: Callable[[str], None]
 
 
 def digest_now(client: docker.DockerClient, reference: str) -> str:
-    """Ask the registry, through the engine, what a tag means now; return the digest.
+    """Return the digest that a tag has now, by asking the registry through Docker.
 
     Raises PullError with the reason in one line.
     """
@@ -154,7 +154,7 @@ def digest_now(client: docker.DockerClient, reference: str) -> str:
 
 def _pulled_digest(client: docker.DockerClient, name: str) -> str:
     digests = client.images.get(name).attrs["RepoDigests"]
-    return str(next(entry.partition("@")[2] for entry in digests if Local.is_of(entry, name)))
+    return str(next(entry.partition("@")[2] for entry in digests if LocalImages.is_of(entry, name)))
 
 
 def _sizes(event: dict[str, Any]) -> tuple[int, int]:
@@ -162,9 +162,9 @@ def _sizes(event: dict[str, Any]) -> tuple[int, int]:
     return int(detail.get("current", 0)), int(detail.get("total", 0))
 
 
-def _explain(said: str) -> PullError:
-    """Turn the engine's words into one line that says what to do about it, where that is known."""
-    lower = said.lower()
+def _explain(message: str) -> PullError:
+    """Turn Docker's error message into one line that says what to do, for known causes."""
+    lower = message.lower()
     if "no space left" in lower:
         return PullError("the engine's disk is full")
     if "manifest unknown" in lower or "not found" in lower:
@@ -174,4 +174,4 @@ def _explain(said: str) -> PullError:
     if "toomanyrequests" in lower or "rate limit" in lower:
         return PullError("the registry's rate limit is used up; log in, or try again later")
     passing = any(word in lower for word in ("timeout", "reset by peer", "eof", "temporary failure"))
-    return PullError(" ".join(said.split()), passing=passing)
+    return PullError(" ".join(message.split()), passing=passing)

@@ -1,4 +1,4 @@
-"""The Pulumi CLI and what it needs to run Python programs: an installed one, the official one, or one built here."""
+"""Install the Pulumi CLI and its Python support: take it from PATH, download the official one, or build it here."""
 
 from __future__ import annotations
 
@@ -37,40 +37,40 @@ PROGRAMS = (
     "pulumi-language-python-exec",
     "pulumi-resource-pulumi-python",
 )
-"""The CLI, the host of Python programs, the script that runs them, and the host of dynamic providers."""
+"""The CLI, the language host for Python programs, the script that runs them, and the host of dynamic providers."""
 
 MINIMUM = (3, 200)
-"""The oldest CLI taken from PATH, see `_from_path`."""
+"""The oldest version (major, minor) of a CLI on PATH that is used, see `_from_path`."""
 
 GO_MODULES = Path(__file__).parent / "go"
 SDK = "github.com/pulumi/pulumi/sdk/v3"
 
 
 def pinned_version() -> str:
-    """Return the version that is downloaded or built: that of the pinned `pulumi` package, which talks to it."""
+    """Return the version to download or build: that of the pinned `pulumi` package, which talks to the CLI."""
     return importlib.metadata.version("pulumi")
 
 
 def ensure_pulumi(work: WorkDir, progress: Progress, *, refresh: bool = False, build: Builder | None = None) -> None:
     """Make sure that the four programs are in `work.bin`.
 
-    In order: those on PATH when the CLI there is new enough, the official download, a build from Go modules. What was
-    chosen once stays; `refresh` chooses anew. `build` replaces the builder (for tests).
-    Raises SetupError when all three ways are closed.
+    In order: those on PATH when the CLI there is new enough, the official download, a build from Go modules. The first
+    choice stays until `refresh` chooses again. `build` replaces the builder (for tests).
+    Raises SetupError when none of the three is possible.
     """
     with progress.step("Pulumi CLI") as step, locked(work.root / "pulumi-cli.lock", step.say):
-        said = work.bin / "pulumi-from"
-        if not refresh and said.exists() and (chosen := _chosen(work)) is not None:
-            _link(work, chosen)  # costs nothing, and brings a changed wrapper in
-            step.outcome = said.read_text().strip()
+        origin_file = work.bin / "pulumi-from"
+        if not refresh and origin_file.exists() and (chosen := _chosen(work)) is not None:
+            _link(work, chosen)  # cheap, and installs a changed wrapper
+            step.outcome = origin_file.read_text().strip()
             return
         folder, step.outcome = _choose(work, step.say, build or build_from_modules, refresh=refresh)
         _link(work, folder)
-        said.write_text(f"{step.outcome}\n")
+        origin_file.write_text(f"{step.outcome}\n")
 
 
 def _chosen(work: WorkDir) -> Path | None:
-    """Return the folder of the programs that were chosen before, unless one of them has gone since."""
+    """Return the folder of the programs chosen earlier, None when one of them no longer exists."""
     wrapper = work.bin / "pulumi"
     runs = re.search(r"^# runs: (.*)$", wrapper.read_text(), re.MULTILINE) if wrapper.exists() else None
     folder = Path(runs[1]).parent if runs else None
@@ -79,12 +79,12 @@ def _chosen(work: WorkDir) -> Path | None:
 
 def _choose(work: WorkDir, say: Say, build: Builder, *, refresh: bool) -> tuple[Path, str]:
     version = pinned_version()
-    installed, found = _from_path(work, say)
-    missing = set(PROGRAMS) - found.keys()
+    installed, on_path = _from_path(work, say)
+    missing = set(PROGRAMS) - on_path.keys()
     if not missing:
-        return found["pulumi"].parent, f"{installed} from PATH ({found['pulumi']})"
+        return on_path["pulumi"].parent, f"{installed} from PATH ({on_path['pulumi']})"
     origin, source = "built from its Go modules", _built_folder(work, version)
-    # What another checkout has built on this machine is taken at once; the network is asked again on a refresh only.
+    # Use at once what another checkout has built on this machine; try the network again only on a refresh.
     if refresh or not all((source / name).exists() for name in missing):
         try:
             origin, source = "official download", _download(work, version, say)
@@ -94,28 +94,28 @@ def _choose(work: WorkDir, say: Say, build: Builder, *, refresh: bool) -> tuple[
                     f"pulumi cannot be downloaded: {error}",
                     "install pulumi (https://www.pulumi.com/docs/install/)",
                 ) from error
-            what = "the engine" if "pulumi" in missing else ", ".join(sorted(missing))
+            names = "the engine" if "pulumi" in missing else ", ".join(sorted(missing))
             minutes = " (about 3 minutes)" if "pulumi" in missing else ""
-            say(f"{error}: building {what} from its Go modules instead{minutes}")
-            _fill(work, source, missing, say, build)
-    if found:
-        return _assemble(work, found, source), f"{installed} from PATH, completed by {version}, {origin}"
+            say(f"{error}: building {names} from its Go modules instead{minutes}")
+            _build_missing(work, source, missing, say, build)
+    if on_path:
+        return _assemble(work, on_path, source), f"{installed} from PATH, completed by {version}, {origin}"
     return source, f"{version}, {origin}"
 
 
 def _from_path(work: WorkDir, say: Say) -> tuple[str, dict[str, Path]]:
-    """Return the version of the CLI on PATH and the programs that lie beside it; nothing when it is too old.
+    """Return the version of the CLI on PATH and the programs beside it; nothing when it is too old.
 
-    `environment()` and `ensure_stack` rely on 3.134 (the engine takes a stack's secrets manager from its state) and
-    3.135 (a new stack's state holds it from the start), see Pulumi's changelog; 3.200 is what we ask, a year's margin.
+    `environment()` and `ensure_stack` rely on 3.134 (Pulumi takes a stack's secrets manager from its state) and 3.135
+    (a new stack's state contains it from the start), see Pulumi's changelog; we require 3.200, a year's margin.
     """
-    own = str(work.bin)
-    path = os.pathsep.join(part for part in os.environ.get("PATH", "").split(os.pathsep) if part != own)
+    bin_folder = str(work.bin)
+    path = os.pathsep.join(part for part in os.environ.get("PATH", "").split(os.pathsep) if part != bin_folder)
     program = shutil.which("pulumi", path=path)
     if program is None:
         return "", {}
     try:
-        said = subprocess.run(
+        version = subprocess.run(
             [program, "version"],
             env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
             capture_output=True,
@@ -123,18 +123,18 @@ def _from_path(work: WorkDir, say: Say) -> tuple[str, dict[str, Path]]:
             check=True,
             timeout=20,
         ).stdout.strip()
-        major, minor = (int(part) for part in said.removeprefix("v").split(".")[:2])
+        major, minor = (int(part) for part in version.removeprefix("v").split(".")[:2])
     except (OSError, subprocess.SubprocessError, ValueError):
         say(f"{program} does not say its version: not used")
         return "", {}
     if (major, minor) < MINIMUM:
-        say(f"{program} is {said}, older than {'.'.join(map(str, MINIMUM))}: not used")
+        say(f"{program} is {version}, older than {'.'.join(map(str, MINIMUM))}: not used")
         return "", {}
     home = Path(program).resolve().parent
-    found = {name: home / name for name in PROGRAMS if os.access(home / name, os.X_OK)}
-    if missing := [name for name in PROGRAMS if name not in found]:
-        say(f"{program} ({said}) has no {', '.join(missing)} beside it")
-    return said.removeprefix("v"), found if "pulumi" in found else {}
+    programs = {name: home / name for name in PROGRAMS if os.access(home / name, os.X_OK)}
+    if missing := [name for name in PROGRAMS if name not in programs]:
+        say(f"{program} ({version}) has no {', '.join(missing)} beside it")
+    return version.removeprefix("v"), programs if "pulumi" in programs else {}
 
 
 def _download(work: WorkDir, version: str, say: Say) -> Path:
@@ -155,13 +155,13 @@ def _download(work: WorkDir, version: str, say: Say) -> Path:
 
 
 def _built_folder(work: WorkDir, version: str) -> Path:
-    """Return the folder of what is built from the Go modules as they are pinned now."""
+    """Return the folder of the programs built from the currently pinned Go modules."""
     key = golang.GoProgram(GO_MODULES, "all").key(golang.Go(Path(), "any"))
     return work.cache / f"pulumi-v{version}-built-{key}"
 
 
-def _fill(work: WorkDir, folder: Path, names: set[str], say: Say, build: Builder) -> None:
-    """Build the named programs into `folder` unless they are there."""
+def _build_missing(work: WorkDir, folder: Path, names: set[str], say: Say, build: Builder) -> None:
+    """Build the named programs into `folder` unless they exist."""
     with locked(work.cache / "pulumi-built.lock", say):
         if missing := {name for name in names if not (folder / name).exists()}:
             folder.mkdir(parents=True, exist_ok=True)
@@ -179,27 +179,27 @@ def build_from_modules(work: WorkDir, names: set[str], target: Path, say: Say) -
         "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
         {f"{SDK}/go/common/version.Version": f"v{pinned_version()}"},
     )
-    # The host's own module tree left this repository path after 3.78.1; that one works with today's engine.
+    # The language host's module moved out of this repository path after 3.78.1; that version works with today's CLI.
     host = golang.GoProgram(GO_MODULES / "language-python", f"{SDK}/python/cmd/pulumi-language-python")
     go = golang.ensure_go(work, golang.needed_version(engine.module), say)
     for program in (host, engine):
         if program.name in names:
             shutil.copy2(golang.build(work, go, program, say), target / program.name)
     scripts = {"pulumi-language-python-exec": "python/cmd", "pulumi-resource-pulumi-python": "python/dist"}
-    if wanted := names & scripts.keys():
+    if script_names := names & scripts.keys():
         go.run("mod", "download", SDK, cwd=engine.module)
         module = Path(go.run("list", "-m", "-f", "{{.Dir}}", SDK, cwd=engine.module))
-        for name in wanted:
+        for name in script_names:
             shutil.copyfile(module / scripts[name] / name, target / name)
 
 
-def _assemble(work: WorkDir, found: dict[str, Path], source: Path) -> Path:
-    """Lay programs of two origins side by side: the CLI warns at every command when its host lies elsewhere."""
+def _assemble(work: WorkDir, on_path: dict[str, Path], source: Path) -> Path:
+    """Copy programs of two origins into one folder: the CLI warns at every command when its host is elsewhere."""
     folder = work.root / "pulumi-cli"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name in PROGRAMS:
-        shutil.copy2(found.get(name, source / name), folder / name)
+        shutil.copy2(on_path.get(name, source / name), folder / name)
     return folder
 
 
@@ -207,7 +207,7 @@ WRAPPER = Path(__file__).with_name("pulumi_without_salt.sh")
 
 
 def _link(work: WorkDir, folder: Path) -> None:
-    """Fill `work.bin`: the CLI behind its wrapper, the others as links to where they lie."""
+    """Fill `work.bin`: a wrapper for the CLI, and symbolic links to the other programs."""
     work.bin.mkdir(parents=True, exist_ok=True)
     for name in PROGRAMS[1:]:
         draft = work.bin / f".{name}.new"

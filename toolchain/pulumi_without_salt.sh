@@ -2,18 +2,18 @@
 # Runs a `pulumi` command and keeps this machine's salts out of the stack files.
 #   pulumi_without_salt.sh PROGRAM CHECKOUT WORK_FOLDER ARGUMENT...
 #
-# At every command the engine writes the salt of a stack's secrets into Pulumi.<stack>.yaml, and while it is at it
-# writes the file in its own style. The salts listed in WORK_FOLDER/salts were made on this machine, are kept in the
-# state, and mean nothing elsewhere: git must not see them come. A salt that came with the file is left alone, and so
-# is one that opens secrets in the file. After a kill the next command tidies up.
+# At every command Pulumi writes the salt of a stack's secrets into Pulumi.<stack>.yaml and reformats the file. Salts
+# listed in WORK_FOLDER/salts were created on this machine, are stored in the state, and are useless elsewhere, so they
+# must not appear in git. A salt that was in the file before stays, and so does one that decrypts secrets in the file.
+# After a kill the next command cleans up.
 program=$1 checkout=$2 salts=$3/salts saved=$3/stack-files
 shift 3
 
-salted() { # with one of our salts, that is
+salted() { # whether a stack file contains one of our salts
     [ -s "$salts" ] && grep -qxFf "$salts" "$1"
 }
 
-words() { # what a stack file says, the salt and its style aside
+words() { # the content of a stack file without our salts and without formatting
     grep -vxFf "$salts" "$1" | tr -d "\"' \t\n"
 }
 
@@ -22,7 +22,7 @@ for file in "$checkout"/Pulumi.*.yaml; do
     [ ! -f "$file" ] || salted "$file" || cp "$file" "$saved/"
 done
 
-trap : INT TERM # the engine gets them too, and ends in good order; this script waits for it
+trap : INT TERM # Pulumi gets these signals too and shuts down cleanly; this script waits for it
 "$program" "$@"
 code=$?
 
@@ -30,7 +30,7 @@ for file in "$checkout"/Pulumi.*.yaml; do
     [ -f "$file" ] && salted "$file" && ! grep -q 'secure:' "$file" || continue
     before=$saved/${file##*/}
     if [ ! -f "$before" ] || [ "$(words "$file")" != "$(words "$before")" ]; then
-        # Somebody has changed more than the salt meanwhile: that stays.
+        # The file has other changes besides the salt: keep them.
         before=$saved/unsalted.$$
         grep -vxFf "$salts" "$file" > "$before"
     fi

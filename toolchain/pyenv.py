@@ -1,4 +1,4 @@
-"""The packages that only `./dockyard test` needs, brought into the environment when they are first wanted."""
+"""Install the packages that only `./dockyard test` needs, on first use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from toolchain.workdir import WorkDir
 
 
 def ensure_dev_packages(work: WorkDir, progress: Progress) -> None:
-    """Install requirements-dev.txt into the environment unless it is there already.
+    """Install requirements-dev.txt into the environment unless that is done already.
 
     Raises SetupError when pip cannot get or install a package.
     """

@@ -1,4 +1,4 @@
-"""The local registry: serves the image kit's images to the engine on 127.0.0.1, one process for each checkout."""
+"""The local registry: serves the image kit's images to Docker on 127.0.0.1, one process per checkout."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
 START_TIME = 10.0
-"""Seconds that the registry may take to answer; it takes about 0.2."""
+"""Seconds in which a started registry must answer; it takes about 0.2."""
 
 PATIENCE = 2.0
-"""Seconds that a registry has to end before it is killed, and its port to become free; it loses nothing by a kill."""
+"""Seconds to wait for a registry to stop before it is killed (which loses nothing), and for its port to become free."""
 
 
 def storage(work: WorkDir) -> Path:
-    """Return where the images lie: in the shared cache, since the names in there are digests of the content."""
+    """Return the folder of the images. The shared cache is safe, since blobs are named by their digests."""
     return work.cache / "registry"
 
 
 @dataclass(frozen=True)
 class Registry:
-    """A running registry that images can be put into."""
+    """A running registry to push images to."""
 
     host: str
-    """`127.0.0.1:<port>`; Docker takes the loopback network's registries without TLS."""
+    """`127.0.0.1:<port>`; Docker accepts registries on the loopback network without TLS."""
 
     def has(self, repository: str, digest: str) -> bool:
-        """Tell whether the registry can serve this image."""
+        """Tell whether the registry has this image."""
         answer = httpx.head(self._url(repository, "manifests", digest), headers={"Accept": MANIFEST}, trust_env=False)
         return answer.status_code == httpx.codes.OK
 
@@ -80,10 +80,10 @@ class Registry:
 
 
 def ensure_registry(work: WorkDir, progress: Progress) -> Registry:
-    """Return the checkout's registry, started if it does not run.
+    """Return the checkout's registry; start it if it does not run.
 
-    It listens on a port of its own that stays the same for the checkout, since references name it.
-    Raises SetupError when its program cannot be had or it does not start.
+    Its port stays the same for the checkout, since image references contain it.
+    Raises SetupError when its program is not available or it does not start.
     """
     with locked(work.registry / "lock", lambda _: None):
         return _running(work) or _start_anew(work, progress)
@@ -91,7 +91,7 @@ def ensure_registry(work: WorkDir, progress: Progress) -> Registry:
 
 def _start_anew(work: WorkDir, progress: Progress) -> Registry:
     with progress.step("Local registry") as step:
-        # One may run that hangs, or that serves from another cache.
+        # A registry may be running that hangs, or that serves another cache.
         processes.stop(_processes(work), PATIENCE)
         program = host_program(work, "trixie", "docker-registry", "docker-registry", step.say)
         port = _port(work)
@@ -101,14 +101,14 @@ def _start_anew(work: WorkDir, progress: Progress) -> Registry:
 
 
 def stop_registry(work: WorkDir, progress: Progress) -> None:
-    """Stop the checkout's registry, if it runs; what it stores stays in the cache."""
+    """Stop the checkout's registry if it runs; its images stay in the cache."""
     if pids := _processes(work):
         with progress.step("Stop the local registry"):
             processes.stop(pids, PATIENCE)
 
 
 def _running(work: WorkDir) -> Registry | None:
-    """Return the registry that runs, if it answers and serves from where it should."""
+    """Return the running registry, None unless it answers and has the current configuration."""
     if not _processes(work):
         return None
     port = _port(work)
@@ -124,7 +124,7 @@ def _answers(registry: Registry) -> bool:
 
 
 def _processes(work: WorkDir) -> list[int]:
-    """Return the checkout's registry processes: at most one, known by the configuration file it was started with."""
+    """Return the checkout's registry processes: at most one, identified by its configuration file."""
     return processes.find(f" serve {_config(work)}")
 
 
@@ -133,11 +133,11 @@ def _config(work: WorkDir) -> Path:
 
 
 def _port(work: WorkDir) -> int:
-    """Return the checkout's port: the one it had, while nobody else took it, else a free one."""
+    """Return the checkout's port: the previous one unless another program took it, else a free one."""
     file = work.registry / "port"
-    known = int(file.read_text()) if file.exists() else 0
-    if known and (_processes(work) or _soon_free(known)):
-        return known
+    previous = int(file.read_text()) if file.exists() else 0
+    if previous and (_processes(work) or _soon_free(previous)):
+        return previous
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -146,7 +146,7 @@ def _port(work: WorkDir) -> int:
 
 
 def _soon_free(port: int) -> bool:
-    """Tell whether a port can be had, now or when a predecessor that just ended has let go of it."""
+    """Tell whether a port is free, now or within PATIENCE, when a predecessor that just ended releases it."""
     deadline = time.monotonic() + PATIENCE
     while not (free := port_is_free(port)) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -157,7 +157,7 @@ def _settings(work: WorkDir, port: int) -> str:
     settings = {
         "version": 0.1,
         "log": {"level": "warn", "accesslog": {"disabled": True}},
-        # No cache of blob descriptors: the registries of other checkouts write to the same storage.
+        # No blob descriptor cache: the registries of other checkouts write to the same storage.
         "storage": {"filesystem": {"rootdirectory": str(storage(work))}, "delete": {"enabled": True}},
         "http": {"addr": f"127.0.0.1:{port}"},
     }

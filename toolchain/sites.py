@@ -1,4 +1,4 @@
-"""Python packages for containers, installed on this machine: containers may not reach a package index."""
+"""Install Python packages for containers on this machine, because containers may not reach a package index."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _PLATFORMS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
 
 def ensure_site(work: WorkDir, requirements: Path, architecture: str, say: Callable[[str], None]) -> Path:
-    """Return a folder with the packages of a requirements file, for Python 3.13 on Linux.
+    """Return a folder with the packages of a requirements file, for Python 3.13 on Linux; install them if needed.
 
-    It lies in the shared cache, named by the file's content. `architecture` is Docker's name (`amd64`).
-    Raises SetupError with pip's last complaint.
+    The folder is in the shared cache, named by a hash of the file's content. `architecture` is Docker's name (`amd64`).
+    Raises SetupError with pip's last error line.
     """
     pins = [line for line in requirements.read_text().splitlines() if line.strip() and not line.startswith("#")]
     key = hashlib.sha256("\n".join([PYTHON, architecture, *pins]).encode()).hexdigest()[:16]
@@ -49,8 +49,8 @@ def _install(requirements: Path, architecture: str, target: Path) -> None:
         command += ["--platform", f"{platform}_{machine}"]
     finished = subprocess.run([*command, "-r", str(requirements)], capture_output=True, text=True, check=False)
     if finished.returncode:
-        said = [line for line in finished.stderr.splitlines() if line.strip()] or ["no word"]
+        lines = [line for line in finished.stderr.splitlines() if line.strip()] or ["no word"]
         raise SetupError(
-            f"pip cannot install {requirements.parent.name}/{requirements.name} for the image: {said[-1]}",
+            f"pip cannot install {requirements.parent.name}/{requirements.name} for the image: {lines[-1]}",
             "Check that pip reaches its package index on this machine.",
         )

@@ -1,4 +1,4 @@
-"""Stacks in the backend, made without leaving a trace in the stack files that git keeps."""
+"""Create stacks in the backend without changing the stack files that are in git."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from toolchain.lock import locked
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
-OF_SECRETS = ("encryptionsalt:", "secretsprovider:", "encryptedkey:")
+SECRETS_KEYS = ("encryptionsalt:", "secretsprovider:", "encryptedkey:")
 PASSPHRASES = ("", "default", "passphrase")
-"""Secrets providers that take a passphrase."""
+"""Values of `secretsprovider` that mean a passphrase."""
 
-VARIABLES = {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}
+PASSPHRASE_VARIABLES = {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}
 
 
 def ensure_stack(work: WorkDir, stack: str, env: Mapping[str, str]) -> None:
-    """Make the stack in the backend unless it is there. `env` is the whole environment to run `pulumi` in.
+    """Create the stack in the backend unless it exists. `env` is the complete environment to run `pulumi` in.
 
-    `pulumi stack init` writes a salt into the stack file, which git would see as a change, and which means nothing on
-    any other machine. So it runs in a throwaway folder: the salt is kept in the state, from where the engine takes it
-    (PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER), and noted in `work.salts`, so that our `pulumi` takes it out of the
-    stack file whenever the engine writes it there. A stack file that carries a salt or another secrets provider
-    (a team's) is used as it is. One that names a key in a KMS (`secretsprovider:`) and has no `encryptedkey:` yet gets
-    that: it is the same on every machine, and belongs into git.
-    Raises SetupError with the engine's last line.
+    `pulumi stack init` writes a salt into the stack file, which git would show as a change and which is useless on any
+    other machine. It therefore runs in a temporary folder. Pulumi takes the salt from the state
+    (PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER); `work.salts` records it, so that our `pulumi` wrapper removes it from
+    the stack file whenever Pulumi writes it there. A stack file with a salt or another secrets provider (a team's) is
+    used unchanged. One that names a KMS key (`secretsprovider:`) without an `encryptedkey:` gets that line: it is the
+    same on every machine and belongs in git.
+    Raises SetupError when nothing is configured to decrypt the secrets, or with the last line of Pulumi's error.
     """
     if uses_own_backend(work) and (work.state / f".pulumi/stacks/dockyard/{stack}.json").exists():
         return
     stack_file = work.checkout / f"Pulumi.{stack}.yaml"
-    secrets = _of_secrets(stack_file)
+    secrets = _secrets_settings(stack_file)
     provider = secrets.get("secretsprovider", "").partition(" #")[0].strip("\"' ")
     url = backend_url(work)
-    # Pulumi's own service (https://) has keys of its own.
-    if provider in PASSPHRASES and not url.startswith("http") and not VARIABLES & env.keys():
+    # Pulumi Cloud (https://) manages its own keys.
+    if provider in PASSPHRASES and not url.startswith("http") and not PASSPHRASE_VARIABLES & env.keys():
         raise SetupError(
             f"the state is kept at {url.partition('?')[0]}, and nothing says what opens its secrets",
             f"set PULUMI_CONFIG_PASSPHRASE_FILE, or name a key in Pulumi.{stack}.yaml: docs/state.md",
         )
     with locked(work.root / "stacks.lock", lambda _: None), tempfile.TemporaryDirectory() as folder:
-        if stack in _known(work, env):
+        if stack in _stack_names(work, env):
             return
-        made = Path(folder) / stack_file.name
+        new_file = Path(folder) / stack_file.name
         shutil.copy(work.checkout / "Pulumi.yaml", folder)
         if secrets:
             shutil.copy(stack_file, folder)
@@ -55,17 +55,17 @@ def ensure_stack(work: WorkDir, stack: str, env: Mapping[str, str]) -> None:
         _run(["stack", "init", stack, "--no-select", "--non-interactive", *options], Path(folder), env)
         if not secrets:
             with work.salts.open("a") as salts:
-                salts.writelines(f"{line}\n" for line in _lines(made) if line.startswith("encryptionsalt:"))
-        elif "encryptedkey" not in secrets and (key := _of_secrets(made).get("encryptedkey")):
+                salts.writelines(f"{line}\n" for line in _lines(new_file) if line.startswith("encryptionsalt:"))
+        elif "encryptedkey" not in secrets and (key := _secrets_settings(new_file).get("encryptedkey")):
             lines = stack_file.read_text().splitlines()
             at = next(number for number, line in enumerate(lines) if line.startswith("secretsprovider:"))
             lines.insert(at + 1, f"encryptedkey: {key}")
             stack_file.write_text("\n".join(lines) + "\n")
 
 
-def _of_secrets(stack_file: Path) -> dict[str, str]:
-    """Return what a stack file says of its secrets, as it is written there."""
-    pairs = (line.partition(":")[::2] for line in _lines(stack_file) if line.startswith(OF_SECRETS))
+def _secrets_settings(stack_file: Path) -> dict[str, str]:
+    """Return the secrets settings of a stack file (salt, provider, key) as written there."""
+    pairs = (line.partition(":")[::2] for line in _lines(stack_file) if line.startswith(SECRETS_KEYS))
     return {key: value.strip() for key, value in pairs}
 
 
@@ -73,7 +73,7 @@ def _lines(file: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
-def _known(work: WorkDir, env: Mapping[str, str]) -> set[str]:
+def _stack_names(work: WorkDir, env: Mapping[str, str]) -> set[str]:
     listed = json.loads(_run(["stack", "ls", "--json", "--non-interactive"], work.checkout, env))
     return {entry["name"].rsplit("/", 1)[-1] for entry in listed}
 

@@ -1,4 +1,4 @@
-"""Where things lie on this machine: the checkout's own work folder and the cache that checkouts share."""
+"""Paths on this machine: the checkout's own work folder and the cache that all checkouts share."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 class WorkDir:
     """The paths of one checkout.
 
-    Everything that belongs to this checkout alone (state, secrets, engine, plugins) lies below `root`; what any
-    checkout can use again (built programs, downloaded packages, image archives) lies below `cache`, under names
-    that change with their content, so that two checkouts never get in each other's way.
+    Files of this checkout alone (state, secrets, engine, plugins) are below `root`. Files that every checkout can
+    reuse (built programs, downloaded packages, image archives) are below `cache`, under names that change with their
+    content, so that checkouts never conflict.
     """
 
     checkout: Path = CHECKOUT
@@ -40,12 +40,12 @@ class WorkDir:
 
     @property
     def bin(self) -> Path:
-        """Programs that the machine does not have by itself; first on PATH."""
+        """Programs that the machine itself lacks; first on PATH."""
         return self.root / "bin"
 
     @property
     def pulumi_home(self) -> Path:
-        """`PULUMI_HOME` of this checkout: its plugins and its log-in to the local backend."""
+        """`PULUMI_HOME` of this checkout: its plugins and its login to the local backend."""
         return self.root / "pulumi-home"
 
     @property
@@ -60,17 +60,17 @@ class WorkDir:
 
     @property
     def salts(self) -> Path:
-        """The salt lines of the stacks that were made on this machine, see `toolchain.stacks`."""
+        """The salt lines of the stacks created on this machine, see `toolchain.stacks`."""
         return self.root / "salts"
 
     @property
     def docker_host_file(self) -> Path:
-        """Holds the Docker engine's address where it is not the one that every client finds by itself."""
+        """File with the Docker engine's address, when it is not the default of every client."""
         return self.root / "docker-host"
 
     @property
     def engine(self) -> Path:
-        """The private Docker engine: its socket, data, logs and pid file."""
+        """The private dockerd: its data, logs and locks."""
         return self.root / "engine"
 
     @property
@@ -80,10 +80,10 @@ class WorkDir:
 
     @property
     def logs(self) -> Path:
-        """Output of builds and of background processes, for reading when one of them fails."""
+        """Output of builds and of background processes, for troubleshooting."""
         return self.root / "logs"
 
     @property
     def machine_file(self) -> Path:
-        """Facts of this machine that the program takes into account, see `settings.machine`."""
+        """Facts about this machine that the program uses, see `settings.machine`."""
         return self.root / "machine.yaml"

@@ -1,1 +1,1 @@
-"""Backups, as a person handles them: taken, listed, restored, proved."""
+"""Backups from the command line: take, list, restore and verify them."""

@@ -1,4 +1,4 @@
-"""The containers that take backups, and what is run in them: keys and clients are there, and nowhere else."""
+"""The containers that take backups, and how commands run in them: only they have the keys and the clients."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
 SCRIPTS = "/run/backup"
-"""Where a container has the scripts of components/scripts."""
+"""Folder in the container with the scripts of components/scripts."""
 
 SCRATCH = "/scratch"
-"""A volume of the container of Postgres for what is thrown away again."""
+"""Mount point of a volume for temporary files, in the container that backs up Postgres."""
 
 STORES = ("postgres", "redis", "monitoring")
 STOP_SECONDS = 60.0
-"""What an interrupted script is given to clean up."""
+"""How long an interrupted script may take to clean up."""
 
-# A command that was started in a container goes on when the person's terminal does not: its number is noted, so that
-# an interrupt can be passed on. The engine makes it the first of a process group of its own.
-_NOTED = 'echo $$ >"$0" && exec "$@"'
-_STOPPED = 'read -r group <"$0" && kill -TERM -- "-$group"'
+# A command started in a container keeps running when the user's terminal closes or is interrupted. Its process id is
+# written to a file, so that an interrupt can be forwarded. Docker starts it as the leader of its own process group.
+_START = 'echo $$ >"$0" && exec "$@"'
+_STOP = 'read -r group <"$0" && kill -TERM -- "-$group"'
 
 
 @dataclass(frozen=True)
-class Inside:
+class BackupContainer:
     """A running container that takes backups of one store."""
 
     store: str
@@ -45,8 +45,8 @@ class Inside:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What the container's environment says; it holds no secret."""
-        pairs = (one.partition("=") for one in self.container.attrs["Config"]["Env"] or ())
+        """The container's environment variables; none of them is a secret."""
+        pairs = (entry.partition("=") for entry in self.container.attrs["Config"]["Env"] or ())
         return {name: value for name, _, value in pairs}
 
     @property
@@ -56,57 +56,59 @@ class Inside:
         return self.container.client.api
 
     def run(self, *command: str, environment: Mapping[str, str] | None = None) -> int:
-        """Run a command, print what it says as it comes, and return its exit code.
+        """Run a command, stream its output to the terminal, and return its exit code.
 
-        An interrupt ends the command too, and is raised again once it has cleaned up.
+        An interrupt also stops the command; KeyboardInterrupt is raised again after the command has cleaned up.
         """
-        noted = f"/tmp/dockyard-{uuid.uuid4().hex}"  # noqa: S108 - a folder in the container's own memory
+        pid_file = f"/tmp/dockyard-{uuid.uuid4().hex}"  # noqa: S108 - a folder in the container's own memory
         api = self._api
-        run = api.exec_create(
-            self.container.id, ["/bin/sh", "-c", _NOTED, noted, *command], environment=dict(environment or {})
+        exec_id = api.exec_create(
+            self.container.id, ["/bin/sh", "-c", _START, pid_file, *command], environment=dict(environment or {})
         )["Id"]
         try:
-            for said, failed in api.exec_start(run, stream=True, demux=True):
-                for stream, chunk in ((sys.stdout, said), (sys.stderr, failed)):
+            for output, errors in api.exec_start(exec_id, stream=True, demux=True):
+                for stream, chunk in ((sys.stdout, output), (sys.stderr, errors)):
                     if chunk:
                         stream.write(chunk.decode(errors="replace"))
                         stream.flush()
         except KeyboardInterrupt:
-            self.container.exec_run(["/bin/sh", "-c", _STOPPED, noted])
-            end = time.monotonic() + STOP_SECONDS
-            while api.exec_inspect(run)["Running"] and time.monotonic() < end:
+            self.container.exec_run(["/bin/sh", "-c", _STOP, pid_file])
+            deadline = time.monotonic() + STOP_SECONDS
+            while api.exec_inspect(exec_id)["Running"] and time.monotonic() < deadline:
                 time.sleep(0.2)
             raise
         finally:
-            self.container.exec_run(["rm", "-f", noted])
-        return int(api.exec_inspect(run)["ExitCode"])
+            self.container.exec_run(["rm", "-f", pid_file])
+        return int(api.exec_inspect(exec_id)["ExitCode"])
 
     def read(self, *command: str, environment: Mapping[str, str] | None = None) -> str:
-        """Run a command and return what it prints. Raises SetupError with what it said where it fails."""
-        run = self._api.exec_create(self.container.id, list(command), environment=dict(environment or {}))["Id"]
-        said, failed = self._api.exec_start(run, demux=True)
-        if code := self._api.exec_inspect(run)["ExitCode"]:
-            words = (failed or said or b"").decode(errors="replace").strip().splitlines()
+        """Run a command and return its output. Raises SetupError with its last line of output where it fails."""
+        exec_id = self._api.exec_create(self.container.id, list(command), environment=dict(environment or {}))["Id"]
+        output, errors = self._api.exec_start(exec_id, demux=True)
+        if code := self._api.exec_inspect(exec_id)["ExitCode"]:
+            lines = (errors or output or b"").decode(errors="replace").strip().splitlines()
             raise SetupError(
-                f"{command[0]} failed in the container {self.container.name}: {words[-1] if words else code}",
+                f"{command[0]} failed in the container {self.container.name}: {lines[-1] if lines else code}",
                 f"look at: ./dockyard logs STACK backup-{self.store}",
             )
-        return (said or b"").decode(errors="replace")
+        return (output or b"").decode(errors="replace")
 
     def stream(self, *command: str, environment: Mapping[str, str] | None = None) -> Iterator[bytes]:
-        """Run a command and yield what it prints. Raises SetupError with what it said where it fails, at its end."""
-        run = self._api.exec_create(self.container.id, list(command), environment=dict(environment or {}))["Id"]
-        failed = b""
-        for said, complaint in self._api.exec_start(run, stream=True, demux=True):
-            failed = (failed + (complaint or b""))[-2000:]
-            if said:
-                yield said
-        if self._api.exec_inspect(run)["ExitCode"]:
-            raise SetupError(f"{command[0]} failed in {self.container.name}: {failed.decode(errors='replace').strip()}")
+        """Run a command and yield its output. Raises SetupError with its errors, after the output, where it fails."""
+        exec_id = self._api.exec_create(self.container.id, list(command), environment=dict(environment or {}))["Id"]
+        error_tail = b""
+        for output, errors in self._api.exec_start(exec_id, stream=True, demux=True):
+            error_tail = (error_tail + (errors or b""))[-2000:]
+            if output:
+                yield output
+        if self._api.exec_inspect(exec_id)["ExitCode"]:
+            raise SetupError(
+                f"{command[0]} failed in {self.container.name}: {error_tail.decode(errors='replace').strip()}"
+            )
 
     @contextmanager
-    def holding(self, file: Path) -> Iterator[str]:
-        """Put a file of this machine into the container for a while; yields its path there."""
+    def uploaded(self, file: Path) -> Iterator[str]:
+        """Copy a file of this machine into the container, yield its path there, and remove it afterwards."""
         name = f"upload-{uuid.uuid4().hex[:12]}"
         path = f"{SCRATCH}/{name}"
         owner = int(self.container.attrs["Config"]["User"].partition(":")[0] or 0)
@@ -118,62 +120,67 @@ class Inside:
 
 
 def _packed(file: Path, name: str, owner: int) -> Iterator[bytes]:
-    """Yield a tar archive of one file, piece by piece: it may be larger than the memory."""
-    about = tarfile.TarInfo(name)
-    about.size, about.mode, about.uid, about.gid = file.stat().st_size, 0o400, owner, owner
-    yield about.tobuf()
-    with file.open("rb") as content:
-        while piece := content.read(1 << 20):
+    """Yield a tar archive of one file in chunks: it may be larger than the memory."""
+    member = tarfile.TarInfo(name)
+    member.size, member.mode, member.uid, member.gid = file.stat().st_size, 0o400, owner, owner
+    yield member.tobuf()
+    with file.open("rb") as source:
+        while piece := source.read(1 << 20):
             yield piece
-    yield bytes(-about.size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
+    yield bytes(-member.size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
 
 
-def open_stack(work: WorkDir, stack: str, progress: Progress) -> tuple[Ready, dict[str, Inside]]:
-    """Return a stack, and its containers that take backups and run, by store.
+def open_stack(work: WorkDir, stack: str, progress: Progress) -> tuple[Ready, dict[str, BackupContainer]]:
+    """Return a stack and its running backup containers, by store.
 
-    Raises SetupError where it has none.
+    Raises SetupError where the stack declares no backup container.
     """
     ready = reach(work, stack, progress)
     client = ready.docker_client()
     roles = {f"backup-{store}": store for store in STORES}
     declared = {
-        roles[role]: str(one["id"])
-        for one in State.of(ready.engine).of_type(CONTAINER)
-        if not one.get("delete") and (role := labels(one).get("dockyard.service", "")) in roles
+        roles[role]: str(resource["id"])
+        for resource in State.of(ready.engine).of_type(CONTAINER)
+        if not resource.get("delete") and (role := labels(resource).get("dockyard.service", "")) in roles
     }
     if not declared:
         raise SetupError(
             f"no backups are taken of the stack {stack}",
             f"say `dockyard:backups: {{enabled: true}}` in Pulumi.{stack}.yaml, then: ./dockyard up {stack}",
         )
-    running = {one.id: one for one in client.containers.list(ignore_removed=True)}
-    found = {store: Inside(store, running[name]) for store, name in declared.items() if name in running}
-    if missing := [f"backup-{store}" for store in STORES if store in declared and store not in found]:
+    running = {container.id: container for container in client.containers.list(ignore_removed=True)}
+    containers = {
+        store: BackupContainer(store, running[identity]) for store, identity in declared.items() if identity in running
+    }
+    if missing := [f"backup-{store}" for store in STORES if store in declared and store not in containers]:
         progress.line(f"  ! not running: {', '.join(missing)}; look at: ./dockyard logs {stack} {missing[0]}", "yellow")
-    return ready, found
+    return ready, containers
 
 
-def of_role(ready: Ready, role: str) -> Container:
-    """Return the container of a role, running or not. Raises SetupError where the state knows none that is there."""
+def container_for_role(ready: Ready, role: str) -> Container:
+    """Return the container of a role, running or not.
+
+    Raises SetupError where the state has no such container, or Docker no longer has it.
+    """
     client = ready.docker_client()
-    for one in State.of(ready.engine).of_type(CONTAINER):
-        if labels(one).get("dockyard.service") == role and not one.get("delete"):
+    for resource in State.of(ready.engine).of_type(CONTAINER):
+        if labels(resource).get("dockyard.service") == role and not resource.get("delete"):
             try:
-                return client.containers.get(one["id"])
+                return client.containers.get(resource["id"])
             except NotFound:
                 break
     raise SetupError(f"{role} of the stack {ready.engine.stack} is gone", f"./dockyard up {ready.engine.stack}")
 
 
-def of_store(found: Mapping[str, Inside], store: str, stack: str) -> Inside:
-    """Return the container of one store. Raises SetupError where it has none that runs."""
-    if store not in found:
-        known = ", ".join(found) or "none"
+def container_for_store(containers: Mapping[str, BackupContainer], store: str, stack: str) -> BackupContainer:
+    """Return the backup container of one store. Raises SetupError where none runs."""
+    if store not in containers:
+        running_stores = ", ".join(containers) or "none"
         raise SetupError(
-            f"no container of the stack {stack} that takes backups of {store} runs; of others: {known}",
+            f"no container of the stack {stack} that takes backups of {store} runs; of others: {running_stores}",
             f"bring it up: ./dockyard up {stack}",
         )
-    return found[store]
+    return containers[store]
 
 
 def scripts(store: str, verb: str) -> Sequence[str]:

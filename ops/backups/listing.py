@@ -1,4 +1,4 @@
-"""What backups there are: in the volume, in S3, and the dumps from before releases."""
+"""Lists backups: restic snapshots in the volume and in S3, and the dumps taken before releases."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ops.backups.inside import Inside
+from ops.backups.inside import BackupContainer
 from toolchain.progress import Progress, SetupError
 
 RESTIC = "/tools/restic"
 DUMPS = "/dumps"
-"""Where the container of Postgres sees the dumps from before releases, if there are any."""
+"""Folder with the dumps taken before releases, if there are any, in the container that backs up Postgres."""
 
 VOLUME, S3, DUMPED = "volume", "s3", "dumps"
 MANIFEST, UNVERIFIED = "manifest", "unverified"
-"""Tags of snapshots that are no backups by themselves: components/scripts/backup-common.sh."""
+"""Tags of snapshots that are not backups on their own: components/scripts/backup-common.sh."""
 
 WHOLE = "read back"
 _RUN = "at:"
@@ -30,107 +30,118 @@ _RUN = "at:"
 
 @dataclass(frozen=True)
 class Backup:
-    """One backup. Its `name` is the same wherever it lies; `ids` differ from place to place."""
+    """One backup. It has the same `name` in every place, and a different id in each."""
 
     store: str
     name: str
-    made: datetime
+    created: datetime
     size: int
-    """Bytes before compression; 0 where restic does not say it."""
+    """Bytes before compression; 0 where restic does not report it."""
 
     verified: str
     ids: Mapping[str, str]
     """Place → the snapshot's id there, or the path of a dump."""
 
     def known_as(self, words: str) -> bool:
-        """Whether a person means this one: by its name, or the first 4 characters or more of its id."""
-        by_id = re.fullmatch(r"[0-9a-f]{4,64}", words) and any(one.startswith(words) for one in self.ids.values())
+        """Whether a user's words name this backup: its name, or at least the first 4 characters of one of its ids."""
+        by_id = re.fullmatch(r"[0-9a-f]{4,64}", words) and any(
+            identity.startswith(words) for identity in self.ids.values()
+        )
         return words == self.name or bool(by_id)
 
 
-def backups_of(inside: Inside, progress: Progress) -> list[Backup]:
-    """Return the backups of a store, the oldest first. A place that cannot be read is told, and left out.
+def backups_of(container: BackupContainer, progress: Progress) -> list[Backup]:
+    """Return the backups of a store, oldest first. A place that cannot be read is reported and skipped.
 
     Raises SetupError where no place can be read.
     """
     places = {
-        VOLUME: inside.variables.get("RESTIC_REPOSITORY", ""),
-        S3: inside.variables.get("BACKUP_S3_REPOSITORY", ""),
+        VOLUME: container.variables.get("RESTIC_REPOSITORY", ""),
+        S3: container.variables.get("BACKUP_S3_REPOSITORY", ""),
     }
-    found: dict[str, Sequence[Mapping[str, Any]]] = {}
+    snapshots: dict[str, Sequence[Mapping[str, Any]]] = {}
     problem: SetupError | None = None
     for place, repository in places.items():
         if not repository:
             continue
         command = [RESTIC, "snapshots", "--json", "--no-lock"]
         try:
-            said = inside.read(*command, environment={"RESTIC_REPOSITORY": repository})
+            output = container.read(*command, environment={"RESTIC_REPOSITORY": repository})
         except SetupError as error:
             problem = error
-            progress.line(f"  ! {inside.store}, {place}: {error.message}", "yellow")
+            progress.line(f"  ! {container.store}, {place}: {error.message}", "yellow")
         else:
-            found[place] = json.loads(said) or []
-    if problem and not found:
+            snapshots[place] = json.loads(output) or []
+    if problem and not snapshots:
         raise problem
-    listed = merged(inside.store, found)
-    if inside.store == "postgres":
-        listed += dumps(inside.read("/bin/sh", "-c", f"cd {DUMPS} 2>/dev/null && stat -c '%n %s %Y' -- *.dump || :"))
-    return sorted(listed, key=lambda one: one.made)
+    listed = merged(container.store, snapshots)
+    if container.store == "postgres":
+        listed += dumps(container.read("/bin/sh", "-c", f"cd {DUMPS} 2>/dev/null && stat -c '%n %s %Y' -- *.dump || :"))
+    return sorted(listed, key=lambda backup: backup.created)
 
 
 def merged(store: str, places: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Backup]:
-    """Return one backup for each that lies in one place or several.
+    """Return one Backup for all snapshots of the same run, which may exist in several places.
 
-    What belongs to one run of a script has one tag `at:` in every place. What was not yet read back is no backup.
+    All snapshots of one run of a script carry the same tag `at:…` in every place. Unverified snapshots are left out.
     """
-    known: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    copies_by_run: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
     compared: set[str] = set()
     for place, snapshots in places.items():
-        for one in snapshots:
-            tags = one.get("tags") or ()
-            run = next((tag for tag in tags if tag.startswith(_RUN)), str(one["id"]))
+        for snapshot in snapshots:
+            tags = snapshot.get("tags") or ()
+            run = next((tag for tag in tags if tag.startswith(_RUN)), str(snapshot["id"]))
             if MANIFEST in tags:
                 compared.add(run)
             elif UNVERIFIED not in tags:
-                # One container of monitoring backs up Grafana and Prometheus.
-                known.setdefault((next(iter(tags), store), run), {})[place] = one
-    return [_backup(kind, copies, whole=kind != "postgres" or run in compared) for (kind, run), copies in known.items()]
+                # The container `backup-monitoring` backs up both Grafana and Prometheus: the first tag says which.
+                copies_by_run.setdefault((next(iter(tags), store), run), {})[place] = snapshot
+    return [
+        _backup(kind, copies, whole=kind != "postgres" or run in compared)
+        for (kind, run), copies in copies_by_run.items()
+    ]
 
 
 def _backup(store: str, copies: Mapping[str, Mapping[str, Any]], *, whole: bool) -> Backup:
     first = next(iter(copies.values()))
-    made = datetime.fromisoformat(re.sub(r"\.\d+", "", first["time"])).astimezone(UTC)
+    created = datetime.fromisoformat(re.sub(r"\.\d+", "", first["time"])).astimezone(UTC)
     return Backup(
         store,
-        f"{store}-{made:%Y%m%dT%H%M%SZ}",
-        made,
+        f"{store}-{created:%Y%m%dT%H%M%SZ}",
+        created,
         int((first.get("summary") or {}).get("total_bytes_processed") or 0),
         WHOLE if whole else "no manifest",
-        {place: str(one["id"]) for place, one in copies.items()},
+        {place: str(snapshot["id"]) for place, snapshot in copies.items()},
     )
 
 
-def dumps(said: str) -> list[Backup]:
-    """Return the dumps from before releases, of lines `NAME SIZE TIME`."""
-    found = []
-    for line in said.splitlines():
+def dumps(output: str) -> list[Backup]:
+    """Return the dumps taken before releases, parsed from lines `NAME SIZE TIME` (bytes, seconds since the epoch)."""
+    backups = []
+    for line in output.splitlines():
         name, size, seconds = line.rsplit(" ", 2)
-        made = datetime.fromtimestamp(int(seconds), UTC)
-        found.append(Backup("postgres", name, made, int(size), "no manifest", {DUMPED: f"{DUMPS}/{name}"}))
-    return found
+        created = datetime.fromtimestamp(int(seconds), UTC)
+        backups.append(Backup("postgres", name, created, int(size), "no manifest", {DUMPED: f"{DUMPS}/{name}"}))
+    return backups
 
 
-def print_backups(title: str, found: Iterable[Backup]) -> None:
-    """Print a table, the newest first."""
+def print_backups(title: str, backups: Iterable[Backup]) -> None:
+    """Print a table of backups, newest first."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in ("store", "name", "id", "time (UTC)", "size", "verified", "where"):
         table.add_column(column, justify="right" if column == "size" else "left", no_wrap=True)
-    for one in sorted(found, key=lambda one: one.made, reverse=True):
-        short = "" if DUMPED in one.ids else next(iter(one.ids.values()))[:8]
-        size = f"{one.size / 1e6:,.1f} MB" if one.size else ""
+    for backup in sorted(backups, key=lambda backup: backup.created, reverse=True):
+        short = "" if DUMPED in backup.ids else next(iter(backup.ids.values()))[:8]
+        size = f"{backup.size / 1e6:,.1f} MB" if backup.size else ""
         table.add_row(
-            one.store, one.name, short, f"{one.made:%Y-%m-%d %H:%M:%S}", size, one.verified, ", ".join(one.ids)
+            backup.store,
+            backup.name,
+            short,
+            f"{backup.created:%Y-%m-%d %H:%M:%S}",
+            size,
+            backup.verified,
+            ", ".join(backup.ids),
         )
     console = Console(file=sys.stdout)
-    # Names are typed again: not one may be cut where the terminal is narrow, or there is none.
+    # Users copy the names, so none may be truncated, whether the terminal is narrow or there is none.
     Console(file=sys.stdout, width=max(console.width, 140)).print(table)

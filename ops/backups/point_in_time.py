@@ -1,10 +1,10 @@
-"""Restoring Postgres as it was at a time, by pgBackRest: settings/point_in_time.py."""
+"""Point-in-time recovery of Postgres with pgBackRest: settings/point_in_time.py."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from ops.backups.inside import Inside
+from ops.backups.inside import BackupContainer
 from ops.setup import reach
 from ops.state import CONTAINER, State, labels
 from settings.names import POINT_IN_TIME
@@ -12,13 +12,14 @@ from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
 SCRIPT = "/run/pgbackrest/restore-at.sh"
-"""components/scripts/restore-at.sh, as the container has it."""
+"""Path of components/scripts/restore-at.sh in the container."""
 
 
 def restore_at(work: WorkDir, stack: str, at: str, to: str | None, progress: Progress, *, store: str) -> int:
-    """Bring the product's database as it was `at` a time into a new one, `to`; return the script's exit code.
+    """Restore the product's database as of the time `at` into a new database `to`; return the script's exit code.
 
-    Raises SetupError, with nothing changed, where time or name cannot be, or the stack keeps no such backups.
+    Raises SetupError, with nothing changed, where the store is not Postgres, the time or name is invalid, or the stack
+    has no running container for point-in-time recovery.
     """
     if store != "postgres":
         raise SetupError(f"{store} cannot be brought back to a time", f"name a backup: ./dockyard backups {stack}")
@@ -27,26 +28,26 @@ def restore_at(work: WorkDir, stack: str, at: str, to: str | None, progress: Pro
         raise SetupError("a new database must be named", f'./dockyard restore {stack} --at "{at}" --to restored')
     client = reach(work, stack, progress)
     roles = {
-        labels(one).get("dockyard.service", ""): str(one["id"])
-        for one in State.of(client.engine).of_type(CONTAINER)
-        if not one.get("delete")
+        labels(resource).get("dockyard.service", ""): str(resource["id"])
+        for resource in State.of(client.engine).of_type(CONTAINER)
+        if not resource.get("delete")
     }
     if POINT_IN_TIME not in roles:
         raise SetupError(
             f"the stack {stack} keeps no log to bring its database back to a time by",
             "say `postgres: {point_in_time: {}}`, from then on it does: docs/point-in-time.md",
         )
-    running = {one.id: one for one in client.docker_client().containers.list(ignore_removed=True)}
+    running = {container.id: container for container in client.docker_client().containers.list(ignore_removed=True)}
     if roles[POINT_IN_TIME] not in running:
         raise SetupError(f"{POINT_IN_TIME} does not run", f"./dockyard up {stack}; see ./dockyard logs {stack}")
-    inside = Inside(POINT_IN_TIME.removeprefix("backup-"), running[roles[POINT_IN_TIME]])
-    return inside.run("/bin/sh", SCRIPT, "--at", moment, "--to", to)
+    container = BackupContainer(POINT_IN_TIME.removeprefix("backup-"), running[roles[POINT_IN_TIME]])
+    return container.run("/bin/sh", SCRIPT, "--at", moment, "--to", to)
 
 
 def parse_moment(text: str, now: datetime) -> str:
-    """Return a time as Postgres and pgBackRest both read it, in UTC; one without a zone is taken for UTC.
+    """Return a time in UTC, in a format that both Postgres and pgBackRest accept; without a zone it counts as UTC.
 
-    Raises SetupError where it is none, or still to come.
+    Raises SetupError where the text is not a time, or the time is in the future.
     """
     try:
         moment = datetime.fromisoformat(text)

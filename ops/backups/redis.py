@@ -1,4 +1,4 @@
-"""Brings a backup of Redis back: it has no second database to restore to, so it is stopped for that."""
+"""Restores a Redis backup. Redis has no second database to restore into, so it is stopped and its files replaced."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 import docker
 from docker.models.containers import Container
 
-from ops.backups.inside import Inside
+from ops.backups.inside import BackupContainer
 from ops.backups.listing import RESTIC, S3, Backup
 from toolchain.progress import Progress, SetupError
 
 FILE = "dump.rdb"
 DATA = "/data"
 HEALTHY_SECONDS = 300.0
-"""Until Redis must have loaded what was restored."""
+"""How long Redis may take to load the restored data."""
 
-# Redis reads its append-only files where there are any, else dump.rdb. The file takes the place of both: as the base of
-# a new series of append-only files (Redis 7 and later), and, the same file, under the other name.
+# Redis loads its append-only files if there are any, otherwise dump.rdb. The backup replaces both: as the base file of
+# a new append-only series (Redis 7 and later), and, hard-linked, as dump.rdb.
 _CHANGE = """\
 set -eu
 cd {data}
@@ -46,75 +46,81 @@ rmdir {kept}
 
 
 def restore_redis(
-    client: docker.DockerClient, inside: Inside, redis: Container, chosen: Backup, place: str, progress: Progress
+    client: docker.DockerClient,
+    backup_container: BackupContainer,
+    redis: Container,
+    backup: Backup,
+    place: str,
+    progress: Progress,
 ) -> None:
-    """Put a backup in the place of what Redis holds; what it held stays in a folder of its data volume.
+    """Replace the content of Redis by a backup; the old files stay in a folder of its data volume.
 
-    The backup is fetched and examined before Redis is stopped. Raises SetupError where it is not whole, with nothing
-    changed, and where Redis does not start with it, with everything put back.
+    The backup is fetched and checked before Redis stops. Raises SetupError, with nothing changed, where the backup is
+    incomplete or damaged, and, with the old files put back, where Redis does not start with it.
     """
     now = datetime.now(UTC)
-    new, kept = f".restoring-{now:%Y%m%dT%H%M%SZ}", f"before-{now:%Y%m%dT%H%M%SZ}"
-    names: dict[str, object] = {"data": DATA, "new": new, "kept": kept, "end": 0}
+    new, old_folder = f".restoring-{now:%Y%m%dT%H%M%SZ}", f"before-{now:%Y%m%dT%H%M%SZ}"
+    names: dict[str, object] = {"data": DATA, "new": new, "kept": old_folder, "end": 0}
     try:
-        with progress.step(f"Fetch {chosen.name}") as step:
-            redis.put_archive(DATA, _archive(inside, chosen, place, new, _owner(redis)))
-            names["end"] = _checked(redis, f"{DATA}/{new}")
-            step.outcome = f"{chosen.size} bytes, whole"
+        with progress.step(f"Fetch {backup.name}") as step:
+            redis.put_archive(DATA, _archive(backup_container, backup, place, new, _owner(redis)))
+            names["end"] = _end_of_rdb(redis, f"{DATA}/{new}")
+            step.outcome = f"{backup.size} bytes, whole"
         with progress.step("Stop Redis, give it the backup, start it") as step:
             redis.stop(timeout=60)
             try:
-                _in_its_volume(client, redis, _CHANGE.format(**names))
+                _run_on_volume(client, redis, _CHANGE.format(**names))
                 redis.start()
                 _wait(redis)
             except SetupError as error:
                 redis.stop(timeout=60)
-                _in_its_volume(client, redis, f"[ ! -d {DATA}/{kept} ] || {{ {_UNDO.format(**names)} }}")
+                _run_on_volume(client, redis, f"[ ! -d {DATA}/{old_folder} ] || {{ {_UNDO.format(**names)} }}")
                 raise SetupError(
                     f"Redis did not take the backup: {error}", "it has again what it had before"
                 ) from error
             finally:
                 redis.start()
-            step.outcome = f"what it held before is kept in {DATA}/{kept}"
+            step.outcome = f"what it held before is kept in {DATA}/{old_folder}"
     finally:
         redis.exec_run(["rm", "-f", f"{DATA}/{new}", f"{DATA}/{new}.cut"])
 
 
-def _checked(redis: Container, file: str) -> int:
-    """Return where a whole RDB file ends. Raises SetupError where it is damaged.
+def _end_of_rdb(redis: Container, file: str) -> int:
+    """Return the offset at which the RDB data ends. Raises SetupError where the file is damaged.
 
-    What redis-cli prints of one has the mark of the end of its transfer behind it, 40 bytes. Redis does not mind them
-    in a dump.rdb; in the base of its append-only files it takes them for commands, and does not start.
+    An RDB file fetched by redis-cli ends with the 40-byte end mark of the transfer. Redis ignores these bytes in
+    dump.rdb, but reads them as commands in the base file of an append-only series, and then does not start.
     """
-    code, said = redis.exec_run(["redis-check-rdb", file])
-    offsets = _OFFSET.findall(said.decode(errors="replace")) if isinstance(said, bytes) else []
+    code, output = redis.exec_run(["redis-check-rdb", file])
+    offsets = _OFFSET.findall(output.decode(errors="replace")) if isinstance(output, bytes) else []
     if code or not offsets:
         raise SetupError(
-            f"the backup is damaged: {_last_line(said)}", "nothing was changed; take another: ./dockyard backups STACK"
+            f"the backup is damaged: {_last_line(output)}",
+            "nothing was changed; take another: ./dockyard backups STACK",
         )
     return int(offsets[-1])
 
 
-def _archive(inside: Inside, chosen: Backup, place: str, name: str, owner: int) -> Iterator[bytes]:
-    """Yield a tar archive of the backup as restic reads it: it is never whole in our memory."""
-    repository = inside.variables["BACKUP_S3_REPOSITORY" if place == S3 else "RESTIC_REPOSITORY"]
-    about = tarfile.TarInfo(name)
-    about.size, about.mode, about.uid, about.gid = chosen.size, 0o600, owner, owner
-    yield about.tobuf()
+def _archive(backup_container: BackupContainer, backup: Backup, place: str, name: str, owner: int) -> Iterator[bytes]:
+    """Yield a tar archive of the backup while restic reads it: it is never completely in memory."""
+    repository = backup_container.variables["BACKUP_S3_REPOSITORY" if place == S3 else "RESTIC_REPOSITORY"]
+    member = tarfile.TarInfo(name)
+    member.size, member.mode, member.uid, member.gid = backup.size, 0o600, owner, owner
+    yield member.tobuf()
     read = 0
-    command = [RESTIC, "dump", "--no-lock", "--quiet", chosen.ids[place], f"/{FILE}"]
-    for piece in inside.stream(*command, environment={"RESTIC_REPOSITORY": repository}):
-        read += len(piece)
-        yield piece
-    if read != chosen.size:
+    command = [RESTIC, "dump", "--no-lock", "--quiet", backup.ids[place], f"/{FILE}"]
+    for chunk in backup_container.stream(*command, environment={"RESTIC_REPOSITORY": repository}):
+        read += len(chunk)
+        yield chunk
+    if read != backup.size:
         raise SetupError(
-            f"the backup cannot be read whole: {read} of {chosen.size} bytes", "nothing was changed; take another"
+            f"the backup cannot be read whole: {read} of {backup.size} bytes", "nothing was changed; take another"
         )
     yield bytes(-read % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
 
 
-def _in_its_volume(client: docker.DockerClient, redis: Container, script: str) -> None:
-    """Run a script on the data of a stopped container. Raises SetupError where it fails."""
+def _run_on_volume(client: docker.DockerClient, redis: Container, script: str) -> None:
+    """Run a script on the volumes of the stopped Redis container. Raises SetupError where it fails."""
     attrs: dict[str, Any] = redis.attrs
     try:
         client.containers.run(
@@ -134,8 +140,8 @@ def _in_its_volume(client: docker.DockerClient, redis: Container, script: str) -
 
 
 def _wait(redis: Container) -> None:
-    end = time.monotonic() + HEALTHY_SECONDS
-    while time.monotonic() < end:
+    deadline = time.monotonic() + HEALTHY_SECONDS
+    while time.monotonic() < deadline:
         redis.reload()
         state = redis.attrs["State"]
         if not state["Running"] or state.get("Restarting"):
@@ -146,8 +152,8 @@ def _wait(redis: Container) -> None:
     raise SetupError(f"it was not healthy within {HEALTHY_SECONDS:.0f} s")
 
 
-def _last_line(said: object) -> str:
-    lines = said.decode(errors="replace").strip().splitlines() if isinstance(said, bytes) else []
+def _last_line(output: object) -> str:
+    lines = output.decode(errors="replace").strip().splitlines() if isinstance(output, bytes) else []
     return lines[-1] if lines else "redis-check-rdb did not say why"
 
 

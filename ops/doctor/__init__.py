@@ -1,1 +1,1 @@
-"""The verb `doctor`: whether machine, engine, settings and containers are as they should be."""
+"""The command `doctor`: checks the machine, the Docker engine, the settings and the containers of a stack."""

@@ -1,7 +1,7 @@
-"""Items of the CIS Docker Benchmark (v1.6, chapter 2 and 5.1) on the engine, as far as it tells of itself.
+"""Items of the CIS Docker Benchmark (v1.6, chapter 2 and 5.1) on the Docker engine, as far as its API reports them.
 
-Whether it may write firewall rules (2.4), its log level (2.3), default ulimits (2.8), the user-land proxy (2.16) and
-the like stand in no answer of its API, and are not told here.
+The API does not report firewall rules (2.4), the log level (2.3), default ulimits (2.8), the userland proxy (2.16) and
+the like, so these items are left out.
 """
 
 from __future__ import annotations
@@ -10,82 +10,91 @@ from collections.abc import Callable
 from ipaddress import ip_network
 
 from ops.doctor import cis_containers
-from ops.doctor.seen import Seen
+from ops.doctor.seen import DockerSnapshot
 
-Check = Callable[[Seen], str | None]
-
-
-def no_swarm(seen: Seen) -> str | None:
-    """5.1: what Dockyard runs needs none."""
-    return "the engine is in a Swarm" if seen.in_swarm else None
+Check = Callable[[DockerSnapshot], str | None]
 
 
-def bridge_traffic(seen: Seen) -> str | None:
-    """2.2: restricted, or nobody is there who could talk."""
-    if seen.bridge is None or (seen.bridge.get("Options") or {}).get("com.docker.network.bridge.enable_icc") == "false":
+def no_swarm(snapshot: DockerSnapshot) -> str | None:
+    """5.1: Dockyard's containers need no Swarm."""
+    return "the engine is in a Swarm" if snapshot.in_swarm else None
+
+
+def bridge_traffic(snapshot: DockerSnapshot) -> str | None:
+    """2.2: traffic is restricted, or no container is on the bridge."""
+    if snapshot.bridge is None:
         return None
-    there = [str(one.get("Name")) for one in (seen.bridge.get("Containers") or {}).values()]
-    return f"{', '.join(sorted(there))} can talk to each other on the default bridge" if there else None
+    if (snapshot.bridge.get("Options") or {}).get("com.docker.network.bridge.enable_icc") == "false":
+        return None
+    neighbours = [str(container.get("Name")) for container in (snapshot.bridge.get("Containers") or {}).values()]
+    return f"{', '.join(sorted(neighbours))} can talk to each other on the default bridge" if neighbours else None
 
 
-def secure_registries(seen: Seen) -> str | None:
-    """2.5: those on this machine itself aside."""
-    registries = seen.info.get("RegistryConfig") or {}
-    nets = [str(one) for one in registries.get("InsecureRegistryCIDRs") or () if not ip_network(one).is_loopback]
+def secure_registries(snapshot: DockerSnapshot) -> str | None:
+    """2.5: registries on the loopback address are allowed."""
+    registries = snapshot.info.get("RegistryConfig") or {}
+    nets = [
+        str(network) for network in registries.get("InsecureRegistryCIDRs") or () if not ip_network(network).is_loopback
+    ]
     indexes = registries.get("IndexConfigs") or {}
     hosts = [
         name
-        for name, one in indexes.items()
-        if not one.get("Secure", True) and not name.startswith(("127.", "localhost", "[::1]"))
+        for name, index in indexes.items()
+        if not index.get("Secure", True) and not name.startswith(("127.", "localhost", "[::1]"))
     ]
-    found = sorted([*nets, *hosts])
-    return f"insecure registries: {', '.join(found)}" if found else None
+    insecure = sorted([*nets, *hosts])
+    return f"insecure registries: {', '.join(insecure)}" if insecure else None
 
 
-def no_aufs(seen: Seen) -> str | None:
+def no_aufs(snapshot: DockerSnapshot) -> str | None:
     """2.6."""
-    return "storage driver aufs" if seen.info.get("Driver") == "aufs" else None
+    return "storage driver aufs" if snapshot.info.get("Driver") == "aufs" else None
 
 
-def guarded_api(seen: Seen) -> str | None:
-    """2.7: its API is on a socket, or asks for certificates."""
-    warned = [str(one) for one in seen.info.get("Warnings") or () if "API is accessible on http" in str(one)]
-    if warned:
-        return warned[0].split(": ", maxsplit=1)[-1]
-    return f"{seen.docker_host} asks nobody who he is" if seen.docker_host.startswith("http://") else None
+def guarded_api(snapshot: DockerSnapshot) -> str | None:
+    """2.7: the API listens on a socket, or requires client certificates."""
+    warnings = [
+        str(warning) for warning in snapshot.info.get("Warnings") or () if "API is accessible on http" in str(warning)
+    ]
+    if warnings:
+        return warnings[0].split(": ", maxsplit=1)[-1]
+    return f"{snapshot.docker_host} asks nobody who he is" if snapshot.docker_host.startswith("http://") else None
 
 
-def new_privileges(seen: Seen) -> str | None:
-    """2.14: by the engine's default, or by each container's own option."""
-    if seen.security("no-new-privileges"):
+def new_privileges(snapshot: DockerSnapshot) -> str | None:
+    """2.14: set as the engine's default, or as an option of every container."""
+    if snapshot.security("no-new-privileges"):
         return None
-    without = [one.service for one in seen.containers if cis_containers.no_new_privileges(one, seen)]
-    return f"neither the engine nor {', '.join(sorted(without))} forbids it" if without else None
+    unprotected = [
+        container.service for container in snapshot.containers if cis_containers.no_new_privileges(container, snapshot)
+    ]
+    return f"neither the engine nor {', '.join(sorted(unprotected))} forbids it" if unprotected else None
 
 
-def live_restore(seen: Seen) -> str | None:
-    """2.15: Swarm refuses it."""
-    return None if seen.info.get("LiveRestoreEnabled") or seen.in_swarm else "containers end with the engine"
+def live_restore(snapshot: DockerSnapshot) -> str | None:
+    """2.15: not possible in a Swarm."""
+    return None if snapshot.info.get("LiveRestoreEnabled") or snapshot.in_swarm else "containers end with the engine"
 
 
-def no_experiments(seen: Seen) -> str | None:
+def no_experiments(snapshot: DockerSnapshot) -> str | None:
     """2.18."""
-    return "experimental features are on" if seen.info.get("ExperimentalBuild") else None
+    return "experimental features are on" if snapshot.info.get("ExperimentalBuild") else None
 
 
-def user_namespaces(seen: Seen) -> str | None:
+def user_namespaces(snapshot: DockerSnapshot) -> str | None:
     """2.9 (level 2)."""
-    return None if seen.security("userns") or seen.security("rootless") else "root in a container is root of the host"
+    remapped = snapshot.security("userns") or snapshot.security("rootless")
+    return None if remapped else "root in a container is root of the host"
 
 
-def authorization(seen: Seen) -> str | None:
+def authorization(snapshot: DockerSnapshot) -> str | None:
     """2.12 (level 2)."""
-    found = (seen.info.get("Plugins") or {}).get("Authorization")
-    return None if found else "who may use the socket may do everything"
+    plugins = (snapshot.info.get("Plugins") or {}).get("Authorization")
+    return None if plugins else "who may use the socket may do everything"
 
 
-def central_logs(seen: Seen) -> str | None:
-    """2.13 (level 2): a driver that sends them away, or the stack's own log pipeline."""
-    sent = seen.info.get("LoggingDriver") not in ("json-file", "local", "none")
-    piped = any(one.service == "collector" for one in seen.containers)
+def central_logs(snapshot: DockerSnapshot) -> str | None:
+    """2.13 (level 2): a log driver that sends logs off the host, or the stack's own log pipeline."""
+    sent = snapshot.info.get("LoggingDriver") not in ("json-file", "local", "none")
+    piped = any(container.service == "collector" for container in snapshot.containers)
     return None if sent or piped else "logs stay on this host (monitoring.logs)"

@@ -1,4 +1,4 @@
-"""What the stack's own files, its secrets and this checkout's tools come to."""
+"""Checks the stack's files, its secrets, and the tools of this checkout."""
 
 from __future__ import annotations
 
@@ -31,37 +31,37 @@ FILES, SECRETS = "settings", "secrets"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the settings ask of a machine."""
+class ResourceDemand:
+    """Resources that the settings require of the machine."""
 
     reserved: int
-    """Bytes of memory."""
+    """Reserved memory in bytes."""
 
     cpus: tuple[float, ...]
 
 
 def read(work: WorkDir, stack: str) -> tuple[Settings | None, list[Finding]]:
-    """Return the settings, None where they cannot be used at all, and every problem.
+    """Return the settings, or None where they cannot be used at all, and a finding for every problem.
 
-    Raises SettingsError where there is no such stack.
+    Raises SettingsError where the stack does not exist.
     """
     if not (work.checkout / f"Pulumi.{stack}.yaml").exists():
         return stack_settings(work, stack), []
     try:
         settings = stack_settings(work, stack)
     except SettingsError as error:
-        findings = [of_problem(one, "failed") for one in error.problems]
+        findings = [of_problem(problem, "failed") for problem in error.problems]
         try:
-            # Where only secrets or places for identifiers are empty, the rest can still be looked at.
+            # Where only secrets or identifiers are missing, the rest can still be checked.
             return stack_settings(work, stack, preview=True), findings
         except SettingsError:
             return None, findings
-    told = [of_problem(one, "warning") for one in settings.warnings]
-    return settings, [*told, Finding(FILES, "ok", f"Pulumi.{stack}.yaml and {settings.stack.product} fit together")]
+    warnings = [of_problem(problem, "warning") for problem in settings.warnings]
+    return settings, [*warnings, Finding(FILES, "ok", f"Pulumi.{stack}.yaml and {settings.stack.product} fit together")]
 
 
 def of_problem(problem: Problem, status: Any) -> Finding:
-    """Turn a problem of the settings into a finding."""
+    """Convert a problem of the settings into a finding."""
     place = f"{problem.file}:{problem.line}" if problem.line else problem.file
     topic = SECRETS if "secret" in problem.expected else FILES
     remedy = problem.remedy or f"write {problem.expected} there"
@@ -71,31 +71,35 @@ def of_problem(problem: Problem, status: Any) -> Finding:
 
 
 def receiver_secrets(work: WorkDir, settings: Settings) -> list[Finding]:
-    """Look whether the secrets of receivers are placeholders. Nothing of them is told."""
+    """Check that the secrets of receivers are not placeholders. Secret values are never printed."""
     if settings.stack.environment == "development":
         return []
     if not (work.bin / "pulumi").exists():
-        told = "they cannot be opened before the tools are there"
-        return [Finding(SECRETS, "untold", told, f"./dockyard setup {settings.stack_name}")]
+        message = "they cannot be opened before the tools are there"
+        return [Finding(SECRETS, "untold", message, f"./dockyard setup {settings.stack_name}")]
     engine = Engine(work, settings.stack_name, full_environment(work))
     try:
-        said: Mapping[str, Mapping[str, Any]] = engine.read("config", "--show-secrets", "--json")
+        config: Mapping[str, Mapping[str, Any]] = engine.read("config", "--show-secrets", "--json")
     except subprocess.CalledProcessError as error:
-        words = (error.stderr or "").strip().splitlines()[-1:] or [str(error)]
-        told = f"the stack's secrets cannot be opened: {words[0]}"
-        return [Finding(SECRETS, "untold", told, "look at the passphrase or key of the stack's secrets")]
-    values = {name: str(one.get("value", "")) for name, one in said.items()}
+        lines = (error.stderr or "").strip().splitlines()[-1:] or [str(error)]
+        message = f"the stack's secrets cannot be opened: {lines[0]}"
+        return [Finding(SECRETS, "untold", message, "look at the passphrase or key of the stack's secrets")]
+    values = {name: str(entry.get("value", "")) for name, entry in config.items()}
     refused, doubtful = wrong_receiver_secrets(settings, values, work.checkout)
-    findings = [of_problem(one, "failed") for one in refused] + [of_problem(one, "warning") for one in doubtful]
+    findings = [of_problem(problem, "failed") for problem in refused] + [
+        of_problem(problem, "warning") for problem in doubtful
+    ]
     return findings or [Finding(SECRETS, "ok", "those of the alerts' receivers look like real ones")]
 
 
 def tools(work: WorkDir) -> list[Finding]:
-    """Tell the versions of Python, Pulumi and its plugins; what is not there yet comes with the first `up`."""
+    """Report the versions of Python, Pulumi and its plugins; the first `up` installs missing tools."""
     findings = [Finding("tools", "ok", f"Python {platform.python_version()}")]
-    said = work.bin / "pulumi-from"
-    if said.exists():
-        findings.append(Finding("tools", "ok", f"Pulumi {said.read_text().strip()}; the package is {pinned_version()}"))
+    version_file = work.bin / "pulumi-from"
+    if version_file.exists():
+        findings.append(
+            Finding("tools", "ok", f"Pulumi {version_file.read_text().strip()}; the package is {pinned_version()}")
+        )
     else:
         findings.append(Finding("tools", "warning", "no Pulumi CLI yet", "the first `up` brings it"))
     for name in NAMES:
@@ -103,11 +107,11 @@ def tools(work: WorkDir) -> list[Finding]:
         program = work.pulumi_home / "plugins" / plugin.folder / plugin.program
         package = importlib.metadata.version(f"pulumi-{name}")
         if package != plugin.version:
-            told = f"the package pulumi-{name} is {package}, the plugin {plugin.version}"
-            findings.append(Finding("tools", "failed", told, "remove .dockyard/venv: it is made anew"))
+            message = f"the package pulumi-{name} is {package}, the plugin {plugin.version}"
+            findings.append(Finding("tools", "failed", message, "remove .dockyard/venv: it is made anew"))
         if not program.exists():
-            told = f"no plugin {name} {plugin.version} below {work.pulumi_home.name} yet"
-            findings.append(Finding("tools", "note", told, "the first `up` brings it, unless it is on PATH"))
+            message = f"no plugin {name} {plugin.version} below {work.pulumi_home.name} yet"
+            findings.append(Finding("tools", "note", message, "the first `up` brings it, unless it is on PATH"))
             continue
         kind = "a stand-in for the official one" if is_standin(program) else "official"
         findings.append(Finding("tools", "ok", f"plugin {name} {plugin.version}, {kind}"))
@@ -115,7 +119,7 @@ def tools(work: WorkDir) -> list[Finding]:
 
 
 def passphrase(work: WorkDir) -> list[Finding]:
-    """Look at the file that opens the state's secrets, backups' keys among them."""
+    """Check the passphrase file that decrypts the state's secrets, backup keys among them."""
     if not uses_own_backend(work):
         return [Finding("state", "ok", "kept in a backend of its own address (PULUMI_BACKEND_URL)")]
     file = work.passphrase_file
@@ -128,21 +132,26 @@ def passphrase(work: WorkDir) -> list[Finding]:
 
 
 def hosts(settings: Settings) -> dict[str, str]:
-    """Return every host name that should lead here, and to what."""
+    """Return host name → description of its target, for every public host name that should resolve to this host."""
     product, tunnel = settings.product, settings.stack.tunnel
-    found = {route.host: f"a route of {name}" for name, one in product.services.items() for route in one.routes}
-    found |= {tool.host: f"the route of {name}" for name, tool in product.edge.tools.items()}
+    targets = {
+        route.host: f"a route of {name}" for name, service in product.services.items() for route in service.routes
+    }
+    targets |= {tool.host: f"the route of {name}" for name, tool in product.edge.tools.items()}
     if root := urlsplit(str(product.monitoring.grafana.root_url or "")).hostname:
-        found.setdefault(root, "Grafana's root_url")
+        targets.setdefault(root, "Grafana's root_url")
     if tunnel:
-        found |= dict.fromkeys(
-            [*([tunnel.hostname] if tunnel.hostname else []), *(one.hostname for one in tunnel.services)], TUNNEL
+        targets |= dict.fromkeys(
+            [*([tunnel.hostname] if tunnel.hostname else []), *(service.hostname for service in tunnel.services)],
+            TUNNEL,
         )
-    return {host: what for host, what in found.items() if "." in host and not host.endswith((".localhost", ".test"))}
+    return {
+        host: target for host, target in targets.items() if "." in host and not host.endswith((".localhost", ".test"))
+    }
 
 
-def asked(settings: Settings) -> Asked:
-    """Return what the settings reserve and limit, replicas included, without what is not made in this stack."""
+def demand_of(settings: Settings) -> ResourceDemand:
+    """Return the sum of reservations and the CPU limits of all replicas, without parts that this stack disables."""
     product = settings.product
     without = {
         ("monitoring", "logs"): not product.monitoring.logs.enabled,
@@ -152,16 +161,16 @@ def asked(settings: Settings) -> Asked:
         ("monitoring", "exporters", "redis"): product.redis is None,
         ("backups",): not product.backups.on,
     }
-    left_out = {path for path, out in without.items() if out}
-    found = [
+    excluded_paths = {path for path, excluded in without.items() if excluded}
+    demands = [
         (limits, product.services[path[1]].replicas if path[0] == "services" else 1)
         for path, limits in _limits(product, ())
-        if not any(path[: len(out)] == out for out in left_out)
+        if not any(path[: len(excluded)] == excluded for excluded in excluded_paths)
     ]
     if settings.stack.tunnel:
-        found.append((settings.stack.tunnel.limits, 1))
-    reserved = sum(limits.reservation * many for limits, many in found)
-    return Asked(reserved * 2**20, tuple(limits.cpus for limits, many in found for _ in range(many)))
+        demands.append((settings.stack.tunnel.limits, 1))
+    reserved = sum(limits.reservation * replicas for limits, replicas in demands)
+    return ResourceDemand(reserved * 2**20, tuple(limits.cpus for limits, replicas in demands for _ in range(replicas)))
 
 
 def _limits(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Limits]]:
@@ -176,7 +185,7 @@ def _limits(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
 
 
 def backup_key(work: WorkDir, settings: Settings) -> list[Finding]:
-    """Tell where the key of the backups is: whoever loses it has no backups."""
+    """Report where the backup key is stored: without it, no backup can be restored."""
     backups = settings.product.backups
     if not backups.on:
         return [Finding("backups", "note", f"off in {settings.stack.environment} (backups: {{enabled: true}})")]

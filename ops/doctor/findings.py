@@ -1,4 +1,4 @@
-"""What an examination came to, for a person and for a program."""
+"""Findings and report of `doctor`, printed as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WELL, FAILED, UNTOLD = 0, 1, 2
 """Exit codes."""
 
 Status = Literal["ok", "note", "warning", "failed", "untold"]
-"""A warning is worth a look and no reason to stop; `untold` is what could not be looked at."""
+"""`warning` does not fail the command; `untold` means that the check could not be completed."""
 
 STYLES = {"ok": "green", "note": "dim", "warning": "yellow", "failed": "bold red", "untold": "magenta"}
 ORDER = ("failed", "untold", "warning", "note", "ok")
@@ -27,34 +27,34 @@ CIS_STYLES = {"passed": "green", "waived": "yellow", "failed": "bold red", "unto
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     topic: str
     status: Status
     found: str
     remedy: str = ""
-    """What to do; whatever failed has one."""
+    """What to do about it; every failure has a remedy."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One item of the benchmark."""
+    """The result of one item of the benchmark."""
 
     id: str
     title: str
     status: CisStatus
     offenders: dict[str, str] = field(default_factory=dict)
-    """Service (or `engine`) → what it does against the item."""
+    """Service (or `engine`) → how it violates the item."""
 
     reason: str = ""
-    """Of the waivers."""
+    """Reasons of the waivers that were applied."""
 
     remedy: str = ""
 
 
 @dataclass(frozen=True)
-class Report:
-    """All of it."""
+class DoctorReport:
+    """All findings and the scorecard of one stack."""
 
     stack: str
     seconds: float
@@ -64,24 +64,26 @@ class Report:
 
     @property
     def code(self) -> int:
-        """The exit code: what failed counts, even where something could not be told."""
-        states = {one.status for one in self.findings} | {one.status for one in self.scored}
+        """The exit code: a failure takes precedence over checks that could not be completed."""
+        states = {item.status for item in self.findings} | {item.status for item in self.scored}
         if "failed" in states:
             return FAILED
         return UNTOLD if "untold" in states else WELL
 
     def counted(self, status: str) -> int:
-        """Return how many items of the benchmark are so."""
-        return sum(one.status == status for one in self.scored)
+        """Return how many items of the benchmark have a status."""
+        return sum(item.status == status for item in self.scored)
 
     def print(self, console: Console) -> None:
-        """Print it for a person: what is not well first."""
+        """Print the report as tables, failures first."""
         table = Table(title=f"{self.stack}: prerequisites", title_justify="left", title_style="bold")
         for column in ("", "what", "found", "remedy"):
             table.add_column(column, overflow="fold")
-        for one in sorted(self.findings, key=lambda one: ORDER.index(one.status)):
-            style = STYLES[one.status]
-            table.add_row(f"[{style}]{one.status}[/{style}]", one.topic, _plain(one.found), _plain(one.remedy))
+        for finding in sorted(self.findings, key=lambda finding: ORDER.index(finding.status)):
+            style = STYLES[finding.status]
+            table.add_row(
+                f"[{style}]{finding.status}[/{style}]", finding.topic, _plain(finding.found), _plain(finding.remedy)
+            )
         console.print(table)
         if self.scored:
             console.print(self._scorecard())
@@ -92,44 +94,46 @@ class Report:
         table = Table(title=title, title_justify="left", title_style="bold")
         for column in ("id", "item", "", "where, and why"):
             table.add_column(column, overflow="fold")
-        for one in self.scored:
-            style = CIS_STYLES.get(one.status, "dim")
-            where = "; ".join(f"{service}: {why}" for service, why in sorted(together(one.offenders).items()))
-            told = "\n".join(part for part in (where, one.reason or one.remedy) if part)
-            table.add_row(one.id, one.title, f"[{style}]{one.status}[/{style}]", _plain(told))
+        for item in self.scored:
+            style = CIS_STYLES.get(item.status, "dim")
+            where = "; ".join(f"{service}: {reason}" for service, reason in sorted(together(item.offenders).items()))
+            text = "\n".join(part for part in (where, item.reason or item.remedy) if part)
+            table.add_row(item.id, item.title, f"[{style}]{item.status}[/{style}]", _plain(text))
         return table
 
     def _summary(self) -> str:
-        counts = {status: sum(one.status == status for one in self.findings) for status in ORDER}
-        told = f"{counts['failed']} failed, {counts['warning']} warnings, {counts['untold']} could not be told"
+        counts = {status: sum(finding.status == status for finding in self.findings) for status in ORDER}
+        summary = f"{counts['failed']} failed, {counts['warning']} warnings, {counts['untold']} could not be told"
         cis = ", ".join(f"{self.counted(status)} {status}" for status in ("passed", "waived", "failed"))
-        return f"{self.stack}: {told}; CIS: {cis if self.scored else 'not looked at'} ({spell_seconds(self.seconds)})"
+        return (
+            f"{self.stack}: {summary}; CIS: {cis if self.scored else 'not looked at'} ({spell_seconds(self.seconds)})"
+        )
 
     def as_json(self) -> str:
-        """Return it for a program."""
-        said = {
+        """Return the report as JSON."""
+        report = {
             "stack": self.stack,
             "seconds": round(self.seconds, 1),
-            "findings": [vars(one) for one in self.findings],
+            "findings": [vars(finding) for finding in self.findings],
             "cis": {
                 "benchmark": "CIS Docker Benchmark v1.6.0",
                 "containers": self.containers,
                 **{status: self.counted(status) for status in ("passed", "waived", "failed")},
-                "items": [vars(one) for one in self.scored],
+                "items": [vars(item) for item in self.scored],
             },
             "exit_code": self.code,
         }
-        return json.dumps(said, indent=2, ensure_ascii=False)
+        return json.dumps(report, indent=2, ensure_ascii=False)
 
 
 def together(offenders: dict[str, str]) -> dict[str, str]:
-    """Return services that do the same as one: `a, b` → why."""
+    """Group services with the same reason: `a, b` → reason."""
     services: dict[str, list[str]] = {}
-    for service, why in offenders.items():
-        services.setdefault(why, []).append(service)
-    return {", ".join(sorted(found)): why for why, found in services.items()}
+    for service, reason in offenders.items():
+        services.setdefault(reason, []).append(service)
+    return {", ".join(sorted(group)): reason for reason, group in services.items()}
 
 
 def _plain(text: str) -> str:
-    """Keep brackets of a message from being read as rich's markup."""
+    """Escape brackets, which rich would read as markup."""
     return text.replace("[", "\\[")

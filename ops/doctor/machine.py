@@ -1,6 +1,6 @@
-"""Whether the machine that the engine runs on can carry the stack: disk, memory, cores, kernel, engine settings.
+"""Checks whether the Docker host can run the stack: disk, memory, cores, kernel, engine settings.
 
-Every function takes what was read and returns findings; nothing here asks anybody but the machine's own files.
+Every check takes values that were read before and returns findings; this module itself reads only local files.
 """
 
 from __future__ import annotations
@@ -14,64 +14,66 @@ from pathlib import Path
 from typing import Any
 
 from ops.doctor.findings import Finding
-from ops.doctor.seen import Container
+from ops.doctor.seen import RunningContainer
 
 OLDEST = (20, 10)
-"""The oldest engine that the tests run on."""
+"""The oldest Docker engine that the tests cover."""
 
 DRIVERS = ("overlay2", "overlayfs", "btrfs", "zfs", "fuse-overlayfs")
 
 DISK_FAILED, DISK_WARNED = 3 << 30, 10 << 30
-"""Bytes free: an `up` of the dev stack takes 2 GB of images and volumes; below 10 GB a month of samples may not fit."""
+"""Free bytes: the dev stack's images and volumes need 2 GB; below 10 GB, a month of metrics may not fit."""
 
 INODES_FAILED, INODES_WARNED = 0.02, 0.10
-"""Parts of all inodes that are free."""
+"""Free inodes, as a fraction of all inodes."""
 
 MEMORY_WARNED = 0.8
-"""Part of the memory that may be reserved before the rest of the host goes short."""
+"""Fraction of the memory that may be reserved without starving the rest of the host."""
 
 FILES_WARNED = 0.8
-"""Part of the kernel's file handles in use."""
+"""Fraction of the kernel's file handles that may be in use."""
 
 
 @dataclass(frozen=True)
 class Space:
-    """A file system."""
+    """Capacity of a file system, in bytes and inodes."""
 
     path: str
     free: int
     total: int
     inodes_free: int
     inodes: int
-    """0 where the file system makes them as it goes."""
+    """0 where the file system allocates inodes dynamically."""
 
 
 def is_here(info: Mapping[str, Any], docker_host: str) -> bool:
-    """Say whether the engine runs on this machine's own kernel, so that this machine's files tell of it."""
+    """Return whether the engine runs on this machine's kernel, so that local files describe its host."""
     return docker_host.startswith("unix://") and info.get("KernelVersion") == platform.release()
 
 
 def space_of(path: Path) -> Space:
-    """Read a file system. Raises OSError."""
-    disk, said = shutil.disk_usage(path), os.statvfs(path)
-    return Space(str(path), disk.free, disk.total, said.f_favail, said.f_files)
+    """Read the capacity of a file system. Raises OSError."""
+    disk, stats = shutil.disk_usage(path), os.statvfs(path)
+    return Space(str(path), disk.free, disk.total, stats.f_favail, stats.f_files)
 
 
 def engine_version(info: Mapping[str, Any], docker_host: str) -> list[Finding]:
-    """Tell the engine's version."""
+    """Check the engine's version."""
     version = str(info.get("ServerVersion") or "unknown")
-    found = f"{version} at {docker_host}"
+    message = f"{version} at {docker_host}"
     try:
         old = tuple(int(part) for part in version.split(".")[:2]) < OLDEST
     except ValueError:
-        return [Finding("Docker engine", "warning", f"{found}: no version that can be compared", "use a released one")]
+        return [
+            Finding("Docker engine", "warning", f"{message}: no version that can be compared", "use a released one")
+        ]
     if old:
-        return [Finding("Docker engine", "failed", found, "update it: 20.10 is the oldest that is tested")]
-    return [Finding("Docker engine", "ok", found)]
+        return [Finding("Docker engine", "failed", message, "update it: 20.10 is the oldest that is tested")]
+    return [Finding("Docker engine", "ok", message)]
 
 
 def storage(info: Mapping[str, Any]) -> list[Finding]:
-    """Look at the storage driver."""
+    """Check the storage driver."""
     driver = str(info.get("Driver"))
     if driver in DRIVERS:
         return [Finding("storage driver", "ok", driver)]
@@ -79,11 +81,11 @@ def storage(info: Mapping[str, Any]) -> list[Finding]:
 
 
 def control_groups(info: Mapping[str, Any]) -> list[Finding]:
-    """Look at what the kernel can limit."""
+    """Check which resources the kernel can limit."""
     version = f"version {info.get('CgroupVersion', '1')}, driver {info.get('CgroupDriver')}"
     lacking = [
-        what
-        for key, what in (("MemoryLimit", "memory"), ("CpuCfsQuota", "cores"), ("PidsLimit", "processes"))
+        resource
+        for key, resource in (("MemoryLimit", "memory"), ("CpuCfsQuota", "cores"), ("PidsLimit", "processes"))
         if not info.get(key)
     ]
     if lacking:
@@ -99,21 +101,21 @@ def control_groups(info: Mapping[str, Any]) -> list[Finding]:
 
 
 def engine_settings(info: Mapping[str, Any], environment: str) -> list[Finding]:
-    """Look at settings of the engine that Dockyard's containers depend on."""
+    """Check settings of the engine that Dockyard's containers depend on."""
     findings = []
     driver = info.get("LoggingDriver")
     if driver not in ("json-file", "local"):
-        told = f"log driver {driver}: what is not Dockyard's own logs there; its containers say json-file themselves"
-        findings.append(Finding("engine settings", "note", told))
+        message = f"log driver {driver}: what is not Dockyard's own logs there; its containers say json-file themselves"
+        findings.append(Finding("engine settings", "note", message))
     names = {str(option).split(",")[0] for option in info.get("SecurityOptions") or ()}
     if "name=userns" in names:
         remedy = 'remove "userns-remap" from /etc/docker/daemon.json, or set monitoring: {logs: {enabled: false}}'
-        told = "user namespaces are remapped: cAdvisor and the log collector cannot read what is root's"
-        findings.append(Finding("engine settings", "warning", told, remedy))
+        message = "user namespaces are remapped: cAdvisor and the log collector cannot read what is root's"
+        findings.append(Finding("engine settings", "warning", message, remedy))
     if "name=rootless" in names:
         remedy = "use an engine that runs as root where monitoring has to be whole"
-        told = "rootless: limits hold with cgroup version 2 alone, and the collector sees no logs"
-        findings.append(Finding("engine settings", "warning", told, remedy))
+        message = "rootless: limits hold with cgroup version 2 alone, and the collector sees no logs"
+        findings.append(Finding("engine settings", "warning", message, remedy))
     if not info.get("LiveRestoreEnabled") and environment != "development":
         remedy = '"live-restore": true in /etc/docker/daemon.json, where there is no Swarm'
         findings.append(Finding("engine settings", "warning", "containers end when the engine is updated", remedy))
@@ -128,101 +130,105 @@ def engine_settings(info: Mapping[str, Any], environment: str) -> list[Finding]:
 
 
 def disk(space: Space) -> list[Finding]:
-    """Look at room and inodes for images and volumes."""
+    """Check free space and inodes for images and volumes."""
     remedy = "docker image prune -a --filter until=168h; docker system df tells what takes the room"
     free = f"{space.free / 2**30:.1f} of {space.total / 2**30:.0f} GB free at {space.path}"
     findings = [_graded("disk", free, space.free, DISK_FAILED, DISK_WARNED, remedy)]
     if space.inodes:
         part = space.inodes_free / space.inodes
-        told = f"{part:.0%} of {space.inodes} free at {space.path}"
-        findings.append(_graded("inodes", told, part, INODES_FAILED, INODES_WARNED, remedy))
+        message = f"{part:.0%} of {space.inodes} free at {space.path}"
+        findings.append(_graded("inodes", message, part, INODES_FAILED, INODES_WARNED, remedy))
     return findings
 
 
-def _graded(topic: str, found: str, value: float, failed: float, warned: float, remedy: str) -> Finding:
+def _graded(topic: str, message: str, value: float, failed: float, warned: float, remedy: str) -> Finding:
     if value < failed:
-        return Finding(topic, "failed", found, remedy)
-    return Finding(topic, "warning", found, remedy) if value < warned else Finding(topic, "ok", found)
+        return Finding(topic, "failed", message, remedy)
+    return Finding(topic, "warning", message, remedy) if value < warned else Finding(topic, "ok", message)
 
 
 def memory(info: Mapping[str, Any], reserved: int, source: str) -> list[Finding]:
-    """Compare the sum of reservations (bytes) with the host's memory."""
+    """Compare the sum of reservations, in bytes, with the host's memory."""
     total = int(info.get("MemTotal") or 0)
-    told = f"{reserved / 2**30:.1f} of {total / 2**30:.1f} GB are reserved ({source})"
+    message = f"{reserved / 2**30:.1f} of {total / 2**30:.1f} GB are reserved ({source})"
     remedy = "lower reserved: of services and stores, or take a larger host"
     if reserved > total:
-        return [Finding("memory", "failed", told, remedy)]
+        return [Finding("memory", "failed", message, remedy)]
     if reserved > MEMORY_WARNED * total:
-        return [Finding("memory", "warning", told, remedy)]
-    return [Finding("memory", "ok", told)]
+        return [Finding("memory", "warning", message, remedy)]
+    return [Finding("memory", "ok", message)]
 
 
 def cores(info: Mapping[str, Any], limits: Sequence[float], source: str) -> list[Finding]:
-    """Compare limits of cores with what the host has; together they may be more, since few use theirs at once."""
-    there = int(info.get("NCPU") or 0)
-    told = f"{there} on the host, limits up to {max(limits, default=0):g}, {sum(limits):g} together ({source})"
-    if max(limits, default=0) > there:
-        return [Finding("cores", "failed", told, "lower cpus: where it is more than the host has: Docker refuses it")]
-    return [Finding("cores", "ok", told)]
+    """Compare CPU limits with the host's cores; only their sum may exceed them: few services peak at the same time."""
+    host_cores = int(info.get("NCPU") or 0)
+    message = f"{host_cores} on the host, limits up to {max(limits, default=0):g}, {sum(limits):g} together ({source})"
+    if max(limits, default=0) > host_cores:
+        return [
+            Finding("cores", "failed", message, "lower cpus: where it is more than the host has: Docker refuses it")
+        ]
+    return [Finding("cores", "ok", message)]
 
 
 def kernel(read: Mapping[str, str], *, redis: bool) -> list[Finding]:
-    """Look at the kernel's limits; `read` is file below /proc/sys or /sys → what it says, without those unreadable."""
+    """Check kernel settings; `read` maps a file below /proc/sys or /sys to its content, without unreadable files."""
     findings = []
     overcommit = read.get("vm/overcommit_memory")
     if redis and overcommit not in (None, "1"):
         remedy = "sysctl -w vm.overcommit_memory=1, and in /etc/sysctl.d: Redis asks for it"
-        told = f"vm.overcommit_memory is {overcommit}: Redis may fail to save while memory is short"
-        findings.append(Finding("kernel", "warning", told, remedy))
+        message = f"vm.overcommit_memory is {overcommit}: Redis may fail to save while memory is short"
+        findings.append(Finding("kernel", "warning", message, remedy))
     if redis and "[always]" in read.get("transparent_hugepage/enabled", ""):
         remedy = "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled, and at boot: Redis asks for it"
         findings.append(Finding("kernel", "warning", "transparent huge pages slow Redis down", remedy))
     if handles := read.get("fs/file-nr", "").split():
-        used, most = int(handles[0]), int(handles[-1])
-        told = f"{used} of {most} file handles in use"
-        short = used > FILES_WARNED * most
+        used, limit = int(handles[0]), int(handles[-1])
+        message = f"{used} of {limit} file handles in use"
+        short = used > FILES_WARNED * limit
         remedy = "sysctl -w fs.file-max=…, twice of what it is"
-        findings.append(Finding("kernel", "failed" if short else "ok", told, remedy if short else ""))
+        findings.append(Finding("kernel", "failed" if short else "ok", message, remedy if short else ""))
     return findings
 
 
 def read_kernel() -> dict[str, str]:
-    """Read the files that `kernel` looks at; those that are not there are left out."""
+    """Read the files that `kernel` checks; missing files are left out."""
     folders = {
         "vm/overcommit_memory": "/proc/sys",
         "fs/file-nr": "/proc/sys",
         "transparent_hugepage/enabled": "/sys/kernel/mm",
     }
-    found = {}
+    values = {}
     for name, folder in folders.items():
         try:
-            found[name] = Path(folder, name).read_text().strip()
+            values[name] = Path(folder, name).read_text().strip()
         except OSError:
-            # Another kernel than Linux, or one without it: nothing to look at.
+            # The kernel is not Linux, or lacks this setting: nothing to check.
             continue
-    return found
+    return values
 
 
-def log_rotation(containers: Sequence[Container], free: int | None) -> list[Finding]:
-    """Look whether the log files of each running container end somewhere, and how much they may come to."""
-    endless, most = [], 0
-    for one in containers:
-        said = one.host.get("LogConfig") or {}
-        options = said.get("Config") or {}
-        if said.get("Type") not in ("json-file", "local"):
+def log_rotation(containers: Sequence[RunningContainer], free: int | None) -> list[Finding]:
+    """Check that log files of running containers are limited in size, and that their total fits into the free space."""
+    endless, largest = [], 0
+    for container in containers:
+        log_config = container.host.get("LogConfig") or {}
+        options = log_config.get("Config") or {}
+        if log_config.get("Type") not in ("json-file", "local"):
             continue
-        size = _bytes(options.get("max-size", "100m" if said.get("Type") == "local" else ""))
+        size = _bytes(options.get("max-size", "100m" if log_config.get("Type") == "local" else ""))
         if size is None:
-            endless.append(one.service)
+            endless.append(container.service)
         else:
-            most += size * int(options.get("max-file") or (5 if said.get("Type") == "local" else 1))
+            largest += size * int(options.get("max-file") or (5 if log_config.get("Type") == "local" else 1))
     if endless:
         remedy = "./dockyard up makes them anew with max-size and max-file (docker: in the stack file)"
         return [Finding("log rotation", "failed", f"{', '.join(sorted(endless))}: log files without an end", remedy)]
-    told = f"{len(containers)} containers, at most {most / 2**30:.1f} GB together"
-    if free is not None and most > free:
-        return [Finding("log rotation", "warning", f"{told}: more than is free", "docker: {log_max_files: …}, lower")]
-    return [Finding("log rotation", "ok", told)]
+    message = f"{len(containers)} containers, at most {largest / 2**30:.1f} GB together"
+    if free is not None and largest > free:
+        return [
+            Finding("log rotation", "warning", f"{message}: more than is free", "docker: {log_max_files: …}, lower")
+        ]
+    return [Finding("log rotation", "ok", message)]
 
 
 def _bytes(size: str) -> int | None:

@@ -1,4 +1,4 @@
-"""What lies outside of the machine: names, registries, clocks, certificates; each question with a short timeout."""
+"""Checks outside of the machine, each with a short timeout: DNS names, registries, clocks, certificates."""
 
 from __future__ import annotations
 
@@ -18,76 +18,76 @@ import httpx
 from ops.doctor.findings import Finding, Status
 
 SECONDS = 4.0
-"""For each name, registry and certificate."""
+"""Timeout for each name, registry and certificate."""
 
 SKEW_FAILED, SKEW_WARNED = 60.0, 5.0
-"""Seconds: certificates, tokens and signatures of S3 go by the clock, and what two hosts tell is compared by it."""
+"""Seconds: certificates, tokens and S3 signatures depend on the clock, and so do comparisons between hosts."""
 
 DAYS_FAILED, DAYS_WARNED = 3, 21
-"""Before a certificate ends: Let's Encrypt's are renewed 30 days before."""
+"""Days before a certificate expires: those of Let's Encrypt are renewed 30 days before."""
 
 HUB = {"docker.io": "registry-1.docker.io"}
-"""Registry as references name it → the host that answers for it."""
+"""Registry name in image references → the host that serves its API."""
 
 TUNNEL = "the tunnel"
-"""What leads to a name that Cloudflare holds."""
+"""Target of a host name that Cloudflare serves."""
 
 UNSYNCHRONISED = 5
-"""What adjtimex(2) returns (TIME_ERROR) where nobody keeps the kernel's clock."""
+"""TIME_ERROR, which adjtimex(2) returns where the kernel's clock is not synchronised."""
 
 
 def names(hosts: Mapping[str, str], environment: str) -> list[Finding]:
-    """Resolve host names; `hosts` is name → what leads there. In development one that nobody knows is only told."""
+    """Resolve host names; `hosts` is name → its target. In development, an unknown name is only a warning."""
     if not hosts:
         return [Finding("DNS", "ok", "no host name leads here")]
     answers: dict[str, list[str] | OSError] = {}
 
     def ask(host: str) -> None:
         try:
-            found = socket.getaddrinfo(host, 443, proto=socket.IPPROTO_TCP)
-            answers[host] = sorted({str(one[4][0]) for one in found})
+            entries = socket.getaddrinfo(host, 443, proto=socket.IPPROTO_TCP)
+            answers[host] = sorted({str(entry[4][0]) for entry in entries})
         except OSError as error:
             answers[host] = error
 
-    # The resolver takes no timeout: who waits too long is left behind, and ends with this process.
+    # The resolver has no timeout: a thread that takes too long is abandoned, and ends with this process.
     threads = [threading.Thread(target=ask, args=[host], daemon=True) for host in hosts]
     for thread in threads:
         thread.start()
     deadline = time.monotonic() + SECONDS
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    return [_resolved(host, what, answers.get(host), environment) for host, what in hosts.items()]
+    return [_resolved(host, target, answers.get(host), environment) for host, target in hosts.items()]
 
 
-def _resolved(host: str, what: str, answer: list[str] | OSError | None, environment: str) -> Finding:
+def _resolved(host: str, target: str, answer: list[str] | OSError | None, environment: str) -> Finding:
     if answer is None:
         return Finding("DNS", "untold", f"{host}: no answer within {SECONDS:.0f} s", "look at the host's resolver")
     if isinstance(answer, OSError):
-        status: Status = "warning" if environment == "development" or what == TUNNEL else "failed"
-        return Finding("DNS", status, f"{host} ({what}): {answer}", _name_remedy(what))
+        status: Status = "warning" if environment == "development" or target == TUNNEL else "failed"
+        return Finding("DNS", status, f"{host} ({target}): {answer}", _name_remedy(target))
     return Finding("DNS", "ok", f"{host} → {', '.join(answer)}")
 
 
-def _name_remedy(what: str) -> str:
-    if what == TUNNEL:
+def _name_remedy(target: str) -> str:
+    if target == TUNNEL:
         return "`up` makes the name at Cloudflare; after it, look whether the zone's name servers are Cloudflare's"
     return "make a DNS record that leads to this host"
 
 
 def registries(
-    hosts: Mapping[str, Collection[str] | None], own: Collection[str] = ()
+    hosts: Mapping[str, Collection[str] | None], started_by_up: Collection[str] = ()
 ) -> tuple[list[Finding], dict[str, float]]:
-    """Ask each registry; `hosts` is registry → images that the stack runs from it and the engine lacks, None where no
-    engine could be asked. `own` are those that an `up` starts itself.
+    """Query each registry. `hosts` is registry → images of the stack that the Docker engine lacks, or None where no
+    engine answers; `started_by_up` are registries that `up` starts itself.
 
-    Returns the findings, and registry → how far its clock is ahead of ours, in seconds.
+    Returns the findings, and registry → seconds by which its clock is ahead of ours.
     """
     with ThreadPoolExecutor(8) as pool:
         answers = dict(zip(hosts, pool.map(_ask, hosts), strict=True))
     findings, skews = [], {}
     for host, answer in answers.items():
         if isinstance(answer, str):
-            findings.append(_silent(host, answer, hosts[host], host in own))
+            findings.append(_silent(host, answer, hosts[host], host in started_by_up))
             continue
         findings.append(Finding("registry", "ok", f"{host} answers"))
         if answer is not None:
@@ -95,22 +95,22 @@ def registries(
     return findings, skews
 
 
-def _silent(host: str, answer: str, missing: Collection[str] | None, own: bool) -> Finding:
+def _silent(host: str, answer: str, missing: Collection[str] | None, started_by_up: bool) -> Finding:
     remedy = "look at the network and proxy, or name a mirror: docker: {mirror: …}"
-    if own:
+    if started_by_up:
         return Finding("registry", "note", f"{host}, of this checkout, does not run: an `up` that needs it starts it")
     if missing is None:
-        told = f"{host}: {answer}; whether its images are on the engine cannot be told"
-        return Finding("registry", "untold", told, remedy)
+        message = f"{host}: {answer}; whether its images are on the engine cannot be told"
+        return Finding("registry", "untold", message, remedy)
     if missing:
-        told = f"{host}: {answer}; not on the engine yet: {', '.join(sorted(missing))}"
-        return Finding("registry", "failed", told, remedy)
-    told = f"{host}: {answer}; all images of it are on the engine"
-    return Finding("registry", "warning", told, f"{remedy}, before the next update")
+        message = f"{host}: {answer}; not on the engine yet: {', '.join(sorted(missing))}"
+        return Finding("registry", "failed", message, remedy)
+    message = f"{host}: {answer}; all images of it are on the engine"
+    return Finding("registry", "warning", message, f"{remedy}, before the next update")
 
 
 def _ask(host: str) -> float | str | None:
-    """Return how far a registry's clock is ahead, None where it answers without a date, or why it does not answer."""
+    """Return the seconds by which a registry's clock is ahead, None where it sends no date, or an error message."""
     local = host.startswith(("127.", "localhost"))
     scheme = "http" if local else "https"
     try:
@@ -121,22 +121,22 @@ def _ask(host: str) -> float | str | None:
         return f"cannot be reached ({error or type(error).__name__})"
     if answer.status_code >= 500:
         return f"answers {answer.status_code}"
-    said = answer.headers.get("Date")
-    # A registry on this machine has this machine's clock.
-    return None if local or not said else parsedate_to_datetime(said).timestamp() - middle
+    date = answer.headers.get("Date")
+    # A registry on this machine uses this machine's clock.
+    return None if local or not date else parsedate_to_datetime(date).timestamp() - middle
 
 
 def clock(skews: Mapping[str, float], kernel: int | None, engine: float | None) -> list[Finding]:
-    """Judge the clock.
+    """Check the clock.
 
-    `skews` are seconds by which others are ahead, `kernel` what adjtimex(2) returned (None where it cannot be asked),
-    `engine` by how much the Docker engine's clock is ahead of ours (None where it has not been asked).
+    `skews` are the seconds by which registries are ahead, `kernel` is the result of adjtimex(2) (None where it cannot
+    be called), `engine` the seconds by which the Docker engine's clock is ahead of ours (None where it is unknown).
     """
     remedy = "install chrony or systemd-timesyncd, and look at what it says"
     findings = []
     if engine is not None and abs(engine) > SKEW_WARNED:
-        told = f"the Docker engine's clock is {engine:+.0f} s from this machine's"
-        findings.append(Finding("clock", _skewed(engine), told, remedy))
+        message = f"the Docker engine's clock is {engine:+.0f} s from this machine's"
+        findings.append(Finding("clock", _skewed(engine), message, remedy))
     for host, skew in skews.items():
         if abs(skew) > SKEW_WARNED:
             findings.append(Finding("clock", _skewed(skew), f"{host} is {skew:+.0f} s from this machine", remedy))
@@ -146,8 +146,8 @@ def clock(skews: Mapping[str, float], kernel: int | None, engine: float | None) 
         return [Finding("clock", "ok", "the kernel's clock is kept by NTP")]
     if skews:
         least = min(abs(skew) for skew in skews.values())
-        told = f"within {least + 1:.0f} s of {', '.join(skews)}; no NTP client of this kernel says that it keeps it"
-        return [Finding("clock", "warning", told, remedy)]
+        message = f"within {least + 1:.0f} s of {', '.join(skews)}; no NTP client of this kernel says that it keeps it"
+        return [Finding("clock", "warning", message, remedy)]
     return [Finding("clock", "untold", "no NTP client keeps it, and nobody outside could be asked", remedy)]
 
 
@@ -156,37 +156,37 @@ def _skewed(seconds: float) -> Status:
 
 
 def kernel_clock() -> int | None:
-    """Ask the kernel whether somebody keeps its clock: adjtimex(2), which needs no right to be read."""
+    """Return the kernel's clock state: the result of adjtimex(2), which needs no privileges for reading."""
     try:
-        # struct timex is 208 bytes on 64-bit Linux; all zeros change nothing.
+        # struct timex has 208 bytes on 64-bit Linux; with all zeros, the call only reads.
         return int(ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(512)))
     except (OSError, AttributeError):
         return None
 
 
 def certificate(host: str, address: str, port: int) -> list[Finding]:
-    """Look at the certificate that the edge shows for a host name, without asking anything of the service."""
+    """Check the certificate that the edge presents for a host name, without a request to the service."""
     remedy = "look at the traefik container's log; docs/access.md says where certificates come from"
     try:
         with (
             socket.create_connection((address, port), timeout=SECONDS) as plain,
             ssl.create_default_context().wrap_socket(plain, server_hostname=host) as secured,
         ):
-            said: Mapping[str, Any] = secured.getpeercert() or {}
+            peer: Mapping[str, Any] = secured.getpeercert() or {}
     except ssl.SSLCertVerificationError as error:
         return [Finding("certificate", "failed", f"{host}: {error.verify_message}", remedy)]
     except OSError as error:
         return [Finding("certificate", "untold", f"{host} at {address}:{port}: {error}", remedy)]
-    return days_left(host, ssl.cert_time_to_seconds(str(said["notAfter"])), datetime.now(UTC).timestamp())
+    return days_left(host, ssl.cert_time_to_seconds(str(peer["notAfter"])), datetime.now(UTC).timestamp())
 
 
 def days_left(host: str, ends: float, now: float) -> list[Finding]:
-    """Judge the end of a certificate; times are seconds since the epoch."""
+    """Check when a certificate expires; times are seconds since the epoch."""
     days = (ends - now) / 86400
-    told = f"{host}: {days:.0f} days left"
+    message = f"{host}: {days:.0f} days left"
     remedy = "renew it; one of Let's Encrypt's should have been renewed 30 days before: traefik's log says why not"
     if days < DAYS_FAILED:
-        return [Finding("certificate", "failed", told, remedy)]
+        return [Finding("certificate", "failed", message, remedy)]
     return [
-        Finding("certificate", "warning" if days < DAYS_WARNED else "ok", told, remedy if days < DAYS_WARNED else "")
+        Finding("certificate", "warning" if days < DAYS_WARNED else "ok", message, remedy if days < DAYS_WARNED else "")
     ]

@@ -1,4 +1,4 @@
-"""What the engine said of itself and of a stack's containers, gathered once for all checks."""
+"""A snapshot of the Docker engine and of a stack's running containers, taken once for all checks."""
 
 from __future__ import annotations
 
@@ -15,43 +15,55 @@ from docker.errors import APIError, DockerException, NotFound
 AT_ONCE = 16
 SERVICE_LABEL = "dockyard.service"
 SECONDS = 10
-"""How long the engine may take for one answer."""
+"""Timeout of one request to the engine."""
 
 
 @dataclass(frozen=True)
-class Container:
-    """One running container: what `docker inspect` and `docker top` say of it."""
+class RunningContainer:
+    """One running container, as reported by `docker inspect` and `docker top`."""
 
     service: str
     inspected: Mapping[str, Any]
     programs: tuple[str, ...] | None = ()
-    """Command lines of its processes; None where the engine did not say."""
+    """Command lines of its processes; None where the engine did not report them."""
 
     @property
     def host(self) -> Mapping[str, Any]:
-        """Its HostConfig."""
-        found: Mapping[str, Any] = self.inspected.get("HostConfig") or {}
-        return found
+        """HostConfig of the inspection."""
+        host_config: Mapping[str, Any] = self.inspected.get("HostConfig") or {}
+        return host_config
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """Its Config."""
-        found: Mapping[str, Any] = self.inspected.get("Config") or {}
-        return found
+        """Config of the inspection."""
+        config: Mapping[str, Any] = self.inspected.get("Config") or {}
+        return config
 
     @property
     def published(self) -> list[tuple[str, int]]:
-        """Address and port on the host of each port that it publishes."""
-        bindings = [one for many in (self.host.get("PortBindings") or {}).values() for one in many or ()]
-        asked = [(str(one.get("HostIp") or ""), int(one["HostPort"])) for one in bindings if one.get("HostPort")]
+        """Host address and host port of each published port."""
+        bindings = [
+            binding
+            for bindings_of_port in (self.host.get("PortBindings") or {}).values()
+            for binding in bindings_of_port or ()
+        ]
+        requested = [
+            (str(binding.get("HostIp") or ""), int(binding["HostPort"]))
+            for binding in bindings
+            if binding.get("HostPort")
+        ]
         if not self.host.get("PublishAllPorts"):
-            return asked
+            return requested
         ports = (self.inspected.get("NetworkSettings") or {}).get("Ports") or {}
-        return [(str(one["HostIp"]), int(one["HostPort"])) for many in ports.values() for one in many or ()]
+        return [
+            (str(binding["HostIp"]), int(binding["HostPort"]))
+            for bindings_of_port in ports.values()
+            for binding in bindings_of_port or ()
+        ]
 
 
 @dataclass(frozen=True)
-class Seen:
+class DockerSnapshot:
     """The engine at `docker_host`, and the stack's running containers there."""
 
     docker_host: str
@@ -59,53 +71,53 @@ class Seen:
     bridge: Mapping[str, Any] | None
     """The default bridge network; None where the engine has none."""
 
-    containers: Sequence[Container] = ()
+    containers: Sequence[RunningContainer] = ()
     wanted_ports: frozenset[int] | None = None
-    """Ports of the host that the settings publish; None where the settings cannot be read."""
+    """Host ports that the settings publish; None where the settings cannot be read."""
 
     unreadable: Sequence[str] = field(default=())
-    """What the engine did not answer."""
+    """Subjects that the engine did not report."""
 
     asked_at: float = 0.0
     """When the engine was asked for `info`, by this machine's clock: seconds since the epoch."""
 
     def security(self, name: str) -> bool:
-        """Say whether the engine names a security option, `apparmor` for instance."""
+        """Return whether the engine lists a security option, such as `apparmor`."""
         return any(option.split(",")[0] == f"name={name}" for option in self.info.get("SecurityOptions") or ())
 
     @property
     def in_swarm(self) -> bool:
-        """Whether the engine is in a Swarm, or about to be."""
+        """Whether the engine is part of a Swarm, or joining one."""
         return bool((self.info.get("Swarm") or {}).get("LocalNodeState", "inactive") != "inactive")
 
 
-def look(docker_host: str, stack: str, wanted_ports: frozenset[int] | None) -> Seen:
-    """Ask the engine. Raises DockerException or requests.RequestException where it does not answer."""
+def take_snapshot(docker_host: str, stack: str, wanted_ports: frozenset[int] | None) -> DockerSnapshot:
+    """Query the engine. Raises DockerException or requests.RequestException where it does not answer."""
     client = docker.DockerClient(base_url=docker_host, timeout=SECONDS, max_pool_size=AT_ONCE)
     try:
         info = client.info()
         asked_at = time.time()
-        bridges = [one for one in client.networks.list(names=["bridge"]) if one.name == "bridge"]
+        bridges = [network for network in client.networks.list(names=["bridge"]) if network.name == "bridge"]
         running = client.api.containers(filters={"label": f"dockyard.stack={stack}"})
         with ThreadPoolExecutor(AT_ONCE) as pool:
             bridge = pool.submit(lambda: client.api.inspect_network(str(bridges[0].id)) if bridges else None)
-            found = list(pool.map(lambda one: _container(client, one["Id"]), running))
-        containers = [one for one in found if one is not None]
-        unreadable = [f"the processes in {one.service}" for one in containers if one.programs is None]
-        return Seen(docker_host, info, bridge.result(), containers, wanted_ports, unreadable, asked_at)
+            inspected = list(pool.map(lambda summary: _container(client, summary["Id"]), running))
+        containers = [container for container in inspected if container is not None]
+        unreadable = [f"the processes in {container.service}" for container in containers if container.programs is None]
+        return DockerSnapshot(docker_host, info, bridge.result(), containers, wanted_ports, unreadable, asked_at)
     finally:
         client.close()
 
 
-def _container(client: docker.DockerClient, identity: str) -> Container | None:
+def _container(client: docker.DockerClient, identity: str) -> RunningContainer | None:
     try:
         inspected = client.api.inspect_container(identity)
     except NotFound:
-        # It ended while the others were asked.
+        # The container was removed in the meantime.
         return None
     service = inspected["Config"]["Labels"].get(SERVICE_LABEL) or inspected["Name"].lstrip("/")
     try:
-        said = client.api.top(identity)
+        processes = client.api.top(identity)
     except (APIError, DockerException, requests.RequestException):
-        return Container(service, inspected, None)
-    return Container(service, inspected, tuple(" ".join(row[-1:]) for row in said.get("Processes") or ()))
+        return RunningContainer(service, inspected, None)
+    return RunningContainer(service, inspected, tuple(" ".join(row[-1:]) for row in processes.get("Processes") or ()))

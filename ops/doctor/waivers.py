@@ -1,4 +1,4 @@
-"""What is not met on purpose: policy/cis-waivers.yaml."""
+"""Waivers for items of the CIS benchmark that are deliberately not met: policy/cis-waivers.yaml."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from settings.receivers import Environment
 
 FILE = Path("policy") / "cis-waivers.yaml"
 MOST = 6
-"""How many waivers there may be: more, and the benchmark is not what is followed."""
+"""The maximum number of waivers: with more of them, the stack no longer follows the benchmark."""
 
 
 class Waiver(Model):
@@ -34,47 +34,49 @@ class Waiver(Model):
     environments: tuple[Environment, ...] = ("development", "staging", "production")
 
 
-def load_waivers(checkout: Path, known: Collection[str]) -> tuple[Waiver, ...]:
-    """Read the file; `known` are the items that are looked at. Raises SettingsError with every problem in it."""
+def load_waivers(checkout: Path, item_ids: Collection[str]) -> tuple[Waiver, ...]:
+    """Read the waivers; `item_ids` are the items that doctor checks. Raises SettingsError with every problem."""
     text = (checkout / FILE).read_text()
     lines = Lines(text)
     try:
-        found = TypeAdapter(tuple[Waiver, ...]).validate_python(
+        waivers = TypeAdapter(tuple[Waiver, ...]).validate_python(
             tuple(yaml.load(text, Loader=LOADER) or ())  # noqa: S506 - a safe one
         )
     except ValidationError as error:
         raise SettingsError(from_validation(error, Waiver, str(FILE), lines)) from error
     problems = [
-        Problem(str(FILE), f"{position}.id", spell(one.id), "an item that doctor looks at", line=lines.find([position]))
-        for position, one in enumerate(found)
-        if one.id not in known
+        Problem(
+            str(FILE), f"{position}.id", spell(waiver.id), "an item that doctor looks at", line=lines.find([position])
+        )
+        for position, waiver in enumerate(waivers)
+        if waiver.id not in item_ids
     ]
-    if len(found) > MOST:
-        problems.append(Problem(str(FILE), "(file)", f"{len(found)} waivers", f"at most {MOST}"))
+    if len(waivers) > MOST:
+        problems.append(Problem(str(FILE), "(file)", f"{len(waivers)} waivers", f"at most {MOST}"))
     if problems:
         raise SettingsError(problems)
-    return found
+    return waivers
 
 
 def waiver_of(waivers: Sequence[Waiver], item: str, service: str, environment: str) -> Waiver | None:
-    """Return the waiver that lets a service off an item, None where there is none."""
-    return next((one for one in _for(waivers, item, environment) if _names(one, service)), None)
+    """Return the waiver of an item for a service, or None."""
+    return next((waiver for waiver in _for(waivers, item, environment) if _names(waiver, service)), None)
 
 
 def not_needed(
     waivers: Sequence[Waiver], item: str, running: Collection[str], offending: Collection[str], environment: str
 ) -> list[str]:
-    """Return the services of an item's waivers that run here and do not need them."""
+    """Return the service patterns of an item's waivers that match running services, all of which pass the item."""
     return [
         pattern
         for waiver in _for(waivers, item, environment)
         for pattern in waiver.services
-        if (meant := {service for service in running if fnmatch(service, pattern)}) and not meant & {*offending}
+        if (matching := {service for service in running if fnmatch(service, pattern)}) and not matching & {*offending}
     ]
 
 
 def _for(waivers: Sequence[Waiver], item: str, environment: str) -> list[Waiver]:
-    return [one for one in waivers if one.id == item and environment in one.environments]
+    return [waiver for waiver in waivers if waiver.id == item and environment in waiver.environments]
 
 
 def _names(waiver: Waiver, service: str) -> bool:

@@ -1,1 +1,1 @@
-"""Drift: what runs, compared with what the stack's state declares, field by field."""
+"""Drift detection: compares running resources with the stack's state, field by field."""

@@ -1,4 +1,4 @@
-"""The verb `drift`: compares, tells, writes down, and on request repairs and compares again."""
+"""The command `drift`: compares, reports, writes metrics, and on request repairs and compares again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ops.backend import Store, store_of
 from ops.drift import planned, repair
 from ops.drift.comparison import compare
 from ops.drift.declared import Declared, declared_in
-from ops.drift.report import UNTOLD, Report
+from ops.drift.report import UNKNOWN, DriftReport
 from ops.engine import Engine
 from ops.setup import prepare_engine, stack_settings
 from ops.state import State
@@ -37,16 +37,16 @@ from toolchain.workdir import WorkDir
 
 PENDING_SHOWN = 12
 SETTLE_SECONDS = 180
-"""How long repaired containers are waited for, where the files do not say."""
+"""How long to wait for repaired containers to become healthy."""
 
 
-class CannotTellError(Exception):
-    """Nothing can be said of the stack, and why."""
+class DriftUnknownError(Exception):
+    """The comparison is not possible, for the reason in the message."""
 
 
 @dataclass(frozen=True)
-class Looked:
-    """Both engines, and the state as it stood when a comparison began."""
+class DriftContext:
+    """Pulumi, the Docker client, and the state that a comparison started from."""
 
     engine: Engine
     client: docker.DockerClient
@@ -56,39 +56,41 @@ class Looked:
 
 
 def drift(work: WorkDir, stack: str, progress: Progress, *, fix: bool, as_json: bool) -> int:
-    """Compare what runs with what the state declares; return 0, 1 where something drifted, 2 where nobody can tell.
+    """Compare what runs with what the state declares; return 0, 1 for drift, 2 where the comparison is incomplete.
 
-    With `fix`, what drifted is put right and compared again. What the files say and no `up` has brought up stays as it
-    is: a repair returns to the release that runs.
+    With `fix`, repair the drift and compare again. A repair restores the running release: changes of the files that no
+    `up` has deployed yet stay undeployed.
     """
     began, when = time.monotonic(), datetime.now(UTC)
     try:
-        report, looked = _looked(work, stack, began, when, progress)
-        if fix and report.findings and _repaired(work, looked, report, progress):
+        report, context = _compare(work, stack, began, when, progress)
+        if fix and report.findings and _repaired(work, context, report, progress):
             began, when = time.monotonic(), datetime.now(UTC)
-            report, looked = _looked(work, stack, began, when, progress)
+            report, context = _compare(work, stack, began, when, progress)
     except SettingsError:
         raise
-    except (CannotTellError, SetupError, DockerException, requests.RequestException, OSError) as error:
-        report = Report(stack, 0, when, time.monotonic() - began, untold=[str(error)])
+    except (DriftUnknownError, SetupError, DockerException, requests.RequestException, OSError) as error:
+        report = DriftReport(stack, 0, when, time.monotonic() - began, unknown=[str(error)])
     except subprocess.CalledProcessError as error:
-        told = (error.stderr or "").strip().splitlines()[-3:] or [str(error)]
-        report = Report(stack, 0, when, time.monotonic() - began, untold=["\n".join(told)])
+        lines = (error.stderr or "").strip().splitlines()[-3:] or [str(error)]
+        report = DriftReport(stack, 0, when, time.monotonic() - began, unknown=["\n".join(lines)])
     except Exception as error:  # noqa: BLE001 - exit code 1, an error's own, would say that something drifted
-        told = traceback.format_exception(error)
-        report = Report(
-            stack, 0, when, time.monotonic() - began, untold=[f"an error of Dockyard's own\n{''.join(told)}"]
+        lines = traceback.format_exception(error)
+        report = DriftReport(
+            stack, 0, when, time.monotonic() - began, unknown=[f"an error of Dockyard's own\n{''.join(lines)}"]
         )
     else:
-        if report.code != UNTOLD:
-            # Also with findings that may not be all: an alert is right then.
-            metrics_file.tell_drift(looked.state, looked.client, report.drifted, progress)
+        if report.code != UNKNOWN:
+            # Also where the comparison is incomplete: its findings justify an alert.
+            metrics_file.tell_drift(context.state, context.client, report.drifted, progress)
     typer.echo(report.as_json() if as_json else "\n".join(report.lines()))
     return report.code
 
 
-def _looked(work: WorkDir, stack: str, began: float, when: datetime, progress: Progress) -> tuple[Report, Looked]:
-    """Compare once. Raises CannotTellError, and whatever says that an engine does not answer."""
+def _compare(
+    work: WorkDir, stack: str, began: float, when: datetime, progress: Progress
+) -> tuple[DriftReport, DriftContext]:
+    """Compare once. Raises DriftUnknownError, and the errors of a Docker engine or Pulumi CLI that does not answer."""
     files, pending = _files(work, stack)
     docker_host = _docker_host(work, progress)
     engine = prepare_engine(work, stack, progress)
@@ -97,35 +99,39 @@ def _looked(work: WorkDir, stack: str, began: float, when: datetime, progress: P
     state = State.of(engine, opened=True)
     declared = declared_in(state)
     if state.interrupted:
-        raise CannotTellError(f"the last run was killed in the middle: ./dockyard up {stack} mends it first")
+        raise DriftUnknownError(f"the last run was killed in the middle: ./dockyard up {stack} mends it first")
     if not declared:
-        raise CannotTellError(f"nothing of the stack {stack} is up: ./dockyard up {stack}")
-    engine, changed = _as_it_runs(work, engine, state, files)
+        raise DriftUnknownError(f"nothing of the stack {stack} is up: ./dockyard up {stack}")
+    engine, changed = _running_release_engine(work, engine, state, files)
     client = docker.DockerClient(base_url=docker_host, max_pool_size=32)
     with ThreadPoolExecutor(1) as lane:
-        asked = lane.submit(planned.preview, engine)
-        found = compare(declared, client)
-        answer = asked.result()
+        preview = lane.submit(planned.preview, engine)
+        differences = compare(declared, client)
+        previewed = preview.result()
     _refuse_locked(backend, stack)
-    more, planned_changes = planned.judge(answer, declared, {one.urn for one in found})
-    findings = repair.guarded([*found, *more], declared)
+    drifted, planned_changes = planned.judge(previewed, declared, {finding.urn for finding in differences})
+    findings = repair.guarded([*differences, *drifted], declared)
     if findings and State.of(engine, opened=True).resources != state.resources:
-        raise CannotTellError("the stack was changed while it was looked at: ask again")
-    untold = [f"what only the engine sees (other providers, changed files): {answer.problem}"] if answer.problem else []
-    report = Report(
+        raise DriftUnknownError("the stack was changed while it was looked at: ask again")
+    unknown = (
+        [f"what only the engine sees (other providers, changed files): {previewed.problem}"]
+        if previewed.problem
+        else []
+    )
+    report = DriftReport(
         stack,
         len(declared),
         when,
         time.monotonic() - began,
         findings,
         [*pending, *changed, *planned_changes],
-        untold,
+        unknown,
     )
-    return report, Looked(engine, client, docker_host, state, declared)
+    return report, DriftContext(engine, client, docker_host, state, declared)
 
 
 def _files(work: WorkDir, stack: str) -> tuple[Settings | None, list[str]]:
-    """Return what the files say; where they are wrong by now, that is no drift, but worth a word."""
+    """Return the settings from the files; invalid files are not drift, so they are reported as pending."""
     try:
         return stack_settings(work, stack, preview=True), []
     except SettingsError as error:
@@ -135,56 +141,65 @@ def _files(work: WorkDir, stack: str) -> tuple[Settings | None, list[str]]:
 
 
 def _docker_host(work: WorkDir, progress: Progress) -> str:
-    """Return the address of the engine that the stack runs on; one that has stopped is not started to be looked at."""
+    """Return the address of the stack's Docker engine; one that has stopped is not restarted for a comparison.
+
+    Raises DriftUnknownError where it does not answer.
+    """
     if work.docker_host_file.exists():
-        noted = work.docker_host_file.read_text().strip()
-        if not answers(noted):
-            raise CannotTellError(f"the Docker engine at {noted} does not answer")
-        return noted
+        address = work.docker_host_file.read_text().strip()
+        if not answers(address):
+            raise DriftUnknownError(f"the Docker engine at {address} does not answer")
+        return address
     return ensure_engine(work, progress)
 
 
 def _refuse_locked(store: Store | None, stack: str) -> None:
-    """Raise CannotTellError while somebody changes the stack; of some backends the locks cannot be seen from here."""
+    """Raise DriftUnknownError while the stack is being changed; not every backend shows its locks."""
     holder = lock_holder(store, stack) if store else ""
     if holder:
-        raise CannotTellError(f"the stack is being changed: its state is locked by {holder}")
+        raise DriftUnknownError(f"the stack is being changed: its state is locked by {holder}")
 
 
-def _as_it_runs(work: WorkDir, engine: Engine, state: State, files: Settings | None) -> tuple[Engine, list[str]]:
-    """Return the engine as it works on the release that runs, and what the files have otherwise by now."""
+def _running_release_engine(
+    work: WorkDir, engine: Engine, state: State, files: Settings | None
+) -> tuple[Engine, list[str]]:
+    """Return a Pulumi CLI bound to the running release, and its differences from the files."""
     try:
         running = releases.running_release(state, engine.stack)
     except SetupError:
-        # Of another version of Dockyard: what the files say is the best that is known.
+        # Another version of Dockyard recorded the release: the files are the best source available.
         return engine, []
     file = releases.write(work, f"{engine.stack}.running", running)
-    told = history.changes(running, files.release) if files else []
-    more = [f"and {len(told) - PENDING_SHOWN} more"] if len(told) > PENDING_SHOWN else []
-    return replace(engine, env={**engine.env, VARIABLE: str(file)}), told[:PENDING_SHOWN] + more
+    changes = history.changes(running, files.release) if files else []
+    rest = [f"and {len(changes) - PENDING_SHOWN} more"] if len(changes) > PENDING_SHOWN else []
+    return replace(engine, env={**engine.env, VARIABLE: str(file)}), changes[:PENDING_SHOWN] + rest
 
 
-def _repaired(work: WorkDir, looked: Looked, report: Report, progress: Progress) -> bool:
-    """Put right what can be; return whether anything was done, well or not."""
+def _repaired(work: WorkDir, context: DriftContext, report: DriftReport, progress: Progress) -> bool:
+    """Repair what can be repaired; return whether a repair was attempted."""
     plan = repair.plan(report.findings)
-    if not (plan.by_hand or plan.removed or plan.targets):
+    if not (plan.docker_repairs or plan.removed or plan.targets):
         return False
     for line in report.lines():
         progress.line(line)
     progress.line("Repair", "bold")
-    repair.by_hand(plan, looked.declared, looked.client, progress)
+    repair.apply_docker_repairs(plan, context.declared, context.client, progress)
     if plan.targets:
         began = time.monotonic()
-        images = {one.inputs["image"] for one in looked.declared if one.urn in plan.targets and "image" in one.inputs}
-        ensure_references(work, progress, looked.docker_host, sorted(images))
-        code, outcome = looked.engine.change("up", [*plan.arguments, "--message=dockyard drift --fix"], progress)
-        after = State.of(looked.engine)
+        images = {
+            resource.inputs["image"]
+            for resource in context.declared
+            if resource.urn in plan.targets and "image" in resource.inputs
+        }
+        ensure_references(work, progress, context.docker_host, sorted(images))
+        code, outcome = context.engine.change("up", [*plan.arguments, "--message=dockyard drift --fix"], progress)
+        after = State.of(context.engine)
         seconds = time.monotonic() - began
-        metrics_file.tell_deploy(after, looked.client, outcome, progress, seconds=seconds, succeeded=code == 0)
+        metrics_file.tell_deploy(after, context.client, outcome, progress, seconds=seconds, succeeded=code == 0)
         if code:
-            log = work.logs / f"up-{looked.engine.stack}.log"
-            told = outcome.errors or [log.read_text(errors="replace")[-500:]]
-            # What is left is told by the comparison that follows.
-            progress.line("✗ the repair failed: " + "\n".join(told), "bold red")
-    wait_until_settled(State.of(looked.engine), looked.client, SETTLE_SECONDS)
+            log = work.logs / f"up-{context.engine.stack}.log"
+            errors = outcome.errors or [log.read_text(errors="replace")[-500:]]
+            # The comparison that follows reports what is left.
+            progress.line("✗ the repair failed: " + "\n".join(errors), "bold red")
+    wait_until_settled(State.of(context.engine), context.client, SETTLE_SECONDS)
     return True

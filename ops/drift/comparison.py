@@ -1,4 +1,4 @@
-"""Compares all that the state declares with what the engine has, side by side, in a second or two."""
+"""Compares every declared resource with the Docker engine, concurrently, in a second or two."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import docker
 from docker.errors import ImageNotFound, NotFound
 
 from ops.drift import containers, files, others, strangers
-from ops.drift.container_view import Container
+from ops.drift.container_view import ComparedContainer
 from ops.drift.declared import Declared
 from ops.drift.findings import Finding
 from ops.state import CONTAINER, NETWORK, VOLUME
@@ -23,13 +23,13 @@ STACK_LABELS = ("dockyard.product", "dockyard.stack")
 
 
 @dataclass(frozen=True)
-class Reality:
-    """What the engine has."""
+class DockerInventory:
+    """Containers, networks and volumes of the Docker engine."""
 
     client: docker.DockerClient
     engine: Mapping[str, Any]
     containers: Sequence[Mapping[str, Any]]
-    """As the engine lists them, those that have ended too."""
+    """As the engine lists them, including stopped ones."""
 
     networks: Mapping[str, Mapping[str, Any]]
     """By id."""
@@ -38,139 +38,155 @@ class Reality:
     """By name."""
 
     @classmethod
-    def of(cls, client: docker.DockerClient) -> Reality:
-        """Ask the engine for everything that it lists."""
+    def of(cls, client: docker.DockerClient) -> DockerInventory:
+        """List everything that the engine has."""
         return cls(
             client,
             client.info(),
             client.api.containers(all=True),
-            {one["Id"]: one for one in client.api.networks()},
-            {one["Name"]: one for one in client.api.volumes()["Volumes"] or ()},
+            {network["Id"]: network for network in client.api.networks()},
+            {volume["Name"]: volume for volume in client.api.volumes()["Volumes"] or ()},
         )
 
     @cached_property
     def by_name(self) -> dict[str, str]:
-        """Name of each container → its id."""
-        return {strangers.name_of(one): one["Id"] for one in self.containers}
+        """Name of a container → its id."""
+        return {strangers.name_of(container): container["Id"] for container in self.containers}
 
 
 def compare(declared: Sequence[Declared], client: docker.DockerClient) -> list[Finding]:
-    """Return everything that is not as declared, in the order in which it was declared.
+    """Return a finding for every difference, in the order in which resources were declared.
 
     Raises docker.errors.DockerException or requests.RequestException where the engine does not answer.
     """
-    real = Reality.of(client)
-    own = [one for one in declared if not one.going]
-    wanted = [one for one in own if one.kind == CONTAINER]
+    inventory = DockerInventory.of(client)
+    resources = [resource for resource in declared if not resource.pending_delete]
+    declared_containers = [resource for resource in resources if resource.kind == CONTAINER]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        inspected = _inspected(wanted, real, pool)
-        started = {identity: _started(found) for identity, found in inspected.items()}
-        images = _images(wanted, inspected, client, pool)
-        listed = [
-            pool.submit(list, files.compare(one, client, real.containers, started)) for one in files.volumes(declared)
+        inspected = _inspected(declared_containers, inventory, pool)
+        started = {identity: _started(inspection) for identity, inspection in inspected.items()}
+        images = _images(declared_containers, inspected, client, pool)
+        file_checks = [
+            pool.submit(list, files.compare(volume, client, inventory.containers, started))
+            for volume in files.volumes(declared)
         ]
-        found = list(_resources(own, real, inspected, images))
-        found += [finding for one in listed for finding in one.result()]
-    return found + list(_strangers(declared, real, found))
+        findings = list(_resources(resources, inventory, inspected, images))
+        findings += [finding for check in file_checks for finding in check.result()]
+    return findings + list(_unmanaged(declared, inventory, findings))
 
 
-def _inspected(wanted: Sequence[Declared], real: Reality, pool: ThreadPoolExecutor) -> dict[str, Mapping[str, Any]]:
-    """Return id → inspection, of the declared containers, and of those that have taken their names."""
-    identities = {one.identity for one in wanted} | {
-        real.by_name[one.name] for one in wanted if one.name in real.by_name
+def _inspected(
+    declared: Sequence[Declared], inventory: DockerInventory, pool: ThreadPoolExecutor
+) -> dict[str, Mapping[str, Any]]:
+    """Return id → inspection of the declared containers, and of other containers that have their names."""
+    identities = {resource.identity for resource in declared} | {
+        inventory.by_name[resource.name] for resource in declared if resource.name in inventory.by_name
     }
 
     def inspect(identity: str) -> Mapping[str, Any] | None:
         try:
-            found: Mapping[str, Any] = real.client.api.inspect_container(identity)
+            inspection: Mapping[str, Any] = inventory.client.api.inspect_container(identity)
         except NotFound:
             return None
-        return found
+        return inspection
 
-    return {found["Id"]: found for found in pool.map(inspect, identities) if found}
+    return {inspection["Id"]: inspection for inspection in pool.map(inspect, identities) if inspection}
 
 
 def _images(
-    wanted: Sequence[Declared],
+    declared: Sequence[Declared],
     inspected: Mapping[str, Mapping[str, Any]],
     client: docker.DockerClient,
     pool: ThreadPoolExecutor,
 ) -> dict[str, Mapping[str, Any] | None]:
-    """Return reference or id → inspection of an image; None where the engine does not have it."""
+    """Return reference or id → inspection of an image, or None where the engine does not have it."""
 
     def inspect(reference: str) -> Mapping[str, Any] | None:
         try:
-            found: Mapping[str, Any] = client.images.get(reference).attrs
+            image: Mapping[str, Any] = client.images.get(reference).attrs
         except ImageNotFound:
             return None
-        return found
+        return image
 
-    references = sorted({*(one.inputs["image"] for one in wanted), *(found["Image"] for found in inspected.values())})
+    references = sorted(
+        {
+            *(resource.inputs["image"] for resource in declared),
+            *(inspection["Image"] for inspection in inspected.values()),
+        }
+    )
     return dict(zip(references, pool.map(inspect, references), strict=True))
 
 
 def _resources(
-    own: Sequence[Declared],
-    real: Reality,
+    resources: Sequence[Declared],
+    inventory: DockerInventory,
     inspected: Mapping[str, Mapping[str, Any]],
     images: Mapping[str, Mapping[str, Any] | None],
 ) -> Iterator[Finding]:
-    networks_by_name = {one["Name"]: one for one in real.networks.values()}
+    networks_by_name = {network["Name"]: network for network in inventory.networks.values()}
     by_kind: dict[str, Callable[[Declared], Iterator[Finding]]] = {
-        CONTAINER: lambda one: _container(one, real, inspected, images),
-        NETWORK: lambda one: others.network(one, real.networks, networks_by_name),
-        VOLUME: lambda one: others.volume(one, real.volumes),
+        CONTAINER: lambda resource: _container(resource, inventory, inspected, images),
+        NETWORK: lambda resource: others.network(resource, inventory.networks, networks_by_name),
+        VOLUME: lambda resource: others.volume(resource, inventory.volumes),
     }
-    for one in own:
-        if one.kind in by_kind:
-            yield from by_kind[one.kind](one)
+    for resource in resources:
+        if resource.kind in by_kind:
+            yield from by_kind[resource.kind](resource)
 
 
 def _container(
-    one: Declared,
-    real: Reality,
+    resource: Declared,
+    inventory: DockerInventory,
     inspected: Mapping[str, Mapping[str, Any]],
     images: Mapping[str, Mapping[str, Any] | None],
 ) -> Iterator[Finding]:
-    identity = one.identity if one.identity in inspected else real.by_name.get(one.name, "")
-    found = inspected.get(identity)
-    if found is None:
-        yield containers.missing(one)
+    identity = resource.identity if resource.identity in inspected else inventory.by_name.get(resource.name, "")
+    inspection = inspected.get(identity)
+    if inspection is None:
+        yield containers.missing(resource)
         return
-    runs = _runs(one.inputs["image"], found, images)
-    container = Container(one.inputs, found, images.get(found["Image"]) if runs else None, real.engine, runs)
+    runs = _runs(resource.inputs["image"], inspection, images)
+    container = ComparedContainer(
+        resource.inputs, inspection, images.get(inspection["Image"]) if runs else None, inventory.engine, runs
+    )
     yield from (
-        containers.compare(one, container) if identity == one.identity else containers.made_anew(one, container)
+        containers.compare(resource, container)
+        if identity == resource.identity
+        else containers.recreated(resource, container)
     )
 
 
-def _runs(reference: str, found: Mapping[str, Any], images: Mapping[str, Mapping[str, Any] | None]) -> bool:
-    """Tell whether a container runs the image that its declared reference names."""
-    meant, own = images.get(reference), images.get(found["Image"])
-    if meant:
-        return bool(meant["Id"] == found["Image"])
+def _runs(reference: str, inspection: Mapping[str, Any], images: Mapping[str, Mapping[str, Any] | None]) -> bool:
+    """Return whether a container runs the image that its declared reference names."""
+    declared_image, actual_image = images.get(reference), images.get(inspection["Image"])
+    if declared_image:
+        return bool(declared_image["Id"] == inspection["Image"])
     _, _, digest = reference.partition("@")
-    if digest and own:
-        return any(one.endswith(digest) for one in own.get("RepoDigests") or ())
-    # The engine has it no more: what the container was made from is all that can be known.
-    return bool(found["Config"]["Image"] == reference)
+    if digest and actual_image:
+        return any(repo_digest.endswith(digest) for repo_digest in actual_image.get("RepoDigests") or ())
+    # The engine no longer has the image: only the reference that the container was created from is left to compare.
+    return bool(inspection["Config"]["Image"] == reference)
 
 
-def _strangers(declared: Sequence[Declared], real: Reality, found: Sequence[Finding]) -> Iterator[Finding]:
-    known = {one.identity for one in declared if one.kind == CONTAINER} | {finding.real for finding in found}
-    own_networks = {one.identity for one in declared if one.kind == NETWORK}
+def _unmanaged(
+    declared: Sequence[Declared], inventory: DockerInventory, findings: Sequence[Finding]
+) -> Iterator[Finding]:
+    known_ids = {resource.identity for resource in declared if resource.kind == CONTAINER} | {
+        finding.container_id for finding in findings
+    }
+    own_networks = {resource.identity for resource in declared if resource.kind == NETWORK}
     labels = next(
         (
-            {name: one.labels[name] for name in STACK_LABELS}
-            for one in declared
-            if set(STACK_LABELS) <= one.labels.keys()
+            {name: resource.labels[name] for name in STACK_LABELS}
+            for resource in declared
+            if set(STACK_LABELS) <= resource.labels.keys()
         ),
         {},
     )
-    yield from strangers.containers(real.containers, known, own_networks, labels)
-    theirs = strangers.inhabited(real.containers, labels)
-    yield from strangers.networks(list(real.networks.values()), own_networks, labels, theirs)
+    yield from strangers.containers(inventory.containers, known_ids, own_networks, labels)
+    inhabited = strangers.inhabited(inventory.containers, labels)
+    yield from strangers.networks(list(inventory.networks.values()), own_networks, labels, inhabited)
 
 
-def _started(found: Mapping[str, Any]) -> float:
-    return datetime.fromisoformat(found["State"]["StartedAt"][:19]).replace(tzinfo=UTC).timestamp()
+def _started(inspection: Mapping[str, Any]) -> float:
+    return datetime.fromisoformat(inspection["State"]["StartedAt"][:19]).replace(tzinfo=UTC).timestamp()

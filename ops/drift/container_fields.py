@@ -1,4 +1,4 @@
-"""Every field of a container: what the state declares, and where an inspection says it. One line each."""
+"""The table of container fields: for each, the value that the state declares and the value of the inspection."""
 
 from __future__ import annotations
 
@@ -6,277 +6,313 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ops.drift import container_view as seen
-from ops.drift import meanings as as_
-from ops.drift.container_view import ANY, Container
+from ops.drift import container_view as view
+from ops.drift import meanings as normalize
+from ops.drift.container_view import ANY, ComparedContainer
 from ops.drift.declared import named, variables
 from ops.drift.findings import Repair
 
 DEFAULT_SHARED_MEMORY = 64
-"""MiB of /dev/shm that the engine gives by itself."""
+"""MiB of /dev/shm that the Docker engine sets by default."""
 
 
 @dataclass(frozen=True)
-class Field:
-    """One field. Values that are maps are compared key by key, and each key is a finding of its own."""
+class ContainerField:
+    """One field. Mappings are compared key by key, with one finding for each key."""
 
     name: str
     inputs: tuple[str, ...]
-    """The provider's inputs that declare it."""
+    """Inputs of the Docker provider that declare it."""
 
-    declared: Callable[[Container], Any]
-    found: Callable[[Container], Any]
+    declared: Callable[[ComparedContainer], Any]
+    actual: Callable[[ComparedContainer], Any]
     repair: Repair = Repair.REPLACE
     of_image: bool = False
-    """Where nothing is declared the image decides."""
+    """Whether the image supplies the value where none is declared."""
 
 
-def _throttled(given: str, engine: str) -> Field:
-    return Field(
-        f"throttle.{given.removeprefix('device')}",
-        (given,),
-        lambda c: seen.throttles(c.given(given), "path", "rate"),
-        lambda c: seen.throttles(c.host(engine), "Path", "Rate"),
+def _throttled(input_name: str, host_key: str) -> ContainerField:
+    return ContainerField(
+        f"throttle.{input_name.removeprefix('device')}",
+        (input_name,),
+        lambda c: view.throttles(c.declared(input_name), "path", "rate"),
+        lambda c: view.throttles(c.host(host_key), "Path", "Rate"),
     )
 
 
-FIELDS: tuple[Field, ...] = (
-    Field("name", ("name",), lambda c: c.given("name"), lambda c: c.found["Name"].lstrip("/"), Repair.RENAME),
-    # What it runs.
-    Field("image", ("image",), lambda c: c.inputs["image"], seen.image),
-    Field("command", ("command",), seen.command, lambda c: tuple(c.config("Cmd") or ()), of_image=True),
-    Field(
+FIELDS: tuple[ContainerField, ...] = (
+    ContainerField(
+        "name", ("name",), lambda c: c.declared("name"), lambda c: c.inspection["Name"].lstrip("/"), Repair.RENAME
+    ),
+    # Image and process.
+    ContainerField("image", ("image",), lambda c: c.inputs["image"], view.image),
+    ContainerField("command", ("command",), view.command, lambda c: tuple(c.config("Cmd") or ()), of_image=True),
+    ContainerField(
         "entrypoint",
         ("entrypoints",),
-        lambda c: tuple(c.given("entrypoints") or c.of_image.get("Entrypoint") or ()),
+        lambda c: tuple(c.declared("entrypoints") or c.of_image.get("Entrypoint") or ()),
         lambda c: tuple(c.config("Entrypoint") or ()),
         of_image=True,
     ),
-    Field(
+    ContainerField(
         "env",
         ("envs",),
-        lambda c: {**variables(c.of_image.get("Env")), **variables(c.given("envs"))},
+        lambda c: {**variables(c.of_image.get("Env")), **variables(c.declared("envs"))},
         lambda c: variables(c.config("Env")),
         of_image=True,
     ),
-    Field(
+    ContainerField(
         "labels",
         ("labels",),
-        lambda c: {**(c.of_image.get("Labels") or {}), **named(c.given("labels"), "label")},
+        lambda c: {**(c.of_image.get("Labels") or {}), **named(c.declared("labels"), "label")},
         lambda c: c.config("Labels") or {},
         of_image=True,
     ),
-    Field(
+    ContainerField(
         "user",
         ("user",),
-        lambda c: c.given("user") or c.of_image.get("User") or "",
+        lambda c: c.declared("user") or c.of_image.get("User") or "",
         lambda c: c.config("User") or "",
         of_image=True,
     ),
-    Field(
+    ContainerField(
         "working_dir",
         ("workingDir",),
-        lambda c: c.given("workingDir") or c.of_image.get("WorkingDir") or "/",
+        lambda c: c.declared("workingDir") or c.of_image.get("WorkingDir") or "/",
         lambda c: c.config("WorkingDir") or "/",
         of_image=True,
     ),
-    Field("hostname", ("hostname",), seen.hostname, lambda c: c.config("Hostname")),
-    Field("domain", ("domainname",), seen.given_or("domainname", ""), lambda c: c.config("Domainname") or ""),
-    Field("tty", ("tty",), seen.given_or("tty", default=False), lambda c: bool(c.config("Tty"))),
-    Field("stdin", ("stdinOpen",), seen.given_or("stdinOpen", default=False), lambda c: bool(c.config("OpenStdin"))),
-    Field(
+    ContainerField("hostname", ("hostname",), view.hostname, lambda c: c.config("Hostname")),
+    ContainerField(
+        "domain", ("domainname",), view.declared_or("domainname", ""), lambda c: c.config("Domainname") or ""
+    ),
+    ContainerField("tty", ("tty",), view.declared_or("tty", default=False), lambda c: bool(c.config("Tty"))),
+    ContainerField(
+        "stdin", ("stdinOpen",), view.declared_or("stdinOpen", default=False), lambda c: bool(c.config("OpenStdin"))
+    ),
+    ContainerField(
         "health_check",
         ("healthcheck",),
-        lambda c: as_.health_check(c.given("healthcheck"), c.of_image.get("Healthcheck")),
-        lambda c: as_.found_health_check(c.config("Healthcheck")),
+        lambda c: normalize.health_check(c.declared("healthcheck"), c.of_image.get("Healthcheck")),
+        lambda c: normalize.actual_health_check(c.config("Healthcheck")),
         of_image=True,
     ),
-    Field(
+    ContainerField(
         "stop_signal",
         ("stopSignal",),
-        lambda c: as_.signal(c.given("stopSignal") or c.of_image.get("StopSignal")),
-        lambda c: as_.signal(c.config("StopSignal")),
+        lambda c: normalize.signal(c.declared("stopSignal") or c.of_image.get("StopSignal")),
+        lambda c: normalize.signal(c.config("StopSignal")),
         of_image=True,
     ),
-    Field("stop_timeout", ("stopTimeout",), seen.given_or("stopTimeout", 10), lambda c: c.config("StopTimeout") or 10),
-    Field("init", ("init",), seen.given_or("init", default=False), lambda c: bool(c.host("Init"))),
-    Field(
+    ContainerField(
+        "stop_timeout", ("stopTimeout",), view.declared_or("stopTimeout", 10), lambda c: c.config("StopTimeout") or 10
+    ),
+    ContainerField("init", ("init",), view.declared_or("init", default=False), lambda c: bool(c.host("Init"))),
+    ContainerField(
         "runtime",
         ("runtime",),
-        lambda c: c.given("runtime") or c.engine.get("DefaultRuntime") or ANY,
-        seen.host_or("Runtime", ""),
+        lambda c: c.declared("runtime") or c.engine.get("DefaultRuntime") or ANY,
+        view.host_or("Runtime", ""),
     ),
-    # What it may.
-    Field(
+    # Privileges.
+    ContainerField(
         "privileged",
         ("privileged",),
-        seen.given_or("privileged", default=False),
-        seen.host_or("Privileged", default=False),
+        view.declared_or("privileged", default=False),
+        view.host_or("Privileged", default=False),
     ),
-    Field(
+    ContainerField(
         "capabilities.add",
         ("capabilities",),
-        lambda c: as_.capabilities((c.given("capabilities") or {}).get("adds")),
-        lambda c: as_.capabilities(c.host("CapAdd")),
+        lambda c: normalize.capabilities((c.declared("capabilities") or {}).get("adds")),
+        lambda c: normalize.capabilities(c.host("CapAdd")),
     ),
-    Field(
+    ContainerField(
         "capabilities.drop",
         ("capabilities",),
-        lambda c: as_.capabilities((c.given("capabilities") or {}).get("drops")),
-        lambda c: as_.capabilities(c.host("CapDrop")),
+        lambda c: normalize.capabilities((c.declared("capabilities") or {}).get("drops")),
+        lambda c: normalize.capabilities(c.host("CapDrop")),
     ),
-    Field(
+    ContainerField(
         "security_options",
         ("securityOpts",),
-        lambda c: as_.security(one for one in c.given("securityOpts") or () if one != "systempaths=unconfined"),
-        lambda c: as_.security(c.host("SecurityOpt")),
+        lambda c: normalize.security(
+            option for option in c.declared("securityOpts") or () if option != "systempaths=unconfined"
+        ),
+        lambda c: normalize.security(c.host("SecurityOpt")),
     ),
-    Field("masked_paths", (), seen.confined, lambda c: bool(c.host("MaskedPaths"))),
-    Field(
+    ContainerField("masked_paths", (), view.confined, lambda c: bool(c.host("MaskedPaths"))),
+    ContainerField(
         "read_only",
         ("readOnly",),
-        seen.given_or("readOnly", default=False),
-        seen.host_or("ReadonlyRootfs", default=False),
+        view.declared_or("readOnly", default=False),
+        view.host_or("ReadonlyRootfs", default=False),
     ),
-    Field(
+    ContainerField(
         "devices",
         ("devices",),
-        lambda c: seen.devices(c.given("devices"), "hostPath", "containerPath", "permissions"),
-        lambda c: seen.devices(c.host("Devices"), "PathOnHost", "PathInContainer", "CgroupPermissions"),
+        lambda c: view.devices(c.declared("devices"), "hostPath", "containerPath", "permissions"),
+        lambda c: view.devices(c.host("Devices"), "PathOnHost", "PathInContainer", "CgroupPermissions"),
     ),
-    Field("device_rules", (), lambda c: (), lambda c: tuple(c.host("DeviceCgroupRules") or ())),
-    Field(
+    ContainerField("device_rules", (), lambda c: (), lambda c: tuple(c.host("DeviceCgroupRules") or ())),
+    ContainerField(
         "device_requests",
         ("gpus", "deviceRequests"),
-        lambda c: bool(c.given("gpus") or c.given("deviceRequests")),
+        lambda c: bool(c.declared("gpus") or c.declared("deviceRequests")),
         lambda c: bool(c.host("DeviceRequests")),
     ),
-    Field(
+    ContainerField(
         "groups",
         ("groupAdds",),
-        lambda c: frozenset(c.given("groupAdds") or ()),
+        lambda c: frozenset(c.declared("groupAdds") or ()),
         lambda c: frozenset(c.host("GroupAdd") or ()),
     ),
-    Field("namespaces.pid", ("pidMode",), seen.given_or("pidMode", ""), seen.host_or("PidMode", "")),
-    Field("namespaces.ipc", ("ipcMode",), seen.given_or("ipcMode", "its own"), seen.ipc),
-    Field("namespaces.user", ("usernsMode",), seen.given_or("usernsMode", ""), seen.host_or("UsernsMode", "")),
-    Field("namespaces.uts", (), lambda c: "", seen.host_or("UTSMode", "")),
-    Field("namespaces.cgroup", ("cgroupnsMode",), seen.given_or("cgroupnsMode", ANY), seen.host_or("CgroupnsMode", "")),
-    Field("sysctls", ("sysctls",), lambda c: seen.texts(c.given("sysctls")), lambda c: seen.texts(c.host("Sysctls"))),
-    Field(
+    ContainerField("namespaces.pid", ("pidMode",), view.declared_or("pidMode", ""), view.host_or("PidMode", "")),
+    ContainerField("namespaces.ipc", ("ipcMode",), view.declared_or("ipcMode", "its own"), view.ipc),
+    ContainerField(
+        "namespaces.user", ("usernsMode",), view.declared_or("usernsMode", ""), view.host_or("UsernsMode", "")
+    ),
+    ContainerField("namespaces.uts", (), lambda c: "", view.host_or("UTSMode", "")),
+    ContainerField(
+        "namespaces.cgroup", ("cgroupnsMode",), view.declared_or("cgroupnsMode", ANY), view.host_or("CgroupnsMode", "")
+    ),
+    ContainerField(
+        "sysctls", ("sysctls",), lambda c: view.texts(c.declared("sysctls")), lambda c: view.texts(c.host("Sysctls"))
+    ),
+    ContainerField(
         "ulimits",
         ("ulimits",),
-        lambda c: {one["name"]: f"{one['soft']}:{one['hard']}" for one in c.given("ulimits") or ()},
-        lambda c: {one["Name"]: f"{one['Soft']}:{one['Hard']}" for one in c.host("Ulimits") or ()},
+        lambda c: {limit["name"]: f"{limit['soft']}:{limit['hard']}" for limit in c.declared("ulimits") or ()},
+        lambda c: {limit["Name"]: f"{limit['Soft']}:{limit['Hard']}" for limit in c.host("Ulimits") or ()},
     ),
-    # How much.
-    Field("memory", ("memory",), seen.limit("memory"), lambda c: as_.mebibytes(c.host("Memory")), Repair.UPDATE),
-    Field("memory_swap", ("memorySwap",), seen.swap, lambda c: as_.mebibytes(c.host("MemorySwap")), Repair.UPDATE),
-    Field(
+    # Limits.
+    ContainerField(
+        "memory", ("memory",), view.limit("memory"), lambda c: normalize.mebibytes(c.host("Memory")), Repair.UPDATE
+    ),
+    ContainerField(
+        "memory_swap", ("memorySwap",), view.swap, lambda c: normalize.mebibytes(c.host("MemorySwap")), Repair.UPDATE
+    ),
+    ContainerField(
         "memory_reservation",
         ("memoryReservation",),
-        seen.limit("memoryReservation"),
-        lambda c: as_.mebibytes(c.host("MemoryReservation")),
+        view.limit("memoryReservation"),
+        lambda c: normalize.mebibytes(c.host("MemoryReservation")),
         Repair.UPDATE,
     ),
-    Field(
+    ContainerField(
         "cpus",
         ("cpus", "cpuPeriod", "cpuQuota"),
-        seen.cores,
-        lambda c: as_.cores(c.host("NanoCpus"), c.host("CpuQuota"), c.host("CpuPeriod")),
+        view.cores,
+        lambda c: normalize.cores(c.host("NanoCpus"), c.host("CpuQuota"), c.host("CpuPeriod")),
     ),
-    Field(
+    ContainerField(
         "cpu_set",
         ("cpuSet",),
-        lambda c: as_.cpu_set(c.given("cpuSet")),
-        lambda c: as_.cpu_set(c.host("CpusetCpus")),
+        lambda c: normalize.cpu_set(c.declared("cpuSet")),
+        lambda c: normalize.cpu_set(c.host("CpusetCpus")),
         Repair.UPDATE,
     ),
-    Field("cpu_shares", ("cpuShares",), seen.given_or("cpuShares", 0), seen.host_or("CpuShares", 0), Repair.UPDATE),
-    # The provider has no input for it: what is found was set by hand.
-    Field("pids", (), lambda c: "unlimited", lambda c: max(c.host("PidsLimit") or 0, 0) or "unlimited"),
-    Field("cpu_set_memory", (), lambda c: "", seen.host_or("CpusetMems", "")),
-    Field("block_io_weight", (), lambda c: 0, seen.host_or("BlkioWeight", 0)),
-    Field("out_of_memory.adjust", (), lambda c: 0, seen.host_or("OomScoreAdj", 0)),
-    Field("out_of_memory.disabled", (), lambda c: False, seen.host_or("OomKillDisable", default=False)),
+    ContainerField(
+        "cpu_shares", ("cpuShares",), view.declared_or("cpuShares", 0), view.host_or("CpuShares", 0), Repair.UPDATE
+    ),
+    # The provider has no input for the next five fields: any other value was set by hand.
+    ContainerField("pids", (), lambda c: "unlimited", lambda c: max(c.host("PidsLimit") or 0, 0) or "unlimited"),
+    ContainerField("cpu_set_memory", (), lambda c: "", view.host_or("CpusetMems", "")),
+    ContainerField("block_io_weight", (), lambda c: 0, view.host_or("BlkioWeight", 0)),
+    ContainerField("out_of_memory.adjust", (), lambda c: 0, view.host_or("OomScoreAdj", 0)),
+    ContainerField("out_of_memory.disabled", (), lambda c: False, view.host_or("OomKillDisable", default=False)),
     _throttled("deviceReadBps", "BlkioDeviceReadBps"),
     _throttled("deviceReadIops", "BlkioDeviceReadIOps"),
     _throttled("deviceWriteBps", "BlkioDeviceWriteBps"),
     _throttled("deviceWriteIops", "BlkioDeviceWriteIOps"),
-    Field(
+    ContainerField(
         "shared_memory",
         ("shmSize",),
-        lambda c: as_.mebibytes((c.given("shmSize") or DEFAULT_SHARED_MEMORY) * as_.MIB),
-        lambda c: as_.mebibytes(c.host("ShmSize")),
+        lambda c: normalize.mebibytes((c.declared("shmSize") or DEFAULT_SHARED_MEMORY) * normalize.MIB),
+        lambda c: normalize.mebibytes(c.host("ShmSize")),
     ),
-    # What it sees.
-    Field(
+    # Mounts and networks.
+    ContainerField(
         "mounts",
         ("mounts", "volumes"),
-        lambda c: as_.declared_mounts(c.inputs),
-        lambda c: as_.found_mounts(c.found.get("Mounts"), (c.of_image.get("Volumes") or ()) if c.image else None),
+        lambda c: normalize.declared_mounts(c.inputs),
+        lambda c: normalize.actual_mounts(
+            c.inspection.get("Mounts"), (c.of_image.get("Volumes") or ()) if c.image else None
+        ),
     ),
-    Field("tmpfs", ("tmpfs",), lambda c: seen.texts(c.given("tmpfs")), lambda c: seen.texts(c.host("Tmpfs"))),
-    Field(
+    ContainerField(
+        "tmpfs", ("tmpfs",), lambda c: view.texts(c.declared("tmpfs")), lambda c: view.texts(c.host("Tmpfs"))
+    ),
+    ContainerField(
         "storage",
         ("storageOpts",),
-        lambda c: seen.texts(c.given("storageOpts")),
-        lambda c: seen.texts(c.host("StorageOpt")),
+        lambda c: view.texts(c.declared("storageOpts")),
+        lambda c: view.texts(c.host("StorageOpt")),
     ),
-    Field(
+    ContainerField(
         "networks",
         ("networksAdvanced",),
-        seen.joined,
-        lambda c: dict.fromkeys(c.found["NetworkSettings"]["Networks"] or (), "joined"),
+        view.joined,
+        lambda c: dict.fromkeys(c.inspection["NetworkSettings"]["Networks"] or (), "joined"),
         Repair.RECONNECT,
     ),
-    Field("aliases", ("networksAdvanced",), seen.declared_aliases, seen.aliases, Repair.RECONNECT),
-    Field("addresses", ("networksAdvanced",), seen.declared_addresses, seen.addresses, Repair.RECONNECT),
-    Field("network_mode", ("networkMode",), seen.declared_mode, seen.network_mode),
-    Field("ports", ("ports",), lambda c: as_.declared_ports(c.given("ports")), seen.ports),
-    Field("exposed", ("ports",), seen.exposed, lambda c: frozenset(c.config("ExposedPorts") or ()), of_image=True),
-    Field(
+    ContainerField("aliases", ("networksAdvanced",), view.declared_aliases, view.aliases, Repair.RECONNECT),
+    ContainerField("addresses", ("networksAdvanced",), view.declared_addresses, view.addresses, Repair.RECONNECT),
+    ContainerField("network_mode", ("networkMode",), view.declared_mode, view.network_mode),
+    ContainerField("ports", ("ports",), lambda c: normalize.declared_ports(c.declared("ports")), view.ports),
+    ContainerField(
+        "exposed", ("ports",), view.exposed, lambda c: frozenset(c.config("ExposedPorts") or ()), of_image=True
+    ),
+    ContainerField(
         "publish_all",
         ("publishAllPorts",),
-        seen.given_or("publishAllPorts", default=False),
-        seen.host_or("PublishAllPorts", default=False),
+        view.declared_or("publishAllPorts", default=False),
+        view.host_or("PublishAllPorts", default=False),
     ),
-    Field(
+    ContainerField(
         "hosts",
         ("hosts",),
-        lambda c: {one["host"]: one["ip"] for one in c.given("hosts") or ()},
-        lambda c: seen.hosts(c.host("ExtraHosts")),
+        lambda c: {host["host"]: host["ip"] for host in c.declared("hosts") or ()},
+        lambda c: view.hosts(c.host("ExtraHosts")),
     ),
-    Field("dns.servers", ("dns",), lambda c: tuple(c.given("dns") or ()), lambda c: tuple(c.host("Dns") or ())),
-    Field(
+    ContainerField(
+        "dns.servers", ("dns",), lambda c: tuple(c.declared("dns") or ()), lambda c: tuple(c.host("Dns") or ())
+    ),
+    ContainerField(
         "dns.options",
         ("dnsOpts",),
-        lambda c: frozenset(c.given("dnsOpts") or ()),
+        lambda c: frozenset(c.declared("dnsOpts") or ()),
         lambda c: frozenset(c.host("DnsOptions") or ()),
     ),
-    Field(
+    ContainerField(
         "dns.search",
         ("dnsSearches",),
-        lambda c: tuple(c.given("dnsSearches") or ()),
+        lambda c: tuple(c.declared("dnsSearches") or ()),
         lambda c: tuple(c.host("DnsSearch") or ()),
     ),
-    # How it is kept.
-    Field("restart", ("restart", "maxRetryCount"), seen.declared_restart, seen.restart, Repair.UPDATE),
-    Field("removed_at_end", ("rm",), seen.given_or("rm", default=False), seen.host_or("AutoRemove", default=False)),
-    Field("log.driver", ("logDriver",), seen.given_or("logDriver", ANY), lambda c: c.host("LogConfig").get("Type")),
-    Field("log.options", ("logOpts",), seen.log_options, lambda c: c.host("LogConfig").get("Config") or {}),
-    Field("cgroup_parent", ("cgroupParent",), seen.given_or("cgroupParent", ""), seen.host_or("CgroupParent", "")),
+    # Restarts and logs.
+    ContainerField("restart", ("restart", "maxRetryCount"), view.declared_restart, view.restart, Repair.UPDATE),
+    ContainerField(
+        "removed_at_end", ("rm",), view.declared_or("rm", default=False), view.host_or("AutoRemove", default=False)
+    ),
+    ContainerField(
+        "log.driver", ("logDriver",), view.declared_or("logDriver", ANY), lambda c: c.host("LogConfig").get("Type")
+    ),
+    ContainerField("log.options", ("logOpts",), view.log_options, lambda c: c.host("LogConfig").get("Config") or {}),
+    ContainerField(
+        "cgroup_parent", ("cgroupParent",), view.declared_or("cgroupParent", ""), view.host_or("CgroupParent", "")
+    ),
 )
 
 NOT_READ: dict[str, str] = {
-    "uploads": "what they come to is read from the volume or the container: ops/drift/files.py",
-    "mustRun": "how it runs is looked at beside the table: ops/drift/containers.py",
-    "start": "with mustRun",
+    "uploads": "the resulting files are compared in the volume: ops/drift/files.py",
+    "mustRun": "the container's state is compared outside of the table: ops/drift/containers.py",
+    "start": "as mustRun",
     **dict.fromkeys(
         ("attach", "logs", "wait", "waitTimeout", "containerReadRefreshTimeoutMilliseconds"),
-        "what the provider does while it makes it; nothing of it is kept",
+        "controls the provider during creation; the container does not keep it",
     ),
-    **dict.fromkeys(("destroyGraceSeconds", "removeVolumes"), "what the provider does when it goes"),
-    "platform": "goes with the image's digest",
+    **dict.fromkeys(("destroyGraceSeconds", "removeVolumes"), "controls the provider during deletion"),
+    "platform": "implied by the image's digest",
 }
-"""Inputs that no field reads, and why."""
+"""Inputs that no field compares → the reason."""

@@ -1,4 +1,4 @@
-"""A container as declared and as found, and what of it must be worked out before it can be compared."""
+"""A declared container beside its inspection, and the values that must be derived before they can be compared."""
 
 from __future__ import annotations
 
@@ -7,196 +7,203 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ops.drift import meanings as as_
+from ops.drift import meanings as normalize
 
 ANY = object()
-"""Declared by nobody, and the engine's own affair: whatever is found is right."""
+"""Not declared, and chosen by the Docker engine: any actual value is accepted."""
 
 
 @dataclass(frozen=True)
-class Container:
-    """A container's declared inputs beside its inspection and that of the image it runs."""
+class ComparedContainer:
+    """A container's declared inputs, its inspection, and the inspection of its image."""
 
     inputs: Mapping[str, Any]
-    found: Mapping[str, Any]
+    inspection: Mapping[str, Any]
     image: Mapping[str, Any] | None
-    """None where the engine has it no more, or it is another than declared: then only what is declared is compared."""
+    """None where the engine no longer has it, or it is not the declared image: then only declared values are compared.
+    """
 
     engine: Mapping[str, Any]
-    """What the engine says of itself."""
+    """The Docker engine's `info`."""
 
     runs_declared_image: bool = True
 
-    def given(self, name: str) -> Any:
-        """Return an input, None where it is not given."""
+    def declared(self, name: str) -> Any:
+        """Return a declared input, or None."""
         return self.inputs.get(name)
 
     def config(self, name: str) -> Any:
         """Return an entry of the inspection's Config."""
-        return self.found["Config"].get(name)
+        return self.inspection["Config"].get(name)
 
     def host(self, name: str) -> Any:
         """Return an entry of the inspection's HostConfig."""
-        return self.found["HostConfig"].get(name)
+        return self.inspection["HostConfig"].get(name)
 
     @cached_property
     def of_image(self) -> Mapping[str, Any]:
-        """Return what the image says of containers."""
+        """Return the image's defaults for containers."""
         return (self.image or {}).get("Config") or {}
 
     @property
     def runs(self) -> bool:
-        """Whether it has networks and ports in effect."""
-        return bool(self.found["State"]["Running"])
+        """Whether the container runs, so that its networks and ports are in effect."""
+        return bool(self.inspection["State"]["Running"])
 
 
-def command(c: Container) -> tuple[str, ...]:
-    """Return the declared command; an entrypoint that is given does away with the image's."""
-    return tuple(c.given("command") or (() if c.given("entrypoints") else c.of_image.get("Cmd")) or ())
+def command(c: ComparedContainer) -> tuple[str, ...]:
+    """Return the declared command, else the image's; a declared entrypoint discards the image's command."""
+    return tuple(c.declared("command") or (() if c.declared("entrypoints") else c.of_image.get("Cmd")) or ())
 
 
-def image(c: Container) -> str:
-    """Return the declared reference where the container runs that image, else what it runs."""
-    return c.inputs["image"] if c.runs_declared_image else f"{c.config('Image')} ({c.found['Image'][7:19]})"
+def image(c: ComparedContainer) -> str:
+    """Return the declared reference where the container runs that image, else the reference and id that it runs."""
+    return c.inputs["image"] if c.runs_declared_image else f"{c.config('Image')} ({c.inspection['Image'][7:19]})"
 
 
-def network_mode(c: Container) -> str:
-    """Return host, none or another container's network; the stack's own networks have a field of their own."""
+def network_mode(c: ComparedContainer) -> str:
+    """Return `host`, `none`, `container:…`, or `networks`, which the field of that name compares."""
     mode = c.host("NetworkMode") or ""
     return mode if mode in ("host", "none") or mode.startswith("container:") else "networks"
 
 
-def declared_mode(c: Container) -> str:
-    """Return the same as declared."""
-    mode = c.given("networkMode") or ""
+def declared_mode(c: ComparedContainer) -> str:
+    """Return the declared network mode, in the form of `network_mode`."""
+    mode = c.declared("networkMode") or ""
     return mode if mode in ("host", "none") or mode.startswith("container:") else "networks"
 
 
-def ipc(c: Container) -> str:
-    """Return whose shared memory it sees; private or shareable is the engine's setting where nothing is declared."""
+def ipc(c: ComparedContainer) -> str:
+    """Return the IPC mode; `private` and `shareable` count as the default where nothing is declared."""
     mode = str(c.host("IpcMode") or "")
-    return mode if c.given("ipcMode") or mode.startswith(("host", "container:")) else "its own"
+    return mode if c.declared("ipcMode") or mode.startswith(("host", "container:")) else "its own"
 
 
-def hostname(c: Container) -> Any:
-    """Return the declared name; the engine's own is the short id, or the host's on the host's network."""
-    own = c.found["Id"][:12] if network_mode(c) == "networks" else ANY
-    return c.given("hostname") or own
+def hostname(c: ComparedContainer) -> Any:
+    """Return the declared host name; the default is the short id, or the host's name in the host's network."""
+    default_hostname = c.inspection["Id"][:12] if network_mode(c) == "networks" else ANY
+    return c.declared("hostname") or default_hostname
 
 
-def swap(c: Container) -> Any:
-    """Return memory and swap together; the engine takes twice the memory where it is not given."""
+def swap(c: ComparedContainer) -> Any:
+    """Return the limit of memory plus swap; by default, the Docker engine sets twice the memory limit."""
     if not c.engine.get("SwapLimit", True):
         return ANY
-    memory, swap = c.given("memory") or 0, c.given("memorySwap") or 0
-    return as_.mebibytes((swap or 2 * memory) * as_.MIB)
+    memory, swap = c.declared("memory") or 0, c.declared("memorySwap") or 0
+    return normalize.mebibytes((swap or 2 * memory) * normalize.MIB)
 
 
-def cores(c: Container) -> float:
-    """Return the limit of cores, given as such or as a share of time."""
-    return float(c.given("cpus") or 0) or as_.cores(None, c.given("cpuQuota"), c.given("cpuPeriod"))
+def cores(c: ComparedContainer) -> float:
+    """Return the limit of cores, declared as `cpus` or as quota and period."""
+    return float(c.declared("cpus") or 0) or normalize.cores(None, c.declared("cpuQuota"), c.declared("cpuPeriod"))
 
 
-def aliases(c: Container) -> dict[str, frozenset[str]]:
-    """Return network → aliases, but for the one that every container has: its own short id."""
-    networks = c.found["NetworkSettings"]["Networks"] or {}
-    own = {c.found["Id"][:12]}
-    return {name: frozenset(said.get("Aliases") or ()) - own for name, said in networks.items()}
+def aliases(c: ComparedContainer) -> dict[str, frozenset[str]]:
+    """Return network → aliases, without the short id, which the Docker engine adds to every container."""
+    networks = c.inspection["NetworkSettings"]["Networks"] or {}
+    short_id = {c.inspection["Id"][:12]}
+    return {name: frozenset(endpoint.get("Aliases") or ()) - short_id for name, endpoint in networks.items()}
 
 
-def declared_aliases(c: Container) -> dict[str, Any]:
-    """Return the same as declared; of networks that it is not on, the field `networks` tells."""
-    joined = c.found["NetworkSettings"]["Networks"] or {}
-    said = {one["name"]: frozenset(one.get("aliases") or ()) for one in c.given("networksAdvanced") or ()}
-    return {name: said.get(name, ANY) for name in joined}
+def declared_aliases(c: ComparedContainer) -> dict[str, Any]:
+    """Return network → declared aliases, of joined networks only: the field `networks` reports the others."""
+    joined = c.inspection["NetworkSettings"]["Networks"] or {}
+    aliases_by_network = {
+        network["name"]: frozenset(network.get("aliases") or ()) for network in c.declared("networksAdvanced") or ()
+    }
+    return {name: aliases_by_network.get(name, ANY) for name in joined}
 
 
-def addresses(c: Container) -> dict[str, str]:
-    """Return network → the address that was asked for there."""
-    networks = c.found["NetworkSettings"]["Networks"] or {}
-    return {name: (said.get("IPAMConfig") or {}).get("IPv4Address") or "" for name, said in networks.items()}
+def addresses(c: ComparedContainer) -> dict[str, str]:
+    """Return network → the fixed address, empty where the Docker engine chose one."""
+    networks = c.inspection["NetworkSettings"]["Networks"] or {}
+    return {name: (endpoint.get("IPAMConfig") or {}).get("IPv4Address") or "" for name, endpoint in networks.items()}
 
 
-def declared_addresses(c: Container) -> dict[str, Any]:
-    """Return the same as declared."""
-    said = {one["name"]: one.get("ipv4Address") or "" for one in c.given("networksAdvanced") or ()}
-    return {name: said.get(name, ANY) for name in addresses(c)}
+def declared_addresses(c: ComparedContainer) -> dict[str, Any]:
+    """Return network → declared address, of joined networks only."""
+    address_by_network = {
+        network["name"]: network.get("ipv4Address") or "" for network in c.declared("networksAdvanced") or ()
+    }
+    return {name: address_by_network.get(name, ANY) for name in addresses(c)}
 
 
-def joined(c: Container) -> Any:
+def joined(c: ComparedContainer) -> Any:
     """Return the declared networks."""
-    if not c.given("networksAdvanced"):
+    if not c.declared("networksAdvanced"):
         return ANY
-    return {one["name"]: "joined" for one in c.given("networksAdvanced")}
+    return {network["name"]: "joined" for network in c.declared("networksAdvanced")}
 
 
-def ports(c: Container) -> dict[str, Any]:
-    """Return what is in effect where it runs: a port is lost with the network that it came by."""
-    return as_.found_ports(c.found["NetworkSettings"].get("Ports") if c.runs else c.host("PortBindings"))
+def ports(c: ComparedContainer) -> dict[str, Any]:
+    """Return the ports in effect where it runs (leaving a network removes its ports), else the configured ones."""
+    return normalize.actual_ports(c.inspection["NetworkSettings"].get("Ports") if c.runs else c.host("PortBindings"))
 
 
-def exposed(c: Container) -> Any:
-    """Return the ports that the image names, and those that are published."""
+def exposed(c: ComparedContainer) -> Any:
+    """Return the ports that the image exposes, and the declared published ports."""
     if c.image is None:
         return ANY
-    return frozenset({*(c.of_image.get("ExposedPorts") or ()), *as_.declared_ports(c.given("ports"))})
+    return frozenset({*(c.of_image.get("ExposedPorts") or ()), *normalize.declared_ports(c.declared("ports"))})
 
 
 def devices(entries: Any, host: str, inside: str, rights: str) -> dict[str, str]:
-    """Return path in the container → device and rights."""
-    return {one.get(inside) or one[host]: f"{one[host]} {one.get(rights) or 'rwm'}" for one in entries or ()}
+    """Return path in the container → device and permissions."""
+    return {
+        device.get(inside) or device[host]: f"{device[host]} {device.get(rights) or 'rwm'}" for device in entries or ()
+    }
 
 
 def throttles(entries: Any, path: str, rate: str) -> dict[str, Any]:
     """Return device → rate."""
-    return {one[path]: one[rate] for one in entries or ()}
+    return {device[path]: device[rate] for device in entries or ()}
 
 
-def log_options(c: Container) -> Any:
-    """Return the declared options; without a declared driver they are the engine's."""
-    return c.given("logOpts") or {} if c.given("logDriver") else ANY
+def log_options(c: ComparedContainer) -> Any:
+    """Return the declared log options; without a declared driver, the Docker engine chooses both."""
+    return c.declared("logOpts") or {} if c.declared("logDriver") else ANY
 
 
 def hosts(entries: Any) -> dict[str, str]:
-    """Return name → address, of `name:address`."""
+    """Return `name:address` entries as a mapping."""
     return dict(entry.split(":", 1) for entry in entries or ())
 
 
-def restart(c: Container) -> str:
-    """Return when the engine starts it again: `unless-stopped`, `on-failure:3`."""
+def restart(c: ComparedContainer) -> str:
+    """Return the restart policy: `unless-stopped`, `on-failure:3`."""
     policy = c.host("RestartPolicy")
     return _policy(policy.get("Name"), policy.get("MaximumRetryCount"))
 
 
-def declared_restart(c: Container) -> str:
-    """Return the same as declared."""
-    return _policy(c.given("restart"), c.given("maxRetryCount"))
+def declared_restart(c: ComparedContainer) -> str:
+    """Return the declared restart policy."""
+    return _policy(c.declared("restart"), c.declared("maxRetryCount"))
 
 
 def _policy(name: str | None, retries: int | None) -> str:
     return f"{name}:{retries}" if name == "on-failure" and retries else name or "no"
 
 
-def confined(c: Container) -> bool:
-    """Return whether the kernel's own files are to be hidden from it."""
-    return not c.given("privileged") and "systempaths=unconfined" not in (c.given("securityOpts") or ())
+def confined(c: ComparedContainer) -> bool:
+    """Return whether system paths below /proc and /sys should be masked."""
+    return not c.declared("privileged") and "systempaths=unconfined" not in (c.declared("securityOpts") or ())
 
 
 def texts(values: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return values as the engine spells them."""
+    """Return values as strings, as the Docker engine reports them."""
     return {name: str(value) for name, value in (values or {}).items()}
 
 
-def given_or(name: str, default: Any) -> Callable[[Container], Any]:
-    """Return an input, or what the engine takes where it is not given."""
-    return lambda c: c.given(name) or default
+def declared_or(name: str, default: Any) -> Callable[[ComparedContainer], Any]:
+    """Return a getter of a declared input, or of the Docker engine's default."""
+    return lambda c: c.declared(name) or default
 
 
-def host_or(name: str, default: Any) -> Callable[[Container], Any]:
-    """Return an entry of HostConfig, or what stands for nothing."""
+def host_or(name: str, default: Any) -> Callable[[ComparedContainer], Any]:
+    """Return a getter of an entry of HostConfig, or of a default for an empty one."""
     return lambda c: c.host(name) or default
 
 
-def limit(name: str) -> Callable[[Container], str]:
-    """Return an input that counts MiB."""
-    return lambda c: as_.mebibytes((c.given(name) or 0) * as_.MIB)
+def limit(name: str) -> Callable[[ComparedContainer], str]:
+    """Return a getter of a declared input in MiB."""
+    return lambda c: normalize.mebibytes((c.declared(name) or 0) * normalize.MIB)

@@ -1,98 +1,111 @@
-"""Compares containers with what was declared of them."""
+"""Compares containers with their declarations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ops.drift.container_fields import FIELDS, Field
-from ops.drift.container_view import ANY, Container
+from ops.drift.container_fields import FIELDS, ContainerField
+from ops.drift.container_view import ANY, ComparedContainer
 from ops.drift.declared import Declared
-from ops.drift.findings import UNSET, Finding, Repair, spelled
+from ops.drift.findings import UNSET, Finding, Repair, format_value
 
-GONE = "gone"
+MISSING = "gone"
 ENDED = "ended well"
 RUNNING = "running"
 NO_LIMIT: tuple[Any, ...] = ("unlimited", 0, frozenset())
 
 
-def compare(declared: Declared, container: Container) -> Iterator[Finding]:
-    """Find every field of a container that is not as declared, and whether it runs as it should."""
-    real, reference = container.found["Id"], declared.inputs["image"]
+def compare(declared: Declared, container: ComparedContainer) -> Iterator[Finding]:
+    """Yield a finding for every field that differs, and one where the container is not in the declared state."""
+    container_id, reference = container.inspection["Id"], declared.inputs["image"]
     moved = container.config("Image") == reference and not container.runs_declared_image
-    for name, said, found, repair in [*_fields(container), *_running(declared, container.found)]:
+    for name, expected, actual, repair in [*_fields(container), *_running(declared, container.inspection)]:
         if name == "image" and moved:
-            # What was declared still runs: a repair would bring up what the tag means by now.
-            advice = (
-                f"docker tag {container.found['Image'][7:19]} {reference}, unless the new image is meant: then `up`"
-            )
-            told = f"the tag means another image by now ({found})"
-            yield Finding(declared.label, name, said, told, Repair.NOBODY, declared.urn, advice, real)
+            # The container runs the image that the tag named at deployment: a repair would deploy the tag's new image.
+            old_image = container.inspection["Image"][7:19]
+            advice = f"docker tag {old_image} {reference}, unless the new image is meant: then `up`"
+            moved_to = f"the tag means another image by now ({actual})"
+            yield Finding(declared.label, name, expected, moved_to, Repair.MANUAL, declared.urn, advice, container_id)
         else:
-            yield Finding(declared.label, name, said, found, repair, declared.urn, real=real)
+            yield Finding(declared.label, name, expected, actual, repair, declared.urn, container_id=container_id)
 
 
 def missing(declared: Declared) -> Finding:
-    """Return the finding for a container that the engine does not have."""
-    said = ENDED if declared.one_shot else RUNNING
-    return Finding(declared.label, "state", said, GONE, Repair.UPDATE, declared.urn)
+    """Return the finding for a container that the Docker engine does not have."""
+    expected = ENDED if declared.one_shot else RUNNING
+    return Finding(declared.label, "state", expected, MISSING, Repair.UPDATE, declared.urn)
 
 
-def made_anew(declared: Declared, container: Container) -> Iterator[Finding]:
-    """Find what differs where somebody has removed the declared container and made another of its name."""
-    told = f"container {container.found['Id'][:12]}"
-    identity = container.found["Id"]
-    yield Finding(declared.label, "id", declared.identity[:12], told, Repair.RECREATE, declared.urn, real=identity)
+def recreated(declared: Declared, container: ComparedContainer) -> Iterator[Finding]:
+    """Yield the findings for a container that replaced the declared one under the same name."""
+    actual = f"container {container.inspection['Id'][:12]}"
+    identity = container.inspection["Id"]
+    yield Finding(
+        declared.label, "id", declared.identity[:12], actual, Repair.RECREATE, declared.urn, container_id=identity
+    )
     for finding in compare(declared, container):
         yield Finding(
-            finding.resource, finding.field, finding.declared, finding.found, Repair.RECREATE, finding.urn,
-            real=identity,
+            finding.resource, finding.field, finding.declared, finding.actual, Repair.RECREATE, finding.urn,
+            container_id=identity,
         )  # fmt: skip
 
 
 Difference = tuple[str, str, str, Repair]
 
 
-def _fields(container: Container) -> Iterator[Difference]:
+def _fields(container: ComparedContainer) -> Iterator[Difference]:
     for field in FIELDS:
-        said, found = field.declared(container), field.found(container)
-        if isinstance(found, Mapping):
-            yield from _entries(field, said, found, container)
-        elif said is not ANY and said != found and not _unknowable(field, container):
-            # To the engine's update, no limit means the one that is there.
-            unlimited = field.repair is Repair.UPDATE and said in NO_LIMIT
-            yield field.name, spelled(said), spelled(found), Repair.REPLACE if unlimited else field.repair
+        expected, actual = field.declared(container), field.actual(container)
+        if isinstance(actual, Mapping):
+            yield from _entries(field, expected, actual, container)
+        elif expected is not ANY and expected != actual and not _unknowable(field, container):
+            # Docker's update keeps the current limit where none is given, so removing a limit needs a new container.
+            unlimited = field.repair is Repair.UPDATE and expected in NO_LIMIT
+            yield (
+                field.name,
+                format_value(expected),
+                format_value(actual),
+                Repair.REPLACE if unlimited else field.repair,
+            )
 
 
-def _entries(field: Field, said: Any, found: Mapping[str, Any], container: Container) -> Iterator[Difference]:
-    if said is ANY:
+def _entries(
+    field: ContainerField, expected: Any, actual: Mapping[str, Any], container: ComparedContainer
+) -> Iterator[Difference]:
+    if expected is ANY:
         return
-    for name in sorted({*said, *found}):
-        one, other = said.get(name), found.get(name)
-        if one is ANY or one == other:
+    for name in sorted({*expected, *actual}):
+        expected_value, actual_value = expected.get(name), actual.get(name)
+        if expected_value is ANY or expected_value == actual_value:
             continue
-        # Of another image, or one that is gone, nobody knows what it says by itself.
-        if name not in said and field.of_image and container.image is None:
+        # The defaults of another image, or of one that is gone, are unknown.
+        if name not in expected and field.of_image and container.image is None:
             continue
-        # A port that the engine may choose: any will do, as long as there is one.
-        if field.name == "ports" and name in said and one is None and other:
+        # The Docker engine may choose this port: any published port is as declared.
+        if field.name == "ports" and name in expected and expected_value is None and actual_value:
             continue
-        yield f"{field.name}.{name}", _spelled(one, name, field), _spelled(other, name, field), field.repair
+        yield (
+            f"{field.name}.{name}",
+            _format_entry(expected_value, name, field),
+            _format_entry(actual_value, name, field),
+            field.repair,
+        )
 
 
-def _spelled(value: Any, name: str, field: Field) -> str:
+def _format_entry(value: Any, name: str, field: ContainerField) -> str:
     if value is None:
         return "not joined" if field.name == "networks" else UNSET
-    return spelled(value, name if field.name == "env" else "") if value != "" else '""'
+    return format_value(value, name if field.name == "env" else "") if value != "" else '""'
 
 
-def _unknowable(field: Field, container: Container) -> bool:
-    """Tell whether the image alone decides about a field, and cannot be asked."""
-    return field.of_image and container.image is None and not any(container.given(name) for name in field.inputs)
+def _unknowable(field: ContainerField, container: ComparedContainer) -> bool:
+    """Return whether only the image determines a field, and its inspection is missing."""
+    return field.of_image and container.image is None and not any(container.declared(name) for name in field.inputs)
 
 
-def _running(declared: Declared, found: Mapping[str, Any]) -> Iterator[Difference]:
-    state = found["State"]
+def _running(declared: Declared, inspection: Mapping[str, Any]) -> Iterator[Difference]:
+    state = inspection["State"]
     status = str(state["Status"])
     if declared.one_shot:
         if status != "exited":
@@ -105,7 +118,7 @@ def _running(declared: Declared, found: Mapping[str, Any]) -> Iterator[Differenc
     if status == "paused":
         yield "state", RUNNING, status, Repair.UNPAUSE
     elif status == "restarting":
-        yield "state", RUNNING, f"restarting, {found['RestartCount']} times so far", Repair.REPLACE
+        yield "state", RUNNING, f"restarting, {inspection['RestartCount']} times so far", Repair.REPLACE
     elif status != "running":
         yield "state", RUNNING, f"{status}, exit code {state['ExitCode']}", Repair.UPDATE
     elif (state.get("Health") or {}).get("Status") == "unhealthy":

@@ -1,4 +1,4 @@
-"""What the state declares: its resources' inputs, secrets opened and marked."""
+"""The resources that the state declares, with decrypted inputs and marked secrets."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from ops.drift.findings import Secret, label
 from ops.state import CONTAINER, State
 
 MARK, MARKED_SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
-"""How Pulumi's protocol marks a secret."""
+"""Key and value by which Pulumi's protocol marks a secret."""
 
 
 @dataclass(frozen=True)
 class Declared:
-    """One resource as the last run declared it."""
+    """One resource as declared by the last run of Pulumi."""
 
     urn: str
     kind: str
     identity: str
-    """The id that the engine gave it; a volume's is its name."""
+    """The id that Docker assigned; a volume's id is its name."""
 
     inputs: Mapping[str, Any]
     dependencies: frozenset[str]
-    going: bool
-    """It waits for its deletion: what a failed release left in service."""
+    pending_delete: bool
+    """Whether Pulumi still has to delete it: a failed release left it running."""
 
     @property
     def name(self) -> str:
-        """The name that the engine knows it by."""
+        """The name in Docker."""
         return str(self.inputs.get("name") or self.identity)
 
     @property
     def label(self) -> str:
-        """Kind and name in the program, for the eye."""
+        """Kind and name in the program, for messages."""
         return label(self.urn)
 
     @property
@@ -45,37 +45,37 @@ class Declared:
 
     @property
     def one_shot(self) -> bool:
-        """Whether it is a container that runs to its end."""
+        """Whether it is a container that runs once and exits."""
         return self.kind == CONTAINER and self.inputs.get("mustRun") is False
 
 
 def declared_in(state: State) -> list[Declared]:
-    """Return every resource that a provider made. The state must have been read opened."""
+    """Return every resource that a provider created. The state must have been read with decrypted secrets."""
     return [
         Declared(
-            urn=one["urn"],
-            kind=one["type"],
-            identity=str(one.get("id", "")),
-            inputs=plain(one.get("inputs") or {}),
-            dependencies=frozenset(one.get("dependencies") or ()),
-            going=bool(one.get("delete")),
+            urn=resource["urn"],
+            kind=resource["type"],
+            identity=str(resource.get("id", "")),
+            inputs=plain(resource.get("inputs") or {}),
+            dependencies=frozenset(resource.get("dependencies") or ()),
+            pending_delete=bool(resource.get("delete")),
         )
-        for one in state.resources
-        if one.get("custom") and not one["type"].startswith("pulumi:")
+        for resource in state.resources
+        if resource.get("custom") and not resource["type"].startswith("pulumi:")
     ]
 
 
-def standing_on(urns: Collection[str], declared: Sequence[Declared]) -> set[str]:
-    """Return the URNs of what depends on some of these, directly or not; dependencies stand first in the state."""
-    found = set(urns)
-    for one in declared:
-        if one.dependencies & found:
-            found.add(one.urn)
-    return found - set(urns)
+def dependents_of(urns: Collection[str], declared: Sequence[Declared]) -> set[str]:
+    """Return the URNs that depend on any of these, directly or indirectly; the state lists dependencies first."""
+    reached = set(urns)
+    for resource in declared:
+        if resource.dependencies & reached:
+            reached.add(resource.urn)
+    return reached - set(urns)
 
 
 def plain(value: Any, *, secret: bool = False) -> Any:
-    """Return inputs without the engine's own marks; every text of a secret is a Secret."""
+    """Return inputs without Pulumi's internal keys; every string of a secret becomes a Secret."""
     if isinstance(value, Mapping):
         if value.get(MARK) == MARKED_SECRET:
             return plain(json.loads(value["plaintext"]), secret=True)
@@ -86,12 +86,12 @@ def plain(value: Any, *, secret: bool = False) -> Any:
 
 
 def named(entries: Any, name: str, value: str = "value") -> dict[str, Any]:
-    """Return entries such as `{label, value}` as a map."""
+    """Return entries such as `{label, value}` as a mapping."""
     return {entry[name]: entry[value] for entry in entries or ()}
 
 
 def variables(entries: Any) -> dict[str, str]:
-    """Return `NAME=value` entries as a map; values of secret entries stay marked."""
+    """Return `NAME=value` entries as a mapping; values of secret entries stay Secrets."""
     return dict(_split(entries or ()))
 
 

@@ -1,6 +1,6 @@
-"""Compares what lies in configuration volumes with what their writers declare: content, owner, mode, and nothing more.
+"""Compares the files in configuration volumes with their writers' declarations: content, owner and mode only.
 
-Read through a container that is there already, finished or not; nothing is started and nothing is written.
+Files are read through an existing container, running or not; nothing is started and nothing is written.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from ops.state import VOLUME
 from settings.names import PACKED, STAGE
 
 FOLDER_MODE, FOLDER_OWNER = 0o755, (0, 0)
-"""Of every folder: the writer makes them as root."""
+"""Mode and owner of every folder: the writer creates them as root."""
 
 
 @dataclass(frozen=True)
-class File:
-    """A file as a writer declares it."""
+class DeclaredFile:
+    """A file as declared by a writer (a one-shot container that fills a volume)."""
 
     writer: str
     """URN of the writer."""
@@ -47,10 +47,10 @@ class File:
 
 @dataclass(frozen=True)
 class Entry:
-    """What lies in a volume."""
+    """A file or folder in a volume."""
 
     kind: str
-    """`file`, `folder`, or what else it is."""
+    """`file`, `folder`, `symbolic link` or `special file`."""
 
     mode: int
     user: int
@@ -63,68 +63,69 @@ class Entry:
 
 @dataclass(frozen=True)
 class Volume:
-    """A volume that writers fill."""
+    """A volume that writers fill with files."""
 
     name: str
-    files: Mapping[str, File]
+    files: Mapping[str, DeclaredFile]
     """Path in the volume → file."""
 
-    left: frozenset[str]
-    """Paths of what a writer that ended early leaves behind."""
+    leftovers: frozenset[str]
+    """Paths that an interrupted writer may leave behind."""
 
     writers: tuple[Declared, ...]
     resource: Declared | None
     """The volume itself, in the state."""
 
     readers: tuple[Declared, ...]
-    """Containers that mount it and read their files only when they start."""
+    """Containers that mount it and read its files only at startup."""
 
 
 def volumes(declared: Sequence[Declared]) -> list[Volume]:
     """Return every volume that writers fill, with the files that they declare."""
-    by_name = {one.identity: one for one in declared if one.kind == VOLUME}
-    files: dict[str, dict[str, File]] = {}
-    left: dict[str, set[str]] = {}
+    by_name = {resource.identity: resource for resource in declared if resource.kind == VOLUME}
+    files: dict[str, dict[str, DeclaredFile]] = {}
+    leftovers_by_volume: dict[str, set[str]] = {}
     writers: dict[str, list[Declared]] = {}
-    for one in declared:
-        if not one.one_shot or one.going:
+    for resource in declared:
+        if not resource.one_shot or resource.pending_delete:
             continue
-        targets = {mount["target"]: mount["source"] for mount in one.inputs.get("mounts") or ()}
-        written, removed = _written(one)
+        targets = {mount["target"]: mount["source"] for mount in resource.inputs.get("mounts") or ()}
+        written, removed = _written(resource)
         for place, file in written.items():
             for target, name in targets.items():
                 if place.startswith(f"{target}/"):
                     files.setdefault(name, {})[place.removeprefix(f"{target}/")] = file
-                    writers.setdefault(name, []).append(one)
-                    left.setdefault(name, set()).update(
+                    writers.setdefault(name, []).append(resource)
+                    leftovers_by_volume.setdefault(name, set()).update(
                         path.removeprefix(f"{target}/") for path in removed if path.startswith(f"{target}/")
                     )
     return [
         Volume(
             name,
-            found,
-            frozenset(left[name]),
+            volume_files,
+            frozenset(leftovers_by_volume[name]),
             tuple({writer.urn: writer for writer in writers[name]}.values()),
             by_name.get(name),
-            tuple(one for one in declared if _reads_at_start(one, name)),
+            tuple(resource for resource in declared if _reads_at_start(resource, name)),
         )
-        for name, found in files.items()
+        for name, volume_files in files.items()
     ]
 
 
-def _reads_at_start(one: Declared, volume: str) -> bool:
-    mounted = any(mount["source"] == volume for mount in one.inputs.get("mounts") or ())
-    return mounted and not one.going and not one.one_shot and "dockyard.content" in one.labels
+def _reads_at_start(resource: Declared, volume: str) -> bool:
+    mounted = any(mount["source"] == volume for mount in resource.inputs.get("mounts") or ())
+    return mounted and not resource.pending_delete and not resource.one_shot and "dockyard.content" in resource.labels
 
 
-def _written(writer: Declared) -> tuple[dict[str, File], set[str]]:
-    """Return what a writer puts where, by what it is given and what its script does with it; and what it clears away.
+def _written(writer: Declared) -> tuple[dict[str, DeclaredFile], set[str]]:
+    """Return path → file for every file that a writer's script installs, and the paths that the script removes.
 
-    For each file the script says `cp SOURCE DRAFT`, `chown OWNER DRAFT`, `chmod MODE DRAFT`, `mv DRAFT FINAL`, each on
-    a line of its own (components/config_volume.py, components/edge_proxy.py).
+    Contents come from the writer's uploads. For each file the script has `cp SOURCE DRAFT`, `chown OWNER DRAFT`,
+    `chmod MODE DRAFT` and `mv DRAFT FINAL`, each on its own line (components/config_volume.py,
+    components/edge_proxy.py).
     """
     contents = _contents(writer.inputs.get("uploads") or ())
-    found: dict[str, File] = {}
+    written: dict[str, DeclaredFile] = {}
     cleared = set()
     folder = "/"
     sources: dict[str, str] = {}
@@ -145,25 +146,27 @@ def _written(writer: Declared) -> tuple[dict[str, File], set[str]]:
                 modes[draft] = int(mode, 8)
             case ["mv", draft, final] if draft in sources:
                 digest, secret = contents[sources[draft]]
-                found[posixpath.join(folder, final)] = File(writer.urn, digest, secret, modes[draft], owners[draft])
+                written[posixpath.join(folder, final)] = DeclaredFile(
+                    writer.urn, digest, secret, modes[draft], owners[draft]
+                )
             case ["rm", "-f", path]:
                 cleared.add(posixpath.join(folder, path))
-    return found, cleared
+    return written, cleared
 
 
 def _contents(uploads: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, bool]]:
-    """Return path in the writer → digest of its content, and whether that is a secret."""
-    found: dict[str, tuple[str, bool]] = {}
-    for one in uploads:
-        said = one.get("content") or one.get("contentBase64") or ""
-        content = base64.b64decode(said) if one.get("contentBase64") else said.encode()
-        if one["file"] == PACKED:
+    """Return path in the writer → digest of the content, and whether the content is a secret."""
+    contents: dict[str, tuple[str, bool]] = {}
+    for upload in uploads:
+        text = upload.get("content") or upload.get("contentBase64") or ""
+        content = base64.b64decode(text) if upload.get("contentBase64") else text.encode()
+        if upload["file"] == PACKED:
             with tarfile.open(fileobj=io.BytesIO(bz2.decompress(base64.b64decode(content)))) as tar:
                 members = ((member.name, tar.extractfile(member)) for member in tar if member.isfile())
-                found |= {f"{STAGE}/{path}": (_digest(file), False) for path, file in members}
+                contents |= {f"{STAGE}/{path}": (_digest(file), False) for path, file in members}
         else:
-            found[one["file"]] = (hashlib.sha256(content).hexdigest(), isinstance(said, Secret))
-    return found
+            contents[upload["file"]] = (hashlib.sha256(content).hexdigest(), isinstance(text, Secret))
+    return contents
 
 
 def _digest(stream: IO[bytes] | None) -> str:
@@ -174,9 +177,9 @@ def _digest(stream: IO[bytes] | None) -> str:
 
 
 def read(client: docker.DockerClient, container: str, path: str) -> dict[str, Entry]:
-    """Return path → entry of everything below a folder of a container, the folder itself as "".
+    """Return path → entry for everything below a folder of a container; the folder itself has the path "".
 
-    Raises docker.errors.NotFound where there is no such container or folder.
+    Raises docker.errors.NotFound where the container or the folder does not exist.
     """
     stream, _ = client.api.get_archive(container, path)
     with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
@@ -185,64 +188,72 @@ def read(client: docker.DockerClient, container: str, path: str) -> dict[str, En
 
 def _entry(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
     kinds = {"file": member.isfile() or member.islnk(), "folder": member.isdir(), "symbolic link": member.issym()}
-    kind = next((name for name, is_one in kinds.items() if is_one), "special file")
-    # A second name of a file leads to its first.
+    kind = next((name for name, matches in kinds.items() if matches), "special file")
+    # For a hard link, tarfile reads the content of the first name.
     digest = _digest(tar.extractfile(member)) if kind == "file" else ""
     return Entry(kind, member.mode & 0o7777, member.uid, member.gid, int(member.mtime), digest)
 
 
 def holder(volume: Volume, containers: Iterable[Mapping[str, Any]]) -> tuple[str, str] | None:
-    """Return the id of a container that has a volume, and where it has it: a writer, else any other."""
-    found = {
-        one["Id"]: mount["Destination"]
-        for one in containers
-        for mount in one.get("Mounts") or ()
+    """Return the id of a container that mounts a volume, and the mount's target; writers come first."""
+    paths = {
+        container["Id"]: mount["Destination"]
+        for container in containers
+        for mount in container.get("Mounts") or ()
         if mount.get("Name") == volume.name
     }
-    own = [writer.identity for writer in volume.writers if writer.identity in found]
-    first = next(iter([*own, *found]), None)
-    return (first, found[first]) if first else None
+    writer_ids = [writer.identity for writer in volume.writers if writer.identity in paths]
+    first = next(iter([*writer_ids, *paths]), None)
+    return (first, paths[first]) if first else None
 
 
 def compare(
     volume: Volume, client: docker.DockerClient, containers: Sequence[Mapping[str, Any]], started: Mapping[str, float]
 ) -> Iterator[Finding]:
-    """Find every file that is not as its writer declares it.
+    """Yield a finding for every file that differs from its declaration.
 
-    `containers` is the engine's list of them, `started` the time at which each started, by id. A volume that no
-    container has cannot be read; then its writers are gone too, and that is told.
+    `containers` is the Docker engine's list, `started` is container id → start time in seconds since the epoch. A
+    volume that no container mounts cannot be read; its missing writers are then findings of their own.
     """
-    held = holder(volume, containers)
-    if held is None:
+    location = holder(volume, containers)
+    if location is None:
         return
     try:
-        entries = read(client, *held)
+        entries = read(client, *location)
     except NotFound:
         return
-    shown = (volume.resource or volume.writers[0]).label
-    for one in _differences(volume, entries, _Names(client, held[0])):
-        readers = (reader for reader in volume.readers if started.get(reader.identity, 0) >= one.since)
-        also = tuple(reader.urn for reader in readers) if one.read else ()
-        if one.writer:
-            yield Finding(shown, one.field, one.declared, one.found, Repair.REWRITE, one.writer, also=also)
+    volume_label = (volume.resource or volume.writers[0]).label
+    for difference in _differences(volume, entries, _Names(client, location[0])):
+        readers = (reader for reader in volume.readers if started.get(reader.identity, 0) >= difference.since)
+        also_replace = tuple(reader.urn for reader in readers) if difference.read else ()
+        if difference.writer:
+            yield Finding(
+                volume_label,
+                difference.field,
+                difference.declared,
+                difference.actual,
+                Repair.REWRITE,
+                difference.writer,
+                also_replace=also_replace,
+            )
         else:
-            # What no writer would put right goes with the volume.
+            # No writer would repair this: the volume is replaced.
             urn = volume.resource.urn if volume.resource else ""
-            yield Finding(shown, one.field, one.declared, one.found, Repair.REPLACE, urn)
+            yield Finding(volume_label, difference.field, difference.declared, difference.actual, Repair.REPLACE, urn)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Something in a volume that is not as declared."""
+    """A difference between a volume and its declaration."""
 
     field: str
     declared: str
-    found: str
+    actual: str
     writer: str = ""
-    """URN of the writer that puts it right."""
+    """URN of the writer that repairs it; empty where none would."""
 
     read: bool = False
-    """Who started since may have taken something wrong in."""
+    """Whether readers that started after `since` may have loaded a wrong file."""
 
     since: int = 0
 
@@ -258,10 +269,10 @@ def _differences(volume: Volume, entries: Mapping[str, Entry], names: _Names) ->
             yield Difference(place, "file", entry.kind)
         else:
             if entry.digest != file.digest:
-                # Not even a few digits of a secret's hash: a short one could be guessed by them.
-                said = "(secret)" if file.secret else f"sha256 {file.digest[:12]}"
-                found = "content differs" if file.secret else f"content differs, sha256 {entry.digest[:12]}"
-                yield Difference(place, said, found, file.writer, read=True, since=entry.changed)
+                # Print no digits of a secret's hash: they would help to guess a short secret.
+                expected = "(secret)" if file.secret else f"sha256 {file.digest[:12]}"
+                actual = "content differs" if file.secret else f"content differs, sha256 {entry.digest[:12]}"
+                yield Difference(place, expected, actual, file.writer, read=True, since=entry.changed)
             if entry.mode != file.mode:
                 yield Difference(f"{place} mode", f"{file.mode:04o}", f"{entry.mode:04o}", file.writer)
             if owner := names.other_owner(file.owner, entry):
@@ -271,8 +282,8 @@ def _differences(volume: Volume, entries: Mapping[str, Entry], names: _Names) ->
         place = f"files/{path}".rstrip("/")
         if path in folders:
             yield from _folder(place, entry)
-        elif path not in volume.files and path not in volume.left:
-            # Writers clear away files; the folder that a strange file lies in is strange itself.
+        elif path not in volume.files and path not in volume.leftovers:
+            # Writers remove undeclared files only; an undeclared folder is a finding of its own.
             writer = volume.writers[0].urn if entry.kind == "file" else ""
             yield Difference(place, "nothing", f"{entry.kind} that nobody declared", writer, True, entry.changed)
 
@@ -288,14 +299,14 @@ def _folder(place: str, entry: Entry) -> Iterator[Difference]:
 
 
 class _Names:
-    """Names of users and groups, as the image of a container knows them; asked only where a name is declared."""
+    """Ids of users and groups by name, from a container's /etc/passwd and /etc/group, read only when needed."""
 
     def __init__(self, client: docker.DockerClient, container: str) -> None:
         self._client, self._container = client, container
         self._known: dict[str, dict[str, int]] = {}
 
     def other_owner(self, declared: str, entry: Entry) -> str | None:
-        """Return who owns an entry where that is not the declared owner; a user without a group leaves it open."""
+        """Return the actual owner where it is not the declared one, else None; without a group, any group matches."""
         user, _, group = declared.partition(":")
         wrong = self._number("passwd", user) != entry.user or (
             bool(group) and self._number("group", group) != entry.group

@@ -1,4 +1,4 @@
-"""What a comparison can find, and how it is spelled."""
+"""Findings of a comparison, and how values are formatted."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 
 UNSET = "not set"
 LONGEST = 80
-"""Characters of a value that are shown."""
+"""Maximum length of a printed value, in characters."""
 
 SECRETIVE = re.compile(r"(?i)passw|passphrase|pwd|secret|token|key|credential|dsn|auth|cookie|webhook|salt")
-"""Names of variables whose value is nobody's business, whoever set it."""
+"""Names of variables whose values are never printed, whether declared or set by hand."""
 
 IN_ADDRESS = re.compile(r"(://[^\s:/@]*:)[^\s/]+@")
 """A password in an address."""
 
 
 class Secret(str):
-    """A text that the state keeps encrypted: compared, and never shown."""
+    """A string that the state keeps encrypted: it is compared but never printed."""
 
     __slots__ = ()
 
 
 class Repair(Enum):
-    """What puts a finding right; each value says it in words."""
+    """How `--fix` repairs a finding; each value is the printed description."""
 
     UPDATE = "a targeted up"
     REPLACE = "replaced by a targeted up"
@@ -35,35 +35,35 @@ class Repair(Enum):
     RENAME = "renamed"
     REWRITE = "files written anew"
     RECREATE = "removed and made again"
-    NOBODY = "nothing that --fix does"
+    MANUAL = "nothing that --fix does"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as declared."""
+    """One difference from the declaration."""
 
     resource: str
-    """Its kind and its name in the program: `container shop-app-web`; of what nobody declared, Docker's name."""
+    """Kind and name in the program (`container shop-app-web`); an undeclared resource has its Docker name."""
 
     field: str
     declared: str
-    found: str
+    actual: str
     repair: Repair
     urn: str = ""
-    """Empty where the state knows no such resource."""
+    """Empty where the state has no such resource."""
 
     advice: str = ""
-    """What a person does about it, where --fix does nothing."""
+    """What the user can do about it, where `--fix` does nothing."""
 
-    real: str = ""
-    """Id of the container that it was found on."""
+    container_id: str = ""
+    """Id of the container that differs."""
 
-    also: tuple[str, ...] = ()
-    """URNs of resources that have to be replaced with it: what may have taken a wrong file in."""
+    also_replace: tuple[str, ...] = ()
+    """URNs of containers that must be replaced too: they may have loaded a wrong file."""
 
     @property
     def remedy(self) -> str:
-        """Return what repairs it, in words."""
+        """The repair in words: the advice, or what `--fix` does."""
         return self.advice or f"--fix: {self.repair.value}"
 
 
@@ -73,8 +73,8 @@ def label(urn: str) -> str:
     return f"{chain.rsplit('$', 1)[-1].rsplit(':', 1)[-1].lower()} {name}"
 
 
-def spelled(value: Any, name: str = "") -> str:
-    """Return a value for the eye, on one line and not too long; secrets are hidden, also those of a secretive name."""
+def format_value(value: Any, name: str = "") -> str:
+    """Format a value on one short line; hide secrets, and values whose `name` suggests a secret."""
     if value is None or value == "":
         return UNSET
     if isinstance(value, Secret) or (name and SECRETIVE.search(name)):
@@ -82,10 +82,10 @@ def spelled(value: Any, name: str = "") -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return _cut(", ".join(f"{key}={spelled(inner, str(key))}" for key, inner in value.items())) or UNSET
+        return _cut(", ".join(f"{key}={format_value(inner, str(key))}" for key, inner in value.items())) or UNSET
     if isinstance(value, list | tuple | frozenset | set):
         items = sorted(value, key=str) if isinstance(value, frozenset | set) else value
-        return _cut(" ".join(spelled(item) for item in items)) or "none"
+        return _cut(" ".join(format_value(item) for item in items)) or "none"
     return _cut(" ".join(IN_ADDRESS.sub(r"\1***@", str(value)).split()))
 
 

@@ -1,4 +1,4 @@
-"""Values that the engine spells otherwise than the state, brought to one form."""
+"""Normalizes values that the Docker engine and the Pulumi state write differently."""
 
 from __future__ import annotations
 
@@ -12,71 +12,71 @@ DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)")
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 ANYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
 ANONYMOUS = re.compile(r"[0-9a-f]{64}")
-"""The name of a volume that nobody named."""
+"""Name of an anonymous volume."""
 
 SIGNALS = {"2": "INT", "3": "QUIT", "9": "KILL", "10": "USR1", "12": "USR2", "15": "TERM", "28": "WINCH"}
 
 
 def seconds(text: str | int | None) -> float:
-    """Return a duration in seconds: Go's spelling (`1m30s`) as the state has it, or the engine's nanoseconds."""
+    """Return a duration in seconds, given as a Go duration (`1m30s`, in the state) or in nanoseconds (Docker)."""
     if isinstance(text, int):
         return text / NANO
     return sum(float(amount) * UNITS[unit] for amount, unit in DURATION.findall(text or ""))
 
 
 def capabilities(names: Iterable[str] | None) -> frozenset[str]:
-    """Return capabilities as the kernel spells them, without CAP_."""
+    """Return capabilities in upper case, without `CAP_`."""
     return frozenset(name.upper().removeprefix("CAP_") for name in names or ())
 
 
 def security(options: Iterable[str] | None) -> frozenset[str]:
     """Return security options: `no-new-privileges` is `no-new-privileges:true`, `=` is `:`."""
-    said = (option.replace("=", ":", 1) if ":" not in option else option for option in options or ())
-    return frozenset("no-new-privileges:true" if option == "no-new-privileges" else option for option in said)
+    spelled = (option.replace("=", ":", 1) if ":" not in option else option for option in options or ())
+    return frozenset("no-new-privileges:true" if option == "no-new-privileges" else option for option in spelled)
 
 
 def cpu_set(text: str | None) -> frozenset[int]:
     """Return the numbers of processors: `0-2` is `0,1,2`."""
-    found: set[int] = set()
+    numbers: set[int] = set()
     for part in filter(None, (text or "").split(",")):
         first, _, last = part.partition("-")
-        found.update(range(int(first), int(last or first) + 1))
-    return frozenset(found)
+        numbers.update(range(int(first), int(last or first) + 1))
+    return frozenset(numbers)
 
 
 def cores(nano: int | None, quota: int | None, period: int | None) -> float:
-    """Return the limit of cores, however it was given; 0 is none."""
+    """Return the limit of cores, given in nano-CPUs or as quota and period; 0 means no limit."""
     if nano:
         return nano / NANO
     return quota / (period or 100_000) if quota and quota > 0 else 0.0
 
 
 def mebibytes(size: int | None, *, unlimited: bool = True) -> str:
-    """Return bytes as the settings count them."""
+    """Return a size in bytes as text in MiB."""
     if not size or size < 0:
         return "unlimited" if unlimited else "none"
     return f"{size / MIB:g} MiB"
 
 
 def signal(name: str | None) -> str:
-    """Return a stop signal: `15`, `SIGTERM` and nothing are `TERM`."""
-    said = (name or "TERM").upper().removeprefix("SIG")
-    return SIGNALS.get(said, said)
+    """Return a stop signal by its short name: `15`, `SIGTERM` and None become `TERM`."""
+    short_name = (name or "TERM").upper().removeprefix("SIG")
+    return SIGNALS.get(short_name, short_name)
 
 
 def declared_ports(ports: Iterable[Mapping[str, Any]] | None) -> dict[str, Any]:
-    """Return port → where the host offers it; None for a port that the engine chooses."""
-    found: dict[str, Any] = {}
+    """Return container port → host addresses and ports, or None where the Docker engine chooses the host port."""
+    offers: dict[str, Any] = {}
     for port in ports or ():
         offered = _offered(port.get("ip") or "", port.get("external")) if port.get("external") else None
-        found.setdefault(f"{port['internal']}/{port.get('protocol') or 'tcp'}", set()).add(offered)
-    return {port: None if None in offered else frozenset(offered) for port, offered in found.items()}
+        offers.setdefault(f"{port['internal']}/{port.get('protocol') or 'tcp'}", set()).add(offered)
+    return {port: None if None in offered else frozenset(offered) for port, offered in offers.items()}
 
 
-def found_ports(bindings: Mapping[str, Any] | None) -> dict[str, frozenset[str]]:
-    """Return port → where the host offers it, of what the engine says."""
+def actual_ports(bindings: Mapping[str, Any] | None) -> dict[str, frozenset[str]]:
+    """Return container port → host addresses and ports, from an inspection."""
     return {
-        port: frozenset(_offered(one.get("HostIp") or "", one.get("HostPort")) for one in offered)
+        port: frozenset(_offered(binding.get("HostIp") or "", binding.get("HostPort")) for binding in offered)
         for port, offered in (bindings or {}).items()
         if offered
     }
@@ -87,8 +87,8 @@ def _offered(address: str, port: Any) -> str:
 
 
 def declared_mounts(inputs: Mapping[str, Any]) -> dict[str, str]:
-    """Return target → what is mounted there and how."""
-    found = {
+    """Return target → kind, source and access of each declared mount."""
+    mounts = {
         entry["target"]: _mount(entry["type"], entry.get("source") or "", read_only=bool(entry.get("readOnly")))
         for entry in inputs.get("mounts") or ()
     }
@@ -96,24 +96,24 @@ def declared_mounts(inputs: Mapping[str, Any]) -> dict[str, str]:
         if target := entry.get("containerPath"):
             source = entry.get("hostPath") or entry.get("volumeName") or ""
             kind = "bind" if entry.get("hostPath") else "volume"
-            found[target] = _mount(kind, source, read_only=bool(entry.get("readOnly")))
-    return found
+            mounts[target] = _mount(kind, source, read_only=bool(entry.get("readOnly")))
+    return mounts
 
 
-def found_mounts(mounts: Iterable[Mapping[str, Any]] | None, of_image: Iterable[str] | None) -> dict[str, str]:
-    """Return the same of what the engine says, without the nameless volumes that an image asks for by itself.
+def actual_mounts(mounts: Iterable[Mapping[str, Any]] | None, of_image: Iterable[str] | None) -> dict[str, str]:
+    """Return target → kind, source and access from an inspection, without the anonymous volumes of the image.
 
-    `of_image` are their targets, None where nobody knows.
+    `of_image` are the targets of those volumes, or None where the image is unknown.
     """
-    found = {}
-    for one in mounts or ():
-        kind, target = one["Type"], one["Destination"]
-        source = {"volume": one.get("Name"), "bind": one.get("Source")}.get(kind) or ""
+    targets = {}
+    for mount in mounts or ():
+        kind, target = mount["Type"], mount["Destination"]
+        source = {"volume": mount.get("Name"), "bind": mount.get("Source")}.get(kind) or ""
         nameless = kind == "volume" and ANONYMOUS.fullmatch(source)
         if nameless and (of_image is None or target in of_image):
             continue
-        found[target] = _mount(kind, "" if nameless else source, read_only=not one["RW"])
-    return found
+        targets[target] = _mount(kind, "" if nameless else source, read_only=not mount["RW"])
+    return targets
 
 
 def _mount(kind: str, source: str, *, read_only: bool) -> str:
@@ -121,30 +121,30 @@ def _mount(kind: str, source: str, *, read_only: bool) -> str:
 
 
 def health_check(check: Mapping[str, Any] | None, of_image: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a declared health check; what it leaves open is the image's, else the engine's own default."""
-    said = check or {}
+    """Return a declared health check; missing values come from the image, else from the Docker engine's defaults."""
+    declared = check or {}
     engine = {
-        "Test": said.get("tests"),
-        "Interval": seconds(said.get("interval")) * NANO,
-        "Timeout": seconds(said.get("timeout")) * NANO,
-        "StartPeriod": seconds(said.get("startPeriod")) * NANO,
-        "StartInterval": seconds(said.get("startInterval")) * NANO,
-        "Retries": said.get("retries"),
+        "Test": declared.get("tests"),
+        "Interval": seconds(declared.get("interval")) * NANO,
+        "Timeout": seconds(declared.get("timeout")) * NANO,
+        "StartPeriod": seconds(declared.get("startPeriod")) * NANO,
+        "StartInterval": seconds(declared.get("startInterval")) * NANO,
+        "Retries": declared.get("retries"),
     }
-    given = {key: value for key, value in engine.items() if value}
-    return found_health_check({**{key: value for key, value in (of_image or {}).items() if value}, **given})
+    explicit = {key: value for key, value in engine.items() if value}
+    return actual_health_check({**{key: value for key, value in (of_image or {}).items() if value}, **explicit})
 
 
-def found_health_check(check: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a health check as the engine says it; times in seconds."""
-    said = check or {}
-    if not said.get("Test"):
+def actual_health_check(check: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the health check of an inspection, with times in seconds."""
+    inspected = check or {}
+    if not inspected.get("Test"):
         return {}
     return {
-        "test": tuple(said["Test"]),
-        "interval": (said.get("Interval") or 30 * NANO) / NANO,
-        "timeout": (said.get("Timeout") or 30 * NANO) / NANO,
-        "start_period": (said.get("StartPeriod") or 0) / NANO,
-        "start_interval": (said.get("StartInterval") or 0) / NANO,
-        "retries": said.get("Retries") or 3,
+        "test": tuple(inspected["Test"]),
+        "interval": (inspected.get("Interval") or 30 * NANO) / NANO,
+        "timeout": (inspected.get("Timeout") or 30 * NANO) / NANO,
+        "start_period": (inspected.get("StartPeriod") or 0) / NANO,
+        "start_interval": (inspected.get("StartInterval") or 0) / NANO,
+        "retries": inspected.get("Retries") or 3,
     }

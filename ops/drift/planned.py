@@ -1,4 +1,4 @@
-"""What the engine would do: resources of other providers that drifted, and what was changed and never brought up."""
+"""Reads a Pulumi preview: drift of resources of other providers, and changes that no `up` has deployed yet."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.drift.declared import Declared, plain, standing_on
-from ops.drift.findings import UNSET, Finding, Repair, label, spelled
+from ops.drift.declared import Declared, dependents_of, plain
+from ops.drift.findings import UNSET, Finding, Repair, format_value, label
 from ops.engine import Engine
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""How the engine's protocol spells a value that is known only after an `up`."""
+"""Placeholder of Pulumi's protocol for a value that is known only after an `up`."""
 
 CHANGES = {"create": "made", "update": "updated", "replace": "replaced", "delete": "removed"}
 NO_RESOURCES = ("pulumi:", "dockyard:")
-"""Types that nothing on any machine stands for."""
+"""Prefixes of types without a real resource: providers, the stack, components."""
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What came of a preview with refresh."""
+    """The steps of a preview with refresh, or the reason why it failed."""
 
     steps: Sequence[Mapping[str, Any]] = field(default=())
     problem: str = ""
-    """Why there is none."""
+    """Why the preview failed; empty where it succeeded."""
 
 
 def preview(engine: Engine) -> Preview:
-    """Ask the engine what it would change, after it has looked at every resource; nothing is written anywhere."""
+    """Run a Pulumi preview with refresh; nothing is written anywhere."""
     try:
-        # Secrets opened, or one that was changed could not be told from one that was not. Nothing of it is printed.
-        said = engine.read("preview", "--refresh", "--json", "--show-secrets")
+        # Decrypt secrets to see which of them changed. Their values are never printed.
+        report = engine.read("preview", "--refresh", "--json", "--show-secrets")
     except subprocess.CalledProcessError as error:
         return Preview(problem=_problem(error))
-    return Preview(tuple(said["steps"]))
+    return Preview(tuple(report["steps"]))
 
 
 def _problem(error: subprocess.CalledProcessError) -> str:
@@ -44,29 +44,31 @@ def _problem(error: subprocess.CalledProcessError) -> str:
         diagnostics = json.loads(error.stdout).get("diagnostics") or ()
     except ValueError:
         diagnostics = ()
-    told = [str(one["message"]).strip() for one in diagnostics if one.get("severity") == "error"]
+    errors = [str(diagnostic["message"]).strip() for diagnostic in diagnostics if diagnostic.get("severity") == "error"]
     lines = [line for line in (error.stderr or "").splitlines() if line.strip()]
-    return "\n".join(told or lines[-3:]) or f"the engine's preview ended with exit code {error.returncode}"
+    return "\n".join(errors or lines[-3:]) or f"the engine's preview ended with exit code {error.returncode}"
 
 
-def judge(found: Preview, declared: Sequence[Declared], known: Collection[str]) -> tuple[list[Finding], list[str]]:
-    """Return what drifted, and what the next `up` would do for another reason.
+def judge(
+    previewed: Preview, declared: Sequence[Declared], reported_urns: Collection[str]
+) -> tuple[list[Finding], list[str]]:
+    """Return the findings of a preview, and what the next `up` would do for another reason than drift.
 
-    That is what was changed in the program or its secrets and never brought up, and the removal of what a failed run
-    has replaced and left.
+    Other reasons are changes of the program or its secrets that no `up` has deployed yet, and resources that a failed
+    run has replaced but not removed.
 
-    `known` are URNs that the comparison has told of already. A resource that the program declares as the state has it,
-    and that the engine would change all the same, has drifted. What stands on one that drifted follows from it: the
-    new one has another name, or inputs that are known only then.
+    `reported_urns` are resources that the comparison with Docker has already reported. A resource has drifted where
+    the program declares it as the state does, and Pulumi would change it all the same. Changes of resources that depend
+    on a drifted one are left out: they only follow from its new name, or from inputs that are unknown until then.
     """
-    by_urn = {one.urn: one for one in declared if not one.going}
-    following = standing_on(known, declared)
+    by_urn = {resource.urn: resource for resource in declared if not resource.pending_delete}
+    following = dependents_of(reported_urns, declared)
     findings: list[Finding] = []
-    replaced = [resource for resource in declared if resource.going]
+    replaced = [resource for resource in declared if resource.pending_delete]
     pending = [
         f"{resource.label}: {resource.identity[:12]}, which was replaced, would be removed" for resource in replaced
     ]
-    for step in found.steps:
+    for step in previewed.steps:
         if step["op"] not in CHANGES or step["urn"].split("::")[-2].rsplit("$", 1)[-1].startswith(NO_RESOURCES):
             continue
         before = by_urn.get(step["urn"])
@@ -75,9 +77,9 @@ def judge(found: Preview, declared: Sequence[Declared], known: Collection[str]) 
         if changed and step["urn"] in following:
             continue
         if before is None or step["op"] == "delete" or changed:
-            told = f" ({', '.join(changed)})" if changed else ""
-            pending.append(f"{label(step['urn'])}: would be {CHANGES[step['op']]}{told}")
-        elif step["urn"] not in known and not _holds_unknown(inputs):
+            suffix = f" ({', '.join(changed)})" if changed else ""
+            pending.append(f"{label(step['urn'])}: would be {CHANGES[step['op']]}{suffix}")
+        elif step["urn"] not in reported_urns and not _holds_unknown(inputs):
             findings += _drifted(step, before)
     return findings, pending
 
@@ -86,14 +88,14 @@ def _drifted(step: Mapping[str, Any], before: Declared) -> Iterator[Finding]:
     if step["op"] == "create":
         yield Finding(before.label, "resource", "there", "gone", Repair.UPDATE, before.urn)
         return
-    there = plain((step.get("oldState") or {}).get("outputs") or {})
+    outputs = plain((step.get("oldState") or {}).get("outputs") or {})
     paths = list(step.get("detailedDiff") or ["resource"])
-    found = [
-        Finding(before.label, path, _at(before.inputs, path), _at(there, path), Repair.UPDATE, before.urn)
+    findings = [
+        Finding(before.label, path, _at(before.inputs, path), _at(outputs, path), Repair.UPDATE, before.urn)
         for path in paths
     ]
-    # What the other side fills in empty stands in the difference too, and says nothing beside the rest.
-    yield from [one for one in found if one.declared != one.found] or found
+    # The difference also lists values that the provider fills in as empty: they count only where nothing else differs.
+    yield from [finding for finding in findings if finding.declared != finding.actual] or findings
 
 
 def _at(values: Any, path: str) -> str:
@@ -104,11 +106,11 @@ def _at(values: Any, path: str) -> str:
             values = values[part]
         else:
             return UNSET
-    return spelled(values)
+    return format_value(values)
 
 
 def _changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[str]:
-    """Find inputs that the program declares otherwise than the state has them; the engine's own names are left out."""
+    """Yield the inputs that differ between program and state, except `name`, which Pulumi generates."""
     for name in {*new, *old} - {"name"}:
         if not _same(new.get(name), old.get(name)):
             yield name
@@ -120,7 +122,9 @@ def _same(new: Any, old: Any) -> bool:
     if isinstance(new, Mapping) and isinstance(old, Mapping):
         return all(_same(new.get(name), old.get(name)) for name in {*new, *old})
     if isinstance(new, list) and isinstance(old, list):
-        return len(new) == len(old) and all(_same(one, other) for one, other in zip(new, old, strict=True))
+        return len(new) == len(old) and all(
+            _same(new_item, old_item) for new_item, old_item in zip(new, old, strict=True)
+        )
     return bool(new == old)
 
 

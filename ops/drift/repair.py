@@ -1,4 +1,4 @@
-"""Puts right what a comparison found: by the gentlest means that does it, and nothing beside it."""
+"""Repairs findings by the least intrusive means, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from dataclasses import dataclass, replace
 import docker
 from docker.errors import NotFound
 
-from ops.drift.declared import Declared, standing_on
+from ops.drift.declared import Declared, dependents_of
 from ops.drift.findings import Finding, Repair, label
-from ops.drift.others import LOST
+from ops.drift.others import DATA_LOST
 from ops.state import VOLUME
 from toolchain.progress import Progress
 
-BY_HAND = (Repair.UNPAUSE, Repair.RECONNECT, Repair.RENAME)
-"""What the Docker engine itself undoes without an interruption."""
+DOCKER_REPAIRS = (Repair.UNPAUSE, Repair.RECONNECT, Repair.RENAME)
+"""Repairs through the Docker API, without an interruption."""
 
-NEW = (Repair.REPLACE, Repair.REWRITE)
-"""What the Pulumi engine does not see, so that it has to be told."""
+NEEDS_REPLACE = (Repair.REPLACE, Repair.REWRITE)
+"""Repairs of differences that Pulumi does not detect, so that it needs `--replace`."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is to be done."""
+class RepairPlan:
+    """The steps that repair a list of findings."""
 
-    by_hand: Sequence[Finding]
-    """Through the Docker engine's interface."""
+    docker_repairs: Sequence[Finding]
+    """Findings to repair through the Docker API."""
 
     removed: Sequence[Finding]
-    """Containers in the places of declared ones, which go first."""
+    """Containers under the names of declared ones; they are removed first."""
 
     targets: Sequence[str]
-    """URNs for an `up`."""
+    """URNs to target with an `up`."""
 
     replaced: Sequence[str]
-    """Those of them that are made anew though the engine sees no reason."""
+    """Those targets that must be replaced, although Pulumi sees no difference."""
 
     @property
     def arguments(self) -> list[str]:
-        """Return the engine's arguments for the `up`."""
-        # Who takes in what is made anew (its name, its files, its list of containers) is brought along.
+        """Arguments of the `up`."""
+        # Dependents use the replaced resource (its name, its files, its list of containers), so they are updated too.
         return [
             "--refresh",
             "--target-dependents",
@@ -50,92 +50,100 @@ class Plan:
 
 
 def guarded(findings: Sequence[Finding], declared: Sequence[Declared]) -> list[Finding]:
-    """Return the findings, those that no repair may touch marked so.
+    """Return the findings, with those that no repair may touch set to `Repair.MANUAL`.
 
-    Where data are lost, whatever stands on them is left alone: started again, a store would begin with an empty volume,
-    and look well. So is whatever would bring such a container along when it is repaired.
+    Where a data volume is lost, containers that mount it are not repaired: a restarted store would begin with an empty
+    volume and look healthy. The same holds for resources whose repair would restart such a container.
     """
-    lost = {one.urn for one in findings if one.advice == LOST}
-    names = {one.identity for one in declared if one.urn in lost and one.kind == VOLUME}
-    standing = {
-        one.urn for one in declared if any(mount.get("source") in names for mount in one.inputs.get("mounts") or ())
+    lost = {finding.urn for finding in findings if finding.advice == DATA_LOST}
+    lost_volumes = {resource.identity for resource in declared if resource.urn in lost and resource.kind == VOLUME}
+    on_lost_data = {
+        resource.urn
+        for resource in declared
+        if any(mount.get("source") in lost_volumes for mount in resource.inputs.get("mounts") or ())
     }
-    return [_guarded(one, standing, declared) for one in findings]
+    return [_guarded(finding, on_lost_data, declared) for finding in findings]
 
 
-def _guarded(finding: Finding, standing: set[str], declared: Sequence[Declared]) -> Finding:
-    if finding.urn in standing:
-        return replace(finding, repair=Repair.NOBODY, advice=f"its data are lost: {LOST}")
-    if finding.repair is Repair.NOBODY or finding.repair in BY_HAND:
+def _guarded(finding: Finding, on_lost_data: set[str], declared: Sequence[Declared]) -> Finding:
+    if finding.urn in on_lost_data:
+        return replace(finding, repair=Repair.MANUAL, advice=f"its data are lost: {DATA_LOST}")
+    if finding.repair is Repair.MANUAL or finding.repair in DOCKER_REPAIRS:
         return finding
-    anew = standing & (standing_on({finding.urn, *finding.also}, declared) | {*finding.also})
-    if not anew:
+    restarted = on_lost_data & (dependents_of({finding.urn, *finding.also_replace}, declared) | {*finding.also_replace})
+    if not restarted:
         return finding
-    names = ", ".join(sorted(map(label, anew)))
-    return replace(finding, repair=Repair.NOBODY, advice=f"would start {names} anew, whose data are lost: {LOST}")
+    names = ", ".join(sorted(map(label, restarted)))
+    return replace(finding, repair=Repair.MANUAL, advice=f"would start {names} anew, whose data are lost: {DATA_LOST}")
 
 
-def plan(findings: Sequence[Finding]) -> Plan:
-    """Return what repairs findings."""
-    new = _urns(findings, NEW) + [urn for one in findings for urn in one.also]
-    anew = {*new, *_urns(findings, (Repair.RECREATE,))}
-    # A container that is made anew is as declared in all else too. A paused one answers nobody until then.
-    by_hand = [
-        one for one in findings if one.repair in BY_HAND and (one.urn not in anew or one.repair is Repair.UNPAUSE)
+def plan(findings: Sequence[Finding]) -> RepairPlan:
+    """Return the plan that repairs the findings."""
+    replaced = _urns(findings, NEEDS_REPLACE) + [urn for finding in findings for urn in finding.also_replace]
+    rebuilt = {*replaced, *_urns(findings, (Repair.RECREATE,))}
+    # A replaced container needs no other repair, except that a paused one should answer until it is replaced.
+    docker_repairs = [
+        finding
+        for finding in findings
+        if finding.repair in DOCKER_REPAIRS and (finding.urn not in rebuilt or finding.repair is Repair.UNPAUSE)
     ]
-    targets = _urns(findings, (Repair.UPDATE, Repair.RECREATE)) + new
-    removed = {one.real: one for one in findings if one.repair is Repair.RECREATE}
-    return Plan(by_hand, list(removed.values()), list(dict.fromkeys(targets)), list(dict.fromkeys(new)))
+    targets = _urns(findings, (Repair.UPDATE, Repair.RECREATE)) + replaced
+    removed = {finding.container_id: finding for finding in findings if finding.repair is Repair.RECREATE}
+    return RepairPlan(
+        docker_repairs, list(removed.values()), list(dict.fromkeys(targets)), list(dict.fromkeys(replaced))
+    )
 
 
 def _urns(findings: Sequence[Finding], repairs: Collection[Repair]) -> list[str]:
-    return [one.urn for one in findings if one.repair in repairs and one.urn]
+    return [finding.urn for finding in findings if finding.repair in repairs and finding.urn]
 
 
-def by_hand(said: Plan, declared: Sequence[Declared], client: docker.DockerClient, progress: Progress) -> None:
-    """Do what the Docker engine can undo by itself, and take away what stands in the place of declared containers."""
-    resources = {one.urn: one for one in declared if not one.going}
-    done: set[tuple[str, Repair]] = set()
-    for finding in said.by_hand:
-        one = resources[finding.urn]
-        if (one.urn, finding.repair) in done:
+def apply_docker_repairs(
+    repairs: RepairPlan, declared: Sequence[Declared], client: docker.DockerClient, progress: Progress
+) -> None:
+    """Repair through the Docker API, and remove containers that occupy the names of declared ones."""
+    resources = {resource.urn: resource for resource in declared if not resource.pending_delete}
+    repaired: set[tuple[str, Repair]] = set()
+    for finding in repairs.docker_repairs:
+        resource = resources[finding.urn]
+        if (resource.urn, finding.repair) in repaired:
             continue
-        done.add((one.urn, finding.repair))
+        repaired.add((resource.urn, finding.repair))
         try:
             if finding.repair is Repair.UNPAUSE:
-                client.api.unpause(one.identity)
-                progress.line(f"  ~ {one.label}: unpaused")
+                client.api.unpause(resource.identity)
+                progress.line(f"  ~ {resource.label}: unpaused")
             elif finding.repair is Repair.RENAME:
-                client.api.rename(one.identity, one.name)
-                progress.line(f"  ~ {one.label}: named as declared")
+                client.api.rename(resource.identity, resource.name)
+                progress.line(f"  ~ {resource.label}: named as declared")
             else:
-                for what in _reconnect(one, client):
-                    progress.line(f"  ~ {one.label}: {what}")
+                for message in _reconnect(resource, client):
+                    progress.line(f"  ~ {resource.label}: {message}")
         except NotFound:
-            progress.line(f"  ! {one.label}: gone by now", "yellow")
-    for finding in said.removed:
+            progress.line(f"  ! {resource.label}: gone by now", "yellow")
+    for finding in repairs.removed:
         try:
-            client.api.stop(finding.real)
-            client.api.remove_container(finding.real, force=True)
-            progress.line(f"  - {finding.resource}: removed what stood in its place ({finding.real[:12]})")
+            client.api.stop(finding.container_id)
+            client.api.remove_container(finding.container_id, force=True)
+            progress.line(f"  - {finding.resource}: removed what stood in its place ({finding.container_id[:12]})")
         except NotFound:
             continue
 
 
-def _reconnect(one: Declared, client: docker.DockerClient) -> Iterator[str]:
-    """Leave networks that are not declared, join those that are, and again those with other aliases or addresses."""
-    there = client.api.inspect_container(one.identity)["NetworkSettings"]["Networks"]
-    wanted = {said["name"]: said for said in one.inputs.get("networksAdvanced") or ()}
-    for name in sorted(there.keys() - wanted.keys()):
-        client.api.disconnect_container_from_network(one.identity, name, force=True)
+def _reconnect(resource: Declared, client: docker.DockerClient) -> Iterator[str]:
+    """Leave undeclared networks, join declared ones, and rejoin those with other aliases or addresses."""
+    joined_networks = client.api.inspect_container(resource.identity)["NetworkSettings"]["Networks"]
+    declared_networks = {network["name"]: network for network in resource.inputs.get("networksAdvanced") or ()}
+    for name in sorted(joined_networks.keys() - declared_networks.keys()):
+        client.api.disconnect_container_from_network(resource.identity, name, force=True)
         yield f"left {name}"
-    for name, said in wanted.items():
-        aliases, address = said.get("aliases") or None, said.get("ipv4Address") or None
-        if name in there:
-            found = set(there[name].get("Aliases") or ()) - {one.identity[:12]}
-            config = (there[name].get("IPAMConfig") or {}).get("IPv4Address")
-            if found == set(aliases or ()) and config == address:
+    for name, network in declared_networks.items():
+        aliases, address = network.get("aliases") or None, network.get("ipv4Address") or None
+        if name in joined_networks:
+            current_aliases = set(joined_networks[name].get("Aliases") or ()) - {resource.identity[:12]}
+            config = (joined_networks[name].get("IPAMConfig") or {}).get("IPv4Address")
+            if current_aliases == set(aliases or ()) and config == address:
                 continue
-            client.api.disconnect_container_from_network(one.identity, name, force=True)
-        client.api.connect_container_to_network(one.identity, name, aliases=aliases, ipv4_address=address)
+            client.api.disconnect_container_from_network(resource.identity, name, force=True)
+        client.api.connect_container_to_network(resource.identity, name, aliases=aliases, ipv4_address=address)
         yield f"joined {name}"

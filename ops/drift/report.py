@@ -1,4 +1,4 @@
-"""What a comparison came to, for a person and for a program."""
+"""The report of a comparison, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -10,59 +10,60 @@ from datetime import datetime
 from ops.drift.findings import Finding
 from toolchain.progress import spell_seconds
 
-CLEAN, DRIFTED, UNTOLD = 0, 1, 2
+CLEAN, DRIFTED, UNKNOWN = 0, 1, 2
 """Exit codes."""
 
 
 @dataclass(frozen=True)
-class Report:
-    """What was found of one stack, and what could not be told."""
+class DriftReport:
+    """Findings of one stack, pending changes, and what could not be compared."""
 
     stack: str
     resources: int
-    """How many were compared."""
+    """Number of resources compared."""
 
     when: datetime
     seconds: float
     findings: Sequence[Finding] = field(default=())
     pending: Sequence[str] = field(default=())
-    """What the files, the program or the secrets say by now, and no `up` has brought up: no drift."""
+    """Changes of files, program or secrets that no `up` has deployed yet; they are not drift."""
 
-    untold: Sequence[str] = field(default=())
-    """What could not be looked at, and why."""
+    unknown: Sequence[str] = field(default=())
+    """What could not be compared, and why."""
 
     @property
     def drifted(self) -> int:
-        """How many resources are not as declared, those that nobody declared among them."""
+        """Number of resources that are not as declared, including undeclared ones."""
         return len({finding.resource for finding in self.findings})
 
     @property
     def code(self) -> int:
-        """The exit code: what was found counts, even where not everything could be looked at."""
+        """The exit code: findings take precedence over an incomplete comparison."""
         if self.findings:
             return DRIFTED
-        return UNTOLD if self.untold else CLEAN
+        return UNKNOWN if self.unknown else CLEAN
 
     def lines(self) -> Iterator[str]:
-        """Return it for a person: one line a finding."""
+        """Yield the report as text, one line per finding."""
         took = spell_seconds(self.seconds)
         if self.findings:
             many = "1 resource is" if self.drifted == 1 else f"{self.drifted} resources are"
             yield f"{self.stack}: {many} not as declared ({self.resources} compared in {took})"
-        elif not self.untold:
+        elif not self.unknown:
             yield f"{self.stack}: no drift, {self.resources} resources are as declared ({took})"
-        for one in self.findings:
-            yield f"  {one.resource}: {one.field}: declared {one.declared}, found {one.found} → {one.remedy}"
+        for finding in self.findings:
+            difference = f"declared {finding.declared}, found {finding.actual}"
+            yield f"  {finding.resource}: {finding.field}: {difference} → {finding.remedy}"
         if self.pending:
             yield f"Changed and not brought up yet, no drift (./dockyard up {self.stack}):"
             yield from (f"  {line}" for line in self.pending)
-        if self.untold:
+        if self.unknown:
             yield f"{self.stack}: could not tell:"
-            yield from (f"  {line}" for reason in self.untold for line in reason.splitlines())
+            yield from (f"  {line}" for reason in self.unknown for line in reason.splitlines())
 
     def as_json(self) -> str:
-        """Return it for a program."""
-        said = {
+        """Return the report as JSON."""
+        report = {
             "stack": self.stack,
             "checked": self.when.isoformat(timespec="seconds"),
             "seconds": round(self.seconds, 1),
@@ -70,17 +71,17 @@ class Report:
             "drifted": self.drifted,
             "findings": [
                 {
-                    "resource": one.resource,
-                    "urn": one.urn,
-                    "field": one.field,
-                    "declared": one.declared,
-                    "found": one.found,
-                    "repair": one.remedy,
+                    "resource": finding.resource,
+                    "urn": finding.urn,
+                    "field": finding.field,
+                    "declared": finding.declared,
+                    "found": finding.actual,
+                    "repair": finding.remedy,
                 }
-                for one in self.findings
+                for finding in self.findings
             ],
             "pending": list(self.pending),
-            "untold": list(self.untold),
+            "untold": list(self.unknown),
             "exit_code": self.code,
         }
-        return json.dumps(said, indent=2, ensure_ascii=False)
+        return json.dumps(report, indent=2, ensure_ascii=False)

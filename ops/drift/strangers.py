@@ -1,4 +1,4 @@
-"""What nobody declared: containers on the stack's networks or with its labels, and networks with its labels."""
+"""Finds unmanaged resources: containers on the stack's networks or with its labels, and networks with its labels."""
 
 from __future__ import annotations
 
@@ -11,57 +11,66 @@ Listed = Mapping[str, Any]
 
 
 def name_of(container: Listed) -> str:
-    """Return the name of a container in the engine's list; one that is going may have none any more."""
+    """Return the name of a listed container; one that is being removed may have none, and gets its short id."""
     names = container.get("Names") or [container["Id"][:12]]
     return str(names[0]).lstrip("/")
 
 
 def containers(
-    listed: Sequence[Listed], known: Collection[str], networks: Collection[str], labels: Mapping[str, str]
+    listed: Sequence[Listed], known_ids: Collection[str], networks: Collection[str], labels: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """Find containers that the state does not know (`known`: ids) and that are where only the stack's own should be.
+    """Yield containers that the state does not have, but that join the stack's networks or carry its labels.
 
-    `networks` are the ids of the stack's own networks, `labels` what all that it makes carries. A container with these
-    labels that is on networks of another stack of the same name, of another checkout on the same engine, is that one's.
+    `known_ids` are containers that are declared or already reported, `networks` the ids of the stack's networks,
+    `labels` the labels of all its resources. A container with these labels on other networks belongs to a stack of the
+    same name from another checkout on the same Docker engine.
     """
-    for one in listed:
-        if one["Id"] in known:
+    for container in listed:
+        if container["Id"] in known_ids:
             continue
-        joined = (one.get("NetworkSettings") or {}).get("Networks") or {}
-        ours = sorted(name for name, said in joined.items() if said.get("NetworkID") in networks)
-        name = name_of(one)
+        joined = (container.get("NetworkSettings") or {}).get("Networks") or {}
+        ours = sorted(name for name, endpoint in joined.items() if endpoint.get("NetworkID") in networks)
+        name = name_of(container)
         if ours:
-            told = f"{one['State']}, joined {', '.join(ours)}"
-        elif _carries(one.get("Labels"), labels) and not _elsewhere(joined):
-            told = f"{one['State']}, carries the labels of this stack"
+            message = f"{container['State']}, joined {', '.join(ours)}"
+        elif _carries(container.get("Labels"), labels) and not _elsewhere(joined):
+            message = f"{container['State']}, carries the labels of this stack"
         else:
             continue
         advice = f"docker rm -f {name}, unless somebody needs it: then declare it"
-        yield Finding(f"container {name}", "container", "none", told, Repair.NOBODY, advice=advice, real=one["Id"])
+        yield Finding(
+            f"container {name}",
+            "container",
+            "none",
+            message,
+            Repair.MANUAL,
+            advice=advice,
+            container_id=container["Id"],
+        )
 
 
 def networks(
-    listed: Sequence[Listed], known: Collection[str], labels: Mapping[str, str], inhabited: Collection[str]
+    listed: Sequence[Listed], known_ids: Collection[str], labels: Mapping[str, str], inhabited: Collection[str]
 ) -> Iterator[Finding]:
-    """Find networks with the stack's labels that the state does not know, and that no other stack lives on.
+    """Yield networks with the stack's labels that the state does not have, and that no other stack uses.
 
-    `inhabited` are the ids of networks with containers that carry the labels themselves.
+    `inhabited` are the ids of networks joined by containers that carry the same labels.
     """
-    for one in listed:
-        if one["Id"] in known or one["Id"] in inhabited or not _carries(one.get("Labels"), labels):
+    for network in listed:
+        if network["Id"] in known_ids or network["Id"] in inhabited or not _carries(network.get("Labels"), labels):
             continue
-        advice = f"docker network rm {one['Name']}, unless somebody needs it"
-        told = "there, carries the labels of this stack"
-        yield Finding(f"network {one['Name']}", "network", "none", told, Repair.NOBODY, advice=advice)
+        advice = f"docker network rm {network['Name']}, unless somebody needs it"
+        message = "there, carries the labels of this stack"
+        yield Finding(f"network {network['Name']}", "network", "none", message, Repair.MANUAL, advice=advice)
 
 
 def inhabited(listed: Sequence[Listed], labels: Mapping[str, str]) -> set[str]:
-    """Return the ids of networks that containers with these labels are on."""
+    """Return the ids of networks joined by containers with these labels."""
     return {
-        str(said.get("NetworkID"))
-        for one in listed
-        if _carries(one.get("Labels"), labels)
-        for said in ((one.get("NetworkSettings") or {}).get("Networks") or {}).values()
+        str(endpoint.get("NetworkID"))
+        for container in listed
+        if _carries(container.get("Labels"), labels)
+        for endpoint in ((container.get("NetworkSettings") or {}).get("Networks") or {}).values()
     }
 
 
@@ -69,5 +78,5 @@ def _elsewhere(joined: Mapping[str, Any]) -> bool:
     return any(name not in ("bridge", "host", "none") for name in joined)
 
 
-def _carries(found: Mapping[str, str] | None, labels: Mapping[str, str]) -> bool:
-    return bool(labels) and labels.items() <= (found or {}).items()
+def _carries(actual: Mapping[str, str] | None, labels: Mapping[str, str]) -> bool:
+    return bool(labels) and labels.items() <= (actual or {}).items()

@@ -38,7 +38,7 @@ def test_each_receiver_is_told_once_that_it_is_a_test_and_of_its_end(sink, run):
     receivers = every_kind(sink)
     running = run(receivers)
     result = outcomes(running, receivers)
-    assert {name: one.said.split(" (")[0] for name, one in result.items()} == dict.fromkeys(receivers, "delivered")
+    assert {name: one.detail.split(" (")[0] for name, one in result.items()} == dict.fromkeys(receivers, "delivered")
     assert all(one.well for one in result.values())
     for name in receivers:
         fired, _ended = sink.wait(name, count=2)
@@ -57,11 +57,11 @@ def test_a_receiver_that_fails_has_alertmanager_s_own_reason_and_holds_nobody_up
     sink.mail.failing = "550 5.7.1 no such mailbox"
     result = outcomes(running, receivers)
     assert {name for name, one in result.items() if one.well} == {"ops"}
-    assert result["chat"].said.startswith("failed: unexpected status code 404")
-    assert "unexpected status code 500" in result["hook"].said
-    assert "context deadline exceeded" in result["pager"].said
-    assert "unexpected status code 401" in result["bell"].said
-    assert "no such mailbox" in result["mail"].said
+    assert result["chat"].detail.startswith("failed: unexpected status code 404")
+    assert "unexpected status code 500" in result["hook"].detail
+    assert "context deadline exceeded" in result["pager"].detail
+    assert "unexpected status code 401" in result["bell"].detail
+    assert "no such mailbox" in result["mail"].detail
     assert running.get("alerts", active="true") == [], "the synthetic alerts have ended"
 
 
@@ -78,8 +78,8 @@ def test_a_receiver_that_was_not_tried_is_reported_as_such(sink, run):
     running = run({"chat": every_kind(sink)["chat"]})
     running.silence({"alertname": "DockyardTest"})
     result = outcomes(running, ["chat", "later"], seconds=2)
-    assert not result["chat"].well and "not tried" in result["chat"].said and "silence" in result["chat"].said
-    assert not result["later"].well and "does not know it yet" in result["later"].said
+    assert not result["chat"].well and "not tried" in result["chat"].detail and "silence" in result["chat"].detail
+    assert not result["later"].well and "does not know it yet" in result["later"].detail
 
 
 def test_a_real_alert_that_fails_meanwhile_is_not_taken_for_the_test(sink, run):

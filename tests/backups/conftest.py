@@ -7,7 +7,7 @@ import docker
 import pytest
 
 from ops.backups import command
-from ops.backups.inside import Inside
+from ops.backups.inside import BackupContainer
 from tests.backups.backup_stage import IMAGES, BackupStage, running_backups
 from tests.support.kit import serving_kit
 from tests.support.progress import Words
@@ -42,9 +42,9 @@ def restore(stage: BackupStage, words: Words, monkeypatch: pytest.MonkeyPatch) -
     stores = {}
     for store in ("postgres", "redis"):
         stage.run[f"backup-{store}"].reload()
-        stores[store] = Inside(store, stage.run[f"backup-{store}"])
+        stores[store] = BackupContainer(store, stage.run[f"backup-{store}"])
     settings = SimpleNamespace(stack=SimpleNamespace(environment="production"))
     ready = SimpleNamespace(settings=settings, docker_client=lambda: stage.engine)
     monkeypatch.setattr(command, "open_stack", lambda *_: (ready, stores))
-    monkeypatch.setattr(command, "of_role", lambda _, role: stage.run[role])
+    monkeypatch.setattr(command, "container_for_role", lambda _, role: stage.run[role])
     return lambda what, **options: command.restore(WorkDir(), "shop", what, words.progress, **options)

@@ -3,7 +3,7 @@
 import pytest
 
 from ops.backups import command
-from ops.backups.inside import Inside
+from ops.backups.inside import BackupContainer
 from ops.backups.listing import backups_of
 from tests.backups.backup_stage import BackupStage
 from tests.support.containers import succeeded
@@ -30,7 +30,9 @@ def test_a_restored_database_equals_its_source_row_by_row(stage: BackupStage, re
 
 def test_a_restore_takes_a_name_an_id_or_a_local_dump_file(stage: BackupStage, restore, tmp_path, words):
     (backup,) = [
-        backup for backup in backups_of(Inside("postgres", stage.run["backup-postgres"]), words.progress) if backup.size
+        backup
+        for backup in backups_of(BackupContainer("postgres", stage.run["backup-postgres"]), words.progress)
+        if backup.size
     ]
     assert backup.verified == "read back"
     file = tmp_path / "mine.dump"
@@ -75,11 +77,11 @@ def test_a_swap_takes_name_settings_and_grants_and_keeps_the_old(stage: BackupSt
 def test_a_restored_redis_holds_what_it_held_and_stays_durable(stage: BackupStage, restore, words):
     stage.redis("flushall")
     stage.redis("set bad yes")
-    inside = Inside("redis", stage.run["backup-redis"])
-    before = {backup.name for backup in backups_of(inside, words.progress)}
+    container = BackupContainer("redis", stage.run["backup-redis"])
+    before = {backup.name for backup in backups_of(container, words.progress)}
     assert restore("latest", store="redis", yes=True) == 0
     # What it held is backed up too, and that costs no other backup of the same day its place.
-    assert before < {backup.name for backup in backups_of(inside, words.progress)}
+    assert before < {backup.name for backup in backups_of(container, words.progress)}
     wait_until(lambda: "yes" in stage.redis("get good"), "Redis has loaded the backup")
     assert stage.redis("llen list") == "3"
     assert stage.redis("exists bad") == "0"

@@ -20,7 +20,7 @@ from tests.contract.cloudflare import (
     config_of,
     in_process,
 )
-from toolchain.standins.cloudflare.access import AccessApplication, AccessPolicy, AccessServiceToken, OfAccountOrZone
+from toolchain.standins.cloudflare.access import AccessApplication, AccessPolicy, AccessServiceToken, AccountOrZoneType
 from toolchain.standins.cloudflare.kinds import ResourceType
 from toolchain.standins.cloudflare.provider import TOKEN_FUNCTION
 from toolchain.standins.cloudflare.resources import KINDS, DnsRecord, Tunnel, TunnelConfig
@@ -57,7 +57,7 @@ def test_type_tokens_and_inputs_are_those_of_the_installed_package() -> None:
         assert f"'{kind.pulumi_type}'" in source
         assert set(kind.inputs) <= set(inputs), kind.pulumi_type
         # Access in a zone's own right, which Dockyard has no use for.
-        lacks = {"zoneId"} if isinstance(kind, OfAccountOrZone) else {"includeShadowMetadata"}
+        lacks = {"zoneId"} if isinstance(kind, AccountOrZoneType) else {"includeShadowMetadata"}
         assert set(inputs) - set(kind.inputs) <= lacks, kind.pulumi_type
         assert set(kind.computed) | set(kind.inputs) <= set(outputs), kind.pulumi_type
 

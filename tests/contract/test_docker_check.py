@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.contract.transcripts import CallError, Json, Plugin
-from toolchain.standins.docker.container_state import spell_cpus
-from toolchain.standins.docker.durations import parse_duration, spell_duration
+from toolchain.standins.docker.container_state import format_cpus
+from toolchain.standins.docker.durations import format_duration, parse_duration
 from toolchain.standins.install import VERSIONS
 from toolchain.standins.values import UNKNOWN, secret
 from toolchain.workdir import CHECKOUT
@@ -93,7 +93,7 @@ def test_an_engine_that_is_not_there_fails_a_create_with_its_address_but_no_prev
 
 
 def test_durations_are_spelled_as_go_spells_them() -> None:
-    spelled = [spell_duration(parse_duration(given)) for given in ("60s", "90m", "1500ms", "0", "20ms", "1.5us")]
+    spelled = [format_duration(parse_duration(given)) for given in ("60s", "90m", "1500ms", "0", "20ms", "1.5us")]
     assert spelled == ["1m0s", "1h30m0s", "1.5s", "0s", "20ms", "1.5µs"]
 
 
@@ -102,7 +102,7 @@ def test_durations_are_spelled_as_go_spells_them() -> None:
     [(0.5, "0.5"), (1, "1.0"), (0.25, "0.25"), (1.5, "1.5"), (0.05, "0.1"), (10, "10."), (0.1, "0.1")],
 )
 def test_cpus_are_spelled_with_the_official_plugins_own_rounding(cores: float, spelled: str) -> None:
-    assert spell_cpus(round(cores * 1_000_000_000)) == spelled
+    assert format_cpus(round(cores * 1_000_000_000)) == spelled
 
 
 def test_the_versions_are_those_of_the_pinned_packages() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from dashboards.registry import render
-from dashboards.shown import Figure, Shown
+from dashboards.shown import DashboardContext, Figure
 from settings.alert_rules import log_rule_files, rule_files, thresholds
 
 LIMITS = {
@@ -13,7 +13,7 @@ LIMITS = {
     for text in [*rule_files("tumulte").values(), *log_rule_files("victorialogs").values()]
     for name, limit in thresholds(text).items()
 }
-FULL = Shown(
+FULL = DashboardContext(
     product="tumulte",
     environment="production",
     datasource_uid="prom",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from docker.models.containers import Container
 
-from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Front
+from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Upstream
 from settings.edge import Edge
 from tests.images.edge_clients import secure
 from tests.support.component_stage import LABEL, ComponentStage
@@ -56,7 +56,7 @@ class Stage(ComponentStage):
     """Networks, volumes and containers of one edge proxy."""
 
     edge: Edge
-    fronts: Sequence[Front]
+    fronts: Sequence[Upstream]
     http_port: int | None = None
     https_port: int | None = None
     secrets: Mapping[str, str] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Stage(ComponentStage):
             )
             proxy = EdgeProxy("e", config)
             for name, servers in switches:
-                proxy.switch(name, [self.named(server) for server in servers])
+                proxy.set_servers(name, [self.named(server) for server in servers])
 
         return record(program, secrets=self.secrets)
 

@@ -13,7 +13,7 @@ from tests.support.checkout import SOURCE
 from tests.support.containers import inside, once, running, stop_and_exit_code, succeeded, wait_in
 from tests.support.kit import KitImages
 from tests.support.progress import Words
-from toolchain.builds import KEPT, bases_of, ensure_built
+from toolchain.builds import BUILDS_KEPT, bases_of, ensure_built
 from toolchain.package_sources import CA_FILE
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
@@ -185,6 +185,6 @@ def test_the_last_builds_stay_and_older_ones_go_unless_a_container_uses_them(bui
 
     first = release(0)
     with running(engine, first, init=True):
-        tags = [first, *(release(version) for version in range(1, KEPT + 3))]
+        tags = [first, *(release(version) for version in range(1, BUILDS_KEPT + 3))]
         there = {tag for image in engine.images.list(name="dockyard/test-many") for tag in image.tags}
-    assert there == {first, *tags[-KEPT:]}
+    assert there == {first, *tags[-BUILDS_KEPT:]}

@@ -11,7 +11,7 @@ import docker
 import pytest
 
 from components import edge_proxy
-from components.edge_proxy import Front
+from components.edge_proxy import Upstream
 from settings.edge import Edge, Route
 from settings.names import ADMIN_PORT
 from tests.certificates import self_signed
@@ -36,13 +36,13 @@ def stage(engine: docker.DockerClient, kit: Mapping[str, str], certificate: tupl
     """A shop with a route and published ports, which no test changes: each that switches a service has its own."""
     edge = {"drain": f"{DRAIN}s", "tls": {"certificate": "shop-certificate", "key": "shop-key"}}
     fronts = [
-        Front("backend", 3333, published=free_port(), health_path="/health"),
-        Front("api", 3333),
-        Front("site", 80, routes=(Route(host="www.shop.test"), Route(host="shop.shop.test", path="/shop"))),
-        Front("greeter", 4000, protocol="tcp"),
-        Front("store", 5432, protocol="tcp", internal=False, published=free_port(), servers=("store",)),
-        *(Front(name, 3333, published=free_port(), health_path="/health") for name in ("released", "ailing")),
-        *(Front(name, 3333) for name in ("drained", "spread", "unread", "leaving", "late")),
+        Upstream("backend", 3333, published=free_port(), health_path="/health"),
+        Upstream("api", 3333),
+        Upstream("site", 80, routes=(Route(host="www.shop.test"), Route(host="shop.shop.test", path="/shop"))),
+        Upstream("greeter", 4000, protocol="tcp"),
+        Upstream("store", 5432, protocol="tcp", internal=False, published=free_port(), servers=("store",)),
+        *(Upstream(name, 3333, published=free_port(), health_path="/health") for name in ("released", "ailing")),
+        *(Upstream(name, 3333) for name in ("drained", "spread", "unread", "leaving", "late")),
     ]
     made = Stage(
         engine,
@@ -257,7 +257,7 @@ def test_a_stopped_proxy_is_not_waited_for_and_reads_the_files_when_it_starts(st
 def test_acme_keeps_its_certificates_on_a_volume_that_it_may_write(engine: docker.DockerClient, kit: Mapping[str, str]):
     # Nobody answers there: that it asks is enough to see.
     edge = Edge.model_validate({"tls": {"acme": {"email": "ops@shop.test", "server": "http://127.0.0.1:9/directory"}}})
-    fronts = [Front("site", 8080, routes=(Route(host="www.shop.test"),))]
+    fronts = [Upstream("site", 8080, routes=(Route(host="www.shop.test"),))]
     with Stage(engine, kit, edge, fronts, free_port(), free_port()) as made:
         container = made.up()
         first(made, "site", 8080)

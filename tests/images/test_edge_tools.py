@@ -8,7 +8,7 @@ from dataclasses import replace
 import docker
 import pytest
 
-from components.edge_proxy import Front, Guard
+from components.edge_proxy import RouteAuth, Upstream
 from settings.edge import Edge, Route
 from tests.images.edge_clients import get
 from tests.images.edge_stage import MONITORING, Stage
@@ -36,9 +36,9 @@ http.server.ThreadingHTTPServer(("", PORT), Answer).serve_forever()
 """Tells what it was asked. As `sign-in` it lets nobody through without the cookie `pass=yes`."""
 
 
-def tool(name: str, port: int, guard: Guard | None, path: str = "/") -> Front:
+def tool(name: str, port: int, guard: RouteAuth | None, path: str = "/") -> Upstream:
     route = Route(host=f"{name}.shop.test", path=path)
-    return Front(name, port, internal=False, servers=(name,), routes=(route,), guard=guard)
+    return Upstream(name, port, internal=False, servers=(name,), routes=(route,), auth=guard)
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +46,11 @@ def stage(engine: docker.DockerClient, kit: Mapping[str, str]) -> Iterator[Stage
     """Grafana in the open; Prometheus, Alertmanager and Loki each behind another guard."""
     ask = "http://sign-in:4181/verify"
     fronts = [
-        Front("sign-in", 4181),
+        Upstream("sign-in", 4181),
         tool("grafana", 3000, None),
-        tool("prometheus", 9090, Guard(basic_auth="people")),
-        tool("alertmanager", 9093, Guard(forward_auth=ask)),
-        tool("loki", 3100, Guard("people", ask), "/loki/api/v1/push"),
+        tool("prometheus", 9090, RouteAuth(basic_auth="people")),
+        tool("alertmanager", 9093, RouteAuth(forward_auth=ask)),
+        tool("loki", 3100, RouteAuth("people", ask), "/loki/api/v1/push"),
     ]
     secrets = {"people": f"{ALICE}\n{BOB}\n"}
     with Stage(engine, kit, Edge(), fronts, free_port(), free_port(), secrets) as made:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from toolchain import pulling
-from toolchain.pulling import Local, PullError, _explain, familiar, reachable, repository
+from toolchain.pulling import LocalImages, PullError, _explain, familiar_name, reachable, repository
 
 DIGEST = "sha256:" + "0a" * 32
 
@@ -52,15 +52,15 @@ def test_silent_registries_are_asked_side_by_side(monkeypatch: pytest.MonkeyPatc
 
 
 def test_references_are_spelled_as_the_engine_lists_them():
-    assert familiar("docker.io/library/postgres:17") == "postgres:17"
-    assert familiar("docker.io/prom/prometheus:v3") == "prom/prometheus:v3"
-    assert familiar("quay.io/a/b:1") == "quay.io/a/b:1"
+    assert familiar_name("docker.io/library/postgres:17") == "postgres:17"
+    assert familiar_name("docker.io/prom/prometheus:v3") == "prom/prometheus:v3"
+    assert familiar_name("quay.io/a/b:1") == "quay.io/a/b:1"
     assert repository("127.0.0.1:5000/a/b:1") == "127.0.0.1:5000/a/b"
     assert repository("127.0.0.1:5000/a/b") == "127.0.0.1:5000/a/b"
 
 
 def test_an_image_is_there_by_its_digest_where_the_reference_has_one():
-    local = Local(frozenset({"prom/prometheus:v3.5.3", f"postgres@{DIGEST}"}))
+    local = LocalImages(frozenset({"prom/prometheus:v3.5.3", f"postgres@{DIGEST}"}))
     assert local.has("docker.io/prom/prometheus:v3.5.3")
     assert local.has(f"docker.io/library/postgres:17@{DIGEST}")
     assert not local.has(f"docker.io/prom/prometheus:v3.5.3@{DIGEST}")

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import yaml
 
-from components.messages import FOLDER, FORMS, message_files, rehearsal, template
+from components.messages import CHANNEL_FORMATS, FOLDER, message_files, render_check_command, template
 from settings.alerts import Alerts
 from tests.promtools import promtools
 from tests.rules.rendered import (
@@ -102,7 +102,11 @@ class TestTheTexts:
         assert page(rendered(case, language)) == (EXPECTED / f"{case}.{language}.txt").read_text()
 
     def test_every_template_that_a_receiver_names_is_there_and_no_other(self):
-        made = {found for name in FORMS for found in re.findall(r'define "dockyard\.([\w.]+)"', template(name, *STACK))}
+        made = {
+            found
+            for name in CHANNEL_FORMATS
+            for found in re.findall(r'define "dockyard\.([\w.]+)"', template(name, *STACK))
+        }
         assert made == set(named())
 
     def test_they_are_rehearsed_before_they_are_used(self, tmp_path):
@@ -112,7 +116,7 @@ class TestTheTexts:
             for path, text in files.items():
                 (tmp_path / path).parent.mkdir(exist_ok=True)
                 (tmp_path / path).write_text(text)
-            command, path = ["sh", "-c", rehearsal(files)], f"{promtools()}:/usr/bin:/bin"
+            command, path = ["sh", "-c", render_check_command(files)], f"{promtools()}:/usr/bin:/bin"
             ran = subprocess.run(command, cwd=tmp_path, env={"PATH": path}, capture_output=True, text=True, check=False)
             assert (ran.returncode == 0) == good, ran.stderr
             assert good or "unknown time zone Mars/Phobos" in ran.stderr
@@ -125,7 +129,7 @@ class TestTheTexts:
         assert set(message_files(alerts, "production", GRAFANA)) == {"templates/discord.tmpl"}
 
     def test_without_receivers_there_is_nothing_to_rehearse(self):
-        assert message_files(Alerts(), "staging", GRAFANA) == {} and rehearsal({}) == "true"
+        assert message_files(Alerts(), "staging", GRAFANA) == {} and render_check_command({}) == "true"
 
     def test_both_languages_have_the_same_words_with_the_same_blanks(self):
         words = {lang: yaml.safe_load((FOLDER / f"words.{lang}.yaml").read_text()) for lang in LANGUAGES}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from toolchain.private_engine import Engine
+from toolchain.private_engine import PrivateDockerd
 from toolchain.workdir import CHECKOUT
 
 HANGING_ENGINE = """\
@@ -37,12 +37,12 @@ TEST = """\
 import time
 from pathlib import Path
 from tests.support import engine
-from toolchain.private_engine import Engine
+from toolchain.private_engine import PrivateDockerd
 
 engine.ANSWER_SECONDS, engine.LOOK_SECONDS = 0.5, 0.1
 
 def test_waits_for_the_engine():
-    with engine.watched(Engine(Path({root!r}), "hanging")):
+    with engine.watched(PrivateDockerd(Path({root!r}), "hanging")):
         {body}
 
 def test_another():
@@ -52,7 +52,7 @@ def test_another():
 
 @pytest.mark.parametrize("body", ["time.sleep(60)", "try: time.sleep(60)\n        except AssertionError: pass"])
 def test_an_engine_that_hangs_fails_the_running_test(tmp_path: Path, body: str) -> None:
-    engine = Engine(tmp_path / "engine", "hanging")
+    engine = PrivateDockerd(tmp_path / "engine", "hanging")
     engine.run.mkdir(parents=True)
     (tmp_path / "hanging.py").write_text(HANGING_ENGINE)
     (tmp_path / "test_it.py").write_text(TEST.format(root=str(engine.root), body=body))

@@ -23,7 +23,7 @@ from toolchain import engine_programs, private_engine, processes
 from toolchain.engine import ensure_engine, stop_engine
 from toolchain.engine_network import choose_pool
 from toolchain.environment import environment
-from toolchain.private_engine import Engine, answers
+from toolchain.private_engine import PrivateDockerd, answers
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
@@ -31,15 +31,15 @@ CACHE = WorkDir().cache
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    made = Engine(tmp_path_factory.mktemp("engine"), cache=CACHE)
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateDockerd]:
+    made = PrivateDockerd(tmp_path_factory.mktemp("engine"), cache=CACHE)
     with watched(made):
         yield made
     made.remove()
 
 
 @pytest.fixture
-def engine(shared: Engine) -> Engine:
+def engine(shared: PrivateDockerd) -> PrivateDockerd:
     """An engine that runs, with nothing on it. A test may kill or stop it."""
     shared.start()
     docked = docker.DockerClient(base_url=shared.host)
@@ -51,14 +51,14 @@ def engine(shared: Engine) -> Engine:
 
 
 @pytest.fixture
-def other(tmp_path: Path) -> Iterator[Engine]:
+def other(tmp_path: Path) -> Iterator[PrivateDockerd]:
     """A second engine, which was never started."""
-    made = Engine(tmp_path / "other", cache=CACHE)
+    made = PrivateDockerd(tmp_path / "other", cache=CACHE)
     yield made
     made.remove()
 
 
-def client(engine: Engine) -> docker.DockerClient:
+def client(engine: PrivateDockerd) -> docker.DockerClient:
     made = docker.DockerClient(base_url=engine.host)
     import_busybox(made, "busybox")
     return made
@@ -89,7 +89,7 @@ def wait_connected(port: int) -> None:
     )
 
 
-def dockerd(engine: Engine) -> int:
+def dockerd(engine: PrivateDockerd) -> int:
     return int((engine.run / "dockerd.pid").read_text())
 
 
@@ -106,7 +106,7 @@ def ask(*command: str) -> list[str]:
     return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-def traces(engine: Engine) -> Traces:
+def traces(engine: PrivateDockerd) -> Traces:
     """What of an engine is to be seen on the machine, its data aside."""
     interfaces = ask("ip", "-br", "address")
     pool = (engine.root / "network").read_text().removesuffix(".0.0/16\n") if engine.root.exists() else "no pool"
@@ -119,14 +119,14 @@ def traces(engine: Engine) -> Traces:
     )
 
 
-def interfaces_and_rules_of_others(*engines: Engine) -> list[str]:
+def interfaces_and_rules_of_others(*engines: PrivateDockerd) -> list[str]:
     """The interfaces and firewall rules that are not of these engines."""
     names = [line.split()[0] for line in ask("ip", "-br", "link") if line.startswith(("docker0", "eth", "lo"))]
     rules = ask("iptables", "-S")
     return sorted(names) + [line for line in rules if "DOCKER" in line and not any(e.bridge in line for e in engines)]
 
 
-def test_a_second_start_finds_the_engine_running(engine: Engine) -> None:
+def test_a_second_start_finds_the_engine_running(engine: PrivateDockerd) -> None:
     said: list[str] = []
     first = dockerd(engine)
     engine.start(said.append)
@@ -135,10 +135,10 @@ def test_a_second_start_finds_the_engine_running(engine: Engine) -> None:
     assert said == []
 
 
-def test_the_engine_outlives_the_command_that_started_it(other: Engine) -> None:
+def test_the_engine_outlives_the_command_that_started_it(other: PrivateDockerd) -> None:
     code = (
-        "import sys; from pathlib import Path; from toolchain.private_engine import Engine;"
-        "Engine(Path(sys.argv[1]), cache=Path(sys.argv[2])).start()"
+        "import sys; from pathlib import Path; from toolchain.private_engine import PrivateDockerd;"
+        "PrivateDockerd(Path(sys.argv[1]), cache=Path(sys.argv[2])).start()"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(other.root), str(CACHE)], cwd=WorkDir().checkout, start_new_session=True
@@ -149,7 +149,7 @@ def test_the_engine_outlives_the_command_that_started_it(other: Engine) -> None:
     assert other.is_running()
 
 
-def test_containers_reach_each_other_by_name_and_the_host_by_published_ports(engine: Engine) -> None:
+def test_containers_reach_each_other_by_name_and_the_host_by_published_ports(engine: PrivateDockerd) -> None:
     docked, port = client(engine), free_port()
     networks = docked.networks.create("one"), docked.networks.create("two")
     web = serve(docked, port, network="one", name="web", init=True)
@@ -165,7 +165,7 @@ def test_containers_reach_each_other_by_name_and_the_host_by_published_ports(eng
         assert IPv4Network(network.attrs["IPAM"]["Config"][0]["Subnet"]).subnet_of(pool)
 
 
-def test_a_killed_engine_is_healed_with_its_containers(engine: Engine) -> None:
+def test_a_killed_engine_is_healed_with_its_containers(engine: PrivateDockerd) -> None:
     docked, port = client(engine), free_port()
     docked.networks.create("net")
     serve(docked, port, network="net", restart_policy={"Name": "unless-stopped"})
@@ -175,7 +175,7 @@ def test_a_killed_engine_is_healed_with_its_containers(engine: Engine) -> None:
     wait_connected(port)
 
 
-def test_an_engine_whose_run_files_are_gone_is_healed(engine: Engine) -> None:
+def test_an_engine_whose_run_files_are_gone_is_healed(engine: PrivateDockerd) -> None:
     """As after a reboot: /run is empty, the data is there; and a pid file may name somebody else by then."""
     engine.stop()
     engine.run.mkdir(parents=True)
@@ -185,7 +185,7 @@ def test_an_engine_whose_run_files_are_gone_is_healed(engine: Engine) -> None:
     assert answers(engine.host)
 
 
-def test_an_engine_that_hangs_is_replaced(other: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_hangs_is_replaced(other: PrivateDockerd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(private_engine, "HALF_STARTED_SECONDS", 1.0)
     monkeypatch.setattr(private_engine, "STOP_SECONDS", 1.0)
     other.start()
@@ -197,7 +197,9 @@ def test_an_engine_that_hangs_is_replaced(other: Engine, monkeypatch: pytest.Mon
     assert answers(other.host)
 
 
-def test_two_engines_run_side_by_side_and_leave_everybody_elses_network_alone(engine: Engine, other: Engine) -> None:
+def test_two_engines_run_side_by_side_and_leave_everybody_elses_network_alone(
+    engine: PrivateDockerd, other: PrivateDockerd
+) -> None:
     before = interfaces_and_rules_of_others(engine, other)
     docked, port = client(engine), free_port()
     serve(docked, port)
@@ -214,7 +216,7 @@ def test_two_engines_run_side_by_side_and_leave_everybody_elses_network_alone(en
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_a_stopped_engine_leaves_no_process_bridge_rule_or_mount(engine: Engine, killed: bool) -> None:
+def test_a_stopped_engine_leaves_no_process_bridge_rule_or_mount(engine: PrivateDockerd, killed: bool) -> None:
     docked = client(engine)
     docked.networks.create("net")
     serve(docked, network="net", restart_policy={"Name": "always"})
@@ -229,7 +231,9 @@ def test_a_stopped_engine_leaves_no_process_bridge_rule_or_mount(engine: Engine,
     assert engine.data.is_dir(), "its data stays"
 
 
-def test_an_engine_works_from_packages_that_are_not_installed(other: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_works_from_packages_that_are_not_installed(
+    other: PrivateDockerd, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DOCKYARD_ENGINE_PROGRAMS", "unpacked")
     said: list[str] = []
     other.start(said.append)
@@ -239,14 +243,14 @@ def test_an_engine_works_from_packages_that_are_not_installed(other: Engine, mon
     assert client(other).containers.run("busybox", ["echo", "yes"], init=True, remove=True) == b"yes\n"
 
 
-def test_a_full_disk_is_told_before_anything_starts(other: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told_before_anything_starts(other: PrivateDockerd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(private_engine, "DISK_BYTES", 1 << 60)
     with pytest.raises(SetupError, match=r"GB free, and a Docker engine needs 3 GB\. free some space"):
         other.start()
     assert not other.data.exists()
 
 
-def test_what_dockerd_says_last_is_told_when_it_ends(other: Engine) -> None:
+def test_what_dockerd_says_last_is_told_when_it_ends(other: PrivateDockerd) -> None:
     other.root.mkdir(parents=True)
     other.data.write_text("a file where a folder should be")
     with pytest.raises(SetupError, match=r"dockerd ended: .*points to a file"):
@@ -256,7 +260,7 @@ def test_what_dockerd_says_last_is_told_when_it_ends(other: Engine) -> None:
     assert answers(other.host)
 
 
-def test_without_root_one_line_says_so(other: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_root_one_line_says_so(other: PrivateDockerd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(SetupError, match="needs root"):
         other.start()
@@ -277,7 +281,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkDir]:
     monkeypatch.setattr("toolchain.engine._reachable", lambda own: "")
     work = WorkDir(tmp_path / "checkout")
     yield work
-    Engine(work.engine, cache=CACHE).remove()
+    PrivateDockerd(work.engine, cache=CACHE).remove()
 
 
 def test_a_checkout_gets_a_private_engine_where_none_answers_and_keeps_it(
@@ -298,7 +302,7 @@ def test_a_checkout_gets_a_private_engine_where_none_answers_and_keeps_it(
 
 
 def test_the_engine_that_docker_host_names_is_used(
-    alone: WorkDir, words: Words, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    alone: WorkDir, words: Words, engine: PrivateDockerd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", engine.host)
     assert ensure_engine(alone, words.progress) == engine.host

@@ -12,9 +12,9 @@ import pytest
 
 from ops import state_copies
 from ops.backend import STATES, S3Store, store_of
-from ops.history import is_broken, to_return_to, updates
-from ops.state import State, mend
-from ops.state_locks import check_usable, folder_of, held_by_engine, locks, settle_locks
+from ops.history import is_broken, rollback_target, updates
+from ops.state import State, recover
+from ops.state_locks import check_usable, folder_of, lock_error_from_output, locks, settle_locks
 from tests.setup.team import Team, lock_of_ann
 from tests.support.waiting import wait_until
 from toolchain import processes
@@ -33,7 +33,7 @@ def test_on_s3_a_stack_comes_up_a_second_up_changes_nothing_and_its_history_says
     assert [one.succeeded for one in found] == [True] * 3
     state = State.of(team.engine)
     assert not is_broken(found, state)
-    target = to_return_to(found, team.release("two"), broken=False)
+    target = rollback_target(found, team.release("two"), broken=False)
     assert target is not None
     assert target.release == team.release("one")
     assert not (team.work.state / ".pulumi").exists(), "nothing is kept beside the bucket"
@@ -56,7 +56,7 @@ def test_who_deploys_from_another_machine_is_told_by_our_verbs_and_of_the_engine
     assert code != 0
     assert not outcome.errors, "a lock is told where the engine calls nothing an error"
     printed = (team.work.logs / "up-dev.log").read_text()
-    assert str(held_by_engine("dev", printed)) == str(told.value)
+    assert str(lock_error_from_output("dev", printed)) == str(told.value)
     assert team.verb("unlock", "dev", said="n\n").exit_code == 1
     assert team.store.keys(key) == [key]
     done = team.verb("unlock", "dev", said="y\n")
@@ -90,7 +90,7 @@ def test_a_run_that_was_killed_leaves_neither_a_lock_nor_an_operation_behind(tea
     assert [one["type"] for one in state.pending] == ["creating"]
     assert is_broken(updates(team.store, "dev"), state)
     none = SimpleNamespace(containers=SimpleNamespace(list=lambda **_: []), networks=None, volumes=None)
-    mended = mend(state, team.engine, none, team.words.progress)
+    mended = recover(state, team.engine, none, team.words.progress)
     assert not mended.interrupted
     assert [one["urn"] for one in mended.resources] == [one["urn"] for one in state.resources]
     assert team.up() == {}

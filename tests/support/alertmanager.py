@@ -17,7 +17,7 @@ from components.alert_receivers import FOLDER, bot_address
 from components.alert_routing import FLAGS
 from components.alertmanager_config import alertmanager_config
 from components.messages import message_files
-from settings.alerts import NOBODY, Alerts
+from settings.alerts import NULL_RECEIVER, Alerts
 from settings.receivers import Environment, Telegram
 from tests.promtools import promtools
 from tests.support.ports import free_port
@@ -126,7 +126,7 @@ class Alertmanager:
 
     def wait_for_rounds(self, count: int = 2) -> None:
         """Wait until its groups have come round so often again: what is not sent by then is not going to be."""
-        groups = [group for group in self.get("alerts/groups") if group["receiver"]["name"] != NOBODY]
+        groups = [group for group in self.get("alerts/groups") if group["receiver"]["name"] != NULL_RECEIVER]
         enough = self.metric(ROUNDS) + count * len(groups)
         assert groups, "no group has an alert to come round with"
         wait_until(lambda: self.metric(ROUNDS) >= enough, f"{len(groups)} groups have come round {count} times", 60)

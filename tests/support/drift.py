@@ -4,7 +4,7 @@ import json
 from copy import deepcopy
 from typing import Any
 
-from ops.drift.container_view import Container
+from ops.drift.container_view import ComparedContainer
 from ops.drift.declared import Declared
 from ops.state import CONTAINER
 from tests.support.checkout import SOURCE
@@ -80,14 +80,21 @@ def declared(inputs: Values | None = None, *, name: str = "web", kind: str = CON
 
 
 def only(inputs: Values, *, name: str = "web", kind: str = CONTAINER, **fields: Any) -> Declared:
-    values = {"urn": URN.replace("app-web", f"app-{name}"), "identity": ID, "dependencies": frozenset(), "going": False}
+    values = {
+        "urn": URN.replace("app-web", f"app-{name}"),
+        "identity": ID,
+        "dependencies": frozenset(),
+        "pending_delete": False,
+    }
     return Declared(**{**values, "kind": kind, "inputs": inputs, **fields})
 
 
 def container(
     resource: Declared, inspected: Values, *, image: Values | None = IMAGE, engine: Values = ENGINE
-) -> Container:
-    return Container(resource.inputs, inspected, image, engine, runs_declared_image=inspected["Image"] == IMAGE_ID)
+) -> ComparedContainer:
+    return ComparedContainer(
+        resource.inputs, inspected, image, engine, runs_declared_image=inspected["Image"] == IMAGE_ID
+    )
 
 
 def changed(*path: str, to: Any) -> Values:

@@ -20,7 +20,7 @@ from docker.errors import APIError, DockerException
 
 from tests.support.waiting import wait_until
 from toolchain import processes
-from toolchain.private_engine import Engine
+from toolchain.private_engine import PrivateDockerd
 from toolchain.workdir import WorkDir
 
 ANSWER_SECONDS = 10.0  # an engine that takes longer to answer, twice in a row, hangs
@@ -36,7 +36,7 @@ class EngineHangsError(AssertionError):
 class _Watched:
     """An engine under watch, and the process ids of its dockerd that have answered once and that were reported."""
 
-    engine: Engine
+    engine: PrivateDockerd
     answered: int = 0
     reported: int = 0
 
@@ -80,7 +80,7 @@ class _Watch:
 _watch = _Watch()
 
 
-def dockerd_pid(engine: Engine) -> int:
+def dockerd_pid(engine: PrivateDockerd) -> int:
     """Return the process id of an engine's dockerd, 0 where it does not run."""
     try:
         pid = int((engine.run / "dockerd.pid").read_text())
@@ -89,7 +89,7 @@ def dockerd_pid(engine: Engine) -> int:
     return pid if f"--data-root {engine.data} " in processes.command_line(pid) else 0
 
 
-def answers_everything(engine: Engine) -> bool:
+def answers_everything(engine: PrivateDockerd) -> bool:
     """Say whether an engine answers for each container: one whose containers are locked still answers a ping."""
     client = docker.APIClient(base_url=engine.host, version="1.41", timeout=ANSWER_SECONDS)
     try:
@@ -105,7 +105,7 @@ def answers_everything(engine: Engine) -> bool:
     return True
 
 
-def engine_stacks(engine: Engine) -> str:
+def engine_stacks(engine: PrivateDockerd) -> str:
     """Return the stacks of all goroutines of an engine's dockerd, which writes them to a file on SIGUSR1."""
     before = set(_stack_files(engine))
     pid = dockerd_pid(engine)
@@ -123,17 +123,17 @@ def engine_stacks(engine: Engine) -> str:
     return new[0].read_text(errors="replace")
 
 
-def _stack_files(engine: Engine) -> list[Path]:
+def _stack_files(engine: PrivateDockerd) -> list[Path]:
     return [path for folder in (engine.run, engine.data) for path in folder.glob("**/goroutine-stacks-*.log")]
 
 
-def engine_of(checkout: Path) -> Engine:
+def engine_of(checkout: Path) -> PrivateDockerd:
     work = WorkDir(checkout)
-    return Engine(work.engine, cache=work.cache)
+    return PrivateDockerd(work.engine, cache=work.cache)
 
 
 @contextmanager
-def watched(engine: Engine) -> Iterator[Engine]:
+def watched(engine: PrivateDockerd) -> Iterator[PrivateDockerd]:
     """Watch an engine: while it hangs, the test that runs fails, with the goroutine stacks attached to its report. It
     is asked nothing while its dockerd does not run, and may take its time until its first answer."""
     entry = _Watched(engine)
@@ -154,7 +154,7 @@ def docker_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if address := os.environ.get("DOCKYARD_TEST_DOCKER_HOST"):
         yield address
         return
-    engine = Engine(tmp_path_factory.mktemp("engine"), "tests")
+    engine = PrivateDockerd(tmp_path_factory.mktemp("engine"), "tests")
     engine.start()
     try:
         with watched(engine):

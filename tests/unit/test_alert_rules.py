@@ -5,8 +5,8 @@ import json
 import pytest
 import yaml
 
-from components.shipped import log_rules, rules, runbooks, shown
-from settings.alert_rules import AlertChange, alert_names, changed, log_rule_files, rule_files, thresholds
+from components.shipped import dashboard_context, log_rules, rules, runbooks
+from settings.alert_rules import AlertChange, alert_names, apply_overrides, log_rule_files, rule_files, thresholds
 from settings.problems import SettingsError
 
 FILE = """\
@@ -48,25 +48,29 @@ def test_a_threshold_is_what_the_expression_ends_with_and_a_store_that_is_down_h
 
 
 def test_nothing_changes_where_nothing_is_said():
-    assert changed(FILE, {}) == FILE
-    assert changed(FILE, {"Other": change(threshold=1)}) == FILE
+    assert apply_overrides(FILE, {}) == FILE
+    assert apply_overrides(FILE, {"Other": change(threshold=1)}) == FILE
 
 
 def test_a_threshold_a_time_and_a_severity_are_replaced_or_added():
-    alert = loaded(changed(FILE, {"DiskLow": change(threshold=0.1)}))["DiskLow"]
+    alert = loaded(apply_overrides(FILE, {"DiskLow": change(threshold=0.1)}))["DiskLow"]
     assert alert["expr"] == 'free{x!="1"} / size < 0.1'
     assert alert["annotations"]["description"].endswith("(limit: {{ 0.1 | humanizePercentage }}).")
-    made = loaded(changed(FILE, {"DiskLow": change(**{"for": "1h"}), "StoreDown": change(**{"for": "90s"})}))
+    made = loaded(apply_overrides(FILE, {"DiskLow": change(**{"for": "1h"}), "StoreDown": change(**{"for": "90s"})}))
     assert [made[name]["for"] for name in ("DiskLow", "StoreDown")] == ["1h", "90s"]
-    assert loaded(changed(FILE, {"DiskLow": change(severity="info")}))["DiskLow"]["labels"]["severity"] == "info"
+    assert (
+        loaded(apply_overrides(FILE, {"DiskLow": change(severity="info")}))["DiskLow"]["labels"]["severity"] == "info"
+    )
 
 
 def test_labels_come_besides_the_alert_s_own_and_replace_one_of_the_same_name():
-    first = changed(FILE, {"DiskLow": change(labels={"notify_sms": "true", "team": 'l\'équipe "A"'}, severity="info")})
+    first = apply_overrides(
+        FILE, {"DiskLow": change(labels={"notify_sms": "true", "team": 'l\'équipe "A"'}, severity="info")}
+    )
     own = {"severity": "info", "scope": "host"}
     assert loaded(first)["DiskLow"]["labels"] == {**own, "notify_sms": "true", "team": 'l\'équipe "A"'}
     assert loaded(first)["StoreDown"] == loaded(FILE)["StoreDown"]
-    again = changed(first, {"DiskLow": change(labels={"notify_sms": "false"}, **{"for": "1h"})})
+    again = apply_overrides(first, {"DiskLow": change(labels={"notify_sms": "false"}, **{"for": "1h"})})
     assert loaded(again)["DiskLow"]["labels"]["notify_sms"] == "false"
     assert loaded(again)["DiskLow"]["for"] == "1h"
     assert first.count("# ") == FILE.count("# ")
@@ -74,7 +78,7 @@ def test_labels_come_besides_the_alert_s_own_and_replace_one_of_the_same_name():
 
 def test_labels_may_stand_one_in_a_line():
     text = FILE.replace("labels: {severity: critical, scope: store}", "labels:\n          severity: critical")
-    made = loaded(changed(text, {"StoreDown": change(labels={"notify_sms": "true"})}))["StoreDown"]
+    made = loaded(apply_overrides(text, {"StoreDown": change(labels={"notify_sms": "true"})}))["StoreDown"]
     assert made["labels"] == {"severity": "critical", "notify_sms": "true"}
     assert made["annotations"] == {"description": "{{ $value }}"}
 
@@ -83,7 +87,7 @@ def test_every_shipped_alert_takes_labels():
     files = {**rule_files("tumulte"), **rule_files("love-parser"), **log_rule_files("victorialogs")}
     for text in files.values():
         changes = {name: change(labels={"team": "night"}) for name in alert_names(text)}
-        for group in yaml.load(changed(text, changes), yaml.CSafeLoader)["groups"]:
+        for group in yaml.load(apply_overrides(text, changes), yaml.CSafeLoader)["groups"]:
             for rule in group["rules"]:
                 assert "alert" not in rule or rule["labels"]["team"] == "night"
 
@@ -116,7 +120,7 @@ def test_a_stack_s_labels_come_besides_the_product_s(shop_settings):
 
 
 def test_an_alert_that_is_switched_off_is_gone_and_nothing_else():
-    text = changed(FILE, {"DiskLow": change(enabled=False)})
+    text = apply_overrides(FILE, {"DiskLow": change(enabled=False)})
     assert list(loaded(text)) == ["StoreDown"]
     assert "a:b:c" in text
 
@@ -138,14 +142,14 @@ def test_the_dashboards_draw_a_changed_threshold_and_that_of_an_alert_that_is_sw
     thresholds = {"DiskSpaceLow": {"threshold": 0.25}, "HighErrorRate": {"enabled": False}}
     settings = shop_settings(product={"monitoring": {"thresholds": thresholds}})
     assert "HighErrorRate" not in alert_names(rules(settings, "http://grafana")["http.yml"])
-    assert [shown(settings).limit(name) for name in thresholds] == [0.25, 0.05]
+    assert [dashboard_context(settings).limit(name) for name in thresholds] == [0.25, 0.05]
 
 
 def test_runbooks_can_be_read_elsewhere(shop_settings):
     settings = shop_settings(product={"monitoring": {"runbooks_url": "https://wiki.example/runbooks/"}})
     assert '"https://wiki.example/runbooks/DiskSpaceLow.md"' in rules(settings, "http://grafana")["host.yml"]
-    assert shown(settings).runbooks == {}
-    assert set(shown(shop_settings()).runbooks) == set(runbooks())
+    assert dashboard_context(settings).runbooks == {}
+    assert set(dashboard_context(shop_settings()).runbooks) == set(runbooks())
 
 
 def test_an_unknown_alert_and_a_threshold_for_none_are_told_with_what_was_meant(shop_settings):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from settings.alert_rules import ALERT, LOG_STORES, RULES, AlertChange, alert_names, changed
+from settings.alert_rules import ALERT, LOG_STORES, RULES, AlertChange, alert_names, apply_overrides
 from settings.alert_texts import alert_texts, in_language
 
 PROMETHEUS_FILES = [*RULES.glob("*.yml"), *RULES.glob("products/*.yml")]
@@ -99,5 +99,5 @@ def test_a_changed_threshold_stands_in_the_french_text_too(path: Path):
         if re.search(r"\{\{ -?\d", ENGLISH[found["name"]]["description"])
     }
     changes = {name: AlertChange(threshold=1234.5) for name in limited}
-    for name, rule in alerts(changed(in_language(text, "fr"), changes)).items():
+    for name, rule in alerts(apply_overrides(in_language(text, "fr"), changes)).items():
         assert ("{{ 1234.5 " in rule["annotations"]["description"]) == (name in limited)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ops.alert_test import chosen
+from ops.alert_test import receivers_to_test
 from ops.amtool import _author, instances, run_amtool
 from settings.loader import Configuration, load
 from tests.support.checkout import SOURCE
@@ -36,7 +36,7 @@ def without_receivers():
     ],
 )
 def test_all_receivers_of_the_environment_are_tried_unless_one_is_named(alerts, receiver, receivers):
-    assert chosen(settings_of(**alerts), receiver) == receivers
+    assert receivers_to_test(settings_of(**alerts), receiver) == receivers
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_all_receivers_of_the_environment_are_tried_unless_one_is_named(alerts, 
 )
 def test_a_receiver_that_cannot_be_tried_is_refused_with_a_remedy(settings, receiver, message, remedy):
     with pytest.raises(SetupError) as raised:
-        chosen(settings, receiver)
+        receivers_to_test(settings, receiver)
     assert message in raised.value.message
     assert remedy in raised.value.remedy
 

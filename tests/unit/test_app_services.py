@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from components.app_services import AppServices, AppServicesConfig
-from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Front
+from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Upstream
 from settings.edge import Edge
 from settings.product import Product
 from tests.support.recording import record
@@ -28,7 +28,7 @@ def run(make_context):
         def program():
             model = Product.model_validate(product)
             context = make_context(protects_data=protects_data)
-            fronts = [Front(name, one.port) for name, one in model.services.items() if one.port]
+            fronts = [Upstream(name, one.port) for name, one in model.services.items() if one.port]
             edge = EdgeProxy("edge", EdgeProxyConfig(Edge(), context, str, fronts, None, None)) if fronts else None
             targets.extend(AppServices("app", AppServicesConfig(model, context, str, edge, rolled_back)).targets)
 

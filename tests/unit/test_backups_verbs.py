@@ -40,11 +40,11 @@ COPIES = [
 
 @pytest.fixture
 def listed():
-    return sorted(merged("postgres", {"volume": VOLUME, "s3": COPIES}), key=lambda one: one.made)
+    return sorted(merged("postgres", {"volume": VOLUME, "s3": COPIES}), key=lambda backup: backup.created)
 
 
 def test_a_backup_and_its_copy_are_one_line(listed):
-    assert [(one.name, sorted(one.ids), one.verified) for one in listed] == [
+    assert [(backup.name, sorted(backup.ids), backup.verified) for backup in listed] == [
         ("postgres-20261121T021500Z", ["s3", "volume"], "read back"),
         ("postgres-20261122T021500Z", ["volume"], "read back"),
         ("postgres-20261123T021500Z", ["volume"], "no manifest"),

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from ops import cleanup, history
-from ops.cleanup import Known, clean
+from ops.cleanup import StackInventory, clean
 from ops.crontab import crontab
 from ops.engine import Engine
 from settings.release import Release
@@ -24,12 +24,12 @@ OURS = {"dockyard.stack": "shop"}
 WEB = "registry.example/shop/web"
 
 
-def known(**sets) -> Known:
+def known(**sets) -> StackInventory:
     defaults = {"stacks": {"shop"}, "containers": set(), "networks": set(), "needed": set(), "named": set()}
-    return Known(**{name: frozenset(values) for name, values in {**defaults, **sets}.items()})
+    return StackInventory(**{name: frozenset(values) for name, values in {**defaults, **sets}.items()})
 
 
-def removed(docker: FakeDocker, known: Known) -> list[str]:
+def removed(docker: FakeDocker, known: StackInventory) -> list[str]:
     """Clean up; return the names of the containers, networks and images that went."""
     clean(docker, known, NOW - AGE, AGE)
     return [name for verb, name in docker.changes if verb != "prune builds"]
@@ -171,7 +171,7 @@ class TestKnown:
 
         updates = [update(number) for number in (1, 2, 3, 3, 4, 5, 6, 6)] + [update(8, succeeded=False)]
         monkeypatch.setattr(history, "updates", lambda *_: updates)
-        found = cleanup.known_of(work, {})
+        found = cleanup.read_inventory(work, {})
         assert found.needed >= {f"shop/web:{number}" for number in (2, 3, 4, 5, 6, 7)}
         assert not found.needed & {"shop/web:1", "shop/web:8"}
         assert "shop/web:1" in found.named
@@ -180,7 +180,7 @@ class TestKnown:
     def test_a_stack_that_is_being_changed_ends_the_cleanup(self, work, monkeypatch):
         monkeypatch.setattr(cleanup, "lock_holder", lambda *_: "process 7 of me")
         with pytest.raises(SetupError, match="the stack shop is being changed by process 7 of me"):
-            cleanup.known_of(work, {})
+            cleanup.read_inventory(work, {})
 
     def test_a_state_that_cannot_be_read_ends_the_cleanup(self, work, monkeypatch):
         def fail(*_):
@@ -188,7 +188,7 @@ class TestKnown:
 
         monkeypatch.setattr(Engine, "read", fail)
         with pytest.raises(subprocess.CalledProcessError):
-            cleanup.known_of(work, {})
+            cleanup.read_inventory(work, {})
 
 
 class TestCrontab:

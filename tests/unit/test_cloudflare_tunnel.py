@@ -3,9 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from components.cloudflare_access import spell_session
+from components.cloudflare_access import format_session
 from components.cloudflare_tunnel import CloudflareTunnel, CloudflareTunnelConfig
-from components.edge_config import Front, service_file
+from components.edge_config import Upstream, service_file
 from settings.edge import Edge
 from settings.loader import Configuration, load
 from settings.names import STORES, TOOLS
@@ -73,7 +73,7 @@ class TestServicesOfTheProduct:
             loaded(checkout, {**MADE, "services": [{"hostname": "x.shop.example", "service": service}]})
 
     def test_the_edge_proxy_answers_to_the_public_name_where_a_port_is_shared(self):
-        fronts = [Front("web", 3000, hosts=("shop.example",)), Front("admin", 3000)]
+        fronts = [Upstream("web", 3000, hosts=("shop.example",)), Upstream("admin", 3000)]
         file = service_file(Edge(), fronts, fronts[0], ["web-1"])
         assert "Host(`web`) || Host(`shop.example`)" in file.text
 
@@ -120,7 +120,7 @@ class TestAccess:
             Access(team="shop", **said)
 
     def test_sessions_are_spelled_without_days_which_cloudflare_does_not_know(self):
-        assert [spell_session(seconds) for seconds in (7 * 86400, 5400, 45)] == ["168h", "90m", "45s"]
+        assert [format_session(seconds) for seconds in (7 * 86400, 5400, 45)] == ["168h", "90m", "45s"]
 
 
 PRODUCT = """

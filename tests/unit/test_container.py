@@ -5,9 +5,9 @@ from dataclasses import replace
 import pulumi
 import pytest
 
-from components.container import go_duration, run_service
+from components.container import format_go_duration, run_service
 from components.job import OneShotJob
-from components.spec import Attachment, ContainerSpec, HealthCheck, Publication
+from components.spec import Attachment, ContainerSpec, HealthCheck, PortMapping
 from settings.docker import Docker
 from tests.support.recording import RecordedResource, record
 
@@ -43,7 +43,7 @@ def test_cores_are_spelled_as_the_provider_reads_them_back(cores, spelled, spec,
     ("seconds", "spelled"), [(5, "5s"), (60, "1m0s"), (90, "1m30s"), (3600, "1h0m0s"), (3661, "1h1m1s")]
 )
 def test_durations_are_spelled_as_go_prints_them(seconds, spelled):
-    assert go_duration(seconds) == spelled
+    assert format_go_duration(seconds) == spelled
 
 
 def test_a_container_is_waited_for_as_long_as_the_settings_say(spec, run):
@@ -58,7 +58,7 @@ def test_the_health_of_a_starting_container_can_be_checked_more_often(run, spec)
 
 @pytest.mark.parametrize(
     ("change", "one_at_a_time"),
-    [({}, False), ({"publish": (Publication(80, 8080),)}, True), ({"exclusive": True}, True)],
+    [({}, False), ({"publish": (PortMapping(80, 8080),)}, True), ({"exclusive": True}, True)],
 )
 def test_a_container_is_replaced_create_first_unless_it_holds_a_port_or_a_data_folder(change, one_at_a_time, spec, run):
     assert run(replace(spec, **change)).delete_before_replace is one_at_a_time
@@ -107,7 +107,7 @@ class TestOneShotJob:
 
 def test_a_frozen_job_keeps_every_input_that_it_ran_with_and_nobody_asks_how_it_ended(spec, make_context):
     def program(frozen: bool) -> None:
-        job = OneShotJob("job", spec, make_context(), pulumi.ResourceOptions(), frozen=frozen)
+        job = OneShotJob("job", spec, make_context(), pulumi.ResourceOptions(), skip=frozen)
         pulumi.CustomResource("test:After", "after", opts=pulumi.ResourceOptions(depends_on=job.done))
 
     world = record(lambda: program(True), exit_codes={"job": 3})

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ops.doctor import command, files, machine
-from ops.doctor.findings import FAILED, UNTOLD, WELL, Finding, Report, Scored
-from ops.doctor.seen import Container, Seen
+from ops.doctor.findings import FAILED, UNTOLD, WELL, DoctorReport, Finding, Scored
+from ops.doctor.seen import DockerSnapshot, RunningContainer
 from settings.loader import load, read_stack_file
 from tests.support.checkout import SOURCE
 from tests.support.findings import by_status
@@ -103,9 +103,9 @@ def test_redis_asks_the_kernel_for_overcommit_and_no_huge_pages():
     assert machine.kernel(good, redis=True) == []
 
 
-def logging(driver: str, **options: str) -> Container:
+def logging(driver: str, **options: str) -> RunningContainer:
     log = {"Type": driver, "Config": {name.replace("_", "-"): value for name, value in options.items()}}
-    return Container("api", {"HostConfig": {"LogConfig": log}})
+    return RunningContainer("api", {"HostConfig": {"LogConfig": log}})
 
 
 TEN = [logging("json-file", max_size="10m", max_file="14")] * 10
@@ -137,10 +137,10 @@ def test_public_host_names_are_those_of_routes(shop_settings):
 
 
 def test_the_resources_asked_for_leave_out_what_is_not_made(shop_settings):
-    whole = files.asked(shop_settings({"redis": {}}, {"replicas": 1}))
-    doubled = files.asked(shop_settings({"redis": {}}, {"replicas": 3}))
+    whole = files.demand_of(shop_settings({"redis": {}}, {"replicas": 1}))
+    doubled = files.demand_of(shop_settings({"redis": {}}, {"replicas": 3}))
     assert len(doubled.cpus) == len(whole.cpus) + 2
-    without = files.asked(shop_settings({"monitoring": {"logs": {"enabled": False}}}))
+    without = files.demand_of(shop_settings({"monitoring": {"logs": {"enabled": False}}}))
     assert len(without.cpus) < len(whole.cpus)
     assert 0 < without.reserved < whole.reserved < doubled.reserved
 
@@ -259,12 +259,12 @@ def test_a_check_that_raises_is_untold():
     def ask() -> list[Finding]:
         raise OSError("the socket is gone")
 
-    assert by_status(command._answered("ports", ask)) == {"untold": "the socket is gone"}
+    assert by_status(command._run_check("ports", ask)) == {"untold": "the socket is gone"}
 
 
 @pytest.mark.parametrize("benchmark", [True, False])
 def test_the_benchmark_can_be_left_out(benchmark, monkeypatch, capsys):
-    engine = Seen("tcp://10.0.0.1:2376", {**INFO, "DockerRootDir": "/var/lib/docker"}, None)
+    engine = DockerSnapshot("tcp://10.0.0.1:2376", {**INFO, "DockerRootDir": "/var/lib/docker"}, None)
     monkeypatch.setattr(command, "find_engine", lambda _: "tcp://10.0.0.1:2376")
     monkeypatch.setattr(command, "_engine", lambda *_: (engine, []))
     for asked in ("_ports", "_clock_and_registries", "_host"):
@@ -292,7 +292,7 @@ def test_the_benchmark_can_be_left_out(benchmark, monkeypatch, capsys):
 def test_the_exit_code_is_of_failures_before_what_is_untold(statuses, scores, code):
     findings = [Finding("x", status, "found [it]", "do") for status in statuses]
     scored = [Scored("5.5", "title", status, {"api": "why"}) for status in scores]
-    assert Report("dev", 1.0, findings, scored, 1).code == code
+    assert DoctorReport("dev", 1.0, findings, scored, 1).code == code
 
 
 def test_the_kernel_is_this_machines_where_the_engine_has_the_same(monkeypatch):

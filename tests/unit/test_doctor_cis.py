@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from ops.doctor.cis import ITEMS, KNOWN, scorecard, waivers_not_needed
+from ops.doctor.cis import ITEM_IDS, ITEMS, scorecard, waivers_not_needed
 from ops.doctor.findings import Scored
-from ops.doctor.seen import Container, Seen
+from ops.doctor.seen import DockerSnapshot, RunningContainer
 from ops.doctor.waivers import Waiver, load_waivers
 from settings.problems import SettingsError
 from tests.support.checkout import SOURCE
@@ -53,18 +53,18 @@ BRIDGE = {"Containers": {}, "Options": {"com.docker.network.bridge.enable_icc": 
 
 def seen(
     inspected: dict[str, Any] | None = None, programs: tuple[str, ...] | None = ("node server.js",), **changes: Any
-) -> Seen:
+) -> DockerSnapshot:
     """Return an engine with one container; `changes` are of the engine."""
-    container = Container("api", inspected or INSPECTED, programs)
+    container = RunningContainer("api", inspected or INSPECTED, programs)
     said = {"docker_host": "unix:///var/run/docker.sock", "info": INFO, "bridge": BRIDGE, "containers": [container]}
-    return Seen(**{**said, "wanted_ports": frozenset({8000}), **changes})
+    return DockerSnapshot(**{**said, "wanted_ports": frozenset({8000}), **changes})
 
 
-def with_info(**changes: Any) -> Seen:
+def with_info(**changes: Any) -> DockerSnapshot:
     return seen(info={**INFO, **changes})
 
 
-def tampered(place: str, value: Any) -> Seen:
+def tampered(place: str, value: Any) -> DockerSnapshot:
     """Return an engine whose container differs in one value: `HostConfig.Memory`."""
     inspected = copy.deepcopy(INSPECTED)
     *path, last = place.split(".")
@@ -79,7 +79,7 @@ def failed(found: list[Scored]) -> set[str]:
     return {item.id for item in found if item.status == "failed"}
 
 
-def statuses(engine: Seen, environment: str = "production") -> dict[str, str]:
+def statuses(engine: DockerSnapshot, environment: str = "production") -> dict[str, str]:
     """Return item → its status, without waivers."""
     return {item.id: item.status for item in scorecard(engine, (), environment)}
 
@@ -96,7 +96,7 @@ def test_a_container_and_an_engine_of_the_benchmark_fail_nothing():
     found = scorecard(seen(), (), "production")
     assert failed(found) == set()
     assert {one.status for one in found} == {"passed", "level 2, not met"}
-    assert {one.id for one in found} == KNOWN
+    assert {one.id for one in found} == ITEM_IDS
 
 
 TAMPERED = [
@@ -194,13 +194,15 @@ def test_an_item_of_level_2_is_listed_and_not_scored():
 def test_the_edge_may_bind_the_two_ports_of_the_web(port, allowed):
     inspected = copy.deepcopy(INSPECTED)
     inspected["HostConfig"]["PortBindings"] = binding(port)
-    edge = seen(containers=[Container("traefik", inspected)], wanted_ports=frozenset({port}))
+    edge = seen(containers=[RunningContainer("traefik", inspected)], wanted_ports=frozenset({port}))
     assert ("5.8" not in failed(scorecard(edge, (), "production"))) is allowed
 
 
 def test_an_item_that_the_engine_lacks_is_not_applicable():
     bare = tampered("AppArmorProfile", "")
-    found = statuses(Seen(**{**vars(bare), "info": {**INFO, "SecurityOptions": ["name=seccomp,profile=default"]}}))
+    found = statuses(
+        DockerSnapshot(**{**vars(bare), "info": {**INFO, "SecurityOptions": ["name=seccomp,profile=default"]}})
+    )
     assert found["5.2"] == found["5.3"] == "not applicable"
 
 
@@ -228,7 +230,7 @@ def waiver(item: str, *services: str, **more: Any) -> Waiver:
 def test_a_waiver_lets_its_services_off_and_nobody_else(services, status, offenders):
     inspected = copy.deepcopy(INSPECTED)
     inspected["HostConfig"]["PidsLimit"] = 0
-    engine = seen(containers=[Container("api", inspected), Container("web", inspected)])
+    engine = seen(containers=[RunningContainer("api", inspected), RunningContainer("web", inspected)])
     (item,) = [item for item in scorecard(engine, [waiver("5.29", *services)], "production") if item.id == "5.29"]
     assert (item.status, list(item.offenders)) == (status, offenders)
     assert status == "failed" or "what is done instead" in item.reason
@@ -267,4 +269,4 @@ def test_a_file_of_waivers_that_is_wrong_is_refused(change, told, tmp_path):
     (tmp_path / "policy").mkdir()
     (tmp_path / "policy/cis-waivers.yaml").write_text(yaml.safe_dump(said))
     with pytest.raises(SettingsError, match=told):
-        load_waivers(tmp_path, KNOWN)
+        load_waivers(tmp_path, ITEM_IDS)

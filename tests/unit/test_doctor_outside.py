@@ -69,7 +69,9 @@ def test_a_registry_out_of_reach_fails_only_for_a_missing_image(registry):
         closed = f"127.0.0.1:{gone.getsockname()[1]}"
     assert by_status(reach.registries({closed: ["api"]})[0]).keys() == {"failed"}
     assert by_status(reach.registries({closed: None})[0]).keys() == {"untold"}, "no engine said what it has"
-    assert by_status(reach.registries({closed: ["api"]}, own=[closed])[0]).keys() == {"note"}, "`up` starts it"
+    assert by_status(reach.registries({closed: ["api"]}, started_by_up=[closed])[0]).keys() == {"note"}, (
+        "`up` starts it"
+    )
 
 
 def test_names_are_resolved_side_by_side_and_judged_by_their_use(monkeypatch):

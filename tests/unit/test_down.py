@@ -170,7 +170,7 @@ class TestData:
             tar.addfile(member, io.BytesIO(text))
         docker.add_container("metrics-writer", status="exited")
         docker.api.archives["metrics-writer", METRICS_FOLDER] = packed.getvalue()
-        (line,) = data.described(state(container("metrics-writer")), docker)
+        (line,) = data.describe_volumes(state(container("metrics-writer")), docker)
         assert "the last restore of a backup of postgres that was verified: 1" in line
         assert "November 2023" in line
 

@@ -5,7 +5,7 @@ from copy import deepcopy
 import pytest
 
 from ops.drift.container_fields import FIELDS, NOT_READ
-from ops.drift.containers import compare, made_anew
+from ops.drift.containers import compare, recreated
 from ops.drift.declared import plain
 from ops.drift.findings import Repair, Secret
 from tests.support.drift import INSPECTED, SCHEMA, changed, container, declared
@@ -126,7 +126,7 @@ def test_a_job_is_as_declared_once_it_has_ended_well(status, code, told):
     found = changed("State", to={"Status": status, "ExitCode": code, "Running": status == "running"})
     found["NetworkSettings"]["Ports"] = INSPECTED["NetworkSettings"]["Ports"]
     said = findings(found, {"mustRun": False})
-    assert (said["state"].found if told else said) == (told or {})
+    assert (said["state"].actual if told else said) == (told or {})
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_difference_is_repaired_with_as_little_as_will_do(field, found, repair
 def test_a_moved_tag_is_repaired_by_nobody():
     found = changed("Image", to="sha256:" + "bb" * 32)
     moved = findings(found)["image"]
-    assert moved.repair is Repair.NOBODY
+    assert moved.repair is Repair.MANUAL
     assert "docker tag" in moved.remedy
     other = deepcopy(found)
     other["Config"]["Image"] = "evil"
@@ -158,7 +158,7 @@ def test_a_moved_tag_is_repaired_by_nobody():
 def test_a_container_made_again_by_hand_is_recreated():
     said = declared(identity="gone")
     found = changed(HOST, "Privileged", to=True)
-    told = {one.field: one.repair for one in made_anew(said, container(said, found))}
+    told = {one.field: one.repair for one in recreated(said, container(said, found))}
     assert told == {"id": Repair.RECREATE, "privileged": Repair.RECREATE}
 
 
@@ -168,7 +168,7 @@ def test_a_secret_is_never_printed():
     )
     assert isinstance(secret[0], Secret)
     found = changed(CONFIG, "Env", to=["A=other", "API_TOKEN=hunter3", "URL=postgres://u:hunter4@db/x", "PATH=/bin"])
-    shown = " ".join(f"{one.declared} {one.found}" for one in findings(found, {"envs": secret}).values())
+    shown = " ".join(f"{one.declared} {one.actual}" for one in findings(found, {"envs": secret}).values())
     assert "hunter" not in shown
     assert "(secret)" in shown
     assert "postgres://u:***@db/x" in shown

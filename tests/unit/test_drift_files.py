@@ -123,17 +123,19 @@ def test_a_file_is_rewritten_and_what_a_writer_does_not_touch_goes_with_the_volu
 @pytest.mark.parametrize(("changed", "replaced"), [(EARLIER, True), (STARTED, True), (LATER, False)])
 def test_a_reader_that_started_after_a_change_is_replaced_too(changed, replaced):
     found = findings({**as_written(), "board.json": entry(b"x", changed=changed)})
-    assert found["files/board.json"].also == ((reader().urn,) if replaced else ())
+    assert found["files/board.json"].also_replace == ((reader().urn,) if replaced else ())
 
 
 def test_a_changed_mode_replaces_no_reader():
-    assert findings({**as_written(), "board.json": entry(b"{}", mode=0o444)})["files/board.json mode"].also == ()
+    assert (
+        findings({**as_written(), "board.json": entry(b"{}", mode=0o444)})["files/board.json mode"].also_replace == ()
+    )
 
 
 def test_a_secret_is_reported_without_its_hash():
     found = findings({**as_written(), "pass word": entry(b"other")})["files/pass word"]
-    assert (found.declared, found.found) == ("(secret)", "content differs")
-    assert "sha256" in findings({**as_written(), "board.json": entry(b"x")})["files/board.json"].found
+    assert (found.declared, found.actual) == ("(secret)", "content differs")
+    assert "sha256" in findings({**as_written(), "board.json": entry(b"x")})["files/board.json"].actual
 
 
 def test_the_volume_of_a_writer_that_is_gone_is_read_through_another_container():
@@ -181,4 +183,4 @@ def test_several_writers_fill_one_volume():
 
 
 def test_a_writer_that_waits_for_its_deletion_declares_nothing():
-    assert files.volumes([volume(), writer(going=True)]) == []
+    assert files.volumes([volume(), writer(pending_delete=True)]) == []

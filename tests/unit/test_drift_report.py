@@ -12,7 +12,7 @@ from ops.backend import FileStore
 from ops.drift import others, planned, repair, strangers
 from ops.drift.declared import declared_in
 from ops.drift.findings import Finding, Repair, Secret, label
-from ops.drift.report import Report
+from ops.drift.report import DriftReport
 from ops.state import NETWORK, VOLUME
 from ops.state_locks import lock_holder
 from tests.support import states
@@ -60,11 +60,11 @@ def test_every_input_of_networks_and_volumes_is_compared(kind, fields, elsewhere
 
 
 def test_a_network_that_is_gone_differs_from_one_that_was_made_again():
-    assert "another of its name" in network(Id="other")["network"].found
-    assert next(others.network(only({"name": "x"}, kind=NETWORK, identity="net-id"), {}, {})).found == "gone"
+    assert "another of its name" in network(Id="other")["network"].actual
+    assert next(others.network(only({"name": "x"}, kind=NETWORK, identity="net-id"), {}, {})).actual == "gone"
 
 
-@pytest.mark.parametrize(("labels", "repair_"), [(LISTED_LABELS, Repair.UPDATE), (DATA, Repair.NOBODY)])
+@pytest.mark.parametrize(("labels", "repair_"), [(LISTED_LABELS, Repair.UPDATE), (DATA, Repair.MANUAL)])
 def test_a_volume_that_is_gone_is_made_again_unless_it_held_data(labels, repair_):
     said = only({"name": "v-1", "labels": labels}, kind=VOLUME, identity="v-1")
     (found,) = others.volume(said, {})
@@ -72,7 +72,7 @@ def test_a_volume_that_is_gone_is_made_again_unless_it_held_data(labels, repair_
     (other,) = others.volume(
         said, {"v-1": {"Driver": "nfs", "Labels": {item["label"]: item["value"] for item in labels}}}
     )
-    assert (other.field, other.repair) == ("driver", Repair.REPLACE if labels is LISTED_LABELS else Repair.NOBODY)
+    assert (other.field, other.repair) == ("driver", Repair.REPLACE if labels is LISTED_LABELS else Repair.MANUAL)
 
 
 def test_a_stranger_is_known_by_our_networks_or_our_labels(docker):
@@ -83,8 +83,8 @@ def test_a_stranger_is_known_by_our_networks_or_our_labels(docker):
     docker.add_container("nobodys", networks=["bridge"])
     found = strangers.containers(docker.api.containers(all=True), {"known"}, {"net-id"}, LABELS)
     assert {finding.resource: finding.repair for finding in found} == {
-        "container intruder": Repair.NOBODY,
-        "container twin": Repair.NOBODY,
+        "container intruder": Repair.MANUAL,
+        "container twin": Repair.MANUAL,
     }
 
 
@@ -127,13 +127,13 @@ def test_a_change_that_the_program_did_not_ask_for_has_drifted(outputs, differen
     assert [finding.field for finding in found] == fields
     assert found[0].resource == "dnsrecord shop-record"
     if fields == ["content"]:
-        assert (found[0].declared, found[0].found) == ("a", "b")
+        assert (found[0].declared, found[0].actual) == ("a", "b")
     assert pending == []
 
 
 def test_a_resource_that_is_gone_has_drifted():
     (found,), _ = judged(step("create", inputs={"content": "a"}), declared_=[record({"content": "a"})])
-    assert (found.found, found.repair) == ("gone", Repair.UPDATE)
+    assert (found.actual, found.repair) == ("gone", Repair.UPDATE)
 
 
 def test_a_change_of_the_program_is_pending_and_no_drift():
@@ -145,7 +145,7 @@ def test_a_change_of_the_program_is_pending_and_no_drift():
 
 
 def test_what_a_failed_run_has_replaced_and_left_is_pending():
-    state = [record({"content": "a"}), record({"content": "b"}, identity="0123456789abcdef", going=True)]
+    state = [record({"content": "a"}), record({"content": "b"}, identity="0123456789abcdef", pending_delete=True)]
     assert judged(declared_=state)[1] == ["dnsrecord shop-record: 0123456789ab, which was replaced, would be removed"]
 
 
@@ -195,22 +195,22 @@ def test_a_repair_names_what_pulumi_does_not_see_and_its_dependents():
             finding(Repair.UPDATE, "urn:x::t::a"),
             finding(Repair.REPLACE, "urn:x::t::b"),
             finding(Repair.REPLACE, "urn:x::t::b"),
-            finding(Repair.REWRITE, "urn:x::t::c", also=("urn:x::t::d",)),
-            finding(Repair.RECREATE, "urn:x::t::e", real="other-id"),
-            Finding("container x", "container", "none", "there", Repair.NOBODY),
+            finding(Repair.REWRITE, "urn:x::t::c", also_replace=("urn:x::t::d",)),
+            finding(Repair.RECREATE, "urn:x::t::e", container_id="other-id"),
+            Finding("container x", "container", "none", "there", Repair.MANUAL),
         ]
     )
     assert plan.targets == ["urn:x::t::a", "urn:x::t::e", "urn:x::t::b", "urn:x::t::c", "urn:x::t::d"]
     assert plan.replaced == ["urn:x::t::b", "urn:x::t::c", "urn:x::t::d"]
-    assert [one.real for one in plan.removed] == ["other-id"]
+    assert [one.container_id for one in plan.removed] == ["other-id"]
     assert {"--refresh", "--target-dependents", "--target=urn:x::t::a", "--replace=urn:x::t::b"} <= set(plan.arguments)
     assert "--replace=urn:x::t::a" not in plan.arguments
 
 
 def test_a_replaced_container_is_only_unpaused_first():
     both = [finding(Repair.REPLACE), finding(Repair.RENAME), finding(Repair.UNPAUSE)]
-    assert [one.repair for one in repair.plan(both).by_hand] == [Repair.UNPAUSE]
-    assert [one.repair for one in repair.plan(both[1:]).by_hand] == [Repair.RENAME, Repair.UNPAUSE]
+    assert [one.repair for one in repair.plan(both).docker_repairs] == [Repair.UNPAUSE]
+    assert [one.repair for one in repair.plan(both[1:]).docker_repairs] == [Repair.RENAME, Repair.UNPAUSE]
 
 
 def test_lost_data_keep_repairs_away_that_would_start_what_stands_on_them():
@@ -218,21 +218,25 @@ def test_lost_data_keep_repairs_away_that_would_start_what_stands_on_them():
     below = only({}, kind=NETWORK, name="app", identity="app-1")
     mount = {"mounts": [{"type": "volume", "source": "data-1", "target": "/data"}]}
     store = declared(mount, name="postgres", dependencies=frozenset({below.urn}))
-    gone = [finding(Repair.UPDATE, below.urn), finding(Repair.REWRITE, also=(store.urn,)), finding(Repair.UNPAUSE)]
+    gone = [
+        finding(Repair.UPDATE, below.urn),
+        finding(Repair.REWRITE, also_replace=(store.urn,)),
+        finding(Repair.UNPAUSE),
+    ]
     kept = repair.guarded([next(others.volume(lost, {})), *gone], [below, lost, store, declared()])
-    assert [one.repair for one in kept] == [Repair.NOBODY] * 3 + [Repair.UNPAUSE]
+    assert [one.repair for one in kept] == [Repair.MANUAL] * 3 + [Repair.UNPAUSE]
     assert "postgres anew, whose data are lost" in kept[1].remedy
     assert repair.guarded(gone, [below, store, declared()]) == gone
 
 
 def test_a_container_that_is_gone_by_now_stops_no_repair(docker, progress, printed):
-    plan = repair.plan([finding(Repair.UNPAUSE), finding(Repair.RECREATE, real="x")])
-    repair.by_hand(plan, [declared()], docker, progress)
+    plan = repair.plan([finding(Repair.UNPAUSE), finding(Repair.RECREATE, container_id="x")])
+    repair.apply_docker_repairs(plan, [declared()], docker, progress)
     assert printed.getvalue() == "  ! container shop-app-web: gone by now\n"
 
 
-def report(**more) -> Report:
-    return Report("dev", 52, datetime(2026, 11, 21, tzinfo=UTC), 4.2, **more)
+def report(**more) -> DriftReport:
+    return DriftReport("dev", 52, datetime(2026, 11, 21, tzinfo=UTC), 4.2, **more)
 
 
 @pytest.mark.parametrize(
@@ -241,8 +245,8 @@ def report(**more) -> Report:
         ({}, 0),
         ({"pending": ["x"]}, 0),
         ({"findings": [finding(Repair.UPDATE)]}, 1),
-        ({"untold": ["why"]}, 2),
-        ({"findings": [finding(Repair.UPDATE)], "untold": ["why"]}, 1),
+        ({"unknown": ["why"]}, 2),
+        ({"findings": [finding(Repair.UPDATE)], "unknown": ["why"]}, 1),
     ],
 )
 def test_the_exit_code_is_1_for_drift_and_2_for_an_incomplete_comparison(more, code):
@@ -279,7 +283,7 @@ def test_declared_resources_are_read_from_the_state_with_secrets_marked():
     (said,) = declared_in(state)
     assert said.inputs == {"uploads": [{"file": "/x", "content": "hunter2"}]}
     assert isinstance(said.inputs["uploads"][0]["content"], Secret)
-    assert said.going
+    assert said.pending_delete
 
 
 def test_a_lock_is_reported_with_its_holder_unless_that_is_dead(tmp_path, monkeypatch):

@@ -4,17 +4,17 @@ import pulumi
 import pytest
 import yaml
 
-from components.edge_config import FIXED, arguments, entry_points, service_file
-from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Front, checked_pair
+from components.edge_config import STATIC, arguments, entry_points, service_file
+from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Upstream, checked_pair
 from settings.edge import Edge, Route
 from settings.names import ADMIN_PORT
 from tests.certificates import self_signed
 from tests.support.recording import record
 
-BACKEND = Front("backend", 3333, health_path="/health", published=13333)
-FRONTEND = Front("frontend", 80, routes=(Route(host="shop.test"), Route(host="shop.test", path="/blog")))
-GRAFANA = Front("grafana", 3000, internal=False, published=13000, servers=("grafana",))
-POSTGRES = Front("postgres", 5432, protocol="tcp", internal=False, published=15432, servers=("postgres",))
+BACKEND = Upstream("backend", 3333, health_path="/health", published=13333)
+FRONTEND = Upstream("frontend", 80, routes=(Route(host="shop.test"), Route(host="shop.test", path="/blog")))
+GRAFANA = Upstream("grafana", 3000, internal=False, published=13000, servers=("grafana",))
+POSTGRES = Upstream("postgres", 5432, protocol="tcp", internal=False, published=15432, servers=("postgres",))
 FRONTS = (BACKEND, FRONTEND, GRAFANA, POSTGRES)
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound here
 ACME = {"tls": {"acme": {"email": "ops@shop.test"}}}
@@ -36,7 +36,7 @@ def proxy(make_context):
             )
             made = EdgeProxy("e", config)
             for name, servers in (switch or {}).items():
-                made.switch(name, servers)
+                made.set_servers(name, servers)
 
         return record(program, secrets=secrets, **build_options)
 
@@ -74,20 +74,20 @@ def test_access_lines_hold_paths_only_where_the_settings_say_so_and_can_be_turne
 
 
 def test_a_published_port_does_not_meet_a_service_of_the_same_port():
-    shop = Front("shop", 3000)
+    shop = Upstream("shop", 3000)
     points = entry_points((shop, GRAFANA))
     assert points["inside-3000"] == 3000
     assert points["published-grafana"] not in (3000, ADMIN_PORT)
-    taken = entry_points((Front("shop", 61000), GRAFANA, FRONTEND))
+    taken = entry_points((Upstream("shop", 61000), GRAFANA, FRONTEND))
     assert len(set(taken.values())) == len(taken)
 
 
 def test_what_cannot_be_told_apart_is_refused():
-    for other in (Front("b", 4000), Front("b", 4000, protocol="tcp")):
+    for other in (Upstream("b", 4000), Upstream("b", 4000, protocol="tcp")):
         with pytest.raises(ValueError, match="a speaks TCP on port 4000"):
-            entry_points((Front("a", 4000, protocol="tcp"), other))
+            entry_points((Upstream("a", 4000, protocol="tcp"), other))
     with pytest.raises(ValueError, match="the edge proxy's own"):
-        entry_points((Front("a", ADMIN_PORT),))
+        entry_points((Upstream("a", ADMIN_PORT),))
 
 
 def test_a_service_without_a_health_path_is_not_asked():
@@ -95,7 +95,7 @@ def test_a_service_without_a_health_path_is_not_asked():
 
 
 def test_a_path_that_looks_like_a_template_stays_a_path():
-    front = Front("site", 80, routes=(Route(host="shop.test", path="/{{env}}"),))
+    front = Upstream("site", 80, routes=(Route(host="shop.test", path="/{{env}}"),))
     text = service_file(Edge(), (front,), front, ["s-1"]).text
     assert 'PathPrefix(`/{{"{{"}}env}}`)' in text
 
@@ -114,7 +114,7 @@ def test_acme_has_a_data_volume_and_asks_the_authority_of_the_settings(proxy):
 def test_a_given_certificate_is_a_secret_and_stands_nowhere_else(proxy, pem):
     world = proxy(GIVEN, secrets=pem, switch={"frontend": ["f-1"]})
     writer = world["e-writer"]
-    stores = yaml.safe_load(writer.files[f"/dockyard/files/{FIXED}.yml"])["tls"]["stores"]
+    stores = yaml.safe_load(writer.files[f"/dockyard/files/{STATIC}.yml"])["tls"]["stores"]
     assert stores["default"]["defaultCertificate"] == {"certFile": pem["shop-certificate"], "keyFile": pem["shop-key"]}
     assert writer.secrets == {"uploads[0].content"}
     assert not [one.name for one in world.resources if one.name != "e-writer" and "PRIVATE KEY" in str(one.inputs)]
@@ -131,7 +131,7 @@ def test_a_key_of_another_certificate_is_refused_before_anything_is_written(prox
 def test_a_preview_without_the_certificate_goes_through(proxy):
     world = proxy(GIVEN, preview=True)
     assert "e-traefik" in world
-    assert "stores" not in yaml.safe_load(world["e-writer"].files[f"/dockyard/files/{FIXED}.yml"])["tls"]
+    assert "stores" not in yaml.safe_load(world["e-writer"].files[f"/dockyard/files/{STATIC}.yml"])["tls"]
 
 
 def test_another_release_writes_one_file_and_leaves_traefik_alone(proxy):

@@ -6,9 +6,9 @@ import pulumi
 import pytest
 import yaml
 
-from components.edge_config import FIXED, fixed_file
-from components.edge_guard import Guard, checked_users
-from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Front
+from components.edge_config import STATIC, base_config
+from components.edge_guard import RouteAuth, checked_users
+from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Upstream
 from components.foundation import edge_config, grafana_root_url, published_urls
 from settings.edge import Edge, Route
 from settings.loader import Configuration, load, read_stack_file
@@ -17,17 +17,17 @@ from tests.support.people import ALICE, BOB
 from tests.support.recording import record
 from tests.unit.checkouts import make
 
-PEOPLE = Guard(basic_auth="prom-people")
+PEOPLE = RouteAuth(basic_auth="prom-people")
 HOSTS = {"grafana": "grafana.shop.example", "prometheus": "prom.shop.example"}
 
 
-def front(name="prometheus", guard=PEOPLE, **said) -> Front:
+def front(name="prometheus", guard=PEOPLE, **said) -> Upstream:
     route = Route(host=f"{name}.shop.example", path=said.pop("path", "/"))
-    return Front(name, 9090, internal=False, servers=(name,), routes=(route,), guard=guard, **said)
+    return Upstream(name, 9090, internal=False, servers=(name,), routes=(route,), auth=guard, **said)
 
 
 def fixed(*fronts, users=None, edge=None) -> dict:
-    text = fixed_file(Edge.model_validate(edge or {}), fronts, None, users).text
+    text = base_config(Edge.model_validate(edge or {}), fronts, None, users).text
     return yaml.safe_load(text.replace('{{"{{"}}', "{{"))["http"]
 
 
@@ -41,7 +41,7 @@ class TestTheEdge:
         with pytest.raises(ValueError, match=f"{name} has routes and no guard"):
             front(name, guard=None)
         with pytest.raises(ValueError, match="lets everybody through"):
-            Guard()
+            RouteAuth()
 
     def test_lets_nobody_in_where_the_people_are_not_known(self):
         assert fixed(front())["middlewares"]["prometheus_basic"]["basicAuth"]["users"] == []
@@ -55,7 +55,7 @@ class TestTheEdge:
 def proxy(make_context):
     def build_proxy(secrets=None, **options):
         def program():
-            fronts = (front(), front("loki", guard=Guard(basic_auth="loki-people")))
+            fronts = (front(), front("loki", guard=RouteAuth(basic_auth="loki-people")))
             EdgeProxy("e", EdgeProxyConfig(Edge(), make_context(), lambda name: name, fronts, 80, 443))
 
         return record(program, secrets=secrets, **options)
@@ -67,7 +67,7 @@ class TestThePeople:
     def test_stand_in_one_secret_file_that_only_traefik_reads(self, proxy):
         world = proxy({"prom-people": f"{ALICE}\n{BOB}\n", "loki-people": BOB})
         writer = world["e-writer"]
-        http = yaml.safe_load(writer.files[f"/dockyard/files/{FIXED}.yml"])["http"]
+        http = yaml.safe_load(writer.files[f"/dockyard/files/{STATIC}.yml"])["http"]
         assert http["middlewares"]["prometheus_basic"]["basicAuth"]["users"] == [ALICE, BOB]
         assert http["middlewares"]["loki_basic"]["basicAuth"]["users"] == [BOB]
         assert writer.secrets == {"uploads[0].content"}
@@ -140,10 +140,10 @@ class TestTheSettings:
             prometheus: {host: prom.shop.example, basic_auth: prom-people}
         """
         settings = checkout(said, ["prom-people"])
-        front_of = {one.name: one for one in edge_config(settings, None).fronts}
+        front_of = {one.name: one for one in edge_config(settings, None).upstreams}
         assert {name: front_of[name].routes[0].host for name in HOSTS} == HOSTS
-        assert front_of["prometheus"].guard == Guard(basic_auth="prom-people")
-        assert front_of["grafana"].guard is None
+        assert front_of["prometheus"].auth == RouteAuth(basic_auth="prom-people")
+        assert front_of["grafana"].auth is None
         assert {front_of[name].published for name in HOSTS} == {None}
         assert grafana_root_url(settings) == "https://grafana.shop.example:8443"
         assert published_urls(settings) == {

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from ops.env_file import read_env_file
-from ops.stack_file import GONE, edited_text
+from ops.stack_file import ABSENT, edited_text
 from settings.example_text import is_placeholder
 from settings.problems import SettingsError
 from tests.support.checkout import SOURCE
@@ -58,4 +58,4 @@ class TestEditing:
 
     def test_a_section_that_is_emptied_goes(self):
         text = "config:\n  dockyard:a: {b: {c: 1}}\n  dockyard:d: 1\n"
-        assert edited_text(text, "dockyard:", {("a", "b", "c"): GONE}) == "config:\n  dockyard:d: 1\n"
+        assert edited_text(text, "dockyard:", {("a", "b", "c"): ABSENT}) == "config:\n  dockyard:d: 1\n"

@@ -27,7 +27,7 @@ class RecordingEngine:
     def read(self, *arguments: str) -> dict:
         return json.loads(self.run(*arguments))
 
-    def take_in(self, exported: str) -> None:
+    def import_state(self, exported: str) -> None:
         self.resources = json.loads(exported)["deployment"]["resources"]
         self.imports += 1
 

@@ -6,7 +6,7 @@ from ops.events import Outcome
 from ops.networks import free_networks, networks_in_use, restart_own_engine
 from tests.support.fake_docker import FakeDocker
 from tests.support.states import container, network, state
-from toolchain.private_engine import Engine as PrivateEngine
+from toolchain.private_engine import PrivateDockerd
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
@@ -91,11 +91,11 @@ def test_a_network_in_use_is_recognised_by_the_engines_message(message, name):
 )
 def test_only_an_own_engine_without_containers_is_restarted(own, running, restarted, progress, tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(PrivateEngine, "stop", lambda _: calls.append("stop"))
-    monkeypatch.setattr(PrivateEngine, "start", lambda _: calls.append("start"))
+    monkeypatch.setattr(PrivateDockerd, "stop", lambda _: calls.append("stop"))
+    monkeypatch.setattr(PrivateDockerd, "start", lambda _: calls.append("start"))
     docker, work = FakeDocker(), WorkDir(tmp_path)
     if running:
         docker.add_container("another's")
-    host = PrivateEngine(work.engine).host if own else "unix:///var/run/docker.sock"
+    host = PrivateDockerd(work.engine).host if own else "unix:///var/run/docker.sock"
     assert restart_own_engine(work, host, docker, progress) is restarted
     assert calls == (["stop", "start"] if restarted else [])

@@ -147,9 +147,9 @@ class TestPorts:
             yield server.getsockname()[1]
 
     def test_a_taken_port_is_reported_with_a_remedy_unless_the_stack_itself_holds_it(self, taken):
-        check_ports(self.settings(taken), held={taken})
+        check_ports(self.settings(taken), own_ports={taken})
         with pytest.raises(SetupError, match=rf"grafana wants 127.0.0.1:{taken}.*dockyard:publish in Pulumi.dev.yaml"):
-            check_ports(self.settings(taken), held=set())
+            check_ports(self.settings(taken), own_ports=set())
 
 
 class TestProgress:

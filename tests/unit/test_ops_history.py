@@ -6,7 +6,7 @@ import json
 import pytest
 
 from ops.backend import FileStore
-from ops.history import ROLLBACK, changes, history_store, is_broken, same, to_return_to, updates
+from ops.history import ROLLBACK, changes, history_store, is_broken, rollback_target, same, updates
 from ops.state import State
 from settings.release import Release
 from toolchain.progress import SetupError
@@ -41,7 +41,7 @@ class History:
             file.with_name(f"{file.name}.attrs").write_text("{}")
 
     def target(self, running: str, *, broken=False) -> str | None:
-        found = to_return_to(updates(self.backend, "dev"), release(running), broken=broken)
+        found = rollback_target(updates(self.backend, "dev"), release(running), broken=broken)
         return found and found.release and found.release.stack["services"]["api"]["env"]["RELEASE"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ops.deploy import _to_run_again
+from ops.deploy import _jobs_to_rerun
 from ops.releases import part, part_images, running_release, use, with_service, without_service
 from ops.state import CONTAINER
 from settings.loader import load, read_stack_file
@@ -127,7 +127,7 @@ def test_only_jobs_of_the_service_run_again(files, running):
         resource(name, CONTAINER, urn=f"urn::{name}", outputs={"mustRun": False, "exitCode": 1}) for name in names
     ]
     again = [f"urn::{names[0]}", f"urn::{names[1]}", f"urn::{names[3]}"]
-    assert _to_run_again(state(*failed), settings) == again
+    assert _jobs_to_rerun(state(*failed), settings) == again
 
 
 def test_a_service_that_is_taken_down_is_gone_and_the_rest_stays(files, running):

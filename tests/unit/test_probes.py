@@ -4,9 +4,9 @@ import pulumi
 import pytest
 import yaml
 
-from components.edge_proxy import EdgeProxyConfig, Front
+from components.edge_proxy import EdgeProxyConfig, Upstream
 from components.exporter_set import ExporterSet, ExporterSetConfig
-from components.probes import Probed, probe_targets
+from components.probes import ProbeSources, probe_targets
 from components.prometheus_config import prometheus_config
 from components.spec import Mount
 from settings.edge import Edge, Route
@@ -34,14 +34,14 @@ def config_of(make_context):
         def program():
             services_ = {name: Service.model_validate(one) for name, one in (services or {}).items()}
             fronts = [
-                Front(name, one.port, one.protocol, routes=tuple(one.routes))
+                Upstream(name, one.port, one.protocol, routes=tuple(one.routes))
                 for name, one in services_.items()
                 if one.port
             ]
             fronts += tools
             edge = EdgeProxyConfig(Edge(), make_context(), str, fronts, 80 if https == 443 else 8080, https)
             instances = {role: pulumi.Output.from_input(f"shop-{role}-1a2b") for role in ("game", "game-2")}
-            probed = Probed(
+            probed = ProbeSources(
                 services_, instances, edge if fronts else None, **{"self_signed": False, "grafana": None, **said}
             )
             targets = probe_targets(Probes.model_validate(probes or {}), probed)
@@ -74,7 +74,7 @@ def test_a_tcp_port_is_tried_at_each_instance_since_the_edge_takes_every_connect
 
 def test_a_tools_host_name_is_asked_as_a_services(config_of):
     routes = (Route(host="grafana.shop.example"),)
-    grafana = Front("grafana", 3000, internal=False, servers=("grafana",), routes=routes)
+    grafana = Upstream("grafana", 3000, internal=False, servers=("grafana",), routes=routes)
     found = asked(config_of(tools=[grafana]))
     assert set(found) == {("route", "https://grafana.shop.example/"), ("redirect", "http://grafana.shop.example/")}
     assert found["route", "https://grafana.shop.example/"]["hostname"] == "grafana.shop.example"
@@ -124,7 +124,7 @@ def test_nothing_is_asked_where_probes_are_off(config_of):
 def exporters(make_context, config_of):
     def run(*urls: str):
         def program():
-            probed = Probed({}, {}, None, self_signed=False, grafana=None)
+            probed = ProbeSources({}, {}, None, self_signed=False, grafana=None)
             targets = probe_targets(Probes.model_validate({"urls": list(urls)}), probed)
             inventory = Mount("inventory", "/metrics/inventory")
             ExporterSet("x", ExporterSetConfig(Exporters(), make_context(), str, {}, inventory, targets))

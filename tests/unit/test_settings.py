@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from ops.host import check_host
-from settings.loader import Configuration, from_engine, load, read_stack_file
+from settings.loader import Configuration, from_pulumi_config, load, read_stack_file
 from settings.machine import Machine, write_machine
 from settings.problems import SettingsError
 from tests.unit.checkouts import PRODUCT, STACK, make, problems, read, say
@@ -158,7 +158,7 @@ def test_an_unknown_stack_and_an_unknown_product_are_told_with_the_known_ones(ch
 
 def test_the_engine_and_the_file_give_the_same_settings(checkout):
     say(checkout, "  dockyard:publish: {api: 8000}\n  dockyard:preview_without_secrets: true\n  other:key: 1\n")
-    by_engine = from_engine(
+    by_engine = from_pulumi_config(
         {
             "dockyard:product": "products/shop.yaml",
             "dockyard:environment": "development",

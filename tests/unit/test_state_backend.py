@@ -79,7 +79,7 @@ def test_a_file_store_uses_the_engines_names(tmp_path):
 def test_an_s3_address_means_the_same_as_to_the_engine(work, options, endpoint):
     store = store_at(f"s3://bucket/a/prefix?region=eu-west-3{options}")
     assert isinstance(store, S3Store)
-    assert (store.bucket, store.prefix, store.shown) == ("bucket", "a/prefix/", "s3://bucket/a/prefix")
+    assert (store.bucket, store.prefix, store.address) == ("bucket", "a/prefix/", "s3://bucket/a/prefix")
     assert store._client.meta.region_name == "eu-west-3"
     assert store._client.meta.endpoint_url in (endpoint, endpoint.replace("bucket.", ""))
     assert store._client.meta.config.s3["addressing_style"] == ("path" if "PathStyle" in options else "auto")

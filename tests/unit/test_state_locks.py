@@ -11,7 +11,7 @@ import pytest
 
 from ops.backend import FileStore
 from ops.state import CONTAINER, NETWORK, VOLUME, remove_begun, remove_strays
-from ops.state_locks import held_by_engine, locks, noted_run, refuse_moved, settle_locks
+from ops.state_locks import lock_error_from_output, locks, noted_run, refuse_moved, settle_locks
 from tests.support import states
 from tests.support.fake_docker import FakeDocker
 from tests.support.states import resource
@@ -112,10 +112,10 @@ def test_a_run_that_ended_by_itself_leaves_no_note(work, progress, shared, code)
 
 
 def test_an_engines_message_of_a_lock_becomes_our_own_error(work):
-    told = held_by_engine("dev", BY_ENGINE)
+    told = lock_error_from_output("dev", BY_ENGINE)
     assert told is not None
     assert "process 12 of ann@elsewhere since 02 January 2026" in told.message
-    assert held_by_engine("dev", "error: something else (pid 12)") is None
+    assert lock_error_from_output("dev", "error: something else (pid 12)") is None
 
 
 def test_a_moved_state_is_refused(work, progress):

@@ -5,9 +5,9 @@ import pytest
 
 from components import receiver_secrets
 from components.receiver_secrets import check_receiver_secrets
-from settings.alert_checks import unheard
+from settings.alert_checks import critical_coverage_problems
 from settings.alerts import Alerts
-from settings.example_text import is_only_a_word, leads_nowhere
+from settings.example_text import is_placeholder_address, is_placeholder_word
 from settings.loader import Configuration, load
 from settings.problems import SettingsError
 from tests.unit.checkouts import make
@@ -20,7 +20,7 @@ KEY = "b7ddd4e4a7ea3e7b5f5c8a9d0e1f2a3b"
 
 def found_in(receivers, environment="production"):
     alerts = Alerts.model_validate({"receivers": receivers})
-    return [(".".join(map(str, path)), found) for path, found, _, _ in unheard(alerts, environment)]
+    return [(".".join(map(str, path)), found) for path, found, _, _ in critical_coverage_problems(alerts, environment)]
 
 
 class TestSettings:
@@ -211,12 +211,12 @@ class TestSecrets:
 
 @pytest.mark.parametrize("value", ["your-token", "TOKEN_HERE", "<token>", "...", "null", "N/A", "ChangeMe", "xxxx", ""])
 def test_words_that_stand_for_another_are_known(value):
-    assert is_only_a_word(value)
-    assert leads_nowhere(value)
+    assert is_placeholder_word(value)
+    assert is_placeholder_address(value)
 
 
 @pytest.mark.parametrize(
     "value", ["hunter2", "password with... dots", "nullable", "#ops", "ops@shop.net", "10.0.0.1:25"]
 )
 def test_what_may_be_meant_is_taken(value):
-    assert not is_only_a_word(value)
+    assert not is_placeholder_word(value)

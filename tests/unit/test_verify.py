@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from ops import verify
-from ops.verify import Alert, Sample, Seen, SilentError, alerts_in, look_at_alerts, look_at_targets, samples_in
+from ops.verify import Alert, CheckResult, Sample, SilentError, alerts_in, check_alerts, check_targets, samples_in
 from settings.loader import load, read_stack_file
 from settings.release import VARIABLE
 from tests.support.checkout import SOURCE
@@ -55,8 +55,8 @@ STALE = [Sample(BACKEND, BEGAN - 1)]
     ],
 )
 def test_targets_and_probes_that_are_not_well_are_named(changes, problems):
-    seen = Seen()
-    look_at_targets(answers(**changes), BEGAN, set(), seen)
+    seen = CheckResult()
+    check_targets(answers(**changes), BEGAN, set(), seen)
     assert seen.problems == problems
 
 
@@ -73,8 +73,8 @@ def alert(since: float) -> Alert:
     ("changes", "older"), [({}, 1), ({"DEPLOY_BEGAN": []}, 0)], ids=["a deploy is known", "none is"]
 )
 def test_a_critical_alert_is_a_problem_unless_it_is_from_before_the_deploy(changes, older):
-    seen = Seen()
-    look_at_alerts([alert(BEGAN - 61), alert(BEGAN - 59)], answers(**changes), seen)
+    seen = CheckResult()
+    check_alerts([alert(BEGAN - 61), alert(BEGAN - 59)], answers(**changes), seen)
     assert seen.older == ["critical alert BackendDown (instance=a:1)"] * older
     assert seen.problems == ["critical alert BackendDown (instance=a:1)"] * (2 - older)
 

@@ -1,1 +1,1 @@
-"""The image kit: builds images that behave as the official ones do, where no image registry can be reached."""
+"""The image kit: builds images that behave like the official ones, for machines that reach no image registry."""

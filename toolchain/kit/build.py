@@ -1,4 +1,4 @@
-"""Builds the kit's images and puts them into the local registry."""
+"""Build the kit's images and push them to the local registry."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from toolchain.registry import Registry
 from toolchain.workdir import WorkDir
 
 LANES = 2
-"""Images of packages made side by side, beside one that is compiled: Go uses all cores by itself, and these mostly
-fetch, unpack and pack."""
+"""Number of package-based images built in parallel, next to one that is compiled: Go uses all cores by itself, while
+these mostly download, unpack and pack."""
 
 KIT = Path(__file__).parent
 
@@ -34,7 +34,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Part:
-    """A finished layer with the folder it was packed from and the packages in it."""
+    """A finished layer, the folder that it was packed from, and its packages."""
 
     layer: Layer
     tree: Path
@@ -44,7 +44,7 @@ class Part:
 
 @dataclass
 class Kit:
-    """The image kit on this machine. What it has built lies in the shared cache, under the recipes' digests."""
+    """The image kit on this machine. Its results are in the shared cache, named by the recipes' digests."""
 
     work: WorkDir
     progress: Progress
@@ -56,7 +56,7 @@ class Kit:
         return name in RECIPES
 
     def digest(self, name: str) -> str | None:
-        """Return the digest of the image as built by the present recipe, None if it was never built."""
+        """Return the digest of the image as built by the current recipe, None if it was never built."""
         try:
             return str(json.loads(self._record(name).read_text())["digest"])
         except (OSError, ValueError, KeyError):
@@ -68,11 +68,11 @@ class Kit:
         return f"{registry.host}/{image.path}:{image.tag}@{digest}" if digest else None
 
     def build(self, names: Sequence[str], registry: Registry, use: Callable[[str, str], None]) -> dict[str, str]:
-        """Build those of the named images that are not built yet and return name → pinned reference.
+        """Build the named images that are not built yet and return name → pinned reference.
 
-        `use` gets the name and the reference of each image as soon as it is finished, while others are being built.
-        Where another process builds an image, this one waits for that image alone.
-        Raises SetupError at the first image that cannot be built; those that are finished by then stay finished.
+        `use` is called with the name and the reference of each image as soon as it is finished, while others are built.
+        If another process builds an image, this one waits for that image only.
+        Raises SetupError at the first image that cannot be built; images finished by then are kept.
         """
 
         def provide(name: str) -> tuple[str, str]:
@@ -96,11 +96,11 @@ class Kit:
                 raise
 
     def _ensure(self, name: str, registry: Registry) -> None:
-        if self._is_there(name, registry):
+        if self._is_stored(name, registry):
             return
         lock = self.work.cache / "kit" / "images" / f"{name}.lock"
         with self.progress.step(f"Image kit: {name}") as step, locked(lock, step.say):
-            if self._is_there(name, registry):
+            if self._is_stored(name, registry):
                 step.outcome = "built by another dockyard meanwhile"
                 return
             try:
@@ -112,7 +112,7 @@ class Kit:
                     ) from error
                 raise
 
-    def _is_there(self, name: str, registry: Registry) -> bool:
+    def _is_stored(self, name: str, registry: Registry) -> bool:
         digest = self.digest(name)
         return bool(digest and registry.has(self.table.images[name].path, digest))
 
@@ -153,9 +153,9 @@ class Kit:
     def _part(self, name: str, recipe: Recipe, below: Sequence[Part], say: Say) -> Part:
         with self._building(name, self._digest_of(recipe)) as folder:
             if not (folder / "part.json").exists():
-                there = {package for part in below for package in part.packages}
+                packages_below = {package for part in below for package in part.packages}
                 trees = [part.tree for part in below]
-                packages = image_tree(recipe, Suite(self.work, recipe.suite), there, trees, folder / "tree")
+                packages = image_tree(recipe, Suite(self.work, recipe.suite), packages_below, trees, folder / "tree")
                 if recipe.program:
                     source, tree = KIT / recipe.program, folder / "tree"
                     add_program(self.work, source, tree, recipe.program_folder, recipe.stamps, say)
@@ -179,9 +179,9 @@ class Kit:
 
     @contextmanager
     def _building(self, name: str, digest: str) -> Iterator[Path]:
-        """Hold the folder of one part alone; what a killed predecessor left unfinished is cleared away first."""
+        """Lock the folder of one part, after removing what a killed process left unfinished."""
         folder = self.work.cache / "kit" / f"{name}-{digest}"
-        # Mostly it is a thread of our own that holds it, for the image that this one stands on: no word is needed.
+        # Usually another thread of ours holds the lock, for the base of this image: do not announce the wait.
         with locked(folder.with_name(f"{folder.name}.lock"), lambda _: None):
             if not (folder / "part.json").exists():
                 shutil.rmtree(folder, ignore_errors=True)
@@ -189,7 +189,7 @@ class Kit:
             yield folder
 
     def _clear(self, name: str, part: Part) -> None:
-        """Remove the files of an image that the registry has now, unless others are built on them."""
+        """Remove the files of an image that is in the registry now, unless another image is built on it."""
         if all(recipe.on != name for recipe in RECIPES.values()):
             shutil.rmtree(part.tree.parent)
 
@@ -201,10 +201,10 @@ class Kit:
         return self.work.cache / "kit" / "images" / f"{name}-{digest}.json"
 
     def _digest_of(self, recipe: Recipe | None) -> str:
-        """Return a digest over what decides the content of one part, versions in Debian's archive aside.
+        """Return a digest of the inputs of one part, except for package versions in Debian's archive.
 
-        That is the kit's own code, the recipe (none: of the base), and the files and the program that it names. Other
-        recipes do not matter: a change of one image leaves all others as they are.
+        These are the kit's own code, the recipe (None for the base), and the files and the program that it names. Other
+        recipes do not count, so that a change of one image does not rebuild the others.
         """
         self._architecture = self._architecture or architecture()
         state = hashlib.sha256(f"{self._architecture}\n{recipe}".encode())

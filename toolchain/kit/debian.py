@@ -1,4 +1,4 @@
-"""Debian's packages without installing them: a private apt per suite, fetched with the machine's own apt set-up."""
+"""Fetch Debian packages without installing them: one private apt per suite, using the machine's own apt sources."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir
 
 INDEX_LIFE = 24 * 3600.0
-"""Seconds that a fetched package index is taken as it is; then, or when a package is gone, it is fetched anew."""
+"""Seconds for which a fetched package index is reused; it is also fetched again when a package no longer exists."""
 
 _KEYRINGS = ("debian-archive-keyring.pgp", "debian-archive-keyring.gpg")
 _INSTALLED = re.compile(r"^Inst (\S+) \((\S+) .*\[(\w+)\]\)", re.MULTILINE)
@@ -33,19 +33,19 @@ class Package:
 
     @property
     def upstream(self) -> str:
-        """The version as its makers write it: without Debian's epoch, repacking mark and revision."""
+        """The upstream version: without Debian's epoch, repacking suffix and revision."""
         return re.split(r"[+~-]", self.version.split(":")[-1])[0]
 
     def unpack(self, tree: Path) -> None:
-        """Unpack the package's files into a folder; its maintainer scripts do not run."""
+        """Unpack the package's files into a folder without running its maintainer scripts."""
         tree.mkdir(parents=True, exist_ok=True)
         run(["dpkg-deb", "-x", str(self.deb), str(tree)], f"{self.deb.name} cannot be unpacked")
 
 
 class Suite:
-    """One Debian suite (`trixie`, `sid`), whatever release the machine itself runs.
+    """One Debian suite (`trixie`, `sid`), independent of the release that the machine runs.
 
-    The mirror and its keys are those of the machine's own apt; the index and the packages lie in the shared cache.
+    The mirror and its keys are those of the machine's own apt; the index and the packages are in the shared cache.
     """
 
     def __init__(self, work: WorkDir, name: str) -> None:
@@ -54,30 +54,30 @@ class Suite:
         self.archives = self.root / "archives"
 
     def fetch(self, names: Sequence[str], without: Sequence[str] = ()) -> list[Package]:
-        """Fetch packages with all that they depend on, except what `without` names.
+        """Fetch packages with all their dependencies, except those that `without` names.
 
         Raises SetupError when apt is missing, knows no Debian archive, or cannot reach it.
         """
         for folder in (self.root / "lists" / "partial", self.archives / "partial"):
             folder.mkdir(parents=True, exist_ok=True)
-        # Other checkouts and threads use the same folder; they are quick, so nobody needs to hear of the wait.
+        # Other checkouts and threads use the same folder. They are quick, so the wait is not announced.
         with locked(self.root / "lock", lambda _: None):
             config = self._configure(without)
             self._update(config, INDEX_LIFE)
             try:
                 return self._download(config, names)
             except SetupError:
-                # An index of yesterday may name packages that the archive has replaced since.
+                # An old index may name packages that the archive has replaced since.
                 self._update(config, 0)
                 return self._download(config, names)
 
     def _configure(self, without: Sequence[str]) -> dict[str, str]:
-        """Write the private apt configuration; return the environment that makes apt read it."""
+        """Write the private apt configuration; return the environment variables that make apt read it."""
         keyring = next((p for k in _KEYRINGS if (p := Path("/usr/share/keyrings") / k).exists()), None)
         signed = f"[signed-by={keyring}] " if keyring else ""
         archive = _archive(self.root / "machine")
         (self.root / "sources.list").write_text(f"deb {signed}{archive} {self.name} main\n")
-        # What `without` names counts as installed, in a version that satisfies any dependency on it.
+        # Register the packages of `without` as installed, in a version that satisfies any dependency.
         (self.root / "status").write_text(
             "".join(
                 f"Package: {name}\nStatus: install ok installed\nArchitecture: {architecture()}\n"
@@ -95,7 +95,7 @@ class Suite:
             'Dir::Etc::preferencesparts "/dev/null";\n'
             'APT::Sandbox::User "";\n'
             'APT::Keep-Downloaded-Packages "true";\n'
-            # No hook of the machine's own apt has any business with packages that are never installed.
+            # Disable the hooks of the machine's own apt: these packages are never installed.
             "#clear DPkg::Pre-Invoke;\n#clear DPkg::Pre-Install-Pkgs;\n#clear DPkg::Post-Invoke;\n"
             "#clear APT::Update::Pre-Invoke;\n#clear APT::Update::Post-Invoke;\n"
             "#clear APT::Update::Post-Invoke-Success;\n"
@@ -129,51 +129,54 @@ class Suite:
 
 
 def run(command: Sequence[str], failure: str, env: dict[str, str] | None = None) -> str:
-    """Run a program to its end and return what it printed.
+    """Run a program to its end and return its standard output.
 
-    Raises SetupError, beginning with `failure` and ending with the program's last complaint.
+    Raises SetupError with `failure` followed by the program's last error line.
     """
     try:
-        done = subprocess.run(
+        finished = subprocess.run(
             command, env={**os.environ, "LC_ALL": "C", **(env or {})}, capture_output=True, text=True, check=False
         )
     except FileNotFoundError as error:
         raise SetupError(f"{failure}: {command[0]} is not installed") from error
-    if done.returncode < 0:
-        # By its signal's name: a person's Ctrl-C, or the kernel, where memory runs out.
-        signal_name = signal.Signals(-done.returncode).name
+    if finished.returncode < 0:
+        # Report the signal's name: the user pressed Ctrl-C, or the kernel ran out of memory.
+        signal_name = signal.Signals(-finished.returncode).name
         raise SetupError(f"{failure}: {command[0]} was interrupted ({signal_name})", "Run it again: it goes on.")
-    if done.returncode:
-        said = [line for line in (done.stderr + done.stdout).splitlines() if line.startswith(("E:", "error"))]
-        last = (said or done.stderr.splitlines() or done.stdout.splitlines() or ["no word"])[-1]
-        if "No space left" in done.stderr:
+    if finished.returncode:
+        complaints = [
+            line for line in (finished.stderr + finished.stdout).splitlines() if line.startswith(("E:", "error"))
+        ]
+        last = (complaints or finished.stderr.splitlines() or finished.stdout.splitlines() or ["no word"])[-1]
+        if "No space left" in finished.stderr:
             last = "the disk is full"
         raise SetupError(f"{failure}: {last.removeprefix('E: ')}")
-    return done.stdout
+    return finished.stdout
 
 
 def architecture() -> str:
-    """Return Debian's name of this machine's architecture; Docker's is the same for those that matter."""
+    """Return Debian's name of this machine's architecture; Docker uses the same name for amd64 and arm64."""
     return run(["dpkg", "--print-architecture"], "The image kit needs Debian's dpkg").strip()
 
 
 def _archive(folder: Path) -> str:
     """Return the address of the Debian archive that the machine's own apt uses.
 
-    Apt tells it from package lists; where it has none yet, they are fetched into `folder`, not into the system.
+    Apt reads it from its package lists. When it has none, they are fetched into `folder`, not into the system.
+    Raises SetupError without apt or without a Debian archive.
     """
     if not shutil.which("apt-get"):
         raise SetupError(
             "The image kit builds from Debian's packages, and this machine has no apt",
             "Give a registry that can be reached: docker.mirror in the stack file.",
         )
-    known = _archives([])
-    if not known:
-        own = ["-o", f"Dir::State::lists={folder}"]
+    archives = _archives([])
+    if not archives:
+        options = ["-o", f"Dir::State::lists={folder}"]
         (folder / "partial").mkdir(parents=True, exist_ok=True)
-        run(["apt-get", "update", "-q", *own], "Package lists cannot be fetched")
-        known = _archives(own)
-    for label, component, address in known:
+        run(["apt-get", "update", "-q", *options], "Package lists cannot be fetched")
+        archives = _archives(options)
+    for label, component, address in archives:
         if (label, component) == ("Debian", "main"):
             return address
     raise SetupError(
@@ -183,7 +186,7 @@ def _archive(folder: Path) -> str:
 
 
 def _archives(options: Sequence[str]) -> list[list[str]]:
-    """Return label, component and address of each archive that apt has lists of."""
+    """Return label, component and address of each archive for which apt has package lists."""
     fields = "$(LABEL)|$(COMPONENT)|$(REPO_URI)"
     command = ["apt-get", "indextargets", *options, "--format", fields, "Created-By: Packages"]
     return [line.split("|") for line in run(command, "apt's own sources cannot be read").splitlines()]

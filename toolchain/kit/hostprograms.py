@@ -1,4 +1,4 @@
-"""Programs out of Debian's packages that run on this machine itself, whatever its own C library is."""
+"""Run programs from Debian's packages on this machine itself, independent of its C library."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ exec "$here/tree/{loader}" --library-path "$here/tree/{libraries}" "$here/tree/u
 def host_program(
     work: WorkDir, suite: str, package: str, program: str, say: Callable[[str], None] = lambda _: None
 ) -> Path:
-    """Return the path of a program of a Debian package that can be started on this machine.
+    """Return the path of a program from a Debian package that can be started on this machine.
 
-    It lies in the shared cache; the first call fetches and unpacks it. Raises SetupError when it cannot be had.
+    It is in the shared cache; the first call fetches and unpacks it. Raises SetupError when it is not available.
     """
     folder = work.cache / "programs" / f"{package}-{suite}"
     path = folder / program
@@ -47,7 +47,7 @@ def host_program(
 
 
 def loader_of(tree: Path) -> tuple[Path, Path]:
-    """Return the dynamic loader of an unpacked C library and the folder of its libraries."""
+    """Return the dynamic loader and the library folder of an unpacked C library."""
     libc = next(iter(tree.glob("usr/lib/*/libc.so.6")))
     loader = next(iter(sorted(libc.parent.glob("ld-linux*.so.*"))))
     return loader, libc.parent

@@ -1,4 +1,4 @@
-"""Image layers and configurations: a folder becomes a layer whose bytes depend on nothing but its content."""
+"""Image layers and configurations. A folder becomes a layer whose bytes depend only on its content."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ _CONFIG = "application/vnd.docker.container.image.v1+json"
 _LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 BUILT = "1970-01-01T00:00:00Z"
-"""The time that images say they were made: a real one would give the same content another digest every time."""
+"""Creation time in every image: the real time would give the same content another digest at each build."""
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who owns a path of the image, and its mode."""
+    """Owner and mode of a path in the image."""
 
     uid: int = 0
     mode: int = 0o755
 
     @property
     def gid(self) -> int:
-        """The group, which in these images has its user's number."""
+        """The group id; in these images it equals the user id."""
         return self.uid
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A packed layer: its file, the digest of the packed bytes and of what they unpack to."""
+    """A compressed layer: its file, the digest of the compressed bytes, and `diff_id`, the digest of the tar stream."""
 
     path: Path
     digest: str
@@ -44,7 +44,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Runtime:
-    """How the image runs unless the container says otherwise: the instructions of its official Dockerfile."""
+    """Default run settings of the image: those of the official image's Dockerfile."""
 
     entrypoint: Sequence[str] = ()
     cmd: Sequence[str] = ()
@@ -57,7 +57,7 @@ class Runtime:
 
 
 class _Digesting:
-    """A file that hashes what is written through it."""
+    """A file that hashes and counts the bytes written to it."""
 
     def __init__(self, target: IO[bytes]) -> None:
         self.target = target
@@ -78,11 +78,11 @@ class _Digesting:
 
 
 def pack(tree: Path, owners: Mapping[str, Owner], target: Path) -> Layer:
-    """Pack a folder into a layer. Everything belongs to root, except the paths that `owners` names."""
+    """Pack a folder into a layer. All paths belong to root, except those that `owners` names."""
     draft = target.with_name(target.name + ".part")
     with draft.open("wb") as file:
         packed = _Digesting(file)
-        # Level 1: the images travel over the loopback only, and the machine has other work to do.
+        # Level 1: images are transferred only over the loopback interface, so save processor time instead.
         with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0, filename="") as squeezed:
             plain = _Digesting(cast(IO[bytes], squeezed))
             stream = cast(IO[bytes], plain)
@@ -99,7 +99,7 @@ def _add(tar: tarfile.TarFile, path: Path, name: str, owners: Mapping[str, Owner
     entry.uid, entry.gid = (owner.uid, owner.gid) if owner else (0, 0)
     entry.uname = entry.gname = ""
     entry.mtime = 0
-    if entry.islnk():  # A second name of one file; two copies cost little and need no order.
+    if entry.islnk():  # A hard link: store a second copy, which is small and needs no order of entries.
         entry.type, entry.linkname, entry.size = tarfile.REGTYPE, "", path.stat().st_size
     if owner:
         entry.mode = owner.mode
@@ -113,7 +113,7 @@ def _add(tar: tarfile.TarFile, path: Path, name: str, owners: Mapping[str, Owner
 
 
 def configuration(runtime: Runtime, layers: Sequence[Layer], labels: Mapping[str, str], architecture: str) -> bytes:
-    """Return the image's configuration as it is stored in a registry."""
+    """Return the image's configuration as a registry stores it."""
     config: dict[str, Any] = {
         "Env": [f"{key}={value}" for key, value in runtime.env.items()],
         "Entrypoint": list(runtime.entrypoint) or None,
@@ -141,7 +141,7 @@ def configuration(runtime: Runtime, layers: Sequence[Layer], labels: Mapping[str
 
 
 def manifest(config: bytes, layers: Sequence[Layer]) -> bytes:
-    """Return the manifest that names an image's configuration and layers."""
+    """Return the manifest that lists an image's configuration and layers."""
     return _encode(
         {
             "schemaVersion": 2,
@@ -153,7 +153,7 @@ def manifest(config: bytes, layers: Sequence[Layer]) -> bytes:
 
 
 def digest_of(content: bytes) -> str:
-    """Return the digest that a registry knows this content by."""
+    """Return the digest by which a registry addresses this content."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 

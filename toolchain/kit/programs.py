@@ -1,4 +1,4 @@
-"""What goes into images and is in no package of Debian: programs of our own below toolchain/kit, and npm."""
+"""Add programs that are not in Debian to images: our own programs below toolchain/kit, and npm."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from toolchain.workdir import WorkDir
 
 
 def is_compiled(source: Path) -> bool:
-    """Tell whether the program of a folder is a Go module, which takes minutes and all cores to build."""
+    """Tell whether the program of a folder is a Go module, whose build takes minutes on all cores."""
     return (source / "go.mod").exists()
 
 
 def add_program(
     work: WorkDir, source: Path, tree: Path, folder: str, stamps: Mapping[str, str], say: Callable[[str], None]
 ) -> None:
-    """Put the program of a folder into an image's files.
+    """Add the program of a folder to an image's files.
 
-    A Go module is built into `folder`, with `stamps` written into it: its own package, or the one that its `tool`
-    line names. Of a Python program the package goes to /usr/share/<name>, its libraries
-    beside it to `site-packages`; both are compiled where they run, see `compile_program`. A folder with neither
-    pins a distribution of Node.js, whose npm is taken.
-    Raises SetupError when it cannot be built or its libraries cannot be had.
+    A Go module is built into `folder`, with `stamps` linked in: its own package, or the one of its `tool` line. A
+    Python program's package is copied to /usr/share/<name>, and its libraries to `site-packages` beside it; the
+    recipe's `compiles` compiles both, see `toolchain.kit.tree.compile_python`. A folder with neither pins a
+    distribution of Node.js, from which npm is copied.
+    Raises SetupError when the program cannot be built or its libraries are not available.
     """
     if is_compiled(source):
         _add_go(work, source, tree / folder.lstrip("/"), stamps, say)
@@ -39,11 +39,11 @@ def add_program(
 
 def _add_go(work: WorkDir, source: Path, folder: Path, stamps: Mapping[str, str], say: Callable[[str], None]) -> None:
     declared = (source / "go.mod").read_text()
-    found = re.search(r"^tool (\S+)$", declared, re.MULTILINE) or re.search(r"^module (\S+)$", declared, re.MULTILINE)
-    if not found:
+    match = re.search(r"^tool (\S+)$", declared, re.MULTILINE) or re.search(r"^module (\S+)$", declared, re.MULTILINE)
+    if not match:
         raise ValueError(f"{source}/go.mod names no module")
     go = ensure_go(work, needed_version(source), say)
-    program = build(work, go, GoProgram(source, found[1], dict(stamps)), say)
+    program = build(work, go, GoProgram(source, match[1], dict(stamps)), say)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy2(program, folder / program.name)
 
@@ -59,6 +59,6 @@ def _add_python(work: WorkDir, source: Path, tree: Path, say: Callable[[str], No
 
 def _add_npm(work: WorkDir, source: Path, tree: Path, say: Callable[[str], None]) -> None:
     site = ensure_site(work, source / "requirements.txt", architecture(), say)
-    found = next(site.glob("*/lib/node_modules/npm"))
+    npm = next(site.glob("*/lib/node_modules/npm"))
     unwanted = shutil.ignore_patterns("docs", "man", "*.md")
-    shutil.copytree(found, tree / "usr/local/lib/node_modules/npm", ignore=unwanted)
+    shutil.copytree(npm, tree / "usr/local/lib/node_modules/npm", ignore=unwanted)

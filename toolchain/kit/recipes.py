@@ -1,4 +1,4 @@
-"""What each image of the kit is made of, and how it runs: the official images' conventions, from Debian's packages."""
+"""The recipe of each image of the kit: Debian's packages, arranged and run by the official images' conventions."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ NOBODY = 65534
 
 STABLE = "trixie"
 NEWEST = "sid"
-"""Where Debian has the releases of the Prometheus family that the official tags name."""
+"""The suite with the releases of the Prometheus family that the official tags name."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One image: packages of one suite on top of that suite's base layer."""
+    """One image: packages of a suite on top of that suite's base layer."""
 
     suite: str
-    """Empty for an image of one static program, which has no base layer: neither shell nor C library."""
+    """Debian suite. Empty for an image of one static program, without base layer: neither shell nor C library."""
 
     runtime: Runtime
     packages: Sequence[str] = ()
     without: Sequence[str] = ()
-    """Packages that the others ask for and that the image does not need: what only a maintainer script runs."""
+    """Dependencies that the image does not need because only maintainer scripts use them."""
 
     carries: str = ""
-    """The package whose upstream version the image says it carries."""
+    """The package whose upstream version the image's label states."""
 
     moves: Mapping[str, str] = field(default_factory=dict)
     """Debian's path → the official image's path."""
@@ -37,40 +37,40 @@ class Recipe:
     """Path in the image → file of toolchain/kit/files."""
 
     links: Mapping[str, str] = field(default_factory=dict)
-    """Path in the image → what it points to."""
+    """Symbolic link in the image → its target."""
 
     users: Mapping[str, int] = field(default_factory=dict)
-    """Users of the image beside root and nobody; each has a group of the same number."""
+    """Users of the image besides root and nobody → user id; each has a group with the same id."""
 
     owners: Mapping[str, Owner] = field(default_factory=dict)
-    """Folders and files that belong to somebody else than root; folders that no package has are made."""
+    """Paths with an owner or mode of their own; folders that no package contains are created."""
 
     drops: Sequence[str] = ()
-    """Paths, or patterns of paths, that are left out."""
+    """Paths, or patterns of paths, to remove."""
 
     locales: Sequence[str] = ()
-    """Locales to make, besides C.UTF-8, from the sources in Debian's package `locales`."""
+    """Locales to compile, besides C.UTF-8, from the sources in Debian's package `locales`."""
 
     compiles: Sequence[str] = ()
-    """Folders whose Python files are compiled."""
+    """Folders whose Python files are compiled to bytecode."""
 
     checks: Sequence[Sequence[str]] = ()
-    """Programs that must run on the finished files: they prove that no library is missing."""
+    """Commands that must succeed on the finished files, as proof that no library is missing."""
 
     on: str = ""
-    """The kit's image whose files this one stands on, where the suite's base layer alone is too little."""
+    """The kit's image to build this one on, instead of the suite's base layer."""
 
     program: str = ""
-    """Folder of toolchain/kit with a program: a Go module is built into `program_folder`, a Python program goes with
-    its libraries to /usr/share/<its name>; a folder with nothing but pins of a Node.js has its npm taken."""
+    """Folder of toolchain/kit with a program. A Go module is built into `program_folder`; a Python program is copied
+    with its libraries to /usr/share/<its name>; from a folder that only pins Node.js, npm is copied."""
 
     program_folder: str = "/usr/bin"
     stamps: Mapping[str, str] = field(default_factory=dict)
-    """Strings that the build writes into a Go program: variable → value."""
+    """Go variable → string that the linker sets in the program."""
 
 
 def _service(program: str, port: int, *cmd: str, workdir: str = "/", volume: str = "") -> Runtime:
-    """Return how the images of the Prometheus family run: one program, as nobody."""
+    """Return the run settings of the Prometheus family's images: one program, run as nobody."""
     return Runtime(
         entrypoint=[program],
         cmd=cmd,
@@ -110,7 +110,7 @@ RECIPES: dict[str, Recipe] = {
         carries="prometheus-alertmanager",
         moves={"/usr/bin/prometheus-alertmanager": "/usr/bin/alertmanager"},
         files={"/etc/alertmanager/alertmanager.yml": "alertmanager.yml"},
-        # Debian's build reads its default templates from /usr/share/prometheus; the official one has them built in.
+        # Debian's build reads its default templates from /usr/share/prometheus; the official build embeds them.
         drops=["/etc/prometheus"],
         owners={
             "/alertmanager": Owner(NOBODY),
@@ -174,7 +174,7 @@ RECIPES: dict[str, Recipe] = {
         checks=[["/usr/bin/cadvisor", "--version"]],
         runtime=Runtime(entrypoint=["/usr/bin/cadvisor", "-logtostderr"], env={"PATH": PATH}, ports=[8080]),
     ),
-    # Takes 5 minutes of processor time the first time: a module that only this image needs.
+    # The first build takes 5 minutes of processor time: no other image shares its modules.
     "traefik": Recipe(
         suite=STABLE,
         program="traefik",
@@ -185,7 +185,7 @@ RECIPES: dict[str, Recipe] = {
         checks=[["/usr/local/bin/traefik", "version"]],
         runtime=Runtime(entrypoint=["/entrypoint.sh"], cmd=["traefik"], env={"PATH": PATH}, ports=[80]),
     ),
-    # Like the official images of both: the program alone, run as root unless somebody else is named.
+    # Like both official images: only the program, run as root unless the container sets another user.
     "victorialogs": Recipe(
         suite="",
         program="victorialogs",
@@ -206,7 +206,7 @@ RECIPES: dict[str, Recipe] = {
         checks=[["/vmalert", "-version"]],
         runtime=Runtime(entrypoint=["/vmalert-prod"], env={"PATH": PATH}, ports=[8880]),
     ),
-    # Of the official image's components only those that Dockyard configures, and therefore no default configuration.
+    # Contains only the official image's components that Dockyard configures, and therefore no default configuration.
     "otel-collector": Recipe(
         suite=STABLE,
         program="collector",
@@ -236,7 +236,7 @@ RECIPES: dict[str, Recipe] = {
             "/var/lib/postgresql/data": Owner(999, 0o1777),
             "/run/postgresql": Owner(999, 0o3777),
         },
-        # Just-in-time compilation needs LLVM, six times the size of the rest; Postgres does without by itself.
+        # Just-in-time compilation needs LLVM, six times the size of the rest; Postgres works without it.
         drops=["/usr/lib/postgresql/17/lib/bitcode", "/usr/lib/postgresql/17/lib/llvmjit*", "/etc/pam.d"],
         checks=[["/usr/lib/postgresql/17/bin/postgres", "--version"], ["/usr/lib/postgresql/17/bin/psql", "--version"]],
         runtime=Runtime(
@@ -273,7 +273,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "python": Recipe(
         suite=STABLE,
-        # With venv, for images that are built on this one: the official image has pip.
+        # With venv, for images that use this one as base: the official image has pip.
         packages=["python3.13", "python3.13-venv", "tzdata", "netbase"],
         without=["media-types"],
         carries="python3.13",
@@ -289,10 +289,10 @@ RECIPES: dict[str, Recipe] = {
     "node": Recipe(
         suite=STABLE,
         packages=["nodejs", "dumb-init"],
-        # Fetches package managers; templates/ install the one they need with npm.
+        # corepack downloads package managers; templates/ install the one they need with npm.
         without=["node-corepack"],
         carries="nodejs",
-        # Where npm's global folder is told from the place of the program.
+        # npm derives its global folder from the location of the node program.
         moves={"/usr/bin/node": "/usr/local/bin/node"},
         program="npm",
         files={"/usr/local/bin/docker-entrypoint.sh": "node-entrypoint.sh"},
@@ -304,7 +304,7 @@ RECIPES: dict[str, Recipe] = {
         users={"node": 1000},
         owners={"/usr/local/bin/docker-entrypoint.sh": Owner(0, 0o755), "/home/node": Owner(1000)},
         drops=["/usr/bin/nodejs"],
-        # It finds parts of itself in /usr/share/nodejs: elsewhere than in the image it gets no further than this.
+        # Node.js loads parts of itself from /usr/share/nodejs: outside the image only --version works.
         checks=[["/usr/local/bin/node", "--version"]],
         runtime=Runtime(entrypoint=["docker-entrypoint.sh"], cmd=["node"], env={"PATH": PATH}),
     ),
@@ -335,7 +335,7 @@ RECIPES: dict[str, Recipe] = {
             stop_signal="SIGQUIT",
         ),
     ),
-    # Takes 2 minutes of processor time the first time.
+    # The first build takes 2 minutes of processor time.
     "restic": Recipe(
         suite=STABLE,
         program="restic",

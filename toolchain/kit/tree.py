@@ -1,4 +1,4 @@
-"""Folders that become layers: Debian's files under the paths that the official images have."""
+"""Assemble the folders that become layers: Debian's files, moved to the paths of the official images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILES = Path(__file__).parent / "files"
 BASE_PACKAGES = ("base-files", "libc6", "libc-bin", "libgcc-s1", "busybox-static", "ca-certificates")
 
 _MAINTAINERS = ("adduser", "debconf", "init-system-helpers", "openssl", "sensible-utils", "debianutils")
-"""What only maintainer scripts and people at a terminal use."""
+"""Packages that only maintainer scripts and interactive users need."""
 
 _WITHOUT_USE = (
     "/usr/share/doc",
@@ -51,7 +51,7 @@ _MERGED = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr
 
 
 def base_tree(suite: Suite, tree: Path) -> list[Package]:
-    """Make what every image of a suite stands on: C library, busybox with its applets, users, CA certificates."""
+    """Create the base of every image of a suite: C library, busybox with its applets, users, CA certificates."""
     packages = suite.fetch(BASE_PACKAGES, without=_MAINTAINERS)
     for package in packages:
         package.unpack(tree)
@@ -71,12 +71,14 @@ def base_tree(suite: Suite, tree: Path) -> list[Package]:
     return packages
 
 
-def image_tree(recipe: Recipe, suite: Suite, there: Set[str], below: Sequence[Path], tree: Path) -> list[Package]:
-    """Make the files that one image has on top of the folders `below`, whose packages `there` names.
+def image_tree(
+    recipe: Recipe, suite: Suite, packages_below: Set[str], below: Sequence[Path], tree: Path
+) -> list[Package]:
+    """Create the files that an image adds to the folders `below`, which contain `packages_below`.
 
     Returns the packages that the files come from.
     """
-    packages = _fetch(recipe, suite, there)
+    packages = _fetch(recipe, suite, packages_below)
     tree.mkdir(parents=True, exist_ok=True)
     for package in packages:
         package.unpack(tree)
@@ -103,23 +105,23 @@ def image_tree(recipe: Recipe, suite: Suite, there: Set[str], below: Sequence[Pa
     return packages
 
 
-def _fetch(recipe: Recipe, suite: Suite, there: Set[str]) -> list[Package]:
+def _fetch(recipe: Recipe, suite: Suite, packages_below: Set[str]) -> list[Package]:
     if not recipe.packages:
         return []
     fetched = suite.fetch(recipe.packages, without=(*_MAINTAINERS, *recipe.without))
-    return [package for package in fetched if package.name not in there]
+    return [package for package in fetched if package.name not in packages_below]
 
 
 def check(checks: Sequence[Sequence[str]], trees: Sequence[Path]) -> None:
-    """Run programs of an image on the finished files. Raises SetupError where one does not start."""
+    """Run programs of an image from its finished files. Raises SetupError when one does not start."""
     for command in checks:
         _run_inside(command, trees, f"{command[0]} of the image kit does not run")
 
 
 def compile_python(folders: Sequence[str], trees: Sequence[Path]) -> None:
-    """Compile the Python files of an image: its root file system is read-only where it runs.
+    """Compile the Python files of an image, because its root file system is read-only at run time.
 
-    The results are never checked against the sources, whose times say nothing in an image.
+    Python does not check the results against the sources, whose times are meaningless in an image.
     """
     for folder in folders:
         place = str(within(trees[-1], folder))
@@ -129,9 +131,9 @@ def compile_python(folders: Sequence[str], trees: Sequence[Path]) -> None:
 
 
 def _run_inside(command: Sequence[str], trees: Sequence[Path], failure: str) -> None:
-    """Run a program of an image on this machine, with the image's own C library and other libraries, if it has any."""
+    """Run a program of an image on this machine, with the image's own C library and other libraries if it has them."""
     program, *arguments = command
-    path = next((found for tree in reversed(trees) if (found := within(tree, program)).exists()), None)
+    path = next((candidate for tree in reversed(trees) if (candidate := within(tree, program)).exists()), None)
     if path is None:
         raise SetupError(f"{failure}: the packages do not have it")
     if not list(trees[0].glob("usr/lib/*/libc.so.6")):
@@ -144,12 +146,12 @@ def _run_inside(command: Sequence[str], trees: Sequence[Path], failure: str) -> 
 
 
 def within(tree: Path, path: str) -> Path:
-    """Return where a path of the image lies on this machine."""
+    """Return the location on this machine of a path in the image."""
     return tree / path.lstrip("/")
 
 
 def drop(tree: Path, patterns: Sequence[str]) -> None:
-    """Remove what the patterns name."""
+    """Remove the files and folders that match the patterns."""
     for pattern in patterns:
         for path in tree.glob(pattern.lstrip("/")):
             if path.is_dir() and not path.is_symlink():
@@ -159,7 +161,7 @@ def drop(tree: Path, patterns: Sequence[str]) -> None:
 
 
 def _compile_locale(locale: str, base: Path, tree: Path) -> None:
-    """Make a locale out of its source in Debian's package `locales`: `en_US.utf8`, always UTF-8."""
+    """Compile a locale such as `en_US.utf8`, always as UTF-8, from its source in Debian's package `locales`."""
     loader, libraries = loader_of(base)
     target = tree / "usr/lib/locale" / locale
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -181,10 +183,10 @@ def _link_applets(tree: Path) -> None:
 
 
 def _write_certificates(tree: Path) -> None:
-    found = sorted((tree / "usr/share/ca-certificates").rglob("*.crt"))
+    certificates = sorted((tree / "usr/share/ca-certificates").rglob("*.crt"))
     target = tree / "etc/ssl/certs/ca-certificates.crt"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text("".join(path.read_text() for path in found))
+    target.write_text("".join(path.read_text() for path in certificates))
     drop(tree, ["/usr/share/ca-certificates"])
 
 

@@ -1,4 +1,4 @@
-"""Puts a stand-in where the engine looks for the official plugin."""
+"""Install a stand-in where Pulumi looks for the official plugin."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 VERSIONS = {"docker": "5.2.0", "cloudflare": "6.23.1"}
-"""The official plugins whose place a stand-in takes; the versions of requirements.txt."""
+"""Official plugin that has a stand-in → its version, as pinned in requirements.txt."""
 
 
 def install_standin(name: Literal["docker", "cloudflare"], plugins_dir: Path, python: Path, checkout: Path) -> None:
     """Write the plugin folder `resource-<name>-v<version>` with a program that runs the stand-in.
 
-    Idempotent: the program is written anew each time, in one step, so that a moved checkout or a new Python
-    environment heals itself.
+    Idempotent: the program is rewritten atomically each time, which also repairs it after a move of the checkout or a
+    new Python environment.
     """
     folder = plugins_dir / f"resource-{name}-v{VERSIONS[name]}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Starts a stand-in without paying for the whole Pulumi SDK."""
+"""Start a stand-in without importing the whole Pulumi SDK."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from types import ModuleType
 def _load_stubs_alone() -> None:
     """Make `pulumi.runtime.proto` importable without running `pulumi/__init__.py`.
 
-    The engine starts a plugin at every command. The SDK costs 0.12 s to import and a plugin needs none of it
-    but the protobuf stubs, which import only each other; so the two packages above them are stood up empty.
+    Pulumi starts a plugin at every command. Importing the SDK takes 0.12 s, and a plugin needs only its protobuf
+    stubs, which import only each other; so the two packages above them are replaced by empty modules.
     """
     spec = importlib.util.find_spec("pulumi")
     if spec is None or spec.submodule_search_locations is None:
@@ -25,6 +25,6 @@ def _load_stubs_alone() -> None:
 
 
 def launch(module: str) -> None:
-    """Run `main()` of the given module as a plugin process. Not for a process that wants the SDK itself."""
+    """Run `main()` of a module as a plugin process. Not for a process that needs the SDK itself."""
     _load_stubs_alone()
     importlib.import_module(module).main()

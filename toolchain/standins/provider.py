@@ -1,6 +1,6 @@
-"""What the stand-ins share: a ResourceProvider gRPC server around a provider that speaks plain Python.
+"""Shared by the stand-ins: a ResourceProvider gRPC server for a provider written with plain Python values.
 
-A stand-in subclasses `Provider` and calls `serve`. Everything protobuf stays in this module.
+A stand-in subclasses `Provider` and calls `serve`. Only this module uses protobuf messages.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from pulumi.runtime.proto import (
 from toolchain.standins.values import Properties, from_struct, to_struct
 
 MAX_MESSAGE = 400 * 1024 * 1024
-"""Bytes in one message; the engine's own limit."""
+"""Maximum size of a message in bytes; Pulumi's own limit."""
 
 MAX_CALLS = 64
-"""Calls answered side by side. One that waits for health keeps its thread."""
+"""Number of calls processed in parallel. A call that waits for a health check occupies its thread."""
 
 
 class ProviderError(Exception):
-    """An operation failed; the text is what the person reads."""
+    """An operation failed; the message is shown to the user."""
 
 
 class InitFailedError(ProviderError):
-    """A resource was made but did not come up: the engine keeps its state and marks it for repair."""
+    """A resource was created but failed to initialize: Pulumi keeps its state and repairs it in the next update."""
 
     def __init__(self, identity: str, outputs: Properties, reasons: Sequence[str]) -> None:
         super().__init__("; ".join(reasons))
@@ -47,7 +47,7 @@ class InitFailedError(ProviderError):
 
 
 class Kind(IntEnum):
-    """What happens to one property, as the engine counts it."""
+    """What happens to one property, with the numbers of Pulumi's protocol."""
 
     ADD = 0
     ADD_REPLACE = 1
@@ -59,7 +59,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Target:
-    """The resource that a call is about. `identity` is empty before it is made."""
+    """The resource of a call. `identity`, its id, is empty before it is created."""
 
     urn: str
     type: str
@@ -69,7 +69,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Checked:
-    """Inputs with their defaults, and what is wrong with them as (property path, reason)."""
+    """Inputs with defaults filled in, and their failures as (property path, reason)."""
 
     inputs: Properties
     failures: Sequence[tuple[str, str]] = ()
@@ -77,7 +77,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class Changes:
-    """The answer to Diff. `detailed` maps property paths to what happens to them; empty means no change."""
+    """The result of Diff. `detailed` maps property paths to their kind of change; empty means no change."""
 
     detailed: Mapping[str, Kind] = field(default_factory=dict)
     diffs: Sequence[str] = ()
@@ -88,7 +88,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class State:
-    """A resource as it is: its id, its outputs and, after a read, the inputs that describe it."""
+    """The actual state of a resource: its id, its outputs and, after a read, the inputs that correspond to them."""
 
     identity: str
     outputs: Properties
@@ -97,7 +97,7 @@ class State:
 
 @dataclass(frozen=True)
 class Naming:
-    """What the engine gives for generated names: a seed, a proposed name, and whether that must be taken."""
+    """Pulumi's parameters for generated names: a seed, a proposed name, and the mode of automatic naming."""
 
     seed: bytes = b""
     proposed: str = ""
@@ -105,7 +105,7 @@ class Naming:
 
 
 class Provider(ABC):
-    """One package's provider. Methods may be called from several threads at once."""
+    """The provider of one package. Its methods may be called from several threads at once."""
 
     package: str
     version: str
@@ -113,24 +113,24 @@ class Provider(ABC):
 
     def __init__(self) -> None:
         self.cancelled = threading.Event()
-        """Set when the person pressed ctrl-C: whatever waits must stop waiting."""
+        """Set when the user presses Ctrl-C: every wait must end."""
 
     @abstractmethod
     def announcement(self) -> str:
-        """One line that says what this plugin is."""
+        """Return one line that describes this plugin."""
 
     @abstractmethod
     def check_config(self, news: Properties) -> Checked:
         """Check the provider's own configuration."""
 
     def diff_config(self, olds: Properties, news: Properties) -> Changes | None:
-        """Compare configurations; None says nothing, so the engine goes by the inputs."""
+        """Compare provider configurations; None leaves the comparison to Pulumi."""
         del olds, news
         return None
 
     @abstractmethod
     def configure(self, args: Properties) -> None:
-        """Take the configuration. Must not need the network: previews run without it."""
+        """Store the configuration. Must not need the network: previews run without it."""
 
     @abstractmethod
     def check(self, target: Target, olds: Properties, news: Properties, naming: Naming) -> Checked:
@@ -149,7 +149,7 @@ class Provider(ABC):
 
     @abstractmethod
     def create(self, target: Target, inputs: Properties, *, preview: bool, timeout: float) -> State:
-        """Make the resource; in a preview only say what is known of it."""
+        """Create the resource; in a preview only return what is known about it."""
 
     @abstractmethod
     def read(self, target: Target, outputs: Properties, inputs: Properties) -> State | None:
@@ -163,42 +163,42 @@ class Provider(ABC):
 
     @abstractmethod
     def delete(self, target: Target, outputs: Properties, old_inputs: Properties) -> None:
-        """Remove the resource; one that is gone already is no error."""
+        """Delete the resource; one that is gone already is no error."""
 
     def invoke(self, token: str, args: Properties) -> Properties:
-        """Answer a function call of the program; a provider without functions refuses all."""
+        """Run a function that the program invokes. Raises ProviderError for an unknown function."""
         del args
         raise ProviderError(f"the {self.package} stand-in has no function {token}")
 
 
 class Servicer(provider_pb2_grpc.ResourceProviderServicer):
-    """Translates between the engine's protocol and a `Provider`."""
+    """Translates between Pulumi's gRPC protocol and a `Provider`."""
 
     def __init__(self, provider: Provider, engine_address: str = "") -> None:
         self.provider = provider
         self.engine_address = engine_address
         self._announced = False
 
-    # The protocol's own names and argument order; `context` is how a call fails.
+    # Names and argument order are the protocol's; `context` serves to abort a call.
     # ruff: noqa: N802
 
     def GetPluginInfo(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> plugin_pb2.PluginInfo:
-        """Say the version."""
+        """Return the version."""
         return plugin_pb2.PluginInfo(version=self.provider.version)
 
     def GetSchema(
         self, request: provider_pb2.GetSchemaRequest, context: grpc.ServicerContext
     ) -> provider_pb2.GetSchemaResponse:
-        """Give the schema."""
+        """Return the schema."""
         return provider_pb2.GetSchemaResponse(schema=self.provider.schema)
 
     def Cancel(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> empty_pb2.Empty:
-        """Stop whatever waits."""
+        """End all waits."""
         self.provider.cancelled.set()
         return empty_pb2.Empty()
 
     def Attach(self, request: plugin_pb2.PluginAttach, context: grpc.ServicerContext) -> empty_pb2.Empty:
-        """Take the engine's address where the plugin was started by hand."""
+        """Store Pulumi's address when the plugin was started by hand."""
         self.engine_address = request.address
         return empty_pb2.Empty()
 
@@ -216,7 +216,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def Configure(
         self, request: provider_pb2.ConfigureRequest, context: grpc.ServicerContext
     ) -> provider_pb2.ConfigureResponse:
-        """Take the configuration and say what this plugin is."""
+        """Store the configuration and announce this plugin."""
         try:
             self.provider.configure(from_struct(request.args))
         except ProviderError as error:
@@ -251,7 +251,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return _diff_response(changes)
 
     def Create(self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext) -> provider_pb2.CreateResponse:
-        """Make a resource."""
+        """Create a resource."""
         if not request.preview:
             self._announce(in_passing=False)
         try:
@@ -294,7 +294,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.UpdateResponse(properties=to_struct(outputs))
 
     def Delete(self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
-        """Remove a resource."""
+        """Delete a resource."""
         self._announce(in_passing=False)
         try:
             self.provider.delete(_target(request), from_struct(request.properties), from_struct(request.old_inputs))
@@ -303,23 +303,23 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def Invoke(self, request: provider_pb2.InvokeRequest, context: grpc.ServicerContext) -> provider_pb2.InvokeResponse:
-        """Call a function."""
+        """Run a function."""
         try:
             answer = self.provider.invoke(request.tok, from_struct(request.args))
         except ProviderError as error:
             _fail(context, f"invoking {request.tok}", error)
         response = provider_pb2.InvokeResponse()
-        # The field's name is a word of the language.
+        # The field's name is a Python keyword.
         getattr(response, "return").CopyFrom(to_struct(answer))
         return response
 
     def _announce(self, *, in_passing: bool) -> None:
-        """Say what this plugin is: in the status line at every start, and once for good when it changes something."""
+        """Announce this plugin: in the status line at every start, and once in the log when it changes something."""
         if not self.engine_address or (self._announced and not in_passing):
             return
         self._announced = self._announced or not in_passing
-        said = self.provider.announcement()
-        message = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=said, ephemeral=in_passing)
+        announcement = self.provider.announcement()
+        message = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=announcement, ephemeral=in_passing)
         with grpc.insecure_channel(self.engine_address) as channel:
             engine_pb2_grpc.EngineStub(channel).Log(message, timeout=5)
 
@@ -351,7 +351,7 @@ def _diff_response(changes: Changes) -> provider_pb2.DiffResponse:
 
 
 def _fail(context: grpc.ServicerContext, doing: str, error: ProviderError) -> NoReturn:
-    """End a call with an error in the words of the official plugins."""
+    """Abort a call with an error message like that of the official plugins."""
     if isinstance(error, InitFailedError):
         detail = any_pb2.Any()
         detail.Pack(
@@ -367,7 +367,7 @@ def _fail(context: grpc.ServicerContext, doing: str, error: ProviderError) -> No
 
 
 def serve(provider: Provider) -> None:
-    """Run the plugin process: print the port for the engine, then answer until the engine ends it."""
+    """Run the plugin process: print the port for Pulumi, then serve until Pulumi ends it."""
     servicer = Servicer(provider, sys.argv[1] if len(sys.argv) > 1 else "")
     limits = [("grpc.max_receive_message_length", MAX_MESSAGE), ("grpc.max_send_message_length", MAX_MESSAGE)]
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=MAX_CALLS), options=limits)

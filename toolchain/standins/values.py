@@ -1,8 +1,8 @@
-"""Property values as they travel between engine and plugin, and as plain Python values.
+"""Convert property values between Pulumi's protocol and plain Python values.
 
-A value is what JSON has (`None`, bool, int, float, str, list, dict). Three things are encoded in it, as the
-engine does: an unknown value is the string `UNKNOWN`, a secret is a dict under the signature key, and so
-is an asset or an archive (left as that dict).
+A value is a JSON value (`None`, bool, int, float, str, list, dict). Three kinds are encoded as in Pulumi's protocol: an
+unknown value is the string `UNKNOWN`, a secret is a dict with the signature key, and so is an asset or an archive
+(left as that dict).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 Properties = dict[str, Any]
 
 UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""Stands in previews for a value that is known only after an operation."""
+"""Represents, in previews, a value that is known only after an operation."""
 
 SIGNATURE_KEY: Final = "4dabf18193072939515e22adb298388d"
 SECRET_SIGNATURE: Final = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - the protocol's mark, no secret
@@ -27,12 +27,12 @@ def secret(value: Any) -> Properties:
 
 
 def is_secret(value: Any) -> bool:
-    """Tell whether a value carries the secret mark itself."""
+    """Tell whether a value itself is marked as secret."""
     return isinstance(value, dict) and value.get(SIGNATURE_KEY) == SECRET_SIGNATURE
 
 
 def without_secrets(value: Any) -> Any:
-    """Return the value with every secret mark, at any depth, replaced by what it hides."""
+    """Return the value with every secret, at any depth, replaced by its plain value."""
     if isinstance(value, dict):
         if value.get(SIGNATURE_KEY) == SECRET_SIGNATURE:
             return without_secrets(value.get("value"))
@@ -43,7 +43,7 @@ def without_secrets(value: Any) -> Any:
 
 
 def has_unknown(value: Any) -> bool:
-    """Tell whether a value is unknown, or holds an unknown at any depth."""
+    """Tell whether a value is unknown or contains an unknown value at any depth."""
     if isinstance(value, dict):
         return any(has_unknown(item) for item in value.values())
     if isinstance(value, list):

@@ -1,1 +1,1 @@
-"""The Grafana double that the image kit packs where Grafana cannot be had; see README.md."""
+"""The Grafana double that the image kit packs when Grafana's image is not available; see README.md."""

@@ -1,1 +1,1 @@
-"""Stand-in for the official Cloudflare plugin: the types of the tunnel, over Cloudflare's own HTTP API (v4)."""
+"""Stand-in for the official Cloudflare plugin: tunnel, DNS and Access types, on Cloudflare's own HTTP API (v4)."""

@@ -9,7 +9,7 @@ from toolchain.standins.values import Properties
 
 
 class AccessType(ResourceType):
-    """Something of Access. The official plugin takes a zone in place of the account, this stand-in does not."""
+    """A type of Access. The official plugin accepts a zone instead of the account, this stand-in does not."""
 
     collection: str
 
@@ -18,8 +18,8 @@ class AccessType(ResourceType):
         return f"/accounts/{properties['accountId']}/access/{self.collection}" + (f"/{identity}" if identity else "")
 
 
-class OfAccountOrZone(AccessType):
-    """What is imported by `accounts/<account>/<id>`."""
+class AccountOrZoneType(AccessType):
+    """A type whose import id is `accounts/<account>/<id>`."""
 
     def locate(self, identity: str) -> tuple[str, Properties]:
         """Return the id and the account. Raises ProviderError."""
@@ -29,8 +29,8 @@ class OfAccountOrZone(AccessType):
         return super().locate(rest)
 
 
-class AccessApplication(OfAccountOrZone):
-    """`ZeroTrustAccessApplication`: what stands before a host name."""
+class AccessApplication(AccountOrZoneType):
+    """`ZeroTrustAccessApplication`: Access in front of a host name."""
 
     pulumi_type = "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication"
     collection = "apps"
@@ -71,9 +71,9 @@ class AccessApplication(OfAccountOrZone):
     }
     replaces = ("accountId",)
     computed = ("aud",)
-    sets = ("allowedIdps", "selfHostedDomains", "tags")
-    # What is optional and not computed in the official schema: set by hand it goes again, but for a switch that is off.
-    seen = tuple(
+    unordered = ("allowedIdps", "selfHostedDomains", "tags")
+    # Optional and not computed in the official schema: a value set by hand is drift, unless it is a switch that is off.
+    drift_if_unset = tuple(
         sorted(
             inputs.keys()
             - {"domain", "name", "type", "appLauncherVisible", "httpOnlyCookieAttribute", "sessionDuration"}
@@ -84,12 +84,12 @@ class AccessApplication(OfAccountOrZone):
     API_NAMES = {"service_auth401_redirect": "service_auth_401_redirect", "target_criterias": "target_criteria"}
 
     def body(self, inputs: Properties) -> Properties:
-        """Return what the API is sent. Without a list of policies it would leave those that are there."""
+        """Return the request body. Without a list of policies, the API would keep the existing ones."""
         fields: Properties = renamed(super().body(inputs), self.API_NAMES)
         return {"policies": [], **fields}
 
     def outputs(self, result: Properties, properties: Properties) -> Properties:
-        """Return the outputs; of a policy that is referred to by id only what the inputs say of it."""
+        """Return the outputs; a policy that the inputs refer to by id has only the fields of the inputs."""
         outputs = super().outputs(result, properties)
         if "policies" in properties:
             outputs["policies"] = shaped_like(properties["policies"], outputs.get("policies", []))
@@ -112,8 +112,8 @@ class AccessPolicy(AccessType):
     defaults = {"sessionDuration": "24h"}
     replaces = ("accountId",)
     computed = ()
-    sets = ("approvalGroups", "excludes", "includes", "requires")
-    seen = tuple(sorted(inputs.keys() - {"accountId"}))
+    unordered = ("approvalGroups", "excludes", "includes", "requires")
+    drift_if_unset = tuple(sorted(inputs.keys() - {"accountId"}))
 
     API_NAMES = {
         "includes": "include",
@@ -124,19 +124,19 @@ class AccessPolicy(AccessType):
     }
 
     def body(self, inputs: Properties) -> Properties:
-        """Return what the API is sent."""
+        """Return the request body."""
         fields: Properties = renamed(super().body(self.defaults | inputs), self.API_NAMES)
         return fields
 
     def outputs(self, result: Properties, properties: Properties) -> Properties:
-        """Return the outputs; rules that there are none of are not told."""
+        """Return the outputs, without empty lists of rules."""
         back = {theirs: ours for ours, theirs in self.API_NAMES.items()}
-        told = {key: value for key, value in renamed(result, back).items() if value != []}
-        return super().outputs(told, properties)
+        fields = {key: value for key, value in renamed(result, back).items() if value != []}
+        return super().outputs(fields, properties)
 
 
-class AccessServiceToken(OfAccountOrZone):
-    """`ZeroTrustAccessServiceToken`: what a program comes in by. Its secret is told once, when it is made."""
+class AccessServiceToken(AccountOrZoneType):
+    """`ZeroTrustAccessServiceToken`: credentials of a program. The API returns the secret only on creation."""
 
     pulumi_type = "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken"
     collection = "service_tokens"
@@ -152,9 +152,9 @@ class AccessServiceToken(OfAccountOrZone):
     defaults = {"clientSecretVersion": 1, "duration": "8760h"}
     replaces = ("accountId",)
     computed = ("clientId", "clientSecret", "expiresAt")
-    kept = ("clientSecretVersion", "previousClientSecretExpiresAt")
-    told_once = ("clientSecret",)
+    unreported = ("clientSecretVersion", "previousClientSecretExpiresAt")
+    create_only = ("clientSecret",)
 
     def body(self, inputs: Properties) -> Properties:
-        """Return what the API is sent."""
+        """Return the request body."""
         return super().body(self.defaults | inputs)

@@ -1,4 +1,4 @@
-"""A client of Cloudflare's API v4: its envelope, its errors in one sentence each, and what a closed network means."""
+"""A client of Cloudflare's API v4: unwraps the response envelope and explains errors, also on a closed network."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from toolchain.standins.provider import ProviderError
 
 TIMEOUT_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
-"""A closed network often swallows packets instead of refusing them; nobody should wait long for that."""
+"""Short, because a closed network often drops packets instead of refusing them."""
 
 
 PATIENCE_SECONDS = 90.0
-"""How long one request goes on where Cloudflare asks for patience: 1200 requests in five minutes are let through."""
+"""Total time that one request waits for Cloudflare's rate limit (1200 requests in five minutes)."""
 
 FIRST_PAUSE_SECONDS = 1.0
-"""Where it does not say how long; doubled each time."""
+"""First wait without a Retry-After header; doubled each time."""
 
 PAGE = 50
 
@@ -50,9 +50,9 @@ class CloudflareApi:
         items: list[Any] = []
         while True:
             page = f"{path}?page={len(items) // PAGE + 1}&per_page={PAGE}"
-            found = self.call("GET", page)
-            items += found or []
-            if len(found or []) < PAGE:
+            page_items = self.call("GET", page)
+            items += page_items or []
+            if len(page_items or []) < PAGE:
                 return items
 
     def find(self, path: str) -> Any:
@@ -61,23 +61,23 @@ class CloudflareApi:
         return None if answer.status_code == httpx.codes.NOT_FOUND else self._result("GET", path, answer)
 
     def remove(self, path: str) -> None:
-        """Delete; what is gone already is fine. Raises CloudflareError."""
+        """Send a DELETE; 404 is no error. Raises CloudflareError."""
         answer = self._send("DELETE", path, None)
         if answer.status_code != httpx.codes.NOT_FOUND:
             self._result("DELETE", path, answer)
 
     def _send(self, method: str, path: str, body: Any) -> httpx.Response:
-        """Send a request; again after a pause, for as long as Cloudflare asks for patience and ours lasts."""
-        left, pause = PATIENCE_SECONDS, FIRST_PAUSE_SECONDS
+        """Send a request; while it is rate-limited, retry after a pause, for at most PATIENCE_SECONDS."""
+        remaining, pause = PATIENCE_SECONDS, FIRST_PAUSE_SECONDS
         while True:
             answer = self._send_once(method, path, body)
             if answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
                 return answer
-            said = answer.headers.get("Retry-After", "")
-            wanted = float(said) if said.isdigit() else pause
-            if wanted > left or self._cancelled.wait(wanted):
+            retry_after = answer.headers.get("Retry-After", "")
+            seconds = float(retry_after) if retry_after.isdigit() else pause
+            if seconds > remaining or self._cancelled.wait(seconds):
                 return answer
-            left -= wanted
+            remaining -= seconds
             pause *= 2
 
     def _send_once(self, method: str, path: str, body: Any) -> httpx.Response:
@@ -101,8 +101,8 @@ class CloudflareApi:
             )
         if answer.is_success and envelope["success"]:
             return envelope.get("result")
-        told = envelope.get("errors") or []
-        errors = [_spelled(one) for entry in told for one in (entry, *(entry.get("error_chain") or []))]
+        entries = envelope.get("errors") or []
+        errors = [_format_error(error) for entry in entries for error in (entry, *(entry.get("error_chain") or []))]
         remedy = ""
         if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             remedy = (
@@ -114,5 +114,5 @@ class CloudflareApi:
         )
 
 
-def _spelled(error: Any) -> str:
+def _format_error(error: Any) -> str:
     return f"{error.get('message')} (code {error.get('code')})"

@@ -1,4 +1,4 @@
-"""What a resource type is to this stand-in: its inputs, what a change of them means, and its place in the API."""
+"""Base class of the resource types: their inputs, the effect of changes, and their path in the API."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from toolchain.standins.provider import ProviderError
 from toolchain.standins.values import Properties
 
 if TYPE_CHECKING:
-    # Only for the types: importing the HTTP client takes longer than a preview has need of.
+    # Only for type checking: importing the HTTP client is slow, and a preview does not need it.
     from toolchain.standins.cloudflare.api import CloudflareApi
 
 
 class ResourceType(ABC):
-    """One type: what its inputs may be, which changes replace it, and how the API makes, reads and changes it."""
+    """One type: its valid inputs, the changes that replace it, and how to create, read and update it in the API."""
 
     pulumi_type: str
     inputs: Mapping[str, type | tuple[type, ...]]
@@ -25,59 +25,62 @@ class ResourceType(ABC):
     defaults: Properties = {}
     replaces: Collection[str]
     computed: Collection[str]
-    """Outputs that only Cloudflare knows."""
-    kept: Collection[str] = ()
-    """Inputs that the API does not tell again."""
-    told_once: Collection[str] = ()
-    """Outputs that the API tells only when it is made: secrets."""
-    sets: Collection[str] = ()
-    """Inputs whose order says nothing."""
-    seen: Collection[str] = ()
-    """Inputs that are a difference too where only Cloudflare has them: somebody set them by hand."""
+    """Outputs that Cloudflare computes."""
+    unreported: Collection[str] = ()
+    """Inputs that the API does not return."""
+    create_only: Collection[str] = ()
+    """Outputs that the API returns only on creation: secrets."""
+    unordered: Collection[str] = ()
+    """Inputs that are sets: their order does not matter."""
+    drift_if_unset: Collection[str] = ()
+    """Inputs that are drift when they are unset here but set at Cloudflare, by hand."""
     strict: Collection[str] = ()
-    """Inputs within which every value counts that Cloudflare has, asked for or not."""
+    """Inputs in which every value at Cloudflare counts, even one that the inputs leave out."""
 
     @abstractmethod
     def path(self, properties: Properties, identity: str = "") -> str:
-        """Return the API's path of all such things, or of one."""
+        """Return the API's path of the collection, or of one resource."""
 
     def create(self, api: CloudflareApi, inputs: Properties) -> tuple[str, Properties]:
-        """Make one and return its id and outputs. Raises CloudflareError."""
-        made = api.call("POST", self.path(inputs), self.body(inputs))
-        return str(made["id"]), self.outputs(made, inputs)
+        """Create a resource and return its id and outputs. Raises CloudflareError."""
+        created = api.call("POST", self.path(inputs), self.body(inputs))
+        return str(created["id"]), self.outputs(created, inputs)
 
     def read(self, api: CloudflareApi, identity: str, properties: Properties) -> Properties | None:
-        """Return the outputs of one, or None when it is gone. Raises CloudflareError."""
-        found = api.find(self.path(properties, identity))
-        return None if found is None else self.outputs(found, properties)
+        """Return the outputs of a resource, None when it is gone. Raises CloudflareError."""
+        resource = api.find(self.path(properties, identity))
+        return None if resource is None else self.outputs(resource, properties)
 
     def update(self, api: CloudflareApi, identity: str, inputs: Properties) -> Properties:
-        """Change one to the given inputs and return its outputs. Raises CloudflareError."""
+        """Update a resource to these inputs and return its outputs. Raises CloudflareError."""
         return self.outputs(api.call("PUT", self.path(inputs, identity), self.body(inputs)), inputs)
 
     def delete(self, api: CloudflareApi, identity: str, properties: Properties) -> None:
-        """Remove one; what is gone already is fine. Raises CloudflareError."""
+        """Delete a resource; one that is gone already is no error. Raises CloudflareError."""
         api.remove(self.path(properties, identity))
 
     def locate(self, identity: str) -> tuple[str, Properties]:
-        """Return the id and the properties that `path` needs, out of the id of an import (`<scope>/<id>`)."""
-        scope, slash, own = identity.partition("/")
-        if not slash or not scope or not own:
+        """Split an import id (`<scope>/<id>`) into the id and the properties that `path` needs.
+
+        Raises ProviderError for another form.
+        """
+        scope, slash, resource_id = identity.partition("/")
+        if not slash or not scope or not resource_id:
             raise ProviderError(f"the id {identity!r} cannot be imported, expected <{self.scope_name}>/<id>")
-        return own, {self.scope_name: scope}
+        return resource_id, {self.scope_name: scope}
 
     scope_name = "accountId"
 
     def body(self, inputs: Properties) -> Properties:
-        """Return what the API is sent; what stands in the path is not part of it."""
+        """Return the request body: the inputs without the one that is in the path."""
         sent = {key: inputs[key] for key in self.inputs if key != self.scope_name and inputs.get(key) is not None}
         fields: Properties = to_snake(sent)
         return fields
 
     def outputs(self, result: Properties, properties: Properties) -> Properties:
-        """Return the outputs out of an answer of the API; `properties` gives what the API does not repeat."""
-        told = to_camel(result)
-        known = {key: told[key] for key in (*self.inputs, *self.computed) if told.get(key) is not None}
-        given = {key: properties[key] for key in (self.scope_name, *self.kept) if key in properties}
-        once = {key: properties[key] for key in self.told_once if key in properties and key not in known}
-        return self.defaults | known | given | once
+        """Return the outputs from a response; `properties` supplies what the API does not return."""
+        answer = to_camel(result)
+        reported = {key: answer[key] for key in (*self.inputs, *self.computed) if answer.get(key) is not None}
+        retained = {key: properties[key] for key in (self.scope_name, *self.unreported) if key in properties}
+        secrets = {key: properties[key] for key in self.create_only if key in properties and key not in reported}
+        return self.defaults | reported | retained | secrets

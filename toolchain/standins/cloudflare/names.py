@@ -1,4 +1,4 @@
-"""Names as Pulumi writes them (camelCase) and as Cloudflare's API does, and comparing nested values."""
+"""Convert names between Pulumi (camelCase) and Cloudflare's API (snake_case), and compare nested values."""
 
 from __future__ import annotations
 
@@ -40,28 +40,28 @@ def renamed(value: Any, names: Mapping[str, str]) -> Any:
 
 
 def differences(old: Any, new: Any, path: str) -> dict[str, Kind]:
-    """Return what changed between two values, by property path (`config.ingresses[0].service`).
+    """Return the changes between two values, by property path (`config.ingresses[0].service`).
 
-    A new value that is unknown yet counts as changed.
+    A new value that is not known yet counts as changed.
     """
     if isinstance(old, dict) and isinstance(new, dict):
-        found: dict[str, Kind] = {}
+        changes: dict[str, Kind] = {}
         for key in old.keys() | new.keys():
             below = f"{path}.{key}" if path else key
-            found |= _compared(old.get(key), new.get(key), below)
-        return found
+            changes |= _compared(old.get(key), new.get(key), below)
+        return changes
     if isinstance(old, list) and isinstance(new, list):
-        found = {}
+        changes = {}
         for index in range(max(len(old), len(new))):
             before = old[index] if index < len(old) else None
             after = new[index] if index < len(new) else None
-            found |= _compared(before, after, f"{path}[{index}]")
-        return found
+            changes |= _compared(before, after, f"{path}[{index}]")
+        return changes
     return {path: Kind.UPDATE} if new == UNKNOWN or old != new else {}
 
 
 def _compared(old: Any, new: Any, path: str) -> dict[str, Kind]:
-    # An input that is null is one that is not given.
+    # A null input counts as omitted.
     if old is None and new is None:
         return {}
     if old is None:
@@ -72,30 +72,30 @@ def _compared(old: Any, new: Any, path: str) -> dict[str, Kind]:
 
 
 def shaped_like(inputs: Any, real: Any, *, strict: bool = False) -> Any:
-    """Return what is real of the things that the inputs speak of.
+    """Return the real values of the fields that the inputs contain.
 
-    The API fills in defaults and facts that nobody asked for; those are no drift, unless `strict` says so of all that
-    is more than nothing. A list of another length is drift.
+    The API fills in defaults and facts that the inputs omit; those are no drift. With `strict`, every such field with a
+    value (see `has_value`) is drift. A list of another length is drift.
     """
     if isinstance(inputs, dict) and isinstance(real, dict):
-        found = {
+        shaped = {
             key: shaped_like(value, real[key], strict=strict)
             for key, value in inputs.items()
             if real.get(key) is not None
         }
-        return found | {key: real[key] for key in real.keys() - inputs.keys() if strict and says_something(real[key])}
+        return shaped | {key: real[key] for key in real.keys() - inputs.keys() if strict and has_value(real[key])}
     if isinstance(inputs, list) and isinstance(real, list) and len(inputs) == len(real):
         return [shaped_like(value, item, strict=strict) for value, item in zip(inputs, real, strict=True)]
     return real
 
 
-def says_something(value: Any) -> bool:
-    """Tell whether a value is more than a switch that is off, an empty list, or an object of such."""
-    return any(map(says_something, value.values())) if isinstance(value, dict) else bool(value)
+def has_value(value: Any) -> bool:
+    """Tell whether a value is more than False, zero, empty, or an object of only such values."""
+    return any(map(has_value, value.values())) if isinstance(value, dict) else bool(value)
 
 
-def in_order_of(asked: Any, real: Any) -> Any:
-    """Return a set in the order in which it was asked for; what was not asked for comes last."""
-    if not isinstance(asked, list) or not isinstance(real, list):
+def sorted_like(inputs: Any, real: Any) -> Any:
+    """Return the real elements of a set in the order of the inputs; elements that the inputs lack come last."""
+    if not isinstance(inputs, list) or not isinstance(real, list):
         return real
-    return sorted(real, key=lambda item: asked.index(item) if item in asked else len(asked))
+    return sorted(real, key=lambda item: inputs.index(item) if item in inputs else len(inputs))

@@ -1,4 +1,4 @@
-"""The resource types: their properties as `pulumi_cloudflare` 6.23.1 declares them, and their place in the API."""
+"""The resource types: their properties as declared by `pulumi_cloudflare` 6.23.1, and their paths in the API."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from toolchain.standins.provider import ProviderError
 from toolchain.standins.values import Properties
 
 if TYPE_CHECKING:
-    # Only for the types: importing the HTTP client takes longer than a preview has need of.
+    # Only for type checking: importing the HTTP client is slow, and a preview does not need it.
     from toolchain.standins.cloudflare.api import CloudflareApi
 
 
@@ -44,19 +44,19 @@ class Tunnel(ResourceType):
         "status",
         "tunType",
     )
-    kept = ("tunnelSecret",)
+    unreported = ("tunnelSecret",)
 
     def path(self, properties: Properties, identity: str = "") -> str:
         """Return the path below the account."""
         return f"/accounts/{properties['accountId']}/cfd_tunnel" + (f"/{identity}" if identity else "")
 
     def read(self, api: CloudflareApi, identity: str, properties: Properties) -> Properties | None:
-        """Read one; Cloudflare goes on showing a tunnel that was deleted, with the time of its end."""
-        found = super().read(api, identity, properties)
-        return None if found is None or found.get("deletedAt") else found
+        """Read a tunnel; Cloudflare still returns a deleted one, with `deleted_at`, which counts as gone."""
+        tunnel = super().read(api, identity, properties)
+        return None if tunnel is None or tunnel.get("deletedAt") else tunnel
 
     def update(self, api: CloudflareApi, identity: str, inputs: Properties) -> Properties:
-        """Change the name or the secret; the API takes a tunnel's changes as a PATCH."""
+        """Update the name or the secret, with a PATCH."""
         fields = {key: inputs[key] for key in ("name", "tunnelSecret") if inputs.get(key) is not None}
         return self.outputs(api.call("PATCH", self.path(inputs, identity), to_snake(fields)), inputs)
 
@@ -66,7 +66,7 @@ class Tunnel(ResourceType):
 
 
 class TunnelConfig(ResourceType):
-    """`ZeroTrustTunnelCloudflaredConfig`: a tunnel's ingress rules. It has the tunnel's id and lives as long."""
+    """`ZeroTrustTunnelCloudflaredConfig`: a tunnel's ingress rules, with the tunnel's id and lifetime."""
 
     pulumi_type = "cloudflare:index/zeroTrustTunnelCloudflaredConfig:ZeroTrustTunnelCloudflaredConfig"
     inputs = {"accountId": str, "tunnelId": str, "config": dict, "source": str}
@@ -83,7 +83,7 @@ class TunnelConfig(ResourceType):
         "matchSnItoHost": "matchSNItoHost",
         "warpRouting": "warp-routing",
     }
-    """The configuration is camelCase in the API too, but for these."""
+    """The configuration is camelCase in the API too, except for these names."""
 
     def path(self, properties: Properties, identity: str = "") -> str:
         """Return the path below the tunnel."""
@@ -91,27 +91,27 @@ class TunnelConfig(ResourceType):
         return f"/accounts/{properties['accountId']}/cfd_tunnel/{tunnel}/configurations"
 
     def create(self, api: CloudflareApi, inputs: Properties) -> tuple[str, Properties]:
-        """Write the configuration; there is exactly one a tunnel, so making is changing."""
+        """Write the configuration; every tunnel has exactly one, so a create is an update."""
         return str(inputs["tunnelId"]), self.update(api, str(inputs["tunnelId"]), inputs)
 
     def delete(self, api: CloudflareApi, identity: str, properties: Properties) -> None:
-        """Do nothing, as the official plugin: the configuration goes with its tunnel."""
+        """Do nothing, like the official plugin: the configuration is deleted with its tunnel."""
 
     def body(self, inputs: Properties) -> Properties:
         """Return the configuration in the API's names."""
         return {"config": renamed(inputs.get("config") or {}, self.API_NAMES)}
 
     def outputs(self, result: Properties, properties: Properties) -> Properties:
-        """Return the outputs; the names within the configuration are mapped back."""
+        """Return the outputs, with the names in the configuration mapped back to Pulumi's."""
         back = {theirs: ours for ours, theirs in self.API_NAMES.items()}
         config = renamed(result.get("config") or {}, back)
         tunnel = {"tunnelId": result.get("tunnel_id") or properties.get("tunnelId")}
         return super().outputs({**result, "config": None}, properties) | tunnel | {"config": config}
 
     def locate(self, identity: str) -> tuple[str, Properties]:
-        """Return the tunnel's id, which is this resource's own."""
-        own, scope = super().locate(identity)
-        return own, scope | {"tunnelId": own}
+        """Return the tunnel's id, which is also this resource's id."""
+        tunnel_id, scope = super().locate(identity)
+        return tunnel_id, scope | {"tunnelId": tunnel_id}
 
 
 class DnsRecord(ResourceType):
@@ -136,8 +136,8 @@ class DnsRecord(ResourceType):
     choices = {"type": RECORD_TYPES}
     defaults = {"proxied": False}
     replaces = ("type", "zoneId")
-    sets = ("tags",)
-    seen = ("comment", "data", "priority", "privateRouting")
+    unordered = ("tags",)
+    drift_if_unset = ("comment", "data", "priority", "privateRouting")
     computed = ("commentModifiedOn", "createdOn", "meta", "modifiedOn", "proxiable", "tagsModifiedOn")
     scope_name = "zoneId"
 
@@ -146,7 +146,7 @@ class DnsRecord(ResourceType):
         return f"/zones/{properties['zoneId']}/dns_records" + (f"/{identity}" if identity else "")
 
     def outputs(self, result: Properties, properties: Properties) -> Properties:
-        """Return the outputs; a name that was written relative to its zone stays so, the API answers in full."""
+        """Return the outputs; a name declared relative to its zone stays relative: the API returns it in full."""
         outputs = super().outputs(with_text(result, "meta"), properties)
         written, full = properties.get("name"), outputs.get("name")
         if isinstance(written, str) and isinstance(full, str):
@@ -157,7 +157,7 @@ class DnsRecord(ResourceType):
 
 
 def with_text(result: Properties, key: str) -> Properties:
-    """Return the answer with one free-form object as JSON text."""
+    """Return the response with one free-form object as JSON text."""
     return result if result.get(key) is None else {**result, key: json.dumps(result[key], sort_keys=True)}
 
 
@@ -169,11 +169,11 @@ TYPES: Mapping[str, ResourceType] = {kind.pulumi_type: kind for kind in KINDS}
 
 
 def resource_type(token: str) -> ResourceType:
-    """Return a type by its token. Raises ProviderError for one that the stand-in does not have."""
+    """Return a type by its token. Raises ProviderError for one that the stand-in lacks."""
     try:
         return TYPES[token]
     except KeyError:
-        known = ", ".join(kind.rsplit(":", 1)[1] for kind in TYPES)
+        names = ", ".join(kind.rsplit(":", 1)[1] for kind in TYPES)
         raise ProviderError(
-            f"the Cloudflare stand-in has no type {token}, only {known}; all others need the official plugin"
+            f"the Cloudflare stand-in has no type {token}, only {names}; all others need the official plugin"
         ) from None

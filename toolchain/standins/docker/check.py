@@ -1,4 +1,4 @@
-"""Check: fills in defaults and names, and says what is wrong with the inputs. Pure: needs no engine."""
+"""Check: fill in defaults and names, and validate the inputs. Pure: needs no Docker."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from toolchain.standins.provider import Checked, Naming
 from toolchain.standins.values import UNKNOWN, Properties, has_unknown, without_secrets
 
 DEFAULTS = "__defaults"
-"""Under this key the bridge lists which inputs were filled in by default."""
+"""Key under which the bridge lists the inputs that were filled in by default."""
 
 SUFFIX_DIGITS = 7
 LONGEST_NAME = 255
 
 
 class _ProblemError(Exception):
-    """One input is wrong; the text says how."""
+    """One input is invalid; the message says why."""
 
 
 def check_inputs(
     schema: ResourceSchema, resource_name: str, olds: Properties, news: Properties, naming: Naming
 ) -> Checked:
-    """Return the inputs with defaults and generated name, and all failures at once."""
+    """Return the inputs with defaults and generated name, and all failures."""
     failures: list[tuple[str, str]] = []
     olds, news = without_secrets(olds), without_secrets(news)
     generated = _generated_name(resource_name, naming) if schema.auto_name else None
@@ -58,7 +58,7 @@ def _check_object(
     failures: list[tuple[str, str]],
     generated_name: str | None = None,
 ) -> Properties:
-    """Check one object. `olds` are its earlier inputs: what was a default then stays as it was."""
+    """Check one object. `olds` are its earlier inputs: a default that was filled in then keeps its value."""
     result: Properties = {}
     for name, value in news.items():
         if value is None or name == DEFAULTS:
@@ -128,7 +128,7 @@ def _check_value(entry: Field, old: Any, value: Any, where: str, failures: list[
 
 
 def _coerce(kind: str, value: Any) -> Any:
-    """Take what Terraform takes: a number in a string, a bool in a string, a number for a string."""
+    """Convert as Terraform does: accept a number or a bool in a string, and a number for a string."""
     if value == UNKNOWN or value is None:
         return value
     if kind == "string" and not isinstance(value, dict | list):

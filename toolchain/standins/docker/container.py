@@ -15,11 +15,11 @@ import docker.errors
 
 from toolchain.standins.docker.container_spec import container_body, endpoint, limits
 from toolchain.standins.docker.container_state import container_state
-from toolchain.standins.docker.engine import Engine, EngineError, failed
+from toolchain.standins.docker.engine import DockerApi, EngineError, failed
 from toolchain.standins.values import Properties
 
 OPERATION_TIMEOUT = 20 * 60
-"""Seconds that a container may take to end or to go; the official plugin's default."""
+"""Seconds to wait for a container to end or to be removed; the official plugin's default."""
 
 CHANGED_IN_PLACE = (
     "restart",
@@ -36,8 +36,11 @@ CHANGED_IN_PLACE = (
 )
 
 
-def create(engine: Engine, values: Properties, made: Callable[[str], None]) -> Properties:
-    """Create, connect, fill, start and wait for a container; call `made` with its id as soon as it exists."""
+def create(engine: DockerApi, values: Properties, on_created: Callable[[str], None]) -> Properties:
+    """Create a container, connect it, upload files, start it and wait; call `on_created` as soon as it has an id.
+
+    Raises ProviderError in the words of the official plugin.
+    """
     image = values["image"]
     engine.find_image(image, values.get("platform") or "")
     params = {"name": values["name"]}
@@ -47,7 +50,7 @@ def create(engine: Engine, values: Properties, made: Callable[[str], None]) -> P
         identity: str = engine.call("POST", "/containers/create", container_body(values), params)["Id"]
     except EngineError as error:
         raise failed(f"Unable to create container: {error}") from error
-    made(identity)
+    on_created(identity)
     _join_networks(engine, identity, values.get("networksAdvanced") or [])
     _upload(engine, identity, values.get("uploads") or [])
     if values.get("start"):
@@ -64,13 +67,13 @@ def create(engine: Engine, values: Properties, made: Callable[[str], None]) -> P
             extra["containerLogs"] = logs
     state = read(engine, identity, values)
     if state is None:
-        # A container that removes itself (`rm`) has nothing left to read.
+        # A container that removes itself (`rm`) cannot be read back.
         return extra
     return state | extra
 
 
-def _join_networks(engine: Engine, identity: str, networks: list[Properties]) -> None:
-    """Leave the default bridge for the networks that were asked for."""
+def _join_networks(engine: DockerApi, identity: str, networks: list[Properties]) -> None:
+    """Disconnect the container from the default bridge and connect it to the declared networks."""
     if not networks:
         return
     try:
@@ -86,7 +89,7 @@ def _join_networks(engine: Engine, identity: str, networks: list[Properties]) ->
             raise failed(f"Unable to connect to network '{network['name']}': {error}") from error
 
 
-def _upload(engine: Engine, identity: str, uploads: list[Properties]) -> None:
+def _upload(engine: DockerApi, identity: str, uploads: list[Properties]) -> None:
     if not uploads:
         return
     archive = io.BytesIO()
@@ -106,14 +109,14 @@ def _upload(engine: Engine, identity: str, uploads: list[Properties]) -> None:
 
 
 def _upload_content(upload: Mapping[str, Any]) -> bytes:
-    given = [name for name in ("content", "contentBase64", "source") if upload.get(name)]
-    if not given:
+    sources = [name for name in ("content", "contentBase64", "source") if upload.get(name)]
+    if not sources:
         raise failed("error with upload content: one of 'content', 'content_base64', or 'source' must be set")
-    if len(given) > 1:
+    if len(sources) > 1:
         raise failed("error with upload content: only one of 'content', 'content_base64', or 'source' can be set")
-    if given == ["content"]:
+    if sources == ["content"]:
         return str(upload["content"]).encode()
-    if given == ["contentBase64"]:
+    if sources == ["contentBase64"]:
         return base64.b64decode(upload["contentBase64"])
     try:
         return Path(upload["source"]).read_bytes()
@@ -121,11 +124,11 @@ def _upload_content(upload: Mapping[str, Any]) -> bytes:
         raise failed(f"could not read file: {error}") from error
 
 
-def _wait_for_health(engine: Engine, identity: str, seconds: int) -> None:
+def _wait_for_health(engine: DockerApi, identity: str, seconds: int) -> None:
     def healthy() -> bool:
-        found = engine.inspect(f"/containers/{identity}/json")
-        health = (found or {}).get("State", {}).get("Health")
-        if found and health is None:
+        container = engine.inspect(f"/containers/{identity}/json")
+        health = (container or {}).get("State", {}).get("Health")
+        if container and health is None:
             raise failed(
                 "you have supplied a 'wait' argument, but the container does not have a healthcheck defined. "
                 "Please remove the 'wait' argument or add a 'healthcheck' attribute"
@@ -136,8 +139,8 @@ def _wait_for_health(engine: Engine, identity: str, seconds: int) -> None:
         raise failed("container failed to be in healthy state")
 
 
-def _wait_for_end(engine: Engine, identity: str, *, with_logs: bool) -> str | None:
-    """Wait for a job to end and return what it printed, both streams in one."""
+def _wait_for_end(engine: DockerApi, identity: str, *, with_logs: bool) -> str | None:
+    """Wait for a job to end and return its output, both streams combined; None unless `with_logs`."""
     output: list[bytes] = []
 
     def follow() -> None:
@@ -148,8 +151,8 @@ def _wait_for_end(engine: Engine, identity: str, *, with_logs: bool) -> str | No
         reader.start()
 
     def ended() -> bool:
-        found = engine.inspect(f"/containers/{identity}/json")
-        state = found["State"] if found else {"Running": False, "Status": "removed"}
+        container = engine.inspect(f"/containers/{identity}/json")
+        state = container["State"] if container else {"Running": False, "Status": "removed"}
         return not state["Running"] and state["Status"] != "created" and not state.get("Restarting")
 
     if not engine.until(ended, OPERATION_TIMEOUT):
@@ -160,17 +163,17 @@ def _wait_for_end(engine: Engine, identity: str, *, with_logs: bool) -> str | No
     return b"".join(output).decode(errors="replace")
 
 
-def read(engine: Engine, identity: str, known: Properties) -> Properties | None:
+def read(engine: DockerApi, identity: str, prior: Properties) -> Properties | None:
     """Read a container back; None when it is gone."""
-    found = engine.inspect(f"/containers/{identity}/json")
-    return None if found is None else container_state(found, known)
+    container = engine.inspect(f"/containers/{identity}/json")
+    return None if container is None else container_state(container, prior)
 
 
-def update(engine: Engine, identity: str, before: Properties, after: Properties) -> None:
-    """Start a container that is to run again, and change what can be changed in place.
+def update(engine: DockerApi, identity: str, before: Properties, after: Properties) -> None:
+    """Start a container that must run again, and update what can be changed in place.
 
-    Everything else that forces no replacement (health check, tmpfs, init …) is left as it is, as the official plugin
-    leaves it: the container has to be replaced for it.
+    Like the official plugin, leave everything else that forces no replacement (health check, tmpfs, init …) unchanged:
+    only a replacement of the container would apply it.
     """
     if not before.get("mustRun") and after.get("mustRun") and after.get("start"):
         try:
@@ -186,16 +189,16 @@ def update(engine: Engine, identity: str, before: Properties, after: Properties)
         raise failed(f"Unable to update a container: {error}") from error
 
 
-def delete(engine: Engine, identity: str, known: Properties) -> None:
+def delete(engine: DockerApi, identity: str, prior: Properties) -> None:
     """Stop a container within its grace period, then remove it."""
-    if not known.get("attach"):
-        grace = {"t": known.get("destroyGraceSeconds") or 0}
+    if not prior.get("attach"):
+        grace = {"t": prior.get("destroyGraceSeconds") or 0}
         try:
             engine.call("POST", f"/containers/{identity}/stop", params=grace)
         except EngineError as error:
             if "no such container" not in str(error).lower():
                 raise failed(f"Error stopping container {identity}: {error}") from error
-    params = {"v": bool(known.get("removeVolumes")), "force": True}
+    params = {"v": bool(prior.get("removeVolumes")), "force": True}
     try:
         engine.call("DELETE", f"/containers/{identity}", params=params)
     except EngineError as error:

@@ -1,4 +1,4 @@
-"""A container's inputs as the engine's API wants them. Pure."""
+"""Convert a container's inputs to the request of the Docker API. Pure."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ NANO = 1_000_000_000
 
 
 def container_body(values: Mapping[str, Any]) -> Properties:
-    """Return the body of the call that creates the container, networks aside.
+    """Return the request body that creates the container, without networks.
 
-    Raises ProviderError for what the official plugin refuses only now: an empty string in `command`, `cpus` that is
-    no number, a volume without a path.
+    Raises ProviderError for inputs that the official plugin rejects only at this point: an empty string in `command`,
+    `cpus` that is not a number, a volume without a path.
     """
     if any(not part for part in values.get("command") or []):
         raise failed("values for command may not be empty")
@@ -43,12 +43,12 @@ def container_body(values: Mapping[str, Any]) -> Properties:
         "Volumes": paths,
     }
     host = _host_config(values) | {"PortBindings": bindings, "Binds": binds, "VolumesFrom": volumes_from}
-    # An init process is asked for or refused, never left to the engine's default.
-    return _given(body) | {"HostConfig": _given(host) | {"Init": bool(values.get("init"))}}
+    # State explicitly whether there is an init process, instead of leaving it to Docker's default.
+    return _without_empty(body) | {"HostConfig": _without_empty(host) | {"Init": bool(values.get("init"))}}
 
 
-def _given(values: Mapping[str, Any]) -> Properties:
-    """Leave out what Terraform takes for not given."""
+def _without_empty(values: Mapping[str, Any]) -> Properties:
+    """Leave out values that Terraform treats as not set."""
     return {key: value for key, value in values.items() if value not in (None, "", 0, False, [], {})}
 
 
@@ -58,12 +58,14 @@ def _host_config(values: Mapping[str, Any]) -> Properties:
     config = {
         "Privileged": values.get("privileged"),
         "PublishAllPorts": values.get("publishAllPorts"),
-        "RestartPolicy": _given({"Name": values.get("restart"), "MaximumRetryCount": values.get("maxRetryCount")}),
+        "RestartPolicy": _without_empty(
+            {"Name": values.get("restart"), "MaximumRetryCount": values.get("maxRetryCount")}
+        ),
         "Runtime": values.get("runtime"),
         "Mounts": [mount(entry) for entry in values.get("mounts") or []],
         "AutoRemove": values.get("rm"),
         "ReadonlyRootfs": values.get("readOnly"),
-        "LogConfig": _given({"Type": values.get("logDriver"), "Config": values.get("logOpts")}),
+        "LogConfig": _without_empty({"Type": values.get("logDriver"), "Config": values.get("logOpts")}),
         "Tmpfs": values.get("tmpfs"),
         "ExtraHosts": [f"{entry['host']}:{entry['ip']}" for entry in values.get("hosts") or []],
         "Ulimits": [
@@ -92,12 +94,12 @@ def _host_config(values: Mapping[str, Any]) -> Properties:
         **_cpus(values),
     }
     if masked is not None:
-        return _given(config) | {"MaskedPaths": masked, "ReadonlyPaths": read_only}
+        return _without_empty(config) | {"MaskedPaths": masked, "ReadonlyPaths": read_only}
     return config
 
 
 def limits(values: Mapping[str, Any]) -> Properties:
-    """Return the limits that can also be changed in place."""
+    """Return the resource limits, which can also be changed in place."""
     swap = values.get("memorySwap") or 0
     return {
         "Memory": (values.get("memory") or 0) * MEGABYTE,
@@ -117,7 +119,7 @@ def _throttles(entries: list[Properties] | None) -> list[Properties]:
 
 
 def _cpus(values: Mapping[str, Any]) -> Properties:
-    """`cpus` wins over period and quota."""
+    """Return the CPU limit; `cpus` takes precedence over period and quota."""
     if not values.get("cpus"):
         return {"CpuPeriod": values.get("cpuPeriod"), "CpuQuota": values.get("cpuQuota")}
     try:
@@ -130,7 +132,7 @@ def _cpus(values: Mapping[str, Any]) -> Properties:
 
 
 def _security(options: list[str]) -> tuple[list[str], list[str] | None, list[str] | None]:
-    """`systempaths=unconfined` is meant for the client: it clears the masked and read-only paths."""
+    """Split off `systempaths=unconfined`, which the client handles: it clears the masked and read-only paths."""
     rest = [option for option in options if option != "systempaths=unconfined"]
     return (rest, None, None) if rest == options else (rest, [], [])
 
@@ -174,13 +176,15 @@ def mount(entry: Mapping[str, Any]) -> Properties:
         "ReadOnly": bool(entry.get("readOnly")),
     }
     if entry["type"] == "bind" and (options := entry.get("bindOptions")):
-        result["BindOptions"] = _given({"Propagation": options.get("propagation")})
+        result["BindOptions"] = _without_empty({"Propagation": options.get("propagation")})
     if entry["type"] == "volume" and (options := entry.get("volumeOptions")):
-        driver = _given({"Name": options.get("driverName"), "Options": options.get("driverOptions")})
-        given = {"NoCopy": options.get("noCopy"), "Labels": labels(options.get("labels"))}
-        result["VolumeOptions"] = _given(given | {"DriverConfig": driver, "Subpath": options.get("subpath")})
+        driver = _without_empty({"Name": options.get("driverName"), "Options": options.get("driverOptions")})
+        volume_options = {"NoCopy": options.get("noCopy"), "Labels": labels(options.get("labels"))}
+        result["VolumeOptions"] = _without_empty(
+            volume_options | {"DriverConfig": driver, "Subpath": options.get("subpath")}
+        )
     if entry["type"] == "tmpfs" and (options := entry.get("tmpfsOptions")):
-        result["TmpfsOptions"] = _given({"SizeBytes": options.get("sizeBytes"), "Mode": options.get("mode")})
+        result["TmpfsOptions"] = _without_empty({"SizeBytes": options.get("sizeBytes"), "Mode": options.get("mode")})
     return result
 
 
@@ -190,7 +194,7 @@ def labels(entries: list[Properties] | None) -> dict[str, str]:
 
 
 def healthcheck(check: Mapping[str, Any] | None) -> Properties | None:
-    """Return a health check; times are nanoseconds."""
+    """Return a health check with times in nanoseconds."""
     if not check:
         return None
     times = {
@@ -200,7 +204,7 @@ def healthcheck(check: Mapping[str, Any] | None) -> Properties | None:
         "StartInterval": "startInterval",
     }
     spelled = {key: parse_duration(check.get(name) or "0s") for key, name in times.items()}
-    return _given({"Test": check.get("tests"), "Retries": check.get("retries"), **spelled})
+    return _without_empty({"Test": check.get("tests"), "Retries": check.get("retries"), **spelled})
 
 
 def _device(entry: Mapping[str, Any]) -> Properties:
@@ -230,12 +234,12 @@ def _device_requests(values: Mapping[str, Any]) -> list[Properties]:
 
 
 def endpoint(entry: Mapping[str, Any]) -> Properties:
-    """Return how a container joins a network."""
+    """Return the settings with which a container joins a network."""
     address = {
         "IPv4Address": entry.get("ipv4Address"),
         "IPv6Address": entry.get("ipv6Address"),
         "LinkLocalIPs": entry.get("linkLocalIps"),
     }
     options = dict(option.split("=", 1) for option in entry.get("driverOpts") or [] if "=" in option)
-    given = {"Aliases": entry.get("aliases"), "MacAddress": entry.get("macAddress"), "DriverOpts": options}
-    return _given(given | {"GwPriority": entry.get("gwPriority"), "IPAMConfig": _given(address)})
+    settings = {"Aliases": entry.get("aliases"), "MacAddress": entry.get("macAddress"), "DriverOpts": options}
+    return _without_empty(settings | {"GwPriority": entry.get("gwPriority"), "IPAMConfig": _without_empty(address)})

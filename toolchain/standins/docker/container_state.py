@@ -1,4 +1,4 @@
-"""What an inspection says about a container, in the provider's terms: what is read back and what is not. Pure."""
+"""Convert an inspection of a container to the properties that a read sets. Pure."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from fractions import Fraction
 from typing import Any
 
 from toolchain.standins.docker.container_spec import MEGABYTE, NANO
-from toolchain.standins.docker.durations import spell_duration
+from toolchain.standins.docker.durations import format_duration
 from toolchain.standins.values import Properties
 
 
-def container_state(found: Mapping[str, Any], known: Mapping[str, Any]) -> Properties:
-    """Return the properties that a read sets; all others (env, labels, networks, uploads …) stay as they were known.
+def container_state(inspection: Mapping[str, Any], prior: Mapping[str, Any]) -> Properties:
+    """Return the properties that a read sets; all others (env, labels, networks, uploads …) keep their prior values.
 
-    `known` is the state so far: some properties are read only where they were given.
+    `prior` is the state so far: some properties are read back only if they were declared.
     """
-    config, host = found["Config"], found["HostConfig"]
+    config, host = inspection["Config"], inspection["HostConfig"]
     result = {
-        "id": found["Id"],
-        "name": found["Name"].lstrip("/"),
+        "id": inspection["Id"],
+        "name": inspection["Name"].lstrip("/"),
         "rm": bool(host.get("AutoRemove")),
         "readOnly": bool(host.get("ReadonlyRootfs")),
-        "image": found["Image"] if str(known.get("image")).startswith("sha256:") else config["Image"],
+        "image": inspection["Image"] if str(prior.get("image")).startswith("sha256:") else config["Image"],
         "hostname": config.get("Hostname") or "",
         "domainname": config.get("Domainname") or "",
         "command": config.get("Cmd") or [],
@@ -42,14 +42,14 @@ def container_state(found: Mapping[str, Any], known: Mapping[str, Any]) -> Prope
         "maxRetryCount": host["RestartPolicy"].get("MaximumRetryCount") or 0,
         "init": bool(host.get("Init")),
         "runtime": host.get("Runtime") or "",
-        "platform": found.get("Platform") or "",
+        "platform": inspection.get("Platform") or "",
         "mounts": [mount_state(mount) for mount in host.get("Mounts") or []],
         "tmpfs": host.get("Tmpfs") or {},
         "hosts": [_extra_host(entry) for entry in host.get("ExtraHosts") or []],
         "privileged": bool(host.get("Privileged")),
         "shmSize": (host.get("ShmSize") or 0) // MEGABYTE,
         "logDriver": host["LogConfig"].get("Type") or "",
-        "logOpts": (host["LogConfig"].get("Config") or {}) if known.get("logOpts") else {},
+        "logOpts": (host["LogConfig"].get("Config") or {}) if prior.get("logOpts") else {},
         "storageOpts": host.get("StorageOpt") or {},
         "networkMode": host.get("NetworkMode") or "",
         "usernsMode": host.get("UsernsMode") or "",
@@ -57,17 +57,17 @@ def container_state(found: Mapping[str, Any], known: Mapping[str, Any]) -> Prope
         "ipcMode": host.get("IpcMode") or "",
         "groupAdds": host.get("GroupAdd") or [],
         **_limits(host),
-        **_networks(found, known),
-        **_where_given(host, known),
+        **_networks(inspection, prior),
+        **_only_if_declared(host, prior),
     }
     if host.get("CapAdd") or host.get("CapDrop"):
         result["capabilities"] = {"adds": host.get("CapAdd") or [], "drops": host.get("CapDrop") or []}
     if check := config.get("Healthcheck"):
         result["healthcheck"] = _healthcheck(check)
-    if not found["State"]["Running"]:
-        result["exitCode"] = found["State"]["ExitCode"]
-        if known.get("mustRun"):
-            # Shows as a change in the next plan, whose update starts the container.
+    if not inspection["State"]["Running"]:
+        result["exitCode"] = inspection["State"]["ExitCode"]
+        if prior.get("mustRun"):
+            # Appears as a change in the next plan, whose update starts the container.
             result["mustRun"] = False
     return result
 
@@ -86,15 +86,15 @@ def _limits(host: Mapping[str, Any]) -> Properties:
         "deviceWriteIops": _throttles(host.get("BlkioDeviceWriteIOps")),
     }
     if host.get("NanoCpus"):
-        result["cpus"] = spell_cpus(host["NanoCpus"])
+        result["cpus"] = format_cpus(host["NanoCpus"])
     return result
 
 
-def spell_cpus(nano: int) -> str:
-    """Return billionths of a core as the official plugin spells them, its rounding of odd values included.
+def format_cpus(nano: int) -> str:
+    """Format billionths of a core as the official plugin does, including its rounding of some values.
 
-    1 core is `1.0`, half a core `0.5`; 0.05 becomes `0.1`, 10 becomes `10.`: such inputs never come to rest, here as
-    there.
+    1 core is `1.0`, half a core `0.5`; 0.05 becomes `0.1`, 10 becomes `10.`: such inputs show a change in every plan,
+    as with the official plugin.
     """
     exact = f"{nano // NANO}.{nano % NANO:09d}"
     if exact.count("0") == 9:
@@ -109,7 +109,7 @@ def _throttles(entries: list[Mapping[str, Any]] | None) -> list[Properties]:
 
 
 def _extra_host(entry: str) -> Properties:
-    """The official plugin takes what stands between the first two colons."""
+    """Split an extra host like the official plugin, which takes the part between the first two colons as address."""
     parts = entry.split(":")
     return {"host": parts[0], "ip": parts[1]}
 
@@ -117,10 +117,10 @@ def _extra_host(entry: str) -> Properties:
 def _healthcheck(check: Mapping[str, Any]) -> Properties:
     return {
         "tests": check.get("Test") or [],
-        "interval": spell_duration(check.get("Interval") or 0),
-        "timeout": spell_duration(check.get("Timeout") or 0),
-        "startPeriod": spell_duration(check.get("StartPeriod") or 0),
-        "startInterval": spell_duration(check.get("StartInterval") or 0),
+        "interval": format_duration(check.get("Interval") or 0),
+        "timeout": format_duration(check.get("Timeout") or 0),
+        "startPeriod": format_duration(check.get("StartPeriod") or 0),
+        "startInterval": format_duration(check.get("StartInterval") or 0),
         "retries": check.get("Retries") or 0,
     }
 
@@ -155,8 +155,8 @@ def mount_state(mount: Mapping[str, Any]) -> Properties:
     return result
 
 
-def _networks(found: Mapping[str, Any], known: Mapping[str, Any]) -> Properties:
-    settings = found.get("NetworkSettings") or {}
+def _networks(inspection: Mapping[str, Any], prior: Mapping[str, Any]) -> Properties:
+    settings = inspection.get("NetworkSettings") or {}
     result: Properties = {
         "bridge": settings.get("Bridge") or "",
         "networkDatas": [
@@ -173,8 +173,8 @@ def _networks(found: Mapping[str, Any], known: Mapping[str, Any]) -> Properties:
             for name, network in sorted((settings.get("Networks") or {}).items())
         ],
     }
-    # A container that is to run and does not has no ports, and shows it; a job that has ended keeps what was given.
-    if known.get("ports") and (found["State"]["Running"] or known.get("mustRun")):
+    # A container that must run and does not has no ports, which is drift; a finished job keeps its declared ports.
+    if prior.get("ports") and (inspection["State"]["Running"] or prior.get("mustRun")):
         result["ports"] = _ports(settings.get("Ports") or {})
     return result
 
@@ -195,15 +195,15 @@ def _ports(ports: Mapping[str, Any]) -> list[Properties]:
     return result
 
 
-def _where_given(host: Mapping[str, Any], known: Mapping[str, Any]) -> Properties:
-    """Properties that are read back only where they were given."""
+def _only_if_declared(host: Mapping[str, Any], prior: Mapping[str, Any]) -> Properties:
+    """Return the properties that are read back only if they were declared."""
     result: Properties = {}
-    if known.get("ulimits"):
+    if prior.get("ulimits"):
         result["ulimits"] = [
             {"name": entry["Name"], "soft": entry["Soft"], "hard": entry["Hard"]} for entry in host.get("Ulimits") or []
         ]
-    if known.get("devices"):
-        with_path = {entry["hostPath"] for entry in known["devices"] if entry.get("containerPath")}
+    if prior.get("devices"):
+        with_path = {entry["hostPath"] for entry in prior["devices"] if entry.get("containerPath")}
         result["devices"] = [
             {
                 "hostPath": entry["PathOnHost"],
@@ -212,12 +212,12 @@ def _where_given(host: Mapping[str, Any], known: Mapping[str, Any]) -> Propertie
             }
             for entry in host.get("Devices") or []
         ]
-    if known.get("pidMode"):
+    if prior.get("pidMode"):
         result["pidMode"] = host.get("PidMode") or ""
     requests = host.get("DeviceRequests") or []
-    if known.get("gpus"):
-        result["gpus"] = _gpus(requests, known["gpus"])
-    elif known.get("deviceRequests"):
+    if prior.get("gpus"):
+        result["gpus"] = _gpus(requests, prior["gpus"])
+    elif prior.get("deviceRequests"):
         result["deviceRequests"] = [
             {
                 "driver": entry.get("Driver") or "",
@@ -231,9 +231,9 @@ def _where_given(host: Mapping[str, Any], known: Mapping[str, Any]) -> Propertie
     return result
 
 
-def _gpus(requests: list[Mapping[str, Any]], known: str) -> str:
+def _gpus(requests: list[Mapping[str, Any]], prior: str) -> str:
     if not requests:
         return ""
     if len(requests) == 1 and requests[0].get("DeviceIDs"):
         return "device=" + ",".join(requests[0]["DeviceIDs"])
-    return "all" if len(requests) == 1 and requests[0].get("Count") == -1 else known
+    return "all" if len(requests) == 1 and requests[0].get("Count") == -1 else prior

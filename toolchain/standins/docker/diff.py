@@ -1,6 +1,6 @@
-"""Diff: the properties that a plan changes, with the paths and kinds that the official bridge gives them.
+"""Diff: the properties that a plan changes, with the same paths and kinds as from the official bridge.
 
-Pure: needs no engine.
+Pure: needs no Docker.
 """
 
 from __future__ import annotations
@@ -49,24 +49,24 @@ def _top(path: str) -> str:
     return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
-def _property(entry: Field, path: str, old: Any, new: Any, given: Any, *, forced: bool) -> Detail:
-    """Compare one property. `given` is its input, `forced` says that something above it forces a replacement."""
+def _property(entry: Field, path: str, old: Any, new: Any, config: Any, *, forced: bool) -> Detail:
+    """Compare one property. `config` is its input; `forced` means that an enclosing property forces a replacement."""
     forced = forced or entry.replace
     old, new = _present(old), _present(new)
     if old is None or new is None or new == UNKNOWN:
-        return _come_or_gone(entry, path, old, new, forced=forced)
+        return _added_or_removed(entry, path, old, new, forced=forced)
     if entry.scalar:
         return _plain(path, old, new, forced=forced)
     if entry.type == "map":
         return _map(path, old, new, forced=forced)
     if entry.single:
-        return _object(entry.fields, path, old, new, given, forced=forced)
+        return _object(entry.fields, path, old, new, config, forced=forced)
     if entry.type == "set":
-        return _set(entry, path, old, new, given, forced=forced)
-    return _list(entry, path, old, new, given, forced=forced)
+        return _set(entry, path, old, new, config, forced=forced)
+    return _list(entry, path, old, new, config, forced=forced)
 
 
-def _come_or_gone(entry: Field, path: str, old: Any, new: Any, *, forced: bool) -> Detail:
+def _added_or_removed(entry: Field, path: str, old: Any, new: Any, *, forced: bool) -> Detail:
     if old is None and new is None:
         return {}
     kind = Kind.ADD if old is None else Kind.DELETE if new is None else Kind.UPDATE
@@ -77,12 +77,12 @@ def _come_or_gone(entry: Field, path: str, old: Any, new: Any, *, forced: bool) 
 
 
 def _present(value: Any) -> Any:
-    """An empty list is no value; an empty map is one."""
+    """Return None for an empty list, which counts as no value; an empty map counts as a value."""
     return None if isinstance(value, list) and not value else value
 
 
 def _holds_replacing(entry: Field, value: Any) -> bool:
-    """Tell whether a value that comes or goes holds a property that forces a replacement."""
+    """Tell whether an added or removed value contains a property that forces a replacement."""
     items = value if isinstance(value, list) else [value]
     return any(
         field.replace or _holds_replacing(field, item[name])
@@ -109,9 +109,9 @@ def _map(path: str, old: Properties, new: Properties, *, forced: bool) -> Detail
 
 
 def _object(
-    fields: Mapping[str, Field], path: str, old: Properties, new: Properties, given: Any, *, forced: bool
+    fields: Mapping[str, Field], path: str, old: Properties, new: Properties, config: Any, *, forced: bool
 ) -> Detail:
-    inputs = given if isinstance(given, dict) else {}
+    inputs = config if isinstance(config, dict) else {}
     detail: Detail = {}
     for name, entry in fields.items():
         where = f"{path}.{name}"
@@ -119,14 +119,14 @@ def _object(
     return detail
 
 
-def _list(entry: Field, path: str, old: list[Any], new: list[Any], given: Any, *, forced: bool) -> Detail:
+def _list(entry: Field, path: str, old: list[Any], new: list[Any], config: Any, *, forced: bool) -> Detail:
     if isinstance(entry.of, str):
         return _scalar_list(path, old, new, forced=forced)
-    return _object_list(entry.of, path, old, new, given, forced=forced)
+    return _object_list(entry.of, path, old, new, config, forced=forced)
 
 
 def _scalar_list(path: str, old: list[Any], new: list[Any], *, forced: bool) -> Detail:
-    """Removed at its old index, added at its new one; both at one index is an update."""
+    """Compare lists of scalars: a removal at the old index, an addition at the new one, both at one index an update."""
     removed: set[int] = set()
     added: set[int] = set()
     matcher = difflib.SequenceMatcher(a=list(map(repr, old)), b=list(map(repr, new)), autojunk=False)
@@ -145,7 +145,7 @@ def _object_list(
     path: str,
     old: list[Any],
     new: list[Any],
-    given: Any,
+    config: Any,
     *,
     forced: bool,
 ) -> Detail:
@@ -153,20 +153,20 @@ def _object_list(
     for index in range(max(len(old), len(new))):
         before = old[index] if index < len(old) else None
         after = new[index] if index < len(new) else None
-        inputs = given[index] if isinstance(given, list) and index < len(given) else None
+        inputs = config[index] if isinstance(config, list) and index < len(config) else None
         detail.update(_element(fields, f"{path}[{index}]", before, after, inputs, forced=forced))
     return detail
 
 
-def _element(fields: Mapping[str, Field], path: str, old: Any, new: Any, given: Any, *, forced: bool) -> Detail:
+def _element(fields: Mapping[str, Field], path: str, old: Any, new: Any, config: Any, *, forced: bool) -> Detail:
     if isinstance(old, dict) and isinstance(new, dict):
-        return _object(fields, path, old, new, given, forced=forced)
+        return _object(fields, path, old, new, config, forced=forced)
     whole = Field(name="", type="list", of=fields, single=True)
-    return _property(whole, path, old, new, given, forced=forced)
+    return _property(whole, path, old, new, config, forced=forced)
 
 
-def _set(entry: Field, path: str, old: list[Any], new: list[Any], given: Any, *, forced: bool) -> Detail:
-    """Name changed elements by their place among the inputs, or the whole set where that cannot be told."""
+def _set(entry: Field, path: str, old: list[Any], new: list[Any], config: Any, *, forced: bool) -> Detail:
+    """Report changed elements by their index among the inputs, or the whole set when the index is ambiguous."""
     fields = entry.fields
 
     def identity(item: Any) -> str:
@@ -177,14 +177,14 @@ def _set(entry: Field, path: str, old: list[Any], new: list[Any], given: Any, *,
     added = [index for index, item in enumerate(new) if identity(item) not in old_identities]
     if not removed and not added:
         return {}
-    matched = _match_inputs(fields, added, new, given if isinstance(given, list) else [])
+    matched = _match_inputs(fields, added, new, config if isinstance(config, list) else [])
     if matched is None:
         return {path: Kind.UPDATE_REPLACE if entry.replace else Kind.UPDATE}
     detail: Detail = {}
     for index in sorted({*removed, *matched}):
         before = old[index] if index in removed else None
         after = new[matched[index]] if index in matched else None
-        inputs = given[index] if index < len(given) else None
+        inputs = config[index] if index < len(config) else None
         where = f"{path}[{index}]"
         if fields:
             detail.update(_element(fields, where, before, after, inputs, forced=forced))
@@ -194,14 +194,14 @@ def _set(entry: Field, path: str, old: list[Any], new: list[Any], given: Any, *,
 
 
 def _match_inputs(
-    fields: Mapping[str, Field], added: list[int], new: list[Any], given: list[Any]
+    fields: Mapping[str, Field], added: list[int], new: list[Any], config: list[Any]
 ) -> dict[int, int] | None:
-    """Return place among the inputs → place in the plan, for each added element; None when one has no match."""
-    if len(given) < len(new):
+    """Return index among the inputs → index in the plan, for each added element; None when one has no match."""
+    if len(config) < len(new):
         return None
     matched: dict[int, int] = {}
     for place in added:
-        for index, item in enumerate(given):
+        for index, item in enumerate(config):
             if index not in matched and _could_come_from(fields, item, new[place]):
                 matched[index] = place
                 break
@@ -210,12 +210,12 @@ def _match_inputs(
     return matched
 
 
-def _could_come_from(fields: Mapping[str, Field], given: Any, planned: Any) -> bool:
-    """Tell whether a planned element can have come from an input: an omitted string does not match an empty one."""
+def _could_come_from(fields: Mapping[str, Field], config: Any, planned: Any) -> bool:
+    """Tell whether a planned element can result from an input; an omitted string does not match an empty one."""
     if not fields:
-        return bool(given == planned)
+        return bool(config == planned)
     for name, entry in fields.items():
-        value, plan = given.get(name), planned.get(name)
+        value, plan = config.get(name), planned.get(name)
         if entry.computed and value is None:
             continue
         if entry.scalar or (entry.single and None in (value, plan)):

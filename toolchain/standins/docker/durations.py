@@ -1,4 +1,4 @@
-"""Durations as Go writes them: `1m30s`, `500ms`."""
+"""Parse and format durations in Go's notation: `1m30s`, `500ms`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 
 
 def parse_duration(text: str) -> int:
-    """Return a duration in nanoseconds. Raises ValueError for what Go would not take."""
+    """Return a duration in nanoseconds. Raises ValueError for text that Go would reject."""
     rest = text.lstrip("+-")
     if rest == "0":
         return 0
@@ -32,12 +32,12 @@ def parse_duration(text: str) -> int:
     return round(-total if text.startswith("-") else total)
 
 
-def spell_duration(nanoseconds: int) -> str:
-    """Return a duration in Go's one spelling: `0s`, `1.5s`, `1m0s`, `1h0m0s`."""
+def format_duration(nanoseconds: int) -> str:
+    """Format nanoseconds as Go does: `0s`, `1.5s`, `1m0s`, `1h0m0s`."""
     if nanoseconds == 0:
         return "0s"
     if nanoseconds < 0:
-        return "-" + spell_duration(-nanoseconds)
+        return "-" + format_duration(-nanoseconds)
     for unit, size in (("ns", 1), ("µs", 1_000), ("ms", 1_000_000)):
         if nanoseconds < size * 1000:
             return f"{_decimal(nanoseconds, size)}{unit}"

@@ -1,4 +1,4 @@
-"""The connection to a Docker engine: made on first use."""
+"""The connection to the Docker API, opened on first use."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from toolchain.standins.values import Properties
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 CALL_TIMEOUT = 300
-"""Seconds that the engine may take over one call."""
+"""Timeout of one API call in seconds."""
 
 POLL = 0.1
-"""Seconds between two looks at something that is waited for."""
+"""Seconds between two checks of a condition that is waited for."""
 
 
 class EngineError(ProviderError):
-    """The engine refused a call; the text is the engine's own."""
+    """Docker refused a call; the message contains Docker's own text."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(f"Error response from daemon: {text}")
@@ -34,15 +34,15 @@ class EngineError(ProviderError):
 
 
 def failed(message: object) -> ProviderError:
-    """Return an error in the form of the official plugin's."""
+    """Return an error formatted like those of the official plugin."""
     return ProviderError(f"1 error occurred:\n\t* {message}\n\n")
 
 
-class Engine:
-    """One Docker engine, spoken to in the API's own terms: what docker-py has no argument for works too."""
+class DockerApi:
+    """The raw API of one Docker engine, so that settings without an argument in docker-py work too."""
 
     def __init__(self, host: str, auth: list[Properties], cancelled: threading.Event) -> None:
-        """Take `host`, else `DOCKER_HOST`, else the default socket. `auth` are registries to log in to."""
+        """Use `host`, else `DOCKER_HOST`, else the default socket. `auth` lists registries to log in to."""
         self.host = host or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
         self.cancelled = cancelled
         self._auth = auth
@@ -59,7 +59,7 @@ class Engine:
 
     def _connect(self) -> docker.APIClient:
         try:
-            # More connections than calls can run side by side: a call that waits keeps its own.
+            # More connections than parallel calls: a call that waits keeps its connection.
             client = docker.APIClient(base_url=self.host, version="auto", timeout=CALL_TIMEOUT, max_pool_size=80)
         except docker.errors.DockerException as error:
             raise failed(f"Cannot connect to the Docker daemon at {self.host}: {error}") from error
@@ -68,7 +68,7 @@ class Engine:
         return client
 
     def call(self, method: str, path: str, body: Any = None, params: Mapping[str, Any] | None = None) -> Any:
-        """Call the API and return its JSON, None for an empty answer. Raises EngineError when it refuses."""
+        """Call the API and return the response's JSON, None when it is empty. Raises EngineError on an error status."""
         client = self.client
         try:
             answer = client.request(
@@ -90,7 +90,7 @@ class Engine:
         return answer.json() if answer.content.strip() else None
 
     def inspect(self, path: str) -> Properties | None:
-        """Return an inspection, or None when there is no such thing."""
+        """Return an inspection, None when the object does not exist."""
         try:
             return dict(self.call("GET", path))
         except EngineError as error:
@@ -99,13 +99,13 @@ class Engine:
             raise
 
     def at_least(self, version: str) -> bool:
-        """Tell whether the engine speaks this version of the API."""
+        """Tell whether Docker supports this version of the API."""
         return [int(part) for part in self.client.api_version.split(".")] >= [int(part) for part in version.split(".")]
 
-    def until(self, done: Callable[[], bool], seconds: float) -> bool:
-        """Wait until `done` says so; False when the time is up. Raises ProviderError when cancelled."""
+    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait until `condition` is true; return False after `seconds`. Raises ProviderError when cancelled."""
         end = time.monotonic() + seconds
-        while not done():
+        while not condition():
             if time.monotonic() >= end:
                 return False
             if self.cancelled.wait(POLL):
@@ -113,9 +113,9 @@ class Engine:
         return True
 
     def find_image(self, name: str, platform: str = "") -> Properties:
-        """Return an image: the local one, else the pulled one. Raises ProviderError when it can't be had."""
-        if found := self.inspect(f"/images/{name}/json"):
-            return found
+        """Return the local image, or pull it. Raises ProviderError when it cannot be pulled."""
+        if image := self.inspect(f"/images/{name}/json"):
+            return image
         problem = f"unable to find or pull image {name}"
         try:
             for line in self.client.pull(name, stream=True, decode=True, platform=platform or None):
@@ -123,6 +123,6 @@ class Engine:
                     raise failed(f"{problem}: {line['error']}")
         except docker.errors.APIError as error:
             raise failed(f"{problem}: {error.explanation or error}") from error
-        if found := self.inspect(f"/images/{name}/json"):
-            return found
+        if image := self.inspect(f"/images/{name}/json"):
+            return image
         raise failed(problem)

@@ -1,4 +1,4 @@
-"""What each type does on the engine. Loaded on first use: a preview of an unchanged stack needs none of it."""
+"""The Docker operations of each type. Loaded on first use: a preview of an unchanged stack does not need them."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from toolchain.standins.docker import container, resources, swarm
-from toolchain.standins.docker.engine import Engine
+from toolchain.standins.docker.engine import DockerApi
 from toolchain.standins.values import Properties
 
-Made = Callable[[str], None]
+OnCreated = Callable[[str], None]
 
 
-def _nothing_changes(engine: Engine, identity: str, before: Properties, after: Properties) -> None:
-    """Everything about this type forces a replacement."""
+def _nothing_changes(engine: DockerApi, identity: str, before: Properties, after: Properties) -> None:
+    """Do nothing: every change of this type forces a replacement."""
 
 
 @dataclass(frozen=True)
 class Operations:
     """The operations of one type.
 
-    `create` tells the id by its last argument as soon as there is something to clean up, and returns what it read
-    back. `read` returns None when the resource is gone. `reads_after_update` is whether an update ends in a read.
+    `create` passes the id to its last argument as soon as there is something to clean up, and returns the properties
+    read back. `read` returns None when the resource is gone. `reads_after_update`: whether to read after an update.
     """
 
-    create: Callable[[Engine, Properties, Made], Properties | None]
-    read: Callable[[Engine, str, Properties], Properties | None]
-    delete: Callable[[Engine, str, Properties], None]
-    update: Callable[[Engine, str, Properties, Properties], None] = _nothing_changes
+    create: Callable[[DockerApi, Properties, OnCreated], Properties | None]
+    read: Callable[[DockerApi, str, Properties], Properties | None]
+    delete: Callable[[DockerApi, str, Properties], None]
+    update: Callable[[DockerApi, str, Properties, Properties], None] = _nothing_changes
     reads_after_update: bool = False
 
 

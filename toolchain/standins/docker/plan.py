@@ -1,8 +1,8 @@
-"""Plan: what state a change of inputs leads to, by the rules of Terraform's plugin SDK 2.
+"""Plan: the state that results from a change of inputs, by the rules of Terraform's plugin SDK 2.
 
-The rules in short: a value that is not given and may be computed stays as it is; none and the type's zero value are
-the same; sets are equal whatever their order; a collection that the provider has never filled in becomes unknown.
-Pure: needs no engine.
+The rules in short: an omitted value that may be computed stays unchanged; null equals the type's zero value; the order
+of a set does not matter; a collection that the provider has never filled in becomes unknown.
+Pure: needs no Docker.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from toolchain.standins.values import UNKNOWN, Properties, has_unknown
 
 
 def plan_object(fields: Mapping[str, Field], prior: Properties, config: Properties) -> Properties:
-    """Return the state that the object has after `config` was applied to `prior`."""
+    """Return the state of an object after applying `config` to `prior`."""
     return {name: _plan(entry, prior.get(name), config.get(name)) for name, entry in fields.items()}
 
 
@@ -27,34 +27,34 @@ def _plan(entry: Field, prior: Any, config: Any) -> Any:
     if entry.scalar:
         return _plan_scalar(entry, prior, config)
     if config is None:
-        return _plan_nothing(entry, prior)
+        return _plan_omitted(entry, prior)
     if entry.type == "set" and has_unknown(config):
         return UNKNOWN
-    return prior if canonical(entry, prior) == canonical(entry, config) else _plan_given(entry, prior, config)
+    return prior if canonical(entry, prior) == canonical(entry, config) else _plan_changed(entry, prior, config)
 
 
-def _plan_nothing(entry: Field, prior: Any) -> Any:
-    """Plan a collection that is not given."""
+def _plan_omitted(entry: Field, prior: Any) -> Any:
+    """Plan a collection that the config omits."""
     if entry.computed:
         return UNKNOWN if prior is None and not entry.block else prior
     return None if prior else prior
 
 
 def _plan_scalar(entry: Field, prior: Any, config: Any) -> Any:
-    wanted = entry.default if config is None else config
-    if (prior or entry.zero) == (wanted or entry.zero):
+    desired = entry.default if config is None else config
+    if (prior or entry.zero) == (desired or entry.zero):
         return prior
-    if wanted is None and entry.computed:
+    if desired is None and entry.computed:
         return prior
-    if entry.suppress == "empty" and not wanted:
+    if entry.suppress == "empty" and not desired:
         return prior
-    if entry.suppress == "ratio" and float(prior or 0) == float(wanted or 0):
+    if entry.suppress == "ratio" and float(prior or 0) == float(desired or 0):
         return prior
-    return wanted
+    return desired
 
 
-def _plan_given(entry: Field, prior: Any, config: Any) -> Any:
-    """Plan a collection that is given and differs."""
+def _plan_changed(entry: Field, prior: Any, config: Any) -> Any:
+    """Plan a collection that differs from the prior state."""
     if entry.single:
         in_place = entry.type == "list" and prior is not None
         if in_place:
@@ -63,9 +63,9 @@ def _plan_given(entry: Field, prior: Any, config: Any) -> Any:
     if not entry.fields:
         return config
     if entry.type == "set":
-        known = {repr(canonical_object(entry.fields, item)): item for item in prior or []}
+        prior_items = {repr(canonical_object(entry.fields, item)): item for item in prior or []}
         return [
-            known.get(repr(canonical_object(entry.fields, item)), filled(entry.fields, item, in_set=True))
+            prior_items.get(repr(canonical_object(entry.fields, item)), filled(entry.fields, item, in_set=True))
             for item in config
         ]
     if entry.suppress == "ports" and _same_ports(prior or [], config):
@@ -81,7 +81,7 @@ def _plan_block(entry: Field, prior: Properties, config: Properties) -> Properti
 
 
 def _rebuilt(fields: Mapping[str, Field], block: Properties) -> Properties:
-    """Terraform rebuilds a changed block with all blocks in it; their collections come back empty, not null."""
+    """Rebuild a changed block with its nested blocks, as Terraform does: null collections become empty."""
     result = dict(block)
     for name, entry in fields.items():
         value = block.get(name)
@@ -105,7 +105,7 @@ def _plan_list(fields: Mapping[str, Field], prior: list[Any], config: list[Any])
 
 
 def _same_ports(prior: list[Properties], config: list[Properties]) -> bool:
-    """Published ports may stand in any order."""
+    """Tell whether two lists of published ports are equal in any order."""
 
     def key(port: Properties) -> list[str]:
         return [str(port.get(name)) for name in ("internal", "external", "ip", "protocol")]
@@ -114,7 +114,7 @@ def _same_ports(prior: list[Properties], config: list[Properties]) -> bool:
 
 
 def filled(fields: Mapping[str, Field], config: Properties, *, in_set: bool = False) -> Properties:
-    """Return a new element as the state holds it: with its defaults; within a set no string or list is null."""
+    """Return a new element as stored in the state: with defaults, and in a set without null strings and lists."""
     result: Properties = {}
     for name, entry in fields.items():
         value = config.get(name)
@@ -137,7 +137,7 @@ def filled(fields: Mapping[str, Field], config: Properties, *, in_set: bool = Fa
 
 
 def canonical(entry: Field, value: Any) -> Any:
-    """Return a value in a form that is equal for what Terraform holds to be equal."""
+    """Return a normal form, which is equal for values that Terraform considers equal."""
     if entry.scalar:
         value = entry.default if value is None else value
         return value or entry.zero
@@ -154,7 +154,7 @@ def canonical(entry: Field, value: Any) -> Any:
 
 
 def canonical_object(fields: Mapping[str, Field], value: Any) -> Any:
-    """Return an object in canonical form, its fields in the schema's order."""
+    """Return an object in normal form, with its fields in the schema's order."""
     if value == UNKNOWN:
         return value
     return {name: canonical(entry, value.get(name)) for name, entry in fields.items()}

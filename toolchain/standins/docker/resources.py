@@ -1,4 +1,4 @@
-"""Networks, volumes and images: create, read, delete. Only an image's settings change in place."""
+"""Networks, volumes and images: create, read, delete. Only an image's settings can be updated in place."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from toolchain.standins.docker.container_spec import labels
-from toolchain.standins.docker.engine import Engine, EngineError, failed
+from toolchain.standins.docker.engine import DockerApi, EngineError, failed
 from toolchain.standins.values import Properties
 
 REMOVAL_TIMEOUT = 30
-"""Seconds that something in use may take to be let go of; the official plugin's figure."""
+"""Seconds to wait until a resource is no longer in use; the official plugin's figure."""
 
 
 ALLOCATION_TIMEOUT = 10
-"""Seconds that a Swarm manager may take to give a network its addresses."""
+"""Seconds to wait for a Swarm manager to allocate a network's addresses."""
 
 
-def label_list(found: Mapping[str, str] | None) -> list[Properties]:
-    """Return labels as the state holds them."""
-    return [{"label": key, "value": value} for key, value in sorted((found or {}).items())]
+def label_list(by_name: Mapping[str, str] | None) -> list[Properties]:
+    """Return labels as a list, the form in the state."""
+    return [{"label": key, "value": value} for key, value in sorted((by_name or {}).items())]
 
 
-def create_network(engine: Engine, values: Properties, made: Callable[[str], None]) -> Properties | None:
+def create_network(engine: DockerApi, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
     """Create a network."""
     ipam: Properties = {"Driver": values.get("ipamDriver") or "default"}
     if values.get("ipamConfigs"):
@@ -53,37 +53,37 @@ def create_network(engine: Engine, values: Properties, made: Callable[[str], Non
         identity = engine.call("POST", "/networks/create", body)["Id"]
     except EngineError as error:
         raise failed(f"Unable to create network: {error}") from error
-    made(identity)
+    on_created(identity)
     engine.until(lambda: _is_complete(engine, identity), ALLOCATION_TIMEOUT)
     return read_network(engine, identity, values)
 
 
-def _is_complete(engine: Engine, identity: str) -> bool:
-    """A Swarm network has neither driver nor addresses until its manager has allocated them."""
-    found = engine.inspect(f"/networks/{identity}")
-    return found is None or bool(found.get("Driver"))
+def _is_complete(engine: DockerApi, identity: str) -> bool:
+    """Tell whether a network is allocated, or gone: a Swarm network has no driver and no addresses at first."""
+    network = engine.inspect(f"/networks/{identity}")
+    return network is None or bool(network.get("Driver"))
 
 
-def read_network(engine: Engine, identity: str, known: Properties) -> Properties | None:
+def read_network(engine: DockerApi, identity: str, prior: Properties) -> Properties | None:
     """Read a network back; None when it is gone."""
-    del known
-    found = engine.inspect(f"/networks/{identity}")
-    if found is None:
+    del prior
+    network = engine.inspect(f"/networks/{identity}")
+    if network is None:
         return None
-    ipam = found.get("IPAM") or {}
+    ipam = network.get("IPAM") or {}
     return {
         "id": identity,
-        "name": found["Name"],
-        "labels": label_list(found.get("Labels")),
-        "driver": found["Driver"],
-        "internal": bool(found.get("Internal")),
-        "attachable": bool(found.get("Attachable")),
-        "ingress": bool(found.get("Ingress")),
-        "ipv6": bool(found.get("EnableIPv6")),
+        "name": network["Name"],
+        "labels": label_list(network.get("Labels")),
+        "driver": network["Driver"],
+        "internal": bool(network.get("Internal")),
+        "attachable": bool(network.get("Attachable")),
+        "ingress": bool(network.get("Ingress")),
+        "ipv6": bool(network.get("EnableIPv6")),
         "ipamDriver": ipam.get("Driver") or "",
         "ipamOptions": ipam.get("Options") or {},
-        "scope": found["Scope"],
-        "options": found.get("Options") or {},
+        "scope": network["Scope"],
+        "options": network.get("Options") or {},
         "ipamConfigs": [
             {
                 "subnet": entry.get("Subnet") or "",
@@ -96,14 +96,14 @@ def read_network(engine: Engine, identity: str, known: Properties) -> Properties
     }
 
 
-def delete_network(engine: Engine, identity: str, known: Properties) -> None:
-    """Remove a network; wait a while for containers that are just leaving it."""
-    del known
+def delete_network(engine: DockerApi, identity: str, prior: Properties) -> None:
+    """Remove a network; wait up to REMOVAL_TIMEOUT for containers that are leaving it."""
+    del prior
     _remove(engine, f"/networks/{identity}", {}, "has active endpoints", "Unable to remove network")
 
 
-def create_volume(engine: Engine, values: Properties, made: Callable[[str], None]) -> Properties | None:
-    """Create a volume; one of that name that is there already is taken, as the engine does."""
+def create_volume(engine: DockerApi, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
+    """Create a volume; like Docker, reuse an existing one with that name."""
     body = {
         "Name": values["name"],
         "Labels": labels(values.get("labels")),
@@ -114,36 +114,36 @@ def create_volume(engine: Engine, values: Properties, made: Callable[[str], None
         name = engine.call("POST", "/volumes/create", body)["Name"]
     except EngineError as error:
         raise failed(f"Unable to create volume: {error}") from error
-    made(name)
+    on_created(name)
     return read_volume(engine, name, values)
 
 
-def read_volume(engine: Engine, identity: str, known: Properties) -> Properties | None:
+def read_volume(engine: DockerApi, identity: str, prior: Properties) -> Properties | None:
     """Read a volume back; None when it is gone."""
-    del known
-    found = engine.inspect(f"/volumes/{identity}")
-    if found is None:
+    del prior
+    volume = engine.inspect(f"/volumes/{identity}")
+    if volume is None:
         return None
     return {
         "id": identity,
-        "name": found["Name"],
-        "labels": label_list(found.get("Labels")),
-        "driver": found["Driver"],
-        "driverOpts": found.get("Options") or {},
-        "mountpoint": found["Mountpoint"],
+        "name": volume["Name"],
+        "labels": label_list(volume.get("Labels")),
+        "driver": volume["Driver"],
+        "driverOpts": volume.get("Options") or {},
+        "mountpoint": volume["Mountpoint"],
     }
 
 
-def delete_volume(engine: Engine, identity: str, known: Properties) -> None:
-    """Remove a volume; wait a while for containers that are just letting go of it."""
-    del known
+def delete_volume(engine: DockerApi, identity: str, prior: Properties) -> None:
+    """Remove a volume; wait up to REMOVAL_TIMEOUT for containers that are releasing it."""
+    del prior
     _remove(engine, f"/volumes/{identity}", {"force": True}, "volume is in use", "Unable to remove volume")
 
 
-def _remove(engine: Engine, path: str, params: Properties, in_use: str, doing: str) -> None:
+def _remove(engine: DockerApi, path: str, params: Properties, in_use: str, doing: str) -> None:
     last = ""
 
-    def gone() -> bool:
+    def removed() -> bool:
         nonlocal last
         try:
             engine.call("DELETE", path, params=params)
@@ -155,46 +155,46 @@ def _remove(engine: Engine, path: str, params: Properties, in_use: str, doing: s
                 raise failed(f"{doing}: {error}") from error
         return True
 
-    if not engine.until(gone, REMOVAL_TIMEOUT):
+    if not engine.until(removed, REMOVAL_TIMEOUT):
         raise failed(f"{doing}: {last}")
 
 
-def create_image(engine: Engine, values: Properties, made: Callable[[str], None]) -> Properties | None:
-    """Find an image locally, else pull it."""
-    found = engine.find_image(values["name"], values.get("platform") or "")
-    made(found["Id"] + values["name"])
-    return _image_state(found, values["name"])
+def create_image(engine: DockerApi, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
+    """Use the local image, else pull it."""
+    image = engine.find_image(values["name"], values.get("platform") or "")
+    on_created(image["Id"] + values["name"])
+    return _image_state(image, values["name"])
 
 
-def read_image(engine: Engine, identity: str, known: Properties) -> Properties | None:
-    """Look an image up by its name; None when the engine has none of that name."""
+def read_image(engine: DockerApi, identity: str, prior: Properties) -> Properties | None:
+    """Look up an image by name; None when Docker does not have it."""
     del identity
-    found = engine.inspect(f"/images/{known['name']}/json")
-    return None if found is None else _image_state(found, known["name"])
+    image = engine.inspect(f"/images/{prior['name']}/json")
+    return None if image is None else _image_state(image, prior["name"])
 
 
-def update_image(engine: Engine, identity: str, before: Properties, after: Properties) -> None:
-    """Make sure that the image is there: its settings concern only its removal."""
+def update_image(engine: DockerApi, identity: str, before: Properties, after: Properties) -> None:
+    """Make sure that the image exists; its other settings concern only its removal."""
     del identity, before
     engine.find_image(after["name"], after.get("platform") or "")
 
 
-def delete_image(engine: Engine, identity: str, known: Properties) -> None:
-    """Remove an image unless it is to be kept."""
+def delete_image(engine: DockerApi, identity: str, prior: Properties) -> None:
+    """Remove an image, unless `keepLocally` is set."""
     del identity
-    if known.get("keepLocally") or engine.inspect(f"/images/{known['name']}/json") is None:
+    if prior.get("keepLocally") or engine.inspect(f"/images/{prior['name']}/json") is None:
         return
     try:
-        engine.call("DELETE", f"/images/{known['name']}", params={"force": bool(known.get("forceRemove"))})
+        engine.call("DELETE", f"/images/{prior['name']}", params={"force": bool(prior.get("forceRemove"))})
     except EngineError as error:
         raise failed(f"Unable to remove Docker image: {error}") from error
 
 
-def _image_state(found: Mapping[str, Any], name: str) -> Properties:
-    digests = found.get("RepoDigests") or []
+def _image_state(image: Mapping[str, Any], name: str) -> Properties:
+    digests = image.get("RepoDigests") or []
     matching = [digest for digest in digests if digest.startswith(name.split(":", maxsplit=1)[0])] or digests
     return {
-        "id": found["Id"] + name,
-        "imageId": found["Id"],
+        "id": image["Id"] + name,
+        "imageId": image["Id"],
         "repoDigest": digests[0] if len(digests) == 1 else matching[0] if matching else "",
     }

@@ -1,6 +1,6 @@
-"""What each resource type of the official Docker provider has: read from `schema.json`, the facts the bridge needs.
+"""The resource types of the official Docker provider, with the facts that the bridge needs, read from `schema.json`.
 
-The facts (names, types, defaults, what forces a replacement) are those of the official plugin's own schema and of the
+The facts (names, types, defaults, what forces a replacement) come from the official plugin's own schema and from the
 Terraform provider that it bridges, kreuzwerker/docker 4.5.0.
 """
 
@@ -23,7 +23,7 @@ class Field:
 
     `type` is string, int, float, bool, list, set or map. `of` is the element type of a list or set: the name of a
     scalar type, or the fields of an object. `single` is a list or set of at most one, which Pulumi shows as the
-    element itself. `computed` means that the provider may fill it in, `output` that nobody else may.
+    element itself. `computed` means that the provider may fill it in, `output` that only the provider may.
     """
 
     name: str
@@ -55,18 +55,18 @@ class Field:
 
     @property
     def block(self) -> bool:
-        """Whether Terraform holds it as blocks, which are empty rather than null when there are none."""
+        """Whether Terraform stores it as blocks, which are empty rather than null when there are none."""
         return self.type in ("list", "set") and bool(self.fields) and not self.output
 
     @property
     def zero(self) -> Any:
-        """The value that Terraform cannot tell from none."""
+        """The value that Terraform cannot distinguish from null."""
         return {"string": "", "int": 0, "float": 0, "bool": False}.get(self.type)
 
 
 @dataclass(frozen=True)
 class ResourceSchema:
-    """One resource type. `timed` tells whether its state carries the default time-outs."""
+    """One resource type. `timed`: whether its state contains the default timeouts."""
 
     token: str
     fields: Mapping[str, Field]
@@ -76,7 +76,7 @@ class ResourceSchema:
     timed: bool
 
     def meta(self) -> str | None:
-        """The `__meta` that the bridge keeps in the state: default time-outs (20 minutes) and schema version."""
+        """Return the `__meta` that the bridge stores in the state: default timeouts (20 minutes) and schema version."""
         meta: dict[str, Any] = {}
         if self.timed:
             twenty_minutes = 1_200_000_000_000
@@ -110,12 +110,12 @@ def resources() -> Mapping[str, ResourceSchema]:
 
 
 def terraform_name(name: str) -> str:
-    """Return the Terraform name that a Pulumi name stands for where nothing else is said: `cpuSet` → `cpu_set`."""
+    """Return the default Terraform name of a Pulumi name: `cpuSet` → `cpu_set`."""
     return re.sub(r"[A-Z]", lambda match: "_" + match.group().lower(), name)
 
 
 def mark_secrets(fields: Mapping[str, Field], value: Properties) -> Properties:
-    """Return an object with what the schema calls secret marked as such."""
+    """Return an object with the properties that the schema calls secret marked as secret."""
     result = dict(value)
     for name, entry in fields.items():
         item = value.get(name)

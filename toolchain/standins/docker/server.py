@@ -1,4 +1,4 @@
-"""The plugin: the official Docker provider's answers, given by this package."""
+"""The plugin process: implements the provider protocol with the modules of this package."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from toolchain.standins.docker.plan import plan_object
 from toolchain.standins.docker.schema import ResourceSchema, resources
 from toolchain.standins.docker.state import (
     META,
-    finished,
-    known_state,
     planned_state,
     refreshed_inputs,
+    resolved_state,
+    stored_state,
     with_read,
 )
 from toolchain.standins.provider import (
@@ -34,7 +34,7 @@ from toolchain.standins.provider import (
 from toolchain.standins.values import UNKNOWN, Properties, has_unknown, without_secrets
 
 SETTINGS = {"version", "pluginDownloadURL", "host", "registryAuth", "disableDockerDaemonCheck"}
-"""What may be configured. TLS files, SSH options and contexts of the Docker command are left to the official plugin."""
+"""Supported provider settings. TLS files, SSH options and contexts of the docker command need the official plugin."""
 
 
 class DockerProvider(Provider):
@@ -52,16 +52,16 @@ class DockerProvider(Provider):
         self._loaded: tuple[Any, Any] | None = None
 
     def announcement(self) -> str:
-        """Say what this plugin is."""
+        """Return what this plugin is."""
         return "docker: stand-in for the official plugin 5.2.0, which could not be downloaded here (Dockyard toolchain)"
 
     def check_config(self, news: Properties) -> Checked:
-        """Take the settings as they are; refuse those that this plugin would ignore."""
+        """Accept the settings unchanged; reject those that this plugin does not support."""
         unknown = sorted(news.keys() - SETTINGS)
         return Checked(news, [(name, f"{name} is not supported by this stand-in plugin") for name in unknown])
 
     def configure(self, args: Properties) -> None:
-        """Remember where the engine is; it is spoken to only when something has to be done."""
+        """Store Docker's address; the connection is opened only for the first operation."""
         args = without_secrets(args)
         host = args.get("host") or ""
         self._host = "" if has_unknown(host) else str(host)
@@ -85,7 +85,7 @@ class DockerProvider(Provider):
         return diff_state(_schema(target), olds, news, ignore)
 
     def create(self, target: Target, inputs: Properties, *, preview: bool, timeout: float) -> State:
-        """Make the resource."""
+        """Create the resource. Raises InitFailedError when it exists but the rest of the operation failed."""
         del timeout
         schema = _schema(target)
         planned = planned_state(schema, without_secrets(inputs))
@@ -93,53 +93,55 @@ class DockerProvider(Provider):
             meta = schema.meta() if schema.timed else None
             return State("", planned | ({META: meta} if meta else {}))
         operations, engine = self._engine(target)
-        values = known_state(schema, planned)
-        made = ""
+        values = resolved_state(schema, planned)
+        created_id = ""
 
         def remember(identity: str) -> None:
-            nonlocal made
-            made = identity
+            nonlocal created_id
+            created_id = identity
 
         try:
             read = operations.create(engine, values, remember) or {}
         except ProviderError as error:
-            if not made:
+            if not created_id:
                 raise
-            # It is there, so the engine must know of it: it cleans it up with the next good update.
-            raise InitFailedError(made, finished(schema, values | {"id": made}), [str(error)]) from error
-        outputs = with_read(schema, values | {"id": made}, read, refreshed=False)
-        return State(outputs["id"], finished(schema, outputs, created=True))
+            # The resource exists, so Pulumi must record it: the next successful update cleans it up.
+            raise InitFailedError(
+                created_id, stored_state(schema, values | {"id": created_id}), [str(error)]
+            ) from error
+        outputs = with_read(schema, values | {"id": created_id}, read, refreshed=False)
+        return State(outputs["id"], stored_state(schema, outputs, created=True))
 
     def read(self, target: Target, outputs: Properties, inputs: Properties) -> State | None:
         """Read the resource back."""
         schema = _schema(target)
-        known, inputs = without_secrets(outputs), without_secrets(inputs)
-        if not known:
+        prior, inputs = without_secrets(outputs), without_secrets(inputs)
+        if not prior:
             raise ProviderError("this stand-in plugin cannot import what it has not made; use the official plugin")
         operations, engine = self._engine(target)
-        read = operations.read(engine, target.identity, known)
+        read = operations.read(engine, target.identity, prior)
         if read is None:
             return None
-        state = with_read(schema, known, read, refreshed=True)
-        found = refreshed_inputs(schema.fields, inputs, state)
-        # Secrets are marked alike in inputs and outputs.
+        state = with_read(schema, prior, read, refreshed=True)
+        refreshed = refreshed_inputs(schema.fields, inputs, state)
+        # Mark secrets in the inputs as in the outputs.
         for name, entry in schema.fields.items():
-            if entry.secret and found.get(name) is not None:
-                found = found | {name: finished(schema, state)[name]}
-        return State(state["id"], finished(schema, state), found)
+            if entry.secret and refreshed.get(name) is not None:
+                refreshed = refreshed | {name: stored_state(schema, state)[name]}
+        return State(state["id"], stored_state(schema, state), refreshed)
 
     def update(
         self, target: Target, olds: Properties, old_inputs: Properties, news: Properties, *, preview: bool
     ) -> Properties:
-        """Change the resource in place."""
+        """Update the resource in place."""
         del old_inputs
         schema = _schema(target)
         before = without_secrets(olds)
         planned = plan_object(schema.fields, before, without_secrets(news)) | {"id": target.identity}
         if preview:
-            return finished(schema, planned)
+            return stored_state(schema, planned)
         operations, engine = self._engine(target)
-        values = known_state(schema, planned)
+        values = resolved_state(schema, planned)
         for name, entry in schema.fields.items():
             if entry.scalar and values[name] is None and before.get(name) is not None:
                 values[name] = entry.zero
@@ -147,21 +149,21 @@ class DockerProvider(Provider):
         if operations.reads_after_update:
             read = operations.read(engine, target.identity, values) or {}
             values = with_read(schema, values, read, refreshed=False)
-        return finished(schema, values)
+        return stored_state(schema, values)
 
     def delete(self, target: Target, outputs: Properties, old_inputs: Properties) -> None:
-        """Remove the resource."""
+        """Delete the resource."""
         del old_inputs
         operations, engine = self._engine(target)
         operations.delete(engine, target.identity, without_secrets(outputs))
 
     def _engine(self, target: Target) -> tuple[Any, Any]:
-        """Return the operations of a type and the engine to do them on."""
+        """Return the operations of a type and the Docker API to run them on."""
         with self._lock:
             if self._loaded is None:
-                # docker-py takes 0.15 s to load, which a preview of an unchanged stack need not wait for.
+                # Importing docker-py takes 0.15 s, which a preview of an unchanged stack can save.
                 table = importlib.import_module("toolchain.standins.docker.operations")
-                self._loaded = table.OPERATIONS, table.Engine(self._host, self._auth, self.cancelled)
+                self._loaded = table.OPERATIONS, table.DockerApi(self._host, self._auth, self.cancelled)
             operations, engine = self._loaded
         return operations[target.type], engine
 

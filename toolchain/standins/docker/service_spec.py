@@ -1,4 +1,4 @@
-"""A Swarm service's inputs as the engine's API wants them. Pure."""
+"""Convert a Swarm service's inputs to the request of the Docker API. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from toolchain.standins.values import Properties
 
 
 def service_body(values: Mapping[str, Any]) -> Properties:
-    """Return the body of the call that creates or updates the service."""
+    """Return the request body that creates or updates the service."""
     body = {
         "Name": values["name"],
         "Labels": labels(values.get("labels")),
@@ -21,10 +21,10 @@ def service_body(values: Mapping[str, Any]) -> Properties:
         "RollbackConfig": _rollout(values.get("rollbackConfig")),
         "EndpointSpec": _endpoint(values.get("endpointSpec")),
     }
-    return _given(body)
+    return _without_none(body)
 
 
-def _given(values: Mapping[str, Any]) -> Properties:
+def _without_none(values: Mapping[str, Any]) -> Properties:
     return {key: value for key, value in values.items() if value is not None}
 
 
@@ -65,7 +65,7 @@ def _endpoint(endpoint: Mapping[str, Any] | None) -> Properties | None:
         }
         for port in endpoint.get("ports") or []
     ]
-    return _given({"Mode": endpoint.get("mode") or None, "Ports": ports or None})
+    return _without_none({"Mode": endpoint.get("mode") or None, "Ports": ports or None})
 
 
 def _task(task: Mapping[str, Any]) -> Properties:
@@ -81,7 +81,7 @@ def _task(task: Mapping[str, Any]) -> Properties:
     }
     if driver := task.get("logDriver"):
         body["LogDriver"] = {"Name": driver["name"], "Options": driver.get("options") or {}}
-    return _given(body)
+    return _without_none(body)
 
 
 def _network(entry: Mapping[str, Any]) -> Properties:
@@ -120,7 +120,7 @@ def _container(spec: Mapping[str, Any]) -> Properties:
         "CapabilityDrop": spec.get("capDrops") or None,
         "Init": spec.get("init"),
     }
-    return _given(body)
+    return _without_none(body)
 
 
 def _file(kind: str, entry: Mapping[str, Any]) -> Properties:
@@ -188,7 +188,7 @@ def _generic(entry: Mapping[str, Any]) -> list[Properties]:
 
 def _restart(entry: Mapping[str, Any] | None) -> Properties:
     entry = entry or {}
-    return _given(
+    return _without_none(
         {
             "Condition": entry.get("condition") or None,
             "Delay": _duration(entry.get("delay")),

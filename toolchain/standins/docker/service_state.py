@@ -1,4 +1,4 @@
-"""What an inspection says about a Swarm service, in the provider's terms. Pure."""
+"""Convert an inspection of a Swarm service to the provider's properties. Pure."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolchain.standins.docker.container_state import mount_state
-from toolchain.standins.docker.durations import spell_duration
+from toolchain.standins.docker.durations import format_duration
 from toolchain.standins.docker.resources import label_list
 from toolchain.standins.values import Properties
 
 
-def service_state(found: Mapping[str, Any]) -> Properties:
+def service_state(inspection: Mapping[str, Any]) -> Properties:
     """Return the properties that a read sets."""
-    spec = found["Spec"]
+    spec = inspection["Spec"]
     replicated = spec["Mode"].get("Replicated")
-    endpoint = (found.get("Endpoint") or {}).get("Spec") or spec.get("EndpointSpec") or {}
-    # The engine knows the published ports that it chose itself.
-    ports = (found.get("Endpoint") or {}).get("Ports") or endpoint.get("Ports") or []
+    endpoint = (inspection.get("Endpoint") or {}).get("Spec") or spec.get("EndpointSpec") or {}
+    # The endpoint also has the published ports that Docker chose itself.
+    ports = (inspection.get("Endpoint") or {}).get("Ports") or endpoint.get("Ports") or []
     return {
-        "id": found["ID"],
+        "id": inspection["ID"],
         "name": spec["Name"],
         "labels": label_list(spec.get("Labels")),
         "taskSpec": _task(spec["TaskTemplate"]),
@@ -50,9 +50,9 @@ def _rollout(config: Mapping[str, Any] | None) -> Properties | None:
         return None
     return {
         "parallelism": config.get("Parallelism") or 0,
-        "delay": spell_duration(config.get("Delay") or 0),
+        "delay": format_duration(config.get("Delay") or 0),
         "failureAction": config.get("FailureAction") or "",
-        "monitor": spell_duration(config.get("Monitor") or 0),
+        "monitor": format_duration(config.get("Monitor") or 0),
         "maxFailureRatio": _ratio(config.get("MaxFailureRatio") or 0),
         "order": config.get("Order") or "",
     }
@@ -102,12 +102,12 @@ def _container(spec: Mapping[str, Any]) -> Properties:
         "readOnly": bool(spec.get("ReadOnly")),
         "mounts": [mount_state(mount) for mount in spec.get("Mounts") or []],
         "stopSignal": spec.get("StopSignal") or "",
-        "stopGracePeriod": spell_duration(spec.get("StopGracePeriod") or 0),
+        "stopGracePeriod": format_duration(spec.get("StopGracePeriod") or 0),
         "healthcheck": {
             "tests": check.get("Test") or [],
-            "interval": spell_duration(check.get("Interval") or 0),
-            "timeout": spell_duration(check.get("Timeout") or 0),
-            "startPeriod": spell_duration(check.get("StartPeriod") or 0),
+            "interval": format_duration(check.get("Interval") or 0),
+            "timeout": format_duration(check.get("Timeout") or 0),
+            "startPeriod": format_duration(check.get("StartPeriod") or 0),
             "retries": check.get("Retries") or 0,
         },
         "hosts": [{"ip": entry.split()[0], "host": entry.split()[1]} for entry in spec.get("Hosts") or []],
@@ -184,9 +184,9 @@ def _restart(entry: Mapping[str, Any] | None) -> Properties | None:
         return None
     return {
         "condition": entry.get("Condition") or "",
-        "delay": spell_duration(entry["Delay"]) if entry.get("Delay") is not None else "",
+        "delay": format_duration(entry["Delay"]) if entry.get("Delay") is not None else "",
         "maxAttempts": entry.get("MaxAttempts") or 0,
-        "window": spell_duration(entry["Window"]) if entry.get("Window") is not None else "",
+        "window": format_duration(entry["Window"]) if entry.get("Window") is not None else "",
     }
 
 

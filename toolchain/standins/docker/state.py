@@ -1,4 +1,4 @@
-"""State: outputs as the official bridge keeps them, and the inputs that a refreshed state stands for. Pure."""
+"""State: outputs as the official bridge stores them, and the inputs that correspond to a refreshed state. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RAW_STATE_DELTA = "__pulumi_raw_state_delta"
 
 
 def planned_state(schema: ResourceSchema, inputs: Properties) -> Properties:
-    """Return the state of a resource that is about to be made: what only the engine can say is unknown."""
+    """Return the state of a resource before its creation; values that only Docker can determine are unknown."""
     planned = plan_object(schema.fields, {}, inputs)
     for name, entry in schema.fields.items():
         if planned[name] is None and entry.default not in (None, ""):
@@ -28,25 +28,27 @@ def planned_state(schema: ResourceSchema, inputs: Properties) -> Properties:
     return planned
 
 
-def known_state(schema: ResourceSchema, planned: Properties) -> Properties:
-    """Return a planned state with what is still unknown left empty: it was made but could not be read back."""
-    return {name: _known(schema.fields.get(name), value) for name, value in planned.items()}
+def resolved_state(schema: ResourceSchema, planned: Properties) -> Properties:
+    """Return a planned state with unknown values left empty, for a resource that was not read back."""
+    return {name: _without_unknown(schema.fields.get(name), value) for name, value in planned.items()}
 
 
-def _known(entry: Field | None, value: Any) -> Any:
+def _without_unknown(entry: Field | None, value: Any) -> Any:
     if value == UNKNOWN:
         return [] if entry and not entry.single and (entry.type == "set" or entry.block) else None
     if entry and entry.fields and isinstance(value, dict):
-        return {name: _known(entry.fields.get(name), item) for name, item in value.items()}
+        return {name: _without_unknown(entry.fields.get(name), item) for name, item in value.items()}
     if entry and entry.fields and isinstance(value, list):
-        return [{name: _known(entry.fields.get(name), inner) for name, inner in item.items()} for item in value]
+        return [
+            {name: _without_unknown(entry.fields.get(name), inner) for name, inner in item.items()} for item in value
+        ]
     return value
 
 
 def with_read(schema: ResourceSchema, before: Properties, read: Properties, *, refreshed: bool) -> Properties:
-    """Return a state with what was read from the engine.
+    """Return a state updated with the properties read from Docker.
 
-    After a refresh an empty collection is empty; after a create or update one that was not given stays null.
+    After a refresh, an empty collection is empty; after a create or update, one that was omitted stays null.
     """
     result = dict(before)
     for name, value in read.items():
@@ -56,7 +58,7 @@ def with_read(schema: ResourceSchema, before: Properties, read: Properties, *, r
 
 
 def _settled(fields: Mapping[str, Field], state: Properties) -> Properties:
-    """Return a refreshed state: in the elements of a collection none has become the type's zero value."""
+    """Return a refreshed state, in which null in the elements of a collection becomes the type's zero value."""
     result = dict(state)
     for name, entry in fields.items():
         if entry.fields and not entry.single and isinstance(state.get(name), list):
@@ -73,7 +75,7 @@ def _settled(fields: Mapping[str, Field], state: Properties) -> Properties:
 def _merged(entry: Field, before: Any, value: Any, refreshed: bool) -> Any:
     if entry.single and isinstance(value, dict):
         outer = before if isinstance(before, dict) else {}
-        # Only a block that was given keeps its nulls; one that the engine filled in is taken as it is.
+        # Only a declared block keeps its nulls; one that Docker filled in is used as read.
         as_read = refreshed or not isinstance(before, dict)
         return {name: _merged(inner, outer.get(name), value.get(name), as_read) for name, inner in entry.fields.items()}
     empty = not entry.scalar and not entry.block and not value
@@ -82,10 +84,10 @@ def _merged(entry: Field, before: Any, value: Any, refreshed: bool) -> Any:
     return value
 
 
-def finished(schema: ResourceSchema, outputs: Properties, *, created: bool = False) -> Properties:
-    """Return a state as the engine keeps it: with what the bridge needs to get back to Terraform's own form.
+def stored_state(schema: ResourceSchema, outputs: Properties, *, created: bool = False) -> Properties:
+    """Return a state as Pulumi stores it, with the delta that the bridge needs to restore Terraform's own form.
 
-    Right after a create, a block that the provider could have filled in and did not is null, later it is empty.
+    Right after a create, a computed block that the provider did not fill in is null; later it is empty.
     """
     result = {name: value for name, value in outputs.items() if name not in (META, RAW_STATE_DELTA)}
     null = {name for name, entry in schema.fields.items() if created and entry.computed and entry.single}
@@ -120,7 +122,7 @@ def _delta(entry: Field, value: Any) -> Properties | None:
 
 
 def refreshed_inputs(fields: Mapping[str, Field], inputs: Properties, outputs: Properties) -> Properties:
-    """Return the inputs that a refreshed state stands for: the same properties, with the values found."""
+    """Return the inputs that correspond to a refreshed state: the same properties with the actual values."""
     result: Properties = {}
     defaults = set(inputs.get(DEFAULTS, []))
     for name, value in inputs.items():
@@ -134,17 +136,17 @@ def refreshed_inputs(fields: Mapping[str, Field], inputs: Properties, outputs: P
     return result
 
 
-def _refreshed(entry: Field, given: Any, found: Any) -> Any:
-    if isinstance(given, dict) and isinstance(found, dict):
+def _refreshed(entry: Field, inputs: Any, outputs: Any) -> Any:
+    if isinstance(inputs, dict) and isinstance(outputs, dict):
         if entry.fields:
-            return refreshed_inputs(entry.fields, given, found)
-        return {key: found[key] for key in given if key in found}
-    if not isinstance(given, list) or not isinstance(found, list):
-        return found
+            return refreshed_inputs(entry.fields, inputs, outputs)
+        return {key: outputs[key] for key in inputs if key in outputs}
+    if not isinstance(inputs, list) or not isinstance(outputs, list):
+        return outputs
     if entry.type != "set":
-        pairs = zip(given, found, strict=False)
+        pairs = zip(inputs, outputs, strict=False)
         return [refreshed_inputs(entry.fields, old, new) if entry.fields else new for old, new in pairs]
     if not entry.fields:
-        return [item for item in given if item in found]
-    there = {repr(canonical_object(entry.fields, item)) for item in found}
-    return [item for item in given if repr(canonical_object(entry.fields, item)) in there]
+        return [item for item in inputs if item in outputs]
+    identities = {repr(canonical_object(entry.fields, item)) for item in outputs}
+    return [item for item in inputs if repr(canonical_object(entry.fields, item)) in identities]

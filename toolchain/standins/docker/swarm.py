@@ -11,71 +11,73 @@ from typing import Any
 
 from toolchain.standins.docker.container_spec import labels
 from toolchain.standins.docker.durations import parse_duration
-from toolchain.standins.docker.engine import Engine, EngineError, failed
+from toolchain.standins.docker.engine import DockerApi, EngineError, failed
 from toolchain.standins.docker.service_spec import service_body
 from toolchain.standins.docker.service_state import service_state
 from toolchain.standins.values import Properties
 
 SECOND = 1_000_000_000
 NO_NEW_ROLLOUT = 3.0
-"""Seconds after which a change that starts no roll-out (labels, replicas) is taken for one that needs none."""
+"""Seconds after which a change without a roll-out (labels, replicas) counts as one that needs none."""
 
 
-def create_secret(engine: Engine, values: Properties, made: Callable[[str], None]) -> Properties | None:
+def create_secret(engine: DockerApi, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
     """Create a secret."""
-    return _create_file(engine, "/secrets", values, made)
+    return _create_file(engine, "/secrets", values, on_created)
 
 
-def read_secret(engine: Engine, identity: str, known: Properties) -> Properties | None:
-    """Read a secret's name back; its content stays as it was known."""
-    del known
-    found = engine.inspect(f"/secrets/{identity}")
-    return None if found is None else {"id": identity, "name": found["Spec"]["Name"]}
+def read_secret(engine: DockerApi, identity: str, prior: Properties) -> Properties | None:
+    """Read a secret's name back; its content keeps its prior value."""
+    del prior
+    secret = engine.inspect(f"/secrets/{identity}")
+    return None if secret is None else {"id": identity, "name": secret["Spec"]["Name"]}
 
 
-def delete_secret(engine: Engine, identity: str, known: Properties) -> None:
+def delete_secret(engine: DockerApi, identity: str, prior: Properties) -> None:
     """Remove a secret."""
-    del known
+    del prior
     _delete(engine, f"/secrets/{identity}")
 
 
-def create_config(engine: Engine, values: Properties, made: Callable[[str], None]) -> Properties | None:
+def create_config(engine: DockerApi, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
     """Create a config."""
     if values.get("dataRaw"):
         content = base64.b64encode(values["dataRaw"].encode()).decode()
-        return _create_file(engine, "/configs", values | {"data": content}, made)
-    return _create_file(engine, "/configs", values, made)
+        return _create_file(engine, "/configs", values | {"data": content}, on_created)
+    return _create_file(engine, "/configs", values, on_created)
 
 
-def read_config(engine: Engine, identity: str, known: Properties) -> Properties | None:
+def read_config(engine: DockerApi, identity: str, prior: Properties) -> Properties | None:
     """Read a config back, its content included."""
-    found = engine.inspect(f"/configs/{identity}")
-    if found is None:
+    config = engine.inspect(f"/configs/{identity}")
+    if config is None:
         return None
-    content = found["Spec"].get("Data") or ""
-    name = {"id": identity, "name": found["Spec"]["Name"]}
-    if known.get("dataRaw"):
+    content = config["Spec"].get("Data") or ""
+    name = {"id": identity, "name": config["Spec"]["Name"]}
+    if prior.get("dataRaw"):
         return name | {"dataRaw": base64.b64decode(content).decode()}
     return name | {"data": content}
 
 
-def delete_config(engine: Engine, identity: str, known: Properties) -> None:
+def delete_config(engine: DockerApi, identity: str, prior: Properties) -> None:
     """Remove a config."""
-    del known
+    del prior
     _delete(engine, f"/configs/{identity}")
 
 
-def _create_file(engine: Engine, path: str, values: Properties, made: Callable[[str], None]) -> Properties | None:
+def _create_file(
+    engine: DockerApi, path: str, values: Properties, on_created: Callable[[str], None]
+) -> Properties | None:
     body = {"Name": values["name"], "Data": values["data"], "Labels": labels(values.get("labels"))}
     try:
         identity = engine.call("POST", f"{path}/create", body)["ID"]
     except EngineError as error:
         raise failed(error) from error
-    made(identity)
+    on_created(identity)
     return {"id": identity, "name": values["name"]}
 
 
-def _delete(engine: Engine, path: str) -> None:
+def _delete(engine: DockerApi, path: str) -> None:
     try:
         engine.call("DELETE", path)
     except EngineError as error:
@@ -83,8 +85,11 @@ def _delete(engine: Engine, path: str) -> None:
             raise failed(error) from error
 
 
-def create_service(engine: Engine, values: Properties, made: Callable[[str], None]) -> Properties | None:
-    """Create a service and, with a converge config, wait until its tasks run; one that doesn't is removed again."""
+def create_service(engine: DockerApi, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
+    """Create a service and, with a converge config, wait until its tasks run; remove it if they do not.
+
+    Raises ProviderError when Docker refuses it or the time is up.
+    """
     try:
         identity: str = engine.call("POST", "/services/create", service_body(values))["ID"]
     except EngineError as error:
@@ -94,28 +99,28 @@ def create_service(engine: Engine, values: Properties, made: Callable[[str], Non
         if not engine.until(lambda: _all_run(engine, identity), seconds):
             _delete(engine, f"/services/{identity}")
             raise failed(f"service ({identity}) did not converge after {converge['timeout']}")
-    made(identity)
+    on_created(identity)
     return read_service(engine, identity, values)
 
 
-def read_service(engine: Engine, identity: str, known: Properties) -> Properties | None:
+def read_service(engine: DockerApi, identity: str, prior: Properties) -> Properties | None:
     """Read a service back; None when it is gone."""
-    del known
-    found = engine.inspect(f"/services/{identity}")
-    return None if found is None else service_state(found)
+    del prior
+    service = engine.inspect(f"/services/{identity}")
+    return None if service is None else service_state(service)
 
 
-def update_service(engine: Engine, identity: str, before: Properties, after: Properties) -> None:
-    """Change a service in place and, with a converge config, follow the roll-out to its end.
+def update_service(engine: DockerApi, identity: str, before: Properties, after: Properties) -> None:
+    """Update a service in place and, with a converge config, follow the roll-out to its end.
 
-    Raises ProviderError when the roll-out was paused or rolled back; the old tasks then serve on.
+    Raises ProviderError when the roll-out was paused or rolled back; the old tasks then keep running.
     """
     del before
-    found = engine.inspect(f"/services/{identity}")
-    if found is None:
+    service = engine.inspect(f"/services/{identity}")
+    if service is None:
         raise failed(f"service {identity} not found")
-    earlier = (found.get("UpdateStatus") or {}).get("StartedAt")
-    params = {"version": found["Version"]["Index"]}
+    earlier = (service.get("UpdateStatus") or {}).get("StartedAt")
+    params = {"version": service["Version"]["Index"]}
     try:
         engine.call("POST", f"/services/{identity}/update", service_body(after), params)
     except EngineError as error:
@@ -127,9 +132,9 @@ def update_service(engine: Engine, identity: str, before: Properties, after: Pro
             raise failed(f"service ({identity}) did not converge after {converge['timeout']}")
 
 
-def _rolled_out(engine: Engine, identity: str, earlier: str | None, started: float) -> bool:
-    found = engine.inspect(f"/services/{identity}") or {}
-    status = found.get("UpdateStatus") or {}
+def _rolled_out(engine: DockerApi, identity: str, earlier: str | None, started: float) -> bool:
+    service = engine.inspect(f"/services/{identity}") or {}
+    status = service.get("UpdateStatus") or {}
     if not status or status.get("StartedAt") == earlier:
         return time.monotonic() - started > NO_NEW_ROLLOUT and _all_run(engine, identity)
     state = status.get("State")
@@ -145,7 +150,7 @@ def _rolled_out(engine: Engine, identity: str, earlier: str | None, started: flo
     return bool(state == "completed")
 
 
-def _all_run(engine: Engine, identity: str) -> bool:
+def _all_run(engine: DockerApi, identity: str) -> bool:
     service = engine.inspect(f"/services/{identity}") or {}
     filters = json.dumps({"service": [identity], "desired-state": ["running"]})
     tasks: list[Mapping[str, Any]] = engine.call("GET", "/tasks", params={"filters": filters})
@@ -158,12 +163,12 @@ def _all_run(engine: Engine, identity: str) -> bool:
     return bool(running == len(active))
 
 
-def delete_service(engine: Engine, identity: str, known: Properties) -> None:
-    """Remove a service; with a grace period, wait for its containers to go within it.
+def delete_service(engine: DockerApi, identity: str, prior: Properties) -> None:
+    """Remove a service; with a grace period, wait until its containers are gone.
 
     Raises ProviderError when a container outlives the grace period.
     """
-    spec = (known.get("taskSpec") or {}).get("containerSpec") or {}
+    spec = (prior.get("taskSpec") or {}).get("containerSpec") or {}
     grace = spec.get("stopGracePeriod") or "0s"
     containers: list[str] = []
     if grace != "0s":
@@ -177,5 +182,5 @@ def delete_service(engine: Engine, identity: str, known: Properties) -> None:
             raise failed(f"error on wait for container with ID '{container}': it did not go within {grace}")
 
 
-def _is_gone(engine: Engine, container: str) -> bool:
+def _is_gone(engine: DockerApi, container: str) -> bool:
     return engine.inspect(f"/containers/{container}/json") is None

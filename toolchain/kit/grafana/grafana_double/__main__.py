@@ -1,4 +1,4 @@
-"""Starts the double: reads the environment, loads what is provisioned, serves. Exit code 1 where Grafana has it."""
+"""Start the double: read the environment, load the provisioning files, serve. Exit code 1 where Grafana has it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ DATA = Path("/var/lib/grafana")
 
 
 def leave_database(folder: Path) -> None:
-    """Leave a database where Grafana keeps its own, for whoever backs it up; the double itself has no use for it."""
+    """Create a database where Grafana has its own, so that a backup finds it; the double itself does not use it."""
     if not folder.is_dir():
         return
-    # As Grafana makes it: its group may read it, nobody else.
+    # The same mode as in Grafana: readable by the group, not by others.
     with os.fdopen(os.open(folder / "grafana.db", os.O_CREAT | os.O_RDWR, 0o640)):
         pass
     database = sqlite3.connect(folder / "grafana.db")
@@ -47,7 +47,7 @@ def main() -> int:
     except (SettingsError, ProvisioningError, OSError, sqlite3.Error) as error:
         logging.getLogger("server").error("Startup failed", extra={"fields": {"error": error}})
         return 1
-    # log_config=None: uvicorn's lines go the way of all others. No access log, as in Grafana's defaults.
+    # log_config=None: uvicorn logs like everything else. No access log, as in Grafana's defaults.
     uvicorn.run(build(settings, library), host=settings.address, port=settings.port, log_config=None, access_log=False)
     return 0
 

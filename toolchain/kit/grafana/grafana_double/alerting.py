@@ -16,13 +16,13 @@ from .pages import page
 from .queries import QueryError, ask
 
 PATHS = re.compile(r"alerts(/groups)?|silences|silence/[\w-]+|status|receivers")
-"""What Grafana's pages ask an Alertmanager of Prometheus' implementation for."""
+"""Paths that Grafana's pages request from an Alertmanager of the Prometheus implementation."""
 
 OPERATORS = re.compile(r"=~|!~|!=|=")
 
 
 async def alertmanager(request: Request) -> Response:
-    """`/api/alertmanager/{uid}/api/v2/{path}`: passes what Grafana's pages ask on to the Alertmanager."""
+    """`/api/alertmanager/{uid}/api/v2/{path}`: forward the requests of Grafana's pages to the Alertmanager."""
     source = _named(request, "uid", request.path_params["uid"])
     if not PATHS.fullmatch(request.path_params["path"]):
         raise HTTPException(404, "Not found")
@@ -43,23 +43,23 @@ async def alertmanager(request: Request) -> Response:
 
 
 async def new_silence(request: Request) -> Response:
-    """`/alerting/silence/new`: the matchers with which Grafana fills its form from a link; here there is none to send.
+    """`/alerting/silence/new`: show the matchers with which Grafana fills its form from a link, without a form to send.
 
-    `alertmanager` is a data source's name, each `matcher` is one label; a matcher without an operator is an error, and
-    of a label's matchers the first counts, as in Grafana.
+    `alertmanager` is a data source's name, each `matcher` is one label. As in Grafana, a matcher without an operator is
+    an error, and the first matcher of a label counts.
     """
     source = _named(request, "name", request.query_params.get("alertmanager", ""))
-    found: dict[str, tuple[str, str]] = {}
+    matchers: dict[str, tuple[str, str]] = {}
     for matcher in request.query_params.getlist("matcher"):
         operator = OPERATORS.search(matcher)
         if matcher.strip() and not (operator and matcher[: operator.start()].strip()):
             return page("Something went wrong", f'<p class="error">Invalid matcher: {escape(matcher)}</p>', 400)
         if operator:
             label, value = matcher[: operator.start()].strip(), matcher[operator.end() :]
-            found.setdefault(label, (operator[0], value))
+            matchers.setdefault(label, (operator[0], value))
     rows = "".join(
         f"<tr><td>{escape(label)}</td><td>{escape(operator)}</td><td>{escape(value)}</td></tr>"
-        for label, (operator, value) in found.items()
+        for label, (operator, value) in matchers.items()
     )
     comment = escape(request.query_params.get("comment", ""))
     return page(

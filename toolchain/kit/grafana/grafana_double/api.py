@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from . import VERSION
 from .dashboards import Dashboard
-from .datasources import KNOWN, QUERYABLE, VICTORIALOGS, DataSource
+from .datasources import QUERYABLE, TYPE_NAMES, VICTORIALOGS, DataSource
 from .library import Library
 from .meters import Meters
 from .queries import QueryError, ask, frames, run
@@ -22,35 +22,35 @@ from .timing import Span, duration, moment
 from .yamlfiles import ProvisioningError
 
 LOG = logging.getLogger("tsdb")
-WELL = {
+HEALTHY_MESSAGES = {
     "prometheus": "Successfully queried the Prometheus API.",
     "loki": "Data source successfully connected.",
     VICTORIALOGS: "Data source is working",
 }
-"""What Grafana says of a data source that answers."""
+"""Data source type → Grafana's message when its health check succeeds."""
 RELOADABLE = {"dashboards", "datasources"}
 
 
 def library(request: Request) -> Library:
-    """Return what the running double has loaded."""
-    found: Library = request.app.state.library
-    return found
+    """Return the loaded dashboards and data sources."""
+    loaded: Library = request.app.state.library
+    return loaded
 
 
 def client(request: Request) -> httpx.AsyncClient:
-    """Return the client for data sources."""
-    found: httpx.AsyncClient = request.app.state.client
-    return found
+    """Return the HTTP client for data sources."""
+    http_client: httpx.AsyncClient = request.app.state.client
+    return http_client
 
 
 def meters(request: Request) -> Meters:
-    """Return what counts."""
-    found: Meters = request.app.state.meters
-    return found
+    """Return the counters of requests."""
+    counters: Meters = request.app.state.meters
+    return counters
 
 
 async def health(request: Request) -> Response:
-    """`GET /api/health`: well as soon as it answers, as there is no database."""
+    """`GET /api/health`: always healthy, as there is no database."""
     return JSONResponse({"database": "ok", "version": VERSION, "commit": "double"})
 
 
@@ -61,22 +61,22 @@ async def healthz(request: Request) -> Response:
 
 async def search(request: Request) -> Response:
     """`GET /api/search`, by query, tag, type, dashboardUIDs and limit."""
-    wanted = request.query_params
-    tags = set(wanted.getlist("tag"))
-    uids = set(wanted.getlist("dashboardUIDs") + wanted.getlist("dashboardUID"))
+    parameters = request.query_params
+    tags = set(parameters.getlist("tag"))
+    uids = set(parameters.getlist("dashboardUIDs") + parameters.getlist("dashboardUID"))
     hits: list[dict[str, Any]] = []
-    if wanted.get("type", "dash-db") == "dash-db":
+    if parameters.get("type", "dash-db") == "dash-db":
         for dashboard in library(request).dashboards.values():
-            fits_words = wanted.get("query", "").lower() in dashboard.title.lower()
+            fits_words = parameters.get("query", "").lower() in dashboard.title.lower()
             if fits_words and tags <= set(dashboard.tags) and (not uids or dashboard.uid in uids):
                 hits.append(_hit(dashboard, len(hits) + 1))
-    if wanted.get("type", "dash-folder") == "dash-folder" and not tags and not uids:
+    if parameters.get("type", "dash-folder") == "dash-folder" and not tags and not uids:
         hits += [
             {"uid": uid, "title": title, "type": "dash-folder", "url": f"/dashboards/f/{uid}", "tags": []}
             for uid, title in _folders(request).items()
-            if wanted.get("query", "").lower() in title.lower()
+            if parameters.get("query", "").lower() in title.lower()
         ]
-    limit = wanted.get("limit", "")
+    limit = parameters.get("limit", "")
     hits.sort(key=lambda hit: (hit["type"] != "dash-folder", hit["title"]))
     return JSONResponse(hits[: int(limit)] if limit.isdigit() else hits)
 
@@ -107,29 +107,29 @@ def _folders(request: Request) -> dict[str, str]:
 
 async def folders(request: Request) -> Response:
     """`GET /api/folders`."""
-    found = sorted(_folders(request).items(), key=lambda item: item[1])
-    return JSONResponse([{"id": number, "uid": uid, "title": title} for number, (uid, title) in enumerate(found, 1)])
+    by_title = sorted(_folders(request).items(), key=lambda item: item[1])
+    return JSONResponse([{"id": number, "uid": uid, "title": title} for number, (uid, title) in enumerate(by_title, 1)])
 
 
 async def dashboard(request: Request) -> Response:
     """`GET /api/dashboards/uid/{uid}`."""
-    found = library(request).dashboards.get(request.path_params["uid"])
-    if not found:
+    board = library(request).dashboards.get(request.path_params["uid"])
+    if not board:
         return JSONResponse({"message": "Dashboard not found", "status": "not-found"}, status_code=404)
     meta = {
         "type": "db",
         "canSave": False,
         "canEdit": False,
-        "slug": found.slug,
-        "url": f"/d/{found.uid}/{found.slug}",
+        "slug": board.slug,
+        "url": f"/d/{board.uid}/{board.slug}",
         "isFolder": False,
-        "folderUid": found.folder_uid,
-        "folderTitle": found.folder or "General",
+        "folderUid": board.folder_uid,
+        "folderTitle": board.folder or "General",
         "provisioned": True,
-        "provisionedExternalId": found.file.name,
-        "version": found.model.get("version") or 1,
+        "provisionedExternalId": board.file.name,
+        "version": board.model.get("version") or 1,
     }
-    return JSONResponse({"meta": meta, "dashboard": found.model})
+    return JSONResponse({"meta": meta, "dashboard": board.model})
 
 
 def _public(source: DataSource) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def _public(source: DataSource) -> dict[str, Any]:
         "orgId": source.org,
         "name": source.name,
         "type": source.type,
-        "typeName": KNOWN.get(source.type, source.type),
+        "typeName": TYPE_NAMES.get(source.type, source.type),
         "typeLogoUrl": "",
         "access": source.access,
         "url": source.url,
@@ -175,26 +175,26 @@ async def data_source_health(request: Request) -> Response:
     """`GET /api/datasources/uid/{uid}/health`: runs the query with which Grafana's plugin checks its data source."""
     source = _source(request)
     if source.type not in QUERYABLE:
-        # Grafana's plugin for Alertmanagers has no part in the server; its page asks for alerts instead.
+        # Grafana's Alertmanager plugin has no server part; its page requests the alerts instead.
         return JSONResponse({"message": "Plugin unavailable", "messageId": "plugin.unavailable"}, status_code=500)
-    # Both are what Grafana's own plugins ask.
+    # The same queries as Grafana's own plugins send.
     expr = {"loki": "vector(1)+vector(1)", VICTORIALOGS: "* | limit 1"}.get(source.type, "1+1")
     now = moment("now")
     try:
         await run(client(request), source, expr, Span(now, now), instant=True)
     except QueryError as error:
-        meters(request).asked(source.type, "checkHealth", well=False)
+        meters(request).count_plugin_request(source.type, "checkHealth", succeeded=False)
         return JSONResponse({"status": "ERROR", "message": str(error)}, status_code=400)
-    meters(request).asked(source.type, "checkHealth", well=True)
-    return JSONResponse({"status": "OK", "message": WELL[source.type]})
+    meters(request).count_plugin_request(source.type, "checkHealth", succeeded=True)
+    return JSONResponse({"status": "OK", "message": HEALTHY_MESSAGES[source.type]})
 
 
 async def proxy(request: Request) -> Response:
-    """`/api/datasources/proxy/uid/{uid}/{path}`: passes reads on; credentials of the caller stay here."""
+    """`/api/datasources/proxy/uid/{uid}/{path}`: forward reads to the data source, without the caller's credentials."""
     source = _source(request)
     headers = {"content-type": request.headers["content-type"]} if "content-type" in request.headers else {}
     path = "/" + request.path_params["path"]
-    # Folded by whoever answers, a path of dots would leave the data source's own.
+    # The data source would normalize `..`, and the path would leave the data source's base path.
     if ".." in path.split("/"):
         raise HTTPException(400, "Bad request")
     try:
@@ -214,63 +214,63 @@ async def proxy(request: Request) -> Response:
 
 
 async def query(request: Request) -> Response:
-    """`POST /api/ds/query`: every query of the body, at the same time; 400 when one of them failed, as in Grafana."""
+    """`POST /api/ds/query`: run all queries of the body in parallel; 400 when one of them fails, as in Grafana."""
     try:
         body = await request.json()
         queries = list(body["queries"])
         start, end = moment(body.get("from", "now-1h")), moment(body.get("to", "now"))
-        spans = [_span(wanted, start, end) for wanted in queries]
+        spans = [_span(target, start, end) for target in queries]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return JSONResponse({"message": f"bad request data: {error}"}, status_code=400)
     if not queries:
         return JSONResponse({"message": "No queries found in query"}, status_code=400)
     answers = await asyncio.gather(
-        *(_answer(request, wanted, span) for wanted, span in zip(queries, spans, strict=True))
+        *(_answer(request, target, span) for target, span in zip(queries, spans, strict=True))
     )
-    results = {str(wanted.get("refId") or "A"): answer for wanted, answer in zip(queries, answers, strict=True)}
+    results = {str(target.get("refId") or "A"): answer for target, answer in zip(queries, answers, strict=True)}
     _count(request, queries, answers)
     failed = any("error" in answer for answer in answers)
     return JSONResponse({"results": results}, status_code=400 if failed else 200)
 
 
 def _count(request: Request, queries: list[dict[str, Any]], answers: list[dict[str, Any]]) -> None:
-    """Count one call of each data source's plugin, failed where one of its queries did, as in Grafana."""
-    found: dict[str, tuple[str, bool]] = {}
-    for wanted, answer in zip(queries, answers, strict=True):
-        if source := library(request).source_of(wanted.get("datasource"), {}):
-            well = found.get(source.uid, ("", True))[1] and "error" not in answer
-            found[source.uid] = (source.type, well)
-    for plugin, well in found.values():
-        meters(request).asked(plugin, "queryData", well=well)
+    """Count one call per data source plugin, as failed when one of its queries failed, as in Grafana."""
+    outcomes: dict[str, tuple[str, bool]] = {}
+    for target, answer in zip(queries, answers, strict=True):
+        if source := library(request).source_of(target.get("datasource"), {}):
+            succeeded = outcomes.get(source.uid, ("", True))[1] and "error" not in answer
+            outcomes[source.uid] = (source.type, succeeded)
+    for plugin, succeeded in outcomes.values():
+        meters(request).count_plugin_request(plugin, "queryData", succeeded=succeeded)
 
 
-def _span(wanted: dict[str, Any], start: float, end: float) -> Span:
-    smallest = max(float(wanted.get("intervalMs") or 0) / 1000, duration(str(wanted.get("interval") or "15s")))
-    return Span.of(start, end, int(wanted.get("maxDataPoints") or 1000), smallest)
+def _span(target: dict[str, Any], start: float, end: float) -> Span:
+    smallest = max(float(target.get("intervalMs") or 0) / 1000, duration(str(target.get("interval") or "15s")))
+    return Span.of(start, end, int(target.get("maxDataPoints") or 1000), smallest)
 
 
-async def _answer(request: Request, wanted: dict[str, Any], span: Span) -> dict[str, Any]:
-    ref_id, expr = str(wanted.get("refId") or "A"), str(wanted.get("expr") or "")
-    source = library(request).source_of(wanted.get("datasource"), {})
+async def _answer(request: Request, target: dict[str, Any], span: Span) -> dict[str, Any]:
+    ref_id, expr = str(target.get("refId") or "A"), str(target.get("expr") or "")
+    source = library(request).source_of(target.get("datasource"), {})
     if source is None:
         return {"error": "data source not found", "status": 404, "frames": []}
-    instant = bool(wanted.get("instant")) or wanted.get("queryType") == "instant"
-    # Grafana runs both when both are asked for, and a range query when neither is.
-    forms = [True, False] if instant and wanted.get("range") else [instant]
-    template, kind = str(wanted.get("legendFormat") or ""), str(wanted.get("queryType") or "")
-    found: list[dict[str, Any]] = []
+    instant = bool(target.get("instant")) or target.get("queryType") == "instant"
+    # Grafana runs both forms when both are requested, and a range query when neither is.
+    forms = [True, False] if instant and target.get("range") else [instant]
+    template, kind = str(target.get("legendFormat") or ""), str(target.get("queryType") or "")
+    data_frames: list[dict[str, Any]] = []
     try:
         for form in forms:
             answer = await run(client(request), source, expr, span, instant=form, kind=kind)
-            found += frames(answer, ref_id, template, expr)
+            data_frames += frames(answer, ref_id, template, expr)
     except QueryError as error:
         LOG.error("Data source query failed", extra={"fields": {"datasource": source.uid, "error": error}})
         return {"error": str(error), "errorSource": "downstream", "status": error.status, "frames": []}
-    return {"status": 200, "frames": found}
+    return {"status": 200, "frames": data_frames}
 
 
 async def reload(request: Request) -> Response:
-    """`POST /api/admin/provisioning/{dashboards,datasources}/reload`; what was loaded stays when it is refused."""
+    """`POST /api/admin/provisioning/{dashboards,datasources}/reload`; on an error the loaded state stays."""
     if request.path_params["what"] not in RELOADABLE:
         raise HTTPException(404, "Not found")
     try:
@@ -282,7 +282,7 @@ async def reload(request: Request) -> Response:
 
 
 async def problems(request: Request) -> Response:
-    """`GET /api/double/problems`: not Grafana's; what Grafana would have refused, for tests and people."""
+    """`GET /api/double/problems`: not in Grafana; lists what Grafana would have refused, for tests and people."""
     return JSONResponse(library(request).problems)
 
 

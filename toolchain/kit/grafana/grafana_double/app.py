@@ -1,4 +1,4 @@
-"""The application: routes behind the door, metrics, and the look at the dashboards every few seconds."""
+"""The application: routes behind authentication, metrics, and a task that rereads the dashboards every few seconds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOG = logging.getLogger("http.server")
 
 
 def build(settings: Settings, library: Library, client: httpx.AsyncClient | None = None) -> Starlette:
-    """Return the application around a loaded library; tests give a client of their own."""
+    """Return the application for a loaded library; tests pass their own client."""
     door = Door(settings)
 
     @asynccontextmanager
@@ -60,9 +60,9 @@ async def _watch(library: Library) -> None:
     while True:
         await asyncio.sleep(library.interval)
         try:
-            await asyncio.to_thread(library.look_at_dashboards)
+            await asyncio.to_thread(library.reload_dashboards)
         except OSError:
-            # A folder that is being replaced right now; the next look sees the new one.
+            # The folder is being replaced right now; the next iteration reads the new one.
             LOG.exception("failed to search for dashboards")
 
 

@@ -1,4 +1,4 @@
-"""Who may see what: basic authentication, the log-in cookie, anonymous viewers where they are allowed."""
+"""Authentication and access: basic authentication, the session cookie, anonymous viewers where allowed."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ COOKIE = "grafana_session"
 SESSION_SECONDS = 24 * 3600
 PUBLIC = {"/login", "/logout", "/api/health", "/healthz", "/metrics", "/robots.txt"}
 ADMIN_ONLY = ("/api/datasources", "/api/admin")
-"""What anonymous viewers do not get in Grafana either."""
+"""Path prefixes that Grafana denies to anonymous viewers."""
 
 
 class Door:
-    """Knows the one account and who is logged in; sessions live as long as the process."""
+    """Authenticates the single account and holds its sessions, which end with the process."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._sessions: dict[str, float] = {}
 
-    def password_fits(self, user: str, password: str) -> bool:
-        """Compare in constant time."""
+    def password_matches(self, user: str, password: str) -> bool:
+        """Tell whether user and password match, in constant time."""
         right_user = secrets.compare_digest(user.encode(), self._settings.admin_user.encode())
         right_password = secrets.compare_digest(password.encode(), self._settings.admin_password.encode())
         return right_user and right_password
@@ -47,15 +47,15 @@ class Door:
         """Forget a session."""
         self._sessions.pop(token, None)
 
-    def who(self, connection: HTTPConnection) -> str | None:
-        """Return "admin", "anonymous" or None. Wrong basic credentials raise PermissionError, as 401 in Grafana."""
+    def identify(self, connection: HTTPConnection) -> str | None:
+        """Return "admin", "anonymous" or None. Raises PermissionError for wrong basic credentials (401 in Grafana)."""
         scheme, _, encoded = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "basic":
             try:
                 user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
             except (binascii.Error, UnicodeDecodeError):
                 raise PermissionError("Invalid Basic Auth Header") from None
-            if not self.password_fits(user, password):
+            if not self.password_matches(user, password):
                 raise PermissionError("Invalid username or password")
             return "admin"
         if self._sessions.get(connection.cookies.get(COOKIE, ""), 0) > time.monotonic():
@@ -64,14 +64,14 @@ class Door:
 
 
 class RequireLogin:
-    """Lets only those through who may see the path: 401 for the API, the log-in page for people."""
+    """Middleware that requires a login: answers 401 for the API, and redirects people to the login page."""
 
     def __init__(self, app: ASGIApp, door: Door) -> None:
         self._app = app
         self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer in the application's place when the door is closed."""
+        """Answer in the application's place when access is denied."""
         refusal = self._refusal(scope) if scope["type"] == "http" else None
         await (refusal or self._app)(scope, receive, send)
 
@@ -81,7 +81,7 @@ class RequireLogin:
         if path in PUBLIC:
             return None
         try:
-            who = self._door.who(connection)
+            who = self._door.identify(connection)
         except PermissionError as error:
             LOG.warning("Failed to authenticate request", extra={"fields": {"path": path, "error": error}})
             return refused(401, str(error), "password-auth.failed")
@@ -100,7 +100,7 @@ class RequireLogin:
 
 
 class StrictTransport:
-    """Tells browsers in every answer to come by https from now on."""
+    """Middleware that adds the HSTS header to every response."""
 
     def __init__(self, app: ASGIApp, seconds: int) -> None:
         self._app = app

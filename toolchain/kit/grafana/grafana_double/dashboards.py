@@ -27,7 +27,7 @@ class Provider:
     folder_uid: str = ""
     folders_from_files: bool = False
     interval: float = 10.0
-    """Seconds between two looks at the disk."""
+    """Seconds between two reads of the folder."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Dashboard:
 
     @property
     def slug(self) -> str:
-        """The title as it stands in the address."""
+        """The title as it appears in the URL."""
         return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") or "-"
 
     @property
@@ -55,7 +55,7 @@ class Dashboard:
 
 @dataclass
 class Loaded:
-    """What a look at the disk found: dashboards by uid, and what Grafana refused or complained about."""
+    """The result of reading the folders: dashboards by uid, and the errors that Grafana would log."""
 
     dashboards: dict[str, Dashboard] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -68,18 +68,18 @@ class Loaded:
 
 
 def load_providers(folder: Path, environment: Mapping[str, str] = os.environ) -> list[Provider]:
-    """Return the providers; raises ProvisioningError for what Grafana does not start with."""
+    """Return the providers. Raises ProvisioningError for configuration with which Grafana does not start."""
     if not folder.is_dir():
         LOG.error("can't read dashboard provisioning files from directory", extra={"fields": {"path": folder}})
         return []
-    found: dict[str, Provider] = {}
+    providers: dict[str, Provider] = {}
     for path, document in yaml_files(folder):
         for entry in mappings(document, "providers", path.name):
             provider = _provider(expand(entry, environment), path.name)
-            if provider.name in found:
+            if provider.name in providers:
                 raise ProvisioningError(f"{path.name}: provisioner name {provider.name!r} is not unique")
-            found[provider.name] = provider
-    return list(found.values())
+            providers[provider.name] = provider
+    return list(providers.values())
 
 
 def _provider(entry: dict[str, Any], where: str) -> Provider:
@@ -107,9 +107,9 @@ def _provider(entry: dict[str, Any], where: str) -> Provider:
 def load_dashboards(providers: list[Provider]) -> Loaded:
     """Read every provider's files.
 
-    As in Grafana one bad file does not keep the others from loading. Where two files have one uid, or one title in
-    one folder, Grafana saves one of them, whichever it came across first, and writes nothing more for that provider;
-    the double takes the first by name.
+    As in Grafana, one bad file does not keep the others from loading. When two files have the same uid, or the same
+    title in one folder, Grafana saves the one that it reads first, and nothing more for that provider; the double takes
+    the first by name.
     """
     loaded = Loaded()
     titles: dict[tuple[str, str], Path] = {}
@@ -121,10 +121,12 @@ def load_dashboards(providers: list[Provider]) -> Loaded:
             dashboard = _read(path, provider, loaded)
             if dashboard is None:
                 continue
-            if known := loaded.dashboards.get(dashboard.uid):
-                loaded.complain("the same UID is used more than once", uid=dashboard.uid, file=path, kept=known.file)
-            elif kept := titles.get((dashboard.folder, dashboard.title)):
-                loaded.complain("dashboard title is not unique in folder", title=dashboard.title, file=path, kept=kept)
+            if first := loaded.dashboards.get(dashboard.uid):
+                loaded.complain("the same UID is used more than once", uid=dashboard.uid, file=path, kept=first.file)
+            elif first_path := titles.get((dashboard.folder, dashboard.title)):
+                loaded.complain(
+                    "dashboard title is not unique in folder", title=dashboard.title, file=path, kept=first_path
+                )
             else:
                 loaded.dashboards[dashboard.uid] = dashboard
                 titles[dashboard.folder, dashboard.title] = path
@@ -134,7 +136,7 @@ def load_dashboards(providers: list[Provider]) -> Loaded:
 def _json_files(folder: Path) -> Iterator[Path]:
     for entry in sorted(folder.iterdir()):
         if entry.is_dir():
-            # Hidden folders hold the other versions of a mounted configuration.
+            # Hidden folders contain other versions of a mounted configuration.
             if not entry.name.startswith("."):
                 yield from _json_files(entry)
         elif entry.suffix == ".json":
@@ -151,7 +153,7 @@ def _read(path: Path, provider: Provider, loaded: Loaded) -> Dashboard | None:
     if not isinstance(title, str) or not title.strip():
         loaded.complain("failed to load dashboard from", file=path, error="Dashboard title cannot be empty")
         return None
-    # Grafana invents a missing uid at random; the path gives one that stays.
+    # Grafana generates a random uid when it is missing; a hash of the path gives a stable one.
     uid = str(model.get("uid") or "") or hashlib.sha256(str(path).encode()).hexdigest()[:14]
     refusal = _refusal(uid, title)
     if refusal:
@@ -174,7 +176,7 @@ def _refusal(uid: str, title: str) -> str:
 
 
 def panels(model: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield every panel that shows something, those inside rows too."""
+    """Yield every panel except rows, including the panels inside rows."""
     for panel in model.get("panels") or []:
         if isinstance(panel, dict):
             if panel.get("type") == "row":

@@ -1,4 +1,4 @@
-"""Provisioned data sources: read, checked and kept as Grafana does (12.1, pkg/services/provisioning/datasources)."""
+"""Provisioned data sources: read and checked as in Grafana (12.1, pkg/services/provisioning/datasources)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .yamlfiles import ProvisioningError, expand, mappings, yaml_files
 LOG = logging.getLogger("provisioning.datasources")
 VICTORIALOGS = "victoriametrics-logs-datasource"
 QUERYABLE = {"prometheus": "Prometheus", "loki": "Loki", VICTORIALOGS: "VictoriaLogs"}
-"""The types whose queries the double can run, and how Grafana calls them."""
+"""Types whose queries the double can run → Grafana's names of them."""
 
 ALERTMANAGER = "alertmanager"
-KNOWN = {**QUERYABLE, ALERTMANAGER: "Alertmanager"}
-"""Those that it can do anything with."""
+TYPE_NAMES = {**QUERYABLE, ALERTMANAGER: "Alertmanager"}
+"""Types that the double supports at all → Grafana's names of them."""
 
 PLUGINS = (VICTORIALOGS,)
-"""Those that Grafana has only where a plugin was installed."""
+"""Types that Grafana has only when their plugin is installed."""
 
 
 @dataclass(frozen=True)
@@ -46,68 +46,71 @@ class DataSource:
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
 
     def headers(self) -> dict[str, str]:
-        """Return the extra headers of `jsonData.httpHeaderName1` and `secureJsonData.httpHeaderValue1` and so on."""
-        found = {}
+        """Return the extra headers: `jsonData.httpHeaderName1` with `secureJsonData.httpHeaderValue1`, and so on."""
+        headers = {}
         number = 1
         while name := self.json_data.get(f"httpHeaderName{number}"):
-            found[str(name)] = self.secrets.get(f"httpHeaderValue{number}", "")
+            headers[str(name)] = self.secrets.get(f"httpHeaderValue{number}", "")
             number += 1
-        return found
+        return headers
 
 
 def load_datasources(folder: Path, environment: Mapping[str, str] = os.environ) -> tuple[list[DataSource], list[str]]:
-    """Return the data sources and what is wrong with them without keeping Grafana from starting.
+    """Return the data sources, and the problems with which Grafana still starts.
 
-    Raises ProvisioningError for what does: broken YAML, two defaults in one organisation, one uid twice, a bad uid.
+    Raises ProvisioningError for those with which it does not: broken YAML, two defaults in one organisation, a
+    duplicate uid, an invalid uid.
     """
     if not folder.is_dir():
         LOG.error("can't read datasource provisioning files from directory", extra={"fields": {"path": folder}})
         return [], []
-    found: dict[tuple[int, str], DataSource] = {}
+    sources: dict[tuple[int, str], DataSource] = {}
     problems: list[str] = []
     for path, document in yaml_files(folder):
         for entry in mappings(document, "datasources", path.name):
-            source = _datasource(expand(entry, environment), path.name, len(found) + 1)
-            problems += _doubts(source, found, installed_plugins(environment))
-            for other in found.values():
-                if other.uid == source.uid and other.name != source.name:
+            source = _datasource(expand(entry, environment), path.name, len(sources) + 1)
+            problems += _doubts(source, sources, installed_plugins(environment))
+            for earlier_source in sources.values():
+                if earlier_source.uid == source.uid and earlier_source.name != source.name:
                     raise ProvisioningError(f"data source with the same uid already exists: {source.uid} ({path.name})")
-            found[source.org, source.name] = source
+            sources[source.org, source.name] = source
             LOG.info(
                 "inserting datasource from configuration",
                 extra={"fields": {"name": source.name, "uid": source.uid, "url": source.url}},
             )
-    for org in {source.org for source in found.values()}:
-        if sum(source.is_default for source in found.values() if source.org == org) > 1:
+    for org in {source.org for source in sources.values()}:
+        if sum(source.is_default for source in sources.values() if source.org == org) > 1:
             raise ProvisioningError(
                 "datasource.yaml config is invalid. Only one datasource per organization can be marked as default"
             )
-    return list(found.values()), problems
+    return list(sources.values()), problems
 
 
 def installed_plugins(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return plugin → version of those that Grafana would install before it starts: GF_PLUGINS_PREINSTALL_SYNC.
+    """Return plugin → version of the plugins that Grafana would install before it starts (GF_PLUGINS_PREINSTALL_SYNC).
 
-    The double fetches none.
+    The double downloads none.
     """
     if environment.get("GF_PLUGINS_PREINSTALL_DISABLED", "").lower() in {"1", "t", "true"}:
         return {}
     named = environment.get("GF_PLUGINS_PREINSTALL_SYNC", "").split(",")
-    return {plugin: version for plugin, _, version in (one.strip().partition("@") for one in named) if plugin}
+    return {plugin: version for plugin, _, version in (entry.strip().partition("@") for entry in named) if plugin}
 
 
-def _doubts(source: DataSource, found: Mapping[tuple[int, str], DataSource], installed: Mapping[str, str]) -> list[str]:
+def _doubts(
+    source: DataSource, earlier_sources: Mapping[tuple[int, str], DataSource], installed: Mapping[str, str]
+) -> list[str]:
     doubts = []
-    if (source.org, source.name) in found:
+    if (source.org, source.name) in earlier_sources:
         doubts.append(f"data source {source.name!r} is provisioned twice: the later one replaces the earlier")
     if not source.url:
         doubts.append(f"data source {source.name!r} has no url")
     if source.type == ALERTMANAGER and source.json_data.get("implementation") != "prometheus":
-        # Grafana takes it for Mimir's then, whose API is below another path.
+        # Grafana then assumes Mimir's implementation, whose API has another path.
         doubts.append(f"data source {source.name!r}: the double speaks with Alertmanagers of Prometheus only")
     if source.type in PLUGINS and source.type not in installed:
         doubts.append(f"data source {source.name!r}: Grafana has no plugin {source.type!r} that was not installed")
-    if source.type not in KNOWN:
+    if source.type not in TYPE_NAMES:
         doubts.append(f"data source {source.name!r}: the double cannot query the type {source.type!r}")
     for doubt in doubts:
         LOG.warning(doubt)
@@ -119,7 +122,7 @@ def _datasource(entry: dict[str, Any], where: str, number: int) -> DataSource:
     kind = str(entry.get("type") or "")
     if not name or not kind:
         raise ProvisioningError(f"{where}: a data source needs a name and a type, found {sorted(entry)}")
-    # Grafana derives a missing uid from the name, in just this way.
+    # Grafana derives a missing uid from the name in the same way.
     uid = str(entry.get("uid") or "") or "P" + hashlib.sha256(name.encode()).hexdigest()[:16].upper()
     if not re.fullmatch(r"[a-zA-Z0-9_-]{1,40}", uid):
         raise ProvisioningError(f"{where}: the uid of data source {name!r} is invalid: {uid!r}")

@@ -1,4 +1,4 @@
-"""Everything that was provisioned, loaded at the start and looked at again while the double runs."""
+"""The provisioned data sources and dashboards, loaded at the start and reread while the double runs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .settings import Settings
 
 LOG = logging.getLogger("provisioning.dashboard")
 BUILT_IN = {"-- Grafana --", "-- Mixed --", "-- Dashboard --", "grafana", "__expr__"}
-"""Data sources that Grafana brings along."""
+"""Data sources that are built into Grafana."""
 
 
 class Library:
-    """The data sources, the dashboards, and what is wrong with them."""
+    """The data sources, the dashboards, and their problems."""
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.provisioning
@@ -26,14 +26,14 @@ class Library:
         self.data_sources: list[DataSource] = []
 
     def load(self) -> None:
-        """Load everything; raises ProvisioningError, and keeps what it had, where Grafana would not start."""
+        """Load everything. Raises ProvisioningError where Grafana would not start; the previous state then stays."""
         sources, problems = load_datasources(self._folder / "datasources")
         providers = load_providers(self._folder / "dashboards")
         self.data_sources, self._data_source_problems, self._providers = sources, problems, providers
-        self.look_at_dashboards()
+        self.reload_dashboards()
 
-    def look_at_dashboards(self) -> None:
-        """Read the dashboards again, as Grafana does every few seconds; what is gone from the disk is gone here."""
+    def reload_dashboards(self) -> None:
+        """Read the dashboards again, as Grafana does every few seconds; drop those whose files are gone."""
         loaded = load_dashboards(self._providers)
         for dashboard in loaded.dashboards.values():
             for message in self._missing_sources(dashboard):
@@ -44,7 +44,7 @@ class Library:
 
     @property
     def interval(self) -> float:
-        """Seconds until the next look at the dashboards."""
+        """Seconds until the dashboards are read again."""
         return min((provider.interval for provider in self._providers), default=10.0)
 
     @property
@@ -54,30 +54,30 @@ class Library:
 
     @property
     def problems(self) -> list[str]:
-        """What Grafana would have refused or shown as an error, one line each."""
+        """The errors that Grafana would refuse or show, one line each."""
         return [*self._data_source_problems, *self._loaded.problems]
 
-    def data_source(self, wanted: str) -> DataSource | None:
-        """Return the data source of that uid, or else of that name; both are seen in dashboards."""
-        by_uid = next((source for source in self.data_sources if source.uid == wanted), None)
-        return by_uid or next((source for source in self.data_sources if source.name == wanted), None)
+    def data_source(self, uid_or_name: str) -> DataSource | None:
+        """Return the data source with this uid, or else with this name; dashboards use both."""
+        by_uid = next((source for source in self.data_sources if source.uid == uid_or_name), None)
+        return by_uid or next((source for source in self.data_sources if source.name == uid_or_name), None)
 
     @property
     def default(self) -> DataSource | None:
-        """The data source of panels that name none."""
+        """The data source for panels that name none."""
         return next((source for source in self.data_sources if source.is_default), None)
 
     def source_of(self, reference: Any, model: Mapping[str, Any]) -> DataSource | None:
-        """Return the data source that a panel or target means, `${variable}` included; None where there is none."""
-        wanted = _uid(reference)
-        if wanted.startswith("$"):
-            wanted = self._variable(wanted.strip("${}"), model)
-        if wanted in {"", "default"}:
+        """Return the data source that a panel or target refers to, also by `${variable}`; None when there is none."""
+        uid_or_name = _uid(reference)
+        if uid_or_name.startswith("$"):
+            uid_or_name = self._variable(uid_or_name.strip("${}"), model)
+        if uid_or_name in {"", "default"}:
             return self.default
-        return self.data_source(wanted)
+        return self.data_source(uid_or_name)
 
     def _variable(self, name: str, model: Mapping[str, Any]) -> str:
-        """Return what a data source variable stands for before anybody chose: its value, or the first of its type."""
+        """Return the default of a data source variable: its current value, or the first data source of its type."""
         for variable in variables(model):
             if variable.get("name") == name:
                 current = variable.get("current")
@@ -92,21 +92,23 @@ class Library:
         for panel in panels(dashboard.model):
             targets = [target for target in panel.get("targets") or [] if isinstance(target, dict)]
             references = [target.get("datasource") or panel.get("datasource") for target in targets]
-            for wanted in sorted({_uid(reference) for reference in references}):
-                if wanted not in BUILT_IN and self.source_of(wanted, dashboard.model) is None:
-                    named = f"data source {wanted!r}, which is" if wanted else "no data source, and no default is"
+            for uid_or_name in sorted({_uid(reference) for reference in references}):
+                if uid_or_name not in BUILT_IN and self.source_of(uid_or_name, dashboard.model) is None:
+                    named = (
+                        f"data source {uid_or_name!r}, which is" if uid_or_name else "no data source, and no default is"
+                    )
                     yield f"panel {panel.get('title', panel.get('id'))!r} names {named} not provisioned"
 
 
 def variables(model: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return a dashboard's template variables."""
     templating = model.get("templating")
-    found = templating.get("list") if isinstance(templating, dict) else None
-    return [variable for variable in found or [] if isinstance(variable, dict)]
+    entries = templating.get("list") if isinstance(templating, dict) else None
+    return [variable for variable in entries or [] if isinstance(variable, dict)]
 
 
 def _uid(reference: Any) -> str:
-    """Return what a reference names: `{"uid": …}`, or a name as older dashboards have it."""
+    """Return the uid of a reference `{"uid": …}`, or the name that older dashboards have instead."""
     if isinstance(reference, dict):
         return str(reference.get("uid") or "")
     return str(reference or "")

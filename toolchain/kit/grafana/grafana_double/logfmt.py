@@ -1,4 +1,4 @@
-"""Log lines in Grafana's own form: `logger=... t=... level=... msg="..." key=value`."""
+"""Log lines in Grafana's format: `logger=... t=... level=... msg="..." key=value`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PLAIN = re.compile(r"[\w./:@%+-]+")
 
 
 class Logfmt(logging.Formatter):
-    """Formats one record as one line; what is passed as `extra={"fields": {...}}` becomes its key=value pairs."""
+    """Formats a record as one line; the dict in `extra={"fields": {...}}` becomes key=value pairs."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -39,5 +39,5 @@ def set_up_logging() -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(Logfmt())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # One line a request to a data source would drown the rest.
+    # httpx logs every request to a data source, which would hide the other lines.
     logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""What the double counts of itself, under the names and labels that Grafana 12.1 gives by default."""
+"""The double's own metrics, with the names and labels that Grafana 12.1 has by default."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNCOUNTED = ("/metrics", "/public/", "/robots.txt")
 
 
 class Meters:
-    """Counters of requests, of calls of data sources, and of log-ins that failed; a series begins with its first."""
+    """Counters of requests, data source calls and failed logins; a series appears with its first event."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -25,7 +25,7 @@ class Meters:
             buckets=BUCKETS,
             registry=self.registry,
         )
-        self._asked = Counter(
+        self._plugin_requests = Counter(
             "grafana_plugin_request",
             "The total amount of plugin requests",
             ["plugin_id", "endpoint", "status", "target", "status_source"],
@@ -35,23 +35,23 @@ class Meters:
             "grafana_authn_authn_failed_login", "Number of failed logins", ["client"], registry=self.registry
         )
 
-    def served(self, handler: str, status: int, method: str, seconds: float) -> None:
+    def count_request(self, handler: str, status: int, method: str, seconds: float) -> None:
         """Count a request that was answered."""
         source = "server" if status >= 500 else ""
         self._requests.labels(handler, str(status), method, source, "none").observe(seconds)
 
-    def asked(self, plugin: str, endpoint: str, *, well: bool) -> None:
+    def count_plugin_request(self, plugin: str, endpoint: str, *, succeeded: bool) -> None:
         """Count a call of a data source's plugin: `queryData`, `checkHealth`."""
-        source = "plugin" if well else "downstream"
-        self._asked.labels(plugin, endpoint, "ok" if well else "error", "unknown", source).inc()
+        source = "plugin" if succeeded else "downstream"
+        self._plugin_requests.labels(plugin, endpoint, "ok" if succeeded else "error", "unknown", source).inc()
 
     def login_failed(self) -> None:
-        """Count a log-in by the form, or by JSON as its page does it, that was refused."""
+        """Count a refused login, whether by form or by JSON as Grafana's page sends it."""
         self._failed_logins.labels("auth.client.form").inc()
 
 
 class CountRequests:
-    """Counts every request but those that Grafana does not count, by the pattern of its route."""
+    """Middleware that counts requests by route pattern, except those that Grafana does not count."""
 
     def __init__(self, app: ASGIApp, meters: Meters, routes: Sequence[Route]) -> None:
         self._app, self._meters = app, meters
@@ -60,20 +60,20 @@ class CountRequests:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer by the application, and count."""
+        """Run the application and count the request."""
         if scope["type"] != "http" or scope["path"].startswith(UNCOUNTED):
             await self._app(scope, receive, send)
             return
         began, status = time.monotonic(), 500
 
-        async def noted(message: Message) -> None:
+        async def record_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, noted)
+            await self._app(scope, receive, record_status)
         finally:
             handler = self._handlers.get(scope.get("endpoint"), "unknown")
-            self._meters.served(handler, status, scope["method"], time.monotonic() - began)
+            self._meters.count_request(handler, status, scope["method"], time.monotonic() - began)

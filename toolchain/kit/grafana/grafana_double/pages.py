@@ -1,4 +1,4 @@
-"""The pages for people: the dashboards, and of each dashboard the current values of its panels as a table."""
+"""The pages for people: the list of dashboards, and each dashboard as a table of its panels' current values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .dashboards import Dashboard, panels
 from .library import Library, variables
 from .queries import QueryError, legend, run
 from .timing import Span, moment
-from .values import spell
+from .values import format_value
 
 STYLE = (
     "body{font:15px system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}"
@@ -38,7 +38,7 @@ MOST_LINES = 20
 
 
 def page(title: str, body: str, status: int = 200, refresh: int = 0) -> HTMLResponse:
-    """Return one page; each of them says that this is a double. `body` must be escaped already."""
+    """Return one page, which says that this is a double. `body` must be escaped already."""
     again = f'<meta http-equiv="refresh" content="{refresh}">' if refresh else ""
     text = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)} · Grafana double</title>'
@@ -50,19 +50,19 @@ def page(title: str, body: str, status: int = 200, refresh: int = 0) -> HTMLResp
 
 
 async def front(request: Request) -> Response:
-    """`/`: the dashboards, the data sources, and what is wrong with them."""
-    shown = library(request)
+    """`/`: the dashboards, the data sources, and their problems."""
+    loaded = library(request)
     boards = "".join(
         f'<tr><td><a href="/d/{board.uid}/{board.slug}">{escape(board.title)}</a></td>'
         f"<td>{escape(board.folder or 'General')}</td><td>{escape(', '.join(board.tags))}</td></tr>"
-        for board in sorted(shown.dashboards.values(), key=lambda board: board.title)
+        for board in sorted(loaded.dashboards.values(), key=lambda board: board.title)
     )
     sources = "".join(
         f"<tr><td>{escape(source.name)}{' (default)' if source.is_default else ''}</td>"
         f"<td>{escape(source.type)}</td><td>{escape(source.uid)}</td><td>{escape(source.url)}</td></tr>"
-        for source in shown.data_sources
+        for source in loaded.data_sources
     )
-    problems = "".join(f'<li class="error">{escape(problem)}</li>' for problem in shown.problems)
+    problems = "".join(f'<li class="error">{escape(problem)}</li>' for problem in loaded.problems)
     return page(
         "Dashboards",
         f"<table><tr><th>Dashboard</th><th>Folder</th><th>Tags</th></tr>{boards}</table>"
@@ -73,28 +73,28 @@ async def front(request: Request) -> Response:
 
 async def board(request: Request) -> Response:
     """`/d/{uid}`: each panel's title and the current values of its queries."""
-    shown = library(request)
-    found = shown.dashboards.get(request.path_params["uid"])
-    if not found:
+    loaded = library(request)
+    dashboard = loaded.dashboards.get(request.path_params["uid"])
+    if not dashboard:
         return page("Dashboard not found", '<p><a href="/">All dashboards</a></p>', status=404)
-    shown_panels = list(panels(found.model))
-    rows = await asyncio.gather(*(_panel(shown, client(request), found, panel) for panel in shown_panels))
-    about = escape(str(found.model.get("description") or ""))
+    data_panels = list(panels(dashboard.model))
+    rows = await asyncio.gather(*(_panel(loaded, client(request), dashboard, panel) for panel in data_panels))
+    about = escape(str(dashboard.model.get("description") or ""))
     return page(
-        found.title,
+        dashboard.title,
         f'<p>{about} <small>Now; refreshed every 30 seconds. <a href="/">All dashboards</a></small></p>'
         f"<table><tr><th>Panel</th><th>Series</th><th>Value</th></tr>{''.join(rows)}</table>",
         refresh=30,
     )
 
 
-async def _panel(shown: Library, http: httpx.AsyncClient, dashboard: Dashboard, panel: dict[str, Any]) -> str:
+async def _panel(loaded: Library, http: httpx.AsyncClient, dashboard: Dashboard, panel: dict[str, Any]) -> str:
     defaults = (panel.get("fieldConfig") or {}).get("defaults") or {}
     targets = [target for target in panel.get("targets") or [] if isinstance(target, dict)]
     lines: list[tuple[str, str, str]] = []
     for target in targets:
         if not target.get("hide"):
-            lines += await _lines(shown, http, dashboard, panel, target, defaults)
+            lines += await _lines(loaded, http, dashboard, panel, target, defaults)
     if not lines:
         lines = [("", str(defaults.get("noValue") or "No data"), "v")]
     title = escape(str(panel.get("title") or ""))
@@ -105,16 +105,16 @@ async def _panel(shown: Library, http: httpx.AsyncClient, dashboard: Dashboard, 
 
 
 async def _lines(
-    shown: Library,
+    loaded: Library,
     http: httpx.AsyncClient,
     dashboard: Dashboard,
     panel: dict[str, Any],
     target: dict[str, Any],
     defaults: dict[str, Any],
 ) -> list[tuple[str, str, str]]:
-    """Return name, value and style of each series of one query, as of now."""
-    source = shown.source_of(target.get("datasource") or panel.get("datasource"), dashboard.model)
-    expr = fill_in(str(target.get("expr") or ""), dashboard.model)
+    """Return name, current value and style of each series of one query."""
+    source = loaded.source_of(target.get("datasource") or panel.get("datasource"), dashboard.model)
+    expr = substitute_variables(str(target.get("expr") or ""), dashboard.model)
     if source is None:
         return [(expr, "Datasource was not found", "error")]
     now = moment("now")
@@ -126,15 +126,15 @@ async def _lines(
         return [(expr, str(error), "error")]
     template = str(target.get("legendFormat") or "")
     lines = [
-        (legend(template, series.labels, expr), spell(series.values[-1], defaults), "v")
+        (legend(template, series.labels, expr), format_value(series.values[-1], defaults), "v")
         for series in answer.series
         if series.values
     ]
     return lines[:MOST_LINES]
 
 
-def fill_in(expr: str, model: dict[str, Any]) -> str:
-    """Replace a dashboard's variables by their values before anybody chose: `$name`, `${name}`, `[[name]]`."""
+def substitute_variables(expr: str, model: dict[str, Any]) -> str:
+    """Replace a dashboard's variables (`$name`, `${name}`, `[[name]]`) by their default values."""
     for variable in variables(model):
         current = variable.get("current")
         value = current.get("value") if isinstance(current, dict) else None
@@ -161,7 +161,7 @@ FORM = (
 
 
 async def login(request: Request) -> Response:
-    """`/login`: the form; or a log-in, by form or by JSON as Grafana's own page does it."""
+    """`/login`: the form on GET; a login on POST, by form or by JSON as Grafana's own page sends it."""
     if not request.app.state.settings.login_form:
         text = "<p>The log-in by name and password is switched off; of identity providers the double knows nothing.</p>"
         return page("Welcome to the Grafana double", text, 401 if request.method == "POST" else 200)
@@ -171,14 +171,14 @@ async def login(request: Request) -> Response:
     as_json = request.headers.get("content-type", "").startswith("application/json")
     try:
         if as_json:
-            given = await request.json()
-            user, password = str(given["user"]), str(given["password"])
+            credentials = await request.json()
+            user, password = str(credentials["user"]), str(credentials["password"])
         else:
             form = parse_qs((await request.body()).decode())
             user, password = form.get("user", [""])[0], form.get("password", [""])[0]
     except (ValueError, KeyError, TypeError):
         return refused(400, "bad login data", "bad-request")
-    if not door.password_fits(user, password):
+    if not door.password_matches(user, password):
         meters(request).login_failed()
         if as_json:
             return refused(401, "Invalid username or password", "password-auth.failed")
@@ -186,8 +186,8 @@ async def login(request: Request) -> Response:
     answer: Response = (
         JSONResponse({"message": "Logged in", "redirectUrl": "/"}) if as_json else RedirectResponse("/", 303)
     )
-    said = request.app.state.settings
-    secure, samesite = said.cookie_secure, said.cookie_samesite
+    settings = request.app.state.settings
+    secure, samesite = settings.cookie_secure, settings.cookie_samesite
     answer.set_cookie(COOKIE, door.open_session(), SESSION_SECONDS, httponly=True, samesite=samesite, secure=secure)
     return answer
 

@@ -1,4 +1,4 @@
-"""Runs queries through to Prometheus, Loki and VictoriaLogs; answers become series or Grafana's data frames."""
+"""Run queries on Prometheus, Loki and VictoriaLogs, and convert the responses to series or Grafana's data frames."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ API = {"prometheus": "/api/v1", "loki": "/loki/api/v1"}
 
 
 class QueryError(Exception):
-    """A data source did not answer, or answered with an error; the text is what a panel shows."""
+    """A data source did not answer, or answered with an error; the message is the one that a panel shows."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class QueryError(Exception):
 
 @dataclass(frozen=True)
 class Series:
-    """One series: times in seconds; values are numbers, or lines for logs."""
+    """One series: times in seconds; values are numbers, or text lines for logs."""
 
     labels: dict[str, str]
     times: list[float]
@@ -40,21 +40,21 @@ class Series:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back, `kind` being Prometheus' or Loki's own resultType."""
+    """The result of a query; `kind` is the resultType of Prometheus or Loki."""
 
     kind: str
     series: list[Series] = field(default_factory=list)
 
 
 def new_client() -> httpx.AsyncClient:
-    """Return a client for data sources: the environment's proxies are not for them."""
+    """Return a client for data sources, which ignores proxies from the environment."""
     return httpx.AsyncClient(timeout=30, trust_env=False, follow_redirects=False)
 
 
 async def ask(
     client: httpx.AsyncClient, source: DataSource, method: str, path: str, **arguments: Any
 ) -> httpx.Response:
-    """Send one request to a data source with its credentials; raises QueryError (502) when there is no answer."""
+    """Send one request to a data source with its credentials. Raises QueryError (502) when it does not answer."""
     auth = None
     if source.basic_auth:
         auth = httpx.BasicAuth(source.basic_auth_user, source.secrets.get("basicAuthPassword", ""))
@@ -68,16 +68,16 @@ async def ask(
 async def run(
     client: httpx.AsyncClient, source: DataSource, expr: str, span: Span, instant: bool, kind: str = ""
 ) -> Answer:
-    """Run one expression, at the end of the span or over it. `kind` is the query's type, where its data source has any.
+    """Run one expression, at the end of the span (`instant`) or over it. `kind` is the query type of VictoriaLogs.
 
-    Raises QueryError when the data source cannot be queried, does not answer, or calls the expression wrong.
+    Raises QueryError when the data source cannot be queried, does not answer, or rejects the expression.
     """
     if source.type == VICTORIALOGS:
         return await _run_logsql(client, source, expr, span, "stats" if instant and kind == "statsRange" else kind)
     if source.type not in API:
         raise QueryError(f"the double cannot query data sources of type {source.type!r}")
     parameters = {"query": span.interpolate(expr)}
-    # Loki counts in nanoseconds.
+    # Loki's timestamps are in nanoseconds.
     scale = 1_000_000_000 if source.type == "loki" else 1
     if instant:
         path, times = "/query", {"time": _stamp(span.end, scale)}
@@ -85,18 +85,18 @@ async def run(
         path = "/query_range"
         times = {"start": _stamp(span.start, scale), "end": _stamp(span.end, scale), "step": f"{span.step:g}"}
     if source.type == "prometheus" and str(source.json_data.get("httpMethod", "POST")).upper() == "POST":
-        sent = await ask(client, source, "POST", API[source.type] + path, data=parameters | times)
+        response = await ask(client, source, "POST", API[source.type] + path, data=parameters | times)
     else:
-        sent = await ask(client, source, "GET", API[source.type] + path, params=parameters | times)
-    return _read(sent, scale)
+        response = await ask(client, source, "GET", API[source.type] + path, params=parameters | times)
+    return _read(response, scale)
 
 
 LOGSQL = {"": "query", "instant": "query", "stats": "stats_query", "statsRange": "stats_query_range", "hits": "hits"}
-"""Type of a query, as the plugin of VictoriaLogs calls it → the end of the path that it asks."""
+"""Query type of the VictoriaLogs plugin → last part of the path that it requests."""
 
 
 async def _run_logsql(client: httpx.AsyncClient, source: DataSource, expr: str, span: Span, kind: str) -> Answer:
-    """Ask VictoriaLogs as its plugin does: for lines unless the query is of another type."""
+    """Query VictoriaLogs as its plugin does: for log lines, unless the query has another type."""
     if kind not in LOGSQL:
         raise QueryError(f"VictoriaLogs' plugin knows no queries of type {kind!r}: {', '.join(filter(None, LOGSQL))}")
     parameters = {"query": span.interpolate(expr), "start": f"{span.start:.3f}", "end": f"{span.end:.3f}"}
@@ -106,12 +106,14 @@ async def _run_logsql(client: httpx.AsyncClient, source: DataSource, expr: str, 
         parameters = {"query": f"_time:{span.end - span.start:.0f}s {parameters['query']}", "time": f"{span.end:.3f}"}
     else:
         parameters["limit"] = "1000"
-    sent = await ask(client, source, "POST", f"/select/logsql/{LOGSQL[kind]}", data=parameters)
+    response = await ask(client, source, "POST", f"/select/logsql/{LOGSQL[kind]}", data=parameters)
     if kind.startswith("stats"):
-        return _read(sent, 1)
-    if sent.status_code != httpx.codes.OK:
-        raise QueryError(sent.text.strip()[:200] or f"HTTP {sent.status_code}", status=max(sent.status_code, 400))
-    return _hits(sent) if kind == "hits" else _lines(sent)
+        return _read(response, 1)
+    if response.status_code != httpx.codes.OK:
+        raise QueryError(
+            response.text.strip()[:200] or f"HTTP {response.status_code}", status=max(response.status_code, 400)
+        )
+    return _hits(response) if kind == "hits" else _lines(response)
 
 
 def _hits(response: httpx.Response) -> Answer:
@@ -123,7 +125,7 @@ def _hits(response: httpx.Response) -> Answer:
 
 
 def _lines(response: httpx.Response) -> Answer:
-    """Read lines of JSON, one a log line: a series of each stream."""
+    """Parse JSON lines, one per log line, into one series per stream."""
     streams: dict[str, list[tuple[float, str, dict[str, str]]]] = {}
     for text in response.text.splitlines():
         if text.strip():
@@ -138,7 +140,7 @@ def _lines(response: httpx.Response) -> Answer:
 
 
 def _moment(text: str) -> float:
-    # Of nine digits, Python reads six.
+    # Python parses at most six of the nine fractional digits.
     return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text)).timestamp()
 
 
@@ -173,7 +175,7 @@ def _read(response: httpx.Response, scale: int) -> Answer:
 
 
 def legend(template: str, labels: Mapping[str, str], expr: str) -> str:
-    """Return a series' name: the template with `{{label}}` filled in, else its labels, else the expression."""
+    """Return the name of a series: the template with `{{label}}` filled in, else its labels, else the expression."""
     if template and template != "__auto":
         return LABEL.sub(lambda match: labels.get(match[1], match[0]), template)
     name = labels.get("__name__", "")
@@ -182,13 +184,13 @@ def legend(template: str, labels: Mapping[str, str], expr: str) -> str:
 
 
 def frames(answer: Answer, ref_id: str, template: str, expr: str) -> list[dict[str, Any]]:
-    """Return Grafana's data frames: one a series, of a time field (milliseconds) and a value field."""
+    """Return Grafana's data frames: one per series, with a time field (milliseconds) and a value field."""
     logs = answer.kind in {"streams", "string"}
     shape = {"matrix": "timeseries-multi", "vector": "numeric-multi", "streams": "log-lines"}.get(answer.kind)
     meta: dict[str, Any] = {"custom": {"resultType": answer.kind}, "executedQueryString": f"Expr: {expr}"}
     if shape:
         meta |= {"type": shape, "typeVersion": [0, 1]}
-    found = []
+    data_frames = []
     for series in answer.series:
         value_field: dict[str, Any] = {
             "name": "Line" if logs else "Value",
@@ -203,12 +205,12 @@ def frames(answer: Answer, ref_id: str, template: str, expr: str) -> list[dict[s
         if entities:
             data["entities"] = [None, entities]
         schema = {"refId": ref_id, "meta": meta, "fields": [time_field, value_field]}
-        found.append({"schema": schema, "data": data})
-    return found
+        data_frames.append({"schema": schema, "data": data})
+    return data_frames
 
 
 def _json_numbers(values: list[float] | list[str]) -> tuple[list[Any], dict[str, list[int]]]:
-    """Return values that JSON can hold; where NaN and infinities were is said apart, as Grafana does."""
+    """Return values that JSON can represent, and the positions of NaN and infinities, as Grafana does."""
     entities: dict[str, list[int]] = {}
     clean: list[Any] = []
     for position, value in enumerate(values):

@@ -1,4 +1,4 @@
-"""What the double takes from the environment: Grafana's own GF_* names, and the image's `__FILE` convention."""
+"""Settings from the environment: Grafana's GF_* variables, with the image's `__FILE` convention."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 class SettingsError(Exception):
-    """The environment says something that Grafana's image would not start with."""
+    """The environment has a value with which Grafana's image would not start."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The GF_* variables that mean something here; all others are ignored, as Grafana ignores unknown ones."""
+    """The GF_* variables that the double supports; all others are ignored, as Grafana ignores unknown ones."""
 
     admin_user: str = "admin"
     admin_password: str = "admin"  # noqa: S105 - Grafana's documented default
@@ -25,69 +25,69 @@ class Settings:
     sign_up: bool = False
     metrics: bool = True
     cookie_secure: bool = False
-    """The session cookie goes over https alone."""
+    """Whether browsers send the session cookie only over https."""
 
     cookie_samesite: str = "lax"
     strict_transport: int | None = None
-    """Seconds that browsers shall remember to come by https; the header stands in every answer."""
+    """`max-age` of the HSTS header in seconds, sent with every response; None for no header."""
 
     login_form: bool = True
-    """Name and password can be given at /login. Where not, the double has no other way in but basic authentication."""
+    """Whether /login accepts name and password. If not, only basic authentication remains in the double."""
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Return the settings; raises SettingsError with one line for a variable that cannot be used."""
-    given = _with_files(environment)
+    """Return the settings. Raises SettingsError with one line for an invalid variable."""
+    variables = _with_files(environment)
     defaults = Settings()
     try:
-        port = int(given.get("GF_SERVER_HTTP_PORT", defaults.port))
+        port = int(variables.get("GF_SERVER_HTTP_PORT", defaults.port))
     except ValueError:
-        raise SettingsError(f"GF_SERVER_HTTP_PORT is not a number: {given['GF_SERVER_HTTP_PORT']}") from None
+        raise SettingsError(f"GF_SERVER_HTTP_PORT is not a number: {variables['GF_SERVER_HTTP_PORT']}") from None
     return Settings(
-        admin_user=given.get("GF_SECURITY_ADMIN_USER", defaults.admin_user),
-        admin_password=given.get("GF_SECURITY_ADMIN_PASSWORD", defaults.admin_password),
-        root_url=given.get("GF_SERVER_ROOT_URL", defaults.root_url),
-        address=given.get("GF_SERVER_HTTP_ADDR") or defaults.address,
+        admin_user=variables.get("GF_SECURITY_ADMIN_USER", defaults.admin_user),
+        admin_password=variables.get("GF_SECURITY_ADMIN_PASSWORD", defaults.admin_password),
+        root_url=variables.get("GF_SERVER_ROOT_URL", defaults.root_url),
+        address=variables.get("GF_SERVER_HTTP_ADDR") or defaults.address,
         port=port,
-        provisioning=Path(given.get("GF_PATHS_PROVISIONING", str(defaults.provisioning))),
-        anonymous=_flag(given, "GF_AUTH_ANONYMOUS_ENABLED", defaults.anonymous),
-        sign_up=_flag(given, "GF_USERS_ALLOW_SIGN_UP", defaults.sign_up),
-        cookie_secure=_flag(given, "GF_SECURITY_COOKIE_SECURE", defaults.cookie_secure),
-        cookie_samesite=_samesite(given),
-        strict_transport=_strict_transport(given),
-        login_form=not _flag(given, "GF_AUTH_DISABLE_LOGIN_FORM", False),
-        metrics=_flag(given, "GF_METRICS_ENABLED", defaults.metrics),
+        provisioning=Path(variables.get("GF_PATHS_PROVISIONING", str(defaults.provisioning))),
+        anonymous=_flag(variables, "GF_AUTH_ANONYMOUS_ENABLED", defaults.anonymous),
+        sign_up=_flag(variables, "GF_USERS_ALLOW_SIGN_UP", defaults.sign_up),
+        cookie_secure=_flag(variables, "GF_SECURITY_COOKIE_SECURE", defaults.cookie_secure),
+        cookie_samesite=_samesite(variables),
+        strict_transport=_strict_transport(variables),
+        login_form=not _flag(variables, "GF_AUTH_DISABLE_LOGIN_FORM", False),
+        metrics=_flag(variables, "GF_METRICS_ENABLED", defaults.metrics),
     )
 
 
-def _samesite(given: Mapping[str, str]) -> str:
-    """Grafana takes anything it does not know for `lax`."""
-    value = given.get("GF_SECURITY_COOKIE_SAMESITE", "lax")
+def _samesite(variables: Mapping[str, str]) -> str:
+    """Return the cookie's SameSite value; Grafana treats unknown values as `lax`."""
+    value = variables.get("GF_SECURITY_COOKIE_SAMESITE", "lax")
     return value if value in {"lax", "strict", "none"} else "lax"
 
 
-def _strict_transport(given: Mapping[str, str]) -> int | None:
-    if not _flag(given, "GF_SECURITY_STRICT_TRANSPORT_SECURITY", False):
+def _strict_transport(variables: Mapping[str, str]) -> int | None:
+    if not _flag(variables, "GF_SECURITY_STRICT_TRANSPORT_SECURITY", False):
         return None
-    seconds = given.get("GF_SECURITY_STRICT_TRANSPORT_SECURITY_MAX_AGE_SECONDS", "")
+    seconds = variables.get("GF_SECURITY_STRICT_TRANSPORT_SECURITY_MAX_AGE_SECONDS", "")
     return int(seconds) if seconds.isdigit() else 86400
 
 
 def _with_files(environment: Mapping[str, str]) -> dict[str, str]:
-    """Resolve GF_X__FILE to GF_X as the image's run.sh does: trailing newlines go, both at once is an error."""
-    given = {name: value for name, value in environment.items() if name.startswith("GF_")}
-    for name in [name for name in given if name.endswith("__FILE")]:
+    """Resolve GF_X__FILE to GF_X as the image's run.sh does: strip trailing newlines, reject both at once."""
+    variables = {name: value for name, value in environment.items() if name.startswith("GF_")}
+    for name in [name for name in variables if name.endswith("__FILE")]:
         plain = name.removesuffix("__FILE")
-        if given.get(plain):
+        if variables.get(plain):
             raise SettingsError(f"both {plain} and {name} are set (but are exclusive)")
         try:
-            given[plain] = Path(given.pop(name)).read_text().rstrip("\n")
+            variables[plain] = Path(variables.pop(name)).read_text().rstrip("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{name}: {error}") from error
-    return given
+    return variables
 
 
-def _flag(given: Mapping[str, str], name: str, default: bool) -> bool:
-    if name not in given:
+def _flag(variables: Mapping[str, str], name: str, default: bool) -> bool:
+    if name not in variables:
         return default
-    return given[name].strip().lower() in {"1", "t", "true", "yes", "on"}
+    return variables[name].strip().lower() in {"1", "t", "true", "yes", "on"}

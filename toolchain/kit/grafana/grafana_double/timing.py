@@ -1,4 +1,4 @@
-"""Grafana's ways to write times and durations, in seconds."""
+"""Parse Grafana's notations of times and durations, in seconds."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "M": 2592000, "y": 31536000}
 MOST_POINTS = 11000
-"""Prometheus refuses range queries of more points a series."""
+"""Prometheus refuses range queries with more points per series."""
 
 
 def duration(text: str) -> float:
-    """Return the seconds of `30s`, `1h`; raises ValueError for anything else."""
+    """Return the seconds of a duration such as `30s` or `1h`. Raises ValueError for anything else."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|[smhdwMy])", text.strip())
     if not match:
         raise ValueError(f"not a duration: {text!r}")
@@ -22,7 +22,7 @@ def duration(text: str) -> float:
 
 
 def moment(value: str | float, now: float | None = None) -> float:
-    """Return the Unix time of `now`, `now-6h`, milliseconds since 1970 or an ISO date; raises ValueError else."""
+    """Return the Unix time of `now`, `now-6h`, milliseconds since 1970 or an ISO date. Raises ValueError otherwise."""
     now = time.time() if now is None else now
     text = str(value).strip()
     if text == "now":
@@ -37,7 +37,7 @@ def moment(value: str | float, now: float | None = None) -> float:
 
 @dataclass(frozen=True)
 class Span:
-    """A time range and the step of its points, all in seconds."""
+    """A time range and the step between its points, all in seconds."""
 
     start: float
     end: float
@@ -45,13 +45,13 @@ class Span:
 
     @classmethod
     def of(cls, start: float, end: float, max_points: int = 1000, smallest_step: float = 15) -> Span:
-        """Choose the step as Grafana does: no more points than pixels, nothing finer than the scrape interval."""
+        """Choose the step as Grafana does: at most `max_points` points, and no finer than the scrape interval."""
         length = max(end - start, 0)
         step = max(math.ceil(length / max(max_points, 1)), smallest_step, math.ceil(length / (MOST_POINTS - 1)))
         return cls(start, end, step)
 
     def interpolate(self, expr: str) -> str:
-        """Replace $__interval, $__rate_interval and $__range and their _ms and _s forms."""
+        """Replace $__interval, $__rate_interval and $__range, and their _ms and _s forms."""
         length = max(self.end - self.start, 1)
         values = {
             "__interval_ms": f"{self.step * 1000:.0f}",

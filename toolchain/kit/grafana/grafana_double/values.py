@@ -1,4 +1,4 @@
-"""How a panel's values read: units and value mappings, as far as a table needs them."""
+"""Format a panel's values by unit and value mappings, as far as a table needs them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ SIZES = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
 SUFFIXES = {"percent": "%", "reqps": " req/s", "ops": " ops/s", "ms": " ms"}
 
 
-def spell(value: float | str, defaults: Mapping[str, Any]) -> str:
-    """Return a value as text, by the `fieldConfig.defaults` of its panel: first its mappings, then its unit."""
+def format_value(value: float | str, defaults: Mapping[str, Any]) -> str:
+    """Format a value by the `fieldConfig.defaults` of its panel: first its mappings, then its unit."""
     if isinstance(value, str):
         return value
     if mapped := _mapped(value, defaults.get("mappings") or []):

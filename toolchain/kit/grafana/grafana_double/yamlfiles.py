@@ -1,4 +1,4 @@
-"""Reading provisioning YAML the way Grafana does: file by file, with variables expanded in its strings."""
+"""Read provisioning YAML as Grafana does: file by file, with variables expanded in its strings."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ VARIABLE = re.compile(
 
 
 class ProvisioningError(Exception):
-    """Something that Grafana does not start with."""
+    """A provisioning error with which Grafana does not start."""
 
 
 def yaml_files(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield each .yaml and .yml file of a folder, by name, with what it says; empty files are left out.
+    """Yield each .yaml and .yml file of a folder, by name, with its content; empty files are left out.
 
     Raises ProvisioningError for a file that is not YAML or whose top level is not a mapping.
     """
@@ -36,13 +36,13 @@ def yaml_files(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         if not isinstance(document, dict):
             raise ProvisioningError(f"{path.name}: expected a mapping with apiVersion, found {type(document).__name__}")
         if not isinstance(document.get("apiVersion"), int) or document["apiVersion"] < 1:
-            # Grafana still reads the form it had before 5.0, and warns; nothing of ours is written in it.
+            # Grafana still reads the format from before 5.0, with a warning; none of our files uses it.
             raise ProvisioningError(f"{path.name}: apiVersion: 1 is missing (the double reads no older form)")
         yield path, document
 
 
 def mappings(document: Mapping[str, Any], key: str, where: str) -> list[dict[str, Any]]:
-    """Return the list of mappings under `key`; raises ProvisioningError when it is something else."""
+    """Return the list of mappings under `key`. Raises ProvisioningError when it is something else."""
     entries = document.get(key) or []
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ProvisioningError(f"{where}: {key} must be a list of mappings")
@@ -50,7 +50,7 @@ def mappings(document: Mapping[str, Any], key: str, where: str) -> list[dict[str
 
 
 def expand(value: Any, environment: Mapping[str, str] = os.environ) -> Any:
-    """Replace $X, ${X}, $__env{X} and $__file{/path} in every string; `$$` is a dollar, what is unset is empty."""
+    """Replace $X, ${X}, $__env{X} and $__file{/path} in strings; `$$` is a dollar sign, unset variables are empty."""
     if isinstance(value, dict):
         return {key: expand(inner, environment) for key, inner in value.items()}
     if isinstance(value, list):
