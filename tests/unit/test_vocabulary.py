@@ -12,7 +12,6 @@ FILLER = re.compile(
     r"meant|one|ones|other|others|own|said|says|seen|sees|shown|shows|standing|stands|stuff|taken|"
     r"tells|there|thing|things|told|wanted|way|ways|what"
 )
-HIGHEST_SHARE = 0.005
 
 
 def bound_names(tree: ast.AST) -> Iterator[str]:
@@ -37,4 +36,4 @@ def test_fillers_are_rare_among_the_names_of_the_product():
     files = [file for file in listed.split() if not file.startswith(("tests/", "demo/", "docs/"))]
     names = [(file, name) for file in files for name in bound_names(ast.parse((SOURCE / file).read_text()))]
     fillers = [(file, name) for file, name in names if FILLER.fullmatch(name.strip("_").lower())]
-    assert len(fillers) <= HIGHEST_SHARE * len(names), fillers
+    assert len(fillers) <= 0.005 * len(names), fillers
