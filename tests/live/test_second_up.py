@@ -1,8 +1,7 @@
 """An `up`, a plain `pulumi up` and previews of a stack that is up change nothing, and are quick.
 
-Quick is a ratio of processor times of one run, since machines differ and other tests run beside these. On idle cores
-a `./dockyard up` that changes nothing takes 6 s of it, a plain `pulumi up` or `preview` 3 s, and the imports 1 s.
-"""
+Quick is a ratio of processor times, which differ little beside other tests. On idle cores `./dockyard up` takes 6 s of
+it where nothing changes, a plain `pulumi up` or `preview` 3 s, and the imports of the program 0.7 s."""
 
 from tests.support.checkout import MINUTES, Finished, run
 from tests.support.stack import Stack
@@ -35,4 +34,4 @@ def test_a_plain_up_and_previews_with_refresh_change_nothing(dev: Stack) -> None
 
 def test_a_plain_preview_that_changes_nothing_is_quick(dev: Stack) -> None:
     pairs = [(dev.preview().good(), imports_of_the_program(dev)) for _ in range(3)]
-    assert min(preview.cpu_seconds / imports.cpu_seconds for preview, imports in pairs) <= 5
+    assert min(preview.cpu_seconds / imports.cpu_seconds for preview, imports in pairs) <= 8

@@ -30,7 +30,8 @@ def archived(guestbook: Stack) -> Stack:
     container = guestbook.container("backup-pgbackrest")
 
     def is_backing_up() -> bool:
-        return any("base-backup.sh" in " ".join(process) for process in container.top()["Processes"])
+        commands = [process[-1] for process in container.top()["Processes"]]
+        return any("base-backup.sh" in command and "schedule.sh" not in command for command in commands)
 
     wait_until(lambda: not is_backing_up(), "no base backup runs", 240, details=lambda: container.logs().decode())
     proved = f"grep -q 'dockyard_backup_success.* 1$' {METRICS} && test ! -e $REPOSITORY/restore-due"
