@@ -57,12 +57,12 @@ def test_an_existing_database_is_backed_up_and_the_backup_is_proved(archived: St
 
 
 def test_a_change_reaches_the_archive_by_itself(archived: Stack) -> None:
-    # What was written before goes along: else its segment could be the one that is seen.
-    archived.sql("select pg_switch_wal()")
-    past = "select pg_walfile_name(pg_current_wal_lsn()) > last_archived_wal from pg_stat_archiver"
-    wait_until(lambda: archived.sql(past) == "t", "the segment before is archived")
-    archived.sql("update ledger set entry = 'changed' where id = 1")
-    segment = archived.sql("select pg_walfile_name(pg_current_wal_lsn())")
+    archived.sql("select pg_switch_wal()")  # what was written before has a segment of its own
+    # In one statement: a switch in between would name the segment after the one with the change.
+    segment = archived.sql(
+        "with changed as (update ledger set entry = 'changed' where id = 1 returning id)"
+        " select pg_walfile_name(pg_current_wal_insert_lsn()) from changed"
+    )
     # Nothing fills the segment: archive_timeout alone sends it.
     last = "select last_archived_wal from pg_stat_archiver"
     wait_until(lambda: archived.sql(last) >= segment, "the segment with the change is archived")
