@@ -30,7 +30,7 @@ def pond(checkout: Checkout) -> Iterator[Stack]:
         yield pond
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(100, marks=[pytest.mark.soak, pytest.mark.timeout(240 * MINUTES)])])
+@pytest.mark.parametrize("rounds", [3, pytest.param(100, marks=[pytest.mark.soak, pytest.mark.timeout(240 * MINUTES)])])
 def test_down_succeeds_while_health_checks_start(pond: Stack, rounds: int) -> None:
     for number in range(rounds):
         started = pond.up()
