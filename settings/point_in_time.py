@@ -34,7 +34,7 @@ class PointInTime(Model):
 
     archive_timeout: Duration = Field(default=60, le=300)
     """A segment with changes is archived after this time even if it is not full: the maximum loss when the machine and
-    its disk are lost. At most 5m."""
+    its disk are lost. At most 5m. A Postgres that has just started applies it after `checkpoint_timeout` (5m)."""
 
     keep: Days = 7 * _DAY
     """How far back the database can be restored: the base backups and log that this requires are kept (Tumulte: 7d)."""

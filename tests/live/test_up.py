@@ -82,8 +82,14 @@ def test_prometheus_evaluates_the_rules_and_knows_alertmanager(dev: Stack) -> No
     alerts = {rule["name"] for group in groups for rule in group["rules"] if rule["type"] == "alerting"}
     assert {"TumulteBackendDown", "PostgresDown", "DiskSpaceLow", "Watchdog"} <= alerts
     assert not [rule for group in groups for rule in group["rules"] if rule["health"] == "err"]
-    (active,) = dev.get("prometheus", "/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"]
-    assert active["url"].startswith("http://alertmanager:9093")
+
+    def alertmanagers() -> list[str]:
+        active = dev.get("prometheus", "/api/v1/alertmanagers").json()["data"]["activeAlertmanagers"]
+        return [alertmanager["url"] for alertmanager in active]
+
+    # Prometheus looks its Alertmanagers up some seconds after it is ready: a test before this one may restart it.
+    (url,) = wait_until(alertmanagers, "Prometheus knows an Alertmanager")
+    assert url.startswith("http://alertmanager:9093")
 
 
 def test_alertmanager_has_its_configuration_and_the_watchdog(dev: Stack) -> None:

@@ -140,9 +140,3 @@ def product(request: pytest.FixtureRequest) -> Stack:
     else:
         stack = request.getfixturevalue(request.param.removeprefix("quick "))
     return stack
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put point in time first: once drift had repaired a lost network, archive_timeout sent no segment in a minute."""
-    items.sort(key=lambda item: item.path.name != "test_point_in_time.py")

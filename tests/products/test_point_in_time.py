@@ -57,6 +57,7 @@ def test_an_existing_database_is_backed_up_and_the_backup_is_proved(archived: St
 
 
 def test_a_change_reaches_the_archive_by_itself(archived: Stack) -> None:
+    archived.sql("checkpoint")  # A Postgres that has just started heeds archive_timeout from its first checkpoint on.
     archived.sql("select pg_switch_wal()")  # what was written before has a segment of its own
     # In one statement: a switch in between would name the segment after the one with the change.
     segment = archived.sql(
