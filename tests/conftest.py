@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.progress import Words
 
-pytest_plugins = ["tests.support.engine"]
+pytest_plugins = ["tests.support.engine", "tests.support.idle"]
 
 
 @pytest.fixture

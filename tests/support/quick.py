@@ -12,12 +12,13 @@ PACE = {"wait": "1s", "interval": "2s", "repeat": "4h"}
 QUICK: Mapping[str, Any] = {
     "dockyard:docker": {"health_interval": "20s", "health_start_interval": "1s"},
     "dockyard:monitoring": {
-        "prometheus": {"scrape_interval": "3s", "infrastructure_interval": "6s", "rule_interval": "3s"},
+        "prometheus": {"scrape_interval": "3s", "infrastructure_interval": "10s", "rule_interval": "6s"},
         "probes": {"interval": "5s", "timeout": "5s"},
     },
     "dockyard:alerts": {"critical": PACE, "rest": PACE},
 }
-"""Two samples, which every rate needs, are there 12 s after a target is up. cAdvisor works hard for each scrape."""
+"""Two samples, which every rate needs, are there 12 s after a target is up. cAdvisor works hard for each scrape, and
+VictoriaLogs for each evaluation of a rule."""
 
 
 def merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
