@@ -20,6 +20,7 @@ from docker.errors import APIError, DockerException
 
 from tests.support.waiting import wait_until
 from toolchain import processes
+from toolchain.docker_client import docker_client
 from toolchain.private_engine import PrivateDockerd
 from toolchain.workdir import WorkDir
 
@@ -165,7 +166,7 @@ def docker_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def engine(docker_host: str) -> docker.DockerClient:
-    return docker.DockerClient(base_url=docker_host, timeout=300)
+    return docker_client(docker_host, timeout=300)
 
 
 def pytest_configure() -> None:
