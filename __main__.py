@@ -2,74 +2,61 @@
 
 import pulumi
 
-from components.alert_routing import AlertRouting, AlertRoutingConfig
-from components.app_services import AppServices, AppServicesConfig
-from components.backups import BackupsConfig, BackupSet
-from components.cloudflare_tunnel import CloudflareTunnel
-from components.edge_proxy import EdgeProxy
-from components.exporter_set import ExporterSet, ExporterSetConfig
-from components.foundation import edge_config, engine_settings, probes, published_urls, shared_context, tunnel_config
-from components.inventory import Inventory
-from components.log_pipeline import LogPipeline, LogPipelineConfig
-from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
-from components.shipped import shipped
+from components.alerting.alertmanager import AlertRouting, AlertRoutingArgs
+from components.app.services import AppServices, AppServicesArgs
+from components.backups.restic import BackupSet, BackupSetArgs
+from components.cloudflare.tunnel import CloudflareTunnel
+from components.edge.proxy import EdgeProxy
+from components.logs.pipeline import LogPipeline, LogPipelineArgs
+from components.monitoring.exporters import ExporterSet, ExporterSetArgs
+from components.monitoring.inventory import Inventory
+from components.monitoring.stack import MonitoringStack, MonitoringStackArgs
+from program import content, edge, urls
+from program.configuration import load_settings
+from program.context import make_context
+from program.probes import probe_targets
 
-settings = engine_settings()
-stack, product, name, image = settings.stack, settings.product, settings.product.name, settings.image
-monitoring_content = shipped(settings)
-context = shared_context(settings)
+settings = load_settings()
+product, name = settings.product, settings.product.name
+logs, monitoring_content = product.monitoring.logs, content.render_content(settings)
+context = make_context(settings)
 
-edge_args = edge_config(settings, context)
-edge = EdgeProxy(f"{name}-edge", edge_args) if edge_args else None
+edge_args = edge.edge_proxy_args(settings, context)
+proxy = EdgeProxy(f"{name}-edge", edge_args) if edge_args else None
 app = AppServices(
     f"{name}-app",
-    AppServicesConfig(product, context, image, edge, settings.rolled_back, settings.release.fresh),
+    AppServicesArgs(product, context, edge=proxy, skip_jobs=settings.rolled_back, rerun_jobs=settings.release.fresh),
 )
-inventory = Inventory(f"{name}-inventory", context, image)
+inventory = Inventory(f"{name}-inventory", context)
 exporters = ExporterSet(
     f"{name}-exporters",
-    ExporterSetConfig(
-        exporters=product.monitoring.exporters,
-        context=context,
-        image=image,
+    ExporterSetArgs(
+        product.monitoring.exporters,
+        context,
         connections=app.connections,
         inventory=inventory.mount,
-        probes=probes(settings, edge_args, app.containers),
+        probes=probe_targets(settings, edge_args, app.containers),
     ),
 )
 alerts = AlertRouting(
     f"{name}-alerts",
-    AlertRoutingConfig(
-        alerts=product.alerts,
-        environment=stack.environment,
-        context=context,
-        image=image,
-        grafana=monitoring_content.grafana,
-    ),
+    AlertRoutingArgs(product.alerts, settings.stack.environment, context, grafana=monitoring_content.grafana),
 )
-parts = [app, exporters, alerts, *([edge] if edge else [])]
-
-logs = product.monitoring.logs
+parts = [app, exporters, alerts, *([proxy] if proxy else [])]
 if logs.enabled:
-    log_pipeline = LogPipeline(
-        f"{name}-logs",
-        LogPipelineConfig(
-            logs=logs,
-            context=context,
-            image=image,
-            docker_root=settings.machine.docker_root,
-            alertmanagers=alerts.addresses,
-            rules=monitoring_content.log_rules,
-        ),
+    log_args = LogPipelineArgs(
+        logs,
+        context,
+        docker_root=settings.machine.docker_root,
+        alertmanagers=alerts.addresses,
+        rules=monitoring_content.log_rules,
     )
-    parts.append(log_pipeline)
-
+    parts.append(LogPipeline(f"{name}-logs", log_args))
 monitoring = MonitoringStack(
     f"{name}-monitoring",
-    MonitoringStackConfig(
-        monitoring=product.monitoring,
-        context=context,
-        image=image,
+    MonitoringStackArgs(
+        product.monitoring,
+        context,
         targets=[target for part in parts for target in part.targets],
         alertmanagers=alerts.addresses,
         rules=monitoring_content.rules,
@@ -81,22 +68,13 @@ monitoring = MonitoringStack(
 )
 backups = BackupSet(
     f"{name}-backups",
-    BackupsConfig(
-        product=product,
-        context=context,
-        image=image,
-        connections=app.connections,
-        monitoring=monitoring,
-        dumps=app.dumps,
-    ),
+    BackupSetArgs(product, context, connections=app.connections, monitoring=monitoring, dumps=app.dumps),
 )
-tunnel_args = tunnel_config(settings, context)
+tunnel_args = edge.tunnel_args(settings, context)
 tunnel = CloudflareTunnel(f"{name}-tunnel", tunnel_args) if tunnel_args else None
 parts += [monitoring, backups, *([tunnel] if tunnel else [])]
-extra_secrets = {**backups.secrets, **(tunnel.secrets if tunnel else {})}
-
-pulumi.export("urls", published_urls(settings))
+pulumi.export("urls", urls.published_urls(settings))
 pulumi.export("grafana_admin_user", product.monitoring.grafana.admin_user)
-pulumi.export("secrets", {**app.secrets, "grafana-admin-password": monitoring.admin_password, **extra_secrets})
+pulumi.export("secrets", {**app.secrets, **monitoring.secrets, **backups.secrets, **(tunnel.secrets if tunnel else {})})
 pulumi.export("containers", inventory.write(*(part.containers for part in parts)))
 pulumi.export("release", settings.release.model_dump())

@@ -13,7 +13,7 @@ BYTES = 24
 
 SECRET_MARK = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
 """How Pulumi's protocol marks a secret. With additional_secret_outputs alone the value is secret in the state, but
-stands in the open in the engine's event of its creation."""
+stands in the open in Pulumi's event of its creation."""
 
 
 class _RandomProvider(ResourceProvider):

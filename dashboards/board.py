@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import dashboard
 
-from dashboards.log_queries import DATASOURCES
+from dashboards.boards.log_queries import DATASOURCES
+from dashboards.context import DashboardContext
 from dashboards.panels import LOGS, PROMETHEUS, STACK, Panel
-from dashboards.shown import DashboardContext
 
 GRID_WIDTH = 24
 """Width of Grafana's grid, in columns."""
@@ -18,7 +18,7 @@ GRID_WIDTH = 24
 TAG = "dockyard"
 
 RELEASES = f'changes(node_textfile_mtime_seconds{{{STACK}, file=~".*/containers.prom"}}[1m]) > 0'
-"""Greater than 0 in the minute after a change of the stack's containers, see components/inventory.py."""
+"""Greater than 0 in the minute after a change of the stack's containers, see components/monitoring/inventory.py."""
 
 
 def panel_id(title: str) -> int:

@@ -59,7 +59,7 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Limits:
+class Thresholds:
     """Thresholds of a panel, from the alert rules: green up to `warning`, then orange, and red from `critical` on.
 
     With `falling`, low values are the bad ones, and `warning` is the higher of the two.
@@ -99,9 +99,9 @@ class Panel:
     """Whether Dockyard chose the title; the product's own figures may repeat the title of another panel."""
 
 
-def _thresholds(limits: Limits) -> dashboard_builders.ThresholdsConfig:
+def _threshold_config(thresholds: Thresholds) -> dashboard_builders.ThresholdsConfig:
     steps = dashboard_builders.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE)
-    return steps.steps(limits.steps())
+    return steps.steps(thresholds.steps())
 
 
 def _ref_id(position: int) -> str:
@@ -113,7 +113,7 @@ def stat(
     query: Query | str,
     description: str,
     unit: str = SHORT,
-    limits: Limits | None = None,
+    thresholds: Thresholds | None = None,
     *,
     sparkline: bool = False,
 ) -> Panel:
@@ -131,7 +131,7 @@ def stat(
         .unit(unit)
         .decimals(0 if unit == SHORT else 2)
         .no_value("no data")
-        .thresholds(_thresholds(limits or Limits()))
+        .thresholds(_threshold_config(thresholds or Thresholds()))
         .color_mode(common.BigValueColorMode.BACKGROUND)
         .graph_mode(graph)
         .reduce_options(common_builders.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
@@ -150,7 +150,7 @@ def up_down_stat(title: str, expr: str, description: str) -> Panel:
             )
         ),
     ]
-    panel = stat(title, expr, description, limits=Limits(critical=1, falling=True))
+    panel = stat(title, expr, description, thresholds=Thresholds(critical=1, falling=True))
     panel.builder.mappings(words).no_value("unknown")
     return panel
 
@@ -160,7 +160,7 @@ def chart(
     queries: Sequence[Query] | Query,
     description: str,
     unit: str,
-    limits: Limits | None = None,
+    thresholds: Thresholds | None = None,
     *,
     stacked: bool = False,
     source: str = PROMETHEUS,
@@ -192,9 +192,9 @@ def chart(
         builder.stacking(common_builders.StackingConfig().mode(common.StackingMode.NORMAL))
     if unit == RATIO:
         builder.axis_soft_max(1)
-    if limits:
+    if thresholds:
         dashed = common_builders.GraphThresholdsStyleConfig().mode(common.GraphTresholdsStyleMode.DASHED)
-        builder.thresholds(_thresholds(limits)).thresholds_style(dashed)
+        builder.thresholds(_threshold_config(thresholds)).thresholds_style(dashed)
     for position, query in enumerate([queries] if isinstance(queries, Query) else queries):
         # A query for VictoriaLogs' data source has the same fields as one for Loki's.
         target: Any = loki.Dataquery() if query.kind else prometheus.Dataquery()
@@ -211,7 +211,7 @@ def table(
     description: str,
     labels: Mapping[str, str],
     units: Mapping[str, str],
-    limits: Mapping[str, Limits] | None = None,
+    thresholds: Mapping[str, Thresholds] | None = None,
 ) -> Panel:
     """Make a table of current values, with a row for each combination of labels.
 
@@ -242,7 +242,7 @@ def table(
     )
     for heading in queries:
         look = [dashboard.DynamicConfigValue(id_val="unit", value=units.get(heading, SHORT))]
-        if marked := (limits or {}).get(heading):
+        if marked := (thresholds or {}).get(heading):
             steps = dashboard.ThresholdsConfig(mode=dashboard.ThresholdsMode.ABSOLUTE, steps=marked.steps())
             look += [
                 dashboard.DynamicConfigValue(id_val="thresholds", value=steps),

@@ -7,24 +7,24 @@ from collections.abc import Callable
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from dashboards.alerts import alerts
-from dashboards.containers import containers
-from dashboards.deployments import deployments
-from dashboards.edge import edge
-from dashboards.host import host
-from dashboards.http import http
-from dashboards.kpis import kpis
-from dashboards.logs import logs
-from dashboards.monitoring import monitoring
-from dashboards.nodejs import nodejs
-from dashboards.overview import overview
-from dashboards.postgres import postgres
-from dashboards.probes import probes
-from dashboards.queues import queues
-from dashboards.redis import redis
-from dashboards.runbooks import runbooks
-from dashboards.shown import DashboardContext
-from dashboards.slo import slo
+from dashboards.boards.alerts import alerts
+from dashboards.boards.containers import containers
+from dashboards.boards.deployments import deployments
+from dashboards.boards.edge import edge
+from dashboards.boards.host import host
+from dashboards.boards.http import http
+from dashboards.boards.kpis import kpis
+from dashboards.boards.logs import logs
+from dashboards.boards.monitoring import monitoring
+from dashboards.boards.nodejs import nodejs
+from dashboards.boards.overview import overview
+from dashboards.boards.postgres import postgres
+from dashboards.boards.probes import probes
+from dashboards.boards.queues import queues
+from dashboards.boards.redis import redis
+from dashboards.boards.runbooks import runbooks
+from dashboards.boards.slo import slo
+from dashboards.context import DashboardContext
 
 BOARDS: tuple[Callable[[DashboardContext], Dashboard | None], ...] = (
     overview,

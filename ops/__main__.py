@@ -13,10 +13,13 @@ import docker
 import requests
 import typer
 
-from ops import deploy, show, test_runner
-from ops.restart import restart as restart_stack
-from ops.setup import prepare, prepare_tools
-from ops.state_verbs import app as state_verbs
+from ops import test_runner
+from ops.deploy import up as deploy
+from ops.deploy.restart import restart as restart_stack
+from ops.deploy.rollback import rollback as roll_back
+from ops.inspect import show
+from ops.session import bootstrap, prepare_tools
+from ops.state.verbs import app as state_verbs
 from settings.problems import SettingsError
 from settings.schema import write_schemas
 from toolchain.engine import stop_engine
@@ -46,7 +49,7 @@ def preview(context: typer.Context, stack: Stack, service: Workload = None) -> N
     """Show what `up` would change. Further options go to `pulumi preview`."""
     options = list(context.args)
     if service and service.startswith("-"):
-        # An option of the engine in the position of the service argument.
+        # An option of Pulumi in the position of the service argument.
         options.insert(0, service)
         service = None
     raise typer.Exit(deploy.preview(WorkDir(), stack, service, options, Progress(quiet=True)))
@@ -68,7 +71,7 @@ def down(
     With a service: only that one, until the next `up`; the edge proxy is made anew without it, which takes seconds.
     For good: services: {NAME: {enabled: false}} in the stack file.
     """
-    from ops.down import down as take_down  # noqa: PLC0415 - nothing else needs it
+    from ops.deploy.down import down as take_down  # noqa: PLC0415 - nothing else needs it
 
     raise typer.Exit(take_down(WorkDir(), stack, service, Progress(), volumes=volumes, yes=yes, named=yes_delete_data))
 
@@ -85,7 +88,7 @@ def rollback(stack: Stack) -> None:
 
     Data and what migrations made of it stay. The files are not changed: the next `up` goes forward again.
     """
-    raise typer.Exit(deploy.rollback(WorkDir(), stack, Progress()))
+    raise typer.Exit(roll_back(WorkDir(), stack, Progress()))
 
 
 @app.command()
@@ -100,7 +103,7 @@ def verify(
     within: Annotated[int, typer.Option(help="Seconds until all must be well.")] = 180,
 ) -> None:
     """Look whether a stack serves: containers, targets, probes, critical alerts. Exit code 1 where it does not."""
-    from ops.verify import verify as look  # noqa: PLC0415 - nothing else needs it
+    from ops.inspect.verify import verify as look  # noqa: PLC0415 - nothing else needs it
 
     raise typer.Exit(look(WorkDir(), stack, Progress(quiet=True), within=within))
 
@@ -267,7 +270,7 @@ def env() -> None:
 @app.command()
 def setup(stack: Stack) -> None:
     """Set up what is missing for a stack, and make nothing of it yet."""
-    prepare(WorkDir(), stack, Progress())
+    bootstrap(WorkDir(), stack, Progress())
 
 
 @app.command()
@@ -277,7 +280,7 @@ def env_import(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show it and write nothing.")] = False,
 ) -> None:
     """Turn each variable of a .env file into the stack's setting or secret; list those that it does not know."""
-    from ops.env_import import import_env  # noqa: PLC0415 - its YAML editor would slow the start of every command
+    from ops.dotenv.command import import_env  # noqa: PLC0415 - its YAML editor would slow the start of every command
 
     raise typer.Exit(import_env(WorkDir(), file, stack, Progress(quiet=True), dry_run=dry_run))
 

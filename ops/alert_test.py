@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from docker.models.containers import Container
 
-from components.alert_inhibitions import TEST_LABEL
+from components.alerting.inhibitions import TEST_LABEL
 from ops.amtool import URL, instances
-from ops.setup import reach
+from ops.session import connect
 from settings.alerts import HEARTBEAT, Alerts
 from settings.loader import Settings
 from toolchain.progress import Progress, SetupError, spell_seconds
@@ -62,12 +62,14 @@ def alert_test(work: WorkDir, stack: str, receiver: str | None, progress: Progre
 
     Raises SetupError if the stack has no receiver, or none of that name.
     """
-    ready = reach(work, stack, progress)
-    names = receivers_to_test(ready.settings, receiver)
-    containers = instances(ready)
-    secret_texts = secret_parts(_secrets(ready.engine.read("config", "--show-secrets", "--json"), ready.settings))
+    session = connect(work, stack, progress)
+    names = receivers_to_test(session.settings, receiver)
+    containers = instances(session)
+    secret_texts = secret_parts(
+        _secrets(session.pulumi_cli.read("config", "--show-secrets", "--json"), session.settings)
+    )
     progress.line(f"Each of these is sent an alert that says it is a test: {', '.join(names)}")
-    alerts, labels = ready.settings.product.alerts, stack_labels(ready.settings)
+    alerts, labels = session.settings.product.alerts, stack_labels(session.settings)
     outcomes = try_receivers(containers, names, labels, alerts.language, lambda text: hide(text, secret_texts))
     for outcome in outcomes:
         progress.line(
@@ -80,7 +82,7 @@ def alert_test(work: WorkDir, stack: str, receiver: str | None, progress: Progre
 def receivers_to_test(settings: Settings, receiver: str | None) -> list[str]:
     """Return the names of the receivers to test. Raises SetupError with the available names if there are none."""
     alerts, environment = settings.product.alerts, settings.stack.environment
-    names = [*alerts.told_in(environment), *([HEARTBEAT] if alerts.beats_in(environment) else [])]
+    names = [*alerts.receivers_in(environment), *([HEARTBEAT] if alerts.has_heartbeat_in(environment) else [])]
     if receiver is None and names:
         return names
     if receiver in names:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import docker
 from docker.models.containers import Container
 
-from ops.setup import Ready, reach
-from ops.state import State
-from ops.status import container_statuses, of_service
+from ops.inspect.status import container_statuses, of_service
+from ops.session import StackSession, connect
+from ops.state.snapshot import State
 from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
@@ -25,9 +25,9 @@ def amtool(work: WorkDir, stack: str, arguments: Sequence[str], progress: Progre
 
     The author of a silence defaults to the name of the current user of this machine.
     """
-    ready = reach(work, stack, progress)
-    container = instances(ready)[0]
-    return run_amtool(ready.docker_client().api, str(container.id), [*arguments, *_author(arguments)])
+    session = connect(work, stack, progress)
+    container = instances(session)[0]
+    return run_amtool(session.docker_client().api, str(container.id), [*arguments, *_author(arguments)])
 
 
 def run_amtool(api: docker.APIClient, container: str, arguments: Sequence[str]) -> int:
@@ -42,11 +42,11 @@ def run_amtool(api: docker.APIClient, container: str, arguments: Sequence[str]) 
     return int(api.exec_inspect(run)["ExitCode"])
 
 
-def instances(ready: Ready) -> list[Container]:
+def instances(session: StackSession) -> list[Container]:
     """Return the stack's running Alertmanagers in order of service name. Raises SetupError if none is running."""
-    stack, client = ready.engine.stack, ready.docker_client()
-    current = [status for status in container_statuses(State.of(ready.engine), client) if not status.replaced]
-    chosen = of_service(current, SERVICE, ready.settings.product.workloads, stack)
+    stack, client = session.pulumi_cli.stack, session.docker_client()
+    current = [status for status in container_statuses(State.of(session.pulumi_cli), client) if not status.replaced]
+    chosen = of_service(current, SERVICE, session.settings.product.workloads, stack)
     running = [client.containers.get(status.container) for status in chosen if status.health in ("healthy", "running")]
     if not running:
         how = ", ".join(f"{status.service} is {status.health}" for status in chosen)

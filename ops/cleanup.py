@@ -12,12 +12,12 @@ import docker
 import typer
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
-from ops import history
-from ops.engine import Engine
-from ops.networks import STACK_LABEL
-from ops.setup import prepare_tools
-from ops.state import CONTAINER, NETWORK, State
-from ops.state_locks import lock_holder
+from ops.deploy import history
+from ops.deploy.networks import STACK_LABEL
+from ops.pulumi_cli import PulumiCli
+from ops.session import prepare_tools
+from ops.state.locks import lock_holder
+from ops.state.snapshot import CONTAINER, NETWORK, State
 from settings.images import load_images
 from settings.machine import read_machine
 from settings.release import Release
@@ -123,7 +123,7 @@ def read_inventory(work: WorkDir, env: Mapping[str, str]) -> StackInventory:
     Raises SetupError if a stack is being changed or the history of this kind of backend cannot be read, and
     CalledProcessError if a state cannot be read.
     """
-    stacks = Engine(work, "", env).list_stacks()
+    stacks = PulumiCli(work, "", env).list_stacks()
     containers: set[str] = set()
     networks: set[str] = set()
     table = load_images(work.checkout / "components" / "images.yaml")
@@ -134,7 +134,7 @@ def read_inventory(work: WorkDir, env: Mapping[str, str]) -> StackInventory:
         if holder := lock_holder(store, stack):
             # Objects that it has created already are not in a state yet.
             raise SetupError(f"the stack {stack} is being changed by {holder}", "run this again when that has ended")
-        state = State.of(Engine(work, stack, env))
+        state = State.of(PulumiCli(work, stack, env))
         containers |= {resource["id"] for resource in state.of_type(CONTAINER)}
         networks |= {resource["id"] for resource in state.of_type(NETWORK)}
         needed |= {str(resource["outputs"].get("image")) for resource in state.of_type(CONTAINER)}

@@ -1,4 +1,4 @@
-"""Follows the engine's event log and prints one line for each change of a resource."""
+"""Follows Pulumi's event log and prints one line for each change of a resource."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ops.explained import explained
+from ops.deploy.cloudflare_errors import explained
 from toolchain.progress import Progress, spell_seconds
 
 VERBS = {
@@ -27,19 +27,19 @@ VERBS = {
 `create-replacement` and `delete-replaced`."""
 
 ENDINGS = ("update failed", "destroy failed", "refresh failed", "preview failed")
-"""The engine's generic last message of a failed run, whatever the reason."""
+"""Pulumi's generic last message of a failed run, whatever the reason."""
 
 COLOUR = re.compile(r"<\{%[^%]*%\}>")
-"""The engine's colour markup."""
+"""Pulumi's colour markup."""
 
 
 @dataclass
 class Outcome:
-    """The outcome of one run of the engine."""
+    """The outcome of one run of Pulumi."""
 
     changes: Counter[str] = field(default_factory=Counter)
     operations: Counter[str] = field(default_factory=Counter)
-    """Changes by the engine's operation: a replacement is a `create-replacement` and a `delete-replaced`."""
+    """Changes by Pulumi's operation: a replacement is a `create-replacement` and a `delete-replaced`."""
 
     errors: list[str] = field(default_factory=list)
     interrupted: bool = False
@@ -56,7 +56,7 @@ class Outcome:
 
 
 class EventFollower:
-    """Reads the growing event log in a thread; a context manager around the engine's run."""
+    """Reads the growing event log in a thread; a context manager around Pulumi's run."""
 
     def __init__(self, log: Path, progress: Progress) -> None:
         self.outcome = Outcome()
@@ -120,7 +120,7 @@ class EventFollower:
         text = COLOUR.sub("", diagnostic.get("message", "")).strip()
         if diagnostic.get("severity") == "error" and text and text not in ENDINGS:
             text = explained(text, _origin(diagnostic.get("urn", "")))
-            # The engine reports an error twice: for the resource, and for the program that awaits it.
+            # Pulumi reports an error twice: for the resource, and for the program that awaits it.
             if not any(f": {error}".endswith(f": {text}") for error in self.outcome.errors):
                 self.outcome.errors.append(text)
         elif diagnostic.get("severity") == "warning" and text:

@@ -81,7 +81,7 @@ def _offset(
     )
 
 
-def ports_held(client: docker.DockerClient, stack: str) -> set[int]:
+def published_ports(client: docker.DockerClient, stack: str) -> set[int]:
     """Return the host ports that the stack's own containers publish."""
     containers = client.containers.list(filters={"label": f"dockyard.stack={stack}"}, ignore_removed=True)
     return {
@@ -98,7 +98,7 @@ def check_ports(settings: Settings, own_ports: Collection[int]) -> None:
     Raises SetupError with every port that is taken.
     """
     conflicts, sections = [], set()
-    for name in settings.wanted_ports:
+    for name in settings.requested_ports:
         port = settings.port(name)
         if port is not None and port not in own_ports and not port_is_free(port):
             routed = name in (EDGE_HTTP, EDGE_HTTPS)

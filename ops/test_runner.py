@@ -20,7 +20,7 @@ from toolchain.pyenv import ensure_dev_packages
 from toolchain.workdir import WorkDir
 
 PYTHON = sys.executable
-PACKAGES = ("settings", "components", "dashboards", "ops", "policy", "toolchain", "demo")
+PACKAGES = ("settings", "program", "runtime", "components", "dashboards", "ops", "policy", "toolchain", "demo")
 
 FOLDERS: dict[str, tuple[str, ...]] = {
     "live": ("live",),

@@ -27,7 +27,7 @@ SOCKET_PROXY = "docker-socket-proxy"
 """The only container that may mount the Docker socket, read-only."""
 
 WRITERS_CAPABILITIES = {"CHOWN", "DAC_OVERRIDE", "FOWNER"}
-"""Capabilities that a one-shot job may add to change the owner of files (components/hardening.py)."""
+"""Capabilities that a one-shot job may add to change the owner of files (runtime/hardening.py)."""
 
 GUARDED = re.compile(
     r"^(.*-)?(prometheus|alertmanager(-\d+)?|loki|victorialogs|vmalert|collector|cadvisor|(node|postgres|redis|blackbox)-exporter"

@@ -1,6 +1,6 @@
 """Checks that an environment's critical alerts reach a receiver, as far as the settings alone can show it.
 
-Whether the receivers' secrets are usable is checked in components/receiver_secrets.py: settings hold no secret values.
+Whether the receivers' secrets are usable is checked in program/preflight.py: settings hold no secret values.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ def critical_coverage_problems(alerts: Alerts, environment: Environment) -> Iter
     if environment == "development":
         return
     receivers = {
-        name: receiver for name, receiver in alerts.told_in(environment).items() if "critical" in receiver.severities
+        name: receiver
+        for name, receiver in alerts.receivers_in(environment).items()
+        if "critical" in receiver.severities
     }
     for name, receiver in receivers.items():
         for subpath, value in _plain_addresses(receiver):

@@ -74,19 +74,19 @@ class Alerts(Model):
             raise ValueError(f"receivers by other names than {' and '.join(reserved)}: Dockyard has those itself")
         return self
 
-    def beats_in(self, environment: Environment) -> bool:
+    def has_heartbeat_in(self, environment: Environment) -> bool:
         """Whether a dead man's switch is called in this environment."""
         return self.heartbeat is not None and environment != "development"
 
-    def told_in(self, environment: Environment) -> dict[str, Receiver]:
+    def receivers_in(self, environment: Environment) -> dict[str, Receiver]:
         """Return name → receiver, for those that are notified of this environment's alerts."""
         return {name: receiver for name, receiver in self.receivers.items() if environment in receiver.environments}
 
     def secrets_in(self, environment: Environment) -> dict[str, str]:
         """Return the secrets of this environment's receivers: name → the settings path that refers to it."""
         places = {}
-        for name, receiver in self.told_in(environment).items():
+        for name, receiver in self.receivers_in(environment).items():
             places.update({secret: f"alerts.receivers.{name}.{field}" for field, secret in receiver.secrets.items()})
-        if self.heartbeat and self.beats_in(environment):
+        if self.heartbeat and self.has_heartbeat_in(environment):
             places[self.heartbeat] = "alerts.heartbeat"
         return places

@@ -74,11 +74,11 @@ class Drill(Model):
 class BackupLimits(Model):
     """Limits of the backup containers."""
 
-    postgres: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "512MB", "cpus": 2}))
+    postgres: Limits = Field(default_factory=lambda: Limits.of("512MB", cpus=2))
     """Restore drills run here as well, in a Postgres of their own."""
 
-    redis: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "256MB"}))
-    monitoring: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "256MB"}))
+    redis: Limits = Field(default_factory=lambda: Limits.of("256MB"))
+    monitoring: Limits = Field(default_factory=lambda: Limits.of("256MB"))
 
 
 class Backups(Model):

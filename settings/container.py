@@ -35,6 +35,11 @@ class Limits(Model):
     cpus: Cores = 1.0
     """Limit in processor cores."""
 
+    @classmethod
+    def of(cls, memory: str, **others: str | float) -> Limits:
+        """Return limits as a settings file would spell them: `Limits.of("64MB", cpus=0.5)`."""
+        return cls.model_validate({"memory": memory, **others})
+
     @property
     def reservation(self) -> int:
         """The reservation in MiB; every limit has one."""

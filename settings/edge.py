@@ -92,9 +92,7 @@ class Edge(Model):
     Docker's own log files keep it."""
 
     health_interval: Duration = 10
-    limits: Limits = Field(
-        default_factory=lambda: Limits.model_validate({"memory": "256MB", "reserved": "128MB", "cpus": 1})
-    )
+    limits: Limits = Field(default_factory=lambda: Limits.of("256MB", cpus=1, reserved="128MB"))
 
     @property
     def secrets(self) -> dict[str, str]:

@@ -171,7 +171,7 @@ class Grafana(Model):
     boards: list[Literal["nodejs", "queues"]] = []
     """Optional dashboards, for metrics that only some products have: Node's own metrics, Bull's queues."""
 
-    limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "512MB", "cpus": 1}))
+    limits: Limits = Field(default_factory=lambda: Limits.of("512MB", cpus=1))
 
     @model_validator(mode="after")
     def _someone_can_log_in(self) -> Grafana:

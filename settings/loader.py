@@ -80,11 +80,11 @@ class Settings:
 
     def port(self, name: str) -> int | None:
         """Return the port on the host that `name` is published on, None if it is not."""
-        port = self.wanted_ports.get(name)
+        port = self.requested_ports.get(name)
         return None if port is None else port + self.machine.port_offsets.get(self.stack_name, 0)
 
     @property
-    def wanted_ports(self) -> dict[str, int]:
+    def requested_ports(self) -> dict[str, int]:
         """Every host port that the stack publishes, before this machine's offset is added."""
         edge = self.product.edge
         ports = {EDGE_HTTP: edge.http, EDGE_HTTPS: edge.https} if self.product.routed else {}
@@ -106,7 +106,7 @@ class Settings:
         names += [store.image for store in (product.own_postgres, product.own_redis) if store]
         if product.own_postgres and product.own_postgres.point_in_time:
             names += [product.own_postgres.run_image]
-        if self.wanted_ports or any(service.port for service in product.services.values()):
+        if self.requested_ports or any(service.port for service in product.services.values()):
             names += ["traefik"]
         if self.stack.tunnel:
             names += ["cloudflared"]

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import StringConstraints, model_validator
 
-from settings.alert_rules import AlertChange, AlertName
+from settings.alert_overrides import AlertOverride
+from settings.alert_rules import AlertName
 from settings.base import Model
 from settings.container import Limits, Port
 from settings.grafana import Grafana
@@ -18,7 +19,7 @@ from settings.units import Duration, Memory
 
 def limits(memory: str, cpus: float = 1.0) -> Limits:
     """Return limits with the default reservation of half the memory, as in the dating app's table."""
-    return Limits.model_validate({"memory": memory, "cpus": cpus})
+    return Limits.of(memory, cpus=cpus)
 
 
 class Prometheus(Model):
@@ -66,7 +67,7 @@ class Monitoring(Model):
     remote_write: list[RemoteWrite] = []
     """Receivers to which Prometheus forwards its samples, for long-term storage: docs/long-term.md."""
 
-    thresholds: dict[AlertName, AlertChange] = {}
+    thresholds: dict[AlertName, AlertOverride] = {}
     """Alert → overrides: `DiskSpaceLow: {threshold: 0.1, for: 10m}`. The defaults are the seeds' and are in rules/,
     each with a note on when to change it."""
 

@@ -37,14 +37,14 @@ RESERVED_NAMES = (
 """Names that no service and no job of a product may have."""
 
 METRICS_FOLDER = "/metrics/written"
-"""Mount point of the volume for textfile metrics, in containers that mount it: components/metrics_files.py."""
+"""Mount point of the volume for textfile metrics, in containers that mount it: runtime/textfile.py."""
 
 METRICS_WRITER = "metrics-writer"
 """The one-shot container that prepares that volume. It has exited and still mounts it: `./dockyard` copies files in
 through it."""
 
 STAGE = "/dockyard/files"
-"""Folder in which a writer container finds configuration files: components/config_volume.py."""
+"""Folder in which a writer container finds configuration files: runtime/config_files.py."""
 
 PACKED = "/dockyard/packed"
 """Archive with further files, which the writer unpacks into STAGE."""

@@ -48,6 +48,6 @@ class PointInTime(Model):
     offsite: bool = True
     """Keep a second repository in `backups.s3`, where that is set."""
 
-    limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "512MB", "cpus": 1}))
+    limits: Limits = Field(default_factory=lambda: Limits.of("512MB", cpus=1))
     """Limits of the container that takes base backups and runs restores; at least 256MB, since a restore runs a
     Postgres there."""

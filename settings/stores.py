@@ -56,7 +56,7 @@ class Postgres(Model):
     """Further server settings, as in postgresql.conf."""
 
     health: StoreHealth = StoreHealth()
-    limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "4GB", "cpus": 2}))
+    limits: Limits = Field(default_factory=lambda: Limits.of("4GB", cpus=2))
 
     @model_validator(mode="after")
     def _buffers_fit(self) -> Postgres:
@@ -99,7 +99,7 @@ class Redis(Model):
     """Further directives, as in redis.conf."""
 
     health: StoreHealth = StoreHealth()
-    limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "512MB"}))
+    limits: Limits = Field(default_factory=lambda: Limits.of("512MB"))
 
     @model_validator(mode="after")
     def _maxmemory_fits(self) -> Redis:

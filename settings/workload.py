@@ -84,7 +84,7 @@ class Workload(Model):
     tmpfs: list[Folder] = []
     """Further tmpfs folders."""
 
-    limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "512MB"}))
+    limits: Limits = Field(default_factory=lambda: Limits.of("512MB"))
     stop_signal: Signal | None = None
     """Default: the image's own, usually SIGTERM."""
 
@@ -172,7 +172,7 @@ class Job(Workload):
     dump_before: bool | None = None
     """Dump Postgres before it runs. Default: yes, where it runs once and needs Postgres."""
 
-    limits: Limits = Field(default_factory=lambda: Limits.model_validate({"memory": "256MB"}))
+    limits: Limits = Field(default_factory=lambda: Limits.of("256MB"))
 
     @model_validator(mode="after")
     def _command_to_repeat(self) -> Job:

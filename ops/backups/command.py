@@ -12,7 +12,7 @@ import typer
 from ops.backups.inside import BackupContainer, container_for_role, container_for_store, open_stack, scripts
 from ops.backups.listing import DUMPED, S3, VOLUME, WHOLE, Backup, backups_of, print_backups
 from ops.backups.redis import restore_redis
-from ops.setup import Ready
+from ops.session import StackSession
 from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
@@ -73,11 +73,11 @@ def restore(
 
     Raises SetupError, with nothing changed, where the restore is not possible.
     """
-    ready, containers = open_stack(work, stack, progress)
+    session, containers = open_stack(work, stack, progress)
     container = container_for_store(containers, store, stack)
-    confirm = ready.settings.stack.environment != "development" and not yes
+    confirm = session.settings.stack.environment != "development" and not yes
     if store == "redis":
-        return _restore_redis(ready, container, stack, source, place, progress, to=to, swap=swap, confirm=confirm)
+        return _restore_redis(session, container, stack, source, place, progress, to=to, swap=swap, confirm=confirm)
     if store != "postgres":
         raise SetupError(
             f"a backup of {store} is not restored by this command", "docs/backups.md says how it is brought back"
@@ -107,7 +107,7 @@ def restore(
 
 
 def _restore_redis(
-    ready: Ready,
+    session: StackSession,
     container: BackupContainer,
     stack: str,
     name: str | None,
@@ -134,7 +134,7 @@ def _restore_redis(
         raise SetupError(
             "what Redis holds now could not be backed up, so nothing was changed", "see above; then restore again"
         )
-    restore_redis(ready.docker_client(), container, container_for_role(ready, "redis"), chosen, place, progress)
+    restore_redis(session.docker_client(), container, container_for_role(session, "redis"), chosen, place, progress)
     return 0
 
 

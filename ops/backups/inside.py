@@ -15,13 +15,13 @@ import docker
 from docker.errors import NotFound
 from docker.models.containers import Container
 
-from ops.setup import Ready, reach
-from ops.state import CONTAINER, State, labels
+from ops.session import StackSession, connect
+from ops.state.snapshot import CONTAINER, State, labels
 from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
 SCRIPTS = "/run/backup"
-"""Folder in the container with the scripts of components/scripts."""
+"""Folder in the container with the scripts of components/backups/scripts."""
 
 SCRATCH = "/scratch"
 """Mount point of a volume for temporary files, in the container that backs up Postgres."""
@@ -130,17 +130,17 @@ def _packed(file: Path, name: str, owner: int) -> Iterator[bytes]:
     yield bytes(-member.size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
 
 
-def open_stack(work: WorkDir, stack: str, progress: Progress) -> tuple[Ready, dict[str, BackupContainer]]:
+def open_stack(work: WorkDir, stack: str, progress: Progress) -> tuple[StackSession, dict[str, BackupContainer]]:
     """Return a stack and its running backup containers, by store.
 
     Raises SetupError where the stack declares no backup container.
     """
-    ready = reach(work, stack, progress)
-    client = ready.docker_client()
+    session = connect(work, stack, progress)
+    client = session.docker_client()
     roles = {f"backup-{store}": store for store in STORES}
     declared = {
         roles[role]: str(resource["id"])
-        for resource in State.of(ready.engine).of_type(CONTAINER)
+        for resource in State.of(session.pulumi_cli).of_type(CONTAINER)
         if not resource.get("delete") and (role := labels(resource).get("dockyard.service", "")) in roles
     }
     if not declared:
@@ -154,22 +154,24 @@ def open_stack(work: WorkDir, stack: str, progress: Progress) -> tuple[Ready, di
     }
     if missing := [f"backup-{store}" for store in STORES if store in declared and store not in containers]:
         progress.line(f"  ! not running: {', '.join(missing)}; look at: ./dockyard logs {stack} {missing[0]}", "yellow")
-    return ready, containers
+    return session, containers
 
 
-def container_for_role(ready: Ready, role: str) -> Container:
+def container_for_role(session: StackSession, role: str) -> Container:
     """Return the container of a role, running or not.
 
     Raises SetupError where the state has no such container, or Docker no longer has it.
     """
-    client = ready.docker_client()
-    for resource in State.of(ready.engine).of_type(CONTAINER):
+    client = session.docker_client()
+    for resource in State.of(session.pulumi_cli).of_type(CONTAINER):
         if labels(resource).get("dockyard.service") == role and not resource.get("delete"):
             try:
                 return client.containers.get(resource["id"])
             except NotFound:
                 break
-    raise SetupError(f"{role} of the stack {ready.engine.stack} is gone", f"./dockyard up {ready.engine.stack}")
+    raise SetupError(
+        f"{role} of the stack {session.pulumi_cli.stack} is gone", f"./dockyard up {session.pulumi_cli.stack}"
+    )
 
 
 def container_for_store(containers: Mapping[str, BackupContainer], store: str, stack: str) -> BackupContainer:

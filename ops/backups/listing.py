@@ -22,7 +22,7 @@ DUMPS = "/dumps"
 
 VOLUME, S3, DUMPED = "volume", "s3", "dumps"
 MANIFEST, UNVERIFIED = "manifest", "unverified"
-"""Tags of snapshots that are not backups on their own: components/scripts/backup-common.sh."""
+"""Tags of snapshots that are not backups on their own: components/backups/scripts/backup-common.sh."""
 
 WHOLE = "read back"
 _RUN = "at:"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ops.backups.inside import BackupContainer
-from ops.setup import reach
-from ops.state import CONTAINER, State, labels
+from ops.session import connect
+from ops.state.snapshot import CONTAINER, State, labels
 from settings.names import POINT_IN_TIME
 from toolchain.progress import Progress, SetupError
 from toolchain.workdir import WorkDir
 
 SCRIPT = "/run/pgbackrest/restore-at.sh"
-"""Path of components/scripts/restore-at.sh in the container."""
+"""Path of components/stores/scripts/restore-at.sh in the container."""
 
 
 def restore_at(work: WorkDir, stack: str, at: str, to: str | None, progress: Progress, *, store: str) -> int:
@@ -26,10 +26,10 @@ def restore_at(work: WorkDir, stack: str, at: str, to: str | None, progress: Pro
     moment = parse_moment(at, datetime.now(UTC))
     if to is None:
         raise SetupError("a new database must be named", f'./dockyard restore {stack} --at "{at}" --to restored')
-    client = reach(work, stack, progress)
+    client = connect(work, stack, progress)
     roles = {
         labels(resource).get("dockyard.service", ""): str(resource["id"])
-        for resource in State.of(client.engine).of_type(CONTAINER)
+        for resource in State.of(client.pulumi_cli).of_type(CONTAINER)
         if not resource.get("delete")
     }
     if POINT_IN_TIME not in roles:

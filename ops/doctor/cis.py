@@ -95,7 +95,7 @@ ITEMS: tuple[Item, ...] = (
         "only needed ports",
         "publish: in the stack file, then ./dockyard up",
         container_checks.needed_ports,
-        applies=lambda snapshot: snapshot.wanted_ports is not None,
+        applies=lambda snapshot: snapshot.requested_ports is not None,
     ),
     Item("5.10", "not the host's network", "a network of its own", container_checks.host_network),
     Item("5.11", "memory is limited", "limits: {memory: …}", container_checks.memory_limit),

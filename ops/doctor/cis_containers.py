@@ -89,9 +89,9 @@ def privileged_ports(container: RunningContainer, _: DockerSnapshot) -> str | No
 
 def needed_ports(container: RunningContainer, snapshot: DockerSnapshot) -> str | None:
     """5.9: only ports that the settings publish."""
-    if snapshot.wanted_ports is None:
+    if snapshot.requested_ports is None:
         return None
-    ports = sorted({port for _, port in container.published} - snapshot.wanted_ports)
+    ports = sorted({port for _, port in container.published} - snapshot.requested_ports)
     return f"publishes {', '.join(map(str, ports))}, which the settings do not ask for" if ports else None
 
 

@@ -16,12 +16,12 @@ import typer
 from docker.errors import DockerException
 from rich.console import Console
 
+from ops.deploy.host import check_host
 from ops.doctor import cis, files, machine, reach
 from ops.doctor.findings import DoctorReport, Finding, Scored
 from ops.doctor.seen import DockerSnapshot, take_snapshot
 from ops.doctor.waivers import load_waivers
-from ops.host import check_host
-from ops.ports import check_ports, ports_held
+from ops.ports import check_ports, published_ports
 from settings.loader import EDGE_HTTPS, Settings
 from settings.problems import SettingsError
 from toolchain.builds import is_there
@@ -47,7 +47,7 @@ def doctor(work: WorkDir, stack: str, progress: Progress, *, as_json: bool, benc
     waivers = load_waivers(work.checkout, cis.ITEM_IDS)
     environment = settings.stack.environment if settings else "development"
     docker_host = find_engine(work)
-    ports = frozenset(port for name in settings.wanted_ports if (port := settings.port(name))) if settings else None
+    ports = frozenset(port for name in settings.requested_ports if (port := settings.port(name))) if settings else None
     snapshot, engine_findings = _engine(docker_host, stack, ports)
     checks: dict[str, Check] = {
         "tools": lambda: files.tools(work),
@@ -151,7 +151,7 @@ def _host(settings: Settings, snapshot: DockerSnapshot) -> list[Finding]:
 
 
 def _ports(settings: Settings, snapshot: DockerSnapshot | None, stack: str) -> list[Finding]:
-    stack_ports = ports_held(docker.DockerClient(base_url=snapshot.docker_host), stack) if snapshot else set()
+    stack_ports = published_ports(docker.DockerClient(base_url=snapshot.docker_host), stack) if snapshot else set()
     try:
         check_ports(settings, stack_ports)
     except SetupError as error:
@@ -159,7 +159,7 @@ def _ports(settings: Settings, snapshot: DockerSnapshot | None, stack: str) -> l
         if first_time and settings.stack.environment == "development":
             return [Finding("ports", "warning", error.message, "`up` takes others, 100 further up, and tells them")]
         return [Finding("ports", "failed", error.message, error.remedy)]
-    ports = sorted(port for name in settings.wanted_ports if (port := settings.port(name)))
+    ports = sorted(port for name in settings.requested_ports if (port := settings.port(name)))
     return [Finding("ports", "ok", f"free, or the stack's own: {', '.join(map(str, ports)) or 'none asked for'}")]
 
 

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from components.receiver_secrets import wrong_receiver_secrets
 from ops.doctor.findings import Finding
 from ops.doctor.reach import TUNNEL
-from ops.engine import Engine
-from ops.setup import stack_settings
+from ops.pulumi_cli import PulumiCli
+from ops.session import stack_settings
+from program.preflight import wrong_receiver_secrets
 from settings.backups import KEY
 from settings.container import Limits
 from settings.loader import Settings, read_stack_file
@@ -77,9 +77,9 @@ def receiver_secrets(work: WorkDir, settings: Settings) -> list[Finding]:
     if not (work.bin / "pulumi").exists():
         message = "they cannot be opened before the tools are there"
         return [Finding(SECRETS, "untold", message, f"./dockyard setup {settings.stack_name}")]
-    engine = Engine(work, settings.stack_name, full_environment(work))
+    pulumi_cli = PulumiCli(work, settings.stack_name, full_environment(work))
     try:
-        config: Mapping[str, Mapping[str, Any]] = engine.read("config", "--show-secrets", "--json")
+        config: Mapping[str, Mapping[str, Any]] = pulumi_cli.read("config", "--show-secrets", "--json")
     except subprocess.CalledProcessError as error:
         lines = (error.stderr or "").strip().splitlines()[-1:] or [str(error)]
         message = f"the stack's secrets cannot be opened: {lines[0]}"

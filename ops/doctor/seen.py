@@ -72,7 +72,7 @@ class DockerSnapshot:
     """The default bridge network; None where the engine has none."""
 
     containers: Sequence[RunningContainer] = ()
-    wanted_ports: frozenset[int] | None = None
+    requested_ports: frozenset[int] | None = None
     """Host ports that the settings publish; None where the settings cannot be read."""
 
     unreadable: Sequence[str] = field(default=())
@@ -91,7 +91,7 @@ class DockerSnapshot:
         return bool((self.info.get("Swarm") or {}).get("LocalNodeState", "inactive") != "inactive")
 
 
-def take_snapshot(docker_host: str, stack: str, wanted_ports: frozenset[int] | None) -> DockerSnapshot:
+def take_snapshot(docker_host: str, stack: str, requested_ports: frozenset[int] | None) -> DockerSnapshot:
     """Query the engine. Raises DockerException or requests.RequestException where it does not answer."""
     client = docker.DockerClient(base_url=docker_host, timeout=SECONDS, max_pool_size=AT_ONCE)
     try:
@@ -104,7 +104,7 @@ def take_snapshot(docker_host: str, stack: str, wanted_ports: frozenset[int] | N
             inspected = list(pool.map(lambda summary: _container(client, summary["Id"]), running))
         containers = [container for container in inspected if container is not None]
         unreadable = [f"the processes in {container.service}" for container in containers if container.programs is None]
-        return DockerSnapshot(docker_host, info, bridge.result(), containers, wanted_ports, unreadable, asked_at)
+        return DockerSnapshot(docker_host, info, bridge.result(), containers, requested_ports, unreadable, asked_at)
     finally:
         client.close()
 

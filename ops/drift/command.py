@@ -15,17 +15,18 @@ import requests
 import typer
 from docker.errors import DockerException
 
-from ops import history, metrics_file, releases
-from ops.backend import Store, store_of
-from ops.drift import planned, repair
+from ops.deploy import history, releases
+from ops.deploy import metrics as metrics_file
+from ops.drift import pulumi_preview, repair
 from ops.drift.comparison import compare
-from ops.drift.declared import Declared, declared_in
+from ops.drift.expected import Declared, declared_in
 from ops.drift.report import UNKNOWN, DriftReport
-from ops.engine import Engine
-from ops.setup import prepare_engine, stack_settings
-from ops.state import State
-from ops.state_locks import lock_holder
-from ops.status import wait_until_settled
+from ops.inspect.status import wait_until_settled
+from ops.pulumi_cli import PulumiCli
+from ops.session import prepare_pulumi, stack_settings
+from ops.state.locks import lock_holder
+from ops.state.snapshot import State
+from ops.state.store import Store, store_of
 from settings.loader import Settings
 from settings.problems import SettingsError
 from settings.release import VARIABLE
@@ -48,7 +49,7 @@ class DriftUnknownError(Exception):
 class DriftContext:
     """Pulumi, the Docker client, and the state that a comparison started from."""
 
-    engine: Engine
+    pulumi_cli: PulumiCli
     client: docker.DockerClient
     docker_host: str
     state: State
@@ -82,7 +83,7 @@ def drift(work: WorkDir, stack: str, progress: Progress, *, fix: bool, as_json: 
     else:
         if report.code != UNKNOWN:
             # Also where the comparison is incomplete: its findings justify an alert.
-            metrics_file.tell_drift(context.state, context.client, report.drifted, progress)
+            metrics_file.record_drift(context.state, context.client, report.drifted, progress)
     typer.echo(report.as_json() if as_json else "\n".join(report.lines()))
     return report.code
 
@@ -93,30 +94,28 @@ def _compare(
     """Compare once. Raises DriftUnknownError, and the errors of a Docker engine or Pulumi CLI that does not answer."""
     files, pending = _files(work, stack)
     docker_host = _docker_host(work, progress)
-    engine = prepare_engine(work, stack, progress)
+    pulumi_cli = prepare_pulumi(work, stack, progress)
     backend = store_of(work)
     _refuse_locked(backend, stack)
-    state = State.of(engine, opened=True)
+    state = State.of(pulumi_cli, opened=True)
     declared = declared_in(state)
     if state.interrupted:
         raise DriftUnknownError(f"the last run was killed in the middle: ./dockyard up {stack} mends it first")
     if not declared:
         raise DriftUnknownError(f"nothing of the stack {stack} is up: ./dockyard up {stack}")
-    engine, changed = _running_release_engine(work, engine, state, files)
+    pulumi_cli, changed = _running_release_engine(work, pulumi_cli, state, files)
     client = docker.DockerClient(base_url=docker_host, max_pool_size=32)
     with ThreadPoolExecutor(1) as lane:
-        preview = lane.submit(planned.preview, engine)
+        preview = lane.submit(pulumi_preview.preview, pulumi_cli)
         differences = compare(declared, client)
         previewed = preview.result()
     _refuse_locked(backend, stack)
-    drifted, planned_changes = planned.judge(previewed, declared, {finding.urn for finding in differences})
+    drifted, planned_changes = pulumi_preview.judge(previewed, declared, {finding.urn for finding in differences})
     findings = repair.guarded([*differences, *drifted], declared)
-    if findings and State.of(engine, opened=True).resources != state.resources:
+    if findings and State.of(pulumi_cli, opened=True).resources != state.resources:
         raise DriftUnknownError("the stack was changed while it was looked at: ask again")
     unknown = (
-        [f"what only the engine sees (other providers, changed files): {previewed.problem}"]
-        if previewed.problem
-        else []
+        [f"what only Pulumi sees (other providers, changed files): {previewed.problem}"] if previewed.problem else []
     )
     report = DriftReport(
         stack,
@@ -127,7 +126,7 @@ def _compare(
         [*pending, *changed, *planned_changes],
         unknown,
     )
-    return report, DriftContext(engine, client, docker_host, state, declared)
+    return report, DriftContext(pulumi_cli, client, docker_host, state, declared)
 
 
 def _files(work: WorkDir, stack: str) -> tuple[Settings | None, list[str]]:
@@ -161,18 +160,18 @@ def _refuse_locked(store: Store | None, stack: str) -> None:
 
 
 def _running_release_engine(
-    work: WorkDir, engine: Engine, state: State, files: Settings | None
-) -> tuple[Engine, list[str]]:
+    work: WorkDir, pulumi_cli: PulumiCli, state: State, files: Settings | None
+) -> tuple[PulumiCli, list[str]]:
     """Return a Pulumi CLI bound to the running release, and its differences from the files."""
     try:
-        running = releases.running_release(state, engine.stack)
+        running = releases.running_release(state, pulumi_cli.stack)
     except SetupError:
         # Another version of Dockyard recorded the release: the files are the best source available.
-        return engine, []
-    file = releases.write(work, f"{engine.stack}.running", running)
+        return pulumi_cli, []
+    file = releases.write(work, f"{pulumi_cli.stack}.running", running)
     changes = history.changes(running, files.release) if files else []
     rest = [f"and {len(changes) - PENDING_SHOWN} more"] if len(changes) > PENDING_SHOWN else []
-    return replace(engine, env={**engine.env, VARIABLE: str(file)}), changes[:PENDING_SHOWN] + rest
+    return replace(pulumi_cli, env={**pulumi_cli.env, VARIABLE: str(file)}), changes[:PENDING_SHOWN] + rest
 
 
 def _repaired(work: WorkDir, context: DriftContext, report: DriftReport, progress: Progress) -> bool:
@@ -192,14 +191,14 @@ def _repaired(work: WorkDir, context: DriftContext, report: DriftReport, progres
             if resource.urn in plan.targets and "image" in resource.inputs
         }
         ensure_references(work, progress, context.docker_host, sorted(images))
-        code, outcome = context.engine.change("up", [*plan.arguments, "--message=dockyard drift --fix"], progress)
-        after = State.of(context.engine)
+        code, outcome = context.pulumi_cli.change("up", [*plan.arguments, "--message=dockyard drift --fix"], progress)
+        after = State.of(context.pulumi_cli)
         seconds = time.monotonic() - began
-        metrics_file.tell_deploy(after, context.client, outcome, progress, seconds=seconds, succeeded=code == 0)
+        metrics_file.record_deploy(after, context.client, outcome, progress, seconds=seconds, succeeded=code == 0)
         if code:
-            log = work.logs / f"up-{context.engine.stack}.log"
+            log = work.logs / f"up-{context.pulumi_cli.stack}.log"
             errors = outcome.errors or [log.read_text(errors="replace")[-500:]]
             # The comparison that follows reports what is left.
             progress.line("✗ the repair failed: " + "\n".join(errors), "bold red")
-    wait_until_settled(State.of(context.engine), context.client, SETTLE_SECONDS)
+    wait_until_settled(State.of(context.pulumi_cli), context.client, SETTLE_SECONDS)
     return True

@@ -12,11 +12,11 @@ from typing import Any
 import docker
 from docker.errors import ImageNotFound, NotFound
 
-from ops.drift import containers, files, others, strangers
+from ops.drift import containers, files, networks_volumes, unmanaged
 from ops.drift.container_view import ComparedContainer
-from ops.drift.declared import Declared
+from ops.drift.expected import Declared
 from ops.drift.findings import Finding
-from ops.state import CONTAINER, NETWORK, VOLUME
+from ops.state.snapshot import CONTAINER, NETWORK, VOLUME
 
 AT_ONCE = 16
 STACK_LABELS = ("dockyard.product", "dockyard.stack")
@@ -51,7 +51,7 @@ class DockerInventory:
     @cached_property
     def by_name(self) -> dict[str, str]:
         """Name of a container → its id."""
-        return {strangers.name_of(container): container["Id"] for container in self.containers}
+        return {unmanaged.name_of(container): container["Id"] for container in self.containers}
 
 
 def compare(declared: Sequence[Declared], client: docker.DockerClient) -> list[Finding]:
@@ -126,8 +126,8 @@ def _resources(
     networks_by_name = {network["Name"]: network for network in inventory.networks.values()}
     by_kind: dict[str, Callable[[Declared], Iterator[Finding]]] = {
         CONTAINER: lambda resource: _container(resource, inventory, inspected, images),
-        NETWORK: lambda resource: others.network(resource, inventory.networks, networks_by_name),
-        VOLUME: lambda resource: others.volume(resource, inventory.volumes),
+        NETWORK: lambda resource: networks_volumes.network(resource, inventory.networks, networks_by_name),
+        VOLUME: lambda resource: networks_volumes.volume(resource, inventory.volumes),
     }
     for resource in resources:
         if resource.kind in by_kind:
@@ -183,9 +183,9 @@ def _unmanaged(
         ),
         {},
     )
-    yield from strangers.containers(inventory.containers, known_ids, own_networks, labels)
-    inhabited = strangers.inhabited(inventory.containers, labels)
-    yield from strangers.networks(list(inventory.networks.values()), own_networks, labels, inhabited)
+    yield from unmanaged.containers(inventory.containers, known_ids, own_networks, labels)
+    inhabited = unmanaged.inhabited(inventory.containers, labels)
+    yield from unmanaged.networks(list(inventory.networks.values()), own_networks, labels, inhabited)
 
 
 def _started(inspection: Mapping[str, Any]) -> float:

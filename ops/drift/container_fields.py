@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.drift import container_view as view
-from ops.drift import meanings as normalize
+from ops.drift import normalize
 from ops.drift.container_view import ANY, ComparedContainer
-from ops.drift.declared import named, variables
+from ops.drift.expected import named, variables
 from ops.drift.findings import Repair
 
 DEFAULT_SHARED_MEMORY = 64

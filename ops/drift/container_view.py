@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ops.drift import meanings as normalize
+from ops.drift import normalize
 
 ANY = object()
 """Not declared, and chosen by the Docker engine: any actual value is accepted."""

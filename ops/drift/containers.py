@@ -7,7 +7,7 @@ from typing import Any
 
 from ops.drift.container_fields import FIELDS, ContainerField
 from ops.drift.container_view import ANY, ComparedContainer
-from ops.drift.declared import Declared
+from ops.drift.expected import Declared
 from ops.drift.findings import UNSET, Finding, Repair, format_value
 
 MISSING = "gone"

@@ -20,9 +20,9 @@ from typing import IO, Any
 import docker
 from docker.errors import APIError, NotFound
 
-from ops.drift.declared import Declared
+from ops.drift.expected import Declared
 from ops.drift.findings import Finding, Repair, Secret
-from ops.state import VOLUME
+from ops.state.snapshot import VOLUME
 from settings.names import PACKED, STAGE
 
 FOLDER_MODE, FOLDER_OWNER = 0o755, (0, 0)
@@ -121,8 +121,8 @@ def _written(writer: Declared) -> tuple[dict[str, DeclaredFile], set[str]]:
     """Return path → file for every file that a writer's script installs, and the paths that the script removes.
 
     Contents come from the writer's uploads. For each file the script has `cp SOURCE DRAFT`, `chown OWNER DRAFT`,
-    `chmod MODE DRAFT` and `mv DRAFT FINAL`, each on its own line (components/config_volume.py,
-    components/edge_proxy.py).
+    `chmod MODE DRAFT` and `mv DRAFT FINAL`, each on its own line (runtime/config_files.py,
+    components/edge/proxy.py).
     """
     contents = _contents(writer.inputs.get("uploads") or ())
     written: dict[str, DeclaredFile] = {}

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from components.alert_routing import GOSSIP_PORT, gossip, peers
+from components.alerting.alertmanager import GOSSIP_PORT, gossip, peers
 from settings.alerts import Alerts
 from tests.sink.server import running_sink
 from tests.support.alertmanager import FAST, Alertmanager, firing

@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.alert_inhibitions import ESCALATIONS
+from components.alerting.inhibitions import ESCALATIONS
 from tests.support.alertmanager import alertmanager, firing
 from tests.support.shipped_rules import ALERTS, CASES
 from tests.support.waiting import wait_until

@@ -4,7 +4,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ import docker
 import pulumi
 from docker.models.containers import Container
 
-from components.app_services import AppServices, AppServicesConfig
-from components.backups import BackupsConfig, BackupSet
-from components.context import StackContext
-from components.metrics_files import metrics_folder
-from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
+from components.app.services import AppServices, AppServicesArgs
+from components.backups.restic import BackupSet, BackupSetArgs
+from components.monitoring.stack import MonitoringStack, MonitoringStackArgs
+from runtime.context import StackContext
+from runtime.docker import DockerRuntime
+from runtime.textfile import metrics_folder
 from settings.docker import Docker
 from settings.monitoring import Monitoring
 from settings.product import Product
@@ -67,17 +68,13 @@ class BackupStage:
 
         def program() -> None:
             network = pulumi.Output.from_input(self.mark)
-            plain = StackContext("shop", "development", Docker(), False, network, network)
-            folder = metrics_folder("metrics", self.images["busybox"], plain)
-            context = StackContext("shop", "development", Docker(), False, network, network, folder)
-
-            def image(name: str) -> str:
-                return self.images.get(name, name)
-
-            app = AppServices("a", AppServicesConfig(product, context, image, None))
+            parts = (network, network, DockerRuntime(), lambda name: self.images.get(name, name))
+            plain = StackContext("shop", "development", Docker(), False, *parts)
+            context = replace(plain, metrics=metrics_folder("metrics", self.images["busybox"], plain))
+            app = AppServices("a", AppServicesArgs(product, context, None))
             nothing: Any = ([], [], {}, {}, "http://127.0.0.1:3000", False, True)
-            monitoring = MonitoringStack("m", MonitoringStackConfig(Monitoring(), context, image, *nothing))
-            BackupSet("b", BackupsConfig(product, context, image, app.connections, monitoring))
+            monitoring = MonitoringStack("m", MonitoringStackArgs(Monitoring(), context, *nothing))
+            BackupSet("b", BackupSetArgs(product, context, app.connections, monitoring))
 
         return record(program, stack=self.mark, secrets=CREDENTIALS)
 

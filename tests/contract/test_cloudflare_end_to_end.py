@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ops.engine import Engine
 from ops.events import Outcome
+from ops.pulumi_cli import PulumiCli
 from tests.cloudflare_access import ONE_TIME_PIN
 from tests.cloudflare_api import TOKEN, Cloudflare, running_cloudflare
 from toolchain.progress import Progress
@@ -51,7 +51,7 @@ class Stack:
         shutil.copy(CHECKOUT / "tests/contract/tunnel_program.py", folder / "__main__.py")
         install_standin("cloudflare", home / "plugins", Path(sys.executable), CHECKOUT)
         install_echo(home / "plugins")
-        self.engine = Engine(
+        self.engine = PulumiCli(
             WorkDir(folder),
             "test",
             {

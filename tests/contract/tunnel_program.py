@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pulumi
 
-from components.cloudflare_tunnel import CloudflareTunnel, CloudflareTunnelConfig
-from components.context import StackContext
+from components.cloudflare.tunnel import CloudflareTunnel, CloudflareTunnelArgs
+from runtime.context import StackContext
+from runtime.docker import DockerRuntime
 from settings.docker import Docker
 from settings.tunnel import Tunnel
 
@@ -18,6 +19,8 @@ context = StackContext(
     protects_data=True,
     app_network=pulumi.Output.from_input("app-net"),
     monitoring_network=pulumi.Output.from_input("monitoring-net"),
+    runtime=DockerRuntime(),
+    image=str,
 )
-config = CloudflareTunnelConfig(Tunnel.model_validate(said), context, lambda name: name, {"web": 3000, "api": 3333})
+config = CloudflareTunnelArgs(Tunnel.model_validate(said), context, {"web": 3000, "api": 3333})
 pulumi.export("secrets", CloudflareTunnel("t", config).secrets)

@@ -4,8 +4,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from dashboards.context import DashboardContext, ProductKpi
 from dashboards.registry import render
-from dashboards.shown import DashboardContext, Figure
 from settings.alert_rules import log_rule_files, rule_files, thresholds
 
 LIMITS = {
@@ -22,10 +22,10 @@ FULL = DashboardContext(
     data_stores=("postgres", "redis"),
     boards=("nodejs", "queues"),
     objectives=("backend",),
-    figures=(Figure("Polls active", "sum(tumulte_polls_active_total)"),),
+    figures=(ProductKpi("Polls active", "sum(tumulte_polls_active_total)"),),
     tunnel=True,
     remote_write=True,
-    limits=LIMITS,
+    thresholds=LIMITS,
     runbooks={"HighErrorRate": "# HighErrorRate\n\n## Symptom\nErrors.\n"},
 )
 """A stack that has everything there is a board for."""

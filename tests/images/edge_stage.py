@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from docker.models.containers import Container
 
-from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Upstream
+from components.edge.proxy import EdgeProxy, EdgeProxyArgs, Upstream
 from settings.edge import Edge
 from tests.images.edge_clients import secure
 from tests.support.component_stage import LABEL, ComponentStage
@@ -65,9 +65,7 @@ class Stage(ComponentStage):
     def world(self, *switches: tuple[str, Sequence[str]]) -> RecordedProgram:
         def program() -> None:
             context = self.context(self.named(APP), self.named(MONITORING))
-            config = EdgeProxyConfig(
-                self.edge, context, lambda name: self.images[name], self.fronts, self.http_port, self.https_port
-            )
+            config = EdgeProxyArgs(self.edge, context, self.fronts, self.http_port, self.https_port)
             proxy = EdgeProxy("e", config)
             for name, servers in switches:
                 proxy.set_servers(name, [self.named(server) for server in servers])

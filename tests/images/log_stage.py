@@ -16,7 +16,7 @@ import docker
 import httpx
 from docker.models.containers import Container
 
-from components.log_pipeline import LogPipeline, LogPipelineConfig
+from components.logs.pipeline import LogPipeline, LogPipelineArgs
 from settings.logs import Logs
 from tests.support.component_stage import ComponentStage
 from tests.support.containers import succeeded
@@ -49,9 +49,9 @@ class LogStage(ComponentStage):
 
     def world(self) -> RecordedProgram:
         def program() -> None:
-            root, image = self.engine.info()["DockerRootDir"], self.images.__getitem__
+            root = self.engine.info()["DockerRootDir"]
             alertmanagers = ["alertmanager:9093"]
-            LogPipeline("l", LogPipelineConfig(self.logs, self.context(), image, root, alertmanagers, self.rules))
+            LogPipeline("l", LogPipelineArgs(self.logs, self.context(), root, alertmanagers, self.rules))
 
         return record(program, stack=self.mark)
 

@@ -9,7 +9,7 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from components.alert_routing import AlertRouting, AlertRoutingConfig, peers
+from components.alerting.alertmanager import AlertRouting, AlertRoutingArgs, peers
 from settings.alerts import Alerts
 from tests.support.component_stage import ComponentStage
 from tests.support.containers import inside, succeeded
@@ -29,8 +29,7 @@ class Stage(ComponentStage):
         def program() -> None:
             context = self.context(environment="production")
             alerts = Alerts.model_validate({"replicas": self.replicas, "receivers": self.receivers, **more})
-            image = self.images.__getitem__
-            said = AlertRoutingConfig(alerts, "production", context, image, grafana="https://grafana.test")
+            said = AlertRoutingArgs(alerts, "production", context, grafana="https://grafana.test")
             AlertRouting("a", said)
 
         return record(program, stack=self.mark, secrets={"hook": "http://nobody.test/"})

@@ -10,8 +10,8 @@ from dataclasses import replace
 import docker
 import pytest
 
-from components import edge_proxy
-from components.edge_proxy import Upstream
+from components.edge import proxy
+from components.edge.proxy import Upstream
 from settings.edge import Edge, Route
 from settings.names import ADMIN_PORT
 from tests.certificates import self_signed
@@ -214,11 +214,11 @@ def test_an_instance_that_says_it_is_sick_gets_no_traffic(stage: Stage):
 def test_a_file_that_traefik_does_not_load_is_taken_back(stage: Stage, monkeypatch: pytest.MonkeyPatch):
     first(stage, "unread")
     stage.server("unread-2", 3333)
-    real = edge_proxy.service_file
+    real = proxy.service_file
     broken = "http: [this is not what Traefik reads\n"
     with monkeypatch.context() as patch:
-        patch.setattr(edge_proxy, "LOAD_SECONDS", 2)
-        patch.setattr(edge_proxy, "service_file", lambda *said: edge_proxy.File(broken, real(*said).loaded))
+        patch.setattr(proxy, "LOAD_SECONDS", 2)
+        patch.setattr(proxy, "service_file", lambda *said: proxy.File(broken, real(*said).loaded))
         code, output = stage.switch("unread", "unread-2")
     assert code == 1
     assert "did not load unread.yml within 2 s; what it had before is put back" in output

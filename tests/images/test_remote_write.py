@@ -11,7 +11,7 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
+from components.monitoring.stack import MonitoringStack, MonitoringStackArgs
 from settings.monitoring import Monitoring
 from tests.support.component_stage import ComponentStage
 from tests.support.containers import succeeded, wait_in
@@ -45,10 +45,9 @@ class Pair(ComponentStage):
         }
 
         def program() -> None:
-            config = MonitoringStackConfig(
+            config = MonitoringStackArgs(
                 Monitoring.model_validate(said),
                 self.context(),
-                lambda name: self.images.get(name, name),
                 targets=[],
                 alertmanagers=["alertmanager:9093"],
                 rules={},

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from starlette.testclient import TestClient
 
-from components.grafana import datasources, environment
+from components.monitoring.grafana import datasources, environment
 from settings.grafana import Grafana
 from settings.logs import LogStore
 from tests.support.grafana import PROMETHEUS, Provisioning

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.alert_receivers import receiver_config
-from components.messages import HTML, message_files
+from components.alerting.receivers import receiver_config
+from components.alerting.templates import HTML, message_files
 from settings.alerts import Alerts
 from tests.promtools import promtools
 

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from components.alert_inhibitions import ESCALATIONS, SAME_THING, STACK, inhibitions
+from components.alerting.inhibitions import ESCALATIONS, SAME_THING, STACK, inhibitions
 from tests.support.shipped_rules import ALERTS, CASES
 
 NO_THING = {"severity", "scope", "notify_sms"}  # labels that say something of an alert, and not what it is about

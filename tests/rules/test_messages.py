@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import yaml
 
-from components.messages import CHANNEL_FORMATS, FOLDER, message_files, render_check_command, template
+from components.alerting.templates import CHANNEL_FORMATS, FOLDER, message_files, render_check_command, template
 from settings.alerts import Alerts
 from tests.promtools import promtools
 from tests.rules.rendered import (
@@ -28,7 +28,7 @@ from tests.rules.rendered import (
 )
 
 LIMITS = {
-    # Of the channels' own documents, which components/messages/*.tmpl names. Characters, where nothing else is said.
+    # Of the channels' own documents, which components/alerting/templates/*.tmpl names; in characters.
     **{"discord.title": 256, "discord.message": 4096, "slack.title": 1024, "slack.fallback": 1024, "slack.text": 4000},
     **{"sms.text": 160, "telegram.message": 4096, "pagerduty.description": 1024, "email.subject": 150},
     **{"opsgenie.message": 130, "opsgenie.description": 15_000},

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from components.shipped import log_rules, rules
-from settings.alert_rules import AlertChange, log_rule_files, rule_files
+from program.content import log_rules, rules
+from settings.alert_overrides import AlertOverride
+from settings.alert_rules import log_rule_files, rule_files
 from settings.loader import Settings, load, read_stack_file
 from settings.problems import LOADER
 from tests.promtools import promtool
@@ -20,7 +21,7 @@ GRAFANA = "https://grafana.example"
 def settings_of(stack: str, language: str = "", **thresholds: dict[str, Any]) -> Settings:
     settings = load(read_stack_file(ROOT, stack), stack, preview=True)
     said = settings.product
-    changes = {name: AlertChange.model_validate(change) for name, change in thresholds.items()}
+    changes = {name: AlertOverride.model_validate(change) for name, change in thresholds.items()}
     alerts = said.alerts.model_copy(update={"language": language or said.alerts.language})
     monitoring = said.monitoring.model_copy(update={"thresholds": {**said.monitoring.thresholds, **changes}})
     product = said.model_copy(update={"alerts": alerts, "monitoring": monitoring})

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from components.alertmanager_config import alertmanager_config
-from components.messages import message_files
-from components.shipped import log_rules, rules
+from components.alerting.alertmanager_config import alertmanager_config
+from components.alerting.templates import message_files
+from program.content import log_rules, rules
 from settings.alerts import Alerts
 from settings.loader import Configuration, Settings, load, read_stack_file
 from settings.problems import LOADER

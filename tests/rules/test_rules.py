@@ -32,7 +32,8 @@ ALWAYS_FIRING = {"Watchdog"}  # vector(1) has no series that could keep it from 
 SCOPES = {"host", "container", "service", "store", "queue", "probe", "edge", "monitoring", "backup", "slo"}
 ANNOTATIONS = {"summary", "description", "runbook_url", "dashboard_url"}
 BOARDS = {
-    store: {board["uid"]: board for board in boards(limits=LIMITS, log_store=store).values()} for store in LOG_STORES
+    store: {board["uid"]: board for board in boards(thresholds=LIMITS, log_store=store).values()}
+    for store in LOG_STORES
 }
 """Log store → uid → board."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from moto.server import ThreadedMotoServer
 
-from ops import state_verbs
+from ops.state import verbs
 from tests.setup.helpers import DownloadSite
 from tests.setup.team import BUCKET, PROGRAM, STACK_FILE, Team, client
 from tests.support.progress import Words
@@ -79,8 +79,8 @@ def team(tmp_path: Path, words: Words, aws: str, monkeypatch: pytest.MonkeyPatch
     (work.checkout / "Pulumi.dev.yaml").write_text(STACK_FILE)
     (work.checkout / "__main__.py").write_text(PROGRAM)
     ensure_pulumi(work, words.progress)
-    monkeypatch.setattr(state_verbs, "WorkDir", lambda: work)
-    monkeypatch.setattr("ops.setup.ensure_plugins", lambda *_: None)
+    monkeypatch.setattr(verbs, "WorkDir", lambda: work)
+    monkeypatch.setattr("ops.session.ensure_plugins", lambda *_: None)
     bucket = f"{BUCKET}-{time.time_ns()}"
     made = Team(work, words, aws, bucket)
     client(aws, "s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-3"})

@@ -7,10 +7,10 @@ from typing import Any
 import boto3
 from typer.testing import CliRunner, Result
 
-from ops import state_verbs
-from ops.backend import S3Store, store_at
-from ops.engine import Engine
-from ops.state_locks import folder_of, settle_locks
+from ops.pulumi_cli import PulumiCli
+from ops.state import verbs
+from ops.state.locks import folder_of, settle_locks
+from ops.state.store import S3Store, store_at
 from settings.release import Release
 from tests.support.progress import Words
 from toolchain.environment import full_environment
@@ -65,10 +65,10 @@ class Team:
         return found
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> PulumiCli:
         env = full_environment(self.work)
         ensure_stack(self.work, "dev", env)
-        return Engine(self.work, "dev", env)
+        return PulumiCli(self.work, "dev", env)
 
     def release(self, text: str) -> Release:
         return Release(stack={"text": text}, product={}, images={})
@@ -88,7 +88,7 @@ class Team:
         return subprocess.run(command, cwd=self.work.checkout, env=env, capture_output=True, text=True)
 
     def verb(self, *arguments: str, said: str = "") -> Result:
-        return CliRunner().invoke(state_verbs.app, arguments, input=said)
+        return CliRunner().invoke(verbs.app, arguments, input=said)
 
 
 def client(aws: str, service: str) -> Any:

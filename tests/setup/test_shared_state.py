@@ -10,11 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from ops import state_copies
-from ops.backend import STATES, S3Store, store_of
-from ops.history import is_broken, rollback_target, updates
-from ops.state import State, recover
-from ops.state_locks import check_usable, folder_of, lock_error_from_output, locks, settle_locks
+from ops.deploy.history import is_broken, rollback_target, updates
+from ops.state import copies
+from ops.state.locks import check_usable, folder_of, lock_error_from_output, locks, settle_locks
+from ops.state.snapshot import State, recover
+from ops.state.store import STATES, S3Store, store_of
 from tests.setup.team import Team, lock_of_ann
 from tests.support.waiting import wait_until
 from toolchain import processes
@@ -69,10 +69,10 @@ def test_a_run_that_was_killed_leaves_neither_a_lock_nor_an_operation_behind(tea
     team.up()
     (team.work.checkout / "slow").touch()
     script = (
-        "from pathlib import Path; from ops.engine import Engine; from toolchain.workdir import WorkDir;"
+        "from pathlib import Path; from ops.pulumi_cli import PulumiCli; from toolchain.workdir import WorkDir;"
         "from toolchain.environment import full_environment; from toolchain.progress import Progress;"
         f"work = WorkDir(Path({str(team.work.checkout)!r}));"
-        "Engine(work, 'dev', full_environment(work)).change('up', [], Progress())"
+        "PulumiCli(work, 'dev', full_environment(work)).change('up', [], Progress())"
     )
     run = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
@@ -178,7 +178,7 @@ def test_a_copy_of_the_state_is_checked_before_it_is_taken_in_again(team: Team) 
     before = State.of(team.engine, opened=True)
     team.up("two")
     with pytest.raises(SetupError, match="a copy of the stack dev, not of staging"):
-        state_copies.read(file, "staging")
+        copies.read(file, "staging")
     whole = file.read_bytes()
     file.write_bytes(whole.replace(b"one", b"own"))
     assert "is damaged" in str(team.verb("restore", "dev", str(file), "--yes").exception)

@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 import yaml
 
-from components.alert_receivers import FOLDER, bot_address
-from components.alert_routing import FLAGS
-from components.alertmanager_config import alertmanager_config
-from components.messages import message_files
+from components.alerting.alertmanager import FLAGS
+from components.alerting.alertmanager_config import alertmanager_config
+from components.alerting.receivers import FOLDER, bot_address
+from components.alerting.templates import message_files
 from settings.alerts import NULL_RECEIVER, Alerts
 from settings.receivers import Environment, Telegram
 from tests.promtools import promtools
@@ -58,7 +58,7 @@ class Alertmanager:
         (self.folder / "templates").mkdir(exist_ok=True)
         for name in self.alerts.secrets_in(self.environment):
             (self.folder / "secrets" / name).write_text(self.secrets[name])
-        for receiver in self.alerts.told_in(self.environment).values():
+        for receiver in self.alerts.receivers_in(self.environment).values():
             if isinstance(receiver, Telegram):
                 address = bot_address(receiver, self.secrets[receiver.bot_token])
                 (self.folder / "secrets" / receiver.bot_token).write_text(address)

@@ -11,7 +11,8 @@ import docker
 import pulumi
 from docker.models.containers import Container
 
-from components.context import StackContext
+from runtime.context import StackContext
+from runtime.docker import DockerRuntime
 from settings.docker import Docker
 from tests.support.containers import make_container, remove_all, run_job, wait_in
 from tests.support.recording import RecordedResource
@@ -34,7 +35,10 @@ class ComponentStage:
     def context(self, app: str = "", monitoring: str = "", environment: str = "development") -> StackContext:
         """Return the context of a shop's stack, whose two networks are one unless they are named."""
         networks = (pulumi.Output.from_input(name or self.mark) for name in (app, monitoring))
-        return StackContext("shop", environment, Docker(), False, *networks)
+        return StackContext("shop", environment, Docker(), False, *networks, DockerRuntime(), self._image)
+
+    def _image(self, name: str) -> str:
+        return self.images.get(name, name)
 
     def make_network(self, name: str = "") -> None:
         """Make the network of the mark, or of this name."""

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ops import engine, env_import
+from ops import pulumi_cli
+from ops.dotenv import command
 from tests.support.checkout import SOURCE
 from toolchain.progress import Progress
 from toolchain.workdir import WorkDir
@@ -57,17 +58,17 @@ class FakePulumi:
         self.commands: list[str] = []  # every command line that it was given
         self.broken = False  # it keeps one secret, and fails from then on
 
-    def run(self, command: Sequence[str], *, cwd: Path, input: str | None = None, **_: Any) -> SimpleNamespace:
+    def run(self, words: Sequence[str], *, cwd: Path, input: str | None = None, **_: Any) -> SimpleNamespace:
         """Stand for `subprocess.run`. Raises CalledProcessError where it fails."""
-        self.commands.append(" ".join(command))
-        assert "--non-interactive" in command
-        if "--show-secrets" in command:
+        self.commands.append(" ".join(words))
+        assert "--non-interactive" in words
+        if "--show-secrets" in words:
             printed = {name: {"value": value, "secret": True} for name, value in self.secrets.items()}
             return SimpleNamespace(stdout=json.dumps(printed), returncode=0)
-        assert list(command[:4]) == ["pulumi", "config", "set", "--secret"]
+        assert list(words[:4]) == ["pulumi", "config", "set", "--secret"]
         if self.broken and self.secrets:
-            raise subprocess.CalledProcessError(1, list(command), stderr="error: the disk is full")
-        name, stack = command[4], command[list(command).index("--stack") + 1]
+            raise subprocess.CalledProcessError(1, list(words), stderr="error: the disk is full")
+        name, stack = words[4], words[list(words).index("--stack") + 1]
         assert input is not None
         self.secrets[name] = input
         file = cwd / f"Pulumi.{stack}.yaml"
@@ -91,20 +92,20 @@ class Shop:
         self.pulumi = FakePulumi()
         self.engines = 0
         monkeypatch.setenv("COLUMNS", "220")
-        monkeypatch.setattr(env_import, "prepare_engine", self._engine)
+        monkeypatch.setattr(command, "prepare_pulumi", self._engine)
         process = SimpleNamespace(run=self.pulumi.run, CalledProcessError=subprocess.CalledProcessError)
-        for module in (env_import, engine):
+        for module in (command, pulumi_cli):
             monkeypatch.setattr(module, "subprocess", process)
 
-    def _engine(self, work: WorkDir, stack: str, _progress: Progress) -> engine.Engine:
+    def _engine(self, work: WorkDir, stack: str, _progress: Progress) -> pulumi_cli.PulumiCli:
         self.engines += 1
-        return engine.Engine(work, stack, {})
+        return pulumi_cli.PulumiCli(work, stack, {})
 
     def take(self, text: str, **options: Any) -> dict[str, str]:
         """Import a file; return variable → all that was printed of it."""
         file = self.work.checkout / ".env"
         file.write_text(text)
-        assert env_import.import_env(self.work, file, "staging", Progress(quiet=True), **options) == 0
+        assert command.import_env(self.work, file, "staging", Progress(quiet=True), **options) == 0
         self.printed = self.capsys.readouterr().out
         answers: dict[str, str] = {}
         name = ""

@@ -5,8 +5,8 @@ from copy import deepcopy
 from typing import Any
 
 from ops.drift.container_view import ComparedContainer
-from ops.drift.declared import Declared
-from ops.state import CONTAINER
+from ops.drift.expected import Declared
+from ops.state.snapshot import CONTAINER
 from tests.support.checkout import SOURCE
 
 Values = dict[str, Any]

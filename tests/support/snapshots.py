@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from components.foundation import grafana_root_url
+from program.urls import grafana_root_url
 from settings.names import PACKED, STAGE
 from tests.support.recording import RecordedProgram, RecordedResource
 from tests.support.shipped import CHECKOUT, EXAMPLE_STACKS, STACKS, recorded_stack, shipped_settings
@@ -94,7 +94,12 @@ class Contents:
 @cache
 def repository_files() -> dict[str, str]:
     """Return content → path of the scripts and rules that a stack may get as they are in the repository."""
-    files = [file for folder in ("components", "rules") for file in (CHECKOUT / folder).rglob("*") if file.is_file()]
+    files = [
+        file
+        for folder in ("components", "runtime", "rules")
+        for file in (CHECKOUT / folder).rglob("*")
+        if file.is_file()
+    ]
     texts = {file: file.read_text() for file in files if file.suffix in (".sh", ".yml", ".yaml")}
     return {text: str(file.relative_to(CHECKOUT)) for file, text in texts.items()}
 

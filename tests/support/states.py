@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ops.state import CONTAINER, NETWORK, STACK, VOLUME, State
+from ops.state.snapshot import CONTAINER, NETWORK, STACK, VOLUME, State
 from settings.names import DATA, KIND_LABEL
 
 Values = dict[str, Any]

@@ -9,8 +9,9 @@ import pytest
 import yaml
 from rich.console import Console
 
-from components.context import StackContext
-from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
+from components.monitoring.stack import MonitoringStack, MonitoringStackArgs
+from runtime.context import StackContext
+from runtime.docker import DockerRuntime
 from settings.container import Limits
 from settings.docker import Docker
 from settings.loader import Settings, load, read_stack_file
@@ -40,6 +41,8 @@ def make_context():
             "protects_data": False,
             "app_network": pulumi.Output.from_input("app-net"),
             "monitoring_network": pulumi.Output.from_input("monitoring-net"),
+            "runtime": DockerRuntime(),
+            "image": str,
         }
         return StackContext(**{**said, **changes})
 
@@ -53,7 +56,7 @@ def docker() -> FakeDocker:
 
 @pytest.fixture
 def limits() -> Limits:
-    return Limits.model_validate({"memory": "128MB", "cpus": 0.5})
+    return Limits.of("128MB", cpus=0.5)
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ def monitoring(make_context) -> Callable[..., RecordedProgram]:
     def made(secrets: dict | None = None, **said) -> RecordedProgram:
         def program() -> None:
             settings, context = Monitoring.model_validate(said), make_context()
-            config = MonitoringStackConfig(settings, context, str, [], ["alertmanager:9093"], {}, {}, "http://g.test")
+            config = MonitoringStackArgs(settings, context, [], ["alertmanager:9093"], {}, {}, "http://g.test")
             MonitoringStack("m", config)
 
         return record(program, secrets=secrets)

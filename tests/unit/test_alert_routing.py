@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from components.alert_routing import AlertRouting, AlertRoutingConfig
-from components.alertmanager_config import alertmanager_config
+from components.alerting.alertmanager import AlertRouting, AlertRoutingArgs
+from components.alerting.alertmanager_config import alertmanager_config
 from settings.alerts import Alerts
 from tests.support.recording import record
 
@@ -37,7 +37,7 @@ def routing(make_context):
         def program():
             said = alerts_of() if alerts is None else alerts
             made, shown = make_context(**context), "https://grafana.example.org"
-            AlertRouting("a", AlertRoutingConfig(said, environment, made, lambda name: name, shown))
+            AlertRouting("a", AlertRoutingArgs(said, environment, made, shown))
 
         return record(program, secrets=secrets)
 

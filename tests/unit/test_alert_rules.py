@@ -5,8 +5,9 @@ import json
 import pytest
 import yaml
 
-from components.shipped import dashboard_context, log_rules, rules, runbooks
-from settings.alert_rules import AlertChange, alert_names, apply_overrides, log_rule_files, rule_files, thresholds
+from program.content import dashboard_context, log_rules, rules, runbooks
+from settings.alert_overrides import AlertOverride, apply_overrides
+from settings.alert_rules import alert_names, log_rule_files, rule_files, thresholds
 from settings.problems import SettingsError
 
 FILE = """\
@@ -34,8 +35,8 @@ groups:
 """
 
 
-def change(**said: object) -> AlertChange:
-    return AlertChange.model_validate(said)
+def change(**said: object) -> AlertOverride:
+    return AlertOverride.model_validate(said)
 
 
 def loaded(text: str) -> dict[str, dict]:

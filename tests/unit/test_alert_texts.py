@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from settings.alert_rules import ALERT, LOG_STORES, RULES, AlertChange, alert_names, apply_overrides
+from settings.alert_overrides import AlertOverride, apply_overrides
+from settings.alert_rules import ALERT, LOG_STORES, RULES, alert_names
 from settings.alert_texts import alert_texts, in_language
 
 PROMETHEUS_FILES = [*RULES.glob("*.yml"), *RULES.glob("products/*.yml")]
@@ -98,6 +99,6 @@ def test_a_changed_threshold_stands_in_the_french_text_too(path: Path):
         for found in ALERT.finditer(text)
         if re.search(r"\{\{ -?\d", ENGLISH[found["name"]]["description"])
     }
-    changes = {name: AlertChange(threshold=1234.5) for name in limited}
+    changes = {name: AlertOverride(threshold=1234.5) for name in limited}
     for name, rule in alerts(apply_overrides(in_language(text, "fr"), changes)).items():
         assert ("{{ 1234.5 " in rule["annotations"]["description"]) == (name in limited)

@@ -57,7 +57,7 @@ def test_a_receiver_that_cannot_be_tried_is_refused_with_a_remedy(settings, rece
 
 def ready(resources, client):
     engine = SimpleNamespace(stack="prod", read=lambda *_: {"deployment": {"resources": resources}})
-    return SimpleNamespace(engine=engine, settings=settings_of(), docker_client=lambda: client)
+    return SimpleNamespace(pulumi_cli=engine, settings=settings_of(), docker_client=lambda: client)
 
 
 def test_every_running_alertmanager_is_asked_in_order(docker):

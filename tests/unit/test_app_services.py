@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from components.app_services import AppServices, AppServicesConfig
-from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Upstream
+from components.app.services import AppServices, AppServicesArgs
+from components.edge.proxy import EdgeProxy, EdgeProxyArgs, Upstream
 from settings.edge import Edge
 from settings.product import Product
 from tests.support.recording import record
@@ -29,8 +29,8 @@ def run(make_context):
             model = Product.model_validate(product)
             context = make_context(protects_data=protects_data)
             fronts = [Upstream(name, one.port) for name, one in model.services.items() if one.port]
-            edge = EdgeProxy("edge", EdgeProxyConfig(Edge(), context, str, fronts, None, None)) if fronts else None
-            targets.extend(AppServices("app", AppServicesConfig(model, context, str, edge, rolled_back)).targets)
+            edge = EdgeProxy("edge", EdgeProxyArgs(Edge(), context, fronts, None, None)) if fronts else None
+            targets.extend(AppServices("app", AppServicesArgs(model, context, edge, rolled_back)).targets)
 
         world = record(program, exit_codes=exit_codes, secrets=given)
         world.targets = targets

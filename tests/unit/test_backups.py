@@ -5,10 +5,10 @@ import re
 import pulumi
 import pytest
 
-from components.app_services import AppServices, AppServicesConfig
-from components.backups import BackupsConfig, BackupSet
-from components.metrics_files import metrics_folder
-from components.monitoring_stack import MonitoringStack, MonitoringStackConfig
+from components.app.services import AppServices, AppServicesArgs
+from components.backups.restic import BackupSet, BackupSetArgs
+from components.monitoring.stack import MonitoringStack, MonitoringStackArgs
+from runtime.textfile import metrics_folder
 from settings.backups import DRILL_SCHEDULE, Backups
 from settings.loader import known_secrets
 from settings.monitoring import Monitoring
@@ -35,15 +35,12 @@ def stack(make_context):
         )
 
         def program():
-            context = make_context(metrics=metrics_folder("metrics", "busybox", make_context()), protects_data=protects)
-            app = AppServices("app", AppServicesConfig(product, context, lambda name: name, None))
+            metrics = metrics_folder("metrics", "busybox", make_context())
+            context = make_context(metrics=metrics, protects_data=protects, image=lambda name: f"image/{name}:1")
+            app = AppServices("app", AppServicesArgs(product, context, None))
             told = [], [], {}, {}, "http://127.0.0.1:3000", False, product.backups.on
-            monitoring = MonitoringStack(
-                "m", MonitoringStackConfig(Monitoring(), context, lambda name: f"image/{name}:1", *told)
-            )
-            made = BackupSet(
-                "b", BackupsConfig(product, context, lambda name: f"image/{name}:1", app.connections, monitoring)
-            )
+            monitoring = MonitoringStack("m", MonitoringStackArgs(Monitoring(), context, *told))
+            made = BackupSet("b", BackupSetArgs(product, context, app.connections, monitoring))
             pulumi.export("secrets", made.secrets)
 
         return record(program, stack="staging", secrets=secrets)

@@ -8,10 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from ops import cleanup, history
+from ops import cleanup
 from ops.cleanup import StackInventory, clean
 from ops.crontab import crontab
-from ops.engine import Engine
+from ops.deploy import history
+from ops.pulumi_cli import PulumiCli
 from settings.release import Release
 from tests.support.fake_docker import CREATED, FakeDocker
 from toolchain.progress import Progress, SetupError
@@ -159,9 +160,9 @@ class TestKnown:
         monkeypatch.setattr(history, "history_store", lambda _: None)
         monkeypatch.setattr(history, "updates", lambda *_: [])
         monkeypatch.setattr(cleanup, "lock_holder", lambda *_: "")
-        monkeypatch.setattr(Engine, "list_stacks", lambda _: ["shop"])
+        monkeypatch.setattr(PulumiCli, "list_stacks", lambda _: ["shop"])
         container = {"type": cleanup.CONTAINER, "id": "web-id", "outputs": {"image": "shop/web:7"}}
-        monkeypatch.setattr(Engine, "read", lambda *_: {"deployment": {"resources": [container]}})
+        monkeypatch.setattr(PulumiCli, "read", lambda *_: {"deployment": {"resources": [container]}})
         return WorkDir(tmp_path)
 
     def test_images_of_the_last_five_different_good_releases_are_needed(self, work, monkeypatch):
@@ -186,7 +187,7 @@ class TestKnown:
         def fail(*_):
             raise subprocess.CalledProcessError(1, "pulumi")
 
-        monkeypatch.setattr(Engine, "read", fail)
+        monkeypatch.setattr(PulumiCli, "read", fail)
         with pytest.raises(subprocess.CalledProcessError):
             cleanup.read_inventory(work, {})
 

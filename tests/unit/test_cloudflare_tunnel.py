@@ -3,9 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from components.cloudflare_access import format_session
-from components.cloudflare_tunnel import CloudflareTunnel, CloudflareTunnelConfig
-from components.edge_config import Upstream, service_file
+from components.cloudflare.access import format_session
+from components.cloudflare.tunnel import CloudflareTunnel, CloudflareTunnelArgs
+from components.edge.traefik import Upstream, service_file
 from settings.edge import Edge
 from settings.loader import Configuration, load
 from settings.names import STORES, TOOLS
@@ -29,7 +29,7 @@ def run(make_context, settings, **options):
     made = []
 
     def program():
-        config = CloudflareTunnelConfig(settings, make_context(), lambda name: name, PORTS)
+        config = CloudflareTunnelArgs(settings, make_context(), PORTS)
         made.append(CloudflareTunnel("t", config))
 
     world = record(program, **options)

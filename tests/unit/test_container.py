@@ -5,9 +5,9 @@ from dataclasses import replace
 import pulumi
 import pytest
 
-from components.container import format_go_duration, run_service
-from components.job import OneShotJob
-from components.spec import Attachment, ContainerSpec, HealthCheck, PortMapping
+from runtime.container import format_go_duration, run_service
+from runtime.job import OneShotJob
+from runtime.spec import Attachment, ContainerSpec, HealthCheck, PortMapping
 from settings.docker import Docker
 from tests.support.recording import RecordedResource, record
 

@@ -177,7 +177,7 @@ def receiver_secrets(tmp_path, monkeypatch):
                 raise secrets
             return {f"dockyard:{name}": {"value": value, "secret": True} for name, value in secrets.items()}
 
-        monkeypatch.setattr(files.Engine, "read", read)
+        monkeypatch.setattr(files.PulumiCli, "read", read)
         if tools:
             work.bin.mkdir(parents=True, exist_ok=True)
             (work.bin / "pulumi").touch()

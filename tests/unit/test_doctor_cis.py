@@ -57,7 +57,7 @@ def seen(
     """Return an engine with one container; `changes` are of the engine."""
     container = RunningContainer("api", inspected or INSPECTED, programs)
     said = {"docker_host": "unix:///var/run/docker.sock", "info": INFO, "bridge": BRIDGE, "containers": [container]}
-    return DockerSnapshot(**{**said, "wanted_ports": frozenset({8000}), **changes})
+    return DockerSnapshot(**{**said, "requested_ports": frozenset({8000}), **changes})
 
 
 def with_info(**changes: Any) -> DockerSnapshot:
@@ -194,7 +194,7 @@ def test_an_item_of_level_2_is_listed_and_not_scored():
 def test_the_edge_may_bind_the_two_ports_of_the_web(port, allowed):
     inspected = copy.deepcopy(INSPECTED)
     inspected["HostConfig"]["PortBindings"] = binding(port)
-    edge = seen(containers=[RunningContainer("traefik", inspected)], wanted_ports=frozenset({port}))
+    edge = seen(containers=[RunningContainer("traefik", inspected)], requested_ports=frozenset({port}))
     assert ("5.8" not in failed(scorecard(edge, (), "production"))) is allowed
 
 

@@ -7,9 +7,9 @@ import tarfile
 import click
 import pytest
 
-from ops import data, down
+from ops.deploy import data_volumes, down
 from ops.events import Outcome
-from ops.state import CONTAINER, NETWORK, VOLUME
+from ops.state.snapshot import CONTAINER, NETWORK, VOLUME
 from settings.names import METRICS_FOLDER
 from tests.support.fake_docker import FakeDocker
 from tests.support.states import container, data_volume, network, state
@@ -73,7 +73,7 @@ def take_down(tmp_path, progress, monkeypatch):
     def run(pulumi: FakePulumi, **options) -> int:
         monkeypatch.setattr(down, "ensure_engine", lambda *_: "unix:///nowhere")
         monkeypatch.setattr(down.docker, "DockerClient", lambda **_: pulumi.docker)
-        monkeypatch.setattr(down, "prepare_engine", lambda *_: pulumi)
+        monkeypatch.setattr(down, "prepare_pulumi", lambda *_: pulumi)
         monkeypatch.setattr(down, "settle_locks", lambda *_: None)
         return down.down(WorkDir(tmp_path), STACK, None, progress, **{"volumes": False, **options})
 
@@ -162,7 +162,7 @@ class TestData:
         assert pulumi.resources[0]["protect"], "the next try asks again"
 
     def test_the_last_verified_restore_is_reported(self, docker):
-        text = f'{data.VERIFIED}{{store="postgres"}} 1.7e+09\nother{{store="redis"}} 1\n'.encode()
+        text = f'{data_volumes.VERIFIED}{{store="postgres"}} 1.7e+09\nother{{store="redis"}} 1\n'.encode()
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as tar:
             member = tarfile.TarInfo("written/verified.prom")
@@ -170,7 +170,7 @@ class TestData:
             tar.addfile(member, io.BytesIO(text))
         docker.add_container("metrics-writer", status="exited")
         docker.api.archives["metrics-writer", METRICS_FOLDER] = packed.getvalue()
-        (line,) = data.describe_volumes(state(container("metrics-writer")), docker)
+        (line,) = data_volumes.describe_volumes(state(container("metrics-writer")), docker)
         assert "the last restore of a backup of postgres that was verified: 1" in line
         assert "November 2023" in line
 

@@ -6,7 +6,7 @@ import pytest
 
 from ops.drift.container_fields import FIELDS, NOT_READ
 from ops.drift.containers import compare, recreated
-from ops.drift.declared import plain
+from ops.drift.expected import plain
 from ops.drift.findings import Repair, Secret
 from tests.support.drift import INSPECTED, SCHEMA, changed, container, declared
 

@@ -5,10 +5,10 @@ import tarfile
 
 import pytest
 
-from components.config_volume import TARGET, _script, pack
 from ops.drift import files
 from ops.drift.findings import Repair, Secret
-from ops.state import VOLUME
+from ops.state.snapshot import VOLUME
+from runtime.config_files import TARGET, _script, pack
 from settings.names import PACKED, STAGE
 from tests.support.drift import declared
 from tests.support.fake_docker import FakeDocker

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from ops.backend import FileStore
-from ops.drift import others, planned, repair, strangers
-from ops.drift.declared import declared_in
+from ops.drift import networks_volumes, pulumi_preview, repair, unmanaged
+from ops.drift.expected import declared_in
 from ops.drift.findings import Finding, Repair, Secret, label
 from ops.drift.report import DriftReport
-from ops.state import NETWORK, VOLUME
-from ops.state_locks import lock_holder
+from ops.state.locks import lock_holder
+from ops.state.snapshot import NETWORK, VOLUME
+from ops.state.store import FileStore
 from tests.support import states
 from tests.support.checkout import SOURCE
 from tests.support.drift import ID, SCHEMA, URN, declared, only
@@ -27,7 +27,7 @@ DATA = [*LISTED_LABELS, {"label": "dockyard.volume", "value": "data"}]
 def network(**found):
     said = only({"name": "shop-app-1", "driver": "bridge", "labels": LISTED_LABELS}, kind=NETWORK, identity="net-id")
     real = {"Id": "net-id", "Name": "shop-app-1", "Driver": "bridge", "Labels": LABELS, "Internal": False, **found}
-    return {one.field: one for one in others.network(said, {real["Id"]: real}, {real["Name"]: real})}
+    return {one.field: one for one in networks_volumes.network(said, {real["Id"]: real}, {real["Name"]: real})}
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_a_network_is_compared_field_by_field(found, fields):
     ("kind", "fields", "elsewhere"),
     [
         # The name is what it is found by; subnets are compared beside the table, and one that nobody chose is any.
-        (NETWORK, others.NETWORK, {"name", "ipamConfigs"}),
-        (VOLUME, others.VOLUME, {"name", "cluster"}),
+        (NETWORK, networks_volumes.NETWORK, {"name", "ipamConfigs"}),
+        (VOLUME, networks_volumes.VOLUME, {"name", "cluster"}),
     ],
 )
 def test_every_input_of_networks_and_volumes_is_compared(kind, fields, elsewhere):
@@ -61,15 +61,15 @@ def test_every_input_of_networks_and_volumes_is_compared(kind, fields, elsewhere
 
 def test_a_network_that_is_gone_differs_from_one_that_was_made_again():
     assert "another of its name" in network(Id="other")["network"].actual
-    assert next(others.network(only({"name": "x"}, kind=NETWORK, identity="net-id"), {}, {})).actual == "gone"
+    assert next(networks_volumes.network(only({"name": "x"}, kind=NETWORK, identity="net-id"), {}, {})).actual == "gone"
 
 
 @pytest.mark.parametrize(("labels", "repair_"), [(LISTED_LABELS, Repair.UPDATE), (DATA, Repair.MANUAL)])
 def test_a_volume_that_is_gone_is_made_again_unless_it_held_data(labels, repair_):
     said = only({"name": "v-1", "labels": labels}, kind=VOLUME, identity="v-1")
-    (found,) = others.volume(said, {})
+    (found,) = networks_volumes.volume(said, {})
     assert found.repair is repair_
-    (other,) = others.volume(
+    (other,) = networks_volumes.volume(
         said, {"v-1": {"Driver": "nfs", "Labels": {item["label"]: item["value"] for item in labels}}}
     )
     assert (other.field, other.repair) == ("driver", Repair.REPLACE if labels is LISTED_LABELS else Repair.MANUAL)
@@ -81,7 +81,7 @@ def test_a_stranger_is_known_by_our_networks_or_our_labels(docker):
     docker.add_container("twin", labels=LABELS, networks=["bridge"])
     docker.add_container("another-checkout", labels=LABELS, networks=["shop-app-2"])
     docker.add_container("nobodys", networks=["bridge"])
-    found = strangers.containers(docker.api.containers(all=True), {"known"}, {"net-id"}, LABELS)
+    found = unmanaged.containers(docker.api.containers(all=True), {"known"}, {"net-id"}, LABELS)
     assert {finding.resource: finding.repair for finding in found} == {
         "container intruder": Repair.MANUAL,
         "container twin": Repair.MANUAL,
@@ -92,8 +92,8 @@ def test_a_strange_network_has_our_labels_and_no_other_stack_on_it(docker):
     for name in ("own", "theirs", "left"):
         docker.add_network(name, labels=LABELS)
     docker.add_container("x", labels=LABELS, networks=["theirs"])
-    inhabited = strangers.inhabited(docker.api.containers(all=True), LABELS)
-    found = strangers.networks(docker.api.networks(), {"own"}, LABELS, inhabited)
+    inhabited = unmanaged.inhabited(docker.api.containers(all=True), LABELS)
+    found = unmanaged.networks(docker.api.networks(), {"own"}, LABELS, inhabited)
     assert [finding.resource for finding in found] == ["network left"]
 
 
@@ -109,7 +109,7 @@ def record(inputs: dict, urn: str = RECORD, **more):
 
 
 def judged(*steps: dict, declared_: list, known: tuple = ()) -> tuple[list[Finding], list[str]]:
-    return planned.judge(planned.Preview(steps), declared_, known)
+    return pulumi_preview.judge(pulumi_preview.Preview(steps), declared_, known)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_known_finding_and_what_follows_from_it_are_reported_once():
     steps = [
         step("replace", urn=URN, inputs=dict(declared().inputs)),
         step("replace", urn=after.urn, inputs={"to": "name-2"}),
-        step("update", urn=further.urn, inputs={"to": planned.UNKNOWN}),
+        step("update", urn=further.urn, inputs={"to": pulumi_preview.UNKNOWN}),
     ]
     assert judged(*steps, declared_=said, known=(said[0].urn, URN)) == judged(declared_=said)
 
@@ -182,7 +182,7 @@ def test_a_failed_preview_gives_its_reason_and_no_state():
     def read(*_: str):
         raise subprocess.CalledProcessError(255, ["pulumi"], output=said, stderr="error: preview failed")
 
-    assert planned.preview(SimpleNamespace(read=read)).problem == "no such key"
+    assert pulumi_preview.preview(SimpleNamespace(read=read)).problem == "no such key"
 
 
 def finding(repair_: Repair, urn: str = URN, **more) -> Finding:
@@ -223,7 +223,7 @@ def test_lost_data_keep_repairs_away_that_would_start_what_stands_on_them():
         finding(Repair.REWRITE, also_replace=(store.urn,)),
         finding(Repair.UNPAUSE),
     ]
-    kept = repair.guarded([next(others.volume(lost, {})), *gone], [below, lost, store, declared()])
+    kept = repair.guarded([next(networks_volumes.volume(lost, {})), *gone], [below, lost, store, declared()])
     assert [one.repair for one in kept] == [Repair.MANUAL] * 3 + [Repair.UNPAUSE]
     assert "postgres anew, whose data are lost" in kept[1].remedy
     assert repair.guarded(gone, [below, store, declared()]) == gone
@@ -293,6 +293,6 @@ def test_a_lock_is_reported_with_its_holder_unless_that_is_dead(tmp_path, monkey
     (folder / "a.json").write_text(json.dumps(held))
     assert lock_holder(FileStore(tmp_path), "dev") == "process 1 of ann@elsewhere since noon"
     assert lock_holder(FileStore(tmp_path), "staging") == ""
-    monkeypatch.setattr("ops.state_locks.socket.gethostname", lambda: "elsewhere")
-    monkeypatch.setattr("ops.state_locks.Lock.alive", False)
+    monkeypatch.setattr("ops.state.locks.socket.gethostname", lambda: "elsewhere")
+    monkeypatch.setattr("ops.state.locks.Lock.alive", False)
     assert lock_holder(FileStore(tmp_path), "dev") == ""

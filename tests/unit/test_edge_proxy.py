@@ -4,8 +4,8 @@ import pulumi
 import pytest
 import yaml
 
-from components.edge_config import STATIC, arguments, entry_points, service_file
-from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Upstream, checked_pair
+from components.edge.proxy import EdgeProxy, EdgeProxyArgs, Upstream, checked_pair
+from components.edge.traefik import STATIC, arguments, entry_points, service_file
 from settings.edge import Edge, Route
 from settings.names import ADMIN_PORT
 from tests.certificates import self_signed
@@ -31,8 +31,8 @@ def pem(tmp_path_factory) -> dict[str, str]:
 def proxy(make_context):
     def build_proxy(edge=None, fronts=FRONTS, switch=None, ports=(10080, 10443), secrets=None, **build_options):
         def program():
-            config = EdgeProxyConfig(
-                Edge.model_validate(edge or {}), make_context(), lambda name: f"image-of-{name}", fronts, *ports
+            config = EdgeProxyArgs(
+                Edge.model_validate(edge or {}), make_context(image=lambda name: f"image-of-{name}"), fronts, *ports
             )
             made = EdgeProxy("e", config)
             for name, servers in (switch or {}).items():

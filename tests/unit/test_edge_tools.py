@@ -6,10 +6,11 @@ import pulumi
 import pytest
 import yaml
 
-from components.edge_config import STATIC, base_config
-from components.edge_guard import RouteAuth, checked_users
-from components.edge_proxy import EdgeProxy, EdgeProxyConfig, Upstream
-from components.foundation import edge_config, grafana_root_url, published_urls
+from components.edge.auth import RouteAuth, checked_users
+from components.edge.proxy import EdgeProxy, EdgeProxyArgs, Upstream
+from components.edge.traefik import STATIC, base_config
+from program.edge import edge_proxy_args
+from program.urls import grafana_root_url, published_urls
 from settings.edge import Edge, Route
 from settings.loader import Configuration, load, read_stack_file
 from settings.problems import SettingsError
@@ -56,7 +57,7 @@ def proxy(make_context):
     def build_proxy(secrets=None, **options):
         def program():
             fronts = (front(), front("loki", guard=RouteAuth(basic_auth="loki-people")))
-            EdgeProxy("e", EdgeProxyConfig(Edge(), make_context(), lambda name: name, fronts, 80, 443))
+            EdgeProxy("e", EdgeProxyArgs(Edge(), make_context(), fronts, 80, 443))
 
         return record(program, secrets=secrets, **options)
 
@@ -140,7 +141,7 @@ class TestTheSettings:
             prometheus: {host: prom.shop.example, basic_auth: prom-people}
         """
         settings = checkout(said, ["prom-people"])
-        front_of = {one.name: one for one in edge_config(settings, None).upstreams}
+        front_of = {one.name: one for one in edge_proxy_args(settings, None).upstreams}
         assert {name: front_of[name].routes[0].host for name in HOSTS} == HOSTS
         assert front_of["prometheus"].auth == RouteAuth(basic_auth="prom-people")
         assert front_of["grafana"].auth is None
@@ -154,7 +155,7 @@ class TestTheSettings:
 
     def test_a_tool_alone_opens_the_edges_ports(self, checkout):
         settings = checkout("dockyard:edge: {tools: {grafana: {host: grafana.shop.example}}}")
-        assert settings.wanted_ports["edge-https"] == 443
+        assert settings.requested_ports["edge-https"] == 443
         assert grafana_root_url(settings) == "https://grafana.shop.example"
 
     def test_a_given_address_and_the_tunnels_come_before_the_edges(self, checkout):

@@ -3,7 +3,7 @@
 import pulumi
 import pytest
 
-from components.external_stores import external_postgres, external_redis
+from components.stores.external import external_postgres, external_redis
 from settings.stores import ExternalPostgres, ExternalRedis
 from tests.support.recording import record
 

@@ -6,8 +6,8 @@ import pulumi
 import pytest
 from pydantic import ValidationError
 
-from components.grafana import GrafanaConfig, run_grafana
-from components.volume import data_volume
+from components.monitoring.grafana import GrafanaArgs, run_grafana
+from runtime.volume import data_volume
 from settings.grafana import PROVIDERS, Grafana, OAuth
 from settings.monitoring import Monitoring
 from tests.support.recording import record
@@ -35,9 +35,7 @@ def grafana(make_context):
     def build_grafana(said=None, secrets=None, root_url="http://127.0.0.1:3001", logs=False, **options):
         def program():
             settings = Grafana.model_validate(said or {})
-            shown = GrafanaConfig(
-                settings, make_context(), lambda name: name, {"overview.json": "{}"}, root_url, logs=logs
-            )
+            shown = GrafanaArgs(settings, make_context(), {"overview.json": "{}"}, root_url, logs=logs)
             parent = pulumi.ComponentResource("test:a:B", "parent")
             data = data_volume("g-data", make_context(), parent)
             run_grafana("g", shown, pulumi.Output.secret("the-password"), data, parent)

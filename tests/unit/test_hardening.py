@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from components.hardening import check_hardening
-from components.spec import ContainerSpec, Mount
+from runtime.hardening import check_hardening
+from runtime.spec import ContainerSpec, Mount
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def spec(limits):
     ],
 )
 def test_a_departure_without_a_reason_is_refused_and_named(change, told, spec):
-    with pytest.raises(ValueError, match=rf"^api: {told}: give the reason in components/hardening.py$"):
+    with pytest.raises(ValueError, match=rf"^api: {told}: give the reason in runtime/hardening.py$"):
         check_hardening(replace(spec, **change))
 
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from ops.engine import Engine
+from ops.pulumi_cli import PulumiCli
 from tests.support.waiting import wait_until
 from toolchain.progress import Progress
 from toolchain.workdir import WorkDir
@@ -56,7 +56,7 @@ def test_an_interrupt_reaches_the_engine_once_and_its_end_is_awaited(signs, work
     sender = threading.Thread(target=send, args=(work, signs))
     sender.start()
     env = {"PATH": f"{work.checkout}:{os.environ['PATH']}"}
-    code, outcome = Engine(work, "dev", env).change("up", [str(len(signs))], progress)
+    code, outcome = PulumiCli(work, "dev", env).change("up", [str(len(signs))], progress)
     sender.join()
     assert code == 7
     assert outcome.interrupted
@@ -67,5 +67,6 @@ def test_an_interrupt_reaches_the_engine_once_and_its_end_is_awaited(signs, work
 
 
 def test_a_run_that_nobody_stops_is_not_interrupted(work):
-    _, outcome = Engine(work, "dev", {"PATH": f"{work.checkout}:{os.environ['PATH']}"}).change("up", ["0"], Progress())
+    environment = {"PATH": f"{work.checkout}:{os.environ['PATH']}"}
+    _, outcome = PulumiCli(work, "dev", environment).change("up", ["0"], Progress())
     assert not outcome.interrupted

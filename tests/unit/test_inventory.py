@@ -1,6 +1,6 @@
 """The file that tells Prometheus which containers the stack has."""
 
-from components.inventory import exposition
+from components.monitoring.inventory import exposition
 
 
 def test_the_order_of_the_containers_does_not_change_the_file():

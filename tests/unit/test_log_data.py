@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from ops.log_data import leave_other_stores_data
-from ops.state import VOLUME
+from ops.inspect.log_data import leave_other_stores_data
+from ops.state.snapshot import VOLUME
 from settings.logs import Logs
 from tests.support.states import resource, state
 

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from components.collector_config import collector_config, loki_receiver
-from components.log_parsing import LEVELS, statements
-from components.redaction import MARK, NAMED, redactions
-from components.stack_traces import SEAM, entry_start
+from components.logs.collector import collector_config, loki_receiver
+from components.logs.multiline import SEAM, entry_start
+from components.logs.parsing import LEVELS, statements
+from components.logs.redaction import MARK, NAMED, redactions
 
 ENVELOPE = '{{"log":"{}\\n","stream":"stdout","attrs":{{"tag":"a"}},"time":"2026-11-21T16:00:00Z"}}\n'
 

@@ -4,8 +4,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from components.log_config import loki_config
-from components.log_pipeline import LogPipeline, LogPipelineConfig
+from components.logs.loki import loki_config
+from components.logs.pipeline import LogPipeline, LogPipelineArgs
 from settings.logs import Logs
 from tests.support.recording import record
 
@@ -14,10 +14,9 @@ from tests.support.recording import record
 def pipeline(make_context):
     def build_pipeline(said=None, docker_root="/var/lib/docker", store="loki", **context):
         def program():
-            config = LogPipelineConfig(
+            config = LogPipelineArgs(
                 Logs.model_validate({"store": store, **(said or {})}),
-                make_context(**context),
-                lambda name: f"image-of-{name}",
+                make_context(image=lambda name: f"image-of-{name}", **context),
                 docker_root,
                 alertmanagers=["alertmanager:9093"],
                 rules={"services.yml": "groups: []\n"},

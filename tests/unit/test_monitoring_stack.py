@@ -2,8 +2,8 @@
 
 import yaml
 
-from components.context import ScrapeTarget
-from components.prometheus_config import prometheus_config
+from components.monitoring.prometheus import prometheus_config
+from runtime.context import ScrapeTarget
 from tests.support.recording import record
 
 

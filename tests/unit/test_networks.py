@@ -2,8 +2,8 @@
 
 import pytest
 
+from ops.deploy.networks import free_networks, networks_in_use, restart_own_engine
 from ops.events import Outcome
-from ops.networks import free_networks, networks_in_use, restart_own_engine
 from tests.support.fake_docker import FakeDocker
 from tests.support.states import container, network, state
 from toolchain.private_engine import PrivateDockerd

@@ -8,7 +8,7 @@ import pytest
 
 from ops.events import EventFollower
 from ops.ports import check_ports, claim_port_offset
-from ops.state import CONTAINER, GENERATED, VOLUME
+from ops.state.snapshot import CONTAINER, GENERATED, VOLUME
 from tests.support.states import data_volume, resource, state
 from toolchain.progress import SetupError, spell_seconds
 from toolchain.workdir import WorkDir
@@ -139,7 +139,7 @@ class TestPorts:
             claim(checkouts("two"), "dev", [65_500])
 
     def settings(self, port: int):
-        return SimpleNamespace(stack_name="dev", wanted_ports={"grafana": port}, port=lambda _: port)
+        return SimpleNamespace(stack_name="dev", requested_ports={"grafana": port}, port=lambda _: port)
 
     @pytest.fixture
     def taken(self):

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from ops.backend import FileStore
-from ops.history import ROLLBACK, changes, history_store, is_broken, rollback_target, same, updates
-from ops.state import State
+from ops.deploy.history import ROLLBACK, changes, history_store, is_broken, rollback_target, same, updates
+from ops.state.snapshot import State
+from ops.state.store import FileStore
 from settings.release import Release
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ops.deploy import _jobs_to_rerun
-from ops.releases import part, part_images, running_release, use, with_service, without_service
-from ops.state import CONTAINER
+from ops.deploy.releases import part, part_images, running_release, use, with_service, without_service
+from ops.deploy.up import _jobs_to_rerun
+from ops.state.snapshot import CONTAINER
 from settings.loader import load, read_stack_file
 from settings.release import VARIABLE
 from tests.support.states import resource, stack_outputs, state

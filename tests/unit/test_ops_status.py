@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import pytest
 from docker.errors import APIError, NotFound
 
-from ops.logs import tail_unhealthy
-from ops.restart import in_order, restart_each
-from ops.status import container_statuses, format_uptime, format_usage, of_service, wait_until_settled
+from ops.deploy.restart import in_order, restart_each
+from ops.inspect.logs import tail_unhealthy
+from ops.inspect.status import container_statuses, format_uptime, format_usage, of_service, wait_until_settled
 from tests.support import states
 from tests.support.clock import FakeClock
 from tests.support.fake_docker import FakeDocker
@@ -25,7 +25,7 @@ def state(*resources):
 @pytest.fixture
 def clock(monkeypatch):
     clock = FakeClock()
-    for module in ("ops.status", "ops.restart"):
+    for module in ("ops.inspect.status", "ops.deploy.restart"):
         monkeypatch.setattr(f"{module}.time", clock)
     return clock
 

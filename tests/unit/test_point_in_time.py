@@ -8,8 +8,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from components.app_services import AppServices, AppServicesConfig
-from components.shell import script
+from components.app.services import AppServices, AppServicesArgs
+from components.stores.pgbackrest import SOURCES
+from runtime.shell import script
 from settings.product import Product
 from tests.support.recording import record
 from tests.support.shells import shells
@@ -39,8 +40,8 @@ def app(make_context):
         def program():
             product = Product.model_validate(yaml.safe_load(text))
             product = product.model_copy(update={"backups": product.backups.in_environment("production")})
-            made = make_context(**context)
-            AppServices("shop-app", AppServicesConfig(product, made, lambda name: f"image-of-{name}", None))
+            made = make_context(image=lambda name: f"image-of-{name}", **context)
+            AppServices("shop-app", AppServicesArgs(product, made, None))
 
         return record(program, secrets=GIVEN)
 
@@ -133,7 +134,7 @@ def backup(request, tmp_path):
     for name, text in {"pgbackrest": PGBACKREST, "psql": PSQL}.items():
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
-    (tmp_path / "base-backup.sh").write_text(script("base-backup.sh"))
+    (tmp_path / "base-backup.sh").write_text(script("base-backup.sh", SOURCES))
     (tmp_path / "restore-at.sh").write_text('echo "drill" >>"$TOLD"; exit "$DRILL"')
 
     def run(*arguments, faults="", code=0, kind="full", repositories="1", drill=0):

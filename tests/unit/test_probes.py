@@ -4,11 +4,11 @@ import pulumi
 import pytest
 import yaml
 
-from components.edge_proxy import EdgeProxyConfig, Upstream
-from components.exporter_set import ExporterSet, ExporterSetConfig
-from components.probes import ProbeSources, probe_targets
-from components.prometheus_config import prometheus_config
-from components.spec import Mount
+from components.edge.proxy import EdgeProxyArgs, Upstream
+from components.monitoring.blackbox import ProbeSources, probe_targets
+from components.monitoring.exporters import ExporterSet, ExporterSetArgs
+from components.monitoring.prometheus import prometheus_config
+from runtime.spec import Mount
 from settings.edge import Edge, Route
 from settings.monitoring import Exporters
 from settings.probes import Probes
@@ -39,7 +39,7 @@ def config_of(make_context):
                 if one.port
             ]
             fronts += tools
-            edge = EdgeProxyConfig(Edge(), make_context(), str, fronts, 80 if https == 443 else 8080, https)
+            edge = EdgeProxyArgs(Edge(), make_context(), fronts, 80 if https == 443 else 8080, https)
             instances = {role: pulumi.Output.from_input(f"shop-{role}-1a2b") for role in ("game", "game-2")}
             probed = ProbeSources(
                 services_, instances, edge if fronts else None, **{"self_signed": False, "grafana": None, **said}
@@ -127,7 +127,7 @@ def exporters(make_context, config_of):
             probed = ProbeSources({}, {}, None, self_signed=False, grafana=None)
             targets = probe_targets(Probes.model_validate({"urls": list(urls)}), probed)
             inventory = Mount("inventory", "/metrics/inventory")
-            ExporterSet("x", ExporterSetConfig(Exporters(), make_context(), str, {}, inventory, targets))
+            ExporterSet("x", ExporterSetArgs(Exporters(), make_context(), {}, inventory, targets))
 
         return record(program)
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from components.remote_write import remote_write_config
+from components.monitoring.remote_write import remote_write_config
 from settings.monitoring import Monitoring
 from settings.problems import SettingsError
 from settings.remote_write import RemoteWrite

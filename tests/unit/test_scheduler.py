@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.shell import SCHEDULE_FILE, script
+from runtime.shell import SCHEDULE_FILE, script
 from tests.support.shells import shells
 from tests.support.waiting import wait_until
 

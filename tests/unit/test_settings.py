@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ops.host import check_host
+from ops.deploy.host import check_host
 from settings.loader import Configuration, from_pulumi_config, load, read_stack_file
 from settings.machine import Machine, write_machine
 from settings.problems import SettingsError

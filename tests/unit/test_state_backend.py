@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ops.backend import FileStore, S3Store, readable_store, store_at
+from ops.state.store import FileStore, S3Store, readable_store, store_at
 from toolchain.environment import absolute, backend_url, environment, own_backend, uses_own_backend
 from toolchain.progress import SetupError
 from toolchain.workdir import WorkDir

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from ops.backend import FileStore
-from ops.state import CONTAINER, NETWORK, VOLUME, remove_begun, remove_strays
-from ops.state_locks import lock_error_from_output, locks, noted_run, refuse_moved, settle_locks
+from ops.state.locks import lock_error_from_output, locks, noted_run, refuse_moved, settle_locks
+from ops.state.snapshot import CONTAINER, NETWORK, VOLUME, remove_begun, remove_strays
+from ops.state.store import FileStore
 from tests.support import states
 from tests.support.fake_docker import FakeDocker
 from tests.support.states import resource
@@ -37,7 +37,7 @@ def work(tmp_path, monkeypatch):
 def shared(work, monkeypatch):
     """The backend is one that other machines use too."""
     store = SimpleNamespace(**{name: getattr(FileStore(work.state), name) for name in ("keys", "read", "delete")})
-    monkeypatch.setattr("ops.state_locks.store_of", lambda _: store)
+    monkeypatch.setattr("ops.state.locks.store_of", lambda _: store)
 
 
 def lock(work, **holder):
@@ -81,7 +81,7 @@ def test_another_run_on_this_machine_is_waited_for(work, progress, printed, monk
             other.kill()
             other.wait()
 
-        monkeypatch.setattr("ops.state_locks.time.sleep", end)
+        monkeypatch.setattr("ops.state.locks.time.sleep", end)
         settle_locks(work, "dev", progress)
     assert f"process {other.pid}" in printed.getvalue()
     assert not left.exists()

@@ -6,8 +6,17 @@ from urllib.parse import quote
 
 import pytest
 
-from ops import verify
-from ops.verify import Alert, CheckResult, Sample, SilentError, alerts_in, check_alerts, check_targets, samples_in
+from ops.inspect import verify
+from ops.inspect.verify import (
+    Alert,
+    CheckResult,
+    Sample,
+    SilentError,
+    alerts_in,
+    check_alerts,
+    check_targets,
+    samples_in,
+)
 from settings.loader import load, read_stack_file
 from settings.release import VARIABLE
 from tests.support.checkout import SOURCE
@@ -141,8 +150,8 @@ def verified(docker, monkeypatch, progress, printed):
         resources = [container(name) for name in docker.container_names]
         pulumi = SimpleNamespace(stack="prod", read=lambda *_: {"deployment": {"resources": resources}})
         settings = SimpleNamespace(product=SimpleNamespace(workloads={}))
-        ready = SimpleNamespace(engine=pulumi, settings=settings, docker_client=lambda: docker)
-        monkeypatch.setattr(verify, "reach", lambda *_: ready)
+        ready = SimpleNamespace(pulumi_cli=pulumi, settings=settings, docker_client=lambda: docker)
+        monkeypatch.setattr(verify, "connect", lambda *_: ready)
         monkeypatch.setattr(verify, "_product_that_runs", lambda *_: product)
         monkeypatch.setattr(verify, "time", FakeClock())
         code = verify.verify(None, "prod", progress, within=within)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.shell import SECRETS_FILE, script
+from runtime.shell import SECRETS_FILE, script
 from tests.support.shells import shells
 from tests.support.waiting import wait_until
 

@@ -1,0 +1,1 @@
+"""Alertmanager: routes, receivers, inhibitions and the texts of messages."""

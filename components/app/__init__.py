@@ -1,0 +1,1 @@
+"""The product's own services, jobs and stores."""

@@ -1,0 +1,1 @@
+"""The Cloudflare tunnel and its Access applications."""

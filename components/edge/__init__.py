@@ -1,0 +1,1 @@
+"""Traefik, the only container that publishes ports."""

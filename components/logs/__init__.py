@@ -1,0 +1,1 @@
+"""The log collector and the log stores: Loki, or VictoriaLogs."""

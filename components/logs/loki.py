@@ -1,0 +1,96 @@
+"""Loki's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from components.logs.collector import LONGEST_LINE, STREAM_LABELS
+from settings.units import format_duration
+
+LOKI_PORT = 3100
+GRPC_PORT = 9095
+LOKI_FOLDER = "/loki"
+
+LOKI_CONFIG = "/etc/loki"
+TENANT = "fake"
+"""Loki's tenant where authentication is off; rules are in a folder of that name."""
+
+
+def loki_config(retention: int, memory: int, alertmanagers: Sequence[str]) -> dict[str, Any]:
+    """Return Loki's configuration as a single process with its files on a volume.
+
+    `retention` is in seconds. `memory`, in MiB, is the container's limit: caches and the replay of the write-ahead log
+    are limited to shares of it, since Loki's defaults are meant for machines with many GB. `alertmanagers` are host and
+    port of each instance that receives the ruler's alerts.
+    """
+    return {
+        "auth_enabled": False,
+        "analytics": {"reporting_enabled": False},
+        # Loki's own log is collected as well; at `info` it has a line for every query of Grafana.
+        "server": {"http_listen_port": LOKI_PORT, "grpc_listen_port": GRPC_PORT, "log_level": "warn"},
+        "common": {
+            "instance_addr": "127.0.0.1",
+            "path_prefix": LOKI_FOLDER,
+            "replication_factor": 1,
+            "ring": {"kvstore": {"store": "inmemory"}},
+            "storage": {
+                "filesystem": {
+                    "chunks_directory": f"{LOKI_FOLDER}/chunks",
+                    "rules_directory": LOKI_CONFIG,
+                }
+            },
+        },
+        "schema_config": {
+            "configs": [
+                {
+                    # Never change this entry once there are logs: a new schema is a further entry with a later date.
+                    "from": "2024-01-01",
+                    "store": "tsdb",
+                    "object_store": "filesystem",
+                    "schema": "v13",
+                    "index": {"prefix": "index_", "period": "24h"},
+                }
+            ]
+        },
+        "ingester": {
+            # Ready at once: the default waits for other members of the ring, and there are none.
+            "lifecycler": {"min_ready_duration": "0s"},
+            # Within a block Loki recognises a line that was sent twice after a kill of the collector; further back it
+            # shows it once but counts it twice. Loki's default size is a quarter of this.
+            "chunk_block_size": 1024 * 1024,
+            "wal": {"replay_memory_ceiling": f"{memory // 4}MB"},
+        },
+        "compactor": {"retention_enabled": True, "delete_request_store": "filesystem"},
+        "chunk_store_config": {"chunk_cache_config": _cache(memory // 16)},
+        "query_range": {"results_cache": {"cache": _cache(memory // 16)}},
+        "querier": {"max_concurrent": 2},
+        "ruler": {
+            "alertmanager_url": ",".join(f"http://{address}" for address in alertmanagers),
+            "evaluation_interval": "1m",
+        },
+        # Its own address: by default it looks for a scheduler in a ring, in vain for the first ten seconds.
+        "frontend_worker": {"frontend_address": f"127.0.0.1:{GRPC_PORT}"},
+        "limits_config": {
+            "retention_period": format_duration(retention),
+            # Accept old lines, from Docker's files after a failure of the pipeline, for as long as lines are kept.
+            "reject_old_samples_max_age": format_duration(retention),
+            "max_line_size": f"{LONGEST_LINE // 1024}KB",
+            "max_line_size_truncate": True,
+            # Twice Loki's defaults: after a pause the collector catches up at the speed of the disk.
+            "ingestion_rate_mb": 8,
+            "ingestion_burst_size_mb": 16,
+            "max_query_parallelism": 4,
+            "discover_service_name": [],
+            "otlp_config": {
+                "resource_attributes": {
+                    "ignore_defaults": True,
+                    "attributes_config": [{"action": "index_label", "attributes": list(STREAM_LABELS)}],
+                }
+            },
+        },
+    }
+
+
+def _cache(megabytes: int) -> dict[str, Any]:
+    return {"embedded_cache": {"enabled": True, "max_size_mb": max(8, megabytes)}}

@@ -1,0 +1,86 @@
+"""Prometheus' configuration, rendered from scrape targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import pulumi
+import yaml
+
+from components.monitoring.remote_write import remote_write_config
+from runtime.context import ScrapeTarget
+from settings.remote_write import RemoteWrite
+from settings.units import format_duration
+
+
+def prometheus_config(
+    targets: Sequence[ScrapeTarget],
+    *,
+    interval: int,
+    infrastructure_interval: int | None = None,
+    rule_interval: int | None = None,
+    alertmanagers: Sequence[str],
+    labels: Mapping[str, str],
+    remote_write: Sequence[RemoteWrite] = (),
+) -> pulumi.Output[str]:
+    """Return prometheus.yml: one scrape job for each job name of the targets, and the rule files in its folder.
+
+    The product's own services are scraped every `interval` seconds, everything else every `infrastructure_interval`.
+    Groups of rules without an interval are evaluated every `rule_interval`. Both default to `interval`. `labels` are
+    external labels (on every alert) and also on every series, so that rules and dashboards can select by product and
+    environment.
+    """
+    default_interval = format_duration(interval)
+    other_interval = format_duration(infrastructure_interval or interval)
+    ordered = sorted(targets, key=lambda target: (target.job, target.instance or ""))
+
+    def rendered(addresses: Sequence[str]) -> str:
+        jobs = [
+            (job, list(group)) for job, group in groupby(zip(ordered, addresses, strict=True), lambda pair: pair[0].job)
+        ]
+        config = {
+            "global": {
+                "scrape_interval": default_interval,
+                "evaluation_interval": format_duration(rule_interval or interval),
+                "scrape_timeout": format_duration(min(10, interval)),
+                "external_labels": dict(labels),
+            },
+            "rule_files": ["rules/*.yml"],
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]},
+            "scrape_configs": [
+                {
+                    "job_name": job,
+                    "metrics_path": group[0][0].path,
+                    **({"honor_labels": True} if group[0][0].honor_labels else {}),
+                    **_times(group[0][0], default_interval if group[0][0].is_app else other_interval, default_interval),
+                    "static_configs": [_static(target, address, labels) for target, address in group],
+                }
+                for job, group in jobs
+            ],
+            **({"remote_write": remote_write_config(remote_write)} if remote_write else {}),
+        }
+        return yaml.safe_dump(config, sort_keys=False)
+
+    return pulumi.Output.all(*(target.address for target in ordered)).apply(rendered)
+
+
+def _times(target: ScrapeTarget, interval: str, default: str) -> dict[str, str]:
+    """Return the interval and timeout of a job where they differ from the global ones."""
+    interval = format_duration(target.interval) if target.interval else interval
+    timeout = {"scrape_timeout": format_duration(target.timeout)} if target.timeout else {}
+    return {**({} if interval == default else {"scrape_interval": interval}), **timeout}
+
+
+def _static(target: ScrapeTarget, address: str, labels: Mapping[str, str]) -> dict[str, Any]:
+    target_labels = {"instance": target.instance} if target.instance else {}
+    # Rules and dashboards select the product's own services by this label.
+    target_labels |= {"tier": "app"} if target.is_app else {}
+    # Prometheus uses labels of this form as request parameters, and drops them from the series.
+    request = {"target": address, **target.params} if target.prober else {}
+    params = {f"__param_{name}": value for name, value in request.items()}
+    return {
+        "targets": [target.prober or address],
+        "labels": {"service": target.job, **target_labels, **params, **labels, **target.labels},
+    }

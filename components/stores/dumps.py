@@ -1,0 +1,105 @@
+"""Dumps of Postgres before its schema changes."""
+
+from __future__ import annotations
+
+import pulumi
+
+from components.stores.connection import Connection
+from components.stores.container import STORE_USER
+from components.stores.postgres import PGDATA
+from runtime.base import Job
+from runtime.context import MetricsFolder, StackContext
+from runtime.secret_files import SECRETS_FOLDER
+from runtime.spec import Attachment, ContainerSpec, Mount, Volume
+from runtime.textfile import writable
+from settings.container import Limits
+from settings.names import METRICS_FOLDER
+
+FOLDER = PGDATA
+"""The one folder of the image that its user may write to: root would own a volume mounted elsewhere."""
+
+DUMPS_PER_WORKLOAD = 5
+
+METRICS = f"{METRICS_FOLDER}/backup-postgres-before-release.prom"
+"""One file for the dumps of all workloads: they dump the same database, and a series may be in only one file."""
+
+# A dump gets its final name only when it is complete, so that an interrupted one is not mistaken for a dump. The
+# outcome is reported in any case; after a failure the time and size of the last good dump are kept.
+_SCRIPT = f"""\
+set -eu
+began=$(date +%s) whole='' target=''
+told() {{
+    set +e
+    [ -d {METRICS_FOLDER} ] || return
+    now=$(date +%s) said='{{kind="before-release",store="postgres"}}'
+    {{
+        echo "dockyard_backup_last_attempt_timestamp_seconds$said $now"
+        echo "dockyard_backup_duration_seconds$said $((now - began))"
+        if [ -n "$whole" ]; then
+            echo "dockyard_backup_success$said 1"
+            echo "dockyard_backup_last_success_timestamp_seconds$said $now"
+            echo "dockyard_backup_size_bytes$said $(wc -c < "$target")"
+        else
+            grep -E '^dockyard_backup_(last_success_timestamp_seconds|size_bytes)[{{]' {METRICS}
+            echo "dockyard_backup_success$said 0"
+        fi
+    }} > {METRICS}."$WORKLOAD" 2>/dev/null && mv -f {METRICS}."$WORKLOAD" {METRICS} ||
+        echo "its metrics could not be written to {METRICS}" >&2
+}}
+trap told EXIT
+target="{FOLDER}/before-$WORKLOAD-$(date -u +%Y%m%dT%H%M%SZ).dump"
+rm -f {FOLDER}/.partial-"$WORKLOAD"
+pg_dump -Fc -f {FOLDER}/.partial-"$WORKLOAD"
+mv {FOLDER}/.partial-"$WORKLOAD" "$target"
+whole=yes
+echo "dumped $PGDATABASE to $target: $(wc -c < "$target") bytes"
+ls -1t {FOLDER}/before-"$WORKLOAD"-*.dump | tail -n +{DUMPS_PER_WORKLOAD + 1} | xargs -r rm -f
+"""
+
+
+class Dumps:
+    """A data volume with dumps taken before each new image of a migrating workload; the last five of each are kept."""
+
+    def __init__(
+        self, name: str, store: Connection, *, image: str, context: StackContext, parent: pulumi.Resource
+    ) -> None:
+        self._name, self._store, self._image = name, store, image
+        self._context, self._parent = context, parent
+        self.volume: Volume = context.data_volume(f"{name}-dumps", parent)
+
+    def before(self, workload: str, image: str, *, skip: bool) -> Job:
+        """Dump the database (`pg_dump -Fc`, Pivotal Flow's document) once for each image of a workload."""
+        folder = self._context.metrics
+        metrics_mounts = (writable(folder),) if folder else ()
+        return self._context.job(
+            f"{self._name}-dump-before-{workload}",
+            ContainerSpec(
+                role=f"dump-before-{workload}",
+                image=self._image,
+                user=STORE_USER,
+                entrypoint=("/bin/sh", "-c"),
+                command=(_SCRIPT,),
+                env={
+                    "WORKLOAD": workload,
+                    # The script does not read it: a new image changes the job's inputs, so that it runs again.
+                    "BEFORE_IMAGE": image,
+                    "PGHOST": self._store.env["DATABASE_HOST"],
+                    "PGUSER": self._store.env["DATABASE_USER"],
+                    "PGDATABASE": self._store.env["DATABASE_NAME"],
+                    "PGPASSFILE": f"{SECRETS_FOLDER}/pgpass",
+                },
+                limits=Limits.of("256MB"),
+                networks=(Attachment(self._context.app_network),),
+                mounts=(Mount(self.volume.name, FOLDER, read_only=False), *self._store.admin, *metrics_mounts),
+                tmpfs=("/tmp",),
+            ),
+            pulumi.ResourceOptions(parent=self._parent, depends_on=_dependencies(self._store, folder)),
+            skip=skip,
+        )
+
+
+def _dependencies(store: Connection, folder: MetricsFolder | None) -> pulumi.Output[list[pulumi.Resource]]:
+    ready = [store.ready] if store.ready else []
+    return (folder.ready if folder else pulumi.Output.from_input([])).apply(
+        lambda folder_ready: [*folder_ready, *ready]
+    )

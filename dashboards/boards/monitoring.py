@@ -1,0 +1,368 @@
+"""The monitoring itself: scrapes, rules, storage and notifications, and their cost."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from dashboards import panels as p
+from dashboards.board import Board
+from dashboards.boards.log_stores import NAMES, TAKEN_IN
+from dashboards.context import DashboardContext
+
+PARTS = "|".join(
+    (
+        *(
+            "prometheus",
+            "alertmanager",
+            "grafana",
+            "loki",
+            "victorialogs",
+            "vmalert",
+            "collector",
+            "cadvisor",
+            "node-exporter",
+        ),
+        *("postgres-exporter", "redis-exporter", "blackbox-exporter"),
+    )
+)
+"""Containers that watch the others."""
+
+
+def monitoring(ctx: DashboardContext) -> Dashboard:
+    """Build the board of the monitoring itself."""
+    board = Board(ctx, "monitoring", "Monitoring itself", "does what watches do its work, and at what cost?")
+    board.row(4, _lamps(ctx))
+    board.section("Scrapes")
+    board.row(7, _scrapes(ctx))
+    board.section("Rules and queries")
+    board.row(7, _rules(ctx))
+    board.section("Storage")
+    board.row(7, _storage(ctx))
+    if ctx.remote_write:
+        board.row(7, _remote_write(ctx))
+    board.section("From alert to notification")
+    board.row(7, _notifications(ctx))
+    if ctx.logs_uid:
+        board.section("Logs")
+        board.row(7, _logs(ctx))
+    board.section("Grafana")
+    board.row(7, _grafana(ctx))
+    board.section("What it costs")
+    board.row(7, _cost())
+    return board.build()
+
+
+def _lamps(ctx: DashboardContext) -> list[p.Panel]:
+    return [
+        p.up_down_stat(
+            "Watchdog",
+            f'count(ALERTS{{{p.STACK}, alertname="Watchdog", alertstate="firing"}}) or vector(0)',
+            "The alert that always fires: rules are evaluated.",
+        ),
+        p.up_down_stat(
+            "Configuration loaded",
+            f"min(prometheus_config_last_reload_successful{{{p.STACK}}} "
+            f"or alertmanager_config_last_reload_successful{{{p.STACK}}})",
+            "Prometheus and Alertmanager took their last configuration; else they go on with the one before.",
+        ),
+        p.stat(
+            "Oldest rule evaluation",
+            f"max((time() - (prometheus_rule_group_last_evaluation_timestamp_seconds{{{p.STACK}}} > 0))"
+            f" / prometheus_rule_group_interval_seconds{{{p.STACK}}})",
+            "How many of its intervals ago the group of rules was evaluated that waits longest.",
+            p.SHORT,
+            p.Thresholds(critical=ctx.limit("RulesStandStill")),
+        ),
+        p.stat(
+            "Targets that answer",
+            f"avg(up{{{p.STACK}}})",
+            "Share of the scrape targets that give their metrics.",
+            p.RATIO,
+            p.Thresholds(critical=1, falling=True),
+        ),
+    ]
+
+
+def _scrapes(ctx: DashboardContext) -> list[p.Panel]:
+    return [
+        p.chart(
+            "Scrape duration",
+            p.Query(f"max by (job) (scrape_duration_seconds{{{p.STACK}}})", "{{job}}"),
+            "How long the slowest instance of each job takes to give its metrics; after 10 s it counts as down.",
+            p.SECONDS,
+            p.Thresholds(warning=ctx.limit("ScrapeSlow")),
+        ),
+        p.chart(
+            "Samples a scrape",
+            p.Query(f"max by (job) (scrape_samples_post_metric_relabeling{{{p.STACK}}})", "{{job}}"),
+            "Series of the largest instance of each job.",
+            p.SHORT,
+            p.Thresholds(warning=ctx.limit("ScrapeSamplesHigh")),
+        ),
+        p.chart(
+            "Samples refused",
+            [
+                p.Query(
+                    f"sum(increase(prometheus_target_scrapes_sample_duplicate_timestamp_total{{{p.STACK}}}[10m]))",
+                    "doubled",
+                ),
+                p.Query(
+                    f"sum(increase(prometheus_target_scrapes_sample_out_of_order_total{{{p.STACK}}}[10m]))", "too old"
+                ),
+                p.Query(
+                    f"sum(increase(prometheus_target_scrapes_sample_out_of_bounds_total{{{p.STACK}}}[10m]))",
+                    "too far ahead",
+                ),
+            ],
+            "Samples of 10 minutes that were thrown away.",
+            p.SHORT,
+            p.Thresholds(warning=1),
+        ),
+    ]
+
+
+def _rules(ctx: DashboardContext) -> list[p.Panel]:
+    group = '"group", "$1", "rule_group", ".*/(.+)"'
+    return [
+        p.chart(
+            "Rule evaluation time",
+            p.Query(
+                f"topk(5, label_replace(prometheus_rule_group_last_duration_seconds{{{p.STACK}}}"
+                f" / prometheus_rule_group_interval_seconds{{{p.STACK}}}, {group}))",
+                "{{group}}",
+            ),
+            "Share of their interval that the five slowest groups need for one evaluation.",
+            p.RATIO,
+            p.Thresholds(warning=ctx.limit("PrometheusRulesSlow")),
+        ),
+        p.chart(
+            "Rule failures",
+            [
+                p.Query(f"sum(increase(prometheus_rule_evaluation_failures_total{{{p.STACK}}}[5m]))", "failed"),
+                p.Query(f"sum(increase(prometheus_rule_group_iterations_missed_total{{{p.STACK}}}[5m]))", "left out"),
+            ],
+            "Rules that failed, and evaluations that were left out, in 5 minutes.",
+            p.SHORT,
+            p.Thresholds(critical=1),
+        ),
+        p.chart(
+            "Query time",
+            # Without a query the quantile is no number.
+            p.Query(
+                "(histogram_quantile(0.9, sum by (le) (rate(prometheus_http_request_duration_seconds_bucket"
+                f'{{{p.STACK}, handler=~"/api/v1/query(_range)?"}}[10m]))) >= 0) or vector(0)',
+                "slowest tenth",
+            ),
+            "90 % of the queries by people and Grafana are faster than this; 0 where nobody asks. Rules do not count.",
+            p.SECONDS,
+            p.Thresholds(warning=ctx.limit("PrometheusQueriesSlow")),
+        ),
+    ]
+
+
+def _storage(ctx: DashboardContext) -> list[p.Panel]:
+    failures = {
+        "compaction": ("compactions_failed", "reloads_failures", "head_truncations_failed"),
+        "log of changes": ("wal_writes_failed", "wal_truncations_failed", "checkpoint_creations_failed"),
+        "broken data": ("wal_corruptions", "mmap_chunk_corruptions"),
+    }
+    return [
+        p.chart(
+            "Series in memory",
+            [
+                p.Query(f"sum(prometheus_tsdb_head_series{{{p.STACK}}})", "series"),
+                p.Query(f"sum(rate(prometheus_tsdb_head_samples_appended_total{{{p.STACK}}}[5m]))", "samples a second"),
+            ],
+            "Series of the last two hours, and the samples a second that are stored for them.",
+            p.SHORT,
+            p.Thresholds(warning=ctx.limit("PrometheusSeriesTooMany")),
+        ),
+        p.chart(
+            "Storage",
+            [
+                p.Query(f"sum(prometheus_tsdb_storage_blocks_bytes{{{p.STACK}}})", "blocks"),
+                p.Query(f"sum(prometheus_tsdb_wal_storage_size_bytes{{{p.STACK}}})", "log of changes"),
+                p.Query(f"sum(prometheus_tsdb_head_chunks_storage_size_bytes{{{p.STACK}}})", "newest data"),
+            ],
+            "What Prometheus needs of its disk.",
+            p.BYTES,
+            stacked=True,
+        ),
+        p.chart(
+            "Storage failures",
+            [
+                p.Query(
+                    " + ".join(f"sum(increase(prometheus_tsdb_{name}_total{{{p.STACK}}}[1h]))" for name in names),
+                    legend,
+                )
+                for legend, names in failures.items()
+            ],
+            "Compactions and writes that failed, and data found broken, in an hour.",
+            p.SHORT,
+            p.Thresholds(critical=1),
+        ),
+    ]
+
+
+def _remote_write(ctx: DashboardContext) -> list[p.Panel]:
+    return [
+        p.chart(
+            "Remote write",
+            [
+                p.Query(
+                    f"sum by (remote_name) (rate(prometheus_remote_storage_samples_total{{{p.STACK}}}[5m]))",
+                    "{{remote_name}}",
+                ),
+                p.Query(
+                    f"sum by (remote_name) (rate(prometheus_remote_storage_samples_failed_total{{{p.STACK}}}[5m]))",
+                    "{{remote_name}} refused",
+                ),
+                p.Query(
+                    f"sum by (remote_name) (rate(prometheus_remote_storage_samples_retried_total{{{p.STACK}}}[5m]))",
+                    "{{remote_name}} again",
+                ),
+            ],
+            "Samples a second that go to the stores for the long term.",
+            p.OPERATIONS,
+        ),
+        p.chart(
+            "Remote write delay",
+            p.Query(
+                f"max_over_time(prometheus_remote_storage_highest_timestamp_in_seconds{{{p.STACK}}}[5m])"
+                " - ignoring (remote_name, url) group_right () "
+                f"max_over_time(prometheus_remote_storage_queue_highest_sent_timestamp_seconds{{{p.STACK}}}[5m])",
+                "{{remote_name}}",
+            ),
+            "How far the stores for the long term are behind.",
+            p.SECONDS,
+            p.Thresholds(warning=ctx.limit("RemoteWriteBehind")),
+        ),
+    ]
+
+
+def _notifications(ctx: DashboardContext) -> list[p.Panel]:
+    latency = f"alertmanager_notification_latency_seconds_bucket{{{p.STACK}}}"
+    return [
+        p.chart(
+            "Alerts to Alertmanager",
+            [
+                p.Query(f"sum(rate(prometheus_notifications_sent_total{{{p.STACK}}}[5m]))", "sent"),
+                p.Query(f"sum(rate(prometheus_notifications_dropped_total{{{p.STACK}}}[5m]))", "lost"),
+                p.Query(f"sum(prometheus_notifications_queue_length{{{p.STACK}}})", "waiting"),
+                p.Query(f"sum(prometheus_notifications_alertmanagers_discovered{{{p.STACK}}})", "Alertmanagers"),
+            ],
+            "Alerts a second that Prometheus sends, those that were lost, and how many wait.",
+            p.SHORT,
+        ),
+        p.chart(
+            "Notifications",
+            [
+                # Without receivers Alertmanager counts nothing at all.
+                p.Query(f"sum(rate(alertmanager_notifications_total{{{p.STACK}}}[15m])) or vector(0)", "sent"),
+                p.Query(f"sum(rate(alertmanager_notifications_failed_total{{{p.STACK}}}[15m])) or vector(0)", "failed"),
+            ],
+            "Notifications a second that Alertmanager sends to people, over 15 minutes.",
+            p.OPERATIONS,
+        ),
+        p.chart(
+            "Notification time",
+            # Without a notification the quantile is no number.
+            p.Query(
+                f"(histogram_quantile(0.9, sum by (le) (rate({latency}[30m]))) >= 0) or vector(0)",
+                "slowest tenth",
+            ),
+            "90 % of the notifications are accepted faster than this; 0 where there were none in 30 minutes.",
+            p.SECONDS,
+            p.Thresholds(warning=ctx.limit("NotificationsSlow")),
+        ),
+    ]
+
+
+def _logs(ctx: DashboardContext) -> list[p.Panel]:
+    return [
+        p.chart(
+            "Log lines stored",
+            [
+                p.Query(f"sum(rate(otelcol_receiver_accepted_log_records{{{p.STACK}}}[5m]))", "read by the collector"),
+                p.Query(TAKEN_IN[ctx.log_store], f"received by {NAMES[ctx.log_store]}"),
+            ],
+            "Log lines a second.",
+            p.OPERATIONS,
+        ),
+        p.chart(
+            "Collector queue",
+            [
+                p.Query(f"sum by (exporter) (otelcol_exporter_queue_size{{{p.STACK}}})", "{{exporter}} waiting"),
+                p.Query(f"sum by (exporter) (otelcol_exporter_queue_capacity{{{p.STACK}}})", "{{exporter}} room"),
+            ],
+            "Log lines that wait to be stored, and the room there is for them: what is more stays in Docker's files.",
+            p.BYTES,
+        ),
+    ]
+
+
+def _grafana(ctx: DashboardContext) -> list[p.Panel]:
+    return [
+        p.chart(
+            "Grafana requests",
+            p.Query(
+                f"sum by (status_code) (rate(grafana_http_request_duration_seconds_count{{{p.STACK}}}[5m]))",
+                "{{status_code}}",
+            ),
+            "Requests a second to Grafana, by status.",
+            p.PER_SECOND,
+            stacked=True,
+        ),
+        p.chart(
+            "Grafana response time",
+            p.Query(
+                "histogram_quantile(0.95, sum by (le)"
+                f" (rate(grafana_http_request_duration_seconds_bucket{{{p.STACK}}}[10m])))",
+                "p95",
+            ),
+            "95 % of the requests to Grafana are faster than this.",
+            p.SECONDS,
+            p.Thresholds(warning=ctx.limit("GrafanaSlow")),
+        ),
+        p.chart(
+            "Grafana queries",
+            p.Query(
+                "sum by (plugin_id, status)"
+                f' (rate(grafana_plugin_request_total{{{p.STACK}, endpoint="queryData"}}[10m]))',
+                "{{plugin_id}} {{status}}",
+            ),
+            "Queries a second that Grafana asks its data sources, by result.",
+            p.OPERATIONS,
+        ),
+        p.chart(
+            "Grafana log-ins",
+            p.Query(f"sum(increase(grafana_authn_authn_failed_login_total{{{p.STACK}}}[15m])) or vector(0)", "failed"),
+            "Log-ins by the form that failed, in 15 minutes.",
+            p.SHORT,
+            p.Thresholds(warning=ctx.limit("GrafanaLoginsFailing")),
+        ),
+    ]
+
+
+def _cost() -> list[p.Panel]:
+    return [
+        p.chart(
+            "CPU of monitoring",
+            p.Query(
+                f'sum by (service) (container:cpu_usage_cores:rate5m{{{p.STACK}, service=~"{PARTS}"}})', "{{service}}"
+            ),
+            "Cores that the containers of the monitoring use.",
+            p.CORES,
+            stacked=True,
+        ),
+        p.chart(
+            "Memory of monitoring",
+            p.Query(
+                f'sum by (service) (container:memory_working_set_bytes:sum{{{p.STACK}, service=~"{PARTS}"}})',
+                "{{service}}",
+            ),
+            "Working set of the containers of the monitoring.",
+            p.BYTES,
+            stacked=True,
+        ),
+    ]

@@ -1,0 +1,177 @@
+"""Node process: the event loop, the heap, and what the product's own processes hold: handles, connections, sockets."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from dashboards import panels as p
+from dashboards.board import Board
+from dashboards.context import DashboardContext
+
+SUM_BY_INSTANCE = "sum by (product, environment, job, instance)"
+INSTANCE_LEGEND = "{{instance}}"
+
+
+def named(metric: str) -> str:
+    """Return the selector of one of the Node client's metrics, with any prefix in its name."""
+    return f'{{__name__=~"(.+_)?{metric}", tier="app", {p.INSTANCE}}}'
+
+
+def nodejs(ctx: DashboardContext) -> Dashboard | None:
+    """Build the board of the product's own processes; None where they do not run on Node."""
+    if "nodejs" not in ctx.boards:
+        return None
+    board = Board(
+        ctx, "nodejs", "Node process", "do its processes keep up?", instances="instance:nodejs_heap_used_bytes:max"
+    )
+    board.row(8, _loop(ctx))
+    board.row(7, _memory())
+    board.row(7, _process(ctx))
+    board.section("Connections")
+    board.row(7, _connections(ctx))
+    board.section("Starts and versions")
+    board.row(7, _starts(ctx))
+    return board.build()
+
+
+def _loop(ctx: DashboardContext) -> list[p.Panel]:
+    return [
+        p.chart(
+            "Event loop lag",
+            p.Query(f"instance:nodejs_eventloop_lag_seconds:p99{{{p.INSTANCE}}}", INSTANCE_LEGEND),
+            "99 % of the event loop's turns are less late than this; it contains the 10 ms of Node's own measurement.",
+            p.SECONDS,
+            p.Thresholds(warning=ctx.limit("EventLoopLagHigh"), critical=ctx.limit("EventLoopBlocked")),
+        ),
+        p.chart(
+            "Heap in use",
+            p.Query(f"instance:nodejs_heap_used:ratio{{{p.INSTANCE}}}", INSTANCE_LEGEND),
+            "Share of the heap that V8 allows the process.",
+            p.RATIO,
+            p.Thresholds(critical=ctx.limit("NodeHeapNearLimit")),
+        ),
+        p.chart(
+            "Garbage collection",
+            p.Query(f"instance:nodejs_gc_duration_seconds:rate5m{{{p.INSTANCE}}}", INSTANCE_LEGEND),
+            "Share of the time that is spent on collecting garbage, over 5 minutes; all else stands still meanwhile.",
+            p.RATIO,
+            p.Thresholds(warning=ctx.limit("NodeGCTimeHigh")),
+        ),
+    ]
+
+
+def _memory() -> list[p.Panel]:
+    return [
+        p.chart(
+            "Heap",
+            [
+                p.Query(f"instance:nodejs_heap_used_bytes:max{{{p.INSTANCE}}}", f"used {INSTANCE_LEGEND}"),
+                p.Query(f"{SUM_BY_INSTANCE} ({named('nodejs_heap_size_total_bytes')})", f"taken {INSTANCE_LEGEND}"),
+                p.Query(f"instance:nodejs_heap_limit_bytes:max{{{p.INSTANCE}}}", f"limit {INSTANCE_LEGEND}"),
+            ],
+            "What is in use, what the process has taken for it, and how much it may take. A slope is a leak.",
+            p.BYTES,
+        ),
+        p.chart(
+            "Heap by space",
+            p.Query(
+                f"sum by (product, environment, space) ({named('nodejs_heap_space_size_used_bytes')})",
+                "{{space}}",
+            ),
+            "What is in use, by V8's spaces, of all processes.",
+            p.BYTES,
+            stacked=True,
+        ),
+        p.chart(
+            "Memory of the process",
+            [
+                p.Query(f"{SUM_BY_INSTANCE} ({named('process_resident_memory_bytes')})", f"resident {INSTANCE_LEGEND}"),
+                p.Query(f"{SUM_BY_INSTANCE} ({named('nodejs_external_memory_bytes')})", f"external {INSTANCE_LEGEND}"),
+            ],
+            "All of its memory that is resident, and what lies outside of the heap (buffers).",
+            p.BYTES,
+        ),
+    ]
+
+
+def _process(ctx: DashboardContext) -> list[p.Panel]:
+    return [
+        p.chart(
+            "CPU of the process",
+            p.Query(f"{SUM_BY_INSTANCE} (rate({named('process_cpu_seconds_total')}[5m]))", INSTANCE_LEGEND),
+            "Cores in use, over 5 minutes; JavaScript itself can use one.",
+            p.CORES,
+        ),
+        p.chart(
+            "Active handles",
+            p.Query(f"instance:nodejs_active_handles:max{{{p.INSTANCE}}}", INSTANCE_LEGEND),
+            "Sockets, timers and files that keep the process alive.",
+            p.SHORT,
+        ),
+        p.chart(
+            "File descriptors",
+            p.Query(f"instance:process_open_fds:ratio{{{p.INSTANCE}}}", INSTANCE_LEGEND),
+            "Share of the file descriptors that it may have open.",
+            p.RATIO,
+            p.Thresholds(warning=ctx.limit("AppFileDescriptorsHigh")),
+        ),
+    ]
+
+
+def _connections(ctx: DashboardContext) -> list[p.Panel]:
+    return [
+        p.chart(
+            "Database pool",
+            p.Query(f"instance:db_connections_used:ratio{{{p.INSTANCE}}}", INSTANCE_LEGEND),
+            "Share of the pool's connections that are in use.",
+            p.RATIO,
+            p.Thresholds(warning=ctx.limit("ScaleDatabasePool"), critical=ctx.limit("DBPoolExhaustion")),
+        ),
+        p.chart(
+            "Requests waiting for the database",
+            p.Query(f"instance:db_connections_waiting:sum{{{p.INSTANCE}}}", INSTANCE_LEGEND),
+            "Requests that wait for a connection of the pool.",
+            p.SHORT,
+            p.Thresholds(warning=ctx.limit("DBConnectionsAwaited")),
+        ),
+        p.chart(
+            "WebSocket connections",
+            p.Query(f"instance:websocket_connections:sum{{{p.INSTANCE}}}", INSTANCE_LEGEND),
+            "Open connections of each instance.",
+            p.SHORT,
+            p.Thresholds(warning=ctx.limit("ScaleWebSockets")),
+        ),
+        p.chart(
+            "Cache look-ups",
+            p.Query(f"job:cache_lookups:rate5m{{{p.STACK}}}", "{{job}}"),
+            "Look-ups a second, over 5 minutes; how many are answered is on the overview.",
+            p.OPERATIONS,
+        ),
+    ]
+
+
+def _starts(ctx: DashboardContext) -> list[p.Panel]:
+    started = named("process_start_time_seconds")
+    return [
+        p.chart(
+            "Starts",
+            p.Query(f"max by (product, environment, job, instance) (changes({started}[15m]))", INSTANCE_LEGEND),
+            "How often each process was started within 15 minutes.",
+            p.SHORT,
+            p.Thresholds(critical=ctx.limit("AppCrashLoop")),
+        ),
+        p.table(
+            "Versions",
+            {"Instances": f"count by (job, version) ({named('nodejs_version_info')})"},
+            "The versions that run, and how many instances of each.",
+            {"job": "Service", "version": "Version"},
+            {"Instances": p.SHORT},
+        ),
+        p.table(
+            "Running for",
+            {"Time": f"time() - max by (job, instance) ({started})"},
+            "How long ago each process was started.",
+            {"job": "Service", "instance": "Instance"},
+            {"Time": p.SECONDS},
+        ),
+    ]

@@ -1,0 +1,209 @@
+"""The overview: the state of the whole stack on one screen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from dashboards import panels as p
+from dashboards.board import Board
+from dashboards.context import DashboardContext
+
+STORES = {"postgres": ("Postgres", "pg_up"), "redis": ("Redis", "redis_up")}
+"""Data store → its title, and its exporter's metric for whether the store is reachable."""
+
+FIGURES_IN_A_ROW = 4
+
+CACHE = "Cache hit rate"
+
+FIRING = 'alertstate="firing", severity!="info"'
+"""Selector of the alerts that need attention: not the Watchdog, which always fires."""
+
+
+def overview(ctx: DashboardContext) -> Dashboard:
+    """Build the overview of one stack: the up/down stats first, since a phone shows the panels in one column.
+
+    Raises KeyError for a data store that is not in STORES.
+    """
+    board = Board(ctx, "overview", "Overview", "is everything fine?", instances="node_uname_info")
+    board.row(4, [*_alerts(), *_lamps(ctx)])
+    board.row(
+        5,
+        [
+            p.table(
+                "What is wrong",
+                {"Alerts": f"count by (alertname, severity, job) (ALERTS{{{p.STACK}, {FIRING}}})"},
+                "The alerts that fire now; empty where all is well. Each has a page in the runbooks.",
+                {"alertname": "Alert", "severity": "Severity", "job": "Where"},
+                {"Alerts": p.SHORT},
+            ),
+            p.stat(
+                "Last change of containers",
+                f'max(node_textfile_mtime_seconds{{{p.STACK}, file=~".*/containers.prom"}}) * 1000',
+                "When a release or another change last replaced a container.",
+                p.TIME_AGO,
+            ),
+        ],
+    )
+    for start in range(0, len(ctx.figures), FIGURES_IN_A_ROW):
+        figures = ctx.figures[start : start + FIGURES_IN_A_ROW]
+        board.row(
+            4,
+            [
+                replace(
+                    p.stat(
+                        figure.title, figure.query, "A figure of the product's own, from its product file.", figure.unit
+                    ),
+                    is_builtin=False,
+                )
+                for figure in figures
+            ],
+        )
+    if ctx.services:
+        board.row(7, _traffic(ctx))
+    board.row(7, [*_host(ctx), *_cache(ctx)])
+    board.row(
+        7,
+        [
+            p.chart(
+                "Container CPU",
+                p.Query(f"topk(10, container:cpu_usage_cores:rate5m{{{p.STACK}}})", "{{service}}"),
+                "Cores in use by the ten busiest containers, over 5 minutes.",
+                p.CORES,
+            ),
+            p.chart(
+                "Container memory",
+                p.Query(f"topk(10, container:memory_working_set_bytes:sum{{{p.STACK}}})", "{{service}}"),
+                "Working set of the ten largest containers.",
+                p.BYTES,
+            ),
+            *_store_charts(ctx),
+        ],
+    )
+    return board.build()
+
+
+def _alerts() -> list[p.Panel]:
+    return [
+        p.stat(
+            "Targets down",
+            f"count(up{{{p.STACK}}} == 0) or vector(0)",
+            "Scrape targets that do not answer Prometheus.",
+            thresholds=p.Thresholds(critical=1),
+        ),
+        p.stat(
+            "Firing alerts",
+            f"count(ALERTS{{{p.STACK}, {FIRING}}}) or vector(0)",
+            "Alerts that fire now, without those that only inform (Watchdog).",
+            thresholds=p.Thresholds(critical=1),
+        ),
+    ]
+
+
+def _lamps(ctx: DashboardContext) -> list[p.Panel]:
+    lamps = [
+        p.up_down_stat(
+            service.capitalize(),
+            f'sum(up{{{p.STACK}, job="{service}"}})',
+            f"At least one instance of {service} answers.",
+        )
+        for service in ctx.services
+    ]
+    stores = (STORES[name] for name in ctx.data_stores)
+    return lamps + [
+        p.up_down_stat(title, f"min({metric}{{{p.STACK}}})", f"The exporter reaches {title}.")
+        for title, metric in stores
+    ]
+
+
+def _traffic(ctx: DashboardContext) -> list[p.Panel]:
+    return [
+        p.chart(
+            "Request rate",
+            p.Query(f"job:http_requests:rate5m{{{p.STACK}}}", "{{job}}"),
+            "Requests a second, over 5 minutes.",
+            p.PER_SECOND,
+        ),
+        p.chart(
+            "Latency (p95)",
+            p.Query(f"job:http_request_duration_seconds:p95_rate5m{{{p.STACK}}}", "{{job}}"),
+            "95 % of the requests are faster than this.",
+            p.SECONDS,
+            p.Thresholds(critical=ctx.limit("HighRequestLatency")),
+        ),
+        p.chart(
+            "Error rate",
+            p.Query(f"job:http_requests_failed:ratio_rate5m{{{p.STACK}}}", "{{job}}"),
+            "Share of the requests that end in a 5xx, over 5 minutes.",
+            p.RATIO,
+            p.Thresholds(critical=ctx.limit("HighErrorRate")),
+        ),
+    ]
+
+
+def _host(ctx: DashboardContext) -> list[p.Panel]:
+    return [
+        p.chart(
+            "CPU",
+            p.Query(f"instance:node_cpu_utilisation:ratio_rate5m{{{p.INSTANCE}}}", "{{instance}}"),
+            "Share of the host's CPUs in use, over 5 minutes.",
+            p.RATIO,
+            p.Thresholds(critical=ctx.limit("HighCpuUsage")),
+        ),
+        p.chart(
+            "Memory",
+            p.Query(f"1 - instance:node_memory_available:ratio{{{p.INSTANCE}}}", "{{instance}}"),
+            "Share of the host's memory that is not available.",
+            p.RATIO,
+            p.Thresholds(critical=1 - ctx.limit("LowMemoryAvailable")),
+        ),
+        p.chart(
+            "Disk",
+            p.Query(f"1 - instance:node_filesystem_available:ratio{{{p.INSTANCE}}}", "{{instance}} {{mountpoint}}"),
+            "Share of each file system that is used.",
+            p.RATIO,
+            p.Thresholds(critical=1 - ctx.limit("DiskSpaceLow")),
+        ),
+    ]
+
+
+def _cache(ctx: DashboardContext) -> list[p.Panel]:
+    has_own_figure = any(figure.title == CACHE for figure in ctx.figures)
+    if "redis" not in ctx.data_stores or not ctx.services or has_own_figure:
+        return []
+    return [
+        p.chart(
+            CACHE,
+            p.Query(f"job:cache_hits:ratio_rate5m{{{p.STACK}}}", "{{job}}"),
+            "Share of the look-ups that the cache answered, over 5 minutes.",
+            p.RATIO,
+        )
+    ]
+
+
+def _store_charts(ctx: DashboardContext) -> list[p.Panel]:
+    charts = {
+        "postgres": p.chart(
+            "Postgres connections",
+            [
+                p.Query(f"instance:pg_connections:sum{{{p.STACK}}}", "in use"),
+                p.Query(
+                    f"max by (product, environment, job, instance) (pg_settings_max_connections{{{p.STACK}}})",
+                    "maximum",
+                ),
+            ],
+            "Connections of all states, and how many Postgres takes.",
+            p.SHORT,
+        ),
+        "redis": p.chart(
+            "Redis memory",
+            [
+                p.Query(f"redis_memory_used_bytes{{{p.STACK}}}", "in use"),
+                p.Query(f"redis_memory_max_bytes{{{p.STACK}}} > 0", "maximum"),
+            ],
+            "Memory of the data, and the limit where one is set.",
+            p.BYTES,
+        ),
+    }
+    return [charts[name] for name in ctx.data_stores]

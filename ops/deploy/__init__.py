@@ -1,0 +1,1 @@
+"""Commands that change what runs: up, down, restart, rollback."""

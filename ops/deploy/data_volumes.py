@@ -1,0 +1,108 @@
+"""A stack's data volumes: their sizes, their users, and the deletion of protected ones."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, NotFound
+
+from ops.deploy.metrics import writer_of
+from ops.deploy.networks import STACK_LABEL
+from ops.pulumi_cli import PulumiCli
+from ops.state.snapshot import CONTAINER, VOLUME, State, labels
+from settings.names import DATA, KIND_LABEL, METRICS_FOLDER
+from toolchain.progress import Progress, SetupError
+
+VERIFIED = "dockyard_backup_last_verified_restore_timestamp_seconds"
+"""The metric with the time of the last verified restore of a backup: runtime/textfile.py."""
+
+
+def volumes(state: State) -> list[str]:
+    """Return the names of the data volumes."""
+    return [str(volume["outputs"].get("name") or volume["id"]) for volume in _data_volumes(state)]
+
+
+def protected(state: State) -> list[str]:
+    """Return the URNs of all protected resources, which Pulumi refuses to delete."""
+    return [resource["urn"] for resource in state.resources if resource.get("protect")]
+
+
+def describe_volumes(state: State, client: docker.DockerClient) -> Iterator[str]:
+    """Describe each existing data volume with its size, and the last verified restore of each store's backup."""
+    sizes = {
+        volume["Name"]: (volume.get("UsageData") or {}).get("Size", -1) for volume in client.df().get("Volumes") or ()
+    }
+    for name in volumes(state):
+        if name in sizes:
+            size = sizes[name]
+            yield f"  · volume {name}: {size / 1e6:,.1f} MB" if size >= 0 else f"  · volume {name}"
+    restores = dict(_last_restores(state, client))
+    for store, when in sorted(restores.items()):
+        yield f"  · the last restore of a backup of {store} that was verified: {time.strftime('%d %B %Y, %H:%M', when)}"
+    if not restores:
+        yield "  · no restore of a backup is known to have been verified"
+
+
+def refuse_other_users(state: State, client: docker.DockerClient, stack: str) -> None:
+    """Raise SetupError if foreign containers use a data volume: the engine could not remove it."""
+    own_containers = {resource["id"] for resource in state.of_type(CONTAINER)}
+    foreign_uses = [
+        f"{container.name} uses {name}"
+        for name in volumes(state)
+        for container in client.containers.list(all=True, filters={"volume": name}, ignore_removed=True)
+        if container.id not in own_containers and container.labels.get(STACK_LABEL) != stack
+    ]
+    if foreign_uses:
+        raise SetupError(
+            f"containers that are not of the stack {stack} use its data: {'; '.join(foreign_uses)}",
+            "remove them, then run this again; nothing was removed yet",
+        )
+
+
+def remove(state: State, client: docker.DockerClient, progress: Progress) -> None:
+    """Delete the data volumes in Docker. Raises SetupError if the Docker engine refuses to delete one."""
+    for name in volumes(state):
+        try:
+            client.volumes.get(name).remove()
+        except NotFound:
+            continue
+        except APIError as error:
+            raise SetupError(
+                f"the volume {name} was not deleted: {error.explanation}",
+                "remove what uses it, then run this again; the state still knows the volume",
+            ) from error
+        progress.line(f"  - volume {name}: deleted", "dim")
+
+
+def unprotect(pulumi_cli: PulumiCli, urns: list[str]) -> None:
+    """Remove the protection of resources. Raises CalledProcessError if Pulumi refuses."""
+    pulumi_cli.run("state unprotect", "--yes", *urns)
+
+
+def _data_volumes(state: State) -> Iterator[Mapping[str, Any]]:
+    return (volume for volume in state.of_type(VOLUME) if labels(volume).get(KIND_LABEL) == DATA)
+
+
+def _last_restores(state: State, client: docker.DockerClient) -> Iterator[tuple[str, time.struct_time]]:
+    """Read store → last verified restore from the metrics that backups write; nothing if they cannot be read."""
+    writer = writer_of(state)
+    if writer is None:
+        return
+    try:
+        stream, _ = client.containers.get(writer).get_archive(METRICS_FOLDER)
+        packed = b"".join(stream)
+    except (DockerException, requests.RequestException):
+        return  # the container is gone: the caller reports that no restore is known
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        for member in tar:
+            content = tar.extractfile(member) if member.name.endswith(".prom") else None
+            for line in content.read().decode().splitlines() if content else ():
+                if line.startswith(f'{VERIFIED}{{store="'):
+                    store, value = line.removeprefix(f'{VERIFIED}{{store="').split('"', 1)
+                    yield store, time.localtime(float(value.rsplit(" ", 1)[-1]))

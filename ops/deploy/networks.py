@@ -1,0 +1,120 @@
+"""Frees a stack's networks for removal: disconnects our own leftovers, and reports foreign containers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import docker
+from docker.errors import APIError, NotFound
+from docker.models.containers import Container
+from docker.models.networks import Network
+
+from ops.events import Outcome
+from ops.state.snapshot import CONTAINER, NETWORK, State, remove_strays
+from toolchain.engine import private_engine
+from toolchain.progress import Progress, SetupError
+from toolchain.workdir import WorkDir
+
+IN_USE = re.compile(r"network (\S+)(?: id \w+)? has (?:\d+ )?active endpoints?")
+"""The Docker engine's error for a network in use; since 28.1 it names the number of endpoints and their names."""
+
+STACK_LABEL = "dockyard.stack"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An endpoint that keeps a network in use."""
+
+    network: str
+    name: str
+    """Name of the container, which may be gone."""
+
+    container: Container | None
+
+
+def networks_in_use(outcome: Outcome) -> str:
+    """Return the names of the networks that a run could not remove because they are in use, or ""."""
+    names = [match[1] for error in outcome.errors for match in IN_USE.finditer(error)]
+    return ", ".join(dict.fromkeys(names))
+
+
+def refuse_foreign_containers(state: State, client: docker.DockerClient, stack: str) -> None:
+    """Raise SetupError if foreign containers use the stack's networks, which then could not be removed."""
+    foreign = [
+        (endpoint.network, endpoint.name)
+        for endpoint in _endpoints(state, client)
+        if endpoint.container is not None and endpoint.container.labels.get(STACK_LABEL) != stack
+    ]
+    if foreign:
+        listing = ", ".join(f"{name} on {network}" for network, name in foreign)
+        commands = "; ".join(f"docker network disconnect {network} {name}" for network, name in foreign)
+        raise SetupError(
+            f"containers that are not of the stack {stack} use its networks: {listing}",
+            f"stop them, or take them off, then run this again: {commands}",
+        )
+
+
+def free_networks(state: State, client: docker.DockerClient, stack: str, progress: Progress) -> None:
+    """Remove leftovers that still use the stack's networks.
+
+    Containers of an interrupted run are removed. An endpoint whose container is gone is disconnected: an engine may
+    leave one behind if a container is removed before the engine has noticed its exit (moby/moby#17217, #33156).
+    Raises SetupError for foreign containers.
+    """
+    refuse_foreign_containers(state, client, stack)
+    remove_strays(state, client, stack, progress)
+    for endpoint in _endpoints(state, client):
+        if endpoint.container is not None:
+            continue
+        try:
+            client.networks.get(endpoint.network).disconnect(endpoint.name, force=True)
+        except NotFound:
+            continue  # disconnected in the meantime
+        except APIError as error:
+            progress.line(f"  ! {endpoint.name} cannot be taken off {endpoint.network}: {error.explanation}", "yellow")
+            continue
+        progress.line(f"  · took {endpoint.name}, which is gone, off the network {endpoint.network}", "dim")
+
+
+def restart_own_engine(work: WorkDir, host: str, client: docker.DockerClient, progress: Progress) -> bool:
+    """Restart the checkout's private engine, if it is the one at `host` and no container runs in it.
+
+    Return whether it was restarted. An engine before 28.1 keeps the count of a network's endpoints separately from the
+    endpoints, and corrects a count that is too high only at its start (moby/libnetwork#1024).
+    """
+    engine = private_engine(work)
+    if host != engine.host or client.containers.list():
+        return False
+    with progress.step("Docker engine, restarted: it counts endpoints that do not exist"):
+        engine.stop()
+        engine.start()
+    return True
+
+
+def _networks(state: State, client: docker.DockerClient) -> Iterator[Network]:
+    for resource in state.of_type(NETWORK):
+        try:
+            yield client.networks.get(resource["id"])
+        except NotFound:
+            continue
+
+
+def _endpoints(state: State, client: docker.DockerClient) -> Iterator[Endpoint]:
+    """Yield the endpoints on the networks of the state, except those of containers in the state."""
+    own_containers = {resource["id"] for resource in state.of_type(CONTAINER)}
+    for network in _networks(state, client):
+        endpoints: Mapping[str, Mapping[str, str]] = network.attrs.get("Containers") or {}
+        for identity, endpoint in endpoints.items():
+            # An endpoint without a container has the key `ep-…`; its name is still that of the container.
+            container = _container(client, endpoint["Name"] if identity.startswith("ep-") else identity)
+            if container is None or container.id not in own_containers:
+                yield Endpoint(str(network.name), endpoint["Name"], container)
+
+
+def _container(client: docker.DockerClient, identity: str) -> Container | None:
+    try:
+        return client.containers.get(identity)
+    except NotFound:
+        return None

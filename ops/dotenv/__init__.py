@@ -1,0 +1,1 @@
+"""The import of a .env file into a stack file and its secrets."""

@@ -1,0 +1,1 @@
+"""Pulumi's state: its backend, locks, copies and moves."""

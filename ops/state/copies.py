@@ -1,0 +1,70 @@
+"""Copies of a stack's state in files: written, checked and restored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ops.pulumi_cli import PulumiCli
+from toolchain.progress import SetupError
+
+CHECKSUM = ".sha256"
+
+
+def backup(pulumi_cli: PulumiCli, file: Path | None) -> Path:
+    """Write the state to a file, with its secrets encrypted as they are, and return the file.
+
+    The content is that of `pulumi stack export`, the mode is 0600, and a checksum file for `sha256sum -c` is written
+    beside it. Default: `.dockyard/backups/STACK-<time, UTC>.json`. Raises SetupError if the file exists already.
+    """
+    if file is None:
+        file = pulumi_cli.work.root / "backups" / f"{pulumi_cli.stack}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
+    if file.exists():
+        raise SetupError(f"{file} is there already", "name another file")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = json.dumps(pulumi_cli.read("stack export"), indent=1).encode()
+    # Write the checksum first, so that every existing copy can be checked.
+    _write(file.with_name(file.name + CHECKSUM), f"{hashlib.sha256(content).hexdigest()}  {file.name}\n".encode())
+    _write(file, content)
+    read(file, pulumi_cli.stack)
+    return file
+
+
+def read(file: Path, stack: str) -> bytes:
+    """Return a copy's content. Raises SetupError if it is damaged, has no checksum, or is of another stack."""
+    checksum = file.with_name(file.name + CHECKSUM)
+    try:
+        content, recorded = file.read_bytes(), checksum.read_text().split()
+    except OSError as error:
+        raise SetupError(
+            f"{error.filename} cannot be read: {error.strerror}", "a copy and its .sha256 go together"
+        ) from (error)
+    digest = hashlib.sha256(content).hexdigest()
+    if [digest] != recorded[:1]:
+        raise SetupError(f"{file} is damaged: its checksum is {digest[:12]}…, {checksum.name} says otherwise")
+    urns = [resource["urn"] for resource in (json.loads(content).get("deployment") or {}).get("resources") or ()]
+    if other_stacks := {urn.split(":")[2] for urn in urns} - {stack}:
+        raise SetupError(f"{file} is a copy of the stack {', '.join(sorted(other_stacks))}, not of {stack}")
+    return content
+
+
+def restore(pulumi_cli: PulumiCli, file: Path) -> Path:
+    """Restore the state from a copy; return a copy of the state before. Raises SetupError before any change."""
+    content = read(file, pulumi_cli.stack)
+    before = backup(pulumi_cli, None)
+    pulumi_cli.import_state(content.decode())
+    return before
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Write a file (mode 0600) atomically."""
+    handle, draft = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+    with os.fdopen(handle, "wb") as opened:
+        opened.write(content)
+        opened.flush()
+        os.fsync(opened.fileno())
+    Path(draft).replace(file)

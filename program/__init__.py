@@ -1,0 +1,1 @@
+"""Glue: turns the settings of a stack into the arguments of components."""

@@ -1,0 +1,37 @@
+"""The context that all components of a stack share: its networks and its volume for textfile metrics."""
+
+from dataclasses import replace
+
+import pulumi
+
+from runtime.context import StackContext
+from runtime.docker import DockerRuntime
+from runtime.textfile import metrics_folder
+from settings.loader import Settings
+
+
+def make_context(settings: Settings) -> StackContext:
+    """Create the stack's two networks and its volume for textfile metrics; return the shared context.
+
+    The product and the monitoring have separate networks; containers that are scraped are on both.
+    """
+    labels = {
+        "dockyard.product": settings.product.name,
+        "dockyard.environment": settings.stack.environment,
+        "dockyard.stack": pulumi.get_stack(),
+    }
+
+    runtime = DockerRuntime()
+    context = StackContext(
+        product=settings.product.name,
+        environment=settings.stack.environment,
+        docker=settings.product.docker,
+        protects_data=settings.stack.protects_data,
+        app_network=runtime.network(f"{settings.product.name}-app", labels),
+        monitoring_network=runtime.network(f"{settings.product.name}-monitoring", labels),
+        runtime=runtime,
+        image=settings.image,
+        networks=settings.product.networks,
+    )
+    name = f"{settings.product.name}-metrics"
+    return replace(context, metrics=metrics_folder(name, settings.image("busybox"), context))

@@ -1,0 +1,1 @@
+"""The seam to Docker: containers, jobs, volumes and files, which components create through it."""

@@ -1,0 +1,58 @@
+"""What the components know of the things that a runtime creates for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pulumi
+
+from runtime.spec import Mount, Volume
+
+Resources = pulumi.Output[Sequence[pulumi.Resource]]
+"""Resources for `depends_on`, which are known, or fail, once something has happened."""
+
+
+def all_ready(*groups: pulumi.Input[Sequence[pulumi.Resource]]) -> Resources:
+    """Return the resources of all groups; it fails if one of them fails."""
+    return pulumi.Output.all(*groups).apply(lambda known: [resource for group in known for resource in group])
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One long-running container of a service."""
+
+    resource: pulumi.Resource
+    """For `depends_on`: exists once the container is healthy."""
+
+    address: pulumi.Output[str]
+    """Its name on its networks, which is also the container's name."""
+
+    id: pulumi.Output[str]
+    image: pulumi.Output[str]
+    """The reference that it runs."""
+
+
+class Job(Protocol):
+    """A container that runs to completion."""
+
+    done: Resources
+    """Resolves once it has ended with exit code 0, and fails otherwise."""
+
+
+class Files(Protocol):
+    """Files that containers mount."""
+
+    volume: Volume
+
+    @property
+    def ready(self) -> Resources:
+        """Resolves once the files are written."""
+
+    @property
+    def fingerprint(self) -> pulumi.Output[str]:
+        """Hash of the files, for `ContainerSpec.content` of a service that reads its files only when it starts."""
+
+    def mounted_at(self, target: str) -> Mount:
+        """Return the read-only mount of these files."""

@@ -1,0 +1,156 @@
+"""The seam between components and Docker: the context through which they create containers, volumes and files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pulumi
+
+from runtime.base import Files, Instance, Job
+from runtime.spec import Attachment, ContainerSpec, FileSet, Volume
+from settings.docker import Docker
+
+
+class Runtime(Protocol):
+    """Creates what the components of a stack ask for. `runtime/docker.py` is the one for a single Docker host."""
+
+    def network(self, name: str, labels: Mapping[str, str]) -> pulumi.Output[str]:
+        """Create a network; return its name."""
+
+    def service(self, context: StackContext, name: str, spec: ContainerSpec, opts: pulumi.ResourceOptions) -> Instance:
+        """Run a long-lived container and wait until it is healthy."""
+
+    def job(
+        self,
+        context: StackContext,
+        name: str,
+        spec: ContainerSpec,
+        opts: pulumi.ResourceOptions,
+        uploads: Mapping[str, pulumi.Input[str]] | None,
+        *,
+        skip: bool,
+    ) -> Job:
+        """Run a container to completion, once for each change of its inputs; with `skip` leave it as it is."""
+
+    def data_volume(self, context: StackContext, name: str, parent: pulumi.Resource) -> Volume:
+        """Create a volume for content that cannot be recreated."""
+
+    def config_volume(self, context: StackContext, name: str, parent: pulumi.Resource | None) -> Volume:
+        """Create a volume for files that the program renders."""
+
+    def files(self, context: StackContext, name: str, file_set: FileSet, parent: pulumi.Resource) -> Files:
+        """Write files for containers to mount."""
+
+
+@dataclass(frozen=True)
+class MetricsFolder:
+    """The volume for textfile metrics, see runtime/textfile.py."""
+
+    volume: pulumi.Output[str]
+    ready: pulumi.Output[Sequence[pulumi.Resource]]
+    """For `depends_on`: resolves once every user may write into it."""
+
+
+@dataclass(frozen=True)
+class StackContext:
+    """Names, conventions and networks that the components of one stack share."""
+
+    product: str
+    environment: str
+    docker: Docker
+    protects_data: bool
+    app_network: pulumi.Output[str]
+    """Network of the product's services and data stores."""
+
+    monitoring_network: pulumi.Output[str]
+    """Network of the monitoring."""
+
+    runtime: Runtime
+    image: Callable[[str], str]
+    """Image name → the reference to run."""
+
+    metrics: MetricsFolder | None = None
+    """Volume in which one-shot jobs report their outcome; None without monitoring."""
+
+    networks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """External networks, which this stack does not create → the services and tools that join them."""
+
+    def external_networks(self, member: str) -> tuple[Attachment, ...]:
+        """Return the external networks that a service or tool joins.
+
+        Its alias there begins with the product's name (`tumulte-grafana`): a bare `grafana` may already be in use.
+        """
+        return tuple(
+            Attachment(network, (f"{self.product}-{member}",))
+            for network, members in sorted(self.networks.items())
+            if member in members
+        )
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels that every container, network and volume of the stack carries."""
+        return {
+            "dockyard.product": self.product,
+            "dockyard.environment": self.environment,
+            "dockyard.stack": pulumi.get_stack(),
+        }
+
+    def service(self, name: str, spec: ContainerSpec, opts: pulumi.ResourceOptions) -> Instance:
+        """Run a long-lived container and wait until it is healthy."""
+        return self.runtime.service(self, name, spec, opts)
+
+    def job(
+        self,
+        name: str,
+        spec: ContainerSpec,
+        opts: pulumi.ResourceOptions,
+        uploads: Mapping[str, pulumi.Input[str]] | None = None,
+        *,
+        skip: bool = False,
+    ) -> Job:
+        """Run a container to completion, once for each change of its inputs; with `skip` leave it as it is."""
+        return self.runtime.job(self, name, spec, opts, uploads, skip=skip)
+
+    def data_volume(self, name: str, parent: pulumi.Resource) -> Volume:
+        """Create a volume for content that cannot be recreated: protected outside development."""
+        return self.runtime.data_volume(self, name, parent)
+
+    def config_volume(self, name: str, parent: pulumi.Resource | None) -> Volume:
+        """Create a volume for files that the program renders."""
+        return self.runtime.config_volume(self, name, parent)
+
+    def files(self, name: str, file_set: FileSet, parent: pulumi.Resource) -> Files:
+        """Write files for containers to mount."""
+        return self.runtime.files(self, name, file_set, parent)
+
+
+@dataclass(frozen=True)
+class ScrapeTarget:
+    """An address that Prometheus scrapes."""
+
+    job: str
+    address: pulumi.Input[str]
+    path: str = "/metrics"
+    instance: str | None = None
+    """Label `instance` of its series, where the address reveals too much or changes with each release."""
+
+    is_app: bool = False
+    """Whether it is a service of the product, scraped at the services' interval."""
+
+    honor_labels: bool = False
+    """`honor_labels`: keep the `service` label of textfile metrics instead of the exporter's."""
+
+    prober: str | None = None
+    """The exporter that probes the address, which has no metrics itself."""
+
+    params: Mapping[str, str] = field(default_factory=dict)
+    """Further parameters for that exporter."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels of its series, beside those that every series has."""
+
+    interval: int | None = None
+    timeout: int | None = None
+    """In seconds, like `interval`. Each is set for all targets of a job, or for none."""

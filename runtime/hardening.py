@@ -1,0 +1,67 @@
+"""Departures from the hardened defaults, each with its reason.
+
+Every container drops all capabilities, gains no privileges, runs as a user that is not root, on a read-only root file
+system, within limits, with a health check, and sees nothing of the host (CIS Docker Benchmark v1.6: 4.1, 5.4, 5.6, 5.11
+to 5.13, 5.26, 5.27). A container with a departure that is not listed here is refused. Departures of a product's own
+services are declared and justified in the product file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatch
+
+from runtime.spec import ContainerSpec
+
+ROOT = "runs as root"
+WRITABLE = "writable root file system"
+HOST = "mounts {path} of the host"
+CAPABILITY = "capability {name}"
+
+WRITER = {
+    ROOT: "gives files to the user of the service that reads them; it ends after a second and has no network of note",
+    WRITABLE: "the provider cannot upload files into a read-only root file system",
+    "capability CHOWN": "gives files to the user of the service that reads them",
+    "capability DAC_OVERRIDE": "replaces files that belong to that user by now",
+    "capability FOWNER": "sets the mode of files that belong to that user by now",
+}
+
+DEPARTURES: dict[str, dict[str, str]] = {
+    "*-writer": WRITER,
+    "cadvisor": {
+        ROOT: "control groups of other users' containers are readable by root alone; it has no capability at all",
+        "mounts / of the host": "sizes of the file systems that containers use; read-only",
+        "mounts /sys of the host": "the control groups that it measures are there; read-only",
+    },
+    "node-exporter": {"mounts / of the host": "the host's own view of itself (CIS 5.16 is kept); read-only"},
+    "collector": {
+        ROOT: "the engine's log files belong to root, who alone may enter their folders; it has no capability at all",
+        "mounts */containers of the host": "the engine keeps the containers' log files there; read-only",
+    },
+}
+"""Pattern of roles → pattern of the departure → its reason."""
+
+
+def departures(spec: ContainerSpec) -> Iterator[str]:
+    """Yield each departure of a spec from the hardened defaults."""
+    if spec.user is None or spec.user.split(":")[0] in ("0", "root"):
+        yield ROOT
+    if not spec.read_only:
+        yield WRITABLE
+    for name in spec.capabilities:
+        yield CAPABILITY.format(name=name)
+    for mount in spec.mounts:
+        if mount.host:
+            yield HOST.format(path=mount.source)
+
+
+def check_hardening(spec: ContainerSpec) -> None:
+    """Raise ValueError where a container has a departure without a reason in DEPARTURES."""
+    if spec.of_product:
+        return
+    patterns = [departure for role, reasons in DEPARTURES.items() if fnmatch(spec.role, role) for departure in reasons]
+    unexplained = [
+        departure for departure in departures(spec) if not any(fnmatch(departure, pattern) for pattern in patterns)
+    ]
+    if unexplained:
+        raise ValueError(f"{spec.role}: {', '.join(unexplained)}: give the reason in runtime/hardening.py")
