@@ -13,6 +13,8 @@ import docker
 import requests
 import typer
 
+from machine.progress import Progress, SetupError
+from machine.workdir import WorkDir
 from ops import test_runner
 from ops.deploy import up as deploy
 from ops.deploy.restart import restart as restart_stack
@@ -22,11 +24,8 @@ from ops.session import bootstrap, prepare_tools
 from ops.state.verbs import app as state_verbs
 from settings.problems import SettingsError
 from settings.schema import write_schemas
-from toolchain.engine import stop_engine
+from toolchain.docker_engine import stop_engine
 from toolchain.environment import environment, forget_other_checkout
-from toolchain.progress import Progress, SetupError
-from toolchain.registry import stop_registry
-from toolchain.workdir import WorkDir
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(state_verbs, name="state")
@@ -297,7 +296,6 @@ def stop() -> None:
     """Stop this checkout's private Docker engine, with all that runs in it, and its local registry."""
     work, progress = WorkDir(), Progress()
     stop_engine(work, progress)
-    stop_registry(work, progress)
 
 
 @app.command()

@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 from docker.models.containers import Container
 
 from components.alerting.inhibitions import TEST_LABEL
+from machine.progress import Progress, SetupError, spell_seconds
+from machine.workdir import WorkDir
 from ops.amtool import URL, instances
 from ops.session import connect
 from settings.alerts import HEARTBEAT, Alerts
 from settings.loader import Settings
-from toolchain.progress import Progress, SetupError, spell_seconds
-from toolchain.workdir import WorkDir
 
 ALERT = "DockyardTest"
 WAIT_SECONDS = 30.0

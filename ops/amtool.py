@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import docker
 from docker.models.containers import Container
 
+from machine.progress import Progress, SetupError
+from machine.workdir import WorkDir
 from ops.inspect.status import container_statuses, of_service
 from ops.session import StackSession, connect
 from ops.state.snapshot import State
-from toolchain.progress import Progress, SetupError
-from toolchain.workdir import WorkDir
 
 SERVICE = "alertmanager"
 URL = "http://127.0.0.1:9093"

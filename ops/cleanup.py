@@ -12,6 +12,8 @@ import docker
 import typer
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
+from machine.progress import Progress, SetupError
+from machine.workdir import WorkDir
 from ops.deploy import history
 from ops.deploy.networks import STACK_LABEL
 from ops.pulumi_cli import PulumiCli
@@ -22,9 +24,7 @@ from settings.images import load_images
 from settings.machine import read_machine
 from settings.release import Release
 from settings.units import parse_duration
-from toolchain.engine import ensure_engine
-from toolchain.progress import Progress, SetupError
-from toolchain.workdir import WorkDir
+from toolchain.docker_engine import ensure_engine
 
 RELEASES_KEPT = 5
 """Number of distinct good releases per stack, newest first, whose images stay: rollbacks to them need no pull."""

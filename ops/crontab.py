@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from zlib import crc32
 
-from toolchain.workdir import WorkDir
+from machine.workdir import WorkDir
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """cron's default PATH has no sbin, where dockerd's tools are."""

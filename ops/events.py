@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from machine.progress import Progress, spell_seconds
 from ops.deploy.cloudflare_errors import explained
-from toolchain.progress import Progress, spell_seconds
 
 VERBS = {
     "create": "created",

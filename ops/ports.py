@@ -8,11 +8,11 @@ from pathlib import Path
 import docker
 import yaml
 
+from machine.lock import locked
+from machine.ports import port_is_free
+from machine.progress import SetupError
+from machine.workdir import WorkDir
 from settings.loader import EDGE_HTTP, EDGE_HTTPS, Settings
-from toolchain.lock import locked
-from toolchain.ports import port_is_free
-from toolchain.progress import SetupError
-from toolchain.workdir import WorkDir
 
 STEP = 100
 LARGEST_OFFSET, LARGEST_PORT = 20_000, 65_535

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from machine.progress import Progress
+from machine.workdir import WorkDir
 from ops.events import EventFollower, Outcome
 from ops.state.locks import noted_run
-from toolchain.progress import Progress
-from toolchain.workdir import WorkDir
 
 
 @dataclass(frozen=True)

@@ -8,22 +8,22 @@ from typing import Any
 
 import docker
 
+from machine.lock import locked
+from machine.ports import port_is_free
+from machine.progress import Progress, SetupError
+from machine.workdir import WorkDir
 from ops.ports import claim_port_offset, published_ports
 from ops.pulumi_cli import PulumiCli
 from ops.state.locks import check_usable
 from settings.loader import Settings, load, read_stack_file
 from settings.machine import read_machine, write_machine
 from toolchain.docker_client import docker_client
-from toolchain.engine import ensure_engine
+from toolchain.docker_engine import ensure_engine
 from toolchain.environment import ensure_backend, full_environment, uses_own_backend
 from toolchain.images import ensure_images, ensure_references, standing_log_store
-from toolchain.lock import locked
 from toolchain.plugins import ensure_plugins
-from toolchain.ports import port_is_free
-from toolchain.progress import Progress, SetupError
 from toolchain.pulumi_cli import ensure_pulumi
 from toolchain.stacks import ensure_stack
-from toolchain.workdir import WorkDir
 
 
 @dataclass(frozen=True)

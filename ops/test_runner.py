@@ -15,12 +15,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
-from toolchain.progress import Progress, SetupError, spell_seconds
-from toolchain.pyenv import ensure_dev_packages
-from toolchain.workdir import WorkDir
+from machine.progress import Progress, SetupError, spell_seconds
+from machine.workdir import WorkDir
+from toolchain.dev_packages import ensure_dev_packages
 
 PYTHON = sys.executable
-PACKAGES = ("settings", "program", "runtime", "components", "dashboards", "ops", "policy", "toolchain", "demo")
+PACKAGES = (
+    "settings",
+    "program",
+    "runtime",
+    "components",
+    "dashboards",
+    "ops",
+    "policy",
+    "toolchain",
+    "offline",
+    "machine",
+    "demo",
+)
 
 FOLDERS: dict[str, tuple[str, ...]] = {
     "live": ("live",),

@@ -1,4 +1,4 @@
-"""Where the tests find promtool: `DOCKYARD_PROMTOOLS` (a folder), else what the toolchain fetches, once."""
+"""Where the tests find promtool: `DOCKYARD_PROMTOOLS` (a folder), else what `offline` fetches, once."""
 
 import os
 import subprocess
@@ -14,10 +14,10 @@ def promtools() -> Path:
     """Return the folder that holds promtool and amtool; raises SetupError when they cannot be had."""
     if configured := os.environ.get("DOCKYARD_PROMTOOLS"):
         return Path(configured)
-    # Late, so that a run with the variable set needs nothing of the toolchain.
-    from toolchain.progress import Progress  # noqa: PLC0415 - only where none is given
-    from toolchain.promtools import ensure_promtools  # noqa: PLC0415 - only where none is given
-    from toolchain.workdir import WorkDir  # noqa: PLC0415 - only where none is given
+    # Late, so that a run with the variable set fetches nothing.
+    from machine.progress import Progress  # noqa: PLC0415 - only where none is given
+    from machine.workdir import WorkDir  # noqa: PLC0415 - only where none is given
+    from offline.promtools import ensure_promtools  # noqa: PLC0415 - only where none is given
 
     return ensure_promtools(WorkDir(), Progress())
 

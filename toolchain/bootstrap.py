@@ -123,7 +123,7 @@ def make_environment(checkout: Path, cache: Path, say: Say) -> None:
 
 
 def cache_folder() -> Path:
-    """Return the machine-wide cache, by the same rule as `toolchain.workdir.WorkDir.cache`."""
+    """Return the machine-wide cache, by the same rule as `machine.workdir.WorkDir.cache`."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(os.environ.get("DOCKYARD_CACHE") or Path(base) / "dockyard")
 

@@ -18,11 +18,11 @@ from docker.utils.build import exclude_paths
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
+from machine.processes import ended_by
+from machine.progress import Progress, SetupError, Step
+from machine.workdir import WorkDir
 from settings.build import Build
 from toolchain.package_sources import CA_FILE, PackageSources
-from toolchain.processes import ended_by
-from toolchain.progress import Progress, SetupError, Step
-from toolchain.workdir import WorkDir
 
 BUILDS_KEPT = 5
 """Number of builds per service that stay in Docker, so that a rollback finds them."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import docker
 
+from machine.progress import Progress
+from machine.sites import ensure_site
+from machine.workdir import WorkDir
 from toolchain.builds import is_there, pack_context, run_build
-from toolchain.progress import Progress
-from toolchain.sites import ensure_site
-from toolchain.workdir import WorkDir
 
 
 def ensure_demo(

@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import tenacity
 
-from toolchain.progress import spell_seconds
+from machine.progress import spell_seconds
 
 Say = Callable[[str], None]
 

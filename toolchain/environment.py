@@ -9,8 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from toolchain.progress import SetupError
-from toolchain.workdir import WorkDir
+from machine.progress import SetupError
+from machine.workdir import WorkDir
 
 CHECKOUT_VARIABLE = "DOCKYARD_CHECKOUT"
 """Environment variable with the checkout whose `./dockyard env` the shell has evaluated."""

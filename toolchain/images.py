@@ -11,16 +11,16 @@ import docker
 from docker.errors import DockerException
 from pydantic import ValidationError
 
+from machine.progress import Progress, SetupError
+from machine.workdir import WorkDir
+from offline.kit.build import Kit
+from offline.registry import ensure_registry
 from settings.build import Build
 from settings.images import Image, ImageTable, load_images
 from toolchain.builds import bases_of, ensure_built
 from toolchain.demo_image import ensure_demo
-from toolchain.kit.build import Kit
 from toolchain.packaged_image import ensure_packaged
-from toolchain.progress import Progress, SetupError
 from toolchain.pulling import LocalImages, PullError, digest_now, has_registry, pull, reachable
-from toolchain.registry import ensure_registry
-from toolchain.workdir import WorkDir
 
 STAND_INS = {"loki": ("victorialogs", ("victorialogs", "vmalert"))}
 """Image that the kit must not build (AGPL) → the log store to run instead when it cannot be pulled, and its images."""

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import docker
 
+from machine.progress import Progress, SetupError
+from machine.workdir import WorkDir
+from offline.debian import Suite
+from offline.kit.recipes import STABLE
 from toolchain.builds import is_there, pack_context, run_build
-from toolchain.kit.debian import Suite
-from toolchain.kit.recipes import STABLE
 from toolchain.package_sources import PackageSources
-from toolchain.progress import Progress, SetupError
-from toolchain.workdir import WorkDir
 
 KIT_LABEL = "dockyard.kit"
 """Label of the kit's images: they have Debian's files, but no apt to install more."""

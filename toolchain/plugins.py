@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from machine.lock import locked
+from machine.progress import Progress, SetupError
+from machine.workdir import WorkDir
+from offline.standins.install import VERSIONS, install_standin
 from toolchain.downloads import (
     GITHUB_DOWNLOADS,
     PULUMI_DOWNLOADS,
@@ -18,11 +22,7 @@ from toolchain.downloads import (
     read_checksum,
     site,
 )
-from toolchain.lock import locked
 from toolchain.platforms import processor, system
-from toolchain.progress import Progress, SetupError
-from toolchain.standins.install import VERSIONS, install_standin
-from toolchain.workdir import WorkDir
 
 Say = Callable[[str], None]
 Name = Literal["docker", "cloudflare"]
@@ -63,7 +63,7 @@ def is_standin(program: Path) -> bool:
     """Tell whether a plugin program is our stand-in, a script, rather than the official binary."""
     with program.open("rb") as file:
         head = file.read(2048)
-    return head.startswith(b"#!") and b"toolchain.standins" in head
+    return head.startswith(b"#!") and b"offline.standins" in head
 
 
 def ensure_plugins(work: WorkDir, progress: Progress, *, refresh: bool = False) -> None:

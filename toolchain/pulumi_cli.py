@@ -12,7 +12,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from toolchain import golang
+from machine.lock import locked
+from machine.progress import Progress, SetupError
+from machine.workdir import CHECKOUT, WorkDir
+from offline import golang
 from toolchain.downloads import (
     GITHUB_DOWNLOADS,
     PULUMI_DOWNLOADS,
@@ -22,10 +25,7 @@ from toolchain.downloads import (
     read_checksum,
     site,
 )
-from toolchain.lock import locked
 from toolchain.platforms import processor, system
-from toolchain.progress import Progress, SetupError
-from toolchain.workdir import WorkDir
 
 Say = Callable[[str], None]
 Builder = Callable[[WorkDir, set[str], Path, Say], None]
@@ -42,7 +42,7 @@ PROGRAMS = (
 MINIMUM = (3, 200)
 """The oldest version (major, minor) of a CLI on PATH that is used, see `_from_path`."""
 
-GO_MODULES = Path(__file__).parent / "go"
+GO_MODULES = CHECKOUT / "offline/go"
 SDK = "github.com/pulumi/pulumi/sdk/v3"
 
 
@@ -173,7 +173,7 @@ def _build_missing(work: WorkDir, folder: Path, names: set[str], say: Say, build
 
 
 def build_from_modules(work: WorkDir, names: set[str], target: Path, say: Say) -> None:
-    """Build the named programs from the Go modules pinned in toolchain/go. Raises SetupError."""
+    """Build the named programs from the Go modules pinned in offline/go. Raises SetupError."""
     engine = golang.GoProgram(
         GO_MODULES / "pulumi",
         "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",

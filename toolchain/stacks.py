@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from machine.lock import locked
+from machine.progress import SetupError
+from machine.workdir import WorkDir
 from toolchain.environment import backend_url, uses_own_backend
-from toolchain.lock import locked
-from toolchain.progress import SetupError
-from toolchain.workdir import WorkDir
 
 SECRETS_KEYS = ("encryptionsalt:", "secretsprovider:", "encryptedkey:")
 PASSPHRASES = ("", "default", "passphrase")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import typer
 
+from machine.progress import Progress, SetupError
+from machine.workdir import WorkDir
 from ops.backups.inside import BackupContainer, container_for_role, container_for_store, open_stack, scripts
 from ops.backups.listing import DUMPED, S3, VOLUME, WHOLE, Backup, backups_of, print_backups
 from ops.backups.redis import restore_redis
 from ops.session import StackSession
-from toolchain.progress import Progress, SetupError
-from toolchain.workdir import WorkDir
 
 LATEST = "latest"
 _DATABASE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")

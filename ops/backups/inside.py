@@ -15,10 +15,10 @@ import docker
 from docker.errors import NotFound
 from docker.models.containers import Container
 
+from machine.progress import Progress, SetupError
+from machine.workdir import WorkDir
 from ops.session import StackSession, connect
 from ops.state.snapshot import CONTAINER, State, labels
-from toolchain.progress import Progress, SetupError
-from toolchain.workdir import WorkDir
 
 SCRIPTS = "/run/backup"
 """Folder in the container with the scripts of components/backups/scripts."""

@@ -13,8 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from machine.progress import Progress, SetupError
 from ops.backups.inside import BackupContainer
-from toolchain.progress import Progress, SetupError
 
 RESTIC = "/tools/restic"
 DUMPS = "/dumps"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from machine.progress import Progress, SetupError
+from machine.workdir import WorkDir
 from ops.backups.inside import BackupContainer
 from ops.session import connect
 from ops.state.snapshot import CONTAINER, State, labels
 from settings.names import POINT_IN_TIME
-from toolchain.progress import Progress, SetupError
-from toolchain.workdir import WorkDir
 
 SCRIPT = "/run/pgbackrest/restore-at.sh"
 """Path of components/stores/scripts/restore-at.sh in the container."""

@@ -12,9 +12,9 @@ from typing import Any
 import docker
 from docker.models.containers import Container
 
+from machine.progress import Progress, SetupError
 from ops.backups.inside import BackupContainer
 from ops.backups.listing import RESTIC, S3, Backup
-from toolchain.progress import Progress, SetupError
 
 FILE = "dump.rdb"
 DATA = "/data"

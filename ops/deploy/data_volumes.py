@@ -12,12 +12,12 @@ import docker
 import requests
 from docker.errors import APIError, DockerException, NotFound
 
+from machine.progress import Progress, SetupError
 from ops.deploy.metrics import writer_of
 from ops.deploy.networks import STACK_LABEL
 from ops.pulumi_cli import PulumiCli
 from ops.state.snapshot import CONTAINER, VOLUME, State, labels
 from settings.names import DATA, KIND_LABEL, METRICS_FOLDER
-from toolchain.progress import Progress, SetupError
 
 VERIFIED = "dockyard_backup_last_verified_restore_timestamp_seconds"
 """The metric with the time of the last verified restore of a backup: runtime/textfile.py."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import docker
 import typer
 
+from machine.progress import Progress, SetupError
+from machine.workdir import WorkDir
 from ops.deploy import data_volumes, up
 from ops.deploy.networks import free_networks, networks_in_use, restart_own_engine
 from ops.events import Outcome
@@ -12,9 +14,7 @@ from ops.pulumi_cli import PulumiCli
 from ops.session import prepare_pulumi
 from ops.state.locks import settle_locks
 from ops.state.snapshot import State, recover
-from toolchain.engine import ensure_engine
-from toolchain.progress import Progress, SetupError
-from toolchain.workdir import WorkDir
+from toolchain.docker_engine import ensure_engine
 
 
 def down(

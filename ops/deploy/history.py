@@ -13,10 +13,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from machine.workdir import WorkDir
 from ops.state.snapshot import State
 from ops.state.store import Store, history_of, readable_store
 from settings.release import Release
-from toolchain.workdir import WorkDir
 
 READERS = 16
 ROLLBACK = "dockyard rollback"

@@ -24,11 +24,11 @@ import docker
 import requests
 from docker.errors import DockerException, NotFound
 
+from machine.progress import Progress, SetupError
 from ops.deploy import history, releases
 from ops.events import Outcome
 from ops.state.snapshot import CONTAINER, State, labels
 from settings.names import METRICS_FOLDER, METRICS_WRITER
-from toolchain.progress import Progress, SetupError
 
 OWNER = 65534
 """Owner (uid and gid) of the files: the node exporter's user."""

@@ -11,11 +11,11 @@ from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 from docker.models.networks import Network
 
+from machine.progress import Progress, SetupError
+from machine.workdir import WorkDir
 from ops.events import Outcome
 from ops.state.snapshot import CONTAINER, NETWORK, State, remove_strays
-from toolchain.engine import private_engine
-from toolchain.progress import Progress, SetupError
-from toolchain.workdir import WorkDir
+from toolchain.docker_engine import private_engine
 
 IN_USE = re.compile(r"network (\S+)(?: id \w+)? has (?:\d+ )?active endpoints?")
 """The Docker engine's error for a network in use; since 28.1 it names the number of endpoints and their names."""

@@ -11,12 +11,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from machine.progress import SetupError
+from machine.workdir import WorkDir
 from ops.state.snapshot import CONTAINER, State
 from settings.loader import Settings
 from settings.release import VARIABLE, Release
 from settings.workload import Service
-from toolchain.progress import SetupError
-from toolchain.workdir import WorkDir
 
 
 def running_release(state: State, stack: str) -> Release:

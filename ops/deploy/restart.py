@@ -9,13 +9,13 @@ import docker
 from docker.errors import NotFound
 from docker.models.containers import Container
 
+from machine.progress import Progress
+from machine.workdir import WorkDir
 from ops.inspect.logs import last_lines
 from ops.inspect.status import ContainerStatus, container_statuses, of_service
 from ops.session import connect
 from ops.state.snapshot import State
 from settings.names import STORES
-from toolchain.progress import Progress
-from toolchain.workdir import WorkDir
 
 EDGE = "traefik"
 POLL_SECONDS = 0.3

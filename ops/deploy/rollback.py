@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
+from machine.progress import Progress, SetupError
+from machine.workdir import WorkDir
 from ops.deploy import history, releases
 from ops.deploy.up import bring_up
 from ops.session import prepare_pulumi
 from ops.state.locks import settle_locks
 from ops.state.snapshot import State
-from toolchain.progress import Progress, SetupError
-from toolchain.workdir import WorkDir
 
 MAX_LISTED_CHANGES = 12
 """Number of changes that a rollback prints one by one."""

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import docker
 
+from machine.progress import Progress, spell_seconds
+from machine.workdir import WorkDir
 from ops.deploy import metrics as metrics_file
 from ops.deploy import releases
 from ops.deploy.host import check_host
@@ -21,10 +23,8 @@ from ops.state.locks import lock_error_from_output, settle_locks
 from ops.state.snapshot import State, recover
 from settings.loader import Settings
 from settings.release import Release
-from toolchain.engine import ensure_engine
+from toolchain.docker_engine import ensure_engine
 from toolchain.images import ensure_images
-from toolchain.progress import Progress, spell_seconds
-from toolchain.workdir import WorkDir
 
 INTERRUPTED = 130
 """Exit code of an interrupted run: the shells' code for SIGINT."""

@@ -16,6 +16,8 @@ import typer
 from docker.errors import DockerException
 from rich.console import Console
 
+from machine.progress import Progress, SetupError
+from machine.workdir import WorkDir
 from ops.deploy.host import check_host
 from ops.doctor import cis, files, machine, reach
 from ops.doctor.findings import DoctorReport, Finding, Scored
@@ -25,10 +27,8 @@ from ops.ports import check_ports, published_ports
 from settings.loader import EDGE_HTTPS, Settings
 from settings.problems import SettingsError
 from toolchain.builds import is_there
-from toolchain.engine import find_engine
-from toolchain.engine_programs import is_debian
-from toolchain.progress import Progress, SetupError
-from toolchain.workdir import WorkDir
+from toolchain.docker_engine import find_engine
+from toolchain.dockerd_programs import is_debian
 
 Check = Callable[[], list[Finding]]
 CHECK_ERRORS = (OSError, DockerException, requests.RequestException, SetupError)

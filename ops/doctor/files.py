@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from machine.workdir import WorkDir
 from ops.doctor.findings import Finding
 from ops.doctor.reach import TUNNEL
 from ops.pulumi_cli import PulumiCli
@@ -25,7 +26,6 @@ from settings.problems import Problem, SettingsError
 from toolchain.environment import full_environment, uses_own_backend
 from toolchain.plugins import NAMES, Plugin, is_standin
 from toolchain.pulumi_cli import pinned_version
-from toolchain.workdir import WorkDir
 
 FILES, SECRETS = "settings", "secrets"
 

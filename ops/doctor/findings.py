@@ -10,7 +10,7 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-from toolchain.progress import spell_seconds
+from machine.progress import spell_seconds
 
 WELL, FAILED, UNTOLD = 0, 1, 2
 """Exit codes."""

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from machine.progress import Progress
+from machine.workdir import WorkDir
 from ops.dotenv.file import read_env_file
 from ops.dotenv.plan import ImportPlan, Verdict
 from ops.dotenv.rules import apply_rules
@@ -21,8 +23,6 @@ from ops.session import prepare_pulumi
 from settings.loader import NAMESPACE, Configuration, Settings, known_secrets, load, read_stack_file
 from settings.problems import Problem, SettingsError
 from settings.product import Product
-from toolchain.progress import Progress
-from toolchain.workdir import WorkDir
 
 STYLES = {
     Verdict.SET: "green",

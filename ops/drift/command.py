@@ -15,6 +15,8 @@ import requests
 import typer
 from docker.errors import DockerException
 
+from machine.progress import Progress, SetupError
+from machine.workdir import WorkDir
 from ops.deploy import history, releases
 from ops.deploy import metrics as metrics_file
 from ops.drift import pulumi_preview, repair
@@ -30,11 +32,9 @@ from ops.state.store import Store, store_of
 from settings.loader import Settings
 from settings.problems import SettingsError
 from settings.release import VARIABLE
-from toolchain.engine import ensure_engine
+from toolchain.docker_engine import ensure_engine
 from toolchain.images import ensure_references
-from toolchain.private_engine import answers
-from toolchain.progress import Progress, SetupError
-from toolchain.workdir import WorkDir
+from toolchain.private_dockerd import answers
 
 PENDING_SHOWN = 12
 SETTLE_SECONDS = 180

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import docker
 from docker.errors import NotFound
 
+from machine.progress import Progress
 from ops.drift.expected import Declared, dependents_of
 from ops.drift.findings import Finding, Repair, label
 from ops.drift.networks_volumes import DATA_LOST
 from ops.state.snapshot import VOLUME
-from toolchain.progress import Progress
 
 DOCKER_REPAIRS = (Repair.UNPAUSE, Repair.RECONNECT, Repair.RENAME)
 """Repairs through the Docker API, without an interruption."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from machine.progress import spell_seconds
 from ops.drift.findings import Finding
-from toolchain.progress import spell_seconds
 
 CLEAN, DRIFTED, UNKNOWN = 0, 1, 2
 """Exit codes."""

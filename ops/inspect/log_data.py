@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from machine.progress import Progress
 from ops.pulumi_cli import PulumiCli
 from ops.state.snapshot import VOLUME, State
 from settings.alert_rules import LOG_STORES
 from settings.logs import Logs
-from toolchain.progress import Progress
 
 
 def leave_other_stores_data(state: State, pulumi_cli: PulumiCli, logs: Logs, progress: Progress) -> State:

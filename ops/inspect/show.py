@@ -6,14 +6,14 @@ import sys
 
 import docker
 
+from machine.progress import Progress
+from machine.workdir import WorkDir
 from ops.inspect.logs import follow_logs
 from ops.inspect.status import container_statuses, of_service, print_table
 from ops.session import StackSession, connect, prepare_pulumi
 from ops.state.snapshot import State
 from settings.backups import KEY
 from settings.loader import GENERATED_SECRETS
-from toolchain.progress import Progress
-from toolchain.workdir import WorkDir
 
 
 def secrets_of(work: WorkDir, stack: str, progress: Progress) -> dict[str, str]:

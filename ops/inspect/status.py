@@ -17,8 +17,8 @@ from docker.errors import APIError, NotFound
 from rich.console import Console
 from rich.table import Table
 
+from machine.progress import SetupError
 from ops.state.snapshot import CONTAINER, State, labels
-from toolchain.progress import SetupError
 
 STYLES = {"healthy": "green", "running": "green", "done": "dim", "starting": "yellow"}
 WELL = ("healthy", "running", "done")

@@ -19,14 +19,14 @@ import requests
 from docker.errors import DockerException
 from docker.models.containers import Container
 
+from machine.progress import Progress, SetupError, spell_seconds
+from machine.workdir import WorkDir
 from ops import amtool
 from ops.deploy import releases
 from ops.inspect.status import ContainerStatus, container_statuses, of_service
 from ops.session import connect, stack_settings
 from ops.state.snapshot import State
 from settings.product import Product
-from toolchain.progress import Progress, SetupError, spell_seconds
-from toolchain.workdir import WorkDir
 
 PROMETHEUS = "prometheus"
 QUERY = "http://127.0.0.1:9090/api/v1/query?query="

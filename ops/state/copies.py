@@ -9,8 +9,8 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from machine.progress import SetupError
 from ops.pulumi_cli import PulumiCli
-from toolchain.progress import SetupError
 
 CHECKSUM = ".sha256"
 

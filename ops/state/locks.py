@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from machine.progress import Progress, SetupError
+from machine.workdir import WorkDir
 from ops.state.store import PROJECT, FileStore, Store, store_of
-from toolchain.progress import Progress, SetupError
-from toolchain.workdir import WorkDir
 
 POLL_SECONDS = 0.5
 KILLED = 128

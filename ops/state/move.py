@@ -19,12 +19,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from machine.progress import Progress, SetupError
+from machine.workdir import WorkDir
 from ops.pulumi_cli import PulumiCli
 from ops.state.locks import MOVED, folder_of, lock_error, locks, noted_run, settle_locks
 from ops.state.store import STATES, FileStore, Store, history_of, readable_store, store_at
 from toolchain.environment import absolute, backend_url
-from toolchain.progress import Progress, SetupError
-from toolchain.workdir import WorkDir
 
 ENDINGS = (".json", ".json.gz", ".json.zst")
 TAGS = ".pulumi-tags"

@@ -10,9 +10,9 @@ from typing import Any
 import docker
 from docker.errors import APIError, NotFound
 
+from machine.progress import Progress
 from ops.pulumi_cli import PulumiCli
 from settings.names import DATA, KIND_LABEL
-from toolchain.progress import Progress
 
 CONTAINER = "docker:index/container:Container"
 VOLUME = "docker:index/volume:Volume"

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
+from machine.progress import SetupError
+from machine.workdir import WorkDir
 from toolchain.environment import FILES, backend_url
-from toolchain.progress import SetupError
-from toolchain.workdir import WorkDir
 
 PROJECT = "dockyard"
 STATES = f".pulumi/stacks/{PROJECT}/"

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from machine.progress import Progress
+from machine.workdir import WorkDir
 from toolchain.environment import backend_url, own_backend
-from toolchain.progress import Progress
-from toolchain.workdir import WorkDir
 
 app = typer.Typer(no_args_is_help=True, help="The state: where it is, who holds it, copies of it, another place.")
 Stack = Annotated[str, typer.Argument(help="A stack.")]

@@ -5,13 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from machine.workdir import WorkDir
 from ops.backups import command
 from ops.backups.inside import BackupContainer
 from tests.backups.backup_stage import IMAGES, BackupStage, running_backups
 from tests.support.kit import serving_kit
 from tests.support.progress import Words
 from toolchain.docker_client import docker_client
-from toolchain.workdir import WorkDir
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,13 @@
 
 import pytest
 
+from machine.progress import SetupError
 from ops.backups import command
 from ops.backups.inside import BackupContainer
 from ops.backups.listing import backups_of
 from tests.backups.backup_stage import BackupStage
 from tests.support.containers import succeeded
 from tests.support.waiting import wait_until
-from toolchain.progress import SetupError
 
 
 def test_a_restored_database_equals_its_source_row_by_row(stage: BackupStage, restore, capsys):

@@ -5,9 +5,9 @@ from typing import Any
 import grpc
 from pulumi.runtime.proto import provider_pb2
 
-from toolchain.standins.cloudflare.provider import CloudflareProvider
-from toolchain.standins.provider import Servicer
-from toolchain.standins.values import Properties, from_struct, to_struct
+from offline.standins.cloudflare.provider import CloudflareProvider
+from offline.standins.provider import Servicer
+from offline.standins.values import Properties, from_struct, to_struct
 
 Diff = provider_pb2.DiffResponse
 

@@ -3,11 +3,11 @@ runs, whose containers are not what is tested. `python -m tests.contract.echo` i
 
 from collections.abc import Sequence
 
-from toolchain.standins.cloudflare.names import differences
-from toolchain.standins.install import VERSIONS
-from toolchain.standins.launch import launch
-from toolchain.standins.provider import Changes, Checked, Naming, Provider, State, Target, serve
-from toolchain.standins.values import UNKNOWN, Properties, without_secrets
+from offline.standins.cloudflare.names import differences
+from offline.standins.install import VERSIONS
+from offline.standins.launch import launch
+from offline.standins.provider import Changes, Checked, Naming, Provider, State, Target, serve
+from offline.standins.values import UNKNOWN, Properties, without_secrets
 
 
 class Echo(Provider):

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
+from machine.progress import Progress
+from machine.workdir import WorkDir
+from offline.standins.install import VERSIONS, install_standin
 from ops.events import Outcome
 from ops.pulumi_cli import PulumiCli
 from tests.cloudflare_access import ONE_TIME_PIN
 from tests.cloudflare_api import TOKEN, Cloudflare, running_cloudflare
-from toolchain.progress import Progress
 from toolchain.pulumi_cli import ensure_pulumi
-from toolchain.standins.install import VERSIONS, install_standin
-from toolchain.workdir import WorkDir
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 GRAFANA = "monitoring.example.org"

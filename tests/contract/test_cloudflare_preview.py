@@ -7,6 +7,11 @@ import sys
 import pytest
 from pulumi.runtime.proto import provider_pb2
 
+from offline.standins.cloudflare.access import AccessApplication, AccessPolicy, AccessServiceToken, AccountOrZoneType
+from offline.standins.cloudflare.kinds import ResourceType
+from offline.standins.cloudflare.provider import TOKEN_FUNCTION
+from offline.standins.cloudflare.resources import KINDS, DnsRecord, Tunnel, TunnelConfig
+from offline.standins.values import UNKNOWN, Properties, from_struct, to_struct
 from tests.cloudflare_api import TOKEN
 from tests.contract.cloudflare import (
     APPLICATION,
@@ -20,11 +25,6 @@ from tests.contract.cloudflare import (
     config_of,
     in_process,
 )
-from toolchain.standins.cloudflare.access import AccessApplication, AccessPolicy, AccessServiceToken, AccountOrZoneType
-from toolchain.standins.cloudflare.kinds import ResourceType
-from toolchain.standins.cloudflare.provider import TOKEN_FUNCTION
-from toolchain.standins.cloudflare.resources import KINDS, DnsRecord, Tunnel, TunnelConfig
-from toolchain.standins.values import UNKNOWN, Properties, from_struct, to_struct
 
 DECLARED = """
 import inspect, json, pulumi_cloudflare as c

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
+from offline.standins.cloudflare import api
+from offline.standins.cloudflare.access import AccessApplication, AccessPolicy
+from offline.standins.cloudflare.provider import CloudflareProvider
+from offline.standins.cloudflare.resources import DnsRecord, Tunnel, TunnelConfig
+from offline.standins.values import Properties, secret
 from tests.cloudflare_access import Refused
 from tests.cloudflare_api import TOKEN, Cloudflare, running_cloudflare
 from tests.contract.cloudflare import APPLICATION, POLICY, RECORD, TUNNEL, Engine, in_process
-from toolchain.standins.cloudflare import api
-from toolchain.standins.cloudflare.access import AccessApplication, AccessPolicy
-from toolchain.standins.cloudflare.provider import CloudflareProvider
-from toolchain.standins.cloudflare.resources import DnsRecord, Tunnel, TunnelConfig
-from toolchain.standins.values import Properties, secret
 
 HURRY = Refused(429, 971, "Please wait and consider throttling your request speed", retry_after="1")
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
+from machine.workdir import CHECKOUT
+from offline.standins.docker.container_state import format_cpus
+from offline.standins.docker.durations import format_duration, parse_duration
+from offline.standins.install import VERSIONS
+from offline.standins.values import UNKNOWN, secret
 from tests.contract.transcripts import CallError, Json, Plugin
-from toolchain.standins.docker.container_state import format_cpus
-from toolchain.standins.docker.durations import format_duration, parse_duration
-from toolchain.standins.install import VERSIONS
-from toolchain.standins.values import UNKNOWN, secret
-from toolchain.workdir import CHECKOUT
 
 CONTAINER = "docker:index/container:Container"
 

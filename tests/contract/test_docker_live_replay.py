@@ -18,9 +18,9 @@ import pytest
 from google.protobuf import any_pb2
 from pulumi.runtime.proto import provider_pb2, status_pb2
 
+from offline.standins.values import from_struct
 from tests.contract.transcripts import CallError, Json, Line, Plugin, of_method, transcripts_dir
 from tests.support.ports import free_port
-from toolchain.standins.values import from_struct
 
 # A clone alone has no recordings; where CI runs they lie beside it.
 pytestmark = pytest.mark.skipif(

@@ -12,9 +12,9 @@ import grpc
 from google.protobuf import json_format
 from pulumi.runtime.proto import provider_pb2
 
-from toolchain.standins.docker.server import DockerProvider
-from toolchain.standins.provider import Servicer
-from toolchain.workdir import CHECKOUT
+from machine.workdir import CHECKOUT
+from offline.standins.docker.server import DockerProvider
+from offline.standins.provider import Servicer
 
 Json = dict[str, Any]
 

@@ -8,12 +8,12 @@ import docker
 import pytest
 import yaml
 
+from machine.workdir import WorkDir
+from offline.registry import stop_registry
 from tests.images.helpers import PlayedRegistry
 from tests.support.checkout import SOURCE
 from tests.support.kit import KitImages, serving_kit
 from tests.support.progress import Words
-from toolchain.registry import stop_registry
-from toolchain.workdir import WorkDir
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,10 @@ from pathlib import Path
 import docker
 from docker.errors import ImageNotFound
 
+from machine.workdir import WorkDir
+from offline.kit.layers import Runtime, configuration, pack
+from offline.registry import Registry, ensure_registry, stop_registry
 from tests.support.progress import Words
-from toolchain.kit.layers import Runtime, configuration, pack
-from toolchain.registry import Registry, ensure_registry, stop_registry
-from toolchain.workdir import WorkDir
 
 
 @dataclass(frozen=True)

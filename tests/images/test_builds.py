@@ -7,6 +7,8 @@ import docker
 import pytest
 from docker.models.containers import Container
 
+from machine.progress import SetupError
+from machine.workdir import WorkDir
 from settings.build import Build
 from settings.images import load_images
 from tests.support.checkout import SOURCE
@@ -15,8 +17,6 @@ from tests.support.kit import KitImages
 from tests.support.progress import Words
 from toolchain.builds import BUILDS_KEPT, bases_of, ensure_built
 from toolchain.package_sources import CA_FILE
-from toolchain.progress import SetupError
-from toolchain.workdir import WorkDir
 
 APPS = Path(__file__).parent / "apps"
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from machine.progress import SetupError
+from offline import debian
+from offline.debian import Suite
 from tests.images.helpers import OwnStorage
-from toolchain.kit import debian
-from toolchain.kit.debian import Suite
-from toolchain.progress import SetupError
 
 
 @pytest.fixture

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from machine.progress import SetupError
+from machine.workdir import WorkDir
+from offline.debian import run
+from offline.kit.build import Kit
+from offline.kit.recipes import RECIPES
+from offline.registry import Registry
 from settings.images import load_images
 from tests.support.checkout import SOURCE
 from tests.support.progress import Words
-from toolchain.kit.build import Kit
-from toolchain.kit.debian import run
-from toolchain.kit.recipes import RECIPES
-from toolchain.progress import SetupError
-from toolchain.registry import Registry
-from toolchain.workdir import WorkDir
 
 REGISTRY = Registry("127.0.0.1:9")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from offline.kit.recipes import RECIPES
 from tests.support.containers import once, succeeded
-from toolchain.kit.recipes import RECIPES
 
 CONVENTIONS = {
     "alertmanager": ("nobody", ["/bin/alertmanager"], "/alertmanager", [9093]),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from toolchain.kit.layers import Owner, pack
+from offline.kit.layers import Owner, pack
 
 
 @pytest.fixture

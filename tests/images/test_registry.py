@@ -7,11 +7,11 @@ import socket
 import httpx
 import pytest
 
+from machine import processes
+from machine.workdir import WorkDir
+from offline.registry import Registry, ensure_registry, stop_registry
 from tests.support.progress import Words
 from tests.support.waiting import wait_until
-from toolchain import processes
-from toolchain.registry import Registry, ensure_registry, stop_registry
-from toolchain.workdir import WorkDir
 
 
 def answers(registry: Registry) -> bool:

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
+from machine.progress import SetupError
+from machine.workdir import WorkDir
 from settings.build import Build
 from tests.images.helpers import OwnStorage, PlayedRegistry
 from tests.support.checkout import SOURCE
 from tests.support.containers import HARDENED
 from tests.support.progress import Words
 from toolchain.images import ensure_images, ensure_references
-from toolchain.progress import SetupError
-from toolchain.workdir import WorkDir
 
 NOWHERE = "127.0.0.1:9"  # a registry that refuses connections: nothing listens on the discard port
 

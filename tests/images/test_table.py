@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from offline.kit.recipes import RECIPES
 from settings.images import Image, load_images
 from settings.problems import SettingsError
 from tests.support.checkout import SOURCE
 from toolchain.images import STAND_INS
-from toolchain.kit.recipes import RECIPES
 
 SHIPPED = load_images(SOURCE / "components" / "images.yaml")
 DIGEST = "sha256:" + "0a" * 32
@@ -27,7 +27,7 @@ def test_the_kit_can_build_or_stand_in_for_every_official_image():
 
 
 def test_the_kit_builds_no_program_of_a_licence_that_it_must_not():
-    modules = [path.read_text() for path in (SOURCE / "toolchain").rglob("go.mod")]
+    modules = [path.read_text() for path in (SOURCE / "offline").rglob("go.mod")]
     assert modules
     assert not [text for text in modules if "github.com/grafana/loki" in text]
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from machine.workdir import WorkDir
+from offline.kit.build import KIT
+from offline.kit.programs import add_program
+from offline.kit.recipes import RECIPES
 from tests.cloudflare_api import TOKEN, Cloudflare, running_cloudflare
 from tests.support.cloudflared import Double, Made
 from tests.support.waiting import wait_until
-from toolchain.kit.build import KIT
-from toolchain.kit.programs import add_program
-from toolchain.kit.recipes import RECIPES
-from toolchain.workdir import WorkDir
 
 
 @pytest.fixture(scope="session")

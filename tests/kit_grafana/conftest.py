@@ -8,11 +8,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from dashboards.registry import render
+from offline.kit.grafana.grafana_double.app import build
+from offline.kit.grafana.grafana_double.library import Library
+from offline.kit.grafana.grafana_double.settings import Settings
 from tests.dashboards.stacks import FULL
 from tests.support.grafana import PROMETHEUS, Provisioning
-from toolchain.kit.grafana.grafana_double.app import build
-from toolchain.kit.grafana.grafana_double.library import Library
-from toolchain.kit.grafana.grafana_double.settings import Settings
 
 ADMIN = ("admin", "correct horse")
 

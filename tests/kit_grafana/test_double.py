@@ -6,10 +6,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from components.monitoring.grafana import datasources, environment
+from offline.kit.grafana.grafana_double.settings import read_settings
 from settings.grafana import Grafana
 from settings.logs import LogStore
 from tests.support.grafana import PROMETHEUS, Provisioning
-from toolchain.kit.grafana.grafana_double.settings import read_settings
 
 Start = Callable[[], TestClient]
 NEW = "/alerting/silence/new"

@@ -2,8 +2,8 @@ import logging
 
 import pytest
 
+from offline.kit.grafana.grafana_double.yamlfiles import ProvisioningError
 from tests.support.grafana import PROMETHEUS, Provisioning
-from toolchain.kit.grafana.grafana_double.yamlfiles import ProvisioningError
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from datetime import datetime
 
 import pytest
 
+from machine.processes import descendants
 from tests.support.checkout import Checkout, clean_environment
 from tests.support.stack import FIRST_UP_SECONDS, Stack, small_stack
 from tests.support.waiting import wait_until
-from toolchain.processes import descendants
 
 KINDS = [f"docker:index/{kind}" for kind in ("container:Container", "network:Network", "volume:Volume")]
 FIRST, UPDATE = "first", "update"

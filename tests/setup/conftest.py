@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from moto.server import ThreadedMotoServer
 
+from machine.workdir import WorkDir
 from ops.state import verbs
 from tests.setup.helpers import DownloadSite
 from tests.setup.team import BUCKET, PROGRAM, STACK_FILE, Team, client
 from tests.support.progress import Words
 from toolchain import downloads
 from toolchain.pulumi_cli import ensure_pulumi
-from toolchain.workdir import WorkDir
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from typing import Any
 import boto3
 from typer.testing import CliRunner, Result
 
+from machine.workdir import WorkDir
 from ops.pulumi_cli import PulumiCli
 from ops.state import verbs
 from ops.state.locks import folder_of, settle_locks
@@ -15,7 +16,6 @@ from settings.release import Release
 from tests.support.progress import Words
 from toolchain.environment import full_environment
 from toolchain.stacks import ensure_stack
-from toolchain.workdir import WorkDir
 
 PROGRAM = """\
 import json, pathlib, time

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from machine import processes
+from machine.progress import SetupError
+from machine.workdir import CHECKOUT, WorkDir
 from tests.support.progress import Words
 from tests.support.waiting import wait_until
-from toolchain import processes
 from toolchain.environment import ensure_backend, environment, forget_other_checkout, full_environment
-from toolchain.progress import SetupError
 from toolchain.pulumi_cli import ensure_pulumi
 from toolchain.stacks import ensure_stack
-from toolchain.workdir import CHECKOUT, WorkDir
 
 PROGRAM = """\
 import pulumi

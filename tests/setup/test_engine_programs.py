@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from machine.progress import SetupError
 from tests.setup.helpers import write_program
-from toolchain import engine_programs
-from toolchain.engine_programs import find_programs
-from toolchain.progress import SetupError
+from toolchain import dockerd_programs
+from toolchain.dockerd_programs import find_programs
 
 
 def unpacks(version: str) -> Callable[..., tuple[str, Path]]:
@@ -23,22 +23,22 @@ def unpacks(version: str) -> Callable[..., tuple[str, Path]]:
 
 def is_too_new(folder: Path, *_: object) -> tuple[str, Path]:
     write_program(folder / "usr/sbin/dockerd", "#!/bin/sh\necho 'version GLIBC_9 not found' >&2; exit 1\n")
-    engine_programs._probe(folder)
+    dockerd_programs._probe(folder)
     raise AssertionError("a program that does not run passed the probe")
 
 
 @pytest.fixture(autouse=True)
 def unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKYARD_ENGINE_PROGRAMS", "unpacked")
-    monkeypatch.setattr(engine_programs, "is_debian", lambda: True)
-    monkeypatch.setattr(engine_programs, "_unpack_release", unpacks("20.10.24"))
-    monkeypatch.setattr(engine_programs, "_unpack_newest", unpacks("28.5.2"))
+    monkeypatch.setattr(dockerd_programs, "is_debian", lambda: True)
+    monkeypatch.setattr(dockerd_programs, "_unpack_release", unpacks("20.10.24"))
+    monkeypatch.setattr(dockerd_programs, "_unpack_newest", unpacks("28.5.2"))
 
 
 def test_an_engine_that_does_not_run_here_gives_way_to_the_releases_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_programs, "_unpack_newest", is_too_new)
+    monkeypatch.setattr(dockerd_programs, "_unpack_newest", is_too_new)
     said: list[str] = []
     assert find_programs(tmp_path, said.append).origin == "20.10.24, unpacked from Debian's packages"
     (line,) = said
@@ -48,7 +48,7 @@ def test_an_engine_that_does_not_run_here_gives_way_to_the_releases_own(
 
 def test_a_newer_engine_is_taken_only_on_purpose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = find_programs(tmp_path, lambda _: None)
-    monkeypatch.setattr(engine_programs, "_unpack_newest", unpacks("29.1.0"))
+    monkeypatch.setattr(dockerd_programs, "_unpack_newest", unpacks("29.1.0"))
     assert find_programs(tmp_path, lambda _: None) == first
     monkeypatch.setenv("DOCKYARD_ENGINE_PROGRAMS", "newest")
     newer = find_programs(tmp_path, lambda _: None)
@@ -61,7 +61,7 @@ def test_a_newer_engine_is_taken_only_on_purpose(tmp_path: Path, monkeypatch: py
 def test_elsewhere_than_on_debian_the_missing_programs_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_programs, "NEEDED", ("dockerd-of-nowhere",))
-    monkeypatch.setattr(engine_programs, "is_debian", lambda: False)
+    monkeypatch.setattr(dockerd_programs, "NEEDED", ("dockerd-of-nowhere",))
+    monkeypatch.setattr(dockerd_programs, "is_debian", lambda: False)
     with pytest.raises(SetupError, match="needs dockerd-of-nowhere, and this is not Debian"):
         find_programs(tmp_path, lambda _: None)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from toolchain.private_engine import PrivateDockerd
-from toolchain.workdir import CHECKOUT
+from machine.workdir import CHECKOUT
+from toolchain.private_dockerd import PrivateDockerd
 
 HANGING_ENGINE = """\
 import pathlib, signal, socket, sys, threading, time
@@ -37,7 +37,7 @@ TEST = """\
 import time
 from pathlib import Path
 from tests.support import engine
-from toolchain.private_engine import PrivateDockerd
+from toolchain.private_dockerd import PrivateDockerd
 
 engine.ANSWER_SECONDS, engine.LOOK_SECONDS = 0.5, 0.1
 

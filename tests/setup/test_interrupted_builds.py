@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import requests.exceptions
 
+from machine.progress import SetupError
+from machine.workdir import WorkDir
+from offline.golang import Go, GoProgram, build
 from tests.setup.helpers import write_program
 from tests.support.progress import Words
 from tests.support.waiting import wait_until
 from toolchain.builds import run_build
-from toolchain.golang import Go, GoProgram, build
-from toolchain.progress import SetupError
-from toolchain.workdir import WorkDir
 
 STARTED = "mod/first\n"
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from machine.progress import SetupError
+from machine.workdir import WorkDir
 from tests.setup.helpers import DownloadSite, archive, write_program
 from tests.support.progress import Words
 from toolchain.plugins import NAMES, Plugin, ensure_plugins, is_standin
-from toolchain.progress import SetupError
-from toolchain.workdir import WorkDir
 
 OFFICIAL = "\x7fELF official\n"
 DOCKER, CLOUDFLARE = (Plugin(name) for name in NAMES)

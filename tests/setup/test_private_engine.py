@@ -14,18 +14,19 @@ import docker
 import pytest
 from docker.models.containers import Container
 
+from machine import processes
+from machine.progress import SetupError
+from machine.workdir import WorkDir
 from tests.support.busybox import import_busybox
 from tests.support.engine import watched
 from tests.support.ports import free_port
 from tests.support.progress import Words
 from tests.support.waiting import wait_until
-from toolchain import engine_programs, private_engine, processes
-from toolchain.engine import ensure_engine, stop_engine
-from toolchain.engine_network import choose_pool
+from toolchain import dockerd_programs, private_dockerd
+from toolchain.docker_engine import ensure_engine, stop_engine
+from toolchain.dockerd_network import choose_pool
 from toolchain.environment import environment
-from toolchain.private_engine import PrivateDockerd, answers
-from toolchain.progress import SetupError
-from toolchain.workdir import WorkDir
+from toolchain.private_dockerd import PrivateDockerd, answers
 
 CACHE = WorkDir().cache
 
@@ -102,7 +103,7 @@ class Traces(NamedTuple):
 
 def ask(*command: str) -> list[str]:
     """The lines that one of the engine's own programs prints, wherever it is on this machine."""
-    env = engine_programs.find_programs(CACHE, lambda _: None).environment()
+    env = dockerd_programs.find_programs(CACHE, lambda _: None).environment()
     return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
@@ -137,7 +138,7 @@ def test_a_second_start_finds_the_engine_running(engine: PrivateDockerd) -> None
 
 def test_the_engine_outlives_the_command_that_started_it(other: PrivateDockerd) -> None:
     code = (
-        "import sys; from pathlib import Path; from toolchain.private_engine import PrivateDockerd;"
+        "import sys; from pathlib import Path; from toolchain.private_dockerd import PrivateDockerd;"
         "PrivateDockerd(Path(sys.argv[1]), cache=Path(sys.argv[2])).start()"
     )
     process = subprocess.Popen(
@@ -186,8 +187,8 @@ def test_an_engine_whose_run_files_are_gone_is_healed(engine: PrivateDockerd) ->
 
 
 def test_an_engine_that_hangs_is_replaced(other: PrivateDockerd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(private_engine, "HALF_STARTED_SECONDS", 1.0)
-    monkeypatch.setattr(private_engine, "STOP_SECONDS", 1.0)
+    monkeypatch.setattr(private_dockerd, "HALF_STARTED_SECONDS", 1.0)
+    monkeypatch.setattr(private_dockerd, "STOP_SECONDS", 1.0)
     other.start()
     frozen = dockerd(other)
     os.kill(frozen, signal.SIGSTOP)  # it is there, and answers nobody
@@ -244,7 +245,7 @@ def test_an_engine_works_from_packages_that_are_not_installed(
 
 
 def test_a_full_disk_is_told_before_anything_starts(other: PrivateDockerd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(private_engine, "DISK_BYTES", 1 << 60)
+    monkeypatch.setattr(private_dockerd, "DISK_BYTES", 1 << 60)
     with pytest.raises(SetupError, match=r"GB free, and a Docker engine needs 3 GB\. free some space"):
         other.start()
     assert not other.data.exists()
@@ -278,7 +279,7 @@ def test_an_address_range_in_use_is_not_taken(tmp_path: Path) -> None:
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkDir]:
     """A checkout on a machine where nothing but DOCKER_HOST could lead to an engine."""
-    monkeypatch.setattr("toolchain.engine._reachable", lambda own: "")
+    monkeypatch.setattr("toolchain.docker_engine._reachable", lambda own: "")
     work = WorkDir(tmp_path / "checkout")
     yield work
     PrivateDockerd(work.engine, cache=CACHE).remove()
@@ -290,7 +291,7 @@ def test_a_checkout_gets_a_private_engine_where_none_answers_and_keeps_it(
     host = ensure_engine(alone, words.progress)
     assert answers(host)
     assert environment(alone)["DOCKER_HOST"] == host
-    monkeypatch.setattr("toolchain.engine._reachable", lambda own: "unix:///another/that/came/later.sock")
+    monkeypatch.setattr("toolchain.docker_engine._reachable", lambda own: "unix:///another/that/came/later.sock")
     assert ensure_engine(alone, words.progress) == host, "its containers are there"
     # A shell that has taken over `./dockyard env` names this very engine; stopped, it must come up again.
     monkeypatch.setenv("DOCKER_HOST", host)

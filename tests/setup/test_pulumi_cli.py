@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from machine.progress import SetupError
+from machine.workdir import WorkDir
 from tests.setup.helpers import DownloadSite, archive, write_program
 from tests.support.progress import Words
 from toolchain import downloads
 from toolchain.downloads import check_reach
 from toolchain.environment import environment
 from toolchain.platforms import processor, system
-from toolchain.progress import SetupError
 from toolchain.pulumi_cli import GO_MODULES, PROGRAMS, ensure_pulumi, pinned_version
-from toolchain.workdir import WorkDir
 
 VERSION = pinned_version()
 NAME = f"pulumi-v{VERSION}-{system()}-{'x64' if processor() == 'amd64' else processor()}"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from machine.workdir import CHECKOUT
 from tests.support.waiting import wait_until
 from toolchain import bootstrap
-from toolchain.workdir import CHECKOUT
 
 PACKAGE = "dockyard_test_package"
 

@@ -10,6 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from machine import processes
+from machine.progress import SetupError
 from ops.deploy.history import is_broken, rollback_target, updates
 from ops.state import copies
 from ops.state.locks import check_usable, folder_of, lock_error_from_output, locks, settle_locks
@@ -17,9 +19,7 @@ from ops.state.snapshot import State, recover
 from ops.state.store import STATES, S3Store, store_of
 from tests.setup.team import Team, lock_of_ann
 from tests.support.waiting import wait_until
-from toolchain import processes
 from toolchain.environment import ensure_backend, full_environment
-from toolchain.progress import SetupError
 from toolchain.stacks import ensure_stack
 
 
@@ -69,8 +69,8 @@ def test_a_run_that_was_killed_leaves_neither_a_lock_nor_an_operation_behind(tea
     team.up()
     (team.work.checkout / "slow").touch()
     script = (
-        "from pathlib import Path; from ops.pulumi_cli import PulumiCli; from toolchain.workdir import WorkDir;"
-        "from toolchain.environment import full_environment; from toolchain.progress import Progress;"
+        "from pathlib import Path; from ops.pulumi_cli import PulumiCli; from machine.workdir import WorkDir;"
+        "from toolchain.environment import full_environment; from machine.progress import Progress;"
         f"work = WorkDir(Path({str(team.work.checkout)!r}));"
         "PulumiCli(work, 'dev', full_environment(work)).change('up', [], Progress())"
     )

@@ -2,9 +2,9 @@
 
 import pytest
 
+from machine.progress import SetupError
 from tests.setup.team import STACK_FILE, Team, client
 from toolchain.environment import full_environment
-from toolchain.progress import SetupError
 from toolchain.stacks import ensure_stack
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import docker
 
-from toolchain.workdir import WorkDir
+from machine.workdir import WorkDir
 
 PROGRAM = WorkDir().cache / "programs" / "busybox"
 APPLETS = (

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import docker
 
+from machine.workdir import WorkDir
 from tests.support.engine import engine_of, watched
 from toolchain.docker_client import docker_client
-from toolchain.workdir import WorkDir
 
 SOURCE = Path(__file__).resolve().parents[2]  # the checkout that the tests run from
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from machine.progress import Progress
+from machine.workdir import WorkDir
 from ops import pulumi_cli
 from ops.dotenv import command
 from tests.support.checkout import SOURCE
-from toolchain.progress import Progress
-from toolchain.workdir import WorkDir
 
 STACK = """\
 # A shop's staging.

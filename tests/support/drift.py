@@ -10,7 +10,7 @@ from ops.state.snapshot import CONTAINER
 from tests.support.checkout import SOURCE
 
 Values = dict[str, Any]
-SCHEMA = json.loads((SOURCE / "toolchain/standins/docker/schema.json").read_text())
+SCHEMA = json.loads((SOURCE / "offline/standins/docker/schema.json").read_text())
 """Of the provider: kind of resource → its fields."""
 
 ID = "1234567890abcdef" * 4

@@ -18,11 +18,11 @@ import pytest
 import requests.exceptions
 from docker.errors import APIError, DockerException
 
+from machine import processes
+from machine.workdir import WorkDir
 from tests.support.waiting import wait_until
-from toolchain import processes
 from toolchain.docker_client import docker_client
-from toolchain.private_engine import PrivateDockerd
-from toolchain.workdir import WorkDir
+from toolchain.private_dockerd import PrivateDockerd
 
 ANSWER_SECONDS = 10.0  # an engine that takes longer to answer, twice in a row, hangs
 LOOK_SECONDS = 5.0  # interval between two questions to an engine

@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from toolchain.kit.grafana.grafana_double.library import Library
-from toolchain.kit.grafana.grafana_double.settings import Settings
+from offline.kit.grafana.grafana_double.library import Library
+from offline.kit.grafana.grafana_double.settings import Settings
 
 PROMETHEUS = {
     **{"name": "Prometheus", "type": "prometheus", "uid": "prometheus", "url": "http://prometheus:9090"},

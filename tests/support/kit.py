@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from machine.workdir import WorkDir
+from offline.kit.recipes import RECIPES
+from offline.registry import stop_registry
 from tests.support.checkout import SOURCE
 from tests.support.progress import Words
 from toolchain.images import ensure_images
-from toolchain.kit.recipes import RECIPES
-from toolchain.registry import stop_registry
-from toolchain.workdir import WorkDir
 
 
 def unreachable_table() -> str:

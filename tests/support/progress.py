@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from toolchain.progress import Progress
+from machine.progress import Progress
 
 
 class Words:

@@ -10,6 +10,7 @@ import yaml
 from rich.console import Console
 
 from components.monitoring.stack import MonitoringStack, MonitoringStackArgs
+from machine.progress import Progress
 from runtime.context import StackContext
 from runtime.docker import DockerRuntime
 from settings.container import Limits
@@ -19,7 +20,6 @@ from settings.monitoring import Monitoring
 from tests.support.dotenv import Shop
 from tests.support.fake_docker import FakeDocker
 from tests.support.recording import RecordedProgram, record
-from toolchain.progress import Progress
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from machine.progress import SetupError
 from ops.alert_test import receivers_to_test
 from ops.amtool import _author, instances, run_amtool
 from settings.loader import Configuration, load
 from tests.support.checkout import SOURCE
 from tests.support.states import container
-from toolchain.progress import SetupError
 
 
 @functools.cache

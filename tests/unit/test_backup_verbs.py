@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from machine.progress import Progress, SetupError
+from machine.workdir import WorkDir
 from ops.backups import command, listing
 from ops.backups.listing import merged
 from ops.backups.point_in_time import parse_moment
-from toolchain.progress import Progress, SetupError
-from toolchain.workdir import WorkDir
 
 RUN, LATER, HALF = "at:20261121T021500Z", "at:20261122T021500Z", "at:20261123T021500Z"
 

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from machine.progress import Progress, SetupError
+from machine.workdir import WorkDir
 from ops import cleanup
 from ops.cleanup import StackInventory, clean
 from ops.crontab import crontab
@@ -15,8 +17,6 @@ from ops.deploy import history
 from ops.pulumi_cli import PulumiCli
 from settings.release import Release
 from tests.support.fake_docker import CREATED, FakeDocker
-from toolchain.progress import Progress, SetupError
-from toolchain.workdir import WorkDir
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 AGE = timedelta(days=7)

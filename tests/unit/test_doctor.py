@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
+from machine.progress import Progress
+from machine.workdir import WorkDir
 from ops.doctor import command, files, machine
 from ops.doctor.findings import FAILED, UNTOLD, WELL, DoctorReport, Finding, Scored
 from ops.doctor.seen import DockerSnapshot, RunningContainer
 from settings.loader import load, read_stack_file
 from tests.support.checkout import SOURCE
 from tests.support.findings import by_status
-from toolchain import engine as toolchain_engine
-from toolchain.engine import find_engine
-from toolchain.progress import Progress
-from toolchain.workdir import WorkDir
+from toolchain import docker_engine as toolchain_engine
+from toolchain.docker_engine import find_engine
 
 GB = 1 << 30
 INFO: dict[str, Any] = {

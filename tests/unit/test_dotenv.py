@@ -4,11 +4,11 @@ import subprocess
 
 import pytest
 
+from machine.progress import Progress
 from ops.dotenv import command
 from settings.loader import load, read_stack_file
 from settings.problems import SettingsError
 from tests.support.dotenv import PRODUCT, STACK
-from toolchain.progress import Progress
 
 TUMULTE = """\
 ENVIRONMENT=staging                    # development | staging | production

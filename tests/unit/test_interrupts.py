@@ -7,10 +7,10 @@ import threading
 
 import pytest
 
+from machine.progress import Progress
+from machine.workdir import WorkDir
 from ops.pulumi_cli import PulumiCli
 from tests.support.waiting import wait_until
-from toolchain.progress import Progress
-from toolchain.workdir import WorkDir
 
 ENGINE = f"""#!{sys.executable}
 import pathlib, signal, sys, time

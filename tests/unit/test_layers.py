@@ -10,8 +10,10 @@ BELOW = {
     "runtime": {"settings"},
     "components": {"runtime", "settings"},
     "program": {"components", "dashboards", "runtime", "settings"},
-    "toolchain": {"dashboards", "settings"},  # the kit's Grafana checks dashboards
-    "ops": {"components", "policy", "program", "settings", "toolchain"},
+    "machine": set(),
+    "offline": {"dashboards", "machine", "settings"},  # the kit's Grafana checks dashboards
+    "toolchain": {"machine", "offline", "settings"},
+    "ops": {"components", "machine", "policy", "program", "settings", "toolchain"},
 }
 
 

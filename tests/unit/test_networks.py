@@ -2,13 +2,13 @@
 
 import pytest
 
+from machine.progress import SetupError
+from machine.workdir import WorkDir
 from ops.deploy.networks import free_networks, networks_in_use, restart_own_engine
 from ops.events import Outcome
 from tests.support.fake_docker import FakeDocker
 from tests.support.states import container, network, state
-from toolchain.private_engine import PrivateDockerd
-from toolchain.progress import SetupError
-from toolchain.workdir import WorkDir
+from toolchain.private_dockerd import PrivateDockerd
 
 OURS = {"dockyard.stack": "shop"}
 

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from machine.progress import SetupError, spell_seconds
+from machine.workdir import WorkDir
 from ops.events import EventFollower
 from ops.ports import check_ports, claim_port_offset
 from ops.state.snapshot import CONTAINER, GENERATED, VOLUME
 from tests.support.states import data_volume, resource, state
-from toolchain.progress import SetupError, spell_seconds
-from toolchain.workdir import WorkDir
 
 URN = "urn:pulumi:dev::dockyard::dockyard:app_services:AppServices$docker:index/container:Container::shop-app-web"
 

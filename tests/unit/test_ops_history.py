@@ -5,12 +5,12 @@ import json
 
 import pytest
 
+from machine.progress import SetupError
+from machine.workdir import WorkDir
 from ops.deploy.history import ROLLBACK, changes, history_store, is_broken, rollback_target, same, updates
 from ops.state.snapshot import State
 from ops.state.store import FileStore
 from settings.release import Release
-from toolchain.progress import SetupError
-from toolchain.workdir import WorkDir
 
 BACK = f"{ROLLBACK} to yesterday"
 

@@ -9,9 +9,9 @@ import pytest
 import requests
 from docker.errors import DockerException
 
+from machine.progress import SetupError
 from ops import __main__ as command
 from settings.problems import Problem, SettingsError
-from toolchain.progress import SetupError
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from machine.progress import SetupError
+from machine.workdir import WorkDir
 from ops.deploy.releases import part, part_images, running_release, use, with_service, without_service
 from ops.deploy.up import _jobs_to_rerun
 from ops.state.snapshot import CONTAINER
@@ -14,8 +16,6 @@ from settings.loader import load, read_stack_file
 from settings.release import VARIABLE
 from tests.support.states import resource, stack_outputs, state
 from tests.unit.checkouts import make
-from toolchain.progress import SetupError
-from toolchain.workdir import WorkDir
 
 STACK = {
     "config": {

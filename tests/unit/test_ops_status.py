@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from docker.errors import APIError, NotFound
 
+from machine.progress import SetupError
 from ops.deploy.restart import in_order, restart_each
 from ops.inspect.logs import tail_unhealthy
 from ops.inspect.status import container_statuses, format_uptime, format_usage, of_service, wait_until_settled
@@ -12,7 +13,6 @@ from tests.support import states
 from tests.support.clock import FakeClock
 from tests.support.fake_docker import FakeDocker
 from tests.support.states import container
-from toolchain.progress import SetupError
 
 NOW = datetime(2026, 11, 21, 13, 0, 0, tzinfo=UTC)
 OUTPUTS = states.stack_outputs(urls={"backend": "http://127.0.0.1:3333", "postgres": "postgresql://127.0.0.1:5433"})

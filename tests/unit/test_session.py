@@ -2,9 +2,9 @@
 
 import pytest
 
+from machine.progress import SetupError
+from machine.workdir import WorkDir
 from ops import session
-from toolchain.progress import SetupError
-from toolchain.workdir import WorkDir
 
 
 @pytest.fixture

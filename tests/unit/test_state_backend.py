@@ -4,10 +4,10 @@ import os
 
 import pytest
 
+from machine.progress import SetupError
+from machine.workdir import WorkDir
 from ops.state.store import FileStore, S3Store, readable_store, store_at
 from toolchain.environment import absolute, backend_url, environment, own_backend, uses_own_backend
-from toolchain.progress import SetupError
-from toolchain.workdir import WorkDir
 
 
 @pytest.fixture

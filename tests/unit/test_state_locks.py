@@ -9,14 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from machine.progress import SetupError
+from machine.workdir import WorkDir
 from ops.state.locks import lock_error_from_output, locks, noted_run, refuse_moved, settle_locks
 from ops.state.snapshot import CONTAINER, NETWORK, VOLUME, remove_begun, remove_strays
 from ops.state.store import FileStore
 from tests.support import states
 from tests.support.fake_docker import FakeDocker
 from tests.support.states import resource
-from toolchain.progress import SetupError
-from toolchain.workdir import WorkDir
 
 GONE = 2**22 + 12345  # no process has this number
 

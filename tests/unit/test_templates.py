@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from machine.progress import SetupError
 from settings.build import Build
 from settings.images import load_images
 from toolchain import builds
 from toolchain.package_sources import CA_FILE, PackageSources
-from toolchain.progress import SetupError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 KNOWN = load_images(CHECKOUT / "components" / "images.yaml").names

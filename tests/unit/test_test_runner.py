@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from machine.progress import Progress, SetupError
+from machine.workdir import WorkDir
 from ops import test_runner
 from ops.test_runner import FOLDERS, PARTS, Run
 from tests.support.waiting import wait_until
-from toolchain.progress import Progress, SetupError
-from toolchain.workdir import WorkDir
 
 TESTS = Path(__file__).resolve().parents[1]
 

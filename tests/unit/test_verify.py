@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
+from machine.workdir import WorkDir
 from ops.inspect import verify
 from ops.inspect.verify import (
     Alert,
@@ -23,7 +24,6 @@ from tests.support.checkout import SOURCE
 from tests.support.clock import FakeClock
 from tests.support.states import container
 from tests.unit.checkouts import PRODUCT, make, read
-from toolchain.workdir import WorkDir
 
 BEGAN = 1000.0
 BACKEND = {"job": "backend", "service": "backend", "instance": "backend:3333"}

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from machine.workdir import WorkDir
+from offline.golang import GoProgram, build, ensure_go, needed_version
+from offline.host_programs import host_program
 from tests.unit.workflows import ROOT, WORKFLOWS
-from toolchain.golang import GoProgram, build, ensure_go, needed_version
-from toolchain.kit.hostprograms import host_program
-from toolchain.workdir import WorkDir
 
 MODULE = Path(__file__).with_name("actionlint")
 

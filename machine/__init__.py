@@ -1,0 +1,1 @@
+"""Runs Dockyard on a machine: its folders, locks, ports, processes and progress output."""

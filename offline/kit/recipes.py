@@ -1,0 +1,390 @@
+"""The recipe of each image of the kit: Debian's packages, arranged and run by the official images' conventions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from offline.kit.layers import Owner, Runtime
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+NOBODY = 65534
+
+STABLE = "trixie"
+NEWEST = "sid"
+"""The suite with the releases of the Prometheus family that the official tags name."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One image: packages of a suite on top of that suite's base layer."""
+
+    suite: str
+    """Debian suite. Empty for an image of one static program, without base layer: neither shell nor C library."""
+
+    runtime: Runtime
+    packages: Sequence[str] = ()
+    without: Sequence[str] = ()
+    """Dependencies that the image does not need because only maintainer scripts use them."""
+
+    carries: str = ""
+    """The package whose upstream version the image's label states."""
+
+    moves: Mapping[str, str] = field(default_factory=dict)
+    """Debian's path → the official image's path."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Path in the image → file of offline/kit/files."""
+
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Symbolic link in the image → its target."""
+
+    users: Mapping[str, int] = field(default_factory=dict)
+    """Users of the image besides root and nobody → user id; each has a group with the same id."""
+
+    owners: Mapping[str, Owner] = field(default_factory=dict)
+    """Paths with an owner or mode of their own; folders that no package contains are created."""
+
+    drops: Sequence[str] = ()
+    """Paths, or patterns of paths, to remove."""
+
+    locales: Sequence[str] = ()
+    """Locales to compile, besides C.UTF-8, from the sources in Debian's package `locales`."""
+
+    compiles: Sequence[str] = ()
+    """Folders whose Python files are compiled to bytecode."""
+
+    checks: Sequence[Sequence[str]] = ()
+    """Commands that must succeed on the finished files, as proof that no library is missing."""
+
+    on: str = ""
+    """The kit's image to build this one on, instead of the suite's base layer."""
+
+    program: str = ""
+    """Folder of offline/kit with a program. A Go module is built into `program_folder`; a Python program is copied
+    with its libraries to /usr/share/<its name>; from a folder that only pins Node.js, npm is copied."""
+
+    program_folder: str = "/usr/bin"
+    stamps: Mapping[str, str] = field(default_factory=dict)
+    """Go variable → string that the linker sets in the program."""
+
+
+def _service(program: str, port: int, *cmd: str, workdir: str = "/", volume: str = "") -> Runtime:
+    """Return the run settings of the Prometheus family's images: one program, run as nobody."""
+    return Runtime(
+        entrypoint=[program],
+        cmd=cmd,
+        user="nobody",
+        env={"PATH": PATH},
+        workdir=workdir,
+        volumes=[volume] if volume else [],
+        ports=[port],
+    )
+
+
+RECIPES: dict[str, Recipe] = {
+    "busybox": Recipe(suite=STABLE, carries="busybox-static", runtime=Runtime(cmd=["sh"], env={"PATH": PATH})),
+    "prometheus": Recipe(
+        suite=NEWEST,
+        packages=["prometheus", "promtool"],
+        carries="prometheus",
+        files={"/etc/prometheus/prometheus.yml": "prometheus.yml"},
+        owners={
+            "/prometheus": Owner(NOBODY),
+            "/etc/prometheus": Owner(NOBODY),
+            "/etc/prometheus/prometheus.yml": Owner(NOBODY, 0o644),
+        },
+        checks=[["/usr/bin/prometheus", "--version"], ["/usr/bin/promtool", "--version"]],
+        runtime=_service(
+            "/bin/prometheus",
+            9090,
+            "--config.file=/etc/prometheus/prometheus.yml",
+            "--storage.tsdb.path=/prometheus",
+            workdir="/prometheus",
+            volume="/prometheus",
+        ),
+    ),
+    "alertmanager": Recipe(
+        suite=NEWEST,
+        packages=["prometheus-alertmanager"],
+        carries="prometheus-alertmanager",
+        moves={"/usr/bin/prometheus-alertmanager": "/usr/bin/alertmanager"},
+        files={"/etc/alertmanager/alertmanager.yml": "alertmanager.yml"},
+        # Debian's build reads its default templates from /usr/share/prometheus; the official build embeds them.
+        drops=["/etc/prometheus"],
+        owners={
+            "/alertmanager": Owner(NOBODY),
+            "/etc/alertmanager": Owner(NOBODY),
+            "/etc/alertmanager/alertmanager.yml": Owner(NOBODY, 0o644),
+        },
+        checks=[["/usr/bin/alertmanager", "--version"], ["/usr/bin/amtool", "--version"]],
+        runtime=_service(
+            "/bin/alertmanager",
+            9093,
+            "--config.file=/etc/alertmanager/alertmanager.yml",
+            "--storage.path=/alertmanager",
+            workdir="/alertmanager",
+            volume="/alertmanager",
+        ),
+    ),
+    "node-exporter": Recipe(
+        suite=NEWEST,
+        packages=["prometheus-node-exporter"],
+        carries="prometheus-node-exporter",
+        moves={"/usr/bin/prometheus-node-exporter": "/usr/bin/node_exporter"},
+        checks=[["/usr/bin/node_exporter", "--version"]],
+        runtime=_service("/bin/node_exporter", 9100),
+    ),
+    "postgres-exporter": Recipe(
+        suite=NEWEST,
+        packages=["prometheus-postgres-exporter"],
+        carries="prometheus-postgres-exporter",
+        moves={"/usr/bin/prometheus-postgres-exporter": "/usr/bin/postgres_exporter"},
+        checks=[["/usr/bin/postgres_exporter", "--version"]],
+        runtime=_service("/bin/postgres_exporter", 9187),
+    ),
+    "redis-exporter": Recipe(
+        suite=NEWEST,
+        packages=["prometheus-redis-exporter"],
+        carries="prometheus-redis-exporter",
+        moves={"/usr/bin/prometheus-redis-exporter": "/redis_exporter"},
+        checks=[["/redis_exporter", "--version"]],
+        runtime=Runtime(entrypoint=["/redis_exporter"], user="59000:59000", env={"PATH": PATH}, ports=[9121]),
+    ),
+    "blackbox-exporter": Recipe(
+        suite=NEWEST,
+        packages=["prometheus-blackbox-exporter"],
+        without=["libcap2-bin"],
+        carries="prometheus-blackbox-exporter",
+        moves={
+            "/usr/bin/prometheus-blackbox-exporter": "/usr/bin/blackbox_exporter",
+            "/etc/prometheus/blackbox.yml": "/etc/blackbox_exporter/config.yml",
+        },
+        checks=[["/usr/bin/blackbox_exporter", "--version"]],
+        runtime=Runtime(
+            entrypoint=["/bin/blackbox_exporter"],
+            cmd=["--config.file=/etc/blackbox_exporter/config.yml"],
+            env={"PATH": PATH},
+            ports=[9115],
+        ),
+    ),
+    "cadvisor": Recipe(
+        suite=STABLE,
+        program="cadvisor",
+        checks=[["/usr/bin/cadvisor", "--version"]],
+        runtime=Runtime(entrypoint=["/usr/bin/cadvisor", "-logtostderr"], env={"PATH": PATH}, ports=[8080]),
+    ),
+    # The first build takes 5 minutes of processor time: no other image shares its modules.
+    "traefik": Recipe(
+        suite=STABLE,
+        program="traefik",
+        program_folder="/usr/local/bin",
+        stamps={"github.com/traefik/traefik/v3/pkg/version.Version": "3.3.4"},
+        files={"/entrypoint.sh": "traefik-entrypoint.sh"},
+        owners={"/entrypoint.sh": Owner(0, 0o755)},
+        checks=[["/usr/local/bin/traefik", "version"]],
+        runtime=Runtime(entrypoint=["/entrypoint.sh"], cmd=["traefik"], env={"PATH": PATH}, ports=[80]),
+    ),
+    # Like both official images: only the program, run as root unless the container sets another user.
+    "victorialogs": Recipe(
+        suite="",
+        program="victorialogs",
+        program_folder="/",
+        stamps={"github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version": "victoria-logs-v1.52.1"},
+        links={"/victoria-logs-prod": "victoria-logs"},
+        owners={"/tmp": Owner(0, 0o1777)},  # noqa: S108 - of the image
+        checks=[["/victoria-logs", "-version"]],
+        runtime=Runtime(entrypoint=["/victoria-logs-prod"], env={"PATH": PATH}, ports=[9428]),
+    ),
+    "vmalert": Recipe(
+        suite="",
+        program="vmalert",
+        program_folder="/",
+        stamps={"github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version": "vmalert-v1.151.0"},
+        links={"/vmalert-prod": "vmalert"},
+        owners={"/tmp": Owner(0, 0o1777)},  # noqa: S108 - of the image
+        checks=[["/vmalert", "-version"]],
+        runtime=Runtime(entrypoint=["/vmalert-prod"], env={"PATH": PATH}, ports=[8880]),
+    ),
+    # Contains only the official image's components that Dockyard configures, and therefore no default configuration.
+    "otel-collector": Recipe(
+        suite=STABLE,
+        program="collector",
+        program_folder="/",
+        stamps={"main.version": "0.159.0"},
+        checks=[["/otelcol-contrib", "--version"]],
+        runtime=Runtime(
+            entrypoint=["/otelcol-contrib"],
+            cmd=["--config", "/etc/otelcol-contrib/config.yaml"],
+            user="10001:10001",
+            env={"PATH": PATH},
+            ports=[4317, 4318, 55679],
+        ),
+    ),
+    "postgres": Recipe(
+        suite=STABLE,
+        packages=["postgresql-17", "gosu", "bash", "tzdata", "locales"],
+        without=["postgresql-common", "postgresql-client-common", "ssl-cert", "libllvm19"],
+        carries="postgresql-17",
+        users={"postgres": 999},
+        locales=["en_US.utf8"],
+        files={"/usr/local/bin/docker-entrypoint.sh": "postgres-entrypoint.sh"},
+        owners={
+            "/usr/local/bin/docker-entrypoint.sh": Owner(0, 0o755),
+            "/docker-entrypoint-initdb.d": Owner(0, 0o755),
+            "/var/lib/postgresql": Owner(999, 0o1777),
+            "/var/lib/postgresql/data": Owner(999, 0o1777),
+            "/run/postgresql": Owner(999, 0o3777),
+        },
+        # Just-in-time compilation needs LLVM, six times the size of the rest; Postgres works without it.
+        drops=["/usr/lib/postgresql/17/lib/bitcode", "/usr/lib/postgresql/17/lib/llvmjit*", "/etc/pam.d"],
+        checks=[["/usr/lib/postgresql/17/bin/postgres", "--version"], ["/usr/lib/postgresql/17/bin/psql", "--version"]],
+        runtime=Runtime(
+            entrypoint=["docker-entrypoint.sh"],
+            cmd=["postgres"],
+            env={
+                "PATH": f"{PATH}:/usr/lib/postgresql/17/bin",
+                "LANG": "en_US.utf8",
+                "PG_MAJOR": "17",
+                "PGDATA": "/var/lib/postgresql/data",
+            },
+            volumes=["/var/lib/postgresql/data"],
+            ports=[5432],
+            stop_signal="SIGINT",
+        ),
+    ),
+    "redis": Recipe(
+        suite=STABLE,
+        packages=["redis-server", "gosu"],
+        carries="redis-server",
+        users={"redis": 999},
+        files={"/usr/local/bin/docker-entrypoint.sh": "redis-entrypoint.sh"},
+        owners={"/usr/local/bin/docker-entrypoint.sh": Owner(0, 0o755), "/data": Owner(999)},
+        drops=["/etc/redis"],
+        checks=[["/usr/bin/redis-server", "--version"], ["/usr/bin/redis-cli", "--version"]],
+        runtime=Runtime(
+            entrypoint=["docker-entrypoint.sh"],
+            cmd=["redis-server"],
+            env={"PATH": PATH},
+            workdir="/data",
+            volumes=["/data"],
+            ports=[6379],
+        ),
+    ),
+    "python": Recipe(
+        suite=STABLE,
+        # With venv, for images that use this one as base: the official image has pip.
+        packages=["python3.13", "python3.13-venv", "tzdata", "netbase"],
+        without=["media-types"],
+        carries="python3.13",
+        links={
+            "/usr/local/bin/python": "/usr/bin/python3.13",
+            "/usr/local/bin/python3": "/usr/bin/python3.13",
+            "/usr/local/bin/python3.13": "/usr/bin/python3.13",
+        },
+        compiles=["/usr/lib/python3.13"],
+        checks=[["/usr/bin/python3.13", "-c", "import ssl, sqlite3, ctypes, lzma, bz2, readline, uuid, ensurepip"]],
+        runtime=Runtime(cmd=["python3"], env={"PATH": PATH, "LANG": "C.UTF-8"}),
+    ),
+    "node": Recipe(
+        suite=STABLE,
+        packages=["nodejs", "dumb-init"],
+        # corepack downloads package managers; templates/ install the one they need with npm.
+        without=["node-corepack"],
+        carries="nodejs",
+        # npm derives its global folder from the location of the node program.
+        moves={"/usr/bin/node": "/usr/local/bin/node"},
+        program="npm",
+        files={"/usr/local/bin/docker-entrypoint.sh": "node-entrypoint.sh"},
+        links={
+            "/usr/local/bin/nodejs": "node",
+            "/usr/local/bin/npm": "../lib/node_modules/npm/bin/npm-cli.js",
+            "/usr/local/bin/npx": "../lib/node_modules/npm/bin/npx-cli.js",
+        },
+        users={"node": 1000},
+        owners={"/usr/local/bin/docker-entrypoint.sh": Owner(0, 0o755), "/home/node": Owner(1000)},
+        drops=["/usr/bin/nodejs"],
+        # Node.js loads parts of itself from /usr/share/nodejs: outside the image only --version works.
+        checks=[["/usr/local/bin/node", "--version"]],
+        runtime=Runtime(entrypoint=["docker-entrypoint.sh"], cmd=["node"], env={"PATH": PATH}),
+    ),
+    "nginx": Recipe(
+        suite=STABLE,
+        packages=["nginx"],
+        without=["iproute2"],
+        carries="nginx",
+        files={
+            "/docker-entrypoint.sh": "nginx-entrypoint.sh",
+            "/etc/nginx/nginx.conf": "nginx.conf",
+            "/etc/nginx/conf.d/default.conf": "nginx-default.conf",
+        },
+        links={"/var/log/nginx/access.log": "/dev/stdout", "/var/log/nginx/error.log": "/dev/stderr"},
+        users={"nginx": 101},
+        owners={
+            "/docker-entrypoint.sh": Owner(0, 0o755),
+            "/docker-entrypoint.d": Owner(),
+            "/var/cache/nginx": Owner(101),
+        },
+        drops=["/etc/nginx/sites-*", "/etc/nginx/modules-*", "/etc/nginx/snippets", "/etc/ufw", "/var/lib/nginx"],
+        checks=[["/usr/sbin/nginx", "-V"]],
+        runtime=Runtime(
+            entrypoint=["/docker-entrypoint.sh"],
+            cmd=["nginx", "-g", "daemon off;"],
+            env={"PATH": PATH},
+            ports=[80],
+            stop_signal="SIGQUIT",
+        ),
+    ),
+    # The first build takes 2 minutes of processor time.
+    "restic": Recipe(
+        suite=STABLE,
+        program="restic",
+        checks=[["/usr/bin/restic", "version"]],
+        runtime=Runtime(entrypoint=["/usr/bin/restic"], env={"PATH": PATH}),
+    ),
+    # cloudflared's double, see offline/kit/cloudflared. The official image has no shell either.
+    "cloudflared": Recipe(
+        suite="",
+        program="cloudflared",
+        program_folder="/usr/local/bin",
+        stamps={"main.version": "2025.8.1"},
+        users={"nonroot": 65532},
+        owners={"/home/nonroot": Owner(65532, 0o700), "/tmp": Owner(0, 0o1777)},  # noqa: S108 - of the image
+        checks=[["/usr/local/bin/cloudflared", "--version"]],
+        runtime=Runtime(
+            entrypoint=["cloudflared", "--no-autoupdate"],
+            cmd=["version"],
+            user="65532:65532",
+            env={"PATH": PATH},
+            workdir="/home/nonroot",
+        ),
+    ),
+    # Grafana's double, see offline/kit/grafana.
+    "grafana": Recipe(
+        suite=STABLE,
+        on="python",
+        program="grafana",
+        users={"grafana": 472},
+        owners={
+            "/var/lib/grafana": Owner(472),
+            "/etc/grafana": Owner(472),
+            "/etc/grafana/provisioning": Owner(472),
+            "/etc/grafana/provisioning/datasources": Owner(472),
+            "/etc/grafana/provisioning/dashboards": Owner(472),
+        },
+        compiles=["/usr/share/grafana-double"],
+        runtime=Runtime(
+            entrypoint=["python", "-m", "grafana_double"],
+            user="472",
+            env={
+                "PATH": PATH,
+                "LANG": "C.UTF-8",
+                "PYTHONPATH": "/usr/share/grafana-double:/usr/share/grafana-double/site-packages",
+                "PYTHONUNBUFFERED": "1",
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
+            workdir="/usr/share/grafana-double",
+            ports=[3000],
+        ),
+    ),
+}

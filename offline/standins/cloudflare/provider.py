@@ -1,0 +1,258 @@
+"""The provider: checks, defaults and diffs need no network; operations use Cloudflare's API."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from offline.standins.cloudflare.kinds import ResourceType
+from offline.standins.cloudflare.names import differences, has_value, shaped_like, sorted_like
+from offline.standins.cloudflare.resources import resource_type
+from offline.standins.install import VERSIONS
+from offline.standins.provider import (
+    Changes,
+    Checked,
+    Kind,
+    Naming,
+    Provider,
+    ProviderError,
+    State,
+    Target,
+    serve,
+)
+from offline.standins.values import UNKNOWN, Properties, has_unknown, secret, without_secrets
+
+if TYPE_CHECKING:
+    from offline.standins.cloudflare.api import CloudflareApi
+
+OFFICIAL_API = "https://api.cloudflare.com/client/v4"
+
+TOKEN_FUNCTION = "cloudflare:index/getZeroTrustTunnelCloudflaredToken:getZeroTrustTunnelCloudflaredToken"  # noqa: S105 - a name
+
+PROVIDERS_FUNCTION = "cloudflare:index/getZeroTrustAccessIdentityProviders:getZeroTrustAccessIdentityProviders"
+
+CONFIG_KEYS = frozenset({"apiToken", "baseUrl", "version", "pluginDownloadURL"})
+"""Provider settings that this stand-in accepts; the last two, and names starting with `__`, are Pulumi's own."""
+
+OTHER_CONFIG_KEYS = frozenset({"apiKey", "apiUserServiceKey", "email", "userAgentOperatorSuffix"})
+"""Provider settings that only the official plugin supports."""
+
+
+class CloudflareProvider(Provider):
+    """Tunnels, their configuration, DNS records, and Access before them."""
+
+    package = "cloudflare"
+    version = VERSIONS["cloudflare"]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.base_url = OFFICIAL_API
+        self.token = ""
+        self._api: CloudflareApi | None = None
+        self._lock = threading.Lock()
+
+    def announcement(self) -> str:
+        """Return what this plugin is and where it sends requests."""
+        return (
+            f"the Cloudflare plugin {self.version} is Dockyard's stand-in: tunnels, their configuration, DNS records"
+            f" and Access, at {self.base_url}"
+        )
+
+    def check_config(self, news: Properties) -> Checked:
+        """Reject settings that the official plugin does not have, and those that only it supports."""
+        failures = []
+        for key in news.keys() - CONFIG_KEYS:
+            if key in OTHER_CONFIG_KEYS:
+                failures.append((key, "the stand-in takes an apiToken only; this needs the official plugin"))
+            elif not key.startswith("__"):
+                failures.append((key, "the Cloudflare plugin has no such setting"))
+        return Checked(news, sorted(failures))
+
+    def diff_config(self, olds: Properties, news: Properties) -> Changes:
+        """Compare provider settings; a change of token or address replaces no resource."""
+        changed = differences(without_secrets(olds), without_secrets(news), "")
+        return Changes(detailed=changed, diffs=_top_level(changed))
+
+    def configure(self, args: Properties) -> None:
+        """Store token and address, from the configuration or else the environment. Needs no network."""
+        self.base_url = self._setting(args, "baseUrl", "CLOUDFLARE_BASE_URL") or OFFICIAL_API
+        self.token = self._setting(args, "apiToken", "CLOUDFLARE_API_TOKEN")
+        self._api = None
+
+    def check(self, target: Target, olds: Properties, news: Properties, naming: Naming) -> Checked:
+        """Check that required inputs are present, and that every input exists and has the right type."""
+        del olds, naming
+        kind = resource_type(target.type)
+        inputs = _plain(news)
+        failures = [
+            (key, f"{key} is required") for key in kind.required if inputs.get(key) is None or inputs.get(key) == ""
+        ]
+        for key, value in sorted(inputs.items()):
+            if reason := _fault(kind, key, value):
+                failures.append((key, reason))
+        return Checked(news, failures)
+
+    def diff(
+        self,
+        target: Target,
+        olds: Properties,
+        old_inputs: Properties,
+        news: Properties,
+        ignore: Sequence[str],
+    ) -> Changes:
+        """Compare old and new inputs, both with defaults; after a refresh, the old inputs are the real values."""
+        del olds
+        kind = resource_type(target.type)
+        after = kind.defaults | _plain(news)
+        before = kind.defaults | _plain(old_inputs)
+        before |= {key: sorted_like(after.get(key), before[key]) for key in kind.unordered if key in before}
+        ignored = {_top(path) for path in ignore}
+        changes = {
+            path: change for path, change in sorted(differences(before, after, "").items()) if _top(path) not in ignored
+        }
+        detailed = {p: Kind(c + 1) if _top(p) in kind.replaces else c for p, c in changes.items()}
+        names = _top_level(changes)
+        replaces = [name for name in names if name in kind.replaces]
+        stables = [] if replaces else list(kind.replaces)
+        return Changes(detailed=detailed, diffs=names, replaces=replaces, stables=stables)
+
+    def create(self, target: Target, inputs: Properties, *, preview: bool, timeout: float) -> State:
+        """Create the resource; a preview makes no request."""
+        del timeout
+        kind = resource_type(target.type)
+        inputs = _plain(inputs)
+        if preview:
+            unknown = dict.fromkeys(kind.computed, UNKNOWN)
+            return State("", kind.defaults | unknown | inputs)
+        identity, outputs = kind.create(self._cloudflare(), inputs)
+        return State(identity, _hidden(kind, outputs))
+
+    def read(self, target: Target, outputs: Properties, inputs: Properties) -> State | None:
+        """Read the resource back; an import has only an id (`<account or zone>/<id>`)."""
+        kind = resource_type(target.type)
+        outputs, inputs, identity = _plain(outputs), _plain(inputs), target.identity
+        imported = kind.scope_name not in outputs
+        if imported:
+            identity, outputs = kind.locate(identity)
+        real = kind.read(self._cloudflare(), identity, outputs)
+        if real is None:
+            return None
+        declared = {key: real[key] for key in kind.inputs if key in real} if imported else inputs
+        ordered = real | {key: sorted_like(declared.get(key), real[key]) for key in kind.unordered if key in real}
+        refreshed = {key: value for key, value in declared.items() if key in kind.unreported}
+        refreshed |= shaped_like(declared, ordered)
+        refreshed |= {
+            key: shaped_like(declared[key], ordered[key], strict=True) for key in kind.strict if key in refreshed
+        }
+        refreshed |= {
+            key: ordered[key] for key in kind.drift_if_unset if key not in declared and has_value(ordered.get(key))
+        }
+        return State(identity, _hidden(kind, ordered), refreshed)
+
+    def update(
+        self, target: Target, olds: Properties, old_inputs: Properties, news: Properties, *, preview: bool
+    ) -> Properties:
+        """Update the resource in place."""
+        del old_inputs
+        kind = resource_type(target.type)
+        news = _plain(news)
+        if preview:
+            return kind.defaults | {key: olds[key] for key in kind.computed if key in olds} | news
+        secrets = {key: value for key, value in _plain(olds).items() if key in kind.create_only}
+        return _hidden(kind, kind.update(self._cloudflare(), target.identity, secrets | news))
+
+    def delete(self, target: Target, outputs: Properties, old_inputs: Properties) -> None:
+        """Delete the resource."""
+        del old_inputs
+        resource_type(target.type).delete(self._cloudflare(), target.identity, _plain(outputs))
+
+    def invoke(self, token: str, args: Properties) -> Properties:
+        """Return a tunnel's token, marked as secret, or the account's identity providers."""
+        functions = {TOKEN_FUNCTION: self._tunnel_token, PROVIDERS_FUNCTION: self._identity_providers}
+        if token not in functions:
+            names = " and ".join(function.rsplit(":", 1)[1] for function in functions)
+            raise ProviderError(
+                f"the Cloudflare stand-in has no function {token}, only {names}; all others need the official plugin"
+            )
+        return functions[token](_plain(args))
+
+    def _tunnel_token(self, args: Properties) -> Properties:
+        account, tunnel = args.get("accountId"), args.get("tunnelId")
+        if not account or not tunnel:
+            raise ProviderError("accountId and tunnelId are required")
+        if has_unknown(args):
+            return args | {"token": UNKNOWN}
+        tunnel_token = self._cloudflare().call("GET", f"/accounts/{account}/cfd_tunnel/{tunnel}/token")
+        return {"accountId": account, "tunnelId": tunnel, "token": secret(str(tunnel_token))}
+
+    def _identity_providers(self, args: Properties) -> Properties:
+        account = args.get("accountId")
+        if not account or args.keys() - {"accountId"}:
+            raise ProviderError("the Cloudflare stand-in finds identity providers by accountId, and by nothing else")
+        if has_unknown(args):
+            return args | {"results": UNKNOWN}
+        providers = self._cloudflare().all(f"/accounts/{account}/access/identity_providers")
+        results = [{key: provider.get(key) for key in ("id", "name", "type")} for provider in providers]
+        return {"accountId": account, "id": account, "results": results}
+
+    def _setting(self, args: Properties, key: str, variable: str) -> str:
+        value = without_secrets(args.get(key))
+        # A setting taken from a resource of the same program is unknown in the first preview.
+        return str(value) if value and value != UNKNOWN else os.environ.get(variable, "")
+
+    def _cloudflare(self) -> CloudflareApi:
+        """Return the API client, created on first use. Raises ProviderError without a token."""
+        if not self.token:
+            raise ProviderError(
+                "there is no API token for Cloudflare; set it with `pulumi config set --secret cloudflare:apiToken`"
+                " or in CLOUDFLARE_API_TOKEN"
+            )
+        with self._lock:
+            if self._api is None:
+                # Imported here because Pulumi starts this program at every command, and a preview needs no client.
+                from offline.standins.cloudflare.api import CloudflareApi  # noqa: PLC0415 - previews need no httpx
+
+                self._api = CloudflareApi(self.base_url, self.token, self.cancelled)
+            return self._api
+
+
+def _plain(properties: Properties) -> Properties:
+    """Return the properties that are not null, without secret marks."""
+    return {key: without_secrets(value) for key, value in properties.items() if value is not None}
+
+
+def _hidden(kind: ResourceType, outputs: Properties) -> Properties:
+    """Return the outputs with secrets marked."""
+    return outputs | {key: secret(outputs[key]) for key in kind.create_only if outputs.get(key) is not None}
+
+
+def _top(path: str) -> str:
+    return path.split(".", maxsplit=1)[0].split("[", maxsplit=1)[0]
+
+
+def _top_level(changed: dict[str, Kind]) -> list[str]:
+    return sorted({_top(path) for path in changed})
+
+
+def _fault(kind: ResourceType, key: str, value: Any) -> str:
+    """Return what is wrong with one input, "" when it is valid."""
+    if key not in kind.inputs:
+        return f"{kind.pulumi_type.rsplit(':', 1)[1]} has no input {key}"
+    expected = kind.inputs[key]
+    if value == UNKNOWN:
+        return ""
+    # In Python a bool is an int, but not in the schema.
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+        names = expected if isinstance(expected, tuple) else (expected,)
+        return f"expected {' or '.join(name.__name__ for name in names)}, found {type(value).__name__}"
+    allowed = kind.choices.get(key)
+    if allowed and value not in allowed:
+        return f"expected one of {', '.join(allowed)}, found {value!r}"
+    return ""
+
+
+def main() -> None:
+    """Run the plugin."""
+    serve(CloudflareProvider())

@@ -1,0 +1,229 @@
+"""Diff: the properties that a plan changes, with the same paths and kinds as from the official bridge.
+
+Pure: needs no Docker.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from offline.standins.docker.check import DEFAULTS
+from offline.standins.docker.plan import canonical_object, plan_object
+from offline.standins.docker.schema import Field, ResourceSchema
+from offline.standins.provider import Changes, Kind
+from offline.standins.values import UNKNOWN, Properties, without_secrets
+
+Detail = dict[str, Kind]
+_REPLACING = {
+    Kind.ADD: Kind.ADD_REPLACE,
+    Kind.DELETE: Kind.DELETE_REPLACE,
+    Kind.UPDATE: Kind.UPDATE_REPLACE,
+}
+
+
+def diff_state(schema: ResourceSchema, prior: Properties, news: Properties, ignore: Sequence[str]) -> Changes:
+    """Compare a state with new inputs."""
+    prior, news = without_secrets(prior), without_secrets(news)
+    planned = plan_object(schema.fields, prior, news)
+    for path in ignore:
+        top = _top(path)
+        planned[top] = prior.get(top)
+    detailed: Detail = {}
+    for name, entry in schema.fields.items():
+        detailed.update(_property(entry, name, prior.get(name), planned.get(name), news.get(name), forced=False))
+    replaces = sorted(_top(path) for path, kind in detailed.items() if kind.name.endswith("_REPLACE"))
+    named = schema.auto_name and "name" in news and "name" not in news.get(DEFAULTS, ["name"])
+    return Changes(
+        detailed=detailed,
+        diffs=sorted({_top(path) for path in detailed}),
+        replaces=replaces,
+        stables=sorted(name for name, entry in schema.fields.items() if entry.replace and name not in replaces),
+        delete_before_replace=bool(replaces) and (schema.delete_before_replace or named),
+    )
+
+
+def _top(path: str) -> str:
+    return re.split(r"[.\[]", path, maxsplit=1)[0]
+
+
+def _property(entry: Field, path: str, old: Any, new: Any, config: Any, *, forced: bool) -> Detail:
+    """Compare one property. `config` is its input; `forced` means that an enclosing property forces a replacement."""
+    forced = forced or entry.replace
+    old, new = _present(old), _present(new)
+    if old is None or new is None or new == UNKNOWN:
+        return _added_or_removed(entry, path, old, new, forced=forced)
+    if entry.scalar:
+        return _plain(path, old, new, forced=forced)
+    if entry.type == "map":
+        return _map(path, old, new, forced=forced)
+    if entry.single:
+        return _object(entry.fields, path, old, new, config, forced=forced)
+    if entry.type == "set":
+        return _set(entry, path, old, new, config, forced=forced)
+    return _list(entry, path, old, new, config, forced=forced)
+
+
+def _added_or_removed(entry: Field, path: str, old: Any, new: Any, *, forced: bool) -> Detail:
+    if old is None and new is None:
+        return {}
+    kind = Kind.ADD if old is None else Kind.DELETE if new is None else Kind.UPDATE
+    if new == {}:
+        return {path: kind}
+    inside = old if new in (None, UNKNOWN) else new
+    return {path: _REPLACING[kind] if forced or _holds_replacing(entry, inside) else kind}
+
+
+def _present(value: Any) -> Any:
+    """Return None for an empty list, which counts as no value; an empty map counts as a value."""
+    return None if isinstance(value, list) and not value else value
+
+
+def _holds_replacing(entry: Field, value: Any) -> bool:
+    """Tell whether an added or removed value contains a property that forces a replacement."""
+    items = value if isinstance(value, list) else [value]
+    return any(
+        field.replace or _holds_replacing(field, item[name])
+        for item in items
+        if isinstance(item, dict)
+        for name, field in entry.fields.items()
+        if item.get(name) is not None
+    )
+
+
+def _plain(path: str, old: Any, new: Any, *, forced: bool) -> Detail:
+    if old == new:
+        return {}
+    kind = Kind.ADD if old is None else Kind.DELETE if new is None else Kind.UPDATE
+    return {path: _REPLACING[kind] if forced else kind}
+
+
+def _map(path: str, old: Properties, new: Properties, *, forced: bool) -> Detail:
+    detail: Detail = {}
+    for key in sorted({*old, *new}):
+        where = f"{path}.{key}" if re.fullmatch(r"[A-Za-z_]\w*", key) else f'{path}["{key}"]'
+        detail.update(_plain(where, old.get(key), new.get(key), forced=forced))
+    return detail
+
+
+def _object(
+    fields: Mapping[str, Field], path: str, old: Properties, new: Properties, config: Any, *, forced: bool
+) -> Detail:
+    inputs = config if isinstance(config, dict) else {}
+    detail: Detail = {}
+    for name, entry in fields.items():
+        where = f"{path}.{name}"
+        detail.update(_property(entry, where, old.get(name), new.get(name), inputs.get(name), forced=forced))
+    return detail
+
+
+def _list(entry: Field, path: str, old: list[Any], new: list[Any], config: Any, *, forced: bool) -> Detail:
+    if isinstance(entry.of, str):
+        return _scalar_list(path, old, new, forced=forced)
+    return _object_list(entry.of, path, old, new, config, forced=forced)
+
+
+def _scalar_list(path: str, old: list[Any], new: list[Any], *, forced: bool) -> Detail:
+    """Compare lists of scalars: a removal at the old index, an addition at the new one, both at one index an update."""
+    removed: set[int] = set()
+    added: set[int] = set()
+    matcher = difflib.SequenceMatcher(a=list(map(repr, old)), b=list(map(repr, new)), autojunk=False)
+    for tag, old_start, old_end, new_start, new_end in matcher.get_opcodes():
+        if tag != "equal":
+            removed.update(range(old_start, old_end))
+            added.update(range(new_start, new_end))
+    kinds = dict.fromkeys(removed - added, Kind.DELETE)
+    kinds |= dict.fromkeys(added - removed, Kind.ADD)
+    kinds |= dict.fromkeys(added & removed, Kind.UPDATE)
+    return {f"{path}[{index}]": _REPLACING[kind] if forced else kind for index, kind in kinds.items()}
+
+
+def _object_list(
+    fields: Mapping[str, Field],
+    path: str,
+    old: list[Any],
+    new: list[Any],
+    config: Any,
+    *,
+    forced: bool,
+) -> Detail:
+    detail: Detail = {}
+    for index in range(max(len(old), len(new))):
+        before = old[index] if index < len(old) else None
+        after = new[index] if index < len(new) else None
+        inputs = config[index] if isinstance(config, list) and index < len(config) else None
+        detail.update(_element(fields, f"{path}[{index}]", before, after, inputs, forced=forced))
+    return detail
+
+
+def _element(fields: Mapping[str, Field], path: str, old: Any, new: Any, config: Any, *, forced: bool) -> Detail:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return _object(fields, path, old, new, config, forced=forced)
+    whole = Field(name="", type="list", of=fields, single=True)
+    return _property(whole, path, old, new, config, forced=forced)
+
+
+def _set(entry: Field, path: str, old: list[Any], new: list[Any], config: Any, *, forced: bool) -> Detail:
+    """Report changed elements by their index among the inputs, or the whole set when the index is ambiguous."""
+    fields = entry.fields
+
+    def identity(item: Any) -> str:
+        return repr(canonical_object(fields, item) if fields else item)
+
+    old_identities, new_identities = set(map(identity, old)), set(map(identity, new))
+    removed = [index for index, item in enumerate(old) if identity(item) not in new_identities]
+    added = [index for index, item in enumerate(new) if identity(item) not in old_identities]
+    if not removed and not added:
+        return {}
+    matched = _match_inputs(fields, added, new, config if isinstance(config, list) else [])
+    if matched is None:
+        return {path: Kind.UPDATE_REPLACE if entry.replace else Kind.UPDATE}
+    detail: Detail = {}
+    for index in sorted({*removed, *matched}):
+        before = old[index] if index in removed else None
+        after = new[matched[index]] if index in matched else None
+        inputs = config[index] if index < len(config) else None
+        where = f"{path}[{index}]"
+        if fields:
+            detail.update(_element(fields, where, before, after, inputs, forced=forced))
+        else:
+            detail.update(_plain(where, before, after, forced=forced))
+    return detail
+
+
+def _match_inputs(
+    fields: Mapping[str, Field], added: list[int], new: list[Any], config: list[Any]
+) -> dict[int, int] | None:
+    """Return index among the inputs → index in the plan, for each added element; None when one has no match."""
+    if len(config) < len(new):
+        return None
+    matched: dict[int, int] = {}
+    for place in added:
+        for index, item in enumerate(config):
+            if index not in matched and _could_come_from(fields, item, new[place]):
+                matched[index] = place
+                break
+        else:
+            return None
+    return matched
+
+
+def _could_come_from(fields: Mapping[str, Field], config: Any, planned: Any) -> bool:
+    """Tell whether a planned element can result from an input; an omitted string does not match an empty one."""
+    if not fields:
+        return bool(config == planned)
+    for name, entry in fields.items():
+        value, plan = config.get(name), planned.get(name)
+        if entry.computed and value is None:
+            continue
+        if entry.scalar or (entry.single and None in (value, plan)):
+            if value != plan:
+                return False
+        elif entry.single:
+            if not _could_come_from(entry.fields, value, plan):
+                return False
+        elif value is None and plan:
+            return False
+    return True

@@ -1,0 +1,180 @@
+"""The plugin process: implements the provider protocol with the modules of this package."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from offline.standins.docker.check import check_inputs
+from offline.standins.docker.diff import diff_state
+from offline.standins.docker.plan import plan_object
+from offline.standins.docker.schema import ResourceSchema, resources
+from offline.standins.docker.state import (
+    META,
+    planned_state,
+    refreshed_inputs,
+    resolved_state,
+    stored_state,
+    with_read,
+)
+from offline.standins.provider import (
+    Changes,
+    Checked,
+    InitFailedError,
+    Naming,
+    Provider,
+    ProviderError,
+    State,
+    Target,
+    serve,
+)
+from offline.standins.values import UNKNOWN, Properties, has_unknown, without_secrets
+
+SETTINGS = {"version", "pluginDownloadURL", "host", "registryAuth", "disableDockerDaemonCheck"}
+"""Supported provider settings. TLS files, SSH options and contexts of the docker command need the official plugin."""
+
+
+class DockerProvider(Provider):
+    """Stand-in for pulumi-docker 5.2.0."""
+
+    package = "docker"
+    version = "5.2.0"
+    schema = json.dumps({"name": package, "version": version})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._host = ""
+        self._auth: list[Properties] = []
+        self._lock = threading.Lock()
+        self._loaded: tuple[Any, Any] | None = None
+
+    def announcement(self) -> str:
+        """Return what this plugin is."""
+        return "docker: stand-in for the official plugin 5.2.0, which could not be downloaded here (Dockyard toolchain)"
+
+    def check_config(self, news: Properties) -> Checked:
+        """Accept the settings unchanged; reject those that this plugin does not support."""
+        unknown = sorted(news.keys() - SETTINGS)
+        return Checked(news, [(name, f"{name} is not supported by this stand-in plugin") for name in unknown])
+
+    def configure(self, args: Properties) -> None:
+        """Store Docker's address; the connection is opened only for the first operation."""
+        args = without_secrets(args)
+        host = args.get("host") or ""
+        self._host = "" if has_unknown(host) else str(host)
+        auth = args.get("registryAuth") or []
+        self._auth = json.loads(auth) if isinstance(auth, str) and auth != UNKNOWN else auth
+
+    def check(self, target: Target, olds: Properties, news: Properties, naming: Naming) -> Checked:
+        """Check inputs and fill in defaults."""
+        return check_inputs(_schema(target), target.name, olds, news, naming)
+
+    def diff(
+        self,
+        target: Target,
+        olds: Properties,
+        old_inputs: Properties,
+        news: Properties,
+        ignore: Sequence[str],
+    ) -> Changes:
+        """Compare the state with the new inputs."""
+        del old_inputs
+        return diff_state(_schema(target), olds, news, ignore)
+
+    def create(self, target: Target, inputs: Properties, *, preview: bool, timeout: float) -> State:
+        """Create the resource. Raises InitFailedError when it exists but the rest of the operation failed."""
+        del timeout
+        schema = _schema(target)
+        planned = planned_state(schema, without_secrets(inputs))
+        if preview:
+            meta = schema.meta() if schema.timed else None
+            return State("", planned | ({META: meta} if meta else {}))
+        operations, engine = self._engine(target)
+        values = resolved_state(schema, planned)
+        created_id = ""
+
+        def remember(identity: str) -> None:
+            nonlocal created_id
+            created_id = identity
+
+        try:
+            read = operations.create(engine, values, remember) or {}
+        except ProviderError as error:
+            if not created_id:
+                raise
+            # The resource exists, so Pulumi must record it: the next successful update cleans it up.
+            raise InitFailedError(
+                created_id, stored_state(schema, values | {"id": created_id}), [str(error)]
+            ) from error
+        outputs = with_read(schema, values | {"id": created_id}, read, refreshed=False)
+        return State(outputs["id"], stored_state(schema, outputs, created=True))
+
+    def read(self, target: Target, outputs: Properties, inputs: Properties) -> State | None:
+        """Read the resource back."""
+        schema = _schema(target)
+        prior, inputs = without_secrets(outputs), without_secrets(inputs)
+        if not prior:
+            raise ProviderError("this stand-in plugin cannot import what it has not made; use the official plugin")
+        operations, engine = self._engine(target)
+        read = operations.read(engine, target.identity, prior)
+        if read is None:
+            return None
+        state = with_read(schema, prior, read, refreshed=True)
+        refreshed = refreshed_inputs(schema.fields, inputs, state)
+        # Mark secrets in the inputs as in the outputs.
+        for name, entry in schema.fields.items():
+            if entry.secret and refreshed.get(name) is not None:
+                refreshed = refreshed | {name: stored_state(schema, state)[name]}
+        return State(state["id"], stored_state(schema, state), refreshed)
+
+    def update(
+        self, target: Target, olds: Properties, old_inputs: Properties, news: Properties, *, preview: bool
+    ) -> Properties:
+        """Update the resource in place."""
+        del old_inputs
+        schema = _schema(target)
+        before = without_secrets(olds)
+        planned = plan_object(schema.fields, before, without_secrets(news)) | {"id": target.identity}
+        if preview:
+            return stored_state(schema, planned)
+        operations, engine = self._engine(target)
+        values = resolved_state(schema, planned)
+        for name, entry in schema.fields.items():
+            if entry.scalar and values[name] is None and before.get(name) is not None:
+                values[name] = entry.zero
+        operations.update(engine, target.identity, before, values)
+        if operations.reads_after_update:
+            read = operations.read(engine, target.identity, values) or {}
+            values = with_read(schema, values, read, refreshed=False)
+        return stored_state(schema, values)
+
+    def delete(self, target: Target, outputs: Properties, old_inputs: Properties) -> None:
+        """Delete the resource."""
+        del old_inputs
+        operations, engine = self._engine(target)
+        operations.delete(engine, target.identity, without_secrets(outputs))
+
+    def _engine(self, target: Target) -> tuple[Any, Any]:
+        """Return the operations of a type and the Docker API to run them on."""
+        with self._lock:
+            if self._loaded is None:
+                # Importing docker-py takes 0.15 s, which a preview of an unchanged stack can save.
+                table = importlib.import_module("offline.standins.docker.operations")
+                self._loaded = table.OPERATIONS, table.DockerApi(self._host, self._auth, self.cancelled)
+            operations, engine = self._loaded
+        return operations[target.type], engine
+
+
+def _schema(target: Target) -> ResourceSchema:
+    schema = resources().get(target.type)
+    if schema is None:
+        raise ProviderError(f"{target.type} is not supported by this stand-in plugin; use the official one")
+    return schema
+
+
+def main() -> None:
+    """Run the plugin process."""
+    serve(DockerProvider())

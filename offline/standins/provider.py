@@ -1,0 +1,379 @@
+"""Shared by the stand-ins: a ResourceProvider gRPC server for a provider written with plain Python values.
+
+A stand-in subclasses `Provider` and calls `serve`. Only this module uses protobuf messages.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from concurrent import futures
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf import any_pb2, empty_pb2
+from pulumi.runtime.proto import (
+    engine_pb2,
+    engine_pb2_grpc,
+    plugin_pb2,
+    provider_pb2,
+    provider_pb2_grpc,
+    status_pb2,
+)
+
+from offline.standins.values import Properties, from_struct, to_struct
+
+MAX_MESSAGE = 400 * 1024 * 1024
+"""Maximum size of a message in bytes; Pulumi's own limit."""
+
+MAX_CALLS = 64
+"""Number of calls processed in parallel. A call that waits for a health check occupies its thread."""
+
+
+class ProviderError(Exception):
+    """An operation failed; the message is shown to the user."""
+
+
+class InitFailedError(ProviderError):
+    """A resource was created but failed to initialize: Pulumi keeps its state and repairs it in the next update."""
+
+    def __init__(self, identity: str, outputs: Properties, reasons: Sequence[str]) -> None:
+        super().__init__("; ".join(reasons))
+        self.identity, self.outputs, self.reasons = identity, outputs, reasons
+
+
+class Kind(IntEnum):
+    """What happens to one property, with the numbers of Pulumi's protocol."""
+
+    ADD = 0
+    ADD_REPLACE = 1
+    DELETE = 2
+    DELETE_REPLACE = 3
+    UPDATE = 4
+    UPDATE_REPLACE = 5
+
+
+@dataclass(frozen=True)
+class Target:
+    """The resource of a call. `identity`, its id, is empty before it is created."""
+
+    urn: str
+    type: str
+    name: str
+    identity: str = ""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Inputs with defaults filled in, and their failures as (property path, reason)."""
+
+    inputs: Properties
+    failures: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The result of Diff. `detailed` maps property paths to their kind of change; empty means no change."""
+
+    detailed: Mapping[str, Kind] = field(default_factory=dict)
+    diffs: Sequence[str] = ()
+    replaces: Sequence[str] = ()
+    stables: Sequence[str] = ()
+    delete_before_replace: bool = False
+
+
+@dataclass(frozen=True)
+class State:
+    """The actual state of a resource: its id, its outputs and, after a read, the inputs that correspond to them."""
+
+    identity: str
+    outputs: Properties
+    inputs: Properties = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Naming:
+    """Pulumi's parameters for generated names: a seed, a proposed name, and the mode of automatic naming."""
+
+    seed: bytes = b""
+    proposed: str = ""
+    mode: str = "PROPOSE"
+
+
+class Provider(ABC):
+    """The provider of one package. Its methods may be called from several threads at once."""
+
+    package: str
+    version: str
+    schema: str = "{}"
+
+    def __init__(self) -> None:
+        self.cancelled = threading.Event()
+        """Set when the user presses Ctrl-C: every wait must end."""
+
+    @abstractmethod
+    def announcement(self) -> str:
+        """Return one line that describes this plugin."""
+
+    @abstractmethod
+    def check_config(self, news: Properties) -> Checked:
+        """Check the provider's own configuration."""
+
+    def diff_config(self, olds: Properties, news: Properties) -> Changes | None:
+        """Compare provider configurations; None leaves the comparison to Pulumi."""
+        del olds, news
+        return None
+
+    @abstractmethod
+    def configure(self, args: Properties) -> None:
+        """Store the configuration. Must not need the network: previews run without it."""
+
+    @abstractmethod
+    def check(self, target: Target, olds: Properties, news: Properties, naming: Naming) -> Checked:
+        """Check inputs and fill in defaults."""
+
+    @abstractmethod
+    def diff(
+        self,
+        target: Target,
+        olds: Properties,
+        old_inputs: Properties,
+        news: Properties,
+        ignore: Sequence[str],
+    ) -> Changes:
+        """Compare the old state and inputs with the new inputs."""
+
+    @abstractmethod
+    def create(self, target: Target, inputs: Properties, *, preview: bool, timeout: float) -> State:
+        """Create the resource; in a preview only return what is known about it."""
+
+    @abstractmethod
+    def read(self, target: Target, outputs: Properties, inputs: Properties) -> State | None:
+        """Read the resource back; None when it is gone."""
+
+    @abstractmethod
+    def update(
+        self, target: Target, olds: Properties, old_inputs: Properties, news: Properties, *, preview: bool
+    ) -> Properties:
+        """Change the resource in place and return its outputs."""
+
+    @abstractmethod
+    def delete(self, target: Target, outputs: Properties, old_inputs: Properties) -> None:
+        """Delete the resource; one that is gone already is no error."""
+
+    def invoke(self, token: str, args: Properties) -> Properties:
+        """Run a function that the program invokes. Raises ProviderError for an unknown function."""
+        del args
+        raise ProviderError(f"the {self.package} stand-in has no function {token}")
+
+
+class Servicer(provider_pb2_grpc.ResourceProviderServicer):
+    """Translates between Pulumi's gRPC protocol and a `Provider`."""
+
+    def __init__(self, provider: Provider, engine_address: str = "") -> None:
+        self.provider = provider
+        self.engine_address = engine_address
+        self._announced = False
+
+    # Names and argument order are the protocol's; `context` serves to abort a call.
+    # ruff: noqa: N802
+
+    def GetPluginInfo(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> plugin_pb2.PluginInfo:
+        """Return the version."""
+        return plugin_pb2.PluginInfo(version=self.provider.version)
+
+    def GetSchema(
+        self, request: provider_pb2.GetSchemaRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.GetSchemaResponse:
+        """Return the schema."""
+        return provider_pb2.GetSchemaResponse(schema=self.provider.schema)
+
+    def Cancel(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> empty_pb2.Empty:
+        """End all waits."""
+        self.provider.cancelled.set()
+        return empty_pb2.Empty()
+
+    def Attach(self, request: plugin_pb2.PluginAttach, context: grpc.ServicerContext) -> empty_pb2.Empty:
+        """Store Pulumi's address when the plugin was started by hand."""
+        self.engine_address = request.address
+        return empty_pb2.Empty()
+
+    def CheckConfig(
+        self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.CheckResponse:
+        """Check the provider's configuration."""
+        return _check_response(self.provider.check_config(from_struct(request.news)))
+
+    def DiffConfig(self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext) -> provider_pb2.DiffResponse:
+        """Compare the provider's configurations."""
+        changes = self.provider.diff_config(from_struct(request.olds), from_struct(request.news))
+        return provider_pb2.DiffResponse() if changes is None else _diff_response(changes)
+
+    def Configure(
+        self, request: provider_pb2.ConfigureRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.ConfigureResponse:
+        """Store the configuration and announce this plugin."""
+        try:
+            self.provider.configure(from_struct(request.args))
+        except ProviderError as error:
+            context.abort(grpc.StatusCode.UNKNOWN, str(error))
+        self._announce(in_passing=True)
+        return provider_pb2.ConfigureResponse(supportsPreview=True, supports_autonaming_configuration=True)
+
+    def Check(self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext) -> provider_pb2.CheckResponse:
+        """Check a resource's inputs."""
+        mode = provider_pb2.CheckRequest.AutonamingOptions.Mode.Name(request.autonaming.mode)
+        naming = Naming(request.randomSeed, request.autonaming.proposed_name, mode)
+        try:
+            checked = self.provider.check(
+                _target(request), from_struct(request.olds), from_struct(request.news), naming
+            )
+        except ProviderError as error:
+            _fail(context, f"checking {request.urn}", error)
+        return _check_response(checked)
+
+    def Diff(self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext) -> provider_pb2.DiffResponse:
+        """Compare a resource's state with its new inputs."""
+        try:
+            changes = self.provider.diff(
+                _target(request),
+                from_struct(request.olds),
+                from_struct(request.old_inputs),
+                from_struct(request.news),
+                list(request.ignoreChanges),
+            )
+        except ProviderError as error:
+            _fail(context, f"diffing {request.urn}", error)
+        return _diff_response(changes)
+
+    def Create(self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext) -> provider_pb2.CreateResponse:
+        """Create a resource."""
+        if not request.preview:
+            self._announce(in_passing=False)
+        try:
+            state = self.provider.create(
+                _target(request),
+                from_struct(request.properties),
+                preview=request.preview,
+                timeout=request.timeout,
+            )
+        except ProviderError as error:
+            _fail(context, f"creating {request.urn}", error)
+        return provider_pb2.CreateResponse(id=state.identity, properties=to_struct(state.outputs))
+
+    def Read(self, request: provider_pb2.ReadRequest, context: grpc.ServicerContext) -> provider_pb2.ReadResponse:
+        """Read a resource back."""
+        try:
+            state = self.provider.read(_target(request), from_struct(request.properties), from_struct(request.inputs))
+        except ProviderError as error:
+            _fail(context, f"refreshing {request.urn}", error)
+        if state is None:
+            return provider_pb2.ReadResponse()
+        return provider_pb2.ReadResponse(
+            id=state.identity, properties=to_struct(state.outputs), inputs=to_struct(state.inputs)
+        )
+
+    def Update(self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext) -> provider_pb2.UpdateResponse:
+        """Change a resource in place."""
+        if not request.preview:
+            self._announce(in_passing=False)
+        try:
+            outputs = self.provider.update(
+                _target(request),
+                from_struct(request.olds),
+                from_struct(request.old_inputs),
+                from_struct(request.news),
+                preview=request.preview,
+            )
+        except ProviderError as error:
+            _fail(context, f"updating {request.urn}", error)
+        return provider_pb2.UpdateResponse(properties=to_struct(outputs))
+
+    def Delete(self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
+        """Delete a resource."""
+        self._announce(in_passing=False)
+        try:
+            self.provider.delete(_target(request), from_struct(request.properties), from_struct(request.old_inputs))
+        except ProviderError as error:
+            _fail(context, f"deleting {request.urn}", error)
+        return empty_pb2.Empty()
+
+    def Invoke(self, request: provider_pb2.InvokeRequest, context: grpc.ServicerContext) -> provider_pb2.InvokeResponse:
+        """Run a function."""
+        try:
+            answer = self.provider.invoke(request.tok, from_struct(request.args))
+        except ProviderError as error:
+            _fail(context, f"invoking {request.tok}", error)
+        response = provider_pb2.InvokeResponse()
+        # The field's name is a Python keyword.
+        getattr(response, "return").CopyFrom(to_struct(answer))
+        return response
+
+    def _announce(self, *, in_passing: bool) -> None:
+        """Announce this plugin: in the status line at every start, and once in the log when it changes something."""
+        if not self.engine_address or (self._announced and not in_passing):
+            return
+        self._announced = self._announced or not in_passing
+        announcement = self.provider.announcement()
+        message = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=announcement, ephemeral=in_passing)
+        with grpc.insecure_channel(self.engine_address) as channel:
+            engine_pb2_grpc.EngineStub(channel).Log(message, timeout=5)
+
+
+def _target(request: Any) -> Target:
+    return Target(request.urn, request.type, request.name, getattr(request, "id", ""))
+
+
+def _check_response(checked: Checked) -> provider_pb2.CheckResponse:
+    failures = [provider_pb2.CheckFailure(property=path, reason=reason) for path, reason in checked.failures]
+    return provider_pb2.CheckResponse(inputs=to_struct(checked.inputs), failures=failures)
+
+
+def _diff_response(changes: Changes) -> provider_pb2.DiffResponse:
+    some = provider_pb2.DiffResponse.DIFF_SOME if changes.diffs else provider_pb2.DiffResponse.DIFF_NONE
+    detailed = {
+        path: provider_pb2.PropertyDiff(kind=provider_pb2.PropertyDiff.Kind.ValueType(kind))
+        for path, kind in changes.detailed.items()
+    }
+    return provider_pb2.DiffResponse(
+        changes=some,
+        diffs=changes.diffs,
+        replaces=changes.replaces,
+        stables=changes.stables,
+        deleteBeforeReplace=changes.delete_before_replace,
+        detailedDiff=detailed,
+        hasDetailedDiff=True,
+    )
+
+
+def _fail(context: grpc.ServicerContext, doing: str, error: ProviderError) -> NoReturn:
+    """Abort a call with an error message like that of the official plugins."""
+    if isinstance(error, InitFailedError):
+        detail = any_pb2.Any()
+        detail.Pack(
+            provider_pb2.ErrorResourceInitFailed(
+                id=error.identity,
+                properties=to_struct(error.outputs),
+                reasons=[f"{doing}: {reason}" for reason in error.reasons],
+            )
+        )
+        status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(error), details=[detail])
+        context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    context.abort(grpc.StatusCode.UNKNOWN, f"{doing}: {error}")
+
+
+def serve(provider: Provider) -> None:
+    """Run the plugin process: print the port for Pulumi, then serve until Pulumi ends it."""
+    servicer = Servicer(provider, sys.argv[1] if len(sys.argv) > 1 else "")
+    limits = [("grpc.max_receive_message_length", MAX_MESSAGE), ("grpc.max_send_message_length", MAX_MESSAGE)]
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=MAX_CALLS), options=limits)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+    server.wait_for_termination()
