@@ -10,14 +10,14 @@ from grafana_foundation_sdk.models import dashboard
 
 from dashboards.boards.log_queries import DATASOURCES
 from dashboards.context import DashboardContext
-from dashboards.panels import LOGS, PROMETHEUS, STACK, Panel
+from dashboards.panels import LOGS, PROMETHEUS, STACK, STACK_LABELS, Panel
 
 GRID_WIDTH = 24
 """Width of Grafana's grid, in columns."""
 
 TAG = "dockyard"
 
-RELEASES = f'changes(node_textfile_mtime_seconds{{{STACK}, file=~".*/containers.prom"}}[1m]) > 0'
+RELEASES = f'changes(node_textfile_mtime_seconds{{{STACK_LABELS}, file=~".*/containers.prom"}}[1m]) > 0'
 """Greater than 0 in the minute after a change of the stack's containers, see components/monitoring/inventory.py."""
 
 
@@ -71,7 +71,7 @@ class Board:
         self.variable("product", "label_values(up, product)")
         self.variable("environment", 'label_values(up{product=~"$product"}, environment)')
         if instances:
-            self.variable("instance", f"label_values({instances}{{{STACK}}}, instance)")
+            self.variable("instance", f"label_values({instances}{STACK}, instance)")
         self._builder.annotation(
             builders.AnnotationQuery()
             .name("Releases")
@@ -132,11 +132,11 @@ class Board:
         self._builder.with_row(row.grid_pos(dashboard.GridPos(h=1, w=GRID_WIDTH, x=0, y=self._next_y)))
         self._next_y += 1
 
-    def row(self, height: int, panels: Sequence[Panel]) -> None:
+    def row(self, height: int, *panels: Panel) -> None:
         """Add panels side by side, of equal width; the last one also takes the remainder.
 
         Raises ValueError where the board already has a panel with that title: links refer to panels by title. Only
-        the product's own figures may have the title of a built-in panel.
+        the product's own KPIs may have the title of a built-in panel.
         """
         width = GRID_WIDTH // max(1, len(panels))
         for column, panel in enumerate(panels):

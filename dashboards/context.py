@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dashboards.panels import Thresholds
 from settings.logs import LogStore
 
 
@@ -44,7 +45,7 @@ class DashboardContext:
     objectives: tuple[str, ...] = ()
     """Services with service level objectives."""
 
-    figures: tuple[ProductKpi, ...] = ()
+    kpis: tuple[ProductKpi, ...] = ()
     edge: bool = True
     backups: bool = True
     """Whether backups are taken, or the database is dumped before releases."""
@@ -66,3 +67,14 @@ class DashboardContext:
     def limit(self, alert: str) -> float:
         """Return the threshold of an alert. Raises KeyError for an alert without one."""
         return self.thresholds[alert]
+
+    def limits(self, warning: str | None = None, critical: str | None = None, *, falling: bool = False) -> Thresholds:
+        """Return a panel's thresholds: those of a warning and a critical alert.
+
+        Raises KeyError for an alert without one.
+        """
+        return Thresholds(
+            None if warning is None else self.limit(warning),
+            None if critical is None else self.limit(critical),
+            falling,
+        )

@@ -34,11 +34,12 @@ PER_SECOND = "reqps"
 OPERATIONS = "ops"
 """Events per second other than requests."""
 CORES = "none"
-LINES = "short"
 
-STACK = 'product=~"$product", environment=~"$environment"'
-"""Selector of every query: the dashboards' variables."""
-INSTANCE = f'{STACK}, instance=~"$instance"'
+STACK_LABELS = 'product=~"$product", environment=~"$environment"'
+STACK = f"{{{STACK_LABELS}}}"
+"""Selector of every query: the dashboards' variables. `STACK_LABELS` are its matchers, for selectors with more."""
+INSTANCE_LABELS = f'{STACK_LABELS}, instance=~"$instance"'
+INSTANCE = f"{{{INSTANCE_LABELS}}}"
 """The same with the variable `instance`, on boards about single instances."""
 
 PROMETHEUS, LOGS = "datasource", "logs"
@@ -56,6 +57,10 @@ class Query:
 
     step: str | None = None
     """Time between two points, where the data source's default would change the result."""
+
+
+Queries = str | Query | Sequence[Query] | Mapping[str, str]
+"""The queries of a panel: one, several, or PromQL expressions by the legend of their series."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,16 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class Column:
+    """A column of a table: the values of one PromQL expression."""
+
+    heading: str
+    expr: str
+    unit: str = SHORT
+    thresholds: Thresholds | None = None
+
+
+@dataclass(frozen=True)
 class Panel:
     """A panel: its SDK builder and its data source."""
 
@@ -96,7 +111,7 @@ class Panel:
     """Variable that holds its data source; None for a panel without data."""
 
     is_builtin: bool = True
-    """Whether Dockyard chose the title; the product's own figures may repeat the title of another panel."""
+    """Whether Dockyard chose the title; the product's own KPIs may repeat the title of another panel."""
 
 
 def _threshold_config(thresholds: Thresholds) -> dashboard_builders.ThresholdsConfig:
@@ -108,9 +123,19 @@ def _ref_id(position: int) -> str:
     return chr(ord("A") + position)
 
 
+def _query_list(queries: Queries) -> list[Query]:
+    if isinstance(queries, str):
+        return [Query(queries)]
+    if isinstance(queries, Query):
+        return [queries]
+    if isinstance(queries, Mapping):
+        return [Query(expr, legend) for legend, expr in queries.items()]
+    return list(queries)
+
+
 def stat(
     title: str,
-    query: Query | str,
+    queries: Queries,
     description: str,
     unit: str = SHORT,
     thresholds: Thresholds | None = None,
@@ -120,9 +145,10 @@ def stat(
     """Make a stat: the current value, on a background in the colour of its limits.
 
     `sparkline` draws the last hours behind it. A query with several series gives a value for each, named by its legend.
+    Raises ValueError for more than one query.
     """
-    target_query = query if isinstance(query, Query) else Query(query)
-    target = prometheus.Dataquery().expr(target_query.expr).legend_format(target_query.legend or "__auto").ref_id("A")
+    (query,) = _query_list(queries)
+    target = prometheus.Dataquery().expr(query.expr).legend_format(query.legend or "__auto").ref_id("A")
     graph = common.BigValueGraphMode.AREA if sparkline else common.BigValueGraphMode.NONE
     builder = (
         stat_builders.Panel()
@@ -157,9 +183,9 @@ def up_down_stat(title: str, expr: str, description: str) -> Panel:
 
 def chart(
     title: str,
-    queries: Sequence[Query] | Query,
+    queries: Queries,
     description: str,
-    unit: str,
+    unit: str = SHORT,
     thresholds: Thresholds | None = None,
     *,
     stacked: bool = False,
@@ -195,7 +221,7 @@ def chart(
     if thresholds:
         dashed = common_builders.GraphThresholdsStyleConfig().mode(common.GraphTresholdsStyleMode.DASHED)
         builder.thresholds(_threshold_config(thresholds)).thresholds_style(dashed)
-    for position, query in enumerate([queries] if isinstance(queries, Query) else queries):
+    for position, query in enumerate(_query_list(queries)):
         # A query for VictoriaLogs' data source has the same fields as one for Loki's.
         target: Any = loki.Dataquery() if query.kind else prometheus.Dataquery()
         target.expr(query.expr).legend_format(query.legend or "__auto").ref_id(_ref_id(position))
@@ -205,29 +231,22 @@ def chart(
     return Panel(title, builder, source)
 
 
-def table(
-    title: str,
-    queries: Mapping[str, str],
-    description: str,
-    labels: Mapping[str, str],
-    units: Mapping[str, str],
-    thresholds: Mapping[str, Thresholds] | None = None,
-) -> Panel:
+def table(title: str, columns: Sequence[Column], description: str, labels: Mapping[str, str]) -> Panel:
     """Make a table of current values, with a row for each combination of labels.
 
-    `queries` maps column heading → PromQL; all queries must return the same labels. `labels` maps label → heading, in
-    the order of the columns. `units` and `limits` are by heading. Labels that are not named are not shown, and must be
-    aggregated away.
+    All columns' queries must return the same labels. `labels` maps label → heading of the first columns, in their
+    order; all other labels must be aggregated away.
     """
     builder = (
         table_builders.Panel().title(title).description(description).unit(SHORT).no_value("nothing").show_header(True)
     )
-    for position, expr in enumerate(queries.values()):
-        target = prometheus.Dataquery().expr(expr).format(PromQueryFormat.TABLE).instant().ref_id(_ref_id(position))
-        builder.with_target(target)
-    single = len(queries) == 1
-    values = {"Value" if single else f"Value #{_ref_id(position)}": heading for position, heading in enumerate(queries)}
-    order = [*labels, *values]
+    single = len(columns) == 1
+    headings = dict(labels)
+    for position, column in enumerate(columns):
+        ref_id = _ref_id(position)
+        headings["Value" if single else f"Value #{ref_id}"] = column.heading
+        target = prometheus.Dataquery().expr(column.expr).format(PromQueryFormat.TABLE).instant().ref_id(ref_id)
+        builder.with_target(target).override_by_name(column.heading, _column_look(column))
     if not single:
         builder.with_transformation(dashboard.DataTransformerConfig(id_val="merge", options={}))
     builder.with_transformation(
@@ -235,21 +254,20 @@ def table(
             id_val="organize",
             options={
                 "excludeByName": {"Time": True, "__name__": True},
-                "indexByName": {name: position for position, name in enumerate(order)},
-                "renameByName": {**labels, **values},
+                "indexByName": {name: position for position, name in enumerate(headings)},
+                "renameByName": headings,
             },
         )
     )
-    for heading in queries:
-        look = [dashboard.DynamicConfigValue(id_val="unit", value=units.get(heading, SHORT))]
-        if marked := (thresholds or {}).get(heading):
-            steps = dashboard.ThresholdsConfig(mode=dashboard.ThresholdsMode.ABSOLUTE, steps=marked.steps())
-            look += [
-                dashboard.DynamicConfigValue(id_val="thresholds", value=steps),
-                dashboard.DynamicConfigValue(id_val="custom.cellOptions", value={"type": "color-text"}),
-            ]
-        builder.override_by_name(heading, look)
     return Panel(title, builder)
+
+
+def _column_look(column: Column) -> list[dashboard.DynamicConfigValue]:
+    look: dict[str, object] = {"unit": column.unit}
+    if column.thresholds:
+        look["thresholds"] = dashboard.ThresholdsConfig(dashboard.ThresholdsMode.ABSOLUTE, column.thresholds.steps())
+        look["custom.cellOptions"] = {"type": "color-text"}
+    return [dashboard.DynamicConfigValue(id_val=key, value=value) for key, value in look.items()]
 
 
 def logs_panel(title: str, query: Query, description: str) -> Panel:

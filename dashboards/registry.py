@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from dashboards.board import Board
 from dashboards.boards.alerts import alerts
 from dashboards.boards.containers import containers
 from dashboards.boards.deployments import deployments
@@ -26,7 +26,7 @@ from dashboards.boards.runbooks import runbooks
 from dashboards.boards.slo import slo
 from dashboards.context import DashboardContext
 
-BOARDS: tuple[Callable[[DashboardContext], Dashboard | None], ...] = (
+BOARDS: tuple[Callable[[DashboardContext], Board | None], ...] = (
     overview,
     http,
     slo,
@@ -54,5 +54,5 @@ def render(ctx: DashboardContext) -> dict[str, str]:
     Raises KeyError for an unknown data store, or for an alert without a threshold.
     """
     encoder = JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    boards = [board for make in BOARDS if (board := make(ctx))]
+    boards = [board.build() for make in BOARDS if (board := make(ctx))]
     return {f"{board.uid}.json": encoder.encode(board) + "\n" for board in boards}

@@ -112,7 +112,7 @@ def dashboard_context(settings: Settings) -> DashboardContext:
         data_stores=tuple(name for name, store in stores.items() if store),
         boards=tuple(grafana.boards),
         objectives=tuple(name for name, service in product.services.items() if service.slo),
-        figures=tuple(ProductKpi(kpi.title, kpi.query, kpi.unit) for kpi in product.kpis),
+        kpis=tuple(ProductKpi(kpi.title, kpi.query, kpi.unit) for kpi in product.kpis),
         edge=bool(product.publish or product.routed or any(service.port for service in product.services.values())),
         backups=product.dumps_database or product.backups.on,
         certificates=bool(settings.stack.tunnel or product.monitoring.probes.urls or product.routed),

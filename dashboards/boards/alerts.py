@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.models.dashboard import Dashboard
-
 from dashboards import panels as p
 from dashboards.board import Board
 from dashboards.context import DashboardContext
@@ -12,64 +10,59 @@ WEEK = "[7d:5m]"
 """Subquery range of 7 days; a resolution of 5 minutes is enough for durations of hours."""
 
 
-def alerts(ctx: DashboardContext) -> Dashboard:
+def alerts(ctx: DashboardContext) -> Board:
     """Build the board of the alerts."""
     board = Board(ctx, "alerts", "Alerts", "what fires, what fired, and who was told?")
-    board.row(4, _stats())
-    firing = f'ALERTS{{{p.STACK}, alertstate="firing"}}'
+    board.row(4, *_stats())
+    firing = f'ALERTS{{{p.STACK_LABELS}, alertstate="firing"}}'
     board.row(
         9,
-        [
-            p.table(
-                "Firing now",
-                {"Series": f"count by (alertname, severity, scope, job, instance) ({firing})"},
-                "Every alert that fires, the Watchdog among them. Each has a page in the runbooks.",
-                {"severity": "Severity", "alertname": "Alert", "scope": "Of", "job": "Job", "instance": "Instance"},
-                {"Series": p.SHORT},
-            ),
-            p.table(
-                "Longest in 7 days",
-                {"Time": f"topk(15, sum by (alertname, severity) (sum_over_time({firing}{WEEK})) * 300)"},
-                "For how long each alert fired in the last 7 days, all its series taken together.",
-                {"alertname": "Alert", "severity": "Severity"},
-                {"Time": p.SECONDS},
-            ),
-        ],
+        p.table(
+            "Firing now",
+            [p.Column("Series", f"count by (alertname, severity, scope, job, instance) ({firing})")],
+            "Every alert that fires, the Watchdog among them. Each has a page in the runbooks.",
+            {"severity": "Severity", "alertname": "Alert", "scope": "Of", "job": "Job", "instance": "Instance"},
+        ),
+        p.table(
+            "Longest in 7 days",
+            [
+                p.Column(
+                    "Time", f"topk(15, sum by (alertname, severity) (sum_over_time({firing}{WEEK})) * 300)", p.SECONDS
+                )
+            ],
+            "For how long each alert fired in the last 7 days, all its series taken together.",
+            {"alertname": "Alert", "severity": "Severity"},
+        ),
     )
     board.row(
         7,
-        [
-            p.chart(
-                "Firing by severity",
-                p.Query(f"count by (severity) ({firing})", "{{severity}}"),
-                "Alerts that fire; the one for information that is always there is the Watchdog.",
-                p.SHORT,
-                stacked=True,
-            ),
-            p.chart(
-                "Pending",
-                p.Query(f'count(ALERTS{{{p.STACK}, alertstate="pending"}}) or vector(0)', "pending"),
-                "Alerts whose condition holds, but not yet for long enough.",
-                p.SHORT,
-            ),
-            p.chart(
-                "Firing by alert",
-                p.Query(f"count by (alertname) ({firing})", "{{alertname}}"),
-                "Which alerts fired when.",
-                p.SHORT,
-                stacked=True,
-            ),
-        ],
+        p.chart(
+            "Firing by severity",
+            {"{{severity}}": f"count by (severity) ({firing})"},
+            "Alerts that fire; the one for information that is always there is the Watchdog.",
+            stacked=True,
+        ),
+        p.chart(
+            "Pending",
+            {"pending": f'count(ALERTS{{{p.STACK_LABELS}, alertstate="pending"}}) or vector(0)'},
+            "Alerts whose condition holds, but not yet for long enough.",
+        ),
+        p.chart(
+            "Firing by alert",
+            {"{{alertname}}": f"count by (alertname) ({firing})"},
+            "Which alerts fired when.",
+            stacked=True,
+        ),
     )
-    board.row(7, _delivery())
-    return board.build()
+    board.row(7, *_delivery())
+    return board
 
 
 def _stats() -> list[p.Panel]:
     def firing(severity: str, colour: p.Thresholds) -> p.Panel:
         return p.stat(
             f"Firing: {severity}",
-            f'count(ALERTS{{{p.STACK}, alertstate="firing", severity="{severity}"}}) or vector(0)',
+            f'count(ALERTS{{{p.STACK_LABELS}, alertstate="firing", severity="{severity}"}}) or vector(0)',
             f"Alerts of severity {severity} that fire now.",
             thresholds=colour,
         )
@@ -79,26 +72,26 @@ def _stats() -> list[p.Panel]:
         firing("warning", p.Thresholds(warning=1)),
         p.stat(
             "Silenced or inhibited",
-            f'sum(alertmanager_alerts{{{p.STACK}, state="suppressed"}})',
+            f'sum(alertmanager_alerts{{{p.STACK_LABELS}, state="suppressed"}})',
             "Alerts that fire and that nobody is told of: silenced by a person, or following from another alert.",
             thresholds=p.Thresholds(warning=1),
         ),
         p.stat(
             "Silences",
-            f'sum(alertmanager_silences{{{p.STACK}, state="active"}})',
+            f'sum(alertmanager_silences{{{p.STACK_LABELS}, state="active"}})',
             "Silences that hold now; one that is forgotten hides the next trouble.",
             thresholds=p.Thresholds(warning=1),
         ),
         p.stat(
             "Receivers",
-            f"sum(alertmanager_integrations{{{p.STACK}}})",
+            f"sum(alertmanager_integrations{p.STACK})",
             "Ways by which Alertmanager tells people.",
             thresholds=p.Thresholds(warning=1, falling=True),
         ),
     ]
 
 
-NO_NOTIFICATIONS = f"vector(0) unless on() increase(alertmanager_notifications_total{{{p.STACK}}}[1h])"
+NO_NOTIFICATIONS = f"vector(0) unless on() increase(alertmanager_notifications_total{p.STACK}[1h])"
 """0 where no notification is counted: Alertmanager without receivers exposes no such series."""
 
 
@@ -106,40 +99,29 @@ def _delivery() -> list[p.Panel]:
     return [
         p.chart(
             "Alerts received",
-            [
-                p.Query(f"sum by (status) (rate(alertmanager_alerts_received_total{{{p.STACK}}}[5m]))", "{{status}}"),
-                p.Query(f"sum(rate(alertmanager_alerts_invalid_total{{{p.STACK}}}[5m]))", "refused"),
-            ],
+            {
+                "{{status}}": f"sum by (status) (rate(alertmanager_alerts_received_total{p.STACK}[5m]))",
+                "refused": f"sum(rate(alertmanager_alerts_invalid_total{p.STACK}[5m]))",
+            },
             "Alerts a second that Alertmanager hears of; the Watchdog alone is one a minute.",
             p.OPERATIONS,
         ),
         p.chart(
             "Notifications sent",
-            [
-                p.Query(
-                    f"sum by (receiver_name) (increase(alertmanager_notifications_total{{{p.STACK}}}[1h]))",
-                    "{{receiver_name}}",
-                ),
-                p.Query(NO_NOTIFICATIONS, "nobody is told"),
-            ],
+            {
+                "{{receiver_name}}": f"sum by (receiver_name) (increase(alertmanager_notifications_total{p.STACK}[1h]))",
+                "nobody is told": NO_NOTIFICATIONS,
+            },
             "Notifications in an hour, by the way they went.",
-            p.SHORT,
         ),
         p.chart(
             "Notifications failed",
-            [
-                p.Query(
-                    f"sum by (receiver_name) (increase(alertmanager_notifications_failed_total{{{p.STACK}}}[15m]))",
-                    "{{receiver_name}}",
-                ),
-                p.Query(
-                    f"sum(increase(alertmanager_notification_requests_failed_total{{{p.STACK}}}[15m]))",
-                    "single attempts",
-                ),
-                p.Query(NO_NOTIFICATIONS, "nobody is told"),
-            ],
+            {
+                "{{receiver_name}}": f"sum by (receiver_name) (increase(alertmanager_notifications_failed_total{p.STACK}[15m]))",
+                "single attempts": f"sum(increase(alertmanager_notification_requests_failed_total{p.STACK}[15m]))",
+                "nobody is told": NO_NOTIFICATIONS,
+            },
             "Notifications that reached nobody after all attempts, and attempts that failed, in 15 minutes.",
-            p.SHORT,
-            p.Thresholds(critical=1),
+            thresholds=p.Thresholds(critical=1),
         ),
     ]

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.models.dashboard import Dashboard
-
 from dashboards import panels as p
 from dashboards.board import Board
 from dashboards.context import DashboardContext
 
-SERVICE = f'{p.STACK}, service=~"$service"'
+SERVICE = f'{{{p.STACK_LABELS}, service=~"$service"}}'
 """Selector of every query on this board, with the variable `service`."""
 
-INVENTORY = f"container:dockyard_container_info:max{{{SERVICE}}}"
-RUNNING = f"container:start_time_seconds:max{{{SERVICE}}}"
+INVENTORY = f"container:dockyard_container_info:max{SERVICE}"
+RUNNING = f"container:start_time_seconds:max{SERVICE}"
 
 
-def containers(ctx: DashboardContext) -> Dashboard:
+def containers(ctx: DashboardContext) -> Board:
     """Build the board of the stack's own containers; others on the host are not on it."""
     board = Board(ctx, "containers", "Containers", "do they run, and have they what they need?")
-    board.variable("service", f"label_values(container:dockyard_container_info:max{{{p.STACK}}}, service)")
-    board.row(4, _now(ctx))
-    board.row(8, [_share("CPU", ctx), _cpu()])
-    board.row(8, [_share("Memory", ctx), _memory()])
-    board.row(10, [_table(ctx)])
-    board.row(7, _problems(ctx))
-    return board.build()
+    board.variable("service", f"label_values(container:dockyard_container_info:max{p.STACK}, service)")
+    board.row(4, *_now(ctx))
+    board.row(8, _share("CPU", ctx), _cpu())
+    board.row(8, _share("Memory", ctx), _memory())
+    board.row(10, _table(ctx))
+    board.row(7, *_problems(ctx))
+    return board
 
 
 def _now(ctx: DashboardContext) -> list[p.Panel]:
@@ -43,17 +41,17 @@ def _now(ctx: DashboardContext) -> list[p.Panel]:
         ),
         p.stat(
             "Closest to its memory limit",
-            p.Query(f"topk(1, container:memory_limit:ratio{{{SERVICE}}})", "{{service}}"),
+            {"{{service}}": f"topk(1, container:memory_limit:ratio{SERVICE})"},
             "The container that uses most of the memory it may use.",
             p.RATIO,
-            p.Thresholds(warning=ctx.limit("ContainerHighMemory")),
+            ctx.limits(warning="ContainerHighMemory"),
         ),
         p.stat(
             "Closest to its CPU limit",
-            p.Query(f"topk(1, container:cpu_quota:ratio_rate5m{{{SERVICE}}})", "{{service}}"),
+            {"{{service}}": f"topk(1, container:cpu_quota:ratio_rate5m{SERVICE})"},
             "The container that uses most of the CPU time it may use, over 5 minutes.",
             p.RATIO,
-            p.Thresholds(warning=ctx.limit("ContainerHighCpu")),
+            ctx.limits(warning="ContainerHighCpu"),
         ),
     ]
 
@@ -65,7 +63,7 @@ def _share(resource: str, ctx: DashboardContext) -> p.Panel:
     }[resource]
     return p.chart(
         f"{resource} of its limit",
-        p.Query(f"{series}{{{SERVICE}}}", "{{service}}"),
+        {"{{service}}": f"{series}{SERVICE}"},
         f"Share of its {resource} limit that each container uses.",
         p.RATIO,
         p.Thresholds(warning=ctx.limit(alert)),
@@ -75,7 +73,7 @@ def _share(resource: str, ctx: DashboardContext) -> p.Panel:
 def _cpu() -> p.Panel:
     return p.chart(
         "CPU",
-        p.Query(f"container:cpu_usage_cores:rate5m{{{SERVICE}}}", "{{service}}"),
+        {"{{service}}": f"container:cpu_usage_cores:rate5m{SERVICE}"},
         "Cores that each container uses, over 5 minutes.",
         p.CORES,
         stacked=True,
@@ -85,7 +83,7 @@ def _cpu() -> p.Panel:
 def _memory() -> p.Panel:
     return p.chart(
         "Memory",
-        p.Query(f"container:memory_working_set_bytes:sum{{{SERVICE}}}", "{{service}}"),
+        {"{{service}}": f"container:memory_working_set_bytes:sum{SERVICE}"},
         "Memory that each container holds and the kernel cannot take back.",
         p.BYTES,
         stacked=True,
@@ -94,35 +92,35 @@ def _memory() -> p.Panel:
 
 def _table(ctx: DashboardContext) -> p.Panel:
     def by_container(series: str) -> str:
-        return f"max by (product, environment, service, container, container_id) ({series}{{{SERVICE}}})"
+        return f"max by (product, environment, service, container, container_id) ({series}{SERVICE})"
 
     return p.table(
         "Containers",
-        {
-            "Up for": f"time() - {by_container('container:start_time_seconds:max')}",
-            "CPU": by_container("container:cpu_usage_cores:rate5m"),
-            "CPU of limit": by_container("container:cpu_quota:ratio_rate5m"),
-            "Memory": by_container("container:memory_working_set_bytes:sum"),
-            "Memory limit": by_container("container:memory_limit_bytes:max"),
-            "Memory of limit": by_container("container:memory_limit:ratio"),
-            "Restarts in an hour": by_container("container:restarts:increase1h"),
-        },
+        [
+            p.Column("Up for", f"time() - {by_container('container:start_time_seconds:max')}", p.SECONDS),
+            p.Column("CPU", by_container("container:cpu_usage_cores:rate5m"), p.CORES),
+            p.Column(
+                "CPU of limit",
+                by_container("container:cpu_quota:ratio_rate5m"),
+                p.RATIO,
+                ctx.limits(warning="ContainerHighCpu"),
+            ),
+            p.Column("Memory", by_container("container:memory_working_set_bytes:sum"), p.BYTES),
+            p.Column("Memory limit", by_container("container:memory_limit_bytes:max"), p.BYTES),
+            p.Column(
+                "Memory of limit",
+                by_container("container:memory_limit:ratio"),
+                p.RATIO,
+                ctx.limits(warning="ContainerHighMemory"),
+            ),
+            p.Column(
+                "Restarts in an hour",
+                by_container("container:restarts:increase1h"),
+                thresholds=p.Thresholds(1, ctx.limit("ContainerRestarting")),
+            ),
+        ],
         "Every container of this stack, with what it uses of what it may use.",
         {"service": "Service", "container": "Container", "container_id": "Id"},
-        {
-            "Up for": p.SECONDS,
-            "CPU": p.CORES,
-            "CPU of limit": p.RATIO,
-            "Memory": p.BYTES,
-            "Memory limit": p.BYTES,
-            "Memory of limit": p.RATIO,
-            "Restarts in an hour": p.SHORT,
-        },
-        {
-            "CPU of limit": p.Thresholds(warning=ctx.limit("ContainerHighCpu")),
-            "Memory of limit": p.Thresholds(warning=ctx.limit("ContainerHighMemory")),
-            "Restarts in an hour": p.Thresholds(1, ctx.limit("ContainerRestarting")),
-        },
     )
 
 
@@ -130,23 +128,22 @@ def _problems(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Restarts",
-            p.Query(f"container:restarts:increase1h{{{SERVICE}}}", "{{service}}"),
+            {"{{service}}": f"container:restarts:increase1h{SERVICE}"},
             "How often each container started anew within the hour before; one that a release replaces does not count.",
-            p.SHORT,
-            p.Thresholds(warning=ctx.limit("ContainerRestarting")),
+            thresholds=ctx.limits(warning="ContainerRestarting"),
         ),
         p.chart(
             "Throttled",
-            p.Query(f"container:cpu_throttled_periods:ratio_rate5m{{{SERVICE}}}", "{{service}}"),
+            {"{{service}}": f"container:cpu_throttled_periods:ratio_rate5m{SERVICE}"},
             "Share of its slices of time in which a container had used up its CPU limit, over 5 minutes.",
             p.RATIO,
-            p.Thresholds(warning=ctx.limit("ContainerThrottled")),
+            ctx.limits(warning="ContainerThrottled"),
         ),
         p.chart(
             "Major page faults",
-            p.Query(f"container:memory_major_faults:rate5m{{{SERVICE}}}", "{{service}}"),
+            {"{{service}}": f"container:memory_major_faults:rate5m{SERVICE}"},
             "Pages a second that had to be read from disk: the memory limit leaves no room to keep them.",
             p.OPERATIONS,
-            p.Thresholds(warning=ctx.limit("ContainerPageFaults")),
+            ctx.limits(warning="ContainerPageFaults"),
         ),
     ]

@@ -2,72 +2,67 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.models.dashboard import Dashboard
-
 from dashboards import panels as p
 from dashboards.board import Board
 from dashboards.context import DashboardContext
 
 
-def deployments(ctx: DashboardContext) -> Dashboard:
+def deployments(ctx: DashboardContext) -> Board:
     """Build the board of deployments, drift and backups."""
     board = Board(ctx, "deployments", "Deployments and drift", "is what runs what was declared, and is it backed up?")
-    board.row(4, _last(ctx))
-    board.row(4, _drift(ctx))
-    board.row(9, _what_runs())
+    board.row(4, *_last(ctx))
+    board.row(4, *_drift(ctx))
+    board.row(9, *_what_runs())
     board.row(
         7,
-        [
-            p.chart(
-                "Duration of deploys",
-                p.Query(f"max(dockyard_last_deploy_duration_seconds{{{p.STACK}}})", "last deploy"),
-                "How long the last deploy took, without fetching images.",
-                p.SECONDS,
-                p.Thresholds(warning=ctx.limit("DeploySlow")),
-            ),
-            p.chart(
-                "Changes of the last deploy",
-                p.Query(f"sum by (kind) (dockyard_last_deploy_changes{{{p.STACK}}})", "{{kind}}"),
-                "Resources that the last deploy created, updated, deleted or replaced.",
-                p.SHORT,
-                stacked=True,
-            ),
-            p.chart(
-                "Metrics files",
-                p.Query(f"time() - node_textfile_mtime_seconds{{{p.STACK}}}", "{{file}}"),
-                "How long ago each file was written that tells Prometheus of dumps, releases and containers.",
-                p.SECONDS,
-            ),
-        ],
+        p.chart(
+            "Duration of deploys",
+            {"last deploy": f"max(dockyard_last_deploy_duration_seconds{p.STACK})"},
+            "How long the last deploy took, without fetching images.",
+            p.SECONDS,
+            ctx.limits(warning="DeploySlow"),
+        ),
+        p.chart(
+            "Changes of the last deploy",
+            {"{{kind}}": f"sum by (kind) (dockyard_last_deploy_changes{p.STACK})"},
+            "Resources that the last deploy created, updated, deleted or replaced.",
+            stacked=True,
+        ),
+        p.chart(
+            "Metrics files",
+            {"{{file}}": f"time() - node_textfile_mtime_seconds{p.STACK}"},
+            "How long ago each file was written that tells Prometheus of dumps, releases and containers.",
+            p.SECONDS,
+        ),
     )
     if ctx.backups:
         board.section("Backups")
-        board.row(7, _backups(ctx))
-    return board.build()
+        board.row(7, *_backups(ctx))
+    return board
 
 
 def _last(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.up_down_stat(
             "Last deploy",
-            f"min(dockyard_last_deploy_success{{{p.STACK}}})",
+            f"min(dockyard_last_deploy_success{p.STACK})",
             "Whether the last `up` or rollback ended well; after one that failed the version before it serves.",
         ),
         p.stat(
             "Deployed",
-            f"max(dockyard_last_deploy_timestamp_seconds{{{p.STACK}}}) * 1000",
+            f"max(dockyard_last_deploy_timestamp_seconds{p.STACK}) * 1000",
             "When the last deploy ended, well or not.",
             p.TIME_AGO,
         ),
         p.stat(
             "Containers changed",
-            f'max(node_textfile_mtime_seconds{{{p.STACK}, file=~".*/containers.prom"}}) * 1000',
+            f'max(node_textfile_mtime_seconds{{{p.STACK_LABELS}, file=~".*/containers.prom"}}) * 1000',
             "When a container was last replaced: much later than the last deploy means by another hand.",
             p.TIME_AGO,
         ),
         p.stat(
             "Release",
-            p.Query(f"dockyard_release_info{{{p.STACK}}}", "{{release}}"),
+            {"{{release}}": f"dockyard_release_info{p.STACK}"},
             "A short hash of all that decides what runs: settings, files, images.",
         ),
     ]
@@ -77,26 +72,26 @@ def _drift(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.stat(
             "Drift",
-            f"sum(dockyard_drift_resources{{{p.STACK}}})",
+            f"sum(dockyard_drift_resources{p.STACK})",
             "Resources that were not as the last release made them, when somebody last looked; an `up` mends them.",
             thresholds=p.Thresholds(warning=1),
         ),
         p.stat(
             "Last drift check",
-            f"time() - max(dockyard_drift_last_check_timestamp_seconds{{{p.STACK}}})",
+            f"time() - max(dockyard_drift_last_check_timestamp_seconds{p.STACK})",
             "How long ago what runs was compared with what was declared; each `up` does so.",
             p.SECONDS,
-            p.Thresholds(warning=ctx.limit("DriftCheckMissed")),
+            ctx.limits(warning="DriftCheckMissed"),
         ),
         p.stat(
             "Oldest container",
-            f"time() - min(container:start_time_seconds:max{{{p.STACK}}})",
+            f"time() - min(container:start_time_seconds:max{p.STACK})",
             "How long the container that runs longest has run.",
             p.SECONDS,
         ),
         p.stat(
             "Containers in the inventory",
-            f"count(dockyard_container_info{{{p.STACK}}})",
+            f"count(dockyard_container_info{p.STACK})",
             "Long-running containers of the stack, as the last deploy left them.",
         ),
     ]
@@ -104,17 +99,16 @@ def _drift(ctx: DashboardContext) -> list[p.Panel]:
 
 def _what_runs() -> list[p.Panel]:
     age = (
-        f"(time() - max by (service, container_id) (container:start_time_seconds:max{{{p.STACK}}}))"
+        f"(time() - max by (service, container_id) (container:start_time_seconds:max{p.STACK}))"
         " * on (container_id) group_left (image)"
-        f" max by (container_id, image) (dockyard_container_info{{{p.STACK}}})"
+        f" max by (container_id, image) (dockyard_container_info{p.STACK})"
     )
     return [
         p.table(
             "Containers by age",
-            {"Runs for": f"sort(sum by (service, image, container_id) ({age}))"},
+            [p.Column("Runs for", f"sort(sum by (service, image, container_id) ({age}))", p.SECONDS)],
             "Every container of the stack, its image without registry and digest, and since when it runs.",
             {"service": "Service", "image": "Image", "container_id": "Container"},
-            {"Runs for": p.SECONDS},
         )
     ]
 
@@ -124,51 +118,54 @@ def _backups(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.table(
             "Backups",
-            {
-                "Good": f"min by (store, kind) (dockyard_backup_success{{{p.STACK}}})",
-                "Tried": f"{newest} (dockyard_backup_last_attempt_timestamp_seconds{{{p.STACK}}}) * 1000",
-                "Last good one": f"{newest} (dockyard_backup_last_success_timestamp_seconds{{{p.STACK}}}) * 1000",
-            },
+            [
+                p.Column(
+                    "Good",
+                    f"min by (store, kind) (dockyard_backup_success{p.STACK})",
+                    thresholds=p.Thresholds(critical=1, falling=True),
+                ),
+                p.Column(
+                    "Tried", f"{newest} (dockyard_backup_last_attempt_timestamp_seconds{p.STACK}) * 1000", p.TIME_AGO
+                ),
+                p.Column(
+                    "Last good one",
+                    f"{newest} (dockyard_backup_last_success_timestamp_seconds{p.STACK}) * 1000",
+                    p.TIME_AGO,
+                ),
+            ],
             "Whether the last backup of each kind went well (1) or failed (0), and when the last good one was made.",
             {"store": "Store", "kind": "Kind"},
-            {"Good": p.SHORT, "Tried": p.TIME_AGO, "Last good one": p.TIME_AGO},
-            {"Good": p.Thresholds(critical=1, falling=True)},
         ),
         p.chart(
             "Age of the last backup",
-            p.Query(
-                f"time() - max by (store, kind) (dockyard_backup_last_success_timestamp_seconds{{{p.STACK}}}"
-                f" or dockyard_backup_expected_timestamp_seconds{{{p.STACK}}})",
-                "{{store}} {{kind}}",
-            ),
+            {
+                "{{store}} {{kind}}": f"time() - max by (store, kind) (dockyard_backup_last_success_timestamp_seconds{p.STACK}"
+                f" or dockyard_backup_expected_timestamp_seconds{p.STACK})"
+            },
             "How old the data are that could be brought back, or for how long a first backup has been expected. Dumps"
             " before a release are as old as the release; `offsite` is the copy in S3.",
             p.SECONDS,
-            p.Thresholds(critical=ctx.limit("BackupMissed")),
+            ctx.limits(critical="BackupMissed"),
         ),
         p.chart(
             "Size of backups",
-            p.Query(f"max by (store, kind) (dockyard_backup_size_bytes{{{p.STACK}}})", "{{store}} {{kind}}"),
+            {"{{store}} {{kind}}": f"max by (store, kind) (dockyard_backup_size_bytes{p.STACK})"},
             "Size of the last good backup.",
             p.BYTES,
         ),
         p.chart(
             "Duration of backups",
-            p.Query(
-                f"max by (store, kind) (dockyard_backup_duration_seconds{{{p.STACK}}} or label_replace("
-                f'dockyard_backup_drill_duration_seconds{{{p.STACK}}}, "kind", "restore drill", "", ""))',
-                "{{store}} {{kind}}",
-            ),
+            {
+                "{{store}} {{kind}}": f"max by (store, kind) (dockyard_backup_duration_seconds{p.STACK} or label_replace("
+                f'dockyard_backup_drill_duration_seconds{p.STACK}, "kind", "restore drill", "", ""))'
+            },
             "How long the last backup took, and the last restore drill.",
             p.SECONDS,
-            p.Thresholds(warning=ctx.limit("BackupSlow")),
+            ctx.limits(warning="BackupSlow"),
         ),
         p.stat(
             "Last verified restore",
-            p.Query(
-                f"max by (store) (dockyard_backup_last_verified_restore_timestamp_seconds{{{p.STACK}}}) * 1000",
-                "{{store}}",
-            ),
+            {"{{store}}": f"max by (store) (dockyard_backup_last_verified_restore_timestamp_seconds{p.STACK}) * 1000"},
             "When a backup was last restored and looked at.",
             p.TIME_AGO,
         ),

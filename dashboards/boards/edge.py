@@ -2,49 +2,47 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.models.dashboard import Dashboard
-
 from dashboards import panels as p
 from dashboards.board import Board
 from dashboards.context import DashboardContext
 
-TRAEFIK = f'{p.STACK}, job="traefik"'
+TRAEFIK = f'{{{p.STACK_LABELS}, job="traefik"}}'
 """Selector of the proxy's own process; in the series of rules/edge.yml, `job` is the service behind the proxy."""
 
 
-def edge(ctx: DashboardContext) -> Dashboard | None:
+def edge(ctx: DashboardContext) -> Board | None:
     """Build the board of Traefik; None where the stack has no edge proxy."""
     if not ctx.edge:
         return None
     board = Board(ctx, "edge", "Edge proxy", "do visitors get in, and to healthy services?")
-    board.row(4, _now(ctx))
-    board.row(8, _visitors(ctx))
-    board.row(8, _services(ctx))
-    board.row(7, _entry_points(ctx))
+    board.row(4, *_now(ctx))
+    board.row(8, *_visitors(ctx))
+    board.row(8, *_services(ctx))
+    board.row(7, *_entry_points(ctx))
     board.section("The proxy itself")
-    board.row(7, _process(ctx))
-    return board.build()
+    board.row(7, *_process(ctx))
+    return board
 
 
 def _now(ctx: DashboardContext) -> list[p.Panel]:
     return [
-        p.up_down_stat("Edge up", f"sum(up{{{TRAEFIK}}})", "The edge proxy answers Prometheus."),
+        p.up_down_stat("Edge up", f"sum(up{TRAEFIK})", "The edge proxy answers Prometheus."),
         p.stat(
             "Services without a server",
-            f"count(job:edge_servers_up:sum{{{p.STACK}}} == 0) or vector(0)",
+            f"count(job:edge_servers_up:sum{p.STACK} == 0) or vector(0)",
             "Services of which no server passes the edge's health check: visitors get a 503.",
             thresholds=p.Thresholds(critical=1),
         ),
         p.stat(
             "Failing at the edge now",
-            f"max(job:edge_requests_failed:ratio_rate5m{{{p.STACK}}})",
+            f"max(job:edge_requests_failed:ratio_rate5m{p.STACK})",
             "Share of 5xx of the service that fails most, as visitors see it.",
             p.RATIO,
-            p.Thresholds(critical=ctx.limit("EdgeHighErrorRate")),
+            ctx.limits(critical="EdgeHighErrorRate"),
         ),
         p.stat(
             "Last change of routes",
-            f"max(traefik_config_last_reload_success{{{p.STACK}}}) * 1000",
+            f"max(traefik_config_last_reload_success{p.STACK}) * 1000",
             "When the edge last took a changed configuration: with each release of a service.",
             p.TIME_AGO,
         ),
@@ -55,23 +53,23 @@ def _visitors(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Requests at the edge",
-            p.Query(f"job:edge_requests:rate5m{{{p.STACK}}}", "{{job}}"),
+            {"{{job}}": f"job:edge_requests:rate5m{p.STACK}"},
             "Requests a second by what they were led to: services and published tools.",
             p.PER_SECOND,
         ),
         p.chart(
             "Error rate at the edge",
-            p.Query(f"job:edge_requests_failed:ratio_rate5m{{{p.STACK}}}", "{{job}}"),
+            {"{{job}}": f"job:edge_requests_failed:ratio_rate5m{p.STACK}"},
             "Share of answers with 5xx, with those that the edge itself gave (502, 503, 504).",
             p.RATIO,
-            p.Thresholds(critical=ctx.limit("EdgeHighErrorRate")),
+            ctx.limits(critical="EdgeHighErrorRate"),
         ),
         p.chart(
             "Latency at the edge (p95)",
-            p.Query(f"job:edge_request_duration_seconds:p95_rate5m{{{p.STACK}}}", "{{job}}"),
+            {"{{job}}": f"job:edge_request_duration_seconds:p95_rate5m{p.STACK}"},
             "95 % of the requests are answered within this time, seen from outside; without WebSockets.",
             p.SECONDS,
-            p.Thresholds(warning=ctx.limit("EdgeSlow")),
+            ctx.limits(warning="EdgeSlow"),
         ),
     ]
 
@@ -80,43 +78,38 @@ def _services(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Answers at the edge by code",
-            p.Query(f"sum by (product, environment, code) (job_code:edge_requests:rate5m{{{p.STACK}}})", "{{code}}"),
+            {"{{code}}": f"sum by (product, environment, code) (job_code:edge_requests:rate5m{p.STACK})"},
             "Requests a second by HTTP status. 502, 504: the service gave no answer, 503: none of its servers is up.",
             p.PER_SECOND,
             stacked=True,
         ),
         p.chart(
             "Servers up",
-            p.Query(f"job:edge_servers_up:sum{{{p.STACK}}}", "{{job}}"),
+            {"{{job}}": f"job:edge_servers_up:sum{p.STACK}"},
             "Servers of each service that pass the edge's health check.",
-            p.SHORT,
         ),
         p.chart(
             "Tries a request",
-            p.Query(f"job:edge_tries:ratio_rate5m{{{p.STACK}}}", "{{job}}"),
+            {"{{job}}": f"job:edge_tries:ratio_rate5m{p.STACK}"},
             "How often the edge asks a service for one answer: 1 where nothing refuses, 4 at most.",
-            p.SHORT,
-            p.Thresholds(warning=ctx.limit("EdgeRetriesHigh")),
+            thresholds=ctx.limits(warning="EdgeRetriesHigh"),
         ),
     ]
 
 
 def _entry_points(ctx: DashboardContext) -> list[p.Panel]:
-    sent = f"rate(traefik_router_responses_bytes_total{{{p.STACK}}}[5m])"
+    sent = f"rate(traefik_router_responses_bytes_total{p.STACK}[5m])"
     return [
         p.chart(
             "Open connections",
-            p.Query(
-                f"sum by (product, environment, entrypoint) (traefik_open_connections{{{p.STACK}}})", "{{entrypoint}}"
-            ),
+            {"{{entrypoint}}": f"sum by (product, environment, entrypoint) (traefik_open_connections{p.STACK})"},
             "Connections that are open, by the door they came in through; WebSockets stay.",
-            p.SHORT,
-            p.Thresholds(warning=ctx.limit("EdgeOpenConnectionsHigh")),
+            thresholds=ctx.limits(warning="EdgeOpenConnectionsHigh"),
             stacked=True,
         ),
         p.chart(
             "Sent to visitors",
-            p.Query(f"sum by (product, environment, exported_service) ({sent})", "{{exported_service}}"),
+            {"{{exported_service}}": f"sum by (product, environment, exported_service) ({sent})"},
             "Bytes a second of answers, by service.",
             p.BYTES_PER_SECOND,
             stacked=True,
@@ -132,10 +125,7 @@ def _certificates(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.stat(
             "Certificates expire in",
-            p.Query(
-                f"max by (product, environment, cn, sans) (traefik_tls_certs_not_after{{{p.STACK}}}) - time()",
-                "{{sans}}",
-            ),
+            {"{{sans}}": f"max by (product, environment, cn, sans) (traefik_tls_certs_not_after{p.STACK}) - time()"},
             "Time until each certificate ends. ACME renews 30 days before.",
             p.SECONDS,
             p.Thresholds(warning=soon, critical=now, falling=True),
@@ -147,21 +137,20 @@ def _process(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "File descriptors",
-            p.Query(f"process_open_fds{{{TRAEFIK}}} / process_max_fds{{{TRAEFIK}}}", "{{instance}}"),
+            {"{{instance}}": f"process_open_fds{TRAEFIK} / process_max_fds{TRAEFIK}"},
             "Share of the descriptors in use: two for each request that is under way.",
             p.RATIO,
-            p.Thresholds(critical=ctx.limit("EdgeFileDescriptorsHigh")),
+            ctx.limits(critical="EdgeFileDescriptorsHigh"),
         ),
         p.chart(
             "Memory of the edge",
-            p.Query(f"process_resident_memory_bytes{{{TRAEFIK}}}", "{{instance}}"),
+            {"{{instance}}": f"process_resident_memory_bytes{TRAEFIK}"},
             "Memory that the proxy holds.",
             p.BYTES,
         ),
         p.chart(
             "Changes of routes",
-            p.Query(f"increase(traefik_config_reloads_total{{{p.STACK}}}[1h])", "{{instance}}"),
+            {"{{instance}}": f"increase(traefik_config_reloads_total{p.STACK}[1h])"},
             "How often within an hour the edge took a changed configuration.",
-            p.SHORT,
         ),
     ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.models.dashboard import Dashboard
-
 from dashboards import panels as p
 from dashboards.board import Board
 from dashboards.context import DashboardContext
@@ -12,17 +10,17 @@ YEAR = 365 * 86400
 HOST = "product, environment, instance"
 
 
-def host(ctx: DashboardContext) -> Dashboard:
+def host(ctx: DashboardContext) -> Board:
     """Build the board of the machine that the stack runs on."""
     board = Board(ctx, "host", "Host", "is the machine large enough, and well?", instances="node_uname_info")
-    board.row(4, _now(ctx))
-    board.row(8, [_cpu(ctx), _memory(ctx)])
-    board.row(8, [_memory_use(), _pressure(ctx)])
-    board.row(7, [_filesystems(ctx)])
-    board.row(8, [_free_space(ctx), _disk_latency(ctx), _disk_throughput()])
-    board.row(8, _network(ctx))
-    board.row(8, [_kernel(ctx), _clock(ctx)])
-    return board.build()
+    board.row(4, *_now(ctx))
+    board.row(8, _cpu(ctx), _memory(ctx))
+    board.row(8, _memory_use(), _pressure(ctx))
+    board.row(7, _filesystems(ctx))
+    board.row(8, _free_space(ctx), _disk_latency(ctx), _disk_throughput())
+    board.row(8, *_network(ctx))
+    board.row(8, _kernel(ctx), _clock(ctx))
+    return board
 
 
 def _now(ctx: DashboardContext) -> list[p.Panel]:
@@ -30,15 +28,15 @@ def _now(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.stat(
             "CPU",
-            f"max(instance:node_cpu_utilisation:ratio_rate5m{{{p.INSTANCE}}})",
+            f"max(instance:node_cpu_utilisation:ratio_rate5m{p.INSTANCE})",
             "Share of the CPUs that work, over 5 minutes.",
             p.RATIO,
-            p.Thresholds(ctx.limit("HighCpuUsage"), ctx.limit("ScaleCpuCritical")),
+            ctx.limits("HighCpuUsage", "ScaleCpuCritical"),
             sparkline=True,
         ),
         p.stat(
             "Memory",
-            f"1 - min(instance:node_memory_available:ratio{{{p.INSTANCE}}})",
+            f"1 - min(instance:node_memory_available:ratio{p.INSTANCE})",
             "Share of the memory that is not available.",
             p.RATIO,
             p.Thresholds(ctx.limit("ScaleMemoryWarning"), 1 - ctx.limit("LowMemoryAvailable")),
@@ -46,7 +44,7 @@ def _now(ctx: DashboardContext) -> list[p.Panel]:
         ),
         p.stat(
             "Fullest disk",
-            f"1 - min(instance:node_filesystem_available:ratio{{{p.INSTANCE}}})",
+            f"1 - min(instance:node_filesystem_available:ratio{p.INSTANCE})",
             "Share of the fullest file system that is used.",
             p.RATIO,
             p.Thresholds(warning=1 - free),
@@ -54,10 +52,10 @@ def _now(ctx: DashboardContext) -> list[p.Panel]:
         ),
         p.stat(
             "Load per core",
-            f"max(instance:node_load15_per_core:ratio{{{p.INSTANCE}}})",
+            f"max(instance:node_load15_per_core:ratio{p.INSTANCE})",
             "Tasks that run or wait for a disk, for each core; average of 15 minutes.",
             "none",
-            p.Thresholds(warning=ctx.limit("HighLoad")),
+            ctx.limits(warning="HighLoad"),
             sparkline=True,
         ),
     ]
@@ -66,11 +64,11 @@ def _now(ctx: DashboardContext) -> list[p.Panel]:
 def _cpu(ctx: DashboardContext) -> p.Panel:
     return p.chart(
         "CPU by mode",
-        p.Query(f'avg by ({HOST}, mode) (rate(node_cpu_seconds_total{{{p.INSTANCE}, mode!="idle"}}[5m]))', "{{mode}}"),
+        {"{{mode}}": f'avg by ({HOST}, mode) (rate(node_cpu_seconds_total{{{p.INSTANCE_LABELS}, mode!="idle"}}[5m]))'},
         "What the CPUs do, over 5 minutes. “steal” is time that the hypervisor gave to others; “iowait” is waiting for "
         "a disk, and does not count as use.",
         p.RATIO,
-        p.Thresholds(ctx.limit("HighCpuUsage"), ctx.limit("ScaleCpuCritical")),
+        ctx.limits("HighCpuUsage", "ScaleCpuCritical"),
         stacked=True,
     )
 
@@ -78,7 +76,7 @@ def _cpu(ctx: DashboardContext) -> p.Panel:
 def _memory(ctx: DashboardContext) -> p.Panel:
     return p.chart(
         "Memory available",
-        p.Query(f"instance:node_memory_available:ratio{{{p.INSTANCE}}}", "{{instance}}"),
+        {"{{instance}}": f"instance:node_memory_available:ratio{p.INSTANCE}"},
         "Share of the memory that programs can still have, without swap.",
         p.RATIO,
         p.Thresholds(1 - ctx.limit("ScaleMemoryWarning"), ctx.limit("LowMemoryAvailable"), falling=True),
@@ -89,22 +87,16 @@ def _memory_use() -> p.Panel:
     def by_host(expr: str) -> str:
         return f"sum by ({HOST}) ({expr})"
 
-    kernel = " + ".join(f"node_memory_{part}_bytes{{{p.INSTANCE}}}" for part in ("Slab", "KernelStack", "PageTables"))
+    kernel = " + ".join(f"node_memory_{part}_bytes{p.INSTANCE}" for part in ("Slab", "KernelStack", "PageTables"))
     return p.chart(
         "Memory by use",
-        [
-            p.Query(by_host(f"node_memory_AnonPages_bytes{{{p.INSTANCE}}}"), "programs"),
-            p.Query(by_host(kernel), "kernel"),
-            p.Query(
-                by_host(f"node_memory_Cached_bytes{{{p.INSTANCE}}} + node_memory_Buffers_bytes{{{p.INSTANCE}}}"),
-                "files",
-            ),
-            p.Query(by_host(f"node_memory_MemFree_bytes{{{p.INSTANCE}}}"), "free"),
-            p.Query(
-                by_host(f"node_memory_SwapTotal_bytes{{{p.INSTANCE}}} - node_memory_SwapFree_bytes{{{p.INSTANCE}}}"),
-                "swap in use",
-            ),
-        ],
+        {
+            "programs": by_host(f"node_memory_AnonPages_bytes{p.INSTANCE}"),
+            "kernel": by_host(kernel),
+            "files": by_host(f"node_memory_Cached_bytes{p.INSTANCE} + node_memory_Buffers_bytes{p.INSTANCE}"),
+            "free": by_host(f"node_memory_MemFree_bytes{p.INSTANCE}"),
+            "swap in use": by_host(f"node_memory_SwapTotal_bytes{p.INSTANCE} - node_memory_SwapFree_bytes{p.INSTANCE}"),
+        },
         "What the memory holds. Files read a while ago make room for programs when they need it; swap comes on top.",
         p.BYTES,
         stacked=True,
@@ -114,13 +106,13 @@ def _memory_use() -> p.Panel:
 def _pressure(ctx: DashboardContext) -> p.Panel:
     return p.chart(
         "Pressure",
-        [
-            p.Query(f"rate(node_pressure_{resource}_waiting_seconds_total{{{p.INSTANCE}}}[5m])", label)
+        {
+            label: f"rate(node_pressure_{resource}_waiting_seconds_total{p.INSTANCE}[5m])"
             for resource, label in (("cpu", "CPU"), ("memory", "memory"), ("io", "disks"))
-        ],
+        },
         "Share of the time in which some task stood still for want of it (the kernel's pressure stall figures).",
         p.RATIO,
-        p.Thresholds(warning=ctx.limit("MemoryPressure")),
+        ctx.limits(warning="MemoryPressure"),
     )
 
 
@@ -128,58 +120,65 @@ def _filesystems(ctx: DashboardContext) -> p.Panel:
     def by_filesystem(expr: str) -> str:
         return f"max by ({HOST}, mountpoint, device) ({expr})"
 
-    with_data = f"and instance:node_filesystem_available:ratio{{{p.INSTANCE}}}"
-    full = f"clamp_max(instance:node_filesystem_full:seconds{{{p.INSTANCE}}}, {YEAR})"
-    inodes = f"node_filesystem_files_free{{{p.INSTANCE}}} / node_filesystem_files{{{p.INSTANCE}}} {with_data}"
+    with_data = f"and instance:node_filesystem_available:ratio{p.INSTANCE}"
+    full = f"clamp_max(instance:node_filesystem_full:seconds{p.INSTANCE}, {YEAR})"
+    inodes = f"node_filesystem_files_free{p.INSTANCE} / node_filesystem_files{p.INSTANCE} {with_data}"
     return p.table(
         "Filesystems",
-        {
-            "Free": by_filesystem(f"instance:node_filesystem_available:ratio{{{p.INSTANCE}}}"),
-            "Free bytes": by_filesystem(f"node_filesystem_avail_bytes{{{p.INSTANCE}}} {with_data}"),
-            "Size": by_filesystem(f"node_filesystem_size_bytes{{{p.INSTANCE}}} {with_data}"),
-            "Full in": by_filesystem(full),
-            "Free inodes": by_filesystem(inodes),
-            "Read-only": by_filesystem(f"node_filesystem_readonly{{{p.INSTANCE}}} {with_data}"),
-        },
+        [
+            p.Column(
+                "Free",
+                by_filesystem(f"instance:node_filesystem_available:ratio{p.INSTANCE}"),
+                p.RATIO,
+                ctx.limits(warning="DiskSpaceLow", falling=True),
+            ),
+            p.Column("Free bytes", by_filesystem(f"node_filesystem_avail_bytes{p.INSTANCE} {with_data}"), p.BYTES),
+            p.Column("Size", by_filesystem(f"node_filesystem_size_bytes{p.INSTANCE} {with_data}"), p.BYTES),
+            p.Column(
+                "Full in",
+                by_filesystem(full),
+                p.SECONDS,
+                ctx.limits("DiskFullWithinADay", "DiskFullWithinHours", falling=True),
+            ),
+            p.Column("Free inodes", by_filesystem(inodes), p.RATIO, ctx.limits(warning="DiskInodesLow", falling=True)),
+            p.Column(
+                "Read-only",
+                by_filesystem(f"node_filesystem_readonly{p.INSTANCE} {with_data}"),
+                thresholds=p.Thresholds(critical=1),
+            ),
+        ],
         "File systems that hold data. “Full in” is by the pace of 6 hours, and a year where it is longer.",
         {"mountpoint": "Mounted at", "device": "Device"},
-        {"Free": p.RATIO, "Free bytes": p.BYTES, "Size": p.BYTES, "Full in": p.SECONDS, "Free inodes": p.RATIO},
-        {
-            "Free": p.Thresholds(warning=ctx.limit("DiskSpaceLow"), falling=True),
-            "Full in": p.Thresholds(ctx.limit("DiskFullWithinADay"), ctx.limit("DiskFullWithinHours"), falling=True),
-            "Free inodes": p.Thresholds(warning=ctx.limit("DiskInodesLow"), falling=True),
-            "Read-only": p.Thresholds(critical=1),
-        },
     )
 
 
 def _free_space(ctx: DashboardContext) -> p.Panel:
     return p.chart(
         "Free disk space",
-        p.Query(f"instance:node_filesystem_available:ratio{{{p.INSTANCE}}}", "{{mountpoint}}"),
+        {"{{mountpoint}}": f"instance:node_filesystem_available:ratio{p.INSTANCE}"},
         "Share of each file system that programs can still have.",
         p.RATIO,
-        p.Thresholds(warning=ctx.limit("DiskSpaceLow"), falling=True),
+        ctx.limits(warning="DiskSpaceLow", falling=True),
     )
 
 
 def _disk_latency(ctx: DashboardContext) -> p.Panel:
     return p.chart(
         "Disk latency",
-        p.Query(f"device:node_disk_io_latency_seconds:ratio_rate5m{{{p.INSTANCE}}}", "{{device}}"),
+        {"{{device}}": f"device:node_disk_io_latency_seconds:ratio_rate5m{p.INSTANCE}"},
         "How long one request to the disk takes, waiting in its queue included; over 5 minutes.",
         p.SECONDS,
-        p.Thresholds(warning=ctx.limit("DiskLatencyHigh")),
+        ctx.limits(warning="DiskLatencyHigh"),
     )
 
 
 def _disk_throughput() -> p.Panel:
     return p.chart(
         "Disk throughput",
-        [
-            p.Query(f"rate(node_disk_{metric}_bytes_total{{{p.INSTANCE}}}[5m])", f"{{{{device}}}} {metric}")
+        {
+            f"{{{{device}}}} {metric}": f"rate(node_disk_{metric}_bytes_total{p.INSTANCE}[5m])"
             for metric in ("read", "written")
-        ],
+        },
         "Bytes a second read from and written to each disk.",
         p.BYTES_PER_SECOND,
     )
@@ -189,20 +188,20 @@ def _network(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Network traffic",
-            p.Query(f"interface:host_network_bytes:rate5m{{{p.STACK}}}", "{{interface}} {{direction}}"),
+            {"{{interface}} {{direction}}": f"interface:host_network_bytes:rate5m{p.STACK}"},
             "Bytes a second on the interfaces that lead out of the host.",
             p.BYTES_PER_SECOND,
-            p.Thresholds(warning=ctx.limit("NetworkSaturated")),
+            ctx.limits(warning="NetworkSaturated"),
         ),
         p.chart(
             "Network errors and drops",
-            [
-                p.Query(f"interface:host_network_errors:ratio_rate5m{{{p.STACK}}}", "{{interface}} errors"),
-                p.Query(f"interface:host_network_drops:ratio_rate5m{{{p.STACK}}}", "{{interface}} drops"),
-            ],
+            {
+                "{{interface}} errors": f"interface:host_network_errors:ratio_rate5m{p.STACK}",
+                "{{interface}} drops": f"interface:host_network_drops:ratio_rate5m{p.STACK}",
+            },
             "Share of the packets of each interface that were damaged, and that were dropped.",
             p.RATIO,
-            p.Thresholds(ctx.limit("NetworkErrors"), ctx.limit("NetworkDrops")),
+            ctx.limits("NetworkErrors", "NetworkDrops"),
         ),
     ]
 
@@ -211,37 +210,47 @@ def _kernel(ctx: DashboardContext) -> p.Panel:
     def by_host(expr: str) -> str:
         return f"max by ({HOST}) ({expr})"
 
-    swapped = f"rate(node_vmstat_pswpin{{{p.INSTANCE}}}[5m]) + rate(node_vmstat_pswpout{{{p.INSTANCE}}}[5m])"
+    swapped = f"rate(node_vmstat_pswpin{p.INSTANCE}[5m]) + rate(node_vmstat_pswpout{p.INSTANCE}[5m])"
     return p.table(
         "Kernel",
-        {
-            "Up for": by_host(f"time() - node_boot_time_seconds{{{p.INSTANCE}}}"),
-            "Kills for memory": by_host(f"increase(node_vmstat_oom_kill{{{p.INSTANCE}}}[1d])"),
-            "Pages swapped/s": by_host(swapped),
-            "Open files": by_host(f"node_filefd_allocated{{{p.INSTANCE}}} / node_filefd_maximum{{{p.INSTANCE}}}"),
-            "Collectors failing": f"sum by ({HOST}) (1 - node_scrape_collector_success{{{p.INSTANCE}}})",
-        },
+        [
+            p.Column(
+                "Up for",
+                by_host(f"time() - node_boot_time_seconds{p.INSTANCE}"),
+                p.SECONDS,
+                ctx.limits(warning="HostRebooted", falling=True),
+            ),
+            p.Column(
+                "Kills for memory",
+                by_host(f"increase(node_vmstat_oom_kill{p.INSTANCE}[1d])"),
+                thresholds=p.Thresholds(warning=1),
+            ),
+            p.Column("Pages swapped/s", by_host(swapped), thresholds=ctx.limits(warning="SwapThrashing")),
+            p.Column(
+                "Open files",
+                by_host(f"node_filefd_allocated{p.INSTANCE} / node_filefd_maximum{p.INSTANCE}"),
+                p.RATIO,
+                ctx.limits(warning="FileDescriptorsLow"),
+            ),
+            p.Column(
+                "Collectors failing",
+                f"sum by ({HOST}) (1 - node_scrape_collector_success{p.INSTANCE})",
+                thresholds=p.Thresholds(warning=1),
+            ),
+        ],
         "Kills for memory are those of a day; open files are of what the kernel allows; collectors node_exporter's.",
         {"instance": "Host"},
-        {"Up for": p.SECONDS, "Kills for memory": p.SHORT, "Pages swapped/s": p.SHORT, "Open files": p.RATIO},
-        {
-            "Up for": p.Thresholds(warning=ctx.limit("HostRebooted"), falling=True),
-            "Kills for memory": p.Thresholds(warning=1),
-            "Pages swapped/s": p.Thresholds(warning=ctx.limit("SwapThrashing")),
-            "Open files": p.Thresholds(warning=ctx.limit("FileDescriptorsLow")),
-            "Collectors failing": p.Thresholds(warning=1),
-        },
     )
 
 
 def _clock(ctx: DashboardContext) -> p.Panel:
     return p.chart(
         "Clock offset",
-        [
-            p.Query(f"abs(node_timex_offset_seconds{{{p.INSTANCE}}})", "offset"),
-            p.Query(f"node_timex_maxerror_seconds{{{p.INSTANCE}}}", "largest possible error"),
-        ],
+        {
+            "offset": f"abs(node_timex_offset_seconds{p.INSTANCE})",
+            "largest possible error": f"node_timex_maxerror_seconds{p.INSTANCE}",
+        },
         "How far the clock is from its time server, and how far it may be; 16 s where no server is heard.",
         p.SECONDS,
-        p.Thresholds(warning=ctx.limit("ClockSkew")),
+        ctx.limits(warning="ClockSkew"),
     )

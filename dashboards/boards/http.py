@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.models.dashboard import Dashboard
-
 from dashboards import panels as p
 from dashboards.board import Board
 from dashboards.context import DashboardContext
 
-JOB = f'{p.STACK}, job=~"$job"'
+JOB_LABELS = f'{p.STACK_LABELS}, job=~"$job"'
+JOB = f"{{{JOB_LABELS}}}"
 """Selector of every query on this board; the variable `job` is the service."""
 
 BY_JOB = "by (product, environment, job)"
@@ -17,7 +16,7 @@ BUSIEST = 10
 """Number of routes in a chart; the table has all of them."""
 
 
-def http(ctx: DashboardContext) -> Dashboard | None:
+def http(ctx: DashboardContext) -> Board | None:
     """Build the board of the HTTP services; None where the product has no service that is scraped.
 
     Love Parser's "Backend Observability" and Pivotal Flow's "API Health": request rates, error rates and latency (p50,
@@ -26,40 +25,40 @@ def http(ctx: DashboardContext) -> Dashboard | None:
     if not ctx.services:
         return None
     board = Board(ctx, "http", "HTTP API", "are visitors answered, fast and without errors?")
-    board.variable("job", f'label_values(up{{{p.STACK}, tier="app"}}, job)')
-    board.row(8, _overview(ctx))
-    board.row(8, _details(ctx))
+    board.variable("job", f'label_values(up{{{p.STACK_LABELS}, tier="app"}}, job)')
+    board.row(8, *_overview(ctx))
+    board.row(8, *_details(ctx))
     board.section("Routes")
-    board.row(8, _routes(ctx))
-    board.row(9, [_table(ctx)])
+    board.row(8, *_routes(ctx))
+    board.row(9, _table(ctx))
     board.section("Traffic and instances")
-    board.row(7, _traffic())
+    board.row(7, *_traffic())
     board.section("Beneath")
-    board.row(7, _resources(ctx))
-    return board.build()
+    board.row(7, *_resources(ctx))
+    return board
 
 
 def _overview(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Request rate",
-            p.Query(f"job:http_requests:rate5m{{{JOB}}}", "{{job}}"),
+            {"{{job}}": f"job:http_requests:rate5m{JOB}"},
             "Requests a second, over 5 minutes. None at all after an hour with some is an alert.",
             p.PER_SECOND,
         ),
         p.chart(
             "Error rate",
-            p.Query(f"job:http_requests_failed:ratio_rate5m{{{JOB}}}", "{{job}}"),
+            {"{{job}}": f"job:http_requests_failed:ratio_rate5m{JOB}"},
             "Share of the requests that end in a 5xx, over 5 minutes.",
             p.RATIO,
-            p.Thresholds(critical=ctx.limit("HighErrorRate")),
+            ctx.limits(critical="HighErrorRate"),
         ),
         p.chart(
             "Latency (p95)",
-            p.Query(f"job:http_request_duration_seconds:p95_rate5m{{{JOB}}}", "{{job}}"),
+            {"{{job}}": f"job:http_request_duration_seconds:p95_rate5m{JOB}"},
             "95 % of the requests are answered within this time. From the first line on: optimise or scale.",
             p.SECONDS,
-            p.Thresholds(warning=ctx.limit("ScaleLatencyWarning"), critical=ctx.limit("HighRequestLatency")),
+            ctx.limits(warning="ScaleLatencyWarning", critical="HighRequestLatency"),
         ),
     ]
 
@@ -69,20 +68,19 @@ def _details(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Latency",
-            [
-                p.Query(f"job:http_request_duration_seconds:{quantile}_rate5m{{{JOB}}}", f"{{{{job}}}} {quantile}")
+            {
+                f"{{{{job}}}} {quantile}": f"job:http_request_duration_seconds:{quantile}_rate5m{JOB}"
                 for quantile in quantiles
-            ],
+            },
             "Half, 95 % and 99 % of the requests are answered within these times. The line is the limit for the last.",
             p.SECONDS,
-            p.Thresholds(warning=ctx.limit("HighTailLatency")),
+            ctx.limits(warning="HighTailLatency"),
         ),
         p.chart(
             "Answers by status",
-            p.Query(
-                f"sum by (product, environment, status_code) (job_route_status:http_requests:rate5m{{{JOB}}})",
-                "{{status_code}}",
-            ),
+            {
+                "{{status_code}}": f"sum by (product, environment, status_code) (job_route_status:http_requests:rate5m{JOB})"
+            },
             "Requests a second by HTTP status. 4xx: refused, 429: too many from one visitor, 5xx: failed.",
             p.PER_SECOND,
             stacked=True,
@@ -94,23 +92,23 @@ def _routes(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Request rate by route",
-            p.Query(f"topk({BUSIEST}, job_route:http_requests:rate5m{{{JOB}}})", ROUTE),
+            {ROUTE: f"topk({BUSIEST}, job_route:http_requests:rate5m{JOB})"},
             f"Requests a second for the {BUSIEST} busiest routes.",
             p.PER_SECOND,
         ),
         p.chart(
             "Errors by route",
-            p.Query(f"topk({BUSIEST}, job_route:http_requests_failed:ratio_rate5m{{{JOB}}})", ROUTE),
+            {ROUTE: f"topk({BUSIEST}, job_route:http_requests_failed:ratio_rate5m{JOB})"},
             f"Share of 5xx of the {BUSIEST} routes that fail most.",
             p.RATIO,
-            p.Thresholds(warning=ctx.limit("RouteFailing")),
+            ctx.limits(warning="RouteFailing"),
         ),
         p.chart(
             "Slowest routes",
-            p.Query(f"topk({BUSIEST}, job_route:http_request_duration_seconds:p95_rate5m{{{JOB}}} > 0)", ROUTE),
+            {ROUTE: f"topk({BUSIEST}, job_route:http_request_duration_seconds:p95_rate5m{JOB} > 0)"},
             f"95th percentile of the {BUSIEST} slowest routes.",
             p.SECONDS,
-            p.Thresholds(warning=ctx.limit("RouteSlow")),
+            ctx.limits(warning="RouteSlow"),
         ),
     ]
 
@@ -119,48 +117,50 @@ def _table(ctx: DashboardContext) -> p.Panel:
     by = "by (job, route)"
     return p.table(
         "Routes now",
-        {
-            "Requests": f"sum {by} (job_route:http_requests:rate5m{{{JOB}}})",
-            "Failed": f"max {by} (job_route:http_requests_failed:ratio_rate5m{{{JOB}}})",
-            "p95": f"max {by} (job_route:http_request_duration_seconds:p95_rate5m{{{JOB}}} > 0)",
-        },
+        [
+            p.Column("Requests", f"sum {by} (job_route:http_requests:rate5m{JOB})", p.PER_SECOND),
+            p.Column(
+                "Failed",
+                f"max {by} (job_route:http_requests_failed:ratio_rate5m{JOB})",
+                p.RATIO,
+                ctx.limits(warning="RouteFailing"),
+            ),
+            p.Column(
+                "p95",
+                f"max {by} (job_route:http_request_duration_seconds:p95_rate5m{JOB} > 0)",
+                p.SECONDS,
+                ctx.limits(warning="RouteSlow"),
+            ),
+        ],
         "Every route with its rate, its share of 5xx and its 95th percentile over the last 5 minutes.",
         {"job": "Service", "route": "Route"},
-        {"Requests": p.PER_SECOND, "Failed": p.RATIO, "p95": p.SECONDS},
-        {
-            "Failed": p.Thresholds(warning=ctx.limit("RouteFailing")),
-            "p95": p.Thresholds(warning=ctx.limit("RouteSlow")),
-        },
     )
 
 
 def _traffic() -> list[p.Panel]:
-    rate = f"avg_over_time(job:http_requests:rate5m{{{JOB}}}[30m]"
+    rate = f"avg_over_time(job:http_requests:rate5m{JOB}[30m]"
     return [
         p.chart(
             "Traffic against yesterday",
-            [
-                p.Query(f"{rate})", "{{job}}"),
+            {
+                "{{job}}": f"{rate})",
                 # A stack younger than a day has no such series yet.
-                p.Query(f"{rate} offset 1d) or {rate}) * 0", "{{job}} yesterday"),
-            ],
+                "{{job}} yesterday": f"{rate} offset 1d) or {rate}) * 0",
+            },
             "Requests a second over half an hour, today and at the same time yesterday.",
             p.PER_SECOND,
         ),
         p.chart(
             "Instances up",
-            p.Query(f'sum {BY_JOB} (up{{{JOB}, tier="app"}})', "{{job}}"),
+            {"{{job}}": f'sum {BY_JOB} (up{{{JOB_LABELS}, tier="app"}})'},
             "Instances of each service that answer Prometheus. 0 is an outage.",
-            p.SHORT,
         ),
         p.chart(
             "Open WebSockets",
-            p.Query(
-                f'sum {BY_JOB} (job:websocket_connections:sum{{{JOB}}}) or sum {BY_JOB} (up{{{JOB}, tier="app"}}) * 0',
-                "{{job}}",
-            ),
+            {
+                "{{job}}": f'sum {BY_JOB} (job:websocket_connections:sum{JOB}) or sum {BY_JOB} (up{{{JOB_LABELS}, tier="app"}}) * 0'
+            },
             "Connections that stay open, by service; 0 for one that has none.",
-            p.SHORT,
         ),
     ]
 
@@ -169,31 +169,31 @@ def _resources(ctx: DashboardContext) -> list[p.Panel]:
     panels = [
         p.chart(
             "Memory of the processes",
-            p.Query(f'process_resident_memory_bytes{{{JOB}, tier="app"}}', "{{instance}}"),
+            {"{{instance}}": f'process_resident_memory_bytes{{{JOB_LABELS}, tier="app"}}'},
             "Memory that the main process of each instance holds.",
             p.BYTES,
         )
     ]
     connections = {
-        "postgres": p.Query(f"sum by (product, environment) (pg_stat_activity_count{{{p.STACK}}})", "Postgres"),
-        "redis": p.Query(f"sum by (product, environment) (redis_connected_clients{{{p.STACK}}})", "Redis"),
+        "postgres": ("Postgres", f"sum by (product, environment) (pg_stat_activity_count{p.STACK})"),
+        "redis": ("Redis", f"sum by (product, environment) (redis_connected_clients{p.STACK})"),
     }
-    if queries := [connections[store] for store in ctx.data_stores]:
+    if queries := dict(connections[store] for store in ctx.data_stores):
         panels.append(
-            p.chart("Connections to the stores", queries, "Connections that Postgres and Redis have open.", p.SHORT)
+            p.chart(
+                "Connections to the stores",
+                queries,
+                "Connections that Postgres and Redis have open.",
+            )
         )
     return [
         *panels,
         p.chart(
             "System load",
-            [
-                p.Query(f"node_load1{{{p.STACK}}}", "{{instance}}"),
-                p.Query(
-                    f'count by (product, environment, instance) (node_cpu_seconds_total{{{p.STACK}, mode="idle"}})',
-                    "{{instance}} CPUs",
-                ),
-            ],
+            {
+                "{{instance}}": f"node_load1{p.STACK}",
+                "{{instance}} CPUs": f'count by (product, environment, instance) (node_cpu_seconds_total{{{p.STACK_LABELS}, mode="idle"}})',
+            },
             "Processes that run or wait for a CPU or disk, over a minute, and how many CPUs there are.",
-            p.SHORT,
         ),
     ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.models.dashboard import Dashboard
-
 from dashboards import panels as p
 from dashboards.board import Board
 from dashboards.context import DashboardContext, ProductKpi
@@ -11,28 +9,26 @@ from dashboards.context import DashboardContext, ProductKpi
 IN_A_ROW = 3
 
 
-def kpis(ctx: DashboardContext) -> Dashboard | None:
+def kpis(ctx: DashboardContext) -> Board | None:
     """Build the board of the product file's `kpis`; None where it has none.
 
     The stats come first, since a phone shows the panels in one column. Queries are taken from the product file.
     """
-    if not ctx.figures:
+    if not ctx.kpis:
         return None
     board = Board(ctx, "kpis", "Application KPIs", "what does it achieve?")
-    rows = [ctx.figures[start : start + IN_A_ROW] for start in range(0, len(ctx.figures), IN_A_ROW)]
+    rows = [ctx.kpis[start : start + IN_A_ROW] for start in range(0, len(ctx.kpis), IN_A_ROW)]
     for row in rows:
-        board.row(4, [p.stat(figure.title, figure.query, _description(figure), figure.unit) for figure in row])
+        board.row(4, *[p.stat(figure.title, figure.query, _description(figure), figure.unit) for figure in row])
     for row in rows:
         board.row(
             8,
-            [
-                p.chart(
-                    f"{figure.title}, over time", p.Query(figure.query, figure.title), _description(figure), figure.unit
-                )
+            *[
+                p.chart(f"{figure.title}, over time", {figure.title: figure.query}, _description(figure), figure.unit)
                 for figure in row
             ],
         )
-    return board.build()
+    return board
 
 
 def _description(figure: ProductKpi) -> str:

@@ -66,7 +66,7 @@ class LogQL:
     """Loki's language."""
 
     level = "detected_level"
-    _any = f'{p.STACK}, container=~".+"'
+    _any = f'{p.STACK_LABELS}, container=~".+"'
     """Loki requires one matcher that excludes the empty value, and each variable may match everything."""
 
     services: str | dict[str, object] = f"label_values({{{_any}}}, service)"
@@ -75,7 +75,7 @@ class LogQL:
     def select(self, service: str = "", *, watchers: bool = True) -> str:
         """See LogLanguage."""
         if service:
-            return f'{{{p.STACK}, service="{service}"}}'
+            return f'{{{p.STACK_LABELS}, service="{service}"}}'
         return f'{{{self._any}, service=~"$service"}}' if watchers else f'{{{self._any}, service!~"{WATCHERS}"}}'
 
     def select_errors(self, lines: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.models.dashboard import Dashboard
-
 from dashboards import panels as p
 from dashboards.board import Board
 from dashboards.boards import log_stores
@@ -22,7 +20,7 @@ TROUBLE = (
 """Patterns that the rules on logs search for as well, see rules/loki and rules/victorialogs."""
 
 
-def logs(ctx: DashboardContext) -> Dashboard | None:
+def logs(ctx: DashboardContext) -> Board | None:
     """Build the board of the logs; None where the stack collects none."""
     if not ctx.logs_uid:
         return None
@@ -31,17 +29,17 @@ def logs(ctx: DashboardContext) -> Dashboard | None:
     board.variable("service", language.services, p.LOGS)
     board.choice("level", LEVELS)
     board.text_variable("search")
-    board.row(4, log_stores.now(ctx))
-    board.row(8, _volume(ctx, language))
+    board.row(4, *log_stores.now(ctx))
+    board.row(8, *_volume(ctx, language))
     description = "The lines of the chosen services and levels that hold the searched text, newest first."
-    board.row(12, [p.logs_panel("Lines", language.line_query(language.selection), description)])
+    board.row(12, p.logs_panel("Lines", language.line_query(language.selection), description))
     board.section("What is looked for in them")
-    board.row(7, [*_trouble(ctx, language), *_stores(ctx, language)])
-    board.row(8, [_of_rules(language)])
+    board.row(7, *_trouble(ctx, language), *_stores(ctx, language))
+    board.row(8, _of_rules(language))
     board.section("How they get here")
-    board.row(7, [*log_stores.delivery(ctx), *log_stores.store(ctx)])
-    board.row(7, log_stores.rules(ctx))
-    return board.build()
+    board.row(7, *log_stores.delivery(ctx), *log_stores.store(ctx))
+    board.row(7, *log_stores.rules(ctx))
+    return board
 
 
 def _volume(ctx: DashboardContext, language: LogLanguage) -> list[p.Panel]:
@@ -62,7 +60,7 @@ def _volume(ctx: DashboardContext, language: LogLanguage) -> list[p.Panel]:
             "Errors by service",
             language.counted(language.select_errors(language.select()), "service", "{{service}}", minutes=5),
             "Lines of level error and worse, in 5 minutes.",
-            p.Thresholds(critical=ctx.limit("LogErrorBurst")),
+            ctx.limits(critical="LogErrorBurst"),
         ),
     ]
 
@@ -84,7 +82,7 @@ def _trouble(ctx: DashboardContext, language: LogLanguage) -> list[p.Panel]:
                 language.counted(callbacks, "service", "payment callbacks {{service}}", minutes=5, zero=True),
             ],
             "Log-ins and calls of the payment provider that failed, by what lines of 5 minutes tell.",
-            p.Thresholds(critical=ctx.limit("FailedLogins")),
+            ctx.limits(critical="FailedLogins"),
         ),
     ]
 
@@ -96,7 +94,7 @@ def _stores(ctx: DashboardContext, language: LogLanguage) -> list[p.Panel]:
             "Slow queries",
             language.counted(slow, "service", "{{service}}", minutes=5, zero=True),
             "Statements that took longer than Postgres was told to write down, in 5 minutes.",
-            p.Thresholds(critical=ctx.limit("SlowQueries")),
+            ctx.limits(critical="SlowQueries"),
         ),
     ]
     if ctx.edge:
@@ -126,7 +124,7 @@ def _of_lines(
     description: str,
     thresholds: p.Thresholds | None = None,
     *,
-    unit: str = p.LINES,
+    unit: str = p.SHORT,
     stacked: bool = False,
 ) -> p.Panel:
     return p.chart(title, queries, description, unit, thresholds, stacked=stacked, source=p.LOGS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.models.dashboard import Dashboard
-
 from dashboards import panels as p
 from dashboards.board import Board
 from dashboards.boards.log_stores import NAMES, TAKEN_IN
@@ -28,54 +26,53 @@ PARTS = "|".join(
 """Containers that watch the others."""
 
 
-def monitoring(ctx: DashboardContext) -> Dashboard:
+def monitoring(ctx: DashboardContext) -> Board:
     """Build the board of the monitoring itself."""
     board = Board(ctx, "monitoring", "Monitoring itself", "does what watches do its work, and at what cost?")
-    board.row(4, _lamps(ctx))
+    board.row(4, *_lamps(ctx))
     board.section("Scrapes")
-    board.row(7, _scrapes(ctx))
+    board.row(7, *_scrapes(ctx))
     board.section("Rules and queries")
-    board.row(7, _rules(ctx))
+    board.row(7, *_rules(ctx))
     board.section("Storage")
-    board.row(7, _storage(ctx))
+    board.row(7, *_storage(ctx))
     if ctx.remote_write:
-        board.row(7, _remote_write(ctx))
+        board.row(7, *_remote_write(ctx))
     board.section("From alert to notification")
-    board.row(7, _notifications(ctx))
+    board.row(7, *_notifications(ctx))
     if ctx.logs_uid:
         board.section("Logs")
-        board.row(7, _logs(ctx))
+        board.row(7, *_logs(ctx))
     board.section("Grafana")
-    board.row(7, _grafana(ctx))
+    board.row(7, *_grafana(ctx))
     board.section("What it costs")
-    board.row(7, _cost())
-    return board.build()
+    board.row(7, *_cost())
+    return board
 
 
 def _lamps(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.up_down_stat(
             "Watchdog",
-            f'count(ALERTS{{{p.STACK}, alertname="Watchdog", alertstate="firing"}}) or vector(0)',
+            f'count(ALERTS{{{p.STACK_LABELS}, alertname="Watchdog", alertstate="firing"}}) or vector(0)',
             "The alert that always fires: rules are evaluated.",
         ),
         p.up_down_stat(
             "Configuration loaded",
-            f"min(prometheus_config_last_reload_successful{{{p.STACK}}} "
-            f"or alertmanager_config_last_reload_successful{{{p.STACK}}})",
+            f"min(prometheus_config_last_reload_successful{p.STACK} "
+            f"or alertmanager_config_last_reload_successful{p.STACK})",
             "Prometheus and Alertmanager took their last configuration; else they go on with the one before.",
         ),
         p.stat(
             "Oldest rule evaluation",
-            f"max((time() - (prometheus_rule_group_last_evaluation_timestamp_seconds{{{p.STACK}}} > 0))"
-            f" / prometheus_rule_group_interval_seconds{{{p.STACK}}})",
+            f"max((time() - (prometheus_rule_group_last_evaluation_timestamp_seconds{p.STACK} > 0))"
+            f" / prometheus_rule_group_interval_seconds{p.STACK})",
             "How many of its intervals ago the group of rules was evaluated that waits longest.",
-            p.SHORT,
-            p.Thresholds(critical=ctx.limit("RulesStandStill")),
+            thresholds=ctx.limits(critical="RulesStandStill"),
         ),
         p.stat(
             "Targets that answer",
-            f"avg(up{{{p.STACK}}})",
+            f"avg(up{p.STACK})",
             "Share of the scrape targets that give their metrics.",
             p.RATIO,
             p.Thresholds(critical=1, falling=True),
@@ -87,36 +84,26 @@ def _scrapes(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Scrape duration",
-            p.Query(f"max by (job) (scrape_duration_seconds{{{p.STACK}}})", "{{job}}"),
+            {"{{job}}": f"max by (job) (scrape_duration_seconds{p.STACK})"},
             "How long the slowest instance of each job takes to give its metrics; after 10 s it counts as down.",
             p.SECONDS,
-            p.Thresholds(warning=ctx.limit("ScrapeSlow")),
+            ctx.limits(warning="ScrapeSlow"),
         ),
         p.chart(
             "Samples a scrape",
-            p.Query(f"max by (job) (scrape_samples_post_metric_relabeling{{{p.STACK}}})", "{{job}}"),
+            {"{{job}}": f"max by (job) (scrape_samples_post_metric_relabeling{p.STACK})"},
             "Series of the largest instance of each job.",
-            p.SHORT,
-            p.Thresholds(warning=ctx.limit("ScrapeSamplesHigh")),
+            thresholds=ctx.limits(warning="ScrapeSamplesHigh"),
         ),
         p.chart(
             "Samples refused",
-            [
-                p.Query(
-                    f"sum(increase(prometheus_target_scrapes_sample_duplicate_timestamp_total{{{p.STACK}}}[10m]))",
-                    "doubled",
-                ),
-                p.Query(
-                    f"sum(increase(prometheus_target_scrapes_sample_out_of_order_total{{{p.STACK}}}[10m]))", "too old"
-                ),
-                p.Query(
-                    f"sum(increase(prometheus_target_scrapes_sample_out_of_bounds_total{{{p.STACK}}}[10m]))",
-                    "too far ahead",
-                ),
-            ],
+            {
+                "doubled": f"sum(increase(prometheus_target_scrapes_sample_duplicate_timestamp_total{p.STACK}[10m]))",
+                "too old": f"sum(increase(prometheus_target_scrapes_sample_out_of_order_total{p.STACK}[10m]))",
+                "too far ahead": f"sum(increase(prometheus_target_scrapes_sample_out_of_bounds_total{p.STACK}[10m]))",
+            },
             "Samples of 10 minutes that were thrown away.",
-            p.SHORT,
-            p.Thresholds(warning=1),
+            thresholds=p.Thresholds(warning=1),
         ),
     ]
 
@@ -126,36 +113,33 @@ def _rules(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Rule evaluation time",
-            p.Query(
-                f"topk(5, label_replace(prometheus_rule_group_last_duration_seconds{{{p.STACK}}}"
-                f" / prometheus_rule_group_interval_seconds{{{p.STACK}}}, {group}))",
-                "{{group}}",
-            ),
+            {
+                "{{group}}": f"topk(5, label_replace(prometheus_rule_group_last_duration_seconds{p.STACK}"
+                f" / prometheus_rule_group_interval_seconds{p.STACK}, {group}))"
+            },
             "Share of their interval that the five slowest groups need for one evaluation.",
             p.RATIO,
-            p.Thresholds(warning=ctx.limit("PrometheusRulesSlow")),
+            ctx.limits(warning="PrometheusRulesSlow"),
         ),
         p.chart(
             "Rule failures",
-            [
-                p.Query(f"sum(increase(prometheus_rule_evaluation_failures_total{{{p.STACK}}}[5m]))", "failed"),
-                p.Query(f"sum(increase(prometheus_rule_group_iterations_missed_total{{{p.STACK}}}[5m]))", "left out"),
-            ],
+            {
+                "failed": f"sum(increase(prometheus_rule_evaluation_failures_total{p.STACK}[5m]))",
+                "left out": f"sum(increase(prometheus_rule_group_iterations_missed_total{p.STACK}[5m]))",
+            },
             "Rules that failed, and evaluations that were left out, in 5 minutes.",
-            p.SHORT,
-            p.Thresholds(critical=1),
+            thresholds=p.Thresholds(critical=1),
         ),
         p.chart(
             "Query time",
             # Without a query the quantile is no number.
-            p.Query(
-                "(histogram_quantile(0.9, sum by (le) (rate(prometheus_http_request_duration_seconds_bucket"
-                f'{{{p.STACK}, handler=~"/api/v1/query(_range)?"}}[10m]))) >= 0) or vector(0)',
-                "slowest tenth",
-            ),
+            {
+                "slowest tenth": "(histogram_quantile(0.9, sum by (le) (rate(prometheus_http_request_duration_seconds_bucket"
+                f'{{{p.STACK_LABELS}, handler=~"/api/v1/query(_range)?"}}[10m]))) >= 0) or vector(0)'
+            },
             "90 % of the queries by people and Grafana are faster than this; 0 where nobody asks. Rules do not count.",
             p.SECONDS,
-            p.Thresholds(warning=ctx.limit("PrometheusQueriesSlow")),
+            ctx.limits(warning="PrometheusQueriesSlow"),
         ),
     ]
 
@@ -169,37 +153,32 @@ def _storage(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Series in memory",
-            [
-                p.Query(f"sum(prometheus_tsdb_head_series{{{p.STACK}}})", "series"),
-                p.Query(f"sum(rate(prometheus_tsdb_head_samples_appended_total{{{p.STACK}}}[5m]))", "samples a second"),
-            ],
+            {
+                "series": f"sum(prometheus_tsdb_head_series{p.STACK})",
+                "samples a second": f"sum(rate(prometheus_tsdb_head_samples_appended_total{p.STACK}[5m]))",
+            },
             "Series of the last two hours, and the samples a second that are stored for them.",
-            p.SHORT,
-            p.Thresholds(warning=ctx.limit("PrometheusSeriesTooMany")),
+            thresholds=ctx.limits(warning="PrometheusSeriesTooMany"),
         ),
         p.chart(
             "Storage",
-            [
-                p.Query(f"sum(prometheus_tsdb_storage_blocks_bytes{{{p.STACK}}})", "blocks"),
-                p.Query(f"sum(prometheus_tsdb_wal_storage_size_bytes{{{p.STACK}}})", "log of changes"),
-                p.Query(f"sum(prometheus_tsdb_head_chunks_storage_size_bytes{{{p.STACK}}})", "newest data"),
-            ],
+            {
+                "blocks": f"sum(prometheus_tsdb_storage_blocks_bytes{p.STACK})",
+                "log of changes": f"sum(prometheus_tsdb_wal_storage_size_bytes{p.STACK})",
+                "newest data": f"sum(prometheus_tsdb_head_chunks_storage_size_bytes{p.STACK})",
+            },
             "What Prometheus needs of its disk.",
             p.BYTES,
             stacked=True,
         ),
         p.chart(
             "Storage failures",
-            [
-                p.Query(
-                    " + ".join(f"sum(increase(prometheus_tsdb_{name}_total{{{p.STACK}}}[1h]))" for name in names),
-                    legend,
-                )
+            {
+                legend: " + ".join(f"sum(increase(prometheus_tsdb_{name}_total{p.STACK}[1h]))" for name in names)
                 for legend, names in failures.items()
-            ],
+            },
             "Compactions and writes that failed, and data found broken, in an hour.",
-            p.SHORT,
-            p.Thresholds(critical=1),
+            thresholds=p.Thresholds(critical=1),
         ),
     ]
 
@@ -208,72 +187,58 @@ def _remote_write(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Remote write",
-            [
-                p.Query(
-                    f"sum by (remote_name) (rate(prometheus_remote_storage_samples_total{{{p.STACK}}}[5m]))",
-                    "{{remote_name}}",
-                ),
-                p.Query(
-                    f"sum by (remote_name) (rate(prometheus_remote_storage_samples_failed_total{{{p.STACK}}}[5m]))",
-                    "{{remote_name}} refused",
-                ),
-                p.Query(
-                    f"sum by (remote_name) (rate(prometheus_remote_storage_samples_retried_total{{{p.STACK}}}[5m]))",
-                    "{{remote_name}} again",
-                ),
-            ],
+            {
+                "{{remote_name}}": f"sum by (remote_name) (rate(prometheus_remote_storage_samples_total{p.STACK}[5m]))",
+                "{{remote_name}} refused": f"sum by (remote_name) (rate(prometheus_remote_storage_samples_failed_total{p.STACK}[5m]))",
+                "{{remote_name}} again": f"sum by (remote_name) (rate(prometheus_remote_storage_samples_retried_total{p.STACK}[5m]))",
+            },
             "Samples a second that go to the stores for the long term.",
             p.OPERATIONS,
         ),
         p.chart(
             "Remote write delay",
-            p.Query(
-                f"max_over_time(prometheus_remote_storage_highest_timestamp_in_seconds{{{p.STACK}}}[5m])"
+            {
+                "{{remote_name}}": f"max_over_time(prometheus_remote_storage_highest_timestamp_in_seconds{p.STACK}[5m])"
                 " - ignoring (remote_name, url) group_right () "
-                f"max_over_time(prometheus_remote_storage_queue_highest_sent_timestamp_seconds{{{p.STACK}}}[5m])",
-                "{{remote_name}}",
-            ),
+                f"max_over_time(prometheus_remote_storage_queue_highest_sent_timestamp_seconds{p.STACK}[5m])"
+            },
             "How far the stores for the long term are behind.",
             p.SECONDS,
-            p.Thresholds(warning=ctx.limit("RemoteWriteBehind")),
+            ctx.limits(warning="RemoteWriteBehind"),
         ),
     ]
 
 
 def _notifications(ctx: DashboardContext) -> list[p.Panel]:
-    latency = f"alertmanager_notification_latency_seconds_bucket{{{p.STACK}}}"
+    latency = f"alertmanager_notification_latency_seconds_bucket{p.STACK}"
     return [
         p.chart(
             "Alerts to Alertmanager",
-            [
-                p.Query(f"sum(rate(prometheus_notifications_sent_total{{{p.STACK}}}[5m]))", "sent"),
-                p.Query(f"sum(rate(prometheus_notifications_dropped_total{{{p.STACK}}}[5m]))", "lost"),
-                p.Query(f"sum(prometheus_notifications_queue_length{{{p.STACK}}})", "waiting"),
-                p.Query(f"sum(prometheus_notifications_alertmanagers_discovered{{{p.STACK}}})", "Alertmanagers"),
-            ],
+            {
+                "sent": f"sum(rate(prometheus_notifications_sent_total{p.STACK}[5m]))",
+                "lost": f"sum(rate(prometheus_notifications_dropped_total{p.STACK}[5m]))",
+                "waiting": f"sum(prometheus_notifications_queue_length{p.STACK})",
+                "Alertmanagers": f"sum(prometheus_notifications_alertmanagers_discovered{p.STACK})",
+            },
             "Alerts a second that Prometheus sends, those that were lost, and how many wait.",
-            p.SHORT,
         ),
         p.chart(
             "Notifications",
-            [
+            {
                 # Without receivers Alertmanager counts nothing at all.
-                p.Query(f"sum(rate(alertmanager_notifications_total{{{p.STACK}}}[15m])) or vector(0)", "sent"),
-                p.Query(f"sum(rate(alertmanager_notifications_failed_total{{{p.STACK}}}[15m])) or vector(0)", "failed"),
-            ],
+                "sent": f"sum(rate(alertmanager_notifications_total{p.STACK}[15m])) or vector(0)",
+                "failed": f"sum(rate(alertmanager_notifications_failed_total{p.STACK}[15m])) or vector(0)",
+            },
             "Notifications a second that Alertmanager sends to people, over 15 minutes.",
             p.OPERATIONS,
         ),
         p.chart(
             "Notification time",
             # Without a notification the quantile is no number.
-            p.Query(
-                f"(histogram_quantile(0.9, sum by (le) (rate({latency}[30m]))) >= 0) or vector(0)",
-                "slowest tenth",
-            ),
+            {"slowest tenth": f"(histogram_quantile(0.9, sum by (le) (rate({latency}[30m]))) >= 0) or vector(0)"},
             "90 % of the notifications are accepted faster than this; 0 where there were none in 30 minutes.",
             p.SECONDS,
-            p.Thresholds(warning=ctx.limit("NotificationsSlow")),
+            ctx.limits(warning="NotificationsSlow"),
         ),
     ]
 
@@ -282,19 +247,19 @@ def _logs(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Log lines stored",
-            [
-                p.Query(f"sum(rate(otelcol_receiver_accepted_log_records{{{p.STACK}}}[5m]))", "read by the collector"),
-                p.Query(TAKEN_IN[ctx.log_store], f"received by {NAMES[ctx.log_store]}"),
-            ],
+            {
+                "read by the collector": f"sum(rate(otelcol_receiver_accepted_log_records{p.STACK}[5m]))",
+                f"received by {NAMES[ctx.log_store]}": TAKEN_IN[ctx.log_store],
+            },
             "Log lines a second.",
             p.OPERATIONS,
         ),
         p.chart(
             "Collector queue",
-            [
-                p.Query(f"sum by (exporter) (otelcol_exporter_queue_size{{{p.STACK}}})", "{{exporter}} waiting"),
-                p.Query(f"sum by (exporter) (otelcol_exporter_queue_capacity{{{p.STACK}}})", "{{exporter}} room"),
-            ],
+            {
+                "{{exporter}} waiting": f"sum by (exporter) (otelcol_exporter_queue_size{p.STACK})",
+                "{{exporter}} room": f"sum by (exporter) (otelcol_exporter_queue_capacity{p.STACK})",
+            },
             "Log lines that wait to be stored, and the room there is for them: what is more stays in Docker's files.",
             p.BYTES,
         ),
@@ -305,41 +270,37 @@ def _grafana(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Grafana requests",
-            p.Query(
-                f"sum by (status_code) (rate(grafana_http_request_duration_seconds_count{{{p.STACK}}}[5m]))",
-                "{{status_code}}",
-            ),
+            {
+                "{{status_code}}": f"sum by (status_code) (rate(grafana_http_request_duration_seconds_count{p.STACK}[5m]))"
+            },
             "Requests a second to Grafana, by status.",
             p.PER_SECOND,
             stacked=True,
         ),
         p.chart(
             "Grafana response time",
-            p.Query(
-                "histogram_quantile(0.95, sum by (le)"
-                f" (rate(grafana_http_request_duration_seconds_bucket{{{p.STACK}}}[10m])))",
-                "p95",
-            ),
+            {
+                "p95": "histogram_quantile(0.95, sum by (le)"
+                f" (rate(grafana_http_request_duration_seconds_bucket{p.STACK}[10m])))"
+            },
             "95 % of the requests to Grafana are faster than this.",
             p.SECONDS,
-            p.Thresholds(warning=ctx.limit("GrafanaSlow")),
+            ctx.limits(warning="GrafanaSlow"),
         ),
         p.chart(
             "Grafana queries",
-            p.Query(
-                "sum by (plugin_id, status)"
-                f' (rate(grafana_plugin_request_total{{{p.STACK}, endpoint="queryData"}}[10m]))',
-                "{{plugin_id}} {{status}}",
-            ),
+            {
+                "{{plugin_id}} {{status}}": "sum by (plugin_id, status)"
+                f' (rate(grafana_plugin_request_total{{{p.STACK_LABELS}, endpoint="queryData"}}[10m]))'
+            },
             "Queries a second that Grafana asks its data sources, by result.",
             p.OPERATIONS,
         ),
         p.chart(
             "Grafana log-ins",
-            p.Query(f"sum(increase(grafana_authn_authn_failed_login_total{{{p.STACK}}}[15m])) or vector(0)", "failed"),
+            {"failed": f"sum(increase(grafana_authn_authn_failed_login_total{p.STACK}[15m])) or vector(0)"},
             "Log-ins by the form that failed, in 15 minutes.",
-            p.SHORT,
-            p.Thresholds(warning=ctx.limit("GrafanaLoginsFailing")),
+            thresholds=ctx.limits(warning="GrafanaLoginsFailing"),
         ),
     ]
 
@@ -348,19 +309,18 @@ def _cost() -> list[p.Panel]:
     return [
         p.chart(
             "CPU of monitoring",
-            p.Query(
-                f'sum by (service) (container:cpu_usage_cores:rate5m{{{p.STACK}, service=~"{PARTS}"}})', "{{service}}"
-            ),
+            {
+                "{{service}}": f'sum by (service) (container:cpu_usage_cores:rate5m{{{p.STACK_LABELS}, service=~"{PARTS}"}})'
+            },
             "Cores that the containers of the monitoring use.",
             p.CORES,
             stacked=True,
         ),
         p.chart(
             "Memory of monitoring",
-            p.Query(
-                f'sum by (service) (container:memory_working_set_bytes:sum{{{p.STACK}, service=~"{PARTS}"}})',
-                "{{service}}",
-            ),
+            {
+                "{{service}}": f'sum by (service) (container:memory_working_set_bytes:sum{{{p.STACK_LABELS}, service=~"{PARTS}"}})'
+            },
             "Working set of the containers of the monitoring.",
             p.BYTES,
             stacked=True,

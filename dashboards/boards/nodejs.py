@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.models.dashboard import Dashboard
-
 from dashboards import panels as p
 from dashboards.board import Board
 from dashboards.context import DashboardContext
@@ -14,48 +12,48 @@ INSTANCE_LEGEND = "{{instance}}"
 
 def named(metric: str) -> str:
     """Return the selector of one of the Node client's metrics, with any prefix in its name."""
-    return f'{{__name__=~"(.+_)?{metric}", tier="app", {p.INSTANCE}}}'
+    return f'{{__name__=~"(.+_)?{metric}", tier="app", {p.INSTANCE_LABELS}}}'
 
 
-def nodejs(ctx: DashboardContext) -> Dashboard | None:
+def nodejs(ctx: DashboardContext) -> Board | None:
     """Build the board of the product's own processes; None where they do not run on Node."""
     if "nodejs" not in ctx.boards:
         return None
     board = Board(
         ctx, "nodejs", "Node process", "do its processes keep up?", instances="instance:nodejs_heap_used_bytes:max"
     )
-    board.row(8, _loop(ctx))
-    board.row(7, _memory())
-    board.row(7, _process(ctx))
+    board.row(8, *_loop(ctx))
+    board.row(7, *_memory())
+    board.row(7, *_process(ctx))
     board.section("Connections")
-    board.row(7, _connections(ctx))
+    board.row(7, *_connections(ctx))
     board.section("Starts and versions")
-    board.row(7, _starts(ctx))
-    return board.build()
+    board.row(7, *_starts(ctx))
+    return board
 
 
 def _loop(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Event loop lag",
-            p.Query(f"instance:nodejs_eventloop_lag_seconds:p99{{{p.INSTANCE}}}", INSTANCE_LEGEND),
+            {INSTANCE_LEGEND: f"instance:nodejs_eventloop_lag_seconds:p99{p.INSTANCE}"},
             "99 % of the event loop's turns are less late than this; it contains the 10 ms of Node's own measurement.",
             p.SECONDS,
-            p.Thresholds(warning=ctx.limit("EventLoopLagHigh"), critical=ctx.limit("EventLoopBlocked")),
+            ctx.limits(warning="EventLoopLagHigh", critical="EventLoopBlocked"),
         ),
         p.chart(
             "Heap in use",
-            p.Query(f"instance:nodejs_heap_used:ratio{{{p.INSTANCE}}}", INSTANCE_LEGEND),
+            {INSTANCE_LEGEND: f"instance:nodejs_heap_used:ratio{p.INSTANCE}"},
             "Share of the heap that V8 allows the process.",
             p.RATIO,
-            p.Thresholds(critical=ctx.limit("NodeHeapNearLimit")),
+            ctx.limits(critical="NodeHeapNearLimit"),
         ),
         p.chart(
             "Garbage collection",
-            p.Query(f"instance:nodejs_gc_duration_seconds:rate5m{{{p.INSTANCE}}}", INSTANCE_LEGEND),
+            {INSTANCE_LEGEND: f"instance:nodejs_gc_duration_seconds:rate5m{p.INSTANCE}"},
             "Share of the time that is spent on collecting garbage, over 5 minutes; all else stands still meanwhile.",
             p.RATIO,
-            p.Thresholds(warning=ctx.limit("NodeGCTimeHigh")),
+            ctx.limits(warning="NodeGCTimeHigh"),
         ),
     ]
 
@@ -64,30 +62,27 @@ def _memory() -> list[p.Panel]:
     return [
         p.chart(
             "Heap",
-            [
-                p.Query(f"instance:nodejs_heap_used_bytes:max{{{p.INSTANCE}}}", f"used {INSTANCE_LEGEND}"),
-                p.Query(f"{SUM_BY_INSTANCE} ({named('nodejs_heap_size_total_bytes')})", f"taken {INSTANCE_LEGEND}"),
-                p.Query(f"instance:nodejs_heap_limit_bytes:max{{{p.INSTANCE}}}", f"limit {INSTANCE_LEGEND}"),
-            ],
+            {
+                f"used {INSTANCE_LEGEND}": f"instance:nodejs_heap_used_bytes:max{p.INSTANCE}",
+                f"taken {INSTANCE_LEGEND}": f"{SUM_BY_INSTANCE} ({named('nodejs_heap_size_total_bytes')})",
+                f"limit {INSTANCE_LEGEND}": f"instance:nodejs_heap_limit_bytes:max{p.INSTANCE}",
+            },
             "What is in use, what the process has taken for it, and how much it may take. A slope is a leak.",
             p.BYTES,
         ),
         p.chart(
             "Heap by space",
-            p.Query(
-                f"sum by (product, environment, space) ({named('nodejs_heap_space_size_used_bytes')})",
-                "{{space}}",
-            ),
+            {"{{space}}": f"sum by (product, environment, space) ({named('nodejs_heap_space_size_used_bytes')})"},
             "What is in use, by V8's spaces, of all processes.",
             p.BYTES,
             stacked=True,
         ),
         p.chart(
             "Memory of the process",
-            [
-                p.Query(f"{SUM_BY_INSTANCE} ({named('process_resident_memory_bytes')})", f"resident {INSTANCE_LEGEND}"),
-                p.Query(f"{SUM_BY_INSTANCE} ({named('nodejs_external_memory_bytes')})", f"external {INSTANCE_LEGEND}"),
-            ],
+            {
+                f"resident {INSTANCE_LEGEND}": f"{SUM_BY_INSTANCE} ({named('process_resident_memory_bytes')})",
+                f"external {INSTANCE_LEGEND}": f"{SUM_BY_INSTANCE} ({named('nodejs_external_memory_bytes')})",
+            },
             "All of its memory that is resident, and what lies outside of the heap (buffers).",
             p.BYTES,
         ),
@@ -98,22 +93,21 @@ def _process(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "CPU of the process",
-            p.Query(f"{SUM_BY_INSTANCE} (rate({named('process_cpu_seconds_total')}[5m]))", INSTANCE_LEGEND),
+            {INSTANCE_LEGEND: f"{SUM_BY_INSTANCE} (rate({named('process_cpu_seconds_total')}[5m]))"},
             "Cores in use, over 5 minutes; JavaScript itself can use one.",
             p.CORES,
         ),
         p.chart(
             "Active handles",
-            p.Query(f"instance:nodejs_active_handles:max{{{p.INSTANCE}}}", INSTANCE_LEGEND),
+            {INSTANCE_LEGEND: f"instance:nodejs_active_handles:max{p.INSTANCE}"},
             "Sockets, timers and files that keep the process alive.",
-            p.SHORT,
         ),
         p.chart(
             "File descriptors",
-            p.Query(f"instance:process_open_fds:ratio{{{p.INSTANCE}}}", INSTANCE_LEGEND),
+            {INSTANCE_LEGEND: f"instance:process_open_fds:ratio{p.INSTANCE}"},
             "Share of the file descriptors that it may have open.",
             p.RATIO,
-            p.Thresholds(warning=ctx.limit("AppFileDescriptorsHigh")),
+            ctx.limits(warning="AppFileDescriptorsHigh"),
         ),
     ]
 
@@ -122,28 +116,26 @@ def _connections(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Database pool",
-            p.Query(f"instance:db_connections_used:ratio{{{p.INSTANCE}}}", INSTANCE_LEGEND),
+            {INSTANCE_LEGEND: f"instance:db_connections_used:ratio{p.INSTANCE}"},
             "Share of the pool's connections that are in use.",
             p.RATIO,
-            p.Thresholds(warning=ctx.limit("ScaleDatabasePool"), critical=ctx.limit("DBPoolExhaustion")),
+            ctx.limits(warning="ScaleDatabasePool", critical="DBPoolExhaustion"),
         ),
         p.chart(
             "Requests waiting for the database",
-            p.Query(f"instance:db_connections_waiting:sum{{{p.INSTANCE}}}", INSTANCE_LEGEND),
+            {INSTANCE_LEGEND: f"instance:db_connections_waiting:sum{p.INSTANCE}"},
             "Requests that wait for a connection of the pool.",
-            p.SHORT,
-            p.Thresholds(warning=ctx.limit("DBConnectionsAwaited")),
+            thresholds=ctx.limits(warning="DBConnectionsAwaited"),
         ),
         p.chart(
             "WebSocket connections",
-            p.Query(f"instance:websocket_connections:sum{{{p.INSTANCE}}}", INSTANCE_LEGEND),
+            {INSTANCE_LEGEND: f"instance:websocket_connections:sum{p.INSTANCE}"},
             "Open connections of each instance.",
-            p.SHORT,
-            p.Thresholds(warning=ctx.limit("ScaleWebSockets")),
+            thresholds=ctx.limits(warning="ScaleWebSockets"),
         ),
         p.chart(
             "Cache look-ups",
-            p.Query(f"job:cache_lookups:rate5m{{{p.STACK}}}", "{{job}}"),
+            {"{{job}}": f"job:cache_lookups:rate5m{p.STACK}"},
             "Look-ups a second, over 5 minutes; how many are answered is on the overview.",
             p.OPERATIONS,
         ),
@@ -155,23 +147,20 @@ def _starts(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Starts",
-            p.Query(f"max by (product, environment, job, instance) (changes({started}[15m]))", INSTANCE_LEGEND),
+            {INSTANCE_LEGEND: f"max by (product, environment, job, instance) (changes({started}[15m]))"},
             "How often each process was started within 15 minutes.",
-            p.SHORT,
-            p.Thresholds(critical=ctx.limit("AppCrashLoop")),
+            thresholds=ctx.limits(critical="AppCrashLoop"),
         ),
         p.table(
             "Versions",
-            {"Instances": f"count by (job, version) ({named('nodejs_version_info')})"},
+            [p.Column("Instances", f"count by (job, version) ({named('nodejs_version_info')})")],
             "The versions that run, and how many instances of each.",
             {"job": "Service", "version": "Version"},
-            {"Instances": p.SHORT},
         ),
         p.table(
             "Running for",
-            {"Time": f"time() - max by (job, instance) ({started})"},
+            [p.Column("Time", f"time() - max by (job, instance) ({started})", p.SECONDS)],
             "How long ago each process was started.",
             {"job": "Service", "instance": "Instance"},
-            {"Time": p.SECONDS},
         ),
     ]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from grafana_foundation_sdk.models.dashboard import Dashboard
-
 from dashboards import panels as p
 from dashboards.board import Board
 from dashboards.context import DashboardContext
@@ -21,36 +19,33 @@ FIRING = 'alertstate="firing", severity!="info"'
 """Selector of the alerts that need attention: not the Watchdog, which always fires."""
 
 
-def overview(ctx: DashboardContext) -> Dashboard:
+def overview(ctx: DashboardContext) -> Board:
     """Build the overview of one stack: the up/down stats first, since a phone shows the panels in one column.
 
     Raises KeyError for a data store that is not in STORES.
     """
     board = Board(ctx, "overview", "Overview", "is everything fine?", instances="node_uname_info")
-    board.row(4, [*_alerts(), *_lamps(ctx)])
+    board.row(4, *_alerts(), *_lamps(ctx))
     board.row(
         5,
-        [
-            p.table(
-                "What is wrong",
-                {"Alerts": f"count by (alertname, severity, job) (ALERTS{{{p.STACK}, {FIRING}}})"},
-                "The alerts that fire now; empty where all is well. Each has a page in the runbooks.",
-                {"alertname": "Alert", "severity": "Severity", "job": "Where"},
-                {"Alerts": p.SHORT},
-            ),
-            p.stat(
-                "Last change of containers",
-                f'max(node_textfile_mtime_seconds{{{p.STACK}, file=~".*/containers.prom"}}) * 1000',
-                "When a release or another change last replaced a container.",
-                p.TIME_AGO,
-            ),
-        ],
+        p.table(
+            "What is wrong",
+            [p.Column("Alerts", f"count by (alertname, severity, job) (ALERTS{{{p.STACK_LABELS}, {FIRING}}})")],
+            "The alerts that fire now; empty where all is well. Each has a page in the runbooks.",
+            {"alertname": "Alert", "severity": "Severity", "job": "Where"},
+        ),
+        p.stat(
+            "Last change of containers",
+            f'max(node_textfile_mtime_seconds{{{p.STACK_LABELS}, file=~".*/containers.prom"}}) * 1000',
+            "When a release or another change last replaced a container.",
+            p.TIME_AGO,
+        ),
     )
-    for start in range(0, len(ctx.figures), FIGURES_IN_A_ROW):
-        figures = ctx.figures[start : start + FIGURES_IN_A_ROW]
+    for start in range(0, len(ctx.kpis), FIGURES_IN_A_ROW):
+        figures = ctx.kpis[start : start + FIGURES_IN_A_ROW]
         board.row(
             4,
-            [
+            *[
                 replace(
                     p.stat(
                         figure.title, figure.query, "A figure of the product's own, from its product file.", figure.unit
@@ -61,40 +56,38 @@ def overview(ctx: DashboardContext) -> Dashboard:
             ],
         )
     if ctx.services:
-        board.row(7, _traffic(ctx))
-    board.row(7, [*_host(ctx), *_cache(ctx)])
+        board.row(7, *_traffic(ctx))
+    board.row(7, *_host(ctx), *_cache(ctx))
     board.row(
         7,
-        [
-            p.chart(
-                "Container CPU",
-                p.Query(f"topk(10, container:cpu_usage_cores:rate5m{{{p.STACK}}})", "{{service}}"),
-                "Cores in use by the ten busiest containers, over 5 minutes.",
-                p.CORES,
-            ),
-            p.chart(
-                "Container memory",
-                p.Query(f"topk(10, container:memory_working_set_bytes:sum{{{p.STACK}}})", "{{service}}"),
-                "Working set of the ten largest containers.",
-                p.BYTES,
-            ),
-            *_store_charts(ctx),
-        ],
+        p.chart(
+            "Container CPU",
+            {"{{service}}": f"topk(10, container:cpu_usage_cores:rate5m{p.STACK})"},
+            "Cores in use by the ten busiest containers, over 5 minutes.",
+            p.CORES,
+        ),
+        p.chart(
+            "Container memory",
+            {"{{service}}": f"topk(10, container:memory_working_set_bytes:sum{p.STACK})"},
+            "Working set of the ten largest containers.",
+            p.BYTES,
+        ),
+        *_store_charts(ctx),
     )
-    return board.build()
+    return board
 
 
 def _alerts() -> list[p.Panel]:
     return [
         p.stat(
             "Targets down",
-            f"count(up{{{p.STACK}}} == 0) or vector(0)",
+            f"count(up{p.STACK} == 0) or vector(0)",
             "Scrape targets that do not answer Prometheus.",
             thresholds=p.Thresholds(critical=1),
         ),
         p.stat(
             "Firing alerts",
-            f"count(ALERTS{{{p.STACK}, {FIRING}}}) or vector(0)",
+            f"count(ALERTS{{{p.STACK_LABELS}, {FIRING}}}) or vector(0)",
             "Alerts that fire now, without those that only inform (Watchdog).",
             thresholds=p.Thresholds(critical=1),
         ),
@@ -105,15 +98,14 @@ def _lamps(ctx: DashboardContext) -> list[p.Panel]:
     lamps = [
         p.up_down_stat(
             service.capitalize(),
-            f'sum(up{{{p.STACK}, job="{service}"}})',
+            f'sum(up{{{p.STACK_LABELS}, job="{service}"}})',
             f"At least one instance of {service} answers.",
         )
         for service in ctx.services
     ]
     stores = (STORES[name] for name in ctx.data_stores)
     return lamps + [
-        p.up_down_stat(title, f"min({metric}{{{p.STACK}}})", f"The exporter reaches {title}.")
-        for title, metric in stores
+        p.up_down_stat(title, f"min({metric}{p.STACK})", f"The exporter reaches {title}.") for title, metric in stores
     ]
 
 
@@ -121,23 +113,23 @@ def _traffic(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Request rate",
-            p.Query(f"job:http_requests:rate5m{{{p.STACK}}}", "{{job}}"),
+            {"{{job}}": f"job:http_requests:rate5m{p.STACK}"},
             "Requests a second, over 5 minutes.",
             p.PER_SECOND,
         ),
         p.chart(
             "Latency (p95)",
-            p.Query(f"job:http_request_duration_seconds:p95_rate5m{{{p.STACK}}}", "{{job}}"),
+            {"{{job}}": f"job:http_request_duration_seconds:p95_rate5m{p.STACK}"},
             "95 % of the requests are faster than this.",
             p.SECONDS,
-            p.Thresholds(critical=ctx.limit("HighRequestLatency")),
+            ctx.limits(critical="HighRequestLatency"),
         ),
         p.chart(
             "Error rate",
-            p.Query(f"job:http_requests_failed:ratio_rate5m{{{p.STACK}}}", "{{job}}"),
+            {"{{job}}": f"job:http_requests_failed:ratio_rate5m{p.STACK}"},
             "Share of the requests that end in a 5xx, over 5 minutes.",
             p.RATIO,
-            p.Thresholds(critical=ctx.limit("HighErrorRate")),
+            ctx.limits(critical="HighErrorRate"),
         ),
     ]
 
@@ -146,21 +138,21 @@ def _host(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "CPU",
-            p.Query(f"instance:node_cpu_utilisation:ratio_rate5m{{{p.INSTANCE}}}", "{{instance}}"),
+            {"{{instance}}": f"instance:node_cpu_utilisation:ratio_rate5m{p.INSTANCE}"},
             "Share of the host's CPUs in use, over 5 minutes.",
             p.RATIO,
-            p.Thresholds(critical=ctx.limit("HighCpuUsage")),
+            ctx.limits(critical="HighCpuUsage"),
         ),
         p.chart(
             "Memory",
-            p.Query(f"1 - instance:node_memory_available:ratio{{{p.INSTANCE}}}", "{{instance}}"),
+            {"{{instance}}": f"1 - instance:node_memory_available:ratio{p.INSTANCE}"},
             "Share of the host's memory that is not available.",
             p.RATIO,
             p.Thresholds(critical=1 - ctx.limit("LowMemoryAvailable")),
         ),
         p.chart(
             "Disk",
-            p.Query(f"1 - instance:node_filesystem_available:ratio{{{p.INSTANCE}}}", "{{instance}} {{mountpoint}}"),
+            {"{{instance}} {{mountpoint}}": f"1 - instance:node_filesystem_available:ratio{p.INSTANCE}"},
             "Share of each file system that is used.",
             p.RATIO,
             p.Thresholds(critical=1 - ctx.limit("DiskSpaceLow")),
@@ -169,13 +161,13 @@ def _host(ctx: DashboardContext) -> list[p.Panel]:
 
 
 def _cache(ctx: DashboardContext) -> list[p.Panel]:
-    has_own_figure = any(figure.title == CACHE for figure in ctx.figures)
+    has_own_figure = any(figure.title == CACHE for figure in ctx.kpis)
     if "redis" not in ctx.data_stores or not ctx.services or has_own_figure:
         return []
     return [
         p.chart(
             CACHE,
-            p.Query(f"job:cache_hits:ratio_rate5m{{{p.STACK}}}", "{{job}}"),
+            {"{{job}}": f"job:cache_hits:ratio_rate5m{p.STACK}"},
             "Share of the look-ups that the cache answered, over 5 minutes.",
             p.RATIO,
         )
@@ -186,22 +178,18 @@ def _store_charts(ctx: DashboardContext) -> list[p.Panel]:
     charts = {
         "postgres": p.chart(
             "Postgres connections",
-            [
-                p.Query(f"instance:pg_connections:sum{{{p.STACK}}}", "in use"),
-                p.Query(
-                    f"max by (product, environment, job, instance) (pg_settings_max_connections{{{p.STACK}}})",
-                    "maximum",
-                ),
-            ],
+            {
+                "in use": f"instance:pg_connections:sum{p.STACK}",
+                "maximum": f"max by (product, environment, job, instance) (pg_settings_max_connections{p.STACK})",
+            },
             "Connections of all states, and how many Postgres takes.",
-            p.SHORT,
         ),
         "redis": p.chart(
             "Redis memory",
-            [
-                p.Query(f"redis_memory_used_bytes{{{p.STACK}}}", "in use"),
-                p.Query(f"redis_memory_max_bytes{{{p.STACK}}} > 0", "maximum"),
-            ],
+            {
+                "in use": f"redis_memory_used_bytes{p.STACK}",
+                "maximum": f"redis_memory_max_bytes{p.STACK} > 0",
+            },
             "Memory of the data, and the limit where one is set.",
             p.BYTES,
         ),

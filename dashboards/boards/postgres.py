@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.models.dashboard import Dashboard
-
 from dashboards import panels as p
 from dashboards.board import Board
 from dashboards.boards.log_queries import LANGUAGES
@@ -15,33 +13,33 @@ USER_DATABASES = 'datname!~"template.*|postgres"'
 DATABASE = "{{datname}}"
 
 
-def postgres(ctx: DashboardContext) -> Dashboard | None:
+def postgres(ctx: DashboardContext) -> Board | None:
     """Build the board of the product's Postgres; None where it has none."""
     if "postgres" not in ctx.data_stores:
         return None
     board = Board(ctx, "postgres", "PostgreSQL", "does Postgres keep up?", instances="pg_up", logs=bool(ctx.logs_uid))
-    board.row(4, _now())
-    board.row(8, _work(ctx))
-    board.row(8, _speed(ctx))
-    board.row(8, _memory(ctx))
+    board.row(4, *_now())
+    board.row(8, *_work(ctx))
+    board.row(8, *_speed(ctx))
+    board.row(8, *_memory(ctx))
     board.section("Disk and upkeep")
-    board.row(8, [_tables()])
-    board.row(8, _upkeep(ctx))
-    return board.build()
+    board.row(8, _tables())
+    board.row(8, *_upkeep(ctx))
+    return board
 
 
 def _now() -> list[p.Panel]:
     return [
-        p.up_down_stat("Postgres up", f"min(pg_up{{{p.INSTANCE}}})", "The exporter reaches Postgres."),
+        p.up_down_stat("Postgres up", f"min(pg_up{p.INSTANCE})", "The exporter reaches Postgres."),
         p.stat(
             "Running since",
-            f"max(pg_postmaster_start_time_seconds{{{p.INSTANCE}}}) * 1000",
+            f"max(pg_postmaster_start_time_seconds{p.INSTANCE}) * 1000",
             "When Postgres last started: a deployment, or one of its processes was killed.",
             p.TIME_AGO,
         ),
         p.stat(
             "Collectors that fail",
-            f"count(pg_scrape_collector_success{{{p.INSTANCE}}} == 0) or vector(0)",
+            f"count(pg_scrape_collector_success{p.INSTANCE} == 0) or vector(0)",
             "Parts of the exporter that get no metrics; all of them while Postgres is down.",
             thresholds=p.Thresholds(warning=1),
         ),
@@ -52,23 +50,23 @@ def _work(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Connections",
-            p.Query(f"instance:pg_connections:ratio{{{p.INSTANCE}}}", "{{instance}}"),
+            {"{{instance}}": f"instance:pg_connections:ratio{p.INSTANCE}"},
             "Connections of all states as a share of max_connections.",
             p.RATIO,
-            p.Thresholds(ctx.limit("HighDatabaseConnections"), ctx.limit("PostgresConnectionsExhausted")),
+            ctx.limits("HighDatabaseConnections", "PostgresConnectionsExhausted"),
         ),
         p.chart(
             "Transactions",
-            p.Query(f"datname:pg_transactions:rate5m{{{p.INSTANCE}}}", DATABASE),
+            {DATABASE: f"datname:pg_transactions:rate5m{p.INSTANCE}"},
             "Transactions a second that ended, well or not, over 5 minutes.",
             p.OPERATIONS,
         ),
         p.chart(
             "Rollbacks",
-            p.Query(f"datname:pg_rollbacks:ratio_rate5m{{{p.INSTANCE}}}", DATABASE),
+            {DATABASE: f"datname:pg_rollbacks:ratio_rate5m{p.INSTANCE}"},
             "Share of the transactions that are rolled back, over 5 minutes.",
             p.RATIO,
-            p.Thresholds(warning=ctx.limit("PostgresRollbacks")),
+            ctx.limits(warning="PostgresRollbacks"),
         ),
     ]
 
@@ -77,17 +75,17 @@ def _speed(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Time per transaction",
-            p.Query(f"datname:pg_transaction_active_seconds:mean5m{{{p.INSTANCE}}}", DATABASE),
+            {DATABASE: f"datname:pg_transaction_active_seconds:mean5m{p.INSTANCE}"},
             "How long Postgres was at work for a transaction, on average over 5 minutes.",
             p.SECONDS,
-            p.Thresholds(warning=ctx.limit("PostgresSlowQueries")),
+            ctx.limits(warning="PostgresSlowQueries"),
         ),
         p.chart(
             "Longest transactions",
-            p.Query(f"max by (state) (pg_stat_activity_max_tx_duration{{{p.INSTANCE}}})", "{{state}}"),
+            {"{{state}}": f"max by (state) (pg_stat_activity_max_tx_duration{p.INSTANCE})"},
             "Since when the oldest transaction of each state has been open.",
             p.SECONDS,
-            p.Thresholds(warning=ctx.limit("PostgresLongTransaction")),
+            ctx.limits(warning="PostgresLongTransaction"),
         ),
         *_slow(ctx),
     ]
@@ -104,7 +102,6 @@ def _slow(ctx: DashboardContext) -> list[p.Panel]:
             "Slow queries",
             language.counted(slow, "service", "in 5 minutes", minutes=5, zero=True),
             "Statements that Postgres logged because they took longer than log_min_duration_statement.",
-            p.SHORT,
             source=p.LOGS,
         )
     ]
@@ -114,32 +111,28 @@ def _memory(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Locks",
-            [
-                p.Query(
-                    f'sum(pg_stat_activity_count{{{p.INSTANCE}, wait_event_type="Lock"}}) or vector(0)',
-                    "sessions waiting",
-                ),
-                p.Query(f"sum(increase(pg_stat_database_deadlocks{{{p.INSTANCE}}}[10m]))", "deadlocks in 10 minutes"),
-            ],
+            {
+                "sessions waiting": f'sum(pg_stat_activity_count{{{p.INSTANCE_LABELS}, wait_event_type="Lock"}}) or vector(0)',
+                "deadlocks in 10 minutes": f"sum(increase(pg_stat_database_deadlocks{p.INSTANCE}[10m]))",
+            },
             "Sessions that wait for somebody else's lock, and deadlocks, of which Postgres ends one side.",
-            p.SHORT,
-            p.Thresholds(warning=ctx.limit("PostgresLocksWaiting")),
+            thresholds=ctx.limits(warning="PostgresLocksWaiting"),
         ),
         p.chart(
             "Cache hit ratio",
-            p.Query(f"datname:pg_blocks_hit:ratio_rate5m{{{p.INSTANCE}}}", DATABASE),
+            {DATABASE: f"datname:pg_blocks_hit:ratio_rate5m{p.INSTANCE}"},
             "Share of the blocks that were in shared_buffers, over 5 minutes.",
             p.RATIO,
-            p.Thresholds(warning=ctx.limit("PostgresCacheHitsLow"), falling=True),
+            ctx.limits(warning="PostgresCacheHitsLow", falling=True),
         ),
         p.chart(
             "Temporary files",
-            p.Query(
-                f"sum by (datname) (rate(pg_stat_database_temp_bytes{{{p.INSTANCE}, {USER_DATABASES}}}[5m]))", DATABASE
-            ),
+            {
+                DATABASE: f"sum by (datname) (rate(pg_stat_database_temp_bytes{{{p.INSTANCE_LABELS}, {USER_DATABASES}}}[5m]))"
+            },
             "Bytes a second that sorts and joins wrote, for which work_mem was too small.",
             p.BYTES_PER_SECOND,
-            p.Thresholds(warning=ctx.limit("PostgresTempFiles")),
+            ctx.limits(warning="PostgresTempFiles"),
         ),
     ]
 
@@ -147,22 +140,19 @@ def _memory(ctx: DashboardContext) -> list[p.Panel]:
 def _tables() -> p.Panel:
     def largest(metric: str) -> str:
         by = "sum by (schemaname, relname)"
-        return (
-            f"{by} ({metric}{{{p.INSTANCE}}}) and topk(10, {by} (pg_stat_user_tables_table_size_bytes{{{p.INSTANCE}}}))"
-        )
+        return f"{by} ({metric}{p.INSTANCE}) and topk(10, {by} (pg_stat_user_tables_table_size_bytes{p.INSTANCE}))"
 
     dead, alive = "pg_stat_user_tables_n_dead_tup", "pg_stat_user_tables_n_live_tup"
     return p.table(
         "Largest tables",
-        {
-            "Table": largest("pg_stat_user_tables_table_size_bytes"),
-            "Indexes": largest("pg_stat_user_tables_index_size_bytes"),
-            "Rows": largest(alive),
-            "Dead rows": largest(dead),
-        },
+        [
+            p.Column("Table", largest("pg_stat_user_tables_table_size_bytes"), p.BYTES),
+            p.Column("Indexes", largest("pg_stat_user_tables_index_size_bytes"), p.BYTES),
+            p.Column("Rows", largest(alive)),
+            p.Column("Dead rows", largest(dead)),
+        ],
         "The ten largest tables. Dead rows are what autovacuum has still to clear.",
         {"schemaname": "Schema", "relname": "Name"},
-        {"Table": p.BYTES, "Indexes": p.BYTES, "Rows": p.SHORT, "Dead rows": p.SHORT},
     )
 
 
@@ -170,47 +160,33 @@ def _upkeep(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Size on disk",
-            [
-                p.Query(f"max by (datname) (pg_database_size_bytes{{{p.INSTANCE}, {USER_DATABASES}}})", DATABASE),
-                p.Query(f"max(pg_wal_size_bytes{{{p.INSTANCE}}})", "log of changes (pg_wal)"),
-                p.Query(f"max(pg_settings_max_wal_size_bytes{{{p.INSTANCE}}})", "max_wal_size"),
-            ],
+            {
+                DATABASE: f"max by (datname) (pg_database_size_bytes{{{p.INSTANCE_LABELS}, {USER_DATABASES}}})",
+                "log of changes (pg_wal)": f"max(pg_wal_size_bytes{p.INSTANCE})",
+                "max_wal_size": f"max(pg_settings_max_wal_size_bytes{p.INSTANCE})",
+            },
             "Databases, and the log of changes with what Postgres tries to keep it below.",
             p.BYTES,
         ),
         p.chart(
             "WAL archive and checkpoints",
-            [
-                p.Query(
-                    f"sum(increase(pg_stat_archiver_archived_count{{{p.INSTANCE}}}[15m]))", "archived in 15 minutes"
-                ),
-                p.Query(
-                    f"sum(increase(pg_stat_archiver_failed_count{{{p.INSTANCE}}}[15m]))", "not archived in 15 minutes"
-                ),
-                p.Query(
-                    f"sum(increase(pg_stat_checkpointer_num_timed_total{{{p.INSTANCE}}}[30m]))",
-                    "checkpoints by the clock in 30 minutes",
-                ),
-                p.Query(
-                    f"sum(increase(pg_stat_checkpointer_num_requested_total{{{p.INSTANCE}}}[30m]))",
-                    "checkpoints asked for in 30 minutes",
-                ),
-                p.Query(
-                    f"max(pg_stat_archiver_last_archive_age{{{p.INSTANCE}}}"
-                    " and on (product, environment, job, instance)"
-                    f" pg_settings_archive_timeout_seconds{{{p.INSTANCE}}} > 0) or vector(0)",
-                    "seconds since a segment was archived",
-                ),
-            ],
+            {
+                "archived in 15 minutes": f"sum(increase(pg_stat_archiver_archived_count{p.INSTANCE}[15m]))",
+                "not archived in 15 minutes": f"sum(increase(pg_stat_archiver_failed_count{p.INSTANCE}[15m]))",
+                "checkpoints by the clock in 30 minutes": f"sum(increase(pg_stat_checkpointer_num_timed_total{p.INSTANCE}[30m]))",
+                "checkpoints asked for in 30 minutes": f"sum(increase(pg_stat_checkpointer_num_requested_total{p.INSTANCE}[30m]))",
+                "seconds since a segment was archived": f"max(pg_stat_archiver_last_archive_age{p.INSTANCE}"
+                " and on (product, environment, job, instance)"
+                f" pg_settings_archive_timeout_seconds{p.INSTANCE} > 0) or vector(0)",
+            },
             "Segments of the log that were archived or not, and since when, where point_in_time is on; checkpoints, and"
             " those that max_wal_size asked for.",
-            p.SHORT,
         ),
         p.chart(
             "Transaction ids in use",
-            p.Query(f"datname:pg_wraparound_age:ratio{{{p.INSTANCE}}}", DATABASE),
+            {DATABASE: f"datname:pg_wraparound_age:ratio{p.INSTANCE}"},
             "Transactions since the oldest row that is not frozen, as a share of the 2^31 that there can be.",
             p.RATIO,
-            p.Thresholds(ctx.limit("PostgresWraparoundRisk"), ctx.limit("PostgresWraparoundNear")),
+            ctx.limits("PostgresWraparoundRisk", "PostgresWraparoundNear"),
         ),
     ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.models.dashboard import Dashboard
-
 from dashboards import panels as p
 from dashboards.board import Board
 from dashboards.context import DashboardContext
@@ -11,35 +9,35 @@ from dashboards.context import DashboardContext
 INSTANCE_LEGEND = "{{instance}}"
 
 
-def redis(ctx: DashboardContext) -> Dashboard | None:
+def redis(ctx: DashboardContext) -> Board | None:
     """Build the board of the product's Redis; None where it has none."""
     if "redis" not in ctx.data_stores:
         return None
     board = Board(ctx, "redis", "Redis", "does Redis keep up, and does the cache help?", instances="redis_up")
-    board.row(4, _now(ctx))
-    board.row(8, _commands(ctx))
-    board.row(8, _memory(ctx))
-    board.row(8, _keys(ctx))
-    board.row(7, _clients())
-    return board.build()
+    board.row(4, *_now(ctx))
+    board.row(8, *_commands(ctx))
+    board.row(8, *_memory(ctx))
+    board.row(8, *_keys(ctx))
+    board.row(7, *_clients())
+    return board
 
 
 def _now(ctx: DashboardContext) -> list[p.Panel]:
     return [
-        p.up_down_stat("Redis up", f"min(redis_up{{{p.INSTANCE}}})", "The exporter reaches Redis."),
+        p.up_down_stat("Redis up", f"min(redis_up{p.INSTANCE})", "The exporter reaches Redis."),
         p.stat(
             "Running since",
-            f"(time() - min(redis_uptime_in_seconds{{{p.INSTANCE}}})) * 1000",
+            f"(time() - min(redis_uptime_in_seconds{p.INSTANCE})) * 1000",
             "When Redis last started: a deployment, or it was killed.",
             p.TIME_AGO,
         ),
         p.stat(
             "Memory in use",
-            f"sum(redis_memory_used_bytes{{{p.INSTANCE}}})",
+            f"sum(redis_memory_used_bytes{p.INSTANCE})",
             "Memory of keys, clients and buffers.",
             p.BYTES,
         ),
-        p.stat("Keys now", f"sum(redis_db_keys{{{p.INSTANCE}}})", "Keys of all databases."),
+        p.stat("Keys now", f"sum(redis_db_keys{p.INSTANCE})", "Keys of all databases."),
     ]
 
 
@@ -47,23 +45,22 @@ def _commands(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Commands",
-            p.Query(f"topk(10, sum by (cmd) (rate(redis_commands_total{{{p.INSTANCE}}}[5m])))", "{{cmd}}"),
+            {"{{cmd}}": f"topk(10, sum by (cmd) (rate(redis_commands_total{p.INSTANCE}[5m])))"},
             "Commands a second, over 5 minutes; the ten most frequent.",
             p.OPERATIONS,
         ),
         p.chart(
             "Command duration",
-            p.Query(f"instance:redis_command_seconds:mean5m{{{p.INSTANCE}}}", INSTANCE_LEGEND),
+            {INSTANCE_LEGEND: f"instance:redis_command_seconds:mean5m{p.INSTANCE}"},
             "How long Redis was at work for a command, on average over 5 minutes; nobody else is served meanwhile.",
             p.SECONDS,
-            p.Thresholds(warning=ctx.limit("RedisLatencyHigh")),
+            ctx.limits(warning="RedisLatencyHigh"),
         ),
         p.chart(
             "Slow commands",
-            p.Query(f"increase(redis_slowlog_last_id{{{p.INSTANCE}}}[10m])", "in 10 minutes"),
+            {"in 10 minutes": f"increase(redis_slowlog_last_id{p.INSTANCE}[10m])"},
             "Commands that took longer than slowlog-log-slower-than, which is 10 ms by default.",
-            p.SHORT,
-            p.Thresholds(warning=ctx.limit("RedisSlowCommands")),
+            thresholds=ctx.limits(warning="RedisSlowCommands"),
         ),
     ]
 
@@ -72,36 +69,35 @@ def _memory(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Memory",
-            [
-                p.Query(f"sum(redis_memory_used_bytes{{{p.INSTANCE}}})", "in use"),
-                p.Query(f"sum(redis_memory_used_rss_bytes{{{p.INSTANCE}}})", "taken from the system"),
-                p.Query(f"sum(redis_memory_max_bytes{{{p.INSTANCE}}}) > 0", "maxmemory"),
-            ],
+            {
+                "in use": f"sum(redis_memory_used_bytes{p.INSTANCE})",
+                "taken from the system": f"sum(redis_memory_used_rss_bytes{p.INSTANCE})",
+                "maxmemory": f"sum(redis_memory_max_bytes{p.INSTANCE}) > 0",
+            },
             "What the data need, what the process takes for it, and the limit where one is set.",
             p.BYTES,
         ),
         p.chart(
             "Share of maxmemory",
-            p.Query(
-                f"instance:redis_memory:ratio{{{p.INSTANCE}}} * on (product, environment, job, instance)"
+            {
+                "{{maxmemory_policy}}": f"instance:redis_memory:ratio{p.INSTANCE} * on (product, environment, job, instance)"
                 # Just after a restart there are two of them: each run has an id among its labels.
                 " group_left (maxmemory_policy) max by (product, environment, job, instance, maxmemory_policy)"
-                f" (redis_instance_info{{{p.INSTANCE}}})",
-                "{{maxmemory_policy}}",
-            ),
+                f" (redis_instance_info{p.INSTANCE})"
+            },
             "A cache (allkeys-…) is meant to be full; with noeviction a full Redis refuses writes.",
             p.RATIO,
-            p.Thresholds(warning=ctx.limit("RedisMemoryHigh")),
+            ctx.limits(warning="RedisMemoryHigh"),
         ),
         p.chart(
             "Evictions and expiries",
-            [
-                p.Query(f"sum(rate(redis_evicted_keys_total{{{p.INSTANCE}}}[5m]))", "dropped to make room"),
-                p.Query(f"sum(rate(redis_expired_keys_total{{{p.INSTANCE}}}[5m]))", "expired"),
-            ],
+            {
+                "dropped to make room": f"sum(rate(redis_evicted_keys_total{p.INSTANCE}[5m]))",
+                "expired": f"sum(rate(redis_expired_keys_total{p.INSTANCE}[5m]))",
+            },
             "Keys a second that went, over 5 minutes.",
             p.OPERATIONS,
-            p.Thresholds(warning=ctx.limit("RedisEvictionsHigh")),
+            ctx.limits(warning="RedisEvictionsHigh"),
         ),
     ]
 
@@ -110,29 +106,28 @@ def _keys(ctx: DashboardContext) -> list[p.Panel]:
     return [
         p.chart(
             "Hit ratio",
-            p.Query(f"instance:redis_hits:ratio_rate5m{{{p.INSTANCE}}}", INSTANCE_LEGEND),
+            {INSTANCE_LEGEND: f"instance:redis_hits:ratio_rate5m{p.INSTANCE}"},
             "Share of the look-ups that found a key, over 5 minutes. Of a queue it says nothing.",
             p.RATIO,
-            p.Thresholds(warning=ctx.limit("RedisHitRateLow"), falling=True),
+            ctx.limits(warning="RedisHitRateLow", falling=True),
         ),
         p.chart(
             "Look-ups",
-            [
-                p.Query(f"sum(rate(redis_keyspace_hits_total{{{p.INSTANCE}}}[5m]))", "found"),
-                p.Query(f"sum(rate(redis_keyspace_misses_total{{{p.INSTANCE}}}[5m]))", "not found"),
-            ],
+            {
+                "found": f"sum(rate(redis_keyspace_hits_total{p.INSTANCE}[5m]))",
+                "not found": f"sum(rate(redis_keyspace_misses_total{p.INSTANCE}[5m]))",
+            },
             "Look-ups of keys a second, over 5 minutes.",
             p.OPERATIONS,
             stacked=True,
         ),
         p.chart(
             "Keys",
-            [
-                p.Query(f"sum(redis_db_keys{{{p.INSTANCE}}})", "all"),
-                p.Query(f"sum(redis_db_keys_expiring{{{p.INSTANCE}}})", "with an expiry"),
-            ],
+            {
+                "all": f"sum(redis_db_keys{p.INSTANCE})",
+                "with an expiry": f"sum(redis_db_keys_expiring{p.INSTANCE})",
+            },
             "Keys of all databases. Those without an expiry stay until somebody deletes them.",
-            p.SHORT,
         ),
     ]
 
@@ -141,30 +136,25 @@ def _clients() -> list[p.Panel]:
     return [
         p.chart(
             "Clients",
-            [
-                p.Query(f"sum(redis_connected_clients{{{p.INSTANCE}}})", "connected"),
-                p.Query(f"sum(redis_blocked_clients{{{p.INSTANCE}}})", "waiting in a blocking command"),
-                p.Query(
-                    f"sum(increase(redis_rejected_connections_total{{{p.INSTANCE}}}[5m]))", "turned away in 5 minutes"
-                ),
-            ],
+            {
+                "connected": f"sum(redis_connected_clients{p.INSTANCE})",
+                "waiting in a blocking command": f"sum(redis_blocked_clients{p.INSTANCE})",
+                "turned away in 5 minutes": f"sum(increase(redis_rejected_connections_total{p.INSTANCE}[5m]))",
+            },
             "Workers of a queue wait in a blocking command by design.",
-            p.SHORT,
         ),
         p.chart(
             "Errors",
-            p.Query(f"sum by (err) (increase(redis_errors_total{{{p.INSTANCE}}}[5m]))", "{{err}}"),
+            {"{{err}}": f"sum by (err) (increase(redis_errors_total{p.INSTANCE}[5m]))"},
             "Errors that commands were answered with in 5 minutes. OOM: full, and it refuses writes.",
-            p.SHORT,
         ),
         p.chart(
             "Writing to disk",
-            [
-                p.Query(f"min(redis_rdb_last_bgsave_status{{{p.INSTANCE}}})", "snapshot"),
-                p.Query(f"min(redis_aof_last_write_status{{{p.INSTANCE}}})", "append-only file"),
-                p.Query(f"min(redis_aof_last_bgrewrite_status{{{p.INSTANCE}}})", "its rewrite"),
-            ],
+            {
+                "snapshot": f"min(redis_rdb_last_bgsave_status{p.INSTANCE})",
+                "append-only file": f"min(redis_aof_last_write_status{p.INSTANCE})",
+                "its rewrite": f"min(redis_aof_last_bgrewrite_status{p.INSTANCE})",
+            },
             "1 where the last one went well, 0 where it failed.",
-            p.SHORT,
         ),
     ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.models.dashboard import Dashboard
-
 from dashboards import panels as p
 from dashboards.board import Board
 from dashboards.context import DashboardContext
@@ -12,12 +10,12 @@ UID = "dockyard-runbooks"
 PAGES_IN_A_ROW = 2
 
 
-def runbooks(ctx: DashboardContext) -> Dashboard | None:
+def runbooks(ctx: DashboardContext) -> Board | None:
     """Build the board of the runbooks; None where alerts link to runbooks elsewhere."""
     if not ctx.runbooks:
         return None
     board = Board(ctx, "runbooks", "Runbooks", "what to do when an alert fires")
     pages = [p.text_panel(alert, text.split("\n", 1)[1].strip()) for alert, text in ctx.runbooks.items()]
     for start in range(0, len(pages), PAGES_IN_A_ROW):
-        board.row(16, pages[start : start + PAGES_IN_A_ROW])
-    return board.build()
+        board.row(16, *pages[start : start + PAGES_IN_A_ROW])
+    return board

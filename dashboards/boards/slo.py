@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.models.dashboard import Dashboard
-
 from dashboards import panels as p
 from dashboards.board import Board
 from dashboards.context import DashboardContext
@@ -14,43 +12,42 @@ RECORDED_EACH_SECONDS = 60
 """Interval at which rules/slo.yml records the rates that are summed here."""
 
 
-def slo(ctx: DashboardContext) -> Dashboard | None:
+def slo(ctx: DashboardContext) -> Board | None:
     """Build the board of the objectives; None where no service has any."""
     if not ctx.objectives:
         return None
     board = Board(ctx, "slo", "SLO and error budget", "is what was promised kept?")
-    board.row(6, [_objectives(ctx)])
-    board.row(5, _budget_left(ctx))
-    board.row(8, _burning(ctx))
-    board.row(8, _budget(ctx))
+    board.row(6, _objectives(ctx))
+    board.row(5, *_budget_left(ctx))
+    board.row(8, *_burning(ctx))
+    board.row(8, *_budget(ctx))
     board.section("What it is measured by")
-    board.row(7, _measured())
-    return board.build()
+    board.row(7, *_measured())
+    return board
 
 
 def burn_rate(window: str) -> str:
     """Return the query of the burn rate: the rate of bad requests over `window`, as a multiple of the allowed rate."""
-    return f"slo:requests_bad:ratio_rate{window}{{{p.STACK}}} / {ON_OBJECTIVE} (1 - slo:objective:ratio{{{p.STACK}}})"
+    return f"slo:requests_bad:ratio_rate{window}{p.STACK} / {ON_OBJECTIVE} (1 - slo:objective:ratio{p.STACK})"
 
 
 def _objectives(ctx: DashboardContext) -> p.Panel:
     by = "by (job, slo)"
     return p.table(
         "Objectives",
-        {
-            "Promised": f"max {by} (slo:objective:ratio{{{p.STACK}}})",
-            "Kept in 30 days": f"min {by} (1 - slo:requests_bad:ratio_rate30d{{{p.STACK}}})",
-            "Budget left": f"min {by} (slo:error_budget_remaining:ratio30d{{{p.STACK}}})",
-            "Burn rate": f"max {by} (slo:burn_rate:rate1h{{{p.STACK}}})",
-        },
+        [
+            p.Column("Promised", f"max {by} (slo:objective:ratio{p.STACK})", p.RATIO),
+            p.Column("Kept in 30 days", f"min {by} (1 - slo:requests_bad:ratio_rate30d{p.STACK})", p.RATIO),
+            p.Column("Budget left", f"min {by} (slo:error_budget_remaining:ratio30d{p.STACK})", p.RATIO, _falling(ctx)),
+            p.Column(
+                "Burn rate",
+                f"max {by} (slo:burn_rate:rate1h{p.STACK})",
+                thresholds=p.Thresholds(warning=1, critical=ctx.limit("SLOBurnRateFast")),
+            ),
+        ],
         "Availability: requests that do not end in a 5xx. Latency: requests that are answered within the threshold. "
         "A burn rate of 1 uses up the budget in exactly 30 days.",
         {"job": "Service", "slo": "Objective"},
-        {"Promised": p.RATIO, "Kept in 30 days": p.RATIO, "Budget left": p.RATIO, "Burn rate": p.SHORT},
-        {
-            "Budget left": _falling(ctx),
-            "Burn rate": p.Thresholds(warning=1, critical=ctx.limit("SLOBurnRateFast")),
-        },
     )
 
 
@@ -60,26 +57,24 @@ def _falling(ctx: DashboardContext) -> p.Thresholds:
 
 
 def _budget_left(ctx: DashboardContext) -> list[p.Panel]:
-    bad_requests = f"sum_over_time(slo:requests_bad:rate5m{{{p.STACK}}}[30d]) * {RECORDED_EACH_SECONDS}"
-    all_requests = f"sum_over_time(slo:requests:rate5m{{{p.STACK}}}[30d]) * {RECORDED_EACH_SECONDS}"
+    bad_requests = f"sum_over_time(slo:requests_bad:rate5m{p.STACK}[30d]) * {RECORDED_EACH_SECONDS}"
+    all_requests = f"sum_over_time(slo:requests:rate5m{p.STACK}[30d]) * {RECORDED_EACH_SECONDS}"
     return [
         p.stat(
             "Error budget left",
-            p.Query(f"slo:error_budget_remaining:ratio30d{{{p.STACK}}}", OBJECTIVE_LEGEND),
+            {OBJECTIVE_LEGEND: f"slo:error_budget_remaining:ratio30d{p.STACK}"},
             "Share of the bad requests that 30 days allow and that have not happened. Below 0 the objective is missed.",
             p.RATIO,
             _falling(ctx),
         ),
         p.stat(
             "Requests that may still fail",
-            p.Query(
-                f"(1 - slo:objective:ratio{{{p.STACK}}}) * {ON_OBJECTIVE} {all_requests}"
-                f" - {ON_OBJECTIVE} {bad_requests}",
-                OBJECTIVE_LEGEND,
-            ),
+            {
+                OBJECTIVE_LEGEND: f"(1 - slo:objective:ratio{p.STACK}) * {ON_OBJECTIVE} {all_requests}"
+                f" - {ON_OBJECTIVE} {bad_requests}"
+            },
             "What is left of the budget in requests, at the traffic of the last 30 days.",
-            p.SHORT,
-            p.Thresholds(critical=0, falling=True),
+            thresholds=p.Thresholds(critical=0, falling=True),
         ),
     ]
 
@@ -88,10 +83,9 @@ def _burning(ctx: DashboardContext) -> list[p.Panel]:
     def burn(title: str, windows: tuple[str, ...], description: str, thresholds: p.Thresholds) -> p.Panel:
         return p.chart(
             title,
-            [p.Query(burn_rate(window), f"{OBJECTIVE_LEGEND} {window}") for window in windows],
+            {f"{OBJECTIVE_LEGEND} {window}": burn_rate(window) for window in windows},
             description,
-            p.SHORT,
-            thresholds,
+            thresholds=thresholds,
         )
 
     return [
@@ -100,13 +94,13 @@ def _burning(ctx: DashboardContext) -> list[p.Panel]:
             ("5m", "1h", "30m", "6h"),
             "How many times faster than in 30 days the budget goes. Alerts: 1h and 5m above the upper line, 6h and 30m "
             "above the lower one.",
-            p.Thresholds(warning=ctx.limit("SLOBurnRateMedium"), critical=ctx.limit("SLOBurnRateFast")),
+            ctx.limits(warning="SLOBurnRateMedium", critical="SLOBurnRateFast"),
         ),
         burn(
             "Burn rate over days",
             ("2h", "1d", "6h", "3d"),
             "The slow leaks. Alerts: 1d and 2h above the upper line, 3d and 6h above the lower one.",
-            p.Thresholds(warning=ctx.limit("SLOBurnRateTrickle"), critical=ctx.limit("SLOBurnRateSlow")),
+            ctx.limits(warning="SLOBurnRateTrickle", critical="SLOBurnRateSlow"),
         ),
     ]
 
@@ -116,17 +110,17 @@ def _budget(ctx: DashboardContext) -> list[p.Panel]:
         p.chart(
             "Error budget over time",
             # The axis starts at 0: a negative budget is drawn as 0.
-            p.Query(f"clamp_min(slo:error_budget_remaining:ratio30d{{{p.STACK}}}, 0)", OBJECTIVE_LEGEND),
+            {OBJECTIVE_LEGEND: f"clamp_min(slo:error_budget_remaining:ratio30d{p.STACK}, 0)"},
             "Share of the budget of 30 days that is left. It comes back as bad days fall out of the 30.",
             p.RATIO,
             _falling(ctx),
         ),
         p.chart(
             "Share of bad requests",
-            [
-                p.Query(f"slo:requests_bad:ratio_rate5m{{{p.STACK}}}", f"{OBJECTIVE_LEGEND} 5m"),
-                p.Query(f"slo:requests_bad:ratio_rate1h{{{p.STACK}}}", f"{OBJECTIVE_LEGEND} 1h"),
-            ],
+            {
+                f"{OBJECTIVE_LEGEND} 5m": f"slo:requests_bad:ratio_rate5m{p.STACK}",
+                f"{OBJECTIVE_LEGEND} 1h": f"slo:requests_bad:ratio_rate1h{p.STACK}",
+            },
             "Share of the requests that do not count as good, over 5 minutes and an hour.",
             p.RATIO,
         ),
@@ -137,13 +131,13 @@ def _measured() -> list[p.Panel]:
     return [
         p.chart(
             "Requests measured",
-            p.Query(f"slo:requests:rate5m{{{p.STACK}}}", OBJECTIVE_LEGEND),
+            {OBJECTIVE_LEGEND: f"slo:requests:rate5m{p.STACK}"},
             "Requests a second that the objectives are measured against. An objective without a line is not measured.",
             p.PER_SECOND,
         ),
         p.chart(
             "Bad requests",
-            p.Query(f"slo:requests_bad:rate5m{{{p.STACK}}}", OBJECTIVE_LEGEND),
+            {OBJECTIVE_LEGEND: f"slo:requests_bad:rate5m{p.STACK}"},
             "Requests a second that use up budget.",
             p.PER_SECOND,
         ),

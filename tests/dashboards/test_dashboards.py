@@ -57,7 +57,7 @@ def test_rendering_with_its_imports_takes_less_than_a_second_of_a_preview() -> N
 def test_product_and_environment_are_variables_of_every_board_and_every_query_selects_by_them() -> None:
     for board in BOARDS.values():
         assert {"datasource", "product", "environment"} <= {one["name"] for one in board["templating"]["list"]}
-    kpis = {figure.query for figure in FULL.figures}
+    kpis = {kpi.query for kpi in FULL.kpis}
     for name, title, expr in QUERIES:
         if expr in kpis:  # as the product file has them
             continue
@@ -182,7 +182,7 @@ def test_every_recorded_series_that_a_panel_reads_is_recorded_in_the_rules() -> 
         ({"logs_uid": None}, {"logs"}),
         ({"boards": ()}, {"nodejs", "queues"}),
         ({"data_stores": ()}, {"postgres", "redis"}),
-        ({"figures": ()}, {"kpis"}),
+        ({"kpis": ()}, {"kpis"}),
         ({"objectives": ()}, {"slo"}),
         ({"edge": False}, {"edge"}),
         ({"probes": False}, {"probes"}),
