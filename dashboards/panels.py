@@ -89,6 +89,11 @@ class Thresholds:
         return [dashboard.Threshold(value=value, color=colour) for value, colour in zip(values, colours, strict=True)]
 
 
+WARNING_FROM_1 = Thresholds(warning=1)
+CRITICAL_FROM_1 = Thresholds(critical=1)
+CRITICAL_BELOW_1 = Thresholds(critical=1, falling=True)
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of a table: the values of one PromQL expression."""
@@ -176,7 +181,7 @@ def up_down_stat(title: str, expr: str, description: str) -> Panel:
             )
         ),
     ]
-    panel = stat(title, expr, description, thresholds=Thresholds(critical=1, falling=True))
+    panel = stat(title, expr, description, thresholds=CRITICAL_BELOW_1)
     panel.builder.mappings(words).no_value("unknown")
     return panel
 

@@ -17,27 +17,19 @@ def containers(ctx: DashboardContext) -> Board:
     """Build the board of the stack's own containers; others on the host are not on it."""
     board = Board(ctx, "containers", "Containers", "do they run, and have they what they need?")
     board.variable("service", f"label_values(container:dockyard_container_info:max{p.STACK}, service)")
-    board.row(4, *_now(ctx))
-    board.row(8, _share("CPU", ctx), _cpu())
-    board.row(8, _share("Memory", ctx), _memory())
-    board.row(10, _table(ctx))
-    board.row(7, *_problems(ctx))
-    return board
-
-
-def _now(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+    board.row(
+        4,
         p.stat(
             "Running",
             f"count({RUNNING}) or vector(0)",
             "Containers of this stack that have processes.",
-            thresholds=p.Thresholds(critical=1, falling=True),
+            thresholds=p.CRITICAL_BELOW_1,
         ),
         p.stat(
             "Not running",
             f"count({INVENTORY} unless on (product, environment, container_id) {RUNNING}) or vector(0)",
             "Containers of this stack that should run and do not.",
-            thresholds=p.Thresholds(critical=1),
+            thresholds=p.CRITICAL_FROM_1,
         ),
         p.stat(
             "Closest to its memory limit",
@@ -53,79 +45,61 @@ def _now(ctx: DashboardContext) -> list[p.Panel]:
             p.RATIO,
             ctx.limits(warning="ContainerHighCpu"),
         ),
-    ]
-
-
-def _share(resource: str, ctx: DashboardContext) -> p.Panel:
-    series, alert = {
-        "CPU": ("container:cpu_quota:ratio_rate5m", "ContainerHighCpu"),
-        "Memory": ("container:memory_limit:ratio", "ContainerHighMemory"),
-    }[resource]
-    return p.chart(
-        f"{resource} of its limit",
-        {"{{service}}": f"{series}{SERVICE}"},
-        f"Share of its {resource} limit that each container uses.",
-        p.RATIO,
-        p.Thresholds(warning=ctx.limit(alert)),
     )
-
-
-def _cpu() -> p.Panel:
-    return p.chart(
-        "CPU",
-        {"{{service}}": f"container:cpu_usage_cores:rate5m{SERVICE}"},
-        "Cores that each container uses, over 5 minutes.",
-        p.CORES,
-        stacked=True,
+    board.row(
+        8,
+        _share("CPU", "container:cpu_quota:ratio_rate5m", ctx.limits(warning="ContainerHighCpu")),
+        p.chart(
+            "CPU",
+            {"{{service}}": f"container:cpu_usage_cores:rate5m{SERVICE}"},
+            "Cores that each container uses, over 5 minutes.",
+            p.CORES,
+            stacked=True,
+        ),
     )
-
-
-def _memory() -> p.Panel:
-    return p.chart(
-        "Memory",
-        {"{{service}}": f"container:memory_working_set_bytes:sum{SERVICE}"},
-        "Memory that each container holds and the kernel cannot take back.",
-        p.BYTES,
-        stacked=True,
+    board.row(
+        8,
+        _share("Memory", "container:memory_limit:ratio", ctx.limits(warning="ContainerHighMemory")),
+        p.chart(
+            "Memory",
+            {"{{service}}": f"container:memory_working_set_bytes:sum{SERVICE}"},
+            "Memory that each container holds and the kernel cannot take back.",
+            p.BYTES,
+            stacked=True,
+        ),
     )
+    _details(board, ctx)
+    return board
 
 
-def _table(ctx: DashboardContext) -> p.Panel:
+def _details(board: Board, ctx: DashboardContext) -> None:
     def by_container(series: str) -> str:
         return f"max by (product, environment, service, container, container_id) ({series}{SERVICE})"
 
-    return p.table(
-        "Containers",
-        [
-            p.Column("Up for", f"time() - {by_container('container:start_time_seconds:max')}", p.SECONDS),
-            p.Column("CPU", by_container("container:cpu_usage_cores:rate5m"), p.CORES),
-            p.Column(
-                "CPU of limit",
-                by_container("container:cpu_quota:ratio_rate5m"),
-                p.RATIO,
-                ctx.limits(warning="ContainerHighCpu"),
-            ),
-            p.Column("Memory", by_container("container:memory_working_set_bytes:sum"), p.BYTES),
-            p.Column("Memory limit", by_container("container:memory_limit_bytes:max"), p.BYTES),
-            p.Column(
-                "Memory of limit",
-                by_container("container:memory_limit:ratio"),
-                p.RATIO,
-                ctx.limits(warning="ContainerHighMemory"),
-            ),
-            p.Column(
-                "Restarts in an hour",
-                by_container("container:restarts:increase1h"),
-                thresholds=p.Thresholds(1, ctx.limit("ContainerRestarting")),
-            ),
-        ],
-        "Every container of this stack, with what it uses of what it may use.",
-        {"service": "Service", "container": "Container", "container_id": "Id"},
+    cpu_limits, memory_limits = (ctx.limits(f"ContainerHigh{resource}") for resource in ("Cpu", "Memory"))
+    board.row(
+        10,
+        p.table(
+            "Containers",
+            [
+                p.Column("Up for", f"time() - {by_container('container:start_time_seconds:max')}", p.SECONDS),
+                p.Column("CPU", by_container("container:cpu_usage_cores:rate5m"), p.CORES),
+                p.Column("CPU of limit", by_container("container:cpu_quota:ratio_rate5m"), p.RATIO, cpu_limits),
+                p.Column("Memory", by_container("container:memory_working_set_bytes:sum"), p.BYTES),
+                p.Column("Memory limit", by_container("container:memory_limit_bytes:max"), p.BYTES),
+                p.Column("Memory of limit", by_container("container:memory_limit:ratio"), p.RATIO, memory_limits),
+                p.Column(
+                    "Restarts in an hour",
+                    by_container("container:restarts:increase1h"),
+                    thresholds=p.Thresholds(1, ctx.limit("ContainerRestarting")),
+                ),
+            ],
+            "Every container of this stack, with what it uses of what it may use.",
+            {"service": "Service", "container": "Container", "container_id": "Id"},
+        ),
     )
-
-
-def _problems(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+    board.row(
+        7,
         p.chart(
             "Restarts",
             {"{{service}}": f"container:restarts:increase1h{SERVICE}"},
@@ -146,4 +120,14 @@ def _problems(ctx: DashboardContext) -> list[p.Panel]:
             p.OPERATIONS,
             ctx.limits(warning="ContainerPageFaults"),
         ),
-    ]
+    )
+
+
+def _share(resource: str, series: str, thresholds: p.Thresholds) -> p.Panel:
+    return p.chart(
+        f"{resource} of its limit",
+        {"{{service}}": f"{series}{SERVICE}"},
+        f"Share of its {resource} limit that each container uses.",
+        p.RATIO,
+        thresholds,
+    )

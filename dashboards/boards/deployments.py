@@ -10,39 +10,8 @@ from dashboards.context import DashboardContext
 def deployments(ctx: DashboardContext) -> Board:
     """Build the board of deployments, drift and backups."""
     board = Board(ctx, "deployments", "Deployments and drift", "is what runs what was declared, and is it backed up?")
-    board.row(4, *_last(ctx))
-    board.row(4, *_drift(ctx))
-    board.row(9, *_what_runs())
     board.row(
-        7,
-        p.chart(
-            "Duration of deploys",
-            {"last deploy": f"max(dockyard_last_deploy_duration_seconds{p.STACK})"},
-            "How long the last deploy took, without fetching images.",
-            p.SECONDS,
-            ctx.limits(warning="DeploySlow"),
-        ),
-        p.chart(
-            "Changes of the last deploy",
-            {"{{kind}}": f"sum by (kind) (dockyard_last_deploy_changes{p.STACK})"},
-            "Resources that the last deploy created, updated, deleted or replaced.",
-            stacked=True,
-        ),
-        p.chart(
-            "Metrics files",
-            {"{{file}}": f"time() - node_textfile_mtime_seconds{p.STACK}"},
-            "How long ago each file was written that tells Prometheus of dumps, releases and containers.",
-            p.SECONDS,
-        ),
-    )
-    if ctx.backups:
-        board.section("Backups")
-        board.row(7, *_backups(ctx))
-    return board
-
-
-def _last(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+        4,
         p.up_down_stat(
             "Last deploy",
             f"min(dockyard_last_deploy_success{p.STACK})",
@@ -65,16 +34,14 @@ def _last(ctx: DashboardContext) -> list[p.Panel]:
             {"{{release}}": f"dockyard_release_info{p.STACK}"},
             "A short hash of all that decides what runs: settings, files, images.",
         ),
-    ]
-
-
-def _drift(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+    )
+    board.row(
+        4,
         p.stat(
             "Drift",
             f"sum(dockyard_drift_resources{p.STACK})",
             "Resources that were not as the last release made them, when somebody last looked; an `up` mends them.",
-            thresholds=p.Thresholds(warning=1),
+            thresholds=p.WARNING_FROM_1,
         ),
         p.stat(
             "Last drift check",
@@ -94,54 +61,75 @@ def _drift(ctx: DashboardContext) -> list[p.Panel]:
             f"count(dockyard_container_info{p.STACK})",
             "Long-running containers of the stack, as the last deploy left them.",
         ),
-    ]
+    )
+    _containers_and_deploys(board, ctx)
+    if ctx.backups:
+        _backups(board, ctx)
+    return board
 
 
-def _what_runs() -> list[p.Panel]:
+def _containers_and_deploys(board: Board, ctx: DashboardContext) -> None:
     age = (
         f"(time() - max by (service, container_id) (container:start_time_seconds:max{p.STACK}))"
         " * on (container_id) group_left (image)"
         f" max by (container_id, image) (dockyard_container_info{p.STACK})"
     )
-    return [
+    board.row(
+        9,
         p.table(
             "Containers by age",
             [p.Column("Runs for", f"sort(sum by (service, image, container_id) ({age}))", p.SECONDS)],
             "Every container of the stack, its image without registry and digest, and since when it runs.",
             {"service": "Service", "image": "Image", "container_id": "Container"},
-        )
-    ]
+        ),
+    )
+    board.row(
+        7,
+        p.chart(
+            "Duration of deploys",
+            {"last deploy": f"max(dockyard_last_deploy_duration_seconds{p.STACK})"},
+            "How long the last deploy took, without fetching images.",
+            p.SECONDS,
+            ctx.limits(warning="DeploySlow"),
+        ),
+        p.chart(
+            "Changes of the last deploy",
+            {"{{kind}}": f"sum by (kind) (dockyard_last_deploy_changes{p.STACK})"},
+            "Resources that the last deploy created, updated, deleted or replaced.",
+            stacked=True,
+        ),
+        p.chart(
+            "Metrics files",
+            {"{{file}}": f"time() - node_textfile_mtime_seconds{p.STACK}"},
+            "How long ago each file was written that tells Prometheus of dumps, releases and containers.",
+            p.SECONDS,
+        ),
+    )
 
 
-def _backups(ctx: DashboardContext) -> list[p.Panel]:
-    newest = "max by (store, kind)"
-    return [
+def _backups(board: Board, ctx: DashboardContext) -> None:
+    board.section("Backups")
+    by_kind, legend = "by (store, kind)", "{{store}} {{kind}}"
+    attempt = f"dockyard_backup_last_attempt_timestamp_seconds{p.STACK}"
+    success = f"dockyard_backup_last_success_timestamp_seconds{p.STACK}"
+    expected = f"dockyard_backup_expected_timestamp_seconds{p.STACK}"
+    duration = f"dockyard_backup_duration_seconds{p.STACK}"
+    drill = f'label_replace(dockyard_backup_drill_duration_seconds{p.STACK}, "kind", "restore drill", "", "")'
+    board.row(
+        7,
         p.table(
             "Backups",
             [
-                p.Column(
-                    "Good",
-                    f"min by (store, kind) (dockyard_backup_success{p.STACK})",
-                    thresholds=p.Thresholds(critical=1, falling=True),
-                ),
-                p.Column(
-                    "Tried", f"{newest} (dockyard_backup_last_attempt_timestamp_seconds{p.STACK}) * 1000", p.TIME_AGO
-                ),
-                p.Column(
-                    "Last good one",
-                    f"{newest} (dockyard_backup_last_success_timestamp_seconds{p.STACK}) * 1000",
-                    p.TIME_AGO,
-                ),
+                p.Column("Good", f"min {by_kind} (dockyard_backup_success{p.STACK})", thresholds=p.CRITICAL_BELOW_1),
+                p.Column("Tried", f"max {by_kind} ({attempt}) * 1000", p.TIME_AGO),
+                p.Column("Last good one", f"max {by_kind} ({success}) * 1000", p.TIME_AGO),
             ],
             "Whether the last backup of each kind went well (1) or failed (0), and when the last good one was made.",
             {"store": "Store", "kind": "Kind"},
         ),
         p.chart(
             "Age of the last backup",
-            {
-                "{{store}} {{kind}}": f"time() - max by (store, kind) (dockyard_backup_last_success_timestamp_seconds{p.STACK}"
-                f" or dockyard_backup_expected_timestamp_seconds{p.STACK})"
-            },
+            {legend: f"time() - max {by_kind} ({success} or {expected})"},
             "How old the data are that could be brought back, or for how long a first backup has been expected. Dumps"
             " before a release are as old as the release; `offsite` is the copy in S3.",
             p.SECONDS,
@@ -149,16 +137,13 @@ def _backups(ctx: DashboardContext) -> list[p.Panel]:
         ),
         p.chart(
             "Size of backups",
-            {"{{store}} {{kind}}": f"max by (store, kind) (dockyard_backup_size_bytes{p.STACK})"},
+            {legend: f"max {by_kind} (dockyard_backup_size_bytes{p.STACK})"},
             "Size of the last good backup.",
             p.BYTES,
         ),
         p.chart(
             "Duration of backups",
-            {
-                "{{store}} {{kind}}": f"max by (store, kind) (dockyard_backup_duration_seconds{p.STACK} or label_replace("
-                f'dockyard_backup_drill_duration_seconds{p.STACK}, "kind", "restore drill", "", ""))'
-            },
+            {legend: f"max {by_kind} ({duration} or {drill})"},
             "How long the last backup took, and the last restore drill.",
             p.SECONDS,
             ctx.limits(warning="BackupSlow"),
@@ -169,4 +154,4 @@ def _backups(ctx: DashboardContext) -> list[p.Panel]:
             "When a backup was last restored and looked at.",
             p.TIME_AGO,
         ),
-    ]
+    )

@@ -15,23 +15,14 @@ def edge(ctx: DashboardContext) -> Board | None:
     if not ctx.edge:
         return None
     board = Board(ctx, "edge", "Edge proxy", "do visitors get in, and to healthy services?")
-    board.row(4, *_now(ctx))
-    board.row(8, *_visitors(ctx))
-    board.row(8, *_services(ctx))
-    board.row(7, *_entry_points(ctx))
-    board.section("The proxy itself")
-    board.row(7, *_process(ctx))
-    return board
-
-
-def _now(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+    board.row(
+        4,
         p.up_down_stat("Edge up", f"sum(up{TRAEFIK})", "The edge proxy answers Prometheus."),
         p.stat(
             "Services without a server",
             f"count(job:edge_servers_up:sum{p.STACK} == 0) or vector(0)",
             "Services of which no server passes the edge's health check: visitors get a 503.",
-            thresholds=p.Thresholds(critical=1),
+            thresholds=p.CRITICAL_FROM_1,
         ),
         p.stat(
             "Failing at the edge now",
@@ -46,11 +37,15 @@ def _now(ctx: DashboardContext) -> list[p.Panel]:
             "When the edge last took a changed configuration: with each release of a service.",
             p.TIME_AGO,
         ),
-    ]
+    )
+    _requests(board, ctx)
+    _process(board, ctx)
+    return board
 
 
-def _visitors(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+def _requests(board: Board, ctx: DashboardContext) -> None:
+    board.row(
+        8,
         p.chart(
             "Requests at the edge",
             {"{{job}}": f"job:edge_requests:rate5m{p.STACK}"},
@@ -71,11 +66,9 @@ def _visitors(ctx: DashboardContext) -> list[p.Panel]:
             p.SECONDS,
             ctx.limits(warning="EdgeSlow"),
         ),
-    ]
-
-
-def _services(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+    )
+    board.row(
+        8,
         p.chart(
             "Answers at the edge by code",
             {"{{code}}": f"sum by (product, environment, code) (job_code:edge_requests:rate5m{p.STACK})"},
@@ -94,12 +87,10 @@ def _services(ctx: DashboardContext) -> list[p.Panel]:
             "How often the edge asks a service for one answer: 1 where nothing refuses, 4 at most.",
             thresholds=ctx.limits(warning="EdgeRetriesHigh"),
         ),
-    ]
-
-
-def _entry_points(ctx: DashboardContext) -> list[p.Panel]:
+    )
     sent = f"rate(traefik_router_responses_bytes_total{p.STACK}[5m])"
-    return [
+    board.row(
+        7,
         p.chart(
             "Open connections",
             {"{{entrypoint}}": f"sum by (product, environment, entrypoint) (traefik_open_connections{p.STACK})"},
@@ -114,27 +105,14 @@ def _entry_points(ctx: DashboardContext) -> list[p.Panel]:
             p.BYTES_PER_SECOND,
             stacked=True,
         ),
-        *_certificates(ctx),
-    ]
+        *([_certificates(ctx)] if ctx.certificates else []),
+    )
 
 
-def _certificates(ctx: DashboardContext) -> list[p.Panel]:
-    soon, now = ctx.limit("EdgeCertificateExpiresSoon"), ctx.limit("EdgeCertificateExpires")
-    if not ctx.certificates:
-        return []
-    return [
-        p.stat(
-            "Certificates expire in",
-            {"{{sans}}": f"max by (product, environment, cn, sans) (traefik_tls_certs_not_after{p.STACK}) - time()"},
-            "Time until each certificate ends. ACME renews 30 days before.",
-            p.SECONDS,
-            p.Thresholds(warning=soon, critical=now, falling=True),
-        ),
-    ]
-
-
-def _process(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+def _process(board: Board, ctx: DashboardContext) -> None:
+    board.section("The proxy itself")
+    board.row(
+        7,
         p.chart(
             "File descriptors",
             {"{{instance}}": f"process_open_fds{TRAEFIK} / process_max_fds{TRAEFIK}"},
@@ -153,4 +131,14 @@ def _process(ctx: DashboardContext) -> list[p.Panel]:
             {"{{instance}}": f"increase(traefik_config_reloads_total{p.STACK}[1h])"},
             "How often within an hour the edge took a changed configuration.",
         ),
-    ]
+    )
+
+
+def _certificates(ctx: DashboardContext) -> p.Panel:
+    return p.stat(
+        "Certificates expire in",
+        {"{{sans}}": f"max by (product, environment, cn, sans) (traefik_tls_certs_not_after{p.STACK}) - time()"},
+        "Time until each certificate ends. ACME renews 30 days before.",
+        p.SECONDS,
+        ctx.limits("EdgeCertificateExpiresSoon", "EdgeCertificateExpires", falling=True),
+    )

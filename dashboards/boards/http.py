@@ -10,6 +10,9 @@ JOB_LABELS = f'{p.STACK_LABELS}, job=~"$job"'
 JOB = f"{{{JOB_LABELS}}}"
 """Selector of every query on this board; the variable `job` is the service."""
 
+APP = f'{{{JOB_LABELS}, tier="app"}}'
+"""Selector of the services' own processes."""
+
 BY_JOB = "by (product, environment, job)"
 ROUTE = "{{job}} {{route}}"
 BUSIEST = 10
@@ -26,20 +29,8 @@ def http(ctx: DashboardContext) -> Board | None:
         return None
     board = Board(ctx, "http", "HTTP API", "are visitors answered, fast and without errors?")
     board.variable("job", f'label_values(up{{{p.STACK_LABELS}, tier="app"}}, job)')
-    board.row(8, *_overview(ctx))
-    board.row(8, *_details(ctx))
-    board.section("Routes")
-    board.row(8, *_routes(ctx))
-    board.row(9, _table(ctx))
-    board.section("Traffic and instances")
-    board.row(7, *_traffic())
-    board.section("Beneath")
-    board.row(7, *_resources(ctx))
-    return board
-
-
-def _overview(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+    board.row(
+        8,
         p.chart(
             "Request rate",
             {"{{job}}": f"job:http_requests:rate5m{JOB}"},
@@ -60,17 +51,15 @@ def _overview(ctx: DashboardContext) -> list[p.Panel]:
             p.SECONDS,
             ctx.limits(warning="ScaleLatencyWarning", critical="HighRequestLatency"),
         ),
-    ]
-
-
-def _details(ctx: DashboardContext) -> list[p.Panel]:
-    quantiles = ("p50", "p95", "p99")
-    return [
+    )
+    by_status = "sum by (product, environment, status_code)"
+    board.row(
+        8,
         p.chart(
             "Latency",
             {
                 f"{{{{job}}}} {quantile}": f"job:http_request_duration_seconds:{quantile}_rate5m{JOB}"
-                for quantile in quantiles
+                for quantile in ("p50", "p95", "p99")
             },
             "Half, 95 % and 99 % of the requests are answered within these times. The line is the limit for the last.",
             p.SECONDS,
@@ -78,18 +67,21 @@ def _details(ctx: DashboardContext) -> list[p.Panel]:
         ),
         p.chart(
             "Answers by status",
-            {
-                "{{status_code}}": f"sum by (product, environment, status_code) (job_route_status:http_requests:rate5m{JOB})"
-            },
+            {"{{status_code}}": f"{by_status} (job_route_status:http_requests:rate5m{JOB})"},
             "Requests a second by HTTP status. 4xx: refused, 429: too many from one visitor, 5xx: failed.",
             p.PER_SECOND,
             stacked=True,
         ),
-    ]
+    )
+    _routes(board, ctx)
+    _traffic(board, ctx)
+    return board
 
 
-def _routes(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+def _routes(board: Board, ctx: DashboardContext) -> None:
+    board.section("Routes")
+    board.row(
+        8,
         p.chart(
             "Request rate by route",
             {ROUTE: f"topk({BUSIEST}, job_route:http_requests:rate5m{JOB})"},
@@ -110,36 +102,30 @@ def _routes(ctx: DashboardContext) -> list[p.Panel]:
             p.SECONDS,
             ctx.limits(warning="RouteSlow"),
         ),
-    ]
-
-
-def _table(ctx: DashboardContext) -> p.Panel:
+    )
     by = "by (job, route)"
-    return p.table(
-        "Routes now",
-        [
-            p.Column("Requests", f"sum {by} (job_route:http_requests:rate5m{JOB})", p.PER_SECOND),
-            p.Column(
-                "Failed",
-                f"max {by} (job_route:http_requests_failed:ratio_rate5m{JOB})",
-                p.RATIO,
-                ctx.limits(warning="RouteFailing"),
-            ),
-            p.Column(
-                "p95",
-                f"max {by} (job_route:http_request_duration_seconds:p95_rate5m{JOB} > 0)",
-                p.SECONDS,
-                ctx.limits(warning="RouteSlow"),
-            ),
-        ],
-        "Every route with its rate, its share of 5xx and its 95th percentile over the last 5 minutes.",
-        {"job": "Service", "route": "Route"},
+    failed = f"max {by} (job_route:http_requests_failed:ratio_rate5m{JOB})"
+    slowest = f"max {by} (job_route:http_request_duration_seconds:p95_rate5m{JOB} > 0)"
+    board.row(
+        9,
+        p.table(
+            "Routes now",
+            [
+                p.Column("Requests", f"sum {by} (job_route:http_requests:rate5m{JOB})", p.PER_SECOND),
+                p.Column("Failed", failed, p.RATIO, ctx.limits(warning="RouteFailing")),
+                p.Column("p95", slowest, p.SECONDS, ctx.limits(warning="RouteSlow")),
+            ],
+            "Every route with its rate, its share of 5xx and its 95th percentile over the last 5 minutes.",
+            {"job": "Service", "route": "Route"},
+        ),
     )
 
 
-def _traffic() -> list[p.Panel]:
+def _traffic(board: Board, ctx: DashboardContext) -> None:
+    board.section("Traffic and instances")
     rate = f"avg_over_time(job:http_requests:rate5m{JOB}[30m]"
-    return [
+    board.row(
+        7,
         p.chart(
             "Traffic against yesterday",
             {
@@ -152,24 +138,24 @@ def _traffic() -> list[p.Panel]:
         ),
         p.chart(
             "Instances up",
-            {"{{job}}": f'sum {BY_JOB} (up{{{JOB_LABELS}, tier="app"}})'},
+            {"{{job}}": f"sum {BY_JOB} (up{APP})"},
             "Instances of each service that answer Prometheus. 0 is an outage.",
         ),
         p.chart(
             "Open WebSockets",
-            {
-                "{{job}}": f'sum {BY_JOB} (job:websocket_connections:sum{JOB}) or sum {BY_JOB} (up{{{JOB_LABELS}, tier="app"}}) * 0'
-            },
+            {"{{job}}": f"sum {BY_JOB} (job:websocket_connections:sum{JOB}) or sum {BY_JOB} (up{APP}) * 0"},
             "Connections that stay open, by service; 0 for one that has none.",
         ),
-    ]
+    )
+    board.section("Beneath")
+    board.row(7, *_resources(ctx))
 
 
 def _resources(ctx: DashboardContext) -> list[p.Panel]:
     panels = [
         p.chart(
             "Memory of the processes",
-            {"{{instance}}": f'process_resident_memory_bytes{{{JOB_LABELS}, tier="app"}}'},
+            {"{{instance}}": f"process_resident_memory_bytes{APP}"},
             "Memory that the main process of each instance holds.",
             p.BYTES,
         )
@@ -179,20 +165,15 @@ def _resources(ctx: DashboardContext) -> list[p.Panel]:
         "redis": ("Redis", f"sum by (product, environment) (redis_connected_clients{p.STACK})"),
     }
     if queries := dict(connections[store] for store in ctx.data_stores):
-        panels.append(
-            p.chart(
-                "Connections to the stores",
-                queries,
-                "Connections that Postgres and Redis have open.",
-            )
-        )
+        panels.append(p.chart("Connections to the stores", queries, "Connections that Postgres and Redis have open."))
+    cpus = f'node_cpu_seconds_total{{{p.STACK_LABELS}, mode="idle"}}'
     return [
         *panels,
         p.chart(
             "System load",
             {
                 "{{instance}}": f"node_load1{p.STACK}",
-                "{{instance}} CPUs": f'count by (product, environment, instance) (node_cpu_seconds_total{{{p.STACK_LABELS}, mode="idle"}})',
+                "{{instance}} CPUs": f"count by (product, environment, instance) ({cpus})",
             },
             "Processes that run or wait for a CPU or disk, over a minute, and how many CPUs there are.",
         ),

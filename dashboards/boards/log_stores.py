@@ -30,7 +30,7 @@ def now(ctx: DashboardContext) -> list[p.Panel]:
             f"sum(increase(otelcol_receiver_refused_log_records{p.STACK}[1h]))"
             f" + sum(increase(otelcol_receiver_failed_log_records{p.STACK}[1h]))",
             f"Lines of the last hour that the collector could not get to {store}, and will not.",
-            thresholds=p.Thresholds(critical=1),
+            thresholds=p.CRITICAL_FROM_1,
         ),
         *(_loki_now(ctx) if ctx.log_store == "loki" else _victorialogs_now(ctx)),
         p.stat(
@@ -155,7 +155,7 @@ def _loki_rules() -> list[p.Panel]:
                 "panics": f"sum(increase(loki_panic_total{p.STACK}[10m]))",
             },
             "What went wrong in 10 minutes; all of it should be 0.",
-            thresholds=p.Thresholds(critical=1),
+            thresholds=p.CRITICAL_FROM_1,
         ),
     ]
 
@@ -203,6 +203,6 @@ def _vmalert() -> list[p.Panel]:
                 ', level=~"error|fatal|panic"}[10m]))',
             },
             "What went wrong in 10 minutes; all of it should be 0.",
-            thresholds=p.Thresholds(critical=1),
+            thresholds=p.CRITICAL_FROM_1,
         ),
     ]

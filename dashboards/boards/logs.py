@@ -29,21 +29,12 @@ def logs(ctx: DashboardContext) -> Board | None:
     board.variable("service", language.services, p.LOGS)
     board.choice("level", LEVELS)
     board.text_variable("search")
-    board.row(4, *log_stores.now(ctx))
-    board.row(8, *_volume(ctx, language))
-    description = "The lines of the chosen services and levels that hold the searched text, newest first."
-    board.row(12, p.logs_panel("Lines", language.line_query(language.selection), description))
-    board.section("What is looked for in them")
-    board.row(7, *_trouble(ctx, language), *_stores(ctx, language))
-    board.row(8, _of_rules(language))
-    board.section("How they get here")
-    board.row(7, *log_stores.delivery(ctx), *log_stores.store(ctx))
-    board.row(7, *log_stores.rules(ctx))
-    return board
-
-
-def _volume(ctx: DashboardContext, language: LogLanguage) -> list[p.Panel]:
-    return [
+    board.row(
+        4,
+        *log_stores.now(ctx),
+    )
+    board.row(
+        8,
         _of_lines(
             "Lines by level",
             language.counted(language.selection, language.level, f"{{{{{language.level}}}}}"),
@@ -62,13 +53,17 @@ def _volume(ctx: DashboardContext, language: LogLanguage) -> list[p.Panel]:
             "Lines of level error and worse, in 5 minutes.",
             ctx.limits(critical="LogErrorBurst"),
         ),
-    ]
-
-
-def _trouble(ctx: DashboardContext, language: LogLanguage) -> list[p.Panel]:
+    )
+    description = "The lines of the chosen services and levels that hold the searched text, newest first."
+    board.row(
+        12,
+        p.logs_panel("Lines", language.line_query(language.selection), description),
+    )
+    board.section("What is looked for in them")
     logins = language.select_matching(language.select(), FAILED_LOGINS)
     callbacks = language.select_errors(language.select_matching(language.select(), CALLBACKS))
-    return [
+    board.row(
+        7,
         _of_lines(
             "Share of errors",
             language.share_of_errors(language.select(), "service", "{{service}}", minutes=15),
@@ -84,7 +79,28 @@ def _trouble(ctx: DashboardContext, language: LogLanguage) -> list[p.Panel]:
             "Log-ins and calls of the payment provider that failed, by what lines of 5 minutes tell.",
             ctx.limits(critical="FailedLogins"),
         ),
-    ]
+        *_stores(ctx, language),
+    )
+    board.row(
+        8,
+        p.logs_panel(
+            "Panics and trouble in the stores",
+            language.line_query(language.select_matching(language.select(watchers=False), TROUBLE)),
+            "Lines that alerts on logs look for: panics, memory, full disks, refused connections and writes. "
+            "Empty where all is well.",
+        ),
+    )
+    board.section("How they get here")
+    board.row(
+        7,
+        *log_stores.delivery(ctx),
+        *log_stores.store(ctx),
+    )
+    board.row(
+        7,
+        *log_stores.rules(ctx),
+    )
+    return board
 
 
 def _stores(ctx: DashboardContext, language: LogLanguage) -> list[p.Panel]:
@@ -107,15 +123,6 @@ def _stores(ctx: DashboardContext, language: LogLanguage) -> list[p.Panel]:
             )
         )
     return panels
-
-
-def _of_rules(language: LogLanguage) -> p.Panel:
-    return p.logs_panel(
-        "Panics and trouble in the stores",
-        language.line_query(language.select_matching(language.select(watchers=False), TROUBLE)),
-        "Lines that alerts on logs look for: panics, memory, full disks, refused connections and writes. "
-        "Empty where all is well.",
-    )
 
 
 def _of_lines(

@@ -29,29 +29,8 @@ PARTS = "|".join(
 def monitoring(ctx: DashboardContext) -> Board:
     """Build the board of the monitoring itself."""
     board = Board(ctx, "monitoring", "Monitoring itself", "does what watches do its work, and at what cost?")
-    board.row(4, *_lamps(ctx))
-    board.section("Scrapes")
-    board.row(7, *_scrapes(ctx))
-    board.section("Rules and queries")
-    board.row(7, *_rules(ctx))
-    board.section("Storage")
-    board.row(7, *_storage(ctx))
-    if ctx.remote_write:
-        board.row(7, *_remote_write(ctx))
-    board.section("From alert to notification")
-    board.row(7, *_notifications(ctx))
-    if ctx.logs_uid:
-        board.section("Logs")
-        board.row(7, *_logs(ctx))
-    board.section("Grafana")
-    board.row(7, *_grafana(ctx))
-    board.section("What it costs")
-    board.row(7, *_cost())
-    return board
-
-
-def _lamps(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+    board.row(
+        4,
         p.up_down_stat(
             "Watchdog",
             f'count(ALERTS{{{p.STACK_LABELS}, alertname="Watchdog", alertstate="firing"}}) or vector(0)',
@@ -75,13 +54,20 @@ def _lamps(ctx: DashboardContext) -> list[p.Panel]:
             f"avg(up{p.STACK})",
             "Share of the scrape targets that give their metrics.",
             p.RATIO,
-            p.Thresholds(critical=1, falling=True),
+            p.CRITICAL_BELOW_1,
         ),
-    ]
+    )
+    _scrapes_and_rules(board, ctx)
+    _storage(board, ctx)
+    _notifications(board, ctx)
+    _grafana_and_cost(board, ctx)
+    return board
 
 
-def _scrapes(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+def _scrapes_and_rules(board: Board, ctx: DashboardContext) -> None:
+    board.section("Scrapes")
+    board.row(
+        7,
         p.chart(
             "Scrape duration",
             {"{{job}}": f"max by (job) (scrape_duration_seconds{p.STACK})"},
@@ -103,14 +89,13 @@ def _scrapes(ctx: DashboardContext) -> list[p.Panel]:
                 "too far ahead": f"sum(increase(prometheus_target_scrapes_sample_out_of_bounds_total{p.STACK}[10m]))",
             },
             "Samples of 10 minutes that were thrown away.",
-            thresholds=p.Thresholds(warning=1),
+            thresholds=p.WARNING_FROM_1,
         ),
-    ]
-
-
-def _rules(ctx: DashboardContext) -> list[p.Panel]:
+    )
+    board.section("Rules and queries")
     group = '"group", "$1", "rule_group", ".*/(.+)"'
-    return [
+    board.row(
+        7,
         p.chart(
             "Rule evaluation time",
             {
@@ -128,7 +113,7 @@ def _rules(ctx: DashboardContext) -> list[p.Panel]:
                 "left out": f"sum(increase(prometheus_rule_group_iterations_missed_total{p.STACK}[5m]))",
             },
             "Rules that failed, and evaluations that were left out, in 5 minutes.",
-            thresholds=p.Thresholds(critical=1),
+            thresholds=p.CRITICAL_FROM_1,
         ),
         p.chart(
             "Query time",
@@ -141,16 +126,18 @@ def _rules(ctx: DashboardContext) -> list[p.Panel]:
             p.SECONDS,
             ctx.limits(warning="PrometheusQueriesSlow"),
         ),
-    ]
+    )
 
 
-def _storage(ctx: DashboardContext) -> list[p.Panel]:
+def _storage(board: Board, ctx: DashboardContext) -> None:
+    board.section("Storage")
     failures = {
         "compaction": ("compactions_failed", "reloads_failures", "head_truncations_failed"),
         "log of changes": ("wal_writes_failed", "wal_truncations_failed", "checkpoint_creations_failed"),
         "broken data": ("wal_corruptions", "mmap_chunk_corruptions"),
     }
-    return [
+    board.row(
+        7,
         p.chart(
             "Series in memory",
             {
@@ -178,40 +165,41 @@ def _storage(ctx: DashboardContext) -> list[p.Panel]:
                 for legend, names in failures.items()
             },
             "Compactions and writes that failed, and data found broken, in an hour.",
-            thresholds=p.Thresholds(critical=1),
+            thresholds=p.CRITICAL_FROM_1,
         ),
-    ]
+    )
+    if ctx.remote_write:
+        board.row(
+            7,
+            p.chart(
+                "Remote write",
+                {
+                    "{{remote_name}}": f"sum by (remote_name) (rate(prometheus_remote_storage_samples_total{p.STACK}[5m]))",
+                    "{{remote_name}} refused": f"sum by (remote_name) (rate(prometheus_remote_storage_samples_failed_total{p.STACK}[5m]))",
+                    "{{remote_name}} again": f"sum by (remote_name) (rate(prometheus_remote_storage_samples_retried_total{p.STACK}[5m]))",
+                },
+                "Samples a second that go to the stores for the long term.",
+                p.OPERATIONS,
+            ),
+            p.chart(
+                "Remote write delay",
+                {
+                    "{{remote_name}}": f"max_over_time(prometheus_remote_storage_highest_timestamp_in_seconds{p.STACK}[5m])"
+                    " - ignoring (remote_name, url) group_right () "
+                    f"max_over_time(prometheus_remote_storage_queue_highest_sent_timestamp_seconds{p.STACK}[5m])"
+                },
+                "How far the stores for the long term are behind.",
+                p.SECONDS,
+                ctx.limits(warning="RemoteWriteBehind"),
+            ),
+        )
 
 
-def _remote_write(ctx: DashboardContext) -> list[p.Panel]:
-    return [
-        p.chart(
-            "Remote write",
-            {
-                "{{remote_name}}": f"sum by (remote_name) (rate(prometheus_remote_storage_samples_total{p.STACK}[5m]))",
-                "{{remote_name}} refused": f"sum by (remote_name) (rate(prometheus_remote_storage_samples_failed_total{p.STACK}[5m]))",
-                "{{remote_name}} again": f"sum by (remote_name) (rate(prometheus_remote_storage_samples_retried_total{p.STACK}[5m]))",
-            },
-            "Samples a second that go to the stores for the long term.",
-            p.OPERATIONS,
-        ),
-        p.chart(
-            "Remote write delay",
-            {
-                "{{remote_name}}": f"max_over_time(prometheus_remote_storage_highest_timestamp_in_seconds{p.STACK}[5m])"
-                " - ignoring (remote_name, url) group_right () "
-                f"max_over_time(prometheus_remote_storage_queue_highest_sent_timestamp_seconds{p.STACK}[5m])"
-            },
-            "How far the stores for the long term are behind.",
-            p.SECONDS,
-            ctx.limits(warning="RemoteWriteBehind"),
-        ),
-    ]
-
-
-def _notifications(ctx: DashboardContext) -> list[p.Panel]:
+def _notifications(board: Board, ctx: DashboardContext) -> None:
+    board.section("From alert to notification")
     latency = f"alertmanager_notification_latency_seconds_bucket{p.STACK}"
-    return [
+    board.row(
+        7,
         p.chart(
             "Alerts to Alertmanager",
             {
@@ -240,34 +228,36 @@ def _notifications(ctx: DashboardContext) -> list[p.Panel]:
             p.SECONDS,
             ctx.limits(warning="NotificationsSlow"),
         ),
-    ]
+    )
+    if ctx.logs_uid:
+        board.section("Logs")
+        board.row(
+            7,
+            p.chart(
+                "Log lines stored",
+                {
+                    "read by the collector": f"sum(rate(otelcol_receiver_accepted_log_records{p.STACK}[5m]))",
+                    f"received by {NAMES[ctx.log_store]}": TAKEN_IN[ctx.log_store],
+                },
+                "Log lines a second.",
+                p.OPERATIONS,
+            ),
+            p.chart(
+                "Collector queue",
+                {
+                    "{{exporter}} waiting": f"sum by (exporter) (otelcol_exporter_queue_size{p.STACK})",
+                    "{{exporter}} room": f"sum by (exporter) (otelcol_exporter_queue_capacity{p.STACK})",
+                },
+                "Log lines that wait to be stored, and the room there is for them: what is more stays in Docker's files.",
+                p.BYTES,
+            ),
+        )
 
 
-def _logs(ctx: DashboardContext) -> list[p.Panel]:
-    return [
-        p.chart(
-            "Log lines stored",
-            {
-                "read by the collector": f"sum(rate(otelcol_receiver_accepted_log_records{p.STACK}[5m]))",
-                f"received by {NAMES[ctx.log_store]}": TAKEN_IN[ctx.log_store],
-            },
-            "Log lines a second.",
-            p.OPERATIONS,
-        ),
-        p.chart(
-            "Collector queue",
-            {
-                "{{exporter}} waiting": f"sum by (exporter) (otelcol_exporter_queue_size{p.STACK})",
-                "{{exporter}} room": f"sum by (exporter) (otelcol_exporter_queue_capacity{p.STACK})",
-            },
-            "Log lines that wait to be stored, and the room there is for them: what is more stays in Docker's files.",
-            p.BYTES,
-        ),
-    ]
-
-
-def _grafana(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+def _grafana_and_cost(board: Board, ctx: DashboardContext) -> None:
+    board.section("Grafana")
+    board.row(
+        7,
         p.chart(
             "Grafana requests",
             {
@@ -302,11 +292,10 @@ def _grafana(ctx: DashboardContext) -> list[p.Panel]:
             "Log-ins by the form that failed, in 15 minutes.",
             thresholds=ctx.limits(warning="GrafanaLoginsFailing"),
         ),
-    ]
-
-
-def _cost() -> list[p.Panel]:
-    return [
+    )
+    board.section("What it costs")
+    board.row(
+        7,
         p.chart(
             "CPU of monitoring",
             {
@@ -325,4 +314,4 @@ def _cost() -> list[p.Panel]:
             p.BYTES,
             stacked=True,
         ),
-    ]
+    )

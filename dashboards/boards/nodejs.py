@@ -22,18 +22,8 @@ def nodejs(ctx: DashboardContext) -> Board | None:
     board = Board(
         ctx, "nodejs", "Node process", "do its processes keep up?", instances="instance:nodejs_heap_used_bytes:max"
     )
-    board.row(8, *_loop(ctx))
-    board.row(7, *_memory())
-    board.row(7, *_process(ctx))
-    board.section("Connections")
-    board.row(7, *_connections(ctx))
-    board.section("Starts and versions")
-    board.row(7, *_starts(ctx))
-    return board
-
-
-def _loop(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+    board.row(
+        8,
         p.chart(
             "Event loop lag",
             {INSTANCE_LEGEND: f"instance:nodejs_eventloop_lag_seconds:p99{p.INSTANCE}"},
@@ -55,11 +45,9 @@ def _loop(ctx: DashboardContext) -> list[p.Panel]:
             p.RATIO,
             ctx.limits(warning="NodeGCTimeHigh"),
         ),
-    ]
-
-
-def _memory() -> list[p.Panel]:
-    return [
+    )
+    board.row(
+        7,
         p.chart(
             "Heap",
             {
@@ -86,11 +74,15 @@ def _memory() -> list[p.Panel]:
             "All of its memory that is resident, and what lies outside of the heap (buffers).",
             p.BYTES,
         ),
-    ]
+    )
+    _process_and_connections(board, ctx)
+    _starts(board, ctx)
+    return board
 
 
-def _process(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+def _process_and_connections(board: Board, ctx: DashboardContext) -> None:
+    board.row(
+        7,
         p.chart(
             "CPU of the process",
             {INSTANCE_LEGEND: f"{SUM_BY_INSTANCE} (rate({named('process_cpu_seconds_total')}[5m]))"},
@@ -109,11 +101,10 @@ def _process(ctx: DashboardContext) -> list[p.Panel]:
             p.RATIO,
             ctx.limits(warning="AppFileDescriptorsHigh"),
         ),
-    ]
-
-
-def _connections(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+    )
+    board.section("Connections")
+    board.row(
+        7,
         p.chart(
             "Database pool",
             {INSTANCE_LEGEND: f"instance:db_connections_used:ratio{p.INSTANCE}"},
@@ -139,12 +130,14 @@ def _connections(ctx: DashboardContext) -> list[p.Panel]:
             "Look-ups a second, over 5 minutes; how many are answered is on the overview.",
             p.OPERATIONS,
         ),
-    ]
+    )
 
 
-def _starts(ctx: DashboardContext) -> list[p.Panel]:
+def _starts(board: Board, ctx: DashboardContext) -> None:
+    board.section("Starts and versions")
     started = named("process_start_time_seconds")
-    return [
+    board.row(
+        7,
         p.chart(
             "Starts",
             {INSTANCE_LEGEND: f"max by (product, environment, job, instance) (changes({started}[15m]))"},
@@ -163,4 +156,4 @@ def _starts(ctx: DashboardContext) -> list[p.Panel]:
             "How long ago each process was started.",
             {"job": "Service", "instance": "Instance"},
         ),
-    ]
+    )

@@ -83,13 +83,13 @@ def _alerts() -> list[p.Panel]:
             "Targets down",
             f"count(up{p.STACK} == 0) or vector(0)",
             "Scrape targets that do not answer Prometheus.",
-            thresholds=p.Thresholds(critical=1),
+            thresholds=p.CRITICAL_FROM_1,
         ),
         p.stat(
             "Firing alerts",
             f"count(ALERTS{{{p.STACK_LABELS}, {FIRING}}}) or vector(0)",
             "Alerts that fire now, without those that only inform (Watchdog).",
-            thresholds=p.Thresholds(critical=1),
+            thresholds=p.CRITICAL_FROM_1,
         ),
     ]
 

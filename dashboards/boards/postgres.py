@@ -18,18 +18,8 @@ def postgres(ctx: DashboardContext) -> Board | None:
     if "postgres" not in ctx.data_stores:
         return None
     board = Board(ctx, "postgres", "PostgreSQL", "does Postgres keep up?", instances="pg_up", logs=bool(ctx.logs_uid))
-    board.row(4, *_now())
-    board.row(8, *_work(ctx))
-    board.row(8, *_speed(ctx))
-    board.row(8, *_memory(ctx))
-    board.section("Disk and upkeep")
-    board.row(8, _tables())
-    board.row(8, *_upkeep(ctx))
-    return board
-
-
-def _now() -> list[p.Panel]:
-    return [
+    board.row(
+        4,
         p.up_down_stat("Postgres up", f"min(pg_up{p.INSTANCE})", "The exporter reaches Postgres."),
         p.stat(
             "Running since",
@@ -41,13 +31,17 @@ def _now() -> list[p.Panel]:
             "Collectors that fail",
             f"count(pg_scrape_collector_success{p.INSTANCE} == 0) or vector(0)",
             "Parts of the exporter that get no metrics; all of them while Postgres is down.",
-            thresholds=p.Thresholds(warning=1),
+            thresholds=p.WARNING_FROM_1,
         ),
-    ]
+    )
+    _work(board, ctx)
+    _disk(board, ctx)
+    return board
 
 
-def _work(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+def _work(board: Board, ctx: DashboardContext) -> None:
+    board.row(
+        8,
         p.chart(
             "Connections",
             {"{{instance}}": f"instance:pg_connections:ratio{p.INSTANCE}"},
@@ -68,11 +62,9 @@ def _work(ctx: DashboardContext) -> list[p.Panel]:
             p.RATIO,
             ctx.limits(warning="PostgresRollbacks"),
         ),
-    ]
-
-
-def _speed(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+    )
+    board.row(
+        8,
         p.chart(
             "Time per transaction",
             {DATABASE: f"datname:pg_transaction_active_seconds:mean5m{p.INSTANCE}"},
@@ -88,27 +80,9 @@ def _speed(ctx: DashboardContext) -> list[p.Panel]:
             ctx.limits(warning="PostgresLongTransaction"),
         ),
         *_slow(ctx),
-    ]
-
-
-def _slow(ctx: DashboardContext) -> list[p.Panel]:
-    """Return the slow queries that Postgres logs, where logs are kept."""
-    if not ctx.logs_uid:
-        return []
-    language = LANGUAGES[ctx.log_store]
-    slow = language.select_kind(language.select("postgres"), "slow_query")
-    return [
-        p.chart(
-            "Slow queries",
-            language.counted(slow, "service", "in 5 minutes", minutes=5, zero=True),
-            "Statements that Postgres logged because they took longer than log_min_duration_statement.",
-            source=p.LOGS,
-        )
-    ]
-
-
-def _memory(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+    )
+    board.row(
+        8,
         p.chart(
             "Locks",
             {
@@ -134,30 +108,33 @@ def _memory(ctx: DashboardContext) -> list[p.Panel]:
             p.BYTES_PER_SECOND,
             ctx.limits(warning="PostgresTempFiles"),
         ),
-    ]
+    )
 
 
-def _tables() -> p.Panel:
+def _disk(board: Board, ctx: DashboardContext) -> None:
+    board.section("Disk and upkeep")
+
     def largest(metric: str) -> str:
         by = "sum by (schemaname, relname)"
         return f"{by} ({metric}{p.INSTANCE}) and topk(10, {by} (pg_stat_user_tables_table_size_bytes{p.INSTANCE}))"
 
     dead, alive = "pg_stat_user_tables_n_dead_tup", "pg_stat_user_tables_n_live_tup"
-    return p.table(
-        "Largest tables",
-        [
-            p.Column("Table", largest("pg_stat_user_tables_table_size_bytes"), p.BYTES),
-            p.Column("Indexes", largest("pg_stat_user_tables_index_size_bytes"), p.BYTES),
-            p.Column("Rows", largest(alive)),
-            p.Column("Dead rows", largest(dead)),
-        ],
-        "The ten largest tables. Dead rows are what autovacuum has still to clear.",
-        {"schemaname": "Schema", "relname": "Name"},
+    board.row(
+        8,
+        p.table(
+            "Largest tables",
+            [
+                p.Column("Table", largest("pg_stat_user_tables_table_size_bytes"), p.BYTES),
+                p.Column("Indexes", largest("pg_stat_user_tables_index_size_bytes"), p.BYTES),
+                p.Column("Rows", largest(alive)),
+                p.Column("Dead rows", largest(dead)),
+            ],
+            "The ten largest tables. Dead rows are what autovacuum has still to clear.",
+            {"schemaname": "Schema", "relname": "Name"},
+        ),
     )
-
-
-def _upkeep(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+    board.row(
+        8,
         p.chart(
             "Size on disk",
             {
@@ -189,4 +166,20 @@ def _upkeep(ctx: DashboardContext) -> list[p.Panel]:
             p.RATIO,
             ctx.limits("PostgresWraparoundRisk", "PostgresWraparoundNear"),
         ),
+    )
+
+
+def _slow(ctx: DashboardContext) -> list[p.Panel]:
+    """Return the slow queries that Postgres logs, where logs are kept."""
+    if not ctx.logs_uid:
+        return []
+    language = LANGUAGES[ctx.log_store]
+    slow = language.select_kind(language.select("postgres"), "slow_query")
+    return [
+        p.chart(
+            "Slow queries",
+            language.counted(slow, "service", "in 5 minutes", minutes=5, zero=True),
+            "Statements that Postgres logged because they took longer than log_min_duration_statement.",
+            source=p.LOGS,
+        )
     ]

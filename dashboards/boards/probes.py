@@ -16,23 +16,13 @@ def probes(ctx: DashboardContext) -> Board | None:
         return None
     board = Board(ctx, "probes", "Probes and certificates", "what do visitors get?")
     board.variable("service", f"label_values(probe_success{p.STACK}, service)")
-    board.row(4, *_now(ctx))
-    board.row(9, _state(ctx))
-    board.row(8, *_over_time(ctx))
-    board.row(8, *_answers(ctx))
-    if ctx.certificates:
-        board.section("Certificates and TLS")
-        board.row(7, *_tls(ctx))
-    return board
-
-
-def _now(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+    board.row(
+        4,
         p.stat(
             "Probes that fail",
             f"count(probe_success{SERVICE} == 0) or vector(0)",
             "Addresses that do not answer as they should.",
-            thresholds=p.Thresholds(critical=1),
+            thresholds=p.CRITICAL_FROM_1,
         ),
         p.stat(
             "Answered in the last day",
@@ -48,49 +38,36 @@ def _now(ctx: DashboardContext) -> list[p.Panel]:
             p.SECONDS,
             ctx.limits(warning="ProbeSlow"),
         ),
-    ]
-
-
-def _state(ctx: DashboardContext) -> p.Panel:
-    by = "max by (service, probe, instance)"
-    return p.table(
-        "Probes",
-        [
-            p.Column("Well", f"{by} (probe_success{SERVICE})", thresholds=p.Thresholds(critical=1, falling=True)),
-            p.Column(
-                "In the last day",
-                f"{by} (avg_over_time(probe_success{SERVICE}[1d]))",
-                p.RATIO,
-                p.Thresholds(0.999, 0.99, falling=True),
-            ),
-            p.Column("Duration", f"{by} (probe_duration_seconds{SERVICE})", p.SECONDS, ctx.limits(warning="ProbeSlow")),
-            p.Column("Status", f"{by} (probe_http_status_code{SERVICE})"),
-        ],
-        "health: a service's health address; route: what visitors ask for; redirect: from HTTP to HTTPS;"
-        " public: Grafana's public name; url: further addresses of the settings.",
-        {"service": "Service", "probe": "Kind", "instance": "Address"},
     )
-
-
-def _over_time(ctx: DashboardContext) -> list[p.Panel]:
-    return [
-        p.chart(
-            "Answers",
-            {PROBE_LEGEND: f"probe_success{SERVICE}"},
-            "1 for a good answer, 0 for none or a bad one.",
+    by = "max by (service, probe, instance)"
+    board.row(
+        9,
+        p.table(
+            "Probes",
+            [
+                p.Column("Well", f"{by} (probe_success{SERVICE})", thresholds=p.CRITICAL_BELOW_1),
+                p.Column(
+                    "In the last day",
+                    f"{by} (avg_over_time(probe_success{SERVICE}[1d]))",
+                    p.RATIO,
+                    p.Thresholds(0.999, 0.99, falling=True),
+                ),
+                p.Column(
+                    "Duration", f"{by} (probe_duration_seconds{SERVICE})", p.SECONDS, ctx.limits(warning="ProbeSlow")
+                ),
+                p.Column("Status", f"{by} (probe_http_status_code{SERVICE})"),
+            ],
+            "health: a service's health address; route: what visitors ask for; redirect: from HTTP to HTTPS;"
+            " public: Grafana's public name; url: further addresses of the settings.",
+            {"service": "Service", "probe": "Kind", "instance": "Address"},
         ),
-        p.chart(
-            "Duration",
-            {PROBE_LEGEND: f"probe_duration_seconds{SERVICE}"},
-            "Time that a question takes, with name, connection and TLS.",
-            p.SECONDS,
-            ctx.limits(warning="ProbeSlow"),
-        ),
-    ]
-
-
-def _answers(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+    )
+    board.row(
+        8,
+        *_over_time(ctx),
+    )
+    board.row(
+        8,
         p.chart(
             "Status codes",
             {PROBE_LEGEND: f"probe_http_status_code{SERVICE}"},
@@ -109,11 +86,16 @@ def _answers(ctx: DashboardContext) -> list[p.Panel]:
             p.SECONDS,
             ctx.limits(warning="ProbeDnsSlow"),
         ),
-    ]
+    )
+    if ctx.certificates:
+        _certificates(board, ctx)
+    return board
 
 
-def _tls(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+def _certificates(board: Board, ctx: DashboardContext) -> None:
+    board.section("Certificates and TLS")
+    board.row(
+        7,
         p.table(
             "Certificates",
             [
@@ -133,5 +115,22 @@ def _tls(ctx: DashboardContext) -> list[p.Panel]:
             [p.Column("Seen", f"max by (service, instance, version) (probe_tls_version_info{SERVICE})")],
             "The TLS version that each address and the probe agree on: the best that both speak.",
             {"service": "Service", "instance": "Address", "version": "Version"},
+        ),
+    )
+
+
+def _over_time(ctx: DashboardContext) -> list[p.Panel]:
+    return [
+        p.chart(
+            "Answers",
+            {PROBE_LEGEND: f"probe_success{SERVICE}"},
+            "1 for a good answer, 0 for none or a bad one.",
+        ),
+        p.chart(
+            "Duration",
+            {PROBE_LEGEND: f"probe_duration_seconds{SERVICE}"},
+            "Time that a question takes, with name, connection and TLS.",
+            p.SECONDS,
+            ctx.limits(warning="ProbeSlow"),
         ),
     ]

@@ -24,20 +24,12 @@ def queues(ctx: DashboardContext) -> Board | None:
         return None
     board = Board(ctx, "queues", "Queues (Bull)", "is the work in the background done?")
     board.variable("queue", f"label_values(queue:bull_queue_waiting:max{p.STACK}, queue)")
-    board.row(7, *_now(ctx))
-    board.row(7, *_depth(ctx))
-    board.row(7, *_outcome(ctx))
-    board.row(7, *_pace(ctx))
-    board.section("Payments")
-    board.row(7, *_payments(ctx))
-    return board
 
-
-def _now(ctx: DashboardContext) -> list[p.Panel]:
     def by_queue(recorded: str) -> str:
         return f"max by (queue) (queue:{recorded}{QUEUE})"
 
-    return [
+    board.row(
+        7,
         p.table(
             "Queues",
             [
@@ -69,11 +61,15 @@ def _now(ctx: DashboardContext) -> list[p.Panel]:
             "When a job of each queue last succeeded.",
             p.TIME_AGO,
         ),
-    ]
+    )
+    _jobs(board, ctx)
+    _payments(board, ctx)
+    return board
 
 
-def _depth(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+def _jobs(board: Board, ctx: DashboardContext) -> None:
+    board.row(
+        7,
         p.chart(
             "Jobs waiting",
             {QUEUE_LEGEND: f"queue:bull_queue_waiting:max{QUEUE}"},
@@ -93,11 +89,9 @@ def _depth(ctx: DashboardContext) -> list[p.Panel]:
             "Jobs that are planned, or failed and are tried again later.",
             thresholds=ctx.limits(warning="DelayedJobsPilingUp"),
         ),
-    ]
-
-
-def _outcome(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+    )
+    board.row(
+        7,
         p.chart(
             "Successes and failures",
             {
@@ -121,12 +115,10 @@ def _outcome(ctx: DashboardContext) -> list[p.Panel]:
             p.SECONDS,
             ctx.limits(warning="JobsSlow"),
         ),
-    ]
-
-
-def _pace(ctx: DashboardContext) -> list[p.Panel]:
+    )
     jobs_by_duration = f"sum by (le) (rate({named('bull_job_duration_seconds_bucket')}[5m]))"
-    return [
+    board.row(
+        7,
         p.chart(
             "Jobs active",
             {QUEUE_LEGEND: f"queue:bull_queue_active:sum{QUEUE}"},
@@ -143,11 +135,13 @@ def _pace(ctx: DashboardContext) -> list[p.Panel]:
             "Jobs a second that took no longer than each bound of the histogram, over 5 minutes.",
             p.OPERATIONS,
         ),
-    ]
+    )
 
 
-def _payments(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+def _payments(board: Board, ctx: DashboardContext) -> None:
+    board.section("Payments")
+    board.row(
+        7,
         p.chart(
             "Payment callbacks",
             {"{{job}}": f"job:payment_callbacks_received:rate5m{p.STACK}"},
@@ -171,4 +165,4 @@ def _payments(ctx: DashboardContext) -> list[p.Panel]:
             "Payments a second, over 5 minutes.",
             p.OPERATIONS,
         ),
-    ]
+    )

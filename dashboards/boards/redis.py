@@ -14,16 +14,8 @@ def redis(ctx: DashboardContext) -> Board | None:
     if "redis" not in ctx.data_stores:
         return None
     board = Board(ctx, "redis", "Redis", "does Redis keep up, and does the cache help?", instances="redis_up")
-    board.row(4, *_now(ctx))
-    board.row(8, *_commands(ctx))
-    board.row(8, *_memory(ctx))
-    board.row(8, *_keys(ctx))
-    board.row(7, *_clients())
-    return board
-
-
-def _now(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+    board.row(
+        4,
         p.up_down_stat("Redis up", f"min(redis_up{p.INSTANCE})", "The exporter reaches Redis."),
         p.stat(
             "Running since",
@@ -38,11 +30,9 @@ def _now(ctx: DashboardContext) -> list[p.Panel]:
             p.BYTES,
         ),
         p.stat("Keys now", f"sum(redis_db_keys{p.INSTANCE})", "Keys of all databases."),
-    ]
-
-
-def _commands(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+    )
+    board.row(
+        8,
         p.chart(
             "Commands",
             {"{{cmd}}": f"topk(10, sum by (cmd) (rate(redis_commands_total{p.INSTANCE}[5m])))"},
@@ -62,11 +52,15 @@ def _commands(ctx: DashboardContext) -> list[p.Panel]:
             "Commands that took longer than slowlog-log-slower-than, which is 10 ms by default.",
             thresholds=ctx.limits(warning="RedisSlowCommands"),
         ),
-    ]
+    )
+    _memory_and_keys(board, ctx)
+    _clients(board)
+    return board
 
 
-def _memory(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+def _memory_and_keys(board: Board, ctx: DashboardContext) -> None:
+    board.row(
+        8,
         p.chart(
             "Memory",
             {
@@ -99,11 +93,9 @@ def _memory(ctx: DashboardContext) -> list[p.Panel]:
             p.OPERATIONS,
             ctx.limits(warning="RedisEvictionsHigh"),
         ),
-    ]
-
-
-def _keys(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+    )
+    board.row(
+        8,
         p.chart(
             "Hit ratio",
             {INSTANCE_LEGEND: f"instance:redis_hits:ratio_rate5m{p.INSTANCE}"},
@@ -129,11 +121,12 @@ def _keys(ctx: DashboardContext) -> list[p.Panel]:
             },
             "Keys of all databases. Those without an expiry stay until somebody deletes them.",
         ),
-    ]
+    )
 
 
-def _clients() -> list[p.Panel]:
-    return [
+def _clients(board: Board) -> None:
+    board.row(
+        7,
         p.chart(
             "Clients",
             {
@@ -157,4 +150,4 @@ def _clients() -> list[p.Panel]:
             },
             "1 where the last one went well, 0 where it failed.",
         ),
-    ]
+    )

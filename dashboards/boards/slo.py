@@ -17,49 +17,32 @@ def slo(ctx: DashboardContext) -> Board | None:
     if not ctx.objectives:
         return None
     board = Board(ctx, "slo", "SLO and error budget", "is what was promised kept?")
-    board.row(6, _objectives(ctx))
-    board.row(5, *_budget_left(ctx))
-    board.row(8, *_burning(ctx))
-    board.row(8, *_budget(ctx))
-    board.section("What it is measured by")
-    board.row(7, *_measured())
-    return board
-
-
-def burn_rate(window: str) -> str:
-    """Return the query of the burn rate: the rate of bad requests over `window`, as a multiple of the allowed rate."""
-    return f"slo:requests_bad:ratio_rate{window}{p.STACK} / {ON_OBJECTIVE} (1 - slo:objective:ratio{p.STACK})"
-
-
-def _objectives(ctx: DashboardContext) -> p.Panel:
     by = "by (job, slo)"
-    return p.table(
-        "Objectives",
-        [
-            p.Column("Promised", f"max {by} (slo:objective:ratio{p.STACK})", p.RATIO),
-            p.Column("Kept in 30 days", f"min {by} (1 - slo:requests_bad:ratio_rate30d{p.STACK})", p.RATIO),
-            p.Column("Budget left", f"min {by} (slo:error_budget_remaining:ratio30d{p.STACK})", p.RATIO, _falling(ctx)),
-            p.Column(
-                "Burn rate",
-                f"max {by} (slo:burn_rate:rate1h{p.STACK})",
-                thresholds=p.Thresholds(warning=1, critical=ctx.limit("SLOBurnRateFast")),
-            ),
-        ],
-        "Availability: requests that do not end in a 5xx. Latency: requests that are answered within the threshold. "
-        "A burn rate of 1 uses up the budget in exactly 30 days.",
-        {"job": "Service", "slo": "Objective"},
+    board.row(
+        6,
+        p.table(
+            "Objectives",
+            [
+                p.Column("Promised", f"max {by} (slo:objective:ratio{p.STACK})", p.RATIO),
+                p.Column("Kept in 30 days", f"min {by} (1 - slo:requests_bad:ratio_rate30d{p.STACK})", p.RATIO),
+                p.Column(
+                    "Budget left", f"min {by} (slo:error_budget_remaining:ratio30d{p.STACK})", p.RATIO, _falling(ctx)
+                ),
+                p.Column(
+                    "Burn rate",
+                    f"max {by} (slo:burn_rate:rate1h{p.STACK})",
+                    thresholds=p.Thresholds(warning=1, critical=ctx.limit("SLOBurnRateFast")),
+                ),
+            ],
+            "Availability: requests that do not end in a 5xx. Latency: requests that are answered within the threshold. "
+            "A burn rate of 1 uses up the budget in exactly 30 days.",
+            {"job": "Service", "slo": "Objective"},
+        ),
     )
-
-
-def _falling(ctx: DashboardContext) -> p.Thresholds:
-    low, spent = ctx.limit("SLOErrorBudgetLow"), ctx.limit("SLOErrorBudgetSpent")
-    return p.Thresholds(warning=low, critical=spent, falling=True)
-
-
-def _budget_left(ctx: DashboardContext) -> list[p.Panel]:
     bad_requests = f"sum_over_time(slo:requests_bad:rate5m{p.STACK}[30d]) * {RECORDED_EACH_SECONDS}"
     all_requests = f"sum_over_time(slo:requests:rate5m{p.STACK}[30d]) * {RECORDED_EACH_SECONDS}"
-    return [
+    board.row(
+        5,
         p.stat(
             "Error budget left",
             {OBJECTIVE_LEGEND: f"slo:error_budget_remaining:ratio30d{p.STACK}"},
@@ -76,10 +59,14 @@ def _budget_left(ctx: DashboardContext) -> list[p.Panel]:
             "What is left of the budget in requests, at the traffic of the last 30 days.",
             thresholds=p.Thresholds(critical=0, falling=True),
         ),
-    ]
+    )
+    _burn_rates(board, ctx)
+    _requests(board)
+    return board
 
 
-def _burning(ctx: DashboardContext) -> list[p.Panel]:
+def _burn_rates(board: Board, ctx: DashboardContext) -> None:
+
     def burn(title: str, windows: tuple[str, ...], description: str, thresholds: p.Thresholds) -> p.Panel:
         return p.chart(
             title,
@@ -88,7 +75,8 @@ def _burning(ctx: DashboardContext) -> list[p.Panel]:
             thresholds=thresholds,
         )
 
-    return [
+    board.row(
+        8,
         burn(
             "Burn rate",
             ("5m", "1h", "30m", "6h"),
@@ -102,11 +90,9 @@ def _burning(ctx: DashboardContext) -> list[p.Panel]:
             "The slow leaks. Alerts: 1d and 2h above the upper line, 3d and 6h above the lower one.",
             ctx.limits(warning="SLOBurnRateTrickle", critical="SLOBurnRateSlow"),
         ),
-    ]
-
-
-def _budget(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+    )
+    board.row(
+        8,
         p.chart(
             "Error budget over time",
             # The axis starts at 0: a negative budget is drawn as 0.
@@ -124,11 +110,13 @@ def _budget(ctx: DashboardContext) -> list[p.Panel]:
             "Share of the requests that do not count as good, over 5 minutes and an hour.",
             p.RATIO,
         ),
-    ]
+    )
 
 
-def _measured() -> list[p.Panel]:
-    return [
+def _requests(board: Board) -> None:
+    board.section("What it is measured by")
+    board.row(
+        7,
         p.chart(
             "Requests measured",
             {OBJECTIVE_LEGEND: f"slo:requests:rate5m{p.STACK}"},
@@ -141,4 +129,14 @@ def _measured() -> list[p.Panel]:
             "Requests a second that use up budget.",
             p.PER_SECOND,
         ),
-    ]
+    )
+
+
+def burn_rate(window: str) -> str:
+    """Return the query of the burn rate: the rate of bad requests over `window`, as a multiple of the allowed rate."""
+    return f"slo:requests_bad:ratio_rate{window}{p.STACK} / {ON_OBJECTIVE} (1 - slo:objective:ratio{p.STACK})"
+
+
+def _falling(ctx: DashboardContext) -> p.Thresholds:
+    low, spent = ctx.limit("SLOErrorBudgetLow"), ctx.limit("SLOErrorBudgetSpent")
+    return p.Thresholds(warning=low, critical=spent, falling=True)
