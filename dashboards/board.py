@@ -153,6 +153,11 @@ class Board:
             self._builder.with_panel(panel.builder)
         self._next_y += height
 
+    def grid(self, height: int, columns: int, panels: Sequence[Panel]) -> None:
+        """Add panels in rows of up to `columns`. Raises ValueError as `row` does."""
+        for start in range(0, len(panels), columns):
+            self.row(height, *panels[start : start + columns])
+
     def build(self) -> dashboard.Dashboard:
         """Return the finished dashboard."""
         return self._builder.build()

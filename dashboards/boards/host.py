@@ -93,7 +93,8 @@ def _cpu_and_memory(board: Board, ctx: DashboardContext) -> None:
                 "free": memory("MemFree"),
                 "swap in use": memory("SwapTotal", "SwapFree", operator="-"),
             },
-            "What the memory holds. Files read a while ago make room for programs when they need it; swap comes on top.",
+            "What the memory holds. Files read a while ago make room for programs when they need it;"
+            " swap comes on top.",
             p.BYTES,
             stacked=True,
         ),

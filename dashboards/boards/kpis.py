@@ -1,4 +1,4 @@
-"""Application KPIs: the product's own figures, each as a current value and over time."""
+"""Application KPIs: those of the product file, each as a current value and over time."""
 
 from __future__ import annotations
 
@@ -17,19 +17,14 @@ def kpis(ctx: DashboardContext) -> Board | None:
     if not ctx.kpis:
         return None
     board = Board(ctx, "kpis", "Application KPIs", "what does it achieve?")
-    rows = [ctx.kpis[start : start + IN_A_ROW] for start in range(0, len(ctx.kpis), IN_A_ROW)]
-    for row in rows:
-        board.row(4, *[p.stat(figure.title, figure.query, _description(figure), figure.unit) for figure in row])
-    for row in rows:
-        board.row(
-            8,
-            *[
-                p.chart(f"{figure.title}, over time", {figure.title: figure.query}, _description(figure), figure.unit)
-                for figure in row
-            ],
-        )
+    stats = [p.stat(kpi.title, kpi.query, _description(kpi), kpi.unit) for kpi in ctx.kpis]
+    charts = [
+        p.chart(f"{kpi.title}, over time", {kpi.title: kpi.query}, _description(kpi), kpi.unit) for kpi in ctx.kpis
+    ]
+    board.grid(4, IN_A_ROW, stats)
+    board.grid(8, IN_A_ROW, charts)
     return board
 
 
-def _description(figure: ProductKpi) -> str:
-    return f"{figure.title}: a figure of the product's own, from its product file."
+def _description(kpi: ProductKpi) -> str:
+    return f"{kpi.title}: a figure of the product's own, from its product file."

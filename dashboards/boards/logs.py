@@ -29,10 +29,7 @@ def logs(ctx: DashboardContext) -> Board | None:
     board.variable("service", language.services, p.LOGS)
     board.choice("level", LEVELS)
     board.text_variable("search")
-    board.row(
-        4,
-        *log_stores.now(ctx),
-    )
+    board.row(4, *log_stores.now(ctx))
     board.row(
         8,
         _of_lines(
@@ -55,10 +52,7 @@ def logs(ctx: DashboardContext) -> Board | None:
         ),
     )
     description = "The lines of the chosen services and levels that hold the searched text, newest first."
-    board.row(
-        12,
-        p.logs_panel("Lines", language.line_query(language.selection), description),
-    )
+    board.row(12, p.logs_panel("Lines", language.line_query(language.selection), description))
     board.section("What is looked for in them")
     logins = language.select_matching(language.select(), FAILED_LOGINS)
     callbacks = language.select_errors(language.select_matching(language.select(), CALLBACKS))
@@ -91,15 +85,8 @@ def logs(ctx: DashboardContext) -> Board | None:
         ),
     )
     board.section("How they get here")
-    board.row(
-        7,
-        *log_stores.delivery(ctx),
-        *log_stores.store(ctx),
-    )
-    board.row(
-        7,
-        *log_stores.rules(ctx),
-    )
+    board.row(7, *log_stores.delivery(ctx), *log_stores.store(ctx))
+    board.row(7, *log_stores.rules(ctx))
     return board
 
 

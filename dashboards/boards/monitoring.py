@@ -7,23 +7,12 @@ from dashboards.board import Board
 from dashboards.boards.log_stores import NAMES, TAKEN_IN
 from dashboards.context import DashboardContext
 
-PARTS = "|".join(
-    (
-        *(
-            "prometheus",
-            "alertmanager",
-            "grafana",
-            "loki",
-            "victorialogs",
-            "vmalert",
-            "collector",
-            "cadvisor",
-            "node-exporter",
-        ),
-        *("postgres-exporter", "redis-exporter", "blackbox-exporter"),
-    )
+SERVICES = (
+    "prometheus|alertmanager|grafana|loki|victorialogs|vmalert|collector"
+    "|cadvisor|node-exporter|postgres-exporter|redis-exporter|blackbox-exporter"
 )
-"""Containers that watch the others."""
+PARTS = f'{{{p.STACK_LABELS}, service=~"{SERVICES}"}}'
+"""Selector of the containers that watch the others."""
 
 
 def monitoring(ctx: DashboardContext) -> Board:
@@ -94,14 +83,16 @@ def _scrapes_and_rules(board: Board, ctx: DashboardContext) -> None:
     )
     board.section("Rules and queries")
     group = '"group", "$1", "rule_group", ".*/(.+)"'
+    evaluation = (
+        f"prometheus_rule_group_last_duration_seconds{p.STACK} / prometheus_rule_group_interval_seconds{p.STACK}"
+    )
+    queries = f'{{{p.STACK_LABELS}, handler=~"/api/v1/query(_range)?"}}'
+    durations = f"sum by (le) (rate(prometheus_http_request_duration_seconds_bucket{queries}[10m]))"
     board.row(
         7,
         p.chart(
             "Rule evaluation time",
-            {
-                "{{group}}": f"topk(5, label_replace(prometheus_rule_group_last_duration_seconds{p.STACK}"
-                f" / prometheus_rule_group_interval_seconds{p.STACK}, {group}))"
-            },
+            {"{{group}}": f"topk(5, label_replace({evaluation}, {group}))"},
             "Share of their interval that the five slowest groups need for one evaluation.",
             p.RATIO,
             ctx.limits(warning="PrometheusRulesSlow"),
@@ -118,10 +109,7 @@ def _scrapes_and_rules(board: Board, ctx: DashboardContext) -> None:
         p.chart(
             "Query time",
             # Without a query the quantile is no number.
-            {
-                "slowest tenth": "(histogram_quantile(0.9, sum by (le) (rate(prometheus_http_request_duration_seconds_bucket"
-                f'{{{p.STACK_LABELS}, handler=~"/api/v1/query(_range)?"}}[10m]))) >= 0) or vector(0)'
-            },
+            {"slowest tenth": f"(histogram_quantile(0.9, {durations}) >= 0) or vector(0)"},
             "90 % of the queries by people and Grafana are faster than this; 0 where nobody asks. Rules do not count.",
             p.SECONDS,
             ctx.limits(warning="PrometheusQueriesSlow"),
@@ -169,25 +157,24 @@ def _storage(board: Board, ctx: DashboardContext) -> None:
         ),
     )
     if ctx.remote_write:
+        remote, by_store = "prometheus_remote_storage", "sum by (remote_name)"
+        newest = f"max_over_time({remote}_highest_timestamp_in_seconds{p.STACK}[5m])"
+        sent = f"max_over_time({remote}_queue_highest_sent_timestamp_seconds{p.STACK}[5m])"
         board.row(
             7,
             p.chart(
                 "Remote write",
                 {
-                    "{{remote_name}}": f"sum by (remote_name) (rate(prometheus_remote_storage_samples_total{p.STACK}[5m]))",
-                    "{{remote_name}} refused": f"sum by (remote_name) (rate(prometheus_remote_storage_samples_failed_total{p.STACK}[5m]))",
-                    "{{remote_name}} again": f"sum by (remote_name) (rate(prometheus_remote_storage_samples_retried_total{p.STACK}[5m]))",
+                    "{{remote_name}}": f"{by_store} (rate({remote}_samples_total{p.STACK}[5m]))",
+                    "{{remote_name}} refused": f"{by_store} (rate({remote}_samples_failed_total{p.STACK}[5m]))",
+                    "{{remote_name}} again": f"{by_store} (rate({remote}_samples_retried_total{p.STACK}[5m]))",
                 },
                 "Samples a second that go to the stores for the long term.",
                 p.OPERATIONS,
             ),
             p.chart(
                 "Remote write delay",
-                {
-                    "{{remote_name}}": f"max_over_time(prometheus_remote_storage_highest_timestamp_in_seconds{p.STACK}[5m])"
-                    " - ignoring (remote_name, url) group_right () "
-                    f"max_over_time(prometheus_remote_storage_queue_highest_sent_timestamp_seconds{p.STACK}[5m])"
-                },
+                {"{{remote_name}}": f"{newest} - ignoring (remote_name, url) group_right () {sent}"},
                 "How far the stores for the long term are behind.",
                 p.SECONDS,
                 ctx.limits(warning="RemoteWriteBehind"),
@@ -248,7 +235,8 @@ def _notifications(board: Board, ctx: DashboardContext) -> None:
                     "{{exporter}} waiting": f"sum by (exporter) (otelcol_exporter_queue_size{p.STACK})",
                     "{{exporter}} room": f"sum by (exporter) (otelcol_exporter_queue_capacity{p.STACK})",
                 },
-                "Log lines that wait to be stored, and the room there is for them: what is more stays in Docker's files.",
+                "Log lines that wait to be stored, and the room there is for them:"
+                " what is more stays in Docker's files.",
                 p.BYTES,
             ),
         )
@@ -256,33 +244,27 @@ def _notifications(board: Board, ctx: DashboardContext) -> None:
 
 def _grafana_and_cost(board: Board, ctx: DashboardContext) -> None:
     board.section("Grafana")
+    requests = "grafana_http_request_duration_seconds"
+    queries = f'rate(grafana_plugin_request_total{{{p.STACK_LABELS}, endpoint="queryData"}}[10m])'
     board.row(
         7,
         p.chart(
             "Grafana requests",
-            {
-                "{{status_code}}": f"sum by (status_code) (rate(grafana_http_request_duration_seconds_count{p.STACK}[5m]))"
-            },
+            {"{{status_code}}": f"sum by (status_code) (rate({requests}_count{p.STACK}[5m]))"},
             "Requests a second to Grafana, by status.",
             p.PER_SECOND,
             stacked=True,
         ),
         p.chart(
             "Grafana response time",
-            {
-                "p95": "histogram_quantile(0.95, sum by (le)"
-                f" (rate(grafana_http_request_duration_seconds_bucket{p.STACK}[10m])))"
-            },
+            {"p95": f"histogram_quantile(0.95, sum by (le) (rate({requests}_bucket{p.STACK}[10m])))"},
             "95 % of the requests to Grafana are faster than this.",
             p.SECONDS,
             ctx.limits(warning="GrafanaSlow"),
         ),
         p.chart(
             "Grafana queries",
-            {
-                "{{plugin_id}} {{status}}": "sum by (plugin_id, status)"
-                f' (rate(grafana_plugin_request_total{{{p.STACK_LABELS}, endpoint="queryData"}}[10m]))'
-            },
+            {"{{plugin_id}} {{status}}": f"sum by (plugin_id, status) ({queries})"},
             "Queries a second that Grafana asks its data sources, by result.",
             p.OPERATIONS,
         ),
@@ -298,18 +280,14 @@ def _grafana_and_cost(board: Board, ctx: DashboardContext) -> None:
         7,
         p.chart(
             "CPU of monitoring",
-            {
-                "{{service}}": f'sum by (service) (container:cpu_usage_cores:rate5m{{{p.STACK_LABELS}, service=~"{PARTS}"}})'
-            },
+            {"{{service}}": f"sum by (service) (container:cpu_usage_cores:rate5m{PARTS})"},
             "Cores that the containers of the monitoring use.",
             p.CORES,
             stacked=True,
         ),
         p.chart(
             "Memory of monitoring",
-            {
-                "{{service}}": f'sum by (service) (container:memory_working_set_bytes:sum{{{p.STACK_LABELS}, service=~"{PARTS}"}})'
-            },
+            {"{{service}}": f"sum by (service) (container:memory_working_set_bytes:sum{PARTS})"},
             "Working set of the containers of the monitoring.",
             p.BYTES,
             stacked=True,

@@ -11,12 +11,12 @@ from dashboards.context import DashboardContext
 STORES = {"postgres": ("Postgres", "pg_up"), "redis": ("Redis", "redis_up")}
 """Data store → its title, and its exporter's metric for whether the store is reachable."""
 
-FIGURES_IN_A_ROW = 4
+KPIS_IN_A_ROW = 4
 
 CACHE = "Cache hit rate"
 
-FIRING = 'alertstate="firing", severity!="info"'
-"""Selector of the alerts that need attention: not the Watchdog, which always fires."""
+FIRING = f'ALERTS{{{p.STACK_LABELS}, alertstate="firing", severity!="info"}}'
+"""The alerts that need attention: not the Watchdog, which always fires."""
 
 
 def overview(ctx: DashboardContext) -> Board:
@@ -25,12 +25,40 @@ def overview(ctx: DashboardContext) -> Board:
     Raises KeyError for a data store that is not in STORES.
     """
     board = Board(ctx, "overview", "Overview", "is everything fine?", instances="node_uname_info")
-    board.row(4, *_alerts(), *_lamps(ctx))
+    services = [
+        p.up_down_stat(
+            service.capitalize(),
+            f'sum(up{{{p.STACK_LABELS}, job="{service}"}})',
+            f"At least one instance of {service} answers.",
+        )
+        for service in ctx.services
+    ]
+    stores = [
+        p.up_down_stat(title, f"min({metric}{p.STACK})", f"The exporter reaches {title}.")
+        for title, metric in (STORES[name] for name in ctx.data_stores)
+    ]
+    board.row(
+        4,
+        p.stat(
+            "Targets down",
+            f"count(up{p.STACK} == 0) or vector(0)",
+            "Scrape targets that do not answer Prometheus.",
+            thresholds=p.CRITICAL_FROM_1,
+        ),
+        p.stat(
+            "Firing alerts",
+            f"count({FIRING}) or vector(0)",
+            "Alerts that fire now, without those that only inform (Watchdog).",
+            thresholds=p.CRITICAL_FROM_1,
+        ),
+        *services,
+        *stores,
+    )
     board.row(
         5,
         p.table(
             "What is wrong",
-            [p.Column("Alerts", f"count by (alertname, severity, job) (ALERTS{{{p.STACK_LABELS}, {FIRING}}})")],
+            [p.Column("Alerts", f"count by (alertname, severity, job) ({FIRING})")],
             "The alerts that fire now; empty where all is well. Each has a page in the runbooks.",
             {"alertname": "Alert", "severity": "Severity", "job": "Where"},
         ),
@@ -41,23 +69,12 @@ def overview(ctx: DashboardContext) -> Board:
             p.TIME_AGO,
         ),
     )
-    for start in range(0, len(ctx.kpis), FIGURES_IN_A_ROW):
-        figures = ctx.kpis[start : start + FIGURES_IN_A_ROW]
-        board.row(
-            4,
-            *[
-                replace(
-                    p.stat(
-                        figure.title, figure.query, "A figure of the product's own, from its product file.", figure.unit
-                    ),
-                    is_builtin=False,
-                )
-                for figure in figures
-            ],
-        )
+    description = "A figure of the product's own, from its product file."
+    kpis = [replace(p.stat(kpi.title, kpi.query, description, kpi.unit), is_builtin=False) for kpi in ctx.kpis]
+    board.grid(4, KPIS_IN_A_ROW, kpis)
     if ctx.services:
         board.row(7, *_traffic(ctx))
-    board.row(7, *_host(ctx), *_cache(ctx))
+    board.row(7, *_host(ctx))
     board.row(
         7,
         p.chart(
@@ -75,38 +92,6 @@ def overview(ctx: DashboardContext) -> Board:
         *_store_charts(ctx),
     )
     return board
-
-
-def _alerts() -> list[p.Panel]:
-    return [
-        p.stat(
-            "Targets down",
-            f"count(up{p.STACK} == 0) or vector(0)",
-            "Scrape targets that do not answer Prometheus.",
-            thresholds=p.CRITICAL_FROM_1,
-        ),
-        p.stat(
-            "Firing alerts",
-            f"count(ALERTS{{{p.STACK_LABELS}, {FIRING}}}) or vector(0)",
-            "Alerts that fire now, without those that only inform (Watchdog).",
-            thresholds=p.CRITICAL_FROM_1,
-        ),
-    ]
-
-
-def _lamps(ctx: DashboardContext) -> list[p.Panel]:
-    lamps = [
-        p.up_down_stat(
-            service.capitalize(),
-            f'sum(up{{{p.STACK_LABELS}, job="{service}"}})',
-            f"At least one instance of {service} answers.",
-        )
-        for service in ctx.services
-    ]
-    stores = (STORES[name] for name in ctx.data_stores)
-    return lamps + [
-        p.up_down_stat(title, f"min({metric}{p.STACK})", f"The exporter reaches {title}.") for title, metric in stores
-    ]
 
 
 def _traffic(ctx: DashboardContext) -> list[p.Panel]:
@@ -135,7 +120,8 @@ def _traffic(ctx: DashboardContext) -> list[p.Panel]:
 
 
 def _host(ctx: DashboardContext) -> list[p.Panel]:
-    return [
+    """Return the charts of the host, and of the cache where the product has one and no such KPI of its own."""
+    panels = [
         p.chart(
             "CPU",
             {"{{instance}}": f"instance:node_cpu_utilisation:ratio_rate5m{p.INSTANCE}"},
@@ -158,20 +144,11 @@ def _host(ctx: DashboardContext) -> list[p.Panel]:
             p.Thresholds(critical=1 - ctx.limit("DiskSpaceLow")),
         ),
     ]
-
-
-def _cache(ctx: DashboardContext) -> list[p.Panel]:
-    has_own_figure = any(figure.title == CACHE for figure in ctx.kpis)
-    if "redis" not in ctx.data_stores or not ctx.services or has_own_figure:
-        return []
-    return [
-        p.chart(
-            CACHE,
-            {"{{job}}": f"job:cache_hits:ratio_rate5m{p.STACK}"},
-            "Share of the look-ups that the cache answered, over 5 minutes.",
-            p.RATIO,
-        )
-    ]
+    if "redis" in ctx.data_stores and ctx.services and CACHE not in {kpi.title for kpi in ctx.kpis}:
+        hits = {"{{job}}": f"job:cache_hits:ratio_rate5m{p.STACK}"}
+        description = "Share of the look-ups that the cache answered, over 5 minutes."
+        panels.append(p.chart(CACHE, hits, description, p.RATIO))
+    return panels
 
 
 def _store_charts(ctx: DashboardContext) -> list[p.Panel]:

@@ -7,7 +7,7 @@ from dashboards.board import Board
 from dashboards.boards.log_queries import LANGUAGES
 from dashboards.context import DashboardContext
 
-USER_DATABASES = 'datname!~"template.*|postgres"'
+USER_DATABASES = f'{{{p.INSTANCE_LABELS}, datname!~"template.*|postgres"}}'
 """Selector of databases, without Postgres' own."""
 
 DATABASE = "{{datname}}"
@@ -81,12 +81,13 @@ def _work(board: Board, ctx: DashboardContext) -> None:
         ),
         *_slow(ctx),
     )
+    waiting = f'pg_stat_activity_count{{{p.INSTANCE_LABELS}, wait_event_type="Lock"}}'
     board.row(
         8,
         p.chart(
             "Locks",
             {
-                "sessions waiting": f'sum(pg_stat_activity_count{{{p.INSTANCE_LABELS}, wait_event_type="Lock"}}) or vector(0)',
+                "sessions waiting": f"sum({waiting}) or vector(0)",
                 "deadlocks in 10 minutes": f"sum(increase(pg_stat_database_deadlocks{p.INSTANCE}[10m]))",
             },
             "Sessions that wait for somebody else's lock, and deadlocks, of which Postgres ends one side.",
@@ -101,9 +102,7 @@ def _work(board: Board, ctx: DashboardContext) -> None:
         ),
         p.chart(
             "Temporary files",
-            {
-                DATABASE: f"sum by (datname) (rate(pg_stat_database_temp_bytes{{{p.INSTANCE_LABELS}, {USER_DATABASES}}}[5m]))"
-            },
+            {DATABASE: f"sum by (datname) (rate(pg_stat_database_temp_bytes{USER_DATABASES}[5m]))"},
             "Bytes a second that sorts and joins wrote, for which work_mem was too small.",
             p.BYTES_PER_SECOND,
             ctx.limits(warning="PostgresTempFiles"),
@@ -112,33 +111,38 @@ def _work(board: Board, ctx: DashboardContext) -> None:
 
 
 def _disk(board: Board, ctx: DashboardContext) -> None:
+    def by_table(value: str) -> str:
+        return f"sum by (schemaname, relname) (pg_stat_user_tables_{value}{p.INSTANCE})"
+
+    def largest(value: str) -> str:
+        return f"{by_table(value)} and topk(10, {by_table('table_size_bytes')})"
+
     board.section("Disk and upkeep")
-
-    def largest(metric: str) -> str:
-        by = "sum by (schemaname, relname)"
-        return f"{by} ({metric}{p.INSTANCE}) and topk(10, {by} (pg_stat_user_tables_table_size_bytes{p.INSTANCE}))"
-
-    dead, alive = "pg_stat_user_tables_n_dead_tup", "pg_stat_user_tables_n_live_tup"
     board.row(
         8,
         p.table(
             "Largest tables",
             [
-                p.Column("Table", largest("pg_stat_user_tables_table_size_bytes"), p.BYTES),
-                p.Column("Indexes", largest("pg_stat_user_tables_index_size_bytes"), p.BYTES),
-                p.Column("Rows", largest(alive)),
-                p.Column("Dead rows", largest(dead)),
+                p.Column("Table", largest("table_size_bytes"), p.BYTES),
+                p.Column("Indexes", largest("index_size_bytes"), p.BYTES),
+                p.Column("Rows", largest("n_live_tup")),
+                p.Column("Dead rows", largest("n_dead_tup")),
             ],
             "The ten largest tables. Dead rows are what autovacuum has still to clear.",
             {"schemaname": "Schema", "relname": "Name"},
         ),
+    )
+    checkpoints = "increase(pg_stat_checkpointer_num"
+    archive_age = (
+        f"pg_stat_archiver_last_archive_age{p.INSTANCE} and on (product, environment, job, instance)"
+        f" pg_settings_archive_timeout_seconds{p.INSTANCE} > 0"
     )
     board.row(
         8,
         p.chart(
             "Size on disk",
             {
-                DATABASE: f"max by (datname) (pg_database_size_bytes{{{p.INSTANCE_LABELS}, {USER_DATABASES}}})",
+                DATABASE: f"max by (datname) (pg_database_size_bytes{USER_DATABASES})",
                 "log of changes (pg_wal)": f"max(pg_wal_size_bytes{p.INSTANCE})",
                 "max_wal_size": f"max(pg_settings_max_wal_size_bytes{p.INSTANCE})",
             },
@@ -150,11 +154,9 @@ def _disk(board: Board, ctx: DashboardContext) -> None:
             {
                 "archived in 15 minutes": f"sum(increase(pg_stat_archiver_archived_count{p.INSTANCE}[15m]))",
                 "not archived in 15 minutes": f"sum(increase(pg_stat_archiver_failed_count{p.INSTANCE}[15m]))",
-                "checkpoints by the clock in 30 minutes": f"sum(increase(pg_stat_checkpointer_num_timed_total{p.INSTANCE}[30m]))",
-                "checkpoints asked for in 30 minutes": f"sum(increase(pg_stat_checkpointer_num_requested_total{p.INSTANCE}[30m]))",
-                "seconds since a segment was archived": f"max(pg_stat_archiver_last_archive_age{p.INSTANCE}"
-                " and on (product, environment, job, instance)"
-                f" pg_settings_archive_timeout_seconds{p.INSTANCE} > 0) or vector(0)",
+                "checkpoints by the clock in 30 minutes": f"sum({checkpoints}_timed_total{p.INSTANCE}[30m]))",
+                "checkpoints asked for in 30 minutes": f"sum({checkpoints}_requested_total{p.INSTANCE}[30m]))",
+                "seconds since a segment was archived": f"max({archive_age}) or vector(0)",
             },
             "Segments of the log that were archived or not, and since when, where point_in_time is on; checkpoints, and"
             " those that max_wal_size asked for.",

@@ -10,12 +10,16 @@ PROBE_LEGEND = "{{service}} {{probe}} {{instance}}"
 SERVICE = f'{{{p.STACK_LABELS}, service=~"$service"}}'
 
 
+GOOD_SHARE = p.Thresholds(0.999, 0.99, falling=True)
+
+
 def probes(ctx: DashboardContext) -> Board | None:
     """Build the board of the probes; None where there are none."""
     if not ctx.probes:
         return None
     board = Board(ctx, "probes", "Probes and certificates", "what do visitors get?")
     board.variable("service", f"label_values(probe_success{p.STACK}, service)")
+    slow = ctx.limits(warning="ProbeSlow")
     board.row(
         4,
         p.stat(
@@ -29,14 +33,14 @@ def probes(ctx: DashboardContext) -> Board | None:
             f"avg(avg_over_time(probe_success{SERVICE}[1d]))",
             "Share of all questions of the last day that were answered well.",
             p.RATIO,
-            p.Thresholds(0.999, 0.99, falling=True),
+            GOOD_SHARE,
         ),
         p.stat(
             "Slowest answer",
             f"max(probe_duration_seconds{SERVICE})",
             "Time that the slowest of the last answers took, with name, connection and TLS.",
             p.SECONDS,
-            ctx.limits(warning="ProbeSlow"),
+            slow,
         ),
     )
     by = "max by (service, probe, instance)"
@@ -46,15 +50,8 @@ def probes(ctx: DashboardContext) -> Board | None:
             "Probes",
             [
                 p.Column("Well", f"{by} (probe_success{SERVICE})", thresholds=p.CRITICAL_BELOW_1),
-                p.Column(
-                    "In the last day",
-                    f"{by} (avg_over_time(probe_success{SERVICE}[1d]))",
-                    p.RATIO,
-                    p.Thresholds(0.999, 0.99, falling=True),
-                ),
-                p.Column(
-                    "Duration", f"{by} (probe_duration_seconds{SERVICE})", p.SECONDS, ctx.limits(warning="ProbeSlow")
-                ),
+                p.Column("In the last day", f"{by} (avg_over_time(probe_success{SERVICE}[1d]))", p.RATIO, GOOD_SHARE),
+                p.Column("Duration", f"{by} (probe_duration_seconds{SERVICE})", p.SECONDS, slow),
                 p.Column("Status", f"{by} (probe_http_status_code{SERVICE})"),
             ],
             "health: a service's health address; route: what visitors ask for; redirect: from HTTP to HTTPS;"
@@ -64,7 +61,14 @@ def probes(ctx: DashboardContext) -> Board | None:
     )
     board.row(
         8,
-        *_over_time(ctx),
+        p.chart("Answers", {PROBE_LEGEND: f"probe_success{SERVICE}"}, "1 for a good answer, 0 for none or a bad one."),
+        p.chart(
+            "Duration",
+            {PROBE_LEGEND: f"probe_duration_seconds{SERVICE}"},
+            "Time that a question takes, with name, connection and TLS.",
+            p.SECONDS,
+            slow,
+        ),
     )
     board.row(
         8,
@@ -94,18 +98,13 @@ def probes(ctx: DashboardContext) -> Board | None:
 
 def _certificates(board: Board, ctx: DashboardContext) -> None:
     board.section("Certificates and TLS")
+    valid_for = f"min by (service, instance) (probe_ssl_earliest_cert_expiry{SERVICE}) - time()"
+    limits = ctx.limits("CertificateExpiresSoon", "CertificateExpiresWithinDays", falling=True)
     board.row(
         7,
         p.table(
             "Certificates",
-            [
-                p.Column(
-                    "Valid for",
-                    f"min by (service, instance) (probe_ssl_earliest_cert_expiry{SERVICE}) - time()",
-                    p.SECONDS,
-                    ctx.limits("CertificateExpiresSoon", "CertificateExpiresWithinDays", falling=True),
-                )
-            ],
+            [p.Column("Valid for", valid_for, p.SECONDS, limits)],
             "Time until the first certificate of each chain expires. Of the edge's own, which nobody vouches for, no"
             " alert is made.",
             {"service": "Service", "instance": "Address"},
@@ -117,20 +116,3 @@ def _certificates(board: Board, ctx: DashboardContext) -> None:
             {"service": "Service", "instance": "Address", "version": "Version"},
         ),
     )
-
-
-def _over_time(ctx: DashboardContext) -> list[p.Panel]:
-    return [
-        p.chart(
-            "Answers",
-            {PROBE_LEGEND: f"probe_success{SERVICE}"},
-            "1 for a good answer, 0 for none or a bad one.",
-        ),
-        p.chart(
-            "Duration",
-            {PROBE_LEGEND: f"probe_duration_seconds{SERVICE}"},
-            "Time that a question takes, with name, connection and TLS.",
-            p.SECONDS,
-            ctx.limits(warning="ProbeSlow"),
-        ),
-    ]

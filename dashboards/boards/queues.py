@@ -28,28 +28,19 @@ def queues(ctx: DashboardContext) -> Board | None:
     def by_queue(recorded: str) -> str:
         return f"max by (queue) (queue:{recorded}{QUEUE})"
 
+    depth_limits, age_limits, failure_limits = (
+        ctx.limits(warning=alert) for alert in ("QueueDepthHigh", "OldestJobTooOld", "JobFailureRateHigh")
+    )
     board.row(
         7,
         p.table(
             "Queues",
             [
-                p.Column(
-                    "Waiting", by_queue("bull_queue_waiting:max"), thresholds=ctx.limits(warning="QueueDepthHigh")
-                ),
+                p.Column("Waiting", by_queue("bull_queue_waiting:max"), thresholds=depth_limits),
                 p.Column("Active", by_queue("bull_queue_active:sum")),
                 p.Column("Delayed", by_queue("bull_queue_delayed:max")),
-                p.Column(
-                    "Oldest",
-                    by_queue("bull_queue_oldest_waiting_seconds:max"),
-                    p.SECONDS,
-                    ctx.limits(warning="OldestJobTooOld"),
-                ),
-                p.Column(
-                    "Failing",
-                    by_queue("bull_jobs_failed:ratio_rate5m"),
-                    p.RATIO,
-                    ctx.limits(warning="JobFailureRateHigh"),
-                ),
+                p.Column("Oldest", by_queue("bull_queue_oldest_waiting_seconds:max"), p.SECONDS, age_limits),
+                p.Column("Failing", by_queue("bull_jobs_failed:ratio_rate5m"), p.RATIO, failure_limits),
             ],
             "Every queue now: jobs that wait, that are under way and that are put off, how long the first of them has"
             " waited, and the share that fails.",
@@ -140,6 +131,7 @@ def _jobs(board: Board, ctx: DashboardContext) -> None:
 
 def _payments(board: Board, ctx: DashboardContext) -> None:
     board.section("Payments")
+    failed = named("payment_callbacks_failed_total", p.STACK_LABELS)
     board.row(
         7,
         p.chart(
@@ -150,9 +142,7 @@ def _payments(board: Board, ctx: DashboardContext) -> None:
         ),
         p.chart(
             "Payment callbacks failed",
-            {
-                "{{reason}}": f"sum by (reason) (increase({named('payment_callbacks_failed_total', p.STACK_LABELS)}[15m]))"
-            },
+            {"{{reason}}": f"sum by (reason) (increase({failed}[15m]))"},
             "Callbacks that failed within 15 minutes, by reason; the alert counts all reasons together.",
             thresholds=ctx.limits(critical="PaymentCallbackFailures"),
         ),

@@ -59,6 +59,7 @@ def redis(ctx: DashboardContext) -> Board | None:
 
 
 def _memory_and_keys(board: Board, ctx: DashboardContext) -> None:
+    instance = "product, environment, job, instance"
     board.row(
         8,
         p.chart(
@@ -74,9 +75,9 @@ def _memory_and_keys(board: Board, ctx: DashboardContext) -> None:
         p.chart(
             "Share of maxmemory",
             {
-                "{{maxmemory_policy}}": f"instance:redis_memory:ratio{p.INSTANCE} * on (product, environment, job, instance)"
+                "{{maxmemory_policy}}": f"instance:redis_memory:ratio{p.INSTANCE} * on ({instance})"
                 # Just after a restart there are two of them: each run has an id among its labels.
-                " group_left (maxmemory_policy) max by (product, environment, job, instance, maxmemory_policy)"
+                f" group_left (maxmemory_policy) max by ({instance}, maxmemory_policy)"
                 f" (redis_instance_info{p.INSTANCE})"
             },
             "A cache (allkeys-…) is meant to be full; with noeviction a full Redis refuses writes.",

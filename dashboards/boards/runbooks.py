@@ -16,6 +16,5 @@ def runbooks(ctx: DashboardContext) -> Board | None:
         return None
     board = Board(ctx, "runbooks", "Runbooks", "what to do when an alert fires")
     pages = [p.text_panel(alert, text.split("\n", 1)[1].strip()) for alert, text in ctx.runbooks.items()]
-    for start in range(0, len(pages), PAGES_IN_A_ROW):
-        board.row(16, *pages[start : start + PAGES_IN_A_ROW])
+    board.grid(16, PAGES_IN_A_ROW, pages)
     return board

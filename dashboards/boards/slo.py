@@ -8,6 +8,9 @@ from dashboards.context import DashboardContext
 
 ON_OBJECTIVE = "on (product, environment, job, slo)"
 OBJECTIVE_LEGEND = "{{job}} {{slo}}"
+ALLOWED = f"(1 - slo:objective:ratio{p.STACK})"
+"""Share of the requests that may be bad."""
+BUDGET_LEFT = f"slo:error_budget_remaining:ratio30d{p.STACK}"
 RECORDED_EACH_SECONDS = 60
 """Interval at which rules/slo.yml records the rates that are summed here."""
 
@@ -18,6 +21,7 @@ def slo(ctx: DashboardContext) -> Board | None:
         return None
     board = Board(ctx, "slo", "SLO and error budget", "is what was promised kept?")
     by = "by (job, slo)"
+    burn_limits = p.Thresholds(warning=1, critical=ctx.limit("SLOBurnRateFast"))
     board.row(
         6,
         p.table(
@@ -25,37 +29,29 @@ def slo(ctx: DashboardContext) -> Board | None:
             [
                 p.Column("Promised", f"max {by} (slo:objective:ratio{p.STACK})", p.RATIO),
                 p.Column("Kept in 30 days", f"min {by} (1 - slo:requests_bad:ratio_rate30d{p.STACK})", p.RATIO),
-                p.Column(
-                    "Budget left", f"min {by} (slo:error_budget_remaining:ratio30d{p.STACK})", p.RATIO, _falling(ctx)
-                ),
-                p.Column(
-                    "Burn rate",
-                    f"max {by} (slo:burn_rate:rate1h{p.STACK})",
-                    thresholds=p.Thresholds(warning=1, critical=ctx.limit("SLOBurnRateFast")),
-                ),
+                p.Column("Budget left", f"min {by} ({BUDGET_LEFT})", p.RATIO, _budget_limits(ctx)),
+                p.Column("Burn rate", f"max {by} (slo:burn_rate:rate1h{p.STACK})", thresholds=burn_limits),
             ],
-            "Availability: requests that do not end in a 5xx. Latency: requests that are answered within the threshold. "
-            "A burn rate of 1 uses up the budget in exactly 30 days.",
+            "Availability: requests that do not end in a 5xx. Latency: requests that are answered within the threshold."
+            " A burn rate of 1 uses up the budget in exactly 30 days.",
             {"job": "Service", "slo": "Objective"},
         ),
     )
     bad_requests = f"sum_over_time(slo:requests_bad:rate5m{p.STACK}[30d]) * {RECORDED_EACH_SECONDS}"
     all_requests = f"sum_over_time(slo:requests:rate5m{p.STACK}[30d]) * {RECORDED_EACH_SECONDS}"
+    allowed = f"{ALLOWED} * {ON_OBJECTIVE} {all_requests}"
     board.row(
         5,
         p.stat(
             "Error budget left",
-            {OBJECTIVE_LEGEND: f"slo:error_budget_remaining:ratio30d{p.STACK}"},
+            {OBJECTIVE_LEGEND: BUDGET_LEFT},
             "Share of the bad requests that 30 days allow and that have not happened. Below 0 the objective is missed.",
             p.RATIO,
-            _falling(ctx),
+            _budget_limits(ctx),
         ),
         p.stat(
             "Requests that may still fail",
-            {
-                OBJECTIVE_LEGEND: f"(1 - slo:objective:ratio{p.STACK}) * {ON_OBJECTIVE} {all_requests}"
-                f" - {ON_OBJECTIVE} {bad_requests}"
-            },
+            {OBJECTIVE_LEGEND: f"{allowed} - {ON_OBJECTIVE} {bad_requests}"},
             "What is left of the budget in requests, at the traffic of the last 30 days.",
             thresholds=p.Thresholds(critical=0, falling=True),
         ),
@@ -66,7 +62,6 @@ def slo(ctx: DashboardContext) -> Board | None:
 
 
 def _burn_rates(board: Board, ctx: DashboardContext) -> None:
-
     def burn(title: str, windows: tuple[str, ...], description: str, thresholds: p.Thresholds) -> p.Panel:
         return p.chart(
             title,
@@ -96,10 +91,10 @@ def _burn_rates(board: Board, ctx: DashboardContext) -> None:
         p.chart(
             "Error budget over time",
             # The axis starts at 0: a negative budget is drawn as 0.
-            {OBJECTIVE_LEGEND: f"clamp_min(slo:error_budget_remaining:ratio30d{p.STACK}, 0)"},
+            {OBJECTIVE_LEGEND: f"clamp_min({BUDGET_LEFT}, 0)"},
             "Share of the budget of 30 days that is left. It comes back as bad days fall out of the 30.",
             p.RATIO,
-            _falling(ctx),
+            _budget_limits(ctx),
         ),
         p.chart(
             "Share of bad requests",
@@ -134,9 +129,8 @@ def _requests(board: Board) -> None:
 
 def burn_rate(window: str) -> str:
     """Return the query of the burn rate: the rate of bad requests over `window`, as a multiple of the allowed rate."""
-    return f"slo:requests_bad:ratio_rate{window}{p.STACK} / {ON_OBJECTIVE} (1 - slo:objective:ratio{p.STACK})"
+    return f"slo:requests_bad:ratio_rate{window}{p.STACK} / {ON_OBJECTIVE} {ALLOWED}"
 
 
-def _falling(ctx: DashboardContext) -> p.Thresholds:
-    low, spent = ctx.limit("SLOErrorBudgetLow"), ctx.limit("SLOErrorBudgetSpent")
-    return p.Thresholds(warning=low, critical=spent, falling=True)
+def _budget_limits(ctx: DashboardContext) -> p.Thresholds:
+    return ctx.limits("SLOErrorBudgetLow", "SLOErrorBudgetSpent", falling=True)
