@@ -132,12 +132,13 @@ class Board:
         self._builder.with_row(row.grid_pos(dashboard.GridPos(h=1, w=GRID_WIDTH, x=0, y=self._next_y)))
         self._next_y += 1
 
-    def row(self, height: int, *panels: Panel) -> None:
-        """Add panels side by side, of equal width; the last one also takes the remainder.
+    def row(self, height: int, *optional_panels: Panel | None) -> None:
+        """Add panels side by side, of equal width; the last one also takes the remainder. None is no panel.
 
         Raises ValueError where the board already has a panel with that title: links refer to panels by title. Only
         the product's own KPIs may have the title of a built-in panel.
         """
+        panels = [panel for panel in optional_panels if panel]
         width = GRID_WIDTH // max(1, len(panels))
         for column, panel in enumerate(panels):
             key = panel.title if panel.is_builtin else f"figure {panel.title}"

@@ -69,12 +69,7 @@ class DashboardContext:
         return self.thresholds[alert]
 
     def limits(self, warning: str | None = None, critical: str | None = None, *, falling: bool = False) -> Thresholds:
-        """Return a panel's thresholds: those of a warning and a critical alert.
-
-        Raises KeyError for an alert without one.
-        """
-        return Thresholds(
-            None if warning is None else self.limit(warning),
-            None if critical is None else self.limit(critical),
-            falling,
-        )
+        """Return the thresholds of a warning and a critical alert. Raises KeyError for an alert without one."""
+        warning_limit = self.limit(warning) if warning else None
+        critical_limit = self.limit(critical) if critical else None
+        return Thresholds(warning_limit, critical_limit, falling)

@@ -60,7 +60,7 @@ class Query:
 
 
 Queries = str | Query | Sequence[Query] | Mapping[str, str]
-"""The queries of a panel: one, several, or PromQL expressions by the legend of their series."""
+"""The queries of a panel: one, several, or legend of the series → PromQL expression."""
 
 
 @dataclass(frozen=True)
@@ -78,15 +78,13 @@ class Thresholds:
         """Return Grafana's threshold steps in ascending order; the first one has no lower bound."""
         marks = [(self.warning, YELLOW), (self.critical, RED)]
         present = [(value, colour) for value, colour in marks if value is not None]
-        if not self.falling:
-            return [
-                dashboard.Threshold(color=GREEN),
-                *(dashboard.Threshold(value=value, color=colour) for value, colour in present),
-            ]
-        # Grafana applies a colour from its step upwards, so each colour ends where the next better one begins.
-        colours = [colour for _, colour in reversed(present)] + [GREEN]
-        values = [None, *(value for value, _ in reversed(present))]
-        return [dashboard.Threshold(value=value, color=colour) for value, colour in zip(values, colours, strict=True)]
+        values, colours = [value for value, _ in present], [GREEN, *(colour for _, colour in present)]
+        if self.falling:
+            # Grafana applies a colour from its step upwards, so each colour ends where the next better one begins.
+            values.reverse()
+            colours.reverse()
+        steps = zip([None, *values], colours, strict=True)
+        return [dashboard.Threshold(value=value, color=colour) for value, colour in steps]
 
 
 WARNING_FROM_1 = Thresholds(warning=1)

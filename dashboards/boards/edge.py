@@ -105,7 +105,7 @@ def _requests(board: Board, ctx: DashboardContext) -> None:
             p.BYTES_PER_SECOND,
             stacked=True,
         ),
-        *([_certificates(ctx)] if ctx.certificates else []),
+        _certificates(ctx),
     )
 
 
@@ -134,7 +134,9 @@ def _process(board: Board, ctx: DashboardContext) -> None:
     )
 
 
-def _certificates(ctx: DashboardContext) -> p.Panel:
+def _certificates(ctx: DashboardContext) -> p.Panel | None:
+    if not ctx.certificates:
+        return None
     return p.stat(
         "Certificates expire in",
         {"{{sans}}": f"max by (product, environment, cn, sans) (traefik_tls_certs_not_after{p.STACK}) - time()"},

@@ -148,27 +148,16 @@ def _traffic(board: Board, ctx: DashboardContext) -> None:
         ),
     )
     board.section("Beneath")
-    board.row(7, *_resources(ctx))
-
-
-def _resources(ctx: DashboardContext) -> list[p.Panel]:
-    panels = [
+    cpus = f'node_cpu_seconds_total{{{p.STACK_LABELS}, mode="idle"}}'
+    board.row(
+        7,
         p.chart(
             "Memory of the processes",
             {"{{instance}}": f"process_resident_memory_bytes{APP}"},
             "Memory that the main process of each instance holds.",
             p.BYTES,
-        )
-    ]
-    connections = {
-        "postgres": ("Postgres", f"sum by (product, environment) (pg_stat_activity_count{p.STACK})"),
-        "redis": ("Redis", f"sum by (product, environment) (redis_connected_clients{p.STACK})"),
-    }
-    if queries := dict(connections[store] for store in ctx.data_stores):
-        panels.append(p.chart("Connections to the stores", queries, "Connections that Postgres and Redis have open."))
-    cpus = f'node_cpu_seconds_total{{{p.STACK_LABELS}, mode="idle"}}'
-    return [
-        *panels,
+        ),
+        _connections(ctx),
         p.chart(
             "System load",
             {
@@ -177,4 +166,12 @@ def _resources(ctx: DashboardContext) -> list[p.Panel]:
             },
             "Processes that run or wait for a CPU or disk, over a minute, and how many CPUs there are.",
         ),
-    ]
+    )
+
+
+def _connections(ctx: DashboardContext) -> p.Panel | None:
+    metrics = {"postgres": ("Postgres", "pg_stat_activity_count"), "redis": ("Redis", "redis_connected_clients")}
+    stores = [metrics[store] for store in ctx.data_stores]
+    queries = {title: f"sum by (product, environment) ({metric}{p.STACK})" for title, metric in stores}
+    description = "Connections that Postgres and Redis have open."
+    return p.chart("Connections to the stores", queries, description) if queries else None

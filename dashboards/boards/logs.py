@@ -55,6 +55,7 @@ def logs(ctx: DashboardContext) -> Board | None:
     board.row(12, p.logs_panel("Lines", language.line_query(language.selection), description))
     board.section("What is looked for in them")
     logins = language.select_matching(language.select(), FAILED_LOGINS)
+    slow_queries = language.select_kind(language.select(), "slow_query")
     callbacks = language.select_errors(language.select_matching(language.select(), CALLBACKS))
     board.row(
         7,
@@ -73,7 +74,13 @@ def logs(ctx: DashboardContext) -> Board | None:
             "Log-ins and calls of the payment provider that failed, by what lines of 5 minutes tell.",
             ctx.limits(critical="FailedLogins"),
         ),
-        *_stores(ctx, language),
+        _of_lines(
+            "Slow queries",
+            language.counted(slow_queries, "service", "{{service}}", minutes=5, zero=True),
+            "Statements that took longer than Postgres was told to write down, in 5 minutes.",
+            ctx.limits(critical="SlowQueries"),
+        ),
+        _edge_answers(language) if ctx.edge else None,
     )
     board.row(
         8,
@@ -90,26 +97,13 @@ def logs(ctx: DashboardContext) -> Board | None:
     return board
 
 
-def _stores(ctx: DashboardContext, language: LogLanguage) -> list[p.Panel]:
-    slow = language.select_kind(language.select(), "slow_query")
-    panels = [
-        _of_lines(
-            "Slow queries",
-            language.counted(slow, "service", "{{service}}", minutes=5, zero=True),
-            "Statements that took longer than Postgres was told to write down, in 5 minutes.",
-            ctx.limits(critical="SlowQueries"),
-        ),
-    ]
-    if ctx.edge:
-        panels.append(
-            _of_lines(
-                "Answers at the edge",
-                language.counted(language.select_kind(language.select(), "access"), "status", "{{status}}"),
-                "Requests in the edge proxy's access log, by the status that visitors got.",
-                stacked=True,
-            )
-        )
-    return panels
+def _edge_answers(language: LogLanguage) -> p.Panel:
+    return _of_lines(
+        "Answers at the edge",
+        language.counted(language.select_kind(language.select(), "access"), "status", "{{status}}"),
+        "Requests in the edge proxy's access log, by the status that visitors got.",
+        stacked=True,
+    )
 
 
 def _of_lines(

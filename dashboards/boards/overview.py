@@ -74,7 +74,7 @@ def overview(ctx: DashboardContext) -> Board:
     board.grid(4, KPIS_IN_A_ROW, kpis)
     if ctx.services:
         board.row(7, *_traffic(ctx))
-    board.row(7, *_host(ctx))
+    board.row(7, *_host(ctx), _cache(ctx))
     board.row(
         7,
         p.chart(
@@ -120,8 +120,7 @@ def _traffic(ctx: DashboardContext) -> list[p.Panel]:
 
 
 def _host(ctx: DashboardContext) -> list[p.Panel]:
-    """Return the charts of the host, and of the cache where the product has one and no such KPI of its own."""
-    panels = [
+    return [
         p.chart(
             "CPU",
             {"{{instance}}": f"instance:node_cpu_utilisation:ratio_rate5m{p.INSTANCE}"},
@@ -144,11 +143,18 @@ def _host(ctx: DashboardContext) -> list[p.Panel]:
             p.Thresholds(critical=1 - ctx.limit("DiskSpaceLow")),
         ),
     ]
-    if "redis" in ctx.data_stores and ctx.services and CACHE not in {kpi.title for kpi in ctx.kpis}:
-        hits = {"{{job}}": f"job:cache_hits:ratio_rate5m{p.STACK}"}
-        description = "Share of the look-ups that the cache answered, over 5 minutes."
-        panels.append(p.chart(CACHE, hits, description, p.RATIO))
-    return panels
+
+
+def _cache(ctx: DashboardContext) -> p.Panel | None:
+    """Return the chart of the cache; None where the product has none, or a KPI of its own for it."""
+    if "redis" not in ctx.data_stores or not ctx.services or CACHE in {kpi.title for kpi in ctx.kpis}:
+        return None
+    return p.chart(
+        CACHE,
+        {"{{job}}": f"job:cache_hits:ratio_rate5m{p.STACK}"},
+        "Share of the look-ups that the cache answered, over 5 minutes.",
+        p.RATIO,
+    )
 
 
 def _store_charts(ctx: DashboardContext) -> list[p.Panel]:

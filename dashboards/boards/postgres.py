@@ -79,7 +79,7 @@ def _work(board: Board, ctx: DashboardContext) -> None:
             p.SECONDS,
             ctx.limits(warning="PostgresLongTransaction"),
         ),
-        *_slow(ctx),
+        _slow(ctx),
     )
     waiting = f'pg_stat_activity_count{{{p.INSTANCE_LABELS}, wait_event_type="Lock"}}'
     board.row(
@@ -171,17 +171,15 @@ def _disk(board: Board, ctx: DashboardContext) -> None:
     )
 
 
-def _slow(ctx: DashboardContext) -> list[p.Panel]:
-    """Return the slow queries that Postgres logs, where logs are kept."""
+def _slow(ctx: DashboardContext) -> p.Panel | None:
+    """Return the chart of the slow queries that Postgres logs; None where no logs are collected."""
     if not ctx.logs_uid:
-        return []
+        return None
     language = LANGUAGES[ctx.log_store]
     slow = language.select_kind(language.select("postgres"), "slow_query")
-    return [
-        p.chart(
-            "Slow queries",
-            language.counted(slow, "service", "in 5 minutes", minutes=5, zero=True),
-            "Statements that Postgres logged because they took longer than log_min_duration_statement.",
-            source=p.LOGS,
-        )
-    ]
+    return p.chart(
+        "Slow queries",
+        language.counted(slow, "service", "in 5 minutes", minutes=5, zero=True),
+        "Statements that Postgres logged because they took longer than log_min_duration_statement.",
+        source=p.LOGS,
+    )
