@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-SIZES = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
-SUFFIXES = {"percent": "%", "reqps": " req/s", "ops": " ops/s", "ms": " ms"}
+SUFFIXES = {"reqps": " req/s", "ops": " ops/s"}
 
 
 def format_value(value: float | str, defaults: Mapping[str, Any]) -> str:
@@ -35,27 +34,26 @@ def _seconds(value: float) -> str:
 
 
 def _bytes(value: float) -> str:
-    size = 0
-    while abs(value) >= 1024 and size < len(SIZES) - 1:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(value) < 1024:
+            return f"{value:.3g} {unit}"
         value /= 1024
-        size += 1
-    return f"{value:.3g} {SIZES[size]}"
+    return f"{value:.3g} TiB"
 
 
 UNITS = {"percentunit": _ratio, "bytes": _bytes, "s": _seconds}
 
 
 def _mapped(value: float, mappings: list[Any]) -> str | None:
+    """Return the text that the first mapping with a result for the value gives it."""
     for mapping in mappings:
         options = mapping.get("options") or {}
         if mapping.get("type") == "value":
             result = options.get(f"{value:g}")
-        elif mapping.get("type") == "range":
-            low, high = options.get("from"), options.get("to")
-            inside = (low is None or value >= low) and (high is None or value <= high)
-            result = options.get("result") if inside else None
         else:
-            continue
+            low, high = options.get("from"), options.get("to")
+            is_inside = (low is None or value >= low) and (high is None or value <= high)
+            result = options.get("result") if is_inside else None
         if result and result.get("text"):
             return str(result["text"])
     return None
