@@ -32,19 +32,19 @@ def logs(ctx: DashboardContext) -> Board | None:
     board.row(4, *log_stores.now(ctx))
     board.row(
         8,
-        _of_lines(
+        _log_chart(
             "Lines by level",
             language.counted(language.selection, language.level, f"{{{{{language.level}}}}}"),
             "How many of the lines that are asked for have which level.",
             stacked=True,
         ),
-        _of_lines(
+        _log_chart(
             "Lines by service",
             language.counted(language.selection, "service", "{{service}}"),
             "Which service writes how many of the lines that are asked for.",
             stacked=True,
         ),
-        _of_lines(
+        _log_chart(
             "Errors by service",
             language.counted(language.select_errors(language.select()), "service", "{{service}}", minutes=5),
             "Lines of level error and worse, in 5 minutes.",
@@ -59,13 +59,13 @@ def logs(ctx: DashboardContext) -> Board | None:
     callbacks = language.select_errors(language.select_matching(language.select(), CALLBACKS))
     board.row(
         7,
-        _of_lines(
+        _log_chart(
             "Share of errors",
             language.share_of_errors(language.select(), "service", "{{service}}", minutes=15),
             "Share of a service's lines that are errors, over 15 minutes.",
             unit=p.RATIO,
         ),
-        _of_lines(
+        _log_chart(
             "Failed log-ins and payment callbacks",
             [
                 language.counted(logins, "service", "log-ins {{service}}", minutes=5, zero=True),
@@ -74,7 +74,7 @@ def logs(ctx: DashboardContext) -> Board | None:
             "Log-ins and calls of the payment provider that failed, by what lines of 5 minutes tell.",
             ctx.limits(critical="FailedLogins"),
         ),
-        _of_lines(
+        _log_chart(
             "Slow queries",
             language.counted(slow_queries, "service", "{{service}}", minutes=5, zero=True),
             "Statements that took longer than Postgres was told to write down, in 5 minutes.",
@@ -98,7 +98,7 @@ def logs(ctx: DashboardContext) -> Board | None:
 
 
 def _edge_answers(language: LogLanguage) -> p.Panel:
-    return _of_lines(
+    return _log_chart(
         "Answers at the edge",
         language.counted(language.select_kind(language.select(), "access"), "status", "{{status}}"),
         "Requests in the edge proxy's access log, by the status that visitors got.",
@@ -106,7 +106,7 @@ def _edge_answers(language: LogLanguage) -> p.Panel:
     )
 
 
-def _of_lines(
+def _log_chart(
     title: str,
     queries: p.Query | list[p.Query],
     description: str,

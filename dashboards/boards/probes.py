@@ -8,8 +8,6 @@ from dashboards.context import DashboardContext
 
 PROBE_LEGEND = "{{service}} {{probe}} {{instance}}"
 SERVICE = f'{{{p.STACK_LABELS}, service=~"$service"}}'
-
-
 GOOD_SHARE = p.Thresholds(0.999, 0.99, falling=True)
 
 
