@@ -256,7 +256,7 @@ def test_the_exit_code_is_1_for_drift_and_2_for_an_incomplete_comparison(more, c
 
 def test_every_key_of_the_json_is_documented_and_no_other():
     said = json.loads(report(findings=[finding(Repair.UPDATE)]).as_json())
-    text = (SOURCE / "docs/drift.md").read_text().partition("## For a program")[2]
+    text = (SOURCE / "docs/drift.md").read_text().partition("## JSON output")[2]
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", text.partition("\n## ")[0], re.MULTILINE))
     assert {*rows} == {*said}
     assert {*re.findall(r"`(\w+)`", rows["findings"])} == {*said["findings"][0]}
