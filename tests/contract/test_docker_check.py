@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from machine.workdir import CHECKOUT
-from offline.standins.docker.container_state import format_cpus
+from offline.standins.docker.conversion import format_cpus
 from offline.standins.docker.durations import format_duration, parse_duration
 from offline.standins.install import VERSIONS
 from offline.standins.values import UNKNOWN, secret

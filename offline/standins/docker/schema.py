@@ -21,9 +21,14 @@ from offline.standins.values import Properties, secret
 class Field:
     """One property.
 
-    `type` is string, int, float, bool, list, set or map. `of` is the element type of a list or set: the name of a
-    scalar type, or the fields of an object. `single` is a list or set of at most one, which Pulumi shows as the
-    element itself. `computed` means that the provider may fill it in, `output` that only the provider may.
+    `type` is string, int, bool, list, set or map. `of` is the element type of a list or set: the name of a scalar
+    type, or the fields of an object. `single` is a list or set of at most one, which Pulumi shows as the element
+    itself. `computed` means that the provider may fill it in, `output` that only the provider may.
+
+    The other facts map it to the Docker API (`conversion`). `api` is its path in the enclosing API object, by default
+    its name with a capital, empty for a property without an equivalent. `pointer`: the API distinguishes an empty value
+    from an absent one. `fallback` is the property to send in its place when it is empty. `read` is always, declared
+    (only if the state has a value) or never.
     """
 
     name: str
@@ -42,6 +47,12 @@ class Field:
     conflicts: str = ""
     unsupported: str = ""
     check: Mapping[str, Any] = field(default_factory=dict)
+    api: str = ""
+    convert: str = ""
+    pointer: bool = False
+    fallback: str = ""
+    mount_type: str = ""
+    read: str = "always"
 
     @property
     def scalar(self) -> bool:
@@ -61,7 +72,12 @@ class Field:
     @property
     def zero(self) -> Any:
         """The value that Terraform cannot distinguish from null."""
-        return {"string": "", "int": 0, "float": 0, "bool": False}.get(self.type)
+        return {"string": "", "int": 0, "bool": False}.get(self.type)
+
+    @property
+    def empty(self) -> Any:
+        """The value of a property that the API lacks: the zero value, or an empty collection."""
+        return {"map": {}, "list": [], "set": []}.get(self.type, self.zero)
 
 
 @dataclass(frozen=True)
@@ -96,7 +112,8 @@ def _fields(raw: Mapping[str, Any]) -> dict[str, Field]:
 
 def _field(name: str, facts: Mapping[str, Any]) -> Field:
     of = facts.get("of", "string")
-    return Field(name=name, **{**facts, "of": of if isinstance(of, str) else _fields(of)})
+    of = of if isinstance(of, str) else _fields(of)
+    return Field(name=name, **{"api": name[0].upper() + name[1:], **facts, "of": of})
 
 
 @cache
@@ -107,6 +124,16 @@ def resources() -> Mapping[str, ResourceSchema]:
         token: ResourceSchema(**{**facts, "token": token, "fields": _fields(facts["fields"])})
         for token, facts in raw.items()
     }
+
+
+def token_of(kind: str) -> str:
+    """Return the token of a type by its class name, such as `RemoteImage`."""
+    return f"docker:index/{kind[0].lower()}{kind[1:]}:{kind}"
+
+
+def fields_of(kind: str) -> Mapping[str, Field]:
+    """Return the properties of a type by its class name."""
+    return resources()[token_of(kind)].fields
 
 
 def terraform_name(name: str) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from offline.standins.docker.check import check_inputs
 from offline.standins.docker.diff import diff_state
@@ -33,6 +32,10 @@ from offline.standins.provider import (
 )
 from offline.standins.values import UNKNOWN, Properties, has_unknown, without_secrets
 
+if TYPE_CHECKING:
+    from offline.standins.docker.api import DockerApi
+    from offline.standins.docker.base import DockerObject
+
 SETTINGS = {"version", "pluginDownloadURL", "host", "registryAuth", "disableDockerDaemonCheck"}
 """Supported provider settings. TLS files, SSH options and contexts of the docker command need the official plugin."""
 
@@ -49,7 +52,7 @@ class DockerProvider(Provider):
         self._host = ""
         self._auth: list[Properties] = []
         self._lock = threading.Lock()
-        self._loaded: tuple[Any, Any] | None = None
+        self._api: DockerApi | None = None
 
     def announcement(self) -> str:
         """Return what this plugin is."""
@@ -92,24 +95,15 @@ class DockerProvider(Provider):
         if preview:
             meta = schema.meta() if schema.timed else None
             return State("", planned | ({META: meta} if meta else {}))
-        operations, engine = self._engine(target)
         values = resolved_state(schema, planned)
-        created_id = ""
-
-        def remember(identity: str) -> None:
-            nonlocal created_id
-            created_id = identity
-
         try:
-            read = operations.create(engine, values, remember) or {}
+            read = self._kind(target).create(values, lambda identity: values.update(id=identity)) or {}
         except ProviderError as error:
-            if not created_id:
+            if not values["id"]:
                 raise
             # The resource exists, so Pulumi must record it: the next successful update cleans it up.
-            raise InitFailedError(
-                created_id, stored_state(schema, values | {"id": created_id}), [str(error)]
-            ) from error
-        outputs = with_read(schema, values | {"id": created_id}, read, refreshed=False)
+            raise InitFailedError(values["id"], stored_state(schema, values), [str(error)]) from error
+        outputs = with_read(schema, values, read, refreshed=False)
         return State(outputs["id"], stored_state(schema, outputs, created=True))
 
     def read(self, target: Target, outputs: Properties, inputs: Properties) -> State | None:
@@ -118,8 +112,7 @@ class DockerProvider(Provider):
         prior, inputs = without_secrets(outputs), without_secrets(inputs)
         if not prior:
             raise ProviderError("this stand-in plugin cannot import what it has not made; use the official plugin")
-        operations, engine = self._engine(target)
-        read = operations.read(engine, target.identity, prior)
+        read = self._kind(target).read(target.identity, prior)
         if read is None:
             return None
         state = with_read(schema, prior, read, refreshed=True)
@@ -140,32 +133,28 @@ class DockerProvider(Provider):
         planned = plan_object(schema.fields, before, without_secrets(news)) | {"id": target.identity}
         if preview:
             return stored_state(schema, planned)
-        operations, engine = self._engine(target)
         values = resolved_state(schema, planned)
         for name, entry in schema.fields.items():
             if entry.scalar and values[name] is None and before.get(name) is not None:
                 values[name] = entry.zero
-        operations.update(engine, target.identity, before, values)
-        if operations.reads_after_update:
-            read = operations.read(engine, target.identity, values) or {}
-            values = with_read(schema, values, read, refreshed=False)
-        return stored_state(schema, values)
+        read = self._kind(target).update(target.identity, before, values) or {}
+        return stored_state(schema, with_read(schema, values, read, refreshed=False))
 
     def delete(self, target: Target, outputs: Properties, old_inputs: Properties) -> None:
         """Delete the resource."""
         del old_inputs
-        operations, engine = self._engine(target)
-        operations.delete(engine, target.identity, without_secrets(outputs))
+        self._kind(target).delete(target.identity, without_secrets(outputs))
 
-    def _engine(self, target: Target) -> tuple[Any, Any]:
-        """Return the operations of a type and the Docker API to run them on."""
+    def _kind(self, target: Target) -> DockerObject:
+        """Return the kind of object that implements a type."""
+        # Importing docker-py takes 0.15 s, which a preview of an unchanged stack can save.
+        from offline.standins.docker.api import DockerApi  # noqa: PLC0415 - previews need no docker-py
+        from offline.standins.docker.kinds import KINDS  # noqa: PLC0415 - previews need no docker-py
+
         with self._lock:
-            if self._loaded is None:
-                # Importing docker-py takes 0.15 s, which a preview of an unchanged stack can save.
-                table = importlib.import_module("offline.standins.docker.operations")
-                self._loaded = table.OPERATIONS, table.DockerApi(self._host, self._auth, self.cancelled)
-            operations, engine = self._loaded
-        return operations[target.type], engine
+            if self._api is None:
+                self._api = DockerApi(self._host, self._auth, self.cancelled)
+            return KINDS[target.type](self._api)
 
 
 def _schema(target: Target) -> ResourceSchema:

@@ -9,178 +9,144 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from offline.standins.docker.container_spec import labels
+from offline.standins.docker.api import failed
+from offline.standins.docker.base import DockerObject, OnCreated
 from offline.standins.docker.durations import parse_duration
-from offline.standins.docker.engine import DockerApi, EngineError, failed
-from offline.standins.docker.service_spec import service_body
-from offline.standins.docker.service_state import service_state
+from offline.standins.docker.service_mapping import service_body, service_state
 from offline.standins.values import Properties
 
 SECOND = 1_000_000_000
+
 NO_NEW_ROLLOUT = 3.0
 """Seconds after which a change without a roll-out (labels, replicas) counts as one that needs none."""
 
-
-def create_secret(engine: DockerApi, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
-    """Create a secret."""
-    return _create_file(engine, "/secrets", values, on_created)
-
-
-def read_secret(engine: DockerApi, identity: str, prior: Properties) -> Properties | None:
-    """Read a secret's name back; its content keeps its prior value."""
-    del prior
-    secret = engine.inspect(f"/secrets/{identity}")
-    return None if secret is None else {"id": identity, "name": secret["Spec"]["Name"]}
+FAILED_ROLLOUTS = {
+    "rollback_completed": "service rollback completed",
+    "paused": "service update paused",
+    "rollback_paused": "service rollback paused",
+}
+"""State of a roll-out that failed → the official plugin's words for it."""
 
 
-def delete_secret(engine: DockerApi, identity: str, prior: Properties) -> None:
-    """Remove a secret."""
-    del prior
-    _delete(engine, f"/secrets/{identity}")
+class Secret(DockerObject):
+    """A secret; its content keeps its prior value on a read."""
+
+    path, id_key = "/secrets", "ID"
+
+    def state(self, inspection: Properties, prior: Properties) -> Properties:
+        """Return the name."""
+        return super().state(inspection["Spec"], prior)
 
 
-def create_config(engine: DockerApi, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
-    """Create a config."""
-    if values.get("dataRaw"):
-        content = base64.b64encode(values["dataRaw"].encode()).decode()
-        return _create_file(engine, "/configs", values | {"data": content}, on_created)
-    return _create_file(engine, "/configs", values, on_created)
+class ServiceConfig(DockerObject):
+    """A config; its content is read back."""
+
+    path, id_key = "/configs", "ID"
+
+    def body(self, values: Properties) -> Properties:
+        """Return the request body."""
+        body = super().body(values)
+        if values.get("dataRaw"):
+            body["Data"] = base64.b64encode(values["dataRaw"].encode()).decode()
+        return body
+
+    def state(self, inspection: Properties, prior: Properties) -> Properties:
+        """Return the name and the content, in the form in which it was declared."""
+        content = inspection["Spec"].get("Data") or ""
+        data = {"dataRaw": base64.b64decode(content).decode()} if prior.get("dataRaw") else {"data": content}
+        return super().state(inspection["Spec"], prior) | data
 
 
-def read_config(engine: DockerApi, identity: str, prior: Properties) -> Properties | None:
-    """Read a config back, its content included."""
-    config = engine.inspect(f"/configs/{identity}")
-    if config is None:
-        return None
-    content = config["Spec"].get("Data") or ""
-    name = {"id": identity, "name": config["Spec"]["Name"]}
-    if prior.get("dataRaw"):
-        return name | {"dataRaw": base64.b64decode(content).decode()}
-    return name | {"data": content}
+class Service(DockerObject):
+    """A service. With a converge config, creates and updates wait until its tasks run."""
 
+    path, id_key = "/services", "ID"
 
-def delete_config(engine: DockerApi, identity: str, prior: Properties) -> None:
-    """Remove a config."""
-    del prior
-    _delete(engine, f"/configs/{identity}")
+    def body(self, values: Properties) -> Properties:
+        """Return the request body that creates or updates the service."""
+        return service_body(values)
 
+    def state(self, inspection: Properties, prior: Properties) -> Properties:
+        """Return the properties that an inspection sets."""
+        return service_state(inspection)
 
-def _create_file(
-    engine: DockerApi, path: str, values: Properties, on_created: Callable[[str], None]
-) -> Properties | None:
-    body = {"Name": values["name"], "Data": values["data"], "Labels": labels(values.get("labels"))}
-    try:
-        identity = engine.call("POST", f"{path}/create", body)["ID"]
-    except EngineError as error:
-        raise failed(error) from error
-    on_created(identity)
-    return {"id": identity, "name": values["name"]}
+    def create(self, values: Properties, on_created: OnCreated) -> Properties | None:
+        """Create a service; remove it if it does not converge.
 
+        Raises ProviderError when Docker refuses it or the time is up.
+        """
 
-def _delete(engine: DockerApi, path: str) -> None:
-    try:
-        engine.call("DELETE", path)
-    except EngineError as error:
-        if error.status != 404:
-            raise failed(error) from error
+        def converge(identity: str) -> None:
+            if problem := self._wait(identity, values, lambda: self._all_run(identity)):
+                self.delete(identity, {})
+                raise failed(problem)
+            on_created(identity)
 
+        return super().create(values, converge)
 
-def create_service(engine: DockerApi, values: Properties, on_created: Callable[[str], None]) -> Properties | None:
-    """Create a service and, with a converge config, wait until its tasks run; remove it if they do not.
+    def update(self, identity: str, before: Properties, after: Properties) -> Properties | None:
+        """Update a service in place and follow the roll-out to its end.
 
-    Raises ProviderError when Docker refuses it or the time is up.
-    """
-    try:
-        identity: str = engine.call("POST", "/services/create", service_body(values))["ID"]
-    except EngineError as error:
-        raise failed(error) from error
-    if converge := values.get("convergeConfig"):
-        seconds = parse_duration(converge["timeout"]) / SECOND
-        if not engine.until(lambda: _all_run(engine, identity), seconds):
-            _delete(engine, f"/services/{identity}")
-            raise failed(f"service ({identity}) did not converge after {converge['timeout']}")
-    on_created(identity)
-    return read_service(engine, identity, values)
-
-
-def read_service(engine: DockerApi, identity: str, prior: Properties) -> Properties | None:
-    """Read a service back; None when it is gone."""
-    del prior
-    service = engine.inspect(f"/services/{identity}")
-    return None if service is None else service_state(service)
-
-
-def update_service(engine: DockerApi, identity: str, before: Properties, after: Properties) -> None:
-    """Update a service in place and, with a converge config, follow the roll-out to its end.
-
-    Raises ProviderError when the roll-out was paused or rolled back; the old tasks then keep running.
-    """
-    del before
-    service = engine.inspect(f"/services/{identity}")
-    if service is None:
-        raise failed(f"service {identity} not found")
-    earlier = (service.get("UpdateStatus") or {}).get("StartedAt")
-    params = {"version": service["Version"]["Index"]}
-    try:
-        engine.call("POST", f"/services/{identity}/update", service_body(after), params)
-    except EngineError as error:
-        raise failed(error) from error
-    if converge := after.get("convergeConfig"):
-        seconds = parse_duration(converge["timeout"]) / SECOND
+        Raises ProviderError when the roll-out was paused or rolled back; the old tasks then keep running.
+        """
+        service = self.inspect(identity)
+        if service is None:
+            raise failed(f"service {identity} not found")
+        earlier = (service.get("UpdateStatus") or {}).get("StartedAt")
+        params = {"version": service["Version"]["Index"]}
+        self.api.change("POST", f"/services/{identity}/update", self.body(after), params)
         started = time.monotonic()
-        if not engine.until(lambda: _rolled_out(engine, identity, earlier, started), seconds):
-            raise failed(f"service ({identity}) did not converge after {converge['timeout']}")
+        if problem := self._wait(identity, after, lambda: self._rolled_out(identity, earlier, started)):
+            raise failed(problem)
+        return self.read(identity, after)
 
+    def _wait(self, identity: str, values: Properties, condition: Callable[[], bool]) -> str:
+        """Wait as long as the converge config says; return the problem when the time is up."""
+        timeout = (values.get("convergeConfig") or {}).get("timeout")
+        if not timeout or self.api.until(condition, parse_duration(timeout) / SECOND):
+            return ""
+        return f"service ({identity}) did not converge after {timeout}"
 
-def _rolled_out(engine: DockerApi, identity: str, earlier: str | None, started: float) -> bool:
-    service = engine.inspect(f"/services/{identity}") or {}
-    status = service.get("UpdateStatus") or {}
-    if not status or status.get("StartedAt") == earlier:
-        return time.monotonic() - started > NO_NEW_ROLLOUT and _all_run(engine, identity)
-    state = status.get("State")
-    problems = {
-        "rollback_completed": "service rollback completed",
-        "paused": "service update paused",
-        "rollback_paused": "service rollback paused",
-    }
-    if state in problems:
-        raise failed(f"{problems[state]}: {status.get('Message')}")
-    if state == "rollback_started" and _all_run(engine, identity):
-        raise failed(f"service rollback completed: {status.get('Message')}")
-    return bool(state == "completed")
+    def _rolled_out(self, identity: str, earlier: str | None, started: float) -> bool:
+        service = self.inspect(identity) or {}
+        status = service.get("UpdateStatus") or {}
+        if not status or status.get("StartedAt") == earlier:
+            return time.monotonic() - started > NO_NEW_ROLLOUT and self._all_run(identity)
+        rollout = status.get("State")
+        if rollout == "rollback_started" and self._all_run(identity):
+            rollout = "rollback_completed"
+        if rollout in FAILED_ROLLOUTS:
+            raise failed(f"{FAILED_ROLLOUTS[rollout]}: {status.get('Message')}")
+        return bool(rollout == "completed")
 
+    def _all_run(self, identity: str) -> bool:
+        service = self.inspect(identity) or {}
+        running = sum(task["Status"]["State"] == "running" for task in self._tasks(identity, "running"))
+        mode = service.get("Spec", {}).get("Mode", {})
+        if "Replicated" in mode:
+            return bool(running == mode["Replicated"].get("Replicas", 1))
+        nodes = self.api.call("GET", "/nodes")
+        return bool(running == sum(node["Spec"]["Availability"] == "active" for node in nodes))
 
-def _all_run(engine: DockerApi, identity: str) -> bool:
-    service = engine.inspect(f"/services/{identity}") or {}
-    filters = json.dumps({"service": [identity], "desired-state": ["running"]})
-    tasks: list[Mapping[str, Any]] = engine.call("GET", "/tasks", params={"filters": filters})
-    running = sum(task["Status"]["State"] == "running" for task in tasks)
-    mode = service.get("Spec", {}).get("Mode", {})
-    if "Replicated" in mode:
-        return bool(running == mode["Replicated"].get("Replicas", 1))
-    nodes = engine.call("GET", "/nodes")
-    active = [node for node in nodes if node["Spec"]["Availability"] == "active"]
-    return bool(running == len(active))
+    def _tasks(self, identity: str, *desired_states: str) -> list[Mapping[str, Any]]:
+        filters = {"service": [identity]} | ({"desired-state": desired_states} if desired_states else {})
+        tasks: list[Mapping[str, Any]] = self.api.call("GET", "/tasks", params={"filters": json.dumps(filters)})
+        return tasks
 
+    def delete(self, identity: str, prior: Properties) -> None:
+        """Remove a service; with a grace period, wait until its containers are gone.
 
-def delete_service(engine: DockerApi, identity: str, prior: Properties) -> None:
-    """Remove a service; with a grace period, wait until its containers are gone.
-
-    Raises ProviderError when a container outlives the grace period.
-    """
-    spec = (prior.get("taskSpec") or {}).get("containerSpec") or {}
-    grace = spec.get("stopGracePeriod") or "0s"
-    containers: list[str] = []
-    if grace != "0s":
-        filters = json.dumps({"service": [identity]})
-        tasks = engine.call("GET", "/tasks", params={"filters": filters})
+        Raises ProviderError when a container outlives the grace period.
+        """
+        spec = (prior.get("taskSpec") or {}).get("containerSpec") or {}
+        grace = spec.get("stopGracePeriod") or "0s"
+        tasks = [] if grace == "0s" else self._tasks(identity)
         running = [task["Status"] for task in tasks if task["Status"]["State"] != "shutdown"]
-        containers = [status.get("ContainerStatus", {}).get("ContainerID", "") for status in running]
-    _delete(engine, f"/services/{identity}")
-    for container in filter(None, containers):
-        if not engine.until(partial(_is_gone, engine, container), parse_duration(grace) / SECOND):
-            raise failed(f"error on wait for container with ID '{container}': it did not go within {grace}")
+        super().delete(identity, prior)
+        for status in running:
+            container = status.get("ContainerStatus", {}).get("ContainerID", "")
+            if container and not self.api.until(partial(self._is_gone, container), parse_duration(grace) / SECOND):
+                raise failed(f"error on wait for container with ID '{container}': it did not go within {grace}")
 
-
-def _is_gone(engine: DockerApi, container: str) -> bool:
-    return engine.inspect(f"/containers/{container}/json") is None
+    def _is_gone(self, container: str) -> bool:
+        return self.api.inspect(f"/containers/{container}/json") is None

@@ -6,7 +6,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import docker
@@ -25,7 +25,7 @@ POLL = 0.1
 """Seconds between two checks of a condition that is waited for."""
 
 
-class EngineError(ProviderError):
+class DockerApiError(ProviderError):
     """Docker refused a call; the message contains Docker's own text."""
 
     def __init__(self, status: int, text: str) -> None:
@@ -33,9 +33,9 @@ class EngineError(ProviderError):
         self.status = status
 
 
-def failed(message: object) -> ProviderError:
+def failed(problem: object, doing: str = "") -> ProviderError:
     """Return an error formatted like those of the official plugin."""
-    return ProviderError(f"1 error occurred:\n\t* {message}\n\n")
+    return ProviderError(f"1 error occurred:\n\t* {doing and f'{doing}: '}{problem}\n\n")
 
 
 class DockerApi:
@@ -62,13 +62,13 @@ class DockerApi:
             # More connections than parallel calls: a call that waits keeps its connection.
             client = docker.APIClient(base_url=self.host, version="auto", timeout=CALL_TIMEOUT, max_pool_size=80)
         except docker.errors.DockerException as error:
-            raise failed(f"Cannot connect to the Docker daemon at {self.host}: {error}") from error
+            raise failed(error, f"Cannot connect to the Docker daemon at {self.host}") from error
         for entry in self._auth:
             client.login(entry.get("username", ""), entry.get("password", ""), registry=entry["address"])
         return client
 
     def call(self, method: str, path: str, body: Any = None, params: Mapping[str, Any] | None = None) -> Any:
-        """Call the API and return the response's JSON, None when it is empty. Raises EngineError on an error status."""
+        """Call the API and return the response's JSON, None when it is empty. Raises DockerApiError on an error."""
         client = self.client
         try:
             answer = client.request(
@@ -80,27 +80,45 @@ class DockerApi:
                 timeout=CALL_TIMEOUT,
             )
         except requests.exceptions.RequestException as error:
-            raise failed(f"Cannot connect to the Docker daemon at {self.host}: {error}") from error
+            raise failed(error, f"Cannot connect to the Docker daemon at {self.host}") from error
         if answer.status_code >= requests.codes.bad_request:
             try:
                 text = answer.json()["message"]
             except (ValueError, KeyError):
                 text = answer.text
-            raise EngineError(answer.status_code, text)
+            raise DockerApiError(answer.status_code, text)
         return answer.json() if answer.content.strip() else None
+
+    def change(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        params: Mapping[str, Any] | None = None,
+        *,
+        doing: str = "",
+        ignore: Collection[str] = (),
+    ) -> Any:
+        """Call the API to change something and return the response's JSON.
+
+        Raises ProviderError in the words of the official plugin, with `doing` as prefix, unless the error's text
+        contains one of the texts to ignore.
+        """
+        try:
+            return self.call(method, path, body, params)
+        except DockerApiError as error:
+            if any(text in str(error).lower() for text in ignore):
+                return None
+            raise failed(error, doing) from error
 
     def inspect(self, path: str) -> Properties | None:
         """Return an inspection, None when the object does not exist."""
         try:
             return dict(self.call("GET", path))
-        except EngineError as error:
+        except DockerApiError as error:
             if error.status == requests.codes.not_found:
                 return None
             raise
-
-    def at_least(self, version: str) -> bool:
-        """Tell whether Docker supports this version of the API."""
-        return [int(part) for part in self.client.api_version.split(".")] >= [int(part) for part in version.split(".")]
 
     def until(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Wait until `condition` is true; return False after `seconds`. Raises ProviderError when cancelled."""
@@ -120,9 +138,9 @@ class DockerApi:
         try:
             for line in self.client.pull(name, stream=True, decode=True, platform=platform or None):
                 if "error" in line:
-                    raise failed(f"{problem}: {line['error']}")
+                    raise failed(line["error"], problem)
         except docker.errors.APIError as error:
-            raise failed(f"{problem}: {error.explanation or error}") from error
+            raise failed(error.explanation or error, problem) from error
         if image := self.inspect(f"/images/{name}/json"):
             return image
         raise failed(problem)
