@@ -5,14 +5,16 @@ A stand-in subclasses `Provider` and calls `serve`. Only this module uses protob
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent import futures
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 from google.protobuf import any_pb2, empty_pb2
@@ -58,13 +60,25 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True)
-class Target:
-    """The resource of a call. `identity`, its id, is empty before it is created."""
+class Request:
+    """A call about one resource. Each call fills in what it has; `identity`, the id, is empty before a create."""
 
     urn: str
     type: str
     name: str
     identity: str = ""
+    state: Properties = field(default_factory=dict)
+    """The outputs that Pulumi has stored."""
+    inputs: Properties = field(default_factory=dict)
+    old_inputs: Properties = field(default_factory=dict)
+    preview: bool = False
+    ignore: Sequence[str] = ()
+    """Property paths whose changes do not count."""
+    seed: bytes = b""
+    """Seed of a generated name."""
+    proposed_name: str = ""
+    naming: str = "PROPOSE"
+    """Pulumi's mode of automatic naming."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +93,14 @@ class Checked:
 class Changes:
     """The result of Diff. `detailed` maps property paths to their kind of change; empty means no change."""
 
-    detailed: Mapping[str, Kind] = field(default_factory=dict)
-    diffs: Sequence[str] = ()
-    replaces: Sequence[str] = ()
+    detailed: Mapping[str, Kind]
     stables: Sequence[str] = ()
     delete_before_replace: bool = False
+
+    @property
+    def replaces(self) -> list[str]:
+        """The properties whose change forces a replacement, once for each path."""
+        return sorted(top_level(path) for path, kind in self.detailed.items() if kind.name.endswith("_REPLACE"))
 
 
 @dataclass(frozen=True)
@@ -95,13 +112,9 @@ class State:
     inputs: Properties = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Naming:
-    """Pulumi's parameters for generated names: a seed, a proposed name, and the mode of automatic naming."""
-
-    seed: bytes = b""
-    proposed: str = ""
-    mode: str = "PROPOSE"
+def top_level(path: str) -> str:
+    """Return the top-level property of a path: `config.ingresses[0].service` → `config`."""
+    return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
 class Provider(ABC):
@@ -133,36 +146,27 @@ class Provider(ABC):
         """Store the configuration. Must not need the network: previews run without it."""
 
     @abstractmethod
-    def check(self, target: Target, olds: Properties, news: Properties, naming: Naming) -> Checked:
+    def check(self, request: Request) -> Checked:
         """Check inputs and fill in defaults."""
 
     @abstractmethod
-    def diff(
-        self,
-        target: Target,
-        olds: Properties,
-        old_inputs: Properties,
-        news: Properties,
-        ignore: Sequence[str],
-    ) -> Changes:
+    def diff(self, request: Request) -> Changes:
         """Compare the old state and inputs with the new inputs."""
 
     @abstractmethod
-    def create(self, target: Target, inputs: Properties, *, preview: bool, timeout: float) -> State:
+    def create(self, request: Request) -> State:
         """Create the resource; in a preview only return what is known about it."""
 
     @abstractmethod
-    def read(self, target: Target, outputs: Properties, inputs: Properties) -> State | None:
+    def read(self, request: Request) -> State | None:
         """Read the resource back; None when it is gone."""
 
     @abstractmethod
-    def update(
-        self, target: Target, olds: Properties, old_inputs: Properties, news: Properties, *, preview: bool
-    ) -> Properties:
-        """Change the resource in place and return its outputs."""
+    def update(self, request: Request) -> Properties:
+        """Change the resource in place and return its outputs; in a preview only what is known about them."""
 
     @abstractmethod
-    def delete(self, target: Target, outputs: Properties, old_inputs: Properties) -> None:
+    def delete(self, request: Request) -> None:
         """Delete the resource; one that is gone already is no error."""
 
     def invoke(self, token: str, args: Properties) -> Properties:
@@ -217,100 +221,62 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.ConfigureRequest, context: grpc.ServicerContext
     ) -> provider_pb2.ConfigureResponse:
         """Store the configuration and announce this plugin."""
-        try:
+        with _errors(context):
             self.provider.configure(from_struct(request.args))
-        except ProviderError as error:
-            context.abort(grpc.StatusCode.UNKNOWN, str(error))
         self._announce(in_passing=True)
         return provider_pb2.ConfigureResponse(supportsPreview=True, supports_autonaming_configuration=True)
 
     def Check(self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext) -> provider_pb2.CheckResponse:
         """Check a resource's inputs."""
-        mode = provider_pb2.CheckRequest.AutonamingOptions.Mode.Name(request.autonaming.mode)
-        naming = Naming(request.randomSeed, request.autonaming.proposed_name, mode)
-        try:
-            checked = self.provider.check(
-                _target(request), from_struct(request.olds), from_struct(request.news), naming
-            )
-        except ProviderError as error:
-            _fail(context, f"checking {request.urn}", error)
-        return _check_response(checked)
+        with _errors(context, f"checking {request.urn}"):
+            return _check_response(self.provider.check(_request(request, inputs="news", old_inputs="olds")))
 
     def Diff(self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext) -> provider_pb2.DiffResponse:
         """Compare a resource's state with its new inputs."""
-        try:
-            changes = self.provider.diff(
-                _target(request),
-                from_struct(request.olds),
-                from_struct(request.old_inputs),
-                from_struct(request.news),
-                list(request.ignoreChanges),
-            )
-        except ProviderError as error:
-            _fail(context, f"diffing {request.urn}", error)
-        return _diff_response(changes)
+        with _errors(context, f"diffing {request.urn}"):
+            changes = self.provider.diff(_request(request, state="olds", inputs="news", old_inputs="old_inputs"))
+            return _diff_response(changes)
 
     def Create(self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext) -> provider_pb2.CreateResponse:
         """Create a resource."""
         if not request.preview:
             self._announce(in_passing=False)
-        try:
-            state = self.provider.create(
-                _target(request),
-                from_struct(request.properties),
-                preview=request.preview,
-                timeout=request.timeout,
-            )
-        except ProviderError as error:
-            _fail(context, f"creating {request.urn}", error)
-        return provider_pb2.CreateResponse(id=state.identity, properties=to_struct(state.outputs))
+        with _errors(context, f"creating {request.urn}"):
+            state = self.provider.create(_request(request, inputs="properties"))
+            return provider_pb2.CreateResponse(id=state.identity, properties=to_struct(state.outputs))
 
     def Read(self, request: provider_pb2.ReadRequest, context: grpc.ServicerContext) -> provider_pb2.ReadResponse:
         """Read a resource back."""
-        try:
-            state = self.provider.read(_target(request), from_struct(request.properties), from_struct(request.inputs))
-        except ProviderError as error:
-            _fail(context, f"refreshing {request.urn}", error)
-        if state is None:
-            return provider_pb2.ReadResponse()
-        return provider_pb2.ReadResponse(
-            id=state.identity, properties=to_struct(state.outputs), inputs=to_struct(state.inputs)
-        )
+        with _errors(context, f"refreshing {request.urn}"):
+            state = self.provider.read(_request(request, state="properties", inputs="inputs"))
+            if state is None:
+                return provider_pb2.ReadResponse()
+            return provider_pb2.ReadResponse(
+                id=state.identity, properties=to_struct(state.outputs), inputs=to_struct(state.inputs)
+            )
 
     def Update(self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext) -> provider_pb2.UpdateResponse:
         """Change a resource in place."""
         if not request.preview:
             self._announce(in_passing=False)
-        try:
-            outputs = self.provider.update(
-                _target(request),
-                from_struct(request.olds),
-                from_struct(request.old_inputs),
-                from_struct(request.news),
-                preview=request.preview,
-            )
-        except ProviderError as error:
-            _fail(context, f"updating {request.urn}", error)
-        return provider_pb2.UpdateResponse(properties=to_struct(outputs))
+        with _errors(context, f"updating {request.urn}"):
+            outputs = self.provider.update(_request(request, state="olds", inputs="news", old_inputs="old_inputs"))
+            return provider_pb2.UpdateResponse(properties=to_struct(outputs))
 
     def Delete(self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         """Delete a resource."""
         self._announce(in_passing=False)
-        try:
-            self.provider.delete(_target(request), from_struct(request.properties), from_struct(request.old_inputs))
-        except ProviderError as error:
-            _fail(context, f"deleting {request.urn}", error)
+        with _errors(context, f"deleting {request.urn}"):
+            self.provider.delete(_request(request, state="properties", old_inputs="old_inputs"))
         return empty_pb2.Empty()
 
     def Invoke(self, request: provider_pb2.InvokeRequest, context: grpc.ServicerContext) -> provider_pb2.InvokeResponse:
         """Run a function."""
-        try:
-            answer = self.provider.invoke(request.tok, from_struct(request.args))
-        except ProviderError as error:
-            _fail(context, f"invoking {request.tok}", error)
         response = provider_pb2.InvokeResponse()
-        # The field's name is a Python keyword.
-        getattr(response, "return").CopyFrom(to_struct(answer))
+        with _errors(context, f"invoking {request.tok}"):
+            answer = self.provider.invoke(request.tok, from_struct(request.args))
+            # The field's name is a Python keyword.
+            getattr(response, "return").CopyFrom(to_struct(answer))
         return response
 
     def _announce(self, *, in_passing: bool) -> None:
@@ -324,8 +290,16 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             engine_pb2_grpc.EngineStub(channel).Log(message, timeout=5)
 
 
-def _target(request: Any) -> Target:
-    return Target(request.urn, request.type, request.name, getattr(request, "id", ""))
+def _request(message: Any, **properties: str) -> Request:
+    """Return a request from its protobuf message. `properties` maps attributes to the message's fields."""
+    attributes: dict[str, Any] = {name: from_struct(getattr(message, source)) for name, source in properties.items()}
+    if isinstance(message, provider_pb2.CheckRequest):
+        mode = provider_pb2.CheckRequest.AutonamingOptions.Mode.Name(message.autonaming.mode)
+        attributes |= {"seed": message.randomSeed, "proposed_name": message.autonaming.proposed_name, "naming": mode}
+    else:
+        attributes["preview"] = getattr(message, "preview", False)
+        attributes["ignore"] = getattr(message, "ignoreChanges", ())
+    return Request(message.urn, message.type, message.name, getattr(message, "id", ""), **attributes)
 
 
 def _check_response(checked: Checked) -> provider_pb2.CheckResponse:
@@ -334,14 +308,14 @@ def _check_response(checked: Checked) -> provider_pb2.CheckResponse:
 
 
 def _diff_response(changes: Changes) -> provider_pb2.DiffResponse:
-    some = provider_pb2.DiffResponse.DIFF_SOME if changes.diffs else provider_pb2.DiffResponse.DIFF_NONE
+    some = provider_pb2.DiffResponse.DIFF_SOME if changes.detailed else provider_pb2.DiffResponse.DIFF_NONE
     detailed = {
         path: provider_pb2.PropertyDiff(kind=provider_pb2.PropertyDiff.Kind.ValueType(kind))
         for path, kind in changes.detailed.items()
     }
     return provider_pb2.DiffResponse(
         changes=some,
-        diffs=changes.diffs,
+        diffs=sorted(set(map(top_level, changes.detailed))),
         replaces=changes.replaces,
         stables=changes.stables,
         deleteBeforeReplace=changes.delete_before_replace,
@@ -350,20 +324,23 @@ def _diff_response(changes: Changes) -> provider_pb2.DiffResponse:
     )
 
 
-def _fail(context: grpc.ServicerContext, doing: str, error: ProviderError) -> NoReturn:
-    """Abort a call with an error message like that of the official plugins."""
-    if isinstance(error, InitFailedError):
-        detail = any_pb2.Any()
-        detail.Pack(
-            provider_pb2.ErrorResourceInitFailed(
-                id=error.identity,
-                properties=to_struct(error.outputs),
-                reasons=[f"{doing}: {reason}" for reason in error.reasons],
+@contextmanager
+def _errors(context: grpc.ServicerContext, doing: str = "") -> Iterator[None]:
+    """Abort the call after a ProviderError, with an error message like that of the official plugins."""
+    prefix = doing and f"{doing}: "
+    try:
+        yield
+    except ProviderError as error:
+        if isinstance(error, InitFailedError):
+            reasons = [prefix + reason for reason in error.reasons]
+            failure = provider_pb2.ErrorResourceInitFailed(
+                id=error.identity, properties=to_struct(error.outputs), reasons=reasons
             )
-        )
-        status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(error), details=[detail])
-        context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-    context.abort(grpc.StatusCode.UNKNOWN, f"{doing}: {error}")
+            detail = any_pb2.Any()
+            detail.Pack(failure)
+            status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(error), details=[detail])
+            context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+        context.abort(grpc.StatusCode.UNKNOWN, f"{prefix}{error}")
 
 
 def serve(provider: Provider) -> None:

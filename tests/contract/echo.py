@@ -1,12 +1,10 @@
 """A Docker plugin that makes nothing and says so of everything that it succeeded: for programs beside which no engine
 runs, whose containers are not what is tested. `python -m tests.contract.echo` is the plugin process."""
 
-from collections.abc import Sequence
-
 from offline.standins.cloudflare.names import differences
 from offline.standins.install import VERSIONS
 from offline.standins.launch import launch
-from offline.standins.provider import Changes, Checked, Naming, Provider, State, Target, serve
+from offline.standins.provider import Changes, Checked, Kind, Provider, Request, State, serve
 from offline.standins.values import UNKNOWN, Properties, without_secrets
 
 
@@ -25,36 +23,28 @@ class Echo(Provider):
     def configure(self, args: Properties) -> None:
         """Take anything."""
 
-    def check(self, target: Target, olds: Properties, news: Properties, naming: Naming) -> Checked:
-        return Checked(news)
+    def check(self, request: Request) -> Checked:
+        return Checked(request.inputs)
 
-    def diff(
-        self, target: Target, olds: Properties, old_inputs: Properties, news: Properties, ignore: Sequence[str]
-    ) -> Changes:
+    def diff(self, request: Request) -> Changes:
         """Replace whatever changes."""
-        names = sorted({path.split(".")[0].split("[")[0] for path in _changed(old_inputs, news)})
-        return Changes(diffs=names, replaces=names)
+        changed = differences(without_secrets(request.old_inputs), without_secrets(request.inputs))
+        return Changes(dict.fromkeys(changed, Kind.UPDATE_REPLACE))
 
-    def create(self, target: Target, inputs: Properties, *, preview: bool, timeout: float) -> State:
-        said = without_secrets(inputs)
-        made = {"name": UNKNOWN if preview else f"{target.name}-0a1b2c3", "exitCode": 0, "containerLogs": ""}
-        return State("" if preview else f"{target.name}-id", made | said)
+    def create(self, request: Request) -> State:
+        name = UNKNOWN if request.preview else f"{request.name}-0a1b2c3"
+        outputs = {"name": name, "exitCode": 0, "containerLogs": ""} | without_secrets(request.inputs)
+        return State("" if request.preview else f"{request.name}-id", outputs)
 
-    def read(self, target: Target, outputs: Properties, inputs: Properties) -> State | None:
-        return State(target.identity, outputs, inputs)
+    def read(self, request: Request) -> State | None:
+        return State(request.identity, request.state, request.inputs)
 
-    def update(
-        self, target: Target, olds: Properties, old_inputs: Properties, news: Properties, *, preview: bool
-    ) -> Properties:
+    def update(self, request: Request) -> Properties:
         """Never asked: whatever changes is replaced."""
         raise NotImplementedError
 
-    def delete(self, target: Target, outputs: Properties, old_inputs: Properties) -> None:
+    def delete(self, request: Request) -> None:
         """Delete nothing."""
-
-
-def _changed(old: Properties, new: Properties) -> list[str]:
-    return list(differences(without_secrets(old), without_secrets(new), ""))
 
 
 def main() -> None:

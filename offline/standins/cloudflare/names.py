@@ -39,7 +39,7 @@ def renamed(value: Any, names: Mapping[str, str]) -> Any:
     return value
 
 
-def differences(old: Any, new: Any, path: str) -> dict[str, Kind]:
+def differences(old: Any, new: Any, path: str = "") -> dict[str, Kind]:
     """Return the changes between two values, by property path (`config.ingresses[0].service`).
 
     A new value that is not known yet counts as changed.

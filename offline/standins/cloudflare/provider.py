@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from offline.standins.cloudflare.kinds import ResourceType
@@ -15,12 +15,12 @@ from offline.standins.provider import (
     Changes,
     Checked,
     Kind,
-    Naming,
     Provider,
     ProviderError,
+    Request,
     State,
-    Target,
     serve,
+    top_level,
 )
 from offline.standins.values import UNKNOWN, Properties, has_unknown, secret, without_secrets
 
@@ -72,8 +72,7 @@ class CloudflareProvider(Provider):
 
     def diff_config(self, olds: Properties, news: Properties) -> Changes:
         """Compare provider settings; a change of token or address replaces no resource."""
-        changed = differences(without_secrets(olds), without_secrets(news), "")
-        return Changes(detailed=changed, diffs=_top_level(changed))
+        return Changes(differences(without_secrets(olds), without_secrets(news)))
 
     def configure(self, args: Properties) -> None:
         """Store token and address, from the configuration or else the environment. Needs no network."""
@@ -81,58 +80,43 @@ class CloudflareProvider(Provider):
         self.token = self._setting(args, "apiToken", "CLOUDFLARE_API_TOKEN")
         self._api = None
 
-    def check(self, target: Target, olds: Properties, news: Properties, naming: Naming) -> Checked:
+    def check(self, request: Request) -> Checked:
         """Check that required inputs are present, and that every input exists and has the right type."""
-        del olds, naming
-        kind = resource_type(target.type)
-        inputs = _plain(news)
-        failures = [
-            (key, f"{key} is required") for key in kind.required if inputs.get(key) is None or inputs.get(key) == ""
-        ]
-        for key, value in sorted(inputs.items()):
-            if reason := _fault(kind, key, value):
-                failures.append((key, reason))
-        return Checked(news, failures)
+        kind = resource_type(request.type)
+        inputs = _plain(request.inputs)
+        failures = [(key, f"{key} is required") for key in kind.required if inputs.get(key) in (None, "")]
+        failures += [(key, reason) for key, value in sorted(inputs.items()) if (reason := _fault(kind, key, value))]
+        return Checked(request.inputs, failures)
 
-    def diff(
-        self,
-        target: Target,
-        olds: Properties,
-        old_inputs: Properties,
-        news: Properties,
-        ignore: Sequence[str],
-    ) -> Changes:
+    def diff(self, request: Request) -> Changes:
         """Compare old and new inputs, both with defaults; after a refresh, the old inputs are the real values."""
-        del olds
-        kind = resource_type(target.type)
-        after = kind.defaults | _plain(news)
-        before = kind.defaults | _plain(old_inputs)
+        kind = resource_type(request.type)
+        after = kind.defaults | _plain(request.inputs)
+        before = kind.defaults | _plain(request.old_inputs)
         before |= {key: sorted_like(after.get(key), before[key]) for key in kind.unordered if key in before}
-        ignored = {_top(path) for path in ignore}
-        changes = {
-            path: change for path, change in sorted(differences(before, after, "").items()) if _top(path) not in ignored
+        ignored = set(map(top_level, request.ignore))
+        detailed = {
+            path: Kind(change + 1) if top_level(path) in kind.replaces else change
+            for path, change in differences(before, after).items()
+            if top_level(path) not in ignored
         }
-        detailed = {p: Kind(c + 1) if _top(p) in kind.replaces else c for p, c in changes.items()}
-        names = _top_level(changes)
-        replaces = [name for name in names if name in kind.replaces]
-        stables = [] if replaces else list(kind.replaces)
-        return Changes(detailed=detailed, diffs=names, replaces=replaces, stables=stables)
+        changes = Changes(detailed, stables=list(kind.replaces))
+        return replace(changes, stables=()) if changes.replaces else changes
 
-    def create(self, target: Target, inputs: Properties, *, preview: bool, timeout: float) -> State:
+    def create(self, request: Request) -> State:
         """Create the resource; a preview makes no request."""
-        del timeout
-        kind = resource_type(target.type)
-        inputs = _plain(inputs)
-        if preview:
+        kind = resource_type(request.type)
+        inputs = _plain(request.inputs)
+        if request.preview:
             unknown = dict.fromkeys(kind.computed, UNKNOWN)
             return State("", kind.defaults | unknown | inputs)
         identity, outputs = kind.create(self._cloudflare(), inputs)
         return State(identity, _hidden(kind, outputs))
 
-    def read(self, target: Target, outputs: Properties, inputs: Properties) -> State | None:
+    def read(self, request: Request) -> State | None:
         """Read the resource back; an import has only an id (`<account or zone>/<id>`)."""
-        kind = resource_type(target.type)
-        outputs, inputs, identity = _plain(outputs), _plain(inputs), target.identity
+        kind = resource_type(request.type)
+        outputs, inputs, identity = _plain(request.state), _plain(request.inputs), request.identity
         imported = kind.scope_name not in outputs
         if imported:
             identity, outputs = kind.locate(identity)
@@ -151,22 +135,18 @@ class CloudflareProvider(Provider):
         }
         return State(identity, _hidden(kind, ordered), refreshed)
 
-    def update(
-        self, target: Target, olds: Properties, old_inputs: Properties, news: Properties, *, preview: bool
-    ) -> Properties:
+    def update(self, request: Request) -> Properties:
         """Update the resource in place."""
-        del old_inputs
-        kind = resource_type(target.type)
-        news = _plain(news)
-        if preview:
+        kind = resource_type(request.type)
+        olds, news = request.state, _plain(request.inputs)
+        if request.preview:
             return kind.defaults | {key: olds[key] for key in kind.computed if key in olds} | news
         secrets = {key: value for key, value in _plain(olds).items() if key in kind.create_only}
-        return _hidden(kind, kind.update(self._cloudflare(), target.identity, secrets | news))
+        return _hidden(kind, kind.update(self._cloudflare(), request.identity, secrets | news))
 
-    def delete(self, target: Target, outputs: Properties, old_inputs: Properties) -> None:
+    def delete(self, request: Request) -> None:
         """Delete the resource."""
-        del old_inputs
-        resource_type(target.type).delete(self._cloudflare(), target.identity, _plain(outputs))
+        resource_type(request.type).delete(self._cloudflare(), request.identity, _plain(request.state))
 
     def invoke(self, token: str, args: Properties) -> Properties:
         """Return a tunnel's token, marked as secret, or the account's identity providers."""
@@ -226,14 +206,6 @@ def _plain(properties: Properties) -> Properties:
 def _hidden(kind: ResourceType, outputs: Properties) -> Properties:
     """Return the outputs with secrets marked."""
     return outputs | {key: secret(outputs[key]) for key in kind.create_only if outputs.get(key) is not None}
-
-
-def _top(path: str) -> str:
-    return path.split(".", maxsplit=1)[0].split("[", maxsplit=1)[0]
-
-
-def _top_level(changed: dict[str, Kind]) -> list[str]:
-    return sorted({_top(path) for path in changed})
 
 
 def _fault(kind: ResourceType, key: str, value: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from offline.standins.docker.durations import parse_duration
 from offline.standins.docker.schema import Field, ResourceSchema, mark_secrets
-from offline.standins.provider import Checked, Naming
+from offline.standins.provider import Checked, Request
 from offline.standins.values import UNKNOWN, Properties, has_unknown, without_secrets
 
 DEFAULTS = "__defaults"
@@ -27,27 +27,25 @@ class _ProblemError(Exception):
     """One input is invalid; the message says why."""
 
 
-def check_inputs(
-    schema: ResourceSchema, resource_name: str, olds: Properties, news: Properties, naming: Naming
-) -> Checked:
+def check_inputs(schema: ResourceSchema, request: Request) -> Checked:
     """Return the inputs with defaults and generated name, and all failures."""
     failures: list[tuple[str, str]] = []
-    olds, news = without_secrets(olds), without_secrets(news)
-    generated = _generated_name(resource_name, naming) if schema.auto_name else None
-    inputs = _check_object(schema.fields, olds, news, "", failures, generated)
+    news = without_secrets(request.inputs)
+    generated = _generated_name(request) if schema.auto_name else None
+    inputs = _check_object(schema.fields, without_secrets(request.old_inputs), news, "", failures, generated)
     for name, entry in schema.fields.items():
         if entry.conflicts and name in news and entry.conflicts in news:
             failures.append((name, f"conflicts with {entry.conflicts}: give one of them"))
-    if schema.auto_name and naming.mode == "DISABLE" and "name" not in news:
+    if schema.auto_name and request.naming == "DISABLE" and "name" not in news:
         failures.append(("name", "automatic naming is off: give a name"))
     return Checked(mark_secrets(schema.fields, inputs), failures)
 
 
-def _generated_name(resource_name: str, naming: Naming) -> str:
-    if naming.proposed:
-        return naming.proposed
-    random = hashlib.sha256(naming.seed).hexdigest() if naming.seed else secrets.token_hex(SUFFIX_DIGITS)
-    return f"{resource_name[: LONGEST_NAME - SUFFIX_DIGITS - 1]}-{random[:SUFFIX_DIGITS]}"
+def _generated_name(request: Request) -> str:
+    if request.proposed_name:
+        return request.proposed_name
+    random = hashlib.sha256(request.seed).hexdigest() if request.seed else secrets.token_hex(SUFFIX_DIGITS)
+    return f"{request.name[: LONGEST_NAME - SUFFIX_DIGITS - 1]}-{random[:SUFFIX_DIGITS]}"
 
 
 def _check_object(

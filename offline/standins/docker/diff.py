@@ -13,7 +13,7 @@ from typing import Any
 from offline.standins.docker.check import DEFAULTS
 from offline.standins.docker.plan import canonical_object, plan_object
 from offline.standins.docker.schema import Field, ResourceSchema
-from offline.standins.provider import Changes, Kind
+from offline.standins.provider import Changes, Kind, top_level
 from offline.standins.values import UNKNOWN, Properties, without_secrets
 
 Detail = dict[str, Kind]
@@ -29,24 +29,17 @@ def diff_state(schema: ResourceSchema, prior: Properties, news: Properties, igno
     prior, news = without_secrets(prior), without_secrets(news)
     planned = plan_object(schema.fields, prior, news)
     for path in ignore:
-        top = _top(path)
-        planned[top] = prior.get(top)
+        planned[top_level(path)] = prior.get(top_level(path))
     detailed: Detail = {}
     for name, entry in schema.fields.items():
         detailed.update(_property(entry, name, prior.get(name), planned.get(name), news.get(name), forced=False))
-    replaces = sorted(_top(path) for path, kind in detailed.items() if kind.name.endswith("_REPLACE"))
+    replaces = Changes(detailed).replaces
     named = schema.auto_name and "name" in news and "name" not in news.get(DEFAULTS, ["name"])
     return Changes(
-        detailed=detailed,
-        diffs=sorted({_top(path) for path in detailed}),
-        replaces=replaces,
+        detailed,
         stables=sorted(name for name, entry in schema.fields.items() if entry.replace and name not in replaces),
         delete_before_replace=bool(replaces) and (schema.delete_before_replace or named),
     )
-
-
-def _top(path: str) -> str:
-    return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
 def _property(entry: Field, path: str, old: Any, new: Any, config: Any, *, forced: bool) -> Detail:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from offline.standins.docker.check import check_inputs
@@ -23,11 +22,10 @@ from offline.standins.provider import (
     Changes,
     Checked,
     InitFailedError,
-    Naming,
     Provider,
     ProviderError,
+    Request,
     State,
-    Target,
     serve,
 )
 from offline.standins.values import UNKNOWN, Properties, has_unknown, without_secrets
@@ -71,33 +69,24 @@ class DockerProvider(Provider):
         auth = args.get("registryAuth") or []
         self._auth = json.loads(auth) if isinstance(auth, str) and auth != UNKNOWN else auth
 
-    def check(self, target: Target, olds: Properties, news: Properties, naming: Naming) -> Checked:
+    def check(self, request: Request) -> Checked:
         """Check inputs and fill in defaults."""
-        return check_inputs(_schema(target), target.name, olds, news, naming)
+        return check_inputs(_schema(request), request)
 
-    def diff(
-        self,
-        target: Target,
-        olds: Properties,
-        old_inputs: Properties,
-        news: Properties,
-        ignore: Sequence[str],
-    ) -> Changes:
+    def diff(self, request: Request) -> Changes:
         """Compare the state with the new inputs."""
-        del old_inputs
-        return diff_state(_schema(target), olds, news, ignore)
+        return diff_state(_schema(request), request.state, request.inputs, request.ignore)
 
-    def create(self, target: Target, inputs: Properties, *, preview: bool, timeout: float) -> State:
+    def create(self, request: Request) -> State:
         """Create the resource. Raises InitFailedError when it exists but the rest of the operation failed."""
-        del timeout
-        schema = _schema(target)
-        planned = planned_state(schema, without_secrets(inputs))
-        if preview:
+        schema = _schema(request)
+        planned = planned_state(schema, without_secrets(request.inputs))
+        if request.preview:
             meta = schema.meta() if schema.timed else None
             return State("", planned | ({META: meta} if meta else {}))
         values = resolved_state(schema, planned)
         try:
-            read = self._kind(target).create(values, lambda identity: values.update(id=identity)) or {}
+            read = self._kind(request).create(values, lambda identity: values.update(id=identity)) or {}
         except ProviderError as error:
             if not values["id"]:
                 raise
@@ -106,46 +95,42 @@ class DockerProvider(Provider):
         outputs = with_read(schema, values, read, refreshed=False)
         return State(outputs["id"], stored_state(schema, outputs, created=True))
 
-    def read(self, target: Target, outputs: Properties, inputs: Properties) -> State | None:
+    def read(self, request: Request) -> State | None:
         """Read the resource back."""
-        schema = _schema(target)
-        prior, inputs = without_secrets(outputs), without_secrets(inputs)
+        schema = _schema(request)
+        prior = without_secrets(request.state)
         if not prior:
             raise ProviderError("this stand-in plugin cannot import what it has not made; use the official plugin")
-        read = self._kind(target).read(target.identity, prior)
+        read = self._kind(request).read(request.identity, prior)
         if read is None:
             return None
         state = with_read(schema, prior, read, refreshed=True)
-        refreshed = refreshed_inputs(schema.fields, inputs, state)
+        refreshed = refreshed_inputs(schema.fields, without_secrets(request.inputs), state)
         # Mark secrets in the inputs as in the outputs.
         for name, entry in schema.fields.items():
             if entry.secret and refreshed.get(name) is not None:
-                refreshed = refreshed | {name: stored_state(schema, state)[name]}
+                refreshed[name] = stored_state(schema, state)[name]
         return State(state["id"], stored_state(schema, state), refreshed)
 
-    def update(
-        self, target: Target, olds: Properties, old_inputs: Properties, news: Properties, *, preview: bool
-    ) -> Properties:
+    def update(self, request: Request) -> Properties:
         """Update the resource in place."""
-        del old_inputs
-        schema = _schema(target)
-        before = without_secrets(olds)
-        planned = plan_object(schema.fields, before, without_secrets(news)) | {"id": target.identity}
-        if preview:
+        schema = _schema(request)
+        before = without_secrets(request.state)
+        planned = plan_object(schema.fields, before, without_secrets(request.inputs)) | {"id": request.identity}
+        if request.preview:
             return stored_state(schema, planned)
         values = resolved_state(schema, planned)
         for name, entry in schema.fields.items():
             if entry.scalar and values[name] is None and before.get(name) is not None:
                 values[name] = entry.zero
-        read = self._kind(target).update(target.identity, before, values) or {}
+        read = self._kind(request).update(request.identity, before, values) or {}
         return stored_state(schema, with_read(schema, values, read, refreshed=False))
 
-    def delete(self, target: Target, outputs: Properties, old_inputs: Properties) -> None:
+    def delete(self, request: Request) -> None:
         """Delete the resource."""
-        del old_inputs
-        self._kind(target).delete(target.identity, without_secrets(outputs))
+        self._kind(request).delete(request.identity, without_secrets(request.state))
 
-    def _kind(self, target: Target) -> DockerObject:
+    def _kind(self, request: Request) -> DockerObject:
         """Return the kind of object that implements a type."""
         # Importing docker-py takes 0.15 s, which a preview of an unchanged stack can save.
         from offline.standins.docker.api import DockerApi  # noqa: PLC0415 - previews need no docker-py
@@ -154,13 +139,13 @@ class DockerProvider(Provider):
         with self._lock:
             if self._api is None:
                 self._api = DockerApi(self._host, self._auth, self.cancelled)
-            return KINDS[target.type](self._api)
+            return KINDS[request.type](self._api)
 
 
-def _schema(target: Target) -> ResourceSchema:
-    schema = resources().get(target.type)
+def _schema(request: Request) -> ResourceSchema:
+    schema = resources().get(request.type)
     if schema is None:
-        raise ProviderError(f"{target.type} is not supported by this stand-in plugin; use the official one")
+        raise ProviderError(f"{request.type} is not supported by this stand-in plugin; use the official one")
     return schema
 
 
