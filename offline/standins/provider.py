@@ -58,6 +58,12 @@ class Kind(IntEnum):
     UPDATE = 4
     UPDATE_REPLACE = 5
 
+    @classmethod
+    def of(cls, old: Any, new: Any, *, replaces: bool = False) -> Kind:
+        """Return the kind of a change from one value to another; None means that there is none."""
+        kind = cls.ADD if old is None else cls.DELETE if new is None else cls.UPDATE
+        return cls(kind + replaces)
+
 
 @dataclass(frozen=True)
 class Request:

@@ -26,11 +26,6 @@ def secret(value: Any) -> Properties:
     return {SIGNATURE_KEY: SECRET_SIGNATURE, "value": value}
 
 
-def is_secret(value: Any) -> bool:
-    """Tell whether a value itself is marked as secret."""
-    return isinstance(value, dict) and value.get(SIGNATURE_KEY) == SECRET_SIGNATURE
-
-
 def without_secrets(value: Any) -> Any:
     """Return the value with every secret, at any depth, replaced by its plain value."""
     if isinstance(value, dict):
@@ -58,18 +53,13 @@ def from_struct(struct: Struct) -> Properties:
 
 def _from_value(value: Value) -> Any:
     kind = value.WhichOneof("kind")
-    if kind == "string_value":
-        return value.string_value
-    if kind == "number_value":
-        number = value.number_value
-        return int(number) if number.is_integer() else number
-    if kind == "bool_value":
-        return value.bool_value
     if kind == "struct_value":
         return from_struct(value.struct_value)
     if kind == "list_value":
         return [_from_value(item) for item in value.list_value.values]
-    return None
+    if kind == "number_value" and value.number_value.is_integer():
+        return int(value.number_value)
+    return None if kind in (None, "null_value") else getattr(value, kind)
 
 
 def to_struct(properties: Mapping[str, Any]) -> Struct:

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from offline.standins.cloudflare.kinds import ResourceType
-from offline.standins.cloudflare.names import renamed, shaped_like
+from offline.standins.cloudflare.names import shaped_like
 from offline.standins.provider import ProviderError
 from offline.standins.values import Properties
 
 
-class AccessType(ResourceType):
-    """A type of Access. The official plugin accepts a zone instead of the account, this stand-in does not."""
-
-    collection: str
-
-    def path(self, properties: Properties, identity: str = "") -> str:
-        """Return the path below the account."""
-        return f"/accounts/{properties['accountId']}/access/{self.collection}" + (f"/{identity}" if identity else "")
-
-
-class AccountOrZoneType(AccessType):
-    """A type whose import id is `accounts/<account>/<id>`."""
+class AccountOrZoneType(ResourceType):
+    """A type with the import id `accounts/<account>/<id>`: the official plugin accepts a zone instead, this one not."""
 
     def locate(self, identity: str) -> tuple[str, Properties]:
         """Return the id and the account. Raises ProviderError."""
@@ -33,7 +23,7 @@ class AccessApplication(AccountOrZoneType):
     """`ZeroTrustAccessApplication`: Access in front of a host name."""
 
     pulumi_type = "cloudflare:index/zeroTrustAccessApplication:ZeroTrustAccessApplication"
-    collection = "apps"
+    collection = "/accounts/{accountId}/access/apps"
     inputs = {
         **dict.fromkeys(
             (
@@ -69,7 +59,6 @@ class AccessApplication(AccountOrZoneType):
             *("infrastructure", "rdp", "mcp", "mcp_portal", "proxy_endpoint"),
         )
     }
-    replaces = ("accountId",)
     computed = ("aud",)
     unordered = ("allowedIdps", "selfHostedDomains", "tags")
     # Optional and not computed in the official schema: a value set by hand is drift, unless it is a switch that is off.
@@ -81,12 +70,11 @@ class AccessApplication(AccountOrZoneType):
         )
     )
 
-    API_NAMES = {"service_auth401_redirect": "service_auth_401_redirect", "target_criterias": "target_criteria"}
+    api_names = {"service_auth401_redirect": "service_auth_401_redirect", "target_criterias": "target_criteria"}
 
     def body(self, inputs: Properties) -> Properties:
         """Return the request body. Without a list of policies, the API would keep the existing ones."""
-        fields: Properties = renamed(super().body(inputs), self.API_NAMES)
-        return {"policies": [], **fields}
+        return {"policies": []} | super().body(inputs)
 
     def outputs(self, result: Properties, properties: Properties) -> Properties:
         """Return the outputs; a policy that the inputs refer to by id has only the fields of the inputs."""
@@ -96,11 +84,11 @@ class AccessApplication(AccountOrZoneType):
         return outputs
 
 
-class AccessPolicy(AccessType):
+class AccessPolicy(ResourceType):
     """`ZeroTrustAccessPolicy`: a reusable policy."""
 
     pulumi_type = "cloudflare:index/zeroTrustAccessPolicy:ZeroTrustAccessPolicy"
-    collection = "policies"
+    collection = "/accounts/{accountId}/access/policies"
     inputs = {
         **dict.fromkeys(("accountId", "decision", "name", "purposeJustificationPrompt", "sessionDuration"), str),
         **dict.fromkeys(("approvalRequired", "isolationRequired", "purposeJustificationRequired"), bool),
@@ -110,12 +98,10 @@ class AccessPolicy(AccessType):
     required = ("accountId", "decision", "name")
     choices = {"decision": ("allow", "deny", "non_identity", "bypass")}
     defaults = {"sessionDuration": "24h"}
-    replaces = ("accountId",)
-    computed = ()
     unordered = ("approvalGroups", "excludes", "includes", "requires")
     drift_if_unset = tuple(sorted(inputs.keys() - {"accountId"}))
 
-    API_NAMES = {
+    api_names = {
         "includes": "include",
         "excludes": "exclude",
         "requires": "require",
@@ -123,23 +109,16 @@ class AccessPolicy(AccessType):
         "github_organization": "github-organization",
     }
 
-    def body(self, inputs: Properties) -> Properties:
-        """Return the request body."""
-        fields: Properties = renamed(super().body(self.defaults | inputs), self.API_NAMES)
-        return fields
-
     def outputs(self, result: Properties, properties: Properties) -> Properties:
         """Return the outputs, without empty lists of rules."""
-        back = {theirs: ours for ours, theirs in self.API_NAMES.items()}
-        fields = {key: value for key, value in renamed(result, back).items() if value != []}
-        return super().outputs(fields, properties)
+        return super().outputs({key: value for key, value in result.items() if value != []}, properties)
 
 
 class AccessServiceToken(AccountOrZoneType):
     """`ZeroTrustAccessServiceToken`: credentials of a program. The API returns the secret only on creation."""
 
     pulumi_type = "cloudflare:index/zeroTrustAccessServiceToken:ZeroTrustAccessServiceToken"
-    collection = "service_tokens"
+    collection = "/accounts/{accountId}/access/service_tokens"
     inputs = {
         "accountId": str,
         "name": str,
@@ -150,11 +129,6 @@ class AccessServiceToken(AccountOrZoneType):
     }
     required = ("accountId", "name")
     defaults = {"clientSecretVersion": 1, "duration": "8760h"}
-    replaces = ("accountId",)
     computed = ("clientId", "clientSecret", "expiresAt")
     unreported = ("clientSecretVersion", "previousClientSecretExpiresAt")
     create_only = ("clientSecret",)
-
-    def body(self, inputs: Properties) -> Properties:
-        """Return the request body."""
-        return super().body(self.defaults | inputs)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-from offline.standins.cloudflare.names import to_camel, to_snake
+from offline.standins.cloudflare.names import renamed, to_camel, to_snake
 from offline.standins.provider import ProviderError
 from offline.standins.values import Properties
 
@@ -15,16 +14,20 @@ if TYPE_CHECKING:
     from offline.standins.cloudflare.api import CloudflareApi
 
 
-class ResourceType(ABC):
+class ResourceType:
     """One type: its valid inputs, the changes that replace it, and how to create, read and update it in the API."""
 
     pulumi_type: str
+    collection: str
+    """The API's path of the collection, with `{…}` for an input."""
+    scope_name = "accountId"
+    """The input that says in which account or zone the resource is."""
     inputs: Mapping[str, type | tuple[type, ...]]
     required: Collection[str]
     choices: Mapping[str, Collection[str]] = {}
     defaults: Properties = {}
-    replaces: Collection[str]
-    computed: Collection[str]
+    replaces: Collection[str] = ("accountId",)
+    computed: Collection[str] = ()
     """Outputs that Cloudflare computes."""
     unreported: Collection[str] = ()
     """Inputs that the API does not return."""
@@ -36,10 +39,12 @@ class ResourceType(ABC):
     """Inputs that are drift when they are unset here but set at Cloudflare, by hand."""
     strict: Collection[str] = ()
     """Inputs in which every value at Cloudflare counts, even one that the inputs leave out."""
+    api_names: Mapping[str, str] = {}
+    """Name in snake_case → the API's name, where these differ."""
 
-    @abstractmethod
     def path(self, properties: Properties, identity: str = "") -> str:
         """Return the API's path of the collection, or of one resource."""
+        return self.collection.format(**properties) + (f"/{identity}" if identity else "")
 
     def create(self, api: CloudflareApi, inputs: Properties) -> tuple[str, Properties]:
         """Create a resource and return its id and outputs. Raises CloudflareError."""
@@ -69,17 +74,16 @@ class ResourceType(ABC):
             raise ProviderError(f"the id {identity!r} cannot be imported, expected <{self.scope_name}>/<id>")
         return resource_id, {self.scope_name: scope}
 
-    scope_name = "accountId"
-
     def body(self, inputs: Properties) -> Properties:
         """Return the request body: the inputs without the one that is in the path."""
-        sent = {key: inputs[key] for key in self.inputs if key != self.scope_name and inputs.get(key) is not None}
-        fields: Properties = to_snake(sent)
+        declared = self.defaults | inputs
+        sent = {key: declared[key] for key in self.inputs if key != self.scope_name and declared.get(key) is not None}
+        fields: Properties = renamed(to_snake(sent), self.api_names)
         return fields
 
     def outputs(self, result: Properties, properties: Properties) -> Properties:
         """Return the outputs from a response; `properties` supplies what the API does not return."""
-        answer = to_camel(result)
+        answer = to_camel(renamed(result, self.api_names, back=True))
         reported = {key: answer[key] for key in (*self.inputs, *self.computed) if answer.get(key) is not None}
         retained = {key: properties[key] for key in (self.scope_name, *self.unreported) if key in properties}
         secrets = {key: properties[key] for key in self.create_only if key in properties and key not in reported}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import zip_longest
 from typing import Any
 
 from offline.standins.provider import Kind
@@ -12,63 +13,47 @@ from offline.standins.values import UNKNOWN
 WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
 
 
+def rename_keys(value: Any, rename: Callable[[str], str]) -> Any:
+    """Return the value with every key of its objects renamed, at any depth."""
+    if isinstance(value, dict):
+        return {rename(key): rename_keys(item, rename) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rename_keys(item, rename) for item in value]
+    return value
+
+
 def to_snake(value: Any) -> Any:
     """Return the value with every key of its objects in snake_case: `zoneId` → `zone_id`, `ipv4Only` → `ipv4_only`."""
-    if isinstance(value, dict):
-        return {WORD_START.sub("_", key).lower(): to_snake(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [to_snake(item) for item in value]
-    return value
+    return rename_keys(value, lambda key: WORD_START.sub("_", key).lower())
 
 
 def to_camel(value: Any) -> Any:
     """Return the value with every key of its objects in camelCase: `created_on` → `createdOn`."""
-    if isinstance(value, dict):
-        return {re.sub(r"_(\w)", lambda m: m[1].upper(), key): to_camel(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [to_camel(item) for item in value]
-    return value
+    return rename_keys(value, lambda key: re.sub(r"_(\w)", lambda match: match[1].upper(), key))
 
 
-def renamed(value: Any, names: Mapping[str, str]) -> Any:
-    """Return the value with the keys of its objects replaced where `names` has them."""
-    if isinstance(value, dict):
-        return {names.get(key, key): renamed(item, names) for key, item in value.items()}
-    if isinstance(value, list):
-        return [renamed(item, names) for item in value]
-    return value
+def renamed(value: Any, names: Mapping[str, str], *, back: bool = False) -> Any:
+    """Return the value with the keys of its objects replaced where `names` has them; `back` reverses `names`."""
+    if back:
+        names = {new: old for old, new in names.items()}
+    return rename_keys(value, lambda key: names.get(key, key))
 
 
 def differences(old: Any, new: Any, path: str = "") -> dict[str, Kind]:
     """Return the changes between two values, by property path (`config.ingresses[0].service`).
 
-    A new value that is not known yet counts as changed.
+    A null input counts as omitted. A new value that is not known yet counts as changed.
     """
+    pairs: list[tuple[str, Any, Any]]
     if isinstance(old, dict) and isinstance(new, dict):
-        changes: dict[str, Kind] = {}
-        for key in old.keys() | new.keys():
-            below = f"{path}.{key}" if path else key
-            changes |= _compared(old.get(key), new.get(key), below)
-        return changes
-    if isinstance(old, list) and isinstance(new, list):
-        changes = {}
-        for index in range(max(len(old), len(new))):
-            before = old[index] if index < len(old) else None
-            after = new[index] if index < len(new) else None
-            changes |= _compared(before, after, f"{path}[{index}]")
-        return changes
-    return {path: Kind.UPDATE} if new == UNKNOWN or old != new else {}
-
-
-def _compared(old: Any, new: Any, path: str) -> dict[str, Kind]:
-    # A null input counts as omitted.
-    if old is None and new is None:
-        return {}
-    if old is None:
-        return {path: Kind.ADD}
-    if new is None:
-        return {path: Kind.DELETE}
-    return differences(old, new, path)
+        prefix = path and f"{path}."
+        pairs = [(f"{prefix}{key}", old.get(key), new.get(key)) for key in old.keys() | new.keys()]
+    elif isinstance(old, list) and isinstance(new, list):
+        pairs = [(f"{path}[{index}]", *elements) for index, elements in enumerate(zip_longest(old, new))]
+    else:
+        return {path: Kind.of(old, new)} if new == UNKNOWN or old != new else {}
+    changes = [differences(before, after, below) for below, before, after in pairs]
+    return {where: kind for change in changes for where, kind in change.items()}
 
 
 def shaped_like(inputs: Any, real: Any, *, strict: bool = False) -> Any:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from offline.standins.cloudflare.kinds import ResourceType
@@ -50,8 +50,6 @@ class CloudflareProvider(Provider):
         super().__init__()
         self.base_url = OFFICIAL_API
         self.token = ""
-        self._api: CloudflareApi | None = None
-        self._lock = threading.Lock()
 
     def announcement(self) -> str:
         """Return what this plugin is and where it sends requests."""
@@ -78,7 +76,7 @@ class CloudflareProvider(Provider):
         """Store token and address, from the configuration or else the environment. Needs no network."""
         self.base_url = self._setting(args, "baseUrl", "CLOUDFLARE_BASE_URL") or OFFICIAL_API
         self.token = self._setting(args, "apiToken", "CLOUDFLARE_API_TOKEN")
-        self._api = None
+        self.__dict__.pop("_api", None)
 
     def check(self, request: Request) -> Checked:
         """Check that required inputs are present, and that every input exists and has the right type."""
@@ -110,7 +108,7 @@ class CloudflareProvider(Provider):
         if request.preview:
             unknown = dict.fromkeys(kind.computed, UNKNOWN)
             return State("", kind.defaults | unknown | inputs)
-        identity, outputs = kind.create(self._cloudflare(), inputs)
+        identity, outputs = kind.create(self._api, inputs)
         return State(identity, _hidden(kind, outputs))
 
     def read(self, request: Request) -> State | None:
@@ -120,7 +118,7 @@ class CloudflareProvider(Provider):
         imported = kind.scope_name not in outputs
         if imported:
             identity, outputs = kind.locate(identity)
-        real = kind.read(self._cloudflare(), identity, outputs)
+        real = kind.read(self._api, identity, outputs)
         if real is None:
             return None
         declared = {key: real[key] for key in kind.inputs if key in real} if imported else inputs
@@ -142,11 +140,11 @@ class CloudflareProvider(Provider):
         if request.preview:
             return kind.defaults | {key: olds[key] for key in kind.computed if key in olds} | news
         secrets = {key: value for key, value in _plain(olds).items() if key in kind.create_only}
-        return _hidden(kind, kind.update(self._cloudflare(), request.identity, secrets | news))
+        return _hidden(kind, kind.update(self._api, request.identity, secrets | news))
 
     def delete(self, request: Request) -> None:
         """Delete the resource."""
-        resource_type(request.type).delete(self._cloudflare(), request.identity, _plain(request.state))
+        resource_type(request.type).delete(self._api, request.identity, _plain(request.state))
 
     def invoke(self, token: str, args: Properties) -> Properties:
         """Return a tunnel's token, marked as secret, or the account's identity providers."""
@@ -164,7 +162,7 @@ class CloudflareProvider(Provider):
             raise ProviderError("accountId and tunnelId are required")
         if has_unknown(args):
             return args | {"token": UNKNOWN}
-        tunnel_token = self._cloudflare().call("GET", f"/accounts/{account}/cfd_tunnel/{tunnel}/token")
+        tunnel_token = self._api.call("GET", f"/accounts/{account}/cfd_tunnel/{tunnel}/token")
         return {"accountId": account, "tunnelId": tunnel, "token": secret(str(tunnel_token))}
 
     def _identity_providers(self, args: Properties) -> Properties:
@@ -173,7 +171,7 @@ class CloudflareProvider(Provider):
             raise ProviderError("the Cloudflare stand-in finds identity providers by accountId, and by nothing else")
         if has_unknown(args):
             return args | {"results": UNKNOWN}
-        providers = self._cloudflare().all(f"/accounts/{account}/access/identity_providers")
+        providers = self._api.all(f"/accounts/{account}/access/identity_providers")
         results = [{key: provider.get(key) for key in ("id", "name", "type")} for provider in providers]
         return {"accountId": account, "id": account, "results": results}
 
@@ -182,20 +180,18 @@ class CloudflareProvider(Provider):
         # A setting taken from a resource of the same program is unknown in the first preview.
         return str(value) if value and value != UNKNOWN else os.environ.get(variable, "")
 
-    def _cloudflare(self) -> CloudflareApi:
-        """Return the API client, created on first use. Raises ProviderError without a token."""
+    @cached_property
+    def _api(self) -> CloudflareApi:
+        """The API client. Raises ProviderError without a token."""
         if not self.token:
             raise ProviderError(
                 "there is no API token for Cloudflare; set it with `pulumi config set --secret cloudflare:apiToken`"
                 " or in CLOUDFLARE_API_TOKEN"
             )
-        with self._lock:
-            if self._api is None:
-                # Imported here because Pulumi starts this program at every command, and a preview needs no client.
-                from offline.standins.cloudflare.api import CloudflareApi  # noqa: PLC0415 - previews need no httpx
+        # Imported here because Pulumi starts this program at every command, and a preview needs no client.
+        from offline.standins.cloudflare.api import CloudflareApi  # noqa: PLC0415 - previews need no httpx
 
-                self._api = CloudflareApi(self.base_url, self.token, self.cancelled)
-            return self._api
+        return CloudflareApi(self.base_url, self.token, self.cancelled)
 
 
 def _plain(properties: Properties) -> Properties:

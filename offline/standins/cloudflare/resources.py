@@ -27,28 +27,17 @@ class Tunnel(ResourceType):
     """`ZeroTrustTunnelCloudflared`: a tunnel, without its ingress rules."""
 
     pulumi_type = "cloudflare:index/zeroTrustTunnelCloudflared:ZeroTrustTunnelCloudflared"
+    collection = "/accounts/{accountId}/cfd_tunnel"
     inputs = {"accountId": str, "name": str, "configSrc": str, "tunnelSecret": str}
     required = ("accountId", "name")
     choices = {"configSrc": ("local", "cloudflare")}
     defaults = {"configSrc": "local"}
     replaces = ("accountId", "configSrc")
     computed = (
-        "accountTag",
-        "connections",
-        "connsActiveAt",
-        "connsInactiveAt",
-        "createdAt",
-        "deletedAt",
-        "metadata",
-        "remoteConfig",
-        "status",
-        "tunType",
+        *("accountTag", "connections", "connsActiveAt", "connsInactiveAt", "createdAt", "deletedAt"),
+        *("metadata", "remoteConfig", "status", "tunType"),
     )
     unreported = ("tunnelSecret",)
-
-    def path(self, properties: Properties, identity: str = "") -> str:
-        """Return the path below the account."""
-        return f"/accounts/{properties['accountId']}/cfd_tunnel" + (f"/{identity}" if identity else "")
 
     def read(self, api: CloudflareApi, identity: str, properties: Properties) -> Properties | None:
         """Read a tunnel; Cloudflare still returns a deleted one, with `deleted_at`, which counts as gone."""
@@ -76,7 +65,7 @@ class TunnelConfig(ResourceType):
     computed = ("createdAt", "version")
     strict = ("config",)
 
-    API_NAMES = {
+    CONFIG_NAMES = {
         "ingresses": "ingress",
         "audTags": "audTag",
         "noTlsVerify": "noTLSVerify",
@@ -99,12 +88,11 @@ class TunnelConfig(ResourceType):
 
     def body(self, inputs: Properties) -> Properties:
         """Return the configuration in the API's names."""
-        return {"config": renamed(inputs.get("config") or {}, self.API_NAMES)}
+        return {"config": renamed(inputs.get("config") or {}, self.CONFIG_NAMES)}
 
     def outputs(self, result: Properties, properties: Properties) -> Properties:
         """Return the outputs, with the names in the configuration mapped back to Pulumi's."""
-        back = {theirs: ours for ours, theirs in self.API_NAMES.items()}
-        config = renamed(result.get("config") or {}, back)
+        config = renamed(result.get("config") or {}, self.CONFIG_NAMES, back=True)
         tunnel = {"tunnelId": result.get("tunnel_id") or properties.get("tunnelId")}
         return super().outputs({**result, "config": None}, properties) | tunnel | {"config": config}
 
@@ -118,18 +106,13 @@ class DnsRecord(ResourceType):
     """`DnsRecord`: one name of a zone."""
 
     pulumi_type = "cloudflare:index/dnsRecord:DnsRecord"
+    collection = "/zones/{zoneId}/dns_records"
+    scope_name = "zoneId"
     inputs = {
-        "zoneId": str,
-        "name": str,
-        "type": str,
-        "ttl": (int, float),
-        "content": str,
-        "comment": str,
-        "data": dict,
-        "priority": (int, float),
-        "privateRouting": bool,
-        "proxied": bool,
-        "settings": dict,
+        **dict.fromkeys(("zoneId", "name", "type", "content", "comment"), str),
+        **dict.fromkeys(("ttl", "priority"), (int, float)),
+        **dict.fromkeys(("privateRouting", "proxied"), bool),
+        **dict.fromkeys(("data", "settings"), dict),
         "tags": list,
     }
     required = ("zoneId", "name", "type", "ttl")
@@ -139,11 +122,6 @@ class DnsRecord(ResourceType):
     unordered = ("tags",)
     drift_if_unset = ("comment", "data", "priority", "privateRouting")
     computed = ("commentModifiedOn", "createdOn", "meta", "modifiedOn", "proxiable", "tagsModifiedOn")
-    scope_name = "zoneId"
-
-    def path(self, properties: Properties, identity: str = "") -> str:
-        """Return the path below the zone."""
-        return f"/zones/{properties['zoneId']}/dns_records" + (f"/{identity}" if identity else "")
 
     def outputs(self, result: Properties, properties: Properties) -> Properties:
         """Return the outputs; a name declared relative to its zone stays relative: the API returns it in full."""

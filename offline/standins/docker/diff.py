@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from offline.standins.docker.check import DEFAULTS
@@ -17,11 +18,6 @@ from offline.standins.provider import Changes, Kind, top_level
 from offline.standins.values import UNKNOWN, Properties, without_secrets
 
 Detail = dict[str, Kind]
-_REPLACING = {
-    Kind.ADD: Kind.ADD_REPLACE,
-    Kind.DELETE: Kind.DELETE_REPLACE,
-    Kind.UPDATE: Kind.UPDATE_REPLACE,
-}
 
 
 def diff_state(schema: ResourceSchema, prior: Properties, news: Properties, ignore: Sequence[str]) -> Changes:
@@ -46,27 +42,22 @@ def _property(entry: Field, path: str, old: Any, new: Any, config: Any, *, force
     """Compare one property. `config` is its input; `forced` means that an enclosing property forces a replacement."""
     forced = forced or entry.replace
     old, new = _present(old), _present(new)
-    if old is None or new is None or new == UNKNOWN:
-        return _added_or_removed(entry, path, old, new, forced=forced)
-    if entry.scalar:
-        return _plain(path, old, new, forced=forced)
+    if entry.scalar or old is None or new is None or new == UNKNOWN:
+        inside = old if new in (None, UNKNOWN) else new
+        return _change(path, old, new, forced=new != {} and (forced or _holds_replacing(entry, inside)))
     if entry.type == "map":
         return _map(path, old, new, forced=forced)
     if entry.single:
         return _object(entry.fields, path, old, new, config, forced=forced)
     if entry.type == "set":
-        return _set(entry, path, old, new, config, forced=forced)
-    return _list(entry, path, old, new, config, forced=forced)
+        return _set(entry, path, old, new, config if isinstance(config, list) else [], forced=forced)
+    if not entry.fields:
+        return _scalar_list(path, old, new, forced=forced)
+    return _object_list(entry, path, old, new, config if isinstance(config, list) else [], forced=forced)
 
 
-def _added_or_removed(entry: Field, path: str, old: Any, new: Any, *, forced: bool) -> Detail:
-    if old is None and new is None:
-        return {}
-    kind = Kind.ADD if old is None else Kind.DELETE if new is None else Kind.UPDATE
-    if new == {}:
-        return {path: kind}
-    inside = old if new in (None, UNKNOWN) else new
-    return {path: _REPLACING[kind] if forced or _holds_replacing(entry, inside) else kind}
+def _change(path: str, old: Any, new: Any, *, forced: bool) -> Detail:
+    return {} if old == new else {path: Kind.of(old, new, replaces=forced)}
 
 
 def _present(value: Any) -> Any:
@@ -86,18 +77,11 @@ def _holds_replacing(entry: Field, value: Any) -> bool:
     )
 
 
-def _plain(path: str, old: Any, new: Any, *, forced: bool) -> Detail:
-    if old == new:
-        return {}
-    kind = Kind.ADD if old is None else Kind.DELETE if new is None else Kind.UPDATE
-    return {path: _REPLACING[kind] if forced else kind}
-
-
 def _map(path: str, old: Properties, new: Properties, *, forced: bool) -> Detail:
     detail: Detail = {}
     for key in sorted({*old, *new}):
         where = f"{path}.{key}" if re.fullmatch(r"[A-Za-z_]\w*", key) else f'{path}["{key}"]'
-        detail.update(_plain(where, old.get(key), new.get(key), forced=forced))
+        detail.update(_change(where, old.get(key), new.get(key), forced=forced))
     return detail
 
 
@@ -112,12 +96,6 @@ def _object(
     return detail
 
 
-def _list(entry: Field, path: str, old: list[Any], new: list[Any], config: Any, *, forced: bool) -> Detail:
-    if isinstance(entry.of, str):
-        return _scalar_list(path, old, new, forced=forced)
-    return _object_list(entry.of, path, old, new, config, forced=forced)
-
-
 def _scalar_list(path: str, old: list[Any], new: list[Any], *, forced: bool) -> Detail:
     """Compare lists of scalars: a removal at the old index, an addition at the new one, both at one index an update."""
     removed: set[int] = set()
@@ -130,35 +108,18 @@ def _scalar_list(path: str, old: list[Any], new: list[Any], *, forced: bool) -> 
     kinds = dict.fromkeys(removed - added, Kind.DELETE)
     kinds |= dict.fromkeys(added - removed, Kind.ADD)
     kinds |= dict.fromkeys(added & removed, Kind.UPDATE)
-    return {f"{path}[{index}]": _REPLACING[kind] if forced else kind for index, kind in kinds.items()}
+    return {f"{path}[{index}]": Kind(kind + forced) for index, kind in kinds.items()}
 
 
-def _object_list(
-    fields: Mapping[str, Field],
-    path: str,
-    old: list[Any],
-    new: list[Any],
-    config: Any,
-    *,
-    forced: bool,
-) -> Detail:
+def _object_list(entry: Field, path: str, old: list[Any], new: list[Any], config: list[Any], *, forced: bool) -> Detail:
     detail: Detail = {}
-    for index in range(max(len(old), len(new))):
-        before = old[index] if index < len(old) else None
-        after = new[index] if index < len(new) else None
-        inputs = config[index] if isinstance(config, list) and index < len(config) else None
-        detail.update(_element(fields, f"{path}[{index}]", before, after, inputs, forced=forced))
+    for index, (before, after) in enumerate(zip_longest(old, new)):
+        inputs = config[index] if index < len(config) else None
+        detail.update(_property(entry.element, f"{path}[{index}]", before, after, inputs, forced=forced))
     return detail
 
 
-def _element(fields: Mapping[str, Field], path: str, old: Any, new: Any, config: Any, *, forced: bool) -> Detail:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return _object(fields, path, old, new, config, forced=forced)
-    whole = Field(name="", type="list", of=fields, single=True)
-    return _property(whole, path, old, new, config, forced=forced)
-
-
-def _set(entry: Field, path: str, old: list[Any], new: list[Any], config: Any, *, forced: bool) -> Detail:
+def _set(entry: Field, path: str, old: list[Any], new: list[Any], config: list[Any], *, forced: bool) -> Detail:
     """Report changed elements by their index among the inputs, or the whole set when the index is ambiguous."""
     fields = entry.fields
 
@@ -170,19 +131,15 @@ def _set(entry: Field, path: str, old: list[Any], new: list[Any], config: Any, *
     added = [index for index, item in enumerate(new) if identity(item) not in old_identities]
     if not removed and not added:
         return {}
-    matched = _match_inputs(fields, added, new, config if isinstance(config, list) else [])
+    matched = _match_inputs(fields, added, new, config)
     if matched is None:
-        return {path: Kind.UPDATE_REPLACE if entry.replace else Kind.UPDATE}
+        return {path: Kind(Kind.UPDATE + entry.replace)}
     detail: Detail = {}
     for index in sorted({*removed, *matched}):
         before = old[index] if index in removed else None
         after = new[matched[index]] if index in matched else None
         inputs = config[index] if index < len(config) else None
-        where = f"{path}[{index}]"
-        if fields:
-            detail.update(_element(fields, where, before, after, inputs, forced=forced))
-        else:
-            detail.update(_plain(where, before, after, forced=forced))
+        detail.update(_property(entry.element, f"{path}[{index}]", before, after, inputs, forced=forced))
     return detail
 
 

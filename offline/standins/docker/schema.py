@@ -65,6 +65,11 @@ class Field:
         return {} if isinstance(self.of, str) else self.of
 
     @property
+    def element(self) -> Field:
+        """An element of a list or set, as a property of its own."""
+        return Field("", "list", self.of, single=True) if self.fields else Field("", str(self.of))
+
+    @property
     def block(self) -> bool:
         """Whether Terraform stores it as blocks, which are empty rather than null when there are none."""
         return self.type in ("list", "set") and bool(self.fields) and not self.output

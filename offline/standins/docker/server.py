@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import threading
 from typing import TYPE_CHECKING
 
 from offline.standins.docker.check import check_inputs
@@ -49,8 +49,6 @@ class DockerProvider(Provider):
         super().__init__()
         self._host = ""
         self._auth: list[Properties] = []
-        self._lock = threading.Lock()
-        self._api: DockerApi | None = None
 
     def announcement(self) -> str:
         """Return what this plugin is."""
@@ -130,16 +128,17 @@ class DockerProvider(Provider):
         """Delete the resource."""
         self._kind(request).delete(request.identity, without_secrets(request.state))
 
-    def _kind(self, request: Request) -> DockerObject:
-        """Return the kind of object that implements a type."""
+    @functools.cached_property
+    def _api(self) -> DockerApi:
         # Importing docker-py takes 0.15 s, which a preview of an unchanged stack can save.
         from offline.standins.docker.api import DockerApi  # noqa: PLC0415 - previews need no docker-py
+
+        return DockerApi(self._host, self._auth, self.cancelled)
+
+    def _kind(self, request: Request) -> DockerObject:
         from offline.standins.docker.kinds import KINDS  # noqa: PLC0415 - previews need no docker-py
 
-        with self._lock:
-            if self._api is None:
-                self._api = DockerApi(self._host, self._auth, self.cancelled)
-            return KINDS[request.type](self._api)
+        return KINDS[request.type](self._api)
 
 
 def _schema(request: Request) -> ResourceSchema:
