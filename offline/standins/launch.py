@@ -24,7 +24,8 @@ def _load_stubs_alone() -> None:
         sys.modules[name] = package
 
 
-def launch(module: str) -> None:
-    """Run `main()` of a module as a plugin process. Not for a process that needs the SDK itself."""
+def launch(module: str, provider: str) -> None:
+    """Run a provider, a class of `module`, as a plugin process. Not for a process that needs the SDK itself."""
     _load_stubs_alone()
-    importlib.import_module(module).main()
+    server = importlib.import_module("offline.standins.provider")
+    server.serve(getattr(importlib.import_module(module), provider)())

@@ -18,14 +18,8 @@ from typing import Any
 
 import grpc
 from google.protobuf import any_pb2, empty_pb2
-from pulumi.runtime.proto import (
-    engine_pb2,
-    engine_pb2_grpc,
-    plugin_pb2,
-    provider_pb2,
-    provider_pb2_grpc,
-    status_pb2,
-)
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import provider_pb2 as pb
 
 from offline.standins.values import Properties, from_struct, to_struct
 
@@ -196,11 +190,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         """Return the version."""
         return plugin_pb2.PluginInfo(version=self.provider.version)
 
-    def GetSchema(
-        self, request: provider_pb2.GetSchemaRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.GetSchemaResponse:
+    def GetSchema(self, request: pb.GetSchemaRequest, context: grpc.ServicerContext) -> pb.GetSchemaResponse:
         """Return the schema."""
-        return provider_pb2.GetSchemaResponse(schema=self.provider.schema)
+        return pb.GetSchemaResponse(schema=self.provider.schema)
 
     def Cancel(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> empty_pb2.Empty:
         """End all waits."""
@@ -212,73 +204,69 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         self.engine_address = request.address
         return empty_pb2.Empty()
 
-    def CheckConfig(
-        self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.CheckResponse:
+    def CheckConfig(self, request: pb.CheckRequest, context: grpc.ServicerContext) -> pb.CheckResponse:
         """Check the provider's configuration."""
         return _check_response(self.provider.check_config(from_struct(request.news)))
 
-    def DiffConfig(self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext) -> provider_pb2.DiffResponse:
+    def DiffConfig(self, request: pb.DiffRequest, context: grpc.ServicerContext) -> pb.DiffResponse:
         """Compare the provider's configurations."""
         changes = self.provider.diff_config(from_struct(request.olds), from_struct(request.news))
-        return provider_pb2.DiffResponse() if changes is None else _diff_response(changes)
+        return pb.DiffResponse() if changes is None else _diff_response(changes)
 
-    def Configure(
-        self, request: provider_pb2.ConfigureRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.ConfigureResponse:
+    def Configure(self, request: pb.ConfigureRequest, context: grpc.ServicerContext) -> pb.ConfigureResponse:
         """Store the configuration and announce this plugin."""
         with _errors(context):
             self.provider.configure(from_struct(request.args))
         self._announce(in_passing=True)
-        return provider_pb2.ConfigureResponse(supportsPreview=True, supports_autonaming_configuration=True)
+        return pb.ConfigureResponse(supportsPreview=True, supports_autonaming_configuration=True)
 
-    def Check(self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext) -> provider_pb2.CheckResponse:
+    def Check(self, request: pb.CheckRequest, context: grpc.ServicerContext) -> pb.CheckResponse:
         """Check a resource's inputs."""
         with _errors(context, f"checking {request.urn}"):
             return _check_response(self.provider.check(_request(request, inputs="news", old_inputs="olds")))
 
-    def Diff(self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext) -> provider_pb2.DiffResponse:
+    def Diff(self, request: pb.DiffRequest, context: grpc.ServicerContext) -> pb.DiffResponse:
         """Compare a resource's state with its new inputs."""
         with _errors(context, f"diffing {request.urn}"):
             changes = self.provider.diff(_request(request, state="olds", inputs="news", old_inputs="old_inputs"))
             return _diff_response(changes)
 
-    def Create(self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext) -> provider_pb2.CreateResponse:
+    def Create(self, request: pb.CreateRequest, context: grpc.ServicerContext) -> pb.CreateResponse:
         """Create a resource."""
         if not request.preview:
             self._announce(in_passing=False)
         with _errors(context, f"creating {request.urn}"):
             state = self.provider.create(_request(request, inputs="properties"))
-            return provider_pb2.CreateResponse(id=state.identity, properties=to_struct(state.outputs))
+            return pb.CreateResponse(id=state.identity, properties=to_struct(state.outputs))
 
-    def Read(self, request: provider_pb2.ReadRequest, context: grpc.ServicerContext) -> provider_pb2.ReadResponse:
+    def Read(self, request: pb.ReadRequest, context: grpc.ServicerContext) -> pb.ReadResponse:
         """Read a resource back."""
         with _errors(context, f"refreshing {request.urn}"):
             state = self.provider.read(_request(request, state="properties", inputs="inputs"))
             if state is None:
-                return provider_pb2.ReadResponse()
-            return provider_pb2.ReadResponse(
+                return pb.ReadResponse()
+            return pb.ReadResponse(
                 id=state.identity, properties=to_struct(state.outputs), inputs=to_struct(state.inputs)
             )
 
-    def Update(self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext) -> provider_pb2.UpdateResponse:
+    def Update(self, request: pb.UpdateRequest, context: grpc.ServicerContext) -> pb.UpdateResponse:
         """Change a resource in place."""
         if not request.preview:
             self._announce(in_passing=False)
         with _errors(context, f"updating {request.urn}"):
             outputs = self.provider.update(_request(request, state="olds", inputs="news", old_inputs="old_inputs"))
-            return provider_pb2.UpdateResponse(properties=to_struct(outputs))
+            return pb.UpdateResponse(properties=to_struct(outputs))
 
-    def Delete(self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
+    def Delete(self, request: pb.DeleteRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         """Delete a resource."""
         self._announce(in_passing=False)
         with _errors(context, f"deleting {request.urn}"):
             self.provider.delete(_request(request, state="properties", old_inputs="old_inputs"))
         return empty_pb2.Empty()
 
-    def Invoke(self, request: provider_pb2.InvokeRequest, context: grpc.ServicerContext) -> provider_pb2.InvokeResponse:
+    def Invoke(self, request: pb.InvokeRequest, context: grpc.ServicerContext) -> pb.InvokeResponse:
         """Run a function."""
-        response = provider_pb2.InvokeResponse()
+        response = pb.InvokeResponse()
         with _errors(context, f"invoking {request.tok}"):
             answer = self.provider.invoke(request.tok, from_struct(request.args))
             # The field's name is a Python keyword.
@@ -299,8 +287,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 def _request(message: Any, **properties: str) -> Request:
     """Return a request from its protobuf message. `properties` maps attributes to the message's fields."""
     attributes: dict[str, Any] = {name: from_struct(getattr(message, source)) for name, source in properties.items()}
-    if isinstance(message, provider_pb2.CheckRequest):
-        mode = provider_pb2.CheckRequest.AutonamingOptions.Mode.Name(message.autonaming.mode)
+    if isinstance(message, pb.CheckRequest):
+        mode = pb.CheckRequest.AutonamingOptions.Mode.Name(message.autonaming.mode)
         attributes |= {"seed": message.randomSeed, "proposed_name": message.autonaming.proposed_name, "naming": mode}
     else:
         attributes["preview"] = getattr(message, "preview", False)
@@ -308,18 +296,17 @@ def _request(message: Any, **properties: str) -> Request:
     return Request(message.urn, message.type, message.name, getattr(message, "id", ""), **attributes)
 
 
-def _check_response(checked: Checked) -> provider_pb2.CheckResponse:
-    failures = [provider_pb2.CheckFailure(property=path, reason=reason) for path, reason in checked.failures]
-    return provider_pb2.CheckResponse(inputs=to_struct(checked.inputs), failures=failures)
+def _check_response(checked: Checked) -> pb.CheckResponse:
+    failures = [pb.CheckFailure(property=path, reason=reason) for path, reason in checked.failures]
+    return pb.CheckResponse(inputs=to_struct(checked.inputs), failures=failures)
 
 
-def _diff_response(changes: Changes) -> provider_pb2.DiffResponse:
-    some = provider_pb2.DiffResponse.DIFF_SOME if changes.detailed else provider_pb2.DiffResponse.DIFF_NONE
+def _diff_response(changes: Changes) -> pb.DiffResponse:
+    some = pb.DiffResponse.DIFF_SOME if changes.detailed else pb.DiffResponse.DIFF_NONE
     detailed = {
-        path: provider_pb2.PropertyDiff(kind=provider_pb2.PropertyDiff.Kind.ValueType(kind))
-        for path, kind in changes.detailed.items()
+        path: pb.PropertyDiff(kind=pb.PropertyDiff.Kind.ValueType(kind)) for path, kind in changes.detailed.items()
     }
-    return provider_pb2.DiffResponse(
+    return pb.DiffResponse(
         changes=some,
         diffs=sorted(set(map(top_level, changes.detailed))),
         replaces=changes.replaces,
@@ -339,7 +326,7 @@ def _errors(context: grpc.ServicerContext, doing: str = "") -> Iterator[None]:
     except ProviderError as error:
         if isinstance(error, InitFailedError):
             reasons = [prefix + reason for reason in error.reasons]
-            failure = provider_pb2.ErrorResourceInitFailed(
+            failure = pb.ErrorResourceInitFailed(
                 id=error.identity, properties=to_struct(error.outputs), reasons=reasons
             )
             detail = any_pb2.Any()

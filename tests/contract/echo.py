@@ -4,7 +4,7 @@ runs, whose containers are not what is tested. `python -m tests.contract.echo` i
 from offline.standins.cloudflare.names import differences
 from offline.standins.install import VERSIONS
 from offline.standins.launch import launch
-from offline.standins.provider import Changes, Checked, Kind, Provider, Request, State, serve
+from offline.standins.provider import Changes, Checked, Kind, Provider, Request, State
 from offline.standins.values import UNKNOWN, Properties, without_secrets
 
 
@@ -47,9 +47,5 @@ class Echo(Provider):
         """Delete nothing."""
 
 
-def main() -> None:
-    serve(Echo())
-
-
 if __name__ == "__main__":
-    launch("tests.contract.echo")
+    launch("tests.contract.echo", "Echo")

@@ -2,5 +2,4 @@
 
 from offline.standins.launch import launch
 
-if __name__ == "__main__":
-    launch("offline.standins.cloudflare.provider")
+launch("offline.standins.cloudflare.provider", "CloudflareProvider")

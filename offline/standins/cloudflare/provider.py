@@ -19,7 +19,6 @@ from offline.standins.provider import (
     ProviderError,
     Request,
     State,
-    serve,
     top_level,
 )
 from offline.standins.values import UNKNOWN, Properties, has_unknown, secret, without_secrets
@@ -219,8 +218,3 @@ def _fault(kind: ResourceType, key: str, value: Any) -> str:
     if allowed and value not in allowed:
         return f"expected one of {', '.join(allowed)}, found {value!r}"
     return ""
-
-
-def main() -> None:
-    """Run the plugin."""
-    serve(CloudflareProvider())

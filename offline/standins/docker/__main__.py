@@ -2,4 +2,4 @@
 
 from offline.standins.launch import launch
 
-launch("offline.standins.docker.server")
+launch("offline.standins.docker.server", "DockerProvider")

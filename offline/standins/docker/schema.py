@@ -7,7 +7,6 @@ Terraform provider that it bridges, kreuzwerker/docker 4.5.0.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,7 +22,8 @@ class Field:
 
     `type` is string, int, bool, list, set or map. `of` is the element type of a list or set: the name of a scalar
     type, or the fields of an object. `single` is a list or set of at most one, which Pulumi shows as the element
-    itself. `computed` means that the provider may fill it in, `output` that only the provider may.
+    itself. `tf` is the Terraform name where it is not the name in snake_case. `computed` means that the provider may
+    fill it in, `output` that only the provider may.
 
     The other facts map it to the Docker API (`conversion`). `api` is its path in the enclosing API object, by default
     its name with a capital, empty for a property without an equivalent. `pointer`: the API distinguishes an empty value
@@ -139,11 +139,6 @@ def token_of(kind: str) -> str:
 def fields_of(kind: str) -> Mapping[str, Field]:
     """Return the properties of a type by its class name."""
     return resources()[token_of(kind)].fields
-
-
-def terraform_name(name: str) -> str:
-    """Return the default Terraform name of a Pulumi name: `cpuSet` → `cpu_set`."""
-    return re.sub(r"[A-Z]", lambda match: "_" + match.group().lower(), name)
 
 
 def mark_secrets(fields: Mapping[str, Field], value: Properties) -> Properties:

@@ -26,7 +26,6 @@ from offline.standins.provider import (
     ProviderError,
     Request,
     State,
-    serve,
 )
 from offline.standins.values import UNKNOWN, Properties, has_unknown, without_secrets
 
@@ -146,8 +145,3 @@ def _schema(request: Request) -> ResourceSchema:
     if schema is None:
         raise ProviderError(f"{request.type} is not supported by this stand-in plugin; use the official one")
     return schema
-
-
-def main() -> None:
-    """Run the plugin process."""
-    serve(DockerProvider())

@@ -7,7 +7,7 @@ from typing import Any
 
 from offline.standins.docker.check import DEFAULTS
 from offline.standins.docker.plan import canonical_object, plan_object
-from offline.standins.docker.schema import Field, ResourceSchema, mark_secrets, terraform_name
+from offline.standins.docker.schema import Field, ResourceSchema, mark_secrets
 from offline.standins.values import UNKNOWN, Properties
 
 META = "__meta"
@@ -101,7 +101,7 @@ def stored_state(schema: ResourceSchema, outputs: Properties, *, created: bool =
 def _object_delta(fields: Mapping[str, Field], value: Mapping[str, Any]) -> Properties:
     inner = {name: _delta(entry, value.get(name)) for name, entry in fields.items()}
     properties = {name: delta for name, delta in inner.items() if delta}
-    renamed = {name: entry.tf for name, entry in fields.items() if entry.tf and entry.tf != terraform_name(name)}
+    renamed = {name: entry.tf for name, entry in fields.items() if entry.tf}
     result: Properties = {}
     if properties:
         result["ps"] = properties
