@@ -318,9 +318,9 @@ def _diff_response(changes: Changes) -> pb.DiffResponse:
 
 
 @contextmanager
-def _errors(context: grpc.ServicerContext, doing: str = "") -> Iterator[None]:
+def _errors(context: grpc.ServicerContext, operation: str = "") -> Iterator[None]:
     """Abort the call after a ProviderError, with an error message like that of the official plugins."""
-    prefix = doing and f"{doing}: "
+    prefix = operation and f"{operation}: "
     try:
         yield
     except ProviderError as error:

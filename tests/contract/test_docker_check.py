@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from machine.workdir import CHECKOUT
+from offline.standins.docker.container_mapping import container_body
 from offline.standins.docker.conversion import format_cpus
 from offline.standins.docker.durations import format_duration, parse_duration
 from offline.standins.install import VERSIONS
@@ -90,6 +91,12 @@ def test_an_engine_that_is_not_there_fails_a_create_with_its_address_but_no_prev
     assert call("Create", properties=inputs, preview=True)["properties"]["hostname"] == UNKNOWN
     with pytest.raises(CallError, match="Cannot connect to the Docker daemon at unix:///nowhere/"):
         call("Create", properties=inputs)
+
+
+def test_unconfined_system_paths_clear_the_masked_and_the_read_only_paths() -> None:
+    host = container_body({"image": "i", "securityOpts": ["systempaths=unconfined", "a=b"]})["HostConfig"]
+    assert host["SecurityOpt"] == ["a=b"]
+    assert (host["MaskedPaths"], host["ReadonlyPaths"]) == ([], [])
 
 
 def test_durations_are_spelled_as_go_spells_them() -> None:

@@ -40,10 +40,36 @@ class CloudflareApi:
             transport=httpx.HTTPTransport(retries=2),
         )
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Return the `result` of a request. Raises CloudflareError."""
+    def call(self, method: str, path: str, body: Any = None, *, missing_ok: bool = False) -> Any:
+        """Return the `result` of a request; with `missing_ok`, None when there is no such thing.
+
+        Raises CloudflareError.
+        """
         answer = self._send(method, path, body)
-        return self._result(method, path, answer)
+        if missing_ok and answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        try:
+            envelope = answer.json()
+        except ValueError:
+            envelope = None
+        if not isinstance(envelope, dict) or "success" not in envelope:
+            raise CloudflareError(
+                f"{method} {path}: {self.base_url} answered {answer.status_code} with something that is not"
+                " Cloudflare's API; a proxy in between?"
+            )
+        if answer.is_success and envelope["success"]:
+            return envelope.get("result")
+        entries = envelope.get("errors") or []
+        errors = [_format_error(error) for entry in entries for error in (entry, *(entry.get("error_chain") or []))]
+        remedy = ""
+        if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            remedy = (
+                "; check the API token and its permissions (Cloudflare Tunnel: Edit, DNS: Edit, and for Access"
+                " Access: Apps and Policies: Edit, Access: Service Tokens: Edit)"
+            )
+        raise CloudflareError(
+            f"Cloudflare refused {method} {path} with {answer.status_code}: {', '.join(errors) or 'no reason'}{remedy}"
+        )
 
     def all(self, path: str) -> list[Any]:
         """Return every item of a list, page by page. Raises CloudflareError."""
@@ -54,17 +80,6 @@ class CloudflareApi:
             items += page_items or []
             if len(page_items or []) < PAGE:
                 return items
-
-    def find(self, path: str) -> Any:
-        """Return the `result` of a GET, or None when there is no such thing. Raises CloudflareError."""
-        answer = self._send("GET", path, None)
-        return None if answer.status_code == httpx.codes.NOT_FOUND else self._result("GET", path, answer)
-
-    def remove(self, path: str) -> None:
-        """Send a DELETE; 404 is no error. Raises CloudflareError."""
-        answer = self._send("DELETE", path, None)
-        if answer.status_code != httpx.codes.NOT_FOUND:
-            self._result("DELETE", path, answer)
 
     def _send(self, method: str, path: str, body: Any) -> httpx.Response:
         """Send a request; while it is rate-limited, retry after a pause, for at most PATIENCE_SECONDS."""
@@ -88,30 +103,6 @@ class CloudflareApi:
                 f"Cloudflare's API at {self.base_url} cannot be reached ({error or type(error).__name__}); on a closed"
                 " network turn the stack's tunnel off, or set CLOUDFLARE_BASE_URL to an API that can be reached"
             ) from error
-
-    def _result(self, method: str, path: str, answer: httpx.Response) -> Any:
-        try:
-            envelope = answer.json()
-        except ValueError:
-            envelope = None
-        if not isinstance(envelope, dict) or "success" not in envelope:
-            raise CloudflareError(
-                f"{method} {path}: {self.base_url} answered {answer.status_code} with something that is not"
-                " Cloudflare's API; a proxy in between?"
-            )
-        if answer.is_success and envelope["success"]:
-            return envelope.get("result")
-        entries = envelope.get("errors") or []
-        errors = [_format_error(error) for entry in entries for error in (entry, *(entry.get("error_chain") or []))]
-        remedy = ""
-        if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-            remedy = (
-                "; check the API token and its permissions (Cloudflare Tunnel: Edit, DNS: Edit, and for Access"
-                " Access: Apps and Policies: Edit, Access: Service Tokens: Edit)"
-            )
-        raise CloudflareError(
-            f"Cloudflare refused {method} {path} with {answer.status_code}: {', '.join(errors) or 'no reason'}{remedy}"
-        )
 
 
 def _format_error(error: Any) -> str:

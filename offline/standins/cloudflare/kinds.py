@@ -53,7 +53,7 @@ class ResourceType:
 
     def read(self, api: CloudflareApi, identity: str, properties: Properties) -> Properties | None:
         """Return the outputs of a resource, None when it is gone. Raises CloudflareError."""
-        resource = api.find(self.path(properties, identity))
+        resource = api.call("GET", self.path(properties, identity), missing_ok=True)
         return None if resource is None else self.outputs(resource, properties)
 
     def update(self, api: CloudflareApi, identity: str, inputs: Properties) -> Properties:
@@ -62,7 +62,7 @@ class ResourceType:
 
     def delete(self, api: CloudflareApi, identity: str, properties: Properties) -> None:
         """Delete a resource; one that is gone already is no error. Raises CloudflareError."""
-        api.remove(self.path(properties, identity))
+        api.call("DELETE", self.path(properties, identity), missing_ok=True)
 
     def locate(self, identity: str) -> tuple[str, Properties]:
         """Split an import id (`<scope>/<id>`) into the id and the properties that `path` needs.

@@ -33,9 +33,9 @@ class DockerApiError(ProviderError):
         self.status = status
 
 
-def failed(problem: object, doing: str = "") -> ProviderError:
+def failed(problem: object, failure: str = "") -> ProviderError:
     """Return an error formatted like those of the official plugin."""
-    return ProviderError(f"1 error occurred:\n\t* {doing and f'{doing}: '}{problem}\n\n")
+    return ProviderError(f"1 error occurred:\n\t* {failure and f'{failure}: '}{problem}\n\n")
 
 
 class DockerApi:
@@ -96,12 +96,12 @@ class DockerApi:
         body: Any = None,
         params: Mapping[str, Any] | None = None,
         *,
-        doing: str = "",
+        failure: str = "",
         ignore: Collection[str] = (),
     ) -> Any:
         """Call the API to change something and return the response's JSON.
 
-        Raises ProviderError in the words of the official plugin, with `doing` as prefix, unless the error's text
+        Raises ProviderError in the words of the official plugin, which starts with `failure`, unless the error's text
         contains one of the texts to ignore.
         """
         try:
@@ -109,7 +109,7 @@ class DockerApi:
         except DockerApiError as error:
             if any(text in str(error).lower() for text in ignore):
                 return None
-            raise failed(error, doing) from error
+            raise failed(error, failure) from error
 
     def inspect(self, path: str) -> Properties | None:
         """Return an inspection, None when the object does not exist."""

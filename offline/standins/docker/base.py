@@ -26,8 +26,8 @@ class DockerObject:
     """Path in the API below which such objects are."""
     inspect_suffix = ""
     id_key = "Id"
-    doing: str = ""
-    """What the object is called in errors: `Unable to create <doing>`; empty for errors without a prefix."""
+    noun: str = ""
+    """What errors call the object: `Unable to create <noun>`; empty for errors without a prefix."""
     in_use: str = ""
     """Docker's error text about an object that is in use: its removal is tried again."""
     removal_params: Mapping[str, Any] = {}
@@ -38,8 +38,8 @@ class DockerObject:
 
     def create(self, values: Properties, on_created: OnCreated) -> Properties | None:
         """Create the object and return the properties read back. Raises ProviderError."""
-        doing = self.doing and f"Unable to create {self.doing}"
-        identity: str = self.api.change("POST", f"{self.path}/create", self.body(values), doing=doing)[self.id_key]
+        failure = self.noun and f"Unable to create {self.noun}"
+        identity: str = self.api.change("POST", f"{self.path}/create", self.body(values), failure=failure)[self.id_key]
         on_created(identity)
         return self.read(identity, values)
 
@@ -68,7 +68,7 @@ class DockerObject:
 
     def delete(self, identity: str, prior: Properties) -> None:
         """Remove the object; wait up to REMOVAL_TIMEOUT for what is still using it. Raises ProviderError."""
-        doing = self.doing and f"Unable to remove {self.doing}"
+        failure = self.noun and f"Unable to remove {self.noun}"
         problem: DockerApiError | None = None
 
         def removed() -> bool:
@@ -80,8 +80,8 @@ class DockerObject:
                 if self.in_use and self.in_use in str(error):
                     return False
                 if error.status != NOT_FOUND:
-                    raise failed(error, doing) from error
+                    raise failed(error, failure) from error
             return True
 
         if not self.api.until(removed, REMOVAL_TIMEOUT):
-            raise failed(problem, doing)
+            raise failed(problem, failure)

@@ -39,8 +39,10 @@ class Container(DockerObject):
         params = {"name": values["name"]}
         if values.get("platform"):
             params["platform"] = values["platform"]
-        doing = "Unable to create container"
-        identity: str = self.api.change("POST", "/containers/create", container_body(values), params, doing=doing)["Id"]
+        failure = "Unable to create container"
+        identity: str = self.api.change("POST", "/containers/create", container_body(values), params, failure=failure)[
+            "Id"
+        ]
         on_created(identity)
         self._join_networks(identity, values.get("networksAdvanced") or [])
         self._upload(identity, values.get("uploads") or [])
@@ -55,7 +57,7 @@ class Container(DockerObject):
         return (self.read(identity, values) or {}) | logs
 
     def _start(self, identity: str) -> None:
-        self.api.change("POST", f"/containers/{identity}/start", doing="Unable to start container")
+        self.api.change("POST", f"/containers/{identity}/start", failure="Unable to start container")
 
     def _join_networks(self, identity: str, networks: list[Properties]) -> None:
         """Disconnect the container from the default bridge and connect it to the declared networks."""
@@ -65,13 +67,13 @@ class Container(DockerObject):
             "POST",
             "/networks/bridge/disconnect",
             {"Container": identity},
-            doing="Unable to disconnect the default network",
+            failure="Unable to disconnect the default network",
             ignore=("is not connected to",),
         )
         for network in networks:
             body = {"Container": identity, "EndpointConfig": endpoint(network)}
-            doing = f"Unable to connect to network '{network['name']}'"
-            self.api.change("POST", f"/networks/{network['name']}/connect", body, doing=doing)
+            failure = f"Unable to connect to network '{network['name']}'"
+            self.api.change("POST", f"/networks/{network['name']}/connect", body, failure=failure)
 
     def _upload(self, identity: str, uploads: list[Properties]) -> None:
         if not uploads:
@@ -142,7 +144,7 @@ class Container(DockerObject):
             self._start(identity)
         if any((before.get(name) or None) != (after.get(name) or None) for name in CHANGED_IN_PLACE):
             path = f"/containers/{identity}/update"
-            self.api.change("POST", path, limits(after), doing="Unable to update a container")
+            self.api.change("POST", path, limits(after), failure="Unable to update a container")
 
     def delete(self, identity: str, prior: Properties) -> None:
         """Stop a container within its grace period, then remove it."""
@@ -152,14 +154,14 @@ class Container(DockerObject):
                 "POST",
                 f"{path}/stop",
                 params={"t": prior.get("destroyGraceSeconds") or 0},
-                doing=f"Error stopping container {identity}",
+                failure=f"Error stopping container {identity}",
                 ignore=("no such container",),
             )
         self.api.change(
             "DELETE",
             path,
             params={"v": bool(prior.get("removeVolumes")), "force": True},
-            doing=f"Error deleting container {identity}",
+            failure=f"Error deleting container {identity}",
             ignore=("no such container", "is already in progress"),
         )
         if not self.api.until(lambda: self.inspect(identity) is None, OPERATION_TIMEOUT):

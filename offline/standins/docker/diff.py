@@ -12,7 +12,7 @@ from itertools import zip_longest
 from typing import Any
 
 from offline.standins.docker.check import DEFAULTS
-from offline.standins.docker.plan import canonical_object, plan_object
+from offline.standins.docker.plan import identity, plan_object
 from offline.standins.docker.schema import Field, ResourceSchema
 from offline.standins.provider import Changes, Kind, top_level
 from offline.standins.values import UNKNOWN, Properties, without_secrets
@@ -121,17 +121,12 @@ def _object_list(entry: Field, path: str, old: list[Any], new: list[Any], config
 
 def _set(entry: Field, path: str, old: list[Any], new: list[Any], config: list[Any], *, forced: bool) -> Detail:
     """Report changed elements by their index among the inputs, or the whole set when the index is ambiguous."""
-    fields = entry.fields
-
-    def identity(item: Any) -> str:
-        return repr(canonical_object(fields, item) if fields else item)
-
-    old_identities, new_identities = set(map(identity, old)), set(map(identity, new))
-    removed = [index for index, item in enumerate(old) if identity(item) not in new_identities]
-    added = [index for index, item in enumerate(new) if identity(item) not in old_identities]
+    old_identities, new_identities = ([identity(entry, item) for item in items] for items in (old, new))
+    removed = [index for index, item in enumerate(old_identities) if item not in new_identities]
+    added = [index for index, item in enumerate(new_identities) if item not in old_identities]
     if not removed and not added:
         return {}
-    matched = _match_inputs(fields, added, new, config)
+    matched = _match_inputs(entry.fields, added, new, config)
     if matched is None:
         return {path: Kind(Kind.UPDATE + entry.replace)}
     detail: Detail = {}

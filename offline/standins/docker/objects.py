@@ -15,7 +15,7 @@ ALLOCATION_TIMEOUT = 10
 class Network(DockerObject):
     """A network."""
 
-    path, doing, in_use = "/networks", "network", "has active endpoints"
+    path, noun, in_use = "/networks", "network", "has active endpoints"
 
     def body(self, values: Properties) -> Properties:
         """Return the request body."""
@@ -39,7 +39,7 @@ class Network(DockerObject):
 class Volume(DockerObject):
     """A volume; like Docker, a create reuses an existing one with that name."""
 
-    path, doing, in_use = "/volumes", "volume", "volume is in use"
+    path, noun, in_use = "/volumes", "volume", "volume is in use"
     id_key = "Name"
     removal_params = {"force": True}
 
@@ -77,7 +77,7 @@ class RemoteImage(DockerObject):
         if prior.get("keepLocally") or self.inspect(prior["name"]) is None:
             return
         params = {"force": bool(prior.get("forceRemove"))}
-        self.api.change("DELETE", f"/images/{prior['name']}", params=params, doing="Unable to remove Docker image")
+        self.api.change("DELETE", f"/images/{prior['name']}", params=params, failure="Unable to remove Docker image")
 
 
 def _image_state(image: Mapping[str, Any], name: str) -> Properties:

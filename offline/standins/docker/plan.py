@@ -63,11 +63,8 @@ def _plan_changed(entry: Field, prior: Any, config: Any) -> Any:
     if not entry.fields:
         return config
     if entry.type == "set":
-        prior_items = {repr(canonical_object(entry.fields, item)): item for item in prior or []}
-        return [
-            prior_items.get(repr(canonical_object(entry.fields, item)), filled(entry.fields, item, in_set=True))
-            for item in config
-        ]
+        prior_items = {identity(entry, item): item for item in prior or []}
+        return [prior_items.get(identity(entry, item), filled(entry.fields, item, in_set=True)) for item in config]
     if entry.suppress == "ports" and _same_ports(prior or [], config):
         return prior
     return _plan_list(entry.fields, prior or [], config)
@@ -139,18 +136,21 @@ def filled(fields: Mapping[str, Field], config: Properties, *, in_set: bool = Fa
 def canonical(entry: Field, value: Any) -> Any:
     """Return a normal form, which is equal for values that Terraform considers equal."""
     if entry.scalar:
-        value = entry.default if value is None else value
-        return value or entry.zero
-    if value == UNKNOWN:
-        return value
-    if not value:
-        return None
+        return (entry.default if value is None else value) or entry.zero
+    if not value or value == UNKNOWN:
+        return value or None
     if entry.type == "map":
         return {key: str(item) for key, item in value.items()}
     if entry.single:
         return canonical_object(entry.fields, value)
-    items = value if isinstance(entry.of, str) else [canonical_object(entry.of, item) for item in value]
-    return sorted({repr(item) for item in items}) if entry.type == "set" else items
+    if entry.type == "set":
+        return sorted({identity(entry, item) for item in value})
+    return [canonical_object(entry.fields, item) for item in value] if entry.fields else value
+
+
+def identity(entry: Field, item: Any) -> str:
+    """Return a text that is equal for elements of a set that Terraform considers equal."""
+    return repr(canonical_object(entry.fields, item) if entry.fields else item)
 
 
 def canonical_object(fields: Mapping[str, Field], value: Any) -> Any:

@@ -25,10 +25,11 @@ class Field:
     itself. `tf` is the Terraform name where it is not the name in snake_case. `computed` means that the provider may
     fill it in, `output` that only the provider may.
 
-    The other facts map it to the Docker API (`conversion`). `api` is its path in the enclosing API object, by default
-    its name with a capital, empty for a property without an equivalent. `pointer`: the API distinguishes an empty value
-    from an absent one. `fallback` is the property to send in its place when it is empty. `read` is always, declared
-    (only if the state has a value) or never.
+    The last facts map it to the Docker API (`conversion`). `api` is its path in the enclosing API object, by default
+    its name with a capital, empty for a property without an equivalent; `convert` names the converter of its value.
+    `pointer`: the API distinguishes an empty value from an absent one. `fallback` is the property to send in its place
+    when it is empty. `mount_type` is the type of mount that has it. `read` is always, declared (only if the state has a
+    value) or never.
     """
 
     name: str

@@ -18,6 +18,7 @@ from offline.standins.docker.state import (
     stored_state,
     with_read,
 )
+from offline.standins.install import VERSIONS
 from offline.standins.provider import (
     Changes,
     Checked,
@@ -41,7 +42,7 @@ class DockerProvider(Provider):
     """Stand-in for pulumi-docker 5.2.0."""
 
     package = "docker"
-    version = "5.2.0"
+    version = VERSIONS["docker"]
     schema = json.dumps({"name": package, "version": version})
 
     def __init__(self) -> None:
@@ -51,7 +52,8 @@ class DockerProvider(Provider):
 
     def announcement(self) -> str:
         """Return what this plugin is."""
-        return "docker: stand-in for the official plugin 5.2.0, which could not be downloaded here (Dockyard toolchain)"
+        plugin = f"the official plugin {self.version}"
+        return f"docker: stand-in for {plugin}, which could not be downloaded here (Dockyard toolchain)"
 
     def check_config(self, news: Properties) -> Checked:
         """Accept the settings unchanged; reject those that this plugin does not support."""

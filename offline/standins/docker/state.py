@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from offline.standins.docker.check import DEFAULTS
-from offline.standins.docker.plan import canonical_object, plan_object
+from offline.standins.docker.plan import identity, plan_object
 from offline.standins.docker.schema import Field, ResourceSchema, mark_secrets
 from offline.standins.values import UNKNOWN, Properties
 
@@ -146,7 +146,5 @@ def _refreshed(entry: Field, inputs: Any, outputs: Any) -> Any:
     if entry.type != "set":
         pairs = zip(inputs, outputs, strict=False)
         return [refreshed_inputs(entry.fields, old, new) if entry.fields else new for old, new in pairs]
-    if not entry.fields:
-        return [item for item in inputs if item in outputs]
-    identities = {repr(canonical_object(entry.fields, item)) for item in outputs}
-    return [item for item in inputs if repr(canonical_object(entry.fields, item)) in identities]
+    identities = {identity(entry, item) for item in outputs}
+    return [item for item in inputs if identity(entry, item) in identities]
