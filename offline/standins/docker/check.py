@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from offline.standins.docker.durations import parse_duration
@@ -31,14 +32,16 @@ def check_inputs(schema: ResourceSchema, request: Request) -> Checked:
     """Return the inputs with defaults and generated name, and all failures."""
     failures: list[tuple[str, str]] = []
     news = without_secrets(request.inputs)
-    generated = _generated_name(request) if schema.auto_name else None
-    inputs = _check_object(schema.fields, without_secrets(request.old_inputs), news, "", failures, generated)
-    for name, entry in schema.fields.items():
+    fields = dict(schema.fields)
+    if schema.auto_name:
+        fields["name"] = replace(fields["name"], default=_generated_name(request))
+    inputs = _check_object(fields, without_secrets(request.old_inputs), news, "", failures)
+    for name, entry in fields.items():
         if entry.conflicts and name in news and entry.conflicts in news:
             failures.append((name, f"conflicts with {entry.conflicts}: give one of them"))
     if schema.auto_name and request.naming == "DISABLE" and "name" not in news:
         failures.append(("name", "automatic naming is off: give a name"))
-    return Checked(mark_secrets(schema.fields, inputs), failures)
+    return Checked(mark_secrets(fields, inputs), failures)
 
 
 def _generated_name(request: Request) -> str:
@@ -54,7 +57,6 @@ def _check_object(
     news: Mapping[str, Any],
     path: str,
     failures: list[tuple[str, str]],
-    generated_name: str | None = None,
 ) -> Properties:
     """Check one object. `olds` are its earlier inputs: a default that was filled in then keeps its value."""
     result: Properties = {}
@@ -79,8 +81,6 @@ def _check_object(
         if name in result or entry.output or any(where == f"{path}{name}" for where, _ in failures):
             continue
         default = os.environ.get(entry.env) if entry.env else entry.default
-        if name == "name" and generated_name is not None:
-            default = generated_name
         if not default:
             if entry.required:
                 failures.append((f"{path}{name}", f"missing required property '{path}{name}'"))

@@ -92,7 +92,7 @@ class Converter:
 
 
 def _converter(entry: Field) -> Converter | None:
-    return CONVERTERS.get(entry.convert or entry.check.get("form", ""))
+    return CONVERTERS[entry.convert] if entry.convert else CONVERTERS.get(entry.check.get("form", ""))
 
 
 def label_list(by_name: Mapping[str, str] | None) -> list[Properties]:
