@@ -1,15 +1,16 @@
-"""The alert rules shipped with Dockyard: their files, names and thresholds."""
+"""The shipped alert rules: their files, names and thresholds, and the settings that override them."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
+from settings.base import Model
 from settings.logs import LogStore
-from settings.units import format_duration
+from settings.units import Duration
 
 RULES = Path(__file__).resolve().parents[1] / "rules"
 LOG_STORES: tuple[str, ...] = get_args(LogStore)
@@ -17,18 +18,44 @@ LOG_STORES: tuple[str, ...] = get_args(LogStore)
 ALERT = re.compile(r"^(?P<indent> *)- alert: (?P<name>\w+)\n(?P<body>(?:(?P=indent)  .*\n|[ ]*\n)*)", re.MULTILINE)
 """An alert in a rule file, with all of its lines."""
 
-_EXPR = re.compile(r"^ +expr:.*\n(?:(?! +(?:for|keep_firing_for|labels|annotations):).*\n)*", re.MULTILINE)
-_INTERVAL = re.compile(r"^(?P<key>    interval: )\w+$", re.MULTILINE)
-"""The evaluation interval of a group of rules."""
+FIELD = re.compile(r"^(?P<indent> +)(?P<key>\w+):(?P<value>.*\n(?:(?P=indent) .*\n)*)", re.MULTILINE)
+"""A field of an alert, with all lines of its value."""
 
-_LAST_NUMBER = re.compile(r"[<>]=? (?P<number>-?\d+(?:\.\d+)?(?:e-?\d+)?)[\"']?\s*\Z")
+RESERVED_LABELS = ("alertname", "dockyard_test", "environment", "product", "scope", "severity")
+"""Labels that identify, route and silence alerts: an override of them would misroute the alert."""
+
+
+def _not_reserved(label: str) -> str:
+    if label in RESERVED_LABELS or label.startswith("__"):
+        raise ValueError(f"another label: {', '.join(RESERVED_LABELS)} and what begins with __ are set already")
+    return label
+
 
 AlertName = Annotated[str, StringConstraints(pattern=r"^[A-Z]\w*$")]
 Label = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
+NewLabel = Annotated[Label, AfterValidator(_not_reserved)]
+LabelValue = Annotated[str, StringConstraints(pattern=r"^[^{}\n]+$")]
+"""Literal text: Prometheus would interpret braces as a template."""
+
+
+class AlertOverride(Model):
+    """Overrides for one alert; unset fields keep the rule's value."""
+
+    threshold: float | None = None
+    """Threshold of the alert's expression, in the unit of the rule file: a ratio is 0 to 1, a time is in seconds."""
+
+    for_: Duration | None = Field(default=None, alias="for")
+    """How long the condition must hold before the alert fires."""
+
+    severity: Literal["critical", "warning", "info"] | None = None
+    labels: dict[NewLabel, LabelValue] = {}
+    """Labels added to the alert's own, for receivers that select by them: `{notify_sms: "true"}`."""
+
+    enabled: bool = True
 
 
 def rule_files(product: str, store: LogStore | None = None) -> dict[str, str]:
-    """Return Prometheus' rule files by name, unchanged: the general ones, and this product's own.
+    """Return the sources of Prometheus' rule files by name: the general ones, and this product's own.
 
     Of the files about log stores only that of `store` is included; all of them where `store` is None.
     """
@@ -41,39 +68,21 @@ def rule_files(product: str, store: LogStore | None = None) -> dict[str, str]:
 
 
 def log_rule_files(store: LogStore) -> dict[str, str]:
-    """Return the rule files on log lines by name, in the store's query language, unchanged.
+    """Return the sources of the rule files on log lines by name, in the store's query language.
 
     The files of all stores define the same alerts.
     """
     return {file.name: file.read_text() for file in sorted((RULES / store).glob("*.yml"))}
 
 
-def thresholds(text: str) -> dict[str, float]:
-    """Return alert → its threshold; alerts without one (a service is down) are left out."""
-    by_alert = {}
-    for alert in ALERT.finditer(text):
-        if number := find_threshold(alert["body"]):
-            by_alert[alert["name"]] = float(number[1])
-    return by_alert
+def thresholds(source: str) -> dict[str, str | None]:
+    """Return alert → its threshold as the source of a rule file spells it, in the order of the file.
+
+    None for an alert without a threshold (a service is down).
+    """
+    return {alert["name"]: declared_threshold(alert["body"]) for alert in ALERT.finditer(source)}
 
 
-def alert_names(text: str) -> list[str]:
-    """Return the alerts of a rule file, in their order."""
-    return [alert["name"] for alert in ALERT.finditer(text)]
-
-
-def at_interval(text: str, seconds: int) -> str:
-    """Return a rule file's text with the interval of its groups replaced; groups without an interval get none."""
-    return _INTERVAL.sub(rf"\g<key>{format_duration(seconds)}", text)
-
-
-def find_threshold(body: str) -> tuple[int, str] | None:
-    """Return the position of the threshold in an alert's text, and the number as it is written; None without one."""
-    expr = _EXPR.search(body)
-    number = _LAST_NUMBER.search(_without_comments(expr[0])) if expr else None
-    return (expr.start() + number.start("number"), number["number"]) if expr and number else None
-
-
-def _without_comments(expr: str) -> str:
-    """Blank out comment lines, which may stand between the expression and the next key."""
-    return re.sub(r"^ +#.*$", lambda comment: " " * len(comment[0]), expr, flags=re.MULTILINE)
+def declared_threshold(body: str) -> str | None:
+    """Return the value of an alert's `threshold` field; None if it has none."""
+    return next((field["value"].strip() for field in FIELD.finditer(body) if field["key"] == "threshold"), None)

@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from settings.alert_checks import critical_coverage_problems
-from settings.alert_rules import alert_names, log_rule_files, rule_files, thresholds
+from settings.alert_rules import log_rule_files, rule_files, thresholds
 from settings.base import Model
 from settings.exposure import public_tool_problems
 from settings.images import ImageTable
@@ -116,21 +116,19 @@ def _threshold_problems(product: Product) -> Iterator[tuple[list[str | int], str
     changes = product.monitoring.thresholds
     if not changes:
         return
-    texts = _rule_texts(product)
-    known_alerts = {name for text in texts for name in alert_names(text)}
-    tunable = {name for text in texts for name in thresholds(text)}
+    declared = _declared_thresholds(product)
     for name, change in changes.items():
         path: list[str | int] = ["monitoring", "thresholds", name]
-        if name not in known_alerts:
-            yield path, spell(name), _an_alert(name, known_alerts)
-        elif change.threshold is not None and name not in tunable:
-            yield [*path, "threshold"], spell(change.threshold), "no threshold: this alert compares with none"
+        if name not in declared:
+            yield path, spell(name), _an_alert(name, declared)
+        elif change.threshold is not None and declared[name] is None:
+            yield [*path, "threshold"], spell(change.threshold), "no threshold: the rule of this alert declares none"
 
 
 def _receiver_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
     if not any(receiver.alerts for receiver in product.alerts.receivers.values()):
         return
-    known_alerts = {name for text in _rule_texts(product) for name in alert_names(text)}
+    known_alerts = _declared_thresholds(product)
     for receiver_name, receiver in product.alerts.receivers.items():
         for number, name in enumerate(receiver.alerts):
             if name not in known_alerts:
@@ -141,8 +139,10 @@ def _receiver_problems(product: Product) -> Iterator[tuple[list[str | int], str,
                 )
 
 
-def _rule_texts(product: Product) -> list[str]:
-    return [*rule_files(product.name).values(), *log_rule_files(product.monitoring.logs.store).values()]
+def _declared_thresholds(product: Product) -> dict[str, str | None]:
+    """Return every alert of a product → its threshold, or None if it has none."""
+    sources = [*rule_files(product.name).values(), *log_rule_files(product.monitoring.logs.store).values()]
+    return {name: threshold for source in sources for name, threshold in thresholds(source).items()}
 
 
 def _an_alert(name: str, known_alerts: Collection[str]) -> str:

@@ -6,8 +6,7 @@ from typing import Annotated
 
 from pydantic import StringConstraints, model_validator
 
-from settings.alert_overrides import AlertOverride
-from settings.alert_rules import AlertName
+from settings.alert_rules import AlertName, AlertOverride
 from settings.base import Model
 from settings.container import Limits, Port
 from settings.grafana import Grafana

@@ -9,9 +9,10 @@ from dashboards.registry import render
 from settings.alert_rules import log_rule_files, rule_files, thresholds
 
 LIMITS = {
-    name: limit
+    name: float(limit)
     for text in [*rule_files("tumulte").values(), *log_rule_files("victorialogs").values()]
     for name, limit in thresholds(text).items()
+    if limit
 }
 FULL = DashboardContext(
     product="tumulte",

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from docker.models.containers import Container
 
-from settings.alert_rules import at_interval, log_rule_files
+from program.rules import RuleRenderer
+from settings.alert_rules import log_rule_files
 from tests.images.log_stage import LOG_IMAGES, LogStage, running_pipeline
 from tests.support.kit import KitImages
 from tests.support.waiting import wait_until
@@ -71,9 +72,14 @@ CASES: Mapping[str, Case] = {
 }
 
 
+def rendered(interval: int | None = None) -> dict[str, str]:
+    renderer = RuleRenderer(interval=interval)
+    return {name: renderer.render(source) for name, source in log_rule_files("victorialogs").items()}
+
+
 def shipped() -> dict[str, dict]:
     """Return the rules as they are shipped; tests/snapshots compares what they say."""
-    files = [yaml.safe_load(text) for text in log_rule_files("victorialogs").values()]
+    files = map(yaml.safe_load, rendered().values())
     return {rule["alert"]: rule for file in files for group in file["groups"] for rule in group["rules"]}
 
 
@@ -104,8 +110,7 @@ class Hearer:
 @pytest.fixture(scope="module")
 def stage(engine: docker.DockerClient, kit: KitImages) -> Iterator[LogStage]:
     kit.ensure([*LOG_IMAGES, "alertmanager"])
-    rules = {name: at_interval(text, INTERVAL) for name, text in log_rule_files("victorialogs").items()}
-    with running_pipeline(engine, kit, rules) as running:
+    with running_pipeline(engine, kit, rendered(INTERVAL)) as running:
         yield running
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from settings.alert_rules import alert_names, rule_files
+from settings.alert_rules import rule_files, thresholds
 from settings.logs import LogStore
 from tests.support.metric_names import Prometheus, missing, named_in_rules
 from tests.support.panels import EMPTY, Answer, Grafana, Query, ask_until_data, empty_queries, grafana_of
@@ -97,7 +97,7 @@ def test_every_rule_is_loaded_and_evaluated_without_an_error(
         assert [f"{rule['name']}: {rule['lastError']}" for rule in rules if rule["health"] == "err"] == []
         files = rule_files(product, log_store_of(stacks[product]))
         loaded = {rule["name"] for rule in rules if rule["type"] == "alerting"}
-        assert loaded == {name for text in files.values() for name in alert_names(text)}
+        assert loaded == {name for text in files.values() for name in thresholds(text)}
 
 
 def test_an_alert_that_fires_leads_to_its_runbook_and_panel_in_grafana(

@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from program.rules import RuleRenderer
+
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -253,7 +255,7 @@ def _rule_files(path: Path, said: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def read(path: Path) -> dict[str, Any]:
-    return yaml.load(path.read_text(), Loader=_Texts) or {}  # noqa: S506 - a safe one
+    return yaml.load(RuleRenderer().render(path.read_text()), Loader=_Texts) or {}  # noqa: S506 - a safe one
 
 
 def dumped(said: object) -> str:

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from program.content import log_rules, rules
-from settings.alert_overrides import AlertOverride
-from settings.alert_rules import log_rule_files, rule_files
+from program.rules import log_rules, rules
+from settings.alert_rules import AlertOverride, log_rule_files, rule_files
 from settings.loader import Settings, load, read_stack_file
 from settings.problems import LOADER
 from tests.promtools import promtool

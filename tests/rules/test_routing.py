@@ -12,7 +12,7 @@ import yaml
 
 from components.alerting.alertmanager_config import alertmanager_config
 from components.alerting.templates import message_files
-from program.content import log_rules, rules
+from program.rules import log_rules, rules
 from settings.alerts import Alerts
 from settings.loader import Configuration, Settings, load, read_stack_file
 from settings.problems import LOADER

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from program.rules import RuleRenderer
 from tests.support.panels import Grafana
 
 ABSENT = yaml.safe_load((Path(__file__).parent / "absent_metrics.yaml").read_text())
@@ -138,10 +139,10 @@ def _absent(prometheuses: Sequence[Prometheus], use: Use) -> Iterator[str]:
 
 
 def named_in_rules(files: Mapping[str, str]) -> dict[str, str]:
-    """Return where → expression of every rule in rule files."""
+    """Return where → expression of every rule in the sources of rule files."""
     return {
         f"{file}: {rule.get('alert') or rule['record']}": rule["expr"]
         for file, text in files.items()
-        for group in yaml.safe_load(text)["groups"]
+        for group in yaml.safe_load(RuleRenderer().render(text))["groups"]
         for rule in group["rules"]
     }

@@ -1,10 +1,16 @@
-"""The shipped rules and their tests, read once: what tests of several folders ask about them."""
+"""The shipped rules, with their thresholds filled in, and their tests; read once for the tests of several folders.
 
+`python -m tests.support.shipped_rules FOLDER` writes both into a folder, for promtool.
+"""
+
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from program.rules import RuleRenderer
 from settings.alert_rules import LOG_STORES, thresholds
 from settings.problems import LOADER
 
@@ -17,7 +23,7 @@ TEST_FILES = sorted((RULES / "tests").rglob("*_test.yml"))
 
 
 def read(path: Path) -> Any:
-    return yaml.load(path.read_text(), LOADER)  # noqa: S506 - a safe one
+    return yaml.load(RuleRenderer().render(path.read_text()), LOADER)  # noqa: S506 - a safe one
 
 
 def rules_of(path: Path) -> list[dict[str, Any]]:
@@ -37,5 +43,17 @@ def cases() -> list[tuple[str, dict[str, Any]]]:
 METRIC_ALERTS = {rule["alert"]: rule for path in RULE_FILES for rule in rules_of(path) if "alert" in rule}
 LOG_ALERTS = {rule["alert"]: rule for path in LOG_RULE_FILES for rule in rules_of(path) if "alert" in rule}
 ALERTS = {**METRIC_ALERTS, **LOG_ALERTS}
-LIMITS = {name: limit for path in ALL_FILES for name, limit in thresholds(path.read_text()).items()}
+THRESHOLDS = {name: spelling for path in ALL_FILES for name, spelling in thresholds(path.read_text()).items()}
+LIMITS = {name: float(spelling) for name, spelling in THRESHOLDS.items() if spelling}
 CASES = cases()
+
+
+def write_rendered(folder: Path) -> None:
+    """Write the rule files with their thresholds filled in, and their tests, as they lie in rules/."""
+    shutil.copytree(RULES, folder, dirs_exist_ok=True)
+    for path in ALL_FILES:
+        (folder / path.relative_to(RULES)).write_text(RuleRenderer().render(path.read_text()))
+
+
+if __name__ == "__main__":
+    write_rendered(Path(sys.argv[1]))

@@ -5,9 +5,9 @@ import json
 import pytest
 import yaml
 
-from program.content import dashboard_context, log_rules, rules, runbooks
-from settings.alert_overrides import AlertOverride, apply_overrides
-from settings.alert_rules import alert_names, log_rule_files, rule_files, thresholds
+from program.content import dashboard_context, runbooks
+from program.rules import RuleRenderer, log_rules, rules
+from settings.alert_rules import AlertOverride, log_rule_files, rule_files, thresholds
 from settings.problems import SettingsError
 
 FILE = """\
@@ -18,14 +18,15 @@ groups:
         expr: up > 3
       - alert: DiskLow
         # Lower it on large disks.
+        threshold: 0.150
         expr: >-
           free{x!="1"} / size
-          < 0.15
+          < $threshold
         # Two scrapes.
         for: 5m
         labels: {severity: warning, scope: host}
         annotations:
-          description: "{{ $value }} is free (limit: {{ 0.15 | humanizePercentage }})."
+          description: "{{ $value }} is free (limit: {{ $threshold | humanizePercentage }})."
 
       - alert: StoreDown
         expr: up == 0
@@ -39,39 +40,38 @@ def change(**said: object) -> AlertOverride:
     return AlertOverride.model_validate(said)
 
 
+def render(source: str = FILE, **overrides: AlertOverride) -> str:
+    return RuleRenderer(overrides).render(source)
+
+
 def loaded(text: str) -> dict[str, dict]:
     return {rule["alert"]: rule for rule in yaml.safe_load(text)["groups"][0]["rules"] or [] if "alert" in rule}
 
 
-def test_a_threshold_is_what_the_expression_ends_with_and_a_store_that_is_down_has_none():
-    assert thresholds(FILE) == {"DiskLow": 0.15}
-    assert alert_names(FILE) == ["DiskLow", "StoreDown"]
+def test_a_threshold_is_declared_beside_the_expression_and_a_store_that_is_down_has_none():
+    assert thresholds(FILE) == {"DiskLow": "0.150", "StoreDown": None}
 
 
-def test_nothing_changes_where_nothing_is_said():
-    assert apply_overrides(FILE, {}) == FILE
-    assert apply_overrides(FILE, {"Other": change(threshold=1)}) == FILE
+def test_without_overrides_only_the_declared_threshold_is_filled_in():
+    rendered = FILE.replace("        threshold: 0.150\n", "").replace("$threshold", "0.150")
+    assert render() == render(Other=change(threshold=1)) == render(rendered) == rendered
 
 
 def test_a_threshold_a_time_and_a_severity_are_replaced_or_added():
-    alert = loaded(apply_overrides(FILE, {"DiskLow": change(threshold=0.1)}))["DiskLow"]
+    alert = loaded(render(DiskLow=change(threshold=0.1)))["DiskLow"]
     assert alert["expr"] == 'free{x!="1"} / size < 0.1'
     assert alert["annotations"]["description"].endswith("(limit: {{ 0.1 | humanizePercentage }}).")
-    made = loaded(apply_overrides(FILE, {"DiskLow": change(**{"for": "1h"}), "StoreDown": change(**{"for": "90s"})}))
+    made = loaded(render(DiskLow=change(**{"for": "1h"}), StoreDown=change(**{"for": "90s"})))
     assert [made[name]["for"] for name in ("DiskLow", "StoreDown")] == ["1h", "90s"]
-    assert (
-        loaded(apply_overrides(FILE, {"DiskLow": change(severity="info")}))["DiskLow"]["labels"]["severity"] == "info"
-    )
+    assert loaded(render(DiskLow=change(severity="info")))["DiskLow"]["labels"]["severity"] == "info"
 
 
 def test_labels_come_besides_the_alert_s_own_and_replace_one_of_the_same_name():
-    first = apply_overrides(
-        FILE, {"DiskLow": change(labels={"notify_sms": "true", "team": 'l\'équipe "A"'}, severity="info")}
-    )
+    first = render(DiskLow=change(labels={"notify_sms": "true", "team": 'l\'équipe "A"'}, severity="info"))
     own = {"severity": "info", "scope": "host"}
     assert loaded(first)["DiskLow"]["labels"] == {**own, "notify_sms": "true", "team": 'l\'équipe "A"'}
     assert loaded(first)["StoreDown"] == loaded(FILE)["StoreDown"]
-    again = apply_overrides(first, {"DiskLow": change(labels={"notify_sms": "false"}, **{"for": "1h"})})
+    again = render(first, DiskLow=change(labels={"notify_sms": "false"}, **{"for": "1h"}))
     assert loaded(again)["DiskLow"]["labels"]["notify_sms"] == "false"
     assert loaded(again)["DiskLow"]["for"] == "1h"
     assert first.count("# ") == FILE.count("# ")
@@ -79,7 +79,7 @@ def test_labels_come_besides_the_alert_s_own_and_replace_one_of_the_same_name():
 
 def test_labels_may_stand_one_in_a_line():
     text = FILE.replace("labels: {severity: critical, scope: store}", "labels:\n          severity: critical")
-    made = loaded(apply_overrides(text, {"StoreDown": change(labels={"notify_sms": "true"})}))["StoreDown"]
+    made = loaded(render(text, StoreDown=change(labels={"notify_sms": "true"})))["StoreDown"]
     assert made["labels"] == {"severity": "critical", "notify_sms": "true"}
     assert made["annotations"] == {"description": "{{ $value }}"}
 
@@ -87,8 +87,8 @@ def test_labels_may_stand_one_in_a_line():
 def test_every_shipped_alert_takes_labels():
     files = {**rule_files("tumulte"), **rule_files("love-parser"), **log_rule_files("victorialogs")}
     for text in files.values():
-        changes = {name: change(labels={"team": "night"}) for name in alert_names(text)}
-        for group in yaml.load(apply_overrides(text, changes), yaml.CSafeLoader)["groups"]:
+        changes = {name: change(labels={"team": "night"}) for name in thresholds(text)}
+        for group in yaml.load(render(text, **changes), yaml.CSafeLoader)["groups"]:
             for rule in group["rules"]:
                 assert "alert" not in rule or rule["labels"]["team"] == "night"
 
@@ -116,12 +116,12 @@ def test_a_stack_s_labels_come_besides_the_product_s(shop_settings):
         stack={"monitoring": {"thresholds": {"RedisDown": {"labels": {"notify_sms": "true"}}}}},
     )
     said = settings.product.monitoring.thresholds["RedisDown"]
-    assert (said.labels, said.lasting) == ({"team": "a", "notify_sms": "true"}, 120)
+    assert (said.labels, said.for_) == ({"team": "a", "notify_sms": "true"}, 120)
     assert 'notify_sms: "true"' in rules(settings, "http://grafana")["redis.yml"]
 
 
 def test_an_alert_that_is_switched_off_is_gone_and_nothing_else():
-    text = apply_overrides(FILE, {"DiskLow": change(enabled=False)})
+    text = render(DiskLow=change(enabled=False))
     assert list(loaded(text)) == ["StoreDown"]
     assert "a:b:c" in text
 
@@ -140,10 +140,10 @@ def test_rule_interval_replaces_the_interval_of_every_group_and_nothing_else(sho
 
 
 def test_the_dashboards_draw_a_changed_threshold_and_that_of_an_alert_that_is_switched_off(shop_settings):
-    thresholds = {"DiskSpaceLow": {"threshold": 0.25}, "HighErrorRate": {"enabled": False}}
-    settings = shop_settings(product={"monitoring": {"thresholds": thresholds}})
-    assert "HighErrorRate" not in alert_names(rules(settings, "http://grafana")["http.yml"])
-    assert [dashboard_context(settings).limit(name) for name in thresholds] == [0.25, 0.05]
+    overrides = {"DiskSpaceLow": {"threshold": 0.25}, "HighErrorRate": {"enabled": False}}
+    settings = shop_settings(product={"monitoring": {"thresholds": overrides}})
+    assert "HighErrorRate" not in thresholds(rules(settings, "http://grafana")["http.yml"])
+    assert [dashboard_context(settings).limit(name) for name in overrides] == [0.25, 0.05]
 
 
 def test_runbooks_can_be_read_elsewhere(shop_settings):

@@ -6,12 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from settings.alert_overrides import AlertOverride, apply_overrides
-from settings.alert_rules import ALERT, LOG_STORES, RULES, alert_names
-from settings.alert_texts import alert_texts, in_language
+from program.rules import RuleRenderer, alert_texts
+from settings.alert_rules import RULES, AlertOverride, thresholds
+from tests.support.shipped_rules import ALL_FILES as RULE_FILES
 
-PROMETHEUS_FILES = [*RULES.glob("*.yml"), *RULES.glob("products/*.yml")]
-RULE_FILES = sorted([*PROMETHEUS_FILES, *(path for store in LOG_STORES for path in RULES.glob(f"{store}/*.yml"))])
 FRENCH = alert_texts("fr")
 EXPRESSION = re.compile(r"\{\{.*?\}\}")
 SMS = 160  # characters of a text message, which says the summary and little else
@@ -46,7 +44,7 @@ def expressions(text: str) -> list[str]:
 @pytest.mark.parametrize("path", RULE_FILES, ids=place)
 def test_every_alert_of_a_file_has_its_french_text_in_the_file_of_the_same_name_and_in_the_same_order(path: Path):
     french = yaml.safe_load((RULES / "fr" / place(path)).read_text())
-    assert list(french) == alert_names(path.read_text())
+    assert list(french) == list(thresholds(path.read_text()))
     assert all(said.keys() == {"summary", "description"} for said in french.values())
 
 
@@ -76,11 +74,12 @@ def test_french_is_set_as_french_in_one_line_and_its_summary_fits_into_a_text_me
 
 @pytest.mark.parametrize("path", RULE_FILES, ids=place)
 def test_only_what_people_read_changes_with_the_language(path: Path):
-    text = path.read_text()
-    assert in_language(text, "en") == text
-    french = in_language(text, "fr")
+    text = RuleRenderer().render(path.read_text())
+    french = RuleRenderer(language="fr").render(path.read_text())
     for name, rule in alerts(french).items():
-        assert {key: rule["annotations"][key] for key in ("summary", "description")} == FRENCH[name]
+        limit = thresholds(path.read_text())[name] or ""
+        texts = {key: said.replace("$threshold", limit) for key, said in FRENCH[name].items()}
+        assert {key: rule["annotations"][key] for key in texts} == texts
     assert without_texts(french) == without_texts(text)
     assert re.findall(r"^ *#.*$", french, re.MULTILINE) == re.findall(r"^ *#.*$", text, re.MULTILINE)
 
@@ -88,17 +87,12 @@ def test_only_what_people_read_changes_with_the_language(path: Path):
 def test_an_alert_without_a_french_text_keeps_its_own():
     text = (RULES / "host.yml").read_text().replace("- alert: HostDown\n", "- alert: OurOwn\n")
     kept = ENGLISH["HostDown"]["summary"]
-    assert alerts(in_language(text, "fr"))["OurOwn"]["annotations"]["summary"] == kept
+    assert alerts(RuleRenderer(language="fr").render(text))["OurOwn"]["annotations"]["summary"] == kept
 
 
 @pytest.mark.parametrize("path", RULE_FILES, ids=place)
 def test_a_changed_threshold_stands_in_the_french_text_too(path: Path):
-    text = path.read_text()
-    limited = {
-        found["name"]
-        for found in ALERT.finditer(text)
-        if re.search(r"\{\{ -?\d", ENGLISH[found["name"]]["description"])
-    }
-    changes = {name: AlertOverride(threshold=1234.5) for name in limited}
-    for name, rule in alerts(apply_overrides(in_language(text, "fr"), changes)).items():
-        assert ("{{ 1234.5 " in rule["annotations"]["description"]) == (name in limited)
+    declared = thresholds(path.read_text())
+    changes = {name: AlertOverride(threshold=1234.5) for name in declared}
+    for name, rule in alerts(RuleRenderer(changes, "fr").render(path.read_text())).items():
+        assert ("{{ 1234.5 " in rule["annotations"]["description"]) == (declared[name] is not None)
