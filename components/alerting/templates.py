@@ -1,9 +1,10 @@
-"""Texts of messages: Alertmanager's templates, with everything that is known beforehand already filled in.
+"""Alertmanager's message templates, with everything filled in that is fixed for a stack.
 
-A Go template cannot store the output of another one, so text that must be measured and truncated cannot be shared by
-`define`. It is shared before: in components/alerting/templates/, `<<name>>` stands for a word of the language, a value
-of the stack, a piece of Go or another file. Files whose names begin with `_` are such pieces; every other one becomes a
-file beside alertmanager.yml, with templates of the name `dockyard.<kind of receiver>.<field>`.
+They are Jinja2 templates of Go templates, since a Go template cannot store the output of another one: text that must be
+measured and truncated cannot be shared by `define`. In components/alerting/templates/, `<<name>>` is a word of the
+language, a value of the stack or a piece of Go. `<channel>.tmpl.j2` holds a channel's markup and limits, and becomes a
+file beside alertmanager.yml, with Go templates of the name `dockyard.<kind of receiver>.<field>`. Files whose names
+begin with `_` hold what channels share.
 """
 
 from __future__ import annotations
@@ -11,77 +12,26 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from settings.alerts import Alerts
+from settings.problems import LOADER
 from settings.receivers import Environment
 
+if TYPE_CHECKING:
+    import jinja2
+
 FOLDER = Path(__file__).parent / "templates"
+CHANNELS = ("discord", "slack", "teams", "telegram", "ntfy", "pagerduty", "opsgenie", "sms", "email", "email_html")
 
 HTML = ("email.html",)
 """Templates that Alertmanager renders as HTML."""
 
 _DEFINITION = re.compile(r'define "dockyard\.([\w.]+)"')
-_PLACE = re.compile(r"<<(\w+)(?: (\d+))?>>")
-_CHARACTERS = 'len (reReplaceAll "(?s)." "x" $longer)'
-_BYTES = "len $longer"
-
-
-@dataclass(frozen=True)
-class ChannelFormat:
-    """The markup of a channel, as pieces of Go templates, and its limits of length."""
-
-    escape: str
-    bold: str
-    link: str
-    """Format of a link: `%[2]s` is its text, `%[3]s` its address."""
-
-    room: int
-    """Maximum length of a message's alerts in full; at most some 300 characters follow them."""
-
-    most: int = 5
-    """Maximum number of alerts in full: as many as one can read on a phone."""
-
-    size: str = _CHARACTERS
-    line: str = r"\n"
-    gap: str = r"\n\n"
-    between: str = " · "
-    escape_url: str = "print"
-    buttons: str = "false"
-    """Whether the links of a message about a single alert are buttons instead of text."""
-
-
-# Escapes with a backslash the characters that are markup in these channels, anywhere or at the start of a line.
-_MARKDOWN = r'reReplaceAll "([\\\\\\x60*_~|<>\\[\\]])" "\\${1}" | reReplaceAll "^([#+-])" "\\${1}"'
-_MARKDOWN_LINK = "[%[2]s](%[3]s)"
-_HTML_LINK = r"<a href=\"%[3]s\">%[2]s</a>"
-_PLAIN_LINK = "%[2]s<<colon>> %[3]s"
-
-CHANNEL_FORMATS = {
-    "discord": ChannelFormat(_MARKDOWN, "**%s**", _MARKDOWN_LINK, room=3600),
-    # https://docs.slack.dev/messaging/formatting-message-text#escaping: only these three are escaped.
-    "slack": ChannelFormat(
-        'reReplaceAll "&" "&amp;" | reReplaceAll "<" "&lt;" | reReplaceAll ">" "&gt;"',
-        "*%s*",
-        "<%[3]s|%[2]s>",
-        room=3400,
-        escape_url='reReplaceAll "&" "&amp;"',
-    ),
-    "teams": ChannelFormat(_MARKDOWN, "**%s**", _MARKDOWN_LINK, room=9000, most=10, size=_BYTES, line=r"\n\n"),
-    "telegram": ChannelFormat("html", "<b>%s</b>", _HTML_LINK, room=2700, escape_url="html"),
-    "ntfy": ChannelFormat("print", "%s", _PLAIN_LINK, between=r"\n", room=3400, size=_BYTES, buttons="true"),
-    "pagerduty": ChannelFormat("print", "%s", _PLAIN_LINK, between=r"\n", room=9000, most=10),
-    "opsgenie": ChannelFormat("print", "%s", _PLAIN_LINK, between=r"\n", room=9000, most=10),
-    "sms": ChannelFormat("print", "%s", _PLAIN_LINK, between=r"\n", room=0),
-    "email": ChannelFormat("print", "%s", _PLAIN_LINK, between=r"\n", room=60_000, most=20),
-    "email_html": ChannelFormat(
-        "html", "<b>%s</b>", _HTML_LINK, room=60_000, most=20, line=r"<br>\n", gap=r"</p>\n<p>", escape_url="html"
-    ),
-}
 
 # Replacements in an SMS for characters that GSM 7-bit lacks or counts twice (3GPP TS 23.038, 6.2.1).
 _GSM = {
@@ -111,25 +61,41 @@ _GSM = {
 }
 _GSM_LACKS = r"""[^@£$¥èéùìòÇØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !"#¤%&'()*+,./0-9:;<=>?¡A-ZÄÖÑÜ§¿a-zäöñüà-]"""
 
-_PIECES = {
+_GO = {
     # One line, without invisible characters or those that change the direction of writing.
     "flat": r'reReplaceAll "[\\s\\p{C}\\x{2028}\\x{2029}]+" " " | trimSpace',
-    "gsm": " | ".join(
-        [
-            *(
-                f"reReplaceAll {json.dumps(f'[{re.escape(signs)}]')} {json.dumps(replacement)}"
-                for replacement, signs in _GSM.items()
-            ),
-            f'reReplaceAll {json.dumps(_GSM_LACKS)} "?"',
-        ]
-    ),
     # Text of which no line would be a key if it were parsed as YAML.
     "no_keys": r'reReplaceAll ": " ":\u00a0" | reReplaceAll ":(\\n|$)" ":\u00a0${1}"',
-    "address": r"^https?://[\\w.~:/?#@!$&+,;=%()'\\[\\]-]{1,490}$",
-    "whole": 'reReplaceAll "[(]" "%28" | reReplaceAll "[)]" "%29" | reReplaceAll "\'" "%27"',
-    "unmatched": "severity|scope|tier|notify_sms|dockyard_test",
-    "unshown": "alertname|product|environment|service|job|instance|severity|scope|tier|notify_sms|dockyard_test",
+    "gsm": " | ".join(
+        f"reReplaceAll {json.dumps(pattern)} {json.dumps(replacement)}"
+        for replacement, pattern in [
+            *((text, f"[{re.escape(signs)}]") for text, signs in _GSM.items()),
+            ("?", _GSM_LACKS),
+        ]
+    ),
+    "characters": 'len (reReplaceAll "(?s)." "x" $longer)',
+    "bytes": "len $longer",
+    "cut": lambda length: _truncate(length, "…"),
+    "sms_cut": lambda length: _truncate(length, "..."),
 }
+"""Pieces of Go."""
+
+_FORMAT = {
+    "escape": "print",
+    "escape_url": "print",
+    "bold": "%s",
+    # Between links, between lines, and before an alert of several.
+    "separator": " · ",
+    "line": r"\n",
+    "paragraph": r"\n\n",
+    # As many alerts in full as one can read on a phone, and the length of a message with them, measured in `size`. At
+    # most some 300 characters follow them.
+    "max_alerts": 5,
+    "size": _GO["characters"],
+    # Whether the links of a message about a single alert are buttons instead of text.
+    "has_buttons": "false",
+}
+"""The markup and limits of a channel as Go, where its file sets no others."""
 
 
 def message_files(alerts: Alerts, environment: Environment, grafana: str) -> dict[str, str]:
@@ -138,11 +104,8 @@ def message_files(alerts: Alerts, environment: Environment, grafana: str) -> dic
     `grafana` is the address at which people reach Grafana.
     """
     kinds = {type(receiver).__name__.lower() for receiver in alerts.receivers_in(environment).values()}
-    return {
-        f"templates/{name}.tmpl": template(name, alerts, grafana)
-        for name in CHANNEL_FORMATS
-        if name.split("_")[0] in kinds
-    }
+    channels = [channel for channel in CHANNELS if channel.split("_")[0] in kinds]
+    return {f"templates/{name}.tmpl": text for name, text in render_channels(channels, alerts, grafana).items()}
 
 
 def render_check_command(files: Mapping[str, str]) -> str:
@@ -161,30 +124,41 @@ def render_check_command(files: Mapping[str, str]) -> str:
     return " && ".join(commands)
 
 
-def template(name: str, alerts: Alerts, grafana: str) -> str:
-    """Return the content of one of Alertmanager's template files."""
-    words = yaml.safe_load((FOLDER / f"words.{alerts.language}.yaml").read_text())
-    format_values = {key: str(value) for key, value in asdict(CHANNEL_FORMATS[name]).items()}
-    stack = {
-        "kind": name,
-        "timezone": alerts.timezone,
-        "language": alerts.language,
-        "grafana": json.dumps(grafana)[1:-1],
+def render_channels(channels: Sequence[str], alerts: Alerts, grafana: str) -> dict[str, str]:
+    """Return channel → the content of its template file for Alertmanager."""
+    if not channels:
+        return {}
+    environment = _jinja_environment()
+    text = (FOLDER / f"words.{alerts.language}.yaml").read_text()
+    text = text.replace("<<zone>>", " UTC" if alerts.timezone == "UTC" else "")
+    words = yaml.load(text, LOADER)  # noqa: S506 - a safe one
+    stack = {"timezone": alerts.timezone, "language": alerts.language, "grafana": json.dumps(grafana)[1:-1]}
+    link = f"%[2]s{words['colon']} %[3]s"
+    return {
+        channel: environment.get_template(f"{channel}.tmpl.j2").render(**words, **stack, kind=channel, link=link)
+        for channel in channels
     }
-    stack["zone"] = " UTC" if alerts.timezone == "UTC" else ""
-    return _fill(f"<<{name}>>", {**words, **_PIECES, **format_values, **stack})
-
-
-def _fill(text: str, values: Mapping[str, str]) -> str:
-    def value(match: re.Match[str]) -> str:
-        name, length = match.groups()
-        if length:
-            return _truncate(int(length), "…" if name == "cut" else "...")
-        return _fill(values[name] if name in values else (FOLDER / f"{name}.tmpl").read_text().strip(), values)
-
-    return _PLACE.sub(value, text)
 
 
 def _truncate(length: int, end: str) -> str:
     """Return the Go that truncates a line to `length` characters, with an ellipsis at the end."""
     return f'reReplaceAll "^(.{{{length - len(end)}}}).{{{len(end) + 1},}}$" "${{1}}{end}"'
+
+
+def _jinja_environment() -> jinja2.Environment:
+    import jinja2  # noqa: PLC0415 - takes 15 ms, which a stack without receivers need not spend
+
+    environment = jinja2.Environment(
+        variable_start_string="<<",
+        variable_end_string=">>",
+        block_start_string="<%",
+        block_end_string="%>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+        line_statement_prefix="%%",
+        loader=jinja2.FileSystemLoader(FOLDER),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - renders templates, whose own functions escape
+    )
+    environment.globals = {**_FORMAT, **_GO}
+    return environment

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import yaml
 
-from components.alerting.templates import CHANNEL_FORMATS, FOLDER, message_files, render_check_command, template
+from components.alerting.templates import CHANNELS, FOLDER, message_files, render_channels, render_check_command
 from settings.alerts import Alerts
 from tests.promtools import promtools
 from tests.rules.rendered import (
@@ -28,7 +28,7 @@ from tests.rules.rendered import (
 )
 
 LIMITS = {
-    # Of the channels' own documents, which components/alerting/templates/*.tmpl names; in characters.
+    # Of the channels' own documents, which components/alerting/templates/*.tmpl.j2 names; in characters.
     **{"discord.title": 256, "discord.message": 4096, "slack.title": 1024, "slack.fallback": 1024, "slack.text": 4000},
     **{"sms.text": 160, "telegram.message": 4096, "pagerduty.description": 1024, "email.subject": 150},
     **{"opsgenie.message": 130, "opsgenie.description": 15_000},
@@ -101,12 +101,8 @@ class TestTheTexts:
         assert page(rendered(case, language)) == (EXPECTED / f"{case}.{language}.txt").read_text()
 
     def test_every_template_that_a_receiver_names_is_there_and_no_other(self):
-        made = {
-            found
-            for name in CHANNEL_FORMATS
-            for found in re.findall(r'define "dockyard\.([\w.]+)"', template(name, *STACK))
-        }
-        assert made == set(named())
+        files = render_channels(CHANNELS, alerts_in("en"), GRAFANA)
+        assert set(re.findall(r'define "dockyard\.([\w.]+)"', "".join(files.values()))) == set(named())
 
     def test_they_are_rehearsed_before_they_are_used(self, tmp_path):
         """In the image that will send them: what cannot be rendered there is found when it is deployed."""
@@ -137,7 +133,7 @@ class TestTheTexts:
             for lang, found in words.items()
         }
         assert blanks["en"] == blanks["fr"]
-        pieces = "".join(file.read_text() for file in FOLDER.glob("*.tmpl"))
+        pieces = "".join(file.read_text() for file in FOLDER.glob("*.j2"))
         assert {key for key in words["en"] if f"<<{key}>>" not in pieces} == set()
 
     @pytest.mark.parametrize(
@@ -269,9 +265,6 @@ class TestWholeness:
         for name in ("discord.message", "teams.text"):
             assert flat in re.sub(r"\\([^0-9A-Za-z\s])", r"\1", said[name]), name
             assert not re.search(r"(?<!\\)\[evil", said[name]), name
-
-
-STACK = (alerts_in("en"), GRAFANA)
 
 
 class Page(HTMLParser):
