@@ -20,7 +20,7 @@ from machine.progress import Progress, SetupError, spell_seconds
 from machine.workdir import WorkDir
 from ops.amtool import URL, instances
 from ops.session import connect
-from settings.alerts import HEARTBEAT, Alerts
+from settings.alerts import HEARTBEAT
 from settings.loader import Settings
 
 ALERT = "DockyardTest"
@@ -43,7 +43,11 @@ TEXTS = {
 }
 """Language → summary and description of the alert."""
 
-_SAMPLE = re.compile(r"^(?P<name>\w+)\{(?P<labels>.*)\} (?P<value>\S+)$", re.MULTILINE)
+_REQUESTS = re.compile(
+    r"^alertmanager_notification_requests_(?P<failed>failed_)?total"
+    r'\{.*\breceiver_name="(?P<receiver>(?:[^"\\]|\\.)*)".*\} (?P<count>\S+)$',
+    re.MULTILINE,
+)
 _ERROR = re.compile(r'\berr=(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>\S+))')
 _ATTEMPTS = re.compile(r"^[\w./-]+\[\d+\]: notify retry canceled .*?after \d+ attempts: ")
 
@@ -53,7 +57,7 @@ class DeliveryOutcome:
     """Whether the test alert reached one receiver."""
 
     receiver: str
-    well: bool
+    delivered: bool
     detail: str
 
 
@@ -65,53 +69,45 @@ def alert_test(work: WorkDir, stack: str, receiver: str | None, progress: Progre
     session = connect(work, stack, progress)
     names = receivers_to_test(session.settings, receiver)
     containers = instances(session)
-    secret_texts = secret_parts(
-        _secrets(session.pulumi_cli.read("config", "--show-secrets", "--json"), session.settings)
-    )
+    settings, alerts = session.settings, session.settings.product.alerts
+    labels = {"product": settings.product.name, "environment": settings.stack.environment}
+    config = session.pulumi_cli.read("config", "--show-secrets", "--json")
+    keys = [f"dockyard:{secret}" for secret in alerts.secrets_in(settings.stack.environment)]
+    secret_texts = secret_parts(config[key]["value"] for key in keys if key in config)
     progress.line(f"Each of these is sent an alert that says it is a test: {', '.join(names)}")
-    alerts, labels = session.settings.product.alerts, stack_labels(session.settings)
     outcomes = try_receivers(containers, names, labels, alerts.language, lambda text: hide(text, secret_texts))
     for outcome in outcomes:
-        progress.line(
-            f"{'✓' if outcome.well else '✗'} {outcome.receiver}: {outcome.detail}",
-            "green" if outcome.well else "bold red",
-        )
-    return 0 if all(outcome.well for outcome in outcomes) else 1
+        sign, style = ("✓", "green") if outcome.delivered else ("✗", "bold red")
+        progress.line(f"{sign} {outcome.receiver}: {outcome.detail}", style)
+    return 0 if all(outcome.delivered for outcome in outcomes) else 1
 
 
 def receivers_to_test(settings: Settings, receiver: str | None) -> list[str]:
     """Return the names of the receivers to test. Raises SetupError with the available names if there are none."""
     alerts, environment = settings.product.alerts, settings.stack.environment
+    stack = settings.stack_name
     names = [*alerts.receivers_in(environment), *([HEARTBEAT] if alerts.has_heartbeat_in(environment) else [])]
     if receiver is None and names:
         return names
-    if receiver in names:
-        return [receiver] if receiver else []
+    if receiver is not None and receiver in names:
+        return [receiver]
     if receiver in alerts.receivers:
-        where = ", ".join(alerts.receivers[receiver].environments)
+        environments = ", ".join(alerts.receivers[receiver].environments)
         raise SetupError(
-            f"the receiver {receiver} is told in {where} only, and {settings.stack_name} is {environment}",
+            f"the receiver {receiver} gets alerts of {environments} only, and {stack} is {environment}",
             f"add {environment} to alerts.receivers.{receiver}.environments, or test it there",
         )
     if receiver is not None and names:
-        raise SetupError(f"no receiver {receiver} in {settings.stack_name}", f"it has: {', '.join(names)}")
-    raise SetupError(*_no_receivers_error(alerts, settings))
-
-
-def _no_receivers_error(alerts: Alerts, settings: Settings) -> tuple[str, str]:
-    environment = settings.stack.environment
-    problem = f"{settings.stack_name} tells nobody of alerts"
+        raise SetupError(f"no receiver {receiver} in {stack}", f"it has: {', '.join(names)}")
     if alerts.receivers:
-        names = ", ".join(alerts.receivers)
-        return f"{problem}: it is {environment}, and none of {names} is told there", (
-            f"let one of them say environments: [{environment}], or test another stack"
+        raise SetupError(
+            f"{stack} is {environment}, and none of {', '.join(alerts.receivers)} gets its alerts",
+            f"add {environment} to the environments of one of them, or test another stack",
         )
-    return problem, "name who hears of them in alerts.receivers of the product or the stack file, then bring it up"
-
-
-def stack_labels(settings: Settings) -> dict[str, str]:
-    """Return the labels that every alert of a stack carries."""
-    return {"product": settings.product.name, "environment": settings.stack.environment}
+    raise SetupError(
+        f"no receiver gets alerts of {stack}",
+        "declare one in alerts.receivers of the product or the stack file, then bring it up",
+    )
 
 
 def try_receivers(
@@ -132,64 +128,45 @@ def try_receivers(
     test_labels = {**labels, "sent": f"{sent:%Y-%m-%dT%H:%M:%SZ}"}
     before = _answers(containers)
     began = time.monotonic()
-    outcomes: dict[str, DeliveryOutcome] = {}
-    reasons: dict[str, str] = {}
+    late = f"not tried within {spell_seconds(seconds)}: a silence may hold it back (./dockyard amtool … silence)"
+    unknown = "not tried: the running Alertmanager does not know it yet; bring the stack up"
+    outcomes = {name: DeliveryOutcome(name, False, late if name in before else unknown) for name in names}
+    pending = set(names)
     try:
         for name in names:
             _post(containers, name, test_labels, language, sent + ENDS_AFTER)
-        while len(outcomes) < len(names) and time.monotonic() < began + seconds:
+        while pending and time.monotonic() < began + seconds:
             time.sleep(POLL_SECONDS)
             lines = _lines(containers, sent, test_labels["sent"])
             answers = _answers(containers)
-            for name in names:
-                if name in outcomes:
-                    continue
+            for name in sorted(pending):
                 failed, reason = _failure(name, lines)
-                reasons |= {name: reason} if reason else {}
-                if answers.get(name, 0) > before.get(name, 0):
-                    outcomes[name] = DeliveryOutcome(
-                        name, True, f"delivered ({spell_seconds(time.monotonic() - began)})"
-                    )
-                elif failed:
-                    outcomes[name] = DeliveryOutcome(name, False, redact(f"failed: {reason}"))
+                delivered = answers.get(name, 0) > before.get(name, 0)
+                if delivered:
+                    detail = f"delivered ({spell_seconds(time.monotonic() - began)})"
+                    outcomes[name] = DeliveryOutcome(name, True, detail)
+                elif failed or reason:
+                    detail = redact(f"failed{'' if failed else ' so far'}: {reason}")
+                    outcomes[name] = DeliveryOutcome(name, False, detail)
+                if delivered or failed:
+                    pending.remove(name)
     finally:
         for name in names:
             _post(containers, name, test_labels, language, datetime.now(UTC))
-    return [outcomes.get(name) or _undecided(name, reasons, before, redact, seconds) for name in names]
-
-
-def _undecided(
-    name: str, reasons: Mapping[str, str], configured: Iterable[str], redact: Callable[[str], str], seconds: float
-) -> DeliveryOutcome:
-    if name in reasons:
-        return DeliveryOutcome(name, False, redact(f"failed so far: {reasons[name]}"))
-    if name not in configured:
-        return DeliveryOutcome(
-            name, False, "not tried: the running Alertmanager does not know it yet; bring the stack up"
-        )
-    waited = spell_seconds(seconds)
-    return DeliveryOutcome(
-        name, False, f"not tried within {waited}: a silence may hold it back (./dockyard amtool … silence)"
-    )
+    return list(outcomes.values())
 
 
 def _post(containers: Sequence[Container], name: str, labels: Mapping[str, str], language: str, end: datetime) -> None:
     placeholders = {"receiver": name, "who": f"{getpass.getuser()}@{socket.gethostname()}"}
     summary, description = (text.format(**placeholders) for text in TEXTS[language])
-    annotations = {"summary": summary, "description": description}
     test_labels = {"alertname": ALERT, "severity": "info", "scope": "monitoring", TEST_LABEL: name, **labels}
+    values = {**test_labels, "--annotation=summary": summary, "--annotation=description": description}
     command = [
-        *("amtool", f"--alertmanager.url={URL}", "alert", "add"),
-        *(f"{key}={_quoted(value)}" for key, value in test_labels.items()),
-        *(f"--annotation={key}={_quoted(value)}" for key, value in annotations.items()),
-        f"--end={end:%Y-%m-%dT%H:%M:%SZ}",
+        *("amtool", f"--alertmanager.url={URL}", "alert", "add", f"--end={end:%Y-%m-%dT%H:%M:%SZ}"),
+        *(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items()),
     ]
     for container in containers:
         _exec(container, command)
-
-
-def _quoted(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _exec(container: Container, command: Sequence[str]) -> str:
@@ -205,13 +182,9 @@ def _answers(containers: Sequence[Container]) -> dict[str, float]:
     """Return receiver → number of messages it accepted since Alertmanager loaded its configuration."""
     counts: dict[str, float] = {}
     for container in containers:
-        for sample in _SAMPLE.finditer(_exec(container, ["wget", "-q", "-O", "-", f"{URL}/metrics"])):
-            sign = {"requests_total": 1, "requests_failed_total": -1}.get(
-                sample["name"].removeprefix("alertmanager_notification_")
-            )
-            name = re.search(r'receiver_name="((?:[^"\\]|\\.)*)"', sample["labels"])
-            if sign and name:
-                counts[name[1]] = counts.get(name[1], 0) + sign * float(sample["value"])
+        for sample in _REQUESTS.finditer(_exec(container, ["wget", "-q", "-O", "-", f"{URL}/metrics"])):
+            count = float(sample["count"]) * (-1 if sample["failed"] else 1)
+            counts[sample["receiver"]] = counts.get(sample["receiver"], 0) + count
     return counts
 
 
@@ -232,17 +205,12 @@ def _failure(name: str, lines: Sequence[str]) -> tuple[bool, str]:
     return any("level=ERROR" in line for line in error_lines), reason.strip()
 
 
-def _secrets(config: Mapping[str, Any], settings: Settings) -> list[str]:
-    names = settings.product.alerts.secrets_in(settings.stack.environment)
-    return [config[key]["value"] for name in names if (key := f"dockyard:{name}") in config]
-
-
 def secret_parts(secrets: Iterable[str]) -> list[str]:
     """Return the texts to redact, longest first: each secret, and of a URL every part except the host."""
     texts: set[str] = set()
-    for secret in secrets:
-        address = urlsplit(secret.strip())
-        parts = [secret.strip(), *([address.path, address.query, *address.path.split("/")] if address.netloc else [])]
+    for secret in map(str.strip, secrets):
+        address = urlsplit(secret)
+        parts = [secret, *([address.path, address.query, *address.path.split("/")] if address.netloc else [])]
         texts.update(part for part in parts if len(part) >= 6)
     return sorted(texts, key=len, reverse=True)
 

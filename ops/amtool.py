@@ -58,8 +58,6 @@ def instances(session: StackSession) -> list[Container]:
 
 def _author(arguments: Sequence[str]) -> list[str]:
     """Return the option that names the author of a silence: amtool's own default is the container's user."""
-    if list(arguments[:2]) != ["silence", "add"] or any(
-        argument.startswith(("-a", "--author")) for argument in arguments
-    ):
-        return []
-    return [f"--author={getpass.getuser()}"]
+    has_author = any(argument.startswith(("-a", "--author")) for argument in arguments)
+    adds_silence = list(arguments[:2]) == ["silence", "add"]
+    return [f"--author={getpass.getuser()}"] if adds_silence and not has_author else []

@@ -34,12 +34,12 @@ class MonitoringContent:
 def render_content(settings: Settings) -> MonitoringContent:
     """Return the rules and dashboards of a stack."""
     grafana = grafana_root_url(settings)
-    return MonitoringContent(grafana, rules(settings, grafana), log_rules(settings, grafana), dashboards_for(settings))
-
-
-def dashboards_for(settings: Settings) -> dict[str, str]:
-    """Return Grafana's dashboards for a stack: file name → JSON."""
-    return render(dashboard_context(settings))
+    return MonitoringContent(
+        grafana=grafana,
+        rules=rules(settings, grafana),
+        log_rules=log_rules(settings, grafana),
+        dashboards=render(dashboard_context(settings)),
+    )
 
 
 def dashboard_context(settings: Settings) -> DashboardContext:

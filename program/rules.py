@@ -59,22 +59,18 @@ def objective_rules(settings: Settings) -> str | None:
     None where no service has objectives.
     """
     common = {"product": settings.product.name, "environment": settings.stack.environment, "tier": "app"}
-    recorded = []
-    for name, service in settings.product.services.items():
-        if service.slo is None:
-            continue
-        base_labels = {**common, "job": name}
-        if service.slo.availability is not None:
-            recorded.append((service.slo.availability, {**base_labels, "slo": "availability"}))
-        if latency := service.slo.latency:
-            recorded.append((latency.target, {**base_labels, "slo": "latency", "le": latency.bound}))
-    if not recorded:
-        return None
-    recording_rules = [
-        {"record": "slo:objective:ratio", "expr": f"vector({round(percent / 100, 10):g})", "labels": labels}
-        for percent, labels in recorded
-    ]
-    return yaml.safe_dump({"groups": [{"name": "slo-objectives", "rules": recording_rules}]}, sort_keys=False)
+    recordings = []
+    for job, service in settings.product.services.items():
+        objectives: list[tuple[float, dict[str, str]]] = []
+        if service.slo and service.slo.availability is not None:
+            objectives.append((service.slo.availability, {"slo": "availability"}))
+        if service.slo and service.slo.latency:
+            objectives.append((service.slo.latency.target, {"slo": "latency", "le": service.slo.latency.bound}))
+        for percent, labels in objectives:
+            recording = {"record": "slo:objective:ratio", "expr": f"vector({round(percent / 100, 10):g})"}
+            recordings.append({**recording, "labels": {**common, "job": job, **labels}})
+    group = {"name": "slo-objectives", "rules": recordings}
+    return yaml.safe_dump({"groups": [group]}, sort_keys=False) if recordings else None
 
 
 def effective_thresholds(settings: Settings) -> dict[str, float]:
@@ -144,11 +140,11 @@ class RuleRenderer:
                 case "annotations":
                     value = FIELD.sub(render_field, value)
                 case "summary" | "description" if key in texts:
-                    value = _quoted(texts[key])
+                    value = f" {_quoted(texts[key])}\n"
                 case "runbook_url" | "dashboard_url":
                     address = value.strip().strip("\"'")
-                    new_address = self.link(key, address)
-                    value = value if new_address == address else _quoted(new_address)
+                    if (link := self.link(key, address)) != address:
+                        value = f" {_quoted(link)}\n"
             return f"{indent}{key}:{value}"
 
         text = f"{alert['indent']}- alert: {alert['name']}\n{FIELD.sub(render_field, alert['body'])}"
@@ -166,11 +162,11 @@ def _override_labels(value: str, override: AlertOverride) -> str:
     if not override.labels:
         return value
     labels = {**yaml.safe_load(value), **override.labels}
-    return f" {{{', '.join(f'{name}:{_quoted(text).rstrip()}' for name, text in labels.items())}}}\n"
+    return f" {{{', '.join(f'{name}: {_quoted(text)}' for name, text in labels.items())}}}\n"
 
 
 def _quoted(text: str) -> str:
-    return f" {json.dumps(text, ensure_ascii=False)}\n"
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _render_files(sources: Mapping[str, str], settings: Settings, grafana: str) -> dict[str, str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pulumi
 import yaml
 
-from components.alerting.alertmanager_config import alertmanager_config
-from components.alerting.receivers import FOLDER, bot_address
+from components.alerting.inhibitions import inhibitions
+from components.alerting.receivers import FOLDER, bot_address, receiver_config, secret_file
+from components.alerting.routes import routes, time_intervals
 from components.alerting.templates import message_files, render_check_command
 from components.monitoring.exporters import NOBODY_UID
 from runtime.base import Files, Instance
@@ -18,7 +20,7 @@ from runtime.health import wget
 from runtime.secret_files import required_secret
 from runtime.spec import Attachment, ContainerSpec, FileSet, Mount, Reload
 from runtime.volume import config_volume, data_volume
-from settings.alerts import Alerts
+from settings.alerts import HEARTBEAT, NULL_RECEIVER, Alerts
 from settings.receivers import Environment, Telegram
 
 PORT = 9093
@@ -74,10 +76,9 @@ class AlertRouting(pulumi.ComponentResource):
     def _write_config(self) -> Files:
         """Write the configuration, which all instances share."""
         args, context = self._args, self._args.context
-        alertmanager = alertmanager_config(args.alerts, context.product, args.environment)
-        files: dict[str, pulumi.Input[str]] = {"alertmanager.yml": yaml.safe_dump(alertmanager, sort_keys=False)}
+        config = alertmanager_config(args.alerts, context.product, args.environment)
         messages = message_files(args.alerts, args.environment, args.grafana)
-        files |= messages
+        files: dict[str, pulumi.Input[str]] = {"alertmanager.yml": yaml.safe_dump(config, sort_keys=False), **messages}
         for secret in args.alerts.secrets_in(args.environment):
             files[f"secrets/{secret}"] = required_secret(secret)
         for receiver in args.alerts.receivers_in(args.environment).values():
@@ -126,6 +127,26 @@ class AlertRouting(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self, depends_on=config_files.ready),
         )
+
+
+def alertmanager_config(alerts: Alerts, product: str, environment: Environment) -> dict[str, Any]:
+    """Return Alertmanager's configuration for one stack; secrets are in files beside it.
+
+    It contains only the receivers of this environment.
+    """
+    receivers_by_name = alerts.receivers_in(environment)
+    receivers = [receiver_config(name, receiver) for name, receiver in receivers_by_name.items()]
+    if alerts.heartbeat and alerts.has_heartbeat_in(environment):
+        call = {"url_file": secret_file(alerts.heartbeat), "send_resolved": False}
+        receivers.append({"name": HEARTBEAT, "webhook_configs": [call]})
+    quiet = time_intervals(receivers_by_name, alerts.timezone)
+    return {
+        "route": routes(alerts, product, environment),
+        "receivers": [{"name": NULL_RECEIVER}, *receivers],
+        "inhibit_rules": inhibitions(),
+        **({"time_intervals": quiet} if quiet else {}),
+        "templates": ["templates/*.tmpl"],
+    }
 
 
 def peers(replicas: int) -> tuple[str, ...]:

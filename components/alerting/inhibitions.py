@@ -75,17 +75,13 @@ def inhibitions() -> list[dict[str, Any]]:
 
     Synthetic alerts neither inhibit others nor are inhibited.
     """
-    return [_rule(*rule) for rule in [*CONSEQUENCES, *_same_thing()]]
-
-
-def _same_thing() -> list[tuple[list[str], list[str], list[str]]]:
     critical, lower = 'severity="critical"', 'severity=~"warning|info"'
-    rules = [([critical], [lower], ["alertname", *SAME_THING])]
-    for source, targets in ESCALATIONS.items():
-        rules.append(([f'alertname="{source}"', critical], [f'alertname=~"{"|".join(targets)}"', lower], SAME_THING))
-    return rules
-
-
-def _rule(source: list[str], target: list[str], equal: list[str]) -> dict[str, Any]:
+    escalations = [
+        ([f'alertname="{source}"', critical], [f'alertname=~"{"|".join(targets)}"', lower], SAME_THING)
+        for source, targets in ESCALATIONS.items()
+    ]
     real = f'{TEST_LABEL}=""'
-    return {"source_matchers": [*source, real], "target_matchers": [*target, real], "equal": equal}
+    return [
+        {"source_matchers": [*source, real], "target_matchers": [*target, real], "equal": equal}
+        for source, target, equal in [*CONSEQUENCES, ([critical], [lower], ["alertname", *SAME_THING]), *escalations]
+    ]

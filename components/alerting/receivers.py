@@ -39,8 +39,17 @@ def receiver_config(name: str, receiver: Receiver) -> dict[str, Any]:
     return {"name": name, f"{kind}_configs": [{**config, "send_resolved": receiver.recoveries}]}
 
 
+def _template(name: str) -> str:
+    return f'{{{{ template "dockyard.{name}" . }}}}'
+
+
 def _templates(kind: str, *fields: str) -> dict[str, str]:
-    return {field: f'{{{{ template "dockyard.{kind}.{field}" . }}}}' for field in fields}
+    return {field: _template(f"{kind}.{field}") for field in fields}
+
+
+def _links(kind: str, address: str, text: str) -> list[dict[str, str]]:
+    """Return the links of a message; `address` and `text` are the keys that the receiver has for them."""
+    return [{address: _template(f"{kind}.{link}"), text: _template(f"{kind}.{link}_label")} for link in LINKS]
 
 
 def _as_yaml_text(value: str) -> str:
@@ -60,32 +69,40 @@ def _integration(receiver: Receiver) -> tuple[str, dict[str, Any]]:  # noqa: PLR
     """Return the name of Alertmanager's integration for a kind of receiver, and its configuration."""
     match receiver:
         case Discord():
-            config = {"webhook_url_file": secret_file(receiver.webhook)}
-            return "discord", config | _templates("discord", "title", "message")
+            webhook = {"webhook_url_file": secret_file(receiver.webhook)}
+            return "discord", webhook | _templates("discord", "title", "message")
         case Slack():
-            config = {"api_url_file": secret_file(receiver.webhook)}
-            config |= {"channel": receiver.channel} if receiver.channel else {}
-            return "slack", config | _templates("slack", "title", "title_link", "text", "color", "fallback")
+            channel = {"channel": receiver.channel} if receiver.channel else {}
+            fields = _templates("slack", "title", "title_link", "text", "color", "fallback")
+            return "slack", {"api_url_file": secret_file(receiver.webhook), **channel, **fields}
         case Email():
             return "email", _email(receiver)
         case Webhook():
             return "webhook", {"url_file": secret_file(receiver.url), **_bearer(receiver.token)}
         case Sms():
-            fields = {name: _as_yaml_text(value) for name, value in receiver.fields.items()}
-            payload = {**fields, receiver.text_key: _templates("sms", "text")["text"]}
+            payload = {name: _as_yaml_text(value) for name, value in receiver.fields.items()}
+            payload[receiver.text_key] = _template("sms.text")
             return "webhook", {"url_file": secret_file(receiver.url), **_bearer(receiver.token), "payload": payload}
         case Ntfy():
             return "webhook", _ntfy(receiver)
         case PagerDuty():
             return "pagerduty", _pagerduty(receiver)
         case Opsgenie():
-            return "opsgenie", _opsgenie(receiver)
+            regions = {"us": "https://api.opsgenie.com/", "eu": "https://api.eu.opsgenie.com/"}
+            # Alertmanager appends `v2/alerts`.
+            api_url = f"{(receiver.url or regions[receiver.region]).rstrip('/')}/"
+            config = {"api_key_file": secret_file(receiver.api_key), "api_url": api_url}
+            return "opsgenie", config | _templates("opsgenie", "message", "description", "priority")
         case Telegram():
             return "webhook", _telegram(receiver)
         case Teams():
-            config = {"webhook_url_file": secret_file(receiver.webhook)}
-            return "msteamsv2", config | _templates("teams", "title", "text")
+            webhook = {"webhook_url_file": secret_file(receiver.webhook)}
+            return "msteamsv2", webhook | _templates("teams", "title", "text")
     raise TypeError(f"no kind of receiver: {type(receiver).__name__}")
+
+
+def _bearer(token: str | None) -> dict[str, Any]:
+    return {"http_config": {"authorization": {"credentials_file": secret_file(token)}}} if token else {}
 
 
 def _email(receiver: Email) -> dict[str, Any]:
@@ -95,7 +112,7 @@ def _email(receiver: Email) -> dict[str, Any]:
         "smarthost": receiver.smarthost,
         # On port 465 Alertmanager uses implicit TLS; on any other port it requires STARTTLS.
         "require_tls": True,
-        "headers": {"Subject": _templates("email", "subject")["subject"]},
+        "headers": {"Subject": _template("email.subject")},
         **_templates("email", "html", "text"),
         # Firing and resolved messages of an alert, in one thread.
         "threading": {"enabled": True, "thread_by_date": "daily"},
@@ -108,18 +125,16 @@ def _email(receiver: Email) -> dict[str, Any]:
 
 
 def _ntfy(receiver: Ntfy) -> dict[str, Any]:
-    templates = _templates("ntfy", *LINKS, *(f"{link}_label" for link in LINKS))
     payload = {
         "topic": receiver.topic,
         **_templates("ntfy", "title", "message", "click", "priority"),
-        "tags": [_templates("ntfy", "tag")["tag"]],
-        "actions": [{"action": "view", "url": templates[link], "label": templates[f"{link}_label"]} for link in LINKS],
+        "tags": [_template("ntfy.tag")],
+        "actions": [{"action": "view", **link} for link in _links("ntfy", "url", "label")],
     }
     return {"url": receiver.server, **_bearer(receiver.token), "payload": payload}
 
 
 def _pagerduty(receiver: PagerDuty) -> dict[str, Any]:
-    templates = _templates("pagerduty", "details", *LINKS, *(f"{link}_label" for link in LINKS))
     return {
         "routing_key_file": secret_file(receiver.routing_key),
         "url": receiver.url,
@@ -127,19 +142,12 @@ def _pagerduty(receiver: PagerDuty) -> dict[str, Any]:
         "client": "Dockyard",
         # By default every alert would be sent in full, and PagerDuty refuses a message with 10,000 of them.
         "details": {
-            "alerts": templates["details"],
+            "alerts": _template("pagerduty.details"),
             "firing": "{{ len .Alerts.Firing }}",
             "resolved": "{{ len .Alerts.Resolved }}",
         },
-        "links": [{"href": templates[link], "text": templates[f"{link}_label"]} for link in LINKS],
+        "links": _links("pagerduty", "href", "text"),
     }
-
-
-def _opsgenie(receiver: Opsgenie) -> dict[str, Any]:
-    address = receiver.url or {"us": "https://api.opsgenie.com/", "eu": "https://api.eu.opsgenie.com/"}[receiver.region]
-    # Alertmanager appends `v2/alerts`.
-    config = {"api_key_file": secret_file(receiver.api_key), "api_url": f"{address.rstrip('/')}/"}
-    return config | _templates("opsgenie", "message", "description", "priority")
 
 
 def _telegram(receiver: Telegram) -> dict[str, Any]:
@@ -152,7 +160,7 @@ def _telegram(receiver: Telegram) -> dict[str, Any]:
         "chat_id": receiver.chat_id,
         **({"message_thread_id": receiver.thread} if receiver.thread else {}),
         # The tab keeps it text, see _as_yaml_text. Telegram strips white space off both ends.
-        "text": f"\t{_templates('telegram', 'message')['message']}",
+        "text": f"\t{_template('telegram.message')}",
         "parse_mode": "HTML",
         "disable_web_page_preview": True,
     }
@@ -162,7 +170,3 @@ def _telegram(receiver: Telegram) -> dict[str, Any]:
 def bot_address(receiver: Telegram, token: str) -> str:
     """Return the content of a bot's secret file: the address that messages are posted to."""
     return f"{receiver.url.rstrip('/')}/bot{token.strip()}/sendMessage"
-
-
-def _bearer(token: str | None) -> dict[str, Any]:
-    return {"http_config": {"authorization": {"credentials_file": secret_file(token)}}} if token else {}

@@ -78,23 +78,20 @@ def _receiver_routes(name: str, receiver: Receiver, alerts: Alerts, stack: list[
     matchers = [*stack, *(matcher(label, value) for label, value in receiver.labels.items())]
     if receiver.alerts:
         matchers.append(any_matcher("alertname", receiver.alerts))
-    child_routes: list[dict[str, Any]] = []
-    if "critical" in receiver.severities:
-        route_matchers = [matcher("severity", "critical"), *matchers]
-        child_routes.append(
-            {"receiver": name, "matchers": route_matchers, **_group_timing(alerts.critical), "continue": True}
-        )
-    severities = [severity for severity in dict.fromkeys(receiver.severities) if severity != "critical"]
-    if severities:
-        route_matchers = [any_matcher("severity", severities), *matchers]
-        muted = {"mute_time_intervals": [_quiet_name(name)]} if receiver.quiet else {}
-        child_routes.append(
-            {"receiver": name, "matchers": route_matchers, **_group_timing(alerts.rest), **muted, "continue": True}
-        )
-    return child_routes
+    muted = {"mute_time_intervals": [_quiet_name(name)]} if receiver.quiet else {}
+    severities = list(dict.fromkeys(receiver.severities))
+    branches = (
+        ([severity for severity in severities if severity == "critical"], _group_timing(alerts.critical)),
+        ([severity for severity in severities if severity != "critical"], _group_timing(alerts.rest) | muted),
+    )
+    return [
+        {"receiver": name, "matchers": [any_matcher("severity", chosen), *matchers], **options, "continue": True}
+        for chosen, options in branches
+        if chosen
+    ]
 
 
-def _group_timing(pace: Pace) -> dict[str, str]:
+def _group_timing(pace: Pace) -> dict[str, Any]:
     return {
         "group_wait": format_duration(pace.wait),
         "group_interval": format_duration(pace.interval),
@@ -106,18 +103,13 @@ def _quiet_name(receiver: str) -> str:
     return f"quiet-{receiver}"
 
 
-def _quiet_intervals(quiet: Quiet | None) -> list[dict[str, Any]]:
+def _quiet_intervals(quiet: Quiet) -> list[dict[str, Any]]:
     """Return the quiet intervals. Those of Alertmanager cannot span midnight, so such hours become two."""
-    if quiet is None:
-        return []
     intervals: list[dict[str, Any]] = []
     if quiet.hours:
         start, end = quiet.hours.split("-")
         parts = [(start, end)] if start < end else [(start, "24:00"), ("00:00", end)]
-        times = [
-            {"start_time": start_time, "end_time": end_time} for start_time, end_time in parts if start_time != end_time
-        ]
-        intervals.append({"times": times})
+        intervals.append({"times": [{"start_time": first, "end_time": last} for first, last in parts if first != last]})
     if quiet.days:
         intervals.append({"weekdays": list(quiet.days)})
     return intervals

@@ -33,50 +33,16 @@ HTML = ("email.html",)
 
 _DEFINITION = re.compile(r'define "dockyard\.([\w.]+)"')
 
-# Replacements in an SMS for characters that GSM 7-bit lacks or counts twice (3GPP TS 23.038, 6.2.1).
-_GSM = {
-    "e": "êë",
-    "E": "ÊËÈ",
-    "a": "âáã",
-    "A": "ÂÀÁÃ",
-    "i": "îïí",
-    "I": "ÎÏÍÌ",
-    "o": "ôóõ",
-    "O": "ÔÓÕÒ",
-    "u": "ûú",
-    "U": "ÛÙÚ",
-    "c": "ç",
-    "oe": "œ",
-    "OE": "Œ",
-    "'": "`\u2018\u2019",
-    '"': "«»\u201c\u201d",
-    "-": "~·\u2013\u2014",
-    "...": "…",
-    " ": "\u00a0\u202f",
-    "x": "\u00d7",
-    "(": "[{",
-    ")": "]}",
-    "/": "|\\",
-    "EUR": "€",
-}
-_GSM_LACKS = r"""[^@£$¥èéùìòÇØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !"#¤%&'()*+,./0-9:;<=>?¡A-ZÄÖÑÜ§¿a-zäöñüà-]"""
-
 _GO = {
     # One line, without invisible characters or those that change the direction of writing.
     "flat": r'reReplaceAll "[\\s\\p{C}\\x{2028}\\x{2029}]+" " " | trimSpace',
     # Text of which no line would be a key if it were parsed as YAML.
     "no_keys": r'reReplaceAll ": " ":\u00a0" | reReplaceAll ":(\\n|$)" ":\u00a0${1}"',
-    "gsm": " | ".join(
-        f"reReplaceAll {json.dumps(pattern)} {json.dumps(replacement)}"
-        for replacement, pattern in [
-            *((text, f"[{re.escape(signs)}]") for text, signs in _GSM.items()),
-            ("?", _GSM_LACKS),
-        ]
-    ),
     "characters": 'len (reReplaceAll "(?s)." "x" $longer)',
     "bytes": "len $longer",
     "cut": lambda length: _truncate(length, "…"),
     "sms_cut": lambda length: _truncate(length, "..."),
+    "quote": json.dumps,
 }
 """Pieces of Go."""
 

@@ -39,7 +39,7 @@ def test_each_receiver_is_told_once_that_it_is_a_test_and_of_its_end(sink, run):
     running = run(receivers)
     result = outcomes(running, receivers)
     assert {name: one.detail.split(" (")[0] for name, one in result.items()} == dict.fromkeys(receivers, "delivered")
-    assert all(one.well for one in result.values())
+    assert all(one.delivered for one in result.values())
     for name in receivers:
         fired, _ended = sink.wait(name, count=2)
         assert "TEST" in fired.text, name
@@ -56,7 +56,7 @@ def test_a_receiver_that_fails_has_alertmanager_s_own_reason_and_holds_nobody_up
     sink.tokens["bell"] = "another"
     sink.mail.failing = "550 5.7.1 no such mailbox"
     result = outcomes(running, receivers)
-    assert {name for name, one in result.items() if one.well} == {"ops"}
+    assert {name for name, one in result.items() if one.delivered} == {"ops"}
     assert result["chat"].detail.startswith("failed: unexpected status code 404")
     assert "unexpected status code 500" in result["hook"].detail
     assert "context deadline exceeded" in result["pager"].detail
@@ -68,7 +68,7 @@ def test_a_receiver_that_fails_has_alertmanager_s_own_reason_and_holds_nobody_up
 def test_a_second_test_is_a_message_of_its_own_and_reaches_no_other_receiver(sink, run):
     running = run({name: every_kind(sink)[name] for name in ("chat", "hook")})
     for language in ("fr", "en"):
-        assert outcomes(running, ["chat"], language)["chat"].well
+        assert outcomes(running, ["chat"], language)["chat"].delivered
         time.sleep(1.1)  # The second in which it was sent tells one test from the next.
     sink.wait("chat", count=4)
     assert sink.told("hook") == []
@@ -78,8 +78,8 @@ def test_a_receiver_that_was_not_tried_is_reported_as_such(sink, run):
     running = run({"chat": every_kind(sink)["chat"]})
     running.silence({"alertname": "DockyardTest"})
     result = outcomes(running, ["chat", "later"], seconds=2)
-    assert not result["chat"].well and "not tried" in result["chat"].detail and "silence" in result["chat"].detail
-    assert not result["later"].well and "does not know it yet" in result["later"].detail
+    assert not result["chat"].delivered and "not tried" in result["chat"].detail and "silence" in result["chat"].detail
+    assert not result["later"].delivered and "does not know it yet" in result["later"].detail
 
 
 def test_a_real_alert_that_fails_meanwhile_is_not_taken_for_the_test(sink, run):
@@ -87,7 +87,7 @@ def test_a_real_alert_that_fails_meanwhile_is_not_taken_for_the_test(sink, run):
     sink.faults["chat"] = Fault(404, times=1)
     running.post([firing("RedisDown")])
     sink.wait("hook")
-    assert outcomes(running, ["chat"])["chat"].well
+    assert outcomes(running, ["chat"])["chat"].delivered
 
 
 def test_no_part_of_a_secret_is_shown():

@@ -11,6 +11,7 @@ from settings.alert_rules import AlertOverride, log_rule_files, rule_files
 from settings.loader import Settings, load, read_stack_file
 from settings.problems import LOADER
 from tests.promtools import promtool
+from tests.support.shipped_rules import alerts_in
 
 ROOT = Path(__file__).resolve().parents[2]
 STACKS = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
@@ -25,11 +26,6 @@ def settings_of(stack: str, language: str = "", **thresholds: dict[str, Any]) ->
     monitoring = said.monitoring.model_copy(update={"thresholds": {**said.monitoring.thresholds, **changes}})
     product = said.model_copy(update={"alerts": alerts, "monitoring": monitoring})
     return Settings(**{**vars(settings), "product": product})
-
-
-def alerts_of(text: str) -> dict[str, dict[str, Any]]:
-    groups = yaml.load(text, LOADER)["groups"]  # noqa: S506 - a safe one
-    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
 
 
 def written(folder: Path, texts: dict[str, str]) -> list[Path]:
@@ -67,7 +63,7 @@ def test_alerts_of_a_french_stack_fire_with_french_words_their_own_figures_and_a
     change = {"threshold": 0.25, "labels": {"notify_sms": "true"}}
     made = rules(settings_of("production", "fr", DiskSpaceLow=change), GRAFANA)
     files = ("host.yml", "product-tumulte.yml")
-    links = {name: rule["annotations"] for file in files for name, rule in alerts_of(made[file]).items()}
+    links = {name: rule["annotations"] for file in files for name, rule in alerts_in(made[file]).items()}
     written(tmp_path, {name: made[name] for name in files})
 
     def fired(alert: str, labels: dict[str, str], summary: str, description: str) -> dict[str, Any]:

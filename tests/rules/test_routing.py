@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.alerting.alertmanager_config import alertmanager_config
+from components.alerting.alertmanager import alertmanager_config
 from components.alerting.templates import message_files
 from program.rules import log_rules, rules
 from settings.alerts import Alerts

@@ -18,7 +18,6 @@ from tests.support.shipped_rules import (
     ALERTS,
     ALL_FILES,
     CASES,
-    LIMITS,
     LOG_RULE_FILES,
     METRIC_ALERTS,
     ROOT,
@@ -33,10 +32,7 @@ ALWAYS_FIRING = {"Watchdog"}  # vector(1) has no series that could keep it from 
 
 SCOPES = {"host", "container", "service", "store", "queue", "probe", "edge", "monitoring", "backup", "slo"}
 ANNOTATIONS = {"summary", "description", "runbook_url", "dashboard_url"}
-BOARDS = {
-    store: {board["uid"]: board for board in boards(thresholds=LIMITS, log_store=store).values()}
-    for store in LOG_STORES
-}
+BOARDS = {store: {board["uid"]: board for board in boards(log_store=store).values()} for store in LOG_STORES}
 """Log store → uid → board."""
 
 

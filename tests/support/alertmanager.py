@@ -13,8 +13,7 @@ from typing import Any
 import httpx
 import yaml
 
-from components.alerting.alertmanager import FLAGS
-from components.alerting.alertmanager_config import alertmanager_config
+from components.alerting.alertmanager import FLAGS, alertmanager_config
 from components.alerting.receivers import FOLDER, bot_address
 from components.alerting.templates import message_files
 from settings.alerts import NULL_RECEIVER, Alerts

@@ -22,12 +22,16 @@ ALL_FILES = [*RULE_FILES, *LOG_RULE_FILES]
 TEST_FILES = sorted((RULES / "tests").rglob("*_test.yml"))
 
 
-def read(path: Path) -> Any:
-    return yaml.load(RuleRenderer().render(path.read_text()), LOADER)  # noqa: S506 - a safe one
+def rules_in(text: str) -> list[dict[str, Any]]:
+    return [rule for group in yaml.load(text, LOADER)["groups"] for rule in group["rules"]]  # noqa: S506 - a safe one
+
+
+def alerts_in(text: str) -> dict[str, dict[str, Any]]:
+    return {rule["alert"]: rule for rule in rules_in(text) if "alert" in rule}
 
 
 def rules_of(path: Path) -> list[dict[str, Any]]:
-    return [rule for group in read(path)["groups"] for rule in group["rules"]]
+    return rules_in(RuleRenderer().render(path.read_text()))
 
 
 def cases() -> list[tuple[str, dict[str, Any]]]:
@@ -35,7 +39,7 @@ def cases() -> list[tuple[str, dict[str, Any]]]:
     return [
         (test["name"], case)
         for path in TEST_FILES
-        for test in read(path)["tests"]
+        for test in yaml.load(path.read_text(), LOADER)["tests"]  # noqa: S506 - a safe one
         for case in test.get("alert_rule_test", [])
     ]
 

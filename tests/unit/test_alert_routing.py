@@ -3,8 +3,7 @@
 import pytest
 import yaml
 
-from components.alerting.alertmanager import AlertRouting, AlertRoutingArgs
-from components.alerting.alertmanager_config import alertmanager_config
+from components.alerting.alertmanager import AlertRouting, AlertRoutingArgs, alertmanager_config
 from settings.alerts import Alerts
 from tests.support.recording import record
 

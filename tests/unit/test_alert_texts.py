@@ -8,7 +8,7 @@ import yaml
 
 from program.rules import RuleRenderer, alert_texts
 from settings.alert_rules import RULES, AlertOverride, thresholds
-from tests.support.shipped_rules import ALL_FILES as RULE_FILES
+from tests.support.shipped_rules import ALL_FILES, alerts_in, rules_in
 
 FRENCH = alert_texts("fr")
 EXPRESSION = re.compile(r"\{\{.*?\}\}")
@@ -19,21 +19,7 @@ def place(path: Path) -> str:
     return str(path.relative_to(RULES))
 
 
-def alerts(text: str) -> dict[str, dict]:
-    return {
-        rule["alert"]: rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"] if "alert" in rule
-    }
-
-
-def without_texts(text: str) -> list[dict]:
-    groups = yaml.safe_load(text)["groups"]
-    for rule in [rule for group in groups for rule in group["rules"]]:
-        for key in ("summary", "description"):
-            rule.get("annotations", {}).pop(key, None)
-    return groups
-
-
-ENGLISH = {name: rule["annotations"] for path in RULE_FILES for name, rule in alerts(path.read_text()).items()}
+ENGLISH = {name: rule["annotations"] for path in ALL_FILES for name, rule in alerts_in(path.read_text()).items()}
 
 
 def expressions(text: str) -> list[str]:
@@ -41,7 +27,7 @@ def expressions(text: str) -> list[str]:
     return sorted(re.sub(r'"[^"%]*"', '""', found) for found in EXPRESSION.findall(text))
 
 
-@pytest.mark.parametrize("path", RULE_FILES, ids=place)
+@pytest.mark.parametrize("path", ALL_FILES, ids=place)
 def test_every_alert_of_a_file_has_its_french_text_in_the_file_of_the_same_name_and_in_the_same_order(path: Path):
     french = yaml.safe_load((RULES / "fr" / place(path)).read_text())
     assert list(french) == list(thresholds(path.read_text()))
@@ -72,27 +58,31 @@ def test_french_is_set_as_french_in_one_line_and_its_summary_fits_into_a_text_me
     assert len(EXPRESSION.sub("x" * 24, summary)) <= SMS
 
 
-@pytest.mark.parametrize("path", RULE_FILES, ids=place)
+@pytest.mark.parametrize("path", ALL_FILES, ids=place)
 def test_only_what_people_read_changes_with_the_language(path: Path):
     text = RuleRenderer().render(path.read_text())
     french = RuleRenderer(language="fr").render(path.read_text())
-    for name, rule in alerts(french).items():
+    for name, rule in alerts_in(french).items():
         limit = thresholds(path.read_text())[name] or ""
         texts = {key: said.replace("$threshold", limit) for key, said in FRENCH[name].items()}
         assert {key: rule["annotations"][key] for key in texts} == texts
-    assert without_texts(french) == without_texts(text)
+    without_texts = [
+        [{**rule, "annotations": {**rule.get("annotations", {}), "summary": "", "description": ""}} for rule in rules]
+        for rules in (rules_in(french), rules_in(text))
+    ]
+    assert without_texts[0] == without_texts[1]
     assert re.findall(r"^ *#.*$", french, re.MULTILINE) == re.findall(r"^ *#.*$", text, re.MULTILINE)
 
 
 def test_an_alert_without_a_french_text_keeps_its_own():
     text = (RULES / "host.yml").read_text().replace("- alert: HostDown\n", "- alert: OurOwn\n")
     kept = ENGLISH["HostDown"]["summary"]
-    assert alerts(RuleRenderer(language="fr").render(text))["OurOwn"]["annotations"]["summary"] == kept
+    assert alerts_in(RuleRenderer(language="fr").render(text))["OurOwn"]["annotations"]["summary"] == kept
 
 
-@pytest.mark.parametrize("path", RULE_FILES, ids=place)
+@pytest.mark.parametrize("path", ALL_FILES, ids=place)
 def test_a_changed_threshold_stands_in_the_french_text_too(path: Path):
     declared = thresholds(path.read_text())
     changes = {name: AlertOverride(threshold=1234.5) for name in declared}
-    for name, rule in alerts(RuleRenderer(changes, "fr").render(path.read_text())).items():
+    for name, rule in alerts_in(RuleRenderer(changes, "fr").render(path.read_text())).items():
         assert ("{{ 1234.5 " in rule["annotations"]["description"]) == (declared[name] is not None)

@@ -43,9 +43,9 @@ def test_all_receivers_of_the_environment_are_tried_unless_one_is_named(alerts, 
     ("settings", "receiver", "message", "remedy"),
     [
         (settings_of(), "pager", "no receiver pager in prod", "it has: monitoring, alertes-critiques"),
-        (settings_of("development"), None, "none of monitoring, alertes-critiques is told there", "[development]"),
-        (settings_of("development"), "monitoring", "told in staging, production only", "environments"),
-        (without_receivers(), None, "prod tells nobody of alerts", "alerts.receivers"),
+        (settings_of("development"), None, "none of monitoring, alertes-critiques gets its alerts", "add development"),
+        (settings_of("development"), "monitoring", "gets alerts of staging, production only", "environments"),
+        (without_receivers(), None, "no receiver gets alerts of prod", "alerts.receivers"),
     ],
 )
 def test_a_receiver_that_cannot_be_tried_is_refused_with_a_remedy(settings, receiver, message, remedy):
