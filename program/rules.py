@@ -37,7 +37,7 @@ from settings.units import format_duration
 _INTERVAL = re.compile(r"^(?P<key>    interval: )\w+$", re.MULTILINE)
 """The evaluation interval of a group of rules."""
 
-_BEFORE_A_SIGN = re.compile(r" (?=[:;?!%](?:\s|$))")
+_SPACE_BEFORE_SIGN = re.compile(r" (?=[:;?!%](?:\s|$))")
 
 
 def rules(settings: Settings, grafana: str) -> dict[str, str]:
@@ -95,7 +95,7 @@ def alert_texts(language: str) -> Mapping[str, Mapping[str, str]]:
     by_alert = {}
     for file in sorted((RULES / language).rglob("*.yml")):
         for name, texts in yaml.load(file.read_text(), LOADER).items():  # noqa: S506 - a safe one
-            by_alert[name] = {key: _BEFORE_A_SIGN.sub("\u00a0", text) for key, text in texts.items()}
+            by_alert[name] = {key: _SPACE_BEFORE_SIGN.sub("\u00a0", text) for key, text in texts.items()}
     return by_alert
 
 

@@ -61,8 +61,8 @@ def time_intervals(receivers: Mapping[str, Receiver], timezone: str) -> list[dic
 
 def _test_route(name: str) -> dict[str, Any]:
     """Return the route of a receiver's synthetic alerts: sent at once, each in its own message, and resolved soon."""
-    pace = {"group_wait": "0s", "group_interval": "5s"}
-    return {"receiver": name, "matchers": [matcher(TEST_LABEL, name)], "group_by": ["..."], **pace}
+    timing = {"group_wait": "0s", "group_interval": "5s"}
+    return {"receiver": name, "matchers": [matcher(TEST_LABEL, name)], "group_by": ["..."], **timing}
 
 
 def _watchdog_route(matchers: list[str], *, has_heartbeat: bool) -> dict[str, Any]:
@@ -70,8 +70,8 @@ def _watchdog_route(matchers: list[str], *, has_heartbeat: bool) -> dict[str, An
     if not has_heartbeat:
         return {"receiver": NULL_RECEIVER, "matchers": matchers}
     # As often as Alertmanager can notify: the dead man's switch misses it after a few minutes.
-    pace = {"group_wait": "0s", "group_interval": HEARTBEAT_EVERY, "repeat_interval": HEARTBEAT_EVERY}
-    return {"receiver": HEARTBEAT, "matchers": matchers, **pace}
+    timing = {"group_wait": "0s", "group_interval": HEARTBEAT_EVERY, "repeat_interval": HEARTBEAT_EVERY}
+    return {"receiver": HEARTBEAT, "matchers": matchers, **timing}
 
 
 def _receiver_routes(name: str, receiver: Receiver, alerts: Alerts, stack: list[str]) -> list[dict[str, Any]]:
