@@ -2,79 +2,82 @@
 
 import pulumi
 
-from components.alerting.alertmanager import AlertRouting, AlertRoutingArgs
-from components.app.services import AppServices, AppServicesArgs
-from components.backups.restic import BackupSet, BackupSetArgs
+from components.alerting.alertmanager import AlertRouting
+from components.app.services import AppServices
+from components.backups.restic import BackupSet
 from components.cloudflare.tunnel import CloudflareTunnel
 from components.edge.proxy import EdgeProxy
-from components.logs.pipeline import LogPipeline, LogPipelineArgs
-from components.monitoring.exporters import ExporterSet, ExporterSetArgs
+from components.logs.pipeline import LogPipeline
+from components.monitoring.exporters import ExporterSet
 from components.monitoring.inventory import Inventory
-from components.monitoring.stack import MonitoringStack, MonitoringStackArgs
-from program import content, edge, urls
+from components.monitoring.stack import MonitoringStack
 from program.configuration import load_settings
+from program.content import render_content
 from program.context import make_context
+from program.edge import edge_ports, edge_upstreams, service_ports
 from program.probes import probe_targets
+from program.urls import published_urls
 
 settings = load_settings()
-product, name = settings.product, settings.product.name
-logs, monitoring_content = product.monitoring.logs, content.render_content(settings)
+content = render_content(settings)
 context = make_context(settings)
+product, stack, name = settings.product, settings.stack, settings.product.name
+edge, logs, tunnel = None, None, None
 
-edge_args = edge.edge_proxy_args(settings, context)
-proxy = EdgeProxy(f"{name}-edge", edge_args) if edge_args else None
+if upstreams := edge_upstreams(settings):
+    edge = EdgeProxy(f"{name}-edge", context, edge=product.edge, upstreams=upstreams, ports=edge_ports(settings))
 app = AppServices(
     f"{name}-app",
-    AppServicesArgs(product, context, edge=proxy, skip_jobs=settings.rolled_back, rerun_jobs=settings.release.fresh),
+    context,
+    product=product,
+    edge=edge,
+    skip_jobs=settings.rolled_back,
+    rerun_jobs=settings.release.fresh,
 )
 inventory = Inventory(f"{name}-inventory", context)
 exporters = ExporterSet(
     f"{name}-exporters",
-    ExporterSetArgs(
-        product.monitoring.exporters,
-        context,
-        connections=app.connections,
-        inventory=inventory.mount,
-        probes=probe_targets(settings, edge_args, app.containers),
-    ),
+    context,
+    exporters=product.monitoring.exporters,
+    connections=app.connections,
+    inventory=inventory.mount,
+    probes=probe_targets(settings, edge, app.containers),
 )
 alerts = AlertRouting(
-    f"{name}-alerts",
-    AlertRoutingArgs(product.alerts, settings.stack.environment, context, grafana=monitoring_content.grafana),
+    f"{name}-alerts", context, alerts=product.alerts, environment=stack.environment, grafana=content.grafana
 )
-parts = [app, exporters, alerts, *([proxy] if proxy else [])]
-if logs.enabled:
-    log_args = LogPipelineArgs(
-        logs,
+if product.monitoring.logs.enabled:
+    logs = LogPipeline(
+        f"{name}-logs",
         context,
+        logs=product.monitoring.logs,
         docker_root=settings.machine.docker_root,
         alertmanagers=alerts.addresses,
-        rules=monitoring_content.log_rules,
+        rules=content.log_rules,
     )
-    parts.append(LogPipeline(f"{name}-logs", log_args))
+scraped = [part for part in (edge, app, exporters, alerts, logs) if part]
 monitoring = MonitoringStack(
     f"{name}-monitoring",
-    MonitoringStackArgs(
-        product.monitoring,
-        context,
-        targets=[target for part in parts for target in part.targets],
-        alertmanagers=alerts.addresses,
-        rules=monitoring_content.rules,
-        dashboards=monitoring_content.dashboards,
-        root_url=monitoring_content.grafana,
-        logs=logs.store if logs.enabled else None,
-        snapshots=product.backups.on and product.backups.monitoring,
-    ),
+    context,
+    monitoring=product.monitoring,
+    targets=[target for part in scraped for target in part.targets],
+    alertmanagers=alerts.addresses,
+    rules=content.rules,
+    dashboards=content.dashboards,
+    root_url=content.grafana,
+    snapshots=product.backups.on and product.backups.monitoring,
 )
 backups = BackupSet(
-    f"{name}-backups",
-    BackupSetArgs(product, context, connections=app.connections, monitoring=monitoring, dumps=app.dumps),
+    f"{name}-backups", context, product=product, connections=app.connections, monitoring=monitoring, dumps=app.dumps
 )
-tunnel_args = edge.tunnel_args(settings, context)
-tunnel = CloudflareTunnel(f"{name}-tunnel", tunnel_args) if tunnel_args else None
-parts += [monitoring, backups, *([tunnel] if tunnel else [])]
-pulumi.export("urls", urls.published_urls(settings))
+if stack.tunnel:
+    tunnel = CloudflareTunnel(f"{name}-tunnel", context, tunnel=stack.tunnel, ports=service_ports(settings))
+
+parts = [part for part in (*scraped, monitoring, backups, tunnel) if part]
+containers = {role: container for part in parts for role, container in part.containers.items()}
+inventory.write(containers)
+pulumi.export("urls", published_urls(settings))
 pulumi.export("grafana_admin_user", product.monitoring.grafana.admin_user)
 pulumi.export("secrets", {**app.secrets, **monitoring.secrets, **backups.secrets, **(tunnel.secrets if tunnel else {})})
-pulumi.export("containers", inventory.write(*(part.containers for part in parts)))
+pulumi.export("containers", {role: container.id for role, container in containers.items()})
 pulumi.export("release", settings.release.model_dump())

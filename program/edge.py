@@ -1,19 +1,15 @@
-"""The arguments of the edge proxy and of the tunnel."""
+"""What the edge proxy and the tunnel forward to."""
 
 from __future__ import annotations
 
-from components.cloudflare.tunnel import CloudflareTunnelArgs
-from components.edge.proxy import EdgeProxyArgs, RouteAuth, Upstream
-from runtime.context import StackContext
+from components.edge.auth import RouteAuth
+from components.edge.traefik import WEB, WEBSECURE, Upstream
 from settings.loader import EDGE_HTTP, EDGE_HTTPS, Settings
 from settings.names import STORES, TOOLS
 
 
-def edge_proxy_args(settings: Settings, context: StackContext) -> EdgeProxyArgs | None:
-    """Return the edge proxy's arguments; None without upstreams.
-
-    Upstreams are every service with a port, and the tools and stores that the stack publishes or routes.
-    """
+def edge_upstreams(settings: Settings) -> list[Upstream]:
+    """Return every service with a port, and the tools and stores that the stack publishes or routes."""
     product = settings.product
     upstreams = [
         Upstream(
@@ -43,19 +39,16 @@ def edge_proxy_args(settings: Settings, context: StackContext) -> EdgeProxyArgs 
                     servers=(name,),
                 )
             )
-    if not upstreams:
-        return None
-    return EdgeProxyArgs(
-        product.edge,
-        context,
-        upstreams,
-        http_port=settings.port(EDGE_HTTP),
-        https_port=settings.port(EDGE_HTTPS),
-    )
+    return upstreams
 
 
-def tunnel_args(settings: Settings, context: StackContext) -> CloudflareTunnelArgs | None:
-    """Return the tunnel's arguments, None without a tunnel."""
-    tunnel, services = settings.stack.tunnel, settings.product.services
-    ports = {name: service.port for name, service in services.items() if service.port is not None}
-    return CloudflareTunnelArgs(tunnel, context, ports) if tunnel else None
+def edge_ports(settings: Settings) -> dict[str, int]:
+    """Return the entry points of routes → their ports on the host; empty without routes."""
+    ports = {WEB: settings.port(EDGE_HTTP), WEBSECURE: settings.port(EDGE_HTTPS)}
+    return {name: port for name, port in ports.items() if port is not None}
+
+
+def service_ports(settings: Settings) -> dict[str, int]:
+    """Return service → its port on the app network, on which the edge proxy listens for it."""
+    services = settings.product.services
+    return {name: service.port for name, service in services.items() if service.port is not None}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from graphlib import TopologicalSorter
 
 import pulumi
 
-from components.app.workloads import Dependency, WorkloadContext, prepare
+from components.app.workloads import Dependency, prepare_workload
+from components.common import replica_roles
 from components.edge.proxy import EdgeProxy
 from components.secret import secret
 from components.stores.connection import Connection
@@ -24,77 +25,65 @@ from settings.names import POINT_IN_TIME
 from settings.point_in_time import PITR_KEY
 from settings.product import Product
 from settings.stores import ExternalPostgres, ExternalRedis, Postgres
-from settings.workload import Job, Service, Workload
-
-
-@dataclass(frozen=True)
-class AppServicesArgs:
-    """Arguments of AppServices."""
-
-    product: Product
-    context: StackContext
-
-    edge: EdgeProxy | None
-    """The proxy in front of the services; None where no service has a port."""
-
-    skip_jobs: bool = False
-    """Leave one-shot jobs unchanged, as in a rollback to an earlier release."""
-
-    rerun_jobs: Sequence[str] = ()
-    """Workloads whose one-shot jobs run even with `skip_jobs`."""
-
-    def skips_jobs(self, workload: str) -> bool:
-        """Whether the one-shot jobs of a workload are left unchanged."""
-        return self.skip_jobs and workload not in self.rerun_jobs
+from settings.workload import Job, Service
 
 
 class AppServices(pulumi.ComponentResource):
     """Runs a product: its data stores, jobs and services, each once its dependencies are healthy or have exited with 0.
 
     A new release of a service is created beside the old one and receives its requests once it is healthy; then the old
-    one is deleted. No port is published here: that is the task of the edge proxy.
+    one is deleted. No port is published here: that is the task of the edge proxy, which is None where no service has a
+    port. With `skip_jobs`, as in a rollback, one-shot jobs are left unchanged, except those of `rerun_jobs`.
     """
 
     connections: dict[str, Connection]
     containers: dict[str, Instance]
+    dumps: Dumps | None
+    """Dumps before releases; None where no workload migrates a database of the product's own."""
+
     secrets: dict[str, pulumi.Output[str]]
     """Secrets of the product's workloads, configured or generated."""
 
     targets: list[ScrapeTarget]
 
-    def __init__(self, name: str, args: AppServicesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        context: StackContext,
+        *,
+        product: Product,
+        edge: EdgeProxy | None,
+        skip_jobs: bool = False,
+        rerun_jobs: Sequence[str] = (),
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
         super().__init__("dockyard:app_services:AppServices", name, None, opts)
-        self._name, self._args = name, args
-        product = args.product
-        self.containers = {}
-        self.targets = []
-        self.secrets = {}
+        self._name, self._context, self._product, self._edge = name, context, product, edge
+        self._skipped = {*product.workloads} - {*rerun_jobs} if skip_jobs else set()
+        self.containers, self.targets, self.secrets = {}, [], {}
         self.connections = self._data_stores()
-        self.secrets |= {
-            secret_name: secret(secret_name, f"{name}-{secret_name}", self) for secret_name in product.secrets
-        }
-        stack_config = pulumi.Config("dockyard")
-        self.secrets |= {
-            secret_name: value
-            for secret_name in product.optional_secrets
-            if (value := stack_config.get_secret(secret_name))
-        }
-        self._workload_context = WorkloadContext(
-            name, args.context, self, args.context.image("busybox"), self.connections, self.secrets
-        )
-        self.dumps = self._dumps_volume()
+        self.secrets |= {key: secret(key, f"{name}-{key}", self) for key in product.secrets}
+        config = pulumi.Config("dockyard")
+        self.secrets |= {key: value for key in product.optional_secrets if (value := config.get_secret(key))}
+        self.dumps = None
+        if product.own_postgres and product.dumps_database:
+            image = context.image(product.own_postgres.image)
+            self.dumps = Dumps(
+                f"{name}-postgres", self.connections["postgres"], image=image, context=context, parent=self
+            )
         self._completed: dict[str, Dependency] = {}
-        after = {name: job.after for name, job in product.jobs.items()}
-        after |= {name: service.after for name, service in product.services.items()}
-        for workload_name in TopologicalSorter(after).static_order():
-            if workload_name in product.jobs:
-                self._run_job(workload_name, product.jobs[workload_name])
+        workloads: dict[str, Service | Job] = {**product.jobs, **product.services}
+        after = {key: workload.after for key, workload in workloads.items()}
+        for key in TopologicalSorter(after).static_order():
+            workload = workloads[key]
+            if isinstance(workload, Job):
+                self._run_job(key, workload)
             else:
-                self._run_service(workload_name, product.services[workload_name])
+                self._run_service(key, workload)
         self.register_outputs({"services": sorted(self.containers)})
 
     def _data_stores(self) -> dict[str, Connection]:
-        args, product = self._args, self._args.product
+        product = self._product
         stores: dict[str, Connection] = {}
         if isinstance(product.postgres, ExternalPostgres):
             stores["postgres"] = external_postgres(product.postgres)
@@ -103,61 +92,32 @@ class AppServices(pulumi.ComponentResource):
         if isinstance(product.redis, ExternalRedis):
             stores["redis"] = external_redis(product.redis)
         elif product.redis:
-            stores["redis"] = run_redis(
-                f"{self._name}-redis",
-                product.redis,
-                image=args.context.image(product.redis.image),
-                context=args.context,
-                parent=self,
-            )
+            stores["redis"] = run_redis(f"{self._name}-redis", self._context, product.redis, self)
         return stores
 
     def _postgres(self, postgres: Postgres) -> Connection:
-        name, context = f"{self._name}-postgres", self._args.context
-        image = self._args.context.image(postgres.run_image)
+        name, settings = f"{self._name}-postgres", self._product.backups
         if postgres.point_in_time is None:
-            return run_postgres(name, postgres, image=image, context=context, parent=self)
-        settings = self._args.product.backups
-        s3 = settings.s3 if settings.on else None
-        backups = PointInTimeBackups(name, postgres, image=image, context=context, parent=self, s3=s3)
-        store = run_postgres(name, postgres, image=image, context=context, parent=self, archive=backups.archive)
+            return run_postgres(name, self._context, postgres, self)
+        backups = PointInTimeBackups(name, self._context, postgres, self, s3=settings.s3 if settings.on else None)
+        store = run_postgres(name, self._context, postgres, self, backups.archive)
         self.containers[POINT_IN_TIME] = backups.run(store)
         self.secrets[PITR_KEY] = backups.key
         return store
 
-    def _dumps_volume(self) -> Dumps | None:
-        """Return the store of dumps, None where no workload migrates a database of the product's own."""
-        product = self._args.product
-        if product.own_postgres is None or not product.dumps_database:
-            return None
-        image = self._args.context.image(product.own_postgres.image)
-        return Dumps(
-            f"{self._name}-postgres",
-            self.connections["postgres"],
-            image=image,
-            context=self._args.context,
-            parent=self,
-        )
-
     def _run_job(self, name: str, job: Job) -> None:
-        prepared = prepare(name, job, self._image(name, job), self._workload_context)
-        options = self._options([*prepared.ready, *self._dump(name, job.dumps_before), *self._dependencies(job.after)])
+        spec, options = self._prepare(name, job, dumps=job.dumps_before)
         if job.schedule:
-            self.containers[name] = self._run(name, prepared.spec, options)
+            self.containers[name] = self._context.service(f"{self._name}-{name}", spec, options)
             return
-        skip = self._args.skips_jobs(name)
-        job_done = self._args.context.job(f"{self._name}-{name}", prepared.spec, options, skip=skip).done
-        self._completed[name] = job_done
+        one_shot = self._context.job(f"{self._name}-{name}", spec, options, skip=name in self._skipped)
+        self._completed[name] = one_shot.done
 
     def _run_service(self, name: str, service: Service) -> None:
-        prepared = prepare(name, service, self._image(name, service), self._workload_context)
-        options = self._options(
-            [*prepared.ready, *self._dump(name, service.dump_before), *self._dependencies(service.after)]
-        )
+        spec, options = self._prepare(name, service, dumps=service.dump_before)
         instances = []
-        for number in range(1, service.replicas + 1):
-            role = name if number == 1 else f"{name}-{number}"
-            container = self._run(role, replace(prepared.spec, role=role), options)
+        for role in replica_roles(name, service.replicas):
+            container = self._context.service(f"{self._name}-{role}", replace(spec, role=role), options)
             instances.append(container)
             self.containers[role] = container
             if service.metrics:
@@ -165,28 +125,30 @@ class AppServices(pulumi.ComponentResource):
                 self.targets.append(
                     ScrapeTarget(name, address, service.metrics, instance=f"{role}:{service.port}", is_app=True)
                 )
-        edge = self._args.edge
-        if service.port is not None and edge:
-            self._completed[name] = edge.set_servers(name, [instance.address for instance in instances])
+        if service.port is not None and self._edge:
+            self._completed[name] = self._edge.set_servers(name, [instance.address for instance in instances])
         else:
             self._completed[name] = [instance.resource for instance in instances]
 
-    def _run(self, role: str, spec: ContainerSpec, options: pulumi.ResourceOptions) -> Instance:
-        return self._args.context.service(f"{self._name}-{role}", spec, options)
+    def _prepare(
+        self, name: str, workload: Service | Job, *, dumps: bool
+    ) -> tuple[ContainerSpec, pulumi.ResourceOptions]:
+        """Write a workload's files; return its spec, and options that wait for files, stores, dumps, other workloads.
 
-    def _image(self, name: str, workload: Workload) -> str:
-        return self._args.context.image(workload.image_name(self._args.product.name, name))
-
-    def _dump(self, name: str, enabled: bool) -> list[Dependency]:
-        """Dump the database before a new image of a workload that migrates it; return the dependency on that dump."""
-        if not enabled or self.dumps is None:
-            return []
-        image = self._image(name, self._args.product.workloads[name])
-        return [self.dumps.before(name, image, skip=self._args.skips_jobs(name)).done]
-
-    def _dependencies(self, names: Sequence[str]) -> list[Dependency]:
-        return [self._completed[name] for name in names]
-
-    def _options(self, dependencies: Sequence[Dependency]) -> pulumi.ResourceOptions:
-        """Return resource options that wait for all dependencies: files, data stores, dumps, other workloads."""
-        return pulumi.ResourceOptions(parent=self, depends_on=all_ready(*dependencies))
+        The database is dumped before a new image of a workload that migrates it.
+        """
+        image = self._context.image(workload.image_name(self._product.name, name))
+        spec, ready = prepare_workload(
+            name,
+            self._context,
+            workload=workload,
+            image=image,
+            resource_name=f"{self._name}-{name}",
+            connections=self.connections,
+            secrets=self.secrets,
+            parent=self,
+        )
+        if dumps and self.dumps:
+            ready.append(self.dumps.before(name, image, skip=name in self._skipped).done)
+        ready += [self._completed[dependency] for dependency in workload.after]
+        return spec, pulumi.ResourceOptions(parent=self, depends_on=all_ready(*ready))

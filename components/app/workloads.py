@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 import pulumi
@@ -20,57 +19,53 @@ from settings.workload import Job, Service, Workload
 Dependency = pulumi.Input[Sequence[pulumi.Resource]]
 
 
-@dataclass(frozen=True)
-class PreparedContainer:
-    """A container spec, and the dependencies that must be ready before it starts."""
+def prepare_workload(
+    name: str,
+    context: StackContext,
+    *,
+    workload: Service | Job,
+    image: str,
+    resource_name: str,
+    connections: Mapping[str, Connection],
+    secrets: Mapping[str, pulumi.Output[str]],
+    parent: pulumi.Resource,
+) -> tuple[ContainerSpec, list[Dependency]]:
+    """Write a workload's files and secrets into volumes.
 
-    spec: ContainerSpec
-    ready: tuple[Dependency, ...]
-
-
-@dataclass(frozen=True)
-class WorkloadContext:
-    """The context that all workloads of a product share."""
-
-    name: str
-    """Prefix of the resources' names."""
-
-    context: StackContext
-    parent: pulumi.Resource
-    writer_image: str
-    connections: Mapping[str, Connection]
-    secrets: Mapping[str, pulumi.Output[str]]
-
-
-def prepare(name: str, workload: Workload, image: str, workload_context: WorkloadContext) -> PreparedContainer:
-    """Return the spec of a workload and its dependencies; write its files and secrets into volumes."""
-    stores = [workload_context.connections[store] for store in workload.needs]
-    secrets = {secret: workload_context.secrets[secret] for secret in workload.secrets}
-    secrets |= {
-        secret: workload_context.secrets[secret]
-        for secret in workload.optional_secrets
-        if secret in workload_context.secrets
-    }
+    Return its spec and the dependencies that must be ready before it starts. `connections` and `secrets` are those of
+    the whole product.
+    """
+    optional = [secret for secret in workload.optional_secrets if secret in secrets]
+    files = {secret: secrets[secret] for secret in (*workload.secrets, *optional)}
     env: dict[str, str] = {}
+    stores = [connections[store] for store in workload.needs]
     for store in stores:
-        secrets.update({key: text for key, text in store.files.items() if not key.startswith("exporter-")})
+        files.update({key: text for key, text in store.files.items() if not key.startswith("exporter-")})
         env.update(store.env)
-    volumes = _volumes(name, workload, image, secrets, workload_context)
+    # A user name exists only in the workload's own image.
+    by_number = all(part.isdigit() for part in workload.user.split(":"))
+    writer_image = context.image("busybox") if by_number else image
+
+    def write(purpose: str, contents: Mapping[str, pulumi.Input[str]]) -> Files:
+        file_set = FileSet(files=contents, owner=workload.user, image=writer_image)
+        return context.files(f"{resource_name}-{purpose}", file_set, parent)
+
+    volumes = _volumes(workload, files, write)
     entrypoint, command = tuple(workload.entrypoint or ()), tuple(workload.command or ())
-    if workload.secrets_as_env and secrets:
+    if workload.secrets_as_env and files:
         wrapper = f"{SECRETS_FOLDER}/{SECRETS_FILE}"
-        entrypoint, command = with_secrets(sorted(secrets), (*entrypoint, *command), wrapper)
+        entrypoint, command = with_secrets(sorted(files), (*entrypoint, *command), wrapper)
     else:
-        env.update(file_variables(secrets))
+        env.update(file_variables(files))
     health: HealthCheck | None = None
     if isinstance(workload, Service):
         health = health_check(workload.health, workload.port)
-    elif isinstance(workload, Job) and workload.schedule:
+    elif workload.schedule:
         scheduler = f"{SECRETS_FOLDER}/{SCHEDULE_FILE}"
         entrypoint, command, health = scheduled(workload.schedule, (*entrypoint, *command), scheduler)
-    networks = [Attachment(workload_context.context.app_network)]
+    networks = [Attachment(context.app_network)]
     if isinstance(workload, Service) and workload.metrics:
-        networks.append(Attachment(workload_context.context.monitoring_network))
+        networks.append(Attachment(context.monitoring_network))
     spec = ContainerSpec(
         role=name,
         member=name,
@@ -94,44 +89,27 @@ def prepare(name: str, workload: Workload, image: str, workload_context: Workloa
         reaches_host=any(store.reaches_host for store in stores),
         content=_fingerprint(list(volumes.values())),
     )
-    store_ready = [[store.ready] for store in stores if store.ready]
-    return PreparedContainer(spec, (*(volume.ready for volume in volumes.values()), *store_ready))
+    return spec, [*(volume.ready for volume in volumes.values()), *(store.ready for store in stores)]
 
 
 def _volumes(
-    name: str,
     workload: Workload,
-    image: str,
     secrets: Mapping[str, pulumi.Output[str]],
-    workload_context: WorkloadContext,
+    write: Callable[[str, Mapping[str, pulumi.Input[str]]], Files],
 ) -> dict[str, Files]:
     """Return folder in the container → the volume that fills it."""
-    by_number = all(part.isdigit() for part in workload.user.split(":"))
-
-    def volume(purpose: str, files: Mapping[str, pulumi.Input[str]]) -> Files:
-        return workload_context.context.files(
-            f"{workload_context.name}-{name}-{purpose}",
-            FileSet(
-                files=files,
-                owner=workload.user,
-                # A user name exists only in the workload's own image.
-                image=workload_context.writer_image if by_number else image,
-            ),
-            workload_context.parent,
-        )
-
     volumes: dict[str, Files] = {}
     # Scripts and secrets share a volume: another one would slow down every `up` and preview.
     scripts = [SECRETS_FILE] if secrets and workload.secrets_as_env else []
     scripts += [SCHEDULE_FILE] if isinstance(workload, Job) and workload.schedule else []
     if secrets or scripts:
-        volumes[SECRETS_FOLDER] = volume("secrets", {**secrets, **{name: script(name) for name in scripts}})
+        volumes[SECRETS_FOLDER] = write("secrets", {**secrets, **{name: script(name) for name in scripts}})
     folders: dict[str, dict[str, str]] = {}
     for path, file in workload.files.items():
         place = PurePosixPath(path)
         folders.setdefault(str(place.parent), {})[place.name] = file.content or ""
     for number, (folder, files) in enumerate(sorted(folders.items()), start=1):
-        volumes[folder] = volume("files" if number == 1 else f"files-{number}", files)
+        volumes[folder] = write("files" if number == 1 else f"files-{number}", files)
     return volumes
 
 

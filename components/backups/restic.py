@@ -1,4 +1,4 @@
-"""Backups: containers that back up the product's own data stores and its monitoring, on a schedule."""
+"""BackupSet: containers that back up the product's own data stores and its monitoring by restic, on a schedule."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from urllib.parse import urlsplit
 
 import pulumi
 
-from components.monitoring.stack import PROMETHEUS_PORT, MonitoringStack
+from components.common import DOCKER_HOST, s3_prefix, textfile_mounts, textfile_ready, writer_spec
+from components.monitoring.stack import MonitoringStack
 from components.secret import secret
-from components.stores.connection import Connection
-from components.stores.container import STORE_USER
+from components.stores.connection import STORE_USER, Connection
 from components.stores.dumps import Dumps
-from components.stores.external import DOCKER_HOST
+from components.stores.postgres import client_env, pgpass
 from runtime.base import Instance, Job, all_ready
 from runtime.context import StackContext
 from runtime.secret_files import SECRETS_FOLDER, required_secret
 from runtime.shell import SCHEDULE_FILE, scheduled, script
 from runtime.spec import Attachment, ContainerSpec, FileSet, Mount
-from runtime.textfile import writable
 from settings.backups import KEY, S3, Keep
 from settings.container import Limits
-from settings.names import METRICS_FOLDER
+from settings.names import METRICS_FOLDER, TOOLS
 from settings.product import Product
 from settings.schedule import expand
+from settings.stores import Postgres, Redis
 
 MONITORING_USER = "65534:0"
 """Prometheus' user, who may delete its snapshots, with the group that owns Grafana's database."""
@@ -51,20 +51,6 @@ FOR_POSTGRES = ("backup-postgres.sh", "manifest-postgres.sh", "restore-postgres.
 
 
 @dataclass(frozen=True)
-class BackupSetArgs:
-    """Arguments of BackupSet."""
-
-    product: Product
-    context: StackContext
-    connections: Mapping[str, Connection]
-    """The product's data stores."""
-
-    monitoring: MonitoringStack
-    dumps: Dumps | None = None
-    """Dumps taken before releases, where there are any: they are restored like backups."""
-
-
-@dataclass(frozen=True)
 class _BackupContainer:
     """The properties in which the backup containers differ."""
 
@@ -75,8 +61,8 @@ class _BackupContainer:
     network: pulumi.Output[str]
     files: Mapping[str, pulumi.Input[str]]
     env: Mapping[str, str]
-    mounts: Sequence[Mount]
     after: Sequence[pulumi.Resource]
+    mounts: Sequence[Mount] = ()
     scratch: bool = False
     """Whether it has a volume for throwaway restores."""
 
@@ -86,105 +72,103 @@ class BackupSet(pulumi.ComponentResource):
 
     A container runs the image of the store it backs up, for that store's client programs; restic's binary is mounted
     from a volume. The repositories are encrypted with the secret `backup-key`: keep a copy of it elsewhere, since they
-    cannot be read without it. External stores and logs are not backed up.
+    cannot be read without it. External stores and logs are not backed up. `dumps`, taken before releases, are restored
+    like backups.
     """
 
     containers: dict[str, Instance]
     secrets: dict[str, pulumi.Output[str]]
 
-    def __init__(self, name: str, args: BackupSetArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        context: StackContext,
+        *,
+        product: Product,
+        connections: Mapping[str, Connection],
+        monitoring: MonitoringStack,
+        dumps: Dumps | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
         super().__init__("dockyard:backups:BackupSet", name, None, opts)
-        self._name, self._args, self._backups = name, args, args.product.backups
-        specs = {role: spec for role, spec in self._container_specs() if spec} if self._backups.on else {}
+        self._name, self._context, self._backups = name, context, product.backups
+        specs: dict[str, _BackupContainer] = {}
+        if product.own_postgres:
+            specs["postgres"] = self._postgres(product.own_postgres, connections["postgres"], dumps)
+        if product.own_redis:
+            specs["redis"] = self._redis(product.own_redis, connections["redis"])
+        if product.backups.monitoring:
+            specs["monitoring"] = self._monitoring(monitoring)
         self.containers, self.secrets = {}, {}
-        if specs:
+        if product.backups.on and specs:
             self._key = secret(KEY, f"{name}-{KEY}", self)
             self.secrets = {KEY: self._key}
-            self._repositories = args.context.data_volume(f"{name}-data", self)
-            self._tools = args.context.config_volume(f"{name}-tools", self)
-            self._scratch = args.context.config_volume(f"{name}-scratch", self)
-            self._opened = self._open({role: spec.user for role, spec in specs.items()})
+            self._repositories = context.data_volume(f"{name}-data", self)
+            self._tools = context.config_volume(f"{name}-tools", self)
+            self._scratch = context.config_volume(f"{name}-scratch", self)
+            self._prepared = self._prepare_volumes({role: spec.user for role, spec in specs.items()})
             self.containers = {f"backup-{role}": self._run(role, spec) for role, spec in specs.items()}
         self.register_outputs({"containers": sorted(self.containers)})
 
-    def _container_specs(self) -> list[tuple[str, _BackupContainer | None]]:
-        return [("postgres", self._postgres()), ("redis", self._redis()), ("monitoring", self._monitoring())]
-
-    def _postgres(self) -> _BackupContainer | None:
-        postgres, args = self._args.product.own_postgres, self._args
-        if postgres is None:
-            return None
-        store = args.connections["postgres"]
-        pgpass = pulumi.Output.concat("postgres:5432:*:", postgres.user, ":", store.files["database-password"], "\n")
+    def _postgres(self, postgres: Postgres, store: Connection, dumps: Dumps | None) -> _BackupContainer:
         return _BackupContainer(
             stores=["postgres"],
-            image=args.context.image(postgres.image),
+            image=self._context.image(postgres.image),
             user=STORE_USER,
             limits=self._backups.limits.postgres,
-            network=args.context.app_network,
+            network=self._context.app_network,
             files={
-                "pgpass": pgpass,
+                "pgpass": pgpass(postgres.user, store.files["database-password"]),
                 **{name: script(name, SOURCES) for name in FOR_POSTGRES},
                 **{f"{CHECKS}/{name}.sql": f"{sql}\n" for name, sql in self._backups.drill.checks.items()},
             },
             env={
-                "PGHOST": store.env["DATABASE_HOST"],
-                "PGUSER": store.env["DATABASE_USER"],
-                "PGDATABASE": store.env["DATABASE_NAME"],
-                "PGPASSFILE": f"{SECRETS_FOLDER}/pgpass",
+                **client_env(store),
                 "DRILL_RTO": str(self._backups.drill.rto),
                 **({"DRILL_SCHEDULE": expand(drill)} if (drill := self._backups.drill.schedule) else {}),
             },
-            mounts=(Mount(args.dumps.volume.name, DUMPS),) if args.dumps else (),
+            mounts=(Mount(dumps.volume.name, DUMPS),) if dumps else (),
             scratch=True,
-            after=_ready(store),
+            after=store.ready,
         )
 
-    def _redis(self) -> _BackupContainer | None:
-        redis, args = self._args.product.own_redis, self._args
-        if redis is None:
-            return None
-        store = args.connections["redis"]
+    def _redis(self, redis: Redis, store: Connection) -> _BackupContainer:
         return _BackupContainer(
             stores=["redis"],
-            image=args.context.image(redis.image),
+            image=self._context.image(redis.image),
             user=STORE_USER,
             limits=self._backups.limits.redis,
-            network=args.context.app_network,
+            network=self._context.app_network,
             files={
                 "redis-password": store.files["redis-password"],
                 "backup-redis.sh": script("backup-redis.sh", SOURCES),
             },
             env=store.env,
-            mounts=(),
-            after=_ready(store),
+            after=store.ready,
         )
 
-    def _monitoring(self) -> _BackupContainer | None:
-        args, data = self._args, self._args.monitoring.data
-        if not self._backups.monitoring:
-            return None
+    def _monitoring(self, monitoring: MonitoringStack) -> _BackupContainer:
         return _BackupContainer(
             stores=["grafana", "prometheus"],
-            image=args.context.image("restic"),
+            image=self._context.image("restic"),
             user=MONITORING_USER,
             limits=self._backups.limits.monitoring,
-            network=args.context.monitoring_network,
+            network=self._context.monitoring_network,
             files={"backup-monitoring.sh": script("backup-monitoring.sh", SOURCES)},
             env={
                 "GRAFANA_DATA": GRAFANA_DATA,
                 "PROMETHEUS_DATA": PROMETHEUS_DATA,
-                "PROMETHEUS_URL": f"http://prometheus:{PROMETHEUS_PORT}",
+                "PROMETHEUS_URL": f"http://prometheus:{TOOLS['prometheus']}",
             },
             mounts=(
-                Mount(data["grafana"].name, GRAFANA_DATA),
+                Mount(monitoring.data["grafana"].name, GRAFANA_DATA),
                 # Writable: it deletes the snapshot that Prometheus created for it.
-                Mount(data["prometheus"].name, PROMETHEUS_DATA, read_only=False),
+                Mount(monitoring.data["prometheus"].name, PROMETHEUS_DATA, read_only=False),
             ),
-            after=[instance.resource for instance in args.monitoring.containers.values()],
+            after=[instance.resource for instance in monitoring.containers.values()],
         )
 
-    def _open(self, users: Mapping[str, str]) -> Job:
+    def _prepare_volumes(self, users: Mapping[str, str]) -> Job:
         """Copy restic's binary into the tools volume, and create each container's repository folder."""
         restic = f"{TOOLS_FOLDER}/restic"
         folders = [(f"{REPOSITORIES}/{role}", user) for role, user in users.items()]
@@ -196,30 +180,19 @@ class BackupSet(pulumi.ComponentResource):
             *(f"mkdir -p {folder}; chmod 0700 {folder}; chown {user} {folder}" for folder, user in folders),
             f"chmod 0700 {SCRATCH}; chown {STORE_USER} {SCRATCH}",
         ]
-        context = self._args.context
-        return context.job(
-            f"{self._name}-writer",
-            ContainerSpec(
-                role="backups-writer",
-                image=self._args.context.image("restic"),
-                # Root owns new volumes.
-                user="0:0",
-                capabilities=("CHOWN", "FOWNER"),
-                limits=Limits.of("64MB", cpus=0.5),
-                networks=(Attachment(context.monitoring_network),),
-                mounts=(
-                    Mount(self._repositories.name, REPOSITORIES, read_only=False),
-                    Mount(self._tools.name, TOOLS_FOLDER, read_only=False),
-                    Mount(self._scratch.name, SCRATCH, read_only=False),
-                ),
-                entrypoint=("/bin/sh", "-ec"),
-                command=("\n".join(lines),),
-            ),
-            pulumi.ResourceOptions(parent=self),
+        volumes = {REPOSITORIES: self._repositories, TOOLS_FOLDER: self._tools, SCRATCH: self._scratch}
+        spec = writer_spec(
+            "backups-writer",
+            self._context.image("restic"),
+            self._context.monitoring_network,
+            ["\n".join(lines)],
+            [Mount(volume.name, folder, read_only=False) for folder, volume in volumes.items()],
+            capabilities=("CHOWN", "FOWNER"),
         )
+        return self._context.job(f"{self._name}-writer", spec, pulumi.ResourceOptions(parent=self))
 
     def _run(self, role: str, backup: _BackupContainer) -> Instance:
-        context, s3 = self._args.context, self._backups.s3
+        context, s3 = self._context, self._backups.s3
         name = f"{self._name}-{role}"
         credentials = {CREDENTIALS: _credentials(s3)} if s3 else {}
         # Scripts and secrets share a volume: another one would slow down every `up` and preview.
@@ -234,16 +207,15 @@ class BackupSet(pulumi.ComponentResource):
                     **backup.files,
                 },
                 owner=backup.user,
-                image=self._args.context.image("busybox"),
+                image=context.image("busybox"),
             ),
             self,
         )
         _, command, health = scheduled(
             self._backups.schedule, ("/bin/sh", f"{SCRIPTS}/backup-{role}.sh"), f"{SCRIPTS}/{SCHEDULE_FILE}"
         )
-        folder = context.metrics
         scratch = [Mount(self._scratch.name, SCRATCH, read_only=False)] if backup.scratch else []
-        ready = all_ready(files.ready, self._opened.done, folder.ready if folder else [], list(backup.after))
+        ready = all_ready(files.ready, self._prepared.done, textfile_ready(context), backup.after)
         return context.service(
             name,
             ContainerSpec(
@@ -275,7 +247,7 @@ class BackupSet(pulumi.ComponentResource):
                     files.mounted_at(SCRIPTS),
                     *scratch,
                     *backup.mounts,
-                    *([writable(folder)] if folder else []),
+                    *textfile_mounts(context),
                 ),
                 tmpfs=("/tmp",),
                 health=health,
@@ -288,10 +260,6 @@ class BackupSet(pulumi.ComponentResource):
         )
 
 
-def _ready(store: Connection) -> list[pulumi.Resource]:
-    return [store.ready] if store.ready else []
-
-
 def _keep(keep: Keep) -> str:
     """Return the retention as arguments of `restic forget`."""
     counts = {"daily": keep.daily, "weekly": keep.weekly, "monthly": keep.monthly}
@@ -299,9 +267,8 @@ def _keep(keep: Keep) -> str:
 
 
 def _s3_environment(s3: S3, role: str, context: StackContext) -> dict[str, str]:
-    prefix = s3.prefix or f"{context.product}/{pulumi.get_stack()}"
     env = {
-        "BACKUP_S3_REPOSITORY": f"s3:{s3.endpoint}/{s3.bucket}/{prefix}/{role}",
+        "BACKUP_S3_REPOSITORY": f"s3:{s3.endpoint}/{s3.bucket}/{s3_prefix(s3, context)}/{role}",
         "AWS_SHARED_CREDENTIALS_FILE": f"{SECRETS_FOLDER}/{CREDENTIALS}",
     }
     return env | ({"AWS_DEFAULT_REGION": s3.region} if s3.region else {})

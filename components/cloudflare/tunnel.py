@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 
 from components.cloudflare.access import AccessOutputs, protect_with_access
+from components.common import NONROOT
 from runtime.base import Instance
 from runtime.context import StackContext
 from runtime.secret_files import SECRETS_FOLDER, required_secret
 from runtime.spec import Attachment, ContainerSpec, FileSet, HealthCheck
+from settings.names import TOOLS
 from settings.tunnel import Tunnel
 
-USER = "65532:65532"
-"""`nonroot` of the official image."""
-
 METRICS = "127.0.0.1:20241"
-GRAFANA = "http://grafana:3000"
+GRAFANA = f"http://grafana:{TOOLS['grafana']}"
 """Grafana's address on the monitoring network, as in the seeds' routes."""
-
-
-@dataclass(frozen=True)
-class CloudflareTunnelArgs:
-    """Arguments of CloudflareTunnel."""
-
-    tunnel: Tunnel
-    context: StackContext
-    ports: Mapping[str, int]
-    """Service → its port on the app network, on which the edge proxy listens for it."""
 
 
 class CloudflareTunnel(pulumi.ComponentResource):
@@ -40,42 +28,43 @@ class CloudflareTunnel(pulumi.ComponentResource):
     Access protects a name, the connector also refuses requests that did not pass it. The connector reads its token from
     a file. Nothing of an existing tunnel is managed, routes included, and Cloudflare's plugin is not needed for it.
     Grafana is the only tool that can be reached: Prometheus, Alertmanager and Loki have no authentication.
+
+    `ports` maps each service to its port on the app network, on which the edge proxy listens for it.
     """
 
     containers: dict[str, Instance]
     secrets: dict[str, pulumi.Output[str]]
     """Id and secret of each service token, with which programs pass Access."""
 
-    def __init__(self, name: str, args: CloudflareTunnelArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        context: StackContext,
+        *,
+        tunnel: Tunnel,
+        ports: Mapping[str, int],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
         super().__init__("dockyard:cloudflare_tunnel:CloudflareTunnel", name, None, opts)
-        settings, context = args.tunnel, args.context
         self.secrets = {}
-        if settings.token:
-            # Unset only in a preview that continues without secrets.
-            token = required_secret(settings.token)
+        if tunnel.token:
+            token = required_secret(tunnel.token)
         else:
-            token = pulumi.Output.secret(self._create_tunnel(name, args))
+            token = pulumi.Output.secret(self._create_tunnel(name, context, tunnel, ports))
         networks = [Attachment(context.monitoring_network, ("cloudflared",))]
-        if settings.services:
+        if tunnel.services:
             networks.append(Attachment(context.app_network, ()))
-        secrets = context.files(
-            f"{name}-token",
-            FileSet(
-                files={"tunnel-token": token},
-                owner=USER,
-                image=args.context.image("busybox"),
-            ),
-            self,
-        )
+        file_set = FileSet(files={"tunnel-token": token}, owner=NONROOT, image=context.image("busybox"))
+        secrets = context.files(f"{name}-token", file_set, self)
         cloudflared = context.service(
             f"{name}-cloudflared",
             ContainerSpec(
                 role="cloudflared",
-                image=args.context.image("cloudflared"),
-                user=USER,
+                image=context.image("cloudflared"),
+                user=NONROOT,
                 command=("tunnel", "--no-autoupdate", "--metrics", METRICS, "run"),
                 env={"TUNNEL_TOKEN_FILE": f"{SECRETS_FOLDER}/tunnel-token"},
-                limits=settings.limits,
+                limits=tunnel.limits,
                 networks=tuple(networks),
                 mounts=(secrets.mounted_at(SECRETS_FOLDER),),
                 # The image has no shell, so cloudflared checks itself.
@@ -84,13 +73,14 @@ class CloudflareTunnel(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, depends_on=secrets.ready),
         )
         self.containers = {"cloudflared": cloudflared}
-        self.register_outputs({"hostname": settings.hostname})
+        self.register_outputs({"hostname": tunnel.hostname})
 
-    def _create_tunnel(self, name: str, args: CloudflareTunnelArgs) -> pulumi.Output[str]:
+    def _create_tunnel(
+        self, name: str, context: StackContext, settings: Tunnel, ports: Mapping[str, int]
+    ) -> pulumi.Output[str]:
         """Create the tunnel, its ingress rules, its Access applications and its DNS records; return its token."""
         import pulumi_cloudflare as cloudflare  # noqa: PLC0415 - takes two seconds, and a plugin
 
-        settings, context = args.tunnel, args.context
         child_opts = pulumi.ResourceOptions(parent=self)
         # A new account replaces the tunnel. The old one is deleted only after its connector has left it, as Cloudflare
         # requires, so nothing is deleted before replacement. A new name is an update in place.
@@ -107,7 +97,7 @@ class CloudflareTunnel(pulumi.ComponentResource):
             f"{name}-ingress",
             account_id=settings.account_id,
             tunnel_id=tunnel.id,
-            config={"ingresses": _ingress(args, access)},
+            config={"ingresses": _ingress(settings, ports, access)},
             opts=child_opts,
         )
         for hostname, zone in settings.zones.items():
@@ -132,12 +122,11 @@ class CloudflareTunnel(pulumi.ComponentResource):
         ).token
 
 
-def _ingress(args: CloudflareTunnelArgs, access: AccessOutputs) -> list[Any]:
+def _ingress(settings: Tunnel, ports: Mapping[str, int], access: AccessOutputs) -> list[Any]:
     """Return the ingress rules in the order in which cloudflared tries them: longer paths first."""
-    settings = args.tunnel
     rules: list[dict[str, Any]] = [{"hostname": settings.hostname, "service": GRAFANA}]
     for service in sorted(settings.services, key=lambda service: (service.hostname, -len(service.path))):
-        rule = {"hostname": service.hostname, "service": f"http://{service.service}:{args.ports[service.service]}"}
+        rule = {"hostname": service.hostname, "service": f"http://{service.service}:{ports[service.service]}"}
         path = service.path.rstrip("/")
         # cloudflared takes the path as a regular expression.
         rules.append({**rule, "path": f"^{path.replace('.', '[.]')}(/|$)"} if path else rule)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import shlex
 import ssl
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pulumi
 
-from components.edge.auth import RouteAuth, checked_users
+from components.common import NONROOT, writer_spec
+from components.edge.auth import checked_users
 from components.edge.traefik import (
     CERTIFICATES_FOLDER,
     DYNAMIC_FOLDER,
     STATIC,
-    WEB,
     WEBSECURE,
     File,
     Upstream,
@@ -27,40 +26,18 @@ from components.edge.traefik import (
     published_name,
     service_file,
 )
-from runtime.base import Instance
+from runtime.base import Instance, Resources
 from runtime.context import ScrapeTarget, StackContext
 from runtime.spec import Attachment, ContainerSpec, HealthCheck, Mount, PortMapping
-from settings.container import Limits
 from settings.edge import Edge
-from settings.names import ADMIN_PORT
-
-__all__ = ["EdgeProxy", "EdgeProxyArgs", "RouteAuth", "Upstream"]
-
-USER = "65532:65532"
-"""A user that the image does not define. Ports below 1024 need no capability: Docker (20.10 and later) sets
-net.ipv4.ip_unprivileged_port_start=0 in a container's network namespace."""
+from settings.names import ADMIN_PORT, STAGE
 
 ALIAS = "edge"
 LOAD_SECONDS = 30
 """Time-out for loading a file, which takes Traefik a fraction of a second."""
 
-STAGE = "/dockyard/files"
 VOLUME = "/dockyard/volume"
 CERTIFICATES = "/dockyard/certificates"
-
-
-@dataclass(frozen=True)
-class EdgeProxyArgs:
-    """Arguments of EdgeProxy."""
-
-    edge: Edge
-    context: StackContext
-
-    upstreams: Sequence[Upstream]
-    http_port: int | None
-    """Port on the host for plain HTTP, redirected to `https_port`. Both are None without routes."""
-
-    https_port: int | None
 
 
 def checked_pair(certificate: str, key: str) -> tuple[str, str]:
@@ -91,43 +68,53 @@ class EdgeProxy(pulumi.ComponentResource):
     files: no Docker socket, no API, no dashboard. A release of a service writes that service's file (`set_servers`),
     without a restart. Only a change of Traefik's arguments replaces the container, with a gap of a few seconds: when a
     service is added, removed or changes its port, when a port is published, or when the first route is added.
+
+    `ports` maps the entry points of routes (`web`, `websecure`) to ports on the host; it is empty without routes.
     """
 
     container: Instance
     containers: dict[str, Instance]
     targets: list[ScrapeTarget]
 
-    def __init__(self, name: str, args: EdgeProxyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        context: StackContext,
+        *,
+        edge: Edge,
+        upstreams: Sequence[Upstream],
+        ports: Mapping[str, int],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
         super().__init__("dockyard:edge_proxy:EdgeProxy", name, None, opts)
-        self._name, self._args = name, args
-        acme = args.edge.tls.acme
-        self._volume = args.context.config_volume(f"{name}-config", self)
-        self._certificates = args.context.data_volume(f"{name}-certificates", self) if acme else None
+        self._name, self._context, self._edge = name, context, edge
+        self.upstreams, self.ports = upstreams, ports
+        self._volume = context.config_volume(f"{name}-config", self)
+        self._certificates = context.data_volume(f"{name}-certificates", self) if edge.tls.acme else None
         self.container = self._run(self._write_base_config())
         self.containers = {"traefik": self.container}
         self.targets = [ScrapeTarget("traefik", f"{ALIAS}:{ADMIN_PORT}")]
-        self.register_outputs({"fronts": sorted(upstream.name for upstream in args.upstreams)})
+        self.register_outputs({"fronts": sorted(upstream.name for upstream in upstreams)})
 
-    def set_servers(self, name: str, servers: Sequence[pulumi.Input[str]]) -> pulumi.Output[Sequence[pulumi.Resource]]:
+    def set_servers(self, name: str, servers: Sequence[pulumi.Input[str]]) -> Resources:
         """Route the requests for a service to exactly these containers, which must be healthy.
 
         The result is for `depends_on`: it resolves once Traefik has loaded the file, and requests to the previous
         servers have had the drain time. If Traefik does not load it within 30 s, the previous file is restored and the
         dependents fail. Raises ValueError for an unknown upstream.
         """
-        args = self._args
-        upstream = next((candidate for candidate in args.upstreams if candidate.name == name), None)
+        upstream = next((candidate for candidate in self.upstreams if candidate.name == name), None)
         if upstream is None:
             raise ValueError(f"the edge proxy does not stand before {name}")
         file = pulumi.Output.all(*servers).apply(
-            lambda names: service_file(args.edge, args.upstreams, upstream, [str(server) for server in names])
+            lambda names: service_file(self._edge, self.upstreams, upstream, [str(server) for server in names])
         )
         return self._write(f"{self._name}-{name}-writer", name, file, after=[self.container.resource])
 
-    def _write_base_config(self) -> pulumi.Output[Sequence[pulumi.Resource]]:
-        args, tls = self._args, self._args.edge.tls
+    def _write_base_config(self) -> Resources:
+        tls = self._edge.tls
         auth_secrets = [
-            upstream.auth.basic_auth for upstream in args.upstreams if upstream.auth and upstream.auth.basic_auth
+            upstream.auth.basic_auth for upstream in self.upstreams if upstream.auth and upstream.auth.basic_auth
         ]
         secret_names = {name for name in (tls.certificate, tls.key, *auth_secrets) if name}
         # Missing secrets are None, which only a preview permits.
@@ -138,38 +125,23 @@ class EdgeProxy(pulumi.ComponentResource):
             certificate, key = by_name.get(tls.certificate or ""), by_name.get(tls.key or "")
             pem = checked_pair(certificate, key) if certificate and key else None
             users = {name: checked_users(name, text) for name in auth_secrets if (text := by_name[name]) is not None}
-            return base_config(args.edge, args.upstreams, pem, users)
+            return base_config(self._edge, self.upstreams, pem, users)
 
         return self._write(f"{self._name}-writer", STATIC, pulumi.Output.all(*secrets.values()).apply(render), after=[])
 
-    def _write(
-        self, resource: str, name: str, file: pulumi.Output[File], after: Sequence[pulumi.Resource]
-    ) -> pulumi.Output[Sequence[pulumi.Resource]]:
+    def _write(self, resource: str, name: str, file: pulumi.Output[File], after: list[pulumi.Resource]) -> Resources:
         """Create the job that writes one file of the dynamic folder. That of the base file also deletes stale files."""
-        args = self._args
         mounts = [Mount(self._volume.name, VOLUME, read_only=False)]
         if name == STATIC and self._certificates:
             mounts.append(Mount(self._certificates.name, CERTIFICATES, read_only=False))
-        return args.context.job(
+        # The hash in the path is no secret, even where the file is.
+        loaded = pulumi.Output.unsecret(file.apply(lambda rendered: rendered.loaded))
+        command = (self._script(name), "writer", loaded)
+        busybox = self._context.image("busybox")
+        return self._context.job(
             resource,
-            ContainerSpec(
-                role=resource,
-                image=args.context.image("busybox"),
-                user="0:0",
-                read_only=False,
-                capabilities=("CHOWN", "DAC_OVERRIDE", "FOWNER"),
-                limits=Limits.of("64MB", cpus=0.5),
-                networks=(Attachment(args.context.app_network),),
-                mounts=tuple(mounts),
-                entrypoint=("/bin/sh", "-ec"),
-                # The hash in the path is no secret, even where the file is.
-                command=(
-                    self._script(name),
-                    "writer",
-                    pulumi.Output.unsecret(file.apply(lambda rendered: rendered.loaded)),
-                ),
-            ),
-            pulumi.ResourceOptions(parent=self, depends_on=list(after)),
+            writer_spec(resource, busybox, self._context.app_network, command, mounts, read_only=False),
+            pulumi.ResourceOptions(parent=self, depends_on=after),
             uploads={f"{STAGE}/{name}.yml": file.apply(lambda rendered: rendered.text)},
         ).done
 
@@ -178,8 +150,7 @@ class EdgeProxy(pulumi.ComponentResource):
 
         The draft is kept outside the watched folder: a file that vanishes there while Traefik starts would stop it.
         """
-        args = self._args
-        upstream_files = " ".join([STATIC, *(upstream.name for upstream in args.upstreams if not upstream.servers)])
+        upstream_files = " ".join([STATIC, *(upstream.name for upstream in self.upstreams if not upstream.servers)])
         admin = f"http://{ALIAS}:{ADMIN_PORT}"
         final, draft, before = f"dynamic/{name}.yml", f".{name}.new", f".{name}.before"
         lines = [f"cd {VOLUME}", "mkdir -p dynamic", "chmod 0755 . dynamic"]
@@ -190,7 +161,7 @@ class EdgeProxy(pulumi.ComponentResource):
                 "done",
             ]
             if self._certificates:
-                lines += [f"chown {USER} {CERTIFICATES}", f"chmod 0700 {CERTIFICATES}"]
+                lines += [f"chown {NONROOT} {CERTIFICATES}", f"chmod 0700 {CERTIFICATES}"]
         refused = (
             f"the edge proxy did not load {name}.yml within {LOAD_SECONDS} s; what it had before is put back."
             f" What it says: ./dockyard logs {pulumi.get_stack()} traefik"
@@ -199,7 +170,7 @@ class EdgeProxy(pulumi.ComponentResource):
             f"rm -f {before}",
             f"if [ -f {final} ]; then cp -p {final} {before}; fi",
             f"cp {STAGE}/{name}.yml {draft}",
-            f"chown {USER} {draft}",
+            f"chown {NONROOT} {draft}",
             f"chmod 0400 {draft}",
             f"mv {draft} {final}",
             # If Traefik does not run, there is nothing to wait for: it reads the file when it starts.
@@ -214,13 +185,13 @@ class EdgeProxy(pulumi.ComponentResource):
             "  sleep 0.1",
             "done",
             # Without a previous file there are no requests to drain.
-            f"if [ -f {before} ]; then rm -f {before}; sleep {args.edge.drain}; fi",
+            f"if [ -f {before} ]; then rm -f {before}; sleep {self._edge.drain}; fi",
         ]
         return "\n".join(lines)
 
-    def _run(self, base_config_written: pulumi.Output[Sequence[pulumi.Resource]]) -> Instance:
-        args, context = self._args, self._args.context
-        names = tuple(sorted(upstream.name for upstream in args.upstreams if upstream.internal))
+    def _run(self, base_config_written: Resources) -> Instance:
+        context, edge = self._context, self._edge
+        names = tuple(sorted(upstream.name for upstream in self.upstreams if upstream.internal))
         mounts = [Mount(self._volume.name, DYNAMIC_FOLDER.rpartition("/")[0])]
         if self._certificates:
             mounts.append(Mount(self._certificates.name, CERTIFICATES_FOLDER, read_only=False))
@@ -228,11 +199,13 @@ class EdgeProxy(pulumi.ComponentResource):
             f"{self._name}-traefik",
             ContainerSpec(
                 role="traefik",
-                image=args.context.image("traefik"),
-                user=USER,
+                image=context.image("traefik"),
+                # Ports below 1024 need no capability: Docker (20.10 and later) sets
+                # net.ipv4.ip_unprivileged_port_start=0 in a container's network namespace.
+                user=NONROOT,
                 entrypoint=("traefik",),
-                command=tuple(arguments(args.edge, args.upstreams, args.https_port)),
-                limits=args.edge.limits,
+                command=tuple(arguments(edge, self.upstreams, self.ports.get(WEBSECURE))),
+                limits=edge.limits,
                 # Two containers would both have the network aliases, and cannot share the host's ports.
                 exclusive=True,
                 networks=(
@@ -241,21 +214,18 @@ class EdgeProxy(pulumi.ComponentResource):
                 ),
                 mounts=tuple(mounts),
                 publish=tuple(self._port_mappings()),
-                health=HealthCheck(healthcheck(), interval=args.edge.health_interval, retries=3, start_period=10),
+                health=HealthCheck(healthcheck(), interval=edge.health_interval, retries=3, start_period=10),
                 # Longer than the time that Traefik itself gives to running requests.
-                stop_grace=args.edge.drain + 5,
+                stop_grace=edge.drain + 5,
             ),
             pulumi.ResourceOptions(parent=self, depends_on=base_config_written),
         )
 
     def _port_mappings(self) -> list[PortMapping]:
         """Return the published ports: those of routes on the configured address, all others on the loopback address."""
-        args = self._args
-        points = entry_points(args.upstreams)
+        points = entry_points(self.upstreams)
         mappings = [
-            PortMapping(points[name], port, args.edge.address)
-            for name, port in ((WEB, args.http_port), (WEBSECURE, args.https_port))
-            if name in points and port is not None
+            PortMapping(points[name], port, self._edge.address) for name, port in self.ports.items() if name in points
         ]
-        published = [(upstream.name, upstream.published) for upstream in args.upstreams if upstream.published]
+        published = [(upstream.name, upstream.published) for upstream in self.upstreams if upstream.published]
         return mappings + [PortMapping(points[published_name(name)], port) for name, port in sorted(published) if port]

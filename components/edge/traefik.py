@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
+from components.common import HSTS_SECONDS
 from components.edge.auth import RouteAuth, middleware_names, middlewares
 from settings.edge import Edge, Route
 from settings.exposure import OWN_LOGIN
@@ -54,8 +55,6 @@ ACCESS_FIELDS = (
     "RouterName",
 )
 """Fields of an access log line. Traefik omits headers by default; the path is left out, as it has the query string."""
-
-HSTS_SECONDS = 365 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -182,7 +181,7 @@ def arguments(edge: Edge, upstreams: Sequence[Upstream], https_port: int | None)
 
 
 def healthcheck() -> tuple[str, ...]:
-    """Return the command of the dating app's health check, which needs the address of the admin entry point."""
+    """Return the health check's command (the dating app's), which needs the address of the admin entry point."""
     return ("traefik", "healthcheck", "--ping", f"--entrypoints.{ADMIN}.address=:{ADMIN_PORT}")
 
 

@@ -1,4 +1,4 @@
-"""The OpenTelemetry Collector's configuration."""
+"""The OpenTelemetry Collector: its container and its configuration. LogPipeline runs it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,35 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pulumi
+import yaml
+
 from components.logs.multiline import SEAM, entry_start
 from components.logs.parsing import statements
+from runtime.base import Instance
+from runtime.context import StackContext
+from runtime.spec import Attachment, ContainerSpec, FileSet, HealthCheck, Mount
+from settings.container import Limits
+from settings.logs import Logs
 
 METRICS_PORT = 8888
 HEALTH_PORT = 13133
-COLLECTOR_FOLDER = "/var/lib/otelcol"
+CONFIG_FOLDER = "/etc/otelcol-contrib"
+DATA_FOLDER = "/var/lib/otelcol"
 CONTAINERS_FOLDER = "/var/lib/docker/containers"
 """Mount point, in the collector, of Docker's folder of containers."""
+
+HEALTH_COMMAND = (
+    "/otelcol-contrib",
+    "validate",
+    f"--config={CONFIG_FOLDER}/config.yaml",
+    f"--config=http://127.0.0.1:{HEALTH_PORT}/",
+)
+"""The official image has no shell and no HTTP client, but `validate` fetches configurations. The health endpoint
+answers with an empty configuration, which merged into the collector's own is valid; an error or no answer is not."""
+
+HEAP_SHARE = 0.8
+"""Share of the memory limit above which Go's garbage collector works harder instead of growing the heap."""
 
 LONGEST_LINE = 256 * 1024
 """Bytes at which a line is truncated: Loki's own limit, and well below VictoriaLogs'."""
@@ -57,6 +78,50 @@ def victorialogs_receiver(address: str) -> LogReceiver:
     return LogReceiver(f"http://{address}/insert/opentelemetry", headers, level=True)
 
 
+def run_collector(
+    name: str, context: StackContext, *, logs: Logs, receiver: LogReceiver, docker_root: str, parent: pulumi.Resource
+) -> Instance:
+    """Run the collector. `docker_root` is Docker's data folder on the host."""
+    config = collector_config(context.labels["dockyard.stack"], receiver, logs.redact)
+    # Written by busybox, since the collector's image has no shell.
+    files = {"config.yaml": yaml.safe_dump(config, sort_keys=False)}
+    file_set = FileSet(files=files, owner="0:0", image=context.image("busybox"))
+    config_files = context.files(f"{name}-config", file_set, parent)
+    # Holds the positions in the log files.
+    volume = context.data_volume(f"{name}-data", parent)
+    return context.service(
+        name,
+        ContainerSpec(
+            role="collector",
+            image=context.image("otel-collector"),
+            user="0:0",
+            # Otherwise the receiver marks lines as read that are still in memory, and a kill would lose them.
+            command=(f"--config={CONFIG_FOLDER}/config.yaml", "--feature-gates=stanza.synchronousLogEmitter"),
+            env=go_heap_limit(logs.collector.limits),
+            limits=logs.collector.limits,
+            exclusive=True,
+            networks=(Attachment(context.monitoring_network, ("collector",)),),
+            mounts=(
+                Mount(f"{docker_root}/containers", CONTAINERS_FOLDER, host=True),
+                Mount(volume.name, DATA_FOLDER, read_only=False),
+                config_files.mounted_at(CONFIG_FOLDER),
+            ),
+            # Each check starts another collector process; an `up` waits for the first check.
+            health=HealthCheck(HEALTH_COMMAND, interval=30, timeout=20, retries=3),
+            # A kill loses nothing. Stopped by SIGTERM while Loki does not answer, it would skip the lines that it is
+            # just sending.
+            stop_signal="SIGKILL",
+            content=config_files.fingerprint,
+        ),
+        pulumi.ResourceOptions(parent=parent, depends_on=config_files.ready),
+    )
+
+
+def go_heap_limit(limits: Limits) -> dict[str, str]:
+    """Return the variable that limits the heap of a program in Go."""
+    return {"GOMEMLIMIT": f"{int(limits.memory * HEAP_SHARE)}MiB"}
+
+
 def collector_config(stack: str, receiver: LogReceiver, redact: Sequence[str] = ()) -> dict[str, Any]:
     """Return the collector's configuration: it reads one stack's lines from Docker's log files, and sends them on.
 
@@ -67,8 +132,8 @@ def collector_config(stack: str, receiver: LogReceiver, redact: Sequence[str] = 
     config: dict[str, Any] = {
         "extensions": {
             # `recreate`: storage broken by a power cut is recreated, and all log files are read again.
-            "file_storage": {"directory": COLLECTOR_FOLDER, "recreate": True},
-            # The health check reads the answer as a configuration, see HEALTH_COMMAND in components/logs/pipeline.py.
+            "file_storage": {"directory": DATA_FOLDER, "recreate": True},
+            # The health check reads the answer as a configuration, see HEALTH_COMMAND.
             "health_check": {"endpoint": f"127.0.0.1:{HEALTH_PORT}", "response_body": {"healthy": "{}"}},
         },
         "receivers": {

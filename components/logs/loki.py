@@ -1,20 +1,68 @@
-"""Loki's configuration."""
+"""Loki, as a single process: its container and its configuration. LogPipeline runs it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.logs.collector import LONGEST_LINE, STREAM_LABELS
+import pulumi
+import yaml
+
+from components.logs.collector import LONGEST_LINE, STREAM_LABELS, go_heap_limit
+from runtime.base import Instance
+from runtime.context import StackContext
+from runtime.health import wget
+from runtime.spec import Attachment, ContainerSpec, FileSet, Mount
+from settings.logs import Loki
+from settings.names import TOOLS
 from settings.units import format_duration
 
-LOKI_PORT = 3100
-GRPC_PORT = 9095
-LOKI_FOLDER = "/loki"
+USER = "10001:10001"
+"""The official image's own user, which owns the image's data folder."""
 
-LOKI_CONFIG = "/etc/loki"
+PORT = TOOLS["loki"]
+GRPC_PORT = 9095
+DATA_FOLDER = "/loki"
+CONFIG_FOLDER = "/etc/loki"
 TENANT = "fake"
 """Loki's tenant where authentication is off; rules are in a folder of that name."""
+
+
+def run_loki(
+    name: str,
+    context: StackContext,
+    *,
+    loki: Loki,
+    alertmanagers: Sequence[str],
+    rules: Mapping[str, str],
+    parent: pulumi.Resource,
+) -> Instance:
+    """Run Loki. `alertmanagers` are host and port of each instance, and `rules` are rule files in LogQL."""
+    config = loki_config(loki.retention, loki.limits.memory, alertmanagers)
+    files = {"loki.yaml": yaml.safe_dump(config, sort_keys=False)}
+    files |= {f"{TENANT}/{file}": text for file, text in rules.items()}
+    file_set = FileSet(files=files, owner=USER, image=context.image("busybox"))
+    config_files = context.files(f"{name}-config", file_set, parent)
+    volume = context.data_volume(f"{name}-data", parent)
+    return context.service(
+        name,
+        ContainerSpec(
+            role="loki",
+            image=context.image("loki"),
+            user=USER,
+            command=(f"-config.file={CONFIG_FOLDER}/loki.yaml",),
+            env=go_heap_limit(loki.limits),
+            limits=loki.limits,
+            exclusive=True,
+            networks=(Attachment(context.monitoring_network, ("loki",)),),
+            mounts=(Mount(volume.name, DATA_FOLDER, read_only=False), config_files.mounted_at(CONFIG_FOLDER)),
+            health=wget(PORT, "/ready"),
+            # Time to flush the chunks in memory.
+            stop_grace=60,
+            content=config_files.fingerprint,
+        ),
+        pulumi.ResourceOptions(parent=parent, depends_on=config_files.ready),
+    )
 
 
 def loki_config(retention: int, memory: int, alertmanagers: Sequence[str]) -> dict[str, Any]:
@@ -28,18 +76,13 @@ def loki_config(retention: int, memory: int, alertmanagers: Sequence[str]) -> di
         "auth_enabled": False,
         "analytics": {"reporting_enabled": False},
         # Loki's own log is collected as well; at `info` it has a line for every query of Grafana.
-        "server": {"http_listen_port": LOKI_PORT, "grpc_listen_port": GRPC_PORT, "log_level": "warn"},
+        "server": {"http_listen_port": PORT, "grpc_listen_port": GRPC_PORT, "log_level": "warn"},
         "common": {
             "instance_addr": "127.0.0.1",
-            "path_prefix": LOKI_FOLDER,
+            "path_prefix": DATA_FOLDER,
             "replication_factor": 1,
             "ring": {"kvstore": {"store": "inmemory"}},
-            "storage": {
-                "filesystem": {
-                    "chunks_directory": f"{LOKI_FOLDER}/chunks",
-                    "rules_directory": LOKI_CONFIG,
-                }
-            },
+            "storage": {"filesystem": {"chunks_directory": f"{DATA_FOLDER}/chunks", "rules_directory": CONFIG_FOLDER}},
         },
         "schema_config": {
             "configs": [

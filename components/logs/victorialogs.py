@@ -6,21 +6,17 @@ The official images of both contain one program and no shell; LogPipeline runs t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import pulumi
 import yaml
 
+from components.common import NONROOT, writer_spec
 from runtime.base import Instance, Job, all_ready
 from runtime.context import StackContext
 from runtime.spec import Attachment, ContainerSpec, FileSet, HealthCheck, Mount, Reload, Volume
-from settings.container import Limits
-from settings.logs import VictoriaLogs, Vmalert
+from settings.logs import Logs, VictoriaLogs
 from settings.names import TOOLS
 from settings.units import format_duration
-
-USER = "65532:65532"
-"""User of both containers. The images run as root by default, and work with any user."""
 
 PORT = TOOLS["victorialogs"]
 VMALERT_PORT = TOOLS["vmalert"]
@@ -42,39 +38,31 @@ VMALERT_ARGUMENTS = (
 )
 """vmalert keeps no state: after a start all rules are evaluated anew."""
 
-DATASOURCE_TYPE = "victoriametrics-logs-datasource"
-PLUGIN = f"{DATASOURCE_TYPE}@0.21.0"
-"""Grafana's plugin for VictoriaLogs, pinned, as GF_PLUGINS_PREINSTALL_SYNC spells it."""
 
+def run_victorialogs(
+    name: str,
+    context: StackContext,
+    *,
+    logs: Logs,
+    alertmanagers: Sequence[str],
+    rules: Mapping[str, str],
+    parent: pulumi.Resource,
+) -> dict[str, Instance]:
+    """Run both; resources are named `<name>-…`. Return role → container.
 
-@dataclass(frozen=True)
-class VictoriaLogsArgs:
-    """Arguments of VictoriaLogs and vmalert."""
-
-    store: VictoriaLogs
-    vmalert: Vmalert
-    context: StackContext
-    alertmanagers: Sequence[str]
-    """Host and port of each Alertmanager."""
-
-    rules: Mapping[str, str]
-    """Rule files in LogsQL: name → content."""
-
-
-def run_victorialogs(name: str, args: VictoriaLogsArgs, parent: pulumi.Resource) -> dict[str, Instance]:
-    """Run both; resources are named `<name>-…`. Return role → container."""
-    context = args.context
+    `alertmanagers` are host and port of each instance, and `rules` are rule files in LogsQL.
+    """
     data = context.data_volume(f"{name}-victorialogs-data", parent)
     probe = context.config_volume(f"{name}-victorialogs-probe", parent)
-    prepare_job = _prepare_volumes(f"{name}-victorialogs-writer", args, data, probe, parent)
+    prepare_job = _prepare_volumes(f"{name}-victorialogs-writer", context, data, probe, parent)
     store = context.service(
         f"{name}-victorialogs",
         ContainerSpec(
             role="victorialogs",
-            image=args.context.image("victorialogs"),
-            user=USER,
-            command=store_arguments(args.store),
-            limits=args.store.limits,
+            image=context.image("victorialogs"),
+            user=NONROOT,
+            command=store_arguments(logs.victorialogs),
+            limits=logs.victorialogs.limits,
             exclusive=True,
             networks=(Attachment(context.monitoring_network, ("victorialogs",)),),
             mounts=(Mount(data.name, DATA_FOLDER, read_only=False), Mount(probe.name, PROBE_FOLDER)),
@@ -87,9 +75,9 @@ def run_victorialogs(name: str, args: VictoriaLogsArgs, parent: pulumi.Resource)
     config_files = context.files(
         f"{name}-vmalert-config",
         FileSet(
-            files={**args.rules, NOTIFIERS: notifiers(args.alertmanagers)},
-            owner=USER,
-            image=args.context.image("busybox"),
+            files={**rules, NOTIFIERS: notifiers(alertmanagers)},
+            owner=NONROOT,
+            image=context.image("busybox"),
             reload=Reload(context.monitoring_network, [f"vmalert:{VMALERT_PORT}"]),
         ),
         parent,
@@ -98,10 +86,10 @@ def run_victorialogs(name: str, args: VictoriaLogsArgs, parent: pulumi.Resource)
         f"{name}-vmalert",
         ContainerSpec(
             role="vmalert",
-            image=args.context.image("vmalert"),
-            user=USER,
+            image=context.image("vmalert"),
+            user=NONROOT,
             command=VMALERT_ARGUMENTS,
-            limits=args.vmalert.limits,
+            limits=logs.vmalert.limits,
             exclusive=True,
             networks=(Attachment(context.monitoring_network, ("vmalert",)),),
             mounts=(config_files.mounted_at(RULES_FOLDER), Mount(probe.name, PROBE_FOLDER)),
@@ -130,51 +118,27 @@ def store_arguments(settings: VictoriaLogs) -> tuple[str, ...]:
 
 def notifiers(alertmanagers: Sequence[str]) -> str:
     """Return vmalert's notifier configuration. `alertmanagers` are host and port of each instance."""
-    args = {
+    config = {
         "static_configs": [{"targets": list(alertmanagers)}],
         # Alerts have only the labels of their rules: this one is the name of a result in the query.
         "alert_relabel_configs": [{"action": "labeldrop", "regex": "stats_result"}],
     }
-    return yaml.safe_dump(args, sort_keys=False)
+    return yaml.safe_dump(config, sort_keys=False)
 
 
-def victorialogs_datasource(uid: str) -> dict[str, object]:
-    """Return VictoriaLogs as a data source of Grafana's provisioning; dashboards refer to it by `uid`."""
-    return {
-        "name": "VictoriaLogs",
-        "uid": uid,
-        "type": DATASOURCE_TYPE,
-        "access": "proxy",
-        "url": f"http://victorialogs:{PORT}",
-        "isDefault": False,
-        "editable": False,
-        "jsonData": {"maxLines": "1000"},
-    }
-
-
-def _prepare_volumes(name: str, args: VictoriaLogsArgs, data: Volume, probe: Volume, parent: pulumi.Resource) -> Job:
+def _prepare_volumes(name: str, context: StackContext, data: Volume, probe: Volume, parent: pulumi.Resource) -> Job:
     """Make VictoriaLogs' user the owner of the data folder, and copy busybox for the health checks."""
-    return args.context.job(
-        name,
-        ContainerSpec(
-            role="victorialogs-writer",
-            image=args.context.image("busybox"),
-            user="0:0",
-            capabilities=("CHOWN", "DAC_OVERRIDE", "FOWNER"),
-            limits=Limits.of("64MB", cpus=0.5),
-            networks=(Attachment(args.context.monitoring_network),),
-            mounts=(Mount(data.name, DATA_FOLDER, read_only=False), Mount(probe.name, PROBE_FOLDER, read_only=False)),
-            entrypoint=("/bin/sh", "-ec"),
-            command=(
-                f"chown {USER} {DATA_FOLDER}\n"
-                # Replaced atomically: a health check may be running it.
-                f"cp /bin/busybox {PROBE_FOLDER}/busybox.new\n"
-                f"chmod 0555 {PROBE_FOLDER}/busybox.new\n"
-                f"mv {PROBE_FOLDER}/busybox.new {PROBE_FOLDER}/busybox",
-            ),
-        ),
-        pulumi.ResourceOptions(parent=parent),
+    script = (
+        f"chown {NONROOT} {DATA_FOLDER}\n"
+        # Replaced atomically: a health check may be running it.
+        f"cp /bin/busybox {PROBE_FOLDER}/busybox.new\n"
+        f"chmod 0555 {PROBE_FOLDER}/busybox.new\n"
+        f"mv {PROBE_FOLDER}/busybox.new {PROBE_FOLDER}/busybox"
     )
+    mounts = [Mount(data.name, DATA_FOLDER, read_only=False), Mount(probe.name, PROBE_FOLDER, read_only=False)]
+    busybox = context.image("busybox")
+    spec = writer_spec("victorialogs-writer", busybox, context.monitoring_network, [script], mounts)
+    return context.job(name, spec, pulumi.ResourceOptions(parent=parent))
 
 
 def _health(port: int) -> HealthCheck:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import pulumi
 
-from components.edge.proxy import ALIAS, EdgeProxyArgs, Upstream
-from components.edge.traefik import WEB, WEBSECURE, entry_points
+from components.common import replica_roles
+from components.edge.proxy import ALIAS, EdgeProxy
+from components.edge.traefik import WEB, WEBSECURE, Upstream, entry_points
 from runtime.context import ScrapeTarget
 from settings.edge import Route
 from settings.names import TOOLS
@@ -56,24 +56,19 @@ MODULES: dict[str, dict[str, Any]] = {
 """The exporter's modules. Their timeout is the scrape timeout minus half a second."""
 
 
-@dataclass(frozen=True)
-class ProbeSources:
-    """The parts of a stack from which probe targets are derived."""
-
-    services: Mapping[str, Service]
-    instances: Mapping[str, pulumi.Input[str]]
-    """Role → its container's name on the app network."""
-
-    edge: EdgeProxyArgs | None
-    self_signed: bool
-    """Whether the routes' certificate is self-signed on purpose, so that its authority is not verified."""
-
-    grafana: str | None
-    """Grafana's public name."""
-
-
-def probe_targets(probes: Probes, sources: ProbeSources) -> list[ScrapeTarget]:
+def probe_targets(
+    probes: Probes,
+    *,
+    services: Mapping[str, Service],
+    addresses: Mapping[str, pulumi.Input[str]],
+    edge: EdgeProxy | None,
+    self_signed: bool,
+    grafana: str | None,
+) -> list[ScrapeTarget]:
     """Return a target of the job `probe` for every health address, route, redirect and public name; none if disabled.
+
+    `addresses` are the services' containers: role → name on the app network. With `self_signed` the authority of the
+    routes' certificate is not verified. `grafana` is Grafana's public name.
 
     Series have the labels `service` (the subject), `probe` (the kind) and `instance` (the address as people write it).
     Health addresses are requested by the service's name, and so through the edge, which knows the healthy instances. A
@@ -104,32 +99,28 @@ def probe_targets(probes: Probes, sources: ProbeSources) -> list[ScrapeTarget]:
         )
 
     targets = []
-    for name, service in sources.services.items():
+    for name, service in services.items():
         if service.health.http is not None:
             targets.append(target("health", name, "http_2xx", f"http://{name}:{service.port}{service.health.http}"))
-        for role in _instances(name, service) if service.health.tcp else ():
+        for role in replica_roles(name, service.replicas) if service.health.tcp else ():
             port = f":{service.port}"
-            instance = pulumi.Output.concat(sources.instances[role], port)
+            instance = pulumi.Output.concat(addresses[role], port)
             targets.append(target("health", name, "tcp_connect", f"tcp://{role}{port}", instance))
-    if edge := sources.edge:
+    if edge:
         points = entry_points(edge.upstreams)
-        module = "route_self_signed" if sources.self_signed else "route"
+        module = "route_self_signed" if self_signed else "route"
         for name, route in _routes(edge.upstreams):
             address = f"https://{ALIAS}:{points[WEBSECURE]}{route.path}"
-            url = f"https://{_authority(route.host, edge.https_port, 443)}{route.path}"
+            url = f"https://{_authority(route.host, edge.ports.get(WEBSECURE), 443)}{route.path}"
             targets.append(target("route", name, module, url, address, route.host))
         for host, name in {route.host: name for name, route in reversed([*_routes(edge.upstreams)])}.items():
-            url = f"http://{_authority(host, edge.http_port, 80)}/"
+            url = f"http://{_authority(host, edge.ports.get(WEB), 80)}/"
             targets.append(target("redirect", name, "redirect", url, f"http://{ALIAS}:{points[WEB]}/", host))
-    if sources.grafana:
+    if grafana:
         # This path needs no login, and fails if Grafana's database does.
-        targets.append(target("public", "grafana", "public", f"https://{sources.grafana}/api/health"))
+        targets.append(target("public", "grafana", "public", f"https://{grafana}/api/health"))
     targets += [target("url", url.split("/")[2], "url", url) for url in probes.urls]
     return targets
-
-
-def _instances(name: str, service: Service) -> list[str]:
-    return [name if number == 1 else f"{name}-{number}" for number in range(1, service.replicas + 1)]
 
 
 def _routes(upstreams: Sequence[Upstream]) -> Iterator[tuple[str, Route]]:

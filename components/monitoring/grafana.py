@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pulumi
 import yaml
 
-from components.edge.traefik import HSTS_SECONDS
-from components.logs.pipeline import logs_datasource
-from components.logs.victorialogs import PLUGIN
+from components.common import HSTS_SECONDS
 from runtime.base import Instance
 from runtime.context import StackContext
 from runtime.health import wget
@@ -60,10 +57,11 @@ QUIET = {
     "GF_SNAPSHOTS_EXTERNAL_ENABLED": "false",
 }
 
+VICTORIALOGS_PLUGIN = "victoriametrics-logs-datasource"
 
 WITH_PLUGIN = {
     # Installed into the data volume before the first start, which needs access to grafana.com; later starts do not.
-    "GF_PLUGINS_PREINSTALL_SYNC": PLUGIN,
+    "GF_PLUGINS_PREINSTALL_SYNC": f"{VICTORIALOGS_PLUGIN}@0.21.0",
     "GF_PLUGINS_PREINSTALL_DISABLED": "false",
     # Plugins that Grafana would install as well.
     "GF_PLUGINS_DISABLE_PLUGINS": "grafana-lokiexplore-app,grafana-exploretraces-app,grafana-pyroscope-app"
@@ -72,25 +70,14 @@ WITH_PLUGIN = {
 """For VictoriaLogs as log store: Grafana has no built-in data source for it."""
 
 
-@dataclass(frozen=True)
-class GrafanaArgs:
-    """Arguments of Grafana."""
-
-    grafana: Grafana
-    context: StackContext
-    dashboards: Mapping[str, str]
-    """File name → dashboard as JSON."""
-
-    root_url: str
-    """The address at which people reach it."""
-
-    logs: LogStore | None
-    """The log store of this stack; None without logs."""
-
-
 def run_grafana(
     name: str,
-    args: GrafanaArgs,
+    context: StackContext,
+    *,
+    grafana: Grafana,
+    dashboards: Mapping[str, str],
+    root_url: str,
+    logs: LogStore | None,
     admin_password: pulumi.Output[str],
     data: Volume,
     parent: pulumi.Resource,
@@ -100,27 +87,25 @@ def run_grafana(
     It has no route to the outside. It stores the administrator's password in its data at the first start; later changes
     of the secret have no effect.
     """
-    settings, context = args.grafana, args.context
-    sources = yaml.safe_dump(datasources(settings, logs=args.logs))
+    sources = yaml.safe_dump(datasources(grafana, logs=logs))
     files: dict[str, pulumi.Input[str]] = {
         ADMIN_PASSWORD: admin_password,
         "datasources/dockyard.yaml": sources,
         "dashboards/dockyard.yaml": yaml.safe_dump(_dashboard_provider()),
     }
-    # Grafana reloads dashboards continuously, data sources only at startup.
-    at_start = pulumi.Output.from_input(sources)
-    if settings.oauth:
-        # Unset only in a preview that continues without secrets.
-        client_secret = required_secret(settings.oauth.client_secret)
+    # Grafana reloads dashboards continuously, data sources and the client secret only at startup.
+    content: pulumi.Input[str] = _digest(sources)
+    if grafana.oauth:
+        client_secret = required_secret(grafana.oauth.client_secret)
         files[CLIENT_SECRET] = client_secret
-        at_start = pulumi.Output.concat(sources, client_secret)
+        content = pulumi.Output.unsecret(client_secret.apply(lambda secret: _digest(sources + secret)))
     provisioned = context.files(
         f"{name}-provisioning",
         FileSet(
             files=files,
-            packed={f"dashboards/json/{file}": text for file, text in args.dashboards.items()},
+            packed={f"dashboards/json/{file}": text for file, text in dashboards.items()},
             owner=USER,
-            image=args.context.image("busybox"),
+            image=context.image("busybox"),
         ),
         parent,
     )
@@ -128,27 +113,24 @@ def run_grafana(
         name,
         ContainerSpec(
             role="grafana",
-            image=args.context.image("grafana"),
+            image=context.image("grafana"),
             user=USER,
-            env=environment(settings, args.root_url, logs=args.logs),
-            limits=settings.limits,
+            env=environment(grafana, root_url, logs=logs),
+            limits=grafana.limits,
             exclusive=True,
             networks=(Attachment(context.monitoring_network, ("grafana",)),),
-            mounts=(
-                Mount(data.name, "/var/lib/grafana", read_only=False),
-                provisioned.mounted_at(PROVISIONING),
-            ),
+            mounts=(Mount(data.name, "/var/lib/grafana", read_only=False), provisioned.mounted_at(PROVISIONING)),
             tmpfs=("/tmp",),
             health=wget(PORT, "/api/health"),
-            # Eight digits are too few to guess a secret from.
-            content=pulumi.Output.unsecret(
-                at_start.apply(lambda content: hashlib.sha256(content.encode()).hexdigest()[:8])
-            )
-            if settings.oauth
-            else hashlib.sha256(sources.encode()).hexdigest()[:8],
+            content=content,
         ),
         pulumi.ResourceOptions(parent=parent, depends_on=provisioned.ready),
     )
+
+
+def _digest(text: str) -> str:
+    """Return a hash of eight digits, too few to guess a secret from."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def environment(settings: Grafana, root_url: str, *, logs: LogStore | None = None) -> dict[str, str]:
@@ -206,29 +188,23 @@ def _oauth(oauth: OAuth) -> dict[str, str]:
 
 def datasources(settings: Grafana, *, logs: LogStore | None) -> dict[str, object]:
     """Return the data sources in the format of Grafana's provisioning."""
-    prometheus = {
-        "name": "Prometheus",
-        "uid": settings.datasource_uid,
-        "type": "prometheus",
-        "access": "proxy",
-        "url": f"http://prometheus:{TOOLS['prometheus']}",
-        "isDefault": True,
-        "editable": False,
-        # The Alertmanager that `Silence` on a rule's page in Grafana opens.
-        "jsonData": {"alertmanagerUid": ALERTMANAGER_UID},
-    }
-    alertmanager = {
-        "name": ALERTMANAGER,
-        "uid": ALERTMANAGER_UID,
-        "type": "alertmanager",
-        "access": "proxy",
-        "url": f"http://alertmanager:{TOOLS['alertmanager']}",
-        "isDefault": False,
-        "editable": False,
-        "jsonData": {"implementation": "prometheus", "handleGrafanaManagedAlerts": False},
-    }
-    lines = [logs_datasource(logs, settings.logs_datasource_uid(logs))] if logs else []
-    return {"apiVersion": 1, "datasources": [prometheus, *lines, alertmanager]}
+    # The Alertmanager that `Silence` on a rule's page in Grafana opens.
+    silences = {"alertmanagerUid": ALERTMANAGER_UID}
+    sources = [_datasource("Prometheus", settings.datasource_uid, "prometheus", isDefault=True, jsonData=silences)]
+    if logs:
+        # The types of `maxLines` are the plugins'.
+        more = {"type": VICTORIALOGS_PLUGIN, "jsonData": {"maxLines": "1000"}}
+        name, options = ("Loki", {"jsonData": {"maxLines": 1000}}) if logs == "loki" else ("VictoriaLogs", more)
+        sources.append(_datasource(name, settings.logs_datasource_uid(logs), logs, **options))
+    own_alerts = {"implementation": "prometheus", "handleGrafanaManagedAlerts": False}
+    sources.append(_datasource(ALERTMANAGER, ALERTMANAGER_UID, "alertmanager", jsonData=own_alerts))
+    return {"apiVersion": 1, "datasources": sources}
+
+
+def _datasource(name: str, uid: str, tool: str, **options: object) -> dict[str, object]:
+    url = f"http://{tool}:{TOOLS[tool]}"
+    common = {"type": tool, "access": "proxy", "url": url, "isDefault": False, "editable": False}
+    return {"name": name, "uid": uid, **common, **options}
 
 
 def _dashboard_provider() -> dict[str, object]:

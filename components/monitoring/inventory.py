@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pulumi
 
+from components.common import NOBODY
 from runtime.base import Instance
 from runtime.context import StackContext
 from runtime.spec import FileSet, Mount
@@ -13,9 +14,6 @@ from runtime.spec import FileSet, Mount
 FILE = "containers.prom"
 FOLDER = "/metrics/inventory"
 """Mount point in the node exporter."""
-
-OWNER = "65534:65534"
-"""The node exporter's user."""
 
 METRIC = "dockyard_container_info"
 
@@ -34,12 +32,8 @@ class Inventory(pulumi.ComponentResource):
         self._volume = context.config_volume(f"{name}-metrics", self)
         self.mount = Mount(self._volume.name, FOLDER)
 
-    def write(self, *parts: Mapping[str, Instance]) -> dict[str, pulumi.Output[str]]:
-        """Write the file from each part's mapping role → container; return role → id.
-
-        A replaced container rewrites the file.
-        """
-        containers = {role: container for part in parts for role, container in part.items()}
+    def write(self, containers: Mapping[str, Instance]) -> None:
+        """Write the file from a mapping role → container. A replaced container rewrites it."""
         identities = pulumi.Output.all(
             **{
                 role: pulumi.Output.all(container.id, container.address, container.image)
@@ -50,14 +44,13 @@ class Inventory(pulumi.ComponentResource):
             f"{self._name}-metrics",
             FileSet(
                 files={FILE: identities.apply(exposition)},
-                owner=OWNER,
+                owner=NOBODY,
                 image=self._context.image("busybox"),
                 volume=self._volume,
             ),
             self,
         )
         self.register_outputs({})
-        return {role: container.id for role, container in containers.items()}
 
 
 def exposition(containers: Mapping[str, tuple[str, str, str]]) -> str:

@@ -1,4 +1,4 @@
-"""Prometheus' configuration, rendered from scrape targets."""
+"""Prometheus: its container, and its configuration, rendered from scrape targets. MonitoringStack runs it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,97 @@ from typing import Any
 import pulumi
 import yaml
 
-from components.monitoring.remote_write import remote_write_config
-from runtime.context import ScrapeTarget
+from components.common import DOCKER_HOST, NOBODY
+from components.monitoring.remote_write import remote_write_config, remote_write_files
+from runtime.base import Instance
+from runtime.context import ScrapeTarget, StackContext
+from runtime.health import wget
+from runtime.spec import Attachment, ContainerSpec, FileSet, Mount, Reload, Volume
+from settings.monitoring import Monitoring
+from settings.names import TOOLS
 from settings.remote_write import RemoteWrite
-from settings.units import format_duration
+from settings.units import format_duration, format_memory
+
+PORT = TOOLS["prometheus"]
+CONFIG_FOLDER = "/etc/prometheus"
+UNCOMPACTED = ("--storage.tsdb.min-block-duration=2h", "--storage.tsdb.max-block-duration=2h")
+"""Disables compaction: Thanos' sidecar requires equal durations, so that Prometheus never merges shipped blocks."""
+
+
+def run_prometheus(
+    name: str,
+    context: StackContext,
+    *,
+    monitoring: Monitoring,
+    targets: Sequence[ScrapeTarget],
+    alertmanagers: Sequence[str],
+    rules: Mapping[str, str],
+    snapshots: bool,
+    data: Volume,
+    parent: pulumi.Resource,
+) -> Instance:
+    """Run Prometheus, which also scrapes itself, Grafana and, if it has metrics, the Docker engine."""
+    settings = monitoring.prometheus
+    own_targets = [
+        ScrapeTarget("prometheus", f"localhost:{PORT}"),
+        ScrapeTarget("grafana", f"grafana:{TOOLS['grafana']}"),
+    ]
+    if monitoring.engine_metrics:
+        own_targets.append(ScrapeTarget("docker", f"{DOCKER_HOST}:{monitoring.engine_metrics}"))
+    config = prometheus_config(
+        [*targets, *own_targets],
+        interval=settings.scrape_interval,
+        infrastructure_interval=settings.infrastructure_interval,
+        rule_interval=settings.rule_interval,
+        alertmanagers=alertmanagers,
+        labels={"product": context.product, "environment": context.environment},
+        remote_write=monitoring.remote_write,
+    )
+    config_files = context.files(
+        f"{name}-config",
+        FileSet(
+            files={
+                "prometheus.yml": config,
+                **{f"rules/{file}": text for file, text in rules.items()},
+                **remote_write_files(monitoring.remote_write),
+            },
+            owner=NOBODY,
+            image=context.image("prometheus"),
+            check="promtool check config prometheus.yml > /dev/null",
+            reload=Reload(context.monitoring_network, [f"prometheus:{PORT}"]),
+        ),
+        parent,
+    )
+    return context.service(
+        name,
+        ContainerSpec(
+            role="prometheus",
+            image=context.image("prometheus"),
+            user=NOBODY,
+            command=(
+                f"--config.file={CONFIG_FOLDER}/prometheus.yml",
+                "--storage.tsdb.path=/prometheus",
+                f"--storage.tsdb.retention.time={format_duration(settings.retention)}",
+                f"--storage.tsdb.retention.size={format_memory(settings.retention_size)}",
+                *(() if settings.compaction else UNCOMPACTED),
+                "--web.enable-lifecycle",
+                # This API can also delete series. Grafana does not proxy it, and the edge requires authentication.
+                *(("--web.enable-admin-api",) if snapshots else ()),
+                # By default alerts beyond 10,000 at once are dropped until they are sent again a minute later.
+                "--alertmanager.notification-queue-capacity=20000",
+            ),
+            limits=settings.limits,
+            exclusive=True,
+            networks=(Attachment(context.monitoring_network, ("prometheus",)),),
+            mounts=(Mount(data.name, "/prometheus", read_only=False), config_files.mounted_at(CONFIG_FOLDER)),
+            # Tumulte's check. `/-/ready` is stricter, but fails until the write-ahead log has been replayed.
+            health=wget(PORT, "/-/healthy"),
+            # Time to write the head block.
+            stop_grace=60,
+            reaches_host=monitoring.engine_metrics is not None,
+        ),
+        pulumi.ResourceOptions(parent=parent, depends_on=config_files.ready),
+    )
 
 
 def prometheus_config(

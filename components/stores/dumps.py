@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import pulumi
 
-from components.stores.connection import Connection
-from components.stores.container import STORE_USER
-from components.stores.postgres import PGDATA
-from runtime.base import Job
-from runtime.context import MetricsFolder, StackContext
-from runtime.secret_files import SECRETS_FOLDER
+from components.common import textfile_mounts, textfile_ready
+from components.stores.connection import STORE_USER, Connection
+from components.stores.postgres import PGDATA, client_env
+from runtime.base import Job, all_ready
+from runtime.context import StackContext
 from runtime.spec import Attachment, ContainerSpec, Mount, Volume
-from runtime.textfile import writable
 from settings.container import Limits
 from settings.names import METRICS_FOLDER
 
@@ -69,9 +67,8 @@ class Dumps:
 
     def before(self, workload: str, image: str, *, skip: bool) -> Job:
         """Dump the database (`pg_dump -Fc`, Pivotal Flow's document) once for each image of a workload."""
-        folder = self._context.metrics
-        metrics_mounts = (writable(folder),) if folder else ()
-        return self._context.job(
+        context, store = self._context, self._store
+        return context.job(
             f"{self._name}-dump-before-{workload}",
             ContainerSpec(
                 role=f"dump-before-{workload}",
@@ -83,23 +80,13 @@ class Dumps:
                     "WORKLOAD": workload,
                     # The script does not read it: a new image changes the job's inputs, so that it runs again.
                     "BEFORE_IMAGE": image,
-                    "PGHOST": self._store.env["DATABASE_HOST"],
-                    "PGUSER": self._store.env["DATABASE_USER"],
-                    "PGDATABASE": self._store.env["DATABASE_NAME"],
-                    "PGPASSFILE": f"{SECRETS_FOLDER}/pgpass",
+                    **client_env(store),
                 },
                 limits=Limits.of("256MB"),
-                networks=(Attachment(self._context.app_network),),
-                mounts=(Mount(self.volume.name, FOLDER, read_only=False), *self._store.admin, *metrics_mounts),
+                networks=(Attachment(context.app_network),),
+                mounts=(Mount(self.volume.name, FOLDER, read_only=False), *store.admin, *textfile_mounts(context)),
                 tmpfs=("/tmp",),
             ),
-            pulumi.ResourceOptions(parent=self._parent, depends_on=_dependencies(self._store, folder)),
+            pulumi.ResourceOptions(parent=self._parent, depends_on=all_ready(textfile_ready(context), store.ready)),
             skip=skip,
         )
-
-
-def _dependencies(store: Connection, folder: MetricsFolder | None) -> pulumi.Output[list[pulumi.Resource]]:
-    ready = [store.ready] if store.ready else []
-    return (folder.ready if folder else pulumi.Output.from_input([])).apply(
-        lambda folder_ready: [*folder_ready, *ready]
-    )

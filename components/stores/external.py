@@ -6,11 +6,11 @@ from urllib.parse import unquote, urlsplit
 
 import pulumi
 
+from components.common import DOCKER_HOST
 from components.stores.connection import Connection
+from components.stores.redis import redis_files
 from runtime.secret_files import required_secret
 from settings.stores import ExternalPostgres, ExternalRedis
-
-DOCKER_HOST = "host.docker.internal"
 
 
 def external_postgres(config: ExternalPostgres) -> Connection:
@@ -27,7 +27,6 @@ def external_postgres(config: ExternalPostgres) -> Connection:
             "exporter-user": dsn.apply(lambda text: _part(text, "user")),
             "exporter-password": dsn.apply(lambda text: _part(text, "password")),
         },
-        ready=None,
         # The host in the secret must not be revealed, so every client of such a store can reach the Docker host.
         reaches_host=True,
     )
@@ -37,17 +36,12 @@ def external_redis(config: ExternalRedis) -> Connection:
     """Return the connection to the Redis whose address is in the settings."""
     external = config.external
     host, port = external.address.rsplit(":", 1)
-    files = {}
-    if external.password:
-        password = required_secret(external.password)
-        files = {
-            "redis-password": password,
-            "redis-url": pulumi.Output.concat("redis://:", password, "@", external.address),
-        }
     env = {"REDIS_HOST": host, "REDIS_PORT": port}
     if not external.password:
         env["REDIS_URL"] = f"redis://{external.address}"
-    return Connection(env=env, files=files, ready=None, reaches_host=host == DOCKER_HOST)
+        return Connection(env, {}, reaches_host=host == DOCKER_HOST)
+    password = required_secret(external.password)
+    return Connection(env, redis_files(password, external.address), reaches_host=host == DOCKER_HOST)
 
 
 def _check_dsn(dsn: str, secret: str) -> str:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pulumi
 
+from components.common import s3_prefix, textfile_mounts, textfile_ready
 from components.secret import secret
-from components.stores.connection import Connection
-from components.stores.container import STORE_USER
+from components.stores.connection import STORE_USER, Connection
 from components.stores.postgres import PGDATA, SERVER_FILES, SOCKET, WalArchive
 from runtime.base import Instance, all_ready
 from runtime.context import StackContext
 from runtime.secret_files import required_secret
 from runtime.shell import SCHEDULE_FILE, scheduled, script
 from runtime.spec import Attachment, ContainerSpec, FileSet, Mount
-from runtime.textfile import writable
 from settings.backups import S3
 from settings.names import METRICS_FOLDER, POINT_IN_TIME
 from settings.point_in_time import PITR_KEY, PointInTime
@@ -50,17 +48,17 @@ class PointInTimeBackups:
     def __init__(
         self,
         name: str,
-        config: Postgres,
-        *,
-        image: str,
         context: StackContext,
+        config: Postgres,
         parent: pulumi.Resource,
+        *,
         s3: S3 | None = None,
     ) -> None:
         if config.point_in_time is None:
             raise ValueError(f"{name}: Postgres without point_in_time has no base backups")
-        self._name, self._image, self._context, self._parent = name, image, context, parent
+        self._name, self._context, self._parent = name, context, parent
         self._postgres, self._config = config, config.point_in_time
+        self._image = context.image(config.run_image)
         self._offsite = s3 if config.point_in_time.offsite else None
         self.key = secret(PITR_KEY, f"{name}-point-in-time-key", parent)
         repository = context.data_volume(f"{name}-base-backups", parent)
@@ -74,7 +72,7 @@ class PointInTimeBackups:
                     SCHEDULE_FILE: script(SCHEDULE_FILE),
                 },
                 owner=STORE_USER,
-                image=image,
+                image=self._image,
             ),
             parent,
         )
@@ -98,8 +96,8 @@ class PointInTimeBackups:
         """Run the container that takes base backups and runs restores, once Postgres is ready."""
         if store.data is None:
             raise ValueError(f"{self._name}: a Postgres that somebody else runs has its own backups")
-        folder = self._context.metrics
-        scratch = self._context.config_volume(f"{self._name}-scratch", self._parent)
+        context = self._context
+        scratch = context.config_volume(f"{self._name}-scratch", self._parent)
         backup = f"{FOLDER}/base-backup.sh"
         entrypoint, command, health = scheduled(self._config.schedule, ("/bin/sh", backup), f"{FOLDER}/{SCHEDULE_FILE}")
         # The first backup is taken at once, beside the scheduler: until then nothing can be restored.
@@ -119,15 +117,15 @@ class PointInTimeBackups:
                 "PGHOST": SOCKET,
                 "PGUSER": self._postgres.user,
                 "PGDATABASE": self._postgres.database,
-                **({"METRICS_FOLDER": METRICS_FOLDER} if folder else {}),
+                **({"METRICS_FOLDER": METRICS_FOLDER} if context.metrics else {}),
             },
             limits=self._config.limits,
-            networks=(Attachment(self._context.app_network),),
+            networks=(Attachment(context.app_network),),
             mounts=(
                 *self._shared,
                 Mount(store.data, PGDATA),
                 Mount(scratch.name, SCRATCH, read_only=False),
-                *((writable(folder),) if folder else ()),
+                *textfile_mounts(context),
             ),
             tmpfs=("/tmp",),
             # The Postgres of a restore may use parallel workers.
@@ -137,11 +135,9 @@ class PointInTimeBackups:
             exclusive=True,
             content=self._files.fingerprint,
         )
-        ready: list[pulumi.Input[Sequence[pulumi.Resource]]] = [self._files.ready]
-        ready += [[store.ready]] if store.ready else []
-        ready += [folder.ready] if folder else []
-        options = pulumi.ResourceOptions(parent=self._parent, depends_on=all_ready(*ready))
-        return self._context.service(f"{self._name}-{POINT_IN_TIME}", spec, options)
+        ready = all_ready(self._files.ready, store.ready, textfile_ready(context))
+        options = pulumi.ResourceOptions(parent=self._parent, depends_on=ready)
+        return context.service(f"{self._name}-{POINT_IN_TIME}", spec, options)
 
 
 def configuration(
@@ -188,10 +184,9 @@ def _repository(number: int, settings: PointInTime) -> dict[str, str]:
 def _s3(s3: S3, context: StackContext) -> dict[str, str]:
     """Return the options of the second repository. Path-style URLs: not every S3 has a host name for each bucket."""
     endpoint = urlsplit(s3.endpoint)
-    prefix = s3.prefix or f"{context.product}/{pulumi.get_stack()}"
     return {
         "repo2-type": "s3",
-        "repo2-path": f"/{prefix}/pgbackrest",
+        "repo2-path": f"/{s3_prefix(s3, context)}/pgbackrest",
         "repo2-s3-bucket": s3.bucket,
         "repo2-s3-endpoint": endpoint.hostname or "",
         "repo2-storage-port": str(endpoint.port or 443),

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import pulumi
 
 from components.secret import secret
-from components.stores.connection import Connection
-from components.stores.container import STORE_USER, store_health, store_networks
+from components.stores.connection import STORE_USER, Connection, store_health, store_networks
 from runtime.base import all_ready
 from runtime.context import StackContext
 from runtime.secret_files import SECRETS_FOLDER
 from runtime.spec import ContainerSpec, FileSet, Mount
+from settings.names import STORES
 from settings.stores import Postgres
 
+PORT = STORES["postgres"]
 PGDATA = "/var/lib/postgresql/data"
 SERVER_FILES = f"{PGDATA}/pgdata"
 """A subfolder of the mount: initdb refuses a folder that is not empty."""
@@ -38,23 +39,15 @@ class WalArchive:
 
 
 def run_postgres(
-    name: str,
-    config: Postgres,
-    *,
-    image: str,
-    context: StackContext,
-    parent: pulumi.Resource,
-    archive: WalArchive | None = None,
+    name: str, context: StackContext, config: Postgres, parent: pulumi.Resource, archive: WalArchive | None = None
 ) -> Connection:
     """Run Postgres with a data volume; health: `pg_isready` (Tumulte's document, the dating app's interval)."""
+    image = context.image(config.run_image)
     password = secret("postgres-password", f"{name}-password", parent)
     secrets = context.files(
         f"{name}-secrets",
         FileSet(
-            files={
-                "postgres-password": password,
-                "pgpass": pulumi.Output.concat("postgres:5432:*:", config.user, ":", password, "\n"),
-            },
+            files={"postgres-password": password, "pgpass": pgpass(config.user, password)},
             owner=STORE_USER,
             image=image,
         ),
@@ -98,20 +91,35 @@ def run_postgres(
     return Connection(
         env={
             "DATABASE_HOST": "postgres",
-            "DATABASE_PORT": "5432",
+            "DATABASE_PORT": str(PORT),
             "DATABASE_NAME": config.database,
             "DATABASE_USER": config.user,
         },
         files={
             "database-password": password,
             "database-url": pulumi.Output.concat(
-                "postgresql://", config.user, ":", password, "@postgres:5432/", config.database
+                "postgresql://", config.user, ":", password, f"@postgres:{PORT}/", config.database
             ),
         },
-        ready=container.resource,
+        ready=[container.resource],
         admin=(secrets.mounted_at(SECRETS_FOLDER),),
         data=volume.name,
     )
+
+
+def pgpass(user: str, password: pulumi.Output[str]) -> pulumi.Output[str]:
+    """Return the content of libpq's password file."""
+    return pulumi.Output.concat(f"postgres:{PORT}:*:", user, ":", password, "\n")
+
+
+def client_env(store: Connection) -> dict[str, str]:
+    """Return libpq's variables for a client with `pgpass` among its secret files."""
+    return {
+        "PGHOST": store.env["DATABASE_HOST"],
+        "PGUSER": store.env["DATABASE_USER"],
+        "PGDATABASE": store.env["DATABASE_NAME"],
+        "PGPASSFILE": f"{SECRETS_FOLDER}/pgpass",
+    }
 
 
 def server_settings(config: Postgres, archive_settings: Mapping[str, str] | None = None) -> list[str]:

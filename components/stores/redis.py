@@ -5,16 +5,19 @@ from __future__ import annotations
 import pulumi
 
 from components.secret import secret
-from components.stores.connection import Connection
-from components.stores.container import STORE_USER, store_health, store_networks
+from components.stores.connection import STORE_USER, Connection, store_health, store_networks
 from runtime.context import StackContext
 from runtime.secret_files import SECRETS_FOLDER
 from runtime.spec import ContainerSpec, FileSet, Mount
+from settings.names import STORES
 from settings.stores import Redis
 
+PORT = STORES["redis"]
 
-def run_redis(name: str, config: Redis, *, image: str, context: StackContext, parent: pulumi.Resource) -> Connection:
+
+def run_redis(name: str, context: StackContext, config: Redis, parent: pulumi.Resource) -> Connection:
     """Run Redis with a data volume and a password; health: `redis-cli ping` (Tumulte's document)."""
+    image = context.image(config.image)
     password = secret("redis-password", f"{name}-password", parent)
     directives = {
         "maxmemory": f"{config.maxmemory}mb",
@@ -56,10 +59,12 @@ def run_redis(name: str, config: Redis, *, image: str, context: StackContext, pa
         pulumi.ResourceOptions(parent=parent, depends_on=secrets.ready),
     )
     return Connection(
-        env={"REDIS_HOST": "redis", "REDIS_PORT": "6379"},
-        files={
-            "redis-password": password,
-            "redis-url": pulumi.Output.concat("redis://:", password, "@redis:6379"),
-        },
-        ready=container.resource,
+        env={"REDIS_HOST": "redis", "REDIS_PORT": str(PORT)},
+        files=redis_files(password, f"redis:{PORT}"),
+        ready=[container.resource],
     )
+
+
+def redis_files(password: pulumi.Output[str], address: str) -> dict[str, pulumi.Output[str]]:
+    """Return the secret files of clients. `address` is host and port."""
+    return {"redis-password": password, "redis-url": pulumi.Output.concat("redis://:", password, "@", address)}

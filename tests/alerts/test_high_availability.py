@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from components.alerting.alertmanager import GOSSIP_PORT, gossip, peers
+from components.alerting.alertmanager import GOSSIP_PORT, gossip
+from components.common import replica_roles
 from settings.alerts import Alerts
 from tests.sink.server import running_sink
 from tests.support.alertmanager import FAST, Alertmanager, firing
@@ -25,7 +26,7 @@ def sink():
 @pytest.fixture(scope="module")
 def three(sink, tmp_path_factory):
     """Three that know each other. Each test has a group of alerts of its own, and leaves all of them running."""
-    roles = peers(3)
+    roles = replica_roles("alertmanager", 3)
     alerts = Alerts.model_validate(
         {**FAST, "receivers": {"chat": {"type": "discord", "webhook": "chat-url"}}, "replicas": 3}
     )

@@ -12,13 +12,14 @@ import docker
 import pulumi
 from docker.models.containers import Container
 
-from components.app.services import AppServices, AppServicesArgs
-from components.backups.restic import BackupSet, BackupSetArgs
-from components.monitoring.stack import MonitoringStack, MonitoringStackArgs
+from components.app.services import AppServices
+from components.backups.restic import BackupSet
+from components.monitoring.stack import MonitoringStack
 from runtime.context import StackContext
 from runtime.docker import DockerRuntime
 from runtime.textfile import metrics_folder
 from settings.docker import Docker
+from settings.logs import Logs
 from settings.monitoring import Monitoring
 from settings.product import Product
 from tests.backups.cheap_keys import cheapened
@@ -71,10 +72,11 @@ class BackupStage:
             parts = (network, network, DockerRuntime(), lambda name: self.images.get(name, name))
             plain = StackContext("shop", "development", Docker(), False, *parts)
             context = replace(plain, metrics=metrics_folder("metrics", self.images["busybox"], plain))
-            app = AppServices("a", AppServicesArgs(product, context, None))
-            nothing: Any = ([], [], {}, {}, "http://127.0.0.1:3000", False, True)
-            monitoring = MonitoringStack("m", MonitoringStackArgs(Monitoring(), context, *nothing))
-            BackupSet("b", BackupSetArgs(product, context, app.connections, monitoring))
+            app = AppServices("a", context, product=product, edge=None)
+            inputs: Any = {"targets": [], "alertmanagers": [], "rules": {}, "dashboards": {}, "snapshots": True}
+            inputs |= {"monitoring": Monitoring(logs=Logs(enabled=False)), "root_url": "http://127.0.0.1:3000"}
+            monitoring = MonitoringStack("m", context, **inputs)
+            BackupSet("b", context, product=product, connections=app.connections, monitoring=monitoring)
 
         return record(program, stack=self.mark, secrets=CREDENTIALS)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pulumi
 
-from components.cloudflare.tunnel import CloudflareTunnel, CloudflareTunnelArgs
+from components.cloudflare.tunnel import CloudflareTunnel
 from runtime.context import StackContext
 from runtime.docker import DockerRuntime
 from settings.docker import Docker
@@ -22,5 +22,5 @@ context = StackContext(
     runtime=DockerRuntime(),
     image=str,
 )
-config = CloudflareTunnelArgs(Tunnel.model_validate(said), context, {"web": 3000, "api": 3333})
-pulumi.export("secrets", CloudflareTunnel("t", config).secrets)
+tunnel = CloudflareTunnel("t", context, tunnel=Tunnel.model_validate(said), ports={"web": 3000, "api": 3333})
+pulumi.export("secrets", tunnel.secrets)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from docker.models.containers import Container
 
-from components.edge.proxy import EdgeProxy, EdgeProxyArgs, Upstream
+from components.edge.proxy import EdgeProxy
+from components.edge.traefik import Upstream
 from settings.edge import Edge
 from tests.images.edge_clients import secure
 from tests.support.component_stage import LABEL, ComponentStage
@@ -65,8 +66,8 @@ class Stage(ComponentStage):
     def world(self, *switches: tuple[str, Sequence[str]]) -> RecordedProgram:
         def program() -> None:
             context = self.context(self.named(APP), self.named(MONITORING))
-            config = EdgeProxyArgs(self.edge, context, self.fronts, self.http_port, self.https_port)
-            proxy = EdgeProxy("e", config)
+            ports = {"web": self.http_port, "websecure": self.https_port} if self.https_port else {}
+            proxy = EdgeProxy("e", context, edge=self.edge, upstreams=self.fronts, ports=ports)
             for name, servers in switches:
                 proxy.set_servers(name, [self.named(server) for server in servers])
 

@@ -16,7 +16,7 @@ import docker
 import httpx
 from docker.models.containers import Container
 
-from components.logs.pipeline import LogPipeline, LogPipelineArgs
+from components.logs.pipeline import LogPipeline
 from settings.logs import Logs
 from tests.support.component_stage import ComponentStage
 from tests.support.containers import succeeded
@@ -49,9 +49,8 @@ class LogStage(ComponentStage):
 
     def world(self) -> RecordedProgram:
         def program() -> None:
-            root = self.engine.info()["DockerRootDir"]
-            alertmanagers = ["alertmanager:9093"]
-            LogPipeline("l", LogPipelineArgs(self.logs, self.context(), root, alertmanagers, self.rules))
+            inputs = {"docker_root": self.engine.info()["DockerRootDir"], "alertmanagers": ["alertmanager:9093"]}
+            LogPipeline("l", self.context(), logs=self.logs, rules=self.rules, **inputs)
 
         return record(program, stack=self.mark)
 

@@ -9,7 +9,8 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from components.alerting.alertmanager import AlertRouting, AlertRoutingArgs, peers
+from components.alerting.alertmanager import AlertRouting
+from components.common import replica_roles
 from settings.alerts import Alerts
 from tests.support.component_stage import ComponentStage
 from tests.support.containers import inside, succeeded
@@ -29,15 +30,14 @@ class Stage(ComponentStage):
         def program() -> None:
             context = self.context(environment="production")
             alerts = Alerts.model_validate({"replicas": self.replicas, "receivers": self.receivers, **more})
-            said = AlertRoutingArgs(alerts, "production", context, grafana="https://grafana.test")
-            AlertRouting("a", said)
+            AlertRouting("a", context, alerts=alerts, environment="production", grafana="https://grafana.test")
 
         return record(program, stack=self.mark, secrets={"hook": "http://nobody.test/"})
 
     def up(self) -> None:
         self.make_network()
         self.write()
-        for role in peers(self.replicas):
+        for role in replica_roles("alertmanager", self.replicas):
             self.run(role)
 
     def write(self, **more: object) -> None:
@@ -111,7 +111,7 @@ def test_a_silence_survives_a_new_container_and_a_kill(stage) -> None:
 
 def test_three_find_each_other_share_silences_and_load_one_configuration(stage) -> None:
     three = stage(3, receivers={"hook": {"type": "webhook", "url": "hook"}})
-    roles = peers(3)
+    roles = replica_roles("alertmanager", 3)
     wait_until(lambda: all(len(three.members(role)) == 3 for role in roles), "all know all", 60, details=three.tell)
     three.silence("alertmanager-2", "made at the second")
     wait_until(lambda: all(three.silences(role) for role in roles), "all know the silence")

@@ -11,7 +11,7 @@ import docker
 import pytest
 
 from components.edge import proxy
-from components.edge.proxy import Upstream
+from components.edge.traefik import Upstream
 from settings.edge import Edge, Route
 from settings.names import ADMIN_PORT
 from tests.certificates import self_signed

@@ -8,7 +8,8 @@ from dataclasses import replace
 import docker
 import pytest
 
-from components.edge.proxy import RouteAuth, Upstream
+from components.edge.auth import RouteAuth
+from components.edge.traefik import Upstream
 from settings.edge import Edge, Route
 from tests.images.edge_clients import get
 from tests.images.edge_stage import MONITORING, Stage

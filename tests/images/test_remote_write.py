@@ -11,7 +11,7 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from components.monitoring.stack import MonitoringStack, MonitoringStackArgs
+from components.monitoring.stack import MonitoringStack
 from settings.monitoring import Monitoring
 from tests.support.component_stage import ComponentStage
 from tests.support.containers import succeeded, wait_in
@@ -45,16 +45,16 @@ class Pair(ComponentStage):
         }
 
         def program() -> None:
-            config = MonitoringStackArgs(
-                Monitoring.model_validate(said),
+            MonitoringStack(
+                "m",
                 self.context(),
+                monitoring=Monitoring.model_validate(said),
                 targets=[],
                 alertmanagers=["alertmanager:9093"],
                 rules={},
                 dashboards={},
                 root_url="http://127.0.0.1:3000",
             )
-            MonitoringStack("m", config)
 
         return record(program, stack=self.mark, secrets={"archive-password": PASSWORD})
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from components.monitoring.stack import MonitoringStack, MonitoringStackArgs
+from components.monitoring.stack import MonitoringStack
 from machine.progress import Progress
 from runtime.context import StackContext
 from runtime.docker import DockerRuntime
@@ -84,9 +84,9 @@ def monitoring(make_context) -> Callable[..., RecordedProgram]:
 
     def made(secrets: dict | None = None, **said) -> RecordedProgram:
         def program() -> None:
-            settings, context = Monitoring.model_validate(said), make_context()
-            config = MonitoringStackArgs(settings, context, [], ["alertmanager:9093"], {}, {}, "http://g.test")
-            MonitoringStack("m", config)
+            inputs = {"targets": [], "alertmanagers": ["alertmanager:9093"], "rules": {}, "dashboards": {}}
+            settings = Monitoring.model_validate(said)
+            MonitoringStack("m", make_context(), monitoring=settings, root_url="http://g.test", **inputs)
 
         return record(program, secrets=secrets)
 

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from components.alerting.alertmanager import AlertRouting, AlertRoutingArgs, alertmanager_config
+from components.alerting.alertmanager import AlertRouting, alertmanager_config
 from settings.alerts import Alerts
 from tests.support.recording import record
 
@@ -34,9 +34,8 @@ def routes_to(config, receiver):
 def routing(make_context):
     def build_routing(alerts=None, secrets=GIVEN, environment="production", **context):
         def program():
-            said = alerts_of() if alerts is None else alerts
-            made, shown = make_context(**context), "https://grafana.example.org"
-            AlertRouting("a", AlertRoutingArgs(said, environment, made, shown))
+            inputs = {"alerts": alerts_of() if alerts is None else alerts, "environment": environment}
+            AlertRouting("a", make_context(**context), grafana="https://grafana.example.org", **inputs)
 
         return record(program, secrets=secrets)
 

@@ -3,8 +3,9 @@
 import pytest
 import yaml
 
-from components.app.services import AppServices, AppServicesArgs
-from components.edge.proxy import EdgeProxy, EdgeProxyArgs, Upstream
+from components.app.services import AppServices
+from components.edge.proxy import EdgeProxy
+from components.edge.traefik import Upstream
 from settings.edge import Edge
 from settings.product import Product
 from tests.support.recording import record
@@ -29,8 +30,8 @@ def run(make_context):
             model = Product.model_validate(product)
             context = make_context(protects_data=protects_data)
             fronts = [Upstream(name, one.port) for name, one in model.services.items() if one.port]
-            edge = EdgeProxy("edge", EdgeProxyArgs(Edge(), context, fronts, None, None)) if fronts else None
-            targets.extend(AppServices("app", AppServicesArgs(model, context, edge, rolled_back)).targets)
+            edge = EdgeProxy("edge", context, edge=Edge(), upstreams=fronts, ports={}) if fronts else None
+            targets.extend(AppServices("app", context, product=model, edge=edge, skip_jobs=rolled_back).targets)
 
         world = record(program, exit_codes=exit_codes, secrets=given)
         world.targets = targets

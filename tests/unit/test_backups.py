@@ -5,9 +5,9 @@ import re
 import pulumi
 import pytest
 
-from components.app.services import AppServices, AppServicesArgs
-from components.backups.restic import BackupSet, BackupSetArgs
-from components.monitoring.stack import MonitoringStack, MonitoringStackArgs
+from components.app.services import AppServices
+from components.backups.restic import BackupSet
+from components.monitoring.stack import MonitoringStack
 from runtime.textfile import metrics_folder
 from settings.backups import DRILL_SCHEDULE, Backups
 from settings.loader import known_secrets
@@ -37,10 +37,11 @@ def stack(make_context):
         def program():
             metrics = metrics_folder("metrics", "busybox", make_context())
             context = make_context(metrics=metrics, protects_data=protects, image=lambda name: f"image/{name}:1")
-            app = AppServices("app", AppServicesArgs(product, context, None))
-            told = [], [], {}, {}, "http://127.0.0.1:3000", False, product.backups.on
-            monitoring = MonitoringStack("m", MonitoringStackArgs(Monitoring(), context, *told))
-            made = BackupSet("b", BackupSetArgs(product, context, app.connections, monitoring))
+            app = AppServices("app", context, product=product, edge=None)
+            inputs = {"targets": [], "alertmanagers": [], "rules": {}, "dashboards": {}, "root_url": "http://g.test"}
+            inputs |= {"monitoring": Monitoring(), "snapshots": product.backups.on}
+            monitoring = MonitoringStack("m", context, **inputs)
+            made = BackupSet("b", context, product=product, connections=app.connections, monitoring=monitoring)
             pulumi.export("secrets", made.secrets)
 
         return record(program, stack="staging", secrets=secrets)

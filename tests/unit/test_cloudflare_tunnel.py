@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from components.cloudflare.access import format_session
-from components.cloudflare.tunnel import CloudflareTunnel, CloudflareTunnelArgs
+from components.cloudflare.tunnel import CloudflareTunnel
 from components.edge.traefik import Upstream, service_file
 from settings.edge import Edge
 from settings.loader import Configuration, load
@@ -29,8 +29,7 @@ def run(make_context, settings, **options):
     made = []
 
     def program():
-        config = CloudflareTunnelArgs(settings, make_context(), PORTS)
-        made.append(CloudflareTunnel("t", config))
+        made.append(CloudflareTunnel("t", make_context(), tunnel=settings, ports=PORTS))
 
     world = record(program, **options)
     world.component = made[0]

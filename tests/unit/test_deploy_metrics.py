@@ -21,7 +21,7 @@ from tests.support import states
 from tests.support.recording import record
 from tests.support.shells import shells
 
-STORE = Connection({"DATABASE_HOST": "postgres", "DATABASE_USER": "shop", "DATABASE_NAME": "shop"}, {}, None)
+STORE = Connection({"DATABASE_HOST": "postgres", "DATABASE_USER": "shop", "DATABASE_NAME": "shop"}, {})
 
 
 def test_a_database_is_dumped_without_a_folder_for_metrics_too(make_context):

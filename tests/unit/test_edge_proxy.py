@@ -4,8 +4,8 @@ import pulumi
 import pytest
 import yaml
 
-from components.edge.proxy import EdgeProxy, EdgeProxyArgs, Upstream, checked_pair
-from components.edge.traefik import STATIC, arguments, entry_points, service_file
+from components.edge.proxy import EdgeProxy, checked_pair
+from components.edge.traefik import STATIC, Upstream, arguments, entry_points, service_file
 from settings.edge import Edge, Route
 from settings.names import ADMIN_PORT
 from tests.certificates import self_signed
@@ -18,6 +18,7 @@ POSTGRES = Upstream("postgres", 5432, protocol="tcp", internal=False, published=
 FRONTS = (BACKEND, FRONTEND, GRAFANA, POSTGRES)
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound here
 ACME = {"tls": {"acme": {"email": "ops@shop.test"}}}
+PORTS = {"web": 10080, "websecure": 10443}
 GIVEN = {"tls": {"certificate": "shop-certificate", "key": "shop-key"}}
 
 
@@ -29,12 +30,10 @@ def pem(tmp_path_factory) -> dict[str, str]:
 
 @pytest.fixture
 def proxy(make_context):
-    def build_proxy(edge=None, fronts=FRONTS, switch=None, ports=(10080, 10443), secrets=None, **build_options):
+    def build_proxy(edge=None, fronts=FRONTS, switch=None, ports=PORTS, secrets=None, **build_options):
         def program():
-            config = EdgeProxyArgs(
-                Edge.model_validate(edge or {}), make_context(image=lambda name: f"image-of-{name}"), fronts, *ports
-            )
-            made = EdgeProxy("e", config)
+            context, settings = make_context(image=lambda name: f"image-of-{name}"), Edge.model_validate(edge or {})
+            made = EdgeProxy("e", context, edge=settings, upstreams=fronts, ports=ports)
             for name, servers in (switch or {}).items():
                 made.set_servers(name, servers)
 

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from components.edge.auth import RouteAuth, checked_users
-from components.edge.proxy import EdgeProxy, EdgeProxyArgs, Upstream
-from components.edge.traefik import STATIC, base_config
-from program.edge import edge_proxy_args
+from components.edge.proxy import EdgeProxy
+from components.edge.traefik import STATIC, Upstream, base_config
+from program.edge import edge_upstreams
 from program.urls import grafana_root_url, published_urls
 from settings.edge import Edge, Route
 from settings.loader import Configuration, load, read_stack_file
@@ -57,7 +57,7 @@ def proxy(make_context):
     def build_proxy(secrets=None, **options):
         def program():
             fronts = (front(), front("loki", guard=RouteAuth(basic_auth="loki-people")))
-            EdgeProxy("e", EdgeProxyArgs(Edge(), make_context(), fronts, 80, 443))
+            EdgeProxy("e", make_context(), edge=Edge(), upstreams=fronts, ports={"web": 80, "websecure": 443})
 
         return record(program, secrets=secrets, **options)
 
@@ -141,7 +141,7 @@ class TestTheSettings:
             prometheus: {host: prom.shop.example, basic_auth: prom-people}
         """
         settings = checkout(said, ["prom-people"])
-        front_of = {one.name: one for one in edge_proxy_args(settings, None).upstreams}
+        front_of = {one.name: one for one in edge_upstreams(settings)}
         assert {name: front_of[name].routes[0].host for name in HOSTS} == HOSTS
         assert front_of["prometheus"].auth == RouteAuth(basic_auth="prom-people")
         assert front_of["grafana"].auth is None

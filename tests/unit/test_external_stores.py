@@ -36,7 +36,7 @@ def test_the_exporters_address_is_taken_apart_into_the_files_that_it_reads():
         "exporter-password": ("p@ss", True),
     }
     assert connection.env == {}
-    assert connection.ready is None
+    assert not connection.ready
 
 
 def test_a_secret_that_is_no_address_is_told_without_its_value():

@@ -6,8 +6,7 @@ import pulumi
 import pytest
 from pydantic import ValidationError
 
-from components.monitoring.grafana import GrafanaArgs, run_grafana
-from runtime.volume import data_volume
+from components.monitoring.grafana import run_grafana
 from settings.grafana import PROVIDERS, Grafana, OAuth
 from settings.monitoring import Monitoring
 from tests.support.recording import record
@@ -34,11 +33,10 @@ def oauth(provider, **said) -> dict:
 def grafana(make_context):
     def build_grafana(said=None, secrets=None, root_url="http://127.0.0.1:3001", logs=False, **options):
         def program():
-            settings = Grafana.model_validate(said or {})
-            shown = GrafanaArgs(settings, make_context(), {"overview.json": "{}"}, root_url, logs=logs)
-            parent = pulumi.ComponentResource("test:a:B", "parent")
-            data = data_volume("g-data", make_context(), parent)
-            run_grafana("g", shown, pulumi.Output.secret("the-password"), data, parent)
+            parent, context = pulumi.ComponentResource("test:a:B", "parent"), make_context()
+            inputs = {"grafana": Grafana.model_validate(said or {}), "root_url": root_url, "logs": logs}
+            inputs |= {"dashboards": {"overview.json": "{}"}, "admin_password": pulumi.Output.secret("the-password")}
+            run_grafana("g", context, data=context.data_volume("g-data", parent), parent=parent, **inputs)
 
         return record(program, secrets=secrets, **options)
 

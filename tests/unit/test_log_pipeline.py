@@ -5,7 +5,7 @@ import yaml
 from pydantic import ValidationError
 
 from components.logs.loki import loki_config
-from components.logs.pipeline import LogPipeline, LogPipelineArgs
+from components.logs.pipeline import LogPipeline
 from settings.logs import Logs
 from tests.support.recording import record
 
@@ -14,14 +14,14 @@ from tests.support.recording import record
 def pipeline(make_context):
     def build_pipeline(said=None, docker_root="/var/lib/docker", store="loki", **context):
         def program():
-            config = LogPipelineArgs(
-                Logs.model_validate({"store": store, **(said or {})}),
+            LogPipeline(
+                "l",
                 make_context(image=lambda name: f"image-of-{name}", **context),
-                docker_root,
+                logs=Logs.model_validate({"store": store, **(said or {})}),
+                docker_root=docker_root,
                 alertmanagers=["alertmanager:9093"],
                 rules={"services.yml": "groups: []\n"},
             )
-            LogPipeline("l", config)
 
         return record(program, stack="shop-dev")
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from components.app.services import AppServices, AppServicesArgs
+from components.app.services import AppServices
 from components.stores.pgbackrest import SOURCES
 from runtime.shell import script
 from settings.product import Product
@@ -41,7 +41,7 @@ def app(make_context):
             product = Product.model_validate(yaml.safe_load(text))
             product = product.model_copy(update={"backups": product.backups.in_environment("production")})
             made = make_context(image=lambda name: f"image-of-{name}", **context)
-            AppServices("shop-app", AppServicesArgs(product, made, None))
+            AppServices("shop-app", made, product=product, edge=None)
 
         return record(program, secrets=GIVEN)
 

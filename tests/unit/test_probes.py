@@ -4,9 +4,10 @@ import pulumi
 import pytest
 import yaml
 
-from components.edge.proxy import EdgeProxyArgs, Upstream
-from components.monitoring.blackbox import ProbeSources, probe_targets
-from components.monitoring.exporters import ExporterSet, ExporterSetArgs
+from components.edge.proxy import EdgeProxy
+from components.edge.traefik import Upstream
+from components.monitoring.blackbox import probe_targets
+from components.monitoring.exporters import ExporterSet
 from components.monitoring.prometheus import prometheus_config
 from runtime.spec import Mount
 from settings.edge import Edge, Route
@@ -21,6 +22,7 @@ WEB = {
     "health": {"http": "/health/ready"},
     "routes": [{"host": "shop.example"}, {"host": "shop.example", "path": "/api"}],
 }
+NO_PROBES = {"self_signed": False, "grafana": None}
 GAME = {"image": "demo", "port": 7000, "protocol": "tcp", "replicas": 2, "health": {"tcp": True}}
 
 
@@ -39,12 +41,11 @@ def config_of(make_context):
                 if one.port
             ]
             fronts += tools
-            edge = EdgeProxyArgs(Edge(), make_context(), fronts, 80 if https == 443 else 8080, https)
-            instances = {role: pulumi.Output.from_input(f"shop-{role}-1a2b") for role in ("game", "game-2")}
-            probed = ProbeSources(
-                services_, instances, edge if fronts else None, **{"self_signed": False, "grafana": None, **said}
-            )
-            targets = probe_targets(Probes.model_validate(probes or {}), probed)
+            ports = {"web": 80 if https == 443 else 8080, "websecure": https}
+            edge = EdgeProxy("e", make_context(), edge=Edge(), upstreams=fronts, ports=ports) if fronts else None
+            addresses = {role: pulumi.Output.from_input(f"shop-{role}-1a2b") for role in ("game", "game-2")}
+            inputs = {"services": services_, "addresses": addresses, "edge": edge, **NO_PROBES, **said}
+            targets = probe_targets(Probes.model_validate(probes or {}), **inputs)
             labels = {"product": "shop", "environment": "staging"}
             rendered = prometheus_config(targets, interval=15, alertmanagers=["a:9093"], labels=labels)
             rendered.apply(lambda text: found.update(yaml.safe_load(text)))
@@ -124,10 +125,10 @@ def test_nothing_is_asked_where_probes_are_off(config_of):
 def exporters(make_context, config_of):
     def run(*urls: str):
         def program():
-            probed = ProbeSources({}, {}, None, self_signed=False, grafana=None)
-            targets = probe_targets(Probes.model_validate({"urls": list(urls)}), probed)
-            inventory = Mount("inventory", "/metrics/inventory")
-            ExporterSet("x", ExporterSetArgs(Exporters(), make_context(), {}, inventory, targets))
+            probes = Probes.model_validate({"urls": list(urls)})
+            targets = probe_targets(probes, services={}, addresses={}, edge=None, **NO_PROBES)
+            inputs = {"exporters": Exporters(), "connections": {}, "inventory": Mount("inventory", "/inventory")}
+            ExporterSet("x", make_context(), probes=targets, **inputs)
 
         return record(program)
 
