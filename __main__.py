@@ -27,12 +27,7 @@ edge, logs, tunnel = None, None, None
 if upstreams := edge_upstreams(settings):
     edge = EdgeProxy(f"{name}-edge", context, edge=product.edge, upstreams=upstreams, ports=edge_ports(settings))
 app = AppServices(
-    f"{name}-app",
-    context,
-    product=product,
-    edge=edge,
-    skip_jobs=settings.rolled_back,
-    rerun_jobs=settings.release.fresh,
+    f"{name}-app", context, product=product, edge=edge, skip_jobs=settings.rolled_back, rerun_jobs=settings.release.fresh
 )
 inventory = Inventory(f"{name}-inventory", context)
 exporters = ExporterSet(
