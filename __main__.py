@@ -23,11 +23,15 @@ content = render_content(settings)
 context = make_context(settings)
 product, stack, name = settings.product, settings.stack, settings.product.name
 edge, logs, tunnel = None, None, None
-
 if upstreams := edge_upstreams(settings):
     edge = EdgeProxy(f"{name}-edge", context, edge=product.edge, upstreams=upstreams, ports=edge_ports(settings))
 app = AppServices(
-    f"{name}-app", context, product=product, edge=edge, skip_jobs=settings.rolled_back, rerun_jobs=settings.release.fresh
+    f"{name}-app",
+    context,
+    product=product,
+    edge=edge,
+    skip_jobs=settings.rolled_back,
+    rerun_jobs=settings.release.fresh,
 )
 inventory = Inventory(f"{name}-inventory", context)
 exporters = ExporterSet(
@@ -67,12 +71,11 @@ backups = BackupSet(
 )
 if stack.tunnel:
     tunnel = CloudflareTunnel(f"{name}-tunnel", context, tunnel=stack.tunnel, ports=service_ports(settings))
-
 parts = [part for part in (*scraped, monitoring, backups, tunnel) if part]
-containers = {role: container for part in parts for role, container in part.containers.items()}
-inventory.write(containers)
+container_ids = inventory.write(part.containers for part in parts)
+
 pulumi.export("urls", published_urls(settings))
 pulumi.export("grafana_admin_user", product.monitoring.grafana.admin_user)
 pulumi.export("secrets", {**app.secrets, **monitoring.secrets, **backups.secrets, **(tunnel.secrets if tunnel else {})})
-pulumi.export("containers", {role: container.id for role, container in containers.items()})
+pulumi.export("containers", container_ids)
 pulumi.export("release", settings.release.model_dump())

@@ -126,17 +126,13 @@ def _ingress(settings: Tunnel, ports: Mapping[str, int], access: AccessOutputs) 
     """Return the ingress rules in the order in which cloudflared tries them: longer paths first."""
     rules: list[dict[str, Any]] = [{"hostname": settings.hostname, "service": GRAFANA}]
     for service in sorted(settings.services, key=lambda service: (service.hostname, -len(service.path))):
-        rule = {"hostname": service.hostname, "service": f"http://{service.service}:{ports[service.service]}"}
+        rule: dict[str, Any] = {"hostname": service.hostname}
+        rule["service"] = f"http://{service.service}:{ports[service.service]}"
         path = service.path.rstrip("/")
         # cloudflared takes the path as a regular expression.
         rules.append({**rule, "path": f"^{path.replace('.', '[.]')}(/|$)"} if path else rule)
-    catch_all = {"service": "http_status:404"}
-    return [*(_with_access_check(rule, settings, access) for rule in rules), catch_all]
-
-
-def _with_access_check(rule: dict[str, Any], settings: Tunnel, access: AccessOutputs) -> dict[str, Any]:
-    audience = access.audiences.get(rule["hostname"])
-    if audience is None or settings.access is None:
-        return rule
-    access_check = {"required": True, "team_name": settings.access.team, "aud_tags": [audience]}
-    return {**rule, "origin_request": {"access": access_check}}
+    for rule in rules:
+        if settings.access and (audience := access.audiences.get(rule["hostname"])):
+            check = {"required": True, "team_name": settings.access.team, "aud_tags": [audience]}
+            rule["origin_request"] = {"access": check}
+    return [*rules, {"service": "http_status:404"}]

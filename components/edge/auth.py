@@ -29,16 +29,11 @@ class RouteAuth:
             raise ValueError("a guard with neither basic_auth nor forward_auth lets everybody through")
 
 
-def middleware_names(upstream: str, auth: RouteAuth) -> list[str]:
-    """Return the names of an upstream's authentication middlewares, in the order in which a request passes them."""
-    return [
-        *([f"{upstream}_basic"] if auth.basic_auth else []),
-        *([f"{upstream}_forward"] if auth.forward_auth else []),
-    ]
-
-
 def middlewares(upstream: str, auth: RouteAuth, users: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Return name → middleware. `users` are the lines of each secret; a missing secret admits nobody."""
+    """Return name → middleware, in the order in which a request passes them.
+
+    `users` are the lines of each secret; a missing secret admits nobody.
+    """
     definitions: dict[str, Any] = {}
     if auth.basic_auth:
         definitions[f"{upstream}_basic"] = {

@@ -15,6 +15,7 @@ from components.edge.auth import checked_users
 from components.edge.traefik import (
     CERTIFICATES_FOLDER,
     DYNAMIC_FOLDER,
+    HEALTH_COMMAND,
     STATIC,
     WEBSECURE,
     File,
@@ -22,7 +23,6 @@ from components.edge.traefik import (
     arguments,
     base_config,
     entry_points,
-    healthcheck,
     published_name,
     service_file,
 )
@@ -214,7 +214,7 @@ class EdgeProxy(pulumi.ComponentResource):
                 ),
                 mounts=tuple(mounts),
                 publish=tuple(self._port_mappings()),
-                health=HealthCheck(healthcheck(), interval=edge.health_interval, retries=3, start_period=10),
+                health=HealthCheck(HEALTH_COMMAND, interval=edge.health_interval, retries=3, start_period=10),
                 # Longer than the time that Traefik itself gives to running requests.
                 stop_grace=edge.drain + 5,
             ),

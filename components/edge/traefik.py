@@ -11,13 +11,16 @@ from typing import Any, Literal
 import yaml
 
 from components.common import HSTS_SECONDS
-from components.edge.auth import RouteAuth, middleware_names, middlewares
+from components.edge.auth import RouteAuth, middlewares
 from settings.edge import Edge, Route
 from settings.exposure import OWN_LOGIN
 from settings.names import ADMIN_PORT
 
 ADMIN = "traefik"
 """Entry point of health, metrics and the writers' check for a loaded file; `traefik healthcheck` requires this name."""
+
+HEALTH_COMMAND = ("traefik", "healthcheck", "--ping", f"--entrypoints.{ADMIN}.address=:{ADMIN_PORT}")
+"""The dating app's health check, which needs the address of the admin entry point."""
 
 WEB, WEBSECURE = "web", "websecure"
 OWN_PORTS = range(61000, 65536)
@@ -180,11 +183,6 @@ def arguments(edge: Edge, upstreams: Sequence[Upstream], https_port: int | None)
     return [f"--{option}={value}" for option, value in options.items()]
 
 
-def healthcheck() -> tuple[str, ...]:
-    """Return the health check's command (the dating app's), which needs the address of the admin entry point."""
-    return ("traefik", "healthcheck", "--ping", f"--entrypoints.{ADMIN}.address=:{ADMIN_PORT}")
-
-
 def base_config(
     edge: Edge,
     upstreams: Sequence[Upstream],
@@ -198,10 +196,7 @@ def base_config(
     """
     document: dict[str, Any] = {
         "http": {
-            "middlewares": {
-                "retry": {"retry": RETRY},
-                "hsts": {"headers": {"stsSeconds": HSTS_SECONDS}},
-            },
+            "middlewares": {"retry": {"retry": RETRY}, "hsts": {"headers": {"stsSeconds": HSTS_SECONDS}}},
             "serversTransports": {"quick": {"forwardingTimeouts": {"dialTimeout": DIAL_TIMEOUT}}},
         },
         "tcp": {"serversTransports": {"quick": {"dialTimeout": DIAL_TIMEOUT}}},
@@ -243,11 +238,7 @@ def _http_config(
         routers[f"{upstream.name}_route_{number}"] = {
             "service": upstream.name,
             # HSTS comes first, so that it is also set on answers that refuse a visitor.
-            "middlewares": [
-                "hsts",
-                *(middleware_names(upstream.name, upstream.auth) if upstream.auth else []),
-                "retry",
-            ],
+            "middlewares": ["hsts", *(middlewares(upstream.name, upstream.auth, {}) if upstream.auth else []), "retry"],
             "entryPoints": [WEBSECURE],
             "rule": f"Host(`{route.host}`){below}",
             "tls": {"certResolver": "acme"} if edge.tls.acme else {},
@@ -266,30 +257,22 @@ def _http_config(
 def _tcp_config(upstream: Upstream, servers: Sequence[str]) -> dict[str, Any]:
     entries = [inside_name(upstream.port)] if upstream.internal else []
     entries += [published_name(upstream.name)] if upstream.published else []
-    balancer = {
-        "servers": [{"address": f"{server}:{upstream.port}"} for server in servers],
-        "serversTransport": "quick",
-    }
-    return {
-        "tcp": {
-            "routers": {upstream.name: {"entryPoints": entries, "rule": "HostSNI(`*`)", "service": upstream.name}},
-            "services": {upstream.name: {"loadBalancer": balancer}},
-        }
-    }
+    addresses = [{"address": f"{server}:{upstream.port}"} for server in servers]
+    router = {"entryPoints": entries, "rule": "HostSNI(`*`)", "service": upstream.name}
+    balancer = {"loadBalancer": {"servers": addresses, "serversTransport": "quick"}}
+    return {"tcp": {"routers": {upstream.name: router}, "services": {upstream.name: balancer}}}
 
 
-def _file(name: str, document: Mapping[str, Any]) -> File:
-    """Render a file with an extra route that answers once this content is loaded.
+def _file(name: str, document: dict[str, Any]) -> File:
+    """Render a file; add to it a route that answers once this content is loaded.
 
     Traefik evaluates every file as a Go template first, so `{{` is escaped.
     """
     digest = hashlib.sha256(yaml.safe_dump(document).encode()).hexdigest()[:16]
     loaded = f"/loaded/{name}/{digest}"
-    complete: dict[str, Any] = {}
-    _merge(complete, document)
     router = {"entryPoints": [ADMIN], "rule": f"Path(`{loaded}`)", "service": "ping@internal"}
-    _merge(complete, {"http": {"routers": {f"{name}_loaded": router}}})
-    return File(yaml.safe_dump(complete, width=1000).replace("{{", '{{"{{"}}'), loaded)
+    _merge(document, {"http": {"routers": {f"{name}_loaded": router}}})
+    return File(yaml.safe_dump(document, width=1000).replace("{{", '{{"{{"}}'), loaded)
 
 
 def _merge(target: dict[str, Any], source: Mapping[str, Any]) -> None:

@@ -15,7 +15,8 @@ from runtime.base import Instance
 from runtime.context import StackContext
 from runtime.spec import Attachment, ContainerSpec, FileSet, HealthCheck, Mount
 from settings.container import Limits
-from settings.logs import Logs
+from settings.logs import Logs, LogStore
+from settings.names import TOOLS
 
 METRICS_PORT = 8888
 HEALTH_PORT = 13133
@@ -66,23 +67,26 @@ class LogReceiver:
     """Add a field `level` to each line, for stores that do not derive one from OpenTelemetry's severity."""
 
 
-def loki_receiver(address: str) -> LogReceiver:
-    """Return Loki at host and port. Loki's own configuration determines which fields are labels."""
-    return LogReceiver(f"http://{address}/otlp")
+def store_address(store: LogStore) -> str:
+    """Return host and port of a log store."""
+    return f"{store}:{TOOLS[store]}"
 
 
-def victorialogs_receiver(address: str) -> LogReceiver:
-    """Return VictoriaLogs at host and port."""
+def log_receiver(store: LogStore) -> LogReceiver:
+    """Return the endpoint of a log store."""
+    if store == "loki":
+        # Loki's own configuration determines which fields are labels.
+        return LogReceiver(f"http://{store_address(store)}/otlp")
     ignored = ("severity_number", "severity_text", "scope.name", "scope.version")
     headers = {"VL-Stream-Fields": ",".join(STREAM_LABELS), "VL-Ignore-Fields": ",".join(ignored)}
-    return LogReceiver(f"http://{address}/insert/opentelemetry", headers, level=True)
+    return LogReceiver(f"http://{store_address(store)}/insert/opentelemetry", headers, level=True)
 
 
 def run_collector(
-    name: str, context: StackContext, *, logs: Logs, receiver: LogReceiver, docker_root: str, parent: pulumi.Resource
+    name: str, context: StackContext, *, logs: Logs, docker_root: str, parent: pulumi.Resource
 ) -> Instance:
     """Run the collector. `docker_root` is Docker's data folder on the host."""
-    config = collector_config(context.labels["dockyard.stack"], receiver, logs.redact)
+    config = collector_config(context.labels["dockyard.stack"], log_receiver(logs.store), logs.redact)
     # Written by busybox, since the collector's image has no shell.
     files = {"config.yaml": yaml.safe_dump(config, sort_keys=False)}
     file_set = FileSet(files=files, owner="0:0", image=context.image("busybox"))

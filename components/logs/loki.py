@@ -13,7 +13,7 @@ from runtime.base import Instance
 from runtime.context import StackContext
 from runtime.health import wget
 from runtime.spec import Attachment, ContainerSpec, FileSet, Mount
-from settings.logs import Loki
+from settings.logs import Logs
 from settings.names import TOOLS
 from settings.units import format_duration
 
@@ -32,20 +32,24 @@ def run_loki(
     name: str,
     context: StackContext,
     *,
-    loki: Loki,
+    logs: Logs,
     alertmanagers: Sequence[str],
     rules: Mapping[str, str],
     parent: pulumi.Resource,
-) -> Instance:
-    """Run Loki. `alertmanagers` are host and port of each instance, and `rules` are rule files in LogQL."""
+) -> dict[str, Instance]:
+    """Run Loki; resources are named `<name>-loki…`. Return role → container.
+
+    `alertmanagers` are host and port of each instance, and `rules` are rule files in LogQL.
+    """
+    loki = logs.loki
     config = loki_config(loki.retention, loki.limits.memory, alertmanagers)
     files = {"loki.yaml": yaml.safe_dump(config, sort_keys=False)}
     files |= {f"{TENANT}/{file}": text for file, text in rules.items()}
     file_set = FileSet(files=files, owner=USER, image=context.image("busybox"))
-    config_files = context.files(f"{name}-config", file_set, parent)
-    volume = context.data_volume(f"{name}-data", parent)
-    return context.service(
-        name,
+    config_files = context.files(f"{name}-loki-config", file_set, parent)
+    volume = context.data_volume(f"{name}-loki-data", parent)
+    container = context.service(
+        f"{name}-loki",
         ContainerSpec(
             role="loki",
             image=context.image("loki"),
@@ -63,6 +67,7 @@ def run_loki(
         ),
         pulumi.ResourceOptions(parent=parent, depends_on=config_files.ready),
     )
+    return {"loki": container}
 
 
 def loki_config(retention: int, memory: int, alertmanagers: Sequence[str]) -> dict[str, Any]:
@@ -72,6 +77,7 @@ def loki_config(retention: int, memory: int, alertmanagers: Sequence[str]) -> di
     are limited to shares of it, since Loki's defaults are meant for machines with many GB. `alertmanagers` are host and
     port of each instance that receives the ruler's alerts.
     """
+    index = {"action": "index_label", "attributes": list(STREAM_LABELS)}
     return {
         "auth_enabled": False,
         "analytics": {"reporting_enabled": False},
@@ -125,12 +131,7 @@ def loki_config(retention: int, memory: int, alertmanagers: Sequence[str]) -> di
             "ingestion_burst_size_mb": 16,
             "max_query_parallelism": 4,
             "discover_service_name": [],
-            "otlp_config": {
-                "resource_attributes": {
-                    "ignore_defaults": True,
-                    "attributes_config": [{"action": "index_label", "attributes": list(STREAM_LABELS)}],
-                }
-            },
+            "otlp_config": {"resource_attributes": {"ignore_defaults": True, "attributes_config": [index]}},
         },
     }
 

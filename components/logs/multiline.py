@@ -21,42 +21,20 @@ TAB = r"\\(?:t|u0009)"
 SEAM = r'","stream":"std(?:out|err)"[^\n]*\n\{"log":"'
 """The text between two lines of an entry."""
 
+ERROR_FIELDS = (
+    *("[cause]", "[errors]", "address", "code", "column", "constraint", "dataType", "detail", "errno", "file", "hint"),
+    *("hostname", "internalPosition", "internalQuery", "length", "line", "path", "port", "position", "routine"),
+    *("schema", "severity", "syscall", "table", "where"),
+)
+"""Fields of errors in Node: those of system errors, and those of the Postgres client."""
+
 AFTER_SPACES = (
     # Node, .NET.
     "at ",
     "... ",
     "--- ",
-    # Node prints an error's own fields: those of system errors, and those of the Postgres client.
-    *(
-        f"{name}: "
-        for name in (
-            "[cause]",
-            "[errors]",
-            "address",
-            "code",
-            "column",
-            "constraint",
-            "dataType",
-            "detail",
-            "errno",
-            "file",
-            "hint",
-            "hostname",
-            "internalPosition",
-            "internalQuery",
-            "length",
-            "line",
-            "path",
-            "port",
-            "position",
-            "routine",
-            "schema",
-            "severity",
-            "syscall",
-            "table",
-            "where",
-        )
-    ),
+    # Node prints an error's own fields.
+    *(f"{name}: " for name in ERROR_FIELDS),
 )
 """Beginnings of indented lines that continue an entry. Other indented lines do not: a table would become one entry."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pulumi
 
-from components.logs.collector import METRICS_PORT, loki_receiver, run_collector, victorialogs_receiver
+from components.logs.collector import METRICS_PORT, run_collector, store_address
 from components.logs.loki import run_loki
 from components.logs.victorialogs import run_victorialogs
 from runtime.base import Instance
@@ -27,9 +27,6 @@ class LogPipeline(pulumi.ComponentResource):
     containers, and the host's own logs, are not read.
     """
 
-    address: str
-    """Host and port of the store's API."""
-
     targets: list[ScrapeTarget]
     containers: dict[str, Instance]
 
@@ -45,21 +42,11 @@ class LogPipeline(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("dockyard:log_pipeline:LogPipeline", name, None, opts)
-        self.address = f"{logs.store}:{TOOLS[logs.store]}"
-        if logs.store == "loki":
-            receiver = loki_receiver(self.address)
-            loki = run_loki(
-                f"{name}-loki", context, loki=logs.loki, alertmanagers=alertmanagers, rules=rules, parent=self
-            )
-            self.containers = {"loki": loki}
-        else:
-            receiver = victorialogs_receiver(self.address)
-            self.containers = run_victorialogs(
-                name, context, logs=logs, alertmanagers=alertmanagers, rules=rules, parent=self
-            )
+        run_store = run_loki if logs.store == "loki" else run_victorialogs
+        self.containers = run_store(name, context, logs=logs, alertmanagers=alertmanagers, rules=rules, parent=self)
         self.targets = [ScrapeTarget(role, f"{role}:{TOOLS[role]}") for role in self.containers]
         self.targets.append(ScrapeTarget("collector", f"collector:{METRICS_PORT}"))
         self.containers["collector"] = run_collector(
-            f"{name}-collector", context, logs=logs, receiver=receiver, docker_root=docker_root, parent=self
+            f"{name}-collector", context, logs=logs, docker_root=docker_root, parent=self
         )
-        self.register_outputs({"address": self.address})
+        self.register_outputs({"address": store_address(logs.store)})

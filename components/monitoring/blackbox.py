@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import pulumi
 
 from components.common import replica_roles
 from components.edge.proxy import ALIAS, EdgeProxy
-from components.edge.traefik import WEB, WEBSECURE, Upstream, entry_points
+from components.edge.traefik import WEB, WEBSECURE, entry_points
 from runtime.context import ScrapeTarget
-from settings.edge import Route
 from settings.names import TOOLS
 from settings.probes import Probes
 from settings.workload import Service
@@ -109,11 +108,12 @@ def probe_targets(
     if edge:
         points = entry_points(edge.upstreams)
         module = "route_self_signed" if self_signed else "route"
-        for name, route in _routes(edge.upstreams):
+        routes = [(upstream.name, route) for upstream in edge.upstreams for route in upstream.routes]
+        for name, route in routes:
             address = f"https://{ALIAS}:{points[WEBSECURE]}{route.path}"
             url = f"https://{_authority(route.host, edge.ports.get(WEBSECURE), 443)}{route.path}"
             targets.append(target("route", name, module, url, address, route.host))
-        for host, name in {route.host: name for name, route in reversed([*_routes(edge.upstreams)])}.items():
+        for host, name in {route.host: name for name, route in reversed(routes)}.items():
             url = f"http://{_authority(host, edge.ports.get(WEB), 80)}/"
             targets.append(target("redirect", name, "redirect", url, f"http://{ALIAS}:{points[WEB]}/", host))
     if grafana:
@@ -121,12 +121,6 @@ def probe_targets(
         targets.append(target("public", "grafana", "public", f"https://{grafana}/api/health"))
     targets += [target("url", url.split("/")[2], "url", url) for url in probes.urls]
     return targets
-
-
-def _routes(upstreams: Sequence[Upstream]) -> Iterator[tuple[str, Route]]:
-    for upstream in upstreams:
-        for route in upstream.routes:
-            yield upstream.name, route
 
 
 def _authority(host: str, port: int | None, default: int) -> str:

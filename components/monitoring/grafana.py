@@ -28,6 +28,11 @@ PROVISIONING = "/etc/grafana/provisioning"
 ADMIN_PASSWORD = "secrets/admin-password"  # noqa: S105 - where it is, not what it is
 CLIENT_SECRET = "secrets/oauth-client-secret"  # noqa: S105 - where it is, not what it is
 
+DASHBOARD_PROVIDER = {
+    **{"name": "dockyard", "folder": "Dockyard", "type": "file", "allowUiUpdates": False, "updateIntervalSeconds": 30},
+    "options": {"path": f"{PROVISIONING}/dashboards/json"},
+}
+
 ALERTMANAGER = "Alertmanager"
 """Name of Alertmanager's data source, which links to Grafana's silence form must contain."""
 
@@ -91,7 +96,7 @@ def run_grafana(
     files: dict[str, pulumi.Input[str]] = {
         ADMIN_PASSWORD: admin_password,
         "datasources/dockyard.yaml": sources,
-        "dashboards/dockyard.yaml": yaml.safe_dump(_dashboard_provider()),
+        "dashboards/dockyard.yaml": yaml.safe_dump({"apiVersion": 1, "providers": [DASHBOARD_PROVIDER]}),
     }
     # Grafana reloads dashboards continuously, data sources and the client secret only at startup.
     content: pulumi.Input[str] = _digest(sources)
@@ -205,19 +210,3 @@ def _datasource(name: str, uid: str, tool: str, **options: object) -> dict[str, 
     url = f"http://{tool}:{TOOLS[tool]}"
     common = {"type": tool, "access": "proxy", "url": url, "isDefault": False, "editable": False}
     return {"name": name, "uid": uid, **common, **options}
-
-
-def _dashboard_provider() -> dict[str, object]:
-    return {
-        "apiVersion": 1,
-        "providers": [
-            {
-                "name": "dockyard",
-                "folder": "Dockyard",
-                "type": "file",
-                "allowUiUpdates": False,
-                "updateIntervalSeconds": 30,
-                "options": {"path": f"{PROVISIONING}/dashboards/json"},
-            }
-        ],
-    }

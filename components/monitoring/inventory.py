@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pulumi
 
@@ -32,8 +32,12 @@ class Inventory(pulumi.ComponentResource):
         self._volume = context.config_volume(f"{name}-metrics", self)
         self.mount = Mount(self._volume.name, FOLDER)
 
-    def write(self, containers: Mapping[str, Instance]) -> None:
-        """Write the file from a mapping role → container. A replaced container rewrites it."""
+    def write(self, parts: Iterable[Mapping[str, Instance]]) -> dict[str, pulumi.Output[str]]:
+        """Write the file from each part's mapping role → container; return role → id.
+
+        A replaced container rewrites the file.
+        """
+        containers = {role: container for part in parts for role, container in part.items()}
         identities = pulumi.Output.all(
             **{
                 role: pulumi.Output.all(container.id, container.address, container.image)
@@ -51,6 +55,7 @@ class Inventory(pulumi.ComponentResource):
             self,
         )
         self.register_outputs({})
+        return {role: container.id for role, container in containers.items()}
 
 
 def exposition(containers: Mapping[str, tuple[str, str, str]]) -> str:

@@ -40,14 +40,12 @@ def run_prometheus(
 ) -> Instance:
     """Run Prometheus, which also scrapes itself, Grafana and, if it has metrics, the Docker engine."""
     settings = monitoring.prometheus
-    own_targets = [
-        ScrapeTarget("prometheus", f"localhost:{PORT}"),
-        ScrapeTarget("grafana", f"grafana:{TOOLS['grafana']}"),
-    ]
+    all_targets = [*targets, ScrapeTarget("prometheus", f"localhost:{PORT}")]
+    all_targets.append(ScrapeTarget("grafana", f"grafana:{TOOLS['grafana']}"))
     if monitoring.engine_metrics:
-        own_targets.append(ScrapeTarget("docker", f"{DOCKER_HOST}:{monitoring.engine_metrics}"))
+        all_targets.append(ScrapeTarget("docker", f"{DOCKER_HOST}:{monitoring.engine_metrics}"))
     config = prometheus_config(
-        [*targets, *own_targets],
+        all_targets,
         interval=settings.scrape_interval,
         infrastructure_interval=settings.infrastructure_interval,
         rule_interval=settings.rule_interval,
@@ -146,7 +144,7 @@ def prometheus_config(
                 }
                 for job, group in jobs
             ],
-            **({"remote_write": remote_write_config(remote_write)} if remote_write else {}),
+            **({"remote_write": [remote_write_config(receiver) for receiver in remote_write]} if remote_write else {}),
         }
         return yaml.safe_dump(config, sort_keys=False)
 

@@ -15,18 +15,14 @@ SECRETS = "secrets"
 """Folder beside prometheus.yml. Prometheus reads its files at each request, so a new secret needs no restart."""
 
 
-def remote_write_config(receivers: Sequence[RemoteWrite]) -> list[dict[str, Any]]:
-    """Return the `remote_write` section. Secrets are paths relative to the configuration, never values."""
-    return [_receiver(receiver) for receiver in receivers]
-
-
 def remote_write_files(receivers: Sequence[RemoteWrite]) -> dict[str, pulumi.Input[str]]:
-    """Return the secret files that the section refers to, for the volume with the configuration: path → content."""
+    """Return the secret files beside the configuration that the receivers refer to: path → content."""
     names = {receiver.secret[0] for receiver in receivers if receiver.secret}
     return {f"{SECRETS}/{name}": required_secret(name) for name in sorted(names)}
 
 
-def _receiver(receiver: RemoteWrite) -> dict[str, Any]:
+def remote_write_config(receiver: RemoteWrite) -> dict[str, Any]:
+    """Return one entry of `remote_write`. Secrets are paths relative to the configuration, never values."""
     tls = {
         **({"ca": receiver.tls.ca} if receiver.tls.ca else {}),
         **({"server_name": receiver.tls.server_name} if receiver.tls.server_name else {}),

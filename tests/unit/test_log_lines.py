@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from components.logs.collector import collector_config, loki_receiver
+from components.logs.collector import collector_config, log_receiver
 from components.logs.multiline import SEAM, entry_start
 from components.logs.parsing import LEVELS, statements
 from components.logs.redaction import MARK, NAMED, redactions
@@ -70,6 +70,6 @@ def test_a_dollar_sign_is_doubled_for_the_collector():
             return [text for value in said for text in texts(value)]
         return [said] if isinstance(said, str) else []
 
-    found = [text for text in texts(collector_config("shop-dev", loki_receiver("loki:3100"))) if "$" in text]
+    found = [text for text in texts(collector_config("shop-dev", log_receiver("loki"))) if "$" in text]
     assert found
     assert [text for text in found if "$" in text.replace("$$", "")] == []

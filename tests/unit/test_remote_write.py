@@ -18,8 +18,7 @@ CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 
 def section(**said) -> dict:
-    (found,) = remote_write_config([RemoteWrite.model_validate({**MIMIR, **said})])
-    return found
+    return remote_write_config(RemoteWrite.model_validate({**MIMIR, **said}))
 
 
 def config_of(world) -> dict:
