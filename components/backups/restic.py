@@ -45,8 +45,8 @@ GRAFANA_DATA = "/grafana"
 PROMETHEUS_DATA = "/prometheus"
 CREDENTIALS = "s3-credentials"
 
-COMMON = ("backup-common.sh", "backup-start.sh", "lock.sh")
-FOR_POSTGRES = ("backup-postgres.sh", "manifest-postgres.sh", "restore-postgres.sh", "drill-postgres.sh")
+COMMON_SCRIPTS = ("backup-common.sh", "backup-start.sh", "lock.sh")
+POSTGRES_SCRIPTS = ("backup-postgres.sh", "manifest-postgres.sh", "restore-postgres.sh", "drill-postgres.sh")
 """Scripts of Postgres' container, also those that `./dockyard` runs in it."""
 
 
@@ -119,7 +119,7 @@ class BackupSet(pulumi.ComponentResource):
             network=self._context.app_network,
             files={
                 "pgpass": pgpass(postgres.user, store.files["database-password"]),
-                **{name: script(name, SOURCES) for name in FOR_POSTGRES},
+                **{name: script(name, SOURCES) for name in POSTGRES_SCRIPTS},
                 **{f"{CHECKS}/{name}.sql": f"{sql}\n" for name, sql in self._backups.drill.checks.items()},
             },
             env={
@@ -202,7 +202,7 @@ class BackupSet(pulumi.ComponentResource):
                 files={
                     KEY: self._key,
                     **credentials,
-                    **{file: script(file, SOURCES) for file in COMMON},
+                    **{file: script(file, SOURCES) for file in COMMON_SCRIPTS},
                     SCHEDULE_FILE: script(SCHEDULE_FILE),
                     **backup.files,
                 },

@@ -10,7 +10,7 @@ import pulumi
 
 from settings.tunnel import ONE_TIME_PIN, Access, Tunnel
 
-TOKEN_LIFE = "8760h"  # noqa: S105 - a year, Cloudflare's default
+TOKEN_DURATION = "8760h"  # noqa: S105 - a year, Cloudflare's default
 """Lifetime of a service token."""
 
 
@@ -50,7 +50,7 @@ def protect_with_access(name: str, settings: Tunnel, parent: pulumi.Resource) ->
             f"{name}-access-{token}",
             account_id=settings.account_id,
             name=f"{settings.name} {token}",
-            duration=TOKEN_LIFE,
+            duration=TOKEN_DURATION,
             # The plugin itself marks only the client secret as secret.
             opts=pulumi.ResourceOptions(parent=parent, additional_secret_outputs=["clientId"]),
         )

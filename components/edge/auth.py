@@ -9,7 +9,7 @@ from typing import Any
 
 import pulumi
 
-LINE = re.compile(r"(?P<name>[^:\s]+):\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
+HTPASSWD_LINE = re.compile(r"(?P<name>[^:\s]+):\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
 """A bcrypt hash from `htpasswd -nB`. Traefik would also accept MD5 and SHA-1, which are guessed by the billion."""
 
 
@@ -49,14 +49,14 @@ def middlewares(upstream: str, auth: RouteAuth, users: Mapping[str, Sequence[str
     return definitions
 
 
-def checked_users(secret: str, text: str) -> list[str]:
+def parse_users(secret: str, text: str) -> list[str]:
     """Return the lines of a secret for basic authentication.
 
     Raises pulumi.RunError, without showing the line, where one is not output of `htpasswd -nB`: Traefik would ignore
     it, or accept a weak hash.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    matches = [LINE.fullmatch(line) for line in lines]
+    matches = [HTPASSWD_LINE.fullmatch(line) for line in lines]
     names = [match["name"] for match in matches if match]
     if not lines or len(names) < len(lines) or len({*names}) < len(names):
         invalid_lines = [str(number) for number, match in enumerate(matches, 1) if match is None]

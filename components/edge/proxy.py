@@ -11,12 +11,12 @@ from pathlib import Path
 import pulumi
 
 from components.common import NONROOT, writer_spec
-from components.edge.auth import checked_users
+from components.edge.auth import parse_users
 from components.edge.traefik import (
+    BASE_FILE,
     CERTIFICATES_FOLDER,
     DYNAMIC_FOLDER,
     HEALTH_COMMAND,
-    STATIC,
     WEBSECURE,
     File,
     Upstream,
@@ -40,7 +40,7 @@ VOLUME = "/dockyard/volume"
 CERTIFICATES = "/dockyard/certificates"
 
 
-def checked_pair(certificate: str, key: str) -> tuple[str, str]:
+def check_certificate(certificate: str, key: str) -> tuple[str, str]:
     """Return a certificate and its key, both PEM, if they match.
 
     Raises pulumi.RunError where they do not: Traefik would continue and present its self-signed certificate.
@@ -123,16 +123,18 @@ class EdgeProxy(pulumi.ComponentResource):
         def render(values: Sequence[str | None]) -> File:
             by_name = dict(zip(secrets, values, strict=True))
             certificate, key = by_name.get(tls.certificate or ""), by_name.get(tls.key or "")
-            pem = checked_pair(certificate, key) if certificate and key else None
-            users = {name: checked_users(name, text) for name in auth_secrets if (text := by_name[name]) is not None}
+            pem = check_certificate(certificate, key) if certificate and key else None
+            users = {name: parse_users(name, text) for name in auth_secrets if (text := by_name[name]) is not None}
             return base_config(self._edge, self.upstreams, pem, users)
 
-        return self._write(f"{self._name}-writer", STATIC, pulumi.Output.all(*secrets.values()).apply(render), after=[])
+        return self._write(
+            f"{self._name}-writer", BASE_FILE, pulumi.Output.all(*secrets.values()).apply(render), after=[]
+        )
 
     def _write(self, resource: str, name: str, file: pulumi.Output[File], after: list[pulumi.Resource]) -> Resources:
         """Create the job that writes one file of the dynamic folder. That of the base file also deletes stale files."""
         mounts = [Mount(self._volume.name, VOLUME, read_only=False)]
-        if name == STATIC and self._certificates:
+        if name == BASE_FILE and self._certificates:
             mounts.append(Mount(self._certificates.name, CERTIFICATES, read_only=False))
         # The hash in the path is no secret, even where the file is.
         loaded = pulumi.Output.unsecret(file.apply(lambda rendered: rendered.loaded))
@@ -150,11 +152,11 @@ class EdgeProxy(pulumi.ComponentResource):
 
         The draft is kept outside the watched folder: a file that vanishes there while Traefik starts would stop it.
         """
-        upstream_files = " ".join([STATIC, *(upstream.name for upstream in self.upstreams if not upstream.servers)])
+        upstream_files = " ".join([BASE_FILE, *(upstream.name for upstream in self.upstreams if not upstream.servers)])
         admin = f"http://{ALIAS}:{ADMIN_PORT}"
         final, draft, before = f"dynamic/{name}.yml", f".{name}.new", f".{name}.before"
         lines = [f"cd {VOLUME}", "mkdir -p dynamic", "chmod 0755 . dynamic"]
-        if name == STATIC:
+        if name == BASE_FILE:
             lines += [
                 "for file in dynamic/*; do",
                 f'  case " {upstream_files} " in *" $(basename "$file" .yml) "*) ;; *) rm -rf "$file" ;; esac',

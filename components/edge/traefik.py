@@ -23,12 +23,12 @@ HEALTH_COMMAND = ("traefik", "healthcheck", "--ping", f"--entrypoints.{ADMIN}.ad
 """The dating app's health check, which needs the address of the admin entry point."""
 
 WEB, WEBSECURE = "web", "websecure"
-OWN_PORTS = range(61000, 65536)
+INTERNAL_PORTS = range(61000, 65536)
 """Ports inside Traefik's container for published ports and routes. A published Grafana (3000) and a service on port
 3000 must not collide, so a published port has another number inside. Ports above 60999 do not collide with those that
 Linux assigns to outgoing connections (ip_local_port_range 32768-60999)."""
 
-STATIC = "_fixed"
+BASE_FILE = "_fixed"
 """Name of the file with the base configuration, which no release changes; no service can have this name."""
 
 DYNAMIC_FOLDER = "/etc/traefik/dynamic"
@@ -115,7 +115,7 @@ def entry_points(upstreams: Sequence[Upstream]) -> dict[str, int]:
             raise ValueError(f"{upstream.name} listens on {ADMIN_PORT}, which is the edge proxy's own")
         if upstream.internal and upstream.protocol == "tcp" and inside[upstream.port] > 1:
             raise ValueError(f"{upstream.name} speaks TCP on port {upstream.port}, so nothing else can be there")
-    free = iter(port for port in OWN_PORTS if port not in inside)
+    free = iter(port for port in INTERNAL_PORTS if port not in inside)
     ports = {ADMIN: ADMIN_PORT, **{inside_name(port): port for port in sorted(inside)}}
     web, websecure = next(free), next(free)
     if any(upstream.routes for upstream in upstreams):
@@ -210,7 +210,7 @@ def base_config(
             _merge(document, _http_config(edge, upstreams, upstream, upstream.servers))
         if upstream.auth:
             document["http"]["middlewares"] |= middlewares(upstream.name, upstream.auth, users or {})
-    return _file(STATIC, document)
+    return _file(BASE_FILE, document)
 
 
 def service_file(edge: Edge, upstreams: Sequence[Upstream], upstream: Upstream, servers: Sequence[str]) -> File:

@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 import yaml
 
-from components.logs.multiline import SEAM, entry_start
+from components.logs.multiline import LINE_BOUNDARY, entry_start
 from components.logs.parsing import statements
 from runtime.base import Instance
 from runtime.context import StackContext
@@ -37,13 +37,13 @@ answers with an empty configuration, which merged into the collector's own is va
 HEAP_SHARE = 0.8
 """Share of the memory limit above which Go's garbage collector works harder instead of growing the heap."""
 
-LONGEST_LINE = 256 * 1024
+MAX_LINE_BYTES = 256 * 1024
 """Bytes at which a line is truncated: Loki's own limit, and well below VictoriaLogs'."""
 
-LONGEST_ENTRY = 4 * 1024 * 1024
+MAX_ENTRY_BYTES = 4 * 1024 * 1024
 """Bytes of an entry in Docker's log file, where each of its lines repeats the labels. Longer ones are skipped."""
 
-SUFFIX = "-[0-9a-f]{7}$"
+NAME_SUFFIX = "-[0-9a-f]{7}$"
 """Random suffix that Pulumi appends to the name of every container, different in each release."""
 
 LABELS = ("product", "environment", "service")
@@ -147,7 +147,7 @@ def collector_config(stack: str, receiver: LogReceiver, redact: Sequence[str] = 
                 "exclude": [f"{CONTAINERS_FOLDER}/*/*.gz"],
                 "start_at": "beginning",
                 "poll_interval": "1s",
-                "max_log_size": f"{LONGEST_ENTRY // 1024}KiB",
+                "max_log_size": f"{MAX_ENTRY_BYTES // 1024}KiB",
                 "multiline": {"line_start_pattern": entry_start()},
                 "storage": "file_storage",
                 "operators": _operators(stack),
@@ -214,7 +214,7 @@ def _operators(stack: str) -> list[dict[str, Any]]:
     """
     labels = 'attributes.attrs["dockyard.{}"]'
     return [
-        {"type": "regex_replace", "field": "body", "regex": SEAM, "replace_with": ""},
+        {"type": "regex_replace", "field": "body", "regex": LINE_BOUNDARY, "replace_with": ""},
         {
             "type": "json_parser",
             "timestamp": {
@@ -230,7 +230,7 @@ def _operators(stack: str) -> list[dict[str, Any]]:
         # older than the `tag` option have the service's name in both.
         {"type": "add", "field": "resource.container", "value": "EXPR(attributes.attrs.tag ?? resource.service)"},
         {"type": "copy", "from": "resource.container", "to": "resource.container_name"},
-        {"type": "regex_replace", "field": "resource.container", "regex": SUFFIX, "replace_with": ""},
+        {"type": "regex_replace", "field": "resource.container", "regex": NAME_SUFFIX, "replace_with": ""},
         {"type": "add", "field": "resource.container_id", "value": 'EXPR(attributes["log.file.name"][0:12])'},
         {"type": "add", "field": "attributes.source", "value": "EXPR(resource.container_id + attributes.stream)"},
         # The driver splits lines at 16 KB; only the last part ends with a line feed.
@@ -240,7 +240,7 @@ def _operators(stack: str) -> list[dict[str, Any]]:
             "combine_with": "",
             "is_last_entry": 'body endsWith "\\n"',
             "source_identifier": "attributes.source",
-            "max_log_size": f"{LONGEST_LINE // 1024}KiB",
+            "max_log_size": f"{MAX_LINE_BYTES // 1024}KiB",
             "force_flush_period": "5s",
         },
         {"type": "regex_replace", "field": "body", "regex": "\\r?\\n$", "replace_with": ""},

@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 import yaml
 
-from components.logs.collector import LONGEST_LINE, STREAM_LABELS, go_heap_limit
+from components.logs.collector import MAX_LINE_BYTES, STREAM_LABELS, go_heap_limit
 from runtime.base import Instance
 from runtime.context import StackContext
 from runtime.health import wget
@@ -124,7 +124,7 @@ def loki_config(retention: int, memory: int, alertmanagers: Sequence[str]) -> di
             "retention_period": format_duration(retention),
             # Accept old lines, from Docker's files after a failure of the pipeline, for as long as lines are kept.
             "reject_old_samples_max_age": format_duration(retention),
-            "max_line_size": f"{LONGEST_LINE // 1024}KB",
+            "max_line_size": f"{MAX_LINE_BYTES // 1024}KB",
             "max_line_size_truncate": True,
             # Twice Loki's defaults: after a pause the collector catches up at the speed of the disk.
             "ingestion_rate_mb": 8,

@@ -18,7 +18,7 @@ LINE = r'\{"log":"'
 TAB = r"\\(?:t|u0009)"
 """JSON's two escapes of a tab; the driver uses the second one."""
 
-SEAM = r'","stream":"std(?:out|err)"[^\n]*\n\{"log":"'
+LINE_BOUNDARY = r'","stream":"std(?:out|err)"[^\n]*\n\{"log":"'
 """The text between two lines of an entry."""
 
 ERROR_FIELDS = (
@@ -28,7 +28,7 @@ ERROR_FIELDS = (
 )
 """Fields of errors in Node: those of system errors, and those of the Postgres client."""
 
-AFTER_SPACES = (
+INDENTED = (
     # Node, .NET.
     "at ",
     "... ",
@@ -38,25 +38,25 @@ AFTER_SPACES = (
 )
 """Beginnings of indented lines that continue an entry. Other indented lines do not: a table would become one entry."""
 
-AT_THE_MARGIN = ("Caused by: ", '}\\n"')
+UNINDENTED = ("Caused by: ", '}\\n"')
 """Beginnings of continuing lines without indentation: Java's, and the end of an error's fields in Node. Lines that
 begin with a tab continue an entry as well: frames of Java and Go, and further lines of a statement in Postgres' log."""
 
-CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
+CHAINED_EXCEPTIONS = ("During handling of the above exception", "The above exception was the direct cause")
 
 
 def entry_start() -> str:
     """Return the pattern at which an entry begins; it matches a whole Python traceback or Go panic."""
-    at_the_margin = _otherwise(AT_THE_MARGIN, also=" \\")
-    no_tab = rf"\\{_otherwise(('t', 'u0009'))}"
-    return f"{LINE}(?:{_python()}|{_go()}|{at_the_margin}|{no_tab}| +{_otherwise(AFTER_SPACES, also=' ')})"
+    unindented = _none_of(UNINDENTED, also=" \\")
+    no_tab = rf"\\{_none_of(('t', 'u0009'))}"
+    return f"{LINE}(?:{_python()}|{_go()}|{unindented}|{no_tab}| +{_none_of(INDENTED, also=' ')})"
 
 
 def _python() -> str:
     """Return the pattern of Python tracebacks, each ending with the first unindented line, the exception."""
     block = rf"Traceback \(most recent call last\):[^\n]*(?:\n{LINE}(?: |{TAB})[^\n]*)*(?:\n{LINE}[^ \\\"][^\n]*)?"
     empty = rf'\n{LINE}\\n"[^\n]*'
-    return rf"{block}(?:{empty}\n{LINE}(?:{'|'.join(CHAINED)})[^\n]*{empty}\n{LINE}{block})*"
+    return rf"{block}(?:{empty}\n{LINE}(?:{'|'.join(CHAINED_EXCEPTIONS)})[^\n]*{empty}\n{LINE}{block})*"
 
 
 def _go() -> str:
@@ -66,11 +66,11 @@ def _go() -> str:
     return rf"(?:panic: |fatal error: |goroutine \d+ \[)[^\n]*(?:\n{LINE}(?:{further})[^\n]*)*"
 
 
-def _otherwise(words: Iterable[str], also: str = "") -> str:
+def _none_of(words: Iterable[str], also: str = "") -> str:
     """Return a pattern of text that begins with none of the words and none of the characters in `also`."""
     heads: dict[str, list[str]] = {}
     for word in words:
         heads.setdefault(word[0], []).append(word[1:])
     excluded = "".join(re.escape(head) for head in sorted({*heads, *also}))
-    deeper = [f"{re.escape(head)}{_otherwise(rests)}" for head, rests in heads.items() if all(rests)]
+    deeper = [f"{re.escape(head)}{_none_of(rests)}" for head, rests in heads.items() if all(rests)]
     return f"(?:{'|'.join([f'[^{excluded}]', *deeper])})"

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from components.logs.redaction import HINTS, NAMED, redactions
+from components.logs.redaction import HINT_WORDS, NAMED_SECRETS, redactions
 
 LEVELS: Mapping[str, tuple[Sequence[str], int]] = {
     "trace": (("trace", "trc", "verbose", "silly", "finest"), 10),
@@ -23,7 +23,7 @@ LEVELS: Mapping[str, tuple[Sequence[str], int]] = {
 """Level → its names (Winston, Python, Go, Java, syslog, nginx, Postgres), and its number in Pino (also Fastify and
 AdonisJS)."""
 
-LONGEST_VALUE = 1024
+MAX_FIELD_BYTES = 1024
 """Maximum length, in bytes, of a field beside the line."""
 
 LEVEL_FIELDS = ("severity", "lvl", "levelname", "log.level", "loglevel", "@level")
@@ -34,8 +34,8 @@ TRACE_FIELDS = ("trace_id", "traceId", "traceID", "trace.id", "otelTraceID", "dd
 SPAN_FIELDS = ("span_id", "spanId", "spanID", "span.id", "otelSpanID")
 REQUEST_FIELDS = ("request_id", "requestId", "reqId", "x-request-id", "correlation_id", "correlationId")
 
-WORDS = "TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL"
-SYSLOG_WORDS = "debug|info|notice|warn|error|crit|alert|emerg"
+LEVEL_WORDS = "TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL"
+SYSLOG_LEVELS = "debug|info|notice|warn|error|crit|alert|emerg"
 
 PLAIN_LEVELS = (
     # Postgres: time, process, and the rest of log_line_prefix.
@@ -44,8 +44,8 @@ PLAIN_LEVELS = (
     # logfmt.
     r"(?:^|\s)(?:level|lvl|severity)=\"?(?P<level>\w+)",
     # nginx and Apache; then Python, Java, …: an upper-case word among the first ones.
-    rf"^[^\n]{{0,40}}\[(?:\w+:)?(?P<level>{SYSLOG_WORDS})\]",
-    rf"^(?:\S+\s+){{0,4}}?\[?(?P<level>{WORDS})\]?(?:[\s:,]|$)",
+    rf"^[^\n]{{0,40}}\[(?:\w+:)?(?P<level>{SYSLOG_LEVELS})\]",
+    rf"^(?:\S+\s+){{0,4}}?\[?(?P<level>{LEVEL_WORDS})\]?(?:[\s:,]|$)",
 )
 """Patterns of the level in lines that are not JSON; the first match counts."""
 
@@ -78,13 +78,13 @@ def statements(own_redactions: Sequence[str] = (), *, level: bool = False) -> li
         {"statements": ["set(log.observed_time_unix_nano, 0)"]},
         {"statements": [_replace(*redaction) for redaction in redactions(own_redactions)]},
         {
-            "conditions": [f"IsMatch(log.body, {_text(HINTS)})"],
-            "statements": [_replace(*redaction) for redaction in NAMED],
+            "conditions": [f"IsMatch(log.body, {_text(HINT_WORDS)})"],
+            "statements": [_replace(*redaction) for redaction in NAMED_SECRETS],
         },
         {"conditions": ['HasPrefix(log.body, "{")'], "statements": [*_json(), *_access(), *_numbers()]},
         {"conditions": ['not HasPrefix(log.body, "{")'], "statements": [*_plain(), *_numbers()]},
         *([{"statements": LEVEL_STATEMENTS}] if level else []),
-        {"statements": [f"truncate_all(log.attributes, {LONGEST_VALUE})"]},
+        {"statements": [f"truncate_all(log.attributes, {MAX_FIELD_BYTES})"]},
     ]
 
 

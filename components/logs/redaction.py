@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-MARK = "[redacted]"
+REDACTED = "[redacted]"
 
 FIELD_NAMES = (
     r"(?:passw(?:or)?d|passwd|passphrase|pwd|secret|token|credentials?|(?:api|access|private|secret|signing)[_-]?key"
@@ -18,43 +18,43 @@ FIELD_NAMES = (
 
 _NAME = rf"[\w.-]*{FIELD_NAMES}"
 
-HINTS = (
+HINT_WORDS = (
     r"(?i)passw|passphrase|pwd|secret|token|credential|key|session|card|cvv|cvc|authorization|cookie|bearer|basic"
     r"|requirepass|masterauth|://"
 )
 """Lines without any of these words are searched only for tokens of a known shape."""
 
-NAMED: tuple[tuple[str, str], ...] = (
+NAMED_SECRETS: tuple[tuple[str, str], ...] = (
     # Passwords in addresses, also with an @ in the password.
-    (r"([A-Za-z][A-Za-z0-9+.-]*://[^\s:/@\"']*:)[^\s/\"']+@", f"$1{MARK}@"),
+    (r"([A-Za-z][A-Za-z0-9+.-]*://[^\s:/@\"']*:)[^\s/\"']+@", f"$1{REDACTED}@"),
     # Addresses that are secrets themselves: everybody who knows them may post there.
-    (r"(https?://(?:[\w-]+\.)*discord(?:app)?\.com/api/webhooks/)[^\s\"'\\]+", f"$1{MARK}"),
-    (r"(https?://hooks\.slack\.com/)[^\s\"'\\]+", f"$1{MARK}"),
-    (r"(https?://[\w.-]+\.webhook\.office\.com/)[^\s\"'\\]+", f"$1{MARK}"),
-    (r"(https?://api\.telegram\.org/(?:file/)?bot)[^/\s\"'\\]+", f"$1{MARK}"),
+    (r"(https?://(?:[\w-]+\.)*discord(?:app)?\.com/api/webhooks/)[^\s\"'\\]+", f"$1{REDACTED}"),
+    (r"(https?://hooks\.slack\.com/)[^\s\"'\\]+", f"$1{REDACTED}"),
+    (r"(https?://[\w.-]+\.webhook\.office\.com/)[^\s\"'\\]+", f"$1{REDACTED}"),
+    (r"(https?://api\.telegram\.org/(?:file/)?bot)[^/\s\"'\\]+", f"$1{REDACTED}"),
     # Headers as they are sent.
     (
         r"(?i)(authorization\s*[:=]\s*)(?:(?:bearer|basic|digest|negotiate|token|apikey)\s+)?[^\s\"'\\,]+",
-        f"$1{MARK}",
+        f"$1{REDACTED}",
     ),
-    (r"(?i)(cookie\s*[:=]\s*)[^\s\"'\\\[{][^\n\"'\\]*", f"$1{MARK}"),
-    (r"(?i)\b(bearer\s+)[\w.~+/=-]{6,}", f"$1{MARK}"),
-    (r"\b([Bb]asic\s+)[A-Za-z0-9+/]*(?:[a-z][A-Z]|[0-9])[A-Za-z0-9+/]*={0,2}", f"$1{MARK}"),
+    (r"(?i)(cookie\s*[:=]\s*)[^\s\"'\\\[{][^\n\"'\\]*", f"$1{REDACTED}"),
+    (r"(?i)\b(bearer\s+)[\w.~+/=-]{6,}", f"$1{REDACTED}"),
+    (r"\b([Bb]asic\s+)[A-Za-z0-9+/]*(?:[a-z][A-Z]|[0-9])[A-Za-z0-9+/]*={0,2}", f"$1{REDACTED}"),
     # Headers as a JSON list of names and values.
-    (r'(?i)("(?:set-|proxy-)?(?:cookie|authorization)"\s*,\s*)"(?:[^"\\]|\\.)*"', f'$1"{MARK}"'),
+    (r'(?i)("(?:set-|proxy-)?(?:cookie|authorization)"\s*,\s*)"(?:[^"\\]|\\.)*"', f'$1"{REDACTED}"'),
     # Fields: in JSON, in JSON inside a string, in JavaScript or Python, on a command line, as name=value.
-    (rf'(?i)("{_NAME}"\s*[:=]\s*\[?\s*)"(?:[^"\\]|\\.)*"', f'$1"{MARK}"'),
-    (rf'(?i)("{_NAME}"\s*:\s*)-?\d[\d.eE+-]*', f'$1"{MARK}"'),
-    (rf'(?i)(\\*"?{_NAME}\\*"?\s*[:=]\s*\[?\s*)\\+"[^"]*"', f'$1\\"{MARK}\\"'),
-    (rf"(?i)({_NAME}'?\s*[:=]\s*\[?\s*)'(?:[^'\\]|\\.)*'", f"$1'{MARK}'"),
-    (rf"(?i)(--{_NAME}\s+)[^\s\"'\\]+", f"$1{MARK}"),
-    (rf'(?i)((?:^|[^\w"\'\\.-]){_NAME}\s?[:=]\s?)(?:"[^"]*"|[^\s"\'\\,;&]+)', f"$1{MARK}"),
+    (rf'(?i)("{_NAME}"\s*[:=]\s*\[?\s*)"(?:[^"\\]|\\.)*"', f'$1"{REDACTED}"'),
+    (rf'(?i)("{_NAME}"\s*:\s*)-?\d[\d.eE+-]*', f'$1"{REDACTED}"'),
+    (rf'(?i)(\\*"?{_NAME}\\*"?\s*[:=]\s*\[?\s*)\\+"[^"]*"', f'$1\\"{REDACTED}\\"'),
+    (rf"(?i)({_NAME}'?\s*[:=]\s*\[?\s*)'(?:[^'\\]|\\.)*'", f"$1'{REDACTED}'"),
+    (rf"(?i)(--{_NAME}\s+)[^\s\"'\\]+", f"$1{REDACTED}"),
+    (rf'(?i)((?:^|[^\w"\'\\.-]){_NAME}\s?[:=]\s?)(?:"[^"]*"|[^\s"\'\\,;&]+)', f"$1{REDACTED}"),
     # SQL statements of Postgres and directives of Redis.
-    (r"(?i)(password\s+)'[^']*'", f"$1'{MARK}'"),
-    (r"(?i)((?:requirepass|masterauth)\s+)[^\s\"'\\]+", f"$1{MARK}"),
+    (r"(?i)(password\s+)'[^']*'", f"$1'{REDACTED}'"),
+    (r"(?i)((?:requirepass|masterauth)\s+)[^\s\"'\\]+", f"$1{REDACTED}"),
 )
 
-SHAPES = (
+TOKEN_SHAPES = (
     # JSON web tokens.
     r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*",
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^-]|-[^-])*(?:-----END [A-Z ]*PRIVATE KEY-----)?",
@@ -75,4 +75,4 @@ def redactions(patterns: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:
 
     `patterns` are the product's own: their whole match is replaced.
     """
-    return (("|".join(SHAPES), MARK), *((pattern, MARK) for pattern in patterns))
+    return (("|".join(TOKEN_SHAPES), REDACTED), *((pattern, REDACTED) for pattern in patterns))

@@ -21,11 +21,11 @@ JOB = "probe"
 Kind = Literal["health", "route", "redirect", "public", "url"]
 
 # The exporter prefers IPv6 by default, and containers have none.
-_ANY = {"preferred_ip_protocol": "ip4"}
-_STAY = {**_ANY, "follow_redirects": False}
+_HTTP = {"preferred_ip_protocol": "ip4"}
+_NO_REDIRECTS = {**_HTTP, "follow_redirects": False}
 
 _ROUTE = {
-    **_STAY,
+    **_NO_REDIRECTS,
     # Any answer that the service itself gives to an anonymous visitor: an API may answer 404 on this path, and a
     # protected tool asks for a log-in. Only 5xx is a failure of the edge or the service.
     "valid_status_codes": [*range(200, 209), *range(300, 309), *range(400, 430)],
@@ -34,23 +34,23 @@ _ROUTE = {
 }
 
 MODULES: dict[str, dict[str, Any]] = {
-    "http_2xx": {"prober": "http", "http": _ANY},
-    "tcp_connect": {"prober": "tcp", "tcp": _ANY},
+    "http_2xx": {"prober": "http", "http": _HTTP},
+    "tcp_connect": {"prober": "tcp", "tcp": _HTTP},
     "route": {"prober": "http", "http": _ROUTE},
     # For the self-signed certificate of the edge.
     "route_self_signed": {"prober": "http", "http": {**_ROUTE, "tls_config": {"insecure_skip_verify": True}}},
     "redirect": {
         "prober": "http",
         "http": {
-            **_STAY,
+            **_NO_REDIRECTS,
             "valid_status_codes": [301, 302, 307, 308],
             "fail_if_header_not_matches": [{"header": "Location", "regexp": "^https://"}],
         },
     },
     # Behind Cloudflare Access the answer is a redirect to its login page; a tunnel that is down is a 5xx of Cloudflare.
-    "public": {"prober": "http", "http": {**_STAY, "valid_status_codes": [200, 302, 303, 307]}},
+    "public": {"prober": "http", "http": {**_NO_REDIRECTS, "valid_status_codes": [200, 302, 303, 307]}},
     # Accepts TLS 1.0, so that an outdated version is reported as such and not as a missing answer.
-    "url": {"prober": "http", "http": {**_ANY, "tls_config": {"min_version": "TLS10"}}},
+    "url": {"prober": "http", "http": {**_HTTP, "tls_config": {"min_version": "TLS10"}}},
 }
 """The exporter's modules. Their timeout is the scrape timeout minus half a second."""
 

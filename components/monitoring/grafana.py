@@ -36,7 +36,7 @@ DASHBOARD_PROVIDER = {
 ALERTMANAGER = "Alertmanager"
 """Name of Alertmanager's data source, which links to Grafana's silence form must contain."""
 
-SHUT = {
+LOGIN_REQUIRED = {
     # Includes values that are Grafana's defaults: a default can change between versions.
     "GF_AUTH_ANONYMOUS_ENABLED": "false",
     "GF_USERS_ALLOW_SIGN_UP": "false",
@@ -51,7 +51,7 @@ SHUT = {
 }
 """No access without a log-in; accounts are created only by an administrator or by OAuth."""
 
-QUIET = {
+NO_OUTBOUND_CALLS = {
     # No unrequested calls to the outside.
     "GF_ANALYTICS_REPORTING_ENABLED": "false",
     "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
@@ -64,7 +64,7 @@ QUIET = {
 
 VICTORIALOGS_PLUGIN = "victoriametrics-logs-datasource"
 
-WITH_PLUGIN = {
+VICTORIALOGS_ENV = {
     # Installed into the data volume before the first start, which needs access to grafana.com; later starts do not.
     "GF_PLUGINS_PREINSTALL_SYNC": f"{VICTORIALOGS_PLUGIN}@0.21.0",
     "GF_PLUGINS_PREINSTALL_DISABLED": "false",
@@ -142,9 +142,9 @@ def environment(settings: Grafana, root_url: str, *, logs: LogStore | None = Non
     """Return Grafana's environment variables. For secrets they contain the paths of files."""
     secure = root_url.startswith("https://")
     env = {
-        **SHUT,
-        **QUIET,
-        **(WITH_PLUGIN if logs == "victorialogs" else {}),
+        **LOGIN_REQUIRED,
+        **NO_OUTBOUND_CALLS,
+        **(VICTORIALOGS_ENV if logs == "victorialogs" else {}),
         "GF_SECURITY_ADMIN_USER": settings.admin_user,
         "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{PROVISIONING}/{ADMIN_PASSWORD}",
         "GF_SERVER_ROOT_URL": root_url,

@@ -17,12 +17,11 @@ from runtime.health import wget
 from runtime.spec import Attachment, ContainerSpec, FileSet, Mount, Reload, Volume
 from settings.monitoring import Monitoring
 from settings.names import TOOLS
-from settings.remote_write import RemoteWrite
 from settings.units import format_duration, format_memory
 
 PORT = TOOLS["prometheus"]
 CONFIG_FOLDER = "/etc/prometheus"
-UNCOMPACTED = ("--storage.tsdb.min-block-duration=2h", "--storage.tsdb.max-block-duration=2h")
+NO_COMPACTION = ("--storage.tsdb.min-block-duration=2h", "--storage.tsdb.max-block-duration=2h")
 """Disables compaction: Thanos' sidecar requires equal durations, so that Prometheus never merges shipped blocks."""
 
 
@@ -44,15 +43,8 @@ def run_prometheus(
     all_targets.append(ScrapeTarget("grafana", f"grafana:{TOOLS['grafana']}"))
     if monitoring.engine_metrics:
         all_targets.append(ScrapeTarget("docker", f"{DOCKER_HOST}:{monitoring.engine_metrics}"))
-    config = prometheus_config(
-        all_targets,
-        interval=settings.scrape_interval,
-        infrastructure_interval=settings.infrastructure_interval,
-        rule_interval=settings.rule_interval,
-        alertmanagers=alertmanagers,
-        labels={"product": context.product, "environment": context.environment},
-        remote_write=monitoring.remote_write,
-    )
+    labels = {"product": context.product, "environment": context.environment}
+    config = prometheus_config(all_targets, monitoring=monitoring, alertmanagers=alertmanagers, labels=labels)
     config_files = context.files(
         f"{name}-config",
         FileSet(
@@ -79,7 +71,7 @@ def run_prometheus(
                 "--storage.tsdb.path=/prometheus",
                 f"--storage.tsdb.retention.time={format_duration(settings.retention)}",
                 f"--storage.tsdb.retention.size={format_memory(settings.retention_size)}",
-                *(() if settings.compaction else UNCOMPACTED),
+                *(() if settings.compaction else NO_COMPACTION),
                 "--web.enable-lifecycle",
                 # This API can also delete series. Grafana does not proxy it, and the edge requires authentication.
                 *(("--web.enable-admin-api",) if snapshots else ()),
@@ -101,51 +93,42 @@ def run_prometheus(
 
 
 def prometheus_config(
-    targets: Sequence[ScrapeTarget],
-    *,
-    interval: int,
-    infrastructure_interval: int | None = None,
-    rule_interval: int | None = None,
-    alertmanagers: Sequence[str],
-    labels: Mapping[str, str],
-    remote_write: Sequence[RemoteWrite] = (),
+    targets: Sequence[ScrapeTarget], *, monitoring: Monitoring, alertmanagers: Sequence[str], labels: Mapping[str, str]
 ) -> pulumi.Output[str]:
     """Return prometheus.yml: one scrape job for each job name of the targets, and the rule files in its folder.
 
-    The product's own services are scraped every `interval` seconds, everything else every `infrastructure_interval`.
-    Groups of rules without an interval are evaluated every `rule_interval`. Both default to `interval`. `labels` are
-    external labels (on every alert) and also on every series, so that rules and dashboards can select by product and
-    environment.
+    The product's own services are scraped every `scrape_interval`, everything else every `infrastructure_interval`.
+    Groups of rules without an interval are evaluated every `rule_interval`. `labels` are external labels (on every
+    alert) and also on every series, so that rules and dashboards can select by product and environment.
     """
+    settings = monitoring.prometheus
+    interval = settings.scrape_interval
     default_interval = format_duration(interval)
-    other_interval = format_duration(infrastructure_interval or interval)
+    other_interval = format_duration(settings.infrastructure_interval or interval)
     ordered = sorted(targets, key=lambda target: (target.job, target.instance or ""))
 
     def rendered(addresses: Sequence[str]) -> str:
-        jobs = [
-            (job, list(group)) for job, group in groupby(zip(ordered, addresses, strict=True), lambda pair: pair[0].job)
-        ]
-        config = {
+        jobs: list[dict[str, Any]] = []
+        for name, group in groupby(zip(ordered, addresses, strict=True), lambda pair: pair[0].job):
+            pairs = list(group)
+            target = pairs[0][0]
+            job: dict[str, Any] = {"job_name": name, "metrics_path": target.path}
+            job |= {"honor_labels": True} if target.honor_labels else {}
+            job |= _times(target, default_interval if target.is_app else other_interval, default_interval)
+            jobs.append(job | {"static_configs": [_static(target, address, labels) for target, address in pairs]})
+        config: dict[str, Any] = {
             "global": {
                 "scrape_interval": default_interval,
-                "evaluation_interval": format_duration(rule_interval or interval),
+                "evaluation_interval": format_duration(settings.rule_interval or interval),
                 "scrape_timeout": format_duration(min(10, interval)),
                 "external_labels": dict(labels),
             },
             "rule_files": ["rules/*.yml"],
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]},
-            "scrape_configs": [
-                {
-                    "job_name": job,
-                    "metrics_path": group[0][0].path,
-                    **({"honor_labels": True} if group[0][0].honor_labels else {}),
-                    **_times(group[0][0], default_interval if group[0][0].is_app else other_interval, default_interval),
-                    "static_configs": [_static(target, address, labels) for target, address in group],
-                }
-                for job, group in jobs
-            ],
-            **({"remote_write": [remote_write_config(receiver) for receiver in remote_write]} if remote_write else {}),
+            "scrape_configs": jobs,
         }
+        if monitoring.remote_write:
+            config["remote_write"] = [remote_write_config(receiver) for receiver in monitoring.remote_write]
         return yaml.safe_dump(config, sort_keys=False)
 
     return pulumi.Output.all(*(target.address for target in ordered)).apply(rendered)

@@ -59,7 +59,7 @@ class PointInTimeBackups:
         self._name, self._context, self._parent = name, context, parent
         self._postgres, self._config = config, config.point_in_time
         self._image = context.image(config.run_image)
-        self._offsite = s3 if config.point_in_time.offsite else None
+        self._s3_target = s3 if config.point_in_time.offsite else None
         self.key = secret(PITR_KEY, f"{name}-point-in-time-key", parent)
         repository = context.data_volume(f"{name}-base-backups", parent)
         socket = context.config_volume(f"{name}-socket", parent)
@@ -67,7 +67,7 @@ class PointInTimeBackups:
             f"{name}-pgbackrest",
             FileSet(
                 files={
-                    CONFIGURATION: configuration(config, self._config, self.key, self._offsite, context),
+                    CONFIGURATION: configuration(config, self._config, self.key, self._s3_target, context),
                     **{file: script(file, SOURCES) for file in SCRIPTS},
                     SCHEDULE_FILE: script(SCHEDULE_FILE),
                 },
@@ -76,7 +76,7 @@ class PointInTimeBackups:
             ),
             parent,
         )
-        self._shared = (
+        self._mounts = (
             Mount(repository.name, REPOSITORY, read_only=False),
             Mount(socket.name, SOCKET, read_only=False),
             self._files.mounted_at(FOLDER),
@@ -88,7 +88,7 @@ class PointInTimeBackups:
                 "archive_timeout": f"{self._config.archive_timeout}s",
                 "archive_command": f"{command} sh {FOLDER}/wal-push.sh %p",
             },
-            mounts=self._shared,
+            mounts=self._mounts,
             ready=self._files.ready,
         )
 
@@ -101,17 +101,17 @@ class PointInTimeBackups:
         backup = f"{FOLDER}/base-backup.sh"
         entrypoint, command, health = scheduled(self._config.schedule, ("/bin/sh", backup), f"{FOLDER}/{SCHEDULE_FILE}")
         # The first backup is taken at once, beside the scheduler: until then nothing can be restored.
-        at_once = f'sh {backup} --first & exec {" ".join(entrypoint)} "$@"'
+        command_line = f'sh {backup} --first & exec {" ".join(entrypoint)} "$@"'
         spec = ContainerSpec(
             role=POINT_IN_TIME,
             image=self._image,
             user=STORE_USER,
-            entrypoint=("/bin/sh", "-c", at_once),
+            entrypoint=("/bin/sh", "-c", command_line),
             command=("sh", *command),
             env={
                 **_ENV,
                 "REPOSITORY": REPOSITORY,
-                "REPOSITORIES": "1 2" if self._offsite else "1",
+                "REPOSITORIES": "1 2" if self._s3_target else "1",
                 "FULL_EVERY": str(self._config.full_every),
                 "SCRATCH": SCRATCH,
                 "PGHOST": SOCKET,
@@ -122,7 +122,7 @@ class PointInTimeBackups:
             limits=self._config.limits,
             networks=(Attachment(context.app_network),),
             mounts=(
-                *self._shared,
+                *self._mounts,
                 Mount(store.data, PGDATA),
                 Mount(scratch.name, SCRATCH, read_only=False),
                 *textfile_mounts(context),
@@ -144,7 +144,7 @@ def configuration(
     config: Postgres, settings: PointInTime, key: pulumi.Output[str], s3: S3 | None, context: StackContext
 ) -> pulumi.Output[str]:
     """Return pgbackrest.conf, which contains the passphrase and the keys of S3."""
-    plain = {
+    options = {
         "repo1-path": REPOSITORY,
         **_repository(1, settings),
         **(_s3(s3, context) | _repository(2, settings) if s3 else {}),
@@ -155,15 +155,15 @@ def configuration(
         "log-level-console": "warn",
         "lock-path": "/tmp/pgbackrest",
     }
-    lines = "".join(f"{name}={value}\n" for name, value in plain.items())
-    hidden: dict[str, pulumi.Output[str]] = {"repo1-cipher-pass": key}
+    lines = "".join(f"{name}={value}\n" for name, value in options.items())
+    secret_options: dict[str, pulumi.Output[str]] = {"repo1-cipher-pass": key}
     if s3:
-        hidden |= {
+        secret_options |= {
             "repo2-cipher-pass": key,
             "repo2-s3-key": required_secret(s3.access_key),
             "repo2-s3-key-secret": required_secret(s3.secret_key),
         }
-    secrets = [part for name, value in hidden.items() for part in (f"{name}=", value, "\n")]
+    secrets = [part for name, value in secret_options.items() for part in (f"{name}=", value, "\n")]
     stanza = f"\n[{STANZA}]\npg1-path={SERVER_FILES}\npg1-socket-path={SOCKET}\npg1-user={config.user}\n"
     return pulumi.Output.concat("[global]\n", lines, *secrets, stanza)
 

@@ -19,7 +19,6 @@ from runtime.context import StackContext
 from runtime.docker import DockerRuntime
 from runtime.textfile import metrics_folder
 from settings.docker import Docker
-from settings.logs import Logs
 from settings.monitoring import Monitoring
 from settings.product import Product
 from tests.backups.cheap_keys import cheapened
@@ -74,7 +73,7 @@ class BackupStage:
             context = replace(plain, metrics=metrics_folder("metrics", self.images["busybox"], plain))
             app = AppServices("a", context, product=product, edge=None)
             inputs: Any = {"targets": [], "alertmanagers": [], "rules": {}, "dashboards": {}, "snapshots": True}
-            inputs |= {"monitoring": Monitoring(logs=Logs(enabled=False)), "root_url": "http://127.0.0.1:3000"}
+            inputs |= {"monitoring": Monitoring(logs={"enabled": False}), "root_url": "http://127.0.0.1:3000"}
             monitoring = MonitoringStack("m", context, **inputs)
             BackupSet("b", context, product=product, connections=app.connections, monitoring=monitoring)
 

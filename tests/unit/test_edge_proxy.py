@@ -4,8 +4,8 @@ import pulumi
 import pytest
 import yaml
 
-from components.edge.proxy import EdgeProxy, checked_pair
-from components.edge.traefik import STATIC, Upstream, arguments, entry_points, service_file
+from components.edge.proxy import EdgeProxy, check_certificate
+from components.edge.traefik import BASE_FILE, Upstream, arguments, entry_points, service_file
 from settings.edge import Edge, Route
 from settings.names import ADMIN_PORT
 from tests.certificates import self_signed
@@ -113,7 +113,7 @@ def test_acme_has_a_data_volume_and_asks_the_authority_of_the_settings(proxy):
 def test_a_given_certificate_is_a_secret_and_stands_nowhere_else(proxy, pem):
     world = proxy(GIVEN, secrets=pem, switch={"frontend": ["f-1"]})
     writer = world["e-writer"]
-    stores = yaml.safe_load(writer.files[f"/dockyard/files/{STATIC}.yml"])["tls"]["stores"]
+    stores = yaml.safe_load(writer.files[f"/dockyard/files/{BASE_FILE}.yml"])["tls"]["stores"]
     assert stores["default"]["defaultCertificate"] == {"certFile": pem["shop-certificate"], "keyFile": pem["shop-key"]}
     assert writer.secrets == {"uploads[0].content"}
     assert not [one.name for one in world.resources if one.name != "e-writer" and "PRIVATE KEY" in str(one.inputs)]
@@ -124,13 +124,13 @@ def test_a_key_of_another_certificate_is_refused_before_anything_is_written(prox
     with pytest.raises(pulumi.RunError, match="cannot be used together"):
         proxy(GIVEN, secrets=other)
     with pytest.raises(pulumi.RunError, match="cannot be used together"):
-        checked_pair("no certificate", "no key")
+        check_certificate("no certificate", "no key")
 
 
 def test_a_preview_without_the_certificate_goes_through(proxy):
     world = proxy(GIVEN, preview=True)
     assert "e-traefik" in world
-    assert "stores" not in yaml.safe_load(world["e-writer"].files[f"/dockyard/files/{STATIC}.yml"])["tls"]
+    assert "stores" not in yaml.safe_load(world["e-writer"].files[f"/dockyard/files/{BASE_FILE}.yml"])["tls"]
 
 
 def test_another_release_writes_one_file_and_leaves_traefik_alone(proxy):

@@ -6,9 +6,9 @@ import pulumi
 import pytest
 import yaml
 
-from components.edge.auth import RouteAuth, checked_users
+from components.edge.auth import RouteAuth, parse_users
 from components.edge.proxy import EdgeProxy
-from components.edge.traefik import STATIC, Upstream, base_config
+from components.edge.traefik import BASE_FILE, Upstream, base_config
 from program.edge import edge_upstreams
 from program.urls import grafana_root_url, published_urls
 from settings.edge import Edge, Route
@@ -68,7 +68,7 @@ class TestThePeople:
     def test_stand_in_one_secret_file_that_only_traefik_reads(self, proxy):
         world = proxy({"prom-people": f"{ALICE}\n{BOB}\n", "loki-people": BOB})
         writer = world["e-writer"]
-        http = yaml.safe_load(writer.files[f"/dockyard/files/{STATIC}.yml"])["http"]
+        http = yaml.safe_load(writer.files[f"/dockyard/files/{BASE_FILE}.yml"])["http"]
         assert http["middlewares"]["prometheus_basic"]["basicAuth"]["users"] == [ALICE, BOB]
         assert http["middlewares"]["loki_basic"]["basicAuth"]["users"] == [BOB]
         assert writer.secrets == {"uploads[0].content"}
@@ -98,7 +98,7 @@ class TestThePeople:
     )
     def test_are_refused_in_another_form_without_being_shown(self, text, told):
         with pytest.raises(pulumi.RunError) as caught:
-            checked_users("prom-people", text)
+            parse_users("prom-people", text)
         message = str(caught.value)
         assert message.startswith(f"dockyard:prom-people, which edge.tools names for basic_auth: {told}")
         assert "htpasswd -nB <name>" in message

@@ -5,15 +5,15 @@ import re
 import pytest
 
 from components.logs.collector import collector_config, log_receiver
-from components.logs.multiline import SEAM, entry_start
+from components.logs.multiline import LINE_BOUNDARY, entry_start
 from components.logs.parsing import LEVELS, statements
-from components.logs.redaction import MARK, NAMED, redactions
+from components.logs.redaction import NAMED_SECRETS, REDACTED, redactions
 
 ENVELOPE = '{{"log":"{}\\n","stream":"stdout","attrs":{{"tag":"a"}},"time":"2026-11-21T16:00:00Z"}}\n'
 
 
 def redacted(line: str) -> str:
-    for pattern, replacement in (*redactions(()), *NAMED):
+    for pattern, replacement in (*redactions(()), *NAMED_SECRETS):
         line = re.sub(pattern, re.sub(r"\$(\d)", r"\\g<\1>", replacement.replace("\\", "\\\\")), line)
     return line
 
@@ -23,7 +23,7 @@ def entries(*lines: str) -> list[str]:
     text = "".join(ENVELOPE.format(line) for line in lines)
     starts = [found.start() for found in re.finditer(entry_start(), text)]
     parts = [text[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]
-    return [re.sub(SEAM, "", part).split('"')[3].removesuffix("\\n") for part in parts]
+    return [re.sub(LINE_BOUNDARY, "", part).split('"')[3].removesuffix("\\n") for part in parts]
 
 
 @pytest.mark.parametrize("tab", ["\\t", "\\u0009"])
@@ -36,7 +36,7 @@ def test_a_tab_is_known_in_both_spellings(tab: str):
 
 def test_nothing_is_taken_from_a_line_before_its_secrets_are_gone():
     groups = [" ".join(group["statements"]) for group in statements(["my-own"])]
-    secret = [number for number, text in enumerate(groups) if MARK in text]
+    secret = [number for number, text in enumerate(groups) if REDACTED in text]
     taken = [number for number, text in enumerate(groups) if "log.attributes" in text or "ParseJSON" in text]
     assert max(secret) < min(taken)
     assert "my-own" in groups[secret[0]]
@@ -46,9 +46,9 @@ def test_nothing_is_taken_from_a_line_before_its_secrets_are_gone():
     ("line", "redacted_line"),
     # Beside those of tests/images/test_logs_known.py, by Python's own expressions.
     [
-        ('{"refreshToken":"a\\"b","id":7}', f'{{"refreshToken":"{MARK}","id":7}}'),
-        ('{"pwd":null,"secret":17}', f'{{"pwd":null,"secret":"{MARK}"}}'),
-        ("AUTHORIZATION: Basic YTpi x", f"AUTHORIZATION: {MARK} x"),
+        ('{"refreshToken":"a\\"b","id":7}', f'{{"refreshToken":"{REDACTED}","id":7}}'),
+        ('{"pwd":null,"secret":17}', f'{{"pwd":null,"secret":"{REDACTED}"}}'),
+        ("AUTHORIZATION: Basic YTpi x", f"AUTHORIZATION: {REDACTED} x"),
         ("at 12:30 o'clock", "at 12:30 o'clock"),
     ],
 )

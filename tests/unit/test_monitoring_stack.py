@@ -4,6 +4,7 @@ import yaml
 
 from components.monitoring.prometheus import prometheus_config
 from runtime.context import ScrapeTarget
+from settings.monitoring import Monitoring
 from tests.support.recording import record
 
 
@@ -37,24 +38,25 @@ def test_rules_are_evaluated_as_often_as_services_are_scraped_unless_rule_interv
 
 def rendered(*targets: ScrapeTarget, **options) -> dict:
     found = []
-    text = prometheus_config(targets, **{"alertmanagers": ["a:1"], "labels": {"product": "shop"}, **options})
+    inputs = {"monitoring": Monitoring(), "alertmanagers": ["a:1"], "labels": {"product": "shop"}, **options}
+    text = prometheus_config(targets, **inputs)
     record(lambda: text.apply(found.append))
     return yaml.safe_load(found[0])
 
 
 def test_a_scrape_ends_before_the_next_begins():
-    assert rendered(interval=5)["global"]["scrape_timeout"] == "5s"
+    assert rendered(monitoring=Monitoring(prometheus={"scrape_interval": "5s"}))["global"]["scrape_timeout"] == "5s"
 
 
 def test_every_alertmanager_is_told():
-    alerting = rendered(interval=15, alertmanagers=["a:1", "b:1"])["alerting"]
+    alerting = rendered(alertmanagers=["a:1", "b:1"])["alerting"]
     assert alerting == {"alertmanagers": [{"static_configs": [{"targets": ["a:1", "b:1"]}]}]}
 
 
 def test_replicas_are_instances_of_one_job_whose_names_outlive_a_release():
     addresses = {"api:80": "shop-api-1a2b3c4:80", "api-2:80": "shop-api-2-5d6e7f8:80"}
     targets = [ScrapeTarget("api", address, instance=instance) for instance, address in addresses.items()]
-    (job,) = rendered(*targets, interval=15)["scrape_configs"]
+    (job,) = rendered(*targets)["scrape_configs"]
     scraped = {group["labels"]["instance"]: group["targets"] for group in job["static_configs"]}
     assert scraped == {instance: [address] for instance, address in addresses.items()}
 

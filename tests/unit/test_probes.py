@@ -11,7 +11,7 @@ from components.monitoring.exporters import ExporterSet
 from components.monitoring.prometheus import prometheus_config
 from runtime.spec import Mount
 from settings.edge import Edge, Route
-from settings.monitoring import Exporters
+from settings.monitoring import Exporters, Monitoring
 from settings.probes import Probes
 from settings.workload import Service
 from tests.support.recording import record
@@ -47,7 +47,7 @@ def config_of(make_context):
             inputs = {"services": services_, "addresses": addresses, "edge": edge, **NO_PROBES, **said}
             targets = probe_targets(Probes.model_validate(probes or {}), **inputs)
             labels = {"product": "shop", "environment": "staging"}
-            rendered = prometheus_config(targets, interval=15, alertmanagers=["a:9093"], labels=labels)
+            rendered = prometheus_config(targets, monitoring=Monitoring(), alertmanagers=["a:9093"], labels=labels)
             rendered.apply(lambda text: found.update(yaml.safe_load(text)))
 
         record(program)
