@@ -68,9 +68,7 @@ class AppServices(pulumi.ComponentResource):
         self.dumps = None
         if product.own_postgres and product.dumps_database:
             image = context.image(product.own_postgres.image)
-            self.dumps = Dumps(
-                f"{name}-postgres", self.connections["postgres"], image=image, context=context, parent=self
-            )
+            self.dumps = Dumps(f"{name}-postgres", context, self.connections["postgres"], image, self)
         self._completed: dict[str, Dependency] = {}
         workloads: dict[str, Service | Job] = {**product.jobs, **product.services}
         after = {key: workload.after for key, workload in workloads.items()}

@@ -59,10 +59,9 @@ class Dumps:
     """A data volume with dumps taken before each new image of a migrating workload; the last five of each are kept."""
 
     def __init__(
-        self, name: str, store: Connection, *, image: str, context: StackContext, parent: pulumi.Resource
+        self, name: str, context: StackContext, store: Connection, image: str, parent: pulumi.Resource
     ) -> None:
-        self._name, self._store, self._image = name, store, image
-        self._context, self._parent = context, parent
+        self._name, self._context, self._store, self._image, self._parent = name, context, store, image, parent
         self.volume: Volume = context.data_volume(f"{name}-dumps", parent)
 
     def before(self, workload: str, image: str, *, skip: bool) -> Job:

@@ -26,7 +26,7 @@ STORE = Connection({"DATABASE_HOST": "postgres", "DATABASE_USER": "shop", "DATAB
 
 def test_a_database_is_dumped_without_a_folder_for_metrics_too(make_context):
     def program():
-        made = Dumps("app-postgres", STORE, image="postgres:17", context=make_context(), parent=None)
+        made = Dumps("app-postgres", make_context(), STORE, "postgres:17", parent=None)
         made.before("api", "registry/api:1", skip=False)
 
     mounts = record(program)["app-postgres-dump-before-api"].inputs["mounts"]
