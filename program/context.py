@@ -15,21 +15,23 @@ def make_context(settings: Settings) -> StackContext:
 
     The product and the monitoring have separate networks; containers that are scraped are on both.
     """
-    name, runtime, not_created = settings.product.name, DockerRuntime(), pulumi.Output.from_input("")
+    labels = {
+        "dockyard.product": settings.product.name,
+        "dockyard.environment": settings.stack.environment,
+        "dockyard.stack": pulumi.get_stack(),
+    }
+
+    runtime = DockerRuntime()
     context = StackContext(
-        product=name,
+        product=settings.product.name,
         environment=settings.stack.environment,
         docker=settings.product.docker,
         protects_data=settings.stack.protects_data,
-        app_network=not_created,
-        monitoring_network=not_created,
+        app_network=runtime.network(f"{settings.product.name}-app", labels),
+        monitoring_network=runtime.network(f"{settings.product.name}-monitoring", labels),
         runtime=runtime,
         image=settings.image,
         networks=settings.product.networks,
     )
-    context = replace(
-        context,
-        app_network=runtime.network(f"{name}-app", context.labels),
-        monitoring_network=runtime.network(f"{name}-monitoring", context.labels),
-    )
-    return replace(context, metrics=metrics_folder(f"{name}-metrics", settings.image("busybox"), context))
+    name = f"{settings.product.name}-metrics"
+    return replace(context, metrics=metrics_folder(name, settings.image("busybox"), context))

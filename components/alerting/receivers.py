@@ -9,7 +9,19 @@ from typing import Any
 
 import yaml
 
-from settings.receivers import Discord, Email, Ntfy, Opsgenie, PagerDuty, Receiver, Slack, Sms, Teams, Telegram, Webhook
+from settings.receivers import (
+    Discord,
+    Email,
+    Ntfy,
+    Opsgenie,
+    PagerDuty,
+    Receiver,
+    Slack,
+    Sms,
+    Teams,
+    Telegram,
+    Webhook,
+)
 
 FOLDER = "/etc/alertmanager"
 LINKS = ("runbook", "dashboard", "silence")

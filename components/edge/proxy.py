@@ -72,7 +72,6 @@ class EdgeProxy(pulumi.ComponentResource):
     `ports` maps the entry points of routes (`web`, `websecure`) to ports on the host; it is empty without routes.
     """
 
-    container: Instance
     containers: dict[str, Instance]
     targets: list[ScrapeTarget]
 
@@ -91,8 +90,7 @@ class EdgeProxy(pulumi.ComponentResource):
         self.upstreams, self.ports = upstreams, ports
         self._volume = context.config_volume(f"{name}-config", self)
         self._certificates = context.data_volume(f"{name}-certificates", self) if edge.tls.acme else None
-        self.container = self._run(self._write_base_config())
-        self.containers = {"traefik": self.container}
+        self.containers = {"traefik": self._run(self._write_base_config())}
         self.targets = [ScrapeTarget("traefik", f"{ALIAS}:{ADMIN_PORT}")]
         self.register_outputs({"fronts": sorted(upstream.name for upstream in upstreams)})
 
@@ -109,7 +107,7 @@ class EdgeProxy(pulumi.ComponentResource):
         file = pulumi.Output.all(*servers).apply(
             lambda names: service_file(self._edge, self.upstreams, upstream, [str(server) for server in names])
         )
-        return self._write(f"{self._name}-{name}-writer", name, file, after=[self.container.resource])
+        return self._write(f"{self._name}-{name}-writer", name, file, after=[self.containers["traefik"].resource])
 
     def _write_base_config(self) -> Resources:
         tls = self._edge.tls

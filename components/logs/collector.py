@@ -86,7 +86,7 @@ def run_collector(
     name: str, context: StackContext, *, logs: Logs, docker_root: str, parent: pulumi.Resource
 ) -> Instance:
     """Run the collector. `docker_root` is Docker's data folder on the host."""
-    config = collector_config(context.labels["dockyard.stack"], log_receiver(logs.store), logs.redact)
+    config = collector_config(pulumi.get_stack(), log_receiver(logs.store), logs.redact)
     # Written by busybox, since the collector's image has no shell.
     files = {"config.yaml": yaml.safe_dump(config, sort_keys=False)}
     file_set = FileSet(files=files, owner="0:0", image=context.image("busybox"))

@@ -37,10 +37,7 @@ def run_loki(
     rules: Mapping[str, str],
     parent: pulumi.Resource,
 ) -> dict[str, Instance]:
-    """Run Loki; resources are named `<name>-loki…`. Return role → container.
-
-    `alertmanagers` are host and port of each instance, and `rules` are rule files in LogQL.
-    """
+    """Run Loki with rules in LogQL; resources are named `<name>-loki…`. Return role → container."""
     loki = logs.loki
     config = loki_config(loki.retention, loki.limits.memory, alertmanagers)
     files = {"loki.yaml": yaml.safe_dump(config, sort_keys=False)}

@@ -48,10 +48,7 @@ def run_victorialogs(
     rules: Mapping[str, str],
     parent: pulumi.Resource,
 ) -> dict[str, Instance]:
-    """Run both; resources are named `<name>-…`. Return role → container.
-
-    `alertmanagers` are host and port of each instance, and `rules` are rule files in LogsQL.
-    """
+    """Run both, with rules in LogsQL; resources are named `<name>-…`. Return role → container."""
     data = context.data_volume(f"{name}-victorialogs-data", parent)
     probe = context.config_volume(f"{name}-victorialogs-probe", parent)
     prepare_job = _prepare_volumes(f"{name}-victorialogs-writer", context, data, probe, parent)

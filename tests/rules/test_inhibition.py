@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from components.alerting.inhibitions import ESCALATIONS, STACK, SUBJECT_LABELS, inhibitions
+from components.alerting.inhibitions import ESCALATIONS, SAME_THING, STACK, inhibitions
 from tests.support.shipped_rules import ALERTS, CASES
 
 NO_THING = {"severity", "scope", "notify_sms"}  # labels that say something of an alert, and not what it is about
@@ -66,7 +66,7 @@ def test_a_pair_of_the_table_has_the_same_labels(source: str, target: str) -> No
 
 def test_every_label_that_tells_things_apart_is_compared() -> None:
     used = {label for _, case in CASES for said in case["exp_alerts"] for label in said["exp_labels"]}
-    assert used - NO_THING <= set(SUBJECT_LABELS)
+    assert used - NO_THING <= set(SAME_THING)
 
 
 def test_every_alert_that_is_named_is_there() -> None:
