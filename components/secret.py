@@ -1,4 +1,4 @@
-"""Secrets: given in the stack's configuration, else generated once and kept, encrypted, in its state."""
+"""Secrets: set in the stack's configuration, or generated once and stored, encrypted, in the stack's state."""
 
 from __future__ import annotations
 

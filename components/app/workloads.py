@@ -1,4 +1,4 @@
-"""Translation of a workload in the product file into a container spec, with its files, secrets and stores."""
+"""Workloads: a service or job of the product file becomes a container spec, with its files, secrets and stores."""
 
 from __future__ import annotations
 

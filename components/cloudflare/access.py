@@ -1,4 +1,4 @@
-"""Cloudflare Access in front of public names: one application for each name, and policies for who may enter."""
+"""Cloudflare Access: one application for each public name of the tunnel, the policies, and the service tokens."""
 
 from __future__ import annotations
 

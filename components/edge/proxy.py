@@ -1,4 +1,4 @@
-"""EdgeProxy: Traefik, the only container that publishes ports."""
+"""EdgeProxy: Traefik's container with the published ports, and the jobs that write its dynamic files."""
 
 from __future__ import annotations
 

@@ -107,12 +107,8 @@ def _json() -> Iterable[str]:
         for name in names:
             source, target = f"log.cache[{_text(name)}]", f"log.attributes[{_text(attribute)}]"
             yield f'set({target}, {source}) where {target} == nil and IsString({source}) and {source} != ""'
-    yield from _traceparent('log.cache["traceparent"]')
-
-
-def _traceparent(header: str) -> Iterable[str]:
-    """Yield the statement that takes the trace id from the W3C header, where a line has no other one."""
-    trace_id = 'log.attributes["trace_id"]'
+    # The W3C header, where a line has no other trace id.
+    trace_id, header = 'log.attributes["trace_id"]', 'log.cache["traceparent"]'
     parts = "^[0-9a-f]{2}-(?P<id>[0-9a-f]{32})-"
     yield _extract(trace_id, header, parts, "id", f"{trace_id} == nil and IsString({header})")
 

@@ -1,4 +1,4 @@
-"""Postgres, where it is the product's own."""
+"""The product's own Postgres: its container, its settings, and plain archiving of the write-ahead log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redis, where it is the product's own."""
+"""The product's own Redis: its container and its settings."""
 
 from __future__ import annotations
 
