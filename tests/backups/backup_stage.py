@@ -24,6 +24,7 @@ from settings.product import Product
 from tests.backups.cheap_keys import cheapened
 from tests.backups.repository import Repository
 from tests.backups.s3 import BUCKET, CREDENTIALS, S3Server
+from tests.support.component_stage import NO_CONTENT
 from tests.support.containers import inside, make_container, remove_all, run_job, succeeded, wait_in
 from tests.support.recording import RecordedProgram, RecordedResource, record
 
@@ -72,9 +73,8 @@ class BackupStage:
             plain = StackContext("shop", "development", Docker(), False, *parts)
             context = replace(plain, metrics=metrics_folder("metrics", self.images["busybox"], plain))
             app = AppServices("a", context, product=product, edge=None)
-            inputs: Any = {"targets": [], "alertmanagers": [], "rules": {}, "dashboards": {}, "snapshots": True}
-            inputs |= {"monitoring": Monitoring(logs={"enabled": False}), "root_url": "http://127.0.0.1:3000"}
-            monitoring = MonitoringStack("m", context, **inputs)
+            settings = Monitoring.model_validate({"logs": {"enabled": False}})
+            monitoring = MonitoringStack("m", context, monitoring=settings, snapshots=True, **NO_CONTENT)
             BackupSet("b", context, product=product, connections=app.connections, monitoring=monitoring)
 
         return record(program, stack=self.mark, secrets=CREDENTIALS)

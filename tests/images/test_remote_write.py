@@ -13,7 +13,7 @@ from docker.models.containers import Container
 
 from components.monitoring.stack import MonitoringStack
 from settings.monitoring import Monitoring
-from tests.support.component_stage import ComponentStage
+from tests.support.component_stage import NO_CONTENT, ComponentStage
 from tests.support.containers import succeeded, wait_in
 from tests.support.recording import RecordedProgram, record
 from tests.support.waiting import wait_until
@@ -45,16 +45,7 @@ class Pair(ComponentStage):
         }
 
         def program() -> None:
-            MonitoringStack(
-                "m",
-                self.context(),
-                monitoring=Monitoring.model_validate(said),
-                targets=[],
-                alertmanagers=["alertmanager:9093"],
-                rules={},
-                dashboards={},
-                root_url="http://127.0.0.1:3000",
-            )
+            MonitoringStack("m", self.context(), monitoring=Monitoring.model_validate(said), **NO_CONTENT)
 
         return record(program, stack=self.mark, secrets={"archive-password": PASSWORD})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import docker
 import pulumi
@@ -18,6 +18,14 @@ from tests.support.containers import make_container, remove_all, run_job, wait_i
 from tests.support.recording import RecordedResource
 
 LABEL = "component-stage"
+NO_CONTENT: Any = {
+    "targets": [],
+    "alertmanagers": ["a:9093"],
+    "rules": {},
+    "dashboards": {},
+    "root_url": "http://g.test",
+}
+"""Arguments of a MonitoringStack with nothing to scrape and nothing to show."""
 
 
 @dataclass

@@ -17,6 +17,7 @@ from settings.container import Limits
 from settings.docker import Docker
 from settings.loader import Settings, load, read_stack_file
 from settings.monitoring import Monitoring
+from tests.support.component_stage import NO_CONTENT
 from tests.support.dotenv import Shop
 from tests.support.fake_docker import FakeDocker
 from tests.support.recording import RecordedProgram, record
@@ -84,9 +85,7 @@ def monitoring(make_context) -> Callable[..., RecordedProgram]:
 
     def made(secrets: dict | None = None, **said) -> RecordedProgram:
         def program() -> None:
-            inputs = {"targets": [], "alertmanagers": ["alertmanager:9093"], "rules": {}, "dashboards": {}}
-            settings = Monitoring.model_validate(said)
-            MonitoringStack("m", make_context(), monitoring=settings, root_url="http://g.test", **inputs)
+            MonitoringStack("m", make_context(), monitoring=Monitoring.model_validate(said), **NO_CONTENT)
 
         return record(program, secrets=secrets)
 

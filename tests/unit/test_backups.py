@@ -14,6 +14,7 @@ from settings.loader import known_secrets
 from settings.monitoring import Monitoring
 from settings.problems import SettingsError
 from settings.product import Product
+from tests.support.component_stage import NO_CONTENT
 from tests.support.recording import record
 
 S3 = {"endpoint": "https://s3.example.com", "bucket": "shop-backups", "access_key": "s3-id", "secret_key": "s3-key"}
@@ -38,9 +39,8 @@ def stack(make_context):
             metrics = metrics_folder("metrics", "busybox", make_context())
             context = make_context(metrics=metrics, protects_data=protects, image=lambda name: f"image/{name}:1")
             app = AppServices("app", context, product=product, edge=None)
-            inputs = {"targets": [], "alertmanagers": [], "rules": {}, "dashboards": {}, "root_url": "http://g.test"}
-            inputs |= {"monitoring": Monitoring(), "snapshots": product.backups.on}
-            monitoring = MonitoringStack("m", context, **inputs)
+            inputs = {**NO_CONTENT, "snapshots": product.backups.on}
+            monitoring = MonitoringStack("m", context, monitoring=Monitoring(), **inputs)
             made = BackupSet("b", context, product=product, connections=app.connections, monitoring=monitoring)
             pulumi.export("secrets", made.secrets)
 
