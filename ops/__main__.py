@@ -16,12 +16,20 @@ import typer
 from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
 from ops import test_runner
+from ops.alert_test import alert_test as test_receivers
+from ops.backups import command as backup_commands
+from ops.backups.point_in_time import restore_at
+from ops.cleanup import cleanup as clean_up
+from ops.crontab import crontab as cron_lines
 from ops.deploy import up as deploy
+from ops.deploy.down import down as take_down
 from ops.deploy.restart import restart as restart_stack
 from ops.deploy.rollback import rollback as roll_back
 from ops.inspect import show
+from ops.inspect.amtool import amtool as run_amtool
+from ops.inspect.verify import verify as verify_stack
 from ops.session import bootstrap, prepare_tools
-from ops.state.verbs import app as state_verbs
+from ops.state_verbs import app as state_verbs
 from settings.problems import SettingsError
 from settings.schema import write_schemas
 from toolchain.docker_engine import stop_engine
@@ -70,8 +78,6 @@ def down(
     With a service: only that one, until the next `up`; the edge proxy is made anew without it, which takes seconds.
     For good: services: {NAME: {enabled: false}} in the stack file.
     """
-    from ops.deploy.down import down as take_down  # noqa: PLC0415 - nothing else needs it
-
     raise typer.Exit(take_down(WorkDir(), stack, service, Progress(), volumes=volumes, yes=yes, named=yes_delete_data))
 
 
@@ -102,9 +108,7 @@ def verify(
     within: Annotated[int, typer.Option(help="Seconds until all must be well.")] = 180,
 ) -> None:
     """Look whether a stack serves: containers, targets, probes, critical alerts. Exit code 1 where it does not."""
-    from ops.inspect.verify import verify as look  # noqa: PLC0415 - nothing else needs it
-
-    raise typer.Exit(look(WorkDir(), stack, Progress(quiet=True), within=within))
+    raise typer.Exit(verify_stack(WorkDir(), stack, Progress(quiet=True), within=within))
 
 
 @app.command()
@@ -139,17 +143,13 @@ def backup(
     stack: Stack, store: Annotated[str | None, typer.Argument(help="postgres, redis, monitoring; default: all.")] = None
 ) -> None:
     """Take a backup now. Exit code 1 where one is not good; what was good before stays."""
-    from ops.backups import command  # noqa: PLC0415 - nothing else needs it
-
-    raise typer.Exit(command.backup(WorkDir(), stack, store, Progress(quiet=True)))
+    raise typer.Exit(backup_commands.backup(WorkDir(), stack, store, Progress(quiet=True)))
 
 
 @app.command()
 def backups(stack: Stack) -> None:
     """List what backups there are: name, time, size, whether they were verified, where they lie."""
-    from ops.backups import command  # noqa: PLC0415 - nothing else needs it
-
-    raise typer.Exit(command.backups(WorkDir(), stack, Progress(quiet=True)))
+    raise typer.Exit(backup_commands.backups(WorkDir(), stack, Progress(quiet=True)))
 
 
 @app.command()
@@ -167,16 +167,13 @@ def restore(
 
     Without FILE, --swap takes a database that was restored before.
     """
-    from ops.backups import command  # noqa: PLC0415 - nothing else needs it
-
-    progress = Progress(quiet=True)
     if at is not None:
-        from ops.backups.point_in_time import restore_at  # noqa: PLC0415 - nothing else needs it
-
         if file is not None or swap:
             raise SetupError("--at goes without FILE and without --swap", "look at it first, then: --to NAME --swap")
-        raise typer.Exit(restore_at(WorkDir(), stack, at, to, progress, store=store))
-    code = command.restore(WorkDir(), stack, file, progress, store=store, to=to, swap=swap, place=place, yes=yes)
+        raise typer.Exit(restore_at(WorkDir(), stack, at, to, Progress(quiet=True), store=store))
+    code = backup_commands.restore(
+        WorkDir(), stack, file, Progress(quiet=True), store=store, to=to, swap=swap, place=place, yes=yes
+    )
     raise typer.Exit(code)
 
 
@@ -186,9 +183,7 @@ def restore_drill(stack: Stack, place: Annotated[str, typer.Option("--from", hel
 
     Exit code 1 where it cannot be restored, is not equal to its source, or takes longer than it may.
     """
-    from ops.backups import command  # noqa: PLC0415 - nothing else needs it
-
-    raise typer.Exit(command.drill(WorkDir(), stack, Progress(quiet=True), place=place))
+    raise typer.Exit(backup_commands.drill(WorkDir(), stack, Progress(quiet=True), place=place))
 
 
 @app.command()
@@ -220,16 +215,12 @@ def alert_test(
 
     Exit code 1 where one of them could not be reached.
     """
-    from ops.alert_test import alert_test as test_receivers  # noqa: PLC0415 - nothing else needs it
-
     raise typer.Exit(test_receivers(WorkDir(), stack, receiver, Progress(quiet=True)))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def amtool(context: typer.Context, stack: Stack) -> None:
     """Run amtool in the stack's Alertmanager: silences, alerts, routes. All that follows the stack goes to it."""
-    from ops.amtool import amtool as run_amtool  # noqa: PLC0415 - nothing else needs it
-
     raise typer.Exit(run_amtool(WorkDir(), stack, context.args, Progress(quiet=True)))
 
 
@@ -243,17 +234,13 @@ def cleanup(
 
     Volumes and what is not Dockyard's stay.
     """
-    from ops.cleanup import cleanup as clean_up  # noqa: PLC0415 - nothing else needs it
-
     raise typer.Exit(clean_up(WorkDir(), Progress(quiet=True), older_than=older_than, dry_run=dry_run, as_json=as_json))
 
 
 @app.command()
 def crontab(stack: Stack) -> None:
     """Print lines for cron on the stack's host: drift every hour, clean-up every week. docs/cleanup.md."""
-    from ops.crontab import crontab as lines_for_cron  # noqa: PLC0415 - nothing else needs it
-
-    for line in lines_for_cron(WorkDir(), stack):
+    for line in cron_lines(WorkDir(), stack):
         typer.echo(line)
 
 

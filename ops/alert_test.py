@@ -18,7 +18,7 @@ from docker.models.containers import Container
 from components.alerting.inhibitions import TEST_LABEL
 from machine.progress import Progress, SetupError, spell_seconds
 from machine.workdir import WorkDir
-from ops.amtool import URL, instances
+from ops.inspect.amtool import URL, instances
 from ops.session import connect
 from settings.alerts import HEARTBEAT
 from settings.loader import Settings

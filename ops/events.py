@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from machine.progress import Progress, spell_seconds
-from ops.deploy.cloudflare_errors import explained
+from ops.cloudflare_errors import explained
 
 VERBS = {
     "create": "created",

@@ -14,7 +14,7 @@ from typing import Any
 from machine.progress import Progress
 from machine.workdir import WorkDir
 from ops.events import EventFollower, Outcome
-from ops.state.locks import noted_run
+from ops.run_notes import noted_run
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import typer
 
 from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
-from ops.backups.inside import BackupContainer, container_for_role, container_for_store, open_stack, scripts
+from ops.backups.containers import BackupContainer, container_for_role, container_for_store, open_stack, scripts
 from ops.backups.listing import DUMPED, S3, VOLUME, WHOLE, Backup, backups_of, print_backups
 from ops.backups.redis import restore_redis
 from ops.session import StackSession

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from machine.progress import Progress, SetupError
-from ops.backups.inside import BackupContainer
+from ops.backups.containers import BackupContainer
 
 RESTIC = "/tools/restic"
 DUMPS = "/dumps"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
-from ops.backups.inside import BackupContainer
+from ops.backups.containers import BackupContainer
 from ops.session import connect
 from ops.state.snapshot import CONTAINER, State, labels
 from settings.names import POINT_IN_TIME

@@ -13,7 +13,7 @@ import docker
 from docker.models.containers import Container
 
 from machine.progress import Progress, SetupError
-from ops.backups.inside import BackupContainer
+from ops.backups.containers import BackupContainer
 from ops.backups.listing import RESTIC, S3, Backup
 
 FILE = "dump.rdb"

@@ -25,8 +25,9 @@ import requests
 from docker.errors import DockerException, NotFound
 
 from machine.progress import Progress, SetupError
-from ops.deploy import history, releases
+from ops.deploy import history
 from ops.events import Outcome
+from ops.state import releases
 from ops.state.snapshot import CONTAINER, State, labels
 from settings.names import METRICS_FOLDER, METRICS_WRITER
 

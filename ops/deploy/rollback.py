@@ -6,9 +6,10 @@ import time
 
 from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
-from ops.deploy import history, releases
+from ops.deploy import history
 from ops.deploy.up import bring_up
 from ops.session import prepare_pulumi
+from ops.state import releases
 from ops.state.locks import settle_locks
 from ops.state.snapshot import State
 

@@ -10,7 +10,6 @@ import docker
 from machine.progress import Progress, spell_seconds
 from machine.workdir import WorkDir
 from ops.deploy import metrics as metrics_file
-from ops.deploy import releases
 from ops.deploy.host import check_host
 from ops.events import Outcome
 from ops.inspect.log_data import leave_other_stores_data
@@ -19,6 +18,7 @@ from ops.inspect.show import print_status
 from ops.inspect.status import wait_until_settled
 from ops.ports import check_ports, published_ports
 from ops.session import StackSession, bootstrap, prepare_pulumi, stack_settings
+from ops.state import releases
 from ops.state.locks import lock_error_from_output, settle_locks
 from ops.state.snapshot import State, recover
 from settings.loader import Settings

@@ -20,8 +20,8 @@ from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
 from ops.deploy.host import check_host
 from ops.doctor import cis, files, machine, reach
+from ops.doctor.docker_snapshot import DockerSnapshot, take_snapshot
 from ops.doctor.findings import DoctorReport, Finding, Scored
-from ops.doctor.seen import DockerSnapshot, take_snapshot
 from ops.doctor.waivers import load_waivers
 from ops.ports import check_ports, published_ports
 from settings.loader import EDGE_HTTPS, Settings

@@ -36,6 +36,12 @@ class Finding:
     """What to do about it; every failure has a remedy."""
 
 
+def graded(topic: str, message: str, remedy: str, *, failed: bool = False, warning: bool = False) -> Finding:
+    """Return a finding that failed, warns, or is ok; in the last case nothing has to be done."""
+    status: Status = "failed" if failed else "warning" if warning else "ok"
+    return Finding(topic, status, message, "" if status == "ok" else remedy)
+
+
 @dataclass(frozen=True)
 class Scored:
     """The result of one item of the benchmark."""

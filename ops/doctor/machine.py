@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ops.doctor.findings import Finding
-from ops.doctor.seen import RunningContainer
+from ops.doctor.docker_snapshot import RunningContainer
+from ops.doctor.findings import Finding, Status, graded
 
 OLDEST = (20, 10)
 """The oldest Docker engine that the tests cover."""
@@ -29,6 +30,9 @@ INODES_FAILED, INODES_WARNED = 0.02, 0.10
 
 MEMORY_WARNED = 0.8
 """Fraction of the memory that may be reserved without starving the rest of the host."""
+
+LOG_DEFAULTS = {"json-file": ("", 1), "local": ("100m", 5)}
+"""Log driver → Docker's defaults of max-size and max-file."""
 
 FILES_WARNED = 0.8
 """Fraction of the kernel's file handles that may be in use."""
@@ -64,68 +68,72 @@ def engine_version(info: Mapping[str, Any], docker_host: str) -> list[Finding]:
     try:
         old = tuple(int(part) for part in version.split(".")[:2]) < OLDEST
     except ValueError:
-        return [
-            Finding("Docker engine", "warning", f"{message}: no version that can be compared", "use a released one")
-        ]
-    if old:
-        return [Finding("Docker engine", "failed", message, "update it: 20.10 is the oldest that is tested")]
-    return [Finding("Docker engine", "ok", message)]
+        message += ": no version that can be compared"
+        return [Finding("Docker engine", "warning", message, "use a released one")]
+    return [graded("Docker engine", message, "update it: 20.10 is the oldest that is tested", failed=old)]
 
 
 def storage(info: Mapping[str, Any]) -> list[Finding]:
     """Check the storage driver."""
     driver = str(info.get("Driver"))
-    if driver in DRIVERS:
-        return [Finding("storage driver", "ok", driver)]
-    return [Finding("storage driver", "failed", driver, '"storage-driver": "overlay2" in /etc/docker/daemon.json')]
+    remedy = '"storage-driver": "overlay2" in /etc/docker/daemon.json'
+    return [graded("storage driver", driver, remedy, failed=driver not in DRIVERS)]
 
 
 def control_groups(info: Mapping[str, Any]) -> list[Finding]:
     """Check which resources the kernel can limit."""
     version = f"version {info.get('CgroupVersion', '1')}, driver {info.get('CgroupDriver')}"
-    lacking = [
-        resource
-        for key, resource in (("MemoryLimit", "memory"), ("CpuCfsQuota", "cores"), ("PidsLimit", "processes"))
-        if not info.get(key)
-    ]
-    if lacking:
+    limits = {"MemoryLimit": "memory", "CpuCfsQuota": "cores", "PidsLimit": "processes"}
+    if lacking := [resource for key, resource in limits.items() if not info.get(key)]:
         remedy = "boot with cgroup_enable=memory, or with cgroup version 2 (systemd.unified_cgroup_hierarchy=1)"
         return [Finding("control groups", "failed", f"{version}: cannot limit {', '.join(lacking)}", remedy)]
-    if not info.get("SwapLimit"):
-        remedy = (
-            "boot with swapaccount=1, or with cgroup version 2: until then swap is not limited, and the official"
-            " provider shows an update of memory_swap in every preview"
-        )
-        return [Finding("control groups", "warning", f"{version}: no swap accounting", remedy)]
-    return [Finding("control groups", "ok", f"{version}, with swap accounting")]
+    remedy = (
+        "boot with swapaccount=1, or with cgroup version 2: until then swap is not limited, and the official"
+        " provider shows an update of memory_swap in every preview"
+    )
+    swap = bool(info.get("SwapLimit"))
+    message = f"{version}, with swap accounting" if swap else f"{version}: no swap accounting"
+    return [graded("control groups", message, remedy, warning=not swap)]
 
 
 def engine_settings(info: Mapping[str, Any], environment: str) -> list[Finding]:
     """Check settings of the engine that Dockyard's containers depend on."""
-    findings = []
     driver = info.get("LoggingDriver")
-    if driver not in ("json-file", "local"):
-        message = f"log driver {driver}: what is not Dockyard's own logs there; its containers say json-file themselves"
-        findings.append(Finding("engine settings", "note", message))
-    names = {str(option).split(",")[0] for option in info.get("SecurityOptions") or ()}
-    if "name=userns" in names:
-        remedy = 'remove "userns-remap" from /etc/docker/daemon.json, or set monitoring: {logs: {enabled: false}}'
-        message = "user namespaces are remapped: cAdvisor and the log collector cannot read what is root's"
-        findings.append(Finding("engine settings", "warning", message, remedy))
-    if "name=rootless" in names:
-        remedy = "use an engine that runs as root where monitoring has to be whole"
-        message = "rootless: limits hold with cgroup version 2 alone, and the collector sees no logs"
-        findings.append(Finding("engine settings", "warning", message, remedy))
-    if not info.get("LiveRestoreEnabled") and environment != "development":
-        remedy = '"live-restore": true in /etc/docker/daemon.json, where there is no Swarm'
-        findings.append(Finding("engine settings", "warning", "containers end when the engine is updated", remedy))
-    if not info.get("IPv4Forwarding", True):
-        remedy = "sysctl -w net.ipv4.ip_forward=1, and in /etc/sysctl.d"
-        findings.append(
-            Finding("engine settings", "failed", "IPv4 forwarding is off: published ports lead nowhere", remedy)
-        )
-    for warning in info.get("Warnings") or ():
-        findings.append(Finding("engine settings", "note", f"the engine says: {warning}"))
+    options = {str(option).split(",")[0] for option in info.get("SecurityOptions") or ()}
+    checks: list[tuple[bool, Status, str, str]] = [
+        (
+            driver not in ("json-file", "local"),
+            "note",
+            f"log driver {driver}: what is not Dockyard's own logs there; its containers say json-file themselves",
+            "",
+        ),
+        (
+            "name=userns" in options,
+            "warning",
+            "user namespaces are remapped: cAdvisor and the log collector cannot read what is root's",
+            'remove "userns-remap" from /etc/docker/daemon.json, or set monitoring: {logs: {enabled: false}}',
+        ),
+        (
+            "name=rootless" in options,
+            "warning",
+            "rootless: limits hold with cgroup version 2 alone, and the collector sees no logs",
+            "use an engine that runs as root where monitoring has to be whole",
+        ),
+        (
+            not info.get("LiveRestoreEnabled") and environment != "development",
+            "warning",
+            "containers end when the engine is updated",
+            '"live-restore": true in /etc/docker/daemon.json, where there is no Swarm',
+        ),
+        (
+            not info.get("IPv4Forwarding", True),
+            "failed",
+            "IPv4 forwarding is off: published ports lead nowhere",
+            "sysctl -w net.ipv4.ip_forward=1, and in /etc/sysctl.d",
+        ),
+        *((True, "note", f"the engine says: {warning}", "") for warning in info.get("Warnings") or ()),
+    ]
+    findings = [Finding("engine settings", status, *texts) for applies, status, *texts in checks if applies]
     return findings or [Finding("engine settings", "ok", f"log driver {driver}, no warning of its own")]
 
 
@@ -133,18 +141,12 @@ def disk(space: Space) -> list[Finding]:
     """Check free space and inodes for images and volumes."""
     remedy = "docker image prune -a --filter until=168h; docker system df tells what takes the room"
     free = f"{space.free / 2**30:.1f} of {space.total / 2**30:.0f} GB free at {space.path}"
-    findings = [_graded("disk", free, space.free, DISK_FAILED, DISK_WARNED, remedy)]
+    findings = [graded("disk", free, remedy, failed=space.free < DISK_FAILED, warning=space.free < DISK_WARNED)]
     if space.inodes:
         part = space.inodes_free / space.inodes
         message = f"{part:.0%} of {space.inodes} free at {space.path}"
-        findings.append(_graded("inodes", message, part, INODES_FAILED, INODES_WARNED, remedy))
+        findings.append(graded("inodes", message, remedy, failed=part < INODES_FAILED, warning=part < INODES_WARNED))
     return findings
-
-
-def _graded(topic: str, message: str, value: float, failed: float, warned: float, remedy: str) -> Finding:
-    if value < failed:
-        return Finding(topic, "failed", message, remedy)
-    return Finding(topic, "warning", message, remedy) if value < warned else Finding(topic, "ok", message)
 
 
 def memory(info: Mapping[str, Any], reserved: int, source: str) -> list[Finding]:
@@ -152,22 +154,15 @@ def memory(info: Mapping[str, Any], reserved: int, source: str) -> list[Finding]
     total = int(info.get("MemTotal") or 0)
     message = f"{reserved / 2**30:.1f} of {total / 2**30:.1f} GB are reserved ({source})"
     remedy = "lower reserved: of services and stores, or take a larger host"
-    if reserved > total:
-        return [Finding("memory", "failed", message, remedy)]
-    if reserved > MEMORY_WARNED * total:
-        return [Finding("memory", "warning", message, remedy)]
-    return [Finding("memory", "ok", message)]
+    return [graded("memory", message, remedy, failed=reserved > total, warning=reserved > MEMORY_WARNED * total)]
 
 
 def cores(info: Mapping[str, Any], limits: Sequence[float], source: str) -> list[Finding]:
     """Compare CPU limits with the host's cores; only their sum may exceed them: few services peak at the same time."""
-    host_cores = int(info.get("NCPU") or 0)
-    message = f"{host_cores} on the host, limits up to {max(limits, default=0):g}, {sum(limits):g} together ({source})"
-    if max(limits, default=0) > host_cores:
-        return [
-            Finding("cores", "failed", message, "lower cpus: where it is more than the host has: Docker refuses it")
-        ]
-    return [Finding("cores", "ok", message)]
+    host_cores, largest = int(info.get("NCPU") or 0), max(limits, default=0)
+    message = f"{host_cores} on the host, limits up to {largest:g}, {sum(limits):g} together ({source})"
+    remedy = "lower cpus: where it is more than the host has: Docker refuses it"
+    return [graded("cores", message, remedy, failed=largest > host_cores)]
 
 
 def kernel(read: Mapping[str, str], *, redis: bool) -> list[Finding]:
@@ -184,9 +179,8 @@ def kernel(read: Mapping[str, str], *, redis: bool) -> list[Finding]:
     if handles := read.get("fs/file-nr", "").split():
         used, limit = int(handles[0]), int(handles[-1])
         message = f"{used} of {limit} file handles in use"
-        short = used > FILES_WARNED * limit
         remedy = "sysctl -w fs.file-max=…, twice of what it is"
-        findings.append(Finding("kernel", "failed" if short else "ok", message, remedy if short else ""))
+        findings.append(graded("kernel", message, remedy, failed=used > FILES_WARNED * limit))
     return findings
 
 
@@ -197,43 +191,34 @@ def read_kernel() -> dict[str, str]:
         "fs/file-nr": "/proc/sys",
         "transparent_hugepage/enabled": "/sys/kernel/mm",
     }
-    values = {}
-    for name, folder in folders.items():
-        try:
-            values[name] = Path(folder, name).read_text().strip()
-        except OSError:
-            # The kernel is not Linux, or lacks this setting: nothing to check.
-            continue
-    return values
+    # A missing file: the kernel is not Linux, or lacks the setting.
+    files = {name: Path(folder, name) for name, folder in folders.items()}
+    return {name: file.read_text().strip() for name, file in files.items() if os.access(file, os.R_OK)}
 
 
 def log_rotation(containers: Sequence[RunningContainer], free: int | None) -> list[Finding]:
     """Check that log files of running containers are limited in size, and that their total fits into the free space."""
-    endless, largest = [], 0
+    unlimited, largest = [], 0
     for container in containers:
         log_config = container.host.get("LogConfig") or {}
         options = log_config.get("Config") or {}
-        if log_config.get("Type") not in ("json-file", "local"):
+        if log_config.get("Type") not in LOG_DEFAULTS:
             continue
-        size = _bytes(options.get("max-size", "100m" if log_config.get("Type") == "local" else ""))
+        default_size, default_files = LOG_DEFAULTS[log_config["Type"]]
+        size = _bytes(options.get("max-size", default_size))
         if size is None:
-            endless.append(container.service)
+            unlimited.append(container.service)
         else:
-            largest += size * int(options.get("max-file") or (5 if log_config.get("Type") == "local" else 1))
-    if endless:
+            largest += size * int(options.get("max-file") or default_files)
+    if unlimited:
         remedy = "./dockyard up makes them anew with max-size and max-file (docker: in the stack file)"
-        return [Finding("log rotation", "failed", f"{', '.join(sorted(endless))}: log files without an end", remedy)]
+        return [Finding("log rotation", "failed", f"{', '.join(sorted(unlimited))}: log files without an end", remedy)]
+    too_large = free is not None and largest > free
     message = f"{len(containers)} containers, at most {largest / 2**30:.1f} GB together"
-    if free is not None and largest > free:
-        return [
-            Finding("log rotation", "warning", f"{message}: more than is free", "docker: {log_max_files: …}, lower")
-        ]
-    return [Finding("log rotation", "ok", message)]
+    message += ": more than is free" if too_large else ""
+    return [graded("log rotation", message, "docker: {log_max_files: …}, lower", warning=too_large)]
 
 
 def _bytes(size: str) -> int | None:
-    units = {"k": 2**10, "m": 2**20, "g": 2**30}
-    number, unit = size[:-1], size[-1:].lower()
-    if number.isdigit() and unit in units:
-        return int(number) * units[unit]
-    return int(size) if size.isdigit() else None
+    match = re.fullmatch(r"(\d+)([kmg]?)", size.lower())
+    return int(match[1]) * {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}[match[2]] if match else None

@@ -15,7 +15,7 @@ from settings.problems import LOADER, Lines, Problem, SettingsError, from_valida
 from settings.receivers import Environment
 
 FILE = Path("policy") / "cis-waivers.yaml"
-MOST = 6
+MAX_WAIVERS = 6
 """The maximum number of waivers: with more of them, the stack no longer follows the benchmark."""
 
 
@@ -51,33 +51,32 @@ def load_waivers(checkout: Path, item_ids: Collection[str]) -> tuple[Waiver, ...
         for position, waiver in enumerate(waivers)
         if waiver.id not in item_ids
     ]
-    if len(waivers) > MOST:
-        problems.append(Problem(str(FILE), "(file)", f"{len(waivers)} waivers", f"at most {MOST}"))
+    if len(waivers) > MAX_WAIVERS:
+        problems.append(Problem(str(FILE), "(file)", f"{len(waivers)} waivers", f"at most {MAX_WAIVERS}"))
     if problems:
         raise SettingsError(problems)
     return waivers
 
 
-def waiver_of(waivers: Sequence[Waiver], item: str, service: str, environment: str) -> Waiver | None:
+def waiver_for(waivers: Sequence[Waiver], item: str, service: str, environment: str) -> Waiver | None:
     """Return the waiver of an item for a service, or None."""
-    return next((waiver for waiver in _for(waivers, item, environment) if _names(waiver, service)), None)
+    for waiver in _waivers_of(waivers, item, environment):
+        if any(fnmatch(service, pattern) for pattern in waiver.services):
+            return waiver
+    return None
 
 
-def not_needed(
+def unneeded_services(
     waivers: Sequence[Waiver], item: str, running: Collection[str], offending: Collection[str], environment: str
 ) -> list[str]:
     """Return the service patterns of an item's waivers that match running services, all of which pass the item."""
     return [
         pattern
-        for waiver in _for(waivers, item, environment)
+        for waiver in _waivers_of(waivers, item, environment)
         for pattern in waiver.services
         if (matching := {service for service in running if fnmatch(service, pattern)}) and not matching & {*offending}
     ]
 
 
-def _for(waivers: Sequence[Waiver], item: str, environment: str) -> list[Waiver]:
+def _waivers_of(waivers: Sequence[Waiver], item: str, environment: str) -> list[Waiver]:
     return [waiver for waiver in waivers if waiver.id == item and environment in waiver.environments]
-
-
-def _names(waiver: Waiver, service: str) -> bool:
-    return any(fnmatch(service, pattern) for pattern in waiver.services)

@@ -17,7 +17,7 @@ from docker.errors import DockerException
 
 from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
-from ops.deploy import history, releases
+from ops.deploy import history
 from ops.deploy import metrics as metrics_file
 from ops.drift import pulumi_preview, repair
 from ops.drift.comparison import compare
@@ -26,6 +26,7 @@ from ops.drift.report import UNKNOWN, DriftReport
 from ops.inspect.status import wait_until_settled
 from ops.pulumi_cli import PulumiCli
 from ops.session import prepare_pulumi, stack_settings
+from ops.state import releases
 from ops.state.locks import lock_holder
 from ops.state.snapshot import State
 from ops.state.store import Store, store_of

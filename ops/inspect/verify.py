@@ -21,10 +21,10 @@ from docker.models.containers import Container
 
 from machine.progress import Progress, SetupError, spell_seconds
 from machine.workdir import WorkDir
-from ops import amtool
-from ops.deploy import releases
+from ops.inspect import amtool
 from ops.inspect.status import ContainerStatus, container_statuses, of_service
 from ops.session import connect, stack_settings
+from ops.state import releases
 from ops.state.snapshot import State
 from settings.product import Product
 

@@ -7,20 +7,16 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
+from ops.run_notes import run_note
 from ops.state.store import PROJECT, FileStore, Store, store_of
 
 POLL_SECONDS = 0.5
-KILLED = 128
-"""Exit codes from here on mean that a signal ended the program."""
-
 CLOCK_SECONDS = 2.0
 """Tolerance for the start time of a process, which is computed from the boot time of the machine."""
 
@@ -162,29 +158,10 @@ def lock_holder(store: Store, stack: str) -> str:
     return next((str(lock) for lock in locks(store, stack) if not lock.is_local or lock.alive), "")
 
 
-@contextmanager
-def noted_run(work: WorkDir, stack: str) -> Iterator[list[int]]:
-    """Keep a note that this checkout changes a stack until its run ends; the caller appends the exit code to the list.
-
-    The note of a killed run stays, and proves that a lock with this machine's host name is of this machine.
-    """
-    note = _note(work, stack)
-    note.parent.mkdir(parents=True, exist_ok=True)
-    note.write_text(datetime.now(UTC).isoformat())
-    codes: list[int] = []
-    yield codes
-    if codes and 0 <= codes[0] < KILLED:
-        note.unlink(missing_ok=True)
-
-
 def _left_here(work: WorkDir, stack: str, lock: Lock) -> bool:
     """Return whether a killed run of this checkout created a lock."""
-    note = _note(work, stack)
+    note = run_note(work, stack)
     return bool(note.exists() and lock.began and lock.began >= datetime.fromisoformat(note.read_text()))
-
-
-def _note(work: WorkDir, stack: str) -> Path:
-    return work.root / "runs" / stack
 
 
 def _started(pid: int) -> float | None:

@@ -22,7 +22,8 @@ from datetime import UTC, datetime
 from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
 from ops.pulumi_cli import PulumiCli
-from ops.state.locks import MOVED, folder_of, lock_error, locks, noted_run, settle_locks
+from ops.run_notes import noted_run
+from ops.state.locks import MOVED, folder_of, lock_error, locks, settle_locks
 from ops.state.store import STATES, FileStore, Store, history_of, readable_store, store_at
 from toolchain.environment import absolute, backend_url
 
@@ -86,7 +87,7 @@ def prepare_migration(work: WorkDir, url: str, env: Mapping[str, str], progress:
     return migration
 
 
-def move(migration: Migration, stack: str) -> None:
+def move_stack(migration: Migration, stack: str) -> None:
     """Move one stack to the other backend. Raises SetupError; the stack then stays in the old one."""
     if _ended(migration, stack):
         return

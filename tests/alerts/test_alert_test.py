@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import httpx
 
 from ops.alert_test import hide, secret_parts, try_receivers
-from ops.amtool import URL
+from ops.inspect.amtool import URL
 from tests.promtools import promtools
 from tests.sink.server import Fault
 from tests.support.alertmanager import firing

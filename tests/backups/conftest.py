@@ -7,7 +7,7 @@ import pytest
 
 from machine.workdir import WorkDir
 from ops.backups import command
-from ops.backups.inside import BackupContainer
+from ops.backups.containers import BackupContainer
 from tests.backups.backup_stage import IMAGES, BackupStage, running_backups
 from tests.support.kit import serving_kit
 from tests.support.progress import Words

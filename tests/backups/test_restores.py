@@ -4,7 +4,7 @@ import pytest
 
 from machine.progress import SetupError
 from ops.backups import command
-from ops.backups.inside import BackupContainer
+from ops.backups.containers import BackupContainer
 from ops.backups.listing import backups_of
 from tests.backups.backup_stage import BackupStage
 from tests.support.containers import succeeded

@@ -8,8 +8,8 @@ import boto3
 from typer.testing import CliRunner, Result
 
 from machine.workdir import WorkDir
+from ops import state_verbs as verbs
 from ops.pulumi_cli import PulumiCli
-from ops.state import verbs
 from ops.state.locks import folder_of, settle_locks
 from ops.state.store import S3Store, store_at
 from settings.release import Release

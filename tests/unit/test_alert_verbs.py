@@ -8,7 +8,7 @@ import pytest
 
 from machine.progress import SetupError
 from ops.alert_test import receivers_to_test
-from ops.amtool import _author, instances, run_amtool
+from ops.inspect.amtool import _author, instances, run_amtool
 from settings.loader import Configuration, load
 from tests.support.checkout import SOURCE
 from tests.support.states import container

@@ -6,7 +6,7 @@ from http import HTTPStatus
 import pytest
 
 from machine.progress import Progress
-from ops.deploy.cloudflare_errors import explained
+from ops.cloudflare_errors import explained
 from ops.events import EventFollower
 
 ACCOUNT, ZONE = "023e105f4ecef8ad9ca31a8372d0c353", "0da42c8d2132a9ddaf714f9e7c920711"

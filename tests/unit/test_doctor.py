@@ -12,8 +12,8 @@ import pytest
 from machine.progress import Progress
 from machine.workdir import WorkDir
 from ops.doctor import command, files, machine
+from ops.doctor.docker_snapshot import DockerSnapshot, RunningContainer
 from ops.doctor.findings import FAILED, UNTOLD, WELL, DoctorReport, Finding, Scored
-from ops.doctor.seen import DockerSnapshot, RunningContainer
 from settings.loader import load, read_stack_file
 from tests.support.checkout import SOURCE
 from tests.support.findings import by_status

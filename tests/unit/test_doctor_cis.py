@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from ops.doctor.cis import ITEM_IDS, ITEMS, scorecard, waivers_not_needed
+from ops.doctor.docker_snapshot import DockerSnapshot, RunningContainer
 from ops.doctor.findings import Scored
-from ops.doctor.seen import DockerSnapshot, RunningContainer
 from ops.doctor.waivers import Waiver, load_waivers
 from settings.problems import SettingsError
 from tests.support.checkout import SOURCE

@@ -33,3 +33,27 @@ def test_packages_import_only_from_packages_below_them():
 
 def test_only_the_runtime_knows_the_docker_provider():
     assert [package for package in BELOW if "pulumi_docker" in imports(package)] == ["runtime"]
+
+
+OPS = (
+    {"cloudflare_errors", "ports", "run_notes", "test_runner"},
+    {"events"},
+    {"pulumi_cli"},
+    {"state"},
+    {"session"},
+    {"inspect"},
+    {"deploy"},
+    {"alert_test", "backups", "cleanup", "crontab", "doctor", "dotenv", "drift", "state_verbs"},
+    {"__main__"},
+)
+"""The modules and packages of `ops`, the lowest layer first."""
+
+
+def test_ops_imports_only_from_layers_below():
+    levels = {name: level for level, names in enumerate(OPS) for name in names}
+    files = [file.relative_to(SOURCE) for file in (SOURCE / "ops").rglob("*.py")]
+    nodes = [(file.parts[1], node) for file in files for node in ast.walk(ast.parse((SOURCE / file).read_text()))]
+    froms = [(name.removesuffix(".py"), node) for name, node in nodes if isinstance(node, ast.ImportFrom)]
+    modules = [(name, f"{node.module}.{alias.name}".split(".")) for name, node in froms for alias in node.names]
+    upward = {(name, path[1]) for name, path in modules if path[0] == "ops" and levels[name] <= levels[path[1]]}
+    assert {pair for pair in upward if pair[0] != pair[1]} == set()

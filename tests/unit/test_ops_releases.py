@@ -9,8 +9,8 @@ import yaml
 
 from machine.progress import SetupError
 from machine.workdir import WorkDir
-from ops.deploy.releases import part, part_images, running_release, use, with_service, without_service
 from ops.deploy.up import _jobs_to_rerun
+from ops.state.releases import part, part_images, running_release, use, with_service, without_service
 from ops.state.snapshot import CONTAINER
 from settings.loader import load, read_stack_file
 from settings.release import VARIABLE

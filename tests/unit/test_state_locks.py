@@ -11,7 +11,8 @@ import pytest
 
 from machine.progress import SetupError
 from machine.workdir import WorkDir
-from ops.state.locks import lock_error_from_output, locks, noted_run, refuse_moved, settle_locks
+from ops.run_notes import noted_run
+from ops.state.locks import lock_error_from_output, locks, refuse_moved, settle_locks
 from ops.state.snapshot import CONTAINER, NETWORK, VOLUME, remove_begun, remove_strays
 from ops.state.store import FileStore
 from tests.support import states

@@ -40,25 +40,26 @@ class RunningContainer:
         return config
 
     @property
+    def mounts(self) -> Sequence[Mapping[str, Any]]:
+        """Mounts of the inspection."""
+        return self.inspected.get("Mounts") or ()
+
+    @property
+    def security_options(self) -> set[str]:
+        """Security options, in the form `name=value` or `name`."""
+        return {str(option).replace(":", "=") for option in self.host.get("SecurityOpt") or ()}
+
+    @property
     def published(self) -> list[tuple[str, int]]:
         """Host address and host port of each published port."""
-        bindings = [
-            binding
-            for bindings_of_port in (self.host.get("PortBindings") or {}).values()
-            for binding in bindings_of_port or ()
-        ]
-        requested = [
-            (str(binding.get("HostIp") or ""), int(binding["HostPort"]))
-            for binding in bindings
-            if binding.get("HostPort")
-        ]
-        if not self.host.get("PublishAllPorts"):
-            return requested
-        ports = (self.inspected.get("NetworkSettings") or {}).get("Ports") or {}
+        bindings = self.host.get("PortBindings") or {}
+        if self.host.get("PublishAllPorts"):
+            bindings = (self.inspected.get("NetworkSettings") or {}).get("Ports") or {}
         return [
-            (str(binding["HostIp"]), int(binding["HostPort"]))
-            for bindings_of_port in ports.values()
+            (str(binding.get("HostIp") or ""), int(binding["HostPort"]))
+            for bindings_of_port in bindings.values()
             for binding in bindings_of_port or ()
+            if binding.get("HostPort")
         ]
 
 

@@ -9,7 +9,14 @@ import typer
 
 from machine.progress import Progress
 from machine.workdir import WorkDir
-from toolchain.environment import backend_url, own_backend
+from ops.deploy.history import updates
+from ops.session import prepare_pulumi
+from ops.state import copies
+from ops.state.locks import locks, settle_locks
+from ops.state.move import move_stack, prepare_migration
+from ops.state.store import readable_store, store_of
+from toolchain.environment import backend_url, ensure_backend, full_environment, own_backend
+from toolchain.pulumi_cli import ensure_pulumi
 
 app = typer.Typer(no_args_is_help=True, help="The state: where it is, who holds it, copies of it, another place.")
 Stack = Annotated[str, typer.Argument(help="A stack.")]
@@ -19,12 +26,6 @@ Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
 @app.command()
 def show(stack: Stack) -> None:
     """Show where the state is kept, what encrypts its secrets, who holds it, and the last run."""
-    # Imported here, and in each verb of this module: these imports would slow the start of every command.
-    from ops.deploy.history import updates  # noqa: PLC0415 - slow, see `show`
-    from ops.session import prepare_pulumi  # noqa: PLC0415 - slow, see `show`
-    from ops.state.locks import locks  # noqa: PLC0415 - slow, see `show`
-    from ops.state.store import store_of  # noqa: PLC0415 - slow, see `show`
-
     work = WorkDir()
     store = store_of(work)
     deployment = prepare_pulumi(work, stack, Progress(quiet=True)).read("stack export").get("deployment") or {}
@@ -50,9 +51,6 @@ def show(stack: Stack) -> None:
 @app.command()
 def unlock(stack: Stack, yes: Yes = False) -> None:
     """Take away the locks that a killed run on another machine left. Ask first whether it has really ended."""
-    from ops.state.locks import locks  # noqa: PLC0415 - slow, see `show`
-    from ops.state.store import readable_store  # noqa: PLC0415 - slow, see `show`
-
     remedy = f"`pulumi cancel {stack}` takes them away"
     store = readable_store(WorkDir(), "`state unlock` knows files and S3", remedy)
     stack_locks = locks(store, stack)
@@ -78,11 +76,8 @@ def backup(
     stack: Stack, file: Annotated[Path | None, typer.Argument(help="A file that is not there yet.")] = None
 ) -> None:
     """Write the state into a file of mode 0600, its secrets encrypted, with a checksum beside it."""
-    from ops.session import prepare_pulumi  # noqa: PLC0415 - slow, see `show`
-    from ops.state import copies as state_copies  # noqa: PLC0415 - slow, see `show`
-
     work = WorkDir()
-    written = state_copies.backup(prepare_pulumi(work, stack, Progress(quiet=True)), file)
+    written = copies.backup(prepare_pulumi(work, stack, Progress(quiet=True)), file)
     typer.echo(written)
     typer.echo("Its secrets open only with this stack's passphrase or key: keep that too, and not beside it.", err=True)
 
@@ -92,17 +87,13 @@ def restore(
     stack: Stack, file: Annotated[Path, typer.Argument(help="What `state backup` wrote.")], yes: Yes = False
 ) -> None:
     """Make what `state backup` wrote the state. What runs is not touched; what was made since is not known any more."""
-    from ops.session import prepare_pulumi  # noqa: PLC0415 - slow, see `show`
-    from ops.state import copies as state_copies  # noqa: PLC0415 - slow, see `show`
-    from ops.state.locks import settle_locks  # noqa: PLC0415 - slow, see `show`
-
     work, progress = WorkDir(), Progress(quiet=True)
     pulumi_cli = prepare_pulumi(work, stack, progress)
     settle_locks(work, stack, progress)
-    state_copies.read(file, stack)
+    copies.read(file, stack)
     if not yes:
         typer.confirm(f"Forget what the state of {stack} says now, and take {file} for it?", abort=True)
-    before = state_copies.restore(pulumi_cli, file)
+    before = copies.restore(pulumi_cli, file)
     typer.echo(f"Restored. What it was before is in {before}. Next: ./dockyard preview {stack} --refresh")
 
 
@@ -112,16 +103,12 @@ def move(
     stack: Annotated[str | None, typer.Argument(help="One stack. Default: all.")] = None,
 ) -> None:
     """Bring stacks with their history to another backend; the old one stays, locked."""
-    from ops.state import move as state_move  # noqa: PLC0415 - slow, see `show`
-    from toolchain.environment import ensure_backend, full_environment  # noqa: PLC0415 - slow, see `show`
-    from toolchain.pulumi_cli import ensure_pulumi  # noqa: PLC0415 - slow, see `show`
-
     work, progress = WorkDir(), Progress()
     ensure_pulumi(work, Progress(quiet=True))
     ensure_backend(work)
-    migration = state_move.prepare_migration(work, url, full_environment(work), progress)
+    migration = prepare_migration(work, url, full_environment(work), progress)
     for name in [stack] if stack else migration.stacks():
-        state_move.move(migration, name)
+        move_stack(migration, name)
     if migration.target.url == own_backend(work):
         progress.line("Take `backend` out of Pulumi.yaml, and PULUMI_BACKEND_URL out of the environment.")
     else:
