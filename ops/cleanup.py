@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import docker
@@ -53,6 +55,7 @@ class Removal:
 
     kind: str
     name: str
+    remove: Callable[[], Any] = field(compare=False)
     size: int = 0
     """Bytes."""
 
@@ -74,26 +77,19 @@ class CleanupReport:
     def as_json(self) -> str:
         """Return the report as JSON."""
         removed = [{"kind": removal.kind, "name": removal.name, "bytes": removal.size} for removal in self.removed]
-        return json.dumps(
-            {"dry_run": self.dry_run, "freed_bytes": self.freed, "removed": removed, "refused": self.refused}, indent=2
-        )
+        report = {"dry_run": self.dry_run, "freed_bytes": self.freed, "removed": removed, "refused": self.refused}
+        return json.dumps(report, indent=2)
 
     def lines(self) -> Iterator[str]:
         """Return the report as lines of text."""
         verb = "would remove" if self.dry_run else "removed"
         for removal in self.removed:
-            yield f"  - {verb} {removal.kind} {removal.name}" + (
-                f" ({removal.size / 1e6:,.1f} MB)" if removal.size else ""
-            )
+            size = f" ({removal.size / 1e6:,.1f} MB)" if removal.size else ""
+            yield f"  - {verb} {removal.kind} {removal.name}{size}"
         for text in self.refused:
             yield f"  ! {text}"
-        total = f"{self.freed / 1e6:,.1f} MB"
-        if not self.removed:
-            yield "Nothing to clean up"
-        elif self.dry_run:
-            yield f"Would remove {len(self.removed)} things, up to {total}. Nothing was touched"
-        else:
-            yield f"Removed {len(self.removed)} things, up to {total}"
+        total = f"{verb.capitalize()} {len(self.removed)} things, up to {self.freed / 1e6:,.1f} MB"
+        yield f"{total}{'. Nothing was touched' if self.dry_run else ''}" if self.removed else "Nothing to clean up"
 
 
 def cleanup(work: WorkDir, progress: Progress, *, older_than: str, dry_run: bool, as_json: bool) -> int:
@@ -138,8 +134,11 @@ def read_inventory(work: WorkDir, env: Mapping[str, str]) -> StackInventory:
         containers |= {resource["id"] for resource in state.of_type(CONTAINER)}
         networks |= {resource["id"] for resource in state.of_type(NETWORK)}
         needed |= {str(resource["outputs"].get("image")) for resource in state.of_type(CONTAINER)}
-        releases = [update.release for update in reversed(history.updates(store, stack)) if update.succeeded]
-        distinct = _distinct(release for release in releases if release)
+        distinct: list[Release] = []
+        for update in reversed(history.updates(store, stack)):
+            release = update.release if update.succeeded else None
+            if release and not any(history.same(release, newer) for newer in distinct):
+                distinct.append(release)
         needed |= {reference for release in distinct[:RELEASES_KEPT] for reference in release.images.values()}
         named |= {reference for release in distinct for reference in release.images.values()}
     return StackInventory(
@@ -147,41 +146,28 @@ def read_inventory(work: WorkDir, env: Mapping[str, str]) -> StackInventory:
     )
 
 
-def _distinct(releases: Iterable[Release]) -> list[Release]:
-    distinct: list[Release] = []
-    for release in releases:
-        if not any(history.same(release, earlier) for earlier in distinct):
-            distinct.append(release)
-    return distinct
-
-
 def clean(
     client: docker.DockerClient, inventory: StackInventory, before: datetime, age: timedelta, *, dry_run: bool = False
 ) -> CleanupReport:
     """Remove unneeded containers, networks, images and build cache older than `before` from an engine."""
     report = CleanupReport(dry_run)
-    for kind, name, size, remove in (
-        *_containers(client, inventory, before),
-        *_networks(client, inventory, before),
-        *_images(client, inventory, before),
-    ):
+    removals = [removal for find in (_containers, _networks, _images) for removal in find(client, inventory, before)]
+    for removal in removals:
         try:
             if not dry_run:
-                remove()
+                removal.remove()
         except NotFound:
             continue  # removed in the meantime
         except APIError as error:
-            report.refused.append(f"{kind} {name}: {error.explanation}")
+            report.refused.append(f"{removal.kind} {removal.name}: {error.explanation}")
             continue
-        report.removed.append(Removal(kind, name, size))
+        report.removed.append(removal)
     if cache := _build_cache(client, before, age, dry_run=dry_run):
-        report.removed.append(Removal("build cache", f"of more than {age.days} days", cache))
+        report.removed.append(Removal("build cache", f"of more than {age.days} days", lambda: None, cache))
     return report
 
 
-def _containers(
-    client: docker.DockerClient, inventory: StackInventory, before: datetime
-) -> Iterator[tuple[str, str, int, Any]]:
+def _containers(client: docker.DockerClient, inventory: StackInventory, before: datetime) -> Iterator[Removal]:
     """Find stopped containers of our stacks that are in no state.
 
     Containers of another checkout may carry the label of a stack of the same name. They stay: they are on an existing
@@ -196,12 +182,10 @@ def _containers(
         endpoints = container.attrs["NetworkSettings"]["Networks"].values()
         if {endpoint.get("NetworkID") for endpoint in endpoints} & (existing_networks - inventory.networks):
             continue
-        yield "container", str(container.name), 0, container.remove
+        yield Removal("container", str(container.name), container.remove)
 
 
-def _networks(
-    client: docker.DockerClient, inventory: StackInventory, before: datetime
-) -> Iterator[tuple[str, str, int, Any]]:
+def _networks(client: docker.DockerClient, inventory: StackInventory, before: datetime) -> Iterator[Removal]:
     """Find networks of our stacks that are in no state and that no container, running or stopped, is attached to."""
     joined = {
         endpoint.get("NetworkID")
@@ -212,19 +196,15 @@ def _networks(
         if network.id in inventory.networks or network.id in joined or _parse_time(network.attrs["Created"]) >= before:
             continue
         if network.attrs["Labels"][STACK_LABEL] in inventory.stacks:
-            yield "network", str(network.name), 0, network.remove
+            yield Removal("network", str(network.name), network.remove)
 
 
-def _images(
-    client: docker.DockerClient, inventory: StackInventory, before: datetime
-) -> Iterator[tuple[str, str, int, Any]]:
+def _images(client: docker.DockerClient, inventory: StackInventory, before: datetime) -> Iterator[Removal]:
     """Find unneeded images of our repositories."""
     needed = {container.attrs["Image"] for container in client.containers.list(all=True, ignore_removed=True)}
     for reference in inventory.needed:
-        try:
+        with suppress(DockerException):  # not on this engine, or not a valid reference: it protects no image here
             needed.add(client.images.get(reference).id)
-        except (ImageNotFound, DockerException):
-            continue  # not on this engine, or not a valid reference: it protects no image here
     ours = {_repository(reference) for reference in inventory.named}
     for image in client.images.list():
         names = [*image.tags, *(image.attrs.get("RepoDigests") or ())]
@@ -234,24 +214,15 @@ def _images(
             continue
         tagged = image.attrs.get("Metadata", {}).get("LastTagTime") or image.attrs["Created"]
         if max(_parse_time(tagged), _parse_time(image.attrs["Created"])) < before:
-            yield "image", names[0], int(image.attrs.get("Size") or 0), _Untag(client, names)
+            yield Removal("image", names[0], partial(_untag, client, names), int(image.attrs.get("Size") or 0))
 
 
-@dataclass(frozen=True)
-class _Untag:
-    """Removes the names of an image one by one, without force, so that the engine refuses an image in use."""
-
-    client: docker.DockerClient
-    names: Sequence[str]
-
-    def __call__(self) -> None:
-        for place, name in enumerate(self.names):
-            try:
-                self.client.images.remove(name)
-            except ImageNotFound:
-                if not place:
-                    raise
-                # Removing the last tag removes the image's digests too.
+def _untag(client: docker.DockerClient, names: Sequence[str]) -> None:
+    """Remove the names of an image one by one, without force, so that the engine refuses an image in use."""
+    client.images.remove(names[0])
+    for name in names[1:]:
+        with suppress(ImageNotFound):  # removing the last tag removes the image's digests too
+            client.images.remove(name)
 
 
 def _build_cache(client: docker.DockerClient, before: datetime, age: timedelta, *, dry_run: bool) -> int:
