@@ -18,7 +18,7 @@ from __future__ import annotations
 import io
 import tarfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import docker
 import requests
@@ -37,9 +37,6 @@ OWNER = 65534
 KINDS = {"created": "create", "updated": "update", "deleted": "delete", "replaced": "create-replacement"}
 """Kind of change → Pulumi's operation."""
 
-Sample = tuple[str, str, float]
-"""Labels in Prometheus' text format or ""; help text of the metric; value."""
-
 
 def record_deploy(
     state: State,
@@ -51,17 +48,17 @@ def record_deploy(
     succeeded: bool,
 ) -> None:
     """Write the metrics of a deployment. A failure is only a warning: nothing but alerts depends on them."""
-    now = time.time()
-    files = {"deploy.prom": exposition(_deploy_samples(outcome, now, seconds, succeeded))}
+    now = round(time.time(), 3)
+    files = {"deploy.prom": _deploy_metrics(outcome, now, seconds, succeeded)}
     if succeeded:
-        files["standing.prom"] = exposition(_standing_samples(state, now, drifted=0))
+        files["standing.prom"] = _standing_metrics(state, now, drifted=0)
     _write(state, client, files, now, progress)
 
 
 def record_drift(state: State, client: docker.DockerClient, drifted: int, progress: Progress) -> None:
     """Write the number of drifted resources."""
-    now = time.time()
-    _write(state, client, {"standing.prom": exposition(_standing_samples(state, now, drifted))}, now, progress)
+    now = round(time.time(), 3)
+    _write(state, client, {"standing.prom": _standing_metrics(state, now, drifted)}, now, progress)
 
 
 def writer_of(state: State) -> str | None:
@@ -89,39 +86,51 @@ def _write(state: State, client: docker.DockerClient, files: Mapping[str, str], 
         progress.line(f"  ! the metrics of this run were not written: {error}", "yellow")
 
 
-def _deploy_samples(outcome: Outcome, now: float, seconds: float, succeeded: bool) -> Iterable[tuple[str, Sample]]:
-    yield "dockyard_last_deploy_timestamp_seconds", ("", "When the last deployment ended.", round(now, 3))
-    yield "dockyard_last_deploy_success", ("", "Whether the last deployment ended well.", int(succeeded))
-    yield "dockyard_last_deploy_duration_seconds", ("", "How long the last deployment took.", round(seconds, 3))
-    for kind, operation in KINDS.items():
-        changed = outcome.operations[operation]
-        yield (
-            "dockyard_last_deploy_changes",
-            (f'{{kind="{kind}"}}', "Resources that the last deployment changed.", changed),
-        )
+def _deploy_metrics(outcome: Outcome, now: float, seconds: float, succeeded: bool) -> str:
+    changes = {kind: outcome.operations[operation] for kind, operation in KINDS.items()}
+    return exposition(
+        {
+            "dockyard_last_deploy_timestamp_seconds": ("When the last deployment ended.", now),
+            "dockyard_last_deploy_success": ("Whether the last deployment ended well.", succeeded),
+            "dockyard_last_deploy_duration_seconds": ("How long the last deployment took.", round(seconds, 3)),
+            "dockyard_last_deploy_changes{kind}": ("Resources that the last deployment changed.", changes),
+        }
+    )
 
 
-def _standing_samples(state: State, now: float, drifted: int) -> Iterable[tuple[str, Sample]]:
+def _standing_metrics(state: State, now: float, drifted: int) -> str:
     try:
-        release = history.short_name(releases.running_release(state, ""))
+        release = {history.short_name(releases.running_release(state, "")): 1}
     except SetupError:
         # The release is of another version of Dockyard, or nothing runs: there is no hash.
-        release = ""
-    if release:
-        yield "dockyard_release_info", (f'{{release="{release}"}}', "The release that runs.", 1)
-    yield "dockyard_drift_resources", ("", "Resources that are not as the running release declares them.", drifted)
-    yield "dockyard_drift_last_check_timestamp_seconds", ("", "When they were last compared.", round(now, 3))
+        release = {}
+    return exposition(
+        {
+            "dockyard_release_info{release}": ("The release that runs.", release),
+            "dockyard_drift_resources": ("Resources that are not as the running release declares them.", drifted),
+            "dockyard_drift_last_check_timestamp_seconds": ("When they were last compared.", now),
+        }
+    )
 
 
-def exposition(samples: Iterable[tuple[str, Sample]]) -> str:
-    """Return samples in Prometheus' text format. Samples of one metric must be adjacent."""
-    lines, previous = [], ""
-    for name, (label_set, help_text, value) in samples:
-        if name != previous:
-            lines += [f"# HELP {name} {help_text}", f"# TYPE {name} gauge"]
-        lines.append(f"{name}{label_set} {value:.15g}")
-        previous = name
-    return "\n".join(lines) + "\n"
+def exposition(gauges: Mapping[str, tuple[str, float | Mapping[str, float]]]) -> str:
+    """Return gauges in Prometheus' text format.
+
+    `gauges` maps a name to the help text and the value, or a name with a label (`name{label}`) to the help text and the
+    values by label.
+    """
+    from prometheus_client import CollectorRegistry, Gauge, generate_latest  # noqa: PLC0415 - only needed after a run
+
+    registry = CollectorRegistry()
+    for key, (help_text, value) in gauges.items():
+        name, _, label = key.rstrip("}").partition("{")
+        if isinstance(value, Mapping):
+            gauge = Gauge(name, help_text, [label], registry=registry)
+            for label_value, number in value.items():
+                gauge.labels(label_value).set(number)
+        else:
+            Gauge(name, help_text, registry=registry).set(value)
+    return generate_latest(registry).decode()
 
 
 def archive(files: Mapping[str, str], now: float) -> bytes:

@@ -14,7 +14,7 @@ from components.stores import dumps
 from components.stores.connection import Connection
 from components.stores.dumps import Dumps
 from ops.deploy.history import short_name
-from ops.deploy.metrics import archive, exposition, record_deploy
+from ops.deploy.metrics import archive, record_deploy
 from ops.events import Outcome
 from settings.release import Release
 from tests.support import states
@@ -130,19 +130,19 @@ class TestDeploy:
     def test_a_good_deploy_writes_its_changes_and_that_nothing_has_drifted(self, docker, tell, tmp_path):
         assert tell() == ""
         files = self.unpacked(docker, tmp_path)
-        assert "dockyard_last_deploy_success 1\n" in files["deploy.prom"]
+        assert "dockyard_last_deploy_success 1.0\n" in files["deploy.prom"]
         assert "dockyard_last_deploy_duration_seconds 12.5\n" in files["deploy.prom"]
         for kind, number in {"created": 3, "updated": 0, "deleted": 1, "replaced": 2}.items():
-            assert f'dockyard_last_deploy_changes{{kind="{kind}"}} {number}\n' in files["deploy.prom"]
-        assert "dockyard_drift_resources 0\n" in files["standing.prom"]
-        assert f'dockyard_release_info{{release="{short_name(RELEASE)}"}} 1\n' in files["standing.prom"]
+            assert f'dockyard_last_deploy_changes{{kind="{kind}"}} {number}.0\n' in files["deploy.prom"]
+        assert "dockyard_drift_resources 0.0\n" in files["standing.prom"]
+        assert f'dockyard_release_info{{release="{short_name(RELEASE)}"}} 1.0\n' in files["standing.prom"]
         assert files["deploy.prom"].count("# TYPE dockyard_last_deploy_changes gauge") == 1
 
     def test_a_failed_deploy_writes_nothing_of_drift_or_release(self, docker, tell, tmp_path):
         tell(succeeded=False)
         files = self.unpacked(docker, tmp_path)
         assert list(files) == ["deploy.prom"]
-        assert "dockyard_last_deploy_success 0\n" in files["deploy.prom"]
+        assert "dockyard_last_deploy_success 0.0\n" in files["deploy.prom"]
 
     def test_a_file_that_is_there_is_replaced_whole(self, tmp_path):
         for text in ("one\n", "two\n"):
@@ -162,8 +162,10 @@ class TestDeploy:
         assert tell(state(writer=False)) == ""
         assert not docker.api.archives
 
-    def test_a_time_keeps_its_milliseconds(self):
-        assert exposition([("t", ("", "Time.", 1795276308.125))]).endswith("t 1795276308.125\n")
+    def test_a_time_keeps_its_milliseconds(self, docker, monkeypatch, tell, tmp_path):
+        monkeypatch.setattr("time.time", lambda: 1795276308.1254)
+        tell()
+        assert "_timestamp_seconds 1.795276308125e+09\n" in self.unpacked(docker, tmp_path)["deploy.prom"]
 
 
 def test_two_releases_that_run_the_same_have_one_name():
