@@ -12,6 +12,7 @@ from machine.lock import locked
 from machine.ports import port_is_free
 from machine.progress import SetupError
 from machine.workdir import WorkDir
+from ops.files import write_atomically
 from settings.loader import EDGE_HTTP, EDGE_HTTPS, Settings
 
 STEP = 100
@@ -51,9 +52,7 @@ def claim_port_offset(
             )
         # The offset first, then the ports themselves.
         checkout_claims[stack] = [offset, *sorted(port + offset for port in requested)]
-        draft = ledger.with_suffix(".new")
-        draft.write_text(yaml.safe_dump(claims))
-        draft.replace(ledger)
+        write_atomically(ledger, yaml.safe_dump(claims).encode(), mode=0o644)
         return offset
 
 

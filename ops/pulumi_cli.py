@@ -66,9 +66,9 @@ class PulumiCli:
         """Run a command that prints JSON and return the parsed output. Raises CalledProcessError if it fails."""
         return json.loads(self.run(*arguments))
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, stdin: str | None = None) -> str:
         """Run a command and return its output. Raises CalledProcessError if it fails."""
-        return self._output_of(self._command(*arguments))
+        return self._output_of(self._command(*arguments), stdin)
 
     def clear_pending_operations(self) -> None:
         """Remove the pending operations of an interrupted run from the state, in the official way: export, then import.
@@ -79,12 +79,15 @@ class PulumiCli:
 
     def import_state(self, exported: str) -> None:
         """Import an export as the stack's state. Raises CalledProcessError."""
-        self._output_of(self._command("stack import"), exported)
+        self.run("stack import", stdin=exported)
 
-    def list_stacks(self) -> list[str]:
-        """Return the names of all stacks of the backend. Raises CalledProcessError."""
+    def list_stacks(self) -> dict[str, int]:
+        """Return the stacks of the backend with their numbers of resources. Raises CalledProcessError.
+
+        In an empty place this creates the backend.
+        """
         listed = self._output_of(["pulumi", "stack", "ls", "--json", "--non-interactive"])
-        return [stack["name"].rsplit("/", 1)[-1] for stack in json.loads(listed)]
+        return {stack["name"].rsplit("/", 1)[-1]: stack.get("resourceCount") or 0 for stack in json.loads(listed)}
 
     def _output_of(self, command: Sequence[str], stdin: str | None = None) -> str:
         return subprocess.run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -127,33 +126,11 @@ def _write(work: WorkDir, stack: str, plan: ImportPlan, pulumi_cli: Callable[[],
             file.write_text(edited_text(before, NAMESPACE, plan.edits))
         for name, secret in plan.secrets.items():
             if prepared is not None:
-                _set_secret(prepared, name, secret.value)
+                # On stdin a secret is invisible in process lists.
+                prepared.run("config set", "--secret", f"{NAMESPACE}{name}", stdin=secret.value)
     except BaseException:  # also if interrupted: restore the file, then re-raise
         file.write_text(before)
         raise
-
-
-def _set_secret(pulumi_cli: PulumiCli, name: str, value: str) -> None:
-    """Set a secret with Pulumi, which encrypts it. It is passed on stdin, invisible in process lists."""
-    command = [
-        "pulumi",
-        "config",
-        "set",
-        "--secret",
-        f"{NAMESPACE}{name}",
-        "--stack",
-        pulumi_cli.stack,
-        "--non-interactive",
-    ]
-    subprocess.run(
-        command,
-        input=value,
-        env=dict(pulumi_cli.env),
-        cwd=pulumi_cli.work.checkout,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
 
 
 def _print(plan: ImportPlan, draft: Settings, *, dry_run: bool) -> None:

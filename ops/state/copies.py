@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 from machine.progress import SetupError
+from ops.files import write_atomically
 from ops.pulumi_cli import PulumiCli
 
 CHECKSUM = ".sha256"
@@ -25,11 +24,12 @@ def backup(pulumi_cli: PulumiCli, file: Path | None) -> Path:
         file = pulumi_cli.work.root / "backups" / f"{pulumi_cli.stack}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     if file.exists():
         raise SetupError(f"{file} is there already", "name another file")
-    file.parent.mkdir(parents=True, exist_ok=True)
     content = json.dumps(pulumi_cli.read("stack export"), indent=1).encode()
     # Write the checksum first, so that every existing copy can be checked.
-    _write(file.with_name(file.name + CHECKSUM), f"{hashlib.sha256(content).hexdigest()}  {file.name}\n".encode())
-    _write(file, content)
+    write_atomically(
+        file.with_name(file.name + CHECKSUM), f"{hashlib.sha256(content).hexdigest()}  {file.name}\n".encode()
+    )
+    write_atomically(file, content)
     read(file, pulumi_cli.stack)
     return file
 
@@ -40,9 +40,8 @@ def read(file: Path, stack: str) -> bytes:
     try:
         content, recorded = file.read_bytes(), checksum.read_text().split()
     except OSError as error:
-        raise SetupError(
-            f"{error.filename} cannot be read: {error.strerror}", "a copy and its .sha256 go together"
-        ) from (error)
+        message = f"{error.filename} cannot be read: {error.strerror}"
+        raise SetupError(message, "a copy and its .sha256 go together") from error
     digest = hashlib.sha256(content).hexdigest()
     if [digest] != recorded[:1]:
         raise SetupError(f"{file} is damaged: its checksum is {digest[:12]}…, {checksum.name} says otherwise")
@@ -58,13 +57,3 @@ def restore(pulumi_cli: PulumiCli, file: Path) -> Path:
     before = backup(pulumi_cli, None)
     pulumi_cli.import_state(content.decode())
     return before
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Write a file (mode 0600) atomically."""
-    handle, draft = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
-    with os.fdopen(handle, "wb") as opened:
-        opened.write(content)
-        opened.flush()
-        os.fsync(opened.fileno())
-    Path(draft).replace(file)

@@ -51,23 +51,15 @@ class Migration:
 
     def stacks(self) -> list[str]:
         """Return the stacks of the old backend that have resources or a history."""
-        listed = json.loads(self.listed(self.source))
-        counts = {entry["name"].rsplit("/", 1)[-1]: entry.get("resourceCount") for entry in listed}
+        counts = self.listed(self.source)
         return [name for name, count in counts.items() if count or self.source.keys(history_of(name))]
 
-    def listed(self, store: Store) -> str:
-        """Return Pulumi's list of stacks as JSON; in an empty place this creates the backend. Raises SetupError."""
-        completed = subprocess.run(
-            ["pulumi", "stack", "ls", "--json", "--non-interactive"],
-            env={**self.env, "PULUMI_BACKEND_URL": store.url},
-            cwd=self.work.checkout,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if completed.returncode:
-            raise SetupError(f"Pulumi cannot use {store.url}: {completed.stderr.strip().splitlines()[-1]}")
-        return completed.stdout
+    def listed(self, store: Store) -> dict[str, int]:
+        """Return the stacks in a backend, which is created in an empty place. Raises SetupError."""
+        try:
+            return self.pulumi_cli("", store).list_stacks()
+        except subprocess.CalledProcessError as error:
+            raise SetupError(f"Pulumi cannot use {store.url}: {error.stderr.strip().splitlines()[-1]}") from error
 
 
 def prepare_migration(work: WorkDir, url: str, env: Mapping[str, str], progress: Progress) -> Migration:

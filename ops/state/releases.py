@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from machine.progress import SetupError
 from machine.workdir import WorkDir
+from ops.files import write_atomically
 from ops.state.snapshot import CONTAINER, State
 from settings.loader import Settings
 from settings.release import VARIABLE, Release
@@ -39,13 +40,10 @@ def use(work: WorkDir, stack: str, release: Release) -> None:
 
 
 def write(work: WorkDir, name: str, release: Release) -> Path:
-    """Write a release to a file atomically, and return the file."""
+    """Write a release to a file, and return the file. Several commands may write the same file at once."""
     file = work.root / "releases" / f"{name}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # Several commands may write the same file at once.
-    draft = file.with_suffix(f".{os.getpid()}.new")
-    draft.write_text(json.dumps({**release.model_dump(), "fresh": release.fresh}, indent=1))
-    draft.replace(file)
+    content = json.dumps({**release.model_dump(), "fresh": release.fresh}, indent=1)
+    write_atomically(file, content.encode(), mode=0o644)
     return file
 
 

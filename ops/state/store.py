@@ -7,7 +7,6 @@ It supports files and S3. Keys are those of Pulumi and begin with `.pulumi/`. Pu
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from machine.progress import SetupError
 from machine.workdir import WorkDir
+from ops.files import write_atomically
 from toolchain.environment import FILES, backend_url
 
 PROJECT = "dockyard"
@@ -90,16 +90,9 @@ class FileStore:
 
     def write(self, key: str, content: bytes) -> None:
         """Write a file (mode 0600) atomically."""
-        file = self.folder / key
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(prefix=".draft-", dir=file.parent)
-        with os.fdopen(handle, "wb") as opened:
-            opened.write(content)
-            opened.flush()
-            os.fsync(opened.fileno())
         # Pulumi's `.attrs` file holds a checksum of the previous content.
-        file.with_name(f"{file.name}.attrs").unlink(missing_ok=True)
-        Path(draft).replace(file)
+        (self.folder / f"{key}.attrs").unlink(missing_ok=True)
+        write_atomically(self.folder / key, content)
 
     def delete(self, key: str) -> None:
         """Delete a file and its `.attrs` file, if they exist."""

@@ -65,10 +65,10 @@ class FakePulumi:
         if "--show-secrets" in words:
             printed = {name: {"value": value, "secret": True} for name, value in self.secrets.items()}
             return SimpleNamespace(stdout=json.dumps(printed), returncode=0)
-        assert list(words[:4]) == ["pulumi", "config", "set", "--secret"]
+        assert list(words[:3]) == ["pulumi", "config", "set"] and words[-2] == "--secret"
         if self.broken and self.secrets:
             raise subprocess.CalledProcessError(1, list(words), stderr="error: the disk is full")
-        name, stack = words[4], words[list(words).index("--stack") + 1]
+        name, stack = words[-1], words[list(words).index("--stack") + 1]
         assert input is not None
         self.secrets[name] = input
         file = cwd / f"Pulumi.{stack}.yaml"
@@ -94,8 +94,7 @@ class Shop:
         monkeypatch.setenv("COLUMNS", "220")
         monkeypatch.setattr(command, "prepare_pulumi", self._engine)
         process = SimpleNamespace(run=self.pulumi.run, CalledProcessError=subprocess.CalledProcessError)
-        for module in (command, pulumi_cli):
-            monkeypatch.setattr(module, "subprocess", process)
+        monkeypatch.setattr(pulumi_cli, "subprocess", process)
 
     def _engine(self, work: WorkDir, stack: str, _progress: Progress) -> pulumi_cli.PulumiCli:
         self.engines += 1

@@ -160,7 +160,7 @@ class TestKnown:
         monkeypatch.setattr(history, "history_store", lambda _: None)
         monkeypatch.setattr(history, "updates", lambda *_: [])
         monkeypatch.setattr(cleanup, "lock_holder", lambda *_: "")
-        monkeypatch.setattr(PulumiCli, "list_stacks", lambda _: ["shop"])
+        monkeypatch.setattr(PulumiCli, "list_stacks", lambda _: {"shop": 9})
         container = {"type": cleanup.CONTAINER, "id": "web-id", "outputs": {"image": "shop/web:7"}}
         monkeypatch.setattr(PulumiCli, "read", lambda *_: {"deployment": {"resources": [container]}})
         return WorkDir(tmp_path)

@@ -36,8 +36,8 @@ def test_only_the_runtime_knows_the_docker_provider():
 
 
 OPS = (
-    {"cloudflare_errors", "ports", "run_notes", "test_runner"},
-    {"events"},
+    {"cloudflare_errors", "files", "run_notes", "test_runner"},
+    {"events", "ports"},
     {"pulumi_cli"},
     {"state"},
     {"session"},
