@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,9 @@ def import_env(work: WorkDir, file: Path, stack: str, progress: Progress, *, dry
     plan = _plan(work, stack, configuration, variables)
     apply_rules(plan)
     draft = _draft(work, configuration, plan, file)
-    plan.drop_unused_secrets(_used_secrets(draft))
-    pulumi_cli = _lazy(lambda: prepare_pulumi(work, stack, progress))
+    plan.drop_unused_secrets(known_secrets(draft.stack, draft.product))
+    # Prepared at the first call only: most outcomes need no Pulumi.
+    pulumi_cli = cache(lambda: prepare_pulumi(work, stack, progress))
     if plan.secrets.keys() & configuration.secrets:
         plan.drop_unchanged_secrets(_current_secrets(pulumi_cli()))
     if not dry_run and (plan.edits or plan.secrets):
@@ -88,23 +90,6 @@ def _with_variable(problem: Problem, plan: ImportPlan, file: Path) -> Problem:
         if problem.path == path or path.startswith(f"{problem.path}."):
             return replace(problem, line=None, remedy=f"It comes from {variable} in {file}. {problem.remedy}".strip())
     return problem
-
-
-def _used_secrets(settings: Settings) -> frozenset[str]:
-    """Return the names of the secrets that the stack uses, generated ones included."""
-    return known_secrets(settings.stack, settings.product)
-
-
-def _lazy(make: Callable[[], PulumiCli]) -> Callable[[], PulumiCli]:
-    """Prepare Pulumi at the first call only: most outcomes need no engine."""
-    clis: list[PulumiCli] = []
-
-    def pulumi_cli() -> PulumiCli:
-        if not clis:
-            clis.append(make())
-        return clis[0]
-
-    return pulumi_cli
 
 
 def _current_secrets(pulumi_cli: PulumiCli) -> dict[str, str]:

@@ -99,6 +99,12 @@ class ImportPlan:
         """Add a line to the printed plan."""
         self.rows.append(PlanRow(variable, verdict, text))
 
+    def compare(self, variable: str, same: bool, already: str, differs: str) -> None:
+        """Add the line of a variable whose value is the `same` as another, or is not used because of it."""
+        self.add_row(
+            variable, Verdict.ALREADY if same else Verdict.DIFFERS, already if same else f"not used: {differs}"
+        )
+
     def setting(self, variable: str, place: Place, value: Any, current: Any) -> None:
         """Set a value in the stack file, unless it is in effect already (`current`)."""
         text = ".".join(place)
@@ -108,10 +114,16 @@ class ImportPlan:
         self.edit(variable, place, value)
         self.add_row(variable, Verdict.SET, f"{text}: {_format_value(value)}")
 
-    def take_out(self, variable: str, place: Place) -> None:
-        """Remove a value from the stack file, so that the product file's value is in effect again."""
-        self.edit(variable, place, ABSENT)
-        self.add_row(variable, Verdict.SET, f"{'.'.join(place)}: taken out, the product file's own value holds")
+    def override(self, variable: str, place: Place, value: Any, declared: Any, overridden: Any) -> None:
+        """Set a value in the stack file, or remove it there if the product file declares the same.
+
+        `overridden` is the current value in the stack file, None if there is none.
+        """
+        if declared == value and overridden not in (None, value):
+            self.edit(variable, place, ABSENT)
+            self.add_row(variable, Verdict.SET, f"{'.'.join(place)}: taken out, the product file's own value holds")
+        else:
+            self.setting(variable, place, value, declared if overridden is None else overridden)
 
     def edit(self, variable: str, place: Place, value: Any) -> None:
         """Set a value in the stack file, or remove it with ABSENT, without adding a line to the printed plan."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ops.dotenv.alerts import alert_hint, alerts
 from ops.dotenv.plan import ImportPlan, Verdict
+from ops.dotenv.receivers import HINTS, receivers
 from ops.dotenv.stack_file import ABSENT
 from ops.dotenv.stores import postgres, redis
 
@@ -13,9 +13,6 @@ ENVIRONMENTS = {"dev": "development", "stage": "staging", "prod": "production"}
 SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 GRAFANA_PASSWORD = "grafana-admin-password"  # noqa: S105 - its name
 TUNNEL_TOKEN = "tunnel-token"  # noqa: S105 - its name
-NO_PLACE = {
-    "ANALYZE_BUNDLE": "a step of the product's own pipeline: nothing here analyses bundles",
-}
 
 
 def apply_rules(plan: ImportPlan) -> None:
@@ -25,8 +22,9 @@ def apply_rules(plan: ImportPlan) -> None:
     for name, value in plan.variables.items():
         if secret_name(name) in product_secrets and plan.value(name) is not None:
             plan.secret(name, secret_name(name), value)
-    for rule in (_environment, _grafana, alerts, _tunnel, postgres, redis, _port, _frontend, _migrations):
+    for rule in (_environment, _grafana, receivers, _tunnel, postgres, redis, _port, _migrations):
         rule(plan)
+    _switch(plan, "BUILD_FRONTEND", {"frontend"} & plan.product.services.keys())
     secret_names = frozenset(
         {*plan.stack.secrets, *plan.effective.external_secrets, *plan.effective.edge.secrets, GRAFANA_PASSWORD}
     )
@@ -47,21 +45,18 @@ def secret_name(variable: str) -> str:
 
 
 def _environment(plan: ImportPlan) -> None:
-    environment: str = plan.stack.environment
     if (value := plan.value("ENVIRONMENT")) is not None:
         full_name = ENVIRONMENTS.get(value, value)
         if full_name in ("development", "staging", "production"):
             plan.setting("ENVIRONMENT", ("environment",), full_name, plan.stack.environment)
-            environment = full_name
         else:
             plan.add_row("ENVIRONMENT", Verdict.SKIPPED, "none of development, staging and production")
     if (suffix := plan.value("ENV_SUFFIX")) is not None:
-        if ENVIRONMENTS.get(suffix, suffix) == environment:
+        if ENVIRONMENTS.get(suffix, suffix) == plan.environment:
             plan.add_row("ENV_SUFFIX", Verdict.ALREADY, "the product's and the stack's name tell containers apart")
         else:
-            plan.add_row(
-                "ENV_SUFFIX", Verdict.DIFFERS, f"the environment is {environment}; it is not used for names here"
-            )
+            text = f"the environment is {plan.environment}; it is not used for names here"
+            plan.add_row("ENV_SUFFIX", Verdict.DIFFERS, text)
 
 
 def _grafana(plan: ImportPlan) -> None:
@@ -117,10 +112,6 @@ def _port(plan: ImportPlan) -> None:
         plan.add_row("PORT", Verdict.DIFFERS, f"{have or 'no service has a port'}: change it in {plan.stack.product}")
 
 
-def _frontend(plan: ImportPlan) -> None:
-    _switch(plan, "BUILD_FRONTEND", ["frontend"] if "frontend" in plan.product.services else [])
-
-
 def _migrations(plan: ImportPlan) -> None:
     """Enable or disable the migration jobs: one-shot jobs that dump the database before they run."""
     jobs = [name for name, job in plan.product.jobs.items() if job.schedule is None and job.dumps_before]
@@ -128,9 +119,8 @@ def _migrations(plan: ImportPlan) -> None:
     value = plan.value("RUN_MIGRATIONS")
     if not jobs and within and value is not None:
         verdict = Verdict.ALREADY if SWITCH.get(value.lower()) else Verdict.SKIPPED
-        plan.add_row(
-            "RUN_MIGRATIONS", verdict, f"the image of {' and '.join(within)} migrates by itself when it starts"
-        )
+        text = f"the image of {' and '.join(within)} migrates by itself when it starts"
+        plan.add_row("RUN_MIGRATIONS", verdict, text)
         return
     _switch(plan, "RUN_MIGRATIONS", jobs)
 
@@ -144,36 +134,25 @@ def _switch(plan: ImportPlan, variable: str, workloads: Iterable[str]) -> None:
         plan.add_row(variable, Verdict.SKIPPED, "neither true nor false")
         return
     for name in workloads:
-        declared = plan.product.workloads[name].enabled
         override = plan.stack.services.get(name)
         overridden = override.enabled if override else None
         place = ("services", name, "enabled")
-        if declared == enabled and overridden is not None and overridden != enabled:
-            plan.take_out(variable, place)
-        else:
-            plan.setting(variable, place, enabled, declared if overridden is None else overridden)
+        plan.override(variable, place, enabled, plan.product.workloads[name].enabled, overridden)
 
 
 def _env(plan: ImportPlan, name: str, value: str) -> None:
     """Override the variable in each workload that has it in its `env`."""
     for workload_name, workload in plan.product.workloads.items():
-        if name not in workload.env:
-            continue
-        override = plan.stack.services.get(workload_name)
-        overridden = override.env.get(name) if override else None
-        place = ("services", workload_name, "env", name)
-        if workload.env[name] == value and overridden not in (None, value):
-            plan.take_out(name, place)
-        else:
-            plan.setting(name, place, value, workload.env[name] if overridden is None else overridden)
+        if name in workload.env:
+            override = plan.stack.services.get(workload_name)
+            overridden = override.env.get(name) if override else None
+            plan.override(name, ("services", workload_name, "env", name), value, workload.env[name], overridden)
 
 
 def _hint(plan: ImportPlan, name: str) -> str:
-    for prefix, text in NO_PLACE.items():
+    for prefix, text in HINTS.items():
         if name.startswith(prefix):
             return text
-    if hint := alert_hint(name):
-        return hint
     for store, names in {"Postgres": ("DATABASE_URL", "DATA_SOURCE_NAME", "POSTGRES_"), "Redis": ("REDIS_",)}.items():
         if name.startswith(names) and getattr(plan.product, store.lower()) is None:
             return f"{plan.product.name} has no {store}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
 from copy import deepcopy
-from enum import Enum
 from io import StringIO
 from typing import Any
 
@@ -17,13 +16,8 @@ Place = tuple[str, ...]
 """Path of a setting: ("monitoring", "grafana", "admin_user")."""
 
 
-class Absent(Enum):
-    """Marks a missing value: as the value of an edit it removes the setting."""
-
-    ABSENT = "absent"
-
-
-ABSENT = Absent.ABSENT
+ABSENT: Any = object()
+"""Marks a missing value: as the value of an edit it removes the setting."""
 
 
 def lookup(values: Mapping[str, Any], place: Place) -> Any:
