@@ -6,7 +6,7 @@ import sys
 import tarfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,73 +61,75 @@ class BackupContainer:
         An interrupt also stops the command; KeyboardInterrupt is raised again after the command has cleaned up.
         """
         pid_file = f"/tmp/dockyard-{uuid.uuid4().hex}"  # noqa: S108 - a folder in the container's own memory
-        api = self._api
-        exec_id = api.exec_create(
-            self.container.id, ["/bin/sh", "-c", _START, pid_file, *command], environment=dict(environment or {})
-        )["Id"]
+        exec_id, chunks = self._start(["/bin/sh", "-c", _START, pid_file, *command], environment)
         try:
-            for output, errors in api.exec_start(exec_id, stream=True, demux=True):
-                for stream, chunk in ((sys.stdout, output), (sys.stderr, errors)):
-                    if chunk:
-                        stream.write(chunk.decode(errors="replace"))
-                        stream.flush()
+            for pair in chunks:
+                for stream, chunk in zip((sys.stdout, sys.stderr), pair, strict=True):
+                    stream.write((chunk or b"").decode(errors="replace"))
+                    stream.flush()
         except KeyboardInterrupt:
             self.container.exec_run(["/bin/sh", "-c", _STOP, pid_file])
             deadline = time.monotonic() + STOP_SECONDS
-            while api.exec_inspect(exec_id)["Running"] and time.monotonic() < deadline:
+            while self._api.exec_inspect(exec_id)["Running"] and time.monotonic() < deadline:
                 time.sleep(0.2)
             raise
         finally:
             self.container.exec_run(["rm", "-f", pid_file])
-        return int(api.exec_inspect(exec_id)["ExitCode"])
+        return int(self._api.exec_inspect(exec_id)["ExitCode"])
 
     def read(self, *command: str, environment: Mapping[str, str] | None = None) -> str:
-        """Run a command and return its output. Raises SetupError with its last line of output where it fails."""
-        exec_id = self._api.exec_create(self.container.id, list(command), environment=dict(environment or {}))["Id"]
-        output, errors = self._api.exec_start(exec_id, demux=True)
+        """Run a command and return its output. Raises SetupError with its last line of errors where it fails."""
+        return b"".join(self.stream(*command, environment=environment)).decode(errors="replace")
+
+    def stream(self, *command: str, environment: Mapping[str, str] | None = None) -> Iterator[bytes]:
+        """Run a command and yield its output. Raises SetupError with its last line of errors where it fails."""
+        exec_id, chunks = self._start(command, environment)
+        error_tail = b""
+        for output, errors in chunks:
+            error_tail = (error_tail + (errors or b""))[-2000:]
+            if output:
+                yield output
         if code := self._api.exec_inspect(exec_id)["ExitCode"]:
-            lines = (errors or output or b"").decode(errors="replace").strip().splitlines()
+            lines = error_tail.decode(errors="replace").strip().splitlines()
             raise SetupError(
                 f"{command[0]} failed in the container {self.container.name}: {lines[-1] if lines else code}",
                 f"look at: ./dockyard logs STACK backup-{self.store}",
             )
-        return (output or b"").decode(errors="replace")
 
-    def stream(self, *command: str, environment: Mapping[str, str] | None = None) -> Iterator[bytes]:
-        """Run a command and yield its output. Raises SetupError with its errors, after the output, where it fails."""
+    def _start(
+        self, command: Sequence[str], environment: Mapping[str, str] | None
+    ) -> tuple[str, Iterable[tuple[bytes | None, bytes | None]]]:
+        """Start a command; return its id, and chunks of its output and errors."""
         exec_id = self._api.exec_create(self.container.id, list(command), environment=dict(environment or {}))["Id"]
-        error_tail = b""
-        for output, errors in self._api.exec_start(exec_id, stream=True, demux=True):
-            error_tail = (error_tail + (errors or b""))[-2000:]
-            if output:
-                yield output
-        if self._api.exec_inspect(exec_id)["ExitCode"]:
-            raise SetupError(
-                f"{command[0]} failed in {self.container.name}: {error_tail.decode(errors='replace').strip()}"
-            )
+        return exec_id, self._api.exec_start(exec_id, stream=True, demux=True)
 
     @contextmanager
     def uploaded(self, file: Path) -> Iterator[str]:
         """Copy a file of this machine into the container, yield its path there, and remove it afterwards."""
         name = f"upload-{uuid.uuid4().hex[:12]}"
         path = f"{SCRATCH}/{name}"
-        owner = int(self.container.attrs["Config"]["User"].partition(":")[0] or 0)
         try:
-            self.container.put_archive(SCRATCH, _packed(file, name, owner))
+            with file.open("rb") as source:
+                chunks = iter(lambda: source.read(1 << 20), b"")
+                archive = tar_stream(name, file.stat().st_size, owner_of(self.container), chunks)
+                self.container.put_archive(SCRATCH, archive)
             yield path
         finally:
             self.container.exec_run(["rm", "-f", path])
 
 
-def _packed(file: Path, name: str, owner: int) -> Iterator[bytes]:
-    """Yield a tar archive of one file in chunks: it may be larger than the memory."""
+def owner_of(container: Container) -> int:
+    """Return the user id of a container's processes."""
+    return int(str(container.attrs["Config"]["User"]).partition(":")[0] or 0)
+
+
+def tar_stream(name: str, size: int, owner: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a tar archive of one file in chunks: the file may be larger than the memory."""
     member = tarfile.TarInfo(name)
-    member.size, member.mode, member.uid, member.gid = file.stat().st_size, 0o400, owner, owner
+    member.size, member.mode, member.uid, member.gid = size, 0o600, owner, owner
     yield member.tobuf()
-    with file.open("rb") as source:
-        while piece := source.read(1 << 20):
-            yield piece
-    yield bytes(-member.size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
+    yield from chunks
+    yield bytes(-size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
 
 
 def open_stack(work: WorkDir, stack: str, progress: Progress) -> tuple[StackSession, dict[str, BackupContainer]]:
@@ -136,25 +138,35 @@ def open_stack(work: WorkDir, stack: str, progress: Progress) -> tuple[StackSess
     Raises SetupError where the stack declares no backup container.
     """
     session = connect(work, stack, progress)
-    client = session.docker_client()
-    roles = {f"backup-{store}": store for store in STORES}
-    declared = {
-        roles[role]: str(resource["id"])
-        for resource in State.of(session.pulumi_cli).of_type(CONTAINER)
-        if not resource.get("delete") and (role := labels(resource).get("dockyard.service", "")) in roles
-    }
+    ids = container_ids(session)
+    declared = {store: ids[f"backup-{store}"] for store in STORES if f"backup-{store}" in ids}
     if not declared:
         raise SetupError(
             f"no backups are taken of the stack {stack}",
             f"say `dockyard:backups: {{enabled: true}}` in Pulumi.{stack}.yaml, then: ./dockyard up {stack}",
         )
-    running = {container.id: container for container in client.containers.list(ignore_removed=True)}
+    running = running_containers(session)
     containers = {
         store: BackupContainer(store, running[identity]) for store, identity in declared.items() if identity in running
     }
-    if missing := [f"backup-{store}" for store in STORES if store in declared and store not in containers]:
+    if missing := [f"backup-{store}" for store in declared if store not in containers]:
         progress.line(f"  ! not running: {', '.join(missing)}; look at: ./dockyard logs {stack} {missing[0]}", "yellow")
     return session, containers
+
+
+def container_ids(session: StackSession) -> dict[str, str]:
+    """Return service → id of the container in the state, without containers that are pending deletion."""
+    return {
+        labels(resource).get("dockyard.service", ""): str(resource["id"])
+        for resource in State.of(session.pulumi_cli).of_type(CONTAINER)
+        if not resource.get("delete")
+    }
+
+
+def running_containers(session: StackSession) -> dict[str, Container]:
+    """Return id → container of all running containers of the stack's Docker engine."""
+    running = session.docker_client().containers.list(ignore_removed=True)
+    return {str(container.id): container for container in running}
 
 
 def container_for_role(session: StackSession, role: str) -> Container:
@@ -162,16 +174,11 @@ def container_for_role(session: StackSession, role: str) -> Container:
 
     Raises SetupError where the state has no such container, or Docker no longer has it.
     """
-    client = session.docker_client()
-    for resource in State.of(session.pulumi_cli).of_type(CONTAINER):
-        if labels(resource).get("dockyard.service") == role and not resource.get("delete"):
-            try:
-                return client.containers.get(resource["id"])
-            except NotFound:
-                break
-    raise SetupError(
-        f"{role} of the stack {session.pulumi_cli.stack} is gone", f"./dockyard up {session.pulumi_cli.stack}"
-    )
+    try:
+        return session.docker_client().containers.get(container_ids(session)[role])
+    except (KeyError, NotFound) as error:
+        stack = session.pulumi_cli.stack
+        raise SetupError(f"{role} of the stack {stack} is gone", f"./dockyard up {stack}") from error
 
 
 def container_for_store(containers: Mapping[str, BackupContainer], store: str, stack: str) -> BackupContainer:

@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 
 from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
-from ops.backups.containers import BackupContainer
+from ops.backups.containers import BackupContainer, container_ids, running_containers
 from ops.session import connect
-from ops.state.snapshot import CONTAINER, State, labels
 from settings.names import POINT_IN_TIME
 
 SCRIPT = "/run/pgbackrest/restore-at.sh"
@@ -26,22 +25,18 @@ def restore_at(work: WorkDir, stack: str, at: str, to: str | None, progress: Pro
     moment = parse_moment(at, datetime.now(UTC))
     if to is None:
         raise SetupError("a new database must be named", f'./dockyard restore {stack} --at "{at}" --to restored')
-    client = connect(work, stack, progress)
-    roles = {
-        labels(resource).get("dockyard.service", ""): str(resource["id"])
-        for resource in State.of(client.pulumi_cli).of_type(CONTAINER)
-        if not resource.get("delete")
-    }
-    if POINT_IN_TIME not in roles:
+    session = connect(work, stack, progress)
+    identity = container_ids(session).get(POINT_IN_TIME)
+    if identity is None:
         raise SetupError(
             f"the stack {stack} keeps no log to bring its database back to a time by",
             "say `postgres: {point_in_time: {}}`, from then on it does: docs/point-in-time.md",
         )
-    running = {container.id: container for container in client.docker_client().containers.list(ignore_removed=True)}
-    if roles[POINT_IN_TIME] not in running:
+    container = running_containers(session).get(identity)
+    if container is None:
         raise SetupError(f"{POINT_IN_TIME} does not run", f"./dockyard up {stack}; see ./dockyard logs {stack}")
-    container = BackupContainer(POINT_IN_TIME.removeprefix("backup-"), running[roles[POINT_IN_TIME]])
-    return container.run("/bin/sh", SCRIPT, "--at", moment, "--to", to)
+    backup_container = BackupContainer(POINT_IN_TIME.removeprefix("backup-"), container)
+    return backup_container.run("/bin/sh", SCRIPT, "--at", moment, "--to", to)
 
 
 def parse_moment(text: str, now: datetime) -> str:

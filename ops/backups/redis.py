@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tarfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ import docker
 from docker.models.containers import Container
 
 from machine.progress import Progress, SetupError
-from ops.backups.containers import BackupContainer
+from ops.backups.containers import BackupContainer, owner_of, tar_stream
 from ops.backups.listing import RESTIC, S3, Backup
 
 FILE = "dump.rdb"
@@ -63,7 +62,8 @@ def restore_redis(
     names: dict[str, object] = {"data": DATA, "new": new, "kept": old_folder, "end": 0}
     try:
         with progress.step(f"Fetch {backup.name}") as step:
-            redis.put_archive(DATA, _archive(backup_container, backup, place, new, _owner(redis)))
+            content = _content(backup_container, backup, place)
+            redis.put_archive(DATA, tar_stream(new, backup.size, owner_of(redis), content))
             names["end"] = _end_of_rdb(redis, f"{DATA}/{new}")
             step.outcome = f"{backup.size} bytes, whole"
         with progress.step("Stop Redis, give it the backup, start it") as step:
@@ -92,31 +92,27 @@ def _end_of_rdb(redis: Container, file: str) -> int:
     dump.rdb, but reads them as commands in the base file of an append-only series, and then does not start.
     """
     code, output = redis.exec_run(["redis-check-rdb", file])
-    offsets = _OFFSET.findall(output.decode(errors="replace")) if isinstance(output, bytes) else []
+    text = output.decode(errors="replace").strip() if isinstance(output, bytes) else ""
+    offsets = _OFFSET.findall(text)
     if code or not offsets:
+        last_line = text.splitlines()[-1] if text else "redis-check-rdb did not say why"
         raise SetupError(
-            f"the backup is damaged: {_last_line(output)}",
-            "nothing was changed; take another: ./dockyard backups STACK",
+            f"the backup is damaged: {last_line}", "nothing was changed; take another: ./dockyard backups STACK"
         )
     return int(offsets[-1])
 
 
-def _archive(backup_container: BackupContainer, backup: Backup, place: str, name: str, owner: int) -> Iterator[bytes]:
-    """Yield a tar archive of the backup while restic reads it: it is never completely in memory."""
+def _content(backup_container: BackupContainer, backup: Backup, place: str) -> Iterator[bytes]:
+    """Yield the backup while restic reads it: never all of it is in memory. Raises SetupError if it is cut short."""
     repository = backup_container.variables["BACKUP_S3_REPOSITORY" if place == S3 else "RESTIC_REPOSITORY"]
-    member = tarfile.TarInfo(name)
-    member.size, member.mode, member.uid, member.gid = backup.size, 0o600, owner, owner
-    yield member.tobuf()
     read = 0
     command = [RESTIC, "dump", "--no-lock", "--quiet", backup.ids[place], f"/{FILE}"]
     for chunk in backup_container.stream(*command, environment={"RESTIC_REPOSITORY": repository}):
         read += len(chunk)
         yield chunk
     if read != backup.size:
-        raise SetupError(
-            f"the backup cannot be read whole: {read} of {backup.size} bytes", "nothing was changed; take another"
-        )
-    yield bytes(-read % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)
+        message = f"the backup cannot be read whole: {read} of {backup.size} bytes"
+        raise SetupError(message, "nothing was changed; take another")
 
 
 def _run_on_volume(client: docker.DockerClient, redis: Container, script: str) -> None:
@@ -150,12 +146,3 @@ def _wait(redis: Container) -> None:
             return
         time.sleep(0.3)
     raise SetupError(f"it was not healthy within {HEALTHY_SECONDS:.0f} s")
-
-
-def _last_line(output: object) -> str:
-    lines = output.decode(errors="replace").strip().splitlines() if isinstance(output, bytes) else []
-    return lines[-1] if lines else "redis-check-rdb did not say why"
-
-
-def _owner(redis: Container) -> int:
-    return int(str(redis.attrs["Config"]["User"]).partition(":")[0] or 0)

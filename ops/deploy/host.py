@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import docker
@@ -25,11 +25,7 @@ def check_host(settings: Settings, client: docker.DockerClient) -> None:
 
 
 def _too_many_cores(settings: Settings, cores: int) -> Iterator[Problem]:
-    sections = (
-        *_limits(settings.product, []),
-        *(_limits(settings.stack.tunnel, ["tunnel"]) if settings.stack.tunnel else ()),
-    )
-    for path, limits in sections:
+    for path, limits in (*limits_in(settings.product), *limits_in(settings.stack.tunnel, ("tunnel",))):
         if limits.cpus > cores:
             file, where = _place(settings, path)
             yield Problem(file, f"{where}.cpus", f"{limits.cpus:g}", f"at most {cores}, the cores of this Docker host")
@@ -37,7 +33,7 @@ def _too_many_cores(settings: Settings, cores: int) -> Iterator[Problem]:
 
 def _unknown_networks(settings: Settings, network_names: set[str]) -> Iterator[Problem]:
     for network in sorted(settings.product.networks.keys() - network_names):
-        file, where = _place(settings, ["networks", network])
+        file, where = _place(settings, ("networks", network))
         yield Problem(
             file,
             where,
@@ -47,19 +43,19 @@ def _unknown_networks(settings: Settings, network_names: set[str]) -> Iterator[P
         )
 
 
-def _limits(value: Any, path: list[str]) -> Iterator[tuple[list[str], Limits]]:
+def limits_in(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Limits]]:
     """Yield every `Limits` in a model with its path."""
     if isinstance(value, Limits):
         yield path, value
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
-            yield from _limits(getattr(value, name), [*path, name])
+            yield from limits_in(getattr(value, name), (*path, name))
     elif isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from _limits(inner, [*path, str(name)])
+            yield from limits_in(inner, (*path, str(name)))
 
 
-def _place(settings: Settings, path: list[str]) -> tuple[str, str]:
+def _place(settings: Settings, path: Sequence[str]) -> tuple[str, str]:
     """Return the file that sets a value, and the path in it. For a default that is the stack file."""
     head, *rest = path
     stack = (f"Pulumi.{settings.stack_name}.yaml", ".".join(["config", f"{NAMESPACE}{head}", *rest]))
@@ -70,7 +66,7 @@ def _place(settings: Settings, path: list[str]) -> tuple[str, str]:
     return (settings.stack.product, ".".join(path)) if in_product else stack
 
 
-def _is_set(values: Any, path: list[str]) -> bool:
+def _is_set(values: Any, path: Sequence[str]) -> bool:
     for part in path:
         if not isinstance(values, Mapping) or part not in values:
             return False

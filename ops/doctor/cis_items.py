@@ -1,26 +1,25 @@
-"""The items of the CIS Docker Benchmark (v1.6) that doctor checks on containers and on the Docker engine.
+"""The checks of the CIS Docker Benchmark (v1.6) on containers and on the Docker engine; cis_items.yaml has the texts.
 
-Ids and titles are those of the benchmark (source: docker/docker-bench-security). A check returns how its subject
-violates the item, or None. Only running containers are checked, as in the benchmark's own audits. Where the benchmark
-leaves a choice ("if needed"), the stricter reading applies, and exceptions need a waiver.
-
-Left out are items that a running system does not show (5.23, 5.24: the options of `docker exec`), settings of the
-engine that its API does not report (2.3, 2.4, 2.8, 2.16 …), and files and users of the host (chapters 1 and 3).
+A check returns how its subject violates the item, or None. Only running containers are checked, as in the benchmark's
+own audits. Where the benchmark leaves a choice ("if needed"), the stricter reading applies, and exceptions need a
+waiver.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+import yaml
 
 from ops.doctor.docker_snapshot import DockerSnapshot, RunningContainer
 
 ContainerCheck = Callable[[RunningContainer, DockerSnapshot], str | None]
 EngineCheck = Callable[[DockerSnapshot], str | None]
 
-DAEMON = "/etc/docker/daemon.json"
 SENSITIVE = ("/boot", "/dev", "/etc", "/lib", "/proc", "/sys", "/usr")
 """Host folders that the benchmark names (5.6), in addition to `/`."""
 
@@ -44,7 +43,7 @@ class Item:
     """Whether the check reads the processes of a container, which the engine may not list."""
 
     level: int = 1
-    """Items of level 2 (chapter 2) are listed but not scored: a small team's host can do without what they demand."""
+    """Items of level 2 are listed but not scored."""
 
 
 def _listed(text: str, names: Iterable[object]) -> str | None:
@@ -62,12 +61,9 @@ def _positive(offence: str, *keys: str) -> ContainerCheck:
     return lambda container, _: None if any((container.host.get(key) or 0) > 0 for key in keys) else offence
 
 
-def _supports(option: str) -> Callable[[DockerSnapshot], bool]:
-    return lambda snapshot: snapshot.security(option)
-
-
-def _engine_offence(offence: str, violated: Callable[[DockerSnapshot], object]) -> EngineCheck:
-    return lambda snapshot: offence if violated(snapshot) else None
+def _empty(text: str, key: str, name: str) -> ContainerCheck:
+    """Require that a list of HostConfig is empty; `text` has braces for the names of its entries."""
+    return lambda container, _: _listed(text, (entry.get(name) for entry in container.host.get(key) or ()))
 
 
 def _own_user(container: RunningContainer, _: DockerSnapshot) -> str | None:
@@ -136,6 +132,11 @@ def _restart_policy(container: RunningContainer, _: DockerSnapshot) -> str | Non
     return f"restart: {name}{f':{retries}' if retries else ''}"
 
 
+def _propagation(container: RunningContainer, _: DockerSnapshot) -> str | None:
+    shared = [mount for mount in container.mounts if mount.get("Propagation") in ("shared", "rshared")]
+    return _listed("shares mounts below {}", (mount.get("Destination") for mount in shared))
+
+
 def _seccomp(container: RunningContainer, snapshot: DockerSnapshot) -> str | None:
     confined = snapshot.security("seccomp") and "seccomp=unconfined" not in container.security_options
     return None if confined else "no seccomp profile"
@@ -191,6 +192,16 @@ def _guarded_api(snapshot: DockerSnapshot) -> str | None:
     return f"{snapshot.docker_host} asks nobody who he is" if snapshot.docker_host.startswith("http://") else None
 
 
+def _authorization(snapshot: DockerSnapshot) -> str | None:
+    plugins = (snapshot.info.get("Plugins") or {}).get("Authorization")
+    return None if plugins else "who may use the socket may do everything"
+
+
+def _live_restore(snapshot: DockerSnapshot) -> str | None:
+    """Require live restore, which a Swarm excludes."""
+    return None if snapshot.info.get("LiveRestoreEnabled") or snapshot.in_swarm else "containers end with the engine"
+
+
 def _new_privileges(snapshot: DockerSnapshot) -> str | None:
     """Require no-new-privileges as the engine's default, or as an option of every container."""
     if snapshot.security("no-new-privileges"):
@@ -206,154 +217,68 @@ def _central_logs(snapshot: DockerSnapshot) -> str | None:
     return None if sent or piped else "logs stay on this host (monitoring.logs)"
 
 
-ITEMS: tuple[Item, ...] = (
-    Item("2.2", "traffic on the default bridge is restricted", f'"icc": false in {DAEMON}', engine=_bridge_traffic),
+ENGINE_CHECKS: Mapping[str, EngineCheck] = {
+    "2.2": _bridge_traffic,
+    "2.5": _secure_registries,
+    "2.6": lambda engine: "storage driver aufs" if engine.info.get("Driver") == "aufs" else None,
+    "2.7": _guarded_api,
+    "2.9": lambda engine: None if engine.remaps_root else "root in a container is root of the host",
+    "2.12": _authorization,
+    "2.13": _central_logs,
+    "2.14": _new_privileges,
+    "2.15": _live_restore,
+    "2.18": lambda engine: "experimental features are on" if engine.info.get("ExperimentalBuild") else None,
+    "5.1": lambda engine: "the engine is in a Swarm" if engine.in_swarm else None,
+}
+CONTAINER_CHECKS: Mapping[str, ContainerCheck] = {
+    "4.1": _own_user,
+    "4.6": _health_check,
+    "5.2": _apparmor,
+    "5.3": _selinux,
+    "5.4": _capabilities,
+    "5.5": lambda container, _: "privileged" if container.host.get("Privileged") else None,
+    "5.6": _host_folders,
+    "5.7": _no_sshd,
+    "5.8": _privileged_ports,
+    "5.9": _needed_ports,
+    "5.10": _not_host("NetworkMode", "is in the host's network"),
+    "5.11": _positive("no memory limit", "Memory"),
+    "5.12": _positive("no limit of processor time", "NanoCpus", "CpuQuota", "CpuShares"),
+    "5.13": _positive("writable root file system", "ReadonlyRootfs"),
+    "5.14": _bound_address,
+    "5.15": _restart_policy,
+    "5.16": _not_host("PidMode", "sees the host's processes"),
+    "5.17": _not_host("IpcMode", "shares the host's IPC"),
+    "5.18": _empty("has {}", "Devices", "PathOnHost"),
+    "5.19": _empty("overrides ulimit {}", "Ulimits", "Name"),
+    "5.20": _propagation,
+    "5.21": _not_host("UTSMode", "shares the host's name"),
+    "5.22": _seccomp,
+    "5.25": lambda container, _: _listed("control group below {}", filter(None, [container.host.get("CgroupParent")])),
+    "5.26": _no_new_privileges,
+    "5.27": _health_check,
+    "5.28": _pinned_image,
+    "5.29": _positive("no limit of processes", "PidsLimit"),
+    "5.30": _default_bridge,
+    "5.31": _not_host("UsernsMode", "shares the host's user namespace"),
+    "5.32": _docker_socket,
+}
+APPLIES: Mapping[str, Callable[[DockerSnapshot], bool]] = {
+    "2.14": lambda engine: bool(engine.containers) or engine.security("no-new-privileges"),
+    "5.2": lambda engine: engine.security("apparmor"),
+    "5.3": lambda engine: engine.security("selinux"),
+    "5.9": lambda engine: engine.requested_ports is not None,
+}
+"""Whether an item applies to an engine; the items without a condition always apply."""
+
+ITEMS = tuple(
     Item(
-        "2.5",
-        "no insecure registries",
-        f'give the registry a certificate and remove it from "insecure-registries" in {DAEMON}',
-        engine=_secure_registries,
-    ),
-    Item(
-        "2.6",
-        "storage driver is not aufs",
-        f'"storage-driver": "overlay2" in {DAEMON}',
-        engine=_engine_offence("storage driver aufs", lambda snapshot: snapshot.info.get("Driver") == "aufs"),
-    ),
-    Item("2.7", "the engine's API asks for TLS", "listen on the socket only, or with --tlsverify", engine=_guarded_api),
-    Item(
-        "2.9",
-        "user namespaces",
-        f'"userns-remap" in {DAEMON}',
-        engine=_engine_offence(
-            "root in a container is root of the host",
-            lambda snapshot: not snapshot.security("userns") and not snapshot.security("rootless"),
-        ),
-        level=2,
-    ),
-    Item(
-        "2.12",
-        "an authorization plugin",
-        "--authorization-plugin",
-        engine=_engine_offence(
-            "who may use the socket may do everything",
-            lambda snapshot: not (snapshot.info.get("Plugins") or {}).get("Authorization"),
-        ),
-        level=2,
-    ),
-    Item("2.13", "central logging", "monitoring: {logs: {enabled: true}}", engine=_central_logs, level=2),
-    Item(
-        "2.14",
-        "no new privileges by default",
-        f'"no-new-privileges": true in {DAEMON}',
-        engine=_new_privileges,
-        applies=lambda snapshot: bool(snapshot.containers) or snapshot.security("no-new-privileges"),
-    ),
-    Item(
-        "2.15",
-        "live restore",
-        f'"live-restore": true in {DAEMON}',
-        engine=_engine_offence(  # a Swarm excludes live restore
-            "containers end with the engine",
-            lambda snapshot: not snapshot.info.get("LiveRestoreEnabled") and not snapshot.in_swarm,
-        ),
-    ),
-    Item(
-        "2.18",
-        "no experimental features",
-        f'"experimental": false in {DAEMON}',
-        engine=_engine_offence("experimental features are on", lambda snapshot: snapshot.info.get("ExperimentalBuild")),
-    ),
-    Item("4.1", "a user for the container", "user: in the product file", _own_user),
-    Item("4.6", "a health check", "health: in the product file", _health_check),
-    Item(
-        "5.1",
-        "no Swarm unless needed",
-        "docker swarm leave",
-        engine=_engine_offence("the engine is in a Swarm", lambda snapshot: snapshot.in_swarm),
-    ),
-    Item("5.2", "an AppArmor profile", "leave Docker's default", _apparmor, applies=_supports("apparmor")),
-    Item("5.3", "SELinux options", "leave the engine's label on", _selinux, applies=_supports("selinux")),
-    Item("5.4", "capabilities are restricted", "drop ALL, add none", _capabilities),
-    Item(
-        "5.5",
-        "no privileged container",
-        "privileged: false",
-        lambda container, _: "privileged" if container.host.get("Privileged") else None,
-    ),
-    Item("5.6", "no sensitive folder of the host", "mount a volume instead", _host_folders),
-    Item("5.7", "no sshd", "docker exec does what it is there for", _no_sshd, needs_processes=True),
-    Item("5.8", "no privileged port", "publish a port from 1024 on", _privileged_ports),
-    Item(
-        "5.9",
-        "only needed ports",
-        "publish: in the stack file, then ./dockyard up",
-        _needed_ports,
-        applies=lambda snapshot: snapshot.requested_ports is not None,
-    ),
-    Item(
-        "5.10", "not the host's network", "a network of its own", _not_host("NetworkMode", "is in the host's network")
-    ),
-    Item("5.11", "memory is limited", "limits: {memory: …}", _positive("no memory limit", "Memory")),
-    Item(
-        "5.12",
-        "processor time is limited",
-        "limits: {cpus: …}",
-        _positive("no limit of processor time", "NanoCpus", "CpuQuota", "CpuShares"),
-    ),
-    Item(
-        "5.13",
-        "root file system is read-only",
-        "read_only: true, and volumes for what it writes",
-        _positive("writable root file system", "ReadonlyRootfs"),
-    ),
-    Item("5.14", "ports are bound to an address", "edge: {address: …}", _bound_address),
-    Item("5.15", "restart on failure, at most 5 times", "restart: on-failure", _restart_policy),
-    Item("5.16", "not the host's processes", "no pid: host", _not_host("PidMode", "sees the host's processes")),
-    Item("5.17", "not the host's IPC", "no ipc: host", _not_host("IpcMode", "shares the host's IPC")),
-    Item(
-        "5.18",
-        "no device of the host",
-        "no devices",
-        lambda container, _: _listed(
-            "has {}", (device.get("PathOnHost") for device in container.host.get("Devices") or ())
-        ),
-    ),
-    Item(
-        "5.19",
-        "default ulimits",
-        "leave the engine's",
-        lambda container, _: _listed(
-            "overrides ulimit {}", (limit.get("Name") for limit in container.host.get("Ulimits") or ())
-        ),
-    ),
-    Item(
-        "5.20",
-        "mounts are not shared",
-        "propagation private or slave",
-        lambda container, _: _listed(
-            "shares mounts below {}",
-            (mount["Destination"] for mount in container.mounts if mount.get("Propagation") in ("shared", "rshared")),
-        ),
-    ),
-    Item("5.21", "not the host's UTS namespace", "no uts: host", _not_host("UTSMode", "shares the host's name")),
-    Item("5.22", "a seccomp profile", "leave Docker's default", _seccomp),
-    Item(
-        "5.25",
-        "the default control group",
-        "no cgroup-parent",
-        lambda container, _: _listed("control group below {}", filter(None, [container.host.get("CgroupParent")])),
-    ),
-    Item("5.26", "no new privileges", "security option no-new-privileges", _no_new_privileges),
-    Item("5.27", "health is checked at run time", "health: in the product file", _health_check),
-    Item("5.28", "images are pinned", "name a version or a digest", _pinned_image),
-    Item("5.29", "processes are limited", "a limit of PIDs", _positive("no limit of processes", "PidsLimit")),
-    Item("5.30", "not the default bridge", "a network of its own", _default_bridge),
-    Item(
-        "5.31",
-        "not the host's user namespace",
-        "no userns: host",
-        _not_host("UsernsMode", "shares the host's user namespace"),
-    ),
-    Item("5.32", "no Docker socket", "a read-only proxy of the socket", _docker_socket),
+        item,
+        engine=ENGINE_CHECKS.get(item),
+        container=CONTAINER_CHECKS.get(item),
+        applies=APPLIES.get(item, lambda _: True),
+        needs_processes=item == "5.7",
+        **texts,
+    )
+    for item, texts in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text()).items()
 )

@@ -87,6 +87,11 @@ class DockerSnapshot:
         return any(option.split(",")[0] == f"name={name}" for option in self.info.get("SecurityOptions") or ())
 
     @property
+    def remaps_root(self) -> bool:
+        """Whether root in a container is another user of the host."""
+        return self.security("userns") or self.security("rootless")
+
+    @property
     def in_swarm(self) -> bool:
         """Whether the engine is part of a Swarm, or joining one."""
         return bool((self.info.get("Swarm") or {}).get("LocalNodeState", "inactive") != "inactive")

@@ -6,21 +6,18 @@ import importlib.metadata
 import platform
 import stat
 import subprocess
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel
-
 from machine.workdir import WorkDir
+from ops.deploy.host import limits_in
 from ops.doctor.findings import Finding
 from ops.doctor.reach import TUNNEL
 from ops.pulumi_cli import PulumiCli
 from ops.session import stack_settings
 from program.preflight import wrong_receiver_secrets
 from settings.backups import KEY
-from settings.container import Limits
 from settings.loader import Settings, read_stack_file
 from settings.problems import Problem, SettingsError
 from toolchain.environment import full_environment, uses_own_backend
@@ -30,14 +27,13 @@ from toolchain.pulumi_cli import pinned_version
 FILES, SECRETS = "settings", "secrets"
 
 
-@dataclass(frozen=True)
-class ResourceDemand:
+class ResourceDemand(NamedTuple):
     """Resources that the settings require of the machine."""
 
     reserved: int
     """Reserved memory in bytes."""
 
-    cpus: tuple[float, ...]
+    cpus: list[float]
 
 
 def read(work: WorkDir, stack: str) -> tuple[Settings | None, list[Finding]]:
@@ -86,9 +82,8 @@ def receiver_secrets(work: WorkDir, settings: Settings) -> list[Finding]:
         return [Finding(SECRETS, "untold", message, "look at the passphrase or key of the stack's secrets")]
     values = {name: str(entry.get("value", "")) for name, entry in config.items()}
     refused, doubtful = wrong_receiver_secrets(settings, values, work.checkout)
-    findings = [of_problem(problem, "failed") for problem in refused] + [
-        of_problem(problem, "warning") for problem in doubtful
-    ]
+    findings = [of_problem(problem, "failed") for problem in refused]
+    findings += [of_problem(problem, "warning") for problem in doubtful]
     return findings or [Finding(SECRETS, "ok", "those of the alerts' receivers look like real ones")]
 
 
@@ -97,9 +92,8 @@ def tools(work: WorkDir) -> list[Finding]:
     findings = [Finding("tools", "ok", f"Python {platform.python_version()}")]
     version_file = work.bin / "pulumi-from"
     if version_file.exists():
-        findings.append(
-            Finding("tools", "ok", f"Pulumi {version_file.read_text().strip()}; the package is {pinned_version()}")
-        )
+        message = f"Pulumi {version_file.read_text().strip()}; the package is {pinned_version()}"
+        findings.append(Finding("tools", "ok", message))
     else:
         findings.append(Finding("tools", "warning", "no Pulumi CLI yet", "the first `up` brings it"))
     for name in NAMES:
@@ -140,14 +134,10 @@ def hosts(settings: Settings) -> dict[str, str]:
     targets |= {tool.host: f"the route of {name}" for name, tool in product.edge.tools.items()}
     if root := urlsplit(str(product.monitoring.grafana.root_url or "")).hostname:
         targets.setdefault(root, "Grafana's root_url")
-    if tunnel:
-        targets |= dict.fromkeys(
-            [*([tunnel.hostname] if tunnel.hostname else []), *(service.hostname for service in tunnel.services)],
-            TUNNEL,
-        )
-    return {
-        host: target for host, target in targets.items() if "." in host and not host.endswith((".localhost", ".test"))
-    }
+    tunnelled = (tunnel.hostname, *(service.hostname for service in tunnel.services)) if tunnel else ()
+    targets |= {host: TUNNEL for host in tunnelled if host}
+    local = (".localhost", ".test")
+    return {host: target for host, target in targets.items() if "." in host and not host.endswith(local)}
 
 
 def demand_of(settings: Settings) -> ResourceDemand:
@@ -161,27 +151,14 @@ def demand_of(settings: Settings) -> ResourceDemand:
         ("monitoring", "exporters", "redis"): product.redis is None,
         ("backups",): not product.backups.on,
     }
-    excluded_paths = {path for path, excluded in without.items() if excluded}
     demands = [
         (limits, product.services[path[1]].replicas if path[0] == "services" else 1)
-        for path, limits in _limits(product, ())
-        if not any(path[: len(excluded)] == excluded for excluded in excluded_paths)
+        for path, limits in limits_in(product)
+        if not any(disabled and path[: len(part)] == part for part, disabled in without.items())
     ]
-    if settings.stack.tunnel:
-        demands.append((settings.stack.tunnel.limits, 1))
+    demands += [(limits, 1) for _, limits in limits_in(settings.stack.tunnel)]
     reserved = sum(limits.reservation * replicas for limits, replicas in demands)
-    return ResourceDemand(reserved * 2**20, tuple(limits.cpus for limits, replicas in demands for _ in range(replicas)))
-
-
-def _limits(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Limits]]:
-    if isinstance(value, Limits):
-        yield path, value
-    elif isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from _limits(getattr(value, name), (*path, name))
-    elif isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _limits(inner, (*path, str(name)))
+    return ResourceDemand(reserved * 2**20, [limits.cpus for limits, replicas in demands for _ in range(replicas)])
 
 
 def backup_key(work: WorkDir, settings: Settings) -> list[Finding]:
