@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import docker
@@ -50,38 +52,33 @@ def doctor(work: WorkDir, stack: str, progress: Progress, *, as_json: bool, benc
     ports = frozenset(port for name in settings.requested_ports if (port := settings.port(name))) if settings else None
     snapshot, engine_findings = _engine(docker_host, stack, ports)
     checks: dict[str, Check] = {
-        "tools": lambda: files.tools(work),
-        "state": lambda: files.passphrase(work),
-        "clock": lambda: _clock_and_registries(settings, snapshot),
+        "tools": partial(files.tools, work),
+        "state": partial(files.passphrase, work),
+        "clock": partial(_clock_and_registries, settings, snapshot),
     }
     if settings:
-        valid_settings = settings
         checks |= {
-            "secrets": lambda: files.receiver_secrets(work, valid_settings),
-            "backups": lambda: files.backup_key(work, valid_settings),
-            "DNS": lambda: reach.names(files.hosts(valid_settings), environment),
-            "ports": lambda: _ports(valid_settings, snapshot, stack),
-            "certificate": lambda: _certificates(valid_settings, snapshot),
+            "secrets": partial(files.receiver_secrets, work, settings),
+            "backups": partial(files.backup_key, work, settings),
+            "DNS": partial(reach.names, files.hosts(settings), environment),
+            "ports": partial(_ports, settings, snapshot, stack),
+            "certificate": partial(_certificates, settings, snapshot),
         }
     if snapshot:
-        live_snapshot = snapshot
-        checks["machine"] = lambda: _machine(live_snapshot, settings, environment)
-        if settings:
-            checks["host"] = lambda: _host(valid_settings, live_snapshot)
+        checks["machine"] = partial(_machine, snapshot, settings, environment)
+    if snapshot and settings:
+        checks["host"] = partial(_host, settings, snapshot)
     with ThreadPoolExecutor(len(checks)) as pool:
-        answers = {topic: pool.submit(check) for topic, check in checks.items()}
-        findings += engine_findings
-        for topic, answer in answers.items():
-            findings += _run_check(topic, answer.result)
+        results = list(pool.map(lambda check: _run_check(*check), checks.items()))
+    findings += [*engine_findings, *chain.from_iterable(results)]
     scored: list[Scored] = []
     if snapshot and benchmark:
         scored = cis.scorecard(snapshot, waivers, environment)
         findings += cis.waivers_not_needed(snapshot, waivers, environment)
         if not snapshot.containers:
             findings.append(Finding("stack", "note", f"nothing of {stack} runs", f"./dockyard up {stack}"))
-    report = DoctorReport(
-        stack, time.monotonic() - began, findings, scored, len(snapshot.containers) if snapshot else 0
-    )
+    containers = len(snapshot.containers) if snapshot else 0
+    report = DoctorReport(stack, time.monotonic() - began, findings, scored, containers)
     if as_json:
         typer.echo(report.as_json())
     else:
@@ -100,10 +97,10 @@ def _run_check(topic: str, check: Check) -> list[Finding]:
 def _engine(docker_host: str, stack: str, ports: frozenset[int] | None) -> tuple[DockerSnapshot | None, list[Finding]]:
     """Take a snapshot of the Docker engine; None, with a finding, where no engine answers."""
     remedy = "start Docker (https://docs.docker.com/engine/install/), or set DOCKER_HOST"
+    if not docker_host and os.geteuid() == 0 and is_debian() and not os.environ.get("DOCKER_HOST"):
+        message = "none answers: `./dockyard up` starts a private one; what it would say cannot be told now"
+        return None, [Finding("Docker engine", "untold", message, f"./dockyard setup {stack}")]
     if not docker_host:
-        if os.geteuid() == 0 and is_debian() and not os.environ.get("DOCKER_HOST"):
-            message = "none answers: `./dockyard up` starts a private one; what it would say cannot be told now"
-            return None, [Finding("Docker engine", "untold", message, f"./dockyard setup {stack}")]
         return None, [Finding("Docker engine", "failed", "none answers", remedy)]
     try:
         snapshot = take_snapshot(docker_host, stack, ports)
@@ -119,25 +116,22 @@ def _machine(snapshot: DockerSnapshot, settings: Settings | None, environment: s
     info, running = snapshot.info, snapshot.containers
     findings = [*machine.storage(info), *machine.control_groups(info), *machine.engine_settings(info, environment)]
     is_local, root = machine.is_here(info, snapshot.docker_host), Path(str(info.get("DockerRootDir")))
-    free = None
-    if is_local and root.exists():
-        space = machine.space_of(root)
-        free = space.free
+    space = machine.space_of(root) if is_local and root.exists() else None
+    if space:
         findings += machine.disk(space)
     else:
         message = f"{root} is not on this machine, or cannot be seen by this user"
         findings.append(Finding("disk", "untold", message, "run doctor on the host of the engine, as root"))
+    demand, source = files.demand_of(settings) if settings else None, "what the settings ask for"
     if running:
         reserved = sum(int(container.host.get("MemoryReservation") or 0) for container in running)
-        limits, source = [float(container.host.get("NanoCpus") or 0) / 1e9 for container in running], "what runs"
-        findings += [*machine.memory(info, reserved, source), *machine.cores(info, limits, source)]
-        findings += machine.log_rotation(running, free)
-    elif settings:
-        demand, source = files.demand_of(settings), "what the settings ask for"
+        limits = [float(container.host.get("NanoCpus") or 0) / 1e9 for container in running]
+        demand, source = files.ResourceDemand(reserved, limits), "what runs"
+        findings += machine.log_rotation(running, space.free if space else None)
+    if demand:
         findings += [*machine.memory(info, demand.reserved, source), *machine.cores(info, demand.cpus, source)]
     if is_local:
-        redis = bool(settings and settings.product.own_redis)
-        findings += machine.kernel(machine.read_kernel(), redis=redis)
+        findings += machine.kernel(machine.read_kernel(), redis=bool(settings and settings.product.own_redis))
     return findings
 
 
@@ -205,10 +199,6 @@ def _certificates(settings: Settings, snapshot: DockerSnapshot | None) -> list[F
         return []
     routed = {host for host, target in files.hosts(settings).items() if "route" in target and "root_url" not in target}
     address = "127.0.0.1" if edge.address == "0.0.0.0" else edge.address  # noqa: S104 - compared, not bound
-    return list(_each_certificate(sorted(routed), address, port))
-
-
-def _each_certificate(hosts: list[str], address: str, port: int) -> Iterator[Finding]:
     with ThreadPoolExecutor(8) as pool:
-        for findings in pool.map(lambda host: reach.certificate(host, address, port), hosts):
-            yield from findings
+        findings = pool.map(lambda host: reach.certificate(host, address, port), sorted(routed))
+        return list(chain.from_iterable(findings))

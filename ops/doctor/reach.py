@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from ops.doctor.findings import Finding, Status
+from ops.doctor.findings import Finding, graded
 
 SECONDS = 4.0
 """Timeout for each name, registry and certificate."""
@@ -62,16 +62,13 @@ def names(hosts: Mapping[str, str], environment: str) -> list[Finding]:
 def _resolved(host: str, target: str, answer: list[str] | OSError | None, environment: str) -> Finding:
     if answer is None:
         return Finding("DNS", "untold", f"{host}: no answer within {SECONDS:.0f} s", "look at the host's resolver")
-    if isinstance(answer, OSError):
-        status: Status = "warning" if environment == "development" or target == TUNNEL else "failed"
-        return Finding("DNS", status, f"{host} ({target}): {answer}", _name_remedy(target))
-    return Finding("DNS", "ok", f"{host} → {', '.join(answer)}")
-
-
-def _name_remedy(target: str) -> str:
+    if not isinstance(answer, OSError):
+        return Finding("DNS", "ok", f"{host} → {', '.join(answer)}")
+    remedy = "make a DNS record that leads to this host"
     if target == TUNNEL:
-        return "`up` makes the name at Cloudflare; after it, look whether the zone's name servers are Cloudflare's"
-    return "make a DNS record that leads to this host"
+        remedy = "`up` makes the name at Cloudflare; after it, look whether the zone's name servers are Cloudflare's"
+    expected = environment == "development" or target == TUNNEL
+    return graded("DNS", f"{host} ({target}): {answer}", remedy, failed=not expected, warning=expected)
 
 
 def registries(
@@ -97,16 +94,16 @@ def registries(
 
 def _silent(host: str, answer: str, missing: Collection[str] | None, started_by_up: bool) -> Finding:
     remedy = "look at the network and proxy, or name a mirror: docker: {mirror: …}"
+    problem = f"{host}: {answer}"
     if started_by_up:
         return Finding("registry", "note", f"{host}, of this checkout, does not run: an `up` that needs it starts it")
     if missing is None:
-        message = f"{host}: {answer}; whether its images are on the engine cannot be told"
-        return Finding("registry", "untold", message, remedy)
+        return Finding("registry", "untold", f"{problem}; whether its images are on the engine cannot be told", remedy)
     if missing:
-        message = f"{host}: {answer}; not on the engine yet: {', '.join(sorted(missing))}"
-        return Finding("registry", "failed", message, remedy)
-    message = f"{host}: {answer}; all images of it are on the engine"
-    return Finding("registry", "warning", message, f"{remedy}, before the next update")
+        return Finding("registry", "failed", f"{problem}; not on the engine yet: {', '.join(sorted(missing))}", remedy)
+    return Finding(
+        "registry", "warning", f"{problem}; all images of it are on the engine", f"{remedy}, before the next update"
+    )
 
 
 def _ask(host: str) -> float | str | None:
@@ -133,13 +130,14 @@ def clock(skews: Mapping[str, float], kernel: int | None, engine: float | None) 
     be called), `engine` the seconds by which the Docker engine's clock is ahead of ours (None where it is unknown).
     """
     remedy = "install chrony or systemd-timesyncd, and look at what it says"
-    findings = []
-    if engine is not None and abs(engine) > SKEW_WARNED:
-        message = f"the Docker engine's clock is {engine:+.0f} s from this machine's"
-        findings.append(Finding("clock", _skewed(engine), message, remedy))
-    for host, skew in skews.items():
-        if abs(skew) > SKEW_WARNED:
-            findings.append(Finding("clock", _skewed(skew), f"{host} is {skew:+.0f} s from this machine", remedy))
+    messages = {f"{host} is {skew:+.0f} s from this machine": abs(skew) for host, skew in skews.items()}
+    if engine is not None:
+        messages[f"the Docker engine's clock is {engine:+.0f} s from this machine's"] = abs(engine)
+    findings = [
+        graded("clock", message, remedy, failed=skew > SKEW_FAILED, warning=True)
+        for message, skew in messages.items()
+        if skew > SKEW_WARNED
+    ]
     if findings:
         return findings
     if kernel is not None and kernel != UNSYNCHRONISED:
@@ -149,10 +147,6 @@ def clock(skews: Mapping[str, float], kernel: int | None, engine: float | None) 
         message = f"within {least + 1:.0f} s of {', '.join(skews)}; no NTP client of this kernel says that it keeps it"
         return [Finding("clock", "warning", message, remedy)]
     return [Finding("clock", "untold", "no NTP client keeps it, and nobody outside could be asked", remedy)]
-
-
-def _skewed(seconds: float) -> Status:
-    return "failed" if abs(seconds) > SKEW_FAILED else "warning"
 
 
 def kernel_clock() -> int | None:
@@ -185,8 +179,4 @@ def days_left(host: str, ends: float, now: float) -> list[Finding]:
     days = (ends - now) / 86400
     message = f"{host}: {days:.0f} days left"
     remedy = "renew it; one of Let's Encrypt's should have been renewed 30 days before: traefik's log says why not"
-    if days < DAYS_FAILED:
-        return [Finding("certificate", "failed", message, remedy)]
-    return [
-        Finding("certificate", "warning" if days < DAYS_WARNED else "ok", message, remedy if days < DAYS_WARNED else "")
-    ]
+    return [graded("certificate", message, remedy, failed=days < DAYS_FAILED, warning=days < DAYS_WARNED)]
