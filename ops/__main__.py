@@ -41,6 +41,10 @@ Stack = Annotated[str, typer.Argument(help="A stack: dev, staging, production, o
 Service = Annotated[str | None, typer.Argument(help="One service of it, with its replicas. Default: all.")]
 Workload = Annotated[str | None, typer.Argument(help="One service or job of the product. Default: the whole stack.")]
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
+Place = Annotated[str, typer.Option("--from", help="volume or s3.")]
+
 
 @app.command()
 def up(stack: Stack, service: Workload = None) -> None:
@@ -67,7 +71,7 @@ def down(
     stack: Stack,
     service: Workload = None,
     volumes: Annotated[bool, typer.Option("--volumes", help="Delete the data volumes too.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
+    yes: Yes = False,
     yes_delete_data: Annotated[
         str, typer.Option(metavar="STACK", help="Ask nothing, and delete data that is protected too.")
     ] = "",
@@ -115,7 +119,7 @@ def verify(
 def drift(
     stack: Stack,
     fix: Annotated[bool, typer.Option("--fix", help="Put it right, then compare again.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Compare what runs with what was declared. Exit code 0, 1 where something drifted, 2 where nobody can tell."""
     from ops.drift.command import drift as find_drift  # noqa: PLC0415 - what it needs would slow every command
@@ -126,7 +130,7 @@ def drift(
 @app.command()
 def doctor(
     stack: Stack,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
     cis: Annotated[bool, typer.Option(help="The benchmark too. A deploy need not wait for what it replaces.")] = True,
 ) -> None:
     """Examine machine, engine, settings and containers, by the CIS Docker Benchmark too; change nothing.
@@ -160,8 +164,8 @@ def restore(
     swap: Annotated[bool, typer.Option("--swap", help="Then put it in the place of the product's.")] = False,
     at: Annotated[str | None, typer.Option("--at", help="A time: Postgres as it was then.")] = None,
     store: Annotated[str, typer.Option(help="postgres or redis.")] = "postgres",
-    place: Annotated[str, typer.Option("--from", help="volume or s3.")] = "volume",
-    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
+    place: Place = "volume",
+    yes: Yes = False,
 ) -> None:
     """Restore a backup into a new database, whole or not at all; the product's own is touched by --swap alone.
 
@@ -178,7 +182,7 @@ def restore(
 
 
 @app.command()
-def restore_drill(stack: Stack, place: Annotated[str, typer.Option("--from", help="volume or s3.")] = "volume") -> None:
+def restore_drill(stack: Stack, place: Place = "volume") -> None:
     """Restore the latest backup into a throwaway Postgres, look at all of it, and say how long it took.
 
     Exit code 1 where it cannot be restored, is not equal to its source, or takes longer than it may.
@@ -228,7 +232,7 @@ def amtool(context: typer.Context, stack: Stack) -> None:
 def cleanup(
     older_than: Annotated[str, typer.Option(metavar="DURATION", help="Leave alone what is younger.")] = "7d",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show it and remove nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Free disk space: images, containers and networks of ours that no stack and no rollback needs; build cache.
 
@@ -298,27 +302,27 @@ def main() -> None:
     """Run the command. An error that the user can fix is printed as a message, without a traceback."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     forget_other_checkout(WorkDir())
+    code = 1
     try:
         app()
     except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(130)
+        message, code = "interrupted", 130
     except SettingsError as error:
-        typer.echo(str(error), err=True)
-        sys.exit(2)
+        message, code = str(error), 2
     except SetupError as error:
         Progress().tell(error)
-        sys.exit(1)
+        sys.exit(code)
     except docker.errors.DockerException as error:
-        typer.echo(f"Docker: {error}", err=True)
-        sys.exit(1)
+        message = f"Docker: {error}"
     except requests.RequestException as error:
         # docker-py does not wrap these: the engine closed the connection, or did not answer in time.
-        typer.echo(f"the Docker engine does not answer ({error}); restart it, then run this again", err=True)
-        sys.exit(1)
+        message = f"the Docker engine does not answer ({error}); restart it, then run this again"
     except subprocess.CalledProcessError as error:
-        typer.echo(f"{shlex.join(error.cmd)} failed:\n{error.stderr or error.stdout}", err=True)
-        sys.exit(1)
+        message = f"{shlex.join(error.cmd)} failed:\n{error.stderr or error.stdout}"
+    else:
+        return
+    typer.echo(message, err=True)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

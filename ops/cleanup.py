@@ -35,17 +35,17 @@ BUILT_HERE = "dockyard/"
 """Name prefix of the images that this checkout builds: settings/images.py."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class StackInventory:
     """The Docker objects that belong to the stacks of this checkout."""
 
-    stacks: frozenset[str]
-    containers: frozenset[str]
-    networks: frozenset[str]
-    needed: frozenset[str]
+    stacks: set[str] = field(default_factory=set)
+    containers: set[str] = field(default_factory=set)
+    networks: set[str] = field(default_factory=set)
+    needed: set[str] = field(default_factory=set)
     """References of the images that run, that the files name, or that a rollback needs."""
 
-    named: frozenset[str]
+    named: set[str] = field(default_factory=set)
     """`needed`, and the images of all older releases: an image of these repositories is one of ours."""
 
 
@@ -119,31 +119,29 @@ def read_inventory(work: WorkDir, env: Mapping[str, str]) -> StackInventory:
     Raises SetupError if a stack is being changed or the history of this kind of backend cannot be read, and
     CalledProcessError if a state cannot be read.
     """
-    stacks = PulumiCli(work, "", env).list_stacks()
-    containers: set[str] = set()
-    networks: set[str] = set()
+    inventory = StackInventory(set(PulumiCli(work, "", env).list_stacks()))
     table = load_images(work.checkout / "components" / "images.yaml")
-    needed = {table.reference(name) for name in table.names} | {*read_machine(work.machine_file).images.values()}
-    named = set(needed)
+    inventory.needed |= {*map(table.reference, table.names), *read_machine(work.machine_file).images.values()}
     store = history.history_store(work)
-    for stack in stacks:
+    for stack in sorted(inventory.stacks):
         if holder := lock_holder(store, stack):
             # Objects that it has created already are not in a state yet.
             raise SetupError(f"the stack {stack} is being changed by {holder}", "run this again when that has ended")
         state = State.of(PulumiCli(work, stack, env))
-        containers |= {resource["id"] for resource in state.of_type(CONTAINER)}
-        networks |= {resource["id"] for resource in state.of_type(NETWORK)}
-        needed |= {str(resource["outputs"].get("image")) for resource in state.of_type(CONTAINER)}
+        inventory.containers |= {resource["id"] for resource in state.of_type(CONTAINER)}
+        inventory.networks |= {resource["id"] for resource in state.of_type(NETWORK)}
+        inventory.needed |= {str(resource["outputs"].get("image")) for resource in state.of_type(CONTAINER)}
         distinct: list[Release] = []
         for update in reversed(history.updates(store, stack)):
             release = update.release if update.succeeded else None
             if release and not any(history.same(release, newer) for newer in distinct):
                 distinct.append(release)
-        needed |= {reference for release in distinct[:RELEASES_KEPT] for reference in release.images.values()}
-        named |= {reference for release in distinct for reference in release.images.values()}
-    return StackInventory(
-        frozenset(stacks), frozenset(containers), frozenset(networks), frozenset(needed), frozenset(named | needed)
-    )
+        for number, release in enumerate(distinct):
+            inventory.named |= {*release.images.values()}
+            if number < RELEASES_KEPT:
+                inventory.needed |= {*release.images.values()}
+    inventory.named |= inventory.needed
+    return inventory
 
 
 def clean(

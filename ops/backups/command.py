@@ -77,11 +77,17 @@ def restore(
     container = container_for_store(containers, store, stack)
     confirm = session.settings.stack.environment != "development" and not yes
     if store == "redis":
-        return _restore_redis(session, container, stack, source, place, progress, to=to, swap=swap, confirm=confirm)
+        if to or swap or source is None:
+            raise SetupError(
+                "Redis has no second database to restore to: the backup takes the place of what it holds",
+                f"./dockyard restore {stack} latest --store redis",
+            )
+        if confirm:
+            _confirm("The backup takes the place of everything that Redis holds now.", "redis")
+        return _restore_redis(session, container, stack, source, place, progress)
     if store != "postgres":
-        raise SetupError(
-            f"a backup of {store} is not restored by this command", "docs/backups.md says how it is brought back"
-        )
+        message = f"a backup of {store} is not restored by this command"
+        raise SetupError(message, "docs/backups.md says how it is brought back")
     if to is None or not _DATABASE.fullmatch(to):
         raise SetupError(
             f"--to {to or ''}: the name of a new database is needed",
@@ -107,33 +113,16 @@ def restore(
 
 
 def _restore_redis(
-    session: StackSession,
-    container: BackupContainer,
-    stack: str,
-    name: str | None,
-    place: str,
-    progress: Progress,
-    *,
-    to: str | None,
-    swap: bool,
-    confirm: bool,
+    session: StackSession, container: BackupContainer, stack: str, name: str, place: str, progress: Progress
 ) -> int:
-    if to or swap or name is None:
-        raise SetupError(
-            "Redis has no second database to restore to: the backup takes the place of what it holds",
-            f"./dockyard restore {stack} latest --store redis",
-        )
-    if confirm:
-        _confirm("The backup takes the place of everything that Redis holds now.", "redis")
     # Resolve `latest` before the current content is backed up: that backup will be the latest.
     chosen = _chosen(backups_of(container, progress), name, place, stack)
     if chosen is None:
         raise SetupError(f"{name} is no backup of Redis", f"list them: ./dockyard backups {stack}")
     # Remove no older backups: only the last one of each day is kept, and the chosen one may be from today.
     if container.run(*scripts("redis", "backup"), environment={"BACKUP_KEEP": ""}):
-        raise SetupError(
-            "what Redis holds now could not be backed up, so nothing was changed", "see above; then restore again"
-        )
+        message = "what Redis holds now could not be backed up, so nothing was changed"
+        raise SetupError(message, "see above; then restore again")
     restore_redis(session.docker_client(), container, container_for_role(session, "redis"), chosen, place, progress)
     return 0
 

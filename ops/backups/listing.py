@@ -44,10 +44,8 @@ class Backup:
 
     def known_as(self, words: str) -> bool:
         """Whether a user's words name this backup: its name, or at least the first 4 characters of one of its ids."""
-        by_id = re.fullmatch(r"[0-9a-f]{4,64}", words) and any(
-            identity.startswith(words) for identity in self.ids.values()
-        )
-        return words == self.name or bool(by_id)
+        is_id = bool(re.fullmatch(r"[0-9a-f]{4,64}", words))
+        return words == self.name or (is_id and any(identity.startswith(words) for identity in self.ids.values()))
 
 
 def backups_of(container: BackupContainer, progress: Progress) -> list[Backup]:
@@ -96,23 +94,15 @@ def merged(store: str, places: Mapping[str, Sequence[Mapping[str, Any]]]) -> lis
             elif UNVERIFIED not in tags:
                 # The container `backup-monitoring` backs up both Grafana and Prometheus: the first tag says which.
                 copies_by_run.setdefault((next(iter(tags), store), run), {})[place] = snapshot
-    return [
-        _backup(kind, copies, whole=kind != "postgres" or run in compared)
-        for (kind, run), copies in copies_by_run.items()
-    ]
-
-
-def _backup(store: str, copies: Mapping[str, Mapping[str, Any]], *, whole: bool) -> Backup:
-    first = next(iter(copies.values()))
-    created = datetime.fromisoformat(re.sub(r"\.\d+", "", first["time"])).astimezone(UTC)
-    return Backup(
-        store,
-        f"{store}-{created:%Y%m%dT%H%M%SZ}",
-        created,
-        int((first.get("summary") or {}).get("total_bytes_processed") or 0),
-        WHOLE if whole else "no manifest",
-        {place: str(snapshot["id"]) for place, snapshot in copies.items()},
-    )
+    backups = []
+    for (kind, run), copies in copies_by_run.items():
+        first = next(iter(copies.values()))
+        created = datetime.fromisoformat(re.sub(r"\.\d+", "", first["time"])).astimezone(UTC)
+        size = int((first.get("summary") or {}).get("total_bytes_processed") or 0)
+        verified = WHOLE if kind != "postgres" or run in compared else "no manifest"
+        ids = {place: str(snapshot["id"]) for place, snapshot in copies.items()}
+        backups.append(Backup(kind, f"{kind}-{created:%Y%m%dT%H%M%SZ}", created, size, verified, ids))
+    return backups
 
 
 def dumps(output: str) -> list[Backup]:
@@ -133,15 +123,8 @@ def print_backups(title: str, backups: Iterable[Backup]) -> None:
     for backup in sorted(backups, key=lambda backup: backup.created, reverse=True):
         short = "" if DUMPED in backup.ids else next(iter(backup.ids.values()))[:8]
         size = f"{backup.size / 1e6:,.1f} MB" if backup.size else ""
-        table.add_row(
-            backup.store,
-            backup.name,
-            short,
-            f"{backup.created:%Y-%m-%d %H:%M:%S}",
-            size,
-            backup.verified,
-            ", ".join(backup.ids),
-        )
+        created = f"{backup.created:%Y-%m-%d %H:%M:%S}"
+        table.add_row(backup.store, backup.name, short, created, size, backup.verified, ", ".join(backup.ids))
     console = Console(file=sys.stdout)
     # Users copy the names, so none may be truncated, whether the terminal is narrow or there is none.
     Console(file=sys.stdout, width=max(console.width, 140)).print(table)

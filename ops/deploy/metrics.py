@@ -142,12 +142,10 @@ def archive(files: Mapping[str, str], now: float) -> bytes:
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for name, text in files.items():
             content = text.encode()
-            draft = tarfile.TarInfo(f".{name}.new")
-            draft.size, draft.mode, draft.mtime = len(content), 0o444, int(now)
-            draft.uid = draft.gid = OWNER
-            tar.addfile(draft, io.BytesIO(content))
-            link = tarfile.TarInfo(name)
-            link.type, link.linkname, link.mode, link.mtime = tarfile.LNKTYPE, draft.name, 0o444, int(now)
-            link.uid = link.gid = OWNER
-            tar.addfile(link)
+            draft, link = tarfile.TarInfo(f".{name}.new"), tarfile.TarInfo(name)
+            draft.size = len(content)
+            link.type, link.linkname = tarfile.LNKTYPE, draft.name
+            for member in (draft, link):
+                member.mode, member.mtime, member.uid, member.gid = 0o444, int(now), OWNER, OWNER
+                tar.addfile(member, io.BytesIO(content))
     return packed.getvalue()

@@ -9,6 +9,7 @@ from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from machine.progress import spell_seconds
 
@@ -82,14 +83,11 @@ class DoctorReport:
 
     def print(self, console: Console) -> None:
         """Print the report as tables, failures first."""
-        table = Table(title=f"{self.stack}: prerequisites", title_justify="left", title_style="bold")
-        for column in ("", "what", "found", "remedy"):
-            table.add_column(column, overflow="fold")
+        table = _table(f"{self.stack}: prerequisites", "", "what", "found", "remedy")
         for finding in sorted(self.findings, key=lambda finding: ORDER.index(finding.status)):
-            style = STYLES[finding.status]
-            table.add_row(
-                f"[{style}]{finding.status}[/{style}]", finding.topic, _plain(finding.found), _plain(finding.remedy)
-            )
+            status = Text(finding.status, STYLES[finding.status])
+            # `Text`, so that brackets in a value are not markup.
+            table.add_row(status, finding.topic, Text(finding.found), Text(finding.remedy))
         console.print(table)
         if self.scored:
             console.print(self._scorecard())
@@ -97,14 +95,11 @@ class DoctorReport:
 
     def _scorecard(self) -> Table:
         title = f"{self.stack}: CIS Docker Benchmark v1.6, {self.containers} running containers"
-        table = Table(title=title, title_justify="left", title_style="bold")
-        for column in ("id", "item", "", "where, and why"):
-            table.add_column(column, overflow="fold")
+        table = _table(title, "id", "item", "", "where, and why")
         for item in self.scored:
-            style = CIS_STYLES.get(item.status, "dim")
-            where = "; ".join(f"{service}: {reason}" for service, reason in sorted(together(item.offenders).items()))
+            where = "; ".join(f"{services}: {reason}" for services, reason in sorted(together(item.offenders).items()))
             text = "\n".join(part for part in (where, item.reason or item.remedy) if part)
-            table.add_row(item.id, item.title, f"[{style}]{item.status}[/{style}]", _plain(text))
+            table.add_row(item.id, item.title, Text(item.status, CIS_STYLES.get(item.status, "dim")), Text(text))
         return table
 
     def _summary(self) -> str:
@@ -140,6 +135,8 @@ def together(offenders: dict[str, str]) -> dict[str, str]:
     return {", ".join(sorted(group)): reason for reason, group in services.items()}
 
 
-def _plain(text: str) -> str:
-    """Escape brackets, which rich would read as markup."""
-    return text.replace("[", "\\[")
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

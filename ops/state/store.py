@@ -23,17 +23,8 @@ STATES = f".pulumi/stacks/{PROJECT}/"
 """Key prefix of all states."""
 
 S3_OPTIONS = {
-    "region",
-    "endpoint",
-    "profile",
-    "s3ForcePathStyle",
-    "use_path_style",
-    "disableSSL",
-    "disable_https",
-    "hostname_immutable",
-    "request_checksum_calculation",
-    "response_checksum_validation",
-    "awssdk",
+    *("region", "endpoint", "profile", "s3ForcePathStyle", "use_path_style", "disableSSL", "disable_https"),
+    *("hostname_immutable", "request_checksum_calculation", "response_checksum_validation", "awssdk"),
 }
 """Query parameters that an S3 address may have: Pulumi's options (gocloud.dev/aws, s3blob) that boto3 supports with
 the same meaning, or that do not matter to it."""
@@ -127,12 +118,10 @@ class S3Store:
     def keys(self, prefix: str) -> list[str]:
         """Return the keys that begin with `prefix`, sorted."""
         with self._readable_errors():
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=self.prefix + prefix
-            )
-            return sorted(
-                entry["Key"].removeprefix(self.prefix) for page in pages for entry in page.get("Contents", ())
-            )
+            listing = self._client.get_paginator("list_objects_v2")
+            pages = listing.paginate(Bucket=self.bucket, Prefix=self.prefix + prefix)
+            keys = (entry["Key"] for page in pages for entry in page.get("Contents", ()))
+            return sorted(key.removeprefix(self.prefix) for key in keys)
 
     def read(self, key: str) -> bytes:
         """Return an object's content. Raises FileNotFoundError if it does not exist."""
@@ -188,11 +177,12 @@ class S3Store:
         try:
             yield
         except aws.ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
+            response = error.response.get("Error", {})
+            code = response.get("Code", "")
             if code in ("NoSuchKey", "404"):
                 raise FileNotFoundError(self.address) from error
-            message = error.response.get("Error", {}).get("Message") or "it gives no reason"
-            meaning, remedy = S3_REFUSALS.get(code, (f"{message} ({code})", "that is what the store itself says"))
+            message = f"{response.get('Message') or 'it gives no reason'} ({code})"
+            meaning, remedy = S3_REFUSALS.get(code, (message, "that is what the store itself says"))
             raise SetupError(f"the state at {self.address} cannot be used: {meaning}", remedy) from error
         except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError) as error:
             raise SetupError(
