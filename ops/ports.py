@@ -63,21 +63,14 @@ def _offset(
     is_free: Callable[[int], bool],
 ) -> int | None:
     """Return a stack's previous offset if it still fits, else the smallest that fits, None if none does."""
-
-    def fits(offset: int) -> bool:
-        return all(port + offset <= LARGEST_PORT and port + offset not in claimed_ports for port in requested)
-
-    if previous_claim and fits(previous_claim[0]):
-        return previous_claim[0]
-    previous_ports = set(previous_claim[1:])
-    return next(
-        (
-            offset
-            for offset in range(0, LARGEST_OFFSET + 1, STEP)
-            if fits(offset) and all(port + offset in previous_ports or is_free(port + offset) for port in requested)
-        ),
-        None,
-    )
+    previous_offset, previous_ports = previous_claim[:1], {*previous_claim[1:]}
+    for offset in [*previous_offset, *range(0, LARGEST_OFFSET + 1, STEP)]:
+        ports = {port + offset for port in requested}
+        if max(ports, default=0) > LARGEST_PORT or not ports.isdisjoint(claimed_ports):
+            continue
+        if offset in previous_offset or all(map(is_free, ports - previous_ports)):
+            return offset
+    return None
 
 
 def published_ports(client: docker.DockerClient, stack: str) -> set[int]:

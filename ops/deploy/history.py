@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
 
 from machine.workdir import WorkDir
-from ops.state.snapshot import State
+from ops.state.snapshot import STACK, State
 from ops.state.store import Store, history_of, readable_store
 from settings.release import Release
 
@@ -38,14 +39,24 @@ class Update:
 
     store: Store = field(compare=False)
 
-    cache: dict[str, Release | None] = field(default_factory=dict, compare=False)
-
-    @property
+    @cached_property
     def release(self) -> Release | None:
         """The release after the run; None before the first `up` with releases, and after a `down`."""
-        if "release" not in self.cache:
-            self.cache["release"] = _release_in(self.store, self.checkpoint)
-        return self.cache["release"]
+        stacks = (resource for resource in self.resources() if resource["type"] == STACK)
+        exported = next(((stack.get("outputs") or {}).get("release") for stack in stacks), None)
+        try:
+            return Release.model_validate(exported) if exported else None
+        except ValidationError:
+            # Written by another version of Dockyard: this one cannot run it.
+            return None
+
+    def resources(self) -> list[Mapping[str, Any]]:
+        """Return the resources after the run; none if the backend has no state of it any more."""
+        try:
+            latest = _read(self.store, self.checkpoint)["checkpoint"].get("latest") or {}
+        except FileNotFoundError:
+            return []
+        return list(latest.get("resources") or ())
 
     @property
     def is_rollback(self) -> bool:
@@ -106,17 +117,16 @@ def rollback_target(recorded: Sequence[Update], running: Release | None, *, brok
 
 def same(first: Release, second: Release) -> bool:
     """Return whether two releases are equal. Images are compared by digest, not by registry."""
-    return (first.stack, first.product, _digests(first.images)) == (
-        second.stack,
-        second.product,
-        _digests(second.images),
-    )
+    return _content(first) == _content(second)
 
 
 def short_name(release: Release) -> str:
     """Return a hash of eight hexadecimal digits, the same for equal releases (`same`)."""
-    content = [release.stack, release.product, _digests(release.images)]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    return hashlib.sha256(json.dumps(_content(release), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _content(release: Release) -> list[Mapping[str, Any]]:
+    return [release.stack, release.product, _digests(release.images)]
 
 
 def changes(running: Release, target: Release) -> list[str]:
@@ -162,33 +172,12 @@ def _digests(images: Mapping[str, str]) -> dict[str, str]:
 def is_broken(recorded: Sequence[Update], state: State) -> bool:
     """Return whether the last run was killed: the state then differs from that of the last recorded run."""
     return state.interrupted or (
-        bool(recorded)
-        and _identities(_resources(recorded[-1].store, recorded[-1].checkpoint)) != _identities(state.resources)
+        bool(recorded) and _identities(recorded[-1].resources()) != _identities(state.resources)
     )
 
 
 def _identities(resources: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
     return {(resource["urn"], resource.get("id", "")) for resource in resources}
-
-
-def _resources(store: Store, checkpoint: str) -> list[Mapping[str, Any]]:
-    try:
-        latest = _read(store, checkpoint)["checkpoint"].get("latest") or {}
-    except FileNotFoundError:
-        return []
-    return list(latest.get("resources") or ())
-
-
-def _release_in(store: Store, checkpoint: str) -> Release | None:
-    for resource in _resources(store, checkpoint):
-        if resource["type"] == "pulumi:pulumi:Stack":
-            exported = (resource.get("outputs") or {}).get("release")
-            try:
-                return Release.model_validate(exported) if exported else None
-            except ValidationError:
-                # Written by another version of Dockyard: this one cannot run it.
-                return None
-    return None
 
 
 def _read(store: Store, key: str) -> Any:

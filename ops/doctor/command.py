@@ -106,10 +106,12 @@ def _engine(docker_host: str, stack: str, ports: frozenset[int] | None) -> tuple
         snapshot = take_snapshot(docker_host, stack, ports)
     except (DockerException, requests.RequestException) as error:
         return None, [Finding("Docker engine", "failed", f"{docker_host}: {error}", remedy)]
-    unanswered = [
-        Finding("Docker engine", "untold", f"does not tell {subject}", "ask again") for subject in snapshot.unreadable
+    unlisted = [
+        Finding("Docker engine", "untold", f"does not tell the processes in {container.service}", "ask again")
+        for container in snapshot.containers
+        if container.programs is None
     ]
-    return snapshot, [*machine.engine_version(snapshot.info, docker_host), *unanswered]
+    return snapshot, [*machine.engine_version(snapshot.info, docker_host), *unlisted]
 
 
 def _machine(snapshot: DockerSnapshot, settings: Settings | None, environment: str) -> list[Finding]:

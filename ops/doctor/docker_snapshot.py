@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import docker
@@ -30,14 +30,12 @@ class RunningContainer:
     @property
     def host(self) -> Mapping[str, Any]:
         """HostConfig of the inspection."""
-        host_config: Mapping[str, Any] = self.inspected.get("HostConfig") or {}
-        return host_config
+        return self.inspected.get("HostConfig") or {}
 
     @property
     def config(self) -> Mapping[str, Any]:
         """Config of the inspection."""
-        config: Mapping[str, Any] = self.inspected.get("Config") or {}
-        return config
+        return self.inspected.get("Config") or {}
 
     @property
     def mounts(self) -> Sequence[Mapping[str, Any]]:
@@ -76,9 +74,6 @@ class DockerSnapshot:
     requested_ports: frozenset[int] | None = None
     """Host ports that the settings publish; None where the settings cannot be read."""
 
-    unreadable: Sequence[str] = field(default=())
-    """Subjects that the engine did not report."""
-
     asked_at: float = 0.0
     """When the engine was asked for `info`, by this machine's clock: seconds since the epoch."""
 
@@ -109,8 +104,7 @@ def take_snapshot(docker_host: str, stack: str, requested_ports: frozenset[int] 
             bridge = pool.submit(lambda: client.api.inspect_network(str(bridges[0].id)) if bridges else None)
             inspected = list(pool.map(lambda summary: _container(client, summary["Id"]), running))
         containers = [container for container in inspected if container is not None]
-        unreadable = [f"the processes in {container.service}" for container in containers if container.programs is None]
-        return DockerSnapshot(docker_host, info, bridge.result(), containers, requested_ports, unreadable, asked_at)
+        return DockerSnapshot(docker_host, info, bridge.result(), containers, requested_ports, asked_at)
     finally:
         client.close()
 

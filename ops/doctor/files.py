@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from machine.workdir import WorkDir
 from ops.deploy.host import limits_in
-from ops.doctor.findings import Finding
+from ops.doctor.findings import Finding, graded
 from ops.doctor.reach import TUNNEL
 from ops.pulumi_cli import PulumiCli
 from ops.session import stack_settings
@@ -91,11 +91,9 @@ def tools(work: WorkDir) -> list[Finding]:
     """Report the versions of Python, Pulumi and its plugins; the first `up` installs missing tools."""
     findings = [Finding("tools", "ok", f"Python {platform.python_version()}")]
     version_file = work.bin / "pulumi-from"
-    if version_file.exists():
-        message = f"Pulumi {version_file.read_text().strip()}; the package is {pinned_version()}"
-        findings.append(Finding("tools", "ok", message))
-    else:
-        findings.append(Finding("tools", "warning", "no Pulumi CLI yet", "the first `up` brings it"))
+    installed = version_file.read_text().strip() if version_file.exists() else ""
+    message = f"Pulumi {installed}; the package is {pinned_version()}" if installed else "no Pulumi CLI yet"
+    findings.append(graded("tools", message, "the first `up` brings it", warning=not installed))
     for name in NAMES:
         plugin = Plugin(name)
         program = work.pulumi_home / "plugins" / plugin.folder / plugin.program
@@ -103,12 +101,12 @@ def tools(work: WorkDir) -> list[Finding]:
         if package != plugin.version:
             message = f"the package pulumi-{name} is {package}, the plugin {plugin.version}"
             findings.append(Finding("tools", "failed", message, "remove .dockyard/venv: it is made anew"))
-        if not program.exists():
+        if program.exists():
+            kind = "a stand-in for the official one" if is_standin(program) else "official"
+            findings.append(Finding("tools", "ok", f"plugin {name} {plugin.version}, {kind}"))
+        else:
             message = f"no plugin {name} {plugin.version} below {work.pulumi_home.name} yet"
             findings.append(Finding("tools", "note", message, "the first `up` brings it, unless it is on PATH"))
-            continue
-        kind = "a stand-in for the official one" if is_standin(program) else "official"
-        findings.append(Finding("tools", "ok", f"plugin {name} {plugin.version}, {kind}"))
     return findings
 
 
