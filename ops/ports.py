@@ -64,7 +64,8 @@ def _offset(
 ) -> int | None:
     """Return a stack's previous offset if it still fits, else the smallest that fits, None if none does."""
     previous_offset, previous_ports = previous_claim[:1], {*previous_claim[1:]}
-    for offset in [*previous_offset, *range(0, LARGEST_OFFSET + 1, STEP)]:
+    offset: int
+    for offset in (*previous_offset, *range(0, LARGEST_OFFSET + 1, STEP)):
         ports = {port + offset for port in requested}
         if max(ports, default=0) > LARGEST_PORT or not ports.isdisjoint(claimed_ports):
             continue

@@ -86,17 +86,13 @@ def with_service(running: Release, settings: Settings, names: list[str], referen
         _copy_entry(stack, files.stack, "services", name)
         for section, source in ((stack, files.stack), (product, files.product)):
             _copy_entry(section, source, "publish", name)
-    image_names = part_images(settings, names)
-    for name, reference in references.items():
-        if images.get(image_names[name], reference) == reference or not _used_by_others(
-            stack, product, image_names[name], names
-        ):
-            images[image_names[name]] = reference
-            continue
-        # Other workloads keep the old image of the same name.
-        overrides = _section(stack, "services")
-        stack["services"] = {**overrides, name: {**overrides.get(name, {}), "image": reference}}
-        images[reference] = reference
+    for name, image in part_images(settings, names).items():
+        reference, key = references[name], image
+        if images.get(image, reference) != reference and _used_by_others(stack, product, image, names):
+            # Other workloads keep the old image of the same name.
+            _override(stack, name, image=reference)
+            key = reference
+        images[key] = reference
     return Release(stack=stack, product=product, images=images, fresh=names)
 
 
@@ -118,13 +114,18 @@ def without_service(running: Release, service: str, stack: str) -> Release:
             f"the stack {stack} runs no service or job {service} of the product",
             f"It has: {', '.join(names)}. A store or a tool goes with the whole stack, or is taken out of the files.",
         )
-    overrides = _section(running.stack, "services")
-    values = {**running.stack, "services": {**overrides, service: {**overrides.get(service, {}), "enabled": False}}}
-    return Release(stack=values, product=running.product, images=running.images)
+    stack_values = dict(running.stack)
+    _override(stack_values, service, enabled=False)
+    return Release(stack=stack_values, product=running.product, images=running.images)
 
 
 def _section(values: Mapping[str, Any], key: str) -> dict[str, Any]:
     return dict(values.get(key) or {})
+
+
+def _override(stack_values: dict[str, Any], service: str, **settings: Any) -> None:
+    overrides = _section(stack_values, "services")
+    stack_values["services"] = {**overrides, service: {**overrides.get(service, {}), **settings}}
 
 
 def _copy_entry(values: dict[str, Any], source: Mapping[str, Any], section: str, name: str) -> None:
