@@ -28,7 +28,7 @@ WITHOUT_TOKEN = "there is no API token for Cloudflare"  # noqa: S105 - a message
 SET_TOKEN = "pulumi config set --secret cloudflare:apiToken, see docs/tunnel.md"  # noqa: S105 - a command
 
 
-def explained(text: str, label: str) -> str:
+def explain_error(text: str, label: str) -> str:
     """Return the meaning of a Cloudflare error and its remedy in one sentence; return any other error unchanged.
 
     `label` is the label of the resource that failed, as in the progress lines.

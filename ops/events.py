@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from machine.progress import Progress, spell_seconds
-from ops.cloudflare_errors import explained
+from ops.cloudflare_errors import explain_error
 
 VERBS = {
     "create": "created",
@@ -34,7 +34,7 @@ COLOUR = re.compile(r"<\{%[^%]*%\}>")
 
 
 @dataclass
-class Outcome:
+class RunOutcome:
     """The outcome of one run of Pulumi."""
 
     changes: Counter[str] = field(default_factory=Counter)
@@ -59,7 +59,7 @@ class EventFollower:
     """Reads the growing event log in a thread; a context manager around Pulumi's run."""
 
     def __init__(self, log: Path, progress: Progress) -> None:
-        self.outcome = Outcome()
+        self.outcome = RunOutcome()
         self._log, self._progress = log, progress
         self._began: dict[str, float] = {}
         self._finished = threading.Event()
@@ -87,12 +87,12 @@ class EventFollower:
                     position = log.tell()
                 *lines, rest = rest.split("\n")
                 for line in lines:
-                    self._tell(json.loads(line))
+                    self._handle(json.loads(line))
             if ended:
                 return
             time.sleep(0.1)
 
-    def _tell(self, event: dict[str, Any]) -> None:
+    def _handle(self, event: dict[str, Any]) -> None:
         if before := event.get("resourcePreEvent"):
             self._began[before["metadata"]["urn"]] = time.monotonic()
         elif after := event.get("resOutputsEvent"):
@@ -119,7 +119,7 @@ class EventFollower:
     def _handle_diagnostic(self, diagnostic: dict[str, Any]) -> None:
         text = COLOUR.sub("", diagnostic.get("message", "")).strip()
         if diagnostic.get("severity") == "error" and text and text not in ENDINGS:
-            text = explained(text, _origin(diagnostic.get("urn", "")))
+            text = explain_error(text, _origin(diagnostic.get("urn", "")))
             # Pulumi reports an error twice: for the resource, and for the program that awaits it.
             if not any(f": {error}".endswith(f": {text}") for error in self.outcome.errors):
                 self.outcome.errors.append(text)

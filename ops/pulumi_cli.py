@@ -13,7 +13,7 @@ from typing import Any
 
 from machine.progress import Progress
 from machine.workdir import WorkDir
-from ops.events import EventFollower, Outcome
+from ops.events import EventFollower, RunOutcome
 from ops.run_notes import noted_run
 
 
@@ -25,7 +25,7 @@ class PulumiCli:
     stack: str
     env: Mapping[str, str]
 
-    def change(self, verb: str, arguments: Sequence[str], progress: Progress) -> tuple[int, Outcome]:
+    def change(self, verb: str, arguments: Sequence[str], progress: Progress) -> tuple[int, RunOutcome]:
         """Run `up` or `destroy` non-interactively and report progress; return the exit code and the outcome.
 
         Pulumi's own output goes to a log file.
@@ -50,7 +50,7 @@ class PulumiCli:
                     # A separate process group, or Pulumi would receive each interrupt of the terminal twice.
                     process_group=0,
                 )
-                interrupts.pass_on_to(process)
+                interrupts.forward_to(process)
                 # With a timeout `wait` polls. Without one, a signal right before it would be handled after it only.
                 code = process.wait(timeout=threading.TIMEOUT_MAX)
             ended.append(code)
@@ -127,7 +127,7 @@ class _Interrupts:
         for sign, handler in self._before.items():
             signal.signal(sign, handler)
 
-    def pass_on_to(self, process: subprocess.Popen[bytes]) -> None:
+    def forward_to(self, process: subprocess.Popen[bytes]) -> None:
         """Set Pulumi's process, and forward the interrupts that arrived before it started."""
         early, self._process = self.count, process
         for _ in range(early):

@@ -64,7 +64,7 @@ class PartResult:
 
 
 @dataclass
-class Run:
+class PartRunner:
     """One run of some parts: what is fixed for the whole run, and which processes are running."""
 
     work: WorkDir
@@ -118,21 +118,23 @@ def run(work: WorkDir, words: Sequence[str], progress: Progress, *, seed: int | 
     ensure_dev_packages(work, progress)
     chosen = [part for part in PARTS if part in parts or not parts]
     started = time.monotonic()
-    run_ = Run(
+    test_run = PartRunner(
         work,
         progress,
         secrets.randbelow(2**32) if seed is None else seed,
         soak=SOAK in words,
         side_by_side=len(chosen) > 1,
     )
-    run_.logs.mkdir(parents=True, exist_ok=True)
-    progress.line(f"order of the tests: --seed {run_.seed}", "bold")
-    if run_.side_by_side:
-        progress.line(f"{LANES} parts run side by side; each prints its output when it ends (until then: {run_.logs})")
+    test_run.logs.mkdir(parents=True, exist_ok=True)
+    progress.line(f"order of the tests: --seed {test_run.seed}", "bold")
+    if test_run.side_by_side:
+        progress.line(
+            f"{LANES} parts run side by side; each prints its output when it ends (until then: {test_run.logs})"
+        )
     # A shell starts what runs in the background with SIGINT ignored, and the parts would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    results = _run_all(run_, chosen)
-    for line in summary(results, time.monotonic() - started, run_.seed):
+    results = _run_all(test_run, chosen)
+    for line in summary(results, time.monotonic() - started, test_run.seed):
         progress.line(line)
     failed = [result.part for result in results if not result.passed]
     if failed:
@@ -140,59 +142,59 @@ def run(work: WorkDir, words: Sequence[str], progress: Progress, *, seed: int | 
     return 1 if failed else 0
 
 
-def _run_all(run_: Run, parts: Sequence[str]) -> list[PartResult]:
+def _run_all(test_run: PartRunner, parts: Sequence[str]) -> list[PartResult]:
     """Run the parts in lanes. An interruption reaches every running part, whose fixtures then clean up."""
     with ThreadPoolExecutor(LANES) as lanes:
         futures: list[Future[PartResult]] = []
         try:
             for part in parts:
-                futures.append(lanes.submit(_run_part, run_, part))
+                futures.append(lanes.submit(_run_part, test_run, part))
             while wait(futures, timeout=HEARTBEAT_SECONDS).not_done:
-                _print_progress(run_)
+                _print_progress(test_run)
         except KeyboardInterrupt:
             for future in futures:
                 future.cancel()
-            for _, process in [*run_.running.values()]:
+            for _, process in [*test_run.running.values()]:
                 process.send_signal(signal.SIGINT)
             raise
     return [future.result() for future in futures]
 
 
-def _print_progress(run_: Run) -> None:
+def _print_progress(test_run: PartRunner) -> None:
     """Print how far each running part has got, by the last percentage in its log."""
     states = []
-    for part, (started, _) in [*run_.running.items()]:
-        percentages = re.findall(r"\[ *(\d+)%\]", (run_.logs / f"{part}.log").read_text(errors="replace"))
+    for part, (started, _) in [*test_run.running.items()]:
+        percentages = re.findall(r"\[ *(\d+)%\]", (test_run.logs / f"{part}.log").read_text(errors="replace"))
         progress = f", {percentages[-1]} %" if percentages else ""
         states.append(f"{part} ({spell_seconds(time.monotonic() - started)}{progress})")
-    if states and run_.side_by_side:
-        run_.progress.line(f"  · running: {', '.join(states)}", "dim")
+    if states and test_run.side_by_side:
+        test_run.progress.line(f"  · running: {', '.join(states)}", "dim")
 
 
 _printing = threading.Lock()
 
 
-def _run_part(run_: Run, part: str) -> PartResult:
+def _run_part(test_run: PartRunner, part: str) -> PartResult:
     """Run the commands of one part, print their output and the result."""
-    run_.report(part).unlink(missing_ok=True)
+    test_run.report(part).unlink(missing_ok=True)
     started = time.monotonic()
     codes = []
-    with (run_.logs / f"{part}.log").open("wb") as log:
-        output, errors = (log, subprocess.STDOUT) if run_.side_by_side else (None, None)
-        for command in run_.commands(part):
-            process = subprocess.Popen(command, cwd=run_.work.checkout, stdout=output, stderr=errors)
-            run_.running[part] = (started, process)
+    with (test_run.logs / f"{part}.log").open("wb") as log:
+        output, errors = (log, subprocess.STDOUT) if test_run.side_by_side else (None, None)
+        for command in test_run.commands(part):
+            process = subprocess.Popen(command, cwd=test_run.work.checkout, stdout=output, stderr=errors)
+            test_run.running[part] = (started, process)
             codes.append(process.wait())
-            del run_.running[part]
+            del test_run.running[part]
     result = PartResult(part, not any(codes), time.monotonic() - started)
-    _read_report(run_.report(part), result)
+    _read_report(test_run.report(part), result)
     with _printing:
-        if run_.side_by_side:
-            run_.progress.line(f"── {part} ──", "bold")
-            sys.stdout.write((run_.logs / f"{part}.log").read_text(errors="replace"))
+        if test_run.side_by_side:
+            test_run.progress.line(f"── {part} ──", "bold")
+            sys.stdout.write((test_run.logs / f"{part}.log").read_text(errors="replace"))
             sys.stdout.flush()
         mark, style = ("✓", "green") if result.passed else ("✗", "bold red")
-        run_.progress.line(f"{mark} {part} ({spell_seconds(result.seconds)})", style)
+        test_run.progress.line(f"{mark} {part} ({spell_seconds(result.seconds)})", style)
     return result
 
 

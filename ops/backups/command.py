@@ -12,7 +12,7 @@ import typer
 from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
 from ops.backups.containers import BackupContainer, container_for_role, container_for_store, open_stack, scripts
-from ops.backups.listing import DUMPED, S3, VOLUME, WHOLE, Backup, backups_of, print_backups
+from ops.backups.listing import DUMPED, S3, VERIFIED, VOLUME, Backup, backups_of, print_backups
 from ops.backups.redis import restore_redis
 from ops.session import StackSession
 
@@ -100,7 +100,12 @@ def restore(
         _confirm(f"{to} takes the place of {current}, and every session on it is ended.", current)
     if source is not None:
         with ExitStack() as uploads:
-            command = [*_from(place), "restore", _named(container, stack, source, place, progress, uploads), to]
+            command = [
+                *_from(place),
+                "restore",
+                _restore_source(container, stack, source, place, progress, uploads),
+                to,
+            ]
             if code := container.run(*scripts("postgres", "restore"), *command):
                 return code
     if not swap:
@@ -116,7 +121,7 @@ def _restore_redis(
     session: StackSession, container: BackupContainer, stack: str, name: str, place: str, progress: Progress
 ) -> int:
     # Resolve `latest` before the current content is backed up: that backup will be the latest.
-    chosen = _chosen(backups_of(container, progress), name, place, stack)
+    chosen = _find_backup(backups_of(container, progress), name, place, stack)
     if chosen is None:
         raise SetupError(f"{name} is no backup of Redis", f"list them: ./dockyard backups {stack}")
     # Remove no older backups: only the last one of each day is kept, and the chosen one may be from today.
@@ -127,12 +132,12 @@ def _restore_redis(
     return 0
 
 
-def _named(
+def _restore_source(
     container: BackupContainer, stack: str, source: str, place: str, progress: Progress, uploads: ExitStack
 ) -> str:
     """Return the snapshot id or path by which a script in the container finds the backup that the user named."""
     listed = backups_of(container, progress)
-    if chosen := _chosen(listed, source, place, stack):
+    if chosen := _find_backup(listed, source, place, stack):
         return chosen.ids[place] if place in chosen.ids else chosen.ids[DUMPED]
     file = Path(source)
     if not file.is_file():
@@ -144,18 +149,18 @@ def _named(
     return uploads.enter_context(container.uploaded(file))
 
 
-def _chosen(listed: Sequence[Backup], name: str, place: str, stack: str) -> Backup | None:
+def _find_backup(listed: Sequence[Backup], name: str, place: str, stack: str) -> Backup | None:
     """Return the backup that the user named, or None where no backup matches.
 
     Raises SetupError where several backups match, or the backup does not exist in that place.
     """
     if name == LATEST:
         # Pass an id instead of `latest`: a newer backup may be created before the script starts.
-        intact = [backup for backup in listed if place in backup.ids and backup.verified == WHOLE]
+        intact = [backup for backup in listed if place in backup.ids and backup.verified == VERIFIED]
         if not intact:
             raise SetupError(f"no good backup lies in {place}", f"take one: ./dockyard backup {stack}")
         return intact[-1]
-    matching = [backup for backup in listed if backup.known_as(name)]
+    matching = [backup for backup in listed if backup.matches(name)]
     if len(matching) > 1:
         raise SetupError(f"{name} may be any of {', '.join(backup.name for backup in matching)}", "give the whole name")
     for backup in matching:

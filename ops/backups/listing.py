@@ -24,7 +24,7 @@ VOLUME, S3, DUMPED = "volume", "s3", "dumps"
 MANIFEST, UNVERIFIED = "manifest", "unverified"
 """Tags of snapshots that are not backups on their own: components/backups/scripts/backup-common.sh."""
 
-WHOLE = "read back"
+VERIFIED = "read back"
 _RUN = "at:"
 
 
@@ -42,7 +42,7 @@ class Backup:
     ids: Mapping[str, str]
     """Place → the snapshot's id there, or the path of a dump."""
 
-    def known_as(self, words: str) -> bool:
+    def matches(self, words: str) -> bool:
         """Whether a user's words name this backup: its name, or at least the first 4 characters of one of its ids."""
         is_id = bool(re.fullmatch(r"[0-9a-f]{4,64}", words))
         return words == self.name or (is_id and any(identity.startswith(words) for identity in self.ids.values()))
@@ -72,13 +72,13 @@ def backups_of(container: BackupContainer, progress: Progress) -> list[Backup]:
             snapshots[place] = json.loads(output) or []
     if problem and not snapshots:
         raise problem
-    listed = merged(container.store, snapshots)
+    listed = merge_snapshots(container.store, snapshots)
     if container.store == "postgres":
         listed += dumps(container.read("/bin/sh", "-c", f"cd {DUMPS} 2>/dev/null && stat -c '%n %s %Y' -- *.dump || :"))
     return sorted(listed, key=lambda backup: backup.created)
 
 
-def merged(store: str, places: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Backup]:
+def merge_snapshots(store: str, places: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Backup]:
     """Return one Backup for all snapshots of the same run, which may exist in several places.
 
     All snapshots of one run of a script carry the same tag `at:…` in every place. Unverified snapshots are left out.
@@ -99,7 +99,7 @@ def merged(store: str, places: Mapping[str, Sequence[Mapping[str, Any]]]) -> lis
         first = next(iter(copies.values()))
         created = datetime.fromisoformat(re.sub(r"\.\d+", "", first["time"])).astimezone(UTC)
         size = int((first.get("summary") or {}).get("total_bytes_processed") or 0)
-        verified = WHOLE if kind != "postgres" or run in compared else "no manifest"
+        verified = VERIFIED if kind != "postgres" or run in compared else "no manifest"
         ids = {place: str(snapshot["id"]) for place, snapshot in copies.items()}
         backups.append(Backup(kind, f"{kind}-{created:%Y%m%dT%H%M%SZ}", created, size, verified, ids))
     return backups

@@ -9,7 +9,7 @@ from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
 from ops.deploy import data_volumes, up
 from ops.deploy.networks import free_networks, networks_in_use, restart_own_engine
-from ops.events import Outcome
+from ops.events import RunOutcome
 from ops.pulumi_cli import PulumiCli
 from ops.session import prepare_pulumi
 from ops.state.locks import settle_locks
@@ -97,7 +97,7 @@ class _Teardown:
             up.print_errors(outcome, self.progress, self.work, "destroy", self.stack)
         return code
 
-    def _run(self, keep: list[str]) -> tuple[int, Outcome]:
+    def _run(self, keep: list[str]) -> tuple[int, RunOutcome]:
         with self.progress.step(f"Stack {self.stack}") as step:
             code, outcome = self.pulumi_cli.change("destroy", [f"--exclude={urn}" for urn in keep], self.progress)
             step.outcome, step.failed = outcome.summary(), code != 0

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from machine.workdir import WorkDir
 from ops.state.snapshot import STACK, State
-from ops.state.store import Store, history_of, readable_store
+from ops.state.store import Store, history_prefix, readable_store
 from settings.release import Release
 
 READERS = 16
@@ -87,7 +87,7 @@ def updates(store: Store, stack: str) -> list[Update]:
             store=store,
         )
 
-    keys = [key for key in store.keys(history_of(stack)) if key.endswith((".history.json", ".history.json.gz"))]
+    keys = [key for key in store.keys(history_prefix(stack)) if key.endswith((".history.json", ".history.json.gz"))]
     # File names end in the run's time in nanoseconds.
     keys.sort(key=lambda key: key.removesuffix(".gz"))
     # In parallel: a network store needs one request for each run.

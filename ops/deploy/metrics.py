@@ -26,7 +26,7 @@ from docker.errors import DockerException, NotFound
 
 from machine.progress import Progress, SetupError
 from ops.deploy import history
-from ops.events import Outcome
+from ops.events import RunOutcome
 from ops.state import releases
 from ops.state.snapshot import CONTAINER, State, labels
 from settings.names import METRICS_FOLDER, METRICS_WRITER
@@ -41,7 +41,7 @@ KINDS = {"created": "create", "updated": "update", "deleted": "delete", "replace
 def record_deploy(
     state: State,
     client: docker.DockerClient,
-    outcome: Outcome,
+    outcome: RunOutcome,
     progress: Progress,
     *,
     seconds: float,
@@ -86,7 +86,7 @@ def _write(state: State, client: docker.DockerClient, files: Mapping[str, str], 
         progress.line(f"  ! the metrics of this run were not written: {error}", "yellow")
 
 
-def _deploy_metrics(outcome: Outcome, now: float, seconds: float, succeeded: bool) -> str:
+def _deploy_metrics(outcome: RunOutcome, now: float, seconds: float, succeeded: bool) -> str:
     changes = {kind: outcome.operations[operation] for kind, operation in KINDS.items()}
     return exposition(
         {

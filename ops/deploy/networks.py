@@ -13,7 +13,7 @@ from docker.models.networks import Network
 
 from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
-from ops.events import Outcome
+from ops.events import RunOutcome
 from ops.state.snapshot import CONTAINER, NETWORK, State, remove_strays
 from toolchain.docker_engine import private_engine
 
@@ -34,7 +34,7 @@ class Endpoint:
     container: Container | None
 
 
-def networks_in_use(outcome: Outcome) -> str:
+def networks_in_use(outcome: RunOutcome) -> str:
     """Return the names of the networks that a run could not remove because they are in use, or ""."""
     names = [match[1] for error in outcome.errors for match in IN_USE.finditer(error)]
     return ", ".join(dict.fromkeys(names))

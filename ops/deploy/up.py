@@ -11,7 +11,7 @@ from machine.progress import Progress, spell_seconds
 from machine.workdir import WorkDir
 from ops.deploy import metrics as metrics_file
 from ops.deploy.host import check_host
-from ops.events import Outcome
+from ops.events import RunOutcome
 from ops.inspect.log_data import leave_other_stores_data
 from ops.inspect.logs import tail_unhealthy
 from ops.inspect.show import print_status
@@ -39,12 +39,12 @@ def up(work: WorkDir, stack: str, service: str | None, progress: Progress) -> in
     began = time.monotonic()
     if service:
         settings = stack_settings(work, stack)
-        names = releases.part(settings, service)
+        names = releases.with_jobs(settings, service)
         # Quiet, because the full preparation below prints the same messages.
         quiet = Progress(progress.console, quiet=True)
         docker_host = ensure_engine(work, quiet)
         running = _running(work, stack, quiet)
-        image_names = releases.part_images(settings, names)
+        image_names = releases.workload_images(settings, names)
         mirror = settings.product.docker.mirror
         resolved = ensure_images(work, progress, docker_host, sorted({*image_names.values()}), mirror, settings.builds)
         references = {
@@ -93,9 +93,9 @@ def preview(work: WorkDir, stack: str, service: str | None, arguments: Sequence[
     """Show what an `up` would change; pass extra arguments to Pulumi."""
     settings = stack_settings(work, stack, preview=True)
     if service:
-        names = releases.part(settings, service)
+        names = releases.with_jobs(settings, service)
         running = _running(work, stack, progress)
-        image_names = releases.part_images(settings, names)
+        image_names = releases.workload_images(settings, names)
         references = {name: settings.image(image_names[name]) for name in names}
         releases.use(work, stack, releases.with_service(running, settings, names, references))
     return prepare_pulumi(work, stack, progress).show("preview", list(arguments))
@@ -137,7 +137,7 @@ def _recovered_state(work: WorkDir, session: StackSession, client: docker.Docker
     return recover(state, session.pulumi_cli, client, progress)
 
 
-def print_errors(outcome: Outcome, progress: Progress, work: WorkDir, verb: str, stack: str) -> None:
+def print_errors(outcome: RunOutcome, progress: Progress, work: WorkDir, verb: str, stack: str) -> None:
     """Print Pulumi's errors, or the end of its log if there are none. Raises SetupError for a locked stack."""
     log = work.logs / f"{verb}-{stack}.log"
     if not outcome.errors and (lock_error := lock_error_from_output(stack, log.read_text(errors="replace"))):

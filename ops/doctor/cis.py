@@ -4,41 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ops.doctor.cis_items import ITEMS, Item
+from ops.doctor.cis_items import ITEMS, CisItem
 from ops.doctor.docker_snapshot import DockerSnapshot
-from ops.doctor.findings import Finding, Scored
+from ops.doctor.findings import Finding, ItemResult
 from ops.doctor.waivers import FILE, Waiver, unneeded_services, waiver_for
 
 ENGINE = "engine"
 ITEM_IDS = frozenset(item.id for item in ITEMS)
 
 
-def scorecard(snapshot: DockerSnapshot, waivers: Sequence[Waiver], environment: str) -> list[Scored]:
+def scorecard(snapshot: DockerSnapshot, waivers: Sequence[Waiver], environment: str) -> list[ItemResult]:
     """Return the result of every item; items on containers only where at least one container runs."""
     return [_scored(item, snapshot, waivers, environment) for item in ITEMS if item.engine or snapshot.containers]
 
 
-def _scored(item: Item, snapshot: DockerSnapshot, waivers: Sequence[Waiver], environment: str) -> Scored:
+def _scored(item: CisItem, snapshot: DockerSnapshot, waivers: Sequence[Waiver], environment: str) -> ItemResult:
     if not item.applies(snapshot):
-        return Scored(item.id, item.title, "not applicable")
+        return ItemResult(item.id, item.title, "not applicable")
     offenders = _offenders(item, snapshot)
     if not offenders:
         unlisted = [container.service for container in snapshot.containers if container.programs is None]
         if item.needs_processes and unlisted:
             unknown = dict.fromkeys(unlisted, "the engine does not say what runs in it")
-            return Scored(item.id, item.title, "untold", unknown)
-        return Scored(item.id, item.title, "passed")
+            return ItemResult(item.id, item.title, "untold", unknown)
+        return ItemResult(item.id, item.title, "passed")
     if item.level > 1:
-        return Scored(item.id, item.title, "level 2, not met", offenders, remedy=item.remedy)
+        return ItemResult(item.id, item.title, "level 2, not met", offenders, remedy=item.remedy)
     applied = {service: waiver_for(waivers, item.id, service, environment) for service in offenders}
     failing = {service: reason for service, reason in offenders.items() if applied[service] is None}
     if failing:
-        return Scored(item.id, item.title, "failed", failing, remedy=item.remedy)
+        return ItemResult(item.id, item.title, "failed", failing, remedy=item.remedy)
     reasons = dict.fromkeys(waiver.reason for waiver in applied.values() if waiver)
-    return Scored(item.id, item.title, "waived", offenders, " ".join(reasons))
+    return ItemResult(item.id, item.title, "waived", offenders, " ".join(reasons))
 
 
-def _offenders(item: Item, snapshot: DockerSnapshot) -> dict[str, str]:
+def _offenders(item: CisItem, snapshot: DockerSnapshot) -> dict[str, str]:
     """Return service (or `engine`) → how it violates the item."""
     if item.engine:
         offence = item.engine(snapshot)

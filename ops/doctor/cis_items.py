@@ -30,7 +30,7 @@ MOVING_TAGS = ("latest", "stable", "main", "master", "edge", "nightly", "dev")
 
 
 @dataclass(frozen=True)
-class Item:
+class CisItem:
     """One item of the benchmark; it checks each container, or the Docker engine."""
 
     id: str
@@ -272,7 +272,7 @@ APPLIES: Mapping[str, Callable[[DockerSnapshot], bool]] = {
 """Whether an item applies to an engine; the items without a condition always apply."""
 
 ITEMS = tuple(
-    Item(
+    CisItem(
         item,
         engine=ENGINE_CHECKS.get(item),
         container=CONTAINER_CHECKS.get(item),

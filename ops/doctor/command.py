@@ -23,7 +23,7 @@ from machine.workdir import WorkDir
 from ops.deploy.host import check_host
 from ops.doctor import cis, files, machine, reach
 from ops.doctor.docker_snapshot import DockerSnapshot, take_snapshot
-from ops.doctor.findings import DoctorReport, Finding, Scored
+from ops.doctor.findings import DoctorReport, Finding, ItemResult
 from ops.doctor.waivers import load_waivers
 from ops.ports import check_ports, published_ports
 from settings.loader import EDGE_HTTPS, Settings
@@ -71,7 +71,7 @@ def doctor(work: WorkDir, stack: str, progress: Progress, *, as_json: bool, benc
     with ThreadPoolExecutor(len(checks)) as pool:
         results = list(pool.map(lambda check: _run_check(*check), checks.items()))
     findings += [*engine_findings, *chain.from_iterable(results)]
-    scored: list[Scored] = []
+    scored: list[ItemResult] = []
     if snapshot and benchmark:
         scored = cis.scorecard(snapshot, waivers, environment)
         findings += cis.waivers_not_needed(snapshot, waivers, environment)
@@ -117,14 +117,14 @@ def _engine(docker_host: str, stack: str, ports: frozenset[int] | None) -> tuple
 def _machine(snapshot: DockerSnapshot, settings: Settings | None, environment: str) -> list[Finding]:
     info, running = snapshot.info, snapshot.containers
     findings = [*machine.storage(info), *machine.control_groups(info), *machine.engine_settings(info, environment)]
-    is_local, root = machine.is_here(info, snapshot.docker_host), Path(str(info.get("DockerRootDir")))
-    space = machine.space_of(root) if is_local and root.exists() else None
+    is_local, root = machine.is_local_engine(info, snapshot.docker_host), Path(str(info.get("DockerRootDir")))
+    space = machine.disk_space(root) if is_local and root.exists() else None
     if space:
         findings += machine.disk(space)
     else:
         message = f"{root} is not on this machine, or cannot be seen by this user"
         findings.append(Finding("disk", "untold", message, "run doctor on the host of the engine, as root"))
-    demand, source = files.demand_of(settings) if settings else None, "what the settings ask for"
+    demand, source = files.resource_demand(settings) if settings else None, "what the settings ask for"
     if running:
         reserved = sum(int(container.host.get("MemoryReservation") or 0) for container in running)
         limits = [float(container.host.get("NanoCpus") or 0) / 1e9 for container in running]
@@ -142,7 +142,7 @@ def _host(settings: Settings, snapshot: DockerSnapshot) -> list[Finding]:
     try:
         check_host(settings, docker.DockerClient(base_url=snapshot.docker_host))
     except SettingsError as error:
-        return [files.of_problem(problem, "failed") for problem in error.problems]
+        return [files.finding_of_problem(problem, "failed") for problem in error.problems]
     return []
 
 
@@ -163,7 +163,7 @@ def _clock_and_registries(settings: Settings | None, snapshot: DockerSnapshot | 
     engine = None
     if snapshot and (system_time := str(snapshot.info.get("SystemTime") or "")):
         # The two clocks were read within a second or two: precise enough for the allowed difference.
-        ahead = datetime.fromisoformat(f"{system_time[:19]}+00:00").timestamp() - snapshot.asked_at
+        ahead = datetime.fromisoformat(f"{system_time[:19]}+00:00").timestamp() - snapshot.queried_at
         engine = ahead if system_time.endswith("Z") else None
     findings: list[Finding] = []
     skews: dict[str, float] = {}

@@ -12,9 +12,9 @@ import docker
 import requests
 from docker.errors import APIError, DockerException, NotFound
 
-AT_ONCE = 16
+MAX_CONNECTIONS = 16
 SERVICE_LABEL = "dockyard.service"
-SECONDS = 10
+TIMEOUT = 10
 """Timeout of one request to the engine."""
 
 
@@ -74,7 +74,7 @@ class DockerSnapshot:
     requested_ports: frozenset[int] | None = None
     """Host ports that the settings publish; None where the settings cannot be read."""
 
-    asked_at: float = 0.0
+    queried_at: float = 0.0
     """When the engine was asked for `info`, by this machine's clock: seconds since the epoch."""
 
     def security(self, name: str) -> bool:
@@ -94,17 +94,17 @@ class DockerSnapshot:
 
 def take_snapshot(docker_host: str, stack: str, requested_ports: frozenset[int] | None) -> DockerSnapshot:
     """Query the engine. Raises DockerException or requests.RequestException where it does not answer."""
-    client = docker.DockerClient(base_url=docker_host, timeout=SECONDS, max_pool_size=AT_ONCE)
+    client = docker.DockerClient(base_url=docker_host, timeout=TIMEOUT, max_pool_size=MAX_CONNECTIONS)
     try:
         info = client.info()
-        asked_at = time.time()
+        queried_at = time.time()
         bridges = [network for network in client.networks.list(names=["bridge"]) if network.name == "bridge"]
         running = client.api.containers(filters={"label": f"dockyard.stack={stack}"})
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
             bridge = pool.submit(lambda: client.api.inspect_network(str(bridges[0].id)) if bridges else None)
             inspected = list(pool.map(lambda summary: _container(client, summary["Id"]), running))
         containers = [container for container in inspected if container is not None]
-        return DockerSnapshot(docker_host, info, bridge.result(), containers, requested_ports, asked_at)
+        return DockerSnapshot(docker_host, info, bridge.result(), containers, requested_ports, queried_at)
     finally:
         client.close()
 

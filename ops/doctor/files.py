@@ -46,17 +46,17 @@ def read(work: WorkDir, stack: str) -> tuple[Settings | None, list[Finding]]:
     try:
         settings = stack_settings(work, stack)
     except SettingsError as error:
-        findings = [of_problem(problem, "failed") for problem in error.problems]
+        findings = [finding_of_problem(problem, "failed") for problem in error.problems]
         try:
             # Where only secrets or identifiers are missing, the rest can still be checked.
             return stack_settings(work, stack, preview=True), findings
         except SettingsError:
             return None, findings
-    warnings = [of_problem(problem, "warning") for problem in settings.warnings]
+    warnings = [finding_of_problem(problem, "warning") for problem in settings.warnings]
     return settings, [*warnings, Finding(FILES, "ok", f"Pulumi.{stack}.yaml and {settings.stack.product} fit together")]
 
 
-def of_problem(problem: Problem, status: Any) -> Finding:
+def finding_of_problem(problem: Problem, status: Any) -> Finding:
     """Convert a problem of the settings into a finding."""
     place = f"{problem.file}:{problem.line}" if problem.line else problem.file
     topic = SECRETS if "secret" in problem.expected else FILES
@@ -82,8 +82,8 @@ def receiver_secrets(work: WorkDir, settings: Settings) -> list[Finding]:
         return [Finding(SECRETS, "untold", message, "look at the passphrase or key of the stack's secrets")]
     values = {name: str(entry.get("value", "")) for name, entry in config.items()}
     refused, doubtful = wrong_receiver_secrets(settings, values, work.checkout)
-    findings = [of_problem(problem, "failed") for problem in refused]
-    findings += [of_problem(problem, "warning") for problem in doubtful]
+    findings = [finding_of_problem(problem, "failed") for problem in refused]
+    findings += [finding_of_problem(problem, "warning") for problem in doubtful]
     return findings or [Finding(SECRETS, "ok", "those of the alerts' receivers look like real ones")]
 
 
@@ -138,7 +138,7 @@ def hosts(settings: Settings) -> dict[str, str]:
     return {host: target for host, target in targets.items() if "." in host and not host.endswith(local)}
 
 
-def demand_of(settings: Settings) -> ResourceDemand:
+def resource_demand(settings: Settings) -> ResourceDemand:
     """Return the sum of reservations and the CPU limits of all replicas, without parts that this stack disables."""
     product = settings.product
     without = {

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from machine.progress import spell_seconds
 
-WELL, FAILED, UNTOLD = 0, 1, 2
+PASSED, FAILED, UNKNOWN = 0, 1, 2
 """Exit codes."""
 
 Status = Literal["ok", "note", "warning", "failed", "untold"]
@@ -44,7 +44,7 @@ def graded(topic: str, message: str, remedy: str, *, failed: bool = False, warni
 
 
 @dataclass(frozen=True)
-class Scored:
+class ItemResult:
     """The result of one item of the benchmark."""
 
     id: str
@@ -66,7 +66,7 @@ class DoctorReport:
     stack: str
     seconds: float
     findings: Sequence[Finding]
-    scored: Sequence[Scored] = ()
+    scored: Sequence[ItemResult] = ()
     containers: int = 0
 
     @property
@@ -75,7 +75,7 @@ class DoctorReport:
         states = {item.status for item in self.findings} | {item.status for item in self.scored}
         if "failed" in states:
             return FAILED
-        return UNTOLD if "untold" in states else WELL
+        return UNKNOWN if "untold" in states else PASSED
 
     def counted(self, status: str) -> int:
         """Return how many items of the benchmark have a status."""
@@ -97,7 +97,9 @@ class DoctorReport:
         title = f"{self.stack}: CIS Docker Benchmark v1.6, {self.containers} running containers"
         table = _table(title, "id", "item", "", "where, and why")
         for item in self.scored:
-            where = "; ".join(f"{services}: {reason}" for services, reason in sorted(together(item.offenders).items()))
+            where = "; ".join(
+                f"{services}: {reason}" for services, reason in sorted(group_by_reason(item.offenders).items())
+            )
             text = "\n".join(part for part in (where, item.reason or item.remedy) if part)
             table.add_row(item.id, item.title, Text(item.status, CIS_STYLES.get(item.status, "dim")), Text(text))
         return table
@@ -127,7 +129,7 @@ class DoctorReport:
         return json.dumps(report, indent=2, ensure_ascii=False)
 
 
-def together(offenders: dict[str, str]) -> dict[str, str]:
+def group_by_reason(offenders: dict[str, str]) -> dict[str, str]:
     """Group services with the same reason: `a, b` → reason."""
     services: dict[str, list[str]] = {}
     for service, reason in offenders.items():

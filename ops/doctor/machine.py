@@ -39,7 +39,7 @@ FILES_WARNED = 0.8
 
 
 @dataclass(frozen=True)
-class Space:
+class DiskSpace:
     """Capacity of a file system, in bytes and inodes."""
 
     path: str
@@ -50,15 +50,15 @@ class Space:
     """0 where the file system allocates inodes dynamically."""
 
 
-def is_here(info: Mapping[str, Any], docker_host: str) -> bool:
+def is_local_engine(info: Mapping[str, Any], docker_host: str) -> bool:
     """Return whether the engine runs on this machine's kernel, so that local files describe its host."""
     return docker_host.startswith("unix://") and info.get("KernelVersion") == platform.release()
 
 
-def space_of(path: Path) -> Space:
+def disk_space(path: Path) -> DiskSpace:
     """Read the capacity of a file system. Raises OSError."""
     disk, stats = shutil.disk_usage(path), os.statvfs(path)
-    return Space(str(path), disk.free, disk.total, stats.f_favail, stats.f_files)
+    return DiskSpace(str(path), disk.free, disk.total, stats.f_favail, stats.f_files)
 
 
 def engine_version(info: Mapping[str, Any], docker_host: str) -> list[Finding]:
@@ -137,7 +137,7 @@ def engine_settings(info: Mapping[str, Any], environment: str) -> list[Finding]:
     return findings or [Finding("engine settings", "ok", f"log driver {driver}, no warning of its own")]
 
 
-def disk(space: Space) -> list[Finding]:
+def disk(space: DiskSpace) -> list[Finding]:
     """Check free space and inodes for images and volumes."""
     remedy = "docker image prune -a --filter until=168h; docker system df tells what takes the room"
     free = f"{space.free / 2**30:.1f} of {space.total / 2**30:.0f} GB free at {space.path}"

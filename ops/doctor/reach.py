@@ -17,7 +17,7 @@ import httpx
 
 from ops.doctor.findings import Finding, graded
 
-SECONDS = 4.0
+TIMEOUT = 4.0
 """Timeout for each name, registry and certificate."""
 
 SKEW_FAILED, SKEW_WARNED = 60.0, 5.0
@@ -53,7 +53,7 @@ def names(hosts: Mapping[str, str], environment: str) -> list[Finding]:
     threads = [threading.Thread(target=ask, args=[host], daemon=True) for host in hosts]
     for thread in threads:
         thread.start()
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + TIMEOUT
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
     return [_resolved(host, target, answers.get(host), environment) for host, target in hosts.items()]
@@ -61,7 +61,7 @@ def names(hosts: Mapping[str, str], environment: str) -> list[Finding]:
 
 def _resolved(host: str, target: str, answer: list[str] | OSError | None, environment: str) -> Finding:
     if answer is None:
-        return Finding("DNS", "untold", f"{host}: no answer within {SECONDS:.0f} s", "look at the host's resolver")
+        return Finding("DNS", "untold", f"{host}: no answer within {TIMEOUT:.0f} s", "look at the host's resolver")
     if not isinstance(answer, OSError):
         return Finding("DNS", "ok", f"{host} → {', '.join(answer)}")
     remedy = "make a DNS record that leads to this host"
@@ -80,11 +80,11 @@ def registries(
     Returns the findings, and registry → seconds by which its clock is ahead of ours.
     """
     with ThreadPoolExecutor(8) as pool:
-        answers = dict(zip(hosts, pool.map(_ask, hosts), strict=True))
+        answers = dict(zip(hosts, pool.map(_query_registry, hosts), strict=True))
     findings, skews = [], {}
     for host, answer in answers.items():
         if isinstance(answer, str):
-            findings.append(_silent(host, answer, hosts[host], host in started_by_up))
+            findings.append(_unreachable_registry(host, answer, hosts[host], host in started_by_up))
             continue
         findings.append(Finding("registry", "ok", f"{host} answers"))
         if answer is not None:
@@ -92,7 +92,7 @@ def registries(
     return findings, skews
 
 
-def _silent(host: str, answer: str, missing: Collection[str] | None, started_by_up: bool) -> Finding:
+def _unreachable_registry(host: str, answer: str, missing: Collection[str] | None, started_by_up: bool) -> Finding:
     remedy = "look at the network and proxy, or name a mirror: docker: {mirror: …}"
     problem = f"{host}: {answer}"
     if started_by_up:
@@ -106,13 +106,13 @@ def _silent(host: str, answer: str, missing: Collection[str] | None, started_by_
     )
 
 
-def _ask(host: str) -> float | str | None:
+def _query_registry(host: str) -> float | str | None:
     """Return the seconds by which a registry's clock is ahead, None where it sends no date, or an error message."""
     local = host.startswith(("127.", "localhost"))
     scheme = "http" if local else "https"
     try:
         began = time.time()
-        answer = httpx.get(f"{scheme}://{HUB.get(host, host)}/v2/", timeout=SECONDS)
+        answer = httpx.get(f"{scheme}://{HUB.get(host, host)}/v2/", timeout=TIMEOUT)
         middle = (began + time.time()) / 2
     except httpx.HTTPError as error:
         return f"cannot be reached ({error or type(error).__name__})"
@@ -163,7 +163,7 @@ def certificate(host: str, address: str, port: int) -> list[Finding]:
     remedy = "look at the traefik container's log; docs/access.md says where certificates come from"
     try:
         with (
-            socket.create_connection((address, port), timeout=SECONDS) as plain,
+            socket.create_connection((address, port), timeout=TIMEOUT) as plain,
             ssl.create_default_context().wrap_socket(plain, server_hostname=host) as secured,
         ):
             peer: Mapping[str, Any] = secured.getpeercert() or {}

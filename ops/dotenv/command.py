@@ -57,7 +57,7 @@ def import_env(work: WorkDir, file: Path, stack: str, progress: Progress, *, dry
 
 
 def _plan(work: WorkDir, stack: str, configuration: Configuration, variables: dict[str, str]) -> ImportPlan:
-    settings = _loaded(work, stack, configuration, configuration.values)
+    settings = _load_leniently(work, stack, configuration, configuration.values)
     return ImportPlan(
         stack_name=stack,
         stack=settings.stack,
@@ -69,7 +69,7 @@ def _plan(work: WorkDir, stack: str, configuration: Configuration, variables: di
     )
 
 
-def _loaded(work: WorkDir, stack: str, configuration: Configuration, values: Any) -> Settings:
+def _load_leniently(work: WorkDir, stack: str, configuration: Configuration, values: Any) -> Settings:
     """Load settings even if secrets are missing: the dotenv file may provide them."""
     lenient = Configuration({**values, "preview_without_secrets": True}, configuration.secrets)
     return load(lenient, stack, checkout=work.checkout, preview=True)
@@ -78,16 +78,16 @@ def _loaded(work: WorkDir, stack: str, configuration: Configuration, values: Any
 def _draft(work: WorkDir, configuration: Configuration, plan: ImportPlan, file: Path) -> Settings:
     """Return the settings after the import. Raises SettingsError that names the variables at fault."""
     try:
-        return _loaded(work, plan.stack_name, configuration, edited(configuration.values, plan.edits))
+        return _load_leniently(work, plan.stack_name, configuration, edited(configuration.values, plan.edits))
     except SettingsError as error:
-        raise SettingsError([_with_variable(problem, plan, file) for problem in error.problems]) from None
+        raise SettingsError([_name_variable(problem, plan, file) for problem in error.problems]) from None
 
 
-def _with_variable(problem: Problem, plan: ImportPlan, file: Path) -> Problem:
+def _name_variable(problem: Problem, plan: ImportPlan, file: Path) -> Problem:
     """Name the variable that causes a problem: the stack file has no line for it yet."""
-    for place, variable in plan.edited_by.items():
-        path = f"config.{NAMESPACE}{'.'.join(place)}"
-        if problem.path == path or path.startswith(f"{problem.path}."):
+    for path, variable in plan.edited_by.items():
+        full_path = f"config.{NAMESPACE}{'.'.join(path)}"
+        if problem.path == full_path or full_path.startswith(f"{problem.path}."):
             return replace(problem, line=None, remedy=f"It comes from {variable} in {file}. {problem.remedy}".strip())
     return problem
 
@@ -124,7 +124,7 @@ def _print(plan: ImportPlan, draft: Settings, *, dry_run: bool) -> None:
     for heading in ("variable", "", "what"):
         table.add_column(heading, no_wrap=heading == "variable", overflow="fold")
     previous = ""
-    for row in plan.answer():
+    for row in plan.sorted_rows():
         # `Text`, so that brackets in a value are not markup.
         table.add_row(
             Text(row.variable if row.variable != previous else ""),

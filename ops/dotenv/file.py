@@ -32,13 +32,13 @@ def read_env_file(file: Path) -> dict[str, str]:
             # The error omits the line's text: it may be a secret.
             problems.append(Problem(str(file), "(line)", "a line that is none", "NAME=value", line=line))
         elif binding.key is not None:
-            variables[binding.key] = _filled_in(binding, variables, str(file), problems)
+            variables[binding.key] = _expand(binding, variables, str(file), problems)
     if problems:
         raise SettingsError(problems)
     return variables
 
 
-def _filled_in(binding: Binding, earlier: dict[str, str], file: str, problems: list[Problem]) -> str:
+def _expand(binding: Binding, earlier: dict[str, str], file: str, problems: list[Problem]) -> str:
     value = binding.value or ""
     if re.match(r"\s*(export\s+)?[^=]+=\s*'", binding.original.string):
         return value

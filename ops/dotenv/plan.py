@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ops.dotenv.stack_file import ABSENT, Place, lookup
+from ops.dotenv.stack_file import ABSENT, SettingPath, lookup
 from settings.example_text import is_placeholder
 from settings.product import Product
 from settings.stack import Stack
@@ -61,9 +61,9 @@ class ImportPlan:
     product_values: Mapping[str, Any]
     variables: Mapping[str, str]
     rows: list[PlanRow] = field(default_factory=list)
-    edits: dict[Place, Any] = field(default_factory=dict)
-    edited_by: dict[Place, str] = field(default_factory=dict)
-    """Place → the variable that sets it."""
+    edits: dict[SettingPath, Any] = field(default_factory=dict)
+    edited_by: dict[SettingPath, str] = field(default_factory=dict)
+    """Path → the variable that sets it."""
 
     secrets: dict[str, SecretValue] = field(default_factory=dict)
 
@@ -105,30 +105,30 @@ class ImportPlan:
             variable, Verdict.ALREADY if same else Verdict.DIFFERS, already if same else f"not used: {differs}"
         )
 
-    def setting(self, variable: str, place: Place, value: Any, current: Any) -> None:
+    def setting(self, variable: str, path: SettingPath, value: Any, current: Any) -> None:
         """Set a value in the stack file, unless it is in effect already (`current`)."""
-        text = ".".join(place)
+        text = ".".join(path)
         if value == current:
-            self.add_row(variable, Verdict.ALREADY, f"{text}: {_format_value(value)}, said by {self.source_of(place)}")
+            self.add_row(variable, Verdict.ALREADY, f"{text}: {_format_value(value)}, said by {self.source_of(path)}")
             return
-        self.edit(variable, place, value)
+        self.edit(variable, path, value)
         self.add_row(variable, Verdict.SET, f"{text}: {_format_value(value)}")
 
-    def override(self, variable: str, place: Place, value: Any, declared: Any, overridden: Any) -> None:
+    def override(self, variable: str, path: SettingPath, value: Any, declared: Any, overridden: Any) -> None:
         """Set a value in the stack file, or remove it there if the product file declares the same.
 
         `overridden` is the current value in the stack file, None if there is none.
         """
         if declared == value and overridden not in (None, value):
-            self.edit(variable, place, ABSENT)
-            self.add_row(variable, Verdict.SET, f"{'.'.join(place)}: taken out, the product file's own value holds")
+            self.edit(variable, path, ABSENT)
+            self.add_row(variable, Verdict.SET, f"{'.'.join(path)}: taken out, the product file's own value holds")
         else:
-            self.setting(variable, place, value, declared if overridden is None else overridden)
+            self.setting(variable, path, value, declared if overridden is None else overridden)
 
-    def edit(self, variable: str, place: Place, value: Any) -> None:
+    def edit(self, variable: str, path: SettingPath, value: Any) -> None:
         """Set a value in the stack file, or remove it with ABSENT, without adding a line to the printed plan."""
-        self.edits[place] = value
-        self.edited_by[place] = variable
+        self.edits[path] = value
+        self.edited_by[path] = variable
 
     def secret(self, variable: str, name: str, value: str, note: str = "") -> None:
         """Set a secret. Two variables may hold the same secret, if their values are equal."""
@@ -141,11 +141,11 @@ class ImportPlan:
         else:
             self.add_row(variable, Verdict.DIFFERS, f"not used: {earlier.variable} gives another dockyard:{name}")
 
-    def named_secret(self, variable: str, place: Place, name: str, value: str, current: str | None) -> None:
-        """Set a secret that the stack file names at `place`; `current` is the name that it holds there so far."""
+    def named_secret(self, variable: str, path: SettingPath, name: str, value: str, current: str | None) -> None:
+        """Set a secret that the stack file names at `path`; `current` is the name that it holds there so far."""
         if name != current:
-            self.edit(variable, place, name)
-        self.secret(variable, name, value, f", named by {'.'.join(place)}")
+            self.edit(variable, path, name)
+        self.secret(variable, name, value, f", named by {'.'.join(path)}")
 
     def drop_unchanged_secrets(self, current: Mapping[str, str]) -> None:
         """Drop the secrets that have their planned value already. `current`: name → value."""
@@ -164,16 +164,16 @@ class ImportPlan:
             if row.secret == name:
                 row.verdict, row.text, row.secret = verdict, text, None
 
-    def source_of(self, place: Place) -> str:
+    def source_of(self, path: SettingPath) -> str:
         """Return the name of the file that sets a setting, or `default`."""
-        if lookup(self.values, place) is not ABSENT:
+        if lookup(self.values, path) is not ABSENT:
             return self.stack_file
-        places = [place, ("jobs", *place[1:])] if place[0] == "services" else [place]
-        if any(lookup(self.product_values, candidate) is not ABSENT for candidate in places):
+        paths = [path, ("jobs", *path[1:])] if path[0] == "services" else [path]
+        if any(lookup(self.product_values, candidate) is not ABSENT for candidate in paths):
             return self.stack.product
         return "default"
 
-    def answer(self) -> list[PlanRow]:
+    def sorted_rows(self) -> list[PlanRow]:
         """Return the lines of the printed plan in the order of the dotenv file."""
         order = {name: number for number, name in enumerate(self.variables)}
         return sorted(self.rows, key=lambda row: order.get(row.variable, len(order)))

@@ -140,12 +140,12 @@ def _fill_receiver(plan: ImportPlan, kind: ReceiverKind, fields: Fields) -> None
         if kind.severities and not (kind.name == "monitoring" and not plan.real_value("DISCORD_CRITICAL_WEBHOOK_URL")):
             plan.edit(first, (*RECEIVERS, name, "severities"), kind.severities)
     for field_name, (variable, value) in fields.items():
-        place = (*RECEIVERS, name, *field_name.split("."))
+        path = (*RECEIVERS, name, *field_name.split("."))
         current = _current_value(receiver, field_name)
         if secret := kind.fields[field_name].secret:
-            plan.named_secret(variable, place, current or secret, value, current)
+            plan.named_secret(variable, path, current or secret, value, current)
         else:
-            plan.setting(variable, place, value, current)
+            plan.setting(variable, path, value, current)
 
 
 def _reason_to_skip(plan: ImportPlan, kind: ReceiverKind, fields: Fields, receiver: Receiver | None) -> str | None:

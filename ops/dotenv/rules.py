@@ -105,8 +105,8 @@ def _port(plan: ImportPlan) -> None:
         return
     ports = {name: service.port for name, service in plan.product.services.items() if service.port}
     if listening := [name for name, port in ports.items() if str(port) == value]:
-        places = " and ".join(f"services.{name}.port" for name in listening)
-        plan.add_row("PORT", Verdict.ALREADY, f"{places}: {value}, said by {plan.stack.product}")
+        paths = " and ".join(f"services.{name}.port" for name in listening)
+        plan.add_row("PORT", Verdict.ALREADY, f"{paths}: {value}, said by {plan.stack.product}")
     else:
         have = ", ".join(f"services.{name}.port is {port}" for name, port in ports.items())
         plan.add_row("PORT", Verdict.DIFFERS, f"{have or 'no service has a port'}: change it in {plan.stack.product}")
@@ -136,8 +136,8 @@ def _switch(plan: ImportPlan, variable: str, workloads: Iterable[str]) -> None:
     for name in workloads:
         override = plan.stack.services.get(name)
         overridden = override.enabled if override else None
-        place = ("services", name, "enabled")
-        plan.override(variable, place, enabled, plan.product.workloads[name].enabled, overridden)
+        path = ("services", name, "enabled")
+        plan.override(variable, path, enabled, plan.product.workloads[name].enabled, overridden)
 
 
 def _env(plan: ImportPlan, name: str, value: str) -> None:

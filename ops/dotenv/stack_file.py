@@ -12,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from ruamel.yaml.util import load_yaml_guess_indent
 
-Place = tuple[str, ...]
+SettingPath = tuple[str, ...]
 """Path of a setting: ("monitoring", "grafana", "admin_user")."""
 
 
@@ -20,25 +20,25 @@ ABSENT: Any = object()
 """Marks a missing value: as the value of an edit it removes the setting."""
 
 
-def lookup(values: Mapping[str, Any], place: Place) -> Any:
-    """Return the value at a place, ABSENT if there is none."""
+def lookup(values: Mapping[str, Any], path: SettingPath) -> Any:
+    """Return the value at a path, ABSENT if there is none."""
     node: Any = values
-    for key in place:
+    for key in path:
         if not isinstance(node, Mapping) or key not in node:
             return ABSENT
         node = node[key]
     return node
 
 
-def edited(values: Mapping[str, Any], edits: Mapping[Place, Any]) -> dict[str, Any]:
+def edited(values: Mapping[str, Any], edits: Mapping[SettingPath, Any]) -> dict[str, Any]:
     """Return the values with all edits applied; a section that an edit empties is removed too."""
     result = deepcopy(dict(values))
-    for place, value in edits.items():
-        _edit(result, place, value)
+    for path, value in edits.items():
+        _edit(result, path, value)
     return result
 
 
-def edited_text(text: str, namespace: str, edits: Mapping[Place, Any]) -> str:
+def edited_text(text: str, namespace: str, edits: Mapping[SettingPath, Any]) -> str:
     """Return a stack file's text with all edits applied to the keys of one namespace below `config`."""
     _, indent, sequence_indent = load_yaml_guess_indent(StringIO(text))
     yaml = YAML()
@@ -54,8 +54,8 @@ def edited_text(text: str, namespace: str, edits: Mapping[Place, Any]) -> str:
     return written.getvalue()
 
 
-def _edit(values: MutableMapping[str, Any], place: Place, value: Any) -> None:
-    key, *rest = place
+def _edit(values: MutableMapping[str, Any], path: SettingPath, value: Any) -> None:
+    key, *rest = path
     if rest:
         if not isinstance(values.get(key), MutableMapping):
             if value is ABSENT:

@@ -30,7 +30,7 @@ EXISTING_DATA_NOTE = "; a Postgres that has its data already keeps its old one u
 
 
 @dataclass(frozen=True)
-class Address:
+class StoreAddress:
     """The address and credentials of a store."""
 
     host: str
@@ -41,7 +41,7 @@ class Address:
     url: str = field(repr=False, compare=False)
 
 
-def parse_address(text: str, store: str) -> Address | None:
+def parse_address(text: str, store: str) -> StoreAddress | None:
     """Parse the address of a store; return None if it is none that the store's settings can hold.
 
     Postgres: `postgresql://user:password@host:5432/database`. Redis: `redis://:password@host:6379` or `host:6379`.
@@ -59,12 +59,12 @@ def parse_address(text: str, store: str) -> Address | None:
         user = ""
     if parts.scheme not in SCHEMES[store] or not parts.hostname:
         return None
-    return Address(parts.hostname, port, user, unquote(parts.password or ""), parts.path.strip("/"), text)
+    return StoreAddress(parts.hostname, port, user, unquote(parts.password or ""), parts.path.strip("/"), text)
 
 
-def _chosen(plan: ImportPlan, names: tuple[str, ...], store: str, form: str) -> tuple[str, Address] | None:
+def _chosen(plan: ImportPlan, names: tuple[str, ...], store: str, form: str) -> tuple[str, StoreAddress] | None:
     """Return the first usable address with its variable; report for the others whether they agree with it."""
-    chosen: tuple[str, Address] | None = None
+    chosen: tuple[str, StoreAddress] | None = None
     for name in names:
         value = plan.value(name)
         if value is None:
@@ -111,7 +111,7 @@ def postgres(plan: ImportPlan) -> None:
                 plan.add_row(name, Verdict.DIFFERS, text)
 
 
-def _from_parts(plan: ImportPlan) -> tuple[str, Address] | None:
+def _from_parts(plan: ImportPlan) -> tuple[str, StoreAddress] | None:
     """Build the address of an external server from POSTGRES_HOST and the other POSTGRES_* variables."""
     values = {name: plan.real_value(name) or "" for name in POSTGRES_PARTS}
     missing = [name for name, value in values.items() if name != "POSTGRES_PORT" and not value]
@@ -131,7 +131,7 @@ def _from_parts(plan: ImportPlan) -> tuple[str, Address] | None:
     return None
 
 
-def _own_postgres(plan: ImportPlan, chosen: tuple[str, Address] | None, settings: Postgres) -> None:
+def _own_postgres(plan: ImportPlan, chosen: tuple[str, StoreAddress] | None, settings: Postgres) -> None:
     """Compare the variables with the product's own Postgres; only its password can be imported."""
     if chosen:
         variable, address = chosen
@@ -197,7 +197,7 @@ def redis(plan: ImportPlan) -> None:
         _own_redis(plan, chosen, passwords)
 
 
-def _own_redis(plan: ImportPlan, chosen: tuple[str, Address] | None, passwords: Mapping[str, str]) -> None:
+def _own_redis(plan: ImportPlan, chosen: tuple[str, StoreAddress] | None, passwords: Mapping[str, str]) -> None:
     for variable, password in passwords.items():
         plan.secret(variable, REDIS_PASSWORD, password)
     if not chosen:
@@ -212,7 +212,7 @@ def _own_redis(plan: ImportPlan, chosen: tuple[str, Address] | None, passwords: 
 
 def _external_redis(
     plan: ImportPlan,
-    chosen: tuple[str, Address] | None,
+    chosen: tuple[str, StoreAddress] | None,
     passwords: Mapping[str, str],
     external: RedisElsewhere | None,
 ) -> None:
@@ -222,7 +222,7 @@ def _external_redis(
         plan.setting(chosen[0], ("redis", "external", "address"), address, external.address if external else None)
     for variable, password in passwords.items():
         plan.named_secret(variable, ("redis", "external", "password"), current or REDIS_PASSWORD, password, current)
-    edits = [place for place in plan.edits if place[:2] == ("redis", "external")]
+    edits = [path for path in plan.edits if path[:2] == ("redis", "external")]
     if external and edits and lookup(plan.values, ("redis", "external")) is ABSENT:
         # The stack file's `external` replaces the product file's as a whole: complete it.
         plan.edits.setdefault(("redis", "external", "address"), external.address)

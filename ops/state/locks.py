@@ -70,7 +70,7 @@ class Lock:
         return f"process {self.pid} of {self.user}@{self.host} since {since}"
 
 
-def folder_of(stack: str) -> str:
+def lock_prefix(stack: str) -> str:
     """Return the key prefix of a stack's locks."""
     return f".pulumi/locks/organization/{PROJECT}/{stack}/"
 
@@ -78,7 +78,7 @@ def folder_of(stack: str) -> str:
 def locks(store: Store, stack: str) -> list[Lock]:
     """Return the locks on a stack, the lock of `state move` first."""
     stack_locks = []
-    for key in store.keys(folder_of(stack)):
+    for key in store.keys(lock_prefix(stack)):
         if not key.endswith(".json"):
             continue  # a draft that is being written
         try:
@@ -131,7 +131,7 @@ def settle_locks(work: WorkDir, stack: str, progress: Progress) -> None:
             progress.line(f"  · waiting for another run on this stack to end: process {lock.pid}", "yellow")
             while lock.alive and lock.key in store.keys(lock.key):
                 time.sleep(POLL_SECONDS)
-        elif not isinstance(store, FileStore) and not _left_here(work, stack, lock):
+        elif not isinstance(store, FileStore) and not _created_here(work, stack, lock):
             # Two machines may share a host name, and this machine cannot see the processes of the other.
             raise lock_error(stack, lock)
         if lock.key in store.keys(lock.key):
@@ -158,7 +158,7 @@ def lock_holder(store: Store, stack: str) -> str:
     return next((str(lock) for lock in locks(store, stack) if not lock.is_local or lock.alive), "")
 
 
-def _left_here(work: WorkDir, stack: str, lock: Lock) -> bool:
+def _created_here(work: WorkDir, stack: str, lock: Lock) -> bool:
     """Return whether a killed run of this checkout created a lock."""
     note = run_note(work, stack)
     return bool(note.exists() and lock.began and lock.began >= datetime.fromisoformat(note.read_text()))

@@ -23,8 +23,8 @@ from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
 from ops.pulumi_cli import PulumiCli
 from ops.run_notes import noted_run
-from ops.state.locks import MOVED, folder_of, lock_error, locks, settle_locks
-from ops.state.store import STATES, FileStore, Store, history_of, readable_store, store_at
+from ops.state.locks import MOVED, lock_error, lock_prefix, locks, settle_locks
+from ops.state.store import STATES, FileStore, Store, history_prefix, readable_store, store_at
 from toolchain.environment import absolute, backend_url
 
 ENDINGS = (".json", ".json.gz", ".json.zst")
@@ -51,10 +51,10 @@ class Migration:
 
     def stacks(self) -> list[str]:
         """Return the stacks of the old backend that have resources or a history."""
-        counts = self.listed(self.source)
-        return [name for name, count in counts.items() if count or self.source.keys(history_of(name))]
+        counts = self.stack_counts(self.source)
+        return [name for name, count in counts.items() if count or self.source.keys(history_prefix(name))]
 
-    def listed(self, store: Store) -> dict[str, int]:
+    def stack_counts(self, store: Store) -> dict[str, int]:
         """Return the stacks in a backend, which is created in an empty place. Raises SetupError."""
         try:
             return self.pulumi_cli("", store).list_stacks()
@@ -75,19 +75,19 @@ def prepare_migration(work: WorkDir, url: str, env: Mapping[str, str], progress:
     if isinstance(target, FileStore):
         target.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     migration = Migration(work, env, source, target, progress)
-    migration.listed(target)
+    migration.stack_counts(target)
     return migration
 
 
 def move_stack(migration: Migration, stack: str) -> None:
     """Move one stack to the other backend. Raises SetupError; the stack then stays in the old one."""
-    if _ended(migration, stack):
+    if _moved_before(migration, stack):
         return
     settle_locks(migration.work, stack, migration.progress)
     states = _states(migration.source, stack)
     if not states:
         raise SetupError(f"there is no stack {stack} at {migration.source.url}")
-    if _states(migration.target, stack) and not _marked(migration.target, stack):
+    if _states(migration.target, stack) and not _moved_to(migration.target, stack):
         raise SetupError(
             f"there is a stack {stack} at {migration.target.url} already, which is in use",
             "move it to another place; nothing was changed",
@@ -101,7 +101,7 @@ def move_stack(migration: Migration, stack: str) -> None:
         if (export.get("deployment") or {}).get("pending_operations"):
             raise SetupError(f"the last run on {stack} was interrupted", f"mend it first: ./dockyard up {stack}")
         # Lock the target until everything is copied, so that nobody uses a partial copy.
-        _mark(migration.target, stack, migration.source.url)
+        _write_moved_lock(migration.target, stack, migration.source.url)
         copied = _copy_history(migration, stack)
         for key in states:
             migration.target.write(key, migration.source.read(key))
@@ -109,19 +109,19 @@ def move_stack(migration: Migration, stack: str) -> None:
             migration.target.delete(key)
         if migration.pulumi_cli(stack, migration.target).read("stack export", "--show-secrets") != export:
             raise SetupError(f"what arrived of {stack} is not what was sent", "nothing was changed where it is now")
-        _mark(migration.source, stack, migration.target.url)
-        migration.target.delete(folder_of(stack) + MOVED)
+        _write_moved_lock(migration.source, stack, migration.target.url)
+        migration.target.delete(lock_prefix(stack) + MOVED)
         resources = len((export.get("deployment") or {}).get("resources") or ())
         step.outcome = f"moved, {resources} resources and {copied} files of history"
         ended.append(0)
 
 
-def _ended(migration: Migration, stack: str) -> bool:
+def _moved_before(migration: Migration, stack: str) -> bool:
     """Return whether the stack was moved before; complete a move that was interrupted before its last step."""
-    if _marked(migration.source, stack) != migration.target.url:
+    if _moved_to(migration.source, stack) != migration.target.url:
         return False
-    if _marked(migration.target, stack) == migration.source.url:
-        migration.target.delete(folder_of(stack) + MOVED)
+    if _moved_to(migration.target, stack) == migration.source.url:
+        migration.target.delete(lock_prefix(stack) + MOVED)
     migration.progress.line(f"  · the stack {stack} was moved before")
     return True
 
@@ -134,7 +134,7 @@ def _states(store: Store, stack: str) -> list[str]:
 
 def _copy_history(migration: Migration, stack: str) -> int:
     """Copy the missing records of runs, which never change once written; return the number of all records."""
-    folder = history_of(stack)
+    folder = history_prefix(stack)
     keys, present = migration.source.keys(folder), set(migration.target.keys(folder))
     with ThreadPoolExecutor(COPIERS) as copiers:
         missing = [key for key in keys if key not in present]
@@ -145,7 +145,7 @@ def _copy_history(migration: Migration, stack: str) -> int:
 @contextmanager
 def _locked(migration: Migration, stack: str) -> Iterator[None]:
     """Hold Pulumi's lock on the stack in the old backend."""
-    key = f"{folder_of(stack)}{uuid.uuid4()}.json"
+    key = f"{lock_prefix(stack)}{uuid.uuid4()}.json"
     migration.source.write(key, _lock(getpass.getuser()))
     try:
         # Another run may have started before this lock was written; Pulumi checks twice too.
@@ -157,16 +157,16 @@ def _locked(migration: Migration, stack: str) -> Iterator[None]:
         migration.source.delete(key)
 
 
-def _marked(store: Store, stack: str) -> str:
+def _moved_to(store: Store, stack: str) -> str:
     """Return the address that a stack's state was moved to, "" if it was not moved."""
     return next((lock.moved_to for lock in locks(store, stack) if lock.moved_to), "")
 
 
-def _mark(store: Store, stack: str, url: str) -> None:
+def _write_moved_lock(store: Store, stack: str, url: str) -> None:
     user = getpass.getuser()
     # Pulumi prints only the user of a lock.
     lock = json.loads(_lock(f"{user}, who moved this state to {url},"))
-    store.write(folder_of(stack) + MOVED, json.dumps({**lock, "moved_to": url, "moved_by": user}).encode())
+    store.write(lock_prefix(stack) + MOVED, json.dumps({**lock, "moved_to": url, "moved_by": user}).encode())
 
 
 def _lock(user: str) -> bytes:

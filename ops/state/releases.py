@@ -47,7 +47,7 @@ def write(work: WorkDir, name: str, release: Release) -> Path:
     return file
 
 
-def part(settings: Settings, service: str) -> list[str]:
+def with_jobs(settings: Settings, service: str) -> list[str]:
     """Return a service or job, and the one-shot jobs that must run before it.
 
     Raises SetupError with the product's services and jobs if it has none of that name.
@@ -67,14 +67,14 @@ def part(settings: Settings, service: str) -> list[str]:
     return names
 
 
-def part_images(settings: Settings, names: list[str]) -> dict[str, str]:
+def workload_images(settings: Settings, names: list[str]) -> dict[str, str]:
     """Return workload → the name or reference of its image."""
     product = settings.product
     return {name: product.workloads[name].image_name(product.name, name) for name in names}
 
 
 def with_service(running: Release, settings: Settings, names: list[str], references: Mapping[str, str]) -> Release:
-    """Return the running release, with some workloads (`part`) as the files describe them.
+    """Return the running release, with some workloads (`with_jobs`) as the files describe them.
 
     `references` maps each of these workloads to its image reference. Everything else stays as it runs.
     """
@@ -86,7 +86,7 @@ def with_service(running: Release, settings: Settings, names: list[str], referen
         _copy_entry(stack, files.stack, "services", name)
         for section, source in ((stack, files.stack), (product, files.product)):
             _copy_entry(section, source, "publish", name)
-    for name, image in part_images(settings, names).items():
+    for name, image in workload_images(settings, names).items():
         reference, key = references[name], image
         if images.get(image, reference) != reference and _used_by_others(stack, product, image, names):
             # Other workloads keep the old image of the same name.

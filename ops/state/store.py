@@ -201,7 +201,7 @@ class S3Store:
             raise SetupError(f"the state at {self.address} cannot be used: {error}", "see docs/state.md") from error
 
 
-def history_of(stack: str) -> str:
+def history_prefix(stack: str) -> str:
     """Return the key prefix of a stack's history."""
     return f".pulumi/history/{PROJECT}/{stack}/"
 

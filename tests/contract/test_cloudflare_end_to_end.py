@@ -13,7 +13,7 @@ import pytest
 from machine.progress import Progress
 from machine.workdir import WorkDir
 from offline.standins.install import VERSIONS, install_standin
-from ops.events import Outcome
+from ops.events import RunOutcome
 from ops.pulumi_cli import PulumiCli
 from tests.cloudflare_access import ONE_TIME_PIN
 from tests.cloudflare_api import TOKEN, Cloudflare, running_cloudflare
@@ -77,7 +77,7 @@ class Stack:
         self.declared = tunnel
         (self.folder / "tunnel.json").write_text(json.dumps(tunnel))
 
-    def up(self) -> Outcome:
+    def up(self) -> RunOutcome:
         """Bring the stack up, refreshed first as `./dockyard up` does."""
         self.code, outcome = self.engine.change("up", ["--refresh"], Progress(quiet=True))
         self.is_full = self.code == 0 and self.declared == FULL

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from machine.workdir import WorkDir
 from ops import state_verbs as verbs
 from ops.pulumi_cli import PulumiCli
-from ops.state.locks import folder_of, settle_locks
+from ops.state.locks import lock_prefix, settle_locks
 from ops.state.store import S3Store, store_at
 from settings.release import Release
 from tests.support.progress import Words
@@ -98,7 +98,7 @@ def client(aws: str, service: str) -> Any:
 
 
 def lock_of_ann(team: Team) -> str:
-    key = f"{folder_of('dev')}of-ann.json"
+    key = f"{lock_prefix('dev')}of-ann.json"
     holder = {"pid": 12, "username": "ann", "hostname": "elsewhere", "timestamp": "2026-01-02T03:04:05.123456789Z"}
     team.store.write(key, json.dumps(holder).encode())
     return key

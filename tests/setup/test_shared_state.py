@@ -14,7 +14,7 @@ from machine import processes
 from machine.progress import SetupError
 from ops.deploy.history import is_broken, rollback_target, updates
 from ops.state import copies
-from ops.state.locks import check_usable, folder_of, lock_error_from_output, locks, settle_locks
+from ops.state.locks import check_usable, lock_error_from_output, lock_prefix, locks, settle_locks
 from ops.state.snapshot import State, recover
 from ops.state.store import STATES, S3Store, store_of
 from tests.setup.team import Team, lock_of_ann
@@ -161,8 +161,8 @@ def test_a_move_that_was_interrupted_is_ended_by_the_same_command_and_two_are_ne
     team.share()
     assert team.up() == {}
 
-    team.store.delete(folder_of("dev") + "moved.json")
-    source.delete(folder_of("dev") + "moved.json")
+    team.store.delete(lock_prefix("dev") + "moved.json")
+    source.delete(lock_prefix("dev") + "moved.json")
     team.keep_here()
     refused = team.verb("move", team.url, "dev")
     assert "there is a stack dev at" in str(refused.exception)

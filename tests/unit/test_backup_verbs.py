@@ -8,7 +8,7 @@ import pytest
 from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
 from ops.backups import command, listing
-from ops.backups.listing import merged
+from ops.backups.listing import merge_snapshots
 from ops.backups.point_in_time import parse_moment
 
 RUN, LATER, HALF = "at:20261121T021500Z", "at:20261122T021500Z", "at:20261123T021500Z"
@@ -40,7 +40,7 @@ COPIES = [
 
 @pytest.fixture
 def listed():
-    return sorted(merged("postgres", {"volume": VOLUME, "s3": COPIES}), key=lambda backup: backup.created)
+    return sorted(merge_snapshots("postgres", {"volume": VOLUME, "s3": COPIES}), key=lambda backup: backup.created)
 
 
 def test_a_backup_and_its_copy_are_one_line(listed):
@@ -53,10 +53,10 @@ def test_a_backup_and_its_copy_are_one_line(listed):
 
 
 def test_the_latest_backup_is_the_latest_with_a_manifest_in_its_place(listed):
-    assert command._chosen(listed, "latest", "volume", "shop").ids["volume"] == "c" * 64
-    assert command._chosen(listed, "latest", "s3", "shop").ids["s3"] == "1" * 64
+    assert command._find_backup(listed, "latest", "volume", "shop").ids["volume"] == "c" * 64
+    assert command._find_backup(listed, "latest", "s3", "shop").ids["s3"] == "1" * 64
     with pytest.raises(SetupError, match=r"no good backup lies in s3.*backup shop"):
-        command._chosen(listed[1:], "latest", "s3", "shop")
+        command._find_backup(listed[1:], "latest", "s3", "shop")
 
 
 @pytest.mark.parametrize(
@@ -72,17 +72,17 @@ def test_the_latest_backup_is_the_latest_with_a_manifest_in_its_place(listed):
     ],
 )
 def test_a_backup_is_known_by_its_name_and_the_beginning_of_its_ids_and_by_no_less(listed, name, is_known):
-    assert command._chosen(listed, name, "volume", "shop") is (listed[0] if is_known else None)
+    assert command._find_backup(listed, name, "volume", "shop") is (listed[0] if is_known else None)
 
 
 def test_a_backup_in_another_place_is_reported_with_that_place(listed):
     with pytest.raises(SetupError, match=r"does not lie in s3, but in volume.*leave out --from s3"):
-        command._chosen(listed, "cccc", "s3", "shop")
+        command._find_backup(listed, "cccc", "s3", "shop")
 
 
 def test_a_dump_from_before_a_release_is_listed_by_its_name():
     (one,) = listing.dumps("before-migrate-20261121T101112Z.dump 2048 1795256000\n")
-    assert one.known_as("before-migrate-20261121T101112Z.dump")
+    assert one.matches("before-migrate-20261121T101112Z.dump")
     assert (one.size, one.ids) == (2048, {"dumps": "/dumps/before-migrate-20261121T101112Z.dump"})
 
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 import pytest
 
 from machine.progress import Progress
-from ops.cloudflare_errors import explained
+from ops.cloudflare_errors import explain_error
 from ops.events import EventFollower
 
 ACCOUNT, ZONE = "023e105f4ecef8ad9ca31a8372d0c353", "0da42c8d2132a9ddaf714f9e7c920711"
@@ -70,7 +70,7 @@ def standin(path, status, *errors, method="POST"):
     ],
 )
 def test_a_refusal_is_one_sentence_with_what_to_do(plugin, path, status, code, message, sentence):
-    told = explained(plugin(path, status, (code, message)), "dns record t-dns")
+    told = explain_error(plugin(path, status, (code, message)), "dns record t-dns")
     assert sentence in told
     assert told.startswith("dns record t-dns: ")
     assert told.endswith(f"(Cloudflare's code {code})")
@@ -80,8 +80,8 @@ def test_a_refusal_is_one_sentence_with_what_to_do(plugin, path, status, code, m
 
 def test_two_codes_are_one_sentence_of_the_more_telling():
     text = official(RECORDS, 404, (7003, "Could not route to /x"), (7000, "No route for that URI"))
-    assert explained(text, "").startswith(f"Cloudflare knows nothing of the zone {ZONE}")
-    assert explained(text, "").endswith("(Cloudflare's code 7000, 7003)")
+    assert explain_error(text, "").startswith(f"Cloudflare knows nothing of the zone {ZONE}")
+    assert explain_error(text, "").endswith("(Cloudflare's code 7000, 7003)")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_two_codes_are_one_sentence_of_the_more_telling():
 )
 def test_an_unknown_answer_is_shortened_to_cloudflares_message(path, code, message):
     text = official(path, 400, (code, message))
-    assert explained(text, "rules") == f"rules: Cloudflare refused: {message} (code {code})"
+    assert explain_error(text, "rules") == f"rules: Cloudflare refused: {message} (code {code})"
 
 
 def test_a_chain_of_errors_is_read_whole():
@@ -103,7 +103,7 @@ def test_a_chain_of_errors_is_read_whole():
         ' {"success":false,"errors":[{"code":6003,"message":"Invalid request headers","error_chain":[{"code":6111,'
         '"message":"Invalid format for Authorization header"}]}],"messages":[],"result":null}'
     )
-    assert explained(text, "").startswith(BAD_TOKEN)
+    assert explain_error(text, "").startswith(BAD_TOKEN)
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,12 @@ def test_a_chain_of_errors_is_read_whole():
     ],
 )
 def test_an_api_that_cannot_be_reached_asks_to_check_the_network(text):
-    assert explained(text, "").startswith("Cloudflare's API cannot be reached from this machine; check its network")
+    assert explain_error(text, "").startswith("Cloudflare's API cannot be reached from this machine; check its network")
 
 
 def test_a_missing_token_has_a_remedy():
     text = "creating urn:x: there is no API token for Cloudflare; set it with `pulumi config set`"
-    assert explained(text, "") == (
+    assert explain_error(text, "") == (
         "there is no API token for Cloudflare; give one: pulumi config set --secret cloudflare:apiToken, see"
         " docs/tunnel.md"
     )
@@ -135,7 +135,7 @@ def test_a_missing_token_has_a_remedy():
     ],
 )
 def test_an_error_of_another_provider_is_unchanged(text):
-    assert explained(text, "container x") == text
+    assert explain_error(text, "container x") == text
 
 
 def test_an_error_of_a_resource_and_of_the_program_is_reported_once(tmp_path):
@@ -144,6 +144,6 @@ def test_an_error_of_a_resource_and_of_the_program_is_reported_once(tmp_path):
     record = "urn:pulumi:staging::dockyard::dockyard:x:Y$cloudflare:index/dnsRecord:DnsRecord::t-dns-x.example.org"
     follower = EventFollower(tmp_path / "events", Progress(quiet=True))
     for urn, message in ((record, text), (stack, f"Traceback …\nException: {text}"), (stack, "update failed")):
-        follower._tell({"diagnosticEvent": {"severity": "error", "message": message, "urn": urn}})
+        follower._handle({"diagnosticEvent": {"severity": "error", "message": message, "urn": urn}})
     [told] = follower.outcome.errors
     assert told.startswith("dns record t-dns-x.example.org: this name has a DNS record already")

@@ -15,7 +15,7 @@ from components.stores.connection import Connection
 from components.stores.dumps import Dumps
 from ops.deploy.history import short_name
 from ops.deploy.metrics import archive, record_deploy
-from ops.events import Outcome
+from ops.events import RunOutcome
 from settings.release import Release
 from tests.support import states
 from tests.support.recording import record
@@ -115,7 +115,7 @@ class TestDeploy:
         operations = Counter({"create": 3, "create-replacement": 2, "delete-replaced": 2, "delete": 1})
 
         def run(resources=None, *, succeeded=True):
-            outcome = Outcome(operations=operations)
+            outcome = RunOutcome(operations=operations)
             record_deploy(resources or state(), docker, outcome, progress, seconds=12.5, succeeded=succeeded)
             return printed.getvalue()
 

@@ -13,7 +13,7 @@ from machine.progress import Progress
 from machine.workdir import WorkDir
 from ops.doctor import command, files, machine
 from ops.doctor.docker_snapshot import DockerSnapshot, RunningContainer
-from ops.doctor.findings import FAILED, UNTOLD, WELL, DoctorReport, Finding, Scored
+from ops.doctor.findings import FAILED, PASSED, UNKNOWN, DoctorReport, Finding, ItemResult
 from settings.loader import load, read_stack_file
 from tests.support.checkout import SOURCE
 from tests.support.findings import by_status
@@ -69,11 +69,11 @@ def test_an_engine_of_development_may_end_with_its_containers():
     [(50, 90, "ok"), (5, 90, "warning"), (2, 90, "failed"), (50, 5, "warning"), (50, 1, "failed")],
 )
 def test_a_disk_runs_out_of_room_or_of_inodes(free, inodes, status):
-    assert status in by_status(machine.disk(machine.Space("/var/lib/docker", free * GB, 100 * GB, inodes, 100)))
+    assert status in by_status(machine.disk(machine.DiskSpace("/var/lib/docker", free * GB, 100 * GB, inodes, 100)))
 
 
 def test_a_file_system_without_a_count_of_inodes_is_judged_by_its_room():
-    findings = machine.disk(machine.Space("/d", 50 * GB, 100 * GB, 0, 0))
+    findings = machine.disk(machine.DiskSpace("/d", 50 * GB, 100 * GB, 0, 0))
     assert [finding.topic for finding in findings] == ["disk"]
 
 
@@ -137,10 +137,10 @@ def test_public_host_names_are_those_of_routes(shop_settings):
 
 
 def test_the_resources_asked_for_leave_out_what_is_not_made(shop_settings):
-    whole = files.demand_of(shop_settings({"redis": {}}, {"replicas": 1}))
-    doubled = files.demand_of(shop_settings({"redis": {}}, {"replicas": 3}))
+    whole = files.resource_demand(shop_settings({"redis": {}}, {"replicas": 1}))
+    doubled = files.resource_demand(shop_settings({"redis": {}}, {"replicas": 3}))
     assert len(doubled.cpus) == len(whole.cpus) + 2
-    without = files.demand_of(shop_settings({"monitoring": {"logs": {"enabled": False}}}))
+    without = files.resource_demand(shop_settings({"monitoring": {"logs": {"enabled": False}}}))
     assert len(without.cpus) < len(whole.cpus)
     assert 0 < without.reserved < whole.reserved < doubled.reserved
 
@@ -242,7 +242,7 @@ def test_an_engine_that_up_would_start_is_no_failure(monkeypatch, capsys):
     monkeypatch.setattr(command, "is_debian", lambda: True)
     monkeypatch.setattr(command, "_ports", lambda *_: [])
     monkeypatch.setattr(command, "_clock_and_registries", lambda *_: [])
-    assert command.doctor(WorkDir(SOURCE), "dev", Progress(quiet=True), as_json=False) == UNTOLD
+    assert command.doctor(WorkDir(SOURCE), "dev", Progress(quiet=True), as_json=False) == UNKNOWN
     assert "starts a private one" in capsys.readouterr().out
 
 
@@ -272,7 +272,7 @@ def test_the_benchmark_can_be_left_out(benchmark, monkeypatch, capsys):
     code = command.doctor(WorkDir(SOURCE), "dev", Progress(quiet=True), as_json=True, benchmark=benchmark)
     said = json.loads(capsys.readouterr().out)
     # The disk of another machine.
-    assert (code, said["cis"]["failed"]) == (UNTOLD, 0)
+    assert (code, said["cis"]["failed"]) == (UNKNOWN, 0)
     assert bool(said["cis"]["items"]) == benchmark
     topics = {finding["topic"]: finding["status"] for finding in said["findings"]}
     assert topics["disk"] == "untold" and "kernel" not in topics
@@ -281,22 +281,22 @@ def test_the_benchmark_can_be_left_out(benchmark, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("statuses", "scores", "code"),
     [
-        (("ok", "note", "warning"), (), WELL),
-        (("ok", "untold"), (), UNTOLD),
+        (("ok", "note", "warning"), (), PASSED),
+        (("ok", "untold"), (), UNKNOWN),
         (("failed", "untold"), (), FAILED),
         (("ok",), ("failed",), FAILED),
-        (("ok",), ("untold",), UNTOLD),
-        (("ok",), ("waived", "passed", "level 2, not met"), WELL),
+        (("ok",), ("untold",), UNKNOWN),
+        (("ok",), ("waived", "passed", "level 2, not met"), PASSED),
     ],
 )
 def test_the_exit_code_is_of_failures_before_what_is_untold(statuses, scores, code):
     findings = [Finding("x", status, "found [it]", "do") for status in statuses]
-    scored = [Scored("5.5", "title", status, {"api": "why"}) for status in scores]
+    scored = [ItemResult("5.5", "title", status, {"api": "why"}) for status in scores]
     assert DoctorReport("dev", 1.0, findings, scored, 1).code == code
 
 
 def test_the_kernel_is_this_machines_where_the_engine_has_the_same(monkeypatch):
     monkeypatch.setattr(machine.platform, "release", lambda: "6.1")
-    assert machine.is_here({"KernelVersion": "6.1"}, "unix:///var/run/docker.sock")
-    assert not machine.is_here({"KernelVersion": "6.1"}, "tcp://10.0.0.1:2376")
-    assert not machine.is_here({"KernelVersion": "5.15-linuxkit"}, "unix:///var/run/docker.sock")
+    assert machine.is_local_engine({"KernelVersion": "6.1"}, "unix:///var/run/docker.sock")
+    assert not machine.is_local_engine({"KernelVersion": "6.1"}, "tcp://10.0.0.1:2376")
+    assert not machine.is_local_engine({"KernelVersion": "5.15-linuxkit"}, "unix:///var/run/docker.sock")

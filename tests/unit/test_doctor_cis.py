@@ -8,7 +8,7 @@ import yaml
 
 from ops.doctor.cis import ITEM_IDS, ITEMS, scorecard, waivers_not_needed
 from ops.doctor.docker_snapshot import DockerSnapshot, RunningContainer
-from ops.doctor.findings import Scored
+from ops.doctor.findings import ItemResult
 from ops.doctor.waivers import Waiver, load_waivers
 from settings.problems import SettingsError
 from tests.support.checkout import SOURCE
@@ -75,7 +75,7 @@ def tampered(place: str, value: Any) -> DockerSnapshot:
     return seen(inspected)
 
 
-def failed(found: list[Scored]) -> set[str]:
+def failed(found: list[ItemResult]) -> set[str]:
     return {item.id for item in found if item.status == "failed"}
 
 

@@ -83,7 +83,7 @@ def test_names_are_resolved_side_by_side_and_judged_by_their_use(monkeypatch):
         return [(0, 0, 0, "", ("192.0.2.7", 443))]
 
     monkeypatch.setattr(socket, "getaddrinfo", ask)
-    monkeypatch.setattr(reach, "SECONDS", 0.3)
+    monkeypatch.setattr(reach, "TIMEOUT", 0.3)
     hosts = {"here.example": "a route of web", "gone.example": "a route of web", "gone2.example": reach.TUNNEL}
     found = reach.names({**hosts, "slow.test.example": "a route of web"}, "production")
     assert [one.status for one in found] == ["ok", "failed", "warning", "untold"]

@@ -10,7 +10,7 @@ import pytest
 from machine.progress import SetupError
 from machine.workdir import WorkDir
 from ops.deploy import data_volumes, down
-from ops.events import Outcome
+from ops.events import RunOutcome
 from ops.state.snapshot import CONTAINER, NETWORK, VOLUME
 from settings.names import METRICS_FOLDER
 from tests.support.fake_docker import FakeDocker
@@ -41,13 +41,13 @@ class FakePulumi:
     def change(self, verb, arguments, _):
         self.commands.append([verb, *arguments])
         if self.failures:
-            return 1, Outcome(errors=[self.failures.pop(0)])
+            return 1, RunOutcome(errors=[self.failures.pop(0)])
         going = [resource for resource in self.resources if f"--exclude={resource['urn']}" not in arguments]
         assert not any(resource.get("protect") for resource in going), "the engine refuses that"
         for resource in going:
             self._remove(resource)
         self.resources = [resource for resource in self.resources if resource not in going]
-        return 0, Outcome()
+        return 0, RunOutcome()
 
     def _remove(self, resource) -> None:
         if resource.get("retainOnDelete"):

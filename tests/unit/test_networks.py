@@ -5,7 +5,7 @@ import pytest
 from machine.progress import SetupError
 from machine.workdir import WorkDir
 from ops.deploy.networks import free_networks, networks_in_use, restart_own_engine
-from ops.events import Outcome
+from ops.events import RunOutcome
 from tests.support.fake_docker import FakeDocker
 from tests.support.states import container, network, state
 from toolchain.private_dockerd import PrivateDockerd
@@ -83,7 +83,7 @@ def test_a_network_that_is_gone_holds_nothing_up(progress, printed):
     ],
 )
 def test_a_network_in_use_is_recognised_by_the_engines_message(message, name):
-    assert networks_in_use(Outcome(errors=["it broke", message])) == name
+    assert networks_in_use(RunOutcome(errors=["it broke", message])) == name
 
 
 @pytest.mark.parametrize(

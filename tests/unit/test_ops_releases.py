@@ -10,7 +10,7 @@ import yaml
 from machine.progress import SetupError
 from machine.workdir import WorkDir
 from ops.deploy.up import _jobs_to_rerun
-from ops.state.releases import part, part_images, running_release, use, with_service, without_service
+from ops.state.releases import running_release, use, with_jobs, with_service, without_service, workload_images
 from ops.state.snapshot import CONTAINER
 from settings.loader import load, read_stack_file
 from settings.release import VARIABLE
@@ -70,20 +70,23 @@ def given(files, release):
 
 def brought_up(files, running, service: str, reference: str):
     settings = files.settings()
-    names = part(settings, service)
+    names = with_jobs(settings, service)
     return given(files, with_service(running, settings, names, dict.fromkeys(names, reference)))
 
 
 def test_a_service_comes_with_the_jobs_that_must_have_run_before_it(files):
     settings = files.settings()
-    assert part(settings, "api") == ["api", "migrate"]
-    assert part(settings, "web") == ["web"]
-    assert part(settings, "report") == ["report"]
-    assert part_images(settings, ["api"]) == {"api": "registry.example/app:1"}
+    assert with_jobs(settings, "api") == ["api", "migrate"]
+    assert with_jobs(settings, "web") == ["web"]
+    assert with_jobs(settings, "report") == ["report"]
+    assert workload_images(settings, ["api"]) == {"api": "registry.example/app:1"}
 
 
 def test_a_store_is_no_service_that_comes_or_goes_alone_and_is_answered_with_those(files, running):
-    for choose in (lambda: part(files.settings(), "postgres"), lambda: without_service(running, "postgres", "dev")):
+    for choose in (
+        lambda: with_jobs(files.settings(), "postgres"),
+        lambda: without_service(running, "postgres", "dev"),
+    ):
         with pytest.raises(SetupError, match=r"no service or job postgres.*It has: api, migrate, report, web"):
             choose()
 

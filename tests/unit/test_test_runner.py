@@ -12,7 +12,7 @@ import pytest
 from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
 from ops import test_runner
-from ops.test_runner import FOLDERS, PARTS, Run
+from ops.test_runner import FOLDERS, PARTS, PartRunner
 from tests.support.waiting import wait_until
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -27,7 +27,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
     """Commands in place of the real ones: every part prints its name. A test changes what it needs to."""
     monkeypatch.setattr(test_runner, "ensure_dev_packages", lambda *_: None)
     replaced = {part: script(f"print('this is {part}')") for part in PARTS}
-    monkeypatch.setattr(Run, "commands", lambda _, part: replaced[part])
+    monkeypatch.setattr(PartRunner, "commands", lambda _, part: replaced[part])
     return replaced
 
 
@@ -63,12 +63,12 @@ def test_a_failed_part_is_named_at_the_end_and_the_others_run(tmp_path, capfd, c
 
 @pytest.mark.parametrize(("soak", "expected"), [(False, ["--seed", "7"]), (True, ["--all"])])
 def test_soak_runs_the_full_form_of_each_part(tmp_path, soak, expected):
-    run_ = Run(WorkDir(tmp_path), Progress(), 7, soak=soak, side_by_side=True)
+    test_run = PartRunner(WorkDir(tmp_path), Progress(), 7, soak=soak, side_by_side=True)
     for part in FOLDERS:
-        (command,) = run_.commands(part)
+        (command,) = test_run.commands(part)
         assert "--randomly-seed=7" in command
         assert ("-m" in command[3:]) is soak
-    (mutants,) = run_.commands("mutants")
+    (mutants,) = test_run.commands("mutants")
     assert mutants[-len(expected) :] == expected
 
 
