@@ -100,13 +100,8 @@ def restore(
         _confirm(f"{to} takes the place of {current}, and every session on it is ended.", current)
     if source is not None:
         with ExitStack() as uploads:
-            command = [
-                *_from(place),
-                "restore",
-                _restore_source(container, stack, source, place, progress, uploads),
-                to,
-            ]
-            if code := container.run(*scripts("postgres", "restore"), *command):
+            backup_source = _restore_source(container, stack, source, place, progress, uploads)
+            if code := container.run(*scripts("postgres", "restore"), *_from(place), "restore", backup_source, to):
                 return code
     if not swap:
         progress.line(f"  → look at it, then: ./dockyard restore {stack} --to {to} --swap")

@@ -178,18 +178,18 @@ def _clock_and_registries(settings: Settings | None, snapshot: DockerSnapshot | 
 
 def _registries(settings: Settings, snapshot: DockerSnapshot | None) -> dict[str, list[str] | None]:
     """Return registry → images of the stack that the Docker engine lacks, or None where no engine answers."""
-    client = docker.DockerClient(base_url=snapshot.docker_host) if snapshot else None
-    missing_by_registry: dict[str, list[str] | None] = {}
+    images: dict[str, list[str]] = {}
     for name in settings.image_names:
-        reference = settings.image(name)
-        host, path, _ = reference.partition("/")
-        if not path or not ("." in host or ":" in host or host == "localhost"):
-            # Built locally, or the reference names no registry.
-            continue
-        missing = missing_by_registry.setdefault(host, None if client is None else [])
-        if client is not None and missing is not None and not is_there(client, reference):
-            missing.append(name)
-    return missing_by_registry
+        host, path, _ = settings.image(name).partition("/")
+        # Other references name no registry, or an image that is built locally.
+        if path and ("." in host or ":" in host or host == "localhost"):
+            images.setdefault(host, []).append(name)
+    if snapshot is None:
+        return dict.fromkeys(images)
+    client = docker.DockerClient(base_url=snapshot.docker_host)
+    return {
+        host: [name for name in names if not is_there(client, settings.image(name))] for host, names in images.items()
+    }
 
 
 def _certificates(settings: Settings, snapshot: DockerSnapshot | None) -> list[Finding]:

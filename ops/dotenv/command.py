@@ -126,11 +126,8 @@ def _print(plan: ImportPlan, draft: Settings, *, dry_run: bool) -> None:
     previous = ""
     for row in plan.sorted_rows():
         # `Text`, so that brackets in a value are not markup.
-        table.add_row(
-            Text(row.variable if row.variable != previous else ""),
-            Text(row.verdict, STYLES[row.verdict]),
-            Text(row.text),
-        )
+        variable = row.variable if row.variable != previous else ""
+        table.add_row(Text(variable), Text(row.verdict, STYLES[row.verdict]), Text(row.text))
         previous = row.variable
     console.print(table)
     for problem in draft.missing_secrets:

@@ -87,8 +87,7 @@ class ImportPlan:
 
     def value(self, name: str) -> str | None:
         """Return the value of a variable without an outcome yet, None if it has one or is not in the file."""
-        handled = any(row.variable == name for row in self.rows)
-        return None if handled else self.variables.get(name)
+        return None if any(row.variable == name for row in self.rows) else self.variables.get(name)
 
     def real_value(self, name: str) -> str | None:
         """Return a variable's value unless it is empty or a placeholder, whether or not it has an outcome already."""
@@ -101,9 +100,8 @@ class ImportPlan:
 
     def compare(self, variable: str, same: bool, already: str, differs: str) -> None:
         """Add the line of a variable whose value is the `same` as another, or is not used because of it."""
-        self.add_row(
-            variable, Verdict.ALREADY if same else Verdict.DIFFERS, already if same else f"not used: {differs}"
-        )
+        verdict, text = (Verdict.ALREADY, already) if same else (Verdict.DIFFERS, f"not used: {differs}")
+        self.add_row(variable, verdict, text)
 
     def setting(self, variable: str, path: SettingPath, value: Any, current: Any) -> None:
         """Set a value in the stack file, unless it is in effect already (`current`)."""
@@ -136,10 +134,9 @@ class ImportPlan:
         if earlier is None:
             self.secrets[name] = SecretValue(value, variable)
             self.rows.append(PlanRow(variable, Verdict.SECRET, f"dockyard:{name}{note}", name))
-        elif earlier.value == value:
-            self.add_row(variable, Verdict.ALREADY, f"the same dockyard:{name} as {earlier.variable} gives")
         else:
-            self.add_row(variable, Verdict.DIFFERS, f"not used: {earlier.variable} gives another dockyard:{name}")
+            already = f"the same dockyard:{name} as {earlier.variable} gives"
+            self.compare(variable, earlier.value == value, already, f"{earlier.variable} gives another dockyard:{name}")
 
     def named_secret(self, variable: str, path: SettingPath, name: str, value: str, current: str | None) -> None:
         """Set a secret that the stack file names at `path`; `current` is the name that it holds there so far."""
@@ -168,10 +165,9 @@ class ImportPlan:
         """Return the name of the file that sets a setting, or `default`."""
         if lookup(self.values, path) is not ABSENT:
             return self.stack_file
-        paths = [path, ("jobs", *path[1:])] if path[0] == "services" else [path]
-        if any(lookup(self.product_values, candidate) is not ABSENT for candidate in paths):
-            return self.stack.product
-        return "default"
+        job_path = ("jobs", *path[1:]) if path[0] == "services" else path
+        declared = any(lookup(self.product_values, candidate) is not ABSENT for candidate in (path, job_path))
+        return self.stack.product if declared else "default"
 
     def sorted_rows(self) -> list[PlanRow]:
         """Return the lines of the printed plan in the order of the dotenv file."""

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from machine.progress import SetupError
@@ -42,24 +42,6 @@ S3_REFUSALS = {
     ),
 }
 """S3 error code → its meaning and the remedy."""
-
-
-class Store(Protocol):
-    """The objects of a backend, by key."""
-
-    url: str
-
-    def keys(self, prefix: str) -> list[str]:
-        """Return the keys that begin with `prefix`, sorted."""
-
-    def read(self, key: str) -> bytes:
-        """Return an object's content. Raises FileNotFoundError if it does not exist."""
-
-    def write(self, key: str, content: bytes) -> None:
-        """Write an object atomically."""
-
-    def delete(self, key: str) -> None:
-        """Delete an object if it exists."""
 
 
 class FileStore:
@@ -199,6 +181,9 @@ class S3Store:
         except aws.BotoCoreError as error:
             # A missing profile, an expired login …: AWS's own message is clear.
             raise SetupError(f"the state at {self.address} cannot be used: {error}", "see docs/state.md") from error
+
+
+Store = FileStore | S3Store
 
 
 def history_prefix(stack: str) -> str:
