@@ -15,13 +15,8 @@ RUN, LATER, HALF = "at:20261121T021500Z", "at:20261122T021500Z", "at:20261123T02
 
 
 def snapshot(number: str, time: str, *tags: str, size: int = 1000) -> dict:
-    return {
-        "id": number * 64,
-        "time": time,
-        "paths": ["/shop.dump"],
-        "tags": list(tags),
-        "summary": {"total_bytes_processed": size},
-    }
+    summary = {"total_bytes_processed": size}
+    return {"id": number * 64, "time": time, "paths": ["/shop.dump"], "tags": list(tags), "summary": summary}
 
 
 VOLUME = [
@@ -63,10 +58,7 @@ def test_the_latest_backup_is_the_latest_with_a_manifest_in_its_place(listed):
     ("name", "is_known"),
     # Three characters may be the beginning of anything; ffff was not verified.
     [
-        ("postgres-20261121T021500Z", True),
-        ("aaaa", True),
-        ("a" * 64, True),
-        ("1111", True),
+        *((name, True) for name in ("postgres-20261121T021500Z", "aaaa", "a" * 64, "1111")),
         ("aaa", False),
         ("ffff", False),
     ],

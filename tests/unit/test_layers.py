@@ -36,24 +36,16 @@ def test_only_the_runtime_knows_the_docker_provider():
 
 
 OPS = (
-    {"cloudflare_errors", "files", "run_notes", "test_runner"},
-    {"events", "ports"},
-    {"pulumi_cli"},
-    {"state"},
-    {"session"},
-    {"inspect"},
-    {"deploy"},
-    {"alert_test", "backups", "cleanup", "crontab", "doctor", "dotenv", "drift", "state_verbs"},
-    {"__main__"},
+    "cloudflare_errors files run_notes test_runner < events ports < pulumi_cli < state < session < inspect < deploy"
+    " < alert_test backups cleanup crontab doctor dotenv drift state_verbs < __main__"
 )
-"""The modules and packages of `ops`, the lowest layer first."""
 
 
-def test_ops_imports_only_from_layers_below():
-    levels = {name: level for level, names in enumerate(OPS) for name in names}
-    files = [file.relative_to(SOURCE) for file in (SOURCE / "ops").rglob("*.py")]
-    nodes = [(file.parts[1], node) for file in files for node in ast.walk(ast.parse((SOURCE / file).read_text()))]
-    froms = [(name.removesuffix(".py"), node) for name, node in nodes if isinstance(node, ast.ImportFrom)]
-    modules = [(name, f"{node.module}.{alias.name}".split(".")) for name, node in froms for alias in node.names]
-    upward = {(name, path[1]) for name, path in modules if path[0] == "ops" and levels[name] <= levels[path[1]]}
-    assert {pair for pair in upward if pair[0] != pair[1]} == set()
+def test_ops_imports_only_from_its_lower_layers():
+    levels = {name: level for level, names in enumerate(OPS.split(" < ")) for name in names.split()}
+    files = {file: file.relative_to(SOURCE / "ops").parts[0].removesuffix(".py") for file in SOURCE.glob("ops/**/*.py")}
+    nodes = [(name, node) for file, name in files.items() for node in ast.walk(ast.parse(file.read_text()))]
+    froms = [(name, node) for name, node in nodes if isinstance(node, ast.ImportFrom)]
+    paths = [(name, f"{node.module}.{alias.name}".split(".")) for name, node in froms for alias in node.names]
+    used = {(name, path[1]) for name, path in paths if path[0] == "ops" and path[1] != name}
+    assert [(name, lower) for name, lower in used if levels[name] <= levels[lower]] == []

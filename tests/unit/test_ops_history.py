@@ -57,8 +57,7 @@ def test_a_rollback_returns_to_the_newest_good_release_that_differs(history, pac
     assert history.target("three") == "two"
 
 
-FAILED = {"result": "failed"}
-ROLLED_BACK = {"message": BACK}
+FAILED, ROLLED_BACK, REFRESH = {"result": "failed"}, {"message": BACK}, {"kind": "refresh"}
 
 
 @pytest.mark.parametrize(
@@ -74,11 +73,7 @@ ROLLED_BACK = {"message": BACK}
         # A release after a rollback can be undone too.
         ([("one", {}), ("two", {}), ("one", ROLLED_BACK), ("three", {})], "three", "one"),
         # Runs of other kinds are no releases.
-        (
-            [("one", {}), ("two", {}), ("two", {"kind": "refresh"}), (None, {"kind": "destroy"}), ("three", {})],
-            "three",
-            "two",
-        ),
+        ([("one", {}), ("two", {}), ("two", REFRESH), (None, {"kind": "destroy"}), ("three", {})], "three", "two"),
         # There is nothing before the first release, nor in what ran before releases were recorded.
         ([], "one", None),
         ([("one", {})], "one", None),

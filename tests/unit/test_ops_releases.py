@@ -83,10 +83,8 @@ def test_a_service_comes_with_the_jobs_that_must_have_run_before_it(files):
 
 
 def test_a_store_is_no_service_that_comes_or_goes_alone_and_is_answered_with_those(files, running):
-    for choose in (
-        lambda: with_jobs(files.settings(), "postgres"),
-        lambda: without_service(running, "postgres", "dev"),
-    ):
+    settings = files.settings()
+    for choose in (lambda: with_jobs(settings, "postgres"), lambda: without_service(running, "postgres", "dev")):
         with pytest.raises(SetupError, match=r"no service or job postgres.*It has: api, migrate, report, web"):
             choose()
 
