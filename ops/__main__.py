@@ -42,15 +42,15 @@ Service = Annotated[str | None, typer.Argument(help="One service of it, with its
 Workload = Annotated[str | None, typer.Argument(help="One service or job of the product. Default: the whole stack.")]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 Place = Annotated[str, typer.Option("--from", help="volume or s3.")]
 
 
 @app.command()
 def up(stack: Stack, service: Workload = None) -> None:
-    """Set up what is missing and bring a stack to what its files say.
+    """Set up what is missing, and deploy a stack as its files describe it.
 
-    With a service: only that one, and the jobs that must run before it; the rest stays as it was last brought up.
+    With a service: deploy only that one, and the jobs that must run before it; the rest stays as it runs.
     """
     raise typer.Exit(deploy.up(WorkDir(), stack, service, Progress()))
 
@@ -73,55 +73,55 @@ def down(
     volumes: Annotated[bool, typer.Option("--volumes", help="Delete the data volumes too.")] = False,
     yes: Yes = False,
     yes_delete_data: Annotated[
-        str, typer.Option(metavar="STACK", help="Ask nothing, and delete data that is protected too.")
+        str, typer.Option(metavar="STACK", help="Do not ask, and delete protected data too.")
     ] = "",
 ) -> None:
-    """Remove everything that a stack made; its data stays unless --volumes is given.
+    """Remove everything that a stack created; its data stays unless --volumes is given.
 
-    Where data is protected, as in staging and production, --volumes asks for the stack's name.
-    With a service: only that one, until the next `up`; the edge proxy is made anew without it, which takes seconds.
-    For good: services: {NAME: {enabled: false}} in the stack file.
+    If data is protected, as in staging and production, --volumes asks for the stack's name.
+    With a service: remove only that one, until the next `up`; the edge proxy is replaced, which takes seconds.
+    To remove it for good: services: {NAME: {enabled: false}} in the stack file.
     """
     raise typer.Exit(take_down(WorkDir(), stack, service, Progress(), volumes=volumes, yes=yes, named=yes_delete_data))
 
 
 @app.command()
 def restart(stack: Stack, service: Service = None) -> None:
-    """Restart containers one after the other, each waited for: data stores first, the edge proxy last."""
+    """Restart containers one after the other, and wait for each: data stores first, the edge proxy last."""
     raise typer.Exit(restart_stack(WorkDir(), stack, service, Progress()))
 
 
 @app.command()
 def rollback(stack: Stack) -> None:
-    """Go back to the last good release that is another than the one that runs: images, settings, files.
+    """Return to the last good release that differs from the running one: images, settings, files.
 
-    Data and what migrations made of it stay. The files are not changed: the next `up` goes forward again.
+    Data and migrations are not rolled back. The stack's files do not change: the next `up` deploys them again.
     """
     raise typer.Exit(roll_back(WorkDir(), stack, Progress()))
 
 
 @app.command()
 def status(stack: Stack) -> None:
-    """Show what runs: health, uptime, restarts, memory, address. Exit code 1 where something is not well."""
+    """Show what runs: health, uptime, restarts, memory, address. Exit code 1 if something is unhealthy."""
     raise typer.Exit(show.show_status(WorkDir(), stack, Progress(quiet=True)))
 
 
 @app.command()
 def verify(
     stack: Stack,
-    within: Annotated[int, typer.Option(help="Seconds until all must be well.")] = 180,
+    within: Annotated[int, typer.Option(help="Seconds until everything must be healthy.")] = 180,
 ) -> None:
-    """Look whether a stack serves: containers, targets, probes, critical alerts. Exit code 1 where it does not."""
+    """Check that a stack serves: containers, targets, probes, critical alerts. Exit code 1 if it does not."""
     raise typer.Exit(verify_stack(WorkDir(), stack, Progress(quiet=True), within=within))
 
 
 @app.command()
 def drift(
     stack: Stack,
-    fix: Annotated[bool, typer.Option("--fix", help="Put it right, then compare again.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Repair it, then compare again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare what runs with what was declared. Exit code 0, 1 where something drifted, 2 where nobody can tell."""
+    """Compare what runs with what was declared. Exit code 0, 1 if something drifted, 2 if that is unknown."""
     from ops.drift.command import drift as find_drift  # noqa: PLC0415 - what it needs would slow every command
 
     raise typer.Exit(find_drift(WorkDir(), stack, Progress(quiet=True), fix=fix, as_json=as_json))
@@ -131,11 +131,13 @@ def drift(
 def doctor(
     stack: Stack,
     as_json: Json = False,
-    cis: Annotated[bool, typer.Option(help="The benchmark too. A deploy need not wait for what it replaces.")] = True,
+    cis: Annotated[
+        bool, typer.Option(help="Check the benchmark too. A deploy need not: it replaces the containers.")
+    ] = True,
 ) -> None:
-    """Examine machine, engine, settings and containers, by the CIS Docker Benchmark too; change nothing.
+    """Check machine, Docker engine, settings and containers, also by the CIS Docker Benchmark; change nothing.
 
-    Exit code 0, 1 where something failed, 2 where something could not be told.
+    Exit code 0, 1 if a check failed, 2 if a check could not be completed.
     """
     from ops.doctor.command import doctor as examine  # noqa: PLC0415 - nothing else needs it
 
@@ -146,13 +148,13 @@ def doctor(
 def backup(
     stack: Stack, store: Annotated[str | None, typer.Argument(help="postgres, redis, monitoring; default: all.")] = None
 ) -> None:
-    """Take a backup now. Exit code 1 where one is not good; what was good before stays."""
+    """Take a backup now. Exit code 1 if one fails; earlier backups stay."""
     raise typer.Exit(backup_commands.backup(WorkDir(), stack, store, Progress(quiet=True)))
 
 
 @app.command()
 def backups(stack: Stack) -> None:
-    """List what backups there are: name, time, size, whether they were verified, where they lie."""
+    """List the backups: name, time, size, whether they were verified, where they are stored."""
     raise typer.Exit(backup_commands.backups(WorkDir(), stack, Progress(quiet=True)))
 
 
@@ -161,15 +163,15 @@ def restore(
     stack: Stack,
     file: Annotated[str | None, typer.Argument(help="latest, a name or id of `backups`, or a dump file.")] = None,
     to: Annotated[str | None, typer.Option("--to", help="The new database.")] = None,
-    swap: Annotated[bool, typer.Option("--swap", help="Then put it in the place of the product's.")] = False,
+    swap: Annotated[bool, typer.Option("--swap", help="Then replace the product's database by it.")] = False,
     at: Annotated[str | None, typer.Option("--at", help="A time: Postgres as it was then.")] = None,
     store: Annotated[str, typer.Option(help="postgres or redis.")] = "postgres",
     place: Place = "volume",
     yes: Yes = False,
 ) -> None:
-    """Restore a backup into a new database, whole or not at all; the product's own is touched by --swap alone.
+    """Restore a backup into a new database, completely or not at all; only --swap changes the product's own.
 
-    Without FILE, --swap takes a database that was restored before.
+    Without FILE, --swap uses a database that was restored before.
     """
     if at is not None:
         if file is not None or swap:
@@ -183,9 +185,9 @@ def restore(
 
 @app.command()
 def restore_drill(stack: Stack, place: Place = "volume") -> None:
-    """Restore the latest backup into a throwaway Postgres, look at all of it, and say how long it took.
+    """Restore the latest backup into a throwaway Postgres, check all of it, and print how long it took.
 
-    Exit code 1 where it cannot be restored, is not equal to its source, or takes longer than it may.
+    Exit code 1 if it cannot be restored, differs from its source, or takes longer than it may.
     """
     raise typer.Exit(backup_commands.drill(WorkDir(), stack, Progress(quiet=True), place=place))
 
@@ -194,7 +196,7 @@ def restore_drill(stack: Stack, place: Place = "volume") -> None:
 def logs(
     stack: Stack,
     service: Service = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as new lines come.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue with new lines.")] = False,
     tail: Annotated[int, typer.Option(help="Lines of each service.")] = 50,
 ) -> None:
     """Show what services print."""
@@ -215,28 +217,28 @@ def secret(stack: Stack, name: Annotated[str, typer.Argument(help="Its name, as 
 def alert_test(
     stack: Stack, receiver: Annotated[str | None, typer.Argument(help="One receiver. Default: all.")] = None
 ) -> None:
-    """Send receivers of alerts a message that says it is a test, and say what came of it.
+    """Send receivers of alerts a message that is marked as a test, and print the results.
 
-    Exit code 1 where one of them could not be reached.
+    Exit code 1 if one of them could not be reached.
     """
     raise typer.Exit(test_receivers(WorkDir(), stack, receiver, Progress(quiet=True)))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def amtool(context: typer.Context, stack: Stack) -> None:
-    """Run amtool in the stack's Alertmanager: silences, alerts, routes. All that follows the stack goes to it."""
+    """Run amtool in the stack's Alertmanager: silences, alerts, routes. All further arguments go to it."""
     raise typer.Exit(run_amtool(WorkDir(), stack, context.args, Progress(quiet=True)))
 
 
 @app.command()
 def cleanup(
-    older_than: Annotated[str, typer.Option(metavar="DURATION", help="Leave alone what is younger.")] = "7d",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show it and remove nothing.")] = False,
+    older_than: Annotated[str, typer.Option(metavar="DURATION", help="Keep what is younger.")] = "7d",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the result and remove nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Free disk space: images, containers and networks of ours that no stack and no rollback needs; build cache.
+    """Free disk space: Dockyard's images, containers and networks that no stack and no rollback needs; build cache.
 
-    Volumes and what is not Dockyard's stay.
+    Volumes, and everything that Dockyard did not create, stay.
     """
     raise typer.Exit(clean_up(WorkDir(), Progress(quiet=True), older_than=older_than, dry_run=dry_run, as_json=as_json))
 
@@ -259,7 +261,7 @@ def env() -> None:
 
 @app.command()
 def setup(stack: Stack) -> None:
-    """Set up what is missing for a stack, and make nothing of it yet."""
+    """Set up what is missing for a stack, and deploy nothing yet."""
     bootstrap(WorkDir(), stack, Progress())
 
 
@@ -267,9 +269,9 @@ def setup(stack: Stack) -> None:
 def env_import(
     file: Annotated[Path, typer.Argument(help="A file of NAME=value lines.")],
     stack: Stack,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show it and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the result and write nothing.")] = False,
 ) -> None:
-    """Turn each variable of a .env file into the stack's setting or secret; list those that it does not know."""
+    """Turn each variable of a .env file into the stack's setting or secret; list the unknown ones."""
     from ops.dotenv.command import import_env  # noqa: PLC0415 - its YAML editor would slow the start of every command
 
     raise typer.Exit(import_env(WorkDir(), file, stack, Progress(quiet=True), dry_run=dry_run))
@@ -277,7 +279,7 @@ def env_import(
 
 @app.command()
 def schema() -> None:
-    """Write the JSON Schemas of stack and product files anew."""
+    """Render the JSON Schemas of stack and product files."""
     for file in write_schemas(WorkDir().checkout):
         typer.echo(file)
 

@@ -18,9 +18,9 @@ from ops.state.store import readable_store, store_of
 from toolchain.environment import backend_url, ensure_backend, full_environment, own_backend
 from toolchain.pulumi_cli import ensure_pulumi
 
-app = typer.Typer(no_args_is_help=True, help="The state: where it is, who holds it, copies of it, another place.")
+app = typer.Typer(no_args_is_help=True, help="The state: its backend, its lock, its copies, its moves.")
 Stack = Annotated[str, typer.Argument(help="A stack.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
 @app.command()
@@ -50,7 +50,7 @@ def show(stack: Stack) -> None:
 
 @app.command()
 def unlock(stack: Stack, yes: Yes = False) -> None:
-    """Take away the locks that a killed run on another machine left. Ask first whether it has really ended."""
+    """Release the locks that a killed run on another machine left. Ask first whether it has really ended."""
     remedy = f"`pulumi cancel {stack}` takes them away"
     store = readable_store(WorkDir(), "`state unlock` knows files and S3", remedy)
     stack_locks = locks(store, stack)
@@ -75,7 +75,7 @@ def unlock(stack: Stack, yes: Yes = False) -> None:
 def backup(
     stack: Stack, file: Annotated[Path | None, typer.Argument(help="A file that is not there yet.")] = None
 ) -> None:
-    """Write the state into a file of mode 0600, its secrets encrypted, with a checksum beside it."""
+    """Write the state to a file of mode 0600, its secrets encrypted, with a checksum file beside it."""
     work = WorkDir()
     written = copies.backup(prepare_pulumi(work, stack, Progress(quiet=True)), file)
     typer.echo(written)
@@ -86,7 +86,7 @@ def backup(
 def restore(
     stack: Stack, file: Annotated[Path, typer.Argument(help="What `state backup` wrote.")], yes: Yes = False
 ) -> None:
-    """Make what `state backup` wrote the state. What runs is not touched; what was made since is not known any more."""
+    """Restore the state from a file of `state backup`. Containers stay; later changes are no longer in the state."""
     work, progress = WorkDir(), Progress(quiet=True)
     pulumi_cli = prepare_pulumi(work, stack, progress)
     settle_locks(work, stack, progress)
@@ -102,7 +102,7 @@ def move(
     url: Annotated[str, typer.Argument(help="file:///folder or s3://bucket/prefix?region=…")],
     stack: Annotated[str | None, typer.Argument(help="One stack. Default: all.")] = None,
 ) -> None:
-    """Bring stacks with their history to another backend; the old one stays, locked."""
+    """Move stacks with their history to another backend; the old one stays, locked."""
     work, progress = WorkDir(), Progress()
     ensure_pulumi(work, Progress(quiet=True))
     ensure_backend(work)

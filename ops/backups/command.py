@@ -23,7 +23,7 @@ _DATABASE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 def backup(work: WorkDir, stack: str, store: str | None, progress: Progress) -> int:
     """Take a backup of one store, or of all stores one after the other, and return 0.
 
-    Raises SetupError where a backup failed, or no container that takes backups runs.
+    Raises SetupError if a backup failed, or no container that takes backups runs.
     """
     _, containers = open_stack(work, stack, progress)
     chosen = [container_for_store(containers, store, stack)] if store else list(containers.values())
@@ -71,7 +71,7 @@ def restore(
     `source` is `latest`, the name or id of a backup, or a dump file on this machine. Without it, `swap` uses a database
     that was restored earlier. A Redis backup replaces the whole content of Redis, which is backed up first.
 
-    Raises SetupError, with nothing changed, where the restore is not possible.
+    Raises SetupError, with nothing changed, if the restore is not possible.
     """
     session, containers = open_stack(work, stack, progress)
     container = container_for_store(containers, store, stack)
@@ -145,9 +145,9 @@ def _restore_source(
 
 
 def _find_backup(listed: Sequence[Backup], name: str, place: str, stack: str) -> Backup | None:
-    """Return the backup that the user named, or None where no backup matches.
+    """Return the backup that the user named, or None if no backup matches.
 
-    Raises SetupError where several backups match, or the backup does not exist in that place.
+    Raises SetupError if several backups match, or the backup does not exist in that place.
     """
     if name == LATEST:
         # Pass an id instead of `latest`: a newer backup may be created before the script starts.
@@ -173,7 +173,7 @@ def _from(place: str) -> Sequence[str]:
 
 
 def _confirm(warning: str, name: str) -> None:
-    """Ask the user to type a name. Raises SetupError, with nothing changed, where the answer differs."""
+    """Ask the user to type a name. Raises SetupError, with nothing changed, if the answer differs."""
     typed = typer.prompt(f"{warning} Type {name} to go on", default="", show_default=False)
     if typed != name:
         raise SetupError(f"that is not {name}: nothing was changed", "type its name, or give --yes")

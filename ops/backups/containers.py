@@ -135,7 +135,7 @@ def tar_stream(name: str, size: int, owner: int, chunks: Iterable[bytes]) -> Ite
 def open_stack(work: WorkDir, stack: str, progress: Progress) -> tuple[StackSession, dict[str, BackupContainer]]:
     """Return a stack and its running backup containers, by store.
 
-    Raises SetupError where the stack declares no backup container.
+    Raises SetupError if the stack declares no backup container.
     """
     session = connect(work, stack, progress)
     ids = container_ids(session)
@@ -172,7 +172,7 @@ def running_containers(session: StackSession) -> dict[str, Container]:
 def container_for_role(session: StackSession, role: str) -> Container:
     """Return the container of a role, running or not.
 
-    Raises SetupError where the state has no such container, or Docker no longer has it.
+    Raises SetupError if the state has no such container, or Docker no longer has it.
     """
     try:
         return session.docker_client().containers.get(container_ids(session)[role])
@@ -182,7 +182,7 @@ def container_for_role(session: StackSession, role: str) -> Container:
 
 
 def container_for_store(containers: Mapping[str, BackupContainer], store: str, stack: str) -> BackupContainer:
-    """Return the backup container of one store. Raises SetupError where none runs."""
+    """Return the backup container of one store. Raises SetupError if none runs."""
     if store not in containers:
         running_stores = ", ".join(containers) or "none"
         raise SetupError(

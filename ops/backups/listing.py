@@ -51,7 +51,7 @@ class Backup:
 def backups_of(container: BackupContainer, progress: Progress) -> list[Backup]:
     """Return the backups of a store, oldest first. A place that cannot be read is reported and skipped.
 
-    Raises SetupError where no place can be read.
+    Raises SetupError if no place can be read.
     """
     places = {
         VOLUME: container.variables.get("RESTIC_REPOSITORY", ""),

@@ -17,7 +17,7 @@ SCRIPT = "/run/pgbackrest/restore-at.sh"
 def restore_at(work: WorkDir, stack: str, at: str, to: str | None, progress: Progress, *, store: str) -> int:
     """Restore the product's database as of the time `at` into a new database `to`; return the script's exit code.
 
-    Raises SetupError, with nothing changed, where the store is not Postgres, the time or name is invalid, or the stack
+    Raises SetupError, with nothing changed, if the store is not Postgres, the time or name is invalid, or the stack
     has no running container for point-in-time recovery.
     """
     if store != "postgres":
@@ -42,7 +42,7 @@ def restore_at(work: WorkDir, stack: str, at: str, to: str | None, progress: Pro
 def parse_moment(text: str, now: datetime) -> str:
     """Return a time in UTC, in a format that both Postgres and pgBackRest accept; without a zone it counts as UTC.
 
-    Raises SetupError where the text is not a time, or the time is in the future.
+    Raises SetupError if the text is not a time, or the time is in the future.
     """
     try:
         moment = datetime.fromisoformat(text)

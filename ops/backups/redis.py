@@ -54,7 +54,7 @@ def restore_redis(
 ) -> None:
     """Replace the content of Redis by a backup; the old files stay in a folder of its data volume.
 
-    The backup is fetched and checked before Redis stops. Raises SetupError, with nothing changed, where the backup is
+    The backup is fetched and checked before Redis stops. Raises SetupError, with nothing changed, if the backup is
     incomplete or damaged, and, with the old files put back, where Redis does not start with it.
     """
     now = datetime.now(UTC)
@@ -86,7 +86,7 @@ def restore_redis(
 
 
 def _end_of_rdb(redis: Container, file: str) -> int:
-    """Return the offset at which the RDB data ends. Raises SetupError where the file is damaged.
+    """Return the offset at which the RDB data ends. Raises SetupError if the file is damaged.
 
     An RDB file fetched by redis-cli ends with the 40-byte end mark of the transfer. Redis ignores these bytes in
     dump.rdb, but reads them as commands in the base file of an append-only series, and then does not start.
@@ -116,7 +116,7 @@ def _content(backup_container: BackupContainer, backup: Backup, place: str) -> I
 
 
 def _run_on_volume(client: docker.DockerClient, redis: Container, script: str) -> None:
-    """Run a script on the volumes of the stopped Redis container. Raises SetupError where it fails."""
+    """Run a script on the volumes of the stopped Redis container. Raises SetupError if it fails."""
     attrs: dict[str, Any] = redis.attrs
     try:
         client.containers.run(

@@ -41,7 +41,7 @@ def doctor(work: WorkDir, stack: str, progress: Progress, *, as_json: bool, benc
     """Check the machine, Docker engine, settings and containers of a stack; start, download and change nothing.
 
     Without `benchmark`, containers are not checked against the CIS benchmark. Returns 0 where nothing failed, 1 where
-    something failed, 2 where a check could not be completed. Raises SettingsError where the stack does not exist or the
+    something failed, 2 where a check could not be completed. Raises SettingsError if the stack does not exist or the
     waivers are invalid.
     """
     began = time.monotonic()
@@ -177,7 +177,7 @@ def _clock_and_registries(settings: Settings | None, snapshot: DockerSnapshot | 
 
 
 def _registries(settings: Settings, snapshot: DockerSnapshot | None) -> dict[str, list[str] | None]:
-    """Return registry → images of the stack that the Docker engine lacks, or None where no engine answers."""
+    """Return registry → images of the stack that the Docker engine lacks, or None if no engine answers."""
     images: dict[str, list[str]] = {}
     for name in settings.image_names:
         host, path, _ = settings.image(name).partition("/")

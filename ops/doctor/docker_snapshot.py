@@ -25,7 +25,7 @@ class RunningContainer:
     service: str
     inspected: Mapping[str, Any]
     programs: tuple[str, ...] | None = ()
-    """Command lines of its processes; None where the engine did not report them."""
+    """Command lines of its processes; None if the engine did not report them."""
 
     @property
     def host(self) -> Mapping[str, Any]:
@@ -68,11 +68,11 @@ class DockerSnapshot:
     docker_host: str
     info: Mapping[str, Any]
     bridge: Mapping[str, Any] | None
-    """The default bridge network; None where the engine has none."""
+    """The default bridge network; None if the engine has none."""
 
     containers: Sequence[RunningContainer] = ()
     requested_ports: frozenset[int] | None = None
-    """Host ports that the settings publish; None where the settings cannot be read."""
+    """Host ports that the settings publish; None if the settings cannot be read."""
 
     queried_at: float = 0.0
     """When the engine was asked for `info`, by this machine's clock: seconds since the epoch."""
@@ -93,7 +93,7 @@ class DockerSnapshot:
 
 
 def take_snapshot(docker_host: str, stack: str, requested_ports: frozenset[int] | None) -> DockerSnapshot:
-    """Query the engine. Raises DockerException or requests.RequestException where it does not answer."""
+    """Query the engine. Raises DockerException or requests.RequestException if it does not answer."""
     client = docker.DockerClient(base_url=docker_host, timeout=TIMEOUT, max_pool_size=MAX_CONNECTIONS)
     try:
         info = client.info()

@@ -37,9 +37,9 @@ class ResourceDemand(NamedTuple):
 
 
 def read(work: WorkDir, stack: str) -> tuple[Settings | None, list[Finding]]:
-    """Return the settings, or None where they cannot be used at all, and a finding for every problem.
+    """Return the settings, or None if they cannot be used at all, and a finding for every problem.
 
-    Raises SettingsError where the stack does not exist.
+    Raises SettingsError if the stack does not exist.
     """
     if not (work.checkout / f"Pulumi.{stack}.yaml").exists():
         return stack_settings(work, stack), []

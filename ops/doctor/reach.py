@@ -74,7 +74,7 @@ def _resolved(host: str, target: str, answer: list[str] | OSError | None, enviro
 def registries(
     hosts: Mapping[str, Collection[str] | None], started_by_up: Collection[str] = ()
 ) -> tuple[list[Finding], dict[str, float]]:
-    """Query each registry. `hosts` is registry → images of the stack that the Docker engine lacks, or None where no
+    """Query each registry. `hosts` is registry → images of the stack that the Docker engine lacks, or None if no
     engine answers; `started_by_up` are registries that `up` starts itself.
 
     Returns the findings, and registry → seconds by which its clock is ahead of ours.
@@ -107,7 +107,7 @@ def _unreachable_registry(host: str, answer: str, missing: Collection[str] | Non
 
 
 def _query_registry(host: str) -> float | str | None:
-    """Return the seconds by which a registry's clock is ahead, None where it sends no date, or an error message."""
+    """Return the seconds by which a registry's clock is ahead, None if it sends no date, or an error message."""
     local = host.startswith(("127.", "localhost"))
     scheme = "http" if local else "https"
     try:
@@ -126,8 +126,8 @@ def _query_registry(host: str) -> float | str | None:
 def clock(skews: Mapping[str, float], kernel: int | None, engine: float | None) -> list[Finding]:
     """Check the clock.
 
-    `skews` are the seconds by which registries are ahead, `kernel` is the result of adjtimex(2) (None where it cannot
-    be called), `engine` the seconds by which the Docker engine's clock is ahead of ours (None where it is unknown).
+    `skews` are the seconds by which registries are ahead, `kernel` is the result of adjtimex(2) (None if it cannot
+    be called), `engine` the seconds by which the Docker engine's clock is ahead of ours (None if it is unknown).
     """
     remedy = "install chrony or systemd-timesyncd, and look at what it says"
     messages = {f"{host} is {skew:+.0f} s from this machine": abs(skew) for host, skew in skews.items()}
