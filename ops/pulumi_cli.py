@@ -59,8 +59,7 @@ class PulumiCli:
 
     def show(self, verb: str, arguments: Sequence[str]) -> int:
         """Run a command whose output goes to the terminal; return its exit code."""
-        command = self._command(verb, *arguments)
-        return subprocess.run(command, env=dict(self.env), cwd=self.work.checkout, check=False).returncode
+        return self._run(self._command(verb, *arguments), check=False).returncode
 
     def read(self, *arguments: str) -> Any:
         """Run a command that prints JSON and return the parsed output. Raises CalledProcessError if it fails."""
@@ -90,15 +89,10 @@ class PulumiCli:
         return {stack["name"].rsplit("/", 1)[-1]: stack.get("resourceCount") or 0 for stack in json.loads(listed)}
 
     def _output_of(self, command: Sequence[str], stdin: str | None = None) -> str:
-        return subprocess.run(
-            command,
-            env=dict(self.env),
-            cwd=self.work.checkout,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
+        return self._run(command, input=stdin, capture_output=True, text=True, check=True).stdout
+
+    def _run(self, command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, env=dict(self.env), cwd=self.work.checkout, **options)  # noqa: PLW1510 - in options
 
     def _command(self, verb: str, *arguments: str) -> list[str]:
         return ["pulumi", *verb.split(), "--stack", self.stack, "--non-interactive", *arguments]

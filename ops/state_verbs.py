@@ -33,15 +33,16 @@ def show(stack: Stack) -> None:
     runs = updates(store, stack) if store else []
     provider = deployment.get("secrets_providers") or {}
     holders = "; ".join(map(str, locks(store, stack))) if store else "cannot tell"
+    last_run = "none" if store else "cannot tell"
+    if runs:
+        result = "succeeded" if runs[-1].succeeded else "failed"
+        last_run = f"{runs[-1].kind} {result}, {runs[-1].ended.astimezone():%d %B %Y, %H:%M:%S}"
     lines = {
         "kept at": backend_url(work),
         "secrets": (provider.get("state") or {}).get("url") or provider.get("type") or "none yet",
         "resources": str(len(deployment.get("resources") or ())),
         "locked by": holders or "nobody",
-        "last run": f"{runs[-1].kind} {'succeeded' if runs[-1].succeeded else 'failed'},"
-        f" {runs[-1].ended.astimezone():%d %B %Y, %H:%M:%S}"
-        if runs
-        else ("none" if store else "cannot tell"),
+        "last run": last_run,
         "interrupted": f"yes, in {len(pending)} operations: ./dockyard up {stack} mends it" if pending else "no",
     }
     for name, value in lines.items():

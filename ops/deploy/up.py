@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import docker
-
 from machine.progress import Progress, spell_seconds
 from machine.workdir import WorkDir
 from ops.deploy import metrics as metrics_file
@@ -17,7 +15,7 @@ from ops.inspect.logs import tail_unhealthy
 from ops.inspect.show import print_status
 from ops.inspect.status import wait_until_settled
 from ops.ports import check_ports, published_ports
-from ops.session import StackSession, bootstrap, prepare_pulumi, stack_settings
+from ops.session import bootstrap, prepare_pulumi, stack_settings
 from ops.state import releases
 from ops.state.locks import lock_error_from_output, settle_locks
 from ops.state.snapshot import State, recover
@@ -60,7 +58,8 @@ def bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messag
     session = bootstrap(work, stack, progress)
     client = session.docker_client()
     check_host(session.settings, client)
-    state = _recovered_state(work, session, client, progress)
+    settle_locks(work, stack, progress)
+    state = recover(State.of(session.pulumi_cli), session.pulumi_cli, client, progress)
     check_ports(session.settings, published_ports(client, stack))
     state = leave_other_stores_data(state, session.pulumi_cli, session.settings.product.monitoring.logs, progress)
     arguments = [f"--replace={urn}" for urn in _jobs_to_rerun(state, session.settings)]
@@ -128,13 +127,6 @@ def _jobs_to_rerun(state: State, settings: Settings) -> list[str]:
     fresh = {f"{prefix}{name}" for name in settings.release.fresh}
     fresh |= {f"{prefix}postgres-dump-before-{name}" for name in settings.release.fresh}
     return [urn for urn in failed if urn.endswith("-writer") or urn.rsplit("::", 1)[-1] in fresh]
-
-
-def _recovered_state(work: WorkDir, session: StackSession, client: docker.DockerClient, progress: Progress) -> State:
-    """Return the state, after recovery from an interrupted run."""
-    settle_locks(work, session.pulumi_cli.stack, progress)
-    state = State.of(session.pulumi_cli)
-    return recover(state, session.pulumi_cli, client, progress)
 
 
 def print_errors(outcome: RunOutcome, progress: Progress, work: WorkDir, verb: str, stack: str) -> None:

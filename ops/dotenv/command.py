@@ -104,15 +104,15 @@ def _current_secrets(pulumi_cli: PulumiCli) -> dict[str, str]:
 def _write(work: WorkDir, stack: str, plan: ImportPlan, pulumi_cli: Callable[[], PulumiCli]) -> None:
     """Write settings and secrets. If that fails, restore the stack file."""
     file = work.checkout / plan.stack_file
-    prepared = pulumi_cli() if plan.secrets else None
+    if plan.secrets:
+        pulumi_cli()  # prepared before the file changes
     before = file.read_text()
     try:
         if plan.edits:
             file.write_text(edited_text(before, NAMESPACE, plan.edits))
         for name, secret in plan.secrets.items():
-            if prepared is not None:
-                # On stdin a secret is invisible in process lists.
-                prepared.run("config set", "--secret", f"{NAMESPACE}{name}", stdin=secret.value)
+            # On stdin a secret is invisible in process lists.
+            pulumi_cli().run("config set", "--secret", f"{NAMESPACE}{name}", stdin=secret.value)
     except BaseException:  # also if interrupted: restore the file, then re-raise
         file.write_text(before)
         raise

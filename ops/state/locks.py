@@ -23,7 +23,7 @@ CLOCK_SECONDS = 2.0
 MOVED = "moved.json"
 """Name of the lock that `state move` leaves behind, so that plain `pulumi` cannot change the old state either."""
 
-ENGINE_LOCK = re.compile(r"created by (?P<user>.*)@(?P<host>\S*) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
+PULUMI_LOCK = re.compile(r"created by (?P<user>.*)@(?P<host>\S*) \(pid (?P<pid>\d+)\) at (?P<since>\S+)")
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def lock_error(stack: str, lock: Lock) -> SetupError:
 
 def lock_error_from_output(stack: str, printed: str) -> SetupError | None:
     """Return that error if Pulumi's output says that the stack is locked, else None."""
-    match = ENGINE_LOCK.search(printed) if "the stack is currently locked" in printed else None
+    match = PULUMI_LOCK.search(printed) if "the stack is currently locked" in printed else None
     return match and lock_error(stack, Lock("", int(match["pid"]), match["user"], match["host"], match["since"]))
 
 

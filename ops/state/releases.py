@@ -35,7 +35,7 @@ def running_release(state: State, stack: str) -> Release:
 
 
 def use(work: WorkDir, stack: str, release: Release) -> None:
-    """Make this process, and the program that its engine runs, use a release in place of the files."""
+    """Make this process, and the program that Pulumi runs in it, use a release in place of the files."""
     os.environ[VARIABLE] = str(write(work, stack, release))
 
 
