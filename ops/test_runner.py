@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 from machine.progress import Progress, SetupError, spell_seconds
@@ -41,11 +42,8 @@ HEARTBEAT_SECONDS = 30.0
 SLOWEST = 10
 
 
-@dataclass(frozen=True)
-class TestTime:
+class TimedTest(NamedTuple):
     """How long one test took, its fixtures included."""
-
-    __test__ = False  # no test class, although pytest would take it for one by its name
 
     seconds: float
     part: str
@@ -59,7 +57,7 @@ class PartResult:
     part: str
     passed: bool
     seconds: float
-    tests: list[TestTime] = field(default_factory=list)
+    tests: list[TimedTest] = field(default_factory=list)
     failures: int = 0
 
 
@@ -118,23 +116,18 @@ def run(work: WorkDir, words: Sequence[str], progress: Progress, *, seed: int | 
     ensure_dev_packages(work, progress)
     chosen = [part for part in PARTS if part in parts or not parts]
     started = time.monotonic()
-    test_run = PartRunner(
-        work,
-        progress,
-        secrets.randbelow(2**32) if seed is None else seed,
-        soak=SOAK in words,
-        side_by_side=len(chosen) > 1,
-    )
-    test_run.logs.mkdir(parents=True, exist_ok=True)
-    progress.line(f"order of the tests: --seed {test_run.seed}", "bold")
-    if test_run.side_by_side:
+    seed = secrets.randbelow(2**32) if seed is None else seed
+    runner = PartRunner(work, progress, seed, soak=SOAK in words, side_by_side=len(chosen) > 1)
+    runner.logs.mkdir(parents=True, exist_ok=True)
+    progress.line(f"order of the tests: --seed {seed}", "bold")
+    if runner.side_by_side:
         progress.line(
-            f"{LANES} parts run side by side; each prints its output when it ends (until then: {test_run.logs})"
+            f"{LANES} parts run side by side; each prints its output when it ends (until then: {runner.logs})"
         )
     # A shell starts what runs in the background with SIGINT ignored, and the parts would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    results = _run_all(test_run, chosen)
-    for line in summary(results, time.monotonic() - started, test_run.seed):
+    results = _run_all(runner, chosen)
+    for line in summary(results, time.monotonic() - started, seed):
         progress.line(line)
     failed = [result.part for result in results if not result.passed]
     if failed:
@@ -142,59 +135,59 @@ def run(work: WorkDir, words: Sequence[str], progress: Progress, *, seed: int | 
     return 1 if failed else 0
 
 
-def _run_all(test_run: PartRunner, parts: Sequence[str]) -> list[PartResult]:
+def _run_all(runner: PartRunner, parts: Sequence[str]) -> list[PartResult]:
     """Run the parts in lanes. An interruption reaches every running part, whose fixtures then clean up."""
     with ThreadPoolExecutor(LANES) as lanes:
         futures: list[Future[PartResult]] = []
         try:
             for part in parts:
-                futures.append(lanes.submit(_run_part, test_run, part))
+                futures.append(lanes.submit(_run_part, runner, part))
             while wait(futures, timeout=HEARTBEAT_SECONDS).not_done:
-                _print_progress(test_run)
+                _print_progress(runner)
         except KeyboardInterrupt:
             for future in futures:
                 future.cancel()
-            for _, process in [*test_run.running.values()]:
+            for _, process in [*runner.running.values()]:
                 process.send_signal(signal.SIGINT)
             raise
     return [future.result() for future in futures]
 
 
-def _print_progress(test_run: PartRunner) -> None:
+def _print_progress(runner: PartRunner) -> None:
     """Print how far each running part has got, by the last percentage in its log."""
     states = []
-    for part, (started, _) in [*test_run.running.items()]:
-        percentages = re.findall(r"\[ *(\d+)%\]", (test_run.logs / f"{part}.log").read_text(errors="replace"))
+    for part, (started, _) in [*runner.running.items()]:
+        percentages = re.findall(r"\[ *(\d+)%\]", (runner.logs / f"{part}.log").read_text(errors="replace"))
         progress = f", {percentages[-1]} %" if percentages else ""
         states.append(f"{part} ({spell_seconds(time.monotonic() - started)}{progress})")
-    if states and test_run.side_by_side:
-        test_run.progress.line(f"  · running: {', '.join(states)}", "dim")
+    if states and runner.side_by_side:
+        runner.progress.line(f"  · running: {', '.join(states)}", "dim")
 
 
 _printing = threading.Lock()
 
 
-def _run_part(test_run: PartRunner, part: str) -> PartResult:
+def _run_part(runner: PartRunner, part: str) -> PartResult:
     """Run the commands of one part, print their output and the result."""
-    test_run.report(part).unlink(missing_ok=True)
+    runner.report(part).unlink(missing_ok=True)
     started = time.monotonic()
     codes = []
-    with (test_run.logs / f"{part}.log").open("wb") as log:
-        output, errors = (log, subprocess.STDOUT) if test_run.side_by_side else (None, None)
-        for command in test_run.commands(part):
-            process = subprocess.Popen(command, cwd=test_run.work.checkout, stdout=output, stderr=errors)
-            test_run.running[part] = (started, process)
+    with (runner.logs / f"{part}.log").open("wb") as log:
+        output, errors = (log, subprocess.STDOUT) if runner.side_by_side else (None, None)
+        for command in runner.commands(part):
+            process = subprocess.Popen(command, cwd=runner.work.checkout, stdout=output, stderr=errors)
+            runner.running[part] = (started, process)
             codes.append(process.wait())
-            del test_run.running[part]
+            del runner.running[part]
     result = PartResult(part, not any(codes), time.monotonic() - started)
-    _read_report(test_run.report(part), result)
+    _read_report(runner.report(part), result)
     with _printing:
-        if test_run.side_by_side:
-            test_run.progress.line(f"── {part} ──", "bold")
-            sys.stdout.write((test_run.logs / f"{part}.log").read_text(errors="replace"))
+        if runner.side_by_side:
+            runner.progress.line(f"── {part} ──", "bold")
+            sys.stdout.write((runner.logs / f"{part}.log").read_text(errors="replace"))
             sys.stdout.flush()
         mark, style = ("✓", "green") if result.passed else ("✗", "bold red")
-        test_run.progress.line(f"{mark} {part} ({spell_seconds(result.seconds)})", style)
+        runner.progress.line(f"{mark} {part} ({spell_seconds(result.seconds)})", style)
     return result
 
 
@@ -204,7 +197,7 @@ def _read_report(report: Path, result: PartResult) -> None:
         return
     for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314 - pytest wrote it
         file = case.get("classname", "").replace(".", "/")
-        result.tests.append(TestTime(float(case.get("time", 0)), result.part, f"{file}::{case.get('name')}"))
+        result.tests.append(TimedTest(float(case.get("time", 0)), result.part, f"{file}::{case.get('name')}"))
         result.failures += any(case.find(kind) is not None for kind in ("failure", "error"))
 
 
@@ -214,11 +207,10 @@ def summary(results: Sequence[PartResult], seconds: float, seed: int) -> list[st
     for result in sorted(results, key=lambda result: -result.seconds):
         mark = "" if result.passed else "  FAILED"
         lines.append(f"{result.part:<10} {spell_seconds(result.seconds):>9} {len(result.tests) or '-':>8}{mark}")
-    tests = [test for result in results for test in result.tests]
+    tests = sorted((test for result in results for test in result.tests), reverse=True)
     if tests:
         lines += ["", f"the {min(SLOWEST, len(tests))} slowest tests, with the fixtures that they were first to use"]
-        slowest = sorted(tests, key=lambda test: -test.seconds)[:SLOWEST]
-        lines += [f"{spell_seconds(test.seconds):>9}  {test.part}: {test.name}" for test in slowest]
+        lines += [f"{spell_seconds(test.seconds):>9}  {test.part}: {test.name}" for test in tests[:SLOWEST]]
     failures = sum(result.failures or not result.passed for result in results)
     untested = sum(not result.tests and result.passed for result in results)
     passed = len(tests) + untested - sum(result.failures for result in results)

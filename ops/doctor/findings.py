@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -22,8 +23,8 @@ Status = Literal["ok", "note", "warning", "failed", "untold"]
 STYLES = {"ok": "green", "note": "dim", "warning": "yellow", "failed": "bold red", "untold": "magenta"}
 ORDER = ("failed", "untold", "warning", "note", "ok")
 
+CIS_STYLES = {**STYLES, "passed": "green", "waived": "yellow"}
 CisStatus = Literal["passed", "waived", "failed", "untold", "not applicable", "level 2, not met"]
-CIS_STYLES = {"passed": "green", "waived": "yellow", "failed": "bold red", "untold": "magenta"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class DoctorReport:
         return table
 
     def _summary(self) -> str:
-        counts = {status: sum(finding.status == status for finding in self.findings) for status in ORDER}
+        counts = Counter(finding.status for finding in self.findings)
         summary = f"{counts['failed']} failed, {counts['warning']} warnings, {counts['untold']} could not be told"
         cis = ", ".join(f"{self.counted(status)} {status}" for status in ("passed", "waived", "failed"))
         return (
