@@ -98,9 +98,8 @@ class EventFollower:
         elif after := event.get("resOutputsEvent"):
             self._handle_change(after["metadata"])
         elif failed := event.get("resOpFailedEvent"):
-            self._progress.line(
-                f"  ✗ {_label(failed['metadata']['urn'])}: {failed['metadata']['op']} failed", "bold red"
-            )
+            metadata = failed["metadata"]
+            self._progress.line(f"  ✗ {_label(metadata['urn'])}: {metadata['op']} failed", "bold red")
         elif diagnostic := event.get("diagnosticEvent"):
             self._handle_diagnostic(diagnostic)
 

@@ -39,12 +39,11 @@ def rollback(work: WorkDir, stack: str, progress: Progress) -> int:
     since = f"{target.ended.astimezone():%d %B %Y, %H:%M:%S}"
     progress.line(f"Back to the release of {since}", "bold")
     differences = history.changes(running, target.release) or ["what ran before the run that failed"]
-    remainder = [f"and {len(differences) - MAX_LISTED_CHANGES} more"] if len(differences) > MAX_LISTED_CHANGES else []
-    for line in differences[:MAX_LISTED_CHANGES] + remainder:
-        progress.line(f"  · {line}")
+    if len(differences) > MAX_LISTED_CHANGES:
+        differences[MAX_LISTED_CHANGES:] = [f"and {len(differences) - MAX_LISTED_CHANGES} more"]
+    progress.line("\n".join(f"  · {line}" for line in differences))
     releases.use(work, stack, target.release)
     code = bring_up(work, stack, progress, began, f"{history.ROLLBACK} to {since}")
-    progress.line(
-        f"The files still describe the newer release: mend them before the next ./dockyard up {stack}", "yellow"
-    )
+    warning = f"The files still describe the newer release: mend them before the next ./dockyard up {stack}"
+    progress.line(warning, "yellow")
     return code

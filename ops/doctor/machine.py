@@ -34,6 +34,8 @@ MEMORY_WARNED = 0.8
 LOG_DEFAULTS = {"json-file": ("", 1), "local": ("100m", 5)}
 """Log driver → Docker's defaults of max-size and max-file."""
 
+SYSCTL = "/proc/sys"
+KERNEL_FILES = {"vm/overcommit_memory": SYSCTL, "fs/file-nr": SYSCTL, "transparent_hugepage/enabled": "/sys/kernel/mm"}
 FILES_WARNED = 0.8
 """Fraction of the kernel's file handles that may be in use."""
 
@@ -185,14 +187,8 @@ def kernel(read: Mapping[str, str], *, redis: bool) -> list[Finding]:
 
 
 def read_kernel() -> dict[str, str]:
-    """Read the files that `kernel` checks; missing files are left out."""
-    folders = {
-        "vm/overcommit_memory": "/proc/sys",
-        "fs/file-nr": "/proc/sys",
-        "transparent_hugepage/enabled": "/sys/kernel/mm",
-    }
-    # A missing file: the kernel is not Linux, or lacks the setting.
-    files = {name: Path(folder, name) for name, folder in folders.items()}
+    """Read the files that `kernel` checks; files are missing if the kernel is not Linux, or lacks the setting."""
+    files = {name: Path(folder, name) for name, folder in KERNEL_FILES.items()}
     return {name: file.read_text().strip() for name, file in files.items() if os.access(file, os.R_OK)}
 
 

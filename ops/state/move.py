@@ -27,8 +27,7 @@ from ops.state.locks import MOVED, lock_error, lock_prefix, locks, settle_locks
 from ops.state.store import STATES, FileStore, Store, history_prefix, readable_store, store_at
 from toolchain.environment import absolute, backend_url
 
-ENDINGS = (".json", ".json.gz", ".json.zst")
-TAGS = ".pulumi-tags"
+STATE_SUFFIXES = (".json", ".json.gz", ".json.zst", ".pulumi-tags")
 BY_HAND = "move it by hand: `pulumi stack export | pulumi stack import`, see docs/state.md"
 COPIERS = 8
 
@@ -128,7 +127,7 @@ def _moved_before(migration: Migration, stack: str) -> bool:
 
 def _states(store: Store, stack: str) -> list[str]:
     """Return the keys of a stack's state (one as a rule) and of its tags."""
-    names = {f"{STATES}{stack}{ending}" for ending in (*ENDINGS, TAGS)}
+    names = {f"{STATES}{stack}{ending}" for ending in STATE_SUFFIXES}
     return [key for key in store.keys(f"{STATES}{stack}.") if key in names]
 
 
