@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from settings.alerts import Alerts
 from settings.example_text import is_placeholder_address
-from settings.problems import spell
+from settings.problems import YamlPath, format_value
 from settings.receivers import Email, Environment, Ntfy, Receiver, Slack, Sms
 
-CoverageProblem = tuple[list[str | int], str, str, str]
+CoverageProblem = tuple[YamlPath, str, str, str]
 """Settings path, what was found there, what was expected, and the remedy."""
 
 PLACEHOLDER_REMEDY = "Put in the real one: until then this receiver reaches nobody; see docs/alerts.md."
@@ -30,8 +30,8 @@ def critical_coverage_problems(alerts: Alerts, environment: Environment) -> Iter
     for name, receiver in receivers.items():
         for subpath, value in _plain_addresses(receiver):
             if is_placeholder_address(value):
-                path: list[str | int] = ["alerts", "receivers", name, *subpath]
-                yield path, spell(value), "what there really is", PLACEHOLDER_REMEDY
+                path = ["alerts", "receivers", name, *subpath]
+                yield path, format_value(value), "what there really is", PLACEHOLDER_REMEDY
     if not any(takes_all_critical(receiver) for receiver in receivers.values()):
         yield ["alerts", "receivers"], _describe_receivers(alerts, environment), *_expected_receiver(environment)
 

@@ -11,7 +11,8 @@ from settings.alert_rules import Label
 from settings.base import Model
 from settings.container import Limits, Name
 from settings.monitoring import limits
-from settings.receivers import AnyReceiver, Environment, Receiver, SecretName
+from settings.receivers import AnyReceiver, Environment, Receiver
+from settings.secrets import SecretPath, SecretRef, secret_refs
 from settings.units import Duration
 
 NULL_RECEIVER, HEARTBEAT = "nobody", "heartbeat"
@@ -48,7 +49,7 @@ class Alerts(Model):
     """Time zone of the times in messages, and of quiet hours."""
 
     receivers: dict[Name, AnyReceiver] = {}
-    heartbeat: SecretName | None = None
+    heartbeat: SecretRef | None = None
     """Secret with the address of a dead man's switch (Healthchecks, Dead Man's Snitch, Uptime Kuma …). It is called
     every minute while rules are evaluated and alerts delivered, and raises the alarm itself when the calls stop. It is
     not called from development, which may stop at any time."""
@@ -82,11 +83,11 @@ class Alerts(Model):
         """Return name → receiver, for those that are notified of this environment's alerts."""
         return {name: receiver for name, receiver in self.receivers.items() if environment in receiver.environments}
 
-    def secrets_in(self, environment: Environment) -> dict[str, str]:
-        """Return the secrets of this environment's receivers: name → the settings path that refers to it."""
-        places = {}
-        for name, receiver in self.receivers_in(environment).items():
-            places.update({secret: f"alerts.receivers.{name}.{field}" for field, secret in receiver.secrets.items()})
-        if self.heartbeat and self.has_heartbeat_in(environment):
-            places[self.heartbeat] = "alerts.heartbeat"
-        return places
+    def in_environment(self, environment: Environment) -> Alerts:
+        """Return these settings with only the receivers, and the dead man's switch, that an environment notifies."""
+        heartbeat = self.heartbeat if self.has_heartbeat_in(environment) else None
+        return self.model_copy(update={"receivers": self.receivers_in(environment), "heartbeat": heartbeat})
+
+    def secrets_in(self, environment: Environment) -> dict[str, SecretPath]:
+        """Return the secrets of an environment's receivers: name → the settings path that refers to it."""
+        return dict(secret_refs(self.in_environment(environment), ("alerts",)))

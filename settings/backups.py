@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from settings.base import Model
 from settings.container import Limits, Name
 from settings.schedule import Schedule
+from settings.secrets import SecretRef
 from settings.units import Duration
 
 KEY = "backup-key"
@@ -49,10 +50,10 @@ class S3(Model):
     region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")] | None = None
     """Region, for endpoints that require one."""
 
-    access_key: Name
+    access_key: SecretRef
     """Name of the secret with the access key's id."""
 
-    secret_key: Name
+    secret_key: SecretRef
     """Name of the secret with the secret access key."""
 
 
@@ -105,13 +106,6 @@ class Backups(Model):
     def on(self) -> bool:
         """Whether backups are taken. Valid after `in_environment`, which resolves the default."""
         return bool(self.enabled)
-
-    @property
-    def secrets(self) -> dict[str, str]:
-        """Secrets that must be set: name → the settings path that refers to it."""
-        if not self.s3 or self.enabled is False:
-            return {}
-        return {self.s3.access_key: "s3.access_key", self.s3.secret_key: "s3.secret_key"}
 
     def in_environment(self, environment: str) -> Backups:
         """Return the settings with the defaults that depend on the environment filled in."""

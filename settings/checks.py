@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
 from settings.alert_checks import critical_coverage_problems
 from settings.alert_rules import log_rule_files, rule_files, thresholds
-from settings.base import Model
+from settings.environment import SettingsFiles
 from settings.exposure import public_tool_problems
 from settings.images import ImageTable
 from settings.names import ADMIN_PORT, RESERVED_NAMES, STORES, TOOLS
-from settings.problems import Lines, Problem, dotted, spell
+from settings.problems import FoundProblem, Problem, SettingsFile, YamlPath, format_value
 from settings.product import Product
 from settings.stack import Stack
 from settings.workload import Job, Service, Workload
 
-TUNNEL = ("config", "dockyard:tunnel")
-"""Path of the tunnel's section in the stack file."""
 
-
-def check_together(
-    stack: Stack,
-    product: Product,
-    images: ImageTable,
-    stack_file: str,
-    stack_lines: Lines,
-    product_file: str,
-    checkout: Path,
-) -> list[Problem]:
+def check_together(stack: Stack, product: Product, images: ImageTable, files: SettingsFiles) -> list[Problem]:
     """Return every problem between stack, product and images."""
-    product_lines = Lines.of(checkout / product_file)
-    in_either = _in_either(stack, stack_file, stack_lines, product_file, product_lines)
-
-    def in_product(path: list[str | int], actual: str, expected: str) -> Problem:
-        return Problem(product_file, dotted(path), actual, expected, line=product_lines.find(path))
-
-    problems = [in_product(*problem) for problem in _product_problems(product)]
     shared = (
         *_publish_problems(product),
         *public_tool_problems(product),
@@ -47,47 +28,27 @@ def check_together(
         *_threshold_problems(product),
         *_receiver_problems(product),
         *_offsite_problems(product),
+        *_image_problems(product, images),
+        *_tunnel_problems(stack, product),
     )
-    problems += [in_either(*problem) for problem in shared]
-    problems += _image_problems(stack, product, images, stack_file, stack_lines, in_product)
-    for path, actual, expected in _tunnel_problems(stack, product):
-        problems.append(Problem(stack_file, dotted(path), actual, expected, line=stack_lines.find(path)))
-    return problems
+    problems = [files.product.problem(*problem) for problem in _product_problems(product)]
+    return problems + [files.problem(*problem) for problem in shared]
 
 
-def coverage_problems(
-    stack: Stack, product: Product, stack_file: str, stack_lines: Lines, product_file: str, checkout: Path
-) -> list[Problem]:
+def coverage_problems(stack: Stack, product: Product, files: SettingsFiles) -> list[Problem]:
     """Return the reasons why critical alerts of this environment would not be delivered to everybody or to anybody."""
-    lines = Lines.of(checkout / product_file)
-    in_either = _in_either(stack, stack_file, stack_lines, product_file, lines)
-    return [in_either(*problem) for problem in critical_coverage_problems(product.alerts, stack.environment)]
+    return [files.problem(*problem) for problem in critical_coverage_problems(product.alerts, stack.environment)]
 
 
-def _in_either(
-    stack: Stack, stack_file: str, stack_lines: Lines, product_file: str, product_lines: Lines
-) -> Callable[..., Problem]:
-    """Return a function that reports a problem where its section is set: in the stack file first, else the product."""
-
-    def locate(path: list[str | int], actual: str, expected: str, remedy: str = "") -> Problem:
-        section, *rest = path
-        stack_path: list[str | int] = ["config", f"dockyard:{section}", *rest]
-        if _is_set(getattr(stack, str(section)), rest):
-            return Problem(stack_file, dotted(stack_path), actual, expected, remedy, stack_lines.find(stack_path))
-        return Problem(product_file, dotted(path), actual, expected, remedy, product_lines.find(path))
-
-    return locate
-
-
-def placeholders(stack: Stack, stack_file: str, lines: Lines) -> list[Problem]:
+def placeholders(stack: Stack, file: SettingsFile) -> list[Problem]:
     """Return a problem for each Cloudflare account and zone id that still is the placeholder of the shipped stacks."""
-    paths: list[list[str | int]] = [[*TUNNEL, *path] for path in stack.tunnel.placeholders] if stack.tunnel else []
     expected = "32 hexadecimal digits of your own"
     remedy = "Account ID and Zone ID stand on the overview page of the zone at dash.cloudflare.com; see docs/tunnel.md."
-    return [Problem(stack_file, dotted(path), "all zeros", expected, remedy, lines.find(path)) for path in paths]
+    paths = stack.tunnel.placeholders if stack.tunnel else ()
+    return [file.problem(["tunnel", *path], "all zeros", expected, remedy) for path in paths]
 
 
-def _tunnel_problems(stack: Stack, product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+def _tunnel_problems(stack: Stack, product: Product) -> Iterator[FoundProblem]:
     listening = [name for name, service in product.services.items() if service.port and service.protocol == "http"]
     for position, tunnel_service in enumerate(stack.tunnel.services if stack.tunnel else ()):
         if tunnel_service.service not in listening:
@@ -97,35 +58,27 @@ def _tunnel_problems(stack: Stack, product: Product) -> Iterator[tuple[list[str 
                 else ""
             )
             choices = ", ".join(listening) or "a service with a port"
-            yield [*TUNNEL, "services", position, "service"], spell(tunnel_service.service), f"one of {choices}{hint}"
+            yield (
+                ["tunnel", "services", position, "service"],
+                format_value(tunnel_service.service),
+                f"one of {choices}{hint}",
+            )
 
 
-def _is_set(section: object, path: list[str | int]) -> bool:
-    if not path:
-        return True
-    key, *rest = path
-    if isinstance(section, Mapping):
-        return key in section and _is_set(section[key], rest)
-    if isinstance(section, Model):
-        # A key whose field has another name (`for`) is always the last of its path.
-        return not rest or (str(key) in section.model_fields_set and _is_set(getattr(section, str(key)), rest))
-    return True
-
-
-def _threshold_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+def _threshold_problems(product: Product) -> Iterator[FoundProblem]:
     changes = product.monitoring.thresholds
     if not changes:
         return
     declared = _declared_thresholds(product)
     for name, change in changes.items():
-        path: list[str | int] = ["monitoring", "thresholds", name]
+        path = ["monitoring", "thresholds", name]
         if name not in declared:
-            yield path, spell(name), _an_alert(name, declared)
+            yield path, format_value(name), _an_alert(name, declared)
         elif change.threshold is not None and declared[name] is None:
-            yield [*path, "threshold"], spell(change.threshold), "no threshold: the rule of this alert declares none"
+            yield [*path, "threshold"], format_value(change.threshold), "no threshold: the rule of this alert declares none"
 
 
-def _receiver_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+def _receiver_problems(product: Product) -> Iterator[FoundProblem]:
     if not any(receiver.alerts for receiver in product.alerts.receivers.values()):
         return
     known_alerts = _declared_thresholds(product)
@@ -134,7 +87,7 @@ def _receiver_problems(product: Product) -> Iterator[tuple[list[str | int], str,
             if name not in known_alerts:
                 yield (
                     ["alerts", "receivers", receiver_name, "alerts", number],
-                    spell(name),
+                    format_value(name),
                     _an_alert(name, known_alerts),
                 )
 
@@ -151,23 +104,23 @@ def _an_alert(name: str, known_alerts: Collection[str]) -> str:
     return f"the name of an alert in rules/{hint}"
 
 
-def _offsite_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+def _offsite_problems(product: Product) -> Iterator[FoundProblem]:
     postgres, s3 = product.own_postgres, product.backups.s3
     is_offsite = postgres is not None and postgres.point_in_time is not None and postgres.point_in_time.offsite
     if is_offsite and s3 and product.backups.on and not s3.endpoint.startswith("https://"):
         expected = "an https:// address: pgBackRest takes no other (or postgres.point_in_time.offsite: false)"
-        yield ["backups", "s3", "endpoint"], spell(s3.endpoint), expected
+        yield ["backups", "s3", "endpoint"], format_value(s3.endpoint), expected
 
 
-def _publish_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+def _publish_problems(product: Product) -> Iterator[FoundProblem]:
     listening = {name for name, service in product.services.items() if service.port is not None}
     publishable = sorted({*listening, *TOOLS, *STORES})
     used: dict[int, str] = {}
     for name, port in product.publish.items():
         if name in product.services and name not in listening:
-            yield ["publish", name], spell(name), f"a service with a port: give services.{name}.port"
+            yield ["publish", name], format_value(name), f"a service with a port: give services.{name}.port"
         elif name not in publishable:
-            yield ["publish", name], spell(name), f"one of {', '.join(publishable)}"
+            yield ["publish", name], format_value(name), f"one of {', '.join(publishable)}"
         if port in used:
             yield ["publish", name], str(port), f"a port of its own ({used[port]} has this one)"
         used[port] = name
@@ -177,15 +130,15 @@ def _publish_problems(product: Product) -> Iterator[tuple[list[str | int], str, 
             yield ["publish", used[port]], str(port), f"another port (edge.{scheme} has this one)"
 
 
-def _network_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+def _network_problems(product: Product) -> Iterator[FoundProblem]:
     joinable = sorted({*product.workloads, *TOOLS, *STORES})
     for network, members in product.networks.items():
         for position, member in enumerate(members):
             if member not in joinable:
-                yield ["networks", network, position], spell(member), f"one of {', '.join(joinable)}"
+                yield ["networks", network, position], format_value(member), f"one of {', '.join(joinable)}"
 
 
-def _log_store_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+def _log_store_problems(product: Product) -> Iterator[FoundProblem]:
     """Refuse settings of Loki where no store is named: its retention would be ignored silently."""
     logs = product.monitoring.logs
     if "loki" in logs.model_fields_set and "store" not in logs.model_fields_set:
@@ -193,18 +146,18 @@ def _log_store_problems(product: Product) -> Iterator[tuple[list[str | int], str
         yield ["monitoring", "logs", "loki"], "settings of loki", expected
 
 
-def _product_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+def _product_problems(product: Product) -> Iterator[FoundProblem]:
     workloads = product.workloads
     for name in product.services.keys() & product.jobs.keys():
-        yield ["jobs", name], spell(name), "a name that no service has"
+        yield ["jobs", name], format_value(name), "a name that no service has"
     graph: dict[str, set[str]] = {}
     for name, workload in workloads.items():
         kind = "services" if name in product.services else "jobs"
         if name in RESERVED_NAMES:
-            yield [kind, name], spell(name), f"another name: {', '.join(RESERVED_NAMES)} are taken"
+            yield [kind, name], format_value(name), f"another name: {', '.join(RESERVED_NAMES)} are taken"
         for position, store in enumerate(workload.needs):
             if getattr(product, store) is None:
-                yield [kind, name, "needs", position], spell(store), f"a data store that is there: add {store}:"
+                yield [kind, name, "needs", position], format_value(store), f"a data store that is there: add {store}:"
         if isinstance(workload, Service | Job):
             dumps = workload.dump_before and product.own_postgres is None
             if dumps:
@@ -218,7 +171,11 @@ def _product_problems(product: Product) -> Iterator[tuple[list[str | int], str, 
                     candidates = sorted(
                         candidate for candidate in eligible if candidate != name and not _scheduled(eligible[candidate])
                     )
-                    yield [kind, name, "after", position], spell(before), f"one of {', '.join(candidates) or 'nothing'}"
+                    yield (
+                        [kind, name, "after", position],
+                        format_value(before),
+                        f"one of {', '.join(candidates) or 'nothing'}",
+                    )
     yield from _port_problems(product)
     try:
         TopologicalSorter(graph).prepare()
@@ -232,7 +189,7 @@ def _scheduled(workload: Workload) -> bool:
     return isinstance(workload, Job) and workload.schedule is not None
 
 
-def _port_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+def _port_problems(product: Product) -> Iterator[FoundProblem]:
     """Refuse port clashes: the edge proxy listens on every service's port, and only HTTP services can share one."""
     by_port: dict[int, str] = {}
     for name, service in product.services.items():
@@ -246,41 +203,16 @@ def _port_problems(product: Product) -> Iterator[tuple[list[str | int], str, str
         by_port.setdefault(service.port, name)
 
 
-def _image_problems(
-    stack: Stack,
-    product: Product,
-    images: ImageTable,
-    stack_file: str,
-    stack_lines: Lines,
-    in_product: Callable[[list[str | int], str, str], Problem],
-) -> list[Problem]:
+def _image_problems(product: Product, images: ImageTable) -> Iterator[FoundProblem]:
     """Report image names that are neither in the table nor full references with registry, path and tag."""
-    problems = []
-    for name, workload in product.workloads.items():
-        if workload.image is None or workload.image in images.names or _is_full(workload.image):
-            continue
-        override = stack.services.get(name)
-        in_stack = override is not None and override.image is not None
-        kind = "services" if name in product.services else "jobs"
-        path: list[str | int] = ["config", "dockyard:services", name, "image"] if in_stack else [kind, name, "image"]
-        expected = f"registry/name:tag, or one of {', '.join(images.names)}"
-        actual = spell(workload.image)
-        if in_stack:
-            problems.append(Problem(stack_file, dotted(path), actual, expected, line=stack_lines.find(path)))
-        else:
-            problems.append(in_product(path, actual, expected))
-    for store, store_override in ((product.own_postgres, stack.postgres), (product.own_redis, stack.redis)):
-        if store is None or store.image in images.names or _is_full(store.image):
-            continue
-        kind = "postgres" if store is product.own_postgres else "redis"
-        expected = f"registry/name:tag, or one of {', '.join(images.names)}"
-        if store_override and store_override.image:
-            own_path: list[str | int] = ["config", f"dockyard:{kind}", "image"]
-            line = stack_lines.find(own_path)
-            problems.append(Problem(stack_file, dotted(own_path), spell(store.image), expected, line=line))
-        else:
-            problems.append(in_product([kind, "image"], spell(store.image), expected))
-    return problems
+    references: dict[YamlPath, str | None] = {}
+    for kind, workloads in (("services", product.services), ("jobs", product.jobs)):
+        references |= {(kind, name, "image"): workload.image for name, workload in workloads.items()}
+    for kind, store in (("postgres", product.own_postgres), ("redis", product.own_redis)):
+        references |= {(kind, "image"): store.image if store else None}
+    for path, image in references.items():
+        if image is not None and image not in images.names and not _is_full(image):
+            yield path, format_value(image), f"registry/name:tag, or one of {', '.join(images.names)}"
 
 
 def _is_full(image: str) -> bool:

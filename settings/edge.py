@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from settings.base import Model
 from settings.container import Limits, Name, Port
+from settings.secrets import SecretRef
 from settings.units import Duration
 
 HostName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")]
@@ -28,7 +29,7 @@ class PublicTool(Route):
     `forward_auth`, and a request must pass both where both are set (settings/exposure.py).
     """
 
-    basic_auth: Name | None = None
+    basic_auth: SecretRef | None = None
     """Secret with the permitted users, one line each as `htpasswd -nB <name>` prints it, with a bcrypt hash. It holds
     hashes and not passwords, since a hash made at each `up` would have a new salt and so change at each `up`."""
 
@@ -54,10 +55,10 @@ class Tls(Model):
     """Source of the certificate. Default: Traefik's self-signed one."""
 
     acme: Acme | None = None
-    certificate: Name | None = None
+    certificate: SecretRef | None = None
     """Secret with the certificate and its chain, PEM."""
 
-    key: Name | None = None
+    key: SecretRef | None = None
     """Secret with the certificate's private key, PEM."""
 
     @model_validator(mode="after")
@@ -93,10 +94,3 @@ class Edge(Model):
 
     health_interval: Duration = 10
     limits: Limits = Field(default_factory=lambda: Limits.of("256MB", cpus=1, reserved="128MB"))
-
-    @property
-    def secrets(self) -> dict[str, str]:
-        """Secrets that must be set: name → the settings path that refers to it."""
-        by_place = {"tls.certificate": self.tls.certificate, "tls.key": self.tls.key}
-        by_place |= {f"tools.{name}.basic_auth": tool.basic_auth for name, tool in self.tools.items()}
-        return {secret: place for place, secret in by_place.items() if secret}

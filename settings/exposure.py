@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from settings.edge import PublicTool
 from settings.names import TOOLS
-from settings.problems import spell
+from settings.problems import FoundProblem, format_value
 from settings.product import Product
 
 OWN_LOGIN = frozenset({"grafana"})
@@ -26,7 +26,7 @@ def running_tools(product: Product) -> list[str]:
     return [tool for tool in TOOLS if not absent.get(tool, False)]
 
 
-def public_tool_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+def public_tool_problems(product: Product) -> Iterator[FoundProblem]:
     """Yield each problem of `edge.tools`: its path, what was found and what was expected."""
     running = sorted(running_tools(product))
     owners = {
@@ -35,18 +35,18 @@ def public_tool_problems(product: Product) -> Iterator[tuple[list[str | int], st
         for route in service.routes
     }
     for name, tool in product.edge.tools.items():
-        path: list[str | int] = ["edge", "tools", name]
+        path = ["edge", "tools", name]
         if name not in running:
-            yield path, spell(name), f"a tool that runs here: {', '.join(running)}"
+            yield path, format_value(name), f"a tool that runs here: {', '.join(running)}"
             continue
         yield from _tool_problems(name, tool, path)
         place = (tool.host, tool.path)
         if place in owners:
-            yield [*path, "host"], spell(tool.host), f"a host and path of its own ({owners[place]} has these)"
+            yield [*path, "host"], format_value(tool.host), f"a host and path of its own ({owners[place]} has these)"
         owners.setdefault(place, f"edge.tools.{name}")
 
 
-def _tool_problems(name: str, tool: PublicTool, path: list[str | int]) -> Iterator[tuple[list[str | int], str, str]]:
+def _tool_problems(name: str, tool: PublicTool, path: list[str]) -> Iterator[FoundProblem]:
     if name not in OWN_LOGIN and not tool.guarded:
         yield (
             path,
@@ -55,4 +55,4 @@ def _tool_problems(name: str, tool: PublicTool, path: list[str | int]) -> Iterat
             f" about every request) beside host: {name} has no log-in of its own",
         )
     if name == "grafana" and tool.path != "/":
-        yield [*path, "path"], spell(tool.path), "no path: Grafana has a host name to itself"
+        yield [*path, "path"], format_value(tool.path), "no path: Grafana has a host name to itself"

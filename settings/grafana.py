@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from settings.base import Model
-from settings.container import Limits, Name
+from settings.container import Limits
 from settings.logs import LogStore
+from settings.secrets import SecretRef
 
 ALERTMANAGER_UID = "alertmanager"
 """Uid of the data source through which Grafana shows alerts and silences them."""
@@ -77,7 +78,7 @@ class OAuth(Model):
 
     provider: Literal["generic", "google", "github", "gitlab", "azuread", "okta"]
     client_id: Text
-    client_secret: Name
+    client_secret: SecretRef
     """Name of the secret with the client secret."""
 
     name: Text | None = None
@@ -192,8 +193,3 @@ class Grafana(Model):
     def logs_datasource_uid(self, store: LogStore) -> str:
         """Return the uid of a log store's data source."""
         return self.loki_datasource_uid if store == "loki" else self.victorialogs_datasource_uid
-
-    @property
-    def secrets(self) -> dict[str, str]:
-        """Secrets that must be set: name → the settings path that refers to it."""
-        return {self.oauth.client_secret: "oauth.client_secret"} if self.oauth else {}

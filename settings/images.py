@@ -11,7 +11,7 @@ import yaml
 from pydantic import StringConstraints, TypeAdapter, ValidationError, model_validator
 
 from settings.base import Model
-from settings.problems import LOADER, Lines, SettingsError, from_validation
+from settings.problems import LOADER, SettingsError, SettingsFile, from_validation
 
 _REFERENCE = r"^[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+:[A-Za-z0-9._-]+$"
 
@@ -89,5 +89,6 @@ def load_images(path: Path) -> ImageTable:
     try:
         images = TypeAdapter(dict[str, Image]).validate_python(yaml.load(text, Loader=LOADER))  # noqa: S506 - a safe one
     except ValidationError as error:
-        raise SettingsError(from_validation(error, Image, path.name, Lines(text))) from error
+        file = SettingsFile(path.name, text)
+        raise SettingsError(from_validation(error, Image, lambda *_: file)) from error
     return ImageTable(images)

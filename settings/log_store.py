@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TypeVar
 
+from settings.environment import SettingsFiles
 from settings.logs import LogStore
-from settings.problems import Lines, Problem, spell
+from settings.problems import Problem, format_value
 from settings.product import Product
 
 T = TypeVar("T")
@@ -26,16 +26,10 @@ def on_log_store(product: Product, store: LogStore) -> Product:
     return product.model_copy(update={"monitoring": monitoring, "networks": networks, "edge": edge, "publish": publish})
 
 
-def other_log_store(product: Product, store: LogStore, product_file: str, checkout: Path) -> Problem:
+def other_log_store(files: SettingsFiles, configured: LogStore, store: LogStore) -> Problem:
     """Return the warning that the configured log store is replaced."""
-    path = ["monitoring", "logs", "store"]
-    return Problem(
-        product_file,
-        ".".join(path),
-        spell(product.monitoring.logs.store),
-        f"a log store that can be had on this machine: {store} runs in its place (docs/logs.md)",
-        line=Lines.of(checkout / product_file).find(path),
-    )
+    expected = f"a log store that can be had on this machine: {store} runs in its place (docs/logs.md)"
+    return files.problem(["monitoring", "logs", "store"], format_value(configured), expected)
 
 
 def _renamed(named: Mapping[str, T], old: str, new: str) -> dict[str, T]:

@@ -86,13 +86,3 @@ class Monitoring(Model):
                 f"a name of its own for each receiver of remote_write: {', '.join(duplicates)} is there twice"
             )
         return self
-
-    @property
-    def secrets(self) -> dict[str, str]:
-        """Secrets that must be set: name → the settings path that refers to it."""
-        places = {}
-        for number, receiver in enumerate(self.remote_write):
-            if receiver.secret:
-                name, field = receiver.secret
-                places[name] = f"remote_write.{number}.{field}"
-        return places | {name: f"grafana.{place}" for name, place in self.grafana.secrets.items()}

@@ -13,7 +13,7 @@ from settings.container import Name, Port
 from settings.docker import Docker
 from settings.edge import Edge
 from settings.monitoring import Monitoring
-from settings.stores import AnyPostgres, AnyRedis, ExternalPostgres, ExternalRedis, Postgres, Redis
+from settings.stores import AnyPostgres, AnyRedis, Postgres, Redis
 from settings.workload import Job, Service, Workload
 
 NetworkName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -95,16 +95,6 @@ class Product(Shared):
         """Names of the secrets that no workload requires and some use where they are set, sorted."""
         names = {secret for workload in self.workloads.values() for secret in workload.optional_secrets}
         return sorted(names - set(self.secrets))
-
-    @property
-    def external_secrets(self) -> dict[str, str]:
-        """Secrets of external data stores, which are never generated: name → the settings path that refers to it."""
-        places = {}
-        if isinstance(self.postgres, ExternalPostgres):
-            places[self.postgres.external.dsn] = "postgres.external.dsn"
-        if isinstance(self.redis, ExternalRedis) and self.redis.external.password:
-            places[self.redis.external.password] = "redis.external.password"
-        return places
 
     @property
     def own_postgres(self) -> Postgres | None:

@@ -11,10 +11,7 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, model_validat
 
 from settings.alert_rules import AlertName, Label
 from settings.base import Model
-from settings.container import Name
-
-SecretName = Name
-"""The name of a secret, never its value: `pulumi config set --secret dockyard:<name>`."""
+from settings.secrets import SecretRef
 
 Environment = Literal["development", "staging", "production"]
 Severity = Literal["critical", "warning", "info"]
@@ -50,8 +47,6 @@ class Receiver(Model):
     pages: ClassVar[bool] = False
     """Whether it wakes people: such receivers are refused for development."""
 
-    secret_fields: ClassVar[tuple[str, ...]] = ()
-
     severities: list[Severity] = Field(default=["critical", "warning", "info"], min_length=1)
     environments: list[Environment] = Field(default=["staging", "production"], min_length=1)
     """Environments whose alerts it receives. Development notifies only receivers that list it."""
@@ -79,27 +74,20 @@ class Receiver(Model):
             raise ValueError("severities beside critical, or no quiet: critical alerts are never held back")
         return self
 
-    @property
-    def secrets(self) -> dict[str, str]:
-        """Field → the name of the secret that it refers to."""
-        return {field: getattr(self, field) for field in self.secret_fields if getattr(self, field) is not None}
-
 
 class Discord(Receiver):
     """A Discord channel (Tumulte's #monitoring and #alertes-critiques)."""
 
-    secret_fields = ("webhook",)
     type: Literal["discord"]
-    webhook: SecretName
+    webhook: SecretRef
     """Secret with the channel's webhook address."""
 
 
 class Slack(Receiver):
     """A Slack channel (Love Parser's #ops-love-parser)."""
 
-    secret_fields = ("webhook",)
     type: Literal["slack"]
-    webhook: SecretName
+    webhook: SecretRef
     """Secret with the address of the incoming webhook."""
 
     channel: Annotated[str, StringConstraints(pattern=r"^[#@]?\S+$")] | None = None
@@ -109,7 +97,6 @@ class Slack(Receiver):
 class Email(Receiver):
     """E-mail by SMTP with TLS: STARTTLS is required, and port 465 uses implicit TLS."""
 
-    secret_fields = ("password", "ca")
     type: Literal["email"]
     to: list[Mail] = Field(min_length=1)
     sender: Mail = Field(alias="from")
@@ -117,8 +104,8 @@ class Email(Receiver):
     """Host and port of the mail server: `smtp.example.org:587`."""
 
     username: Text | None = None
-    password: SecretName | None = None
-    ca: SecretName | None = None
+    password: SecretRef | None = None
+    ca: SecretRef | None = None
     """Secret with the certificate, PEM, of the trusted authority. Default: the authorities in the image."""
 
     @model_validator(mode="after")
@@ -129,11 +116,10 @@ class Email(Receiver):
 
 
 class _Posted(Receiver):
-    secret_fields = ("url", "token")
-    url: SecretName
+    url: SecretRef
     """Secret with the address that messages are posted to."""
 
-    token: SecretName | None = None
+    token: SecretRef | None = None
     """Secret with a bearer token."""
 
 
@@ -163,9 +149,8 @@ class PagerDuty(Receiver):
     """PagerDuty, by a service's Events API v2 integration."""
 
     pages = True
-    secret_fields = ("routing_key",)
     type: Literal["pagerduty"]
-    routing_key: SecretName
+    routing_key: SecretRef
     """Secret with the integration key."""
 
     url: Address = "https://events.pagerduty.com/v2/enqueue"
@@ -176,9 +161,8 @@ class Opsgenie(Receiver):
     """Opsgenie. Atlassian discontinues it in April 2027."""
 
     pages = True
-    secret_fields = ("api_key",)
     type: Literal["opsgenie"]
-    api_key: SecretName
+    api_key: SecretRef
     """Secret with the key of an API integration."""
 
     region: Literal["us", "eu"] = "us"
@@ -190,9 +174,8 @@ class Opsgenie(Receiver):
 class Telegram(Receiver):
     """A Telegram chat, by a bot."""
 
-    secret_fields = ("bot_token",)
     type: Literal["telegram"]
-    bot_token: SecretName
+    bot_token: SecretRef
     """Secret with the bot's token."""
 
     chat_id: int
@@ -208,20 +191,18 @@ class Telegram(Receiver):
 class Teams(Receiver):
     """A Microsoft Teams channel, by a workflow's webhook."""
 
-    secret_fields = ("webhook",)
     type: Literal["teams"]
-    webhook: SecretName
+    webhook: SecretRef
     """Secret with the workflow's address."""
 
 
 class Ntfy(Receiver):
     """A topic of ntfy, by its JSON API."""
 
-    secret_fields = ("token",)
     type: Literal["ntfy"]
     server: Address = "https://ntfy.sh"
     topic: Annotated[str, StringConstraints(pattern=r"^[-_A-Za-z0-9]{1,64}$")]
-    token: SecretName | None = None
+    token: SecretRef | None = None
     """Secret with an access token. On a public server everybody can read a topic that is not reserved."""
 
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from settings.base import Model
 from settings.container import Name
+from settings.secrets import SecretRef
 from settings.units import Duration
 
 RESERVED_HEADERS = frozenset(
@@ -56,7 +57,7 @@ class BasicAuth(Model):
     """User and password, as Grafana Cloud requires them."""
 
     username: Annotated[str, StringConstraints(min_length=1)]
-    password: Name
+    password: SecretRef
     """Name of the secret with the password."""
 
 
@@ -119,7 +120,7 @@ class RemoteWrite(Model):
     password must be in `basic_auth`: in the address they would be readable."""
 
     basic_auth: BasicAuth | None = None
-    bearer_token: Name | None = None
+    bearer_token: SecretRef | None = None
     """Name of the secret with a token. Alternative to `basic_auth`."""
 
     headers: dict[Header, str] = {}
@@ -142,10 +143,3 @@ class RemoteWrite(Model):
         if self.basic_auth and self.bearer_token:
             raise ValueError("one of basic_auth and bearer_token")
         return self
-
-    @property
-    def secret(self) -> tuple[str, str] | None:
-        """Name of the receiver's secret, and the field that refers to it; None where it needs none."""
-        if self.basic_auth:
-            return self.basic_auth.password, "basic_auth.password"
-        return (self.bearer_token, "bearer_token") if self.bearer_token else None

@@ -15,7 +15,7 @@ from pydantic_core import SchemaSerializer, core_schema
 from settings.build import Build
 from settings.container import Health
 from settings.product import Product
-from settings.stack import Stack
+from settings.stack import StackFile
 from settings.tunnel import Tunnel
 from settings.workload import File, Job, Service
 
@@ -83,10 +83,10 @@ def product_schema() -> dict[str, Any]:
 def stack_schema() -> dict[str, Any]:
     """Return the JSON Schema of Pulumi.<stack>.yaml.
 
-    Its `config` holds the fields of Stack as `dockyard:<field>`, secrets in Pulumi's form, and any keys of other
+    Its `config` holds the fields of StackFile as `dockyard:<field>`, secrets in Pulumi's form, and any keys of other
     namespaces, `cloudflare:apiToken` for instance.
     """
-    fields = _generate(Stack)
+    fields = _generate(StackFile)
     definitions = {
         **_allow_partial_receivers(fields["$defs"]),
         "Secret": {
@@ -116,7 +116,7 @@ def stack_schema() -> dict[str, Any]:
         "$schema": DIALECT,
         "$defs": definitions,
         "title": "Dockyard stack file",
-        "description": _unwrap(inspect.getdoc(Stack) or ""),
+        "description": _unwrap(inspect.getdoc(StackFile) or ""),
         "type": "object",
         "properties": {
             "config": config,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
+from settings.base import Model
 from settings.container import Name
 from settings.product import Shared
 from settings.receivers import Environment
@@ -14,8 +15,8 @@ from settings.tunnel import Tunnel
 from settings.workload import WorkloadOverride
 
 
-class Stack(Shared):
-    """One environment of a product."""
+class Stack(Model):
+    """The settings that only a stack file has."""
 
     product: Annotated[str, StringConstraints(pattern=r"^[\w./-]+\.ya?ml$")]
     """The product file, relative to the checkout."""
@@ -36,10 +37,6 @@ class Stack(Shared):
         """Whether data volumes are protected against deletion: everywhere but in development."""
         return self.environment != "development"
 
-    @property
-    def secrets(self) -> dict[str, str]:
-        """Secrets that must be set: name → the settings path that refers to it."""
-        places = {}
-        if self.tunnel and self.tunnel.token:
-            places[self.tunnel.token] = "tunnel.token"
-        return places
+
+class StackFile(Stack, Shared):
+    """One environment of a product."""

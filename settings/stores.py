@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
 from settings.base import Model
-from settings.container import ImageName, Limits, Name
+from settings.container import ImageName, Limits
 from settings.point_in_time import IMAGE, SERVER_SETTINGS, PointInTime
+from settings.secrets import SecretRef
 from settings.units import Duration, Memory, format_memory
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]*$")]
@@ -114,7 +115,7 @@ class Redis(Model):
 class PostgresElsewhere(Model):
     """Address of an external Postgres server."""
 
-    dsn: Name
+    dsn: SecretRef
     """Secret with its address, in the form of the exporter's DATA_SOURCE_NAME:
     `postgresql://user:password@host:5432/database`."""
 
@@ -132,7 +133,7 @@ class RedisElsewhere(Model):
     """Host and port, in the form of the exporter's REDIS_ADDR: `host.docker.internal:6379` is the Docker host
     itself."""
 
-    password: Name | None = None
+    password: SecretRef | None = None
     """Secret with its password, if it has one."""
 
 
@@ -179,29 +180,3 @@ class RedisOverride(Model):
     limits: Limits | None = None
     external: RedisElsewhere | None = None
     """Use an external Redis in this environment."""
-
-
-S = TypeVar("S", bound=Model)
-
-
-def apply_postgres_override(
-    base: Postgres | ExternalPostgres, override: PostgresOverride
-) -> Postgres | ExternalPostgres:
-    """Return Postgres as one environment runs it. Raises pydantic.ValidationError where the override does not fit."""
-    if override.external:
-        return ExternalPostgres(external=override.external)
-    return _apply_override(base, override)
-
-
-def apply_redis_override(base: Redis | ExternalRedis, override: RedisOverride) -> Redis | ExternalRedis:
-    """Return Redis as one environment runs it. Raises pydantic.ValidationError where the override does not fit."""
-    if override.external:
-        return ExternalRedis(external=override.external)
-    return _apply_override(base, override)
-
-
-def _apply_override(base: S, override: Model) -> S:
-    overrides, values = override.model_dump(exclude_unset=True), base.model_dump(exclude_unset=True)
-    if "settings" in overrides:
-        overrides["settings"] = {**values.get("settings", {}), **overrides["settings"]}
-    return type(base).model_validate({**values, **overrides})

@@ -10,7 +10,7 @@ from pydantic import StringConstraints, model_validator
 from settings.base import Model
 from settings.container import Limits, Name
 from settings.monitoring import limits
-from settings.receivers import SecretName
+from settings.secrets import SecretRef
 from settings.units import Duration
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -90,7 +90,7 @@ class Tunnel(Model):
     account_id: Identifier | None = None
     zone_id: Identifier | None = None
     name: Name | None = None
-    token: SecretName | None = None
+    token: SecretRef | None = None
     """Secret with the token of an existing tunnel."""
 
     hostname: PublicName | None = None

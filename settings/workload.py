@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -212,14 +212,3 @@ class WorkloadOverride(Model):
     schedule: Schedule | None = None
     dump_before: bool | None = None
     stop_grace: Duration | None = None
-
-    def applied_to(self, workload: Workload) -> Workload:
-        """Return the workload as this environment runs it. Raises pydantic.ValidationError where the two do not fit."""
-        overrides = self.model_dump(exclude_unset=True)
-        base: dict[str, Any] = workload.model_dump(exclude_unset=True)
-        if "env" in overrides:
-            overrides["env"] = {**base.get("env", {}), **overrides["env"]}
-        for source, alternative in (("image", "build"), ("build", "image")):
-            if overrides.get(source):
-                base.pop(alternative, None)
-        return type(workload).model_validate({**base, **overrides})

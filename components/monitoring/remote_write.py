@@ -9,6 +9,7 @@ import pulumi
 
 from runtime.secret_files import required_secret
 from settings.remote_write import RemoteWrite
+from settings.secrets import secret_refs
 from settings.units import format_duration
 
 SECRETS = "secrets"
@@ -22,7 +23,7 @@ def remote_write_config(receivers: Sequence[RemoteWrite]) -> list[dict[str, Any]
 
 def remote_write_files(receivers: Sequence[RemoteWrite]) -> dict[str, pulumi.Input[str]]:
     """Return the secret files that the section refers to, for the volume with the configuration: path → content."""
-    names = {receiver.secret[0] for receiver in receivers if receiver.secret}
+    names = {name for name, _ in secret_refs(receivers)}
     return {f"{SECRETS}/{name}": required_secret(name) for name in sorted(names)}
 
 

@@ -66,7 +66,7 @@ def of_problem(problem: Problem, status: Any) -> Finding:
     topic = SECRETS if "secret" in problem.expected else FILES
     remedy = problem.remedy or f"write {problem.expected} there"
     return Finding(
-        topic, status, f"{place}: {problem.path}: found {problem.found}, expected {problem.expected}", remedy
+        topic, status, f"{place}: {problem.path}: found {problem.actual}, expected {problem.expected}", remedy
     )
 
 
@@ -85,7 +85,7 @@ def receiver_secrets(work: WorkDir, settings: Settings) -> list[Finding]:
         message = f"the stack's secrets cannot be opened: {lines[0]}"
         return [Finding(SECRETS, "untold", message, "look at the passphrase or key of the stack's secrets")]
     values = {name: str(entry.get("value", "")) for name, entry in config.items()}
-    refused, doubtful = wrong_receiver_secrets(settings, values, work.checkout)
+    refused, doubtful = wrong_receiver_secrets(settings, values)
     findings = [of_problem(problem, "failed") for problem in refused] + [
         of_problem(problem, "warning") for problem in doubtful
     ]

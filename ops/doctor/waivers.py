@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from settings.base import Model
-from settings.problems import LOADER, Lines, Problem, SettingsError, from_validation, spell
+from settings.problems import LOADER, Problem, SettingsError, SettingsFile, format_value, from_validation
 from settings.receivers import Environment
 
 FILE = Path("policy") / "cis-waivers.yaml"
@@ -37,17 +37,15 @@ class Waiver(Model):
 def load_waivers(checkout: Path, item_ids: Collection[str]) -> tuple[Waiver, ...]:
     """Read the waivers; `item_ids` are the items that doctor checks. Raises SettingsError with every problem."""
     text = (checkout / FILE).read_text()
-    lines = Lines(text)
+    file = SettingsFile(str(FILE), text)
     try:
         waivers = TypeAdapter(tuple[Waiver, ...]).validate_python(
             tuple(yaml.load(text, Loader=LOADER) or ())  # noqa: S506 - a safe one
         )
     except ValidationError as error:
-        raise SettingsError(from_validation(error, Waiver, str(FILE), lines)) from error
+        raise SettingsError(from_validation(error, Waiver, lambda *_: file)) from error
     problems = [
-        Problem(
-            str(FILE), f"{position}.id", spell(waiver.id), "an item that doctor looks at", line=lines.find([position])
-        )
+        file.problem([position, "id"], format_value(waiver.id), "an item that doctor looks at")
         for position, waiver in enumerate(waivers)
         if waiver.id not in item_ids
     ]

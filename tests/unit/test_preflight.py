@@ -137,7 +137,7 @@ class TestSecrets:
     def check(self, checkout, receivers, value, environment="production"):
         settings = read(checkout, environment, receivers)
         values = {} if value is None else {"dockyard:ops": value}
-        check_receiver_secrets(settings, values, checkout)
+        check_receiver_secrets(settings, values)
 
     @pytest.mark.parametrize(
         ("receiver", "value", "found"),
