@@ -25,7 +25,9 @@ edge_args = edge.edge_proxy_args(settings, context)
 proxy = EdgeProxy(f"{name}-edge", edge_args) if edge_args else None
 app = AppServices(
     f"{name}-app",
-    AppServicesArgs(product, context, edge=proxy, skip_jobs=settings.rolled_back, rerun_jobs=settings.release.fresh),
+    AppServicesArgs(
+        product, context, edge=proxy, skip_jobs=settings.rolled_back, rerun_jobs=settings.release.rerun_jobs
+    ),
 )
 inventory = Inventory(f"{name}-inventory", context)
 exporters = ExporterSet(

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import pulumi
 
-from settings.example_text import is_placeholder_address, is_placeholder_word
+from settings.base import secret_refs
 from settings.loader import NAMESPACE, Settings
+from settings.placeholders import is_placeholder_address, is_placeholder_word
 from settings.problems import Problem, SettingsError
-from settings.secrets import secret_refs
 
 ADDRESS = "an address: https://…"
 KEYS = {

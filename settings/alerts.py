@@ -1,19 +1,224 @@
-"""Receivers of alerts, the pace of notifications and their language; in the product file, the stack file or both."""
+"""Receivers of alerts, the timing of notifications and their language; in the product file, the stack file or both."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, model_validator
 
-from settings.alert_rules import Label
-from settings.base import Model
-from settings.container import Limits, Name
-from settings.monitoring import limits
-from settings.receivers import AnyReceiver, Environment, Receiver
-from settings.secrets import SecretPath, SecretRef, secret_refs
+from settings.alert_rules import AlertName, Label
+from settings.base import Model, Name, SecretPath, SecretRef, secret_refs
+from settings.container import Limits
 from settings.units import Duration
+
+Environment = Literal["development", "staging", "production"]
+Severity = Literal["critical", "warning", "info"]
+Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+Mail = Annotated[str, StringConstraints(pattern=r"^[^@\s,<>]+@[^@\s,<>]+$")]
+Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+")]
+Hours = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")]
+
+
+class Quiet(Model):
+    """Quiet hours of a receiver. Critical alerts are sent anyway; other alerts that still fire are sent when the quiet
+    hours end."""
+
+    hours: Hours | None = None
+    """`22:00-07:00`, in `alerts.timezone`; may span midnight."""
+
+    days: list[Day] = []
+    """Days that are quiet from midnight to midnight."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Quiet:
+        if self.hours is None and not self.days:
+            raise ValueError("hours, days or both")
+        if self.hours is not None and self.hours[:5] == self.hours[6:]:
+            raise ValueError("hours that begin and end at different times")
+        return self
+
+
+class Receiver(Model):
+    """Settings of every receiver: the alerts that it takes."""
+
+    pages: ClassVar[bool] = False
+    """Whether it wakes people: such receivers are refused for development."""
+
+    severities: list[Severity] = Field(default=["critical", "warning", "info"], min_length=1)
+    environments: list[Environment] = Field(default=["staging", "production"], min_length=1)
+    """Environments whose alerts it receives. Development notifies only receivers that list it."""
+
+    alerts: list[AlertName] = []
+    """Only these alerts. Default: any."""
+
+    labels: dict[Label, Text] = {}
+    """Only alerts with these labels. Default: any."""
+
+    recoveries: bool = True
+    """Also notify when the alert resolves (`send_resolved`)."""
+
+    quiet: Quiet | None = None
+
+    @model_validator(mode="after")
+    def _nobody_is_woken_by_development(self) -> Receiver:
+        if self.pages and "development" in self.environments:
+            raise ValueError(f"environments without development: {self.type} wakes people")  # type: ignore[attr-defined] # each kind has its own literal
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_held_back(self) -> Receiver:
+        if self.quiet and set(self.severities) == {"critical"}:
+            raise ValueError("severities beside critical, or no quiet: critical alerts are never held back")
+        return self
+
+
+class Discord(Receiver):
+    """A Discord channel (Tumulte's #monitoring and #alertes-critiques)."""
+
+    type: Literal["discord"]
+    webhook: SecretRef
+    """Secret with the channel's webhook address."""
+
+
+class Slack(Receiver):
+    """A Slack channel (Love Parser's #ops-love-parser)."""
+
+    type: Literal["slack"]
+    webhook: SecretRef
+    """Secret with the address of the incoming webhook."""
+
+    channel: Annotated[str, StringConstraints(pattern=r"^[#@]?\S+$")] | None = None
+    """Default: the webhook's own channel. Webhooks of newer Slack apps ignore it."""
+
+
+class Email(Receiver):
+    """E-mail by SMTP with TLS: STARTTLS is required, and port 465 uses implicit TLS."""
+
+    type: Literal["email"]
+    to: list[Mail] = Field(min_length=1)
+    sender: Mail = Field(alias="from")
+    smarthost: Annotated[str, StringConstraints(pattern=r"^[^\s:/]+:\d{1,5}$")]
+    """Host and port of the mail server: `smtp.example.org:587`."""
+
+    username: Text | None = None
+    password: SecretRef | None = None
+    ca: SecretRef | None = None
+    """Secret with the certificate, PEM, of the trusted authority. Default: the authorities in the image."""
+
+    @model_validator(mode="after")
+    def _login(self) -> Email:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password together")
+        return self
+
+
+class _Posted(Receiver):
+    url: SecretRef
+    """Secret with the address that messages are posted to."""
+
+    token: SecretRef | None = None
+    """Secret with a bearer token."""
+
+
+class Webhook(_Posted):
+    """Any service that accepts Alertmanager's own JSON."""
+
+    type: Literal["webhook"]
+
+
+class Sms(_Posted):
+    """Text messages through a gateway that accepts JSON over HTTP, of at most 160 characters each.
+
+    By default for alerts labelled `notify_sms="true"`, as in Love Parser's document.
+    """
+
+    pages = True
+    type: Literal["sms"]
+    labels: dict[Label, Text] = {"notify_sms": "true"}
+    text_key: Text = "text"
+    """Key of the message in the JSON object."""
+
+    fields: dict[Text, Text] = {}
+    """Further keys that the gateway requires in the object, `to` for instance."""
+
+
+class PagerDuty(Receiver):
+    """PagerDuty, by a service's Events API v2 integration."""
+
+    pages = True
+    type: Literal["pagerduty"]
+    routing_key: SecretRef
+    """Secret with the integration key."""
+
+    url: Address = "https://events.pagerduty.com/v2/enqueue"
+    """Address of the Events API. Accounts in the EU use `https://events.eu.pagerduty.com/v2/enqueue`."""
+
+
+class Opsgenie(Receiver):
+    """Opsgenie. Atlassian discontinues it in April 2027."""
+
+    pages = True
+    type: Literal["opsgenie"]
+    api_key: SecretRef
+    """Secret with the key of an API integration."""
+
+    region: Literal["us", "eu"] = "us"
+    url: Address | None = None
+    """Address of the API, where it is neither region's. Jira Service Management,
+    `https://api.atlassian.com/jsm/ops/integration`, accepts the same requests."""
+
+
+class Telegram(Receiver):
+    """A Telegram chat, by a bot."""
+
+    type: Literal["telegram"]
+    bot_token: SecretRef
+    """Secret with the bot's token."""
+
+    chat_id: int
+    """Id of the chat; those of groups are negative."""
+
+    thread: int | None = None
+    """Id of a topic in the group."""
+
+    url: Address = "https://api.telegram.org"
+    """Address of the Bot API: Telegram's, or that of your own Bot API server."""
+
+
+class Teams(Receiver):
+    """A Microsoft Teams channel, by a workflow's webhook."""
+
+    type: Literal["teams"]
+    webhook: SecretRef
+    """Secret with the workflow's address."""
+
+
+class Ntfy(Receiver):
+    """A topic of ntfy, by its JSON API."""
+
+    type: Literal["ntfy"]
+    server: Address = "https://ntfy.sh"
+    topic: Annotated[str, StringConstraints(pattern=r"^[-_A-Za-z0-9]{1,64}$")]
+    token: SecretRef | None = None
+    """Secret with an access token. On a public server everybody can read a topic that is not reserved."""
+
+
+AnyReceiver = Annotated[
+    Annotated[Discord, Tag("discord")]
+    | Annotated[Slack, Tag("slack")]
+    | Annotated[Email, Tag("email")]
+    | Annotated[Webhook, Tag("webhook")]
+    | Annotated[Sms, Tag("sms")]
+    | Annotated[PagerDuty, Tag("pagerduty")]
+    | Annotated[Opsgenie, Tag("opsgenie")]
+    | Annotated[Telegram, Tag("telegram")]
+    | Annotated[Teams, Tag("teams")]
+    | Annotated[Ntfy, Tag("ntfy")],
+    Discriminator("type"),
+]
+
 
 NULL_RECEIVER, HEARTBEAT = "nobody", "heartbeat"
 """Names of the receivers that Dockyard defines itself: one that notifies nobody, and the dead man's switch."""
@@ -25,7 +230,7 @@ def _timezone(name: str) -> str:
     return name
 
 
-class Pace(Model):
+class GroupTiming(Model):
     """Group timing: how fast notifications about a group of alerts are sent."""
 
     wait: Duration
@@ -58,16 +263,16 @@ class Alerts(Model):
     """Alerts with equal values of these labels are grouped into one message. `scope` is the subject of an alert (host,
     store, service, probe …): however much fails at once, a channel gets some ten messages."""
 
-    critical: Pace = Pace.model_validate({"wait": "10s", "interval": "1m", "repeat": "4h"})
+    critical: GroupTiming = GroupTiming.model_validate({"wait": "10s", "interval": "1m", "repeat": "4h"})
     """Group timing of critical alerts."""
 
-    rest: Pace = Pace.model_validate({"wait": "30s", "interval": "5m", "repeat": "12h"})
+    rest: GroupTiming = GroupTiming.model_validate({"wait": "30s", "interval": "5m", "repeat": "12h"})
     """Group timing of all other alerts. Wait and interval are Alertmanager's defaults."""
 
     replicas: Annotated[int, Field(ge=1, le=3)] = 1
     """Instances of Alertmanager, which share silences and the notification log; two or three, so that one may fail."""
 
-    limits: Limits = limits("128MB", 0.5)
+    limits: Limits = Limits.of("128MB", cpus=0.5)
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Alerts:

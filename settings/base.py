@@ -1,11 +1,47 @@
-"""The base class of every settings model."""
+"""The base class of every settings model, and references to secrets."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic.fields import FieldInfo
 
 
 class Model(BaseModel):
     """Frozen, and unknown keys are refused: a mistyped key must not silently leave a default in effect."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True)
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+"""A name in a network: lower-case letters, digits and dashes."""
+
+_MARK = "a reference to a secret"
+
+SecretRef = Annotated[Name, _MARK]
+"""The name of a secret, never its value: `pulumi config set --secret dockyard:<name>`."""
+
+SecretPath = tuple[str | int, ...]
+"""Settings path of a reference to a secret."""
+
+
+def secret_refs(settings: Any, path: SecretPath = ()) -> Iterator[tuple[str, SecretPath]]:
+    """Yield the name of every secret that settings refer to, and the path of the reference below `path`."""
+    if isinstance(settings, BaseModel):
+        for name, field in type(settings).model_fields.items():
+            value = getattr(settings, name)
+            if _is_secret_ref(field) and value is not None:
+                yield value, (*path, name)
+            else:
+                yield from secret_refs(value, (*path, name))
+    elif isinstance(settings, Mapping | list):
+        for key, item in settings.items() if isinstance(settings, Mapping) else enumerate(settings):
+            yield from secret_refs(item, (*path, key))
+
+
+def _is_secret_ref(field: FieldInfo) -> bool:
+    """Whether a field's type is SecretRef or `SecretRef | None`."""
+    members = (field, *get_args(field.annotation))
+    return any(_MARK in getattr(member, "metadata", getattr(member, "__metadata__", ())) for member in members)

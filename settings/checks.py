@@ -6,16 +6,26 @@ from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 
-from settings.alert_checks import critical_coverage_problems
 from settings.alert_rules import log_rule_files, rule_files, thresholds
+from settings.alerts import Alerts, Email, Environment, Ntfy, Receiver, Slack, Sms
+from settings.edge import PublicTool
 from settings.environment import SettingsFiles
-from settings.exposure import public_tool_problems
 from settings.images import ImageTable
 from settings.names import ADMIN_PORT, RESERVED_NAMES, STORES, TOOLS
+from settings.placeholders import is_placeholder_address
 from settings.problems import FoundProblem, Problem, SettingsFile, YamlPath, format_value
 from settings.product import Product
 from settings.stack import Stack
 from settings.workload import Job, Service, Workload
+
+OWN_LOGIN = frozenset({"grafana"})
+"""Tools with a log-in of their own. Every other tool of the monitoring is readable by whoever reaches it."""
+
+
+CoverageProblem = tuple[YamlPath, str, str, str]
+"""Settings path, what was found there, what was expected, and the remedy."""
+
+PLACEHOLDER_REMEDY = "Put in the real one: until then this receiver reaches nobody; see docs/alerts.md."
 
 
 def check_together(stack: Stack, product: Product, images: ImageTable, files: SettingsFiles) -> list[Problem]:
@@ -40,7 +50,7 @@ def coverage_problems(stack: Stack, product: Product, files: SettingsFiles) -> l
     return [files.problem(*problem) for problem in critical_coverage_problems(product.alerts, stack.environment)]
 
 
-def placeholders(stack: Stack, file: SettingsFile) -> list[Problem]:
+def tunnel_placeholders(stack: Stack, file: SettingsFile) -> list[Problem]:
     """Return a problem for each Cloudflare account and zone id that still is the placeholder of the shipped stacks."""
     expected = "32 hexadecimal digits of your own"
     remedy = "Account ID and Zone ID stand on the overview page of the zone at dash.cloudflare.com; see docs/tunnel.md."
@@ -48,21 +58,59 @@ def placeholders(stack: Stack, file: SettingsFile) -> list[Problem]:
     return [file.problem(["tunnel", *path], "all zeros", expected, remedy) for path in paths]
 
 
+def running_tools(product: Product) -> list[str]:
+    """Return the names of the tools that run beside this product."""
+    monitoring = product.monitoring
+    logs = monitoring.logs.programs if monitoring.logs.enabled else ()
+    absent = {
+        **{tool: tool not in logs for tool in ("loki", "victorialogs", "vmalert")},
+        "postgres-exporter": product.postgres is None,
+        "redis-exporter": product.redis is None,
+        "blackbox-exporter": not monitoring.probes.enabled,
+    }
+    return [tool for tool in TOOLS if not absent.get(tool, False)]
+
+
+def public_tool_problems(product: Product) -> Iterator[FoundProblem]:
+    """Yield each problem of `edge.tools`: its path, what was found and what was expected."""
+    running = sorted(running_tools(product))
+    owners = {
+        (route.host, route.path): f"services.{name}"
+        for name, service in product.services.items()
+        for route in service.routes
+    }
+    for name, tool in product.edge.tools.items():
+        path = ["edge", "tools", name]
+        if name not in running:
+            yield path, format_value(name), f"a tool that runs here: {', '.join(running)}"
+            continue
+        yield from _tool_problems(name, tool, path)
+        place = (tool.host, tool.path)
+        if place in owners:
+            yield [*path, "host"], format_value(tool.host), f"a host and path of its own ({owners[place]} has these)"
+        owners.setdefault(place, f"edge.tools.{name}")
+
+
+def _tool_problems(name: str, tool: PublicTool, path: list[str]) -> Iterator[FoundProblem]:
+    if name not in OWN_LOGIN and not tool.guarded:
+        yield (
+            path,
+            f"{tool.host} open to everybody",
+            f"basic_auth (a secret with lines of `htpasswd -nB <name>`) or forward_auth (an address that is asked"
+            f" about every request) beside host: {name} has no log-in of its own",
+        )
+    if name == "grafana" and tool.path != "/":
+        yield [*path, "path"], format_value(tool.path), "no path: Grafana has a host name to itself"
+
+
 def _tunnel_problems(stack: Stack, product: Product) -> Iterator[FoundProblem]:
     listening = [name for name, service in product.services.items() if service.port and service.protocol == "http"]
     for position, tunnel_service in enumerate(stack.tunnel.services if stack.tunnel else ()):
         if tunnel_service.service not in listening:
-            hint = (
-                " (tools and data stores are never public by the tunnel)"
-                if tunnel_service.service in RESERVED_NAMES
-                else ""
-            )
-            choices = ", ".join(listening) or "a service with a port"
-            yield (
-                ["tunnel", "services", position, "service"],
-                format_value(tunnel_service.service),
-                f"one of {choices}{hint}",
-            )
+            reserved = tunnel_service.service in RESERVED_NAMES
+            hint = " (tools and data stores are never public by the tunnel)" if reserved else ""
+            expected = f"one of {', '.join(listening) or 'a service with a port'}{hint}"
+            yield ["tunnel", "services", position, "service"], format_value(tunnel_service.service), expected
 
 
 def _threshold_problems(product: Product) -> Iterator[FoundProblem]:
@@ -75,7 +123,11 @@ def _threshold_problems(product: Product) -> Iterator[FoundProblem]:
         if name not in declared:
             yield path, format_value(name), _an_alert(name, declared)
         elif change.threshold is not None and declared[name] is None:
-            yield [*path, "threshold"], format_value(change.threshold), "no threshold: the rule of this alert declares none"
+            yield (
+                [*path, "threshold"],
+                format_value(change.threshold),
+                "no threshold: the rule of this alert declares none",
+            )
 
 
 def _receiver_problems(product: Product) -> Iterator[FoundProblem]:
@@ -85,11 +137,8 @@ def _receiver_problems(product: Product) -> Iterator[FoundProblem]:
     for receiver_name, receiver in product.alerts.receivers.items():
         for number, name in enumerate(receiver.alerts):
             if name not in known_alerts:
-                yield (
-                    ["alerts", "receivers", receiver_name, "alerts", number],
-                    format_value(name),
-                    _an_alert(name, known_alerts),
-                )
+                path: YamlPath = ["alerts", "receivers", receiver_name, "alerts", number]
+                yield path, format_value(name), _an_alert(name, known_alerts)
 
 
 def _declared_thresholds(product: Product) -> dict[str, str | None]:
@@ -218,3 +267,66 @@ def _image_problems(product: Product, images: ImageTable) -> Iterator[FoundProbl
 def _is_full(image: str) -> bool:
     """Whether a reference names a registry or path, and a tag or digest."""
     return "/" in image and ":" in image.rsplit("/", maxsplit=1)[-1]
+
+
+def critical_coverage_problems(alerts: Alerts, environment: Environment) -> Iterator[CoverageProblem]:
+    """Yield each reason why critical alerts of an environment reach no receiver, or not all intended ones."""
+    if environment == "development":
+        return
+    receivers = {
+        name: receiver
+        for name, receiver in alerts.receivers_in(environment).items()
+        if "critical" in receiver.severities
+    }
+    for name, receiver in receivers.items():
+        for subpath, value in _plain_addresses(receiver):
+            if is_placeholder_address(value):
+                path = ["alerts", "receivers", name, *subpath]
+                yield path, format_value(value), "what there really is", PLACEHOLDER_REMEDY
+    if not any(takes_all_critical(receiver) for receiver in receivers.values()):
+        yield ["alerts", "receivers"], _describe_receivers(alerts, environment), *_expected_receiver(environment)
+
+
+def takes_all_critical(receiver: Receiver) -> bool:
+    """Whether a receiver takes every critical alert, and not only some selected by name or label."""
+    return "critical" in receiver.severities and not receiver.alerts and not receiver.labels
+
+
+def _describe_receivers(alerts: Alerts, environment: Environment) -> str:
+    if not alerts.receivers:
+        return "no receiver"
+    reasons = []
+    for name, receiver in alerts.receivers.items():
+        if environment not in receiver.environments:
+            reasons.append(f"{name} is not told of {environment}")
+        elif "critical" not in receiver.severities:
+            reasons.append(f"{name} takes {' and '.join(receiver.severities)}")
+        else:
+            limits = [*(f'{label}="{value}"' for label, value in receiver.labels.items()), *receiver.alerts]
+            reasons.append(f"{name} takes only {', '.join(limits)}")
+    return f"no receiver of every critical alert ({'; '.join(reasons)})"
+
+
+def _expected_receiver(environment: Environment) -> tuple[str, str]:
+    expected = f"a receiver that hears of every critical alert of {environment}, without `alerts` and `labels`"
+    return expected, "For instance: on-call: {type: slack, webhook: slack-on-call}; every kind is in docs/alerts.md."
+
+
+def _plain_addresses(receiver: Receiver) -> Iterator[tuple[list[str | int], str]]:
+    """Yield path and value of the plain settings, which are no secrets, that say where a receiver's messages go."""
+    match receiver:
+        case Email():
+            for number, address in enumerate(receiver.to):
+                yield ["to", number], address
+            yield ["from"], receiver.sender
+            yield ["smarthost"], receiver.smarthost
+        case Slack() if receiver.channel:
+            yield ["channel"], receiver.channel
+        case Ntfy():
+            yield ["server"], receiver.server
+            yield ["topic"], receiver.topic
+        case Sms():
+            for key, value in receiver.fields.items():
+                yield ["fields", key], value
+        case _:
+            return

@@ -1,4 +1,4 @@
-"""Settings that every container has: image, limits, health check."""
+"""Settings of containers: image, limits, health check, and the Docker engine's own for all of them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from pydantic import Field, StringConstraints, model_validator
 
 from settings.base import Model
 from settings.units import Duration, Memory, format_memory
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
-"""A name in a network: lower-case letters, digits and dashes."""
 
 ImageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][A-Za-z0-9._/:@-]*$")]
 """A key of components/images.yaml, or a full reference with registry and tag."""
@@ -78,3 +75,26 @@ class Health(Model):
         if sum([self.http is not None, self.tcp, self.command is not None]) != 1:
             raise ValueError("exactly one of http, tcp and command")
         return self
+
+
+class Docker(Model):
+    """Settings of the Docker engine that apply to all containers."""
+
+    mirror: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]+(:\d+)?(/[a-z0-9._/-]+)?$")] | None = None
+    """Registry that serves the official images under their own paths: `mirror.example.com:5000`."""
+
+    log_max_size: Annotated[str, StringConstraints(pattern=r"^\d+[km]$")] = "10m"
+    log_max_files: int = Field(default=14, ge=1, le=1000)
+    """Number of rotated log files, 14 as in Tumulte's rotation: json-file rotates by size, so these are not days."""
+
+    health_interval: Duration | None = None
+    """Interval of all containers' health checks, in place of their own settings: for environments where the duration of
+    an `up` matters more than the cost of the checks."""
+
+    health_start_interval: Duration | None = None
+    """Interval of health checks while a container starts, until it is healthy for the first time or its `start_period`
+    has passed; after that `health_interval` applies. Needs Docker 25. With a short start interval and a long interval
+    an `up` is quick, and an idle container costs little."""
+
+    wait_timeout: Duration = 180
+    """How long an `up` waits for a container to become healthy."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import StringConstraints, model_validator
 
-from settings.base import Model
-from settings.container import Limits, Name, Port
-from settings.secrets import SecretRef
+from settings.base import Model, Name, SecretRef
+from settings.container import Limits, Port
 from settings.units import Duration
 
 HostName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")]
@@ -26,7 +25,7 @@ class PublicTool(Route):
     """A tool of the monitoring that is public on purpose, by HTTPS only.
 
     Grafana has its own log-in. Every other tool is readable by whoever reaches it: it needs `basic_auth` or
-    `forward_auth`, and a request must pass both where both are set (settings/exposure.py).
+    `forward_auth`, and a request must pass both where both are set (settings/checks.py).
     """
 
     basic_auth: SecretRef | None = None
@@ -93,4 +92,4 @@ class Edge(Model):
     Docker's own log files keep it."""
 
     health_interval: Duration = 10
-    limits: Limits = Field(default_factory=lambda: Limits.of("256MB", cpus=1, reserved="128MB"))
+    limits: Limits = Limits.of("256MB", cpus=1, reserved="128MB")

@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from settings.base import Model
+from settings.base import Model, SecretRef
 from settings.container import Limits
 from settings.logs import LogStore
-from settings.secrets import SecretRef
 
 ALERTMANAGER_UID = "alertmanager"
 """Uid of the data source through which Grafana shows alerts and silences them."""
@@ -172,7 +171,7 @@ class Grafana(Model):
     boards: list[Literal["nodejs", "queues"]] = []
     """Optional dashboards, for metrics that only some products have: Node's own metrics, Bull's queues."""
 
-    limits: Limits = Field(default_factory=lambda: Limits.of("512MB", cpus=1))
+    limits: Limits = Limits.of("512MB", cpus=1)
 
     @model_validator(mode="after")
     def _someone_can_log_in(self) -> Grafana:

@@ -11,23 +11,27 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from settings.backups import KEY, Backups
-from settings.build import Build
-from settings.checks import check_together, coverage_problems, placeholders
+from settings.backups import BACKUP_KEY_SECRET, PITR_KEY_SECRET, Backups
+from settings.base import SecretPath, secret_refs
+from settings.checks import check_together, coverage_problems, tunnel_placeholders
 from settings.environment import SettingsFiles, in_environment, merge_product
 from settings.images import ImageTable, load_images
-from settings.log_store import on_log_store, other_log_store
-from settings.machine import Machine, read_machine
+from settings.machine import Machine, on_log_store, other_log_store, read_machine
 from settings.names import STORES
-from settings.point_in_time import PITR_KEY
 from settings.problems import LOADER, NOTHING, Problem, SettingsError, SettingsFile, format_value, from_validation
 from settings.product import SHARED, Product, Shared
 from settings.release import Release, inline_sources, release_from_env
-from settings.secrets import SecretPath, secret_refs
 from settings.stack import Stack, StackFile
+from settings.workload import Build
 
 NAMESPACE = "dockyard:"
-GENERATED_SECRETS = ("grafana-admin-password", "postgres-password", "redis-password", KEY, PITR_KEY)
+GENERATED_SECRETS = (
+    "grafana-admin-password",
+    "postgres-password",
+    "redis-password",
+    BACKUP_KEY_SECRET,
+    PITR_KEY_SECRET,
+)
 """Secrets that Dockyard generates unless the stack sets them."""
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -192,7 +196,7 @@ def load(
         warnings = coverage_problems(stack, product, files)
     if stack:
         missing = _missing_secrets(required_secrets(stack, product or sections), configuration, stack_name, stack_file)
-        missing += placeholders(stack, stack_file)
+        missing += tunnel_placeholders(stack, stack_file)
         if stack.environment == "production":
             missing, warnings = [*missing, *warnings], []
     if problems or not (stack and preview and stack.preview_without_secrets):

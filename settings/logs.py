@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 
 from settings.base import Model
 from settings.container import Limits
@@ -35,7 +35,7 @@ class Loki(Model):
     """Loki. Retention and limits: the dating app's."""
 
     retention: Duration = 30 * DAY
-    limits: Limits = Field(default_factory=lambda: Limits.of("512MB"))
+    limits: Limits = Limits.of("512MB")
 
 
 class VictoriaLogs(Model):
@@ -46,19 +46,19 @@ class VictoriaLogs(Model):
     """Disk space for log lines. Beyond it the oldest days are deleted, however recent, so that logs cannot fill a
     disk."""
 
-    limits: Limits = Field(default_factory=lambda: Limits.of("512MB"))
+    limits: Limits = Limits.of("512MB")
 
 
 class Vmalert(Model):
     """vmalert, which evaluates the alert rules on logs where VictoriaLogs stores them."""
 
-    limits: Limits = Field(default_factory=lambda: Limits.of("128MB", cpus=0.5))
+    limits: Limits = Limits.of("128MB", cpus=0.5)
 
 
 class Collector(Model):
     """The collector of the containers' logs. Limits: the dating app's for Promtail."""
 
-    limits: Limits = Field(default_factory=lambda: Limits.of("256MB", cpus=0.5))
+    limits: Limits = Limits.of("256MB", cpus=0.5)
 
 
 class Logs(Model):

@@ -11,14 +11,32 @@ from settings.base import Model
 from settings.container import Limits, Port
 from settings.grafana import Grafana
 from settings.logs import Logs
-from settings.probes import Probes
 from settings.remote_write import RemoteWrite
 from settings.units import Duration, Memory
 
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:\d+)?(/[^\s#]*)?$")]
+"""An address without a password, since it appears in metrics and alerts."""
 
-def limits(memory: str, cpus: float = 1.0) -> Limits:
-    """Return limits with the default reservation of half the memory, as in the dating app's table."""
-    return Limits.of(memory, cpus=cpus)
+
+class Probes(Model):
+    """Probes of health addresses, routes and Grafana's public name at the tunnel, as a visitor would request them.
+
+    The prober's limits are those of the exporter, `exporters.blackbox`.
+    """
+
+    enabled: bool = True
+    interval: Duration = 30
+    timeout: Duration = 10
+    """Probe timeout."""
+
+    urls: list[Url] = []
+    """Further addresses that must answer 2xx, such as external services that the product depends on."""
+
+    @model_validator(mode="after")
+    def _timeout_fits(self) -> Probes:
+        if self.timeout > self.interval:
+            raise ValueError("a timeout within the interval: Prometheus asks one question at a time")
+        return self
 
 
 class Prometheus(Model):
@@ -42,17 +60,17 @@ class Prometheus(Model):
     compaction: bool = True
     """Merge blocks of two hours into larger ones. `false` where a Thanos sidecar ships them: docs/long-term.md."""
 
-    limits: Limits = limits("512MB")
+    limits: Limits = Limits.of("512MB", cpus=1)
 
 
 class Exporters(Model):
     """Limits of the exporters: the dating app's table (those that it lacks like their siblings)."""
 
-    node: Limits = limits("128MB", 0.5)
-    cadvisor: Limits = limits("256MB", 0.5)
-    postgres: Limits = limits("128MB", 0.5)
-    redis: Limits = limits("128MB", 0.5)
-    blackbox: Limits = limits("128MB", 0.5)
+    node: Limits = Limits.of("128MB", cpus=0.5)
+    cadvisor: Limits = Limits.of("256MB", cpus=0.5)
+    postgres: Limits = Limits.of("128MB", cpus=0.5)
+    redis: Limits = Limits.of("128MB", cpus=0.5)
+    blackbox: Limits = Limits.of("128MB", cpus=0.5)
 
 
 class Monitoring(Model):

@@ -8,9 +8,8 @@ from pydantic import Field, StringConstraints, model_validator
 
 from settings.alerts import Alerts
 from settings.backups import Backups
-from settings.base import Model
-from settings.container import Name, Port
-from settings.docker import Docker
+from settings.base import Model, Name
+from settings.container import Docker, Port
 from settings.edge import Edge
 from settings.monitoring import Monitoring
 from settings.stores import AnyPostgres, AnyRedis, Postgres, Redis

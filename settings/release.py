@@ -28,7 +28,7 @@ class Release(Model):
     images: dict[str, str]
     """Image name → the reference that was deployed."""
 
-    fresh: list[str] = Field(default=[], exclude=True)
+    rerun_jobs: list[str] = Field(default=[], alias="fresh", exclude=True)
     """Workloads whose one-shot jobs run in an explicitly requested release; other jobs are skipped."""
 
 

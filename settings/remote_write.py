@@ -7,9 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from settings.base import Model
-from settings.container import Name
-from settings.secrets import SecretRef
+from settings.base import Model, Name, SecretRef
 from settings.units import Duration
 
 RESERVED_HEADERS = frozenset(

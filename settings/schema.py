@@ -12,12 +12,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import SchemaSerializer, core_schema
 
-from settings.build import Build
 from settings.container import Health
 from settings.product import Product
 from settings.stack import StackFile
 from settings.tunnel import Tunnel
-from settings.workload import File, Job, Service
+from settings.workload import Build, File, Job, Service
 
 FOLDER = "schemas"
 PRODUCT_FILE, STACK_FILE = "product.schema.json", "stack.schema.json"

@@ -6,10 +6,9 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-from settings.base import Model
-from settings.container import Name
+from settings.alerts import Environment
+from settings.base import Model, Name
 from settings.product import Shared
-from settings.receivers import Environment
 from settings.stores import PostgresOverride, RedisOverride
 from settings.tunnel import Tunnel
 from settings.workload import WorkloadOverride

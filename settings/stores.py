@@ -7,10 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
-from settings.base import Model
+from settings.backups import PITR_IMAGE, SERVER_SETTINGS, PointInTime
+from settings.base import Model, SecretRef
 from settings.container import ImageName, Limits
-from settings.point_in_time import IMAGE, SERVER_SETTINGS, PointInTime
-from settings.secrets import SecretRef
 from settings.units import Duration, Memory, format_memory
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]*$")]
@@ -57,7 +56,7 @@ class Postgres(Model):
     """Further server settings, as in postgresql.conf."""
 
     health: StoreHealth = StoreHealth()
-    limits: Limits = Field(default_factory=lambda: Limits.of("4GB", cpus=2))
+    limits: Limits = Limits.of("4GB", cpus=2)
 
     @model_validator(mode="after")
     def _buffers_fit(self) -> Postgres:
@@ -85,7 +84,7 @@ class Postgres(Model):
 
         An image of another name must contain pgBackRest itself, as components/pgbackrest/Dockerfile builds it.
         """
-        return IMAGE if self.point_in_time and self.image == "postgres" else self.image
+        return PITR_IMAGE if self.point_in_time and self.image == "postgres" else self.image
 
 
 class Redis(Model):
@@ -100,7 +99,7 @@ class Redis(Model):
     """Further directives, as in redis.conf."""
 
     health: StoreHealth = StoreHealth()
-    limits: Limits = Field(default_factory=lambda: Limits.of("512MB"))
+    limits: Limits = Limits.of("512MB")
 
     @model_validator(mode="after")
     def _maxmemory_fits(self) -> Redis:

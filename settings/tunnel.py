@@ -7,10 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints, model_validator
 
-from settings.base import Model
-from settings.container import Limits, Name
-from settings.monitoring import limits
-from settings.secrets import SecretRef
+from settings.base import Model, Name, SecretRef
+from settings.container import Limits
 from settings.units import Duration
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -98,7 +96,7 @@ class Tunnel(Model):
 
     services: list[TunnelService] = []
     access: Access | None = None
-    limits: Limits = limits("128MB", 0.5)
+    limits: Limits = Limits.of("128MB", cpus=0.5)
 
     @property
     def placeholders(self) -> Iterator[list[str | int]]:

@@ -1,4 +1,4 @@
-"""Workloads of a product: services and jobs, and the overrides of one environment."""
+"""Workloads of a product: services and jobs, their builds and objectives, and the overrides of one environment."""
 
 from __future__ import annotations
 
@@ -6,13 +6,82 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from settings.base import Model
-from settings.build import Build
-from settings.container import Health, ImageName, Limits, Name, Port, User
+from settings.base import Model, Name
+from settings.container import Health, ImageName, Limits, Port, User
 from settings.edge import Route
 from settings.schedule import Schedule
-from settings.slo import Slo
 from settings.units import Duration
+
+Percent = Annotated[float, Field(gt=0, lt=100)]
+
+
+class LatencyObjective(Model):
+    """Objective for the share of requests that are answered fast."""
+
+    threshold: Annotated[float, Field(gt=0)]
+    """Seconds. It must be a bucket bound of the service's `…http_request_duration_seconds` histogram, which cannot
+    resolve values between two bounds."""
+
+    target: Percent = 95
+    """Percentage of the requests that must be answered within the threshold."""
+
+    @property
+    def bound(self) -> str:
+        """The bucket's label `le`, as Prometheus 3 spells it whatever the service wrote: `0.5`, `1.0`."""
+        return str(float(self.threshold))
+
+
+class Slo(Model):
+    """Objectives over 30 days. Alerts fire when the error budget is used up too fast."""
+
+    availability: Percent | None = None
+    """Percentage of the requests that must not end in a 5xx: 99.9."""
+
+    latency: LatencyObjective | None = None
+
+    @model_validator(mode="after")
+    def _any(self) -> Slo:
+        if self.availability is None and self.latency is None:
+            raise ValueError("availability or latency, or both")
+        return self
+
+
+Argument = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Inside = Annotated[str, StringConstraints(pattern=r"^[^/].*$")]
+
+
+class Build(Model):
+    """A Dockerfile, a shipped template or your own, and the build context."""
+
+    template: Literal["node-backend", "nuxt", "static", "python-bot"] | None = None
+    """A Dockerfile of templates/, whose first lines list the `args` that it supports."""
+
+    dockerfile: Inside | None = None
+    """A Dockerfile of your own, relative to the context. `FROM ${NODE}`, for instance, resolves to the image in
+    components/images.yaml."""
+
+    context: str = Field(default=".", min_length=1)
+    """Folder with the sources: relative to the checkout (`../app`), or absolute. Its .dockerignore is respected."""
+
+    package_manager: Literal["npm", "pnpm"] = "npm"
+    """Package manager of the Node.js templates."""
+
+    args: dict[Argument, str] = {}
+    """Build arguments. They are readable in Docker's build cache: never put a secret here."""
+
+    target: str | None = Field(default=None, min_length=1)
+    """Build stage to stop at. Default: the last."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Build:
+        if (self.template is None) == (self.dockerfile is None):
+            raise ValueError("exactly one of template and dockerfile")
+        if "package_manager" in self.model_fields_set and self.template in (None, "python-bot"):
+            raise ValueError("no package_manager: it goes with the templates node-backend, nuxt and static")
+        if self.template and "PACKAGE" in self.args and self.package_manager != "pnpm":
+            raise ValueError("package_manager: pnpm, which args.PACKAGE needs")
+        return self
+
 
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Folder = Annotated[str, StringConstraints(pattern=r"^/[^:,]*[^:,/]$")]
@@ -84,7 +153,7 @@ class Workload(Model):
     tmpfs: list[Folder] = []
     """Further tmpfs folders."""
 
-    limits: Limits = Field(default_factory=lambda: Limits.of("512MB"))
+    limits: Limits = Limits.of("512MB")
     stop_signal: Signal | None = None
     """Default: the image's own, usually SIGTERM."""
 
@@ -172,7 +241,7 @@ class Job(Workload):
     dump_before: bool | None = None
     """Dump Postgres before it runs. Default: yes, where it runs once and needs Postgres."""
 
-    limits: Limits = Field(default_factory=lambda: Limits.of("256MB"))
+    limits: Limits = Limits.of("256MB")
 
     @model_validator(mode="after")
     def _command_to_repeat(self) -> Job:

@@ -20,8 +20,7 @@ from runtime.health import wget
 from runtime.secret_files import required_secret
 from runtime.spec import Attachment, ContainerSpec, FileSet, Mount, Reload
 from runtime.volume import config_volume, data_volume
-from settings.alerts import HEARTBEAT, NULL_RECEIVER, Alerts
-from settings.receivers import Environment, Telegram
+from settings.alerts import HEARTBEAT, NULL_RECEIVER, Alerts, Environment, Telegram
 
 PORT = 9093
 GOSSIP_PORT = 9094

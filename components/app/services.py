@@ -20,8 +20,8 @@ from components.stores.redis import run_redis
 from runtime.base import Instance, all_ready
 from runtime.context import ScrapeTarget, StackContext
 from runtime.spec import ContainerSpec
+from settings.backups import PITR_KEY_SECRET
 from settings.names import POINT_IN_TIME
-from settings.point_in_time import PITR_KEY
 from settings.product import Product
 from settings.stores import ExternalPostgres, ExternalRedis, Postgres
 from settings.workload import Job, Service, Workload
@@ -122,7 +122,7 @@ class AppServices(pulumi.ComponentResource):
         backups = PointInTimeBackups(name, postgres, image=image, context=context, parent=self, s3=s3)
         store = run_postgres(name, postgres, image=image, context=context, parent=self, archive=backups.archive)
         self.containers[POINT_IN_TIME] = backups.run(store)
-        self.secrets[PITR_KEY] = backups.key
+        self.secrets[PITR_KEY_SECRET] = backups.key
         return store
 
     def _dumps_volume(self) -> Dumps | None:

@@ -21,7 +21,7 @@ from runtime.secret_files import SECRETS_FOLDER, required_secret
 from runtime.shell import SCHEDULE_FILE, scheduled, script
 from runtime.spec import Attachment, ContainerSpec, FileSet, Mount
 from runtime.textfile import writable
-from settings.backups import KEY, S3, Keep
+from settings.backups import BACKUP_KEY_SECRET, S3, Keep
 from settings.container import Limits
 from settings.names import METRICS_FOLDER
 from settings.product import Product
@@ -98,8 +98,8 @@ class BackupSet(pulumi.ComponentResource):
         specs = {role: spec for role, spec in self._container_specs() if spec} if self._backups.on else {}
         self.containers, self.secrets = {}, {}
         if specs:
-            self._key = secret(KEY, f"{name}-{KEY}", self)
-            self.secrets = {KEY: self._key}
+            self._key = secret(BACKUP_KEY_SECRET, f"{name}-{BACKUP_KEY_SECRET}", self)
+            self.secrets = {BACKUP_KEY_SECRET: self._key}
             self._repositories = args.context.data_volume(f"{name}-data", self)
             self._tools = args.context.config_volume(f"{name}-tools", self)
             self._scratch = args.context.config_volume(f"{name}-scratch", self)
@@ -227,7 +227,7 @@ class BackupSet(pulumi.ComponentResource):
             f"{name}-files",
             FileSet(
                 files={
-                    KEY: self._key,
+                    BACKUP_KEY_SECRET: self._key,
                     **credentials,
                     **{file: script(file, SOURCES) for file in COMMON},
                     SCHEDULE_FILE: script(SCHEDULE_FILE),
@@ -254,7 +254,7 @@ class BackupSet(pulumi.ComponentResource):
                 command=(",".join(backup.stores), *command),
                 env={
                     "RESTIC_REPOSITORY": f"{REPOSITORIES}/{role}",
-                    "RESTIC_PASSWORD_FILE": f"{SECRETS_FOLDER}/{KEY}",
+                    "RESTIC_PASSWORD_FILE": f"{SECRETS_FOLDER}/{BACKUP_KEY_SECRET}",
                     "RESTIC_CACHE_DIR": "/tmp/restic",
                     "BACKUP_HOST": f"{context.product}-{context.environment}",
                     # Without it restic's heap grows up to the container's limit, and the kernel kills it.

@@ -32,7 +32,7 @@ from runtime.context import ScrapeTarget, StackContext
 from runtime.spec import Attachment, ContainerSpec, HealthCheck, Mount, PortMapping
 from settings.container import Limits
 from settings.edge import Edge
-from settings.names import ADMIN_PORT
+from settings.names import ADMIN_PORT, STAGE
 
 __all__ = ["EdgeProxy", "EdgeProxyArgs", "RouteAuth", "Upstream"]
 
@@ -44,7 +44,6 @@ ALIAS = "edge"
 LOAD_SECONDS = 30
 """Time-out for loading a file, which takes Traefik a fraction of a second."""
 
-STAGE = "/dockyard/files"
 VOLUME = "/dockyard/volume"
 CERTIFICATES = "/dockyard/certificates"
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import yaml
 
 from components.edge.auth import RouteAuth, middleware_names, middlewares
+from settings.checks import OWN_LOGIN
 from settings.edge import Edge, Route
-from settings.exposure import OWN_LOGIN
 from settings.names import ADMIN_PORT
 
 ADMIN = "traefik"

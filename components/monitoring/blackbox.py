@@ -12,8 +12,8 @@ from components.edge.proxy import ALIAS, EdgeProxyArgs, Upstream
 from components.edge.traefik import WEB, WEBSECURE, entry_points
 from runtime.context import ScrapeTarget
 from settings.edge import Route
+from settings.monitoring import Probes
 from settings.names import TOOLS
-from settings.probes import Probes
 from settings.workload import Service
 
 BLACKBOX = f"blackbox-exporter:{TOOLS['blackbox-exporter']}"

@@ -8,8 +8,8 @@ from typing import Any
 import pulumi
 
 from runtime.secret_files import required_secret
+from settings.base import secret_refs
 from settings.remote_write import RemoteWrite
-from settings.secrets import secret_refs
 from settings.units import format_duration
 
 SECRETS = "secrets"

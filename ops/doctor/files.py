@@ -19,7 +19,7 @@ from ops.doctor.reach import TUNNEL
 from ops.pulumi_cli import PulumiCli
 from ops.session import stack_settings
 from program.preflight import wrong_receiver_secrets
-from settings.backups import KEY
+from settings.backups import BACKUP_KEY_SECRET
 from settings.container import Limits
 from settings.loader import Settings, read_stack_file
 from settings.problems import Problem, SettingsError
@@ -189,7 +189,8 @@ def backup_key(work: WorkDir, settings: Settings) -> list[Finding]:
     backups = settings.product.backups
     if not backups.on:
         return [Finding("backups", "note", f"off in {settings.stack.environment} (backups: {{enabled: true}})")]
-    if KEY in read_stack_file(work.checkout, settings.stack_name).secrets:
-        return [Finding("backups", "ok", f"their key is the stack's secret {KEY}")]
-    remedy = f"./dockyard secret {settings.stack_name} {KEY}, and keep it where this machine's loss does not reach"
+    if BACKUP_KEY_SECRET in read_stack_file(work.checkout, settings.stack_name).secrets:
+        return [Finding("backups", "ok", f"their key is the stack's secret {BACKUP_KEY_SECRET}")]
+    show = f"./dockyard secret {settings.stack_name} {BACKUP_KEY_SECRET}"
+    remedy = f"{show}, and keep it where this machine's loss does not reach"
     return [Finding("backups", "warning", "their key is a generated one, and stands in the state alone", remedy)]

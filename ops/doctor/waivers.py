@@ -10,9 +10,9 @@ from typing import Annotated
 import yaml
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
+from settings.alerts import Environment
 from settings.base import Model
 from settings.problems import LOADER, Problem, SettingsError, SettingsFile, format_value, from_validation
-from settings.receivers import Environment
 
 FILE = Path("policy") / "cis-waivers.yaml"
 MOST = 6

@@ -8,7 +8,7 @@ from ops.dotenv.alerts import alert_hint, alerts
 from ops.dotenv.plan import ImportPlan, Verdict
 from ops.dotenv.stack_file import ABSENT
 from ops.dotenv.stores import postgres, redis
-from settings.secrets import secret_refs
+from settings.base import secret_refs
 
 ENVIRONMENTS = {"dev": "development", "stage": "staging", "prod": "production"}
 SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}

@@ -6,11 +6,11 @@ from pydantic import ValidationError
 from components.cloudflare.access import format_session
 from components.cloudflare.tunnel import CloudflareTunnel, CloudflareTunnelArgs
 from components.edge.traefik import Upstream, service_file
+from settings.base import secret_refs
 from settings.edge import Edge
 from settings.loader import Configuration, load
 from settings.names import STORES, TOOLS
 from settings.problems import SettingsError
-from settings.secrets import secret_refs
 from settings.stack import Stack
 from settings.tunnel import Access, Tunnel
 from tests.support.recording import record

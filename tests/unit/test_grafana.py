@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from components.monitoring.grafana import GrafanaArgs, run_grafana
 from runtime.volume import data_volume
+from settings.base import secret_refs
 from settings.grafana import PROVIDERS, Grafana, OAuth
 from settings.monitoring import Monitoring
-from settings.secrets import secret_refs
 from tests.support.recording import record
 
 HTTPS = "https://grafana.shop.example"

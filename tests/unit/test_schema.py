@@ -9,13 +9,12 @@ import yaml
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ValidationError
 
-from settings.build import Build
 from settings.container import Health
 from settings.product import Product
 from settings.schema import ONE_OF, product_schema, stack_schema, write_schemas
 from settings.stack import StackFile
 from settings.tunnel import Tunnel
-from settings.workload import File, Job, Service
+from settings.workload import Build, File, Job, Service
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PRODUCTS = sorted(CHECKOUT.glob("products/*.yaml"))
