@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
-from settings.base import Model
+from settings.base import ExactlyOne, Model
 from settings.units import Duration, Memory, format_memory
 
 ImageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][A-Za-z0-9._/:@-]*$")]
@@ -52,8 +52,10 @@ class Limits(Model):
         return self
 
 
-class Health(Model):
+class Health(ExactlyOne):
     """Health check of a container: exactly one of `http`, `tcp` and `command`."""
+
+    alternatives = ("http", "tcp", "command")
 
     http: Annotated[str, StringConstraints(pattern=r"^/")] | None = None
     """Path that must answer 2xx on the service's own port."""
@@ -69,12 +71,6 @@ class Health(Model):
     retries: int = Field(default=3, ge=1, le=100)
     start_period: Duration = 40
     """Failures during this time do not count. The last four defaults are the figures of Tumulte's Dockerfiles."""
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Health:
-        if sum([self.http is not None, self.tcp, self.command is not None]) != 1:
-            raise ValueError("exactly one of http, tcp and command")
-        return self
 
 
 class Docker(Model):

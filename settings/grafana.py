@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from settings.base import Model, SecretRef
+from settings.base import Model, SecretRef, duplicates
 from settings.container import Limits
 from settings.logs import LogStore
 
@@ -182,9 +182,9 @@ class Grafana(Model):
     @model_validator(mode="after")
     def _uids_differ(self) -> Grafana:
         uids = [self.datasource_uid, self.loki_datasource_uid, self.victorialogs_datasource_uid, ALERTMANAGER_UID]
-        if duplicates := sorted({uid for uid in uids if uids.count(uid) > 1}):
+        if twice := duplicates(uids):
             raise ValueError(
-                f"a uid of its own for each data source: {', '.join(duplicates)} is there twice"
+                f"a uid of its own for each data source: {', '.join(twice)} is there twice"
                 f" ({ALERTMANAGER_UID} is Alertmanager's)"
             )
         return self

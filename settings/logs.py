@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-from settings.base import Model
+from settings.base import Model, Regex
 from settings.container import Limits
 from settings.units import Duration, Memory
 
@@ -15,14 +14,6 @@ LogStore = Literal["loki", "victorialogs"]
 """What keeps the lines and answers queries."""
 
 DAY = 86400
-
-
-def _pattern(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"a regular expression ({error})") from error
-    return pattern
 
 
 def _at_least_a_day(seconds: int) -> int:
@@ -76,7 +67,7 @@ class Logs(Model):
 
     vmalert: Vmalert = Vmalert()
     collector: Collector = Collector()
-    redact: list[Annotated[str, AfterValidator(_pattern)]] = []
+    redact: list[Regex] = []
     """Regular expressions (RE2) of text to redact, in addition to passwords, tokens, cookies and authorization headers,
     which are always redacted: `['\\d{3}-\\d{2}-\\d{4}']`."""
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import StringConstraints, model_validator
 
 from settings.alert_rules import AlertName, AlertOverride
-from settings.base import Model
+from settings.base import Model, duplicates
 from settings.container import Limits, Port
 from settings.grafana import Grafana
 from settings.logs import Logs
@@ -98,9 +98,6 @@ class Monitoring(Model):
 
     @model_validator(mode="after")
     def _receivers_differ(self) -> Monitoring:
-        names = [receiver.name for receiver in self.remote_write]
-        if duplicates := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(
-                f"a name of its own for each receiver of remote_write: {', '.join(duplicates)} is there twice"
-            )
+        if twice := duplicates(receiver.name for receiver in self.remote_write):
+            raise ValueError(f"a name of its own for each receiver of remote_write: {', '.join(twice)} is there twice")
         return self

@@ -150,7 +150,7 @@ def _translate(detail: Any, model: type[BaseModel], file_of: Callable[[YamlPath,
     if detail["type"] == "missing":
         return file.problem(place, NOTHING, "a value (the key is required)")
     if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        kinds = ", ".join(_tags(annotation))
+        kinds = ", ".join(_members(annotation))
         key = detail["ctx"]["discriminator"].strip("'")
         actual = format_value(detail["input"][key]) if key in detail["input"] else NOTHING
         return file.problem([*place, key], actual, f"one of {kinds}")
@@ -160,7 +160,7 @@ def _translate(detail: Any, model: type[BaseModel], file_of: Callable[[YamlPath,
     return file.problem(place, format_value(detail["input"]), expected)
 
 
-def _strip_union_tags(place: Sequence[str | int], model: type[BaseModel]) -> tuple[list[str | int], Any]:
+def _strip_union_tags(place: YamlPath, model: type[BaseModel]) -> tuple[YamlPath, Any]:
     """Return an error's path as the file has it, and the annotation of the value at that path.
 
     Pydantic's path contains the tags of unions: its `postgres.own.limits` is `postgres.limits` in the file.
@@ -168,26 +168,17 @@ def _strip_union_tags(place: Sequence[str | int], model: type[BaseModel]) -> tup
     file_path: list[str | int] = []
     annotation: Any = model
     for part in place:
-        element = _element_type(annotation)
-        if element is None and (kind := _union_member(annotation, part)) is not None:
-            annotation = _model_in(kind)
+        is_collection = get_origin(annotation) in (dict, list)
+        if not is_collection and (member := _members(annotation).get(str(part))):
+            annotation = _model_in(member)
             continue
         file_path.append(part)
-        current = _model_in(annotation)
-        if element is not None:
-            annotation = element
-        elif current is not None:
-            fields = current.model_fields
-            field = fields.get(str(part)) or next(
-                (candidate for candidate in fields.values() if candidate.alias == part), None
-            )
-            annotation = field.annotation if field else None
+        if is_collection:
+            annotation = get_args(annotation)[-1]
+        elif (current := _model_in(annotation)) is not None:
+            fields = current.model_fields.items()
+            annotation = next((field.annotation for name, field in fields if part in (name, field.alias)), None)
     return file_path, annotation
-
-
-def _element_type(annotation: Any) -> Any:
-    """Return the type of the elements of a dict or a list, None for any other annotation."""
-    return get_args(annotation)[-1] if get_origin(annotation) in (dict, list) else None
 
 
 def _known_keys(annotation: Any) -> list[str]:
@@ -196,26 +187,16 @@ def _known_keys(annotation: Any) -> list[str]:
     return sorted(field.alias or name for name, field in model.model_fields.items()) if model else []
 
 
-def _tags(annotation: Any) -> list[str]:
-    """Return the tags of a union, in their order."""
-    tags = [item.tag for item in getattr(annotation, "__metadata__", ()) if isinstance(item, Tag)]
-    return [*tags, *(tag for inner in getattr(annotation, "__args__", ()) for tag in _tags(inner))]
-
-
-def _union_member(annotation: Any, tag: str | int) -> Any:
-    """Return the member of a union that carries a tag, None where there is none."""
-    if any(isinstance(item, Tag) and item.tag == tag for item in getattr(annotation, "__metadata__", ())):
-        return annotation
-    return next(
-        (member for inner in getattr(annotation, "__args__", ()) if (member := _union_member(inner, tag))), None
-    )
+def _members(annotation: Any) -> dict[str, Any]:
+    """Return tag → member of the tagged union in an annotation, in their order."""
+    members = {item.tag: annotation for item in getattr(annotation, "__metadata__", ()) if isinstance(item, Tag)}
+    for inner in getattr(annotation, "__args__", ()):
+        members |= _members(inner)
+    return members
 
 
 def _model_in(annotation: Any) -> Any:
     """Return the model inside an annotation: itself, or within a dict, a list or a union."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        if (model := _model_in(inner)) is not None:
-            return model
-    return None
+    return next(filter(None, map(_model_in, getattr(annotation, "__args__", ()))), None)

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from settings.alerts import Alerts
 from settings.backups import Backups
-from settings.base import Model, Name
+from settings.base import Model, Name, duplicates
 from settings.container import Docker, Port
 from settings.edge import Edge
 from settings.monitoring import Monitoring
@@ -62,9 +62,8 @@ class Product(Shared):
 
     @model_validator(mode="after")
     def _kpis_by_title(self) -> Product:
-        titles = [kpi.title for kpi in self.kpis]
-        if duplicates := sorted({title for title in titles if titles.count(title) > 1}):
-            raise ValueError(f"each of kpis with a title of its own: {', '.join(duplicates)} stands there twice")
+        if twice := duplicates(kpi.title for kpi in self.kpis):
+            raise ValueError(f"each of kpis with a title of its own: {', '.join(twice)} stands there twice")
         return self
 
     @property

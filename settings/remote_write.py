@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from settings.base import Model, Name, SecretRef
+from settings.base import Model, Name, Regex, SecretRef
 from settings.units import Duration
 
-RESERVED_HEADERS = frozenset(
-    {
-        "authorization",
-        "host",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "user-agent",
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "www-authenticate",
-        "accept-encoding",
-        "x-prometheus-remote-write-version",
-        "x-prometheus-remote-read-version",
-    }
+RESERVED_HEADERS = (
+    *("authorization", "host", "content-encoding", "content-length", "content-type", "user-agent", "connection"),
+    *("keep-alive", "proxy-authenticate", "proxy-authorization", "www-authenticate", "accept-encoding"),
+    *("x-prometheus-remote-write-version", "x-prometheus-remote-read-version"),
 )
 """Headers that Prometheus sets itself and refuses in its configuration."""
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"a regular expression ({error})") from error
-    return text
 
 
 def _free_header(name: str) -> str:
@@ -45,7 +23,7 @@ def _free_header(name: str) -> str:
     return name
 
 
-MetricPattern = Annotated[str, StringConstraints(min_length=1), AfterValidator(_pattern)]
+MetricPattern = Annotated[Regex, StringConstraints(min_length=1)]
 """A regular expression that must match a metric's whole name."""
 
 Header = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$"), AfterValidator(_free_header)]

@@ -24,11 +24,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 NAMESPACE = "dockyard:"
 
 ONE_OF: dict[type[BaseModel], tuple[tuple[str, ...], ...]] = {
-    Service: (("image",), ("build",)),
-    Job: (("image",), ("build",)),
-    File: (("content",), ("source",)),
-    Build: (("template",), ("dockerfile",)),
-    Health: (("http",), ("tcp",), ("command",)),
+    **{model: tuple((field,) for field in model.alternatives) for model in (Service, Job, File, Build, Health)},
     Tunnel: (("token",), ("account_id", "zone_id", "name", "hostname")),
 }
 """The models' validators that JSON Schema can express: exactly one of these groups of keys must be present."""

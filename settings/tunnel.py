@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints, model_validator
 
-from settings.base import Model, Name, SecretRef
+from settings.base import Model, Name, SecretRef, duplicates
 from settings.container import Limits
 from settings.units import Duration
 
@@ -73,7 +73,7 @@ class Access(Model):
             raise ValueError("emails, email_domains, identity_providers or service_tokens: nobody could come in")
         if ONE_TIME_PIN in self.identity_providers and not (self.emails or self.email_domains):
             raise ValueError(f"emails or email_domains too: everybody can get a code by {ONE_TIME_PIN}")
-        if len(set(self.tokens)) < len(self.tokens):
+        if duplicates(self.tokens):
             raise ValueError("a name of its own for each of service_tokens")
         return self
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from settings.base import Model, Name
+from settings.base import ExactlyOne, Model, Name
 from settings.container import Health, ImageName, Limits, Port, User
 from settings.edge import Route
 from settings.schedule import Schedule
@@ -50,8 +50,10 @@ Argument = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
 Inside = Annotated[str, StringConstraints(pattern=r"^[^/].*$")]
 
 
-class Build(Model):
+class Build(ExactlyOne):
     """A Dockerfile, a shipped template or your own, and the build context."""
+
+    alternatives = ("template", "dockerfile")
 
     template: Literal["node-backend", "nuxt", "static", "python-bot"] | None = None
     """A Dockerfile of templates/, whose first lines list the `args` that it supports."""
@@ -73,9 +75,7 @@ class Build(Model):
     """Build stage to stop at. Default: the last."""
 
     @model_validator(mode="after")
-    def _one_way(self) -> Build:
-        if (self.template is None) == (self.dockerfile is None):
-            raise ValueError("exactly one of template and dockerfile")
+    def _fits_the_template(self) -> Build:
         if "package_manager" in self.model_fields_set and self.template in (None, "python-bot"):
             raise ValueError("no package_manager: it goes with the templates node-backend, nuxt and static")
         if self.template and "PACKAGE" in self.args and self.package_manager != "pnpm":
@@ -90,22 +90,20 @@ Signal = Annotated[str, StringConstraints(pattern=r"^SIG[A-Z0-9]+$")]
 Restart = Literal["unless-stopped", "always", "on-failure", "no"]
 
 
-class File(Model):
+class File(ExactlyOne):
     """A read-only file in a workload's file system; its folder contains only such files."""
+
+    alternatives = ("content", "source")
 
     content: str | None = None
     source: str | None = None
     """Path of a file in the checkout."""
 
-    @model_validator(mode="after")
-    def _one_way(self) -> File:
-        if (self.content is None) == (self.source is None):
-            raise ValueError("exactly one of content and source")
-        return self
 
-
-class Workload(Model):
+class Workload(ExactlyOne):
     """Settings that services and jobs share."""
+
+    alternatives = ("image", "build")
 
     image: ImageName | None = None
     """A full reference, or a key of components/images.yaml."""
@@ -159,12 +157,6 @@ class Workload(Model):
 
     stop_grace: Duration = 10
     """Time between the stop signal and the kill, for running requests. Docker's default."""
-
-    @model_validator(mode="after")
-    def _one_image(self) -> Workload:
-        if (self.image is None) == (self.build is None):
-            raise ValueError("exactly one of image and build")
-        return self
 
     @model_validator(mode="after")
     def _whole_command(self) -> Workload:
