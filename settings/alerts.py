@@ -41,20 +41,20 @@ class Quiet(Model):
 
 
 class Receiver(Model):
-    """Settings of every receiver: the alerts that it takes."""
+    """Settings that all receivers share: the alerts that they are notified of."""
 
     pages: ClassVar[bool] = False
-    """Whether it wakes people: such receivers are refused for development."""
+    """Whether it wakes people. Such receivers are refused for development."""
 
     severities: list[Severity] = Field(default=["critical", "warning", "info"], min_length=1)
     environments: list[Environment] = Field(default=["staging", "production"], min_length=1)
     """Environments whose alerts it receives. Development notifies only receivers that list it."""
 
     alerts: list[AlertName] = []
-    """Only these alerts. Default: any."""
+    """Notify only about these alerts. Default: all."""
 
     labels: dict[Label, Text] = {}
-    """Only alerts with these labels. Default: any."""
+    """Notify only about alerts with these labels. Default: all."""
 
     recoveries: bool = True
     """Also notify when the alert resolves (`send_resolved`)."""
@@ -129,9 +129,9 @@ class Webhook(_Posted):
 
 
 class Sms(_Posted):
-    """Text messages through a gateway that accepts JSON over HTTP, of at most 160 characters each.
+    """Text messages of at most 160 characters, through a gateway that accepts JSON over HTTP.
 
-    By default for alerts labelled `notify_sms="true"`, as in Love Parser's document.
+    By default only for alerts with the label `notify_sms="true"`, as in Love Parser's document.
     """
 
     pages = True
@@ -166,8 +166,8 @@ class Opsgenie(Receiver):
 
     region: Literal["us", "eu"] = "us"
     url: Address | None = None
-    """Address of the API, where it is neither region's. Jira Service Management,
-    `https://api.atlassian.com/jsm/ops/integration`, accepts the same requests."""
+    """Address of the API, instead of the region's. Jira Service Management accepts the same requests at
+    `https://api.atlassian.com/jsm/ops/integration`."""
 
 
 class Telegram(Receiver):
@@ -261,7 +261,7 @@ class Alerts(Model):
 
     group_by: list[Label] = Field(default=["product", "environment", "scope"], min_length=1)
     """Alerts with equal values of these labels are grouped into one message. `scope` is the subject of an alert (host,
-    store, service, probe …): however much fails at once, a channel gets some ten messages."""
+    store, service, probe …), so that a channel gets some ten messages however much fails at once."""
 
     critical: GroupTiming = GroupTiming.model_validate({"wait": "10s", "interval": "1m", "repeat": "4h"})
     """Group timing of critical alerts."""
@@ -270,7 +270,7 @@ class Alerts(Model):
     """Group timing of all other alerts. Wait and interval are Alertmanager's defaults."""
 
     replicas: Annotated[int, Field(ge=1, le=3)] = 1
-    """Instances of Alertmanager, which share silences and the notification log; two or three, so that one may fail."""
+    """Number of Alertmanager instances, which share silences and the notification log. With two, one may fail."""
 
     limits: Limits = Limits.of("128MB", cpus=0.5)
 

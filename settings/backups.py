@@ -35,12 +35,12 @@ class PointInTime(Model):
     """Point-in-time recovery: base backups by pgBackRest, and every segment of the write-ahead log since the first of
     them.
 
-    This is the larger option: `backups` dumps the database once a day, this loses only minutes.
+    It loses only minutes, and costs more than `backups`, which dumps the database once a day.
     """
 
     archive_timeout: Duration = Field(default=60, le=300)
-    """A segment with changes is archived after this time even if it is not full: the maximum loss when the machine and
-    its disk are lost. At most 5m. A Postgres that has just started applies it after `checkpoint_timeout` (5m)."""
+    """Time after which a segment with changes is archived even if it is not full: the maximum loss if machine and disk are
+    lost. At most 5m. A newly started Postgres applies it after `checkpoint_timeout` (5m)."""
 
     keep: Days = 7 * _DAY
     """How far back the database can be restored: the base backups and log that this requires are kept (Tumulte: 7d)."""
@@ -60,7 +60,7 @@ class PointInTime(Model):
 
 
 class Keep(Model):
-    """Retention: the number of days, weeks and months with a backup of which the last one is kept."""
+    """Retention: for how many days, weeks and months the last backup is kept."""
 
     daily: int = Field(default=7, ge=0, le=1000)
     weekly: int = Field(default=4, ge=0, le=1000)
@@ -96,8 +96,7 @@ class S3(Model):
 
 
 class Drill(Model):
-    """Restore drill, which proves that backups restore: the last one is restored into a throwaway Postgres and
-    checked."""
+    """Restore drill: the last backup is restored into a throwaway Postgres and checked."""
 
     schedule: Schedule | None = None
     """Cron schedule in UTC. Default: Sundays at 03:45 in production, elsewhere only by `./dockyard restore-drill`."""

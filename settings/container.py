@@ -81,16 +81,16 @@ class Docker(Model):
 
     log_max_size: Annotated[str, StringConstraints(pattern=r"^\d+[km]$")] = "10m"
     log_max_files: int = Field(default=14, ge=1, le=1000)
-    """Number of rotated log files, 14 as in Tumulte's rotation: json-file rotates by size, so these are not days."""
+    """Number of rotated log files. Tumulte keeps 14 days; the json-file driver rotates by size, not by day."""
 
     health_interval: Duration | None = None
-    """Interval of all containers' health checks, in place of their own settings: for environments where the duration of
-    an `up` matters more than the cost of the checks."""
+    """Health check interval of all containers, instead of their own: where a fast `up` matters more than the cost of
+    the checks."""
 
     health_start_interval: Duration | None = None
-    """Interval of health checks while a container starts, until it is healthy for the first time or its `start_period`
-    has passed; after that `health_interval` applies. Needs Docker 25. With a short start interval and a long interval
-    an `up` is quick, and an idle container costs little."""
+    """Health check interval while a container starts: until it is healthy, or its `start_period` has passed. Afterwards
+    `health_interval` applies. Needs Docker 25. A short start interval makes an `up` fast, and a long interval makes an
+    idle container cheap."""
 
     wait_timeout: Duration = 180
     """How long an `up` waits for a container to become healthy."""

@@ -22,10 +22,10 @@ class Route(Model):
 
 
 class PublicTool(Route):
-    """A tool of the monitoring that is public on purpose, by HTTPS only.
+    """A monitoring tool with a public host name, by HTTPS only.
 
-    Grafana has its own log-in. Every other tool is readable by whoever reaches it: it needs `basic_auth` or
-    `forward_auth`, and a request must pass both where both are set (settings/checks.py).
+    Grafana has its own log-in. All other tools have none, and need `basic_auth` or `forward_auth`; where both are set,
+    a request must pass both.
     """
 
     basic_auth: SecretRef | None = None
@@ -33,9 +33,8 @@ class PublicTool(Route):
     hashes and not passwords, since a hash made at each `up` would have a new salt and so change at each `up`."""
 
     forward_auth: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+(/\S*)?$")] | None = None
-    """Address that receives the headers of every request and decides about it: with 2xx the request passes, any other
-    answer is returned to the visitor. A service of the product is named by its name and port:
-    `http://sign-in:4181/verify`."""
+    """Address that decides about every request by its headers: if it answers 2xx, the request passes; any other answer
+    is returned to the visitor. Address a service of the product by name and port: `http://sign-in:4181/verify`."""
 
     @property
     def guarded(self) -> bool:
@@ -70,7 +69,7 @@ class Tls(Model):
 
 
 class Edge(Model):
-    """The edge proxy. Limits and health check: the dating app's table."""
+    """The edge proxy. Limits and health check are from the dating app's table."""
 
     address: Annotated[str, StringConstraints(pattern=r"^\d{1,3}(\.\d{1,3}){3}$")] = "127.0.0.1"
     """Host address that the ports for routes are bound to: `0.0.0.0` makes them public (CIS Docker 5.14)."""
@@ -79,10 +78,10 @@ class Edge(Model):
     https: Port = 443
     tls: Tls = Tls()
     tools: dict[Name, PublicTool] = {}
-    """Tool of the monitoring → its public host name. Tools that are not listed have no route."""
+    """Monitoring tool → its public host name. All others have no route."""
 
     drain: Duration = 2
-    """Time between the switch to a new release and the end of the old one, for requests that are still running."""
+    """How long the old release keeps running after traffic has moved to the new one, to complete its requests."""
 
     access_log: bool = True
     """Log each request to standard output as a line of JSON: method, status, time, host, route, client; no headers."""

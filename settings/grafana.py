@@ -145,7 +145,7 @@ class OAuth(Model):
 
 
 class Grafana(Model):
-    """Grafana. Limits: the dating app's table."""
+    """Grafana. The limits are from the dating app's table."""
 
     admin_user: Text = "admin"
     root_url: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None

@@ -11,7 +11,7 @@ from settings.container import Limits
 from settings.units import Duration, Memory
 
 LogStore = Literal["loki", "victorialogs"]
-"""What keeps the lines and answers queries."""
+"""The database that stores log lines and answers queries."""
 
 DAY = 86400
 
@@ -23,14 +23,14 @@ def _at_least_a_day(seconds: int) -> int:
 
 
 class Loki(Model):
-    """Loki. Retention and limits: the dating app's."""
+    """Loki. Retention and limits are the dating app's."""
 
     retention: Duration = 30 * DAY
     limits: Limits = Limits.of("512MB")
 
 
 class VictoriaLogs(Model):
-    """VictoriaLogs. Retention and limits: the same as Loki's; size on disk: the same as Prometheus'."""
+    """VictoriaLogs. Retention and limits are those of Loki, the size on disk is that of Prometheus."""
 
     retention: Annotated[Duration, AfterValidator(_at_least_a_day)] = 30 * DAY
     retention_size: Memory = 10 * 1024
@@ -47,7 +47,7 @@ class Vmalert(Model):
 
 
 class Collector(Model):
-    """The collector of the containers' logs. Limits: the dating app's for Promtail."""
+    """The collector of the containers' logs. The limits are the dating app's for Promtail."""
 
     limits: Limits = Limits.of("256MB", cpus=0.5)
 

@@ -40,7 +40,7 @@ class Probes(Model):
 
 
 class Prometheus(Model):
-    """Prometheus. Interval and retention: Tumulte's and Love Parser's; limits: the dating app's table."""
+    """Prometheus. Interval and retention are Tumulte's and Love Parser's, the limits the dating app's."""
 
     scrape_interval: Duration = 15
     """Scrape interval of the product's own services."""
@@ -58,13 +58,13 @@ class Prometheus(Model):
     needs of a stack and their calculation: docs/long-term.md."""
 
     compaction: bool = True
-    """Merge blocks of two hours into larger ones. `false` where a Thanos sidecar ships them: docs/long-term.md."""
+    """Merge blocks of two hours into larger ones. `false` if a Thanos sidecar uploads them: docs/long-term.md."""
 
     limits: Limits = Limits.of("512MB", cpus=1)
 
 
 class Exporters(Model):
-    """Limits of the exporters: the dating app's table (those that it lacks like their siblings)."""
+    """Limits of the exporters, from the dating app's table; exporters that it lacks have similar ones."""
 
     node: Limits = Limits.of("128MB", cpus=0.5)
     cadvisor: Limits = Limits.of("256MB", cpus=0.5)
@@ -85,8 +85,8 @@ class Monitoring(Model):
     """Receivers to which Prometheus forwards its samples, for long-term storage: docs/long-term.md."""
 
     thresholds: dict[AlertName, AlertOverride] = {}
-    """Alert → overrides: `DiskSpaceLow: {threshold: 0.1, for: 10m}`. The defaults are the seeds' and are in rules/,
-    each with a note on when to change it."""
+    """Alert → overrides: `DiskSpaceLow: {threshold: 0.1, for: 10m}`. The defaults are in rules/, with notes on when to
+    change them."""
 
     runbooks_url: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
     """Address at which the pages of runbooks/ are readable, for the links in alerts: `<this>/HighErrorRate.md`.

@@ -30,15 +30,13 @@ class Kpi(Model):
 
 
 class Shared(Model):
-    """Sections that the product file may contain for every environment, and the stack file for one. The stack file
-    wins, field by field."""
+    """Sections of the product file, for all environments. A stack file may override them, key by key."""
 
     publish: dict[Name, Port] = {}
-    """Service, store or tool → port on the host's loopback address. Those that are not listed are not published."""
+    """Service, store or tool → port on the host's loopback address. All others are not published."""
 
     networks: dict[NetworkName, list[Name]] = {}
-    """Existing networks that Dockyard does not create (Tumulte's `dokploy-network`) → the services and tools that join
-    them."""
+    """Existing network, not created by Dockyard (Tumulte's `dokploy-network`) → services and tools that join it."""
 
     monitoring: Monitoring = Monitoring()
     alerts: Alerts = Alerts()

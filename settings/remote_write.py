@@ -86,7 +86,7 @@ class Queue(Model):
 
 class RemoteWrite(Model):
     """A receiver of Prometheus' remote write: Mimir, Thanos Receive, VictoriaMetrics, Grafana Cloud, another
-    Prometheus. Every series is labelled with its product and environment."""
+    Prometheus. Every series has the labels `product` and `environment`."""
 
     name: Name
     """Name of the receiver in Prometheus' own metrics and log."""

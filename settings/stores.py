@@ -37,17 +37,17 @@ class StoreHealth(Model):
 
 
 class Postgres(Model):
-    """A Postgres server of the product's own, with its exporter. Figures: Tumulte's table."""
+    """The product's own Postgres server, with its exporter. The figures are from Tumulte's table."""
 
     database: Identifier
     user: Identifier
     image: ImageName = "postgres"
-    """For another version, a full reference. A change of the major version needs a dump and a restore."""
+    """Use a full reference for another version. A change of the major version needs a dump and a restore."""
 
     shared_buffers: Memory = 1024
     max_connections: int = Field(default=200, ge=5, le=10000)
     wal_retention: Duration | None = None
-    """Archive the write-ahead log, as plain files on the data volume, and keep it for this long; Tumulte wants 7d."""
+    """Archive the write-ahead log as plain files on the data volume, and keep it for this long. Tumulte wants 7d."""
 
     point_in_time: PointInTime | None = None
     """Base backups and an archive of the log by pgBackRest, instead of `wal_retention`; `{}` takes the defaults."""
@@ -88,7 +88,7 @@ class Postgres(Model):
 
 
 class Redis(Model):
-    """A Redis server of the product's own, with its exporter. Figures: Tumulte's table."""
+    """The product's own Redis server, with its exporter. The figures are from Tumulte's table."""
 
     image: ImageName = "redis"
     maxmemory: Memory = 384

@@ -22,7 +22,7 @@ ONLY_TOKEN = "default"  # noqa: S105 - its name
 
 
 class TunnelService(Model):
-    """A service of the product with a public host name of its own."""
+    """A service of the product with its own public host name."""
 
     hostname: PublicName
     service: Name
@@ -81,8 +81,8 @@ class Access(Model):
 class Tunnel(Model):
     """A Cloudflare tunnel that makes Grafana and services of the product public by name, and never any other tool.
 
-    Either Dockyard creates it at Cloudflare, with its DNS records; or it exists already, with its route to
-    `http://grafana:3000`, and only its token is needed, as in Tumulte's set-up: then nothing of it is managed.
+    Dockyard creates it at Cloudflare, with its DNS records. With `token` it uses an existing tunnel instead, which must
+    route to `http://grafana:3000` (as Tumulte's does), and manages nothing at Cloudflare.
     """
 
     account_id: Identifier | None = None

@@ -91,7 +91,7 @@ Restart = Literal["unless-stopped", "always", "on-failure", "no"]
 
 
 class File(ExactlyOne):
-    """A read-only file in a workload's file system; its folder contains only such files."""
+    """A read-only file in a workload's file system. Its folder contains only such files."""
 
     alternatives = ("content", "source")
 
@@ -112,8 +112,7 @@ class Workload(ExactlyOne):
     """How its image is built on the deploying machine, where no registry provides it."""
 
     enabled: bool = True
-    """`false` leaves it out: Pivotal Flow's BUILD_FRONTEND=false and RUN_MIGRATIONS=false. Its dependents start without
-    it."""
+    """`false` leaves it out, and its dependents start without it: Pivotal Flow's BUILD_FRONTEND and RUN_MIGRATIONS."""
 
     entrypoint: list[str] | None = Field(default=None, min_length=1)
     """Entry point, instead of the image's own."""
@@ -128,7 +127,7 @@ class Workload(ExactlyOne):
     """Secrets provided as files: `app-key` is the file /run/secrets/app-key, whose path is in APP_KEY_FILE."""
 
     optional_secrets: list[Name] = []
-    """The same, but only where the stack sets them: Love Parser's SENTRY_DSN. They are never generated."""
+    """Like `secrets`, but never generated, and provided only if the stack sets them: Love Parser's SENTRY_DSN."""
 
     secrets_as_env: bool = False
     """For programs that read secrets only from variables: a wrapper in the container exports APP_KEY from its file and
@@ -138,8 +137,7 @@ class Workload(ExactlyOne):
     """Path in the container → file."""
 
     needs: list[Store] = []
-    """Data stores that it depends on, and whose connection it gets: DATABASE_HOST, DATABASE_PASSWORD_FILE,
-    REDIS_HOST …"""
+    """Data stores that it depends on. It gets their connections: DATABASE_HOST, DATABASE_PASSWORD_FILE, REDIS_HOST …"""
 
     user: User = "1001:1001"
     """User and group that it runs as (CIS Docker 4.1), by number or by a name in its image: Tumulte's `nodejs:1001`,
