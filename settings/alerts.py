@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, StringConstraints, model_validator
 
 from settings.alert_rules import AlertName, Label
 from settings.base import Model, Name, SecretPath, SecretRef, secret_refs
@@ -22,8 +22,7 @@ Hours = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01
 
 
 class Quiet(Model):
-    """Quiet hours of a receiver. Critical alerts are sent anyway; other alerts that still fire are sent when the quiet
-    hours end."""
+    """Quiet hours of a receiver. Critical alerts are sent anyway; others that still fire are sent when they end."""
 
     hours: Hours | None = None
     """`22:00-07:00`, in `alerts.timezone`; may span midnight."""
@@ -62,13 +61,9 @@ class Receiver(Model):
     quiet: Quiet | None = None
 
     @model_validator(mode="after")
-    def _nobody_is_woken_by_development(self) -> Receiver:
+    def _fits_together(self) -> Receiver:
         if self.pages and "development" in self.environments:
             raise ValueError(f"environments without development: {self.type} wakes people")  # type: ignore[attr-defined] # each kind has its own literal
-        return self
-
-    @model_validator(mode="after")
-    def _something_is_held_back(self) -> Receiver:
         if self.quiet and set(self.severities) == {"critical"}:
             raise ValueError("severities beside critical, or no quiet: critical alerts are never held back")
         return self
@@ -206,19 +201,8 @@ class Ntfy(Receiver):
 
 
 AnyReceiver = Annotated[
-    Annotated[Discord, Tag("discord")]
-    | Annotated[Slack, Tag("slack")]
-    | Annotated[Email, Tag("email")]
-    | Annotated[Webhook, Tag("webhook")]
-    | Annotated[Sms, Tag("sms")]
-    | Annotated[PagerDuty, Tag("pagerduty")]
-    | Annotated[Opsgenie, Tag("opsgenie")]
-    | Annotated[Telegram, Tag("telegram")]
-    | Annotated[Teams, Tag("teams")]
-    | Annotated[Ntfy, Tag("ntfy")],
-    Discriminator("type"),
+    Discord | Slack | Email | Webhook | Sms | PagerDuty | Opsgenie | Telegram | Teams | Ntfy, Discriminator("type")
 ]
-
 
 NULL_RECEIVER, HEARTBEAT = "nobody", "heartbeat"
 """Names of the receivers that Dockyard defines itself: one that notifies nobody, and the dead man's switch."""
@@ -234,8 +218,7 @@ class GroupTiming(Model):
     """Group timing: how fast notifications about a group of alerts are sent."""
 
     wait: Duration
-    """Time from the first alert of a group to its first notification, so that simultaneous failures come in one
-    message."""
+    """Time from a group's first alert to its first notification, so that simultaneous failures come in one message."""
 
     interval: Duration
     """Time between notifications about alerts that joined or left the group."""

@@ -32,15 +32,14 @@ Days = Annotated[Duration, Field(ge=_DAY, multiple_of=_DAY)]
 
 
 class PointInTime(Model):
-    """Point-in-time recovery: base backups by pgBackRest, and every segment of the write-ahead log since the first of
-    them.
+    """Point-in-time recovery: base backups by pgBackRest, and every segment of the write-ahead log since the first.
 
     It loses only minutes, and costs more than `backups`, which dumps the database once a day.
     """
 
     archive_timeout: Duration = Field(default=60, le=300)
-    """Time after which a segment with changes is archived even if it is not full: the maximum loss if machine and disk are
-    lost. At most 5m. A newly started Postgres applies it after `checkpoint_timeout` (5m)."""
+    """Time after which a segment with changes is archived even if it is not full: the maximum loss if the machine and
+    its disk are lost. At most 5m. A newly started Postgres applies it after `checkpoint_timeout` (5m)."""
 
     keep: Days = 7 * _DAY
     """How far back the database can be restored: the base backups and log that this requires are kept (Tumulte: 7d)."""
@@ -55,8 +54,7 @@ class PointInTime(Model):
     """Keep a second repository in `backups.s3`, where that is set."""
 
     limits: Limits = Limits.of("512MB", cpus=1)
-    """Limits of the container that takes base backups and runs restores; at least 256MB, since a restore runs a
-    Postgres there."""
+    """Limits of the container for base backups and restores; at least 256MB, since a restore runs a Postgres there."""
 
 
 class Keep(Model):
@@ -102,8 +100,7 @@ class Drill(Model):
     """Cron schedule in UTC. Default: Sundays at 03:45 in production, elsewhere only by `./dockyard restore-drill`."""
 
     checks: dict[Name, Sql] = {}
-    """Name → SQL whose single value must be true on the restored database, in addition to the built-in checks: `orders:
-    select count(*) > 0 from orders`."""
+    """Further checks: name → SQL that must return true on the restored database: `select count(*) > 0 from orders`."""
 
     rto: Duration = 600
     """Maximum duration of a restore, from the first byte to the last check."""
@@ -127,14 +124,12 @@ class Backups(Model):
     """Whether backups are taken. Default: everywhere but in development."""
 
     schedule: Schedule = "15 2 * * *"
-    """Cron schedule of backups, in UTC. An alert fires when none has succeeded for 26 hours, so it must run at least
-    daily."""
+    """Cron schedule of backups, in UTC. At least daily: an alert fires when none has succeeded for 26 hours."""
 
     keep: Keep = Keep()
     s3: S3 | None = None
     monitoring: bool = True
-    """Also back up Grafana's database and a snapshot of Prometheus' data, for which Prometheus' admin API is
-    enabled."""
+    """Also back up Grafana's database and a snapshot of Prometheus, whose admin API is enabled for it."""
 
     drill: Drill = Drill()
     limits: BackupLimits = BackupLimits()

@@ -16,16 +16,16 @@ from settings.placeholders import is_placeholder_address
 from settings.problems import FoundProblem, Problem, SettingsFile, YamlPath, format_value
 from settings.product import Product
 from settings.stack import Stack
-from settings.workload import Job, Service, Workload
+from settings.workload import Job, Service
 
 OWN_LOGIN = frozenset({"grafana"})
 """Tools with a log-in of their own. Every other tool of the monitoring is readable by whoever reaches it."""
-
 
 CoverageProblem = tuple[YamlPath, str, str, str]
 """Settings path, what was found there, what was expected, and the remedy."""
 
 PLACEHOLDER_REMEDY = "Put in the real one: until then this receiver reaches nobody; see docs/alerts.md."
+RECEIVER_REMEDY = "For instance: on-call: {type: slack, webhook: slack-on-call}; every kind is in docs/alerts.md."
 
 
 def check_together(stack: Stack, product: Product, images: ImageTable, files: SettingsFiles) -> list[Problem]:
@@ -196,35 +196,24 @@ def _log_store_problems(product: Product) -> Iterator[FoundProblem]:
 
 
 def _product_problems(product: Product) -> Iterator[FoundProblem]:
-    workloads = product.workloads
     for name in product.services.keys() & product.jobs.keys():
         yield ["jobs", name], format_value(name), "a name that no service has"
     graph: dict[str, set[str]] = {}
-    for name, workload in workloads.items():
-        kind = "services" if name in product.services else "jobs"
+    for kind, name, workload in _workloads(product):
         if name in RESERVED_NAMES:
             yield [kind, name], format_value(name), f"another name: {', '.join(RESERVED_NAMES)} are taken"
         for position, store in enumerate(workload.needs):
             if getattr(product, store) is None:
                 yield [kind, name, "needs", position], format_value(store), f"a data store that is there: add {store}:"
-        if isinstance(workload, Service | Job):
-            dumps = workload.dump_before and product.own_postgres is None
-            if dumps:
-                yield [kind, name, "dump_before"], "true", "a Postgres of the product's own to dump"
-            graph[name] = set()
-            eligible = workloads if isinstance(workload, Service) else product.jobs
-            for position, before in enumerate(workload.after):
-                if before in eligible and not _scheduled(eligible[before]):
-                    graph[name].add(before)
-                else:
-                    candidates = sorted(
-                        candidate for candidate in eligible if candidate != name and not _scheduled(eligible[candidate])
-                    )
-                    yield (
-                        [kind, name, "after", position],
-                        format_value(before),
-                        f"one of {', '.join(candidates) or 'nothing'}",
-                    )
+        if workload.dump_before and product.own_postgres is None:
+            yield [kind, name, "dump_before"], "true", "a Postgres of the product's own to dump"
+        eligible = {job for job, settings in product.jobs.items() if settings.schedule is None}
+        eligible |= product.services.keys() if isinstance(workload, Service) else set()
+        graph[name] = eligible.intersection(workload.after)
+        for position, before in enumerate(workload.after):
+            if before not in eligible:
+                expected = f"one of {', '.join(sorted(eligible - {name})) or 'nothing'}"
+                yield [kind, name, "after", position], format_value(before), expected
     yield from _port_problems(product)
     try:
         TopologicalSorter(graph).prepare()
@@ -234,8 +223,9 @@ def _product_problems(product: Product) -> Iterator[FoundProblem]:
         yield [kind, cycle[0], "after"], " after ".join(cycle), "an order without a circle"
 
 
-def _scheduled(workload: Workload) -> bool:
-    return isinstance(workload, Job) and workload.schedule is not None
+def _workloads(product: Product) -> Iterator[tuple[str, str, Service | Job]]:
+    yield from (("services", name, service) for name, service in product.services.items())
+    yield from (("jobs", name, job) for name, job in product.jobs.items())
 
 
 def _port_problems(product: Product) -> Iterator[FoundProblem]:
@@ -254,9 +244,9 @@ def _port_problems(product: Product) -> Iterator[FoundProblem]:
 
 def _image_problems(product: Product, images: ImageTable) -> Iterator[FoundProblem]:
     """Report image names that are neither in the table nor full references with registry, path and tag."""
-    references: dict[YamlPath, str | None] = {}
-    for kind, workloads in (("services", product.services), ("jobs", product.jobs)):
-        references |= {(kind, name, "image"): workload.image for name, workload in workloads.items()}
+    references: dict[YamlPath, str | None] = {
+        (kind, name, "image"): workload.image for kind, name, workload in _workloads(product)
+    }
     for kind, store in (("postgres", product.own_postgres), ("redis", product.own_redis)):
         references |= {(kind, "image"): store.image if store else None}
     for path, image in references.items():
@@ -273,18 +263,16 @@ def critical_coverage_problems(alerts: Alerts, environment: Environment) -> Iter
     """Yield each reason why critical alerts of an environment reach no receiver, or not all intended ones."""
     if environment == "development":
         return
-    receivers = {
-        name: receiver
-        for name, receiver in alerts.receivers_in(environment).items()
-        if "critical" in receiver.severities
-    }
+    informed = alerts.receivers_in(environment)
+    receivers = {name: receiver for name, receiver in informed.items() if "critical" in receiver.severities}
     for name, receiver in receivers.items():
         for subpath, value in _plain_addresses(receiver):
             if is_placeholder_address(value):
                 path = ["alerts", "receivers", name, *subpath]
                 yield path, format_value(value), "what there really is", PLACEHOLDER_REMEDY
     if not any(takes_all_critical(receiver) for receiver in receivers.values()):
-        yield ["alerts", "receivers"], _describe_receivers(alerts, environment), *_expected_receiver(environment)
+        expected = f"a receiver that hears of every critical alert of {environment}, without `alerts` and `labels`"
+        yield ["alerts", "receivers"], _describe_receivers(alerts, environment), expected, RECEIVER_REMEDY
 
 
 def takes_all_critical(receiver: Receiver) -> bool:
@@ -305,11 +293,6 @@ def _describe_receivers(alerts: Alerts, environment: Environment) -> str:
             limits = [*(f'{label}="{value}"' for label, value in receiver.labels.items()), *receiver.alerts]
             reasons.append(f"{name} takes only {', '.join(limits)}")
     return f"no receiver of every critical alert ({'; '.join(reasons)})"
-
-
-def _expected_receiver(environment: Environment) -> tuple[str, str]:
-    expected = f"a receiver that hears of every critical alert of {environment}, without `alerts` and `labels`"
-    return expected, "For instance: on-call: {type: slack, webhook: slack-on-call}; every kind is in docs/alerts.md."
 
 
 def _plain_addresses(receiver: Receiver) -> Iterator[tuple[list[str | int], str]]:

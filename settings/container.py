@@ -26,8 +26,7 @@ class Limits(Model):
     """Hard memory limit without additional swap, so that a leak is seen early (CIS Docker 5.11)."""
 
     reserved: Memory | None = None
-    """Memory reserved for the container when the host runs short. Default: half the limit, as in the dating app's
-    table."""
+    """Memory reserved when the host runs short. Default: half the limit, as in the dating app's table."""
 
     cpus: Cores = 1.0
     """Limit in processor cores."""
@@ -84,8 +83,7 @@ class Docker(Model):
     """Number of rotated log files. Tumulte keeps 14 days; the json-file driver rotates by size, not by day."""
 
     health_interval: Duration | None = None
-    """Health check interval of all containers, instead of their own: where a fast `up` matters more than the cost of
-    the checks."""
+    """Health check interval of all containers, instead of their own: where a fast `up` is worth the cost."""
 
     health_start_interval: Duration | None = None
     """Health check interval while a container starts: until it is healthy, or its `start_period` has passed. Afterwards

@@ -62,22 +62,16 @@ def merge_product(files: SettingsFiles, overrides: Mapping[str, Any]) -> tuple[S
 
 def in_environment(product: Product, environment: str) -> Product:
     """Return a product with its environment's defaults and without its disabled workloads, which no `after` names."""
-    product = product.model_copy(update={"backups": product.backups.in_environment(environment)})
     disabled = {name for name, workload in product.workloads.items() if not workload.enabled}
-    if not disabled:
-        return product
-
-    def enabled(workloads: dict[str, Any]) -> dict[str, Any]:
-        return {
+    changes: dict[str, Any] = {"backups": product.backups.in_environment(environment)}
+    changes["publish"] = {name: port for name, port in product.publish.items() if name not in disabled}
+    for kind, workloads in (("services", product.services), ("jobs", product.jobs)):
+        changes[kind] = {
             name: workload.model_copy(update={"after": [before for before in workload.after if before not in disabled]})
             for name, workload in workloads.items()
             if name not in disabled
         }
-
-    publish = {name: port for name, port in product.publish.items() if name not in disabled}
-    return product.model_copy(
-        update={"services": enabled(product.services), "jobs": enabled(product.jobs), "publish": publish}
-    )
+    return product.model_copy(update=changes)
 
 
 def _errors_of(product: Any) -> list[tuple[Any, str]]:

@@ -25,13 +25,8 @@ from settings.stack import Stack, StackFile
 from settings.workload import Build
 
 NAMESPACE = "dockyard:"
-GENERATED_SECRETS = (
-    "grafana-admin-password",
-    "postgres-password",
-    "redis-password",
-    BACKUP_KEY_SECRET,
-    PITR_KEY_SECRET,
-)
+PASSWORDS = ("grafana-admin-password", "postgres-password", "redis-password")
+GENERATED_SECRETS = (*PASSWORDS, BACKUP_KEY_SECRET, PITR_KEY_SECRET)
 """Secrets that Dockyard generates unless the stack sets them."""
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -113,27 +108,23 @@ class Settings:
     @property
     def image_names(self) -> list[str]:
         """Every image that this stack runs, to be pulled before an `up`: keys of the table, or full references."""
-        product = self.product
-        names = ["busybox", "prometheus", "alertmanager", "grafana", "node-exporter", "cadvisor"]
-        if product.monitoring.logs.enabled:
-            names += product.monitoring.logs.programs
-        if product.monitoring.probes.enabled:
-            names += ["blackbox-exporter"]
-        if product.postgres:
-            names += ["postgres-exporter"]
-        if product.redis:
-            names += ["redis-exporter"]
-        names += [store.image for store in (product.own_postgres, product.own_redis) if store]
-        if product.own_postgres and product.own_postgres.point_in_time:
-            names += [product.own_postgres.run_image]
-        if self.requested_ports or any(service.port for service in product.services.values()):
-            names += ["traefik"]
-        if self.stack.tunnel:
-            names += ["cloudflared"]
-        if product.backups.on:
-            names += ["restic"]
-        workload_images = {workload.image_name(product.name, name) for name, workload in product.workloads.items()}
-        return names + sorted(workload_images)
+        product, stores = self.product, (self.product.own_postgres, self.product.own_redis)
+        optional = {
+            "blackbox-exporter": product.monitoring.probes.enabled,
+            "postgres-exporter": product.postgres,
+            "redis-exporter": product.redis,
+            "traefik": self.requested_ports or any(service.port for service in product.services.values()),
+            "cloudflared": self.stack.tunnel,
+            "restic": product.backups.on,
+        }
+        return [
+            *("busybox", "prometheus", "alertmanager", "grafana", "node-exporter", "cadvisor"),
+            *(product.monitoring.logs.programs if product.monitoring.logs.enabled else ()),
+            *(name for name, needed in optional.items() if needed),
+            *(store.image for store in stores if store),
+            *([product.own_postgres.run_image] if product.own_postgres and product.own_postgres.point_in_time else []),
+            *sorted({workload.image_name(product.name, name) for name, workload in product.workloads.items()}),
+        ]
 
 
 @dataclass(frozen=True)
@@ -223,19 +214,18 @@ def _load_stack(values: Mapping[str, Any], file: SettingsFile) -> tuple[Stack | 
 
     The sections that a product file may contain too are validated later, merged with the product's.
     """
-    own_values = {key: value for key, value in values.items() if key not in SHARED}
+
+    def validate(values: Mapping[str, Any]) -> Stack:
+        return Stack.model_validate({key: value for key, value in values.items() if key not in SHARED})
+
     try:
-        return Stack.model_validate(own_values), values, []
+        return validate(values), values, []
     except ValidationError as error:
         problems = from_validation(error, StackFile, lambda *_: file)
         invalid_keys = {detail["loc"][0] for detail in error.errors(include_url=False)}
     valid_values = {key: value for key, value in values.items() if key not in invalid_keys}
     try:
-        return (
-            Stack.model_validate({key: own_values[key] for key in own_values.keys() - invalid_keys}),
-            valid_values,
-            problems,
-        )
+        return validate(valid_values), valid_values, problems
     except ValidationError:
         # A required key is invalid or missing, and that problem is reported already.
         return None, valid_values, problems
@@ -321,9 +311,6 @@ def _missing_secrets(
 def _unused_secrets(known: frozenset[str], configuration: Configuration, file: SettingsFile) -> list[Problem]:
     """Report secrets that nothing refers to: usually a mistyped name, whose real user goes without its secret."""
     expected = f"one of {', '.join(sorted(known))}"
-    return [
-        file.problem(
-            [name], "a secret that nothing asks for", expected, f"Remove it: pulumi config rm {NAMESPACE}{name}"
-        )
-        for name in sorted(configuration.secrets - {*known, *StackFile.model_fields})
-    ]
+    unused = sorted(configuration.secrets - {*known, *StackFile.model_fields})
+    remedy = f"Remove it: pulumi config rm {NAMESPACE}"
+    return [file.problem([name], "a secret that nothing asks for", expected, f"{remedy}{name}") for name in unused]

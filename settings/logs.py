@@ -34,8 +34,7 @@ class VictoriaLogs(Model):
 
     retention: Annotated[Duration, AfterValidator(_at_least_a_day)] = 30 * DAY
     retention_size: Memory = 10 * 1024
-    """Disk space for log lines. Beyond it the oldest days are deleted, however recent, so that logs cannot fill a
-    disk."""
+    """Disk space for log lines. Beyond it the oldest days are deleted, so that logs cannot fill a disk."""
 
     limits: Limits = Limits.of("512MB")
 

@@ -35,8 +35,7 @@ class Machine(Model):
     one: from a mirror, from the local registry, or built here."""
 
     log_store: LogStore | None = None
-    """The log store that every stack runs on this machine, where the configured one is not available. None: the
-    configured one."""
+    """The log store that every stack on this machine runs; None for the configured one."""
 
 
 def read_machine(path: Path) -> Machine:

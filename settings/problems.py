@@ -169,7 +169,8 @@ def _strip_union_tags(place: YamlPath, model: type[BaseModel]) -> tuple[YamlPath
     annotation: Any = model
     for part in place:
         is_collection = get_origin(annotation) in (dict, list)
-        if not is_collection and (member := _members(annotation).get(str(part))):
+        is_union = not is_collection and not isinstance(annotation, type)
+        if is_union and (member := _members(annotation).get(str(part))):
             annotation = _model_in(member)
             continue
         file_path.append(part)
@@ -188,8 +189,10 @@ def _known_keys(annotation: Any) -> list[str]:
 
 
 def _members(annotation: Any) -> dict[str, Any]:
-    """Return tag → member of the tagged union in an annotation, in their order."""
+    """Return tag → member of the tagged union in an annotation, in their order. Without a Tag, it is the `type`."""
     members = {item.tag: annotation for item in getattr(annotation, "__metadata__", ()) if isinstance(item, Tag)}
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and "type" in annotation.model_fields:
+        return dict.fromkeys(get_args(annotation.model_fields["type"].annotation), annotation)
     for inner in getattr(annotation, "__args__", ()):
         members |= _members(inner)
     return members

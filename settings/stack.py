@@ -28,8 +28,7 @@ class Stack(Model):
     redis: RedisOverride | None = None
     tunnel: Tunnel | None = None
     preview_without_secrets: bool = False
-    """Let `preview` continue with a warning where secrets are missing: for pull requests, which must not have them.
-    `up` still refuses."""
+    """`preview` only warns about missing secrets: for pull requests, which must not have them. `up` still refuses."""
 
     @property
     def protects_data(self) -> bool:

@@ -115,8 +115,7 @@ class PostgresElsewhere(Model):
     """Address of an external Postgres server."""
 
     dsn: SecretRef
-    """Secret with its address, in the form of the exporter's DATA_SOURCE_NAME:
-    `postgresql://user:password@host:5432/database`."""
+    """Secret with its address, as in DATA_SOURCE_NAME: `postgresql://user:password@host:5432/database`."""
 
 
 class ExternalPostgres(Model):
@@ -129,8 +128,7 @@ class RedisElsewhere(Model):
     """Address of an external Redis server."""
 
     address: Address
-    """Host and port, in the form of the exporter's REDIS_ADDR: `host.docker.internal:6379` is the Docker host
-    itself."""
+    """Host and port, as in REDIS_ADDR: `host.docker.internal:6379` is the Docker host itself."""
 
     password: SecretRef | None = None
     """Secret with its password, if it has one."""

@@ -54,8 +54,7 @@ class Access(Model):
     account's. Without `emails` and `email_domains`, everybody who can log in there may enter."""
 
     service_tokens: bool | list[Name] = False
-    """Names of service tokens, for programs. Read one: `./dockyard secret STACK access-<name>-client-id`, and
-    `…-client-secret`."""
+    """Names of service tokens, for programs: `./dockyard secret STACK access-<name>-client-id` (`-client-secret`)."""
 
     session: Duration = 24 * 3600
     """Duration of a log-in. Cloudflare's default."""

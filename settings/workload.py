@@ -59,8 +59,7 @@ class Build(ExactlyOne):
     """A Dockerfile of templates/, whose first lines list the `args` that it supports."""
 
     dockerfile: Inside | None = None
-    """A Dockerfile of your own, relative to the context. `FROM ${NODE}`, for instance, resolves to the image in
-    components/images.yaml."""
+    """A Dockerfile of your own, relative to the context. `FROM ${NODE}` resolves to components/images.yaml."""
 
     context: str = Field(default=".", min_length=1)
     """Folder with the sources: relative to the checkout (`../app`), or absolute. Its .dockerignore is respected."""
@@ -140,8 +139,7 @@ class Workload(ExactlyOne):
     """Data stores that it depends on. It gets their connections: DATABASE_HOST, DATABASE_PASSWORD_FILE, REDIS_HOST …"""
 
     user: User = "1001:1001"
-    """User and group that it runs as (CIS Docker 4.1), by number or by a name in its image: Tumulte's `nodejs:1001`,
-    Pivotal Flow's `nodeuser`."""
+    """User and group that it runs as (CIS Docker 4.1), by number or name: Tumulte's `nodejs:1001`."""
 
     read_only: bool = True
     """Read-only root file system with a small /tmp in memory (CIS Docker 5.13)."""
