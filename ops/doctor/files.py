@@ -48,14 +48,12 @@ def read(work: WorkDir, stack: str) -> tuple[Settings | None, list[Finding]]:
     if not (work.checkout / f"Pulumi.{stack}.yaml").exists():
         return stack_settings(work, stack), []
     try:
-        settings = stack_settings(work, stack)
+        settings = stack_settings(work, stack, preview=True)
     except SettingsError as error:
-        findings = [of_problem(problem, "failed") for problem in error.problems]
-        try:
-            # Where only secrets or identifiers are missing, the rest can still be checked.
-            return stack_settings(work, stack, preview=True), findings
-        except SettingsError:
-            return None, findings
+        return None, [of_problem(problem, "failed") for problem in error.problems]
+    if settings.missing_secrets:
+        # The rest can still be checked.
+        return settings, [of_problem(problem, "failed") for problem in settings.missing_secrets]
     warnings = [of_problem(problem, "warning") for problem in settings.warnings]
     return settings, [*warnings, Finding(FILES, "ok", f"Pulumi.{stack}.yaml and {settings.stack.product} fit together")]
 
