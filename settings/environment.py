@@ -50,9 +50,8 @@ def merge_product(files: SettingsFiles, overrides: Mapping[str, Any]) -> tuple[S
             return files.product if from_product else files.owner(path)
 
         problems += from_validation(error, model, file_of)
-        invalid = {
-            "services" if detail["loc"][0] == "jobs" else detail["loc"][0] for detail in error.errors() if detail["loc"]
-        }
+        sections = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
+        invalid = sections | ({"services"} if "jobs" in sections else set())
     try:
         valid_overrides = {key: value for key, value in overrides.items() if key not in invalid}
         return model.model_validate(_merged(files, valid_overrides)[0]), problems
