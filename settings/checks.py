@@ -123,11 +123,8 @@ def _threshold_problems(product: Product) -> Iterator[FoundProblem]:
         if name not in declared:
             yield path, format_value(name), _an_alert(name, declared)
         elif change.threshold is not None and declared[name] is None:
-            yield (
-                [*path, "threshold"],
-                format_value(change.threshold),
-                "no threshold: the rule of this alert declares none",
-            )
+            expected = "no threshold: the rule of this alert declares none"
+            yield [*path, "threshold"], format_value(change.threshold), expected
 
 
 def _receiver_problems(product: Product) -> Iterator[FoundProblem]:

@@ -141,18 +141,13 @@ def _allow_partial_receivers(definitions: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def spelled(schema: dict[str, Any]) -> str:
-    """Return the file's text, which is deterministic."""
-    return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
 def write_schemas(checkout: Path) -> list[Path]:
     """Write both schemas into the checkout and return their files."""
     folder = checkout / FOLDER
     folder.mkdir(exist_ok=True)
     files = {folder / PRODUCT_FILE: product_schema(), folder / STACK_FILE: stack_schema()}
     for file, schema in files.items():
-        file.write_text(spelled(schema))
+        file.write_text(json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     return list(files)
 
 
