@@ -93,8 +93,9 @@ def bootstrap(work: WorkDir, stack: str, progress: Progress) -> StackSession:
                 # Report it at once: the other lane may take minutes.
                 progress.tell(error)
             lane.result()
-    # Load the settings again: the images are resolved now.
-    return StackSession(PulumiCli(work, stack, tools.result()), stack_settings(work, stack), docker_host)
+    # The images are resolved now.
+    settings = settings.on_machine(read_machine(work.machine_file))
+    return StackSession(PulumiCli(work, stack, tools.result()), settings, docker_host)
 
 
 def connect(work: WorkDir, stack: str, progress: Progress) -> StackSession:

@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError
 from machine.processes import ended_by
 from machine.progress import Progress, SetupError, Step
 from machine.workdir import WorkDir
-from settings.build import Build
+from settings.workload import Build
 from toolchain.package_sources import CA_FILE, PackageSources
 
 BUILDS_KEPT = 5

@@ -15,8 +15,8 @@ from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
 from offline.kit.build import Kit
 from offline.registry import ensure_registry
-from settings.build import Build
 from settings.images import Image, ImageTable, load_images
+from settings.workload import Build
 from toolchain.builds import bases_of, ensure_built
 from toolchain.demo_image import ensure_demo
 from toolchain.packaged_image import ensure_packaged

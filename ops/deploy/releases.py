@@ -44,7 +44,7 @@ def write(work: WorkDir, name: str, release: Release) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     # Several commands may write the same file at once.
     draft = file.with_suffix(f".{os.getpid()}.new")
-    draft.write_text(json.dumps({**release.model_dump(), "fresh": release.fresh}, indent=1))
+    draft.write_text(json.dumps({**release.model_dump(), "fresh": release.rerun_jobs}, indent=1))
     draft.replace(file)
     return file
 

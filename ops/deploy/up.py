@@ -119,15 +119,15 @@ def _running(work: WorkDir, stack: str, progress: Progress) -> Release:
 def _jobs_to_rerun(state: State, settings: Settings) -> list[str]:
     """Return the URNs of the failed one-shot jobs to run again.
 
-    For an explicitly requested release these are its `fresh` jobs only. Jobs that write configuration always run again.
+    For an explicitly requested release these are its `rerun_jobs` only. Jobs that write configuration always run again.
     """
     failed = state.failed_jobs()
     if not settings.rolled_back:
         return failed
     prefix = f"{settings.product.name}-app-"
-    fresh = {f"{prefix}{name}" for name in settings.release.fresh}
-    fresh |= {f"{prefix}postgres-dump-before-{name}" for name in settings.release.fresh}
-    return [urn for urn in failed if urn.endswith("-writer") or urn.rsplit("::", 1)[-1] in fresh]
+    rerun = {f"{prefix}{name}" for name in settings.release.rerun_jobs}
+    rerun |= {f"{prefix}postgres-dump-before-{name}" for name in settings.release.rerun_jobs}
+    return [urn for urn in failed if urn.endswith("-writer") or urn.rsplit("::", 1)[-1] in rerun]
 
 
 def _recovered_state(work: WorkDir, session: StackSession, client: docker.DockerClient, progress: Progress) -> State:

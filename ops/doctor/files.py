@@ -19,7 +19,7 @@ from ops.doctor.reach import TUNNEL
 from ops.pulumi_cli import PulumiCli
 from ops.session import stack_settings
 from program.preflight import wrong_receiver_secrets
-from settings.backups import KEY
+from settings.backups import BACKUP_KEY_SECRET
 from settings.container import Limits
 from settings.loader import Settings, read_stack_file
 from settings.problems import Problem, SettingsError
@@ -48,14 +48,12 @@ def read(work: WorkDir, stack: str) -> tuple[Settings | None, list[Finding]]:
     if not (work.checkout / f"Pulumi.{stack}.yaml").exists():
         return stack_settings(work, stack), []
     try:
-        settings = stack_settings(work, stack)
+        settings = stack_settings(work, stack, preview=True)
     except SettingsError as error:
-        findings = [of_problem(problem, "failed") for problem in error.problems]
-        try:
-            # Where only secrets or identifiers are missing, the rest can still be checked.
-            return stack_settings(work, stack, preview=True), findings
-        except SettingsError:
-            return None, findings
+        return None, [of_problem(problem, "failed") for problem in error.problems]
+    if settings.missing_secrets:
+        # The rest can still be checked.
+        return settings, [of_problem(problem, "failed") for problem in settings.missing_secrets]
     warnings = [of_problem(problem, "warning") for problem in settings.warnings]
     return settings, [*warnings, Finding(FILES, "ok", f"Pulumi.{stack}.yaml and {settings.stack.product} fit together")]
 
@@ -66,7 +64,7 @@ def of_problem(problem: Problem, status: Any) -> Finding:
     topic = SECRETS if "secret" in problem.expected else FILES
     remedy = problem.remedy or f"write {problem.expected} there"
     return Finding(
-        topic, status, f"{place}: {problem.path}: found {problem.found}, expected {problem.expected}", remedy
+        topic, status, f"{place}: {problem.path}: found {problem.actual}, expected {problem.expected}", remedy
     )
 
 
@@ -85,7 +83,7 @@ def receiver_secrets(work: WorkDir, settings: Settings) -> list[Finding]:
         message = f"the stack's secrets cannot be opened: {lines[0]}"
         return [Finding(SECRETS, "untold", message, "look at the passphrase or key of the stack's secrets")]
     values = {name: str(entry.get("value", "")) for name, entry in config.items()}
-    refused, doubtful = wrong_receiver_secrets(settings, values, work.checkout)
+    refused, doubtful = wrong_receiver_secrets(settings, values)
     findings = [of_problem(problem, "failed") for problem in refused] + [
         of_problem(problem, "warning") for problem in doubtful
     ]
@@ -189,7 +187,8 @@ def backup_key(work: WorkDir, settings: Settings) -> list[Finding]:
     backups = settings.product.backups
     if not backups.on:
         return [Finding("backups", "note", f"off in {settings.stack.environment} (backups: {{enabled: true}})")]
-    if KEY in read_stack_file(work.checkout, settings.stack_name).secrets:
-        return [Finding("backups", "ok", f"their key is the stack's secret {KEY}")]
-    remedy = f"./dockyard secret {settings.stack_name} {KEY}, and keep it where this machine's loss does not reach"
+    if BACKUP_KEY_SECRET in read_stack_file(work.checkout, settings.stack_name).secrets:
+        return [Finding("backups", "ok", f"their key is the stack's secret {BACKUP_KEY_SECRET}")]
+    show = f"./dockyard secret {settings.stack_name} {BACKUP_KEY_SECRET}"
+    remedy = f"{show}, and keep it where this machine's loss does not reach"
     return [Finding("backups", "warning", "their key is a generated one, and stands in the state alone", remedy)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ops.dotenv.plan import ImportPlan, Verdict
-from settings.receivers import Receiver
+from settings.alerts import Receiver
 
 ADDRESSES = frozenset({"webhook", "url"})
 """Fields whose secret is a URL."""

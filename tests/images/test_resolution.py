@@ -8,7 +8,7 @@ import pytest
 
 from machine.progress import SetupError
 from machine.workdir import WorkDir
-from settings.build import Build
+from settings.workload import Build
 from tests.images.helpers import OwnStorage, PlayedRegistry
 from tests.support.checkout import SOURCE
 from tests.support.containers import HARDENED
