@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
+from machine.files import new_folder, write_file
 from machine.lock import locked
+from machine.progress import Say
 from machine.workdir import WorkDir
 from offline.debian import Suite
 
@@ -18,9 +18,7 @@ exec "$here/tree/{loader}" --library-path "$here/tree/{libraries}" "$here/tree/u
 """
 
 
-def host_program(
-    work: WorkDir, suite: str, package: str, program: str, say: Callable[[str], None] = lambda _: None
-) -> Path:
+def host_program(work: WorkDir, suite: str, package: str, program: str, say: Say) -> Path:
     """Return the path of a program from a Debian package that can be started on this machine.
 
     It is in the shared cache; the first call fetches and unpacks it. Raises SetupError when it is not available.
@@ -30,19 +28,15 @@ def host_program(
     if path.exists():
         return path
     say(f"fetching Debian's {package}")
-    with (
-        locked(folder.with_name(f"{folder.name}.lock"), say),
-        tempfile.TemporaryDirectory(dir=folder.parent) as temporary,
-    ):
+    with locked(folder.with_name(f"{folder.name}.lock"), say), new_folder(folder) as draft:
         if path.exists():
             return path
-        draft = Path(temporary) / "draft"
         tree = draft / "tree"
         for fetched in Suite(work, suite).fetch([package], without=("adduser", "debconf", "init-system-helpers")):
             fetched.unpack(tree)
-        _write_wrapper(draft, program)
+        loader, libraries = (path.relative_to(tree) for path in loader_of(tree))
+        write_file(draft / program, _WRAPPER.format(loader=loader, libraries=libraries, program=program), 0o755)
         shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
     return path
 
 
@@ -51,16 +45,3 @@ def loader_of(tree: Path) -> tuple[Path, Path]:
     libc = next(iter(tree.glob("usr/lib/*/libc.so.6")))
     loader = next(iter(sorted(libc.parent.glob("ld-linux*.so.*"))))
     return loader, libc.parent
-
-
-def _write_wrapper(folder: Path, program: str) -> None:
-    loader, libraries = loader_of(folder / "tree")
-    wrapper = folder / program
-    wrapper.write_text(
-        _WRAPPER.format(
-            loader=loader.relative_to(folder / "tree"),
-            libraries=libraries.relative_to(folder / "tree"),
-            program=program,
-        )
-    )
-    wrapper.chmod(0o755)

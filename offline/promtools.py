@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from machine.files import write_file, write_link
 from machine.progress import Progress
 from machine.workdir import WorkDir
 from offline.host_programs import host_program, loader_of
@@ -30,35 +31,20 @@ def ensure_promtools(work: WorkDir, progress: Progress) -> Path:
     if all((folder / program).exists() for program in PROGRAMS):
         return folder
     with progress.step(", ".join(PROGRAMS)) as step:
-        folder.mkdir(parents=True, exist_ok=True)
         promtool = host_program(work, "sid", "promtool", "promtool", step.say)
         amtool = host_program(work, "sid", "prometheus-alertmanager", "amtool", step.say)
-        _link(promtool, folder / "promtool")
-        _link(amtool, folder / "amtool")
+        write_link(folder / "promtool", promtool)
+        write_link(folder / "amtool", amtool)
         # From the same package as amtool, so it is unpacked already.
         _relocate(amtool.parent / "tree", folder / "alertmanager")
         step.outcome = str(folder)
     return folder
 
 
-def _link(program: Path, link: Path) -> None:
-    draft = link.with_name(f".{link.name}")
-    draft.unlink(missing_ok=True)
-    draft.symlink_to(program)
-    draft.replace(link)
-
-
 def _relocate(tree: Path, wrapper: Path) -> None:
     """Make Debian's alertmanager run from an unpacked package, with the default templates of that package."""
     loader, libraries = loader_of(tree)
     program = wrapper.with_name("alertmanager.program")
-    _write(program, (tree / "usr/bin/prometheus-alertmanager").read_bytes().replace(_INSTALLED, _RELOCATED))
-    text = _WRAPPER.format(tree=tree, loader=loader, libraries=libraries, program=program)
-    _write(wrapper, text.encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".{path.name}")
-    draft.write_bytes(content)
-    draft.chmod(0o755)
-    draft.replace(path)
+    content = (tree / "usr/bin/prometheus-alertmanager").read_bytes().replace(_INSTALLED, _RELOCATED)
+    write_file(program, content, 0o755)
+    write_file(wrapper, _WRAPPER.format(tree=tree, loader=loader, libraries=libraries, program=program), 0o755)

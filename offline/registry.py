@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
-import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,11 +51,8 @@ class Registry:
                     self._put(client, repository, layer.digest, layer.path)
                 self._put(client, repository, digest_of(config), config)
                 document = manifest(config, layers)
-                client.put(
-                    self._url(repository, "manifests", tag),
-                    content=document,
-                    headers={"Content-Type": MANIFEST},
-                ).raise_for_status()
+                place = self._url(repository, "manifests", tag)
+                client.put(place, content=document, headers={"Content-Type": MANIFEST}).raise_for_status()
         except httpx.HTTPError as error:
             raise SetupError(f"The local registry does not take {repository}:{tag}: {error}") from error
         return digest_of(document)
@@ -68,12 +64,10 @@ class Registry:
         begun.raise_for_status()
         place = httpx.URL(begun.headers["Location"]).copy_merge_params({"digest": digest})
         headers = {"Content-Type": "application/octet-stream"}
-        if isinstance(content, bytes):
-            client.put(place, content=content, headers=headers).raise_for_status()
-            return
-        with content.open("rb") as file:
-            size = {"Content-Length": str(content.stat().st_size)}
-            client.put(place, content=file, headers={**headers, **size}).raise_for_status()
+        with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+            headers["Content-Length"] = str(file.seek(0, os.SEEK_END))
+            file.seek(0)
+            client.put(place, content=file, headers=headers).raise_for_status()
 
     def _url(self, repository: str, *rest: str) -> str:
         return f"http://{self.host}/v2/{repository}/{'/'.join(rest)}"
@@ -136,21 +130,14 @@ def _port(work: WorkDir) -> int:
     """Return the checkout's port: the previous one unless another program took it, else a free one."""
     file = work.registry / "port"
     previous = int(file.read_text()) if file.exists() else 0
-    if previous and (_processes(work) or _soon_free(previous)):
+    # A predecessor that has just ended releases its port in a moment.
+    if previous and (_processes(work) or processes.wait_until(lambda: port_is_free(previous), PATIENCE)):
         return previous
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     file.write_text(f"{port}\n")
     return port
-
-
-def _soon_free(port: int) -> bool:
-    """Tell whether a port is free, now or within PATIENCE, when a predecessor that just ended releases it."""
-    deadline = time.monotonic() + PATIENCE
-    while not (free := port_is_free(port)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return free
 
 
 def _settings(work: WorkDir, port: int) -> str:
@@ -165,24 +152,12 @@ def _settings(work: WorkDir, port: int) -> str:
 
 
 def _start(work: WorkDir, program: Path, port: int) -> None:
-    config = _config(work)
+    config, log = _config(work), work.logs / "registry.log"
     storage(work).mkdir(parents=True, exist_ok=True)
     config.write_text(_settings(work, port))
-    work.logs.mkdir(parents=True, exist_ok=True)
-    log = work.logs / "registry.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [str(program), "serve", str(config)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            cwd="/",
-            env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
-        )
+    command = [str(program), "serve", str(config)]
+    process = processes.spawn(command, log, {**os.environ, "OTEL_TRACES_EXPORTER": "none"})
     registry = Registry(f"127.0.0.1:{port}")
-    deadline = time.monotonic() + START_TIME
-    while not _answers(registry):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise SetupError(f"The local registry does not start on port {port}", f"See {log}")
-        time.sleep(0.05)
+    processes.wait_until(lambda: _answers(registry) or process.poll() is not None, START_TIME)
+    if not _answers(registry):
+        raise SetupError(f"The local registry does not start on port {port}", f"See {log}")

@@ -59,7 +59,7 @@ def ensure_built(
     files = _files(context, build)
     digest = _digest(dockerfile, context, files, build, bases)
     tag = f"dockyard/{name}:{digest}"
-    if is_there(client, tag):
+    if has_image(client, tag):
         return tag
     if twin := client.images.list(filters={"reference": f"dockyard/*:{digest}"}):
         # For example, a migration job and its service are built from the same folder.
@@ -91,7 +91,7 @@ def bases_of(checkout: Path, build: Build, image_names: Iterable[str]) -> list[s
     return sorted(name for name in image_names if _argument(name) in base_arguments)
 
 
-def is_there(client: docker.DockerClient, tag: str) -> bool:
+def has_image(client: docker.DockerClient, tag: str) -> bool:
     """Tell whether Docker has an image with this tag."""
     try:
         client.images.get(tag)
@@ -138,7 +138,7 @@ def run_build(
             f"The build of the image {name} was interrupted: {by} ended {_short(command.partition(' : ')[2].strip())}",
             f"Run the same command again; memory may have run out. All of its output is in {log}",
         )
-    if failure or not is_there(client, tag):
+    if failure or not has_image(client, tag):
         tail = "".join(f"\n      {line}" for line in last if line.strip() != failure.strip())
         raise SetupError(
             f"The image {name} cannot be built: {_short(failure.strip() or 'the engine made no image')}{tail}",

@@ -10,7 +10,7 @@ import docker
 from machine.progress import Progress
 from machine.sites import ensure_site
 from machine.workdir import WorkDir
-from toolchain.builds import is_there, pack_context, run_build
+from toolchain.builds import has_image, pack_context, run_build
 
 
 def ensure_demo(
@@ -24,7 +24,7 @@ def ensure_demo(
     """
     architecture = str(client.version()["Arch"])
     tag = f"dockyard/{name}:{_digest(folder, base)}"
-    if is_there(client, tag):
+    if has_image(client, tag):
         return tag
     with progress.step(f"Image {name}") as step:
         site = ensure_site(work, folder / "requirements.txt", architecture, step.say)

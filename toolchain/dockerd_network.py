@@ -2,7 +2,7 @@
 
 A dockerd that manages iptables flushes the chains of any other dockerd on the machine when it starts. A private dockerd
 therefore runs with `--iptables=false`, and the few rules that it needs are in chains named after it, so that
-`EngineNetwork.remove` deletes them without touching any other rule.
+`DockerdNetwork.remove` deletes them without touching any other rule.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CANDIDATES = [
 
 
 @dataclass(frozen=True)
-class EngineNetwork:
+class DockerdNetwork:
     """Bridge, iptables chains and address pool of one dockerd; bridge and chains are called `name`."""
 
     name: str

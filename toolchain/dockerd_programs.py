@@ -14,16 +14,13 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from machine.lock import locked
-from machine.progress import SetupError
+from machine.progress import Say, SetupError
 from machine.workdir import WorkDir
 from offline.debian import Package, Suite
-
-Say = Callable[[str], None]
 
 NEEDED = ("dockerd", "containerd", "runc", "docker-proxy", "iptables", "ip")
 

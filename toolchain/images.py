@@ -22,7 +22,7 @@ from toolchain.demo_image import ensure_demo
 from toolchain.packaged_image import ensure_packaged
 from toolchain.pulling import LocalImages, PullError, digest_now, has_registry, pull, reachable
 
-STAND_INS = {"loki": ("victorialogs", ("victorialogs", "vmalert"))}
+SUBSTITUTES = {"loki": ("victorialogs", ("victorialogs", "vmalert"))}
 """Image that the kit must not build (AGPL) → the log store to run instead when it cannot be pulled, and its images."""
 
 AT_ONCE = 3
@@ -46,7 +46,7 @@ def ensure_images(
 
     Returns name → reference to run, for names whose reference differs from the one of the table and the mirror.
     References to a tag, a mirror or the kit's registry are pinned to the digest that was pulled.
-    When an image cannot be pulled and another program replaces it (STAND_INS), the result contains the images of that
+    When an image cannot be pulled and another program replaces it (SUBSTITUTES), the result contains the images of that
     program instead.
     Raises SetupError when an image is not available, naming every source that was tried.
     """
@@ -62,13 +62,13 @@ def ensure_references(work: WorkDir, progress: Progress, docker_host: str, refer
         _Images(work, progress, docker_host, None).ensure_references(references)
 
 
-def standing_log_store(requested: Sequence[str], images: Mapping[str, str]) -> str | None:
+def substitute_log_store(requested: Sequence[str], images: Mapping[str, str]) -> str | None:
     """Return the log store that replaces the requested one, None when the requested one is available.
 
     `images` is the result of `ensure_images`.
     """
     return next(
-        (store for name, (store, needed) in STAND_INS.items() if name in requested and {*needed} <= {*images}), None
+        (store for name, (store, needed) in SUBSTITUTES.items() if name in requested and {*needed} <= {*images}), None
     )
 
 
@@ -115,8 +115,8 @@ class _Images:
         substitutes = {
             substitute
             for name in images
-            if name in STAND_INS and name not in references
-            for substitute in STAND_INS[name][1]
+            if name in SUBSTITUTES and name not in references
+            for substitute in SUBSTITUTES[name][1]
         }
         return {
             name: reference
@@ -285,7 +285,9 @@ class _Images:
     def _from_kit(self, missing: Mapping[str, Sequence[str]]) -> dict[str, str]:
         if not missing:
             return {}
-        stood_in = {name: STAND_INS[name] for name in missing if name in STAND_INS and not self.kit.has_recipe(name)}
+        stood_in = {
+            name: SUBSTITUTES[name] for name in missing if name in SUBSTITUTES and not self.kit.has_recipe(name)
+        }
         if stood_in:
             for name, (store, _) in stood_in.items():
                 self.progress.line(f"  · {name} cannot be had here: {store} runs in its place", style="yellow")

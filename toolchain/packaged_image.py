@@ -13,7 +13,7 @@ from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
 from offline.debian import Suite
 from offline.kit.recipes import STABLE
-from toolchain.builds import is_there, pack_context, run_build
+from toolchain.builds import has_image, pack_context, run_build
 from toolchain.package_sources import PackageSources
 
 KIT_LABEL = "dockyard.kit"
@@ -36,7 +36,7 @@ def ensure_packaged(
     """
     dockerfile = (folder / "Dockerfile").read_text()
     tag = f"dockyard/{name}:{_digest(dockerfile, base)}"
-    if is_there(client, tag):
+    if has_image(client, tag):
         return tag
     with progress.step(f"Image {name}") as step, tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch) / "files"

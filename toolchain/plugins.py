@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from machine.files import new_folder
 from machine.lock import locked
-from machine.progress import Progress, SetupError
+from machine.progress import Progress, Say, SetupError
 from machine.workdir import WorkDir
 from offline.standins.install import VERSIONS, install_standin
-from toolchain.downloads import (
-    GITHUB_DOWNLOADS,
-    PULUMI_DOWNLOADS,
-    UnavailableError,
-    check_reach,
-    download_archive,
-    read_checksum,
-    site,
-)
-from toolchain.platforms import processor, system
+from toolchain.downloads import UnavailableError, download_release, processor, system
 
-Say = Callable[[str], None]
 Name = Literal["docker", "cloudflare"]
 NAMES: tuple[Name, ...] = ("docker", "cloudflare")
 
@@ -141,24 +131,16 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 def _copy_into_place(source: Path, home: Path) -> None:
-    """Copy a plugin's folder into place and rename it last; Pulumi does not accept a symbolic link as a plugin."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    draft = home.with_name(f".{home.name}.new")
-    shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(source, draft, copy_function=_link_or_copy)
-    shutil.rmtree(home, ignore_errors=True)
-    draft.rename(home)
+    """Copy a plugin's folder into place; Pulumi does not accept a symbolic link as a plugin."""
+    with new_folder(home) as draft:
+        shutil.copytree(source, draft, copy_function=_link_or_copy, dirs_exist_ok=True)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def _download(work: WorkDir, plugin: Plugin, say: Say) -> Path:
-    target = work.cache / plugin.archive.removesuffix(".tar.gz")
-    if not target.is_dir():
-        downloads, github = site(PULUMI_DOWNLOADS), site(GITHUB_DOWNLOADS)
-        check_reach([downloads, github])
-        release = f"{github}/pulumi/pulumi-{plugin.name}/releases/download/v{plugin.version}"
-        checksum = read_checksum(f"{release}/pulumi-{plugin.name}_{plugin.version}_checksums.txt", plugin.archive)
-        say(f"downloading {plugin.name} {plugin.version}")
-        download_archive(f"{downloads}/releases/plugins/{plugin.archive}", checksum, target, say)
+    repository = f"pulumi-{plugin.name}"
+    checksums = f"{repository}_{plugin.version}_checksums.txt"
+    target = download_release(work.cache, repository, plugin.version, checksums, f"plugins/{plugin.archive}", say)
     if not os.access(target / plugin.program, os.X_OK):
         raise UnavailableError(f"the official archive of {plugin.name} has no {plugin.program}")
     return target

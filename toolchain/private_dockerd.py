@@ -10,11 +10,9 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,12 +21,10 @@ from docker.errors import DockerException
 
 from machine import processes
 from machine.lock import locked
-from machine.progress import SetupError
+from machine.progress import Say, SetupError
 from machine.workdir import WorkDir
-from toolchain.dockerd_network import EngineNetwork, choose_pool, routed_networks
+from toolchain.dockerd_network import DockerdNetwork, choose_pool, routed_networks
 from toolchain.dockerd_programs import Programs, find_programs
-
-Say = Callable[[str], None]
 
 RUN = Path("/run/dockyard")
 """Folder of sockets and run-time files: empty after a reboot; short, as a socket's path has at most 107 characters."""
@@ -122,10 +118,10 @@ class PrivateDockerd:
         self.stop()
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def _network(self, programs: Programs) -> EngineNetwork:
+    def _network(self, programs: Programs) -> DockerdNetwork:
         env = programs.environment()
         pool = choose_pool(self.bridge, self.root / "network", routed_networks(env))
-        return EngineNetwork(self.bridge, pool, env)
+        return DockerdNetwork(self.bridge, pool, env)
 
     def _dockerd(self) -> list[int]:
         return processes.find("dockerd", f"--data-root {self.data} ")
@@ -155,7 +151,7 @@ class PrivateDockerd:
         env = programs.environment()
         self.log.unlink(missing_ok=True)
         # Always start a private containerd: by default, dockerd would share the system's if one runs.
-        first = self._spawn(["containerd", "--config", str(self.run / "containerd.toml")], env)
+        first = processes.spawn(["containerd", "--config", str(self.run / "containerd.toml")], self.log, env)
         self._wait(containerd.exists, first, "containerd")
         command = [
             "dockerd",
@@ -175,7 +171,7 @@ class PrivateDockerd:
         for option, name in (("--userland-proxy-path", "docker-proxy"), ("--init-path", "docker-init")):
             if program := programs.which(name):
                 command += [option, program]
-        second = self._spawn(command, env)
+        second = processes.spawn(command, self.log, env)
         self._wait(self.is_running, second, "dockerd")
         if live_restore:
             settings.write_text(json.dumps({"live-restore": False}))
@@ -184,14 +180,8 @@ class PrivateDockerd:
     def _containerd_settings(self, socket: Path) -> str:
         # `opt` is disabled because it would create /opt/containerd, `nri` because it would create /run/nri; the others
         # are for Kubernetes. containerd 1 and 2 both read version 2, and ignore names of plugins they do not have.
-        disabled = [
-            "io.containerd.cri.v1.images",
-            "io.containerd.cri.v1.runtime",
-            "io.containerd.grpc.v1.cri",
-            "io.containerd.internal.v1.opt",
-            "io.containerd.nri.v1.nri",
-            "io.containerd.podsandbox.controller.v1.podsandbox",
-        ]
+        names = ("cri.v1.images", "cri.v1.runtime", "grpc.v1.cri", "internal.v1.opt", "nri.v1.nri")
+        disabled = [f"io.containerd.{name}" for name in (*names, "podsandbox.controller.v1.podsandbox")]
         return (
             "version = 2\n"
             f"root = {json.dumps(str(self.root / 'containerd'))}\n"
@@ -200,31 +190,13 @@ class PrivateDockerd:
             f"[grpc]\n  address = {json.dumps(str(socket))}\n"
         )
 
-    def _spawn(self, command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
-        """Start a program that keeps running after this command ends and its terminal closes."""
-        with self.log.open("ab") as log:
-            log.write(f"$ {shlex.join(command)}\n".encode())
-            log.flush()
-            program = shutil.which(command[0], path=env["PATH"]) or command[0]
-            return subprocess.Popen(
-                [program, *command[1:]],
-                env=env,
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
     def _wait(self, ready: Callable[[], bool], process: subprocess.Popen[bytes], name: str) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while not ready():
-            if process.poll() is not None or time.monotonic() > deadline:
-                problem = "ended" if process.poll() is not None else f"does not answer after {START_SECONDS:.0f} s"
-                words = self._last_words()
-                self._clean_up(5.0)
-                raise SetupError(f"{name} {problem}: {words}", f"all it said is in {self.log}")
-            time.sleep(0.05)
+        processes.wait_until(lambda: ready() or process.poll() is not None, START_SECONDS)
+        if not ready():
+            problem = "ended" if process.poll() is not None else f"does not answer after {START_SECONDS:.0f} s"
+            words = self._last_words()
+            self._clean_up(5.0)
+            raise SetupError(f"{name} {problem}: {words}", f"all it said is in {self.log}")
 
     def _last_words(self) -> str:
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line and line[0] != "$"]
@@ -234,12 +206,8 @@ class PrivateDockerd:
         return message[1] if message else last
 
     def _wait_for_answer(self, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while not self.is_running():
-            if not self._dockerd() or time.monotonic() > deadline:
-                return False
-            time.sleep(0.1)
-        return True
+        processes.wait_until(lambda: self.is_running() or not self._dockerd(), seconds)
+        return self.is_running()
 
     def _clean_up(self, patience: float) -> None:
         """Stop every process of this dockerd, and undo the mounts that a killed one left."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from machine.lock import locked
 from machine.progress import SetupError
 from machine.workdir import WorkDir
-from toolchain.environment import backend_url, uses_own_backend
+from toolchain.environment import backend_url, uses_local_backend
 
 SECRETS_KEYS = ("encryptionsalt:", "secretsprovider:", "encryptedkey:")
 PASSPHRASES = ("", "default", "passphrase")
@@ -32,7 +32,7 @@ def ensure_stack(work: WorkDir, stack: str, env: Mapping[str, str]) -> None:
     same on every machine and belongs in git.
     Raises SetupError when nothing is configured to decrypt the secrets, or with the last line of Pulumi's error.
     """
-    if uses_own_backend(work) and (work.state / f".pulumi/stacks/dockyard/{stack}.json").exists():
+    if uses_local_backend(work) and (work.state / f".pulumi/stacks/dockyard/{stack}.json").exists():
         return
     stack_file = work.checkout / f"Pulumi.{stack}.yaml"
     secrets = _secrets_settings(stack_file)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from machine.lock import locked
-from machine.progress import Progress, SetupError
+from machine.progress import Progress, Say, SetupError
 from machine.workdir import WorkDir
 from offline.debian import Package, Suite, architecture
 from offline.kit.layers import Layer, Owner, configuration, pack
@@ -30,8 +30,6 @@ these mostly download, unpack and pack."""
 KIT = Path(__file__).parent
 LAYER_CODE = ("layers.py", "programs.py", "tree.py")
 """The modules that decide which bytes a layer contains: a change of one rebuilds every image."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

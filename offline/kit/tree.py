@@ -7,8 +7,9 @@ import subprocess
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
+from machine.processes import run
 from machine.progress import SetupError
-from offline.debian import Package, Suite, run
+from offline.debian import Package, Suite
 from offline.host_programs import loader_of
 from offline.kit.layers import Owner
 from offline.kit.recipes import NOBODY, Recipe
@@ -85,18 +86,14 @@ def image_tree(
     for locale in recipe.locales:
         _compile_locale(locale, below[0], tree)
     drop(tree, (*_WITHOUT_USE, *recipe.drops))
+    for path in (*recipe.moves.values(), *recipe.files, *recipe.links):
+        within(tree, path).parent.mkdir(parents=True, exist_ok=True)
     for source, target in recipe.moves.items():
-        place = within(tree, target)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        within(tree, source).rename(place)
-    for target, name in recipe.files.items():
-        place = within(tree, target)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(FILES / name, place)
+        within(tree, source).rename(within(tree, target))
+    for path, name in recipe.files.items():
+        shutil.copyfile(FILES / name, within(tree, path))
     for link, target in recipe.links.items():
-        place = within(tree, link)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.symlink_to(target)
+        within(tree, link).symlink_to(target)
     for path in recipe.owners:
         if not within(tree, path).exists():
             within(tree, path).mkdir(parents=True)
@@ -142,7 +139,7 @@ def _run_inside(command: Sequence[str], trees: Sequence[Path], failure: str) -> 
     loader, libraries = loader_of(trees[0])
     search = ":".join(str(tree / libraries.relative_to(trees[0])) for tree in trees)
     python = {"PYTHONHOME": str(path.parent.parent), "PYTHONDONTWRITEBYTECODE": "1"}
-    run([str(loader), "--library-path", search, str(path), *arguments], failure, python)
+    run([str(loader), "--library-path", search, str(path), *arguments], failure, env=python)
 
 
 def within(tree: Path, path: str) -> Path:
@@ -166,11 +163,8 @@ def _compile_locale(locale: str, base: Path, tree: Path) -> None:
     target = tree / "usr/lib/locale" / locale
     target.parent.mkdir(parents=True, exist_ok=True)
     localedef = [str(loader), "--library-path", str(libraries), str(base / "usr/bin/localedef")]
-    run(
-        [*localedef, "--no-archive", "-i", locale.partition(".")[0], "-f", "UTF-8", str(target)],
-        f"The locale {locale} cannot be made",
-        {"I18NPATH": str(tree / "usr/share/i18n")},
-    )
+    command = [*localedef, "--no-archive", "-i", locale.partition(".")[0], "-f", "UTF-8", str(target)]
+    run(command, f"The locale {locale} cannot be made", env={"I18NPATH": str(tree / "usr/share/i18n")})
 
 
 def _link_applets(tree: Path) -> None:

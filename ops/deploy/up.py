@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import docker
 
-from machine.progress import Progress, spell_seconds
+from machine.progress import Progress, format_seconds
 from machine.workdir import WorkDir
 from ops.deploy import metrics as metrics_file
 from ops.deploy import releases
@@ -85,7 +85,7 @@ def bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messag
     for name, lines in tail_unhealthy(client, stack, after.replaced()) if code else ():
         progress.line(f"{name} is not healthy. Its last lines:", "bold red")
         progress.line("\n".join(f"    {line}" for line in lines))
-    progress.line(f"{outcome.summary()} in {spell_seconds(time.monotonic() - began)}")
+    progress.line(f"{outcome.summary()} in {format_seconds(time.monotonic() - began)}")
     return code
 
 

@@ -49,7 +49,7 @@ def test_one_that_was_killed_or_hangs_comes_back_on_the_same_port(checkout, word
     pid = process_of(work)
     os.kill(pid, sent)
     if sent is signal.SIGKILL:
-        assert processes.wait_gone([pid], 5)
+        assert processes.wait_until(lambda: not processes.is_alive(pid), 5)
         assert not answers(first)
     assert ensure_registry(work, words.progress) == first
     assert answers(first)
