@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from machine.lock import locked
@@ -126,6 +127,7 @@ class Suite:
         ]
 
 
+@cache
 def architecture() -> str:
     """Return Debian's name of this machine's architecture; Docker uses the same name for amd64 and arm64."""
     return run(["dpkg", "--print-architecture"], "The image kit needs Debian's dpkg").strip()

@@ -9,9 +9,10 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from machine.files import write_file
 from machine.lock import locked
 from machine.progress import Progress, Say, SetupError
 from machine.workdir import WorkDir
@@ -49,7 +50,6 @@ class Kit:
     work: WorkDir
     progress: Progress
     table: ImageTable
-    _architecture: str = field(default="", init=False)
 
     def has_recipe(self, name: str) -> bool:
         """Tell whether the kit can build this image at all."""
@@ -106,11 +106,10 @@ class Kit:
             try:
                 step.outcome = self._publish(name, registry, step.say)
             except OSError as error:
-                if error.errno == errno.ENOSPC:
-                    raise SetupError(
-                        f"The disk is full: {name} cannot be built", f"Make room below {self.work.cache}"
-                    ) from error
-                raise
+                if error.errno != errno.ENOSPC:
+                    raise
+                remedy = f"Make room below {self.work.cache}"
+                raise SetupError(f"The disk is full: {name} cannot be built", remedy) from error
 
     def _is_stored(self, name: str, registry: Registry) -> bool:
         digest = self.digest(name)
@@ -119,23 +118,20 @@ class Kit:
     def _publish(self, name: str, registry: Registry, say: Say) -> str:
         recipe, image = RECIPES[name], self.table.images[name]
         parts = self._parts(name, say)
-        version = {k: v for part in parts for k, v in part.packages.items()}.get(recipe.carries, "")
+        package = recipe.carries or next(iter(recipe.packages), "")
+        version = {k: v for part in parts for k, v in part.packages.items()}.get(package, "")
+        carries = f"{package} {version}".strip() or recipe.program
         labels = {
             "dockyard.kit": "built by Dockyard's image kit; not the official image",
             "dockyard.kit.stands-for": image.image or "",
-            "dockyard.kit.carries": f"{recipe.carries} {version}".strip() or recipe.program,
+            "dockyard.kit.carries": carries,
         }
         layers = [part.layer for part in parts]
         config = configuration(recipe.runtime, layers, labels, architecture())
         digest = registry.push(image.path, image.tag, config, layers)
         self._clear(name, parts[-1])
-        record = self._record(name)
-        record.parent.mkdir(parents=True, exist_ok=True)
-        draft = record.with_suffix(".part")
-        draft.write_text(json.dumps({"digest": digest, "carries": labels["dockyard.kit.carries"]}))
-        draft.replace(record)
-        size = sum(layer.size for layer in layers) / 1e6
-        return f"{labels['dockyard.kit.carries']}, {size:.0f} MB"
+        write_file(self._record(name), json.dumps({"digest": digest, "carries": carries}))
+        return f"{carries}, {sum(layer.size for layer in layers) / 1e6:.0f} MB"
 
     def _parts(self, name: str, say: Say) -> list[Part]:
         """Return an image's layers from the base up."""
@@ -147,7 +143,7 @@ class Kit:
         with self._building(f"base-{suite}", self._digest_of(None)) as folder:
             if not (folder / "part.json").exists():
                 packages = base_tree(Suite(self.work, suite), folder / "tree")
-                self._finish(folder, packages, BASE_OWNERS)
+                _finish(folder, packages, BASE_OWNERS)
             return _read_part(folder)
 
     def _part(self, name: str, recipe: Recipe, below: Sequence[Part], say: Say) -> Part:
@@ -162,20 +158,8 @@ class Kit:
                 trees = [*trees, folder / "tree"]
                 compile_python(recipe.compiles, trees)
                 check(recipe.checks, trees)
-                self._finish(folder, packages, recipe.owners)
+                _finish(folder, packages, recipe.owners)
             return _read_part(folder)
-
-    def _finish(self, folder: Path, packages: Sequence[Package], owners: Mapping[str, Owner]) -> None:
-        layer = pack(folder / "tree", owners, folder / "layer.tar.gz")
-        described = {
-            "digest": layer.digest,
-            "diff_id": layer.diff_id,
-            "size": layer.size,
-            "packages": {package.name: package.upstream for package in packages},
-        }
-        draft = folder / "part.json.new"
-        draft.write_text(json.dumps(described))
-        draft.replace(folder / "part.json")
 
     @contextmanager
     def _building(self, name: str, digest: str) -> Iterator[Path]:
@@ -206,8 +190,7 @@ class Kit:
         These are the code that fills and packs layers, the recipe (None for the base), and the files and the program
         that it names. Other recipes do not count, so that a change of one image does not rebuild the others.
         """
-        self._architecture = self._architecture or architecture()
-        state = hashlib.sha256(f"{self._architecture}\n{recipe}".encode())
+        state = hashlib.sha256(f"{architecture()}\n{recipe}".encode())
         paths = [KIT / name for name in LAYER_CODE]
         if recipe:
             paths += [KIT / "files" / name for name in recipe.files.values()]
@@ -218,7 +201,12 @@ class Kit:
         return state.hexdigest()[:16]
 
 
+def _finish(folder: Path, packages: Sequence[Package], owners: Mapping[str, Owner]) -> None:
+    layer = pack(folder / "tree", owners, folder / "layer.tar.gz")
+    versions = {package.name: package.upstream for package in packages}
+    write_file(folder / "part.json", json.dumps([layer.digest, layer.diff_id, layer.size, versions]))
+
+
 def _read_part(folder: Path) -> Part:
-    described = json.loads((folder / "part.json").read_text())
-    layer = Layer(folder / "layer.tar.gz", described["digest"], described["diff_id"], described["size"])
-    return Part(layer, folder / "tree", described["packages"])
+    *layer, versions = json.loads((folder / "part.json").read_text())
+    return Part(Layer(folder / "layer.tar.gz", *layer), folder / "tree", versions)
