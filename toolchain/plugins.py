@@ -53,7 +53,7 @@ def is_standin(program: Path) -> bool:
     """Tell whether a plugin program is our stand-in, a script, rather than the official binary."""
     with program.open("rb") as file:
         head = file.read(2048)
-    return head.startswith(b"#!") and b"offline.standins" in head
+    return head.startswith(b"#!") and b".standins." in head  # an older checkout's are in another package
 
 
 def ensure_plugins(work: WorkDir, progress: Progress, *, refresh: bool = False) -> None:
