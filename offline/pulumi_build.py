@@ -8,7 +8,7 @@ from pathlib import Path
 
 from machine.progress import Say
 from machine.workdir import WorkDir
-from offline.golang import Go, GoProgram, build, ensure_go, needed_version
+from offline.golang import Go, GoProgram, build, ensure_go
 
 GO_MODULES = Path(__file__).parent / "go"
 SDK = "github.com/pulumi/pulumi/sdk/v3"
@@ -27,7 +27,7 @@ def build_from_modules(work: WorkDir, names: set[str], target: Path, say: Say) -
     cli = GoProgram(GO_MODULES / "pulumi", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", stamps)
     # The language host's module moved out of this repository path after 3.78.1; that version works with today's CLI.
     host = GoProgram(GO_MODULES / "language-python", f"{SDK}/python/cmd/pulumi-language-python")
-    go = ensure_go(work, needed_version(cli.module), say)
+    go = ensure_go(work, cli.module, say)
     for program in (host, cli):
         if program.name in names:
             shutil.copy2(build(work, go, program, say), target / program.name)

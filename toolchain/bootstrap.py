@@ -7,19 +7,22 @@ network. The marker file is written last, so after a kill the next call starts o
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from machine.files import new_folder
+from machine.lock import locked
+from machine.workdir import WorkDir
+
 MARKER = "installed-requirements.txt"
 """Copy of requirements.txt inside the environment; `dockyard` compares the two."""
 HOME = "checkout"
@@ -67,19 +70,9 @@ def install(python: Path, requirements: Path, cache: Path, log: Path, say: Say) 
     wheels = cache / "wheels" / requirements_key(requirements)
     if not wheels.is_dir():
         say("downloading the packages")
-        wheels.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=".new-", dir=wheels.parent))
-        try:
+        with new_folder(wheels) as draft:
             # `wheel`, not `download`: a package without a wheel is built here once, not again in every checkout.
             _run_pip(python, ["wheel", "--wheel-dir", str(draft), "-r", str(requirements)], log)
-            draft.chmod(0o755)
-            try:
-                draft.rename(wheels)
-            except OSError:
-                if not wheels.is_dir():  # else another checkout was faster, with the same packages
-                    raise
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
     say("installing the packages")
     offline = ["--no-index", "--no-deps", "--no-compile", "--find-links", str(wheels)]
     try:
@@ -122,12 +115,6 @@ def make_environment(checkout: Path, cache: Path, say: Say) -> None:
     shutil.copyfile(checkout / "requirements.txt", venv / MARKER)
 
 
-def cache_folder() -> Path:
-    """Return the machine-wide cache, by the same rule as `machine.workdir.WorkDir.cache`."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(os.environ.get("DOCKYARD_CACHE") or Path(base) / "dockyard")
-
-
 def main() -> int:
     """Bring the environment up to date, one process at a time; return the exit code."""
     started = time.monotonic()
@@ -135,18 +122,12 @@ def main() -> int:
     def say(text: str) -> None:
         print(f"  · Python environment: {text}", file=sys.stderr, flush=True)  # noqa: T201 - rich is not there yet
 
-    work = CHECKOUT / ".dockyard"
+    work = WorkDir()
     try:
-        work.mkdir(exist_ok=True)
-        with (work / "venv.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say("waiting for another dockyard that is making it")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if is_current(CHECKOUT):
+        with locked(work.root / "venv.lock", say):
+            if is_current(work.checkout):
                 return 0
-            make_environment(CHECKOUT, cache_folder(), say)
+            make_environment(work.checkout, work.cache, say)
     except (BootstrapError, OSError) as error:
         print(f"✗ Python environment: {error}", file=sys.stderr)  # noqa: T201 - rich is not there yet
         return 1

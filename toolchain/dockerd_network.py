@@ -16,6 +16,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
+from machine.processes import run
 from machine.progress import SetupError
 
 CANDIDATES = [
@@ -94,12 +95,13 @@ class DockerdNetwork:
             return False
 
     def _ip(self, *arguments: str) -> None:
-        finished = subprocess.run(["ip", *arguments], env=dict(self.env), capture_output=True, text=True, check=False)
-        if finished.returncode:
-            raise SetupError(
-                f"the kernel refuses a network bridge for a Docker engine: {finished.stderr.strip()}",
-                "start Docker on this machine in another way, and set DOCKER_HOST",
-            )
+        failure = "the kernel refuses a network bridge for a Docker engine"
+        run(
+            ["ip", *arguments],
+            failure,
+            "start Docker on this machine in another way, and set DOCKER_HOST",
+            env=self.env,
+        )
 
 
 def _json(command: list[str], env: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import docker
 import httpx
@@ -41,10 +40,8 @@ class LocalImages:
     @classmethod
     def of(cls, client: docker.DockerClient) -> LocalImages:
         """List Docker's images."""
-        images = client.api.images()
-        return cls(
-            frozenset(name for image in images for name in [*(image["RepoTags"] or []), *(image["RepoDigests"] or [])])
-        )
+        lists = [names or [] for image in client.api.images() for names in (image["RepoTags"], image["RepoDigests"])]
+        return cls(frozenset(name for names in lists for name in names))
 
     def has(self, reference: str) -> bool:
         """Tell whether Docker has an image: by digest if the reference has one, else by tag."""
@@ -90,9 +87,8 @@ def reachable(hosts: Sequence[str]) -> dict[str, str]:
 def _addresses(host: str) -> list[str]:
     name = host.split("/", 1)[0]
     address = _ADDRESSES.get(name, name)
-    if address.startswith(_LOOPBACK):
-        return [f"http://{address}/v2/"]
-    return [f"{scheme}://{address}/v2/" for scheme in (("https", "http") if ":" in address else ("https",))]
+    schemes = ["http"] if address.startswith(_LOOPBACK) else ["https", "http"] if ":" in address else ["https"]
+    return [f"{scheme}://{address}/v2/" for scheme in schemes]
 
 
 def _probe(url: str) -> str:
@@ -127,7 +123,8 @@ def pull(client: docker.DockerClient, reference: str, say: Callable[[str], None]
             if "error" in event:
                 raise _explain(str(event["error"]))
             if event.get("status") == "Downloading":
-                size[event["id"]] = _sizes(event)
+                detail = event.get("progressDetail") or {}
+                size[event["id"]] = int(detail.get("current", 0)), int(detail.get("total", 0))
             if size and time.monotonic() - reported > SAY_EVERY:
                 received, total = (sum(part) for part in zip(*size.values(), strict=True))
                 reported = time.monotonic()
@@ -155,11 +152,6 @@ def digest_now(client: docker.DockerClient, reference: str) -> str:
 def _pulled_digest(client: docker.DockerClient, name: str) -> str:
     digests = client.images.get(name).attrs["RepoDigests"]
     return str(next(entry.partition("@")[2] for entry in digests if LocalImages.is_of(entry, name)))
-
-
-def _sizes(event: dict[str, Any]) -> tuple[int, int]:
-    detail = event.get("progressDetail") or {}
-    return int(detail.get("current", 0)), int(detail.get("total", 0))
 
 
 def _explain(message: str) -> PullError:

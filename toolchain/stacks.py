@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from machine.lock import locked
+from machine.processes import run
 from machine.progress import SetupError
 from machine.workdir import WorkDir
 from toolchain.environment import backend_url, uses_local_backend
@@ -79,10 +79,5 @@ def _stack_names(work: WorkDir, env: Mapping[str, str]) -> set[str]:
 
 
 def _run(arguments: list[str], folder: Path, env: Mapping[str, str]) -> str:
-    finished = subprocess.run(
-        ["pulumi", *arguments], cwd=folder, env=dict(env), capture_output=True, text=True, check=False
-    )
-    if finished.returncode:
-        lines = [line for line in finished.stderr.splitlines() if line.strip()] or ["it said nothing"]
-        raise SetupError(f"pulumi {' '.join(arguments[:2])} failed: {lines[-1]}", "the line above is the engine's own")
-    return finished.stdout
+    failure = f"pulumi {' '.join(arguments[:2])} failed"
+    return run(["pulumi", *arguments], failure, "the line above is Pulumi's own", cwd=folder, env=env)
