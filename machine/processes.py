@@ -89,19 +89,27 @@ def command_line(pid: int) -> str:
         return ""
 
 
+def _state_and_parent(pid: int) -> tuple[str, int]:
+    """Return a process's state and its parent's id; `X`, which is dead, when there is no such process."""
+    try:
+        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except (OSError, ValueError):
+        return "X", 0
+    return state, int(parent)
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
 def is_alive(pid: int) -> bool:
     """Tell whether a process runs; a zombie does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return False
-    return state not in "ZX"
+    return _state_and_parent(pid)[0] not in "ZX"
 
 
 def find(*marks: str) -> list[int]:
     """Return the ids of the processes whose command line contains all of the marks."""
-    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    lines = {pid: command_line(pid) for pid in pids if pid != os.getpid()}
+    lines = {pid: command_line(pid) for pid in _pids() if pid != os.getpid()}
     return [pid for pid, line in lines.items() if line and all(mark in line for mark in marks) and is_alive(pid)]
 
 
@@ -120,16 +128,11 @@ def ended_by(code: int) -> str:
 def descendants(pid: int) -> list[int]:
     """Return the ids of a process's children, their children and so on, nearest first."""
     children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError, IndexError, ValueError):  # it ended while it was read
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                children.setdefault(parent, []).append(int(entry.name))
-    pids, waiting = [], [pid]
-    while waiting:
-        below = children.get(waiting.pop(0), [])
-        pids += below
-        waiting += below
+    for child in _pids():
+        children.setdefault(_state_and_parent(child)[1], []).append(child)
+    pids = [*children.get(pid, [])]
+    for child in pids:
+        pids += children.get(child, [])
     return pids
 
 

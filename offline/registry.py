@@ -80,18 +80,23 @@ def ensure_registry(work: WorkDir, progress: Progress) -> Registry:
     Raises SetupError when its program is not available or it does not start.
     """
     with locked(work.registry / "lock", lambda _: None):
-        return _running(work) or _start_anew(work, progress)
-
-
-def _start_anew(work: WorkDir, progress: Progress) -> Registry:
-    with progress.step("Local registry") as step:
-        # A registry may be running that hangs, or that serves another cache.
-        processes.stop(_processes(work), PATIENCE)
-        program = host_program(work, "trixie", "docker-registry", "docker-registry", step.say)
-        port = _port(work)
-        _start(work, program, port)
-        step.outcome = f"serves the image kit on 127.0.0.1:{port}"
-    return Registry(f"127.0.0.1:{port}")
+        config, pids, port = work.registry / "config.yml", _processes(work), _port(work)
+        registry, settings = Registry(f"127.0.0.1:{port}"), _settings(work, port)
+        if pids and config.read_text() == settings and _answers(registry):
+            return registry
+        with progress.step("Local registry") as step:
+            # A registry may be running that hangs, or that serves another cache.
+            processes.stop(pids, PATIENCE)
+            program = host_program(work, "trixie", "docker-registry", "docker-registry", step.say)
+            storage(work).mkdir(parents=True, exist_ok=True)
+            config.write_text(settings)
+            log, env = work.logs / "registry.log", {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
+            process = processes.spawn([str(program), "serve", str(config)], log, env)
+            processes.wait_until(lambda: _answers(registry) or process.poll() is not None, START_TIME)
+            if not _answers(registry):
+                raise SetupError(f"The local registry does not start on port {port}", f"See {log}")
+            step.outcome = f"serves the image kit on 127.0.0.1:{port}"
+        return registry
 
 
 def stop_registry(work: WorkDir, progress: Progress) -> None:
@@ -99,15 +104,6 @@ def stop_registry(work: WorkDir, progress: Progress) -> None:
     if pids := _processes(work):
         with progress.step("Stop the local registry"):
             processes.stop(pids, PATIENCE)
-
-
-def _running(work: WorkDir) -> Registry | None:
-    """Return the running registry, None unless it answers and has the current configuration."""
-    if not _processes(work):
-        return None
-    port = _port(work)
-    registry = Registry(f"127.0.0.1:{port}")
-    return registry if _config(work).read_text() == _settings(work, port) and _answers(registry) else None
 
 
 def _answers(registry: Registry) -> bool:
@@ -119,11 +115,7 @@ def _answers(registry: Registry) -> bool:
 
 def _processes(work: WorkDir) -> list[int]:
     """Return the checkout's registry processes: at most one, identified by its configuration file."""
-    return processes.find(f" serve {_config(work)}")
-
-
-def _config(work: WorkDir) -> Path:
-    return work.registry / "config.yml"
+    return processes.find(f" serve {work.registry / 'config.yml'}")
 
 
 def _port(work: WorkDir) -> int:
@@ -149,15 +141,3 @@ def _settings(work: WorkDir, port: int) -> str:
         "http": {"addr": f"127.0.0.1:{port}"},
     }
     return yaml.safe_dump(settings)
-
-
-def _start(work: WorkDir, program: Path, port: int) -> None:
-    config, log = _config(work), work.logs / "registry.log"
-    storage(work).mkdir(parents=True, exist_ok=True)
-    config.write_text(_settings(work, port))
-    command = [str(program), "serve", str(config)]
-    process = processes.spawn(command, log, {**os.environ, "OTEL_TRACES_EXPORTER": "none"})
-    registry = Registry(f"127.0.0.1:{port}")
-    processes.wait_until(lambda: _answers(registry) or process.poll() is not None, START_TIME)
-    if not _answers(registry):
-        raise SetupError(f"The local registry does not start on port {port}", f"See {log}")

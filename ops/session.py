@@ -20,7 +20,7 @@ from settings.machine import read_machine, write_machine
 from toolchain.docker_client import DockerClient
 from toolchain.docker_engine import ensure_engine
 from toolchain.environment import ensure_backend, full_environment, uses_local_backend
-from toolchain.images import ensure_images, ensure_references, substitute_log_store
+from toolchain.images import Images, substitute_log_store
 from toolchain.plugins import ensure_plugins
 from toolchain.pulumi_cli import ensure_pulumi
 from toolchain.stacks import ensure_stack
@@ -108,9 +108,9 @@ def _prepare_machine(work: WorkDir, settings: Settings, docker_host: str, progre
     # An explicit release has its own references; the machine file keeps those of the stack's files.
     pinned = settings.release.images if settings.rolled_back else {}
     image_names = [name for name in settings.image_names if name not in pinned]
-    ensure_references(work, progress, docker_host, [pinned[name] for name in settings.image_names if name in pinned])
-    mirror = settings.product.docker.mirror
-    images = ensure_images(work, progress, docker_host, image_names, mirror, settings.builds)
+    engine_images = Images(work, progress, docker_host, settings.product.docker.mirror)
+    engine_images.ensure_references([pinned[name] for name in settings.image_names if name in pinned])
+    images = engine_images.ensure(image_names, settings.builds)
     client = docker.DockerClient(base_url=docker_host)
     own_ports = published_ports(client, settings.stack_name)
     offset = claim_port_offset(

@@ -68,10 +68,9 @@ class DockerdNetwork:
         Without iptables in the kernel this does nothing: containers then reach each other, but nothing outside.
         """
         pool = str(self.pool)
-        self._iptables("nat", "-N", self.name)
-        self._iptables("filter", "-N", self.name)
-        self._iptables("nat", "-F", self.name)
-        self._iptables("filter", "-F", self.name)
+        for table in ("nat", "filter"):
+            self._iptables(table, "-N", self.name)
+            self._iptables(table, "-F", self.name)
         self._iptables("nat", "-A", self.name, "-s", pool, "!", "-d", pool, "-j", "MASQUERADE")
         # Accept traffic inside one network (bridged packets pass here too when br_netfilter is on), and drop it between
         # networks. Where the kernel cannot tell the two apart, drop nothing: containers must reach each other.
@@ -96,12 +95,8 @@ class DockerdNetwork:
 
     def _ip(self, *arguments: str) -> None:
         failure = "the kernel refuses a network bridge for a Docker engine"
-        run(
-            ["ip", *arguments],
-            failure,
-            "start Docker on this machine in another way, and set DOCKER_HOST",
-            env=self.env,
-        )
+        remedy = "start Docker on this machine in another way, and set DOCKER_HOST"
+        run(["ip", *arguments], failure, remedy, env=self.env)
 
 
 def _json(command: list[str], env: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -84,7 +84,8 @@ def check_reach(sites: Iterable[str]) -> None:
     sites = list(sites)
     with _reach_lock:
         untried = [address for address in sites if address not in _reach]
-        reasons: dict[str, str] = {}
+        silence = f"did not answer within {format_seconds(CONNECT_SECONDS)}"
+        reasons = {address: f"{_host(address)} {silence}" for address in untried}
 
         def probe(address: str) -> None:
             try:
@@ -102,10 +103,7 @@ def check_reach(sites: Iterable[str]) -> None:
         deadline = time.monotonic() + CONNECT_SECONDS
         for thread in probes:
             thread.join(max(0.0, deadline - time.monotonic()))
-        for address in untried:
-            _reach[address] = reasons.get(
-                address, f"{_host(address)} did not answer within {format_seconds(CONNECT_SECONDS)}"
-            )
+        _reach.update(reasons)
         for address in sites:
             if _reach[address]:
                 raise UnavailableError(_reach[address])

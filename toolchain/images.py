@@ -29,43 +29,10 @@ AT_ONCE = 3
 """Number of images pulled in parallel; each pulls its layers in parallel as well."""
 
 
-def ensure_images(
-    work: WorkDir,
-    progress: Progress,
-    docker_host: str,
-    names: Sequence[str],
-    mirror: str | None,
-    builds: Mapping[str, Build] | None = None,
-) -> dict[str, str]:
-    """Make sure that Docker has the images of `names`: keys of components/images.yaml, full references, or `builds`.
-
-    Each image is taken from the first of these sources that has it: Docker itself, the official registry, the mirror
-    (`host[:port][/prefix]`), the image kit. Each registry is asked once, and only when an image is missing. Exception:
-    a full reference with a tag and no digest is resolved each time, since a tag can move.
-    The images of `builds` (name → build settings) are built here unless they exist.
-
-    Returns name → reference to run, for names whose reference differs from the one of the table and the mirror.
-    References to a tag, a mirror or the kit's registry are pinned to the digest that was pulled.
-    When an image cannot be pulled and another program replaces it (SUBSTITUTES), the result contains the images of that
-    program instead.
-    Raises SetupError when an image is not available, naming every source that was tried.
-    """
-    return _Images(work, progress, docker_host, mirror).ensure(names, builds or {})
-
-
-def ensure_references(work: WorkDir, progress: Progress, docker_host: str, references: Sequence[str]) -> None:
-    """Make sure that Docker has exactly these images: those of an earlier release.
-
-    Raises SetupError naming the first image that is no longer available.
-    """
-    if references:
-        _Images(work, progress, docker_host, None).ensure_references(references)
-
-
 def substitute_log_store(requested: Sequence[str], images: Mapping[str, str]) -> str | None:
     """Return the log store that replaces the requested one, None when the requested one is available.
 
-    `images` is the result of `ensure_images`.
+    `images` is the result of `Images.ensure`.
     """
     return next(
         (store for name, (store, needed) in SUBSTITUTES.items() if name in requested and {*needed} <= {*images}), None
@@ -73,11 +40,16 @@ def substitute_log_store(requested: Sequence[str], images: Mapping[str, str]) ->
 
 
 @dataclass
-class _Images:
+class Images:
+    """The images of a checkout in the Docker engine at `docker_host`; `mirror` is `host[:port][/prefix]`.
+
+    Raises SetupError when the engine does not answer.
+    """
+
     work: WorkDir
     progress: Progress
     docker_host: str
-    mirror: str | None
+    mirror: str | None = None
     table: ImageTable = field(init=False)
     client: docker.DockerClient = field(init=False)
     kit: Kit = field(init=False)
@@ -91,7 +63,18 @@ class _Images:
             raise SetupError(f"The Docker engine at {self.docker_host} does not answer: {error}") from error
 
     def ensure(self, names: Sequence[str], builds: Mapping[str, Build]) -> dict[str, str]:
-        """See `ensure_images`."""
+        """Make sure that Docker has the images of `names`: keys of components/images.yaml, references, or `builds`.
+
+        Each image is taken from the first of these sources that has it: Docker itself, the official registry, the
+        mirror, the image kit. Each registry is asked once, and only when an image is missing. Exception: a reference
+        with a tag and no digest is resolved each time, since a tag can move. The images of `builds` (name → build
+        settings) are built here unless they exist.
+
+        Returns name → reference to run, for names whose reference differs from the one of the table and the mirror.
+        References to a tag, a mirror or the kit's registry are pinned to the digest that was pulled. When an image
+        cannot be pulled and another program replaces it (SUBSTITUTES), the result has the images of that program.
+        Raises SetupError when an image is not available, naming every source that was tried.
+        """
         built = {name: builds[name] for name in names if name in builds}
         bases = {name: bases_of(self.work.checkout, build, self.table.images) for name, build in built.items()}
         images = {name: image for name in names if name not in built and (image := self._image(name))}
@@ -124,7 +107,10 @@ class _Images:
         }
 
     def ensure_references(self, references: Sequence[str]) -> None:
-        """See the module's function `ensure_references`."""
+        """Make sure that Docker has exactly these images: those of an earlier release.
+
+        Raises SetupError naming the first image that is no longer available.
+        """
         local = LocalImages.of(self.client)
         for reference in sorted({reference for reference in references if not local.has(reference)}):
             if not has_registry(reference):

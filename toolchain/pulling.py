@@ -11,6 +11,7 @@ import docker
 import httpx
 import requests
 from docker.errors import APIError
+from docker.utils import parse_repository_tag
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_fixed
 
 PROBE_TIMEOUT = 3.0
@@ -67,9 +68,7 @@ def familiar_name(reference: str) -> str:
 
 def repository(reference: str) -> str:
     """Return a reference without its tag and digest."""
-    name = reference.partition("@")[0]
-    head, colon, tail = name.rpartition(":")
-    return head if colon and "/" not in tail else name
+    return parse_repository_tag(reference.partition("@")[0])[0]
 
 
 def reachable(hosts: Sequence[str]) -> dict[str, str]:

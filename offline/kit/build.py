@@ -57,15 +57,8 @@ class Kit:
 
     def digest(self, name: str) -> str | None:
         """Return the digest of the image as built by the current recipe, None if it was never built."""
-        try:
-            return str(json.loads(self._record(name).read_text())["digest"])
-        except (OSError, ValueError, KeyError):
-            return None
-
-    def reference(self, name: str, registry: Registry) -> str | None:
-        """Return the pinned reference of a built image in the local registry, None if it was never built."""
-        digest, image = self.digest(name), self.table.images[name]
-        return f"{registry.host}/{image.path}:{image.tag}@{digest}" if digest else None
+        record = self._record(name)
+        return record.read_text() if record.exists() else None
 
     def build(self, names: Sequence[str], registry: Registry, use: Callable[[str, str], None]) -> dict[str, str]:
         """Build the named images that are not built yet and return name → pinned reference.
@@ -76,10 +69,8 @@ class Kit:
         """
 
         def provide(name: str) -> tuple[str, str]:
-            self._ensure(name, registry)
-            reference = self.reference(name, registry)
-            if reference is None:
-                raise SetupError(f"The image {name} of the kit was removed while it was built", "Run it again.")
+            image, digest = self.table.images[name], self._ensure(name, registry)
+            reference = f"{registry.host}/{image.path}:{image.tag}@{digest}"
             use(name, reference)
             return name, reference
 
@@ -95,27 +86,30 @@ class Kit:
                     job.cancel()
                 raise
 
-    def _ensure(self, name: str, registry: Registry) -> None:
-        if self._is_stored(name, registry):
-            return
+    def _ensure(self, name: str, registry: Registry) -> str:
+        """Build an image unless the registry has it; return its digest."""
+        if digest := self._stored_digest(name, registry):
+            return digest
         lock = self.work.cache / "kit" / "images" / f"{name}.lock"
         with self.progress.step(f"Image kit: {name}") as step, locked(lock, step.say):
-            if self._is_stored(name, registry):
+            if digest := self._stored_digest(name, registry):
                 step.outcome = "built by another dockyard meanwhile"
-                return
+                return digest
             try:
-                step.outcome = self._publish(name, registry, step.say)
+                digest, step.outcome = self._publish(name, registry, step.say)
+                return digest
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
                 remedy = f"Make room below {self.work.cache}"
                 raise SetupError(f"The disk is full: {name} cannot be built", remedy) from error
 
-    def _is_stored(self, name: str, registry: Registry) -> bool:
+    def _stored_digest(self, name: str, registry: Registry) -> str | None:
         digest = self.digest(name)
-        return bool(digest and registry.has(self.table.images[name].path, digest))
+        return digest if digest and registry.has(self.table.images[name].path, digest) else None
 
-    def _publish(self, name: str, registry: Registry, say: Say) -> str:
+    def _publish(self, name: str, registry: Registry, say: Say) -> tuple[str, str]:
+        """Build an image and push it to the registry; return its digest, and what it contains."""
         recipe, image = RECIPES[name], self.table.images[name]
         parts = self._parts(name, say)
         package = recipe.carries or next(iter(recipe.packages), "")
@@ -130,8 +124,8 @@ class Kit:
         config = configuration(recipe.runtime, layers, labels, architecture())
         digest = registry.push(image.path, image.tag, config, layers)
         self._clear(name, parts[-1])
-        write_file(self._record(name), json.dumps({"digest": digest, "carries": carries}))
-        return f"{carries}, {sum(layer.size for layer in layers) / 1e6:.0f} MB"
+        write_file(self._record(name), digest)
+        return digest, f"{carries}, {sum(layer.size for layer in layers) / 1e6:.0f} MB"
 
     def _parts(self, name: str, say: Say) -> list[Part]:
         """Return an image's layers from the base up."""
@@ -182,7 +176,7 @@ class Kit:
         state = [self.table.images[name].image or "", self._digest_of(recipe)]
         state += [self._digest_of(RECIPES[recipe.on])] if recipe.on else []
         digest = hashlib.sha256("\n".join(state).encode()).hexdigest()[:16]
-        return self.work.cache / "kit" / "images" / f"{name}-{digest}.json"
+        return self.work.cache / "kit" / "images" / f"{name}-{digest}"
 
     def _digest_of(self, recipe: Recipe | None) -> str:
         """Return a digest of the inputs of one part, except for package versions in Debian's archive.

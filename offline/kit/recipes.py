@@ -233,11 +233,7 @@ RECIPES: dict[str, Recipe] = {
         # With venv, for images that use this one as base: the official image has pip.
         packages=["python3.13", "python3.13-venv", "tzdata", "netbase"],
         without=["media-types"],
-        links={
-            "/usr/local/bin/python": "/usr/bin/python3.13",
-            "/usr/local/bin/python3": "/usr/bin/python3.13",
-            "/usr/local/bin/python3.13": "/usr/bin/python3.13",
-        },
+        links={f"/usr/local/bin/{name}": "/usr/bin/python3.13" for name in ("python", "python3", "python3.13")},
         compiles=["/usr/lib/python3.13"],
         checks=[["/usr/bin/python3.13", "-c", "import ssl, sqlite3, ctypes, lzma, bz2, readline, uuid, ensurepip"]],
         runtime=Runtime(cmd=["python3"], env={"LANG": "C.UTF-8"}),

@@ -21,30 +21,16 @@ BASE_PACKAGES = ("base-files", "libc6", "libc-bin", "libgcc-s1", "busybox-static
 _MAINTAINERS = ("adduser", "debconf", "init-system-helpers", "openssl", "sensible-utils", "debianutils")
 """Packages that only maintainer scripts and interactive users need."""
 
-_WITHOUT_USE = (
-    "/usr/share/doc",
-    "/usr/share/man",
-    "/usr/share/info",
-    "/usr/share/locale",
-    "/usr/share/lintian",
-    "/usr/share/bash-completion",
-    "/usr/share/bug",
-    "/usr/share/initramfs-tools",
-    "/usr/share/postgresql-common",
-    "/usr/share/gcc",
-    "/usr/share/i18n",
-    "/usr/share/gdb",
-    "/usr/lib/systemd",
-    "/usr/lib/tmpfiles.d",
-    "/usr/lib/sysusers.d",
-    "/usr/lib/*/gconv",
-    "/usr/lib/*/perl*",
-    "/usr/share/zoneinfo/right",
-    "/etc/cron*",
-    "/etc/default",
-    "/etc/init.d",
-    "/etc/logrotate.d",
-)
+_WITHOUT_USE = [
+    f"{folder}/{pattern}"
+    for folder, patterns in {
+        "/usr/share": "doc man info locale lintian bash-completion bug initramfs-tools postgresql-common gcc i18n gdb",
+        "/usr/share/zoneinfo": "right",
+        "/usr/lib": "systemd tmpfiles.d sysusers.d */gconv */perl*",
+        "/etc": "cron* default init.d logrotate.d",
+    }.items()
+    for pattern in patterns.split()
+]
 
 BASE_OWNERS = {"/tmp": Owner(0, 0o1777), "/var/tmp": Owner(0, 0o1777), "/root": Owner(0, 0o700)}  # noqa: S108 - of the image
 
