@@ -39,6 +39,7 @@ Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
 """
+_REMEDY = "Give a registry that can be reached: docker.mirror in the stack file."
 _INSTALLED = re.compile(r"^Inst (\S+) \((\S+) .*\[(\w+)\]\)", re.MULTILINE)
 
 
@@ -140,10 +141,7 @@ def _archive(folder: Path) -> str:
     Raises SetupError without apt or without a Debian archive.
     """
     if not shutil.which("apt-get"):
-        raise SetupError(
-            "The image kit builds from Debian's packages, and this machine has no apt",
-            "Give a registry that can be reached: docker.mirror in the stack file.",
-        )
+        raise SetupError("The image kit builds from Debian's packages, and this machine has no apt", _REMEDY)
     archives = _archives([])
     if not archives:
         options = ["-o", f"Dir::State::lists={folder}"]
@@ -154,8 +152,7 @@ def _archive(folder: Path) -> str:
         if (label, component) == ("Debian", "main"):
             return address
     raise SetupError(
-        "The image kit builds from Debian's packages, and this machine's apt knows no Debian archive",
-        "Give a registry that can be reached: docker.mirror in the stack file.",
+        "The image kit builds from Debian's packages, and this machine's apt knows no Debian archive", _REMEDY
     )
 
 

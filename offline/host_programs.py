@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from machine.files import new_folder, write_file
+from machine.files import new_folder, write_file, write_link
 from machine.lock import locked
-from machine.progress import Say
+from machine.progress import Progress, Say
 from machine.workdir import WorkDir
 from offline.debian import Suite
 
@@ -16,6 +16,17 @@ _WRAPPER = """#!/bin/sh
 here=$(dirname "$(readlink -f "$0")")
 exec "$here/tree/{loader}" --library-path "$here/tree/{libraries}" "$here/tree/usr/bin/{program}" "$@"
 """
+
+PROMTOOLS = ("promtool", "amtool", "alertmanager")
+
+_ALERTMANAGER = """#!/bin/sh
+# Runs Debian's alertmanager where its own templates are.
+cd "{tree}/usr"
+ZONEINFO="{tree}/usr/share/zoneinfo" exec "{loader}" --library-path "{libraries}" "{program}" "$@"
+"""
+_INSTALLED = b"/usr/share/prometheus/alertmanager"
+_RELOCATED = b".////share/prometheus/alertmanager"
+"""Replacement for the path that Debian compiled in: equally long, and relative to the program's working directory."""
 
 
 def host_program(work: WorkDir, suite: str, package: str, program: str, say: Say) -> Path:
@@ -45,3 +56,32 @@ def loader_of(tree: Path) -> tuple[Path, Path]:
     libc = next(iter(tree.glob("usr/lib/*/libc.so.6")))
     loader = next(iter(sorted(libc.parent.glob("ld-linux*.so.*"))))
     return loader, libc.parent
+
+
+def ensure_promtools(work: WorkDir, progress: Progress) -> Path:
+    """Return a folder with `promtool`, `amtool` and `alertmanager`, from the same packages as the kit's images.
+
+    The programs come with their own C library, so that they run on any machine. Paths passed to `alertmanager` must
+    be absolute. Raises SetupError when the packages are not available.
+    """
+    folder = work.cache / "programs" / "promtools"
+    if all((folder / program).exists() for program in PROMTOOLS):
+        return folder
+    with progress.step(", ".join(PROMTOOLS)) as step:
+        promtool = host_program(work, "sid", "promtool", "promtool", step.say)
+        amtool = host_program(work, "sid", "prometheus-alertmanager", "amtool", step.say)
+        write_link(folder / "promtool", promtool)
+        write_link(folder / "amtool", amtool)
+        # From the same package as amtool, so it is unpacked already.
+        _relocate(amtool.parent / "tree", folder / "alertmanager")
+        step.outcome = str(folder)
+    return folder
+
+
+def _relocate(tree: Path, wrapper: Path) -> None:
+    """Make Debian's alertmanager run from an unpacked package, with the default templates of that package."""
+    loader, libraries = loader_of(tree)
+    program = wrapper.with_name("alertmanager.program")
+    content = (tree / "usr/bin/prometheus-alertmanager").read_bytes().replace(_INSTALLED, _RELOCATED)
+    write_file(program, content, 0o755)
+    write_file(wrapper, _ALERTMANAGER.format(tree=tree, loader=loader, libraries=libraries, program=program), 0o755)

@@ -26,11 +26,6 @@ PATIENCE = 2.0
 """Seconds to wait for a registry to stop before it is killed (which loses nothing), and for its port to become free."""
 
 
-def storage(work: WorkDir) -> Path:
-    """Return the folder of the images. The shared cache is safe, since blobs are named by their digests."""
-    return work.cache / "registry"
-
-
 @dataclass(frozen=True)
 class Registry:
     """A running registry to push images to."""
@@ -88,7 +83,7 @@ def ensure_registry(work: WorkDir, progress: Progress) -> Registry:
             # A registry may be running that hangs, or that serves another cache.
             processes.stop(pids, PATIENCE)
             program = host_program(work, "trixie", "docker-registry", "docker-registry", step.say)
-            storage(work).mkdir(parents=True, exist_ok=True)
+            (work.cache / "registry").mkdir(parents=True, exist_ok=True)
             config.write_text(settings)
             log, env = work.logs / "registry.log", {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
             process = processes.spawn([str(program), "serve", str(config)], log, env)
@@ -136,8 +131,9 @@ def _settings(work: WorkDir, port: int) -> str:
     settings = {
         "version": 0.1,
         "log": {"level": "warn", "accesslog": {"disabled": True}},
-        # No blob descriptor cache: the registries of other checkouts write to the same storage.
-        "storage": {"filesystem": {"rootdirectory": str(storage(work))}, "delete": {"enabled": True}},
+        # The registries of other checkouts write to the same storage, where blobs are named by their digests.
+        # Therefore there is no blob descriptor cache.
+        "storage": {"filesystem": {"rootdirectory": str(work.cache / "registry")}, "delete": {"enabled": True}},
         "http": {"addr": f"127.0.0.1:{port}"},
     }
     return yaml.safe_dump(settings)

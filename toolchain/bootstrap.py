@@ -82,22 +82,19 @@ def install(python: Path, requirements: Path, cache: Path, log: Path, say: Say) 
         raise
 
 
-def is_current(checkout: Path) -> bool:
+def is_current(work: WorkDir) -> bool:
     """Tell whether the environment is complete, belongs to this folder and matches requirements.txt."""
-    venv = checkout / ".dockyard/venv"
     try:
-        return (
-            (venv / MARKER).read_bytes() == (checkout / "requirements.txt").read_bytes()
-            and (venv / HOME).read_text().strip() == str(checkout)
-            and os.access(venv / "bin/python", os.X_OK)
-        )
+        same_requirements = (work.venv / MARKER).read_bytes() == (work.checkout / "requirements.txt").read_bytes()
+        same_folder = (work.venv / HOME).read_text().strip() == str(work.checkout)
+        return same_requirements and same_folder and os.access(work.venv / "bin/python", os.X_OK)
     except OSError:
         return False
 
 
-def make_environment(checkout: Path, cache: Path, say: Say) -> None:
+def make_environment(work: WorkDir, say: Say) -> None:
     """Create `.dockyard/venv` from scratch. Raises BootstrapError."""
-    venv = checkout / ".dockyard/venv"
+    venv, requirements = work.venv, work.checkout / "requirements.txt"
     say(f"making it with Python {platform.python_version()}")
     shutil.rmtree(venv, ignore_errors=True)
     # Use the versioned name (python3.11, not python3): when the system switches to another Python, the link breaks and
@@ -107,12 +104,11 @@ def make_environment(checkout: Path, cache: Path, say: Say) -> None:
     if finished.returncode:
         last = (finished.stdout + finished.stderr).strip().splitlines()[-1:]
         raise BootstrapError(f"python -m venv failed: {' '.join(last)}")
-    interpreter = venv / "bin/python"
-    install(interpreter, checkout / "requirements.txt", cache, checkout / ".dockyard/logs/pip.log", say)
+    install(venv / "bin/python", requirements, work.cache, work.logs / "pip.log", say)
     packages = next(venv.glob("lib/python3.*/site-packages"))
-    (packages / "dockyard.pth").write_text(f"{checkout}\n")  # so that `-m ops` is found from any folder
-    (venv / HOME).write_text(f"{checkout}\n")
-    shutil.copyfile(checkout / "requirements.txt", venv / MARKER)
+    (packages / "dockyard.pth").write_text(f"{work.checkout}\n")  # so that `-m ops` is found from any folder
+    (venv / HOME).write_text(f"{work.checkout}\n")
+    shutil.copyfile(requirements, venv / MARKER)
 
 
 def main() -> int:
@@ -125,9 +121,9 @@ def main() -> int:
     work = WorkDir()
     try:
         with locked(work.root / "venv.lock", say):
-            if is_current(work.checkout):
+            if is_current(work):
                 return 0
-            make_environment(work.checkout, work.cache, say)
+            make_environment(work, say)
     except (BootstrapError, OSError) as error:
         print(f"✗ Python environment: {error}", file=sys.stderr)  # noqa: T201 - rich is not there yet
         return 1

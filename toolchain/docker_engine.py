@@ -49,7 +49,11 @@ def ensure_engine(work: WorkDir, progress: Progress) -> str:
             private.start(step.say)
             host = private.host
             step.outcome = f"private, {host}"
-        _store_host(work, host)
+        # `environment()` reads the address, unless it is the default that every client uses anyway.
+        if host == DEFAULT_HOST:
+            work.docker_host_file.unlink(missing_ok=True)
+        else:
+            work.docker_host_file.write_text(f"{host}\n")
         return host
 
 
@@ -85,14 +89,6 @@ def stop_engine(work: WorkDir, progress: Progress) -> None:
     stop_registry(work, progress)
 
 
-def _store_host(work: WorkDir, host: str) -> None:
-    """Store the address for `environment()`, unless it is the default that every client uses anyway."""
-    if host == DEFAULT_HOST:
-        work.docker_host_file.unlink(missing_ok=True)
-    else:
-        work.docker_host_file.write_text(f"{host}\n")
-
-
 def _reachable(private_host: str) -> str:
     """Return the first engine that answers among the docker command's context and the usual sockets, else ""."""
     run = Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"))
@@ -109,7 +105,6 @@ def _context_host() -> str | None:
         context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT") or None)
     except (DockerException, OSError, ValueError):
         return None
-    if context is None or context.name == "default":
+    if context is None or context.name == "default" or context.Host is None:
         return None
-    host = context.Host
-    return None if host is None else str(host).replace("http+unix://", "unix://")
+    return str(context.Host).replace("http+unix://", "unix://")

@@ -34,16 +34,12 @@ class DockerdNetwork:
     pool: IPv4Network
     env: Mapping[str, str]
 
-    @property
-    def first_subnet(self) -> IPv4Network:
-        """The first /24 of the pool, used by the default bridge."""
-        return next(self.pool.subnets(new_prefix=24))
-
     def ensure(self) -> None:
         """Create the bridge and the rules unless they exist. Raises SetupError when the kernel refuses the bridge."""
         if not any(link["ifname"] == self.name for link in _json(["ip", "-json", "link"], self.env)):
             self._ip("link", "add", self.name, "type", "bridge")
-        self._ip("address", "replace", f"{self.first_subnet[1]}/24", "dev", self.name)
+        # The default bridge has the first /24 of the pool.
+        self._ip("address", "replace", f"{self.pool[1]}/24", "dev", self.name)
         self._ip("link", "set", self.name, "up")
         self._ensure_rules()
 

@@ -152,11 +152,8 @@ def _unpack_newest(folder: Path, say: Say) -> tuple[str, Path]:
     """
     say(f"downloading Docker from Debian {NEWEST}")
     # WorkDir() gives the machine-wide cache, where the package index and the packages are kept.
-    packages = [
-        package
-        for package in Suite(WorkDir(), NEWEST).fetch(NEWEST_WANTED, without=NEWEST_EXCLUDED)
-        if package.name in NEWEST_UNPACKED
-    ]
+    fetched = Suite(WorkDir(), NEWEST).fetch(NEWEST_WANTED, without=NEWEST_EXCLUDED)
+    packages = [package for package in fetched if package.name in NEWEST_UNPACKED]
     _, tree = _unpack_release(folder, RELEASE_WANTED, say)
     for package in packages:
         package.unpack(tree)
@@ -180,11 +177,10 @@ def _unpack_release(folder: Path, package_names: tuple[str, ...], say: Say) -> t
         own_lists = ["-o", f"Dir::State::lists={lists}"]
         _apt([*own_lists, "update"], debs)
         _download(own_lists, debs, package_names)
-    packages = []
-    for deb in sorted(debs.glob("*.deb")):
-        name, version, _ = deb.stem.split("_")
-        packages.append(Package(name, version.replace("%3a", ":"), deb))
-        packages[-1].unpack(tree)
+    fields = {deb: deb.stem.replace("%3a", ":").split("_") for deb in sorted(debs.glob("*.deb"))}
+    packages = [Package(name, version, deb) for deb, (name, version, _) in fields.items()]
+    for package in packages:
+        package.unpack(tree)
     _link_iptables(tree)
     return _name(packages), tree
 

@@ -113,28 +113,21 @@ class _BrokenOffError(UnavailableError):
     """A transfer broke off, or the server answered 5xx: worth a retry."""
 
 
-_retrying = tenacity.retry(
+@tenacity.retry(
     retry=tenacity.retry_if_exception_type(_BrokenOffError),
     stop=tenacity.stop_after_attempt(2),
     wait=tenacity.wait_fixed(0.5),
     reraise=True,
 )
-
-
-@_retrying
 def _receive(url: str, target: Path, seconds: float, say: Say | None = None) -> None:
     """Write the response of `url` to `target`. Raises UnavailableError; `target` may then hold partial content."""
     host, began, reported, size = _host(url), time.monotonic(), time.monotonic(), 0
     timeout = httpx.Timeout(STALL_SECONDS, connect=CONNECT_SECONDS)
     try:
-        with (
-            httpx.stream("GET", url, timeout=timeout, follow_redirects=True) as answer,
-            target.open("wb") as file,
-        ):
-            if answer.status_code >= 500:
-                raise _BrokenOffError(f"{host} answered {answer.status_code}")
+        with httpx.stream("GET", url, timeout=timeout, follow_redirects=True) as answer, target.open("wb") as file:
             if answer.status_code != 200:
-                raise UnavailableError(f"{host} answered {answer.status_code}")
+                error_type = _BrokenOffError if answer.status_code >= 500 else UnavailableError
+                raise error_type(f"{host} answered {answer.status_code}")
             total = int(answer.headers.get("content-length", 0))
             for chunk in answer.iter_raw():
                 size += file.write(chunk)

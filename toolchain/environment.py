@@ -16,6 +16,7 @@ CHECKOUT_VARIABLE = "DOCKYARD_CHECKOUT"
 """Environment variable with the checkout whose `./dockyard env` the shell has evaluated."""
 
 FILES = "file://"
+PASSPHRASE_VARIABLES = {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}
 
 
 def discard_foreign_environment(work: WorkDir) -> None:
@@ -37,7 +38,7 @@ def discard_foreign_environment(work: WorkDir) -> None:
         if os.environ.get(name) == value:
             del os.environ[name]
     paths = os.environ.get("PATH", "").split(os.pathsep)
-    os.environ["PATH"] = os.pathsep.join(part for part in paths if not part.startswith(f"{other_checkout}/.dockyard/"))
+    os.environ["PATH"] = os.pathsep.join(part for part in paths if not part.startswith(f"{theirs.root}/"))
 
 
 def local_backend(work: WorkDir) -> str:
@@ -80,11 +81,9 @@ def environment(work: WorkDir) -> dict[str, str]:
     """
     # Our own folders come first, once each, however often the result is exported.
     tool_folders = [str(work.bin), str(work.venv / "bin")]
-    path = tool_folders + [
-        part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part not in tool_folders
-    ]
+    paths = os.environ.get("PATH", os.defpath).split(os.pathsep)
     variables = {
-        "PATH": os.pathsep.join(path),
+        "PATH": os.pathsep.join([*tool_folders, *(part for part in paths if part not in tool_folders)]),
         "PULUMI_HOME": str(work.pulumi_home),
         "PULUMI_BACKEND_URL": backend_url(work),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
@@ -99,9 +98,8 @@ def environment(work: WorkDir) -> dict[str, str]:
         CHECKOUT_VARIABLE: str(work.checkout),
     }
     if uses_local_backend(work) and "PULUMI_CONFIG_PASSPHRASE" not in os.environ:
-        variables["PULUMI_CONFIG_PASSPHRASE_FILE"] = os.environ.get(
-            "PULUMI_CONFIG_PASSPHRASE_FILE", str(work.passphrase_file)
-        )
+        passphrase_file = os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE", str(work.passphrase_file))
+        variables["PULUMI_CONFIG_PASSPHRASE_FILE"] = passphrase_file
     if work.docker_host_file.exists():
         variables["DOCKER_HOST"] = work.docker_host_file.read_text().strip()
     return variables
@@ -122,10 +120,7 @@ def ensure_backend(work: WorkDir) -> None:
     work.root.mkdir(parents=True, exist_ok=True)
     work.pulumi_home.mkdir(parents=True, exist_ok=True)
     work.state.mkdir(mode=0o700, exist_ok=True)
-    if (
-        work.passphrase_file.exists()
-        or {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & os.environ.keys()
-    ):
+    if work.passphrase_file.exists() or PASSPHRASE_VARIABLES & os.environ.keys():
         return
     if any((work.state / ".pulumi/stacks").rglob("*.json")):
         raise SetupError(

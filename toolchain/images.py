@@ -20,7 +20,7 @@ from settings.build import Build
 from settings.images import Image, ImageTable, load_images
 from toolchain.builds import bases_of, ensure_built
 from toolchain.folder_image import ensure_folder_image
-from toolchain.pulling import LocalImages, PullError, digest_now, has_registry, pull, reachable
+from toolchain.pulling import LocalImages, PullError, digest_now, has_registry, local_digest, pull, reachable
 
 SUBSTITUTES = {"loki": ("victorialogs", ("victorialogs", "vmalert"))}
 """Image that the kit must not build (AGPL) → the log store to run instead when it cannot be pulled, and its images."""
@@ -93,17 +93,12 @@ class Images:
         for name, build in built.items():
             base_references = {base: references[base] for base in bases[name]}
             references[name] = ensure_built(self.work, self.progress, self.client, name, build, base_references)
-        substitutes = {
-            substitute
-            for name in images
-            if name in SUBSTITUTES and name not in references
-            for substitute in SUBSTITUTES[name][1]
-        }
+        replaced = images.keys() & SUBSTITUTES.keys() - references.keys()
+        requested = images.keys() | {substitute for name in replaced for substitute in SUBSTITUTES[name][1]}
         return {
             name: reference
             for name, reference in references.items()
-            if name in built
-            or ((name in images or name in substitutes) and reference != self.table.reference(name, self.mirror))
+            if name in built or (name in requested and reference != self.table.reference(name, self.mirror))
         }
 
     def ensure_references(self, references: Sequence[str]) -> None:
@@ -161,8 +156,7 @@ class Images:
         """
         for _, reference in self._candidates(image):
             if local.has(reference):
-                digests = self.client.images.get(reference).attrs["RepoDigests"]
-                digest = next((entry.partition("@")[2] for entry in digests if local.is_of(entry, reference)), "")
+                digest = local_digest(self.client, reference)
                 self.progress.line(f"  ! {'; '.join(reasons)}: the {name} that the engine has is used", "yellow")
                 return f"{reference}@{digest}" if digest else reference
         raise SetupError(
@@ -176,10 +170,9 @@ class Images:
         remembered = self._remembered()
         references, missing = {}, {}
         for name, image in images.items():
-            previous = self._remembered_reference(name, image, remembered.get(name))
-            reference = next((ref for ref in (image.reference, previous) if ref and local.has(ref)), None)
-            if reference:
-                references[name] = reference
+            candidates = (image.reference, self._remembered_reference(name, image, remembered.get(name)))
+            if available := [reference for reference in candidates if reference and local.has(reference)]:
+                references[name] = available[0]
             else:
                 missing[name] = image
         if missing:
@@ -299,11 +292,8 @@ class Images:
 
     def _remembered_reference(self, name: str, image: Image, answer: Mapping[str, str] | None) -> str | None:
         """Return the reference remembered from an earlier run, None when image, mirror or recipe has changed since."""
-        if not answer or answer["of"] != image.reference or answer["mirror"] != (self.mirror or ""):
-            return None
-        if answer["kit"] and answer["kit"] != self.kit.digest(name):
-            return None
-        return answer["reference"]
+        same = answer and answer["of"] == image.reference and answer["mirror"] == (self.mirror or "")
+        return answer["reference"] if answer and same and answer["kit"] in ("", self.kit.digest(name)) else None
 
     def _remembered(self) -> dict[str, dict[str, str]]:
         try:

@@ -93,7 +93,10 @@ def _fetch(work: WorkDir, plugin: Plugin, choice: str, say: Say) -> str:
     home = work.pulumi_home / "plugins" / plugin.folder
     try:
         installed = _installed(plugin)
-        _copy_into_place(installed or _download(work, plugin, say), home)
+        with new_folder(home) as draft:  # Pulumi does not accept a symbolic link as a plugin
+            source = installed or _download(work, plugin, say)
+            shutil.copytree(source, draft, copy_function=_link_or_copy, dirs_exist_ok=True)
+            shutil.rmtree(home, ignore_errors=True)
     except UnavailableError as error:
         if choice == "official":
             raise SetupError(
@@ -116,11 +119,9 @@ def _installed(plugin: Plugin) -> Path | None:
     """Return the plugin's folder in the user's own Pulumi home, None unless it is complete and official."""
     home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
     folder = home / "plugins" / plugin.folder
-    partial = folder.with_name(f"{folder.name}.partial")
-    program = folder / plugin.program
-    if partial.exists() or not os.access(program, os.X_OK) or is_standin(program):
-        return None
-    return folder
+    program, partial = folder / plugin.program, folder.with_name(f"{folder.name}.partial")
+    complete = os.access(program, os.X_OK) and not partial.exists()
+    return folder if complete and not is_standin(program) else None
 
 
 def _link_or_copy(source: str, target: str) -> None:
@@ -128,13 +129,6 @@ def _link_or_copy(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:  # another file system
         shutil.copy2(source, target)
-
-
-def _copy_into_place(source: Path, home: Path) -> None:
-    """Copy a plugin's folder into place; Pulumi does not accept a symbolic link as a plugin."""
-    with new_folder(home) as draft:
-        shutil.copytree(source, draft, copy_function=_link_or_copy, dirs_exist_ok=True)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def _download(work: WorkDir, plugin: Plugin, say: Say) -> Path:

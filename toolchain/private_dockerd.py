@@ -6,6 +6,7 @@ address range and firewall chains. It needs root.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -41,15 +42,10 @@ STOP_SECONDS = 30.0
 def answers(host: str, seconds: int = 5) -> bool:
     """Tell whether a Docker engine answers at `host` within `seconds`."""
     try:
-        client = docker.DockerClient(base_url=host, timeout=seconds, version="auto")
+        with contextlib.closing(docker.DockerClient(base_url=host, timeout=seconds, version="auto")) as client:
+            return bool(client.ping())
     except (DockerException, OSError, ValueError):
         return False
-    try:
-        return bool(client.ping())
-    except (DockerException, OSError):
-        return False
-    finally:
-        client.close()
 
 
 class PrivateDockerd:
@@ -142,9 +138,7 @@ class PrivateDockerd:
         endangers_docker0 = (self.data / "network/files/local-kv.db").exists() and DOCKER0.exists()
         in_swarm = (self.data / "swarm/docker-state.json").exists()
         live_restore = endangers_docker0 and not in_swarm
-        pool = ["--default-address-pool", f"base={network.pool},size=24"]
-        if endangers_docker0 and in_swarm:
-            pool = []
+        pool = [] if endangers_docker0 and in_swarm else ["--default-address-pool", f"base={network.pool},size=24"]
         # Without a separate file, dockerd would read /etc/docker/daemon.json, which is for the system's engine.
         settings = self.run / "daemon.json"
         settings.write_text(json.dumps({"live-restore": live_restore}))
@@ -218,16 +212,13 @@ class PrivateDockerd:
         processes.stop(processes.find("containerd-shim", str(self.run)), 2.0)
         processes.stop(processes.find("containerd", "--config", f"{self.run}/"), 5.0)
         processes.stop(processes.find("docker-proxy", "-container-ip", self._proxy_mark()), 2.0)
-        for mount in reversed(self._mounts()):
-            subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        for mount in reversed([line.split()[4].replace("\\040", " ") for line in lines]):
+            if mount.startswith((f"{self.run}/", f"{self.root}/")):
+                subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
         shutil.rmtree(self.run, ignore_errors=True)
 
     def _proxy_mark(self) -> str:
         """Return the part of a command line that identifies this dockerd's port proxies: its address prefix."""
         file = self.root / "network"
         return f"-container-ip {file.read_text().split('.0.0/')[0]}." if file.exists() else "-container-ip nowhere"
-
-    def _mounts(self) -> list[str]:
-        lines = Path("/proc/self/mountinfo").read_text().splitlines()
-        points = [line.split()[4].replace("\\040", " ") for line in lines]
-        return [point for point in points if point.startswith((f"{self.run}/", f"{self.root}/"))]

@@ -49,11 +49,6 @@ class LocalImages:
         name, _, digest = familiar_name(reference).partition("@")
         return (f"{repository(name)}@{digest}" if digest else name) in self.names
 
-    @staticmethod
-    def is_of(entry: str, reference: str) -> bool:
-        """Tell whether one of Docker's digests (`name@sha256:…`) belongs to a reference's repository."""
-        return entry.partition("@")[0] == repository(familiar_name(reference))
-
 
 def has_registry(reference: str) -> bool:
     """Tell whether a reference names its registry, by Docker's rule: a dot, a port, or `localhost`."""
@@ -132,7 +127,7 @@ def pull(client: docker.DockerClient, reference: str, say: Callable[[str], None]
         raise _explain(str(error.explanation or error)) from error
     except requests.RequestException as error:
         raise PullError(f"the engine broke off: {error}", passing=True) from error
-    return reference if digest else f"{name}@{_pulled_digest(client, name)}"
+    return reference if digest else f"{name}@{local_digest(client, name)}"
 
 
 def digest_now(client: docker.DockerClient, reference: str) -> str:
@@ -148,9 +143,10 @@ def digest_now(client: docker.DockerClient, reference: str) -> str:
         raise PullError(f"the engine broke off: {error}", passing=True) from error
 
 
-def _pulled_digest(client: docker.DockerClient, name: str) -> str:
-    digests = client.images.get(name).attrs["RepoDigests"]
-    return str(next(entry.partition("@")[2] for entry in digests if LocalImages.is_of(entry, name)))
+def local_digest(client: docker.DockerClient, reference: str) -> str:
+    """Return the digest under which Docker has the image of a tag, "" when it comes from no registry."""
+    name, digests = repository(familiar_name(reference)), client.images.get(reference).attrs["RepoDigests"]
+    return next((str(entry.partition("@")[2]) for entry in digests if entry.startswith(f"{name}@")), "")
 
 
 def _explain(message: str) -> PullError:

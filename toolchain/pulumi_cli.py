@@ -97,9 +97,8 @@ def _from_path(work: WorkDir, say: Say) -> tuple[str, dict[str, Path]]:
     `environment()` and `ensure_stack` rely on 3.134 (Pulumi takes a stack's secrets manager from its state) and 3.135
     (a new stack's state contains it from the start), see Pulumi's changelog; we require 3.200, a year's margin.
     """
-    bin_folder = str(work.bin)
-    path = os.pathsep.join(part for part in os.environ.get("PATH", "").split(os.pathsep) if part != bin_folder)
-    program = shutil.which("pulumi", path=path)
+    folders = [part for part in os.environ.get("PATH", "").split(os.pathsep) if part != str(work.bin)]
+    program = shutil.which("pulumi", path=os.pathsep.join(folders))
     if program is None:
         return "", {}
     quiet = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}

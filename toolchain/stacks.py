@@ -12,13 +12,11 @@ from machine.lock import locked
 from machine.processes import run
 from machine.progress import SetupError
 from machine.workdir import WorkDir
-from toolchain.environment import backend_url, uses_local_backend
+from toolchain.environment import PASSPHRASE_VARIABLES, backend_url, uses_local_backend
 
 SECRETS_KEYS = ("encryptionsalt:", "secretsprovider:", "encryptedkey:")
 PASSPHRASES = ("", "default", "passphrase")
 """Values of `secretsprovider` that mean a passphrase."""
-
-PASSPHRASE_VARIABLES = {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}
 
 
 def ensure_stack(work: WorkDir, stack: str, env: Mapping[str, str]) -> None:
@@ -45,7 +43,8 @@ def ensure_stack(work: WorkDir, stack: str, env: Mapping[str, str]) -> None:
             f"set PULUMI_CONFIG_PASSPHRASE_FILE, or name a key in Pulumi.{stack}.yaml: docs/state.md",
         )
     with locked(work.root / "stacks.lock", lambda _: None), tempfile.TemporaryDirectory() as folder:
-        if stack in _stack_names(work, env):
+        stacks = json.loads(_run(["stack", "ls", "--json", "--non-interactive"], work.checkout, env))
+        if stack in {entry["name"].rsplit("/", 1)[-1] for entry in stacks}:
             return
         new_file = Path(folder) / stack_file.name
         shutil.copy(work.checkout / "Pulumi.yaml", folder)
@@ -71,11 +70,6 @@ def _secrets_settings(stack_file: Path) -> dict[str, str]:
 
 def _lines(file: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
-
-
-def _stack_names(work: WorkDir, env: Mapping[str, str]) -> set[str]:
-    listed = json.loads(_run(["stack", "ls", "--json", "--non-interactive"], work.checkout, env))
-    return {entry["name"].rsplit("/", 1)[-1] for entry in listed}
 
 
 def _run(arguments: list[str], folder: Path, env: Mapping[str, str]) -> str:

@@ -6,9 +6,8 @@ import errno
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,7 +122,8 @@ class Kit:
         layers = [part.layer for part in parts]
         config = configuration(recipe.runtime, layers, labels, architecture())
         digest = registry.push(image.path, image.tag, config, layers)
-        self._clear(name, parts[-1])
+        if all(other.on != name for other in RECIPES.values()):
+            shutil.rmtree(parts[-1].tree.parent)  # it is in the registry now, and no other image is built on it
         write_file(self._record(name), digest)
         return digest, f"{carries}, {sum(layer.size for layer in layers) / 1e6:.0f} MB"
 
@@ -131,45 +131,37 @@ class Kit:
         """Return an image's layers from the base up."""
         recipe = RECIPES[name]
         below = self._parts(recipe.on, say) if recipe.on else [self._base(recipe.suite)] if recipe.suite else []
-        return [*below, self._part(name, recipe, below, say)]
+        part = self._part(name, recipe, recipe.owners, lambda tree: self._fill(recipe, below, tree, say))
+        return [*below, part]
 
     def _base(self, suite: str) -> Part:
-        with self._building(f"base-{suite}", self._digest_of(None)) as folder:
-            if not (folder / "part.json").exists():
-                packages = base_tree(Suite(self.work, suite), folder / "tree")
-                _finish(folder, packages, BASE_OWNERS)
-            return _read_part(folder)
+        return self._part(f"base-{suite}", None, BASE_OWNERS, lambda tree: base_tree(Suite(self.work, suite), tree))
 
-    def _part(self, name: str, recipe: Recipe, below: Sequence[Part], say: Say) -> Part:
-        with self._building(name, self._digest_of(recipe)) as folder:
-            if not (folder / "part.json").exists():
-                packages_below = {package for part in below for package in part.packages}
-                trees = [part.tree for part in below]
-                packages = image_tree(recipe, Suite(self.work, recipe.suite), packages_below, trees, folder / "tree")
-                if recipe.program:
-                    source, tree = KIT / recipe.program, folder / "tree"
-                    add_program(self.work, source, tree, recipe.program_folder, recipe.stamps, say)
-                trees = [*trees, folder / "tree"]
-                compile_python(recipe.compiles, trees)
-                check(recipe.checks, trees)
-                _finish(folder, packages, recipe.owners)
-            return _read_part(folder)
+    def _fill(self, recipe: Recipe, below: Sequence[Part], tree: Path, say: Say) -> list[Package]:
+        trees = [part.tree for part in below]
+        packages_below = {package for part in below for package in part.packages}
+        packages = image_tree(recipe, Suite(self.work, recipe.suite), packages_below, trees, tree)
+        if recipe.program:
+            add_program(self.work, KIT / recipe.program, tree, recipe.program_folder, recipe.stamps, say)
+        compile_python(recipe.compiles, [*trees, tree])
+        check(recipe.checks, [*trees, tree])
+        return packages
 
-    @contextmanager
-    def _building(self, name: str, digest: str) -> Iterator[Path]:
-        """Lock the folder of one part, after removing what a killed process left unfinished."""
-        folder = self.work.cache / "kit" / f"{name}-{digest}"
+    def _part(
+        self, name: str, recipe: Recipe | None, owners: Mapping[str, Owner], fill: Callable[[Path], list[Package]]
+    ) -> Part:
+        """Return one part; fill and pack it unless that is done, after removing what a killed process left."""
+        folder = self.work.cache / "kit" / f"{name}-{self._digest_of(recipe)}"
+        record, archive, tree = folder / "part.json", folder / "layer.tar.gz", folder / "tree"
         # Usually another thread of ours holds the lock, for the base of this image: do not announce the wait.
         with locked(folder.with_name(f"{folder.name}.lock"), lambda _: None):
-            if not (folder / "part.json").exists():
+            if not record.exists():
                 shutil.rmtree(folder, ignore_errors=True)
-                folder.mkdir()
-            yield folder
-
-    def _clear(self, name: str, part: Part) -> None:
-        """Remove the files of an image that is in the registry now, unless another image is built on it."""
-        if all(recipe.on != name for recipe in RECIPES.values()):
-            shutil.rmtree(part.tree.parent)
+                versions = {package.name: package.upstream for package in fill(tree)}
+                layer = pack(tree, owners, archive)
+                write_file(record, json.dumps([layer.digest, layer.diff_id, layer.size, versions]))
+            *fields, versions = json.loads(record.read_text())
+            return Part(Layer(archive, *fields), tree, versions)
 
     def _record(self, name: str) -> Path:
         recipe = RECIPES[name]
@@ -193,14 +185,3 @@ class Kit:
         for path in sorted(path for path in paths if "__pycache__" not in path.parts):
             state.update(f"\n{path.relative_to(KIT)}\n".encode() + path.read_bytes())
         return state.hexdigest()[:16]
-
-
-def _finish(folder: Path, packages: Sequence[Package], owners: Mapping[str, Owner]) -> None:
-    layer = pack(folder / "tree", owners, folder / "layer.tar.gz")
-    versions = {package.name: package.upstream for package in packages}
-    write_file(folder / "part.json", json.dumps([layer.digest, layer.diff_id, layer.size, versions]))
-
-
-def _read_part(folder: Path) -> Part:
-    *layer, versions = json.loads((folder / "part.json").read_text())
-    return Part(Layer(folder / "layer.tar.gz", *layer), folder / "tree", versions)

@@ -65,7 +65,8 @@ def image_tree(
 
     Returns the packages that the files come from.
     """
-    packages = _fetch(recipe, suite, packages_below)
+    packages = suite.fetch(recipe.packages, without=(*_MAINTAINERS, *recipe.without)) if recipe.packages else []
+    packages = [package for package in packages if package.name not in packages_below]
     tree.mkdir(parents=True, exist_ok=True)
     for package in packages:
         package.unpack(tree)
@@ -86,13 +87,6 @@ def image_tree(
     if recipe.users:
         _write_users(tree, recipe.users)
     return packages
-
-
-def _fetch(recipe: Recipe, suite: Suite, packages_below: Set[str]) -> list[Package]:
-    if not recipe.packages:
-        return []
-    fetched = suite.fetch(recipe.packages, without=(*_MAINTAINERS, *recipe.without))
-    return [package for package in fetched if package.name not in packages_below]
 
 
 def check(checks: Sequence[Sequence[str]], trees: Sequence[Path]) -> None:

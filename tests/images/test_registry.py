@@ -4,21 +4,14 @@ import os
 import signal
 import socket
 
-import httpx
 import pytest
 
 from machine import processes
 from machine.workdir import WorkDir
-from offline.registry import Registry, ensure_registry, stop_registry
+from offline.registry import _answers as answers
+from offline.registry import ensure_registry, stop_registry
 from tests.support.progress import Words
 from tests.support.waiting import wait_until
-
-
-def answers(registry: Registry) -> bool:
-    try:
-        return httpx.get(f"http://{registry.host}/v2/", timeout=2).is_success
-    except httpx.HTTPError:
-        return False
 
 
 def process_of(work: WorkDir) -> int:
