@@ -10,6 +10,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 class _BelowRoot:
+    """A path below the work folder of a checkout."""
+
     def __init__(self, name: str) -> None:
         self.name = name
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
@@ -149,8 +148,7 @@ def _compile_locale(locale: str, base: Path, tree: Path) -> None:
 
 def _link_applets(tree: Path) -> None:
     busybox = tree / "usr/bin/busybox"
-    listed = subprocess.run([str(busybox), "--list"], capture_output=True, text=True, check=True).stdout
-    for applet in listed.split():
+    for applet in run([str(busybox), "--list"], "busybox of the image kit does not run").split():
         link = busybox.parent / applet
         if not link.exists():
             link.symlink_to("busybox")
