@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import docker
 
-from machine.progress import Progress, spell_seconds
+from machine.progress import Progress, format_seconds
 from machine.workdir import WorkDir
 from ops.deploy import metrics as metrics_file
 from ops.deploy import releases
@@ -24,7 +24,7 @@ from ops.state.snapshot import State, recover
 from settings.loader import Settings
 from settings.release import Release
 from toolchain.docker_engine import ensure_engine
-from toolchain.images import ensure_images
+from toolchain.images import Images
 
 INTERRUPTED = 130
 """Exit code of an interrupted run: the shells' code for SIGINT."""
@@ -46,7 +46,7 @@ def up(work: WorkDir, stack: str, service: str | None, progress: Progress) -> in
         running = _running(work, stack, quiet)
         image_names = releases.part_images(settings, names)
         mirror = settings.product.docker.mirror
-        resolved = ensure_images(work, progress, docker_host, sorted({*image_names.values()}), mirror, settings.builds)
+        resolved = Images(work, progress, docker_host, mirror).ensure(sorted({*image_names.values()}), settings.builds)
         references = {
             name: resolved.get(image_names[name]) or settings.images.reference(image_names[name], mirror)
             for name in names
@@ -85,7 +85,7 @@ def bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messag
     for name, lines in tail_unhealthy(client, stack, after.replaced()) if code else ():
         progress.line(f"{name} is not healthy. Its last lines:", "bold red")
         progress.line("\n".join(f"    {line}" for line in lines))
-    progress.line(f"{outcome.summary()} in {spell_seconds(time.monotonic() - began)}")
+    progress.line(f"{outcome.summary()} in {format_seconds(time.monotonic() - began)}")
     return code
 
 

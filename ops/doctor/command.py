@@ -26,7 +26,7 @@ from ops.doctor.waivers import load_waivers
 from ops.ports import check_ports, published_ports
 from settings.loader import EDGE_HTTPS, Settings
 from settings.problems import SettingsError
-from toolchain.builds import is_there
+from toolchain.builds import has_image
 from toolchain.docker_engine import find_engine
 from toolchain.dockerd_programs import is_debian
 
@@ -191,7 +191,7 @@ def _registries(settings: Settings, snapshot: DockerSnapshot | None) -> dict[str
             # Built locally, or the reference names no registry.
             continue
         missing = missing_by_registry.setdefault(host, None if client is None else [])
-        if client is not None and missing is not None and not is_there(client, reference):
+        if client is not None and missing is not None and not has_image(client, reference):
             missing.append(name)
     return missing_by_registry
 

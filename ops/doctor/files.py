@@ -23,7 +23,7 @@ from settings.backups import BACKUP_KEY_SECRET
 from settings.container import Limits
 from settings.loader import Settings, read_stack_file
 from settings.problems import Problem, SettingsError
-from toolchain.environment import full_environment, uses_own_backend
+from toolchain.environment import full_environment, uses_local_backend
 from toolchain.plugins import NAMES, Plugin, is_standin
 from toolchain.pulumi_cli import pinned_version
 
@@ -118,7 +118,7 @@ def tools(work: WorkDir) -> list[Finding]:
 
 def passphrase(work: WorkDir) -> list[Finding]:
     """Check the passphrase file that decrypts the state's secrets, backup keys among them."""
-    if not uses_own_backend(work):
+    if not uses_local_backend(work):
         return [Finding("state", "ok", "kept in a backend of its own address (PULUMI_BACKEND_URL)")]
     file = work.passphrase_file
     if not file.exists():

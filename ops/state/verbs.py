@@ -9,7 +9,7 @@ import typer
 
 from machine.progress import Progress
 from machine.workdir import WorkDir
-from toolchain.environment import backend_url, own_backend
+from toolchain.environment import backend_url, local_backend
 
 app = typer.Typer(no_args_is_help=True, help="The state: where it is, who holds it, copies of it, another place.")
 Stack = Annotated[str, typer.Argument(help="A stack.")]
@@ -122,11 +122,11 @@ def move(
     migration = state_move.prepare_migration(work, url, full_environment(work), progress)
     for name in [stack] if stack else migration.stacks():
         state_move.move(migration, name)
-    if migration.target.url == own_backend(work):
+    if migration.target.url == local_backend(work):
         progress.line("Take `backend` out of Pulumi.yaml, and PULUMI_BACKEND_URL out of the environment.")
     else:
         progress.line(f'Now write into Pulumi.yaml, and commit it:\nbackend:\n  url: "{migration.target.url}"')
-    if backend_url(work) == own_backend(work) and work.passphrase_file.exists():
+    if backend_url(work) == local_backend(work) and work.passphrase_file.exists():
         progress.line(
             f"Secrets open with the passphrase in {work.passphrase_file}: everybody who deploys needs it, named by "
             "PULUMI_CONFIG_PASSPHRASE_FILE. Or change to a key in a KMS: docs/state.md"
