@@ -31,7 +31,7 @@ app = AppServices(
     product=product,
     edge=edge,
     skip_jobs=settings.rolled_back,
-    rerun_jobs=settings.release.fresh,
+    rerun_jobs=settings.release.rerun_jobs,
 )
 inventory = Inventory(f"{name}-inventory", context)
 exporters = ExporterSet(

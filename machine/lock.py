@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # bootstrap.py uses this module before rich is installed
+    from machine.progress import Say
 
 
 @contextmanager
-def locked(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+def locked(path: Path, say: Say) -> Iterator[None]:
     """Hold the lock file `path`; if another process holds it, say so once and wait.
 
     The kernel releases the lock when its holder dies, so a kill leaves nothing to clean up.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
+
+Say = Callable[[str], None]
+"""Announces what long work is doing now, such as `Step.say`."""
 
 
 class SetupError(Exception):
@@ -22,7 +25,7 @@ class SetupError(Exception):
         """Whether the error has been printed already."""
 
 
-def spell_seconds(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """Format a duration for people: `0.4 s`, `12 s`, `2 m 05 s`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
@@ -85,6 +88,6 @@ class Progress:
         seconds = time.monotonic() - current.started
         if self.quiet and not current.failed and seconds < 1:
             return
-        took = spell_seconds(seconds)
+        took = format_seconds(seconds)
         sign, style = ("✗", "bold red") if current.failed else ("✓", "green")
         self.line(f"{sign} {title}{': ' + current.outcome if current.outcome else ''} ({took})", style=style)

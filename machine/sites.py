@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
+from machine.files import new_folder
 from machine.lock import locked
-from machine.progress import SetupError
+from machine.processes import run
+from machine.progress import Say
 from machine.workdir import WorkDir
 
 PYTHON = "3.13"
@@ -21,7 +20,7 @@ _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _PLATFORMS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
 
-def ensure_site(work: WorkDir, requirements: Path, architecture: str, say: Callable[[str], None]) -> Path:
+def ensure_site(work: WorkDir, requirements: Path, architecture: str, say: Say) -> Path:
     """Return a folder with the packages of a requirements file, for Python 3.13 on Linux; install them if needed.
 
     The folder is in the shared cache, named by a hash of the file's content. `architecture` is Docker's name (`amd64`).
@@ -33,24 +32,19 @@ def ensure_site(work: WorkDir, requirements: Path, architecture: str, say: Calla
     with locked(site.with_name(f"{key}.lock"), say):
         if not site.exists():
             say(f"installing {len(pins)} packages of {requirements.parent.name}/{requirements.name}")
-            with tempfile.TemporaryDirectory(dir=site.parent) as temporary:
-                draft = Path(temporary) / "site"
+            with new_folder(site) as draft:
                 _install(requirements, architecture, draft)
                 shutil.rmtree(draft / "bin", ignore_errors=True)
-                draft.rename(site)
     return site
 
 
 def _install(requirements: Path, architecture: str, target: Path) -> None:
-    machine = _MACHINES.get(architecture, architecture)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check"]
     command += ["--target", str(target), "--only-binary=:all:", "--python-version", PYTHON]
     for platform in _PLATFORMS:
-        command += ["--platform", f"{platform}_{machine}"]
-    finished = subprocess.run([*command, "-r", str(requirements)], capture_output=True, text=True, check=False)
-    if finished.returncode:
-        lines = [line for line in finished.stderr.splitlines() if line.strip()] or ["no word"]
-        raise SetupError(
-            f"pip cannot install {requirements.parent.name}/{requirements.name} for the image: {lines[-1]}",
-            "Check that pip reaches its package index on this machine.",
-        )
+        command += ["--platform", f"{platform}_{_MACHINES.get(architecture, architecture)}"]
+    run(
+        [*command, "-r", str(requirements)],
+        f"pip cannot install {requirements.parent.name}/{requirements.name} for the image",
+        "Check that pip reaches its package index on this machine.",
+    )

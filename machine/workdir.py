@@ -9,6 +9,16 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
+class _BelowRoot:
+    """A path below the work folder of a checkout."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, work: WorkDir, _: type[WorkDir]) -> Path:
+        return work.root / self.name
+
+
 @dataclass(frozen=True)
 class WorkDir:
     """The paths of one checkout.
@@ -33,57 +43,35 @@ class WorkDir:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         return Path(base) / "dockyard"
 
-    @property
-    def venv(self) -> Path:
-        """The Python environment that the program and the command run in."""
-        return self.root / "venv"
+    venv = _BelowRoot("venv")
+    """The Python environment that the program and the command run in."""
 
-    @property
-    def bin(self) -> Path:
-        """Programs that the machine itself lacks; first on PATH."""
-        return self.root / "bin"
+    bin = _BelowRoot("bin")
+    """Programs that the machine itself lacks; first on PATH."""
 
-    @property
-    def pulumi_home(self) -> Path:
-        """`PULUMI_HOME` of this checkout: its plugins and its login to the local backend."""
-        return self.root / "pulumi-home"
+    pulumi_home = _BelowRoot("pulumi-home")
+    """`PULUMI_HOME` of this checkout: its plugins and its login to the local backend."""
 
-    @property
-    def state(self) -> Path:
-        """The local file backend."""
-        return self.root / "state"
+    state = _BelowRoot("state")
+    """The local file backend."""
 
-    @property
-    def passphrase_file(self) -> Path:
-        """The generated passphrase of the local backend's secrets, mode 0600."""
-        return self.root / "passphrase"
+    passphrase_file = _BelowRoot("passphrase")
+    """The generated passphrase of the local backend's secrets, mode 0600."""
 
-    @property
-    def salts(self) -> Path:
-        """The salt lines of the stacks created on this machine, see `toolchain.stacks`."""
-        return self.root / "salts"
+    salts = _BelowRoot("salts")
+    """The salt lines of the stacks created on this machine, see `toolchain.stacks`."""
 
-    @property
-    def docker_host_file(self) -> Path:
-        """File with the Docker engine's address, when it is not the default of every client."""
-        return self.root / "docker-host"
+    docker_host_file = _BelowRoot("docker-host")
+    """File with the Docker engine's address, when it is not the default of every client."""
 
-    @property
-    def engine(self) -> Path:
-        """The private dockerd: its data, logs and locks."""
-        return self.root / "engine"
+    engine = _BelowRoot("engine")
+    """The private dockerd: its data, logs and locks."""
 
-    @property
-    def registry(self) -> Path:
-        """The local registry that serves the image kit's images."""
-        return self.root / "registry"
+    registry = _BelowRoot("registry")
+    """The local registry that serves the image kit's images."""
 
-    @property
-    def logs(self) -> Path:
-        """Output of builds and of background processes, for troubleshooting."""
-        return self.root / "logs"
+    logs = _BelowRoot("logs")
+    """Output of builds and of background processes, for troubleshooting."""
 
-    @property
-    def machine_file(self) -> Path:
-        """Facts about this machine that the program uses, see `settings.machine`."""
-        return self.root / "machine.yaml"
+    machine_file = _BelowRoot("machine.yaml")
+    """Facts about this machine that the program uses, see `settings.machine`."""

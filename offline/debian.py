@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
-import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from machine.lock import locked
+from machine.processes import run
 from machine.progress import SetupError
 from machine.workdir import WorkDir
 
@@ -20,6 +19,27 @@ INDEX_LIFE = 24 * 3600.0
 """Seconds for which a fetched package index is reused; it is also fetched again when a package no longer exists."""
 
 _KEYRINGS = ("debian-archive-keyring.pgp", "debian-archive-keyring.gpg")
+_APT_CONFIG = """
+Dir::State "{root}";
+Dir::State::status "{root}/status";
+Dir::Cache "{root}";
+Dir::Etc::sourcelist "{root}/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+APT::Sandbox::User "";
+APT::Keep-Downloaded-Packages "true";
+Acquire::Languages "none";
+Acquire::Retries "3";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+// Disable the hooks of the machine's own apt: these packages are never installed.
+#clear DPkg::Pre-Invoke;
+#clear DPkg::Pre-Install-Pkgs;
+#clear DPkg::Post-Invoke;
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+"""
+_REMEDY = "Give a registry that can be reached: docker.mirror in the stack file."
 _INSTALLED = re.compile(r"^Inst (\S+) \((\S+) .*\[(\w+)\]\)", re.MULTILINE)
 
 
@@ -86,74 +106,29 @@ class Suite:
             )
         )
         config = self.root / "apt.conf"
-        config.write_text(
-            f'Dir::State "{self.root}";\n'
-            f'Dir::State::status "{self.root}/status";\n'
-            f'Dir::Cache "{self.root}";\n'
-            f'Dir::Etc::sourcelist "{self.root}/sources.list";\n'
-            'Dir::Etc::sourceparts "/dev/null";\n'
-            'Dir::Etc::preferencesparts "/dev/null";\n'
-            'APT::Sandbox::User "";\n'
-            'APT::Keep-Downloaded-Packages "true";\n'
-            # Disable the hooks of the machine's own apt: these packages are never installed.
-            "#clear DPkg::Pre-Invoke;\n#clear DPkg::Pre-Install-Pkgs;\n#clear DPkg::Post-Invoke;\n"
-            "#clear APT::Update::Pre-Invoke;\n#clear APT::Update::Post-Invoke;\n"
-            "#clear APT::Update::Post-Invoke-Success;\n"
-            'Acquire::Languages "none";\n'
-            'Acquire::Retries "3";\n'
-            'Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";\n'
-        )
+        config.write_text(_APT_CONFIG.format(root=self.root))
         return {"APT_CONFIG": str(config), "DEBIAN_FRONTEND": "noninteractive"}
 
     def _update(self, config: dict[str, str], max_age: float) -> None:
         stamp = self.root / "updated"
         if stamp.exists() and time.time() - stamp.stat().st_mtime < max_age:
             return
-        run(
-            ["apt-get", "update", "-q", "--error-on=any"],
-            f"Debian's package index of {self.name} cannot be fetched",
-            config,
-        )
+        failure = f"Debian's package index of {self.name} cannot be fetched"
+        run(["apt-get", "update", "-q", "--error-on=any"], failure, env=config)
         stamp.touch()
 
     def _download(self, config: dict[str, str], names: Sequence[str]) -> list[Package]:
         install = ["apt-get", "install", "-q", "-y", "--no-install-recommends"]
         failure = f"Debian's packages of {self.name} cannot be fetched: {' '.join(names)}"
-        planned = run([*install, "--simulate", *names], failure, config)
-        run([*install, "--download-only", *names], failure, config)
-        packages = []
-        for name, version, arch in _INSTALLED.findall(planned):
-            deb = self.archives / f"{name}_{version.replace(':', '%3a')}_{arch}.deb"
-            packages.append(Package(name, version, deb))
-        return packages
-
-
-def run(command: Sequence[str], failure: str, env: dict[str, str] | None = None) -> str:
-    """Run a program to its end and return its standard output.
-
-    Raises SetupError with `failure` followed by the program's last error line.
-    """
-    try:
-        finished = subprocess.run(
-            command, env={**os.environ, "LC_ALL": "C", **(env or {})}, capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError as error:
-        raise SetupError(f"{failure}: {command[0]} is not installed") from error
-    if finished.returncode < 0:
-        # Report the signal's name: the user pressed Ctrl-C, or the kernel ran out of memory.
-        signal_name = signal.Signals(-finished.returncode).name
-        raise SetupError(f"{failure}: {command[0]} was interrupted ({signal_name})", "Run it again: it goes on.")
-    if finished.returncode:
-        complaints = [
-            line for line in (finished.stderr + finished.stdout).splitlines() if line.startswith(("E:", "error"))
+        planned = run([*install, "--simulate", *names], failure, env=config)
+        run([*install, "--download-only", *names], failure, env=config)
+        return [
+            Package(name, version, self.archives / f"{name}_{version.replace(':', '%3a')}_{arch}.deb")
+            for name, version, arch in _INSTALLED.findall(planned)
         ]
-        last = (complaints or finished.stderr.splitlines() or finished.stdout.splitlines() or ["no word"])[-1]
-        if "No space left" in finished.stderr:
-            last = "the disk is full"
-        raise SetupError(f"{failure}: {last.removeprefix('E: ')}")
-    return finished.stdout
 
 
+@cache
 def architecture() -> str:
     """Return Debian's name of this machine's architecture; Docker uses the same name for amd64 and arm64."""
     return run(["dpkg", "--print-architecture"], "The image kit needs Debian's dpkg").strip()
@@ -166,10 +141,7 @@ def _archive(folder: Path) -> str:
     Raises SetupError without apt or without a Debian archive.
     """
     if not shutil.which("apt-get"):
-        raise SetupError(
-            "The image kit builds from Debian's packages, and this machine has no apt",
-            "Give a registry that can be reached: docker.mirror in the stack file.",
-        )
+        raise SetupError("The image kit builds from Debian's packages, and this machine has no apt", _REMEDY)
     archives = _archives([])
     if not archives:
         options = ["-o", f"Dir::State::lists={folder}"]
@@ -180,8 +152,7 @@ def _archive(folder: Path) -> str:
         if (label, component) == ("Debian", "main"):
             return address
     raise SetupError(
-        "The image kit builds from Debian's packages, and this machine's apt knows no Debian archive",
-        "Give a registry that can be reached: docker.mirror in the stack file.",
+        "The image kit builds from Debian's packages, and this machine's apt knows no Debian archive", _REMEDY
     )
 
 

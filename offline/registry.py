@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
-import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,11 +24,6 @@ START_TIME = 10.0
 
 PATIENCE = 2.0
 """Seconds to wait for a registry to stop before it is killed (which loses nothing), and for its port to become free."""
-
-
-def storage(work: WorkDir) -> Path:
-    """Return the folder of the images. The shared cache is safe, since blobs are named by their digests."""
-    return work.cache / "registry"
 
 
 @dataclass(frozen=True)
@@ -52,11 +46,8 @@ class Registry:
                     self._put(client, repository, layer.digest, layer.path)
                 self._put(client, repository, digest_of(config), config)
                 document = manifest(config, layers)
-                client.put(
-                    self._url(repository, "manifests", tag),
-                    content=document,
-                    headers={"Content-Type": MANIFEST},
-                ).raise_for_status()
+                place = self._url(repository, "manifests", tag)
+                client.put(place, content=document, headers={"Content-Type": MANIFEST}).raise_for_status()
         except httpx.HTTPError as error:
             raise SetupError(f"The local registry does not take {repository}:{tag}: {error}") from error
         return digest_of(document)
@@ -68,12 +59,10 @@ class Registry:
         begun.raise_for_status()
         place = httpx.URL(begun.headers["Location"]).copy_merge_params({"digest": digest})
         headers = {"Content-Type": "application/octet-stream"}
-        if isinstance(content, bytes):
-            client.put(place, content=content, headers=headers).raise_for_status()
-            return
-        with content.open("rb") as file:
-            size = {"Content-Length": str(content.stat().st_size)}
-            client.put(place, content=file, headers={**headers, **size}).raise_for_status()
+        with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+            headers["Content-Length"] = str(file.seek(0, os.SEEK_END))
+            file.seek(0)
+            client.put(place, content=file, headers=headers).raise_for_status()
 
     def _url(self, repository: str, *rest: str) -> str:
         return f"http://{self.host}/v2/{repository}/{'/'.join(rest)}"
@@ -86,18 +75,23 @@ def ensure_registry(work: WorkDir, progress: Progress) -> Registry:
     Raises SetupError when its program is not available or it does not start.
     """
     with locked(work.registry / "lock", lambda _: None):
-        return _running(work) or _start_anew(work, progress)
-
-
-def _start_anew(work: WorkDir, progress: Progress) -> Registry:
-    with progress.step("Local registry") as step:
-        # A registry may be running that hangs, or that serves another cache.
-        processes.stop(_processes(work), PATIENCE)
-        program = host_program(work, "trixie", "docker-registry", "docker-registry", step.say)
-        port = _port(work)
-        _start(work, program, port)
-        step.outcome = f"serves the image kit on 127.0.0.1:{port}"
-    return Registry(f"127.0.0.1:{port}")
+        config, pids, port = work.registry / "config.yml", _processes(work), _port(work)
+        registry, settings = Registry(f"127.0.0.1:{port}"), _settings(work, port)
+        if pids and config.read_text() == settings and _answers(registry):
+            return registry
+        with progress.step("Local registry") as step:
+            # A registry may be running that hangs, or that serves another cache.
+            processes.stop(pids, PATIENCE)
+            program = host_program(work, "trixie", "docker-registry", "docker-registry", step.say)
+            (work.cache / "registry").mkdir(parents=True, exist_ok=True)
+            config.write_text(settings)
+            log, env = work.logs / "registry.log", {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
+            process = processes.spawn([str(program), "serve", str(config)], log, env)
+            processes.wait_until(lambda: _answers(registry) or process.poll() is not None, START_TIME)
+            if not _answers(registry):
+                raise SetupError(f"The local registry does not start on port {port}", f"See {log}")
+            step.outcome = f"serves the image kit on 127.0.0.1:{port}"
+        return registry
 
 
 def stop_registry(work: WorkDir, progress: Progress) -> None:
@@ -105,15 +99,6 @@ def stop_registry(work: WorkDir, progress: Progress) -> None:
     if pids := _processes(work):
         with progress.step("Stop the local registry"):
             processes.stop(pids, PATIENCE)
-
-
-def _running(work: WorkDir) -> Registry | None:
-    """Return the running registry, None unless it answers and has the current configuration."""
-    if not _processes(work):
-        return None
-    port = _port(work)
-    registry = Registry(f"127.0.0.1:{port}")
-    return registry if _config(work).read_text() == _settings(work, port) and _answers(registry) else None
 
 
 def _answers(registry: Registry) -> bool:
@@ -125,18 +110,15 @@ def _answers(registry: Registry) -> bool:
 
 def _processes(work: WorkDir) -> list[int]:
     """Return the checkout's registry processes: at most one, identified by its configuration file."""
-    return processes.find(f" serve {_config(work)}")
-
-
-def _config(work: WorkDir) -> Path:
-    return work.registry / "config.yml"
+    return processes.find(f" serve {work.registry / 'config.yml'}")
 
 
 def _port(work: WorkDir) -> int:
     """Return the checkout's port: the previous one unless another program took it, else a free one."""
     file = work.registry / "port"
     previous = int(file.read_text()) if file.exists() else 0
-    if previous and (_processes(work) or _soon_free(previous)):
+    # A predecessor that has just ended releases its port in a moment.
+    if previous and (_processes(work) or processes.wait_until(lambda: port_is_free(previous), PATIENCE)):
         return previous
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -145,44 +127,13 @@ def _port(work: WorkDir) -> int:
     return port
 
 
-def _soon_free(port: int) -> bool:
-    """Tell whether a port is free, now or within PATIENCE, when a predecessor that just ended releases it."""
-    deadline = time.monotonic() + PATIENCE
-    while not (free := port_is_free(port)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return free
-
-
 def _settings(work: WorkDir, port: int) -> str:
     settings = {
         "version": 0.1,
         "log": {"level": "warn", "accesslog": {"disabled": True}},
-        # No blob descriptor cache: the registries of other checkouts write to the same storage.
-        "storage": {"filesystem": {"rootdirectory": str(storage(work))}, "delete": {"enabled": True}},
+        # The registries of other checkouts write to the same storage, where blobs are named by their digests.
+        # Therefore there is no blob descriptor cache.
+        "storage": {"filesystem": {"rootdirectory": str(work.cache / "registry")}, "delete": {"enabled": True}},
         "http": {"addr": f"127.0.0.1:{port}"},
     }
     return yaml.safe_dump(settings)
-
-
-def _start(work: WorkDir, program: Path, port: int) -> None:
-    config = _config(work)
-    storage(work).mkdir(parents=True, exist_ok=True)
-    config.write_text(_settings(work, port))
-    work.logs.mkdir(parents=True, exist_ok=True)
-    log = work.logs / "registry.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [str(program), "serve", str(config)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            cwd="/",
-            env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
-        )
-    registry = Registry(f"127.0.0.1:{port}")
-    deadline = time.monotonic() + START_TIME
-    while not _answers(registry):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise SetupError(f"The local registry does not start on port {port}", f"See {log}")
-        time.sleep(0.05)

@@ -33,7 +33,7 @@ from ops.state_verbs import app as state_verbs
 from settings.problems import SettingsError
 from settings.schema import write_schemas
 from toolchain.docker_engine import stop_engine
-from toolchain.environment import environment, forget_other_checkout
+from toolchain.environment import discard_foreign_environment, environment
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(state_verbs, name="state")
@@ -303,7 +303,7 @@ def test(
 def main() -> None:
     """Run the command. An error that the user can fix is printed as a message, without a traceback."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    forget_other_checkout(WorkDir())
+    discard_foreign_environment(WorkDir())
     code = 1
     try:
         app()

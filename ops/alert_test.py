@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from docker.models.containers import Container
 
 from components.alerting.inhibitions import TEST_LABEL
-from machine.progress import Progress, SetupError, spell_seconds
+from machine.progress import Progress, SetupError, format_seconds
 from machine.workdir import WorkDir
 from ops.inspect.amtool import URL, instances
 from ops.session import connect
@@ -128,7 +128,7 @@ def try_receivers(
     test_labels = {**labels, "sent": f"{sent:%Y-%m-%dT%H:%M:%SZ}"}
     before = _answers(containers)
     began = time.monotonic()
-    late = f"not tried within {spell_seconds(seconds)}: a silence may hold it back (./dockyard amtool … silence)"
+    late = f"not tried within {format_seconds(seconds)}: a silence may hold it back (./dockyard amtool … silence)"
     unknown = "not tried: the running Alertmanager does not know it yet; bring the stack up"
     outcomes = {name: DeliveryOutcome(name, False, late if name in before else unknown) for name in names}
     pending = set(names)
@@ -143,7 +143,7 @@ def try_receivers(
                 failed, reason = _failure(name, lines)
                 delivered = answers.get(name, 0) > before.get(name, 0)
                 if delivered:
-                    detail = f"delivered ({spell_seconds(time.monotonic() - began)})"
+                    detail = f"delivered ({format_seconds(time.monotonic() - began)})"
                     outcomes[name] = DeliveryOutcome(name, True, detail)
                 elif failed or reason:
                     detail = redact(f"failed{'' if failed else ' so far'}: {reason}")

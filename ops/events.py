@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from machine.progress import Progress, spell_seconds
+from machine.progress import Progress, format_seconds
 from ops.cloudflare_errors import explain_error
 
 VERBS = {
@@ -113,7 +113,7 @@ class EventFollower:
             return
         took = time.monotonic() - self._began.get(metadata["urn"], time.monotonic())
         sign = "-" if verb.startswith("removed") else "+" if verb == "created" else "~"
-        self._progress.line(f"  {sign} {_label(metadata['urn'])}: {verb} ({spell_seconds(took)})")
+        self._progress.line(f"  {sign} {_label(metadata['urn'])}: {verb} ({format_seconds(took)})")
 
     def _handle_diagnostic(self, diagnostic: dict[str, Any]) -> None:
         text = COLOUR.sub("", diagnostic.get("message", "")).strip()

@@ -17,10 +17,10 @@ from ops.pulumi_cli import PulumiCli
 from ops.state.locks import check_usable
 from settings.loader import Settings, load, read_stack_file
 from settings.machine import read_machine, write_machine
-from toolchain.docker_client import docker_client
+from toolchain.docker_client import DockerClient
 from toolchain.docker_engine import ensure_engine
-from toolchain.environment import ensure_backend, full_environment, uses_own_backend
-from toolchain.images import ensure_images, ensure_references, standing_log_store
+from toolchain.environment import ensure_backend, full_environment, uses_local_backend
+from toolchain.images import Images, substitute_log_store
 from toolchain.plugins import ensure_plugins
 from toolchain.pulumi_cli import ensure_pulumi
 from toolchain.stacks import ensure_stack
@@ -37,7 +37,7 @@ class StackSession:
     def docker_client(self) -> docker.DockerClient:
         """Return a client of the stack's Docker engine."""
         # One connection for each request that `status` makes in parallel.
-        return docker_client(self.docker_host, max_pool_size=16)
+        return DockerClient(self.docker_host, max_pool_size=16)
 
 
 def stack_settings(work: WorkDir, stack: str, *, preview: bool = False) -> Settings:
@@ -59,7 +59,7 @@ def prepare_tools(work: WorkDir, progress: Progress, requested: str | None = Non
     env = full_environment(work)
     for file in sorted(work.checkout.glob("Pulumi.*.yaml")):
         stack = file.name.split(".")[1]
-        if requested not in (None, stack) and not uses_own_backend(work):
+        if requested not in (None, stack) and not uses_local_backend(work):
             continue  # not requested; in a remote backend each look-up takes time
         try:
             ensure_stack(work, stack, env)
@@ -93,8 +93,9 @@ def bootstrap(work: WorkDir, stack: str, progress: Progress) -> StackSession:
                 # Report it at once: the other lane may take minutes.
                 progress.tell(error)
             lane.result()
-    # Load the settings again: the images are resolved now.
-    return StackSession(PulumiCli(work, stack, tools.result()), stack_settings(work, stack), docker_host)
+    # The images are resolved now.
+    settings = settings.on_machine(read_machine(work.machine_file))
+    return StackSession(PulumiCli(work, stack, tools.result()), settings, docker_host)
 
 
 def connect(work: WorkDir, stack: str, progress: Progress) -> StackSession:
@@ -108,9 +109,9 @@ def _prepare_machine(work: WorkDir, settings: Settings, docker_host: str, progre
     # An explicit release has its own references; the machine file keeps those of the stack's files.
     pinned = settings.release.images if settings.rolled_back else {}
     image_names = [name for name in settings.image_names if name not in pinned]
-    ensure_references(work, progress, docker_host, [pinned[name] for name in settings.image_names if name in pinned])
-    mirror = settings.product.docker.mirror
-    images = ensure_images(work, progress, docker_host, image_names, mirror, settings.builds)
+    engine_images = Images(work, progress, docker_host, settings.product.docker.mirror)
+    engine_images.ensure_references([pinned[name] for name in settings.image_names if name in pinned])
+    images = engine_images.ensure(image_names, settings.builds)
     client = docker.DockerClient(base_url=docker_host)
     own_ports = published_ports(client, settings.stack_name)
     offset = claim_port_offset(
@@ -130,7 +131,7 @@ def _prepare_machine(work: WorkDir, settings: Settings, docker_host: str, progre
                 "port_offsets": {**machine.port_offsets, settings.stack_name: offset},
                 "docker_root": client.info()["DockerRootDir"],
                 "images": {**other_images, **images},
-                "log_store": standing_log_store(image_names, images) or machine.log_store,
+                "log_store": substitute_log_store(image_names, images) or machine.log_store,
             }
         )
         if updated != machine:

@@ -15,7 +15,7 @@ from ops.state import copies
 from ops.state.locks import locks, settle_locks
 from ops.state.move import move_stack, prepare_migration
 from ops.state.store import readable_store, store_of
-from toolchain.environment import backend_url, ensure_backend, full_environment, own_backend
+from toolchain.environment import backend_url, ensure_backend, full_environment, local_backend
 from toolchain.pulumi_cli import ensure_pulumi
 
 app = typer.Typer(no_args_is_help=True, help="The state: its backend, its lock, its copies, its moves.")
@@ -110,11 +110,11 @@ def move(
     migration = prepare_migration(work, url, full_environment(work), progress)
     for name in [stack] if stack else migration.stacks():
         move_stack(migration, name)
-    if migration.target.url == own_backend(work):
+    if migration.target.url == local_backend(work):
         progress.line("Take `backend` out of Pulumi.yaml, and PULUMI_BACKEND_URL out of the environment.")
     else:
         progress.line(f'Now write into Pulumi.yaml, and commit it:\nbackend:\n  url: "{migration.target.url}"')
-    if backend_url(work) == own_backend(work) and work.passphrase_file.exists():
+    if backend_url(work) == local_backend(work) and work.passphrase_file.exists():
         progress.line(
             f"Secrets open with the passphrase in {work.passphrase_file}: everybody who deploys needs it, named by "
             "PULUMI_CONFIG_PASSPHRASE_FILE. Or change to a key in a KMS: docs/state.md"

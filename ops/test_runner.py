@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from machine.progress import Progress, SetupError, spell_seconds
+from machine.progress import Progress, SetupError, format_seconds
 from machine.workdir import WorkDir
 from toolchain.dev_packages import ensure_dev_packages
 
@@ -159,7 +159,7 @@ def _print_progress(runner: PartRunner) -> None:
     for part, (started, _) in [*runner.running.items()]:
         percentages = re.findall(r"\[ *(\d+)%\]", (runner.logs / f"{part}.log").read_text(errors="replace"))
         progress = f", {percentages[-1]} %" if percentages else ""
-        states.append(f"{part} ({spell_seconds(time.monotonic() - started)}{progress})")
+        states.append(f"{part} ({format_seconds(time.monotonic() - started)}{progress})")
     if states and runner.side_by_side:
         runner.progress.line(f"  · running: {', '.join(states)}", "dim")
 
@@ -187,7 +187,7 @@ def _run_part(runner: PartRunner, part: str) -> PartResult:
             sys.stdout.write((runner.logs / f"{part}.log").read_text(errors="replace"))
             sys.stdout.flush()
         mark, style = ("✓", "green") if result.passed else ("✗", "bold red")
-        runner.progress.line(f"{mark} {part} ({spell_seconds(result.seconds)})", style)
+        runner.progress.line(f"{mark} {part} ({format_seconds(result.seconds)})", style)
     return result
 
 
@@ -206,12 +206,12 @@ def summary(results: Sequence[PartResult], seconds: float, seed: int) -> list[st
     lines = ["", "part            time    tests"]
     for result in sorted(results, key=lambda result: -result.seconds):
         mark = "" if result.passed else "  FAILED"
-        lines.append(f"{result.part:<10} {spell_seconds(result.seconds):>9} {len(result.tests) or '-':>8}{mark}")
+        lines.append(f"{result.part:<10} {format_seconds(result.seconds):>9} {len(result.tests) or '-':>8}{mark}")
     tests = sorted((test for result in results for test in result.tests), reverse=True)
     if tests:
         lines += ["", f"the {min(SLOWEST, len(tests))} slowest tests, with the fixtures that they were first to use"]
-        lines += [f"{spell_seconds(test.seconds):>9}  {test.part}: {test.name}" for test in tests[:SLOWEST]]
+        lines += [f"{format_seconds(test.seconds):>9}  {test.part}: {test.name}" for test in tests[:SLOWEST]]
     failures = sum(result.failures or not result.passed for result in results)
     untested = sum(not result.tests and result.passed for result in results)
     passed = len(tests) + untested - sum(result.failures for result in results)
-    return [*lines, "", f"all parts: {spell_seconds(seconds)}, --seed {seed}", f"{passed} passed, {failures} failed"]
+    return [*lines, "", f"all parts: {format_seconds(seconds)}, --seed {seed}", f"{passed} passed, {failures} failed"]

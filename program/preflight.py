@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pulumi
 
-from settings.example_text import is_placeholder_address, is_placeholder_word
-from settings.loader import CHECKOUT, NAMESPACE, Settings
-from settings.problems import Lines, Problem, SettingsError
+from settings.base import secret_refs
+from settings.loader import NAMESPACE, Settings
+from settings.placeholders import is_placeholder_address, is_placeholder_word
+from settings.problems import Problem, SettingsError
 
 ADDRESS = "an address: https://…"
 KEYS = {
@@ -27,49 +27,38 @@ KEYS = {
 """Field → pattern of its secret, and its description in messages. `password` and `token` may be any text."""
 
 
-def check_receiver_secrets(settings: Settings, values: Mapping[str, str], checkout: Path = CHECKOUT) -> None:
+def check_receiver_secrets(settings: Settings, values: Mapping[str, str]) -> None:
     """Check the receivers' secrets; `values` is Pulumi's configuration.
 
     Raises pulumi.RunError with all invalid secrets that production's critical alerts depend on. Warns about others
     outside of development. Missing secrets are reported by the settings.
     """
-    refused, doubtful = wrong_receiver_secrets(settings, values, checkout)
+    refused, doubtful = wrong_receiver_secrets(settings, values)
     if refused:
         raise pulumi.RunError(str(SettingsError(refused)))
     for problem in doubtful:
         pulumi.log.warn(f"{problem} (nobody is told by this receiver)")
 
 
-def wrong_receiver_secrets(
-    settings: Settings, values: Mapping[str, str], checkout: Path = CHECKOUT
-) -> tuple[list[Problem], list[Problem]]:
+def wrong_receiver_secrets(settings: Settings, values: Mapping[str, str]) -> tuple[list[Problem], list[Problem]]:
     """Return the invalid secrets of receivers: those that an `up` refuses, and those that it warns about."""
     environment, alerts = settings.stack.environment, settings.product.alerts
     if environment == "development":
         return [], []
-    file = f"Pulumi.{settings.stack_name}.yaml"
-    lines = Lines.of(checkout / file)
     refused: dict[str, Problem] = {}
     doubtful: dict[str, Problem] = {}
-
-    def check(secret: str, field: str, place: str, *, critical: bool) -> None:
+    for secret, path in secret_refs(alerts.in_environment(environment), ("alerts",)):
         value = values.get(f"{NAMESPACE}{secret}")
+        receiver, field = (alerts.receivers[str(path[2])], str(path[3])) if len(path) > 2 else (None, "url")
         defect = None if value is None else _find_defect(field, value)
         if defect is None:
-            return
+            continue
         actual, expected = defect
-        line = lines.find(["config", f"{NAMESPACE}{secret}"])
-        text = f"{expected}, for {place}"
         remedy = f"Set it: pulumi config set --secret {NAMESPACE}{secret} -s {settings.stack_name}"
+        critical = receiver is not None and "critical" in receiver.severities
         group = refused if critical and environment == "production" else doubtful
-        group[secret] = Problem(file, f"config.{NAMESPACE}{secret}", actual, text, remedy, line)
-
-    for name, receiver in alerts.receivers_in(environment).items():
-        for field, secret in receiver.secrets.items():
-            place = f"alerts.receivers.{name}.{field}"
-            check(secret, field, place, critical="critical" in receiver.severities)
-    if alerts.heartbeat:
-        check(alerts.heartbeat, "url", "alerts.heartbeat", critical=False)
+        text = f"{expected}, for {'.'.join(map(str, path))}"
+        group[secret] = settings.files.stack.problem([secret], actual, text, remedy)
     return list(refused.values()), list(doubtful.values())
 
 

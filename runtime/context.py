@@ -10,7 +10,7 @@ import pulumi
 
 from runtime.base import Files, Instance, Job
 from runtime.spec import Attachment, ContainerSpec, FileSet, Volume
-from settings.docker import Docker
+from settings.container import Docker
 
 
 class Runtime(Protocol):

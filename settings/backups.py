@@ -1,4 +1,4 @@
-"""Backups: their schedule, retention and offsite copy, and the restore drills that prove them."""
+"""Backups: schedule, retention, offsite copy, restore drills, and point-in-time recovery of Postgres."""
 
 from __future__ import annotations
 
@@ -6,22 +6,59 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
-from settings.base import Model
-from settings.container import Limits, Name
+from settings.base import Model, Name, SecretRef
+from settings.container import Limits
 from settings.schedule import Schedule
 from settings.units import Duration
 
-KEY = "backup-key"
+BACKUP_KEY_SECRET = "backup-key"  # noqa: S105 - its name
 """Secret with the passphrase of the repositories; generated unless it is set. Without it no backup can be read."""
 
 DRILL_SCHEDULE = "45 3 * * 0"
 """Sundays, after that night's backup."""
 
+PITR_IMAGE = "postgres-pgbackrest"
+"""Key of components/images.yaml: the image that runs instead of `postgres`, unless the settings name another one."""
+
+PITR_KEY_SECRET = "point-in-time-key"  # noqa: S105 - its name
+"""Secret with the passphrase of the repositories; generated unless it is set. Without it no backup can be read."""
+
+SERVER_SETTINGS = ("archive_mode", "archive_command", "archive_library", "archive_timeout")
+"""Server settings that are derived from this section; `postgres.settings` must not contain them."""
+
+_DAY = 86400
 Sql = Annotated[str, StringConstraints(min_length=1)]
+Days = Annotated[Duration, Field(ge=_DAY, multiple_of=_DAY)]
+
+
+class PointInTime(Model):
+    """Point-in-time recovery: base backups by pgBackRest, and every segment of the write-ahead log since the first.
+
+    It loses only minutes, and costs more than `backups`, which dumps the database once a day.
+    """
+
+    archive_timeout: Duration = Field(default=60, le=300)
+    """Time after which a segment with changes is archived even if it is not full: the maximum loss if the machine and
+    its disk are lost. At most 5m. A newly started Postgres applies it after `checkpoint_timeout` (5m)."""
+
+    keep: Days = 7 * _DAY
+    """How far back the database can be restored: the base backups and log that this requires are kept (Tumulte: 7d)."""
+
+    schedule: Schedule = "45 1 * * *"
+    """Cron schedule of base backups, in UTC. The first one is taken at once."""
+
+    full_every: Days = 7 * _DAY
+    """Age of the last full backup after which the next one is full; the others contain only changes."""
+
+    offsite: bool = True
+    """Keep a second repository in `backups.s3`, where that is set."""
+
+    limits: Limits = Limits.of("512MB", cpus=1)
+    """Limits of the container for base backups and restores; at least 256MB, since a restore runs a Postgres there."""
 
 
 class Keep(Model):
-    """Retention: the number of days, weeks and months with a backup of which the last one is kept."""
+    """Retention: for how many days, weeks and months the last backup is kept."""
 
     daily: int = Field(default=7, ge=0, le=1000)
     weekly: int = Field(default=4, ge=0, le=1000)
@@ -49,23 +86,21 @@ class S3(Model):
     region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")] | None = None
     """Region, for endpoints that require one."""
 
-    access_key: Name
+    access_key: SecretRef
     """Name of the secret with the access key's id."""
 
-    secret_key: Name
+    secret_key: SecretRef
     """Name of the secret with the secret access key."""
 
 
 class Drill(Model):
-    """Restore drill, which proves that backups restore: the last one is restored into a throwaway Postgres and
-    checked."""
+    """Restore drill: the last backup is restored into a throwaway Postgres and checked."""
 
     schedule: Schedule | None = None
     """Cron schedule in UTC. Default: Sundays at 03:45 in production, elsewhere only by `./dockyard restore-drill`."""
 
     checks: dict[Name, Sql] = {}
-    """Name → SQL whose single value must be true on the restored database, in addition to the built-in checks: `orders:
-    select count(*) > 0 from orders`."""
+    """Further checks: name → SQL that must return true on the restored database: `select count(*) > 0 from orders`."""
 
     rto: Duration = 600
     """Maximum duration of a restore, from the first byte to the last check."""
@@ -74,11 +109,11 @@ class Drill(Model):
 class BackupLimits(Model):
     """Limits of the backup containers."""
 
-    postgres: Limits = Field(default_factory=lambda: Limits.of("512MB", cpus=2))
+    postgres: Limits = Limits.of("512MB", cpus=2)
     """Restore drills run here as well, in a Postgres of their own."""
 
-    redis: Limits = Field(default_factory=lambda: Limits.of("256MB"))
-    monitoring: Limits = Field(default_factory=lambda: Limits.of("256MB"))
+    redis: Limits = Limits.of("256MB")
+    monitoring: Limits = Limits.of("256MB")
 
 
 class Backups(Model):
@@ -89,14 +124,12 @@ class Backups(Model):
     """Whether backups are taken. Default: everywhere but in development."""
 
     schedule: Schedule = "15 2 * * *"
-    """Cron schedule of backups, in UTC. An alert fires when none has succeeded for 26 hours, so it must run at least
-    daily."""
+    """Cron schedule of backups, in UTC. At least daily: an alert fires when none has succeeded for 26 hours."""
 
     keep: Keep = Keep()
     s3: S3 | None = None
     monitoring: bool = True
-    """Also back up Grafana's database and a snapshot of Prometheus' data, for which Prometheus' admin API is
-    enabled."""
+    """Also back up Grafana's database and a snapshot of Prometheus, whose admin API is enabled for it."""
 
     drill: Drill = Drill()
     limits: BackupLimits = BackupLimits()
@@ -105,13 +138,6 @@ class Backups(Model):
     def on(self) -> bool:
         """Whether backups are taken. Valid after `in_environment`, which resolves the default."""
         return bool(self.enabled)
-
-    @property
-    def secrets(self) -> dict[str, str]:
-        """Secrets that must be set: name → the settings path that refers to it."""
-        if not self.s3 or self.enabled is False:
-            return {}
-        return {self.s3.access_key: "s3.access_key", self.s3.secret_key: "s3.secret_key"}
 
     def in_environment(self, environment: str) -> Backups:
         """Return the settings with the defaults that depend on the environment filled in."""

@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
-from settings.alert_checks import critical_coverage_problems
 from settings.alert_rules import log_rule_files, rule_files, thresholds
-from settings.base import Model
-from settings.exposure import public_tool_problems
+from settings.alerts import Alerts, Email, Environment, Ntfy, Receiver, Slack, Sms
+from settings.edge import PublicTool
+from settings.environment import SettingsFiles
 from settings.images import ImageTable
 from settings.names import ADMIN_PORT, RESERVED_NAMES, STORES, TOOLS
-from settings.problems import Lines, Problem, dotted, spell
+from settings.placeholders import is_placeholder_address
+from settings.problems import FoundProblem, Problem, SettingsFile, YamlPath, format_value
 from settings.product import Product
 from settings.stack import Stack
-from settings.workload import Job, Service, Workload
+from settings.workload import Job, Service
 
-TUNNEL = ("config", "dockyard:tunnel")
-"""Path of the tunnel's section in the stack file."""
+OWN_LOGIN = frozenset({"grafana"})
+"""Tools with a log-in of their own. Every other tool of the monitoring is readable by whoever reaches it."""
+
+CoverageProblem = tuple[YamlPath, str, str, str]
+"""Settings path, what was found there, what was expected, and the remedy."""
+
+PLACEHOLDER_REMEDY = "Put in the real one: until then this receiver reaches nobody; see docs/alerts.md."
+RECEIVER_REMEDY = "For instance: on-call: {type: slack, webhook: slack-on-call}; every kind is in docs/alerts.md."
 
 
-def check_together(
-    stack: Stack,
-    product: Product,
-    images: ImageTable,
-    stack_file: str,
-    stack_lines: Lines,
-    product_file: str,
-    checkout: Path,
-) -> list[Problem]:
+def check_together(stack: Stack, product: Product, images: ImageTable, files: SettingsFiles) -> list[Problem]:
     """Return every problem between stack, product and images."""
-    product_lines = Lines.of(checkout / product_file)
-    in_either = _in_either(stack, stack_file, stack_lines, product_file, product_lines)
-
-    def in_product(path: list[str | int], actual: str, expected: str) -> Problem:
-        return Problem(product_file, dotted(path), actual, expected, line=product_lines.find(path))
-
-    problems = [in_product(*problem) for problem in _product_problems(product)]
     shared = (
         *_publish_problems(product),
         *public_tool_problems(product),
@@ -47,96 +38,104 @@ def check_together(
         *_threshold_problems(product),
         *_receiver_problems(product),
         *_offsite_problems(product),
+        *_image_problems(product, images),
+        *_tunnel_problems(stack, product),
     )
-    problems += [in_either(*problem) for problem in shared]
-    problems += _image_problems(stack, product, images, stack_file, stack_lines, in_product)
-    for path, actual, expected in _tunnel_problems(stack, product):
-        problems.append(Problem(stack_file, dotted(path), actual, expected, line=stack_lines.find(path)))
-    return problems
+    problems = [files.product.problem(*problem) for problem in _product_problems(product)]
+    return problems + [files.problem(*problem) for problem in shared]
 
 
-def coverage_problems(
-    stack: Stack, product: Product, stack_file: str, stack_lines: Lines, product_file: str, checkout: Path
-) -> list[Problem]:
+def coverage_problems(stack: Stack, product: Product, files: SettingsFiles) -> list[Problem]:
     """Return the reasons why critical alerts of this environment would not be delivered to everybody or to anybody."""
-    lines = Lines.of(checkout / product_file)
-    in_either = _in_either(stack, stack_file, stack_lines, product_file, lines)
-    return [in_either(*problem) for problem in critical_coverage_problems(product.alerts, stack.environment)]
+    return [files.problem(*problem) for problem in critical_coverage_problems(product.alerts, stack.environment)]
 
 
-def _in_either(
-    stack: Stack, stack_file: str, stack_lines: Lines, product_file: str, product_lines: Lines
-) -> Callable[..., Problem]:
-    """Return a function that reports a problem where its section is set: in the stack file first, else the product."""
-
-    def locate(path: list[str | int], actual: str, expected: str, remedy: str = "") -> Problem:
-        section, *rest = path
-        stack_path: list[str | int] = ["config", f"dockyard:{section}", *rest]
-        if _is_set(getattr(stack, str(section)), rest):
-            return Problem(stack_file, dotted(stack_path), actual, expected, remedy, stack_lines.find(stack_path))
-        return Problem(product_file, dotted(path), actual, expected, remedy, product_lines.find(path))
-
-    return locate
-
-
-def placeholders(stack: Stack, stack_file: str, lines: Lines) -> list[Problem]:
+def tunnel_placeholders(stack: Stack, file: SettingsFile) -> list[Problem]:
     """Return a problem for each Cloudflare account and zone id that still is the placeholder of the shipped stacks."""
-    paths: list[list[str | int]] = [[*TUNNEL, *path] for path in stack.tunnel.placeholders] if stack.tunnel else []
     expected = "32 hexadecimal digits of your own"
     remedy = "Account ID and Zone ID stand on the overview page of the zone at dash.cloudflare.com; see docs/tunnel.md."
-    return [Problem(stack_file, dotted(path), "all zeros", expected, remedy, lines.find(path)) for path in paths]
+    paths = stack.tunnel.placeholders if stack.tunnel else ()
+    return [file.problem(["tunnel", *path], "all zeros", expected, remedy) for path in paths]
 
 
-def _tunnel_problems(stack: Stack, product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+def running_tools(product: Product) -> list[str]:
+    """Return the names of the tools that run beside this product."""
+    monitoring = product.monitoring
+    logs = monitoring.logs.programs if monitoring.logs.enabled else ()
+    absent = {
+        **{tool: tool not in logs for tool in ("loki", "victorialogs", "vmalert")},
+        "postgres-exporter": product.postgres is None,
+        "redis-exporter": product.redis is None,
+        "blackbox-exporter": not monitoring.probes.enabled,
+    }
+    return [tool for tool in TOOLS if not absent.get(tool, False)]
+
+
+def public_tool_problems(product: Product) -> Iterator[FoundProblem]:
+    """Yield each problem of `edge.tools`: its path, what was found and what was expected."""
+    running = sorted(running_tools(product))
+    owners = {
+        (route.host, route.path): f"services.{name}"
+        for name, service in product.services.items()
+        for route in service.routes
+    }
+    for name, tool in product.edge.tools.items():
+        path = ["edge", "tools", name]
+        if name not in running:
+            yield path, format_value(name), f"a tool that runs here: {', '.join(running)}"
+            continue
+        yield from _tool_problems(name, tool, path)
+        place = (tool.host, tool.path)
+        if place in owners:
+            yield [*path, "host"], format_value(tool.host), f"a host and path of its own ({owners[place]} has these)"
+        owners.setdefault(place, f"edge.tools.{name}")
+
+
+def _tool_problems(name: str, tool: PublicTool, path: list[str]) -> Iterator[FoundProblem]:
+    if name not in OWN_LOGIN and not tool.guarded:
+        yield (
+            path,
+            f"{tool.host} open to everybody",
+            f"basic_auth (a secret with lines of `htpasswd -nB <name>`) or forward_auth (an address that is asked"
+            f" about every request) beside host: {name} has no log-in of its own",
+        )
+    if name == "grafana" and tool.path != "/":
+        yield [*path, "path"], format_value(tool.path), "no path: Grafana has a host name to itself"
+
+
+def _tunnel_problems(stack: Stack, product: Product) -> Iterator[FoundProblem]:
     listening = [name for name, service in product.services.items() if service.port and service.protocol == "http"]
     for position, tunnel_service in enumerate(stack.tunnel.services if stack.tunnel else ()):
         if tunnel_service.service not in listening:
-            hint = (
-                " (tools and data stores are never public by the tunnel)"
-                if tunnel_service.service in RESERVED_NAMES
-                else ""
-            )
-            choices = ", ".join(listening) or "a service with a port"
-            yield [*TUNNEL, "services", position, "service"], spell(tunnel_service.service), f"one of {choices}{hint}"
+            reserved = tunnel_service.service in RESERVED_NAMES
+            hint = " (tools and data stores are never public by the tunnel)" if reserved else ""
+            expected = f"one of {', '.join(listening) or 'a service with a port'}{hint}"
+            yield ["tunnel", "services", position, "service"], format_value(tunnel_service.service), expected
 
 
-def _is_set(section: object, path: list[str | int]) -> bool:
-    if not path:
-        return True
-    key, *rest = path
-    if isinstance(section, Mapping):
-        return key in section and _is_set(section[key], rest)
-    if isinstance(section, Model):
-        # A key whose field has another name (`for`) is always the last of its path.
-        return not rest or (str(key) in section.model_fields_set and _is_set(getattr(section, str(key)), rest))
-    return True
-
-
-def _threshold_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+def _threshold_problems(product: Product) -> Iterator[FoundProblem]:
     changes = product.monitoring.thresholds
     if not changes:
         return
     declared = _declared_thresholds(product)
     for name, change in changes.items():
-        path: list[str | int] = ["monitoring", "thresholds", name]
+        path = ["monitoring", "thresholds", name]
         if name not in declared:
-            yield path, spell(name), _an_alert(name, declared)
+            yield path, format_value(name), _an_alert(name, declared)
         elif change.threshold is not None and declared[name] is None:
-            yield [*path, "threshold"], spell(change.threshold), "no threshold: the rule of this alert declares none"
+            expected = "no threshold: the rule of this alert declares none"
+            yield [*path, "threshold"], format_value(change.threshold), expected
 
 
-def _receiver_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+def _receiver_problems(product: Product) -> Iterator[FoundProblem]:
     if not any(receiver.alerts for receiver in product.alerts.receivers.values()):
         return
     known_alerts = _declared_thresholds(product)
     for receiver_name, receiver in product.alerts.receivers.items():
         for number, name in enumerate(receiver.alerts):
             if name not in known_alerts:
-                yield (
-                    ["alerts", "receivers", receiver_name, "alerts", number],
-                    spell(name),
-                    _an_alert(name, known_alerts),
-                )
+                path: YamlPath = ["alerts", "receivers", receiver_name, "alerts", number]
+                yield path, format_value(name), _an_alert(name, known_alerts)
 
 
 def _declared_thresholds(product: Product) -> dict[str, str | None]:
@@ -151,23 +150,23 @@ def _an_alert(name: str, known_alerts: Collection[str]) -> str:
     return f"the name of an alert in rules/{hint}"
 
 
-def _offsite_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+def _offsite_problems(product: Product) -> Iterator[FoundProblem]:
     postgres, s3 = product.own_postgres, product.backups.s3
     is_offsite = postgres is not None and postgres.point_in_time is not None and postgres.point_in_time.offsite
     if is_offsite and s3 and product.backups.on and not s3.endpoint.startswith("https://"):
         expected = "an https:// address: pgBackRest takes no other (or postgres.point_in_time.offsite: false)"
-        yield ["backups", "s3", "endpoint"], spell(s3.endpoint), expected
+        yield ["backups", "s3", "endpoint"], format_value(s3.endpoint), expected
 
 
-def _publish_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+def _publish_problems(product: Product) -> Iterator[FoundProblem]:
     listening = {name for name, service in product.services.items() if service.port is not None}
     publishable = sorted({*listening, *TOOLS, *STORES})
     used: dict[int, str] = {}
     for name, port in product.publish.items():
         if name in product.services and name not in listening:
-            yield ["publish", name], spell(name), f"a service with a port: give services.{name}.port"
+            yield ["publish", name], format_value(name), f"a service with a port: give services.{name}.port"
         elif name not in publishable:
-            yield ["publish", name], spell(name), f"one of {', '.join(publishable)}"
+            yield ["publish", name], format_value(name), f"one of {', '.join(publishable)}"
         if port in used:
             yield ["publish", name], str(port), f"a port of its own ({used[port]} has this one)"
         used[port] = name
@@ -177,15 +176,15 @@ def _publish_problems(product: Product) -> Iterator[tuple[list[str | int], str, 
             yield ["publish", used[port]], str(port), f"another port (edge.{scheme} has this one)"
 
 
-def _network_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+def _network_problems(product: Product) -> Iterator[FoundProblem]:
     joinable = sorted({*product.workloads, *TOOLS, *STORES})
     for network, members in product.networks.items():
         for position, member in enumerate(members):
             if member not in joinable:
-                yield ["networks", network, position], spell(member), f"one of {', '.join(joinable)}"
+                yield ["networks", network, position], format_value(member), f"one of {', '.join(joinable)}"
 
 
-def _log_store_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+def _log_store_problems(product: Product) -> Iterator[FoundProblem]:
     """Refuse settings of Loki where no store is named: its retention would be ignored silently."""
     logs = product.monitoring.logs
     if "loki" in logs.model_fields_set and "store" not in logs.model_fields_set:
@@ -193,32 +192,25 @@ def _log_store_problems(product: Product) -> Iterator[tuple[list[str | int], str
         yield ["monitoring", "logs", "loki"], "settings of loki", expected
 
 
-def _product_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
-    workloads = product.workloads
+def _product_problems(product: Product) -> Iterator[FoundProblem]:
     for name in product.services.keys() & product.jobs.keys():
-        yield ["jobs", name], spell(name), "a name that no service has"
+        yield ["jobs", name], format_value(name), "a name that no service has"
     graph: dict[str, set[str]] = {}
-    for name, workload in workloads.items():
-        kind = "services" if name in product.services else "jobs"
+    for kind, name, workload in _workloads(product):
         if name in RESERVED_NAMES:
-            yield [kind, name], spell(name), f"another name: {', '.join(RESERVED_NAMES)} are taken"
+            yield [kind, name], format_value(name), f"another name: {', '.join(RESERVED_NAMES)} are taken"
         for position, store in enumerate(workload.needs):
             if getattr(product, store) is None:
-                yield [kind, name, "needs", position], spell(store), f"a data store that is there: add {store}:"
-        if isinstance(workload, Service | Job):
-            dumps = workload.dump_before and product.own_postgres is None
-            if dumps:
-                yield [kind, name, "dump_before"], "true", "a Postgres of the product's own to dump"
-            graph[name] = set()
-            eligible = workloads if isinstance(workload, Service) else product.jobs
-            for position, before in enumerate(workload.after):
-                if before in eligible and not _scheduled(eligible[before]):
-                    graph[name].add(before)
-                else:
-                    candidates = sorted(
-                        candidate for candidate in eligible if candidate != name and not _scheduled(eligible[candidate])
-                    )
-                    yield [kind, name, "after", position], spell(before), f"one of {', '.join(candidates) or 'nothing'}"
+                yield [kind, name, "needs", position], format_value(store), f"a data store that is there: add {store}:"
+        if workload.dump_before and product.own_postgres is None:
+            yield [kind, name, "dump_before"], "true", "a Postgres of the product's own to dump"
+        eligible = {job for job, settings in product.jobs.items() if settings.schedule is None}
+        eligible |= product.services.keys() if isinstance(workload, Service) else set()
+        graph[name] = eligible.intersection(workload.after)
+        for position, before in enumerate(workload.after):
+            if before not in eligible:
+                expected = f"one of {', '.join(sorted(eligible - {name})) or 'nothing'}"
+                yield [kind, name, "after", position], format_value(before), expected
     yield from _port_problems(product)
     try:
         TopologicalSorter(graph).prepare()
@@ -228,11 +220,12 @@ def _product_problems(product: Product) -> Iterator[tuple[list[str | int], str, 
         yield [kind, cycle[0], "after"], " after ".join(cycle), "an order without a circle"
 
 
-def _scheduled(workload: Workload) -> bool:
-    return isinstance(workload, Job) and workload.schedule is not None
+def _workloads(product: Product) -> Iterator[tuple[str, str, Service | Job]]:
+    yield from (("services", name, service) for name, service in product.services.items())
+    yield from (("jobs", name, job) for name, job in product.jobs.items())
 
 
-def _port_problems(product: Product) -> Iterator[tuple[list[str | int], str, str]]:
+def _port_problems(product: Product) -> Iterator[FoundProblem]:
     """Refuse port clashes: the edge proxy listens on every service's port, and only HTTP services can share one."""
     by_port: dict[int, str] = {}
     for name, service in product.services.items():
@@ -246,43 +239,74 @@ def _port_problems(product: Product) -> Iterator[tuple[list[str | int], str, str
         by_port.setdefault(service.port, name)
 
 
-def _image_problems(
-    stack: Stack,
-    product: Product,
-    images: ImageTable,
-    stack_file: str,
-    stack_lines: Lines,
-    in_product: Callable[[list[str | int], str, str], Problem],
-) -> list[Problem]:
+def _image_problems(product: Product, images: ImageTable) -> Iterator[FoundProblem]:
     """Report image names that are neither in the table nor full references with registry, path and tag."""
-    problems = []
-    for name, workload in product.workloads.items():
-        if workload.image is None or workload.image in images.names or _is_full(workload.image):
-            continue
-        override = stack.services.get(name)
-        in_stack = override is not None and override.image is not None
-        kind = "services" if name in product.services else "jobs"
-        path: list[str | int] = ["config", "dockyard:services", name, "image"] if in_stack else [kind, name, "image"]
-        expected = f"registry/name:tag, or one of {', '.join(images.names)}"
-        actual = spell(workload.image)
-        if in_stack:
-            problems.append(Problem(stack_file, dotted(path), actual, expected, line=stack_lines.find(path)))
-        else:
-            problems.append(in_product(path, actual, expected))
-    for store, store_override in ((product.own_postgres, stack.postgres), (product.own_redis, stack.redis)):
-        if store is None or store.image in images.names or _is_full(store.image):
-            continue
-        kind = "postgres" if store is product.own_postgres else "redis"
-        expected = f"registry/name:tag, or one of {', '.join(images.names)}"
-        if store_override and store_override.image:
-            own_path: list[str | int] = ["config", f"dockyard:{kind}", "image"]
-            line = stack_lines.find(own_path)
-            problems.append(Problem(stack_file, dotted(own_path), spell(store.image), expected, line=line))
-        else:
-            problems.append(in_product([kind, "image"], spell(store.image), expected))
-    return problems
+    references: dict[YamlPath, str | None] = {
+        (kind, name, "image"): workload.image for kind, name, workload in _workloads(product)
+    }
+    for kind, store in (("postgres", product.own_postgres), ("redis", product.own_redis)):
+        references |= {(kind, "image"): store.image if store else None}
+    for path, image in references.items():
+        if image is not None and image not in images.names and not _is_full(image):
+            yield path, format_value(image), f"registry/name:tag, or one of {', '.join(images.names)}"
 
 
 def _is_full(image: str) -> bool:
     """Whether a reference names a registry or path, and a tag or digest."""
     return "/" in image and ":" in image.rsplit("/", maxsplit=1)[-1]
+
+
+def critical_coverage_problems(alerts: Alerts, environment: Environment) -> Iterator[CoverageProblem]:
+    """Yield each reason why critical alerts of an environment reach no receiver, or not all intended ones."""
+    if environment == "development":
+        return
+    informed = alerts.receivers_in(environment)
+    receivers = {name: receiver for name, receiver in informed.items() if "critical" in receiver.severities}
+    for name, receiver in receivers.items():
+        for subpath, value in _plain_addresses(receiver):
+            if is_placeholder_address(value):
+                path = ["alerts", "receivers", name, *subpath]
+                yield path, format_value(value), "what there really is", PLACEHOLDER_REMEDY
+    if not any(takes_all_critical(receiver) for receiver in receivers.values()):
+        expected = f"a receiver that hears of every critical alert of {environment}, without `alerts` and `labels`"
+        yield ["alerts", "receivers"], _describe_receivers(alerts, environment), expected, RECEIVER_REMEDY
+
+
+def takes_all_critical(receiver: Receiver) -> bool:
+    """Whether a receiver takes every critical alert, and not only some selected by name or label."""
+    return "critical" in receiver.severities and not receiver.alerts and not receiver.labels
+
+
+def _describe_receivers(alerts: Alerts, environment: Environment) -> str:
+    if not alerts.receivers:
+        return "no receiver"
+    reasons = []
+    for name, receiver in alerts.receivers.items():
+        if environment not in receiver.environments:
+            reasons.append(f"{name} is not told of {environment}")
+        elif "critical" not in receiver.severities:
+            reasons.append(f"{name} takes {' and '.join(receiver.severities)}")
+        else:
+            limits = [*(f'{label}="{value}"' for label, value in receiver.labels.items()), *receiver.alerts]
+            reasons.append(f"{name} takes only {', '.join(limits)}")
+    return f"no receiver of every critical alert ({'; '.join(reasons)})"
+
+
+def _plain_addresses(receiver: Receiver) -> Iterator[tuple[list[str | int], str]]:
+    """Yield path and value of the plain settings, which are no secrets, that say where a receiver's messages go."""
+    match receiver:
+        case Email():
+            for number, address in enumerate(receiver.to):
+                yield ["to", number], address
+            yield ["from"], receiver.sender
+            yield ["smarthost"], receiver.smarthost
+        case Slack() if receiver.channel:
+            yield ["channel"], receiver.channel
+        case Ntfy():
+            yield ["server"], receiver.server
+            yield ["topic"], receiver.topic
+        case Sms():
+            for key, value in receiver.fields.items():
+                yield ["fields", key], value
+        case _:
+            return

@@ -1,4 +1,4 @@
-"""Settings that every container has: image, limits, health check."""
+"""Settings of containers: image, limits, health check, and the Docker engine's own for all of them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
 
-from settings.base import Model
+from settings.base import ExactlyOne, Model
 from settings.units import Duration, Memory, format_memory
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
-"""A name in a network: lower-case letters, digits and dashes."""
 
 ImageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][A-Za-z0-9._/:@-]*$")]
 """A key of components/images.yaml, or a full reference with registry and tag."""
@@ -29,8 +26,7 @@ class Limits(Model):
     """Hard memory limit without additional swap, so that a leak is seen early (CIS Docker 5.11)."""
 
     reserved: Memory | None = None
-    """Memory reserved for the container when the host runs short. Default: half the limit, as in the dating app's
-    table."""
+    """Memory reserved when the host runs short. Default: half the limit, as in the dating app's table."""
 
     cpus: Cores = 1.0
     """Limit in processor cores."""
@@ -55,8 +51,10 @@ class Limits(Model):
         return self
 
 
-class Health(Model):
+class Health(ExactlyOne):
     """Health check of a container: exactly one of `http`, `tcp` and `command`."""
+
+    alternatives = ("http", "tcp", "command")
 
     http: Annotated[str, StringConstraints(pattern=r"^/")] | None = None
     """Path that must answer 2xx on the service's own port."""
@@ -73,8 +71,24 @@ class Health(Model):
     start_period: Duration = 40
     """Failures during this time do not count. The last four defaults are the figures of Tumulte's Dockerfiles."""
 
-    @model_validator(mode="after")
-    def _one_way(self) -> Health:
-        if sum([self.http is not None, self.tcp, self.command is not None]) != 1:
-            raise ValueError("exactly one of http, tcp and command")
-        return self
+
+class Docker(Model):
+    """Settings of the Docker engine that apply to all containers."""
+
+    mirror: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]+(:\d+)?(/[a-z0-9._/-]+)?$")] | None = None
+    """Registry that serves the official images under their own paths: `mirror.example.com:5000`."""
+
+    log_max_size: Annotated[str, StringConstraints(pattern=r"^\d+[km]$")] = "10m"
+    log_max_files: int = Field(default=14, ge=1, le=1000)
+    """Number of rotated log files. Tumulte keeps 14 days; the json-file driver rotates by size, not by day."""
+
+    health_interval: Duration | None = None
+    """Health check interval of all containers, instead of their own: where a fast `up` is worth the cost."""
+
+    health_start_interval: Duration | None = None
+    """Health check interval while a container starts: until it is healthy, or its `start_period` has passed. Afterwards
+    `health_interval` applies. Needs Docker 25. A short start interval makes an `up` fast, and a long interval makes an
+    idle container cheap."""
+
+    wait_timeout: Duration = 180
+    """How long an `up` waits for a container to become healthy."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import StringConstraints, model_validator
 
-from settings.base import Model
-from settings.container import Limits, Name, Port
+from settings.base import Model, Name, SecretRef
+from settings.container import Limits, Port
 from settings.units import Duration
 
 HostName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")]
@@ -22,20 +22,19 @@ class Route(Model):
 
 
 class PublicTool(Route):
-    """A tool of the monitoring that is public on purpose, by HTTPS only.
+    """A monitoring tool with a public host name, by HTTPS only.
 
-    Grafana has its own log-in. Every other tool is readable by whoever reaches it: it needs `basic_auth` or
-    `forward_auth`, and a request must pass both where both are set (settings/exposure.py).
+    Grafana has its own log-in. All other tools have none, and need `basic_auth` or `forward_auth`; where both are set,
+    a request must pass both.
     """
 
-    basic_auth: Name | None = None
+    basic_auth: SecretRef | None = None
     """Secret with the permitted users, one line each as `htpasswd -nB <name>` prints it, with a bcrypt hash. It holds
     hashes and not passwords, since a hash made at each `up` would have a new salt and so change at each `up`."""
 
     forward_auth: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+(/\S*)?$")] | None = None
-    """Address that receives the headers of every request and decides about it: with 2xx the request passes, any other
-    answer is returned to the visitor. A service of the product is named by its name and port:
-    `http://sign-in:4181/verify`."""
+    """Address that decides about every request by its headers: if it answers 2xx, the request passes; any other answer
+    is returned to the visitor. Address a service of the product by name and port: `http://sign-in:4181/verify`."""
 
     @property
     def guarded(self) -> bool:
@@ -54,10 +53,10 @@ class Tls(Model):
     """Source of the certificate. Default: Traefik's self-signed one."""
 
     acme: Acme | None = None
-    certificate: Name | None = None
+    certificate: SecretRef | None = None
     """Secret with the certificate and its chain, PEM."""
 
-    key: Name | None = None
+    key: SecretRef | None = None
     """Secret with the certificate's private key, PEM."""
 
     @model_validator(mode="after")
@@ -70,7 +69,7 @@ class Tls(Model):
 
 
 class Edge(Model):
-    """The edge proxy. Limits and health check: the dating app's table."""
+    """The edge proxy. Limits and health check are from the dating app's table."""
 
     address: Annotated[str, StringConstraints(pattern=r"^\d{1,3}(\.\d{1,3}){3}$")] = "127.0.0.1"
     """Host address that the ports for routes are bound to: `0.0.0.0` makes them public (CIS Docker 5.14)."""
@@ -79,10 +78,10 @@ class Edge(Model):
     https: Port = 443
     tls: Tls = Tls()
     tools: dict[Name, PublicTool] = {}
-    """Tool of the monitoring → its public host name. Tools that are not listed have no route."""
+    """Monitoring tool → its public host name. All others have no route."""
 
     drain: Duration = 2
-    """Time between the switch to a new release and the end of the old one, for requests that are still running."""
+    """How long the old release keeps running after traffic has moved to the new one, to complete its requests."""
 
     access_log: bool = True
     """Log each request to standard output as a line of JSON: method, status, time, host, route, client; no headers."""
@@ -92,11 +91,4 @@ class Edge(Model):
     Docker's own log files keep it."""
 
     health_interval: Duration = 10
-    limits: Limits = Field(default_factory=lambda: Limits.of("256MB", cpus=1, reserved="128MB"))
-
-    @property
-    def secrets(self) -> dict[str, str]:
-        """Secrets that must be set: name → the settings path that refers to it."""
-        by_place = {"tls.certificate": self.tls.certificate, "tls.key": self.tls.key}
-        by_place |= {f"tools.{name}.basic_auth": tool.basic_auth for name, tool in self.tools.items()}
-        return {secret: place for place, secret in by_place.items() if secret}
+    limits: Limits = Limits.of("256MB", cpus=1, reserved="128MB")

@@ -1,124 +1,129 @@
-"""A product as one environment runs it: the stack file's settings merged over the product file's."""
+"""A product as one environment runs it: the stack file's values merged over the product file's, then validated once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
-from settings.base import Model, merge_settings
-from settings.problems import Lines, Problem, from_validation, spell
+from settings.problems import Problem, SettingsFile, YamlPath, format_value, from_validation
 from settings.product import SHARED, Product, Shared
-from settings.stack import Stack
-from settings.stores import apply_postgres_override, apply_redis_override
 
 
-def apply_stack_overrides(
-    product: Product, stack: Stack, file: str, lines: Lines, namespace: str
-) -> tuple[Product, list[Problem]]:
-    """Return the product as this environment runs it, and the problems of stack settings that do not fit it."""
-    problems: list[Problem] = []
+@dataclass(frozen=True)
+class SettingsFiles:
+    """The stack file and the product file of one stack."""
 
-    def attempt(place: list[str], model: type[Model], build: Callable[[], Any], fallback: Any) -> Any:
-        try:
-            return build()
-        except ValidationError as error:
-            # Without a place, `model` holds whole sections, and the error's own path names the section.
-            head, *rest = place or [""]
-            prefix = ("config", f"{namespace}{head}", *rest, *([""] if place else []))
-            problems.extend(from_validation(error, model, file, lines, prefix))
-            return fallback
+    stack: SettingsFile
+    product: SettingsFile
 
-    changed: dict[str, Any] = {"services": {**product.services}, "jobs": {**product.jobs}}
-    for name, override in stack.services.items():
-        kind = next((kind for kind, workloads in changed.items() if name in workloads), None)
-        if kind is None:
-            path = ["config", f"{namespace}services", name]
-            choices = ", ".join(sorted(product.workloads))
-            problems.append(Problem(file, ".".join(path), spell(name), f"one of {choices}", line=lines.find(path)))
-            continue
-        declared = changed[kind][name]
-        changed[kind][name] = attempt(
-            ["services", name], type(declared), partial(override.applied_to, declared), declared
-        )
-    stores: list[tuple[str, Model | None, Callable[..., Any]]] = [
-        ("postgres", stack.postgres, apply_postgres_override),
-        ("redis", stack.redis, apply_redis_override),
-    ]
-    for store, store_override, apply in stores:
-        declared = getattr(product, store)
-        if store_override is None:
-            continue
-        if declared is None:
-            path = ["config", f"{namespace}{store}"]
-            problems.append(
-                Problem(file, ".".join(path), f"settings of {store}", f"a product with {store}", "", lines.find(path))
-            )
-            continue
-        changed[store] = attempt([store], type(declared), partial(apply, declared, store_override), declared)
-    product_sections = Shared.model_validate(
-        {name: _set_fields(product, name) for name in SHARED if name in product.model_fields_set}
-    )
-    for section in SHARED:
-        stack_section = Shared.model_validate(
-            {section: _set_fields(stack, section)} if section in stack.model_fields_set else {}
-        )
-        sections = attempt([], Shared, partial(merge_settings, product_sections, stack_section), product_sections)
-        changed[section] = getattr(sections, section)
-    changed["backups"] = changed["backups"].in_environment(stack.environment)
-    return _without_disabled(product.model_copy(update=changed)), problems
+    def owner(self, path: YamlPath) -> SettingsFile:
+        """Return the file that sets the value at `path`, or the innermost section around it; the stack file wins."""
+        for depth in range(len(path), 0, -1):
+            for file in (self.stack, self.product):
+                if file.contains(path[:depth]):
+                    return file
+        return self.stack if path and path[0] in SHARED else self.product
+
+    def problem(self, path: YamlPath, actual: str, expected: str, remedy: str = "") -> Problem:
+        """Return a problem of the value at `path`, located in the file that sets it."""
+        return self.owner(path).problem(path, actual, expected, remedy)
 
 
-def complete_partial_receivers(values: Mapping[str, Any], product_values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a stack file's values with each partial receiver completed from the product file.
+def merge_product(files: SettingsFiles, overrides: Mapping[str, Any]) -> tuple[Shared, list[Problem]]:
+    """Return the product with a stack's `overrides`, and every problem of the result.
 
-    A receiver can be validated only as a whole.
+    Where the product is missing or invalid, its valid shared sections are returned, so that they can be checked, too.
     """
-    overrides, receivers = _receivers(values), _receivers(product_values)
-    completed = {
-        name: {**receivers[name], **override}
-        for name, override in overrides.items()
-        if _is_partial(override, receivers.get(name))
-    }
-    if not completed:
-        return values
-    return {**values, "alerts": {**values["alerts"], "receivers": {**overrides, **completed}}}
+    model = Shared if files.product.values is None else Product
+    merged, problems = _merged(files, overrides)
+    try:
+        return model.model_validate(merged), problems
+    except ValidationError as error:
+        product_errors = _errors_of(files.product.values)
+
+        def file_of(path: YamlPath, detail: Any) -> SettingsFile:
+            # An error of a mapping that both files contribute to is the stack's, unless the product alone has it.
+            from_product = isinstance(detail["input"], Mapping) and (detail["loc"], detail["msg"]) in product_errors
+            return files.product if from_product else files.owner(path)
+
+        problems += from_validation(error, model, file_of)
+        sections = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
+        invalid = sections | ({"services"} if "jobs" in sections else set())
+    try:
+        valid_overrides = {key: value for key, value in overrides.items() if key not in invalid}
+        return model.model_validate(_merged(files, valid_overrides)[0]), problems
+    except ValidationError:
+        return Shared.model_validate({key: merged[key] for key in SHARED if key in merged.keys() - invalid}), problems
 
 
-def _receivers(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    alerts = values.get("alerts")
-    receivers = alerts.get("receivers") if isinstance(alerts, Mapping) else None
-    return receivers if isinstance(receivers, Mapping) else {}
-
-
-def _is_partial(override: Any, receiver: Any) -> bool:
-    return (
-        isinstance(override, Mapping)
-        and isinstance(receiver, Mapping)
-        and override.get("type", receiver.get("type")) == receiver.get("type")
-    )
-
-
-def _set_fields(model: Model, section: str) -> Any:
-    return model.model_dump(exclude_unset=True, include={section})[section]
-
-
-def _without_disabled(product: Product) -> Product:
-    """Drop disabled workloads, and remove them from others' `after`."""
+def in_environment(product: Product, environment: str) -> Product:
+    """Return a product with its environment's defaults and without its disabled workloads, which no `after` names."""
     disabled = {name for name, workload in product.workloads.items() if not workload.enabled}
-    if not disabled:
-        return product
-
-    def enabled(workloads: dict[str, Any]) -> dict[str, Any]:
-        return {
+    changes: dict[str, Any] = {"backups": product.backups.in_environment(environment)}
+    changes["publish"] = {name: port for name, port in product.publish.items() if name not in disabled}
+    for kind, workloads in (("services", product.services), ("jobs", product.jobs)):
+        changes[kind] = {
             name: workload.model_copy(update={"after": [before for before in workload.after if before not in disabled]})
             for name, workload in workloads.items()
             if name not in disabled
         }
+    return product.model_copy(update=changes)
 
-    publish = {name: port for name, port in product.publish.items() if name not in disabled}
-    return product.model_copy(
-        update={"services": enabled(product.services), "jobs": enabled(product.jobs), "publish": publish}
-    )
+
+def _errors_of(product: Any) -> list[tuple[Any, str]]:
+    try:
+        Product.model_validate(product)
+    except ValidationError as error:
+        return [(detail["loc"], detail["msg"]) for detail in error.errors(include_url=False)]
+    return []
+
+
+def _merged(files: SettingsFiles, overrides: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the product's values with the overrides merged in, and the problems of those that override nothing."""
+    product = files.product.values or {}
+    merged = {**product, **{key: _deep_merge(product.get(key), overrides[key]) for key in SHARED if key in overrides}}
+    problems: list[Problem] = []
+    if files.product.values is None:
+        return merged, problems
+    workloads = {kind: product[kind] for kind in ("services", "jobs") if isinstance(product.get(kind), Mapping)}
+    for name, override in overrides.get("services", {}).items():
+        kind = next((kind for kind, declared in workloads.items() if name in declared), None)
+        if kind is None:
+            choices = ", ".join(sorted(name for declared in workloads.values() for name in declared))
+            problems.append(files.stack.problem(["services", name], format_value(name), f"one of {choices}"))
+        else:
+            merged[kind] = {**merged[kind], name: _override_fields(workloads[kind][name], override)}
+    for store in ("postgres", "redis"):
+        override = overrides.get(store)
+        if override is not None and product.get(store) is None:
+            problems.append(files.stack.problem([store], f"settings of {store}", f"a product with {store}"))
+        elif override is not None:
+            external = {"external": override["external"]} if override.get("external") else None
+            merged[store] = external or _override_fields(product[store], override)
+    return merged, problems
+
+
+def _override_fields(declared: Any, override: Mapping[str, Any]) -> Any:
+    """Replace the fields of a workload or store; only `env` and `settings` are merged.
+
+    An `image` replaces a `build`, and vice versa.
+    """
+    if not isinstance(declared, Mapping):
+        return declared  # which validation reports
+    both = [key for key in ("env", "settings") if key in override and isinstance(declared.get(key), Mapping)]
+    merged = {key: {**declared[key], **override[key]} for key in both}
+    replaced = {other for key, other in (("image", "build"), ("build", "image")) if override.get(key)}
+    return {**{key: value for key, value in declared.items() if key not in replaced}, **override, **merged}
+
+
+def _deep_merge(declared: Any, override: Any) -> Any:
+    """Merge mappings key by key; replace lists and scalars. An override of None resets a value."""
+    if not isinstance(declared, Mapping) or not isinstance(override, Mapping):
+        return override
+    # Mappings of different `type` are not merged: their fields are unrelated.
+    if override.get("type", declared.get("type")) != declared.get("type"):
+        return override
+    return {**declared, **{key: _deep_merge(declared.get(key), value) for key, value in override.items()}}

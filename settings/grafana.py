@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from settings.base import Model
-from settings.container import Limits, Name
+from settings.base import Model, SecretRef, duplicates
+from settings.container import Limits
 from settings.logs import LogStore
 
 ALERTMANAGER_UID = "alertmanager"
@@ -77,7 +77,7 @@ class OAuth(Model):
 
     provider: Literal["generic", "google", "github", "gitlab", "azuread", "okta"]
     client_id: Text
-    client_secret: Name
+    client_secret: SecretRef
     """Name of the secret with the client secret."""
 
     name: Text | None = None
@@ -145,7 +145,7 @@ class OAuth(Model):
 
 
 class Grafana(Model):
-    """Grafana. Limits: the dating app's table."""
+    """Grafana. The limits are from the dating app's table."""
 
     admin_user: Text = "admin"
     root_url: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
@@ -171,7 +171,7 @@ class Grafana(Model):
     boards: list[Literal["nodejs", "queues"]] = []
     """Optional dashboards, for metrics that only some products have: Node's own metrics, Bull's queues."""
 
-    limits: Limits = Field(default_factory=lambda: Limits.of("512MB", cpus=1))
+    limits: Limits = Limits.of("512MB", cpus=1)
 
     @model_validator(mode="after")
     def _someone_can_log_in(self) -> Grafana:
@@ -182,9 +182,9 @@ class Grafana(Model):
     @model_validator(mode="after")
     def _uids_differ(self) -> Grafana:
         uids = [self.datasource_uid, self.loki_datasource_uid, self.victorialogs_datasource_uid, ALERTMANAGER_UID]
-        if duplicates := sorted({uid for uid in uids if uids.count(uid) > 1}):
+        if twice := duplicates(uids):
             raise ValueError(
-                f"a uid of its own for each data source: {', '.join(duplicates)} is there twice"
+                f"a uid of its own for each data source: {', '.join(twice)} is there twice"
                 f" ({ALERTMANAGER_UID} is Alertmanager's)"
             )
         return self
@@ -192,8 +192,3 @@ class Grafana(Model):
     def logs_datasource_uid(self, store: LogStore) -> str:
         """Return the uid of a log store's data source."""
         return self.loki_datasource_uid if store == "loki" else self.victorialogs_datasource_uid
-
-    @property
-    def secrets(self) -> dict[str, str]:
-        """Secrets that must be set: name → the settings path that refers to it."""
-        return {self.oauth.client_secret: "oauth.client_secret"} if self.oauth else {}

@@ -10,14 +10,16 @@ from typing import Annotated
 import yaml
 from pydantic import StringConstraints, TypeAdapter, ValidationError, model_validator
 
-from settings.base import Model
-from settings.problems import LOADER, Lines, SettingsError, from_validation
+from settings.base import ExactlyOne
+from settings.problems import LOADER, SettingsError, SettingsFile, from_validation
 
 _REFERENCE = r"^[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+:[A-Za-z0-9._-]+$"
 
 
-class Image(Model):
+class Image(ExactlyOne):
     """One image: pulled by its official reference, or built from a folder of the checkout."""
+
+    alternatives = ("image", "build")
 
     image: Annotated[str, StringConstraints(pattern=_REFERENCE)] | None = None
     """Registry, path and tag."""
@@ -32,9 +34,7 @@ class Image(Model):
     """Image of the table that it is built on."""
 
     @model_validator(mode="after")
-    def _one_source(self) -> Image:
-        if (self.image is None) == (self.build is None):
-            raise ValueError("exactly one of image and build")
+    def _has_base(self) -> Image:
         if (self.build is None) != (self.base is None):
             raise ValueError("both build and base, or neither")
         return self
@@ -89,5 +89,6 @@ def load_images(path: Path) -> ImageTable:
     try:
         images = TypeAdapter(dict[str, Image]).validate_python(yaml.load(text, Loader=LOADER))  # noqa: S506 - a safe one
     except ValidationError as error:
-        raise SettingsError(from_validation(error, Image, path.name, Lines(text))) from error
+        file = SettingsFile(path.name, text)
+        raise SettingsError(from_validation(error, Image, lambda *_: file)) from error
     return ImageTable(images)

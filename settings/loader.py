@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from settings.backups import KEY
-from settings.build import Build
-from settings.checks import check_together, coverage_problems, placeholders
-from settings.environment import apply_stack_overrides, complete_partial_receivers
+from settings.backups import BACKUP_KEY_SECRET, PITR_KEY_SECRET, Backups
+from settings.base import SecretPath, secret_refs
+from settings.checks import check_together, coverage_problems, tunnel_placeholders
+from settings.environment import SettingsFiles, in_environment, merge_product
 from settings.images import ImageTable, load_images
-from settings.log_store import on_log_store, other_log_store
-from settings.machine import Machine, read_machine
-from settings.point_in_time import PITR_KEY
-from settings.problems import LOADER, NOTHING, Lines, Problem, SettingsError, dotted, from_validation, spell
-from settings.product import Product
+from settings.machine import Machine, on_log_store, other_log_store, read_machine
+from settings.names import STORES
+from settings.problems import LOADER, NOTHING, Problem, SettingsError, SettingsFile, format_value, from_validation
+from settings.product import SHARED, Product, Shared
 from settings.release import Release, inline_sources, release_from_env
-from settings.stack import Stack
+from settings.stack import Stack, StackFile
+from settings.workload import Build
 
 NAMESPACE = "dockyard:"
-GENERATED_SECRETS = ("grafana-admin-password", "postgres-password", "redis-password", KEY, PITR_KEY)
+PASSWORDS = ("grafana-admin-password", "postgres-password", "redis-password")
+GENERATED_SECRETS = (*PASSWORDS, BACKUP_KEY_SECRET, PITR_KEY_SECRET)
 """Secrets that Dockyard generates unless the stack sets them."""
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -47,6 +48,8 @@ class Settings:
     release: Release
     """The content of the files, recorded in the state's history for rollbacks."""
 
+    files: SettingsFiles = field(repr=False, compare=False)
+
     rolled_back: bool = False
     """Whether an earlier release runs instead of the files' content."""
 
@@ -55,6 +58,18 @@ class Settings:
 
     warnings: tuple[Problem, ...] = ()
     """Problems that are reported and do not stop the run."""
+
+    def on_machine(self, machine: Machine) -> Settings:
+        """Return these settings with a machine's facts: its images, its port offsets and the log store it can run."""
+        settings, store = replace(self, machine=machine), machine.log_store
+        logs = self.product.monitoring.logs
+        if store and logs.enabled and logs.store != store:
+            warning = other_log_store(self.files, logs.store, store)
+            settings = replace(settings, product=on_log_store(self.product, store), warnings=(*self.warnings, warning))
+        if self.rolled_back:
+            return settings
+        references = {name: settings.image(name) for name in settings.image_names}
+        return replace(settings, release=self.release.model_copy(update={"images": references}))
 
     def image(self, name: str) -> str:
         """Return the reference to run for a key of components/images.yaml, a full reference, or a built workload.
@@ -93,27 +108,23 @@ class Settings:
     @property
     def image_names(self) -> list[str]:
         """Every image that this stack runs, to be pulled before an `up`: keys of the table, or full references."""
-        product = self.product
-        names = ["busybox", "prometheus", "alertmanager", "grafana", "node-exporter", "cadvisor"]
-        if product.monitoring.logs.enabled:
-            names += product.monitoring.logs.programs
-        if product.monitoring.probes.enabled:
-            names += ["blackbox-exporter"]
-        if product.postgres:
-            names += ["postgres-exporter"]
-        if product.redis:
-            names += ["redis-exporter"]
-        names += [store.image for store in (product.own_postgres, product.own_redis) if store]
-        if product.own_postgres and product.own_postgres.point_in_time:
-            names += [product.own_postgres.run_image]
-        if self.requested_ports or any(service.port for service in product.services.values()):
-            names += ["traefik"]
-        if self.stack.tunnel:
-            names += ["cloudflared"]
-        if product.backups.on:
-            names += ["restic"]
-        workload_images = {workload.image_name(product.name, name) for name, workload in product.workloads.items()}
-        return names + sorted(workload_images)
+        product, stores = self.product, (self.product.own_postgres, self.product.own_redis)
+        optional = {
+            "blackbox-exporter": product.monitoring.probes.enabled,
+            "postgres-exporter": product.postgres,
+            "redis-exporter": product.redis,
+            "traefik": self.requested_ports or any(service.port for service in product.services.values()),
+            "cloudflared": self.stack.tunnel,
+            "restic": product.backups.on,
+        }
+        return [
+            *("busybox", "prometheus", "alertmanager", "grafana", "node-exporter", "cadvisor"),
+            *(product.monitoring.logs.programs if product.monitoring.logs.enabled else ()),
+            *(name for name, needed in optional.items() if needed),
+            *(store.image for store in stores if store),
+            *([product.own_postgres.run_image] if product.own_postgres and product.own_postgres.point_in_time else []),
+            *sorted({workload.image_name(product.name, name) for name, workload in product.workloads.items()}),
+        ]
 
 
 @dataclass(frozen=True)
@@ -157,88 +168,89 @@ def load(
     configuration: Configuration, stack_name: str, *, checkout: Path = CHECKOUT, preview: bool = False
 ) -> Settings:
     """Return the settings of a stack. Raises SettingsError with every problem of both files."""
-    stack_file = f"Pulumi.{stack_name}.yaml"
-    lines = Lines.of(checkout / stack_file)
-    problems: list[Problem] = []
-    product, raw = None, None
     earlier = release_from_env()
-    values = earlier.stack if earlier else configuration.values
-
-    problems += _secrets_in_the_open(configuration, lines, stack_file)
-    product_problems: list[Problem] = []
-    product_path = values.get("product")
-    if isinstance(product_path, str):
-        product, raw, product_problems = _load_product(checkout, product_path, stack_file, lines, earlier)
-    stack, stack_problems = _load_stack(complete_partial_receivers(values, raw or {}), stack_file, lines)
-    problems += [*stack_problems, *product_problems]
-    images = load_images(checkout / "components" / "images.yaml")
-    if stack and product:
-        product, stack_problems = apply_stack_overrides(product, stack, stack_file, lines, NAMESPACE)
-        problems += stack_problems
-        problems += check_together(stack, product, images, stack_file, lines, str(product_path), checkout)
+    values = dict(earlier.stack if earlier else configuration.values)
+    name = f"Pulumi.{stack_name}.yaml"
+    stack_file = SettingsFile.of(checkout / name, name, values, namespace=NAMESPACE)
+    stack, valid_values, stack_problems = _load_stack(values, stack_file)
+    product_file, product_problems = _read_product(checkout, values.get("product"), stack_file, earlier)
+    files = SettingsFiles(stack_file, product_file)
+    sections, merge_problems = merge_product(files, valid_values)
+    problems = [*_secrets_in_the_open(configuration, stack_file), *stack_problems, *product_problems, *merge_problems]
+    product, images = None, load_images(checkout / "components" / "images.yaml")
+    missing, warnings = [], []
+    if stack and isinstance(sections, Product):
+        product = in_environment(sections, stack.environment)
+        problems += check_together(stack, product, images, files)
         # An earlier release does not know the secrets that were added after it.
-        problems += [] if earlier else _unused_secrets(stack, product, configuration, stack_file, lines)
-    missing = _missing_secrets(stack, product, configuration, stack_name, lines) if stack else []
-    missing += placeholders(stack, stack_file, lines) if stack else []
-    warnings = (
-        coverage_problems(stack, product, stack_file, lines, str(product_path), checkout) if stack and product else []
-    )
-    if stack and stack.environment == "production":
-        missing, warnings = [*missing, *warnings], []
+        problems += [] if earlier else _unused_secrets(known_secrets(stack, product), configuration, stack_file)
+        warnings = coverage_problems(stack, product, files)
+    if stack:
+        missing = _missing_secrets(required_secrets(stack, product or sections), configuration, stack_name, stack_file)
+        missing += tunnel_placeholders(stack, stack_file)
+        if stack.environment == "production":
+            missing, warnings = [*missing, *warnings], []
     if problems or not (stack and preview and stack.preview_without_secrets):
         problems += missing
-    if problems or stack is None or product is None or raw is None:
+    if problems or stack is None or product is None:
         raise SettingsError(problems)
-    machine = read_machine(checkout / ".dockyard" / "machine.yaml")
-    if machine.log_store and product.monitoring.logs.enabled and product.monitoring.logs.store != machine.log_store:
-        warnings = [*warnings, other_log_store(product, machine.log_store, str(product_path), checkout)]
-        product = on_log_store(product, machine.log_store)
-    release = earlier or Release(stack=dict(values), product=raw, images={})
     settings = Settings(
-        stack_name, stack, product, images, machine, release, bool(earlier), tuple(missing), tuple(warnings)
+        stack_name,
+        stack,
+        product,
+        images,
+        Machine(),
+        earlier or Release(stack=values, product=product_file.values, images={}),
+        files,
+        bool(earlier),
+        tuple(missing),
+        tuple(warnings),
     )
-    if earlier:
-        return settings
-    references = {name: settings.image(name) for name in settings.image_names}
-    return replace(settings, release=release.model_copy(update={"images": references}))
+    return settings.on_machine(read_machine(checkout / ".dockyard" / "machine.yaml"))
 
 
-def _load_stack(values: Mapping[str, Any], file: str, lines: Lines) -> tuple[Stack | None, list[Problem]]:
-    """Return the stack and its problems; invalid keys are left out, so that the others can still be checked."""
+def _load_stack(values: Mapping[str, Any], file: SettingsFile) -> tuple[Stack | None, Mapping[str, Any], list[Problem]]:
+    """Return the stack, the values of its file without the invalid ones, and a problem for each of those.
+
+    The sections that a product file may contain too are validated later, merged with the product's.
+    """
+
+    def validate(values: Mapping[str, Any]) -> Stack:
+        return Stack.model_validate({key: value for key, value in values.items() if key not in SHARED})
+
     try:
-        return Stack.model_validate(values), []
+        return validate(values), values, []
     except ValidationError as error:
-        problems = from_validation(error, Stack, file, lines, ("config", NAMESPACE))
+        problems = from_validation(error, StackFile, lambda *_: file)
         invalid_keys = {detail["loc"][0] for detail in error.errors(include_url=False)}
+    valid_values = {key: value for key, value in values.items() if key not in invalid_keys}
     try:
-        return Stack.model_validate({key: value for key, value in values.items() if key not in invalid_keys}), problems
+        return validate(valid_values), valid_values, problems
     except ValidationError:
         # A required key is invalid or missing, and that problem is reported already.
-        return None, problems
+        return None, valid_values, problems
 
 
-def _load_product(
-    checkout: Path, path: str, stack_file: str, stack_lines: Lines, earlier: Release | None
-) -> tuple[Product | None, dict[str, Any] | None, list[Problem]]:
-    """Return the product, the plain values it was read from, and its problems."""
+def _read_product(
+    checkout: Path, path: Any, stack_file: SettingsFile, earlier: Release | None
+) -> tuple[SettingsFile, list[Problem]]:
+    """Return the product file, with the content of the files that it refers to; without values if it is unusable."""
+    if not isinstance(path, str):
+        return SettingsFile("", ""), []  # reported as a problem of the stack
     file = checkout / path
     if not file.is_file() and earlier is None:
         products = sorted(str(product_file.relative_to(checkout)) for product_file in checkout.glob("products/*.yaml"))
-        line = stack_lines.find(["config", "dockyard:product"])
         remedy = f"Products here: {', '.join(products)}."
-        return None, None, [Problem(stack_file, "config.dockyard:product", spell(path), "a product file", remedy, line)]
-    lines = Lines.of(file)
+        problem = stack_file.problem(["product"], format_value(path), "a product file", remedy)
+        return SettingsFile(path, ""), [problem]
     try:
-        raw, missing = inline_sources(earlier.product if earlier else _read_yaml(file, path), checkout)
-        problems = [
-            Problem(path, dotted(place), "a file that is not there", "a file of the checkout", line=lines.find(place))
-            for place in missing
-        ]
-        return Product.model_validate(raw), raw, problems
-    except ValidationError as error:
-        return None, None, from_validation(error, Product, path, lines)
+        values, missing = inline_sources(earlier.product if earlier else _read_yaml(file, path), checkout)
     except SettingsError as error:
-        return None, None, list(error.problems)
+        return SettingsFile(path, ""), list(error.problems)
+    product_file = SettingsFile.of(file, path, values)
+    return product_file, [
+        product_file.problem(source, "a file that is not there", "a file of the checkout") for source in missing
+    ]
 
 
 def _read_yaml(file: Path, name: str) -> dict[str, Any]:
@@ -252,7 +264,7 @@ def _read_yaml(file: Path, name: str) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise SettingsError([Problem(name, "(file)", spell(content), "a mapping of keys to values")])
+        raise SettingsError([Problem(name, "(file)", format_value(content), "a mapping of keys to values")])
     return content
 
 
@@ -263,69 +275,42 @@ def _decode(value: str) -> Any:
         return value
 
 
-def _secrets_in_the_open(configuration: Configuration, lines: Lines, file: str) -> list[Problem]:
-    return [
-        Problem(
-            file,
-            f"config.{NAMESPACE}{key}",
-            "a secret",
-            "a plain value",
-            "Only secrets that settings refer to by name are set with --secret.",
-            lines.find(["config", f"{NAMESPACE}{key}"]),
-        )
-        for key in sorted(configuration.secrets & Stack.model_fields.keys())
-    ]
+def _secrets_in_the_open(configuration: Configuration, file: SettingsFile) -> list[Problem]:
+    remedy = "Only secrets that settings refer to by name are set with --secret."
+    keys = sorted(configuration.secrets & StackFile.model_fields.keys())
+    return [file.problem([key], "a secret", "a plain value", remedy) for key in keys]
 
 
-def _missing_secrets(
-    stack: Stack, product: Product | None, configuration: Configuration, stack_name: str, lines: Lines
-) -> list[Problem]:
-    required = {name: f"{NAMESPACE}{place}" for name, place in stack.secrets.items()}
-    edge = product.edge if product else stack.edge
-    required |= {name: f"{NAMESPACE}edge.{place}" for name, place in edge.secrets.items()}
-    monitoring = product.monitoring if product else stack.monitoring
-    required |= {name: f"{NAMESPACE}monitoring.{place}" for name, place in monitoring.secrets.items()}
-    backups = product.backups if product else stack.backups
-    required |= {name: f"{NAMESPACE}backups.{place}" for name, place in backups.secrets.items()}
-    alerts = product.alerts if product else stack.alerts
-    required |= {name: f"{NAMESPACE}{place}" for name, place in alerts.secrets_in(stack.environment).items()}
-    required |= product.external_secrets if product else {}
-    return [
-        Problem(
-            f"Pulumi.{stack_name}.yaml",
-            f"config.{NAMESPACE}{name}",
-            NOTHING,
-            f"the secret that {place} names",
-            f"Set it: pulumi config set --secret {NAMESPACE}{name} -s {stack_name}",
-            lines.find(["config", *(int(part) if part.isdigit() else part for part in place.split("."))]),
-        )
-        for name, place in required.items()
-        if name not in configuration.secrets
-    ]
+def required_secrets(stack: Stack, product: Shared) -> dict[str, SecretPath]:
+    """Return the secrets that must be set, none of which is generated: name → the settings path that refers to it."""
+    changes: dict[str, Any] = {"alerts": product.alerts.in_environment(stack.environment)}
+    if product.backups.enabled is False:
+        changes["backups"] = Backups()
+    return dict([*secret_refs(stack), *secret_refs(product.model_copy(update=changes))])
 
 
 def known_secrets(stack: Stack, product: Product) -> frozenset[str]:
     """Return the names of the secrets that the stack refers to, and of those that Dockyard generates."""
-    of_product = {*product.secrets, *product.optional_secrets, *product.external_secrets}
-    of_product |= {*product.alerts.secrets_in(stack.environment), *product.backups.secrets}
-    return frozenset(
-        {*stack.secrets, *of_product, *product.edge.secrets, *product.monitoring.secrets, *GENERATED_SECRETS}
-    )
+    required = required_secrets(stack, product)
+    return frozenset({*required, *product.secrets, *product.optional_secrets, *GENERATED_SECRETS})
 
 
-def _unused_secrets(
-    stack: Stack, product: Product, configuration: Configuration, file: str, lines: Lines
+def _missing_secrets(
+    required: Mapping[str, SecretPath], configuration: Configuration, stack_name: str, file: SettingsFile
 ) -> list[Problem]:
+    problems = []
+    for name, path in required.items():
+        if name not in configuration.secrets:
+            place = ".".join(map(str, path))
+            expected = f"the secret that {place if path[0] in STORES else NAMESPACE + place} names"
+            remedy = f"Set it: pulumi config set --secret {NAMESPACE}{name} -s {stack_name}"
+            problems.append(replace(file.problem([name], NOTHING, expected, remedy), line=file.line(path)))
+    return problems
+
+
+def _unused_secrets(known: frozenset[str], configuration: Configuration, file: SettingsFile) -> list[Problem]:
     """Report secrets that nothing refers to: usually a mistyped name, whose real user goes without its secret."""
-    usable = sorted(known_secrets(stack, product))
-    return [
-        Problem(
-            file,
-            f"config.{NAMESPACE}{name}",
-            "a secret that nothing asks for",
-            f"one of {', '.join(usable)}",
-            f"Remove it: pulumi config rm {NAMESPACE}{name}",
-            lines.find(["config", f"{NAMESPACE}{name}"]),
-        )
-        for name in sorted(configuration.secrets - {*usable, *Stack.model_fields})
-    ]
+    expected = f"one of {', '.join(sorted(known))}"
+    unused = sorted(configuration.secrets - {*known, *StackFile.model_fields})
+    remedy = f"Remove it: pulumi config rm {NAMESPACE}"
+    return [file.problem([name], "a secret that nothing asks for", expected, f"{remedy}{name}") for name in unused]

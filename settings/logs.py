@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 
-from settings.base import Model
+from settings.base import Model, Regex
 from settings.container import Limits
 from settings.units import Duration, Memory
 
 LogStore = Literal["loki", "victorialogs"]
-"""What keeps the lines and answers queries."""
+"""The database that stores log lines and answers queries."""
 
 DAY = 86400
-
-
-def _pattern(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"a regular expression ({error})") from error
-    return pattern
 
 
 def _at_least_a_day(seconds: int) -> int:
@@ -32,33 +23,32 @@ def _at_least_a_day(seconds: int) -> int:
 
 
 class Loki(Model):
-    """Loki. Retention and limits: the dating app's."""
+    """Loki. Retention and limits are the dating app's."""
 
     retention: Duration = 30 * DAY
-    limits: Limits = Field(default_factory=lambda: Limits.of("512MB"))
+    limits: Limits = Limits.of("512MB")
 
 
 class VictoriaLogs(Model):
-    """VictoriaLogs. Retention and limits: the same as Loki's; size on disk: the same as Prometheus'."""
+    """VictoriaLogs. Retention and limits are those of Loki, the size on disk is that of Prometheus."""
 
     retention: Annotated[Duration, AfterValidator(_at_least_a_day)] = 30 * DAY
     retention_size: Memory = 10 * 1024
-    """Disk space for log lines. Beyond it the oldest days are deleted, however recent, so that logs cannot fill a
-    disk."""
+    """Disk space for log lines. Beyond it the oldest days are deleted, so that logs cannot fill a disk."""
 
-    limits: Limits = Field(default_factory=lambda: Limits.of("512MB"))
+    limits: Limits = Limits.of("512MB")
 
 
 class Vmalert(Model):
     """vmalert, which evaluates the alert rules on logs where VictoriaLogs stores them."""
 
-    limits: Limits = Field(default_factory=lambda: Limits.of("128MB", cpus=0.5))
+    limits: Limits = Limits.of("128MB", cpus=0.5)
 
 
 class Collector(Model):
-    """The collector of the containers' logs. Limits: the dating app's for Promtail."""
+    """The collector of the containers' logs. The limits are the dating app's for Promtail."""
 
-    limits: Limits = Field(default_factory=lambda: Limits.of("256MB", cpus=0.5))
+    limits: Limits = Limits.of("256MB", cpus=0.5)
 
 
 class Logs(Model):
@@ -76,7 +66,7 @@ class Logs(Model):
 
     vmalert: Vmalert = Vmalert()
     collector: Collector = Collector()
-    redact: list[Annotated[str, AfterValidator(_pattern)]] = []
+    redact: list[Regex] = []
     """Regular expressions (RE2) of text to redact, in addition to passwords, tokens, cookies and authorization headers,
     which are always redacted: `['\\d{3}-\\d{2}-\\d{4}']`."""
 

@@ -5,14 +5,20 @@ The file is optional: the defaults fit a laptop with an open network and free po
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import yaml
 from pydantic import Field
 
 from settings.base import Model
+from settings.environment import SettingsFiles
 from settings.logs import LogStore
+from settings.problems import Problem, format_value
+from settings.product import Product
+
+T = TypeVar("T")
 
 
 class Machine(Model):
@@ -29,8 +35,7 @@ class Machine(Model):
     one: from a mirror, from the local registry, or built here."""
 
     log_store: LogStore | None = None
-    """The log store that every stack runs on this machine, where the configured one is not available. None: the
-    configured one."""
+    """The log store that every stack on this machine runs; None for the configured one."""
 
 
 def read_machine(path: Path) -> Machine:
@@ -49,3 +54,26 @@ def write_machine(path: Path, machine: Machine) -> None:
     draft = path.with_suffix(".new")
     draft.write_text(yaml.safe_dump(machine.model_dump(exclude_defaults=True), sort_keys=True))
     draft.replace(path)
+
+
+def on_log_store(product: Product, store: LogStore) -> Product:
+    """Return the product with another log store, which takes over the configured one's ports, networks and routes."""
+    requested = product.monitoring.logs.store
+    monitoring = product.monitoring.model_copy(update={"logs": product.monitoring.logs.on(store)})
+    networks = {
+        network: [store if member == requested else member for member in members]
+        for network, members in product.networks.items()
+    }
+    edge = product.edge.model_copy(update={"tools": _renamed(product.edge.tools, requested, store)})
+    publish = _renamed(product.publish, requested, store)
+    return product.model_copy(update={"monitoring": monitoring, "networks": networks, "edge": edge, "publish": publish})
+
+
+def other_log_store(files: SettingsFiles, configured: LogStore, store: LogStore) -> Problem:
+    """Return the warning that the configured log store is replaced."""
+    expected = f"a log store that can be had on this machine: {store} runs in its place (docs/logs.md)"
+    return files.problem(["monitoring", "logs", "store"], format_value(configured), expected)
+
+
+def _renamed(named: Mapping[str, T], old: str, new: str) -> dict[str, T]:
+    return {new if name == old else name: value for name, value in named.items()}

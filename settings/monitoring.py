@@ -7,22 +7,40 @@ from typing import Annotated
 from pydantic import StringConstraints, model_validator
 
 from settings.alert_rules import AlertName, AlertOverride
-from settings.base import Model
+from settings.base import Model, duplicates
 from settings.container import Limits, Port
 from settings.grafana import Grafana
 from settings.logs import Logs
-from settings.probes import Probes
 from settings.remote_write import RemoteWrite
 from settings.units import Duration, Memory
 
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:\d+)?(/[^\s#]*)?$")]
+"""An address without a password, since it appears in metrics and alerts."""
 
-def limits(memory: str, cpus: float = 1.0) -> Limits:
-    """Return limits with the default reservation of half the memory, as in the dating app's table."""
-    return Limits.of(memory, cpus=cpus)
+
+class Probes(Model):
+    """Probes of health addresses, routes and Grafana's public name at the tunnel, as a visitor would request them.
+
+    The prober's limits are those of the exporter, `exporters.blackbox`.
+    """
+
+    enabled: bool = True
+    interval: Duration = 30
+    timeout: Duration = 10
+    """Probe timeout."""
+
+    urls: list[Url] = []
+    """Further addresses that must answer 2xx, such as external services that the product depends on."""
+
+    @model_validator(mode="after")
+    def _timeout_fits(self) -> Probes:
+        if self.timeout > self.interval:
+            raise ValueError("a timeout within the interval: Prometheus asks one question at a time")
+        return self
 
 
 class Prometheus(Model):
-    """Prometheus. Interval and retention: Tumulte's and Love Parser's; limits: the dating app's table."""
+    """Prometheus. Interval and retention are Tumulte's and Love Parser's, the limits the dating app's."""
 
     scrape_interval: Duration = 15
     """Scrape interval of the product's own services."""
@@ -40,19 +58,19 @@ class Prometheus(Model):
     needs of a stack and their calculation: docs/long-term.md."""
 
     compaction: bool = True
-    """Merge blocks of two hours into larger ones. `false` where a Thanos sidecar ships them: docs/long-term.md."""
+    """Merge blocks of two hours into larger ones. `false` if a Thanos sidecar uploads them: docs/long-term.md."""
 
-    limits: Limits = limits("512MB")
+    limits: Limits = Limits.of("512MB", cpus=1)
 
 
 class Exporters(Model):
-    """Limits of the exporters: the dating app's table (those that it lacks like their siblings)."""
+    """Limits of the exporters, from the dating app's table; exporters that it lacks have similar ones."""
 
-    node: Limits = limits("128MB", 0.5)
-    cadvisor: Limits = limits("256MB", 0.5)
-    postgres: Limits = limits("128MB", 0.5)
-    redis: Limits = limits("128MB", 0.5)
-    blackbox: Limits = limits("128MB", 0.5)
+    node: Limits = Limits.of("128MB", cpus=0.5)
+    cadvisor: Limits = Limits.of("256MB", cpus=0.5)
+    postgres: Limits = Limits.of("128MB", cpus=0.5)
+    redis: Limits = Limits.of("128MB", cpus=0.5)
+    blackbox: Limits = Limits.of("128MB", cpus=0.5)
 
 
 class Monitoring(Model):
@@ -67,8 +85,8 @@ class Monitoring(Model):
     """Receivers to which Prometheus forwards its samples, for long-term storage: docs/long-term.md."""
 
     thresholds: dict[AlertName, AlertOverride] = {}
-    """Alert → overrides: `DiskSpaceLow: {threshold: 0.1, for: 10m}`. The defaults are the seeds' and are in rules/,
-    each with a note on when to change it."""
+    """Alert → overrides: `DiskSpaceLow: {threshold: 0.1, for: 10m}`. The defaults are in rules/, with notes on when to
+    change them."""
 
     runbooks_url: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
     """Address at which the pages of runbooks/ are readable, for the links in alerts: `<this>/HighErrorRate.md`.
@@ -80,19 +98,6 @@ class Monitoring(Model):
 
     @model_validator(mode="after")
     def _receivers_differ(self) -> Monitoring:
-        names = [receiver.name for receiver in self.remote_write]
-        if duplicates := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(
-                f"a name of its own for each receiver of remote_write: {', '.join(duplicates)} is there twice"
-            )
+        if twice := duplicates(receiver.name for receiver in self.remote_write):
+            raise ValueError(f"a name of its own for each receiver of remote_write: {', '.join(twice)} is there twice")
         return self
-
-    @property
-    def secrets(self) -> dict[str, str]:
-        """Secrets that must be set: name → the settings path that refers to it."""
-        places = {}
-        for number, receiver in enumerate(self.remote_write):
-            if receiver.secret:
-                name, field = receiver.secret
-                places[name] = f"remote_write.{number}.{field}"
-        return places | {name: f"grafana.{place}" for name, place in self.grafana.secrets.items()}

@@ -8,12 +8,11 @@ from pydantic import Field, StringConstraints, model_validator
 
 from settings.alerts import Alerts
 from settings.backups import Backups
-from settings.base import Model
-from settings.container import Name, Port
-from settings.docker import Docker
+from settings.base import Model, Name, duplicates
+from settings.container import Docker, Port
 from settings.edge import Edge
 from settings.monitoring import Monitoring
-from settings.stores import AnyPostgres, AnyRedis, ExternalPostgres, ExternalRedis, Postgres, Redis
+from settings.stores import AnyPostgres, AnyRedis, Postgres, Redis
 from settings.workload import Job, Service, Workload
 
 NetworkName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -31,15 +30,13 @@ class Kpi(Model):
 
 
 class Shared(Model):
-    """Sections that the product file may contain for every environment, and the stack file for one. The stack file
-    wins, field by field."""
+    """Sections of the product file, for all environments. A stack file may override them, key by key."""
 
     publish: dict[Name, Port] = {}
-    """Service, store or tool → port on the host's loopback address. Those that are not listed are not published."""
+    """Service, store or tool → port on the host's loopback address. All others are not published."""
 
     networks: dict[NetworkName, list[Name]] = {}
-    """Existing networks that Dockyard does not create (Tumulte's `dokploy-network`) → the services and tools that join
-    them."""
+    """Existing network, not created by Dockyard (Tumulte's `dokploy-network`) → services and tools that join it."""
 
     monitoring: Monitoring = Monitoring()
     alerts: Alerts = Alerts()
@@ -63,9 +60,8 @@ class Product(Shared):
 
     @model_validator(mode="after")
     def _kpis_by_title(self) -> Product:
-        titles = [kpi.title for kpi in self.kpis]
-        if duplicates := sorted({title for title in titles if titles.count(title) > 1}):
-            raise ValueError(f"each of kpis with a title of its own: {', '.join(duplicates)} stands there twice")
+        if twice := duplicates(kpi.title for kpi in self.kpis):
+            raise ValueError(f"each of kpis with a title of its own: {', '.join(twice)} stands there twice")
         return self
 
     @property
@@ -95,16 +91,6 @@ class Product(Shared):
         """Names of the secrets that no workload requires and some use where they are set, sorted."""
         names = {secret for workload in self.workloads.values() for secret in workload.optional_secrets}
         return sorted(names - set(self.secrets))
-
-    @property
-    def external_secrets(self) -> dict[str, str]:
-        """Secrets of external data stores, which are never generated: name → the settings path that refers to it."""
-        places = {}
-        if isinstance(self.postgres, ExternalPostgres):
-            places[self.postgres.external.dsn] = "postgres.external.dsn"
-        if isinstance(self.redis, ExternalRedis) and self.redis.external.password:
-            places[self.redis.external.password] = "redis.external.password"
-        return places
 
     @property
     def own_postgres(self) -> Postgres | None:

@@ -28,7 +28,7 @@ class Release(Model):
     images: dict[str, str]
     """Image name → the reference that was deployed."""
 
-    fresh: list[str] = Field(default=[], exclude=True)
+    rerun_jobs: list[str] = Field(default=[], alias="fresh", exclude=True)
     """Workloads whose one-shot jobs run in an explicitly requested release; other jobs are skipped."""
 
 
@@ -43,32 +43,18 @@ def release_from_env() -> Release | None:
 
 def inline_sources(product: Mapping[str, Any], checkout: Path) -> tuple[dict[str, Any], list[list[str | int]]]:
     """Return a product file with each `source` replaced by the file's content, and the paths of those not found."""
-    missing: list[list[str | int]] = []
-    result = dict(product)
+    result, missing = dict(product), []
     for kind in ("services", "jobs"):
         workloads = product.get(kind)
-        if not isinstance(workloads, Mapping):
-            continue
-        result[kind] = {
-            name: _with_content(entry, checkout, [kind, name], missing) if isinstance(entry, Mapping) else entry
-            for name, entry in workloads.items()
-        }
+        for name, workload in workloads.items() if isinstance(workloads, Mapping) else ():
+            files = workload.get("files") if isinstance(workload, Mapping) else None
+            for target, entry in files.items() if isinstance(files, Mapping) else ():
+                if not isinstance(entry, Mapping) or set(entry) != {"source"} or not isinstance(entry["source"], str):
+                    continue
+                source = checkout / entry["source"]
+                if source.is_file():
+                    inlined = {**result[kind][name]["files"], target: {"content": source.read_text()}}
+                    result[kind] = {**result[kind], name: {**workload, "files": inlined}}
+                else:
+                    missing.append([kind, name, "files", target, "source"])
     return result, missing
-
-
-def _with_content(
-    workload: Mapping[str, Any], checkout: Path, place: list[str | int], missing: list[list[str | int]]
-) -> dict[str, Any]:
-    files = workload.get("files")
-    if not isinstance(files, Mapping):
-        return dict(workload)
-    inlined = {}
-    for target, entry in files.items():
-        inlined[target] = entry
-        if isinstance(entry, Mapping) and set(entry) == {"source"} and isinstance(entry["source"], str):
-            source = checkout / entry["source"]
-            if source.is_file():
-                inlined[target] = {"content": source.read_text()}
-            else:
-                missing.append([*place, "files", target, "source"])
-    return {**workload, "files": inlined}

@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from settings.base import Model
-from settings.container import Name
+from settings.base import Model, Name, Regex, SecretRef
 from settings.units import Duration
 
-RESERVED_HEADERS = frozenset(
-    {
-        "authorization",
-        "host",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "user-agent",
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "www-authenticate",
-        "accept-encoding",
-        "x-prometheus-remote-write-version",
-        "x-prometheus-remote-read-version",
-    }
+RESERVED_HEADERS = (
+    *("authorization", "host", "content-encoding", "content-length", "content-type", "user-agent", "connection"),
+    *("keep-alive", "proxy-authenticate", "proxy-authorization", "www-authenticate", "accept-encoding"),
+    *("x-prometheus-remote-write-version", "x-prometheus-remote-read-version"),
 )
 """Headers that Prometheus sets itself and refuses in its configuration."""
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"a regular expression ({error})") from error
-    return text
 
 
 def _free_header(name: str) -> str:
@@ -46,7 +23,7 @@ def _free_header(name: str) -> str:
     return name
 
 
-MetricPattern = Annotated[str, StringConstraints(min_length=1), AfterValidator(_pattern)]
+MetricPattern = Annotated[Regex, StringConstraints(min_length=1)]
 """A regular expression that must match a metric's whole name."""
 
 Header = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$"), AfterValidator(_free_header)]
@@ -56,7 +33,7 @@ class BasicAuth(Model):
     """User and password, as Grafana Cloud requires them."""
 
     username: Annotated[str, StringConstraints(min_length=1)]
-    password: Name
+    password: SecretRef
     """Name of the secret with the password."""
 
 
@@ -109,7 +86,7 @@ class Queue(Model):
 
 class RemoteWrite(Model):
     """A receiver of Prometheus' remote write: Mimir, Thanos Receive, VictoriaMetrics, Grafana Cloud, another
-    Prometheus. Every series is labelled with its product and environment."""
+    Prometheus. Every series has the labels `product` and `environment`."""
 
     name: Name
     """Name of the receiver in Prometheus' own metrics and log."""
@@ -119,7 +96,7 @@ class RemoteWrite(Model):
     password must be in `basic_auth`: in the address they would be readable."""
 
     basic_auth: BasicAuth | None = None
-    bearer_token: Name | None = None
+    bearer_token: SecretRef | None = None
     """Name of the secret with a token. Alternative to `basic_auth`."""
 
     headers: dict[Header, str] = {}
@@ -142,10 +119,3 @@ class RemoteWrite(Model):
         if self.basic_auth and self.bearer_token:
             raise ValueError("one of basic_auth and bearer_token")
         return self
-
-    @property
-    def secret(self) -> tuple[str, str] | None:
-        """Name of the receiver's secret, and the field that refers to it; None where it needs none."""
-        if self.basic_auth:
-            return self.basic_auth.password, "basic_auth.password"
-        return (self.bearer_token, "bearer_token") if self.bearer_token else None

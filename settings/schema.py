@@ -12,12 +12,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import SchemaSerializer, core_schema
 
-from settings.build import Build
 from settings.container import Health
 from settings.product import Product
-from settings.stack import Stack
+from settings.stack import StackFile
 from settings.tunnel import Tunnel
-from settings.workload import File, Job, Service
+from settings.workload import Build, File, Job, Service
 
 FOLDER = "schemas"
 PRODUCT_FILE, STACK_FILE = "product.schema.json", "stack.schema.json"
@@ -25,11 +24,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 NAMESPACE = "dockyard:"
 
 ONE_OF: dict[type[BaseModel], tuple[tuple[str, ...], ...]] = {
-    Service: (("image",), ("build",)),
-    Job: (("image",), ("build",)),
-    File: (("content",), ("source",)),
-    Build: (("template",), ("dockerfile",)),
-    Health: (("http",), ("tcp",), ("command",)),
+    **{model: tuple((field,) for field in model.alternatives) for model in (Service, Job, File, Build, Health)},
     Tunnel: (("token",), ("account_id", "zone_id", "name", "hostname")),
 }
 """The models' validators that JSON Schema can express: exactly one of these groups of keys must be present."""
@@ -83,10 +78,10 @@ def product_schema() -> dict[str, Any]:
 def stack_schema() -> dict[str, Any]:
     """Return the JSON Schema of Pulumi.<stack>.yaml.
 
-    Its `config` holds the fields of Stack as `dockyard:<field>`, secrets in Pulumi's form, and any keys of other
+    Its `config` holds the fields of StackFile as `dockyard:<field>`, secrets in Pulumi's form, and any keys of other
     namespaces, `cloudflare:apiToken` for instance.
     """
-    fields = _generate(Stack)
+    fields = _generate(StackFile)
     definitions = {
         **_allow_partial_receivers(fields["$defs"]),
         "Secret": {
@@ -116,7 +111,7 @@ def stack_schema() -> dict[str, Any]:
         "$schema": DIALECT,
         "$defs": definitions,
         "title": "Dockyard stack file",
-        "description": _unwrap(inspect.getdoc(Stack) or ""),
+        "description": _unwrap(inspect.getdoc(StackFile) or ""),
         "type": "object",
         "properties": {
             "config": config,
@@ -146,18 +141,13 @@ def _allow_partial_receivers(definitions: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def spelled(schema: dict[str, Any]) -> str:
-    """Return the file's text, which is deterministic."""
-    return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
 def write_schemas(checkout: Path) -> list[Path]:
     """Write both schemas into the checkout and return their files."""
     folder = checkout / FOLDER
     folder.mkdir(exist_ok=True)
     files = {folder / PRODUCT_FILE: product_schema(), folder / STACK_FILE: stack_schema()}
     for file, schema in files.items():
-        file.write_text(spelled(schema))
+        file.write_text(json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     return list(files)
 
 

@@ -6,16 +6,16 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-from settings.container import Name
+from settings.alerts import Environment
+from settings.base import Model, Name
 from settings.product import Shared
-from settings.receivers import Environment
 from settings.stores import PostgresOverride, RedisOverride
 from settings.tunnel import Tunnel
 from settings.workload import WorkloadOverride
 
 
-class Stack(Shared):
-    """One environment of a product."""
+class Stack(Model):
+    """The settings that only a stack file has."""
 
     product: Annotated[str, StringConstraints(pattern=r"^[\w./-]+\.ya?ml$")]
     """The product file, relative to the checkout."""
@@ -28,18 +28,13 @@ class Stack(Shared):
     redis: RedisOverride | None = None
     tunnel: Tunnel | None = None
     preview_without_secrets: bool = False
-    """Let `preview` continue with a warning where secrets are missing: for pull requests, which must not have them.
-    `up` still refuses."""
+    """`preview` only warns about missing secrets: for pull requests, which must not have them. `up` still refuses."""
 
     @property
     def protects_data(self) -> bool:
         """Whether data volumes are protected against deletion: everywhere but in development."""
         return self.environment != "development"
 
-    @property
-    def secrets(self) -> dict[str, str]:
-        """Secrets that must be set: name → the settings path that refers to it."""
-        places = {}
-        if self.tunnel and self.tunnel.token:
-            places[self.tunnel.token] = "tunnel.token"
-        return places
+
+class StackFile(Stack, Shared):
+    """One environment of a product."""

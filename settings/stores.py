@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
-from settings.base import Model
-from settings.container import ImageName, Limits, Name
-from settings.point_in_time import IMAGE, SERVER_SETTINGS, PointInTime
+from settings.backups import PITR_IMAGE, SERVER_SETTINGS, PointInTime
+from settings.base import Model, SecretRef
+from settings.container import ImageName, Limits
 from settings.units import Duration, Memory, format_memory
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]*$")]
@@ -37,17 +37,17 @@ class StoreHealth(Model):
 
 
 class Postgres(Model):
-    """A Postgres server of the product's own, with its exporter. Figures: Tumulte's table."""
+    """The product's own Postgres server, with its exporter. The figures are from Tumulte's table."""
 
     database: Identifier
     user: Identifier
     image: ImageName = "postgres"
-    """For another version, a full reference. A change of the major version needs a dump and a restore."""
+    """Use a full reference for another version. A change of the major version needs a dump and a restore."""
 
     shared_buffers: Memory = 1024
     max_connections: int = Field(default=200, ge=5, le=10000)
     wal_retention: Duration | None = None
-    """Archive the write-ahead log, as plain files on the data volume, and keep it for this long; Tumulte wants 7d."""
+    """Archive the write-ahead log as plain files on the data volume, and keep it for this long. Tumulte wants 7d."""
 
     point_in_time: PointInTime | None = None
     """Base backups and an archive of the log by pgBackRest, instead of `wal_retention`; `{}` takes the defaults."""
@@ -56,7 +56,7 @@ class Postgres(Model):
     """Further server settings, as in postgresql.conf."""
 
     health: StoreHealth = StoreHealth()
-    limits: Limits = Field(default_factory=lambda: Limits.of("4GB", cpus=2))
+    limits: Limits = Limits.of("4GB", cpus=2)
 
     @model_validator(mode="after")
     def _buffers_fit(self) -> Postgres:
@@ -84,11 +84,11 @@ class Postgres(Model):
 
         An image of another name must contain pgBackRest itself, as components/pgbackrest/Dockerfile builds it.
         """
-        return IMAGE if self.point_in_time and self.image == "postgres" else self.image
+        return PITR_IMAGE if self.point_in_time and self.image == "postgres" else self.image
 
 
 class Redis(Model):
-    """A Redis server of the product's own, with its exporter. Figures: Tumulte's table."""
+    """The product's own Redis server, with its exporter. The figures are from Tumulte's table."""
 
     image: ImageName = "redis"
     maxmemory: Memory = 384
@@ -99,7 +99,7 @@ class Redis(Model):
     """Further directives, as in redis.conf."""
 
     health: StoreHealth = StoreHealth()
-    limits: Limits = Field(default_factory=lambda: Limits.of("512MB"))
+    limits: Limits = Limits.of("512MB")
 
     @model_validator(mode="after")
     def _maxmemory_fits(self) -> Redis:
@@ -114,9 +114,8 @@ class Redis(Model):
 class PostgresElsewhere(Model):
     """Address of an external Postgres server."""
 
-    dsn: Name
-    """Secret with its address, in the form of the exporter's DATA_SOURCE_NAME:
-    `postgresql://user:password@host:5432/database`."""
+    dsn: SecretRef
+    """Secret with its address, as in DATA_SOURCE_NAME: `postgresql://user:password@host:5432/database`."""
 
 
 class ExternalPostgres(Model):
@@ -129,10 +128,9 @@ class RedisElsewhere(Model):
     """Address of an external Redis server."""
 
     address: Address
-    """Host and port, in the form of the exporter's REDIS_ADDR: `host.docker.internal:6379` is the Docker host
-    itself."""
+    """Host and port, as in REDIS_ADDR: `host.docker.internal:6379` is the Docker host itself."""
 
-    password: Name | None = None
+    password: SecretRef | None = None
     """Secret with its password, if it has one."""
 
 
@@ -179,29 +177,3 @@ class RedisOverride(Model):
     limits: Limits | None = None
     external: RedisElsewhere | None = None
     """Use an external Redis in this environment."""
-
-
-S = TypeVar("S", bound=Model)
-
-
-def apply_postgres_override(
-    base: Postgres | ExternalPostgres, override: PostgresOverride
-) -> Postgres | ExternalPostgres:
-    """Return Postgres as one environment runs it. Raises pydantic.ValidationError where the override does not fit."""
-    if override.external:
-        return ExternalPostgres(external=override.external)
-    return _apply_override(base, override)
-
-
-def apply_redis_override(base: Redis | ExternalRedis, override: RedisOverride) -> Redis | ExternalRedis:
-    """Return Redis as one environment runs it. Raises pydantic.ValidationError where the override does not fit."""
-    if override.external:
-        return ExternalRedis(external=override.external)
-    return _apply_override(base, override)
-
-
-def _apply_override(base: S, override: Model) -> S:
-    overrides, values = override.model_dump(exclude_unset=True), base.model_dump(exclude_unset=True)
-    if "settings" in overrides:
-        overrides["settings"] = {**values.get("settings", {}), **overrides["settings"]}
-    return type(base).model_validate({**values, **overrides})

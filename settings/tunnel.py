@@ -7,10 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints, model_validator
 
-from settings.base import Model
-from settings.container import Limits, Name
-from settings.monitoring import limits
-from settings.receivers import SecretName
+from settings.base import Model, Name, SecretRef, duplicates
+from settings.container import Limits
 from settings.units import Duration
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -24,7 +22,7 @@ ONLY_TOKEN = "default"  # noqa: S105 - its name
 
 
 class TunnelService(Model):
-    """A service of the product with a public host name of its own."""
+    """A service of the product with its own public host name."""
 
     hostname: PublicName
     service: Name
@@ -56,8 +54,7 @@ class Access(Model):
     account's. Without `emails` and `email_domains`, everybody who can log in there may enter."""
 
     service_tokens: bool | list[Name] = False
-    """Names of service tokens, for programs. Read one: `./dockyard secret STACK access-<name>-client-id`, and
-    `…-client-secret`."""
+    """Names of service tokens, for programs: `./dockyard secret STACK access-<name>-client-id` (`-client-secret`)."""
 
     session: Duration = 24 * 3600
     """Duration of a log-in. Cloudflare's default."""
@@ -75,7 +72,7 @@ class Access(Model):
             raise ValueError("emails, email_domains, identity_providers or service_tokens: nobody could come in")
         if ONE_TIME_PIN in self.identity_providers and not (self.emails or self.email_domains):
             raise ValueError(f"emails or email_domains too: everybody can get a code by {ONE_TIME_PIN}")
-        if len(set(self.tokens)) < len(self.tokens):
+        if duplicates(self.tokens):
             raise ValueError("a name of its own for each of service_tokens")
         return self
 
@@ -83,14 +80,14 @@ class Access(Model):
 class Tunnel(Model):
     """A Cloudflare tunnel that makes Grafana and services of the product public by name, and never any other tool.
 
-    Either Dockyard creates it at Cloudflare, with its DNS records; or it exists already, with its route to
-    `http://grafana:3000`, and only its token is needed, as in Tumulte's set-up: then nothing of it is managed.
+    Dockyard creates it at Cloudflare, with its DNS records. With `token` it uses an existing tunnel instead, which must
+    route to `http://grafana:3000` (as Tumulte's does), and manages nothing at Cloudflare.
     """
 
     account_id: Identifier | None = None
     zone_id: Identifier | None = None
     name: Name | None = None
-    token: SecretName | None = None
+    token: SecretRef | None = None
     """Secret with the token of an existing tunnel."""
 
     hostname: PublicName | None = None
@@ -98,7 +95,7 @@ class Tunnel(Model):
 
     services: list[TunnelService] = []
     access: Access | None = None
-    limits: Limits = limits("128MB", 0.5)
+    limits: Limits = Limits.of("128MB", cpus=0.5)
 
     @property
     def placeholders(self) -> Iterator[list[str | int]]:

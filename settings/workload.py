@@ -1,18 +1,86 @@
-"""Workloads of a product: services and jobs, and the overrides of one environment."""
+"""Workloads of a product: services and jobs, their builds and objectives, and the overrides of one environment."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from settings.base import Model
-from settings.build import Build
-from settings.container import Health, ImageName, Limits, Name, Port, User
+from settings.base import ExactlyOne, Model, Name
+from settings.container import Health, ImageName, Limits, Port, User
 from settings.edge import Route
 from settings.schedule import Schedule
-from settings.slo import Slo
 from settings.units import Duration
+
+Percent = Annotated[float, Field(gt=0, lt=100)]
+
+
+class LatencyObjective(Model):
+    """Objective for the share of requests that are answered fast."""
+
+    threshold: Annotated[float, Field(gt=0)]
+    """Seconds. It must be a bucket bound of the service's `…http_request_duration_seconds` histogram, which cannot
+    resolve values between two bounds."""
+
+    target: Percent = 95
+    """Percentage of the requests that must be answered within the threshold."""
+
+    @property
+    def bound(self) -> str:
+        """The bucket's label `le`, as Prometheus 3 spells it whatever the service wrote: `0.5`, `1.0`."""
+        return str(float(self.threshold))
+
+
+class Slo(Model):
+    """Objectives over 30 days. Alerts fire when the error budget is used up too fast."""
+
+    availability: Percent | None = None
+    """Percentage of the requests that must not end in a 5xx: 99.9."""
+
+    latency: LatencyObjective | None = None
+
+    @model_validator(mode="after")
+    def _any(self) -> Slo:
+        if self.availability is None and self.latency is None:
+            raise ValueError("availability or latency, or both")
+        return self
+
+
+Argument = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Inside = Annotated[str, StringConstraints(pattern=r"^[^/].*$")]
+
+
+class Build(ExactlyOne):
+    """A Dockerfile, a shipped template or your own, and the build context."""
+
+    alternatives = ("template", "dockerfile")
+
+    template: Literal["node-backend", "nuxt", "static", "python-bot"] | None = None
+    """A Dockerfile of templates/, whose first lines list the `args` that it supports."""
+
+    dockerfile: Inside | None = None
+    """A Dockerfile of your own, relative to the context. `FROM ${NODE}` resolves to components/images.yaml."""
+
+    context: str = Field(default=".", min_length=1)
+    """Folder with the sources: relative to the checkout (`../app`), or absolute. Its .dockerignore is respected."""
+
+    package_manager: Literal["npm", "pnpm"] = "npm"
+    """Package manager of the Node.js templates."""
+
+    args: dict[Argument, str] = {}
+    """Build arguments. They are readable in Docker's build cache: never put a secret here."""
+
+    target: str | None = Field(default=None, min_length=1)
+    """Build stage to stop at. Default: the last."""
+
+    @model_validator(mode="after")
+    def _fits_the_template(self) -> Build:
+        if "package_manager" in self.model_fields_set and self.template in (None, "python-bot"):
+            raise ValueError("no package_manager: it goes with the templates node-backend, nuxt and static")
+        if self.template and "PACKAGE" in self.args and self.package_manager != "pnpm":
+            raise ValueError("package_manager: pnpm, which args.PACKAGE needs")
+        return self
+
 
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Folder = Annotated[str, StringConstraints(pattern=r"^/[^:,]*[^:,/]$")]
@@ -21,22 +89,20 @@ Signal = Annotated[str, StringConstraints(pattern=r"^SIG[A-Z0-9]+$")]
 Restart = Literal["unless-stopped", "always", "on-failure", "no"]
 
 
-class File(Model):
-    """A read-only file in a workload's file system; its folder contains only such files."""
+class File(ExactlyOne):
+    """A read-only file in a workload's file system. Its folder contains only such files."""
+
+    alternatives = ("content", "source")
 
     content: str | None = None
     source: str | None = None
     """Path of a file in the checkout."""
 
-    @model_validator(mode="after")
-    def _one_way(self) -> File:
-        if (self.content is None) == (self.source is None):
-            raise ValueError("exactly one of content and source")
-        return self
 
-
-class Workload(Model):
+class Workload(ExactlyOne):
     """Settings that services and jobs share."""
+
+    alternatives = ("image", "build")
 
     image: ImageName | None = None
     """A full reference, or a key of components/images.yaml."""
@@ -45,8 +111,7 @@ class Workload(Model):
     """How its image is built on the deploying machine, where no registry provides it."""
 
     enabled: bool = True
-    """`false` leaves it out: Pivotal Flow's BUILD_FRONTEND=false and RUN_MIGRATIONS=false. Its dependents start without
-    it."""
+    """`false` leaves it out, and its dependents start without it: Pivotal Flow's BUILD_FRONTEND and RUN_MIGRATIONS."""
 
     entrypoint: list[str] | None = Field(default=None, min_length=1)
     """Entry point, instead of the image's own."""
@@ -61,7 +126,7 @@ class Workload(Model):
     """Secrets provided as files: `app-key` is the file /run/secrets/app-key, whose path is in APP_KEY_FILE."""
 
     optional_secrets: list[Name] = []
-    """The same, but only where the stack sets them: Love Parser's SENTRY_DSN. They are never generated."""
+    """Like `secrets`, but never generated, and provided only if the stack sets them: Love Parser's SENTRY_DSN."""
 
     secrets_as_env: bool = False
     """For programs that read secrets only from variables: a wrapper in the container exports APP_KEY from its file and
@@ -71,12 +136,10 @@ class Workload(Model):
     """Path in the container → file."""
 
     needs: list[Store] = []
-    """Data stores that it depends on, and whose connection it gets: DATABASE_HOST, DATABASE_PASSWORD_FILE,
-    REDIS_HOST …"""
+    """Data stores that it depends on. It gets their connections: DATABASE_HOST, DATABASE_PASSWORD_FILE, REDIS_HOST …"""
 
     user: User = "1001:1001"
-    """User and group that it runs as (CIS Docker 4.1), by number or by a name in its image: Tumulte's `nodejs:1001`,
-    Pivotal Flow's `nodeuser`."""
+    """User and group that it runs as (CIS Docker 4.1), by number or name: Tumulte's `nodejs:1001`."""
 
     read_only: bool = True
     """Read-only root file system with a small /tmp in memory (CIS Docker 5.13)."""
@@ -84,18 +147,12 @@ class Workload(Model):
     tmpfs: list[Folder] = []
     """Further tmpfs folders."""
 
-    limits: Limits = Field(default_factory=lambda: Limits.of("512MB"))
+    limits: Limits = Limits.of("512MB")
     stop_signal: Signal | None = None
     """Default: the image's own, usually SIGTERM."""
 
     stop_grace: Duration = 10
     """Time between the stop signal and the kill, for running requests. Docker's default."""
-
-    @model_validator(mode="after")
-    def _one_image(self) -> Workload:
-        if (self.image is None) == (self.build is None):
-            raise ValueError("exactly one of image and build")
-        return self
 
     @model_validator(mode="after")
     def _whole_command(self) -> Workload:
@@ -172,7 +229,7 @@ class Job(Workload):
     dump_before: bool | None = None
     """Dump Postgres before it runs. Default: yes, where it runs once and needs Postgres."""
 
-    limits: Limits = Field(default_factory=lambda: Limits.of("256MB"))
+    limits: Limits = Limits.of("256MB")
 
     @model_validator(mode="after")
     def _command_to_repeat(self) -> Job:
@@ -212,14 +269,3 @@ class WorkloadOverride(Model):
     schedule: Schedule | None = None
     dump_before: bool | None = None
     stop_grace: Duration | None = None
-
-    def applied_to(self, workload: Workload) -> Workload:
-        """Return the workload as this environment runs it. Raises pydantic.ValidationError where the two do not fit."""
-        overrides = self.model_dump(exclude_unset=True)
-        base: dict[str, Any] = workload.model_dump(exclude_unset=True)
-        if "env" in overrides:
-            overrides["env"] = {**base.get("env", {}), **overrides["env"]}
-        for source, alternative in (("image", "build"), ("build", "image")):
-            if overrides.get(source):
-                base.pop(alternative, None)
-        return type(workload).model_validate({**base, **overrides})

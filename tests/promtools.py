@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from machine.progress import Progress
+from machine.workdir import WorkDir
+from offline.host_programs import ensure_promtools
+
 MEMORY = Path("/dev/shm")  # a file system in memory, on machines that have one
 
 
@@ -14,11 +18,6 @@ def promtools() -> Path:
     """Return the folder that holds promtool and amtool; raises SetupError when they cannot be had."""
     if configured := os.environ.get("DOCKYARD_PROMTOOLS"):
         return Path(configured)
-    # Late, so that a run with the variable set fetches nothing.
-    from machine.progress import Progress  # noqa: PLC0415 - only where none is given
-    from machine.workdir import WorkDir  # noqa: PLC0415 - only where none is given
-    from offline.promtools import ensure_promtools  # noqa: PLC0415 - only where none is given
-
     return ensure_promtools(WorkDir(), Progress())
 
 

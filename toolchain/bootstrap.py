@@ -7,19 +7,22 @@ network. The marker file is written last, so after a kill the next call starts o
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from machine.files import new_folder
+from machine.lock import locked
+from machine.workdir import WorkDir
+
 MARKER = "installed-requirements.txt"
 """Copy of requirements.txt inside the environment; `dockyard` compares the two."""
 HOME = "checkout"
@@ -67,19 +70,9 @@ def install(python: Path, requirements: Path, cache: Path, log: Path, say: Say) 
     wheels = cache / "wheels" / requirements_key(requirements)
     if not wheels.is_dir():
         say("downloading the packages")
-        wheels.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=".new-", dir=wheels.parent))
-        try:
+        with new_folder(wheels) as draft:
             # `wheel`, not `download`: a package without a wheel is built here once, not again in every checkout.
             _run_pip(python, ["wheel", "--wheel-dir", str(draft), "-r", str(requirements)], log)
-            draft.chmod(0o755)
-            try:
-                draft.rename(wheels)
-            except OSError:
-                if not wheels.is_dir():  # else another checkout was faster, with the same packages
-                    raise
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
     say("installing the packages")
     offline = ["--no-index", "--no-deps", "--no-compile", "--find-links", str(wheels)]
     try:
@@ -89,22 +82,19 @@ def install(python: Path, requirements: Path, cache: Path, log: Path, say: Say) 
         raise
 
 
-def is_current(checkout: Path) -> bool:
+def is_current(work: WorkDir) -> bool:
     """Tell whether the environment is complete, belongs to this folder and matches requirements.txt."""
-    venv = checkout / ".dockyard/venv"
     try:
-        return (
-            (venv / MARKER).read_bytes() == (checkout / "requirements.txt").read_bytes()
-            and (venv / HOME).read_text().strip() == str(checkout)
-            and os.access(venv / "bin/python", os.X_OK)
-        )
+        same_requirements = (work.venv / MARKER).read_bytes() == (work.checkout / "requirements.txt").read_bytes()
+        same_folder = (work.venv / HOME).read_text().strip() == str(work.checkout)
+        return same_requirements and same_folder and os.access(work.venv / "bin/python", os.X_OK)
     except OSError:
         return False
 
 
-def make_environment(checkout: Path, cache: Path, say: Say) -> None:
+def make_environment(work: WorkDir, say: Say) -> None:
     """Create `.dockyard/venv` from scratch. Raises BootstrapError."""
-    venv = checkout / ".dockyard/venv"
+    venv, requirements = work.venv, work.checkout / "requirements.txt"
     say(f"making it with Python {platform.python_version()}")
     shutil.rmtree(venv, ignore_errors=True)
     # Use the versioned name (python3.11, not python3): when the system switches to another Python, the link breaks and
@@ -114,18 +104,11 @@ def make_environment(checkout: Path, cache: Path, say: Say) -> None:
     if finished.returncode:
         last = (finished.stdout + finished.stderr).strip().splitlines()[-1:]
         raise BootstrapError(f"python -m venv failed: {' '.join(last)}")
-    interpreter = venv / "bin/python"
-    install(interpreter, checkout / "requirements.txt", cache, checkout / ".dockyard/logs/pip.log", say)
+    install(venv / "bin/python", requirements, work.cache, work.logs / "pip.log", say)
     packages = next(venv.glob("lib/python3.*/site-packages"))
-    (packages / "dockyard.pth").write_text(f"{checkout}\n")  # so that `-m ops` is found from any folder
-    (venv / HOME).write_text(f"{checkout}\n")
-    shutil.copyfile(checkout / "requirements.txt", venv / MARKER)
-
-
-def cache_folder() -> Path:
-    """Return the machine-wide cache, by the same rule as `machine.workdir.WorkDir.cache`."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(os.environ.get("DOCKYARD_CACHE") or Path(base) / "dockyard")
+    (packages / "dockyard.pth").write_text(f"{work.checkout}\n")  # so that `-m ops` is found from any folder
+    (venv / HOME).write_text(f"{work.checkout}\n")
+    shutil.copyfile(requirements, venv / MARKER)
 
 
 def main() -> int:
@@ -135,18 +118,12 @@ def main() -> int:
     def say(text: str) -> None:
         print(f"  · Python environment: {text}", file=sys.stderr, flush=True)  # noqa: T201 - rich is not there yet
 
-    work = CHECKOUT / ".dockyard"
+    work = WorkDir()
     try:
-        work.mkdir(exist_ok=True)
-        with (work / "venv.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say("waiting for another dockyard that is making it")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if is_current(CHECKOUT):
+        with locked(work.root / "venv.lock", say):
+            if is_current(work):
                 return 0
-            make_environment(CHECKOUT, cache_folder(), say)
+            make_environment(work, say)
     except (BootstrapError, OSError) as error:
         print(f"✗ Python environment: {error}", file=sys.stderr)  # noqa: T201 - rich is not there yet
         return 1

@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError
 from machine.processes import ended_by
 from machine.progress import Progress, SetupError, Step
 from machine.workdir import WorkDir
-from settings.build import Build
+from settings.workload import Build
 from toolchain.package_sources import CA_FILE, PackageSources
 
 BUILDS_KEPT = 5
@@ -59,7 +59,7 @@ def ensure_built(
     files = _files(context, build)
     digest = _digest(dockerfile, context, files, build, bases)
     tag = f"dockyard/{name}:{digest}"
-    if is_there(client, tag):
+    if has_image(client, tag):
         return tag
     if twin := client.images.list(filters={"reference": f"dockyard/*:{digest}"}):
         # For example, a migration job and its service are built from the same folder.
@@ -72,10 +72,9 @@ def ensure_built(
         if build.template and sources.certificates:
             extra[CA_FILE] = sources.certificates.read_text()
         archive = pack_context({path: context / path for path in files}, extra)
-        log = work.logs / f"build-{name}.log"
         options = {"buildargs": arguments, "target": build.target or "", "network_mode": sources.network}
+        log = work.logs / f"build-{name}.log"
         run_build(client, step, name, tag, archive, log, dockerfile=_DOCKERFILE, **options)
-        step.outcome = f"built {tag}"
     _forget_old(client, name)
     return tag
 
@@ -91,7 +90,7 @@ def bases_of(checkout: Path, build: Build, image_names: Iterable[str]) -> list[s
     return sorted(name for name in image_names if _argument(name) in base_arguments)
 
 
-def is_there(client: docker.DockerClient, tag: str) -> bool:
+def has_image(client: docker.DockerClient, tag: str) -> bool:
     """Tell whether Docker has an image with this tag."""
     try:
         client.images.get(tag)
@@ -138,12 +137,13 @@ def run_build(
             f"The build of the image {name} was interrupted: {by} ended {_short(command.partition(' : ')[2].strip())}",
             f"Run the same command again; memory may have run out. All of its output is in {log}",
         )
-    if failure or not is_there(client, tag):
+    if failure or not has_image(client, tag):
         tail = "".join(f"\n      {line}" for line in last if line.strip() != failure.strip())
         raise SetupError(
             f"The image {name} cannot be built: {_short(failure.strip() or 'the engine made no image')}{tail}",
             f"All of its output is in {log}",
         )
+    step.outcome = f"built {tag}"
 
 
 def pack_context(files: Mapping[str, Path], extra: Mapping[str, str]) -> IO[bytes]:
@@ -196,12 +196,8 @@ def _files(context: Path, build: Build) -> list[str]:
     patterns = NEVER_SENT if build.template else NEVER_SENT[:1]
     ignore_lines = ignore.read_text().splitlines() if ignore.exists() else []
     patterns = [*patterns, *(line.strip() for line in ignore_lines if line.strip() and not line.startswith("#"))]
-    paths = exclude_paths(str(context), patterns)
-    return sorted(name for name in paths if name != ".dockerignore" and _can_be_sent(context / name))
-
-
-def _can_be_sent(path: Path) -> bool:
-    return path.is_symlink() or path.is_file() or path.is_dir()
+    paths = {name: context / name for name in exclude_paths(str(context), patterns) if name != ".dockerignore"}
+    return sorted(name for name, path in paths.items() if path.is_symlink() or path.is_file() or path.is_dir())
 
 
 def _arguments(build: Build, bases: Mapping[str, str]) -> dict[str, str]:

@@ -52,8 +52,8 @@ def _frames(raw: Any) -> Iterator[tuple[Any, bytes]]:
         yield kind, raw.read(length)
 
 
-def docker_client(address: str, **options: Any) -> docker.DockerClient:
-    """Return a client of the engine at an address. `options` are those of docker.DockerClient."""
-    client = docker.DockerClient(base_url=address, **options)
-    client.api = _Api(base_url=address, **options)
-    return client
+class DockerClient(docker.DockerClient):
+    """Client of the engine at an address; `options` are those of `docker.APIClient`."""
+
+    def __init__(self, address: str, **options: Any) -> None:
+        self.api = _Api(base_url=address, **options)

@@ -21,7 +21,7 @@ CHOICE = "DOCKYARD_ENGINE"
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 
-def private_engine(work: WorkDir) -> PrivateDockerd:
+def private_dockerd(work: WorkDir) -> PrivateDockerd:
     """Return the checkout's private dockerd, whether or not it runs."""
     return PrivateDockerd(work.engine, cache=work.cache)
 
@@ -34,18 +34,13 @@ def ensure_engine(work: WorkDir, progress: Progress) -> str:
     Raises SetupError when DOCKER_HOST does not answer or no engine is available.
     """
     with progress.step("Docker engine") as step, locked(work.root / "docker-host.lock", step.say):
-        private = private_engine(work)
-        host = "" if private.data.exists() or os.environ.get(CHOICE) == "private" else _reachable(private.host)
-        configured_host = os.environ.get("DOCKER_HOST", "")
-        if configured_host and configured_host != private.host and os.environ.get(CHOICE) != "private":
-            if not answers(configured_host):
-                raise SetupError(
-                    f"no Docker engine answers at DOCKER_HOST={configured_host}", "start it, or unset DOCKER_HOST"
-                )
-            host = configured_host
-        if host:
-            step.outcome = host
-        else:
+        private, host = private_dockerd(work), find_engine(work)
+        if not host and (configured_host := _configured_host(private)):
+            raise SetupError(
+                f"no Docker engine answers at DOCKER_HOST={configured_host}", "start it, or unset DOCKER_HOST"
+            )
+        step.outcome = host
+        if host in ("", private.host):
             if os.geteuid() != 0 or not is_debian():
                 raise SetupError(
                     "no Docker engine answers, and only root on Debian can start a private one",
@@ -54,24 +49,37 @@ def ensure_engine(work: WorkDir, progress: Progress) -> str:
             private.start(step.say)
             host = private.host
             step.outcome = f"private, {host}"
-        _store_host(work, host)
+        # `environment()` reads the address, unless it is the default that every client uses anyway.
+        if host == DEFAULT_HOST:
+            work.docker_host_file.unlink(missing_ok=True)
+        else:
+            work.docker_host_file.write_text(f"{host}\n")
         return host
 
 
 def find_engine(work: WorkDir) -> str:
     """Return the address of the engine that `ensure_engine` would choose, "" when none answers; start nothing."""
-    private, private_only = private_engine(work), os.environ.get(CHOICE) == "private"
-    configured_host = os.environ.get("DOCKER_HOST", "")
-    if configured_host and configured_host != private.host and not private_only:
+    private = private_dockerd(work)
+    if configured_host := _configured_host(private):
         return configured_host if answers(configured_host) else ""
-    if private.data.exists() or private_only:
+    if private.data.exists() or _private_only():
         return private.host if private.is_running() else ""
     return _reachable(private.host)
 
 
+def _private_only() -> bool:
+    return os.environ.get(CHOICE) == "private"
+
+
+def _configured_host(private: PrivateDockerd) -> str:
+    """Return DOCKER_HOST where it names another engine than the private one, else ""."""
+    host = os.environ.get("DOCKER_HOST", "")
+    return "" if host == private.host or _private_only() else host
+
+
 def stop_engine(work: WorkDir, progress: Progress) -> None:
     """Stop the checkout's private dockerd and registry, if it has them, and no other engine. Their data stays."""
-    private = private_engine(work)
+    private = private_dockerd(work)
     with progress.step("Docker engine") as step:
         if private.root.exists():
             private.stop()
@@ -79,14 +87,6 @@ def stop_engine(work: WorkDir, progress: Progress) -> None:
         else:
             step.outcome = "this checkout has none of its own"
     stop_registry(work, progress)
-
-
-def _store_host(work: WorkDir, host: str) -> None:
-    """Store the address for `environment()`, unless it is the default that every client uses anyway."""
-    if host == DEFAULT_HOST:
-        work.docker_host_file.unlink(missing_ok=True)
-    else:
-        work.docker_host_file.write_text(f"{host}\n")
 
 
 def _reachable(private_host: str) -> str:
@@ -105,7 +105,6 @@ def _context_host() -> str | None:
         context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT") or None)
     except (DockerException, OSError, ValueError):
         return None
-    if context is None or context.name == "default":
+    if context is None or context.name == "default" or context.Host is None:
         return None
-    host = context.Host
-    return None if host is None else str(host).replace("http+unix://", "unix://")
+    return str(context.Host).replace("http+unix://", "unix://")

@@ -2,7 +2,7 @@
 
 A dockerd that manages iptables flushes the chains of any other dockerd on the machine when it starts. A private dockerd
 therefore runs with `--iptables=false`, and the few rules that it needs are in chains named after it, so that
-`EngineNetwork.remove` deletes them without touching any other rule.
+`DockerdNetwork.remove` deletes them without touching any other rule.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
+from machine.processes import run
 from machine.progress import SetupError
 
 CANDIDATES = [
@@ -26,23 +27,19 @@ CANDIDATES = [
 
 
 @dataclass(frozen=True)
-class EngineNetwork:
+class DockerdNetwork:
     """Bridge, iptables chains and address pool of one dockerd; bridge and chains are called `name`."""
 
     name: str
     pool: IPv4Network
     env: Mapping[str, str]
 
-    @property
-    def first_subnet(self) -> IPv4Network:
-        """The first /24 of the pool, used by the default bridge."""
-        return next(self.pool.subnets(new_prefix=24))
-
     def ensure(self) -> None:
         """Create the bridge and the rules unless they exist. Raises SetupError when the kernel refuses the bridge."""
         if not any(link["ifname"] == self.name for link in _json(["ip", "-json", "link"], self.env)):
             self._ip("link", "add", self.name, "type", "bridge")
-        self._ip("address", "replace", f"{self.first_subnet[1]}/24", "dev", self.name)
+        # The default bridge has the first /24 of the pool.
+        self._ip("address", "replace", f"{self.pool[1]}/24", "dev", self.name)
         self._ip("link", "set", self.name, "up")
         self._ensure_rules()
 
@@ -67,10 +64,9 @@ class EngineNetwork:
         Without iptables in the kernel this does nothing: containers then reach each other, but nothing outside.
         """
         pool = str(self.pool)
-        self._iptables("nat", "-N", self.name)
-        self._iptables("filter", "-N", self.name)
-        self._iptables("nat", "-F", self.name)
-        self._iptables("filter", "-F", self.name)
+        for table in ("nat", "filter"):
+            self._iptables(table, "-N", self.name)
+            self._iptables(table, "-F", self.name)
         self._iptables("nat", "-A", self.name, "-s", pool, "!", "-d", pool, "-j", "MASQUERADE")
         # Accept traffic inside one network (bridged packets pass here too when br_netfilter is on), and drop it between
         # networks. Where the kernel cannot tell the two apart, drop nothing: containers must reach each other.
@@ -94,12 +90,9 @@ class EngineNetwork:
             return False
 
     def _ip(self, *arguments: str) -> None:
-        finished = subprocess.run(["ip", *arguments], env=dict(self.env), capture_output=True, text=True, check=False)
-        if finished.returncode:
-            raise SetupError(
-                f"the kernel refuses a network bridge for a Docker engine: {finished.stderr.strip()}",
-                "start Docker on this machine in another way, and set DOCKER_HOST",
-            )
+        failure = "the kernel refuses a network bridge for a Docker engine"
+        remedy = "start Docker on this machine in another way, and set DOCKER_HOST"
+        run(["ip", *arguments], failure, remedy, env=self.env)
 
 
 def _json(command: list[str], env: Mapping[str, str]) -> list[dict[str, Any]]:

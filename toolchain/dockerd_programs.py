@@ -14,16 +14,15 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from machine.files import write_link
 from machine.lock import locked
-from machine.progress import SetupError
+from machine.processes import last_line, run
+from machine.progress import Say, SetupError
 from machine.workdir import WorkDir
 from offline.debian import Package, Suite
-
-Say = Callable[[str], None]
 
 NEEDED = ("dockerd", "containerd", "runc", "docker-proxy", "iptables", "ip")
 
@@ -112,39 +111,27 @@ def _unpacked_programs(home: Path) -> Programs:
 
 def _platform() -> str:
     """Return for example `debian-12-bookworm-x86_64`, because packages of one release do not run on another."""
-    os_release = dict(
-        line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if re.match(r"[A-Z_]+=", line)
-    )
-    name = [os_release.get(key, "").strip('"') for key in ("ID", "VERSION_ID")]
-    parts = (*name, os_release.get("VERSION_CODENAME", "").strip('"'), platform.machine())
-    return "-".join(part for part in parts if part)
+    release = platform.freedesktop_os_release()
+    parts = [release.get(key, "") for key in ("ID", "VERSION_ID", "VERSION_CODENAME")]
+    return "-".join(filter(None, [*parts, platform.machine()]))
 
 
 def _apt(arguments: list[str], folder: Path) -> str:
     """Run apt-get in `folder`. Raises SetupError with its first error line."""
     # Non-interactive, without the system's locks (another apt may be running), and with a private cache.
     options = ["-o", f"Dir::Cache={folder}", "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root"]
-    finished = subprocess.run(
+    return run(
         ["apt-get", "-q", "-y", *options, *arguments],
+        "apt-get cannot get a Docker engine",
+        "check /etc/apt and the network, or install and start Docker",
         cwd=folder,
-        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"},
-        capture_output=True,
-        text=True,
-        check=False,
+        env={"DEBIAN_FRONTEND": "noninteractive"},
     )
-    if finished.returncode:
-        errors = re.findall(r"^E: (.*)$", finished.stderr, re.MULTILINE) or ["it said nothing"]
-        raise SetupError(
-            f"apt-get cannot get a Docker engine: {errors[0]}",
-            "check /etc/apt and the network, or install and start Docker",
-        )
-    return finished.stdout
 
 
 def _choose(current: Path, say: Say) -> None:
     """Unpack the newest engine that runs on this machine, and point the symbolic link `current` to its folder."""
     cache = current.parent
-    cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".new-", dir=cache) as temporary:
         folder = Path(temporary)
         try:
@@ -155,9 +142,7 @@ def _choose(current: Path, say: Say) -> None:
         home = cache / f"engine-{name}-{_platform()}"
         if not home.is_dir():
             tree.rename(home)
-        link = folder / "link"
-        link.symlink_to(home.name)
-        link.replace(current)
+        write_link(current, Path(home.name))
 
 
 def _unpack_newest(folder: Path, say: Say) -> tuple[str, Path]:
@@ -167,11 +152,8 @@ def _unpack_newest(folder: Path, say: Say) -> tuple[str, Path]:
     """
     say(f"downloading Docker from Debian {NEWEST}")
     # WorkDir() gives the machine-wide cache, where the package index and the packages are kept.
-    packages = [
-        package
-        for package in Suite(WorkDir(), NEWEST).fetch(NEWEST_WANTED, without=NEWEST_EXCLUDED)
-        if package.name in NEWEST_UNPACKED
-    ]
+    fetched = Suite(WorkDir(), NEWEST).fetch(NEWEST_WANTED, without=NEWEST_EXCLUDED)
+    packages = [package for package in fetched if package.name in NEWEST_UNPACKED]
     _, tree = _unpack_release(folder, RELEASE_WANTED, say)
     for package in packages:
         package.unpack(tree)
@@ -195,11 +177,10 @@ def _unpack_release(folder: Path, package_names: tuple[str, ...], say: Say) -> t
         own_lists = ["-o", f"Dir::State::lists={lists}"]
         _apt([*own_lists, "update"], debs)
         _download(own_lists, debs, package_names)
-    packages = []
-    for deb in sorted(debs.glob("*.deb")):
-        name, version, _ = deb.stem.split("_")
-        packages.append(Package(name, version.replace("%3a", ":"), deb))
-        packages[-1].unpack(tree)
+    fields = {deb: deb.stem.replace("%3a", ":").split("_") for deb in sorted(debs.glob("*.deb"))}
+    packages = [Package(name, version, deb) for deb, (name, version, _) in fields.items()]
+    for package in packages:
+        package.unpack(tree)
     _link_iptables(tree)
     return _name(packages), tree
 
@@ -217,8 +198,8 @@ def _probe(tree: Path) -> None:
         command = [programs.which(name) or name, "--version"]
         finished = subprocess.run(command, env=programs.environment(), capture_output=True, text=True, check=False)
         if finished.returncode:
-            lines = finished.stderr.strip().splitlines() or ["it said nothing"]
-            raise SetupError(f"Debian {NEWEST}'s {name} does not run on this machine ({lines[-1]})")
+            reason = last_line(finished.stderr) or "it said nothing"
+            raise SetupError(f"Debian {NEWEST}'s {name} does not run on this machine ({reason})")
 
 
 def _download(options: list[str], folder: Path, package_names: tuple[str, ...]) -> None:
@@ -233,18 +214,12 @@ def _link_iptables(unpacked: Path) -> None:
     """Link `iptables` to the variant that this kernel supports; normally Debian's post-install script does this."""
     links = unpacked / "dockyard-bin"
     links.mkdir()
+    # Without its extensions iptables cannot even list rules left by another engine, and would seem unsupported.
+    env = _unpacked_programs(unpacked).environment()
     for variant in ("xtables-nft-multi", "xtables-legacy-multi"):
         for program in unpacked.glob(f"**/sbin/{variant}"):
-            libraries = os.pathsep.join(map(str, unpacked.glob("usr/lib/*-linux-gnu*")))
-            # Without its extensions it cannot even list rules left by another engine, and would seem unsupported.
-            extensions = next(map(str, unpacked.glob("usr/lib/*-linux-gnu*/xtables")), "")
-            probe = subprocess.run(
-                [str(program), "iptables", "-t", "nat", "-S"],
-                env={**os.environ, "LD_LIBRARY_PATH": libraries, "XTABLES_LIBDIR": extensions},
-                capture_output=True,
-                check=False,
-            )
-            if probe.returncode == 0:
+            command = [str(program), "iptables", "-t", "nat", "-S"]
+            if subprocess.run(command, env=env, capture_output=True, check=False).returncode == 0:
                 for name in ("iptables", "ip6tables"):
                     (links / name).symlink_to(Path("..") / program.relative_to(unpacked))
                 return

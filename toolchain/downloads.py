@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import re
 import tarfile
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import httpx
 import tenacity
 
-from machine.progress import spell_seconds
+from machine.files import new_folder
+from machine.progress import Say, format_seconds
 
-Say = Callable[[str], None]
+_PROCESSORS = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 PULUMI_DOWNLOADS = ("DOCKYARD_PULUMI_DOWNLOADS", "https://get.pulumi.com")
 GITHUB_DOWNLOADS = ("DOCKYARD_GITHUB_DOWNLOADS", "https://github.com")
@@ -45,16 +47,32 @@ class UnavailableError(Exception):
     """A file cannot be downloaded from its official site; the message is a clause such as `HOST answered 403`."""
 
 
-def site(which: tuple[str, str]) -> str:
-    """Return the address of a download site: the mirror set in the environment, else the official site."""
-    variable, official = which
-    return os.environ.get(variable, official).rstrip("/")
+def system() -> str:
+    """Return the download sites' name of this machine's operating system, `linux` or `darwin`."""
+    return platform.system().lower()
 
 
-def forget_reach() -> None:
-    """Forget which sites could not be reached, so that they are tried again."""
-    with _reach_lock:
-        _reach.clear()
+def processor() -> str:
+    """Return the download sites' name of this machine's processor, `amd64` or `arm64`."""
+    return _PROCESSORS.get(platform.machine().lower(), platform.machine())
+
+
+def download_release(cache: Path, repository: str, version: str, checksums: str, archive: str, say: Say) -> Path:
+    """Return the unpacked folder of a release of Pulumi or of one of its plugins; download it unless it is cached.
+
+    `checksums` is the file of the release on GitHub that lists the checksum of `archive`, a path below `releases/` on
+    Pulumi's download site. A mirror named in the environment replaces either site. Raises UnavailableError.
+    """
+    filename = archive.rpartition("/")[2]
+    target = cache / filename.removesuffix(".tar.gz")
+    if not target.is_dir():
+        downloads, github = (os.environ.get(*site).rstrip("/") for site in (PULUMI_DOWNLOADS, GITHUB_DOWNLOADS))
+        check_reach([downloads, github])
+        listing = f"{github}/pulumi/{repository}/releases/download/v{version}/{checksums}"
+        checksum = _read_checksum(listing, filename)
+        say(f"downloading {repository.removeprefix('pulumi-')} {version}")
+        _download_archive(f"{downloads}/releases/{archive}", checksum, target, say)
+    return target
 
 
 def _host(url: str) -> str:
@@ -66,7 +84,8 @@ def check_reach(sites: Iterable[str]) -> None:
     sites = list(sites)
     with _reach_lock:
         untried = [address for address in sites if address not in _reach]
-        reasons: dict[str, str] = {}
+        silence = f"did not answer within {format_seconds(CONNECT_SECONDS)}"
+        reasons = {address: f"{_host(address)} {silence}" for address in untried}
 
         def probe(address: str) -> None:
             try:
@@ -84,10 +103,7 @@ def check_reach(sites: Iterable[str]) -> None:
         deadline = time.monotonic() + CONNECT_SECONDS
         for thread in probes:
             thread.join(max(0.0, deadline - time.monotonic()))
-        for address in untried:
-            _reach[address] = reasons.get(
-                address, f"{_host(address)} did not answer within {spell_seconds(CONNECT_SECONDS)}"
-            )
+        _reach.update(reasons)
         for address in sites:
             if _reach[address]:
                 raise UnavailableError(_reach[address])
@@ -97,48 +113,41 @@ class _BrokenOffError(UnavailableError):
     """A transfer broke off, or the server answered 5xx: worth a retry."""
 
 
-_retrying = tenacity.retry(
+@tenacity.retry(
     retry=tenacity.retry_if_exception_type(_BrokenOffError),
     stop=tenacity.stop_after_attempt(2),
     wait=tenacity.wait_fixed(0.5),
     reraise=True,
 )
-
-
-@_retrying
 def _receive(url: str, target: Path, seconds: float, say: Say | None = None) -> None:
     """Write the response of `url` to `target`. Raises UnavailableError; `target` may then hold partial content."""
     host, began, reported, size = _host(url), time.monotonic(), time.monotonic(), 0
     timeout = httpx.Timeout(STALL_SECONDS, connect=CONNECT_SECONDS)
     try:
-        with (
-            httpx.stream("GET", url, timeout=timeout, follow_redirects=True) as answer,
-            target.open("wb") as file,
-        ):
-            if answer.status_code >= 500:
-                raise _BrokenOffError(f"{host} answered {answer.status_code}")
+        with httpx.stream("GET", url, timeout=timeout, follow_redirects=True) as answer, target.open("wb") as file:
             if answer.status_code != 200:
-                raise UnavailableError(f"{host} answered {answer.status_code}")
+                error_type = _BrokenOffError if answer.status_code >= 500 else UnavailableError
+                raise error_type(f"{host} answered {answer.status_code}")
             total = int(answer.headers.get("content-length", 0))
             for chunk in answer.iter_raw():
                 size += file.write(chunk)
                 now = time.monotonic()
                 if now - began > seconds:
-                    raise UnavailableError(f"{host} was too slow: {size >> 20} MB in {spell_seconds(now - began)}")
+                    raise UnavailableError(f"{host} was too slow: {size >> 20} MB in {format_seconds(now - began)}")
                 if say and now - reported > 5:
                     say(f"{size >> 20} of {total >> 20} MB")
                     reported = now
     except httpx.ConnectTimeout as error:
-        raise UnavailableError(f"{host} did not answer within {spell_seconds(CONNECT_SECONDS)}") from error
+        raise UnavailableError(f"{host} did not answer within {format_seconds(CONNECT_SECONDS)}") from error
     except httpx.TimeoutException as error:
-        raise UnavailableError(f"{host} sent nothing for {spell_seconds(STALL_SECONDS)}") from error
+        raise UnavailableError(f"{host} sent nothing for {format_seconds(STALL_SECONDS)}") from error
     except httpx.ConnectError as error:
         raise UnavailableError(f"{host} is out of reach ({error})") from error
     except httpx.HTTPError as error:
         raise _BrokenOffError(f"{host} broke off after {size >> 10} kB") from error
 
 
-def read_checksum(url: str, filename: str) -> str:
+def _read_checksum(url: str, filename: str) -> str:
     """Return the checksum of `filename` from the list at `url`: SHA-256, or SHA-1 where the list has that.
 
     Raises UnavailableError when the list cannot be fetched or has no line for the file.
@@ -153,27 +162,17 @@ def read_checksum(url: str, filename: str) -> str:
     return match[1]
 
 
-def download_archive(url: str, checksum: str | None, target: Path, say: Say) -> None:
-    """Download a .tar.gz, verify it and unpack it as the folder `target`, which appears complete or not at all.
-
-    Pass None as `checksum` when the site publishes none. Raises UnavailableError.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=target.parent) as folder:
-        archive, unpacked = Path(folder) / "archive", Path(folder) / "unpacked"
+def _download_archive(url: str, checksum: str, target: Path, say: Say) -> None:
+    """Download a .tar.gz, verify it and unpack it as the folder `target`. Raises UnavailableError."""
+    with new_folder(target) as unpacked:
+        archive = unpacked.with_name("archive")
         _receive(url, archive, ARCHIVE_SECONDS, say)
-        if checksum is not None:
-            with archive.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha1" if len(checksum) == 40 else "sha256").hexdigest()
-            if digest != checksum:
-                raise UnavailableError(f"{_host(url)} sent a file whose checksum is wrong")
+        with archive.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha1" if len(checksum) == 40 else "sha256").hexdigest()
+        if digest != checksum:
+            raise UnavailableError(f"{_host(url)} sent a file whose checksum is wrong")
         try:
             with tarfile.open(archive) as tar:
                 tar.extractall(unpacked, filter="data")
         except (tarfile.TarError, OSError, EOFError) as error:
             raise UnavailableError(f"{_host(url)} sent no whole archive ({error})") from error
-        try:
-            unpacked.rename(target)
-        except OSError:
-            if not target.is_dir():  # else another checkout was faster, with the same verified archive
-                raise

@@ -16,9 +16,10 @@ CHECKOUT_VARIABLE = "DOCKYARD_CHECKOUT"
 """Environment variable with the checkout whose `./dockyard env` the shell has evaluated."""
 
 FILES = "file://"
+PASSPHRASE_VARIABLES = {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}
 
 
-def forget_other_checkout(work: WorkDir) -> None:
+def discard_foreign_environment(work: WorkDir) -> None:
     """Remove from this process's environment the variables that `./dockyard env` of another checkout exported.
 
     Otherwise this checkout's program would run on the other checkout's state and Docker engine.
@@ -29,7 +30,7 @@ def forget_other_checkout(work: WorkDir) -> None:
     theirs = WorkDir(Path(other_checkout))
     exported = {
         "PULUMI_HOME": str(theirs.pulumi_home),
-        "PULUMI_BACKEND_URL": project_backend(theirs) or own_backend(theirs),
+        "PULUMI_BACKEND_URL": project_backend(theirs) or local_backend(theirs),
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(theirs.passphrase_file),
         "DOCKER_HOST": theirs.docker_host_file.read_text().strip() if theirs.docker_host_file.exists() else "",
     }
@@ -37,10 +38,10 @@ def forget_other_checkout(work: WorkDir) -> None:
         if os.environ.get(name) == value:
             del os.environ[name]
     paths = os.environ.get("PATH", "").split(os.pathsep)
-    os.environ["PATH"] = os.pathsep.join(part for part in paths if not part.startswith(f"{other_checkout}/.dockyard/"))
+    os.environ["PATH"] = os.pathsep.join(part for part in paths if not part.startswith(f"{theirs.root}/"))
 
 
-def own_backend(work: WorkDir) -> str:
+def local_backend(work: WorkDir) -> str:
     """Return the address of the checkout's own file backend."""
     return f"{FILES}{work.state}"
 
@@ -57,7 +58,7 @@ def backend_url(work: WorkDir) -> str:
 
     In order: PULUMI_BACKEND_URL, `backend.url` in Pulumi.yaml, the checkout's own file backend.
     """
-    return absolute(work, os.environ.get("PULUMI_BACKEND_URL") or project_backend(work) or own_backend(work))
+    return absolute(work, os.environ.get("PULUMI_BACKEND_URL") or project_backend(work) or local_backend(work))
 
 
 def absolute(work: WorkDir, url: str) -> str:
@@ -68,9 +69,9 @@ def absolute(work: WorkDir, url: str) -> str:
     return f"{FILES}{work.checkout / Path(path).expanduser()}{mark}{options}"
 
 
-def uses_own_backend(work: WorkDir) -> bool:
+def uses_local_backend(work: WorkDir) -> bool:
     """Tell whether the state is in the checkout's own file backend rather than in a configured one."""
-    return backend_url(work) == own_backend(work)
+    return backend_url(work) == local_backend(work)
 
 
 def environment(work: WorkDir) -> dict[str, str]:
@@ -80,11 +81,9 @@ def environment(work: WorkDir) -> dict[str, str]:
     """
     # Our own folders come first, once each, however often the result is exported.
     tool_folders = [str(work.bin), str(work.venv / "bin")]
-    path = tool_folders + [
-        part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part not in tool_folders
-    ]
+    paths = os.environ.get("PATH", os.defpath).split(os.pathsep)
     variables = {
-        "PATH": os.pathsep.join(path),
+        "PATH": os.pathsep.join([*tool_folders, *(part for part in paths if part not in tool_folders)]),
         "PULUMI_HOME": str(work.pulumi_home),
         "PULUMI_BACKEND_URL": backend_url(work),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
@@ -98,10 +97,9 @@ def environment(work: WorkDir) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "",
         CHECKOUT_VARIABLE: str(work.checkout),
     }
-    if uses_own_backend(work) and "PULUMI_CONFIG_PASSPHRASE" not in os.environ:
-        variables["PULUMI_CONFIG_PASSPHRASE_FILE"] = os.environ.get(
-            "PULUMI_CONFIG_PASSPHRASE_FILE", str(work.passphrase_file)
-        )
+    if uses_local_backend(work) and "PULUMI_CONFIG_PASSPHRASE" not in os.environ:
+        passphrase_file = os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE", str(work.passphrase_file))
+        variables["PULUMI_CONFIG_PASSPHRASE_FILE"] = passphrase_file
     if work.docker_host_file.exists():
         variables["DOCKER_HOST"] = work.docker_host_file.read_text().strip()
     return variables
@@ -117,15 +115,12 @@ def ensure_backend(work: WorkDir) -> None:
 
     Raises SetupError when there is state but its passphrase is lost: a new one could not decrypt its secrets.
     """
-    if not uses_own_backend(work):
+    if not uses_local_backend(work):
         return
     work.root.mkdir(parents=True, exist_ok=True)
     work.pulumi_home.mkdir(parents=True, exist_ok=True)
     work.state.mkdir(mode=0o700, exist_ok=True)
-    if (
-        work.passphrase_file.exists()
-        or {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & os.environ.keys()
-    ):
+    if work.passphrase_file.exists() or PASSPHRASE_VARIABLES & os.environ.keys():
         return
     if any((work.state / ".pulumi/stacks").rglob("*.json")):
         raise SetupError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -11,73 +11,45 @@ import docker
 from docker.errors import DockerException
 from pydantic import ValidationError
 
+from machine.files import write_file
 from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
 from offline.kit.build import Kit
 from offline.registry import ensure_registry
-from settings.build import Build
 from settings.images import Image, ImageTable, load_images
+from settings.workload import Build
 from toolchain.builds import bases_of, ensure_built
-from toolchain.demo_image import ensure_demo
-from toolchain.packaged_image import ensure_packaged
-from toolchain.pulling import LocalImages, PullError, digest_now, has_registry, pull, reachable
+from toolchain.folder_image import ensure_folder_image
+from toolchain.pulling import LocalImages, PullError, digest_now, has_registry, local_digest, pull, reachable
 
-STAND_INS = {"loki": ("victorialogs", ("victorialogs", "vmalert"))}
+SUBSTITUTES = {"loki": ("victorialogs", ("victorialogs", "vmalert"))}
 """Image that the kit must not build (AGPL) → the log store to run instead when it cannot be pulled, and its images."""
 
 AT_ONCE = 3
 """Number of images pulled in parallel; each pulls its layers in parallel as well."""
 
 
-def ensure_images(
-    work: WorkDir,
-    progress: Progress,
-    docker_host: str,
-    names: Sequence[str],
-    mirror: str | None,
-    builds: Mapping[str, Build] | None = None,
-) -> dict[str, str]:
-    """Make sure that Docker has the images of `names`: keys of components/images.yaml, full references, or `builds`.
-
-    Each image is taken from the first of these sources that has it: Docker itself, the official registry, the mirror
-    (`host[:port][/prefix]`), the image kit. Each registry is asked once, and only when an image is missing. Exception:
-    a full reference with a tag and no digest is resolved each time, since a tag can move.
-    The images of `builds` (name → build settings) are built here unless they exist.
-
-    Returns name → reference to run, for names whose reference differs from the one of the table and the mirror.
-    References to a tag, a mirror or the kit's registry are pinned to the digest that was pulled.
-    When an image cannot be pulled and another program replaces it (STAND_INS), the result contains the images of that
-    program instead.
-    Raises SetupError when an image is not available, naming every source that was tried.
-    """
-    return _Images(work, progress, docker_host, mirror).ensure(names, builds or {})
-
-
-def ensure_references(work: WorkDir, progress: Progress, docker_host: str, references: Sequence[str]) -> None:
-    """Make sure that Docker has exactly these images: those of an earlier release.
-
-    Raises SetupError naming the first image that is no longer available.
-    """
-    if references:
-        _Images(work, progress, docker_host, None).ensure_references(references)
-
-
-def standing_log_store(requested: Sequence[str], images: Mapping[str, str]) -> str | None:
+def substitute_log_store(requested: Sequence[str], images: Mapping[str, str]) -> str | None:
     """Return the log store that replaces the requested one, None when the requested one is available.
 
-    `images` is the result of `ensure_images`.
+    `images` is the result of `Images.ensure`.
     """
     return next(
-        (store for name, (store, needed) in STAND_INS.items() if name in requested and {*needed} <= {*images}), None
+        (store for name, (store, needed) in SUBSTITUTES.items() if name in requested and {*needed} <= {*images}), None
     )
 
 
 @dataclass
-class _Images:
+class Images:
+    """The images of a checkout in the Docker engine at `docker_host`; `mirror` is `host[:port][/prefix]`.
+
+    Raises SetupError when the engine does not answer.
+    """
+
     work: WorkDir
     progress: Progress
     docker_host: str
-    mirror: str | None
+    mirror: str | None = None
     table: ImageTable = field(init=False)
     client: docker.DockerClient = field(init=False)
     kit: Kit = field(init=False)
@@ -91,14 +63,24 @@ class _Images:
             raise SetupError(f"The Docker engine at {self.docker_host} does not answer: {error}") from error
 
     def ensure(self, names: Sequence[str], builds: Mapping[str, Build]) -> dict[str, str]:
-        """See `ensure_images`."""
+        """Make sure that Docker has the images of `names`: keys of components/images.yaml, references, or `builds`.
+
+        Each image is taken from the first of these sources that has it: Docker itself, the official registry, the
+        mirror, the image kit. Each registry is asked once, and only when an image is missing. Exception: a reference
+        with a tag and no digest is resolved each time, since a tag can move. The images of `builds` (name → build
+        settings) are built here unless they exist.
+
+        Returns name → reference to run, for names whose reference differs from the one of the table and the mirror.
+        References to a tag, a mirror or the kit's registry are pinned to the digest that was pulled. When an image
+        cannot be pulled and another program replaces it (SUBSTITUTES), the result has the images of that program.
+        Raises SetupError when an image is not available, naming every source that was tried.
+        """
         built = {name: builds[name] for name in names if name in builds}
         bases = {name: bases_of(self.work.checkout, build, self.table.images) for name, build in built.items()}
         images = {name: image for name in names if name not in built and (image := self._image(name))}
         pulled = {name: image for name, image in images.items() if not image.build}
-        under = {image.base for image in images.values() if image.base}
-        for base in under | {base for needed in bases.values() for base in needed}:
-            pulled.setdefault(base, self.table.images[base])
+        base_names = {image.base for image in images.values() if image.base}.union(*bases.values())
+        pulled |= {base: self.table.images[base] for base in sorted(base_names - pulled.keys())}
         moving = {
             name: image for name, image in pulled.items() if name not in self.table.images and image.digest is None
         }
@@ -106,27 +88,24 @@ class _Images:
         references |= self._resolve_tags(moving)
         for name, image in images.items():
             if image.build and image.base:
-                folder = self.work.checkout / image.build
-                make = ensure_demo if (folder / "requirements.txt").exists() else ensure_packaged
-                references[name] = make(self.work, self.progress, self.client, name, folder, references[image.base])
+                folder, base = self.work.checkout / image.build, references[image.base]
+                references[name] = ensure_folder_image(self.work, self.progress, self.client, name, folder, base)
         for name, build in built.items():
             base_references = {base: references[base] for base in bases[name]}
             references[name] = ensure_built(self.work, self.progress, self.client, name, build, base_references)
-        substitutes = {
-            substitute
-            for name in images
-            if name in STAND_INS and name not in references
-            for substitute in STAND_INS[name][1]
-        }
+        replaced = images.keys() & SUBSTITUTES.keys() - references.keys()
+        requested = images.keys() | {substitute for name in replaced for substitute in SUBSTITUTES[name][1]}
         return {
             name: reference
             for name, reference in references.items()
-            if name in built
-            or ((name in images or name in substitutes) and reference != self.table.reference(name, self.mirror))
+            if name in built or (name in requested and reference != self.table.reference(name, self.mirror))
         }
 
     def ensure_references(self, references: Sequence[str]) -> None:
-        """See the module's function `ensure_references`."""
+        """Make sure that Docker has exactly these images: those of an earlier release.
+
+        Raises SetupError naming the first image that is no longer available.
+        """
         local = LocalImages.of(self.client)
         for reference in sorted({reference for reference in references if not local.has(reference)}):
             if not has_registry(reference):
@@ -136,15 +115,9 @@ class _Images:
                 )
             if reference.startswith("127.0.0.1:"):
                 ensure_registry(self.work, self.progress)
-            with self.progress.step(f"Image {reference}") as step:
-                try:
-                    pull(self.client, reference, step.say)
-                except PullError as error:
-                    raise SetupError(
-                        f"The image {reference} of that release cannot be had: {error}",
-                        f"Bring it to the engine in another way, or return to another release: {_log_in(reference)}.",
-                    ) from error
-                step.outcome = "pulled"
+            failure = f"The image {reference} of that release cannot be had"
+            remedy = f"Bring it to the engine in another way, or return to another release: {_log_in(reference)}."
+            self._pull_or_fail(reference, reference, "pulled", failure, remedy)
 
     def _image(self, name: str) -> Image | None:
         """Return the image of a name in the table or of a full reference; None for a name that only Docker knows."""
@@ -165,48 +138,94 @@ class _Images:
         local = LocalImages.of(self.client)
         references = {name: name for name in images if not has_registry(name) and local.has(name)}
         remote = {name: images[name] for name in images if name not in references}
-        reasons = self._unreachable(remote.values())
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            results = pool.map(lambda name: self._resolve_tag(name, remote[name], reasons, local), remote)
-            outcomes = dict(zip(remote, results, strict=True))
-        for name, outcome in outcomes.items():
-            references[name] = (
-                outcome if isinstance(outcome, str) else self._local_reference(name, remote[name], outcome, local)
-            )
+
+        def resolve(name: str, reference: str) -> str:
+            pinned = f"{reference}@{digest_now(self.client, reference)}"
+            return pinned if local.has(pinned) else self._pull(name, reference, "pulled {pinned}")
+
+        resolved, failures = self._ask_registries(remote, self._unreachable(remote.values()), resolve)
+        references |= resolved
+        for name, reasons in failures.items():
+            references[name] = self._local_reference(name, remote[name], reasons, local)
         return references
 
-    def _resolve_tag(self, name: str, image: Image, reasons: Mapping[str, str], local: LocalImages) -> str | list[str]:
-        tried = []
-        for host, reference in self._candidates(image):
-            if reasons[host]:
-                tried.append(f"{host} cannot be reached: {reasons[host]}")
-                continue
-            try:
-                pinned = f"{reference}@{digest_now(self.client, reference)}"
-                if not local.has(pinned):
-                    with self.progress.step(f"Image {name}") as step:
-                        pinned = pull(self.client, reference, step.say)
-                        step.outcome = f"pulled {pinned}"
-                return pinned
-            except PullError as error:
-                tried.append(f"{reference}: {error}")
-        return tried
-
-    def _local_reference(self, name: str, image: Image, tried: Sequence[str], local: LocalImages) -> str:
+    def _local_reference(self, name: str, image: Image, reasons: Sequence[str], local: LocalImages) -> str:
         """Return the reference of the image that Docker has for a tag that no registry serves.
 
         Raises SetupError when Docker does not have it.
         """
         for _, reference in self._candidates(image):
             if local.has(reference):
-                digests = self.client.images.get(reference).attrs["RepoDigests"]
-                digest = next((entry.partition("@")[2] for entry in digests if local.is_of(entry, reference)), "")
-                self.progress.line(f"  ! {'; '.join(tried)}: the {name} that the engine has is used", "yellow")
+                digest = local_digest(self.client, reference)
+                self.progress.line(f"  ! {'; '.join(reasons)}: the {name} that the engine has is used", "yellow")
                 return f"{reference}@{digest}" if digest else reference
         raise SetupError(
-            f"The image {name} cannot be had: {'; '.join(tried)}",
+            f"The image {name} cannot be had: {'; '.join(reasons)}",
             f"Correct its name, see to its registry ({_log_in(name)}), or give docker.mirror in the stack file.",
         )
+
+    def _ensure_pulled(self, images: Mapping[str, Image]) -> dict[str, str]:
+        """Return name → reference in Docker, for images that come from a registry; pull those that are missing."""
+        local = LocalImages.of(self.client)
+        remembered = self._remembered()
+        references, missing = {}, {}
+        for name, image in images.items():
+            candidates = (image.reference, self._remembered_reference(name, image, remembered.get(name)))
+            if available := [reference for reference in candidates if reference and local.has(reference)]:
+                references[name] = available[0]
+            else:
+                missing[name] = image
+        if missing:
+            fetched = self._fetch(missing)
+            # The images of a replacement are remembered under their own names by the call that fetched them.
+            self._remember({name: (missing[name], fetched[name]) for name in missing if name in fetched})
+            references |= fetched
+        return references
+
+    def _fetch(self, images: Mapping[str, Image]) -> dict[str, str]:
+        """Pull the images that a registry has and build the others with the image kit."""
+        unreachable = self._unreachable(images.values())
+        for sentence in filter(None, unreachable.values()):
+            self.progress.line(f"  · {sentence}", style="yellow")
+
+        def fetch(name: str, reference: str) -> str:
+            try:
+                pinned = self._pull(name, reference, "pulled {reference}")
+            except PullError as error:
+                self.progress.line(f"  · {reference} cannot be pulled: {error}", style="yellow")
+                raise
+            return reference if reference == images[name].reference else pinned
+
+        # Why a registry cannot be reached has been printed.
+        short = {host: sentence.partition(": ")[0] for host, sentence in unreachable.items()}
+        pulled, failures = self._ask_registries(images, short, fetch)
+        return pulled | self._from_kit(failures)
+
+    def _ask_registries(
+        self, images: Mapping[str, Image], unreachable: Mapping[str, str], fetch: Callable[[str, str], str]
+    ) -> tuple[dict[str, str], dict[str, list[str]]]:
+        """Try the registries that may have an image in turn, for several images in parallel.
+
+        `fetch` is called with the name and a reference, and returns the reference to run or raises PullError.
+        Returns name → reference, and for the images that no registry has, name → reasons.
+        """
+
+        def ask(name: str) -> str | list[str]:
+            reasons: dict[str, None] = {}
+            for host, reference in self._candidates(images[name]):
+                if unreachable[host]:
+                    reasons[unreachable[host]] = None
+                    continue
+                try:
+                    return fetch(name, reference)
+                except PullError as error:
+                    reasons[f"{reference}: {error}"] = None
+            return [*reasons]
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            outcomes = dict(zip(images, pool.map(ask, images), strict=True))
+        references = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, str)}
+        return references, {name: outcome for name, outcome in outcomes.items() if not isinstance(outcome, str)}
 
     def _candidates(self, image: Image) -> list[tuple[str, str]]:
         """Return host and reference of every registry that may have an image, the official one first."""
@@ -219,45 +238,12 @@ class _Images:
             candidates += [(self.mirror, mirrored)]
         return candidates
 
-    def _ensure_pulled(self, images: Mapping[str, Image]) -> dict[str, str]:
-        """Return name → reference in Docker, for images that come from a registry; pull those that are missing."""
-        local = LocalImages.of(self.client)
-        remembered = self._remembered()
-        references, missing = {}, {}
-        for name, image in images.items():
-            before = self._remembered_reference(name, image, remembered.get(name))
-            if local.has(image.reference):
-                references[name] = image.reference
-            elif before and local.has(before):
-                references[name] = before
-            else:
-                missing[name] = image
-        if missing:
-            fetched = self._fetch(missing)
-            # The images of a replacement are remembered under their own names by the call that fetched them.
-            requested = {name: reference for name, reference in fetched.items() if name in missing}
-            self._remember({name: (missing[name], reference) for name, reference in requested.items()})
-            references |= fetched
-        return references
-
-    def _fetch(self, images: Mapping[str, Image]) -> dict[str, str]:
-        """Pull the images that a registry has and build the others with the image kit."""
-        reasons = self._unreachable(images.values())
-        for host, reason in reasons.items():
-            if reason:
-                self.progress.line(f"  · {host} cannot be reached: {reason}", style="yellow")
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            results = pool.map(lambda name: self._pull_first(name, images[name], reasons), images)
-            outcomes = dict(zip(images, results, strict=True))
-        pulled = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, str)}
-        missing = {name: outcome for name, outcome in outcomes.items() if not isinstance(outcome, str)}
-        return pulled | self._from_kit(missing)
-
     def _unreachable(self, images: Iterable[Image]) -> dict[str, str]:
         """Return host → why it cannot be reached, empty when it can, for every registry that may have an image."""
         hosts = sorted({host for image in images for host, _ in self._candidates(image)})
         # A remote Docker, or one behind a proxy, reaches other registries than this machine: let it try all of them.
-        return reachable(hosts) if hosts and self._shares_our_network() else dict.fromkeys(hosts, "")
+        reasons = reachable(hosts) if hosts and self._shares_our_network() else dict.fromkeys(hosts, "")
+        return {host: reason and f"{host} cannot be reached: {reason}" for host, reason in reasons.items()}
 
     def _shares_our_network(self) -> bool:
         if not self.docker_host.startswith(("unix:", "npipe:")):
@@ -265,61 +251,49 @@ class _Images:
         about = self.client.info()
         return not (about.get("HttpProxy") or about.get("HttpsProxy"))
 
-    def _pull_first(self, name: str, image: Image, reasons: Mapping[str, str]) -> str | list[str]:
-        """Pull an image from the first registry that has it; return its reference, or the reason of each failure."""
-        tried = []
-        for host, reference in self._candidates(image):
-            if reasons[host]:
-                tried += [f"{host} cannot be reached"] if f"{host} cannot be reached" not in tried else []
-                continue
-            try:
-                with self.progress.step(f"Image {name}") as step:
-                    pinned = pull(self.client, reference, step.say)
-                    step.outcome = f"pulled {reference}"
-                return image.reference if reference == image.reference else pinned
-            except PullError as error:
-                tried.append(f"{reference}: {error}")
-                self.progress.line(f"  · {reference} cannot be pulled: {error}", style="yellow")
-        return tried
-
     def _from_kit(self, missing: Mapping[str, Sequence[str]]) -> dict[str, str]:
         if not missing:
             return {}
-        stood_in = {name: STAND_INS[name] for name in missing if name in STAND_INS and not self.kit.has_recipe(name)}
-        if stood_in:
-            for name, (store, _) in stood_in.items():
-                self.progress.line(f"  · {name} cannot be had here: {store} runs in its place", style="yellow")
-            substitutes = {image for _, images in stood_in.values() for image in images}
-            rest = {name: tried for name, tried in missing.items() if name not in stood_in}
-            pulled = self._ensure_pulled({name: self.table.images[name] for name in sorted(substitutes)})
-            return pulled | self._from_kit(rest)
-        for name, tried in missing.items():
-            if not self.kit.has_recipe(name):
+        without_recipe = [name for name in missing if not self.kit.has_recipe(name)]
+        for name in without_recipe:
+            if name not in SUBSTITUTES:
                 raise SetupError(
-                    f"The image {name} cannot be had: {'; '.join(tried)}; the image kit has no recipe for it",
+                    f"The image {name} cannot be had: {'; '.join(missing[name])}; the image kit has no recipe for it",
                     "Give a registry that has it: docker.mirror in the stack file.",
                 )
-        registry = ensure_registry(self.work, self.progress)
-        return self.kit.build(list(missing), registry, self._pull_from_kit)
+            self.progress.line(f"  · {name} cannot be had here: {SUBSTITUTES[name][0]} runs in its place", "yellow")
+        substitutes = {image for name in without_recipe for image in SUBSTITUTES[name][1]}
+        references = self._ensure_pulled({name: self.table.images[name] for name in sorted(substitutes)})
+        if buildable := [name for name in missing if name not in without_recipe]:
+            registry = ensure_registry(self.work, self.progress)
+            references |= self.kit.build(buildable, registry, self._pull_from_kit)
+        return references
 
     def _pull_from_kit(self, name: str, reference: str) -> None:
-        with self.progress.step(f"Image {name}") as step:
+        failure = f"The engine at {self.docker_host} cannot pull {reference}"
+        remedy = "The image kit's registry listens on this machine's loopback; the engine must run here too."
+        self._pull_or_fail(name, reference, f"from the image kit: {reference.partition('@')[0]}", failure, remedy)
+
+    def _pull(self, title: str, reference: str, outcome: str) -> str:
+        """Pull an image as a step; return its pinned reference. Raises PullError."""
+        with self.progress.step(f"Image {title}") as step:
+            pinned = pull(self.client, reference, step.say)
+            step.outcome = outcome.format(reference=reference, pinned=pinned)
+        return pinned
+
+    def _pull_or_fail(self, title: str, reference: str, outcome: str, failure: str, remedy: str) -> None:
+        """Pull an image as a step that fails with a SetupError."""
+        with self.progress.step(f"Image {title}") as step:
             try:
                 pull(self.client, reference, step.say)
             except PullError as error:
-                raise SetupError(
-                    f"The engine at {self.docker_host} cannot pull {reference}: {error}",
-                    "The image kit's registry listens on this machine's loopback; the engine must run here too.",
-                ) from error
-            step.outcome = f"from the image kit: {reference.partition('@')[0]}"
+                raise SetupError(f"{failure}: {error}", remedy) from error
+            step.outcome = outcome
 
     def _remembered_reference(self, name: str, image: Image, answer: Mapping[str, str] | None) -> str | None:
         """Return the reference remembered from an earlier run, None when image, mirror or recipe has changed since."""
-        if not answer or answer["of"] != image.reference or answer["mirror"] != (self.mirror or ""):
-            return None
-        if answer["kit"] and answer["kit"] != self.kit.digest(name):
-            return None
-        return answer["reference"]
+        same = answer and answer["of"] == image.reference and answer["mirror"] == (self.mirror or "")
+        return answer["reference"] if answer and same and answer["kit"] in ("", self.kit.digest(name)) else None
 
     def _remembered(self) -> dict[str, dict[str, str]]:
         try:
@@ -337,10 +311,7 @@ class _Images:
                 "kit": digest if digest and reference.endswith(digest) else "",
                 "reference": reference,
             }
-        self.work.root.mkdir(parents=True, exist_ok=True)
-        draft = self.work.root / "images.json.new"
-        draft.write_text(json.dumps(entries, indent=1))
-        draft.replace(self.work.root / "images.json")
+        write_file(self.work.root / "images.json", json.dumps(entries, indent=1))
 
 
 def _log_in(reference: str) -> str:

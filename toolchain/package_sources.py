@@ -5,13 +5,14 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from machine.processes import run
+from machine.progress import SetupError
 
 CA_FILE = ".dockyard-ca.crt"
 """File of the machine's certificates in a template's context, for the stages that install packages, never the last."""
@@ -74,8 +75,6 @@ def _is_loopback(address: str) -> bool:
 
 def _npm(key: str, folder: Path) -> str:
     """Return a setting of npm as it applies in a folder, defaults included; "" without npm."""
-    if not shutil.which("npm"):
-        return ""
     setting = _output(["npm", "config", "get", key], folder)
     return "" if setting in ("null", "undefined") else setting
 
@@ -87,5 +86,7 @@ def _pip() -> dict[str, str]:
 
 
 def _output(command: Sequence[str], folder: Path) -> str:
-    finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    return finished.stdout.strip() if finished.returncode == 0 else ""
+    try:
+        return run(command, f"{command[0]} failed", cwd=folder).strip()
+    except SetupError:
+        return ""

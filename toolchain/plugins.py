@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from machine.files import new_folder
 from machine.lock import locked
-from machine.progress import Progress, SetupError
+from machine.progress import Progress, Say, SetupError
 from machine.workdir import WorkDir
 from offline.standins.install import VERSIONS, install_standin
-from toolchain.downloads import (
-    GITHUB_DOWNLOADS,
-    PULUMI_DOWNLOADS,
-    UnavailableError,
-    check_reach,
-    download_archive,
-    read_checksum,
-    site,
-)
-from toolchain.platforms import processor, system
+from toolchain.downloads import UnavailableError, download_release, processor, system
 
-Say = Callable[[str], None]
 Name = Literal["docker", "cloudflare"]
 NAMES: tuple[Name, ...] = ("docker", "cloudflare")
 
@@ -63,7 +53,7 @@ def is_standin(program: Path) -> bool:
     """Tell whether a plugin program is our stand-in, a script, rather than the official binary."""
     with program.open("rb") as file:
         head = file.read(2048)
-    return head.startswith(b"#!") and b"offline.standins" in head
+    return head.startswith(b"#!") and b".standins." in head  # an older checkout's are in another package
 
 
 def ensure_plugins(work: WorkDir, progress: Progress, *, refresh: bool = False) -> None:
@@ -103,7 +93,10 @@ def _fetch(work: WorkDir, plugin: Plugin, choice: str, say: Say) -> str:
     home = work.pulumi_home / "plugins" / plugin.folder
     try:
         installed = _installed(plugin)
-        _copy_into_place(installed or _download(work, plugin, say), home)
+        with new_folder(home) as draft:  # Pulumi does not accept a symbolic link as a plugin
+            source = installed or _download(work, plugin, say)
+            shutil.copytree(source, draft, copy_function=_link_or_copy, dirs_exist_ok=True)
+            shutil.rmtree(home, ignore_errors=True)
     except UnavailableError as error:
         if choice == "official":
             raise SetupError(
@@ -126,11 +119,9 @@ def _installed(plugin: Plugin) -> Path | None:
     """Return the plugin's folder in the user's own Pulumi home, None unless it is complete and official."""
     home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
     folder = home / "plugins" / plugin.folder
-    partial = folder.with_name(f"{folder.name}.partial")
-    program = folder / plugin.program
-    if partial.exists() or not os.access(program, os.X_OK) or is_standin(program):
-        return None
-    return folder
+    program, partial = folder / plugin.program, folder.with_name(f"{folder.name}.partial")
+    complete = os.access(program, os.X_OK) and not partial.exists()
+    return folder if complete and not is_standin(program) else None
 
 
 def _link_or_copy(source: str, target: str) -> None:
@@ -140,25 +131,10 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _copy_into_place(source: Path, home: Path) -> None:
-    """Copy a plugin's folder into place and rename it last; Pulumi does not accept a symbolic link as a plugin."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    draft = home.with_name(f".{home.name}.new")
-    shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(source, draft, copy_function=_link_or_copy)
-    shutil.rmtree(home, ignore_errors=True)
-    draft.rename(home)
-
-
 def _download(work: WorkDir, plugin: Plugin, say: Say) -> Path:
-    target = work.cache / plugin.archive.removesuffix(".tar.gz")
-    if not target.is_dir():
-        downloads, github = site(PULUMI_DOWNLOADS), site(GITHUB_DOWNLOADS)
-        check_reach([downloads, github])
-        release = f"{github}/pulumi/pulumi-{plugin.name}/releases/download/v{plugin.version}"
-        checksum = read_checksum(f"{release}/pulumi-{plugin.name}_{plugin.version}_checksums.txt", plugin.archive)
-        say(f"downloading {plugin.name} {plugin.version}")
-        download_archive(f"{downloads}/releases/plugins/{plugin.archive}", checksum, target, say)
+    repository = f"pulumi-{plugin.name}"
+    checksums = f"{repository}_{plugin.version}_checksums.txt"
+    target = download_release(work.cache, repository, plugin.version, checksums, f"plugins/{plugin.archive}", say)
     if not os.access(target / plugin.program, os.X_OK):
         raise UnavailableError(f"the official archive of {plugin.name} has no {plugin.program}")
     return target

@@ -6,15 +6,14 @@ address range and firewall chains. It needs root.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,12 +22,10 @@ from docker.errors import DockerException
 
 from machine import processes
 from machine.lock import locked
-from machine.progress import SetupError
+from machine.progress import Say, SetupError
 from machine.workdir import WorkDir
-from toolchain.dockerd_network import EngineNetwork, choose_pool, routed_networks
+from toolchain.dockerd_network import DockerdNetwork, choose_pool, routed_networks
 from toolchain.dockerd_programs import Programs, find_programs
-
-Say = Callable[[str], None]
 
 RUN = Path("/run/dockyard")
 """Folder of sockets and run-time files: empty after a reboot; short, as a socket's path has at most 107 characters."""
@@ -45,15 +42,10 @@ STOP_SECONDS = 30.0
 def answers(host: str, seconds: int = 5) -> bool:
     """Tell whether a Docker engine answers at `host` within `seconds`."""
     try:
-        client = docker.DockerClient(base_url=host, timeout=seconds, version="auto")
+        with contextlib.closing(docker.DockerClient(base_url=host, timeout=seconds, version="auto")) as client:
+            return bool(client.ping())
     except (DockerException, OSError, ValueError):
         return False
-    try:
-        return bool(client.ping())
-    except (DockerException, OSError):
-        return False
-    finally:
-        client.close()
 
 
 class PrivateDockerd:
@@ -122,10 +114,10 @@ class PrivateDockerd:
         self.stop()
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def _network(self, programs: Programs) -> EngineNetwork:
+    def _network(self, programs: Programs) -> DockerdNetwork:
         env = programs.environment()
         pool = choose_pool(self.bridge, self.root / "network", routed_networks(env))
-        return EngineNetwork(self.bridge, pool, env)
+        return DockerdNetwork(self.bridge, pool, env)
 
     def _dockerd(self) -> list[int]:
         return processes.find("dockerd", f"--data-root {self.data} ")
@@ -146,16 +138,14 @@ class PrivateDockerd:
         endangers_docker0 = (self.data / "network/files/local-kv.db").exists() and DOCKER0.exists()
         in_swarm = (self.data / "swarm/docker-state.json").exists()
         live_restore = endangers_docker0 and not in_swarm
-        pool = ["--default-address-pool", f"base={network.pool},size=24"]
-        if endangers_docker0 and in_swarm:
-            pool = []
+        pool = [] if endangers_docker0 and in_swarm else ["--default-address-pool", f"base={network.pool},size=24"]
         # Without a separate file, dockerd would read /etc/docker/daemon.json, which is for the system's engine.
         settings = self.run / "daemon.json"
         settings.write_text(json.dumps({"live-restore": live_restore}))
         env = programs.environment()
         self.log.unlink(missing_ok=True)
         # Always start a private containerd: by default, dockerd would share the system's if one runs.
-        first = self._spawn(["containerd", "--config", str(self.run / "containerd.toml")], env)
+        first = processes.spawn(["containerd", "--config", str(self.run / "containerd.toml")], self.log, env)
         self._wait(containerd.exists, first, "containerd")
         command = [
             "dockerd",
@@ -175,7 +165,7 @@ class PrivateDockerd:
         for option, name in (("--userland-proxy-path", "docker-proxy"), ("--init-path", "docker-init")):
             if program := programs.which(name):
                 command += [option, program]
-        second = self._spawn(command, env)
+        second = processes.spawn(command, self.log, env)
         self._wait(self.is_running, second, "dockerd")
         if live_restore:
             settings.write_text(json.dumps({"live-restore": False}))
@@ -184,14 +174,8 @@ class PrivateDockerd:
     def _containerd_settings(self, socket: Path) -> str:
         # `opt` is disabled because it would create /opt/containerd, `nri` because it would create /run/nri; the others
         # are for Kubernetes. containerd 1 and 2 both read version 2, and ignore names of plugins they do not have.
-        disabled = [
-            "io.containerd.cri.v1.images",
-            "io.containerd.cri.v1.runtime",
-            "io.containerd.grpc.v1.cri",
-            "io.containerd.internal.v1.opt",
-            "io.containerd.nri.v1.nri",
-            "io.containerd.podsandbox.controller.v1.podsandbox",
-        ]
+        names = ("cri.v1.images", "cri.v1.runtime", "grpc.v1.cri", "internal.v1.opt", "nri.v1.nri")
+        disabled = [f"io.containerd.{name}" for name in (*names, "podsandbox.controller.v1.podsandbox")]
         return (
             "version = 2\n"
             f"root = {json.dumps(str(self.root / 'containerd'))}\n"
@@ -200,31 +184,13 @@ class PrivateDockerd:
             f"[grpc]\n  address = {json.dumps(str(socket))}\n"
         )
 
-    def _spawn(self, command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
-        """Start a program that keeps running after this command ends and its terminal closes."""
-        with self.log.open("ab") as log:
-            log.write(f"$ {shlex.join(command)}\n".encode())
-            log.flush()
-            program = shutil.which(command[0], path=env["PATH"]) or command[0]
-            return subprocess.Popen(
-                [program, *command[1:]],
-                env=env,
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
     def _wait(self, ready: Callable[[], bool], process: subprocess.Popen[bytes], name: str) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while not ready():
-            if process.poll() is not None or time.monotonic() > deadline:
-                problem = "ended" if process.poll() is not None else f"does not answer after {START_SECONDS:.0f} s"
-                words = self._last_words()
-                self._clean_up(5.0)
-                raise SetupError(f"{name} {problem}: {words}", f"all it said is in {self.log}")
-            time.sleep(0.05)
+        processes.wait_until(lambda: ready() or process.poll() is not None, START_SECONDS)
+        if not ready():
+            problem = "ended" if process.poll() is not None else f"does not answer after {START_SECONDS:.0f} s"
+            words = self._last_words()
+            self._clean_up(5.0)
+            raise SetupError(f"{name} {problem}: {words}", f"all it said is in {self.log}")
 
     def _last_words(self) -> str:
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line and line[0] != "$"]
@@ -234,12 +200,8 @@ class PrivateDockerd:
         return message[1] if message else last
 
     def _wait_for_answer(self, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while not self.is_running():
-            if not self._dockerd() or time.monotonic() > deadline:
-                return False
-            time.sleep(0.1)
-        return True
+        processes.wait_until(lambda: self.is_running() or not self._dockerd(), seconds)
+        return self.is_running()
 
     def _clean_up(self, patience: float) -> None:
         """Stop every process of this dockerd, and undo the mounts that a killed one left."""
@@ -250,16 +212,13 @@ class PrivateDockerd:
         processes.stop(processes.find("containerd-shim", str(self.run)), 2.0)
         processes.stop(processes.find("containerd", "--config", f"{self.run}/"), 5.0)
         processes.stop(processes.find("docker-proxy", "-container-ip", self._proxy_mark()), 2.0)
-        for mount in reversed(self._mounts()):
-            subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        for mount in reversed([line.split()[4].replace("\\040", " ") for line in lines]):
+            if mount.startswith((f"{self.run}/", f"{self.root}/")):
+                subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
         shutil.rmtree(self.run, ignore_errors=True)
 
     def _proxy_mark(self) -> str:
         """Return the part of a command line that identifies this dockerd's port proxies: its address prefix."""
         file = self.root / "network"
         return f"-container-ip {file.read_text().split('.0.0/')[0]}." if file.exists() else "-container-ip nowhere"
-
-    def _mounts(self) -> list[str]:
-        lines = Path("/proc/self/mountinfo").read_text().splitlines()
-        points = [line.split()[4].replace("\\040", " ") for line in lines]
-        return [point for point in points if point.startswith((f"{self.run}/", f"{self.root}/"))]

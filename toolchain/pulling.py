@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import docker
 import httpx
 import requests
 from docker.errors import APIError
+from docker.utils import parse_repository_tag
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_fixed
 
 PROBE_TIMEOUT = 3.0
@@ -41,20 +41,13 @@ class LocalImages:
     @classmethod
     def of(cls, client: docker.DockerClient) -> LocalImages:
         """List Docker's images."""
-        images = client.api.images()
-        return cls(
-            frozenset(name for image in images for name in [*(image["RepoTags"] or []), *(image["RepoDigests"] or [])])
-        )
+        lists = [names or [] for image in client.api.images() for names in (image["RepoTags"], image["RepoDigests"])]
+        return cls(frozenset(name for names in lists for name in names))
 
     def has(self, reference: str) -> bool:
         """Tell whether Docker has an image: by digest if the reference has one, else by tag."""
         name, _, digest = familiar_name(reference).partition("@")
         return (f"{repository(name)}@{digest}" if digest else name) in self.names
-
-    @staticmethod
-    def is_of(entry: str, reference: str) -> bool:
-        """Tell whether one of Docker's digests (`name@sha256:…`) belongs to a reference's repository."""
-        return entry.partition("@")[0] == repository(familiar_name(reference))
 
 
 def has_registry(reference: str) -> bool:
@@ -70,9 +63,7 @@ def familiar_name(reference: str) -> str:
 
 def repository(reference: str) -> str:
     """Return a reference without its tag and digest."""
-    name = reference.partition("@")[0]
-    head, colon, tail = name.rpartition(":")
-    return head if colon and "/" not in tail else name
+    return parse_repository_tag(reference.partition("@")[0])[0]
 
 
 def reachable(hosts: Sequence[str]) -> dict[str, str]:
@@ -90,9 +81,8 @@ def reachable(hosts: Sequence[str]) -> dict[str, str]:
 def _addresses(host: str) -> list[str]:
     name = host.split("/", 1)[0]
     address = _ADDRESSES.get(name, name)
-    if address.startswith(_LOOPBACK):
-        return [f"http://{address}/v2/"]
-    return [f"{scheme}://{address}/v2/" for scheme in (("https", "http") if ":" in address else ("https",))]
+    schemes = ["http"] if address.startswith(_LOOPBACK) else ["https", "http"] if ":" in address else ["https"]
+    return [f"{scheme}://{address}/v2/" for scheme in schemes]
 
 
 def _probe(url: str) -> str:
@@ -127,7 +117,8 @@ def pull(client: docker.DockerClient, reference: str, say: Callable[[str], None]
             if "error" in event:
                 raise _explain(str(event["error"]))
             if event.get("status") == "Downloading":
-                size[event["id"]] = _sizes(event)
+                detail = event.get("progressDetail") or {}
+                size[event["id"]] = int(detail.get("current", 0)), int(detail.get("total", 0))
             if size and time.monotonic() - reported > SAY_EVERY:
                 received, total = (sum(part) for part in zip(*size.values(), strict=True))
                 reported = time.monotonic()
@@ -136,7 +127,7 @@ def pull(client: docker.DockerClient, reference: str, say: Callable[[str], None]
         raise _explain(str(error.explanation or error)) from error
     except requests.RequestException as error:
         raise PullError(f"the engine broke off: {error}", passing=True) from error
-    return reference if digest else f"{name}@{_pulled_digest(client, name)}"
+    return reference if digest else f"{name}@{local_digest(client, name)}"
 
 
 def digest_now(client: docker.DockerClient, reference: str) -> str:
@@ -152,14 +143,10 @@ def digest_now(client: docker.DockerClient, reference: str) -> str:
         raise PullError(f"the engine broke off: {error}", passing=True) from error
 
 
-def _pulled_digest(client: docker.DockerClient, name: str) -> str:
-    digests = client.images.get(name).attrs["RepoDigests"]
-    return str(next(entry.partition("@")[2] for entry in digests if LocalImages.is_of(entry, name)))
-
-
-def _sizes(event: dict[str, Any]) -> tuple[int, int]:
-    detail = event.get("progressDetail") or {}
-    return int(detail.get("current", 0)), int(detail.get("total", 0))
+def local_digest(client: docker.DockerClient, reference: str) -> str:
+    """Return the digest under which Docker has the image of a tag, "" when it comes from no registry."""
+    name, digests = repository(familiar_name(reference)), client.images.get(reference).attrs["RepoDigests"]
+    return next((str(entry.partition("@")[2]) for entry in digests if entry.startswith(f"{name}@")), "")
 
 
 def _explain(message: str) -> PullError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -12,22 +11,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from machine.files import write_file, write_link
 from machine.lock import locked
-from machine.progress import Progress, SetupError
-from machine.workdir import CHECKOUT, WorkDir
-from offline import golang
-from toolchain.downloads import (
-    GITHUB_DOWNLOADS,
-    PULUMI_DOWNLOADS,
-    UnavailableError,
-    check_reach,
-    download_archive,
-    read_checksum,
-    site,
-)
-from toolchain.platforms import processor, system
+from machine.progress import Progress, Say, SetupError
+from machine.workdir import WorkDir
+from offline.pulumi_build import build_from_modules, modules_key
+from toolchain.downloads import UnavailableError, download_release, processor, system
 
-Say = Callable[[str], None]
 Builder = Callable[[WorkDir, set[str], Path, Say], None]
 """Builds the named programs into a folder."""
 
@@ -42,8 +32,7 @@ PROGRAMS = (
 MINIMUM = (3, 200)
 """The oldest version (major, minor) of a CLI on PATH that is used, see `_from_path`."""
 
-GO_MODULES = CHECKOUT / "offline/go"
-SDK = "github.com/pulumi/pulumi/sdk/v3"
+WRAPPER = Path(__file__).with_name("pulumi_without_salt.sh")
 
 
 def pinned_version() -> str:
@@ -71,9 +60,8 @@ def ensure_pulumi(work: WorkDir, progress: Progress, *, refresh: bool = False, b
 
 def _chosen(work: WorkDir) -> Path | None:
     """Return the folder of the programs chosen earlier, None when one of them no longer exists."""
-    wrapper = work.bin / "pulumi"
-    runs = re.search(r"^# runs: (.*)$", wrapper.read_text(), re.MULTILINE) if wrapper.exists() else None
-    folder = Path(runs[1]).parent if runs else None
+    link = work.bin / PROGRAMS[1]
+    folder = link.readlink().parent if link.is_symlink() else None
     return folder if folder and all(os.access(folder / name, os.X_OK) for name in PROGRAMS) else None
 
 
@@ -83,7 +71,7 @@ def _choose(work: WorkDir, say: Say, build: Builder, *, refresh: bool) -> tuple[
     missing = set(PROGRAMS) - on_path.keys()
     if not missing:
         return on_path["pulumi"].parent, f"{installed} from PATH ({on_path['pulumi']})"
-    origin, source = "built from its Go modules", _built_folder(work, version)
+    origin, source = "built from its Go modules", work.cache / f"pulumi-v{version}-built-{modules_key()}"
     # Use at once what another checkout has built on this machine; try the network again only on a refresh.
     if refresh or not all((source / name).exists() for name in missing):
         try:
@@ -94,7 +82,7 @@ def _choose(work: WorkDir, say: Say, build: Builder, *, refresh: bool) -> tuple[
                     f"pulumi cannot be downloaded: {error}",
                     "install pulumi (https://www.pulumi.com/docs/install/)",
                 ) from error
-            names = "the engine" if "pulumi" in missing else ", ".join(sorted(missing))
+            names = "Pulumi" if "pulumi" in missing else ", ".join(sorted(missing))
             minutes = " (about 3 minutes)" if "pulumi" in missing else ""
             say(f"{error}: building {names} from its Go modules instead{minutes}")
             _build_missing(work, source, missing, say, build)
@@ -109,20 +97,13 @@ def _from_path(work: WorkDir, say: Say) -> tuple[str, dict[str, Path]]:
     `environment()` and `ensure_stack` rely on 3.134 (Pulumi takes a stack's secrets manager from its state) and 3.135
     (a new stack's state contains it from the start), see Pulumi's changelog; we require 3.200, a year's margin.
     """
-    bin_folder = str(work.bin)
-    path = os.pathsep.join(part for part in os.environ.get("PATH", "").split(os.pathsep) if part != bin_folder)
-    program = shutil.which("pulumi", path=path)
+    folders = [part for part in os.environ.get("PATH", "").split(os.pathsep) if part != str(work.bin)]
+    program = shutil.which("pulumi", path=os.pathsep.join(folders))
     if program is None:
         return "", {}
+    quiet = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
     try:
-        version = subprocess.run(
-            [program, "version"],
-            env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=20,
-        ).stdout.strip()
+        version = subprocess.check_output([program, "version"], env=quiet, text=True, timeout=20).strip()
         major, minor = (int(part) for part in version.removeprefix("v").split(".")[:2])
     except (OSError, subprocess.SubprocessError, ValueError):
         say(f"{program} does not say its version: not used")
@@ -139,25 +120,12 @@ def _from_path(work: WorkDir, say: Say) -> tuple[str, dict[str, Path]]:
 
 def _download(work: WorkDir, version: str, say: Say) -> Path:
     arch = {"amd64": "x64"}.get(processor(), processor())
-    name = f"pulumi-v{version}-{system()}-{arch}"
-    target = work.cache / name
-    if not target.is_dir():
-        downloads, github = site(PULUMI_DOWNLOADS), site(GITHUB_DOWNLOADS)
-        check_reach([downloads, github])
-        listing = f"{github}/pulumi/pulumi/releases/download/v{version}/pulumi-{version}-checksums.txt"
-        checksum = read_checksum(listing, f"{name}.tar.gz")
-        say(f"downloading {version}")
-        download_archive(f"{downloads}/releases/sdk/{name}.tar.gz", checksum, target, say)
-    folder = target / "pulumi"
+    archive = f"sdk/pulumi-v{version}-{system()}-{arch}.tar.gz"
+    checksums = f"pulumi-{version}-checksums.txt"
+    folder = download_release(work.cache, "pulumi", version, checksums, archive, say) / "pulumi"
     if lacking := [name for name in PROGRAMS if not os.access(folder / name, os.X_OK)]:
         raise UnavailableError(f"the official archive of {version} has no {', '.join(lacking)}")
     return folder
-
-
-def _built_folder(work: WorkDir, version: str) -> Path:
-    """Return the folder of the programs built from the currently pinned Go modules."""
-    key = golang.GoProgram(GO_MODULES, "all").key(golang.Go(Path(), "any"))
-    return work.cache / f"pulumi-v{version}-built-{key}"
 
 
 def _build_missing(work: WorkDir, folder: Path, names: set[str], say: Say, build: Builder) -> None:
@@ -172,27 +140,6 @@ def _build_missing(work: WorkDir, folder: Path, names: set[str], say: Say, build
                     (Path(draft) / name).replace(folder / name)
 
 
-def build_from_modules(work: WorkDir, names: set[str], target: Path, say: Say) -> None:
-    """Build the named programs from the Go modules pinned in offline/go. Raises SetupError."""
-    engine = golang.GoProgram(
-        GO_MODULES / "pulumi",
-        "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
-        {f"{SDK}/go/common/version.Version": f"v{pinned_version()}"},
-    )
-    # The language host's module moved out of this repository path after 3.78.1; that version works with today's CLI.
-    host = golang.GoProgram(GO_MODULES / "language-python", f"{SDK}/python/cmd/pulumi-language-python")
-    go = golang.ensure_go(work, golang.needed_version(engine.module), say)
-    for program in (host, engine):
-        if program.name in names:
-            shutil.copy2(golang.build(work, go, program, say), target / program.name)
-    scripts = {"pulumi-language-python-exec": "python/cmd", "pulumi-resource-pulumi-python": "python/dist"}
-    if script_names := names & scripts.keys():
-        go.run("mod", "download", SDK, cwd=engine.module)
-        module = Path(go.run("list", "-m", "-f", "{{.Dir}}", SDK, cwd=engine.module))
-        for name in script_names:
-            shutil.copyfile(module / scripts[name] / name, target / name)
-
-
 def _assemble(work: WorkDir, on_path: dict[str, Path], source: Path) -> Path:
     """Copy programs of two origins into one folder: the CLI warns at every command when its host is elsewhere."""
     folder = work.root / "pulumi-cli"
@@ -203,20 +150,9 @@ def _assemble(work: WorkDir, on_path: dict[str, Path], source: Path) -> Path:
     return folder
 
 
-WRAPPER = Path(__file__).with_name("pulumi_without_salt.sh")
-
-
 def _link(work: WorkDir, folder: Path) -> None:
     """Fill `work.bin`: a wrapper for the CLI, and symbolic links to the other programs."""
-    work.bin.mkdir(parents=True, exist_ok=True)
     for name in PROGRAMS[1:]:
-        draft = work.bin / f".{name}.new"
-        draft.unlink(missing_ok=True)
-        draft.symlink_to(folder / name)
-        draft.replace(work.bin / name)
-    program = folder / "pulumi"
-    command = shlex.join(["sh", *map(str, (WRAPPER, program, work.checkout, work.root))])
-    draft = work.bin / ".pulumi.new"
-    draft.write_text(f'#!/bin/sh\n# runs: {program}\nexec {command} "$@"\n')
-    draft.chmod(0o755)
-    draft.replace(work.bin / "pulumi")
+        write_link(work.bin / name, folder / name)
+    command = shlex.join(["sh", *map(str, (WRAPPER, folder / "pulumi", work.checkout, work.root))])
+    write_file(work.bin / "pulumi", f'#!/bin/sh\nexec {command} "$@"\n', 0o755)

@@ -6,6 +6,11 @@
 # listed in WORK_FOLDER/salts were created on this machine, are stored in the state, and are useless elsewhere, so they
 # must not appear in git. A salt that was in the file before stays, and so does one that decrypts secrets in the file.
 # After a kill the next command cleans up.
+#
+# Nothing simpler holds for a plain `pulumi up`: Pulumi saves the salt whenever it takes the secrets manager from the
+# state (GetSecretsManager in pkg/cmd/pulumi/stack/secrets.go), and `--config-file` names one file for all stacks. A git
+# clean filter would keep the salt out of commits, but Pulumi also rewrites the file's style, a clone has no filter
+# until something configures it, and the salt would stay in the working tree.
 program=$1 checkout=$2 salts=$3/salts saved=$3/stack-files
 shift 3
 

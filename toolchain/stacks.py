@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from machine.lock import locked
+from machine.processes import run
 from machine.progress import SetupError
 from machine.workdir import WorkDir
-from toolchain.environment import backend_url, uses_own_backend
+from toolchain.environment import PASSPHRASE_VARIABLES, backend_url, uses_local_backend
 
 SECRETS_KEYS = ("encryptionsalt:", "secretsprovider:", "encryptedkey:")
 PASSPHRASES = ("", "default", "passphrase")
 """Values of `secretsprovider` that mean a passphrase."""
-
-PASSPHRASE_VARIABLES = {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}
 
 
 def ensure_stack(work: WorkDir, stack: str, env: Mapping[str, str]) -> None:
@@ -32,7 +30,7 @@ def ensure_stack(work: WorkDir, stack: str, env: Mapping[str, str]) -> None:
     same on every machine and belongs in git.
     Raises SetupError when nothing is configured to decrypt the secrets, or with the last line of Pulumi's error.
     """
-    if uses_own_backend(work) and (work.state / f".pulumi/stacks/dockyard/{stack}.json").exists():
+    if uses_local_backend(work) and (work.state / f".pulumi/stacks/dockyard/{stack}.json").exists():
         return
     stack_file = work.checkout / f"Pulumi.{stack}.yaml"
     secrets = _secrets_settings(stack_file)
@@ -45,7 +43,8 @@ def ensure_stack(work: WorkDir, stack: str, env: Mapping[str, str]) -> None:
             f"set PULUMI_CONFIG_PASSPHRASE_FILE, or name a key in Pulumi.{stack}.yaml: docs/state.md",
         )
     with locked(work.root / "stacks.lock", lambda _: None), tempfile.TemporaryDirectory() as folder:
-        if stack in _stack_names(work, env):
+        stacks = json.loads(_run(["stack", "ls", "--json", "--non-interactive"], work.checkout, env))
+        if stack in {entry["name"].rsplit("/", 1)[-1] for entry in stacks}:
             return
         new_file = Path(folder) / stack_file.name
         shutil.copy(work.checkout / "Pulumi.yaml", folder)
@@ -73,16 +72,6 @@ def _lines(file: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
-def _stack_names(work: WorkDir, env: Mapping[str, str]) -> set[str]:
-    listed = json.loads(_run(["stack", "ls", "--json", "--non-interactive"], work.checkout, env))
-    return {entry["name"].rsplit("/", 1)[-1] for entry in listed}
-
-
 def _run(arguments: list[str], folder: Path, env: Mapping[str, str]) -> str:
-    finished = subprocess.run(
-        ["pulumi", *arguments], cwd=folder, env=dict(env), capture_output=True, text=True, check=False
-    )
-    if finished.returncode:
-        lines = [line for line in finished.stderr.splitlines() if line.strip()] or ["it said nothing"]
-        raise SetupError(f"pulumi {' '.join(arguments[:2])} failed: {lines[-1]}", "the line above is the engine's own")
-    return finished.stdout
+    failure = f"pulumi {' '.join(arguments[:2])} failed"
+    return run(["pulumi", *arguments], failure, "the line above is Pulumi's own", cwd=folder, env=env)

@@ -19,9 +19,8 @@ from runtime.context import ScrapeTarget, StackContext
 from runtime.health import wget
 from runtime.secret_files import required_secret
 from runtime.spec import Attachment, ContainerSpec, FileSet, Mount, Reload
-from settings.alerts import HEARTBEAT, NULL_RECEIVER, Alerts
+from settings.alerts import HEARTBEAT, NULL_RECEIVER, Alerts, Environment, Telegram
 from settings.names import TOOLS
-from settings.receivers import Environment, Telegram
 
 PORT = TOOLS["alertmanager"]
 GOSSIP_PORT = 9094

@@ -9,19 +9,7 @@ from typing import Any
 
 import yaml
 
-from settings.receivers import (
-    Discord,
-    Email,
-    Ntfy,
-    Opsgenie,
-    PagerDuty,
-    Receiver,
-    Slack,
-    Sms,
-    Teams,
-    Telegram,
-    Webhook,
-)
+from settings.alerts import Discord, Email, Ntfy, Opsgenie, PagerDuty, Receiver, Slack, Sms, Teams, Telegram, Webhook
 
 FOLDER = "/etc/alertmanager"
 LINKS = ("runbook", "dashboard", "silence")

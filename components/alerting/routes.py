@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.alerting.inhibitions import TEST_LABEL
-from settings.alerts import HEARTBEAT, NULL_RECEIVER, Alerts, Pace
-from settings.receivers import Environment, Quiet, Receiver
+from settings.alerts import HEARTBEAT, NULL_RECEIVER, Alerts, Environment, GroupTiming, Quiet, Receiver
 from settings.units import format_duration
 
 WATCHDOG = "Watchdog"
@@ -91,7 +90,7 @@ def _receiver_routes(name: str, receiver: Receiver, alerts: Alerts, stack: list[
     ]
 
 
-def _group_timing(pace: Pace) -> dict[str, Any]:
+def _group_timing(pace: GroupTiming) -> dict[str, Any]:
     return {
         "group_wait": format_duration(pace.wait),
         "group_interval": format_duration(pace.interval),

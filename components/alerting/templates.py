@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from settings.alerts import Alerts
+from settings.alerts import Alerts, Environment
 from settings.problems import LOADER
-from settings.receivers import Environment
 
 if TYPE_CHECKING:
     import jinja2

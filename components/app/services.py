@@ -21,8 +21,8 @@ from components.stores.redis import run_redis
 from runtime.base import Instance, all_ready
 from runtime.context import ScrapeTarget, StackContext
 from runtime.spec import ContainerSpec
+from settings.backups import PITR_KEY_SECRET
 from settings.names import POINT_IN_TIME
-from settings.point_in_time import PITR_KEY
 from settings.product import Product
 from settings.stores import ExternalPostgres, ExternalRedis, Postgres
 from settings.workload import Job, Service
@@ -100,7 +100,7 @@ class AppServices(pulumi.ComponentResource):
         backups = PointInTimeBackups(name, self._context, postgres, self, s3=settings.s3 if settings.on else None)
         store = run_postgres(name, self._context, postgres, self, backups.archive)
         self.containers[POINT_IN_TIME] = backups.run(store)
-        self.secrets[PITR_KEY] = backups.key
+        self.secrets[PITR_KEY_SECRET] = backups.key
         return store
 
     def _run_job(self, name: str, job: Job) -> None:

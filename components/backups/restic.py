@@ -20,7 +20,7 @@ from runtime.context import StackContext
 from runtime.secret_files import SECRETS_FOLDER, required_secret
 from runtime.shell import SCHEDULE_FILE, scheduled, script
 from runtime.spec import Attachment, ContainerSpec, FileSet, Mount
-from settings.backups import KEY, S3, Keep
+from settings.backups import BACKUP_KEY_SECRET, S3, Keep
 from settings.container import Limits
 from settings.names import METRICS_FOLDER, TOOLS
 from settings.product import Product
@@ -101,8 +101,8 @@ class BackupSet(pulumi.ComponentResource):
             specs["monitoring"] = self._monitoring(monitoring)
         self.containers, self.secrets = {}, {}
         if product.backups.on and specs:
-            self._key = secret(KEY, f"{name}-{KEY}", self)
-            self.secrets = {KEY: self._key}
+            self._key = secret(BACKUP_KEY_SECRET, f"{name}-{BACKUP_KEY_SECRET}", self)
+            self.secrets = {BACKUP_KEY_SECRET: self._key}
             self._repositories = context.data_volume(f"{name}-data", self)
             self._tools = context.config_volume(f"{name}-tools", self)
             self._scratch = context.config_volume(f"{name}-scratch", self)
@@ -200,7 +200,7 @@ class BackupSet(pulumi.ComponentResource):
             f"{name}-files",
             FileSet(
                 files={
-                    KEY: self._key,
+                    BACKUP_KEY_SECRET: self._key,
                     **credentials,
                     **{file: script(file, SOURCES) for file in COMMON_SCRIPTS},
                     SCHEDULE_FILE: script(SCHEDULE_FILE),
@@ -226,7 +226,7 @@ class BackupSet(pulumi.ComponentResource):
                 command=(",".join(backup.stores), *command),
                 env={
                     "RESTIC_REPOSITORY": f"{REPOSITORIES}/{role}",
-                    "RESTIC_PASSWORD_FILE": f"{SECRETS_FOLDER}/{KEY}",
+                    "RESTIC_PASSWORD_FILE": f"{SECRETS_FOLDER}/{BACKUP_KEY_SECRET}",
                     "RESTIC_CACHE_DIR": "/tmp/restic",
                     "BACKUP_HOST": f"{context.product}-{context.environment}",
                     # Without it restic's heap grows up to the container's limit, and the kernel kills it.

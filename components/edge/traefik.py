@@ -12,8 +12,8 @@ import yaml
 
 from components.common import HSTS_SECONDS
 from components.edge.auth import RouteAuth, middlewares
+from settings.checks import OWN_LOGIN
 from settings.edge import Edge, Route
-from settings.exposure import OWN_LOGIN
 from settings.names import ADMIN_PORT
 
 ADMIN = "traefik"

@@ -11,8 +11,8 @@ from components.common import replica_roles
 from components.edge.proxy import ALIAS, EdgeProxy
 from components.edge.traefik import WEB, WEBSECURE, entry_points
 from runtime.context import ScrapeTarget
+from settings.monitoring import Probes
 from settings.names import TOOLS
-from settings.probes import Probes
 from settings.workload import Service
 
 BLACKBOX = f"blackbox-exporter:{TOOLS['blackbox-exporter']}"

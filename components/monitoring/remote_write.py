@@ -8,6 +8,7 @@ from typing import Any
 import pulumi
 
 from runtime.secret_files import required_secret
+from settings.base import secret_refs
 from settings.remote_write import RemoteWrite
 from settings.units import format_duration
 
@@ -17,7 +18,7 @@ SECRETS = "secrets"
 
 def remote_write_files(receivers: Sequence[RemoteWrite]) -> dict[str, pulumi.Input[str]]:
     """Return the secret files beside the configuration that the receivers refer to: path → content."""
-    names = {receiver.secret[0] for receiver in receivers if receiver.secret}
+    names = {name for name, _ in secret_refs(receivers)}
     return {f"{SECRETS}/{name}": required_secret(name) for name in sorted(names)}
 
 

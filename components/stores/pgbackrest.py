@@ -16,9 +16,8 @@ from runtime.context import StackContext
 from runtime.secret_files import required_secret
 from runtime.shell import SCHEDULE_FILE, scheduled, script
 from runtime.spec import Attachment, ContainerSpec, FileSet, Mount
-from settings.backups import S3
+from settings.backups import PITR_KEY_SECRET, S3, PointInTime
 from settings.names import METRICS_FOLDER, POINT_IN_TIME
-from settings.point_in_time import PITR_KEY, PointInTime
 from settings.stores import Postgres
 
 FOLDER = "/run/pgbackrest"
@@ -60,7 +59,7 @@ class PointInTimeBackups:
         self._postgres, self._config = config, config.point_in_time
         self._image = context.image(config.run_image)
         self._s3_target = s3 if config.point_in_time.offsite else None
-        self.key = secret(PITR_KEY, f"{name}-point-in-time-key", parent)
+        self.key = secret(PITR_KEY_SECRET, f"{name}-point-in-time-key", parent)
         repository = context.data_volume(f"{name}-base-backups", parent)
         socket = context.config_volume(f"{name}-socket", parent)
         self._files = context.files(

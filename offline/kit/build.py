@@ -6,14 +6,14 @@ import errno
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from machine.files import write_file
 from machine.lock import locked
-from machine.progress import Progress, SetupError
+from machine.progress import Progress, Say, SetupError
 from machine.workdir import WorkDir
 from offline.debian import Package, Suite, architecture
 from offline.kit.layers import Layer, Owner, configuration, pack
@@ -30,8 +30,6 @@ these mostly download, unpack and pack."""
 KIT = Path(__file__).parent
 LAYER_CODE = ("layers.py", "programs.py", "tree.py")
 """The modules that decide which bytes a layer contains: a change of one rebuilds every image."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,6 @@ class Kit:
     work: WorkDir
     progress: Progress
     table: ImageTable
-    _architecture: str = field(default="", init=False)
 
     def has_recipe(self, name: str) -> bool:
         """Tell whether the kit can build this image at all."""
@@ -59,15 +56,8 @@ class Kit:
 
     def digest(self, name: str) -> str | None:
         """Return the digest of the image as built by the current recipe, None if it was never built."""
-        try:
-            return str(json.loads(self._record(name).read_text())["digest"])
-        except (OSError, ValueError, KeyError):
-            return None
-
-    def reference(self, name: str, registry: Registry) -> str | None:
-        """Return the pinned reference of a built image in the local registry, None if it was never built."""
-        digest, image = self.digest(name), self.table.images[name]
-        return f"{registry.host}/{image.path}:{image.tag}@{digest}" if digest else None
+        record = self._record(name)
+        return record.read_text() if record.exists() else None
 
     def build(self, names: Sequence[str], registry: Registry, use: Callable[[str, str], None]) -> dict[str, str]:
         """Build the named images that are not built yet and return name → pinned reference.
@@ -78,10 +68,8 @@ class Kit:
         """
 
         def provide(name: str) -> tuple[str, str]:
-            self._ensure(name, registry)
-            reference = self.reference(name, registry)
-            if reference is None:
-                raise SetupError(f"The image {name} of the kit was removed while it was built", "Run it again.")
+            image, digest = self.table.images[name], self._ensure(name, registry)
+            reference = f"{registry.host}/{image.path}:{image.tag}@{digest}"
             use(name, reference)
             return name, reference
 
@@ -97,110 +85,90 @@ class Kit:
                     job.cancel()
                 raise
 
-    def _ensure(self, name: str, registry: Registry) -> None:
-        if self._is_stored(name, registry):
-            return
+    def _ensure(self, name: str, registry: Registry) -> str:
+        """Build an image unless the registry has it; return its digest."""
+        if digest := self._stored_digest(name, registry):
+            return digest
         lock = self.work.cache / "kit" / "images" / f"{name}.lock"
         with self.progress.step(f"Image kit: {name}") as step, locked(lock, step.say):
-            if self._is_stored(name, registry):
+            if digest := self._stored_digest(name, registry):
                 step.outcome = "built by another dockyard meanwhile"
-                return
+                return digest
             try:
-                step.outcome = self._publish(name, registry, step.say)
+                digest, step.outcome = self._publish(name, registry, step.say)
+                return digest
             except OSError as error:
-                if error.errno == errno.ENOSPC:
-                    raise SetupError(
-                        f"The disk is full: {name} cannot be built", f"Make room below {self.work.cache}"
-                    ) from error
-                raise
+                if error.errno != errno.ENOSPC:
+                    raise
+                remedy = f"Make room below {self.work.cache}"
+                raise SetupError(f"The disk is full: {name} cannot be built", remedy) from error
 
-    def _is_stored(self, name: str, registry: Registry) -> bool:
+    def _stored_digest(self, name: str, registry: Registry) -> str | None:
         digest = self.digest(name)
-        return bool(digest and registry.has(self.table.images[name].path, digest))
+        return digest if digest and registry.has(self.table.images[name].path, digest) else None
 
-    def _publish(self, name: str, registry: Registry, say: Say) -> str:
+    def _publish(self, name: str, registry: Registry, say: Say) -> tuple[str, str]:
+        """Build an image and push it to the registry; return its digest, and what it contains."""
         recipe, image = RECIPES[name], self.table.images[name]
         parts = self._parts(name, say)
-        version = {k: v for part in parts for k, v in part.packages.items()}.get(recipe.carries, "")
+        package = recipe.carries or next(iter(recipe.packages), "")
+        version = {k: v for part in parts for k, v in part.packages.items()}.get(package, "")
+        carries = f"{package} {version}".strip() or recipe.program
         labels = {
             "dockyard.kit": "built by Dockyard's image kit; not the official image",
             "dockyard.kit.stands-for": image.image or "",
-            "dockyard.kit.carries": f"{recipe.carries} {version}".strip() or recipe.program,
+            "dockyard.kit.carries": carries,
         }
         layers = [part.layer for part in parts]
         config = configuration(recipe.runtime, layers, labels, architecture())
         digest = registry.push(image.path, image.tag, config, layers)
-        self._clear(name, parts[-1])
-        record = self._record(name)
-        record.parent.mkdir(parents=True, exist_ok=True)
-        draft = record.with_suffix(".part")
-        draft.write_text(json.dumps({"digest": digest, "carries": labels["dockyard.kit.carries"]}))
-        draft.replace(record)
-        size = sum(layer.size for layer in layers) / 1e6
-        return f"{labels['dockyard.kit.carries']}, {size:.0f} MB"
+        if all(other.on != name for other in RECIPES.values()):
+            shutil.rmtree(parts[-1].tree.parent)  # it is in the registry now, and no other image is built on it
+        write_file(self._record(name), digest)
+        return digest, f"{carries}, {sum(layer.size for layer in layers) / 1e6:.0f} MB"
 
     def _parts(self, name: str, say: Say) -> list[Part]:
         """Return an image's layers from the base up."""
         recipe = RECIPES[name]
         below = self._parts(recipe.on, say) if recipe.on else [self._base(recipe.suite)] if recipe.suite else []
-        return [*below, self._part(name, recipe, below, say)]
+        part = self._part(name, recipe, recipe.owners, lambda tree: self._fill(recipe, below, tree, say))
+        return [*below, part]
 
     def _base(self, suite: str) -> Part:
-        with self._building(f"base-{suite}", self._digest_of(None)) as folder:
-            if not (folder / "part.json").exists():
-                packages = base_tree(Suite(self.work, suite), folder / "tree")
-                self._finish(folder, packages, BASE_OWNERS)
-            return _read_part(folder)
+        return self._part(f"base-{suite}", None, BASE_OWNERS, lambda tree: base_tree(Suite(self.work, suite), tree))
 
-    def _part(self, name: str, recipe: Recipe, below: Sequence[Part], say: Say) -> Part:
-        with self._building(name, self._digest_of(recipe)) as folder:
-            if not (folder / "part.json").exists():
-                packages_below = {package for part in below for package in part.packages}
-                trees = [part.tree for part in below]
-                packages = image_tree(recipe, Suite(self.work, recipe.suite), packages_below, trees, folder / "tree")
-                if recipe.program:
-                    source, tree = KIT / recipe.program, folder / "tree"
-                    add_program(self.work, source, tree, recipe.program_folder, recipe.stamps, say)
-                trees = [*trees, folder / "tree"]
-                compile_python(recipe.compiles, trees)
-                check(recipe.checks, trees)
-                self._finish(folder, packages, recipe.owners)
-            return _read_part(folder)
+    def _fill(self, recipe: Recipe, below: Sequence[Part], tree: Path, say: Say) -> list[Package]:
+        trees = [part.tree for part in below]
+        packages_below = {package for part in below for package in part.packages}
+        packages = image_tree(recipe, Suite(self.work, recipe.suite), packages_below, trees, tree)
+        if recipe.program:
+            add_program(self.work, KIT / recipe.program, tree, recipe.program_folder, recipe.stamps, say)
+        compile_python(recipe.compiles, [*trees, tree])
+        check(recipe.checks, [*trees, tree])
+        return packages
 
-    def _finish(self, folder: Path, packages: Sequence[Package], owners: Mapping[str, Owner]) -> None:
-        layer = pack(folder / "tree", owners, folder / "layer.tar.gz")
-        described = {
-            "digest": layer.digest,
-            "diff_id": layer.diff_id,
-            "size": layer.size,
-            "packages": {package.name: package.upstream for package in packages},
-        }
-        draft = folder / "part.json.new"
-        draft.write_text(json.dumps(described))
-        draft.replace(folder / "part.json")
-
-    @contextmanager
-    def _building(self, name: str, digest: str) -> Iterator[Path]:
-        """Lock the folder of one part, after removing what a killed process left unfinished."""
-        folder = self.work.cache / "kit" / f"{name}-{digest}"
+    def _part(
+        self, name: str, recipe: Recipe | None, owners: Mapping[str, Owner], fill: Callable[[Path], list[Package]]
+    ) -> Part:
+        """Return one part; fill and pack it unless that is done, after removing what a killed process left."""
+        folder = self.work.cache / "kit" / f"{name}-{self._digest_of(recipe)}"
+        record, archive, tree = folder / "part.json", folder / "layer.tar.gz", folder / "tree"
         # Usually another thread of ours holds the lock, for the base of this image: do not announce the wait.
         with locked(folder.with_name(f"{folder.name}.lock"), lambda _: None):
-            if not (folder / "part.json").exists():
+            if not record.exists():
                 shutil.rmtree(folder, ignore_errors=True)
-                folder.mkdir()
-            yield folder
-
-    def _clear(self, name: str, part: Part) -> None:
-        """Remove the files of an image that is in the registry now, unless another image is built on it."""
-        if all(recipe.on != name for recipe in RECIPES.values()):
-            shutil.rmtree(part.tree.parent)
+                versions = {package.name: package.upstream for package in fill(tree)}
+                layer = pack(tree, owners, archive)
+                write_file(record, json.dumps([layer.digest, layer.diff_id, layer.size, versions]))
+            *fields, versions = json.loads(record.read_text())
+            return Part(Layer(archive, *fields), tree, versions)
 
     def _record(self, name: str) -> Path:
         recipe = RECIPES[name]
         state = [self.table.images[name].image or "", self._digest_of(recipe)]
         state += [self._digest_of(RECIPES[recipe.on])] if recipe.on else []
         digest = hashlib.sha256("\n".join(state).encode()).hexdigest()[:16]
-        return self.work.cache / "kit" / "images" / f"{name}-{digest}.json"
+        return self.work.cache / "kit" / "images" / f"{name}-{digest}"
 
     def _digest_of(self, recipe: Recipe | None) -> str:
         """Return a digest of the inputs of one part, except for package versions in Debian's archive.
@@ -208,8 +176,7 @@ class Kit:
         These are the code that fills and packs layers, the recipe (None for the base), and the files and the program
         that it names. Other recipes do not count, so that a change of one image does not rebuild the others.
         """
-        self._architecture = self._architecture or architecture()
-        state = hashlib.sha256(f"{self._architecture}\n{recipe}".encode())
+        state = hashlib.sha256(f"{architecture()}\n{recipe}".encode())
         paths = [KIT / name for name in LAYER_CODE]
         if recipe:
             paths += [KIT / "files" / name for name in recipe.files.values()]
@@ -218,9 +185,3 @@ class Kit:
         for path in sorted(path for path in paths if "__pycache__" not in path.parts):
             state.update(f"\n{path.relative_to(KIT)}\n".encode() + path.read_bytes())
         return state.hexdigest()[:16]
-
-
-def _read_part(folder: Path) -> Part:
-    described = json.loads((folder / "part.json").read_text())
-    layer = Layer(folder / "layer.tar.gz", described["digest"], described["diff_id"], described["size"])
-    return Part(layer, folder / "tree", described["packages"])

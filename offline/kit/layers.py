@@ -15,21 +15,18 @@ MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _CONFIG = "application/vnd.docker.container.image.v1+json"
 _LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 BUILT = "1970-01-01T00:00:00Z"
 """Creation time in every image: the real time would give the same content another digest at each build."""
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Owner and mode of a path in the image."""
+    """Owner and mode of a path in the image; the group has the same id as the user."""
 
     uid: int = 0
     mode: int = 0o755
-
-    @property
-    def gid(self) -> int:
-        """The group id; in these images it equals the user id."""
-        return self.uid
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,8 @@ class Runtime:
     cmd: Sequence[str] = ()
     user: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
+    """Variables besides PATH, or with another PATH."""
+
     workdir: str = "/"
     volumes: Sequence[str] = ()
     ports: Sequence[int] = ()
@@ -79,8 +78,7 @@ class _Digesting:
 
 def pack(tree: Path, owners: Mapping[str, Owner], target: Path) -> Layer:
     """Pack a folder into a layer. All paths belong to root, except those that `owners` names."""
-    draft = target.with_name(target.name + ".part")
-    with draft.open("wb") as file:
+    with target.open("wb") as file:
         packed = _Digesting(file)
         # Level 1: images are transferred only over the loopback interface, so save processor time instead.
         with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0, filename="") as squeezed:
@@ -89,14 +87,13 @@ def pack(tree: Path, owners: Mapping[str, Owner], target: Path) -> Layer:
             with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as tar:
                 for path in sorted(tree.rglob("*")):
                     _add(tar, path, path.relative_to(tree).as_posix(), owners)
-    draft.replace(target)
     return Layer(target, packed.digest, plain.digest, packed.size)
 
 
 def _add(tar: tarfile.TarFile, path: Path, name: str, owners: Mapping[str, Owner]) -> None:
     entry = tar.gettarinfo(str(path), arcname=name)
     owner = owners.get("/" + name)
-    entry.uid, entry.gid = (owner.uid, owner.gid) if owner else (0, 0)
+    entry.uid = entry.gid = owner.uid if owner else 0
     entry.uname = entry.gname = ""
     entry.mtime = 0
     if entry.islnk():  # A hard link: store a second copy, which is small and needs no order of entries.
@@ -115,7 +112,7 @@ def _add(tar: tarfile.TarFile, path: Path, name: str, owners: Mapping[str, Owner
 def configuration(runtime: Runtime, layers: Sequence[Layer], labels: Mapping[str, str], architecture: str) -> bytes:
     """Return the image's configuration as a registry stores it."""
     config: dict[str, Any] = {
-        "Env": [f"{key}={value}" for key, value in runtime.env.items()],
+        "Env": [f"{key}={value}" for key, value in {"PATH": PATH, **runtime.env}.items()],
         "Entrypoint": list(runtime.entrypoint) or None,
         "Cmd": list(runtime.cmd) or None,
         "User": runtime.user,

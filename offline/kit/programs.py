@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+from machine.progress import Say
 from machine.sites import ensure_site
 from machine.workdir import WorkDir
 from offline.debian import architecture
-from offline.golang import GoProgram, build, ensure_go, needed_version
+from offline.golang import GoProgram, build, ensure_go
 
 
 def is_compiled(source: Path) -> bool:
@@ -18,9 +19,7 @@ def is_compiled(source: Path) -> bool:
     return (source / "go.mod").exists()
 
 
-def add_program(
-    work: WorkDir, source: Path, tree: Path, folder: str, stamps: Mapping[str, str], say: Callable[[str], None]
-) -> None:
+def add_program(work: WorkDir, source: Path, tree: Path, folder: str, stamps: Mapping[str, str], say: Say) -> None:
     """Add the program of a folder to an image's files.
 
     A Go module is built into `folder`, with `stamps` linked in: its own package, or the one of its `tool` line. A
@@ -37,18 +36,15 @@ def add_program(
         _add_npm(work, source, tree, say)
 
 
-def _add_go(work: WorkDir, source: Path, folder: Path, stamps: Mapping[str, str], say: Callable[[str], None]) -> None:
+def _add_go(work: WorkDir, source: Path, folder: Path, stamps: Mapping[str, str], say: Say) -> None:
     declared = (source / "go.mod").read_text()
-    match = re.search(r"^tool (\S+)$", declared, re.MULTILINE) or re.search(r"^module (\S+)$", declared, re.MULTILINE)
-    if not match:
-        raise ValueError(f"{source}/go.mod names no module")
-    go = ensure_go(work, needed_version(source), say)
-    program = build(work, go, GoProgram(source, match[1], dict(stamps)), say)
+    package = [*re.findall(r"^tool (\S+)$", declared, re.M), *re.findall(r"^module (\S+)$", declared, re.M)][0]
+    program = build(work, ensure_go(work, source, say), GoProgram(source, package, dict(stamps)), say)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy2(program, folder / program.name)
 
 
-def _add_python(work: WorkDir, source: Path, tree: Path, say: Callable[[str], None]) -> None:
+def _add_python(work: WorkDir, source: Path, tree: Path, say: Say) -> None:
     package = next(path.parent for path in sorted(source.glob("*/__main__.py")))
     home = tree / "usr/share" / package.name.replace("_", "-")
     unwanted = shutil.ignore_patterns("__pycache__", "*.pyc")
@@ -57,7 +53,7 @@ def _add_python(work: WorkDir, source: Path, tree: Path, say: Callable[[str], No
     shutil.copytree(site, home / "site-packages", ignore=unwanted)
 
 
-def _add_npm(work: WorkDir, source: Path, tree: Path, say: Callable[[str], None]) -> None:
+def _add_npm(work: WorkDir, source: Path, tree: Path, say: Say) -> None:
     site = ensure_site(work, source / "requirements.txt", architecture(), say)
     npm = next(site.glob("*/lib/node_modules/npm"))
     unwanted = shutil.ignore_patterns("docs", "man", "*.md")

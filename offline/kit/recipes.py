@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from offline.kit.layers import Owner, Runtime
+from offline.kit.layers import PATH, Owner, Runtime
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOBODY = 65534
 
 STABLE = "trixie"
@@ -19,16 +19,16 @@ NEWEST = "sid"
 class Recipe:
     """One image: packages of a suite on top of that suite's base layer."""
 
-    suite: str
+    runtime: Runtime
+    suite: str = STABLE
     """Debian suite. Empty for an image of one static program, without base layer: neither shell nor C library."""
 
-    runtime: Runtime
     packages: Sequence[str] = ()
     without: Sequence[str] = ()
     """Dependencies that the image does not need because only maintainer scripts use them."""
 
     carries: str = ""
-    """The package whose upstream version the image's label states."""
+    """The package whose upstream version the image's label states; by default the first of `packages`."""
 
     moves: Mapping[str, str] = field(default_factory=dict)
     """Debian's path → the official image's path."""
@@ -69,146 +69,110 @@ class Recipe:
     """Go variable → string that the linker sets in the program."""
 
 
-def _service(program: str, port: int, *cmd: str, workdir: str = "/", volume: str = "") -> Runtime:
-    """Return the run settings of the Prometheus family's images: one program, run as nobody."""
-    return Runtime(
-        entrypoint=[program],
-        cmd=cmd,
-        user="nobody",
-        env={"PATH": PATH},
-        workdir=workdir,
-        volumes=[volume] if volume else [],
-        ports=[port],
+def _prometheus_server(name: str, port: int, storage_option: str, **fields: Any) -> Recipe:
+    """Return the recipe of a server of the Prometheus family: one configuration file and one volume, run as nobody."""
+    config = f"/etc/{name}/{name}.yml"
+    return Recipe(
+        suite=NEWEST,
+        files={config: f"{name}.yml"},
+        owners={f"/{name}": Owner(NOBODY), f"/etc/{name}": Owner(NOBODY), config: Owner(NOBODY, 0o644)},
+        runtime=Runtime(
+            entrypoint=[f"/bin/{name}"],
+            cmd=[f"--config.file={config}", f"{storage_option}=/{name}"],
+            user="nobody",
+            workdir=f"/{name}",
+            volumes=[f"/{name}"],
+            ports=[port],
+        ),
+        **fields,
+    )
+
+
+def _exporter(name: str, folder: str, runtime: Runtime, **fields: Any) -> Recipe:
+    """Return the recipe of an exporter, whose program is in `folder` under the name of the official image."""
+    program = f"{folder}/{name.replace('-', '_')}"
+    return Recipe(
+        suite=NEWEST,
+        packages=[f"prometheus-{name}"],
+        moves={f"/usr/bin/prometheus-{name}": program, **fields.pop("moves", {})},
+        checks=[[program, "--version"]],
+        runtime=runtime,
+        **fields,
+    )
+
+
+def _victoria(folder: str, program: str, version: str, port: int) -> Recipe:
+    """Return the recipe of a program of VictoriaMetrics: nothing else is in the image, and it runs as root."""
+    return Recipe(
+        suite="",
+        program=folder,
+        program_folder="/",
+        stamps={"github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version": version},
+        links={f"/{program}-prod": program},
+        owners={"/tmp": Owner(0, 0o1777)},  # noqa: S108 - of the image
+        checks=[[f"/{program}", "-version"]],
+        runtime=Runtime(entrypoint=[f"/{program}-prod"], ports=[port]),
     )
 
 
 RECIPES: dict[str, Recipe] = {
-    "busybox": Recipe(suite=STABLE, carries="busybox-static", runtime=Runtime(cmd=["sh"], env={"PATH": PATH})),
-    "prometheus": Recipe(
-        suite=NEWEST,
+    "busybox": Recipe(carries="busybox-static", runtime=Runtime(cmd=["sh"])),
+    "prometheus": _prometheus_server(
+        "prometheus",
+        9090,
+        "--storage.tsdb.path",
         packages=["prometheus", "promtool"],
-        carries="prometheus",
-        files={"/etc/prometheus/prometheus.yml": "prometheus.yml"},
-        owners={
-            "/prometheus": Owner(NOBODY),
-            "/etc/prometheus": Owner(NOBODY),
-            "/etc/prometheus/prometheus.yml": Owner(NOBODY, 0o644),
-        },
         checks=[["/usr/bin/prometheus", "--version"], ["/usr/bin/promtool", "--version"]],
-        runtime=_service(
-            "/bin/prometheus",
-            9090,
-            "--config.file=/etc/prometheus/prometheus.yml",
-            "--storage.tsdb.path=/prometheus",
-            workdir="/prometheus",
-            volume="/prometheus",
-        ),
     ),
-    "alertmanager": Recipe(
-        suite=NEWEST,
+    "alertmanager": _prometheus_server(
+        "alertmanager",
+        9093,
+        "--storage.path",
         packages=["prometheus-alertmanager"],
-        carries="prometheus-alertmanager",
         moves={"/usr/bin/prometheus-alertmanager": "/usr/bin/alertmanager"},
-        files={"/etc/alertmanager/alertmanager.yml": "alertmanager.yml"},
         # Debian's build reads its default templates from /usr/share/prometheus; the official build embeds them.
         drops=["/etc/prometheus"],
-        owners={
-            "/alertmanager": Owner(NOBODY),
-            "/etc/alertmanager": Owner(NOBODY),
-            "/etc/alertmanager/alertmanager.yml": Owner(NOBODY, 0o644),
-        },
         checks=[["/usr/bin/alertmanager", "--version"], ["/usr/bin/amtool", "--version"]],
-        runtime=_service(
-            "/bin/alertmanager",
-            9093,
-            "--config.file=/etc/alertmanager/alertmanager.yml",
-            "--storage.path=/alertmanager",
-            workdir="/alertmanager",
-            volume="/alertmanager",
-        ),
     ),
-    "node-exporter": Recipe(
-        suite=NEWEST,
-        packages=["prometheus-node-exporter"],
-        carries="prometheus-node-exporter",
-        moves={"/usr/bin/prometheus-node-exporter": "/usr/bin/node_exporter"},
-        checks=[["/usr/bin/node_exporter", "--version"]],
-        runtime=_service("/bin/node_exporter", 9100),
+    "node-exporter": _exporter(
+        "node-exporter", "/usr/bin", Runtime(entrypoint=["/bin/node_exporter"], user="nobody", ports=[9100])
     ),
-    "postgres-exporter": Recipe(
-        suite=NEWEST,
-        packages=["prometheus-postgres-exporter"],
-        carries="prometheus-postgres-exporter",
-        moves={"/usr/bin/prometheus-postgres-exporter": "/usr/bin/postgres_exporter"},
-        checks=[["/usr/bin/postgres_exporter", "--version"]],
-        runtime=_service("/bin/postgres_exporter", 9187),
+    "postgres-exporter": _exporter(
+        "postgres-exporter", "/usr/bin", Runtime(entrypoint=["/bin/postgres_exporter"], user="nobody", ports=[9187])
     ),
-    "redis-exporter": Recipe(
-        suite=NEWEST,
-        packages=["prometheus-redis-exporter"],
-        carries="prometheus-redis-exporter",
-        moves={"/usr/bin/prometheus-redis-exporter": "/redis_exporter"},
-        checks=[["/redis_exporter", "--version"]],
-        runtime=Runtime(entrypoint=["/redis_exporter"], user="59000:59000", env={"PATH": PATH}, ports=[9121]),
+    "redis-exporter": _exporter(
+        "redis-exporter", "", Runtime(entrypoint=["/redis_exporter"], user="59000:59000", ports=[9121])
     ),
-    "blackbox-exporter": Recipe(
-        suite=NEWEST,
-        packages=["prometheus-blackbox-exporter"],
-        without=["libcap2-bin"],
-        carries="prometheus-blackbox-exporter",
-        moves={
-            "/usr/bin/prometheus-blackbox-exporter": "/usr/bin/blackbox_exporter",
-            "/etc/prometheus/blackbox.yml": "/etc/blackbox_exporter/config.yml",
-        },
-        checks=[["/usr/bin/blackbox_exporter", "--version"]],
-        runtime=Runtime(
+    "blackbox-exporter": _exporter(
+        "blackbox-exporter",
+        "/usr/bin",
+        Runtime(
             entrypoint=["/bin/blackbox_exporter"],
             cmd=["--config.file=/etc/blackbox_exporter/config.yml"],
-            env={"PATH": PATH},
             ports=[9115],
         ),
+        without=["libcap2-bin"],
+        moves={"/etc/prometheus/blackbox.yml": "/etc/blackbox_exporter/config.yml"},
     ),
     "cadvisor": Recipe(
-        suite=STABLE,
         program="cadvisor",
         checks=[["/usr/bin/cadvisor", "--version"]],
-        runtime=Runtime(entrypoint=["/usr/bin/cadvisor", "-logtostderr"], env={"PATH": PATH}, ports=[8080]),
+        runtime=Runtime(entrypoint=["/usr/bin/cadvisor", "-logtostderr"], ports=[8080]),
     ),
     # The first build takes 5 minutes of processor time: no other image shares its modules.
     "traefik": Recipe(
-        suite=STABLE,
         program="traefik",
         program_folder="/usr/local/bin",
         stamps={"github.com/traefik/traefik/v3/pkg/version.Version": "3.3.4"},
         files={"/entrypoint.sh": "traefik-entrypoint.sh"},
         owners={"/entrypoint.sh": Owner(0, 0o755)},
         checks=[["/usr/local/bin/traefik", "version"]],
-        runtime=Runtime(entrypoint=["/entrypoint.sh"], cmd=["traefik"], env={"PATH": PATH}, ports=[80]),
+        runtime=Runtime(entrypoint=["/entrypoint.sh"], cmd=["traefik"], ports=[80]),
     ),
-    # Like both official images: only the program, run as root unless the container sets another user.
-    "victorialogs": Recipe(
-        suite="",
-        program="victorialogs",
-        program_folder="/",
-        stamps={"github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version": "victoria-logs-v1.52.1"},
-        links={"/victoria-logs-prod": "victoria-logs"},
-        owners={"/tmp": Owner(0, 0o1777)},  # noqa: S108 - of the image
-        checks=[["/victoria-logs", "-version"]],
-        runtime=Runtime(entrypoint=["/victoria-logs-prod"], env={"PATH": PATH}, ports=[9428]),
-    ),
-    "vmalert": Recipe(
-        suite="",
-        program="vmalert",
-        program_folder="/",
-        stamps={"github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version": "vmalert-v1.151.0"},
-        links={"/vmalert-prod": "vmalert"},
-        owners={"/tmp": Owner(0, 0o1777)},  # noqa: S108 - of the image
-        checks=[["/vmalert", "-version"]],
-        runtime=Runtime(entrypoint=["/vmalert-prod"], env={"PATH": PATH}, ports=[8880]),
-    ),
+    "victorialogs": _victoria("victorialogs", "victoria-logs", "victoria-logs-v1.52.1", 9428),
+    "vmalert": _victoria("vmalert", "vmalert", "vmalert-v1.151.0", 8880),
     # Contains only the official image's components that Dockyard configures, and therefore no default configuration.
     "otel-collector": Recipe(
-        suite=STABLE,
         program="collector",
         program_folder="/",
         stamps={"main.version": "0.159.0"},
@@ -217,15 +181,12 @@ RECIPES: dict[str, Recipe] = {
             entrypoint=["/otelcol-contrib"],
             cmd=["--config", "/etc/otelcol-contrib/config.yaml"],
             user="10001:10001",
-            env={"PATH": PATH},
             ports=[4317, 4318, 55679],
         ),
     ),
     "postgres": Recipe(
-        suite=STABLE,
         packages=["postgresql-17", "gosu", "bash", "tzdata", "locales"],
         without=["postgresql-common", "postgresql-client-common", "ssl-cert", "libllvm19"],
-        carries="postgresql-17",
         users={"postgres": 999},
         locales=["en_US.utf8"],
         files={"/usr/local/bin/docker-entrypoint.sh": "postgres-entrypoint.sh"},
@@ -254,9 +215,7 @@ RECIPES: dict[str, Recipe] = {
         ),
     ),
     "redis": Recipe(
-        suite=STABLE,
         packages=["redis-server", "gosu"],
-        carries="redis-server",
         users={"redis": 999},
         files={"/usr/local/bin/docker-entrypoint.sh": "redis-entrypoint.sh"},
         owners={"/usr/local/bin/docker-entrypoint.sh": Owner(0, 0o755), "/data": Owner(999)},
@@ -265,33 +224,24 @@ RECIPES: dict[str, Recipe] = {
         runtime=Runtime(
             entrypoint=["docker-entrypoint.sh"],
             cmd=["redis-server"],
-            env={"PATH": PATH},
             workdir="/data",
             volumes=["/data"],
             ports=[6379],
         ),
     ),
     "python": Recipe(
-        suite=STABLE,
         # With venv, for images that use this one as base: the official image has pip.
         packages=["python3.13", "python3.13-venv", "tzdata", "netbase"],
         without=["media-types"],
-        carries="python3.13",
-        links={
-            "/usr/local/bin/python": "/usr/bin/python3.13",
-            "/usr/local/bin/python3": "/usr/bin/python3.13",
-            "/usr/local/bin/python3.13": "/usr/bin/python3.13",
-        },
+        links={f"/usr/local/bin/{name}": "/usr/bin/python3.13" for name in ("python", "python3", "python3.13")},
         compiles=["/usr/lib/python3.13"],
         checks=[["/usr/bin/python3.13", "-c", "import ssl, sqlite3, ctypes, lzma, bz2, readline, uuid, ensurepip"]],
-        runtime=Runtime(cmd=["python3"], env={"PATH": PATH, "LANG": "C.UTF-8"}),
+        runtime=Runtime(cmd=["python3"], env={"LANG": "C.UTF-8"}),
     ),
     "node": Recipe(
-        suite=STABLE,
         packages=["nodejs", "dumb-init"],
         # corepack downloads package managers; templates/ install the one they need with npm.
         without=["node-corepack"],
-        carries="nodejs",
         # npm derives its global folder from the location of the node program.
         moves={"/usr/bin/node": "/usr/local/bin/node"},
         program="npm",
@@ -306,13 +256,11 @@ RECIPES: dict[str, Recipe] = {
         drops=["/usr/bin/nodejs"],
         # Node.js loads parts of itself from /usr/share/nodejs: outside the image only --version works.
         checks=[["/usr/local/bin/node", "--version"]],
-        runtime=Runtime(entrypoint=["docker-entrypoint.sh"], cmd=["node"], env={"PATH": PATH}),
+        runtime=Runtime(entrypoint=["docker-entrypoint.sh"], cmd=["node"]),
     ),
     "nginx": Recipe(
-        suite=STABLE,
         packages=["nginx"],
         without=["iproute2"],
-        carries="nginx",
         files={
             "/docker-entrypoint.sh": "nginx-entrypoint.sh",
             "/etc/nginx/nginx.conf": "nginx.conf",
@@ -330,17 +278,15 @@ RECIPES: dict[str, Recipe] = {
         runtime=Runtime(
             entrypoint=["/docker-entrypoint.sh"],
             cmd=["nginx", "-g", "daemon off;"],
-            env={"PATH": PATH},
             ports=[80],
             stop_signal="SIGQUIT",
         ),
     ),
     # The first build takes 2 minutes of processor time.
     "restic": Recipe(
-        suite=STABLE,
         program="restic",
         checks=[["/usr/bin/restic", "version"]],
-        runtime=Runtime(entrypoint=["/usr/bin/restic"], env={"PATH": PATH}),
+        runtime=Runtime(entrypoint=["/usr/bin/restic"]),
     ),
     # cloudflared's double, see offline/kit/cloudflared. The official image has no shell either.
     "cloudflared": Recipe(
@@ -355,13 +301,11 @@ RECIPES: dict[str, Recipe] = {
             entrypoint=["cloudflared", "--no-autoupdate"],
             cmd=["version"],
             user="65532:65532",
-            env={"PATH": PATH},
             workdir="/home/nonroot",
         ),
     ),
     # Grafana's double, see offline/kit/grafana.
     "grafana": Recipe(
-        suite=STABLE,
         on="python",
         program="grafana",
         users={"grafana": 472},
@@ -377,7 +321,6 @@ RECIPES: dict[str, Recipe] = {
             entrypoint=["python", "-m", "grafana_double"],
             user="472",
             env={
-                "PATH": PATH,
                 "LANG": "C.UTF-8",
                 "PYTHONPATH": "/usr/share/grafana-double:/usr/share/grafana-double/site-packages",
                 "PYTHONUNBUFFERED": "1",

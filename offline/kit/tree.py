@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
+from machine.processes import run
 from machine.progress import SetupError
-from offline.debian import Package, Suite, run
+from offline.debian import Package, Suite
 from offline.host_programs import loader_of
 from offline.kit.layers import Owner
 from offline.kit.recipes import NOBODY, Recipe
@@ -20,30 +20,16 @@ BASE_PACKAGES = ("base-files", "libc6", "libc-bin", "libgcc-s1", "busybox-static
 _MAINTAINERS = ("adduser", "debconf", "init-system-helpers", "openssl", "sensible-utils", "debianutils")
 """Packages that only maintainer scripts and interactive users need."""
 
-_WITHOUT_USE = (
-    "/usr/share/doc",
-    "/usr/share/man",
-    "/usr/share/info",
-    "/usr/share/locale",
-    "/usr/share/lintian",
-    "/usr/share/bash-completion",
-    "/usr/share/bug",
-    "/usr/share/initramfs-tools",
-    "/usr/share/postgresql-common",
-    "/usr/share/gcc",
-    "/usr/share/i18n",
-    "/usr/share/gdb",
-    "/usr/lib/systemd",
-    "/usr/lib/tmpfiles.d",
-    "/usr/lib/sysusers.d",
-    "/usr/lib/*/gconv",
-    "/usr/lib/*/perl*",
-    "/usr/share/zoneinfo/right",
-    "/etc/cron*",
-    "/etc/default",
-    "/etc/init.d",
-    "/etc/logrotate.d",
-)
+_WITHOUT_USE = [
+    f"{folder}/{pattern}"
+    for folder, patterns in {
+        "/usr/share": "doc man info locale lintian bash-completion bug initramfs-tools postgresql-common gcc i18n gdb",
+        "/usr/share/zoneinfo": "right",
+        "/usr/lib": "systemd tmpfiles.d sysusers.d */gconv */perl*",
+        "/etc": "cron* default init.d logrotate.d",
+    }.items()
+    for pattern in patterns.split()
+]
 
 BASE_OWNERS = {"/tmp": Owner(0, 0o1777), "/var/tmp": Owner(0, 0o1777), "/root": Owner(0, 0o700)}  # noqa: S108 - of the image
 
@@ -78,38 +64,28 @@ def image_tree(
 
     Returns the packages that the files come from.
     """
-    packages = _fetch(recipe, suite, packages_below)
+    packages = suite.fetch(recipe.packages, without=(*_MAINTAINERS, *recipe.without)) if recipe.packages else []
+    packages = [package for package in packages if package.name not in packages_below]
     tree.mkdir(parents=True, exist_ok=True)
     for package in packages:
         package.unpack(tree)
     for locale in recipe.locales:
         _compile_locale(locale, below[0], tree)
     drop(tree, (*_WITHOUT_USE, *recipe.drops))
+    for path in (*recipe.moves.values(), *recipe.files, *recipe.links):
+        within(tree, path).parent.mkdir(parents=True, exist_ok=True)
     for source, target in recipe.moves.items():
-        place = within(tree, target)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        within(tree, source).rename(place)
-    for target, name in recipe.files.items():
-        place = within(tree, target)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(FILES / name, place)
+        within(tree, source).rename(within(tree, target))
+    for path, name in recipe.files.items():
+        shutil.copyfile(FILES / name, within(tree, path))
     for link, target in recipe.links.items():
-        place = within(tree, link)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.symlink_to(target)
+        within(tree, link).symlink_to(target)
     for path in recipe.owners:
         if not within(tree, path).exists():
             within(tree, path).mkdir(parents=True)
     if recipe.users:
         _write_users(tree, recipe.users)
     return packages
-
-
-def _fetch(recipe: Recipe, suite: Suite, packages_below: Set[str]) -> list[Package]:
-    if not recipe.packages:
-        return []
-    fetched = suite.fetch(recipe.packages, without=(*_MAINTAINERS, *recipe.without))
-    return [package for package in fetched if package.name not in packages_below]
 
 
 def check(checks: Sequence[Sequence[str]], trees: Sequence[Path]) -> None:
@@ -142,7 +118,7 @@ def _run_inside(command: Sequence[str], trees: Sequence[Path], failure: str) -> 
     loader, libraries = loader_of(trees[0])
     search = ":".join(str(tree / libraries.relative_to(trees[0])) for tree in trees)
     python = {"PYTHONHOME": str(path.parent.parent), "PYTHONDONTWRITEBYTECODE": "1"}
-    run([str(loader), "--library-path", search, str(path), *arguments], failure, python)
+    run([str(loader), "--library-path", search, str(path), *arguments], failure, env=python)
 
 
 def within(tree: Path, path: str) -> Path:
@@ -166,17 +142,13 @@ def _compile_locale(locale: str, base: Path, tree: Path) -> None:
     target = tree / "usr/lib/locale" / locale
     target.parent.mkdir(parents=True, exist_ok=True)
     localedef = [str(loader), "--library-path", str(libraries), str(base / "usr/bin/localedef")]
-    run(
-        [*localedef, "--no-archive", "-i", locale.partition(".")[0], "-f", "UTF-8", str(target)],
-        f"The locale {locale} cannot be made",
-        {"I18NPATH": str(tree / "usr/share/i18n")},
-    )
+    command = [*localedef, "--no-archive", "-i", locale.partition(".")[0], "-f", "UTF-8", str(target)]
+    run(command, f"The locale {locale} cannot be made", env={"I18NPATH": str(tree / "usr/share/i18n")})
 
 
 def _link_applets(tree: Path) -> None:
     busybox = tree / "usr/bin/busybox"
-    listed = subprocess.run([str(busybox), "--list"], capture_output=True, text=True, check=True).stdout
-    for applet in listed.split():
+    for applet in run([str(busybox), "--list"], "busybox of the image kit does not run").split():
         link = busybox.parent / applet
         if not link.exists():
             link.symlink_to("busybox")

@@ -1,4 +1,4 @@
-"""Point-in-time recovery of Postgres with pgBackRest: settings/point_in_time.py."""
+"""Point-in-time recovery of Postgres with pgBackRest: settings/backups.py."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
 from ops.events import RunOutcome
 from ops.state.snapshot import CONTAINER, NETWORK, State, remove_strays
-from toolchain.docker_engine import private_engine
+from toolchain.docker_engine import private_dockerd
 
 IN_USE = re.compile(r"network (\S+)(?: id \w+)? has (?:\d+ )?active endpoints?")
 """The Docker engine's error for a network in use; since 28.1 it names the number of endpoints and their names."""
@@ -84,7 +84,7 @@ def restart_own_engine(work: WorkDir, host: str, client: docker.DockerClient, pr
     Return whether it was restarted. An engine before 28.1 keeps the count of a network's endpoints separately from the
     endpoints, and corrects a count that is too high only at its start (moby/libnetwork#1024).
     """
-    engine = private_engine(work)
+    engine = private_dockerd(work)
     if host != engine.host or client.containers.list():
         return False
     with progress.step("Docker engine, restarted: it counts endpoints that do not exist"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from machine.progress import Progress, spell_seconds
+from machine.progress import Progress, format_seconds
 from machine.workdir import WorkDir
 from ops.deploy import metrics as metrics_file
 from ops.deploy.host import check_host
@@ -22,7 +22,7 @@ from ops.state.snapshot import State, recover
 from settings.loader import Settings
 from settings.release import Release
 from toolchain.docker_engine import ensure_engine
-from toolchain.images import ensure_images
+from toolchain.images import Images
 
 INTERRUPTED = 130
 """Exit code of an interrupted run: the shells' code for SIGINT."""
@@ -44,7 +44,7 @@ def up(work: WorkDir, stack: str, service: str | None, progress: Progress) -> in
         running = _running(work, stack, quiet)
         image_names = releases.workload_images(settings, names)
         mirror = settings.product.docker.mirror
-        resolved = ensure_images(work, progress, docker_host, sorted({*image_names.values()}), mirror, settings.builds)
+        resolved = Images(work, progress, docker_host, mirror).ensure(sorted({*image_names.values()}), settings.builds)
         references = {
             name: resolved.get(image_names[name]) or settings.images.reference(image_names[name], mirror)
             for name in names
@@ -84,7 +84,7 @@ def bring_up(work: WorkDir, stack: str, progress: Progress, began: float, messag
     for name, lines in tail_unhealthy(client, stack, after.replaced()) if code else ():
         progress.line(f"{name} is not healthy. Its last lines:", "bold red")
         progress.line("\n".join(f"    {line}" for line in lines))
-    progress.line(f"{outcome.summary()} in {spell_seconds(time.monotonic() - began)}")
+    progress.line(f"{outcome.summary()} in {format_seconds(time.monotonic() - began)}")
     return code
 
 
@@ -118,15 +118,15 @@ def _running(work: WorkDir, stack: str, progress: Progress) -> Release:
 def _jobs_to_rerun(state: State, settings: Settings) -> list[str]:
     """Return the URNs of the failed one-shot jobs to run again.
 
-    For an explicitly requested release these are its `fresh` jobs only. Jobs that write configuration always run again.
+    For an explicitly requested release these are its `rerun_jobs` only. Jobs that write configuration always run again.
     """
     failed = state.failed_jobs()
     if not settings.rolled_back:
         return failed
     prefix = f"{settings.product.name}-app-"
-    fresh = {f"{prefix}{name}" for name in settings.release.fresh}
-    fresh |= {f"{prefix}postgres-dump-before-{name}" for name in settings.release.fresh}
-    return [urn for urn in failed if urn.endswith("-writer") or urn.rsplit("::", 1)[-1] in fresh]
+    rerun = {f"{prefix}{name}" for name in settings.release.rerun_jobs}
+    rerun |= {f"{prefix}postgres-dump-before-{name}" for name in settings.release.rerun_jobs}
+    return [urn for urn in failed if urn.endswith("-writer") or urn.rsplit("::", 1)[-1] in rerun]
 
 
 def print_errors(outcome: RunOutcome, progress: Progress, work: WorkDir, verb: str, stack: str) -> None:

@@ -28,7 +28,7 @@ from ops.doctor.waivers import load_waivers
 from ops.ports import check_ports, published_ports
 from settings.loader import EDGE_HTTPS, Settings
 from settings.problems import SettingsError
-from toolchain.builds import is_there
+from toolchain.builds import has_image
 from toolchain.docker_engine import find_engine
 from toolchain.dockerd_programs import is_debian
 
@@ -188,7 +188,7 @@ def _registries(settings: Settings, snapshot: DockerSnapshot | None) -> dict[str
         return dict.fromkeys(images)
     client = docker.DockerClient(base_url=snapshot.docker_host)
     return {
-        host: [name for name in names if not is_there(client, settings.image(name))] for host, names in images.items()
+        host: [name for name in names if not has_image(client, settings.image(name))] for host, names in images.items()
     }
 
 

@@ -17,10 +17,10 @@ from ops.doctor.reach import TUNNEL
 from ops.pulumi_cli import PulumiCli
 from ops.session import stack_settings
 from program.preflight import wrong_receiver_secrets
-from settings.backups import KEY
+from settings.backups import BACKUP_KEY_SECRET
 from settings.loader import Settings, read_stack_file
 from settings.problems import Problem, SettingsError
-from toolchain.environment import full_environment, uses_own_backend
+from toolchain.environment import full_environment, uses_local_backend
 from toolchain.plugins import NAMES, Plugin, is_standin
 from toolchain.pulumi_cli import pinned_version
 
@@ -44,14 +44,12 @@ def read(work: WorkDir, stack: str) -> tuple[Settings | None, list[Finding]]:
     if not (work.checkout / f"Pulumi.{stack}.yaml").exists():
         return stack_settings(work, stack), []
     try:
-        settings = stack_settings(work, stack)
+        settings = stack_settings(work, stack, preview=True)
     except SettingsError as error:
-        findings = [finding_of_problem(problem, "failed") for problem in error.problems]
-        try:
-            # Where only secrets or identifiers are missing, the rest can still be checked.
-            return stack_settings(work, stack, preview=True), findings
-        except SettingsError:
-            return None, findings
+        return None, [finding_of_problem(problem, "failed") for problem in error.problems]
+    if settings.missing_secrets:
+        # The rest can still be checked.
+        return settings, [finding_of_problem(problem, "failed") for problem in settings.missing_secrets]
     warnings = [finding_of_problem(problem, "warning") for problem in settings.warnings]
     return settings, [*warnings, Finding(FILES, "ok", f"Pulumi.{stack}.yaml and {settings.stack.product} fit together")]
 
@@ -62,7 +60,7 @@ def finding_of_problem(problem: Problem, status: Any) -> Finding:
     topic = SECRETS if "secret" in problem.expected else FILES
     remedy = problem.remedy or f"write {problem.expected} there"
     return Finding(
-        topic, status, f"{place}: {problem.path}: found {problem.found}, expected {problem.expected}", remedy
+        topic, status, f"{place}: {problem.path}: found {problem.actual}, expected {problem.expected}", remedy
     )
 
 
@@ -81,7 +79,7 @@ def receiver_secrets(work: WorkDir, settings: Settings) -> list[Finding]:
         message = f"the stack's secrets cannot be opened: {lines[0]}"
         return [Finding(SECRETS, "untold", message, "look at the passphrase or key of the stack's secrets")]
     values = {name: str(entry.get("value", "")) for name, entry in config.items()}
-    refused, doubtful = wrong_receiver_secrets(settings, values, work.checkout)
+    refused, doubtful = wrong_receiver_secrets(settings, values)
     findings = [finding_of_problem(problem, "failed") for problem in refused]
     findings += [finding_of_problem(problem, "warning") for problem in doubtful]
     return findings or [Finding(SECRETS, "ok", "those of the alerts' receivers look like real ones")]
@@ -112,7 +110,7 @@ def tools(work: WorkDir) -> list[Finding]:
 
 def passphrase(work: WorkDir) -> list[Finding]:
     """Check the passphrase file that decrypts the state's secrets, backup keys among them."""
-    if not uses_own_backend(work):
+    if not uses_local_backend(work):
         return [Finding("state", "ok", "kept in a backend of its own address (PULUMI_BACKEND_URL)")]
     file = work.passphrase_file
     if not file.exists():
@@ -164,7 +162,8 @@ def backup_key(work: WorkDir, settings: Settings) -> list[Finding]:
     backups = settings.product.backups
     if not backups.on:
         return [Finding("backups", "note", f"off in {settings.stack.environment} (backups: {{enabled: true}})")]
-    if KEY in read_stack_file(work.checkout, settings.stack_name).secrets:
-        return [Finding("backups", "ok", f"their key is the stack's secret {KEY}")]
-    remedy = f"./dockyard secret {settings.stack_name} {KEY}, and keep it where this machine's loss does not reach"
+    if BACKUP_KEY_SECRET in read_stack_file(work.checkout, settings.stack_name).secrets:
+        return [Finding("backups", "ok", f"their key is the stack's secret {BACKUP_KEY_SECRET}")]
+    show = f"./dockyard secret {settings.stack_name} {BACKUP_KEY_SECRET}"
+    remedy = f"{show}, and keep it where this machine's loss does not reach"
     return [Finding("backups", "warning", "their key is a generated one, and stands in the state alone", remedy)]

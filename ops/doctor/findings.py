@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from machine.progress import spell_seconds
+from machine.progress import format_seconds
 
 PASSED, FAILED, UNKNOWN = 0, 1, 2
 """Exit codes."""
@@ -110,7 +110,7 @@ class DoctorReport:
         summary = f"{counts['failed']} failed, {counts['warning']} warnings, {counts['untold']} could not be told"
         cis = ", ".join(f"{self.counted(status)} {status}" for status in ("passed", "waived", "failed"))
         return (
-            f"{self.stack}: {summary}; CIS: {cis if self.scored else 'not looked at'} ({spell_seconds(self.seconds)})"
+            f"{self.stack}: {summary}; CIS: {cis if self.scored else 'not looked at'} ({format_seconds(self.seconds)})"
         )
 
     def as_json(self) -> str:

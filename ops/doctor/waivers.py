@@ -10,9 +10,9 @@ from typing import Annotated
 import yaml
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
+from settings.alerts import Environment
 from settings.base import Model
-from settings.problems import LOADER, Lines, Problem, SettingsError, from_validation, spell
-from settings.receivers import Environment
+from settings.problems import LOADER, Problem, SettingsError, SettingsFile, format_value, from_validation
 
 FILE = Path("policy") / "cis-waivers.yaml"
 MAX_WAIVERS = 6
@@ -37,17 +37,15 @@ class Waiver(Model):
 def load_waivers(checkout: Path, item_ids: Collection[str]) -> tuple[Waiver, ...]:
     """Read the waivers; `item_ids` are the items that doctor checks. Raises SettingsError with every problem."""
     text = (checkout / FILE).read_text()
-    lines = Lines(text)
+    file = SettingsFile(str(FILE), text)
     try:
         waivers = TypeAdapter(tuple[Waiver, ...]).validate_python(
             tuple(yaml.load(text, Loader=LOADER) or ())  # noqa: S506 - a safe one
         )
     except ValidationError as error:
-        raise SettingsError(from_validation(error, Waiver, str(FILE), lines)) from error
+        raise SettingsError(from_validation(error, Waiver, lambda *_: file)) from error
     problems = [
-        Problem(
-            str(FILE), f"{position}.id", spell(waiver.id), "an item that doctor looks at", line=lines.find([position])
-        )
+        file.problem([position, "id"], format_value(waiver.id), "an item that doctor looks at")
         for position, waiver in enumerate(waivers)
         if waiver.id not in item_ids
     ]

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,7 +22,7 @@ from ops.dotenv.stack_file import edited, edited_text
 from ops.pulumi_cli import PulumiCli
 from ops.session import prepare_pulumi
 from settings.loader import NAMESPACE, Configuration, Settings, known_secrets, load, read_stack_file
-from settings.problems import Problem, SettingsError
+from settings.problems import Problem, SettingsError, from_validation
 from settings.product import Product
 
 STYLES = {
@@ -58,10 +59,14 @@ def import_env(work: WorkDir, file: Path, stack: str, progress: Progress, *, dry
 
 def _plan(work: WorkDir, stack: str, configuration: Configuration, variables: dict[str, str]) -> ImportPlan:
     settings = _load_leniently(work, stack, configuration, configuration.values)
+    try:
+        product = Product.model_validate(settings.release.product)
+    except ValidationError as error:  # which the stack's overrides mend
+        raise SettingsError(from_validation(error, Product, lambda *_: settings.files.product)) from error
     return ImportPlan(
         stack_name=stack,
         stack=settings.stack,
-        product=Product.model_validate(settings.release.product),
+        product=product,
         effective=settings.product,
         values=configuration.values,
         product_values=settings.release.product,

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from ops.dotenv.stack_file import ABSENT, SettingPath, lookup
-from settings.example_text import is_placeholder
+from settings.placeholders import is_placeholder
 from settings.product import Product
 from settings.stack import Stack
 

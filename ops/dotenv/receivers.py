@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from ops.dotenv.plan import ImportPlan, Verdict
-from settings.receivers import Receiver
+from settings.alerts import Receiver
 
 ADDRESSES = frozenset({"webhook", "url"})
 """Fields whose secret is a URL."""

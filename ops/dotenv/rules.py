@@ -8,6 +8,7 @@ from ops.dotenv.plan import ImportPlan, Verdict
 from ops.dotenv.receivers import HINTS, receivers
 from ops.dotenv.stack_file import ABSENT
 from ops.dotenv.stores import postgres, redis
+from settings.base import secret_refs
 
 ENVIRONMENTS = {"dev": "development", "stage": "staging", "prod": "production"}
 SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
@@ -25,9 +26,8 @@ def apply_rules(plan: ImportPlan) -> None:
     for rule in (_environment, _grafana, receivers, _tunnel, postgres, redis, _port, _migrations):
         rule(plan)
     _switch(plan, "BUILD_FRONTEND", {"frontend"} & plan.product.services.keys())
-    secret_names = frozenset(
-        {*plan.stack.secrets, *plan.effective.external_secrets, *plan.effective.edge.secrets, GRAFANA_PASSWORD}
-    )
+    sections = [plan.stack, plan.effective.postgres, plan.effective.redis, plan.effective.edge]
+    secret_names = {GRAFANA_PASSWORD, *(name for name, _ in secret_refs(sections))}
     for name, value in plan.variables.items():
         if plan.value(name) is None:
             continue

@@ -34,7 +34,7 @@ from settings.loader import Settings
 from settings.problems import SettingsError
 from settings.release import VARIABLE
 from toolchain.docker_engine import ensure_engine
-from toolchain.images import ensure_references
+from toolchain.images import Images
 from toolchain.private_dockerd import answers
 
 PENDING_SHOWN = 12
@@ -191,7 +191,7 @@ def _repaired(work: WorkDir, context: DriftContext, report: DriftReport, progres
             for resource in context.declared
             if resource.urn in plan.targets and "image" in resource.inputs
         }
-        ensure_references(work, progress, context.docker_host, sorted(images))
+        Images(work, progress, context.docker_host).ensure_references(sorted(images))
         code, outcome = context.pulumi_cli.change("up", [*plan.arguments, "--message=dockyard drift --fix"], progress)
         after = State.of(context.pulumi_cli)
         seconds = time.monotonic() - began

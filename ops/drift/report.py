@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from machine.progress import spell_seconds
+from machine.progress import format_seconds
 from ops.drift.findings import Finding
 
 CLEAN, DRIFTED, UNKNOWN = 0, 1, 2
@@ -45,7 +45,7 @@ class DriftReport:
 
     def lines(self) -> Iterator[str]:
         """Yield the report as text, one line per finding."""
-        took = spell_seconds(self.seconds)
+        took = format_seconds(self.seconds)
         if self.findings:
             many = "1 resource is" if self.drifted == 1 else f"{self.drifted} resources are"
             yield f"{self.stack}: {many} not as declared ({self.resources} compared in {took})"

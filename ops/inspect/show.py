@@ -12,7 +12,7 @@ from ops.inspect.logs import follow_logs
 from ops.inspect.status import container_statuses, of_service, print_table
 from ops.session import StackSession, connect, prepare_pulumi
 from ops.state.snapshot import State
-from settings.backups import KEY
+from settings.backups import BACKUP_KEY_SECRET
 from settings.loader import GENERATED_SECRETS
 
 
@@ -47,7 +47,7 @@ def print_status(session: StackSession, state: State, client: docker.DockerClien
     user = session.settings.product.monitoring.grafana.admin_user
     notes = [f"Grafana: user {user}; its password: ./dockyard secret {stack} grafana-admin-password"]
     if session.settings.product.backups.on:
-        notes.append(f"Keep the key of the backups elsewhere: ./dockyard secret {stack} {KEY}")
+        notes.append(f"Keep the key of the backups elsewhere: ./dockyard secret {stack} {BACKUP_KEY_SECRET}")
     if not statuses:
         notes = [f"nothing of it runs; bring it up: ./dockyard up {stack}"]
     print_table(f"{session.settings.product.name} · {stack}", statuses, notes)

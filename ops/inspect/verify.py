@@ -19,7 +19,7 @@ import requests
 from docker.errors import DockerException
 from docker.models.containers import Container
 
-from machine.progress import Progress, SetupError, spell_seconds
+from machine.progress import Progress, SetupError, format_seconds
 from machine.workdir import WorkDir
 from ops.inspect import amtool
 from ops.inspect.status import ContainerStatus, container_statuses, of_service
@@ -230,7 +230,7 @@ def _print_result(stack: str, check: CheckResult, containers: int, seconds: floa
     for problem in check.problems:
         progress.line(f"✗ {problem}", "bold red")
     counts = f"{containers} containers, {check.targets} targets, {check.probes} probes"
-    took = spell_seconds(seconds)
+    took = format_seconds(seconds)
     if check.problems:
         total = "1 problem" if len(check.problems) == 1 else f"{len(check.problems)} problems"
         progress.line(f"{stack} is not well: {total}, {counts} looked at ({took})")

@@ -42,7 +42,7 @@ def use(work: WorkDir, stack: str, release: Release) -> None:
 def write(work: WorkDir, name: str, release: Release) -> Path:
     """Write a release to a file, and return the file. Several commands may write the same file at once."""
     file = work.root / "releases" / f"{name}.json"
-    content = json.dumps({**release.model_dump(), "fresh": release.fresh}, indent=1)
+    content = json.dumps({**release.model_dump(), "fresh": release.rerun_jobs}, indent=1)
     write_atomically(file, content.encode(), mode=0o644)
     return file
 

@@ -18,7 +18,7 @@ from components.monitoring.stack import MonitoringStack
 from runtime.context import StackContext
 from runtime.docker import DockerRuntime
 from runtime.textfile import metrics_folder
-from settings.docker import Docker
+from settings.container import Docker
 from settings.monitoring import Monitoring
 from settings.product import Product
 from tests.backups.cheap_keys import cheapened

@@ -11,12 +11,12 @@ from ops.backups.containers import BackupContainer
 from tests.backups.backup_stage import IMAGES, BackupStage, running_backups
 from tests.support.kit import serving_kit
 from tests.support.progress import Words
-from toolchain.docker_client import docker_client
+from toolchain.docker_client import DockerClient
 
 
 @pytest.fixture(scope="session")
 def session_stage(docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackupStage]:
-    engine = docker_client(docker_host, timeout=300)
+    engine = DockerClient(docker_host, timeout=300)
     with serving_kit(tmp_path_factory.mktemp("backups"), docker_host) as images:
         images.ensure(IMAGES)
         with running_backups(engine, images) as stage:

@@ -8,7 +8,7 @@ import pulumi
 from components.cloudflare.tunnel import CloudflareTunnel
 from runtime.context import StackContext
 from runtime.docker import DockerRuntime
-from settings.docker import Docker
+from settings.container import Docker
 from settings.tunnel import Tunnel
 
 said = json.loads(Path("tunnel.json").read_text())

@@ -9,8 +9,8 @@ from docker.models.containers import Container
 
 from machine.progress import SetupError
 from machine.workdir import WorkDir
-from settings.build import Build
 from settings.images import load_images
+from settings.workload import Build
 from tests.support.checkout import SOURCE
 from tests.support.containers import inside, once, running, stop_and_exit_code, succeeded, wait_in
 from tests.support.kit import KitImages

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from machine.processes import run
 from machine.progress import SetupError
 from machine.workdir import WorkDir
-from offline.debian import run
 from offline.kit.build import Kit
 from offline.kit.recipes import RECIPES
 from offline.registry import Registry

@@ -4,21 +4,14 @@ import os
 import signal
 import socket
 
-import httpx
 import pytest
 
 from machine import processes
 from machine.workdir import WorkDir
-from offline.registry import Registry, ensure_registry, stop_registry
+from offline.registry import _answers as answers
+from offline.registry import ensure_registry, stop_registry
 from tests.support.progress import Words
 from tests.support.waiting import wait_until
-
-
-def answers(registry: Registry) -> bool:
-    try:
-        return httpx.get(f"http://{registry.host}/v2/", timeout=2).is_success
-    except httpx.HTTPError:
-        return False
 
 
 def process_of(work: WorkDir) -> int:
@@ -49,7 +42,7 @@ def test_one_that_was_killed_or_hangs_comes_back_on_the_same_port(checkout, word
     pid = process_of(work)
     os.kill(pid, sent)
     if sent is signal.SIGKILL:
-        assert processes.wait_gone([pid], 5)
+        assert processes.wait_until(lambda: not processes.is_alive(pid), 5)
         assert not answers(first)
     assert ensure_registry(work, words.progress) == first
     assert answers(first)

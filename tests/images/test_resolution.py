@@ -8,12 +8,12 @@ import pytest
 
 from machine.progress import SetupError
 from machine.workdir import WorkDir
-from settings.build import Build
+from settings.workload import Build
 from tests.images.helpers import OwnStorage, PlayedRegistry
 from tests.support.checkout import SOURCE
 from tests.support.containers import HARDENED
 from tests.support.progress import Words
-from toolchain.images import ensure_images, ensure_references
+from toolchain.images import Images
 
 NOWHERE = "127.0.0.1:9"  # a registry that refuses connections: nothing listens on the discard port
 
@@ -25,7 +25,7 @@ def resolve(docker_host: str, words: Words) -> Callable[..., dict[str, str]]:
     """Say where the images of a checkout come from."""
 
     def ensure(work: WorkDir, names: list[str], mirror: str | None = None, **builds: Build) -> dict[str, str]:
-        return ensure_images(work, words.progress, docker_host, names, mirror, builds)
+        return Images(work, words.progress, docker_host, mirror).ensure(names, builds)
 
     return ensure
 
@@ -72,7 +72,7 @@ def test_a_tag_that_has_moved_is_another_image_and_one_that_has_not_is_not_pulle
     second = played.offer("team/own", "v7", "after")
     assert resolve(work, [name]) == {name: f"{name}@{second}"}
     assert str(words).count("pulled") == 2
-    ensure_references(work, words.progress, docker_host, [f"{name}@{first}"])
+    Images(work, words.progress, docker_host).ensure_references([f"{name}@{first}"])
     assert str(words).count("pulled") == 2, "what ran before is there for a rollback"
 
 
@@ -128,7 +128,7 @@ def test_a_full_reference_comes_from_the_mirror_where_its_own_registry_is_out_of
 def test_the_images_of_an_earlier_release_are_pulled_again_exactly(checkout, played, engine, docker_host, words):
     reference = f"{played.host}/team/app:v1@{played.offer('team/app', 'v1', 'then')}"
     played.offer("team/app", "v1", "now")
-    ensure_references(checkout(), words.progress, docker_host, [reference])
+    Images(checkout(), words.progress, docker_host).ensure_references([reference])
     assert engine.images.get(reference)
 
 
@@ -138,7 +138,7 @@ def test_an_image_of_an_earlier_release_that_is_gone_is_told(checkout, played, d
         (f"{played.host}/team/app:v1@{DIGEST}", "cannot be had: the registry does not have it"),
     ):
         with pytest.raises(SetupError, match=told) as raised:
-            ensure_references(checkout(), words.progress, docker_host, [reference])
+            Images(checkout(), words.progress, docker_host).ensure_references([reference])
         assert reference in str(raised.value)
 
 
@@ -192,7 +192,7 @@ def test_an_image_that_nobody_has_is_told_with_all_that_was_tried(checkout, play
 
 def test_an_engine_that_does_not_answer_is_told(checkout, tmp_path, words):
     with pytest.raises(SetupError, match="does not answer"):
-        ensure_images(checkout(), words.progress, f"unix://{tmp_path}/none.sock", ["busybox"], None)
+        Images(checkout(), words.progress, f"unix://{tmp_path}/none.sock")
 
 
 def test_the_kit_builds_what_no_registry_gives_and_that_once_for_all_checkouts(checkout, engine, words, resolve):

@@ -8,7 +8,7 @@ from offline.kit.recipes import RECIPES
 from settings.images import Image, load_images
 from settings.problems import SettingsError
 from tests.support.checkout import SOURCE
-from toolchain.images import STAND_INS
+from toolchain.images import SUBSTITUTES
 
 SHIPPED = load_images(SOURCE / "components" / "images.yaml")
 DIGEST = "sha256:" + "0a" * 32
@@ -22,8 +22,8 @@ def test_every_official_image_that_we_ship_is_pinned_by_its_digest():
 
 def test_the_kit_can_build_or_stand_in_for_every_official_image():
     unknown = [name for name in SHIPPED.names if not SHIPPED.images[name].build and name not in RECIPES]
-    assert unknown == [*STAND_INS]
-    assert all(image in RECIPES for _, images in STAND_INS.values() for image in images)
+    assert unknown == [*SUBSTITUTES]
+    assert all(image in RECIPES for _, images in SUBSTITUTES.values() for image in images)
 
 
 def test_the_kit_builds_no_program_of_a_licence_that_it_must_not():

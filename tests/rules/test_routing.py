@@ -13,10 +13,9 @@ import yaml
 from components.alerting.alertmanager import alertmanager_config
 from components.alerting.templates import message_files
 from program.rules import log_rules, rules
-from settings.alerts import Alerts
+from settings.alerts import Alerts, Environment
 from settings.loader import Configuration, Settings, load, read_stack_file
 from settings.problems import LOADER
-from settings.receivers import Environment
 from tests.promtools import promtools
 from tests.rules.rendered import RECEIVERS
 from tests.support.alertmanager import Alertmanager

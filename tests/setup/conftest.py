@@ -28,7 +28,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     system = [part for part in os.environ["PATH"].split(os.pathsep) if not (Path(part) / "pulumi").exists()]
     monkeypatch.setenv("PATH", os.pathsep.join(system))
-    downloads.forget_reach()
+    downloads._reach.clear()
 
 
 @pytest.fixture

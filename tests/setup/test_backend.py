@@ -16,7 +16,7 @@ from machine.progress import SetupError
 from machine.workdir import CHECKOUT, WorkDir
 from tests.support.progress import Words
 from tests.support.waiting import wait_until
-from toolchain.environment import ensure_backend, environment, forget_other_checkout, full_environment
+from toolchain.environment import discard_foreign_environment, ensure_backend, environment, full_environment
 from toolchain.pulumi_cli import ensure_pulumi
 from toolchain.stacks import ensure_stack
 
@@ -72,7 +72,7 @@ def test_what_another_checkout_has_put_into_the_shell_does_not_lead_this_one_to_
     before = environment(work)
     for name, value in environment(other).items():
         monkeypatch.setenv(name, value)
-    forget_other_checkout(work)
+    discard_foreign_environment(work)
     assert "DOCKER_HOST" not in os.environ
     assert str(other.root) not in os.environ["PATH"]
     assert environment(work) == before
@@ -87,7 +87,7 @@ def test_what_this_checkout_or_the_person_has_put_into_the_shell_stays_and_is_th
         monkeypatch.setenv(name, value)
     assert environment(work) == first
     monkeypatch.setenv("DOCKER_HOST", "unix:///mine.sock")
-    forget_other_checkout(work)
+    discard_foreign_environment(work)
     assert os.environ["DOCKER_HOST"] == "unix:///mine.sock"
     assert os.environ["PULUMI_HOME"] == str(work.pulumi_home)
 

@@ -87,8 +87,10 @@ def test_a_stand_in_stays_until_a_refresh_asks_for_the_official_plugin(plugins: 
     assert plugins.standins == [DOCKER, CLOUDFLARE]
     plugins.offer(DOCKER)
     requests = len(plugins.site.asked)
+    plugins.program(DOCKER).write_text("#!/bin/sh\nexec python -m toolchain.standins.docker\n")  # an older version's
     plugins.ensure()
     assert plugins.standins == [DOCKER, CLOUDFLARE]
+    assert "offline.standins.docker" in plugins.program(DOCKER).read_text()
     assert len(plugins.site.asked) == requests
     plugins.ensure(refresh=True)
     assert plugins.standins == [CLOUDFLARE]

@@ -14,13 +14,13 @@ import pytest
 
 from machine.progress import SetupError
 from machine.workdir import WorkDir
+from offline.pulumi_build import GO_MODULES
 from tests.setup.helpers import DownloadSite, archive, write_program
 from tests.support.progress import Words
 from toolchain import downloads
-from toolchain.downloads import check_reach
+from toolchain.downloads import check_reach, processor, system
 from toolchain.environment import environment
-from toolchain.platforms import processor, system
-from toolchain.pulumi_cli import GO_MODULES, PROGRAMS, ensure_pulumi, pinned_version
+from toolchain.pulumi_cli import PROGRAMS, ensure_pulumi, pinned_version
 
 VERSION = pinned_version()
 NAME = f"pulumi-v{VERSION}-{system()}-{'x64' if processor() == 'amd64' else processor()}"
@@ -136,7 +136,7 @@ def test_a_download_that_cannot_be_had_whole_gives_way_to_a_build(
     cli.ensure()
     assert cli.run() == "built pulumi"
     assert said in cli.words
-    assert ": building the engine from its Go modules instead (about 3 minutes)" in cli.words
+    assert ": building Pulumi from its Go modules instead (about 3 minutes)" in cli.words
     assert offered.archives_asked() == [SDK] * downloads_asked
     assert [entry.name for entry in cli.work.cache.iterdir() if entry.name.startswith((NAME, ".new"))] == []
 

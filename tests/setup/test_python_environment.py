@@ -33,10 +33,10 @@ def make_index(folder: Path) -> Path:
 
 def make_checkout(folder: Path) -> Path:
     """Make a small checkout: the script, the bootstrap, one requirement, and an `ops` that prints its arguments."""
-    (folder / "toolchain").mkdir(parents=True)
-    (folder / "ops").mkdir()
+    (folder / "ops").mkdir(parents=True)
     shutil.copy(CHECKOUT / "dockyard", folder)
-    shutil.copy(CHECKOUT / "toolchain/bootstrap.py", folder / "toolchain")
+    for package in ("machine", "toolchain"):
+        shutil.copytree(CHECKOUT / package, folder / package)
     (folder / "requirements.txt").write_text(f"{PACKAGE}==1.0\n")
     (folder / "ops/__init__.py").touch()
     (folder / "ops/__main__.py").write_text(f"import sys, {PACKAGE} as p\nprint(p.ANSWER, *sys.argv[1:])\n")

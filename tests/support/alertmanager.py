@@ -16,8 +16,7 @@ import yaml
 from components.alerting.alertmanager import FLAGS, alertmanager_config
 from components.alerting.receivers import FOLDER, bot_address
 from components.alerting.templates import message_files
-from settings.alerts import NULL_RECEIVER, Alerts
-from settings.receivers import Environment, Telegram
+from settings.alerts import NULL_RECEIVER, Alerts, Environment, Telegram
 from tests.promtools import promtools
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until

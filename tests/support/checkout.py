@@ -19,7 +19,7 @@ import docker
 
 from machine.workdir import WorkDir
 from tests.support.engine import engine_of, watched
-from toolchain.docker_client import docker_client
+from toolchain.docker_client import DockerClient
 
 SOURCE = Path(__file__).resolve().parents[2]  # the checkout that the tests run from
 
@@ -69,7 +69,7 @@ class Checkout:
         return json.loads(_printed(command, self.folder, self.environment))["deployment"]
 
     def docker(self) -> docker.DockerClient:
-        return docker_client(self.environment["DOCKER_HOST"])
+        return DockerClient(self.environment["DOCKER_HOST"])
 
 
 def run(command: list[str], folder: Path, environment: Mapping[str, str], limit: int) -> Finished:

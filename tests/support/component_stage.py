@@ -13,7 +13,7 @@ from docker.models.containers import Container
 
 from runtime.context import StackContext
 from runtime.docker import DockerRuntime
-from settings.docker import Docker
+from settings.container import Docker
 from tests.support.containers import make_container, remove_all, run_job, wait_in
 from tests.support.recording import RecordedResource
 

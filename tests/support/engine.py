@@ -21,7 +21,7 @@ from docker.errors import APIError, DockerException
 from machine import processes
 from machine.workdir import WorkDir
 from tests.support.waiting import wait_until
-from toolchain.docker_client import docker_client
+from toolchain.docker_client import DockerClient
 from toolchain.private_dockerd import PrivateDockerd
 
 ANSWER_SECONDS = 10.0  # an engine that takes longer to answer, twice in a row, hangs
@@ -166,7 +166,7 @@ def docker_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def engine(docker_host: str) -> docker.DockerClient:
-    return docker_client(docker_host, timeout=300)
+    return DockerClient(docker_host, timeout=300)
 
 
 def pytest_configure() -> None:

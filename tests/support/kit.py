@@ -9,7 +9,7 @@ from offline.kit.recipes import RECIPES
 from offline.registry import stop_registry
 from tests.support.checkout import SOURCE
 from tests.support.progress import Words
-from toolchain.images import ensure_images
+from toolchain.images import Images
 
 
 def unreachable_table() -> str:
@@ -34,7 +34,7 @@ class KitImages(Mapping[str, str]):
     def ensure(self, names: Sequence[str]) -> None:
         """Bring several images to the engine at once, which is quicker than one after the other."""
         if missing := [name for name in names if name not in self.references]:
-            self.references |= ensure_images(self.work, Words().progress, self.docker_host, missing, None)
+            self.references |= Images(self.work, Words().progress, self.docker_host).ensure(missing, {})
 
     def __getitem__(self, name: str) -> str:
         if name not in RECIPES:

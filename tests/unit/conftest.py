@@ -13,8 +13,7 @@ from components.monitoring.stack import MonitoringStack
 from machine.progress import Progress
 from runtime.context import StackContext
 from runtime.docker import DockerRuntime
-from settings.container import Limits
-from settings.docker import Docker
+from settings.container import Docker, Limits
 from settings.loader import Settings, load, read_stack_file
 from settings.monitoring import Monitoring
 from tests.support.component_stage import NO_CONTENT

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from components.cloudflare.access import format_session
 from components.cloudflare.tunnel import CloudflareTunnel
 from components.edge.traefik import Upstream, service_file
+from settings.base import secret_refs
 from settings.edge import Edge
 from settings.loader import Configuration, load
 from settings.names import STORES, TOOLS
@@ -62,7 +63,7 @@ class TestServicesOfTheProduct:
             loaded(checkout, {**MADE, "services": [{"hostname": "x.shop.example", "service": taken}]})
         [problem] = raised.value.problems
         assert problem.path == "config.dockyard:tunnel.services[0].service"
-        assert problem.found == f'"{taken}"'
+        assert problem.actual == f'"{taken}"'
         assert problem.expected.startswith("one of web, api")
         assert "never public" in problem.expected
 
@@ -182,8 +183,8 @@ class TestATunnelThatIsThereAlready:
 
     def test_its_token_is_a_secret_that_the_stack_asks_for(self):
         stack = {"product": "products/shop.yaml", "environment": "staging"}
-        assert Stack(**stack, tunnel=Tunnel(token="tunnel-token")).secrets == {"tunnel-token": "tunnel.token"}
-        assert Stack(**stack, tunnel=Tunnel(**MADE)).secrets == {}
+        assert dict(secret_refs(Stack(**stack, tunnel=Tunnel(token="token")))) == {"token": ("tunnel", "token")}
+        assert not [*secret_refs(Stack(**stack, tunnel=Tunnel(**MADE)))]
 
     @pytest.mark.parametrize(
         ("said", "told"),

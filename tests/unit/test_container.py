@@ -8,7 +8,7 @@ import pytest
 from runtime.container import format_go_duration, run_service
 from runtime.job import OneShotJob
 from runtime.spec import Attachment, ContainerSpec, HealthCheck, PortMapping
-from settings.docker import Docker
+from settings.container import Docker
 from tests.support.recording import RecordedResource, record
 
 

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from toolchain.docker_client import docker_client
+from toolchain.docker_client import DockerClient
 
 
 def frame(stream: int, data: bytes) -> bytes:
@@ -29,7 +29,7 @@ class Engine(BaseHTTPRequestHandler):
 def api():
     with ThreadingHTTPServer(("127.0.0.1", 0), Engine) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield docker_client(f"tcp://127.0.0.1:{server.server_port}", version="1.41").api
+        yield DockerClient(f"tcp://127.0.0.1:{server.server_port}", version="1.41").api
         server.shutdown()
 
 

@@ -7,7 +7,7 @@ import yaml
 
 from ops.dotenv.file import read_env_file
 from ops.dotenv.stack_file import ABSENT, edited_text
-from settings.example_text import is_placeholder
+from settings.placeholders import is_placeholder
 from settings.problems import SettingsError
 from tests.support.checkout import SOURCE
 

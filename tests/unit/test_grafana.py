@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from components.monitoring.grafana import run_grafana
+from settings.base import secret_refs
 from settings.grafana import PROVIDERS, Grafana, OAuth
 from settings.monitoring import Monitoring
 from tests.support.recording import record
@@ -105,9 +106,8 @@ class TestOAuth:
         assert "GF_AUTH_DISABLE_LOGIN_FORM" not in grafana({"oauth": GOOGLE}, secrets={"google-secret": "x"})["g"].env
 
     def test_its_client_secret_is_one_that_the_stack_asks_for(self):
-        said = Monitoring.model_validate({"grafana": {"oauth": GOOGLE}})
-        assert said.secrets == {"google-secret": "grafana.oauth.client_secret"}
-        assert Monitoring().secrets == {}
+        refs = secret_refs(Monitoring.model_validate({"grafana": {"oauth": GOOGLE}}))
+        assert dict(refs) == {"google-secret": ("grafana", "oauth", "client_secret")}
 
     def test_a_preview_without_it_goes_through(self, grafana):
         assert "g" in grafana({"oauth": GOOGLE}, preview=True)

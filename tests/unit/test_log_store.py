@@ -3,7 +3,7 @@
 import pytest
 
 from settings.problems import SettingsError
-from toolchain.images import standing_log_store
+from toolchain.images import substitute_log_store
 
 LOKI = {"monitoring": {"logs": {"store": "loki", "loki": {"retention": "7d"}}}}
 
@@ -52,4 +52,4 @@ def test_the_machines_store_changes_nothing_where_it_is_the_one_asked_for(shop_s
     ],
 )
 def test_a_store_stands_in_only_for_one_that_was_asked_for(asked, images, store):
-    assert standing_log_store(asked, images) == store
+    assert substitute_log_store(asked, images) == store

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from machine.progress import SetupError, spell_seconds
+from machine.progress import SetupError, format_seconds
 from machine.workdir import WorkDir
 from ops.events import EventFollower
 from ops.ports import check_ports, claim_port_offset
@@ -162,4 +162,4 @@ class TestProgress:
 
     @pytest.mark.parametrize(("seconds", "text"), [(0.42, "0.4 s"), (12.3, "12 s"), (125, "2 m 05 s")])
     def test_seconds_are_spelled_in_the_units_of_people(self, seconds, text):
-        assert spell_seconds(seconds) == text
+        assert format_seconds(seconds) == text

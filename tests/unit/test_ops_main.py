@@ -25,7 +25,7 @@ def run(monkeypatch, capsys):
         printed = capsys.readouterr()
         return ended.value.code, printed.out + printed.err
 
-    monkeypatch.setattr(command, "forget_other_checkout", lambda _: None)
+    monkeypatch.setattr(command, "discard_foreign_environment", lambda _: None)
     handler = signal.getsignal(signal.SIGTERM)
     yield run
     signal.signal(signal.SIGTERM, handler)

@@ -121,7 +121,7 @@ def test_an_image_that_only_the_service_has_keeps_its_name(files, running):
 
 def test_only_jobs_of_the_service_run_again(files, running):
     settings = brought_up(files, running, "api", "registry.example/app:1")
-    assert settings.release.fresh == ["api", "migrate"]
+    assert settings.release.rerun_jobs == ["api", "migrate"]
     assert "fresh" not in settings.release.model_dump(), "what is recorded does not name them"
     names = ("shop-app-migrate", "shop-app-postgres-dump-before-migrate", "shop-app-other", "shop-edge-api-writer")
     failed = [

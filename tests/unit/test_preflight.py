@@ -5,10 +5,10 @@ import pytest
 
 from program import preflight
 from program.preflight import check_receiver_secrets
-from settings.alert_checks import critical_coverage_problems
 from settings.alerts import Alerts
-from settings.example_text import is_placeholder_address, is_placeholder_word
+from settings.checks import critical_coverage_problems
 from settings.loader import Configuration, load
+from settings.placeholders import is_placeholder_address, is_placeholder_word
 from settings.problems import SettingsError
 from tests.unit.checkouts import make
 
@@ -137,7 +137,7 @@ class TestSecrets:
     def check(self, checkout, receivers, value, environment="production"):
         settings = read(checkout, environment, receivers)
         values = {} if value is None else {"dockyard:ops": value}
-        check_receiver_secrets(settings, values, checkout)
+        check_receiver_secrets(settings, values)
 
     @pytest.mark.parametrize(
         ("receiver", "value", "found"),

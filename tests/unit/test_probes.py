@@ -11,8 +11,7 @@ from components.monitoring.exporters import ExporterSet
 from components.monitoring.prometheus import prometheus_config
 from runtime.spec import Mount
 from settings.edge import Edge, Route
-from settings.monitoring import Exporters, Monitoring
-from settings.probes import Probes
+from settings.monitoring import Exporters, Monitoring, Probes
 from settings.workload import Service
 from tests.support.recording import record
 

@@ -9,13 +9,12 @@ import yaml
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ValidationError
 
-from settings.build import Build
 from settings.container import Health
 from settings.product import Product
 from settings.schema import ONE_OF, product_schema, stack_schema, write_schemas
-from settings.stack import Stack
+from settings.stack import StackFile
 from settings.tunnel import Tunnel
-from settings.workload import File, Job, Service
+from settings.workload import Build, File, Job, Service
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PRODUCTS = sorted(CHECKOUT.glob("products/*.yaml"))
@@ -106,7 +105,7 @@ def test_a_mistake_in_a_stack_file_is_refused_as_the_program_refuses_it(wrong):
     said = minimal_stack(**wrong)
     assert not stack.is_valid(said)
     with pytest.raises(ValidationError):
-        Stack.model_validate({key.removeprefix("dockyard:"): value for key, value in said["config"].items()})
+        StackFile.model_validate({key.removeprefix("dockyard:"): value for key, value in said["config"].items()})
 
 
 def test_the_least_that_files_must_say_is_enough():
@@ -141,7 +140,7 @@ def test_a_stack_file_may_say_of_a_receiver_only_what_is_other_than_in_the_produ
 def test_a_switch_may_be_text_as_pulumi_writes_it_when_it_sets_something_else():
     for value in (True, False, "true", "false"):
         assert stack.is_valid(minimal_stack(**{"dockyard:preview_without_secrets": value}))
-        Stack.model_validate(
+        StackFile.model_validate(
             {"product": "products/shop.yaml", "environment": "staging", "preview_without_secrets": value}
         )
     assert not stack.is_valid(minimal_stack(**{"dockyard:preview_without_secrets": "maybe"}))

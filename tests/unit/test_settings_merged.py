@@ -98,6 +98,8 @@ def test_what_does_not_fit_the_product_file_is_told_where_it_stands_in_the_stack
     told = [problem for problem in problems(checkout) if "one of acme and certificate" in problem]
     assert len(told) == 1
     assert told[0].startswith("Pulumi.dev.yaml:5: config.dockyard:edge.tls: found ")
+    say(checkout, "  dockyard:services: {api: {env: {A: '1'}}}\n", "    secrets_as_env: true\n")
+    assert any(problem.startswith("products/shop.yaml:4: services.api: found ") for problem in problems(checkout))
 
 
 def test_a_receiver_of_another_type_takes_the_place_of_the_products_whole(checkout):

@@ -7,7 +7,7 @@ import pytest
 from machine.progress import SetupError
 from machine.workdir import WorkDir
 from ops.state.store import FileStore, S3Store, readable_store, store_at
-from toolchain.environment import absolute, backend_url, environment, own_backend, uses_own_backend
+from toolchain.environment import absolute, backend_url, environment, local_backend, uses_local_backend
 
 
 @pytest.fixture
@@ -24,20 +24,20 @@ def say(work, text):
 
 
 def test_the_state_is_kept_in_the_checkout_by_default(work):
-    assert backend_url(work) == own_backend(work)
+    assert backend_url(work) == local_backend(work)
     say(work, "")
-    assert backend_url(work) == own_backend(work)
-    assert uses_own_backend(work)
+    assert backend_url(work) == local_backend(work)
+    assert uses_local_backend(work)
     assert "PULUMI_CONFIG_PASSPHRASE_FILE" in environment(work)
 
 
 def test_pulumis_setting_counts_and_the_environment_counts_more(work, monkeypatch):
     say(work, 'backend: {url: "s3://bucket/prefix?region=eu-west-3"}\n')
     assert environment(work)["PULUMI_BACKEND_URL"] == "s3://bucket/prefix?region=eu-west-3"
-    assert not uses_own_backend(work)
+    assert not uses_local_backend(work)
     assert "PULUMI_CONFIG_PASSPHRASE_FILE" not in environment(work), "ours opens nothing there"
-    monkeypatch.setenv("PULUMI_BACKEND_URL", own_backend(work))
-    assert uses_own_backend(work)
+    monkeypatch.setenv("PULUMI_BACKEND_URL", local_backend(work))
+    assert uses_local_backend(work)
 
 
 def test_a_file_address_is_absolute(work, monkeypatch):

@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from machine.progress import SetupError
-from settings.build import Build
 from settings.images import load_images
+from settings.workload import Build
 from toolchain import builds
 from toolchain.package_sources import CA_FILE, PackageSources
 

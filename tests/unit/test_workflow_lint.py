@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from machine.workdir import WorkDir
-from offline.golang import GoProgram, build, ensure_go, needed_version
+from offline.golang import GoProgram, build, ensure_go
 from offline.host_programs import host_program
 from tests.unit.workflows import ROOT, WORKFLOWS
 
@@ -19,7 +19,7 @@ def lint():
     """Run actionlint on files. It is built once a machine; Debian has shellcheck."""
     work = WorkDir()
     (package,) = re.findall(r"^tool (\S+)$", (MODULE / "go.mod").read_text(), re.MULTILINE)
-    program = build(work, ensure_go(work, needed_version(MODULE), print), GoProgram(MODULE, package), print)
+    program = build(work, ensure_go(work, MODULE, print), GoProgram(MODULE, package), print)
     shellcheck = host_program(work, "sid", "shellcheck", "shellcheck", print)
 
     def run(*files: Path) -> subprocess.CompletedProcess[str]:
