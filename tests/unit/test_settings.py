@@ -98,11 +98,11 @@ def test_what_the_host_does_not_have_is_told_with_its_place(checkout):
     with pytest.raises(SettingsError) as caught:
         check_host(settings, host(2))
     assert {str(problem) for problem in caught.value.problems} == {
-        "products/shop.yaml: services.api.limits.cpus: found 4, expected at most 2, the cores of this Docker host",
-        "Pulumi.dev.yaml: config.dockyard:monitoring.prometheus.limits.cpus: found 5,"
+        "products/shop.yaml:8: services.api.limits.cpus: found 4, expected at most 2, the cores of this Docker host",
+        "Pulumi.dev.yaml:5: config.dockyard:monitoring.prometheus.limits.cpus: found 5,"
         " expected at most 2, the cores of this Docker host",
-        "Pulumi.dev.yaml: config.dockyard:networks.dokploy-network: found no network dokploy-network on this Docker"
-        " host, expected a network that somebody else made. Make it: docker network create dokploy-network",
+        "Pulumi.dev.yaml:6: config.dockyard:networks.dokploy-network: found no network dokploy-network on this"
+        " Docker host, expected a network that somebody else made. Make it: docker network create dokploy-network",
     }
 
 
