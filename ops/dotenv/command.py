@@ -68,8 +68,7 @@ def _plan(work: WorkDir, stack: str, configuration: Configuration, variables: di
         stack=settings.stack,
         product=product,
         effective=settings.product,
-        values=configuration.values,
-        product_values=settings.release.product,
+        files=settings.files,
         variables=variables,
     )
 

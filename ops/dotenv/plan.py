@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ops.dotenv.stack_file import ABSENT, SettingPath, lookup
+from ops.dotenv.stack_file import ABSENT, SettingPath
+from settings.environment import SettingsFiles
 from settings.placeholders import is_placeholder
 from settings.product import Product
 from settings.stack import Stack
@@ -55,10 +56,7 @@ class ImportPlan:
     effective: Product
     """The product merged with the stack's settings."""
 
-    values: Mapping[str, Any]
-    """The plain values of the stack file."""
-
-    product_values: Mapping[str, Any]
+    files: SettingsFiles
     variables: Mapping[str, str]
     rows: list[PlanRow] = field(default_factory=list)
     edits: dict[SettingPath, Any] = field(default_factory=dict)
@@ -163,10 +161,10 @@ class ImportPlan:
 
     def source_of(self, path: SettingPath) -> str:
         """Return the name of the file that sets a setting, or `default`."""
-        if lookup(self.values, path) is not ABSENT:
+        if self.files.stack.contains(path):
             return self.stack_file
         job_path = ("jobs", *path[1:]) if path[0] == "services" else path
-        declared = any(lookup(self.product_values, candidate) is not ABSENT for candidate in (path, job_path))
+        declared = self.files.product.contains(path) or self.files.product.contains(job_path)
         return self.stack.product if declared else "default"
 
     def sorted_rows(self) -> list[PlanRow]:

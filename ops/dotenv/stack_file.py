@@ -20,16 +20,6 @@ ABSENT: Any = object()
 """Marks a missing value: as the value of an edit it removes the setting."""
 
 
-def lookup(values: Mapping[str, Any], path: SettingPath) -> Any:
-    """Return the value at a path, ABSENT if there is none."""
-    node: Any = values
-    for key in path:
-        if not isinstance(node, Mapping) or key not in node:
-            return ABSENT
-        node = node[key]
-    return node
-
-
 def edited(values: Mapping[str, Any], edits: Mapping[SettingPath, Any]) -> dict[str, Any]:
     """Return the values with all edits applied; a section that an edit empties is removed too."""
     result = deepcopy(dict(values))

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit
 
 from ops.dotenv.plan import ImportPlan, Verdict
-from ops.dotenv.stack_file import ABSENT, lookup
 from settings.names import STORES
 from settings.stores import ExternalPostgres, ExternalRedis, Postgres, RedisElsewhere
 
@@ -223,7 +222,7 @@ def _external_redis(
     for variable, password in passwords.items():
         plan.named_secret(variable, ("redis", "external", "password"), current or REDIS_PASSWORD, password, current)
     edits = [path for path in plan.edits if path[:2] == ("redis", "external")]
-    if external and edits and lookup(plan.values, ("redis", "external")) is ABSENT:
+    if external and edits and not plan.files.stack.contains(("redis", "external")):
         # The stack file's `external` replaces the product file's as a whole: complete it.
         plan.edits.setdefault(("redis", "external", "address"), external.address)
         if current:
