@@ -6,6 +6,7 @@ import pulumi
 
 from runtime.context import StackContext
 from runtime.docker import DockerRuntime
+from runtime.labels import stack_labels
 from runtime.textfile import metrics_folder
 from settings.loader import Settings
 
@@ -15,12 +16,7 @@ def make_context(settings: Settings) -> StackContext:
 
     The product and the monitoring have separate networks; containers that are scraped are on both.
     """
-    labels = {
-        "dockyard.product": settings.product.name,
-        "dockyard.environment": settings.stack.environment,
-        "dockyard.stack": pulumi.get_stack(),
-    }
-
+    labels = stack_labels(settings.product.name, settings.stack.environment, pulumi.get_stack())
     runtime = DockerRuntime()
     context = StackContext(
         product=settings.product.name,

@@ -34,7 +34,8 @@ class Instance:
     """The reference that it runs."""
 
 
-class Job(Protocol):
+@dataclass(frozen=True)
+class Job:
     """A container that runs to completion."""
 
     done: Resources

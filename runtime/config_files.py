@@ -15,13 +15,10 @@ from pathlib import PurePosixPath
 import pulumi
 
 from runtime.context import StackContext
-from runtime.job import OneShotJob
+from runtime.manifest import FILE_MODE, TARGET, StagedFiles
 from runtime.spec import Attachment, ContainerSpec, FileSet, Mount, Reload
-from runtime.volume import config_volume
 from settings.container import Limits
 from settings.names import PACKED, STAGE
-
-TARGET = "/dockyard/volume"
 
 
 class ConfigVolume:
@@ -29,16 +26,16 @@ class ConfigVolume:
 
     The writer container stages the files, runs `check` on them, moves each into place atomically (with owner and mode
     already set), deletes files that are no longer declared, and makes the service reload. A changed file replaces only
-    the writer. Files have mode 0400, since some of them are secrets.
+    the writer.
     """
 
     def __init__(self, name: str, file_set: FileSet, context: StackContext, parent: pulumi.Resource) -> None:
         packed = file_set.packed
         self._files = dict(sorted({**file_set.files, **packed}.items()))
-        self.volume = file_set.volume or config_volume(name, context, parent)
+        self.volume = file_set.volume or context.config_volume(name, parent)
         reload = file_set.reload
         script = _script(sorted(self._files), file_set.owner, file_set.check, reload, unpack=bool(packed))
-        self._writer = OneShotJob(
+        self._writer = context.job(
             f"{name}-writer",
             ContainerSpec(
                 role=f"{name}-writer",
@@ -54,12 +51,14 @@ class ConfigVolume:
                 entrypoint=("/bin/sh", "-ec"),
                 command=(script,),
             ),
-            context,
             pulumi.ResourceOptions(parent=parent),
-            uploads={
-                **{f"{STAGE}/{path}": content for path, content in file_set.files.items()},
-                **({PACKED: pack(packed)} if packed else {}),
-            },
+            StagedFiles(
+                {
+                    **{f"{STAGE}/{path}": content for path, content in file_set.files.items()},
+                    **({PACKED: pack(packed)} if packed else {}),
+                },
+                file_set.owner,
+            ),
         )
 
     @property
@@ -108,7 +107,7 @@ def _script(paths: Sequence[str], owner: str, check: str, reload: Reload | None,
             f"mkdir -p {shlex.quote(str(PurePosixPath(final).parent))}",
             f"cp {shlex.quote(staged)} {draft}",
             f"chown -- {shlex.quote(owner)} {draft}",
-            f"chmod 0400 {draft}",
+            f"chmod {FILE_MODE} {draft}",
             f"mv {draft} {shlex.quote(final)}",
         ]
     # The arguments of find's -path are patterns, so special characters are escaped.

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import pulumi
 
 from runtime.base import Files, Instance, Job
+from runtime.guarantees import Guarantee
+from runtime.labels import stack_labels
+from runtime.manifest import StagedFiles
 from runtime.spec import Attachment, ContainerSpec, FileSet, Volume
 from settings.container import Docker
 
 
 class Runtime(Protocol):
     """Creates what the components of a stack ask for. `runtime/docker.py` is the one for a single Docker host."""
+
+    guarantees: frozenset[Guarantee]
+    """What hardening and policy can rely on."""
+
+    manifest: dict[str, Any]
+    """`script_digest` of each writer → its `StagedFiles.manifest`, for drift. Complete at the end of the program."""
 
     def network(self, name: str, labels: Mapping[str, str]) -> pulumi.Output[str]:
         """Create a network; return its name."""
@@ -28,7 +37,7 @@ class Runtime(Protocol):
         name: str,
         spec: ContainerSpec,
         opts: pulumi.ResourceOptions,
-        uploads: Mapping[str, pulumi.Input[str]] | None,
+        files: StagedFiles | None,
         *,
         skip: bool,
     ) -> Job:
@@ -91,11 +100,7 @@ class StackContext:
     @property
     def labels(self) -> dict[str, str]:
         """Labels that every container, network and volume of the stack carries."""
-        return {
-            "dockyard.product": self.product,
-            "dockyard.environment": self.environment,
-            "dockyard.stack": pulumi.get_stack(),
-        }
+        return stack_labels(self.product, self.environment, pulumi.get_stack())
 
     def service(self, name: str, spec: ContainerSpec, opts: pulumi.ResourceOptions) -> Instance:
         """Run a long-lived container and wait until it is healthy."""
@@ -106,12 +111,12 @@ class StackContext:
         name: str,
         spec: ContainerSpec,
         opts: pulumi.ResourceOptions,
-        uploads: Mapping[str, pulumi.Input[str]] | None = None,
+        files: StagedFiles | None = None,
         *,
         skip: bool = False,
     ) -> Job:
         """Run a container to completion, once for each change of its inputs; with `skip` leave it as it is."""
-        return self.runtime.job(self, name, spec, opts, uploads, skip=skip)
+        return self.runtime.job(self, name, spec, opts, files, skip=skip)
 
     def data_volume(self, name: str, parent: pulumi.Resource) -> Volume:
         """Create a volume for content that cannot be recreated: protected outside development."""

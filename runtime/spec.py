@@ -61,7 +61,7 @@ class PortMapping:
 class ContainerSpec:
     """One container. The defaults are hardened; departures need a reason, see runtime/hardening.py.
 
-    The field names are hashed into a label (`spec_hash` in runtime/container.py): renaming one replaces containers.
+    The field names are hashed into a label (`spec_hash` in runtime/docker.py): renaming one replaces containers.
     """
 
     role: str
