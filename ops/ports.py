@@ -12,6 +12,7 @@ from machine.lock import locked
 from machine.ports import port_is_free
 from machine.progress import SetupError
 from machine.workdir import WorkDir
+from runtime.labels import stack_filter
 from settings.loader import EDGE_HTTP, EDGE_HTTPS, Settings
 
 STEP = 100
@@ -83,7 +84,7 @@ def _offset(
 
 def published_ports(client: docker.DockerClient, stack: str) -> set[int]:
     """Return the host ports that the stack's own containers publish."""
-    containers = client.containers.list(filters={"label": f"dockyard.stack={stack}"}, ignore_removed=True)
+    containers = client.containers.list(filters={"label": stack_filter(stack)}, ignore_removed=True)
     return {
         int(binding["HostPort"])
         for container in containers

@@ -23,3 +23,8 @@ DATA, CONFIG = "data", "config"
 def stack_labels(product: str, environment: str, stack: str) -> dict[str, str]:
     """Return the labels that every container, network and volume of a stack carries."""
     return {PRODUCT: product, ENVIRONMENT: environment, STACK: stack}
+
+
+def stack_filter(stack: str) -> str:
+    """Return the value of Docker's filter `label` for everything of a stack."""
+    return f"{STACK}={stack}"

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import docker
-from docker.errors import NotFound
 from docker.models.containers import Container
 
 from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
 from ops.session import StackSession, connect
-from ops.state.snapshot import CONTAINER, State, labels
+from ops.state.snapshot import State
+from runtime.instances import find_instance
 
 SCRIPTS = "/run/backup"
 """Folder in the container with the scripts of components/backups/scripts."""
@@ -137,12 +137,8 @@ def open_stack(work: WorkDir, stack: str, progress: Progress) -> tuple[StackSess
     """
     session = connect(work, stack, progress)
     client = session.docker_client()
-    roles = {f"backup-{store}": store for store in STORES}
-    declared = {
-        roles[role]: str(resource["id"])
-        for resource in State.of(session.pulumi_cli).of_type(CONTAINER)
-        if not resource.get("delete") and (role := labels(resource).get("dockyard.service", "")) in roles
-    }
+    state = State.of(session.pulumi_cli)
+    declared = {store: instance.id for store in STORES if (instance := state.instance_of(f"backup-{store}"))}
     if not declared:
         raise SetupError(
             f"no backups are taken of the stack {stack}",
@@ -162,13 +158,9 @@ def container_for_role(session: StackSession, role: str) -> Container:
 
     Raises SetupError where the state has no such container, or Docker no longer has it.
     """
-    client = session.docker_client()
-    for resource in State.of(session.pulumi_cli).of_type(CONTAINER):
-        if labels(resource).get("dockyard.service") == role and not resource.get("delete"):
-            try:
-                return client.containers.get(resource["id"])
-            except NotFound:
-                break
+    declared = State.of(session.pulumi_cli).instance_of(role)
+    if declared and (found := find_instance(session.docker_client(), declared.id)):
+        return found.container
     raise SetupError(
         f"{role} of the stack {session.pulumi_cli.stack} is gone", f"./dockyard up {session.pulumi_cli.stack}"
     )

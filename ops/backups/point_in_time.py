@@ -8,7 +8,7 @@ from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
 from ops.backups.inside import BackupContainer
 from ops.session import connect
-from ops.state.snapshot import CONTAINER, State, labels
+from ops.state.snapshot import State
 from settings.names import POINT_IN_TIME
 
 SCRIPT = "/run/pgbackrest/restore-at.sh"
@@ -27,20 +27,16 @@ def restore_at(work: WorkDir, stack: str, at: str, to: str | None, progress: Pro
     if to is None:
         raise SetupError("a new database must be named", f'./dockyard restore {stack} --at "{at}" --to restored')
     client = connect(work, stack, progress)
-    roles = {
-        labels(resource).get("dockyard.service", ""): str(resource["id"])
-        for resource in State.of(client.pulumi_cli).of_type(CONTAINER)
-        if not resource.get("delete")
-    }
-    if POINT_IN_TIME not in roles:
+    instance = State.of(client.pulumi_cli).instance_of(POINT_IN_TIME)
+    if instance is None:
         raise SetupError(
             f"the stack {stack} keeps no log to bring its database back to a time by",
             "say `postgres: {point_in_time: {}}`, from then on it does: docs/point-in-time.md",
         )
     running = {container.id: container for container in client.docker_client().containers.list(ignore_removed=True)}
-    if roles[POINT_IN_TIME] not in running:
+    if instance.id not in running:
         raise SetupError(f"{POINT_IN_TIME} does not run", f"./dockyard up {stack}; see ./dockyard logs {stack}")
-    container = BackupContainer(POINT_IN_TIME.removeprefix("backup-"), running[roles[POINT_IN_TIME]])
+    container = BackupContainer(POINT_IN_TIME.removeprefix("backup-"), running[instance.id])
     return container.run("/bin/sh", SCRIPT, "--at", moment, "--to", to)
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import docker
 import requests
@@ -14,23 +13,18 @@ from docker.errors import APIError, DockerException, NotFound
 
 from machine.progress import Progress, SetupError
 from ops.deploy.metrics import writer_of
-from ops.deploy.networks import STACK_LABEL
 from ops.pulumi_cli import PulumiCli
-from ops.state.snapshot import CONTAINER, VOLUME, State, labels
-from settings.names import DATA, KIND_LABEL, METRICS_FOLDER
+from ops.state.snapshot import State
+from runtime.instances import live_instances
+from settings.names import METRICS_FOLDER
 
 VERIFIED = "dockyard_backup_last_verified_restore_timestamp_seconds"
 """The metric with the time of the last verified restore of a backup: runtime/textfile.py."""
 
 
-def volumes(state: State) -> list[str]:
-    """Return the names of the data volumes."""
-    return [str(volume["outputs"].get("name") or volume["id"]) for volume in _data_volumes(state)]
-
-
 def protected(state: State) -> list[str]:
     """Return the URNs of all protected resources, which Pulumi refuses to delete."""
-    return [resource["urn"] for resource in state.resources if resource.get("protect")]
+    return [resource.urn for resource in state.declared if resource.protect]
 
 
 def describe_volumes(state: State, client: docker.DockerClient) -> Iterator[str]:
@@ -38,10 +32,10 @@ def describe_volumes(state: State, client: docker.DockerClient) -> Iterator[str]
     sizes = {
         volume["Name"]: (volume.get("UsageData") or {}).get("Size", -1) for volume in client.df().get("Volumes") or ()
     }
-    for name in volumes(state):
-        if name in sizes:
-            size = sizes[name]
-            yield f"  · volume {name}: {size / 1e6:,.1f} MB" if size >= 0 else f"  · volume {name}"
+    for volume in state.data_volumes:
+        if volume.name in sizes:
+            size = sizes[volume.name]
+            yield f"  · volume {volume.name}: {size / 1e6:,.1f} MB" if size >= 0 else f"  · volume {volume.name}"
     restores = dict(_last_restores(state, client))
     for store, when in sorted(restores.items()):
         yield f"  · the last restore of a backup of {store} that was verified: {time.strftime('%d %B %Y, %H:%M', when)}"
@@ -51,12 +45,12 @@ def describe_volumes(state: State, client: docker.DockerClient) -> Iterator[str]
 
 def refuse_other_users(state: State, client: docker.DockerClient, stack: str) -> None:
     """Raise SetupError if foreign containers use a data volume: the engine could not remove it."""
-    own_containers = {resource["id"] for resource in state.of_type(CONTAINER)}
+    own_ids = {instance.id for instance in state.instances}
     foreign_uses = [
-        f"{container.name} uses {name}"
-        for name in volumes(state)
-        for container in client.containers.list(all=True, filters={"volume": name}, ignore_removed=True)
-        if container.id not in own_containers and container.labels.get(STACK_LABEL) != stack
+        f"{user.name} uses {volume.name}"
+        for volume in state.data_volumes
+        for user in live_instances(client, volume=volume.name)
+        if user.id not in own_ids and user.stack != stack
     ]
     if foreign_uses:
         raise SetupError(
@@ -67,7 +61,7 @@ def refuse_other_users(state: State, client: docker.DockerClient, stack: str) ->
 
 def remove(state: State, client: docker.DockerClient, progress: Progress) -> None:
     """Delete the data volumes in Docker. Raises SetupError if the Docker engine refuses to delete one."""
-    for name in volumes(state):
+    for name in [volume.name for volume in state.data_volumes]:
         try:
             client.volumes.get(name).remove()
         except NotFound:
@@ -83,10 +77,6 @@ def remove(state: State, client: docker.DockerClient, progress: Progress) -> Non
 def unprotect(pulumi_cli: PulumiCli, urns: list[str]) -> None:
     """Remove the protection of resources. Raises CalledProcessError if Pulumi refuses."""
     pulumi_cli.run("state unprotect", "--yes", *urns)
-
-
-def _data_volumes(state: State) -> Iterator[Mapping[str, Any]]:
-    return (volume for volume in state.of_type(VOLUME) if labels(volume).get(KIND_LABEL) == DATA)
 
 
 def _last_restores(state: State, client: docker.DockerClient) -> Iterator[tuple[str, time.struct_time]]:

@@ -20,8 +20,9 @@ from machine.workdir import WorkDir
 from ops.deploy import history, releases
 from ops.deploy import metrics as metrics_file
 from ops.drift import pulumi_preview, repair
-from ops.drift.comparison import compare
-from ops.drift.expected import Declared, declared_in
+from ops.drift.docker.comparison import compare
+from ops.drift.docker.repair import repair_in_place
+from ops.drift.expected import declared_in
 from ops.drift.report import UNKNOWN, DriftReport
 from ops.inspect.status import wait_until_settled
 from ops.pulumi_cli import PulumiCli
@@ -29,6 +30,7 @@ from ops.session import prepare_pulumi, stack_settings
 from ops.state.locks import lock_holder
 from ops.state.snapshot import State
 from ops.state.store import Store, store_of
+from runtime.resources import Resource
 from settings.loader import Settings
 from settings.problems import SettingsError
 from settings.release import VARIABLE
@@ -53,7 +55,7 @@ class DriftContext:
     client: docker.DockerClient
     docker_host: str
     state: State
-    declared: Sequence[Declared]
+    declared: Sequence[Resource]
 
 
 def drift(work: WorkDir, stack: str, progress: Progress, *, fix: bool, as_json: bool) -> int:
@@ -103,20 +105,21 @@ def _compare(
         raise DriftUnknownError(f"the last run was killed in the middle: ./dockyard up {stack} mends it first")
     if not declared:
         raise DriftUnknownError(f"nothing of the stack {stack} is up: ./dockyard up {stack}")
-    pulumi_cli, changed = _running_release_engine(work, pulumi_cli, state, files)
+    pulumi_cli, changed = _of_running_release(work, pulumi_cli, state, files)
     client = docker.DockerClient(base_url=docker_host, max_pool_size=32)
     with ThreadPoolExecutor(1) as lane:
         preview = lane.submit(pulumi_preview.preview, pulumi_cli)
-        differences = compare(declared, client)
+        differences, unknown_files = compare(declared, client, state.outputs.get("files") or {})
         previewed = preview.result()
     _refuse_locked(backend, stack)
     drifted, planned_changes = pulumi_preview.judge(previewed, declared, {finding.urn for finding in differences})
     findings = repair.guarded([*differences, *drifted], declared)
     if findings and State.of(pulumi_cli, opened=True).resources != state.resources:
         raise DriftUnknownError("the stack was changed while it was looked at: ask again")
-    unknown = (
-        [f"what only Pulumi sees (other providers, changed files): {previewed.problem}"] if previewed.problem else []
-    )
+    unknown = [f"what only Pulumi sees (other providers, changed files): {previewed.problem}"] * bool(previewed.problem)
+    if unknown_files:
+        until = f"an older version of Dockyard wrote them, the next ./dockyard up {stack} records how"
+        unknown.append(f"the files in {', '.join(unknown_files)}: {until}")
     report = DriftReport(
         stack,
         len(declared),
@@ -159,7 +162,7 @@ def _refuse_locked(store: Store | None, stack: str) -> None:
         raise DriftUnknownError(f"the stack is being changed: its state is locked by {holder}")
 
 
-def _running_release_engine(
+def _of_running_release(
     work: WorkDir, pulumi_cli: PulumiCli, state: State, files: Settings | None
 ) -> tuple[PulumiCli, list[str]]:
     """Return a Pulumi CLI bound to the running release, and its differences from the files."""
@@ -177,19 +180,15 @@ def _running_release_engine(
 def _repaired(work: WorkDir, context: DriftContext, report: DriftReport, progress: Progress) -> bool:
     """Repair what can be repaired; return whether a repair was attempted."""
     plan = repair.plan(report.findings)
-    if not (plan.docker_repairs or plan.removed or plan.targets):
+    if not (plan.in_place or plan.removed or plan.targets):
         return False
     for line in report.lines():
         progress.line(line)
     progress.line("Repair", "bold")
-    repair.apply_docker_repairs(plan, context.declared, context.client, progress)
+    repair_in_place(plan, context.declared, context.client, progress)
     if plan.targets:
         began = time.monotonic()
-        images = {
-            resource.inputs["image"]
-            for resource in context.declared
-            if resource.urn in plan.targets and "image" in resource.inputs
-        }
+        images = {resource.image for resource in context.declared if resource.urn in plan.targets and resource.image}
         Images(work, progress, context.docker_host).ensure_references(sorted(images))
         code, outcome = context.pulumi_cli.change("up", [*plan.arguments, "--message=dockyard drift --fix"], progress)
         after = State.of(context.pulumi_cli)

@@ -12,6 +12,9 @@ UNSET = "not set"
 LONGEST = 80
 """Maximum length of a printed value, in characters."""
 
+DATA_LOST = "restore it from a backup: nothing else brings its data back; `up` makes an empty one"
+"""Advice for a data volume that is gone."""
+
 SECRETIVE = re.compile(r"(?i)passw|passphrase|pwd|secret|token|key|credential|dsn|auth|cookie|webhook|salt")
 """Names of variables whose values are never printed, whether declared or set by hand."""
 
@@ -65,12 +68,6 @@ class Finding:
     def remedy(self) -> str:
         """The repair in words: the advice, or what `--fix` does."""
         return self.advice or f"--fix: {self.repair.value}"
-
-
-def label(urn: str) -> str:
-    """Return the kind and the name of a resource: `container shop-app-web`."""
-    *_, chain, name = urn.split("::")
-    return f"{chain.rsplit('$', 1)[-1].rsplit(':', 1)[-1].lower()} {name}"
 
 
 def format_value(value: Any, name: str = "") -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from machine.progress import Progress
 from ops.pulumi_cli import PulumiCli
-from ops.state.snapshot import VOLUME, State
+from ops.state.snapshot import State
 from settings.alert_rules import LOG_STORES
 from settings.logs import Logs
 
@@ -20,22 +18,18 @@ def leave_other_stores_data(state: State, pulumi_cli: PulumiCli, logs: Logs, pro
     Raises CalledProcessError if Pulumi refuses.
     """
     endings = tuple(f"-logs-{store}-data" for store in LOG_STORES if store != logs.store) if logs.enabled else ()
-    retained = [volume for volume in state.of_type(VOLUME) if endings and str(volume["urn"]).endswith(endings)]
+    retained = [volume for volume in state.declared if endings and volume.is_volume and volume.urn.endswith(endings)]
     if not retained:
         return state
-    if any(volume.get("protect") or not volume.get("retainOnDelete") for volume in retained):
+    if any(volume.protect or not volume.retained for volume in retained):
         exported = json.loads(pulumi_cli.run("stack export"))
         for resource in exported["deployment"]["resources"]:
-            if resource["urn"] in {volume["urn"] for volume in retained}:
+            if resource["urn"] in {volume.urn for volume in retained}:
                 resource.update(retainOnDelete=True)
                 resource.pop("protect", None)
         pulumi_cli.import_state(json.dumps(exported))
         state = State.of(pulumi_cli)
     for volume in retained:
-        name = _name(volume)
+        name = volume.name
         progress.line(f"  · the logs before this change stay in the volume {name}: docker volume rm {name}", "yellow")
     return state
-
-
-def _name(volume: Mapping[str, Any]) -> str:
-    return str(volume["outputs"].get("name") or volume["id"])

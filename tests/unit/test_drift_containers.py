@@ -4,8 +4,9 @@ from copy import deepcopy
 
 import pytest
 
-from ops.drift.container_fields import FIELDS, NOT_READ
-from ops.drift.containers import compare, recreated
+from ops.drift.docker.fields import CONTAINER_FIELDS, NOT_READ
+from ops.drift.docker.resources import container as compare
+from ops.drift.docker.resources import recreated_container
 from ops.drift.expected import plain
 from ops.drift.findings import Repair, Secret
 from tests.support.drift import INSPECTED, SCHEMA, changed, container, declared
@@ -25,7 +26,7 @@ def test_an_unchanged_container_has_no_finding():
 def test_every_input_of_the_provider_is_compared_or_has_a_reason():
     fields = SCHEMA["docker:index/container:Container"]["fields"]
     inputs = {name for name, said in fields.items() if not said.get("output")}
-    compared = {name for field in FIELDS for name in field.inputs}
+    compared = {name for field in CONTAINER_FIELDS for name in field.inputs}
     assert inputs - compared - NOT_READ.keys() == set()
     assert (compared | NOT_READ.keys()) - inputs == set()
     assert compared & NOT_READ.keys() == set()
@@ -156,9 +157,9 @@ def test_a_moved_tag_is_repaired_by_nobody():
 
 
 def test_a_container_made_again_by_hand_is_recreated():
-    said = declared(identity="gone")
+    said = declared(id="gone")
     found = changed(HOST, "Privileged", to=True)
-    told = {one.field: one.repair for one in recreated(said, container(said, found))}
+    told = {one.field: one.repair for one in recreated_container(said, container(said, found))}
     assert told == {"id": Repair.RECREATE, "privileged": Repair.RECREATE}
 
 

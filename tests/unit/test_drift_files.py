@@ -5,10 +5,11 @@ import tarfile
 
 import pytest
 
-from ops.drift import files
+from ops.drift.docker import files
 from ops.drift.findings import Repair, Secret
-from ops.state.snapshot import VOLUME
-from runtime.config_files import TARGET, _script, pack
+from runtime.config_files import _script, pack
+from runtime.manifest import TARGET, StagedFiles, script_digest
+from runtime.resources import VOLUME
 from settings.names import PACKED, STAGE
 from tests.support.drift import declared
 from tests.support.fake_docker import FakeDocker
@@ -33,17 +34,17 @@ def writer(**more):
         "uploads": uploads,
         "mounts": [{"type": "volume", "source": "config-1", "target": TARGET}],
     }
-    return declared(inputs, name="config-writer", identity=WRITER, **more)
+    return declared(inputs, name="config-writer", id=WRITER, **more)
 
 
 def volume():
-    return declared({}, name="config", kind=VOLUME, identity="config-1")
+    return declared({}, name="config", kind=VOLUME, id="config-1")
 
 
 def reader():
     labels = [{"label": "dockyard.content", "value": "aa"}]
     mounts = [{"type": "volume", "source": "config-1", "target": "/etc/x"}]
-    return declared({"labels": labels, "mounts": mounts}, name="reader", identity=READER)
+    return declared({"labels": labels, "mounts": mounts}, name="reader", id=READER)
 
 
 def entry(
@@ -73,6 +74,12 @@ def packed(root: str, entries: dict) -> bytes:
     return archive.getvalue()
 
 
+def manifest(*writers, **staged) -> dict:
+    """Return the manifest of these writers, of which the program says the same."""
+    entry = StagedFiles({}, **{"owner": "65534:grafana", **staged}).manifest()
+    return {script_digest(each.inputs["command"][0]): entry for each in writers}
+
+
 def engine_with(container: str, volume: str, target: str, entries: dict) -> FakeDocker:
     """Return an engine with a container that has a volume with these entries; without any, it cannot be read."""
     docker = FakeDocker()
@@ -85,7 +92,8 @@ def engine_with(container: str, volume: str, target: str, entries: dict) -> Fake
 
 def findings(entries: dict, docker: FakeDocker | None = None) -> dict:
     docker = docker or engine_with(WRITER, "config-1", TARGET, entries)
-    (filled,) = files.volumes([volume(), writer(), reader()])
+    (filled,), unknown = files.volumes([volume(), writer(), reader()], manifest(writer()))
+    assert unknown == []
     found = files.compare(filled, docker, docker.api.containers(all=True), {READER: STARTED})
     return {finding.field: finding for finding in found}
 
@@ -150,26 +158,24 @@ def test_a_volume_that_no_container_can_read_has_no_finding(docker):
 
 
 def test_several_writers_fill_one_volume():
-    """By relative paths, and leaving the file before behind where the proxy does not run."""
-    script = "cd /dockyard/volume\nmkdir -p dynamic\nchmod 0755 . dynamic\nrm -f .{0}.before\n" + (
-        "cp {1}/{0}.yml .{0}.new\nchown 65532 .{0}.new\nchmod 0400 .{0}.new\nmv .{0}.new dynamic/{0}.yml\n"
-        "    if [ -f .{0}.before ]; then mv .{0}.before dynamic/{0}.yml; fi\n"
-    )
-    mounts = [{"type": "volume", "source": "edge-1", "target": "/dockyard/volume"}]
+    """A folder of it, and leaving the file before behind where the proxy does not run."""
+    mounts = [{"type": "volume", "source": "edge-1", "target": TARGET}]
     writers = [
         declared(
             {
                 "mustRun": False,
-                "command": [script.format(name, STAGE), "writer", "/loaded"],
+                "command": [f"write {name}", "writer", "/loaded"],
                 "uploads": [{"file": f"{STAGE}/{name}.yml", "content": name}],
                 "mounts": mounts,
             },
             name=f"{name}-writer",
-            identity=name,
+            id=name,
         )
         for name in ("fixed", "web")
     ]
-    (filled,) = files.volumes(writers)
+    (filled,), _ = files.volumes(
+        writers, manifest(*writers, owner="65532", folder="dynamic", leftovers=(".web.before",))
+    )
     entries = {
         "": folder(),
         "dynamic": folder(),
@@ -177,10 +183,14 @@ def test_several_writers_fill_one_volume():
         "dynamic/web.yml": entry(b"edited", owner=(65532, 0)),
         ".web.before": entry(b"older"),
     }
-    docker = engine_with("web", "edge-1", "/dockyard/volume", entries)
+    docker = engine_with("web", "edge-1", TARGET, entries)
     (found,) = files.compare(filled, docker, docker.api.containers(all=True), {})
     assert (found.field, found.urn) == ("files/dynamic/web.yml", writers[1].urn)
 
 
 def test_a_writer_that_waits_for_its_deletion_declares_nothing():
-    assert files.volumes([volume(), writer(pending_delete=True)]) == []
+    assert files.volumes([volume(), writer(pending_delete=True)], {}) == ([], [])
+
+
+def test_a_volume_whose_writer_recorded_no_manifest_is_unknown():
+    assert files.volumes([volume(), writer()], {"of another script": {}}) == ([], ["container shop-app-config"])

@@ -8,13 +8,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from ops.drift import networks_volumes, pulumi_preview, repair, unmanaged
+from ops.drift import pulumi_preview, repair
+from ops.drift.docker import fields as compared_fields
+from ops.drift.docker import resources, unmanaged
+from ops.drift.docker.repair import repair_in_place
 from ops.drift.expected import declared_in
-from ops.drift.findings import Finding, Repair, Secret, label
+from ops.drift.findings import Finding, Repair, Secret
 from ops.drift.report import DriftReport
 from ops.state.locks import lock_holder
-from ops.state.snapshot import NETWORK, VOLUME
 from ops.state.store import FileStore
+from runtime.resources import NETWORK, VOLUME, urn_label
 from tests.support import states
 from tests.support.checkout import SOURCE
 from tests.support.drift import ID, SCHEMA, URN, declared, only
@@ -25,9 +28,9 @@ DATA = [*LISTED_LABELS, {"label": "dockyard.volume", "value": "data"}]
 
 
 def network(**found):
-    said = only({"name": "shop-app-1", "driver": "bridge", "labels": LISTED_LABELS}, kind=NETWORK, identity="net-id")
+    said = only({"name": "shop-app-1", "driver": "bridge", "labels": LISTED_LABELS}, kind=NETWORK, id="net-id")
     real = {"Id": "net-id", "Name": "shop-app-1", "Driver": "bridge", "Labels": LABELS, "Internal": False, **found}
-    return {one.field: one for one in networks_volumes.network(said, {real["Id"]: real}, {real["Name"]: real})}
+    return {one.field: one for one in resources.network(said, [real])}
 
 
 @pytest.mark.parametrize(
@@ -49,9 +52,9 @@ def test_a_network_is_compared_field_by_field(found, fields):
 @pytest.mark.parametrize(
     ("kind", "fields", "elsewhere"),
     [
-        # The name is what it is found by; subnets are compared beside the table, and one that nobody chose is any.
-        (NETWORK, networks_volumes.NETWORK, {"name", "ipamConfigs"}),
-        (VOLUME, networks_volumes.VOLUME, {"name", "cluster"}),
+        # The name is what it is found by.
+        (NETWORK, compared_fields.NETWORK_FIELDS, {"name"}),
+        (VOLUME, compared_fields.VOLUME_FIELDS, {"name", "cluster"}),
     ],
 )
 def test_every_input_of_networks_and_volumes_is_compared(kind, fields, elsewhere):
@@ -61,15 +64,15 @@ def test_every_input_of_networks_and_volumes_is_compared(kind, fields, elsewhere
 
 def test_a_network_that_is_gone_differs_from_one_that_was_made_again():
     assert "another of its name" in network(Id="other")["network"].actual
-    assert next(networks_volumes.network(only({"name": "x"}, kind=NETWORK, identity="net-id"), {}, {})).actual == "gone"
+    assert next(resources.network(only({"name": "x"}, kind=NETWORK, id="net-id"), [])).actual == "gone"
 
 
 @pytest.mark.parametrize(("labels", "repair_"), [(LISTED_LABELS, Repair.UPDATE), (DATA, Repair.MANUAL)])
 def test_a_volume_that_is_gone_is_made_again_unless_it_held_data(labels, repair_):
-    said = only({"name": "v-1", "labels": labels}, kind=VOLUME, identity="v-1")
-    (found,) = networks_volumes.volume(said, {})
+    said = only({"name": "v-1", "labels": labels}, kind=VOLUME, id="v-1")
+    (found,) = resources.volume(said, {})
     assert found.repair is repair_
-    (other,) = networks_volumes.volume(
+    (other,) = resources.volume(
         said, {"v-1": {"Driver": "nfs", "Labels": {item["label"]: item["value"] for item in labels}}}
     )
     assert (other.field, other.repair) == ("driver", Repair.REPLACE if labels is LISTED_LABELS else Repair.MANUAL)
@@ -92,8 +95,7 @@ def test_a_strange_network_has_our_labels_and_no_other_stack_on_it(docker):
     for name in ("own", "theirs", "left"):
         docker.add_network(name, labels=LABELS)
     docker.add_container("x", labels=LABELS, networks=["theirs"])
-    inhabited = unmanaged.inhabited(docker.api.containers(all=True), LABELS)
-    found = unmanaged.networks(docker.api.networks(), {"own"}, LABELS, inhabited)
+    found = unmanaged.networks(docker.api.networks(), {"own"}, LABELS, docker.api.containers(all=True))
     assert [finding.resource for finding in found] == ["network left"]
 
 
@@ -145,7 +147,7 @@ def test_a_change_of_the_program_is_pending_and_no_drift():
 
 
 def test_what_a_failed_run_has_replaced_and_left_is_pending():
-    state = [record({"content": "a"}), record({"content": "b"}, identity="0123456789abcdef", pending_delete=True)]
+    state = [record({"content": "a"}), record({"content": "b"}, id="0123456789abcdef", pending_delete=True)]
     assert judged(declared_=state)[1] == ["dnsrecord shop-record: 0123456789ab, which was replaced, would be removed"]
 
 
@@ -186,7 +188,7 @@ def test_a_failed_preview_gives_its_reason_and_no_state():
 
 
 def finding(repair_: Repair, urn: str = URN, **more) -> Finding:
-    return Finding(label(urn), "field", "a", "b", repair_, urn, **more)
+    return Finding(urn_label(urn), "field", "a", "b", repair_, urn, **more)
 
 
 def test_a_repair_names_what_pulumi_does_not_see_and_its_dependents():
@@ -209,13 +211,13 @@ def test_a_repair_names_what_pulumi_does_not_see_and_its_dependents():
 
 def test_a_replaced_container_is_only_unpaused_first():
     both = [finding(Repair.REPLACE), finding(Repair.RENAME), finding(Repair.UNPAUSE)]
-    assert [one.repair for one in repair.plan(both).docker_repairs] == [Repair.UNPAUSE]
-    assert [one.repair for one in repair.plan(both[1:]).docker_repairs] == [Repair.RENAME, Repair.UNPAUSE]
+    assert [one.repair for one in repair.plan(both).in_place] == [Repair.UNPAUSE]
+    assert [one.repair for one in repair.plan(both[1:]).in_place] == [Repair.RENAME, Repair.UNPAUSE]
 
 
 def test_lost_data_keep_repairs_away_that_would_start_what_stands_on_them():
-    lost = only({"labels": DATA}, kind=VOLUME, name="data", identity="data-1")
-    below = only({}, kind=NETWORK, name="app", identity="app-1")
+    lost = only({"labels": DATA}, kind=VOLUME, name="data", id="data-1")
+    below = only({}, kind=NETWORK, name="app", id="app-1")
     mount = {"mounts": [{"type": "volume", "source": "data-1", "target": "/data"}]}
     store = declared(mount, name="postgres", dependencies=frozenset({below.urn}))
     gone = [
@@ -223,7 +225,7 @@ def test_lost_data_keep_repairs_away_that_would_start_what_stands_on_them():
         finding(Repair.REWRITE, also_replace=(store.urn,)),
         finding(Repair.UNPAUSE),
     ]
-    kept = repair.guarded([next(networks_volumes.volume(lost, {})), *gone], [below, lost, store, declared()])
+    kept = repair.guarded([next(resources.volume(lost, {})), *gone], [below, lost, store, declared()])
     assert [one.repair for one in kept] == [Repair.MANUAL] * 3 + [Repair.UNPAUSE]
     assert "postgres anew, whose data are lost" in kept[1].remedy
     assert repair.guarded(gone, [below, store, declared()]) == gone
@@ -231,7 +233,7 @@ def test_lost_data_keep_repairs_away_that_would_start_what_stands_on_them():
 
 def test_a_container_that_is_gone_by_now_stops_no_repair(docker, progress, printed):
     plan = repair.plan([finding(Repair.UNPAUSE), finding(Repair.RECREATE, container_id="x")])
-    repair.apply_docker_repairs(plan, [declared()], docker, progress)
+    repair_in_place(plan, [declared()], docker, progress)
     assert printed.getvalue() == "  ! container shop-app-web: gone by now\n"
 
 

@@ -12,8 +12,9 @@ import pytest
 from machine.progress import SetupError
 from machine.workdir import WorkDir
 from ops.state.locks import lock_error_from_output, locks, noted_run, refuse_moved, settle_locks
-from ops.state.snapshot import CONTAINER, NETWORK, VOLUME, remove_begun, remove_strays
+from ops.state.snapshot import remove_begun, remove_strays
 from ops.state.store import FileStore
+from runtime.resources import CONTAINER, NETWORK, VOLUME
 from tests.support import states
 from tests.support.fake_docker import FakeDocker
 from tests.support.states import resource

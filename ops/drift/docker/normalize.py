@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ops.drift.findings import Secret
+
 MIB = 1 << 20
 NANO = 10**9
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)")
@@ -148,3 +150,14 @@ def actual_health_check(check: Mapping[str, Any] | None) -> dict[str, Any]:
         "start_interval": (inspected.get("StartInterval") or 0) / NANO,
         "retries": inspected.get("Retries") or 3,
     }
+
+
+def named(entries: Any, name: str, value: str = "value", default: Any = None) -> dict[str, Any]:
+    """Return entries such as `{label, value}` as a mapping."""
+    return {entry[name]: entry.get(value, default) for entry in entries or ()}
+
+
+def variables(entries: Any) -> dict[str, str]:
+    """Return `NAME=value` entries as a mapping; values of secret entries stay Secrets."""
+    parts = [(entry, *entry.partition("=")) for entry in entries or ()]
+    return {str(name): Secret(value) if isinstance(entry, Secret) else value for entry, name, _, value in parts}

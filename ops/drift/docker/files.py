@@ -10,19 +10,19 @@ import bz2
 import hashlib
 import io
 import posixpath
-import shlex
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import IO, Any
 
 import docker
 from docker.errors import APIError, NotFound
 
-from ops.drift.expected import Declared
 from ops.drift.findings import Finding, Repair, Secret
-from ops.state.snapshot import VOLUME
+from runtime.labels import CONFIG_HASH
+from runtime.manifest import TARGET, script_digest
+from runtime.resources import Resource
 from settings.names import PACKED, STAGE
 
 FOLDER_MODE, FOLDER_OWNER = 0o755, (0, 0)
@@ -31,7 +31,7 @@ FOLDER_MODE, FOLDER_OWNER = 0o755, (0, 0)
 
 @dataclass(frozen=True)
 class DeclaredFile:
-    """A file as declared by a writer (a one-shot container that fills a volume)."""
+    """A file as declared by a writer (a one-shot job that fills a volume)."""
 
     writer: str
     """URN of the writer."""
@@ -66,96 +66,70 @@ class Volume:
     """A volume that writers fill with files."""
 
     name: str
-    files: Mapping[str, DeclaredFile]
-    """Path in the volume → file."""
-
-    leftovers: frozenset[str]
-    """Paths that an interrupted writer may leave behind."""
-
-    writers: tuple[Declared, ...]
-    resource: Declared | None
+    resource: Resource | None
     """The volume itself, in the state."""
 
-    readers: tuple[Declared, ...]
+    readers: tuple[Resource, ...]
     """Containers that mount it and read its files only at startup."""
 
+    writers: list[Resource] = field(default_factory=list)
+    files: dict[str, DeclaredFile] = field(default_factory=dict)
+    """Path in the volume → file."""
 
-def volumes(declared: Sequence[Declared]) -> list[Volume]:
-    """Return every volume that writers fill, with the files that they declare."""
-    by_name = {resource.identity: resource for resource in declared if resource.kind == VOLUME}
-    files: dict[str, dict[str, DeclaredFile]] = {}
-    leftovers_by_volume: dict[str, set[str]] = {}
-    writers: dict[str, list[Declared]] = {}
-    for resource in declared:
-        if not resource.one_shot or resource.pending_delete:
-            continue
-        targets = {mount["target"]: mount["source"] for mount in resource.inputs.get("mounts") or ()}
-        written, removed = _written(resource)
-        for place, file in written.items():
-            for target, name in targets.items():
-                if place.startswith(f"{target}/"):
-                    files.setdefault(name, {})[place.removeprefix(f"{target}/")] = file
-                    writers.setdefault(name, []).append(resource)
-                    leftovers_by_volume.setdefault(name, set()).update(
-                        path.removeprefix(f"{target}/") for path in removed if path.startswith(f"{target}/")
-                    )
-    return [
-        Volume(
-            name,
-            volume_files,
-            frozenset(leftovers_by_volume[name]),
-            tuple({writer.urn: writer for writer in writers[name]}.values()),
-            by_name.get(name),
-            tuple(resource for resource in declared if _reads_at_start(resource, name)),
-        )
-        for name, volume_files in files.items()
-    ]
+    leftovers: set[str] = field(default_factory=set)
+    """Paths that an interrupted writer may leave behind."""
+
+    @property
+    def label(self) -> str:
+        """Kind and name in the program, for messages."""
+        return self.resource.label if self.resource else f"volume {self.name}"
 
 
-def _reads_at_start(resource: Declared, volume: str) -> bool:
-    mounted = any(mount["source"] == volume for mount in resource.inputs.get("mounts") or ())
-    return mounted and not resource.pending_delete and not resource.one_shot and "dockyard.content" in resource.labels
+def volumes(declared: Sequence[Resource], manifest: Mapping[str, Any]) -> tuple[list[Volume], list[str]]:
+    """Return the volumes that writers fill, with the files that they declare, and the names of those unknown.
 
-
-def _written(writer: Declared) -> tuple[dict[str, DeclaredFile], set[str]]:
-    """Return path → file for every file that a writer's script installs, and the paths that the script removes.
-
-    Contents come from the writer's uploads. For each file the script has `cp SOURCE DRAFT`, `chown OWNER DRAFT`,
-    `chmod MODE DRAFT` and `mv DRAFT FINAL`, each on its own line (runtime/config_files.py,
-    components/edge/proxy.py).
+    `manifest` has an entry for each writer's script, see runtime/manifest.py. Contents come from the writers' uploads.
+    A volume is unknown where a script is of a version of Dockyard that recorded no manifest.
     """
-    contents = _contents(writer.inputs.get("uploads") or ())
-    written: dict[str, DeclaredFile] = {}
-    cleared = set()
-    folder = "/"
-    sources: dict[str, str] = {}
-    owners: dict[str, str] = {}
-    modes: dict[str, int] = {}
-    script = (writer.inputs.get("command") or [""])[0]
-    for line in script.splitlines() if contents else ():
-        if line.split(" ", 1)[0] not in ("cd", "cp", "chown", "chmod", "mv", "rm"):
+    by_name = {resource.id: resource for resource in declared if resource.is_volume}
+    volumes: dict[str, Volume] = {}
+    unknown: set[str] = set()
+    for writer in declared:
+        name = _filled_volume(writer)
+        if name is None:
             continue
-        match shlex.split(line):
-            case ["cd", to]:
-                folder = to
-            case ["cp", source, draft]:
-                sources[draft] = posixpath.join(folder, source)
-            case ["chown", *_, owner, draft]:
-                owners[draft] = owner
-            case ["chmod", mode, draft]:
-                modes[draft] = int(mode, 8)
-            case ["mv", draft, final] if draft in sources:
-                digest, secret = contents[sources[draft]]
-                written[posixpath.join(folder, final)] = DeclaredFile(
-                    writer.urn, digest, secret, modes[draft], owners[draft]
-                )
-            case ["rm", "-f", path]:
-                cleared.add(posixpath.join(folder, path))
-    return written, cleared
+        if name not in volumes:
+            readers = tuple(resource for resource in declared if _reads_at_start(resource, name))
+            volumes[name] = Volume(name, by_name.get(name), readers)
+        entry = manifest.get(script_digest(str(writer.inputs["command"][0])))
+        if entry is None:
+            unknown.add(name)
+            continue
+        volume, mode = volumes[name], int(entry["mode"], 8)
+        volume.writers.append(writer)
+        volume.leftovers.update(entry.get("leftovers") or ())
+        for path, (digest, secret) in _contents(writer.inputs["uploads"]).items():
+            file = DeclaredFile(writer.urn, digest, secret, mode, entry["owner"])
+            volume.files[posixpath.join(entry.get("folder", ""), path)] = file
+    known = [volume for name, volume in volumes.items() if name not in unknown]
+    return known, sorted(volume.label for volume in volumes.values() if volume.name in unknown)
+
+
+def _filled_volume(resource: Resource) -> str | None:
+    """Return the volume that a writer with uploads fills, None for any other resource."""
+    if not resource.one_shot or resource.pending_delete or not resource.inputs.get("uploads"):
+        return None
+    mounts = resource.inputs.get("mounts") or ()
+    return next((mount["source"] for mount in mounts if mount["target"] == TARGET), None)
+
+
+def _reads_at_start(resource: Resource, volume: str) -> bool:
+    mounted = any(mount["source"] == volume for mount in resource.inputs.get("mounts") or ())
+    return mounted and not resource.pending_delete and not resource.one_shot and CONFIG_HASH in resource.labels
 
 
 def _contents(uploads: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, bool]]:
-    """Return path in the writer → digest of the content, and whether the content is a secret."""
+    """Return path in the volume's folder → digest of the content, and whether the content is a secret."""
     contents: dict[str, tuple[str, bool]] = {}
     for upload in uploads:
         text = upload.get("content") or upload.get("contentBase64") or ""
@@ -163,9 +137,12 @@ def _contents(uploads: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, bool
         if upload["file"] == PACKED:
             with tarfile.open(fileobj=io.BytesIO(bz2.decompress(base64.b64decode(content)))) as tar:
                 members = ((member.name, tar.extractfile(member)) for member in tar if member.isfile())
-                contents |= {f"{STAGE}/{path}": (_digest(file), False) for path, file in members}
+                contents |= {path: (_digest(file), False) for path, file in members}
         else:
-            contents[upload["file"]] = (hashlib.sha256(content).hexdigest(), isinstance(text, Secret))
+            contents[posixpath.relpath(upload["file"], STAGE)] = (
+                hashlib.sha256(content).hexdigest(),
+                isinstance(text, Secret),
+            )
     return contents
 
 
@@ -202,7 +179,7 @@ def holder(volume: Volume, containers: Iterable[Mapping[str, Any]]) -> tuple[str
         for mount in container.get("Mounts") or ()
         if mount.get("Name") == volume.name
     }
-    writer_ids = [writer.identity for writer in volume.writers if writer.identity in paths]
+    writer_ids = [writer.id for writer in volume.writers if writer.id in paths]
     first = next(iter([*writer_ids, *paths]), None)
     return (first, paths[first]) if first else None
 
@@ -222,24 +199,19 @@ def compare(
         entries = read(client, *location)
     except NotFound:
         return
-    volume_label = (volume.resource or volume.writers[0]).label
     for difference in _differences(volume, entries, _Names(client, location[0])):
-        readers = (reader for reader in volume.readers if started.get(reader.identity, 0) >= difference.since)
-        also_replace = tuple(reader.urn for reader in readers) if difference.read else ()
-        if difference.writer:
-            yield Finding(
-                volume_label,
-                difference.field,
-                difference.declared,
-                difference.actual,
-                Repair.REWRITE,
-                difference.writer,
-                also_replace=also_replace,
-            )
-        else:
-            # No writer would repair this: the volume is replaced.
-            urn = volume.resource.urn if volume.resource else ""
-            yield Finding(volume_label, difference.field, difference.declared, difference.actual, Repair.REPLACE, urn)
+        readers = (reader for reader in volume.readers if started.get(reader.id, 0) >= difference.since)
+        # What no writer would repair goes with the volume, which is replaced.
+        volume_urn = volume.resource.urn if volume.resource else ""
+        yield Finding(
+            volume.label,
+            difference.field,
+            difference.declared,
+            difference.actual,
+            Repair.REWRITE if difference.writer else Repair.REPLACE,
+            difference.writer or volume_urn,
+            also_replace=tuple(reader.urn for reader in readers) if difference.writer and difference.read else (),
+        )
 
 
 @dataclass(frozen=True)

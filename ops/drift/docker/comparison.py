@@ -1,0 +1,159 @@
+"""Compares every declared resource with the Docker engine, concurrently, in a second or two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import docker
+from docker.errors import ImageNotFound, NotFound
+
+from ops.drift.docker import files, resources, unmanaged
+from ops.drift.docker.resources import Inspection
+from ops.drift.docker.view import ComparedResource
+from ops.drift.findings import Finding
+from runtime.labels import PRODUCT, STACK
+from runtime.resources import Resource
+
+AT_ONCE = 16
+STACK_LABELS = (PRODUCT, STACK)
+
+
+@dataclass(frozen=True)
+class DockerInventory:
+    """Containers, networks and volumes of the Docker engine."""
+
+    client: docker.DockerClient
+    engine: Mapping[str, Any]
+    containers: Sequence[Inspection]
+    """As the engine lists them, including stopped ones."""
+
+    networks: Sequence[Inspection]
+    volumes: Mapping[str, Inspection]
+    """By name."""
+
+    @classmethod
+    def of(cls, client: docker.DockerClient) -> DockerInventory:
+        """List everything that the engine has."""
+        volumes = {volume["Name"]: volume for volume in client.api.volumes()["Volumes"] or ()}
+        return cls(client, client.info(), client.api.containers(all=True), client.api.networks(), volumes)
+
+    @cached_property
+    def by_name(self) -> dict[str, str]:
+        """Name of a container → its id."""
+        return {unmanaged.name_of(container): container["Id"] for container in self.containers}
+
+
+def compare(
+    declared: Sequence[Resource], client: docker.DockerClient, manifest: Mapping[str, Any]
+) -> tuple[list[Finding], list[str]]:
+    """Return a finding for every difference, in the order in which resources were declared, and what is unknown.
+
+    `manifest` is how the writers install their files. Raises docker.errors.DockerException or
+    requests.RequestException where the engine does not answer.
+    """
+    inventory = DockerInventory.of(client)
+    current = [resource for resource in declared if not resource.pending_delete]
+    containers = [resource for resource in current if resource.is_instance]
+    volumes, unknown = files.volumes(declared, manifest)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        inspected = _inspected(containers, inventory, pool)
+        started = {identity: _started(inspection) for identity, inspection in inspected.items()}
+        images = _images(containers, inspected, client, pool)
+        file_checks = [
+            pool.submit(list, files.compare(volume, client, inventory.containers, started)) for volume in volumes
+        ]
+        findings = [finding for resource in current for finding in _resource(resource, inventory, inspected, images)]
+        findings += [finding for check in file_checks for finding in check.result()]
+    known_ids = {resource.id for resource in declared} | {finding.container_id for finding in findings}
+    own_networks = {resource.id for resource in declared if resource.is_network}
+    labels = next((found for each in declared if len(found := _stack_labels(each)) == len(STACK_LABELS)), {})
+    findings += unmanaged.containers(inventory.containers, known_ids, own_networks, labels)
+    findings += unmanaged.networks(inventory.networks, known_ids, labels, inventory.containers)
+    return findings, unknown
+
+
+def _inspected(
+    declared: Sequence[Resource], inventory: DockerInventory, pool: ThreadPoolExecutor
+) -> dict[str, Inspection]:
+    """Return id → inspection of the declared containers, and of other containers that have their names."""
+    identities = {resource.id for resource in declared} | {
+        inventory.by_name[resource.name] for resource in declared if resource.name in inventory.by_name
+    }
+
+    def inspect(identity: str) -> Inspection | None:
+        try:
+            inspection: Inspection = inventory.client.api.inspect_container(identity)
+        except NotFound:
+            return None
+        return inspection
+
+    return {inspection["Id"]: inspection for inspection in pool.map(inspect, identities) if inspection}
+
+
+def _images(
+    declared: Sequence[Resource],
+    inspected: Mapping[str, Inspection],
+    client: docker.DockerClient,
+    pool: ThreadPoolExecutor,
+) -> dict[str, Inspection | None]:
+    """Return reference or id → inspection of an image, or None where the engine does not have it."""
+
+    def inspect(reference: str) -> Inspection | None:
+        try:
+            image: Inspection = client.images.get(reference).attrs
+        except ImageNotFound:
+            return None
+        return image
+
+    references = sorted(
+        {*(resource.image for resource in declared), *(inspection["Image"] for inspection in inspected.values())}
+    )
+    return dict(zip(references, pool.map(inspect, references), strict=True))
+
+
+def _resource(
+    resource: Resource,
+    inventory: DockerInventory,
+    inspected: Mapping[str, Inspection],
+    images: Mapping[str, Inspection | None],
+) -> Iterator[Finding]:
+    if resource.is_network:
+        yield from resources.network(resource, inventory.networks)
+    elif resource.is_volume:
+        yield from resources.volume(resource, inventory.volumes)
+    elif resource.is_instance:
+        identity = resource.id if resource.id in inspected else inventory.by_name.get(resource.name, "")
+        inspection = inspected.get(identity)
+        if inspection is None:
+            yield resources.missing_container(resource)
+            return
+        runs = _runs(resource.image, inspection, images)
+        image = images.get(inspection["Image"]) if runs else None
+        compared = ComparedResource(resource.inputs, inspection, image, inventory.engine, runs)
+        compare_container = resources.container if identity == resource.id else resources.recreated_container
+        yield from compare_container(resource, compared)
+
+
+def _runs(reference: str, inspection: Inspection, images: Mapping[str, Inspection | None]) -> bool:
+    """Return whether a container runs the image that its declared reference names."""
+    declared_image, actual_image = images.get(reference), images.get(inspection["Image"])
+    if declared_image:
+        return bool(declared_image["Id"] == inspection["Image"])
+    _, _, digest = reference.partition("@")
+    if digest and actual_image:
+        return any(repo_digest.endswith(digest) for repo_digest in actual_image.get("RepoDigests") or ())
+    # The engine no longer has the image: only the reference that the container was created from is left to compare.
+    return bool(inspection["Config"]["Image"] == reference)
+
+
+def _stack_labels(resource: Resource) -> dict[str, str]:
+    return {name: value for name, value in resource.labels.items() if name in STACK_LABELS}
+
+
+def _started(inspection: Inspection) -> float:
+    return datetime.fromisoformat(inspection["State"]["StartedAt"][:19]).replace(tzinfo=UTC).timestamp()
