@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.drift.docker import normalize, view
-from ops.drift.docker.normalize import named, variables
+from ops.drift.docker.normalize import MIB, named, variables
 from ops.drift.docker.view import ANY, ComparedResource
 from ops.drift.findings import UNSET, Repair, format_value
-
-DEFAULT_SHARED_MEMORY = 64
-"""MiB of /dev/shm that the Docker engine sets by default."""
 
 NO_LIMIT: tuple[Any, ...] = ("unlimited", 0, frozenset())
 
@@ -78,224 +75,145 @@ class ComparedField:
         return self.of_image and compared.image is None and not any(compared.declared(name) for name in self.inputs)
 
 
-def _host(
-    name: str, declared: str, key: str, default: Any, repair: Repair = Repair.REPLACE, *, undeclared: Any = None
+def _same(
+    name: str,
+    declared: str,
+    actual: str,
+    form: Callable[[Any], Any] = lambda value: value,
+    *,
+    default: Any = None,
+    undeclared: Any = None,
+    unit: int = 1,
+    repair: Repair = Repair.REPLACE,
+    of_image: bool = False,
 ) -> ComparedField:
-    """Return a field of HostConfig; `undeclared` counts as declared where the input is not, else the default does."""
-    inputs = (declared,) if declared else ()
-    expected = default if undeclared is None else undeclared
-    return ComparedField(
-        name, inputs, lambda c: c.declared(declared) or expected, lambda c: c.host(key) or default, repair
-    )
+    """Return a field that has the same `form` on both sides, which are paths in the inputs and in the inspection.
 
+    `default` is the engine's default, `undeclared` counts instead of it where nothing is declared; `unit` is the
+    number of the engine's units in one unit of the input.
+    """
 
-def _config(name: str, declared: str, key: str, default: Any, *, of_image: bool = False) -> ComparedField:
-    """Return a field of Config, whose value the image may supply."""
-    return ComparedField(
-        name,
-        (declared,),
-        lambda c: c.declared(declared) or (c.of_image.get(key) if of_image else None) or default,
-        lambda c: c.config(key) or default,
-        of_image=of_image,
-    )
+    def expected(compared: ComparedResource) -> Any:
+        value = compared.declared(declared) if declared else None
+        if value and unit > 1:
+            value *= unit
+        value = value or (compared.of_image.get(actual.rpartition(".")[2]) if of_image else None)
+        value = value or (default if undeclared is None else undeclared)
+        return value if value is ANY else form(value)
 
-
-def _list(name: str, declared: str, key: str, kind: type = frozenset) -> ComparedField:
-    """Return a field of HostConfig with several values; a `tuple` where their order matters."""
-    inputs = (declared,) if declared else ()
-    return ComparedField(name, inputs, lambda c: kind(c.declared(declared) or ()), lambda c: kind(c.host(key) or ()))
-
-
-def _texts(name: str, declared: str, key: str) -> ComparedField:
-    """Return a mapping in HostConfig."""
-    return ComparedField(
-        name, (declared,), lambda c: view.texts(c.declared(declared)), lambda c: view.texts(c.host(key))
-    )
-
-
-def _size(name: str, declared: str, key: str, expected: Getter | None = None) -> ComparedField:
-    """Return a limit of memory, declared in MiB."""
-    return ComparedField(
-        name,
-        (declared,),
-        expected or (lambda c: normalize.mebibytes((c.declared(declared) or 0) * normalize.MIB)),
-        lambda c: normalize.mebibytes(c.host(key)),
-        Repair.UPDATE,
-    )
-
-
-def _throttle(declared: str, key: str) -> ComparedField:
-    """Return the limits of rates of devices."""
-    return ComparedField(
-        f"throttle.{declared.removeprefix('device')}",
-        (declared,),
-        lambda c: {device["path"]: device["rate"] for device in c.declared(declared) or ()},
-        lambda c: {device["Path"]: device["Rate"] for device in c.host(key) or ()},
-    )
-
-
-def _network(name: str, declared: str, key: str, default: Any) -> ComparedField:
-    """Return a field at the top of a network's or volume's inspection."""
-    return ComparedField(
-        name, (declared,), lambda c: c.declared(declared) or default, lambda c: c.inspection.get(key) or default
-    )
-
-
-def _network_texts(name: str, declared: str, key: str) -> ComparedField:
-    """Return a mapping in a network's or volume's inspection."""
-    return ComparedField(
-        name, (declared,), lambda c: view.texts(c.declared(declared)), lambda c: view.texts(c.inspection.get(key))
-    )
+    inputs = (declared.partition(".")[0],) if declared else ()
+    return ComparedField(name, inputs, expected, lambda c: form(c.actual(actual) or default), repair, of_image)
 
 
 CONTAINER_FIELDS: tuple[ComparedField, ...] = (
-    ComparedField(
-        "name", ("name",), lambda c: c.declared("name"), lambda c: c.inspection["Name"].lstrip("/"), Repair.RENAME
-    ),
+    _same("name", "name", "Name", lambda name: name.lstrip("/"), repair=Repair.RENAME),
     # Image and process.
     ComparedField("image", ("image",), lambda c: c.inputs["image"], view.image),
-    ComparedField("command", ("command",), view.command, lambda c: tuple(c.config("Cmd") or ()), of_image=True),
-    ComparedField(
-        "entrypoint",
-        ("entrypoints",),
-        lambda c: tuple(c.declared("entrypoints") or c.of_image.get("Entrypoint") or ()),
-        lambda c: tuple(c.config("Entrypoint") or ()),
-        of_image=True,
-    ),
+    ComparedField("command", ("command",), view.command, lambda c: tuple(c.actual("Config.Cmd") or ()), of_image=True),
+    _same("entrypoint", "entrypoints", "Config.Entrypoint", tuple, default=(), of_image=True),
     ComparedField(
         "env",
         ("envs",),
         lambda c: {**variables(c.of_image.get("Env")), **variables(c.declared("envs"))},
-        lambda c: variables(c.config("Env")),
+        lambda c: variables(c.actual("Config.Env")),
         of_image=True,
     ),
     ComparedField(
         "labels",
         ("labels",),
         lambda c: {**(c.of_image.get("Labels") or {}), **named(c.declared("labels"), "label")},
-        lambda c: c.config("Labels") or {},
+        lambda c: c.actual("Config.Labels") or {},
         of_image=True,
     ),
-    _config("user", "user", "User", "", of_image=True),
-    _config("working_dir", "workingDir", "WorkingDir", "/", of_image=True),
-    ComparedField("hostname", ("hostname",), view.hostname, lambda c: c.config("Hostname")),
-    _config("domain", "domainname", "Domainname", ""),
-    _config("tty", "tty", "Tty", default=False),
-    _config("stdin", "stdinOpen", "OpenStdin", default=False),
+    _same("user", "user", "Config.User", default="", of_image=True),
+    _same("working_dir", "workingDir", "Config.WorkingDir", default="/", of_image=True),
+    ComparedField("hostname", ("hostname",), view.hostname, lambda c: c.actual("Config.Hostname")),
+    _same("domain", "domainname", "Config.Domainname", default=""),
+    _same("tty", "tty", "Config.Tty", default=False),
+    _same("stdin", "stdinOpen", "Config.OpenStdin", default=False),
     ComparedField(
         "health_check",
         ("healthcheck",),
         lambda c: normalize.health_check(c.declared("healthcheck"), c.of_image.get("Healthcheck")),
-        lambda c: normalize.actual_health_check(c.config("Healthcheck")),
+        lambda c: normalize.actual_health_check(c.actual("Config.Healthcheck")),
         of_image=True,
     ),
-    ComparedField(
-        "stop_signal",
-        ("stopSignal",),
-        lambda c: normalize.signal(c.declared("stopSignal") or c.of_image.get("StopSignal")),
-        lambda c: normalize.signal(c.config("StopSignal")),
-        of_image=True,
-    ),
-    _config("stop_timeout", "stopTimeout", "StopTimeout", 10),
-    _host("init", "init", "Init", default=False),
+    _same("stop_signal", "stopSignal", "Config.StopSignal", normalize.signal, of_image=True),
+    _same("stop_timeout", "stopTimeout", "Config.StopTimeout", default=10),
+    _same("init", "init", "HostConfig.Init", default=False),
     ComparedField(
         "runtime",
         ("runtime",),
         lambda c: c.declared("runtime") or c.engine.get("DefaultRuntime") or ANY,
-        lambda c: c.host("Runtime") or "",
+        lambda c: c.actual("HostConfig.Runtime") or "",
     ),
     # Privileges.
-    _host("privileged", "privileged", "Privileged", default=False),
-    ComparedField(
-        "capabilities.add",
-        ("capabilities",),
-        lambda c: normalize.capabilities((c.declared("capabilities") or {}).get("adds")),
-        lambda c: normalize.capabilities(c.host("CapAdd")),
-    ),
-    ComparedField(
-        "capabilities.drop",
-        ("capabilities",),
-        lambda c: normalize.capabilities((c.declared("capabilities") or {}).get("drops")),
-        lambda c: normalize.capabilities(c.host("CapDrop")),
-    ),
-    ComparedField(
-        "security_options",
-        ("securityOpts",),
-        lambda c: normalize.security({*(c.declared("securityOpts") or ())} - {"systempaths=unconfined"}),
-        lambda c: normalize.security(c.host("SecurityOpt")),
-    ),
-    ComparedField("masked_paths", (), view.confined, lambda c: bool(c.host("MaskedPaths"))),
-    _host("read_only", "readOnly", "ReadonlyRootfs", default=False),
+    _same("privileged", "privileged", "HostConfig.Privileged", default=False),
+    _same("capabilities.add", "capabilities.adds", "HostConfig.CapAdd", normalize.capabilities),
+    _same("capabilities.drop", "capabilities.drops", "HostConfig.CapDrop", normalize.capabilities),
+    _same("security_options", "securityOpts", "HostConfig.SecurityOpt", normalize.security),
+    ComparedField("masked_paths", (), view.confined, lambda c: bool(c.actual("HostConfig.MaskedPaths"))),
+    _same("read_only", "readOnly", "HostConfig.ReadonlyRootfs", default=False),
     ComparedField(
         "devices",
         ("devices",),
         lambda c: view.devices(c.declared("devices"), "hostPath", "containerPath", "permissions"),
-        lambda c: view.devices(c.host("Devices"), "PathOnHost", "PathInContainer", "CgroupPermissions"),
+        lambda c: view.devices(c.actual("HostConfig.Devices"), "PathOnHost", "PathInContainer", "CgroupPermissions"),
     ),
-    _list("device_rules", "", "DeviceCgroupRules", tuple),
+    _same("device_rules", "", "HostConfig.DeviceCgroupRules", tuple, default=()),
     ComparedField(
         "device_requests",
         ("gpus", "deviceRequests"),
         lambda c: bool(c.declared("gpus") or c.declared("deviceRequests")),
-        lambda c: bool(c.host("DeviceRequests")),
+        lambda c: bool(c.actual("HostConfig.DeviceRequests")),
     ),
-    _list("groups", "groupAdds", "GroupAdd"),
-    _host("namespaces.pid", "pidMode", "PidMode", ""),
+    _same("groups", "groupAdds", "HostConfig.GroupAdd", frozenset, default=()),
+    _same("namespaces.pid", "pidMode", "HostConfig.PidMode", default=""),
     ComparedField("namespaces.ipc", ("ipcMode",), lambda c: c.declared("ipcMode") or "its own", view.ipc),
-    _host("namespaces.user", "usernsMode", "UsernsMode", ""),
-    _host("namespaces.uts", "", "UTSMode", ""),
-    _host("namespaces.cgroup", "cgroupnsMode", "CgroupnsMode", "", undeclared=ANY),
-    _texts("sysctls", "sysctls", "Sysctls"),
-    ComparedField(
-        "ulimits",
-        ("ulimits",),
-        lambda c: {limit["name"]: f"{limit['soft']}:{limit['hard']}" for limit in c.declared("ulimits") or ()},
-        lambda c: {limit["Name"]: f"{limit['Soft']}:{limit['Hard']}" for limit in c.host("Ulimits") or ()},
-    ),
+    _same("namespaces.user", "usernsMode", "HostConfig.UsernsMode", default=""),
+    _same("namespaces.uts", "", "HostConfig.UTSMode", default=""),
+    _same("namespaces.cgroup", "cgroupnsMode", "HostConfig.CgroupnsMode", default="", undeclared=ANY),
+    _same("sysctls", "sysctls", "HostConfig.Sysctls", normalize.texts),
+    _same("ulimits", "ulimits", "HostConfig.Ulimits", normalize.ulimits),
     # Limits.
-    _size("memory", "memory", "Memory"),
-    _size("memory_swap", "memorySwap", "MemorySwap", view.swap),
-    _size("memory_reservation", "memoryReservation", "MemoryReservation"),
+    _same("memory", "memory", "HostConfig.Memory", normalize.mebibytes, unit=MIB, repair=Repair.UPDATE),
     ComparedField(
-        "cpus",
-        ("cpus", "cpuPeriod", "cpuQuota"),
-        view.cores,
-        lambda c: normalize.cores(c.host("NanoCpus"), c.host("CpuQuota"), c.host("CpuPeriod")),
-    ),
-    ComparedField(
-        "cpu_set",
-        ("cpuSet",),
-        lambda c: normalize.cpu_set(c.declared("cpuSet")),
-        lambda c: normalize.cpu_set(c.host("CpusetCpus")),
+        "memory_swap",
+        ("memorySwap",),
+        view.swap,
+        lambda c: normalize.mebibytes(c.actual("HostConfig.MemorySwap")),
         Repair.UPDATE,
     ),
-    _host("cpu_shares", "cpuShares", "CpuShares", 0, Repair.UPDATE),
-    ComparedField("pids", (), lambda c: "unlimited", lambda c: max(c.host("PidsLimit") or 0, 0) or "unlimited"),
-    _host("cpu_set_memory", "", "CpusetMems", ""),
-    _host("block_io_weight", "", "BlkioWeight", 0),
-    _host("out_of_memory.adjust", "", "OomScoreAdj", 0),
-    _host("out_of_memory.disabled", "", "OomKillDisable", default=False),
-    _throttle("deviceReadBps", "BlkioDeviceReadBps"),
-    _throttle("deviceReadIops", "BlkioDeviceReadIOps"),
-    _throttle("deviceWriteBps", "BlkioDeviceWriteBps"),
-    _throttle("deviceWriteIops", "BlkioDeviceWriteIOps"),
-    ComparedField(
-        "shared_memory",
-        ("shmSize",),
-        lambda c: normalize.mebibytes((c.declared("shmSize") or DEFAULT_SHARED_MEMORY) * normalize.MIB),
-        lambda c: normalize.mebibytes(c.host("ShmSize")),
+    _same(
+        "memory_reservation",
+        "memoryReservation",
+        "HostConfig.MemoryReservation",
+        normalize.mebibytes,
+        unit=MIB,
+        repair=Repair.UPDATE,
     ),
+    ComparedField("cpus", ("cpus", "cpuPeriod", "cpuQuota"), view.declared_cores, view.cores),
+    _same("cpu_set", "cpuSet", "HostConfig.CpusetCpus", normalize.cpu_set, repair=Repair.UPDATE),
+    _same("cpu_shares", "cpuShares", "HostConfig.CpuShares", default=0, repair=Repair.UPDATE),
+    _same("pids", "", "HostConfig.PidsLimit", lambda limit: max(limit or 0, 0) or "unlimited"),
+    _same("cpu_set_memory", "", "HostConfig.CpusetMems", default=""),
+    _same("block_io_weight", "", "HostConfig.BlkioWeight", default=0),
+    _same("out_of_memory.adjust", "", "HostConfig.OomScoreAdj", default=0),
+    _same("out_of_memory.disabled", "", "HostConfig.OomKillDisable", default=False),
+    _same("throttle.ReadBps", "deviceReadBps", "HostConfig.BlkioDeviceReadBps", normalize.rates),
+    _same("throttle.ReadIops", "deviceReadIops", "HostConfig.BlkioDeviceReadIOps", normalize.rates),
+    _same("throttle.WriteBps", "deviceWriteBps", "HostConfig.BlkioDeviceWriteBps", normalize.rates),
+    _same("throttle.WriteIops", "deviceWriteIops", "HostConfig.BlkioDeviceWriteIOps", normalize.rates),
+    _same("shared_memory", "shmSize", "HostConfig.ShmSize", normalize.mebibytes, unit=MIB, undeclared=64 * MIB),
     # Mounts and networks.
     ComparedField(
         "mounts",
         ("mounts", "volumes"),
         lambda c: normalize.declared_mounts(c.inputs),
-        lambda c: normalize.actual_mounts(
-            c.inspection.get("Mounts"), (c.of_image.get("Volumes") or ()) if c.image else None
-        ),
+        lambda c: normalize.actual_mounts(c.actual("Mounts"), (c.of_image.get("Volumes") or ()) if c.image else None),
     ),
-    _texts("tmpfs", "tmpfs", "Tmpfs"),
-    _texts("storage", "storageOpts", "StorageOpt"),
+    _same("tmpfs", "tmpfs", "HostConfig.Tmpfs", normalize.texts),
+    _same("storage", "storageOpts", "HostConfig.StorageOpt", normalize.texts),
     ComparedField(
         "networks",
         ("networksAdvanced",),
@@ -317,49 +235,29 @@ CONTAINER_FIELDS: tuple[ComparedField, ...] = (
         view.addresses,
         Repair.RECONNECT,
     ),
-    ComparedField(
-        "network_mode",
-        ("networkMode",),
-        lambda c: view.network_mode(c.declared("networkMode")),
-        lambda c: view.network_mode(c.host("NetworkMode")),
-    ),
+    _same("network_mode", "networkMode", "HostConfig.NetworkMode", view.network_mode),
     ComparedField("ports", ("ports",), lambda c: normalize.declared_ports(c.declared("ports")), view.ports),
     ComparedField(
-        "exposed", ("ports",), view.exposed, lambda c: frozenset(c.config("ExposedPorts") or ()), of_image=True
+        "exposed", ("ports",), view.exposed, lambda c: frozenset(c.actual("Config.ExposedPorts") or ()), of_image=True
     ),
-    _host("publish_all", "publishAllPorts", "PublishAllPorts", default=False),
+    _same("publish_all", "publishAllPorts", "HostConfig.PublishAllPorts", default=False),
     ComparedField(
         "hosts",
         ("hosts",),
         lambda c: named(c.declared("hosts"), "host", "ip"),
-        lambda c: dict(entry.split(":", 1) for entry in c.host("ExtraHosts") or ()),
+        lambda c: dict(entry.split(":", 1) for entry in c.actual("HostConfig.ExtraHosts") or ()),
     ),
-    _list("dns.servers", "dns", "Dns", tuple),
-    _list("dns.options", "dnsOpts", "DnsOptions"),
-    _list("dns.search", "dnsSearches", "DnsSearch", tuple),
+    _same("dns.servers", "dns", "HostConfig.Dns", tuple, default=()),
+    _same("dns.options", "dnsOpts", "HostConfig.DnsOptions", frozenset, default=()),
+    _same("dns.search", "dnsSearches", "HostConfig.DnsSearch", tuple, default=()),
     # Restarts and logs.
+    ComparedField("restart", ("restart", "maxRetryCount"), view.declared_restart, view.restart, Repair.UPDATE),
+    _same("removed_at_end", "rm", "HostConfig.AutoRemove", default=False),
+    _same("log.driver", "logDriver", "HostConfig.LogConfig.Type", undeclared=ANY),
     ComparedField(
-        "restart",
-        ("restart", "maxRetryCount"),
-        lambda c: view.restart(c.declared("restart"), c.declared("maxRetryCount")),
-        lambda c: view.restart(c.host("RestartPolicy").get("Name"), c.host("RestartPolicy").get("MaximumRetryCount")),
-        Repair.UPDATE,
+        "log.options", ("logOpts",), view.log_options, lambda c: c.actual("HostConfig.LogConfig.Config") or {}
     ),
-    _host("removed_at_end", "rm", "AutoRemove", default=False),
-    ComparedField(
-        "log.driver",
-        ("logDriver",),
-        lambda c: c.declared("logDriver") or ANY,
-        lambda c: c.host("LogConfig").get("Type"),
-    ),
-    ComparedField(
-        "log.options",
-        ("logOpts",),
-        # Without a declared driver, the Docker engine chooses both.
-        lambda c: c.declared("logOpts") or {} if c.declared("logDriver") else ANY,
-        lambda c: c.host("LogConfig").get("Config") or {},
-    ),
-    _host("cgroup_parent", "cgroupParent", "CgroupParent", ""),
+    _same("cgroup_parent", "cgroupParent", "HostConfig.CgroupParent", default=""),
 )
 
 NOT_READ: dict[str, str] = {
@@ -376,34 +274,25 @@ NOT_READ: dict[str, str] = {
 """Inputs of containers that no field compares → the reason."""
 
 _LABELS = ComparedField(
-    "labels", ("labels",), lambda c: named(c.declared("labels"), "label"), lambda c: c.inspection.get("Labels") or {}
+    "labels", ("labels",), lambda c: named(c.declared("labels"), "label"), lambda c: c.actual("Labels") or {}
 )
 
 NETWORK_FIELDS: tuple[ComparedField, ...] = (
-    _network("driver", "driver", "Driver", "bridge"),
-    _network("internal", "internal", "Internal", default=False),
-    _network("attachable", "attachable", "Attachable", default=False),
-    _network("ingress", "ingress", "Ingress", default=False),
-    _network("ipv6", "ipv6", "EnableIPv6", default=False),
+    _same("driver", "driver", "Driver", default="bridge"),
+    _same("internal", "internal", "Internal", default=False),
+    _same("attachable", "attachable", "Attachable", default=False),
+    _same("ingress", "ingress", "Ingress", default=False),
+    _same("ipv6", "ipv6", "EnableIPv6", default=False),
     _LABELS,
-    _network_texts("options", "options", "Options"),
-    ComparedField(
-        "ipam.driver",
-        ("ipamDriver",),
-        lambda c: c.declared("ipamDriver") or "default",
-        lambda c: (c.inspection.get("IPAM") or {}).get("Driver") or "default",
-    ),
-    ComparedField(
-        "ipam.options",
-        ("ipamOptions",),
-        lambda c: view.texts(c.declared("ipamOptions")),
-        lambda c: view.texts((c.inspection.get("IPAM") or {}).get("Options")),
-    ),
-    ComparedField("ipam.subnets", ("ipamConfigs",), view.declared_subnets, view.subnets),
+    _same("options", "options", "Options", normalize.texts),
+    _same("ipam.driver", "ipamDriver", "IPAM.Driver", default="default"),
+    _same("ipam.options", "ipamOptions", "IPAM.Options", normalize.texts),
+    # Where no address range is declared, the Docker engine chooses.
+    _same("ipam.subnets", "ipamConfigs", "IPAM.Config", normalize.subnets, undeclared=ANY),
 )
 
 VOLUME_FIELDS: tuple[ComparedField, ...] = (
-    _network("driver", "driver", "Driver", "local"),
+    _same("driver", "driver", "Driver", default="local"),
     _LABELS,
-    _network_texts("options", "driverOpts", "Options"),
+    _same("options", "driverOpts", "Options", normalize.texts),
 )

@@ -32,8 +32,12 @@ def capabilities(names: Iterable[str] | None) -> frozenset[str]:
 
 
 def security(options: Iterable[str] | None) -> frozenset[str]:
-    """Return security options: `no-new-privileges` is `no-new-privileges:true`, `=` is `:`."""
-    spelled = (option.replace("=", ":", 1) if ":" not in option else option for option in options or ())
+    """Return security options: `no-new-privileges` is `no-new-privileges:true`, `=` is `:`.
+
+    Without `systempaths=unconfined`, which the engine shows as paths that are not masked.
+    """
+    options = [option for option in options or () if option != "systempaths=unconfined"]
+    spelled = (option.replace("=", ":", 1) if ":" not in option else option for option in options)
     return frozenset("no-new-privileges:true" if option == "no-new-privileges" else option for option in spelled)
 
 
@@ -53,11 +57,39 @@ def cores(nano: int | None, quota: int | None, period: int | None) -> float:
     return quota / (period or 100_000) if quota and quota > 0 else 0.0
 
 
-def mebibytes(size: int | None, *, unlimited: bool = True) -> str:
+def mebibytes(size: int | None) -> str:
     """Return a size in bytes as text in MiB."""
-    if not size or size < 0:
-        return "unlimited" if unlimited else "none"
-    return f"{size / MIB:g} MiB"
+    return f"{size / MIB:g} MiB" if size and size > 0 else "unlimited"
+
+
+def restart(policy: str | None, retries: int | None) -> str:
+    """Return a restart policy: `unless-stopped`, `on-failure:3`."""
+    return f"{policy}:{retries}" if policy == "on-failure" and retries else policy or "no"
+
+
+def texts(values: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return values as strings, as the Docker engine reports them."""
+    return {name: str(value) for name, value in (values or {}).items()}
+
+
+def ulimits(limits: Iterable[Mapping[str, Any]] | None) -> dict[str, str]:
+    """Return name → soft and hard limit."""
+    return {limit["name"]: f"{limit['soft']}:{limit['hard']}" for limit in _lower(limits)}
+
+
+def rates(devices: Iterable[Mapping[str, Any]] | None) -> dict[str, Any]:
+    """Return device → limit of its rate."""
+    return {device["path"]: device["rate"] for device in _lower(devices)}
+
+
+def subnets(configs: Iterable[Mapping[str, Any]] | None) -> frozenset[str]:
+    """Return the address ranges of a network."""
+    return frozenset(config["subnet"] for config in _lower(configs) if config.get("subnet"))
+
+
+def _lower(entries: Iterable[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
+    """Return entries with lower-case keys: inputs have `path` where inspections have `Path`."""
+    return [{key.lower(): value for key, value in entry.items()} for entry in entries or ()]
 
 
 def signal(name: str | None) -> str:

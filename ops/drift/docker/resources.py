@@ -23,7 +23,7 @@ Inspection = Mapping[str, Any]
 def container(declared: Resource, compared: ComparedResource) -> Iterator[Finding]:
     """Yield a finding for every field that differs, and one where the container is not in the declared state."""
     container_id, reference = compared.inspection["Id"], declared.image
-    moved = compared.config("Image") == reference and not compared.runs_declared_image
+    moved = compared.actual("Config.Image") == reference and not compared.runs_declared_image
     differences = [difference for field in CONTAINER_FIELDS for difference in field.differences(compared)]
     for name, expected, actual, repair in [*differences, *_running(declared, compared.inspection)]:
         if name == "image" and moved:

@@ -28,17 +28,13 @@ class ComparedResource:
 
     runs_declared_image: bool = True
 
-    def declared(self, name: str) -> Any:
-        """Return a declared input, or None."""
-        return self.inputs.get(name)
+    def declared(self, path: str) -> Any:
+        """Return a declared input by its path (`capabilities.adds`), or None."""
+        return _at(self.inputs, path)
 
-    def config(self, name: str) -> Any:
-        """Return an entry of the inspection's Config."""
-        return self.inspection["Config"].get(name)
-
-    def host(self, name: str) -> Any:
-        """Return an entry of the inspection's HostConfig."""
-        return self.inspection["HostConfig"].get(name)
+    def actual(self, path: str) -> Any:
+        """Return an entry of the inspection by its path (`HostConfig.Memory`), or None."""
+        return _at(self.inspection, path)
 
     @cached_property
     def of_image(self) -> Mapping[str, Any]:
@@ -56,6 +52,12 @@ class ComparedResource:
         return {name: declared.get(name, ANY) for name in self.networks}
 
 
+def _at(values: Any, path: str) -> Any:
+    for part in path.split("."):
+        values = (values or {}).get(part)
+    return values
+
+
 def command(c: ComparedResource) -> tuple[str, ...]:
     """Return the declared command, else the image's; a declared entrypoint discards the image's command."""
     return tuple(c.declared("command") or (() if c.declared("entrypoints") else c.of_image.get("Cmd")) or ())
@@ -63,7 +65,7 @@ def command(c: ComparedResource) -> tuple[str, ...]:
 
 def image(c: ComparedResource) -> str:
     """Return the declared reference where the container runs that image, else the reference and id that it runs."""
-    return c.inputs["image"] if c.runs_declared_image else f"{c.config('Image')} ({c.inspection['Image'][7:19]})"
+    return c.inputs["image"] if c.runs_declared_image else f"{c.actual('Config.Image')} ({c.inspection['Image'][7:19]})"
 
 
 def network_mode(mode: str | None) -> str:
@@ -73,13 +75,15 @@ def network_mode(mode: str | None) -> str:
 
 def ipc(c: ComparedResource) -> str:
     """Return the IPC mode; `private` and `shareable` count as the default where nothing is declared."""
-    mode = str(c.host("IpcMode") or "")
+    mode = str(c.actual("HostConfig.IpcMode") or "")
     return mode if c.declared("ipcMode") or mode.startswith(("host", "container:")) else "its own"
 
 
 def hostname(c: ComparedResource) -> Any:
     """Return the declared host name; the default is the short id, or the host's name in the host's network."""
-    default_hostname = c.inspection["Id"][:12] if network_mode(c.host("NetworkMode")) == "networks" else ANY
+    default_hostname = (
+        c.inspection["Id"][:12] if network_mode(c.actual("HostConfig.NetworkMode")) == "networks" else ANY
+    )
     return c.declared("hostname") or default_hostname
 
 
@@ -92,6 +96,11 @@ def swap(c: ComparedResource) -> Any:
 
 
 def cores(c: ComparedResource) -> float:
+    """Return the limit of cores."""
+    return normalize.cores(*(c.actual(f"HostConfig.{key}") for key in ("NanoCpus", "CpuQuota", "CpuPeriod")))
+
+
+def declared_cores(c: ComparedResource) -> float:
     """Return the limit of cores, declared as `cpus` or as quota and period."""
     return float(c.declared("cpus") or 0) or normalize.cores(None, c.declared("cpuQuota"), c.declared("cpuPeriod"))
 
@@ -110,7 +119,7 @@ def addresses(c: ComparedResource) -> dict[str, str]:
 def ports(c: ComparedResource) -> dict[str, Any]:
     """Return the ports in effect where it runs (leaving a network removes its ports), else the configured ones."""
     runs = c.inspection["State"]["Running"]
-    return normalize.actual_ports(c.inspection["NetworkSettings"].get("Ports") if runs else c.host("PortBindings"))
+    return normalize.actual_ports(c.actual("NetworkSettings.Ports") if runs else c.actual("HostConfig.PortBindings"))
 
 
 def exposed(c: ComparedResource) -> Any:
@@ -127,27 +136,22 @@ def devices(entries: Any, host: str, inside: str, rights: str) -> dict[str, str]
     }
 
 
-def restart(policy: str | None, retries: int | None) -> str:
+def log_options(c: ComparedResource) -> Any:
+    """Return the declared log options; without a declared driver, the Docker engine chooses both."""
+    return c.declared("logOpts") or {} if c.declared("logDriver") else ANY
+
+
+def restart(c: ComparedResource) -> str:
     """Return the restart policy: `unless-stopped`, `on-failure:3`."""
-    return f"{policy}:{retries}" if policy == "on-failure" and retries else policy or "no"
+    policy = c.actual("HostConfig.RestartPolicy")
+    return normalize.restart(policy.get("Name"), policy.get("MaximumRetryCount"))
+
+
+def declared_restart(c: ComparedResource) -> str:
+    """Return the declared restart policy."""
+    return normalize.restart(c.declared("restart"), c.declared("maxRetryCount"))
 
 
 def confined(c: ComparedResource) -> bool:
     """Return whether system paths below /proc and /sys should be masked."""
     return not c.declared("privileged") and "systempaths=unconfined" not in (c.declared("securityOpts") or ())
-
-
-def texts(values: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return values as strings, as the Docker engine reports them."""
-    return {name: str(value) for name, value in (values or {}).items()}
-
-
-def subnets(c: ComparedResource) -> frozenset[str]:
-    """Return the address ranges of a network."""
-    entries = (c.inspection.get("IPAM") or {}).get("Config") or ()
-    return frozenset(entry["Subnet"] for entry in entries if entry.get("Subnet"))
-
-
-def declared_subnets(c: ComparedResource) -> Any:
-    """Return the declared address ranges; where none is declared, the Docker engine chooses."""
-    return frozenset(entry["subnet"] for entry in c.declared("ipamConfigs") or () if entry.get("subnet")) or ANY
