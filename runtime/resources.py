@@ -77,7 +77,8 @@ class Resource:
     @property
     def labels(self) -> dict[str, str]:
         """The declared labels."""
-        return {entry["label"]: entry["value"] for entry in self.inputs.get("labels") or ()}
+        # A preview leaves out values that are unknown.
+        return {str(entry.get("label")): str(entry.get("value")) for entry in self.inputs.get("labels") or ()}
 
     @property
     def holds_data(self) -> bool:
@@ -109,11 +110,10 @@ class Resource:
         """Whether it is a job that writes configuration files."""
         return self.is_instance and self.urn.endswith("-writer")
 
-    def mount_target(self, volume: str) -> str | None:
-        """Return where an instance mounts a volume, None where it does not."""
-        return next(
-            (mount["target"] for mount in self.inputs.get("mounts") or () if mount.get("source") == volume), None
-        )
+    @property
+    def mounts(self) -> dict[str, str]:
+        """Volume (or path of the host) → where an instance mounts it."""
+        return {mount["source"]: mount["target"] for mount in self.inputs.get("mounts") or () if "source" in mount}
 
 
 def urn_label(urn: str) -> str:

@@ -52,11 +52,7 @@ def guarded(findings: Sequence[Finding], declared: Sequence[Resource]) -> list[F
     """
     lost = {finding.urn for finding in findings if finding.advice == DATA_LOST}
     lost_volumes = {resource.id for resource in declared if resource.urn in lost and resource.is_volume}
-    on_lost_data = {
-        resource.urn
-        for resource in declared
-        if any(mount.get("source") in lost_volumes for mount in resource.inputs.get("mounts") or ())
-    }
+    on_lost_data = {resource.urn for resource in declared if lost_volumes & resource.mounts.keys()}
     return [_guarded(finding, on_lost_data, declared) for finding in findings]
 
 

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from policy.rules import CONTAINER, TUNNEL, VOLUME, Resource, violations
+from policy.rules import RULES, TUNNEL
+from runtime.guarantees import DOCKER, Guarantee
+from runtime.resources import CONTAINER, VOLUME, Resource
 from tests.support.recording import RecordedResource
 from tests.support.shipped import STACKS, recorded_stack
 from tests.unit.exposure import EVERYWHERE
@@ -33,8 +35,13 @@ DATA = [{"label": "dockyard.volume", "value": "data"}, {"label": "dockyard.envir
 LAST = {"service": "http_status:404"}
 
 
+def violations(resource: Resource) -> list[tuple[str, str]]:
+    rules = [rule for rule in RULES if rule.type == resource.type]
+    return [(rule.name, message) for rule in rules for message in rule.violations(resource)]
+
+
 def broken(inputs: dict[str, Any], kind: str = CONTAINER, **options: Any) -> set[str]:
-    return {name for name, _ in violations(Resource.of(kind, "thing", inputs, **options))}
+    return {name for name, _ in violations(Resource(kind, "thing", inputs, **options))}
 
 
 def changed(**changes: Any) -> dict[str, Any]:
@@ -59,8 +66,8 @@ def mounted(source: str, *, read_only: bool = True) -> list[dict[str, Any]]:
         ("pinned-image", {"image": "ghcr.io/shop/api:main"}),
         ("pinned-image", {"image": "mirror.example.com:5000/shop/api"}),
         ("limits", {"memory": None}),
-        ("limits", {"memorySwap": 1024}),
-        ("limits", {"memorySwap": -1}),
+        ("no-swap", {"memorySwap": 1024}),
+        ("no-swap", {"memorySwap": -1}),
         ("limits", {"memoryReservation": None}),
         ("limits", {"memoryReservation": 1024}),
         ("limits", {"cpus": None}),
@@ -142,7 +149,7 @@ def test_a_container_that_keeps_every_rule_or_only_looks_otherwise_breaks_none(c
 
 
 def test_the_value_of_a_secret_is_not_told():
-    told = [text for _, text in violations(Resource.of(CONTAINER, "x", changed(envs=["A_TOKEN=hunter2"])))]
+    told = [text for _, text in violations(Resource(CONTAINER, "x", changed(envs=["A_TOKEN=hunter2"])))]
     assert told and "hunter2" not in " ".join(told)
 
 
@@ -175,14 +182,24 @@ def test_a_tunnel_ends_with_a_rule_for_everything_else():
     assert broken({"config": {"ingresses": [rule]}}, TUNNEL) == {"tunnel-ingress"}
 
 
+@pytest.mark.parametrize("guarantee", Guarantee)
+def test_a_rule_that_the_runtime_does_not_guarantee_is_reported_as_not_checked(guarantee):
+    (rule,) = [rule for rule in RULES if rule.guarantee is guarantee]
+    good = Resource(CONTAINER, "thing", GOOD)
+    assert (rule.is_checked(), list(rule.violations(good))) == (True, [])
+    (message,) = rule.violations(good, DOCKER - {guarantee})
+    assert not rule.is_checked(DOCKER - {guarantee})
+    assert message == f"not checked, since the runtime does not guarantee it: {guarantee.value}"
+
+
 def of(made: RecordedResource) -> Resource:
-    return Resource.of(made.type, made.name, made.inputs, protect=made.protect, retained=made.retain_on_delete)
+    return Resource(made.type, made.name, made.inputs, protect=made.protect, retained=made.retain_on_delete)
 
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_shipped_stack_keeps_every_rule(stack):
     resources = [of(made) for made in recorded_stack(stack).resources]
-    found = [f"{one.name}: {rule}: {told}" for one in resources for rule, told in violations(one)]
+    found = [f"{one.urn}: {rule}: {told}" for one in resources for rule, told in violations(one)]
     assert not found, "\n".join(found)
     kinds = {one.type for one in resources}
     assert {CONTAINER, VOLUME} <= kinds

@@ -11,8 +11,9 @@ import hashlib
 import io
 import posixpath
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import PurePosixPath
 from typing import IO, Any
 
@@ -27,6 +28,9 @@ from settings.names import PACKED, STAGE
 
 FOLDER_MODE, FOLDER_OWNER = 0o755, (0, 0)
 """Mode and owner of every folder: the writer creates them as root."""
+
+Ids = Callable[[str], Mapping[str, int]]
+"""`passwd` or `group` → name → id."""
 
 
 @dataclass(frozen=True)
@@ -119,13 +123,12 @@ def _filled_volume(resource: Resource) -> str | None:
     """Return the volume that a writer with uploads fills, None for any other resource."""
     if not resource.one_shot or resource.pending_delete or not resource.inputs.get("uploads"):
         return None
-    mounts = resource.inputs.get("mounts") or ()
-    return next((mount["source"] for mount in mounts if mount["target"] == TARGET), None)
+    return next((volume for volume, target in resource.mounts.items() if target == TARGET), None)
 
 
 def _reads_at_start(resource: Resource, volume: str) -> bool:
-    mounted = any(mount["source"] == volume for mount in resource.inputs.get("mounts") or ())
-    return mounted and not resource.pending_delete and not resource.one_shot and CONFIG_HASH in resource.labels
+    running = not resource.pending_delete and not resource.one_shot
+    return running and volume in resource.mounts and CONFIG_HASH in resource.labels
 
 
 def _contents(uploads: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, bool]]:
@@ -179,9 +182,8 @@ def holder(volume: Volume, containers: Iterable[Mapping[str, Any]]) -> tuple[str
         for mount in container.get("Mounts") or ()
         if mount.get("Name") == volume.name
     }
-    writer_ids = [writer.id for writer in volume.writers if writer.id in paths]
-    first = next(iter([*writer_ids, *paths]), None)
-    return (first, paths[first]) if first else None
+    candidates = [*(writer.id for writer in volume.writers if writer.id in paths), *paths]
+    return (candidates[0], paths[candidates[0]]) if candidates else None
 
 
 def compare(
@@ -199,7 +201,7 @@ def compare(
         entries = read(client, *location)
     except NotFound:
         return
-    for difference in _differences(volume, entries, _Names(client, location[0])):
+    for difference in _differences(volume, entries, cache(partial(_ids, client, location[0]))):
         readers = (reader for reader in volume.readers if started.get(reader.id, 0) >= difference.since)
         # What no writer would repair goes with the volume, which is replaced.
         volume_urn = volume.resource.urn if volume.resource else ""
@@ -230,7 +232,7 @@ class Difference:
     since: int = 0
 
 
-def _differences(volume: Volume, entries: Mapping[str, Entry], names: _Names) -> Iterator[Difference]:
+def _differences(volume: Volume, entries: Mapping[str, Entry], ids: Ids) -> Iterator[Difference]:
     for path, file in sorted(volume.files.items()):
         entry = entries.get(path)
         place = f"files/{path}"
@@ -247,7 +249,7 @@ def _differences(volume: Volume, entries: Mapping[str, Entry], names: _Names) ->
                 yield Difference(place, expected, actual, file.writer, read=True, since=entry.changed)
             if entry.mode != file.mode:
                 yield Difference(f"{place} mode", f"{file.mode:04o}", f"{entry.mode:04o}", file.writer)
-            if owner := names.other_owner(file.owner, entry):
+            if owner := _other_owner(file.owner, entry, ids):
                 yield Difference(f"{place} owner", file.owner, owner, file.writer)
     folders = {"", *(str(parent) for path in volume.files for parent in PurePosixPath(path).parents)} - {"."}
     for path, entry in sorted(entries.items()):
@@ -270,36 +272,26 @@ def _folder(place: str, entry: Entry) -> Iterator[Difference]:
         yield Difference(f"{place} owner", "0:0", f"{entry.user}:{entry.group}")
 
 
-class _Names:
-    """Ids of users and groups by name, from a container's /etc/passwd and /etc/group, read only when needed."""
+def _other_owner(declared: str, entry: Entry, ids: Ids) -> str | None:
+    """Return the actual owner where it is not the declared one, else None; without a group, any group matches."""
 
-    def __init__(self, client: docker.DockerClient, container: str) -> None:
-        self._client, self._container = client, container
-        self._known: dict[str, dict[str, int]] = {}
+    def number(table: str, name: str) -> int | None:
+        return int(name) if name.isdigit() else ids(table).get(name)
 
-    def other_owner(self, declared: str, entry: Entry) -> str | None:
-        """Return the actual owner where it is not the declared one, else None; without a group, any group matches."""
-        user, _, group = declared.partition(":")
-        wrong = self._number("passwd", user) != entry.user or (
-            bool(group) and self._number("group", group) != entry.group
-        )
-        return f"{entry.user}:{entry.group}" if wrong else None
+    user, _, group = declared.partition(":")
+    wrong = number("passwd", user) != entry.user or (group and number("group", group) != entry.group)
+    return f"{entry.user}:{entry.group}" if wrong else None
 
-    def _number(self, table: str, name: str) -> int | None:
-        if name.isdigit():
-            return int(name)
-        if table not in self._known:
-            self._known[table] = self._read(table)
-        return self._known[table].get(name)
 
-    def _read(self, table: str) -> dict[str, int]:
-        try:
-            stream, _ = self._client.api.get_archive(self._container, f"/etc/{table}")
-        except (NotFound, APIError):
-            return {}
-        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
-            member = tar.next()
-            file = tar.extractfile(member) if member else None
-            lines = file.read().decode(errors="replace").splitlines() if file else []
-        rows = (line.split(":") for line in lines)
-        return {row[0]: int(row[2]) for row in rows if len(row) > 2 and row[2].isdigit()}
+def _ids(client: docker.DockerClient, container: str, table: str) -> dict[str, int]:
+    """Return name → id from a container's /etc/passwd or /etc/group."""
+    try:
+        stream, _ = client.api.get_archive(container, f"/etc/{table}")
+    except (NotFound, APIError):
+        return {}
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+        member = tar.next()
+        file = tar.extractfile(member) if member else None
+        lines = file.read().decode(errors="replace").splitlines() if file else []
+    rows = (line.split(":") for line in lines)
+    return {row[0]: int(row[2]) for row in rows if len(row) > 2 and row[2].isdigit()}
