@@ -61,17 +61,17 @@ def refuse_other_users(state: State, client: docker.DockerClient, stack: str) ->
 
 def remove(state: State, client: docker.DockerClient, progress: Progress) -> None:
     """Delete the data volumes in Docker. Raises SetupError if the Docker engine refuses to delete one."""
-    for name in [volume.name for volume in state.data_volumes]:
+    for volume in state.data_volumes:
         try:
-            client.volumes.get(name).remove()
+            client.volumes.get(volume.name).remove()
         except NotFound:
             continue
         except APIError as error:
             raise SetupError(
-                f"the volume {name} was not deleted: {error.explanation}",
+                f"the volume {volume.name} was not deleted: {error.explanation}",
                 "remove what uses it, then run this again; the state still knows the volume",
             ) from error
-        progress.line(f"  - volume {name}: deleted", "dim")
+        progress.line(f"  - volume {volume.name}: deleted", "dim")
 
 
 def unprotect(pulumi_cli: PulumiCli, urns: list[str]) -> None:

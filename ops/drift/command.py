@@ -72,22 +72,23 @@ def drift(work: WorkDir, stack: str, progress: Progress, *, fix: bool, as_json: 
             report, context = _compare(work, stack, began, when, progress)
     except SettingsError:
         raise
-    except (DriftUnknownError, SetupError, DockerException, requests.RequestException, OSError) as error:
-        report = DriftReport(stack, 0, when, time.monotonic() - began, unknown=[str(error)])
-    except subprocess.CalledProcessError as error:
-        lines = (error.stderr or "").strip().splitlines()[-3:] or [str(error)]
-        report = DriftReport(stack, 0, when, time.monotonic() - began, unknown=["\n".join(lines)])
     except Exception as error:  # noqa: BLE001 - exit code 1, an error's own, would say that something drifted
-        lines = traceback.format_exception(error)
-        report = DriftReport(
-            stack, 0, when, time.monotonic() - began, unknown=[f"an error of Dockyard's own\n{''.join(lines)}"]
-        )
+        report = DriftReport(stack, 0, when, time.monotonic() - began, unknown=[_reason(error)])
     else:
         if report.code != UNKNOWN:
             # Also where the comparison is incomplete: its findings justify an alert.
             metrics_file.record_drift(context.state, context.client, report.drifted, progress)
     typer.echo(report.as_json() if as_json else "\n".join(report.lines()))
     return report.code
+
+
+def _reason(error: Exception) -> str:
+    """Return why there is no comparison."""
+    if isinstance(error, (DriftUnknownError, SetupError, DockerException, requests.RequestException, OSError)):
+        return str(error)
+    if isinstance(error, subprocess.CalledProcessError):
+        return "\n".join((error.stderr or "").strip().splitlines()[-3:] or [str(error)])
+    return f"an error of Dockyard's own\n{''.join(traceback.format_exception(error))}"
 
 
 def _compare(
@@ -116,19 +117,14 @@ def _compare(
     findings = repair.guarded([*differences, *drifted], declared)
     if findings and State.of(pulumi_cli, opened=True).resources != state.resources:
         raise DriftUnknownError("the stack was changed while it was looked at: ask again")
-    unknown = [f"what only Pulumi sees (other providers, changed files): {previewed.problem}"] * bool(previewed.problem)
+    unknown = []
+    if previewed.problem:
+        unknown.append(f"what only Pulumi sees (other providers, changed files): {previewed.problem}")
     if unknown_files:
         until = f"an older version of Dockyard wrote them, the next ./dockyard up {stack} records how"
         unknown.append(f"the files in {', '.join(unknown_files)}: {until}")
-    report = DriftReport(
-        stack,
-        len(declared),
-        when,
-        time.monotonic() - began,
-        findings,
-        [*pending, *changed, *planned_changes],
-        unknown,
-    )
+    pending += [*changed, *planned_changes]
+    report = DriftReport(stack, len(declared), when, time.monotonic() - began, findings, pending, unknown)
     return report, DriftContext(pulumi_cli, client, docker_host, state, declared)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import docker
-from docker.errors import ImageNotFound, NotFound
+from docker.errors import NotFound
 
 from ops.drift.docker import files, resources, unmanaged
 from ops.drift.docker.resources import Inspection
@@ -27,7 +27,6 @@ STACK_LABELS = (PRODUCT, STACK)
 class DockerInventory:
     """Containers, networks and volumes of the Docker engine."""
 
-    client: docker.DockerClient
     engine: Mapping[str, Any]
     containers: Sequence[Inspection]
     """As the engine lists them, including stopped ones."""
@@ -40,7 +39,7 @@ class DockerInventory:
     def of(cls, client: docker.DockerClient) -> DockerInventory:
         """List everything that the engine has."""
         volumes = {volume["Name"]: volume for volume in client.api.volumes()["Volumes"] or ()}
-        return cls(client, client.info(), client.api.containers(all=True), client.api.networks(), volumes)
+        return cls(client.info(), client.api.containers(all=True), client.api.networks(), volumes)
 
     @cached_property
     def by_name(self) -> dict[str, str]:
@@ -61,9 +60,13 @@ def compare(
     containers = [resource for resource in current if resource.is_instance]
     volumes, unknown = files.volumes(declared, manifest)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        inspected = _inspected(containers, inventory, pool)
+        # The declared containers, and others that have their names.
+        ids = {each.id for each in containers} | {inventory.by_name.get(each.name, each.id) for each in containers}
+        inspections = _inspections(client.api.inspect_container, ids, pool).values()
+        inspected = {inspection["Id"]: inspection for inspection in inspections if inspection}
         started = {identity: _started(inspection) for identity, inspection in inspected.items()}
-        images = _images(containers, inspected, client, pool)
+        references = {each.image for each in containers} | {each["Image"] for each in inspected.values()}
+        images = _inspections(client.api.inspect_image, references, pool)
         file_checks = [
             pool.submit(list, files.compare(volume, client, inventory.containers, started)) for volume in volumes
         ]
@@ -77,43 +80,18 @@ def compare(
     return findings, unknown
 
 
-def _inspected(
-    declared: Sequence[Resource], inventory: DockerInventory, pool: ThreadPoolExecutor
-) -> dict[str, Inspection]:
-    """Return id → inspection of the declared containers, and of other containers that have their names."""
-    identities = {resource.id for resource in declared} | {
-        inventory.by_name[resource.name] for resource in declared if resource.name in inventory.by_name
-    }
+def _inspections(
+    inspect: Callable[[str], Inspection], references: Collection[str], pool: ThreadPoolExecutor
+) -> dict[str, Inspection | None]:
+    """Return reference → inspection, None where the engine does not have it."""
 
-    def inspect(identity: str) -> Inspection | None:
+    def attempt(reference: str) -> Inspection | None:
         try:
-            inspection: Inspection = inventory.client.api.inspect_container(identity)
+            return inspect(reference)
         except NotFound:
             return None
-        return inspection
 
-    return {inspection["Id"]: inspection for inspection in pool.map(inspect, identities) if inspection}
-
-
-def _images(
-    declared: Sequence[Resource],
-    inspected: Mapping[str, Inspection],
-    client: docker.DockerClient,
-    pool: ThreadPoolExecutor,
-) -> dict[str, Inspection | None]:
-    """Return reference or id → inspection of an image, or None where the engine does not have it."""
-
-    def inspect(reference: str) -> Inspection | None:
-        try:
-            image: Inspection = client.images.get(reference).attrs
-        except ImageNotFound:
-            return None
-        return image
-
-    references = sorted(
-        {*(resource.image for resource in declared), *(inspection["Image"] for inspection in inspected.values())}
-    )
-    return dict(zip(references, pool.map(inspect, references), strict=True))
+    return dict(zip(references, pool.map(attempt, references), strict=True))
 
 
 def _resource(
