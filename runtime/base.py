@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import pulumi
 
@@ -42,18 +42,26 @@ class Job:
     """Resolves once it has ended with exit code 0, and fails otherwise."""
 
 
-class Files(Protocol):
+@dataclass(frozen=True)
+class Files:
     """Files that containers mount."""
 
     volume: Volume
+    ready: Resources
+    """Resolves once the files are written."""
 
-    @property
-    def ready(self) -> Resources:
-        """Resolves once the files are written."""
+    contents: Mapping[str, pulumi.Input[str]]
+    """Path → content."""
 
     @property
     def fingerprint(self) -> pulumi.Output[str]:
-        """Hash of the files, for `ContainerSpec.content` of a service that reads its files only when it starts."""
+        """Hash of the files, for `ContainerSpec.content` of a service that reads its files only when it starts.
+
+        It has eight digits, enough to detect a change and too few to guess a secret from.
+        """
+        text: pulumi.Output[str] = pulumi.Output.json_dumps(self.contents)
+        return pulumi.Output.unsecret(text.apply(lambda content: hashlib.sha256(content.encode()).hexdigest()[:8]))
 
     def mounted_at(self, target: str) -> Mount:
         """Return the read-only mount of these files."""
+        return Mount(self.volume.name, target)

@@ -16,8 +16,8 @@ import pulumi_docker as docker
 from pydantic import BaseModel
 
 from runtime import guarantees
-from runtime.base import Instance, Job
-from runtime.config_files import ConfigVolume
+from runtime.base import Files, Instance, Job
+from runtime.config_files import write_files
 from runtime.context import StackContext
 from runtime.hardening import check_hardening
 from runtime.labels import CONFIG, CONFIG_HASH, DATA, SERVICE, SPEC, VOLUME_KIND
@@ -134,9 +134,9 @@ class DockerRuntime:
         """Create a volume for files that the program renders."""
         return _volume(name, CONFIG, context, pulumi.ResourceOptions(parent=parent))
 
-    def files(self, context: StackContext, name: str, file_set: FileSet, parent: pulumi.Resource) -> ConfigVolume:
+    def files(self, context: StackContext, name: str, file_set: FileSet, parent: pulumi.Resource) -> Files:
         """Write files into a volume for containers to mount."""
-        return ConfigVolume(name, file_set, context, parent)
+        return write_files(context, name, file_set, parent)
 
     def _container_args(self, spec: ContainerSpec, context: StackContext) -> dict[str, Any]:
         """Return the container inputs that services and one-shot jobs share."""

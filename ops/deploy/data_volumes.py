@@ -1,8 +1,9 @@
-"""A stack's data volumes: their sizes, their users, and the deletion of protected ones."""
+"""A stack's data volumes: their sizes, their users, the deletion of protected ones, and what stays of old log stores."""
 
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 import time
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from ops.deploy.metrics import writer_of
 from ops.pulumi_cli import PulumiCli
 from ops.state.snapshot import State
 from runtime.instances import live_instances
+from settings.alert_rules import LOG_STORES
+from settings.logs import Logs
 from settings.names import METRICS_FOLDER
 
 VERIFIED = "dockyard_backup_last_verified_restore_timestamp_seconds"
@@ -77,6 +80,30 @@ def remove(state: State, client: docker.DockerClient, progress: Progress) -> Non
 def unprotect(pulumi_cli: PulumiCli, urns: list[str]) -> None:
     """Remove the protection of resources. Raises CalledProcessError if Pulumi refuses."""
     pulumi_cli.run("state unprotect", "--yes", *urns)
+
+
+def leave_other_stores_data(state: State, pulumi_cli: PulumiCli, logs: Logs, progress: Progress) -> State:
+    """Mark the data volumes of log stores that the stack no longer runs, so that Pulumi keeps them on the host.
+
+    All other resources that the next `up` removes are deleted as usual. Return the state after the change.
+    Raises CalledProcessError if Pulumi refuses.
+    """
+    endings = tuple(f"-logs-{store}-data" for store in LOG_STORES if store != logs.store) if logs.enabled else ()
+    retained = [volume for volume in state.declared if endings and volume.is_volume and volume.urn.endswith(endings)]
+    if not retained:
+        return state
+    if any(volume.protect or not volume.retained for volume in retained):
+        exported = json.loads(pulumi_cli.run("stack export"))
+        for resource in exported["deployment"]["resources"]:
+            if resource["urn"] in {volume.urn for volume in retained}:
+                resource.update(retainOnDelete=True)
+                resource.pop("protect", None)
+        pulumi_cli.import_state(json.dumps(exported))
+        state = State.of(pulumi_cli)
+    for volume in retained:
+        name = volume.name
+        progress.line(f"  · the logs before this change stay in the volume {name}: docker volume rm {name}", "yellow")
+    return state
 
 
 def _last_restores(state: State, client: docker.DockerClient) -> Iterator[tuple[str, time.struct_time]]:
