@@ -17,15 +17,13 @@ def make_context(settings: Settings) -> StackContext:
     The product and the monitoring have separate networks; containers that are scraped are on both.
     """
     labels = stack_labels(settings.product.name, settings.stack.environment, pulumi.get_stack())
-    runtime = DockerRuntime()
-    context = StackContext(
+    context = DockerRuntime(
         product=settings.product.name,
         environment=settings.stack.environment,
         docker=settings.product.docker,
         protects_data=settings.stack.protects_data,
-        app_network=runtime.network(f"{settings.product.name}-app", labels),
-        monitoring_network=runtime.network(f"{settings.product.name}-monitoring", labels),
-        runtime=runtime,
+        app_network=DockerRuntime.network(f"{settings.product.name}-app", labels),
+        monitoring_network=DockerRuntime.network(f"{settings.product.name}-monitoring", labels),
         image=settings.image,
         networks=settings.product.networks,
     )

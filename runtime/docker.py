@@ -29,37 +29,35 @@ LAST_LINES = 15
 """Number of log lines that the error of a failed job quotes."""
 
 
-class DockerRuntime:
-    """Creates containers, volumes and bridge networks on one Docker engine. It implements `runtime.context.Runtime`."""
+class DockerRuntime(StackContext):
+    """Creates containers, volumes and bridge networks on one Docker engine."""
 
     guarantees = guarantees.DOCKER
 
-    def __init__(self) -> None:
-        self.manifest: dict[str, Any] = {}
-
-    def network(self, name: str, labels: Mapping[str, str]) -> pulumi.Output[str]:
+    @staticmethod
+    def network(name: str, labels: Mapping[str, str]) -> pulumi.Output[str]:
         """Create a bridge network; return its name."""
         label_args = [docker.NetworkLabelArgs(label=label, value=value) for label, value in sorted(labels.items())]
         return docker.Network(name, driver="bridge", labels=label_args).name
 
-    def service(self, context: StackContext, name: str, spec: ContainerSpec, opts: pulumi.ResourceOptions) -> Instance:
+    def service(self, name: str, spec: ContainerSpec, opts: pulumi.ResourceOptions) -> Instance:
         """Run a long-lived container and wait until it is healthy.
 
         A replacement is created, and healthy, before the old container is deleted, unless both cannot exist at once: a
         published port and a data folder have only one user. The name is always generated, so that both can exist.
         """
         if spec.health:
-            interval = context.docker.health_interval or spec.health.interval
-            health = replace(spec.health, interval=interval, start_interval=context.docker.health_start_interval)
+            interval = self.docker.health_interval or spec.health.interval
+            health = replace(spec.health, interval=interval, start_interval=self.docker.health_start_interval)
             spec = replace(spec, health=health)
         container = docker.Container(
             name,
-            **self._container_args(spec, context),
+            **self._container_args(spec),
             restart=spec.restart,
             must_run=True,
             healthcheck=_health_args(spec.health),
             wait=spec.health is not None,
-            wait_timeout=context.docker.wait_timeout,
+            wait_timeout=self.docker.wait_timeout,
             stop_signal=spec.stop_signal,
             stop_timeout=spec.stop_grace,
             # Read from the OLD state when the container is deleted, so it must be set from the first release on.
@@ -77,13 +75,12 @@ class DockerRuntime:
 
     def job(
         self,
-        context: StackContext,
         name: str,
         spec: ContainerSpec,
         opts: pulumi.ResourceOptions,
-        files: StagedFiles | None,
+        files: StagedFiles | None = None,
         *,
-        skip: bool,
+        skip: bool = False,
     ) -> Job:
         """Run a container to completion, once for each change of its inputs.
 
@@ -97,7 +94,7 @@ class DockerRuntime:
         if files:
             self.manifest[script_digest(str(spec.command[0]))] = files.manifest()
         uploads = [docker.ContainerUploadArgs(file=path, content=text) for path, text in sorted(contents.items())]
-        inputs = {**self._container_args(spec, context), "uploads": uploads or None}
+        inputs = {**self._container_args(spec), "uploads": uploads or None}
         ignored = [_camel(key) for key in inputs] if skip else None
         container = docker.Container(
             name,
@@ -116,7 +113,7 @@ class DockerRuntime:
 
         return Job(pulumi.Output.all(container.exit_code, container.container_logs).apply(check))
 
-    def data_volume(self, context: StackContext, name: str, parent: pulumi.Resource) -> Volume:
+    def data_volume(self, name: str, parent: pulumi.Resource) -> Volume:
         """Create a volume for content that cannot be recreated.
 
         No change in the program replaces it, since a replaced volume is empty. Outside development it is protected, and
@@ -125,23 +122,28 @@ class DockerRuntime:
         opts = pulumi.ResourceOptions(
             parent=parent,
             ignore_changes=["labels", "name", "driver", "driverOpts"],
-            protect=context.protects_data,
-            retain_on_delete=context.protects_data,
+            protect=self.protects_data,
+            retain_on_delete=self.protects_data,
         )
-        return _volume(name, DATA, context, opts)
+        return self._volume(name, DATA, opts)
 
-    def config_volume(self, context: StackContext, name: str, parent: pulumi.Resource | None) -> Volume:
+    def config_volume(self, name: str, parent: pulumi.Resource | None) -> Volume:
         """Create a volume for files that the program renders."""
-        return _volume(name, CONFIG, context, pulumi.ResourceOptions(parent=parent))
+        return self._volume(name, CONFIG, pulumi.ResourceOptions(parent=parent))
 
-    def files(self, context: StackContext, name: str, file_set: FileSet, parent: pulumi.Resource) -> Files:
+    def files(self, name: str, file_set: FileSet, parent: pulumi.Resource) -> Files:
         """Write files into a volume for containers to mount."""
-        return write_files(context, name, file_set, parent)
+        return write_files(self, name, file_set, parent)
 
-    def _container_args(self, spec: ContainerSpec, context: StackContext) -> dict[str, Any]:
+    def _volume(self, name: str, kind: str, opts: pulumi.ResourceOptions) -> Volume:
+        labels = sorted({**self.labels, VOLUME_KIND: kind}.items())
+        label_args = [docker.VolumeLabelArgs(label=label, value=value) for label, value in labels]
+        return Volume(docker.Volume(name, labels=label_args, opts=opts).name)
+
+    def _container_args(self, spec: ContainerSpec) -> dict[str, Any]:
         """Return the container inputs that services and one-shot jobs share."""
         check_hardening(spec, self.guarantees)
-        labels = {**context.labels, SERVICE: spec.role, SPEC: spec_hash(spec), CONFIG_HASH: spec.content}
+        labels = {**self.labels, SERVICE: spec.role, SPEC: spec_hash(spec), CONFIG_HASH: spec.content}
         return {
             "image": spec.image,
             "command": list(spec.command) or None,
@@ -162,9 +164,9 @@ class DockerRuntime:
             "init": True,
             "log_driver": "json-file",
             "log_opts": {
-                "max-size": context.docker.log_max_size,
-                "max-file": str(context.docker.log_max_files),
-                "labels": ",".join([*sorted(context.labels), SERVICE]),
+                "max-size": self.docker.log_max_size,
+                "max-file": str(self.docker.log_max_files),
+                "labels": ",".join([*sorted(self.labels), SERVICE]),
                 # Written into each line, where the log pipeline reads the container's name.
                 "tag": "{{.Name}}",
             },
@@ -176,7 +178,7 @@ class DockerRuntime:
             ],
             "networks_advanced": [
                 docker.ContainerNetworksAdvancedArgs(name=item.network, aliases=list(item.aliases) or None)
-                for item in (*spec.networks, *context.external_networks(spec.member or spec.role))
+                for item in (*spec.networks, *self.external_networks(spec.member or spec.role))
             ],
             "hosts": [docker.ContainerHostArgs(host="host.docker.internal", ip="host-gateway")]
             if spec.reaches_host
@@ -211,12 +213,6 @@ def _camel(name: str) -> str:
     """Return an input's name in Pulumi's spelling: `memory_swap` becomes memorySwap."""
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
-
-
-def _volume(name: str, kind: str, context: StackContext, opts: pulumi.ResourceOptions) -> Volume:
-    labels = sorted({**context.labels, VOLUME_KIND: kind}.items())
-    label_args = [docker.VolumeLabelArgs(label=label, value=value) for label, value in labels]
-    return Volume(docker.Volume(name, labels=label_args, opts=opts).name)
 
 
 def format_go_duration(seconds: int) -> str:

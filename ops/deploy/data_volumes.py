@@ -1,4 +1,4 @@
-"""A stack's data volumes: their sizes, their users, the deletion of protected ones, and what stays of old log stores."""
+"""A stack's data volumes: their sizes, their users, which are deleted, and which stay."""
 
 from __future__ import annotations
 

@@ -202,17 +202,18 @@ def compare(
     except NotFound:
         return
     for difference in _differences(volume, entries, cache(partial(_ids, client, location[0]))):
-        readers = (reader for reader in volume.readers if started.get(reader.id, 0) >= difference.since)
-        # What no writer would repair goes with the volume, which is replaced.
-        volume_urn = volume.resource.urn if volume.resource else ""
+        since = difference.since if difference.writer else None
         yield Finding(
             volume.label,
             difference.field,
             difference.declared,
             difference.actual,
+            # What no writer would repair goes with the volume, which is replaced.
             Repair.REWRITE if difference.writer else Repair.REPLACE,
-            difference.writer or volume_urn,
-            also_replace=tuple(reader.urn for reader in readers) if difference.writer and difference.read else (),
+            difference.writer or (volume.resource.urn if volume.resource else ""),
+            also_replace=tuple(
+                reader.urn for reader in volume.readers if since is not None and started.get(reader.id, 0) >= since
+            ),
         )
 
 
@@ -226,10 +227,8 @@ class Difference:
     writer: str = ""
     """URN of the writer that repairs it; empty where none would."""
 
-    read: bool = False
-    """Whether readers that started after `since` may have loaded a wrong file."""
-
-    since: int = 0
+    since: int | None = None
+    """Readers that started later may have loaded a wrong file."""
 
 
 def _differences(volume: Volume, entries: Mapping[str, Entry], ids: Ids) -> Iterator[Difference]:
@@ -238,7 +237,7 @@ def _differences(volume: Volume, entries: Mapping[str, Entry], ids: Ids) -> Iter
         place = f"files/{path}"
         if entry is None:
             above = entries.get(posixpath.dirname(path))
-            yield Difference(place, "file", "gone", file.writer, read=True, since=above.changed if above else 0)
+            yield Difference(place, "file", "gone", file.writer, above.changed if above else 0)
         elif entry.kind != "file":
             yield Difference(place, "file", entry.kind)
         else:
@@ -246,7 +245,7 @@ def _differences(volume: Volume, entries: Mapping[str, Entry], ids: Ids) -> Iter
                 # Print no digits of a secret's hash: they would help to guess a short secret.
                 expected = "(secret)" if file.secret else f"sha256 {file.digest[:12]}"
                 actual = "content differs" if file.secret else f"content differs, sha256 {entry.digest[:12]}"
-                yield Difference(place, expected, actual, file.writer, read=True, since=entry.changed)
+                yield Difference(place, expected, actual, file.writer, entry.changed)
             if entry.mode != file.mode:
                 yield Difference(f"{place} mode", f"{file.mode:04o}", f"{entry.mode:04o}", file.writer)
             if owner := _other_owner(file.owner, entry, ids):
@@ -259,7 +258,7 @@ def _differences(volume: Volume, entries: Mapping[str, Entry], ids: Ids) -> Iter
         elif path not in volume.files and path not in volume.leftovers:
             # Writers remove undeclared files only; an undeclared folder is a finding of its own.
             writer = volume.writers[0].urn if entry.kind == "file" else ""
-            yield Difference(place, "nothing", f"{entry.kind} that nobody declared", writer, True, entry.changed)
+            yield Difference(place, "nothing", f"{entry.kind} that nobody declared", writer, entry.changed)
 
 
 def _folder(place: str, entry: Entry) -> Iterator[Difference]:

@@ -19,10 +19,8 @@ ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 SIGNALS = {"2": "INT", "3": "QUIT", "9": "KILL", "10": "USR1", "12": "USR2", "15": "TERM", "28": "WINCH"}
 
 
-def seconds(text: str | int | None) -> float:
-    """Return a duration in seconds, given as a Go duration (`1m30s`, in the state) or in nanoseconds (Docker)."""
-    if isinstance(text, int):
-        return text / NANO
+def seconds(text: str | None) -> float:
+    """Return a Go duration (`1m30s`) in seconds."""
     return sum(float(amount) * UNITS[unit] for amount, unit in DURATION.findall(text or ""))
 
 
@@ -157,16 +155,19 @@ def _mount(kind: str, source: str, *, read_only: bool) -> str:
 def health_check(check: Mapping[str, Any] | None, of_image: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return a declared health check; missing values come from the image, else from the Docker engine's defaults."""
     declared = check or {}
+    times = {
+        "Interval": "interval",
+        "Timeout": "timeout",
+        "StartPeriod": "startPeriod",
+        "StartInterval": "startInterval",
+    }
     engine = {
         "Test": declared.get("tests"),
-        "Interval": seconds(declared.get("interval")) * NANO,
-        "Timeout": seconds(declared.get("timeout")) * NANO,
-        "StartPeriod": seconds(declared.get("startPeriod")) * NANO,
-        "StartInterval": seconds(declared.get("startInterval")) * NANO,
         "Retries": declared.get("retries"),
+        **{key: seconds(declared.get(name)) * NANO for key, name in times.items()},
     }
-    explicit = {key: value for key, value in engine.items() if value}
-    return actual_health_check({**{key: value for key, value in (of_image or {}).items() if value}, **explicit})
+    values = [*(of_image or {}).items(), *engine.items()]
+    return actual_health_check({key: value for key, value in values if value})
 
 
 def actual_health_check(check: Mapping[str, Any] | None) -> dict[str, Any]:
