@@ -67,13 +67,12 @@ class LiveInstance:
     @property
     def started(self) -> datetime:
         """When it last started, in whole seconds."""
-        return datetime.fromisoformat(self._state["StartedAt"][:19]).replace(tzinfo=UTC)
+        return parse_time(self._state["StartedAt"])
 
     @property
     def created(self) -> datetime:
-        """When it was created."""
-        moment = datetime.fromisoformat(self.container.attrs["Created"])
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        """When it was created, in whole seconds."""
+        return parse_time(self.container.attrs["Created"])
 
     @property
     def restarts(self) -> int:
@@ -139,6 +138,11 @@ class LiveInstance:
             yield from (line.decode(errors="replace") for line in lines)
         if rest:
             yield rest.decode(errors="replace")
+
+
+def parse_time(text: str) -> datetime:
+    """Return a time of an inspection of a container, `2026-11-21T13:00:01.123456789Z`, in whole seconds."""
+    return datetime.fromisoformat(text[:19]).replace(tzinfo=UTC)
 
 
 def used_memory(stats: Mapping[str, Any]) -> tuple[float, float] | None:

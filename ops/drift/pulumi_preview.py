@@ -78,7 +78,7 @@ def judge(
         if before is None or step["op"] == "delete" or changed:
             suffix = f" ({', '.join(changed)})" if changed else ""
             pending.append(f"{urn_label(step['urn'])}: would be {CHANGES[step['op']]}{suffix}")
-        elif step["urn"] not in reported_urns and not _holds_unknown(inputs):
+        elif step["urn"] not in reported_urns and UNKNOWN not in json.dumps(inputs):
             findings += _drifted(step, before)
     return findings, pending
 
@@ -125,11 +125,3 @@ def _same(new: Any, old: Any) -> bool:
             _same(new_item, old_item) for new_item, old_item in zip(new, old, strict=True)
         )
     return bool(new == old)
-
-
-def _holds_unknown(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(_holds_unknown(inner) for inner in value.values())
-    if isinstance(value, list):
-        return any(_holds_unknown(inner) for inner in value)
-    return bool(value == UNKNOWN)

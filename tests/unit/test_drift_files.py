@@ -19,22 +19,18 @@ EARLIER, STARTED, LATER = 100, 200, 300
 PLAIN = {"prometheus.yml": b"global: {}\n", "rules/host.yml": b"groups: []\n", "board.json": b"{}"}
 
 
-def writer(**more):
-    """Return a writer of two plain files, a packed one and a secret."""
-    uploads = [
-        {"file": f"{STAGE}/prometheus.yml", "content": "global: {}\n"},
-        {"file": f"{STAGE}/rules/host.yml", "content": "groups: []\n"},
-        {"file": f"{STAGE}/pass word", "content": Secret("hunter2")},
-        {"file": PACKED, "content": pack({"board.json": "{}"})},
-    ]
+def writer(inputs=None, **more):
+    """Return a writer of two plain files, a packed one and a secret; `inputs` go over its own."""
+    contents = {"prometheus.yml": "global: {}\n", "rules/host.yml": "groups: []\n", "pass word": Secret("hunter2")}
+    uploads = [{"file": f"{STAGE}/{path}", "content": content} for path, content in contents.items()]
     paths = ["board.json", "pass word", "prometheus.yml", "rules/host.yml"]
-    inputs = {
+    own = {
         "mustRun": False,
         "command": [_script(paths, "65534:grafana", "true", None, unpack=True)],
-        "uploads": uploads,
+        "uploads": [*uploads, {"file": PACKED, "content": pack({"board.json": "{}"})}],
         "mounts": [{"type": "volume", "source": "config-1", "target": TARGET}],
     }
-    return declared(inputs, name="config-writer", id=WRITER, **more)
+    return declared({**own, **(inputs or {})}, **{"name": "config-writer", "id": WRITER, **more})
 
 
 def volume():
@@ -47,9 +43,7 @@ def reader():
     return declared({"labels": labels, "mounts": mounts}, name="reader", id=READER)
 
 
-def entry(
-    content: bytes = b"", mode: int = 0o400, owner: tuple[int, int] = (65534, 472), changed: int = EARLIER, **more
-):
+def entry(content: bytes = b"", mode: int = 0o400, owner=(65534, 472), changed: int = EARLIER, **more):
     return {"content": content, "mode": mode, "owner": owner, "changed": changed, **more}
 
 
@@ -135,9 +129,8 @@ def test_a_reader_that_started_after_a_change_is_replaced_too(changed, replaced)
 
 
 def test_a_changed_mode_replaces_no_reader():
-    assert (
-        findings({**as_written(), "board.json": entry(b"{}", mode=0o444)})["files/board.json mode"].also_replace == ()
-    )
+    found = findings({**as_written(), "board.json": entry(b"{}", mode=0o444)})
+    assert found["files/board.json mode"].also_replace == ()
 
 
 def test_a_secret_is_reported_without_its_hash():
@@ -159,31 +152,20 @@ def test_a_volume_that_no_container_can_read_has_no_finding(docker):
 
 def test_several_writers_fill_one_volume():
     """A folder of it, and leaving the file before behind where the proxy does not run."""
-    mounts = [{"type": "volume", "source": "edge-1", "target": TARGET}]
     writers = [
-        declared(
-            {
-                "mustRun": False,
-                "command": [f"write {name}", "writer", "/loaded"],
-                "uploads": [{"file": f"{STAGE}/{name}.yml", "content": name}],
-                "mounts": mounts,
-            },
-            name=f"{name}-writer",
-            id=name,
-        )
+        writer({"command": [name], "uploads": [{"file": f"{STAGE}/{name}.yml", "content": name}]}, name=name, id=name)
         for name in ("fixed", "web")
     ]
     (filled,), _ = files.volumes(
         writers, manifest(*writers, owner="65532", folder="dynamic", leftovers=(".web.before",))
     )
     entries = {
-        "": folder(),
-        "dynamic": folder(),
+        **dict.fromkeys(("", "dynamic"), folder()),
         "dynamic/fixed.yml": entry(b"fixed", owner=(65532, 5)),
         "dynamic/web.yml": entry(b"edited", owner=(65532, 0)),
         ".web.before": entry(b"older"),
     }
-    docker = engine_with("web", "edge-1", TARGET, entries)
+    docker = engine_with("web", "config-1", TARGET, entries)
     (found,) = files.compare(filled, docker, docker.api.containers(all=True), {})
     assert (found.field, found.urn) == ("files/dynamic/web.yml", writers[1].urn)
 

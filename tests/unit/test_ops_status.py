@@ -72,7 +72,7 @@ class TestRows:
 @pytest.mark.parametrize(
     ("since", "text"),
     [
-        ("2026-11-21T12:59:52.123456789Z", "8s"),
+        ("2026-11-21T12:59:52Z", "8s"),
         ("2026-11-21T12:47:55Z", "12m 5s"),
         ("2026-11-21T10:00:00Z", "3h 0m"),
         ("2026-11-18T09:00:00Z", "3d 4h"),
@@ -80,7 +80,7 @@ class TestRows:
     ],
 )
 def test_an_uptime_has_its_two_largest_units(since, text):
-    assert format_uptime(datetime.fromisoformat(since[:19]).replace(tzinfo=UTC), NOW) == text
+    assert format_uptime(datetime.fromisoformat(since), NOW) == text
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +15,7 @@ from ops.drift.docker import files, resources, unmanaged
 from ops.drift.docker.resources import Inspection
 from ops.drift.docker.view import ComparedResource
 from ops.drift.findings import Finding
+from runtime.instances import parse_time
 from runtime.labels import PRODUCT, STACK
 from runtime.resources import Resource
 
@@ -64,7 +64,7 @@ def compare(
         ids = {each.id for each in containers} | {inventory.by_name.get(each.name, each.id) for each in containers}
         inspections = _inspections(client.api.inspect_container, ids, pool).values()
         inspected = {inspection["Id"]: inspection for inspection in inspections if inspection}
-        started = {identity: _started(inspection) for identity, inspection in inspected.items()}
+        started = {key: parse_time(each["State"]["StartedAt"]).timestamp() for key, each in inspected.items()}
         references = {each.image for each in containers} | {each["Image"] for each in inspected.values()}
         images = _inspections(client.api.inspect_image, references, pool)
         file_checks = [
@@ -131,7 +131,3 @@ def _runs(reference: str, inspection: Inspection, images: Mapping[str, Inspectio
 
 def _stack_labels(resource: Resource) -> dict[str, str]:
     return {name: value for name, value in resource.labels.items() if name in STACK_LABELS}
-
-
-def _started(inspection: Inspection) -> float:
-    return datetime.fromisoformat(inspection["State"]["StartedAt"][:19]).replace(tzinfo=UTC).timestamp()

@@ -192,7 +192,12 @@ CONTAINER_FIELDS: tuple[ComparedField, ...] = (
         unit=MIB,
         repair=Repair.UPDATE,
     ),
-    ComparedField("cpus", ("cpus", "cpuPeriod", "cpuQuota"), view.declared_cores, view.cores),
+    ComparedField(
+        "cpus",
+        ("cpus", "cpuPeriod", "cpuQuota"),
+        view.declared_cores,
+        lambda c: normalize.cores(*(c.actual(f"HostConfig.{key}") for key in ("NanoCpus", "CpuQuota", "CpuPeriod"))),
+    ),
     _same("cpu_set", "cpuSet", "HostConfig.CpusetCpus", normalize.cpu_set, repair=Repair.UPDATE),
     _same("cpu_shares", "cpuShares", "HostConfig.CpuShares", default=0, repair=Repair.UPDATE),
     _same("pids", "", "HostConfig.PidsLimit", lambda limit: max(limit or 0, 0) or "unlimited"),
@@ -251,7 +256,15 @@ CONTAINER_FIELDS: tuple[ComparedField, ...] = (
     _same("dns.options", "dnsOpts", "HostConfig.DnsOptions", frozenset, default=()),
     _same("dns.search", "dnsSearches", "HostConfig.DnsSearch", tuple, default=()),
     # Restarts and logs.
-    ComparedField("restart", ("restart", "maxRetryCount"), view.declared_restart, view.restart, Repair.UPDATE),
+    ComparedField(
+        "restart",
+        ("restart", "maxRetryCount"),
+        lambda c: normalize.restart(c.declared("restart"), c.declared("maxRetryCount")),
+        lambda c: normalize.restart(
+            *(c.actual(f"HostConfig.RestartPolicy.{key}") for key in ("Name", "MaximumRetryCount"))
+        ),
+        Repair.UPDATE,
+    ),
     _same("removed_at_end", "rm", "HostConfig.AutoRemove", default=False),
     _same("log.driver", "logDriver", "HostConfig.LogConfig.Type", undeclared=ANY),
     ComparedField(

@@ -95,11 +95,6 @@ def swap(c: ComparedResource) -> Any:
     return normalize.mebibytes((swap or 2 * memory) * normalize.MIB)
 
 
-def cores(c: ComparedResource) -> float:
-    """Return the limit of cores."""
-    return normalize.cores(*(c.actual(f"HostConfig.{key}") for key in ("NanoCpus", "CpuQuota", "CpuPeriod")))
-
-
 def declared_cores(c: ComparedResource) -> float:
     """Return the limit of cores, declared as `cpus` or as quota and period."""
     return float(c.declared("cpus") or 0) or normalize.cores(None, c.declared("cpuQuota"), c.declared("cpuPeriod"))
@@ -139,17 +134,6 @@ def devices(entries: Any, host: str, inside: str, rights: str) -> dict[str, str]
 def log_options(c: ComparedResource) -> Any:
     """Return the declared log options; without a declared driver, the Docker engine chooses both."""
     return c.declared("logOpts") or {} if c.declared("logDriver") else ANY
-
-
-def restart(c: ComparedResource) -> str:
-    """Return the restart policy: `unless-stopped`, `on-failure:3`."""
-    policy = c.actual("HostConfig.RestartPolicy")
-    return normalize.restart(policy.get("Name"), policy.get("MaximumRetryCount"))
-
-
-def declared_restart(c: ComparedResource) -> str:
-    """Return the declared restart policy."""
-    return normalize.restart(c.declared("restart"), c.declared("maxRetryCount"))
 
 
 def confined(c: ComparedResource) -> bool:
