@@ -79,17 +79,11 @@ def declared(inputs: Values | None = None, *, name: str = "web", kind: str = CON
 
 
 def only(inputs: Values, *, name: str = "web", kind: str = CONTAINER, **fields: Any) -> Resource:
-    return Resource(
-        **{"urn": URN.replace("app-web", f"app-{name}"), "id": ID, "type": kind, "inputs": inputs, **fields}
-    )
+    return Resource(kind, inputs=inputs, **{"urn": URN.replace("app-web", f"app-{name}"), "id": ID, **fields})
 
 
-def container(
-    resource: Resource, inspected: Values, *, image: Values | None = IMAGE, engine: Values = ENGINE
-) -> ComparedResource:
-    return ComparedResource(
-        resource.inputs, inspected, image, engine, runs_declared_image=inspected["Image"] == IMAGE_ID
-    )
+def container(resource: Resource, inspected: Values, *, image: Values | None = IMAGE, engine: Values = ENGINE):
+    return ComparedResource(resource.inputs, inspected, image, engine, inspected["Image"] == IMAGE_ID)
 
 
 def changed(*path: str, to: Any) -> Values:

@@ -4,9 +4,8 @@ from copy import deepcopy
 
 import pytest
 
+from ops.drift.docker import resources
 from ops.drift.docker.fields import CONTAINER_FIELDS, NOT_READ
-from ops.drift.docker.resources import container as compare
-from ops.drift.docker.resources import recreated_container
 from ops.drift.expected import plain
 from ops.drift.findings import Repair, Secret
 from tests.support.drift import INSPECTED, SCHEMA, changed, container, declared
@@ -16,7 +15,7 @@ CONFIG, HOST = "Config", "HostConfig"
 
 def findings(found: dict, inputs: dict | None = None, **more) -> dict:
     said = declared(inputs)
-    return {one.field: one for one in compare(said, container(said, found, **more))}
+    return {one.field: one for one in resources.container(said, container(said, found, **more))}
 
 
 def test_an_unchanged_container_has_no_finding():
@@ -111,12 +110,10 @@ def test_swap_is_ignored_where_the_engine_cannot_limit_it():
 
 
 def test_only_declared_values_are_compared_where_the_image_is_gone():
-    said = declared()
-    names = {one.field for one in compare(said, container(said, INSPECTED, image=None))}
-    assert names == set()
+    assert findings(INSPECTED, image=None) == {}
     wrong = changed(CONFIG, "Env", to=["PORT=1", "PATH=/bin"])
     wrong["Config"].update(Cmd=["other"], Entrypoint=["/other"])
-    assert {one.field for one in compare(said, container(said, wrong, image=None))} == {"env.PORT", "command"}
+    assert findings(wrong, image=None).keys() == {"env.PORT", "command"}
 
 
 @pytest.mark.parametrize(
@@ -159,7 +156,7 @@ def test_a_moved_tag_is_repaired_by_nobody():
 def test_a_container_made_again_by_hand_is_recreated():
     said = declared(id="gone")
     found = changed(HOST, "Privileged", to=True)
-    told = {one.field: one.repair for one in recreated_container(said, container(said, found))}
+    told = {one.field: one.repair for one in resources.recreated_container(said, container(said, found))}
     assert told == {"id": Repair.RECREATE, "privileged": Repair.RECREATE}
 
 

@@ -9,14 +9,12 @@ from types import SimpleNamespace
 import pytest
 
 from ops.drift import pulumi_preview, repair
-from ops.drift.docker import fields as compared_fields
 from ops.drift.docker import resources, unmanaged
+from ops.drift.docker.fields import NETWORK_FIELDS, VOLUME_FIELDS
 from ops.drift.docker.repair import repair_in_place
 from ops.drift.expected import declared_in
 from ops.drift.findings import Finding, Repair, Secret
 from ops.drift.report import DriftReport
-from ops.state.locks import lock_holder
-from ops.state.store import FileStore
 from runtime.resources import NETWORK, VOLUME, urn_label
 from tests.support import states
 from tests.support.checkout import SOURCE
@@ -53,8 +51,8 @@ def test_a_network_is_compared_field_by_field(found, fields):
     ("kind", "fields", "elsewhere"),
     [
         # The name is what it is found by.
-        (NETWORK, compared_fields.NETWORK_FIELDS, {"name"}),
-        (VOLUME, compared_fields.VOLUME_FIELDS, {"name", "cluster"}),
+        (NETWORK, NETWORK_FIELDS, {"name"}),
+        (VOLUME, VOLUME_FIELDS, {"name", "cluster"}),
     ],
 )
 def test_every_input_of_networks_and_volumes_is_compared(kind, fields, elsewhere):
@@ -72,9 +70,7 @@ def test_a_volume_that_is_gone_is_made_again_unless_it_held_data(labels, repair_
     said = only({"name": "v-1", "labels": labels}, kind=VOLUME, id="v-1")
     (found,) = resources.volume(said, {})
     assert found.repair is repair_
-    (other,) = resources.volume(
-        said, {"v-1": {"Driver": "nfs", "Labels": {item["label"]: item["value"] for item in labels}}}
-    )
+    (other,) = resources.volume(said, {"v-1": {"Driver": "nfs", "Labels": said.labels}})
     assert (other.field, other.repair) == ("driver", Repair.REPLACE if labels is LISTED_LABELS else Repair.MANUAL)
 
 
@@ -286,15 +282,3 @@ def test_declared_resources_are_read_from_the_state_with_secrets_marked():
     assert said.inputs == {"uploads": [{"file": "/x", "content": "hunter2"}]}
     assert isinstance(said.inputs["uploads"][0]["content"], Secret)
     assert said.pending_delete
-
-
-def test_a_lock_is_reported_with_its_holder_unless_that_is_dead(tmp_path, monkeypatch):
-    folder = tmp_path / ".pulumi/locks/organization/dockyard/dev"
-    folder.mkdir(parents=True)
-    held = {"pid": 1, "username": "ann", "hostname": "elsewhere", "timestamp": "noon"}
-    (folder / "a.json").write_text(json.dumps(held))
-    assert lock_holder(FileStore(tmp_path), "dev") == "process 1 of ann@elsewhere since noon"
-    assert lock_holder(FileStore(tmp_path), "staging") == ""
-    monkeypatch.setattr("ops.state.locks.socket.gethostname", lambda: "elsewhere")
-    monkeypatch.setattr("ops.state.locks.Lock.alive", False)
-    assert lock_holder(FileStore(tmp_path), "dev") == ""
