@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,15 @@ from runtime.labels import DATA, SERVICE, VOLUME_KIND
 CONTAINER = "docker:index/container:Container"
 VOLUME = "docker:index/volume:Volume"
 NETWORK = "docker:index/network:Network"
+
+MARK, MARKED_SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
+"""Key and value by which Pulumi's protocol marks a secret."""
+
+
+class Secret(str):
+    """A string that the state keeps encrypted: it is compared but never printed."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -36,13 +46,13 @@ class Resource:
 
     @classmethod
     def in_state(cls, entry: Mapping[str, Any]) -> Resource:
-        """Read an entry of a state."""
+        """Read an entry of a state; secrets become Secrets where the state was read with decrypted secrets."""
         return cls(
             type=entry["type"],
             urn=entry.get("urn", ""),
-            inputs=entry.get("inputs") or {},
+            inputs=plain(entry.get("inputs") or {}),
             id=str(entry.get("id") or ""),
-            outputs=entry.get("outputs") or {},
+            outputs=plain(entry.get("outputs") or {}),
             dependencies=frozenset(entry.get("dependencies") or ()),
             protect=bool(entry.get("protect")),
             retained=bool(entry.get("retainOnDelete")),
@@ -120,3 +130,23 @@ def urn_label(urn: str) -> str:
     """Return the kind and the name of a resource: `container shop-app-web`."""
     *_, chain, name = urn.split("::")
     return f"{chain.rsplit('$', 1)[-1].rsplit(':', 1)[-1].lower()} {name}"
+
+
+def dependents_of(urns: Collection[str], declared: Sequence[Resource]) -> set[str]:
+    """Return the URNs that depend on any of these, directly or indirectly; the state lists dependencies first."""
+    reached = set(urns)
+    for resource in declared:
+        if resource.dependencies & reached:
+            reached.add(resource.urn)
+    return reached - set(urns)
+
+
+def plain(value: Any, *, secret: bool = False) -> Any:
+    """Return inputs without Pulumi's internal keys; every string of a decrypted secret becomes a Secret."""
+    if isinstance(value, Mapping):
+        if value.get(MARK) == MARKED_SECRET and "plaintext" in value:
+            return plain(json.loads(value["plaintext"]), secret=True)
+        return {key: plain(inner, secret=secret) for key, inner in value.items() if key != "__defaults"}
+    if isinstance(value, list):
+        return [plain(item, secret=secret) for item in value]
+    return Secret(value) if secret and isinstance(value, str) else value

@@ -24,8 +24,13 @@ def networks_in_use(outcome: Outcome) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def refuse_foreign_containers(state: State, client: docker.DockerClient, stack: str) -> None:
-    """Raise SetupError if foreign containers use the stack's networks, which then could not be removed."""
+def free_networks(state: State, client: docker.DockerClient, stack: str, progress: Progress) -> None:
+    """Remove leftovers that still use the stack's networks.
+
+    Containers of an interrupted run are removed. An endpoint whose container is gone is disconnected: an engine may
+    leave one behind if a container is removed before the engine has noticed its exit (moby/moby#17217, #33156).
+    Raises SetupError, before anything is removed, if foreign containers use the networks.
+    """
     foreign = [
         (endpoint.network, endpoint.name)
         for endpoint in _foreign_endpoints(state, client)
@@ -38,16 +43,6 @@ def refuse_foreign_containers(state: State, client: docker.DockerClient, stack: 
             f"containers that are not of the stack {stack} use its networks: {listing}",
             f"stop them, or take them off, then run this again: {commands}",
         )
-
-
-def free_networks(state: State, client: docker.DockerClient, stack: str, progress: Progress) -> None:
-    """Remove leftovers that still use the stack's networks.
-
-    Containers of an interrupted run are removed. An endpoint whose container is gone is disconnected: an engine may
-    leave one behind if a container is removed before the engine has noticed its exit (moby/moby#17217, #33156).
-    Raises SetupError for foreign containers.
-    """
-    refuse_foreign_containers(state, client, stack)
     remove_strays(state, client, stack, progress)
     for endpoint in _foreign_endpoints(state, client):
         if endpoint.instance is not None:

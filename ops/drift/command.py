@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import time
 import traceback
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,7 +21,6 @@ from ops.deploy import metrics as metrics_file
 from ops.drift import pulumi_preview, repair
 from ops.drift.docker.comparison import compare
 from ops.drift.docker.repair import repair_in_place
-from ops.drift.expected import declared_in
 from ops.drift.report import UNKNOWN, DriftReport
 from ops.inspect.status import wait_until_settled
 from ops.pulumi_cli import PulumiCli
@@ -30,7 +28,6 @@ from ops.session import prepare_pulumi, stack_settings
 from ops.state.locks import lock_holder
 from ops.state.snapshot import State
 from ops.state.store import Store, store_of
-from runtime.resources import Resource
 from settings.loader import Settings
 from settings.problems import SettingsError
 from settings.release import VARIABLE
@@ -55,7 +52,6 @@ class DriftContext:
     client: docker.DockerClient
     docker_host: str
     state: State
-    declared: Sequence[Resource]
 
 
 def drift(work: WorkDir, stack: str, progress: Progress, *, fix: bool, as_json: bool) -> int:
@@ -101,7 +97,7 @@ def _compare(
     backend = store_of(work)
     _refuse_locked(backend, stack)
     state = State.of(pulumi_cli, opened=True)
-    declared = declared_in(state)
+    declared = state.declared
     if state.interrupted:
         raise DriftUnknownError(f"the last run was killed in the middle: ./dockyard up {stack} mends it first")
     if not declared:
@@ -125,7 +121,7 @@ def _compare(
         unknown.append(f"the files in {', '.join(unknown_files)}: {until}")
     pending += [*changed, *planned_changes]
     report = DriftReport(stack, len(declared), when, time.monotonic() - began, findings, pending, unknown)
-    return report, DriftContext(pulumi_cli, client, docker_host, state, declared)
+    return report, DriftContext(pulumi_cli, client, docker_host, state)
 
 
 def _files(work: WorkDir, stack: str) -> tuple[Settings | None, list[str]]:
@@ -181,10 +177,12 @@ def _repaired(work: WorkDir, context: DriftContext, report: DriftReport, progres
     for line in report.lines():
         progress.line(line)
     progress.line("Repair", "bold")
-    repair_in_place(plan, context.declared, context.client, progress)
+    repair_in_place(plan, context.state.declared, context.client, progress)
     if plan.targets:
         began = time.monotonic()
-        images = {resource.image for resource in context.declared if resource.urn in plan.targets and resource.image}
+        images = {
+            resource.image for resource in context.state.declared if resource.urn in plan.targets and resource.image
+        }
         Images(work, progress, context.docker_host).ensure_references(sorted(images))
         code, outcome = context.pulumi_cli.change("up", [*plan.arguments, "--message=dockyard drift --fix"], progress)
         after = State.of(context.pulumi_cli)

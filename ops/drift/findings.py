@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from runtime.resources import Secret
+
 UNSET = "not set"
 LONGEST = 80
 """Maximum length of a printed value, in characters."""
@@ -20,12 +22,6 @@ SECRETIVE = re.compile(r"(?i)passw|passphrase|pwd|secret|token|key|credential|ds
 
 IN_ADDRESS = re.compile(r"(://[^\s:/@]*:)[^\s/]+@")
 """A password in an address."""
-
-
-class Secret(str):
-    """A string that the state keeps encrypted: it is compared but never printed."""
-
-    __slots__ = ()
 
 
 class Repair(Enum):

@@ -8,10 +8,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.drift.expected import dependents_of, plain
 from ops.drift.findings import UNSET, Finding, Repair, format_value
 from ops.pulumi_cli import PulumiCli
-from runtime.resources import Resource, urn_label
+from runtime.resources import Resource, dependents_of, plain, urn_label
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """Placeholder of Pulumi's protocol for a value that is known only after an `up`."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from ops.drift.expected import dependents_of
 from ops.drift.findings import DATA_LOST, Finding, Repair
-from runtime.resources import Resource, urn_label
+from runtime.resources import Resource, dependents_of, urn_label
 
 IN_PLACE = (Repair.UNPAUSE, Repair.RECONNECT, Repair.RENAME)
 """Repairs through the engine's API, without an interruption."""

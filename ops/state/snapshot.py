@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +13,7 @@ from docker.errors import APIError, NotFound
 from machine.progress import Progress
 from ops.pulumi_cli import PulumiCli
 from runtime.instances import of_stack, remove_created
-from runtime.resources import Resource
+from runtime.resources import Resource, Secret
 
 GENERATED = "pulumi-python:dynamic:Resource"
 STACK = "pulumi:pulumi:Stack"
@@ -42,7 +41,7 @@ class State:
     @property
     def outputs(self) -> Mapping[str, Any]:
         """The outputs of the program, secrets encrypted. Empty if the stack is not up."""
-        return next((stack.get("outputs") or {} for stack in self.of_type(STACK)), {})
+        return next((entry.get("outputs") or {} for entry in self.resources if entry["type"] == STACK), {})
 
     @cached_property
     def declared(self) -> list[Resource]:
@@ -75,29 +74,25 @@ class State:
         """Return the instance of a service that is not pending deletion, None where there is none."""
         return next((found for found in self.instances if found.service == service and not found.pending_delete), None)
 
-    def of_type(self, kind: str) -> Iterator[Mapping[str, Any]]:
-        """Return the entries of one type."""
-        return (resource for resource in self.resources if resource["type"] == kind)
-
     def failed_jobs(self) -> list[str]:
         """Return the URNs of one-shot jobs that ended with a non-zero exit code."""
         return [job.urn for job in self.instances if job.failed and not job.pending_delete]
 
     def kept_with_data(self) -> list[str]:
         """Return the URNs of data volumes, and of generated secrets, without which the data cannot be opened."""
-        urns = [volume.urn for volume in self.data_volumes] + [secret["urn"] for secret in self.of_type(GENERATED)]
+        urns = [resource.urn for resource in [*self.data_volumes, *self._generated]]
         # A resource pending deletion has the same URN as its replacement.
         return list(dict.fromkeys(urns))
 
     def generated(self, names: Iterable[str]) -> dict[str, str]:
         """Return generated secrets by name, the suffix of their resource names; the state must be read `opened`."""
-        values = {resource["urn"]: (resource.get("outputs") or {}).get("value") for resource in self.of_type(GENERATED)}
-        opened = {
-            urn: secret["plaintext"]
-            for urn, secret in values.items()
-            if isinstance(secret, dict) and "plaintext" in secret
-        }
-        return {name: json.loads(text) for name in names for urn, text in opened.items() if urn.endswith(f"-{name}")}
+        values = {resource.urn: resource.outputs.get("value") for resource in self._generated}
+        secrets = {urn: str(value) for urn, value in values.items() if isinstance(value, Secret)}
+        return {name: value for name in names for urn, value in secrets.items() if urn.endswith(f"-{name}")}
+
+    @property
+    def _generated(self) -> list[Resource]:
+        return [resource for resource in self.declared if resource.type == GENERATED]
 
     def replaced(self) -> set[str]:
         """Return the ids of instances that are deleted once their replacements are healthy."""

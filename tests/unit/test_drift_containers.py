@@ -6,8 +6,8 @@ import pytest
 
 from ops.drift.docker import resources
 from ops.drift.docker.fields import CONTAINER_FIELDS, NOT_READ
-from ops.drift.expected import plain
-from ops.drift.findings import Repair, Secret
+from ops.drift.findings import Repair
+from runtime.resources import MARK, MARKED_SECRET, Secret, plain
 from tests.support.drift import INSPECTED, SCHEMA, changed, container, declared
 
 CONFIG, HOST = "Config", "HostConfig"
@@ -161,9 +161,7 @@ def test_a_container_made_again_by_hand_is_recreated():
 
 
 def test_a_secret_is_never_printed():
-    secret = plain(
-        {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "plaintext": '["A=hunter2"]'}
-    )
+    secret = plain({MARK: MARKED_SECRET, "plaintext": '["A=hunter2"]'})
     assert isinstance(secret[0], Secret)
     found = changed(CONFIG, "Env", to=["A=other", "API_TOKEN=hunter3", "URL=postgres://u:hunter4@db/x", "PATH=/bin"])
     shown = " ".join(f"{one.declared} {one.actual}" for one in findings(found, {"envs": secret}).values())

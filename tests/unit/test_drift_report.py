@@ -12,10 +12,9 @@ from ops.drift import pulumi_preview, repair
 from ops.drift.docker import resources, unmanaged
 from ops.drift.docker.fields import NETWORK_FIELDS, VOLUME_FIELDS
 from ops.drift.docker.repair import repair_in_place
-from ops.drift.expected import declared_in
-from ops.drift.findings import Finding, Repair, Secret
+from ops.drift.findings import Finding, Repair
 from ops.drift.report import DriftReport
-from runtime.resources import NETWORK, VOLUME, urn_label
+from runtime.resources import MARK, MARKED_SECRET, NETWORK, VOLUME, Secret, urn_label
 from tests.support import states
 from tests.support.checkout import SOURCE
 from tests.support.drift import ID, SCHEMA, URN, declared, only
@@ -148,9 +147,8 @@ def test_what_a_failed_run_has_replaced_and_left_is_pending():
 
 
 def test_a_changed_secret_is_pending_and_not_printed():
-    mark = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
     _, pending = judged(
-        step("update", inputs={"content": {**mark, "plaintext": '"new"'}}),
+        step("update", inputs={"content": {MARK: MARKED_SECRET, "plaintext": '"new"'}}),
         declared_=[record({"content": Secret("old")})],
     )
     assert pending == ["dnsrecord shop-record: would be updated (content)"]
@@ -268,8 +266,7 @@ def test_a_finding_is_one_line_with_both_values_and_the_repair():
 
 
 def test_declared_resources_are_read_from_the_state_with_secrets_marked():
-    mark = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
-    secret = {**mark, "plaintext": '[{"file": "/x", "content": "hunter2", "__defaults": []}]'}
+    secret = {MARK: MARKED_SECRET, "plaintext": '[{"file": "/x", "content": "hunter2", "__defaults": []}]'}
     resource = {"urn": URN, "type": "docker:index/container:Container", "custom": True, "id": ID}
     state = states.state(
         *(
@@ -278,7 +275,7 @@ def test_declared_resources_are_read_from_the_state_with_secrets_marked():
             {"urn": "urn:x::dockyard:a:B::c", "type": "dockyard:a:B", "custom": False},
         )
     )
-    (said,) = declared_in(state)
+    (said,) = state.declared
     assert said.inputs == {"uploads": [{"file": "/x", "content": "hunter2"}]}
     assert isinstance(said.inputs["uploads"][0]["content"], Secret)
     assert said.pending_delete

@@ -10,6 +10,7 @@ from ops.deploy.restart import in_order, restart_each
 from ops.inspect.logs import tail_unhealthy
 from ops.inspect.status import format_uptime, format_usage, instance_statuses, of_service, wait_until_settled
 from runtime.instances import used_memory
+from runtime.resources import MARK, MARKED_SECRET
 from tests.support import states
 from tests.support.clock import FakeClock
 from tests.support.fake_docker import FakeDocker
@@ -168,7 +169,11 @@ class TestLastWords:
 def test_generated_secrets_are_found_by_the_end_of_their_resources_names():
     made = state(
         *(
-            {"type": "pulumi-python:dynamic:Resource", "urn": f"urn:dev::shop-app-{name}", "outputs": {"value": value}}
+            {
+                "type": "pulumi-python:dynamic:Resource",
+                "urn": f"urn:dev::shop-app-{name}",
+                "outputs": {"value": {MARK: MARKED_SECRET, **value}},
+            }
             for name, value in {"postgres-password": {"plaintext": '"secret"'}, "app-key": {"ciphertext": "v1"}}.items()
         )
     )

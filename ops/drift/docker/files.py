@@ -20,10 +20,10 @@ from typing import IO, Any
 import docker
 from docker.errors import APIError, NotFound
 
-from ops.drift.findings import Finding, Repair, Secret
+from ops.drift.findings import Finding, Repair
 from runtime.labels import CONFIG_HASH
 from runtime.manifest import TARGET, script_digest
-from runtime.resources import Resource
+from runtime.resources import Resource, Secret
 from settings.names import PACKED, STAGE
 
 FOLDER_MODE, FOLDER_OWNER = 0o755, (0, 0)

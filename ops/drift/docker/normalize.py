@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ops.drift.findings import Secret
+from runtime.resources import Secret
 
 MIB = 1 << 20
 NANO = 10**9
