@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import docker
@@ -20,31 +18,6 @@ from runtime.labels import PRODUCT, STACK
 from runtime.resources import Resource
 
 AT_ONCE = 16
-STACK_LABELS = (PRODUCT, STACK)
-
-
-@dataclass(frozen=True)
-class DockerInventory:
-    """Containers, networks and volumes of the Docker engine."""
-
-    engine: Mapping[str, Any]
-    containers: Sequence[Inspection]
-    """As the engine lists them, including stopped ones."""
-
-    networks: Sequence[Inspection]
-    volumes: Mapping[str, Inspection]
-    """By name."""
-
-    @classmethod
-    def of(cls, client: docker.DockerClient) -> DockerInventory:
-        """List everything that the engine has."""
-        volumes = {volume["Name"]: volume for volume in client.api.volumes()["Volumes"] or ()}
-        return cls(client.info(), client.api.containers(all=True), client.api.networks(), volumes)
-
-    @cached_property
-    def by_name(self) -> dict[str, str]:
-        """Name of a container → its id."""
-        return {unmanaged.name_of(container): container["Id"] for container in self.containers}
 
 
 def compare(
@@ -55,28 +28,37 @@ def compare(
     `manifest` is how the writers install their files. Raises docker.errors.DockerException or
     requests.RequestException where the engine does not answer.
     """
-    inventory = DockerInventory.of(client)
+    engine, listed, networks = client.info(), client.api.containers(all=True), client.api.networks()
+    volumes = {volume["Name"]: volume for volume in client.api.volumes()["Volumes"] or ()}
+    ids_by_name = {unmanaged.name_of(container): container["Id"] for container in listed}
     current = [resource for resource in declared if not resource.pending_delete]
     containers = [resource for resource in current if resource.is_instance]
-    volumes, unknown = files.volumes(declared, manifest)
+    filled, unknown = files.volumes(declared, manifest)
+    findings: list[Finding] = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
         # The declared containers, and others that have their names.
-        ids = {each.id for each in containers} | {inventory.by_name.get(each.name, each.id) for each in containers}
+        ids = {each.id for each in containers} | {ids_by_name.get(each.name, each.id) for each in containers}
         inspections = _inspections(client.api.inspect_container, ids, pool).values()
         inspected = {inspection["Id"]: inspection for inspection in inspections if inspection}
         started = {key: parse_time(each["State"]["StartedAt"]).timestamp() for key, each in inspected.items()}
         references = {each.image for each in containers} | {each["Image"] for each in inspected.values()}
         images = _inspections(client.api.inspect_image, references, pool)
-        file_checks = [
-            pool.submit(list, files.compare(volume, client, inventory.containers, started)) for volume in volumes
-        ]
-        findings = [finding for resource in current for finding in _resource(resource, inventory, inspected, images)]
+        file_checks = [pool.submit(list, files.compare(volume, client, listed, started)) for volume in filled]
+        for resource in current:
+            if resource.is_network:
+                findings += resources.network(resource, networks)
+            elif resource.is_volume:
+                findings += resources.volume(resource, volumes)
+            elif resource.is_instance:
+                identity = resource.id if resource.id in inspected else ids_by_name.get(resource.name, "")
+                findings += _container(resource, inspected.get(identity), images, engine)
         findings += [finding for check in file_checks for finding in check.result()]
     known_ids = {resource.id for resource in declared} | {finding.container_id for finding in findings}
     own_networks = {resource.id for resource in declared if resource.is_network}
-    labels = next((found for each in declared if len(found := _stack_labels(each)) == len(STACK_LABELS)), {})
-    findings += unmanaged.containers(inventory.containers, known_ids, own_networks, labels)
-    findings += unmanaged.networks(inventory.networks, known_ids, labels, inventory.containers)
+    labels = next((each.labels for each in declared if {PRODUCT, STACK} <= each.labels.keys()), {})
+    stack_labels = {name: labels[name] for name in (PRODUCT, STACK) if labels}
+    findings += unmanaged.containers(listed, known_ids, own_networks, stack_labels)
+    findings += unmanaged.networks(networks, known_ids, stack_labels, listed)
     return findings, unknown
 
 
@@ -94,27 +76,20 @@ def _inspections(
     return dict(zip(references, pool.map(attempt, references), strict=True))
 
 
-def _resource(
+def _container(
     resource: Resource,
-    inventory: DockerInventory,
-    inspected: Mapping[str, Inspection],
+    inspection: Inspection | None,
     images: Mapping[str, Inspection | None],
+    engine: Mapping[str, Any],
 ) -> Iterator[Finding]:
-    if resource.is_network:
-        yield from resources.network(resource, inventory.networks)
-    elif resource.is_volume:
-        yield from resources.volume(resource, inventory.volumes)
-    elif resource.is_instance:
-        identity = resource.id if resource.id in inspected else inventory.by_name.get(resource.name, "")
-        inspection = inspected.get(identity)
-        if inspection is None:
-            yield resources.missing_container(resource)
-            return
-        runs = _runs(resource.image, inspection, images)
-        image = images.get(inspection["Image"]) if runs else None
-        compared = ComparedResource(resource.inputs, inspection, image, inventory.engine, runs)
-        compare_container = resources.container if identity == resource.id else resources.recreated_container
-        yield from compare_container(resource, compared)
+    if inspection is None:
+        yield resources.missing_container(resource)
+        return
+    runs = _runs(resource.image, inspection, images)
+    image = images.get(inspection["Image"]) if runs else None
+    recreated = inspection["Id"] != resource.id
+    compare_container = resources.recreated_container if recreated else resources.container
+    yield from compare_container(resource, ComparedResource(resource.inputs, inspection, image, engine, runs))
 
 
 def _runs(reference: str, inspection: Inspection, images: Mapping[str, Inspection | None]) -> bool:
@@ -127,7 +102,3 @@ def _runs(reference: str, inspection: Inspection, images: Mapping[str, Inspectio
         return any(repo_digest.endswith(digest) for repo_digest in actual_image.get("RepoDigests") or ())
     # The engine no longer has the image: only the reference that the container was created from is left to compare.
     return bool(inspection["Config"]["Image"] == reference)
-
-
-def _stack_labels(resource: Resource) -> dict[str, str]:
-    return {name: value for name, value in resource.labels.items() if name in STACK_LABELS}
