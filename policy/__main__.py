@@ -1,4 +1,4 @@
-"""The policy pack: `pulumi preview --policy-pack policy` refuses what rules.py does not allow."""
+"""The policy pack: `pulumi preview --policy-pack policy` refuses resources that violate rules.py."""
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence

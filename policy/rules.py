@@ -71,7 +71,7 @@ class Rule:
     type: str
     check: Callable[[Resource], Iterator[str]]
     guarantee: Guarantee | None = None
-    """What the runtime must guarantee for the rule to apply."""
+    """The guarantee of the runtime without which the rule cannot be checked."""
 
     def is_checked(self, guarantees: Collection[Guarantee] = DOCKER) -> bool:
         """Whether the rule applies under a runtime with these guarantees."""
@@ -155,7 +155,7 @@ def no_socket(resource: Resource) -> Iterator[str]:
         if path.endswith(("docker.sock", "containerd.sock", "podman.sock")) or path.rstrip("/") in ("/run", "/var/run"):
             if resource.service == SOCKET_PROXY and read_only:
                 continue
-            yield f"mounts {path}: whoever has it is root on the host"
+            yield f"mounts {path}, which gives root on the host"
 
 
 def published(resource: Resource) -> Iterator[str]:
@@ -206,7 +206,7 @@ def rotated(resource: Resource) -> Iterator[str]:
     """Log files are limited in size and number."""
     driver, options = resource.inputs.get("logDriver"), resource.inputs.get("logOpts") or {}
     if driver is None:
-        yield "no log driver of its own: the engine's may keep files without an end"
+        yield "no log driver of its own: the engine's default may never delete log files"
     elif driver in ("json-file", "local"):
         missing = [key for key in ("max-size", "max-file") if not options.get(key)]
         if missing:
@@ -232,23 +232,23 @@ def tunnelled(resource: Resource) -> Iterator[str]:
         guarded = bool(access.get("required") and access.get("audTags"))
         host = urlsplit(service if "://" in service else f"//{service}").hostname or ""
         if GUARDED.match(host) and not guarded:
-            yield f"{rule.get('hostname')} leads to {service}, which asks nobody who he is"
+            yield f"{rule.get('hostname')} leads to {service}, which has no authentication of its own"
     if ingresses and not str(ingresses[-1].get("service")).startswith("http_status:"):
-        yield "the last rule is for a host name: what no rule is for must end as http_status:404"
+        yield "the last rule is for a host name: all other requests must end as http_status:404"
 
 
 RULES: tuple[Rule, ...] = (
     Rule("pinned-image", "Images are pinned", CONTAINER, pinned),
     Rule("limits", "Memory and cores are limited", CONTAINER, limited),
     Rule("no-swap", "Swap is limited", CONTAINER, swapless, Guarantee.SWAP_LIMIT),
-    Rule("health-check", "What runs on has a health check", CONTAINER, checked),
+    Rule("health-check", "Long-running containers have a health check", CONTAINER, checked),
     Rule("not-privileged", "Nothing shares the host's namespaces or devices", CONTAINER, unprivileged),
-    Rule("no-docker-socket", "Nobody mounts the Docker socket", CONTAINER, no_socket),
+    Rule("no-docker-socket", "No container mounts the Docker socket", CONTAINER, no_socket),
     Rule("no-open-port", "Only the edge is reached from outside", CONTAINER, published, Guarantee.LOOPBACK_PORTS),
     Rule("no-secret-in-the-open", "No secret in variables, commands, labels", CONTAINER, no_secret),
     Rule("no-capabilities", "All capabilities are dropped", CONTAINER, bare),
     Rule("no-new-privileges", "Nothing gains privileges", CONTAINER, no_new_privileges, Guarantee.NO_NEW_PRIVILEGES),
-    Rule("log-rotation", "Log files end somewhere", CONTAINER, rotated),
+    Rule("log-rotation", "Log files are rotated", CONTAINER, rotated),
     Rule("protected-data", "Data volumes are protected and retained", VOLUME, protected),
     Rule("tunnel-ingress", "A tunnel leads to allowed services only", TUNNEL, tunnelled),
 )

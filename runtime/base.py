@@ -1,4 +1,4 @@
-"""What the components know of the things that a runtime creates for them."""
+"""Instances, jobs and files that a runtime creates for components."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pulumi
 from runtime.spec import Mount, Volume
 
 Resources = pulumi.Output[Sequence[pulumi.Resource]]
-"""Resources for `depends_on`, which are known, or fail, once something has happened."""
+"""Resources for `depends_on`: the output resolves, or fails, once an event such as a job's end has happened."""
 
 
 def all_ready(*groups: pulumi.Input[Sequence[pulumi.Resource]]) -> Resources:
     """Return the resources of all groups; it fails if one of them fails."""
-    return pulumi.Output.all(*groups).apply(lambda known: [resource for group in known for resource in group])
+    return pulumi.Output.all(*groups).apply(lambda ready: [resource for group in ready for resource in group])
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from settings.container import Docker
 
 
 class Runtime(ABC):
-    """Creates what the components of a stack ask for. `runtime/docker.py` is the one for a single Docker host."""
+    """Creates networks, instances, jobs, volumes and files. `runtime/docker.py` implements it for a single Docker host."""
 
     guarantees: ClassVar[frozenset[Guarantee]]
-    """What hardening and policy can rely on."""
+    """The protections that it applies to every container that asks for them."""
 
     @staticmethod
     @abstractmethod

@@ -1,4 +1,4 @@
-"""What a runtime can promise of the containers that it runs; hardening and policy check the rest of it elsewhere."""
+"""The protections that a runtime guarantees; hardening and policy report those that it does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads the instances of services from a Docker engine: what runs, how healthy it is, what it is attached to."""
+"""Reads instances of services from a Docker engine: status, health, memory, logs, networks and volumes."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class LiveInstance:
         return state
 
     def memory(self, client: docker.DockerClient) -> tuple[float, float] | None:
-        """Return the used memory and the limit in MiB, None where the engine does not tell; it takes a moment."""
+        """Return the used memory and the limit in MiB, None where the engine does not report them; it takes a moment."""
         try:
             return used_memory(client.api.stats(self.id, stream=False, one_shot=True).get("memory_stats") or {})
         except (APIError, requests.RequestException):
@@ -198,7 +198,7 @@ def endpoints(client: docker.DockerClient, network_id: str) -> list[Endpoint]:
 
 
 def remove_created(client: docker.DockerClient, resource: Resource, stack: str, known_ids: Collection[str]) -> bool:
-    """Remove what the engine has under a resource's name, if it is the stack's own and its id is not known.
+    """Remove the engine's object with a resource's name, if it has the stack's label and its id is not known.
 
     Return whether it was removed. Raises APIError where it is in use.
     """

@@ -33,7 +33,7 @@ class StagedFiles:
     """Paths in the volume that the script may leave behind if it is interrupted."""
 
     def manifest(self) -> dict[str, Any]:
-        """Return what drift needs to know beside the contents, which the state has."""
+        """Return what drift needs in addition to the contents, which the state has: owner, mode, folder, leftovers."""
         entry = {"owner": self.owner, "mode": FILE_MODE, "folder": self.folder, "leftovers": list(self.leftovers)}
         return {name: value for name, value in entry.items() if value}
 

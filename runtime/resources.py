@@ -1,4 +1,4 @@
-"""Reads the resources of a Pulumi state as what they are to a runtime: instances, jobs, volumes and networks."""
+"""Reads the resources of a Pulumi state as instances, jobs, volumes and networks, whatever runtime they belong to."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class DriftContext:
 
 
 def drift(work: WorkDir, stack: str, progress: Progress, *, fix: bool, as_json: bool) -> int:
-    """Compare what runs with what the state declares; return 0, 1 for drift, 2 where the comparison is incomplete.
+    """Compare the engine with the state; return 0, 1 for drift, 2 where the comparison is incomplete.
 
     With `fix`, repair the drift and compare again. A repair restores the running release: changes of the files that no
     `up` has deployed yet stay undeployed.

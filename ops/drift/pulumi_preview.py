@@ -52,7 +52,7 @@ def _problem(error: subprocess.CalledProcessError) -> str:
 def judge(
     previewed: Preview, declared: Sequence[Resource], reported_urns: Collection[str]
 ) -> tuple[list[Finding], list[str]]:
-    """Return the findings of a preview, and what the next `up` would do for another reason than drift.
+    """Return the findings of a preview, and the changes that the next `up` would make for other reasons than drift.
 
     Other reasons are changes of the program or its secrets that no `up` has deployed yet, and resources that a failed
     run has replaced but not removed.

@@ -80,7 +80,7 @@ class CheckResult:
     """The result of one round of checks."""
 
     problems: list[str] = field(default_factory=list)
-    """What failed, or has not been confirmed yet."""
+    """Checks that failed, or have not been confirmed yet."""
 
     older: list[str] = field(default_factory=list)
     """Critical alerts that fired before the last deployment: it did not cause them, so they are no problems of it."""
@@ -124,7 +124,7 @@ def verify(work: WorkDir, stack: str, progress: Progress, *, within: int) -> int
 
 
 def declared_addresses(product: Product) -> Addresses:
-    """Return what must be probed: the health of services with a declared check, and the routes."""
+    """Return the addresses that must be probed: the health of services with a declared check, and the routes."""
     health = {
         ("health", name) for name, service in product.services.items() if service.health.http or service.health.tcp
     }

@@ -72,7 +72,7 @@ class State:
 
     def instance_of(self, service: str) -> Resource | None:
         """Return the instance of a service that is not pending deletion, None where there is none."""
-        return next((found for found in self.instances if found.service == service and not found.pending_delete), None)
+        return next((each for each in self.instances if each.service == service and not each.pending_delete), None)
 
     def failed_jobs(self) -> list[str]:
         """Return the URNs of one-shot jobs that ended with a non-zero exit code."""

@@ -115,8 +115,8 @@ def volumes(declared: Sequence[Resource], manifest: Mapping[str, Any]) -> tuple[
         for path, (digest, secret) in _contents(writer.inputs["uploads"]).items():
             file = DeclaredFile(writer.urn, digest, secret, mode, entry["owner"])
             volume.files[posixpath.join(entry.get("folder", ""), path)] = file
-    known = [volume for name, volume in volumes.items() if name not in unknown]
-    return known, sorted(volume.label for volume in volumes.values() if volume.name in unknown)
+    comparable = [volume for name, volume in volumes.items() if name not in unknown]
+    return comparable, sorted(volume.label for volume in volumes.values() if volume.name in unknown)
 
 
 def _filled_volume(resource: Resource) -> str | None:
@@ -208,7 +208,7 @@ def compare(
             difference.field,
             difference.declared,
             difference.actual,
-            # What no writer would repair goes with the volume, which is replaced.
+            # Differences that no writer repairs need a new volume.
             Repair.REWRITE if difference.writer else Repair.REPLACE,
             difference.writer or (volume.resource.urn if volume.resource else ""),
             also_replace=tuple(
