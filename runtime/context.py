@@ -18,7 +18,7 @@ from settings.container import Docker
 
 
 class Runtime(ABC):
-    """Creates networks, instances, jobs, volumes and files. `runtime/docker.py` implements it for a single Docker host."""
+    """Creates networks, instances, jobs, volumes and files. `runtime/docker.py` does so on a single Docker host."""
 
     guarantees: ClassVar[frozenset[Guarantee]]
     """The protections that it applies to every container that asks for them."""

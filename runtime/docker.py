@@ -13,7 +13,6 @@ from typing import Any
 
 import pulumi
 import pulumi_docker as docker
-from pydantic import BaseModel
 
 from runtime import guarantees
 from runtime.base import Files, Instance, Job
@@ -232,25 +231,20 @@ def spec_hash(spec: ContainerSpec) -> str:
     """
     # Not `ResourceOptions(replace_on_changes=["healthcheck", "tmpfs"])`, which would do the same without a label: to
     # drop the label, or to hash other values or field names, would replace every container of every existing stack.
-    plain_inputs = {name: value for name, value in _plain(spec).items() if name != "limits"}
-    text = json.dumps([plain_inputs, TMPFS_OPTIONS], sort_keys=True)
+    plain_inputs = {item.name: getattr(spec, item.name) for item in fields(spec) if item.name != "limits"}
+    text = json.dumps([plain_inputs, TMPFS_OPTIONS], sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _plain(value: Any) -> Any:
+    """Return a value in a form that JSON has."""
     if isinstance(value, pulumi.Output):
         return "(output)"
     if is_dataclass(value):
-        values = {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+        values = {item.name: getattr(value, item.name) for item in fields(value)}
         # `start_interval` was added later: left out where unset, so that the hash equals that of older versions.
         return {name: inner for name, inner in values.items() if (name, inner) != ("start_interval", None)}
-    if isinstance(value, BaseModel):
-        return _plain(value.model_dump())
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return value
+    return dict(value)
 
 
 def _variable(name: str, value: pulumi.Input[str]) -> pulumi.Input[str]:

@@ -96,7 +96,7 @@ class LiveInstance:
         return state
 
     def memory(self, client: docker.DockerClient) -> tuple[float, float] | None:
-        """Return the used memory and the limit in MiB, None where the engine does not report them; it takes a moment."""
+        """Return the used memory and the limit in MiB, None where the engine does not report them; it is slow."""
         try:
             return used_memory(client.api.stats(self.id, stream=False, one_shot=True).get("memory_stats") or {})
         except (APIError, requests.RequestException):
