@@ -156,7 +156,7 @@ def test_several_writers_fill_one_volume():
         for name in ("fixed", "web")
     ]
     (filled,), _ = files.volumes(
-        writers, manifest(*writers, owner="65532", folder="dynamic", leftovers=(".web.before",))
+        [volume(), *writers], manifest(*writers, owner="65532", folder="dynamic", leftovers=(".web.before",))
     )
     entries = {
         **dict.fromkeys(("", "dynamic"), folder()),

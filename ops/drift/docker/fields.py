@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ops.drift.docker import normalize, view
@@ -105,6 +106,9 @@ def _same(
     return ComparedField(name, inputs, expected, lambda c: form(c.actual(actual) or default), repair, of_image)
 
 
+_limit = partial(_same, form=normalize.mebibytes, unit=MIB, repair=Repair.UPDATE)
+"""A limit of memory, declared in MiB."""
+
 CONTAINER_FIELDS: tuple[ComparedField, ...] = (
     _same("name", "name", "Name", lambda name: name.lstrip("/"), repair=Repair.RENAME),
     # Image and process.
@@ -176,7 +180,7 @@ CONTAINER_FIELDS: tuple[ComparedField, ...] = (
     _same("sysctls", "sysctls", "HostConfig.Sysctls", normalize.texts),
     _same("ulimits", "ulimits", "HostConfig.Ulimits", normalize.ulimits),
     # Limits.
-    _same("memory", "memory", "HostConfig.Memory", normalize.mebibytes, unit=MIB, repair=Repair.UPDATE),
+    _limit("memory", "memory", "HostConfig.Memory"),
     ComparedField(
         "memory_swap",
         ("memorySwap",),
@@ -184,14 +188,7 @@ CONTAINER_FIELDS: tuple[ComparedField, ...] = (
         lambda c: normalize.mebibytes(c.actual("HostConfig.MemorySwap")),
         Repair.UPDATE,
     ),
-    _same(
-        "memory_reservation",
-        "memoryReservation",
-        "HostConfig.MemoryReservation",
-        normalize.mebibytes,
-        unit=MIB,
-        repair=Repair.UPDATE,
-    ),
+    _limit("memory_reservation", "memoryReservation", "HostConfig.MemoryReservation"),
     ComparedField(
         "cpus",
         ("cpus", "cpuPeriod", "cpuQuota"),

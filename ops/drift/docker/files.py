@@ -69,10 +69,7 @@ class Entry:
 class Volume:
     """A volume that writers fill with files."""
 
-    name: str
-    resource: Resource | None
-    """The volume itself, in the state."""
-
+    resource: Resource
     readers: tuple[Resource, ...]
     """Containers that mount it and read its files only at startup."""
 
@@ -83,11 +80,6 @@ class Volume:
     leftovers: set[str] = field(default_factory=set)
     """Paths that an interrupted writer may leave behind."""
 
-    @property
-    def label(self) -> str:
-        """Kind and name in the program, for messages."""
-        return self.resource.label if self.resource else f"volume {self.name}"
-
 
 def volumes(declared: Sequence[Resource], manifest: Mapping[str, Any]) -> tuple[list[Volume], list[str]]:
     """Return the volumes that writers fill, with the files that they declare, and the names of those unknown.
@@ -95,35 +87,34 @@ def volumes(declared: Sequence[Resource], manifest: Mapping[str, Any]) -> tuple[
     `manifest` has an entry for each writer's script, see runtime/manifest.py. Contents come from the writers' uploads.
     A volume is unknown where a script is of a version of Dockyard that recorded no manifest.
     """
-    by_name = {resource.id: resource for resource in declared if resource.is_volume}
-    volumes: dict[str, Volume] = {}
+    volumes = {
+        volume.id: Volume(volume, tuple(resource for resource in declared if _reads_at_start(resource, volume.id)))
+        for volume in declared
+        if volume.is_volume
+    }
     unknown: set[str] = set()
     for writer in declared:
-        name = _filled_volume(writer)
-        if name is None:
+        volume = volumes.get(_filled_volume(writer))
+        if volume is None:
             continue
-        if name not in volumes:
-            readers = tuple(resource for resource in declared if _reads_at_start(resource, name))
-            volumes[name] = Volume(name, by_name.get(name), readers)
         entry = manifest.get(script_digest(str(writer.inputs["command"][0])))
         if entry is None:
-            unknown.add(name)
+            unknown.add(volume.resource.label)
             continue
-        volume, mode = volumes[name], int(entry["mode"], 8)
         volume.writers.append(writer)
         volume.leftovers.update(entry.get("leftovers") or ())
         for path, (digest, secret) in _contents(writer.inputs["uploads"]).items():
-            file = DeclaredFile(writer.urn, digest, secret, mode, entry["owner"])
+            file = DeclaredFile(writer.urn, digest, secret, int(entry["mode"], 8), entry["owner"])
             volume.files[posixpath.join(entry.get("folder", ""), path)] = file
-    comparable = [volume for name, volume in volumes.items() if name not in unknown]
-    return comparable, sorted(volume.label for volume in volumes.values() if volume.name in unknown)
+    filled = [volume for volume in volumes.values() if volume.writers and volume.resource.label not in unknown]
+    return filled, sorted(unknown)
 
 
-def _filled_volume(resource: Resource) -> str | None:
-    """Return the volume that a writer with uploads fills, None for any other resource."""
+def _filled_volume(resource: Resource) -> str:
+    """Return the volume that a writer with uploads fills, "" for any other resource."""
     if not resource.one_shot or resource.pending_delete or not resource.inputs.get("uploads"):
-        return None
-    return next((volume for volume, target in resource.mounts.items() if target == TARGET), None)
+        return ""
+    return next((volume for volume, target in resource.mounts.items() if target == TARGET), "")
 
 
 def _reads_at_start(resource: Resource, volume: str) -> bool:
@@ -180,7 +171,7 @@ def holder(volume: Volume, containers: Iterable[Mapping[str, Any]]) -> tuple[str
         container["Id"]: mount["Destination"]
         for container in containers
         for mount in container.get("Mounts") or ()
-        if mount.get("Name") == volume.name
+        if mount.get("Name") == volume.resource.id
     }
     candidates = [*(writer.id for writer in volume.writers if writer.id in paths), *paths]
     return (candidates[0], paths[candidates[0]]) if candidates else None
@@ -204,13 +195,13 @@ def compare(
     for difference in _differences(volume, entries, cache(partial(_ids, client, location[0]))):
         since = difference.since if difference.writer else None
         yield Finding(
-            volume.label,
+            volume.resource.label,
             difference.field,
             difference.declared,
             difference.actual,
             # Differences that no writer repairs need a new volume.
             Repair.REWRITE if difference.writer else Repair.REPLACE,
-            difference.writer or (volume.resource.urn if volume.resource else ""),
+            difference.writer or volume.resource.urn,
             also_replace=tuple(
                 reader.urn for reader in volume.readers if since is not None and started.get(reader.id, 0) >= since
             ),
