@@ -25,11 +25,6 @@ VERIFIED = "dockyard_backup_last_verified_restore_timestamp_seconds"
 """The metric with the time of the last verified restore of a backup: runtime/textfile.py."""
 
 
-def protected(state: State) -> list[str]:
-    """Return the URNs of all protected resources, which Pulumi refuses to delete."""
-    return [resource.urn for resource in state.declared if resource.protect]
-
-
 def describe_volumes(state: State, client: docker.DockerClient) -> Iterator[str]:
     """Describe each existing data volume with its size, and the last verified restore of each store's backup."""
     sizes = {
@@ -75,11 +70,6 @@ def remove(state: State, client: docker.DockerClient, progress: Progress) -> Non
                 "remove what uses it, then run this again; the state still knows the volume",
             ) from error
         progress.line(f"  - volume {volume.name}: deleted", "dim")
-
-
-def unprotect(pulumi_cli: PulumiCli, urns: list[str]) -> None:
-    """Remove the protection of resources. Raises CalledProcessError if Pulumi refuses."""
-    pulumi_cli.run("state unprotect", "--yes", *urns)
 
 
 def leave_other_stores_data(state: State, pulumi_cli: PulumiCli, logs: Logs, progress: Progress) -> State:

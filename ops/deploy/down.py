@@ -48,7 +48,8 @@ def down(
     pulumi_cli = prepare_pulumi(work, stack, quiet)
     settle_locks(work, stack, progress)
     state = recover(State.of(pulumi_cli), pulumi_cli, client, progress)
-    protected = data_volumes.protected(state) if volumes else []
+    # Pulumi refuses to delete these.
+    protected = [resource.urn for resource in state.declared if resource.protect and volumes]
     if volumes:
         _ask(state, client, stack, progress, yes=yes, named=named, protected=bool(protected))
         data_volumes.refuse_other_users(state, client, stack)
@@ -60,7 +61,7 @@ def down(
         if code := destroy(state.kept_with_data()):
             return code
         data_volumes.remove(state, client, progress)
-        data_volumes.unprotect(pulumi_cli, protected)
+        pulumi_cli.run("state unprotect", "--yes", *protected)
     return destroy([] if volumes else state.kept_with_data())
 
 

@@ -18,17 +18,13 @@ def repair_in_place(
 ) -> None:
     """Repair through the Docker API, and remove containers that occupy the names of declared ones."""
     resources = {resource.urn: resource for resource in declared if not resource.pending_delete}
-    repaired: set[tuple[str, Repair]] = set()
-    for finding in repairs.in_place:
-        resource = resources[finding.urn]
-        if (resource.urn, finding.repair) in repaired:
-            continue
-        repaired.add((resource.urn, finding.repair))
+    for urn, repair in dict.fromkeys((finding.urn, finding.repair) for finding in repairs.in_place):
+        resource = resources[urn]
         try:
-            if finding.repair is Repair.UNPAUSE:
+            if repair is Repair.UNPAUSE:
                 client.api.unpause(resource.id)
                 progress.line(f"  ~ {resource.label}: unpaused")
-            elif finding.repair is Repair.RENAME:
+            elif repair is Repair.RENAME:
                 client.api.rename(resource.id, resource.name)
                 progress.line(f"  ~ {resource.label}: named as declared")
             else:
