@@ -16,8 +16,7 @@ import pulumi
 from runtime.base import Files
 from runtime.context import StackContext
 from runtime.manifest import FILE_MODE, TARGET, StagedFiles
-from runtime.spec import Attachment, ContainerSpec, FileSet, Mount, Reload
-from settings.container import Limits
+from runtime.spec import FileSet, Mount, Reload, writer_spec
 from settings.names import PACKED, STAGE
 
 
@@ -34,19 +33,14 @@ def write_files(context: StackContext, name: str, file_set: FileSet, parent: pul
     uploads = {f"{STAGE}/{path}": content for path, content in file_set.files.items()}
     writer = context.job(
         f"{name}-writer",
-        ContainerSpec(
-            role=f"{name}-writer",
-            image=file_set.image,
-            # Root owns the volume, and another user could not change the owner of files.
-            user="0:0",
+        writer_spec(
+            f"{name}-writer",
+            file_set.image,
+            reload.network if reload else context.monitoring_network,
+            [_script(list(contents), file_set.owner, file_set.check, reload, unpack=bool(packed))],
+            [Mount(volume.name, TARGET, read_only=False)],
             # Files are staged in the container's own layer, and uploads fail on a read-only root.
             read_only=False,
-            capabilities=("CHOWN", "DAC_OVERRIDE", "FOWNER"),
-            limits=Limits.of("64MB", cpus=0.5),
-            networks=(Attachment(reload.network if reload else context.monitoring_network),),
-            mounts=(Mount(volume.name, TARGET, read_only=False),),
-            entrypoint=("/bin/sh", "-ec"),
-            command=(_script(list(contents), file_set.owner, file_set.check, reload, unpack=bool(packed)),),
         ),
         pulumi.ResourceOptions(parent=parent),
         StagedFiles({**uploads, **({PACKED: pack(packed)} if packed else {})}, file_set.owner),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pulumi
 
-from components.common import NONROOT, writer_spec
+from components.common import NONROOT
 from components.edge.auth import parse_users
 from components.edge.traefik import (
     BASE_FILE,
@@ -29,7 +29,7 @@ from components.edge.traefik import (
 from runtime.base import Instance, Resources
 from runtime.context import ScrapeTarget, StackContext
 from runtime.manifest import FILE_MODE, TARGET, StagedFiles
-from runtime.spec import Attachment, ContainerSpec, HealthCheck, Mount, PortMapping
+from runtime.spec import Attachment, ContainerSpec, HealthCheck, Mount, PortMapping, writer_spec
 from settings.edge import Edge
 from settings.names import ADMIN_PORT, STAGE
 
