@@ -17,11 +17,12 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
 from ops.deploy import history
-from ops.deploy.networks import STACK_LABEL
 from ops.pulumi_cli import PulumiCli
 from ops.session import prepare_tools
 from ops.state.locks import lock_holder
-from ops.state.snapshot import CONTAINER, NETWORK, State
+from ops.state.snapshot import State
+from runtime import labels
+from runtime.instances import live_instances
 from settings.images import load_images
 from settings.machine import read_machine
 from settings.release import Release
@@ -128,9 +129,9 @@ def read_inventory(work: WorkDir, env: Mapping[str, str]) -> StackInventory:
             # Objects that it has created already are not in a state yet.
             raise SetupError(f"the stack {stack} is being changed by {holder}", "run this again when that has ended")
         state = State.of(PulumiCli(work, stack, env))
-        inventory.containers |= {resource["id"] for resource in state.of_type(CONTAINER)}
-        inventory.networks |= {resource["id"] for resource in state.of_type(NETWORK)}
-        inventory.needed |= {str(resource["outputs"].get("image")) for resource in state.of_type(CONTAINER)}
+        inventory.containers |= {instance.id for instance in state.instances}
+        inventory.networks |= {network.id for network in state.networks}
+        inventory.needed |= {str(instance.outputs.get("image")) for instance in state.instances}
         distinct: list[Release] = []
         for update in reversed(history.updates(store, stack)):
             release = update.release if update.succeeded else None
@@ -171,29 +172,24 @@ def _containers(client: docker.DockerClient, inventory: StackInventory, before: 
     Containers of another checkout may carry the label of a stack of the same name. They stay: they are on an existing
     network that is in no state of this checkout.
     """
-    existing_networks = {network.id for network in client.networks.list()}
-    for container in client.containers.list(all=True, filters={"label": STACK_LABEL}, ignore_removed=True):
-        if container.id in inventory.containers or container.labels[STACK_LABEL] not in inventory.stacks:
+    existing_networks = {str(network.id) for network in client.networks.list()}
+    for instance in live_instances(client, label=labels.STACK):
+        if instance.id in inventory.containers or instance.stack not in inventory.stacks:
             continue
-        if container.status not in ("created", "exited", "dead") or _parse_time(container.attrs["Created"]) >= before:
+        if instance.status not in ("created", "exited", "dead") or instance.created >= before:
             continue
-        endpoints = container.attrs["NetworkSettings"]["Networks"].values()
-        if {endpoint.get("NetworkID") for endpoint in endpoints} & (existing_networks - inventory.networks):
+        if instance.networks & (existing_networks - inventory.networks):
             continue
-        yield Removal("container", str(container.name), container.remove)
+        yield Removal("container", instance.name, instance.container.remove)
 
 
 def _networks(client: docker.DockerClient, inventory: StackInventory, before: datetime) -> Iterator[Removal]:
     """Find networks of our stacks that are in no state and that no container, running or stopped, is attached to."""
-    joined = {
-        endpoint.get("NetworkID")
-        for container in client.containers.list(all=True, ignore_removed=True)
-        for endpoint in container.attrs["NetworkSettings"]["Networks"].values()
-    }
-    for network in client.networks.list(filters={"label": STACK_LABEL}):
+    joined = {network for instance in live_instances(client) for network in instance.networks}
+    for network in client.networks.list(filters={"label": labels.STACK}):
         if network.id in inventory.networks or network.id in joined or _parse_time(network.attrs["Created"]) >= before:
             continue
-        if network.attrs["Labels"][STACK_LABEL] in inventory.stacks:
+        if network.attrs["Labels"][labels.STACK] in inventory.stacks:
             yield Removal("network", str(network.name), network.remove)
 
 

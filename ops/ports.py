@@ -13,6 +13,7 @@ from machine.ports import port_is_free
 from machine.progress import SetupError
 from machine.workdir import WorkDir
 from ops.files import write_atomically
+from runtime.labels import stack_filter
 from settings.loader import EDGE_HTTP, EDGE_HTTPS, Settings
 
 STEP = 100
@@ -76,7 +77,7 @@ def _offset(
 
 def published_ports(client: docker.DockerClient, stack: str) -> set[int]:
     """Return the host ports that the stack's own containers publish."""
-    containers = client.containers.list(filters={"label": f"dockyard.stack={stack}"}, ignore_removed=True)
+    containers = client.containers.list(filters={"label": stack_filter(stack)}, ignore_removed=True)
     return {
         int(binding["HostPort"])
         for container in containers

@@ -1,4 +1,4 @@
-"""The policy pack: `pulumi preview --policy-pack policy` refuses what rules.py does not allow."""
+"""The policy pack: `pulumi preview --policy-pack policy` refuses resources that violate rules.py."""
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +17,8 @@ from pulumi_policy.proxy import UnknownValueError
 # Pulumi runs the pack by its path, not as a package.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from policy.rules import RULES, Resource, Rule
+from policy.rules import RULES, Rule
+from runtime.resources import Resource
 
 
 def known_values(value: Any) -> Any:
@@ -38,17 +39,18 @@ def _known_items(value: Any, keys: Iterable[Any]) -> Iterable[tuple[Any, Any]]:
 
 
 def policy_of(rule: Rule) -> ResourceValidationPolicy:
-    """Wrap a rule as a Pulumi policy."""
+    """Wrap a rule as a Pulumi policy; one that the runtime does not guarantee only warns that it is not checked."""
 
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
         if args.resource_type != rule.type:
             return
-        resource = Resource.of(args.resource_type, args.name, known_values(args.props), protect=args.opts.protect)
-        tell: Callable[..., None] = report
-        for message in rule.check(resource):
-            tell(message)
+        resource = Resource(args.resource_type, args.urn, known_values(args.props), protect=args.opts.protect)
+        report_violation: Callable[..., None] = report
+        for message in rule.violations(resource):
+            report_violation(message)
 
-    return ResourceValidationPolicy(rule.name, rule.title, validate, enforcement_level=EnforcementLevel.MANDATORY)
+    level = EnforcementLevel.MANDATORY if rule.is_checked() else EnforcementLevel.ADVISORY
+    return ResourceValidationPolicy(rule.name, rule.title, validate, enforcement_level=level)
 
 
 # Serves Pulumi's requests until it disconnects.

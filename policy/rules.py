@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
 
-CONTAINER = "docker:index/container:Container"
-VOLUME = "docker:index/volume:Volume"
+from runtime.guarantees import DOCKER, Guarantee
+from runtime.labels import ENVIRONMENT
+from runtime.resources import CONTAINER, VOLUME, Resource
+
 TUNNEL = "cloudflare:index/zeroTrustTunnelCloudflaredConfig:ZeroTrustTunnelCloudflaredConfig"
 
 EDGE = "traefik"
@@ -62,38 +63,6 @@ SECRET_VALUES = {
 
 
 @dataclass(frozen=True)
-class Resource:
-    """One resource that Pulumi is about to create."""
-
-    type: str
-    name: str
-    inputs: Mapping[str, Any]
-    protect: bool = False
-    retained: bool | None = None
-    """`retain_on_delete`; None where it is unknown: Pulumi does not pass it to policy packs."""
-
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(
-        cls, kind: str, name: str, inputs: Mapping[str, Any], *, protect: bool = False, retained: bool | None = None
-    ) -> Resource:
-        """Build a resource from Pulumi's type, name and inputs."""
-        labels = {str(label.get("label")): str(label.get("value")) for label in inputs.get("labels") or ()}
-        return cls(kind, name, inputs, protect, retained, labels)
-
-    @property
-    def role(self) -> str:
-        """The role of a container in its stack: `postgres`."""
-        return self.labels.get("dockyard.service", self.name)
-
-    @property
-    def one_shot(self) -> bool:
-        """Whether it is a container that runs once and exits."""
-        return self.inputs.get("mustRun") is False
-
-
-@dataclass(frozen=True)
 class Rule:
     """One rule for resources of a type."""
 
@@ -101,7 +70,19 @@ class Rule:
     title: str
     type: str
     check: Callable[[Resource], Iterator[str]]
-    """Yields the violations of a resource of the type."""
+    guarantee: Guarantee | None = None
+    """The guarantee of the runtime without which the rule cannot be checked."""
+
+    def is_checked(self, guarantees: Collection[Guarantee] = DOCKER) -> bool:
+        """Whether the rule applies under a runtime with these guarantees."""
+        return self.guarantee is None or self.guarantee in guarantees
+
+    def violations(self, resource: Resource, guarantees: Collection[Guarantee] = DOCKER) -> Iterator[str]:
+        """Yield the violations of a resource of the type, or that the rule cannot be checked."""
+        if self.is_checked(guarantees):
+            yield from self.check(resource)
+        elif self.guarantee:
+            yield f"not checked, since the runtime does not guarantee it: {self.guarantee.value}"
 
 
 def images_of_the_table(file: Path) -> set[str]:
@@ -130,16 +111,21 @@ def pinned(resource: Resource) -> Iterator[str]:
 
 
 def limited(resource: Resource) -> Iterator[str]:
-    """Memory, swap and cores are limited; CIS Docker 5.11 and 5.12."""
-    memory, swap = resource.inputs.get("memory") or 0, resource.inputs.get("memorySwap") or 0
+    """Memory and cores are limited; CIS Docker 5.11 and 5.12."""
+    memory = resource.inputs.get("memory") or 0
     if not memory > 0:
         yield "no memory limit"
-    elif swap != memory:
-        yield f"memory {memory:g} and memory_swap {swap:g} differ: swap hides a leak"
     if not 0 < (resource.inputs.get("memoryReservation") or 0) <= memory:
         yield "no memory reservation within the limit"
     if not float(resource.inputs.get("cpus") or 0) > 0:
         yield "no limit of cores"
+
+
+def swapless(resource: Resource) -> Iterator[str]:
+    """No swap beside the memory."""
+    memory, swap = resource.inputs.get("memory") or 0, resource.inputs.get("memorySwap") or 0
+    if memory > 0 and swap != memory:
+        yield f"memory {memory:g} and memory_swap {swap:g} differ: swap hides a leak"
 
 
 def checked(resource: Resource) -> Iterator[str]:
@@ -167,9 +153,9 @@ def no_socket(resource: Resource) -> Iterator[str]:
     for source, read_only in mounts:
         path = str(source or "")
         if path.endswith(("docker.sock", "containerd.sock", "podman.sock")) or path.rstrip("/") in ("/run", "/var/run"):
-            if resource.role == SOCKET_PROXY and read_only:
+            if resource.service == SOCKET_PROXY and read_only:
                 continue
-            yield f"mounts {path}: whoever has it is root on the host"
+            yield f"mounts {path}, which gives root on the host"
 
 
 def published(resource: Resource) -> Iterator[str]:
@@ -180,7 +166,7 @@ def published(resource: Resource) -> Iterator[str]:
         address, number = port.get("ip"), port.get("external") or "any"
         if not address:
             yield f"port {number} is bound to no address, and so to all"
-        elif not ipaddress.ip_address(str(address)).is_loopback and resource.role != EDGE:
+        elif not ipaddress.ip_address(str(address)).is_loopback and resource.service != EDGE:
             yield f"port {number} is bound to {address}: only the edge proxy is reached from outside"
 
 
@@ -220,7 +206,7 @@ def rotated(resource: Resource) -> Iterator[str]:
     """Log files are limited in size and number."""
     driver, options = resource.inputs.get("logDriver"), resource.inputs.get("logOpts") or {}
     if driver is None:
-        yield "no log driver of its own: the engine's may keep files without an end"
+        yield "no log driver of its own: the engine's default may never delete log files"
     elif driver in ("json-file", "local"):
         missing = [key for key in ("max-size", "max-file") if not options.get(key)]
         if missing:
@@ -229,7 +215,7 @@ def rotated(resource: Resource) -> Iterator[str]:
 
 def protected(resource: Resource) -> Iterator[str]:
     """Data volumes outside of development are protected from accidental deletion."""
-    if resource.labels.get("dockyard.volume") != "data" or resource.labels.get("dockyard.environment") == "development":
+    if not resource.holds_data or resource.labels.get(ENVIRONMENT) == "development":
         return
     if not resource.protect:
         yield "a data volume that is not protected"
@@ -246,29 +232,23 @@ def tunnelled(resource: Resource) -> Iterator[str]:
         guarded = bool(access.get("required") and access.get("audTags"))
         host = urlsplit(service if "://" in service else f"//{service}").hostname or ""
         if GUARDED.match(host) and not guarded:
-            yield f"{rule.get('hostname')} leads to {service}, which asks nobody who he is"
+            yield f"{rule.get('hostname')} leads to {service}, which has no authentication of its own"
     if ingresses and not str(ingresses[-1].get("service")).startswith("http_status:"):
-        yield "the last rule is for a host name: what no rule is for must end as http_status:404"
+        yield "the last rule is for a host name: all other requests must end as http_status:404"
 
 
 RULES: tuple[Rule, ...] = (
     Rule("pinned-image", "Images are pinned", CONTAINER, pinned),
-    Rule("limits", "Memory, swap and cores are limited", CONTAINER, limited),
-    Rule("health-check", "What runs on has a health check", CONTAINER, checked),
+    Rule("limits", "Memory and cores are limited", CONTAINER, limited),
+    Rule("no-swap", "Swap is limited", CONTAINER, swapless, Guarantee.SWAP_LIMIT),
+    Rule("health-check", "Long-running containers have a health check", CONTAINER, checked),
     Rule("not-privileged", "Nothing shares the host's namespaces or devices", CONTAINER, unprivileged),
-    Rule("no-docker-socket", "Nobody mounts the Docker socket", CONTAINER, no_socket),
-    Rule("no-open-port", "Only the edge is reached from outside", CONTAINER, published),
+    Rule("no-docker-socket", "No container mounts the Docker socket", CONTAINER, no_socket),
+    Rule("no-open-port", "Only the edge is reached from outside", CONTAINER, published, Guarantee.LOOPBACK_PORTS),
     Rule("no-secret-in-the-open", "No secret in variables, commands, labels", CONTAINER, no_secret),
     Rule("no-capabilities", "All capabilities are dropped", CONTAINER, bare),
-    Rule("no-new-privileges", "Nothing gains privileges", CONTAINER, no_new_privileges),
-    Rule("log-rotation", "Log files end somewhere", CONTAINER, rotated),
+    Rule("no-new-privileges", "Nothing gains privileges", CONTAINER, no_new_privileges, Guarantee.NO_NEW_PRIVILEGES),
+    Rule("log-rotation", "Log files are rotated", CONTAINER, rotated),
     Rule("protected-data", "Data volumes are protected and retained", VOLUME, protected),
     Rule("tunnel-ingress", "A tunnel leads to allowed services only", TUNNEL, tunnelled),
 )
-
-
-def violations(resource: Resource) -> Iterator[tuple[str, str]]:
-    """Yield (name of the rule, message) for each violation of a resource."""
-    for rule in RULES:
-        if rule.type == resource.type:
-            yield from ((rule.name, message) for message in rule.check(resource))

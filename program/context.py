@@ -6,6 +6,7 @@ import pulumi
 
 from runtime.context import StackContext
 from runtime.docker import DockerRuntime
+from runtime.labels import stack_labels
 from runtime.textfile import metrics_folder
 from settings.loader import Settings
 
@@ -15,21 +16,14 @@ def make_context(settings: Settings) -> StackContext:
 
     The product and the monitoring have separate networks; containers that are scraped are on both.
     """
-    labels = {
-        "dockyard.product": settings.product.name,
-        "dockyard.environment": settings.stack.environment,
-        "dockyard.stack": pulumi.get_stack(),
-    }
-
-    runtime = DockerRuntime()
-    context = StackContext(
+    labels = stack_labels(settings.product.name, settings.stack.environment, pulumi.get_stack())
+    context = DockerRuntime(
         product=settings.product.name,
         environment=settings.stack.environment,
         docker=settings.product.docker,
         protects_data=settings.stack.protects_data,
-        app_network=runtime.network(f"{settings.product.name}-app", labels),
-        monitoring_network=runtime.network(f"{settings.product.name}-monitoring", labels),
-        runtime=runtime,
+        app_network=DockerRuntime.network(f"{settings.product.name}-app", labels),
+        monitoring_network=DockerRuntime.network(f"{settings.product.name}-monitoring", labels),
         image=settings.image,
         networks=settings.product.networks,
     )

@@ -1,22 +1,22 @@
-"""What the components know of the things that a runtime creates for them."""
+"""Instances, jobs and files that a runtime creates for components."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import pulumi
 
 from runtime.spec import Mount, Volume
 
 Resources = pulumi.Output[Sequence[pulumi.Resource]]
-"""Resources for `depends_on`, which are known, or fail, once something has happened."""
+"""Resources for `depends_on`: the output resolves, or fails, once an event such as a job's end has happened."""
 
 
 def all_ready(*groups: pulumi.Input[Sequence[pulumi.Resource]]) -> Resources:
     """Return the resources of all groups; it fails if one of them fails."""
-    return pulumi.Output.all(*groups).apply(lambda known: [resource for group in known for resource in group])
+    return pulumi.Output.all(*groups).apply(lambda ready: [resource for group in ready for resource in group])
 
 
 @dataclass(frozen=True)
@@ -34,25 +34,34 @@ class Instance:
     """The reference that it runs."""
 
 
-class Job(Protocol):
+@dataclass(frozen=True)
+class Job:
     """A container that runs to completion."""
 
     done: Resources
     """Resolves once it has ended with exit code 0, and fails otherwise."""
 
 
-class Files(Protocol):
+@dataclass(frozen=True)
+class Files:
     """Files that containers mount."""
 
     volume: Volume
+    ready: Resources
+    """Resolves once the files are written."""
 
-    @property
-    def ready(self) -> Resources:
-        """Resolves once the files are written."""
+    contents: Mapping[str, pulumi.Input[str]]
+    """Path → content."""
 
     @property
     def fingerprint(self) -> pulumi.Output[str]:
-        """Hash of the files, for `ContainerSpec.content` of a service that reads its files only when it starts."""
+        """Hash of the files, for `ContainerSpec.content` of a service that reads its files only when it starts.
+
+        It has eight digits, enough to detect a change and too few to guess a secret from.
+        """
+        text: pulumi.Output[str] = pulumi.Output.json_dumps(self.contents)
+        return pulumi.Output.unsecret(text.apply(lambda content: hashlib.sha256(content.encode()).hexdigest()[:8]))
 
     def mounted_at(self, target: str) -> Mount:
         """Return the read-only mount of these files."""
+        return Mount(self.volume.name, target)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import bz2
-import hashlib
 import io
 import re
 import shlex
@@ -14,71 +13,39 @@ from pathlib import PurePosixPath
 
 import pulumi
 
+from runtime.base import Files
 from runtime.context import StackContext
-from runtime.job import OneShotJob
-from runtime.spec import Attachment, ContainerSpec, FileSet, Mount, Reload
-from runtime.volume import config_volume
-from settings.container import Limits
+from runtime.manifest import FILE_MODE, TARGET, StagedFiles
+from runtime.spec import FileSet, Mount, Reload, writer_spec
 from settings.names import PACKED, STAGE
 
-TARGET = "/dockyard/volume"
 
-
-class ConfigVolume:
-    """A volume that contains exactly the files of a FileSet.
+def write_files(context: StackContext, name: str, file_set: FileSet, parent: pulumi.Resource) -> Files:
+    """Create a volume that contains exactly the files of a FileSet, and the job that writes them.
 
     The writer container stages the files, runs `check` on them, moves each into place atomically (with owner and mode
     already set), deletes files that are no longer declared, and makes the service reload. A changed file replaces only
-    the writer. Files have mode 0400, since some of them are secrets.
+    the writer.
     """
-
-    def __init__(self, name: str, file_set: FileSet, context: StackContext, parent: pulumi.Resource) -> None:
-        packed = file_set.packed
-        self._files = dict(sorted({**file_set.files, **packed}.items()))
-        self.volume = file_set.volume or config_volume(name, context, parent)
-        reload = file_set.reload
-        script = _script(sorted(self._files), file_set.owner, file_set.check, reload, unpack=bool(packed))
-        self._writer = OneShotJob(
+    packed, reload = file_set.packed, file_set.reload
+    contents = dict(sorted({**file_set.files, **packed}.items()))
+    volume = file_set.volume or context.config_volume(name, parent)
+    uploads = {f"{STAGE}/{path}": content for path, content in file_set.files.items()}
+    writer = context.job(
+        f"{name}-writer",
+        writer_spec(
             f"{name}-writer",
-            ContainerSpec(
-                role=f"{name}-writer",
-                image=file_set.image,
-                # Root owns the volume, and another user could not change the owner of files.
-                user="0:0",
-                # Files are staged in the container's own layer, and uploads fail on a read-only root.
-                read_only=False,
-                capabilities=("CHOWN", "DAC_OVERRIDE", "FOWNER"),
-                limits=Limits.of("64MB", cpus=0.5),
-                networks=(Attachment(reload.network if reload else context.monitoring_network),),
-                mounts=(Mount(self.volume.name, TARGET, read_only=False),),
-                entrypoint=("/bin/sh", "-ec"),
-                command=(script,),
-            ),
-            context,
-            pulumi.ResourceOptions(parent=parent),
-            uploads={
-                **{f"{STAGE}/{path}": content for path, content in file_set.files.items()},
-                **({PACKED: pack(packed)} if packed else {}),
-            },
-        )
-
-    @property
-    def fingerprint(self) -> pulumi.Output[str]:
-        """Hash of the files, for `ContainerSpec.content` of a service that reads its files only when it starts.
-
-        It has eight digits, enough to detect a change and too few to guess a secret from.
-        """
-        text: pulumi.Output[str] = pulumi.Output.json_dumps(self._files)
-        return pulumi.Output.unsecret(text.apply(lambda content: hashlib.sha256(content.encode()).hexdigest()[:8]))
-
-    @property
-    def ready(self) -> pulumi.Output[Sequence[pulumi.Resource]]:
-        """For `depends_on`: resolves once the files are written."""
-        return self._writer.done
-
-    def mounted_at(self, target: str) -> Mount:
-        """Return the read-only mount of these files."""
-        return Mount(self.volume.name, target)
+            file_set.image,
+            reload.network if reload else context.monitoring_network,
+            [_script(list(contents), file_set.owner, file_set.check, reload, unpack=bool(packed))],
+            [Mount(volume.name, TARGET, read_only=False)],
+            # Files are staged in the container's own layer, and uploads fail on a read-only root.
+            read_only=False,
+        ),
+        pulumi.ResourceOptions(parent=parent),
+        StagedFiles({**uploads, **({PACKED: pack(packed)} if packed else {})}, file_set.owner),
+    )
+    return Files(volume, writer.done, contents)
 
 
 def pack(files: Mapping[str, str]) -> str:
@@ -108,7 +75,7 @@ def _script(paths: Sequence[str], owner: str, check: str, reload: Reload | None,
             f"mkdir -p {shlex.quote(str(PurePosixPath(final).parent))}",
             f"cp {shlex.quote(staged)} {draft}",
             f"chown -- {shlex.quote(owner)} {draft}",
-            f"chmod 0400 {draft}",
+            f"chmod {FILE_MODE} {draft}",
             f"mv {draft} {shlex.quote(final)}",
         ]
     # The arguments of find's -path are patterns, so special characters are escaped.

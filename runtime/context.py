@@ -2,45 +2,58 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, ClassVar
 
 import pulumi
 
 from runtime.base import Files, Instance, Job
+from runtime.guarantees import Guarantee
+from runtime.labels import stack_labels
+from runtime.manifest import StagedFiles
 from runtime.spec import Attachment, ContainerSpec, FileSet, Volume
 from settings.container import Docker
 
 
-class Runtime(Protocol):
-    """Creates what the components of a stack ask for. `runtime/docker.py` is the one for a single Docker host."""
+class Runtime(ABC):
+    """Creates networks, instances, jobs, volumes and files. `runtime/docker.py` does so on a single Docker host."""
 
-    def network(self, name: str, labels: Mapping[str, str]) -> pulumi.Output[str]:
+    guarantees: ClassVar[frozenset[Guarantee]]
+    """The protections that it applies to every container that asks for them."""
+
+    @staticmethod
+    @abstractmethod
+    def network(name: str, labels: Mapping[str, str]) -> pulumi.Output[str]:
         """Create a network; return its name."""
 
-    def service(self, context: StackContext, name: str, spec: ContainerSpec, opts: pulumi.ResourceOptions) -> Instance:
+    @abstractmethod
+    def service(self, name: str, spec: ContainerSpec, opts: pulumi.ResourceOptions) -> Instance:
         """Run a long-lived container and wait until it is healthy."""
 
+    @abstractmethod
     def job(
         self,
-        context: StackContext,
         name: str,
         spec: ContainerSpec,
         opts: pulumi.ResourceOptions,
-        uploads: Mapping[str, pulumi.Input[str]] | None,
+        files: StagedFiles | None = None,
         *,
-        skip: bool,
+        skip: bool = False,
     ) -> Job:
         """Run a container to completion, once for each change of its inputs; with `skip` leave it as it is."""
 
-    def data_volume(self, context: StackContext, name: str, parent: pulumi.Resource) -> Volume:
-        """Create a volume for content that cannot be recreated."""
+    @abstractmethod
+    def data_volume(self, name: str, parent: pulumi.Resource) -> Volume:
+        """Create a volume for content that cannot be recreated: protected outside development."""
 
-    def config_volume(self, context: StackContext, name: str, parent: pulumi.Resource | None) -> Volume:
+    @abstractmethod
+    def config_volume(self, name: str, parent: pulumi.Resource | None) -> Volume:
         """Create a volume for files that the program renders."""
 
-    def files(self, context: StackContext, name: str, file_set: FileSet, parent: pulumi.Resource) -> Files:
+    @abstractmethod
+    def files(self, name: str, file_set: FileSet, parent: pulumi.Resource) -> Files:
         """Write files for containers to mount."""
 
 
@@ -54,8 +67,8 @@ class MetricsFolder:
 
 
 @dataclass(frozen=True)
-class StackContext:
-    """Names, conventions and networks that the components of one stack share."""
+class StackContext(Runtime):
+    """Names, conventions and networks that the components of one stack share, and the runtime that they use."""
 
     product: str
     environment: str
@@ -67,7 +80,6 @@ class StackContext:
     monitoring_network: pulumi.Output[str]
     """Network of the monitoring."""
 
-    runtime: Runtime
     image: Callable[[str], str]
     """Image name → the reference to run."""
 
@@ -76,6 +88,9 @@ class StackContext:
 
     networks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """External networks, which this stack does not create → the services and tools that join them."""
+
+    manifest: dict[str, Any] = field(default_factory=dict)
+    """`script_digest` of each writer → its `StagedFiles.manifest`, for drift. Complete at the end of the program."""
 
     def external_networks(self, member: str) -> tuple[Attachment, ...]:
         """Return the external networks that a service or tool joins.
@@ -91,39 +106,7 @@ class StackContext:
     @property
     def labels(self) -> dict[str, str]:
         """Labels that every container, network and volume of the stack carries."""
-        return {
-            "dockyard.product": self.product,
-            "dockyard.environment": self.environment,
-            "dockyard.stack": pulumi.get_stack(),
-        }
-
-    def service(self, name: str, spec: ContainerSpec, opts: pulumi.ResourceOptions) -> Instance:
-        """Run a long-lived container and wait until it is healthy."""
-        return self.runtime.service(self, name, spec, opts)
-
-    def job(
-        self,
-        name: str,
-        spec: ContainerSpec,
-        opts: pulumi.ResourceOptions,
-        uploads: Mapping[str, pulumi.Input[str]] | None = None,
-        *,
-        skip: bool = False,
-    ) -> Job:
-        """Run a container to completion, once for each change of its inputs; with `skip` leave it as it is."""
-        return self.runtime.job(self, name, spec, opts, uploads, skip=skip)
-
-    def data_volume(self, name: str, parent: pulumi.Resource) -> Volume:
-        """Create a volume for content that cannot be recreated: protected outside development."""
-        return self.runtime.data_volume(self, name, parent)
-
-    def config_volume(self, name: str, parent: pulumi.Resource | None) -> Volume:
-        """Create a volume for files that the program renders."""
-        return self.runtime.config_volume(self, name, parent)
-
-    def files(self, name: str, file_set: FileSet, parent: pulumi.Resource) -> Files:
-        """Write files for containers to mount."""
-        return self.runtime.files(self, name, file_set, parent)
+        return stack_labels(self.product, self.environment, pulumi.get_stack())
 
 
 @dataclass(frozen=True)

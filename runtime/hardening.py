@@ -8,9 +8,10 @@ services are declared and justified in the product file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fnmatch import fnmatch
 
+from runtime.guarantees import Guarantee
 from runtime.spec import ContainerSpec
 
 ROOT = "runs as root"
@@ -55,13 +56,23 @@ def departures(spec: ContainerSpec) -> Iterator[str]:
             yield HOST.format(path=mount.source)
 
 
-def check_hardening(spec: ContainerSpec) -> None:
-    """Raise ValueError where a container has a departure without a reason in DEPARTURES."""
-    if spec.of_product:
-        return
+def unguaranteed(spec: ContainerSpec, guarantees: Collection[Guarantee]) -> Iterator[str]:
+    """Yield each protection that the spec asks for and that its runtime does not guarantee."""
+    for guarantee in Guarantee:
+        if guarantee not in guarantees and (guarantee is not Guarantee.LOOPBACK_PORTS or spec.publish):
+            yield guarantee.value
+
+
+def check_hardening(spec: ContainerSpec, guarantees: Collection[Guarantee]) -> None:
+    """Raise ValueError where a container has a departure without a reason in DEPARTURES.
+
+    What its runtime does not guarantee is such a departure too, also of a product's own service.
+    """
     patterns = [departure for role, reasons in DEPARTURES.items() if fnmatch(spec.role, role) for departure in reasons]
     unexplained = [
-        departure for departure in departures(spec) if not any(fnmatch(departure, pattern) for pattern in patterns)
+        departure
+        for departure in [*([] if spec.of_product else departures(spec)), *unguaranteed(spec, guarantees)]
+        if not any(fnmatch(departure, pattern) for pattern in patterns)
     ]
     if unexplained:
         raise ValueError(f"{spec.role}: {', '.join(unexplained)}: give the reason in runtime/hardening.py")

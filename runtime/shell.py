@@ -19,7 +19,7 @@ _SHELL = "/bin/sh"
 
 
 def script(name: str, folder: Path = SCRIPTS) -> str:
-    """Return the text of a script, for a ConfigVolume."""
+    """Return the text of a script, for a FileSet."""
     return (folder / name).read_text()
 
 

@@ -9,6 +9,9 @@ import pulumi
 
 from settings.container import Limits
 
+CHANGE_FILES = ("CHOWN", "DAC_OVERRIDE", "FOWNER")
+"""Capabilities of a job that changes files of other users."""
+
 
 @dataclass(frozen=True)
 class HealthCheck:
@@ -61,7 +64,7 @@ class PortMapping:
 class ContainerSpec:
     """One container. The defaults are hardened; departures need a reason, see runtime/hardening.py.
 
-    The field names are hashed into a label (`spec_hash` in runtime/container.py): renaming one replaces containers.
+    The field names are hashed into a label (`spec_hash` in runtime/docker.py): renaming one replaces containers.
     """
 
     role: str
@@ -108,6 +111,34 @@ class ContainerSpec:
     stop_signal: str | None = None
     stop_grace: int = 10
     """Seconds between the stop signal and the kill."""
+
+
+def writer_spec(
+    role: str,
+    image: str,
+    network: pulumi.Input[str],
+    command: Sequence[pulumi.Input[str]],
+    mounts: Sequence[Mount],
+    *,
+    capabilities: tuple[str, ...] = CHANGE_FILES,
+    read_only: bool = True,
+) -> ContainerSpec:
+    """Return the spec of a one-shot job that prepares volumes as root, which owns new volumes.
+
+    `command` is a shell script and its arguments.
+    """
+    return ContainerSpec(
+        role=role,
+        image=image,
+        user="0:0",
+        read_only=read_only,
+        capabilities=capabilities,
+        limits=Limits.of("64MB", cpus=0.5),
+        networks=(Attachment(network),),
+        mounts=tuple(mounts),
+        entrypoint=("/bin/sh", "-ec"),
+        command=tuple(command),
+    )
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,6 @@ TOOLS = {
 ADMIN_PORT = 9180
 """The edge proxy's own port, for health and metrics. No service may listen on it."""
 
-KIND_LABEL = "dockyard.volume"
-DATA = "data"
-"""Label of a volume, and its value for content that cannot be recreated."""
-
 POINT_IN_TIME = "backup-pgbackrest"
 """The container that takes base backups of Postgres and runs point-in-time restores."""
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pulumi
 
-from components.common import DOCKER_HOST, s3_prefix, textfile_mounts, textfile_ready, writer_spec
+from components.common import DOCKER_HOST, s3_prefix, textfile_mounts, textfile_ready
 from components.monitoring.stack import MonitoringStack
 from components.secret import secret
 from components.stores.connection import STORE_USER, Connection
@@ -19,7 +19,7 @@ from runtime.base import Instance, Job, all_ready
 from runtime.context import StackContext
 from runtime.secret_files import SECRETS_FOLDER, required_secret
 from runtime.shell import SCHEDULE_FILE, scheduled, script
-from runtime.spec import Attachment, ContainerSpec, FileSet, Mount
+from runtime.spec import Attachment, ContainerSpec, FileSet, Mount, writer_spec
 from settings.backups import BACKUP_KEY_SECRET, S3, Keep
 from settings.container import Limits
 from settings.names import METRICS_FOLDER, TOOLS

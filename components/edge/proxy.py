@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pulumi
 
-from components.common import NONROOT, writer_spec
+from components.common import NONROOT
 from components.edge.auth import parse_users
 from components.edge.traefik import (
     BASE_FILE,
@@ -28,7 +28,8 @@ from components.edge.traefik import (
 )
 from runtime.base import Instance, Resources
 from runtime.context import ScrapeTarget, StackContext
-from runtime.spec import Attachment, ContainerSpec, HealthCheck, Mount, PortMapping
+from runtime.manifest import FILE_MODE, TARGET, StagedFiles
+from runtime.spec import Attachment, ContainerSpec, HealthCheck, Mount, PortMapping, writer_spec
 from settings.edge import Edge
 from settings.names import ADMIN_PORT, STAGE
 
@@ -36,7 +37,6 @@ ALIAS = "edge"
 LOAD_SECONDS = 30
 """Time-out for loading a file, which takes Traefik a fraction of a second."""
 
-VOLUME = "/dockyard/volume"
 CERTIFICATES = "/dockyard/certificates"
 
 
@@ -131,7 +131,7 @@ class EdgeProxy(pulumi.ComponentResource):
 
     def _write(self, resource: str, name: str, file: pulumi.Output[File], after: list[pulumi.Resource]) -> Resources:
         """Create the job that writes one file of the dynamic folder. That of the base file also deletes stale files."""
-        mounts = [Mount(self._volume.name, VOLUME, read_only=False)]
+        mounts = [Mount(self._volume.name, TARGET, read_only=False)]
         if name == BASE_FILE and self._certificates:
             mounts.append(Mount(self._certificates.name, CERTIFICATES, read_only=False))
         # The hash in the path is no secret, even where the file is.
@@ -142,7 +142,12 @@ class EdgeProxy(pulumi.ComponentResource):
             resource,
             writer_spec(resource, busybox, self._context.app_network, command, mounts, read_only=False),
             pulumi.ResourceOptions(parent=self, depends_on=after),
-            uploads={f"{STAGE}/{name}.yml": file.apply(lambda rendered: rendered.text)},
+            StagedFiles(
+                {f"{STAGE}/{name}.yml": file.apply(lambda rendered: rendered.text)},
+                owner=NONROOT,
+                folder="dynamic",
+                leftovers=(f".{name}.before",),
+            ),
         ).done
 
     def _script(self, name: str) -> str:
@@ -153,7 +158,7 @@ class EdgeProxy(pulumi.ComponentResource):
         upstream_files = " ".join([BASE_FILE, *(upstream.name for upstream in self.upstreams if not upstream.servers)])
         admin = f"http://{ALIAS}:{ADMIN_PORT}"
         final, draft, before = f"dynamic/{name}.yml", f".{name}.new", f".{name}.before"
-        lines = [f"cd {VOLUME}", "mkdir -p dynamic", "chmod 0755 . dynamic"]
+        lines = [f"cd {TARGET}", "mkdir -p dynamic", "chmod 0755 . dynamic"]
         if name == BASE_FILE:
             lines += [
                 "for file in dynamic/*; do",
@@ -171,7 +176,7 @@ class EdgeProxy(pulumi.ComponentResource):
             f"if [ -f {final} ]; then cp -p {final} {before}; fi",
             f"cp {STAGE}/{name}.yml {draft}",
             f"chown {NONROOT} {draft}",
-            f"chmod 0400 {draft}",
+            f"chmod {FILE_MODE} {draft}",
             f"mv {draft} {final}",
             # If Traefik does not run, there is nothing to wait for: it reads the file when it starts.
             f"if ! timeout 5 wget -q -T 4 -O /dev/null {admin}/ping 2>/dev/null; then exit 0; fi",

@@ -210,7 +210,7 @@ def _operators(stack: str) -> list[dict[str, Any]]:
     """Return the operators for each entry of Docker's json-file driver: {"log", "stream", "attrs", "time"}.
 
     `attrs` holds the labels named in the driver's option `labels`, and `tag`, the container's name; see
-    runtime/container.py. An entry of several lines has the time of its last one.
+    runtime/docker.py. An entry of several lines has the time of its last one.
     """
     labels = 'attributes.attrs["dockyard.{}"]'
     return [

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import yaml
 
-from components.common import NONROOT, writer_spec
+from components.common import NONROOT
 from runtime.base import Instance, Job, all_ready
 from runtime.context import StackContext
-from runtime.spec import Attachment, ContainerSpec, FileSet, HealthCheck, Mount, Reload, Volume
+from runtime.spec import Attachment, ContainerSpec, FileSet, HealthCheck, Mount, Reload, Volume, writer_spec
 from settings.logs import Logs, VictoriaLogs
 from settings.names import TOOLS
 from settings.units import format_duration

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import docker
-from docker.errors import NotFound
 from docker.models.containers import Container
 
 from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
 from ops.session import StackSession, connect
-from ops.state.snapshot import CONTAINER, State, labels
+from ops.state.snapshot import State
+from runtime.instances import find_instance
 
 SCRIPTS = "/run/backup"
 """Folder in the container with the scripts of components/backups/scripts."""
@@ -138,8 +138,8 @@ def open_stack(work: WorkDir, stack: str, progress: Progress) -> tuple[StackSess
     Raises SetupError if the stack declares no backup container.
     """
     session = connect(work, stack, progress)
-    ids = container_ids(session)
-    declared = {store: ids[f"backup-{store}"] for store in STORES if f"backup-{store}" in ids}
+    state = State.of(session.pulumi_cli)
+    declared = {store: instance.id for store in STORES if (instance := state.instance_of(f"backup-{store}"))}
     if not declared:
         raise SetupError(
             f"no backups are taken of the stack {stack}",
@@ -154,15 +154,6 @@ def open_stack(work: WorkDir, stack: str, progress: Progress) -> tuple[StackSess
     return session, containers
 
 
-def container_ids(session: StackSession) -> dict[str, str]:
-    """Return service → id of the container in the state, without containers that are pending deletion."""
-    return {
-        labels(resource).get("dockyard.service", ""): str(resource["id"])
-        for resource in State.of(session.pulumi_cli).of_type(CONTAINER)
-        if not resource.get("delete")
-    }
-
-
 def running_containers(session: StackSession) -> dict[str, Container]:
     """Return id → container of all running containers of the stack's Docker engine."""
     running = session.docker_client().containers.list(ignore_removed=True)
@@ -174,11 +165,11 @@ def container_for_role(session: StackSession, role: str) -> Container:
 
     Raises SetupError if the state has no such container, or Docker no longer has it.
     """
-    try:
-        return session.docker_client().containers.get(container_ids(session)[role])
-    except (KeyError, NotFound) as error:
-        stack = session.pulumi_cli.stack
-        raise SetupError(f"{role} of the stack {stack} is gone", f"./dockyard up {stack}") from error
+    declared = State.of(session.pulumi_cli).instance_of(role)
+    if declared and (instance := find_instance(session.docker_client(), declared.id)):
+        return instance.container
+    stack = session.pulumi_cli.stack
+    raise SetupError(f"{role} of the stack {stack} is gone", f"./dockyard up {stack}")
 
 
 def container_for_store(containers: Mapping[str, BackupContainer], store: str, stack: str) -> BackupContainer:

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
-from ops.backups.containers import BackupContainer, container_ids, running_containers
+from ops.backups.containers import BackupContainer, running_containers
 from ops.session import connect
+from ops.state.snapshot import State
 from settings.names import POINT_IN_TIME
 
 SCRIPT = "/run/pgbackrest/restore-at.sh"
@@ -26,13 +27,13 @@ def restore_at(work: WorkDir, stack: str, at: str, to: str | None, progress: Pro
     if to is None:
         raise SetupError("a new database must be named", f'./dockyard restore {stack} --at "{at}" --to restored')
     session = connect(work, stack, progress)
-    identity = container_ids(session).get(POINT_IN_TIME)
-    if identity is None:
+    declared = State.of(session.pulumi_cli).instance_of(POINT_IN_TIME)
+    if declared is None:
         raise SetupError(
             f"the stack {stack} keeps no log to bring its database back to a time by",
             "say `postgres: {point_in_time: {}}`, from then on it does: docs/point-in-time.md",
         )
-    container = running_containers(session).get(identity)
+    container = running_containers(session).get(declared.id)
     if container is None:
         raise SetupError(f"{POINT_IN_TIME} does not run", f"./dockyard up {stack}; see ./dockyard logs {stack}")
     backup_container = BackupContainer(POINT_IN_TIME.removeprefix("backup-"), container)

@@ -1,12 +1,12 @@
-"""A stack's data volumes: their sizes, their users, and the deletion of protected ones."""
+"""A stack's data volumes: their sizes, their users, which are deleted, and which stay."""
 
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import docker
 import requests
@@ -14,23 +14,15 @@ from docker.errors import APIError, DockerException, NotFound
 
 from machine.progress import Progress, SetupError
 from ops.deploy.metrics import writer_of
-from ops.deploy.networks import STACK_LABEL
 from ops.pulumi_cli import PulumiCli
-from ops.state.snapshot import CONTAINER, VOLUME, State, labels
-from settings.names import DATA, KIND_LABEL, METRICS_FOLDER
+from ops.state.snapshot import State
+from runtime.instances import live_instances
+from settings.alert_rules import LOG_STORES
+from settings.logs import Logs
+from settings.names import METRICS_FOLDER
 
 VERIFIED = "dockyard_backup_last_verified_restore_timestamp_seconds"
 """The metric with the time of the last verified restore of a backup: runtime/textfile.py."""
-
-
-def volumes(state: State) -> list[str]:
-    """Return the names of the data volumes."""
-    return [str(volume["outputs"].get("name") or volume["id"]) for volume in _data_volumes(state)]
-
-
-def protected(state: State) -> list[str]:
-    """Return the URNs of all protected resources, which Pulumi refuses to delete."""
-    return [resource["urn"] for resource in state.resources if resource.get("protect")]
 
 
 def describe_volumes(state: State, client: docker.DockerClient) -> Iterator[str]:
@@ -38,10 +30,10 @@ def describe_volumes(state: State, client: docker.DockerClient) -> Iterator[str]
     sizes = {
         volume["Name"]: (volume.get("UsageData") or {}).get("Size", -1) for volume in client.df().get("Volumes") or ()
     }
-    for name in volumes(state):
-        if name in sizes:
-            size = sizes[name]
-            yield f"  · volume {name}: {size / 1e6:,.1f} MB" if size >= 0 else f"  · volume {name}"
+    for volume in state.data_volumes:
+        if volume.name in sizes:
+            size = sizes[volume.name]
+            yield f"  · volume {volume.name}: {size / 1e6:,.1f} MB" if size >= 0 else f"  · volume {volume.name}"
     restores = dict(_last_restores(state, client))
     for store, when in sorted(restores.items()):
         yield f"  · the last restore of a backup of {store} that was verified: {time.strftime('%d %B %Y, %H:%M', when)}"
@@ -51,12 +43,12 @@ def describe_volumes(state: State, client: docker.DockerClient) -> Iterator[str]
 
 def refuse_other_users(state: State, client: docker.DockerClient, stack: str) -> None:
     """Raise SetupError if foreign containers use a data volume: the engine could not remove it."""
-    own_containers = {resource["id"] for resource in state.of_type(CONTAINER)}
+    own_ids = {instance.id for instance in state.instances}
     foreign_uses = [
-        f"{container.name} uses {name}"
-        for name in volumes(state)
-        for container in client.containers.list(all=True, filters={"volume": name}, ignore_removed=True)
-        if container.id not in own_containers and container.labels.get(STACK_LABEL) != stack
+        f"{user.name} uses {volume.name}"
+        for volume in state.data_volumes
+        for user in live_instances(client, volume=volume.name)
+        if user.id not in own_ids and user.stack != stack
     ]
     if foreign_uses:
         raise SetupError(
@@ -67,26 +59,41 @@ def refuse_other_users(state: State, client: docker.DockerClient, stack: str) ->
 
 def remove(state: State, client: docker.DockerClient, progress: Progress) -> None:
     """Delete the data volumes in Docker. Raises SetupError if the Docker engine refuses to delete one."""
-    for name in volumes(state):
+    for volume in state.data_volumes:
         try:
-            client.volumes.get(name).remove()
+            client.volumes.get(volume.name).remove()
         except NotFound:
             continue
         except APIError as error:
             raise SetupError(
-                f"the volume {name} was not deleted: {error.explanation}",
+                f"the volume {volume.name} was not deleted: {error.explanation}",
                 "remove what uses it, then run this again; the state still knows the volume",
             ) from error
-        progress.line(f"  - volume {name}: deleted", "dim")
+        progress.line(f"  - volume {volume.name}: deleted", "dim")
 
 
-def unprotect(pulumi_cli: PulumiCli, urns: list[str]) -> None:
-    """Remove the protection of resources. Raises CalledProcessError if Pulumi refuses."""
-    pulumi_cli.run("state unprotect", "--yes", *urns)
+def leave_other_stores_data(state: State, pulumi_cli: PulumiCli, logs: Logs, progress: Progress) -> State:
+    """Mark the data volumes of log stores that the stack no longer runs, so that Pulumi keeps them on the host.
 
-
-def _data_volumes(state: State) -> Iterator[Mapping[str, Any]]:
-    return (volume for volume in state.of_type(VOLUME) if labels(volume).get(KIND_LABEL) == DATA)
+    All other resources that the next `up` removes are deleted as usual. Return the state after the change.
+    Raises CalledProcessError if Pulumi refuses.
+    """
+    endings = tuple(f"-logs-{store}-data" for store in LOG_STORES if store != logs.store) if logs.enabled else ()
+    retained = [volume for volume in state.declared if endings and volume.is_volume and volume.urn.endswith(endings)]
+    if not retained:
+        return state
+    if any(volume.protect or not volume.retained for volume in retained):
+        exported = json.loads(pulumi_cli.run("stack export"))
+        for resource in exported["deployment"]["resources"]:
+            if resource["urn"] in {volume.urn for volume in retained}:
+                resource.update(retainOnDelete=True)
+                resource.pop("protect", None)
+        pulumi_cli.import_state(json.dumps(exported))
+        state = State.of(pulumi_cli)
+    for volume in retained:
+        name = volume.name
+        progress.line(f"  · the logs before this change stay in the volume {name}: docker volume rm {name}", "yellow")
+    return state
 
 
 def _last_restores(state: State, client: docker.DockerClient) -> Iterator[tuple[str, time.struct_time]]:

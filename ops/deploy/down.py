@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import docker
 import typer
 
@@ -45,63 +48,56 @@ def down(
     pulumi_cli = prepare_pulumi(work, stack, quiet)
     settle_locks(work, stack, progress)
     state = recover(State.of(pulumi_cli), pulumi_cli, client, progress)
-    protected = data_volumes.protected(state) if volumes else []
+    # Pulumi refuses to delete these.
+    protected = [resource.urn for resource in state.declared if resource.protect and volumes]
     if volumes:
         _ask(state, client, stack, progress, yes=yes, named=named, protected=bool(protected))
         data_volumes.refuse_other_users(state, client, stack)
     free_networks(state, client, stack, progress)
-    teardown = _Teardown(work, stack, pulumi_cli, host, client, progress)
+    destroy = partial(_destroy, work, pulumi_cli, host, client, progress)
     if protected:
         # First destroy all but the data, so that nothing uses the volumes any more. Then delete the volumes directly:
         # Pulumi would only remove them from the state. A volume leaves the state only after its deletion.
-        if code := teardown.destroy(keep=state.kept_with_data()):
+        if code := destroy(state.kept_with_data()):
             return code
         data_volumes.remove(state, client, progress)
-        data_volumes.unprotect(pulumi_cli, protected)
-    return teardown.destroy(keep=[] if volumes else state.kept_with_data())
+        pulumi_cli.run("state unprotect", "--yes", *protected)
+    return destroy([] if volumes else state.kept_with_data())
 
 
-class _Teardown:
-    """The removal of one stack."""
+def _destroy(
+    work: WorkDir,
+    pulumi_cli: PulumiCli,
+    host: str,
+    client: docker.DockerClient,
+    progress: Progress,
+    keep: Sequence[str],
+) -> int:
+    """Destroy all resources except `keep` (URNs). Free networks that are still in use, and retry once."""
 
-    def __init__(
-        self,
-        work: WorkDir,
-        stack: str,
-        pulumi_cli: PulumiCli,
-        host: str,
-        client: docker.DockerClient,
-        progress: Progress,
-    ) -> None:
-        self.work, self.stack, self.pulumi_cli = work, stack, pulumi_cli
-        self.host, self.client, self.progress = host, client, progress
-
-    def destroy(self, keep: list[str]) -> int:
-        """Destroy all resources except `keep` (URNs). Free networks that are still in use, and retry once."""
-        code, outcome = self._run(keep)
-        if code and networks_in_use(outcome):
-            free_networks(State.of(self.pulumi_cli), self.client, self.stack, self.progress)
-            code, outcome = self._run(keep)
-        if code and (networks := networks_in_use(outcome)):
-            if restart_own_engine(self.work, self.host, self.client, self.progress):
-                code, outcome = self._run(keep)
-            else:
-                self.progress.line(
-                    f"Nothing is left on {networks}, and the Docker engine still counts something there:"
-                )
-                self.progress.line("  → restart Docker, then run this again (moby/moby#17217)", "red")
-        if code and outcome.interrupted:
-            self.progress.line(f"Stopped. The next ./dockyard down {self.stack} goes on from here", "yellow")
-            return up.INTERRUPTED
-        if code:
-            up.print_errors(outcome, self.progress, self.work, "destroy", self.stack)
-        return code
-
-    def _run(self, keep: list[str]) -> tuple[int, RunOutcome]:
-        with self.progress.step(f"Stack {self.stack}") as step:
-            code, outcome = self.pulumi_cli.change("destroy", [f"--exclude={urn}" for urn in keep], self.progress)
+    def run() -> tuple[int, RunOutcome]:
+        with progress.step(f"Stack {stack}") as step:
+            code, outcome = pulumi_cli.change("destroy", [f"--exclude={urn}" for urn in keep], progress)
             step.outcome, step.failed = outcome.summary(), code != 0
         return code, outcome
+
+    stack = pulumi_cli.stack
+    code, outcome = run()
+    if code and networks_in_use(outcome):
+        free_networks(State.of(pulumi_cli), client, stack, progress)
+        code, outcome = run()
+    if code and (networks := networks_in_use(outcome)):
+        if restart_own_engine(work, host, client, progress):
+            code, outcome = run()
+        else:
+            progress.line(f"Nothing is left on {networks}, and the Docker engine still counts something there:")
+            progress.line("  → restart Docker, then run this again (moby/moby#17217)", "red")
+    if code and outcome.interrupted:
+        progress.line(f"Stopped. The next ./dockyard down {stack} goes on from here", "yellow")
+        return up.INTERRUPTED
+    if code:
+        up.print_errors(outcome, progress, work, "destroy", stack)
+    return code
 
 
 def _ask(

@@ -28,7 +28,7 @@ from machine.progress import Progress, SetupError
 from ops.deploy import history
 from ops.events import RunOutcome
 from ops.state import releases
-from ops.state.snapshot import CONTAINER, State, labels
+from ops.state.snapshot import State
 from settings.names import METRICS_FOLDER, METRICS_WRITER
 
 OWNER = 65534
@@ -63,14 +63,8 @@ def record_drift(state: State, client: docker.DockerClient, drifted: int, progre
 
 def writer_of(state: State) -> str | None:
     """Return the id of the container that holds the metrics folder, None if there is none."""
-    return next(
-        (
-            resource["id"]
-            for resource in state.of_type(CONTAINER)
-            if labels(resource).get("dockyard.service") == METRICS_WRITER
-        ),
-        None,
-    )
+    writer = state.instance_of(METRICS_WRITER)
+    return writer.id if writer else None
 
 
 def _write(state: State, client: docker.DockerClient, files: Mapping[str, str], now: float, progress: Progress) -> None:

@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import docker
 from docker.errors import APIError, NotFound
-from docker.models.containers import Container
-from docker.models.networks import Network
 
 from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
 from ops.events import RunOutcome
-from ops.state.snapshot import CONTAINER, NETWORK, State, remove_strays
+from ops.state.snapshot import State, remove_strays
+from runtime.instances import Endpoint, endpoints
 from toolchain.docker_engine import private_dockerd
 
 IN_USE = re.compile(r"network (\S+)(?: id \w+)? has (?:\d+ )?active endpoints?")
 """The Docker engine's error for a network in use; since 28.1 it names the number of endpoints and their names."""
-
-STACK_LABEL = "dockyard.stack"
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """An endpoint that keeps a network in use."""
-
-    network: str
-    name: str
-    """Name of the container, which may be gone."""
-
-    container: Container | None
 
 
 def networks_in_use(outcome: RunOutcome) -> str:
@@ -40,12 +24,17 @@ def networks_in_use(outcome: RunOutcome) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def refuse_foreign_containers(state: State, client: docker.DockerClient, stack: str) -> None:
-    """Raise SetupError if foreign containers use the stack's networks, which then could not be removed."""
+def free_networks(state: State, client: docker.DockerClient, stack: str, progress: Progress) -> None:
+    """Remove leftovers that still use the stack's networks.
+
+    Containers of an interrupted run are removed. An endpoint whose container is gone is disconnected: an engine may
+    leave one behind if a container is removed before the engine has noticed its exit (moby/moby#17217, #33156).
+    Raises SetupError, before anything is removed, if foreign containers use the networks.
+    """
     foreign = [
         (endpoint.network, endpoint.name)
-        for endpoint in _endpoints(state, client)
-        if endpoint.container is not None and endpoint.container.labels.get(STACK_LABEL) != stack
+        for endpoint in _foreign_endpoints(state, client)
+        if endpoint.instance is not None and endpoint.instance.stack != stack
     ]
     if foreign:
         listing = ", ".join(f"{name} on {network}" for network, name in foreign)
@@ -54,19 +43,9 @@ def refuse_foreign_containers(state: State, client: docker.DockerClient, stack: 
             f"containers that are not of the stack {stack} use its networks: {listing}",
             f"stop them, or take them off, then run this again: {commands}",
         )
-
-
-def free_networks(state: State, client: docker.DockerClient, stack: str, progress: Progress) -> None:
-    """Remove leftovers that still use the stack's networks.
-
-    Containers of an interrupted run are removed. An endpoint whose container is gone is disconnected: an engine may
-    leave one behind if a container is removed before the engine has noticed its exit (moby/moby#17217, #33156).
-    Raises SetupError for foreign containers.
-    """
-    refuse_foreign_containers(state, client, stack)
     remove_strays(state, client, stack, progress)
-    for endpoint in _endpoints(state, client):
-        if endpoint.container is not None:
+    for endpoint in _foreign_endpoints(state, client):
+        if endpoint.instance is not None:
             continue
         try:
             client.networks.get(endpoint.network).disconnect(endpoint.name, force=True)
@@ -93,28 +72,12 @@ def restart_own_engine(work: WorkDir, host: str, client: docker.DockerClient, pr
     return True
 
 
-def _networks(state: State, client: docker.DockerClient) -> Iterator[Network]:
-    for resource in state.of_type(NETWORK):
-        try:
-            yield client.networks.get(resource["id"])
-        except NotFound:
-            continue
-
-
-def _endpoints(state: State, client: docker.DockerClient) -> Iterator[Endpoint]:
-    """Yield the endpoints on the networks of the state, except those of containers in the state."""
-    own_containers = {resource["id"] for resource in state.of_type(CONTAINER)}
-    for network in _networks(state, client):
-        endpoints: Mapping[str, Mapping[str, str]] = network.attrs.get("Containers") or {}
-        for identity, endpoint in endpoints.items():
-            # An endpoint without a container has the key `ep-…`; its name is still that of the container.
-            container = _container(client, endpoint["Name"] if identity.startswith("ep-") else identity)
-            if container is None or container.id not in own_containers:
-                yield Endpoint(str(network.name), endpoint["Name"], container)
-
-
-def _container(client: docker.DockerClient, identity: str) -> Container | None:
-    try:
-        return client.containers.get(identity)
-    except NotFound:
-        return None
+def _foreign_endpoints(state: State, client: docker.DockerClient) -> list[Endpoint]:
+    """Return the endpoints on the networks of the state, except those of containers in the state."""
+    own_ids = {instance.id for instance in state.instances}
+    return [
+        endpoint
+        for network in state.networks
+        for endpoint in endpoints(client, network.id)
+        if endpoint.instance is None or endpoint.instance.id not in own_ids
+    ]

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from machine.progress import Progress, format_seconds
 from machine.workdir import WorkDir
 from ops.deploy import metrics as metrics_file
+from ops.deploy.data_volumes import leave_other_stores_data
 from ops.deploy.host import check_host
 from ops.events import RunOutcome
-from ops.inspect.log_data import leave_other_stores_data
 from ops.inspect.logs import tail_unhealthy
 from ops.inspect.show import print_status
 from ops.inspect.status import wait_until_settled

@@ -12,8 +12,9 @@ import docker
 import requests
 from docker.errors import APIError, DockerException, NotFound
 
+from runtime.labels import SERVICE, stack_filter
+
 MAX_CONNECTIONS = 16
-SERVICE_LABEL = "dockyard.service"
 TIMEOUT = 10
 """Timeout of one request to the engine."""
 
@@ -99,7 +100,7 @@ def take_snapshot(docker_host: str, stack: str, requested_ports: frozenset[int] 
         info = client.info()
         queried_at = time.time()
         bridges = [network for network in client.networks.list(names=["bridge"]) if network.name == "bridge"]
-        running = client.api.containers(filters={"label": f"dockyard.stack={stack}"})
+        running = client.api.containers(filters={"label": stack_filter(stack)})
         with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
             bridge = pool.submit(lambda: client.api.inspect_network(str(bridges[0].id)) if bridges else None)
             inspected = list(pool.map(lambda summary: _container(client, summary["Id"]), running))
@@ -115,7 +116,7 @@ def _container(client: docker.DockerClient, identity: str) -> RunningContainer |
     except NotFound:
         # The container was removed in the meantime.
         return None
-    service = inspected["Config"]["Labels"].get(SERVICE_LABEL) or inspected["Name"].lstrip("/")
+    service = inspected["Config"]["Labels"].get(SERVICE) or inspected["Name"].lstrip("/")
     try:
         processes = client.api.top(identity)
     except (APIError, DockerException, requests.RequestException):

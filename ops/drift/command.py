@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import time
 import traceback
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,8 +19,8 @@ from machine.workdir import WorkDir
 from ops.deploy import history
 from ops.deploy import metrics as metrics_file
 from ops.drift import pulumi_preview, repair
-from ops.drift.comparison import compare
-from ops.drift.expected import Declared, declared_in
+from ops.drift.docker.comparison import compare
+from ops.drift.docker.repair import repair_in_place
 from ops.drift.report import UNKNOWN, DriftReport
 from ops.inspect.status import wait_until_settled
 from ops.pulumi_cli import PulumiCli
@@ -54,11 +53,10 @@ class DriftContext:
     client: docker.DockerClient
     docker_host: str
     state: State
-    declared: Sequence[Declared]
 
 
 def drift(work: WorkDir, stack: str, progress: Progress, *, fix: bool, as_json: bool) -> int:
-    """Compare what runs with what the state declares; return 0, 1 for drift, 2 where the comparison is incomplete.
+    """Compare the engine with the state; return 0, 1 for drift, 2 where the comparison is incomplete.
 
     With `fix`, repair the drift and compare again. A repair restores the running release: changes of the files that no
     `up` has deployed yet stay undeployed.
@@ -71,22 +69,23 @@ def drift(work: WorkDir, stack: str, progress: Progress, *, fix: bool, as_json: 
             report, context = _compare(work, stack, began, when, progress)
     except SettingsError:
         raise
-    except (DriftUnknownError, SetupError, DockerException, requests.RequestException, OSError) as error:
-        report = DriftReport(stack, 0, when, time.monotonic() - began, unknown=[str(error)])
-    except subprocess.CalledProcessError as error:
-        lines = (error.stderr or "").strip().splitlines()[-3:] or [str(error)]
-        report = DriftReport(stack, 0, when, time.monotonic() - began, unknown=["\n".join(lines)])
     except Exception as error:  # noqa: BLE001 - exit code 1, an error's own, would say that something drifted
-        lines = traceback.format_exception(error)
-        report = DriftReport(
-            stack, 0, when, time.monotonic() - began, unknown=[f"an error of Dockyard's own\n{''.join(lines)}"]
-        )
+        report = DriftReport(stack, 0, when, time.monotonic() - began, unknown=[_reason(error)])
     else:
         if report.code != UNKNOWN:
             # Also where the comparison is incomplete: its findings justify an alert.
             metrics_file.record_drift(context.state, context.client, report.drifted, progress)
     typer.echo(report.as_json() if as_json else "\n".join(report.lines()))
     return report.code
+
+
+def _reason(error: Exception) -> str:
+    """Return why there is no comparison."""
+    if isinstance(error, (DriftUnknownError, SetupError, DockerException, requests.RequestException, OSError)):
+        return str(error)
+    if isinstance(error, subprocess.CalledProcessError):
+        return "\n".join((error.stderr or "").strip().splitlines()[-3:] or [str(error)])
+    return f"an error of Dockyard's own\n{''.join(traceback.format_exception(error))}"
 
 
 def _compare(
@@ -99,35 +98,31 @@ def _compare(
     backend = store_of(work)
     _refuse_locked(backend, stack)
     state = State.of(pulumi_cli, opened=True)
-    declared = declared_in(state)
+    declared = state.declared
     if state.interrupted:
         raise DriftUnknownError(f"the last run was killed in the middle: ./dockyard up {stack} mends it first")
     if not declared:
         raise DriftUnknownError(f"nothing of the stack {stack} is up: ./dockyard up {stack}")
-    pulumi_cli, changed = _running_release_engine(work, pulumi_cli, state, files)
+    pulumi_cli, changed = _of_running_release(work, pulumi_cli, state, files)
     client = docker.DockerClient(base_url=docker_host, max_pool_size=32)
     with ThreadPoolExecutor(1) as lane:
         preview = lane.submit(pulumi_preview.preview, pulumi_cli)
-        differences = compare(declared, client)
+        differences, unknown_files = compare(declared, client, state.outputs.get("files") or {})
         previewed = preview.result()
     _refuse_locked(backend, stack)
     drifted, planned_changes = pulumi_preview.judge(previewed, declared, {finding.urn for finding in differences})
     findings = repair.guarded([*differences, *drifted], declared)
     if findings and State.of(pulumi_cli, opened=True).resources != state.resources:
         raise DriftUnknownError("the stack was changed while it was looked at: ask again")
-    unknown = (
-        [f"what only Pulumi sees (other providers, changed files): {previewed.problem}"] if previewed.problem else []
-    )
-    report = DriftReport(
-        stack,
-        len(declared),
-        when,
-        time.monotonic() - began,
-        findings,
-        [*pending, *changed, *planned_changes],
-        unknown,
-    )
-    return report, DriftContext(pulumi_cli, client, docker_host, state, declared)
+    unknown = []
+    if previewed.problem:
+        unknown.append(f"what only Pulumi sees (other providers, changed files): {previewed.problem}")
+    if unknown_files:
+        until = f"an older version of Dockyard wrote them, the next ./dockyard up {stack} records how"
+        unknown.append(f"the files in {', '.join(unknown_files)}: {until}")
+    pending += [*changed, *planned_changes]
+    report = DriftReport(stack, len(declared), when, time.monotonic() - began, findings, pending, unknown)
+    return report, DriftContext(pulumi_cli, client, docker_host, state)
 
 
 def _files(work: WorkDir, stack: str) -> tuple[Settings | None, list[str]]:
@@ -160,7 +155,7 @@ def _refuse_locked(store: Store | None, stack: str) -> None:
         raise DriftUnknownError(f"the stack is being changed: its state is locked by {holder}")
 
 
-def _running_release_engine(
+def _of_running_release(
     work: WorkDir, pulumi_cli: PulumiCli, state: State, files: Settings | None
 ) -> tuple[PulumiCli, list[str]]:
     """Return a Pulumi CLI bound to the running release, and its differences from the files."""
@@ -178,18 +173,16 @@ def _running_release_engine(
 def _repaired(work: WorkDir, context: DriftContext, report: DriftReport, progress: Progress) -> bool:
     """Repair what can be repaired; return whether a repair was attempted."""
     plan = repair.plan(report.findings)
-    if not (plan.docker_repairs or plan.removed or plan.targets):
+    if not (plan.in_place or plan.removed or plan.targets):
         return False
     for line in report.lines():
         progress.line(line)
     progress.line("Repair", "bold")
-    repair.apply_docker_repairs(plan, context.declared, context.client, progress)
+    repair_in_place(plan, context.state.declared, context.client, progress)
     if plan.targets:
         began = time.monotonic()
         images = {
-            resource.inputs["image"]
-            for resource in context.declared
-            if resource.urn in plan.targets and "image" in resource.inputs
+            resource.image for resource in context.state.declared if resource.urn in plan.targets and resource.image
         }
         Images(work, progress, context.docker_host).ensure_references(sorted(images))
         code, outcome = context.pulumi_cli.change("up", [*plan.arguments, "--message=dockyard drift --fix"], progress)

@@ -8,21 +8,20 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from runtime.resources import Secret
+
 UNSET = "not set"
 LONGEST = 80
 """Maximum length of a printed value, in characters."""
+
+DATA_LOST = "restore it from a backup: nothing else brings its data back; `up` makes an empty one"
+"""Advice for a data volume that is gone."""
 
 SECRETIVE = re.compile(r"(?i)passw|passphrase|pwd|secret|token|key|credential|dsn|auth|cookie|webhook|salt")
 """Names of variables whose values are never printed, whether declared or set by hand."""
 
 IN_ADDRESS = re.compile(r"(://[^\s:/@]*:)[^\s/]+@")
 """A password in an address."""
-
-
-class Secret(str):
-    """A string that the state keeps encrypted: it is compared but never printed."""
-
-    __slots__ = ()
 
 
 class Repair(Enum):
@@ -65,12 +64,6 @@ class Finding:
     def remedy(self) -> str:
         """The repair in words: the advice, or what `--fix` does."""
         return self.advice or f"--fix: {self.repair.value}"
-
-
-def label(urn: str) -> str:
-    """Return the kind and the name of a resource: `container shop-app-web`."""
-    *_, chain, name = urn.split("::")
-    return f"{chain.rsplit('$', 1)[-1].rsplit(':', 1)[-1].lower()} {name}"
 
 
 def format_value(value: Any, name: str = "") -> str:

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.drift.expected import Declared, dependents_of, plain
-from ops.drift.findings import UNSET, Finding, Repair, format_value, label
+from ops.drift.findings import UNSET, Finding, Repair, format_value
 from ops.pulumi_cli import PulumiCli
+from runtime.resources import Resource, dependents_of, plain, urn_label
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """Placeholder of Pulumi's protocol for a value that is known only after an `up`."""
@@ -50,9 +50,9 @@ def _problem(error: subprocess.CalledProcessError) -> str:
 
 
 def judge(
-    previewed: Preview, declared: Sequence[Declared], reported_urns: Collection[str]
+    previewed: Preview, declared: Sequence[Resource], reported_urns: Collection[str]
 ) -> tuple[list[Finding], list[str]]:
-    """Return the findings of a preview, and what the next `up` would do for another reason than drift.
+    """Return the findings of a preview, and the changes that the next `up` would make for other reasons than drift.
 
     Other reasons are changes of the program or its secrets that no `up` has deployed yet, and resources that a failed
     run has replaced but not removed.
@@ -65,9 +65,7 @@ def judge(
     following = dependents_of(reported_urns, declared)
     findings: list[Finding] = []
     replaced = [resource for resource in declared if resource.pending_delete]
-    pending = [
-        f"{resource.label}: {resource.identity[:12]}, which was replaced, would be removed" for resource in replaced
-    ]
+    pending = [f"{resource.label}: {resource.id[:12]}, which was replaced, would be removed" for resource in replaced]
     for step in previewed.steps:
         if step["op"] not in CHANGES or step["urn"].split("::")[-2].rsplit("$", 1)[-1].startswith(NO_RESOURCES):
             continue
@@ -78,13 +76,13 @@ def judge(
             continue
         if before is None or step["op"] == "delete" or changed:
             suffix = f" ({', '.join(changed)})" if changed else ""
-            pending.append(f"{label(step['urn'])}: would be {CHANGES[step['op']]}{suffix}")
-        elif step["urn"] not in reported_urns and not _holds_unknown(inputs):
+            pending.append(f"{urn_label(step['urn'])}: would be {CHANGES[step['op']]}{suffix}")
+        elif step["urn"] not in reported_urns and UNKNOWN not in json.dumps(inputs):
             findings += _drifted(step, before)
     return findings, pending
 
 
-def _drifted(step: Mapping[str, Any], before: Declared) -> Iterator[Finding]:
+def _drifted(step: Mapping[str, Any], before: Resource) -> Iterator[Finding]:
     if step["op"] == "create":
         yield Finding(before.label, "resource", "there", "gone", Repair.UPDATE, before.urn)
         return
@@ -126,11 +124,3 @@ def _same(new: Any, old: Any) -> bool:
             _same(new_item, old_item) for new_item, old_item in zip(new, old, strict=True)
         )
     return bool(new == old)
-
-
-def _holds_unknown(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(_holds_unknown(inner) for inner in value.values())
-    if isinstance(value, list):
-        return any(_holds_unknown(inner) for inner in value)
-    return bool(value == UNKNOWN)

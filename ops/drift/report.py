@@ -16,7 +16,7 @@ CLEAN, DRIFTED, UNKNOWN = 0, 1, 2
 
 @dataclass(frozen=True)
 class DriftReport:
-    """Findings of one stack, pending changes, and what could not be compared."""
+    """Findings of one stack, pending changes, and the parts that could not be compared."""
 
     stack: str
     resources: int
@@ -29,7 +29,7 @@ class DriftReport:
     """Changes of files, program or secrets that no `up` has deployed yet; they are not drift."""
 
     unknown: Sequence[str] = field(default=())
-    """What could not be compared, and why."""
+    """Parts that could not be compared, with the reasons."""
 
     @property
     def drifted(self) -> int:

@@ -1,1 +1,1 @@
-"""Commands that read what runs: status, logs, verify."""
+"""Read-only commands: status, logs, verify."""

@@ -11,7 +11,7 @@ from docker.models.containers import Container
 
 from machine.progress import Progress, SetupError
 from machine.workdir import WorkDir
-from ops.inspect.status import container_statuses, of_service
+from ops.inspect.status import instance_statuses, of_service
 from ops.session import StackSession, connect
 from ops.state.snapshot import State
 
@@ -45,15 +45,16 @@ def run_amtool(api: docker.APIClient, container: str, arguments: Sequence[str]) 
 def instances(session: StackSession) -> list[Container]:
     """Return the stack's running Alertmanagers in order of service name. Raises SetupError if none is running."""
     stack, client = session.pulumi_cli.stack, session.docker_client()
-    current = [status for status in container_statuses(State.of(session.pulumi_cli), client) if not status.replaced]
+    current = [status for status in instance_statuses(State.of(session.pulumi_cli), client) if not status.replaced]
     chosen = of_service(current, SERVICE, session.settings.product.workloads, stack)
-    running = [client.containers.get(status.container) for status in chosen if status.health in ("healthy", "running")]
+    in_order = sorted(chosen, key=lambda status: status.service)
+    running = [client.containers.get(status.id) for status in in_order if status.health in ("healthy", "running")]
     if not running:
         how = ", ".join(f"{status.service} is {status.health}" for status in chosen)
         raise SetupError(
             f"no Alertmanager of the stack {stack} runs: {how}", f"look at: ./dockyard logs {stack} {SERVICE}"
         )
-    return sorted(running, key=lambda container: str(container.labels["dockyard.service"]))
+    return running
 
 
 def _author(arguments: Sequence[str]) -> list[str]:

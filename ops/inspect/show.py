@@ -9,7 +9,7 @@ import docker
 from machine.progress import Progress
 from machine.workdir import WorkDir
 from ops.inspect.logs import follow_logs
-from ops.inspect.status import container_statuses, of_service, print_table
+from ops.inspect.status import instance_statuses, of_service, print_table
 from ops.session import StackSession, connect, prepare_pulumi
 from ops.state.snapshot import State
 from settings.backups import BACKUP_KEY_SECRET
@@ -24,11 +24,11 @@ def secrets_of(work: WorkDir, stack: str, progress: Progress) -> dict[str, str]:
 
 
 def logs(work: WorkDir, stack: str, service: str | None, *, follow: bool, tail: int, progress: Progress) -> int:
-    """Print the logs of the stack's containers, each line prefixed with its service."""
+    """Print the logs of the stack's instances, each line prefixed with its service."""
     session = connect(work, stack, progress)
     client = session.docker_client()
     chosen = of_service(
-        container_statuses(State.of(session.pulumi_cli), client), service, session.settings.product.workloads, stack
+        instance_statuses(State.of(session.pulumi_cli), client), service, session.settings.product.workloads, stack
     )
     return follow_logs(client, [status for status in chosen if status.health != "gone"], follow=follow, tail=tail)
 
@@ -40,10 +40,10 @@ def show_status(work: WorkDir, stack: str, progress: Progress) -> int:
 
 
 def print_status(session: StackSession, state: State, client: docker.DockerClient) -> int:
-    """Print the table of containers; return 1 if one of them is not well, else 0."""
+    """Print the table of instances; return 1 if one of them is not well, else 0."""
     stack = session.pulumi_cli.stack
     sys.stderr.flush()
-    statuses = container_statuses(state, client, memory=True)
+    statuses = instance_statuses(state, client, memory=True)
     user = session.settings.product.monitoring.grafana.admin_user
     notes = [f"Grafana: user {user}; its password: ./dockyard secret {stack} grafana-admin-password"]
     if session.settings.product.backups.on:

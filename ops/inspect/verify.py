@@ -17,15 +17,15 @@ from urllib.parse import quote
 import docker
 import requests
 from docker.errors import DockerException
-from docker.models.containers import Container
 
 from machine.progress import Progress, SetupError, format_seconds
 from machine.workdir import WorkDir
 from ops.inspect import amtool
-from ops.inspect.status import ContainerStatus, container_statuses, of_service
+from ops.inspect.status import InstanceStatus, instance_statuses, of_service
 from ops.session import connect, stack_settings
 from ops.state import releases
 from ops.state.snapshot import State
+from runtime.instances import LiveInstance
 from settings.product import Product
 
 PROMETHEUS = "prometheus"
@@ -80,7 +80,7 @@ class CheckResult:
     """The result of one round of checks."""
 
     problems: list[str] = field(default_factory=list)
-    """What failed, or has not been confirmed yet."""
+    """Checks that failed, or have not been confirmed yet."""
 
     older: list[str] = field(default_factory=list)
     """Critical alerts that fired before the last deployment: it did not cause them, so they are no problems of it."""
@@ -92,7 +92,7 @@ class CheckResult:
 def verify(work: WorkDir, stack: str, progress: Progress, *, within: int) -> int:
     """Check the stack until everything is well, at most `within` seconds; print the problems and return 0 or 1.
 
-    A stack is well if every container is healthy; every scrape target is up and every probe succeeds, both with a
+    A stack is well if every instance is healthy; every scrape target is up and every probe succeeds, both with a
     result from after the start of this command; every health address and route of the running release has a probe; and
     no critical alert started with the last deployment or after it. Pending alerts (`for`) are not waited for.
     """
@@ -106,14 +106,14 @@ def verify(work: WorkDir, stack: str, progress: Progress, *, within: int) -> int
         progress.line("  · monitoring.probes is off: no address is asked as a visitor would", "yellow")
     started: float | None = None
     while True:
-        statuses = container_statuses(state, client)
+        statuses = instance_statuses(state, client)
         check = CheckResult([f"{status.service} is {status.health}" for status in statuses if not status.well])
         try:
-            query = _query_prometheus(_healthy_container(statuses, PROMETHEUS, names, stack, client))
+            query = _query_prometheus(_healthy_instance(statuses, PROMETHEUS, names, stack, client))
             # Prometheus' own clock, which may differ from this machine's.
             started = query(NOW)[0].value if started is None else started
             check_targets(query, started, declared, check)
-            alerts = alerts_in(_run(_healthy_container(statuses, amtool.SERVICE, names, stack, client), ALERTS))
+            alerts = alerts_in(_run(_healthy_instance(statuses, amtool.SERVICE, names, stack, client), ALERTS))
             check_alerts(alerts, query, check)
         except (SilentError, DockerException, requests.RequestException) as error:
             check.problems.append(str(error))
@@ -124,7 +124,7 @@ def verify(work: WorkDir, stack: str, progress: Progress, *, within: int) -> int
 
 
 def declared_addresses(product: Product) -> Addresses:
-    """Return what must be probed: the health of services with a declared check, and the routes."""
+    """Return the addresses that must be probed: the health of services with a declared check, and the routes."""
     health = {
         ("health", name) for name, service in product.services.items() if service.health.http or service.health.tcp
     }
@@ -182,10 +182,10 @@ def _product_that_runs(work: WorkDir, stack: str, state: State) -> Product | Non
     return stack_settings(work, stack, preview=True).product
 
 
-def _healthy_container(
-    statuses: Sequence[ContainerStatus], service: str, names: Mapping[str, Any], stack: str, client: docker.DockerClient
-) -> Container:
-    """Return the first healthy container of a tool. Raises SilentError if there is none."""
+def _healthy_instance(
+    statuses: Sequence[InstanceStatus], service: str, names: Mapping[str, Any], stack: str, client: docker.DockerClient
+) -> LiveInstance:
+    """Return the first healthy instance of a tool. Raises SilentError if there is none."""
     try:
         chosen = [status for status in of_service(statuses, service, names, stack) if not status.replaced]
     except SetupError as error:
@@ -193,21 +193,17 @@ def _healthy_container(
     healthy = [status for status in chosen if status.health == "healthy"]
     if not healthy:
         raise SilentError(f"{service} cannot be asked: it is {chosen[0].health if chosen else 'gone'}")
-    return client.containers.get(healthy[0].container)
+    return LiveInstance(client.containers.get(healthy[0].id))
 
 
-def _query_prometheus(container: Container) -> Query:
-    return lambda query: samples_in(_run(container, ["wget", "-q", "-T", "10", "-O", "-", QUERY + quote(query)]))
+def _query_prometheus(instance: LiveInstance) -> Query:
+    return lambda query: samples_in(_run(instance, ["wget", "-q", "-T", "10", "-O", "-", QUERY + quote(query)]))
 
 
-def _run(container: Container, command: list[str]) -> str:
-    # docker-py's type stubs declare the streaming result only.
-    result: Any = container.exec_run(command, demux=True)
-    output, errors = ((part or b"").decode(errors="replace") for part in result.output)
-    if result.exit_code:
-        raise SilentError(
-            f"{command[0]} in {container.name} ended with {result.exit_code}: {(errors or output).strip()}"
-        )
+def _run(instance: LiveInstance, command: list[str]) -> str:
+    code, output, errors = instance.run(command)
+    if code:
+        raise SilentError(f"{command[0]} in {instance.name} ended with {code}: {(errors or output).strip()}")
     return output
 
 

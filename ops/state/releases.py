@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from machine.progress import SetupError
 from machine.workdir import WorkDir
 from ops.files import write_atomically
-from ops.state.snapshot import CONTAINER, State
+from ops.state.snapshot import State
 from settings.loader import Settings
 from settings.release import VARIABLE, Release
 from settings.workload import Service
@@ -23,7 +23,7 @@ from settings.workload import Service
 def running_release(state: State, stack: str) -> Release:
     """Return the running release. Raises SetupError if nothing runs, or a release of another version of Dockyard."""
     # After `down` the state keeps the data, and its outputs still name the previous release.
-    if not any(state.of_type(CONTAINER)):
+    if not state.instances:
         raise SetupError(f"nothing of the stack {stack} runs", f"bring it up: ./dockyard up {stack}")
     try:
         return Release.model_validate(state.outputs["release"])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import docker
@@ -12,11 +12,9 @@ from docker.errors import APIError, NotFound
 
 from machine.progress import Progress
 from ops.pulumi_cli import PulumiCli
-from settings.names import DATA, KIND_LABEL
+from runtime.instances import of_stack, remove_created
+from runtime.resources import Resource, Secret
 
-CONTAINER = "docker:index/container:Container"
-VOLUME = "docker:index/volume:Volume"
-NETWORK = "docker:index/network:Network"
 GENERATED = "pulumi-python:dynamic:Resource"
 STACK = "pulumi:pulumi:Stack"
 
@@ -43,47 +41,62 @@ class State:
     @property
     def outputs(self) -> Mapping[str, Any]:
         """The outputs of the program, secrets encrypted. Empty if the stack is not up."""
-        return next((stack.get("outputs") or {} for stack in self.of_type(STACK)), {})
+        return next((entry.get("outputs") or {} for entry in self.resources if entry["type"] == STACK), {})
 
-    def of_type(self, kind: str) -> Iterator[Mapping[str, Any]]:
-        """Return the resources of one type, in order of creation.
+    @cached_property
+    def declared(self) -> list[Resource]:
+        """The resources that providers created, in order of creation.
 
-        They include resources pending deletion, marked `delete`: a failed release leaves them in service.
+        They include resources pending deletion: a failed release leaves them in service.
         """
-        return (resource for resource in self.resources if resource["type"] == kind)
+        return [
+            Resource.in_state(entry)
+            for entry in self.resources
+            if entry.get("custom", True) and not entry["type"].startswith("pulumi:")
+        ]
+
+    @property
+    def instances(self) -> list[Resource]:
+        """The instances of services, and the jobs."""
+        return [resource for resource in self.declared if resource.is_instance]
+
+    @property
+    def networks(self) -> list[Resource]:
+        """The networks."""
+        return [resource for resource in self.declared if resource.is_network]
+
+    @property
+    def data_volumes(self) -> list[Resource]:
+        """The volumes with content that cannot be recreated."""
+        return [resource for resource in self.declared if resource.holds_data]
+
+    def instance_of(self, service: str) -> Resource | None:
+        """Return the instance of a service that is not pending deletion, None where there is none."""
+        return next((each for each in self.instances if each.service == service and not each.pending_delete), None)
 
     def failed_jobs(self) -> list[str]:
         """Return the URNs of one-shot jobs that ended with a non-zero exit code."""
-        return [
-            job["urn"]
-            for job in self.of_type(CONTAINER)
-            if not job.get("delete") and job["outputs"].get("mustRun") is False and job["outputs"].get("exitCode")
-        ]
+        return [job.urn for job in self.instances if job.failed and not job.pending_delete]
 
     def kept_with_data(self) -> list[str]:
         """Return the URNs of data volumes, and of generated secrets, without which the data cannot be opened."""
-        volumes = [resource["urn"] for resource in self.of_type(VOLUME) if labels(resource).get(KIND_LABEL) == DATA]
+        urns = [resource.urn for resource in [*self.data_volumes, *self._generated]]
         # A resource pending deletion has the same URN as its replacement.
-        return list(dict.fromkeys(volumes + [resource["urn"] for resource in self.of_type(GENERATED)]))
+        return list(dict.fromkeys(urns))
 
     def generated(self, names: Iterable[str]) -> dict[str, str]:
         """Return generated secrets by name, the suffix of their resource names; the state must be read `opened`."""
-        values = {resource["urn"]: (resource.get("outputs") or {}).get("value") for resource in self.of_type(GENERATED)}
-        opened = {
-            urn: secret["plaintext"]
-            for urn, secret in values.items()
-            if isinstance(secret, dict) and "plaintext" in secret
-        }
-        return {name: json.loads(text) for name in names for urn, text in opened.items() if urn.endswith(f"-{name}")}
+        values = {resource.urn: resource.outputs.get("value") for resource in self._generated}
+        secrets = {urn: str(value) for urn, value in values.items() if isinstance(value, Secret)}
+        return {name: value for name in names for urn, value in secrets.items() if urn.endswith(f"-{name}")}
+
+    @property
+    def _generated(self) -> list[Resource]:
+        return [resource for resource in self.declared if resource.type == GENERATED]
 
     def replaced(self) -> set[str]:
-        """Return the ids of containers that are deleted once their replacements are healthy."""
-        return {str(container["id"]) for container in self.of_type(CONTAINER) if container.get("delete")}
-
-
-def labels(resource: Mapping[str, Any]) -> dict[str, str]:
-    """Return the labels in the inputs of a resource."""
-    return {item["label"]: item["value"] for item in resource["inputs"].get("labels") or ()}
+        """Return the ids of instances that are deleted once their replacements are healthy."""
+        return {instance.id for instance in self.instances if instance.pending_delete}
 
 
 def recover(state: State, pulumi_cli: PulumiCli, client: docker.DockerClient, progress: Progress) -> State:
@@ -108,28 +121,18 @@ def remove_begun(state: State, client: docker.DockerClient, stack: str, progress
     They are identified by the unique name in the pending operation and by this stack's label; a container that has not
     joined its networks yet has no other mark. A volume in use stays: Docker refuses to remove it.
     """
+    known_ids = {resource.id for resource in state.declared}
+    begun = [Resource.in_state(operation["resource"]) for operation in state.pending if operation["type"] == "creating"]
     # Containers first: they use the networks and volumes.
-    kinds: dict[str, Any] = {CONTAINER: client.containers, NETWORK: client.networks, VOLUME: client.volumes}
-    known_ids = {resource.get("id") for kind in kinds for resource in state.of_type(kind)}
-    for operation in sorted(state.pending, key=lambda operation: operation["resource"]["type"] != CONTAINER):
-        resource = operation["resource"]
-        name = (resource.get("inputs") or {}).get("name")
-        if operation["type"] != "creating" or resource["type"] not in kinds or not name:
-            continue
+    for resource in sorted(begun, key=lambda resource: not resource.is_instance):
         try:
-            created = kinds[resource["type"]].get(name)
-        except NotFound:
-            continue
-        of_container = resource["type"] == CONTAINER
-        created_labels = created.labels if of_container else created.attrs.get("Labels") or {}
-        if created.id in known_ids or created_labels.get("dockyard.stack") != stack:
-            continue
-        try:
-            created.remove(**({"force": True} if of_container else {}))
+            removed = remove_created(client, resource, stack, known_ids)
         except APIError as error:
-            progress.line(f"  · {name}, which an interrupted run made, is in use and stays: {error.explanation}")
+            message = f"{resource.name}, which an interrupted run made, is in use and stays: {error.explanation}"
+            progress.line(f"  · {message}")
             continue
-        progress.line(f"  · removed {name}, which an interrupted run had begun to make", "dim")
+        if removed:
+            progress.line(f"  · removed {resource.name}, which an interrupted run had begun to make", "dim")
 
 
 def remove_strays(state: State, client: docker.DockerClient, stack: str, progress: Progress) -> None:
@@ -138,18 +141,13 @@ def remove_strays(state: State, client: docker.DockerClient, stack: str, progres
     A container is removed only if it has this stack's label, uses a network or volume that only this state has, and is
     not in the state itself.
     """
-    known_ids = {resource["id"] for resource in state.of_type(CONTAINER)}
-    own_ids = {resource["id"] for kind in (NETWORK, VOLUME) for resource in state.of_type(kind)}
-    for container in client.containers.list(
-        all=True, filters={"label": f"dockyard.stack={stack}"}, ignore_removed=True
-    ):
-        uses = {network["NetworkID"] for network in container.attrs["NetworkSettings"]["Networks"].values()}
-        uses |= {mount.get("Name") for mount in container.attrs.get("Mounts") or ()}
-        if container.id in known_ids or not own_ids & uses:
+    known_ids = {instance.id for instance in state.instances}
+    own_ids = {resource.id for resource in state.declared if resource.is_network or resource.is_volume}
+    for instance in of_stack(client, stack):
+        if instance.id in known_ids or not own_ids & (instance.networks | instance.volumes):
             continue
         try:
-            container.remove(force=True)
+            instance.remove()
         except NotFound:
             continue
-        service = container.labels.get("dockyard.service", container.name)
-        progress.line(f"  · removed the {service} container of an interrupted run", "dim")
+        progress.line(f"  · removed the {instance.service} container of an interrupted run", "dim")

@@ -15,7 +15,6 @@ from docker.models.containers import Container
 from components.app.services import AppServices
 from components.backups.restic import BackupSet
 from components.monitoring.stack import MonitoringStack
-from runtime.context import StackContext
 from runtime.docker import DockerRuntime
 from runtime.textfile import metrics_folder
 from settings.container import Docker
@@ -69,8 +68,8 @@ class BackupStage:
 
         def program() -> None:
             network = pulumi.Output.from_input(self.mark)
-            parts = (network, network, DockerRuntime(), lambda name: self.images.get(name, name))
-            plain = StackContext("shop", "development", Docker(), False, *parts)
+            parts = (network, network, lambda name: self.images.get(name, name))
+            plain = DockerRuntime("shop", "development", Docker(), False, *parts)
             context = replace(plain, metrics=metrics_folder("metrics", self.images["busybox"], plain))
             app = AppServices("a", context, product=product, edge=None)
             settings = Monitoring.model_validate({"logs": {"enabled": False}})

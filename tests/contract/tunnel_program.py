@@ -6,20 +6,18 @@ from pathlib import Path
 import pulumi
 
 from components.cloudflare.tunnel import CloudflareTunnel
-from runtime.context import StackContext
 from runtime.docker import DockerRuntime
 from settings.container import Docker
 from settings.tunnel import Tunnel
 
 said = json.loads(Path("tunnel.json").read_text())
-context = StackContext(
+context = DockerRuntime(
     product="shop",
     environment="staging",
     docker=Docker(),
     protects_data=True,
     app_network=pulumi.Output.from_input("app-net"),
     monitoring_network=pulumi.Output.from_input("monitoring-net"),
-    runtime=DockerRuntime(),
     image=str,
 )
 tunnel = CloudflareTunnel("t", context, tunnel=Tunnel.model_validate(said), ports={"web": 3000, "api": 3333})

@@ -76,7 +76,8 @@ def pack(tmp_path: Path) -> Path:
     """The policy pack, and beside it what starts it."""
     (tmp_path / "components").mkdir()
     shutil.copy(SOURCE / "components/images.yaml", tmp_path / "components")
-    shutil.copytree(SOURCE / "policy", tmp_path / "policy")
+    for package in ("policy", "runtime"):
+        shutil.copytree(SOURCE / package, tmp_path / package)
     file = tmp_path / "policy/PulumiPolicy.yaml"
     file.write_text(file.read_text().replace("runtime: python", "runtime: dockyard"))
     runner = tmp_path / "bin/pulumi-analyzer-policy-dockyard"

@@ -43,7 +43,7 @@ class ComponentStage:
     def context(self, app: str = "", monitoring: str = "", environment: str = "development") -> StackContext:
         """Return the context of a shop's stack, whose two networks are one unless they are named."""
         networks = (pulumi.Output.from_input(name or self.mark) for name in (app, monitoring))
-        return StackContext("shop", environment, Docker(), False, *networks, DockerRuntime(), self._image)
+        return DockerRuntime("shop", environment, Docker(), False, *networks, self._image)
 
     def _image(self, name: str) -> str:
         return self.images.get(name, name)

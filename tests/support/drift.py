@@ -4,9 +4,8 @@ import json
 from copy import deepcopy
 from typing import Any
 
-from ops.drift.container_view import ComparedContainer
-from ops.drift.expected import Declared
-from ops.state.snapshot import CONTAINER
+from ops.drift.docker.view import ComparedResource
+from runtime.resources import CONTAINER, Resource
 from tests.support.checkout import SOURCE
 
 Values = dict[str, Any]
@@ -73,28 +72,18 @@ INSPECTED: Values = {
 ENGINE: Values = {"DefaultRuntime": "runc", "SwapLimit": True}
 
 
-def declared(inputs: Values | None = None, *, name: str = "web", kind: str = CONTAINER, **fields: Any) -> Declared:
+def declared(inputs: Values | None = None, *, name: str = "web", kind: str = CONTAINER, **fields: Any) -> Resource:
     """Return the resource as the state declares it; `inputs` go over the usual ones, None takes one away."""
     merged = {key: value for key, value in {**INPUTS, **(inputs or {})}.items() if value is not None}
     return only(merged, name=name, kind=kind, **fields)
 
 
-def only(inputs: Values, *, name: str = "web", kind: str = CONTAINER, **fields: Any) -> Declared:
-    values = {
-        "urn": URN.replace("app-web", f"app-{name}"),
-        "identity": ID,
-        "dependencies": frozenset(),
-        "pending_delete": False,
-    }
-    return Declared(**{**values, "kind": kind, "inputs": inputs, **fields})
+def only(inputs: Values, *, name: str = "web", kind: str = CONTAINER, **fields: Any) -> Resource:
+    return Resource(kind, inputs=inputs, **{"urn": URN.replace("app-web", f"app-{name}"), "id": ID, **fields})
 
 
-def container(
-    resource: Declared, inspected: Values, *, image: Values | None = IMAGE, engine: Values = ENGINE
-) -> ComparedContainer:
-    return ComparedContainer(
-        resource.inputs, inspected, image, engine, runs_declared_image=inspected["Image"] == IMAGE_ID
-    )
+def container(resource: Resource, inspected: Values, *, image: Values | None = IMAGE, engine: Values = ENGINE):
+    return ComparedResource(resource.inputs, inspected, image, engine, inspected["Image"] == IMAGE_ID)
 
 
 def changed(*path: str, to: Any) -> Values:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from ops.state.snapshot import CONTAINER, NETWORK, STACK, VOLUME, State
-from settings.names import DATA, KIND_LABEL
+from ops.state.snapshot import STACK, State
+from runtime.labels import DATA, VOLUME_KIND
+from runtime.resources import CONTAINER, NETWORK, VOLUME
 
 Values = dict[str, Any]
 
@@ -30,7 +31,7 @@ def network(name: str) -> Values:
 
 
 def data_volume(name: str, **entries: Any) -> Values:
-    return resource(name, VOLUME, **{"inputs": {"labels": [{"label": KIND_LABEL, "value": DATA}]}, **entries})
+    return resource(name, VOLUME, **{"inputs": {"labels": [{"label": VOLUME_KIND, "value": DATA}]}, **entries})
 
 
 def stack_outputs(**outputs: Any) -> Values:

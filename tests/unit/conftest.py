@@ -41,10 +41,9 @@ def make_context():
             "protects_data": False,
             "app_network": pulumi.Output.from_input("app-net"),
             "monitoring_network": pulumi.Output.from_input("monitoring-net"),
-            "runtime": DockerRuntime(),
             "image": str,
         }
-        return StackContext(**{**said, **changes})
+        return DockerRuntime(**{**said, **changes})
 
     return make
 

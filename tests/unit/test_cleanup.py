@@ -15,6 +15,7 @@ from ops.cleanup import StackInventory, clean
 from ops.crontab import crontab
 from ops.deploy import history
 from ops.pulumi_cli import PulumiCli
+from runtime.resources import CONTAINER
 from settings.release import Release
 from tests.support.fake_docker import CREATED, FakeDocker
 
@@ -161,7 +162,7 @@ class TestKnown:
         monkeypatch.setattr(history, "updates", lambda *_: [])
         monkeypatch.setattr(cleanup, "lock_holder", lambda *_: "")
         monkeypatch.setattr(PulumiCli, "list_stacks", lambda _: {"shop": 9})
-        container = {"type": cleanup.CONTAINER, "id": "web-id", "outputs": {"image": "shop/web:7"}}
+        container = {"type": CONTAINER, "id": "web-id", "outputs": {"image": "shop/web:7"}}
         monkeypatch.setattr(PulumiCli, "read", lambda *_: {"deployment": {"resources": [container]}})
         return WorkDir(tmp_path)
 

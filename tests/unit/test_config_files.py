@@ -8,7 +8,7 @@ import subprocess
 import pulumi
 import pytest
 
-from runtime.config_files import PACKED, STAGE, ConfigVolume, _script, pack
+from runtime.config_files import PACKED, STAGE, _script, pack
 from runtime.spec import FileSet, Reload
 from tests.support.recording import record
 
@@ -106,7 +106,7 @@ def test_packed_files_travel_as_one_archive_that_is_the_same_on_every_run(make_c
     def program():
         parent, context = pulumi.ComponentResource("test:Parent", "parent"), make_context()
         files = {"app.yml": "a: 1\n"}
-        ConfigVolume("conf", FileSet(files, "65534:65534", "busybox", packed=packed), context, parent)
+        context.files("conf", FileSet(files, "65534:65534", "busybox", packed=packed), parent)
 
     made = record(program)["conf-writer"]
     assert set(made.files) == {f"{STAGE}/app.yml", PACKED}

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pulumi
 import pytest
 
-from runtime.container import format_go_duration, run_service
-from runtime.job import OneShotJob
+from runtime.docker import format_go_duration
+from runtime.manifest import StagedFiles
 from runtime.spec import Attachment, ContainerSpec, HealthCheck, PortMapping
 from settings.container import Docker
 from tests.support.recording import RecordedResource, record
@@ -28,7 +28,7 @@ def spec(limits) -> ContainerSpec:
 @pytest.fixture
 def run(make_context):
     def run(spec: ContainerSpec, **context) -> RecordedResource:
-        world = record(lambda: run_service("web", spec, make_context(**context), pulumi.ResourceOptions()) and None)
+        world = record(lambda: make_context(**context).service("web", spec, pulumi.ResourceOptions()) and None)
         return world["web"]
 
     return run
@@ -87,12 +87,13 @@ def test_a_secret_in_a_variable_stays_marked(spec, run):
     assert run(replace(spec, env={"A": pulumi.Output.secret("hush")})).secrets
 
 
-class TestOneShotJob:
+class TestJob:
     def job(self, spec, make_context, exit_code: int, **uploads):
         def program():
             context = make_context()
-            job = OneShotJob("migrate", spec, context, pulumi.ResourceOptions(), uploads=uploads or None)
-            run_service("after", spec, context, pulumi.ResourceOptions(depends_on=job.done))
+            files = StagedFiles(uploads, owner="0") if uploads else None
+            job = context.job("migrate", replace(spec, command=("true",)), pulumi.ResourceOptions(), files)
+            context.service("after", spec, pulumi.ResourceOptions(depends_on=job.done))
 
         return record(program, exit_codes={"migrate": exit_code})
 
@@ -107,7 +108,7 @@ class TestOneShotJob:
 
 def test_a_frozen_job_keeps_every_input_that_it_ran_with_and_nobody_asks_how_it_ended(spec, make_context):
     def program(frozen: bool) -> None:
-        job = OneShotJob("job", spec, make_context(), pulumi.ResourceOptions(), skip=frozen)
+        job = make_context().job("job", spec, pulumi.ResourceOptions(), skip=frozen)
         pulumi.CustomResource("test:After", "after", opts=pulumi.ResourceOptions(depends_on=job.done))
 
     world = record(lambda: program(True), exit_codes={"job": 3})

@@ -4,10 +4,10 @@ from copy import deepcopy
 
 import pytest
 
-from ops.drift.container_fields import FIELDS, NOT_READ
-from ops.drift.containers import compare, recreated
-from ops.drift.expected import plain
-from ops.drift.findings import Repair, Secret
+from ops.drift.docker import resources
+from ops.drift.docker.fields import CONTAINER_FIELDS, NOT_READ
+from ops.drift.findings import Repair
+from runtime.resources import MARK, MARKED_SECRET, Secret, plain
 from tests.support.drift import INSPECTED, SCHEMA, changed, container, declared
 
 CONFIG, HOST = "Config", "HostConfig"
@@ -15,7 +15,7 @@ CONFIG, HOST = "Config", "HostConfig"
 
 def findings(found: dict, inputs: dict | None = None, **more) -> dict:
     said = declared(inputs)
-    return {one.field: one for one in compare(said, container(said, found, **more))}
+    return {one.field: one for one in resources.container(said, container(said, found, **more))}
 
 
 def test_an_unchanged_container_has_no_finding():
@@ -25,7 +25,7 @@ def test_an_unchanged_container_has_no_finding():
 def test_every_input_of_the_provider_is_compared_or_has_a_reason():
     fields = SCHEMA["docker:index/container:Container"]["fields"]
     inputs = {name for name, said in fields.items() if not said.get("output")}
-    compared = {name for field in FIELDS for name in field.inputs}
+    compared = {name for field in CONTAINER_FIELDS for name in field.inputs}
     assert inputs - compared - NOT_READ.keys() == set()
     assert (compared | NOT_READ.keys()) - inputs == set()
     assert compared & NOT_READ.keys() == set()
@@ -110,12 +110,10 @@ def test_swap_is_ignored_where_the_engine_cannot_limit_it():
 
 
 def test_only_declared_values_are_compared_where_the_image_is_gone():
-    said = declared()
-    names = {one.field for one in compare(said, container(said, INSPECTED, image=None))}
-    assert names == set()
+    assert findings(INSPECTED, image=None) == {}
     wrong = changed(CONFIG, "Env", to=["PORT=1", "PATH=/bin"])
     wrong["Config"].update(Cmd=["other"], Entrypoint=["/other"])
-    assert {one.field for one in compare(said, container(said, wrong, image=None))} == {"env.PORT", "command"}
+    assert findings(wrong, image=None).keys() == {"env.PORT", "command"}
 
 
 @pytest.mark.parametrize(
@@ -156,16 +154,14 @@ def test_a_moved_tag_is_repaired_by_nobody():
 
 
 def test_a_container_made_again_by_hand_is_recreated():
-    said = declared(identity="gone")
+    said = declared(id="gone")
     found = changed(HOST, "Privileged", to=True)
-    told = {one.field: one.repair for one in recreated(said, container(said, found))}
+    told = {one.field: one.repair for one in resources.recreated_container(said, container(said, found))}
     assert told == {"id": Repair.RECREATE, "privileged": Repair.RECREATE}
 
 
 def test_a_secret_is_never_printed():
-    secret = plain(
-        {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "plaintext": '["A=hunter2"]'}
-    )
+    secret = plain({MARK: MARKED_SECRET, "plaintext": '["A=hunter2"]'})
     assert isinstance(secret[0], Secret)
     found = changed(CONFIG, "Env", to=["A=other", "API_TOKEN=hunter3", "URL=postgres://u:hunter4@db/x", "PATH=/bin"])
     shown = " ".join(f"{one.declared} {one.actual}" for one in findings(found, {"envs": secret}).values())

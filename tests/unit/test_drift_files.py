@@ -5,10 +5,11 @@ import tarfile
 
 import pytest
 
-from ops.drift import files
-from ops.drift.findings import Repair, Secret
-from ops.state.snapshot import VOLUME
-from runtime.config_files import TARGET, _script, pack
+from ops.drift.docker import files
+from ops.drift.findings import Repair
+from runtime.config_files import _script, pack
+from runtime.manifest import TARGET, StagedFiles, script_digest
+from runtime.resources import VOLUME, Secret
 from settings.names import PACKED, STAGE
 from tests.support.drift import declared
 from tests.support.fake_docker import FakeDocker
@@ -18,37 +19,31 @@ EARLIER, STARTED, LATER = 100, 200, 300
 PLAIN = {"prometheus.yml": b"global: {}\n", "rules/host.yml": b"groups: []\n", "board.json": b"{}"}
 
 
-def writer(**more):
-    """Return a writer of two plain files, a packed one and a secret."""
-    uploads = [
-        {"file": f"{STAGE}/prometheus.yml", "content": "global: {}\n"},
-        {"file": f"{STAGE}/rules/host.yml", "content": "groups: []\n"},
-        {"file": f"{STAGE}/pass word", "content": Secret("hunter2")},
-        {"file": PACKED, "content": pack({"board.json": "{}"})},
-    ]
+def writer(inputs=None, **more):
+    """Return a writer of two plain files, a packed one and a secret; `inputs` go over its own."""
+    contents = {"prometheus.yml": "global: {}\n", "rules/host.yml": "groups: []\n", "pass word": Secret("hunter2")}
+    uploads = [{"file": f"{STAGE}/{path}", "content": content} for path, content in contents.items()]
     paths = ["board.json", "pass word", "prometheus.yml", "rules/host.yml"]
-    inputs = {
+    own = {
         "mustRun": False,
         "command": [_script(paths, "65534:grafana", "true", None, unpack=True)],
-        "uploads": uploads,
+        "uploads": [*uploads, {"file": PACKED, "content": pack({"board.json": "{}"})}],
         "mounts": [{"type": "volume", "source": "config-1", "target": TARGET}],
     }
-    return declared(inputs, name="config-writer", identity=WRITER, **more)
+    return declared({**own, **(inputs or {})}, **{"name": "config-writer", "id": WRITER, **more})
 
 
 def volume():
-    return declared({}, name="config", kind=VOLUME, identity="config-1")
+    return declared({}, name="config", kind=VOLUME, id="config-1")
 
 
 def reader():
     labels = [{"label": "dockyard.content", "value": "aa"}]
     mounts = [{"type": "volume", "source": "config-1", "target": "/etc/x"}]
-    return declared({"labels": labels, "mounts": mounts}, name="reader", identity=READER)
+    return declared({"labels": labels, "mounts": mounts}, name="reader", id=READER)
 
 
-def entry(
-    content: bytes = b"", mode: int = 0o400, owner: tuple[int, int] = (65534, 472), changed: int = EARLIER, **more
-):
+def entry(content: bytes = b"", mode: int = 0o400, owner=(65534, 472), changed: int = EARLIER, **more):
     return {"content": content, "mode": mode, "owner": owner, "changed": changed, **more}
 
 
@@ -73,6 +68,12 @@ def packed(root: str, entries: dict) -> bytes:
     return archive.getvalue()
 
 
+def manifest(*writers, **staged) -> dict:
+    """Return the manifest of these writers, of which the program says the same."""
+    entry = StagedFiles({}, **{"owner": "65534:grafana", **staged}).manifest()
+    return {script_digest(each.inputs["command"][0]): entry for each in writers}
+
+
 def engine_with(container: str, volume: str, target: str, entries: dict) -> FakeDocker:
     """Return an engine with a container that has a volume with these entries; without any, it cannot be read."""
     docker = FakeDocker()
@@ -85,7 +86,7 @@ def engine_with(container: str, volume: str, target: str, entries: dict) -> Fake
 
 def findings(entries: dict, docker: FakeDocker | None = None) -> dict:
     docker = docker or engine_with(WRITER, "config-1", TARGET, entries)
-    (filled,) = files.volumes([volume(), writer(), reader()])
+    (filled,), _ = files.volumes([volume(), writer(), reader()], manifest(writer()))
     found = files.compare(filled, docker, docker.api.containers(all=True), {READER: STARTED})
     return {finding.field: finding for finding in found}
 
@@ -127,9 +128,8 @@ def test_a_reader_that_started_after_a_change_is_replaced_too(changed, replaced)
 
 
 def test_a_changed_mode_replaces_no_reader():
-    assert (
-        findings({**as_written(), "board.json": entry(b"{}", mode=0o444)})["files/board.json mode"].also_replace == ()
-    )
+    found = findings({**as_written(), "board.json": entry(b"{}", mode=0o444)})
+    assert found["files/board.json mode"].also_replace == ()
 
 
 def test_a_secret_is_reported_without_its_hash():
@@ -150,37 +150,28 @@ def test_a_volume_that_no_container_can_read_has_no_finding(docker):
 
 
 def test_several_writers_fill_one_volume():
-    """By relative paths, and leaving the file before behind where the proxy does not run."""
-    script = "cd /dockyard/volume\nmkdir -p dynamic\nchmod 0755 . dynamic\nrm -f .{0}.before\n" + (
-        "cp {1}/{0}.yml .{0}.new\nchown 65532 .{0}.new\nchmod 0400 .{0}.new\nmv .{0}.new dynamic/{0}.yml\n"
-        "    if [ -f .{0}.before ]; then mv .{0}.before dynamic/{0}.yml; fi\n"
-    )
-    mounts = [{"type": "volume", "source": "edge-1", "target": "/dockyard/volume"}]
+    """A folder of it, and leaving the file before behind where the proxy does not run."""
     writers = [
-        declared(
-            {
-                "mustRun": False,
-                "command": [script.format(name, STAGE), "writer", "/loaded"],
-                "uploads": [{"file": f"{STAGE}/{name}.yml", "content": name}],
-                "mounts": mounts,
-            },
-            name=f"{name}-writer",
-            identity=name,
-        )
+        writer({"command": [name], "uploads": [{"file": f"{STAGE}/{name}.yml", "content": name}]}, name=name, id=name)
         for name in ("fixed", "web")
     ]
-    (filled,) = files.volumes(writers)
+    (filled,), _ = files.volumes(
+        [volume(), *writers], manifest(*writers, owner="65532", folder="dynamic", leftovers=(".web.before",))
+    )
     entries = {
-        "": folder(),
-        "dynamic": folder(),
+        **dict.fromkeys(("", "dynamic"), folder()),
         "dynamic/fixed.yml": entry(b"fixed", owner=(65532, 5)),
         "dynamic/web.yml": entry(b"edited", owner=(65532, 0)),
         ".web.before": entry(b"older"),
     }
-    docker = engine_with("web", "edge-1", "/dockyard/volume", entries)
+    docker = engine_with("web", "config-1", TARGET, entries)
     (found,) = files.compare(filled, docker, docker.api.containers(all=True), {})
     assert (found.field, found.urn) == ("files/dynamic/web.yml", writers[1].urn)
 
 
 def test_a_writer_that_waits_for_its_deletion_declares_nothing():
-    assert files.volumes([volume(), writer(pending_delete=True)]) == []
+    assert files.volumes([volume(), writer(pending_delete=True)], {}) == ([], [])
+
+
+def test_a_volume_whose_writer_recorded_no_manifest_is_unknown():
+    assert files.volumes([volume(), writer()], {"of another script": {}}) == ([], ["container shop-app-config"])

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from ops.drift import networks_volumes, pulumi_preview, repair, unmanaged
-from ops.drift.expected import declared_in
-from ops.drift.findings import Finding, Repair, Secret, label
+from ops.drift import pulumi_preview, repair
+from ops.drift.docker import resources, unmanaged
+from ops.drift.docker.fields import NETWORK_FIELDS, VOLUME_FIELDS
+from ops.drift.docker.repair import repair_in_place
+from ops.drift.findings import Finding, Repair
 from ops.drift.report import DriftReport
-from ops.state.locks import lock_holder
-from ops.state.snapshot import NETWORK, VOLUME
-from ops.state.store import FileStore
+from runtime.resources import MARK, MARKED_SECRET, NETWORK, VOLUME, Secret, urn_label
 from tests.support import states
 from tests.support.checkout import SOURCE
 from tests.support.drift import ID, SCHEMA, URN, declared, only
@@ -25,9 +25,9 @@ DATA = [*LISTED_LABELS, {"label": "dockyard.volume", "value": "data"}]
 
 
 def network(**found):
-    said = only({"name": "shop-app-1", "driver": "bridge", "labels": LISTED_LABELS}, kind=NETWORK, identity="net-id")
+    said = only({"name": "shop-app-1", "driver": "bridge", "labels": LISTED_LABELS}, kind=NETWORK, id="net-id")
     real = {"Id": "net-id", "Name": "shop-app-1", "Driver": "bridge", "Labels": LABELS, "Internal": False, **found}
-    return {one.field: one for one in networks_volumes.network(said, {real["Id"]: real}, {real["Name"]: real})}
+    return {one.field: one for one in resources.network(said, [real])}
 
 
 @pytest.mark.parametrize(
@@ -49,9 +49,9 @@ def test_a_network_is_compared_field_by_field(found, fields):
 @pytest.mark.parametrize(
     ("kind", "fields", "elsewhere"),
     [
-        # The name is what it is found by; subnets are compared beside the table, and one that nobody chose is any.
-        (NETWORK, networks_volumes.NETWORK, {"name", "ipamConfigs"}),
-        (VOLUME, networks_volumes.VOLUME, {"name", "cluster"}),
+        # The name is what it is found by.
+        (NETWORK, NETWORK_FIELDS, {"name"}),
+        (VOLUME, VOLUME_FIELDS, {"name", "cluster"}),
     ],
 )
 def test_every_input_of_networks_and_volumes_is_compared(kind, fields, elsewhere):
@@ -61,17 +61,14 @@ def test_every_input_of_networks_and_volumes_is_compared(kind, fields, elsewhere
 
 def test_a_network_that_is_gone_differs_from_one_that_was_made_again():
     assert "another of its name" in network(Id="other")["network"].actual
-    assert next(networks_volumes.network(only({"name": "x"}, kind=NETWORK, identity="net-id"), {}, {})).actual == "gone"
+    assert next(resources.network(only({"name": "x"}, kind=NETWORK, id="net-id"), [])).actual == "gone"
 
 
 @pytest.mark.parametrize(("labels", "repair_"), [(LISTED_LABELS, Repair.UPDATE), (DATA, Repair.MANUAL)])
 def test_a_volume_that_is_gone_is_made_again_unless_it_held_data(labels, repair_):
-    said = only({"name": "v-1", "labels": labels}, kind=VOLUME, identity="v-1")
-    (found,) = networks_volumes.volume(said, {})
-    assert found.repair is repair_
-    (other,) = networks_volumes.volume(
-        said, {"v-1": {"Driver": "nfs", "Labels": {item["label"]: item["value"] for item in labels}}}
-    )
+    said = only({"name": "v-1", "labels": labels}, kind=VOLUME, id="v-1")
+    assert [finding.repair for finding in resources.volume(said, {})] == [repair_]
+    (other,) = resources.volume(said, {"v-1": {"Driver": "nfs", "Labels": said.labels}})
     assert (other.field, other.repair) == ("driver", Repair.REPLACE if labels is LISTED_LABELS else Repair.MANUAL)
 
 
@@ -92,8 +89,7 @@ def test_a_strange_network_has_our_labels_and_no_other_stack_on_it(docker):
     for name in ("own", "theirs", "left"):
         docker.add_network(name, labels=LABELS)
     docker.add_container("x", labels=LABELS, networks=["theirs"])
-    inhabited = unmanaged.inhabited(docker.api.containers(all=True), LABELS)
-    found = unmanaged.networks(docker.api.networks(), {"own"}, LABELS, inhabited)
+    found = unmanaged.networks(docker.api.networks(), {"own"}, LABELS, docker.api.containers(all=True))
     assert [finding.resource for finding in found] == ["network left"]
 
 
@@ -145,14 +141,13 @@ def test_a_change_of_the_program_is_pending_and_no_drift():
 
 
 def test_what_a_failed_run_has_replaced_and_left_is_pending():
-    state = [record({"content": "a"}), record({"content": "b"}, identity="0123456789abcdef", pending_delete=True)]
+    state = [record({"content": "a"}), record({"content": "b"}, id="0123456789abcdef", pending_delete=True)]
     assert judged(declared_=state)[1] == ["dnsrecord shop-record: 0123456789ab, which was replaced, would be removed"]
 
 
 def test_a_changed_secret_is_pending_and_not_printed():
-    mark = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
     _, pending = judged(
-        step("update", inputs={"content": {**mark, "plaintext": '"new"'}}),
+        step("update", inputs={"content": {MARK: MARKED_SECRET, "plaintext": '"new"'}}),
         declared_=[record({"content": Secret("old")})],
     )
     assert pending == ["dnsrecord shop-record: would be updated (content)"]
@@ -186,7 +181,7 @@ def test_a_failed_preview_gives_its_reason_and_no_state():
 
 
 def finding(repair_: Repair, urn: str = URN, **more) -> Finding:
-    return Finding(label(urn), "field", "a", "b", repair_, urn, **more)
+    return Finding(urn_label(urn), "field", "a", "b", repair_, urn, **more)
 
 
 def test_a_repair_names_what_pulumi_does_not_see_and_its_dependents():
@@ -209,13 +204,13 @@ def test_a_repair_names_what_pulumi_does_not_see_and_its_dependents():
 
 def test_a_replaced_container_is_only_unpaused_first():
     both = [finding(Repair.REPLACE), finding(Repair.RENAME), finding(Repair.UNPAUSE)]
-    assert [one.repair for one in repair.plan(both).docker_repairs] == [Repair.UNPAUSE]
-    assert [one.repair for one in repair.plan(both[1:]).docker_repairs] == [Repair.RENAME, Repair.UNPAUSE]
+    assert [one.repair for one in repair.plan(both).in_place] == [Repair.UNPAUSE]
+    assert [one.repair for one in repair.plan(both[1:]).in_place] == [Repair.RENAME, Repair.UNPAUSE]
 
 
 def test_lost_data_keep_repairs_away_that_would_start_what_stands_on_them():
-    lost = only({"labels": DATA}, kind=VOLUME, name="data", identity="data-1")
-    below = only({}, kind=NETWORK, name="app", identity="app-1")
+    lost = only({"labels": DATA}, kind=VOLUME, name="data", id="data-1")
+    below = only({}, kind=NETWORK, name="app", id="app-1")
     mount = {"mounts": [{"type": "volume", "source": "data-1", "target": "/data"}]}
     store = declared(mount, name="postgres", dependencies=frozenset({below.urn}))
     gone = [
@@ -223,7 +218,7 @@ def test_lost_data_keep_repairs_away_that_would_start_what_stands_on_them():
         finding(Repair.REWRITE, also_replace=(store.urn,)),
         finding(Repair.UNPAUSE),
     ]
-    kept = repair.guarded([next(networks_volumes.volume(lost, {})), *gone], [below, lost, store, declared()])
+    kept = repair.guarded([next(resources.volume(lost, {})), *gone], [below, lost, store, declared()])
     assert [one.repair for one in kept] == [Repair.MANUAL] * 3 + [Repair.UNPAUSE]
     assert "postgres anew, whose data are lost" in kept[1].remedy
     assert repair.guarded(gone, [below, store, declared()]) == gone
@@ -231,7 +226,7 @@ def test_lost_data_keep_repairs_away_that_would_start_what_stands_on_them():
 
 def test_a_container_that_is_gone_by_now_stops_no_repair(docker, progress, printed):
     plan = repair.plan([finding(Repair.UNPAUSE), finding(Repair.RECREATE, container_id="x")])
-    repair.apply_docker_repairs(plan, [declared()], docker, progress)
+    repair_in_place(plan, [declared()], docker, progress)
     assert printed.getvalue() == "  ! container shop-app-web: gone by now\n"
 
 
@@ -270,8 +265,7 @@ def test_a_finding_is_one_line_with_both_values_and_the_repair():
 
 
 def test_declared_resources_are_read_from_the_state_with_secrets_marked():
-    mark = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
-    secret = {**mark, "plaintext": '[{"file": "/x", "content": "hunter2", "__defaults": []}]'}
+    secret = {MARK: MARKED_SECRET, "plaintext": '[{"file": "/x", "content": "hunter2", "__defaults": []}]'}
     resource = {"urn": URN, "type": "docker:index/container:Container", "custom": True, "id": ID}
     state = states.state(
         *(
@@ -280,19 +274,7 @@ def test_declared_resources_are_read_from_the_state_with_secrets_marked():
             {"urn": "urn:x::dockyard:a:B::c", "type": "dockyard:a:B", "custom": False},
         )
     )
-    (said,) = declared_in(state)
+    (said,) = state.declared
     assert said.inputs == {"uploads": [{"file": "/x", "content": "hunter2"}]}
     assert isinstance(said.inputs["uploads"][0]["content"], Secret)
     assert said.pending_delete
-
-
-def test_a_lock_is_reported_with_its_holder_unless_that_is_dead(tmp_path, monkeypatch):
-    folder = tmp_path / ".pulumi/locks/organization/dockyard/dev"
-    folder.mkdir(parents=True)
-    held = {"pid": 1, "username": "ann", "hostname": "elsewhere", "timestamp": "noon"}
-    (folder / "a.json").write_text(json.dumps(held))
-    assert lock_holder(FileStore(tmp_path), "dev") == "process 1 of ann@elsewhere since noon"
-    assert lock_holder(FileStore(tmp_path), "staging") == ""
-    monkeypatch.setattr("ops.state.locks.socket.gethostname", lambda: "elsewhere")
-    monkeypatch.setattr("ops.state.locks.Lock.alive", False)
-    assert lock_holder(FileStore(tmp_path), "dev") == ""

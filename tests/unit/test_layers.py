@@ -13,7 +13,8 @@ BELOW = {
     "machine": set(),
     "offline": {"dashboards", "machine", "settings"},  # the kit's Grafana checks dashboards
     "toolchain": {"machine", "offline", "settings"},
-    "ops": {"components", "machine", "policy", "program", "settings", "toolchain"},
+    "policy": {"runtime"},
+    "ops": {"components", "machine", "policy", "program", "runtime", "settings", "toolchain"},
 }
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from ops.inspect.log_data import leave_other_stores_data
-from ops.state.snapshot import VOLUME
+from ops.deploy.data_volumes import leave_other_stores_data
+from runtime.resources import VOLUME
 from settings.logs import Logs
 from tests.support.states import resource, state
 

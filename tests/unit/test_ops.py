@@ -10,7 +10,8 @@ from machine.progress import SetupError, format_seconds
 from machine.workdir import WorkDir
 from ops.events import EventFollower
 from ops.ports import check_ports, claim_port_offset
-from ops.state.snapshot import CONTAINER, GENERATED, VOLUME
+from ops.state.snapshot import GENERATED
+from runtime.resources import CONTAINER, VOLUME
 from tests.support.states import data_volume, resource, state
 
 URN = "urn:pulumi:dev::dockyard::dockyard:app_services:AppServices$docker:index/container:Container::shop-app-web"
@@ -60,7 +61,7 @@ def test_failed_jobs_are_those_that_ended_with_another_code_than_0():
         "bad": {"mustRun": False, "exitCode": 3},
         "service": {"mustRun": True, "exitCode": 137},
     }
-    made = state(*(resource(name, CONTAINER, outputs=values) for name, values in outputs.items()))
+    made = state(*(resource(name, CONTAINER, inputs=values, outputs=values) for name, values in outputs.items()))
     assert made.failed_jobs() == ["urn:bad"]
 
 

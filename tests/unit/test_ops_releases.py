@@ -11,7 +11,7 @@ from machine.progress import SetupError
 from machine.workdir import WorkDir
 from ops.deploy.up import _jobs_to_rerun
 from ops.state.releases import running_release, use, with_jobs, with_service, without_service, workload_images
-from ops.state.snapshot import CONTAINER
+from runtime.resources import CONTAINER
 from settings.loader import load, read_stack_file
 from settings.release import VARIABLE
 from tests.support.states import resource, stack_outputs, state
@@ -125,7 +125,8 @@ def test_only_jobs_of_the_service_run_again(files, running):
     assert "fresh" not in settings.release.model_dump(), "what is recorded does not name them"
     names = ("shop-app-migrate", "shop-app-postgres-dump-before-migrate", "shop-app-other", "shop-edge-api-writer")
     failed = [
-        resource(name, CONTAINER, urn=f"urn::{name}", outputs={"mustRun": False, "exitCode": 1}) for name in names
+        resource(name, CONTAINER, urn=f"urn::{name}", inputs={"mustRun": False}, outputs={"exitCode": 1})
+        for name in names
     ]
     again = [f"urn::{names[0]}", f"urn::{names[1]}", f"urn::{names[3]}"]
     assert _jobs_to_rerun(state(*failed), settings) == again

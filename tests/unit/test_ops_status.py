@@ -8,7 +8,9 @@ from docker.errors import APIError, NotFound
 from machine.progress import SetupError
 from ops.deploy.restart import in_order, restart_each
 from ops.inspect.logs import tail_unhealthy
-from ops.inspect.status import container_statuses, format_uptime, format_usage, of_service, wait_until_settled
+from ops.inspect.status import format_uptime, format_usage, instance_statuses, of_service, wait_until_settled
+from runtime.instances import used_memory
+from runtime.resources import MARK, MARKED_SECRET
 from tests.support import states
 from tests.support.clock import FakeClock
 from tests.support.fake_docker import FakeDocker
@@ -33,21 +35,21 @@ def clock(monkeypatch):
 class TestRows:
     def test_a_row_has_health_restarts_image_memory_and_address(self, docker):
         docker.add_container("backend", health="healthy")
-        (row,) = container_statuses(state(container("backend")), docker, memory=True)
+        (row,) = instance_statuses(state(container("backend")), docker, memory=True)
         assert (row.service, row.health, row.restarts, row.image) == ("backend", "healthy", "2", "app:7")
         assert (row.memory, row.url) == ("49 / 512 MiB", "http://127.0.0.1:3333")
 
     def test_statistics_that_fail_are_a_dash_in_the_row(self, docker):
         docker.add_container("backend")
         docker.api.failures["stats", "backend"] = APIError("no statistics")
-        assert container_statuses(state(container("backend")), docker, memory=True)[0].memory == "\N{EN DASH}"
+        assert instance_statuses(state(container("backend")), docker, memory=True)[0].memory == "\N{EN DASH}"
 
     def test_jobs_are_done_or_failed_and_config_writers_are_left_out(self, docker):
         docker.add_container("migrate", status="exited")
         docker.add_container("seed", status="exited", exit_code=3)
         jobs = [container(name, must_run=False) for name in ("migrate", "seed")]
         found = {
-            row.service: row for row in container_statuses(state(*jobs, container("w", urn="urn:shop-writer")), docker)
+            row.service: row for row in instance_statuses(state(*jobs, container("w", urn="urn:shop-writer")), docker)
         }
         assert found.keys() == {"migrate", "seed"}
         assert (found["migrate"].health, found["seed"].health) == ("done", "failed (3)")
@@ -55,14 +57,14 @@ class TestRows:
         assert found["migrate"].uptime == "\N{EN DASH}"
 
     def test_a_removed_container_is_gone(self, docker):
-        (row,) = container_statuses(state(container("backend")), docker)
+        (row,) = instance_statuses(state(container("backend")), docker)
         assert (row.health, row.well) == ("gone", False)
 
     def test_the_new_version_of_a_failed_release_stands_beside_the_one_that_serves(self, docker):
         docker.add_container("backend", health="unhealthy")
         docker.add_container("backend-old", health="healthy")
         made = state(container("backend"), container("backend", delete=True), container("frontend", delete=True))
-        assert [(row.health, row.replaced, row.well) for row in container_statuses(made, docker)] == [
+        assert [(row.health, row.replaced, row.well) for row in instance_statuses(made, docker)] == [
             ("unhealthy", False, False),
             ("healthy", True, True),
         ]
@@ -71,7 +73,7 @@ class TestRows:
 @pytest.mark.parametrize(
     ("since", "text"),
     [
-        ("2026-11-21T12:59:52.123456789Z", "8s"),
+        ("2026-11-21T12:59:52Z", "8s"),
         ("2026-11-21T12:47:55Z", "12m 5s"),
         ("2026-11-21T10:00:00Z", "3h 0m"),
         ("2026-11-18T09:00:00Z", "3d 4h"),
@@ -79,7 +81,7 @@ class TestRows:
     ],
 )
 def test_an_uptime_has_its_two_largest_units(since, text):
-    assert format_uptime(since, NOW) == text
+    assert format_uptime(datetime.fromisoformat(since), NOW) == text
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ def test_an_uptime_has_its_two_largest_units(since, text):
     ],
 )
 def test_memory_in_use_leaves_out_the_page_cache_under_both_control_groups(stats, text):
-    assert format_usage({"usage": 100 << 20, "limit": 512 << 20, "stats": stats}) == text
+    assert format_usage(used_memory({"usage": 100 << 20, "limit": 512 << 20, "stats": stats})) == text
 
 
 class TestChoice:
@@ -100,7 +102,7 @@ class TestChoice:
 
     @pytest.fixture
     def found(self, docker):
-        return container_statuses(state(*map(container, self.SERVICES)), docker)
+        return instance_statuses(state(*map(container, self.SERVICES)), docker)
 
     @pytest.mark.parametrize(
         ("service", "chosen"), [("backend", ["backend", "backend-2"]), ("worker", ["worker"]), (None, [*SERVICES])]
@@ -119,13 +121,13 @@ class TestChoice:
 class TestRestart:
     def test_data_stores_are_restarted_first_and_the_edge_last(self, docker):
         services = ("traefik", "grafana", "backend", "redis", "alpha", "postgres")
-        ordered = in_order(container_statuses(state(*map(container, services)), docker))
+        ordered = in_order(instance_statuses(state(*map(container, services)), docker))
         assert [row.service for row in ordered] == ["redis", "postgres", "grafana", "backend", "alpha", "traefik"]
 
     def test_each_container_gets_its_own_time_to_stop(self, docker, progress, printed):
         docker.add_container("backend", health="healthy", config={"StopTimeout": 45})
         docker.add_container("bot")
-        found = container_statuses(state(container("backend"), container("bot")), docker)
+        found = instance_statuses(state(container("backend"), container("bot")), docker)
         assert restart_each(docker, found, 1, progress) == 0
         assert docker.changes == [("restart", "backend", 45), ("restart", "bot", 10)]
         assert "✓ Restart backend: healthy" in printed.getvalue()
@@ -134,14 +136,14 @@ class TestRestart:
     def test_the_first_container_that_stays_away_ends_the_restart_with_its_log(self, docker, progress, printed):
         docker.add_container("backend", health="unhealthy", logs=b"last words\n")
         docker.add_container("traefik", health="healthy")
-        found = container_statuses(state(container("backend"), container("traefik")), docker)
+        found = instance_statuses(state(container("backend"), container("traefik")), docker)
         assert restart_each(docker, found, 0, progress) == 1
         assert docker.changes == [("restart", "backend", 10)]
         told = ("✗ Restart backend: not well again: unhealthy", "last words", "health check: wget: 503")
         assert all(text in printed.getvalue() for text in (*told, "not restarted: traefik"))
 
     def test_a_removed_container_ends_the_restart(self, docker, progress, printed):
-        assert restart_each(docker, container_statuses(state(container("backend")), docker), 0, progress) == 1
+        assert restart_each(docker, instance_statuses(state(container("backend")), docker), 0, progress) == 1
         assert "not well again: gone" in printed.getvalue()
 
 
@@ -167,7 +169,11 @@ class TestLastWords:
 def test_generated_secrets_are_found_by_the_end_of_their_resources_names():
     made = state(
         *(
-            {"type": "pulumi-python:dynamic:Resource", "urn": f"urn:dev::shop-app-{name}", "outputs": {"value": value}}
+            {
+                "type": "pulumi-python:dynamic:Resource",
+                "urn": f"urn:dev::shop-app-{name}",
+                "outputs": {"value": {MARK: MARKED_SECRET, **value}},
+            }
             for name, value in {"postgres-password": {"plaintext": '"secret"'}, "app-key": {"ciphertext": "v1"}}.items()
         )
     )
@@ -187,7 +193,7 @@ class TestSettling:
         health = docker.add_container("backend", health="unhealthy", config=self.CHECK)["State"]["Health"]
         clock.after(5, lambda: health.update(Status="healthy"))
         wait_until_settled(state(container("backend")), docker, seconds=60)
-        assert [row.health for row in container_statuses(state(container("backend")), docker)] == ["healthy"]
+        assert [row.health for row in instance_statuses(state(container("backend")), docker)] == ["healthy"]
 
     def test_a_service_that_stays_unhealthy_is_waited_for_no_longer(self, docker, clock):
         docker.add_container("backend", health="unhealthy", config=self.CHECK)

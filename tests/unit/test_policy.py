@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from policy.rules import CONTAINER, TUNNEL, VOLUME, Resource, violations
-from tests.support.recording import RecordedResource
+from policy.rules import RULES, TUNNEL
+from runtime.guarantees import DOCKER, Guarantee
+from runtime.resources import CONTAINER, VOLUME, Resource
 from tests.support.shipped import STACKS, recorded_stack
 from tests.unit.exposure import EVERYWHERE
 
@@ -33,8 +34,12 @@ DATA = [{"label": "dockyard.volume", "value": "data"}, {"label": "dockyard.envir
 LAST = {"service": "http_status:404"}
 
 
+def violations(resource: Resource) -> list[tuple[str, str]]:
+    return [(rule.name, text) for rule in RULES if rule.type == resource.type for text in rule.violations(resource)]
+
+
 def broken(inputs: dict[str, Any], kind: str = CONTAINER, **options: Any) -> set[str]:
-    return {name for name, _ in violations(Resource.of(kind, "thing", inputs, **options))}
+    return {name for name, _ in violations(Resource(kind, "thing", inputs, **options))}
 
 
 def changed(**changes: Any) -> dict[str, Any]:
@@ -59,8 +64,8 @@ def mounted(source: str, *, read_only: bool = True) -> list[dict[str, Any]]:
         ("pinned-image", {"image": "ghcr.io/shop/api:main"}),
         ("pinned-image", {"image": "mirror.example.com:5000/shop/api"}),
         ("limits", {"memory": None}),
-        ("limits", {"memorySwap": 1024}),
-        ("limits", {"memorySwap": -1}),
+        ("no-swap", {"memorySwap": 1024}),
+        ("no-swap", {"memorySwap": -1}),
         ("limits", {"memoryReservation": None}),
         ("limits", {"memoryReservation": 1024}),
         ("limits", {"cpus": None}),
@@ -142,7 +147,7 @@ def test_a_container_that_keeps_every_rule_or_only_looks_otherwise_breaks_none(c
 
 
 def test_the_value_of_a_secret_is_not_told():
-    told = [text for _, text in violations(Resource.of(CONTAINER, "x", changed(envs=["A_TOKEN=hunter2"])))]
+    told = [text for _, text in violations(Resource(CONTAINER, "x", changed(envs=["A_TOKEN=hunter2"])))]
     assert told and "hunter2" not in " ".join(told)
 
 
@@ -175,14 +180,22 @@ def test_a_tunnel_ends_with_a_rule_for_everything_else():
     assert broken({"config": {"ingresses": [rule]}}, TUNNEL) == {"tunnel-ingress"}
 
 
-def of(made: RecordedResource) -> Resource:
-    return Resource.of(made.type, made.name, made.inputs, protect=made.protect, retained=made.retain_on_delete)
+@pytest.mark.parametrize("guarantee", Guarantee)
+def test_a_rule_that_the_runtime_does_not_guarantee_is_reported_as_not_checked(guarantee):
+    (rule,) = [rule for rule in RULES if rule.guarantee is guarantee]
+    good = Resource(CONTAINER, "thing", GOOD)
+    assert (rule.is_checked(), [*rule.violations(good)]) == (True, [])
+    message = f"not checked, since the runtime does not guarantee it: {guarantee.value}"
+    assert (rule.is_checked(DOCKER - {guarantee}), [*rule.violations(good, DOCKER - {guarantee})]) == (False, [message])
 
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_shipped_stack_keeps_every_rule(stack):
-    resources = [of(made) for made in recorded_stack(stack).resources]
-    found = [f"{one.name}: {rule}: {told}" for one in resources for rule, told in violations(one)]
+    resources = [
+        Resource(made.type, made.name, made.inputs, protect=made.protect, retained=made.retain_on_delete)
+        for made in recorded_stack(stack).resources
+    ]
+    found = [f"{one.urn}: {rule}: {told}" for one in resources for rule, told in violations(one)]
     assert not found, "\n".join(found)
     kinds = {one.type for one in resources}
     assert {CONTAINER, VOLUME} <= kinds

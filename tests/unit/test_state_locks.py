@@ -12,9 +12,10 @@ import pytest
 from machine.progress import SetupError
 from machine.workdir import WorkDir
 from ops.run_notes import noted_run
-from ops.state.locks import lock_error_from_output, locks, refuse_moved, settle_locks
-from ops.state.snapshot import CONTAINER, NETWORK, VOLUME, remove_begun, remove_strays
+from ops.state.locks import lock_error_from_output, lock_holder, locks, refuse_moved, settle_locks
+from ops.state.snapshot import remove_begun, remove_strays
 from ops.state.store import FileStore
+from runtime.resources import CONTAINER, NETWORK, VOLUME
 from tests.support import states
 from tests.support.fake_docker import FakeDocker
 from tests.support.states import resource
@@ -117,6 +118,15 @@ def test_an_engines_message_of_a_lock_becomes_our_own_error(work):
     assert told is not None
     assert "process 12 of ann@elsewhere since 02 January 2026" in told.message
     assert lock_error_from_output("dev", "error: something else (pid 12)") is None
+
+
+def test_the_holder_of_a_lock_is_named_unless_it_is_dead(work, monkeypatch):
+    lock(work, pid=1, hostname="elsewhere", timestamp="noon")
+    assert lock_holder(FileStore(work.state), "dev") == "process 1 of ann@elsewhere since noon"
+    assert lock_holder(FileStore(work.state), "staging") == ""
+    monkeypatch.setattr("ops.state.locks.socket.gethostname", lambda: "elsewhere")
+    monkeypatch.setattr("ops.state.locks.Lock.alive", False)
+    assert lock_holder(FileStore(work.state), "dev") == ""
 
 
 def test_a_moved_state_is_refused(work, progress):

@@ -28,15 +28,15 @@ def containers(
     for container in listed:
         if container["Id"] in known_ids:
             continue
-        joined = (container.get("NetworkSettings") or {}).get("Networks") or {}
-        ours = sorted(name for name, endpoint in joined.items() if endpoint.get("NetworkID") in networks)
-        name = name_of(container)
+        joined = _joined(container)
+        ours = sorted(name for name, network_id in joined.items() if network_id in networks)
         if ours:
             message = f"{container['State']}, joined {', '.join(ours)}"
-        elif _carries(container.get("Labels"), labels) and not _elsewhere(joined):
+        elif _carries(container, labels) and joined.keys() <= {"bridge", "host", "none"}:
             message = f"{container['State']}, carries the labels of this stack"
         else:
             continue
+        name = name_of(container)
         advice = f"docker rm -f {name}, unless somebody needs it: then declare it"
         yield Finding(
             f"container {name}",
@@ -50,33 +50,26 @@ def containers(
 
 
 def networks(
-    listed: Sequence[Listed], known_ids: Collection[str], labels: Mapping[str, str], inhabited: Collection[str]
+    listed: Sequence[Listed], known_ids: Collection[str], labels: Mapping[str, str], users: Sequence[Listed]
 ) -> Iterator[Finding]:
     """Yield networks with the stack's labels that the state does not have, and that no other stack uses.
 
-    `inhabited` are the ids of networks joined by containers that carry the same labels.
+    `users` are all containers: one that carries the same labels keeps its networks.
     """
+    inhabited = {network for user in users if _carries(user, labels) for network in _joined(user).values()}
     for network in listed:
-        if network["Id"] in known_ids or network["Id"] in inhabited or not _carries(network.get("Labels"), labels):
+        if network["Id"] in known_ids or network["Id"] in inhabited or not _carries(network, labels):
             continue
         advice = f"docker network rm {network['Name']}, unless somebody needs it"
         message = "there, carries the labels of this stack"
         yield Finding(f"network {network['Name']}", "network", "none", message, Repair.MANUAL, advice=advice)
 
 
-def inhabited(listed: Sequence[Listed], labels: Mapping[str, str]) -> set[str]:
-    """Return the ids of networks joined by containers with these labels."""
-    return {
-        str(endpoint.get("NetworkID"))
-        for container in listed
-        if _carries(container.get("Labels"), labels)
-        for endpoint in ((container.get("NetworkSettings") or {}).get("Networks") or {}).values()
-    }
+def _joined(container: Listed) -> dict[str, str]:
+    """Return name → id of the networks that a container has joined."""
+    endpoints = (container.get("NetworkSettings") or {}).get("Networks") or {}
+    return {name: str(endpoint.get("NetworkID")) for name, endpoint in endpoints.items()}
 
 
-def _elsewhere(joined: Mapping[str, Any]) -> bool:
-    return any(name not in ("bridge", "host", "none") for name in joined)
-
-
-def _carries(actual: Mapping[str, str] | None, labels: Mapping[str, str]) -> bool:
-    return bool(labels) and labels.items() <= (actual or {}).items()
+def _carries(listed: Listed, labels: Mapping[str, str]) -> bool:
+    return bool(labels) and labels.items() <= (listed.get("Labels") or {}).items()

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from runtime.resources import Secret
+
 MIB = 1 << 20
 NANO = 10**9
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)")
@@ -17,10 +19,8 @@ ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 SIGNALS = {"2": "INT", "3": "QUIT", "9": "KILL", "10": "USR1", "12": "USR2", "15": "TERM", "28": "WINCH"}
 
 
-def seconds(text: str | int | None) -> float:
-    """Return a duration in seconds, given as a Go duration (`1m30s`, in the state) or in nanoseconds (Docker)."""
-    if isinstance(text, int):
-        return text / NANO
+def seconds(text: str | None) -> float:
+    """Return a Go duration (`1m30s`) in seconds."""
     return sum(float(amount) * UNITS[unit] for amount, unit in DURATION.findall(text or ""))
 
 
@@ -30,8 +30,12 @@ def capabilities(names: Iterable[str] | None) -> frozenset[str]:
 
 
 def security(options: Iterable[str] | None) -> frozenset[str]:
-    """Return security options: `no-new-privileges` is `no-new-privileges:true`, `=` is `:`."""
-    spelled = (option.replace("=", ":", 1) if ":" not in option else option for option in options or ())
+    """Return security options: `no-new-privileges` is `no-new-privileges:true`, `=` is `:`.
+
+    Without `systempaths=unconfined`, which the engine shows as paths that are not masked.
+    """
+    options = [option for option in options or () if option != "systempaths=unconfined"]
+    spelled = (option.replace("=", ":", 1) if ":" not in option else option for option in options)
     return frozenset("no-new-privileges:true" if option == "no-new-privileges" else option for option in spelled)
 
 
@@ -51,11 +55,39 @@ def cores(nano: int | None, quota: int | None, period: int | None) -> float:
     return quota / (period or 100_000) if quota and quota > 0 else 0.0
 
 
-def mebibytes(size: int | None, *, unlimited: bool = True) -> str:
+def mebibytes(size: int | None) -> str:
     """Return a size in bytes as text in MiB."""
-    if not size or size < 0:
-        return "unlimited" if unlimited else "none"
-    return f"{size / MIB:g} MiB"
+    return f"{size / MIB:g} MiB" if size and size > 0 else "unlimited"
+
+
+def restart(policy: str | None, retries: int | None) -> str:
+    """Return a restart policy: `unless-stopped`, `on-failure:3`."""
+    return f"{policy}:{retries}" if policy == "on-failure" and retries else policy or "no"
+
+
+def texts(values: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return values as strings, as the Docker engine reports them."""
+    return {name: str(value) for name, value in (values or {}).items()}
+
+
+def ulimits(limits: Iterable[Mapping[str, Any]] | None) -> dict[str, str]:
+    """Return name → soft and hard limit."""
+    return {limit["name"]: f"{limit['soft']}:{limit['hard']}" for limit in _lower(limits)}
+
+
+def rates(devices: Iterable[Mapping[str, Any]] | None) -> dict[str, Any]:
+    """Return device → limit of its rate."""
+    return {device["path"]: device["rate"] for device in _lower(devices)}
+
+
+def subnets(configs: Iterable[Mapping[str, Any]] | None) -> frozenset[str]:
+    """Return the address ranges of a network."""
+    return frozenset(config["subnet"] for config in _lower(configs) if config.get("subnet"))
+
+
+def _lower(entries: Iterable[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
+    """Return entries with lower-case keys: inputs have `path` where inspections have `Path`."""
+    return [{key.lower(): value for key, value in entry.items()} for entry in entries or ()]
 
 
 def signal(name: str | None) -> str:
@@ -123,16 +155,19 @@ def _mount(kind: str, source: str, *, read_only: bool) -> str:
 def health_check(check: Mapping[str, Any] | None, of_image: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return a declared health check; missing values come from the image, else from the Docker engine's defaults."""
     declared = check or {}
+    times = {
+        "Interval": "interval",
+        "Timeout": "timeout",
+        "StartPeriod": "startPeriod",
+        "StartInterval": "startInterval",
+    }
     engine = {
         "Test": declared.get("tests"),
-        "Interval": seconds(declared.get("interval")) * NANO,
-        "Timeout": seconds(declared.get("timeout")) * NANO,
-        "StartPeriod": seconds(declared.get("startPeriod")) * NANO,
-        "StartInterval": seconds(declared.get("startInterval")) * NANO,
         "Retries": declared.get("retries"),
+        **{key: seconds(declared.get(name)) * NANO for key, name in times.items()},
     }
-    explicit = {key: value for key, value in engine.items() if value}
-    return actual_health_check({**{key: value for key, value in (of_image or {}).items() if value}, **explicit})
+    values = [*(of_image or {}).items(), *engine.items()]
+    return actual_health_check({key: value for key, value in values if value})
 
 
 def actual_health_check(check: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -148,3 +183,14 @@ def actual_health_check(check: Mapping[str, Any] | None) -> dict[str, Any]:
         "start_interval": (inspected.get("StartInterval") or 0) / NANO,
         "retries": inspected.get("Retries") or 3,
     }
+
+
+def named(entries: Any, name: str, value: str = "value", default: Any = None) -> dict[str, Any]:
+    """Return entries such as `{label, value}` as a mapping."""
+    return {entry[name]: entry.get(value, default) for entry in entries or ()}
+
+
+def variables(entries: Any) -> dict[str, str]:
+    """Return `NAME=value` entries as a mapping; values of secret entries stay Secrets."""
+    parts = [(entry, *entry.partition("=")) for entry in entries or ()]
+    return {str(name): Secret(value) if isinstance(entry, Secret) else value for entry, name, _, value in parts}
