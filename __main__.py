@@ -71,8 +71,7 @@ backups = BackupSet(
 )
 if stack.tunnel:
     tunnel = CloudflareTunnel(f"{name}-tunnel", context, tunnel=stack.tunnel, ports=service_ports(settings))
-parts = [part for part in (*scraped, monitoring, backups, tunnel) if part]
-container_ids = inventory.write(part.containers for part in parts)
+container_ids = inventory.write(part.containers for part in (*scraped, monitoring, backups, tunnel) if part)
 pulumi.export("urls", published_urls(settings))
 pulumi.export("grafana_admin_user", product.monitoring.grafana.admin_user)
 pulumi.export("secrets", {**app.secrets, **monitoring.secrets, **backups.secrets, **(tunnel.secrets if tunnel else {})})
