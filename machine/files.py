@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_file(path: Path, content: str | bytes, mode: int | None = None) -> None:
-    """Write a file and replace its predecessor in one step; create its folder if needed."""
-    draft = _draft(path)
-    draft.write_bytes(content.encode() if isinstance(content, str) else content)
-    if mode is not None:
-        draft.chmod(mode)
-    draft.replace(path)
+def write_file(path: Path, content: str | bytes, mode: int = 0o644) -> None:
+    """Write a file and replace its predecessor in one step; create its folder if needed.
+
+    Several processes may write the same file at once. After a crash it has the old or the new content.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # mode 0600
+    with os.fdopen(handle, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fchmod(handle, mode)
+        os.fsync(handle)
+    Path(draft).replace(path)
 
 
 def write_link(path: Path, target: Path) -> None:
     """Create a symbolic link and replace its predecessor in one step; create its folder if needed."""
-    draft = _draft(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.new")
     draft.unlink(missing_ok=True)
     draft.symlink_to(target)
     draft.replace(path)
-
-
-def _draft(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{path.name}.new")
 
 
 @contextmanager

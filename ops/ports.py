@@ -8,11 +8,11 @@ from pathlib import Path
 import docker
 import yaml
 
+from machine.files import write_file
 from machine.lock import locked
 from machine.ports import port_is_free
 from machine.progress import SetupError
 from machine.workdir import WorkDir
-from ops.files import write_atomically
 from runtime.labels import stack_filter
 from settings.loader import EDGE_HTTP, EDGE_HTTPS, Settings
 
@@ -53,7 +53,7 @@ def claim_port_offset(
             )
         # The offset first, then the ports themselves.
         checkout_claims[stack] = [offset, *sorted(port + offset for port in requested)]
-        write_atomically(ledger, yaml.safe_dump(claims).encode(), mode=0o644)
+        write_file(ledger, yaml.safe_dump(claims))
         return offset
 
 

@@ -7,8 +7,8 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+from machine.files import write_file
 from machine.progress import SetupError
-from ops.files import write_atomically
 from ops.pulumi_cli import PulumiCli
 
 CHECKSUM = ".sha256"
@@ -26,10 +26,9 @@ def backup(pulumi_cli: PulumiCli, file: Path | None) -> Path:
         raise SetupError(f"{file} is there already", "name another file")
     content = json.dumps(pulumi_cli.read("stack export"), indent=1).encode()
     # Write the checksum first, so that every existing copy can be checked.
-    write_atomically(
-        file.with_name(file.name + CHECKSUM), f"{hashlib.sha256(content).hexdigest()}  {file.name}\n".encode()
-    )
-    write_atomically(file, content)
+    checksum = f"{hashlib.sha256(content).hexdigest()}  {file.name}\n"
+    write_file(file.with_name(file.name + CHECKSUM), checksum, 0o600)
+    write_file(file, content, 0o600)
     read(file, pulumi_cli.stack)
     return file
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from machine.files import write_file
 from machine.progress import SetupError
 from machine.workdir import WorkDir
-from ops.files import write_atomically
 from ops.state.snapshot import State
 from settings.loader import Settings
 from settings.release import VARIABLE, Release
@@ -42,8 +42,7 @@ def use(work: WorkDir, stack: str, release: Release) -> None:
 def write(work: WorkDir, name: str, release: Release) -> Path:
     """Write a release to a file, and return the file. Several commands may write the same file at once."""
     file = work.root / "releases" / f"{name}.json"
-    content = json.dumps({**release.model_dump(), "fresh": release.rerun_jobs}, indent=1)
-    write_atomically(file, content.encode(), mode=0o644)
+    write_file(file, json.dumps({**release.model_dump(), "fresh": release.rerun_jobs}, indent=1))
     return file
 
 

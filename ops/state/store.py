@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from machine.files import write_file
 from machine.progress import SetupError
 from machine.workdir import WorkDir
-from ops.files import write_atomically
 from toolchain.environment import FILES, backend_url
 
 PROJECT = "dockyard"
@@ -65,7 +65,7 @@ class FileStore:
         """Write a file (mode 0600) atomically."""
         # Pulumi's `.attrs` file holds a checksum of the previous content.
         (self.folder / f"{key}.attrs").unlink(missing_ok=True)
-        write_atomically(self.folder / key, content)
+        write_file(self.folder / key, content, 0o600)
 
     def delete(self, key: str) -> None:
         """Delete a file and its `.attrs` file, if they exist."""

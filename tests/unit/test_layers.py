@@ -37,7 +37,7 @@ def test_only_the_runtime_knows_the_docker_provider():
 
 
 OPS = (
-    "cloudflare_errors files run_notes test_runner < events ports < pulumi_cli < state < session < inspect < deploy"
+    "cloudflare_errors run_notes test_runner < events ports < pulumi_cli < state < session < inspect < deploy"
     " < alert_test backups cleanup crontab doctor dotenv drift state_verbs < __main__"
 )
 
