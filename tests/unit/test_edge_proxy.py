@@ -154,8 +154,8 @@ def test_there_is_nothing_to_switch_for_a_service_that_it_does_not_stand_before(
 @pytest.mark.parametrize(
     ("tls", "wrong"),
     [
-        ({"certificate": "a"}, "certificate and key together"),
-        ({"certificate": "a", "key": "b", "acme": {"email": "a@b.c"}}, "one of acme and certificate"),
+        ({"certificate": "a"}, "both certificate and key, or neither"),
+        ({"certificate": "a", "key": "b", "acme": {"email": "a@b.c"}}, "either acme or certificate, not both"),
     ],
 )
 def test_certificates_come_one_way(tls, wrong):

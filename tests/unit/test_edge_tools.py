@@ -168,26 +168,26 @@ class TestTheSettings:
     def test_refuse_a_tool_without_a_log_in_at_its_place_with_what_to_do(self, checkout):
         (problem,) = told(checkout, "dockyard:edge:\n  tools:\n    prometheus: {host: prom.shop.example}\n")
         assert problem == (
-            "Pulumi.dev.yaml:6: config.dockyard:edge.tools.prometheus: found prom.shop.example open to everybody,"
-            " expected basic_auth (a secret with lines of `htpasswd -nB <name>`) or forward_auth (an address that is"
-            " asked about every request) beside host: prometheus has no log-in of its own"
+            "Pulumi.dev.yaml:6: config.dockyard:edge.tools.prometheus: found prom.shop.example without authentication,"
+            " expected basic_auth (a secret with lines of `htpasswd -nB <name>`) or forward_auth (an address that"
+            " authorizes every request) in addition to host: prometheus has no log-in of its own"
         )
 
     @pytest.mark.parametrize(
         ("said", "problem"),
         [
-            ("postgres: {host: db.shop.example, basic_auth: people}", 'found "postgres", expected a tool that runs'),
+            ("postgres: {host: db.shop.example, basic_auth: people}", 'found "postgres", expected one of the running'),
             ("victorialogs: {host: logs.shop.example, basic_auth: people}", None),
-            ("loki: {host: logs.shop.example, basic_auth: people}", 'found "loki", expected a tool that runs'),
-            ("victorialogs: {host: logs.shop.example}", "logs.shop.example open to everybody"),
-            ("redis-exporter: {host: a.shop.example, basic_auth: people}", 'found "redis-exporter", expected a tool'),
-            ("grafana: {host: g.shop.example, path: /grafana}", "no path: Grafana has a host name to itself"),
-            ("grafana: {host: shop.example}", "a host and path of its own (services.api has these)"),
+            ("loki: {host: logs.shop.example, basic_auth: people}", 'found "loki", expected one of the running tools'),
+            ("victorialogs: {host: logs.shop.example}", "logs.shop.example without authentication"),
+            ("redis-exporter: {host: a.shop.example, basic_auth: people}", 'found "redis-exporter", expected one of'),
+            ("grafana: {host: g.shop.example, path: /grafana}", "no path: Grafana requires its own host name"),
+            ("grafana: {host: shop.example}", "a unique host and path (services.api uses these)"),
             (
                 "{grafana: {host: m.shop.example}, victorialogs: {host: m.shop.example, basic_auth: people}}",
-                "a host and path of its own (edge.tools.grafana has these)",
+                "a unique host and path (edge.tools.grafana uses these)",
             ),
-            ("prometheus: {host: p.shop.example, forward_auth: sign-in}", "text of the form ^https?://"),
+            ("prometheus: {host: p.shop.example, forward_auth: sign-in}", "text that matches ^https?://"),
         ],
     )
     def test_refuse_what_cannot_be(self, said, problem, checkout):
@@ -203,7 +203,7 @@ class TestTheSettings:
         dockyard:monitoring: {logs: {enabled: false}}
         dockyard:edge: {tools: {loki: {host: logs.shop.example, basic_auth: people}}}
         """
-        assert 'found "loki", expected a tool that runs here' in told(checkout, said, ["people"])[0]
+        assert 'found "loki", expected one of the running tools' in told(checkout, said, ["people"])[0]
 
     def test_ask_for_the_secret_of_the_people(self, checkout):
         said = "dockyard:edge: {tools: {prometheus: {host: prom.shop.example, basic_auth: prom-people}}}"
