@@ -39,9 +39,9 @@ class TestTheEdge:
 
     @pytest.mark.parametrize("name", ["prometheus", "alertmanager", "loki", "postgres", "redis"])
     def test_is_not_made_with_an_open_route_to_a_tool_or_store(self, name):
-        with pytest.raises(ValueError, match=f"{name} has routes and no guard"):
+        with pytest.raises(ValueError, match=f"{name} has routes but no authentication"):
             front(name, guard=None)
-        with pytest.raises(ValueError, match="lets everybody through"):
+        with pytest.raises(ValueError, match="everybody could reach it"):
             RouteAuth()
 
     def test_lets_nobody_in_where_the_people_are_not_known(self):
@@ -89,18 +89,18 @@ class TestThePeople:
         ("text", "told"),
         [
             ("", "it is empty"),
-            ("alice:correct horse", "line 1 is not a name and a hash by bcrypt"),
+            ("alice:correct horse", "line 1 is not a user name with a bcrypt hash"),
             ("alice:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/", "line 1 is not"),
             (f"{ALICE}\nbob:{{SHA}}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n", "line 2 is not"),
             (ALICE[:-1], "line 1 is not"),
-            (f"{ALICE}\n{ALICE}", "a name is there twice"),
+            (f"{ALICE}\n{ALICE}", "duplicate name"),
         ],
     )
     def test_are_refused_in_another_form_without_being_shown(self, text, told):
         with pytest.raises(pulumi.RunError) as caught:
             parse_users("prom-people", text)
         message = str(caught.value)
-        assert message.startswith(f"dockyard:prom-people, which edge.tools names for basic_auth: {told}")
+        assert message.startswith(f"invalid secret dockyard:prom-people for basic_auth of edge.tools: {told}")
         assert "htpasswd -nB <name>" in message
         assert "correct horse" not in message
         assert "$" not in message
