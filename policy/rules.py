@@ -244,14 +244,10 @@ RULES: tuple[Rule, ...] = (
     Rule("health-check", "Long-running containers have a health check", CONTAINER, checked),
     Rule("not-privileged", "No container shares the host's namespaces or devices", CONTAINER, unprivileged),
     Rule("no-docker-socket", "No container mounts the Docker socket", CONTAINER, no_socket),
-    Rule(
-        "no-open-port", "Only the edge proxy is reachable from outside", CONTAINER, published, Guarantee.LOOPBACK_PORTS
-    ),
+    Rule("no-open-port", "Only the edge proxy is exposed", CONTAINER, published, Guarantee.LOOPBACK_PORTS),
     Rule("no-secret-in-the-open", "No secrets in variables, commands and labels", CONTAINER, no_secret),
     Rule("no-capabilities", "All capabilities are dropped", CONTAINER, bare),
-    Rule(
-        "no-new-privileges", "Containers gain no privileges", CONTAINER, no_new_privileges, Guarantee.NO_NEW_PRIVILEGES
-    ),
+    Rule("no-new-privileges", "No privileges are gained", CONTAINER, no_new_privileges, Guarantee.NO_NEW_PRIVILEGES),
     Rule("log-rotation", "Log files are rotated", CONTAINER, rotated),
     Rule("protected-data", "Data volumes are protected and retained", VOLUME, protected),
     Rule("tunnel-ingress", "A tunnel exposes only allowed services", TUNNEL, tunnelled),
