@@ -23,6 +23,6 @@ def locked(path: Path, say: Say) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another dockyard that is doing the same")
+            say("waiting for another dockyard process that does the same")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -34,11 +34,11 @@ def run(
         raise SetupError(f"{failure}: {command[0]} is not installed", remedy) from error
     if signal_name := ended_by(finished.returncode) if finished.returncode < 0 else "":
         # The user pressed Ctrl-C, or the kernel ran out of memory.
-        raise SetupError(f"{failure}: {command[0]} was interrupted ({signal_name})", "Run it again: it goes on.")
+        raise SetupError(f"{failure}: {command[0]} was interrupted ({signal_name})", "Run it again: it continues.")
     if finished.returncode:
         lines = (finished.stderr + finished.stdout).splitlines()
         complaint = next((line for line in lines if line.startswith(("E:", "error"))), "")
-        complaint = complaint or last_line(finished.stderr) or last_line(finished.stdout) or "it said nothing"
+        complaint = complaint or last_line(finished.stderr) or last_line(finished.stdout) or "it printed nothing"
         if "No space left" in finished.stderr:
             complaint = "the disk is full"
         raise SetupError(f"{failure}: {complaint.removeprefix('E: ')}", remedy)

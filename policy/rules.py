@@ -82,7 +82,7 @@ class Rule:
         if self.is_checked(guarantees):
             yield from self.check(resource)
         elif self.guarantee:
-            yield f"not checked, since the runtime does not guarantee it: {self.guarantee.value}"
+            yield f"not checked, because the runtime does not guarantee it: {self.guarantee.value}"
 
 
 def images_of_the_table(file: Path) -> set[str]:
@@ -103,11 +103,11 @@ def pinned(resource: Resource) -> Iterator[str]:
         return
     path, _, tag = image.rpartition(":") if ":" in image.rsplit("/", maxsplit=1)[-1] else (image, "", "")
     if not tag or tag in MOVING_TAGS:
-        yield f"image {image or '(none)'} is whatever its tag means today: name a version or a digest"
+        yield f"image {image or '(none)'} has no fixed version: name a version or a digest"
     elif any(path.endswith(f"/{name}") for name in TABLE):
-        yield f"image {image} has no digest, and components/images.yaml has one"
+        yield f"image {image} has no digest, but components/images.yaml has one"
     elif not re.search(r"\d", tag):
-        yield f"image {image}: its tag says no version"
+        yield f"image {image}: its tag contains no version"
 
 
 def limited(resource: Resource) -> Iterator[str]:
@@ -118,7 +118,7 @@ def limited(resource: Resource) -> Iterator[str]:
     if not 0 < (resource.inputs.get("memoryReservation") or 0) <= memory:
         yield "no memory reservation within the limit"
     if not float(resource.inputs.get("cpus") or 0) > 0:
-        yield "no limit of cores"
+        yield "no CPU limit"
 
 
 def swapless(resource: Resource) -> Iterator[str]:
@@ -155,7 +155,7 @@ def no_socket(resource: Resource) -> Iterator[str]:
         if path.endswith(("docker.sock", "containerd.sock", "podman.sock")) or path.rstrip("/") in ("/run", "/var/run"):
             if resource.service == SOCKET_PROXY and read_only:
                 continue
-            yield f"mounts {path}, which gives root on the host"
+            yield f"mounts {path}, which gives root access to the host"
 
 
 def published(resource: Resource) -> Iterator[str]:
@@ -165,9 +165,9 @@ def published(resource: Resource) -> Iterator[str]:
     for port in resource.inputs.get("ports") or ():
         address, number = port.get("ip"), port.get("external") or "any"
         if not address:
-            yield f"port {number} is bound to no address, and so to all"
+            yield f"port {number} has no bind address, so it is bound to all"
         elif not ipaddress.ip_address(str(address)).is_loopback and resource.service != EDGE:
-            yield f"port {number} is bound to {address}: only the edge proxy is reached from outside"
+            yield f"port {number} is bound to {address}: only the edge proxy may be reachable from outside"
 
 
 def no_secret(resource: Resource) -> Iterator[str]:
@@ -175,12 +175,12 @@ def no_secret(resource: Resource) -> Iterator[str]:
     variables = [str(variable).partition("=") for variable in resource.inputs.get("envs") or ()]
     for name, _, value in variables:
         if SECRET_NAME.search(name.upper()) and not PLAIN_VALUE.fullmatch(value):
-            yield f"variable {name} looks like a secret: give it as a file ({name}_FILE)"
+            yield f"variable {name} looks like a secret: pass it as a file ({name}_FILE)"
     texts = [(f"variable {name}", value) for name, _, value in variables]
     words = [*(resource.inputs.get("command") or ()), *(resource.inputs.get("entrypoints") or ())]
     texts += [("the command", str(word)) for word in words] + [(f"label {k}", v) for k, v in resource.labels.items()]
     for place, text in texts:
-        yield from (f"{place} holds {kind}" for kind, form in SECRET_VALUES.items() if form.search(text))
+        yield from (f"{place} contains {kind}" for kind, form in SECRET_VALUES.items() if form.search(text))
 
 
 def bare(resource: Resource) -> Iterator[str]:
@@ -198,7 +198,7 @@ def no_new_privileges(resource: Resource) -> Iterator[str]:
     """Nothing gains privileges (CIS Docker 5.26), and Docker's security profiles stay on (5.22)."""
     options = [str(option).replace("=", ":") for option in resource.inputs.get("securityOpts") or ()]
     if not {"no-new-privileges", "no-new-privileges:true"} & {*options}:
-        yield "can gain privileges: no-new-privileges:true"
+        yield "can gain privileges: set no-new-privileges:true"
     yield from (f"{option}" for option in options if option.endswith(":unconfined"))
 
 
@@ -206,7 +206,7 @@ def rotated(resource: Resource) -> Iterator[str]:
     """Log files are limited in size and number."""
     driver, options = resource.inputs.get("logDriver"), resource.inputs.get("logOpts") or {}
     if driver is None:
-        yield "no log driver of its own: the engine's default may never delete log files"
+        yield "no log driver: the engine's default may never delete log files"
     elif driver in ("json-file", "local"):
         missing = [key for key in ("max-size", "max-file") if not options.get(key)]
         if missing:
@@ -220,7 +220,7 @@ def protected(resource: Resource) -> Iterator[str]:
     if not resource.protect:
         yield "a data volume that is not protected"
     if resource.retained is False:
-        yield "a data volume that goes with its resource (retain_on_delete)"
+        yield "a data volume that is deleted with its resource: set retain_on_delete"
 
 
 def tunnelled(resource: Resource) -> Iterator[str]:
@@ -234,7 +234,7 @@ def tunnelled(resource: Resource) -> Iterator[str]:
         if GUARDED.match(host) and not guarded:
             yield f"{rule.get('hostname')} leads to {service}, which has no authentication of its own"
     if ingresses and not str(ingresses[-1].get("service")).startswith("http_status:"):
-        yield "the last rule is for a host name: all other requests must end as http_status:404"
+        yield "the last rule has a host name: all other requests must end with http_status:404"
 
 
 RULES: tuple[Rule, ...] = (
@@ -242,13 +242,13 @@ RULES: tuple[Rule, ...] = (
     Rule("limits", "Memory and cores are limited", CONTAINER, limited),
     Rule("no-swap", "Swap is limited", CONTAINER, swapless, Guarantee.SWAP_LIMIT),
     Rule("health-check", "Long-running containers have a health check", CONTAINER, checked),
-    Rule("not-privileged", "Nothing shares the host's namespaces or devices", CONTAINER, unprivileged),
+    Rule("not-privileged", "No container shares the host's namespaces or devices", CONTAINER, unprivileged),
     Rule("no-docker-socket", "No container mounts the Docker socket", CONTAINER, no_socket),
-    Rule("no-open-port", "Only the edge is reached from outside", CONTAINER, published, Guarantee.LOOPBACK_PORTS),
-    Rule("no-secret-in-the-open", "No secret in variables, commands, labels", CONTAINER, no_secret),
+    Rule("no-open-port", "Only the edge proxy is exposed", CONTAINER, published, Guarantee.LOOPBACK_PORTS),
+    Rule("no-secret-in-the-open", "No secrets in variables, commands and labels", CONTAINER, no_secret),
     Rule("no-capabilities", "All capabilities are dropped", CONTAINER, bare),
-    Rule("no-new-privileges", "Nothing gains privileges", CONTAINER, no_new_privileges, Guarantee.NO_NEW_PRIVILEGES),
+    Rule("no-new-privileges", "No privileges are gained", CONTAINER, no_new_privileges, Guarantee.NO_NEW_PRIVILEGES),
     Rule("log-rotation", "Log files are rotated", CONTAINER, rotated),
     Rule("protected-data", "Data volumes are protected and retained", VOLUME, protected),
-    Rule("tunnel-ingress", "A tunnel leads to allowed services only", TUNNEL, tunnelled),
+    Rule("tunnel-ingress", "A tunnel exposes only allowed services", TUNNEL, tunnelled),
 )

@@ -20,7 +20,7 @@ def load_settings() -> Settings:
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from error
     for problem in settings.missing_secrets:
-        pulumi.log.warn(f"{problem} (`up` refuses to go on without it)")
+        pulumi.log.warn(f"{problem} (`up` fails without it)")
     for problem in settings.warnings:
         pulumi.log.warn(str(problem))
     check_receiver_secrets(settings, values)

@@ -20,9 +20,9 @@ from settings.problems import Problem, SettingsError
 ADDRESS = "an address: https://…"
 KEYS = {
     "routing_key": (re.compile(r"[A-Za-z0-9]{32}", re.ASCII), "PagerDuty's integration key: 32 letters and digits"),
-    "bot_token": (re.compile(r"\d+:\S{20,}", re.ASCII), "a bot's token as BotFather gives it: 123456789:AA…"),
+    "bot_token": (re.compile(r"\d+:\S{20,}", re.ASCII), "a bot token from BotFather: 123456789:AA…"),
     "api_key": (re.compile(r"\S{16,}", re.ASCII), "the key of an API integration"),
-    "ca": (re.compile(r".*-----BEGIN CERTIFICATE-----.*", re.DOTALL), "a certificate in PEM"),
+    "ca": (re.compile(r".*-----BEGIN CERTIFICATE-----.*", re.DOTALL), "a PEM certificate"),
 }
 """Field → pattern of its secret, and its description in messages. `password` and `token` may be any text."""
 
@@ -37,7 +37,7 @@ def check_receiver_secrets(settings: Settings, values: Mapping[str, str]) -> Non
     if refused:
         raise pulumi.RunError(str(SettingsError(refused)))
     for problem in doubtful:
-        pulumi.log.warn(f"{problem} (nobody is told by this receiver)")
+        pulumi.log.warn(f"{problem} (this receiver reaches nobody)")
 
 
 def wrong_receiver_secrets(settings: Settings, values: Mapping[str, str]) -> tuple[list[Problem], list[Problem]]:
@@ -64,7 +64,7 @@ def wrong_receiver_secrets(settings: Settings, values: Mapping[str, str]) -> tup
 
 def _find_defect(field: str, value: str) -> tuple[str, str] | None:
     """Return what is wrong with a field's secret, without its value, and what is expected; None if it is valid."""
-    kind, expected = KEYS.get(field, (None, "the real one"))
+    kind, expected = KEYS.get(field, (None, "the real value"))
     if field in ("webhook", "url"):
         expected = ADDRESS
     if not value.strip():
@@ -73,9 +73,9 @@ def _find_defect(field: str, value: str) -> tuple[str, str] | None:
     if is_placeholder_word(value) if anything else is_placeholder_address(value):
         return "a placeholder", expected
     if field in ("webhook", "url") and not _is_address(value.strip()):
-        return "no address", expected
+        return "an invalid address", expected
     if kind is not None and not kind.fullmatch(value.strip()):
-        return "something else", expected
+        return "an invalid value", expected
     return None
 
 

@@ -202,9 +202,9 @@ def _check_exit(name: str, exit_code: Any, logs: Any) -> None:
     if exit_code:
         tail = "\n".join(f"    {line}" for line in str(logs or "").strip().splitlines()[-LAST_LINES:])
         raise pulumi.RunError(
-            f"the job {name} ended with exit code {exit_code}; what depends on it was left as it was.\n"
+            f"the job {name} ended with exit code {exit_code}; nothing that depends on it was changed.\n"
             f"  Its last lines:\n{tail}\n"
-            f"  Mend the cause, then run ./dockyard up {pulumi.get_stack()}: it runs failed jobs again."
+            f"  Fix the cause, then run ./dockyard up {pulumi.get_stack()}, which runs failed jobs again."
         )
 
 

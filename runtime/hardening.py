@@ -20,23 +20,23 @@ HOST = "mounts {path} of the host"
 CAPABILITY = "capability {name}"
 
 WRITER = {
-    ROOT: "gives files to the user of the service that reads them; it ends after a second and has no network of note",
+    ROOT: "changes the owner of files to the user of the service that reads them; it runs for a second",
     WRITABLE: "the provider cannot upload files into a read-only root file system",
-    "capability CHOWN": "gives files to the user of the service that reads them",
-    "capability DAC_OVERRIDE": "replaces files that belong to that user by now",
-    "capability FOWNER": "sets the mode of files that belong to that user by now",
+    "capability CHOWN": "changes the owner of files to the user of the service that reads them",
+    "capability DAC_OVERRIDE": "replaces files that already belong to that user",
+    "capability FOWNER": "sets the mode of files that already belong to that user",
 }
 
 DEPARTURES: dict[str, dict[str, str]] = {
     "*-writer": WRITER,
     "cadvisor": {
-        ROOT: "control groups of other users' containers are readable by root alone; it has no capability at all",
+        ROOT: "control groups of other users' containers are readable only by root; it has no capabilities",
         "mounts / of the host": "sizes of the file systems that containers use; read-only",
         "mounts /sys of the host": "the control groups that it measures are there; read-only",
     },
     "node-exporter": {"mounts / of the host": "the host's own view of itself (CIS 5.16 is kept); read-only"},
     "collector": {
-        ROOT: "the engine's log files belong to root, who alone may enter their folders; it has no capability at all",
+        ROOT: "the engine's log files belong to root, and only root can enter their folders; it has no capabilities",
         "mounts */containers of the host": "the engine keeps the containers' log files there; read-only",
     },
 }
@@ -75,4 +75,4 @@ def check_hardening(spec: ContainerSpec, guarantees: Collection[Guarantee]) -> N
         if not any(fnmatch(departure, pattern) for pattern in patterns)
     ]
     if unexplained:
-        raise ValueError(f"{spec.role}: {', '.join(unexplained)}: give the reason in runtime/hardening.py")
+        raise ValueError(f"{spec.role}: {', '.join(unexplained)}: add a reason to runtime/hardening.py")

@@ -27,7 +27,7 @@ RESERVED_LABELS = ("alertname", "dockyard_test", "environment", "product", "scop
 
 def _not_reserved(label: str) -> str:
     if label in RESERVED_LABELS or label.startswith("__"):
-        raise ValueError(f"another label: {', '.join(RESERVED_LABELS)} and what begins with __ are set already")
+        raise ValueError(f"another label: {', '.join(RESERVED_LABELS)} and names that begin with __ are reserved")
     return label
 
 

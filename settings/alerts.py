@@ -63,9 +63,9 @@ class Receiver(Model):
     @model_validator(mode="after")
     def _fits_together(self) -> Receiver:
         if self.pages and "development" in self.environments:
-            raise ValueError(f"environments without development: {self.type} wakes people")  # type: ignore[attr-defined] # each kind has its own literal
+            raise ValueError(f"environments without development: {self.type} pages people")  # type: ignore[attr-defined] # each kind has its own literal
         if self.quiet and set(self.severities) == {"critical"}:
-            raise ValueError("severities beside critical, or no quiet: critical alerts are never held back")
+            raise ValueError("severities besides critical, or no quiet: critical alerts are never delayed")
         return self
 
 
@@ -105,7 +105,7 @@ class Email(Receiver):
     @model_validator(mode="after")
     def _login(self) -> Email:
         if (self.username is None) != (self.password is None):
-            raise ValueError("username and password together")
+            raise ValueError("both username and password, or neither")
         return self
 
 
@@ -260,7 +260,7 @@ class Alerts(Model):
     @model_validator(mode="after")
     def _names_are_free(self) -> Alerts:
         if reserved := sorted(self.receivers.keys() & {NULL_RECEIVER, HEARTBEAT}):
-            raise ValueError(f"receivers by other names than {' and '.join(reserved)}: Dockyard has those itself")
+            raise ValueError(f"receiver names other than {' and '.join(reserved)}: Dockyard uses these itself")
         return self
 
     def has_heartbeat_in(self, environment: Environment) -> bool:

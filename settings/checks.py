@@ -24,7 +24,7 @@ OWN_LOGIN = frozenset({"grafana"})
 CoverageProblem = tuple[YamlPath, str, str, str]
 """Settings path, what was found there, what was expected, and the remedy."""
 
-PLACEHOLDER_REMEDY = "Put in the real one: until then this receiver reaches nobody; see docs/alerts.md."
+PLACEHOLDER_REMEDY = "Replace the placeholder: until then this receiver reaches nobody; see docs/alerts.md."
 RECEIVER_REMEDY = "For instance: on-call: {type: slack, webhook: slack-on-call}; every kind is in docs/alerts.md."
 
 
@@ -52,8 +52,8 @@ def coverage_problems(stack: Stack, product: Product, files: SettingsFiles) -> l
 
 def tunnel_placeholders(stack: Stack, file: SettingsFile) -> list[Problem]:
     """Return a problem for each Cloudflare account and zone id that still is the placeholder of the shipped stacks."""
-    expected = "32 hexadecimal digits of your own"
-    remedy = "Account ID and Zone ID stand on the overview page of the zone at dash.cloudflare.com; see docs/tunnel.md."
+    expected = "your own id of 32 hexadecimal digits"
+    remedy = "The overview page of the zone at dash.cloudflare.com shows both ids; see docs/tunnel.md."
     paths = stack.tunnel.placeholders if stack.tunnel else ()
     return [file.problem(["tunnel", *path], "all zeros", expected, remedy) for path in paths]
 
@@ -82,12 +82,12 @@ def public_tool_problems(product: Product) -> Iterator[FoundProblem]:
     for name, tool in product.edge.tools.items():
         path = ["edge", "tools", name]
         if name not in running:
-            yield path, format_value(name), f"a tool that runs here: {', '.join(running)}"
+            yield path, format_value(name), f"one of the running tools: {', '.join(running)}"
             continue
         yield from _tool_problems(name, tool, path)
         place = (tool.host, tool.path)
         if place in owners:
-            yield [*path, "host"], format_value(tool.host), f"a host and path of its own ({owners[place]} has these)"
+            yield [*path, "host"], format_value(tool.host), f"a unique host and path ({owners[place]} uses these)"
         owners.setdefault(place, f"edge.tools.{name}")
 
 
@@ -95,12 +95,12 @@ def _tool_problems(name: str, tool: PublicTool, path: list[str]) -> Iterator[Fou
     if name not in OWN_LOGIN and not tool.guarded:
         yield (
             path,
-            f"{tool.host} open to everybody",
-            f"basic_auth (a secret with lines of `htpasswd -nB <name>`) or forward_auth (an address that is asked"
-            f" about every request) beside host: {name} has no log-in of its own",
+            f"{tool.host} without authentication",
+            f"basic_auth (a secret with lines of `htpasswd -nB <name>`) or forward_auth (an address that"
+            f" authorizes every request) in addition to host: {name} has no log-in of its own",
         )
     if name == "grafana" and tool.path != "/":
-        yield [*path, "path"], format_value(tool.path), "no path: Grafana has a host name to itself"
+        yield [*path, "path"], format_value(tool.path), "no path: Grafana requires its own host name"
 
 
 def _tunnel_problems(stack: Stack, product: Product) -> Iterator[FoundProblem]:
@@ -108,7 +108,7 @@ def _tunnel_problems(stack: Stack, product: Product) -> Iterator[FoundProblem]:
     for position, tunnel_service in enumerate(stack.tunnel.services if stack.tunnel else ()):
         if tunnel_service.service not in listening:
             reserved = tunnel_service.service in RESERVED_NAMES
-            hint = " (tools and data stores are never public by the tunnel)" if reserved else ""
+            hint = " (the tunnel never exposes tools and data stores)" if reserved else ""
             expected = f"one of {', '.join(listening) or 'a service with a port'}{hint}"
             yield ["tunnel", "services", position, "service"], format_value(tunnel_service.service), expected
 
@@ -154,7 +154,7 @@ def _offsite_problems(product: Product) -> Iterator[FoundProblem]:
     postgres, s3 = product.own_postgres, product.backups.s3
     is_offsite = postgres is not None and postgres.point_in_time is not None and postgres.point_in_time.offsite
     if is_offsite and s3 and product.backups.on and not s3.endpoint.startswith("https://"):
-        expected = "an https:// address: pgBackRest takes no other (or postgres.point_in_time.offsite: false)"
+        expected = "an https:// address: pgBackRest supports no other (or postgres.point_in_time.offsite: false)"
         yield ["backups", "s3", "endpoint"], format_value(s3.endpoint), expected
 
 
@@ -164,16 +164,16 @@ def _publish_problems(product: Product) -> Iterator[FoundProblem]:
     used: dict[int, str] = {}
     for name, port in product.publish.items():
         if name in product.services and name not in listening:
-            yield ["publish", name], format_value(name), f"a service with a port: give services.{name}.port"
+            yield ["publish", name], format_value(name), f"a service with a port: set services.{name}.port"
         elif name not in publishable:
             yield ["publish", name], format_value(name), f"one of {', '.join(publishable)}"
         if port in used:
-            yield ["publish", name], str(port), f"a port of its own ({used[port]} has this one)"
+            yield ["publish", name], str(port), f"a unique port ({used[port]} uses this one)"
         used[port] = name
     for scheme in ("http", "https") if product.routed else ():
         port = getattr(product.edge, scheme)
         if port in used:
-            yield ["publish", used[port]], str(port), f"another port (edge.{scheme} has this one)"
+            yield ["publish", used[port]], str(port), f"another port (edge.{scheme} uses this one)"
 
 
 def _network_problems(product: Product) -> Iterator[FoundProblem]:
@@ -188,22 +188,22 @@ def _log_store_problems(product: Product) -> Iterator[FoundProblem]:
     """Refuse settings of Loki where no store is named: its retention would be ignored silently."""
     logs = product.monitoring.logs
     if "loki" in logs.model_fields_set and "store" not in logs.model_fields_set:
-        expected = f"store: loki beside it, or settings of {logs.store}, which keeps the logs by default"
+        expected = f"store: loki as well, or settings of {logs.store}, the default log store"
         yield ["monitoring", "logs", "loki"], "settings of loki", expected
 
 
 def _product_problems(product: Product) -> Iterator[FoundProblem]:
     for name in product.services.keys() & product.jobs.keys():
-        yield ["jobs", name], format_value(name), "a name that no service has"
+        yield ["jobs", name], format_value(name), "a name that no service uses"
     graph: dict[str, set[str]] = {}
     for kind, name, workload in _workloads(product):
         if name in RESERVED_NAMES:
-            yield [kind, name], format_value(name), f"another name: {', '.join(RESERVED_NAMES)} are taken"
+            yield [kind, name], format_value(name), f"another name: {', '.join(RESERVED_NAMES)} are reserved"
         for position, store in enumerate(workload.needs):
             if getattr(product, store) is None:
-                yield [kind, name, "needs", position], format_value(store), f"a data store that is there: add {store}:"
+                yield [kind, name, "needs", position], format_value(store), f"a configured data store: add {store}:"
         if workload.dump_before and product.own_postgres is None:
-            yield [kind, name, "dump_before"], "true", "a Postgres of the product's own to dump"
+            yield [kind, name, "dump_before"], "true", "a Postgres of this stack to dump, not an external one"
         eligible = {job for job, settings in product.jobs.items() if settings.schedule is None}
         eligible |= product.services.keys() if isinstance(workload, Service) else set()
         graph[name] = eligible.intersection(workload.after)
@@ -217,7 +217,7 @@ def _product_problems(product: Product) -> Iterator[FoundProblem]:
     except CycleError as error:
         cycle: list[str] = list(reversed(error.args[1]))
         kind = "services" if cycle[0] in product.services else "jobs"
-        yield [kind, cycle[0], "after"], " after ".join(cycle), "an order without a circle"
+        yield [kind, cycle[0], "after"], " after ".join(cycle), "an order without a cycle"
 
 
 def _workloads(product: Product) -> Iterator[tuple[str, str, Service | Job]]:
@@ -232,10 +232,10 @@ def _port_problems(product: Product) -> Iterator[FoundProblem]:
         if service.port is None:
             continue
         if service.port == ADMIN_PORT:
-            yield ["services", name, "port"], str(service.port), f"another port: the edge proxy itself has {ADMIN_PORT}"
+            yield ["services", name, "port"], str(service.port), f"another port: the edge proxy uses {ADMIN_PORT}"
         holder = by_port.get(service.port)
         if holder and "tcp" in (service.protocol, product.services[holder].protocol):
-            yield ["services", name, "port"], str(service.port), f"a port of its own ({holder} has this one)"
+            yield ["services", name, "port"], str(service.port), f"a unique port ({holder} uses this one)"
         by_port.setdefault(service.port, name)
 
 
@@ -266,9 +266,9 @@ def critical_coverage_problems(alerts: Alerts, environment: Environment) -> Iter
         for subpath, value in _plain_addresses(receiver):
             if is_placeholder_address(value):
                 path = ["alerts", "receivers", name, *subpath]
-                yield path, format_value(value), "what there really is", PLACEHOLDER_REMEDY
+                yield path, format_value(value), "the real value", PLACEHOLDER_REMEDY
     if not any(takes_all_critical(receiver) for receiver in receivers.values()):
-        expected = f"a receiver that hears of every critical alert of {environment}, without `alerts` and `labels`"
+        expected = f"a receiver of every critical alert of {environment}, without `alerts` and `labels`"
         yield ["alerts", "receivers"], _describe_receivers(alerts, environment), expected, RECEIVER_REMEDY
 
 
@@ -283,12 +283,12 @@ def _describe_receivers(alerts: Alerts, environment: Environment) -> str:
     reasons = []
     for name, receiver in alerts.receivers.items():
         if environment not in receiver.environments:
-            reasons.append(f"{name} is not told of {environment}")
+            reasons.append(f"{name} does not receive alerts of {environment}")
         elif "critical" not in receiver.severities:
-            reasons.append(f"{name} takes {' and '.join(receiver.severities)}")
+            reasons.append(f"{name} receives {' and '.join(receiver.severities)}")
         else:
             limits = [*(f'{label}="{value}"' for label, value in receiver.labels.items()), *receiver.alerts]
-            reasons.append(f"{name} takes only {', '.join(limits)}")
+            reasons.append(f"{name} receives only {', '.join(limits)}")
     return f"no receiver of every critical alert ({'; '.join(reasons)})"
 
 

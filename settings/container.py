@@ -44,10 +44,8 @@ class Limits(Model):
     @model_validator(mode="after")
     def _reserved_fits(self) -> Limits:
         if self.reserved is not None and self.reserved > self.memory:
-            raise ValueError(
-                f"a reservation within the limit: {format_memory(self.reserved)} is reserved"
-                f" of {format_memory(self.memory)}"
-            )
+            reserved, limit = format_memory(self.reserved), format_memory(self.memory)
+            raise ValueError(f"a reservation within the limit of {limit}, not {reserved}")
         return self
 
 

@@ -62,9 +62,9 @@ class Tls(Model):
     @model_validator(mode="after")
     def _one_way(self) -> Tls:
         if (self.certificate is None) != (self.key is None):
-            raise ValueError("certificate and key together")
+            raise ValueError("both certificate and key, or neither")
         if self.acme and self.certificate:
-            raise ValueError("one of acme and certificate")
+            raise ValueError("either acme or certificate, not both")
         return self
 
 

@@ -125,22 +125,22 @@ class OAuth(Model):
         supported = {*provider.limits, *provider.also, *provider.urls, *provider.own_urls}
         # Grafana ignores settings that a provider does not support, and would let in whom they were to keep out.
         if unknown := [choice for choice in CHOICES if choice in configured - supported]:
-            raise ValueError(f"no {' and no '.join(unknown)}: Grafana does not know it of {self.provider}")
+            raise ValueError(f"no {' and no '.join(unknown)}: Grafana ignores it for provider {self.provider}")
         if missing := [url for url in provider.urls if url not in configured]:
-            raise ValueError(f"{' and '.join(missing)} too, for provider {self.provider}")
+            raise ValueError(f"also {' and '.join(missing)}, required by provider {self.provider}")
         if configured & {*provider.own_urls} and (
             missing := [url for url in provider.own_urls if url not in configured]
         ):
-            raise ValueError(f"{' and '.join(missing)} too: all of {', '.join(provider.own_urls)}, or none of them")
+            raise ValueError(f"also {' and '.join(missing)}: all of {', '.join(provider.own_urls)}, or none of them")
         if not configured & {*provider.limits}:
             raise ValueError(
-                f"who may log in: {' or '.join(provider.limits)}. Without it Grafana would let in everybody"
+                f"{' or '.join(provider.limits)}, to limit who can log in: otherwise Grafana would admit everybody"
                 f" who has an account at {self.provider}"
             )
         if public := [domain for domain in self.allowed_domains if domain in PUBLIC_MAIL]:
-            raise ValueError(f"domains of your own in allowed_domains: anybody gets an address at {', '.join(public)}")
+            raise ValueError(f"your own domains in allowed_domains: anybody can get an address at {', '.join(public)}")
         if self.provider == "generic" and self.allowed_groups and not self.groups_attribute_path:
-            raise ValueError("groups_attribute_path too: where the groups stand in what the provider tells")
+            raise ValueError("also groups_attribute_path, the place of the groups in the user information")
         return self
 
 
@@ -176,7 +176,7 @@ class Grafana(Model):
     @model_validator(mode="after")
     def _someone_can_log_in(self) -> Grafana:
         if not self.password_login and self.oauth is None:
-            raise ValueError("oauth too, where password_login is false: nobody could log in")
+            raise ValueError("also oauth where password_login is false: otherwise nobody could log in")
         return self
 
     @model_validator(mode="after")
@@ -184,7 +184,7 @@ class Grafana(Model):
         uids = [self.datasource_uid, self.loki_datasource_uid, self.victorialogs_datasource_uid, ALERTMANAGER_UID]
         if twice := duplicates(uids):
             raise ValueError(
-                f"a uid of its own for each data source: {', '.join(twice)} is there twice"
+                f"a unique uid for each data source: {', '.join(twice)} is used twice"
                 f" ({ALERTMANAGER_UID} is Alertmanager's)"
             )
         return self

@@ -249,7 +249,7 @@ def _read_product(
         return SettingsFile(path, ""), list(error.problems)
     product_file = SettingsFile.of(file, path, values)
     return product_file, [
-        product_file.problem(source, "a file that is not there", "a file of the checkout") for source in missing
+        product_file.problem(source, "a file that does not exist", "a file of the checkout") for source in missing
     ]
 
 
@@ -258,7 +258,7 @@ def _read_yaml(file: Path, name: str) -> dict[str, Any]:
         content = yaml.load(file.read_text(), Loader=LOADER)  # noqa: S506 - a safe one
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        actual = getattr(error, "problem", None) or "text that is no YAML"
+        actual = getattr(error, "problem", None) or "text that is not YAML"
         line = mark.line + 1 if mark else None
         raise SettingsError([Problem(name, "(file)", actual, "YAML", line=line)]) from error
     if content is None:
@@ -313,4 +313,4 @@ def _unused_secrets(known: frozenset[str], configuration: Configuration, file: S
     expected = f"one of {', '.join(sorted(known))}"
     unused = sorted(configuration.secrets - {*known, *StackFile.model_fields})
     remedy = f"Remove it: pulumi config rm {NAMESPACE}"
-    return [file.problem([name], "a secret that nothing asks for", expected, f"{remedy}{name}") for name in unused]
+    return [file.problem([name], "a secret that no setting uses", expected, f"{remedy}{name}") for name in unused]

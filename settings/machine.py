@@ -71,7 +71,7 @@ def on_log_store(product: Product, store: LogStore) -> Product:
 
 def other_log_store(files: SettingsFiles, configured: LogStore, store: LogStore) -> Problem:
     """Return the warning that the configured log store is replaced."""
-    expected = f"a log store that can be had on this machine: {store} runs in its place (docs/logs.md)"
+    expected = f"a log store that is available on this machine: {store} runs instead (docs/logs.md)"
     return files.problem(["monitoring", "logs", "store"], format_value(configured), expected)
 
 

@@ -35,7 +35,7 @@ class Probes(Model):
     @model_validator(mode="after")
     def _timeout_fits(self) -> Probes:
         if self.timeout > self.interval:
-            raise ValueError("a timeout within the interval: Prometheus asks one question at a time")
+            raise ValueError("a timeout within the interval: Prometheus runs one probe at a time")
         return self
 
 
@@ -99,5 +99,5 @@ class Monitoring(Model):
     @model_validator(mode="after")
     def _receivers_differ(self) -> Monitoring:
         if twice := duplicates(receiver.name for receiver in self.remote_write):
-            raise ValueError(f"a name of its own for each receiver of remote_write: {', '.join(twice)} is there twice")
+            raise ValueError(f"a unique name for each receiver of remote_write: {', '.join(twice)} is used twice")
         return self

@@ -156,7 +156,7 @@ def _translate(detail: Any, model: type[BaseModel], file_of: Callable[[YamlPath,
         return file.problem([*place, key], actual, f"one of {kinds}")
     expected = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if detail["type"] == "string_pattern_mismatch":
-        expected = f"text of the form {detail['ctx']['pattern']}"
+        expected = f"text that matches {detail['ctx']['pattern']}"
     return file.problem(place, format_value(detail["input"]), expected)
 
 

@@ -61,7 +61,7 @@ class Product(Shared):
     @model_validator(mode="after")
     def _kpis_by_title(self) -> Product:
         if twice := duplicates(kpi.title for kpi in self.kpis):
-            raise ValueError(f"each of kpis with a title of its own: {', '.join(twice)} stands there twice")
+            raise ValueError(f"a unique title for each of kpis: {', '.join(twice)} is used twice")
         return self
 
     @property

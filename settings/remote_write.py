@@ -117,5 +117,5 @@ class RemoteWrite(Model):
     @model_validator(mode="after")
     def _one_way(self) -> RemoteWrite:
         if self.basic_auth and self.bearer_token:
-            raise ValueError("one of basic_auth and bearer_token")
+            raise ValueError("either basic_auth or bearer_token, not both")
         return self

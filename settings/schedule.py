@@ -35,7 +35,7 @@ def parse_schedule(value: Any) -> str:
     _, _, days, months, _ = (_values(field, *bounds) for field, bounds in zip(fields, _FIELDS, strict=True))
     # With a day of the week as well, cron runs on either day.
     if fields[4].startswith("*") and min(days) > max(_LONGEST_DAY.get(month, 31) for month in months):
-        raise ValueError(f"a day that comes: no month of {fields[3]} has day {min(days)}")
+        raise ValueError(f"a date that exists: no month of {fields[3]} has day {min(days)}")
     return str(value)
 
 

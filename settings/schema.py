@@ -30,10 +30,10 @@ ONE_OF: dict[type[BaseModel], tuple[tuple[str, ...], ...]] = {
 """The models' validators that JSON Schema can express: exactly one of these groups of keys must be present."""
 
 PULUMI_KEYS = {
-    "encryptionsalt": "Pulumi's: the salt of the stack's secrets.",
-    "encryptedkey": "Pulumi's: the encrypted key of the stack's secrets.",
-    "secretsprovider": "Pulumi's: what encrypts the stack's secrets.",
-    "environment": "Pulumi's: environments of its cloud that the stack imports.",
+    "encryptionsalt": "Set by Pulumi: the salt of the stack's secrets.",
+    "encryptedkey": "Set by Pulumi: the encrypted key of the stack's secrets.",
+    "secretsprovider": "Set by Pulumi: the provider that encrypts the stack's secrets.",
+    "environment": "Read by Pulumi: the environments of Pulumi Cloud that the stack imports.",
 }
 
 
@@ -86,7 +86,7 @@ def stack_schema() -> dict[str, Any]:
         **_allow_partial_receivers(fields["$defs"]),
         "Secret": {
             "title": "Secret",
-            "description": "A secret, encrypted. Anything else under dockyard: is an unknown key."
+            "description": "An encrypted secret. Any other key under dockyard: is unknown."
             " Set it: pulumi config set --secret dockyard:<name>",
             "type": "object",
             "properties": {"secure": {"type": "string"}},

@@ -61,21 +61,19 @@ class Postgres(Model):
     @model_validator(mode="after")
     def _buffers_fit(self) -> Postgres:
         if self.shared_buffers >= self.limits.memory:
-            raise ValueError(
-                f"shared_buffers below the memory limit: {format_memory(self.shared_buffers)}"
-                f" of {format_memory(self.limits.memory)}"
-            )
+            buffers, limit = format_memory(self.shared_buffers), format_memory(self.limits.memory)
+            raise ValueError(f"shared_buffers below the memory limit of {limit}, not {buffers}")
         return self
 
     @model_validator(mode="after")
     def _one_archive(self) -> Postgres:
         if self.point_in_time and self.wal_retention:
             raise ValueError(
-                "wal_retention or point_in_time, not both: pgBackRest keeps the log for point_in_time.keep"
-                " (wal_retention: null takes back what the product file says)"
+                "wal_retention or point_in_time, not both: pgBackRest keeps the WAL for point_in_time.keep"
+                " (wal_retention: null unsets the product file's value)"
             )
         if self.point_in_time and (reserved := [name for name in SERVER_SETTINGS if name in self.settings]):
-            raise ValueError(f"settings without {', '.join(reserved)}, which point_in_time makes")
+            raise ValueError(f"settings without {', '.join(reserved)}, which point_in_time sets")
         return self
 
     @property
@@ -104,10 +102,8 @@ class Redis(Model):
     @model_validator(mode="after")
     def _maxmemory_fits(self) -> Redis:
         if self.maxmemory >= self.limits.memory:
-            raise ValueError(
-                f"maxmemory below the memory limit: {format_memory(self.maxmemory)}"
-                f" of {format_memory(self.limits.memory)}"
-            )
+            maxmemory, limit = format_memory(self.maxmemory), format_memory(self.limits.memory)
+            raise ValueError(f"maxmemory below the memory limit of {limit}, not {maxmemory}")
         return self
 
 

@@ -69,11 +69,11 @@ class Access(Model):
     @model_validator(mode="after")
     def _somebody_and_not_everybody(self) -> Access:
         if not (self.emails or self.email_domains or self.identity_providers or self.tokens):
-            raise ValueError("emails, email_domains, identity_providers or service_tokens: nobody could come in")
+            raise ValueError("emails, email_domains, identity_providers or service_tokens: nobody could log in")
         if ONE_TIME_PIN in self.identity_providers and not (self.emails or self.email_domains):
-            raise ValueError(f"emails or email_domains too: everybody can get a code by {ONE_TIME_PIN}")
+            raise ValueError(f"also emails or email_domains: anybody can get a code by {ONE_TIME_PIN}")
         if duplicates(self.tokens):
-            raise ValueError("a name of its own for each of service_tokens")
+            raise ValueError("a unique name for each of service_tokens")
         return self
 
 
@@ -141,9 +141,9 @@ class Tunnel(Model):
             if any(identifiers.values()):
                 raise ValueError(f"either token, or {', '.join(identifiers)} and hostname")
             if self.services or self.access:
-                raise ValueError("no services and no access: of a tunnel that is there already nothing is managed")
+                raise ValueError("no services and no access: Dockyard manages nothing of an existing tunnel")
         elif missing := [key for key, value in {**identifiers, "hostname": self.hostname}.items() if value is None]:
-            raise ValueError(f"{' and '.join(missing)} too, or the token of a tunnel that is there already")
+            raise ValueError(f"also {' and '.join(missing)}, or the token of an existing tunnel")
         return self
 
     @model_validator(mode="after")
@@ -155,14 +155,14 @@ class Tunnel(Model):
                 raise ValueError(f"another hostname for {service.service}: {service.hostname} is Grafana's")
             if (service.hostname, service.path) in addresses:
                 raise ValueError(
-                    f"a hostname or path of its own for {service.service}: {service.hostname}{service.path} is taken"
+                    f"a unique hostname or path for {service.service}: {service.hostname}{service.path} is used already"
                 )
             addresses.add((service.hostname, service.path))
             if service.access and self.access is None:
-                raise ValueError(f"an access section: {service.service} asks for Access")
+                raise ValueError(f"an access section: {service.service} requires Access")
             first_entry = by_hostname.setdefault(service.hostname, service)
             if (first_entry.zone_id, first_entry.access) != (service.zone_id, service.access):
-                raise ValueError(f"the same zone_id and access wherever the hostname is {service.hostname}")
+                raise ValueError(f"the same zone_id and access for every service at {service.hostname}")
         return self
 
 

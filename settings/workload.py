@@ -76,7 +76,7 @@ class Build(ExactlyOne):
     @model_validator(mode="after")
     def _fits_the_template(self) -> Build:
         if "package_manager" in self.model_fields_set and self.template in (None, "python-bot"):
-            raise ValueError("no package_manager: it goes with the templates node-backend, nuxt and static")
+            raise ValueError("no package_manager: only the templates node-backend, nuxt and static use it")
         if self.template and "PACKAGE" in self.args and self.package_manager != "pnpm":
             raise ValueError("package_manager: pnpm, which args.PACKAGE needs")
         return self
@@ -157,7 +157,7 @@ class Workload(ExactlyOne):
     @model_validator(mode="after")
     def _whole_command(self) -> Workload:
         if self.secrets_as_env and not self.command:
-            raise ValueError("a command beside secrets_as_env: the wrapper cannot know what the image would run")
+            raise ValueError("a command in addition to secrets_as_env: the wrapper does not know the image's command")
         return self
 
     def image_name(self, product: str, name: str) -> str:
@@ -211,7 +211,7 @@ class Service(Workload):
         if self.port is None and requirements:
             raise ValueError(f"a port, which {' and '.join(requirements)} need")
         if self.slo and self.metrics is None:
-            raise ValueError("metrics, by which its slo is measured")
+            raise ValueError("metrics, from which its slo is measured")
         if self.protocol == "tcp" and (self.routes or self.health.http):
             raise ValueError("protocol http, which routes and health.http need")
         return self
@@ -234,7 +234,7 @@ class Job(Workload):
     @model_validator(mode="after")
     def _command_to_repeat(self) -> Job:
         if self.schedule and not self.command:
-            raise ValueError("a command beside schedule: the scheduler cannot know what the image would run")
+            raise ValueError("a command in addition to schedule: the scheduler does not know the image's command")
         return self
 
     @property

@@ -58,8 +58,8 @@ def _run_pip(python: Path, arguments: list[str], log: Path) -> None:
         code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
     if code:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or ["pip said nothing"]
-        raise BootstrapError(f"pip could not install the packages: {errors[-1]} (all of it: {log})")
+        errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or ["pip printed nothing"]
+        raise BootstrapError(f"pip could not install the packages: {errors[-1]} (full log: {log})")
 
 
 def install(python: Path, requirements: Path, cache: Path, log: Path, say: Say) -> None:
@@ -95,7 +95,7 @@ def is_current(work: WorkDir) -> bool:
 def make_environment(work: WorkDir, say: Say) -> None:
     """Create `.dockyard/venv` from scratch. Raises BootstrapError."""
     venv, requirements = work.venv, work.checkout / "requirements.txt"
-    say(f"making it with Python {platform.python_version()}")
+    say(f"creating it with Python {platform.python_version()}")
     shutil.rmtree(venv, ignore_errors=True)
     # Use the versioned name (python3.11, not python3): when the system switches to another Python, the link breaks and
     # the environment is created again, instead of searching the wrong version's site-packages.

@@ -129,19 +129,19 @@ def run_build(
         failure = str(error.explanation or error)
     except (RequestException, HTTPError) as error:
         raise SetupError(
-            f"The build of the image {name} was interrupted: the Docker engine broke off ({type(error).__name__})",
-            f"Run the same command again. All of its output is in {log}",
+            f"The build of the image {name} was interrupted: the Docker engine disconnected ({type(error).__name__})",
+            f"Run the same command again. The full output is in {log}",
         ) from error
     if (code := _EXIT_CODE.search(failure)) and (by := ended_by(int(code[1]))):
         raise SetupError(
             f"The build of the image {name} was interrupted: {by} ended {_short(command.partition(' : ')[2].strip())}",
-            f"Run the same command again; memory may have run out. All of its output is in {log}",
+            f"Run the same command again; it may have run out of memory. The full output is in {log}",
         )
     if failure or not has_image(client, tag):
         tail = "".join(f"\n      {line}" for line in last if line.strip() != failure.strip())
         raise SetupError(
-            f"The image {name} cannot be built: {_short(failure.strip() or 'the engine made no image')}{tail}",
-            f"All of its output is in {log}",
+            f"The image {name} cannot be built: {_short(failure.strip() or 'the engine created no image')}{tail}",
+            f"The full output is in {log}",
         )
     step.outcome = f"built {tag}"
 
@@ -174,7 +174,7 @@ def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 def _context(checkout: Path, build: Build) -> Path:
     context = (checkout / build.context).resolve()
     if not context.is_dir():
-        raise SetupError(f"There is no folder {context} to build from", "Correct `build.context` in the product file.")
+        raise SetupError(f"The build context {context} does not exist", "Correct `build.context` in the product file.")
     needed = NEEDED.get(build.template or "", [])
     if needed and not any((context / name).exists() for name in needed):
         raise SetupError(f"The template {build.template} needs {' or '.join(needed)} in {context}")
@@ -186,7 +186,7 @@ def _dockerfile(checkout: Path, build: Build) -> str:
         return (checkout / "templates" / f"{build.template}.Dockerfile").read_text()
     file = (checkout / build.context / str(build.dockerfile)).resolve()
     if not file.is_file():
-        raise SetupError(f"There is no Dockerfile {file}", "Correct `build.dockerfile` in the product file.")
+        raise SetupError(f"The Dockerfile {file} does not exist", "Correct `build.dockerfile` in the product file.")
     return file.read_text()
 
 

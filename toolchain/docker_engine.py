@@ -85,7 +85,7 @@ def stop_engine(work: WorkDir, progress: Progress) -> None:
             private.stop()
             step.outcome = "stopped"
         else:
-            step.outcome = "this checkout has none of its own"
+            step.outcome = "this checkout has no private one"
     stop_registry(work, progress)
 
 

@@ -91,7 +91,7 @@ class DockerdNetwork:
 
     def _ip(self, *arguments: str) -> None:
         failure = "the kernel refuses a network bridge for a Docker engine"
-        remedy = "start Docker on this machine in another way, and set DOCKER_HOST"
+        remedy = "start Docker in another way, and set DOCKER_HOST"
         run(["ip", *arguments], failure, remedy, env=self.env)
 
 

@@ -122,7 +122,7 @@ def _apt(arguments: list[str], folder: Path) -> str:
     options = ["-o", f"Dir::Cache={folder}", "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root"]
     return run(
         ["apt-get", "-q", "-y", *options, *arguments],
-        "apt-get cannot get a Docker engine",
+        "apt-get cannot download a Docker engine",
         "check /etc/apt and the network, or install and start Docker",
         cwd=folder,
         env={"DEBIAN_FRONTEND": "noninteractive"},
@@ -137,7 +137,7 @@ def _choose(current: Path, say: Say) -> None:
         try:
             name, tree = _unpack_newest(folder / "newest", say)
         except SetupError as error:
-            say(f"{error}: taking the Docker engine of this machine's own release instead")
+            say(f"{error}: using the Docker engine of this machine's own release instead")
             name, tree = _unpack_release(folder / "release", FALLBACK_WANTED, say)
         home = cache / f"engine-{name}-{_platform()}"
         if not home.is_dir():
@@ -198,7 +198,7 @@ def _probe(tree: Path) -> None:
         command = [programs.which(name) or name, "--version"]
         finished = subprocess.run(command, env=programs.environment(), capture_output=True, text=True, check=False)
         if finished.returncode:
-            reason = last_line(finished.stderr) or "it said nothing"
+            reason = last_line(finished.stderr) or "it printed nothing"
             raise SetupError(f"Debian {NEWEST}'s {name} does not run on this machine ({reason})")
 
 

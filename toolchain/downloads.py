@@ -94,7 +94,7 @@ def check_reach(sites: Iterable[str]) -> None:
             except httpx.TimeoutException:
                 pass
             except httpx.HTTPError as error:
-                reasons[address] = f"{_host(address)} is out of reach ({error})"
+                reasons[address] = f"{_host(address)} cannot be reached ({error})"
 
         # Daemon threads: name resolution can hang far longer than any socket timeout.
         probes = [threading.Thread(target=probe, args=(address,), daemon=True) for address in untried]
@@ -142,9 +142,9 @@ def _receive(url: str, target: Path, seconds: float, say: Say | None = None) -> 
     except httpx.TimeoutException as error:
         raise UnavailableError(f"{host} sent nothing for {format_seconds(STALL_SECONDS)}") from error
     except httpx.ConnectError as error:
-        raise UnavailableError(f"{host} is out of reach ({error})") from error
+        raise UnavailableError(f"{host} cannot be reached ({error})") from error
     except httpx.HTTPError as error:
-        raise _BrokenOffError(f"{host} broke off after {size >> 10} kB") from error
+        raise _BrokenOffError(f"{host} closed the connection after {size >> 10} kB") from error
 
 
 def _read_checksum(url: str, filename: str) -> str:
@@ -175,4 +175,4 @@ def _download_archive(url: str, checksum: str, target: Path, say: Say) -> None:
             with tarfile.open(archive) as tar:
                 tar.extractall(unpacked, filter="data")
         except (tarfile.TarError, OSError, EOFError) as error:
-            raise UnavailableError(f"{_host(url)} sent no whole archive ({error})") from error
+            raise UnavailableError(f"{_host(url)} sent an incomplete archive ({error})") from error

@@ -124,8 +124,8 @@ def ensure_backend(work: WorkDir) -> None:
         return
     if any((work.state / ".pulumi/stacks").rglob("*.json")):
         raise SetupError(
-            f"{work.passphrase_file} is gone, and the secrets in {work.state} cannot be opened without it",
-            "put it back from a backup, or move the state folder away and start anew",
+            f"{work.passphrase_file} is missing, and the secrets in {work.state} cannot be decrypted without it",
+            "restore it from a backup, or move the state folder away and start again",
         )
     handle, draft = tempfile.mkstemp(prefix=".passphrase-", dir=work.root)  # mode 0600
     with os.fdopen(handle, "w") as file:

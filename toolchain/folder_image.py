@@ -73,7 +73,7 @@ def _package_context(
         for package in Suite(work, STABLE).fetch([folder.name], IN_THE_KIT):
             package.unpack(tree)
         if not (tree / "usr").is_dir():
-            raise SetupError(f"Debian's package {folder.name} holds no file", "apt-get clean, and try again.")
+            raise SetupError(f"Debian's package {folder.name} contains no file", "Run apt-get clean, then try again.")
         for path in _LEFT_OUT:
             shutil.rmtree(tree / path, ignore_errors=True)  # not every package has all of them
         network = "none"

@@ -110,13 +110,13 @@ class Images:
         for reference in sorted({reference for reference in references if not local.has(reference)}):
             if not has_registry(reference):
                 raise SetupError(
-                    f"The image {reference} of that release was built here and is gone from the engine",
-                    "Return its sources to what they were, and run `up`.",
+                    f"The image {reference} of that release was built here and is no longer in the engine",
+                    "Restore its sources as they were, then run `up`.",
                 )
             if reference.startswith("127.0.0.1:"):
                 ensure_registry(self.work, self.progress)
-            failure = f"The image {reference} of that release cannot be had"
-            remedy = f"Bring it to the engine in another way, or return to another release: {_log_in(reference)}."
+            failure = f"The image {reference} of that release is not available"
+            remedy = f"Load it, log in to its registry ({_log_in(reference)}), or return to another release."
             self._pull_or_fail(reference, reference, "pulled", failure, remedy)
 
     def _image(self, name: str) -> Image | None:
@@ -157,11 +157,11 @@ class Images:
         for _, reference in self._candidates(image):
             if local.has(reference):
                 digest = local_digest(self.client, reference)
-                self.progress.line(f"  ! {'; '.join(reasons)}: the {name} that the engine has is used", "yellow")
+                self.progress.line(f"  ! {'; '.join(reasons)}: using the {name} that the engine has", "yellow")
                 return f"{reference}@{digest}" if digest else reference
         raise SetupError(
-            f"The image {name} cannot be had: {'; '.join(reasons)}",
-            f"Correct its name, see to its registry ({_log_in(name)}), or give docker.mirror in the stack file.",
+            f"The image {name} is not available: {'; '.join(reasons)}",
+            f"Correct its name, log in to its registry ({_log_in(name)}), or set docker.mirror in the stack file.",
         )
 
     def _ensure_pulled(self, images: Mapping[str, Image]) -> dict[str, str]:
@@ -258,10 +258,10 @@ class Images:
         for name in without_recipe:
             if name not in SUBSTITUTES:
                 raise SetupError(
-                    f"The image {name} cannot be had: {'; '.join(missing[name])}; the image kit has no recipe for it",
-                    "Give a registry that has it: docker.mirror in the stack file.",
+                    f"The image {name} is not available: {'; '.join(missing[name])}; the image kit has no recipe",
+                    "Set docker.mirror in the stack file to a registry that has it.",
                 )
-            self.progress.line(f"  · {name} cannot be had here: {SUBSTITUTES[name][0]} runs in its place", "yellow")
+            self.progress.line(f"  · {name} is not available here: {SUBSTITUTES[name][0]} runs instead", "yellow")
         substitutes = {image for name in without_recipe for image in SUBSTITUTES[name][1]}
         references = self._ensure_pulled({name: self.table.images[name] for name in sorted(substitutes)})
         if buildable := [name for name in missing if name not in without_recipe]:

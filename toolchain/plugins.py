@@ -100,8 +100,8 @@ def _fetch(work: WorkDir, plugin: Plugin, choice: str, say: Say) -> str:
     except UnavailableError as error:
         if choice == "official":
             raise SetupError(
-                f"the official {plugin.name} plugin cannot be had: {error}",
-                f"install it by `pulumi plugin install resource {plugin.name} {plugin.version}`, or unset {CHOICE}",
+                f"the official {plugin.name} plugin is not available: {error}",
+                f"install it with `pulumi plugin install resource {plugin.name} {plugin.version}`, or unset {CHOICE}",
             ) from error
         say(f"{error}: using our stand-in for the official {plugin.name} plugin")
         _stand_in(work, plugin)

@@ -190,12 +190,12 @@ class PrivateDockerd:
             problem = "ended" if process.poll() is not None else f"does not answer after {START_SECONDS:.0f} s"
             words = self._last_words()
             self._clean_up(5.0)
-            raise SetupError(f"{name} {problem}: {words}", f"all it said is in {self.log}")
+            raise SetupError(f"{name} {problem}: {words}", f"the full log is in {self.log}")
 
     def _last_words(self) -> str:
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line and line[0] != "$"]
         telling = [line for line in lines if re.search(r"failed to start|level=(fatal|error)|^containerd: ", line)]
-        last = (telling or lines or ["it said nothing"])[-1]
+        last = (telling or lines or ["it printed nothing"])[-1]
         message = re.search(r'msg="((?:[^"\\]|\\.)*)"', last)
         return message[1] if message else last
 

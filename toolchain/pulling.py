@@ -94,7 +94,7 @@ def _probe(url: str) -> str:
         return str(error).partition("] ")[2] or str(error) or type(error).__name__
     if answer.status_code in (httpx.codes.OK, httpx.codes.UNAUTHORIZED):
         return ""
-    return f"it answers {answer.status_code} {answer.reason_phrase}, not as a registry does"
+    return f"it answers {answer.status_code} {answer.reason_phrase}, unlike a registry"
 
 
 @retry(
@@ -126,7 +126,7 @@ def pull(client: docker.DockerClient, reference: str, say: Callable[[str], None]
     except APIError as error:
         raise _explain(str(error.explanation or error)) from error
     except requests.RequestException as error:
-        raise PullError(f"the engine broke off: {error}", passing=True) from error
+        raise PullError(f"lost the connection to the engine: {error}", passing=True) from error
     return reference if digest else f"{name}@{local_digest(client, name)}"
 
 
@@ -140,7 +140,7 @@ def digest_now(client: docker.DockerClient, reference: str) -> str:
     except APIError as error:
         raise _explain(str(error.explanation or error)) from error
     except requests.RequestException as error:
-        raise PullError(f"the engine broke off: {error}", passing=True) from error
+        raise PullError(f"lost the connection to the engine: {error}", passing=True) from error
 
 
 def local_digest(client: docker.DockerClient, reference: str) -> str:
@@ -157,8 +157,8 @@ def _explain(message: str) -> PullError:
     if "manifest unknown" in lower or "not found" in lower:
         return PullError("the registry does not have it")
     if "unauthorized" in lower or "denied" in lower or "authentication required" in lower:
-        return PullError("the registry asks for a log-in (docker login), or there is no such image")
+        return PullError("the registry requires a log-in (docker login), or has no such image")
     if "toomanyrequests" in lower or "rate limit" in lower:
-        return PullError("the registry's rate limit is used up; log in, or try again later")
+        return PullError("the registry's rate limit is exceeded; log in, or try again later")
     passing = any(word in lower for word in ("timeout", "reset by peer", "eof", "temporary failure"))
     return PullError(" ".join(message.split()), passing=passing)

@@ -106,7 +106,7 @@ def _from_path(work: WorkDir, say: Say) -> tuple[str, dict[str, Path]]:
         version = subprocess.check_output([program, "version"], env=quiet, text=True, timeout=20).strip()
         major, minor = (int(part) for part in version.removeprefix("v").split(".")[:2])
     except (OSError, subprocess.SubprocessError, ValueError):
-        say(f"{program} does not say its version: not used")
+        say(f"{program} does not print its version: not used")
         return "", {}
     if (major, minor) < MINIMUM:
         say(f"{program} is {version}, older than {'.'.join(map(str, MINIMUM))}: not used")

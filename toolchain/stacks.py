@@ -39,8 +39,8 @@ def ensure_stack(work: WorkDir, stack: str, env: Mapping[str, str]) -> None:
     # Pulumi Cloud (https://) manages its own keys.
     if provider in PASSPHRASES and not url.startswith("http") and not PASSPHRASE_VARIABLES & env.keys():
         raise SetupError(
-            f"the state is kept at {url.partition('?')[0]}, and nothing says what opens its secrets",
-            f"set PULUMI_CONFIG_PASSPHRASE_FILE, or name a key in Pulumi.{stack}.yaml: docs/state.md",
+            f"no passphrase or key is configured for the secrets of the state at {url.partition('?')[0]}",
+            f"set PULUMI_CONFIG_PASSPHRASE_FILE, or configure a key in Pulumi.{stack}.yaml: docs/state.md",
         )
     with locked(work.root / "stacks.lock", lambda _: None), tempfile.TemporaryDirectory() as folder:
         stacks = json.loads(_run(["stack", "ls", "--json", "--non-interactive"], work.checkout, env))
@@ -74,4 +74,4 @@ def _lines(file: Path) -> list[str]:
 
 def _run(arguments: list[str], folder: Path, env: Mapping[str, str]) -> str:
     failure = f"pulumi {' '.join(arguments[:2])} failed"
-    return run(["pulumi", *arguments], failure, "the line above is Pulumi's own", cwd=folder, env=env)
+    return run(["pulumi", *arguments], failure, "the line above is Pulumi's own message", cwd=folder, env=env)

@@ -86,7 +86,7 @@ def _integration(receiver: Receiver) -> tuple[str, dict[str, Any]]:  # noqa: PLR
         case Teams():
             webhook = {"webhook_url_file": secret_file(receiver.webhook)}
             return "msteamsv2", webhook | _templates("teams", "title", "text")
-    raise TypeError(f"no kind of receiver: {type(receiver).__name__}")
+    raise TypeError(f"unknown type of receiver: {type(receiver).__name__}")
 
 
 def _bearer(token: str | None) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class RouteAuth:
     def __post_init__(self) -> None:
         """Refuse an authentication without any method. Raises ValueError."""
         if not (self.basic_auth or self.forward_auth):
-            raise ValueError("a guard with neither basic_auth nor forward_auth lets everybody through")
+            raise ValueError("route without basic_auth or forward_auth: everybody could reach it")
 
 
 def middlewares(upstream: str, auth: RouteAuth, users: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -63,14 +63,14 @@ def parse_users(secret: str, text: str) -> list[str]:
         problem = (
             "it is empty"
             if not lines
-            else f"line {', '.join(invalid_lines)} is not a name and a hash by bcrypt"
+            else f"line {', '.join(invalid_lines)} is not a user name with a bcrypt hash"
             if invalid_lines
-            else "a name is there twice"
+            else "duplicate name"
         )
         raise pulumi.RunError(
-            f"dockyard:{secret}, which edge.tools names for basic_auth: {problem}.\n"
-            "  One line for each who may come in, made by: htpasswd -nB <name>"
-            " (of Debian's apache2-utils; it asks for the password)\n"
+            f"invalid secret dockyard:{secret} for basic_auth of edge.tools: {problem}.\n"
+            "  Expected: one line for each user, the output of: htpasswd -nB <name>"
+            " (from Debian's apache2-utils; it prompts for the password)\n"
             f"  Set it: htpasswd -nB <name> | pulumi config set --secret dockyard:{secret} -s {pulumi.get_stack()}"
         )
     return lines

@@ -55,8 +55,8 @@ def check_certificate(certificate: str, key: str) -> tuple[str, str]:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain_file, key_file, password="")
         except (ssl.SSLError, ValueError) as error:
             raise pulumi.RunError(
-                f"edge.tls: the certificate and the key cannot be used together: {error}.\n"
-                "  Both are PEM, the certificate with its chain, the key without a password."
+                f"edge.tls: invalid certificate or key: {error}.\n"
+                "  Expected: both in PEM format, the certificate with its chain, the key without a password."
             ) from error
     return certificate, key
 
@@ -103,7 +103,7 @@ class EdgeProxy(pulumi.ComponentResource):
         """
         upstream = next((candidate for candidate in self.upstreams if candidate.name == name), None)
         if upstream is None:
-            raise ValueError(f"the edge proxy does not stand before {name}")
+            raise ValueError(f"the edge proxy has no route to {name}")
         file = pulumi.Output.all(*servers).apply(
             lambda names: service_file(self._edge, self.upstreams, upstream, [str(server) for server in names])
         )

@@ -93,7 +93,7 @@ class Upstream:
     def __post_init__(self) -> None:
         """Refuse routes to a tool or store without authentication. Raises ValueError."""
         if self.routes and not self.internal and self.auth is None and self.name not in OWN_LOGIN:
-            raise ValueError(f"{self.name} has routes and no guard: everybody could reach it")
+            raise ValueError(f"{self.name} has routes but no authentication: everybody could reach it")
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,9 @@ def entry_points(upstreams: Sequence[Upstream]) -> dict[str, int]:
     inside = Counter(upstream.port for upstream in upstreams if upstream.internal)
     for upstream in upstreams:
         if upstream.internal and upstream.port == ADMIN_PORT:
-            raise ValueError(f"{upstream.name} listens on {ADMIN_PORT}, which is the edge proxy's own")
+            raise ValueError(f"{upstream.name} listens on port {ADMIN_PORT}, which the edge proxy itself uses")
         if upstream.internal and upstream.protocol == "tcp" and inside[upstream.port] > 1:
-            raise ValueError(f"{upstream.name} speaks TCP on port {upstream.port}, so nothing else can be there")
+            raise ValueError(f"{upstream.name} uses TCP on port {upstream.port}, which cannot be shared")
     free = iter(port for port in INTERNAL_PORTS if port not in inside)
     ports = {ADMIN: ADMIN_PORT, **{inside_name(port): port for port in sorted(inside)}}
     web, websecure = next(free), next(free)

@@ -48,7 +48,7 @@ def _check_dsn(dsn: str, secret: str) -> str:
     parts = urlsplit(dsn)
     if dsn and (parts.scheme not in ("postgresql", "postgres") or not parts.hostname):
         raise pulumi.RunError(
-            f"the secret dockyard:{secret} is no address of a Postgres: expected postgresql://user:password@host:5432/database"
+            f"the secret dockyard:{secret} is not the address of a Postgres: expected postgresql://user:password@host:5432/database"
         )
     return dsn
 

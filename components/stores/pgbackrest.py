@@ -94,7 +94,7 @@ class PointInTimeBackups:
     def run(self, store: Connection) -> Instance:
         """Run the container that takes base backups and runs restores, once Postgres is ready."""
         if store.data is None:
-            raise ValueError(f"{self._name}: a Postgres that somebody else runs has its own backups")
+            raise ValueError(f"{self._name}: an external Postgres has its own backups")
         context = self._context
         scratch = context.config_volume(f"{self._name}-scratch", self._parent)
         backup = f"{FOLDER}/base-backup.sh"

@@ -85,7 +85,7 @@ def test_where_its_registry_is_out_of_reach_the_image_that_the_engine_has_serves
     assert resolve(checkout(), [name]) == {name: f"{name}@{digest}"}
     (line,) = [line for line in str(words).removeprefix(said).splitlines() if line.strip()]
     assert f"{played.host} cannot be reached" in line
-    assert f"the {name} that the engine has is used" in line
+    assert f"using the {name} that the engine has" in line
 
 
 def test_what_was_built_here_and_is_at_no_registry_stays_a_tag_and_nobody_is_asked(
@@ -111,7 +111,7 @@ def test_a_full_reference_that_nobody_has_is_told_with_its_registry_and_what_to_
         with pytest.raises(SetupError) as raised:
             resolve(checkout(), [name])
         told = str(raised.value)
-        assert f"The image {name} cannot be had" in told
+        assert f"The image {name} is not available" in told
         assert why in told
         assert f"docker login {name.partition('/')[0]}" in told
         assert "docker.mirror" in told
@@ -134,8 +134,8 @@ def test_the_images_of_an_earlier_release_are_pulled_again_exactly(checkout, pla
 
 def test_an_image_of_an_earlier_release_that_is_gone_is_told(checkout, played, docker_host, words):
     for reference, told in (
-        ("dockyard/test-gone:0123456789abcdef", "was built here and is gone from the engine"),
-        (f"{played.host}/team/app:v1@{DIGEST}", "cannot be had: the registry does not have it"),
+        ("dockyard/test-gone:0123456789abcdef", "was built here and is no longer in the engine"),
+        (f"{played.host}/team/app:v1@{DIGEST}", "is not available: the registry does not have it"),
     ):
         with pytest.raises(SetupError, match=told) as raised:
             Images(checkout(), words.progress, docker_host).ensure_references([reference])
@@ -182,10 +182,10 @@ def test_an_image_that_nobody_has_is_told_with_all_that_was_tried(checkout, play
     with pytest.raises(SetupError) as raised:
         resolve(work, ["app"], played.host)
     told = str(raised.value)
-    assert "The image app cannot be had" in told
+    assert "The image app is not available" in told
     assert f"{NOWHERE} cannot be reached" in told
     assert f"{played.host}/team/app:v1: the registry does not have it" in told
-    assert "the image kit has no recipe for it" in told
+    assert "the image kit has no recipe" in told
     assert "docker.mirror" in told
     assert "\n" not in told
 

@@ -58,7 +58,7 @@ def test_everything_that_is_wrong_is_told_at_once_with_its_line(tmp_path: Path):
         load_images(file)
     told = str(raised.value)
     assert "4 problems" in told
-    assert 'images.yaml:2: a.image: found "prometheus", expected text of the form' in told
+    assert 'images.yaml:2: a.image: found "prometheus", expected text that matches' in told
     assert 'images.yaml:5: b.digest: found "sha256:123"' in told
     assert "images.yaml:8: c.digset: found an unknown key" in told
     assert "images.yaml:9: d: " in told

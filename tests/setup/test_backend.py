@@ -50,7 +50,7 @@ def test_a_lost_passphrase_is_an_error_and_never_replaced_by_a_new_one(work: Wor
     stack = work.state / ".pulumi/stacks/dockyard/dev.json"
     stack.parent.mkdir(parents=True)
     stack.write_text("{}")
-    with pytest.raises(SetupError, match="cannot be opened without it"):
+    with pytest.raises(SetupError, match="cannot be decrypted without it"):
         ensure_backend(work)
     assert not work.passphrase_file.exists()
 

@@ -43,7 +43,7 @@ def test_an_engine_that_does_not_run_here_gives_way_to_the_releases_own(
     assert find_programs(tmp_path, said.append).origin == "20.10.24, unpacked from Debian's packages"
     (line,) = said
     assert "dockerd does not run on this machine (version GLIBC_9 not found)" in line
-    assert line.endswith("taking the Docker engine of this machine's own release instead")
+    assert line.endswith("using the Docker engine of this machine's own release instead")
 
 
 def test_a_newer_engine_is_taken_only_on_purpose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,7 @@ def exit_code(code: int) -> dict[str, str]:
     [
         (exit_code(137), "image web was interrupted: SIGKILL ended RUN npm ci"),
         (exit_code(143), "image web was interrupted: SIGTERM ended RUN npm ci"),
-        (requests.exceptions.ConnectionError(), "image web was interrupted: the Docker engine broke off"),
+        (requests.exceptions.ConnectionError(), "image web was interrupted: the Docker engine disconnected"),
         (exit_code(1), "image web cannot be built: The command .* returned a non-zero code: 1"),
     ],
     ids=["killed", "terminated", "engine gone", "failed"],

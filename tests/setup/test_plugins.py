@@ -145,7 +145,7 @@ def test_where_official_plugins_are_demanded_a_shut_site_is_an_error(
 ) -> None:
     monkeypatch.setenv("DOCKYARD_PLUGINS", "official")
     plugins.site.trouble[paths(DOCKER)[1]] = 403
-    with pytest.raises(SetupError, match=r"the official docker plugin cannot be had: .* answered 403"):
+    with pytest.raises(SetupError, match=r"the official docker plugin is not available: .* answered 403"):
         plugins.ensure()
     assert not plugins.program(DOCKER).exists()
 

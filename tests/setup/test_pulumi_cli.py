@@ -117,9 +117,9 @@ def answers(path: str, trouble: int | str) -> Callable[[DownloadSite], None]:
         (answers(LISTING, 404), "answered 404", 0),
         # Only a server in trouble and a transfer that broke are asked twice.
         (answers(SDK, 503), "answered 503", 2),
-        (answers(SDK, "break"), "broke off after", 2),
+        (answers(SDK, "break"), "closed the connection after", 2),
         (answers(SDK, "hang"), "sent nothing for 0.3 s", 1),
-        (close, "127.0.0.1:9 is out of reach", 0),
+        (close, "127.0.0.1:9 cannot be reached", 0),
     ],
     ids=["tampered", "unlisted", "403", "404", "no list", "503", "broken off", "hanging", "closed port"],
 )

@@ -10,7 +10,7 @@ from toolchain.stacks import ensure_stack
 
 def test_without_a_passphrase_or_a_key_nothing_is_made_there(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE_FILE")
-    with pytest.raises(SetupError, match="nothing says what opens its secrets") as told:
+    with pytest.raises(SetupError, match="no passphrase or key is configured") as told:
         ensure_stack(team.work, "dev", full_environment(team.work))
     assert "docs/state.md" in told.value.remedy
     assert "region=" not in told.value.message, "the address is told without its options"

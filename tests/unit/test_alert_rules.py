@@ -165,5 +165,5 @@ def test_an_unknown_alert_and_a_threshold_for_none_are_told_with_what_was_meant(
 
 
 def test_objectives_need_metrics(shop_settings):
-    with pytest.raises(SettingsError, match="metrics, by which its slo is measured"):
+    with pytest.raises(SettingsError, match="metrics, from which its slo is measured"):
         shop_settings(service={"slo": {"availability": 99}})

@@ -65,7 +65,7 @@ class TestServicesOfTheProduct:
         assert problem.path == "config.dockyard:tunnel.services[0].service"
         assert problem.actual == f'"{taken}"'
         assert problem.expected.startswith("one of web, api")
-        assert "never public" in problem.expected
+        assert "never exposes" in problem.expected
 
     @pytest.mark.parametrize("service", ["worker", "mail", "nobody"])
     def test_only_what_listens_and_speaks_http_can_be_made_public(self, checkout, service):
@@ -108,11 +108,11 @@ class TestAccess:
     @pytest.mark.parametrize(
         ("said", "told"),
         [
-            ({}, "nobody could come in"),
-            ({"identity_providers": ["one-time-pin"]}, "emails or email_domains too: everybody can get a code"),
+            ({}, "nobody could log in"),
+            ({"identity_providers": ["one-time-pin"]}, "also emails or email_domains: anybody can get a code"),
             ({"identity_providers": ["okta"]}, "should match pattern"),
             ({"emails": ["ops"]}, "should match pattern"),
-            ({"service_tokens": ["ci", "ci"]}, "a name of its own for each of service_tokens"),
+            ({"service_tokens": ["ci", "ci"]}, "a unique name for each of service_tokens"),
         ],
     )
     def test_access_for_nobody_for_everybody_and_by_unclear_names_is_refused(self, said, told):
@@ -153,7 +153,7 @@ class TestPlaceholders:
             "config.dockyard:tunnel.account_id",
             "config.dockyard:tunnel.zone_id",
         ]
-        assert "found all zeros, expected 32 hexadecimal digits of your own" in str(raised.value)
+        assert "found all zeros, expected your own id of 32 hexadecimal digits" in str(raised.value)
         assert "overview page of the zone" in str(raised.value)
 
     def test_a_preview_goes_on_with_a_warning_only_where_it_may_go_on_without_secrets(self, checkout):
@@ -192,8 +192,8 @@ class TestATunnelThatIsThereAlready:
             ({"token": "tunnel-token", **MADE}, "either token, or account_id, zone_id, name and hostname"),
             ({"token": "tunnel-token", "services": SERVICES}, "no services and no access"),
             ({"token": "tunnel-token", "access": TestAccess.SAID}, "no services and no access"),
-            ({"hostname": "monitoring.shop.example"}, "account_id and zone_id and name too, or the token"),
-            ({**MADE, "hostname": None}, "hostname too, or the token"),
+            ({"hostname": "monitoring.shop.example"}, "also account_id and zone_id and name, or the token"),
+            ({**MADE, "hostname": None}, "also hostname, or the token"),
         ],
     )
     def test_both_ways_at_once_and_half_a_way_are_refused(self, said, told):
@@ -205,10 +205,10 @@ class TestATunnelThatIsThereAlready:
     ("services", "told"),
     [
         ([{"hostname": "monitoring.shop.example", "service": "web"}], "monitoring.shop.example is Grafana's"),
-        ([SERVICES[0], SERVICES[0]], "a hostname or path of its own for web: shop.example/ is taken"),
-        ([{**SERVICES[0], "access": True}], "an access section: web asks for Access"),
-        ([SERVICES[0], {**SERVICES[1], "access": False}], "the same zone_id and access wherever the hostname"),
-        ([SERVICES[0], {**SERVICES[1], "zone_id": "c" * 32}], "the same zone_id and access wherever the hostname"),
+        ([SERVICES[0], SERVICES[0]], "a unique hostname or path for web: shop.example/ is used already"),
+        ([{**SERVICES[0], "access": True}], "an access section: web requires Access"),
+        ([SERVICES[0], {**SERVICES[1], "access": False}], "the same zone_id and access for every service at"),
+        ([SERVICES[0], {**SERVICES[1], "zone_id": "c" * 32}], "the same zone_id and access for every service at"),
     ],
 )
 def test_names_that_are_not_clear_are_refused(services, told):

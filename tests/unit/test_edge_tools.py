@@ -39,9 +39,9 @@ class TestTheEdge:
 
     @pytest.mark.parametrize("name", ["prometheus", "alertmanager", "loki", "postgres", "redis"])
     def test_is_not_made_with_an_open_route_to_a_tool_or_store(self, name):
-        with pytest.raises(ValueError, match=f"{name} has routes and no guard"):
+        with pytest.raises(ValueError, match=f"{name} has routes but no authentication"):
             front(name, guard=None)
-        with pytest.raises(ValueError, match="lets everybody through"):
+        with pytest.raises(ValueError, match="everybody could reach it"):
             RouteAuth()
 
     def test_lets_nobody_in_where_the_people_are_not_known(self):
@@ -89,18 +89,18 @@ class TestThePeople:
         ("text", "told"),
         [
             ("", "it is empty"),
-            ("alice:correct horse", "line 1 is not a name and a hash by bcrypt"),
+            ("alice:correct horse", "line 1 is not a user name with a bcrypt hash"),
             ("alice:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/", "line 1 is not"),
             (f"{ALICE}\nbob:{{SHA}}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n", "line 2 is not"),
             (ALICE[:-1], "line 1 is not"),
-            (f"{ALICE}\n{ALICE}", "a name is there twice"),
+            (f"{ALICE}\n{ALICE}", "duplicate name"),
         ],
     )
     def test_are_refused_in_another_form_without_being_shown(self, text, told):
         with pytest.raises(pulumi.RunError) as caught:
             parse_users("prom-people", text)
         message = str(caught.value)
-        assert message.startswith(f"dockyard:prom-people, which edge.tools names for basic_auth: {told}")
+        assert message.startswith(f"invalid secret dockyard:prom-people for basic_auth of edge.tools: {told}")
         assert "htpasswd -nB <name>" in message
         assert "correct horse" not in message
         assert "$" not in message
@@ -168,26 +168,26 @@ class TestTheSettings:
     def test_refuse_a_tool_without_a_log_in_at_its_place_with_what_to_do(self, checkout):
         (problem,) = told(checkout, "dockyard:edge:\n  tools:\n    prometheus: {host: prom.shop.example}\n")
         assert problem == (
-            "Pulumi.dev.yaml:6: config.dockyard:edge.tools.prometheus: found prom.shop.example open to everybody,"
-            " expected basic_auth (a secret with lines of `htpasswd -nB <name>`) or forward_auth (an address that is"
-            " asked about every request) beside host: prometheus has no log-in of its own"
+            "Pulumi.dev.yaml:6: config.dockyard:edge.tools.prometheus: found prom.shop.example without authentication,"
+            " expected basic_auth (a secret with lines of `htpasswd -nB <name>`) or forward_auth (an address that"
+            " authorizes every request) in addition to host: prometheus has no log-in of its own"
         )
 
     @pytest.mark.parametrize(
         ("said", "problem"),
         [
-            ("postgres: {host: db.shop.example, basic_auth: people}", 'found "postgres", expected a tool that runs'),
+            ("postgres: {host: db.shop.example, basic_auth: people}", 'found "postgres", expected one of the running'),
             ("victorialogs: {host: logs.shop.example, basic_auth: people}", None),
-            ("loki: {host: logs.shop.example, basic_auth: people}", 'found "loki", expected a tool that runs'),
-            ("victorialogs: {host: logs.shop.example}", "logs.shop.example open to everybody"),
-            ("redis-exporter: {host: a.shop.example, basic_auth: people}", 'found "redis-exporter", expected a tool'),
-            ("grafana: {host: g.shop.example, path: /grafana}", "no path: Grafana has a host name to itself"),
-            ("grafana: {host: shop.example}", "a host and path of its own (services.api has these)"),
+            ("loki: {host: logs.shop.example, basic_auth: people}", 'found "loki", expected one of the running tools'),
+            ("victorialogs: {host: logs.shop.example}", "logs.shop.example without authentication"),
+            ("redis-exporter: {host: a.shop.example, basic_auth: people}", 'found "redis-exporter", expected one of'),
+            ("grafana: {host: g.shop.example, path: /grafana}", "no path: Grafana requires its own host name"),
+            ("grafana: {host: shop.example}", "a unique host and path (services.api uses these)"),
             (
                 "{grafana: {host: m.shop.example}, victorialogs: {host: m.shop.example, basic_auth: people}}",
-                "a host and path of its own (edge.tools.grafana has these)",
+                "a unique host and path (edge.tools.grafana uses these)",
             ),
-            ("prometheus: {host: p.shop.example, forward_auth: sign-in}", "text of the form ^https?://"),
+            ("prometheus: {host: p.shop.example, forward_auth: sign-in}", "text that matches ^https?://"),
         ],
     )
     def test_refuse_what_cannot_be(self, said, problem, checkout):
@@ -203,7 +203,7 @@ class TestTheSettings:
         dockyard:monitoring: {logs: {enabled: false}}
         dockyard:edge: {tools: {loki: {host: logs.shop.example, basic_auth: people}}}
         """
-        assert 'found "loki", expected a tool that runs here' in told(checkout, said, ["people"])[0]
+        assert 'found "loki", expected one of the running tools' in told(checkout, said, ["people"])[0]
 
     def test_ask_for_the_secret_of_the_people(self, checkout):
         said = "dockyard:edge: {tools: {prometheus: {host: prom.shop.example, basic_auth: prom-people}}}"

@@ -40,7 +40,7 @@ def test_the_exporters_address_is_taken_apart_into_the_files_that_it_reads():
 
 
 def test_a_secret_that_is_no_address_is_told_without_its_value():
-    with pytest.raises(pulumi.RunError, match="database-url is no address of a Postgres") as caught:
+    with pytest.raises(pulumi.RunError, match="database-url is not the address of a Postgres") as caught:
         opened(lambda: external_postgres(POSTGRES), {"database-url": "hunter2"})
     assert "hunter2" not in str(caught.value)
 

@@ -26,7 +26,7 @@ def spec(limits):
     ],
 )
 def test_a_departure_without_a_reason_is_refused_and_named(change, told, spec):
-    with pytest.raises(ValueError, match=rf"^api: {told}: give the reason in runtime/hardening.py$"):
+    with pytest.raises(ValueError, match=rf"^api: {told}: add a reason to runtime/hardening.py$"):
         check_hardening(replace(spec, **change), DOCKER)
 
 
@@ -43,8 +43,8 @@ def test_a_products_own_workloads_are_reasoned_in_its_file(spec):
 
 def test_what_a_runtime_does_not_guarantee_is_a_departure_of_every_container_that_needs_it(spec):
     own, published = replace(spec, of_product=True), replace(spec, publish=(PortMapping(80, 8080),))
-    with pytest.raises(ValueError, match=r"^api: may gain new privileges, swap is not limited: give the reason"):
+    with pytest.raises(ValueError, match=r"^api: may gain new privileges, swap is not limited: add a reason"):
         check_hardening(own, {Guarantee.LOOPBACK_PORTS})
     check_hardening(own, DOCKER - {Guarantee.LOOPBACK_PORTS})
-    with pytest.raises(ValueError, match=r"^api: ports cannot be bound to the loopback address: give the reason"):
+    with pytest.raises(ValueError, match=r"^api: ports cannot be bound to the loopback address: add a reason"):
         check_hardening(published, DOCKER - {Guarantee.LOOPBACK_PORTS})

@@ -14,7 +14,7 @@ def with_log_store(tmp_path, store):
 
 
 def test_settings_of_loki_need_a_store_that_is_named(shop_settings):
-    with pytest.raises(SettingsError, match="store: loki beside it, or settings of victorialogs"):
+    with pytest.raises(SettingsError, match="store: loki as well, or settings of victorialogs"):
         shop_settings(product={"monitoring": {"logs": {"loki": {"retention": "7d"}}}})
 
 
@@ -34,7 +34,7 @@ def test_a_machine_without_loki_runs_the_store_that_it_has_and_says_so_in_one_li
     assert settings.product.networks == {"theirs": ["victorialogs"]}
     (warning,) = settings.warnings
     assert 'monitoring.logs.store: found "loki"' in str(warning)
-    assert "victorialogs runs in its place" in str(warning)
+    assert "victorialogs runs instead" in str(warning)
     assert "\n" not in str(warning).strip()
 
 

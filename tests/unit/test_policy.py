@@ -185,7 +185,7 @@ def test_a_rule_that_the_runtime_does_not_guarantee_is_reported_as_not_checked(g
     (rule,) = [rule for rule in RULES if rule.guarantee is guarantee]
     good = Resource(CONTAINER, "thing", GOOD)
     assert (rule.is_checked(), [*rule.violations(good)]) == (True, [])
-    message = f"not checked, since the runtime does not guarantee it: {guarantee.value}"
+    message = f"not checked, because the runtime does not guarantee it: {guarantee.value}"
     assert (rule.is_checked(DOCKER - {guarantee}), [*rule.violations(good, DOCKER - {guarantee})]) == (False, [message])
 
 

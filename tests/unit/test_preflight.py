@@ -32,11 +32,11 @@ class TestSettings:
         ("receivers", "found"),
         [
             ({}, "no receiver"),
-            ({"chat": {**ALL, "severities": ["warning", "info"]}}, "chat takes warning and info"),
-            ({"chat": {**ALL, "environments": ["staging"]}}, "chat is not told of production"),
-            ({"chat": {**ALL, "alerts": ["HostDown"]}}, "chat takes only HostDown"),
-            ({"chat": {**ALL, "labels": {"team": "a"}}}, 'chat takes only team="a"'),
-            ({"sms": {"type": "sms", "url": "ops"}}, 'sms takes only notify_sms="true"'),
+            ({"chat": {**ALL, "severities": ["warning", "info"]}}, "chat receives warning and info"),
+            ({"chat": {**ALL, "environments": ["staging"]}}, "chat does not receive alerts of production"),
+            ({"chat": {**ALL, "alerts": ["HostDown"]}}, "chat receives only HostDown"),
+            ({"chat": {**ALL, "labels": {"team": "a"}}}, 'chat receives only team="a"'),
+            ({"sms": {"type": "sms", "url": "ops"}}, 'sms receives only notify_sms="true"'),
         ],
     )
     def test_without_one_it_is_told_why_none_is(self, receivers, found):
@@ -89,7 +89,7 @@ class TestUp:
             read(checkout, "production", {"chat": {**ALL, "severities": ["warning"]}})
         (problem,) = caught.value.problems
         assert str(problem).startswith("Pulumi.live.yaml:4: config.dockyard:alerts.receivers: found no receiver of")
-        assert "expected a receiver that hears of every critical alert of production" in str(problem)
+        assert "expected a receiver of every critical alert of production" in str(problem)
         assert "For instance: on-call: {type: slack" in str(problem)
 
     def test_a_preview_without_secrets_goes_on_and_says_so(self, checkout):
@@ -150,15 +150,15 @@ class TestSecrets:
             (ALL, "https://discord.com/api/webhooks/xxx/yyy", "a placeholder"),
             (SLACK, f"https://hooks.slack.com/services/T00/B00/{'X' * 24}", "a placeholder"),
             (ALL, "https://example.com/webhook", "a placeholder"),
-            (ALL, "discord.com/api/webhooks/1/s3cret", "no address"),
-            (ALL, "https://", "no address"),
-            ({"type": "webhook", "url": "ops"}, "ftp://hooks.shop.net/s3cret", "no address"),
-            ({"type": "pagerduty", "routing_key": "ops"}, KEY[:-1], "something else"),
+            (ALL, "discord.com/api/webhooks/1/s3cret", "an invalid address"),
+            (ALL, "https://", "an invalid address"),
+            ({"type": "webhook", "url": "ops"}, "ftp://hooks.shop.net/s3cret", "an invalid address"),
+            ({"type": "pagerduty", "routing_key": "ops"}, KEY[:-1], "an invalid value"),
             ({"type": "pagerduty", "routing_key": "ops"}, "x" * 32, "a placeholder"),
-            ({"type": "opsgenie", "api_key": "ops"}, "s3cret", "something else"),
-            ({"type": "telegram", "bot_token": "ops", "chat_id": 1}, "s3cret-without-a-number", "something else"),
+            ({"type": "opsgenie", "api_key": "ops"}, "s3cret", "an invalid value"),
+            ({"type": "telegram", "bot_token": "ops", "chat_id": 1}, "s3cret-without-a-number", "an invalid value"),
             ({**MAIL, "username": "alerts", "password": "ops"}, "changeme", "a placeholder"),
-            ({**MAIL, "ca": "ops"}, "s3cret", "something else"),
+            ({**MAIL, "ca": "ops"}, "s3cret", "an invalid value"),
         ],
     )
     def test_production_is_refused_where_one_cannot_be_right_and_its_value_is_not_told(

@@ -91,7 +91,7 @@ def test_headers_and_trust_are_settings():
     [
         ({"url": "mimir.example/push"}, "should match pattern"),
         ({"url": "https://me:secret@mimir.example/push"}, "should match pattern"),
-        ({"bearer_token": "token"}, "one of basic_auth and bearer_token"),
+        ({"bearer_token": "token"}, "either basic_auth or bearer_token, not both"),
         ({"headers": {"Authorization": "Bearer x"}}, "a header that Prometheus does not set itself"),
         ({"keep": ["("]}, "a regular expression"),
         ({"tls": {"ca": "/etc/ca.pem"}}, "should match pattern"),
@@ -106,7 +106,7 @@ def test_what_prometheus_would_refuse_or_misunderstand_is_refused(said, told):
 
 
 def test_two_receivers_need_two_names():
-    with pytest.raises(ValidationError, match="mimir is there twice"):
+    with pytest.raises(ValidationError, match="mimir is used twice"):
         Monitoring.model_validate({"remote_write": [MIMIR, MIMIR]})
 
 

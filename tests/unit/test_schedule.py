@@ -53,8 +53,8 @@ def test_a_schedule_stays_as_it_was_written_and_expands_to_five_plain_fields(wri
         ("* * * * mon-fri", "a day of the week like *, 7, 1-5, */2 or 1,5-7, not mon-fri"),
         ("-5 * * * *", "a minute like *, 7, 1-5, */2 or 1,5-7, not -5"),
         ("\u0663 * * * *", "a minute like *, 7, 1-5, */2 or 1,5-7, not \u0663"),
-        ("0 0 31 2,4 *", "a day that comes: no month of 2,4 has day 31"),
-        ("0 0 30-31 2 */2", "a day that comes: no month of 2 has day 30"),
+        ("0 0 31 2,4 *", "a date that exists: no month of 2,4 has day 31"),
+        ("0 0 30-31 2 */2", "a date that exists: no month of 2 has day 30"),
     ],
 )
 def test_a_field_that_cannot_be_is_told_by_its_name(written, expected):
@@ -74,6 +74,6 @@ def test_anything_but_five_fields_or_a_known_word_is_told_what_is_taken(written)
 
 
 def test_a_schedule_needs_the_command_that_it_repeats():
-    with pytest.raises(ValidationError, match="a command beside schedule"):
+    with pytest.raises(ValidationError, match="a command in addition to schedule"):
         Job.model_validate({"image": "backup", "schedule": "@daily"})
     assert Job.model_validate({"image": "backup", "schedule": "@daily", "command": ["backup"]}).schedule == "@daily"

@@ -74,7 +74,7 @@ def test_a_secret_that_nothing_asks_for_is_told_since_its_name_is_likely_mistype
     given = Configuration(
         {"product": "products/shop.yaml", "environment": "development"}, frozenset({"grafana-pasword"})
     )
-    with pytest.raises(SettingsError, match=r"dockyard:grafana-pasword: found a secret that nothing asks for"):
+    with pytest.raises(SettingsError, match=r"dockyard:grafana-pasword: found a secret that no setting uses"):
         load(given, "dev", checkout=checkout)
     given = Configuration(given.values, frozenset({"grafana-admin-password"}))
     assert load(given, "dev", checkout=checkout).missing_secrets == ()
@@ -117,11 +117,11 @@ def test_settings_that_are_secret_are_refused(checkout):
 @pytest.mark.parametrize(
     ("product", "message"),
     [
-        (PRODUCT.replace("{memory: 512MB}", "{memory: 512MB, reserved: 1GB}"), "1GB is reserved of 512MB"),
+        (PRODUCT.replace("{memory: 512MB}", "{memory: 512MB, reserved: 1GB}"), "the limit of 512MB, not 1GB"),
         (PRODUCT.replace("512MB", "2MB"), "at least 6MB"),
         (PRODUCT.replace("{memory: 512MB}", "{memory: 1GB, cpus: 0}"), "services.api.limits.cpus: found 0"),
         (PRODUCT + "postgres: {database: shop, user: shop, limits: {memory: 512MB}}\n", "shared_buffers below"),
-        (PRODUCT + "redis: {maxmemory: 1GB}\n", "maxmemory below the memory limit: 1GB of 512MB"),
+        (PRODUCT + "redis: {maxmemory: 1GB}\n", "maxmemory below the memory limit of 512MB, not 1GB"),
         (
             PRODUCT + "postgres: {database: shop, user: shop, limits: {memory: 1}}\n",
             "yaml:9: postgres.limits.memory: found 1",
@@ -130,9 +130,9 @@ def test_settings_that_are_secret_are_refused(checkout):
             PRODUCT + "postgres: {external: {dns: x}}\n",
             "postgres.external.dns: found an unknown key, expected one of dsn",
         ),
-        (PRODUCT + "    needs: [postgres]\n", 'services.api.needs[0]: found "postgres", expected a data store'),
+        (PRODUCT + "    needs: [postgres]\n", 'services.api.needs[0]: found "postgres", expected a configured data'),
         (PRODUCT + "    after: [migrat]\njobs: {migrate: {image: 'r.x/api:1'}}\n", "expected one of migrate"),
-        (PRODUCT + "    after: [api]\n", "an order without a circle"),
+        (PRODUCT + "    after: [api]\n", "an order without a cycle"),
         (PRODUCT.replace("api:\n", "redis:\n"), "another name"),
         (PRODUCT.replace("registry.example/api:1", "api"), "expected registry/name:tag"),
         (PRODUCT.replace("port: 8000", "port: 80000"), "less than or equal to 65535"),
@@ -202,7 +202,7 @@ def test_the_content_of_further_files_becomes_part_of_the_release(checkout):
     assert settings.product.services["api"].files["/etc/api/api.conf"].content == "mode: full\n"
     assert settings.release.product["services"]["api"]["files"]["/etc/api/api.conf"] == {"content": "mode: full\n"}
     (checkout / "products/api.conf").unlink()
-    assert any("files./etc/api/api.conf.source: found a file that is not there" in one for one in problems(checkout))
+    assert any("files./etc/api/api.conf.source: found a file that does not exist" in one for one in problems(checkout))
 
 
 def test_a_release_that_is_given_runs_in_place_of_what_the_files_say(checkout, monkeypatch, tmp_path):

@@ -17,7 +17,7 @@ def checkout(tmp_path):
     ("line", "message"),
     [
         ("dockyard:publish: {apii: 8000}", "expected one of alertmanager, api, blackbox-exporter, cadvisor, grafana"),
-        ("dockyard:publish: {api: 8000, grafana: 8000}", "a port of its own (api has this one)"),
+        ("dockyard:publish: {api: 8000, grafana: 8000}", "a unique port (api uses this one)"),
         ("dockyard:services: {aip: {image: demo}}", 'config.dockyard:services.aip: found "aip", expected one of api'),
         ("dockyard:services: {api: {image: nothing}}", "expected registry/name:tag, or one of"),
         ("dockyard:docker: {mirror: 'http://x'}", "docker.mirror"),
@@ -88,14 +88,14 @@ def test_a_change_of_the_stack_that_does_not_fit_the_product_is_told_at_its_plac
     )
     found = "\n".join(problems(checkout))
     assert re.search(r"Pulumi.dev.yaml:5: config.dockyard:postgres: .*expected shared_buffers below", found), found
-    assert re.search(r"Pulumi.dev.yaml:6: config.dockyard:services.api: .*expected a command beside", found), found
+    assert re.search(r"Pulumi.dev.yaml:6: config.dockyard:services.api: .*expected a command in", found), found
     assert re.search(r"Pulumi.dev.yaml:7: config.dockyard:redis: .*expected a product with redis", found), found
 
 
 def test_what_does_not_fit_the_product_file_is_told_where_it_stands_in_the_stack_file(checkout):
     acme = "  dockyard:edge: {tls: {acme: {email: ops@shop.test}}}\n"
     say(checkout, acme, "edge: {tls: {certificate: cert, key: cert-key}}\n")
-    told = [problem for problem in problems(checkout) if "one of acme and certificate" in problem]
+    told = [problem for problem in problems(checkout) if "either acme or certificate, not both" in problem]
     assert len(told) == 1
     assert told[0].startswith("Pulumi.dev.yaml:5: config.dockyard:edge.tls: found ")
     say(checkout, "  dockyard:services: {api: {env: {A: '1'}}}\n", "    secrets_as_env: true\n")

@@ -146,9 +146,9 @@ def test_variables_of_a_build_are_declared_where_the_template_builds():
 def test_what_is_missing_is_told_before_anything_is_built(app: Path):
     with pytest.raises(SetupError, match=r"needs requirements.txt or pyproject.toml in .*app"):
         builds._context(app.parent, Build(template="python-bot", context="app"))
-    with pytest.raises(SetupError, match="no folder"):
+    with pytest.raises(SetupError, match=r"build context .*elsewhere does not exist"):
         builds._context(app.parent, Build(template="nuxt", context="elsewhere"))
-    with pytest.raises(SetupError, match="no Dockerfile"):
+    with pytest.raises(SetupError, match=r"Dockerfile .* does not exist"):
         builds._dockerfile(app.parent, Build(dockerfile="Dockerfile", context="app"))
 
 
