@@ -304,7 +304,7 @@ class Images:
     def _remember(self, fetched: Mapping[str, tuple[Image, str]]) -> None:
         entries = self._remembered()
         for name, (image, reference) in fetched.items():
-            digest = self.kit.digest(name) if self.kit.has_recipe(name) else None
+            digest = self.kit.digest(name)
             entries[name] = {
                 "of": image.reference,
                 "mirror": self.mirror or "",

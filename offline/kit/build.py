@@ -55,9 +55,9 @@ class Kit:
         return name in RECIPES
 
     def digest(self, name: str) -> str | None:
-        """Return the digest of the image as built by the current recipe, None if it was never built."""
-        record = self._record(name)
-        return record.read_text() if record.exists() else None
+        """Return the digest of the image as built by the current recipe, None without a recipe or before its build."""
+        record = self._record(name) if self.has_recipe(name) else None
+        return record.read_text() if record and record.exists() else None
 
     def build(self, names: Sequence[str], registry: Registry, use: Callable[[str, str], None]) -> dict[str, str]:
         """Build the named images that are not built yet and return name → pinned reference.

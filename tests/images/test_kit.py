@@ -29,7 +29,6 @@ def kit(tmp_path: Path, words: Words) -> Kit:
 def building(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], None]], None]:
     def replace_by(build: Callable[[str], None]) -> None:
         monkeypatch.setattr(Kit, "_ensure", lambda _, name, registry: build(name))
-        monkeypatch.setattr(Kit, "reference", lambda _, name, registry: f"{registry.host}/{name}")
 
     return replace_by
 
