@@ -25,7 +25,7 @@ def test_the_stack_has_no_more_series_than_the_page_says(dev: Stack) -> None:
     live = look(prometheus)
     # cAdvisor and node_exporter see whatever else the machine runs.
     own = sum(number for job, number in live.jobs.items() if job not in ("cadvisor", "node"))
-    assert own <= 1.5 * figure(r"all but the host and its containers \| ([\d ]+) \|"), live.jobs
+    assert own <= 1.5 * figure(r"without the host and its containers \| ([\d ]+) \|"), live.jobs
     assert live.per_container <= 1.1 * figure(r"one container \(cAdvisor\) \| (\d+) \|")
 
 
@@ -36,7 +36,7 @@ def test_samples_and_series_take_no_more_disk_than_the_page_says(dev: Stack, tmp
     mounts = {mount["Destination"]: mount["Source"] for mount in dev.container("prometheus").attrs["Mounts"]}
     stored = write_blocks(Path(mounts["/prometheus"]), tmp_path)
     assert stored.samples > 10_000
-    assert stored.index / stored.series <= 1.3 * figure(r"index of a block of two hours \| (\d+) B")
+    assert stored.index / stored.series <= 1.3 * figure(r"index of a two-hour block \| (\d+) B")
     # What a chunk costs by itself is shared by few samples in a young stack.
     further = (stored.chunks - stored.heads) / (stored.samples - stored.chunk_count)
-    assert further <= 1.3 * figure(r"a sample, in chunks \| ([\d.]+) B"), stored
+    assert further <= 1.3 * figure(r"a sample in chunks \| ([\d.]+) B"), stored
